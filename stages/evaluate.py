@@ -1,0 +1,245 @@
+"""Stage 4: the test set, once; figures, tables and pictures, added to the training's run.
+
+Writes `data/evaluate/`: `metrics.json`; the tables `predictions.csv`, `confusion.csv`, `roc.csv`,
+`lengths.csv` and `mistakes.csv`; the pictures `accuracy.png`, `loss.png`, `roc.png`,
+`confusion.png` and `lengths.png`. Drawing the curves here keeps a change of their looks from
+training anew.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stages import command, figures, files, scores, store
+from stages.params import Evaluate, flatten, load_params
+from stages.reviews import Reviews, read_reviews
+
+if TYPE_CHECKING:
+    import mlflow
+    from matplotlib.figure import Figure
+
+FOLDER = files.DATA / "evaluate"
+FETCH, PAD, TRAIN = files.DATA / "fetch", files.DATA / "pad", files.DATA / "train"
+
+
+class TestSet(NamedTuple):
+    """The test part, all but `reviews` in the order of the padded arrays.
+
+    Attributes:
+        x: token ids, shape (reviews, max_length).
+        y: labels, shape (reviews,), 1 = positive.
+        order: where each review stands in `reviews`, shape (reviews,).
+        seen: whether each also occurs in training, shape (reviews,).
+        reviews: all reviews whole, as `fetch` wrote them.
+        digest: short digest of x and y.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[np.uint8]
+    order: NDArray[np.int64]
+    seen: NDArray[np.bool_]
+    reviews: Reviews
+    digest: str
+
+
+class Training(NamedTuple):
+    """What `train` wrote, but for the model.
+
+    Attributes:
+        params: everything that shaped it, by dotted `params.yaml` names.
+        history: see `stages.train.Trained`.
+        run: identity of its MLflow run.
+    """
+
+    params: dict[str, Any]
+    history: pd.DataFrame
+    run: dict[str, str]
+
+
+class Evaluation(NamedTuple):
+    """What is said of the predictions; tables and pictures by the names of their files."""
+
+    metrics: dict[str, Any]
+    tables: dict[str, pd.DataFrame]
+    pictures: dict[str, "Figure"]
+
+
+def read_test() -> TestSet:
+    """Read the test part from `data/pad` and `data/fetch`."""
+    arrays = files.read_arrays(PAD, ["x_test", "y_test", "test_order", "test_seen"])
+    digest = files.short_digest(PAD, ["x_test", "y_test"])
+    return TestSet(*arrays, read_reviews(FETCH, "test"), digest)
+
+
+def read_words() -> list[str]:
+    """Read the vocabulary: the word of frequency rank r is at r; rank 0 has none."""
+    index = files.read_json(FETCH / "word_index.json")
+    return ["", *sorted(index, key=index.__getitem__)]
+
+
+def read_training() -> Training:
+    """Read what is known of the training from `data/train`."""
+    about, run = files.read_about(TRAIN), files.read_json(TRAIN / "run.json")
+    history = pd.read_csv(files.check(TRAIN / "history.csv", about["files"]))
+    return Training(about["params"], history, run)
+
+
+def predict(x: NDArray[Any], batch_size: int) -> NDArray[np.float32]:
+    """Ask the trained model for each review's probability of being positive.
+
+    Args:
+        x: token ids, shape (reviews, max_length).
+        batch_size: reviews a step.
+
+    Returns:
+        Shape (reviews,).
+
+    Raises:
+        UserError: the model's file is missing, or is not what `train` wrote.
+    """
+    path = files.check(TRAIN / "model.keras", files.read_about(TRAIN)["files"])
+    import keras
+
+    model = keras.saving.load_model(path, compile=False)
+    verbose = 1 if sys.stdout.isatty() else 0
+    probabilities: NDArray[np.float32] = model.predict(x, batch_size=batch_size, verbose=verbose)
+    return probabilities[:, 0]
+
+
+def predictions_table(
+    test: TestSet, probabilities: NDArray[np.float32], threshold: float
+) -> pd.DataFrame:
+    """The table of predictions that `stages.scores` describes, in the order of `test.x`."""
+    return pd.DataFrame(
+        {
+            "actual": scores.class_names(test.y),
+            "predicted": scores.class_names(probabilities > threshold),
+            "probability": probabilities,
+            "words": test.reviews.lengths[test.order],
+            "seen_in_training": test.seen,
+        }
+    )
+
+
+def with_text(rows: pd.DataFrame, test: TestSet, words: list[str]) -> pd.DataFrame:
+    """Add the whole text of each review, before any cut, as column `text`."""
+    texts = [
+        " ".join(words[rank] for rank in test.reviews.ranks(position))
+        for position in test.order[rows.index]
+    ]
+    return rows.assign(text=texts)
+
+
+def evaluate(
+    test: TestSet,
+    words: list[str],
+    training: Training,
+    probabilities: NDArray[np.float32],
+    params: Evaluate,
+) -> Evaluation:
+    """Compute every figure, table and picture of the test set."""
+    predictions = predictions_table(test, probabilities, params.threshold)
+    tables = {
+        "predictions": predictions,
+        "confusion": scores.confusion_matrix(predictions),
+        "roc": scores.roc_curve(predictions),
+        "lengths": scores.accuracy_by_length(predictions, params.length_buckets),
+        "mistakes": with_text(scores.mistakes(predictions, params.mistakes), test, words),
+    }
+    dataset = {"dataset": training.params["fetch.dataset"]}
+    metrics = dataset | scores.summary(predictions, tables["confusion"], tables["lengths"])
+    return Evaluation(metrics, tables, draw(metrics, tables, training, params))
+
+
+def draw(
+    metrics: dict[str, Any], tables: dict[str, pd.DataFrame], training: Training, params: Evaluate
+) -> dict[str, "Figure"]:
+    """Draw all pictures, each titled with the run's name."""
+    name, history = training.run["name"], training.history
+    return {
+        "accuracy": figures.curve(history, "accuracy", name, params),
+        "loss": figures.curve(history, "loss", name, params),
+        "roc": figures.roc_curve(tables["roc"], metrics["test_roc_auc"], name, params),
+        "confusion": figures.confusion_matrix(tables["confusion"], name, params),
+        "lengths": figures.length_bars(tables["lengths"], metrics["test_accuracy"], name, params),
+    }
+
+
+def write(folder: Path, evaluation: Evaluation) -> None:
+    """Write metrics, tables and pictures into an empty folder."""
+    files.write_json(folder / "metrics.json", evaluation.metrics)
+    for name, table in evaluation.tables.items():
+        table.to_csv(folder / f"{name}.csv", index=name == "confusion")
+    for name, picture in evaluation.pictures.items():
+        picture.savefig(folder / f"{name}.png")
+
+
+def log(folder: Path, evaluation: Evaluation, test: TestSet, run: dict[str, str]) -> None:
+    """Add the evaluation to the training's run, leaving its status and its end time alone.
+
+    A run that this store does not have, after a clone or a deleted `mlflow.db`, is no failure:
+    the figures are on disk all the same.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    store.connect()
+    client = mlflow.MlflowClient()
+    try:
+        client.get_run(run["run_id"])
+    except MlflowException:
+        print(f"The store has no run {run['run_id']}: its figures are in {FOLDER} only.")
+        return
+    _log_figures(client, evaluation.metrics, test, run)
+    client.log_artifacts(run["run_id"], str(folder), FOLDER.name)
+
+
+def _log_figures(
+    client: "mlflow.MlflowClient", metrics: dict[str, Any], test: TestSet, run: dict[str, str]
+) -> None:
+    """Log the figures with the model and the data set that they are about."""
+    from mlflow.entities import DatasetInput, InputTag, Metric
+
+    dataset = store.dataset(f"{metrics['dataset']}-test", test.x, test.y, PAD, test.digest)
+    entity = dataset._to_mlflow_entity()
+    now = int(time.time() * 1000)
+    logged = [
+        Metric(key, value, now, 0, run["model_id"], entity.name, entity.digest)
+        for key, value in numbers(metrics).items()
+    ]
+    client.log_batch(run["run_id"], logged)
+    client.log_inputs(
+        run["run_id"], [DatasetInput(entity, [InputTag("mlflow.data.context", "test")])]
+    )
+
+
+def numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    """The numbers among the metrics; a nested one is named `group/name`."""
+    flat: dict[str, float] = {}
+    for key, value in metrics.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}/{name}": number for name, number in value.items()}
+        elif not isinstance(value, str):
+            flat[key] = value
+    return flat
+
+
+def main() -> None:
+    params = load_params().evaluate
+    test, training = read_test(), read_training()
+    probabilities = predict(test.x, params.batch_size)
+    evaluation = evaluate(test, read_words(), training, probabilities, params)
+    with files.replaced(FOLDER) as folder:
+        write(folder, evaluation)
+        files.write_about(folder, training.params | flatten(params, "evaluate"))
+        log(folder, evaluation, test, training.run)
+    print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")
+
+
+if __name__ == "__main__":
+    command.run("evaluate", main)

@@ -1,0 +1,142 @@
+"""A stage's folder: written beside its place and moved in whole, and checked when read.
+
+Each folder holds an `about.json` with the parameters that shaped its content, those of the
+stages before included, and the SHA-256 of every other file.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.command import UserError
+
+DATA = Path("data")
+ABOUT = "about.json"
+
+
+@contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of `folder` when the block ends well.
+
+    If the block fails or the process is killed, `folder` is as it was.
+    """
+    partial, old = _beside(folder, "partial"), _beside(folder, "old")
+    if old.exists() and not folder.exists():  # killed between the two moves below
+        old.rename(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(folder: Path, suffix: str) -> Path:
+    return folder.with_name(f".{folder.name}.{suffix}")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a document as readable JSON; NaN and infinity are errors, JSON has neither."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write each array as `<name>.npy`, without pickle."""
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+
+def write_about(folder: Path, params: Mapping[str, Any]) -> None:
+    """Describe the files of a finished folder: the parameters behind them and their digests."""
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+    write_json(folder / ABOUT, {"params": dict(params), "files": files})
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Read a folder's description, `{"params": {...}, "files": {name: SHA-256}}`.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    about = read_json(folder / ABOUT)
+    if not isinstance(about, dict) or not {"params", "files"} <= about.keys():
+        raise damaged(folder / ABOUT, "params and files are not in it")
+    return about
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a stage; raises UserError where it is missing or damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise missing(path) from None
+    except ValueError as error:
+        raise damaged(path, str(error)) from None
+
+
+def read_arrays(folder: Path, names: Iterable[str]) -> list[NDArray[Any]]:
+    """Map `<name>.npy` of a folder, for each name, into memory, read-only.
+
+    Raises:
+        UserError: a file is missing, or its content is not what the stage wrote.
+    """
+    digests = read_about(folder)["files"]
+    return [_read_array(folder / f"{name}.npy", digests) for name in names]
+
+
+def _read_array(path: Path, digests: Mapping[str, str]) -> NDArray[Any]:
+    check(path, digests)
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise damaged(path, str(error)) from None
+    return array
+
+
+def short_digest(folder: Path, names: Iterable[str]) -> str:
+    """One digest of several arrays, 32 characters long: MLflow takes no more than 36."""
+    digests = read_about(folder)["files"]
+    joined = "".join(digests[f"{name}.npy"] for name in names)
+    return hashlib.sha256(joined.encode()).hexdigest()[:32]
+
+
+def check(path: Path, digests: Mapping[str, str]) -> Path:
+    """Return `path` if its SHA-256 is the one given for its name; raises UserError otherwise."""
+    try:
+        actual = sha256(path)
+    except FileNotFoundError:
+        raise missing(path) from None
+    if actual != digests.get(path.name):
+        raise damaged(path, f"its SHA-256 is {actual}, not {digests.get(path.name)}")
+    return path
+
+
+def missing(path: Path) -> UserError:
+    """The error for a stage's file that is not there."""
+    return UserError(f"{path} is missing: `dvc repro` makes it.")
+
+
+def damaged(path: Path, reason: str) -> UserError:
+    """The error for a stage's file that is not as it was written."""
+    return UserError(
+        f"{path} is not as the stage wrote it ({reason}). Delete {path.parent} and run `dvc repro`."
+    )

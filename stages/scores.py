@@ -1,0 +1,106 @@
+"""How good the predictions are: pure functions from a table of predictions to figures.
+
+A table of predictions has a row for each test review: `actual` and `predicted` (`negative` or
+`positive`), `probability` (of being positive), `words` (its length) and `seen_in_training`
+(whether the same review occurs there). All formulas are scikit-learn's.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn import metrics
+
+NEGATIVE, POSITIVE = CLASSES = ["negative", "positive"]
+
+
+def class_names(positive: NDArray[Any]) -> NDArray[np.str_]:
+    """The class of each true (positive) or false (negative) value."""
+    return np.where(positive.astype(bool), POSITIVE, NEGATIVE)
+
+
+def scores(predictions: pd.DataFrame) -> dict[str, float]:
+    """Figures over all test reviews.
+
+    Returns:
+        Accuracy, cross-entropy loss (natural logarithm), precision, recall, F1, area under the
+        ROC curve, Brier score (mean squared error of the probability) and the accuracy over the
+        reviews that do not occur in training.
+    """
+    actual, predicted = predictions["actual"], predictions["predicted"]
+    probability = predictions["probability"]
+    decided = {"pos_label": POSITIVE, "zero_division": 0.0}
+    unseen = predictions[~predictions["seen_in_training"]]
+    return {
+        "test_accuracy": float(metrics.accuracy_score(actual, predicted)),
+        "test_loss": float(metrics.log_loss(actual, probability, labels=CLASSES)),
+        "test_precision": float(metrics.precision_score(actual, predicted, **decided)),
+        "test_recall": float(metrics.recall_score(actual, predicted, **decided)),
+        "test_f1": float(metrics.f1_score(actual, predicted, **decided)),
+        "test_roc_auc": float(metrics.roc_auc_score(actual, probability)),
+        "test_brier": float(metrics.brier_score_loss(actual, probability, pos_label=POSITIVE)),
+        "test_accuracy_unseen": float(
+            metrics.accuracy_score(unseen["actual"], unseen["predicted"])
+        ),
+    }
+
+
+def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Counts of reviews, a row for each actual class and a column for each predicted one."""
+    matrix = metrics.confusion_matrix(
+        predictions["actual"], predictions["predicted"], labels=CLASSES
+    )
+    return pd.DataFrame(matrix, pd.Index(CLASSES, name="actual"), CLASSES)
+
+
+def roc_curve(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The ROC curve's corners: columns `false_positive_rate`, `true_positive_rate`."""
+    false_positive, true_positive, _ = metrics.roc_curve(
+        predictions["actual"], predictions["probability"], pos_label=POSITIVE
+    )
+    return pd.DataFrame(
+        {"false_positive_rate": false_positive, "true_positive_rate": true_positive}
+    )
+
+
+def accuracy_by_length(predictions: pd.DataFrame, bounds: list[int]) -> pd.DataFrame:
+    """Accuracy within groups of review length.
+
+    Args:
+        predictions: the table of predictions.
+        bounds: rising upper bounds of the groups; what is longer makes one more group.
+
+    Returns:
+        Columns `words` (such as `101-200`), `reviews` and `accuracy`; groups without reviews
+        are left out.
+    """
+    names = [f"{low + 1}-{high}" for low, high in pairwise([0, *bounds])] + [f"{bounds[-1] + 1}-"]
+    groups = pd.cut(predictions["words"], [0, *bounds, np.inf], labels=names)
+    right = predictions["actual"] == predictions["predicted"]
+    table = right.groupby(groups, observed=True).agg(reviews="count", accuracy="mean")
+    return table.reset_index()
+
+
+def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The `count` wrong predictions whose probability is the furthest from the truth."""
+    wrong = predictions[predictions["actual"] != predictions["predicted"]]
+    error = (wrong["probability"] - (wrong["actual"] == POSITIVE)).abs()
+    return wrong.loc[error.sort_values(ascending=False, kind="stable").index[:count]]
+
+
+def summary(
+    predictions: pd.DataFrame, confusion: pd.DataFrame, lengths: pd.DataFrame
+) -> dict[str, Any]:
+    """All figures of the test set: scores, counts of reviews, accuracy by length."""
+    return {
+        **scores(predictions),
+        "test_reviews": len(predictions),
+        "test_reviews_seen": int(predictions["seen_in_training"].sum()),
+        "test_true_positives": int(confusion.loc[POSITIVE, POSITIVE]),
+        "test_false_positives": int(confusion.loc[NEGATIVE, POSITIVE]),
+        "test_true_negatives": int(confusion.loc[NEGATIVE, NEGATIVE]),
+        "test_false_negatives": int(confusion.loc[POSITIVE, NEGATIVE]),
+        "test_accuracy_by_length": dict(zip(lengths["words"], lengths["accuracy"], strict=True)),
+    }

@@ -1,0 +1,142 @@
+"""Where runs are kept: MLflow's stock embedded store in the root, or a server.
+
+`MLFLOW_TRACKING_URI` alone moves everything to a server. Without it the store is what a bare
+`mlflow ui` in the root shows: `mlflow.db` and `mlruns/`.
+"""
+
+import os
+import socket
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from numpy.typing import NDArray
+
+from stages.command import UserError
+
+if TYPE_CHECKING:
+    from mlflow.data.numpy_dataset import NumpyDataset
+
+EXPERIMENT = "imdb-lstm"
+DATABASE = "mlflow.db"
+ARTIFACTS = "mlruns"
+TRAINING_KIND = (
+    "custom_model_development"  # opens MLflow's view of training runs, not the GenAI one
+)
+ANSWER_SECONDS = 5.0
+
+
+def root() -> Path:
+    """The project's root, also for a stage that DVC runs in a temporary copy of it.
+
+    DVC names the root in `DVC_ROOT`; `dvc exp run --temp` and queued experiments run elsewhere.
+    """
+    return Path(os.environ.get("DVC_ROOT") or ".").resolve()
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, or the database in the root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / DATABASE}"
+
+
+def is_server(uri: str) -> bool:
+    """Whether the store is reached over HTTP."""
+    return urlsplit(uri).scheme in ("http", "https")
+
+
+def public(uri: str) -> str:
+    """The address without user name and password, fit to be shown."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def connect() -> str:
+    """Point MLflow at the store, make the experiment if there is none, and return its id.
+
+    Raises:
+        UserError: the server does not answer, the database cannot be used, or the experiment
+            was deleted.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    uri = tracking_uri()
+    if is_server(uri):
+        _knock(uri)
+    mlflow.set_tracking_uri(uri)
+    try:
+        return _experiment() if is_server(uri) else _local_experiment()
+    except MlflowException as error:
+        raise UserError(f"The MLflow store at {public(uri)} cannot be used: {error}") from None
+
+
+def _knock(uri: str) -> None:
+    """Fail within seconds where MLflow's own retries would take minutes."""
+    parts = urlsplit(uri)
+    address = parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme]
+    try:
+        socket.create_connection(address, ANSWER_SECONDS).close()
+    except OSError as error:
+        raise UserError(
+            f"The MLflow server at {public(uri)} does not answer ({error}). "
+            "Start it, or unset MLFLOW_TRACKING_URI to use the store in this folder."
+        ) from None
+
+
+def _experiment() -> str:
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        tags = {"mlflow.experimentKind": TRAINING_KIND}
+        return client.create_experiment(EXPERIMENT, tags=tags)
+    if experiment.lifecycle_stage != "active":
+        raise UserError(
+            f"The experiment {EXPERIMENT} was deleted from the store. "
+            f"Restore it: mlflow experiments restore --experiment-id {experiment.experiment_id}"
+        )
+    return str(experiment.experiment_id)
+
+
+def _local_experiment() -> str:
+    """Make the database one process at a time: MLflow's own creation of it is a race."""
+    from filelock import FileLock
+
+    with FileLock(root() / f"{DATABASE}.lock"):
+        experiment_id = _experiment()
+        if "MLFLOW_TRACKING_URI" not in os.environ:
+            _make_movable(experiment_id)
+    return experiment_id
+
+
+def _make_movable(experiment_id: str) -> None:
+    """Let the experiment's artifacts follow the folder when it is moved or copied.
+
+    MLflow makes every local artifact location absolute when it creates an experiment, but
+    resolves a relative one against the working directory, and runs and models inherit it.
+    """
+    location = f"{ARTIFACTS}/{experiment_id}"
+    with closing(sqlite3.connect(root() / DATABASE, timeout=60)) as database, database:
+        database.execute(
+            "UPDATE experiments SET artifact_location = ?1"
+            " WHERE experiment_id = ?2 AND artifact_location <> ?1",
+            (location, experiment_id),
+        )
+    artifacts = Path(ARTIFACTS)
+    if Path.cwd() != root() and not artifacts.exists():  # in a temporary copy made by DVC
+        (root() / ARTIFACTS).mkdir(exist_ok=True)
+        artifacts.symlink_to(root() / ARTIFACTS)
+
+
+def dataset(
+    name: str, x: NDArray[Any], y: NDArray[Any], source: Path, digest: str
+) -> "NumpyDataset":
+    """Describe token ids and labels from the folder `source` as MLflow keeps data sets."""
+    import mlflow
+    from mlflow.data.sources import LocalArtifactDatasetSource
+
+    origin = LocalArtifactDatasetSource(str(source))
+    return mlflow.data.from_numpy(x, targets=y, source=origin, name=name, digest=digest)
