@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stages import command, figures, files, scores, store
+from stages.backend import load_keras
 from stages.params import Evaluate, flatten, load_params
 from stages.reviews import Reviews, read_reviews
 
@@ -71,9 +72,9 @@ class Evaluation(NamedTuple):
 
 def read_test() -> TestSet:
     """Read the test part from `data/pad` and `data/fetch`."""
-    arrays = files.read_arrays(PAD, ["x_test", "y_test", "test_order", "test_seen"])
+    x, y, order, seen = files.read_arrays(PAD, ["x_test", "y_test", "test_order", "test_seen"])
     digest = files.short_digest(PAD, ["x_test", "y_test"])
-    return TestSet(*arrays, read_reviews(FETCH, "test"), digest)
+    return TestSet(x, y, order, seen, read_reviews(FETCH, "test"), digest)
 
 
 def read_words() -> list[str]:
@@ -103,8 +104,7 @@ def predict(x: NDArray[Any], batch_size: int) -> NDArray[np.float32]:
         UserError: the model's file is missing, or is not what `train` wrote.
     """
     path = files.check(TRAIN / "model.keras", files.read_about(TRAIN)["files"])
-    import keras
-
+    keras = load_keras()
     model = keras.saving.load_model(path, compile=False)
     verbose = 1 if sys.stdout.isatty() else 0
     probabilities: NDArray[np.float32] = model.predict(x, batch_size=batch_size, verbose=verbose)
@@ -127,12 +127,12 @@ def predictions_table(
 
 
 def with_text(rows: pd.DataFrame, test: TestSet, words: list[str]) -> pd.DataFrame:
-    """Add the whole text of each review, before any cut, as column `text`."""
+    """Add which review each is and its whole text, before any cut: columns `review`, `text`."""
     texts = [
-        " ".join(words[rank] for rank in test.reviews.ranks(position))
+        " ".join(words[rank] for rank in test.reviews[position])
         for position in test.order[rows.index]
     ]
-    return rows.assign(text=texts)
+    return rows.assign(text=texts).reset_index(names="review")
 
 
 def evaluate(
@@ -219,11 +219,11 @@ def _log_figures(
 
 
 def numbers(metrics: dict[str, Any]) -> dict[str, float]:
-    """The numbers among the metrics; a nested one is named `group/name`."""
+    """The numbers among the metrics; a nested one is named `group_name`."""
     flat: dict[str, float] = {}
     for key, value in metrics.items():
         if isinstance(value, dict):
-            flat |= {f"{key}/{name}": number for name, number in value.items()}
+            flat |= {f"{key}_{name}": number for name, number in value.items()}
         elif not isinstance(value, str):
             flat[key] = value
     return flat

@@ -179,7 +179,7 @@ def main() -> None:
         write_reviews(folder, "test", test)
         files.write_json(folder / "word_index.json", index)
         files.write_about(folder, shaping_params(params))
-    print(f"{params.dataset}: {train.count:,} training and {test.count:,} test reviews")
+    print(f"{params.dataset}: {len(train):,} training and {len(test):,} test reviews")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -52,24 +53,24 @@ def confusion_matrix(counts: pd.DataFrame, run: str, params: Evaluate) -> Figure
     """Draw the confusion matrix with the count and the share of its row in each cell."""
     drawn, axes = _axes(params, f"Confusion matrix · {run}", "Predicted", "Actual")
     axes.grid(visible=False)
-    shares = counts.div(counts.sum(axis="columns").clip(lower=1), axis="index")
+    cells = counts.to_numpy()
+    shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(2), list(counts.columns))
     axes.set_yticks(range(2), list(counts.index))
-    for row in range(2):
-        for column in range(2):
-            share = shares.iloc[row, column]
-            text = f"{counts.iloc[row, column]:,}\n{share:.1%}"
-            color = "white" if share > 0.5 else "black"
-            axes.text(column, row, text, ha="center", va="center", color=color)
+    for (row, column), share in np.ndenumerate(shares):
+        text = f"{cells[row, column]:,}\n{share:.1%}"
+        color = "white" if share > 0.5 else "black"
+        axes.text(column, row, text, ha="center", va="center", color=color)
     return drawn
 
 
 def length_bars(table: pd.DataFrame, accuracy: float, run: str, params: Evaluate) -> Figure:
-    """Draw accuracy by review length, with the number of reviews in each bar."""
+    """Draw accuracy by review length, with accuracy and number of reviews in each bar."""
     drawn, axes = _axes(params, f"Accuracy by length · {run}", "Words in the review", "Accuracy")
     bars = axes.bar(table["words"].astype(str), table["accuracy"], color=TRAINING, zorder=2)
-    labels = [f"{count:,} reviews" for count in table["reviews"]]
+    values = zip(table["accuracy"], table["reviews"], strict=True)
+    labels = [f"{accuracy:.1%}\n{count:,} reviews" for accuracy, count in values]
     axes.bar_label(bars, labels, label_type="center", color="white")
     axes.axhline(accuracy, linestyle="--", color=VALIDATION, label=f"all, {accuracy:.1%}", zorder=3)
     axes.yaxis.set_major_formatter(PercentFormatter(1))

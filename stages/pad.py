@@ -74,15 +74,15 @@ def _positions(
 
 def seen(test: Reviews, train: Reviews) -> NDArray[np.bool_]:
     """Whether each test review is, word for word, also a training review; shape (test,)."""
-    known = {review.tobytes() for review in train.each()}
-    return np.fromiter((review.tobytes() in known for review in test.each()), bool, test.count)
+    known = {review.tobytes() for review in train}
+    return np.fromiter((review.tobytes() in known for review in test), bool, len(test))
 
 
 def main() -> None:
     params = load_params().pad
     shaping = files.read_about(FETCH)["params"] | flatten(params, "pad")
     train, test = (read_reviews(FETCH, part) for part in ("train", "test"))
-    train_order, test_order = shuffled(train.count, test.count, params.shuffle_seed)
+    train_order, test_order = shuffled(len(train), len(test), params.shuffle_seed)
     arrays = {
         "x_train": pad(train, train_order, params),
         "y_train": train.labels[train_order],
@@ -94,7 +94,7 @@ def main() -> None:
     with files.replaced(FOLDER) as folder:
         files.write_arrays(folder, arrays)
         files.write_about(folder, shaping)
-    print(f"{train.count:,} + {test.count:,} reviews of {params.max_length} tokens")
+    print(f"{len(train):,} + {len(test):,} reviews of {params.max_length} tokens")
 
 
 if __name__ == "__main__":

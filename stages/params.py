@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from stages.command import UserError
 
@@ -19,7 +20,7 @@ CLAUSE_LENGTH = 5  # words of the longest opinion: "the plot was not good"
 class Section(BaseModel):
     """A mapping in `params.yaml`: unknown keys and values of another type are errors."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Synthetic(Section):
@@ -31,6 +32,7 @@ class Synthetic(Section):
     max_length: int = Field(ge=1, le=10_000)
     opinions: int = Field(ge=1, le=100)
     cue_distance: int = Field(ge=1, le=10_000)
+    negated_share: float = Field(ge=0, le=0.5)
     ironic_share: float = Field(ge=0, le=0.5)
     label_noise: float = Field(ge=0, lt=0.5)
 

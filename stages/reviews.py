@@ -1,8 +1,10 @@
 """Reviews of unequal length in three flat arrays, the form that `fetch` writes."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +12,9 @@ from numpy.typing import NDArray
 from stages import files
 
 
-class Reviews(NamedTuple):
-    """Reviews and their labels.
+@dataclass(frozen=True)
+class Reviews:
+    """Reviews and their labels; `reviews[i]` is the i-th as ranks, shape (words of it,).
 
     Attributes:
         tokens: shape (words,), uint32: the frequency ranks of all words, 1 = most frequent,
@@ -29,33 +32,30 @@ class Reviews(NamedTuple):
         """Join lists of ranks into flat arrays."""
         lengths = np.fromiter(map(len, reviews), np.int64, len(reviews))
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        words = (rank for review in reviews for rank in review)
-        tokens = np.fromiter(words, np.uint32, int(offsets[-1]))
+        tokens = np.fromiter(chain.from_iterable(reviews), np.uint32, int(offsets[-1]))
         return cls(tokens, offsets, labels.astype(np.uint8))
 
-    @property
-    def count(self) -> int:
-        """Number of reviews."""
+    def __len__(self) -> int:
         return len(self.labels)
+
+    def __getitem__(self, review: int) -> NDArray[np.uint32]:
+        return self.tokens[self.offsets[review] : self.offsets[review + 1]]
+
+    def __iter__(self) -> Iterator[NDArray[np.uint32]]:
+        return (self[review] for review in range(len(self)))
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Words of each review, shape (reviews,)."""
         return np.diff(self.offsets)
 
-    def ranks(self, review: int) -> NDArray[np.uint32]:
-        """The words of one review as ranks, shape (words of it,)."""
-        return self.tokens[self.offsets[review] : self.offsets[review + 1]]
 
-    def each(self) -> Iterator[NDArray[np.uint32]]:
-        """The ranks of one review after the other."""
-        return (self.ranks(review) for review in range(self.count))
+FIELDS = [field.name for field in fields(Reviews)]
 
 
 def write_reviews(folder: Path, part: str, reviews: Reviews) -> None:
     """Write the `train` or `test` part into a folder, an array a file."""
-    arrays = {f"{part}_{field}": array for field, array in reviews._asdict().items()}
-    files.write_arrays(folder, arrays)
+    files.write_arrays(folder, {f"{part}_{name}": getattr(reviews, name) for name in FIELDS})
 
 
 def read_reviews(folder: Path, part: str) -> Reviews:
@@ -64,4 +64,4 @@ def read_reviews(folder: Path, part: str) -> Reviews:
     Raises:
         UserError: a file is missing, or is not as it was written.
     """
-    return Reviews(*files.read_arrays(folder, [f"{part}_{field}" for field in Reviews._fields]))
+    return Reviews(*files.read_arrays(folder, [f"{part}_{name}" for name in FIELDS]))

@@ -76,7 +76,7 @@ def accuracy_by_length(predictions: pd.DataFrame, bounds: list[int]) -> pd.DataF
         Columns `words` (such as `101-200`), `reviews` and `accuracy`; groups without reviews
         are left out.
     """
-    names = [f"{low + 1}-{high}" for low, high in pairwise([0, *bounds])] + [f"{bounds[-1] + 1}-"]
+    names = [f"{low + 1}-{high}" for low, high in pairwise([0, *bounds])] + [f"over {bounds[-1]}"]
     groups = pd.cut(predictions["words"], [0, *bounds, np.inf], labels=names)
     right = predictions["actual"] == predictions["predicted"]
     table = right.groupby(groups, observed=True).agg(reviews="count", accuracy="mean")
@@ -94,13 +94,15 @@ def summary(
     predictions: pd.DataFrame, confusion: pd.DataFrame, lengths: pd.DataFrame
 ) -> dict[str, Any]:
     """All figures of the test set: scores, counts of reviews, accuracy by length."""
+    cells = confusion.to_numpy().ravel().tolist()
+    true_negatives, false_positives, false_negatives, true_positives = cells
     return {
         **scores(predictions),
         "test_reviews": len(predictions),
         "test_reviews_seen": int(predictions["seen_in_training"].sum()),
-        "test_true_positives": int(confusion.loc[POSITIVE, POSITIVE]),
-        "test_false_positives": int(confusion.loc[NEGATIVE, POSITIVE]),
-        "test_true_negatives": int(confusion.loc[NEGATIVE, NEGATIVE]),
-        "test_false_negatives": int(confusion.loc[POSITIVE, NEGATIVE]),
+        "test_true_positives": true_positives,
+        "test_false_positives": false_positives,
+        "test_true_negatives": true_negatives,
+        "test_false_negatives": false_negatives,
         "test_accuracy_by_length": dict(zip(lengths["words"], lengths["accuracy"], strict=True)),
     }

@@ -4,6 +4,7 @@
 `mlflow ui` in the root shows: `mlflow.db` and `mlruns/`.
 """
 
+import json
 import os
 import socket
 import sqlite3
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 EXPERIMENT = "imdb-lstm"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
-TRAINING_KIND = (
-    "custom_model_development"  # opens MLflow's view of training runs, not the GenAI one
-)
 ANSWER_SECONDS = 5.0
 
 
@@ -91,8 +89,7 @@ def _experiment() -> str:
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
-        tags = {"mlflow.experimentKind": TRAINING_KIND}
-        return client.create_experiment(EXPERIMENT, tags=tags)
+        return client.create_experiment(EXPERIMENT)
     if experiment.lifecycle_stage != "active":
         raise UserError(
             f"The experiment {EXPERIMENT} was deleted from the store. "
@@ -135,8 +132,8 @@ def dataset(
     name: str, x: NDArray[Any], y: NDArray[Any], source: Path, digest: str
 ) -> "NumpyDataset":
     """Describe token ids and labels from the folder `source` as MLflow keeps data sets."""
-    import mlflow
-    from mlflow.data.sources import LocalArtifactDatasetSource
+    from mlflow.data.dataset_source_registry import get_dataset_source_from_json
+    from mlflow.data.numpy_dataset import from_numpy
 
-    origin = LocalArtifactDatasetSource(str(source))
-    return mlflow.data.from_numpy(x, targets=y, source=origin, name=name, digest=digest)
+    origin = get_dataset_source_from_json(json.dumps({"uri": str(source)}), "local")
+    return from_numpy(x, targets=y, source=origin, name=name, digest=digest)

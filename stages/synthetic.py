@@ -1,8 +1,8 @@
 """English-like reviews whose label follows a known rule that takes memory to apply.
 
 A review holds a few opinions in its last `cue_distance` words: a subject, a word of praise or
-blame, and often a negation ("the plot was not dull"). All of them agree. The word right before
-them says how they are meant: after "honestly" as they stand, after "supposedly" as their
+blame, and now and then a negation ("the plot was not dull"). All of them agree. The word right
+before them says how they are meant: after "honestly" as they stand, after "supposedly" as their
 opposite. Everything else is filler. The label is the meant opinion, wrong with probability
 `label_noise`. So a reader of the whole review reaches `best_accuracy`, and one that has
 forgotten the cue, or a sum over words, reaches no more than `accuracy_without_memory`.
@@ -85,7 +85,7 @@ def _opinions(
     positive: bool, params: Synthetic, names: Sequence[str], rng: np.random.Generator
 ) -> list[str]:
     """`cue_distance` words that hold the opinions, with filler before and between them."""
-    clauses = [_opinion(positive, rng) for _ in range(params.opinions)]
+    clauses = [_opinion(positive, params, rng) for _ in range(params.opinions)]
     spare = params.cue_distance - sum(map(len, clauses))
     cuts = np.sort(rng.integers(0, spare, params.opinions, endpoint=True))
     gaps = np.diff(np.concatenate([[0], cuts, [spare]]))
@@ -93,8 +93,8 @@ def _opinions(
     return list(chain(*chain(*zip(parts, clauses, strict=False)), parts[-1]))
 
 
-def _opinion(positive: bool, rng: np.random.Generator) -> list[str]:
-    negated = rng.random() < 0.5
+def _opinion(positive: bool, params: Synthetic, rng: np.random.Generator) -> list[str]:
+    negated = rng.random() < params.negated_share
     words = PRAISE if positive ^ negated else BLAME
     negation = [str(rng.choice(NEGATIONS))] if negated else []
     return ["the", str(rng.choice(SUBJECTS)), "was", *negation, str(rng.choice(words))]

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stages import command, files, tracking
+from stages.backend import load_keras
 from stages.command import UserError
 from stages.model import build_model
 from stages.params import Train, flatten, load_params
@@ -73,11 +74,10 @@ def split(x: NDArray[Any], y: NDArray[np.uint8], validation_split: float) -> tup
 
 def prepare(params: Train) -> None:
     """Seed Python, NumPy and TensorFlow, and make operations deterministic if wanted."""
-    import keras
-    import tensorflow as tf
-
-    keras.utils.set_random_seed(params.seed)
+    load_keras().utils.set_random_seed(params.seed)
     if params.deterministic:
+        import tensorflow as tf
+
         tf.config.experimental.enable_op_determinism()
 
 
@@ -132,7 +132,8 @@ def _early_stopping(params: Train) -> "list[keras.callbacks.EarlyStopping]":
 
 def summarize(trained: Trained) -> dict[str, float]:
     """The kept epoch's figures, its number and the number of epochs trained."""
-    row = trained.history.set_index("epoch").loc[trained.kept_epoch]
+    kept = trained.history["epoch"] == trained.kept_epoch
+    row = trained.history[kept].iloc[0]
     figures = {name: float(row[name]) for name in FIGURES if name != "seconds"}
     return {**figures, "kept_epoch": trained.kept_epoch, "epochs": len(trained.history)}
 

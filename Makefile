@@ -1,0 +1,36 @@
+# A Python from 3.11 to 3.13: the first of these that is one, or the one named by PYTHON=.
+ifndef PYTHON
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	2>/dev/null && echo "$$python" && exit; done; echo python3)
+endif
+ACTIVATED = PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
+
+.DEFAULT_GOAL := help
+.PHONY: help repro test check ui lock venv
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+repro: venv  ## run the pipeline: fetch, pad, train, evaluate
+	@$(ACTIVATED) python -m tools.repro
+
+test: venv  ## run the tests
+	@$(ACTIVATED) python -m pytest
+
+check: venv  ## check format, lint and types
+	@$(ACTIVATED) ruff format --check .
+	@$(ACTIVATED) ruff check .
+	@$(ACTIVATED) mypy
+
+ui: venv  ## open the MLflow UI at this project's runs
+	@$(ACTIVATED) python -m tools.ui
+
+venv:  ## build .venv from requirements.txt, if it is not built already
+	@command -v "$(PYTHON)" >/dev/null || \
+		{ echo "make: there is no $(PYTHON): install Python 3.11, 3.12 or 3.13." >&2; exit 1; }
+	@"$(PYTHON)" tools/venv.py
+
+lock: venv  ## make requirements.txt from requirements.in
+	@$(ACTIVATED) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" requirements.in -o requirements.txt

@@ -1,0 +1,213 @@
+"""Fixtures that several test modules use, and the rule that CI skips nothing."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from stages.params import Params, check_params
+
+ROOT = Path(__file__).parents[1]
+SMALL: dict[str, Any] = {
+    "fetch": {
+        "dataset": "synthetic",
+        "synthetic": {"train_reviews": 300, "test_reviews": 200, "vocab_size": 300},
+    },
+    "pad": {"num_words": 350, "max_length": 40},
+    "train": {"embedding_units": 4, "units": 4, "epochs": 2, "batch_size": 32},
+    "evaluate": {"length_buckets": [40, 60], "mistakes": 5},
+}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """In CI nothing may be absent, so a skipped test is a failed one."""
+    report = yield
+    if report.skipped and os.environ.get("CI"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {item.nodeid}: {call.excinfo}"
+    return report
+
+
+def merged(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`document` with nested changes."""
+    result = dict(document)
+    for key, value in changes.items():
+        nested = isinstance(value, Mapping) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if nested else value
+    return result
+
+
+def change_params(path: Path, changes: Mapping[str, Any]) -> None:
+    """Change values of a params file as a user would, by editing it."""
+    yaml = YAML()
+    document = yaml.load(path)
+    yaml.dump(merged(document, changes), path)
+
+
+def defaults() -> dict[str, Any]:
+    """The project's own params.yaml."""
+    document: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    return document
+
+
+@pytest.fixture
+def default_params() -> Params:
+    """The project's own parameters."""
+    return check_params(defaults(), "params.yaml")
+
+
+@pytest.fixture
+def small_params() -> Params:
+    """Parameters that make every stage take seconds."""
+    return check_params(merged(defaults(), SMALL), "params.yaml")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def imdb_cache() -> Path:
+    """Keras' dataset cache with the real files of IMDB in it."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    for name in ("imdb.npz", "imdb_word_index.json"):
+        if not (home / "datasets" / name).is_file():
+            pytest.skip(f"{name} is not in {home / 'datasets'}; `make repro` downloads it")
+    return home / "datasets"
+
+
+class Project:
+    """A copy of the project with its own repository, where commands are run as a user does."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("DVC_", "MLFLOW_", "GIT_"))
+        }
+        self.environment |= {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@example.org",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@example.org",
+        }
+
+    def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            command,
+            cwd=self.path,
+            env=self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *command: str, status: int | None = 0, **environment: str) -> str:
+        """Run a command and return what it printed; `status` None admits any exit status."""
+        process = self.start(*command, **environment)
+        output, _ = process.communicate(timeout=600)
+        if status is not None:
+            assert process.returncode == status, output
+        return output
+
+    def fail(self, *command: str, **environment: str) -> str:
+        """Run a command that must fail and return what it printed."""
+        process = self.start(*command, **environment)
+        output, _ = process.communicate(timeout=600)
+        assert process.returncode != 0, output
+        return output
+
+    def change(self, **sections: Any) -> None:
+        change_params(self.path / "params.yaml", sections)
+
+    def contents(self, folder: str) -> dict[str, bytes]:
+        """The content of every file below a folder."""
+        files = sorted((self.path / folder).rglob("*"))
+        return {
+            str(file.relative_to(self.path)): file.read_bytes() for file in files if file.is_file()
+        }
+
+    def commit(self) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "state")
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project's files as a fresh repository, with small parameters; nothing run yet."""
+    project = Project(tmp_path_factory.mktemp("clone") / "project")
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (project.path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, project.path / name)
+    (project.path / "dvc.lock").unlink(missing_ok=True)
+    change_params(project.path / "params.yaml", SMALL)
+    project.run("git", "init", "--quiet")
+    project.commit()
+    return project
+
+
+@pytest.fixture(scope="session")
+def finished(clone: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone after its first `dvc repro`, committed; tests copy it and leave it alone."""
+    project = Project(tmp_path_factory.mktemp("finished") / "project")
+    shutil.copytree(clone.path, project.path)
+    output = project.run("dvc", "repro")
+    assert "Test Accuracy: 0." in output
+    project.commit()
+    return project
+
+
+@pytest.fixture
+def fresh(clone: Project, tmp_path: Path) -> Project:
+    """A clone of one's own in which nothing was run yet."""
+    shutil.copytree(clone.path, tmp_path / "project")
+    return Project(tmp_path / "project")
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A finished project of one's own, in another place than it was made in."""
+    shutil.copytree(finished.path, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
+
+
+Starter = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Starter]:
+    """Start commands of a project that are ended with the test."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start_one(project: Project, *command: str, **environment: str) -> "subprocess.Popen[str]":
+        processes.append(project.start(*command, **environment))
+        return processes[-1]
+
+    yield start_one
+    for process in processes:
+        process.terminate()
+        process.communicate(timeout=60)

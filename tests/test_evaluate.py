@@ -1,0 +1,84 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages import evaluate, scores
+from stages.params import Params
+from stages.reviews import Reviews
+
+
+@pytest.fixture
+def test_set() -> evaluate.TestSet:
+    """Four reviews; the padded ones stand in another order than the whole ones."""
+    reviews = Reviews.from_lists([[1], [1, 2], [1, 2, 3], [2, 2, 2, 2]], np.array([0, 1, 0, 1]))
+    order = np.array([2, 0, 3, 1])
+    return evaluate.TestSet(
+        np.zeros((4, 2), np.uint16),
+        reviews.labels[order],
+        order,
+        np.array([False, False, False, True]),
+        reviews,
+        "abcd1234",
+    )
+
+
+@pytest.fixture
+def training() -> evaluate.Training:
+    history = pd.DataFrame({"epoch": [1], "accuracy": [0.5], "val_accuracy": [0.5]})
+    history[["loss", "val_loss"]] = 0.7
+    return evaluate.Training({"fetch.dataset": "synthetic"}, history, {"name": "lstm-4"})
+
+
+PROBABILITIES = np.array([0.9, 0.2, 0.6, 0.1], np.float32)
+WORDS = ["", "the", "film", "fails"]
+
+
+@pytest.fixture
+def evaluation(
+    test_set: evaluate.TestSet, training: evaluate.Training, default_params: Params
+) -> evaluate.Evaluation:
+    return evaluate.evaluate(test_set, WORDS, training, PROBABILITIES, default_params.evaluate)
+
+
+def test_predictions_follow_the_padded_order(test_set: evaluate.TestSet) -> None:
+    table = evaluate.predictions_table(test_set, PROBABILITIES, 0.5)
+    assert table["actual"].tolist() == ["negative", "negative", "positive", "positive"]
+    assert table["predicted"].tolist() == ["positive", "negative", "positive", "negative"]
+    assert table["words"].tolist() == [3, 1, 4, 2]
+    assert table["seen_in_training"].tolist() == [False, False, False, True]
+
+
+def test_threshold_decides(test_set: evaluate.TestSet) -> None:
+    table = evaluate.predictions_table(test_set, PROBABILITIES, 0.95)
+    assert set(table["predicted"]) == {scores.NEGATIVE}
+
+
+def test_mistakes_have_their_whole_text(evaluation: evaluate.Evaluation) -> None:
+    mistakes = evaluation.tables["mistakes"]
+    assert mistakes["review"].tolist() == [0, 3]
+    assert mistakes["text"].tolist() == ["the film fails", "the film"]
+
+
+def test_metrics_name_the_data_set(evaluation: evaluate.Evaluation) -> None:
+    assert evaluation.metrics["dataset"] == "synthetic"
+    assert evaluation.metrics["test_accuracy"] == 0.5
+
+
+def test_all_files_are_written(evaluation: evaluate.Evaluation, tmp_path: Path) -> None:
+    evaluate.write(tmp_path, evaluation)
+    names = {path.name for path in tmp_path.iterdir()}
+    tables = {"predictions.csv", "confusion.csv", "roc.csv", "lengths.csv", "mistakes.csv"}
+    pictures = {"accuracy.png", "loss.png", "roc.png", "confusion.png", "lengths.png"}
+    assert names == {"metrics.json"} | tables | pictures
+    for name in pictures:
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "metrics.json").read_bytes())["test_reviews"] == 4
+
+
+def test_numbers_of_nested_metrics_get_one_name() -> None:
+    metrics: dict[str, Any] = {"dataset": "imdb", "a": 1.0, "by_length": {"1-100": 0.5}}
+    assert evaluate.numbers(metrics) == {"a": 1.0, "by_length_1-100": 0.5}

@@ -1,0 +1,1 @@
+"""The commands behind `make`: environment, newcomer's run, MLflow UI."""
