@@ -34,9 +34,14 @@ def root() -> Path:
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 
+def embedded_uri() -> str:
+    """The database in the root."""
+    return f"sqlite:///{root() / DATABASE}"
+
+
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, or the database in the root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / DATABASE}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or embedded_uri()
 
 
 def is_server(uri: str) -> bool:
@@ -59,15 +64,17 @@ def connect() -> str:
     """
     import mlflow
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     uri = tracking_uri()
     if is_server(uri):
         _knock(uri)
     mlflow.set_tracking_uri(uri)
     try:
-        return _experiment() if is_server(uri) else _local_experiment()
-    except MlflowException as error:
-        raise UserError(f"The MLflow store at {public(uri)} cannot be used: {error}") from None
+        return _embedded_experiment() if uri == embedded_uri() else _experiment()
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"The MLflow store at {public(uri)} cannot be used: {reason}") from None
 
 
 def _knock(uri: str) -> None:
@@ -98,15 +105,22 @@ def _experiment() -> str:
     return str(experiment.experiment_id)
 
 
-def _local_experiment() -> str:
+def _embedded_experiment() -> str:
     """Make the database one process at a time: MLflow's own creation of it is a race."""
     from filelock import FileLock
 
+    _link_artifacts()
     with FileLock(root() / f"{DATABASE}.lock"):
         experiment_id = _experiment()
-        if "MLFLOW_TRACKING_URI" not in os.environ:
-            _make_movable(experiment_id)
+        _make_movable(experiment_id)
     return experiment_id
+
+
+def _link_artifacts() -> None:
+    """Lead a temporary copy's artifacts, whose locations are relative, to the root."""
+    if Path.cwd() != root() and not Path(ARTIFACTS).exists():
+        (root() / ARTIFACTS).mkdir(exist_ok=True)
+        Path(ARTIFACTS).symlink_to(root() / ARTIFACTS)
 
 
 def _make_movable(experiment_id: str) -> None:
@@ -122,10 +136,6 @@ def _make_movable(experiment_id: str) -> None:
             " WHERE experiment_id = ?2 AND artifact_location <> ?1",
             (location, experiment_id),
         )
-    artifacts = Path(ARTIFACTS)
-    if Path.cwd() != root() and not artifacts.exists():  # in a temporary copy made by DVC
-        (root() / ARTIFACTS).mkdir(exist_ok=True)
-        artifacts.symlink_to(root() / ARTIFACTS)
 
 
 def dataset(

@@ -128,6 +128,6 @@ def _git(*arguments: str) -> str:
     """The output of a git command, empty where there is no git or no repository."""
     try:
         command = ["git", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.rstrip()
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""

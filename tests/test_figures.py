@@ -1,5 +1,6 @@
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -47,8 +48,8 @@ def test_curve_is_titled_labelled_and_has_a_legend_and_a_grid(
 
 def test_curve_shows_training_and_validation(history: pd.DataFrame, looks: Evaluate) -> None:
     training, validation = figures.curve(history, "accuracy", "run", looks).axes[0].get_lines()
-    assert list(training.get_ydata()) == [0.7, 0.8, 0.9]
-    assert list(validation.get_ydata()) == [0.7, 0.75, 0.7]
+    assert np.asarray(training.get_ydata()).tolist() == [0.7, 0.8, 0.9]
+    assert np.asarray(validation.get_ydata()).tolist() == [0.7, 0.75, 0.7]
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3])

@@ -23,7 +23,7 @@ def test_default_is_the_missions_model(default_params: Params) -> None:
     assert layers(default_params.train) == ["InputLayer", "Embedding", "LSTM", "Dense"]
     assert [layer.count_params() for layer in model.layers] == [0, 640_000, 33_024, 65]
     assert model.get_layer("probability").activation.__name__ == "sigmoid"
-    assert model.optimizer.name == "adam"
+    assert type(model.optimizer).__name__ == "Adam"
     assert model.loss == "binary_crossentropy"
 
 
@@ -82,7 +82,7 @@ def test_dropouts_stand_where_they_are_named() -> None:
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "nadam", "rmsprop", "sgd"])
 def test_optimizer_and_learning_rate_are_those_named(optimizer: str) -> None:
     model = build_model(settings(optimizer=optimizer, learning_rate=0.05), 50, 9)
-    assert model.optimizer.name == optimizer
+    assert type(model.optimizer).__name__.lower() == optimizer
     assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
 
 
