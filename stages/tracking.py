@@ -41,30 +41,18 @@ def started(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> It
 
     experiment_id = store.connect()
     run = mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=dict(tags))
+    model = None
     try:
         mlflow.log_params(dict(params))
-        model = mlflow.initialize_logged_model(
-            MODEL, tags=dict(tags), params={key: str(value) for key, value in params.items()}
-        )
+        as_text = {key: str(value) for key, value in params.items()}
+        model = mlflow.initialize_logged_model(MODEL, tags=dict(tags), params=as_text)
         yield Run(run.info.run_id, name, experiment_id, model.model_id)
     except BaseException as error:
-        _give_up("FAILED" if isinstance(error, Exception) else "KILLED")
+        if model is not None:
+            mlflow.finalize_logged_model(model.model_id, "FAILED")
+        mlflow.end_run("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     mlflow.end_run()
-
-
-def _give_up(status: str) -> None:
-    import mlflow
-
-    run = mlflow.active_run()
-    if run is not None:
-        filter_string = f"source_run_id = '{run.info.run_id}'"
-        for model in mlflow.search_logged_models(
-            [run.info.experiment_id], filter_string, output_format="list"
-        ):
-            if model.status == "PENDING":
-                mlflow.finalize_logged_model(model.model_id, "FAILED")
-    mlflow.end_run(status)
 
 
 def log_epoch(run: Run, epoch: int, figures: Mapping[str, float]) -> None:

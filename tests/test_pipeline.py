@@ -142,6 +142,7 @@ def test_run_holds_figures_files_data_sets_and_tags(project: Project) -> None:
     names = {path.removeprefix("data/") for path in written}
     here = {"train/about.json", "train/model.keras", "train/run.json"}
     assert logged == names - here
+    assert run.inputs is not None
     inputs = {(i.tags[0].value, i.dataset.name) for i in run.inputs.dataset_inputs}
     assert inputs == {
         (context, f"synthetic-{context}") for context in ("training", "validation", "test")
@@ -347,7 +348,7 @@ def test_dvc_compares_metrics_params_and_plots(project: Project) -> None:
     project.change(train={"units": 5})
     project.run("dvc", "repro")
     metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
-    loss = metrics["diff"]["data/evaluate/metrics.json"]["test_loss"]
+    loss = metrics["data/evaluate/metrics.json"]["test_loss"]
     assert loss["diff"] == pytest.approx(loss["new"] - loss["old"])
     params = json.loads(project.run("dvc", "params", "diff", "--json"))
     assert params["params.yaml"]["train.units"] == {"old": 4, "new": 5, "diff": 1}
