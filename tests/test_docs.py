@@ -41,7 +41,8 @@ def test_links_within_the_project_lead_somewhere(page: Path) -> None:
 
 
 def test_make_targets_that_the_readme_names_exist() -> None:
-    named = set(re.findall(r"`?make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", readme, re.MULTILINE))
     targets = re.findall(
         r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
     )
