@@ -11,7 +11,7 @@ ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.v
 .PHONY: help repro test check ui lock venv
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' Makefile
 
 repro: venv  ## run the pipeline: fetch, pad, train, evaluate
 	@$(ACTIVATED) python -m tools.repro

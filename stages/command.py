@@ -8,8 +8,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-TERMINATED = 128 + signal.SIGTERM
-
 
 class UserError(Exception):
     """Something that the user can mend; its text says what is wrong and what to do."""
@@ -20,17 +18,24 @@ def run(stage: str, main: Callable[[], None]) -> None:
 
     What DVC removed before it started the stage is put back when the stage fails.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    end_on_signals()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
         main()
     except BaseException as error:
-        restore(stage)
+        lost = "" if restore(stage) else f"\n`dvc checkout {stage}` brings back data/{stage}."
         message = explain(error)
         if message is None:
             raise
-        sys.exit(f"{stage}: {message}")
+        sys.exit(f"{stage}: {message}{lost}")
+
+
+def end_on_signals() -> None:
+    """Let a termination or a closed terminal end the process through its clean-up."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP on purpose
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def explain(error: BaseException) -> str | None:
@@ -46,23 +51,26 @@ def explain(error: BaseException) -> str | None:
     return None
 
 
-def restore(stage: str) -> None:
-    """Put a stage's outputs of the last good run back in place.
+def restore(stage: str) -> bool:
+    """Put a stage's outputs of the last good run back in place; False where that failed.
 
     DVC removes a stage's outputs before it runs the command, so a command that fails,
     over a wrong parameter say, would leave the user with less than before.
     """
     if os.environ.get("DVC_STAGE") != stage or Path("data", stage).exists():
-        return
+        return True
+    lock = Path("dvc.lock")
+    if not lock.exists() or f"\n  {stage}:\n" not in lock.read_text(encoding="utf-8"):
+        return True  # the stage never ended well, so there was nothing
     command = [sys.executable, "-m", "dvc", "checkout", "--quiet", stage]
-    subprocess.run(command, capture_output=True, check=False)
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _advice(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
-        return "Free some space and run `dvc repro` again; what was there before is unchanged."
+        return "Free some space and run `dvc repro` again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "Give yourself the right to use it and run `dvc repro` again."
     if error.errno == errno.ENOENT:
         return "Run `dvc repro`, which makes what is missing."
-    return "Nothing that was there before was changed."
+    return "Mend that and run `dvc repro` again."

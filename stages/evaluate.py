@@ -21,6 +21,7 @@ from stages.params import Evaluate, flatten, load_params
 from stages.reviews import Reviews, read_reviews
 
 if TYPE_CHECKING:
+    import keras
     import mlflow
     from matplotlib.figure import Figure
 
@@ -79,33 +80,39 @@ def read_test() -> TestSet:
 
 def read_words() -> list[str]:
     """Read the vocabulary: the word of frequency rank r is at r; rank 0 has none."""
-    index = files.read_json(FETCH / "word_index.json")
+    index = files.read_json(checked(FETCH / "word_index.json"))
     return ["", *sorted(index, key=index.__getitem__)]
 
 
 def read_training() -> Training:
     """Read what is known of the training from `data/train`."""
-    about, run = files.read_about(TRAIN), files.read_json(TRAIN / "run.json")
-    history = pd.read_csv(files.check(TRAIN / "history.csv", about["files"]))
-    return Training(about["params"], history, run)
+    history = pd.read_csv(checked(TRAIN / "history.csv"))
+    run = files.read_json(checked(TRAIN / "run.json"))
+    return Training(files.read_about(TRAIN)["params"], history, run)
 
 
-def predict(x: NDArray[Any], batch_size: int) -> NDArray[np.float32]:
-    """Ask the trained model for each review's probability of being positive.
+def read_model() -> "keras.Model":
+    """Load the trained model."""
+    path = checked(TRAIN / "model.keras")
+    return load_keras().saving.load_model(path, compile=False)
+
+
+def checked(path: Path) -> Path:
+    """Return `path` if it is as its stage wrote it; raises UserError otherwise."""
+    return files.check(path, files.read_about(path.parent)["files"])
+
+
+def predict(model: "keras.Model", x: NDArray[Any], batch_size: int) -> NDArray[np.float32]:
+    """Ask the model for each review's probability of being positive.
 
     Args:
+        model: see `stages.model.build_model`.
         x: token ids, shape (reviews, max_length).
         batch_size: reviews a step.
 
     Returns:
         Shape (reviews,).
-
-    Raises:
-        UserError: the model's file is missing, or is not what `train` wrote.
     """
-    path = files.check(TRAIN / "model.keras", files.read_about(TRAIN)["files"])
-    keras = load_keras()
-    model = keras.saving.load_model(path, compile=False)
     verbose = 1 if sys.stdout.isatty() else 0
     probabilities: NDArray[np.float32] = model.predict(x, batch_size=batch_size, verbose=verbose)
     return probabilities[:, 0]
@@ -186,17 +193,27 @@ def log(folder: Path, evaluation: Evaluation, test: TestSet, run: dict[str, str]
     the figures are on disk all the same.
     """
     import mlflow
-    from mlflow.exceptions import MlflowException
 
     store.connect()
-    client = mlflow.MlflowClient()
+    with store.explained():
+        client = mlflow.MlflowClient()
+        if not has_run(client, run["run_id"]):
+            print(f"The store has no run {run['run_id']}: its figures are in {FOLDER} only.")
+            return
+        _log_figures(client, evaluation.metrics, test, run)
+        client.log_artifacts(run["run_id"], str(folder), FOLDER.name)
+
+
+def has_run(client: "mlflow.MlflowClient", run_id: str) -> bool:
+    """Whether the store has the run, and it was not deleted."""
+    from mlflow.exceptions import MlflowException
+
     try:
-        client.get_run(run["run_id"])
-    except MlflowException:
-        print(f"The store has no run {run['run_id']}: its figures are in {FOLDER} only.")
-        return
-    _log_figures(client, evaluation.metrics, test, run)
-    client.log_artifacts(run["run_id"], str(folder), FOLDER.name)
+        return str(client.get_run(run_id).info.lifecycle_stage) == "active"
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
 
 
 def _log_figures(
@@ -232,7 +249,7 @@ def numbers(metrics: dict[str, Any]) -> dict[str, float]:
 def main() -> None:
     params = load_params().evaluate
     test, training = read_test(), read_training()
-    probabilities = predict(test.x, params.batch_size)
+    probabilities = predict(read_model(), test.x, params.batch_size)
     evaluation = evaluate(test, read_words(), training, probabilities, params)
     with files.replaced(FOLDER) as folder:
         write(folder, evaluation)

@@ -9,7 +9,9 @@ import io
 import json
 import os
 import pickle
+import queue
 import sys
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -52,9 +54,9 @@ class ArrayUnpickler(pickle.Unpickler):
 
 
 def cache_folder() -> Path:
-    """Keras' own dataset cache, found as Keras does."""
-    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
-    return Path(home) / "datasets"
+    """Keras' own dataset cache, found by Keras' rule."""
+    home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")
+    return Path(os.environ.get("KERAS_HOME") or home / ".keras") / "datasets"
 
 
 def obtain(params: Fetch) -> dict[str, Path]:
@@ -64,24 +66,62 @@ def obtain(params: Fetch) -> dict[str, Path]:
 
     Raises:
         Unreachable: a file is not there and cannot be downloaded.
+        UserError: what was downloaded is not what `params.yaml` pins, or cannot be stored.
     """
-    import pooch
+    digests = {ARCHIVE: params.archive_sha256, WORD_INDEX: params.word_index_sha256}
+    paths = {name: cache_folder() / name for name in digests}
+    if all(paths[name].is_file() and files.sha256(paths[name]) == digests[name] for name in paths):
+        return paths
     import requests
 
-    registry = {
-        ARCHIVE: f"sha256:{params.archive_sha256}",
-        WORD_INDEX: f"sha256:{params.word_index_sha256}",
-    }
-    cache = pooch.create(
-        cache_folder(), params.url, registry=registry, retry_if_failed=params.retries
-    )
-    download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=params.timeout)
     try:
-        return {name: Path(cache.fetch(name, downloader=download)) for name in registry}
+        knock(params.url, params.timeout)
+        download(digests, params)
     except requests.RequestException as error:
         raise Unreachable(_ways_on(params, _root_cause(error))) from None
     except ValueError as error:  # pooch's error for a digest that does not match
-        raise Unreachable(_ways_on(params, str(error))) from None
+        raise UserError(f"{params.url} does not hold what params.yaml pins: {error}") from None
+    except OSError as error:
+        raise UserError(f"{cache_folder()} cannot be used ({error}). Set KERAS_HOME.") from None
+    return paths
+
+
+def knock(url: str, seconds: float) -> None:
+    """Raise a `requests` error unless the server answers in time, however many addresses it has.
+
+    The time-out of a request holds for each address of a host, one after the other.
+    """
+    import requests
+
+    answers: queue.Queue[requests.RequestException | None] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            requests.head(url, timeout=seconds)
+            answers.put(None)
+        except requests.RequestException as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        error = answers.get(timeout=seconds)
+    except queue.Empty:
+        error = requests.Timeout(f"no answer within {seconds:g} seconds")
+    if error is not None:
+        raise error
+
+
+def download(digests: dict[str, str], params: Fetch) -> None:
+    """Download into Keras' cache what is not there with the right digest."""
+    import pooch
+
+    registry = {name: f"sha256:{digest}" for name, digest in digests.items()}
+    cache = pooch.create(
+        cache_folder(), params.url, registry=registry, retry_if_failed=params.retries
+    )
+    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=params.timeout)
+    for name in registry:
+        cache.fetch(name, downloader=downloader)
 
 
 def _root_cause(error: BaseException) -> str:
@@ -91,7 +131,7 @@ def _root_cause(error: BaseException) -> str:
 
 
 def _ways_on(params: Fetch, cause: str) -> str:
-    return f"""IMDB is not in {cache_folder()} and cannot be downloaded from {params.url}
+    return f"""{cache_folder()} holds no good copy of IMDB, and {params.url} gives none
   ({cause})
 Ways on:
   - put {ARCHIVE} and {WORD_INDEX} (digests in params.yaml) into {cache_folder()};

@@ -112,10 +112,10 @@ def _read_array(path: Path, digests: Mapping[str, str]) -> NDArray[Any]:
     return array
 
 
-def short_digest(folder: Path, names: Iterable[str]) -> str:
-    """One digest of several arrays, eight characters long as MLflow's own are."""
+def short_digest(folder: Path, names: Iterable[str], part: slice = slice(None)) -> str:
+    """One digest of the same part of several arrays, eight characters long as MLflow's own are."""
     digests = read_about(folder)["files"]
-    joined = "".join(digests[f"{name}.npy"] for name in names)
+    joined = "".join(digests[f"{name}.npy"] for name in names) + f"{part.start}:{part.stop}"
     return hashlib.sha256(joined.encode()).hexdigest()[:8]
 
 

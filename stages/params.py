@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -39,12 +39,18 @@ class Synthetic(Section):
     @model_validator(mode="after")
     def _lengths_fit(self) -> Self:
         if self.max_length < self.min_length:
-            raise ValueError("max_length must be at least min_length")
+            raise ValueError(
+                f"max_length {self.max_length} must be at least min_length {self.min_length}"
+            )
         if self.min_length <= self.cue_distance:
-            raise ValueError("min_length must be greater than cue_distance, to hold the cue")
+            raise ValueError(
+                f"min_length {self.min_length} must be greater than "
+                f"cue_distance {self.cue_distance}, to hold the cue"
+            )
         if self.cue_distance < CLAUSE_LENGTH * self.opinions:
             raise ValueError(
-                f"cue_distance must be at least {CLAUSE_LENGTH} times opinions, to hold them"
+                f"cue_distance {self.cue_distance} must be at least "
+                f"{CLAUSE_LENGTH} times opinions {self.opinions}, to hold them"
             )
         return self
 
@@ -72,15 +78,19 @@ class Pad(Section):
 
     @model_validator(mode="after")
     def _marks_are_apart(self) -> Self:
-        marks = {self.padding_token, self.start_token, self.unknown_token}
-        if len(marks) < 3:
-            raise ValueError("padding_token, start_token and unknown_token must differ")
+        marks = [self.padding_token, self.start_token, self.unknown_token]
+        if len(set(marks)) < 3:
+            raise ValueError(f"padding_token, start_token and unknown_token {marks} must differ")
         if max(marks) > self.index_from:
             raise ValueError(
-                "index_from must be at least the largest mark, or words would share it"
+                f"index_from {self.index_from} must be at least the largest mark {max(marks)}, "
+                "or words would share it"
             )
         if self.num_words <= self.index_from + 1:
-            raise ValueError("num_words must be greater than index_from + 1, or no word is left")
+            raise ValueError(
+                f"num_words {self.num_words} must be greater than "
+                f"index_from + 1, {self.index_from + 1}, or no word is left"
+            )
         return self
 
 
@@ -123,12 +133,12 @@ class Evaluate(Section):
     figure_width: float = Field(ge=1, le=100)
     figure_height: float = Field(ge=1, le=100)
 
-    @model_validator(mode="after")
-    def _buckets_rise(self) -> Self:
-        bounds = [0, *self.length_buckets]
-        if any(low >= high for low, high in pairwise(bounds)):
-            raise ValueError("length_buckets must be positive and rise from each to the next")
-        return self
+    @field_validator("length_buckets")
+    @classmethod
+    def _buckets_rise(cls, bounds: list[int]) -> list[int]:
+        if any(low >= high for low, high in pairwise([0, *bounds])):
+            raise ValueError("Bounds must be positive and rise from each to the next")
+        return bounds
 
 
 class Params(Section):
@@ -178,9 +188,11 @@ def _problem(detail: ErrorDetails) -> str:
         return f"{key}: unknown key. {_suggestion(detail['loc'])}"
     if detail["type"] == "missing":
         return f"{key}: missing"
+    if detail["type"] == "model_type":
+        return f"{key}: {detail['input']!r} is not allowed. A mapping of keys to values is wanted"
     message = detail["msg"].removeprefix("Value error, ")
-    if isinstance(detail["input"], dict | BaseModel):
-        return f"{key}: {message}"
+    if detail["type"] == "value_error" and isinstance(detail["input"], dict):
+        return f"{key}: {message}"  # about several values, which it names itself
     return f"{key}: {detail['input']!r} is not allowed. {message}"
 
 

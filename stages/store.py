@@ -6,9 +6,9 @@
 
 import json
 import os
-import socket
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -39,6 +39,12 @@ def embedded_uri() -> str:
     return f"sqlite:///{root() / DATABASE}"
 
 
+def is_embedded(uri: str) -> bool:
+    """Whether this is the database in the root, in MLflow's own relative spelling too."""
+    path = uri.removeprefix("sqlite:///")
+    return uri != path and Path(path).resolve() == root() / DATABASE
+
+
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, or the database in the root."""
     return os.environ.get("MLFLOW_TRACKING_URI") or embedded_uri()
@@ -55,6 +61,23 @@ def public(uri: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what MLflow and its database raise within the block into a UserError."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
+        uri = tracking_uri()
+        reason = str(error).partition("\n")[0].replace(uri, public(uri)) or type(error).__name__
+        raise UserError(
+            f"The MLflow store at {public(uri)} cannot be used: {reason}\n"
+            "Mend it, or name another in MLFLOW_TRACKING_URI, and run `dvc repro` again."
+        ) from error
+
+
 def connect() -> str:
     """Point MLflow at the store, make the experiment if there is none, and return its id.
 
@@ -62,30 +85,26 @@ def connect() -> str:
         UserError: the server does not answer, the database cannot be used, or the experiment
             was deleted.
     """
-    import mlflow
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     uri = tracking_uri()
     if is_server(uri):
         _knock(uri)
-    mlflow.set_tracking_uri(uri)
-    try:
-        return _embedded_experiment() if uri == embedded_uri() else _experiment()
-    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"The MLflow store at {public(uri)} cannot be used: {reason}") from None
+    with explained():
+        import mlflow
+
+        mlflow.set_tracking_uri(uri)
+        return _embedded_experiment() if is_embedded(uri) else _experiment()
 
 
 def _knock(uri: str) -> None:
     """Fail within seconds where MLflow's own retries would take minutes."""
-    parts = urlsplit(uri)
-    address = parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme]
+    import requests
+
     try:
-        socket.create_connection(address, ANSWER_SECONDS).close()
-    except OSError as error:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS)
+    except (requests.RequestException, ValueError) as error:
+        reason = type(error).__name__
         raise UserError(
-            f"The MLflow server at {public(uri)} does not answer ({error}). "
+            f"The MLflow server at {public(uri)} does not answer ({reason}). "
             "Start it, or unset MLFLOW_TRACKING_URI to use the store in this folder."
         ) from None
 

@@ -5,7 +5,8 @@ blame, and now and then a negation ("the plot was not dull"). All of them agree.
 before them says how they are meant: after "honestly" as they stand, after "supposedly" as their
 opposite. Everything else is filler. The label is the meant opinion, wrong with probability
 `label_noise`. So a reader of the whole review reaches `best_accuracy`, and one that has
-forgotten the cue, or a sum over words, reaches no more than `accuracy_without_memory`.
+forgotten the cue reaches no more than `accuracy_without_memory`. A sum over words sees the cue
+but cannot turn the opinions by it: at most it is right by chance in the ironic reviews.
 """
 
 from collections import Counter
@@ -50,16 +51,16 @@ def accuracy_without_memory(params: Synthetic) -> float:
 
 
 def generate(params: Synthetic) -> tuple[Reviews, Reviews, dict[str, int]]:
-    """Generate training reviews, test reviews and the word index of the training part.
+    """Generate training reviews, test reviews and the word index.
 
-    As in IMDB's files, words are ranked by their frequency in the training part, and words
-    of the test part that do not occur there are dropped.
+    As in IMDB's files, words are ranked by their frequency in the training part. Those that do
+    not occur there come last: dropping them, as IMDB's files do, would move the cue.
     """
     rng = np.random.default_rng(params.seed)
     names = _names(params.vocab_size - len(_fixed_words()))
     train = _part(params.train_reviews, params, names, rng)
     test = _part(params.test_reviews, params, names, rng)
-    index = _word_index(words for words, _ in train)
+    index = _word_index([*sorted(_fixed_words()), *names], (words for words, _ in train))
     return _encode(train, index), _encode(test, index), index
 
 
@@ -126,12 +127,12 @@ def _fixed_words() -> set[str]:
     return filler | {*PRAISE, *BLAME, *NEGATIONS, *SUBJECTS, SINCERE, IRONIC, "the", "was"}
 
 
-def _word_index(reviews: Iterator[list[str]]) -> dict[str, int]:
+def _word_index(vocabulary: list[str], reviews: Iterator[list[str]]) -> dict[str, int]:
     counts = Counter(chain.from_iterable(reviews))
-    ranked = sorted(counts, key=lambda word: (-counts[word], word))
+    ranked = sorted(vocabulary, key=lambda word: -counts[word])
     return {word: rank for rank, word in enumerate(ranked, start=1)}
 
 
 def _encode(reviews: list[tuple[list[str], int]], index: dict[str, int]) -> Reviews:
-    ranks = [[index[word] for word in words if word in index] for words, _ in reviews]
+    ranks = [[index[word] for word in words] for words, _ in reviews]
     return Reviews.from_lists(ranks, np.array([label for _, label in reviews]))

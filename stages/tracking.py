@@ -3,7 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +15,7 @@ from stages import store
 
 if TYPE_CHECKING:
     import keras
+    from mlflow.entities import LoggedModel
 
 MODEL = "model"
 SERVING_PACKAGES = ("tensorflow", "keras", "numpy", "mlflow")
@@ -40,19 +41,29 @@ def started(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> It
     import mlflow
 
     experiment_id = store.connect()
-    run = mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=dict(tags))
-    model = None
-    try:
-        mlflow.log_params(dict(params))
-        as_text = {key: str(value) for key, value in params.items()}
-        model = mlflow.initialize_logged_model(MODEL, tags=dict(tags), params=as_text)
-        yield Run(run.info.run_id, name, experiment_id, model.model_id)
-    except BaseException as error:
+    with store.explained():
+        run = mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=dict(tags))
+        model = None
+        try:
+            mlflow.log_params(dict(params))
+            as_text = {key: str(value) for key, value in params.items()}
+            model = mlflow.initialize_logged_model(MODEL, tags=dict(tags), params=as_text)
+            yield Run(run.info.run_id, name, experiment_id, model.model_id)
+        except BaseException as error:
+            _give_up(model, "FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        mlflow.end_run()
+
+
+def _give_up(model: "LoggedModel | None", status: str) -> None:
+    """End the run and its model as they are; what the store says now hides no earlier error."""
+    import mlflow
+
+    with suppress(Exception):
         if model is not None:
             mlflow.finalize_logged_model(model.model_id, "FAILED")
-        mlflow.end_run("FAILED" if isinstance(error, Exception) else "KILLED")
-        raise
-    mlflow.end_run()
+    with suppress(Exception):
+        mlflow.end_run(status)
 
 
 def log_epoch(run: Run, epoch: int, figures: Mapping[str, float]) -> None:
@@ -116,6 +127,8 @@ def _git(*arguments: str) -> str:
     """The output of a git command, empty where there is no git or no repository."""
     try:
         command = ["git", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.rstrip(
+            "\n"
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""

@@ -98,6 +98,10 @@ def fit(
         figures = {**logs, "seconds": time.perf_counter() - begun}
         rows.append({name: float(figures[name]) for name in FIGURES})
         on_epoch(epoch + 1, rows[-1])
+        if not all(map(math.isfinite, rows[-1].values())):
+            raise UserError(
+                f"The loss of epoch {epoch + 1} is no number: lower train.learning_rate."
+            )
 
     stopping = _early_stopping(params)
     model.fit(
@@ -149,9 +153,12 @@ def run_name(params: Train, shaping: dict[str, Any], experiment: str | None) -> 
     return " · ".join([*parts, experiment] if experiment else parts)
 
 
-def record_data(learning: Part, validation: Part, dataset: str, digest: str) -> None:
+def record_data(learning: Part, validation: Part, dataset: str) -> None:
     """Name both parts of the training data in the active run."""
-    for context, part in (("training", learning), ("validation", validation)):
+    cut, end = len(learning.x), len(learning.x) + len(validation.x)
+    named = {"training": (learning, slice(0, cut)), "validation": (validation, slice(cut, end))}
+    for context, (part, rows) in named.items():
+        digest = files.short_digest(PAD, ["x_train", "y_train"], rows)
         tracking.log_dataset(f"{dataset}-{context}", context, part, PAD, digest)
 
 
@@ -171,15 +178,16 @@ def main() -> None:
     dataset = shaping["fetch.dataset"]
     tags = {"dataset": dataset, **tracking.provenance()}
     name = run_name(params, shaping, tags.get("dvc.experiment"))
-    with tracking.started(name, shaping, tags) as run, files.replaced(FOLDER) as folder:
-        record_data(learning, validation, dataset, files.short_digest(PAD, ["x_train", "y_train"]))
+    with tracking.started(name, shaping, tags) as run:
+        record_data(learning, validation, dataset)
         prepare(params)
         model = build_model(params, shaping["pad.num_words"], x.shape[1])
         trained = fit(model, learning, validation, params, partial(tracking.log_epoch, run))
-        write(folder, model, trained, run)
-        files.write_about(folder, shaping)
-        tracking.log_model(run, model, x[:2].astype(np.int32))
-        tracking.log_files(folder, ["history.csv", "metrics.json"])
+        with files.replaced(FOLDER) as folder:
+            write(folder, model, trained, run)
+            files.write_about(folder, shaping)
+            tracking.log_model(run, model, x[:2].astype(np.int32))
+            tracking.log_files(folder, ["history.csv", "metrics.json"])
     print(f"MLflow run {run.run_id}: {name}")
 
 

@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from stages.params import Params, check_params
 
 ROOT = Path(__file__).parents[1]
+DEFAULT_PARAMS = Path(__file__).with_name("default_params.yaml")  # users change params.yaml
 SMALL: dict[str, Any] = {
     "fetch": {
         "dataset": "synthetic",
@@ -58,14 +59,14 @@ def change_params(path: Path, changes: Mapping[str, Any]) -> None:
 
 
 def defaults() -> dict[str, Any]:
-    """The project's own params.yaml."""
-    document: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    """The parameters that the project ships."""
+    document: dict[str, Any] = YAML(typ="safe", pure=True).load(DEFAULT_PARAMS)
     return document
 
 
 @pytest.fixture
 def default_params() -> Params:
-    """The project's own parameters."""
+    """The parameters that the project ships."""
     return check_params(defaults(), "params.yaml")
 
 
@@ -189,6 +190,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Project:
             (project.path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, project.path / name)
     (project.path / "dvc.lock").unlink(missing_ok=True)
+    shutil.copy2(DEFAULT_PARAMS, project.path / "params.yaml")
     change_params(project.path / "params.yaml", SMALL)
     project.run("git", "init", "--quiet")
     project.commit()

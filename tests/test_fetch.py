@@ -1,7 +1,10 @@
 import hashlib
 import http.server
 import io
+import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -11,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 
 from stages import fetch, files
 from stages.command import UserError
 from stages.params import Fetch, Params
 from stages.reviews import read_reviews
 
-from .conftest import change_params, defaults
+from .conftest import ROOT, change_params, defaults
 
 NOWHERE = "http://127.0.0.1:9/"
 
@@ -153,8 +157,9 @@ def test_tampered_download_is_refused_and_not_kept(
     cache: Path, params: Fetch, mirror: str, source: dict[str, bytes]
 ) -> None:
     source[fetch.ARCHIVE] = archive() + b"tampered"
-    with pytest.raises(fetch.Unreachable, match="SHA256 hash of downloaded file"):
+    with pytest.raises(UserError, match=r"does not hold what params\.yaml pins") as raised:
         fetch.imdb(params.model_copy(update={"url": mirror}))
+    assert not isinstance(raised.value, fetch.Unreachable)
     assert list(cache.iterdir()) == []
 
 
@@ -184,9 +189,47 @@ def test_missing_on_the_mirror_is_named(cache: Path, params: Fetch, mirror: str)
     assert not (cache / fetch.ARCHIVE).exists()
 
 
-def test_cache_is_found_as_keras_finds_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KERAS_HOME", raising=False)
-    assert fetch.cache_folder() == Path.home() / ".keras" / "datasets"
+def test_silent_server_is_given_up_after_the_time_out_however_many_addresses_it_has(
+    cache: Path, params: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not cache.exists()
+
+    def silent(url: str, timeout: float) -> None:
+        assert url
+        time.sleep(4 * timeout)
+
+    monkeypatch.setattr(requests, "head", silent)
+    begun = time.monotonic()
+    with pytest.raises(fetch.Unreachable, match="no answer within 1 seconds"):
+        fetch.obtain(params.model_copy(update={"timeout": 1}))
+    assert time.monotonic() - begun < 3
+
+
+def test_cache_that_cannot_be_written_is_one_message(
+    in_tmp_path: Path, params: Fetch, mirror: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (in_tmp_path / "file").write_text("in the way", encoding="utf-8")
+    monkeypatch.setenv("KERAS_HOME", str(in_tmp_path / "file"))
+    with pytest.raises(UserError, match=r"cannot be used.*Set KERAS_HOME"):
+        fetch.obtain(params.model_copy(update={"url": mirror}))
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_cache_is_found_as_keras_finds_it(given: bool, in_tmp_path: Path) -> None:
+    code = (
+        "import stages.fetch, keras; from keras.src.backend.config import keras_home;"
+        "print(stages.fetch.cache_folder()); print(keras_home() + '/datasets')"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "KERAS_HOME"}
+    environment |= {"HOME": str(in_tmp_path)} | (
+        {"KERAS_HOME": f"{in_tmp_path}/keras"} if given else {}
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    ours, keras = done.stdout.splitlines()[-2:]
+    assert ours == keras
 
 
 def test_where_it_came_from_does_not_shape_the_data(params: Fetch) -> None:

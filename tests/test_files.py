@@ -105,10 +105,13 @@ def test_json_refuses_what_json_cannot_say(tmp_path: Path) -> None:
         files.write_json(tmp_path / "metrics.json", {"loss": float("nan")})
 
 
-def test_short_digest_depends_on_every_named_array(folder: Path) -> None:
-    before = files.short_digest(folder, ["x"])
-    with files.replaced(folder) as partial:
-        files.write_arrays(partial, {"x": np.arange(7, dtype=np.uint8)})
-        files.write_about(partial, {})
-    assert len(before) == 8
-    assert files.short_digest(folder, ["x"]) != before
+def test_short_digest_depends_on_every_named_array_and_the_part(folder: Path) -> None:
+    digests = set()
+    for last in (1, 2):
+        with files.replaced(folder) as partial:
+            files.write_arrays(partial, {"x": np.arange(6), "y": np.array([last])})
+            files.write_about(partial, {})
+        digests |= {files.short_digest(folder, ["x", "y"])}
+        digests |= {files.short_digest(folder, ["x", "y"], slice(0, 3))}
+    assert len(digests) == 4
+    assert all(len(digest) == 8 for digest in digests)

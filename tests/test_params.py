@@ -6,7 +6,7 @@ import pytest
 from stages.command import UserError
 from stages.params import Params, check_params, flatten, load_params
 
-from .conftest import ROOT, defaults, merged
+from .conftest import DEFAULT_PARAMS, ROOT, defaults, merged
 
 BAD = [
     ({"train": {"epochs": 0}}, "train.epochs", "0", "greater than or equal to 1"),
@@ -22,11 +22,18 @@ BAD = [
     ({"fetch": {"url": "ftp://here"}}, "fetch.url", "'ftp://here'", "https?"),
     ({"fetch": {"archive_sha256": "abc"}}, "fetch.archive_sha256", "'abc'", "64"),
     ({"pad": {"num_words": 3}}, "pad.num_words", "3", "greater than or equal to 5"),
-    ({"pad": {"start_token": 0}}, "pad", "", "must differ"),
-    ({"pad": {"index_from": 1}}, "pad", "", "largest mark"),
-    ({"fetch": {"synthetic": {"cue_distance": 10}}}, "fetch.synthetic", "", "5 times opinions"),
+    ({"pad": {"start_token": 0}}, "pad: ", "[0, 0, 2]", "must differ"),
+    ({"pad": {"index_from": 1}}, "pad: ", "index_from 1", "largest mark 2"),
+    (
+        {"fetch": {"synthetic": {"cue_distance": 10}}},
+        "synthetic",
+        "distance 10",
+        "5 times opinions 3",
+    ),
     ({"evaluate": {"threshold": 1.0}}, "evaluate.threshold", "1.0", "less than 1"),
-    ({"evaluate": {"length_buckets": [200, 100]}}, "evaluate", "", "rise"),
+    ({"evaluate": {"length_buckets": [2, 1]}}, "evaluate.length_buckets", "[2, 1]", "rise"),
+    ({"train": 5}, "train", "5", "mapping"),
+    ({"train": {"units": {"a": 1}}}, "train.units", "{'a': 1}", "valid integer"),
 ]
 
 
@@ -81,8 +88,12 @@ def test_defaults_are_the_missions(default_params: Params) -> None:
     assert train.validation_split == 0.2
 
 
+def test_params_yaml_is_valid_and_complete() -> None:
+    load_params(ROOT / "params.yaml")
+
+
 def test_every_setting_has_a_comment() -> None:
-    lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
+    lines = DEFAULT_PARAMS.read_text(encoding="utf-8").splitlines()
     settings = [line for line in lines if ":" in line and not line.lstrip().startswith("#")]
     bare = [line for line in settings if "#" not in line and not line.rstrip().endswith(":")]
     assert [line.split(":")[0].strip() for line in bare] == ["url", "start_token", "unknown_token"]

@@ -1,9 +1,12 @@
 """The whole pipeline by the real commands, on a small synthetic set, in a repository of its own."""
 
+import contextlib
 import json
 import os
+import pty
 import shutil
 import signal
+import subprocess
 import time
 import urllib.request
 from pathlib import Path
@@ -21,6 +24,16 @@ from .conftest import Project, Starter, free_port, wait_for
 
 FIGURES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
 NOWHERE = "http://127.0.0.1:9/"
+BLOWN_UP = """
+
+built = build_model
+
+
+def build_model(*args):
+    model = built(*args)
+    model.get_layer("probability").bias.assign([float("nan")])
+    return model
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +87,7 @@ def test_changed_train_param_reruns_train_and_evaluate_and_the_runs_compare(
     assert executed(project.run("dvc", "repro")) == ["train", "evaluate"]
     new, old = runs()
     assert (new.data.params["train.units"], old.data.params["train.units"]) == ("6", "4")
-    assert new.data.metrics["test_accuracy"] != old.data.metrics["test_loss"]
+    assert new.data.metrics["test_loss"] != old.data.metrics["test_loss"]
     client = mlflow.MlflowClient()
     for run, epochs in ((new, 3), (old, 2)):
         for name in FIGURES:
@@ -147,7 +160,7 @@ def test_run_holds_figures_files_data_sets_and_tags(project: Project) -> None:
     assert inputs == {
         (context, f"synthetic-{context}") for context in ("training", "validation", "test")
     }
-    assert all(len(i.dataset.digest) == 8 for i in run.inputs.dataset_inputs)
+    assert len({i.dataset.digest for i in run.inputs.dataset_inputs}) == 3
     tags = run.data.tags
     assert tags["dataset"] == "synthetic"
     assert tags["git.commit"] == project.run("git", "rev-parse", "HEAD~1").strip()
@@ -157,7 +170,7 @@ def test_run_holds_figures_files_data_sets_and_tags(project: Project) -> None:
 def test_uncommitted_changes_are_named(project: Project) -> None:
     project.change(train={"units": 5})
     project.run("dvc", "repro")
-    assert runs()[0].data.tags["git.uncommitted_changes"] == "M params.yaml"
+    assert runs()[0].data.tags["git.uncommitted_changes"] == " M params.yaml"
 
 
 def test_figures_are_linked_to_the_model(project: Project) -> None:
@@ -183,8 +196,7 @@ def test_served_model_answers_over_http(project: Project, start: Starter) -> Non
     port = free_port()
     model = f"runs:/{run.info.run_id}/model"
     command = ["mlflow", "models", "serve", "--env-manager", "local", "--model-uri", model]
-    uri = {"MLFLOW_TRACKING_URI": f"sqlite:///{project.path}/mlflow.db"}
-    start(project, *command, "--port", str(port), **uri)
+    start(project, *command, "--port", str(port))
     wait_for(f"http://127.0.0.1:{port}/ping")
     x = np.load(project.path / "data/pad/x_test.npy")[:3]
     answer = ask(f"http://127.0.0.1:{port}/invocations", {"inputs": x.tolist()})
@@ -241,6 +253,8 @@ def test_make_repro_refuses_bad_params_before_dvc_starts(project: Project) -> No
         ("pad", "data/fetch/train_tokens.npy"),
         ("train", "data/pad/x_train.npy"),
         ("evaluate", "data/train/model.keras"),
+        ("evaluate", "data/train/run.json"),
+        ("evaluate", "data/fetch/word_index.json"),
     ],
 )
 def test_damaged_file_is_refused_by_its_reader_and_healed_by_dvc_repro(
@@ -279,6 +293,7 @@ def test_make_repro_goes_on_with_the_synthetic_set_and_says_so(fresh: Project) -
     assert executed(output) == ["fetch", "fetch", "pad", "train", "evaluate"]
     start, end = output.index("NOT IMDB's"), output.rindex("NOT IMDB's")
     assert start < output.index("Test Accuracy: 0.") < end
+    assert "params.yaml now says fetch.dataset: synthetic" in output
     assert runs()[0].data.tags["dataset"] == "synthetic"
     metrics = json.loads((fresh.path / "data/evaluate/metrics.json").read_bytes())
     assert metrics["dataset"] == "synthetic"
@@ -292,25 +307,64 @@ def test_another_failure_is_not_taken_for_want_of_imdb(fresh: Project, imdb_cach
     assert load_params(fresh.path / "params.yaml").fetch.dataset == "imdb"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("module", ["stages.train", "tools.repro"])
 def test_interrupted_training_is_killed_with_its_epochs_so_far(
-    project: Project, start: Starter, number: signal.Signals
+    project: Project, start: Starter, module: str, number: signal.Signals
 ) -> None:
     project.change(train={"epochs": 1000})
     before = project.contents("data")
-    process = start(project, "python", "-m", "stages.train")
+    process = start(project, "python", "-m", module)
     deadline = time.monotonic() + 90
     while len(runs()) < 2 or "loss" not in runs()[0].data.metrics:
         assert time.monotonic() < deadline
         time.sleep(0.3)
     process.send_signal(number)
-    process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=30)
     assert process.returncode not in (0, None)
+    assert "Traceback" not in output
     run = runs()[0]
     assert run.info.status == "KILLED"
     points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
     assert [point.step for point in points] == list(range(1, len(points) + 1))
     assert project.contents("data") == before
+
+
+def test_diverged_training_is_one_message(project: Project) -> None:
+    project.change(train={"optimizer": "sgd", "learning_rate": 10.0, "units": 64})
+    with (project.path / "stages" / "model.py").open("a", encoding="utf-8") as file:
+        file.write(BLOWN_UP)
+    output = project.fail("dvc", "repro")
+    assert "The loss of epoch 1 is no number: lower train.learning_rate" in output
+    assert "Traceback" not in output
+    assert runs()[0].info.status == "FAILED"
+
+
+def in_terminal(project: Project, *command: str) -> str:
+    """What a command shows on a terminal."""
+    terminal, its_side = pty.openpty()
+    process = subprocess.Popen(
+        command, cwd=project.path, env=project.environment, stdout=its_side, stderr=its_side
+    )
+    os.close(its_side)
+    shown = bytearray()
+    with contextlib.suppress(OSError):  # Linux's sign that the other side is closed
+        while part := os.read(terminal, 4096):
+            shown += part
+    os.close(terminal)
+    assert process.wait() == 0
+    return shown.decode()
+
+
+def test_training_shows_a_progress_bar_on_a_terminal(project: Project) -> None:
+    assert "━" in in_terminal(project, "python", "-m", "stages.train")
+
+
+def test_training_shows_a_plain_line_for_each_epoch_elsewhere(project: Project) -> None:
+    output = project.run("python", "-m", "stages.train")
+    assert "━" not in output
+    assert "\r" not in output
+    assert output.count("val_accuracy:") == 2
 
 
 def test_failed_training_is_failed(project: Project) -> None:
@@ -387,8 +441,29 @@ def test_server_that_does_not_answer_is_one_message_and_loses_nothing(project: P
     assert project.contents("data") == before
 
 
-def test_evaluation_of_a_run_that_the_store_does_not_have_goes_on(project: Project) -> None:
-    (project.path / "mlflow.db").unlink()
+def test_bare_mlflow_ui_shows_the_runs_and_their_artifacts(
+    project: Project, start: Starter
+) -> None:
+    port = free_port()
+    quiet = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    start(project, "mlflow", "ui", "--port", str(port), **quiet)
+    wait_for(f"http://127.0.0.1:{port}/health")
+    mlflow.set_tracking_uri(f"http://127.0.0.1:{port}")
+    (run,) = runs()
+    query = f"path=evaluate/accuracy.png&run_uuid={run.info.run_id}"
+    page = f"http://127.0.0.1:{port}/get-artifact?{query}"
+    with urllib.request.urlopen(page, timeout=30) as answer:
+        assert answer.read().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("loss", ["run", "store"])
+def test_evaluation_of_a_run_that_the_store_does_not_have_goes_on(
+    project: Project, loss: str
+) -> None:
+    if loss == "run":
+        mlflow.MlflowClient().delete_run(runs()[0].info.run_id)
+    else:
+        (project.path / "mlflow.db").unlink()
     project.change(evaluate={"figure_dpi": 60})
     output = project.run("dvc", "repro")
     assert "The store has no run" in output

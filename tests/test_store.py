@@ -65,6 +65,37 @@ def test_root_of_a_temporary_copy_is_the_main_repository(
     assert (copy / "mlruns").resolve() == root / "mlruns"
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:port", "http://"])
+def test_what_is_no_address_is_one_message(
+    root: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    assert root.is_dir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(UserError, match="does not answer"):
+        store.connect()
+
+
+def test_mlflows_relative_spelling_of_the_store_is_the_same_store(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    experiment = mlflow.get_experiment(store.connect())
+    assert experiment.artifact_location == f"mlruns/{experiment.experiment_id}"
+    assert (root / "mlflow.db").is_file()
+
+
+def test_store_that_fails_within_a_run_is_one_message(root: Path) -> None:
+    assert root.is_dir()
+
+    def train() -> None:
+        with tracking.started("lstm-4", {}, {}) as run:
+            mlflow.MlflowClient().delete_run(run.run_id)
+            tracking.log_epoch(run, 1, {"loss": 0.5})
+
+    with pytest.raises(UserError, match=r"cannot be used: .*'active' state"):
+        train()
+
+
 def test_server_that_does_not_answer_fails_within_seconds(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tools import repro, venv
 
-from .conftest import ROOT
+from .conftest import DEFAULT_PARAMS, ROOT
 
 
 def make(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -30,7 +30,7 @@ def test_make_alone_lists_every_target() -> None:
         assert f"make {target} " in output
 
 
-@pytest.mark.parametrize("version", [(3, 10), (3, 14), (2, 7), (4, 0)])
+@pytest.mark.parametrize("version", [(3, 10), (3, 14), (4, 0)])
 def test_unsuitable_python_is_one_line(version: tuple[int, int]) -> None:
     with pytest.raises(SystemExit) as raised:
         venv.check_python(*version)
@@ -68,21 +68,47 @@ def lock(in_tmp_path: Path) -> Path:
     return in_tmp_path / "requirements.txt"
 
 
-def test_environment_is_built_once(lock: Path) -> None:
+def test_environment_is_built_once(lock: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert lock.is_file()
-    venv.build()
-    assert venv.is_complete()
+    venv.main()
     assert (venv.VENV / "bin" / "python").exists()
+    assert "Building .venv" in capfd.readouterr().out
+    venv.main()
+    assert capfd.readouterr().out == ""
 
 
 def test_failed_install_is_one_line_and_leaves_nothing_taken_for_good(
     lock: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    venv.build()
+    old_lock = lock.read_bytes()
     lock.write_text("no-such-package==1 --hash=sha256:" + "0" * 64, encoding="utf-8")
     with pytest.raises(SystemExit, match=r"\.venv could not be built"):
         venv.build()
     assert not venv.is_complete()
     assert "no-such-package" in capfd.readouterr().err
+    lock.write_bytes(old_lock)
+    assert not venv.is_complete()
+
+
+def test_environment_can_be_rebuilt_from_within(lock: Path) -> None:
+    venv.build()
+    lock.write_text("# changed", encoding="utf-8")
+    inside = [str(venv.VENV / "bin" / "python"), str(ROOT / "tools" / "venv.py")]
+    subprocess.run(inside, check=True)
+    assert venv.is_complete()
+
+
+def test_linked_environment_is_not_touched(
+    lock: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert lock.is_file()
+    other = tmp_path_factory.mktemp("other")
+    (other / "complete").write_text("good", encoding="utf-8")
+    venv.VENV.symlink_to(other)
+    venv.clear()
+    assert (other / "complete").read_text(encoding="utf-8") == "good"
+    assert not venv.VENV.exists()
 
 
 def test_changed_lock_or_moved_folder_builds_anew(
@@ -118,7 +144,7 @@ def test_every_direct_dependency_has_its_reason_and_is_locked() -> None:
 
 def test_setting_the_data_set_changes_that_line_only(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    before = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    before = DEFAULT_PARAMS.read_text(encoding="utf-8")
     path.write_text(before, encoding="utf-8")
     repro.set_dataset(path, "synthetic")
     after = path.read_text(encoding="utf-8").splitlines()

@@ -1,9 +1,14 @@
 """The newcomer's command: `dvc repro`, and on the synthetic set where IMDB cannot be had."""
 
 import io
+import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 from ruamel.yaml import YAML
 
@@ -12,12 +17,16 @@ from stages.command import UserError
 from stages.fetch import FOLDER, Unreachable, obtain
 from stages.params import PARAMS_FILE, Params, load_params
 
-NOTICE = """
-##############################################################################
-##  SYNTHETIC DATA: IMDB could not be reached. The figures of this run are   ##
-##  NOT IMDB's. params.yaml says fetch.dataset: synthetic; set it back to    ##
-##  imdb and run `make repro` again once the files can be had.               ##
-##############################################################################
+RULE = "#" * 78
+SYNTHETIC = f"""
+{RULE}
+##  SYNTHETIC DATA (fetch.dataset in params.yaml): the figures are NOT IMDB's.
+{RULE}
+"""
+FALLBACK = """
+IMDB could not be had, see above, so this goes on with the synthetic set:
+params.yaml now says fetch.dataset: synthetic. Set it back to imdb and run
+`make repro` again once the files can be had.
 """
 
 
@@ -26,44 +35,59 @@ def main() -> int:
     params = load_params()
     announce(params)
     status = dvc_repro()
-    if status and imdb_is_out_of_reach(params):
-        set_dataset(PARAMS_FILE, "synthetic")
-        params = load_params()
-        announce(params)
+    if status and not_fetched(params):
+        params = obtain_or_fall_back(params)
         status = dvc_repro()
     announce(params)
     return status
 
 
 def dvc_repro() -> int:
-    """Run `dvc repro` and return its exit status."""
-    return subprocess.run([sys.executable, "-m", "dvc", "repro"], check=False).returncode
+    """Run `dvc repro` in a process group of its own and return its exit status.
+
+    A signal to this process goes to the whole group, to the stage too, and is waited for:
+    DVC by itself leaves a stage behind when it is terminated.
+    """
+    process = subprocess.Popen([sys.executable, "-m", "dvc", "repro"], process_group=0)
+
+    def forward(number: int, _: FrameType | None) -> None:
+        os.killpg(process.pid, number)
+        with suppress(ProcessLookupError):
+            while process.wait() is not None:  # DVC is gone; its stage may still clean up
+                os.killpg(process.pid, 0)
+                time.sleep(0.1)
+        sys.exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, forward)
+    return process.wait()
 
 
 def announce(params: Params) -> None:
     """Say loudly when the figures are not IMDB's."""
     if params.fetch.dataset == "synthetic":
-        print(NOTICE, flush=True)
+        print(SYNTHETIC, flush=True)
 
 
-def imdb_is_out_of_reach(params: Params) -> bool:
-    """Whether `fetch` cannot have worked, for want of the files."""
-    if params.fetch.dataset != "imdb" or fetched() == "imdb":
-        return False
+def not_fetched(params: Params) -> bool:
+    """Whether IMDB is wanted and `fetch` has not got it."""
+    try:
+        fetched = files.read_about(FOLDER)["params"]["fetch.dataset"]
+    except UserError:
+        fetched = None
+    return params.fetch.dataset == "imdb" and fetched != "imdb"
+
+
+def obtain_or_fall_back(params: Params) -> Params:
+    """Try once more to get IMDB, and set the synthetic set in its place if it is out of reach."""
     try:
         obtain(params.fetch)
     except Unreachable:
-        return True
-    return False
-
-
-def fetched() -> str | None:
-    """Which data set is in `data/fetch`."""
-    try:
-        dataset: str = files.read_about(FOLDER)["params"]["fetch.dataset"]
-    except UserError:
-        return None
-    return dataset
+        set_dataset(PARAMS_FILE, "synthetic")
+        print(FALLBACK, flush=True)
+        params = load_params()
+        announce(params)
+    return params
 
 
 def set_dataset(path: Path, dataset: str) -> None:

@@ -1,6 +1,6 @@
 """Build `.venv` from requirements.txt, and never take a half-built one for a good one.
 
-Runs on whatever Python is there, an unsuitable one too: standard library and old syntax only.
+Runs on whatever Python 3 is there, an unsuitable one too: standard library and old syntax only.
 The stamp in `.venv` is written last. It names what the environment was built from and where:
 a changed lock, another Python or a moved folder (scripts hold absolute paths) build it anew.
 """
@@ -47,13 +47,25 @@ def is_complete() -> bool:
     return STAMP.is_file() and STAMP.read_text(encoding="utf-8") == expected_stamp()
 
 
+def clear() -> None:
+    """Remove `.venv`, its stamp first: one that is half removed is not taken for a good one."""
+    if VENV.is_symlink():
+        VENV.unlink()
+    elif VENV.exists():
+        if STAMP.exists():
+            STAMP.unlink()
+        shutil.rmtree(str(VENV))
+
+
 def build() -> None:
     """Build `.venv` from nothing; end with one line where that fails."""
     print("Building .venv from requirements.txt: 2.5 GB, a few minutes.", flush=True)
-    shutil.rmtree(str(VENV), ignore_errors=True)
+    clear()
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
     install = [*pip, "install", "--require-hashes", "--requirement", str(LOCK)]
-    for command in ([sys.executable, "-m", "venv", str(VENV)], install):
+    # in an activated environment this very Python is one that was just cleared away
+    base = getattr(sys, "_base_executable", sys.executable)
+    for command in ([base, "-m", "venv", str(VENV)], install):
         if subprocess.call(command) != 0:
             sys.exit("make: .venv could not be built, see above. Run make again to try again.")
     STAMP.write_text(expected_stamp(), encoding="utf-8")
