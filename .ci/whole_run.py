@@ -1,10 +1,15 @@
 """Check the run that `make repro` just made on real IMDB: its accuracy, and that it is whole."""
 
 import json
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
+from mlflow.entities import Run
+
+from stages.files import read_about
 
 FILES = {
     "train": {"history.csv", "metrics.json"},
@@ -17,6 +22,48 @@ FILES = {
 CURVES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
 
 
+def check_figures(client: mlflow.MlflowClient, run: Run, metrics: dict[str, Any]) -> None:
+    """The test figures are there, plausible, and each curve has a point for each epoch."""
+    assert (metrics["test_reviews"], metrics["test_reviews_seen"]) == (25_000, 123)
+    assert 0.82 <= metrics["test_accuracy"] <= 0.90, metrics["test_accuracy"]
+    assert run.data.metrics["test_accuracy"] == metrics["test_accuracy"]
+    for name in CURVES:
+        points = client.get_metric_history(run.info.run_id, name)
+        assert [point.step for point in points] == [1, 2, 3, 4, 5], name
+
+
+def check_identity(run: Run, metrics: dict[str, Any]) -> None:
+    """Status, tags, params and data sets tell what the run was."""
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["dataset"] == metrics["dataset"] == "imdb"
+    command = ["git", "rev-parse", "HEAD"]
+    head = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    assert run.data.tags["git.commit"] == head
+    assert run.data.tags["git.uncommitted_changes"] == "none"
+    assert run.data.params == {
+        key: str(value) for key, value in read_about(Path("data/train"))["params"].items()
+    }
+    assert run.inputs is not None
+    names = {dataset_input.dataset.name for dataset_input in run.inputs.dataset_inputs}
+    assert names == {"imdb-training", "imdb-validation", "imdb-test"}
+
+
+def check_files(client: mlflow.MlflowClient, run: Run) -> None:
+    """All files of both stages are artifacts."""
+    for folder, names in FILES.items():
+        logged = {Path(file.path).name for file in client.list_artifacts(run.info.run_id, folder)}
+        assert logged == names, logged ^ names
+
+
+def check_model(model_id: str) -> None:
+    """The model loads, has a signature and an example, and answers."""
+    model = mlflow.pyfunc.load_model(f"models:/{model_id}")
+    assert model.metadata.signature is not None
+    assert model.input_example.shape == (2, 200)
+    answers = model.predict(np.load("data/pad/x_test.npy")[:8].astype(np.int32))
+    assert answers.shape == (8, 1)
+
+
 def main() -> None:
     """Fail with an AssertionError where the run is not as it should be."""
     identity = json.loads(Path("data/train/run.json").read_bytes())
@@ -24,20 +71,10 @@ def main() -> None:
     mlflow.set_tracking_uri("sqlite:///mlflow.db")
     client = mlflow.MlflowClient()
     run = client.get_run(identity["run_id"])
-    assert run.info.status == "FINISHED"
-    assert run.data.tags["dataset"] == metrics["dataset"] == "imdb"
-    assert (metrics["test_reviews"], metrics["test_reviews_seen"]) == (25_000, 123)
-    assert 0.82 <= metrics["test_accuracy"] <= 0.90, metrics["test_accuracy"]
-    assert run.data.metrics["test_accuracy"] == metrics["test_accuracy"]
-    for name in CURVES:
-        points = client.get_metric_history(identity["run_id"], name)
-        assert [point.step for point in points] == [1, 2, 3, 4, 5], name
-    for folder, names in FILES.items():
-        logged = {Path(file.path).name for file in client.list_artifacts(run.info.run_id, folder)}
-        assert logged == names, logged ^ names
-    model = mlflow.pyfunc.load_model(f"models:/{identity['model_id']}")
-    answers = model.predict(np.load("data/pad/x_test.npy")[:8].astype(np.int32))
-    assert answers.shape == (8, 1)
+    check_identity(run, metrics)
+    check_figures(client, run, metrics)
+    check_files(client, run)
+    check_model(identity["model_id"])
     print(f"The run {run.info.run_name} is whole: test accuracy {metrics['test_accuracy']:.4f}")
 
 

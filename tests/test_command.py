@@ -3,10 +3,21 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from stages.command import UserError, explain, run
+
+
+@pytest.fixture(autouse=True)
+def same_handlers() -> Iterator[None]:
+    """`run` sets signal handlers; the tests' own process keeps the ones it had."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 def test_user_error_becomes_one_message_and_a_non_zero_status() -> None:

@@ -45,22 +45,32 @@ def main() -> int:
 def dvc_repro() -> int:
     """Run `dvc repro` in a process group of its own and return its exit status.
 
-    A signal to this process goes to the whole group, to the stage too, and is waited for:
+    A signal to this process goes to the whole group, the stage included, and is waited for:
     DVC by itself leaves a stage behind when it is terminated.
     """
     process = subprocess.Popen([sys.executable, "-m", "dvc", "repro"], process_group=0)
+    received: list[int] = []
 
     def forward(number: int, _: FrameType | None) -> None:
-        os.killpg(process.pid, number)
+        received.append(number)
         with suppress(ProcessLookupError):
-            while process.wait() is not None:  # DVC is gone; its stage may still clean up
-                os.killpg(process.pid, 0)
-                time.sleep(0.1)
-        sys.exit(128 + number)
+            os.killpg(process.pid, number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, forward)
-    return process.wait()
+    status = process.wait()
+    if received:
+        wait_for_group(process.pid)
+        sys.exit(128 + received[0])
+    return status
+
+
+def wait_for_group(group: int) -> None:
+    """Wait until no process of a group is left."""
+    with suppress(ProcessLookupError):
+        while True:
+            os.killpg(group, 0)
+            time.sleep(0.1)
 
 
 def announce(params: Params) -> None:
