@@ -84,40 +84,44 @@ def prepare(params: Train) -> None:
 def fit(
     model: "keras.Model", learning: Part, validation: Part, params: Train, on_epoch: OnEpoch
 ) -> Trained:
-    """Train the model in place and call `on_epoch` as each epoch ends."""
-    import keras
+    """Train the model in place and call `on_epoch` as each epoch ends.
 
+    Raises:
+        UserError: a figure of an epoch is not finite: the training diverged.
+    """
     rows: list[dict[str, float]] = []
-    begun = 0.0
-
-    def begin(*_: Any) -> None:
-        nonlocal begun
-        begun = time.perf_counter()
-
-    def end(epoch: int, logs: dict[str, float]) -> None:
-        figures = {**logs, "seconds": time.perf_counter() - begun}
-        rows.append({name: float(figures[name]) for name in FIGURES})
-        on_epoch(epoch + 1, rows[-1])
-        if not all(map(math.isfinite, rows[-1].values())):
-            raise UserError(
-                f"The loss of epoch {epoch + 1} is no number: lower train.learning_rate."
-            )
-
     stopping = _early_stopping(params)
     model.fit(
         *learning,
         validation_data=tuple(validation),
         epochs=params.epochs,
         batch_size=params.batch_size,
-        callbacks=[
-            keras.callbacks.LambdaCallback(on_epoch_begin=begin, on_epoch_end=end),
-            *stopping,
-        ],
+        callbacks=[_recorder(rows, on_epoch), *stopping],
         verbose=1 if sys.stdout.isatty() else 2,
     )
     history = pd.DataFrame(rows, columns=list(FIGURES))
     history.insert(0, "epoch", range(1, len(rows) + 1))
     return Trained(history, stopping[0].best_epoch + 1 if stopping else len(rows))
+
+
+def _recorder(rows: list[dict[str, float]], on_epoch: OnEpoch) -> "keras.callbacks.Callback":
+    """A callback that adds each epoch's figures to `rows` and passes them on."""
+    import keras
+
+    begun: list[float] = []
+
+    def begin(*_: Any) -> None:
+        begun.append(time.perf_counter())
+
+    def end(epoch: int, logs: dict[str, float]) -> None:
+        figures = {**logs, "seconds": time.perf_counter() - begun[-1]}
+        rows.append({name: float(figures[name]) for name in FIGURES})
+        on_epoch(epoch + 1, rows[-1])
+        if not all(map(math.isfinite, rows[-1].values())):
+            loss = rows[-1]["loss"]
+            raise UserError(f"Epoch {epoch + 1} diverged, loss {loss}: lower train.learning_rate.")
+
+    return keras.callbacks.LambdaCallback(on_epoch_begin=begin, on_epoch_end=end)
 
 
 def _early_stopping(params: Train) -> "list[keras.callbacks.EarlyStopping]":

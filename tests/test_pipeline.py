@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +308,17 @@ def test_another_failure_is_not_taken_for_want_of_imdb(fresh: Project, imdb_cach
     assert load_params(fresh.path / "params.yaml").fetch.dataset == "imdb"
 
 
+@pytest.fixture
+def signals_heeded() -> Iterator[None]:
+    """Commands that are started heed signals, though these tests may run under nohup or with &."""
+    numbers = (signal.SIGINT, signal.SIGHUP)
+    before = [signal.signal(number, lambda *_: None) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_heeded")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("module", ["stages.train", "tools.repro"])
 def test_interrupted_training_is_killed_with_its_epochs_so_far(
@@ -335,7 +347,7 @@ def test_diverged_training_is_one_message(project: Project) -> None:
     with (project.path / "stages" / "model.py").open("a", encoding="utf-8") as file:
         file.write(BLOWN_UP)
     output = project.fail("dvc", "repro")
-    assert "The loss of epoch 1 is no number: lower train.learning_rate" in output
+    assert "Epoch 1 diverged, loss nan: lower train.learning_rate" in output
     assert "Traceback" not in output
     assert runs()[0].info.status == "FAILED"
 

@@ -57,7 +57,8 @@ def dvc_repro() -> int:
             os.killpg(process.pid, number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, forward)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and a script's & want it
+            signal.signal(number, forward)
     status = process.wait()
     if received:
         wait_for_group(process.pid)

@@ -59,7 +59,7 @@ def clear() -> None:
 
 def build() -> None:
     """Build `.venv` from nothing; end with one line where that fails."""
-    print("Building .venv from requirements.txt: 2.5 GB, a few minutes.", flush=True)
+    print("Building .venv from requirements.txt: 3 GB, a few minutes.", flush=True)
     clear()
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
     install = [*pip, "install", "--require-hashes", "--requirement", str(LOCK)]
