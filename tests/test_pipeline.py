@@ -334,7 +334,9 @@ def test_interrupted_training_is_killed_with_its_epochs_so_far(
     process.send_signal(number)
     output, _ = process.communicate(timeout=30)
     assert process.returncode not in (0, None)
-    assert "Traceback" not in output
+    # no traceback of ours: h5py may print one, ignored, when the interpreter ends during its work
+    assert "/stages/" not in output
+    assert "/tools/" not in output
     run = runs()[0]
     assert run.info.status == "KILLED"
     points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
