@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,13 @@ from .conftest import Project, Starter, free_port, wait_for
 
 FIGURES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
 NOWHERE = "http://127.0.0.1:9/"
+# what h5py may print, and Python ignores, when the interpreter ends during a save
+H5PY_AT_EXIT = re.compile(
+    r"(Exception ignored in: 'h5py[^\n]*\n)?"
+    r"Traceback \(most recent call last\):\n"
+    r"  File \"h5py/_objects\.pyx\", line \d+, in h5py[^\n]*\n"
+    r"KeyError: 0\n"
+)
 BLOWN_UP = """
 
 built = build_model
@@ -334,9 +342,7 @@ def test_interrupted_training_is_killed_with_its_epochs_so_far(
     process.send_signal(number)
     output, _ = process.communicate(timeout=30)
     assert process.returncode not in (0, None)
-    # no traceback of ours: h5py may print one, ignored, when the interpreter ends during its work
-    assert "/stages/" not in output
-    assert "/tools/" not in output
+    assert "Traceback" not in H5PY_AT_EXIT.sub("", output)
     run = runs()[0]
     assert run.info.status == "KILLED"
     points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
