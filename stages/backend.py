@@ -6,10 +6,13 @@ import tempfile
 from types import ModuleType
 
 STDERR = 2  # the descriptor, which TensorFlow's C++ code writes to
+# XLA takes half of an AVX-512 unit's width unless told; other processors ignore it
+XLA_FLAGS = "--xla_cpu_prefer_vector_width=512"
 
 
 def load_keras() -> ModuleType:
     """Import Keras with TensorFlow; what that prints is shown only if it fails."""
+    os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
     with tempfile.TemporaryFile() as chatter:
         stderr = os.dup(STDERR)
         os.dup2(chatter.fileno(), STDERR)

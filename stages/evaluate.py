@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from stages import command, figures, files, scores, store
 from stages.backend import load_keras
+from stages.batches import batches
 from stages.params import Evaluate, flatten, load_params
 from stages.reviews import Reviews, read_reviews
 
@@ -114,7 +115,8 @@ def predict(model: "keras.Model", x: NDArray[Any], batch_size: int) -> NDArray[n
         Shape (reviews,).
     """
     verbose = 1 if sys.stdout.isatty() else 0
-    probabilities: NDArray[np.float32] = model.predict(x, batch_size=batch_size, verbose=verbose)
+    reviews = batches(x, batch_size=batch_size, shuffle=False)
+    probabilities: NDArray[np.float32] = model.predict(reviews, verbose=verbose)
     return probabilities[:, 0]
 
 

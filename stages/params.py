@@ -122,6 +122,7 @@ class Train(Section):
     early_stopping: EarlyStopping
     seed: int = Field(ge=0, lt=SEED_LIMIT)
     deterministic: bool
+    accelerate: bool
 
 
 class Evaluate(Section):

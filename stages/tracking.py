@@ -73,6 +73,13 @@ def log_epoch(run: Run, epoch: int, figures: Mapping[str, float]) -> None:
     mlflow.log_metrics(dict(figures), step=epoch, run_id=run.run_id, model_id=run.model_id)
 
 
+def tag(key: str, value: str) -> None:
+    """Tag the active run with what is known only once it has started."""
+    import mlflow
+
+    mlflow.set_tag(key, value)
+
+
 def log_dataset(
     name: str, context: str, arrays: tuple[NDArray[Any], NDArray[Any]], source: Path, digest: str
 ) -> None:

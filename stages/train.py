@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from stages import command, files, tracking
 from stages.backend import load_keras
+from stages.batches import batches
 from stages.command import UserError
 from stages.model import build_model
 from stages.params import Train, flatten, load_params
@@ -81,6 +82,17 @@ def prepare(params: Train) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
+def accelerate(model: "keras.Model", params: Train) -> str:
+    """Put the model on the fast path if its params have one; say which path it is on."""
+    from stages import fast
+
+    obstacle = fast.obstacle(params)
+    if obstacle:
+        return f"stock Keras: {obstacle}"
+    fast.accelerate(model)
+    return "fast LSTM"
+
+
 def fit(
     model: "keras.Model", learning: Part, validation: Part, params: Train, on_epoch: OnEpoch
 ) -> Trained:
@@ -92,10 +104,10 @@ def fit(
     rows: list[dict[str, float]] = []
     stopping = _early_stopping(params)
     model.fit(
-        *learning,
-        validation_data=tuple(validation),
+        batches(*learning, batch_size=params.batch_size, shuffle=True),
+        validation_data=batches(*validation, batch_size=params.batch_size, shuffle=False),
         epochs=params.epochs,
-        batch_size=params.batch_size,
+        shuffle=False,  # the batches are shuffled already
         callbacks=[_recorder(rows, on_epoch), *stopping],
         verbose=1 if sys.stdout.isatty() else 2,
     )
@@ -186,6 +198,9 @@ def main() -> None:
         record_data(learning, validation, dataset)
         prepare(params)
         model = build_model(params, shaping["pad.num_words"], x.shape[1])
+        path = accelerate(model, params)
+        print(f"Training by {path}")
+        tracking.tag("train.path", path)
         trained = fit(model, learning, validation, params, partial(tracking.log_epoch, run))
         with files.replaced(FOLDER) as folder:
             write(folder, model, trained, run)

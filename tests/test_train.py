@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,18 @@ def small(**changes: Any) -> Train:
     return check_params(document, "params.yaml").train
 
 
-def learn(params: Train, calls: list[tuple[int, dict[str, float]]] | None = None) -> train.Trained:
+def learn(
+    params: Train,
+    calls: list[tuple[int, dict[str, float]]] | None = None,
+    path: Callable[[Any, Train], str] | None = None,
+) -> train.Trained:
     rng = np.random.default_rng(0)
     x = rng.integers(0, 20, (200, 6)).astype(np.uint16)
     y = (x[:, 0] > 9).astype(np.uint8)
     train.prepare(params)
     model = build_model(params, 20, 6)
+    if path:
+        path(model, params)
     record = [] if calls is None else calls
     return train.fit(
         model, *train.split(x, y, 0.2), params, lambda epoch, row: record.append((epoch, row))

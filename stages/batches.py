@@ -1,0 +1,45 @@
+"""Reviews as batches, in the order in which Keras would draw them from arrays."""
+
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+AHEAD = 2  # batches made while the model works on one; more gains nothing
+
+
+def batches(*arrays: NDArray[Any], batch_size: int, shuffle: bool) -> "tf.data.Dataset":
+    """Cut arrays of the same length into batches.
+
+    Keras makes such a dataset itself when `fit` and `predict` get arrays, but with tf.data's
+    autotuning on, which here has nothing to tune and whose thread, once it sleeps, keeps every
+    epoch and every call from ending for up to several seconds (docs/speed.md).
+
+    Args:
+        arrays: each of shape (reviews, …), such as token ids and labels.
+        batch_size: reviews a batch; the last one has what is left.
+        shuffle: draw the order by TensorFlow's global seed; where that was set, every epoch
+            gets the same order, as with Keras' own dataset.
+
+    Returns:
+        A dataset of one tensor, or a tuple of tensors, a batch.
+    """
+    import tensorflow as tf
+
+    reviews = len(arrays[0])
+    tensors = [tf.constant(array) for array in arrays]
+
+    def order(_: Any) -> Any:
+        positions = tf.range(reviews, dtype=tf.int64)
+        return tf.random.shuffle(positions) if shuffle else positions
+
+    def take(positions: Any) -> Any:
+        taken = tuple(tf.gather(tensor, positions) for tensor in tensors)
+        return taken if len(taken) > 1 else taken[0]
+
+    positions = tf.data.Dataset.range(1).map(order).unbatch()
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return positions.batch(batch_size).map(take).prefetch(AHEAD).with_options(options)
