@@ -8,7 +8,7 @@ endif
 ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test check ui lock venv
+.PHONY: help repro test check ui bench lock venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,14 @@ venv:  ## build .venv from requirements.txt, if it is not built already
 	@command -v "$(PYTHON)" >/dev/null || \
 		{ echo "make: there is no $(PYTHON): install Python 3.11, 3.12 or 3.13." >&2; exit 1; }
 	@"$(PYTHON)" tools/venv.py
+
+bench: venv .bench/complete  ## measure the speed against the goals; takes most of an hour
+	@$(ACTIVATED) python -m benchmarks.run
+
+.bench/complete: benchmarks/requirements.txt
+	@"$(PYTHON)" -m venv --clear .bench
+	@.bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	@touch $@
 
 lock: venv  ## make requirements.txt from requirements.in
 	@$(ACTIVATED) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -1,0 +1,56 @@
+"""Seconds an epoch at twice the reviews, twice the length and twice the units.
+
+Prints a line a measurement: what was doubled, a tab, seconds. The variants take turns.
+"""
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from stages import files, train
+from stages.batches import batches
+from stages.model import build_model
+from stages.params import Train, load_params
+
+REVIEWS = 8000  # of which a fifth validates
+
+
+def epochs_of(x: Any, y: Any, params: Train, num_words: int) -> Any:
+    """Return a function that trains one epoch and returns its seconds; the first is done."""
+    learning, validation = train.split(x, y, params.validation_split)
+    model = build_model(params, num_words, x.shape[1])
+    train.accelerate(model, params)
+    shuffled = batches(*learning, batch_size=params.batch_size, shuffle=True)
+    held_out = batches(*validation, batch_size=params.batch_size, shuffle=False)
+
+    def epoch() -> float:
+        begun = time.perf_counter()
+        model.fit(shuffled, validation_data=held_out, shuffle=False, verbose=0)
+        return time.perf_counter() - begun
+
+    epoch()
+    return epoch
+
+
+def main() -> None:
+    params = load_params().train
+    train.prepare(params)
+    num_words = files.read_about(train.PAD)["params"]["pad.num_words"]
+    x, y = files.read_arrays(train.PAD, ["x_train", "y_train"])
+    one_x, one_y = x[:REVIEWS], y[:REVIEWS]
+    wide = params.model_copy(update={"units": 2 * params.units})
+    variants = {
+        "nothing": epochs_of(one_x, one_y, params, num_words),
+        "reviews": epochs_of(x[: 2 * REVIEWS], y[: 2 * REVIEWS], params, num_words),
+        "length": epochs_of(np.hstack([one_x, one_x]), one_y, params, num_words),
+        "units": epochs_of(one_x, one_y, wide, num_words),
+    }
+    for _ in range(int(sys.argv[1])):
+        for name, epoch in variants.items():
+            print(f"{name}\t{epoch():.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Run a command and say what it took, and what else the machine did meanwhile."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+EPOCH_LINE = re.compile(r"Epoch \d+/\d+")
+MIB = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss counts bytes there, KiB elsewhere
+
+
+class Sample(NamedTuple):
+    """One run of a command.
+
+    Attributes:
+        seconds: wall time of the whole process.
+        peak_mib: largest resident size of the process, or of one it started and waited for.
+        epochs: seconds of each epoch, told from when the lines "Epoch 1/5" and so on came; the
+            last one's end is not to be seen and it is left out.
+        foreign: cores that other processes, or the host of a virtual machine, used meanwhile.
+        output: what it printed.
+    """
+
+    seconds: float
+    peak_mib: float
+    epochs: list[float]
+    foreign: float
+    output: str
+
+
+class Failed(Exception):
+    """A command of the benchmark failed; the text has its output."""
+
+
+def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Sample:
+    """Run a command to its end.
+
+    Raises:
+        Failed: its exit status is not zero.
+    """
+    busy, begun = _busy_seconds(), time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**environment, "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines = list(_timed_lines(process))
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - begun
+    output = "".join(line for _, line in lines)
+    if process.returncode:
+        raise Failed(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
+    own = usage.ru_utime + usage.ru_stime
+    foreign = max(0.0, (_busy_seconds() - busy - own) / seconds)
+    return Sample(seconds, usage.ru_maxrss / MIB, epoch_seconds(lines), foreign, output)
+
+
+def _timed_lines(process: "subprocess.Popen[str]") -> Iterator[tuple[float, str]]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        yield time.perf_counter(), line
+
+
+def epoch_seconds(lines: Sequence[tuple[float, str]]) -> list[float]:
+    """Tell each epoch's seconds from when it and the next one were announced."""
+    begun = [moment for moment, line in lines if EPOCH_LINE.match(line)]
+    return [after - before for before, after in pairwise(begun)]
+
+
+def _busy_seconds() -> float:
+    """Seconds that all cores were not idle, since the machine started."""
+    times = psutil.cpu_times()
+    waiting = getattr(times, "iowait", 0.0) + getattr(times, "guest", 0.0)
+    idle = times.idle + waiting + getattr(times, "guest_nice", 0.0)
+    return float(sum(times) - idle)
