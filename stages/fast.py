@@ -130,8 +130,7 @@ def lstm(
     def batch(*given: Any) -> Any:
         # or an eager tape records the steps as well, for which XLA has no gradient
         x, h, c, *weights = map(tf.stop_gradient, given)
-        middle = tf.shape(x)[0] // 2
-        halves = (slice(None, middle), slice(middle, None))
+        halves = _halves(x)
         done = [_forward(x[half], h[half], c[half], Weights(*weights)) for half in halves]
         last_h = tf.concat([kept.states[-1] for kept in done], 0)
         last_c = tf.concat([kept.cells[-1] for kept in done], 0)
@@ -151,6 +150,12 @@ def lstm(
 
     outputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor] = tf.custom_gradient(batch)(x, h, c, *weights)
     return outputs
+
+
+def _halves(batch: tf.Tensor) -> tuple[slice, ...]:
+    """The parts of a batch that run side by side."""
+    middle = tf.shape(batch)[0] // 2
+    return slice(None, middle), slice(middle, None)
 
 
 def _swap(values: tf.Tensor) -> tf.Tensor:

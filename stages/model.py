@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     import keras
 
 POOLED = ("max", "mean", "max+mean")
+# batches between two returns to Python: each return costs time, and only there do signals count
+STEPS_PER_EXECUTION = 4
 
 
 def build_model(params: Train, num_words: int, length: int) -> "keras.Model":
@@ -31,7 +33,12 @@ def build_model(params: Train, num_words: int, length: int) -> "keras.Model":
     summary = _dropout("Dropout", params.dropout.head, summary)
     probability = keras.layers.Dense(1, activation="sigmoid", name="probability")(summary)
     model = keras.Model(tokens, probability, name="sentiment")
-    model.compile(_optimizer(params), loss="binary_crossentropy", metrics=["accuracy"])
+    model.compile(
+        _optimizer(params),
+        loss="binary_crossentropy",
+        metrics=["accuracy"],
+        steps_per_execution=STEPS_PER_EXECUTION,
+    )
     return model
 
 

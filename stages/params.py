@@ -118,6 +118,7 @@ class Train(Section):
     learning_rate: float = Field(gt=0, le=10)
     epochs: int = Field(ge=1, le=1000)
     batch_size: int = Field(ge=1, le=1_000_000)
+    validation_batch_size: int = Field(ge=1, le=1_000_000)
     validation_split: float = Field(gt=0, lt=1)
     early_stopping: EarlyStopping
     seed: int = Field(ge=0, lt=SEED_LIMIT)

@@ -105,7 +105,9 @@ def fit(
     stopping = _early_stopping(params)
     model.fit(
         batches(*learning, batch_size=params.batch_size, shuffle=True),
-        validation_data=batches(*validation, batch_size=params.batch_size, shuffle=False),
+        validation_data=batches(
+            *validation, batch_size=params.validation_batch_size, shuffle=False
+        ),
         epochs=params.epochs,
         shuffle=False,  # the batches are shuffled already
         callbacks=[_recorder(rows, on_epoch), *stopping],
