@@ -22,7 +22,7 @@ from stages import files, train
 from stages.backend import load_keras
 from stages.batches import batches
 from stages.model import build_model
-from stages.params import load_params
+from stages.params import Train, load_params
 
 REVIEWS = 8000  # of which a fifth validates
 EPOCHS = 5  # measured in each process, after the first one
@@ -79,13 +79,13 @@ APART = {
 VARIANTS = TOGETHER | APART
 
 
+def params_of(variant: Variant) -> Train:
+    return load_params().train.model_copy(update=variant.params)
+
+
 def epochs_of(variant: Variant) -> Callable[[], float]:
     """A function that trains one epoch of a variant and returns its seconds."""
-    import tensorflow as tf
-
-    params = load_params().train.model_copy(update=variant.params)
-    if not params.deterministic:
-        tf.config.experimental.disable_op_determinism()
+    params = params_of(variant)
     num_words = files.read_about(train.PAD)["params"]["pad.num_words"]
     x, y = (array[:REVIEWS] for array in files.read_arrays(train.PAD, ["x_train", "y_train"]))
     learning, validation = train.split(x, y, params.validation_split)
@@ -106,7 +106,7 @@ def epochs_of(variant: Variant) -> Callable[[], float]:
 def measure_here(names: list[str]) -> None:
     """Train the variants in turn; print each one's number and the seconds of each epoch."""
     load_keras()
-    train.prepare(load_params().train)
+    train.prepare(params_of(VARIANTS[names[0]]))  # determinism cannot be switched off again
     epochs = {name: epochs_of(VARIANTS[name]) for name in names}
     for _ in range(EPOCHS):
         for name, epoch in epochs.items():
