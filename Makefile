@@ -8,13 +8,19 @@ endif
 ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test check ui bench lock venv
+.PHONY: help repro sync verify test check ui bench faults lock venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' Makefile
 
 repro: venv  ## run the pipeline: fetch, pad, train, evaluate
 	@$(ACTIVATED) python -m tools.repro
+
+sync: venv  ## make the store tell what data/ holds, and print its run
+	@$(ACTIVATED) python -m tools.sync
+
+verify: venv  ## run this commit's pipeline again, elsewhere, and compare every file
+	@$(ACTIVATED) python -m tools.verify
 
 test: venv  ## run the tests
 	@$(ACTIVATED) python -m pytest
@@ -34,6 +40,9 @@ venv:  ## build .venv from requirements.txt, if it is not built already
 
 bench: venv .bench/complete  ## measure the speed against the goals; takes most of an hour
 	@$(ACTIVATED) python -m benchmarks.run
+
+faults: venv  ## break trainings in many ways and see what is lost; takes half an hour
+	@$(ACTIVATED) python -m benchmarks.faults
 
 .bench/complete: benchmarks/requirements.txt
 	@"$(PYTHON)" -m venv --clear .bench

@@ -21,7 +21,8 @@ class Sample(NamedTuple):
 
     Attributes:
         seconds: wall time of the whole process.
-        peak_mib: largest resident size of the process, or of one it started and waited for.
+        peak_mib: largest resident size of the process, or of one it started and waited for; on
+            Linux at least that of the process that measures.
         epochs: seconds of each epoch, told from when the lines "Epoch 1/5" and so on came; the
             last one's end is not to be seen and it is left out.
         foreign: cores that other processes, or the host of a virtual machine, used meanwhile.

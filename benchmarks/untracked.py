@@ -3,21 +3,24 @@
 import tempfile
 from pathlib import Path
 
-from stages import files, tracking, train
+from stages import checkpoint, train
+from stages.checkpoint import Progress
 from stages.model import build_model
-from stages.params import load_params
 
 
 def main() -> None:
-    params = load_params().train
-    x, y = files.read_arrays(train.PAD, ["x_train", "y_train"])
-    learning, validation = train.split(x, y, params.validation_split)
-    train.prepare(params)
-    model = build_model(params, files.read_about(train.PAD)["params"]["pad.num_words"], x.shape[1])
-    train.accelerate(model, params)
-    trained = train.fit(model, learning, validation, params, lambda *_: None)
-    with tempfile.TemporaryDirectory() as folder:
-        train.write(Path(folder), model, trained, tracking.Run("", "", "", ""))
+    job = train.read_job()
+    train.prepare(job.params)
+    model = build_model(job.params, job.shaping["pad.num_words"], job.learning.x.shape[1])
+    train.accelerate(model, job.params)
+    with tempfile.TemporaryDirectory() as kept, tempfile.TemporaryDirectory() as folder:
+
+        def on_epoch(progress: Progress) -> None:
+            checkpoint.write(Path(kept), model, progress)
+
+        parts = job.learning, job.validation, job.params
+        trained = train.fit(model, *parts, on_epoch, checkpoint.START)
+        train.write(Path(folder), model, trained, {}, "")
 
 
 if __name__ == "__main__":

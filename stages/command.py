@@ -5,8 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
+
+WATCH_SECONDS = 0.5
+SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "fish")
 
 
 class UserError(Exception):
@@ -19,8 +27,8 @@ def run(stage: str, main: Callable[[], None]) -> None:
     What DVC removed before it started the stage is put back when the stage fails.
     """
     end_on_signals()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    end_with_dvc()
+    prepare_environment()
     try:
         main()
     except BaseException as error:
@@ -36,6 +44,37 @@ def end_on_signals() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP on purpose
             signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
+def end_with_dvc() -> None:
+    """Let the stage end when the DVC that runs it is gone.
+
+    DVC that is killed leaves its stage behind, and the next `dvc repro` starts another one.
+    """
+    if "DVC_STAGE" not in os.environ:
+        return
+    before = _ancestors()
+
+    def watch() -> None:
+        while _ancestors() == before:
+            time.sleep(WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _ancestors() -> list[int]:
+    """The process that started this one and, where that is the shell of DVC, DVC itself."""
+    with suppress(psutil.Error):
+        parent = psutil.Process(os.getppid())
+        return [parent.pid, *([parent.ppid()] if parent.name() in SHELLS else [])]
+    return []
+
+
+def prepare_environment() -> None:
+    """Quiet what TensorFlow and MLflow would print or send on their own."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
 def explain(error: BaseException) -> str | None:

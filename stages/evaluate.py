@@ -7,7 +7,6 @@ training anew.
 """
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,15 +14,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages import command, figures, files, scores, store
+from stages import command, figures, files, scores, tracking
 from stages.backend import load_keras
 from stages.batches import batches
+from stages.command import UserError
 from stages.params import Evaluate, flatten, load_params
 from stages.reviews import Reviews, read_reviews
 
 if TYPE_CHECKING:
     import keras
-    import mlflow
     from matplotlib.figure import Figure
 
 FOLDER = files.DATA / "evaluate"
@@ -56,12 +55,12 @@ class Training(NamedTuple):
     Attributes:
         params: everything that shaped it, by dotted `params.yaml` names.
         history: see `stages.train.Trained`.
-        run: identity of its MLflow run.
+        run: identity of its MLflow run, when it began, and its tags.
     """
 
     params: dict[str, Any]
     history: pd.DataFrame
-    run: dict[str, str]
+    run: dict[str, Any]
 
 
 class Evaluation(NamedTuple):
@@ -188,53 +187,32 @@ def write(folder: Path, evaluation: Evaluation) -> None:
         picture.savefig(folder / f"{name}.png")
 
 
-def log(folder: Path, evaluation: Evaluation, test: TestSet, run: dict[str, str]) -> None:
-    """Add the evaluation to the training's run, leaving its status and its end time alone.
+def log(tracker: tracking.Tracker, metrics: dict[str, Any], test: TestSet) -> None:
+    """Log what `data/evaluate` holds, leaving the run's status and its end time alone."""
+    dataset = f"{metrics['dataset']}-test"
+    tracker.log(tracking.log_dataset, dataset, "test", (test.x, test.y), PAD, test.digest)
+    tracker.log(tracking.log_figures, numbers(metrics), dataset, test.digest)
+    names = sorted(path.name for path in FOLDER.iterdir())
+    tracker.log(tracking.log_folder, FOLDER, names, FOLDER.name)
+    outputs = tracking.COMPLETE.format("evaluate")
+    tracker.log(tracking.set_tags, {outputs: files.sha256(FOLDER / files.ABOUT)})
 
-    A run that this store does not have, after a clone or a deleted `mlflow.db`, is no failure:
-    the figures are on disk all the same.
+
+def tell_the_run(run_id: str, metrics: dict[str, Any], test: TestSet) -> None:
+    """Add the evaluation to the training's run; that no store has it is no failure.
+
+    The figures are on disk all the same, after a clone, a deleted store or a server that is down.
     """
-    import mlflow
-
-    store.connect()
-    with store.explained():
-        client = mlflow.MlflowClient()
-        if not has_run(client, run["run_id"]):
-            print(f"The store has no run {run['run_id']}: its figures are in {FOLDER} only.")
-            return
-        _log_figures(client, evaluation.metrics, test, run)
-        client.log_artifacts(run["run_id"], str(folder), FOLDER.name)
-
-
-def has_run(client: "mlflow.MlflowClient", run_id: str) -> bool:
-    """Whether the store has the run, and it was not deleted."""
-    from mlflow.exceptions import MlflowException
-
     try:
-        return str(client.get_run(run_id).info.lifecycle_stage) == "active"
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return False
-        raise
-
-
-def _log_figures(
-    client: "mlflow.MlflowClient", metrics: dict[str, Any], test: TestSet, run: dict[str, str]
-) -> None:
-    """Log the figures with the model and the data set that they are about."""
-    from mlflow.entities import DatasetInput, InputTag, Metric
-
-    dataset = store.dataset(f"{metrics['dataset']}-test", test.x, test.y, PAD, test.digest)
-    entity = dataset._to_mlflow_entity()
-    now = int(time.time() * 1000)
-    logged = [
-        Metric(key, value, now, 0, run["model_id"], entity.name, entity.digest)
-        for key, value in numbers(metrics).items()
-    ]
-    client.log_batch(run["run_id"], logged)
-    client.log_inputs(
-        run["run_id"], [DatasetInput(entity, [InputTag("mlflow.data.context", "test")])]
-    )
+        tracking.sweep_store()
+        tracker = tracking.recorded(run_id)
+    except UserError as error:
+        print(f"{error}\nThe figures are in {FOLDER}; `make sync` logs them later.")
+        return
+    if tracker is None:
+        print(f"The store has no run {run_id}: `make sync` makes it from {files.DATA}.")
+    else:
+        log(tracker, metrics, test)
 
 
 def numbers(metrics: dict[str, Any]) -> dict[str, float]:
@@ -256,7 +234,7 @@ def main() -> None:
     with files.replaced(FOLDER) as folder:
         write(folder, evaluation)
         files.write_about(folder, training.params | flatten(params, "evaluate"))
-        log(folder, evaluation, test, training.run)
+    tell_the_run(training.run["run_id"], evaluation.metrics, test)
     print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")
 
 

@@ -4,8 +4,10 @@ Each folder holds an `about.json` with the parameters that shaped its content, t
 stages before included, and the SHA-256 of every other file.
 """
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -62,7 +64,13 @@ def write_json(path: Path, document: Any) -> None:
 def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write each array as `<name>.npy`, without pickle."""
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        path = folder / f"{name}.npy"
+        try:
+            np.save(path, array, allow_pickle=False)
+        except OSError as error:
+            if error.errno is None:  # NumPy only says how many bytes it could not write
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+            raise
 
 
 def write_about(folder: Path, params: Mapping[str, Any]) -> None:

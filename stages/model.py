@@ -1,5 +1,10 @@
 """The network: embedding, recurrent cell, pooling, one logistic unit."""
 
+import json
+import re
+import tempfile
+import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.params import Train
@@ -86,3 +91,37 @@ def _optimizer(params: Train) -> "keras.optimizers.Optimizer":
 
     config = {"learning_rate": params.learning_rate}
     return keras.optimizers.get({"class_name": params.optimizer, "config": config})
+
+
+def save_model(model: "keras.Model", path: Path) -> None:
+    """Save a model in Keras' format, the same model as the same bytes.
+
+    Keras writes the date into the archive and its metadata, and addresses in memory into the
+    configuration, where they tell shared objects apart; here numbers do that.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        written = Path(folder) / path.name
+        model.save(written)
+        with zipfile.ZipFile(written) as source, zipfile.ZipFile(path, "w") as target:
+            for name in sorted(source.namelist()):
+                content = source.read(name)
+                same = SAME_EACH_TIME.get(name, bytes)(content)
+                target.writestr(zipfile.ZipInfo(name), same)  # dated 1980, where zip begins
+
+
+def _undated(metadata: bytes) -> bytes:
+    document = json.loads(metadata)
+    del document["date_saved"]
+    return json.dumps(document, sort_keys=True).encode()
+
+
+def _numbered(config: bytes) -> bytes:
+    numbers: dict[bytes, int] = {}
+
+    def number(found: re.Match[bytes]) -> bytes:
+        return found[1] + str(numbers.setdefault(found[2], len(numbers) + 1)).encode()
+
+    return re.sub(rb'("shared_object_id": )(\d+)', number, config)
+
+
+SAME_EACH_TIME = {"metadata.json": _undated, "config.json": _numbered}

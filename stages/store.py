@@ -5,6 +5,7 @@
 """
 
 import json
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -18,12 +19,17 @@ from numpy.typing import NDArray
 from stages.command import UserError
 
 if TYPE_CHECKING:
+    import mlflow
     from mlflow.data.numpy_dataset import NumpyDataset
 
 EXPERIMENT = "imdb-lstm"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
 ANSWER_SECONDS = 5.0
+RESTORED = "restored_from"  # tag: the run that a store did not have, of which this is made again
+UI = "http://127.0.0.1:5000"  # where `make ui` serves
+# a server that dies must not hold a training up: MLflow would try for minutes
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 
 
 def root() -> Path:
@@ -58,6 +64,8 @@ def is_server(uri: str) -> bool:
 def public(uri: str) -> str:
     """The address without user name and password, fit to be shown."""
     parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
@@ -86,8 +94,12 @@ def connect() -> str:
             was deleted.
     """
     uri = tracking_uri()
+    for name, text in PATIENCE.items():
+        os.environ.setdefault(name, text)
     if is_server(uri):
         _knock(uri)
+    # MLflow prints a traceback of what it raises anyway, and `explained` says in words
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     with explained():
         import mlflow
 
@@ -155,6 +167,42 @@ def _make_movable(experiment_id: str) -> None:
             " WHERE experiment_id = ?2 AND artifact_location <> ?1",
             (location, experiment_id),
         )
+
+
+def find_run(client: "mlflow.MlflowClient", run_id: str) -> "mlflow.entities.Run | None":
+    """The run, unless the store does not have it or it was deleted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    return run if run.info.lifecycle_stage == "active" else None
+
+
+def find_recorded(
+    client: "mlflow.MlflowClient", experiment_id: str, run_id: str
+) -> "mlflow.entities.Run | None":
+    """The run that outputs name, or the one that was made from them where that is missing."""
+    restored = f"tags.{RESTORED} = '{run_id}'"
+    return find_run(client, run_id) or next(
+        iter(client.search_runs([experiment_id], restored)), None
+    )
+
+
+def link(experiment_id: str, run_id: str = "", server: str = UI) -> str:
+    """Address of a run's page, or of the table of runs: MLflow's front page shows another view.
+
+    Args:
+        experiment_id: the experiment.
+        run_id: the run, or nothing for the table.
+        server: what serves the store, where `MLFLOW_TRACKING_URI` does not name a server.
+    """
+    uri = tracking_uri()
+    page = f"{public(uri).rstrip('/') if is_server(uri) else server}/#/experiments/{experiment_id}"
+    return f"{page}/runs/{run_id}" if run_id else f"{page}/runs?workflowType=machine_learning"
 
 
 def dataset(

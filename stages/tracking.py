@@ -1,24 +1,39 @@
-"""The MLflow run of a training, from its first epoch to the logged model."""
+"""The MLflow run of a training, from its first epoch to the logged model.
+
+A store that fails once the run has started costs no epoch: what it did not take is left to
+`stages.record`, which completes the run from the files.
+"""
 
 import os
+import socket
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+import psutil
 from numpy.typing import NDArray
 
 from stages import store
+from stages.command import UserError
 
 if TYPE_CHECKING:
     import keras
-    from mlflow.entities import LoggedModel
+    import mlflow
 
 MODEL = "model"
 SERVING_PACKAGES = ("tensorflow", "keras", "numpy", "mlflow")
+KEY = "train.key"  # tag: everything that shapes a training, see stages.checkpoint
+MODEL_ID = "model.id"  # tag: the model's entry, which belongs to the run from its start
+COMPLETE = "outputs.{}"  # tag: digest of a folder's about.json, once the run holds all of it
+BATCH = 1000  # metrics that MLflow takes in one call
+DIFF_BYTES = 2**20  # of uncommitted changes kept with a run
 # The pipeline's own products: they change in every run and say nothing about what shaped it.
 PRODUCTS = (":(exclude)dvc.lock", ":(exclude)data")
 
@@ -32,38 +47,188 @@ class Run(NamedTuple):
     model_id: str
 
 
+class Tracker:
+    """Logs to a run until the store fails; that is said once, and later calls do nothing.
+
+    Attributes:
+        run: which run it is.
+        begun: when it began, in milliseconds since 1970.
+        lost: whether the store has failed.
+    """
+
+    def __init__(self, run: Run, begun: int) -> None:
+        self.run = run
+        self.begun = begun
+        self.lost = False
+
+    def log(self, write: Callable[..., Any], *given: Any) -> None:
+        """Call `write(run, *given)`, which logs something, unless the store has failed."""
+        if self.lost:
+            return
+        try:
+            with store.explained():
+                write(self.run, *given)
+        except (UserError, OSError) as error:
+            self.lost = True
+            reason = str(error).partition("\n")[0]
+            print(
+                f"{reason}\nThe work goes on without it; `make sync` logs later what is missing.",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
 @contextmanager
-def started(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Run]:
-    """Start a run with its params and tags; end it as FINISHED, FAILED or KILLED.
+def started(
+    name: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+    begun: int | None = None,
+    known: str | None = None,
+) -> Iterator[Tracker]:
+    """Start a run with its params and tags, or go on with one; end it as it went.
+
+    A run of the same training (tag `KEY`) that this machine began and did not finish is gone on
+    with, so that a training that was killed, at whatever moment, leaves no second run.
 
     The model's entry is made before training, so that MLflow links every epoch's figures to it.
+
+    Args:
+        name: what the table calls the run.
+        params: everything that shapes it.
+        tags: what leads back from it.
+        begun: when a new run began, in milliseconds since 1970, if that is not now.
+        known: id of a run to go on with, finished or not.
+
+    Raises:
+        UserError: the store cannot be used at the start.
+    """
+    import mlflow
+
+    with store.explained():
+        experiment_id, client = store.connect(), mlflow.MlflowClient()
+        sweep(client, experiment_id)
+        run_id = known or _unfinished(client, experiment_id, tags.get(KEY))
+        if run_id is None:
+            made = client.create_run(experiment_id, begun, {**tags, **process_tags()}, name)
+            run_id = made.info.run_id
+        tracker = _go_on(run_id, name, dict(params), {**tags, **process_tags()})
+    run = tracker.run
+    try:
+        yield tracker
+    except BaseException as error:
+        _give_up(run, "FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    tracker.log(lambda _: mlflow.end_run())
+
+
+def _unfinished(client: "mlflow.MlflowClient", experiment_id: str, key: str | None) -> str | None:
+    """The newest run of this training that this machine began and that is not finished."""
+    here = f"tags.`process.host` = '{socket.gethostname()}' AND tags.`{KEY}` = '{key}'"
+    ended = f"attributes.status != 'FINISHED' AND attributes.status != 'RUNNING' AND {here}"
+    found = client.search_runs([experiment_id], ended, max_results=1) if key else []
+    return found[0].info.run_id if found else None
+
+
+def _go_on(run_id: str, name: str, params: dict[str, Any], tags: dict[str, str]) -> Tracker:
+    """Make the run the active one, with all that it needs before its first epoch."""
+    import mlflow
+
+    run = mlflow.start_run(run_id=run_id)
+    mlflow.set_tags(tags)
+    mlflow.log_params(params)
+    model_id = _usable_model(run)
+    if model_id is None:
+        as_text = {key: str(value) for key, value in params.items()}
+        model_id = mlflow.initialize_logged_model(MODEL, params=as_text, tags=tags).model_id
+        mlflow.set_tag(MODEL_ID, model_id)
+    return Tracker(Run(run_id, name, run.info.experiment_id, model_id), run.info.start_time)
+
+
+def _usable_model(run: "mlflow.entities.Run") -> str | None:
+    """The model's entry of a run, unless there is none or its logging was cut off.
+
+    MLflow links a model to its run before it stores it, and refuses to link it again.
+    """
+
+    model_id = run.data.tags.get(MODEL_ID)
+    linked = run.outputs.model_outputs if run.outputs else []
+    if model_id in {output.model_id for output in linked} and not _is_stored(model_id):
+        return None
+    return model_id
+
+
+def _is_stored(model_id: str) -> bool:
+    import mlflow
+
+    return str(mlflow.get_logged_model(model_id).status) == "READY"
+
+
+def recorded(run_id: str) -> "Tracker | None":
+    """Log to the run that outputs name, or to the one made from them; None if there is neither.
+
+    Raises:
+        UserError: the store cannot be used.
     """
     import mlflow
 
     experiment_id = store.connect()
     with store.explained():
-        run = mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=dict(tags))
-        model = None
-        try:
-            mlflow.log_params(dict(params))
-            as_text = {key: str(value) for key, value in params.items()}
-            model = mlflow.initialize_logged_model(MODEL, tags=dict(tags), params=as_text)
-            yield Run(run.info.run_id, name, experiment_id, model.model_id)
-        except BaseException as error:
-            _give_up(model, "FAILED" if isinstance(error, Exception) else "KILLED")
-            raise
-        mlflow.end_run()
+        found = store.find_recorded(mlflow.MlflowClient(), experiment_id, run_id)
+    if found is None:
+        return None
+    name, model_id = str(found.info.run_name), found.data.tags[MODEL_ID]
+    run = Run(found.info.run_id, name, experiment_id, model_id)
+    return Tracker(run, found.info.start_time)
 
 
-def _give_up(model: "LoggedModel | None", status: str) -> None:
+def _give_up(run: Run, status: str) -> None:
     """End the run and its model as they are; what the store says now hides no earlier error."""
     import mlflow
 
     with suppress(Exception):
-        if model is not None:
-            mlflow.finalize_logged_model(model.model_id, "FAILED")
+        mlflow.finalize_logged_model(run.model_id, "FAILED")
     with suppress(Exception):
         mlflow.end_run(status)
+
+
+def process_tags() -> dict[str, str]:
+    """Tags by which `sweep` tells whether a run's process still exists."""
+    process = psutil.Process()
+    return {
+        "process.host": socket.gethostname(),
+        "process.id": str(process.pid),
+        "process.started": repr(process.create_time()),
+    }
+
+
+def is_gone(tags: Mapping[str, str]) -> bool:
+    """Whether the process that `process_tags` named, on this machine, has ended."""
+    try:
+        process = psutil.Process(int(tags["process.id"]))
+        return (
+            process.status() == psutil.STATUS_ZOMBIE
+            or repr(process.create_time()) != tags["process.started"]
+        )
+    except psutil.NoSuchProcess:
+        return True
+
+
+def sweep(client: "mlflow.MlflowClient", experiment_id: str) -> None:
+    """End as KILLED each run that says RUNNING while its process on this machine is gone."""
+    here = f"tags.`process.host` = '{socket.gethostname()}'"
+    for run in client.search_runs([experiment_id], f"attributes.status = 'RUNNING' AND {here}"):
+        if is_gone(run.data.tags):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def sweep_store() -> None:
+    """Do that in the store as a whole; raises UserError if it cannot be used."""
+    import mlflow
+
+    experiment_id = store.connect()
+    with store.explained():
+        sweep(mlflow.MlflowClient(), experiment_id)
 
 
 def log_epoch(run: Run, epoch: int, figures: Mapping[str, float]) -> None:
@@ -73,42 +238,107 @@ def log_epoch(run: Run, epoch: int, figures: Mapping[str, float]) -> None:
     mlflow.log_metrics(dict(figures), step=epoch, run_id=run.run_id, model_id=run.model_id)
 
 
-def tag(key: str, value: str) -> None:
-    """Tag the active run with what is known only once it has started."""
+def log_curves(run: Run, history: pd.DataFrame, begun: int) -> None:
+    """Log the points that the run or its model lacks: each figure then has one for every epoch.
+
+    Args:
+        run: which run.
+        history: see `stages.train.Trained`.
+        begun: when the training began, in milliseconds since 1970.
+    """
+    import mlflow
+    from mlflow.entities import Metric
+
+    client = mlflow.MlflowClient()
+    model = client.get_logged_model(run.model_id)
+    linked = {(metric.key, metric.step) for metric in model.metrics or []}
+    moments = begun + (1000 * history["seconds"].cumsum()).astype(int)
+    points = []
+    for name in history.columns.drop("epoch"):
+        there = {p.step: p.timestamp for p in client.get_metric_history(run.run_id, name)}
+        points += [
+            Metric(name, float(value), there.get(step, int(moment)), int(step), run.model_id)
+            for value, moment, step in zip(history[name], moments, history["epoch"], strict=True)
+            if step not in there or (name, step) not in linked
+        ]
+    for start in range(0, len(points), BATCH):
+        client.log_batch(run.run_id, points[start : start + BATCH])
+
+
+def set_tags(run: Run, tags: Mapping[str, str]) -> None:
+    """Tag the run with what is known only once it goes on."""
     import mlflow
 
-    mlflow.set_tag(key, value)
+    mlflow.MlflowClient().log_batch(run.run_id, tags=[_tag(*tag) for tag in tags.items()])
+
+
+def _tag(key: str, value: str) -> Any:
+    from mlflow.entities import RunTag
+
+    return RunTag(key, value)
 
 
 def log_dataset(
-    name: str, context: str, arrays: tuple[NDArray[Any], NDArray[Any]], source: Path, digest: str
+    run: Run,
+    name: str,
+    context: str,
+    arrays: tuple[NDArray[Any], NDArray[Any]],
+    source: Path,
+    digest: str,
 ) -> None:
-    """Record that the active run uses `arrays`, token ids and labels, from `source`."""
+    """Record, once, that the run uses `arrays`, token ids and labels, from `source`."""
     import mlflow
+    from mlflow.entities import DatasetInput, InputTag
 
-    mlflow.log_input(store.dataset(name, *arrays, source, digest), context=context)
+    client = mlflow.MlflowClient()
+    inputs = client.get_run(run.run_id).inputs
+    if inputs and digest in {there.dataset.digest for there in inputs.dataset_inputs}:
+        return
+    entity = store.dataset(name, *arrays, source, digest)._to_mlflow_entity()
+    tags = [InputTag("mlflow.data.context", context)]
+    client.log_inputs(run.run_id, [DatasetInput(entity, tags)])
 
 
-def log_files(folder: Path, names: Iterable[str]) -> None:
-    """Log files of a stage's folder to the active run, under the stage's name."""
+def log_figures(run: Run, figures: Mapping[str, float], dataset: str, digest: str) -> None:
+    """Log figures of the model on a data set, without a step."""
+    import mlflow
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    metrics = [
+        Metric(key, value, now, 0, run.model_id, dataset, digest) for key, value in figures.items()
+    ]
+    mlflow.MlflowClient().log_batch(run.run_id, metrics)
+
+
+def log_folder(run: Run, folder: Path, names: list[str], place: str) -> None:
+    """Log files of a stage's folder, those of the names that are there, to `place` in the run."""
     import mlflow
 
     for name in names:
-        mlflow.log_artifact(str(folder / name), "train")
+        if (folder / name).exists():
+            mlflow.MlflowClient().log_artifact(run.run_id, str(folder / name), place)
 
 
-def log_model(run: Run, model: "keras.Model", example: NDArray[np.int32]) -> None:
-    """Log the Keras model with its signature, an input example and the packages to serve it."""
+def log_model(run: Run, model: "keras.Model", example: NDArray[np.int32], epochs: int) -> None:
+    """Log the Keras model with its signature, an input example and the packages to serve it.
+
+    The run must be the active one. `epochs` is the step at which its curves end: MLflow links the
+    run's points at that step to the model, and fails over the test's figures, which have step 0.
+    """
     import keras
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
+    if _is_stored(run.model_id):
+        return
     keras.utils.disable_interactive_logging()  # MLflow tries the example: no progress bar for that
     mlflow.tensorflow.log_model(
         model,
         name=MODEL,
         model_id=run.model_id,
+        step=epochs,
         signature=ModelSignature(
             Schema([TensorSpec(np.dtype("int32"), (-1, example.shape[1]))]),
             Schema([TensorSpec(np.dtype("float32"), (-1, 1))]),
@@ -130,12 +360,18 @@ def provenance() -> dict[str, str]:
     return {key: value for key, value in tags.items() if value}
 
 
+def uncommitted_diff() -> str:
+    """What git would show of changes since the commit; a long one is cut, and says so."""
+    diff = _git("diff", "HEAD", "--", ".", *PRODUCTS).encode()
+    kept = diff[:DIFF_BYTES].decode(errors="ignore")
+    return kept if len(diff) <= DIFF_BYTES else f"{kept}\n[cut: {len(diff):,} bytes in all]\n"
+
+
 def _git(*arguments: str) -> str:
     """The output of a git command, empty where there is no git or no repository."""
     try:
         command = ["git", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.rstrip(
-            "\n"
-        )
+        done = subprocess.run(command, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
+    return done.stdout.decode(errors="replace").rstrip("\n")

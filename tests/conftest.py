@@ -11,8 +11,10 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pytest
+from mlflow.entities import Run
 from ruamel.yaml import YAML
 
 from stages.params import Params, check_params
@@ -88,6 +90,20 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def root(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with no store yet; MLflow forgets it afterwards."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it; monkeypatch sets it back
+    return in_tmp_path
+
+
+def runs() -> list[Run]:
+    """All runs of the store in the working directory, the newest first."""
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("imdb-lstm")
+    return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,12 @@
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from stages.backend import load_keras
-from stages.model import build_model
+from stages.model import build_model, save_model
 from stages.params import Params, Train, check_params
 
 from .conftest import defaults, merged
@@ -96,3 +98,21 @@ def test_every_combination_gives_a_probability_for_each_review(
     probabilities = build_model(train, 50, 9).predict(np.ones((4, 9)), verbose=0)
     assert probabilities.shape == (4, 1)
     assert ((probabilities > 0) & (probabilities < 1)).all()
+
+
+def test_the_same_model_is_saved_as_the_same_bytes(small_params: Params, tmp_path: Path) -> None:
+    import keras
+
+    keras.utils.clear_session()
+    model = build_model(small_params.train, 20, 6)
+    save_model(model, tmp_path / "first.keras")
+    time.sleep(2.1)  # an archive's time has steps of two seconds
+    keras.utils.clear_session()  # or its layers get other names
+    again = build_model(small_params.train, 20, 6)
+    again.set_weights(model.get_weights())
+    save_model(again, tmp_path / "second.keras")
+    assert (tmp_path / "first.keras").read_bytes() == (tmp_path / "second.keras").read_bytes()
+    loaded = keras.saving.load_model(tmp_path / "first.keras", safe_mode=True)
+    for mine, its in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first.keras", "second.keras"]

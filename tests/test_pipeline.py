@@ -18,11 +18,10 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow.entities import Run
 
 from stages.params import flatten, load_params
 
-from .conftest import Project, Starter, free_port, wait_for
+from .conftest import Project, Starter, free_port, runs, wait_for
 
 FIGURES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
 NOWHERE = "http://127.0.0.1:9/"
@@ -53,13 +52,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
             monkeypatch.chdir(request.getfixturevalue(name).path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/project/mlflow.db")
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/project/mlflow.db")
-
-
-def runs() -> list[Run]:
-    """All runs of the store in the working directory, the newest first."""
-    client = mlflow.MlflowClient()
-    experiment = client.get_experiment_by_name("imdb-lstm")
-    return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
 
 def executed(output: str) -> list[str]:
@@ -135,6 +127,7 @@ def test_same_params_give_the_same_model_and_figures(project: Project) -> None:
     assert after["data/evaluate/predictions.csv"] == before["data/evaluate/predictions.csv"]
     assert after["data/evaluate/metrics.json"] == before["data/evaluate/metrics.json"]
     assert after["data/train/metrics.json"] == before["data/train/metrics.json"]
+    assert after["data/train/model.keras"] == before["data/train/model.keras"]
 
 
 def test_run_holds_all_params_that_shaped_it_by_their_dotted_names(project: Project) -> None:

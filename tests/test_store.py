@@ -1,26 +1,13 @@
 import multiprocessing
 import socket
-import sqlite3
 import time
-from contextlib import closing
 from pathlib import Path
 
 import mlflow
 import pytest
 
-from stages import store, tracking
+from stages import store
 from stages.command import UserError
-
-
-@pytest.fixture
-def root(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with no store yet; MLflow forgets it afterwards."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it; monkeypatch sets it back
-    return in_tmp_path
-
-
-def status(run_id: str) -> str:
-    return str(mlflow.get_run(run_id).info.status)
 
 
 def test_store_is_what_a_bare_mlflow_ui_shows(root: Path) -> None:
@@ -84,18 +71,6 @@ def test_mlflows_relative_spelling_of_the_store_is_the_same_store(
     assert (root / "mlflow.db").is_file()
 
 
-def test_store_that_fails_within_a_run_is_one_message(root: Path) -> None:
-    assert root.is_dir()
-
-    def train() -> None:
-        with tracking.started("lstm-4", {}, {}) as run:
-            mlflow.MlflowClient().delete_run(run.run_id)
-            tracking.log_epoch(run, 1, {"loss": 0.5})
-
-    with pytest.raises(UserError, match=r"cannot be used: .*'active' state"):
-        train()
-
-
 def test_server_that_does_not_answer_fails_within_seconds(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,50 +99,16 @@ def test_deleted_experiment_says_how_to_restore_it(root: Path) -> None:
         store.connect()
 
 
-def test_run_that_ends_well_is_finished_with_params_and_tags(root: Path) -> None:
-    assert root.is_dir()
-    with tracking.started("lstm-4", {"train.units": 4}, {"dataset": "imdb"}) as run:
-        assert status(run.run_id) == "RUNNING"
-    ended = mlflow.get_run(run.run_id)
-    assert ended.info.status == "FINISHED"
-    assert ended.info.run_name == "lstm-4"
-    assert ended.data.params == {"train.units": "4"}
-    assert ended.data.tags["dataset"] == "imdb"
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED")],
-)
-def test_run_that_ends_otherwise_says_how_and_keeps_its_epochs(
-    root: Path, error: type[BaseException], expected: str
-) -> None:
-    assert root.is_dir()
-    runs: list[tracking.Run] = []
-
-    def train() -> None:
-        with tracking.started("lstm-4", {}, {}) as run:
-            runs.append(run)
-            tracking.log_epoch(run, 1, {"loss": 0.5})
-            raise error
-
-    with pytest.raises(error):
-        train()
-    assert status(runs[0].run_id) == expected
-    (point,) = mlflow.MlflowClient().get_metric_history(runs[0].run_id, "loss")
-    assert (point.step, point.value) == (1, 0.5)
-    model = mlflow.get_logged_model(runs[0].model_id)
-    assert model.status == "FAILED"
-    assert [(metric.key, metric.step) for metric in model.metrics or []] == [("loss", 1)]
-
-
-def test_epochs_can_be_watched_while_the_run_goes_on(root: Path) -> None:
-    with tracking.started("lstm-4", {}, {}) as run:
-        tracking.log_epoch(run, 1, {"loss": 0.5})
-        with closing(sqlite3.connect(root / "mlflow.db")) as database:
-            rows = database.execute("SELECT key, step, value FROM metrics").fetchall()
-    assert rows == [("loss", 1, 0.5)]
-
-
 def test_password_in_an_address_is_not_shown() -> None:
     assert store.public("https://me:secret@host:5000/x") == "https://host:5000/x"
+    assert store.public("sqlite:////srv/mlflow.db") == "sqlite:////srv/mlflow.db"
+
+
+def test_a_run_has_a_page_on_the_server_or_where_make_ui_serves(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert root.is_dir()
+    assert store.link("1", "ab") == "http://127.0.0.1:5000/#/experiments/1/runs/ab"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@host:81/")
+    assert store.link("1", "ab") == "https://host:81/#/experiments/1/runs/ab"
+    assert store.link("1").endswith("/#/experiments/1/runs?workflowType=machine_learning")

@@ -1,17 +1,24 @@
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from stages import train
+from stages import checkpoint, train
 from stages.backend import load_keras
+from stages.checkpoint import START, Progress
 from stages.command import UserError
 from stages.model import build_model
 from stages.params import Params, Train, check_params
 
 from .conftest import SMALL, defaults, merged
+
+if TYPE_CHECKING:
+    import keras
+
+STOPPING = {"patience": 3, "monitor": "val_loss", "min_delta": 0.0}
 
 
 def small(**changes: Any) -> Train:
@@ -19,22 +26,28 @@ def small(**changes: Any) -> Train:
     return check_params(document, "params.yaml").train
 
 
-def learn(
-    params: Train,
-    calls: list[tuple[int, dict[str, float]]] | None = None,
-    path: Callable[[Any, Train], str] | None = None,
-) -> train.Trained:
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 20, (200, 6)).astype(np.uint16)
-    y = (x[:, 0] > 9).astype(np.uint8)
+def prepared(params: Train, path: Callable[[Any, Train], str] | None = None) -> "keras.Model":
+    """A model as the stage has it before the first epoch."""
     train.prepare(params)
     model = build_model(params, 20, 6)
     if path:
         path(model, params)
-    record = [] if calls is None else calls
-    return train.fit(
-        model, *train.split(x, y, 0.2), params, lambda epoch, row: record.append((epoch, row))
-    )
+    return model
+
+
+def learn(
+    params: Train,
+    path: Callable[[Any, Train], str] | None = None,
+    on_epoch: train.OnEpoch = lambda _: None,
+    model: "keras.Model | None" = None,
+    progress: Progress = START,
+) -> train.Trained:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 20, (200, 6)).astype(np.uint16)
+    y = (x[:, 0] > 9).astype(np.uint8)
+    parts = train.split(x, y, 0.2)
+    model = model or prepared(params, path)
+    return train.fit(model, *parts, params, on_epoch, progress)
 
 
 @pytest.mark.parametrize(("reviews", "share"), [(100, 0.2), (25_000, 0.2), (7, 0.3), (1001, 0.15)])
@@ -63,12 +76,12 @@ def test_split_that_leaves_nothing_is_refused(reviews: int, share: float) -> Non
 
 
 def test_history_has_a_row_for_each_epoch_and_each_is_told_as_it_ends() -> None:
-    calls: list[tuple[int, dict[str, float]]] = []
-    trained = learn(small(epochs=3), calls)
+    told: list[Progress] = []
+    trained = learn(small(epochs=3), on_epoch=told.append)
     assert list(trained.history) == ["epoch", *train.FIGURES]
     assert trained.history["epoch"].tolist() == [1, 2, 3]
-    assert [epoch for epoch, _ in calls] == [1, 2, 3]
-    assert [row["loss"] for _, row in calls] == trained.history["loss"].tolist()
+    assert [len(progress.rows) for progress in told] == [1, 2, 3]
+    assert [row["loss"] for row in told[-1].rows] == trained.history["loss"].tolist()
     assert (trained.history["seconds"] > 0).all()
 
 
@@ -150,3 +163,65 @@ def test_deterministic_operations_are_asked_for(small_params: Params) -> None:
 
     train.prepare(small_params.train)
     assert config.is_op_determinism_enabled()
+
+
+class Killed(BaseException):
+    """Stands for what ends a training at once."""
+
+
+def interrupted(params: Train, after: int, folder: Path) -> None:
+    """Train until `after` epochs are done and their state is written, and no further."""
+    model = prepared(params, train.accelerate)
+
+    def end(progress: Progress) -> None:
+        if len(progress.rows) == after:
+            checkpoint.write(folder, model, progress)
+            raise Killed
+
+    with pytest.raises(Killed):
+        learn(params, on_epoch=end, model=model)
+
+
+GOING_ON: list[dict[str, Any]] = [
+    {},
+    {"accelerate": False},
+    {"cell": "gru"},
+    {"dropout": {"embedding": 0.3, "input": 0.3, "head": 0.3}},
+    {"accelerate": False, "dropout": {"recurrent": 0.3, "input": 0.3}},
+    {"bidirectional": True, "pooling": "max+mean"},
+    *({"optimizer": name} for name in ("adamw", "nadam", "rmsprop", "sgd")),
+    {"early_stopping": STOPPING},
+]
+STOPPED = {"early_stopping": {**STOPPING, "patience": 1, "min_delta": 100.0}}  # after two epochs
+
+
+@pytest.mark.parametrize(
+    ("changes", "after"),
+    [
+        *((changes, 2) for changes in GOING_ON),
+        *(({}, after) for after in (1, 3, 4)),
+        *((STOPPED, after) for after in (1, 2)),
+    ],
+    ids=str,
+)
+def test_training_that_goes_on_gives_the_bits_of_one_that_was_never_stopped(
+    changes: dict[str, Any], after: int, tmp_path: Path
+) -> None:
+    params = small(epochs=4, **changes)
+    whole = prepared(params, train.accelerate)
+    expected = learn(params, model=whole)
+    interrupted(params, after, tmp_path)
+    model = prepared(params, train.accelerate)
+    newest = checkpoint.latest(tmp_path)
+    assert newest is not None
+    progress = checkpoint.read(newest, model)
+    assert len(progress.rows) == after
+    trained = learn(params, model=model, progress=progress)
+    assert trained.kept_epoch == expected.kept_epoch
+    pd.testing.assert_frame_equal(
+        trained.history.drop(columns="seconds"), expected.history.drop(columns="seconds")
+    )
+    for mine, its in zip(model.variables, whole.variables, strict=True):
+        np.testing.assert_array_equal(mine, its)
+    for mine, its in zip(model.optimizer.variables, whole.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(mine, its)

@@ -1,4 +1,7 @@
-"""The newcomer's command: `dvc repro`, and on the synthetic set where IMDB cannot be had."""
+"""The newcomer's command: `dvc repro`, and on the synthetic set where IMDB cannot be had.
+
+What DVC restored from its cache, or a store did not take, is told to the store afterwards.
+"""
 
 import io
 import os
@@ -16,6 +19,7 @@ from stages import files
 from stages.command import UserError
 from stages.fetch import FOLDER, Unreachable, obtain
 from stages.params import PARAMS_FILE, Params, load_params
+from tools import sync
 
 RULE = "#" * 78
 SYNTHETIC = f"""
@@ -38,6 +42,8 @@ def main() -> int:
     if status and not_fetched(params):
         params = obtain_or_fall_back(params)
         status = dvc_repro()
+    if not status:
+        sync.main()
     announce(params)
     return status
 

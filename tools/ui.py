@@ -17,11 +17,6 @@ PORT = 5000
 READY_SECONDS = 180
 
 
-def runs_page(server: str, experiment_id: str) -> str:
-    """Address of the run table: the UI's front page shows another view, without runs."""
-    return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
-
-
 def port() -> int:
     """The port to listen on: MLFLOW_UI_PORT, or MLflow's usual one.
 
@@ -90,10 +85,10 @@ def main() -> int:
     """Serve the store, or open the server that is already there."""
     uri = store.tracking_uri()
     if store.is_server(uri):
-        show(runs_page(store.public(uri).rstrip("/"), store.connect()))
+        show(store.link(store.connect()))
         return 0
     number = port()
-    return serve(uri, number, runs_page(f"http://{HOST}:{number}", store.connect()))
+    return serve(uri, number, store.link(store.connect(), server=f"http://{HOST}:{number}"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,148 @@
+"""How far a training has got, so that one that was killed goes on where it was.
+
+Kept in `.checkpoints/<key>/` in the project's root: outside the outputs of `dvc.yaml`, which DVC
+removes before it runs a stage. The key is made from everything that shapes the training, so that
+a checkpoint of another one is never picked up. Each epoch has a folder of its own, with digests:
+one that was cut short or changed is noticed, and the one before it used.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from stages import files, store
+from stages.command import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+FOLDER = ".checkpoints"
+KEPT = 2  # epochs: the last one, and the one before in case the last is damaged
+FORGOTTEN_DAYS = 14  # a killed training that nobody resumed within them frees its space
+EPOCH = re.compile(r"epoch-\d{4,}")
+MODEL, BEST, STATE = "model.npz", "best.npz", "state.json"
+COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch")  # what Keras' EarlyStopping counts
+
+
+class Progress(NamedTuple):
+    """How far a training is, beside the weights of the model and the state of its optimizer.
+
+    Attributes:
+        rows: `stages.train.FIGURES` of each epoch so far.
+        counters: `COUNTERS` of early stopping; empty without it.
+        best: weights of the best epoch so far as early stopping keeps them; empty without it.
+    """
+
+    rows: list[dict[str, float]]
+    counters: dict[str, float]
+    best: list[NDArray[Any]]
+
+
+START = Progress([], {}, [])
+
+
+def key(shaping: Mapping[str, Any]) -> str:
+    """A name for a training, from everything that shapes it."""
+    text = json.dumps(shaping, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def held(name: str) -> Iterator[Path]:
+    """Yield the folder of a training's checkpoints, which no other process has meanwhile.
+
+    Raises:
+        UserError: another process has it: the same training is going on already.
+    """
+    folder = store.root() / FOLDER / name
+    folder.mkdir(parents=True, exist_ok=True)
+    holder = folder / "process"
+    lock = FileLock(_lock(folder))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        number = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
+        raise UserError(
+            f"This very training is going on already, in process {number}. Wait until it is done."
+        ) from None
+    try:
+        holder.write_text(str(os.getpid()), encoding="utf-8")
+        yield folder
+    finally:
+        lock.release()
+
+
+def write(folder: Path, model: "keras.Model", progress: Progress) -> None:
+    """Keep the state after an epoch, and drop those that are no longer needed."""
+    epoch = len(progress.rows)
+    with files.replaced(folder / f"epoch-{epoch:04}") as partial:
+        np.savez(partial / MODEL, *(variable.numpy() for variable in _variables(model)))
+        np.savez(partial / BEST, *progress.best)
+        state = {"rows": progress.rows, "counters": progress.counters}
+        files.write_json(partial / STATE, state)
+        files.write_about(partial, {"epoch": epoch})
+    for old in _epochs(folder)[KEPT:]:
+        shutil.rmtree(old)
+
+
+def read(epoch: Path, model: "keras.Model") -> Progress:
+    """Put the model in the state that `write` kept, and return how far it is."""
+    for variable, value in zip(_variables(model), _arrays(epoch / MODEL), strict=True):
+        variable.assign(value)
+    return Progress(**files.read_json(epoch / STATE), best=_arrays(epoch / BEST))
+
+
+def _variables(model: "keras.Model") -> "list[keras.Variable]":
+    """All state of the model: weights, the generators of dropout, and the optimizer's."""
+    model.optimizer.build(model.trainable_variables)
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _arrays(path: Path) -> list[NDArray[Any]]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return [arrays[name] for name in arrays.files]
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest state that is whole, or None; what is damaged is said and removed."""
+    for epoch in _epochs(folder):
+        try:
+            digests = files.read_about(epoch)["files"]
+            for name in digests:
+                files.check(epoch / name, digests)
+        except UserError as error:
+            print(f"A checkpoint is left out: {error}", flush=True)
+            shutil.rmtree(epoch)
+        else:
+            return epoch
+    return None
+
+
+def _epochs(folder: Path) -> list[Path]:
+    """The folders of all epochs, the newest first."""
+    found = [path for path in folder.iterdir() if EPOCH.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("epoch-")), reverse=True)
+
+
+def clear(folder: Path) -> None:
+    """Remove a training's checkpoints, and those that nobody came back for."""
+    oldest = time.time() - FORGOTTEN_DAYS * 24 * 3600
+    others = [other for other in folder.parent.iterdir() if other.is_dir()]
+    for done in [folder, *(other for other in others if other.stat().st_mtime < oldest)]:
+        shutil.rmtree(done, ignore_errors=True)
+        _lock(done).unlink(missing_ok=True)
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_suffix(".lock")

@@ -1,0 +1,35 @@
+"""What the bits of a result can depend on beside code, data and params."""
+
+import os
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("tensorflow", "keras", "numpy")
+CPUINFO = Path("/proc/cpuinfo")
+# vector units, which decide in what order numbers are summed
+VECTORS = re.compile(r"\b(?:sse4_2|fma|avx\w*|amx\w*|asimd\w*|sve\w*)\b")
+
+
+def describe() -> dict[str, str]:
+    """Versions of Python and the packages that compute, and the processor with its cores."""
+    return {
+        "python.version": platform.python_version(),
+        **{f"{package}.version": version(package) for package in PACKAGES},
+        "processor.name": _cpuinfo(r"model name\s*:\s*(.+)") or platform.machine(),
+        "processor.features": " ".join(sorted(set(VECTORS.findall(_cpuinfo(FLAGS))))) or "unknown",
+        "processor.cores": str(os.cpu_count()),
+    }
+
+
+FLAGS = r"(?:flags|Features)\s*:\s*(.+)"
+
+
+def _cpuinfo(pattern: str) -> str:
+    """What the kernel says of the first core; empty where there is no such file."""
+    try:
+        found = re.search(pattern, CPUINFO.read_text(encoding="utf-8"))
+    except OSError:
+        return ""
+    return found[1] if found else ""

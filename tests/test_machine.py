@@ -1,0 +1,32 @@
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from stages import machine
+
+CPUINFO = """\
+processor\t: 0
+model name\t: Example CPU
+flags\t\t: fpu sse4_2 avx avx2 avx512f fma lahf_lm
+"""
+
+
+def test_versions_and_the_vector_units_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(CPUINFO, encoding="utf-8")
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+    described = machine.describe()
+    assert described["tensorflow.version"] == version("tensorflow")
+    assert described["processor.name"] == "Example CPU"
+    assert described["processor.features"] == "avx avx2 avx512f fma sse4_2"
+
+
+def test_a_system_without_that_file_is_described_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "none")
+    described = machine.describe()
+    assert described["processor.features"] == "unknown"
+    assert int(described["processor.cores"]) > 0

@@ -1,0 +1,274 @@
+"""A run says how its training went, whatever happened to the training, its process or the store."""
+
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+
+from stages import store, tracking
+from stages.command import UserError
+
+HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "loss": [0.7, 0.5, 0.4], "seconds": [2.0, 1.0, 1.5]})
+BEGUN = 1_700_000_000_000
+
+
+def started(
+    params: dict[str, Any] | None = None,
+    tags: dict[str, str] | None = None,
+    known: str | None = None,
+) -> AbstractContextManager[tracking.Tracker]:
+    return tracking.started("lstm-4", params or {}, tags or {}, BEGUN, known)
+
+
+def status(run: tracking.Run) -> str:
+    return str(mlflow.get_run(run.run_id).info.status)
+
+
+def steps(run: tracking.Run, name: str = "loss") -> list[tuple[int, float]]:
+    points = mlflow.MlflowClient().get_metric_history(run.run_id, name)
+    return [(point.step, point.value) for point in points]
+
+
+@pytest.fixture(autouse=True)
+def store_here(root: Path) -> Iterator[Path]:
+    yield root
+    while mlflow.active_run():
+        mlflow.end_run()
+
+
+def test_run_that_ends_well_is_finished_with_params_and_tags() -> None:
+    with started({"train.units": 4}, {"dataset": "imdb"}) as tracker:
+        assert status(tracker.run) == "RUNNING"
+    ended = mlflow.get_run(tracker.run.run_id)
+    assert ended.info.status == "FINISHED"
+    assert ended.info.start_time == BEGUN
+    assert ended.info.run_name == "lstm-4"
+    assert ended.data.params == {"train.units": "4"}
+    assert ended.data.tags["dataset"] == "imdb"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED")],
+)
+def test_run_that_ends_otherwise_says_how_and_keeps_its_epochs(
+    error: type[BaseException], expected: str
+) -> None:
+    runs: list[tracking.Run] = []
+
+    def train() -> None:
+        with started() as tracker:
+            runs.append(tracker.run)
+            tracker.log(tracking.log_epoch, 1, {"loss": 0.5})
+            raise error
+
+    with pytest.raises(error):
+        train()
+    assert status(runs[0]) == expected
+    assert steps(runs[0]) == [(1, 0.5)]
+    model = mlflow.get_logged_model(runs[0].model_id)
+    assert model.status == "FAILED"
+    assert [(metric.key, metric.step) for metric in model.metrics or []] == [("loss", 1)]
+
+
+def test_epochs_can_be_watched_while_the_run_goes_on(root: Path) -> None:
+    with started() as tracker:
+        tracker.log(tracking.log_epoch, 1, {"loss": 0.5})
+        with closing(sqlite3.connect(root / "mlflow.db")) as database:
+            rows = database.execute("SELECT key, step, value FROM metrics").fetchall()
+    assert rows == [("loss", 1, 0.5)]
+
+
+def interrupted(key: str) -> tracking.Run:
+    """A run that was interrupted after its first epoch."""
+    runs: list[tracking.Run] = []
+
+    def train() -> None:
+        with started({"train.units": 4}, {tracking.KEY: key}) as tracker:
+            runs.append(tracker.run)
+            tracker.log(tracking.log_epoch, 1, {"loss": 0.7})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    return runs[0]
+
+
+def test_a_run_that_was_killed_goes_on_as_the_same_run() -> None:
+    killed = interrupted("abc")
+    with started({"train.units": 4}, {tracking.KEY: "abc", "dataset": "imdb"}) as tracker:
+        assert tracker.run == killed
+        assert tracker.begun == BEGUN
+        assert status(killed) == "RUNNING"
+        tracker.log(tracking.log_epoch, 2, {"loss": 0.5})
+    assert status(killed) == "FINISHED"
+    assert steps(killed) == [(1, 0.7), (2, 0.5)]
+    assert mlflow.get_run(killed.run_id).data.tags["dataset"] == "imdb"
+    assert len(mlflow.search_runs(["1"], output_format="list")) == 1
+
+
+def test_a_run_of_another_training_machine_or_time_is_left_alone() -> None:
+    with started(tags={tracking.KEY: "abc"}) as finished:
+        pass
+    elsewhere = interrupted("abc")
+    set_tags_of_process(elsewhere, host="another-machine")
+    other = interrupted("other")
+    with started(tags={tracking.KEY: "abc"}) as tracker:
+        assert tracker.run not in (finished.run, elsewhere, other)
+    with started() as tracker:
+        assert tracker.run not in (finished.run, elsewhere, other)
+
+
+def test_a_run_that_was_killed_before_it_had_a_model_gets_one() -> None:
+    killed = interrupted("abc")
+    mlflow.MlflowClient().delete_tag(killed.run_id, "model.id")
+    with started({"train.units": 4}, {tracking.KEY: "abc"}) as tracker:
+        assert tracker.run.run_id == killed.run_id
+        assert tracker.run.model_id != killed.model_id
+    tags = mlflow.get_run(killed.run_id).data.tags
+    assert tags["model.id"] == tracker.run.model_id
+
+
+def test_a_model_whose_logging_was_cut_off_gets_another_entry() -> None:
+    from mlflow.entities import LoggedModelOutput
+
+    killed = interrupted("abc")
+    output = LoggedModelOutput(killed.model_id, step=1)
+    mlflow.MlflowClient().log_outputs(killed.run_id, [output])
+    with started({"train.units": 4}, {tracking.KEY: "abc"}) as tracker:
+        assert tracker.run.run_id == killed.run_id
+        assert tracker.run.model_id != killed.model_id
+        tracker.log(tracking.log_curves, HISTORY, BEGUN)
+    assert not tracker.lost
+    model = mlflow.get_logged_model(tracker.run.model_id)
+    assert {m.step for m in model.metrics or [] if m.key == "loss"} == {1, 2, 3}
+    assert sorted(step for step, _ in steps(killed)) == [1, 2, 3]
+
+
+def test_curves_get_the_points_that_they_lack_and_no_other() -> None:
+    with started() as tracker:
+        tracker.log(tracking.log_epoch, 2, {"loss": 0.5, "seconds": 1.0})
+        for _ in range(2):
+            tracker.log(tracking.log_curves, HISTORY, BEGUN)
+    assert sorted(steps(tracker.run)) == [(1, 0.7), (2, 0.5), (3, 0.4)]
+    assert sorted(steps(tracker.run, "seconds")) == [(1, 2.0), (2, 1.0), (3, 1.5)]
+    points = mlflow.MlflowClient().get_metric_history(tracker.run.run_id, "loss")
+    assert {p.step: p.timestamp - BEGUN for p in points if p.step != 2} == {1: 2000, 3: 4500}
+
+
+def test_a_store_that_fails_meanwhile_is_said_once_and_ends_nothing(
+    capsys: pytest.CaptureFixture[str], root: Path
+) -> None:
+    with started() as tracker:
+        tracker.log(tracking.log_epoch, 1, {"loss": 0.7})
+        (root / "mlflow.db").rename(root / "elsewhere")
+        (root / "mlflow.db").write_bytes(b"no database" * 100)
+        for epoch in (2, 3):
+            tracker.log(tracking.log_epoch, epoch, {"loss": 0.5})
+        assert tracker.lost
+        said = capsys.readouterr().err
+        (root / "elsewhere").rename(root / "mlflow.db")
+    assert said.count("cannot be used") == 1
+    assert said.count("`make sync` logs later what is missing") == 1
+    assert "Traceback" not in said
+
+
+def test_a_disk_that_takes_no_artifact_ends_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with started() as tracker:
+        tracker.log(fail)
+        assert tracker.lost
+    assert "No space left on device" in capsys.readouterr().err
+
+
+def set_tags_of_process(run: tracking.Run, **tags: str) -> None:
+    for name, text in tags.items():
+        mlflow.MlflowClient().set_tag(run.run_id, f"process.{name}", text)
+
+
+def a_process_that_ended() -> str:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return str(process.pid)
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({}, "RUNNING"),
+        ({"id": "ended"}, "KILLED"),
+        ({"started": "1.5"}, "KILLED"),  # the number was given to another process since
+        ({"id": "ended", "host": "another-machine"}, "RUNNING"),
+    ],
+)
+def test_a_run_whose_process_is_gone_is_killed(tags: dict[str, str], expected: str) -> None:
+    if tags.get("id"):
+        tags = {**tags, "id": a_process_that_ended()}
+    with started() as tracker:
+        set_tags_of_process(tracker.run, **tags)
+        tracking.sweep(mlflow.MlflowClient(), tracker.run.experiment_id)
+        assert status(tracker.run) == expected
+
+
+def test_the_process_of_a_run_is_named() -> None:
+    with started() as tracker:
+        pass
+    tags = mlflow.get_run(tracker.run.run_id).data.tags
+    assert tags["process.id"] == str(os.getpid())
+    assert tags["process.host"] == socket.gethostname()
+    assert not tracking.is_gone(tags)
+
+
+def test_outputs_find_their_run_or_the_one_made_from_them() -> None:
+    with started() as original:
+        pass
+    found = tracking.recorded(original.run.run_id)
+    assert found is not None
+    assert found.run == original.run
+    with started(tags={store.RESTORED: "elsewhere"}) as restored:
+        pass
+    found = tracking.recorded("elsewhere")
+    assert found is not None
+    assert found.run == restored.run
+    assert tracking.recorded("nowhere") is None
+
+
+def git(*arguments: str) -> None:
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def test_uncommitted_changes_are_kept_whole_up_to_a_limit(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tracking.uncommitted_diff() == ""
+    file = root / "file"
+    file.write_text("before\n", encoding="utf-8")
+    git("init", "--quiet")
+    git("add", "file")
+    git("commit", "--message", "state")
+    assert tracking.uncommitted_diff() == ""
+    file.write_text("after\n", encoding="utf-8")
+    diff = tracking.uncommitted_diff()
+    assert "-before\n+after" in diff
+    monkeypatch.setattr(tracking, "DIFF_BYTES", 20)
+    assert tracking.uncommitted_diff() == f"{diff[:20]}\n[cut: {len(diff)} bytes in all]\n"
+
+
+def test_a_store_that_fails_at_the_start_is_one_message(root: Path) -> None:
+    (root / "mlflow.db").write_bytes(b"no database" * 100)
+    with pytest.raises(UserError, match=r"store at sqlite:.*mlflow\.db cannot be used"):
+        started().__enter__()

@@ -1,0 +1,96 @@
+"""Make the store tell what `data/` holds: find the run of these outputs, or make it from them.
+
+A stage that DVC restores from its cache makes no run, a fresh clone has no store, a team's server
+does not know a laptop's runs, and a server that failed took only a part. Called again, this finds
+all in place and changes nothing.
+"""
+
+import sys
+
+import pandas as pd
+from filelock import FileLock
+
+from stages import evaluate, files, store, tracking, train
+from stages.command import UserError, prepare_environment
+
+
+def main() -> None:
+    prepare_environment()
+    tracking.sweep_store()
+    training = evaluate.read_training()
+    with FileLock(store.root() / f"{store.DATABASE}.sync.lock"):
+        run = catch_up_training(training)
+        if evaluate.FOLDER.exists():
+            catch_up_evaluation(run)
+    print(f"Run {run.run_id}: {run.name}\n{store.link(run.experiment_id, run.run_id)}")
+
+
+def catch_up_training(training: evaluate.Training) -> tracking.Run:
+    """Return the run of a training, which then holds all that `data/train` does."""
+    tracker = tracking.recorded(training.run["run_id"])
+    if tracker and is_complete(tracker.run, "train"):
+        return tracker.run
+    tags, begun = training.run["tags"], training.run["begun"]
+    if tracker is None:  # made from the files, not a training that could be gone on with
+        tags = {key: text for key, text in tags.items() if key != tracking.KEY}
+        tags[store.RESTORED] = training.run["run_id"]
+    check_data(tags)
+    x, y = files.read_arrays(train.PAD, ["x_train", "y_train"])
+    parts = train.split(x, y, training.params["train.validation_split"])
+    known = tracker.run.run_id if tracker else None
+    with tracking.started(training.run["name"], training.params, tags, begun, known) as going:
+        train.log_data(going, training.params["fetch.dataset"], *parts)
+        train.log(going, evaluate.read_model(), training.history, x[:2])
+    succeed(going)
+    end(going.run, begun, training.history)
+    return going.run
+
+
+def catch_up_evaluation(run: tracking.Run) -> None:
+    """Let the run hold all that `data/evaluate` does."""
+    if is_complete(run, "evaluate"):
+        return
+    metrics = files.read_json(evaluate.checked(evaluate.FOLDER / "metrics.json"))
+    tracker = tracking.Tracker(run, 0)
+    evaluate.log(tracker, metrics, evaluate.read_test())
+    succeed(tracker)
+
+
+def is_complete(run: tracking.Run, stage: str) -> bool:
+    """Whether the run says that it holds all of a stage's folder as it is now."""
+    import mlflow
+
+    with store.explained():
+        tags = mlflow.MlflowClient().get_run(run.run_id).data.tags
+    digest = files.sha256(files.DATA / stage / files.ABOUT)
+    return bool(tags.get(tracking.COMPLETE.format(stage)) == digest)
+
+
+def check_data(tags: dict[str, str]) -> None:
+    """Refuse to name data in the run that it was not trained on; raises UserError."""
+    if not train.data_tags().items() <= tags.items():
+        raise UserError(
+            f"{train.PAD} is not what {train.FOLDER} was trained on: run `dvc repro` first."
+        )
+
+
+def succeed(tracker: tracking.Tracker) -> None:
+    """End with a failure if the store failed meanwhile; why was said already."""
+    if tracker.lost:
+        raise UserError("The run is not whole yet: run `make sync` again once the store works.")
+
+
+def end(run: tracking.Run, begun: int, history: pd.DataFrame) -> None:
+    """Let the run end when its training did, not now."""
+    import mlflow
+
+    ended = begun + int(1000 * history["seconds"].sum())
+    with store.explained():
+        mlflow.MlflowClient().set_terminated(run.run_id, "FINISHED", ended)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"make sync: {error}")
