@@ -40,10 +40,23 @@ def run(stage: str, main: Callable[[], None]) -> None:
 
 
 def end_on_signals() -> None:
-    """Let a termination or a closed terminal end the process through its clean-up."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP on purpose
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
+    """Let a termination or a closed terminal end the process through its clean-up.
+
+    Further ones are ignored then: a group that is terminated often gets more than one.
+    """
+    heeded = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # nohup ignores SIGHUP on purpose
+    ]
+
+    def end(number: int, _: object) -> None:
+        for each in heeded:
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    for number in heeded:
+        signal.signal(number, end)
 
 
 def end_with_dvc() -> None:

@@ -26,7 +26,18 @@ def make(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[st
 
 def test_make_alone_lists_every_target() -> None:
     output = make().stdout
-    for target in ("repro", "test", "check", "ui", "venv", "lock"):
+    for target in (
+        "repro",
+        "sync",
+        "verify",
+        "test",
+        "check",
+        "ui",
+        "bench",
+        "faults",
+        "venv",
+        "lock",
+    ):
         assert f"make {target} " in output
 
 
