@@ -27,12 +27,19 @@ import psutil
 
 from stages import checkpoint
 from stages.train import FIGURES
-from tests.conftest import DEFAULT_PARAMS, SMALL, Project, change_params, free_port, wait_for
+from tests.conftest import (
+    DEFAULT_PARAMS,
+    EPOCHS,
+    SMALL,
+    Project,
+    change_params,
+    free_port,
+    wait_for,
+)
 from tools import verify
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("faults.md")
-EPOCHS = 40
 SEED = 0
 QUIET = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 SYNC = ("python", "-m", "tools.sync")
@@ -244,7 +251,9 @@ def move(each: Try) -> None:
     each.project.run(*SYNC)
     with inside(elsewhere):
         run, _ = runs(each.project)
-        mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/evaluate/accuracy.png")
+        artifact = f"runs:/{run.info.run_id}/evaluate/accuracy.png"
+        store = f"sqlite:///{elsewhere}/mlflow.db"
+        mlflow.artifacts.download_artifacts(artifact, tracking_uri=store)
 
 
 @contextmanager

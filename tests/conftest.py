@@ -21,6 +21,7 @@ from stages.params import Params, check_params
 
 ROOT = Path(__file__).parents[1]
 DEFAULT_PARAMS = Path(__file__).with_name("default_params.yaml")  # users change params.yaml
+EPOCHS = 40  # of a small training that is long enough to be broken in the middle
 SMALL: dict[str, Any] = {
     "fetch": {
         "dataset": "synthetic",
@@ -222,6 +223,16 @@ def finished(clone: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
     assert "Test Accuracy: 0." in output
     project.commit()
     return project
+
+
+@pytest.fixture(scope="session")
+def whole(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`data/` of a training of `EPOCHS` epochs that nothing disturbed."""
+    project = Project(tmp_path_factory.mktemp("whole") / "project")
+    shutil.copytree(finished.path, project.path, symlinks=True)
+    project.change(train={"epochs": EPOCHS})
+    project.run("dvc", "repro")
+    return project.path / "data"
 
 
 @pytest.fixture

@@ -20,9 +20,8 @@ from mlflow.entities import Run
 from stages import checkpoint, files
 from tools import verify
 
-from .conftest import Project, Starter, free_port, runs, wait_for
+from .conftest import EPOCHS, Project, Starter, free_port, runs, wait_for
 
-EPOCHS = 40
 QUIET = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
@@ -32,16 +31,6 @@ def store_of_the_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(project.path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.path}/mlflow.db")
     mlflow.set_tracking_uri(f"sqlite:///{project.path}/mlflow.db")
-
-
-@pytest.fixture(scope="module")
-def whole(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`data/` of the same training, never interrupted."""
-    project = Project(tmp_path_factory.mktemp("whole") / "project")
-    shutil.copytree(finished.path, project.path, symlinks=True)
-    project.change(train={"epochs": EPOCHS})
-    project.run("dvc", "repro")
-    return project.path / "data"
 
 
 def until(holds: Callable[[], object], seconds: float = 90) -> None:
