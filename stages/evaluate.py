@@ -226,6 +226,13 @@ def numbers(metrics: dict[str, Any]) -> dict[str, float]:
     return flat
 
 
+def evaluated() -> dict[str, str]:
+    """Digests of the model and the test set as they are now, to tell later what was evaluated."""
+    model = files.read_about(TRAIN)["files"]["model.keras"]
+    arrays = files.read_about(PAD)["files"]
+    return {"model.sha256": model, "data.x_test.sha256": arrays["x_test.npy"]}
+
+
 def main() -> None:
     params = load_params().evaluate
     test, training = read_test(), read_training()
@@ -233,7 +240,7 @@ def main() -> None:
     evaluation = evaluate(test, read_words(), training, probabilities, params)
     with files.replaced(FOLDER) as folder:
         write(folder, evaluation)
-        files.write_about(folder, training.params | flatten(params, "evaluate"))
+        files.write_about(folder, training.params | flatten(params, "evaluate") | evaluated())
     tell_the_run(training.run["run_id"], evaluation.metrics, test)
     print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")
 

@@ -19,8 +19,13 @@ def describe() -> dict[str, str]:
         **{f"{package}.version": version(package) for package in PACKAGES},
         "processor.name": _cpuinfo(r"model name\s*:\s*(.+)") or platform.machine(),
         "processor.features": " ".join(sorted(set(VECTORS.findall(_cpuinfo(FLAGS))))) or "unknown",
-        "processor.cores": str(os.cpu_count()),
+        "processor.cores": str(_usable_cores()),
     }
+
+
+def _usable_cores() -> int | None:
+    """The cores that this process may use, where the system tells, else all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 FLAGS = r"(?:flags|Features)\s*:\s*(.+)"

@@ -177,7 +177,8 @@ def recorded(run_id: str) -> "Tracker | None":
         found = store.find_recorded(mlflow.MlflowClient(), experiment_id, run_id)
     if found is None:
         return None
-    name, model_id = str(found.info.run_name), found.data.tags[MODEL_ID]
+    # without a model's entry it was cut off as it began: `make sync` goes on with it
+    name, model_id = str(found.info.run_name), found.data.tags.get(MODEL_ID, "")
     run = Run(found.info.run_id, name, experiment_id, model_id)
     return Tracker(run, found.info.start_time)
 

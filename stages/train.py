@@ -1,8 +1,8 @@
 """Stage 3: train the model, watched by MLflow.
 
 Writes `data/train/`: `model.keras`, `history.csv` (a row an epoch), `metrics.json` (the epoch
-whose weights are kept), `run.json` (which MLflow run this is) and, where git has no commit that
-holds all that was run, `uncommitted.diff`.
+whose weights are kept), `run.json` (which MLflow run this is) and, where files that git tracks
+have changes without a commit, `uncommitted.diff`.
 
 A training that was killed goes on from the end of its last epoch, see `stages.checkpoint`.
 """
@@ -217,7 +217,7 @@ def write(
     files.write_json(folder / "metrics.json", summarize(trained))
     files.write_json(folder / "run.json", dict(identity))
     if diff:
-        (folder / "uncommitted.diff").write_text(diff, encoding="utf-8")
+        (folder / "uncommitted.diff").write_text(f"{diff}\n", encoding="utf-8")
 
 
 class Job(NamedTuple):
@@ -238,7 +238,8 @@ class Job(NamedTuple):
     def key(self) -> str:
         """The name of its checkpoints: its params, data, code, packages and processor."""
         code = {path.name: files.sha256(path) for path in Path(__file__).parent.glob("*.py")}
-        settings = {k: v for k, v in os.environ.items() if k.startswith(("TF_", "XLA_", "OMP_"))}
+        shaping = ("TF_NUM_", "TF_ENABLE_", "XLA_", "OMP_", "ONEDNN_", "DNNL_")
+        settings = {k: v for k, v in os.environ.items() if k.startswith(shaping)}
         parts = {"data": data_tags(), "code": code, "machine": machine.describe()}
         return checkpoint.key({"params": self.shaping, "environment": settings, **parts})
 
@@ -308,6 +309,7 @@ def main() -> None:
     tags = {tracking.KEY: key, "dataset": job.shaping["fetch.dataset"], **tracking.provenance()}
     tags |= data_tags() | machine.describe()
     name = run_name(job.params, job.shaping, tags.get("dvc.experiment"))
+    diff = tracking.uncommitted_diff()
     with checkpoint.held(key) as kept, tracking.started(name, job.shaping, tags) as tracker:
         log_data(tracker, tags["dataset"], job.learning, job.validation)
         model, path = make_model(job)
@@ -317,7 +319,7 @@ def main() -> None:
         trained = go_on(job, model, kept, tracker)
         identity = {**tracker.run._asdict(), "begun": tracker.begun, "tags": tags}
         with files.replaced(FOLDER) as folder:
-            write(folder, model, trained, identity, tracking.uncommitted_diff())
+            write(folder, model, trained, identity, diff)
             files.write_about(folder, job.shaping)
         log(tracker, model, trained.history, job.learning.x[:2])
         checkpoint.clear(kept)

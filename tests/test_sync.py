@@ -117,6 +117,13 @@ def test_a_stage_restored_from_the_cache_makes_no_run_and_keeps_its_own(project:
     assert len(runs()) == 2
 
 
+def test_the_evaluation_of_another_model_is_not_told(project: Project) -> None:
+    project.change(train={"units": 5})
+    project.run("dvc", "repro", "train")
+    assert "is of another model" in project.run(*SYNC)
+    assert "test_accuracy" not in runs()[0].data.metrics
+
+
 def test_evaluation_goes_to_the_restored_run(project: Project) -> None:
     mlflow.delete_run(runs()[0].info.run_id)
     project.run(*SYNC)

@@ -43,9 +43,17 @@ def main() -> int:
         params = obtain_or_fall_back(params)
         status = dvc_repro()
     if not status:
-        sync.main()
+        tell_the_store()
     announce(params)
     return status
+
+
+def tell_the_store() -> None:
+    """Let the store tell what `data/` holds; one that fails makes no failure of a good pipeline."""
+    try:
+        sync.main()
+    except UserError as error:
+        print(f"{error}\nThe files in {files.DATA} are whole: run `make sync` once it works.")
 
 
 def dvc_repro() -> int:
@@ -62,10 +70,13 @@ def dvc_repro() -> int:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and a script's & want it
-            signal.signal(number, forward)
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    heeded = [n for n, handler in before.items() if handler is not signal.SIG_IGN]  # as nohup wants
+    for number in heeded:
+        signal.signal(number, forward)
     status = process.wait()
+    for number in heeded:
+        signal.signal(number, before[number])
     if received:
         wait_for_group(process.pid)
         sys.exit(128 + received[0])

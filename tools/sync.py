@@ -50,6 +50,9 @@ def catch_up_evaluation(run: tracking.Run) -> None:
     """Let the run hold all that `data/evaluate` does."""
     if is_complete(run, "evaluate"):
         return
+    if not evaluate.evaluated().items() <= files.read_about(evaluate.FOLDER)["params"].items():
+        print(f"{evaluate.FOLDER} is of another model or test set: `dvc repro` makes it anew.")
+        return
     metrics = files.read_json(evaluate.checked(evaluate.FOLDER / "metrics.json"))
     tracker = tracking.Tracker(run, 0)
     evaluate.log(tracker, metrics, evaluate.read_test())
