@@ -233,9 +233,15 @@ def sweep_store() -> None:
 
 
 def log_epoch(run: Run, epoch: int, figures: Mapping[str, float]) -> None:
-    """Log one epoch's figures at its step, at once, so that a training can be watched."""
+    """Log one epoch's figures at its step, at once, so that a training can be watched.
+
+    An epoch that is trained again, since its checkpoint was damaged, is there already.
+    """
     import mlflow
 
+    there = mlflow.MlflowClient().get_metric_history(run.run_id, next(iter(figures)))
+    if epoch in {point.step for point in there}:
+        return
     mlflow.log_metrics(dict(figures), step=epoch, run_id=run.run_id, model_id=run.model_id)
 
 

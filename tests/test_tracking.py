@@ -103,6 +103,14 @@ def interrupted(key: str) -> tracking.Run:
     return runs[0]
 
 
+def test_an_epoch_that_is_trained_again_has_one_point() -> None:
+    with started() as tracker:
+        for loss in (0.7, 0.7):
+            tracker.log(tracking.log_epoch, 1, {"loss": loss})
+    assert not tracker.lost
+    assert steps(tracker.run) == [(1, 0.7)]
+
+
 def test_a_run_that_was_killed_goes_on_as_the_same_run() -> None:
     killed = interrupted("abc")
     with started({"train.units": 4}, {tracking.KEY: "abc", "dataset": "imdb"}) as tracker:
