@@ -89,7 +89,7 @@ def started(
     """Start a run with its params and tags, or go on with one; end it as it went.
 
     A run of the same training (tag `KEY`) that this machine began and did not finish is gone on
-    with, so that a training that was killed, at whatever moment, leaves no second run.
+    with, so that a training that was killed before it was done leaves no second run.
 
     The model's entry is made before training, so that MLflow links every epoch's figures to it.
 
