@@ -4,6 +4,9 @@ Kept in `.checkpoints/<key>/` in the project's root: outside the outputs of `dvc
 removes before it runs a stage. The key is made from everything that shapes the training, so that
 a checkpoint of another one is never picked up. Each epoch has a folder of its own, with digests:
 one that was cut short or changed is noticed, and the one before it used.
+
+They stay until the evaluation begins, by when DVC has taken note of the training's outputs: killed
+in between, it runs the stage again, which then has nothing left to train.
 """
 
 import hashlib
@@ -13,7 +16,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -65,22 +68,38 @@ def held(name: str) -> Iterator[Path]:
     Raises:
         UserError: another process has it: the same training is going on already.
     """
-    folder = store.root() / FOLDER / name
-    folder.mkdir(parents=True, exist_ok=True)
-    holder = folder / "process"
-    lock = FileLock(_lock(folder))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        number = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
-        raise UserError(
-            f"This very training is going on already, in process {number}. Wait until it is done."
-        ) from None
+    folder = _all() / name
+    holder, lock = folder / "process", _lock(folder)
+    with _guard():
+        folder.mkdir(exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            number = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
+            raise UserError(
+                f"This very training is going on already, in process {number}. "
+                "Wait until it is done."
+            ) from None
     try:
         holder.write_text(str(os.getpid()), encoding="utf-8")
         yield folder
     finally:
         lock.release()
+
+
+def _all() -> Path:
+    folder = store.root() / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _guard() -> FileLock:
+    """Held for a moment: a training's lock is taken or removed by one process at a time."""
+    return FileLock(_all() / "lock")
+
+
+def _lock(folder: Path) -> FileLock:
+    return FileLock(folder / "lock")
 
 
 def write(folder: Path, model: "keras.Model", progress: Progress) -> None:
@@ -135,14 +154,11 @@ def _epochs(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.removeprefix("epoch-")), reverse=True)
 
 
-def clear(folder: Path) -> None:
-    """Remove a training's checkpoints, and those that nobody came back for."""
+def clear(name: str) -> None:
+    """Remove a training's checkpoints, and those that nobody came back for; none that are held."""
     oldest = time.time() - FORGOTTEN_DAYS * 24 * 3600
-    others = [other for other in folder.parent.iterdir() if other.is_dir()]
-    for done in [folder, *(other for other in others if other.stat().st_mtime < oldest)]:
-        shutil.rmtree(done, ignore_errors=True)
-        _lock(done).unlink(missing_ok=True)
-
-
-def _lock(folder: Path) -> Path:
-    return folder.with_suffix(".lock")
+    with _guard():
+        for folder in [each for each in _all().iterdir() if each.is_dir()]:
+            if folder.name == name or folder.stat().st_mtime < oldest:
+                with suppress(Timeout), _lock(folder).acquire(timeout=0):
+                    shutil.rmtree(folder, ignore_errors=True)

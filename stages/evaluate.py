@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages import command, figures, files, scores, tracking
+from stages import checkpoint, command, figures, files, scores, tracking
 from stages.backend import load_keras
 from stages.batches import batches
 from stages.command import UserError
@@ -236,6 +236,7 @@ def evaluated() -> dict[str, str]:
 def main() -> None:
     params = load_params().evaluate
     test, training = read_test(), read_training()
+    checkpoint.clear(training.run["tags"][tracking.KEY])
     probabilities = predict(read_model(), test.x, params.batch_size)
     evaluation = evaluate(test, read_words(), training, probabilities, params)
     with files.replaced(FOLDER) as folder:

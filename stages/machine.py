@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 PACKAGES = ("tensorflow", "keras", "numpy")
+SETTINGS = ("TF_NUM_", "TF_ENABLE_", "XLA_", "OMP_", "ONEDNN_", "DNNL_")
 CPUINFO = Path("/proc/cpuinfo")
 # vector units, which decide in what order numbers are summed
 VECTORS = re.compile(r"\b(?:sse4_2|fma|avx\w*|amx\w*|asimd\w*|sve\w*)\b")
@@ -20,7 +21,14 @@ def describe() -> dict[str, str]:
         "processor.name": _cpuinfo(r"model name\s*:\s*(.+)") or platform.machine(),
         "processor.features": " ".join(sorted(set(VECTORS.findall(_cpuinfo(FLAGS))))) or "unknown",
         "processor.cores": str(_usable_cores()),
+        "environment.settings": _settings() or "none",
     }
+
+
+def _settings() -> str:
+    """What the environment tells TensorFlow, XLA and oneDNN to do otherwise than by default."""
+    found = [f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(SETTINGS)]
+    return " ".join(found)
 
 
 def _usable_cores() -> int | None:

@@ -82,7 +82,7 @@ def explained() -> Iterator[None]:
         reason = str(error).partition("\n")[0].replace(uri, public(uri)) or type(error).__name__
         raise UserError(
             f"The MLflow store at {public(uri)} cannot be used: {reason}\n"
-            "Mend it, or name another in MLFLOW_TRACKING_URI, and run `dvc repro` again."
+            "Mend it, or name another in MLFLOW_TRACKING_URI, and run the command again."
         ) from error
 
 

@@ -1,7 +1,7 @@
 """The MLflow run of a training, from its first epoch to the logged model.
 
 A store that fails once the run has started costs no epoch: what it did not take is left to
-`stages.record`, which completes the run from the files.
+`make sync`, which completes the run from the files.
 """
 
 import os
@@ -61,6 +61,10 @@ class Tracker:
         self.begun = begun
         self.lost = False
 
+    def times(self) -> dict[str, int]:
+        """When it began and, if that is now, ended, in milliseconds since 1970."""
+        return {"begun": self.begun, "ended": time.time_ns() // 10**6}
+
     def log(self, write: Callable[..., Any], *given: Any) -> None:
         """Call `write(run, *given)`, which logs something, unless the store has failed."""
         if self.lost:
@@ -85,6 +89,7 @@ def started(
     tags: Mapping[str, str],
     begun: int | None = None,
     known: str | None = None,
+    finished_too: bool = False,
 ) -> Iterator[Tracker]:
     """Start a run with its params and tags, or go on with one; end it as it went.
 
@@ -99,6 +104,8 @@ def started(
         tags: what leads back from it.
         begun: when a new run began, in milliseconds since 1970, if that is not now.
         known: id of a run to go on with, finished or not.
+        finished_too: go on with a finished run of the same training as well, since DVC was killed
+            before it took note of its outputs.
 
     Raises:
         UserError: the store cannot be used at the start.
@@ -108,25 +115,30 @@ def started(
     with store.explained():
         experiment_id, client = store.connect(), mlflow.MlflowClient()
         sweep(client, experiment_id)
-        run_id = known or _unfinished(client, experiment_id, tags.get(KEY))
+        run_id = known or _begun(client, experiment_id, tags.get(KEY), finished_too)
         if run_id is None:
             made = client.create_run(experiment_id, begun, {**tags, **process_tags()}, name)
             run_id = made.info.run_id
-        tracker = _go_on(run_id, name, dict(params), {**tags, **process_tags()})
-    run = tracker.run
+        before = client.get_run(run_id).info
     try:
+        with store.explained():
+            tracker = _go_on(run_id, name, dict(params), {**tags, **process_tags()})
         yield tracker
     except BaseException as error:
-        _give_up(run, "FAILED" if isinstance(error, Exception) else "KILLED")
+        _give_up(client, before, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     tracker.log(lambda _: mlflow.end_run())
 
 
-def _unfinished(client: "mlflow.MlflowClient", experiment_id: str, key: str | None) -> str | None:
-    """The newest run of this training that this machine began and that is not finished."""
+def _begun(
+    client: "mlflow.MlflowClient", experiment_id: str, key: str | None, finished_too: bool
+) -> str | None:
+    """The newest run of this training that this machine began and that can be gone on with."""
     here = f"tags.`process.host` = '{socket.gethostname()}' AND tags.`{KEY}` = '{key}'"
-    ended = f"attributes.status != 'FINISHED' AND attributes.status != 'RUNNING' AND {here}"
-    found = client.search_runs([experiment_id], ended, max_results=1) if key else []
+    wanted = f"attributes.status != 'RUNNING' AND {here}"
+    if not finished_too:
+        wanted = f"attributes.status != 'FINISHED' AND {wanted}"
+    found = client.search_runs([experiment_id], wanted, max_results=1) if key else []
     return found[0].info.run_id if found else None
 
 
@@ -135,7 +147,10 @@ def _go_on(run_id: str, name: str, params: dict[str, Any], tags: dict[str, str])
     import mlflow
 
     run = mlflow.start_run(run_id=run_id)
-    mlflow.set_tags(tags)
+    mlflow.set_tags({**tags, "mlflow.runName": name})
+    for tag in run.data.tags:
+        if tag.startswith("dvc.") and tag not in tags:  # begun by an experiment, gone on by `repro`
+            mlflow.delete_tag(tag)
     mlflow.log_params(params)
     model_id = _usable_model(run)
     if model_id is None:
@@ -183,14 +198,23 @@ def recorded(run_id: str) -> "Tracker | None":
     return Tracker(run, found.info.start_time)
 
 
-def _give_up(run: Run, status: str) -> None:
-    """End the run and its model as they are; what the store says now hides no earlier error."""
+def _give_up(client: "mlflow.MlflowClient", before: "mlflow.entities.RunInfo", how: str) -> None:
+    """End the run and its model as they are, but leave finished what was finished before.
+
+    What the store says now hides no earlier error.
+    """
     import mlflow
 
+    finished = before.status == "FINISHED"
     with suppress(Exception):
-        mlflow.finalize_logged_model(run.model_id, "FAILED")
+        model_id = client.get_run(before.run_id).data.tags[MODEL_ID]
+        if not _is_stored(model_id):
+            mlflow.finalize_logged_model(model_id, "FAILED")
     with suppress(Exception):
-        mlflow.end_run(status)
+        mlflow.end_run("FINISHED" if finished else how)
+    with suppress(Exception):
+        ended = before.end_time if finished else None
+        client.set_terminated(before.run_id, "FINISHED" if finished else how, ended)
 
 
 def process_tags() -> dict[str, str]:
@@ -201,6 +225,11 @@ def process_tags() -> dict[str, str]:
         "process.id": str(process.pid),
         "process.started": repr(process.create_time()),
     }
+
+
+def is_here(tags: Mapping[str, str]) -> bool:
+    """Whether the process that `process_tags` named is, or was, one of this machine."""
+    return tags.get("process.host") == socket.gethostname()
 
 
 def is_gone(tags: Mapping[str, str]) -> bool:
@@ -369,16 +398,34 @@ def provenance() -> dict[str, str]:
 
 def uncommitted_diff() -> str:
     """What git would show of changes since the commit; a long one is cut, and says so."""
-    diff = _git("diff", "HEAD", "--", ".", *PRODUCTS).encode()
+    parts = [_git("diff", "HEAD", "--", ".", *PRODUCTS), *_untracked()]
+    diff = "\n".join(filter(None, parts)).encode()
     kept = diff[:DIFF_BYTES].decode(errors="ignore")
     return kept if len(diff) <= DIFF_BYTES else f"{kept}\n[cut: {len(diff):,} bytes in all]\n"
 
 
-def _git(*arguments: str) -> str:
-    """The output of a git command, empty where there is no git or no repository."""
+def _untracked() -> Iterator[str]:
+    """Each file that git neither tracks nor ignores, as a diff; of a large one just the name."""
+    listed = _git("ls-files", "--others", "--exclude-standard", "-z", "--", ".", *PRODUCTS)
+    for name in filter(None, listed.split("\0")):
+        size = Path(name).stat().st_size if Path(name).is_file() else 0
+        if size > DIFF_BYTES:
+            yield f"[untracked: {name}, {size:,} bytes]"
+        else:
+            yield _git("diff", "--no-index", "--", os.devnull, name, differing=1)
+
+
+def _git(*arguments: str, differing: int = 0) -> str:
+    """The output of a git command, empty where there is no git or no repository.
+
+    Args:
+        arguments: the command.
+        differing: a further exit status that is no failure.
+    """
     try:
-        command = ["git", *arguments]
-        done = subprocess.run(command, capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
+        done = subprocess.run(["git", *arguments], capture_output=True, check=False)
+    except OSError:
+        return ""
+    if done.returncode not in (0, differing):
         return ""
     return done.stdout.decode(errors="replace").rstrip("\n")

@@ -1,14 +1,13 @@
 """Stage 3: train the model, watched by MLflow.
 
 Writes `data/train/`: `model.keras`, `history.csv` (a row an epoch), `metrics.json` (the epoch
-whose weights are kept), `run.json` (which MLflow run this is) and, where files that git tracks
-have changes without a commit, `uncommitted.diff`.
+whose weights are kept), `run.json` (which MLflow run this is) and, where the working tree has
+changes without a commit, `uncommitted.diff`.
 
 A training that was killed goes on from the end of its last epoch, see `stages.checkpoint`.
 """
 
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -238,10 +237,8 @@ class Job(NamedTuple):
     def key(self) -> str:
         """The name of its checkpoints: its params, data, code, packages and processor."""
         code = {path.name: files.sha256(path) for path in Path(__file__).parent.glob("*.py")}
-        shaping = ("TF_NUM_", "TF_ENABLE_", "XLA_", "OMP_", "ONEDNN_", "DNNL_")
-        settings = {k: v for k, v in os.environ.items() if k.startswith(shaping)}
         parts = {"data": data_tags(), "code": code, "machine": machine.describe()}
-        return checkpoint.key({"params": self.shaping, "environment": settings, **parts})
+        return checkpoint.key({"params": self.shaping, **parts})
 
 
 def data_tags() -> dict[str, str]:
@@ -310,19 +307,23 @@ def main() -> None:
     tags |= data_tags() | machine.describe()
     name = run_name(job.params, job.shaping, tags.get("dvc.experiment"))
     diff = tracking.uncommitted_diff()
-    with checkpoint.held(key) as kept, tracking.started(name, job.shaping, tags) as tracker:
+    with (
+        checkpoint.held(key) as kept,
+        tracking.started(
+            name, job.shaping, tags, finished_too=checkpoint.latest(kept) is not None
+        ) as tracker,
+    ):
         log_data(tracker, tags["dataset"], job.learning, job.validation)
         model, path = make_model(job)
         print(f"Training by {path}", flush=True)
         tags["train.path"] = path
         tracker.log(tracking.set_tags, tags)
         trained = go_on(job, model, kept, tracker)
-        identity = {**tracker.run._asdict(), "begun": tracker.begun, "tags": tags}
+        identity = {**tracker.run._asdict(), **tracker.times(), "tags": tags}
         with files.replaced(FOLDER) as folder:
             write(folder, model, trained, identity, diff)
             files.write_about(folder, job.shaping)
         log(tracker, model, trained.history, job.learning.x[:2])
-        checkpoint.clear(kept)
     print(f"MLflow run {tracker.run.run_id}: {name}")
 
 

@@ -160,5 +160,14 @@ def test_what_is_done_is_removed_and_what_nobody_came_back_for(folder: Path) -> 
         other.mkdir()
     long_ago = time.time() - (checkpoint.FORGOTTEN_DAYS + 1) * 24 * 3600
     os.utime(forgotten, (long_ago, long_ago))
-    checkpoint.clear(folder)
-    assert sorted(folder.parent.iterdir()) == [recent]
+    checkpoint.clear(folder.name)
+    assert [path for path in folder.parent.iterdir() if path.is_dir()] == [recent]
+
+
+def test_what_a_training_holds_is_not_removed(folder: Path) -> None:
+    with checkpoint.held(folder.name) as held:
+        write(held, 1)
+        checkpoint.clear(folder.name)
+        assert weight(folder) == 1
+    checkpoint.clear(folder.name)
+    assert not folder.exists()

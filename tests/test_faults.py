@@ -10,7 +10,7 @@ from benchmarks.faults import Fault, Try
 
 from .conftest import EPOCHS, Project
 
-HERE = {faults.damage_data, faults.move, faults.restore_from_cache}
+HERE = {faults.kill_all, faults.damage_data, faults.move, faults.restore_from_cache}
 CHOSEN = [fault for fault in faults.FAULTS if fault.happen in HERE]
 
 

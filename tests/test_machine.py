@@ -1,3 +1,4 @@
+import os
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +22,16 @@ def test_versions_and_the_vector_units_are_named(
     assert described["tensorflow.version"] == version("tensorflow")
     assert described["processor.name"] == "Example CPU"
     assert described["processor.features"] == "avx avx2 avx512f fma sse4_2"
+
+
+def test_settings_that_change_bits_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(machine.SETTINGS)]:
+        monkeypatch.delenv(name)
+    assert machine.describe()["environment.settings"] == "none"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    named = "OMP_NUM_THREADS=1 ONEDNN_MAX_CPU_ISA=AVX2"
+    assert machine.describe()["environment.settings"] == named
 
 
 def test_a_system_without_that_file_is_described_all_the_same(

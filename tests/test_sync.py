@@ -12,6 +12,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import psutil
 import pytest
 from mlflow.entities import Run
 
@@ -102,6 +103,8 @@ def test_a_run_that_the_store_lacks_is_made_in_full_and_once(
     assert restored.data.tags["restored_from"] == original.info.run_id
     assert told(restored) == before
     assert restored.info.start_time == original.info.start_time
+    assert 0 <= original.info.end_time - restored.info.end_time < 60_000
+    assert restored.info.end_time > restored.info.start_time
     x = np.load(project.path / "data/pad/x_test.npy")[:8].astype(np.int32)
     model = mlflow.pyfunc.load_model(f"runs:/{restored.info.run_id}/model")
     assert model.predict(x).shape == (8, 1)
@@ -149,6 +152,17 @@ def test_a_run_that_was_told_a_part_is_completed(project: Project) -> None:
         key: set(points) for key, points in before.pop("metrics").items()
     }
     assert after == before
+
+
+def test_a_run_that_its_training_still_writes_to_is_left_alone(project: Project) -> None:
+    (run,) = runs()
+    client, process = mlflow.MlflowClient(), psutil.Process()
+    client.delete_tag(run.info.run_id, "outputs.train")
+    client.update_run(run.info.run_id, status="RUNNING")
+    client.set_tag(run.info.run_id, "process.id", str(process.pid))
+    client.set_tag(run.info.run_id, "process.started", repr(process.create_time()))
+    assert f"still going on, in process {process.pid}" in project.fail(*SYNC)
+    assert runs()[0].info.status == "RUNNING"
 
 
 def test_two_at_once_make_one_run(project: Project) -> None:

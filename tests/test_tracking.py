@@ -25,8 +25,10 @@ def started(
     params: dict[str, Any] | None = None,
     tags: dict[str, str] | None = None,
     known: str | None = None,
+    name: str = "lstm-4",
+    finished_too: bool = False,
 ) -> AbstractContextManager[tracking.Tracker]:
-    return tracking.started("lstm-4", params or {}, tags or {}, BEGUN, known)
+    return tracking.started(name, params or {}, tags or {}, BEGUN, known, finished_too)
 
 
 def status(run: tracking.Run) -> str:
@@ -88,12 +90,12 @@ def test_epochs_can_be_watched_while_the_run_goes_on(root: Path) -> None:
     assert rows == [("loss", 1, 0.5)]
 
 
-def interrupted(key: str) -> tracking.Run:
+def interrupted(key: str, tags: dict[str, str] | None = None) -> tracking.Run:
     """A run that was interrupted after its first epoch."""
     runs: list[tracking.Run] = []
 
     def train() -> None:
-        with started({"train.units": 4}, {tracking.KEY: key}) as tracker:
+        with started({"train.units": 4}, {tracking.KEY: key, **(tags or {})}) as tracker:
             runs.append(tracker.run)
             tracker.log(tracking.log_epoch, 1, {"loss": 0.7})
             raise KeyboardInterrupt
@@ -134,6 +136,59 @@ def test_a_run_of_another_training_machine_or_time_is_left_alone() -> None:
         assert tracker.run not in (finished.run, elsewhere, other)
     with started() as tracker:
         assert tracker.run not in (finished.run, elsewhere, other)
+
+
+def test_a_finished_run_that_dvc_took_no_note_of_is_gone_on_with() -> None:
+    with started(tags={tracking.KEY: "abc"}) as first:
+        tracker_logs_curves(first)
+    with started(tags={tracking.KEY: "abc"}, finished_too=True) as again:
+        tracker_logs_curves(again)
+    assert again.run == first.run
+    assert status(again.run) == "FINISHED"
+    assert len(steps(again.run)) == len(HISTORY)
+
+
+def tracker_logs_curves(tracker: tracking.Tracker) -> None:
+    tracker.log(tracking.log_curves, HISTORY, BEGUN)
+    assert not tracker.lost
+
+
+def test_a_run_that_an_experiment_began_is_named_after_who_finishes_it() -> None:
+    killed = interrupted("abc", {"dvc.experiment": "bold", "dvc.baseline": "123"})
+    with started({"train.units": 4}, {tracking.KEY: "abc"}, name="lstm-4 anew") as tracker:
+        assert tracker.run.run_id == killed.run_id
+    run = mlflow.get_run(killed.run_id)
+    assert run.info.run_name == "lstm-4 anew"
+    assert not [tag for tag in run.data.tags if tag.startswith("dvc.")]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"), [(KeyboardInterrupt, "KILLED"), (RuntimeError, "FAILED")]
+)
+def test_a_run_that_breaks_as_it_begins_says_so(
+    error: type[BaseException], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(tracking, "_usable_model", broken)
+    with pytest.raises(error):
+        started().__enter__()
+    assert mlflow.active_run() is None
+    (run,) = mlflow.search_runs(["1"], output_format="list")
+    assert run.info.status == expected
+
+
+def test_a_finished_run_stays_finished_when_completing_it_breaks() -> None:
+    with started() as first:
+        pass
+    before = mlflow.get_run(first.run.run_id).info
+    mlflow.finalize_logged_model(first.run.model_id, "READY")
+    with pytest.raises(KeyboardInterrupt), started(known=first.run.run_id):
+        raise KeyboardInterrupt
+    after = mlflow.get_run(first.run.run_id).info
+    assert (after.status, after.end_time) == ("FINISHED", before.end_time)
+    assert mlflow.get_logged_model(first.run.model_id).status == "READY"
 
 
 def test_a_run_that_was_killed_before_it_had_a_model_gets_one() -> None:
@@ -274,6 +329,24 @@ def test_uncommitted_changes_are_kept_whole_up_to_a_limit(
     assert "-before\n+after" in diff
     monkeypatch.setattr(tracking, "DIFF_BYTES", 20)
     assert tracking.uncommitted_diff() == f"{diff[:20]}\n[cut: {len(diff)} bytes in all]\n"
+
+
+def test_files_that_git_does_not_know_lie_in_the_diff_as_well(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git("init", "--quiet")
+    (root / ".gitignore").write_text("ignored\n", encoding="utf-8")
+    git("add", ".gitignore")
+    git("commit", "--message", "state")
+    for name in ("new file", "ignored"):
+        (root / name).write_text(f"in {name}\n", encoding="utf-8")
+    diff = tracking.uncommitted_diff()
+    assert "+++ b/new file" in diff
+    assert "+in new file" in diff
+    assert "ignored" not in diff
+    monkeypatch.setattr(tracking, "DIFF_BYTES", 100)
+    (root / "new file").write_text("x" * 1000, encoding="utf-8")
+    assert tracking.uncommitted_diff() == "[untracked: new file, 1,000 bytes]"
 
 
 def test_a_store_that_fails_at_the_start_is_one_message(root: Path) -> None:

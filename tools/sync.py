@@ -7,7 +7,6 @@ all in place and changes nothing.
 
 import sys
 
-import pandas as pd
 from filelock import FileLock
 
 from stages import evaluate, files, store, tracking, train
@@ -16,9 +15,9 @@ from stages.command import UserError, prepare_environment
 
 def main() -> None:
     prepare_environment()
-    tracking.sweep_store()
     training = evaluate.read_training()
     with FileLock(store.root() / f"{store.DATABASE}.sync.lock"):
+        tracking.sweep_store()
         run = catch_up_training(training)
         if evaluate.FOLDER.exists():
             catch_up_evaluation(run)
@@ -30,6 +29,8 @@ def catch_up_training(training: evaluate.Training) -> tracking.Run:
     tracker = tracking.recorded(training.run["run_id"])
     if tracker and is_complete(tracker.run, "train"):
         return tracker.run
+    if tracker:
+        check_idle(tracker.run)
     tags, begun = training.run["tags"], training.run["begun"]
     if tracker is None:  # made from the files, not a training that could be gone on with
         tags = {key: text for key, text in tags.items() if key != tracking.KEY}
@@ -42,7 +43,7 @@ def catch_up_training(training: evaluate.Training) -> tracking.Run:
         train.log_data(going, training.params["fetch.dataset"], *parts)
         train.log(going, evaluate.read_model(), training.history, x[:2])
     succeed(going)
-    end(going.run, begun, training.history)
+    end(going.run, training.run["ended"])
     return going.run
 
 
@@ -69,6 +70,17 @@ def is_complete(run: tracking.Run, stage: str) -> bool:
     return bool(tags.get(tracking.COMPLETE.format(stage)) == digest)
 
 
+def check_idle(run: tracking.Run) -> None:
+    """Leave a run alone that its training still writes to; raises UserError."""
+    import mlflow
+
+    with store.explained():
+        found = mlflow.MlflowClient().get_run(run.run_id)
+    process = found.data.tags.get("process.id")
+    if found.info.status == "RUNNING" and tracking.is_here(found.data.tags):
+        raise UserError(f"Run {run.run_id} is still going on, in process {process}: wait for it.")
+
+
 def check_data(tags: dict[str, str]) -> None:
     """Refuse to name data in the run that it was not trained on; raises UserError."""
     if not train.data_tags().items() <= tags.items():
@@ -83,11 +95,10 @@ def succeed(tracker: tracking.Tracker) -> None:
         raise UserError("The run is not whole yet: run `make sync` again once the store works.")
 
 
-def end(run: tracking.Run, begun: int, history: pd.DataFrame) -> None:
+def end(run: tracking.Run, ended: int) -> None:
     """Let the run end when its training did, not now."""
     import mlflow
 
-    ended = begun + int(1000 * history["seconds"].sum())
     with store.explained():
         mlflow.MlflowClient().set_terminated(run.run_id, "FINISHED", ended)
 

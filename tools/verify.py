@@ -29,7 +29,11 @@ def main() -> None:
         if differing:
             raise UserError(explain(differing, again))
     count = len(list(compared(files.DATA)))
-    print(f"All {count} files are the same, bit for bit; measured seconds are left out.")
+    left_out = ", ".join(sorted(IDENTITY))
+    print(
+        f"All {count} files are the same, bit for bit. Left out: measured seconds, and {left_out}, "
+        "which say which run it was."
+    )
 
 
 def require_the_commit_s_own_data() -> None:
@@ -88,7 +92,7 @@ def content(path: Path) -> Any:
 def explain(differing: list[str], again: Path) -> str:
     """Say what differs, and what may be the reason."""
     runs = [files.read_json(data / "train" / "run.json") for data in (files.DATA, again / "data")]
-    kinds = ("python", "tensorflow", "keras", "numpy", "processor")
+    kinds = ("python", "tensorflow", "keras", "numpy", "processor", "environment")
     here, there = ({k: v for k, v in run["tags"].items() if k.startswith(kinds)} for run in runs)
     changed = [
         f"  {key}: {here[key]} → {there.get(key)}" for key in here if here[key] != there.get(key)
