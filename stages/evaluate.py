@@ -1,12 +1,13 @@
 """Stage 4: the test set, once; figures, tables and pictures, added to the training's run.
 
-Writes `data/evaluate/`: `metrics.json`; the tables `predictions.csv`, `confusion.csv`, `roc.csv`,
-`lengths.csv` and `mistakes.csv`; the pictures `accuracy.png`, `loss.png`, `roc.png`,
-`confusion.png` and `lengths.png`. Drawing the curves here keeps a change of their looks from
-training anew.
+Writes `data/evaluate/`: `metrics.json`; `cost.json` (what an answer takes); `probabilities.npy`
+(of being positive, float32, in the order of `x_test.npy`); the tables `predictions.csv`,
+`confusion.csv`, `roc.csv`, `reliability.csv`, `lengths.csv` and `mistakes.csv`; the pictures
+`accuracy.png`, `loss.png`, `roc.png`, `reliability.png`, `confusion.png` and `lengths.png`.
+Drawing the curves here keeps a change of their looks from training anew.
 """
 
-import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 
 from stages import checkpoint, command, figures, files, scores, tracking
 from stages.backend import load_keras
-from stages.batches import batches
 from stages.command import UserError
 from stages.params import Evaluate, flatten, load_params
-from stages.reviews import Reviews, read_reviews
+from stages.predictor import Predictor
+from stages.reviews import FIELDS, read_reviews
+from stages.sequences import Reviews
 
 if TYPE_CHECKING:
     import keras
@@ -66,6 +68,7 @@ class Training(NamedTuple):
 class Evaluation(NamedTuple):
     """What is said of the predictions; tables and pictures by the names of their files."""
 
+    probabilities: NDArray[np.float32]
     metrics: dict[str, Any]
     tables: dict[str, pd.DataFrame]
     pictures: dict[str, "Figure"]
@@ -102,8 +105,10 @@ def checked(path: Path) -> Path:
     return files.check(path, files.read_about(path.parent)["files"])
 
 
-def predict(model: "keras.Model", x: NDArray[Any], batch_size: int) -> NDArray[np.float32]:
-    """Ask the model for each review's probability of being positive.
+def predict(
+    model: "keras.Model", x: NDArray[Any], batch_size: int
+) -> tuple[NDArray[np.float32], dict[str, float]]:
+    """Ask the model for each review's probability of being positive, and time that.
 
     Args:
         model: see `stages.model.build_model`.
@@ -111,12 +116,16 @@ def predict(model: "keras.Model", x: NDArray[Any], batch_size: int) -> NDArray[n
         batch_size: reviews a step.
 
     Returns:
-        Shape (reviews,).
+        Probabilities, shape (reviews,), and what they took: the model's number of parameters and
+        the milliseconds of a review.
     """
-    verbose = 1 if sys.stdout.isatty() else 0
-    reviews = batches(x, batch_size=batch_size, shuffle=False)
-    probabilities: NDArray[np.float32] = model.predict(reviews, verbose=verbose)
-    return probabilities[:, 0]
+    ask = Predictor(model, batch_size)
+    ask(x[:1])  # compiled at the first step
+    begun = time.perf_counter()
+    probabilities = ask(x)
+    seconds = time.perf_counter() - begun
+    cost = {"parameters": model.count_params(), "milliseconds_per_review": 1000 * seconds / len(x)}
+    return probabilities, cost
 
 
 def predictions_table(
@@ -125,6 +134,7 @@ def predictions_table(
     """The table of predictions that `stages.scores` describes, in the order of `test.x`."""
     return pd.DataFrame(
         {
+            "review": test.order,
             "actual": scores.class_names(test.y),
             "predicted": scores.class_names(probabilities > threshold),
             "probability": probabilities,
@@ -135,12 +145,9 @@ def predictions_table(
 
 
 def with_text(rows: pd.DataFrame, test: TestSet, words: list[str]) -> pd.DataFrame:
-    """Add which review each is and its whole text, before any cut: columns `review`, `text`."""
-    texts = [
-        " ".join(words[rank] for rank in test.reviews[position])
-        for position in test.order[rows.index]
-    ]
-    return rows.assign(text=texts).reset_index(names="review")
+    """Add the whole text of each review, before any cut: column `text`."""
+    texts = [" ".join(words[rank] for rank in test.reviews[review]) for review in rows["review"]]
+    return rows.assign(text=texts)
 
 
 def evaluate(
@@ -156,12 +163,14 @@ def evaluate(
         "predictions": predictions,
         "confusion": scores.confusion_matrix(predictions),
         "roc": scores.roc_curve(predictions),
+        "reliability": scores.reliability(predictions, params.calibration_bins),
         "lengths": scores.accuracy_by_length(predictions, params.length_buckets),
         "mistakes": with_text(scores.mistakes(predictions, params.mistakes), test, words),
     }
     dataset = {"dataset": training.params["fetch.dataset"]}
-    metrics = dataset | scores.summary(predictions, tables["confusion"], tables["lengths"])
-    return Evaluation(metrics, tables, draw(metrics, tables, training, params))
+    parts = (tables[name] for name in ("confusion", "lengths", "reliability"))
+    metrics = dataset | scores.summary(predictions, *parts)
+    return Evaluation(probabilities, metrics, tables, draw(metrics, tables, training, params))
 
 
 def draw(
@@ -173,14 +182,18 @@ def draw(
         "accuracy": figures.curve(history, "accuracy", name, params),
         "loss": figures.curve(history, "loss", name, params),
         "roc": figures.roc_curve(tables["roc"], metrics["test_roc_auc"], name, params),
+        "reliability": figures.reliability(
+            tables["reliability"], metrics["test_ece"], name, params
+        ),
         "confusion": figures.confusion_matrix(tables["confusion"], name, params),
         "lengths": figures.length_bars(tables["lengths"], metrics["test_accuracy"], name, params),
     }
 
 
 def write(folder: Path, evaluation: Evaluation) -> None:
-    """Write metrics, tables and pictures into an empty folder."""
+    """Write metrics, probabilities, tables and pictures into an empty folder."""
     files.write_json(folder / "metrics.json", evaluation.metrics)
+    files.write_arrays(folder, {"probabilities": evaluation.probabilities})
     for name, table in evaluation.tables.items():
         table.to_csv(folder / f"{name}.csv", index=name == "confusion")
     for name, picture in evaluation.pictures.items():
@@ -227,20 +240,30 @@ def numbers(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def evaluated() -> dict[str, str]:
-    """Digests of the model and the test set as they are now, to tell later what was evaluated."""
+    """Digests of the model and the test set as they are now, to tell later what was evaluated.
+
+    `data.test.sha256` is that of the reviews themselves, however they are cut and padded: models
+    that were asked about the same reviews can be compared.
+    """
     model = files.read_about(TRAIN)["files"]["model.keras"]
     arrays = files.read_about(PAD)["files"]
-    return {"model.sha256": model, "data.x_test.sha256": arrays["x_test.npy"]}
+    whole = files.joint_digest(FETCH, [f"test_{name}" for name in FIELDS])
+    return {
+        "model.sha256": model,
+        "data.x_test.sha256": arrays["x_test.npy"],
+        "data.test.sha256": whole,
+    }
 
 
 def main() -> None:
     params = load_params().evaluate
     test, training = read_test(), read_training()
     checkpoint.clear(training.run["tags"][tracking.KEY])
-    probabilities = predict(read_model(), test.x, params.batch_size)
+    probabilities, cost = predict(read_model(), test.x, params.batch_size)
     evaluation = evaluate(test, read_words(), training, probabilities, params)
     with files.replaced(FOLDER) as folder:
         write(folder, evaluation)
+        files.write_json(folder / "cost.json", cost)
         files.write_about(folder, training.params | flatten(params, "evaluate") | evaluated())
     tell_the_run(training.run["run_id"], evaluation.metrics, test)
     print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")

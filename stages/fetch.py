@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from stages import command, files, synthetic
 from stages.command import UserError
 from stages.params import Fetch, flatten, load_params
-from stages.reviews import Reviews, write_reviews
+from stages.reviews import write_reviews
+from stages.sequences import Reviews
 
 FOLDER = files.DATA / "fetch"
 ARCHIVE = "imdb.npz"

@@ -65,6 +65,17 @@ def confusion_matrix(counts: pd.DataFrame, run: str, params: Evaluate) -> Figure
     return drawn
 
 
+def reliability(groups: pd.DataFrame, error: float, run: str, params: Evaluate) -> Figure:
+    """Draw how often reviews are positive against how likely the model said it was."""
+    drawn, axes = _axes(params, f"Reliability · {run}", "Predicted probability", "Share positive")
+    label = f"model, expected calibration error {error:.4f}"
+    axes.plot(groups["predicted"], groups["observed"], "o-", color=TRAINING, label=label)
+    axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="perfectly calibrated")
+    axes.set_aspect("equal")
+    axes.legend(loc="upper left")
+    return drawn
+
+
 def length_bars(table: pd.DataFrame, accuracy: float, run: str, params: Evaluate) -> Figure:
     """Draw accuracy by review length, with accuracy and number of reviews in each bar."""
     drawn, axes = _axes(params, f"Accuracy by length · {run}", "Words in the review", "Accuracy")

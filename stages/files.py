@@ -120,11 +120,16 @@ def _read_array(path: Path, digests: Mapping[str, str]) -> NDArray[Any]:
     return array
 
 
-def short_digest(folder: Path, names: Iterable[str], part: slice = slice(None)) -> str:
-    """One digest of the same part of several arrays, eight characters long as MLflow's own are."""
+def joint_digest(folder: Path, names: Iterable[str], part: slice = slice(None)) -> str:
+    """One SHA-256 of the same part of several arrays."""
     digests = read_about(folder)["files"]
     joined = "".join(digests[f"{name}.npy"] for name in names) + f"{part.start}:{part.stop}"
-    return hashlib.sha256(joined.encode()).hexdigest()[:8]
+    return hashlib.sha256(joined.encode()).hexdigest()
+
+
+def short_digest(folder: Path, names: Iterable[str], part: slice = slice(None)) -> str:
+    """The same in eight characters, as MLflow's own digests are."""
+    return joint_digest(folder, names, part)[:8]
 
 
 def check(path: Path, digests: Mapping[str, str]) -> Path:

@@ -8,14 +8,13 @@ The result equals `keras.datasets.imdb.load_data(num_words=...)` followed by
 `keras.utils.pad_sequences(maxlen=...)`, computed without Keras.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from stages import command, files
-from stages.params import Pad, flatten, load_params
-from stages.reviews import Reviews, read_reviews
+from stages.params import flatten, load_params
+from stages.reviews import read_reviews
+from stages.sequences import Reviews, pad
 
 FOLDER = files.DATA / "pad"
 FETCH = files.DATA / "fetch"
@@ -28,48 +27,6 @@ def shuffled(train: int, test: int, seed: int) -> tuple[NDArray[np.int64], NDArr
     for order in orders:
         rng.shuffle(order)
     return orders
-
-
-def token_dtype(num_words: int) -> DTypeLike:
-    """The smallest unsigned type that holds every token id below `num_words`."""
-    return np.min_scalar_type(num_words - 1)
-
-
-def encode(tokens: NDArray[np.uint32], params: Pad) -> NDArray[Any]:
-    """Turn ranks into token ids: ranks moved up by `index_from`, rare words made unknown."""
-    ids = tokens + np.uint32(params.index_from)
-    ids[ids >= params.num_words] = params.unknown_token
-    return ids.astype(token_dtype(params.num_words))
-
-
-def pad(reviews: Reviews, order: NDArray[np.int64], params: Pad) -> NDArray[Any]:
-    """Start mark, token ids and padding of each review in `order`.
-
-    Returns:
-        Shape (reviews, max_length), of `token_dtype`.
-    """
-    positions, inside = _positions(reviews.lengths[order] + 1, params)
-    words = reviews.offsets[order][:, None] + positions - 1
-    ids = encode(reviews.tokens, params)
-    inside_words = inside & (positions > 0)
-    padded = np.full(positions.shape, params.padding_token, ids.dtype)
-    padded[inside & (positions == 0)] = params.start_token
-    padded[inside_words] = ids[words[inside_words]]
-    return padded
-
-
-def _positions(
-    lengths: NDArray[np.int64], params: Pad
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """For each cell of the padded array, which position of its sequence stands there.
-
-    Position 0 is the start mark. Cells outside the sequence are False in the second array.
-    """
-    kept = np.minimum(lengths, params.max_length)
-    first = lengths - kept if params.truncating == "pre" else np.zeros_like(lengths)
-    margin = params.max_length - kept if params.padding == "pre" else np.zeros_like(lengths)
-    columns = np.arange(params.max_length) - margin[:, None]
-    return columns + first[:, None], (columns >= 0) & (columns < kept[:, None])
 
 
 def seen(test: Reviews, train: Reviews) -> NDArray[np.bool_]:

@@ -130,6 +130,7 @@ class Evaluate(Section):
     batch_size: int = Field(ge=1, le=1_000_000)
     threshold: float = Field(gt=0, lt=1)
     length_buckets: list[int] = Field(min_length=1)
+    calibration_bins: int = Field(ge=2, le=1000)
     mistakes: int = Field(ge=0, le=10_000)
     figure_dpi: int = Field(ge=20, le=1200)
     figure_width: float = Field(ge=1, le=100)
@@ -143,11 +144,26 @@ class Evaluate(Section):
         return bounds
 
 
+class Compare(Section):
+    confidence: float = Field(gt=0, lt=1)
+    bootstrap_samples: int = Field(ge=100, le=1_000_000)
+    bootstrap_seed: int = Field(ge=0, lt=SEED_LIMIT)
+    examples: int = Field(ge=0, le=1000)
+
+
+class Promote(Section):
+    dataset: Literal["imdb", "synthetic"]
+    alpha: float = Field(gt=0, lt=1)
+    calibration_margin: float = Field(ge=0, le=1)
+
+
 class Params(Section):
     fetch: Fetch
     pad: Pad
     train: Train
     evaluate: Evaluate
+    compare: Compare
+    promote: Promote
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

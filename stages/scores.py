@@ -1,8 +1,9 @@
 """How good the predictions are: pure functions from a table of predictions to figures.
 
-A table of predictions has a row for each test review: `actual` and `predicted` (`negative` or
+A table of predictions has a row for each test review: `review` (where it stands in the test part of
+`data/fetch`), `actual` and `predicted` (`negative` or
 `positive`), `probability` (of being positive), `words` (its length) and `seen_in_training`
-(whether the same review occurs there). All formulas are scikit-learn's.
+(whether the same review occurs there). Formulas without another source are scikit-learn's.
 """
 
 from itertools import pairwise
@@ -83,6 +84,34 @@ def accuracy_by_length(predictions: pd.DataFrame, bounds: list[int]) -> pd.DataF
     return table.reset_index()
 
 
+def reliability(predictions: pd.DataFrame, bins: int) -> pd.DataFrame:
+    """How often reviews are positive that are given about the same probability of being so.
+
+    Args:
+        predictions: the table of predictions.
+        bins: number of groups, of equal width, from 0 to 1.
+
+    Returns:
+        Columns `predicted` (mean probability), `observed` (share of positive reviews) and
+        `reviews`; a row for each group that has any.
+    """
+    edges = np.linspace(0, 1, bins + 1)
+    groups = np.clip(np.digitize(predictions["probability"], edges[1:-1], right=True), 0, bins - 1)
+    positive = (predictions["actual"] == POSITIVE).to_numpy()
+    table = pd.DataFrame({"predicted": predictions["probability"], "observed": positive})
+    grouped = table.groupby(groups)
+    return grouped.mean().assign(reviews=grouped.size()).reset_index(drop=True)
+
+
+def calibration_error(groups: pd.DataFrame) -> float:
+    """Expected calibration error: the mean distance of `predicted` from `observed`, by review.
+
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, for a binary classifier.
+    """
+    distance = (groups["predicted"] - groups["observed"]).abs()
+    return float(np.average(distance, weights=groups["reviews"]))
+
+
 def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
     """The `count` wrong predictions whose probability is the furthest from the truth."""
     wrong = predictions[predictions["actual"] != predictions["predicted"]]
@@ -91,13 +120,17 @@ def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def summary(
-    predictions: pd.DataFrame, confusion: pd.DataFrame, lengths: pd.DataFrame
+    predictions: pd.DataFrame,
+    confusion: pd.DataFrame,
+    lengths: pd.DataFrame,
+    groups: pd.DataFrame,
 ) -> dict[str, Any]:
-    """All figures of the test set: scores, counts of reviews, accuracy by length."""
+    """All figures of the test set: scores, calibration, counts of reviews, accuracy by length."""
     cells = confusion.to_numpy().ravel().tolist()
     true_negatives, false_positives, false_negatives, true_positives = cells
     return {
         **scores(predictions),
+        "test_ece": calibration_error(groups),
         "test_reviews": len(predictions),
         "test_reviews_seen": int(predictions["seen_in_training"].sum()),
         "test_true_positives": true_positives,

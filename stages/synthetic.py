@@ -16,7 +16,7 @@ from itertools import chain
 import numpy as np
 
 from stages.params import Synthetic
-from stages.reviews import Reviews
+from stages.sequences import Reviews
 
 PRAISE = "good great wonderful superb moving brilliant charming fresh funny gripping".split()
 BLAME = "bad awful terrible dull boring weak clumsy tedious poor shallow".split()

@@ -5,14 +5,11 @@ import os
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from benchmarks import measure, report
 from benchmarks.limit import epoch_flops
-from benchmarks.one_review import encode
 from benchmarks.report import Goal
-from stages.params import Params
 
 from .conftest import ROOT
 
@@ -104,17 +101,3 @@ def test_every_sample_is_in_the_csv(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == 6
     assert rows[1] == {"series": "slow", "sample": "2", "value": "30.0"}
-
-
-def test_a_text_is_encoded_as_keras_encoded_imdb(default_params: Params) -> None:
-    ranks = {"it": 9, "isn't": 215, "br": 7, "rare": 9_997, "Åge": 20}
-    row = encode("It ISN'T,\tunheard<br />rare Åge", ranks, default_params.pad)
-    assert row.shape == (1, 200)
-    assert row[0, -6:].tolist() == [1, 12, 218, 10, 2, 23]
-    assert not row[0, :-6].any()
-
-
-def test_a_long_text_keeps_its_end(default_params: Params) -> None:
-    row = encode("a " * 500 + "b", {"a": 1, "b": 2}, default_params.pad)
-    assert row[0].tolist() == [4] * 199 + [5]
-    assert row.dtype == np.int32

@@ -8,7 +8,7 @@ import pytest
 
 from stages import evaluate, scores
 from stages.params import Params
-from stages.reviews import Reviews
+from stages.sequences import Reviews
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_threshold_decides(test_set: evaluate.TestSet) -> None:
 
 def test_mistakes_have_their_whole_text(evaluation: evaluate.Evaluation) -> None:
     mistakes = evaluation.tables["mistakes"]
-    assert mistakes["review"].tolist() == [0, 3]
+    assert mistakes["review"].tolist() == [2, 1]
     assert mistakes["text"].tolist() == ["the film fails", "the film"]
 
 
@@ -71,12 +71,23 @@ def test_metrics_name_the_data_set(evaluation: evaluate.Evaluation) -> None:
 def test_all_files_are_written(evaluation: evaluate.Evaluation, tmp_path: Path) -> None:
     evaluate.write(tmp_path, evaluation)
     names = {path.name for path in tmp_path.iterdir()}
-    tables = {"predictions.csv", "confusion.csv", "roc.csv", "lengths.csv", "mistakes.csv"}
-    pictures = {"accuracy.png", "loss.png", "roc.png", "confusion.png", "lengths.png"}
-    assert names == {"metrics.json"} | tables | pictures
+    tables = {"predictions", "confusion", "roc", "reliability", "lengths", "mistakes"}
+    pictures = {
+        f"{name}.png" for name in ("accuracy", "loss", "roc", "reliability", "confusion", "lengths")
+    }
+    assert names == {"metrics.json", "probabilities.npy"} | {f"{t}.csv" for t in tables} | pictures
     for name in pictures:
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "metrics.json").read_bytes())["test_reviews"] == 4
+
+
+def test_probabilities_are_kept_as_the_model_gave_them(
+    evaluation: evaluate.Evaluation, tmp_path: Path
+) -> None:
+    evaluate.write(tmp_path, evaluation)
+    kept = np.load(tmp_path / "probabilities.npy")
+    np.testing.assert_array_equal(kept, PROBABILITIES)
+    assert kept.dtype == np.float32
 
 
 def test_numbers_of_nested_metrics_get_one_name() -> None:

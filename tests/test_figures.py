@@ -81,6 +81,13 @@ def test_roc_curve_names_its_area(looks: Evaluate) -> None:
     assert "model, area 0.9123" in texts(figures.roc_curve(corners, 0.9123, "run", looks))
 
 
+def test_reliability_is_drawn_against_perfect_calibration(looks: Evaluate) -> None:
+    groups = pd.DataFrame({"predicted": [0.1, 0.8], "observed": [0.2, 0.7], "reviews": [5, 6]})
+    axes = figures.reliability(groups, 0.1, "run", looks).axes[0]
+    assert np.asarray(axes.lines[0].get_xydata()).tolist() == [[0.1, 0.2], [0.8, 0.7]]
+    assert axes.lines[0].get_label() == "model, expected calibration error 0.1000"
+
+
 def test_length_bars_show_accuracy_and_count(looks: Evaluate) -> None:
     table = pd.DataFrame({"words": ["1-100"], "reviews": [3076], "accuracy": [0.8125]})
     axes = figures.length_bars(table, 0.8, "run", looks).axes[0]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stages import fetch, pad
+from stages import fetch, pad, sequences
 from stages.backend import load_keras
 from stages.params import Pad, Params
-from stages.reviews import Reviews
+from stages.sequences import Reviews
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def reviews() -> Reviews:
 
 
 def padded(reviews: Reviews, options: Pad) -> list[list[int]]:
-    rows: list[list[int]] = pad.pad(reviews, np.arange(len(reviews)), options).tolist()
+    rows: list[list[int]] = sequences.pad(reviews, np.arange(len(reviews)), options).tolist()
     return rows
 
 
@@ -59,7 +59,7 @@ def test_review_of_one_column_is_its_last_token(reviews: Reviews, options: Pad) 
     ("num_words", "dtype"), [(10, "uint8"), (256, "uint8"), (257, "uint16"), (65_537, "uint32")]
 )
 def test_smallest_dtype_that_fits(num_words: int, dtype: str) -> None:
-    assert pad.token_dtype(num_words) == np.dtype(dtype)
+    assert sequences.token_dtype(num_words) == np.dtype(dtype)
 
 
 def test_reviews_that_also_occur_in_training_are_marked() -> None:
@@ -102,7 +102,7 @@ def test_equals_keras_pad_sequences(
     chosen = options.model_copy(
         update={"padding": padding, "truncating": truncating, "max_length": max_length}
     )
-    ours = pad.pad(reviews, np.arange(60), chosen)
+    ours = sequences.pad(reviews, np.arange(60), chosen)
     assert np.array_equal(ours, keras_pads(reviews, chosen))
 
 
@@ -112,8 +112,8 @@ def test_real_imdb_equals_keras_bit_for_bit(imdb_cache: Path, default_params: Pa
     (x_train, y_train), (x_test, y_test) = keras.datasets.imdb.load_data(num_words=10_000)
     train, test, _ = fetch.imdb(default_params.fetch)
     train_order, test_order = pad.shuffled(len(train), len(test), default_params.pad.shuffle_seed)
-    ours = pad.pad(train, train_order, default_params.pad)
-    ours_test = pad.pad(test, test_order, default_params.pad)
+    ours = sequences.pad(train, train_order, default_params.pad)
+    ours_test = sequences.pad(test, test_order, default_params.pad)
     assert ours.dtype == np.uint16
     assert np.array_equal(ours, keras.utils.pad_sequences(x_train, maxlen=200))
     assert np.array_equal(ours_test, keras.utils.pad_sequences(x_test, maxlen=200))

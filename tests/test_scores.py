@@ -76,7 +76,12 @@ def test_mistakes_are_the_most_confident_first(predictions: pd.DataFrame) -> Non
 
 def test_summary_counts_reviews_and_cells(predictions: pd.DataFrame) -> None:
     matrix = scores.confusion_matrix(predictions)
-    summary = scores.summary(predictions, matrix, scores.accuracy_by_length(predictions, [100]))
+    lengths, groups = (
+        scores.accuracy_by_length(predictions, [100]),
+        scores.reliability(predictions, 4),
+    )
+    summary = scores.summary(predictions, matrix, lengths, groups)
+    assert summary["test_ece"] == scores.calibration_error(groups)
     assert summary["test_reviews"] == 8
     assert summary["test_reviews_seen"] == 1
     assert summary["test_true_positives"] == 3
@@ -89,3 +94,28 @@ def test_summary_counts_reviews_and_cells(predictions: pd.DataFrame) -> None:
 def test_a_model_that_always_says_no_has_figures_too(predictions: pd.DataFrame) -> None:
     predictions["predicted"] = "negative"
     assert scores.scores(predictions)["test_precision"] == 0
+
+
+def test_reliability_compares_what_is_said_with_what_is() -> None:
+    table = pd.DataFrame(
+        {
+            "actual": ["negative", "positive", "positive", "positive", "negative"],
+            "probability": [0.0, 0.2, 0.5, 0.9, 1.0],
+        }
+    )
+    groups = scores.reliability(table, 2)
+    assert groups["reviews"].tolist() == [3, 2]
+    assert groups["predicted"].tolist() == pytest.approx([0.7 / 3, 0.95])
+    assert groups["observed"].tolist() == pytest.approx([2 / 3, 0.5])
+    error = (3 * abs(0.7 / 3 - 2 / 3) + 2 * 0.45) / 5
+    assert scores.calibration_error(groups) == pytest.approx(error)
+
+
+def test_groups_without_reviews_are_left_out() -> None:
+    table = pd.DataFrame({"actual": ["positive", "negative"], "probability": [0.95, 0.05]})
+    assert scores.reliability(table, 10)["reviews"].tolist() == [1, 1]
+
+
+def test_who_is_always_right_and_sure_is_calibrated() -> None:
+    table = pd.DataFrame({"actual": ["positive", "negative"], "probability": [1.0, 0.0]})
+    assert scores.calibration_error(scores.reliability(table, 10)) == 0

@@ -3,11 +3,11 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from stages import pad, synthetic
+from stages import sequences, synthetic
 from stages.backend import load_keras
 from stages.model import build_model
 from stages.params import Params, Synthetic
-from stages.reviews import Reviews
+from stages.sequences import Reviews
 
 Generated = tuple[Reviews, Reviews, dict[str, int]]
 
@@ -122,7 +122,7 @@ def test_an_lstm_remembers_the_cue(default_params: Params) -> None:
     settings = default_params.fetch.synthetic
     train, test, _ = synthetic.generate(settings)
     options = default_params.pad.model_copy(update={"max_length": settings.max_length + 1})
-    x, x_test = (pad.pad(part, np.arange(len(part)), options) for part in (train, test))
+    x, x_test = (sequences.pad(part, np.arange(len(part)), options) for part in (train, test))
     load_keras().utils.set_random_seed(default_params.train.seed)
     model = build_model(default_params.train, options.num_words, options.max_length)
     model.fit(x, train.labels, batch_size=64, epochs=4, verbose=0)
