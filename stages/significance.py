@@ -1,0 +1,102 @@
+"""Whether a difference is more than chance: intervals and tests, from scipy.
+
+Two models that answered the same reviews are compared review by review, since most are right or
+wrong in both and say nothing about the difference. Groups of trainings under several seeds are
+compared by their accuracies.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+
+class Interval(NamedTuple):
+    """A confidence interval."""
+
+    low: float
+    high: float
+
+
+class Discordant(NamedTuple):
+    """Reviews that just one of two models gets right."""
+
+    only_a: int
+    only_b: int
+
+
+def wilson(right: int, reviews: int, confidence: float) -> Interval:
+    """The interval of an accuracy. Source: Wilson 1927, Probable Inference."""
+    found = stats.binomtest(right, reviews).proportion_ci(confidence, method="wilson")
+    return Interval(float(found.low), float(found.high))
+
+
+def discordant(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Discordant:
+    """Count them.
+
+    Args:
+        a: whether the first model is right, shape (reviews,).
+        b: whether the second is, about the same reviews.
+    """
+    return Discordant(int((a & ~b).sum()), int((b & ~a).sum()))
+
+
+def mcnemar(counts: Discordant) -> float:
+    """The p of McNemar's exact test, two-sided, of the models being equally often right.
+
+    Source: McNemar 1947, Note on the sampling error of the difference between correlated
+    proportions; exact by the binomial distribution.
+    """
+    either = counts.only_a + counts.only_b
+    return float(stats.binomtest(counts.only_b, either).pvalue) if either else 1.0
+
+
+def bootstrap(
+    a: NDArray[np.bool_], b: NDArray[np.bool_], confidence: float, samples: int, seed: int
+) -> Interval:
+    """The percentile interval of accuracy b less accuracy a, drawing reviews with both answers.
+
+    A resample's difference follows from how many reviews of each kind it has: only a right, only
+    b right, the rest. Those counts are multinomial, so that they are drawn and not the reviews.
+
+    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap.
+    """
+    counts = np.array([*discordant(a, b), 0])
+    counts[2] = len(a) - counts.sum()
+    drawn = np.random.default_rng(seed).multinomial(len(a), counts / len(a), samples)
+    differences = (drawn[:, 1] - drawn[:, 0]) / len(a)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(differences, [tail, 1 - tail])
+    return Interval(float(low), float(high))
+
+
+class MeanDifference(NamedTuple):
+    """Mean of group b less mean of group a, with its interval and the p of there being none."""
+
+    difference: float
+    interval: Interval
+    p: float
+
+
+def mean_difference(
+    a: NDArray[np.float64], b: NDArray[np.float64], confidence: float
+) -> MeanDifference:
+    """Compare the accuracies of two groups of trainings, which differ in nothing but their seeds.
+
+    By Welch's t-test; where one group is a single training, its spread is taken to be the other's,
+    as Student's does. Source: Welch 1947, The generalization of Student's problem.
+
+    Raises:
+        ValueError: neither group has two trainings, so that there is no spread to go by.
+    """
+    if max(len(a), len(b)) < 2:
+        raise ValueError("neither group has two trainings")
+    difference = float(b.mean() - a.mean())
+    if np.ptp(a) == np.ptp(b) == 0:  # no spread at all: the t statistic is not defined
+        return MeanDifference(difference, Interval(difference, difference), float(difference == 0))
+    result = stats.ttest_ind(b, a, equal_var=min(len(a), len(b)) == 1)
+    found = result.confidence_interval(confidence)
+    return MeanDifference(
+        difference, Interval(float(found.low), float(found.high)), float(result.pvalue)
+    )
