@@ -8,7 +8,7 @@ endif
 ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro sync verify test check ui bench faults lock venv
+.PHONY: help repro sync verify predict serve promote demote test check ui bench faults lock venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,18 @@ venv:  ## build .venv from requirements.txt, if it is not built already
 	@command -v "$(PYTHON)" >/dev/null || \
 		{ echo "make: there is no $(PYTHON): install Python 3.11, 3.12 or 3.13." >&2; exit 1; }
 	@"$(PYTHON)" tools/venv.py
+
+predict: venv  ## ask the champion: TEXT="…", FILE=reviews.csv, or standard input; JSON=1
+	@$(ACTIVATED) python -m tools.predict
+
+serve: venv  ## serve the champion's raw-text model on 127.0.0.1:5001
+	@$(ACTIVATED) python -m tools.serve
+
+promote: venv  ## make a run's model the champion: RUN=<run id>
+	@$(ACTIVATED) python -m tools.promote --run "$(RUN)"
+
+demote: venv  ## take the champion's place away, and give it back to the one before
+	@$(ACTIVATED) python -m tools.promote --demote
 
 bench: venv .bench/complete  ## measure the speed against the goals; takes most of an hour
 	@$(ACTIVATED) python -m benchmarks.run

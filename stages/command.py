@@ -88,6 +88,7 @@ def prepare_environment() -> None:
     """Quiet what TensorFlow and MLflow would print or send on their own."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 def explain(error: BaseException) -> str | None:

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages import checkpoint, command, figures, files, scores, tracking
+from stages import checkpoint, command, figures, files, registry, scores, tracking
 from stages.backend import load_keras
 from stages.command import UserError
-from stages.params import Evaluate, flatten, load_params
+from stages.params import Evaluate, Params, flatten, load_params
 from stages.predictor import Predictor
 from stages.reviews import FIELDS, read_reviews
 from stages.sequences import Reviews
@@ -200,18 +200,43 @@ def write(folder: Path, evaluation: Evaluation) -> None:
         picture.savefig(folder / f"{name}.png")
 
 
-def log(tracker: tracking.Tracker, metrics: dict[str, Any], test: TestSet) -> None:
-    """Log what `data/evaluate` holds, leaving the run's status and its end time alone."""
+def log(tracker: tracking.Tracker, metrics: dict[str, Any], test: TestSet, params: Params) -> None:
+    """Log what `data/evaluate` holds, leaving the run's status and its end time alone.
+
+    The model is registered as it is served, and the rule decides whether it is the new champion.
+    """
     dataset = f"{metrics['dataset']}-test"
     tracker.log(tracking.log_dataset, dataset, "test", (test.x, test.y), PAD, test.digest)
     tracker.log(tracking.log_figures, numbers(metrics), dataset, test.digest)
     names = sorted(path.name for path in FOLDER.iterdir())
     tracker.log(tracking.log_folder, FOLDER, names, FOLDER.name)
+    tracker.log(registry.register, served_parts(params.evaluate), version_tags(metrics))
+    tracker.log(registry.promote_by_rule, FOLDER, params.promote)
     outputs = tracking.COMPLETE.format("evaluate")
     tracker.log(tracking.set_tags, {outputs: files.sha256(FOLDER / files.ABOUT)})
 
 
-def tell_the_run(run_id: str, metrics: dict[str, Any], test: TestSet) -> None:
+def served_parts(params: Evaluate) -> registry.Parts:
+    """What the served model is made from: the model, the word index, and how both are used."""
+    shaping = files.read_about(PAD)["params"]
+    padding = {k.removeprefix("pad."): v for k, v in shaping.items() if k.startswith("pad.")}
+    settings = {
+        "pad": padding,
+        "threshold": params.threshold,
+        "batch_size": params.batch_size,
+    }
+    index = checked(FETCH / "word_index.json")
+    return registry.Parts(checked(TRAIN / "model.keras"), index, settings)
+
+
+def version_tags(metrics: dict[str, Any]) -> dict[str, str]:
+    """Tags of the registered version: the test's figures, and digests of data and model."""
+    figures = {key: str(value) for key, value in metrics.items() if not isinstance(value, dict)}
+    training = files.read_about(PAD)["files"]["x_train.npy"]
+    return {**figures, **evaluated(), "data.x_train.sha256": training}
+
+
+def tell_the_run(run_id: str, metrics: dict[str, Any], test: TestSet, params: Params) -> None:
     """Add the evaluation to the training's run; that no store has it is no failure.
 
     The figures are on disk all the same, after a clone, a deleted store or a server that is down.
@@ -225,7 +250,7 @@ def tell_the_run(run_id: str, metrics: dict[str, Any], test: TestSet) -> None:
     if tracker is None:
         print(f"The store has no run {run_id}: `make sync` makes it from {files.DATA}.")
     else:
-        log(tracker, metrics, test)
+        log(tracker, metrics, test, params)
 
 
 def numbers(metrics: dict[str, Any]) -> dict[str, float]:
@@ -256,7 +281,8 @@ def evaluated() -> dict[str, str]:
 
 
 def main() -> None:
-    params = load_params().evaluate
+    everything = load_params()
+    params = everything.evaluate
     test, training = read_test(), read_training()
     checkpoint.clear(training.run["tags"][tracking.KEY])
     probabilities, cost = predict(read_model(), test.x, params.batch_size)
@@ -265,7 +291,7 @@ def main() -> None:
         write(folder, evaluation)
         files.write_json(folder / "cost.json", cost)
         files.write_about(folder, training.params | flatten(params, "evaluate") | evaluated())
-    tell_the_run(training.run["run_id"], evaluation.metrics, test)
+    tell_the_run(training.run["run_id"], evaluation.metrics, test, everything)
     print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")
 
 

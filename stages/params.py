@@ -151,6 +151,10 @@ class Compare(Section):
     examples: int = Field(ge=0, le=1000)
 
 
+class Predict(Section):
+    words: int = Field(ge=0, le=1000)
+
+
 class Promote(Section):
     dataset: Literal["imdb", "synthetic"]
     alpha: float = Field(gt=0, lt=1)
@@ -163,6 +167,7 @@ class Params(Section):
     train: Train
     evaluate: Evaluate
     compare: Compare
+    predict: Predict
     promote: Promote
 
 

@@ -72,17 +72,17 @@ def pad(reviews: Reviews, order: NDArray[np.int64], params: "Pad") -> NDArray[An
     Returns:
         Shape (reviews, max_length), of `token_dtype`.
     """
-    positions, inside = _positions(reviews.lengths[order] + 1, params)
-    words = reviews.offsets[order][:, None] + positions - 1
+    position, inside = positions(reviews.lengths[order] + 1, params)
+    words = reviews.offsets[order][:, None] + position - 1
     ids = encode(reviews.tokens, params)
-    inside_words = inside & (positions > 0)
-    padded = np.full(positions.shape, params.padding_token, ids.dtype)
-    padded[inside & (positions == 0)] = params.start_token
+    inside_words = inside & (position > 0)
+    padded = np.full(position.shape, params.padding_token, ids.dtype)
+    padded[inside & (position == 0)] = params.start_token
     padded[inside_words] = ids[words[inside_words]]
     return padded
 
 
-def _positions(
+def positions(
     lengths: NDArray[np.int64], params: "Pad"
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """For each cell of the padded array, which position of its sequence stands there.

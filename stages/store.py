@@ -100,6 +100,7 @@ def connect() -> str:
         _knock(uri)
     # MLflow prints a traceback of what it raises anyway, and `explained` says in words
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     with explained():
         import mlflow
 

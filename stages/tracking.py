@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import mlflow
 
 MODEL = "model"
-SERVING_PACKAGES = ("tensorflow", "keras", "numpy", "mlflow")
+SERVING_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "mlflow")
 KEY = "train.key"  # tag: everything that shapes a training, see stages.checkpoint
 MODEL_ID = "model.id"  # tag: the model's entry, which belongs to the run from its start
 COMPLETE = "outputs.{}"  # tag: digest of a folder's about.json, once the run holds all of it
@@ -380,9 +380,13 @@ def log_model(run: Run, model: "keras.Model", example: NDArray[np.int32], epochs
             Schema([TensorSpec(np.dtype("float32"), (-1, 1))]),
         ),
         input_example=example,
-        # given here because MLflow's own inference of them takes a quarter of a minute
-        pip_requirements=[f"{package}=={version(package)}" for package in SERVING_PACKAGES],
+        pip_requirements=serving_requirements(),
     )
+
+
+def serving_requirements() -> list[str]:
+    """The packages that serve a model; MLflow's own inference of them takes a quarter minute."""
+    return [f"{package}=={version(package)}" for package in SERVING_PACKAGES]
 
 
 def provenance() -> dict[str, str]:

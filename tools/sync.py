@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from stages import evaluate, files, store, tracking, train
 from stages.command import UserError, prepare_environment
+from stages.params import load_params
 
 
 def main() -> None:
@@ -56,7 +57,7 @@ def catch_up_evaluation(run: tracking.Run) -> None:
         return
     metrics = files.read_json(evaluate.checked(evaluate.FOLDER / "metrics.json"))
     tracker = tracking.Tracker(run, 0)
-    evaluate.log(tracker, metrics, evaluate.read_test())
+    evaluate.log(tracker, metrics, evaluate.read_test(), load_params())
     succeed(tracker)
 
 

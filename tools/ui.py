@@ -17,19 +17,19 @@ PORT = 5000
 READY_SECONDS = 180
 
 
-def port() -> int:
-    """The port to listen on: MLFLOW_UI_PORT, or MLflow's usual one.
+def chosen_port(variable: str, usual: int) -> int:
+    """The port to listen on: what an environment variable says, or the usual one.
 
     Raises:
         UserError: it is no port, or something else listens there.
     """
-    text = os.environ.get("MLFLOW_UI_PORT", str(PORT))
+    text = os.environ.get(variable, str(usual))
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise UserError(f"MLFLOW_UI_PORT is {text}: a number from 1 to 65535 is wanted.")
+        raise UserError(f"{variable} is {text}: a number from 1 to 65535 is wanted.")
     with socket.socket() as probe:
         probe.settimeout(1)
         if probe.connect_ex((HOST, int(text))) == 0:
-            raise UserError(f"Port {text} is taken. Choose another: make ui MLFLOW_UI_PORT=5001")
+            raise UserError(f"Port {text} is taken. Choose another: {variable}={int(text) + 1}")
     return int(text)
 
 
@@ -87,7 +87,7 @@ def main() -> int:
     if store.is_server(uri):
         show(store.link(store.connect()))
         return 0
-    number = port()
+    number = chosen_port("MLFLOW_UI_PORT", PORT)
     return serve(uri, number, store.link(store.connect(), server=f"http://{HOST}:{number}"))
 
 

@@ -1,0 +1,343 @@
+"""The registered model `imdb-sentiment`: a version for each evaluated run, and its champion.
+
+The alias `champion` moves by the rule in `params.yaml` (`promote`) as a run is evaluated, or by a
+person's word; the version's tags say which, and why.
+"""
+
+import getpass
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from stages import files, significance, store, tracking
+from stages.command import UserError
+from stages.params import Promote
+
+if TYPE_CHECKING:
+    import mlflow
+    from mlflow.entities.model_registry import ModelVersion
+
+NAME = "imdb-sentiment"
+CHAMPION = "champion"
+CODE = ("__init__", "backend", "predictor", "scoring_server", "sentiment", "sequences", "text")
+SERVED = Path(__file__).with_name("served.py")
+SENTIMENT = "sentiment"  # the logged model's name in the run
+SERVED_DIGEST = "served.sha256"  # tag of a version: digest of all that it answers by
+TEST_DATA = "data.test.sha256"
+# tags of a version: what was decided, by whom (`rule` or a person) and why
+DECISION, DECIDED_BY, REASON = "promote.decision", "promote.by", "promote.reason"
+REPLACED = "promote.replaced"  # tag: the version that was champion before
+RULE = "rule"
+EXAMPLES = ["A fine film.", "Dull, and far too long."]
+
+
+class Evaluated(NamedTuple):
+    """A test set's answers, as the rule compares them.
+
+    Attributes:
+        dataset: its name.
+        test_data: digest of the reviews.
+        right: whether the answer to each review is right; index: the review, values: bool.
+        calibration_error: see `stages.scores.calibration_error`.
+    """
+
+    dataset: str
+    test_data: str
+    right: pd.Series
+    calibration_error: float
+
+
+class Decision(NamedTuple):
+    """Whether a version becomes champion, and why."""
+
+    promoted: bool
+    reason: str
+
+
+def decide(candidate: Evaluated, champion: Evaluated | None, rule: Promote) -> Decision:
+    """Apply the rule to an evaluated model and the champion, if there is one."""
+    if candidate.dataset != rule.dataset:
+        return Decision(False, f"evaluated on {candidate.dataset}, not on {rule.dataset}")
+    if champion is None:
+        return Decision(True, "there was no champion")
+    if candidate.test_data != champion.test_data:
+        return Decision(False, "evaluated on other reviews than the champion")
+    worse = candidate.calibration_error - champion.calibration_error
+    if worse > rule.calibration_margin:
+        return Decision(
+            False,
+            f"calibration error greater by {worse:.4f}, more than {rule.calibration_margin}",
+        )
+    return _compare(candidate.right, champion.right, rule.alpha)
+
+
+def _compare(candidate: pd.Series, champion: pd.Series, alpha: float) -> Decision:
+    theirs = champion.loc[candidate.index].to_numpy(bool)
+    counts = significance.discordant(theirs, candidate.to_numpy(bool))
+    p = significance.mcnemar(counts)
+    better = counts.only_b - counts.only_a
+    test = f"McNemar's exact p = {p:.2g}, {better:+,} of {len(candidate):,} reviews"
+    if better > 0 and p < alpha:
+        return Decision(True, f"better than the champion: {test}")
+    return Decision(False, f"not shown to be better than the champion: {test}")
+
+
+def read_evaluated(folder: Path) -> Evaluated:
+    """Read what the rule needs from a folder that `evaluate` wrote, or a copy of it.
+
+    Raises:
+        UserError: a file is missing or was changed.
+    """
+    about = files.read_about(folder)
+    predictions = pd.read_csv(files.check(folder / "predictions.csv", about["files"]))
+    metrics = files.read_json(files.check(folder / "metrics.json", about["files"]))
+    predictions = predictions.set_index("review")
+    right = predictions["actual"] == predictions["predicted"]
+    return Evaluated(
+        metrics["dataset"], about["params"][TEST_DATA], right, float(metrics["test_ece"])
+    )
+
+
+class Parts(NamedTuple):
+    """What the served model is made from.
+
+    Attributes:
+        model: the Keras model's file.
+        words: the word index's file.
+        settings: what `stages.sentiment` reads as `settings.json`, but for the files' digests.
+    """
+
+    model: Path
+    words: Path
+    settings: dict[str, Any]
+
+
+def digest(parts: Parts) -> str:
+    """One SHA-256 of all that the served model answers by: files, settings, code."""
+    code = [files.sha256(SERVED.with_name(f"{name}.py")) for name in CODE]
+    known = [files.sha256(parts.model), files.sha256(parts.words), parts.settings, code]
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def register(run: tracking.Run, parts: Parts, tags: Mapping[str, str]) -> None:
+    """Make the run's served model a version of the registered one, once, and tag it."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    served = digest(parts)
+    with _alone():
+        version = _version(client, run.run_id, served)
+        if version is None:
+            model_id = _log_model(client, run, parts)
+            _ensure_registered(client)
+            version = client.create_model_version(
+                NAME, f"models:/{model_id}", run.run_id, tags={SERVED_DIGEST: served}
+            )
+        _tag(client, version, tags)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One process of this project at a time changes what is registered."""
+    from filelock import FileLock
+
+    with FileLock(store.root() / f"{store.DATABASE}.registry.lock"):
+        yield
+
+
+def _version(client: "mlflow.MlflowClient", run_id: str, served: str) -> "ModelVersion | None":
+    found = versions(client, run_id)
+    return next((each for each in found if each.tags.get(SERVED_DIGEST) == served), None)
+
+
+def versions(client: "mlflow.MlflowClient", run_id: str) -> "list[ModelVersion]":
+    """The versions that were made from a run, the newest first."""
+    found = client.search_model_versions(f"name = '{NAME}' AND run_id = '{run_id}'")
+    return sorted(found, key=lambda version: int(version.version), reverse=True)
+
+
+def _ensure_registered(client: "mlflow.MlflowClient") -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(
+            NAME, description="Raw text of a film review to label and probability of positive."
+        )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _log_model(client: "mlflow.MlflowClient", run: tracking.Run, parts: Parts) -> str:
+    """Log the served model, with its code and files, as a model of the run; return its id."""
+    import mlflow
+    from mlflow.entities import LoggedModelOutput
+
+    from stages import sentiment
+
+    model = mlflow.initialize_logged_model(SENTIMENT, source_run_id=run.run_id)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        mlflow.pyfunc.log_model(
+            name=SENTIMENT,
+            model_id=model.model_id,
+            python_model=str(SERVED),
+            code_paths=[str(_copy_code(folder / SERVED.parent.name))],
+            artifacts=_write_artifacts(folder, parts),
+            signature=_signature(),
+            input_example=pd.DataFrame({sentiment.COLUMN: EXAMPLES}),
+            pip_requirements=tracking.serving_requirements(),
+        )
+    client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return str(model.model_id)
+
+
+def _copy_code(package: Path) -> Path:
+    package.mkdir()
+    for name in CODE:
+        shutil.copy2(SERVED.with_name(f"{name}.py"), package)
+    return package
+
+
+def _write_artifacts(folder: Path, parts: Parts) -> dict[str, str]:
+    """Paths of the served model's files by their names."""
+    from stages import sentiment
+
+    paths = {sentiment.MODEL: parts.model, sentiment.INDEX: parts.words}
+    digests = {name: files.sha256(path) for name, path in paths.items()}
+    settings = folder / sentiment.SETTINGS
+    files.write_json(settings, {**parts.settings, "files": digests})
+    return {name: str(path) for name, path in {**paths, settings.name: settings}.items()}
+
+
+def _signature() -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    from stages import sentiment
+
+    inputs = Schema([ColSpec("string", sentiment.COLUMN)])
+    outputs = Schema([ColSpec("string", "label"), ColSpec("float", "probability")])
+    return ModelSignature(inputs, outputs)
+
+
+def _tag(client: "mlflow.MlflowClient", version: "ModelVersion", tags: Mapping[str, str]) -> None:
+    for key, text in tags.items():
+        client.set_model_version_tag(NAME, version.version, key, text)
+
+
+def champion(client: "mlflow.MlflowClient") -> "ModelVersion | None":
+    """The version that is champion, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(NAME, CHAMPION)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def promote_by_rule(run: tracking.Run, folder: Path, rule: Promote) -> None:
+    """Let the rule decide about the run's newest version, unless a person did.
+
+    Args:
+        run: a run whose version is registered.
+        folder: what `evaluate` wrote about it.
+        rule: the `promote` section.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    with _alone():
+        version, reigning = versions(client, run.run_id)[0], champion(client)
+        if version.tags.get(DECIDED_BY, RULE) != RULE or _is(version, reigning):
+            return
+        decision = decide(read_evaluated(folder), _evaluated_of(reigning), rule)
+        if decision.promoted:
+            _crown(client, version, reigning)
+        verdict = "champion" if decision.promoted else "not promoted"
+        _tag(client, version, {DECISION: verdict, DECIDED_BY: RULE, REASON: decision.reason})
+    print(f"Version {version.version} of {NAME}: {verdict}, {decision.reason}")
+
+
+def _is(version: "ModelVersion", other: "ModelVersion | None") -> bool:
+    return other is not None and version.version == other.version
+
+
+def _evaluated_of(version: "ModelVersion | None") -> Evaluated | None:
+    """What the rule needs of a version, from its run."""
+    import mlflow
+
+    if version is None:
+        return None
+    with tempfile.TemporaryDirectory() as scratch:
+        place = f"runs:/{version.run_id}/evaluate"
+        return read_evaluated(Path(mlflow.artifacts.download_artifacts(place, dst_path=scratch)))
+
+
+def _crown(
+    client: "mlflow.MlflowClient", version: "ModelVersion", reigning: "ModelVersion | None"
+) -> None:
+    replaced = str(reigning.version) if reigning else "none"
+    _tag(client, version, {REPLACED: replaced})
+    client.set_registered_model_alias(NAME, CHAMPION, version.version)
+
+
+def promote(run: str) -> str:
+    """Make a run's newest version champion by a person's word; return what was done.
+
+    Args:
+        run: the run's id.
+
+    Raises:
+        UserError: the run has no version.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    with store.explained(), _alone():
+        found, reigning = versions(client, run), champion(client)
+        if not found:
+            raise UserError(
+                f"Run {run} has no version of {NAME}: evaluate it with `dvc repro`, or name "
+                "another run (`make ui` shows them)."
+            )
+        if _is(found[0], reigning):
+            return f"Version {found[0].version} of {NAME} is champion already."
+        _crown(client, found[0], reigning)
+        _tag(client, found[0], _by_hand("champion", "promoted by hand"))
+    return f"Version {found[0].version} of {NAME}, run {run}, is champion now."
+
+
+def demote() -> str:
+    """Take the alias from the champion and give it back to who had it before, if anyone did.
+
+    Raises:
+        UserError: there is no champion.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    with store.explained(), _alone():
+        reigning = champion(client)
+        if reigning is None:
+            raise UserError(f"There is no champion of {NAME}.")
+        _tag(client, reigning, _by_hand("demoted", "demoted by hand"))
+        before = reigning.tags.get(REPLACED, "none")
+        if before == "none":
+            client.delete_registered_model_alias(NAME, CHAMPION)
+            return f"Version {reigning.version} of {NAME} is demoted; there is no champion now."
+        client.set_registered_model_alias(NAME, CHAMPION, before)
+    return f"Version {reigning.version} of {NAME} is demoted; version {before} is champion again."
+
+
+def _by_hand(decision: str, reason: str) -> dict[str, str]:
+    return {DECISION: decision, DECIDED_BY: getpass.getuser(), REASON: reason}

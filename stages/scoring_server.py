@@ -1,0 +1,54 @@
+"""Let MLflow's scoring server answer a bad request with one sentence and a 4xx.
+
+By itself it sends clients Python tracebacks, repeats a request of megabytes in its message, and
+answers a request without a content type with a failure of its own.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, INTERNAL_ERROR
+
+MODULE = "mlflow.pyfunc.scoring_server"
+OWN_FAULT = "Encountered an unexpected error"  # how MLflow's message of a failing model begins
+LONGEST = 500  # characters of a message
+WANTED = 'Send JSON such as {"dataframe_records": [{"text": "A fine film."}]}.'
+
+
+def answer_clearly() -> None:
+    """Put `clear` around the function that answers requests, if this process is such a server."""
+    server: Any = sys.modules.get(MODULE)
+    if server is not None and not hasattr(server.invocations, "__wrapped__"):
+        server.invocations = clear(server.invocations)
+
+
+def clear(invocations: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, but each failure is an MlflowException with a short message and no traceback."""
+
+    @functools.wraps(invocations)
+    def answer(data: bytes, content_type: str | None, *rest: Any) -> Any:
+        try:
+            return invocations(data, content_type or "none", *rest)
+        except MlflowException as error:
+            raise _explained(error) from None
+        except Exception as error:
+            raise _bad(f"The request cannot be read ({type(error).__name__}).") from None
+
+    return answer
+
+
+def _explained(error: MlflowException) -> MlflowException:
+    if error.message.startswith(OWN_FAULT):
+        print(error.json_kwargs.get("stack_trace", ""), file=sys.stderr)
+        return MlflowException("The model failed; the server's log says why.", INTERNAL_ERROR)
+    reason = error.message.rpartition("\nError: ")[2]  # before it stands the whole request
+    return _bad(reason)
+
+
+def _bad(reason: str) -> MlflowException:
+    first = reason.partition("\nInput: ")[0]  # after it stands the whole request
+    shown = first if len(first) <= LONGEST else f"{first[:LONGEST]}…"
+    return MlflowException(f"{shown} {WANTED}", BAD_REQUEST)

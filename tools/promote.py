@@ -1,0 +1,27 @@
+"""`make promote RUN=…` and `make demote`: a person's word about who is champion."""
+
+import argparse
+import sys
+
+from stages import registry, store
+from stages.command import UserError, prepare_environment
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--run", help="id of the run whose model becomes champion")
+    chosen.add_argument("--demote", action="store_true", help="take the champion's place away")
+    arguments = parser.parse_args()
+    if arguments.run == "":
+        raise UserError("Name a run, whose id `make sync` or `make ui` shows: RUN=<run id>")
+    prepare_environment()
+    store.connect()
+    print(registry.demote() if arguments.demote else registry.promote(arguments.run))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"make promote: {error}")
