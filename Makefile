@@ -7,8 +7,13 @@ endif
 # exec: a signal to make reaches the command itself, not a shell in between
 ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 
+# a value as one word of the shell, whatever is in it
+quoted = '$(subst ','\'',$(1))'
+# how many seeds `make seeds` trains under
+N ?= 5
+
 .DEFAULT_GOAL := help
-.PHONY: help repro sync verify predict serve promote demote test check ui bench faults lock venv
+.PHONY: help repro sync verify predict serve promote demote compare seeds test check ui bench faults lock venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' Makefile
@@ -49,6 +54,12 @@ promote: venv  ## make a run's model the champion: RUN=<run id>
 
 demote: venv  ## take the champion's place away, and give it back to the one before
 	@$(ACTIVATED) python -m tools.promote --demote
+
+compare: venv  ## what changed between two runs, and what it did: A=champion B=workspace
+	@$(ACTIVATED) python -m tools.compare $(if $(A),--a $(call quoted,$(A))) $(if $(B),--b $(call quoted,$(B)))
+
+seeds: venv  ## train the current params under N seeds, and tell mean and spread: N=5
+	@$(ACTIVATED) python -m tools.seeds $(call quoted,$(N))
 
 bench: venv .bench/complete  ## measure the speed against the goals; takes most of an hour
 	@$(ACTIVATED) python -m benchmarks.run

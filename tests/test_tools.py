@@ -30,6 +30,8 @@ def test_make_alone_lists_every_target() -> None:
         "repro",
         "sync",
         "verify",
+        "compare",
+        "seeds",
         "test",
         "check",
         "ui",

@@ -57,12 +57,17 @@ def tell_the_store() -> None:
 
 
 def dvc_repro() -> int:
-    """Run `dvc repro` in a process group of its own and return its exit status.
+    """Run `dvc repro` and return its exit status."""
+    return run_dvc("repro")
+
+
+def run_dvc(*arguments: str) -> int:
+    """Run a DVC command that runs stages, in a process group of its own; return its exit status.
 
     A signal to this process goes to the whole group, the stage included, and is waited for:
     DVC by itself leaves a stage behind when it is terminated.
     """
-    process = subprocess.Popen([sys.executable, "-m", "dvc", "repro"], process_group=0)
+    process = subprocess.Popen([sys.executable, "-m", "dvc", *arguments], process_group=0)
     received: list[int] = []
 
     def forward(number: int, _: FrameType | None) -> None:
