@@ -8,7 +8,7 @@ endif
 ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro sync verify predict serve promote demote test check ui bench faults lock venv
+.PHONY: help repro sync verify predict serve demo promote demote test check ui bench faults lock venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ predict: venv  ## ask the champion: TEXT="…", FILE=reviews.csv, or standard in
 
 serve: venv  ## serve the champion's raw-text model on 127.0.0.1:5001
 	@$(ACTIVATED) python -m tools.serve
+
+demo: venv  ## a page to try the champion, on 127.0.0.1:8501
+	@$(ACTIVATED) python -m tools.demo
 
 promote: venv  ## make a run's model the champion: RUN=<run id>
 	@$(ACTIVATED) python -m tools.promote --run "$(RUN)"
