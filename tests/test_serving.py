@@ -3,7 +3,6 @@
 import http.client
 import json
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -19,12 +18,6 @@ from tools import serve
 
 from .conftest import ROOT, Project, free_port, wait_for
 
-SMALL_IMDB: dict[str, Any] = {
-    "fetch": {"dataset": "imdb"},
-    "pad": {"num_words": 10_000, "max_length": 200},
-    "train": {"embedding_units": 8, "units": 8, "epochs": 1, "batch_size": 256},
-    "evaluate": {"length_buckets": [100, 200]},
-}
 REVIEWS = 1000
 
 
@@ -36,20 +29,6 @@ class Answer(NamedTuple):
         assert self.status == 200, self.body
         rows: list[dict[str, Any]] = json.loads(self.body)["predictions"]
         return rows
-
-
-@pytest.fixture(scope="module")
-def imdb_project(
-    clone: Project, imdb_cache: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Project:
-    """A project whose small model was trained on IMDB, and is champion by the rule."""
-    project = Project(tmp_path_factory.mktemp("imdb") / "project")
-    shutil.copytree(clone.path, project.path)
-    project.environment["KERAS_HOME"] = str(imdb_cache.parent)
-    project.change(**SMALL_IMDB)
-    output = project.run("dvc", "repro")
-    assert "Version 1 of imdb-sentiment: champion, there was no champion" in output
-    return project
 
 
 class Server(NamedTuple):
