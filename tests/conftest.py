@@ -16,11 +16,18 @@ import numpy as np
 import pytest
 from mlflow.entities import Run
 from ruamel.yaml import YAML
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
 
 from stages.params import Params, check_params
 
 ROOT = Path(__file__).parents[1]
 DEFAULT_PARAMS = Path(__file__).with_name("default_params.yaml")  # users change params.yaml
+CHROMIUM = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync "
+    "--window-size=1600,1000"
+).split()
 EPOCHS = 40  # of a small training that is long enough to be broken in the middle
 SMALL: dict[str, Any] = {
     "fetch": {
@@ -265,3 +272,20 @@ def start() -> Iterator[Starter]:
     for process in processes:
         process.terminate()
         process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """Debian's Chromium, headless, as a new user has it."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip(
+            "chromium and chromedriver are not installed (Debian: chromium chromium-driver)"
+        )
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for option in (*CHROMIUM, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with webdriver.Chrome(options=options, service=Service(driver)) as chrome:
+        yield chrome
