@@ -30,6 +30,7 @@ def test_make_alone_lists_every_target() -> None:
         "repro",
         "sync",
         "verify",
+        "report",
         "test",
         "check",
         "ui",
