@@ -8,7 +8,8 @@ endif
 ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 
 .DEFAULT_GOAL := help
-.PHONY: help repro sync verify predict serve demo promote demote test check ui bench faults lock venv
+.PHONY: help repro sync verify report predict serve demo promote demote test check ui bench faults \
+	lock venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' Makefile
@@ -21,6 +22,9 @@ sync: venv  ## make the store tell what data/ holds, and print its run
 
 verify: venv  ## run this commit's pipeline again, elsewhere, and compare every file
 	@$(ACTIVATED) python -m tools.verify
+
+report: venv  ## write one page about the run in data/, and add it to that run
+	@$(ACTIVATED) python -m tools.report
 
 test: venv  ## run the tests
 	@$(ACTIVATED) python -m pytest

@@ -32,6 +32,7 @@ def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
     options.binary_location = binary
     for option in (*OPTIONS, f"--user-data-dir={profile}"):
         options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with webdriver.Chrome(options=options, service=Service(driver)) as chrome:
         yield chrome
 
