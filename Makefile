@@ -13,7 +13,8 @@ quoted = '$(subst ','\'',$(1))'
 N ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help repro sync verify predict serve promote demote compare seeds test check ui bench faults lock venv
+.PHONY: help repro sync verify report predict serve demo promote demote compare seeds test check ui \
+	bench faults lock venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' Makefile
@@ -26,6 +27,9 @@ sync: venv  ## make the store tell what data/ holds, and print its run
 
 verify: venv  ## run this commit's pipeline again, elsewhere, and compare every file
 	@$(ACTIVATED) python -m tools.verify
+
+report: venv  ## write one page about the run in data/, and add it to that run
+	@$(ACTIVATED) python -m tools.report
 
 test: venv  ## run the tests
 	@$(ACTIVATED) python -m pytest
@@ -48,6 +52,9 @@ predict: venv  ## ask the champion: TEXT="…", FILE=reviews.csv, or standard in
 
 serve: venv  ## serve the champion's raw-text model on 127.0.0.1:5001
 	@$(ACTIVATED) python -m tools.serve
+
+demo: venv  ## a page to try the champion, on 127.0.0.1:8501
+	@$(ACTIVATED) python -m tools.demo
 
 promote: venv  ## make a run's model the champion: RUN=<run id>
 	@$(ACTIVATED) python -m tools.promote --run "$(RUN)"

@@ -44,6 +44,7 @@ SEED = 0
 QUIET = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 SYNC = ("python", "-m", "tools.sync")
 REPRO = ("dvc", "repro")
+MAKE_REPRO = ("python", "-m", "tools.repro")
 
 
 class Try(NamedTuple):
@@ -133,12 +134,12 @@ def kill_dvc(each: Try) -> None:
 
 def signalled(number: signal.Signals) -> Callable[[Try], None]:
     def happen(each: Try) -> None:
-        process = started(each.project, "python", "-m", "tools.repro")
+        process = started(each.project, *MAKE_REPRO)
         time.sleep(each.rng.uniform(1, each.seconds))
         with suppress(ProcessLookupError):
             process.send_signal(number)
         process.wait(timeout=60)
-        each.project.run(*REPRO)
+        each.project.run(*MAKE_REPRO)
 
     return happen
 

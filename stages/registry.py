@@ -180,9 +180,11 @@ def _log_model(client: "mlflow.MlflowClient", run: tracking.Run, parts: Parts) -
     import mlflow
     from mlflow.entities import LoggedModelOutput
 
-    from stages import sentiment
+    from stages.scoring_server import COLUMN
 
-    model = mlflow.initialize_logged_model(SENTIMENT, source_run_id=run.run_id)
+    model = mlflow.initialize_logged_model(
+        SENTIMENT, source_run_id=run.run_id, experiment_id=run.experiment_id
+    )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         mlflow.pyfunc.log_model(
@@ -192,7 +194,7 @@ def _log_model(client: "mlflow.MlflowClient", run: tracking.Run, parts: Parts) -
             code_paths=[str(_copy_code(folder / SERVED.parent.name))],
             artifacts=_write_artifacts(folder, parts),
             signature=_signature(),
-            input_example=pd.DataFrame({sentiment.COLUMN: EXAMPLES}),
+            input_example=pd.DataFrame({COLUMN: EXAMPLES}),
             pip_requirements=tracking.serving_requirements(),
         )
     client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
@@ -221,9 +223,9 @@ def _signature() -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    from stages import sentiment
+    from stages.scoring_server import COLUMN
 
-    inputs = Schema([ColSpec("string", sentiment.COLUMN)])
+    inputs = Schema([ColSpec("string", COLUMN)])
     outputs = Schema([ColSpec("string", "label"), ColSpec("float", "probability")])
     return ModelSignature(inputs, outputs)
 

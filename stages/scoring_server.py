@@ -1,10 +1,11 @@
 """Let MLflow's scoring server answer a bad request with one sentence and a 4xx.
 
-By itself it sends clients Python tracebacks, repeats a request of megabytes in its message, and
-answers a request without a content type with a failure of its own.
+By itself it sends clients Python tracebacks, repeats a request of megabytes in its message, makes
+texts of numbers, nulls and nested JSON, and fails over a request without a content type.
 """
 
 import functools
+import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,8 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST, INTERNAL_ERROR
 
 MODULE = "mlflow.pyfunc.scoring_server"
 OWN_FAULT = "Encountered an unexpected error"  # how MLflow's message of a failing model begins
+FORMS = {"inputs", "instances"}  # of TensorFlow Serving
+COLUMN = "text"
 LONGEST = 500  # characters of a message
 WANTED = 'Send JSON such as {"dataframe_records": [{"text": "A fine film."}]}.'
 
@@ -31,6 +34,7 @@ def clear(invocations: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(invocations)
     def answer(data: bytes, content_type: str | None, *rest: Any) -> Any:
         try:
+            require_texts(data, content_type or "")
             return invocations(data, content_type or "none", *rest)
         except MlflowException as error:
             raise _explained(error) from None
@@ -38,6 +42,38 @@ def clear(invocations: Callable[..., Any]) -> Callable[..., Any]:
             raise _bad(f"The request cannot be read ({type(error).__name__}).") from None
 
     return answer
+
+
+def require_texts(data: bytes, content_type: str) -> None:
+    """Refuse `inputs` and `instances` that hold anything but texts: MLflow makes texts of it.
+
+    Raises:
+        MlflowException: they do.
+    """
+    if not content_type.startswith("application/json"):
+        return
+    try:
+        document = json.loads(data)
+    except ValueError:
+        return  # MLflow says so
+    if isinstance(document, dict):
+        for form in FORMS & document.keys():
+            if not is_texts(document[form]):
+                raise _bad(f"{form} is not a list of texts.")
+
+
+def is_texts(given: Any) -> bool:
+    """Whether it is a text, a list of them, a column `text`, or rows with that column."""
+    if is_row(given):
+        return is_texts(given[COLUMN]) and not isinstance(given[COLUMN], dict)
+    if isinstance(given, list):
+        rows = (row[COLUMN] if is_row(row) else row for row in given)
+        return all(isinstance(row, str) for row in rows)
+    return isinstance(given, str)
+
+
+def is_row(given: Any) -> bool:
+    return isinstance(given, dict) and given.keys() == {COLUMN}
 
 
 def _explained(error: MlflowException) -> MlflowException:

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from stages import scoring_server, sequences, text
 from stages.backend import load_keras
 from stages.predictor import Predictor
+from stages.scoring_server import COLUMN
 
 if TYPE_CHECKING:
     import keras
 
 ARTIFACTS = MODEL, INDEX, SETTINGS = "model.keras", "word_index.json", "settings.json"
-COLUMN = "text"
 LEAST = 1e-7  # nearer to 0 or 1 than this, float32 has no more digits to tell probabilities apart
 
 

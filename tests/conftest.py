@@ -16,8 +16,11 @@ import numpy as np
 import pytest
 from mlflow.entities import Run
 from ruamel.yaml import YAML
+from selenium import webdriver
 
 from stages.params import Params, check_params
+
+from .browser import chromium
 
 ROOT = Path(__file__).parents[1]
 DEFAULT_PARAMS = Path(__file__).with_name("default_params.yaml")  # users change params.yaml
@@ -30,6 +33,13 @@ SMALL: dict[str, Any] = {
     "pad": {"num_words": 350, "max_length": 40},
     "train": {"embedding_units": 4, "units": 4, "epochs": 2, "batch_size": 32},
     "evaluate": {"length_buckets": [40, 60], "mistakes": 5},
+}
+
+SMALL_IMDB: dict[str, Any] = {
+    "fetch": {"dataset": "imdb"},
+    "pad": {"num_words": 10_000, "max_length": 200},
+    "train": {"embedding_units": 8, "units": 8, "epochs": 1, "batch_size": 256},
+    "evaluate": {"length_buckets": [100, 200]},
 }
 
 
@@ -235,6 +245,20 @@ def whole(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project.path / "data"
 
 
+@pytest.fixture(scope="session")
+def imdb_project(
+    clone: Project, imdb_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """A project whose small model was trained on IMDB, and is champion by the rule."""
+    project = Project(tmp_path_factory.mktemp("imdb") / "project")
+    shutil.copytree(clone.path, project.path)
+    project.environment["KERAS_HOME"] = str(imdb_cache.parent)
+    project.change(**SMALL_IMDB)
+    output = project.run("dvc", "repro")
+    assert "Version 1 of imdb-sentiment: champion, there was no champion" in output
+    return project
+
+
 @pytest.fixture
 def fresh(clone: Project, tmp_path: Path) -> Project:
     """A clone of one's own in which nothing was run yet."""
@@ -247,6 +271,12 @@ def project(finished: Project, tmp_path: Path) -> Project:
     """A finished project of one's own, in another place than it was made in."""
     shutil.copytree(finished.path, tmp_path / "project", symlinks=True)
     return Project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as chrome:
+        yield chrome
 
 
 Starter = Callable[..., "subprocess.Popen[str]"]

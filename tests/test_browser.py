@@ -11,22 +11,14 @@ from typing import NamedTuple
 import pytest
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tools import venv
 
+from .browser import SECONDS, keep_screenshot, open_page
 from .conftest import ROOT, Project, free_port, wait_for
-
-SCREENSHOTS = ROOT / "test-artifacts"
-OPTIONS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync "
-    "--window-size=1600,1000"
-).split()
-SECONDS = 60
 
 
 class Ui(NamedTuple):
@@ -72,38 +64,6 @@ def ui(two_runs: Project) -> Iterator[Ui]:
     finally:
         process.terminate()
         process.communicate(timeout=60)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """Debian's Chromium, headless, as a new user has it."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip(
-            "chromium and chromedriver are not installed (Debian: chromium chromium-driver)"
-        )
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(option)
-    with webdriver.Chrome(options=options, service=Service(driver)) as chrome:
-        yield chrome
-
-
-def text(browser: webdriver.Chrome) -> str:
-    return browser.find_element(By.TAG_NAME, "body").text
-
-
-def open_page(browser: webdriver.Chrome, page: str, *expected: str) -> None:
-    """Open a page afresh and wait until all expected texts are on it."""
-    browser.get("about:blank")
-    browser.get(page)
-    WebDriverWait(browser, SECONDS).until(lambda b: all(part in text(b) for part in expected))
-
-
-def keep_screenshot(browser: webdriver.Chrome, name: str) -> None:
-    SCREENSHOTS.mkdir(exist_ok=True)
-    assert browser.save_screenshot(str(SCREENSHOTS / f"{name}.png"))
 
 
 NAMES = ("lstm-4 · len 40 · seed 42 · synthetic", "lstm-6 · len 40 · seed 42 · synthetic")

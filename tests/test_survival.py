@@ -138,6 +138,12 @@ def test_killed_dvc_leaves_no_training_behind(
     assert_whole(runs()[0])
 
 
+def test_a_lock_file_that_dvc_was_killed_over_is_mended(project: Project) -> None:
+    (project.path / ".dvc" / "tmp" / "rwlock").write_text("", encoding="utf-8")
+    assert "JSON structure is corrupted" in project.fail("dvc", "repro")
+    assert "up to date" in project.run("python", "-m", "tools.repro")
+
+
 def test_second_repro_says_who_runs_already_and_trains_nothing(
     project: Project, start: Starter
 ) -> None:

@@ -1,31 +1,48 @@
 """The champion as it is served, for the commands that ask it."""
 
 import os
+from typing import TYPE_CHECKING
 
 from stages import registry, sentiment, store
 from stages.command import UserError
 
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
 URI = f"models:/{registry.NAME}@{registry.CHAMPION}"
+
+
+def reigning() -> "ModelVersion":
+    """The version that is champion.
+
+    Raises:
+        UserError: there is none, or the store cannot be used.
+    """
+    import mlflow
+
+    store.connect()
+    with store.explained():
+        found = registry.champion(mlflow.MlflowClient())
+    if found is None:
+        raise UserError(
+            f"There is no champion of {registry.NAME} yet. `make repro` on IMDB makes one; "
+            "`make promote RUN=<run id>` makes any evaluated run champion."
+        )
+    return found
 
 
 def uri() -> str:
     """Which model to ask: `MODEL`, as MLflow names one, or the champion.
 
     Raises:
-        UserError: there is no champion, or the store cannot be used.
+        UserError: neither is there, or the store cannot be used.
     """
-    import mlflow
-
-    store.connect()
     chosen = os.environ.get("MODEL")
-    with store.explained():
-        if not chosen and registry.champion(mlflow.MlflowClient()) is None:
-            raise UserError(
-                f"There is no champion of {registry.NAME} yet. `make repro` on IMDB makes one; "
-                "`make promote RUN=<run id>` makes any evaluated run champion; "
-                f"MODEL=models:/{registry.NAME}/1 asks version 1."
-            )
-    return chosen or URI
+    if chosen:
+        store.connect()
+        return chosen
+    reigning()
+    return URI
 
 
 def load(model_uri: str) -> sentiment.Sentiment:

@@ -15,7 +15,8 @@ import pandas as pd
 
 from stages.command import UserError, explain, prepare_environment
 from stages.params import load_params
-from stages.sentiment import COLUMN, Contribution, Explanation, Sentiment
+from stages.scoring_server import COLUMN
+from stages.sentiment import Contribution, Explanation, Sentiment
 from tools import champion
 
 SHOWN = 60  # characters of a text in the table

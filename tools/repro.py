@@ -4,6 +4,7 @@ What DVC restored from its cache, or a store did not take, is told to the store 
 """
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -21,6 +22,8 @@ from stages.fetch import FOLDER, Unreachable, obtain
 from stages.params import PARAMS_FILE, Params, load_params
 from tools import sync
 
+RWLOCK = Path(".dvc", "tmp", "rwlock")
+MOMENT = 1.0  # seconds
 RULE = "#" * 78
 SYNTHETIC = f"""
 {RULE}
@@ -67,6 +70,7 @@ def run_dvc(*arguments: str) -> int:
     A signal to this process goes to the whole group, the stage included, and is waited for:
     DVC by itself leaves a stage behind when it is terminated.
     """
+    mend_dvc()
     process = subprocess.Popen([sys.executable, "-m", "dvc", *arguments], process_group=0)
     received: list[int] = []
 
@@ -86,6 +90,25 @@ def run_dvc(*arguments: str) -> int:
         wait_for_group(process.pid)
         sys.exit(128 + received[0])
     return status
+
+
+def mend_dvc() -> None:
+    """Remove a lock file that DVC was killed over while it wrote it, and refuses to start over."""
+    if is_damaged(RWLOCK):
+        time.sleep(MOMENT)  # another DVC may just be writing it
+        if is_damaged(RWLOCK):
+            RWLOCK.unlink(missing_ok=True)
+
+
+def is_damaged(file: Path) -> bool:
+    """Whether a file is there and holds no JSON."""
+    try:
+        json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return True
+    return False
 
 
 def wait_for_group(group: int) -> None:

@@ -1,0 +1,59 @@
+"""`make demo`: a page to try the champion, on the loopback."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from stages import store
+from stages.command import UserError, prepare_environment
+from stages.registry import NAME
+from tools import champion
+from tools.serve import end_group
+from tools.ui import HOST, chosen_port
+
+PAGE = Path(__file__).with_name("demo_page.py")
+PORT = 8501
+# nothing leaves the machine, and no button leads to a cloud
+SETTINGS = {
+    "server.address": HOST,
+    "server.headless": "true",
+    "server.fileWatcherType": "none",
+    "browser.gatherUsageStats": "false",
+    "client.toolbarMode": "minimal",
+}
+
+
+def command(number: int) -> list[str]:
+    """The command that serves the page."""
+    settings = [f"--{key}={value}" for key, value in SETTINGS.items()]
+    streamlit = [sys.executable, "-m", "streamlit", "run", str(PAGE)]
+    return [*streamlit, f"--server.port={number}", *settings]
+
+
+def main() -> int:
+    prepare_environment()
+    number = chosen_port("DEMO_PORT", PORT)
+    version = champion.reigning().version
+    print(f"Version {version} of {NAME} at http://{HOST}:{number}", flush=True)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(PAGE.parents[1]),
+        "MLFLOW_TRACKING_URI": store.tracking_uri(),
+    }
+    server = subprocess.Popen(command(number), cwd=store.root(), env=environment, process_group=0)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        end_group(server)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"make demo: {error}")
