@@ -32,7 +32,7 @@ report: venv  ## write one page about the run in data/, and add it to that run
 	@$(ACTIVATED) python -m tools.report
 
 test: venv  ## run the tests
-	@$(ACTIVATED) python -m pytest
+	@$(ACTIVATED) python -m pytest --numprocesses 2 --dist loadfile
 
 check: venv  ## check format, lint and types
 	@$(ACTIVATED) ruff format --check .
