@@ -7,6 +7,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 from mlflow.entities import Run
 
 from stages.files import read_about
@@ -14,9 +15,10 @@ from stages.files import read_about
 FILES = {
     "train": {"history.csv", "metrics.json"},
     "evaluate": {
-        *("about.json", "metrics.json", "predictions.csv", "confusion.csv", "roc.csv"),
-        *("lengths.csv", "mistakes.csv", "accuracy.png", "loss.png", "roc.png"),
-        *("confusion.png", "lengths.png"),
+        *("about.json", "metrics.json", "cost.json", "probabilities.npy", "predictions.csv"),
+        *("confusion.csv", "roc.csv", "reliability.csv", "lengths.csv", "mistakes.csv"),
+        *("accuracy.png", "loss.png", "roc.png", "reliability.png", "confusion.png"),
+        "lengths.png",
     },
 }
 CURVES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
@@ -64,6 +66,18 @@ def check_model(model_id: str) -> None:
     assert answers.shape == (8, 1)
 
 
+def check_champion(client: mlflow.MlflowClient, run: Run, metrics: dict[str, Any]) -> None:
+    """The run's model is the champion, by the rule, and answers raw text."""
+    version = client.get_model_version_by_alias("imdb-sentiment", "champion")
+    assert version.run_id == run.info.run_id
+    assert version.tags["promote.by"] == "rule"
+    assert float(version.tags["test_accuracy"]) == metrics["test_accuracy"]
+    texts = ["A wonderful, moving film, excellent acting.", "Dull, boring and a waste of time."]
+    model = mlflow.pyfunc.load_model("models:/imdb-sentiment@champion")
+    answers = model.predict(pd.DataFrame({"text": texts}))
+    assert answers["label"].tolist() == ["positive", "negative"]
+
+
 def main() -> None:
     """Fail with an AssertionError where the run is not as it should be."""
     identity = json.loads(Path("data/train/run.json").read_bytes())
@@ -75,6 +89,7 @@ def main() -> None:
     check_figures(client, run, metrics)
     check_files(client, run)
     check_model(identity["model_id"])
+    check_champion(client, run, metrics)
     print(f"The run {run.info.run_name} is whole: test accuracy {metrics['test_accuracy']:.4f}")
 
 

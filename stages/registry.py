@@ -138,7 +138,11 @@ def register(run: tracking.Run, parts: Parts, tags: Mapping[str, str]) -> None:
             model_id = _log_model(client, run, parts)
             _ensure_registered(client)
             version = client.create_model_version(
-                NAME, f"models:/{model_id}", run.run_id, tags={SERVED_DIGEST: served}
+                NAME,
+                f"models:/{model_id}",
+                run.run_id,
+                tags={SERVED_DIGEST: served},
+                model_id=model_id,  # a server wants it, to believe the address
             )
         _tag(client, version, tags)
 

@@ -434,15 +434,20 @@ def test_server_takes_the_runs_by_its_address_alone(project: Project, start: Sta
     quiet = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     start(project, "mlflow", "server", *store, *files, "--port", str(port), **quiet)
     wait_for(f"{address}/health")
-    project.change(train={"units": 5})
+    project.change(train={"units": 5}, promote={"dataset": "synthetic"})
     project.run("dvc", "repro", MLFLOW_TRACKING_URI=address)
     assert len(runs()) == 1
     mlflow.set_tracking_uri(address)
+    mlflow.set_registry_uri(address)
     (run,) = runs()
     assert run.data.params["train.units"] == "5"
     assert "test_accuracy" in run.data.metrics
     path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/evaluate/accuracy.png")
     assert Path(path).read_bytes().startswith(b"\x89PNG")
+    champion = mlflow.MlflowClient().get_model_version_by_alias("imdb-sentiment", "champion")
+    assert champion.run_id == run.info.run_id
+    predicted = project.run("python", "-m", "tools.predict", TEXT="a", MLFLOW_TRACKING_URI=address)
+    assert re.search(r"^(positive|negative) ", predicted, re.MULTILINE)
 
 
 def test_server_that_does_not_answer_is_one_message_and_loses_nothing(project: Project) -> None:
