@@ -57,7 +57,7 @@ demo: venv  ## a page to try the champion, on 127.0.0.1:8501
 	@$(ACTIVATED) python -m tools.demo
 
 promote: venv  ## make a run's model the champion: RUN=<run id>
-	@$(ACTIVATED) python -m tools.promote --run "$(RUN)"
+	@$(ACTIVATED) python -m tools.promote --run $(call quoted,$(RUN))
 
 demote: venv  ## take the champion's place away, and give it back to the one before
 	@$(ACTIVATED) python -m tools.promote --demote

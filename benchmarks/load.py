@@ -19,7 +19,7 @@ import numpy as np
 from stages import evaluate, files, machine
 from stages.reviews import read_reviews
 from tests.conftest import free_port, wait_for
-from tools.ui import HOST
+from tools.server import HOST
 
 RESULTS = Path(__file__).with_name("load.md")
 CLIENTS = (1, 10, 50)

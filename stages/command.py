@@ -39,6 +39,11 @@ def run(stage: str, main: Callable[[], None]) -> None:
         sys.exit(f"{stage}: {message}{lost}")
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return str(error).partition("\n")[0]
+
+
 def end_on_signals() -> None:
     """Let a termination or a closed terminal end the process through its clean-up.
 

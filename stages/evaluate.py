@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stages import checkpoint, command, figures, files, registry, scores, tracking
 from stages.backend import load_keras
 from stages.command import UserError
-from stages.params import Evaluate, Params, flatten, load_params
+from stages.params import Evaluate, Promote, flatten, load_params
 from stages.predictor import Predictor
 from stages.reviews import FIELDS, read_reviews
 from stages.sequences import Reviews
@@ -200,7 +200,7 @@ def write(folder: Path, evaluation: Evaluation) -> None:
         picture.savefig(folder / f"{name}.png")
 
 
-def log(tracker: tracking.Tracker, metrics: dict[str, Any], test: TestSet, params: Params) -> None:
+def log(tracker: tracking.Tracker, metrics: dict[str, Any], test: TestSet, rule: Promote) -> None:
     """Log what `data/evaluate` holds, leaving the run's status and its end time alone.
 
     The model is registered as it is served, and the rule decides whether it is the new champion.
@@ -208,23 +208,19 @@ def log(tracker: tracking.Tracker, metrics: dict[str, Any], test: TestSet, param
     dataset = f"{metrics['dataset']}-test"
     tracker.log(tracking.log_dataset, dataset, "test", (test.x, test.y), PAD, test.digest)
     tracker.log(tracking.log_figures, numbers(metrics), dataset, test.digest)
-    names = sorted(path.name for path in FOLDER.iterdir())
-    tracker.log(tracking.log_folder, FOLDER, names, FOLDER.name)
-    tracker.log(registry.register, served_parts(params.evaluate), version_tags(metrics))
-    tracker.log(registry.promote_by_rule, FOLDER, params.promote)
+    names = sorted(path.name for path in FOLDER.iterdir() if path.name != files.ABOUT)
+    tracker.log(tracking.log_folder, FOLDER, [*names, files.ABOUT], FOLDER.name)
+    tracker.log(registry.register, served_parts(), FOLDER, version_tags(metrics), rule)
     outputs = tracking.COMPLETE.format("evaluate")
     tracker.log(tracking.set_tags, {outputs: files.sha256(FOLDER / files.ABOUT)})
 
 
-def served_parts(params: Evaluate) -> registry.Parts:
-    """What the served model is made from: the model, the word index, and how both are used."""
-    shaping = files.read_about(PAD)["params"]
+def served_parts() -> registry.Parts:
+    """What the served model is made from: the model, the word index, and how both were used."""
+    shaping = files.read_about(FOLDER)["params"]
     padding = {k.removeprefix("pad."): v for k, v in shaping.items() if k.startswith("pad.")}
-    settings = {
-        "pad": padding,
-        "threshold": params.threshold,
-        "batch_size": params.batch_size,
-    }
+    used = {name: shaping[f"evaluate.{name}"] for name in ("threshold", "batch_size")}
+    settings = {"pad": padding, **used}
     index = checked(FETCH / "word_index.json")
     return registry.Parts(checked(TRAIN / "model.keras"), index, settings)
 
@@ -236,7 +232,7 @@ def version_tags(metrics: dict[str, Any]) -> dict[str, str]:
     return {**figures, **evaluated(), "data.x_train.sha256": training}
 
 
-def tell_the_run(run_id: str, metrics: dict[str, Any], test: TestSet, params: Params) -> None:
+def tell_the_run(run_id: str, metrics: dict[str, Any], test: TestSet, rule: Promote) -> None:
     """Add the evaluation to the training's run; that no store has it is no failure.
 
     The figures are on disk all the same, after a clone, a deleted store or a server that is down.
@@ -250,7 +246,7 @@ def tell_the_run(run_id: str, metrics: dict[str, Any], test: TestSet, params: Pa
     if tracker is None:
         print(f"The store has no run {run_id}: `make sync` makes it from {files.DATA}.")
     else:
-        log(tracker, metrics, test, params)
+        log(tracker, metrics, test, rule)
 
 
 def numbers(metrics: dict[str, Any]) -> dict[str, float]:
@@ -291,7 +287,7 @@ def main() -> None:
         write(folder, evaluation)
         files.write_json(folder / "cost.json", cost)
         files.write_about(folder, training.params | flatten(params, "evaluate") | evaluated())
-    tell_the_run(training.run["run_id"], evaluation.metrics, test, everything)
+    tell_the_run(training.run["run_id"], evaluation.metrics, test, everything.promote)
     print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")
 
 

@@ -7,6 +7,8 @@ person's word; the version's tags say which, and why.
 import getpass
 import hashlib
 import json
+import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from stages import files, significance, store, tracking
-from stages.command import UserError
+from stages.command import UserError, first_line
 from stages.params import Promote
 
 if TYPE_CHECKING:
@@ -31,10 +33,15 @@ SERVED = Path(__file__).with_name("served.py")
 SENTIMENT = "sentiment"  # the logged model's name in the run
 SERVED_DIGEST = "served.sha256"  # tag of a version: digest of all that it answers by
 TEST_DATA = "data.test.sha256"
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+DEMOTED = "demoted"
 # tags of a version: what was decided, by whom (`rule` or a person) and why
 DECISION, DECIDED_BY, REASON = "promote.decision", "promote.by", "promote.reason"
-REPLACED = "promote.replaced"  # tag: the version that was champion before
+REPLACED = "promote.replaced"  # tag: the version that was champion before, or `NOBODY`
+NOBODY = "none"
 RULE = "rule"
+EVALUATION = "evaluate.sha256"  # tag: digest of the about.json of what it was decided by
+NEEDED = [files.ABOUT, "metrics.json", "predictions.csv"]  # of an evaluation, for the rule
 EXAMPLES = ["A fine film.", "Dull, and far too long."]
 
 
@@ -126,25 +133,28 @@ def digest(parts: Parts) -> str:
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
-def register(run: tracking.Run, parts: Parts, tags: Mapping[str, str]) -> None:
-    """Make the run's served model a version of the registered one, once, and tag it."""
+def register(
+    run: tracking.Run, parts: Parts, folder: Path, tags: Mapping[str, str], rule: Promote
+) -> None:
+    """Make the run's served model a version of the registered one, once; let the rule decide.
+
+    Each version keeps the evaluation that it was decided by: the run's own may change later.
+
+    Args:
+        run: the run.
+        parts: what the model is made from.
+        folder: what `evaluate` wrote about it.
+        tags: of the version.
+        rule: the `promote` section.
+    """
     import mlflow
 
     client = mlflow.MlflowClient()
-    served = digest(parts)
+    known = {**tags, EVALUATION: files.sha256(folder / files.ABOUT)}
     with _alone():
-        version = _version(client, run.run_id, served)
-        if version is None:
-            model_id = _log_model(client, run, parts)
-            _ensure_registered(client)
-            version = client.create_model_version(
-                NAME,
-                f"models:/{model_id}",
-                run.run_id,
-                tags={SERVED_DIGEST: served},
-                model_id=model_id,  # a server wants it, to believe the address
-            )
-        _tag(client, version, tags)
+        version = _version(client, run, parts, known)
+        tracking.log_folder(run, folder, NEEDED, _place(version))
+        promote_by_rule(client, version, folder, rule)
 
 
 @contextmanager
@@ -156,9 +166,29 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _version(client: "mlflow.MlflowClient", run_id: str, served: str) -> "ModelVersion | None":
-    found = versions(client, run_id)
-    return next((each for each in found if each.tags.get(SERVED_DIGEST) == served), None)
+def _version(
+    client: "mlflow.MlflowClient", run: tracking.Run, parts: Parts, tags: Mapping[str, str]
+) -> "ModelVersion":
+    """The version of just this model, which is made if there is none."""
+    served = digest(parts)
+    for each in versions(client, run.run_id):
+        if each.tags.get(SERVED_DIGEST) == served:
+            _tag(client, each, tags)
+            return each
+    model_id = _log_model(client, run, parts)
+    _ensure_registered(client)
+    return client.create_model_version(
+        NAME,
+        f"models:/{model_id}",
+        run.run_id,
+        tags={SERVED_DIGEST: served, **tags},
+        model_id=model_id,  # a server wants it, to believe the address
+    )
+
+
+def _place(version: "ModelVersion") -> str:
+    """Where a version's evaluation is among its run's artifacts."""
+    return f"versions/{version.version}"
 
 
 def versions(client: "mlflow.MlflowClient", run_id: str) -> "list[ModelVersion]":
@@ -251,27 +281,40 @@ def champion(client: "mlflow.MlflowClient") -> "ModelVersion | None":
         raise
 
 
-def promote_by_rule(run: tracking.Run, folder: Path, rule: Promote) -> None:
-    """Let the rule decide about the run's newest version, unless a person did.
+def promote_by_rule(
+    client: "mlflow.MlflowClient", version: "ModelVersion", folder: Path, rule: Promote
+) -> None:
+    """Let the rule decide about a version, unless a person did or it is champion already.
 
     Args:
-        run: a run whose version is registered.
+        client: of the store.
+        version: the version.
         folder: what `evaluate` wrote about it.
         rule: the `promote` section.
     """
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    with _alone():
-        version, reigning = versions(client, run.run_id)[0], champion(client)
-        if version.tags.get(DECIDED_BY, RULE) != RULE or _is(version, reigning):
-            return
-        decision = decide(read_evaluated(folder), _evaluated_of(reigning), rule)
-        if decision.promoted:
-            _crown(client, version, reigning)
-        verdict = "champion" if decision.promoted else "not promoted"
-        _tag(client, version, {DECISION: verdict, DECIDED_BY: RULE, REASON: decision.reason})
+    reigning = champion(client)
+    if version.tags.get(DECIDED_BY, RULE) != RULE or _is(version, reigning):
+        return
+    decision = _decide_against(reigning, read_evaluated(folder), rule)
+    verdict = "champion" if decision.promoted else "not promoted"
+    tags = {DECISION: verdict, DECIDED_BY: RULE, REASON: decision.reason}
+    if decision.promoted:
+        _crown(client, version, reigning, tags)
+    else:
+        _tag(client, version, tags)
     print(f"Version {version.version} of {NAME}: {verdict}, {decision.reason}")
+
+
+def _decide_against(
+    reigning: "ModelVersion | None", candidate: Evaluated, rule: Promote
+) -> Decision:
+    """Decide; a champion whose evaluation is lost keeps its place, and holds nobody else up."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return decide(candidate, _evaluated_of(reigning), rule)
+    except (UserError, MlflowException, OSError) as error:
+        return Decision(False, f"the champion's evaluation cannot be read: {first_line(error)}")
 
 
 def _is(version: "ModelVersion", other: "ModelVersion | None") -> bool:
@@ -285,20 +328,26 @@ def _evaluated_of(version: "ModelVersion | None") -> Evaluated | None:
     if version is None:
         return None
     with tempfile.TemporaryDirectory() as scratch:
-        place = f"runs:/{version.run_id}/evaluate"
+        place = f"runs:/{version.run_id}/{_place(version)}"
         return read_evaluated(Path(mlflow.artifacts.download_artifacts(place, dst_path=scratch)))
 
 
 def _crown(
-    client: "mlflow.MlflowClient", version: "ModelVersion", reigning: "ModelVersion | None"
+    client: "mlflow.MlflowClient",
+    version: "ModelVersion",
+    reigning: "ModelVersion | None",
+    tags: Mapping[str, str],
 ) -> None:
-    replaced = str(reigning.version) if reigning else "none"
-    _tag(client, version, {REPLACED: replaced})
+    """Move the alias, once the version says why: one without a reason is never champion."""
+    replaced = str(reigning.version) if reigning else NOBODY
+    _tag(client, version, {**tags, REPLACED: replaced})
     client.set_registered_model_alias(NAME, CHAMPION, version.version)
 
 
 def promote(run: str) -> str:
-    """Make a run's newest version champion by a person's word; return what was done.
+    """Make a run's version champion by a person's word; return what was done.
+
+    Of several, that is the one of the run's present evaluation.
 
     Args:
         run: the run's id.
@@ -310,21 +359,29 @@ def promote(run: str) -> str:
 
     client = mlflow.MlflowClient()
     with store.explained(), _alone():
-        found, reigning = versions(client, run), champion(client)
-        if not found:
-            raise UserError(
-                f"Run {run} has no version of {NAME}: evaluate it with `dvc repro`, or name "
-                "another run (`make ui` shows them)."
-            )
-        if _is(found[0], reigning):
-            return f"Version {found[0].version} of {NAME} is champion already."
-        _crown(client, found[0], reigning)
-        _tag(client, found[0], _by_hand("champion", "promoted by hand"))
-    return f"Version {found[0].version} of {NAME}, run {run}, is champion now."
+        version, reigning = _current(client, run), champion(client)
+        if _is(version, reigning):
+            return f"Version {version.version} of {NAME} is champion already."
+        _crown(client, version, reigning, _by_hand("champion", "promoted by hand"))
+    return f"Version {version.version} of {NAME}, run {run}, is champion now."
+
+
+def _current(client: "mlflow.MlflowClient", run_id: str) -> "ModelVersion":
+    """The version of a run's present evaluation, or its newest; UserError if it has none."""
+    found = versions(client, run_id) if RUN_ID.fullmatch(run_id) else []
+    if not found:
+        raise UserError(
+            f"Run {run_id} has no version of {NAME}: evaluate it with `dvc repro`, or name "
+            "another run (`make ui` shows them)."
+        )
+    evaluation = client.get_run(run_id).data.tags.get(tracking.COMPLETE.format("evaluate"))
+    return next((each for each in found if each.tags.get(EVALUATION) == evaluation), found[0])
 
 
 def demote() -> str:
     """Take the alias from the champion and give it back to who had it before, if anyone did.
+
+    Who was demoted or deleted meanwhile does not get it back.
 
     Raises:
         UserError: there is no champion.
@@ -336,14 +393,31 @@ def demote() -> str:
         reigning = champion(client)
         if reigning is None:
             raise UserError(f"There is no champion of {NAME}.")
-        _tag(client, reigning, _by_hand("demoted", "demoted by hand"))
-        before = reigning.tags.get(REPLACED, "none")
-        if before == "none":
+        _tag(client, reigning, _by_hand(DEMOTED, "demoted by hand"))
+        before = _before(client, reigning)
+        if before is None:
             client.delete_registered_model_alias(NAME, CHAMPION)
             return f"Version {reigning.version} of {NAME} is demoted; there is no champion now."
-        client.set_registered_model_alias(NAME, CHAMPION, before)
-    return f"Version {reigning.version} of {NAME} is demoted; version {before} is champion again."
+        client.set_registered_model_alias(NAME, CHAMPION, before.version)
+    again = f"version {before.version} is champion again"
+    return f"Version {reigning.version} of {NAME} is demoted; {again}."
+
+
+def _before(client: "mlflow.MlflowClient", reigning: "ModelVersion") -> "ModelVersion | None":
+    """The nearest champion before this one that is still there and was not demoted."""
+    there = {str(each.version): each for each in client.search_model_versions(f"name = '{NAME}'")}
+    seen, number = {str(reigning.version)}, reigning.tags.get(REPLACED, NOBODY)
+    while number in there and number not in seen:
+        if there[number].tags.get(DECISION) != DEMOTED:
+            return there[number]
+        seen.add(number)
+        number = there[number].tags.get(REPLACED, NOBODY)
+    return None
 
 
 def _by_hand(decision: str, reason: str) -> dict[str, str]:
-    return {DECISION: decision, DECIDED_BY: getpass.getuser(), REASON: reason}
+    try:
+        person = getpass.getuser()
+    except (KeyError, OSError):  # in a container, a user may have no name
+        person = f"uid {os.getuid()}"
+    return {DECISION: decision, DECIDED_BY: f"person: {person}", REASON: reason}

@@ -41,11 +41,17 @@ def scores(predictions: pd.DataFrame) -> dict[str, float]:
         "test_recall": float(metrics.recall_score(actual, predicted, **decided)),
         "test_f1": float(metrics.f1_score(actual, predicted, **decided)),
         "test_roc_auc": float(metrics.roc_auc_score(actual, probability)),
-        "test_brier": float(metrics.brier_score_loss(actual, probability, pos_label=POSITIVE)),
+        "test_brier": brier(predictions),
         "test_accuracy_unseen": float(
             metrics.accuracy_score(unseen["actual"], unseen["predicted"])
         ),
     }
+
+
+def brier(predictions: pd.DataFrame) -> float:
+    """The Brier score: mean squared error of the probability."""
+    actual, probability = predictions["actual"], predictions["probability"]
+    return float(metrics.brier_score_loss(actual, probability, pos_label=POSITIVE))
 
 
 def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -77,11 +83,17 @@ def accuracy_by_length(predictions: pd.DataFrame, bounds: list[int]) -> pd.DataF
         Columns `words` (such as `101-200`), `reviews` and `accuracy`; groups without reviews
         are left out.
     """
-    names = [f"{low + 1}-{high}" for low, high in pairwise([0, *bounds])] + [f"over {bounds[-1]}"]
-    groups = pd.cut(predictions["words"], [0, *bounds, np.inf], labels=names)
+    groups = length_groups(predictions["words"], bounds)
     right = predictions["actual"] == predictions["predicted"]
     table = right.groupby(groups, observed=True).agg(reviews="count", accuracy="mean")
     return table.reset_index()
+
+
+def length_groups(words: pd.Series, bounds: list[int]) -> pd.Series:
+    """The group of each length: a categorical series with such values as `101-200`."""
+    names = [f"{low + 1}-{high}" for low, high in pairwise([0, *bounds])] + [f"over {bounds[-1]}"]
+    groups: pd.Series = pd.cut(words, [0, *bounds, np.inf], labels=names)
+    return groups
 
 
 def reliability(predictions: pd.DataFrame, bins: int) -> pd.DataFrame:

@@ -85,7 +85,10 @@ def mean_difference(
     """Compare the accuracies of two groups of trainings, which differ in nothing but their seeds.
 
     By Welch's t-test; where one group is a single training, its spread is taken to be the other's,
-    as Student's does. Source: Welch 1947, The generalization of Student's problem.
+    as Student's does. Where no training differs from another of its group there is no spread to
+    go by, and nothing is shown: p is 1, and the interval all there is.
+
+    Source: Welch 1947, The generalization of Student's problem.
 
     Raises:
         ValueError: neither group has two trainings, so that there is no spread to go by.
@@ -93,8 +96,8 @@ def mean_difference(
     if max(len(a), len(b)) < 2:
         raise ValueError("neither group has two trainings")
     difference = float(b.mean() - a.mean())
-    if np.ptp(a) == np.ptp(b) == 0:  # no spread at all: the t statistic is not defined
-        return MeanDifference(difference, Interval(difference, difference), float(difference == 0))
+    if np.ptp(a) == np.ptp(b) == 0:  # the t statistic is not defined
+        return MeanDifference(difference, Interval(-1.0, 1.0), 1.0)
     result = stats.ttest_ind(b, a, equal_var=min(len(a), len(b)) == 1)
     found = result.confidence_interval(confidence)
     return MeanDifference(

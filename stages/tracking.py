@@ -21,7 +21,7 @@ import psutil
 from numpy.typing import NDArray
 
 from stages import store
-from stages.command import UserError
+from stages.command import UserError, first_line
 
 if TYPE_CHECKING:
     import keras
@@ -74,9 +74,9 @@ class Tracker:
                 write(self.run, *given)
         except (UserError, OSError) as error:
             self.lost = True
-            reason = str(error).partition("\n")[0]
             print(
-                f"{reason}\nThe work goes on without it; `make sync` logs later what is missing.",
+                f"{first_line(error)}\n"
+                "The work goes on without it; `make sync` logs later what is missing.",
                 file=sys.stderr,
                 flush=True,
             )

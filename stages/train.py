@@ -268,6 +268,8 @@ def go_on(job: Job, model: "keras.Model", kept: Path, tracker: tracking.Tracker)
     begun = checkpoint.read(newest, model) if newest else START
     if newest:
         print(f"Going on after epoch {len(begun.rows)} of run {tracker.run.run_id}", flush=True)
+        if len(begun.rows) >= job.params.epochs:
+            print(f"Nothing is left to train: all is in {kept}", flush=True)
 
     def on_epoch(progress: Progress) -> None:
         checkpoint.write(kept, model, progress)

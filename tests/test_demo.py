@@ -61,7 +61,7 @@ def page(imdb_project: Project) -> Iterator[str]:
         wait_for(f"http://127.0.0.1:{port}/_stcore/health")
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGHUP)  # as a terminal that is closed does
         process.communicate(timeout=60)
     with pytest.raises(OSError, match="refused"):
         wait_for(f"http://127.0.0.1:{port}/_stcore/health", seconds=0)

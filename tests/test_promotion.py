@@ -67,6 +67,7 @@ def test_a_version_takes_raw_text_and_answers_as_the_evaluation_did(project: Pro
 
 def test_telling_the_store_again_registers_nothing_more(project: Project) -> None:
     before = [version.tags for version in versions()]
+    project.change(evaluate={"threshold": 0.9})  # that is not what data/evaluate was made with
     mlflow.MlflowClient().delete_tag(runs()[0].info.run_id, "outputs.evaluate")
     project.run(*SYNC)
     assert [version.tags for version in versions()] == before
@@ -101,6 +102,25 @@ def test_another_threshold_is_another_version_of_the_same_run(project: Project) 
     ]
     assert labels[1] == "negative"
     assert first.tags["served.sha256"] != second.tags["served.sha256"]
+
+
+def test_a_model_that_was_changed_is_refused_in_one_message(project: Project) -> None:
+    source = mlflow.MlflowClient().get_model_version(NAME, "1").source
+    (index,) = project.path.glob(f"mlruns/1/models/{str(source)[8:]}/artifacts/**/word_index.json")
+    with index.open("ab") as file:
+        file.write(b" ")
+    model = f"models:/{NAME}/1"
+    output = project.fail("python", "-m", "tools.predict", TEXT="a", MODEL=model)
+    assert f"{model} cannot be loaded: " in output
+    assert "word_index.json was changed" in output
+    assert "Traceback" not in output
+
+
+def test_a_model_that_takes_no_text_is_named(project: Project) -> None:
+    model = f"runs:/{runs()[0].info.run_id}/model"
+    output = project.fail("python", "-m", "tools.predict", TEXT="a", MODEL=model)
+    assert f"{model} does not take raw text" in output
+    assert "Traceback" not in output
 
 
 def test_a_changed_rule_decides_anew_and_trains_nothing(project: Project) -> None:

@@ -1,6 +1,8 @@
 """The champion changes by the rule in params.yaml or by a person's word, and tags say why."""
 
 import getpass
+import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,16 +114,38 @@ def write_evaluation(folder: Path, right: int, of: int = 20) -> Path:
     return folder
 
 
-def registered(client: mlflow.MlflowClient, right: int) -> tuple[tracking.Run, Path]:
-    """A finished run with an evaluation and a version, whose model is left out."""
+@pytest.fixture(autouse=True)
+def light_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entry of a model, without the model."""
+
+    def entry(_: object, run: tracking.Run, parts: registry.Parts) -> str:  # noqa: ARG001
+        model = mlflow.initialize_logged_model(
+            "sentiment", source_run_id=run.run_id, experiment_id=run.experiment_id
+        )
+        return str(model.model_id)
+
+    monkeypatch.setattr(registry, "_log_model", entry)
+
+
+def new_run(client: mlflow.MlflowClient) -> tracking.Run:
     experiment = store.connect()
-    info = client.create_run(experiment).info
-    run = tracking.Run(info.run_id, "lstm", experiment, "")
-    folder = write_evaluation(Path(f"data-{run.run_id}") / "evaluate", right)
-    client.log_artifacts(run.run_id, str(folder), "evaluate")
-    registry._ensure_registered(client)
-    client.create_model_version(registry.NAME, f"runs:/{run.run_id}/evaluate", run.run_id)
-    return run, folder
+    return tracking.Run(client.create_run(experiment).info.run_id, "lstm", experiment, "")
+
+
+def submit(run: tracking.Run, right: int, rule: Promote, threshold: float = 0.5) -> Path:
+    """Register a run's model with so many right answers, and let the rule decide."""
+    folder = write_evaluation(Path(f"data-{run.run_id}-{threshold}-{right}") / "evaluate", right)
+    model = folder.parent / "file"
+    model.write_text(run.run_id, encoding="utf-8")
+    parts = registry.Parts(model, model, {"threshold": threshold})
+    registry.register(run, parts, folder, {"test_accuracy": str(right / 20)}, rule)
+    return folder
+
+
+def submitted(client: mlflow.MlflowClient, right: int, rule: Promote) -> tracking.Run:
+    run = new_run(client)
+    submit(run, right, rule)
+    return run
 
 
 def champion_of(client: mlflow.MlflowClient) -> str | None:
@@ -142,80 +166,146 @@ def test_nobody_is_champion_at_first(client: mlflow.MlflowClient) -> None:
 def test_the_alias_moves_by_the_rule_and_the_version_says_why(
     client: mlflow.MlflowClient, rule: Promote
 ) -> None:
-    (first, a), (same, b), (better, c) = (registered(client, right) for right in (10, 10, 20))
-    registry.promote_by_rule(first, a, rule)
+    first = submitted(client, 10, rule)
     assert champion_of(client) == first.run_id
-    registry.promote_by_rule(same, b, rule)
+    same = submitted(client, 10, rule)
     assert champion_of(client) == first.run_id
     assert tags(client, same)["promote.decision"] == "not promoted"
     assert "not shown to be better" in tags(client, same)["promote.reason"]
-    registry.promote_by_rule(better, c, rule)
+    better = submitted(client, 20, rule)
     assert champion_of(client) == better.run_id
     said = tags(client, better)
     assert said["promote.decision"] == "champion"
     assert said["promote.by"] == "rule"
     assert said["promote.reason"].startswith("better than the champion")
     assert said["promote.replaced"] == "1"
+    assert said["test_accuracy"] == "1.0"
+
+
+def test_the_same_model_is_the_same_version(client: mlflow.MlflowClient, rule: Promote) -> None:
+    run = submitted(client, 10, rule)
+    submit(run, 11, rule)
+    (version,) = registry.versions(client, run.run_id)
+    assert version.tags["test_accuracy"] == "0.55"
+
+
+def test_a_version_is_held_against_another_one_of_its_own_run(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    run = submitted(client, 10, rule)
+    submit(run, 20, rule, threshold=0.4)
+    newest, oldest = registry.versions(client, run.run_id)
+    assert oldest.tags["promote.reason"] == "there was no champion"
+    assert newest.tags["promote.reason"].endswith("+10 of 20 reviews")
+    assert newest.tags["promote.replaced"] == "1"
+    reigning = registry.champion(client)
+    assert reigning is not None
+    assert reigning.version == newest.version
 
 
 def test_a_person_overrules_and_that_is_recorded(
     client: mlflow.MlflowClient, rule: Promote
 ) -> None:
-    (first, a), (worse, b) = (registered(client, right) for right in (20, 10))
-    registry.promote_by_rule(first, a, rule)
+    first, worse = submitted(client, 20, rule), submitted(client, 10, rule)
     assert "is champion now" in registry.promote(worse.run_id)
     assert champion_of(client) == worse.run_id
-    assert tags(client, worse)["promote.by"] == getpass.getuser()
+    assert tags(client, worse)["promote.by"] == f"person: {getpass.getuser()}"
     assert tags(client, worse)["promote.reason"] == "promoted by hand"
     assert "champion already" in registry.promote(worse.run_id)
     assert registry.demote().endswith("version 1 is champion again.")
     assert champion_of(client) == first.run_id
+    submit(worse, 20, rule)
     assert tags(client, worse)["promote.decision"] == "demoted"
-    registry.promote_by_rule(worse, b, rule)
-    assert tags(client, worse)["promote.decision"] == "demoted"
+
+
+def test_a_person_s_word_is_about_the_run_s_present_evaluation(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    other = submitted(client, 20, rule)
+    run = new_run(client)
+    present = submit(run, 10, rule)
+    submit(run, 9, rule, threshold=0.4)
+    client.set_tag(run.run_id, "outputs.evaluate", files.sha256(present / files.ABOUT))
+    assert "Version 2 of" in registry.promote(run.run_id)
+    assert champion_of(client) != other.run_id
+
+
+def test_a_user_without_a_name_is_recorded_by_number(
+    client: mlflow.MlflowClient, rule: Promote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    run = submitted(client, 10, rule)
+    registry.demote()
+    assert tags(client, run)["promote.by"] == f"person: uid {os.getuid()}"
 
 
 def test_the_only_champion_leaves_none_behind(client: mlflow.MlflowClient, rule: Promote) -> None:
-    run, folder = registered(client, 10)
-    registry.promote_by_rule(run, folder, rule)
+    submitted(client, 10, rule)
     assert registry.demote().endswith("there is no champion now.")
     assert champion_of(client) is None
     with pytest.raises(UserError, match="There is no champion"):
         registry.demote()
 
 
-def test_a_run_without_a_version_cannot_be_promoted(client: mlflow.MlflowClient) -> None:
+def test_who_was_demoted_does_not_come_back(client: mlflow.MlflowClient, rule: Promote) -> None:
+    first, second = submitted(client, 10, rule), submitted(client, 10, rule)
+    registry.promote(second.run_id)
+    registry.promote(first.run_id)
+    registry.promote(second.run_id)
+    assert registry.demote().endswith("version 1 is champion again.")
+    assert registry.demote().endswith("there is no champion now.")
+    assert champion_of(client) is None
+
+
+def test_a_champion_that_was_deleted_does_not_come_back(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    submitted(client, 10, rule)
+    submitted(client, 20, rule)
+    client.delete_model_version(registry.NAME, "1")
+    assert registry.demote().endswith("there is no champion now.")
+
+
+@pytest.mark.parametrize("run_id", ["0" * 32, "nobody", "' OR 1 = 1"])
+def test_a_run_without_a_version_cannot_be_promoted(
+    client: mlflow.MlflowClient, run_id: str
+) -> None:
     registry._ensure_registered(client)
-    with pytest.raises(UserError, match="Run nobody has no version of imdb-sentiment"):
-        registry.promote("nobody")
+    with pytest.raises(UserError, match=f"Run {run_id} has no version of imdb-sentiment"):
+        registry.promote(run_id)
 
 
 def test_two_promotions_at_once_leave_the_better_one(
     client: mlflow.MlflowClient, rule: Promote
 ) -> None:
     """Each is better than nothing; whichever is second is held against the first."""
-    (good, a), (best, b) = (registered(client, right) for right in (10, 20))
+    runs = {right: new_run(client) for right in (10, 20)}
     threads = [
-        threading.Thread(target=registry.promote_by_rule, args=(run, folder, rule))
-        for run, folder in ((good, a), (best, b))
+        threading.Thread(target=submit, args=(run, right, rule)) for right, run in runs.items()
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert champion_of(client) == best.run_id
-    holders = [v for v in client.search_model_versions("") if "champion" in v.aliases]
-    assert len(holders) <= 1
+    assert champion_of(client) == runs[20].run_id
+    assert len(client.search_model_versions("")) == 2
 
 
-def test_a_champion_whose_evaluation_was_changed_is_one_message(
-    client: mlflow.MlflowClient, rule: Promote
+@pytest.mark.parametrize("loss", ["changed", "removed"])
+def test_a_champion_whose_evaluation_is_lost_stays_and_holds_nobody_up(
+    client: mlflow.MlflowClient, rule: Promote, loss: str
 ) -> None:
-    (first, a), (second, b) = (registered(client, right) for right in (10, 20))
-    registry.promote_by_rule(first, a, rule)
-    stored = Path("mlruns", first.experiment_id, first.run_id, "artifacts", "evaluate")
-    with (stored / "predictions.csv").open("a", encoding="utf-8") as file:
-        file.write("20,positive,positive\n")
-    with pytest.raises(UserError, match=r"predictions.csv is not as the stage wrote it"):
-        registry.promote_by_rule(second, b, rule)
+    first = submitted(client, 10, rule)
+    stored = Path("mlruns", first.experiment_id, first.run_id, "artifacts", "versions", "1")
+    if loss == "changed":
+        with (stored / "predictions.csv").open("a", encoding="utf-8") as file:
+            file.write("20,positive,positive\n")
+    else:
+        shutil.rmtree(stored)
+    second = submitted(client, 20, rule)
+    reason = tags(client, second)["promote.reason"]
+    assert reason.startswith("the champion's evaluation cannot be read: ")
     assert champion_of(client) == first.run_id

@@ -70,10 +70,12 @@ def test_a_single_training_is_held_against_the_spread_of_the_group() -> None:
     assert far.p < 0.05
 
 
-def test_no_spread_is_no_error() -> None:
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_without_any_spread_nothing_is_shown(shift: float) -> None:
     same = np.array([0.8, 0.8])
-    assert significance.mean_difference(same, same, 0.95).p == 1
-    assert significance.mean_difference(same, same + 0.1, 0.95).p == 0
+    found = significance.mean_difference(same, same + shift, 0.95)
+    assert found.difference == pytest.approx(shift)
+    assert (found.interval, found.p) == ((-1, 1), 1)
 
 
 def test_two_single_trainings_have_no_spread_to_go_by() -> None:

@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from stages import registry, sentiment, store
-from stages.command import UserError
+from stages.command import UserError, first_line
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -52,10 +52,16 @@ def load(model_uri: str) -> sentiment.Sentiment:
         UserError: there is no such model, or it is another kind of model.
     """
     import mlflow
+    from mlflow.exceptions import MlflowException
 
-    with store.explained():
-        model = mlflow.pyfunc.load_model(model_uri).unwrap_python_model()
-    if not hasattr(model, "explain"):
-        raise UserError(f"{model_uri} does not take raw text: name a version of {registry.NAME}.")
-    loaded: sentiment.Sentiment = model
-    return loaded
+    try:
+        loaded = mlflow.pyfunc.load_model(model_uri)
+    except (MlflowException, OSError, ValueError) as error:
+        raise UserError(f"{model_uri} cannot be loaded: {first_line(error)}") from None
+    try:
+        model: sentiment.Sentiment = loaded.unwrap_python_model()
+    except MlflowException:
+        raise UserError(
+            f"{model_uri} does not take raw text: name a version of {registry.NAME}."
+        ) from None
+    return model

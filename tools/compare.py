@@ -15,7 +15,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from stages import files, store
-from stages.command import UserError, explain, prepare_environment
+from stages.command import UserError, explain, first_line, prepare_environment
 from stages.params import load_params
 from tools import comparison, comparison_figures, comparison_text, page, sides
 from tools.comparison import Comparison
@@ -47,20 +47,21 @@ def main() -> None:
             for letter, name in (("a", asked.a), ("b", asked.b))
         ]
     find = in_store()
-    a, b = (sides.located(side, find) for side in pair)
+    a, b = (sides.located(side, find) if find else side for side in pair)
     comparison.check_comparable(a, b)
     found = comparison.compare(a, b, sides.read_corpus(a, b), params.compare)
     folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", f"compare-{a.label}-{b.label}")
     write(folder, found, comparison_figures.draw(found, params.evaluate))
     print(comparison_text.summary(found), end="\n\n")
-    log(folder, found, find)
+    if find:
+        log(folder, found, find)
     print(f"The whole report: {folder / 'report.html'}")
 
 
-def in_store() -> Callable[[str], str | None]:
+def in_store() -> Callable[[str], str | None] | None:
     """How to find a run by the id that files name: its id in the store, or None.
 
-    That the store cannot be used is said once, and then it has no run.
+    None instead if the store cannot be used, which is said.
     """
     import mlflow
 
@@ -68,7 +69,7 @@ def in_store() -> Callable[[str], str | None]:
         experiment_id, client = store.connect(), mlflow.MlflowClient()
     except UserError as error:
         print(f"{first_line(error)} The report stays out of the runs.")
-        return lambda _: None
+        return None
 
     def find(run_id: str) -> str | None:
         with store.explained():
@@ -105,11 +106,6 @@ def log(folder: Path, found: Comparison, find: Callable[[str], str | None]) -> N
                 add(run_id, other, folder, comparison_text.signed(found))
         except (UserError, OSError) as error:
             print(f"{first_line(error)} The report is not added to run {run_id}.")
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return str(error).partition("\n")[0]
 
 
 def add(run_id: str, other: str, folder: Path, sentence: str) -> None:

@@ -8,7 +8,6 @@ Every difference is B less A.
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -405,7 +404,7 @@ def summarize(side: Side, bins: int, confidence: float) -> Summary:
         runs=[each.run_id for each in side.trainings],
         accuracy=spread(answers(side).right, confidence),
         ece=float(np.mean(errors)),
-        brier=float(np.mean([brier(each) for each in tables])),
+        brier=float(np.mean([scores.brier(each) for each in tables])),
         cost=cost(side),
     )
 
@@ -418,12 +417,6 @@ def spread(right: NDArray[np.bool_], confidence: float) -> Spread:
         return Spread(float(means.mean()), None, float(means.std(ddof=1)), low, high)
     interval = significance.wilson(int(right.sum()), right.shape[1], confidence)
     return Spread(float(means.mean()), interval, None, low, high)
-
-
-def brier(predictions: pd.DataFrame) -> float:
-    """The mean squared error of the probability."""
-    positive = predictions["actual"] == scores.POSITIVE
-    return float(((predictions["probability"] - positive) ** 2).mean())
 
 
 def cost(side: Side) -> dict[str, float]:
@@ -491,14 +484,9 @@ def groups(
 
 
 def length_groups(words: pd.Series, bounds: list[int]) -> dict[str, NDArray[np.bool_]]:
-    """Which reviews fall in each group of `stages.scores.accuracy_by_length`."""
-    ends = [0, *bounds, np.inf]
-    names = [f"{low + 1}-{high}" for low, high in pairwise(ends[:-1])] + [f"over {bounds[-1]}"]
-    lengths = words.to_numpy()
-    return {
-        name: (low < lengths) & (lengths <= high)
-        for name, (low, high) in zip(names, pairwise(ends), strict=True)
-    }
+    """Which reviews fall in each group of length, by the group's name."""
+    found = scores.length_groups(words, bounds)
+    return {name: (found == name).to_numpy(bool) for name in found.cat.categories}
 
 
 def has_negation(corpus: Corpus) -> NDArray[np.bool_]:

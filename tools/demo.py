@@ -1,17 +1,14 @@
 """`make demo`: a page to try the champion, on the loopback."""
 
 import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 
 from stages import store
 from stages.command import UserError, prepare_environment
 from stages.registry import NAME
-from tools import champion
-from tools.serve import end_group
-from tools.ui import HOST, chosen_port
+from tools import champion, server
+from tools.server import HOST
 
 PAGE = Path(__file__).with_name("demo_page.py")
 PORT = 8501
@@ -34,7 +31,7 @@ def command(number: int) -> list[str]:
 
 def main() -> int:
     prepare_environment()
-    number = chosen_port("DEMO_PORT", PORT)
+    number = server.chosen_port("DEMO_PORT", PORT)
     version = champion.reigning().version
     print(f"Version {version} of {NAME} at http://{HOST}:{number}", flush=True)
     environment = {
@@ -42,14 +39,7 @@ def main() -> int:
         "PYTHONPATH": str(PAGE.parents[1]),
         "MLFLOW_TRACKING_URI": store.tracking_uri(),
     }
-    server = subprocess.Popen(command(number), cwd=store.root(), env=environment, process_group=0)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        return server.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        end_group(server)
+    return server.run(command(number), environment)
 
 
 if __name__ == "__main__":

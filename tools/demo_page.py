@@ -19,7 +19,7 @@ EXAMPLE = (
     "I expected a dull sequel, but the acting is brilliant and the story moved me. "
     "Not perfect, yet one of the best films of the year."
 )
-LONGEST = 20_000  # characters: the model reads the last words of it at most
+MOST_CHARACTERS = 20_000  # of a review; the model reads `pad.max_length` tokens of it
 POSITIVE, NEGATIVE = "31, 119, 180", "255, 127, 14"  # tab:blue and tab:orange, as RGB
 FAINTEST = 0.05  # a word below this share of the strongest effect stays without colour
 FIGURES = {
@@ -47,7 +47,6 @@ class Champion(NamedTuple):
     """The model that is asked, and what is known of it."""
 
     title: str
-    tags: dict[str, str]
     history: pd.DataFrame
     model: Sentiment
 
@@ -88,16 +87,14 @@ def load(version: str) -> Champion:
     path = mlflow.artifacts.download_artifacts(f"runs:/{found.run_id}/train/history.csv")
     run = client.get_run(str(found.run_id))
     title = f"Version {version} of {registry.NAME} · {run.info.run_name}"
-    return Champion(
-        title, found.tags, pd.read_csv(path), champion.load(f"models:/{registry.NAME}/{version}")
-    )
+    return Champion(title, pd.read_csv(path), champion.load(f"models:/{registry.NAME}/{version}"))
 
 
-def current() -> Champion:
-    """The champion as it is now; raises UserError if there is none."""
+def current() -> tuple[Champion, dict[str, str]]:
+    """The champion as it is now, and its tags; raises UserError if there is none."""
     reigning = champion.reigning()
     with store.explained():
-        return load(str(reigning.version))
+        return load(str(reigning.version)), dict(reigning.tags)
 
 
 def show_answer(text: str, explanation: Explanation) -> None:
@@ -113,31 +110,31 @@ def show_answer(text: str, explanation: Explanation) -> None:
     )
 
 
-def show_champion(known: Champion) -> None:
+def show_champion(known: Champion, tags: dict[str, str]) -> None:
     """Figures of the test set and the curves of the training."""
     st.subheader("The champion")
     st.caption(known.title)
     columns: Any = st.columns(len(FIGURES))
     for column, (key, name) in zip(columns, FIGURES.items(), strict=True):
-        column.metric(name, f"{float(known.tags[key]):.4f}")
+        column.metric(name, f"{float(tags[key]):.4f}" if key in tags else "–")
     st.vega_lite_chart(curves(known.history), CHART)
-    st.caption(f"Champion because: {known.tags.get(registry.REASON, 'unknown')}")
+    st.caption(f"Champion because: {tags.get(registry.REASON, 'unknown')}")
 
 
 def main() -> None:
     st.set_page_config("Film reviews: positive or negative?", layout="wide")
     try:
-        known = current()
-    except UserError as error:
+        known, tags = current()
+    except (UserError, OSError) as error:
         st.error(str(error))
         return
     st.title("Film reviews: positive or negative?")
     left, right = st.columns([3, 2], gap="large")
     with left:
-        text = st.text_area("A review", EXAMPLE, height=160, max_chars=LONGEST)
+        text = st.text_area("A review", EXAMPLE, height=160, max_chars=MOST_CHARACTERS)
         show_answer(text, known.model.explain(text))
     with right:
-        show_champion(known)
+        show_champion(known, tags)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ def read_texts(text: str | None, file: Path | None) -> list[str]:
     Raises:
         UserError: there is none, or the file is no CSV in UTF-8 with a column `text`.
     """
+    if file is not None and text is not None:
+        raise UserError("Give TEXT or FILE, not both.")
     if file is not None:
         return read_csv(file)
     if text is None and sys.stdin.isatty():
@@ -54,6 +56,8 @@ def read_csv(file: Path) -> list[str]:
         raise UserError(f"{file} is not a CSV file in UTF-8: {error}") from None
     if COLUMN not in table:
         raise UserError(f"{file} has no column {COLUMN!r}, but {', '.join(table.columns)}.")
+    if table.empty:
+        raise UserError(f"{file} has no row.")
     return list(table[COLUMN])
 
 
@@ -106,7 +110,7 @@ def main() -> None:
     texts = read_texts(os.environ.get("TEXT"), Path(file) if file else None)
     most = load_params().predict.words
     model = champion.load(champion.uri())
-    if arguments.json or os.environ.get("JSON"):
+    if arguments.json or os.environ.get("JSON", "0") not in ("", "0"):
         for given in answers(model, texts, most):
             print(json.dumps(as_json(given), ensure_ascii=False), flush=True)
         return

@@ -24,4 +24,4 @@ if __name__ == "__main__":
     try:
         main()
     except UserError as error:
-        sys.exit(f"make promote: {error}")
+        sys.exit(f"make {'demote' if '--demote' in sys.argv else 'promote'}: {error}")

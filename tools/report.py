@@ -15,7 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from stages import evaluate, files, significance, store, tracking
-from stages.command import UserError, prepare_environment
+from stages.command import UserError, first_line, prepare_environment
 from stages.params import Evaluate, Params, flatten, load_params
 from tools import page
 
@@ -290,8 +290,7 @@ def log(run: tracking.Run) -> None:
 
 def say_unlogged(error: Exception) -> None:
     """Say in one line why the run does not hold the page."""
-    reason = str(error).partition("\n")[0]
-    print(f"The report is not logged. {reason}")
+    print(f"The report is not logged. {first_line(error)}")
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ def copy(revision: str, names: Iterable[str], target: Path) -> Path:
     """
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
+    from dvc_data.index import DataIndexError
 
     try:
         system = DVCFileSystem(".", rev=revision)
@@ -30,7 +31,7 @@ def copy(revision: str, names: Iterable[str], target: Path) -> Path:
         raise UserError(
             f"{revision} cannot be read as a git revision or DVC experiment: {error}."
         ) from None
-    except FileNotFoundError:
+    except (FileNotFoundError, DataIndexError):
         raise UserError(
             f"Neither DVC's cache nor a remote has {name} as it was at {revision}. Get it with "
             "`dvc fetch --all-commits` or `dvc exp pull`, or make it again with `dvc repro`."

@@ -22,7 +22,7 @@ from stages import checkpoint, evaluate, files, store, tracking, train
 from stages.command import UserError, prepare_environment
 from stages.params import PARAMS_FILE, SEED_LIMIT, Params, flatten, load_params
 from tools import repro, revision
-from tools.sides import GROUP, PARENT
+from tools.sides import GROUP, MEMBERS, PARENT
 
 if TYPE_CHECKING:
     import mlflow
@@ -36,8 +36,7 @@ NEEDED = [
     f"{evaluate.FOLDER}/about.json",
     f"{evaluate.FOLDER}/metrics.json",
 ]
-# tags of the parent run: its trainings' runs and experiments, as JSON by seed
-RUNS, EXPERIMENTS = "seeds.runs", "seeds.experiments"
+EXPERIMENTS = "seeds.experiments"  # tag of the parent run: DVC's names, as JSON by seed
 FIGURES = ("test_loss", "test_roc_auc", "test_f1", "test_brier", "test_ece")
 ACCURACY = "test_accuracy"
 LOCK = f"{store.DATABASE}.seeds.lock"
@@ -288,7 +287,7 @@ def describe(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", group
     new = {name: x for name, x in figures(group.members).items() if known.get(name) != x}
     tags = {
         "mlflow.runName": group.name,
-        RUNS: json.dumps({each.seed: each.run_id for each in group.members}),
+        MEMBERS: json.dumps({each.seed: each.run_id for each in group.members}),
         EXPERIMENTS: json.dumps({each.seed: each.experiment for each in group.members}),
     }
     client.log_batch(

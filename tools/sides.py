@@ -4,7 +4,7 @@ Every file that is read is checked against the digests of its `about.json`; what
 it, that file included, against the digest in the run's tags.
 """
 
-import re
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,18 +15,19 @@ import pandas as pd
 from stages import evaluate, files, registry, store, tracking, train
 from stages.command import UserError
 from stages.reviews import FIELDS, read_reviews
-from tools import revision
+from tools import champion, revision
 from tools.comparison import TEST_DATA, Corpus, Side, Training
 
 if TYPE_CHECKING:
     import mlflow
 
 WORKSPACE, CHAMPION = "workspace", "champion"
-RUN_ID = re.compile(r"[0-9a-f]{32}")
 EVALUATED = ["about.json", "predictions.csv", "cost.json"]
 TRAINED = ["about.json", "run.json", "history.csv"]
+EVALUATED_TAG = tracking.COMPLETE.format(evaluate.FOLDER.name)
 GROUP = "seeds.key"  # tag of the parent run of a group: what its trainings have in common
 PARENT = "mlflow.parentRunId"
+MEMBERS = "seeds.runs"  # tag of that: its trainings' runs, as JSON by seed
 
 
 class Origin(NamedTuple):
@@ -50,8 +51,8 @@ def read(name: str, scratch: Path) -> Side:
     if name == WORKSPACE:
         return from_folder(files.DATA, name, Origin("The workspace", "Run `dvc repro`."))
     if name == CHAMPION:
-        return from_store(champion(), name, scratch)
-    if RUN_ID.fullmatch(name):
+        return from_store(champion_run(), name, scratch)
+    if registry.RUN_ID.fullmatch(name):
         return from_store(name, name[:8], scratch)
     wanted = [f"{train.FOLDER}/{file}" for file in TRAINED]
     wanted += [f"{evaluate.FOLDER}/{file}" for file in EVALUATED]
@@ -59,19 +60,25 @@ def read(name: str, scratch: Path) -> Side:
     return from_folder(data, name, Origin(name, "Its copy in DVC's cache is damaged."))
 
 
-def champion() -> str:
-    """Id of the champion's run; raises UserError if there is none."""
+def champion_run() -> str:
+    """Id of the champion's run.
+
+    Raises:
+        UserError: there is no champion, or its run was evaluated anew since it became one.
+    """
     import mlflow
 
-    store.connect()
+    version = champion.reigning()
+    run_id = str(version.run_id)
     with store.explained():
-        version = registry.champion(mlflow.MlflowClient())
-    if version is None or version.run_id is None:
+        told = mlflow.MlflowClient().get_run(run_id).data.tags.get(EVALUATED_TAG)
+    if told != version.tags.get(registry.EVALUATION):
         raise UserError(
-            "There is no champion yet. Name what to compare with: make compare A=<run id>; "
-            "`make ui` shows the runs."
+            f"Run {run_id} was evaluated anew since version {version.version} of it became "
+            f"champion. `make promote RUN={run_id}` makes the new version champion; "
+            f"A={run_id} compares with the new evaluation."
         )
-    return str(version.run_id)
+    return run_id
 
 
 def from_folder(data: Path, label: str, origin: Origin) -> Side:
@@ -132,6 +139,7 @@ def from_store(run_id: str, label: str, scratch: Path) -> Side:
         if run is None:
             raise UserError(f"The store has no run {run_id}. `make ui` shows those it has.")
         runs = children(client, run) if GROUP in run.data.tags else [run]
+        require_all(run, runs)
         trainings = [from_run(client, each, scratch / each.info.run_id) for each in runs]
     if not trainings:
         raise UserError(f"The group {run_id} has no trainings: `make seeds` completes it.")
@@ -147,12 +155,22 @@ def children(
     return sorted(found, key=lambda run: int(run.data.params["train.seed"]))
 
 
+def require_all(parent: "mlflow.entities.Run", runs: "list[mlflow.entities.Run]") -> None:
+    """Raise UserError if a training of a group was deleted: its mean would be another one."""
+    named = set(json.loads(parent.data.tags.get(MEMBERS, "{}")).values())
+    if missing := named - {run.info.run_id for run in runs}:
+        raise UserError(
+            f"The store lacks trainings of the group {parent.info.run_id}, "
+            f"{', '.join(sorted(missing))}: `make seeds` completes it."
+        )
+
+
 def from_run(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", scratch: Path) -> Training:
     """Download a training with its evaluation from the store."""
     run_id = run.info.run_id
     origin = Origin(f"Run {run_id}", "`make sync`, where its files are, logs them again.")
     evaluated = download(run_id, scratch, origin)
-    told = run.data.tags.get(tracking.COMPLETE.format(evaluate.FOLDER.name))
+    told = run.data.tags.get(EVALUATED_TAG)
     if not (evaluated / files.ABOUT).exists() or files.sha256(evaluated / files.ABOUT) != told:
         raise UserError(f"{origin.name}: its evaluation is not whole. {origin.advice}")
     history = read_history(client, run_id)

@@ -57,7 +57,7 @@ def catch_up_evaluation(run: tracking.Run) -> None:
         return
     metrics = files.read_json(evaluate.checked(evaluate.FOLDER / "metrics.json"))
     tracker = tracking.Tracker(run, 0)
-    evaluate.log(tracker, metrics, evaluate.read_test(), load_params())
+    evaluate.log(tracker, metrics, evaluate.read_test(), load_params().promote)
     succeed(tracker)
 
 

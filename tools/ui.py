@@ -1,9 +1,7 @@
 """The MLflow UI on the loopback, opened at this project's runs."""
 
 import os
-import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -11,26 +9,11 @@ import webbrowser
 
 from stages import store
 from stages.command import UserError
+from tools import server
+from tools.server import HOST
 
-HOST = "127.0.0.1"
 PORT = 5000
 READY_SECONDS = 180
-
-
-def chosen_port(variable: str, usual: int) -> int:
-    """The port to listen on: what an environment variable says, or the usual one.
-
-    Raises:
-        UserError: it is no port, or something else listens there.
-    """
-    text = os.environ.get(variable, str(usual))
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise UserError(f"{variable} is {text}: a number from 1 to 65535 is wanted.")
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        if probe.connect_ex((HOST, int(text))) == 0:
-            raise UserError(f"Port {text} is taken. Choose another: {variable}={int(text) + 1}")
-    return int(text)
 
 
 def command(uri: str, number: int) -> list[str]:
@@ -66,29 +49,16 @@ def show(page: str) -> None:
     webbrowser.open(page)
 
 
-def serve(uri: str, number: int, page: str) -> int:
-    """Serve the store until the server ends, or this process is interrupted or terminated."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # relative artifact locations resolve against the server's working directory
-    server = subprocess.Popen(command(uri, number), cwd=store.root(), env=environment())
-    threading.Thread(target=open_when_ready, args=(page, number), daemon=True).start()
-    try:
-        return server.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        server.terminate()
-        server.wait()
-
-
 def main() -> int:
     """Serve the store, or open the server that is already there."""
     uri = store.tracking_uri()
     if store.is_server(uri):
         show(store.link(store.connect()))
         return 0
-    number = chosen_port("MLFLOW_UI_PORT", PORT)
-    return serve(uri, number, store.link(store.connect(), server=f"http://{HOST}:{number}"))
+    number = server.chosen_port("MLFLOW_UI_PORT", PORT)
+    page = store.link(store.connect(), server=f"http://{HOST}:{number}")
+    threading.Thread(target=open_when_ready, args=(page, number), daemon=True).start()
+    return server.run(command(uri, number), environment())
 
 
 if __name__ == "__main__":
