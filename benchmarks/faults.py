@@ -361,8 +361,8 @@ def attempt(fault: Fault, finished: Project, whole: Path, seconds: float, number
         shutil.rmtree(project.path, ignore_errors=True)
 
 
-def measure(scratch: Path, most: int) -> Iterator[tuple[str, int, list[list[str]]]]:
-    """Try every fault; yield its name, how often, and what each try lost."""
+def measure(scratch: Path, most: int, only: str) -> Iterator[tuple[str, list[list[str]]]]:
+    """Try every fault whose name holds `only`; yield its name and what each try lost."""
     finished = finished_project(scratch / "finished")
     undisturbed = Project(scratch / "whole")
     shutil.copytree(finished.path, undisturbed.path, symlinks=True)
@@ -370,31 +370,47 @@ def measure(scratch: Path, most: int) -> Iterator[tuple[str, int, list[list[str]
     undisturbed.run(*REPRO)
     seconds = time.monotonic() - begun
     for fault in FAULTS:
-        tries = min(fault.tries, most)
-        lost = [
-            attempt(fault, finished, undisturbed.path / "data", seconds, number)
-            for number in range(tries)
-        ]
-        yield fault.what, tries, lost
+        if only in fault.what:
+            tries = range(min(fault.tries, most))
+            data = undisturbed.path / "data"
+            yield fault.what, [attempt(fault, finished, data, seconds, each) for each in tries]
+
+
+def rows_before() -> dict[str, str]:
+    """The table's rows as they stand, by fault."""
+    if not RESULTS.exists():
+        return {}
+    lines = RESULTS.read_text(encoding="utf-8").splitlines()
+    return {
+        line.split(" | ")[0].removeprefix("| "): line for line in lines if line.startswith("| ")
+    }
+
+
+def row(what: str, lost: list[list[str]]) -> str:
+    """A row of the table, from what each try lost."""
+    whole = sum(not each for each in lost)
+    said = "; ".join(sorted({" ".join(text.split()) for each in lost for text in each})) or "–"
+    return f"| {what} | {len(lost)} | {whole} | {said} | {datetime.now():%Y-%m-%d} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tries", type=int, default=20, help="tries of each fault, at most")
+    parser.add_argument("--only", default="", help="just the faults whose name has this in it")
     chosen = parser.parse_args()
-    rows = ["| fault | tries | nothing lost | what was lost |", "| --- | --- | --- | --- |"]
-    any_lost = False
+    rows, any_lost = rows_before() if chosen.only else {}, False
     with tempfile.TemporaryDirectory() as scratch:
-        for what, tries, lost in measure(Path(scratch), chosen.tries):
-            whole = sum(not each for each in lost)
-            said = "; ".join(sorted({text for each in lost for text in each})) or "–"
-            rows.append(f"| {what} | {tries} | {whole} | {said} |")
-            print(rows[-1], flush=True)
-            any_lost |= whole < tries
-    head = (
-        f"# Faults\n\nWritten by `make faults` on {datetime.now():%Y-%m-%d}, {EPOCHS} epochs.\n\n"
-    )
-    RESULTS.write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
+        for what, lost in measure(Path(scratch), chosen.tries, chosen.only):
+            rows[what] = row(what, lost)
+            print(rows[what], flush=True)
+            any_lost |= any(lost)
+    head = [
+        f"# Faults\n\nWritten by `make faults`, {EPOCHS} epochs.\n",
+        "| fault | tries | nothing lost | what was lost | tried |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    table = [rows[fault.what] for fault in FAULTS if fault.what in rows]
+    RESULTS.write_text("\n".join([*head, *table]) + "\n", encoding="utf-8")
     sys.exit(any_lost)
 
 
