@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 TRAINING, VALIDATION, NEUTRAL = "tab:blue", "tab:orange", "0.6"
 
 
-def _axes(params: Evaluate, title: str, x: str, y: str) -> tuple[Figure, "Axes"]:
+def new_axes(params: Evaluate, title: str, x: str, y: str) -> tuple[Figure, "Axes"]:
+    """An empty figure of the params' size, with a title and labels."""
     size = params.figure_width, params.figure_height
     figure = Figure(figsize=size, dpi=params.figure_dpi, layout="constrained")
     axes = figure.add_subplot(title=title, xlabel=x, ylabel=y)
@@ -25,7 +26,7 @@ def _axes(params: Evaluate, title: str, x: str, y: str) -> tuple[Figure, "Axes"]
 
 def curve(history: pd.DataFrame, figure: str, run: str, params: Evaluate) -> Figure:
     """Draw `accuracy` or `loss` of each epoch, in training and in validation."""
-    drawn, axes = _axes(params, f"{figure.capitalize()} · {run}", "Epoch", figure.capitalize())
+    drawn, axes = new_axes(params, f"{figure.capitalize()} · {run}", "Epoch", figure.capitalize())
     epochs = history["epoch"]
     axes.plot(epochs, history[figure], "o-", color=TRAINING, label="training")
     axes.plot(epochs, history[f"val_{figure}"], "s-", color=VALIDATION, label="validation")
@@ -40,7 +41,9 @@ def curve(history: pd.DataFrame, figure: str, run: str, params: Evaluate) -> Fig
 
 def roc_curve(corners: pd.DataFrame, area: float, run: str, params: Evaluate) -> Figure:
     """Draw the ROC curve, against the diagonal of a classifier that guesses."""
-    drawn, axes = _axes(params, f"ROC curve · {run}", "False positive rate", "True positive rate")
+    drawn, axes = new_axes(
+        params, f"ROC curve · {run}", "False positive rate", "True positive rate"
+    )
     x, y = corners["false_positive_rate"], corners["true_positive_rate"]
     axes.plot(x, y, color=TRAINING, label=f"model, area {area:.4f}")
     axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="guessing, area 0.5")
@@ -51,7 +54,7 @@ def roc_curve(corners: pd.DataFrame, area: float, run: str, params: Evaluate) ->
 
 def confusion_matrix(counts: pd.DataFrame, run: str, params: Evaluate) -> Figure:
     """Draw the confusion matrix with the count and the share of its row in each cell."""
-    drawn, axes = _axes(params, f"Confusion matrix · {run}", "Predicted", "Actual")
+    drawn, axes = new_axes(params, f"Confusion matrix · {run}", "Predicted", "Actual")
     axes.grid(visible=False)
     cells = counts.to_numpy()
     shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
@@ -67,7 +70,9 @@ def confusion_matrix(counts: pd.DataFrame, run: str, params: Evaluate) -> Figure
 
 def reliability(groups: pd.DataFrame, error: float, run: str, params: Evaluate) -> Figure:
     """Draw how often reviews are positive against how likely the model said it was."""
-    drawn, axes = _axes(params, f"Reliability · {run}", "Predicted probability", "Share positive")
+    drawn, axes = new_axes(
+        params, f"Reliability · {run}", "Predicted probability", "Share positive"
+    )
     label = f"model, expected calibration error {error:.4f}"
     axes.plot(groups["predicted"], groups["observed"], "o-", color=TRAINING, label=label)
     axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="perfectly calibrated")
@@ -78,7 +83,7 @@ def reliability(groups: pd.DataFrame, error: float, run: str, params: Evaluate) 
 
 def length_bars(table: pd.DataFrame, accuracy: float, run: str, params: Evaluate) -> Figure:
     """Draw accuracy by review length, with accuracy and number of reviews in each bar."""
-    drawn, axes = _axes(params, f"Accuracy by length · {run}", "Words in the review", "Accuracy")
+    drawn, axes = new_axes(params, f"Accuracy by length · {run}", "Words in the review", "Accuracy")
     bars = axes.bar(table["words"].astype(str), table["accuracy"], color=TRAINING, zorder=2)
     values = zip(table["accuracy"], table["reviews"], strict=True)
     labels = [f"{accuracy:.1%}\n{count:,} reviews" for accuracy, count in values]

@@ -10,8 +10,9 @@ from stages.command import UserError
 from stages.params import Compare
 from stages.sequences import Reviews
 from stages.significance import Discordant, Interval
-from tools import comparison, comparison_text
-from tools.comparison import Corpus, Difference, Side, Training
+from tools import comparison, comparison_text, disagreement, verdict
+from tools.trainings import Corpus, Side, Training, check_comparable
+from tools.verdict import Difference
 
 SETTINGS = Compare(confidence=0.95, bootstrap_samples=500, bootstrap_seed=0, examples=3)
 WORDS = ["", "good", "bad", "not", "don't", "knot"]
@@ -99,8 +100,8 @@ def test_a_difference_that_may_be_chance_is_not_called_one() -> None:
 def test_the_level_is_one_less_the_confidence() -> None:
     result = Difference(0.8, 0.81, 0.01, Interval(0.001, 0.019), 0.03)
     counts = Discordant(10, 20)
-    assert comparison.sentence(result, 0.95, "test", counts).startswith("B is better by 1.00")
-    assert comparison.sentence(result, 0.99, "test", counts).startswith("No difference shown")
+    assert verdict.sentence(result, 0.95, "test", counts).startswith("B is better by 1.00")
+    assert verdict.sentence(result, 0.99, "test", counts).startswith("No difference shown")
 
 
 def test_the_same_reviews_right_is_no_difference() -> None:
@@ -110,9 +111,9 @@ def test_the_same_reviews_right_is_no_difference() -> None:
 
 def test_interval_and_test_that_disagree_are_undecided() -> None:
     result = Difference(0.8, 0.81, 0.01, Interval(0.001, 0.019), 0.051)
-    assert "undecided" in comparison.caveats(A, B, result, 0.95)[0]
+    assert "undecided" in verdict.caveats(A, B, result, 0.95)[0]
     agreeing = Difference(0.8, 0.81, 0.01, Interval(0.001, 0.019), 0.04)
-    assert "undecided" not in " ".join(comparison.caveats(A, B, agreeing, 0.95))
+    assert "undecided" not in " ".join(verdict.caveats(A, B, agreeing, 0.95))
 
 
 def test_two_single_trainings_say_nothing_about_seeds() -> None:
@@ -121,19 +122,19 @@ def test_two_single_trainings_say_nothing_about_seeds() -> None:
 
 def test_the_same_run_is_refused() -> None:
     with pytest.raises(UserError, match="are the same run, a: there is nothing to compare"):
-        comparison.check_comparable(A, A)
+        check_comparable(A, A)
 
 
 def test_a_training_is_not_held_against_its_own_group() -> None:
     group = side("group", *A.trainings, training("c", right(40)))
     with pytest.raises(UserError, match=r"share trainings \(a\)"):
-        comparison.check_comparable(A, group)
+        check_comparable(A, group)
 
 
 def test_other_test_reviews_are_refused_with_the_reason() -> None:
     other = side("b", training("b", right(40), data__test__sha256="others"))
     with pytest.raises(UserError, match=r"a on imdb \(reviews\) and b on imdb \(others\)"):
-        comparison.check_comparable(A, other)
+        check_comparable(A, other)
 
 
 def test_reviews_in_another_order_are_aligned() -> None:
@@ -188,12 +189,12 @@ def test_a_group_of_reviews_has_the_figures_of_its_reviews() -> None:
     ("word", "is_one"), [("not", True), ("don't", True), ("knot", False), ("nothing", True)]
 )
 def test_negations_are_words_and_contractions(word: str, is_one: bool) -> None:
-    assert comparison.negates(word) == is_one
+    assert disagreement.negates(word) == is_one
 
 
 def test_negation_is_looked_for_in_each_review_alone() -> None:
     reviews = Reviews.from_lists([[1, 5], [], [4, 1], [3]], np.zeros(4, np.uint8))
-    assert comparison.has_negation(Corpus(reviews, WORDS)).tolist() == [False, False, True, True]
+    assert disagreement.has_negation(Corpus(reviews, WORDS)).tolist() == [False, False, True, True]
 
 
 GROUP = side(

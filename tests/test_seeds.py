@@ -13,13 +13,14 @@ from mlflow.entities import Run
 
 from stages.command import UserError
 from stages.params import Params, check_params
+from tools import group as groups
 from tools import seeds
-from tools.seeds import Member
+from tools.group import Member
 
 from .conftest import SMALL, Project, defaults, merged, runs
 
 SEEDS = ("python", "-m", "tools.seeds")
-FIGURES = dict.fromkeys(seeds.FIGURES, 0.5)
+FIGURES = dict.fromkeys(groups.FIGURES, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -135,10 +136,10 @@ def test_without_a_commit_it_is_one_message(in_tmp_path: Path) -> None:
 def test_the_key_changes_with_all_but_the_seed() -> None:
     shaping: dict[str, Any] = {"train.units": 4, "train.seed": 1}
     code = {"stages/train.py": "digest"}
-    same = seeds.key(shaping, code)
-    assert seeds.key(shaping | {"train.seed": 2}, code) == same
-    assert seeds.key(shaping | {"train.units": 5}, code) != same
-    assert seeds.key(shaping, {"stages/train.py": "another"}) != same
+    same = groups.key(shaping, code)
+    assert groups.key(shaping | {"train.seed": 2}, code) == same
+    assert groups.key(shaping | {"train.units": 5}, code) != same
+    assert groups.key(shaping, {"stages/train.py": "another"}) != same
 
 
 def named(**changes: Any) -> str:
@@ -158,7 +159,7 @@ def test_the_table_names_each_run_and_the_spread() -> None:
         Member(seed, f"seeds-{seed}", f"run-{seed}", {}, {"test_accuracy": accuracy, **FIGURES})
         for seed, accuracy in ((1, 0.80), (2, 0.82), (3, 0.87))
     ]
-    printed = seeds.table("3 seeds", "parent", members)
+    printed = groups.table("3 seeds", "parent", members)
     assert re.search(r"^ +2 +0\.8200  run-2  seeds-2$", printed, re.MULTILINE)
     assert "0.8300 ± 0.0361 (standard deviation), range 0.8000 to 0.8700" in printed
     assert "differences of up to 7.00 points" in printed

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from stages import files, store
 from stages.command import UserError, explain, first_line, prepare_environment
 from stages.params import load_params
-from tools import comparison, comparison_figures, comparison_text, page, sides
+from tools import comparison, comparison_figures, comparison_text, page, sides, trainings
 from tools.comparison import Comparison
 
 REPORTS = Path("reports")
@@ -48,7 +48,7 @@ def main() -> None:
         ]
     find = in_store()
     a, b = (sides.located(side, find) if find else side for side in pair)
-    comparison.check_comparable(a, b)
+    trainings.check_comparable(a, b)
     found = comparison.compare(a, b, sides.read_corpus(a, b), params.compare)
     folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", f"compare-{a.label}-{b.label}")
     write(folder, found, comparison_figures.draw(found, params.evaluate))

@@ -6,13 +6,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from stages.figures import NEUTRAL, new_axes
 from stages.params import Evaluate
-from tools.comparison import Comparison, Group, points
+from tools.comparison import Comparison
+from tools.disagreement import Group
+from tools.verdict import points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLORS, NEUTRAL = ("tab:blue", "tab:orange"), "0.6"
+COLORS = ("tab:blue", "tab:orange")
 
 
 def draw(comparison: Comparison, params: Evaluate) -> dict[str, Figure]:
@@ -22,14 +25,6 @@ def draw(comparison: Comparison, params: Evaluate) -> dict[str, Figure]:
         "reliability": reliability(comparison, params),
         "groups": groups(comparison, params),
     }
-
-
-def _axes(params: Evaluate, title: str, x: str, y: str) -> tuple[Figure, "Axes"]:
-    size = params.figure_width, params.figure_height
-    figure = Figure(figsize=size, dpi=params.figure_dpi, layout="constrained")
-    axes = figure.add_subplot(title=title, xlabel=x, ylabel=y)
-    axes.grid(alpha=0.3)
-    return figure, axes
 
 
 def _lines(axes: "Axes", tables: list[pd.DataFrame], columns: tuple[str, str], **look: str) -> None:
@@ -49,7 +44,7 @@ def _lines(axes: "Axes", tables: list[pd.DataFrame], columns: tuple[str, str], *
 
 def accuracy(comparison: Comparison, params: Evaluate) -> Figure:
     """Draw accuracy by epoch, in training dashed and in validation solid."""
-    figure, axes = _axes(params, "Accuracy by epoch", "Epoch", "Accuracy")
+    figure, axes = new_axes(params, "Accuracy by epoch", "Epoch", "Accuracy")
     for letter, color, tables in zip("AB", COLORS, comparison.curves, strict=True):
         look = {"marker": "o", "color": color, "label": f"{letter}, training", "style": "--"}
         _lines(axes, tables, ("epoch", "accuracy"), **look)
@@ -63,7 +58,7 @@ def accuracy(comparison: Comparison, params: Evaluate) -> Figure:
 
 def reliability(comparison: Comparison, params: Evaluate) -> Figure:
     """Draw how often reviews are positive against how likely each side said it was."""
-    figure, axes = _axes(params, "Reliability", "Predicted probability", "Share positive")
+    figure, axes = new_axes(params, "Reliability", "Predicted probability", "Share positive")
     errors = comparison.a.ece, comparison.b.ece
     for letter, color, tables, error in zip(
         "AB", COLORS, comparison.reliability, errors, strict=True
@@ -79,7 +74,7 @@ def reliability(comparison: Comparison, params: Evaluate) -> Figure:
 def groups(comparison: Comparison, params: Evaluate) -> Figure:
     """Draw the difference in each group of reviews with its interval."""
     title = f"B − A by kind of review, {100 * comparison.confidence:g} % intervals"
-    figure, axes = _axes(params, title, "Percentage points", "")
+    figure, axes = new_axes(params, title, "Percentage points", "")
     shown = comparison.groups[::-1]  # the first on top
     for height, group in enumerate(shown):
         low, high = group.result.interval

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from tools.comparison import Comparison, Difference, Example, Spread, Summary, p_text, points, span
+from tools.comparison import Comparison, Spread, Summary
+from tools.disagreement import Example
+from tools.verdict import Difference, p_text, points, span
 
 TAG = re.compile(r"<(?=\S)")  # what would begin HTML within Markdown
 UNADJUSTED = (

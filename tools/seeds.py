@@ -4,74 +4,29 @@ Each seed is a DVC experiment of its own, so that nothing is trained twice and o
 short is gone on with. The parent run in MLflow holds mean and spread; `make compare` takes its id.
 """
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from filelock import FileLock
 from ruamel.yaml import YAML
 
-from stages import checkpoint, evaluate, files, store, tracking, train
+from stages import evaluate, files, store, tracking, train
 from stages.command import UserError, prepare_environment
 from stages.params import PARAMS_FILE, SEED_LIMIT, Params, flatten, load_params
-from tools import repro, revision
-from tools.sides import GROUP, MEMBERS, PARENT
-
-if TYPE_CHECKING:
-    import mlflow
+from tools import group, repro, revision
+from tools.group import SEED, Group, Member
 
 TRAINING = ("fetch", "pad", "train")  # stages that shape a training
 STAGES = (*TRAINING, "evaluate")
-SEED = "train.seed"
 NEEDED = [
     f"{train.FOLDER}/about.json",
     f"{train.FOLDER}/run.json",
     f"{evaluate.FOLDER}/about.json",
     f"{evaluate.FOLDER}/metrics.json",
 ]
-EXPERIMENTS = "seeds.experiments"  # tag of the parent run: DVC's names, as JSON by seed
-FIGURES = ("test_loss", "test_roc_auc", "test_f1", "test_brier", "test_ece")
-ACCURACY = "test_accuracy"
-LOCK = f"{store.DATABASE}.seeds.lock"
-
-
-class Member(NamedTuple):
-    """A training of the group.
-
-    Attributes:
-        seed: which one it was trained under.
-        experiment: the DVC experiment.
-        run_id: of its MLflow run.
-        shaping: everything that shaped it.
-        metrics: the test's figures.
-    """
-
-    seed: int
-    experiment: str
-    run_id: str
-    shaping: dict[str, Any]
-    metrics: dict[str, Any]
-
-
-class Group(NamedTuple):
-    """Trainings that differ in nothing but their seeds.
-
-    Attributes:
-        name: what MLflow's table calls it.
-        key: see `key`.
-        members: by seed.
-    """
-
-    name: str
-    key: str
-    members: list[Member]
 
 
 def count_of(arguments: Sequence[str]) -> int:
@@ -89,37 +44,12 @@ def seeds_of(count: int, first: int) -> list[int]:
     return list(range(first, first + count))
 
 
-def key(shaping: Mapping[str, Any], code: Mapping[str, str]) -> str:
-    """A name for trainings that differ in nothing but their seed, as DVC tells them apart.
-
-    The machine and its packages are left out, since DVC takes outputs from its cache whatever made
-    them; the tags of each run tell.
-
-    Args:
-        shaping: their params, by dotted names.
-        code: digests of the code, by path.
-    """
-    return checkpoint.key({"params": seedless(shaping), "code": dict(code)})
-
-
-def seedless(shaping: Mapping[str, Any]) -> dict[str, Any]:
-    """The params but the seed."""
-    return {name: value for name, value in shaping.items() if name != SEED}
-
-
 def experiment_names(params: Params, seeds: Sequence[int]) -> dict[int, str]:
     """The experiment of each seed; its name changes with whatever shapes its outputs."""
     sections = [flatten(getattr(params, stage), stage) for stage in STAGES]
     shaping = {name: value for section in sections for name, value in section.items()}
-    short = key(shaping, read_digests(STAGES))[:8]
+    short = group.key(shaping, read_digests(STAGES))[:8]
     return {seed: f"seeds-{short}-{seed}" for seed in seeds}
-
-
-def read_digests(stages: Sequence[str]) -> dict[str, str]:
-    """Digests of the code that `dvc.yaml` lists for these stages, by path."""
-    declared = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"]
-    paths = {dep for name in stages for dep in declared[name]["deps"] if Path(dep).suffix == ".py"}
-    return {path: files.sha256(Path(path)) for path in sorted(paths)}
 
 
 def require_commit() -> None:
@@ -182,6 +112,13 @@ def is_whole(experiment: str, folder: Path) -> bool:
     return True
 
 
+def read_digests(stages: Sequence[str]) -> dict[str, str]:
+    """Digests of the code that `dvc.yaml` lists for these stages, by path."""
+    declared = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"]
+    paths = {dep for name in stages for dep in declared[name]["deps"] if Path(dep).suffix == ".py"}
+    return {path: files.sha256(Path(path)) for path in sorted(paths)}
+
+
 def read_member(seed: int, experiment: str, copied: Path) -> Member:
     """Read a training; its run is made in the store if that does not have it."""
     data = copied / files.DATA
@@ -226,105 +163,6 @@ def restore(experiment: str) -> None:
         subprocess.run(command, cwd=scratch, env=environment, check=False)
 
 
-def figures(members: Sequence[Member]) -> dict[str, float]:
-    """Mean and spread of the test's figures over the trainings."""
-    accuracies = [each.metrics[ACCURACY] for each in members]
-    ends = {f"{ACCURACY}_min": min(accuracies), f"{ACCURACY}_max": max(accuracies)}
-    found: dict[str, float] = {}
-    for name in (ACCURACY, *FIGURES):
-        values = [each.metrics[name] for each in members]
-        found[f"{name}_mean"] = float(np.mean(values))
-        found[f"{name}_sd"] = float(np.std(values, ddof=1))
-    return found | ends
-
-
-def group_name(params: Params, shaping: dict[str, Any], count: int) -> str:
-    """What MLflow's table calls the group: the name of its runs without the seed."""
-    parts = train.run_name(params.train, shaping, None).split(" · ")
-    kept = [part for part in parts if part != f"seed {params.train.seed}"]
-    return " · ".join([f"{count} seeds", *kept])
-
-
-def tell(group: Group) -> str:
-    """Make the parent run say what the group is, and return its id; again changes nothing."""
-    import mlflow
-
-    experiment_id, client = store.connect(), mlflow.MlflowClient()
-    with store.explained(), FileLock(store.root() / LOCK):
-        parent = find_or_make(client, experiment_id, group)
-        adopt(client, parent, {each.run_id for each in group.members})
-        describe(client, parent, group)
-        if parent.info.status != "FINISHED":
-            client.set_terminated(parent.info.run_id)
-    return str(parent.info.run_id)
-
-
-def find_or_make(
-    client: "mlflow.MlflowClient", experiment_id: str, group: Group
-) -> "mlflow.entities.Run":
-    """The parent run of this key."""
-    found = client.search_runs([experiment_id], f"tags.`{GROUP}` = '{group.key}'", max_results=1)
-    return found[0] if found else client.create_run(experiment_id, tags={GROUP: group.key})
-
-
-def adopt(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", runs: set[str]) -> None:
-    """Let just these runs be the parent's children."""
-    parent_id = parent.info.run_id
-    query = f"tags.`{PARENT}` = '{parent_id}'"
-    there = client.search_runs([parent.info.experiment_id], query)
-    before = {run.info.run_id for run in there}
-    for run_id in before - runs:
-        client.delete_tag(run_id, PARENT)
-    for run_id in runs - before:
-        client.set_tag(run_id, PARENT, parent_id)
-
-
-def describe(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", group: Group) -> None:
-    """Give the parent run the group's name, params, figures and members."""
-    from mlflow.entities import Metric, Param, RunTag
-
-    now, known = time.time_ns() // 10**6, parent.data.metrics
-    new = {name: x for name, x in figures(group.members).items() if known.get(name) != x}
-    tags = {
-        "mlflow.runName": group.name,
-        MEMBERS: json.dumps({each.seed: each.run_id for each in group.members}),
-        EXPERIMENTS: json.dumps({each.seed: each.experiment for each in group.members}),
-    }
-    client.log_batch(
-        parent.info.run_id,
-        metrics=[Metric(name, value, now, 0) for name, value in new.items()],
-        params=[Param(*pair) for pair in as_text(seedless(group.members[0].shaping)).items()],
-        tags=[RunTag(*pair) for pair in tags.items()],
-    )
-
-
-def as_text(params: Mapping[str, Any]) -> dict[str, str]:
-    """Params as MLflow keeps them."""
-    return {name: str(value) for name, value in params.items()}
-
-
-def table(name: str, run_id: str, members: Sequence[Member]) -> str:
-    """What is printed of a group."""
-    known = figures(members)
-    low, high = known[f"{ACCURACY}_min"], known[f"{ACCURACY}_max"]
-    rows = [
-        f"{each.seed:>10}  {each.metrics[ACCURACY]:>8.4f}  {each.run_id}  {each.experiment}"
-        for each in members
-    ]
-    return "\n".join(
-        [
-            f"{name}: run {run_id}",
-            f"{'seed':>10}  {'accuracy':>8}  {'run':32}  experiment",
-            *rows,
-            f"{'mean':>10}  {known[f'{ACCURACY}_mean']:.4f} ± {known[f'{ACCURACY}_sd']:.4f} "
-            f"(standard deviation), range {low:.4f} to {high:.4f}",
-            f"Seeds alone make differences of up to {100 * (high - low):.2f} points here: "
-            "a smaller one between two single trainings says little about their params.",
-            f"Compare the group with a run or another group: make compare B={run_id}",
-        ]
-    )
-
-
 def main() -> None:
     count, params = count_of(sys.argv[1:]), load_params()
     seeds = seeds_of(count, params.train.seed)
@@ -337,9 +175,9 @@ def main() -> None:
         copies = {seed: Path(scratch) / name for seed, name in experiments.items()}
         members = [read_member(seed, experiments[seed], copies[seed]) for seed in seeds]
     shaping = members[0].shaping
-    name = group_name(params, shaping, count)
-    group = Group(name, key(shaping, read_digests(TRAINING)), members)
-    print(f"\n{table(name, tell(group), members)}")
+    name = group.group_name(params, shaping, count)
+    told = Group(name, group.key(shaping, read_digests(TRAINING)), members)
+    print(f"\n{group.table(name, group.tell(told), members)}")
 
 
 if __name__ == "__main__":

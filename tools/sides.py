@@ -16,7 +16,8 @@ from stages import evaluate, files, registry, store, tracking, train
 from stages.command import UserError
 from stages.reviews import FIELDS, read_reviews
 from tools import champion, revision
-from tools.comparison import TEST_DATA, Corpus, Side, Training
+from tools.group import GROUP, MEMBERS, children
+from tools.trainings import TEST_DATA, Corpus, Side, Training
 
 if TYPE_CHECKING:
     import mlflow
@@ -25,9 +26,6 @@ WORKSPACE, CHAMPION = "workspace", "champion"
 EVALUATED = ["about.json", "predictions.csv", "cost.json"]
 TRAINED = ["about.json", "run.json", "history.csv"]
 EVALUATED_TAG = tracking.COMPLETE.format(evaluate.FOLDER.name)
-GROUP = "seeds.key"  # tag of the parent run of a group: what its trainings have in common
-PARENT = "mlflow.parentRunId"
-MEMBERS = "seeds.runs"  # tag of that: its trainings' runs, as JSON by seed
 
 
 class Origin(NamedTuple):
@@ -144,15 +142,6 @@ def from_store(run_id: str, label: str, scratch: Path) -> Side:
     if not trainings:
         raise UserError(f"The group {run_id} has no trainings: `make seeds` completes it.")
     return Side(label, run_id, str(run.info.run_name), trainings)
-
-
-def children(
-    client: "mlflow.MlflowClient", parent: "mlflow.entities.Run"
-) -> "list[mlflow.entities.Run]":
-    """The runs of a group's trainings, by seed."""
-    query = f"tags.`{PARENT}` = '{parent.info.run_id}'"
-    found = client.search_runs([parent.info.experiment_id], query)
-    return sorted(found, key=lambda run: int(run.data.params["train.seed"]))
 
 
 def require_all(parent: "mlflow.entities.Run", runs: "list[mlflow.entities.Run]") -> None:
