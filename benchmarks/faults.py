@@ -27,13 +27,15 @@ import psutil
 
 from stages import checkpoint
 from stages.train import FIGURES
-from tests.conftest import (
+from tests.project import (
     DEFAULT_PARAMS,
     EPOCHS,
+    QUIET,
     SMALL,
     Project,
     change_params,
     free_port,
+    until,
     wait_for,
 )
 from tools import verify
@@ -41,7 +43,6 @@ from tools import verify
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("faults.md")
 SEED = 0
-QUIET = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 SYNC = ("python", "-m", "tools.sync")
 REPRO = ("dvc", "repro")
 MAKE_REPRO = ("python", "-m", "tools.repro")
@@ -81,15 +82,6 @@ def started(project: Project, *command: str) -> "subprocess.Popen[str]":
         text=True,
         process_group=0,
     )
-
-
-def until(holds: Callable[[], object], seconds: float = 120) -> None:
-    """Wait until something holds; raises TimeoutError."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        time.sleep(0.02)
 
 
 def checkpoints(project: Project) -> list[Path]:

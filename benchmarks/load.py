@@ -18,7 +18,7 @@ import numpy as np
 
 from stages import evaluate, files, machine
 from stages.reviews import read_reviews
-from tests.conftest import free_port, wait_for
+from tests.project import free_port, wait_for
 from tools.server import HOST
 
 RESULTS = Path(__file__).with_name("load.md")

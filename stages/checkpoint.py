@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -85,6 +86,15 @@ def held(name: str) -> Iterator[Path]:
         yield folder
     finally:
         lock.release()
+
+
+def identity(folder: Path) -> str:
+    """An id of a training's checkpoints, as long as they are there: their run has it too."""
+    file, partial = folder / "id", folder / "id.partial"
+    if not file.exists():
+        partial.write_text(uuid.uuid4().hex, encoding="utf-8")
+        partial.replace(file)
+    return file.read_text(encoding="utf-8")
 
 
 def _all() -> Path:

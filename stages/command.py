@@ -1,4 +1,4 @@
-"""What every stage does around its work: end on signals, and fail with one clear message."""
+"""What every command does around its work: end on signals, and fail with one clear message."""
 
 import errno
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 WATCH_SECONDS = 0.5
+INITS = ("systemd", "init", "launchd", "tini")  # they take in whom a dead process leaves behind
 SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "fish")
 
 
@@ -37,6 +38,23 @@ def run(stage: str, main: Callable[[], None]) -> None:
         if message is None:
             raise
         sys.exit(f"{stage}: {message}{lost}")
+
+
+def tool(name: str, main: Callable[[], int | None]) -> None:
+    """Run the `main` of a command beside the stages, and end with the status that it returns.
+
+    A failure ends the process with one message and a non-zero status.
+    """
+    end_on_signals()
+    prepare_environment()
+    try:
+        status = main()
+    except BaseException as error:
+        message = explain(error, f"`{name}`")
+        if message is None:
+            raise
+        sys.exit(f"{name}: {message}")
+    sys.exit(status)
 
 
 def first_line(error: BaseException) -> str:
@@ -72,9 +90,10 @@ def end_with_dvc() -> None:
     if "DVC_STAGE" not in os.environ:
         return
     before = _ancestors()
+    gone = _is_orphan()
 
     def watch() -> None:
-        while _ancestors() == before:
+        while not gone and _ancestors() == before:
             time.sleep(WATCH_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -89,6 +108,15 @@ def _ancestors() -> list[int]:
     return []
 
 
+def _is_orphan() -> bool:
+    """Whether DVC was killed before this could note it: the system's first process took it in."""
+    with suppress(psutil.Error):
+        parent = psutil.Process(os.getppid())
+        first = parent.pid == 1 or parent.name() in INITS
+        return first and "dvc" not in " ".join(parent.cmdline())
+    return False
+
+
 def prepare_environment() -> None:
     """Quiet what TensorFlow and MLflow would print or send on their own."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -96,16 +124,21 @@ def prepare_environment() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
-def explain(error: BaseException) -> str | None:
-    """Say in words what `error` means to a user, or None where only a traceback would help."""
+def explain(error: BaseException, again: str = "`dvc repro`") -> str | None:
+    """Say in words what `error` means to a user, or None where only a traceback would help.
+
+    Args:
+        error: what was raised.
+        again: the command to run again once it is mended.
+    """
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}. {_advice(error)}"
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"{error.strerror}. {_advice(error)}"
+        return f"{error.filename}: {error.strerror}. {_advice(error, again)}"
+    if isinstance(error, OSError):  # from a library, which says more in its text
+        return f"{error.strerror or error}. {_advice(error, again)}"
     return None
 
 
@@ -124,11 +157,11 @@ def restore(stage: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _advice(error: OSError) -> str:
+def _advice(error: OSError, again: str) -> str:
     if error.errno == errno.ENOSPC:
-        return "Free some space and run `dvc repro` again."
+        return f"Free some space and run {again} again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "Give yourself the right to use it and run `dvc repro` again."
+        return f"Give yourself the right to use it and run {again} again."
     if error.errno == errno.ENOENT:
         return "Run `dvc repro`, which makes what is missing."
-    return "Mend that and run `dvc repro` again."
+    return f"Mend that and run {again} again."

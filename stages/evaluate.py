@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages import checkpoint, command, figures, files, registry, scores, tracking
+from stages import checkpoint, command, figures, files, packaging, registry, scores, tracking
 from stages.backend import load_keras
 from stages.command import UserError
 from stages.params import Evaluate, Promote, flatten, load_params
 from stages.predictor import Predictor
-from stages.reviews import FIELDS, read_reviews
+from stages.reviews import FIELDS, TEST_DATA, read_reviews
 from stages.sequences import Reviews
 
 if TYPE_CHECKING:
@@ -215,14 +215,14 @@ def log(tracker: tracking.Tracker, metrics: dict[str, Any], test: TestSet, rule:
     tracker.log(tracking.set_tags, {outputs: files.sha256(FOLDER / files.ABOUT)})
 
 
-def served_parts() -> registry.Parts:
+def served_parts() -> packaging.Parts:
     """What the served model is made from: the model, the word index, and how both were used."""
     shaping = files.read_about(FOLDER)["params"]
     padding = {k.removeprefix("pad."): v for k, v in shaping.items() if k.startswith("pad.")}
     used = {name: shaping[f"evaluate.{name}"] for name in ("threshold", "batch_size")}
     settings = {"pad": padding, **used}
     index = checked(FETCH / "word_index.json")
-    return registry.Parts(checked(TRAIN / "model.keras"), index, settings)
+    return packaging.Parts(checked(TRAIN / "model.keras"), index, settings)
 
 
 def version_tags(metrics: dict[str, Any]) -> dict[str, str]:
@@ -263,7 +263,7 @@ def numbers(metrics: dict[str, Any]) -> dict[str, float]:
 def evaluated() -> dict[str, str]:
     """Digests of the model and the test set as they are now, to tell later what was evaluated.
 
-    `data.test.sha256` is that of the reviews themselves, however they are cut and padded: models
+    `TEST_DATA` is that of the reviews themselves, however they are cut and padded: models
     that were asked about the same reviews can be compared.
     """
     model = files.read_about(TRAIN)["files"]["model.keras"]
@@ -272,7 +272,7 @@ def evaluated() -> dict[str, str]:
     return {
         "model.sha256": model,
         "data.x_test.sha256": arrays["x_test.npy"],
-        "data.test.sha256": whole,
+        TEST_DATA: whole,
     }
 
 

@@ -7,8 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 PACKAGES = ("tensorflow", "keras", "numpy")
-SETTINGS = ("TF_NUM_", "TF_ENABLE_", "XLA_", "OMP_", "ONEDNN_", "DNNL_")
+SETTINGS = ("TF_NUM_", "TF_ENABLE_", "XLA_", "OMP_", "ONEDNN_", "DNNL_", "CUDA_VISIBLE_")
 CPUINFO = Path("/proc/cpuinfo")
+GPUS = Path("/proc/driver/nvidia/gpus")
 # vector units, which decide in what order numbers are summed
 VECTORS = re.compile(r"\b(?:sse4_2|fma|avx\w*|amx\w*|asimd\w*|sve\w*)\b")
 
@@ -20,7 +21,8 @@ def describe() -> dict[str, str]:
         **{f"{package}.version": version(package) for package in PACKAGES},
         "processor.name": _cpuinfo(r"model name\s*:\s*(.+)") or platform.machine(),
         "processor.features": " ".join(sorted(set(VECTORS.findall(_cpuinfo(FLAGS))))) or "unknown",
-        "processor.cores": str(_usable_cores()),
+        "processor.cores": str(usable_cores()),
+        "processor.gpus": _gpus() or "none",
         "environment.settings": _settings() or "none",
     }
 
@@ -31,7 +33,13 @@ def _settings() -> str:
     return " ".join(found)
 
 
-def _usable_cores() -> int | None:
+def _gpus() -> str:
+    """The models of NVIDIA's GPUs, where its driver is: with one, Keras trains by other kernels."""
+    told = [path.read_text(encoding="utf-8") for path in sorted(GPUS.glob("*/information"))]
+    return ", ".join(match[1] for text in told if (match := re.search(r"Model:\s*(.+)", text)))
+
+
+def usable_cores() -> int | None:
     """The cores that this process may use, where the system tells, else all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 

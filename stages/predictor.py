@@ -4,12 +4,13 @@ Matrix products of another shape may be summed in another order. The evaluation 
 model both ask through this, so that their answers are equal and not just close.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stages import machine
 
 if TYPE_CHECKING:
     import keras
@@ -48,7 +49,7 @@ class Predictor:
         if len(steps) < 2:
             return self._step(tokens) if steps else np.zeros(0, np.float32)
         # a step keeps one core busy: several at once leave the bits of each as they are
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(machine.usable_cores()) as pool:
             return np.concatenate(list(pool.map(self._step, steps)))
 
     def _step(self, tokens: NDArray[Any]) -> NDArray[np.float32]:

@@ -5,22 +5,19 @@ person's word; the version's tags say which, and why.
 """
 
 import getpass
-import hashlib
-import json
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from stages import files, significance, store, tracking
+from stages import files, packaging, store, tracking
 from stages.command import UserError, first_line
+from stages.packaging import Parts
 from stages.params import Promote
+from stages.rule import NEEDED, Decision, Evaluated, decide, read_evaluated
 
 if TYPE_CHECKING:
     import mlflow
@@ -28,109 +25,15 @@ if TYPE_CHECKING:
 
 NAME = "imdb-sentiment"
 CHAMPION = "champion"
-CODE = ("__init__", "backend", "predictor", "scoring_server", "sentiment", "sequences", "text")
-SERVED = Path(__file__).with_name("served.py")
-SENTIMENT = "sentiment"  # the logged model's name in the run
 SERVED_DIGEST = "served.sha256"  # tag of a version: digest of all that it answers by
-TEST_DATA = "data.test.sha256"
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 DEMOTED = "demoted"
 # tags of a version: what was decided, by whom (`rule` or a person) and why
 DECISION, DECIDED_BY, REASON = "promote.decision", "promote.by", "promote.reason"
 REPLACED = "promote.replaced"  # tag: the version that was champion before, or `NOBODY`
 NOBODY = "none"
-RULE = "rule"
+BY_RULE = "rule"
 EVALUATION = "evaluate.sha256"  # tag: digest of the about.json of what it was decided by
-NEEDED = [files.ABOUT, "metrics.json", "predictions.csv"]  # of an evaluation, for the rule
-EXAMPLES = ["A fine film.", "Dull, and far too long."]
-
-
-class Evaluated(NamedTuple):
-    """A test set's answers, as the rule compares them.
-
-    Attributes:
-        dataset: its name.
-        test_data: digest of the reviews.
-        right: whether the answer to each review is right; index: the review, values: bool.
-        calibration_error: see `stages.scores.calibration_error`.
-    """
-
-    dataset: str
-    test_data: str
-    right: pd.Series
-    calibration_error: float
-
-
-class Decision(NamedTuple):
-    """Whether a version becomes champion, and why."""
-
-    promoted: bool
-    reason: str
-
-
-def decide(candidate: Evaluated, champion: Evaluated | None, rule: Promote) -> Decision:
-    """Apply the rule to an evaluated model and the champion, if there is one."""
-    if candidate.dataset != rule.dataset:
-        return Decision(False, f"evaluated on {candidate.dataset}, not on {rule.dataset}")
-    if champion is None:
-        return Decision(True, "there was no champion")
-    if candidate.test_data != champion.test_data:
-        return Decision(False, "evaluated on other reviews than the champion")
-    worse = candidate.calibration_error - champion.calibration_error
-    if worse > rule.calibration_margin:
-        return Decision(
-            False,
-            f"calibration error greater by {worse:.4f}, more than {rule.calibration_margin}",
-        )
-    return _compare(candidate.right, champion.right, rule.alpha)
-
-
-def _compare(candidate: pd.Series, champion: pd.Series, alpha: float) -> Decision:
-    theirs = champion.loc[candidate.index].to_numpy(bool)
-    counts = significance.discordant(theirs, candidate.to_numpy(bool))
-    p = significance.mcnemar(counts)
-    better = counts.only_b - counts.only_a
-    test = f"McNemar's exact p = {p:.2g}, {better:+,} of {len(candidate):,} reviews"
-    if better > 0 and p < alpha:
-        return Decision(True, f"better than the champion: {test}")
-    return Decision(False, f"not shown to be better than the champion: {test}")
-
-
-def read_evaluated(folder: Path) -> Evaluated:
-    """Read what the rule needs from a folder that `evaluate` wrote, or a copy of it.
-
-    Raises:
-        UserError: a file is missing or was changed.
-    """
-    about = files.read_about(folder)
-    predictions = pd.read_csv(files.check(folder / "predictions.csv", about["files"]))
-    metrics = files.read_json(files.check(folder / "metrics.json", about["files"]))
-    predictions = predictions.set_index("review")
-    right = predictions["actual"] == predictions["predicted"]
-    return Evaluated(
-        metrics["dataset"], about["params"][TEST_DATA], right, float(metrics["test_ece"])
-    )
-
-
-class Parts(NamedTuple):
-    """What the served model is made from.
-
-    Attributes:
-        model: the Keras model's file.
-        words: the word index's file.
-        settings: what `stages.sentiment` reads as `settings.json`, but for the files' digests.
-    """
-
-    model: Path
-    words: Path
-    settings: dict[str, Any]
-
-
-def digest(parts: Parts) -> str:
-    """One SHA-256 of all that the served model answers by: files, settings, code."""
-    code = [files.sha256(SERVED.with_name(f"{name}.py")) for name in CODE]
-    known = [files.sha256(parts.model), files.sha256(parts.words), parts.settings, code]
-    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
 def register(
@@ -170,12 +73,12 @@ def _version(
     client: "mlflow.MlflowClient", run: tracking.Run, parts: Parts, tags: Mapping[str, str]
 ) -> "ModelVersion":
     """The version of just this model, which is made if there is none."""
-    served = digest(parts)
+    served = packaging.digest(parts)
     for each in versions(client, run.run_id):
         if each.tags.get(SERVED_DIGEST) == served:
             _tag(client, each, tags)
             return each
-    model_id = _log_model(client, run, parts)
+    model_id = packaging.log_model(client, run, parts)
     _ensure_registered(client)
     return client.create_model_version(
         NAME,
@@ -209,61 +112,6 @@ def _ensure_registered(client: "mlflow.MlflowClient") -> None:
             raise
 
 
-def _log_model(client: "mlflow.MlflowClient", run: tracking.Run, parts: Parts) -> str:
-    """Log the served model, with its code and files, as a model of the run; return its id."""
-    import mlflow
-    from mlflow.entities import LoggedModelOutput
-
-    from stages.scoring_server import COLUMN
-
-    model = mlflow.initialize_logged_model(
-        SENTIMENT, source_run_id=run.run_id, experiment_id=run.experiment_id
-    )
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        mlflow.pyfunc.log_model(
-            name=SENTIMENT,
-            model_id=model.model_id,
-            python_model=str(SERVED),
-            code_paths=[str(_copy_code(folder / SERVED.parent.name))],
-            artifacts=_write_artifacts(folder, parts),
-            signature=_signature(),
-            input_example=pd.DataFrame({COLUMN: EXAMPLES}),
-            pip_requirements=tracking.serving_requirements(),
-        )
-    client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
-    return str(model.model_id)
-
-
-def _copy_code(package: Path) -> Path:
-    package.mkdir()
-    for name in CODE:
-        shutil.copy2(SERVED.with_name(f"{name}.py"), package)
-    return package
-
-
-def _write_artifacts(folder: Path, parts: Parts) -> dict[str, str]:
-    """Paths of the served model's files by their names."""
-    from stages import sentiment
-
-    paths = {sentiment.MODEL: parts.model, sentiment.INDEX: parts.words}
-    digests = {name: files.sha256(path) for name, path in paths.items()}
-    settings = folder / sentiment.SETTINGS
-    files.write_json(settings, {**parts.settings, "files": digests})
-    return {name: str(path) for name, path in {**paths, settings.name: settings}.items()}
-
-
-def _signature() -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    from stages.scoring_server import COLUMN
-
-    inputs = Schema([ColSpec("string", COLUMN)])
-    outputs = Schema([ColSpec("string", "label"), ColSpec("float", "probability")])
-    return ModelSignature(inputs, outputs)
-
-
 def _tag(client: "mlflow.MlflowClient", version: "ModelVersion", tags: Mapping[str, str]) -> None:
     for key, text in tags.items():
         client.set_model_version_tag(NAME, version.version, key, text)
@@ -293,11 +141,11 @@ def promote_by_rule(
         rule: the `promote` section.
     """
     reigning = champion(client)
-    if version.tags.get(DECIDED_BY, RULE) != RULE or _is(version, reigning):
+    if version.tags.get(DECIDED_BY, BY_RULE) != BY_RULE or _is(version, reigning):
         return
     decision = _decide_against(reigning, read_evaluated(folder), rule)
     verdict = "champion" if decision.promoted else "not promoted"
-    tags = {DECISION: verdict, DECIDED_BY: RULE, REASON: decision.reason}
+    tags = {DECISION: verdict, DECIDED_BY: BY_RULE, REASON: decision.reason}
     if decision.promoted:
         _crown(client, version, reigning, tags)
     else:
@@ -314,7 +162,8 @@ def _decide_against(
     try:
         return decide(candidate, _evaluated_of(reigning), rule)
     except (UserError, MlflowException, OSError) as error:
-        return Decision(False, f"the champion's evaluation cannot be read: {first_line(error)}")
+        why = "it was changed" if isinstance(error, UserError) else first_line(error)
+        return Decision(False, f"the champion's evaluation cannot be read: {why}")
 
 
 def _is(version: "ModelVersion", other: "ModelVersion | None") -> bool:
@@ -322,14 +171,16 @@ def _is(version: "ModelVersion", other: "ModelVersion | None") -> bool:
 
 
 def _evaluated_of(version: "ModelVersion | None") -> Evaluated | None:
-    """What the rule needs of a version, from its run."""
+    """What the rule needs of a version, from its run; UserError if it is not as it was."""
     import mlflow
 
     if version is None:
         return None
     with tempfile.TemporaryDirectory() as scratch:
         place = f"runs:/{version.run_id}/{_place(version)}"
-        return read_evaluated(Path(mlflow.artifacts.download_artifacts(place, dst_path=scratch)))
+        folder = Path(mlflow.artifacts.download_artifacts(place, dst_path=scratch))
+        files.check(folder / files.ABOUT, {files.ABOUT: version.tags.get(EVALUATION, "")})
+        return read_evaluated(folder)
 
 
 def _crown(
@@ -398,6 +249,7 @@ def demote() -> str:
         if before is None:
             client.delete_registered_model_alias(NAME, CHAMPION)
             return f"Version {reigning.version} of {NAME} is demoted; there is no champion now."
+        _tag(client, before, _by_hand("champion", f"version {reigning.version} was demoted"))
         client.set_registered_model_alias(NAME, CHAMPION, before.version)
     again = f"version {before.version} is champion again"
     return f"Version {reigning.version} of {NAME} is demoted; {again}."

@@ -7,6 +7,7 @@ from stages import files
 from stages.sequences import Reviews
 
 FIELDS = [field.name for field in fields(Reviews)]
+TEST_DATA = "data.test.sha256"  # tag or param: identity of the test part, however it is padded
 
 
 def write_reviews(folder: Path, part: str, reviews: Reviews) -> None:

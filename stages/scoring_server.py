@@ -1,15 +1,18 @@
 """Let MLflow's scoring server answer a bad request with one sentence and a 4xx.
 
 By itself it sends clients Python tracebacks, repeats a request of megabytes in its message, makes
-texts of numbers, nulls and nested JSON, and fails over a request without a content type.
+texts of numbers, nulls and nested JSON, loses the beginning of a CSV text with a comma, and fails
+over a request without a content type.
 """
 
 import functools
+import io
 import json
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST, INTERNAL_ERROR
 
@@ -17,6 +20,7 @@ MODULE = "mlflow.pyfunc.scoring_server"
 OWN_FAULT = "Encountered an unexpected error"  # how MLflow's message of a failing model begins
 FORMS = {"inputs", "instances"}  # of TensorFlow Serving
 COLUMN = "text"
+SHIFTED = "more fields than the heading: put texts that hold commas in double quotes."
 LONGEST = 500  # characters of a message
 WANTED = 'Send JSON such as {"dataframe_records": [{"text": "A fine film."}]}.'
 
@@ -45,13 +49,33 @@ def clear(invocations: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def require_texts(data: bytes, content_type: str) -> None:
-    """Refuse `inputs` and `instances` that hold anything but texts: MLflow makes texts of it.
+    """Refuse what MLflow would make other texts of than were meant.
 
     Raises:
-        MlflowException: they do.
+        MlflowException: `inputs` or `instances` hold anything but texts, or a CSV's rows more
+            fields than its heading.
     """
-    if not content_type.startswith("application/json"):
-        return
+    if content_type.startswith("text/csv"):
+        require_columns(data)
+    if content_type.startswith("application/json"):
+        require_json_texts(data)
+
+
+def require_columns(data: bytes) -> None:
+    try:
+        first = pd.read_csv(io.BytesIO(data), dtype=str, nrows=1)
+    except ValueError:
+        return  # MLflow says so
+    if is_shifted(first):
+        raise _bad(f"A row of the CSV has {SHIFTED}")
+
+
+def is_shifted(table: pd.DataFrame) -> bool:
+    """Whether pandas took the first field of each row for its label."""
+    return len(table) > 0 and not isinstance(table.index, pd.RangeIndex)
+
+
+def require_json_texts(data: bytes) -> None:
     try:
         document = json.loads(data)
     except ValueError:

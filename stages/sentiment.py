@@ -1,7 +1,7 @@
 """The model as it is served: raw text in, label and probability out.
 
 MLflow keeps it as code and files, without pickle: `stages/served.py`, the modules of
-`stages.registry.CODE`, and the files of `ARTIFACTS`. The text is encoded by the code that encoded
+`stages.packaging.CODE`, and the files of `ARTIFACTS`. The text is encoded by the code that encoded
 the training data, and the model asked as the evaluation asks it, so that its answers are those of
 the evaluation, bit for bit.
 """

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "imdb-lstm"
 DATABASE = "mlflow.db"
+SQLITE = "sqlite:///"
 ARTIFACTS = "mlruns"
 ANSWER_SECONDS = 5.0
 RESTORED = "restored_from"  # tag: the run that a store did not have, of which this is made again
@@ -42,18 +43,24 @@ def root() -> Path:
 
 def embedded_uri() -> str:
     """The database in the root."""
-    return f"sqlite:///{root() / DATABASE}"
+    return f"{SQLITE}{root() / DATABASE}"
 
 
 def is_embedded(uri: str) -> bool:
-    """Whether this is the database in the root, in MLflow's own relative spelling too."""
-    path = uri.removeprefix("sqlite:///")
+    """Whether this is the database in the root."""
+    path = uri.removeprefix(SQLITE)
     return uri != path and Path(path).resolve() == root() / DATABASE
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, or the database in the root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or embedded_uri()
+    """`MLFLOW_TRACKING_URI`, or the database in the root.
+
+    A relative path to a database is one from the root, wherever a stage runs: DVC's temporary
+    copies of the project are removed, and with them all that is in them.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or embedded_uri()
+    path = uri.removeprefix(SQLITE)
+    return f"{SQLITE}{root() / path}" if path != uri and path else uri
 
 
 def is_server(uri: str) -> bool:
@@ -128,7 +135,9 @@ def _experiment() -> str:
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
-        return client.create_experiment(EXPERIMENT)
+        # a server knows where; by itself MLflow would take the working directory's `mlruns`
+        place = None if is_server(tracking_uri()) else str(root() / ARTIFACTS / EXPERIMENT)
+        return client.create_experiment(EXPERIMENT, artifact_location=place)
     if experiment.lifecycle_stage != "active":
         raise UserError(
             f"The experiment {EXPERIMENT} was deleted from the store. "

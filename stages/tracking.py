@@ -20,7 +20,7 @@ import pandas as pd
 import psutil
 from numpy.typing import NDArray
 
-from stages import store
+from stages import files, store
 from stages.command import UserError, first_line
 
 if TYPE_CHECKING:
@@ -30,9 +30,13 @@ if TYPE_CHECKING:
 MODEL = "model"
 SERVING_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "mlflow")
 KEY = "train.key"  # tag: everything that shapes a training, see stages.checkpoint
+CHECKPOINT = (
+    "train.checkpoint"  # tag: id of the checkpoints by which a training can be gone on with
+)
 MODEL_ID = "model.id"  # tag: the model's entry, which belongs to the run from its start
 COMPLETE = "outputs.{}"  # tag: digest of a folder's about.json, once the run holds all of it
 BATCH = 1000  # metrics that MLflow takes in one call
+CLOCK_SECONDS = 60  # a set clock moves the times at which processes say that they began
 DIFF_BYTES = 2**20  # of uncommitted changes kept with a run
 # The pipeline's own products: they change in every run and say nothing about what shaped it.
 PRODUCTS = (":(exclude)dvc.lock", ":(exclude)data")
@@ -93,8 +97,8 @@ def started(
 ) -> Iterator[Tracker]:
     """Start a run with its params and tags, or go on with one; end it as it went.
 
-    A run of the same training (tag `KEY`) that this machine began and did not finish is gone on
-    with, so that a training that was killed before it was done leaves no second run.
+    A run of the same checkpoints (tag `CHECKPOINT`) is gone on with, so that a training that was
+    killed before it was done leaves no second run.
 
     The model's entry is made before training, so that MLflow links every epoch's figures to it.
 
@@ -104,8 +108,8 @@ def started(
         tags: what leads back from it.
         begun: when a new run began, in milliseconds since 1970, if that is not now.
         known: id of a run to go on with, finished or not.
-        finished_too: go on with a finished run of the same training as well, since DVC was killed
-            before it took note of its outputs.
+        finished_too: go on with a finished run of the same checkpoints as well, since DVC was
+            killed before it took note of its outputs.
 
     Raises:
         UserError: the store cannot be used at the start.
@@ -115,14 +119,14 @@ def started(
     with store.explained():
         experiment_id, client = store.connect(), mlflow.MlflowClient()
         sweep(client, experiment_id)
-        run_id = known or _begun(client, experiment_id, tags.get(KEY), finished_too)
+        run_id = known or _begun(client, experiment_id, tags.get(CHECKPOINT), finished_too)
         if run_id is None:
             made = client.create_run(experiment_id, begun, {**tags, **process_tags()}, name)
             run_id = made.info.run_id
         before = client.get_run(run_id).info
     try:
         with store.explained():
-            tracker = _go_on(run_id, name, dict(params), {**tags, **process_tags()})
+            tracker = _go_on(run_id, name, dict(params), dict(tags))
         yield tracker
     except BaseException as error:
         _give_up(client, before, "FAILED" if isinstance(error, Exception) else "KILLED")
@@ -131,21 +135,27 @@ def started(
 
 
 def _begun(
-    client: "mlflow.MlflowClient", experiment_id: str, key: str | None, finished_too: bool
+    client: "mlflow.MlflowClient", experiment_id: str, checkpoint: str | None, finished_too: bool
 ) -> str | None:
-    """The newest run of this training that this machine began and that can be gone on with."""
-    here = f"tags.`process.host` = '{socket.gethostname()}' AND tags.`{KEY}` = '{key}'"
-    wanted = f"attributes.status != 'RUNNING' AND {here}"
-    if not finished_too:
-        wanted = f"attributes.status != 'FINISHED' AND {wanted}"
-    found = client.search_runs([experiment_id], wanted, max_results=1) if key else []
-    return found[0].info.run_id if found else None
+    """The newest run of these checkpoints that can be gone on with.
+
+    One process at a time has them: a run that is going on here, after the sweep, is that of a copy
+    of this folder, and one that says so elsewhere was killed before this machine got another name.
+    """
+    wanted = f"tags.`{CHECKPOINT}` = '{checkpoint}'"
+    for run in client.search_runs([experiment_id], wanted) if checkpoint else []:
+        going_on = run.info.status == "RUNNING" and is_here(run.data.tags)
+        if not going_on and (finished_too or run.info.status != "FINISHED"):
+            return str(run.info.run_id)
+    return None
 
 
 def _go_on(run_id: str, name: str, params: dict[str, Any], tags: dict[str, str]) -> Tracker:
     """Make the run the active one, with all that it needs before its first epoch."""
     import mlflow
 
+    owner = [_tag(*tag) for tag in process_tags().items()]
+    mlflow.MlflowClient().log_batch(run_id, tags=owner)  # first: a sweep ends what is RUNNING
     run = mlflow.start_run(run_id=run_id)
     mlflow.set_tags({**tags, "mlflow.runName": name})
     for tag in run.data.tags:
@@ -236,10 +246,8 @@ def is_gone(tags: Mapping[str, str]) -> bool:
     """Whether the process that `process_tags` named, on this machine, has ended."""
     try:
         process = psutil.Process(int(tags["process.id"]))
-        return (
-            process.status() == psutil.STATUS_ZOMBIE
-            or repr(process.create_time()) != tags["process.started"]
-        )
+        apart: float = abs(process.create_time() - float(tags["process.started"]))
+        return process.status() == psutil.STATUS_ZOMBIE or apart > CLOCK_SECONDS
     except psutil.NoSuchProcess:
         return True
 
@@ -345,6 +353,12 @@ def log_figures(run: Run, figures: Mapping[str, float], dataset: str, digest: st
         Metric(key, value, now, 0, run.model_id, dataset, digest) for key, value in figures.items()
     ]
     mlflow.MlflowClient().log_batch(run.run_id, metrics)
+
+
+def holds(tags: Mapping[str, str], folder: Path) -> bool:
+    """Whether a run, by its tags, holds all of a stage's folder as it is now."""
+    told = tags.get(COMPLETE.format(folder.name))
+    return (folder / files.ABOUT).exists() and told == files.sha256(folder / files.ABOUT)
 
 
 def log_folder(run: Run, folder: Path, names: list[str], place: str) -> None:

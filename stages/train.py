@@ -262,9 +262,10 @@ def make_model(job: Job) -> tuple["keras.Model", str]:
     return model, accelerate(model, job.params)
 
 
-def go_on(job: Job, model: "keras.Model", kept: Path, tracker: tracking.Tracker) -> Trained:
-    """Train the model from the newest checkpoint in `kept` on, or from the beginning."""
-    newest = checkpoint.latest(kept)
+def go_on(
+    job: Job, model: "keras.Model", kept: Path, newest: Path | None, tracker: tracking.Tracker
+) -> Trained:
+    """Train the model from `newest` of the checkpoints in `kept` on, or from the beginning."""
     begun = checkpoint.read(newest, model) if newest else START
     if newest:
         print(f"Going on after epoch {len(begun.rows)} of run {tracker.run.run_id}", flush=True)
@@ -302,31 +303,38 @@ def log(
     tracker.log(tracking.set_tags, {"model.sha256": digest, **outputs})
 
 
-def main() -> None:
-    job = read_job()
-    key = job.key()
-    tags = {tracking.KEY: key, "dataset": job.shaping["fetch.dataset"], **tracking.provenance()}
-    tags |= data_tags() | machine.describe()
+def describe(job: Job, key: str) -> dict[str, str]:
+    """Tags that lead back from the run: to code, data, packages and machine."""
+    known = {tracking.KEY: key, "dataset": job.shaping["fetch.dataset"]}
+    return {**known, **tracking.provenance(), **data_tags(), **machine.describe()}
+
+
+def train(job: Job, kept: Path, tags: dict[str, str]) -> tracking.Run:
+    """Train, write `data/train` and log it, going on with what the checkpoints in `kept` hold."""
     name = run_name(job.params, job.shaping, tags.get("dvc.experiment"))
-    diff = tracking.uncommitted_diff()
-    with (
-        checkpoint.held(key) as kept,
-        tracking.started(
-            name, job.shaping, tags, finished_too=checkpoint.latest(kept) is not None
-        ) as tracker,
-    ):
+    newest, diff = checkpoint.latest(kept), tracking.uncommitted_diff()
+    with tracking.started(name, job.shaping, tags, finished_too=newest is not None) as tracker:
         log_data(tracker, tags["dataset"], job.learning, job.validation)
         model, path = make_model(job)
         print(f"Training by {path}", flush=True)
-        tags["train.path"] = path
+        tags = {**tags, "train.path": path}
         tracker.log(tracking.set_tags, tags)
-        trained = go_on(job, model, kept, tracker)
+        trained = go_on(job, model, kept, newest, tracker)
         identity = {**tracker.run._asdict(), **tracker.times(), "tags": tags}
         with files.replaced(FOLDER) as folder:
             write(folder, model, trained, identity, diff)
             files.write_about(folder, job.shaping)
         log(tracker, model, trained.history, job.learning.x[:2])
-    print(f"MLflow run {tracker.run.run_id}: {name}")
+    return tracker.run
+
+
+def main() -> None:
+    job = read_job()
+    key = job.key()
+    with checkpoint.held(key) as kept:
+        tags = {**describe(job, key), tracking.CHECKPOINT: checkpoint.identity(kept)}
+        run = train(job, kept, tags)
+    print(f"MLflow run {run.run_id}: {run.name}")
 
 
 if __name__ == "__main__":

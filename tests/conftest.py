@@ -2,12 +2,8 @@
 
 import os
 import shutil
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +17,7 @@ from selenium import webdriver
 from stages.params import Params, check_params
 
 from .browser import chromium
-
-ROOT = Path(__file__).parents[1]
-DEFAULT_PARAMS = Path(__file__).with_name("default_params.yaml")  # users change params.yaml
-EPOCHS = 40  # of a small training that is long enough to be broken in the middle
-SMALL: dict[str, Any] = {
-    "fetch": {
-        "dataset": "synthetic",
-        "synthetic": {"train_reviews": 300, "test_reviews": 200, "vocab_size": 300},
-    },
-    "pad": {"num_words": 350, "max_length": 40},
-    "train": {"embedding_units": 4, "units": 4, "epochs": 2, "batch_size": 32},
-    "evaluate": {"length_buckets": [40, 60], "mistakes": 5},
-}
+from .project import DEFAULT_PARAMS, EPOCHS, ROOT, SMALL, Project, change_params, merged
 
 SMALL_IMDB: dict[str, Any] = {
     "fetch": {"dataset": "imdb"},
@@ -53,22 +37,6 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {item.nodeid}: {call.excinfo}"
     return report
-
-
-def merged(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`document` with nested changes."""
-    result = dict(document)
-    for key, value in changes.items():
-        nested = isinstance(value, Mapping) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if nested else value
-    return result
-
-
-def change_params(path: Path, changes: Mapping[str, Any]) -> None:
-    """Change values of a params file as a user would, by editing it."""
-    yaml = YAML()
-    document = yaml.load(path)
-    yaml.dump(merged(document, changes), path)
 
 
 def defaults() -> dict[str, Any]:
@@ -125,85 +93,6 @@ def imdb_cache() -> Path:
         if not (home / "datasets" / name).is_file():
             pytest.skip(f"{name} is not in {home / 'datasets'}; `make repro` downloads it")
     return home / "datasets"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def wait_for(url: str, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.3)
-        else:
-            return
-
-
-class Project:
-    """A copy of the project with its own repository, where commands are run as a user does."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.environment = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("DVC_", "MLFLOW_", "GIT_"))
-        }
-        self.environment |= {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "GIT_AUTHOR_NAME": "test",
-            "GIT_AUTHOR_EMAIL": "test@example.org",
-            "GIT_COMMITTER_NAME": "test",
-            "GIT_COMMITTER_EMAIL": "test@example.org",
-        }
-
-    def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            command,
-            cwd=self.path,
-            env=self.environment | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def run(self, *command: str, status: int | None = 0, **environment: str) -> str:
-        """Run a command and return what it printed; `status` None admits any exit status."""
-        process = self.start(*command, **environment)
-        output, _ = process.communicate(timeout=600)
-        if status is not None:
-            assert process.returncode == status, output
-        return output
-
-    def fail(self, *command: str, **environment: str) -> str:
-        """Run a command that must fail and return what it printed."""
-        process = self.start(*command, **environment)
-        output, _ = process.communicate(timeout=600)
-        assert process.returncode != 0, output
-        return output
-
-    def change(self, **sections: Any) -> None:
-        change_params(self.path / "params.yaml", sections)
-
-    def contents(self, folder: str) -> dict[str, bytes]:
-        """The content of every file below a folder."""
-        files = sorted((self.path / folder).rglob("*"))
-        return {
-            str(file.relative_to(self.path)): file.read_bytes() for file in files if file.is_file()
-        }
-
-    def commit(self) -> None:
-        self.run("git", "add", "--all")
-        self.run("git", "commit", "--quiet", "--message", "state")
 
 
 @pytest.fixture(scope="session")

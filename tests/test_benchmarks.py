@@ -11,7 +11,7 @@ from benchmarks import measure, report
 from benchmarks.limit import epoch_flops
 from benchmarks.report import Goal
 
-from .conftest import ROOT
+from .project import ROOT
 
 ENVIRONMENT = dict(os.environ)
 

@@ -18,7 +18,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tools import venv
 
 from .browser import SECONDS, keep_screenshot, open_page
-from .conftest import ROOT, Project, free_port, wait_for
+from .project import ROOT, Project, free_port, wait_for
 
 
 class Ui(NamedTuple):

@@ -153,6 +153,14 @@ def test_a_training_that_goes_on_already_is_refused_and_its_process_named(folder
         assert held == folder
 
 
+def test_checkpoints_have_an_id_until_they_are_removed(folder: Path) -> None:
+    first = checkpoint.identity(folder)
+    assert checkpoint.identity(folder) == first
+    checkpoint.clear(folder.name)
+    folder.mkdir()
+    assert checkpoint.identity(folder) != first
+
+
 def test_what_is_done_is_removed_and_what_nobody_came_back_for(folder: Path) -> None:
     write(folder, 1)
     forgotten, recent = folder.with_name("old"), folder.with_name("new")

@@ -3,11 +3,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from stages.command import UserError, explain, run
+from stages.command import UserError, explain, run, tool
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,60 @@ def test_unreadable_file_is_named() -> None:
     message = explain(error)
     assert message is not None
     assert message.startswith("params.yaml: Permission denied")
+
+
+def test_a_command_s_failure_names_it_and_how_to_go_on() -> None:
+    def main() -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "data/train/run.json")
+
+    with pytest.raises(SystemExit) as raised:
+        tool("make sync", main)
+    assert raised.value.code == (
+        "make sync: data/train/run.json: Permission denied. "
+        "Give yourself the right to use it and run `make sync` again."
+    )
+
+
+def test_an_interrupted_command_is_one_message() -> None:
+    def main() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as raised:
+        tool("make compare", main)
+    assert raised.value.code == "make compare: interrupted"
+
+
+def test_a_command_ends_with_the_status_of_what_it_ran() -> None:
+    with pytest.raises(SystemExit) as raised:
+        tool("make repro", lambda: 3)
+    assert raised.value.code == 3
+
+
+def test_what_a_library_says_of_a_file_system_is_told() -> None:
+    assert explain(OSError("no space for 100 bytes"), "`make sync`") == (
+        "no space for 100 bytes. Mend that and run `make sync` again."
+    )
+
+
+def test_a_stage_whose_dvc_was_killed_before_it_could_note_that_ends(tmp_path: Path) -> None:
+    code = """
+import os, sys, time
+from stages import command
+if os.fork():
+    os._exit(0)
+time.sleep(0.5)  # by now the parent is gone
+command.run("pad", lambda: (time.sleep(5), open(sys.argv[1], "w").close()))
+"""
+    ran = tmp_path / "ran"
+    subprocess.run(
+        [sys.executable, "-c", code, str(ran)],
+        env={**os.environ, "DVC_STAGE": "pad"},
+        check=True,
+        timeout=4,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(7)
+    assert not ran.exists()
 
 
 def test_a_bug_keeps_its_traceback() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from .conftest import Project, runs
+from .conftest import runs
+from .project import Project
 
 COMPARE = ("python", "-m", "tools.compare")
 REPORT = {
@@ -115,6 +116,13 @@ def test_a_tampered_artifact_is_one_message(both: Project, name: str) -> None:
     assert f"make compare: Run {six}: " in output
     assert ("is not as it was written" in output) != (name == "about.json")
     assert "Traceback" not in output
+
+
+def test_a_run_whose_training_is_not_whole_is_one_message(both: Project) -> None:
+    six = runs()[0].info.run_id
+    mlflow.MlflowClient().delete_tag(six, "outputs.train")
+    output = both.fail(*COMPARE, "--a", six)
+    assert f"make compare: Run {six}: its curves are not whole. `make sync`" in output
 
 
 def test_missing_files_are_one_message(both: Project) -> None:

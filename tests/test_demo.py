@@ -15,7 +15,7 @@ from stages.sentiment import Contribution
 from tools import demo, demo_page
 
 from .browser import SECONDS, keep_screenshot, open_page, text
-from .conftest import Project, free_port, wait_for
+from .project import Project, free_port, wait_for
 
 
 def test_words_are_coloured_by_what_they_speak_for() -> None:

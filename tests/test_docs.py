@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from stages.params import Params, flatten
 
-from .conftest import ROOT
+from .project import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from .conftest import ROOT
+from .project import ROOT
 
 STAGES = ["fetch", "pad", "train", "evaluate"]
 

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import faults
 from benchmarks.faults import Fault, Try
 
-from .conftest import EPOCHS, Project
+from .project import EPOCHS, Project
 
 HERE = {faults.kill_all, faults.damage_data, faults.move, faults.restore_from_cache}
 CHOSEN = [fault for fault in faults.FAULTS if fault.happen in HERE]

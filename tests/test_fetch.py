@@ -21,7 +21,8 @@ from stages.command import UserError
 from stages.params import Fetch, Params
 from stages.reviews import read_reviews
 
-from .conftest import ROOT, change_params, defaults
+from .conftest import defaults
+from .project import ROOT, change_params
 
 NOWHERE = "http://127.0.0.1:9/"
 

@@ -24,6 +24,16 @@ def test_versions_and_the_vector_units_are_named(
     assert described["processor.features"] == "avx avx2 avx512f fma sse4_2"
 
 
+def test_gpus_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "GPUS", tmp_path)
+    assert machine.describe()["processor.gpus"] == "none"
+    for number in (0, 1):
+        (tmp_path / f"0000:0{number}:00.0").mkdir()
+        file = tmp_path / f"0000:0{number}:00.0" / "information"
+        file.write_text(f"Model: \t\t Example {number}\nIRQ: 5\n", encoding="utf-8")
+    assert machine.describe()["processor.gpus"] == "Example 0, Example 1"
+
+
 def test_settings_that_change_bits_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(machine.SETTINGS)]:
         monkeypatch.delenv(name)

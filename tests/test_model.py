@@ -9,7 +9,8 @@ from stages.backend import load_keras
 from stages.model import build_model, save_model
 from stages.params import Params, Train, check_params
 
-from .conftest import defaults, merged
+from .conftest import defaults
+from .project import merged
 
 
 def settings(**changes: Any) -> Train:

@@ -6,7 +6,8 @@ import pytest
 from stages.command import UserError
 from stages.params import Params, check_params, flatten, load_params
 
-from .conftest import DEFAULT_PARAMS, ROOT, defaults, merged
+from .conftest import defaults
+from .project import DEFAULT_PARAMS, ROOT, merged
 
 BAD = [
     ({"train": {"epochs": 0}}, "train.epochs", "0", "greater than or equal to 1"),

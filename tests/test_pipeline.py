@@ -21,7 +21,8 @@ import pytest
 
 from stages.params import flatten, load_params
 
-from .conftest import Project, Starter, free_port, runs, wait_for
+from .conftest import Starter, runs
+from .project import Project, free_port, wait_for
 
 FIGURES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
 NOWHERE = "http://127.0.0.1:9/"

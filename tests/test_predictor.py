@@ -8,7 +8,8 @@ from stages.model import build_model
 from stages.params import Params
 from stages.predictor import Predictor
 
-from .conftest import defaults, merged
+from .conftest import defaults
+from .project import merged
 
 REVIEWS, LENGTH, WORDS = 37, 20, 60
 

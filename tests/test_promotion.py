@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from mlflow.entities.model_registry import ModelVersion
 
-from .conftest import Project, runs
+from .conftest import runs
+from .project import Project
 
 NAME = "imdb-sentiment"
 SYNC = ("python", "-m", "tools.sync")
@@ -114,6 +115,15 @@ def test_a_model_that_was_changed_is_refused_in_one_message(project: Project) ->
     assert f"{model} cannot be loaded: " in output
     assert "word_index.json was changed" in output
     assert "Traceback" not in output
+
+
+def test_a_model_is_asked_by_the_code_that_travels_with_it(project: Project) -> None:
+    ask = ("python", "-m", "tools.predict", "--json")
+    project.environment |= {"TEXT": "a fine film", "MODEL": f"models:/{NAME}/1"}
+    before = project.run(*ask)
+    with (project.path / "stages" / "text.py").open("a", encoding="utf-8") as file:
+        file.write("\n\ndef known_words(*_):\n    raise RuntimeError\n")
+    assert project.run(*ask) == before
 
 
 def test_a_model_that_takes_no_text_is_named(project: Project) -> None:

@@ -18,7 +18,7 @@ from stages.params import Params, load_params
 from tools import report
 
 from .browser import keep_screenshot
-from .conftest import Project, free_port
+from .project import Project, free_port
 
 REPORT = ("python", "-m", "tools.report")
 LINK = "http://127.0.0.1:5000/#/experiments/1/runs/0123abcd"

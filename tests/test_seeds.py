@@ -17,7 +17,8 @@ from tools import group as groups
 from tools import seeds
 from tools.group import Member
 
-from .conftest import SMALL, Project, defaults, merged, runs
+from .conftest import defaults, runs
+from .project import SMALL, Project, merged
 
 SEEDS = ("python", "-m", "tools.seeds")
 FIGURES = dict.fromkeys(groups.FIGURES, 0.5)

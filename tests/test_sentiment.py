@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from stages import files, registry, sentiment, text
+from stages import files, packaging, sentiment, text
 from stages.model import build_model
 from stages.params import Params
 from stages.sentiment import Sentiment
 
-from .conftest import ROOT
+from .project import ROOT
 
 RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
 
@@ -26,7 +26,7 @@ RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
 def artifacts(tmp_path: Path, small_params: Params) -> dict[str, str]:
     """The files of a small untrained model."""
     model = build_model(small_params.train, 20, 6)
-    parts = registry.Parts(
+    parts = packaging.Parts(
         tmp_path / "model.keras",
         tmp_path / "word_index.json",
         {
@@ -37,7 +37,7 @@ def artifacts(tmp_path: Path, small_params: Params) -> dict[str, str]:
     )
     model.save(parts.model)
     files.write_json(parts.words, RANKS)
-    return registry._write_artifacts(tmp_path, parts)
+    return packaging.write_artifacts(tmp_path, parts)
 
 
 @pytest.fixture
@@ -117,12 +117,12 @@ def test_settings_name_the_digests_of_the_files(artifacts: dict[str, str]) -> No
 
 def test_the_code_that_travels_is_what_the_model_imports_of_the_project(tmp_path: Path) -> None:
     (tmp_path / "stages").mkdir()
-    for name in registry.CODE:
+    for name in packaging.CODE:
         shutil.copy2(ROOT / "stages" / f"{name}.py", tmp_path / "stages")
     code = "import stages.sentiment, sys; print(*[m for m in sys.modules if 'stages.' in m])"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) == {f"stages.{name}" for name in registry.CODE} - {
+    assert set(done.stdout.split()) == {f"stages.{name}" for name in packaging.CODE} - {
         "stages.__init__"
     }

@@ -16,7 +16,7 @@ import pytest
 
 from tools import serve
 
-from .conftest import ROOT, Project, free_port, wait_for
+from .project import ROOT, Project, free_port, wait_for
 
 REVIEWS = 1000
 
@@ -191,6 +191,8 @@ def test_ten_thousand_texts_are_answered(
         ('text\n"never closed', "text/csv"),
         ("a,b\n1,2\n1,2,3,4\n", "text/csv"),
         ("review\nA fine film.\n", "text/csv"),
+        ("text\nA fine film, really.\n", "text/csv"),
+        ("id,text\n1,A fine film, really.\n", "text/csv; charset=utf-8"),
         ("", "text/csv"),
         (b"PAR1 no parquet", "application/vnd.apache.parquet"),
         ("A fine film.", "text/plain"),
@@ -280,6 +282,9 @@ def test_predict_reads_a_csv_and_agrees_with_the_server(
     [
         (b"review\na\n", "has no column 'text', but review"),
         (b"text\n\xff\n", "is not a CSV file in UTF-8"),
+        (b"text\nA fine film, really\n", "more fields than the heading: put texts that hold"),
+        (b"text\na\nA fine film, really\n", "Expected 1 fields in line 3, saw 2"),
+        (b"text\n", "has no row"),
         (b"", "is not a CSV file in UTF-8"),
         (None, "No such file"),
     ],

@@ -71,6 +71,21 @@ def test_mlflows_relative_spelling_of_the_store_is_the_same_store(
     assert (root / "mlflow.db").is_file()
 
 
+@pytest.mark.parametrize("name", ["mlflow.db", "runs.db"])
+def test_a_relative_store_is_in_the_root_also_for_a_temporary_copy(
+    root: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    copy = root / ".dvc" / "tmp" / "exps" / "copy"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{name}")
+    experiment = mlflow.get_experiment(store.connect())
+    assert (root / name).is_file()
+    assert not (copy / name).exists()
+    assert (copy / experiment.artifact_location).resolve().is_relative_to(root / "mlruns")
+
+
 def test_server_that_does_not_answer_fails_within_seconds(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,9 +19,8 @@ from mlflow.entities import Run
 from stages import checkpoint, files
 from tools import verify
 
-from .conftest import EPOCHS, Project, Starter, free_port, runs, wait_for
-
-QUIET = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+from .conftest import Starter, runs
+from .project import EPOCHS, QUIET, Project, free_port, until, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -31,14 +29,6 @@ def store_of_the_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(project.path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.path}/mlflow.db")
     mlflow.set_tracking_uri(f"sqlite:///{project.path}/mlflow.db")
-
-
-def until(holds: Callable[[], object], seconds: float = 90) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def epochs_done(project: Project) -> int:

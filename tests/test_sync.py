@@ -16,7 +16,8 @@ import psutil
 import pytest
 from mlflow.entities import Run
 
-from .conftest import Project, runs
+from .conftest import runs
+from .project import Project
 
 SYNC = ("python", "-m", "tools.sync")
 
@@ -45,7 +46,7 @@ def told(run: Run) -> dict[str, Any]:
         for folder in ("train", "evaluate")
         for file in client.list_artifacts(run.info.run_id, folder)
     }
-    own = ("process.", "model.id", "mlflow.", "restored_from", "train.key")
+    own = ("process.", "model.id", "mlflow.", "restored_from", "train.checkpoint")
     tags = {key: text for key, text in run.data.tags.items() if not key.startswith(own)}
     assert run.inputs is not None
     inputs = {(i.tags[0].value, i.dataset.digest) for i in run.inputs.dataset_inputs}

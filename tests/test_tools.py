@@ -9,7 +9,7 @@ import pytest
 
 from tools import repro, venv
 
-from .conftest import DEFAULT_PARAMS, ROOT
+from .project import DEFAULT_PARAMS, ROOT
 
 
 def make(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":

@@ -16,6 +16,7 @@ import pytest
 
 from stages import store, tracking
 from stages.command import UserError
+from stages.tracking import CHECKPOINT
 
 HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "loss": [0.7, 0.5, 0.4], "seconds": [2.0, 1.0, 1.5]})
 BEGUN = 1_700_000_000_000
@@ -90,12 +91,12 @@ def test_epochs_can_be_watched_while_the_run_goes_on(root: Path) -> None:
     assert rows == [("loss", 1, 0.5)]
 
 
-def interrupted(key: str, tags: dict[str, str] | None = None) -> tracking.Run:
+def interrupted(checkpoint: str, tags: dict[str, str] | None = None) -> tracking.Run:
     """A run that was interrupted after its first epoch."""
     runs: list[tracking.Run] = []
 
     def train() -> None:
-        with started({"train.units": 4}, {tracking.KEY: key, **(tags or {})}) as tracker:
+        with started({"train.units": 4}, {CHECKPOINT: checkpoint, **(tags or {})}) as tracker:
             runs.append(tracker.run)
             tracker.log(tracking.log_epoch, 1, {"loss": 0.7})
             raise KeyboardInterrupt
@@ -115,7 +116,7 @@ def test_an_epoch_that_is_trained_again_has_one_point() -> None:
 
 def test_a_run_that_was_killed_goes_on_as_the_same_run() -> None:
     killed = interrupted("abc")
-    with started({"train.units": 4}, {tracking.KEY: "abc", "dataset": "imdb"}) as tracker:
+    with started({"train.units": 4}, {CHECKPOINT: "abc", "dataset": "imdb"}) as tracker:
         assert tracker.run == killed
         assert tracker.begun == BEGUN
         assert status(killed) == "RUNNING"
@@ -126,22 +127,37 @@ def test_a_run_that_was_killed_goes_on_as_the_same_run() -> None:
     assert len(mlflow.search_runs(["1"], output_format="list")) == 1
 
 
-def test_a_run_of_another_training_machine_or_time_is_left_alone() -> None:
-    with started(tags={tracking.KEY: "abc"}) as finished:
+def test_a_run_of_another_training_or_one_that_is_finished_is_left_alone() -> None:
+    with started(tags={CHECKPOINT: "abc"}) as finished:
         pass
-    elsewhere = interrupted("abc")
-    set_tags_of_process(elsewhere, host="another-machine")
     other = interrupted("other")
-    with started(tags={tracking.KEY: "abc"}) as tracker:
-        assert tracker.run not in (finished.run, elsewhere, other)
+    with started(tags={CHECKPOINT: "abc"}) as tracker:
+        assert tracker.run not in (finished.run, other)
     with started() as tracker:
-        assert tracker.run not in (finished.run, elsewhere, other)
+        assert tracker.run not in (finished.run, other)
+
+
+def test_a_training_goes_on_in_its_run_after_its_machine_got_another_name() -> None:
+    killed = interrupted("abc")
+    set_tags_of_process(killed, host="before")
+    mlflow.MlflowClient().update_run(killed.run_id, "RUNNING")  # nobody here could tell
+    with started({"train.units": 4}, {CHECKPOINT: "abc"}) as tracker:
+        assert tracker.run == killed
+    assert status(killed) == "FINISHED"
+    assert mlflow.get_run(killed.run_id).data.tags["process.host"] == socket.gethostname()
+
+
+def test_a_run_that_a_copy_of_the_folder_goes_on_with_is_left_alone() -> None:
+    killed = interrupted("abc")
+    mlflow.MlflowClient().update_run(killed.run_id, "RUNNING")  # by this process, which lives
+    with started(tags={CHECKPOINT: "abc"}) as tracker:
+        assert tracker.run != killed
 
 
 def test_a_finished_run_that_dvc_took_no_note_of_is_gone_on_with() -> None:
-    with started(tags={tracking.KEY: "abc"}) as first:
+    with started(tags={CHECKPOINT: "abc"}) as first:
         tracker_logs_curves(first)
-    with started(tags={tracking.KEY: "abc"}, finished_too=True) as again:
+    with started(tags={CHECKPOINT: "abc"}, finished_too=True) as again:
         tracker_logs_curves(again)
     assert again.run == first.run
     assert status(again.run) == "FINISHED"
@@ -155,7 +171,7 @@ def tracker_logs_curves(tracker: tracking.Tracker) -> None:
 
 def test_a_run_that_an_experiment_began_is_named_after_who_finishes_it() -> None:
     killed = interrupted("abc", {"dvc.experiment": "bold", "dvc.baseline": "123"})
-    with started({"train.units": 4}, {tracking.KEY: "abc"}, name="lstm-4 anew") as tracker:
+    with started({"train.units": 4}, {CHECKPOINT: "abc"}, name="lstm-4 anew") as tracker:
         assert tracker.run.run_id == killed.run_id
     run = mlflow.get_run(killed.run_id)
     assert run.info.run_name == "lstm-4 anew"
@@ -194,7 +210,7 @@ def test_a_finished_run_stays_finished_when_completing_it_breaks() -> None:
 def test_a_run_that_was_killed_before_it_had_a_model_gets_one() -> None:
     killed = interrupted("abc")
     mlflow.MlflowClient().delete_tag(killed.run_id, "model.id")
-    with started({"train.units": 4}, {tracking.KEY: "abc"}) as tracker:
+    with started({"train.units": 4}, {CHECKPOINT: "abc"}) as tracker:
         assert tracker.run.run_id == killed.run_id
         assert tracker.run.model_id != killed.model_id
     tags = mlflow.get_run(killed.run_id).data.tags
@@ -207,7 +223,7 @@ def test_a_model_whose_logging_was_cut_off_gets_another_entry() -> None:
     killed = interrupted("abc")
     output = LoggedModelOutput(killed.model_id, step=1)
     mlflow.MlflowClient().log_outputs(killed.run_id, [output])
-    with started({"train.units": 4}, {tracking.KEY: "abc"}) as tracker:
+    with started({"train.units": 4}, {CHECKPOINT: "abc"}) as tracker:
         assert tracker.run.run_id == killed.run_id
         assert tracker.run.model_id != killed.model_id
         tracker.log(tracking.log_curves, HISTORY, BEGUN)
@@ -293,6 +309,8 @@ def test_the_process_of_a_run_is_named() -> None:
     assert tags["process.id"] == str(os.getpid())
     assert tags["process.host"] == socket.gethostname()
     assert not tracking.is_gone(tags)
+    moved = repr(float(tags["process.started"]) + 2)  # the clock was set meanwhile
+    assert not tracking.is_gone({**tags, "process.started": moved})
 
 
 def test_outputs_find_their_run_or_the_one_made_from_them() -> None:

@@ -13,7 +13,8 @@ from stages.command import UserError
 from stages.model import build_model
 from stages.params import Params, Train, check_params
 
-from .conftest import SMALL, defaults, merged
+from .conftest import defaults
+from .project import SMALL, merged
 
 if TYPE_CHECKING:
     import keras

@@ -1,11 +1,13 @@
 """`make verify` finds that the pipeline gives the same again, and what it does not."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
-from .conftest import Project
+from .conftest import Starter
+from .project import Project, until
 
 VERIFY = ("python", "-m", "tools.verify")
 
@@ -30,6 +32,18 @@ def test_what_differs_is_named_with_what_changed_since(project: Project) -> None
     assert "Not the same again:\n  train/metrics.json\n" in output
     assert "processor.name: Another Processor → " in output
     assert "Traceback" not in output
+
+
+def test_one_that_is_ended_takes_its_clone_and_its_pipeline_along(
+    project: Project, start: Starter, tmp_path: Path
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    process = start(project, *VERIFY, TMPDIR=str(tmp_path / "scratch"))
+    until(lambda: list(tmp_path.glob("scratch/*/clone/data/fetch")))
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert list(tmp_path.glob("scratch/*/clone")) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,11 @@
 """The champion as it is served, for the commands that ask it."""
 
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages import registry, sentiment, store
@@ -46,7 +51,7 @@ def uri() -> str:
 
 
 def load(model_uri: str) -> sentiment.Sentiment:
-    """Load a model that was registered by `stages.registry`.
+    """Load a model that was registered by `stages.registry`, with the code that travels with it.
 
     Raises:
         UserError: there is no such model, or it is another kind of model.
@@ -55,8 +60,11 @@ def load(model_uri: str) -> sentiment.Sentiment:
     from mlflow.exceptions import MlflowException
 
     try:
-        loaded = mlflow.pyfunc.load_model(model_uri)
-    except (MlflowException, OSError, ValueError) as error:
+        with tempfile.TemporaryDirectory() as scratch:
+            path = mlflow.artifacts.download_artifacts(model_uri, dst_path=scratch)
+            with its_own_code(Path(path) / "code"):
+                loaded = mlflow.pyfunc.load_model(path)
+    except (MlflowException, OSError, ValueError, ImportError) as error:
         raise UserError(f"{model_uri} cannot be loaded: {first_line(error)}") from None
     try:
         model: sentiment.Sentiment = loaded.unwrap_python_model()
@@ -65,3 +73,36 @@ def load(model_uri: str) -> sentiment.Sentiment:
             f"{model_uri} does not take raw text: name a version of {registry.NAME}."
         ) from None
     return model
+
+
+@contextmanager
+def its_own_code(code: Path) -> Iterator[None]:
+    """Let what is loaded within import `stages` as it is in `code`, where that differs from here.
+
+    Python has the modules of this workspace at hand already, and MLflow would take those.
+    """
+    package = Path(sentiment.__file__).parent
+    ours = {name: module for name, module in sys.modules.items() if is_of(package.name, name)}
+    if all(same(file, package / file.name) for file in code.glob(f"{package.name}/*.py")):
+        ours = {}
+    for name in ours:
+        del sys.modules[name]
+    path = sys.path
+    try:
+        yield
+    finally:
+        sys.path = path
+        if ours:
+            for name in [name for name in sys.modules if is_of(package.name, name)]:
+                del sys.modules[name]
+        sys.modules.update(ours)
+
+
+def is_of(package: str, module: str) -> bool:
+    """Whether a module is a package or one of its own."""
+    return module == package or module.startswith(f"{package}.")
+
+
+def same(a: Path, b: Path) -> bool:
+    """Whether two files are there and the same."""
+    return a.exists() and b.exists() and a.read_bytes() == b.read_bytes()

@@ -7,7 +7,6 @@ Writes `reports/compare-<a>-<b>/` and adds it to both runs.
 
 import argparse
 import re
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from stages import files, store
-from stages.command import UserError, explain, first_line, prepare_environment
+from stages.command import UserError, first_line, tool
 from stages.params import load_params
 from tools import comparison, comparison_figures, comparison_text, page, sides, trainings
 from tools.comparison import Comparison
@@ -39,7 +38,6 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     asked = parse()
-    prepare_environment()
     params = load_params()
     with tempfile.TemporaryDirectory() as scratch:
         pair = [
@@ -119,7 +117,4 @@ def add(run_id: str, other: str, folder: Path, sentence: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (UserError, OSError) as error:
-        sys.exit(f"make compare: {explain(error) or error}")
+    tool("make compare", main)

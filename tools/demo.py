@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from stages import store
-from stages.command import UserError, prepare_environment
+from stages.command import tool
 from stages.registry import NAME
 from tools import champion, server
 from tools.server import HOST
@@ -30,7 +30,6 @@ def command(number: int) -> list[str]:
 
 
 def main() -> int:
-    prepare_environment()
     number = server.chosen_port("DEMO_PORT", PORT)
     version = champion.reigning().version
     print(f"Version {version} of {NAME} at http://{HOST}:{number}", flush=True)
@@ -43,7 +42,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"make demo: {error}")
+    tool("make demo", main)

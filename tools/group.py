@@ -102,17 +102,18 @@ def tell(group: Group) -> str:
         parent = find_or_make(client, experiment_id, group)
         adopt(client, parent, {each.run_id for each in group.members})
         describe(client, parent, group)
-        if parent.info.status != "FINISHED":
-            client.set_terminated(parent.info.run_id)
     return str(parent.info.run_id)
 
 
 def find_or_make(
     client: "mlflow.MlflowClient", experiment_id: str, group: Group
 ) -> "mlflow.entities.Run":
-    """The parent run of this key."""
+    """The parent run of this key; nothing goes on in it, so that it is finished from the start."""
     found = client.search_runs([experiment_id], f"tags.`{GROUP}` = '{group.key}'", max_results=1)
-    return found[0] if found else client.create_run(experiment_id, tags={GROUP: group.key})
+    parent = found[0] if found else client.create_run(experiment_id, tags={GROUP: group.key})
+    if parent.info.status != "FINISHED":
+        client.set_terminated(parent.info.run_id)
+    return parent
 
 
 def children(

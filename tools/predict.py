@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from stages.command import UserError, explain, prepare_environment
+from stages.command import UserError, tool
 from stages.params import load_params
-from stages.scoring_server import COLUMN
+from stages.scoring_server import COLUMN, SHIFTED, is_shifted
 from stages.sentiment import Contribution, Explanation, Sentiment
 from tools import champion
 
@@ -58,6 +58,8 @@ def read_csv(file: Path) -> list[str]:
         raise UserError(f"{file} has no column {COLUMN!r}, but {', '.join(table.columns)}.")
     if table.empty:
         raise UserError(f"{file} has no row.")
+    if is_shifted(table):
+        raise UserError(f"A row of {file} has {SHIFTED}")
     return list(table[COLUMN])
 
 
@@ -105,7 +107,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON, an object a line")
     arguments = parser.parse_args()
-    prepare_environment()
     file = os.environ.get("FILE")
     texts = read_texts(os.environ.get("TEXT"), Path(file) if file else None)
     most = load_params().predict.words
@@ -120,7 +121,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (UserError, OSError) as error:
-        sys.exit(f"make predict: {explain(error) or error}")
+    tool("make predict", main)

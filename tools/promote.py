@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from stages import registry, store
-from stages.command import UserError, prepare_environment
+from stages.command import UserError, tool
 
 
 def main() -> None:
@@ -15,13 +15,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.run == "":
         raise UserError("Name a run, whose id `make sync` or `make ui` shows: RUN=<run id>")
-    prepare_environment()
     store.connect()
     print(registry.demote() if arguments.demote else registry.promote(arguments.run))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"make {'demote' if '--demote' in sys.argv else 'promote'}: {error}")
+    tool("make demote" if "--demote" in sys.argv else "make promote", main)

@@ -4,7 +4,6 @@ Writes `reports/report.html`, which needs no other file and no network, and logs
 training's MLflow run. It is made from the stages' files alone: the model is not loaded.
 """
 
-import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from stages import evaluate, files, significance, store, tracking
-from stages.command import UserError, first_line, prepare_environment
+from stages.command import UserError, first_line, tool
 from stages.params import Evaluate, Params, flatten, load_params
 from tools import page
 
@@ -294,7 +293,6 @@ def say_unlogged(error: Exception) -> None:
 
 
 def main() -> None:
-    prepare_environment()
     params, training, results = load_params(), evaluate.read_training(), read_results()
     check(results, params)
     run = find_run(training.run["run_id"])
@@ -305,7 +303,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (UserError, OSError) as error:
-        sys.exit(f"make report: {error}")
+    tool("make report", main)

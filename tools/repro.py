@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -17,13 +18,14 @@ from types import FrameType
 from ruamel.yaml import YAML
 
 from stages import files
-from stages.command import UserError
+from stages.command import UserError, explain, tool
 from stages.fetch import FOLDER, Unreachable, obtain
 from stages.params import PARAMS_FILE, Params, load_params
 from tools import sync
 
 RWLOCK = Path(".dvc", "tmp", "rwlock")
 MOMENT = 1.0  # seconds
+HERE = Path()
 RULE = "#" * 78
 SYNTHETIC = f"""
 {RULE}
@@ -35,6 +37,7 @@ IMDB could not be had, see above, so this goes on with the synthetic set:
 params.yaml now says fetch.dataset: synthetic. Set it back to imdb and run
 `make repro` again once the files can be had.
 """
+Environment = Mapping[str, str] | None  # None: that of this process
 
 
 def main() -> int:
@@ -55,8 +58,9 @@ def tell_the_store() -> None:
     """Let the store tell what `data/` holds; one that fails makes no failure of a good pipeline."""
     try:
         sync.main()
-    except UserError as error:
-        print(f"{error}\nThe files in {files.DATA} are whole: run `make sync` once it works.")
+    except (UserError, OSError) as error:
+        print(explain(error, "`make sync`"))
+        print(f"The files in {files.DATA} are whole: run `make sync` once it works.")
 
 
 def dvc_repro() -> int:
@@ -64,14 +68,20 @@ def dvc_repro() -> int:
     return run_dvc("repro")
 
 
-def run_dvc(*arguments: str) -> int:
+def run_dvc(*arguments: str, folder: Path = HERE, environment: Environment = None) -> int:
     """Run a DVC command that runs stages, in a process group of its own; return its exit status.
 
     A signal to this process goes to the whole group, the stage included, and is waited for:
     DVC by itself leaves a stage behind when it is terminated.
+
+    Args:
+        arguments: the command.
+        folder: the repository, if it is not the working directory.
+        environment: its variables, if they are not this process's.
     """
     mend_dvc()
-    process = subprocess.Popen([sys.executable, "-m", "dvc", *arguments], process_group=0)
+    command = [sys.executable, "-m", "dvc", *arguments]
+    process = subprocess.Popen(command, cwd=folder, env=environment, process_group=0)
     received: list[int] = []
 
     def forward(number: int, _: FrameType | None) -> None:
@@ -161,7 +171,4 @@ def set_dataset(path: Path, dataset: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"make repro: {error}")
+    tool("make repro", main)

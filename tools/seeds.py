@@ -14,7 +14,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from stages import evaluate, files, store, tracking, train
-from stages.command import UserError, prepare_environment
+from stages.command import UserError, tool
 from stages.params import PARAMS_FILE, SEED_LIMIT, Params, flatten, load_params
 from tools import group, repro, revision
 from tools.group import SEED, Group, Member
@@ -145,11 +145,9 @@ def recorded(data: Path) -> str | None:
         run = store.find_recorded(mlflow.MlflowClient(), experiment_id, named)
     if run is None:
         return None
-    wanted = {
-        tracking.COMPLETE.format(stage): files.sha256(data / stage / files.ABOUT)
-        for stage in (train.FOLDER.name, evaluate.FOLDER.name)
-    }
-    return str(run.info.run_id) if wanted.items() <= run.data.tags.items() else None
+    folders = [data / stage.FOLDER.name for stage in (train, evaluate)]
+    whole = all(tracking.holds(run.data.tags, folder) for folder in folders)
+    return str(run.info.run_id) if whole else None
 
 
 def restore(experiment: str) -> None:
@@ -166,7 +164,6 @@ def restore(experiment: str) -> None:
 def main() -> None:
     count, params = count_of(sys.argv[1:]), load_params()
     seeds = seeds_of(count, params.train.seed)
-    prepare_environment()
     require_commit()
     store.connect()
     experiments = experiment_names(params, seeds)
@@ -181,7 +178,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"make seeds: {error}")
+    tool("make seeds", main)

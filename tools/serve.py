@@ -4,7 +4,7 @@ import os
 import sys
 
 from stages import store
-from stages.command import UserError, prepare_environment
+from stages.command import tool
 from tools import champion, server
 from tools.server import HOST
 
@@ -18,7 +18,6 @@ def command(model_uri: str, number: int) -> list[str]:
 
 
 def main() -> int:
-    prepare_environment()
     number = server.chosen_port("SERVE_PORT", PORT)
     model_uri = champion.uri()
     print(f"Serving {model_uri} on http://{HOST}:{number}/invocations", flush=True)
@@ -27,7 +26,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"make serve: {error}")
+    tool("make serve", main)

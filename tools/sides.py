@@ -14,10 +14,10 @@ import pandas as pd
 
 from stages import evaluate, files, registry, store, tracking, train
 from stages.command import UserError
-from stages.reviews import FIELDS, read_reviews
+from stages.reviews import FIELDS, TEST_DATA, read_reviews
 from tools import champion, revision
 from tools.group import GROUP, MEMBERS, children
-from tools.trainings import TEST_DATA, Corpus, Side, Training
+from tools.trainings import Corpus, Side, Training
 
 if TYPE_CHECKING:
     import mlflow
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 WORKSPACE, CHAMPION = "workspace", "champion"
 EVALUATED = ["about.json", "predictions.csv", "cost.json"]
 TRAINED = ["about.json", "run.json", "history.csv"]
-EVALUATED_TAG = tracking.COMPLETE.format(evaluate.FOLDER.name)
+EVALUATED_TAG, TRAINED_TAG = (
+    tracking.COMPLETE.format(stage.FOLDER.name) for stage in (evaluate, train)
+)
 
 
 class Origin(NamedTuple):
@@ -159,9 +161,10 @@ def from_run(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", scratch:
     run_id = run.info.run_id
     origin = Origin(f"Run {run_id}", "`make sync`, where its files are, logs them again.")
     evaluated = download(run_id, scratch, origin)
-    told = run.data.tags.get(EVALUATED_TAG)
-    if not (evaluated / files.ABOUT).exists() or files.sha256(evaluated / files.ABOUT) != told:
+    if not tracking.holds(run.data.tags, evaluated):
         raise UserError(f"{origin.name}: its evaluation is not whole. {origin.advice}")
+    if TRAINED_TAG not in run.data.tags:
+        raise UserError(f"{origin.name}: its curves are not whole. {origin.advice}")
     history = read_history(client, run_id)
     return read_training(run_id, str(run.info.run_name), evaluated, history, origin)
 

@@ -5,17 +5,16 @@ does not know a laptop's runs, and a server that failed took only a part. Called
 all in place and changes nothing.
 """
 
-import sys
+from pathlib import Path
 
 from filelock import FileLock
 
 from stages import evaluate, files, store, tracking, train
-from stages.command import UserError, prepare_environment
+from stages.command import UserError, tool
 from stages.params import load_params
 
 
 def main() -> None:
-    prepare_environment()
     training = evaluate.read_training()
     with FileLock(store.root() / f"{store.DATABASE}.sync.lock"):
         tracking.sweep_store()
@@ -28,13 +27,13 @@ def main() -> None:
 def catch_up_training(training: evaluate.Training) -> tracking.Run:
     """Return the run of a training, which then holds all that `data/train` does."""
     tracker = tracking.recorded(training.run["run_id"])
-    if tracker and is_complete(tracker.run, "train"):
+    if tracker and is_complete(tracker.run, train.FOLDER):
         return tracker.run
     if tracker:
         check_idle(tracker.run)
     tags, begun = training.run["tags"], training.run["begun"]
     if tracker is None:  # made from the files, not a training that could be gone on with
-        tags = {key: text for key, text in tags.items() if key != tracking.KEY}
+        tags = {key: text for key, text in tags.items() if key != tracking.CHECKPOINT}
         tags[store.RESTORED] = training.run["run_id"]
     check_data(tags)
     x, y = files.read_arrays(train.PAD, ["x_train", "y_train"])
@@ -50,7 +49,7 @@ def catch_up_training(training: evaluate.Training) -> tracking.Run:
 
 def catch_up_evaluation(run: tracking.Run) -> None:
     """Let the run hold all that `data/evaluate` does."""
-    if is_complete(run, "evaluate"):
+    if is_complete(run, evaluate.FOLDER):
         return
     if not evaluate.evaluated().items() <= files.read_about(evaluate.FOLDER)["params"].items():
         print(f"{evaluate.FOLDER} is of another model or test set: `dvc repro` makes it anew.")
@@ -61,14 +60,13 @@ def catch_up_evaluation(run: tracking.Run) -> None:
     succeed(tracker)
 
 
-def is_complete(run: tracking.Run, stage: str) -> bool:
+def is_complete(run: tracking.Run, folder: Path) -> bool:
     """Whether the run says that it holds all of a stage's folder as it is now."""
     import mlflow
 
     with store.explained():
         tags = mlflow.MlflowClient().get_run(run.run_id).data.tags
-    digest = files.sha256(files.DATA / stage / files.ABOUT)
-    return bool(tags.get(tracking.COMPLETE.format(stage)) == digest)
+    return tracking.holds(tags, folder)
 
 
 def check_idle(run: tracking.Run) -> None:
@@ -105,7 +103,4 @@ def end(run: tracking.Run, ended: int) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"make sync: {error}")
+    tool("make sync", main)

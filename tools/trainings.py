@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from stages import scores
 from stages.command import UserError
+from stages.reviews import TEST_DATA
 from stages.sequences import Reviews
-
-TEST_DATA = "data.test.sha256"  # among a training's params: identity of the test reviews
 
 
 class Training(NamedTuple):

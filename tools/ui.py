@@ -8,7 +8,7 @@ import time
 import webbrowser
 
 from stages import store
-from stages.command import UserError
+from stages.command import tool
 from tools import server
 from tools.server import HOST
 
@@ -62,7 +62,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"make ui: {error}")
+    tool("make ui", main)

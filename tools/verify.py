@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 
 from stages import files
-from stages.command import UserError
+from stages.command import UserError, tool
+from tools import repro
 
 # which run it was and what its evaluation took: these differ in every run, and so do the digests
 LEFT_OUT = {
@@ -67,7 +68,7 @@ def repeat(clone: Path) -> Path:
     output("git", "clone", "--quiet", ".", str(clone))
     outside = ("DVC_", "MLFLOW_", "GIT_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(outside)}
-    if subprocess.run([*DVC, "repro"], cwd=clone, env=environment, check=False).returncode:
+    if repro.run_dvc("repro", folder=clone, environment=environment):
         raise UserError("The pipeline failed in a clone of this commit, see above.")
     return clone
 
@@ -115,7 +116,4 @@ def explain(differing: list[str], again: Path) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"make verify: {error}")
+    tool("make verify", main)
