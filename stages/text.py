@@ -1,6 +1,6 @@
 """From a text to token ids, by the rules by which Keras' IMDB files were made.
 
-The rules, found by encoding the raw reviews again until every one agreed: ASCII letters are
+The rules by which the raw reviews of Maas et al. 2011 give just those files: ASCII letters are
 lower-cased and no others; each of `SEPARATORS` separates words, the apostrophe does not, so that
 `<br />` leaves the word `br`; words that the index does not hold are dropped.
 """

@@ -1,6 +1,7 @@
 """A copy of the project in which real commands are run, for tests and for `benchmarks.faults`."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -73,6 +74,12 @@ def until(holds: Callable[[], object], seconds: float = 120) -> None:
         time.sleep(0.02)
 
 
+def heed_signals() -> None:
+    """Heed what a user's terminal sends; whatever runs the tests may ignore it, as nohup does."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Project:
     """A copy of the project with its own repository, where commands are run as a user does."""
 
@@ -100,6 +107,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=heed_signals,
         )
 
     def run(self, *command: str, status: int | None = 0, **environment: str) -> str:

@@ -77,7 +77,7 @@ def test_the_report_is_in_both_runs_with_its_sentence(both: Project) -> None:
 
 
 def test_the_champion_is_the_first_side_unless_one_is_named(both: Project) -> None:
-    assert "There is no champion yet" in both.fail(*COMPARE)
+    assert "There is no champion of imdb-sentiment yet" in both.fail(*COMPARE)
     six = runs()[0].info.run_id
     both.run("python", "-m", "tools.promote", "--run", six)
     assert f"A = champion: {runs()[0].info.run_name}, run {six}" in both.run(*COMPARE)

@@ -1,6 +1,8 @@
 """A text gets the token ids that Keras' files would have for it."""
 
+import random
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from stages.params import Pad, Params, check_params
 
 from .conftest import defaults
 
+UPPER = str.maketrans(ascii_lowercase, ascii_uppercase)
 RANKS = {"the": 1, "isn't": 2, "it": 3, "br": 4, "åge": 5, "Åge": 6, "rare": 20, "naïve": 7}
 
 
@@ -76,6 +79,18 @@ def imdb(imdb_cache: Path) -> tuple[sequences.Reviews, sequences.Reviews, dict[s
         return fetch.imdb(params)
 
 
+def as_typed(words: list[str], rng: random.Random) -> str:
+    """The words as a person might have typed them: with capitals, marks, breaks and strangers."""
+    typed = []
+    for word in words:
+        shown = word.translate(UPPER) if rng.random() < 0.2 else word
+        if word == "br":
+            shown = rng.choice(["<br />", "<BR/>", "br"])
+        mark = rng.choice(["", ",", "...", "!?", ' "', ")", " -", " zzunheardzz", "\n\t"])
+        typed.append(f"{shown}{mark}")
+    return " ".join(typed)
+
+
 @pytest.mark.parametrize("part", [0, 1])
 def test_imdb_s_reviews_get_their_official_sequences(
     part: int,
@@ -86,7 +101,8 @@ def test_imdb_s_reviews_get_their_official_sequences(
     assert isinstance(reviews, sequences.Reviews)
     words = ["", *sorted(ranks, key=ranks.__getitem__)]
     chosen = np.arange(0, len(reviews), 10)
-    texts = [" ".join(words[rank] for rank in reviews[number]) for number in chosen.tolist()]
+    rng = random.Random(0)
+    texts = [as_typed([words[rank] for rank in reviews[n]], rng) for n in chosen.tolist()]
     encoded = text.encode(texts, ranks, default_params.pad)
     expected = sequences.pad(reviews, chosen, default_params.pad)
     np.testing.assert_array_equal(encoded, expected)

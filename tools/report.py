@@ -135,7 +135,7 @@ def headline(results: Results, history: pd.DataFrame, confidence: float) -> list
         Figure(
             "Prediction",
             f"{milliseconds:.3f} ms",
-            f"a review, {params['evaluate.batch_size']} at a time",
+            "a review, all cores at work",
         ),
         Figure("Parameters", f"{results.cost['parameters']:,}", "weights of the model"),
     ]

@@ -15,9 +15,9 @@ from stages.params import load_params
 
 
 def main() -> None:
-    training = evaluate.read_training()
     with FileLock(store.root() / f"{store.DATABASE}.sync.lock"):
         tracking.sweep_store()
+        training = evaluate.read_training()
         run = catch_up_training(training)
         if evaluate.FOLDER.exists():
             catch_up_evaluation(run)
