@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from stages.command import UserError
-from stages.params import Compare
+from stages.params import Compare, Params
 from stages.sequences import Reviews
 from stages.significance import Discordant, Interval
-from tools import comparison, comparison_text, disagreement, verdict
+from tools import comparison, comparison_figures, comparison_text, disagreement, verdict
 from tools.trainings import Corpus, Side, Training, check_comparable
 from tools.verdict import Difference
 
@@ -250,3 +250,11 @@ def test_the_document_has_every_figure_as_json() -> None:
     assert document["result"]["interval"] == compared(A, B).result.interval
     assert document["curves"]["a"][0][1]["val_accuracy"] == 0.6
     assert document["discordant"] == (1, 12)
+
+
+def test_a_group_of_reviews_without_spread_is_drawn_as_a_point(default_params: Params) -> None:
+    same = [training(f"g{seed}", right(40, 3)) for seed in range(2)]
+    found = compared(side("g", *same), side("h", *(training(f"h{n}", right(40)) for n in (0, 1))))
+    assert all(group.result.interval == (-1, 1) for group in found.groups)
+    low, high = comparison_figures.groups(found, default_params.evaluate).axes[0].get_xlim()
+    assert -0.5 < low < high < 0.5

@@ -22,7 +22,7 @@ import pytest
 from stages.params import flatten, load_params
 
 from .conftest import Starter, runs
-from .project import Project, free_port, wait_for
+from .project import QUIET, Project, free_port, wait_for
 
 FIGURES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
 NOWHERE = "http://127.0.0.1:9/"
@@ -432,14 +432,12 @@ def test_server_takes_the_runs_by_its_address_alone(project: Project, start: Sta
     address = f"http://127.0.0.1:{port}"
     store = ["--backend-store-uri", f"sqlite:///{project.path.parent}/server.db"]
     files = ["--artifacts-destination", str(project.path.parent / "served")]
-    quiet = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    start(project, "mlflow", "server", *store, *files, "--port", str(port), **quiet)
+    start(project, "mlflow", "server", *store, *files, "--port", str(port), **QUIET)
     wait_for(f"{address}/health")
     project.change(train={"units": 5}, promote={"dataset": "synthetic"})
     project.run("dvc", "repro", MLFLOW_TRACKING_URI=address)
     assert len(runs()) == 1
     mlflow.set_tracking_uri(address)
-    mlflow.set_registry_uri(address)
     (run,) = runs()
     assert run.data.params["train.units"] == "5"
     assert "test_accuracy" in run.data.metrics
@@ -464,8 +462,7 @@ def test_bare_mlflow_ui_shows_the_runs_and_their_artifacts(
     project: Project, start: Starter
 ) -> None:
     port = free_port()
-    quiet = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    start(project, "mlflow", "ui", "--port", str(port), **quiet)
+    start(project, "mlflow", "ui", "--port", str(port), **QUIET)
     wait_for(f"http://127.0.0.1:{port}/health")
     mlflow.set_tracking_uri(f"http://127.0.0.1:{port}")
     (run,) = runs()

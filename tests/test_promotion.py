@@ -27,7 +27,6 @@ def inside(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
 def use_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-    mlflow.set_registry_uri(f"sqlite:///{folder}/mlflow.db")
 
 
 def versions() -> list[ModelVersion]:

@@ -78,7 +78,8 @@ def groups(comparison: Comparison, params: Evaluate) -> Figure:
     shown = comparison.groups[::-1]  # the first on top
     for height, group in enumerate(shown):
         low, high = group.result.interval
-        axes.plot([low, high], [height, height], color=NEUTRAL, linewidth=2, zorder=2)
+        if high - low < 2:  # wider there is none: nothing is known, and the rest would be squeezed
+            axes.plot([low, high], [height, height], color=NEUTRAL, linewidth=2, zorder=2)
         axes.plot(group.result.difference, height, "o", color="black", zorder=3)
     axes.axvline(0, linestyle="--", color=NEUTRAL)
     axes.set_yticks(range(len(shown)), [_label(group) for group in shown])
