@@ -46,11 +46,11 @@ RESULTS = Path(__file__).with_name("faults.md")
 SEED = 0
 SYNC = ("python", "-m", "tools.sync")
 REPRO = ("dvc", "repro")
+MAKE_REPRO = ("python", "-m", "tools.repro")
 UNTRIED = """
 Not tried: loss of power (files are not flushed to the disk before they are moved into place), a
 folder on a network file system, and two machines that work in one folder at the same time.
 """
-MAKE_REPRO = ("python", "-m", "tools.repro")
 
 
 class Try(NamedTuple):

@@ -112,8 +112,15 @@ def _is_orphan() -> bool:
     """Whether DVC was killed before this could note it: the system's first process took it in."""
     with suppress(psutil.Error):
         parent = psutil.Process(os.getppid())
-        first = parent.pid == 1 or parent.name() in INITS
-        return first and "dvc" not in " ".join(parent.cmdline())
+        above = parent.parent() if parent.name() in SHELLS else parent
+        first = above is None or above.pid == 1 or above.name() in INITS
+        return first and not (above and _is_dvc(above))
+    return False
+
+
+def _is_dvc(process: psutil.Process) -> bool:
+    with suppress(psutil.AccessDenied):  # then it is the system's, and not DVC
+        return "dvc" in {Path(argument).name for argument in process.cmdline()}
     return False
 
 
@@ -162,6 +169,6 @@ def _advice(error: OSError, again: str) -> str:
         return f"Free some space and run {again} again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"Give yourself the right to use it and run {again} again."
-    if error.errno == errno.ENOENT:
+    if error.errno == errno.ENOENT and "data" in Path(str(error.filename)).parts:
         return "Run `dvc repro`, which makes what is missing."
     return f"Mend that and run {again} again."

@@ -62,6 +62,7 @@ def require_texts(data: bytes, content_type: str) -> None:
 
 
 def require_columns(data: bytes) -> None:
+    """Refuse a CSV whose rows have more fields than its heading; raises MlflowException."""
     try:
         first = pd.read_csv(io.BytesIO(data), dtype=str, nrows=1)
     except ValueError:
@@ -76,6 +77,7 @@ def is_shifted(table: pd.DataFrame) -> bool:
 
 
 def require_json_texts(data: bytes) -> None:
+    """Refuse `inputs` and `instances` that hold anything but texts; raises MlflowException."""
     try:
         document = json.loads(data)
     except ValueError:
@@ -97,6 +99,7 @@ def is_texts(given: Any) -> bool:
 
 
 def is_row(given: Any) -> bool:
+    """Whether it is a mapping of nothing but the column `text`."""
     return isinstance(given, dict) and given.keys() == {COLUMN}
 
 

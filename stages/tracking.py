@@ -30,13 +30,12 @@ if TYPE_CHECKING:
 MODEL = "model"
 SERVING_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "mlflow")
 KEY = "train.key"  # tag: everything that shapes a training, see stages.checkpoint
-CHECKPOINT = (
-    "train.checkpoint"  # tag: id of the checkpoints by which a training can be gone on with
-)
+# tag: id of the checkpoints by which a training can be gone on with
+CHECKPOINT = "train.checkpoint"
 MODEL_ID = "model.id"  # tag: the model's entry, which belongs to the run from its start
 COMPLETE = "outputs.{}"  # tag: digest of a folder's about.json, once the run holds all of it
 BATCH = 1000  # metrics that MLflow takes in one call
-CLOCK_SECONDS = 60  # a set clock moves the times at which processes say that they began
+CLOCK_SECONDS = 1.5  # the system rounds the moment of its start to a second
 DIFF_BYTES = 2**20  # of uncommitted changes kept with a run
 # The pipeline's own products: they change in every run and say nothing about what shaped it.
 PRODUCTS = (":(exclude)dvc.lock", ":(exclude)data")
@@ -233,8 +232,13 @@ def process_tags() -> dict[str, str]:
     return {
         "process.host": socket.gethostname(),
         "process.id": str(process.pid),
-        "process.started": repr(process.create_time()),
+        "process.started": repr(_started(process)),
     }
+
+
+def _started(process: psutil.Process) -> float:
+    """When it started, in seconds after the system did: setting the clock does not change that."""
+    return float(process.create_time() - psutil.boot_time())
 
 
 def is_here(tags: Mapping[str, str]) -> bool:
@@ -246,7 +250,7 @@ def is_gone(tags: Mapping[str, str]) -> bool:
     """Whether the process that `process_tags` named, on this machine, has ended."""
     try:
         process = psutil.Process(int(tags["process.id"]))
-        apart: float = abs(process.create_time() - float(tags["process.started"]))
+        apart = abs(_started(process) - float(tags["process.started"]))
         return process.status() == psutil.STATUS_ZOMBIE or apart > CLOCK_SECONDS
     except psutil.NoSuchProcess:
         return True

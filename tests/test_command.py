@@ -11,6 +11,8 @@ import pytest
 
 from stages.command import UserError, explain, run, tool
 
+from .project import ROOT
+
 
 @pytest.fixture(autouse=True)
 def same_handlers() -> Iterator[None]:
@@ -59,6 +61,17 @@ def test_a_command_s_failure_names_it_and_how_to_go_on() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("data/pad/x_test.npy", "Run `dvc repro`"), ("typo.csv", "Mend that and run `make predict`")],
+)
+def test_what_the_pipeline_makes_is_told_from_what_a_user_names(name: str, advice: str) -> None:
+    error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    message = explain(error, "`make predict`")
+    assert message is not None
+    assert advice in message
+
+
 def test_an_interrupted_command_is_one_message() -> None:
     def main() -> None:
         raise KeyboardInterrupt
@@ -92,7 +105,8 @@ command.run("pad", lambda: (time.sleep(5), open(sys.argv[1], "w").close()))
     ran = tmp_path / "ran"
     subprocess.run(
         [sys.executable, "-c", code, str(ran)],
-        env={**os.environ, "DVC_STAGE": "pad"},
+        cwd=tmp_path,
+        env={**os.environ, "DVC_STAGE": "pad", "PYTHONPATH": str(ROOT)},
         check=True,
         timeout=4,
         stderr=subprocess.DEVNULL,

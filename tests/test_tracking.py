@@ -12,6 +12,7 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+import psutil
 import pytest
 
 from stages import store, tracking
@@ -309,8 +310,16 @@ def test_the_process_of_a_run_is_named() -> None:
     assert tags["process.id"] == str(os.getpid())
     assert tags["process.host"] == socket.gethostname()
     assert not tracking.is_gone(tags)
-    moved = repr(float(tags["process.started"]) + 2)  # the clock was set meanwhile
-    assert not tracking.is_gone({**tags, "process.started": moved})
+    later = repr(float(tags["process.started"]) - 20)  # the number was given out again
+    assert tracking.is_gone({**tags, "process.started": later})
+
+
+def test_a_clock_that_is_set_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    tags = tracking.process_tags()
+    created, booted = psutil.Process().create_time(), psutil.boot_time()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: created + 3600)
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted + 3600)
+    assert not tracking.is_gone(tags)
 
 
 def test_outputs_find_their_run_or_the_one_made_from_them() -> None:

@@ -3,9 +3,11 @@
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from stages import registry, sentiment, store
@@ -14,6 +16,7 @@ from stages.command import UserError, first_line
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
+SWAPPING = threading.Lock()
 URI = f"models:/{registry.NAME}@{registry.CHAMPION}"
 
 
@@ -82,25 +85,25 @@ def its_own_code(code: Path) -> Iterator[None]:
     Python has the modules of this workspace at hand already, and MLflow would take those.
     """
     package = Path(sentiment.__file__).parent
-    ours = {name: module for name, module in sys.modules.items() if is_of(package.name, name)}
-    if all(same(file, package / file.name) for file in code.glob(f"{package.name}/*.py")):
-        ours = {}
-    for name in ours:
-        del sys.modules[name]
     path = sys.path
-    try:
-        yield
-    finally:
-        sys.path = path
-        if ours:
-            for name in [name for name in sys.modules if is_of(package.name, name)]:
-                del sys.modules[name]
-        sys.modules.update(ours)
+    with SWAPPING:
+        if all(same(file, package / file.name) for file in code.glob(f"{package.name}/*.py")):
+            ours = {}
+        else:
+            ours = take_away(package.name)
+        try:
+            yield
+        finally:
+            sys.path = path
+            if ours:
+                take_away(package.name)
+            sys.modules.update(ours)
 
 
-def is_of(package: str, module: str) -> bool:
-    """Whether a module is a package or one of its own."""
-    return module == package or module.startswith(f"{package}.")
+def take_away(package: str) -> dict[str, ModuleType]:
+    """Let Python forget a package and its modules; return them."""
+    names = [name for name in sys.modules if name == package or name.startswith(f"{package}.")]
+    return {name: sys.modules.pop(name) for name in names}
 
 
 def same(a: Path, b: Path) -> bool:

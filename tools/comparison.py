@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stages import scores, significance
 from stages.params import Compare
 from stages.significance import Discordant, Interval
-from tools.disagreement import Example, Group, both_kinds_of_examples, groups
+from tools.disagreement import Example, Subset, both_kinds_of_examples, groups
 from tools.trainings import Corpus, Side, answers, by_review
 from tools.verdict import Difference, caveats, difference, discordant, sentence, test_name
 
@@ -92,7 +92,7 @@ class Comparison:
     changes: list[Change]
     result: Difference
     discordant: Discordant | None
-    groups: list[Group]
+    groups: list[Subset]
     only_a: list[Example]
     only_b: list[Example]
     reliability: tuple[list[pd.DataFrame], list[pd.DataFrame]]
@@ -100,7 +100,7 @@ class Comparison:
 
 
 def compare(a: Side, b: Side, corpus: Corpus, settings: Compare) -> Comparison:
-    """Compare two sides that `check_comparable` admits.
+    """Compare two sides that `tools.trainings.check_comparable` admits.
 
     Length groups and calibration bins are those of B's params, for both.
     """

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from stages.figures import NEUTRAL, new_axes
 from stages.params import Evaluate
 from tools.comparison import Comparison
-from tools.disagreement import Group
+from tools.disagreement import Subset
 from tools.verdict import points
 
 if TYPE_CHECKING:
@@ -78,9 +78,11 @@ def groups(comparison: Comparison, params: Evaluate) -> Figure:
     shown = comparison.groups[::-1]  # the first on top
     for height, group in enumerate(shown):
         low, high = group.result.interval
-        if high - low < 2:  # wider there is none: nothing is known, and the rest would be squeezed
+        known = _has_interval(group)
+        if known:
             axes.plot([low, high], [height, height], color=NEUTRAL, linewidth=2, zorder=2)
-        axes.plot(group.result.difference, height, "o", color="black", zorder=3)
+        fill = "full" if known else "none"
+        axes.plot(group.result.difference, height, "o", color="black", fillstyle=fill, zorder=3)
     axes.axvline(0, linestyle="--", color=NEUTRAL)
     axes.set_yticks(range(len(shown)), [_label(group) for group in shown])
     axes.margins(y=0.1)
@@ -88,6 +90,13 @@ def groups(comparison: Comparison, params: Evaluate) -> Figure:
     return figure
 
 
-def _label(group: Group) -> str:
+def _has_interval(group: Subset) -> bool:
+    """Whether trainings of a side differ on these reviews; else anything is possible."""
+    low, high = group.result.interval
+    return high - low < 2
+
+
+def _label(group: Subset) -> str:
     name = f"{group.name} words" if group.kind == "words" else group.name
-    return f"{name}\n{group.reviews:,} reviews"
+    interval = "" if _has_interval(group) else ", no interval"
+    return f"{name}\n{group.reviews:,} reviews{interval}"

@@ -21,7 +21,7 @@ CONTRACTION = "n't"
 
 
 @dataclass(frozen=True)
-class Group:
+class Subset:
     """Some of the reviews, and how the sides differ on them; `kind` is `words` or `negation`."""
 
     kind: str
@@ -48,7 +48,7 @@ def groups(
     corpus: Corpus,
     params: Mapping[str, Any],
     settings: Compare,
-) -> list[Group]:
+) -> list[Subset]:
     """How the sides differ by length of the review and by whether it negates anything."""
     negated = has_negation(corpus)[rows.index]
     kinds = {
@@ -56,7 +56,9 @@ def groups(
         "negation": {"with negation": negated, "without negation": ~negated},
     }
     return [
-        Group(kind, name, int(mask.sum()), difference(a.right[:, mask], b.right[:, mask], settings))
+        Subset(
+            kind, name, int(mask.sum()), difference(a.right[:, mask], b.right[:, mask], settings)
+        )
         for kind, masks in kinds.items()
         for name, mask in masks.items()
         if mask.any()

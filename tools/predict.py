@@ -50,6 +50,7 @@ def read_texts(text: str | None, file: Path | None) -> list[str]:
 
 
 def read_csv(file: Path) -> list[str]:
+    """The column `text` of a CSV file; raises UserError if it has none or is no such file."""
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -88,6 +89,7 @@ def answers(model: Sentiment, texts: list[str], most: int) -> Iterator[Answer]:
 
 
 def as_json(given: Answer) -> dict[str, Any]:
+    """An answer as `--json` prints it, each word by name."""
     words = [{"word": word, "log_odds": effect} for word, effect in given.words]
     return {**given._asdict(), "words": words}
 

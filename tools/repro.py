@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -79,35 +79,42 @@ def run_dvc(*arguments: str, folder: Path = HERE, environment: Environment = Non
         folder: the repository, if it is not the working directory.
         environment: its variables, if they are not this process's.
     """
-    mend_dvc()
+    mend_dvc(folder / RWLOCK)
     command = [sys.executable, "-m", "dvc", *arguments]
     process = subprocess.Popen(command, cwd=folder, env=environment, process_group=0)
-    received: list[int] = []
-
-    def forward(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    heeded = [n for n, handler in before.items() if handler is not signal.SIG_IGN]  # as nohup wants
-    for number in heeded:
-        signal.signal(number, forward)
-    status = process.wait()
-    for number in heeded:
-        signal.signal(number, before[number])
+    with forwarding(process.pid) as received:
+        status = process.wait()
     if received:
         wait_for_group(process.pid)
         sys.exit(128 + received[0])
     return status
 
 
-def mend_dvc() -> None:
+@contextmanager
+def forwarding(group: int) -> Iterator[list[int]]:
+    """Pass the signals that end this process on to a process group; yield those received."""
+    received: list[int] = []
+
+    def forward(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        with suppress(ProcessLookupError):
+            os.killpg(group, number)
+
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    heeded = [n for n, handler in before.items() if handler is not signal.SIG_IGN]  # as nohup wants
+    for number in heeded:
+        signal.signal(number, forward)
+    yield received
+    for number in heeded:
+        signal.signal(number, before[number])
+
+
+def mend_dvc(lock: Path) -> None:
     """Remove a lock file that DVC was killed over while it wrote it, and refuses to start over."""
-    if is_damaged(RWLOCK):
+    if is_damaged(lock):
         time.sleep(MOMENT)  # another DVC may just be writing it
-        if is_damaged(RWLOCK):
-            RWLOCK.unlink(missing_ok=True)
+        if is_damaged(lock):
+            lock.unlink(missing_ok=True)
 
 
 def is_damaged(file: Path) -> bool:
