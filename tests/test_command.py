@@ -11,15 +11,17 @@ import pytest
 
 from stages.command import UserError, explain, run, tool
 
-from .project import ROOT
+from .project import ROOT, heed_signals
 
 
 @pytest.fixture(autouse=True)
 def same_handlers() -> Iterator[None]:
-    """`run` sets signal handlers; the tests' own process keeps the ones it had."""
+    """`run` sets signal handlers and a hook; the tests' own process keeps those it had."""
     numbers = (signal.SIGTERM, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
+    hook = sys.unraisablehook
     yield
+    sys.unraisablehook = hook
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
 
@@ -59,6 +61,38 @@ def test_a_command_s_failure_names_it_and_how_to_go_on() -> None:
         "make sync: data/train/run.json: Permission denied. "
         "Give yourself the right to use it and run `make sync` again."
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [("SIGTERM", 128 + signal.SIGTERM), ("SIGINT", 1), ("SIGHUP", 129)]
+)
+def test_a_signal_that_comes_while_something_is_finalized_ends_a_stage(
+    number: str, status: int
+) -> None:
+    """Python drops what is raised there, as in SQLAlchemy's clean-up after each epoch."""
+    code = f"""
+import os, signal, time, stages.command
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{number})
+        time.sleep(0.01)
+def main():
+    try:
+        for _ in range(3):
+            Finalized()
+        time.sleep(10)
+        print("went on")
+    finally:
+        print("cleaned up")
+stages.command.run("pad", main)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, preexec_fn=heed_signals
+    )
+    assert done.stdout == "cleaned up\n"
+    assert done.returncode == status
+    assert "Exception ignored" not in done.stderr
 
 
 @pytest.mark.parametrize(
