@@ -7,8 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import psutil
 
 WATCH_SECONDS = 0.5
 AGAIN_SECONDS = 0.1
+PATIENCE_SECONDS = 10.0  # for a store that answers; then a signal ends what it is doing
 INITS = ("systemd", "init", "launchd", "tini")  # they take in whom a dead process leaves behind
 SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "fish")
 
@@ -117,6 +118,38 @@ def _send_later(number: int) -> None:
     """Send this process a signal, once what it is in the midst of is over."""
     signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), number))
     signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let signals that would end the process wait until the block is done, within limits.
+
+    An exception in the midst of a transaction can leave a database locked for this process itself,
+    which then waits for itself as it cleans up.
+    """
+    heeded = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {n: handler for n, handler in heeded.items() if handler is not signal.SIG_IGN}
+    waiting: list[int] = []
+
+    def deliver(*_: object) -> None:
+        while before:
+            signal.signal(*before.popitem())
+        if waiting:
+            os.kill(os.getpid(), waiting.pop())
+
+    def wait(number: int, _: object) -> None:
+        if not waiting:
+            signal.signal(signal.SIGALRM, deliver)
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS)
+        waiting[:] = [number]
+
+    for number in list(before):
+        signal.signal(number, wait)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        deliver()
 
 
 def end_with_dvc() -> None:

@@ -21,7 +21,7 @@ import psutil
 from numpy.typing import NDArray
 
 from stages import files, store
-from stages.command import UserError, first_line
+from stages.command import UserError, first_line, uninterrupted
 
 if TYPE_CHECKING:
     import keras
@@ -73,7 +73,7 @@ class Tracker:
         if self.lost:
             return
         try:
-            with store.explained():
+            with store.explained(), uninterrupted():
                 write(self.run, *given)
         except (UserError, OSError) as error:
             self.lost = True
@@ -115,7 +115,7 @@ def started(
     """
     import mlflow
 
-    with store.explained():
+    with store.explained(), uninterrupted():
         experiment_id, client = store.connect(), mlflow.MlflowClient()
         sweep(client, experiment_id)
         run_id = known or _begun(client, experiment_id, tags.get(CHECKPOINT), finished_too)
@@ -124,11 +124,12 @@ def started(
             run_id = made.info.run_id
         before = client.get_run(run_id).info
     try:
-        with store.explained():
+        with store.explained(), uninterrupted():
             tracker = _go_on(run_id, name, dict(params), dict(tags))
         yield tracker
     except BaseException as error:
-        _give_up(client, before, "FAILED" if isinstance(error, Exception) else "KILLED")
+        with uninterrupted():
+            _give_up(client, before, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     tracker.log(lambda _: mlflow.end_run())
 

@@ -95,6 +95,37 @@ stages.command.run("pad", main)
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGHUP"])
+@pytest.mark.parametrize(("patience", "done"), [(5, "done\n"), (0.2, "")])
+def test_a_signal_waits_for_what_must_not_be_interrupted_but_not_long(
+    number: str, patience: float, done: str
+) -> None:
+    code = f"""
+import os, signal, time, stages.command as command
+command.PATIENCE_SECONDS = {patience}
+def main():
+    try:
+        with command.uninterrupted():
+            os.kill(os.getpid(), signal.{number})
+            time.sleep(1)
+            print("done")
+        print("went on")
+    finally:
+        time.sleep(0.3)
+        print("cleaned up")
+command.run("pad", main)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=heed_signals,
+    )
+    assert ended.stdout == f"{done}cleaned up\n"
+    assert ended.returncode == (1 if number == "SIGINT" else 128 + getattr(signal, number))
+
+
 @pytest.mark.parametrize(
     ("name", "advice"),
     [("data/pad/x_test.npy", "Run `dvc repro`"), ("typo.csv", "Mend that and run `make predict`")],
