@@ -78,6 +78,13 @@ def root(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return in_tmp_path
 
 
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in a project's root, at its own store: artifact locations are relative to it."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+
+
 def runs() -> list[Run]:
     """All runs of the store in the working directory, the newest first."""
     client = mlflow.MlflowClient()

@@ -7,7 +7,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from .conftest import runs
+from .conftest import runs, stand_in
 from .project import Project
 
 COMPARE = ("python", "-m", "tools.compare")
@@ -34,9 +34,7 @@ def two_runs(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
 def both(two_runs: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy of `two_runs` of one's own, which is the working directory."""
     shutil.copytree(two_runs.path, tmp_path / "project", symlinks=True)
-    monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/project/mlflow.db")
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/project/mlflow.db")
+    stand_in(tmp_path / "project", monkeypatch)
     return Project(tmp_path / "project")
 
 

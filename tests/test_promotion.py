@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from mlflow.entities.model_registry import ModelVersion
 
-from .conftest import runs
+from .conftest import runs, stand_in
 from .project import Project
 
 NAME = "imdb-sentiment"
@@ -19,14 +19,7 @@ SYNC = ("python", "-m", "tools.sync")
 
 @pytest.fixture(autouse=True)
 def inside(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand in the project's root: its artifact locations are relative."""
-    monkeypatch.chdir(project.path)
-    use_store(project.path, monkeypatch)
-
-
-def use_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    stand_in(project.path, monkeypatch)
 
 
 def versions() -> list[ModelVersion]:
@@ -81,8 +74,7 @@ def test_a_store_that_was_lost_gets_the_version_again(
     shutil.rmtree(project.path / "mlruns")
     # elsewhere: this process still holds the old database open
     moved = Project(project.path.rename(tmp_path / "renamed"))
-    monkeypatch.chdir(moved.path)
-    use_store(moved.path, monkeypatch)
+    stand_in(moved.path, monkeypatch)
     for _ in range(2):
         moved.run(*SYNC)
     (version,) = versions()

@@ -17,7 +17,7 @@ from tools import group as groups
 from tools import seeds
 from tools.group import Member
 
-from .conftest import defaults, runs
+from .conftest import defaults, runs, stand_in
 from .project import SMALL, Project, merged
 
 SEEDS = ("python", "-m", "tools.seeds")
@@ -37,9 +37,7 @@ def grouped(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
 def group(grouped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy of `grouped` of one's own, which is the working directory."""
     shutil.copytree(grouped.path, tmp_path / "project", symlinks=True)
-    monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/project/mlflow.db")
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/project/mlflow.db")
+    stand_in(tmp_path / "project", monkeypatch)
     return Project(tmp_path / "project")
 
 

@@ -19,16 +19,13 @@ from mlflow.entities import Run
 from stages import checkpoint, files
 from tools import verify
 
-from .conftest import Starter, runs
+from .conftest import Starter, runs, stand_in
 from .project import EPOCHS, QUIET, Project, free_port, until, wait_for
 
 
 @pytest.fixture(autouse=True)
 def store_of_the_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand in the project's root: its artifact locations are relative."""
-    monkeypatch.chdir(project.path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.path}/mlflow.db")
-    mlflow.set_tracking_uri(f"sqlite:///{project.path}/mlflow.db")
+    stand_in(project.path, monkeypatch)
 
 
 def epochs_done(project: Project) -> int:

@@ -17,7 +17,7 @@ from mlflow.entities import Run
 
 from stages import tracking
 
-from .conftest import runs
+from .conftest import runs, stand_in
 from .project import Project
 
 SYNC = ("python", "-m", "tools.sync")
@@ -25,14 +25,7 @@ SYNC = ("python", "-m", "tools.sync")
 
 @pytest.fixture(autouse=True)
 def store_of_the_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand in the project's root: its artifact locations are relative."""
-    monkeypatch.chdir(project.path)
-    use_store(project.path, monkeypatch)
-
-
-def use_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    stand_in(project.path, monkeypatch)
 
 
 def told(run: Run) -> dict[str, Any]:
@@ -89,13 +82,13 @@ def test_a_run_that_the_store_lacks_is_made_in_full_and_once(
         # elsewhere: this process still holds the old database open
         project = Project(project.path.rename(tmp_path / "renamed"))
         monkeypatch.chdir(project.path)
-        use_store(project.path, monkeypatch)
+        stand_in(project.path, monkeypatch)
     else:
         project.run("git", "clone", "--quiet", ".", str(tmp_path / "elsewhere"))
         cache = project.path / ".dvc" / "cache"
         project = Project(tmp_path / "elsewhere")
         monkeypatch.chdir(project.path)
-        use_store(project.path, monkeypatch)
+        stand_in(project.path, monkeypatch)
         shutil.copytree(cache, project.path / ".dvc" / "cache")
         project.run("dvc", "checkout")
     for _ in range(3):
