@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import Run
 
-from stages.files import read_about
+from sentiment.files import read_about
 
 FILES = {
     "train": {"history.csv", "metrics.json"},

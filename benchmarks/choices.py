@@ -18,11 +18,13 @@ from unittest.mock import patch
 
 from benchmarks.growth import timed
 from benchmarks.report import spread
-from stages import files, train
-from stages.backend import load_keras
-from stages.batches import batches
-from stages.model import build_model
-from stages.params import Train, load_params
+from sentiment import files
+from sentiment.network import training
+from sentiment.network.batches import batches
+from sentiment.network.model import build_model
+from sentiment.params import Train, load_params
+from sentiment.pipeline import PAD
+from sentiment.serving.backend import load_keras
 
 REVIEWS = 8000  # of which a fifth validates
 EPOCHS = 5  # measured in each process, after the first one
@@ -86,13 +88,13 @@ def params_of(variant: Variant) -> Train:
 def epochs_of(variant: Variant) -> Callable[[], float]:
     """A function that trains one epoch of a variant and returns its seconds."""
     params = params_of(variant)
-    num_words = files.read_about(train.PAD)["params"]["pad.num_words"]
-    x, y = (array[:REVIEWS] for array in files.read_arrays(train.PAD, ["x_train", "y_train"]))
-    learning, validation = train.split(x, y, params.validation_split)
+    num_words = files.read_about(PAD)["params"]["pad.num_words"]
+    x, y = (array[:REVIEWS] for array in files.read_arrays(PAD, ["x_train", "y_train"]))
+    learning, validation = training.split(x, y, params.validation_split)
     size, held_out = params.batch_size, params.validation_batch_size
     with variant.patched():
         model = build_model(params, num_words, x.shape[1])
-        train.accelerate(model, params)
+        training.accelerate(model, params)
         model.jit_compile = variant.jit
         if variant.arrays:
             given = {"x": learning.x, "y": learning.y, "batch_size": size}
@@ -106,7 +108,7 @@ def epochs_of(variant: Variant) -> Callable[[], float]:
 def measure_here(names: list[str]) -> None:
     """Train the variants in turn; print each one's number and the seconds of each epoch."""
     load_keras()
-    train.prepare(params_of(VARIANTS[names[0]]))  # determinism cannot be switched off again
+    training.prepare(params_of(VARIANTS[names[0]]))  # determinism cannot be switched off again
     epochs = {name: epochs_of(VARIANTS[name]) for name in names}
     for _ in range(EPOCHS):
         for name, epoch in epochs.items():

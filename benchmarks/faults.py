@@ -25,8 +25,8 @@ from typing import NamedTuple
 import mlflow
 import psutil
 
-from stages import checkpoint
-from stages.train import FIGURES
+from sentiment.network import checkpoint
+from sentiment.network.checkpoint import METRICS
 from tests.project import (
     DEFAULT_PARAMS,
     EPOCHS,
@@ -334,7 +334,7 @@ def losses(project: Project, whole: Path) -> list[str]:
 def losses_of_run(project: Project, run: mlflow.entities.Run) -> list[str]:
     client = mlflow.MlflowClient(f"sqlite:///{project.path}/mlflow.db")
     lost = [] if run.info.status == "FINISHED" else [f"the run is {run.info.status}"]
-    for name in FIGURES:
+    for name in METRICS:
         points = client.get_metric_history(run.info.run_id, name)
         if sorted(point.step for point in points) != list(range(1, EPOCHS + 1)):
             lost.append(f"the curve of {name} has {len(points)} points")

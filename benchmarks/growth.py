@@ -10,19 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from stages import files, train
-from stages.batches import batches
-from stages.model import build_model
-from stages.params import Train, load_params
+from sentiment import files
+from sentiment.network import training
+from sentiment.network.batches import batches
+from sentiment.network.model import build_model
+from sentiment.params import Train, load_params
+from sentiment.pipeline import PAD
 
 REVIEWS = 8000  # of which a fifth validates
 
 
 def epochs_of(x: Any, y: Any, params: Train, num_words: int) -> Callable[[], float]:
     """Return a function that trains one epoch and returns its seconds; the first is done."""
-    learning, validation = train.split(x, y, params.validation_split)
+    learning, validation = training.split(x, y, params.validation_split)
     model = build_model(params, num_words, x.shape[1])
-    train.accelerate(model, params)
+    training.accelerate(model, params)
     shuffled = batches(*learning, batch_size=params.batch_size, shuffle=True)
     held_out = batches(*validation, batch_size=params.validation_batch_size, shuffle=False)
     return timed(lambda: model.fit(shuffled, validation_data=held_out, shuffle=False, verbose=0))
@@ -42,9 +44,9 @@ def timed(work: Callable[[], Any]) -> Callable[[], float]:
 
 def main() -> None:
     params = load_params().train
-    train.prepare(params)
-    num_words = files.read_about(train.PAD)["params"]["pad.num_words"]
-    x, y = files.read_arrays(train.PAD, ["x_train", "y_train"])
+    training.prepare(params)
+    num_words = files.read_about(PAD)["params"]["pad.num_words"]
+    x, y = files.read_arrays(PAD, ["x_train", "y_train"])
     one_x, one_y = x[:REVIEWS], y[:REVIEWS]
     wide = params.model_copy(update={"units": 2 * params.units})
     variants = {

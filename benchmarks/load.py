@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages import evaluate, files, machine
-from stages.reviews import read_reviews
+from sentiment import files, machine, pipeline
+from sentiment.data import outputs
+from sentiment.data.reviews import read_reviews
 from tests.project import free_port, wait_for
-from tools.server import HOST
+from tools.running.server import HOST
 
 RESULTS = Path(__file__).with_name("load.md")
 CLIENTS = (1, 10, 50)
@@ -39,8 +40,8 @@ class Load(NamedTuple):
 
 def read_texts() -> list[bytes]:
     """Bodies of requests, a real test review each."""
-    words, reviews = evaluate.read_words(), read_reviews(evaluate.FETCH, "test")
-    order = files.read_arrays(evaluate.PAD, ["test_order"])[0][:TEXTS]
+    words, reviews = outputs.read_words(), read_reviews(pipeline.FETCH, "test")
+    order = files.read_arrays(pipeline.PAD, ["test_order"])[0][:TEXTS]
     texts = [" ".join(words[rank] for rank in reviews[review]) for review in order]
     return [json.dumps({"dataframe_records": [{"text": text}]}).encode() for text in texts]
 

@@ -8,28 +8,31 @@ import time
 
 import numpy as np
 
-from stages import evaluate, files, text
-from stages.params import load_params
-from stages.predictor import Predictor
-from stages.reviews import read_reviews
+from sentiment import files, pipeline
+from sentiment.data import outputs
+from sentiment.data.padding import layout
+from sentiment.data.reviews import read_reviews
+from sentiment.params import load_params
+from sentiment.serving import text
+from sentiment.serving.predictor import Predictor
 
 WARM_UP = 20
 
 
 def main() -> None:
-    params, words = load_params(), evaluate.read_words()
+    params, words = load_params(), outputs.read_words()
     ranks = {word: rank for rank, word in enumerate(words) if word}
-    x, order = files.read_arrays(evaluate.PAD, ["x_test", "test_order"])
-    reviews = read_reviews(evaluate.FETCH, "test")
-    ask = Predictor(evaluate.read_model(), params.evaluate.batch_size)
+    x, order = files.read_arrays(pipeline.PAD, ["x_test", "test_order"])
+    reviews = read_reviews(pipeline.FETCH, "test")
+    ask = Predictor(outputs.read_model(), params.evaluate.batch_size)
     for row in range(int(sys.argv[1]) + WARM_UP):
         review = " ".join(words[rank] for rank in reviews[order[row]])
         begun = time.perf_counter()
-        tokens = text.encode([review], ranks, params.pad)
+        tokens = text.encode([review], ranks, layout(params.pad))
         ask(tokens)
         seconds = time.perf_counter() - begun
         if not np.array_equal(tokens[0], x[row]):
-            sys.exit(f"review {row} is not encoded as stages.pad encodes it")
+            sys.exit(f"review {row} is not encoded as the stage pad encodes it")
         if row >= WARM_UP:
             print(f"{1000 * seconds:.3f}")
 

@@ -24,7 +24,7 @@ from benchmarks import measure, report
 from benchmarks.limit import epoch_flops
 from benchmarks.measure import Failed, Sample
 from benchmarks.report import Goal
-from stages.params import load_params
+from sentiment.params import load_params
 
 ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent

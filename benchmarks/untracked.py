@@ -3,23 +3,24 @@
 import tempfile
 from pathlib import Path
 
-from stages import checkpoint, train
-from stages.checkpoint import Progress
-from stages.model import build_model
+from sentiment.network import checkpoint, training
+from sentiment.network.checkpoint import Progress
+from sentiment.network.model import build_model
+from stages import train
 
 
 def main() -> None:
     job = train.read_job()
-    train.prepare(job.params)
+    training.prepare(job.params)
     model = build_model(job.params, job.shaping["pad.num_words"], job.learning.x.shape[1])
-    train.accelerate(model, job.params)
+    training.accelerate(model, job.params)
     with tempfile.TemporaryDirectory() as kept, tempfile.TemporaryDirectory() as folder:
 
         def on_epoch(progress: Progress) -> None:
             checkpoint.write(Path(kept), model, progress)
 
         parts = job.learning, job.validation, job.params
-        trained = train.fit(model, *parts, on_epoch, checkpoint.START)
+        trained = training.fit(model, *parts, on_epoch, checkpoint.START)
         train.write(Path(folder), model, trained, {}, "")
 
 

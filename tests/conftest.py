@@ -14,10 +14,9 @@ from mlflow.entities import Run
 from ruamel.yaml import YAML
 from selenium import webdriver
 
-from stages.params import Params, check_params
-
-from .browser import chromium
-from .project import DEFAULT_PARAMS, EPOCHS, ROOT, SMALL, Project, change_params, merged
+from sentiment.params import Params, check_params
+from tests.browser import chromium
+from tests.project import DEFAULT_PARAMS, EPOCHS, ROOT, SMALL, Project, change_params, merged
 
 SMALL_IMDB: dict[str, Any] = {
     "fetch": {"dataset": "imdb"},

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from stages.params import Params, flatten
-
-from .project import ROOT
+from sentiment.params import Params, flatten
+from tests.project import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

@@ -1,1 +1,1 @@
-"""The commands behind `make`: environment, newcomer's run, MLflow UI."""
+"""The commands behind `make`, one module each, and the packages that several of them share."""

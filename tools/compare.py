@@ -13,11 +13,16 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from stages import files, store
-from stages.command import UserError, first_line, tool
-from stages.params import load_params
-from tools import comparison, comparison_figures, comparison_text, page, sides, trainings
-from tools.comparison import Comparison
+from sentiment import files
+from sentiment.errors import UserError, first_line
+from sentiment.params import load_params
+from sentiment.process import run_command
+from sentiment.runs import store
+from tools.comparing import comparison, sides, trainings
+from tools.comparing import plots as comparison_figures
+from tools.comparing import text as comparison_text
+from tools.comparing.comparison import Comparison
+from tools.pages import page
 
 REPORTS = Path("reports")
 PLACE = "compare"  # where reports are in a run, and how tags with the sentence begin
@@ -82,7 +87,7 @@ def write(folder: Path, found: Comparison, pictures: dict[str, Figure]) -> None:
     drawn = {name: page.svg(picture, PICTURES[name]) for name, picture in pictures.items()}
     content = page.render("compare.html", comparison=found, text=comparison_text, pictures=drawn)
     with files.replaced(folder) as partial:
-        page.write(partial / "report.html", content)
+        (partial / "report.html").write_text(content, encoding="utf-8")
         markdown = comparison_text.report(found, pictures)
         (partial / "report.md").write_text(markdown, encoding="utf-8")
         files.write_json(partial / "comparison.json", comparison_text.document(found))
@@ -117,4 +122,4 @@ def add(run_id: str, other: str, folder: Path, sentence: str) -> None:
 
 
 if __name__ == "__main__":
-    tool("make compare", main)
+    run_command("make compare", main)

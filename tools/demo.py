@@ -4,13 +4,16 @@ import os
 import sys
 from pathlib import Path
 
-from stages import store
-from stages.command import tool
-from stages.registry import NAME
-from tools import champion, server
-from tools.server import HOST
+from sentiment import files
+from sentiment.process import run_command
+from sentiment.registry import champion
+from sentiment.registry.versions import NAME
+from sentiment.runs import store
+from tools import pages
+from tools.running import server
+from tools.running.server import HOST
 
-PAGE = Path(__file__).with_name("demo_page.py")
+PAGE = Path(pages.__file__).with_name("demo.py")
 PORT = 8501
 # nothing leaves the machine, and no button leads to a cloud
 SETTINGS = {
@@ -31,15 +34,15 @@ def command(number: int) -> list[str]:
 
 def main() -> int:
     number = server.chosen_port("DEMO_PORT", PORT)
-    version = champion.reigning().version
+    version = champion.current().version
     print(f"Version {version} of {NAME} at http://{HOST}:{number}", flush=True)
     environment = {
         **os.environ,
-        "PYTHONPATH": str(PAGE.parents[1]),
+        "PYTHONPATH": str(files.root()),
         "MLFLOW_TRACKING_URI": store.tracking_uri(),
     }
     return server.run(command(number), environment)
 
 
 if __name__ == "__main__":
-    tool("make demo", main)
+    run_command("make demo", main)

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from stages.command import UserError, tool
-from stages.params import load_params
-from stages.scoring_server import COLUMN, SHIFTED, is_shifted
-from stages.sentiment import Contribution, Explanation, Sentiment
-from tools import champion
+from sentiment.errors import UserError
+from sentiment.params import load_params
+from sentiment.process import run_command
+from sentiment.registry import champion
+from sentiment.serving.classifier import Contribution, Explanation, Sentiment
+from sentiment.serving.scoring_server import COLUMN, SHIFTED, is_shifted
 
 SHOWN = 60  # characters of a text in the table
 
@@ -123,4 +124,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    tool("make predict", main)
+    run_command("make predict", main)

@@ -3,8 +3,10 @@
 import argparse
 import sys
 
-from stages import registry, store
-from stages.command import UserError, tool
+from sentiment.errors import UserError
+from sentiment.process import run_command
+from sentiment.registry import versions as registry
+from sentiment.runs import store
 
 
 def main() -> None:
@@ -20,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    tool("make demote" if "--demote" in sys.argv else "make promote", main)
+    run_command("make demote" if "--demote" in sys.argv else "make promote", main)

@@ -13,10 +13,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 from markupsafe import Markup
 
-from stages import evaluate, files, significance, store, tracking
-from stages.command import UserError, first_line, tool
-from stages.params import Evaluate, Params, flatten, load_params
-from tools import page
+from sentiment import files
+from sentiment.data.outputs import Training, evaluated_digests, read_training
+from sentiment.errors import UserError, first_line
+from sentiment.params import Evaluate, Params, flatten, load_params
+from sentiment.pipeline import EVALUATE
+from sentiment.process import run_command
+from sentiment.runs import log as log_to
+from sentiment.runs import store, tracking
+from sentiment.runs.log import Run
+from sentiment.scoring import significance
+from sentiment.scoring.evaluation import draw
+from tools.pages import page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +52,7 @@ class Results(NamedTuple):
     Attributes:
         params: everything that shaped it, by dotted `params.yaml` names, and digests.
         metrics: see `stages.scores.summary`.
-        cost: what an answer takes, see `stages.evaluate.predict`.
+        cost: what an answer takes, see `sentiment.scoring.evaluation.predict`.
         tables: `TABLES`, as `stages.scores` makes them.
     """
 
@@ -83,21 +91,18 @@ class Mistake(NamedTuple):
 
 def read_results() -> Results:
     """Read `data/evaluate`; raises UserError if it is damaged or of another model or test set."""
-    params = files.read_about(evaluate.FOLDER)["params"]
-    if not evaluate.evaluated().items() <= params.items():
-        raise UserError(
-            f"{evaluate.FOLDER} is of another model or test set: run `dvc repro` first."
-        )
+    params = files.read_about(EVALUATE)["params"]
+    if not evaluated_digests().items() <= params.items():
+        raise UserError(f"{EVALUATE} is of another model or test set: run `dvc repro` first.")
     metrics, cost = (
-        files.read_json(evaluate.checked(evaluate.FOLDER / f"{name}.json"))
-        for name in ("metrics", "cost")
+        files.read_json(files.checked(EVALUATE / f"{name}.json")) for name in ("metrics", "cost")
     )
     return Results(params, metrics, cost, {name: read_table(name) for name in TABLES})
 
 
 def read_table(name: str) -> pd.DataFrame:
     """Read a table of `data/evaluate`; a review stays text, even one such as `null` or `7`."""
-    path = evaluate.checked(evaluate.FOLDER / f"{name}.csv")
+    path = files.checked(EVALUATE / f"{name}.csv")
     index = "actual" if name == "confusion" else None
     return pd.read_csv(path, index_col=index, dtype={"text": str}, keep_default_na=False)
 
@@ -112,8 +117,7 @@ def check(results: Results, params: Params) -> None:
     """Refuse results of other params than the present ones; raises UserError."""
     if names := changed(results.params, params):
         raise UserError(
-            f"{evaluate.FOLDER} was made with other params ({', '.join(names)}): "
-            "run `dvc repro` first."
+            f"{EVALUATE} was made with other params ({', '.join(names)}): run `dvc repro` first."
         )
 
 
@@ -177,10 +181,10 @@ def moment(milliseconds: int) -> str:
     return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M}"
 
 
-def plots(training: evaluate.Training, results: Results, looks: Evaluate) -> list[Plot]:
+def plots(training: Training, results: Results, looks: Evaluate) -> list[Plot]:
     """The pictures of `evaluate`, drawn for the page: captions take the place of titles."""
     sized = looks.model_copy(update=PLOT_SIZE)
-    drawn = evaluate.draw(results.metrics, results.tables, training, sized)
+    drawn = draw(results.metrics, results.tables, training, sized)
     for figure in drawn.values():
         fit(figure.axes[0])
     return [Plot(caption, page.svg(drawn[name], alt)) for name, (caption, alt) in PLOTS.items()]
@@ -238,7 +242,7 @@ def shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def report(training: evaluate.Training, results: Results, link: str, params: Params) -> str:
+def report(training: Training, results: Results, link: str, params: Params) -> str:
     """The whole page."""
     tags = training.run["tags"]
     return page.render(
@@ -259,7 +263,7 @@ def report(training: evaluate.Training, results: Results, link: str, params: Par
     )
 
 
-def find_run(run_id: str) -> tracking.Run | None:
+def find_run(run_id: str) -> Run | None:
     """The run that `data/` names, in the store; that it is not there is said and no failure."""
     try:
         tracker = tracking.recorded(run_id)
@@ -271,18 +275,18 @@ def find_run(run_id: str) -> tracking.Run | None:
     return tracker.run if tracker else None
 
 
-def address(training: evaluate.Training, run: tracking.Run | None) -> str:
+def address(training: Training, run: Run | None) -> str:
     """Where the run's page is, or would be if the store had the run."""
     if run:
         return store.link(run.experiment_id, run.run_id)
     return store.link(training.run["experiment_id"], training.run["run_id"])
 
 
-def log(run: tracking.Run) -> None:
+def log(run: Run) -> None:
     """Log the page to the run; a store that fails is said and no failure."""
     try:
         with store.explained():
-            tracking.log_folder(run, PAGE.parent, [PAGE.name], PLACE)
+            log_to.folder(run, PAGE.parent, [PAGE.name], PLACE)
     except (UserError, OSError) as error:
         say_unlogged(error)
 
@@ -293,14 +297,14 @@ def say_unlogged(error: Exception) -> None:
 
 
 def main() -> None:
-    params, training, results = load_params(), evaluate.read_training(), read_results()
+    params, training, results = load_params(), read_training(), read_results()
     check(results, params)
     run = find_run(training.run["run_id"])
-    page.write(PAGE, report(training, results, address(training, run), params))
+    files.replace_text(PAGE, report(training, results, address(training, run), params))
     if run:
         log(run)
     print(PAGE)
 
 
 if __name__ == "__main__":
-    tool("make report", main)
+    run_command("make report", main)

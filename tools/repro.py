@@ -4,28 +4,19 @@ What DVC restored from its cache, or a store did not take, is told to the store 
 """
 
 import io
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 from ruamel.yaml import YAML
 
-from stages import files
-from stages.command import UserError, explain, tool
-from stages.fetch import FOLDER, Unreachable, obtain
-from stages.params import PARAMS_FILE, Params, load_params
+from sentiment import files
+from sentiment.data.imdb import Unreachable, obtain
+from sentiment.errors import UserError, explain
+from sentiment.params import PARAMS_FILE, Params, load_params
+from sentiment.pipeline import FETCH
+from sentiment.process import run_command
 from tools import sync
+from tools.running import dvc
 
-RWLOCK = Path(".dvc", "tmp", "rwlock")
-MOMENT = 1.0  # seconds
-HERE = Path()
 RULE = "#" * 78
 SYNTHETIC = f"""
 {RULE}
@@ -37,17 +28,16 @@ IMDB could not be had, see above, so this goes on with the synthetic set:
 params.yaml now says fetch.dataset: synthetic. Set it back to imdb and run
 `make repro` again once the files can be had.
 """
-Environment = Mapping[str, str] | None  # None: that of this process
 
 
 def main() -> int:
     """Run the pipeline; return DVC's exit status."""
     params = load_params()
     announce(params)
-    status = dvc_repro()
+    status = dvc.run("repro")
     if status and not_fetched(params):
         params = obtain_or_fall_back(params)
-        status = dvc_repro()
+        status = dvc.run("repro")
     if not status:
         tell_the_store()
     announce(params)
@@ -63,79 +53,6 @@ def tell_the_store() -> None:
         print(f"The files in {files.DATA} are whole: run `make sync` once it works.")
 
 
-def dvc_repro() -> int:
-    """Run `dvc repro` and return its exit status."""
-    return run_dvc("repro")
-
-
-def run_dvc(*arguments: str, folder: Path = HERE, environment: Environment = None) -> int:
-    """Run a DVC command that runs stages, in a process group of its own; return its exit status.
-
-    A signal to this process goes to the whole group, the stage included, and is waited for:
-    DVC by itself leaves a stage behind when it is terminated.
-
-    Args:
-        arguments: the command.
-        folder: the repository, if it is not the working directory.
-        environment: its variables, if they are not this process's.
-    """
-    mend_dvc(folder / RWLOCK)
-    command = [sys.executable, "-m", "dvc", *arguments]
-    process = subprocess.Popen(command, cwd=folder, env=environment, process_group=0)
-    with forwarding(process.pid) as received:
-        status = process.wait()
-    if received:
-        wait_for_group(process.pid)
-        sys.exit(128 + received[0])
-    return status
-
-
-@contextmanager
-def forwarding(group: int) -> Iterator[list[int]]:
-    """Pass the signals that end this process on to a process group; yield those received."""
-    received: list[int] = []
-
-    def forward(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        with suppress(ProcessLookupError):
-            os.killpg(group, number)
-
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    heeded = [n for n, handler in before.items() if handler is not signal.SIG_IGN]  # as nohup wants
-    for number in heeded:
-        signal.signal(number, forward)
-    yield received
-    for number in heeded:
-        signal.signal(number, before[number])
-
-
-def mend_dvc(lock: Path) -> None:
-    """Remove a lock file that DVC was killed over while it wrote it, and refuses to start over."""
-    if is_damaged(lock):
-        time.sleep(MOMENT)  # another DVC may just be writing it
-        if is_damaged(lock):
-            lock.unlink(missing_ok=True)
-
-
-def is_damaged(file: Path) -> bool:
-    """Whether a file is there and holds no JSON."""
-    try:
-        json.loads(file.read_bytes())
-    except FileNotFoundError:
-        return False
-    except ValueError:
-        return True
-    return False
-
-
-def wait_for_group(group: int) -> None:
-    """Wait until no process of a group is left."""
-    with suppress(ProcessLookupError):
-        while True:
-            os.killpg(group, 0)
-            time.sleep(0.1)
-
-
 def announce(params: Params) -> None:
     """Say loudly when the figures are not IMDB's."""
     if params.fetch.dataset == "synthetic":
@@ -145,7 +62,7 @@ def announce(params: Params) -> None:
 def not_fetched(params: Params) -> bool:
     """Whether IMDB is wanted and `fetch` has not got it."""
     try:
-        fetched = files.read_about(FOLDER)["params"]["fetch.dataset"]
+        fetched = files.read_about(FETCH)["params"]["fetch.dataset"]
     except UserError:
         fetched = None
     return params.fetch.dataset == "imdb" and fetched != "imdb"
@@ -172,10 +89,8 @@ def set_dataset(path: Path, dataset: str) -> None:
     document["fetch"]["dataset"] = dataset
     text = io.StringIO()
     yaml.dump(document, text)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text.getvalue(), encoding="utf-8")
-    partial.replace(path)
+    files.replace_text(path, text.getvalue())
 
 
 if __name__ == "__main__":
-    tool("make repro", main)
+    run_command("make repro", main)

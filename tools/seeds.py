@@ -11,21 +11,23 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
-from stages import evaluate, files, store, tracking, train
-from stages.command import UserError, tool
-from stages.params import PARAMS_FILE, SEED_LIMIT, Params, flatten, load_params
-from tools import group, repro, revision
-from tools.group import SEED, Group, Member
+from sentiment import files, pipeline
+from sentiment.errors import UserError
+from sentiment.params import PARAMS_FILE, SEED_LIMIT, Params, flatten, load_params
+from sentiment.pipeline import EVALUATE, STAGES, TRAIN
+from sentiment.process import run_command
+from sentiment.runs import log, store
+from sentiment.runs.names import group_name
+from tools.comparing import group, revision
+from tools.comparing.group import SEED, Group, Member
+from tools.running import dvc
 
 TRAINING = ("fetch", "pad", "train")  # stages that shape a training
-STAGES = (*TRAINING, "evaluate")
 NEEDED = [
-    f"{train.FOLDER}/about.json",
-    f"{train.FOLDER}/run.json",
-    f"{evaluate.FOLDER}/about.json",
-    f"{evaluate.FOLDER}/metrics.json",
+    f"{TRAIN}/about.json",
+    f"{TRAIN}/run.json",
+    f"{EVALUATE}/about.json",
+    f"{EVALUATE}/metrics.json",
 ]
 
 
@@ -48,7 +50,7 @@ def experiment_names(params: Params, seeds: Sequence[int]) -> dict[int, str]:
     """The experiment of each seed; its name changes with whatever shapes its outputs."""
     sections = [flatten(getattr(params, stage), stage) for stage in STAGES]
     shaping = {name: value for section in sections for name, value in section.items()}
-    short = group.key(shaping, read_digests(STAGES))[:8]
+    short = group.key(shaping, pipeline.code_digests(STAGES))[:8]
     return {seed: f"seeds-{short}-{seed}" for seed in seeds}
 
 
@@ -78,10 +80,10 @@ def train_missing(experiments: Mapping[int, str], scratch: Path) -> None:
         if name in known and is_whole(name, folder):
             continue
         if name in known:
-            dvc("exp", "remove", name)
+            dvc_output("exp", "remove", name)
         print(f"Seed {seed}, {number} of {len(experiments)}", flush=True)
         asked = ["exp", "run", "--temp", "--name", name, "--set-param", f"{SEED}={seed}"]
-        if repro.run_dvc(*asked):
+        if dvc.run(*asked):
             raise UserError(
                 f"The training under seed {seed} failed, see above. `make seeds` goes on from "
                 "here once that is mended."
@@ -91,10 +93,10 @@ def train_missing(experiments: Mapping[int, str], scratch: Path) -> None:
 
 def listed() -> set[str]:
     """The names of all experiments, whatever commit they are of."""
-    return set(dvc("exp", "list", "--all-commits", "--name-only").split())
+    return set(dvc_output("exp", "list", "--all-commits", "--name-only").split())
 
 
-def dvc(*arguments: str) -> str:
+def dvc_output(*arguments: str) -> str:
     """What a DVC command prints; raises UserError if it fails."""
     command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -112,13 +114,6 @@ def is_whole(experiment: str, folder: Path) -> bool:
     return True
 
 
-def read_digests(stages: Sequence[str]) -> dict[str, str]:
-    """Digests of the code that `dvc.yaml` lists for these stages, by path."""
-    declared = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"]
-    paths = {dep for name in stages for dep in declared[name]["deps"] if Path(dep).suffix == ".py"}
-    return {path: files.sha256(Path(path)) for path in sorted(paths)}
-
-
 def read_member(seed: int, experiment: str, copied: Path) -> Member:
     """Read a training; its run is made in the store if that does not have it."""
     data = copied / files.DATA
@@ -129,9 +124,9 @@ def read_member(seed: int, experiment: str, copied: Path) -> Member:
     if run_id is None:
         raise UserError(f"The run of {experiment} is not whole in the store, see above.")
     shaping = files.read_about(data / "train")["params"]
-    evaluated = data / evaluate.FOLDER.name
+    evaluated = data / EVALUATE.name
     digests = files.read_about(evaluated)["files"]
-    metrics = files.read_json(files.check(evaluated / "metrics.json", digests))
+    metrics = files.read_json(files.checked(evaluated / "metrics.json", digests))
     return Member(seed, experiment, run_id, shaping, metrics)
 
 
@@ -139,20 +134,20 @@ def recorded(data: Path) -> str | None:
     """Id of the run that holds all of a training and its evaluation, if the store has it."""
     import mlflow
 
-    named = files.read_json(data / train.FOLDER.name / "run.json")["run_id"]
+    named = files.read_json(data / TRAIN.name / "run.json")["run_id"]
     experiment_id = store.connect()
     with store.explained():
         run = store.find_recorded(mlflow.MlflowClient(), experiment_id, named)
     if run is None:
         return None
-    folders = [data / stage.FOLDER.name for stage in (train, evaluate)]
-    whole = all(tracking.holds(run.data.tags, folder) for folder in folders)
-    return str(run.info.run_id) if whole else None
+    folders = [data / stage.name for stage in (TRAIN, EVALUATE)]
+    complete = all(log.is_complete(run.data.tags, folder) for folder in folders)
+    return str(run.info.run_id) if complete else None
 
 
 def restore(experiment: str) -> None:
     """Make the store tell an experiment that DVC has: `make sync` in a copy of its files."""
-    root = store.root()
+    root = files.root()
     with tempfile.TemporaryDirectory() as scratch:
         folders = [f"{files.DATA}/{stage}" for stage in STAGES]
         revision.copy(experiment, [*folders, str(PARAMS_FILE)], Path(scratch))
@@ -172,10 +167,10 @@ def main() -> None:
         copies = {seed: Path(scratch) / name for seed, name in experiments.items()}
         members = [read_member(seed, experiments[seed], copies[seed]) for seed in seeds]
     shaping = members[0].shaping
-    name = group.group_name(params, shaping, count)
-    told = Group(name, group.key(shaping, read_digests(TRAINING)), members)
+    name = group_name(params.train, shaping, count)
+    told = Group(name, group.key(shaping, pipeline.code_digests(TRAINING)), members)
     print(f"\n{group.table(name, group.tell(told), members)}")
 
 
 if __name__ == "__main__":
-    tool("make seeds", main)
+    run_command("make seeds", main)

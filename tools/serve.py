@@ -3,10 +3,11 @@
 import os
 import sys
 
-from stages import store
-from stages.command import tool
-from tools import champion, server
-from tools.server import HOST
+from sentiment.process import run_command
+from sentiment.registry import champion
+from sentiment.runs import store
+from tools.running import server
+from tools.running.server import HOST
 
 PORT = 5001
 
@@ -26,4 +27,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    tool("make serve", main)
+    run_command("make serve", main)

@@ -9,83 +9,103 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from stages import evaluate, files, store, tracking, train
-from stages.command import UserError, tool
-from stages.params import load_params
+from sentiment import files, process
+from sentiment.data.outputs import (
+    Training,
+    evaluated_digests,
+    read_model,
+    read_test,
+    read_training,
+    training_digests,
+)
+from sentiment.errors import UserError
+from sentiment.network.training import split
+from sentiment.params import load_params
+from sentiment.pipeline import EVALUATE, PAD, TRAIN
+from sentiment.process import run_command
+from sentiment.publish import evaluation as publish_evaluation
+from sentiment.publish import training as publish_training
+from sentiment.runs import log, store, tracking
+from sentiment.runs.log import Run
 
 
 def main() -> None:
-    with FileLock(store.root() / f"{store.DATABASE}.sync.lock"):
+    process.note_signals()
+    with FileLock(lock()):
         tracking.sweep_store()
-        training = evaluate.read_training()
+        training = read_training()
         run = catch_up_training(training)
-        if evaluate.FOLDER.exists():
+        if EVALUATE.exists():
             catch_up_evaluation(run)
     print(f"Run {run.run_id}: {run.name}\n{store.link(run.experiment_id, run.run_id)}")
 
 
-def catch_up_training(training: evaluate.Training) -> tracking.Run:
+def lock() -> Path:
+    """The file that is locked while a command synchronizes."""
+    return files.root() / f"{store.DATABASE}.sync.lock"
+
+
+def catch_up_training(training: Training) -> Run:
     """Return the run of a training, which then holds all that `data/train` does."""
     tracker = tracking.recorded(training.run["run_id"])
-    if tracker and is_complete(tracker.run, train.FOLDER):
+    if tracker and is_complete(tracker.run, TRAIN):
         return tracker.run
     if tracker:
         check_idle(tracker.run)
     tags, begun = training.run["tags"], training.run["begun"]
-    if tracker is None:  # made from the files, not a training that could be gone on with
-        tags = {key: text for key, text in tags.items() if key != tracking.CHECKPOINT}
-        tags[store.RESTORED] = training.run["run_id"]
+    if tracker is None:
+        tags = {**tags, store.RESTORED: training.run["run_id"]}
     check_data(tags)
-    x, y = files.read_arrays(train.PAD, ["x_train", "y_train"])
-    parts = train.split(x, y, training.params["train.validation_split"])
+    x, y = files.read_arrays(PAD, ["x_train", "y_train"])
+    parts = split(x, y, training.params["train.validation_split"])
     known = tracker.run.run_id if tracker else None
-    with tracking.started(training.run["name"], training.params, tags, begun, known) as going:
-        train.log_data(going, training.params["fetch.dataset"], *parts)
-        train.log(going, evaluate.read_model(), training.history, x[:2])
+    with tracking.started(
+        training.run["name"], training.params, tags, lock(), begun, known
+    ) as going:
+        publish_training.log_data(going, training.params["fetch.dataset"], *parts)
+        publish_training.log_outputs(going, read_model(), training.history, x[:2])
     succeed(going)
     end(going.run, training.run["ended"])
     return going.run
 
 
-def catch_up_evaluation(run: tracking.Run) -> None:
+def catch_up_evaluation(run: Run) -> None:
     """Let the run hold all that `data/evaluate` does."""
-    if is_complete(run, evaluate.FOLDER):
+    if is_complete(run, EVALUATE):
         return
-    if not evaluate.evaluated().items() <= files.read_about(evaluate.FOLDER)["params"].items():
-        print(f"{evaluate.FOLDER} is of another model or test set: `dvc repro` makes it anew.")
+    if not evaluated_digests().items() <= files.read_about(EVALUATE)["params"].items():
+        print(f"{EVALUATE} is of another model or test set: `dvc repro` makes it anew.")
         return
-    metrics = files.read_json(evaluate.checked(evaluate.FOLDER / "metrics.json"))
+    metrics = files.read_json(files.checked(EVALUATE / "metrics.json"))
     tracker = tracking.Tracker(run, 0)
-    evaluate.log(tracker, metrics, evaluate.read_test(), load_params().promote)
+    publish_evaluation.log_outputs(tracker, metrics, read_test(), load_params().promote)
     succeed(tracker)
 
 
-def is_complete(run: tracking.Run, folder: Path) -> bool:
+def is_complete(run: Run, folder: Path) -> bool:
     """Whether the run says that it holds all of a stage's folder as it is now."""
     import mlflow
 
     with store.explained():
         tags = mlflow.MlflowClient().get_run(run.run_id).data.tags
-    return tracking.holds(tags, folder)
+    return log.is_complete(tags, folder)
 
 
-def check_idle(run: tracking.Run) -> None:
+def check_idle(run: Run) -> None:
     """Leave a run alone that its training still writes to; raises UserError."""
     import mlflow
 
     with store.explained():
         found = mlflow.MlflowClient().get_run(run.run_id)
-    process = found.data.tags.get("process.id")
-    if found.info.status == "RUNNING" and tracking.is_here(found.data.tags):
-        raise UserError(f"Run {run.run_id} is still going on, in process {process}: wait for it.")
+    number = found.data.tags.get(tracking.PROCESS)
+    if tracking.is_taken(found, lock()):
+        raise UserError(f"Run {run.run_id} is still running, in process {number}: wait for it.")
 
 
 def check_data(tags: dict[str, str]) -> None:
     """Refuse to name data in the run that it was not trained on; raises UserError."""
-    if not train.data_tags().items() <= tags.items():
-        raise UserError(
-            f"{train.PAD} is not what {train.FOLDER} was trained on: run `dvc repro` first."
-        )
+    if not training_digests().items() <= tags.items():
+        raise UserError(f"{PAD} is not what {TRAIN} was trained on: run `dvc repro` first.")
 
 
 def succeed(tracker: tracking.Tracker) -> None:
@@ -94,7 +114,7 @@ def succeed(tracker: tracking.Tracker) -> None:
         raise UserError("The run is not whole yet: run `make sync` again once the store works.")
 
 
-def end(run: tracking.Run, ended: int) -> None:
+def end(run: Run, ended: int) -> None:
     """Let the run end when its training did, not now."""
     import mlflow
 
@@ -103,4 +123,4 @@ def end(run: tracking.Run, ended: int) -> None:
 
 
 if __name__ == "__main__":
-    tool("make sync", main)
+    run_command("make sync", main)

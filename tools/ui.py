@@ -7,10 +7,10 @@ import threading
 import time
 import webbrowser
 
-from stages import store
-from stages.command import tool
-from tools import server
-from tools.server import HOST
+from sentiment.process import run_command
+from sentiment.runs import store
+from tools.running import server
+from tools.running.server import HOST
 
 PORT = 5000
 READY_SECONDS = 180
@@ -62,4 +62,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    tool("make ui", main)
+    run_command("make ui", main)

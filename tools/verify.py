@@ -13,9 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from stages import files
-from stages.command import UserError, tool
-from tools import repro
+from sentiment import files
+from sentiment.errors import UserError
+from sentiment.process import run_command
+from tools.running import dvc
 
 # which run it was and what its evaluation took: these differ in every run, and so do the digests
 LEFT_OUT = {
@@ -68,7 +69,7 @@ def repeat(clone: Path) -> Path:
     output("git", "clone", "--quiet", ".", str(clone))
     outside = ("DVC_", "MLFLOW_", "GIT_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(outside)}
-    if repro.run_dvc("repro", folder=clone, environment=environment):
+    if dvc.run("repro", folder=clone, environment=environment):
         raise UserError("The pipeline failed in a clone of this commit, see above.")
     return clone
 
@@ -116,4 +117,4 @@ def explain(differing: list[str], again: Path) -> str:
 
 
 if __name__ == "__main__":
-    tool("make verify", main)
+    run_command("make verify", main)

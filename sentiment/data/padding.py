@@ -1,0 +1,53 @@
+"""Both parts of a data set as padded arrays, in the order and the form of Keras' own.
+
+The result equals `keras.datasets.imdb.load_data(num_words=...)` followed by
+`keras.utils.pad_sequences(maxlen=...)`, computed without Keras.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment.params import Pad
+from sentiment.serving.sequences import Layout, Reviews, pad
+
+
+def padded(train: Reviews, test: Reviews, params: Pad) -> dict[str, NDArray[Any]]:
+    """Pad and shuffle both parts.
+
+    Returns:
+        `x_train`, `x_test`: token ids, shape (reviews, max_length); `y_train`, `y_test`: labels,
+        shape (reviews,); `test_order`: each test review's position in `test`; `test_seen`: whether
+        it also occurs in training.
+    """
+    train_order, test_order = shuffled(len(train), len(test), params.shuffle_seed)
+    form = layout(params)
+    return {
+        "x_train": pad(train, train_order, form),
+        "y_train": train.labels[train_order],
+        "x_test": pad(test, test_order, form),
+        "y_test": test.labels[test_order],
+        "test_order": test_order,
+        "test_seen": seen(test, train)[test_order],
+    }
+
+
+def layout(params: Pad) -> Layout:
+    """The params but the order of the reviews: what the served model needs of them as well."""
+    return Layout(**params.model_dump(exclude={"shuffle_seed"}))
+
+
+def shuffled(train: int, test: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Orders for both parts, drawn one after the other as `keras.datasets.imdb` draws them."""
+    rng = np.random.RandomState(seed)
+    orders = np.arange(train), np.arange(test)
+    for order in orders:
+        rng.shuffle(order)
+    return orders
+
+
+def seen(test: Reviews, train: Reviews) -> NDArray[np.bool_]:
+    """Whether each test review is, word for word, also a training review; shape (test,)."""
+    known = {review.tobytes() for review in train}
+    return np.fromiter((review.tobytes() in known for review in test), bool, len(test))

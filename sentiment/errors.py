@@ -1,0 +1,41 @@
+"""Errors that a user can mend, and what to say of them."""
+
+import errno
+from pathlib import Path
+
+
+class UserError(Exception):
+    """Something that the user can mend; its text says what is wrong and what to do."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return str(error).partition("\n")[0]
+
+
+def explain(error: BaseException, again: str = "`dvc repro`") -> str | None:
+    """Say in words what `error` means to a user, or None where only a traceback would help.
+
+    Args:
+        error: what was raised.
+        again: the command to run again once it is mended.
+    """
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}. {_advice(error, again)}"
+    if isinstance(error, OSError):  # from a library, which says more in its text
+        return f"{error.strerror or error}. {_advice(error, again)}"
+    return None
+
+
+def _advice(error: OSError, again: str) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"Free some space and run {again} again."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"Give yourself the right to use it and run {again} again."
+    if error.errno == errno.ENOENT and "data" in Path(str(error.filename)).parts:
+        return "Run `dvc repro`, which makes what is missing."
+    return f"Mend that and run {again} again."

@@ -1,0 +1,1 @@
+"""The model, how it is trained, and how a training is resumed."""

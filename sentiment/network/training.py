@@ -1,0 +1,195 @@
+"""Training the model, from its first epoch or from where a checkpoint left it."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sentiment import process
+from sentiment.errors import UserError
+from sentiment.network.batches import batches
+from sentiment.network.checkpoint import COUNTERS, METRICS, Progress
+from sentiment.params import Train
+from sentiment.serving.backend import load_keras
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Part(NamedTuple):
+    """Reviews to learn from or to validate on.
+
+    Attributes:
+        x: token ids, shape (reviews, max_length).
+        y: labels, shape (reviews,), 1 = positive.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[np.uint8]
+
+
+OnEpoch = Callable[[Progress], None]
+
+
+class Trained(NamedTuple):
+    """How a training went.
+
+    Attributes:
+        history: columns `epoch`, from 1, and `METRICS`; a row an epoch.
+        kept_epoch: the epoch whose weights the model holds: the best one with early stopping,
+            else the last.
+    """
+
+    history: pd.DataFrame
+    kept_epoch: int
+
+
+def split(x: NDArray[Any], y: NDArray[np.uint8], validation_split: float) -> tuple[Part, Part]:
+    """Set the last share aside for validation, cut where Keras' `validation_split` cuts.
+
+    Raises:
+        UserError: one of the two parts would be empty.
+    """
+    at = math.floor(len(x) * (1 - validation_split))
+    if not 0 < at < len(x):
+        raise UserError(
+            f"train.validation_split: {validation_split} of {len(x)} reviews leaves "
+            "nothing to train on or nothing to validate with."
+        )
+    return Part(x[:at], y[:at]), Part(x[at:], y[at:])
+
+
+def prepare(params: Train) -> None:
+    """Seed Python, NumPy and TensorFlow, and make operations deterministic if wanted."""
+    load_keras().utils.set_random_seed(params.seed)
+    if params.deterministic:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+def accelerate(model: "keras.Model", params: Train) -> str:
+    """Put the model on the fast path if its params have one; say which path it is on."""
+    from sentiment.network import fast
+
+    obstacle = fast.obstacle(params)
+    if obstacle:
+        return f"stock Keras: {obstacle}"
+    fast.accelerate(model)
+    return "fast LSTM"
+
+
+def fit(
+    model: "keras.Model",
+    learning: Part,
+    validation: Part,
+    params: Train,
+    on_epoch: OnEpoch,
+    progress: Progress,
+) -> Trained:
+    """Train the model in place from `progress` on and call `on_epoch` as each epoch ends.
+
+    Raises:
+        UserError: a metric of an epoch is not finite: the training diverged.
+    """
+    rows = list(progress.rows)
+    stopping = _early_stopping(params, progress)
+    stopped = bool(progress.counters.get("stopped_epoch"))
+    model.fit(
+        batches(*learning, batch_size=params.batch_size, shuffle=True),
+        validation_data=batches(
+            *validation, batch_size=params.validation_batch_size, shuffle=False
+        ),
+        initial_epoch=len(rows),
+        epochs=len(rows) if stopped else params.epochs,
+        shuffle=False,  # the batches are shuffled already
+        callbacks=[*stopping, _recorder(rows, stopping, on_epoch), _interrupter()],
+        verbose=1 if sys.stdout.isatty() else 2,
+    )
+    return Trained(history_of(rows), stopping[0].best_epoch + 1 if stopping else len(rows))
+
+
+def history_of(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    """The table of `Trained.history` from the metrics of each epoch."""
+    history = pd.DataFrame(rows, columns=list(METRICS))
+    history.insert(0, "epoch", range(1, len(rows) + 1))
+    return history
+
+
+def _recorder(
+    rows: list[dict[str, float]],
+    stopping: "list[keras.callbacks.EarlyStopping]",
+    on_epoch: OnEpoch,
+) -> "keras.callbacks.Callback":
+    """A callback that adds each epoch's metrics to `rows` and reports how far the training is."""
+    import keras
+
+    begun: list[float] = []
+
+    def begin(*_: Any) -> None:
+        begun.append(time.perf_counter())
+
+    def end(epoch: int, logs: dict[str, float]) -> None:
+        metrics = {**logs, "seconds": time.perf_counter() - begun[-1]}
+        rows.append({name: float(metrics[name]) for name in METRICS})
+        if not all(map(math.isfinite, rows[-1].values())):
+            loss = rows[-1]["loss"]
+            raise UserError(f"Epoch {epoch + 1} diverged, loss {loss}: lower train.learning_rate.")
+        on_epoch(Progress(list(rows), *_state_of(stopping)))
+
+    return keras.callbacks.LambdaCallback(on_epoch_begin=begin, on_epoch_end=end)
+
+
+def _interrupter() -> "keras.callbacks.Callback":
+    """A callback that ends the training between two batches once a signal came."""
+    import keras
+
+    def check(*_: Any) -> None:
+        process.raise_noted()
+
+    class Interrupter(keras.callbacks.Callback):  # type: ignore[misc]
+        on_train_batch_end = on_test_batch_end = staticmethod(check)
+
+    return Interrupter()
+
+
+def _state_of(
+    stopping: "list[keras.callbacks.EarlyStopping]",
+) -> tuple[dict[str, float], list[NDArray[Any]]]:
+    if not stopping:
+        return {}, []
+    return {name: getattr(stopping[0], name) for name in COUNTERS}, stopping[0].best_weights
+
+
+def _early_stopping(params: Train, progress: Progress) -> "list[keras.callbacks.EarlyStopping]":
+    """Keras' callback, if it is wanted, with its state as it was where the training goes on."""
+    import keras
+
+    class EarlyStopping(keras.callbacks.EarlyStopping):  # type: ignore[misc]
+        def on_train_begin(self, logs: Any = None) -> None:
+            super().on_train_begin(logs)
+            if progress.counters:
+                self.__dict__.update(progress.counters, best_weights=progress.best)
+
+    wanted = params.early_stopping
+    stopping = EarlyStopping(
+        monitor=wanted.monitor,
+        mode="min" if wanted.monitor == "val_loss" else "max",
+        min_delta=wanted.min_delta,
+        patience=wanted.patience,
+        restore_best_weights=True,
+    )
+    return [stopping] if wanted.patience else []
+
+
+def summarize(trained: Trained) -> dict[str, float]:
+    """The kept epoch's metrics, its number and the number of epochs trained."""
+    kept = trained.history["epoch"] == trained.kept_epoch
+    row = trained.history[kept].iloc[0]
+    metrics = {name: float(row[name]) for name in METRICS if name != "seconds"}
+    return {**metrics, "kept_epoch": trained.kept_epoch, "epochs": len(trained.history)}

@@ -1,0 +1,168 @@
+"""How a stage and a command end: on a signal, with the DVC that runs it, with one clear message."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from sentiment import files, pipeline
+from sentiment.errors import explain
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+WATCH_SECONDS = 0.5
+AT_ONCE_SECONDS = 1.0  # a process group that is ended often gets several signals at the same time
+
+
+class Interrupted(SystemExit):
+    """A signal ends the process; its exit status is the one that a shell gives."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+    def __str__(self) -> str:
+        return f"interrupted by {signal.Signals(self.number).name}"
+
+
+class _Signals:
+    """The signals that came since `note_signals`: the first one's time, and one yet to be raised.
+
+    Nothing is raised in a handler: an exception in a finalizer is lost, and one within a
+    transaction leaves the database locked for the process's own clean-up.
+    """
+
+    def __init__(self) -> None:
+        self.first: float | None = None
+        self.pending: int | None = None
+
+    def note(self, number: int, _: object = None) -> None:
+        now = time.monotonic()
+        if self.first is None:
+            self.first, self.pending = now, number
+        elif now - self.first > AT_ONCE_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+
+_signals = _Signals()
+
+
+def note_signals() -> None:
+    """From now on note a signal that would end the process, for `raise_noted` to act on.
+
+    A second one, more than `AT_ONCE_SECONDS` after the first, ends the process at once.
+    """
+    _signals.__init__()  # type: ignore[misc]
+    for number in _heeded(ENDING):
+        signal.signal(number, _signals.note)
+
+
+def raise_noted() -> None:
+    """Raise the signal that came since the last call, if any: at the end of each batch, say.
+
+    Raises:
+        Interrupted: a signal came.
+    """
+    number, _signals.pending = _signals.pending, None
+    if number is not None:
+        raise Interrupted(number)
+
+
+def end_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end the process as SIGINT does: at once, through its clean-up."""
+
+    def end(number: int, _: object) -> None:
+        raise Interrupted(number)
+
+    for number in _heeded((signal.SIGTERM, signal.SIGHUP)):
+        signal.signal(number, end)
+
+
+def _heeded(numbers: tuple[signal.Signals, ...]) -> list[signal.Signals]:
+    """Those that are not ignored: nohup ignores SIGHUP on purpose."""
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def run_stage(stage: str, main: Callable[[], None]) -> None:
+    """Run a stage's `main`; a failure ends the process with one message and a non-zero status.
+
+    What DVC removed before it started the stage is put back when the stage fails.
+    """
+    note_signals()
+    end_with_dvc()
+    quiet_libraries()
+    try:
+        main()
+        raise_noted()  # DVC ignores SIGINT and would start the next stage
+    except BaseException as error:
+        lost = restore(stage)
+        if isinstance(error, Interrupted):
+            print(f"{stage}: {error}{lost}", file=sys.stderr)
+            raise
+        message = explain(error)
+        if message is None:
+            raise
+        sys.exit(f"{stage}: {message}{lost}")
+
+
+def run_command(name: str, main: Callable[[], int | None]) -> None:
+    """Run the `main` of a command beside the stages, and end with the status that it returns.
+
+    A failure ends the process with one message and a non-zero status.
+    """
+    end_on_signals()
+    quiet_libraries()
+    try:
+        status = main()
+    except BaseException as error:
+        message = explain(error, f"`{name}`")
+        if message is None:
+            raise
+        sys.exit(f"{name}: {message}")
+    sys.exit(status)
+
+
+def end_with_dvc() -> None:
+    """End the stage, as a signal would, when the DVC that runs it is gone.
+
+    DVC that is killed leaves its stage behind, and the next `dvc repro` would start another one.
+    `exec` in `dvc.yaml` makes the stage DVC's direct child, in DVC's process group; a parent of
+    another group has taken the stage in, since DVC was killed before this could look.
+    """
+    if "DVC_STAGE" not in os.environ:
+        return
+    parent = os.getppid()
+    orphan = os.getpgid(parent) != os.getpgrp()
+
+    def watch() -> None:
+        while not orphan and os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        if _signals.first is None:  # else DVC got the same signal, which is no second one
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def quiet_libraries() -> None:
+    """Quiet what TensorFlow and MLflow would print or send on their own."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
+def restore(stage: str) -> str:
+    """Put a stage's outputs of the last good run back in place; say how, where that failed.
+
+    DVC removes a stage's outputs before it runs the command, so a command that fails,
+    over a wrong parameter say, would leave the user with less than before.
+    """
+    if os.environ.get("DVC_STAGE") != stage or (files.DATA / stage).exists():
+        return ""
+    command = [sys.executable, "-m", "dvc", "checkout", "--quiet", stage]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode == 0 or not pipeline.is_cached(stage):
+        return ""
+    return f"\n`dvc checkout {stage}` brings back data/{stage}."

@@ -1,0 +1,45 @@
+"""What `evaluate` logs to the training's run, and how it registers the model."""
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from sentiment import files
+from sentiment.data.outputs import TestSet, evaluated_digests
+from sentiment.params import Promote
+from sentiment.pipeline import EVALUATE, FETCH, PAD, TRAIN
+from sentiment.registry import versions
+from sentiment.registry.packaging import Parts
+from sentiment.runs import log
+from sentiment.runs.tracking import Tracker
+from sentiment.scoring.evaluation import numbers
+from sentiment.serving.sequences import Layout
+
+
+def log_outputs(tracker: Tracker, metrics: dict[str, Any], test: TestSet, rule: Promote) -> None:
+    """Log all of `data/evaluate`, leaving the run's status and its end time alone.
+
+    The model is registered as it is served, and the rule decides whether it is the new champion.
+    """
+    dataset = f"{metrics['dataset']}-test"
+    tracker.log(log.dataset, dataset, "test", (test.x, test.y), PAD, test.digest)
+    tracker.log(log.metrics, numbers(metrics), dataset, test.digest)
+    names = sorted(path.name for path in EVALUATE.iterdir() if path.name != files.ABOUT)
+    tracker.log(log.folder, EVALUATE, [*names, files.ABOUT], EVALUATE.name)
+    tracker.log(versions.register, served_parts(), EVALUATE, _version_tags(metrics), rule)
+    tracker.log(log.complete, EVALUATE)
+
+
+def served_parts() -> Parts:
+    """What the served model is made from: the model, the word index, and how both were used."""
+    shaping = files.read_about(EVALUATE)["params"]
+    layout = Layout(**{field.name: shaping[f"pad.{field.name}"] for field in fields(Layout)})
+    used = {name: shaping[f"evaluate.{name}"] for name in ("threshold", "batch_size")}
+    index = files.checked(FETCH / "word_index.json")
+    return Parts(files.checked(TRAIN / "model.keras"), index, {"layout": asdict(layout), **used})
+
+
+def _version_tags(metrics: dict[str, Any]) -> dict[str, str]:
+    """Tags of the registered version: the test's metrics, and digests of data and model."""
+    known = {key: str(value) for key, value in metrics.items() if not isinstance(value, dict)}
+    data = files.read_about(PAD)["files"]["x_train.npy"]
+    return {**known, **evaluated_digests(), "data.x_train.sha256": data}

@@ -1,0 +1,46 @@
+"""What `train` logs to its run."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sentiment import files
+from sentiment.network.training import Part
+from sentiment.pipeline import PAD, TRAIN
+from sentiment.runs import log
+from sentiment.runs.tracking import Tracker
+
+if TYPE_CHECKING:
+    import keras
+
+LOGGED = ["history.csv", "metrics.json", "uncommitted.diff"]
+
+
+def log_data(tracker: Tracker, dataset: str, learning: Part, validation: Part) -> None:
+    """Name both parts of the training data in the run."""
+    cut, end = len(learning.x), len(learning.x) + len(validation.x)
+    named = {"training": (learning, slice(0, cut)), "validation": (validation, slice(cut, end))}
+    for context, (part, rows) in named.items():
+        digest = files.short_digest(PAD, ["x_train", "y_train"], rows)
+        tracker.log(log.dataset, f"{dataset}-{context}", context, part, PAD, digest)
+
+
+def log_outputs(
+    tracker: Tracker, model: "keras.Model", history: pd.DataFrame, example: NDArray[Any]
+) -> None:
+    """Log all of `data/train`.
+
+    Args:
+        tracker: of the run, which must be the active one.
+        model: the trained model.
+        history: see `sentiment.network.training.Trained`.
+        example: token ids of a few reviews, shape (reviews, max_length).
+    """
+    tracker.log(log.curves, history, tracker.begun)
+    tracker.log(log.folder, TRAIN, LOGGED, TRAIN.name)
+    tracker.log(log.keras_model, model, example.astype(np.int32), len(history))
+    digest = files.read_about(TRAIN)["files"]["model.keras"]
+    tracker.log(log.set_tags, {"model.sha256": digest})
+    tracker.log(log.complete, TRAIN)

@@ -1,0 +1,1 @@
+"""The registered model: its versions, the rule that promotes one, and the champion."""

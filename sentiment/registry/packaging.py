@@ -1,0 +1,122 @@
+"""The served model, put together as one MLflow model: code and files, without pickle."""
+
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from sentiment import files, serving
+from sentiment.runs import log
+from sentiment.serving.scoring_server import COLUMN
+
+if TYPE_CHECKING:
+    import mlflow
+
+CODE = Path(serving.__file__).parent
+MESSAGES = "scoring_server.py"  # of that folder: says what is wrong with a request, answers none
+NAME = "sentiment"  # the logged model's name in the run
+EXAMPLES = ["A fine film.", "Dull, and far too long."]
+ENTRY = """\
+import mlflow
+
+from {package}.classifier import Sentiment
+
+mlflow.models.set_model(Sentiment())
+"""
+
+
+class Parts(NamedTuple):
+    """What the served model is made from.
+
+    Attributes:
+        model: the Keras model's file.
+        words: the word index's file.
+        settings: what `sentiment.serving.classifier` reads as `settings.json`, but for the files'
+            digests.
+    """
+
+    model: Path
+    words: Path
+    settings: dict[str, Any]
+
+
+def digest(parts: Parts) -> str:
+    """One SHA-256 of all that the served model answers by: files, settings, code."""
+    code = {path.name: files.sha256(path) for path in CODE.glob("*.py") if path.name != MESSAGES}
+    known = [files.sha256(parts.model), files.sha256(parts.words), parts.settings, code]
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def log_model(client: "mlflow.MlflowClient", run: log.Run, parts: Parts) -> str:
+    """Log the served model, with its code and files, as a model of the run; return its id."""
+    import mlflow
+    from mlflow.entities import LoggedModelOutput
+
+    model = mlflow.initialize_logged_model(
+        NAME, source_run_id=run.run_id, experiment_id=run.experiment_id
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        entry, code = write_code(folder, f"served_{digest(parts)[:12]}")
+        with importable(folder):
+            mlflow.pyfunc.log_model(
+                name=NAME,
+                model_id=model.model_id,
+                python_model=str(entry),
+                code_paths=[str(code)],
+                artifacts=write_artifacts(folder, parts),
+                signature=_signature(),
+                input_example=pd.DataFrame({COLUMN: EXAMPLES}),
+                pip_requirements=log.serving_requirements(),
+            )
+    client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return str(model.model_id)
+
+
+def write_code(folder: Path, package: str) -> tuple[Path, Path]:
+    """Write the file that MLflow runs to make the model, and the package that it imports.
+
+    Each model's package has a name of its own, so that models of different code, and this
+    workspace's, are loaded side by side.
+    """
+    entry = folder / "served.py"
+    entry.write_text(ENTRY.format(package=package), encoding="utf-8")
+    shutil.copytree(CODE, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return entry, folder / package
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """Let what is in the folder be imported meanwhile: MLflow runs the entry as it logs it."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def write_artifacts(folder: Path, parts: Parts) -> dict[str, str]:
+    """Paths of the served model's files by their names."""
+    from sentiment.serving import classifier
+
+    paths = {classifier.MODEL: parts.model, classifier.INDEX: parts.words}
+    digests = {name: files.sha256(path) for name, path in paths.items()}
+    settings = folder / classifier.SETTINGS
+    files.write_json(settings, {**parts.settings, "files": digests})
+    return {name: str(path) for name, path in {**paths, settings.name: settings}.items()}
+
+
+def _signature() -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    inputs = Schema([ColSpec("string", COLUMN)])
+    outputs = Schema([ColSpec("string", "label"), ColSpec("float", "probability")])
+    return ModelSignature(inputs, outputs)

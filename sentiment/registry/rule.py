@@ -1,0 +1,92 @@
+"""The rule by which an evaluated model becomes champion: the `promote` section of `params.yaml`."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sentiment import files
+from sentiment.data.reviews import TEST_DATA
+from sentiment.params import Promote
+from sentiment.scoring import scores, significance
+
+NEEDED = [files.ABOUT, "metrics.json", "predictions.csv"]  # of an evaluation
+
+
+class Evaluated(NamedTuple):
+    """A test set's answers, as the rule compares them.
+
+    Attributes:
+        dataset: its name.
+        test_data: digest of the reviews.
+        bins: groups of probability in the calibration error.
+        predictions: see `stages.scores`, in the order of the reviews' numbers.
+    """
+
+    dataset: str
+    test_data: str
+    bins: int
+    predictions: pd.DataFrame
+
+
+class Decision(NamedTuple):
+    """Whether a version becomes champion, and why."""
+
+    promoted: bool
+    reason: str
+
+
+def decide(candidate: Evaluated, champion: Evaluated | None, rule: Promote) -> Decision:
+    """Apply the rule to an evaluated model and the champion, if there is one."""
+    if candidate.dataset != rule.dataset:
+        return Decision(False, f"evaluated on {candidate.dataset}, not on {rule.dataset}")
+    if champion is None:
+        return Decision(True, "there was no champion")
+    if candidate.test_data != champion.test_data:
+        return Decision(False, "evaluated on other reviews than the champion")
+    errors = [_calibration_error(each, candidate.bins) for each in (candidate, champion)]
+    worse = errors[0] - errors[1]
+    if worse > rule.calibration_margin:
+        return Decision(
+            False,
+            f"calibration error greater by {worse:.4f}, more than {rule.calibration_margin}",
+        )
+    return _compare(_right(candidate), _right(champion), rule.alpha)
+
+
+def _calibration_error(evaluated: Evaluated, bins: int) -> float:
+    """By the same groups for both: the error depends on their number."""
+    return scores.calibration_error(scores.reliability(evaluated.predictions, bins))
+
+
+def _right(evaluated: Evaluated) -> pd.Series:
+    return evaluated.predictions["actual"] == evaluated.predictions["predicted"]
+
+
+def _compare(candidate: pd.Series, champion: pd.Series, alpha: float) -> Decision:
+    counts = significance.discordant(champion.to_numpy(bool), candidate.to_numpy(bool))
+    p = significance.mcnemar(counts)
+    better = counts.only_b - counts.only_a
+    test = f"McNemar's exact p = {p:.2g}, {better:+,} of {len(candidate):,} reviews"
+    if better > 0 and p < alpha:
+        return Decision(True, f"better than the champion: {test}")
+    return Decision(False, f"not shown to be better than the champion: {test}")
+
+
+def read_evaluated(folder: Path) -> Evaluated:
+    """Read what the rule needs from a folder that `evaluate` wrote, or a copy of it.
+
+    Raises:
+        UserError: a file is missing or was changed.
+    """
+    about = files.read_about(folder)
+    table = files.checked(folder / "predictions.csv", about["files"])
+    predictions = pd.read_csv(table, dtype={"probability": np.float32})
+    metrics = files.read_json(files.checked(folder / "metrics.json", about["files"]))
+    return Evaluated(
+        metrics["dataset"],
+        about["params"][TEST_DATA],
+        about["params"]["evaluate.calibration_bins"],
+        predictions.set_index("review").sort_index(),
+    )

@@ -1,0 +1,276 @@
+"""The registered model `imdb-sentiment`: a version for each evaluated run, and its champion.
+
+The alias `champion` moves by the rule in `params.yaml` (`promote`) as a run is evaluated, or by a
+person's word; the version's tags say which, and why.
+"""
+
+import getpass
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sentiment import files
+from sentiment.errors import UserError, first_line
+from sentiment.params import Promote
+from sentiment.registry import packaging
+from sentiment.registry.packaging import Parts
+from sentiment.registry.rule import NEEDED, Decision, Evaluated, decide, read_evaluated
+from sentiment.runs import log, store
+from sentiment.runs.log import Run
+
+if TYPE_CHECKING:
+    import mlflow
+    from mlflow.entities.model_registry import ModelVersion
+
+NAME = "imdb-sentiment"
+CHAMPION = "champion"
+SERVED_DIGEST = "served.sha256"  # tag of a version: digest of all that it answers by
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+DEMOTED = "demoted"
+# tags of a version: what was decided, by whom (`rule` or a person) and why
+DECISION, DECIDED_BY, REASON = "promote.decision", "promote.by", "promote.reason"
+REPLACED = "promote.replaced"  # tag: the version that was champion before, or `NOBODY`
+NOBODY = "none"
+BY_RULE = "rule"
+EVALUATION = "evaluate.sha256"  # tag: digest of the about.json of what it was decided by
+
+
+def register(run: Run, parts: Parts, folder: Path, tags: Mapping[str, str], rule: Promote) -> None:
+    """Make the run's served model a version of the registered one, once; let the rule decide.
+
+    Each version keeps the evaluation that it was decided by: the run's own may change later.
+
+    Args:
+        run: the run.
+        parts: what the model is made from.
+        folder: what `evaluate` wrote about it.
+        tags: of the version.
+        rule: the `promote` section.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    known = {**tags, EVALUATION: files.sha256(folder / files.ABOUT)}
+    with _alone():
+        version = _version(client, run, parts, known)
+        log.folder(run, folder, NEEDED, _place(version))
+        promote_by_rule(client, version, folder, rule)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One process of this project at a time changes what is registered."""
+    from filelock import FileLock
+
+    with FileLock(files.root() / f"{store.DATABASE}.registry.lock"):
+        yield
+
+
+def _version(
+    client: "mlflow.MlflowClient", run: Run, parts: Parts, tags: Mapping[str, str]
+) -> "ModelVersion":
+    """The version of just this model, which is made if there is none."""
+    served = packaging.digest(parts)
+    for each in versions(client, run.run_id):
+        if each.tags.get(SERVED_DIGEST) == served:
+            _tag(client, each, tags)
+            return each
+    model_id = packaging.log_model(client, run, parts)
+    _ensure_registered(client)
+    return client.create_model_version(
+        NAME,
+        f"models:/{model_id}",
+        run.run_id,
+        tags={SERVED_DIGEST: served, **tags},
+        model_id=model_id,  # a server wants it, to believe the address
+    )
+
+
+def _place(version: "ModelVersion") -> str:
+    """Where a version's evaluation is among its run's artifacts."""
+    return f"versions/{version.version}"
+
+
+def versions(client: "mlflow.MlflowClient", run_id: str) -> "list[ModelVersion]":
+    """The versions that were made from a run, the newest first."""
+    found = client.search_model_versions(f"name = '{NAME}' AND run_id = '{run_id}'")
+    return sorted(found, key=lambda version: int(version.version), reverse=True)
+
+
+def _ensure_registered(client: "mlflow.MlflowClient") -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(
+            NAME, description="Raw text of a film review to label and probability of positive."
+        )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _tag(client: "mlflow.MlflowClient", version: "ModelVersion", tags: Mapping[str, str]) -> None:
+    for key, text in tags.items():
+        client.set_model_version_tag(NAME, version.version, key, text)
+
+
+def champion(client: "mlflow.MlflowClient") -> "ModelVersion | None":
+    """The version that is champion, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(NAME, CHAMPION)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def promote_by_rule(
+    client: "mlflow.MlflowClient", version: "ModelVersion", folder: Path, rule: Promote
+) -> None:
+    """Let the rule decide about a version, unless a person did or it is champion already.
+
+    Args:
+        client: of the store.
+        version: the version.
+        folder: what `evaluate` wrote about it.
+        rule: the `promote` section.
+    """
+    reigning = champion(client)
+    if version.tags.get(DECIDED_BY, BY_RULE) != BY_RULE or _is(version, reigning):
+        return
+    decision = _decide_against(reigning, read_evaluated(folder), rule)
+    verdict = "champion" if decision.promoted else "not promoted"
+    tags = {DECISION: verdict, DECIDED_BY: BY_RULE, REASON: decision.reason}
+    if decision.promoted:
+        _crown(client, version, reigning, tags)
+    else:
+        _tag(client, version, tags)
+    print(f"Version {version.version} of {NAME}: {verdict}, {decision.reason}")
+
+
+def _decide_against(
+    reigning: "ModelVersion | None", candidate: Evaluated, rule: Promote
+) -> Decision:
+    """Decide; a champion whose evaluation is lost keeps its place, and holds nobody else up."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return decide(candidate, _evaluated_of(reigning), rule)
+    except (UserError, MlflowException, OSError) as error:
+        why = "it was changed" if isinstance(error, UserError) else first_line(error)
+        return Decision(False, f"the champion's evaluation cannot be read: {why}")
+
+
+def _is(version: "ModelVersion", other: "ModelVersion | None") -> bool:
+    return other is not None and version.version == other.version
+
+
+def _evaluated_of(version: "ModelVersion | None") -> Evaluated | None:
+    """What the rule needs of a version, from its run; UserError if it is not as it was."""
+    import mlflow
+
+    if version is None:
+        return None
+    with tempfile.TemporaryDirectory() as scratch:
+        place = f"runs:/{version.run_id}/{_place(version)}"
+        folder = Path(mlflow.artifacts.download_artifacts(place, dst_path=scratch))
+        files.checked(folder / files.ABOUT, {files.ABOUT: version.tags.get(EVALUATION, "")})
+        return read_evaluated(folder)
+
+
+def _crown(
+    client: "mlflow.MlflowClient",
+    version: "ModelVersion",
+    reigning: "ModelVersion | None",
+    tags: Mapping[str, str],
+) -> None:
+    """Move the alias, once the version says why: one without a reason is never champion."""
+    replaced = str(reigning.version) if reigning else NOBODY
+    _tag(client, version, {**tags, REPLACED: replaced})
+    client.set_registered_model_alias(NAME, CHAMPION, version.version)
+
+
+def promote(run: str) -> str:
+    """Make a run's version champion by a person's word; return what was done.
+
+    Of several, that is the one of the run's present evaluation.
+
+    Args:
+        run: the run's id.
+
+    Raises:
+        UserError: the run has no version.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    with store.explained(), _alone():
+        version, reigning = _current(client, run), champion(client)
+        if _is(version, reigning):
+            return f"Version {version.version} of {NAME} is champion already."
+        _crown(client, version, reigning, _by_hand("champion", "promoted by hand"))
+    return f"Version {version.version} of {NAME}, run {run}, is champion now."
+
+
+def _current(client: "mlflow.MlflowClient", run_id: str) -> "ModelVersion":
+    """The version of a run's present evaluation, or its newest; UserError if it has none."""
+    found = versions(client, run_id) if RUN_ID.fullmatch(run_id) else []
+    if not found:
+        raise UserError(
+            f"Run {run_id} has no version of {NAME}: evaluate it with `dvc repro`, or name "
+            "another run (`make ui` shows them)."
+        )
+    evaluation = client.get_run(run_id).data.tags.get(log.COMPLETE.format("evaluate"))
+    return next((each for each in found if each.tags.get(EVALUATION) == evaluation), found[0])
+
+
+def demote() -> str:
+    """Take the alias from the champion and give it back to who had it before, if anyone did.
+
+    Who was demoted or deleted meanwhile does not get it back.
+
+    Raises:
+        UserError: there is no champion.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    with store.explained(), _alone():
+        reigning = champion(client)
+        if reigning is None:
+            raise UserError(f"There is no champion of {NAME}.")
+        _tag(client, reigning, _by_hand(DEMOTED, "demoted by hand"))
+        before = _before(client, reigning)
+        if before is None:
+            client.delete_registered_model_alias(NAME, CHAMPION)
+            return f"Version {reigning.version} of {NAME} is demoted; there is no champion now."
+        _tag(client, before, _by_hand("champion", f"version {reigning.version} was demoted"))
+        client.set_registered_model_alias(NAME, CHAMPION, before.version)
+    again = f"version {before.version} is champion again"
+    return f"Version {reigning.version} of {NAME} is demoted; {again}."
+
+
+def _before(client: "mlflow.MlflowClient", reigning: "ModelVersion") -> "ModelVersion | None":
+    """The nearest champion before this one that is still there and was not demoted."""
+    there = {str(each.version): each for each in client.search_model_versions(f"name = '{NAME}'")}
+    seen, number = {str(reigning.version)}, reigning.tags.get(REPLACED, NOBODY)
+    while number in there and number not in seen:
+        if there[number].tags.get(DECISION) != DEMOTED:
+            return there[number]
+        seen.add(number)
+        number = there[number].tags.get(REPLACED, NOBODY)
+    return None
+
+
+def _by_hand(decision: str, reason: str) -> dict[str, str]:
+    try:
+        person = getpass.getuser()
+    except (KeyError, OSError):  # in a container, a user may have no name
+        person = f"uid {os.getuid()}"
+    return {DECISION: decision, DECIDED_BY: f"person: {person}", REASON: reason}

@@ -1,0 +1,1 @@
+"""The tracking store and the life of a run in it."""

@@ -1,0 +1,204 @@
+"""Where runs are kept: MLflow's stock embedded store in the root, or a server.
+
+`MLFLOW_TRACKING_URI` alone moves everything to a server. Without it the store is what a bare
+`mlflow ui` in the root shows: `mlflow.db` and `mlruns/`.
+"""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from sentiment import files
+from sentiment.errors import UserError
+
+if TYPE_CHECKING:
+    import mlflow
+
+EXPERIMENT = "imdb-lstm"
+DATABASE = "mlflow.db"
+SQLITE = "sqlite:///"
+ARTIFACTS = "mlruns"
+ANSWER_SECONDS = 5.0
+RESTORED = "restored_from"  # tag: the run that a store did not have, of which this is made again
+UI = "http://127.0.0.1:5000"  # where `make ui` serves
+# a server that dies must not hold a training up: MLflow would try for minutes
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+
+
+def embedded_uri() -> str:
+    """The database in the root."""
+    return f"{SQLITE}{files.root() / DATABASE}"
+
+
+def is_embedded(uri: str) -> bool:
+    """Whether this is the database in the root."""
+    path = uri.removeprefix(SQLITE)
+    return uri != path and Path(path).resolve() == files.root() / DATABASE
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, or the database in the root.
+
+    A relative path to a database is one from the root, wherever a stage runs: DVC's temporary
+    copies of the project are removed, and with them all that is in them.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or embedded_uri()
+    path = uri.removeprefix(SQLITE)
+    return f"{SQLITE}{files.root() / path}" if path != uri and path else uri
+
+
+def is_server(uri: str) -> bool:
+    """Whether the store is reached over HTTP."""
+    return urlsplit(uri).scheme in ("http", "https")
+
+
+def public(uri: str) -> str:
+    """The address without user name and password, fit to be shown."""
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what MLflow and its database raise within the block into a UserError."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
+        uri = tracking_uri()
+        reason = str(error).partition("\n")[0].replace(uri, public(uri)) or type(error).__name__
+        raise UserError(
+            f"The MLflow store at {public(uri)} cannot be used: {reason}\n"
+            "Mend it, or name another in MLFLOW_TRACKING_URI, and run the command again."
+        ) from error
+
+
+def connect() -> str:
+    """Point MLflow at the store, make the experiment if there is none, and return its id.
+
+    Raises:
+        UserError: the server does not answer, the database cannot be used, or the experiment
+            was deleted.
+    """
+    uri = tracking_uri()
+    for name, text in PATIENCE.items():
+        os.environ.setdefault(name, text)
+    if is_server(uri):
+        _knock(uri)
+    # MLflow prints a traceback of what it raises anyway, and `explained` says in words
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
+    with explained():
+        import mlflow
+
+        mlflow.set_tracking_uri(uri)
+        return _embedded_experiment() if is_embedded(uri) else _experiment()
+
+
+def _knock(uri: str) -> None:
+    """Fail within seconds where MLflow's own retries would take minutes."""
+    import requests
+
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS)
+    except (requests.RequestException, ValueError) as error:
+        reason = type(error).__name__
+        raise UserError(
+            f"The MLflow server at {public(uri)} does not answer ({reason}). "
+            "Start it, or unset MLFLOW_TRACKING_URI to use the store in this folder."
+        ) from None
+
+
+def _experiment() -> str:
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        # a server knows where; by itself MLflow would take the working directory's `mlruns`
+        place = None if is_server(tracking_uri()) else str(files.root() / ARTIFACTS / EXPERIMENT)
+        return client.create_experiment(EXPERIMENT, artifact_location=place)
+    if experiment.lifecycle_stage != "active":
+        raise UserError(
+            f"The experiment {EXPERIMENT} was deleted from the store. "
+            f"Restore it: mlflow experiments restore --experiment-id {experiment.experiment_id}"
+        )
+    return str(experiment.experiment_id)
+
+
+def _embedded_experiment() -> str:
+    """Make the database one process at a time: MLflow's own creation of it is a race."""
+    from filelock import FileLock
+
+    _link_artifacts()
+    with FileLock(files.root() / f"{DATABASE}.lock"):
+        experiment_id = _experiment()
+        _make_movable(experiment_id)
+    return experiment_id
+
+
+def _link_artifacts() -> None:
+    """Lead a temporary copy's artifacts, whose locations are relative, to the root."""
+    if Path.cwd() != files.root() and not Path(ARTIFACTS).exists():
+        (files.root() / ARTIFACTS).mkdir(exist_ok=True)
+        Path(ARTIFACTS).symlink_to(files.root() / ARTIFACTS)
+
+
+def _make_movable(experiment_id: str) -> None:
+    """Let the experiment's artifacts follow the folder when it is moved or copied.
+
+    MLflow makes every local artifact location absolute when it creates an experiment, but
+    resolves a relative one against the working directory, and runs and models inherit it.
+    """
+    location = f"{ARTIFACTS}/{experiment_id}"
+    with closing(sqlite3.connect(files.root() / DATABASE, timeout=60)) as database, database:
+        database.execute(
+            "UPDATE experiments SET artifact_location = ?1"
+            " WHERE experiment_id = ?2 AND artifact_location <> ?1",
+            (location, experiment_id),
+        )
+
+
+def find_run(client: "mlflow.MlflowClient", run_id: str) -> "mlflow.entities.Run | None":
+    """The run, unless the store does not have it or it was deleted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    return run if run.info.lifecycle_stage == "active" else None
+
+
+def find_recorded(
+    client: "mlflow.MlflowClient", experiment_id: str, run_id: str
+) -> "mlflow.entities.Run | None":
+    """The run that outputs name, or the one that was made from them where that is missing."""
+    restored = f"tags.{RESTORED} = '{run_id}'"
+    return find_run(client, run_id) or next(
+        iter(client.search_runs([experiment_id], restored)), None
+    )
+
+
+def link(experiment_id: str, run_id: str = "", server: str = UI) -> str:
+    """Address of a run's page, or of the table of runs: MLflow's front page shows another view.
+
+    Args:
+        experiment_id: the experiment.
+        run_id: the run, or nothing for the table.
+        server: what serves the store, where `MLFLOW_TRACKING_URI` does not name a server.
+    """
+    uri = tracking_uri()
+    page = f"{public(uri).rstrip('/') if is_server(uri) else server}/#/experiments/{experiment_id}"
+    return f"{page}/runs/{run_id}" if run_id else f"{page}/runs?workflowType=machine_learning"

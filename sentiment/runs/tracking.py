@@ -1,0 +1,236 @@
+"""The life of a training's MLflow run: started or resumed, and ended as the training ended.
+
+A tracking store that fails once the run has started costs no epoch: what it lacks is left to
+`make sync`, which completes the run from the files.
+"""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from sentiment import process
+from sentiment.errors import UserError, first_line
+from sentiment.runs import log, store
+from sentiment.runs.log import Run
+
+if TYPE_CHECKING:
+    import mlflow
+
+KEY = "train.key"  # tag: everything that shapes a training, see sentiment.network.checkpoint
+MODEL_ID = "model.id"  # tag: the model's entry, which belongs to the run from its start
+# tags: the machine and, on it, the process that the run belongs to and the file that it has locked
+HOST, PROCESS, LOCK = "process.host", "process.id", "process.lock"
+
+
+class Tracker:
+    """Logs to a run until the tracking store fails; that is printed once, and nothing more logged.
+
+    Attributes:
+        run: which run it is.
+        begun: when it began, in milliseconds since 1970.
+        lost: whether the store has failed.
+    """
+
+    def __init__(self, run: Run, begun: int) -> None:
+        self.run = run
+        self.begun = begun
+        self.lost = False
+
+    def times(self) -> dict[str, int]:
+        """When it began and, if that is now, ended, in milliseconds since 1970."""
+        return {"begun": self.begun, "ended": time.time_ns() // 10**6}
+
+    def log(self, write: Callable[..., Any], *given: Any) -> None:
+        """Call `write(run, *given)`, which logs something, unless the store has failed.
+
+        Raises:
+            Interrupted: a signal came meanwhile.
+        """
+        if not self.lost:
+            try:
+                with store.explained():
+                    write(self.run, *given)
+            except (UserError, OSError) as error:
+                self.lost = True
+                print(
+                    f"{first_line(error)}\n"
+                    "The work continues without it; `make sync` logs later what is missing.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+        process.raise_noted()
+
+
+@contextmanager
+def started(
+    name: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+    lock: Path,
+    begun: int | None = None,
+    run_id: str | None = None,
+    note: Callable[[str], object] = lambda _: None,
+) -> Iterator[Tracker]:
+    """Start a run with its params and tags, or resume one; end it as the block ends.
+
+    The model's entry is made before training, so that MLflow links every epoch's metrics to it.
+
+    Args:
+        name: what the table calls the run.
+        params: everything that shapes it.
+        tags: what leads back from it.
+        lock: a file that this process has locked for as long as the run lasts, by which others
+            tell whether it does.
+        begun: when a new run began, in milliseconds since 1970, if that is not now.
+        run_id: a run to resume, finished or not. If the store does not have it, or if another
+            process has it, in a copy of this folder say, a new one is started.
+        note: called with the run's id as soon as that is known.
+
+    Raises:
+        UserError: the store cannot be used at the start.
+    """
+    import mlflow
+
+    owner = {HOST: socket.gethostname(), PROCESS: str(os.getpid()), LOCK: str(lock.resolve())}
+    with store.explained():
+        experiment_id, client = store.connect(), mlflow.MlflowClient()
+        sweep(client, experiment_id)
+        before = _resumable(client, run_id, lock) or client.create_run(
+            experiment_id, begun, {**tags, **owner}, name
+        )
+        note(before.info.run_id)
+    try:
+        with store.explained():
+            tracker = _activated(before.info.run_id, name, dict(params), {**tags, **owner})
+        yield tracker
+    except BaseException as error:
+        how = "FAILED" if isinstance(error, Exception) else "KILLED"
+        _give_up(client, before.info, how)
+        raise
+    tracker.log(lambda _: mlflow.end_run())
+
+
+def _resumable(
+    client: "mlflow.MlflowClient", run_id: str | None, lock: Path
+) -> "mlflow.entities.Run | None":
+    """The run, unless the store does not have it or another process has it."""
+    run = store.find_run(client, run_id) if run_id else None
+    return None if run and is_taken(run, lock) else run
+
+
+def _activated(run_id: str, name: str, params: dict[str, Any], tags: dict[str, str]) -> Tracker:
+    """Make the run the active one, with all that it needs before its first epoch."""
+    import mlflow
+
+    own = Run(run_id, name, "", "")
+    log.set_tags(own, {key: tags[key] for key in (HOST, PROCESS, LOCK)})  # first: see `sweep`
+    run = mlflow.start_run(run_id=run_id)
+    mlflow.set_tags({**tags, "mlflow.runName": name})
+    for tag in run.data.tags:
+        if tag.startswith("dvc.") and tag not in tags:  # begun by an experiment, not resumed by it
+            mlflow.delete_tag(tag)
+    mlflow.log_params(params)
+    model_id = _usable_model(run)
+    if model_id is None:
+        as_text = {key: str(value) for key, value in params.items()}
+        model_id = mlflow.initialize_logged_model(log.MODEL, params=as_text, tags=tags).model_id
+        mlflow.set_tag(MODEL_ID, model_id)
+    return Tracker(Run(run_id, name, run.info.experiment_id, model_id), run.info.start_time)
+
+
+def _usable_model(run: "mlflow.entities.Run") -> str | None:
+    """The model's entry of a run, unless there is none or its logging was cut off.
+
+    MLflow links a model to its run before it stores it, and refuses to link it again.
+    """
+    model_id = run.data.tags.get(MODEL_ID)
+    linked = run.outputs.model_outputs if run.outputs else []
+    if model_id in {output.model_id for output in linked} and not log.is_logged(model_id):
+        return None
+    return model_id
+
+
+def recorded(run_id: str) -> "Tracker | None":
+    """Log to the run that outputs name, or to the one made from them; None if there is neither.
+
+    Raises:
+        UserError: the store cannot be used.
+    """
+    import mlflow
+
+    experiment_id = store.connect()
+    with store.explained():
+        found = store.find_recorded(mlflow.MlflowClient(), experiment_id, run_id)
+    if found is None:
+        return None
+    # without a model's entry it was cut off as it began: `make sync` resumes it
+    name, model_id = str(found.info.run_name), found.data.tags.get(MODEL_ID, "")
+    run = Run(found.info.run_id, name, experiment_id, model_id)
+    return Tracker(run, found.info.start_time)
+
+
+def _give_up(client: "mlflow.MlflowClient", before: "mlflow.entities.RunInfo", how: str) -> None:
+    """End the run and its model as they are, but leave finished what was finished before.
+
+    What the store raises now hides no earlier error.
+    """
+    import mlflow
+
+    finished = before.status == "FINISHED"
+    with suppress(Exception):
+        model_id = client.get_run(before.run_id).data.tags[MODEL_ID]
+        if not log.is_logged(model_id):
+            mlflow.finalize_logged_model(model_id, "FAILED")
+    with suppress(Exception):
+        mlflow.end_run("FINISHED" if finished else how)
+    with suppress(Exception):
+        ended = before.end_time if finished else None
+        client.set_terminated(before.run_id, "FINISHED" if finished else how, ended)
+
+
+def is_taken(run: "mlflow.entities.Run", lock: Path) -> bool:
+    """Whether another process of this machine than the one that has `lock` writes to the run.
+
+    A run that is RUNNING by another machine's word was killed before this one got another name.
+    """
+    known = run.data.tags
+    here = known.get(HOST) == socket.gethostname() and known.get(LOCK) != str(lock.resolve())
+    return run.info.status == "RUNNING" and here
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process has the file locked; the system takes the lock from one that ends."""
+    if not lock.is_file():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def sweep(client: "mlflow.MlflowClient", experiment_id: str) -> None:
+    """End as KILLED each run that is RUNNING although its process on this machine has ended.
+
+    One whose lock this very process has now is left for it to resume.
+    """
+    here = f"tags.`{HOST}` = '{socket.gethostname()}'"
+    for run in client.search_runs([experiment_id], f"attributes.status = 'RUNNING' AND {here}"):
+        if not is_held(Path(run.data.tags.get(LOCK, ""))):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def sweep_store() -> None:
+    """Do that in the store as a whole; raises UserError if it cannot be used."""
+    import mlflow
+
+    experiment_id = store.connect()
+    with store.explained():
+        sweep(mlflow.MlflowClient(), experiment_id)

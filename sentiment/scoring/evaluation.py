@@ -1,0 +1,127 @@
+"""The evaluation of a model: its answers to the test set, and all that follows from them."""
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sentiment import process
+from sentiment.data.outputs import TestSet, Training
+from sentiment.params import Evaluate
+from sentiment.scoring import plots, scores
+from sentiment.serving.predictor import Predictor
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+
+REVIEWS_BETWEEN_SIGNALS = 2000  # more would delay a signal, fewer would leave cores idle
+
+
+class Evaluation(NamedTuple):
+    """All that follows from the predictions; tables and plots by the names of their files."""
+
+    probabilities: NDArray[np.float32]
+    metrics: dict[str, Any]
+    tables: dict[str, pd.DataFrame]
+    plots: dict[str, "Figure"]
+
+
+def predict(
+    model: "keras.Model", x: NDArray[Any], batch_size: int
+) -> tuple[NDArray[np.float32], dict[str, float]]:
+    """Ask the model for each review's probability of being positive, and time that.
+
+    Args:
+        model: see `sentiment.network.model.build_model`.
+        x: token ids, shape (reviews, max_length).
+        batch_size: reviews a step.
+
+    Returns:
+        Probabilities, shape (reviews,), and what they took: the model's number of parameters and
+        the milliseconds of a review.
+    """
+    ask = Predictor(model, batch_size)
+    ask(x[:1])  # compiled at the first step
+    begun = time.perf_counter()
+    parts = []
+    for start in range(0, len(x), REVIEWS_BETWEEN_SIGNALS):
+        parts.append(ask(x[start : start + REVIEWS_BETWEEN_SIGNALS]))
+        process.raise_noted()
+    probabilities = np.concatenate(parts)
+    seconds = time.perf_counter() - begun
+    cost = {"parameters": model.count_params(), "milliseconds_per_review": 1000 * seconds / len(x)}
+    return probabilities, cost
+
+
+def predictions_table(
+    test: TestSet, probabilities: NDArray[np.float32], threshold: float
+) -> pd.DataFrame:
+    """The table that `sentiment.scoring.scores` describes, in the order of `test.x`."""
+    return pd.DataFrame(
+        {
+            "review": test.order,
+            "actual": scores.class_names(test.y),
+            "predicted": scores.class_names(probabilities > threshold),
+            "probability": probabilities,
+            "words": test.reviews.lengths[test.order],
+            "seen_in_training": test.seen,
+        }
+    )
+
+
+def with_text(rows: pd.DataFrame, test: TestSet, words: list[str]) -> pd.DataFrame:
+    """Add the whole text of each review, before any cut: column `text`."""
+    texts = [" ".join(words[rank] for rank in test.reviews[review]) for review in rows["review"]]
+    return rows.assign(text=texts)
+
+
+def evaluate(
+    test: TestSet,
+    words: list[str],
+    training: Training,
+    probabilities: NDArray[np.float32],
+    params: Evaluate,
+) -> Evaluation:
+    """Compute every metric, table and plot of the test set."""
+    predictions = predictions_table(test, probabilities, params.threshold)
+    tables = {
+        "predictions": predictions,
+        "confusion": scores.confusion_matrix(predictions),
+        "roc": scores.roc_curve(predictions),
+        "reliability": scores.reliability(predictions, params.calibration_bins),
+        "lengths": scores.accuracy_by_length(predictions, params.length_buckets),
+        "mistakes": with_text(scores.mistakes(predictions, params.mistakes), test, words),
+    }
+    dataset = {"dataset": training.params["fetch.dataset"]}
+    parts = (tables[name] for name in ("confusion", "lengths", "reliability"))
+    metrics = dataset | scores.summary(predictions, *parts)
+    return Evaluation(probabilities, metrics, tables, draw(metrics, tables, training, params))
+
+
+def draw(
+    metrics: dict[str, Any], tables: dict[str, pd.DataFrame], training: Training, params: Evaluate
+) -> dict[str, "Figure"]:
+    """Draw all plots, each titled with the run's name."""
+    name, history = training.run["name"], training.history
+    return {
+        "accuracy": plots.curve(history, "accuracy", name, params),
+        "loss": plots.curve(history, "loss", name, params),
+        "roc": plots.roc_curve(tables["roc"], metrics["test_roc_auc"], name, params),
+        "reliability": plots.reliability(tables["reliability"], metrics["test_ece"], name, params),
+        "confusion": plots.confusion_matrix(tables["confusion"], name, params),
+        "lengths": plots.length_bars(tables["lengths"], metrics["test_accuracy"], name, params),
+    }
+
+
+def numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    """The numbers among the metrics; a nested one is named `group_name`."""
+    flat: dict[str, float] = {}
+    for key, value in metrics.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}_{name}": number for name, number in value.items()}
+        elif not isinstance(value, str):
+            flat[key] = value
+    return flat

@@ -1,0 +1,94 @@
+"""The pictures, drawn with matplotlib's object interface: no global state, no display."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from sentiment.params import Evaluate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TRAINING, VALIDATION, NEUTRAL = "tab:blue", "tab:orange", "0.6"
+
+
+def new_axes(params: Evaluate, title: str, x: str, y: str) -> tuple[Figure, "Axes"]:
+    """An empty figure of the params' size, with a title and labels."""
+    size = params.figure_width, params.figure_height
+    figure = Figure(figsize=size, dpi=params.figure_dpi, layout="constrained")
+    axes = figure.add_subplot(title=title, xlabel=x, ylabel=y)
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def curve(history: pd.DataFrame, figure: str, run: str, params: Evaluate) -> Figure:
+    """Draw `accuracy` or `loss` of each epoch, in training and in validation."""
+    drawn, axes = new_axes(params, f"{figure.capitalize()} · {run}", "Epoch", figure.capitalize())
+    epochs = history["epoch"]
+    axes.plot(epochs, history[figure], "o-", color=TRAINING, label="training")
+    axes.plot(epochs, history[f"val_{figure}"], "s-", color=VALIDATION, label="validation")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(epochs) == 1:
+        axes.set_xticks([1])
+    if figure == "accuracy":
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.legend()
+    return drawn
+
+
+def roc_curve(corners: pd.DataFrame, area: float, run: str, params: Evaluate) -> Figure:
+    """Draw the ROC curve, against the diagonal of a classifier that guesses."""
+    drawn, axes = new_axes(
+        params, f"ROC curve · {run}", "False positive rate", "True positive rate"
+    )
+    x, y = corners["false_positive_rate"], corners["true_positive_rate"]
+    axes.plot(x, y, color=TRAINING, label=f"model, area {area:.4f}")
+    axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="guessing, area 0.5")
+    axes.set_aspect("equal")
+    axes.legend(loc="lower right")
+    return drawn
+
+
+def confusion_matrix(counts: pd.DataFrame, run: str, params: Evaluate) -> Figure:
+    """Draw the confusion matrix with the count and the share of its row in each cell."""
+    drawn, axes = new_axes(params, f"Confusion matrix · {run}", "Predicted", "Actual")
+    axes.grid(visible=False)
+    cells = counts.to_numpy()
+    shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(2), list(counts.columns))
+    axes.set_yticks(range(2), list(counts.index))
+    for (row, column), share in np.ndenumerate(shares):
+        text = f"{cells[row, column]:,}\n{share:.1%}"
+        color = "white" if share > 0.5 else "black"
+        axes.text(column, row, text, ha="center", va="center", color=color)
+    return drawn
+
+
+def reliability(groups: pd.DataFrame, error: float, run: str, params: Evaluate) -> Figure:
+    """Draw how often reviews are positive against how likely the model said it was."""
+    drawn, axes = new_axes(
+        params, f"Reliability · {run}", "Predicted probability", "Share positive"
+    )
+    label = f"model, expected calibration error {error:.4f}"
+    axes.plot(groups["predicted"], groups["observed"], "o-", color=TRAINING, label=label)
+    axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="perfectly calibrated")
+    axes.set_aspect("equal")
+    axes.legend(loc="upper left")
+    return drawn
+
+
+def length_bars(table: pd.DataFrame, accuracy: float, run: str, params: Evaluate) -> Figure:
+    """Draw accuracy by review length, with accuracy and number of reviews in each bar."""
+    drawn, axes = new_axes(params, f"Accuracy by length · {run}", "Words in the review", "Accuracy")
+    bars = axes.bar(table["words"].astype(str), table["accuracy"], color=TRAINING, zorder=2)
+    values = zip(table["accuracy"], table["reviews"], strict=True)
+    labels = [f"{accuracy:.1%}\n{count:,} reviews" for accuracy, count in values]
+    axes.bar_label(bars, labels, label_type="center", color="white")
+    axes.axhline(accuracy, linestyle="--", color=VALIDATION, label=f"all, {accuracy:.1%}", zorder=3)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.legend(loc="lower right")
+    return drawn

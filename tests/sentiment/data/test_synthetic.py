@@ -1,0 +1,136 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from sentiment.data import synthetic
+from sentiment.data.padding import layout
+from sentiment.network.model import build_model
+from sentiment.params import Params, Synthetic
+from sentiment.serving import sequences
+from sentiment.serving.backend import load_keras
+from sentiment.serving.sequences import Reviews
+
+Generated = tuple[Reviews, Reviews, dict[str, int]]
+
+
+@pytest.fixture(scope="module")
+def settings() -> Synthetic:
+    return Synthetic(
+        seed=1,
+        train_reviews=4000,
+        test_reviews=2000,
+        vocab_size=400,
+        min_length=30,
+        max_length=80,
+        opinions=3,
+        negated_share=0.2,
+        cue_distance=25,
+        ironic_share=0.2,
+        label_noise=0.1,
+    )
+
+
+@pytest.fixture(scope="module")
+def generated(settings: Synthetic) -> Generated:
+    return synthetic.generate(settings)
+
+
+def texts(reviews: Reviews, index: dict[str, int]) -> list[list[str]]:
+    words = ["", *index]
+    return [[words[rank] for rank in review] for review in reviews]
+
+
+def rule(words: list[str], settings: Synthetic, heed_cue: bool) -> int:
+    """The label by the rule that the module's text states."""
+    end = words[-settings.cue_distance :]
+    at = next(i for i, word in enumerate(end) if word in synthetic.PRAISE + synthetic.BLAME)
+    positive = (end[at] in synthetic.PRAISE) ^ (end[at - 1] in synthetic.NEGATIONS)
+    ironic = words[-settings.cue_distance - 1] == synthetic.IRONIC
+    return int(positive ^ (ironic and heed_cue))
+
+
+def accuracy(generated: Generated, settings: Synthetic, heed_cue: bool) -> float:
+    _, test, index = generated
+    guesses = [rule(words, settings, heed_cue) for words in texts(test, index)]
+    return float(np.mean(np.array(guesses) == test.labels))
+
+
+def test_same_seed_gives_the_same_reviews(settings: Synthetic, generated: Generated) -> None:
+    again = synthetic.generate(settings)
+    assert again[2] == generated[2]
+    assert np.array_equal(again[0].tokens, generated[0].tokens)
+    assert np.array_equal(again[1].labels, generated[1].labels)
+
+
+def test_another_seed_gives_other_reviews(settings: Synthetic, generated: Generated) -> None:
+    other, _, _ = synthetic.generate(settings.model_copy(update={"seed": 2}))
+    assert not np.array_equal(other.labels, generated[0].labels)
+
+
+def test_sizes_are_as_asked(settings: Synthetic, generated: Generated) -> None:
+    train, test, index = generated
+    assert (len(train), len(test)) == (4000, 2000)
+    assert train.lengths.min() >= settings.min_length
+    assert train.lengths.max() <= settings.max_length
+    assert len(index) <= settings.vocab_size
+    assert train.tokens.dtype == np.uint32
+    assert train.labels.dtype == np.uint8
+
+
+def test_words_are_ranked_by_frequency_in_training(generated: Generated) -> None:
+    train, _, index = generated
+    counts = np.bincount(train.tokens, minlength=len(index) + 1)[1:]
+    assert list(index.values()) == list(range(1, len(index) + 1))
+    assert (np.diff(counts) <= 0).all()
+
+
+@pytest.mark.parametrize("sizes", [{}, {"train_reviews": 100, "vocab_size": 5000}])
+def test_cue_stands_at_its_distance_in_every_review(
+    settings: Synthetic, sizes: dict[str, int]
+) -> None:
+    _, test, index = synthetic.generate(settings.model_copy(update=sizes))
+    cues = {words[-settings.cue_distance - 1] for words in texts(test, index)}
+    assert cues == {synthetic.SINCERE, synthetic.IRONIC}
+    assert test.lengths.min() >= settings.min_length
+
+
+def test_the_rule_reaches_the_best_accuracy(settings: Synthetic, generated: Generated) -> None:
+    assert synthetic.best_accuracy(settings) == 0.9
+    assert accuracy(generated, settings, heed_cue=True) == pytest.approx(0.9, abs=0.02)
+
+
+def test_the_rule_without_the_cue_reaches_no_more_than_promised(
+    settings: Synthetic, generated: Generated
+) -> None:
+    assert synthetic.accuracy_without_memory(settings) == pytest.approx(0.74)
+    assert accuracy(generated, settings, heed_cue=False) == pytest.approx(0.74, abs=0.03)
+
+
+def test_a_sum_over_words_is_right_by_chance_in_ironic_reviews(
+    settings: Synthetic, generated: Generated
+) -> None:
+    train, test, index = generated
+    counter = CountVectorizer(analyzer=lambda words: words)
+    counted = counter.fit_transform(texts(train, index))
+    model = LogisticRegression(max_iter=1000).fit(counted, train.labels)
+    score = model.score(counter.transform(texts(test, index)), test.labels)
+    sincere = 1 - settings.ironic_share
+    bound = sincere * (1 - settings.label_noise) + settings.ironic_share / 2
+    assert score < bound < synthetic.best_accuracy(settings)
+
+
+def test_an_lstm_remembers_the_cue(default_params: Params) -> None:
+    settings = default_params.fetch.synthetic
+    train, test, _ = synthetic.generate(settings)
+    options = replace(layout(default_params.pad), max_length=settings.max_length + 1)
+    x, x_test = (sequences.pad(part, np.arange(len(part)), options) for part in (train, test))
+    load_keras().utils.set_random_seed(default_params.train.seed)
+    model = build_model(default_params.train, options.num_words, options.max_length)
+    model.fit(x, train.labels, batch_size=64, epochs=4, verbose=0)
+    guesses = model.predict(x_test, batch_size=512, verbose=0)[:, 0] > 0.5
+    score = float(np.mean(guesses == test.labels))
+    assert score > synthetic.accuracy_without_memory(settings) + 0.1
+    assert score < synthetic.best_accuracy(settings) + 0.01

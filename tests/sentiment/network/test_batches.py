@@ -1,0 +1,57 @@
+"""Batches come as Keras would make them from the same arrays."""
+
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sentiment.network.batches import batches
+from sentiment.serving.backend import load_keras
+
+
+@pytest.fixture(autouse=True)
+def _backend() -> None:
+    load_keras()
+
+
+def recorded(*given: Any, epochs: int, **options: Any) -> list[list[int]]:
+    """The reviews of each batch that `fit` trains on, of a model whose output is its input."""
+    import keras
+
+    keras.utils.set_random_seed(7)
+    seen: list[list[int]] = []
+
+    class Recorder(keras.Model):  # type: ignore[misc]
+        def train_step(self, data: Any) -> dict[str, Any]:
+            seen.append(data[0][:, 0].numpy().tolist())
+            return {"loss": keras.ops.zeros(())}
+
+    model = Recorder()
+    model.compile(run_eagerly=True)
+    model.fit(*given, epochs=epochs, verbose=0, **options)
+    return seen
+
+
+def test_the_order_is_the_one_keras_draws_from_arrays() -> None:
+    x, y = np.arange(23)[:, None], np.zeros(23, np.uint8)
+    keras = recorded(x, y, epochs=3, batch_size=5)
+    ours = recorded(batches(x, y, batch_size=5, shuffle=True), epochs=3, shuffle=False)
+    assert ours == keras
+    assert sorted(chain(*ours[:5])) == list(range(23))
+    assert list(chain(*ours[:5])) != list(range(23))
+
+
+@pytest.mark.parametrize(("reviews", "sizes"), [(4, [4]), (8, [4, 4]), (9, [4, 4, 1])])
+def test_the_last_batch_has_what_is_left(reviews: int, sizes: list[int]) -> None:
+    x = np.arange(reviews)
+    made = [batch.numpy() for batch in batches(x, batch_size=4, shuffle=False)]
+    assert [len(batch) for batch in made] == sizes
+    assert np.concatenate(made).tolist() == x.tolist()
+
+
+def test_arrays_stay_together_and_keep_their_types() -> None:
+    x, y = np.arange(40, dtype=np.uint16).reshape(20, 2), np.arange(20, dtype=np.uint8)
+    for some_x, some_y in batches(x, y, batch_size=6, shuffle=True):
+        assert (some_x.numpy()[:, 0] == 2 * some_y.numpy()).all()
+        assert (some_x.dtype, some_y.dtype) == ("uint16", "uint8")

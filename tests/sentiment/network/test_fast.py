@@ -1,0 +1,216 @@
+"""The fast path computes what Keras computes: outputs, gradients, updates, learning curves."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from sentiment.network import training
+from sentiment.network.model import build_model
+from sentiment.params import Train
+from sentiment.serving.backend import load_keras
+from tests.sentiment.network.test_training import learn, small
+
+if TYPE_CHECKING:
+    import keras
+
+TOLERANCE = 1e-5  # float32
+GPU = "tensorflow.config.list_physical_devices"
+
+
+@pytest.fixture(autouse=True)
+def _backend() -> None:
+    """TensorFlow is loaded as the stages load it, before `stages.fast` imports it."""
+    load_keras()
+
+
+def layer(units: int, bidirectional: bool = False, **options: Any) -> "keras.layers.Layer":
+    import keras
+
+    lstm = keras.layers.LSTM(units, name="lstm", **options)
+    return keras.layers.Bidirectional(lstm) if bidirectional else lstm
+
+
+def model_of(cell: "keras.layers.Layer", steps: int, features: int) -> "keras.Model":
+    import keras
+
+    inputs = keras.Input((steps, features))
+    model = keras.Model(inputs, cell(inputs))
+    model.compile("adam", "mse")
+    return model
+
+
+def outputs_and_gradients(
+    model: "keras.Model", x: np.ndarray, training: bool = False
+) -> list[np.ndarray]:
+    """The outputs, then the gradients of the inputs and of every weight, for a random loss."""
+    import tensorflow as tf
+
+    weights = [weight.value for weight in model.trainable_weights]
+    with tf.GradientTape() as tape:
+        inputs = tf.constant(x)
+        tape.watch(inputs)
+        outputs = tf.nest.flatten(model(inputs, training=training))
+        scale = np.random.default_rng(1)
+        loss = sum(tf.reduce_sum(o * scale.normal(size=o.shape).astype("f")) for o in outputs)
+    gradients = tape.gradient(loss, [inputs, *weights])
+    return [tensor.numpy() for tensor in [*outputs, *gradients]]
+
+
+def assert_same(first: list[np.ndarray], second: list[np.ndarray]) -> None:
+    for one, other in zip(first, second, strict=True):
+        size = max(1.0, float(np.abs(other).max()))  # sums over thousands of terms are large
+        np.testing.assert_allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE * size)
+
+
+def compare(x: np.ndarray, units: int, bidirectional: bool = False, **options: Any) -> None:
+    from sentiment.network import fast
+
+    model = model_of(layer(units, bidirectional, **options), *x.shape[1:])
+    expected = outputs_and_gradients(model, x)
+    fast.accelerate(model)
+    assert_same(outputs_and_gradients(model, x), expected)
+
+
+def random_input(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype("f")
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.parametrize("batch", [1, 64])
+@pytest.mark.parametrize("steps", [1, 200])
+def test_outputs_and_gradients_are_those_of_keras(
+    steps: int, batch: int, sequences: bool, bidirectional: bool
+) -> None:
+    compare(random_input(batch, steps, 64), 64, bidirectional, return_sequences=sequences)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_shape_gives_the_outputs_and_gradients_of_keras(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    batch, steps, features, units = (int(rng.integers(1, high)) for high in (70, 40, 50, 50))
+    sequences, bidirectional = bool(rng.integers(2)), bool(rng.integers(2))
+    compare(random_input(batch, steps, features), units, bidirectional, return_sequences=sequences)
+
+
+def test_final_states_and_their_gradients_are_those_of_keras() -> None:
+    compare(random_input(6, 9, 5), 7, return_sequences=True, return_state=True)
+
+
+def test_states_before_the_first_step_and_their_gradients_are_those_of_keras() -> None:
+    import keras
+    import tensorflow as tf
+
+    from sentiment.network import fast
+
+    shapes = ((9, 5), (7,), (7,))
+    inputs = [keras.Input(shape) for shape in shapes]
+    model = keras.Model(inputs, layer(7)(inputs[0], initial_state=inputs[1:]))
+    model.compile("adam", "mse")
+
+    def gradients() -> list[np.ndarray]:
+        given = [tf.constant(random_input(6, *shape)) for shape in shapes]
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            loss = tf.reduce_sum(model(given) ** 2)
+        return [gradient.numpy() for gradient in tape.gradient(loss, given)]
+
+    expected = gradients()
+    fast.accelerate(model)
+    assert_same(gradients(), expected)
+
+
+def test_input_dropout_drops_what_keras_drops() -> None:
+    import keras
+
+    from sentiment.network import fast
+
+    def dropped(accelerated: bool) -> list[np.ndarray]:
+        keras.utils.set_random_seed(3)
+        model = model_of(layer(7, dropout=0.5, seed=4), 9, 5)
+        if accelerated:
+            fast.accelerate(model)
+        return outputs_and_gradients(model, random_input(6, 9, 5), training=True)
+
+    assert_same(dropped(True), dropped(False))
+
+
+def test_a_mask_is_left_to_keras() -> None:
+    import keras
+
+    from sentiment.network import fast
+
+    inputs = keras.Input((6,), dtype="int32")
+    vectors = keras.layers.Embedding(5, 3, mask_zero=True)(inputs)
+    model = keras.Model(inputs, layer(4)(vectors))
+    model.compile("adam", "mse")
+    x = np.array([[0, 0, 1, 2, 3, 4], [0, 0, 0, 0, 0, 1]])
+    expected = model(x).numpy()
+    fast.accelerate(model)
+    assert_same([model(x).numpy()], [expected])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"optimizer": name} for name in ("adam", "adamw", "nadam", "rmsprop", "sgd")),
+        {"pooling": "max+mean"},
+        {"bidirectional": True},
+        {"bidirectional": True, "pooling": "max"},
+        {"dropout": {"input": 0.2, "embedding": 0.2, "head": 0.2}},
+    ],
+    ids=str,
+)
+def test_same_seed_gives_the_same_learning_curve(changes: dict[str, Any]) -> None:
+    params = small(epochs=3, **changes)
+    stock, ours = learn(params), learn(params, path=training.accelerate)
+    for name in ("accuracy", "loss", "val_accuracy", "val_loss"):
+        assert ours.history[name].tolist() == pytest.approx(stock.history[name], rel=1e-4)
+
+
+def test_what_is_saved_is_plain_keras(tmp_path: Path) -> None:
+    import keras
+
+    params = small(bidirectional=True)
+    model = build_model(params, 20, 6)
+    x, y = np.arange(48).reshape(8, 6) % 20, np.arange(8) % 2
+    training.accelerate(model, params)
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert type(loaded.get_layer("bidirectional").forward_layer) is keras.layers.LSTM
+    assert "inner_loop" not in vars(loaded.get_layer("bidirectional").forward_layer)
+    modules = {entry["module"] for entry in loaded.get_config()["layers"]}
+    assert modules == {"keras.layers"}
+    assert_same([loaded.predict(x, verbose=0)], [model.predict(x, verbose=0)])
+    assert int(loaded.optimizer.iterations) == 1
+    for kept, saved in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(kept, saved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({}, "fast LSTM"),
+        ({"dropout": {"input": 0.1, "embedding": 0.1, "head": 0.1}}, "fast LSTM"),
+        ({"accelerate": False}, "stock Keras: training.accelerate is false"),
+        ({"cell": "gru"}, "stock Keras: train.cell is gru"),
+        ({"cell": "simple_rnn"}, "stock Keras: train.cell is simple_rnn"),
+        ({"dropout": {"recurrent": 0.1}}, "stock Keras: train.dropout.recurrent is not 0"),
+    ],
+)
+def test_the_path_is_named_with_what_stands_in_the_fast_ones_way(
+    changes: dict[str, Any], path: str
+) -> None:
+    params = small(**changes)
+    assert training.accelerate(build_model(params, 20, 6), params) == path
+
+
+def test_a_gpu_is_left_to_its_own_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    params: Train = small()
+    model = build_model(params, 20, 6)
+    monkeypatch.setattr(GPU, lambda *_: ["GPU:0"])
+    assert "GPU" in training.accelerate(model, params)
+    assert "inner_loop" not in vars(model.get_layer("lstm"))

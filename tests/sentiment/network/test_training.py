@@ -1,0 +1,228 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sentiment.errors import UserError
+from sentiment.network import checkpoint, training
+from sentiment.network.checkpoint import METRICS, START, Progress
+from sentiment.network.model import build_model
+from sentiment.params import Params, Train, check_params
+from sentiment.runs.names import run_name
+from sentiment.serving.backend import load_keras
+from tests.conftest import defaults
+from tests.project import SMALL, merged
+
+if TYPE_CHECKING:
+    import keras
+
+STOPPING = {"patience": 3, "monitor": "val_loss", "min_delta": 0.0}
+
+
+def small(**changes: Any) -> Train:
+    document = merged(merged(defaults(), SMALL), {"train": changes})
+    return check_params(document, "params.yaml").train
+
+
+def prepared(params: Train, path: Callable[[Any, Train], str] | None = None) -> "keras.Model":
+    """A model as the stage has it before the first epoch."""
+    training.prepare(params)
+    model = build_model(params, 20, 6)
+    if path:
+        path(model, params)
+    return model
+
+
+def learn(
+    params: Train,
+    path: Callable[[Any, Train], str] | None = None,
+    on_epoch: training.OnEpoch = lambda _: None,
+    model: "keras.Model | None" = None,
+    progress: Progress = START,
+) -> training.Trained:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 20, (200, 6)).astype(np.uint16)
+    y = (x[:, 0] > 9).astype(np.uint8)
+    parts = training.split(x, y, 0.2)
+    model = model or prepared(params, path)
+    return training.fit(model, *parts, params, on_epoch, progress)
+
+
+@pytest.mark.parametrize(("reviews", "share"), [(100, 0.2), (25_000, 0.2), (7, 0.3), (1001, 0.15)])
+def test_split_cuts_where_keras_cuts(reviews: int, share: float) -> None:
+    from keras.src.trainers.data_adapters.array_slicing import train_validation_split
+
+    x, y = np.arange(reviews)[:, None], np.zeros(reviews, np.uint8)
+    (keras_x, _), (keras_validation, _) = train_validation_split((x, y), share)
+    learning, validation = training.split(x, y, share)
+    assert np.array_equal(learning.x, keras_x)
+    assert np.array_equal(validation.x, keras_validation)
+
+
+def test_split_copies_nothing() -> None:
+    x, y = np.zeros((10, 2)), np.zeros(10, np.uint8)
+    learning, validation = training.split(x, y, 0.2)
+    assert learning.x.base is x
+    assert validation.x.base is x
+
+
+@pytest.mark.parametrize(("reviews", "share"), [(10, 0.9999), (0, 0.5)])
+def test_split_that_leaves_nothing_is_refused(reviews: int, share: float) -> None:
+    x, y = np.zeros((reviews, 2)), np.zeros(reviews, np.uint8)
+    with pytest.raises(UserError, match=r"train\.validation_split"):
+        training.split(x, y, share)
+
+
+def test_history_has_a_row_for_each_epoch_and_each_is_told_as_it_ends() -> None:
+    told: list[Progress] = []
+    trained = learn(small(epochs=3), on_epoch=told.append)
+    assert list(trained.history) == ["epoch", *METRICS]
+    assert trained.history["epoch"].tolist() == [1, 2, 3]
+    assert [len(progress.rows) for progress in told] == [1, 2, 3]
+    assert [row["loss"] for row in told[-1].rows] == trained.history["loss"].tolist()
+    assert (trained.history["seconds"] > 0).all()
+
+
+def test_same_seed_gives_the_same_curve_and_another_seed_another() -> None:
+    first, again, other = (learn(small(seed=seed)).history["loss"].tolist() for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_curve_is_the_one_of_stock_keras() -> None:
+    params = small(seed=5, epochs=2)
+    ours = learn(params).history
+    keras = load_keras()
+    keras.utils.set_random_seed(5)
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 20, (200, 6))
+    y = (x[:, 0] > 9).astype(np.uint8)
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Embedding(20, 4),
+            keras.layers.LSTM(4),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+    stock = model.fit(x, y, batch_size=32, epochs=2, validation_split=0.2, verbose=0).history
+    for name in ("accuracy", "loss", "val_accuracy", "val_loss"):
+        assert ours[name].tolist() == pytest.approx(stock[name], rel=1e-6)
+
+
+def test_early_stopping_keeps_the_best_epoch() -> None:
+    stopping = {"patience": 1, "monitor": "val_loss", "min_delta": 100.0}
+    trained = learn(small(epochs=9, early_stopping=stopping))
+    assert len(trained.history) == 2
+    assert trained.kept_epoch == 1
+
+
+def test_without_early_stopping_the_last_epoch_is_kept() -> None:
+    assert learn(small(epochs=2)).kept_epoch == 2
+
+
+def test_metrics_are_those_of_the_kept_epoch() -> None:
+    history = pd.DataFrame({"epoch": [1, 2], **{name: [0.25, 0.5] for name in METRICS}})
+    assert training.summarize(training.Trained(history, 1)) == {
+        "accuracy": 0.25,
+        "loss": 0.25,
+        "val_accuracy": 0.25,
+        "val_loss": 0.25,
+        "kept_epoch": 1,
+        "epochs": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "dataset", "experiment", "name"),
+    [
+        ({}, "imdb", None, "lstm-64 · len 200 · seed 42"),
+        ({"seed": 7, "units": 32}, "imdb", None, "lstm-32 · len 200 · seed 7"),
+        (
+            {"cell": "gru", "bidirectional": True, "pooling": "max+mean"},
+            "imdb",
+            None,
+            "bi-gru-64 · max+mean · len 200 · seed 42",
+        ),
+        ({}, "synthetic", "tidy-wolf", "lstm-64 · len 200 · seed 42 · synthetic · tidy-wolf"),
+    ],
+)
+def test_run_name_tells_the_runs_apart(
+    changes: dict[str, Any], dataset: str, experiment: str | None, name: str
+) -> None:
+    params = check_params(merged(defaults(), {"train": changes}), "params.yaml").train
+    shaping = {"pad.max_length": 200, "fetch.dataset": dataset}
+    assert run_name(params, shaping, experiment) == name
+
+
+def test_deterministic_operations_are_asked_for(small_params: Params) -> None:
+    from tensorflow.python.framework import config
+
+    training.prepare(small_params.train)
+    assert config.is_op_determinism_enabled()
+
+
+class Killed(BaseException):
+    """Stands for what ends a training at once."""
+
+
+def interrupted(params: Train, after: int, folder: Path) -> None:
+    """Train until `after` epochs are done and their state is written, and no further."""
+    model = prepared(params, training.accelerate)
+
+    def end(progress: Progress) -> None:
+        if len(progress.rows) == after:
+            checkpoint.write(folder, model, progress)
+            raise Killed
+
+    with pytest.raises(Killed):
+        learn(params, on_epoch=end, model=model)
+
+
+GOING_ON: list[dict[str, Any]] = [
+    {},
+    {"accelerate": False},
+    {"cell": "gru"},
+    {"dropout": {"embedding": 0.3, "input": 0.3, "head": 0.3}},
+    {"accelerate": False, "dropout": {"recurrent": 0.3, "input": 0.3}},
+    {"bidirectional": True, "pooling": "max+mean"},
+    *({"optimizer": name} for name in ("adamw", "nadam", "rmsprop", "sgd")),
+    {"early_stopping": STOPPING},
+]
+STOPPED = {"early_stopping": {**STOPPING, "patience": 1, "min_delta": 100.0}}  # after two epochs
+
+
+@pytest.mark.parametrize(
+    ("changes", "after"),
+    [
+        *((changes, 2) for changes in GOING_ON),
+        *(({}, after) for after in (1, 3, 4)),
+        *((STOPPED, after) for after in (1, 2)),
+    ],
+    ids=str,
+)
+def test_training_that_goes_on_gives_the_bits_of_one_that_was_never_stopped(
+    changes: dict[str, Any], after: int, tmp_path: Path
+) -> None:
+    params = small(epochs=4, **changes)
+    whole = prepared(params, training.accelerate)
+    expected = learn(params, model=whole)
+    interrupted(params, after, tmp_path)
+    model = prepared(params, training.accelerate)
+    newest = checkpoint.latest(tmp_path)
+    assert newest is not None
+    progress = checkpoint.read(newest, model)
+    assert len(progress.rows) == after
+    trained = learn(params, model=model, progress=progress)
+    assert trained.kept_epoch == expected.kept_epoch
+    pd.testing.assert_frame_equal(
+        trained.history.drop(columns="seconds"), expected.history.drop(columns="seconds")
+    )
+    for mine, its in zip(model.variables, whole.variables, strict=True):
+        np.testing.assert_array_equal(mine, its)
+    for mine, its in zip(model.optimizer.variables, whole.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(mine, its)

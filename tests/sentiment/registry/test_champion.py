@@ -1,0 +1,63 @@
+"""Models of different code are asked side by side, each by the code that it brought."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from sentiment import files
+from sentiment.data.padding import layout
+from sentiment.network.model import build_model
+from sentiment.params import Params
+from sentiment.registry import champion, packaging
+from sentiment.runs import store
+from sentiment.runs.log import Run
+
+CHANGED = """
+
+_known_words = known_words
+
+
+def known_words(content, ranks):
+    return _known_words("fine", ranks)
+"""
+
+
+def logged(parts: packaging.Parts) -> str:
+    """The address of the parts' served model, logged to a new run."""
+    experiment_id = store.connect()
+    client = mlflow.MlflowClient()
+    run = client.create_run(experiment_id)
+    model_id = packaging.log_model(client, Run(run.info.run_id, "", experiment_id, ""), parts)
+    return f"models:/{model_id}"
+
+
+def test_each_model_is_asked_by_its_own_code(
+    root: Path, small_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = packaging.Parts(
+        root / "model.keras",
+        root / "index.json",
+        {
+            "layout": asdict(replace(layout(small_params.pad), num_words=20)),
+            "threshold": 0.5,
+            "batch_size": 4,
+        },
+    )
+    build_model(small_params.train, 20, small_params.pad.max_length).save(parts.model)
+    files.write_json(parts.words, {"fine": 1, "dull": 2})
+    ours = logged(parts)
+    other = root / "other"
+    packaging.write_code(root, other.name)
+    with (other / "text.py").open("a", encoding="utf-8") as file:
+        file.write(CHANGED)
+    monkeypatch.setattr(packaging, "CODE", other)
+    theirs = logged(parts)
+    table = pd.DataFrame({"text": ["fine", "dull"]})
+    for _ in range(2):  # in turns
+        fine, dull = champion.load(ours).predict(None, table)["probability"]
+        assert fine != dull
+        always_fine = champion.load(theirs).predict(None, table)["probability"]
+        assert always_fine.tolist() == [fine, fine]

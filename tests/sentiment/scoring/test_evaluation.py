@@ -1,0 +1,97 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sentiment.data.outputs import TestSet, Training
+from sentiment.params import Params
+from sentiment.scoring import evaluation, scores
+from sentiment.serving.sequences import Reviews
+from stages.evaluate import write
+
+
+@pytest.fixture
+def test_set() -> TestSet:
+    """Four reviews; the padded ones stand in another order than the whole ones."""
+    reviews = Reviews.from_lists([[1], [1, 2], [1, 2, 3], [2, 2, 2, 2]], np.array([0, 1, 0, 1]))
+    order = np.array([2, 0, 3, 1])
+    return TestSet(
+        np.zeros((4, 2), np.uint16),
+        reviews.labels[order],
+        order,
+        np.array([False, False, False, True]),
+        reviews,
+        "abcd1234",
+    )
+
+
+@pytest.fixture
+def training() -> Training:
+    history = pd.DataFrame({"epoch": [1], "accuracy": [0.5], "val_accuracy": [0.5]})
+    history[["loss", "val_loss"]] = 0.7
+    return Training({"fetch.dataset": "synthetic"}, history, {"name": "lstm-4"})
+
+
+PROBABILITIES = np.array([0.9, 0.2, 0.6, 0.1], np.float32)
+WORDS = ["", "the", "film", "fails"]
+
+
+@pytest.fixture
+def evaluated(
+    test_set: TestSet, training: Training, default_params: Params
+) -> evaluation.Evaluation:
+    return evaluation.evaluate(test_set, WORDS, training, PROBABILITIES, default_params.evaluate)
+
+
+def test_predictions_follow_the_padded_order(test_set: TestSet) -> None:
+    table = evaluation.predictions_table(test_set, PROBABILITIES, 0.5)
+    assert table["actual"].tolist() == ["negative", "negative", "positive", "positive"]
+    assert table["predicted"].tolist() == ["positive", "negative", "positive", "negative"]
+    assert table["words"].tolist() == [3, 1, 4, 2]
+    assert table["seen_in_training"].tolist() == [False, False, False, True]
+
+
+def test_threshold_decides(test_set: TestSet) -> None:
+    table = evaluation.predictions_table(test_set, PROBABILITIES, 0.95)
+    assert set(table["predicted"]) == {scores.NEGATIVE}
+
+
+def test_mistakes_have_their_whole_text(evaluated: evaluation.Evaluation) -> None:
+    mistakes = evaluated.tables["mistakes"]
+    assert mistakes["review"].tolist() == [2, 1]
+    assert mistakes["text"].tolist() == ["the film fails", "the film"]
+
+
+def test_metrics_name_the_data_set(evaluated: evaluation.Evaluation) -> None:
+    assert evaluated.metrics["dataset"] == "synthetic"
+    assert evaluated.metrics["test_accuracy"] == 0.5
+
+
+def test_all_files_are_written(evaluated: evaluation.Evaluation, tmp_path: Path) -> None:
+    write(tmp_path, evaluated)
+    names = {path.name for path in tmp_path.iterdir()}
+    tables = {"predictions", "confusion", "roc", "reliability", "lengths", "mistakes"}
+    pictures = {
+        f"{name}.png" for name in ("accuracy", "loss", "roc", "reliability", "confusion", "lengths")
+    }
+    assert names == {"metrics.json", "probabilities.npy"} | {f"{t}.csv" for t in tables} | pictures
+    for name in pictures:
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "metrics.json").read_bytes())["test_reviews"] == 4
+
+
+def test_probabilities_are_kept_as_the_model_gave_them(
+    evaluated: evaluation.Evaluation, tmp_path: Path
+) -> None:
+    write(tmp_path, evaluated)
+    kept = np.load(tmp_path / "probabilities.npy")
+    np.testing.assert_array_equal(kept, PROBABILITIES)
+    assert kept.dtype == np.float32
+
+
+def test_numbers_of_nested_metrics_get_one_name() -> None:
+    metrics: dict[str, Any] = {"dataset": "imdb", "a": 1.0, "by_length": {"1-100": 0.5}}
+    assert evaluation.numbers(metrics) == {"a": 1.0, "by_length_1-100": 0.5}

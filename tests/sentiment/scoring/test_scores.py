@@ -1,0 +1,121 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from sentiment.scoring import scores
+
+
+@pytest.fixture
+def predictions() -> pd.DataFrame:
+    """Eight reviews, six of them right."""
+    actual = ["positive"] * 4 + ["negative"] * 4
+    probability = np.array([0.9, 0.8, 0.6, 0.3, 0.1, 0.2, 0.4, 0.95])
+    return pd.DataFrame(
+        {
+            "actual": actual,
+            "predicted": scores.class_names(probability > 0.5),
+            "probability": probability,
+            "words": [10, 100, 101, 200, 201, 400, 401, 2000],
+            "seen_in_training": [True, *[False] * 7],
+        }
+    )
+
+
+def test_scores_are_the_textbook_ones(predictions: pd.DataFrame) -> None:
+    result = scores.scores(predictions)
+    assert result["test_accuracy"] == 6 / 8
+    assert result["test_precision"] == 3 / 4
+    assert result["test_recall"] == 3 / 4
+    assert result["test_f1"] == pytest.approx(3 / 4)
+    truth = np.array([1, 1, 1, 1, 0, 0, 0, 0])
+    p = predictions["probability"].to_numpy()
+    assert result["test_brier"] == pytest.approx(np.mean((p - truth) ** 2))
+    assert result["test_loss"] == pytest.approx(
+        -np.mean(truth * np.log(p) + (1 - truth) * np.log(1 - p))
+    )
+    above = np.mean([a > b for a in p[:4] for b in p[4:]])
+    assert result["test_roc_auc"] == pytest.approx(above)
+
+
+def test_reviews_seen_in_training_can_be_left_out(predictions: pd.DataFrame) -> None:
+    assert scores.scores(predictions)["test_accuracy_unseen"] == 5 / 7
+
+
+def test_confusion_matrix_has_actual_rows_and_predicted_columns(predictions: pd.DataFrame) -> None:
+    predictions.loc[0, "predicted"] = "negative"
+    matrix = scores.confusion_matrix(predictions)
+    assert matrix.loc["positive", "negative"] == 2
+    assert matrix.loc["positive", "positive"] == 2
+    assert matrix.loc["negative", "positive"] == 1
+    assert matrix.loc["negative", "negative"] == 3
+
+
+def test_roc_curve_runs_from_corner_to_corner(predictions: pd.DataFrame) -> None:
+    curve = scores.roc_curve(predictions)
+    assert curve.iloc[0].tolist() == [0, 0]
+    assert curve.iloc[-1].tolist() == [1, 1]
+    assert (curve.diff().dropna() >= 0).all().all()
+
+
+def test_length_groups_include_their_upper_bound(predictions: pd.DataFrame) -> None:
+    table = scores.accuracy_by_length(predictions, [100, 200, 400])
+    assert table["words"].tolist() == ["1-100", "101-200", "201-400", "over 400"]
+    assert table["reviews"].tolist() == [2, 2, 2, 2]
+    assert table["accuracy"].tolist() == [1, 0.5, 1, 0.5]
+
+
+def test_length_groups_without_reviews_are_left_out(predictions: pd.DataFrame) -> None:
+    table = scores.accuracy_by_length(predictions, [5, 5000])
+    assert table["words"].tolist() == ["6-5000"]
+
+
+def test_mistakes_are_the_most_confident_first(predictions: pd.DataFrame) -> None:
+    assert scores.mistakes(predictions, 25).index.tolist() == [7, 3]
+    assert scores.mistakes(predictions, 1).index.tolist() == [7]
+
+
+def test_summary_counts_reviews_and_cells(predictions: pd.DataFrame) -> None:
+    matrix = scores.confusion_matrix(predictions)
+    lengths, groups = (
+        scores.accuracy_by_length(predictions, [100]),
+        scores.reliability(predictions, 4),
+    )
+    summary = scores.summary(predictions, matrix, lengths, groups)
+    assert summary["test_ece"] == scores.calibration_error(groups)
+    assert summary["test_reviews"] == 8
+    assert summary["test_reviews_seen"] == 1
+    assert summary["test_true_positives"] == 3
+    assert summary["test_false_positives"] == 1
+    assert summary["test_false_negatives"] == 1
+    assert summary["test_true_negatives"] == 3
+    assert summary["test_accuracy_by_length"] == {"1-100": 1.0, "over 100": 4 / 6}
+
+
+def test_a_model_that_always_says_no_has_figures_too(predictions: pd.DataFrame) -> None:
+    predictions["predicted"] = "negative"
+    assert scores.scores(predictions)["test_precision"] == 0
+
+
+def test_reliability_compares_what_is_said_with_what_is() -> None:
+    table = pd.DataFrame(
+        {
+            "actual": ["negative", "positive", "positive", "positive", "negative"],
+            "probability": [0.0, 0.2, 0.5, 0.9, 1.0],
+        }
+    )
+    groups = scores.reliability(table, 2)
+    assert groups["reviews"].tolist() == [3, 2]
+    assert groups["predicted"].tolist() == pytest.approx([0.7 / 3, 0.95])
+    assert groups["observed"].tolist() == pytest.approx([2 / 3, 0.5])
+    error = (3 * abs(0.7 / 3 - 2 / 3) + 2 * 0.45) / 5
+    assert scores.calibration_error(groups) == pytest.approx(error)
+
+
+def test_groups_without_reviews_are_left_out() -> None:
+    table = pd.DataFrame({"actual": ["positive", "negative"], "probability": [0.95, 0.05]})
+    assert scores.reliability(table, 10)["reviews"].tolist() == [1, 1]
+
+
+def test_who_is_always_right_and_sure_is_calibrated() -> None:
+    table = pd.DataFrame({"actual": ["positive", "negative"], "probability": [1.0, 0.0]})
+    assert scores.calibration_error(scores.reliability(table, 10)) == 0

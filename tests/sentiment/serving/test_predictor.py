@@ -1,0 +1,48 @@
+"""A review gets the same bits in any company."""
+
+import keras
+import numpy as np
+import pytest
+
+from sentiment.network.model import build_model
+from sentiment.params import Params
+from sentiment.serving.predictor import Predictor
+from tests.conftest import defaults
+from tests.project import merged
+
+REVIEWS, LENGTH, WORDS = 37, 20, 60
+
+
+@pytest.fixture(scope="module", params=["lstm", "gru", "simple_rnn"])
+def model(request: pytest.FixtureRequest) -> keras.Model:
+    train = {"cell": request.param, "units": 8, "bidirectional": True, "pooling": "max+mean"}
+    dropout = {"input": 0.5, "head": 0.5}
+    params = Params.model_validate(merged(defaults(), {"train": {**train, "dropout": dropout}}))
+    keras.utils.set_random_seed(0)
+    return build_model(params.train, WORDS, LENGTH)
+
+
+@pytest.fixture
+def tokens(rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(0, WORDS, (REVIEWS, LENGTH)).astype(np.uint16)
+
+
+def test_answers_are_the_model_s(model: keras.Model, tokens: np.ndarray) -> None:
+    answers = Predictor(model, 8)(tokens)
+    assert answers.shape == (REVIEWS,)
+    assert answers.dtype == np.float32
+    np.testing.assert_allclose(answers, model.predict(tokens, verbose=0)[:, 0], atol=1e-6)
+    assert np.ptp(answers) > 0
+
+
+def test_bits_do_not_depend_on_the_other_reviews(model: keras.Model, tokens: np.ndarray) -> None:
+    ask = Predictor(model, 8)
+    together = ask(tokens)
+    alone = np.concatenate([ask(tokens[row : row + 1]) for row in range(REVIEWS)])
+    shifted = np.concatenate([ask(tokens[:3]), ask(tokens[3:])])
+    np.testing.assert_array_equal(alone, together)
+    np.testing.assert_array_equal(shifted, together)
+
+
+def test_no_reviews_get_no_answers(model: keras.Model, tokens: np.ndarray) -> None:
+    assert Predictor(model, 8)(tokens[:0]).shape == (0,)

@@ -1,0 +1,125 @@
+"""A text gets the token ids that Keras' files would have for it."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
+
+import numpy as np
+import pytest
+
+from sentiment.data.imdb import load
+from sentiment.data.padding import layout
+from sentiment.params import Params, check_params
+from sentiment.serving import sequences, text
+from sentiment.serving.sequences import Layout
+from tests.conftest import defaults
+
+UPPER = str.maketrans(ascii_lowercase, ascii_uppercase)
+RANKS = {"the": 1, "isn't": 2, "it": 3, "br": 4, "åge": 5, "Åge": 6, "rare": 20, "naïve": 7}
+
+
+@pytest.fixture
+def options(default_params: Params) -> Layout:
+    return replace(layout(default_params.pad), num_words=12, max_length=6)
+
+
+def ranks_of(content: str) -> list[int]:
+    return [word.rank for word in text.known_words(content, RANKS)]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("the it", [1, 3]),
+        ("THE It", [1, 3]),
+        ("the,it.(the)!it", [1, 3, 1, 3]),
+        ("the\tit\nthe", [1, 3, 1]),
+        ("it isn't the", [3, 2, 1]),
+        ("it<br /><br />the", [3, 4, 4, 1]),
+        ("Åge åge", [6, 5]),  # a letter that is not ASCII keeps its case
+        ("naïve NAïVE NAÏVE", [7, 7]),
+        ("unheard the of it", [1, 3]),
+        ("it\u00a0the", []),  # no-break space separates nothing, as in the files
+        ("", []),
+        ("?!", []),
+    ],
+)
+def test_words_are_found_by_the_rules_of_the_files(content: str, expected: list[int]) -> None:
+    assert ranks_of(content) == expected
+
+
+def test_words_say_where_they_stand() -> None:
+    content = "Well, THE naïve isn't"
+    words = text.known_words(content, RANKS)
+    assert [content[word.start : word.end] for word in words] == ["THE", "naïve", "isn't"]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("the it", [0, 0, 0, 1, 4, 6]),
+        ("rare", [0, 0, 0, 0, 1, 2]),
+        ("", [0, 0, 0, 0, 0, 1]),
+        ("unheard", [0, 0, 0, 0, 0, 1]),
+        ("the " * 5 + "it", [4, 4, 4, 4, 4, 6]),
+        ("the " * 100_000 + "it", [4, 4, 4, 4, 4, 6]),
+    ],
+)
+def test_a_text_is_marked_and_padded(content: str, expected: list[int], options: Layout) -> None:
+    assert text.encode([content], RANKS, options).tolist() == [expected]
+
+
+def test_no_text_is_no_row(options: Layout) -> None:
+    assert text.encode([], RANKS, options).shape == (0, 6)
+
+
+@pytest.fixture(scope="module")
+def imdb(imdb_cache: Path) -> tuple[sequences.Reviews, sequences.Reviews, dict[str, int]]:
+    params = check_params(defaults(), "params.yaml").fetch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_HOME", str(imdb_cache.parent))
+        return load(params)
+
+
+def as_typed(words: list[str], rng: random.Random) -> str:
+    """The words as a person might have typed them: with capitals, marks, breaks and strangers."""
+    typed = []
+    for word in words:
+        shown = word.translate(UPPER) if rng.random() < 0.2 else word
+        if word == "br":
+            shown = rng.choice(["<br />", "<BR/>", "br"])
+        mark = rng.choice(["", ",", "...", "!?", ' "', ")", " -", " zzunheardzz", "\n\t"])
+        typed.append(f"{shown}{mark}")
+    return " ".join(typed)
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_imdb_s_reviews_get_their_official_sequences(
+    part: int,
+    imdb: tuple[sequences.Reviews, sequences.Reviews, dict[str, int]],
+    default_params: Params,
+) -> None:
+    reviews, ranks = imdb[part], imdb[2]
+    assert isinstance(reviews, sequences.Reviews)
+    words = ["", *sorted(ranks, key=ranks.__getitem__)]
+    chosen = np.arange(0, len(reviews), 10)
+    rng = random.Random(0)
+    texts = [as_typed([words[rank] for rank in reviews[n]], rng) for n in chosen.tolist()]
+    encoded = text.encode(texts, ranks, layout(default_params.pad))
+    expected = sequences.pad(reviews, chosen, layout(default_params.pad))
+    np.testing.assert_array_equal(encoded, expected)
+    assert encoded.dtype == expected.dtype
+
+
+def test_a_text_with_capitals_and_punctuation_gets_its_official_sequence(
+    imdb: tuple[sequences.Reviews, sequences.Reviews, dict[str, int]], default_params: Params
+) -> None:
+    """The beginning of Keras' first review, whose sequence its documentation prints."""
+    raw = (
+        "This film was just brilliant, casting, location, scenery, story, direction; "
+        "everyone's really suited the part they played"
+    )
+    row = text.encode([raw], imdb[2], layout(default_params.pad))[0]
+    official = [1, 14, 22, 16, 43, 530, 973, 1622, 1385, 65, 458, 4468, 66, 3941, 4, 173]
+    assert row[np.flatnonzero(row)][: len(official)].tolist() == official

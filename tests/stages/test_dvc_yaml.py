@@ -1,0 +1,104 @@
+"""dvc.yaml is the map: it names exactly what each stage reads and writes."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.project import ROOT
+
+STAGES = ["fetch", "pad", "train", "evaluate"]
+
+
+def declared() -> dict[str, Any]:
+    stages: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+    return stages
+
+
+def imported(path: Path) -> set[Path]:
+    """The project's modules that a module imports, directly."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found: set[Path] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            start = path.parents[node.level - 1] if node.level else ROOT
+            base = start.joinpath(*(node.module or "").split("."))
+            for each in (base, *(base / alias.name for alias in node.names)):
+                if each.is_relative_to(ROOT):
+                    found.add(each.with_suffix(".py"))
+    return {each for each in found if each.is_file()}
+
+
+def reachable(stage: str) -> set[str]:
+    """A stage's module and all that it imports from the project, over any number of steps."""
+    found, waiting = set[Path](), {ROOT / "stages" / f"{stage}.py"}
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        waiting |= imported(path) - found
+    return {str(path.relative_to(ROOT)) for path in found}
+
+
+def needed(stage: str) -> set[str]:
+    """The code that a stage depends on: what it imports and, whole, what it packs with a model."""
+    names = reachable(stage)
+    serving = (ROOT / "sentiment" / "serving").glob("[!_]*.py")
+    packed = {str(path.relative_to(ROOT)) for path in serving}
+    return names | packed if "sentiment/registry/packaging.py" in names else names
+
+
+def test_packages_are_empty_so_that_no_stage_depends_on_them() -> None:
+    for path in (ROOT / "sentiment").rglob("__init__.py"):
+        (docstring,) = ast.parse(path.read_text(encoding="utf-8")).body
+        assert isinstance(docstring, ast.Expr)
+
+
+def test_only_stages_are_in_stages() -> None:
+    names = {path.stem for path in (ROOT / "stages").glob("*.py")}
+    assert names == {"__init__", *STAGES}
+
+
+def test_the_stages_are_declared_in_the_order_the_data_flows() -> None:
+    assert list(declared()) == STAGES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_lists_exactly_the_code_it_needs(stage: str) -> None:
+    listed = {dep for dep in declared()[stage]["deps"] if dep.endswith(".py")}
+    assert listed == needed(stage)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_reads_its_own_params_and_writes_its_own_folder(stage: str) -> None:
+    assert declared()[stage]["cmd"] == f"exec python -m stages.{stage}"  # DVC's direct child
+    rules = ["promote"] if stage == "evaluate" else []
+    assert declared()[stage]["params"] == [stage, *rules]
+    assert declared()[stage]["outs"] == [f"data/{stage}"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_depends_on_the_folders_it_reads(stage: str) -> None:
+    """A stage names its folders; `evaluate` reads the others' through `sentiment.data.outputs`."""
+    source = (ROOT / "stages" / f"{stage}.py").read_text(encoding="utf-8")
+    reads_all = "read_test" in source
+    read = {f"data/{name}" for name in STAGES if reads_all or name.upper() in source}
+    listed = {dep for dep in declared()[stage]["deps"] if dep.startswith("data/")}
+    assert listed == read - {f"data/{stage}"}
+
+
+def test_plots_do_not_belong_to_training() -> None:
+    assert "sentiment/scoring/plots.py" not in declared()["train"]["deps"]
+
+
+@pytest.mark.parametrize("stage", ["fetch", "pad"])
+def test_preparing_data_imports_neither_tensorflow_nor_mlflow(stage: str) -> None:
+    code = (
+        f"import sys, stages.{stage}; print({{'tensorflow', 'keras', 'mlflow'}} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

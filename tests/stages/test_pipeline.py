@@ -1,0 +1,485 @@
+"""The whole pipeline by the real commands, on a small synthetic set, in a repository of its own."""
+
+import contextlib
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from sentiment.params import flatten, load_params
+from tests.conftest import Starter, runs
+from tests.project import QUIET, Project, free_port, wait_for
+
+FIGURES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
+NOWHERE = "http://127.0.0.1:9/"
+# what h5py may print, and Python ignores, when the interpreter ends during a save
+H5PY_AT_EXIT = re.compile(
+    r"(Exception ignored in: 'h5py[^\n]*\n)?"
+    r"Traceback \(most recent call last\):\n"
+    r"  File \"h5py/_objects\.pyx\", line \d+, in h5py[^\n]*\n"
+    r"KeyError: 0\n"
+)
+BLOWN_UP = """
+
+built = build_model
+
+
+def build_model(*args):
+    model = built(*args)
+    model.get_layer("probability").bias.assign([float("nan")])
+    return model
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Stand in the project's root: its artifact locations are relative."""
+    for name in ("project", "fresh"):
+        if name in request.fixturenames:
+            monkeypatch.chdir(request.getfixturevalue(name).path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/project/mlflow.db")
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/project/mlflow.db")
+
+
+def executed(output: str) -> list[str]:
+    """The stages that a `dvc repro` ran."""
+    lines = [line for line in output.splitlines() if line.startswith("Running stage")]
+    return [line.split("'")[1] for line in lines]
+
+
+def ask(url: str, document: Any) -> Any:
+    request = urllib.request.Request(
+        url, json.dumps(document).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read())
+
+
+def test_nothing_to_do_is_said_and_nothing_runs(project: Project) -> None:
+    before = project.contents("data")
+    assert "Data and pipelines are up to date." in project.run("dvc", "repro")
+    assert project.contents("data") == before
+    assert len(runs()) == 1
+
+
+def test_each_stage_wrote_its_folder_and_git_sees_none_of_it(project: Project) -> None:
+    folders = sorted(path.name for path in (project.path / "data").iterdir() if path.is_dir())
+    assert folders == ["evaluate", "fetch", "pad", "train"]
+    assert project.run("git", "status", "--porcelain") == ""
+
+
+def test_changed_train_param_reruns_train_and_evaluate_and_the_runs_compare(
+    project: Project,
+) -> None:
+    project.change(train={"units": 6, "epochs": 3})
+    assert executed(project.run("dvc", "repro")) == ["train", "evaluate"]
+    new, old = runs()
+    assert (new.data.params["train.units"], old.data.params["train.units"]) == ("6", "4")
+    assert new.data.metrics["test_loss"] != old.data.metrics["test_loss"]
+    client = mlflow.MlflowClient()
+    for run, epochs in ((new, 3), (old, 2)):
+        for name in FIGURES:
+            points = client.get_metric_history(run.info.run_id, name)
+            assert [point.step for point in points] == list(range(1, epochs + 1))
+
+
+def test_changed_max_length_reruns_pad_onwards(project: Project) -> None:
+    project.change(pad={"max_length": 30})
+    assert executed(project.run("dvc", "repro")) == ["pad", "train", "evaluate"]
+    assert runs()[0].data.params["pad.max_length"] == "30"
+
+
+@pytest.mark.parametrize("change", [{"figure_dpi": 60}, {"threshold": 0.6}])
+def test_looks_and_threshold_rerun_evaluate_only(
+    project: Project, change: dict[str, float]
+) -> None:
+    project.change(evaluate=change)
+    assert executed(project.run("dvc", "repro")) == ["evaluate"]
+    assert len(runs()) == 1
+    assert runs()[0].info.status == "FINISHED"
+
+
+def test_changed_documentation_or_mirror_reruns_no_training(project: Project) -> None:
+    (project.path / "README.md").write_text("changed", encoding="utf-8")
+    project.change(fetch={"url": NOWHERE})
+    assert executed(project.run("dvc", "repro")) == ["fetch"]
+
+
+def test_same_params_give_the_same_model_and_figures(project: Project) -> None:
+    before = project.contents("data")
+    shutil.rmtree(project.path / ".dvc" / "cache")
+    shutil.rmtree(project.path / "data" / "train")
+    project.run("dvc", "repro")
+    after = project.contents("data")
+    assert after["data/evaluate/predictions.csv"] == before["data/evaluate/predictions.csv"]
+    assert after["data/evaluate/metrics.json"] == before["data/evaluate/metrics.json"]
+    assert after["data/train/metrics.json"] == before["data/train/metrics.json"]
+    assert after["data/train/model.keras"] == before["data/train/model.keras"]
+
+
+def test_run_holds_all_params_that_shaped_it_by_their_dotted_names(project: Project) -> None:
+    params = load_params(project.path / "params.yaml")
+    shaped = {f"fetch.synthetic.{key}" for key, _ in params.fetch.synthetic} | {"fetch.dataset"}
+    shaped |= set(flatten(params.pad, "pad")) | set(flatten(params.train, "train"))
+    logged = runs()[0].data.params
+    assert set(logged) == shaped
+    assert logged["pad.max_length"] == "40"
+    assert logged["train.early_stopping.patience"] == "0"
+
+
+def test_run_holds_figures_files_data_sets_and_tags(project: Project) -> None:
+    (run,) = runs()
+    metrics = json.loads((project.path / "data/evaluate/metrics.json").read_bytes())
+    assert run.info.run_name == "lstm-4 · len 40 · seed 42 · synthetic"
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test_accuracy"] == metrics["test_accuracy"]
+    assert run.data.metrics["test_brier"] == metrics["test_brier"]
+    client = mlflow.MlflowClient()
+    logged = {
+        file.path
+        for folder in ("train", "evaluate")
+        for file in client.list_artifacts(run.info.run_id, folder)
+    }
+    written = project.contents("data/train") | project.contents("data/evaluate")
+    names = {path.removeprefix("data/") for path in written}
+    here = {"train/about.json", "train/model.keras", "train/run.json"}
+    assert logged == names - here
+    assert run.inputs is not None
+    inputs = {(i.tags[0].value, i.dataset.name) for i in run.inputs.dataset_inputs}
+    assert inputs == {
+        (context, f"synthetic-{context}") for context in ("training", "validation", "test")
+    }
+    assert len({i.dataset.digest for i in run.inputs.dataset_inputs}) == 3
+    tags = run.data.tags
+    assert tags["dataset"] == "synthetic"
+    assert tags["git.commit"] == project.run("git", "rev-parse", "HEAD~1").strip()
+    assert tags["git.uncommitted_changes"] == "none"
+
+
+def test_uncommitted_changes_are_named(project: Project) -> None:
+    project.change(train={"units": 5})
+    project.run("dvc", "repro")
+    assert runs()[0].data.tags["git.uncommitted_changes"] == " M params.yaml"
+
+
+def test_figures_are_linked_to_the_model(project: Project) -> None:
+    identity = json.loads((project.path / "data/train/run.json").read_bytes())
+    model = mlflow.get_logged_model(identity["model_id"])
+    assert model.status == "READY"
+    logged = {(metric.key, metric.step) for metric in model.metrics or []}
+    assert {("val_accuracy", 1), ("val_accuracy", 2), ("test_accuracy", 0)} <= logged
+
+
+def test_logged_model_predicts_what_evaluate_saw(project: Project) -> None:
+    (run,) = runs()
+    model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    assert model.metadata.signature is not None
+    assert model.input_example.shape == (2, 40)
+    x = np.load(project.path / "data/pad/x_test.npy").astype(np.int32)
+    seen = pd.read_csv(project.path / "data/evaluate/predictions.csv")["probability"]
+    assert model.predict(x)[:, 0] == pytest.approx(seen.to_numpy(), abs=1e-6)
+
+
+def test_served_model_answers_over_http(project: Project, start: Starter) -> None:
+    (run,) = runs()
+    port = free_port()
+    model = f"runs:/{run.info.run_id}/model"
+    command = ["mlflow", "models", "serve", "--env-manager", "local", "--model-uri", model]
+    start(project, *command, "--port", str(port))
+    wait_for(f"http://127.0.0.1:{port}/ping")
+    x = np.load(project.path / "data/pad/x_test.npy")[:3]
+    answer = ask(f"http://127.0.0.1:{port}/invocations", {"inputs": x.tolist()})
+    seen = pd.read_csv(project.path / "data/evaluate/predictions.csv")["probability"][:3]
+    assert np.ravel(answer["predictions"]) == pytest.approx(seen.to_numpy(), abs=1e-6)
+
+
+def test_moved_folder_keeps_its_artifacts(project: Project, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    project.path.rename(elsewhere)
+    os.chdir(elsewhere)
+    mlflow.set_tracking_uri(f"sqlite:///{elsewhere}/mlflow.db")
+    (run,) = runs()
+    assert run.info.artifact_uri.startswith("mlruns/")
+    path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/evaluate/accuracy.png")
+    assert Path(path).read_bytes().startswith(b"\x89PNG")
+
+
+BAD_PARAMS = [
+    ({"train": {"epochs": 0}}, "train.epochs: 0 is not allowed"),
+    ({"train": {"epochs": "five"}}, "train.epochs: 'five' is not allowed"),
+    ({"train": {"validation_split": 1.5}}, "train.validation_split: 1.5 is not allowed"),
+    ({"train": {"cell": "transformer"}}, "train.cell: 'transformer' is not allowed"),
+    ({"train": {"unitz": 3}}, "train.unitz: unknown key. Did you mean units?"),
+    ({"fetch": {"synthetic": {"vocab_size": 3}}}, "vocab_size: 3 is not allowed"),
+    ({"pad": {"num_words": 3}}, "pad.num_words: 3 is not allowed"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD_PARAMS)
+def test_bad_params_fail_with_one_message_and_touch_nothing(
+    project: Project, changes: dict[str, Any], message: str
+) -> None:
+    before = project.contents("data")
+    project.change(**changes)
+    output = project.fail("dvc", "repro")
+    assert message in output
+    assert "Traceback" not in output
+    assert project.contents("data") == before
+    assert len(runs()) == 1
+
+
+def test_make_repro_refuses_bad_params_before_dvc_starts(project: Project) -> None:
+    project.change(train={"epochs": 0})
+    output = project.fail("python", "-m", "tools.repro")
+    assert "train.epochs: 0 is not allowed" in output
+    assert "Running stage" not in output
+
+
+@pytest.mark.parametrize("damage", ["truncated", "tampered", "missing"])
+@pytest.mark.parametrize(
+    ("reader", "path"),
+    [
+        ("pad", "data/fetch/train_tokens.npy"),
+        ("train", "data/pad/x_train.npy"),
+        ("evaluate", "data/train/model.keras"),
+        ("evaluate", "data/train/run.json"),
+        ("evaluate", "data/fetch/word_index.json"),
+    ],
+)
+def test_damaged_file_is_refused_by_its_reader_and_healed_by_dvc_repro(
+    project: Project, reader: str, path: str, damage: str
+) -> None:
+    file = project.path / path
+    content = file.read_bytes()
+    before = project.contents(f"data/{reader}")
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(content[:-9] if damage == "truncated" else content[:-9] + b"tampered!")
+    output = project.fail("python", "-m", f"stages.{reader}")
+    assert path in output
+    assert "Traceback" not in output
+    assert project.contents(f"data/{reader}") == before
+    project.run("dvc", "repro")
+    assert file.read_bytes() == content
+
+
+def test_imdb_out_of_reach_fails_in_fetch_within_seconds(fresh: Project) -> None:
+    fresh.change(fetch={"dataset": "imdb", "url": NOWHERE})
+    begun = time.monotonic()
+    output = fresh.fail("dvc", "repro", KERAS_HOME=str(fresh.path / "nothing"))
+    assert time.monotonic() - begun < 30
+    assert executed(output) == ["fetch"]
+    assert "Connection refused" in output
+    assert "fetch.dataset: synthetic" in output
+    assert "Traceback" not in output
+
+
+def test_make_repro_goes_on_with_the_synthetic_set_and_says_so(fresh: Project) -> None:
+    fresh.change(fetch={"dataset": "imdb", "url": NOWHERE})
+    output = fresh.run("python", "-m", "tools.repro", KERAS_HOME=str(fresh.path / "nothing"))
+    assert load_params(fresh.path / "params.yaml").fetch.dataset == "synthetic"
+    assert executed(output) == ["fetch", "fetch", "pad", "train", "evaluate"]
+    start, end = output.index("NOT IMDB's"), output.rindex("NOT IMDB's")
+    assert start < output.index("Test Accuracy: 0.") < end
+    assert "params.yaml now says fetch.dataset: synthetic" in output
+    assert runs()[0].data.tags["dataset"] == "synthetic"
+    metrics = json.loads((fresh.path / "data/evaluate/metrics.json").read_bytes())
+    assert metrics["dataset"] == "synthetic"
+
+
+def test_another_failure_is_not_taken_for_want_of_imdb(fresh: Project, imdb_cache: Path) -> None:
+    fresh.change(fetch={"dataset": "imdb"})
+    (fresh.path / "stages" / "pad.py").write_text("raise SystemExit('broken')", encoding="utf-8")
+    output = fresh.fail("python", "-m", "tools.repro", KERAS_HOME=str(imdb_cache.parent))
+    assert "broken" in output
+    assert load_params(fresh.path / "params.yaml").fetch.dataset == "imdb"
+
+
+@pytest.fixture
+def signals_heeded() -> Iterator[None]:
+    """Commands that are started heed signals, though these tests may run under nohup or with &."""
+    numbers = (signal.SIGINT, signal.SIGHUP)
+    before = [signal.signal(number, lambda *_: None) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_heeded")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("module", ["stages.train", "tools.repro"])
+def test_interrupted_training_is_killed_with_its_epochs_so_far(
+    project: Project, start: Starter, module: str, number: signal.Signals
+) -> None:
+    project.change(train={"epochs": 1000})
+    before = project.contents("data")
+    process = start(project, "python", "-m", module)
+    deadline = time.monotonic() + 90
+    while len(runs()) < 2 or "loss" not in runs()[0].data.metrics:
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode not in (0, None)
+    assert "Traceback" not in H5PY_AT_EXIT.sub("", output)
+    run = runs()[0]
+    assert run.info.status == "KILLED"
+    points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
+    assert [point.step for point in points] == list(range(1, len(points) + 1))
+    assert project.contents("data") == before
+
+
+def test_diverged_training_is_one_message(project: Project) -> None:
+    project.change(train={"optimizer": "sgd", "learning_rate": 10.0, "units": 64})
+    with (project.path / "stages" / "model.py").open("a", encoding="utf-8") as file:
+        file.write(BLOWN_UP)
+    output = project.fail("dvc", "repro")
+    assert "Epoch 1 diverged, loss nan: lower train.learning_rate" in output
+    assert "Traceback" not in output
+    assert runs()[0].info.status == "FAILED"
+
+
+def in_terminal(project: Project, *command: str) -> str:
+    """What a command shows on a terminal."""
+    terminal, its_side = pty.openpty()
+    process = subprocess.Popen(
+        command, cwd=project.path, env=project.environment, stdout=its_side, stderr=its_side
+    )
+    os.close(its_side)
+    shown = bytearray()
+    with contextlib.suppress(OSError):  # Linux's sign that the other side is closed
+        while part := os.read(terminal, 4096):
+            shown += part
+    os.close(terminal)
+    assert process.wait() == 0
+    return shown.decode()
+
+
+def test_training_shows_a_progress_bar_on_a_terminal(project: Project) -> None:
+    assert "━" in in_terminal(project, "python", "-m", "stages.train")
+
+
+def test_training_shows_a_plain_line_for_each_epoch_elsewhere(project: Project) -> None:
+    output = project.run("python", "-m", "stages.train")
+    assert "━" not in output
+    assert "\r" not in output
+    assert output.count("val_accuracy:") == 2
+
+
+def test_failed_training_is_failed(project: Project) -> None:
+    with (project.path / "stages" / "model.py").open("a", encoding="utf-8") as file:
+        file.write("\n\ndef build_model(*_):\n    raise RuntimeError('broken')\n")
+    before = project.contents("data")
+    assert "RuntimeError: broken" in project.fail("dvc", "repro")
+    assert runs()[0].info.status == "FAILED"
+    assert project.contents("data") == before
+
+
+def test_experiments_of_dvc_are_runs_named_after_them(project: Project) -> None:
+    project.run("dvc", "exp", "run", "--set-param", "train.units=5", "--name", "five-units")
+    run = runs()[0]
+    assert run.info.run_name.endswith("five-units")
+    assert run.data.params["train.units"] == "5"
+    assert run.data.tags["dvc.experiment"] == "five-units"
+    assert run.data.tags["dvc.baseline"] == project.run("git", "rev-parse", "HEAD").strip()
+    table = project.run("dvc", "exp", "show", "--csv")
+    assert "five-units" in table
+    assert str(run.data.metrics["test_accuracy"])[:6] in table
+
+
+def test_experiment_in_a_temporary_copy_lands_in_the_same_store(project: Project) -> None:
+    project.run("dvc", "exp", "run", "--temp", "--set-param", "train.units=5", "--name", "away")
+    run = runs()[0]
+    assert run.data.tags["dvc.experiment"] == "away"
+    assert "test_accuracy" in run.data.metrics
+    path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/evaluate/accuracy.png")
+    assert Path(path).read_bytes().startswith(b"\x89PNG")
+    assert project.run("git", "status", "--porcelain") == ""
+
+
+def test_dvc_compares_metrics_params_and_plots(project: Project) -> None:
+    project.change(train={"units": 5})
+    project.run("dvc", "repro")
+    metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
+    loss = metrics["data/evaluate/metrics.json"]["test_loss"]
+    assert loss["diff"] == pytest.approx(loss["new"] - loss["old"])
+    params = json.loads(project.run("dvc", "params", "diff", "--json"))
+    assert params["params.yaml"]["train.units"] == {"old": 4, "new": 5, "diff": 1}
+    project.run("dvc", "plots", "show")
+    page = (project.path / "dvc_plots" / "index.html").read_text(encoding="utf-8")
+    for part in ("val_accuracy", "true_positive_rate", "predicted", "accuracy.png"):
+        assert part in page
+    project.run("dvc", "plots", "diff")
+
+
+def test_server_takes_the_runs_by_its_address_alone(project: Project, start: Starter) -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    store = ["--backend-store-uri", f"sqlite:///{project.path.parent}/server.db"]
+    files = ["--artifacts-destination", str(project.path.parent / "served")]
+    start(project, "mlflow", "server", *store, *files, "--port", str(port), **QUIET)
+    wait_for(f"{address}/health")
+    project.change(train={"units": 5}, promote={"dataset": "synthetic"})
+    project.run("dvc", "repro", MLFLOW_TRACKING_URI=address)
+    assert len(runs()) == 1
+    mlflow.set_tracking_uri(address)
+    (run,) = runs()
+    assert run.data.params["train.units"] == "5"
+    assert "test_accuracy" in run.data.metrics
+    path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/evaluate/accuracy.png")
+    assert Path(path).read_bytes().startswith(b"\x89PNG")
+    champion = mlflow.MlflowClient().get_model_version_by_alias("imdb-sentiment", "champion")
+    assert champion.run_id == run.info.run_id
+    predicted = project.run("python", "-m", "tools.predict", TEXT="a", MLFLOW_TRACKING_URI=address)
+    assert re.search(r"^(positive|negative) ", predicted, re.MULTILINE)
+
+
+def test_server_that_does_not_answer_is_one_message_and_loses_nothing(project: Project) -> None:
+    project.change(train={"units": 5})
+    before = project.contents("data")
+    output = project.fail("dvc", "repro", MLFLOW_TRACKING_URI=NOWHERE)
+    assert "does not answer" in output
+    assert "Traceback" not in output
+    assert project.contents("data") == before
+
+
+def test_bare_mlflow_ui_shows_the_runs_and_their_artifacts(
+    project: Project, start: Starter
+) -> None:
+    port = free_port()
+    start(project, "mlflow", "ui", "--port", str(port), **QUIET)
+    wait_for(f"http://127.0.0.1:{port}/health")
+    mlflow.set_tracking_uri(f"http://127.0.0.1:{port}")
+    (run,) = runs()
+    query = f"path=evaluate/accuracy.png&run_uuid={run.info.run_id}"
+    page = f"http://127.0.0.1:{port}/get-artifact?{query}"
+    with urllib.request.urlopen(page, timeout=30) as answer:
+        assert answer.read().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("loss", ["run", "store"])
+def test_evaluation_of_a_run_that_the_store_does_not_have_goes_on(
+    project: Project, loss: str
+) -> None:
+    if loss == "run":
+        mlflow.MlflowClient().delete_run(runs()[0].info.run_id)
+    else:
+        (project.path / "mlflow.db").unlink()
+    project.change(evaluate={"figure_dpi": 60})
+    output = project.run("dvc", "repro")
+    assert "The store has no run" in output
+    assert "Test Accuracy: 0." in output

@@ -1,0 +1,166 @@
+"""`make compare` on real runs: every kind of side, the report in both runs, and refusals."""
+
+import json
+import shutil
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from tests.conftest import runs, stand_in
+from tests.project import Project
+
+COMPARE = ("python", "-m", "tools.compare")
+REPORT = {
+    "accuracy.png",
+    "comparison.json",
+    "groups.png",
+    "reliability.png",
+    "report.html",
+    "report.md",
+}
+
+
+@pytest.fixture(scope="module")
+def two_runs(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A finished project with a second training, in the experiment `six`; left alone by tests."""
+    project = Project(tmp_path_factory.mktemp("two") / "project")
+    shutil.copytree(finished.path, project.path, symlinks=True)
+    project.run("dvc", "exp", "run", "--temp", "--name", "six", "--set-param", "train.units=6")
+    return project
+
+
+@pytest.fixture
+def both(two_runs: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of `two_runs` of one's own, which is the working directory."""
+    shutil.copytree(two_runs.path, tmp_path / "project", symlinks=True)
+    stand_in(tmp_path / "project", monkeypatch)
+    return Project(tmp_path / "project")
+
+
+def compared(project: Project, a: str, b: str) -> dict[str, object]:
+    """The document of a comparison, without what the sides are called."""
+    project.run(*COMPARE, "--a", a, "--b", b)
+    (folder,) = (project.path / "reports").iterdir()
+    document: dict[str, object] = json.loads((folder / "comparison.json").read_bytes())
+    shutil.rmtree(folder)
+    for side in (document["a"], document["b"]):
+        assert isinstance(side, dict)
+        del side["label"]
+    return document
+
+
+def test_a_side_is_the_same_wherever_it_is_read_from(both: Project) -> None:
+    six, first = (run.info.run_id for run in runs())
+    from_store = compared(both, first, six)
+    assert from_store == compared(both, "workspace", "six")
+    assert from_store == compared(both, "HEAD", six)
+
+
+def test_the_report_is_in_both_runs_with_its_sentence(both: Project) -> None:
+    six, first = (run.info.run_id for run in runs())
+    output = both.run(*COMPARE, "--a", "six")
+    folder = both.path / "reports" / "compare-six-workspace"
+    assert {path.name for path in folder.iterdir()} == REPORT
+    sentence = json.loads((folder / "comparison.json").read_bytes())["sentence"]
+    assert f"**{sentence}**" in output
+    assert "| train.units | 6 | 4 |" in output
+    client = mlflow.MlflowClient()
+    for run_id, other in ((six, first), (first, six)):
+        tag = client.get_run(run_id).data.tags[f"compare.{other[:8]}"]
+        assert tag.startswith(sentence)
+        assert f"run {six}; B = workspace" in tag
+        logged = client.list_artifacts(run_id, f"compare/{other}")
+        assert {Path(each.path).name for each in logged} == REPORT
+
+
+def test_the_champion_is_the_first_side_unless_one_is_named(both: Project) -> None:
+    assert "There is no champion of imdb-sentiment yet" in both.fail(*COMPARE)
+    six = runs()[0].info.run_id
+    both.run("python", "-m", "tools.promote", "--run", six)
+    assert f"A = champion: {runs()[0].info.run_name}, run {six}" in both.run(*COMPARE)
+
+
+def test_tensorflow_is_not_imported(both: Project) -> None:
+    code = (
+        "import sys; sys.argv[1:] = ['--a', 'six']; from tools import compare; compare.main(); "
+        "print({'tensorflow', 'keras'} & set(sys.modules))"
+    )
+    assert both.run("python", "-c", code).endswith("set()\n")
+
+
+def test_the_same_run_is_refused(both: Project) -> None:
+    output = both.fail(*COMPARE, "--a", "HEAD")
+    assert "HEAD and workspace are the same run" in output
+    assert "Traceback" not in output
+
+
+def test_other_test_data_are_refused_and_so_are_others_texts(both: Project) -> None:
+    six, first = (run.info.run_id for run in runs())
+    both.change(fetch={"synthetic": {"seed": 1}})
+    both.run("dvc", "repro")
+    output = both.fail(*COMPARE, "--a", "six")
+    assert "They were evaluated on other test reviews, six on synthetic (" in output
+    output = both.fail(*COMPARE, "--a", first, "--b", six)
+    assert f"data/fetch holds other reviews than {first[:8]} was evaluated on" in output
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "about.json"])
+def test_a_tampered_artifact_is_one_message(both: Project, name: str) -> None:
+    six = runs()[0].info.run_id
+    path = both.path / "mlruns" / "1" / six / "artifacts" / "evaluate" / name
+    path.write_text(path.read_text(encoding="utf-8").replace("0", "1", 1), encoding="utf-8")
+    output = both.fail(*COMPARE, "--a", six)
+    assert f"make compare: Run {six}: " in output
+    assert ("is not as it was written" in output) != (name == "about.json")
+    assert "Traceback" not in output
+
+
+def test_a_run_whose_training_is_not_whole_is_one_message(both: Project) -> None:
+    six = runs()[0].info.run_id
+    mlflow.MlflowClient().delete_tag(six, "outputs.train")
+    output = both.fail(*COMPARE, "--a", six)
+    assert f"make compare: Run {six}: its curves are not whole. `make sync`" in output
+
+
+def test_missing_files_are_one_message(both: Project) -> None:
+    six = runs()[0].info.run_id
+    shutil.rmtree(both.path / "mlruns" / "1" / six / "artifacts" / "evaluate")
+    assert f"Run {six} has no evaluate/about.json" in both.fail(*COMPARE, "--a", six)
+    (both.path / "data" / "evaluate" / "predictions.csv").unlink()
+    output = both.fail(*COMPARE, "--a", "six")
+    assert "The workspace has no evaluate/predictions.csv. Run `dvc repro`." in output
+    shutil.rmtree(both.path / ".dvc" / "cache")
+    assert "Neither DVC's cache nor a remote has data/" in both.fail(*COMPARE, "--a", "six")
+
+
+def test_what_is_no_side_is_one_message(both: Project) -> None:
+    output = both.fail(*COMPARE, "--a", "nothing")
+    assert "nothing cannot be read as a git revision or DVC experiment" in output
+    assert f"The store has no run {'0' * 32}" in both.fail(*COMPARE, "--a", "0" * 32)
+
+
+def test_without_a_store_files_are_compared_all_the_same(both: Project) -> None:
+    down = "http://127.0.0.1:9"
+    output = both.run(*COMPARE, "--a", "six", MLFLOW_TRACKING_URI=down)
+    assert output.count("does not answer") == 1
+    assert (both.path / "reports" / "compare-six-workspace" / "report.html").is_file()
+
+
+def test_a_run_that_the_store_lacks_is_said(both: Project) -> None:
+    six, first = (run.info.run_id for run in runs())
+    mlflow.delete_run(six)
+    output = both.run(*COMPARE, "--a", "six")
+    assert f"The store has no run {six}: the report is not added to it." in output
+    assert f"compare.{six[:8]}" in mlflow.get_run(first).data.tags
+
+
+def test_the_page_escapes_what_it_shows(both: Project) -> None:
+    six = runs()[0].info.run_id
+    mlflow.MlflowClient().set_tag(six, "mlflow.runName", "<script>alert(1)</script>")
+    both.run(*COMPARE, "--a", six)
+    folder = both.path / "reports" / f"compare-{six[:8]}-workspace"
+    for name in ("report.html", "report.md"):
+        content = (folder / name).read_text(encoding="utf-8")
+        assert "<script>alert" not in content
+        assert "&lt;script" in content

@@ -1,0 +1,137 @@
+"""Each evaluated run of the real pipeline is a version, once, and the rule decides about it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.entities.model_registry import ModelVersion
+
+from tests.conftest import runs, stand_in
+from tests.project import Project
+
+NAME = "imdb-sentiment"
+SYNC = ("python", "-m", "tools.sync")
+
+
+@pytest.fixture(autouse=True)
+def inside(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(project.path, monkeypatch)
+
+
+def versions() -> list[ModelVersion]:
+    """All versions, the oldest first."""
+    found = mlflow.MlflowClient().search_model_versions(f"name = '{NAME}'")
+    return sorted(found, key=lambda version: int(version.version))
+
+
+def champion() -> ModelVersion:
+    return mlflow.MlflowClient().get_model_version_by_alias(NAME, "champion")
+
+
+def test_a_version_names_its_run_its_figures_and_its_data(project: Project) -> None:
+    (run,), (version,) = runs(), versions()
+    metrics = json.loads((project.path / "data/evaluate/metrics.json").read_bytes())
+    assert version.run_id == run.info.run_id
+    assert float(version.tags["test_accuracy"]) == metrics["test_accuracy"]
+    assert float(version.tags["test_ece"]) == metrics["test_ece"]
+    for tag in ("model.sha256", "data.x_train.sha256"):
+        assert version.tags[tag] == run.data.tags[tag]
+    assert len(version.tags["data.test.sha256"]) == 64
+    assert version.tags["promote.decision"] == "not promoted"
+    assert version.tags["promote.reason"] == "evaluated on synthetic, not on imdb"
+
+
+def test_a_version_takes_raw_text_and_answers_as_the_evaluation_did(project: Project) -> None:
+    fetch = project.path / "data" / "fetch"
+    index = json.loads((fetch / "word_index.json").read_bytes())
+    words = ["", *sorted(index, key=index.__getitem__)]
+    tokens, offsets = (np.load(fetch / f"test_{name}.npy") for name in ("tokens", "offsets"))
+    order = np.load(project.path / "data" / "pad" / "test_order.npy")
+    texts = [" ".join(words[r] for r in tokens[offsets[i] : offsets[i + 1]]) for i in order]
+    model = mlflow.pyfunc.load_model(f"models:/{NAME}/1")
+    answers = model.predict(pd.DataFrame({"text": texts}))
+    expected = np.load(project.path / "data" / "evaluate" / "probabilities.npy")
+    np.testing.assert_array_equal(answers["probability"].to_numpy(), expected)
+
+
+def test_telling_the_store_again_registers_nothing_more(project: Project) -> None:
+    before = [version.tags for version in versions()]
+    project.change(evaluate={"threshold": 0.9})  # that is not what data/evaluate was made with
+    mlflow.MlflowClient().delete_tag(runs()[0].info.run_id, "outputs.evaluate")
+    project.run(*SYNC)
+    assert [version.tags for version in versions()] == before
+
+
+def test_a_store_that_was_lost_gets_the_version_again(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = versions()[0].tags
+    (project.path / "mlflow.db").unlink()
+    shutil.rmtree(project.path / "mlruns")
+    # elsewhere: this process still holds the old database open
+    moved = Project(project.path.rename(tmp_path / "renamed"))
+    stand_in(moved.path, monkeypatch)
+    for _ in range(2):
+        moved.run(*SYNC)
+    (version,) = versions()
+    assert version.tags == tags
+    assert version.run_id == runs()[0].info.run_id
+
+
+def test_another_threshold_is_another_version_of_the_same_run(project: Project) -> None:
+    project.change(evaluate={"threshold": 0.9999})
+    project.run("dvc", "repro")
+    first, second = versions()
+    assert first.run_id == second.run_id
+    text = pd.DataFrame({"text": ["a fine film"]})
+    labels = [
+        mlflow.pyfunc.load_model(f"models:/{NAME}/{number}").predict(text)["label"][0]
+        for number in (1, 2)
+    ]
+    assert labels[1] == "negative"
+    assert first.tags["served.sha256"] != second.tags["served.sha256"]
+
+
+def test_a_model_that_was_changed_is_refused_in_one_message(project: Project) -> None:
+    source = mlflow.MlflowClient().get_model_version(NAME, "1").source
+    (index,) = project.path.glob(f"mlruns/1/models/{str(source)[8:]}/artifacts/**/word_index.json")
+    with index.open("ab") as file:
+        file.write(b" ")
+    model = f"models:/{NAME}/1"
+    output = project.fail("python", "-m", "tools.predict", TEXT="a", MODEL=model)
+    assert f"{model} cannot be loaded: " in output
+    assert "word_index.json was changed" in output
+    assert "Traceback" not in output
+
+
+def test_a_model_is_asked_by_the_code_that_travels_with_it(project: Project) -> None:
+    ask = ("python", "-m", "tools.predict", "--json")
+    project.environment |= {"TEXT": "a fine film", "MODEL": f"models:/{NAME}/1"}
+    before = project.run(*ask)
+    with (project.path / "stages" / "text.py").open("a", encoding="utf-8") as file:
+        file.write("\n\ndef known_words(*_):\n    raise RuntimeError\n")
+    assert project.run(*ask) == before
+
+
+def test_a_model_that_takes_no_text_is_named(project: Project) -> None:
+    model = f"runs:/{runs()[0].info.run_id}/model"
+    output = project.fail("python", "-m", "tools.predict", TEXT="a", MODEL=model)
+    assert f"{model} does not take raw text" in output
+    assert "Traceback" not in output
+
+
+def test_a_changed_rule_decides_anew_and_trains_nothing(project: Project) -> None:
+    project.change(promote={"dataset": "synthetic"})
+    output = project.run("dvc", "repro")
+    assert "Running stage 'train'" not in output
+    assert f"Version 1 of {NAME}: champion, there was no champion" in output
+    assert champion().version == versions()[0].version
+    project.change(train={"seed": 1})
+    output = project.run("dvc", "repro")
+    assert f"Version 2 of {NAME}: " in output
+    assert "than the champion: McNemar's exact p = " in output
+    assert versions()[1].tags["promote.by"] == "rule"

@@ -1,0 +1,164 @@
+"""`make seeds`: each seed once, by DVC; one parent run that tells mean and spread."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow.entities import Run
+
+from sentiment.errors import UserError
+from sentiment.params import Params, check_params
+from tests.conftest import defaults, runs, stand_in
+from tests.project import SMALL, Project, merged
+from tools import seeds
+from tools.comparing import group as groups
+from tools.comparing.group import Member
+
+SEEDS = ("python", "-m", "tools.seeds")
+FIGURES = dict.fromkeys(groups.FIGURES, 0.5)
+
+
+@pytest.fixture(scope="module")
+def grouped(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A finished project with a group of two seeds, the first of them that of `data/`."""
+    project = Project(tmp_path_factory.mktemp("grouped") / "project")
+    shutil.copytree(finished.path, project.path, symlinks=True)
+    project.run(*SEEDS, "2")
+    return project
+
+
+@pytest.fixture
+def group(grouped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of `grouped` of one's own, which is the working directory."""
+    shutil.copytree(grouped.path, tmp_path / "project", symlinks=True)
+    stand_in(tmp_path / "project", monkeypatch)
+    return Project(tmp_path / "project")
+
+
+def parents() -> list[Run]:
+    return [run for run in runs() if "seeds.key" in run.data.tags]
+
+
+def children() -> dict[int, Run]:
+    """The runs under the one parent, by seed."""
+    (parent,) = parents()
+    query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    found = mlflow.MlflowClient().search_runs(["1"], query)
+    return {int(run.data.params["train.seed"]): run for run in found}
+
+
+def test_the_parent_tells_mean_and_spread_of_its_children(group: Project) -> None:
+    (parent,), found = parents(), children()
+    assert sorted(found) == [42, 43]
+    accuracies = [found[seed].data.metrics["test_accuracy"] for seed in (42, 43)]
+    metrics = parent.data.metrics
+    assert metrics["test_accuracy_mean"] == pytest.approx(np.mean(accuracies))
+    assert metrics["test_accuracy_sd"] == pytest.approx(np.std(accuracies, ddof=1))
+    assert metrics["test_accuracy_min"] == min(accuracies)
+    assert metrics["test_accuracy_max"] == max(accuracies)
+    assert parent.info.status == "FINISHED"
+    assert parent.info.run_name == "2 seeds · lstm-4 · len 40 · synthetic"
+    assert parent.data.params["train.units"] == "4"
+    assert "train.seed" not in parent.data.params
+    assert json.loads(parent.data.tags["seeds.runs"]) == {
+        str(seed): run.info.run_id for seed, run in found.items()
+    }
+    names = json.loads(parent.data.tags["seeds.experiments"])
+    assert set(names.values()) <= set(group.run("dvc", "exp", "list", "--name-only").split())
+
+
+def test_what_dvc_has_is_not_trained_again(group: Project) -> None:
+    of_data = json.loads((group.path / "data/train/run.json").read_bytes())["run_id"]
+    assert children()[42].info.run_id == of_data
+    before = [run.to_dictionary() for run in runs()]
+    output = group.run(*SEEDS, "2")
+    assert "Running stage" not in output
+    assert [run.to_dictionary() for run in runs()] == before
+
+
+def test_more_and_fewer_seeds_share_the_parent_and_compare_with_a_run(group: Project) -> None:
+    (before,) = parents()
+    output = group.run(*SEEDS, "3")
+    assert output.count("Running stage 'train'") == 1
+    (parent,) = parents()
+    assert parent.info.run_id == before.info.run_id
+    assert parent.info.run_name == "3 seeds · lstm-4 · len 40 · synthetic"
+    assert sorted(children()) == [42, 43, 44]
+    assert re.search(rf"^ +44 +0\.\d{{4}}  {children()[44].info.run_id} ", output, re.MULTILINE)
+    third = children()[44].info.run_id
+    group.run(*SEEDS, "2")
+    assert sorted(children()) == [42, 43]
+    output = group.run("python", "-m", "tools.compare", "--a", third, "--b", parent.info.run_id)
+    assert "The unit is a training, 1 against 2" in output
+    assert "Student's t-test" in output
+    assert "| train.seed | 44 | 42, 43 |" in output
+    logged = mlflow.MlflowClient().list_artifacts(parent.info.run_id, f"compare/{third}")
+    assert f"compare/{third}/report.html" in {file.path for file in logged}
+
+
+def test_lost_runs_are_made_again_and_lost_files_too(group: Project) -> None:
+    lost = children()[43].info.run_id
+    mlflow.delete_run(lost)
+    assert "Running stage" not in group.run(*SEEDS, "2")
+    assert children()[43].data.tags["restored_from"] == lost
+    shutil.rmtree(group.path / ".dvc" / "cache")
+    group.run("dvc", "commit", "--force")
+    output = group.run(*SEEDS, "2")
+    assert output.count("Running stage 'train'") == 1
+    assert sorted(children()) == [42, 43]
+
+
+@pytest.mark.parametrize("text", ["1", "0", "-3", "many", "2.5", "", "²"])
+def test_a_number_that_makes_no_group_is_one_message(text: str) -> None:
+    with pytest.raises(UserError, match="a whole number of at least 2 is wanted, as in N=5"):
+        seeds.count_of([text])
+
+
+def test_seeds_go_up_from_the_one_in_the_params() -> None:
+    assert seeds.seeds_of(3, 42) == [42, 43, 44]
+    with pytest.raises(UserError, match="must be below 4294967296"):
+        seeds.seeds_of(2, 2**32 - 1)
+
+
+def test_without_a_commit_it_is_one_message(in_tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no git repository with a commit"):
+        seeds.require_commit()
+    assert list(in_tmp_path.iterdir()) == []
+
+
+def test_the_key_changes_with_all_but_the_seed() -> None:
+    shaping: dict[str, Any] = {"train.units": 4, "train.seed": 1}
+    code = {"stages/train.py": "digest"}
+    same = groups.key(shaping, code)
+    assert groups.key(shaping | {"train.seed": 2}, code) == same
+    assert groups.key(shaping | {"train.units": 5}, code) != same
+    assert groups.key(shaping, {"stages/train.py": "another"}) != same
+
+
+def named(**changes: Any) -> str:
+    """The experiment of seed 1 under changed params."""
+    params: Params = check_params(merged(merged(defaults(), SMALL), changes), "params.yaml")
+    return seeds.experiment_names(params, [1])[1]
+
+
+def test_an_experiment_s_name_changes_with_the_evaluation_too() -> None:
+    assert named() == named(train={"seed": 7})
+    assert named() != named(evaluate={"threshold": 0.4})
+    assert named() == named(compare={"examples": 1})
+
+
+def test_the_table_names_each_run_and_the_spread() -> None:
+    members = [
+        Member(seed, f"seeds-{seed}", f"run-{seed}", {}, {"test_accuracy": accuracy, **FIGURES})
+        for seed, accuracy in ((1, 0.80), (2, 0.82), (3, 0.87))
+    ]
+    printed = groups.table("3 seeds", "parent", members)
+    assert re.search(r"^ +2 +0\.8200  run-2  seeds-2$", printed, re.MULTILINE)
+    assert "0.8300 ± 0.0361 (standard deviation), range 0.8000 to 0.8700" in printed
+    assert "differences of up to 7.00 points" in printed
+    assert "make compare B=parent" in printed

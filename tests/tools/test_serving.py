@@ -1,0 +1,324 @@
+"""The champion answers raw text through a real server as the evaluation did, whatever is sent."""
+
+import http.client
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.project import ROOT, Project, free_port, wait_for
+from tools import serve
+
+REVIEWS = 1000
+
+
+class Answer(NamedTuple):
+    status: int
+    body: str
+
+    def predictions(self) -> list[dict[str, Any]]:
+        assert self.status == 200, self.body
+        rows: list[dict[str, Any]] = json.loads(self.body)["predictions"]
+        return rows
+
+
+class Server(NamedTuple):
+    """A server of the champion."""
+
+    project: Project
+    port: int
+
+    def post(self, body: bytes | str, content_type: str | None = "application/json") -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        headers = {"Content-Type": content_type} if content_type else {}
+        sent = body.encode() if isinstance(body, str) else body
+        connection.request("POST", "/invocations", sent, headers)
+        response = connection.getresponse()
+        return Answer(response.status, response.read().decode())
+
+    def ask(self, texts: list[str]) -> Answer:
+        return self.post(json.dumps({"dataframe_records": [{"text": text} for text in texts]}))
+
+
+@pytest.fixture(scope="module")
+def server(imdb_project: Project) -> Iterator[Server]:
+    port = free_port()
+    process = imdb_project.start(
+        "python",
+        "-m",
+        "tools.serve",
+        SERVE_PORT=str(port),
+        MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false",
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health")
+        yield Server(imdb_project, port)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=60)
+    assert "Serving models:/imdb-sentiment@champion" in output
+    with pytest.raises(OSError, match="refused"):
+        wait_for(f"http://127.0.0.1:{port}/health", seconds=0)
+
+
+@pytest.fixture(scope="module")
+def reviews(imdb_project: Project) -> tuple[list[str], np.ndarray]:
+    """Real test reviews as texts, and the probabilities that the evaluation wrote for them."""
+    data = imdb_project.path / "data"
+    index = json.loads((data / "fetch" / "word_index.json").read_bytes())
+    words = ["", *sorted(index, key=index.__getitem__)]
+    tokens, offsets = (np.load(data / f"fetch/test_{name}.npy") for name in ("tokens", "offsets"))
+    order = np.load(data / "pad" / "test_order.npy")[:REVIEWS]
+    texts = [" ".join(words[r] for r in tokens[offsets[i] : offsets[i + 1]]) for i in order]
+    return texts, np.load(data / "evaluate" / "probabilities.npy")[:REVIEWS]
+
+
+def probabilities(answer: Answer) -> np.ndarray:
+    return np.array([row["probability"] for row in answer.predictions()], np.float32)
+
+
+def test_a_thousand_real_reviews_get_the_evaluation_s_bits(
+    server: Server, reviews: tuple[list[str], np.ndarray]
+) -> None:
+    texts, expected = reviews
+    answer = server.ask(texts)
+    np.testing.assert_array_equal(probabilities(answer), expected)
+    labels = [row["label"] for row in answer.predictions()]
+    written = pd.read_csv(server.project.path / "data/evaluate/predictions.csv")["predicted"]
+    assert labels == written[:REVIEWS].tolist()
+    assert set(labels) == {"positive", "negative"}
+
+
+def test_fifty_clients_at_once_get_the_same_bits(
+    server: Server, reviews: tuple[list[str], np.ndarray]
+) -> None:
+    texts, expected = reviews
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda number: server.ask([texts[number]]), range(200)))
+    np.testing.assert_array_equal(
+        np.concatenate([probabilities(a) for a in answers]), expected[:200]
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ('{"inputs": ["A fine film."]}', "application/json"),
+        ('{"inputs": {"text": ["A fine film."]}}', "application/json"),
+        ('{"inputs": [{"text": "A fine film."}]}', "application/json"),
+        ('{"instances": [{"text": "A fine film."}]}', "application/json"),
+        (
+            '{"dataframe_split": {"columns": ["text"], "data": [["A fine film."]]}}',
+            "application/json",
+        ),
+        ('text\n"A fine film."\n', "text/csv"),
+    ],
+)
+def test_every_form_that_mlflow_knows_is_answered(
+    server: Server, body: str, content_type: str
+) -> None:
+    assert server.post(body, content_type) == server.ask(["A fine film."])
+
+
+def test_readme_s_call_is_answered(server: Server) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"^ {4}(curl .*?[^\\])$", readme, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    command = found[1].replace(":5001/", f":{server.port}/")
+    assert command != found[1]
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    rows = json.loads(done.stdout)["predictions"]
+    assert [set(row) for row in rows] == [{"label", "probability"}] * len(rows)
+    assert rows
+
+
+@pytest.mark.parametrize("text", ["", "zzzunheard", "?!", "film", "naïve Åge ☃", "\u0000"])
+def test_odd_texts_are_answered(server: Server, text: str) -> None:
+    (row,) = server.ask([text]).predictions()
+    assert 0 < row["probability"] < 1
+
+
+def test_a_text_of_ten_megabytes_is_answered_by_its_end(server: Server) -> None:
+    end = "a fine film " * 100
+    whole = "dull and boring " * (10 * 2**20 // 16) + end
+    assert server.ask([whole]) == server.ask(["dull " * 200 + end])
+
+
+def test_ten_thousand_texts_are_answered(
+    server: Server, reviews: tuple[list[str], np.ndarray]
+) -> None:
+    texts, expected = reviews
+    np.testing.assert_array_equal(probabilities(server.ask(texts * 10)), np.tile(expected, 10))
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ('{"dataframe_records": [{"review": "A fine film."}]}', "application/json"),
+        ('{"dataframe_records": [{"text": 5}]}', "application/json"),
+        ('{"dataframe_records": [{"text": null}]}', "application/json"),
+        ('{"dataframe_records": [{"text": {"text": {"a": ["b"]}}}]}', "application/json"),
+        ('{"dataframe_records": [{"text": ["a", "b"]}]}', "application/json"),
+        ('{"dataframe_records": "A fine film."}', "application/json"),
+        ('{"dataframe_split": {"data": 5}}', "application/json"),
+        ('{"inputs": {"text": {"a": {"b": 1}}}}', "application/json"),
+        ('{"inputs": "A fine film."}', "application/json"),
+        ('{"inputs": 5}', "application/json"),
+        ('{"inputs": [5]}', "application/json"),
+        ('{"inputs": {"text": ["a", null]}}', "application/json"),
+        ('{"inputs": {"text": {"text": "a"}}}', "application/json"),
+        ('{"inputs": {"review": "a"}}', "application/json"),
+        ('{"instances": [{"text": {"a": 1}}]}', "application/json"),
+        ('{"inputs": ["\\ud800"]}', "application/json"),
+        ('{"dataframe_records": [{"text": "\\ud800"}]}', "application/json"),
+        ('{"text": "A fine film."}', "application/json"),
+        ('["A fine film."]', "application/json"),
+        ('"A fine film."', "application/json"),
+        ("[" * 100_000, "application/json"),
+        ("not JSON", "application/json"),
+        ("", "application/json"),
+        (b'{"inputs": ["\xff\xfe"]}', "application/json"),
+        (b"text\n\xff\xfe\n", "text/csv"),
+        ('text\n"never closed', "text/csv"),
+        ("a,b\n1,2\n1,2,3,4\n", "text/csv"),
+        ("review\nA fine film.\n", "text/csv"),
+        ("text\nA fine film, really.\n", "text/csv"),
+        ("id,text\n1,A fine film, really.\n", "text/csv; charset=utf-8"),
+        ("", "text/csv"),
+        (b"PAR1 no parquet", "application/vnd.apache.parquet"),
+        ("A fine film.", "text/plain"),
+        ("A fine film.", None),
+        ('{"inputs": ["a"]}', "application/json; charset=latin-1"),
+    ],
+)
+def test_what_is_no_text_gets_a_clear_4xx_and_no_traceback(
+    server: Server, body: bytes | str, content_type: str | None
+) -> None:
+    answer = server.post(body, content_type)
+    assert 400 <= answer.status < 500, answer
+    assert answer.body
+    assert len(answer.body) < 1000
+    for trace in ("Traceback", "stack_trace", 'File \\"', ".py"):
+        assert trace not in answer.body
+    assert len(server.ask(["A fine film."]).predictions()) == 1
+
+
+def test_a_bad_request_of_megabytes_is_not_sent_back(server: Server) -> None:
+    answer = server.post("x" * 10 * 2**20)
+    assert answer.status == 400
+    assert len(answer.body) < 1000
+
+
+def test_a_wrong_row_is_named(server: Server) -> None:
+    answer = server.post('{"dataframe_records": [{"text": "a"}, {"text": null}]}')
+    assert "Row 1 of column 'text' is missing" in json.loads(answer.body)["message"]
+
+
+def test_no_file_of_the_model_is_a_pickle(imdb_project: Project) -> None:
+    (folder,) = [
+        path.parent
+        for path in imdb_project.path.glob("mlruns/1/models/*/artifacts/MLmodel")
+        if "word_index.json" in path.read_text(encoding="utf-8")
+    ]
+    suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
+    assert suffixes <= {"", ".py", ".json", ".yaml", ".txt", ".keras"}
+
+
+def predict(project: Project, **environment: str) -> str:
+    return project.run("python", "-m", "tools.predict", status=0, **environment)
+
+
+def test_predict_prints_label_probability_and_the_words(imdb_project: Project) -> None:
+    output = predict(imdb_project, TEXT="An excellent film, not dull.")
+    assert re.search(
+        r"^(positive|negative) +0\.\d{4}  An excellent film, not dull\. ", output, re.M
+    )
+    assert re.search(r"excellent [+-]\d\.\d\d", output)
+
+
+def test_predict_reads_standard_input_and_prints_json(imdb_project: Project) -> None:
+    command = ["python", "-m", "tools.predict", "--json"]
+    done = subprocess.run(
+        command,
+        cwd=imdb_project.path,
+        env=imdb_project.environment,
+        input="Dull — and far too long.\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answer = json.loads(done.stdout)
+    assert set(answer) == {"text", "label", "probability", "words"}
+    assert {"word", "log_odds"} == set(answer["words"][0])
+    effects = [abs(word["log_odds"]) for word in answer["words"]]
+    assert effects == sorted(effects, reverse=True)
+
+
+def test_predict_reads_a_csv_and_agrees_with_the_server(
+    imdb_project: Project, server: Server, tmp_path: Path
+) -> None:
+    texts = ["A fine film.", 'He said: "dull", twice', "", "nan"]
+    pd.DataFrame({"id": range(4), "text": texts}).to_csv(tmp_path / "r.csv", index=False)
+    output = predict(imdb_project, FILE=str(tmp_path / "r.csv"), JSON="1")
+    answers = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    assert [answer["text"] for answer in answers] == texts
+    asked = server.ask(texts).predictions()
+    assert [(a["label"], np.float32(a["probability"])) for a in answers] == [
+        (row["label"], np.float32(row["probability"])) for row in asked
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"review\na\n", "has no column 'text', but review"),
+        (b"text\n\xff\n", "is not a CSV file in UTF-8"),
+        (b"text\nA fine film, really\n", "more fields than the heading: put texts that hold"),
+        (b"text\na\nA fine film, really\n", "Expected 1 fields in line 3, saw 2"),
+        (b"text\n", "has no row"),
+        (b"", "is not a CSV file in UTF-8"),
+        (None, "No such file"),
+    ],
+)
+def test_predict_says_what_is_wrong_with_a_file(
+    imdb_project: Project, tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    file = tmp_path / "r.csv"
+    if content is not None:
+        file.write_bytes(content)
+    output = imdb_project.fail("python", "-m", "tools.predict", FILE=str(file))
+    assert message in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("tool", ["predict", "serve"])
+def test_without_a_champion_the_ways_on_are_named(project: Project, tool: str) -> None:
+    output = project.fail("python", "-m", f"tools.{tool}", TEXT="a", SERVE_PORT=str(free_port()))
+    assert "There is no champion of imdb-sentiment yet" in output
+    assert "make promote RUN=" in output
+    assert "Traceback" not in output
+
+
+def test_a_person_promotes_and_demotes(project: Project) -> None:
+    (file,) = project.path.glob("data/train/run.json")
+    run_id = json.loads(file.read_bytes())["run_id"]
+    promote = ("python", "-m", "tools.promote")
+    assert f"run {run_id}, is champion now" in project.run(*promote, "--run", run_id)
+    assert "label" in predict(project, TEXT="a")
+    assert "there is no champion now" in project.run(*promote, "--demote")
+    assert "Name a run" in project.fail(*promote, "--run", "")
+    assert "has no version" in project.fail(*promote, "--run", "0" * 32)
+
+
+def test_serving_runs_mlflow_s_own_command_on_the_loopback() -> None:
+    command = serve.command("models:/imdb-sentiment@champion", 5001)
+    assert command[1:5] == ["-m", "mlflow", "models", "serve"]
+    assert command[command.index("--host") + 1] == "127.0.0.1"

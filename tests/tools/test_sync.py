@@ -1,0 +1,274 @@
+"""The store tells what `data/` holds, whichever store it is and however often that is asked."""
+
+import csv
+import hashlib
+import io
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from filelock import FileLock
+from mlflow.entities import Run
+
+from sentiment.runs import tracking
+from tests.conftest import runs, stand_in
+from tests.project import Project
+
+SYNC = ("python", "-m", "tools.sync")
+
+
+@pytest.fixture(autouse=True)
+def store_of_the_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(project.path, monkeypatch)
+
+
+def told(run: Run) -> dict[str, Any]:
+    """All that the store knows of a run, but for its identity and its process."""
+    client = mlflow.MlflowClient()
+    metrics = {
+        name: sorted((p.step, p.value) for p in client.get_metric_history(run.info.run_id, name))
+        for name in run.data.metrics
+    }
+    artifacts = {
+        file.path: file.file_size
+        for folder in ("train", "evaluate")
+        for file in client.list_artifacts(run.info.run_id, folder)
+    }
+    own = ("process.", "model.id", "mlflow.", "restored_from", "train.checkpoint")
+    tags = {key: text for key, text in run.data.tags.items() if not key.startswith(own)}
+    assert run.inputs is not None
+    inputs = {(i.tags[0].value, i.dataset.digest) for i in run.inputs.dataset_inputs}
+    model = mlflow.get_logged_model(run.data.tags["model.id"])
+    return {
+        "name": run.info.run_name,
+        "status": (run.info.status, model.status),
+        "params": run.data.params,
+        "metrics": metrics,
+        "artifacts": artifacts,
+        "tags": tags,
+        "inputs": inputs,
+        "linked": {(metric.key, metric.step) for metric in model.metrics or []},
+    }
+
+
+def test_what_is_told_already_is_left_as_it_is(project: Project) -> None:
+    (before,) = runs()
+    for _ in range(2):
+        output = project.run(*SYNC)
+    (after,) = runs()
+    assert after.to_dictionary() == before.to_dictionary()
+    run_id = before.info.run_id
+    assert f"Run {run_id}: {before.info.run_name}" in output
+    assert f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}" in output
+
+
+@pytest.mark.parametrize("loss", ["run", "store", "a clone elsewhere"])
+def test_a_run_that_the_store_lacks_is_made_in_full_and_once(
+    project: Project, loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (original,) = runs()
+    before = told(original)
+    if loss == "run":
+        mlflow.delete_run(original.info.run_id)
+    elif loss == "store":
+        (project.path / "mlflow.db").unlink()
+        shutil.rmtree(project.path / "mlruns")
+        # elsewhere: this process still holds the old database open
+        project = Project(project.path.rename(tmp_path / "renamed"))
+        monkeypatch.chdir(project.path)
+        stand_in(project.path, monkeypatch)
+    else:
+        project.run("git", "clone", "--quiet", ".", str(tmp_path / "elsewhere"))
+        cache = project.path / ".dvc" / "cache"
+        project = Project(tmp_path / "elsewhere")
+        monkeypatch.chdir(project.path)
+        stand_in(project.path, monkeypatch)
+        shutil.copytree(cache, project.path / ".dvc" / "cache")
+        project.run("dvc", "checkout")
+    for _ in range(3):
+        project.run(*SYNC)
+    (restored,) = runs()
+    assert restored.info.run_id != original.info.run_id
+    assert restored.data.tags["restored_from"] == original.info.run_id
+    assert told(restored) == before
+    assert restored.info.start_time == original.info.start_time
+    assert 0 <= original.info.end_time - restored.info.end_time < 60_000
+    assert restored.info.end_time > restored.info.start_time
+    x = np.load(project.path / "data/pad/x_test.npy")[:8].astype(np.int32)
+    model = mlflow.pyfunc.load_model(f"runs:/{restored.info.run_id}/model")
+    assert model.predict(x).shape == (8, 1)
+
+
+def test_a_stage_restored_from_the_cache_makes_no_run_and_keeps_its_own(project: Project) -> None:
+    (original,) = runs()
+    project.change(train={"units": 5})
+    project.run("dvc", "repro")
+    project.change(train={"units": 4})
+    assert "Running stage" not in project.run("dvc", "repro")
+    assert f"Run {original.info.run_id}" in project.run(*SYNC)
+    assert len(runs()) == 2
+
+
+def test_the_evaluation_of_another_model_is_not_told(project: Project) -> None:
+    project.change(train={"units": 5})
+    project.run("dvc", "repro", "train")
+    assert "is of another model" in project.run(*SYNC)
+    assert "test_accuracy" not in runs()[0].data.metrics
+
+
+def test_evaluation_goes_to_the_restored_run(project: Project) -> None:
+    mlflow.delete_run(runs()[0].info.run_id)
+    project.run(*SYNC)
+    project.change(evaluate={"threshold": 0.3})
+    project.run("dvc", "repro")
+    (restored,) = runs()
+    metrics = json.loads((project.path / "data/evaluate/metrics.json").read_bytes())
+    assert restored.data.metrics["test_accuracy"] == metrics["test_accuracy"]
+    assert restored.data.metrics["test_recall"] == metrics["test_recall"]
+
+
+def test_a_run_that_was_told_a_part_is_completed(project: Project) -> None:
+    (run,) = runs()
+    before = told(run)
+    client = mlflow.MlflowClient()
+    client.delete_tag(run.info.run_id, "outputs.train")
+    client.delete_tag(run.info.run_id, "outputs.evaluate")
+    shutil.rmtree(project.path / "mlruns" / "1" / run.info.run_id / "artifacts")
+    project.run(*SYNC)
+    (completed,) = runs()
+    after = told(completed)
+    assert {key: set(points) for key, points in after.pop("metrics").items()} == {
+        key: set(points) for key, points in before.pop("metrics").items()
+    }
+    assert after == before
+
+
+def test_a_run_that_its_training_still_writes_to_is_left_alone(project: Project) -> None:
+    (run,) = runs()
+    client, lock = mlflow.MlflowClient(), project.path / "lock"
+    client.delete_tag(run.info.run_id, "outputs.train")
+    client.update_run(run.info.run_id, status="RUNNING")
+    client.set_tag(run.info.run_id, tracking.LOCK, str(lock))
+    with FileLock(lock):
+        output = project.fail(*SYNC)
+    assert f"still running, in process {run.data.tags[tracking.PROCESS]}" in output
+    assert runs()[0].info.status == "RUNNING"
+
+
+def test_two_at_once_make_one_run(project: Project) -> None:
+    mlflow.delete_run(runs()[0].info.run_id)
+    processes = [project.start(*SYNC) for _ in range(2)]
+    printed = {process.communicate(timeout=240)[0].splitlines()[-1] for process in processes}
+    assert len(runs()) == 1
+    assert len(printed) == 1
+
+
+def test_make_repro_tells_a_new_store(project: Project) -> None:
+    (project.path / "mlflow.db").unlink()
+    output = project.run("python", "-m", "tools.repro")
+    (restored,) = runs()
+    assert f"Run {restored.info.run_id}" in output
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("nothing there", "data/train/about.json is missing: `dvc repro` makes it"),
+        ("model tampered", "data/train/model.keras is not as the stage wrote it"),
+        ("other data", "data/pad is not what data/train was trained on"),
+    ],
+)
+def test_outputs_that_cannot_be_told_are_one_message(
+    project: Project, damage: str, message: str
+) -> None:
+    mlflow.delete_run(runs()[0].info.run_id)
+    if damage == "nothing there":
+        shutil.rmtree(project.path / "data" / "train")
+    elif damage == "model tampered":
+        with (project.path / "data/train/model.keras").open("ab") as file:
+            file.write(b"more")
+    else:
+        project.change(pad={"shuffle_seed": 1})
+        project.run("dvc", "repro", "pad")
+    output = project.fail(*SYNC)
+    assert message in output
+    assert "Traceback" not in output
+
+
+def test_from_a_run_to_its_files_and_from_the_files_to_the_run(project: Project) -> None:
+    def digest(name: str) -> str:
+        return hashlib.sha256((project.path / "data" / name).read_bytes()).hexdigest()
+
+    found = re.search(r"Run (\w+):", project.run(*SYNC))
+    assert found is not None
+    run = mlflow.get_run(found[1])
+    tags = run.data.tags
+    assert tags["model.sha256"] == digest("train/model.keras")
+    assert tags["data.x_train.sha256"] == digest("pad/x_train.npy")
+    assert tags["data.y_train.sha256"] == digest("pad/y_train.npy")
+    assert tags["outputs.train"] == digest("train/about.json")
+    assert tags["outputs.evaluate"] == digest("evaluate/about.json")
+    for name in ("python", "tensorflow", "keras", "numpy"):
+        assert re.match(r"\d+\.\d+", tags[f"{name}.version"])
+    assert tags["processor.features"]
+    query = f"tags.`model.sha256` = '{digest('train/model.keras')}'"
+    assert [
+        each.info.run_id for each in mlflow.search_runs(["1"], query, output_format="list")
+    ] == [run.info.run_id]
+
+
+def test_uncommitted_changes_lie_in_the_run(project: Project) -> None:
+    project.change(train={"units": 5})
+    project.run("dvc", "repro")
+    (new, old) = runs()
+    path = mlflow.artifacts.download_artifacts(f"runs:/{new.info.run_id}/train/uncommitted.diff")
+    diff = Path(path).read_text(encoding="utf-8")
+    assert re.search(r"^-  units: 4\b", diff, re.MULTILINE)
+    assert re.search(r"^\+  units: 5\b", diff, re.MULTILINE)
+    files = mlflow.MlflowClient().list_artifacts(old.info.run_id, "train")
+    assert "train/uncommitted.diff" not in {file.path for file in files}
+
+
+def agree(project: Project, names: list[str]) -> None:
+    """Each experiment of `dvc exp show` is a whole run of its name, with its params and metrics."""
+    table = csv.DictReader(io.StringIO(project.run("dvc", "exp", "show", "--csv")))
+    rows = {row["Experiment"]: row for row in table if row["Experiment"]}
+    by_name = {run.data.tags.get("dvc.experiment"): run for run in runs()}
+    for name in names:
+        row, run = rows[name], by_name[name]
+        assert run.info.run_name is not None
+        assert run.info.run_name.endswith(name)
+        assert run.info.status == "FINISHED"
+        assert run.data.params["train.units"] == row["train.units"]
+        for metric in ("test_accuracy", "test_loss"):
+            assert run.data.metrics[metric] == pytest.approx(float(row[metric]), rel=1e-4)
+        points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
+        assert sorted(point.step for point in points) == [1, 2]
+        assert mlflow.get_logged_model(run.data.tags["model.id"]).status == "READY"
+
+
+def test_queued_and_temporary_experiments_land_whole_in_the_one_store(project: Project) -> None:
+    names = [f"units-{units}" for units in (5, 6, 7)]
+    for name in names:
+        units = name.removeprefix("units-")
+        command = ["dvc", "exp", "run", "--queue", "--name", name]
+        project.run(*command, "--set-param", f"train.units={units}")
+    project.run("dvc", "queue", "start", "--jobs", "2")
+    waiting = project.run("dvc", "queue", "status")
+    deadline = 300
+    while re.search(r"Queued|Running", re.sub(r"Worker status.*", "", waiting)) and deadline:
+        subprocess.run(["sleep", "1"], check=True)
+        deadline -= 1
+        waiting = project.run("dvc", "queue", "status")
+    assert waiting.count("Success") == 3, waiting
+    command = ["dvc", "exp", "run", "--temp", "--name", "away"]
+    project.run(*command, "--set-param", "train.units=8")
+    agree(project, [*names, "away"])
+    assert len(runs()) == 5
+    assert project.run("git", "status", "--porcelain") == ""

@@ -1,0 +1,119 @@
+"""`make ui` in a real browser; the screenshots stay in test-artifacts/."""
+
+import json
+import shutil
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.browser import SECONDS, keep_screenshot, open_page
+from tests.project import ROOT, Project, free_port, wait_for
+from tools import venv
+
+
+class Ui(NamedTuple):
+    """A running MLflow UI: its address, the page it announced, and its two runs."""
+
+    server: str
+    page: str
+    runs: list[dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def two_runs(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A finished project, moved, with a second run of another size."""
+    project = Project(tmp_path_factory.mktemp("browser") / "project")
+    shutil.copytree(finished.path, project.path, symlinks=True)
+    (project.path / ".venv").symlink_to(sys.prefix)
+    project.change(train={"units": 6, "epochs": 3})
+    project.run("dvc", "repro")
+    return project
+
+
+@pytest.fixture(scope="module")
+def ui(two_runs: Project) -> Iterator[Ui]:
+    """`make ui`, as a user starts it."""
+    if Path(sys.prefix) != ROOT / venv.VENV or not (ROOT / venv.STAMP).is_file():
+        pytest.skip("these tests run `make ui`, in the environment that `make` builds: `make test`")
+    port = free_port()
+    server = f"http://127.0.0.1:{port}"
+    process = two_runs.start("make", "ui", MLFLOW_UI_PORT=str(port), BROWSER="true")
+    try:
+        wait_for(f"{server}/health")
+        body = {"experiment_ids": ["1"]}
+        request = urllib.request.Request(
+            f"{server}/api/2.0/mlflow/runs/search",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            runs = [run["info"] for run in json.loads(answer.read())["runs"]]
+        assert process.stdout is not None
+        page = next(line for line in process.stdout if line.startswith("The runs: "))
+        yield Ui(server, page.removeprefix("The runs: ").strip(), runs)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+NAMES = ("lstm-4 · len 40 · seed 42 · synthetic", "lstm-6 · len 40 · seed 42 · synthetic")
+
+
+def test_ui_opens_at_the_table_with_both_runs(ui: Ui, browser: webdriver.Chrome) -> None:
+    open_page(browser, ui.page, *NAMES, "2 matching runs")
+    keep_screenshot(browser, "runs")
+
+
+def curves(browser: webdriver.Chrome) -> dict[str, int]:
+    """How many curves, by their colours, each chart of the page shows, by its title."""
+    cards = browser.find_elements(
+        By.CSS_SELECTOR, "[data-testid=experiment-view-compare-runs-card]"
+    )
+    return {card.text.partition("\n")[0]: len(colours(card)) for card in cards}
+
+
+def colours(card: WebElement) -> set[str]:
+    lines = card.find_elements(By.CSS_SELECTOR, ".js-line")
+    return {line.value_of_css_property("stroke") for line in lines}
+
+
+def test_chart_page_shows_both_accuracy_curves_of_both_runs(
+    ui: Ui, browser: webdriver.Chrome
+) -> None:
+    open_page(browser, f"{ui.page}&compareRunsMode=CHART", *NAMES, "Model metrics")
+    search = browser.find_element(By.CSS_SELECTOR, "input[placeholder='Search metric charts']")
+    search.send_keys("^(val_)?accuracy$")
+    WebDriverWait(browser, SECONDS, ignored_exceptions=[StaleElementReferenceException]).until(
+        lambda chrome: curves(chrome) == {"accuracy": 2, "val_accuracy": 2}
+    )
+    keep_screenshot(browser, "charts")
+
+
+def test_compare_page_sets_both_runs_side_by_side(ui: Ui, browser: webdriver.Chrome) -> None:
+    runs = json.dumps([run["run_id"] for run in ui.runs])
+    page = f'{ui.server}/#/compare-runs?runs={runs}&experiments=["1"]'
+    open_page(browser, page, "Comparing 2 Runs", *NAMES, "train.units", "test_accuracy")
+    keep_screenshot(browser, "compare")
+
+
+def test_artifacts_of_a_moved_project_are_served(ui: Ui) -> None:
+    for run in ui.runs:
+        query = f"path=evaluate/accuracy.png&run_uuid={run['run_id']}"
+        with urllib.request.urlopen(f"{ui.server}/get-artifact?{query}", timeout=30) as answer:
+            assert answer.read().startswith(b"\x89PNG")
+
+
+def test_second_ui_on_the_same_port_is_one_message(ui: Ui, two_runs: Project) -> None:
+    port = ui.server.rpartition(":")[2]
+    output = two_runs.fail("make", "ui", MLFLOW_UI_PORT=port, BROWSER="true")
+    assert f"Port {port} is taken" in output
+    assert "Traceback" not in output

@@ -1,0 +1,1 @@
+"""Two trainings, or groups of them, compared: read, tested, told."""

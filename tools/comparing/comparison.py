@@ -1,0 +1,199 @@
+"""Two sides that answered the same reviews, held against each other: pure functions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sentiment.params import Compare
+from sentiment.scoring import scores, significance
+from sentiment.scoring.significance import Discordant, Interval
+from tools.comparing.disagreement import Example, Subset, both_kinds_of_examples, groups
+from tools.comparing.trainings import Corpus, Side, answers, by_review
+from tools.comparing.verdict import Difference, caveats, difference, discordant, sentence, test_name
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A side's accuracy.
+
+    Attributes:
+        mean: over its trainings.
+        interval: Wilson's, of a single training; None of a group.
+        deviation: standard deviation over a group's trainings; None of a single one.
+        low: the least of its trainings.
+        high: the greatest.
+    """
+
+    mean: float
+    interval: Interval | None
+    deviation: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A side's figures, means over its trainings.
+
+    Attributes:
+        label: how it was asked for.
+        run_id: of its run, or of the group's parent run.
+        name: of that run.
+        runs: ids of its trainings' runs.
+        accuracy: over all test reviews.
+        ece: expected calibration error.
+        brier: mean squared error of the probability.
+        cost: seconds of the training, of a usual (median) epoch, parameters, ms a review.
+    """
+
+    label: str
+    run_id: str
+    name: str
+    runs: list[str]
+    accuracy: Spread
+    ece: float
+    brier: float
+    cost: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A param that differs; a group's values, where they are several, in one text."""
+
+    param: str
+    a: str
+    b: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that is said of two sides.
+
+    Attributes:
+        sentence: the outcome in words, of A and B.
+        caveats: what it does not say.
+        confidence: of all intervals.
+        test: name of the test behind every p.
+        reviews: number of test reviews.
+        discordant: reviews that only one of two single trainings gets right; None for groups.
+        reliability: a table for each training of A and of B, see `stages.scores`.
+        curves: the history of each training of A and of B.
+    """
+
+    a: Summary
+    b: Summary
+    sentence: str
+    caveats: list[str]
+    confidence: float
+    test: str
+    reviews: int
+    changes: list[Change]
+    result: Difference
+    discordant: Discordant | None
+    groups: list[Subset]
+    only_a: list[Example]
+    only_b: list[Example]
+    reliability: tuple[list[pd.DataFrame], list[pd.DataFrame]]
+    curves: tuple[list[pd.DataFrame], list[pd.DataFrame]]
+
+
+def compare(a: Side, b: Side, corpus: Corpus, settings: Compare) -> Comparison:
+    """Compare two sides that `tools.trainings.check_comparable` admits.
+
+    Length groups and calibration bins are those of B's params, for both.
+    """
+    params = b.trainings[0].params
+    bins = params["evaluate.calibration_bins"]
+    answers_a, answers_b = answers(a), answers(b)
+    result = difference(answers_a.right, answers_b.right, settings)
+    test = test_name(len(a.trainings), len(b.trainings))
+    counts = discordant(answers_a, answers_b)
+    rows = by_review(b.trainings[0])
+    examples = both_kinds_of_examples(answers_a, answers_b, rows, corpus, settings.examples)
+    return Comparison(
+        a=summarize(a, bins, settings.confidence),
+        b=summarize(b, bins, settings.confidence),
+        sentence=sentence(result, settings.confidence, test, counts),
+        caveats=caveats(a, b, result, settings.confidence),
+        confidence=settings.confidence,
+        test=test,
+        reviews=len(rows),
+        changes=changes(a, b),
+        result=result,
+        discordant=counts,
+        groups=groups(answers_a, answers_b, rows, corpus, params, settings),
+        only_a=examples[0],
+        only_b=examples[1],
+        reliability=(reliability(a, bins), reliability(b, bins)),
+        curves=(curves(a), curves(b)),
+    )
+
+
+def summarize(side: Side, bins: int, confidence: float) -> Summary:
+    """A side's figures."""
+    tables = [each.predictions for each in side.trainings]
+    errors = [scores.calibration_error(scores.reliability(each, bins)) for each in tables]
+    return Summary(
+        label=side.label,
+        run_id=side.run_id,
+        name=side.name,
+        runs=[each.run_id for each in side.trainings],
+        accuracy=spread(answers(side).right, confidence),
+        ece=float(np.mean(errors)),
+        brier=float(np.mean([scores.brier(each) for each in tables])),
+        cost=cost(side),
+    )
+
+
+def spread(right: NDArray[np.bool_], confidence: float) -> Spread:
+    """A side's accuracy, from whether each training is right, shape (trainings, reviews)."""
+    means = right.mean(axis=1)
+    low, high = float(means.min()), float(means.max())
+    if len(means) > 1:
+        return Spread(float(means.mean()), None, float(means.std(ddof=1)), low, high)
+    interval = significance.wilson(int(right.sum()), right.shape[1], confidence)
+    return Spread(float(means.mean()), interval, None, low, high)
+
+
+def cost(side: Side) -> dict[str, float]:
+    """What a training and an answer take, means over the side's trainings."""
+    seconds = [each.history["seconds"] for each in side.trainings]
+    return {
+        "training_seconds": float(np.mean([each.sum() for each in seconds])),
+        "epoch_seconds": float(np.mean([each.median() for each in seconds])),
+        **{
+            name: float(np.mean([each.cost[name] for each in side.trainings]))
+            for name in ("parameters", "milliseconds_per_review")
+        },
+    }
+
+
+def reliability(side: Side, bins: int) -> list[pd.DataFrame]:
+    """The reliability curve of each training."""
+    return [scores.reliability(each.predictions, bins) for each in side.trainings]
+
+
+def curves(side: Side) -> list[pd.DataFrame]:
+    """The history of each training."""
+    return [each.history for each in side.trainings]
+
+
+def changes(a: Side, b: Side) -> list[Change]:
+    """The params that differ, in the order of `params.yaml`; digests are not params."""
+    values_a, values_b = values(a), values(b)
+    names = [*values_a, *(name for name in values_b if name not in values_a)]
+    pairs = [(name, values_a.get(name, "–"), values_b.get(name, "–")) for name in names]
+    return [Change(*pair) for pair in pairs if pair[1] != pair[2]]
+
+
+def values(side: Side) -> dict[str, str]:
+    """A side's params as texts; the seeds of a group stand side by side."""
+    digests = ("model.", "data.")
+    first = side.trainings[0].params
+    return {
+        name: ", ".join(dict.fromkeys(str(each.params.get(name)) for each in side.trainings))
+        for name in first
+        if not name.startswith(digests)
+    }

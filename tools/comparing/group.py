@@ -1,0 +1,175 @@
+"""A group of trainings that differ in nothing but their seeds, and its parent run in MLflow."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from filelock import FileLock
+
+from sentiment import files
+from sentiment.network import checkpoint
+from sentiment.runs import store
+
+if TYPE_CHECKING:
+    import mlflow
+
+SEED = "train.seed"
+GROUP = "seeds.key"  # tag of the parent run: what its trainings have in common
+MEMBERS = "seeds.runs"  # tag of it: its trainings' runs, as JSON by seed
+EXPERIMENTS = "seeds.experiments"  # tag of it: DVC's names, as JSON by seed
+PARENT = "mlflow.parentRunId"
+ACCURACY = "test_accuracy"
+FIGURES = ("test_loss", "test_roc_auc", "test_f1", "test_brier", "test_ece")
+LOCK = f"{store.DATABASE}.seeds.lock"
+
+
+class Member(NamedTuple):
+    """A training of the group.
+
+    Attributes:
+        seed: which one it was trained under.
+        experiment: the DVC experiment.
+        run_id: of its MLflow run.
+        shaping: everything that shaped it.
+        metrics: the test's figures.
+    """
+
+    seed: int
+    experiment: str
+    run_id: str
+    shaping: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+class Group(NamedTuple):
+    """Trainings that differ in nothing but their seeds.
+
+    Attributes:
+        name: what MLflow's table calls it.
+        key: see `key`.
+        members: by seed.
+    """
+
+    name: str
+    key: str
+    members: list[Member]
+
+
+def key(shaping: Mapping[str, Any], code: Mapping[str, str]) -> str:
+    """A name for trainings that differ in nothing but their seed, as DVC tells them apart.
+
+    The machine and its packages are left out, since DVC takes outputs from its cache whatever made
+    them; the tags of each run tell.
+
+    Args:
+        shaping: their params, by dotted names.
+        code: digests of the code, by path.
+    """
+    return checkpoint.key({"params": seedless(shaping), "code": dict(code)})
+
+
+def seedless(shaping: Mapping[str, Any]) -> dict[str, Any]:
+    """The params but the seed."""
+    return {name: value for name, value in shaping.items() if name != SEED}
+
+
+def figures(members: Sequence[Member]) -> dict[str, float]:
+    """Mean and spread of the test's figures over the trainings."""
+    accuracies = [each.metrics[ACCURACY] for each in members]
+    ends = {f"{ACCURACY}_min": min(accuracies), f"{ACCURACY}_max": max(accuracies)}
+    found: dict[str, float] = {}
+    for name in (ACCURACY, *FIGURES):
+        values = [each.metrics[name] for each in members]
+        found[f"{name}_mean"] = float(np.mean(values))
+        found[f"{name}_sd"] = float(np.std(values, ddof=1))
+    return found | ends
+
+
+def tell(group: Group) -> str:
+    """Make the parent run say what the group is, and return its id; again changes nothing."""
+    import mlflow
+
+    experiment_id, client = store.connect(), mlflow.MlflowClient()
+    with store.explained(), FileLock(files.root() / LOCK):
+        parent = find_or_make(client, experiment_id, group)
+        adopt(client, parent, {each.run_id for each in group.members})
+        describe(client, parent, group)
+    return str(parent.info.run_id)
+
+
+def find_or_make(
+    client: "mlflow.MlflowClient", experiment_id: str, group: Group
+) -> "mlflow.entities.Run":
+    """The parent run of this key; nothing goes on in it, so that it is finished from the start."""
+    found = client.search_runs([experiment_id], f"tags.`{GROUP}` = '{group.key}'", max_results=1)
+    parent = found[0] if found else client.create_run(experiment_id, tags={GROUP: group.key})
+    if parent.info.status != "FINISHED":
+        client.set_terminated(parent.info.run_id)
+    return parent
+
+
+def children(
+    client: "mlflow.MlflowClient", parent: "mlflow.entities.Run"
+) -> "list[mlflow.entities.Run]":
+    """The runs of a group's trainings, by seed."""
+    query = f"tags.`{PARENT}` = '{parent.info.run_id}'"
+    found = client.search_runs([parent.info.experiment_id], query)
+    return sorted(found, key=lambda run: int(run.data.params["train.seed"]))
+
+
+def adopt(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", runs: set[str]) -> None:
+    """Let just these runs be the parent's children."""
+    parent_id = parent.info.run_id
+    before = {run.info.run_id for run in children(client, parent)}
+    for run_id in before - runs:
+        client.delete_tag(run_id, PARENT)
+    for run_id in runs - before:
+        client.set_tag(run_id, PARENT, parent_id)
+
+
+def describe(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", group: Group) -> None:
+    """Give the parent run the group's name, params, figures and members."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    now, known = time.time_ns() // 10**6, parent.data.metrics
+    new = {name: x for name, x in figures(group.members).items() if known.get(name) != x}
+    tags = {
+        "mlflow.runName": group.name,
+        MEMBERS: json.dumps({each.seed: each.run_id for each in group.members}),
+        EXPERIMENTS: json.dumps({each.seed: each.experiment for each in group.members}),
+    }
+    client.log_batch(
+        parent.info.run_id,
+        metrics=[Metric(name, value, now, 0) for name, value in new.items()],
+        params=[Param(*pair) for pair in as_text(seedless(group.members[0].shaping)).items()],
+        tags=[RunTag(*pair) for pair in tags.items()],
+    )
+
+
+def as_text(params: Mapping[str, Any]) -> dict[str, str]:
+    """Params as MLflow keeps them."""
+    return {name: str(value) for name, value in params.items()}
+
+
+def table(name: str, run_id: str, members: Sequence[Member]) -> str:
+    """What is printed of a group."""
+    known = figures(members)
+    low, high = known[f"{ACCURACY}_min"], known[f"{ACCURACY}_max"]
+    rows = [
+        f"{each.seed:>10}  {each.metrics[ACCURACY]:>8.4f}  {each.run_id}  {each.experiment}"
+        for each in members
+    ]
+    return "\n".join(
+        [
+            f"{name}: run {run_id}",
+            f"{'seed':>10}  {'accuracy':>8}  {'run':32}  experiment",
+            *rows,
+            f"{'mean':>10}  {known[f'{ACCURACY}_mean']:.4f} ± {known[f'{ACCURACY}_sd']:.4f} "
+            f"(standard deviation), range {low:.4f} to {high:.4f}",
+            f"Seeds alone make differences of up to {100 * (high - low):.2f} points here: "
+            "a smaller one between two single trainings says little about their params.",
+            f"Compare the group with a run or another group: make compare B={run_id}",
+        ]
+    )

@@ -1,0 +1,224 @@
+"""A side of a comparison, read from wherever it is: this workspace, the store, or DVC's cache.
+
+Every file that is read is checked against the digests of its `about.json`; what the store holds of
+it, that file included, against the digest in the run's tags.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sentiment import files
+from sentiment.data.outputs import read_words
+from sentiment.data.reviews import FIELDS, TEST_DATA, read_reviews
+from sentiment.errors import UserError
+from sentiment.network.checkpoint import METRICS
+from sentiment.pipeline import EVALUATE, FETCH, TRAIN
+from sentiment.registry import champion
+from sentiment.registry import versions as registry
+from sentiment.runs import log, store
+from tools.comparing import revision
+from tools.comparing.group import GROUP, MEMBERS, children
+from tools.comparing.trainings import Corpus, Side, Training
+
+if TYPE_CHECKING:
+    import mlflow
+
+WORKSPACE, CHAMPION = "workspace", "champion"
+EVALUATED = ["about.json", "predictions.csv", "cost.json"]
+TRAINED = ["about.json", "run.json", "history.csv"]
+EVALUATED_TAG, TRAINED_TAG = (log.COMPLETE.format(stage.name) for stage in (EVALUATE, TRAIN))
+
+
+class Origin(NamedTuple):
+    """Where files are from: how messages call it, and what to do if they are not whole."""
+
+    name: str
+    advice: str
+
+
+def read(name: str, scratch: Path) -> Side:
+    """Read a side.
+
+    Args:
+        name: `workspace`, `champion`, the id of an MLflow run or of the parent run of a group,
+            the name of a DVC experiment, or a git revision.
+        scratch: an empty folder for what is downloaded.
+
+    Raises:
+        UserError: there is no such side, or its files are missing or were changed.
+    """
+    if name == WORKSPACE:
+        return from_folder(files.DATA, name, Origin("The workspace", "Run `dvc repro`."))
+    if name == CHAMPION:
+        return from_store(champion_run(), name, scratch)
+    if registry.RUN_ID.fullmatch(name):
+        return from_store(name, name[:8], scratch)
+    wanted = [f"{TRAIN}/{file}" for file in TRAINED]
+    wanted += [f"{EVALUATE}/{file}" for file in EVALUATED]
+    data = revision.copy(name, wanted, scratch) / files.DATA
+    return from_folder(data, name, Origin(name, "Its copy in DVC's cache is damaged."))
+
+
+def champion_run() -> str:
+    """Id of the champion's run.
+
+    Raises:
+        UserError: there is no champion, or its run was evaluated anew since it became one.
+    """
+    import mlflow
+
+    version = champion.current()
+    run_id = str(version.run_id)
+    with store.explained():
+        told = mlflow.MlflowClient().get_run(run_id).data.tags.get(EVALUATED_TAG)
+    if told != version.tags.get(registry.EVALUATION):
+        raise UserError(
+            f"Run {run_id} was evaluated anew since version {version.version} of it became "
+            f"champion. `make promote RUN={run_id}` makes the new version champion; "
+            f"A={run_id} compares with the new evaluation."
+        )
+    return run_id
+
+
+def from_folder(data: Path, label: str, origin: Origin) -> Side:
+    """Read the side that `data/`, or a copy of it, holds."""
+    trained, evaluated = data / TRAIN.name, data / EVALUATE.name
+    digests = about(trained, origin)["files"]
+    run = files.read_json(checked(trained / "run.json", digests, origin))
+    history = pd.read_csv(checked(trained / "history.csv", digests, origin))
+    training = read_training(run["run_id"], run["name"], evaluated, history, origin)
+    if training.params["model.sha256"] != digests["model.keras"]:
+        raise UserError(f"{origin.name} holds the evaluation of another model: run `dvc repro`.")
+    return Side(label, training.run_id, training.name, [training])
+
+
+def read_training(
+    run_id: str, name: str, evaluated: Path, history: pd.DataFrame, origin: Origin
+) -> Training:
+    """Put a training together from the folder that `evaluate` wrote."""
+    described = about(evaluated, origin)
+    if TEST_DATA not in described["params"]:
+        raise UserError(f"{origin.name} was evaluated by an older version: evaluate it again.")
+    table = checked(evaluated / "predictions.csv", described["files"], origin)
+    predictions = pd.read_csv(table, dtype={"probability": np.float32})
+    cost = files.read_json(checked(evaluated / "cost.json", described["files"], origin))
+    return Training(run_id, name, described["params"], predictions, history, cost)
+
+
+def about(folder: Path, origin: Origin) -> dict[str, Any]:
+    """A folder's description."""
+    if not (folder / files.ABOUT).exists():
+        raise absent(folder / files.ABOUT, origin)
+    return files.read_about(folder)
+
+
+def checked(path: Path, digests: Mapping[str, str], origin: Origin) -> Path:
+    """Return `path` if its digest is the one given for its name; raises UserError otherwise."""
+    if not path.exists():
+        raise absent(path, origin)
+    if files.sha256(path) != digests.get(path.name):
+        name = f"{path.parent.name}/{path.name}"
+        raise UserError(f"{origin.name}: {name} is not as it was written. {origin.advice}")
+    return path
+
+
+def absent(path: Path, origin: Origin) -> UserError:
+    """The error for a file that is not there."""
+    return UserError(f"{origin.name} has no {path.parent.name}/{path.name}. {origin.advice}")
+
+
+def from_store(run_id: str, label: str, scratch: Path) -> Side:
+    """Read the side that a run, or the parent run of a group, of the store is."""
+    import mlflow
+
+    store.connect()
+    client = mlflow.MlflowClient()
+    with store.explained():
+        run = store.find_run(client, run_id)
+        if run is None:
+            raise UserError(f"The store has no run {run_id}. `make ui` shows those it has.")
+        runs = children(client, run) if GROUP in run.data.tags else [run]
+        require_all(run, runs)
+        trainings = [from_run(client, each, scratch / each.info.run_id) for each in runs]
+    if not trainings:
+        raise UserError(f"The group {run_id} has no trainings: `make seeds` completes it.")
+    return Side(label, run_id, str(run.info.run_name), trainings)
+
+
+def require_all(parent: "mlflow.entities.Run", runs: "list[mlflow.entities.Run]") -> None:
+    """Raise UserError if a training of a group was deleted: its mean would be another one."""
+    named = set(json.loads(parent.data.tags.get(MEMBERS, "{}")).values())
+    if missing := named - {run.info.run_id for run in runs}:
+        raise UserError(
+            f"The store lacks trainings of the group {parent.info.run_id}, "
+            f"{', '.join(sorted(missing))}: `make seeds` completes it."
+        )
+
+
+def from_run(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", scratch: Path) -> Training:
+    """Download a training with its evaluation from the store."""
+    run_id = run.info.run_id
+    origin = Origin(f"Run {run_id}", "`make sync`, where its files are, logs them again.")
+    evaluated = download(run_id, scratch, origin)
+    if not log.is_complete(run.data.tags, evaluated):
+        raise UserError(f"{origin.name}: its evaluation is not whole. {origin.advice}")
+    if TRAINED_TAG not in run.data.tags:
+        raise UserError(f"{origin.name}: its curves are not whole. {origin.advice}")
+    history = read_history(client, run_id)
+    return read_training(run_id, str(run.info.run_name), evaluated, history, origin)
+
+
+def download(run_id: str, scratch: Path, origin: Origin) -> Path:
+    """Download a run's evaluation into a new folder and return where it is."""
+    import mlflow
+
+    place = EVALUATE.name
+    if not mlflow.MlflowClient().list_artifacts(run_id, place):
+        raise absent(Path(place) / files.ABOUT, origin)
+    scratch.mkdir(parents=True)
+    return Path(
+        mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{place}", dst_path=str(scratch))
+    )
+
+
+def read_history(client: "mlflow.MlflowClient", run_id: str) -> pd.DataFrame:
+    """A training's history, see `sentiment.network.training.Trained`, from the run's metrics."""
+    points = {name: client.get_metric_history(run_id, name) for name in METRICS}
+    columns = {name: {p.step: p.value for p in each} for name, each in points.items()}
+    return pd.DataFrame(columns).sort_index().rename_axis("epoch").reset_index()
+
+
+def read_corpus(a: Side, b: Side) -> Corpus:
+    """Read the test reviews' text from `data/fetch`.
+
+    Raises:
+        UserError: it holds other reviews than the sides were evaluated on.
+    """
+    held = files.joint_digest(FETCH, [f"test_{name}" for name in FIELDS])
+    for side in (a, b):
+        params = side.trainings[0].params
+        if params[TEST_DATA] != held:
+            raise UserError(
+                f"{FETCH} holds other reviews than {side.label} was evaluated on, and so "
+                f"not their text: set fetch.dataset to {params['fetch.dataset']}, with the values "
+                "it had then, and run `dvc repro fetch`."
+            )
+    return Corpus(read_reviews(FETCH, "test"), read_words())
+
+
+def located(side: Side, find: Callable[[str], str | None]) -> Side:
+    """The side under the ids that its runs have in the store, as far as it has them.
+
+    A run that was lost and made again from its files has another id than those name.
+
+    Args:
+        side: as it was read.
+        find: from the id that files name to the one in the store, or None.
+    """
+    trainings = [each._replace(run_id=find(each.run_id) or each.run_id) for each in side.trainings]
+    return side._replace(run_id=find(side.run_id) or side.run_id, trainings=trainings)

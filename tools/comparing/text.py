@@ -1,0 +1,188 @@
+"""A comparison as Markdown and as a JSON document."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from tools.comparing.comparison import Comparison, Spread, Summary
+from tools.comparing.disagreement import Example
+from tools.comparing.verdict import Difference, p_text, points, span
+
+TAG = re.compile(r"<(?=\S)")  # what would begin HTML within Markdown
+UNADJUSTED = (
+    "Each p is for its group alone: with several groups, one below the level now and then is "
+    "to be expected."
+)
+
+
+class Row(NamedTuple):
+    """A figure of both sides."""
+
+    name: str
+    a: str
+    b: str
+
+
+def sides(comparison: Comparison) -> list[str]:
+    """What A and B are."""
+    pairs = zip("AB", (comparison.a, comparison.b), strict=True)
+    return [f"{letter} = {described(side)}" for letter, side in pairs]
+
+
+def described(side: Summary) -> str:
+    """A side by its label, name and run."""
+    count = f", {len(side.runs)} trainings" if len(side.runs) > 1 else ""
+    return f"{side.label}: {side.name}, run {side.run_id}{count}"
+
+
+def signed(comparison: Comparison) -> str:
+    """The sentence with what A and B are, fit to stand alone in a tag."""
+    return f"{comparison.sentence} {'; '.join(sides(comparison))}"
+
+
+def changed(comparison: Comparison) -> list[Row]:
+    """The params that differ."""
+    return [Row(each.param, each.a, each.b) for each in comparison.changes]
+
+
+def figures(comparison: Comparison) -> list[Row]:
+    """The main figures of both sides."""
+    both = comparison.a, comparison.b
+    costs = [side.cost for side in both]
+    level = comparison.confidence
+    return [
+        Row("accuracy", *(accuracy(side.accuracy, level) for side in both)),
+        Row("expected calibration error", *(f"{side.ece:.4f}" for side in both)),
+        Row("Brier score", *(f"{side.brier:.4f}" for side in both)),
+        Row("seconds of training", *(f"{each['training_seconds']:.1f}" for each in costs)),
+        Row("seconds an epoch, median", *(f"{each['epoch_seconds']:.2f}" for each in costs)),
+        Row("parameters", *(f"{each['parameters']:,.0f}" for each in costs)),
+        Row("ms a review", *(f"{each['milliseconds_per_review']:.3f}" for each in costs)),
+    ]
+
+
+def accuracy(spread: Spread, confidence: float) -> str:
+    """A side's accuracy with its interval, or with its spread over seeds."""
+    if spread.interval:
+        low, high = spread.interval
+        return f"{spread.mean:.4f} ({100 * confidence:g} % interval {low:.4f} to {high:.4f})"
+    deviation = f"standard deviation {spread.deviation:.4f}"
+    return f"mean {spread.mean:.4f} ({deviation}, range {spread.low:.4f} to {spread.high:.4f})"
+
+
+def in_words(result: Difference, confidence: float) -> str:
+    """A difference with its interval, in points."""
+    return f"{points(result.difference)} ({span(result.interval, confidence)})"
+
+
+def group_rows(comparison: Comparison) -> list[list[str]]:
+    """A row for each group of reviews: name, reviews, both accuracies, difference, p."""
+    return [
+        [
+            f"{group.name} words" if group.kind == "words" else group.name,
+            f"{group.reviews:,}",
+            f"{group.result.a:.4f}",
+            f"{group.result.b:.4f}",
+            in_words(group.result, comparison.confidence),
+            p_text(group.result.p),
+        ]
+        for group in comparison.groups
+    ]
+
+
+GROUP_TITLES = ["reviews", "number", "A", "B", "B − A, points", "p"]
+
+
+def summary(comparison: Comparison) -> str:
+    """What is printed: the outcome, what changed, the main figures."""
+    rows = changed(comparison)
+    return "\n".join(
+        [
+            *(f"- {line(side)}" for side in sides(comparison)),
+            "",
+            f"**{comparison.sentence}**",
+            "",
+            *comparison.caveats,
+            "",
+            *(table(["param", "A", "B"], rows) if rows else ["No param differs."]),
+            "",
+            *table(["", "A", "B"], figures(comparison)),
+        ]
+    )
+
+
+def report(comparison: Comparison, pictures: Iterable[str]) -> str:
+    """The whole comparison.
+
+    Args:
+        comparison: what to tell.
+        pictures: names of the pictures beside it, without `.png`.
+    """
+    return "\n".join(
+        [
+            f"# {line(comparison.a.label)} and {line(comparison.b.label)}",
+            "",
+            summary(comparison),
+            "",
+            *counted(comparison),
+            "",
+            "## Where they differ",
+            "",
+            *table(GROUP_TITLES, group_rows(comparison)),
+            "",
+            UNADJUSTED,
+            "",
+            *(f"![{name}]({name}.png)" for name in pictures),
+            "",
+            *listed("A", comparison.only_a),
+            *listed("B", comparison.only_b),
+        ]
+    )
+
+
+def counted(comparison: Comparison) -> list[str]:
+    """How many reviews just one side gets right, of single trainings."""
+    if comparison.discordant is None:
+        return []
+    a, b = comparison.discordant
+    return [f"Of {comparison.reviews:,} reviews, only A gets {a:,} right, only B {b:,}."]
+
+
+def listed(letter: str, examples: Sequence[Example]) -> list[str]:
+    """Reviews that only one side gets right."""
+    lines = [f"## Only {letter} is right", ""]
+    for each in examples:
+        lines += [
+            f"Review {each.review}, {each.actual}; probability of positive: "
+            f"A {each.probability_a:.3f}, B {each.probability_b:.3f}",
+            "",
+            f"> {line(each.text)}",
+            "",
+        ]
+    return lines if examples else [*lines, "There is none.", ""]
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table."""
+    texts = [titles, ["---"] * len(titles), *rows]
+    return [f"| {' | '.join(line(text) for text in row)} |" for row in texts]
+
+
+def line(text: str) -> str:
+    """A text that Markdown shows as it is, in one line and in a cell of a table."""
+    escaped = TAG.sub("&lt;", text.replace("&", "&amp;"))
+    return " ".join(escaped.split()).replace("|", "\\|")
+
+
+def document(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as JSON takes it; curves as lists of rows."""
+    as_rows = {
+        name: {
+            letter: [each.to_dict("records") for each in tables]
+            for letter, tables in zip("ab", getattr(comparison, name), strict=True)
+        }
+        for name in ("reliability", "curves")
+    }
+    content: Mapping[str, Any] = asdict(comparison)
+    return {**content, **as_rows}

@@ -1,0 +1,1 @@
+"""The HTML pages that commands write or serve."""

@@ -1,0 +1,142 @@
+"""The page of `make demo`, which Streamlit runs anew for each visitor and each change.
+
+Streamlit and not Gradio: on top of what is installed it takes ten packages instead of twenty-one,
+downgrades none, and its page loads nothing from elsewhere.
+"""
+
+import html
+from typing import Any, NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from sentiment.errors import UserError
+from sentiment.registry import champion
+from sentiment.registry import versions as registry
+from sentiment.runs import store
+from sentiment.serving.classifier import Contribution, Explanation, Sentiment
+
+EXAMPLE = (
+    "I expected a dull sequel, but the acting is brilliant and the story moved me. "
+    "Not perfect, yet one of the best films of the year."
+)
+MOST_CHARACTERS = 20_000  # of a review; the model reads `pad.max_length` tokens of it
+POSITIVE, NEGATIVE = "31, 119, 180", "255, 127, 14"  # tab:blue and tab:orange, as RGB
+FAINTEST = 0.05  # a word below this share of the strongest effect stays without colour
+FIGURES = {
+    "test_accuracy": "test accuracy",
+    "test_roc_auc": "ROC AUC",
+    "test_ece": "calibration error",
+}
+
+
+CHART = {
+    "mark": {"type": "line", "point": True},
+    "encoding": {
+        "x": {"field": "epoch", "type": "ordinal", "axis": {"labelAngle": 0}},
+        "y": {"field": "accuracy", "type": "quantitative", "scale": {"zero": False}},
+        "color": {
+            "field": "part",
+            "scale": {"range": ["#1f77b4", "#ff7f0e"]},
+            "legend": {"orient": "bottom", "title": None},
+        },
+    },
+}
+
+
+class Champion(NamedTuple):
+    """The model that is asked, and what is known of it."""
+
+    title: str
+    history: pd.DataFrame
+    model: Sentiment
+
+
+def coloured(text: str, words: list[Contribution]) -> str:
+    """The text as HTML: words that speak for positive on blue, for negative on orange."""
+    strongest = max((abs(word.log_odds) for word in words), default=0.0)
+    parts, end = [], 0
+    for word in words:
+        shown = html.escape(text[word.start : word.end])
+        share = abs(word.log_odds) / strongest if strongest else 0.0
+        parts.append(html.escape(text[end : word.start]))
+        parts.append(marked(shown, word.log_odds, share) if share > FAINTEST else shown)
+        end = word.end
+    return "".join([*parts, html.escape(text[end:])]).replace("\n", "<br>")
+
+
+def marked(shown: str, log_odds: float, share: float) -> str:
+    """A word on its colour, the stronger the greater its share of the strongest effect."""
+    colour = POSITIVE if log_odds > 0 else NEGATIVE
+    style = f"background: rgba({colour}, {0.15 + 0.6 * share:.2f}); border-radius: 3px"
+    return f'<mark title="{log_odds:+.2f}" style="{style}; color: inherit">{shown}</mark>'
+
+
+def curves(history: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy by epoch, a row for each epoch and part, as `CHART` draws it."""
+    parts = history.rename(columns={"accuracy": "training", "val_accuracy": "validation"})
+    return parts.melt("epoch", ["training", "validation"], "part", "accuracy")
+
+
+@st.cache_resource(show_spinner="Loading the model …", max_entries=2)
+def load(version: str) -> Champion:
+    """Load a version, its run's curves and its figures; another champion is another version."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    found = client.get_model_version(registry.NAME, version)
+    path = mlflow.artifacts.download_artifacts(f"runs:/{found.run_id}/train/history.csv")
+    run = client.get_run(str(found.run_id))
+    title = f"Version {version} of {registry.NAME} · {run.info.run_name}"
+    return Champion(title, pd.read_csv(path), champion.load(f"models:/{registry.NAME}/{version}"))
+
+
+def current() -> tuple[Champion, dict[str, str]]:
+    """The champion as it is now, and its tags; raises UserError if there is none."""
+    version = champion.current()
+    with store.explained():
+        return load(str(version.version)), dict(version.tags)
+
+
+def show_answer(text: str, explanation: Explanation) -> None:
+    """The label, the probability as a bar, and the text with its words coloured."""
+    st.subheader(explanation.label.capitalize())
+    share = explanation.probability
+    st.progress(share, text=f"probability of being positive: {share:.1%}")
+    st.markdown(f"<p>{coloured(text, explanation.words)}</p>", unsafe_allow_html=True)
+    st.caption(
+        "Blue words speak for positive, orange ones for negative, the stronger the more: by how "
+        "much the log-odds change when the word is unknown (occlusion). Words without a colour "
+        "have next to no effect, or the model does not know or read them."
+    )
+
+
+def show_champion(known: Champion, tags: dict[str, str]) -> None:
+    """Figures of the test set and the curves of the training."""
+    st.subheader("The champion")
+    st.caption(known.title)
+    columns: Any = st.columns(len(FIGURES))
+    for column, (key, name) in zip(columns, FIGURES.items(), strict=True):
+        column.metric(name, f"{float(tags[key]):.4f}" if key in tags else "–")
+    st.vega_lite_chart(curves(known.history), CHART)
+    st.caption(f"Champion because: {tags.get(registry.REASON, 'unknown')}")
+
+
+def main() -> None:
+    st.set_page_config("Film reviews: positive or negative?", layout="wide")
+    try:
+        known, tags = current()
+    except (UserError, OSError) as error:
+        st.error(str(error))
+        return
+    st.title("Film reviews: positive or negative?")
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        text = st.text_area("A review", EXAMPLE, height=160, max_chars=MOST_CHARACTERS)
+        show_answer(text, known.model.explain(text))
+    with right:
+        show_champion(known, tags)
+
+
+if __name__ == "__main__":
+    main()

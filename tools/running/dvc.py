@@ -1,0 +1,87 @@
+"""DVC commands that run stages, so that nothing they started outlives the command."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from sentiment.process import ENDING
+
+RWLOCK = Path(".dvc", "tmp", "rwlock")
+MOMENT_SECONDS = 1.0
+HERE = Path()
+Environment = Mapping[str, str] | None  # None: that of this process
+
+
+def run(*arguments: str, folder: Path = HERE, environment: Environment = None) -> int:
+    """Run a DVC command that runs stages, in a process group of its own; return its exit status.
+
+    A signal to this process goes to the whole group, the stage included, and is waited for:
+    DVC by itself leaves a stage behind when it is terminated.
+
+    Args:
+        arguments: the command.
+        folder: the repository, if it is not the working directory.
+        environment: its variables, if they are not this process's.
+    """
+    repair_lock(folder / RWLOCK)
+    command = [sys.executable, "-m", "dvc", *arguments]
+    process = subprocess.Popen(command, cwd=folder, env=environment, process_group=0)
+    with forwarding(process.pid) as received:
+        status = process.wait()
+    if received:
+        wait_for_group(process.pid)
+        sys.exit(128 + received[0])
+    return status
+
+
+@contextmanager
+def forwarding(group: int) -> Iterator[list[int]]:
+    """Pass the signals that end this process on to a process group; yield those received."""
+    received: list[int] = []
+
+    def forward(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        with suppress(ProcessLookupError):
+            os.killpg(group, number)
+
+    before = {n: signal.getsignal(n) for n in ENDING}
+    heeded = [n for n, handler in before.items() if handler is not signal.SIG_IGN]  # as nohup wants
+    for number in heeded:
+        signal.signal(number, forward)
+    yield received
+    for number in heeded:
+        signal.signal(number, before[number])
+
+
+def repair_lock(lock: Path) -> None:
+    """Remove a lock file that DVC was killed over while it wrote it, and refuses to start over."""
+    if is_damaged(lock):
+        time.sleep(MOMENT_SECONDS)  # another DVC may just be writing it
+        if is_damaged(lock):
+            lock.unlink(missing_ok=True)
+
+
+def is_damaged(file: Path) -> bool:
+    """Whether a file is there and holds no JSON."""
+    try:
+        json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return True
+    return False
+
+
+def wait_for_group(group: int) -> None:
+    """Wait until no process of a group is left."""
+    with suppress(ProcessLookupError):
+        while True:
+            os.killpg(group, 0)
+            time.sleep(0.1)
