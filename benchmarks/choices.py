@@ -45,7 +45,7 @@ class Variant(NamedTuple):
 
 
 def steps(count: int) -> Variant:
-    return Variant(patched=lambda: patch("stages.model.STEPS_PER_EXECUTION", count))
+    return Variant(patched=lambda: patch("sentiment.network.model.STEPS_PER_EXECUTION", count))
 
 
 STOCK = {"accelerate": False}
@@ -54,10 +54,10 @@ TOGETHER = {
     PLAIN: Variant(),
     "stock LSTM layer": Variant(STOCK),
     "each batch in one piece": Variant(
-        patched=lambda: patch("stages.fast._halves", lambda _: (slice(None),))
+        patched=lambda: patch("sentiment.network.fast._halves", lambda _: (slice(None),))
     ),
     "the optimizer's update not compiled": Variant(
-        patched=lambda: patch("stages.fast._compile_updates")
+        patched=lambda: patch("sentiment.network.fast._compile_updates")
     ),
     "arrays, which Keras batches": Variant(arrays=True),
     "`steps_per_execution` 1": steps(1),

@@ -3,7 +3,7 @@
 Two thirds of an LSTM's multiplications need no recurrence and become large matrix products before
 and after the loop over time. What is left of the loop, forward and backward, is compiled by XLA,
 and the two halves of a batch run side by side, each on one core. docs/speed.md has the
-measurements, and what did not pay.
+measurements, and optimisations that did not help.
 
 `accelerate` changes how the instances of one model compute, never their classes or weights: what
 is saved afterwards is plain Keras.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Weights(NamedTuple):
-    """What Keras' `LSTMCell` holds, columns in its order of gates: input, forget, cell, output.
+    """The variables of Keras' `LSTMCell`, columns in its order of gates: input, forget, cell, output.
 
     Attributes:
         kernel: shape (features, 4 · units), float32.

@@ -41,7 +41,7 @@ class Trained(NamedTuple):
 
     Attributes:
         history: columns `epoch`, from 1, and `METRICS`; a row an epoch.
-        kept_epoch: the epoch whose weights the model holds: the best one with early stopping,
+        kept_epoch: the epoch whose weights the model has: the best one with early stopping,
             else the last.
     """
 
@@ -167,7 +167,7 @@ def _state_of(
 
 
 def _early_stopping(params: Train, progress: Progress) -> "list[keras.callbacks.EarlyStopping]":
-    """Keras' callback, if it is wanted, with its state as it was where the training goes on."""
+    """Keras' callback, if it is wanted, with its state as it was where the training is resumed."""
     import keras
 
     class EarlyStopping(keras.callbacks.EarlyStopping):  # type: ignore[misc]

@@ -228,7 +228,7 @@ def sweep(client: "mlflow.MlflowClient", experiment_id: str) -> None:
 
 
 def sweep_store() -> None:
-    """Do that in the store as a whole; raises UserError if it cannot be used."""
+    """Sweep all runs of the project; raises UserError if the store cannot be used."""
     import mlflow
 
     experiment_id = store.connect()

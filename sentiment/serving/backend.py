@@ -6,7 +6,7 @@ import tempfile
 from types import ModuleType
 
 STDERR = 2  # the descriptor, which TensorFlow's C++ code writes to
-# XLA takes half of an AVX-512 unit's width unless told; other processors ignore it
+# By default XLA uses half of an AVX-512 unit's width; other processors ignore it
 XLA_FLAGS = "--xla_cpu_prefer_vector_width=512"
 
 

@@ -66,7 +66,7 @@ class Reviews:
 
 
 def token_dtype(num_words: int) -> DTypeLike:
-    """The smallest unsigned type that holds every token id below `num_words`."""
+    """The smallest unsigned type for every token id below `num_words`."""
     return np.min_scalar_type(num_words - 1)
 
 

@@ -2,7 +2,7 @@
 
 The rules by which the raw reviews of Maas et al. 2011 give just those files: ASCII letters are
 lower-cased and no others; each of `SEPARATORS` separates words, the apostrophe does not, so that
-`<br />` leaves the word `br`; words that the index does not hold are dropped.
+`<br />` leaves the word `br`; words that are not in the index are dropped.
 """
 
 import re
@@ -21,7 +21,7 @@ LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 class Word(NamedTuple):
-    """A word of a text that the index holds: its place, and its frequency rank."""
+    """A word of a text that is in the index: its place, and its frequency rank."""
 
     start: int
     end: int
@@ -29,7 +29,7 @@ class Word(NamedTuple):
 
 
 def known_words(text: str, ranks: Mapping[str, int]) -> list[Word]:
-    """The words of a text that the index `ranks` (word to frequency rank) holds, in order."""
+    """The words of a text that are in the index `ranks` (word to frequency rank), in order."""
     found = ((match, ranks.get(match[0].translate(LOWER))) for match in WORD.finditer(text))
     return [Word(match.start(), match.end(), rank) for match, rank in found if rank is not None]
 

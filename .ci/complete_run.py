@@ -1,4 +1,4 @@
-"""Check the run that `make repro` just made on real IMDB: its accuracy, and that it is whole."""
+"""Check the run that `make repro` just made on real IMDB: its accuracy, and that it is complete."""
 
 import json
 import subprocess
@@ -24,8 +24,8 @@ FILES = {
 CURVES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
 
 
-def check_figures(client: mlflow.MlflowClient, run: Run, metrics: dict[str, Any]) -> None:
-    """The test figures are there, plausible, and each curve has a point for each epoch."""
+def check_metrics(client: mlflow.MlflowClient, run: Run, metrics: dict[str, Any]) -> None:
+    """The test metrics are there, plausible, and each curve has a point for each epoch."""
     assert (metrics["test_reviews"], metrics["test_reviews_seen"]) == (25_000, 123)
     assert 0.82 <= metrics["test_accuracy"] <= 0.90, metrics["test_accuracy"]
     assert run.data.metrics["test_accuracy"] == metrics["test_accuracy"]
@@ -35,7 +35,7 @@ def check_figures(client: mlflow.MlflowClient, run: Run, metrics: dict[str, Any]
 
 
 def check_identity(run: Run, metrics: dict[str, Any]) -> None:
-    """Status, tags, params and data sets tell what the run was."""
+    """Status, tags, params and data sets say what the run was."""
     assert run.info.status == "FINISHED"
     assert run.data.tags["dataset"] == metrics["dataset"] == "imdb"
     command = ["git", "rev-parse", "HEAD"]
@@ -86,11 +86,11 @@ def main() -> None:
     client = mlflow.MlflowClient()
     run = client.get_run(identity["run_id"])
     check_identity(run, metrics)
-    check_figures(client, run, metrics)
+    check_metrics(client, run, metrics)
     check_files(client, run)
     check_model(identity["model_id"])
     check_champion(client, run, metrics)
-    print(f"The run {run.info.run_name} is whole: test accuracy {metrics['test_accuracy']:.4f}")
+    print(f"The run {run.info.run_name} is complete: test accuracy {metrics['test_accuracy']:.4f}")
 
 
 if __name__ == "__main__":
