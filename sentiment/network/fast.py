@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Weights(NamedTuple):
-    """The variables of Keras' `LSTMCell`, columns in its order of gates: input, forget, cell, output.
+    """The variables of Keras' `LSTMCell`, columns by gate: input, forget, cell, output.
 
     Attributes:
         kernel: shape (features, 4 · units), float32.
