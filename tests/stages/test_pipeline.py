@@ -345,7 +345,7 @@ def test_interrupted_training_is_killed_with_its_epochs_so_far(
 
 def test_diverged_training_is_one_message(project: Project) -> None:
     project.change(train={"optimizer": "sgd", "learning_rate": 10.0, "units": 64})
-    with (project.path / "stages" / "model.py").open("a", encoding="utf-8") as file:
+    with (project.path / "sentiment" / "network" / "model.py").open("a", encoding="utf-8") as file:
         file.write(BLOWN_UP)
     output = project.fail("dvc", "repro")
     assert "Epoch 1 diverged, loss nan: lower train.learning_rate" in output
@@ -381,7 +381,7 @@ def test_training_shows_a_plain_line_for_each_epoch_elsewhere(project: Project) 
 
 
 def test_failed_training_is_failed(project: Project) -> None:
-    with (project.path / "stages" / "model.py").open("a", encoding="utf-8") as file:
+    with (project.path / "sentiment" / "network" / "model.py").open("a", encoding="utf-8") as file:
         file.write("\n\ndef build_model(*_):\n    raise RuntimeError('broken')\n")
     before = project.contents("data")
     assert "RuntimeError: broken" in project.fail("dvc", "repro")

@@ -112,7 +112,7 @@ def test_a_model_is_asked_by_the_code_that_travels_with_it(project: Project) -> 
     ask = ("python", "-m", "tools.predict", "--json")
     project.environment |= {"TEXT": "a fine film", "MODEL": f"models:/{NAME}/1"}
     before = project.run(*ask)
-    with (project.path / "stages" / "text.py").open("a", encoding="utf-8") as file:
+    with (project.path / "sentiment" / "serving" / "text.py").open("a", encoding="utf-8") as file:
         file.write("\n\ndef known_words(*_):\n    raise RuntimeError\n")
     assert project.run(*ask) == before
 

@@ -11,7 +11,6 @@ from sentiment.network import checkpoint, training
 from sentiment.network.checkpoint import METRICS, START, Progress
 from sentiment.network.model import build_model
 from sentiment.params import Params, Train, check_params
-from sentiment.runs.names import run_name
 from sentiment.serving.backend import load_keras
 from tests.conftest import defaults
 from tests.project import SMALL, merged
@@ -135,28 +134,6 @@ def test_metrics_are_those_of_the_kept_epoch() -> None:
         "kept_epoch": 1,
         "epochs": 2,
     }
-
-
-@pytest.mark.parametrize(
-    ("changes", "dataset", "experiment", "name"),
-    [
-        ({}, "imdb", None, "lstm-64 · len 200 · seed 42"),
-        ({"seed": 7, "units": 32}, "imdb", None, "lstm-32 · len 200 · seed 7"),
-        (
-            {"cell": "gru", "bidirectional": True, "pooling": "max+mean"},
-            "imdb",
-            None,
-            "bi-gru-64 · max+mean · len 200 · seed 42",
-        ),
-        ({}, "synthetic", "tidy-wolf", "lstm-64 · len 200 · seed 42 · synthetic · tidy-wolf"),
-    ],
-)
-def test_run_name_tells_the_runs_apart(
-    changes: dict[str, Any], dataset: str, experiment: str | None, name: str
-) -> None:
-    params = check_params(merged(defaults(), {"train": changes}), "params.yaml").train
-    shaping = {"pad.max_length": 200, "fetch.dataset": dataset}
-    assert run_name(params, shaping, experiment) == name
 
 
 def test_deterministic_operations_are_asked_for(small_params: Params) -> None:

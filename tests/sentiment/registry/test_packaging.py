@@ -1,0 +1,53 @@
+"""What makes a served model another one: what it answers by, and nothing else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sentiment.registry import packaging
+from sentiment.registry.packaging import Parts
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Parts:
+    file = tmp_path / "file"
+    file.write_text("content", encoding="utf-8")
+    return Parts(file, file, {"threshold": 0.5})
+
+
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the code that travels with a model, in the place of the original."""
+    copy = tmp_path / "serving"
+    shutil.copytree(packaging.CODE, copy)
+    monkeypatch.setattr(packaging, "CODE", copy)
+    return copy
+
+
+def test_changed_code_is_another_model(parts: Parts, code: Path) -> None:
+    before = packaging.digest(parts)
+    with (code / "text.py").open("a", encoding="utf-8") as file:
+        file.write("# changed")
+    assert packaging.digest(parts) != before
+
+
+def test_another_message_of_the_scoring_server_is_the_same_model(parts: Parts, code: Path) -> None:
+    before = packaging.digest(parts)
+    with (code / packaging.MESSAGES).open("a", encoding="utf-8") as file:
+        file.write("# changed")
+    assert packaging.digest(parts) == before
+
+
+def test_other_settings_and_files_are_another_model(parts: Parts, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("other", encoding="utf-8")
+    variants = [parts, parts._replace(settings={"threshold": 0.4}), parts._replace(model=other)]
+    assert len({packaging.digest(each) for each in variants}) == 3
+
+
+def test_all_code_travels_under_the_name_of_the_package(tmp_path: Path) -> None:
+    entry, package = packaging.write_code(tmp_path, "served_abc")
+    assert "from served_abc.classifier import Sentiment" in entry.read_text(encoding="utf-8")
+    names = {path.name for path in packaging.CODE.glob("*.py")}
+    assert {path.name for path in package.iterdir()} == names

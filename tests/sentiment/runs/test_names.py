@@ -1,0 +1,45 @@
+"""A run's name says what it is, and a group's what its runs have in common."""
+
+from typing import Any
+
+import pytest
+
+from sentiment.params import Params
+from sentiment.runs.names import group_name, run_name
+
+SHAPING = {"pad.max_length": 200, "fetch.dataset": "imdb"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "shaping", "experiment", "expected"),
+    [
+        ({}, {}, None, "lstm-64 · len 200 · seed 42"),
+        ({"cell": "gru", "units": 8}, {}, None, "gru-8 · len 200 · seed 42"),
+        (
+            {"bidirectional": True, "pooling": "max"},
+            {},
+            None,
+            "bi-lstm-64 · max · len 200 · seed 42",
+        ),
+        (
+            {},
+            {"fetch.dataset": "synthetic"},
+            "bold",
+            "lstm-64 · len 200 · seed 42 · synthetic · bold",
+        ),
+    ],
+)
+def test_a_run_is_named_after_its_model_and_what_is_unusual(
+    default_params: Params,
+    changes: dict[str, Any],
+    shaping: dict[str, Any],
+    experiment: str | None,
+    expected: str,
+) -> None:
+    params = default_params.train.model_copy(update=changes)
+    assert run_name(params, SHAPING | shaping, experiment) == expected
+
+
+def test_a_group_is_named_without_the_seed(default_params: Params) -> None:
+    params = default_params.train.model_copy(update={"seed": 7})
+    assert group_name(params, SHAPING, 5) == "5 seeds · lstm-64 · len 200"
