@@ -3,7 +3,7 @@
 Each try is a copy of a small project with one run in its store. A training of it is begun and
 broken; then comes `dvc repro`, or what the fault names. Nothing is lost if afterwards `data/` has
 the same bits as that of a training that nothing disturbed, and the store one new run, finished,
-with one point an epoch, the test's figures and the model. Writes `faults.md` beside this file.
+with one point an epoch, the test's metrics and the model. Writes `faults.md` beside this file.
 """
 
 import argparse
@@ -48,8 +48,9 @@ SYNC = ("python", "-m", "tools.sync")
 REPRO = ("dvc", "repro")
 MAKE_REPRO = ("python", "-m", "tools.repro")
 UNTRIED = """
-Not tried: loss of power (files are not flushed to the disk before they are moved into place), a
-folder on a network file system, and two machines that work in one folder at the same time.
+Not tried: loss of power (a test watches that files and folders are flushed to the disk before they
+are moved into place), a folder on a network file system, and two machines that work in one folder
+at the same time.
 """
 
 
@@ -121,7 +122,7 @@ def kill_all(each: Try) -> None:
 
 
 def kill_dvc(each: Try) -> None:
-    """SIGKILL to DVC alone: its stage must not go on."""
+    """SIGKILL to DVC alone: its stage must end."""
     process = started(each.project, *REPRO)
     orphan = trainer(each.project)
     process.kill()
@@ -131,7 +132,7 @@ def kill_dvc(each: Try) -> None:
 
 
 def rename_machine(each: Try) -> None:
-    """Kill all, and go on as a machine of another name, such as a container started again."""
+    """Kill all, and resume as a machine of another name, such as a container started again."""
     process = started(each.project, *REPRO)
     trainer(each.project).kill()
     process.wait()
@@ -206,7 +207,7 @@ def small_disk(folder: Path) -> Iterator[None]:
 
 
 def lock_store(each: Try) -> None:
-    """Hold the database's lock until the training is done, then let it be told."""
+    """Hold the database's lock until the training is done, then log to it."""
     process = started(each.project, *REPRO)
     training = trainer(each.project)
     with closing(sqlite3.connect(each.project.path / "mlflow.db", timeout=60)) as database:
@@ -253,7 +254,7 @@ def two_at_once(each: Try) -> None:
 
 
 def move(each: Try) -> None:
-    """Move the folder when all is done, and work on there."""
+    """Move the folder when all is done, and use it there."""
     each.project.run(*REPRO)
     elsewhere = each.project.path.with_name(f"{each.project.path.name}-moved")
     each.project.path.rename(elsewhere)
@@ -278,7 +279,7 @@ def inside(folder: Path) -> Iterator[None]:
 
 
 def delete_store(each: Try) -> None:
-    """Delete the store; what `data/` holds is told to a new one."""
+    """Delete the store; what `data/` has is logged to a new one."""
     each.project.run(*REPRO)
     (each.project.path / "mlflow.db").unlink()
     shutil.rmtree(each.project.path / "mlruns")
@@ -302,7 +303,7 @@ FAULTS = [
     Fault("SIGTERM to `make repro`", 3, signalled(signal.SIGTERM, *MAKE_REPRO)),
     Fault("SIGINT to `make repro`", 3, signalled(signal.SIGINT, *MAKE_REPRO)),
     Fault("SIGHUP to `make repro`", 3, signalled(signal.SIGHUP, *MAKE_REPRO)),
-    Fault("killed, then gone on with by a machine of another name", 3, rename_machine),
+    Fault("killed, then resumed by a machine of another name", 3, rename_machine),
     Fault("newest checkpoint cut short or changed", 5, damage_checkpoint),
     Fault("data file cut short or changed", 5, damage_data),
     Fault("disk of the checkpoints full, then not", 3, fill_disk),
@@ -323,9 +324,11 @@ def runs(project: Project) -> list[mlflow.entities.Run]:
 
 
 def losses(project: Project, whole: Path) -> list[str]:
-    """What is not as it would be had nothing happened."""
+    """What is not as it would be if nothing had happened."""
     lost = [f"{name} differs" for name in verify.differences(project.path / "data", whole)]
-    found = [run for run in runs(project) if run.data.params["train.epochs"] == str(EPOCHS)]
+    found = [
+        run for run in runs(project) if run.data.params.get("train.epochs") in (str(EPOCHS), None)
+    ]
     if len(found) != 1:
         return [*lost, f"{len(found)} runs"]
     return lost + losses_of_run(project, found[0])
@@ -339,7 +342,7 @@ def losses_of_run(project: Project, run: mlflow.entities.Run) -> list[str]:
         if sorted(point.step for point in points) != list(range(1, EPOCHS + 1)):
             lost.append(f"the curve of {name} has {len(points)} points")
     if "test_accuracy" not in run.data.metrics:
-        lost.append("the run lacks the test's figures")
+        lost.append("the run lacks the test's metrics")
     if client.get_logged_model(run.data.tags["model.id"]).status != "READY":
         lost.append("the run lacks the model")
     return lost
@@ -388,7 +391,7 @@ def measure(scratch: Path, most: int, only: str) -> Iterator[tuple[str, list[lis
 
 
 def rows_before() -> dict[str, str]:
-    """The table's rows as they stand, by fault."""
+    """The table's rows of the last run, by fault."""
     if not RESULTS.exists():
         return {}
     lines = RESULTS.read_text(encoding="utf-8").splitlines()

@@ -102,8 +102,10 @@ def started(
     with store.explained():
         experiment_id, client = store.connect(), mlflow.MlflowClient()
         sweep(client, experiment_id)
-        before = _resumable(client, run_id, lock) or client.create_run(
-            experiment_id, begun, {**tags, **owner}, name
+        before = (
+            _resumable(client, run_id, lock)
+            or _unnoted(client, experiment_id, tags.get(KEY, ""), lock)
+            or client.create_run(experiment_id, begun, {**tags, **owner}, name)
         )
         note(before.info.run_id)
     try:
@@ -123,6 +125,15 @@ def _resumable(
     """The run, unless the store does not have it or another process has it."""
     run = store.find_run(client, run_id) if run_id else None
     return None if run and is_taken(run, lock) else run
+
+
+def _unnoted(
+    client: "mlflow.MlflowClient", experiment_id: str, key: str, lock: Path
+) -> "mlflow.entities.Run | None":
+    """A run of this training that was started here and killed before its id was noted."""
+    running = f"attributes.status = 'RUNNING' AND tags.`{KEY}` = '{key}'"
+    found = client.search_runs([experiment_id], running)
+    return next((run for run in found if run.data.tags.get(LOCK) == str(lock.resolve())), None)
 
 
 def _activated(run_id: str, name: str, params: dict[str, Any], tags: dict[str, str]) -> Tracker:

@@ -138,6 +138,20 @@ def test_the_id_of_a_run_is_noted_before_anything_is_logged_to_it() -> None:
         assert noted == [tracker.run.run_id]
 
 
+def test_a_run_whose_process_was_killed_before_its_id_was_noted_is_resumed() -> None:
+    noted: list[str] = []
+
+    def killed(run_id: str) -> None:
+        noted.append(run_id)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tracking.started("lstm-4", {}, {tracking.KEY: "abc"}, LOCK, note=killed).__enter__()
+    for key, same in (("other", False), ("abc", True)):
+        with FileLock(LOCK), started(tags={tracking.KEY: key}) as tracker:
+            assert (tracker.run.run_id == noted[0]) is same
+
+
 @pytest.mark.parametrize("lost", ["never there", "deleted"])
 def test_a_run_that_the_store_does_not_have_is_started_anew(lost: str) -> None:
     killed = interrupted()
