@@ -34,9 +34,8 @@ class _Signals:
     transaction leaves the database locked for the process's own clean-up.
     """
 
-    def __init__(self) -> None:
-        self.first: float | None = None
-        self.pending: int | None = None
+    first: float | None = None
+    pending: int | None = None
 
     def note(self, number: int, _: object = None) -> None:
         now = time.monotonic()
@@ -55,7 +54,7 @@ def note_signals() -> None:
 
     A second one, more than `AT_ONCE_SECONDS` after the first, ends the process at once.
     """
-    _signals.__init__()  # type: ignore[misc]
+    _signals.first = _signals.pending = None
     for number in _heeded(ENDING):
         signal.signal(number, _signals.note)
 

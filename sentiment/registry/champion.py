@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from sentiment.errors import UserError, first_line
 from sentiment.registry import versions as registry
 from sentiment.runs import store
-from sentiment.serving import classifier as sentiment
+from sentiment.serving.classifier import Sentiment
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -47,8 +47,8 @@ def uri() -> str:
     return URI
 
 
-def load(model_uri: str) -> sentiment.Sentiment:
-    """Load a model that was registered by `stages.registry`, with the code that travels with it.
+def load(model_uri: str) -> Sentiment:
+    """Load a model that was registered by `sentiment.registry.versions`, with the code that travels with it.
 
     Raises:
         UserError: there is no such model, or it is another kind of model.
@@ -61,7 +61,7 @@ def load(model_uri: str) -> sentiment.Sentiment:
     except (MlflowException, OSError, ValueError, ImportError) as error:
         raise UserError(f"{model_uri} cannot be loaded: {first_line(error)}") from None
     try:
-        model: sentiment.Sentiment = loaded.unwrap_python_model()
+        model: Sentiment = loaded.unwrap_python_model()
     except MlflowException:
         raise UserError(
             f"{model_uri} does not take raw text: name a version of {registry.NAME}."
