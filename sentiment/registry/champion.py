@@ -48,7 +48,7 @@ def uri() -> str:
 
 
 def load(model_uri: str) -> Sentiment:
-    """Load a model that was registered by `sentiment.registry.versions`, with the code that travels with it.
+    """Load a version of the registered model, with the code that it brought.
 
     Raises:
         UserError: there is no such model, or it is another kind of model.
