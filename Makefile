@@ -7,10 +7,8 @@ endif
 # exec: a signal to make reaches the command itself, not a shell in between
 ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
 
-# a value as one word of the shell, whatever is in it
-quoted = '$(subst ','\'',$(1))'
-# how many seeds `make seeds` trains under
-N ?= 5
+# A variable on make's command line (`make predict TEXT=…`) is in the environment of the command,
+# which reads it as an option: `python -m tools.predict --help`.
 
 .DEFAULT_GOAL := help
 .PHONY: help repro sync verify report predict serve demo promote demote compare seeds test check ui \
@@ -22,13 +20,13 @@ help:  ## list the targets
 repro: venv  ## run the pipeline: fetch, pad, train, evaluate
 	@$(ACTIVATED) python -m tools.repro
 
-sync: venv  ## make the store tell what data/ holds, and print its run
+sync: venv  ## log to MLflow what data/ holds, and print its run
 	@$(ACTIVATED) python -m tools.sync
 
 verify: venv  ## run this commit's pipeline again, elsewhere, and compare every file
 	@$(ACTIVATED) python -m tools.verify
 
-report: venv  ## write one page about the run in data/, and add it to that run
+report: venv  ## write one page about the run in data/, and log it to that run
 	@$(ACTIVATED) python -m tools.report
 
 test: venv  ## run the tests
@@ -57,21 +55,21 @@ demo: venv  ## a page to try the champion, on 127.0.0.1:8501
 	@$(ACTIVATED) python -m tools.demo
 
 promote: venv  ## make a run's model the champion: RUN=<run id>
-	@$(ACTIVATED) python -m tools.promote --run $(call quoted,$(RUN))
+	@$(ACTIVATED) python -m tools.promote
 
-demote: venv  ## take the champion's place away, and give it back to the one before
-	@$(ACTIVATED) python -m tools.promote --demote
+demote: venv  ## take the alias from the champion, and give it back to the one before
+	@$(ACTIVATED) python -m tools.demote
 
-compare: venv  ## what changed between two runs, and what it did: A=champion B=workspace
-	@$(ACTIVATED) python -m tools.compare $(if $(A),--a $(call quoted,$(A))) $(if $(B),--b $(call quoted,$(B)))
+compare: venv  ## what changed between two runs, and its effect: A=champion B=workspace
+	@$(ACTIVATED) python -m tools.compare
 
-seeds: venv  ## train the current params under N seeds, and tell mean and spread: N=5
-	@$(ACTIVATED) python -m tools.seeds $(call quoted,$(N))
+seeds: venv  ## train the current params under N seeds, for mean and spread: N=5
+	@$(ACTIVATED) python -m tools.seeds
 
 bench: venv .bench/complete  ## measure the speed against the goals; takes most of an hour
 	@$(ACTIVATED) python -m benchmarks.run
 
-faults: venv  ## break trainings in many ways and see what is lost; takes half an hour
+faults: venv  ## break trainings in many ways and report what is lost; takes half an hour
 	@$(ACTIVATED) python -m benchmarks.faults
 
 .bench/complete: benchmarks/requirements.txt

@@ -6,23 +6,21 @@ the same bits as that of a training that nothing disturbed, and the store one ne
 with one point an epoch, the test's metrics and the model. Writes `faults.md` beside this file.
 """
 
-import argparse
 import os
 import random
 import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import mlflow
+import click
 import psutil
 
 from sentiment.network import checkpoint
@@ -40,6 +38,11 @@ from tests.project import (
     wait_for,
 )
 from tools import verify
+from tools.running import cli
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("faults.md")
@@ -136,7 +139,7 @@ def rename_machine(each: Try) -> None:
     process = started(each.project, *REPRO)
     trainer(each.project).kill()
     process.wait()
-    client = mlflow.MlflowClient(f"sqlite:///{each.project.path}/mlflow.db")
+    client = client_of(each.project)
     for run in runs(each.project):
         client.set_tag(run.info.run_id, "process.host", "before")
     each.project.run(*REPRO)
@@ -255,6 +258,8 @@ def two_at_once(each: Try) -> None:
 
 def move(each: Try) -> None:
     """Move the folder when all is done, and use it there."""
+    import mlflow
+
     each.project.run(*REPRO)
     elsewhere = each.project.path.with_name(f"{each.project.path.name}-moved")
     each.project.path.rename(elsewhere)
@@ -316,9 +321,16 @@ FAULTS = [
 ]
 
 
-def runs(project: Project) -> list[mlflow.entities.Run]:
+def client_of(project: Project) -> "MlflowClient":
+    """A client of a project's own store."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{project.path}/mlflow.db")
+
+
+def runs(project: Project) -> "list[Run]":
     """All runs of a project's own store, the newest first."""
-    client = mlflow.MlflowClient(f"sqlite:///{project.path}/mlflow.db")
+    client = client_of(project)
     experiment = client.get_experiment_by_name("imdb-lstm")
     return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
@@ -334,8 +346,8 @@ def losses(project: Project, whole: Path) -> list[str]:
     return lost + losses_of_run(project, found[0])
 
 
-def losses_of_run(project: Project, run: mlflow.entities.Run) -> list[str]:
-    client = mlflow.MlflowClient(f"sqlite:///{project.path}/mlflow.db")
+def losses_of_run(project: Project, run: "Run") -> list[str]:
+    client = client_of(project)
     lost = [] if run.info.status == "FINISHED" else [f"the run is {run.info.status}"]
     for name in METRICS:
         points = client.get_metric_history(run.info.run_id, name)
@@ -407,14 +419,21 @@ def row(what: str, lost: list[list[str]]) -> str:
     return f"| {what} | {len(lost)} | {whole} | {said} | {datetime.now():%Y-%m-%d} |"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tries", type=int, default=20, help="tries of each fault, at most")
-    parser.add_argument("--only", default="", help="just the faults whose name has this in it")
-    chosen = parser.parse_args()
-    rows, any_lost = rows_before() if chosen.only else {}, False
+@cli.command(__doc__)
+@cli.option(
+    "--tries",
+    variable="TRIES",
+    type=click.IntRange(min=1),
+    default=20,
+    help="Try each fault so often at most.",
+)
+@cli.option(
+    "--only", variable="ONLY", default="", help="Try just the faults whose name has this in it."
+)
+def main(tries: int, only: str) -> int:
+    rows, any_lost = rows_before() if only else {}, False
     with tempfile.TemporaryDirectory() as scratch:
-        for what, lost in measure(Path(scratch), chosen.tries, chosen.only):
+        for what, lost in measure(Path(scratch), tries, only):
             rows[what] = row(what, lost)
             print(rows[what], flush=True)
             any_lost |= any(lost)
@@ -425,8 +444,8 @@ def main() -> None:
     ]
     table = [rows[fault.what] for fault in FAULTS if fault.what in rows]
     RESULTS.write_text("\n".join([*head, *table, UNTRIED]), encoding="utf-8")
-    sys.exit(any_lost)
+    return int(any_lost)
 
 
 if __name__ == "__main__":
-    main()
+    cli.run("make faults", main)

@@ -1,10 +1,9 @@
-"""`make bench`: measure everything in one run and hold it against the goals.
+"""`make bench`: measure everything in one run and compare it with the goals.
 
 What is compared takes turns, A B A B, in whole processes. Writes `results.csv` and `results.md`
 beside this file. What is measured is the last commit, in clones of the repository.
 """
 
-import argparse
 import os
 import platform
 import re
@@ -17,6 +16,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import click
 import numpy as np
 import psutil
 
@@ -24,11 +24,14 @@ from benchmarks import measure, report
 from benchmarks.limit import epoch_flops
 from benchmarks.measure import Failed, Sample
 from benchmarks.report import Goal
+from sentiment.errors import UserError
 from sentiment.params import load_params
+from tools.running import cli
 
 ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 TORCH = ROOT / ".bench" / "bin" / "python"
+TURNS = click.IntRange(min=1)
 QUIET = 0.15  # foreign cores above which a sample is not to be trusted
 PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "numpy")
 
@@ -171,7 +174,7 @@ def printed(*command: str) -> str:
 
 
 def machine(bench: Bench) -> str:
-    """What the figures depend on: commit, processor, versions, and what else was going on."""
+    """What the results depend on: commit, processor, versions, and what else was going on."""
     model = re.search(r"Model name:\s*(.+)", printed("lscpu"))
     versions = [f"{name} {version(name)}" for name in PACKAGES]
     versions.append(
@@ -199,25 +202,24 @@ def write(bench: Bench) -> None:
     print(f"\n{goals}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="turns of what takes over a minute")
-    parser.add_argument("--pairs", type=int, default=5, help="turns of what takes less")
-    chosen = parser.parse_args()
+@cli.command(__doc__)
+@cli.option("--rounds", variable="ROUNDS", type=TURNS, default=3, help="Turns of the slow parts.")
+@cli.option("--pairs", variable="PAIRS", type=TURNS, default=5, help="Turns of all else.")
+def main(rounds: int, pairs: int) -> None:
     others = psutil.cpu_percent(interval=3) / 100 * (psutil.cpu_count() or 1)
     if others > QUIET:
-        print(f"Other processes are using {others:.1f} cores: the figures will not hold.")
+        print(f"Other processes are using {others:.1f} cores: the results will not hold.")
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(Path(scratch))
         try:
-            clone = whole_runs(bench, chosen.rounds)
-            nothing_to_do(bench, clone, chosen.pairs)
-            stages_alone(bench, clone, chosen.pairs)
-            small_things(bench, clone, chosen.pairs)
+            clone = whole_runs(bench, rounds)
+            nothing_to_do(bench, clone, pairs)
+            stages_alone(bench, clone, pairs)
+            small_things(bench, clone, pairs)
         except Failed as failure:
-            sys.exit(str(failure))
+            raise UserError(str(failure)) from None
         write(bench)
 
 
 if __name__ == "__main__":
-    main()
+    cli.run("make bench", main)

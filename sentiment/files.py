@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,18 @@ from sentiment.errors import UserError
 
 DATA = Path("data")
 ABOUT = "about.json"
+
+
+class Origin(NamedTuple):
+    """Where files are from that no stage of this workspace wrote, for messages about them.
+
+    Attributes:
+        name: what they belong to, such as `Run 0123`.
+        advice: a sentence on what to do if they are not as they were written.
+    """
+
+    name: str
+    advice: str
 
 
 def root() -> Path:
@@ -109,26 +121,26 @@ def write_about(folder: Path, params: Mapping[str, Any]) -> None:
     write_json(folder / ABOUT, {"params": dict(params), "files": files})
 
 
-def read_about(folder: Path) -> dict[str, Any]:
+def read_about(folder: Path, origin: Origin | None = None) -> dict[str, Any]:
     """Read a folder's description, `{"params": {...}, "files": {name: SHA-256}}`.
 
     Raises:
         UserError: it is missing or damaged.
     """
-    about = read_json(folder / ABOUT)
+    about = read_json(folder / ABOUT, origin)
     if not isinstance(about, dict) or not {"params", "files"} <= about.keys():
-        raise damaged(folder / ABOUT, "params and files are not in it")
+        raise damaged(folder / ABOUT, "params and files are not in it", origin)
     return about
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, origin: Origin | None = None) -> Any:
     """Read a JSON file of a stage; raises UserError where it is missing or damaged."""
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise missing(path) from None
+        raise missing(path, origin) from None
     except ValueError as error:
-        raise damaged(path, str(error)) from None
+        raise damaged(path, str(error), origin) from None
 
 
 def read_arrays(folder: Path, names: Iterable[str]) -> list[NDArray[Any]]:
@@ -161,33 +173,44 @@ def short_digest(folder: Path, names: Iterable[str], part: slice = slice(None)) 
     return joint_digest(folder, names, part)[:8]
 
 
-def checked(path: Path, digests: Mapping[str, str] | None = None) -> Path:
+def checked(
+    path: Path, digests: Mapping[str, str] | None = None, origin: Origin | None = None
+) -> Path:
     """Return `path` if it is as it was written.
 
     Args:
-        path: a file of a stage.
+        path: a file of a stage, or a copy of one.
         digests: the SHA-256 by name; None: what the folder's `about.json` says.
+        origin: where the file is from; None: a stage of this workspace.
 
     Raises:
         UserError: it is missing or has another digest.
     """
-    known = read_about(path.parent)["files"] if digests is None else digests
+    known = read_about(path.parent, origin)["files"] if digests is None else digests
     try:
         actual = sha256(path)
     except FileNotFoundError:
-        raise missing(path) from None
+        raise missing(path, origin) from None
     if actual != known.get(path.name):
-        raise damaged(path, f"its SHA-256 is {actual}, not {known.get(path.name)}")
+        raise damaged(path, f"its SHA-256 is {actual}, not {known.get(path.name)}", origin)
     return path
 
 
-def missing(path: Path) -> UserError:
+def missing(path: Path, origin: Origin | None = None) -> UserError:
     """The error for a stage's file that is not there."""
+    if origin:
+        return UserError(f"{_placed(path, origin)} is missing. {origin.advice}")
     return UserError(f"{path} is missing: `dvc repro` makes it.")
 
 
-def damaged(path: Path, reason: str) -> UserError:
+def damaged(path: Path, reason: str, origin: Origin | None = None) -> UserError:
     """The error for a stage's file that is not as it was written."""
-    return UserError(
-        f"{path} is not as the stage wrote it ({reason}). Delete {path.parent} and run `dvc repro`."
-    )
+    changed = f"is not as the stage wrote it ({reason})."
+    if origin:
+        return UserError(f"{_placed(path, origin)} {changed} {origin.advice}")
+    return UserError(f"{path} {changed} Delete {path.parent} and run `dvc repro`.")
+
+
+def _placed(path: Path, origin: Origin) -> str:
+    """A file by where it is from; the folder that it was copied to means nothing to a user."""
+    return f"{origin.name}: {path.parent.name}/{path.name}"

@@ -107,23 +107,6 @@ def run_stage(stage: str, main: Callable[[], None]) -> None:
         sys.exit(f"{stage}: {message}{lost}")
 
 
-def run_command(name: str, main: Callable[[], int | None]) -> None:
-    """Run the `main` of a command beside the stages, and end with the status that it returns.
-
-    A failure ends the process with one message and a non-zero status.
-    """
-    end_on_signals()
-    quiet_libraries()
-    try:
-        status = main()
-    except BaseException as error:
-        message = explain(error, f"`{name}`")
-        if message is None:
-            raise
-        sys.exit(f"{name}: {message}")
-    sys.exit(status)
-
-
 def end_with_dvc() -> None:
     """End the stage, as a signal would, when the DVC that runs it is gone.
 

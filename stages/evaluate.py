@@ -19,12 +19,11 @@ from sentiment.data.outputs import (
     read_training,
     read_words,
 )
-from sentiment.errors import UserError
 from sentiment.network import checkpoint
 from sentiment.params import Promote, flatten, load_params
 from sentiment.pipeline import EVALUATE
 from sentiment.publish import evaluation as publish
-from sentiment.runs import tracking
+from sentiment.runs import store, tracking
 from sentiment.scoring.evaluation import Evaluation, evaluate, predict
 
 
@@ -43,11 +42,11 @@ def log(run_id: str, metrics: dict[str, Any], test: TestSet, rule: Promote) -> N
 
     The metrics are on disk all the same, after a clone, a deleted store or a server that is down.
     """
-    try:
+    tracker = None
+    with store.attempt(f"The metrics stay in {EVALUATE} until `make sync` logs them") as attempt:
         tracking.sweep_store()
         tracker = tracking.recorded(run_id)
-    except UserError as error:
-        print(f"{error}\nThe metrics are in {EVALUATE}; `make sync` logs them later.")
+    if attempt.failed:
         return
     if tracker is None:
         print(f"The store has no run {run_id}: `make sync` makes it from {files.DATA}.")

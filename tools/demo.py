@@ -5,16 +5,15 @@ import sys
 from pathlib import Path
 
 from sentiment import files
-from sentiment.process import run_command
 from sentiment.registry import champion
 from sentiment.registry.versions import NAME
 from sentiment.runs import store
 from tools import pages
-from tools.running import server
+from tools.running import cli, server
 from tools.running.server import HOST
 
 PAGE = Path(pages.__file__).with_name("demo.py")
-PORT = 8501
+PORT = "DEMO_PORT"
 # nothing leaves the machine, and no button leads to a cloud
 SETTINGS = {
     "server.address": HOST,
@@ -32,17 +31,19 @@ def command(number: int) -> list[str]:
     return [*streamlit, f"--server.port={number}", *settings]
 
 
-def main() -> int:
-    number = server.chosen_port("DEMO_PORT", PORT)
+@cli.command(__doc__)
+@server.port_option(PORT, default=8501)
+def main(port: int) -> int:
+    server.require_free(port, PORT)
     version = champion.current().version
-    print(f"Version {version} of {NAME} at http://{HOST}:{number}", flush=True)
+    print(f"Version {version} of {NAME} at http://{HOST}:{port}", flush=True)
     environment = {
         **os.environ,
         "PYTHONPATH": str(files.root()),
         "MLFLOW_TRACKING_URI": store.tracking_uri(),
     }
-    return server.run(command(number), environment)
+    return server.run(command(port), environment)
 
 
 if __name__ == "__main__":
-    run_command("make demo", main)
+    cli.run("make demo", main)

@@ -1,24 +1,23 @@
 """`make predict`: ask the champion about texts, and which words moved each answer most.
 
-The text is TEXT, or what comes on standard input; or a CSV file's column `text` is asked about.
+The text is --text, or what comes on standard input, or each text in a column of a CSV file.
 """
 
-import argparse
-import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import click
 import pandas as pd
 
 from sentiment.errors import UserError
 from sentiment.params import load_params
-from sentiment.process import run_command
 from sentiment.registry import champion
-from sentiment.serving.classifier import Contribution, Explanation, Sentiment
-from sentiment.serving.scoring_server import COLUMN, SHIFTED, is_shifted
+from tools.running import cli
+
+if TYPE_CHECKING:
+    from sentiment.serving.classifier import Contribution, Explanation, Sentiment
 
 SHOWN = 60  # characters of a text in the table
 
@@ -37,9 +36,10 @@ def read_texts(text: str | None, file: Path | None) -> list[str]:
 
     Raises:
         UserError: there is none, or the file is no CSV in UTF-8 with a column `text`.
+        UsageError: both are given.
     """
     if file is not None and text is not None:
-        raise UserError("Give TEXT or FILE, not both.")
+        raise click.UsageError("Give a text or a file, not both: --text (TEXT) or --file (FILE).")
     if file is not None:
         return read_csv(file)
     if text is None and sys.stdin.isatty():
@@ -52,6 +52,8 @@ def read_texts(text: str | None, file: Path | None) -> list[str]:
 
 def read_csv(file: Path) -> list[str]:
     """The column `text` of a CSV file; raises UserError if it has none or is no such file."""
+    from sentiment.serving.scoring_server import COLUMN, SHIFTED, is_shifted
+
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -65,7 +67,7 @@ def read_csv(file: Path) -> list[str]:
     return list(table[COLUMN])
 
 
-def answer(model: Sentiment, text: str, most: int) -> Answer:
+def answer(model: "Sentiment", text: str, most: int) -> Answer:
     """Ask the model about a text; name the `most` words that moved its answer most."""
     explanation = model.explain(text)
     words = strongest(explanation, most)
@@ -73,14 +75,16 @@ def answer(model: Sentiment, text: str, most: int) -> Answer:
     return Answer(text, explanation.label, explanation.probability, named)
 
 
-def strongest(explanation: Explanation, most: int) -> list[Contribution]:
+def strongest(explanation: "Explanation", most: int) -> "list[Contribution]":
     """The words with the greatest effect, whichever way, the strongest first."""
     by_effect = sorted(explanation.words, key=lambda word: abs(word.log_odds), reverse=True)
     return [word for word in by_effect[:most] if word.log_odds]
 
 
-def answers(model: Sentiment, texts: list[str], most: int) -> Iterator[Answer]:
+def answers(model: "Sentiment", texts: list[str], most: int) -> Iterator[Answer]:
     """Answers to all texts; without words to name they are asked about together."""
+    from sentiment.serving.scoring_server import COLUMN
+
     if most:
         yield from (answer(model, text, most) for text in texts)
         return
@@ -89,7 +93,7 @@ def answers(model: Sentiment, texts: list[str], most: int) -> Iterator[Answer]:
         yield Answer(text, label, float(probability), [])
 
 
-def as_json(given: Answer) -> dict[str, Any]:
+def as_document(given: Answer) -> dict[str, Any]:
     """An answer as `--json` prints it, each word by name."""
     words = [{"word": word, "log_odds": effect} for word, effect in given.words]
     return {**given._asdict(), "words": words}
@@ -106,22 +110,28 @@ def as_table(rows: list[Answer]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print JSON, an object a line")
-    arguments = parser.parse_args()
-    file = os.environ.get("FILE")
-    texts = read_texts(os.environ.get("TEXT"), Path(file) if file else None)
-    most = load_params().predict.words
-    model = champion.load(champion.uri())
-    if arguments.json or os.environ.get("JSON", "0") not in ("", "0"):
-        for given in answers(model, texts, most):
-            print(json.dumps(as_json(given), ensure_ascii=False), flush=True)
+@cli.command(__doc__)
+@cli.option("--text", variable="TEXT", help="The text to ask about.")
+@cli.option(
+    "--file",
+    variable="FILE",
+    type=click.Path(path_type=Path),
+    help="A CSV file in UTF-8 whose column `text` is asked about.",
+)
+@cli.model_option
+@cli.json_option
+def main(text: str | None, file: Path | None, model: str | None, as_json: bool) -> None:
+    with cli.output_kept(as_json):
+        texts, most = read_texts(text, file), load_params().predict.words
+        loaded = champion.load(champion.uri(model))
+    if as_json:
+        for given in answers(loaded, texts, most):
+            cli.print_json(as_document(given))
         return
-    print(as_table(list(answers(model, texts, most))))
+    print(as_table(list(answers(loaded, texts, most))))
     if most:
         print("\nA word's number: by how much the log-odds of positive fall when it is unknown.")
 
 
 if __name__ == "__main__":
-    run_command("make predict", main)
+    cli.run("make predict", main)

@@ -1,25 +1,24 @@
-"""`make promote RUN=…` and `make demote`: a person's word about who is champion."""
+"""`make promote RUN=…`: make a run's model the champion, whatever the rule decided."""
 
-import argparse
-import sys
-
-from sentiment.errors import UserError
-from sentiment.process import run_command
 from sentiment.registry import versions as registry
 from sentiment.runs import store
+from tools.running import cli
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    chosen = parser.add_mutually_exclusive_group(required=True)
-    chosen.add_argument("--run", help="id of the run whose model becomes champion")
-    chosen.add_argument("--demote", action="store_true", help="take the champion's place away")
-    arguments = parser.parse_args()
-    if arguments.run == "":
-        raise UserError("Name a run, whose id `make sync` or `make ui` shows: RUN=<run id>")
-    store.connect()
-    print(registry.demote() if arguments.demote else registry.promote(arguments.run))
+@cli.command(__doc__)
+@cli.option(
+    "--run",
+    variable="RUN",
+    required=True,
+    help="The run's id, which `make sync` and `make ui` show.",
+)
+@cli.json_option
+def main(run: str, as_json: bool) -> None:
+    with cli.output_kept(as_json):
+        store.connect()
+        outcome = registry.promote(run)
+    cli.report(outcome._asdict(), outcome.message, as_json)
 
 
 if __name__ == "__main__":
-    run_command("make demote" if "--demote" in sys.argv else "make promote", main)
+    cli.run("make promote", main)

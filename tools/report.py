@@ -1,9 +1,10 @@
-"""One page about the training that `data/` holds: what was run, how good it is, where it errs.
+"""`make report`: one page about the training in `data/`: what was run, how good it is, its errors.
 
 Writes `reports/report.html`, which needs no other file and no network, and logs it to the
 training's MLflow run. It is made from the stages' files alone: the model is not loaded.
 """
 
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -15,24 +16,25 @@ from markupsafe import Markup
 
 from sentiment import files
 from sentiment.data.outputs import Training, evaluated_digests, read_training
-from sentiment.errors import UserError, first_line
+from sentiment.errors import UserError
 from sentiment.params import Evaluate, Params, flatten, load_params
 from sentiment.pipeline import EVALUATE
-from sentiment.process import run_command
 from sentiment.runs import log as log_to
 from sentiment.runs import store, tracking
 from sentiment.runs.log import Run
 from sentiment.scoring import significance
 from sentiment.scoring.evaluation import draw
 from tools.pages import page
+from tools.running import cli
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PAGE = Path("reports/report.html")
 PLACE = "report"  # folder of the run's artifacts
+UNLOGGED = "The report is not logged"
 TABLES = ("confusion", "roc", "reliability", "lengths", "mistakes")
-# inches, in place of the pictures' own size: letters are of the page's size on a phone
+# inches, in place of the plots' own size: letters are of the page's size on a phone
 PLOT_SIZE = {"figure_width": 4.8, "figure_height": 3.6}
 PLOTS = {
     "accuracy": ("Accuracy", "Accuracy by epoch, in training and in validation"),
@@ -51,9 +53,9 @@ class Results(NamedTuple):
 
     Attributes:
         params: everything that shaped it, by dotted `params.yaml` names, and digests.
-        metrics: see `stages.scores.summary`.
+        metrics: see `sentiment.scoring.scores.summary`.
         cost: what an answer takes, see `sentiment.scoring.evaluation.predict`.
-        tables: `TABLES`, as `stages.scores` makes them.
+        tables: `TABLES`, as `sentiment.scoring.scores` makes them.
     """
 
     params: dict[str, Any]
@@ -62,8 +64,8 @@ class Results(NamedTuple):
     tables: dict[str, pd.DataFrame]
 
 
-class Figure(NamedTuple):
-    """A figure of the headline, with what it is or how sure it is."""
+class Headline(NamedTuple):
+    """A metric or cost of the headline, with what it is or how sure it is."""
 
     name: str
     value: str
@@ -121,27 +123,27 @@ def check(results: Results, params: Params) -> None:
         )
 
 
-def headline(results: Results, history: pd.DataFrame, confidence: float) -> list[Figure]:
-    """The figures that say how good the model is and what it costs."""
+def headline(results: Results, history: pd.DataFrame, confidence: float) -> list[Headline]:
+    """How good the model is and what it costs."""
     metrics, params = results.metrics, results.params
     seconds, milliseconds = history["seconds"].sum(), results.cost["milliseconds_per_review"]
     return [
-        Figure("Test accuracy", f"{metrics['test_accuracy']:.2%}", interval(metrics, confidence)),
-        Figure("ROC AUC", f"{metrics['test_roc_auc']:.4f}", "0.5 is guessing"),
-        Figure("Test loss", f"{metrics['test_loss']:.4f}", "cross-entropy, in nats"),
-        Figure(
+        Headline("Test accuracy", f"{metrics['test_accuracy']:.2%}", interval(metrics, confidence)),
+        Headline("ROC AUC", f"{metrics['test_roc_auc']:.4f}", "0.5 is guessing"),
+        Headline("Test loss", f"{metrics['test_loss']:.4f}", "cross-entropy, in nats"),
+        Headline(
             "Calibration error",
             f"{metrics['test_ece']:.4f}",
             f"expected (ECE), {params['evaluate.calibration_bins']} groups",
         ),
-        Figure("Brier score", f"{metrics['test_brier']:.4f}", "squared error of the probability"),
-        Figure("Training", f"{seconds:,.1f} s", f"epochs: {len(history)}"),
-        Figure(
+        Headline("Brier score", f"{metrics['test_brier']:.4f}", "squared error of the probability"),
+        Headline("Training", f"{seconds:,.1f} s", f"epochs: {len(history)}"),
+        Headline(
             "Prediction",
             f"{milliseconds:.3f} ms",
             "a review, all cores at work",
         ),
-        Figure("Parameters", f"{results.cost['parameters']:,}", "weights of the model"),
+        Headline("Parameters", f"{results.cost['parameters']:,}", "weights of the model"),
     ]
 
 
@@ -182,7 +184,7 @@ def moment(milliseconds: int) -> str:
 
 
 def plots(training: Training, results: Results, looks: Evaluate) -> list[Plot]:
-    """The pictures of `evaluate`, drawn for the page: captions take the place of titles."""
+    """The plots of `evaluate`, drawn for the page: captions take the place of titles."""
     sized = looks.model_copy(update=PLOT_SIZE)
     drawn = draw(results.metrics, results.tables, training, sized)
     for figure in drawn.values():
@@ -243,7 +245,7 @@ def shown(value: Any) -> str:
 
 
 def report(training: Training, results: Results, link: str, params: Params) -> str:
-    """The whole page."""
+    """The complete page."""
     tags = training.run["tags"]
     return page.render(
         "report.html",
@@ -264,14 +266,13 @@ def report(training: Training, results: Results, link: str, params: Params) -> s
 
 
 def find_run(run_id: str) -> Run | None:
-    """The run that `data/` names, in the store; that it is not there is said and no failure."""
-    try:
+    """The run that `data/` names; None, with a message, if the store does not have it or fails."""
+    tracker = None
+    with store.attempt(UNLOGGED) as attempt:
         tracker = tracking.recorded(run_id)
-    except UserError as error:
-        say_unlogged(error)
-        return None
-    if tracker is None:
-        print(f"The store has no run {run_id}, so the report is not logged: `make sync` makes it.")
+    if tracker is None and not attempt.failed:
+        message = f"{UNLOGGED}: the store has no run {run_id}, `make sync` makes it."
+        print(message, file=sys.stderr)
     return tracker.run if tracker else None
 
 
@@ -283,19 +284,12 @@ def address(training: Training, run: Run | None) -> str:
 
 
 def log(run: Run) -> None:
-    """Log the page to the run; a store that fails is said and no failure."""
-    try:
-        with store.explained():
-            log_to.folder(run, PAGE.parent, [PAGE.name], PLACE)
-    except (UserError, OSError) as error:
-        say_unlogged(error)
+    """Log the page to the run; a store that fails makes no failure of the report."""
+    with store.attempt(UNLOGGED):
+        log_to.folder(run, PAGE.parent, [PAGE.name], PLACE)
 
 
-def say_unlogged(error: Exception) -> None:
-    """Say in one line why the run does not hold the page."""
-    print(f"The report is not logged. {first_line(error)}")
-
-
+@cli.command(__doc__)
 def main() -> None:
     params, training, results = load_params(), read_training(), read_results()
     check(results, params)
@@ -307,4 +301,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command("make report", main)
+    cli.run("make report", main)

@@ -1,6 +1,6 @@
-"""The newcomer's command: `dvc repro`, and on the synthetic set where IMDB cannot be had.
+"""`make repro`: run the pipeline by `dvc repro`, on the synthetic set where IMDB is out of reach.
 
-What DVC restored from its cache, or a store did not take, is told to the store afterwards.
+What DVC restored from its cache, or a store that failed does not have, is logged afterwards.
 """
 
 import io
@@ -10,26 +10,27 @@ from ruamel.yaml import YAML
 
 from sentiment import files
 from sentiment.data.imdb import Unreachable, obtain
-from sentiment.errors import UserError, explain
+from sentiment.errors import UserError
 from sentiment.params import PARAMS_FILE, Params, load_params
 from sentiment.pipeline import FETCH
-from sentiment.process import run_command
+from sentiment.runs import store
 from tools import sync
-from tools.running import dvc
+from tools.running import cli, dvc
 
 RULE = "#" * 78
 SYNTHETIC = f"""
 {RULE}
-##  SYNTHETIC DATA (fetch.dataset in params.yaml): the figures are NOT IMDB's.
+##  SYNTHETIC DATA (fetch.dataset in params.yaml): the metrics are NOT IMDB's.
 {RULE}
 """
 FALLBACK = """
-IMDB could not be had, see above, so this goes on with the synthetic set:
+IMDB is out of reach, see above, so this continues with the synthetic set:
 params.yaml now says fetch.dataset: synthetic. Set it back to imdb and run
-`make repro` again once the files can be had.
+`make repro` again once the files are within reach.
 """
 
 
+@cli.command(__doc__)
 def main() -> int:
     """Run the pipeline; return DVC's exit status."""
     params = load_params()
@@ -39,22 +40,22 @@ def main() -> int:
         params = obtain_or_fall_back(params)
         status = dvc.run("repro")
     if not status:
-        tell_the_store()
+        log()
     announce(params)
     return status
 
 
-def tell_the_store() -> None:
-    """Let the store tell what `data/` holds; one that fails makes no failure of a good pipeline."""
-    try:
-        sync.main()
-    except (UserError, OSError) as error:
-        print(explain(error, "`make sync`"))
-        print(f"The files in {files.DATA} are whole: run `make sync` once it works.")
+def log() -> None:
+    """Log what the store lacks of `data/`; a store that fails makes no failure of the pipeline."""
+    run = None
+    with store.attempt(f"{files.DATA} is complete, `make sync` logs what the store lacks of it"):
+        run = sync.synchronize()
+    if run:
+        print(sync.describe(run))
 
 
 def announce(params: Params) -> None:
-    """Say loudly when the figures are not IMDB's."""
+    """Print a banner where the metrics are not IMDB's."""
     if params.fetch.dataset == "synthetic":
         print(SYNTHETIC, flush=True)
 
@@ -93,4 +94,4 @@ def set_dataset(path: Path, dataset: str) -> None:
 
 
 if __name__ == "__main__":
-    run_command("make repro", main)
+    cli.run("make repro", main)

@@ -1,7 +1,7 @@
-"""`make seeds N=5`: the current params trained under N seeds, as one group.
+"""`make seeds N=5`: train the current params under N seeds, as one group.
 
-Each seed is a DVC experiment of its own, so that nothing is trained twice and one that was cut
-short is gone on with. The parent run in MLflow holds mean and spread; `make compare` takes its id.
+Each seed is a DVC experiment of its own, so that nothing is trained twice and an interrupted
+training is resumed. The parent run in MLflow holds mean and spread; `make compare` takes its id.
 """
 
 import os
@@ -11,16 +11,17 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import click
+
 from sentiment import files, pipeline
 from sentiment.errors import UserError
 from sentiment.params import PARAMS_FILE, SEED_LIMIT, Params, flatten, load_params
 from sentiment.pipeline import EVALUATE, STAGES, TRAIN
-from sentiment.process import run_command
 from sentiment.runs import log, store
 from sentiment.runs.names import group_name
 from tools.comparing import group, revision
 from tools.comparing.group import SEED, Group, Member
-from tools.running import dvc
+from tools.running import cli, dvc
 
 TRAINING = ("fetch", "pad", "train")  # stages that shape a training
 NEEDED = [
@@ -29,14 +30,6 @@ NEEDED = [
     f"{EVALUATE}/about.json",
     f"{EVALUATE}/metrics.json",
 ]
-
-
-def count_of(arguments: Sequence[str]) -> int:
-    """How many seeds are asked for; raises UserError unless it is a number of at least 2."""
-    text = arguments[0] if arguments else ""
-    if not (text.isascii() and text.isdecimal() and int(text) >= 2):
-        raise UserError(f"N is {text!r}: a whole number of at least 2 is wanted, as in N=5.")
-    return int(text)
 
 
 def seeds_of(count: int, first: int) -> list[int]:
@@ -77,7 +70,7 @@ def train_missing(experiments: Mapping[int, str], scratch: Path) -> None:
     known = listed()
     for number, (seed, name) in enumerate(experiments.items(), 1):
         folder = scratch / name
-        if name in known and is_whole(name, folder):
+        if name in known and is_complete(name, folder):
             continue
         if name in known:
             dvc_output("exp", "remove", name)
@@ -85,8 +78,8 @@ def train_missing(experiments: Mapping[int, str], scratch: Path) -> None:
         asked = ["exp", "run", "--temp", "--name", name, "--set-param", f"{SEED}={seed}"]
         if dvc.run(*asked):
             raise UserError(
-                f"The training under seed {seed} failed, see above. `make seeds` goes on from "
-                "here once that is mended."
+                f"The training under seed {seed} failed, see above. `make seeds` resumes "
+                "from here once that is fixed."
             )
         revision.copy(name, NEEDED, folder)
 
@@ -105,7 +98,7 @@ def dvc_output(*arguments: str) -> str:
     return done.stdout
 
 
-def is_whole(experiment: str, folder: Path) -> bool:
+def is_complete(experiment: str, folder: Path) -> bool:
     """Copy what is needed of an experiment; False where its files are lost."""
     try:
         revision.copy(experiment, NEEDED, folder)
@@ -122,7 +115,7 @@ def read_member(seed: int, experiment: str, copied: Path) -> Member:
         restore(experiment)
         run_id = recorded(data)
     if run_id is None:
-        raise UserError(f"The run of {experiment} is not whole in the store, see above.")
+        raise UserError(f"The run of {experiment} is incomplete in the store, see above.")
     shaping = files.read_about(data / "train")["params"]
     evaluated = data / EVALUATE.name
     digests = files.read_about(evaluated)["files"]
@@ -146,7 +139,7 @@ def recorded(data: Path) -> str | None:
 
 
 def restore(experiment: str) -> None:
-    """Make the store tell an experiment that DVC has: `make sync` in a copy of its files."""
+    """Log an experiment that DVC has to the store: `make sync` in a copy of its files."""
     root = files.root()
     with tempfile.TemporaryDirectory() as scratch:
         folders = [f"{files.DATA}/{stage}" for stage in STAGES]
@@ -156,8 +149,30 @@ def restore(experiment: str) -> None:
         subprocess.run(command, cwd=scratch, env=environment, check=False)
 
 
-def main() -> None:
-    count, params = count_of(sys.argv[1:]), load_params()
+@cli.command(__doc__)
+@cli.option(
+    "--count",
+    variable="N",
+    type=click.IntRange(min=2),
+    default=5,
+    help="Train under this many seeds, from train.seed in params.yaml on.",
+)
+@cli.json_option
+def main(count: int, as_json: bool) -> None:
+    with cli.output_kept(as_json):
+        found = train_group(count)
+        run_id = group.log(found)
+    cli.report(group.document(found, run_id), f"\n{group.table(found, run_id)}", as_json)
+
+
+def train_group(count: int) -> Group:
+    """Train the current params under `count` seeds, as far as they are not trained yet.
+
+    Raises:
+        UserError: there are no such seeds or no git commit, the store cannot be used, or a
+            training failed.
+    """
+    params = load_params()
     seeds = seeds_of(count, params.train.seed)
     require_commit()
     store.connect()
@@ -167,10 +182,9 @@ def main() -> None:
         copies = {seed: Path(scratch) / name for seed, name in experiments.items()}
         members = [read_member(seed, experiments[seed], copies[seed]) for seed in seeds]
     shaping = members[0].shaping
-    name = group_name(params.train, shaping, count)
-    told = Group(name, group.key(shaping, pipeline.code_digests(TRAINING)), members)
-    print(f"\n{group.table(name, group.tell(told), members)}")
+    key = group.key(shaping, pipeline.code_digests(TRAINING))
+    return Group(group_name(params.train, shaping, count), key, members)
 
 
 if __name__ == "__main__":
-    run_command("make seeds", main)
+    cli.run("make seeds", main)

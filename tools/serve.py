@@ -3,13 +3,12 @@
 import os
 import sys
 
-from sentiment.process import run_command
 from sentiment.registry import champion
 from sentiment.runs import store
-from tools.running import server
+from tools.running import cli, server
 from tools.running.server import HOST
 
-PORT = 5001
+PORT = "SERVE_PORT"
 
 
 def command(model_uri: str, number: int) -> list[str]:
@@ -18,13 +17,16 @@ def command(model_uri: str, number: int) -> list[str]:
     return [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", model_uri, *options]
 
 
-def main() -> int:
-    number = server.chosen_port("SERVE_PORT", PORT)
-    model_uri = champion.uri()
-    print(f"Serving {model_uri} on http://{HOST}:{number}/invocations", flush=True)
+@cli.command(__doc__)
+@server.port_option(PORT, default=5001)
+@cli.model_option
+def main(port: int, model: str | None) -> int:
+    server.require_free(port, PORT)
+    model_uri = champion.uri(model)
+    print(f"Serving {model_uri} on http://{HOST}:{port}/invocations", flush=True)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store.tracking_uri()}
-    return server.run(command(model_uri, number), environment)
+    return server.run(command(model_uri, port), environment)
 
 
 if __name__ == "__main__":
-    run_command("make serve", main)
+    cli.run("make serve", main)

@@ -1,8 +1,8 @@
-"""Make the store tell what `data/` holds: find the run of these outputs, or make it from them.
+"""`make sync`: log to MLflow what `data/` holds and the store lacks, and print the run.
 
 A stage that DVC restores from its cache makes no run, a fresh clone has no store, a team's server
-does not know a laptop's runs, and a server that failed took only a part. Called again, this finds
-all in place and changes nothing.
+does not know a laptop's runs, and a server that failed has only a part. The run of these outputs is
+found, or made from them. Called again, this finds all in place and changes nothing.
 """
 
 from pathlib import Path
@@ -22,14 +22,29 @@ from sentiment.errors import UserError
 from sentiment.network.training import split
 from sentiment.params import load_params
 from sentiment.pipeline import EVALUATE, PAD, TRAIN
-from sentiment.process import run_command
 from sentiment.publish import evaluation as publish_evaluation
 from sentiment.publish import training as publish_training
 from sentiment.runs import log, store, tracking
 from sentiment.runs.log import Run
+from tools.running import cli
 
 
-def main() -> None:
+@cli.command(__doc__)
+@cli.json_option
+def main(as_json: bool) -> None:
+    with cli.output_kept(as_json):
+        run = synchronize()
+    address = store.link(run.experiment_id, run.run_id)
+    document = {"run_id": run.run_id, "name": run.name, "address": address}
+    cli.report(document, describe(run), as_json)
+
+
+def synchronize() -> Run:
+    """Let the store have all of `data/`; return the run.
+
+    Raises:
+        UserError: files are missing or do not belong together, or the store cannot be used.
+    """
     process.note_signals()
     with FileLock(lock()):
         tracking.sweep_store()
@@ -37,7 +52,12 @@ def main() -> None:
         run = catch_up_training(training)
         if EVALUATE.exists():
             catch_up_evaluation(run)
-    print(f"Run {run.run_id}: {run.name}\n{store.link(run.experiment_id, run.run_id)}")
+    return run
+
+
+def describe(run: Run) -> str:
+    """A run's id, name and page, in two lines."""
+    return f"Run {run.run_id}: {run.name}\n{store.link(run.experiment_id, run.run_id)}"
 
 
 def lock() -> Path:
@@ -46,7 +66,7 @@ def lock() -> Path:
 
 
 def catch_up_training(training: Training) -> Run:
-    """Return the run of a training, which then holds all that `data/train` does."""
+    """Log what the store lacks of `data/train`; return the run."""
     tracker = tracking.recorded(training.run["run_id"])
     if tracker and is_complete(tracker.run, TRAIN):
         return tracker.run
@@ -61,16 +81,16 @@ def catch_up_training(training: Training) -> Run:
     known = tracker.run.run_id if tracker else None
     with tracking.started(
         training.run["name"], training.params, tags, lock(), begun, known
-    ) as going:
-        publish_training.log_data(going, training.params["fetch.dataset"], *parts)
-        publish_training.log_outputs(going, read_model(), training.history, x[:2])
-    succeed(going)
-    end(going.run, training.run["ended"])
-    return going.run
+    ) as resumed:
+        publish_training.log_data(resumed, training.params["fetch.dataset"], *parts)
+        publish_training.log_outputs(resumed, read_model(), training.history, x[:2])
+    require_complete(resumed)
+    end(resumed.run, training.run["ended"])
+    return resumed.run
 
 
 def catch_up_evaluation(run: Run) -> None:
-    """Let the run hold all that `data/evaluate` does."""
+    """Log what the run lacks of `data/evaluate`."""
     if is_complete(run, EVALUATE):
         return
     if not evaluated_digests().items() <= files.read_about(EVALUATE)["params"].items():
@@ -79,11 +99,11 @@ def catch_up_evaluation(run: Run) -> None:
     metrics = files.read_json(files.checked(EVALUATE / "metrics.json"))
     tracker = tracking.Tracker(run, 0)
     publish_evaluation.log_outputs(tracker, metrics, read_test(), load_params().promote)
-    succeed(tracker)
+    require_complete(tracker)
 
 
 def is_complete(run: Run, folder: Path) -> bool:
-    """Whether the run says that it holds all of a stage's folder as it is now."""
+    """Whether the run, by its tags, has all of a stage's folder as it is now."""
     import mlflow
 
     with store.explained():
@@ -108,10 +128,10 @@ def check_data(tags: dict[str, str]) -> None:
         raise UserError(f"{PAD} is not what {TRAIN} was trained on: run `dvc repro` first.")
 
 
-def succeed(tracker: tracking.Tracker) -> None:
-    """End with a failure if the store failed meanwhile; why was said already."""
+def require_complete(tracker: tracking.Tracker) -> None:
+    """Raise UserError if the store failed meanwhile; why was printed already."""
     if tracker.lost:
-        raise UserError("The run is not whole yet: run `make sync` again once the store works.")
+        raise UserError("The run is not complete: run `make sync` again once the store works.")
 
 
 def end(run: Run, ended: int) -> None:
@@ -123,4 +143,4 @@ def end(run: Run, ended: int) -> None:
 
 
 if __name__ == "__main__":
-    run_command("make sync", main)
+    cli.run("make sync", main)

@@ -1,4 +1,7 @@
-"""The MLflow UI on the loopback, opened at this project's runs."""
+"""`make ui`: the MLflow UI on the loopback, opened at this project's runs.
+
+With a server in MLFLOW_TRACKING_URI, that server's page is opened instead.
+"""
 
 import os
 import socket
@@ -6,13 +9,13 @@ import sys
 import threading
 import time
 import webbrowser
+from contextlib import suppress
 
-from sentiment.process import run_command
 from sentiment.runs import store
-from tools.running import server
+from tools.running import cli, server
 from tools.running.server import HOST
 
-PORT = 5000
+PORT = "MLFLOW_UI_PORT"
 READY_SECONDS = 180
 
 
@@ -45,21 +48,24 @@ def open_when_ready(page: str, number: int) -> None:
 
 def show(page: str) -> None:
     """Print an address and open it in the user's browser, if there is one."""
-    print(f"\nThe runs: {page}\n", flush=True)
+    with suppress(BrokenPipeError):  # nobody reads it any more
+        print(f"\nThe runs: {page}\n", flush=True)
     webbrowser.open(page)
 
 
-def main() -> int:
+@cli.command(__doc__)
+@server.port_option(PORT, default=5000)
+def main(port: int) -> int:
     """Serve the store, or open the server that is already there."""
     uri = store.tracking_uri()
     if store.is_server(uri):
         show(store.link(store.connect()))
         return 0
-    number = server.chosen_port("MLFLOW_UI_PORT", PORT)
-    page = store.link(store.connect(), server=f"http://{HOST}:{number}")
-    threading.Thread(target=open_when_ready, args=(page, number), daemon=True).start()
-    return server.run(command(uri, number), environment())
+    server.require_free(port, PORT)
+    page = store.link(store.connect(), server=f"http://{HOST}:{port}")
+    threading.Thread(target=open_when_ready, args=(page, port), daemon=True).start()
+    return server.run(command(uri, port), environment())
 
 
 if __name__ == "__main__":
-    run_command("make ui", main)
+    cli.run("make ui", main)

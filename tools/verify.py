@@ -9,14 +9,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from sentiment import files
 from sentiment.errors import UserError
-from sentiment.process import run_command
-from tools.running import dvc
+from tools.running import cli, dvc
 
 # which run it was and what its evaluation took: these differ in every run, and so do the digests
 LEFT_OUT = {
@@ -27,21 +26,67 @@ LEFT_OUT = {
     "evaluate/cost.json",
 }
 MEASURED = ["seconds"]  # columns of tables that are measured, and differ as well
+KINDS = ("python", "tensorflow", "keras", "numpy", "processor", "environment")  # of a run's tags
+SAME = f"""\
+All {{}} files are the same, bit for bit.
+Left out: measured seconds, and {", ".join(sorted(LEFT_OUT))}, \
+which describe the run and its cost."""
 
 
-def main() -> None:
+class Outcome(NamedTuple):
+    """How two runs of the same commit's pipeline differ.
+
+    Attributes:
+        compared: number of files compared.
+        differing: names of the files that differ.
+        changed: what of machine and packages differs, before and now, by the run's tags.
+        test_accuracy: before and now.
+    """
+
+    compared: int
+    differing: list[str]
+    changed: dict[str, tuple[str, str | None]]
+    test_accuracy: tuple[float, float]
+
+
+@cli.command(__doc__)
+@cli.json_option
+def main(as_json: bool) -> int:
+    with cli.output_kept(as_json):
+        outcome = verify()
+    if outcome.differing and not as_json:
+        raise UserError(explain(outcome))
+    cli.report(outcome._asdict(), SAME.format(outcome.compared), as_json)
+    return int(bool(outcome.differing))
+
+
+def verify() -> Outcome:
+    """Run the pipeline again, and compare; raises UserError if that is not possible."""
     require_the_commit_s_own_data()
     with tempfile.TemporaryDirectory() as scratch:
-        again = repeat(Path(scratch) / "clone")
-        differing = sorted(differences(files.DATA, again / files.DATA))
-        if differing:
-            raise UserError(explain(differing, again))
-    count = len(list(compared(files.DATA)))
-    print(
-        f"All {count} files are the same, bit for bit.\n"
-        f"Left out: measured seconds, and {', '.join(sorted(LEFT_OUT))}, "
-        "which say which run it was and what it took."
-    )
+        again = repeat(Path(scratch) / "clone") / files.DATA
+        return Outcome(
+            len(list(compared(files.DATA))),
+            sorted(differences(files.DATA, again)),
+            changed_tags(*(read_tags(data) for data in (files.DATA, again))),
+            (read_accuracy(files.DATA), read_accuracy(again)),
+        )
+
+
+def read_tags(data: Path) -> dict[str, str]:
+    """What a run's tags say of the machine and the packages."""
+    tags: dict[str, str] = files.read_json(data / "train" / "run.json")["tags"]
+    return {name: text for name, text in tags.items() if name.startswith(KINDS)}
+
+
+def changed_tags(here: dict[str, str], again: dict[str, str]) -> dict[str, tuple[str, str | None]]:
+    """The tags that another run of the pipeline has with another value."""
+    return {key: (here[key], again.get(key)) for key in here if here[key] != again.get(key)}
+
+
+def read_accuracy(data: Path) -> float:
+    """The test accuracy."""
+    return float(files.read_json(data / "evaluate" / "metrics.json")["test_accuracy"])
 
 
 def require_the_commit_s_own_data() -> None:
@@ -97,24 +142,16 @@ def content(path: Path) -> Any:
     return files.sha256(path)
 
 
-def explain(differing: list[str], again: Path) -> str:
-    """Say what differs, and what may be the reason."""
-    runs = [files.read_json(data / "train" / "run.json") for data in (files.DATA, again / "data")]
-    kinds = ("python", "tensorflow", "keras", "numpy", "processor", "environment")
-    here, there = ({k: v for k, v in run["tags"].items() if k.startswith(kinds)} for run in runs)
-    changed = [
-        f"  {key}: {here[key]} → {there.get(key)}" for key in here if here[key] != there.get(key)
-    ]
+def explain(outcome: Outcome) -> str:
+    """What differs, and what may be the reason."""
+    changed = [f"  {key}: {here} → {again}" for key, (here, again) in outcome.changed.items()]
     reasons = changed or ["  nothing that the runs note of the machine and its packages"]
-    metrics = [
-        files.read_json(data / "evaluate" / "metrics.json") for data in (files.DATA, again / "data")
-    ]
-    scores = " → ".join(f"{each['test_accuracy']:.4f}" for each in metrics)
-    lines = [f"  {name}" for name in differing]
+    scores = " → ".join(f"{each:.4f}" for each in outcome.test_accuracy)
+    lines = [f"  {name}" for name in outcome.differing]
     return "\n".join(
         ["Not the same again:", *lines, f"Test accuracy: {scores}", "Changed since:", *reasons]
     )
 
 
 if __name__ == "__main__":
-    run_command("make verify", main)
+    cli.run("make verify", main)

@@ -1,15 +1,15 @@
 """The champion as it is served, for the commands that ask it."""
 
-import os
 from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError, first_line
 from sentiment.registry import versions as registry
 from sentiment.runs import store
-from sentiment.serving.classifier import Sentiment
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
+
+    from sentiment.serving.classifier import Sentiment
 
 URI = f"models:/{registry.NAME}@{registry.CHAMPION}"
 
@@ -33,13 +33,15 @@ def current() -> "ModelVersion":
     return found
 
 
-def uri() -> str:
-    """Which model to ask: `MODEL`, as MLflow names one, or the champion.
+def uri(chosen: str | None = None) -> str:
+    """Which model to ask.
+
+    Args:
+        chosen: a model as MLflow names it; None: the champion.
 
     Raises:
-        UserError: neither is there, or the store cannot be used.
+        UserError: there is no champion, or the store cannot be used.
     """
-    chosen = os.environ.get("MODEL")
     if chosen:
         store.connect()
         return chosen
@@ -47,7 +49,7 @@ def uri() -> str:
     return URI
 
 
-def load(model_uri: str) -> Sentiment:
+def load(model_uri: str) -> "Sentiment":
     """Load a version of the registered model, with the code that it brought.
 
     Raises:

@@ -14,7 +14,6 @@ import pandas as pd
 
 from sentiment import files, serving
 from sentiment.runs import log
-from sentiment.serving.scoring_server import COLUMN
 
 if TYPE_CHECKING:
     import mlflow
@@ -59,6 +58,8 @@ def log_model(client: "mlflow.MlflowClient", run: log.Run, parts: Parts) -> str:
     import mlflow
     from mlflow.entities import LoggedModelOutput
 
+    from sentiment.serving.scoring_server import COLUMN
+
     model = mlflow.initialize_logged_model(
         NAME, source_run_id=run.run_id, experiment_id=run.experiment_id
     )
@@ -72,7 +73,7 @@ def log_model(client: "mlflow.MlflowClient", run: log.Run, parts: Parts) -> str:
                 python_model=str(entry),
                 code_paths=[str(code)],
                 artifacts=write_artifacts(folder, parts),
-                signature=_signature(),
+                signature=_signature(COLUMN),
                 input_example=pd.DataFrame({COLUMN: EXAMPLES}),
                 pip_requirements=log.serving_requirements(),
             )
@@ -113,10 +114,10 @@ def write_artifacts(folder: Path, parts: Parts) -> dict[str, str]:
     return {name: str(path) for name, path in {**paths, settings.name: settings}.items()}
 
 
-def _signature() -> Any:
+def _signature(column: str) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    inputs = Schema([ColSpec("string", COLUMN)])
+    inputs = Schema([ColSpec("string", column)])
     outputs = Schema([ColSpec("string", "label"), ColSpec("float", "probability")])
     return ModelSignature(inputs, outputs)

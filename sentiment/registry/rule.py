@@ -9,7 +9,6 @@ import pandas as pd
 from sentiment import files
 from sentiment.data.reviews import TEST_DATA
 from sentiment.params import Promote
-from sentiment.scoring import scores, significance
 
 NEEDED = [files.ABOUT, "metrics.json", "predictions.csv"]  # of an evaluation
 
@@ -57,6 +56,8 @@ def decide(candidate: Evaluated, champion: Evaluated | None, rule: Promote) -> D
 
 def _calibration_error(evaluated: Evaluated, bins: int) -> float:
     """By the same groups for both: the error depends on their number."""
+    from sentiment.scoring import scores  # imports scikit-learn, which takes a second
+
     return scores.calibration_error(scores.reliability(evaluated.predictions, bins))
 
 
@@ -65,6 +66,8 @@ def _right(evaluated: Evaluated) -> pd.Series:
 
 
 def _compare(candidate: pd.Series, champion: pd.Series, alpha: float) -> Decision:
+    from sentiment.scoring import significance  # imports SciPy
+
     counts = significance.discordant(champion.to_numpy(bool), candidate.to_numpy(bool))
     p = significance.mcnemar(counts)
     better = counts.only_b - counts.only_a

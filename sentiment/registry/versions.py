@@ -1,7 +1,7 @@
 """The registered model `imdb-sentiment`: a version for each evaluated run, and its champion.
 
-The alias `champion` moves by the rule in `params.yaml` (`promote`) as a run is evaluated, or by a
-person's word; the version's tags say which, and why.
+The alias `champion` moves by the rule in `params.yaml` (`promote`) as a run is evaluated, or by
+hand; the version's tags say which, and why.
 """
 
 import getpass
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sentiment import files
 from sentiment.errors import UserError, first_line
@@ -141,27 +141,27 @@ def promote_by_rule(
         folder: what `evaluate` wrote about it.
         rule: the `promote` section.
     """
-    reigning = champion(client)
-    if version.tags.get(DECIDED_BY, BY_RULE) != BY_RULE or _is(version, reigning):
+    current = champion(client)
+    if version.tags.get(DECIDED_BY, BY_RULE) != BY_RULE or _is(version, current):
         return
-    decision = _decide_against(reigning, read_evaluated(folder), rule)
+    decision = _decide_against(current, read_evaluated(folder), rule)
     verdict = "champion" if decision.promoted else "not promoted"
     tags = {DECISION: verdict, DECIDED_BY: BY_RULE, REASON: decision.reason}
     if decision.promoted:
-        _crown(client, version, reigning, tags)
+        _make_champion(client, version, current, tags)
     else:
         _tag(client, version, tags)
     print(f"Version {version.version} of {NAME}: {verdict}, {decision.reason}")
 
 
 def _decide_against(
-    reigning: "ModelVersion | None", candidate: Evaluated, rule: Promote
+    current: "ModelVersion | None", candidate: Evaluated, rule: Promote
 ) -> Decision:
     """Decide; a champion whose evaluation is lost keeps its place, and holds nobody else up."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return decide(candidate, _evaluated_of(reigning), rule)
+        return decide(candidate, _evaluated_of(current), rule)
     except (UserError, MlflowException, OSError) as error:
         why = "it was changed" if isinstance(error, UserError) else first_line(error)
         return Decision(False, f"the champion's evaluation cannot be read: {why}")
@@ -184,20 +184,27 @@ def _evaluated_of(version: "ModelVersion | None") -> Evaluated | None:
         return read_evaluated(folder)
 
 
-def _crown(
+def _make_champion(
     client: "mlflow.MlflowClient",
     version: "ModelVersion",
-    reigning: "ModelVersion | None",
+    current: "ModelVersion | None",
     tags: Mapping[str, str],
 ) -> None:
     """Move the alias, once the version says why: one without a reason is never champion."""
-    replaced = str(reigning.version) if reigning else NOBODY
+    replaced = str(current.version) if current else NOBODY
     _tag(client, version, {**tags, REPLACED: replaced})
     client.set_registered_model_alias(NAME, CHAMPION, version.version)
 
 
-def promote(run: str) -> str:
-    """Make a run's version champion by a person's word; return what was done.
+class Outcome(NamedTuple):
+    """What was done by hand, in a sentence, and which version is champion now, if one is."""
+
+    champion: str | None
+    message: str
+
+
+def promote(run: str) -> Outcome:
+    """Make a run's version champion by hand.
 
     Of several, that is the one of the run's present evaluation.
 
@@ -211,14 +218,18 @@ def promote(run: str) -> str:
 
     client = mlflow.MlflowClient()
     with store.explained(), _alone():
-        version, reigning = _current(client, run), champion(client)
-        if _is(version, reigning):
-            return f"Version {version.version} of {NAME} is champion already."
-        _crown(client, version, reigning, _by_hand("champion", "promoted by hand"))
-    return f"Version {version.version} of {NAME}, run {run}, is champion now."
+        version, current = _version_to_promote(client, run), champion(client)
+        if _is(version, current):
+            return _outcome(version, f"Version {version.version} of {NAME} is champion already.")
+        _make_champion(client, version, current, _by_hand("champion", "promoted by hand"))
+    return _outcome(version, f"Version {version.version} of {NAME}, run {run}, is champion now.")
 
 
-def _current(client: "mlflow.MlflowClient", run_id: str) -> "ModelVersion":
+def _outcome(version: "ModelVersion | None", message: str) -> Outcome:
+    return Outcome(str(version.version) if version else None, message)
+
+
+def _version_to_promote(client: "mlflow.MlflowClient", run_id: str) -> "ModelVersion":
     """The version of a run's present evaluation, or its newest; UserError if it has none."""
     found = versions(client, run_id) if RUN_ID.fullmatch(run_id) else []
     if not found:
@@ -230,7 +241,7 @@ def _current(client: "mlflow.MlflowClient", run_id: str) -> "ModelVersion":
     return next((each for each in found if each.tags.get(EVALUATION) == evaluation), found[0])
 
 
-def demote() -> str:
+def demote() -> Outcome:
     """Take the alias from the champion and give it back to who had it before, if anyone did.
 
     Who was demoted or deleted meanwhile does not get it back.
@@ -242,24 +253,24 @@ def demote() -> str:
 
     client = mlflow.MlflowClient()
     with store.explained(), _alone():
-        reigning = champion(client)
-        if reigning is None:
+        current = champion(client)
+        if current is None:
             raise UserError(f"There is no champion of {NAME}.")
-        _tag(client, reigning, _by_hand(DEMOTED, "demoted by hand"))
-        before = _before(client, reigning)
+        _tag(client, current, _by_hand(DEMOTED, "demoted by hand"))
+        before = _before(client, current)
+        demoted = f"Version {current.version} of {NAME} is demoted"
         if before is None:
             client.delete_registered_model_alias(NAME, CHAMPION)
-            return f"Version {reigning.version} of {NAME} is demoted; there is no champion now."
-        _tag(client, before, _by_hand("champion", f"version {reigning.version} was demoted"))
+            return _outcome(None, f"{demoted}; there is no champion now.")
+        _tag(client, before, _by_hand("champion", f"version {current.version} was demoted"))
         client.set_registered_model_alias(NAME, CHAMPION, before.version)
-    again = f"version {before.version} is champion again"
-    return f"Version {reigning.version} of {NAME} is demoted; {again}."
+    return _outcome(before, f"{demoted}; version {before.version} is champion again.")
 
 
-def _before(client: "mlflow.MlflowClient", reigning: "ModelVersion") -> "ModelVersion | None":
+def _before(client: "mlflow.MlflowClient", current: "ModelVersion") -> "ModelVersion | None":
     """The nearest champion before this one that is still there and was not demoted."""
     there = {str(each.version): each for each in client.search_model_versions(f"name = '{NAME}'")}
-    seen, number = {str(reigning.version)}, reigning.tags.get(REPLACED, NOBODY)
+    seen, number = {str(current.version)}, current.tags.get(REPLACED, NOBODY)
     while number in there and number not in seen:
         if there[number].tags.get(DECISION) != DEMOTED:
             return there[number]

@@ -7,6 +7,7 @@
 import logging
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sentiment import files
-from sentiment.errors import UserError
+from sentiment.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import mlflow
@@ -80,6 +81,35 @@ def explained() -> Iterator[None]:
             f"The MLflow store at {public(uri)} cannot be used: {reason}\n"
             "Mend it, or name another in MLFLOW_TRACKING_URI, and run the command again."
         ) from error
+
+
+class Attempt:
+    """Something that is left out where the store fails.
+
+    Attributes:
+        failed: whether the store has failed.
+    """
+
+    def __init__(self) -> None:
+        self.failed = False
+
+
+@contextmanager
+def attempt(consequence: str) -> Iterator[Attempt]:
+    """In the block, do what the command can do without: a store that fails only ends the block.
+
+    That is printed on standard error, with the first line of what the store raised.
+
+    Args:
+        consequence: what a failure means, in a clause such as "The report is not logged".
+    """
+    made = Attempt()
+    try:
+        with explained():
+            yield made
+    except (UserError, OSError) as error:
+        made.failed = True
+        print(f"{consequence}: {first_line(error)}", file=sys.stderr, flush=True)
 
 
 def connect() -> str:

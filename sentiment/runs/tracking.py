@@ -6,7 +6,6 @@ A tracking store that fails once the run has started costs no epoch: what it lac
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from sentiment import process
-from sentiment.errors import UserError, first_line
 from sentiment.runs import log, store
 from sentiment.runs.log import Run
 
@@ -27,6 +25,7 @@ KEY = "train.key"  # tag: everything that shapes a training, see sentiment.netwo
 MODEL_ID = "model.id"  # tag: the model's entry, which belongs to the run from its start
 # tags: the machine and, on it, the process that the run belongs to and the file that it has locked
 HOST, PROCESS, LOCK = "process.host", "process.id", "process.lock"
+UNLOGGED = "Logging to MLflow stops here, `make sync` completes it later"
 
 
 class Tracker:
@@ -54,17 +53,9 @@ class Tracker:
             Interrupted: a signal came meanwhile.
         """
         if not self.lost:
-            try:
-                with store.explained():
-                    write(self.run, *given)
-            except (UserError, OSError) as error:
-                self.lost = True
-                print(
-                    f"{first_line(error)}\n"
-                    "The work continues without it; `make sync` logs later what is missing.",
-                    file=sys.stderr,
-                    flush=True,
-                )
+            with store.attempt(UNLOGGED) as attempt:
+                write(self.run, *given)
+            self.lost = attempt.failed
         process.raise_noted()
 
 

@@ -1,4 +1,4 @@
-"""A stage or a command ends with one message, on a signal too, and a stage with its DVC."""
+"""A stage ends with one message, on a signal too, and with its DVC."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sentiment.errors import UserError, explain
-from sentiment.process import ENDING, run_command, run_stage
+from sentiment.process import ENDING, run_stage
 from tests.project import ROOT, heed_signals
 
 
@@ -61,18 +61,6 @@ def test_unreadable_file_is_named() -> None:
     message = explain(error)
     assert message is not None
     assert message.startswith("params.yaml: Permission denied")
-
-
-def test_a_command_s_failure_names_it_and_what_to_do() -> None:
-    def main() -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "data/train/run.json")
-
-    with pytest.raises(SystemExit) as raised:
-        run_command("make sync", main)
-    assert raised.value.code == (
-        "make sync: data/train/run.json: Permission denied. "
-        "Give yourself the right to use it and run `make sync` again."
-    )
 
 
 @pytest.mark.parametrize("number", ENDING)
@@ -138,23 +126,6 @@ process.run_stage("pad", lambda: os.kill(os.getpid(), signal.SIGHUP))
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_command_through_its_clean_up(number: signal.Signals) -> None:
-    done = run_code(f"""
-import os, time
-from sentiment import process
-def main():
-    try:
-        os.kill(os.getpid(), {int(number)})
-        time.sleep(10)
-    finally:
-        print("cleaned up")
-process.run_command("make compare", main)
-""")
-    assert done.stdout == "cleaned up\n"
-    assert done.returncode == 128 + number
-
-
 @pytest.mark.parametrize(
     ("name", "advice"),
     [("data/pad/x_test.npy", "Run `dvc repro`"), ("typo.csv", "Mend that and run `make predict`")],
@@ -164,21 +135,6 @@ def test_what_the_pipeline_makes_is_told_from_what_a_user_names(name: str, advic
     message = explain(error, "`make predict`")
     assert message is not None
     assert advice in message
-
-
-def test_an_interrupted_command_is_one_message() -> None:
-    def main() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(SystemExit) as raised:
-        run_command("make compare", main)
-    assert raised.value.code == "make compare: interrupted"
-
-
-def test_a_command_ends_with_the_status_of_what_it_ran() -> None:
-    with pytest.raises(SystemExit) as raised:
-        run_command("make repro", lambda: 3)
-    assert raised.value.code == 3
 
 
 def test_what_a_library_says_of_a_file_system_is_told() -> None:

@@ -83,7 +83,7 @@ def test_the_champion_is_the_first_side_unless_one_is_named(both: Project) -> No
 
 def test_tensorflow_is_not_imported(both: Project) -> None:
     code = (
-        "import sys; sys.argv[1:] = ['--a', 'six']; from tools import compare; compare.main(); "
+        "import sys; from tools import compare; compare.compare('six', 'workspace'); "
         "print({'tensorflow', 'keras'} & set(sys.modules))"
     )
     assert both.run("python", "-c", code).endswith("set()\n")
@@ -112,24 +112,24 @@ def test_a_tampered_artifact_is_one_message(both: Project, name: str) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace("0", "1", 1), encoding="utf-8")
     output = both.fail(*COMPARE, "--a", six)
     assert f"make compare: Run {six}: " in output
-    assert ("is not as it was written" in output) != (name == "about.json")
+    assert ("is not as the stage wrote it" in output) != (name == "about.json")
     assert "Traceback" not in output
 
 
-def test_a_run_whose_training_is_not_whole_is_one_message(both: Project) -> None:
+def test_a_run_whose_training_is_incomplete_is_one_message(both: Project) -> None:
     six = runs()[0].info.run_id
     mlflow.MlflowClient().delete_tag(six, "outputs.train")
     output = both.fail(*COMPARE, "--a", six)
-    assert f"make compare: Run {six}: its curves are not whole. `make sync`" in output
+    assert f"make compare: Run {six}: its curves are incomplete. `make sync`" in output
 
 
 def test_missing_files_are_one_message(both: Project) -> None:
     six = runs()[0].info.run_id
     shutil.rmtree(both.path / "mlruns" / "1" / six / "artifacts" / "evaluate")
-    assert f"Run {six} has no evaluate/about.json" in both.fail(*COMPARE, "--a", six)
+    assert f"Run {six}: evaluate/about.json is missing" in both.fail(*COMPARE, "--a", six)
     (both.path / "data" / "evaluate" / "predictions.csv").unlink()
     output = both.fail(*COMPARE, "--a", "six")
-    assert "The workspace has no evaluate/predictions.csv. Run `dvc repro`." in output
+    assert "The workspace: evaluate/predictions.csv is missing. Run `dvc repro`." in output
     shutil.rmtree(both.path / ".dvc" / "cache")
     assert "Neither DVC's cache nor a remote has data/" in both.fail(*COMPARE, "--a", "six")
 
@@ -147,11 +147,11 @@ def test_without_a_store_files_are_compared_all_the_same(both: Project) -> None:
     assert (both.path / "reports" / "compare-six-workspace" / "report.html").is_file()
 
 
-def test_a_run_that_the_store_lacks_is_said(both: Project) -> None:
+def test_a_run_that_the_store_lacks_is_reported(both: Project) -> None:
     six, first = (run.info.run_id for run in runs())
     mlflow.delete_run(six)
     output = both.run(*COMPARE, "--a", "six")
-    assert f"The store has no run {six}: the report is not added to it." in output
+    assert f"The report is not logged to run {six}: the store does not have it" in output
     assert f"compare.{six[:8]}" in mlflow.get_run(first).data.tags
 
 

@@ -32,7 +32,7 @@ def champion() -> ModelVersion:
     return mlflow.MlflowClient().get_model_version_by_alias(NAME, "champion")
 
 
-def test_a_version_names_its_run_its_figures_and_its_data(project: Project) -> None:
+def test_a_version_names_its_run_its_metrics_and_its_data(project: Project) -> None:
     (run,), (version,) = runs(), versions()
     metrics = json.loads((project.path / "data/evaluate/metrics.json").read_bytes())
     assert version.run_id == run.info.run_id
@@ -58,7 +58,7 @@ def test_a_version_takes_raw_text_and_answers_as_the_evaluation_did(project: Pro
     np.testing.assert_array_equal(answers["probability"].to_numpy(), expected)
 
 
-def test_telling_the_store_again_registers_nothing_more(project: Project) -> None:
+def test_logging_again_registers_nothing_more(project: Project) -> None:
     before = [version.tags for version in versions()]
     project.change(evaluate={"threshold": 0.9})  # that is not what data/evaluate was made with
     mlflow.MlflowClient().delete_tag(runs()[0].info.run_id, "outputs.evaluate")

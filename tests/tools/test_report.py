@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 from sentiment import files, pipeline
 from sentiment.data import outputs
 from sentiment.params import Params, load_params
-from sentiment.runs import tracking
+from sentiment.runs import log
 from sentiment.runs.log import Run
 from tests.browser import keep_screenshot
 from tests.project import Project, free_port
@@ -72,7 +72,7 @@ def test_page_has_the_run_and_where_it_comes_from(html: str, read: Read) -> None
     assert f"/runs/{read.training.run['run_id']}" in html
 
 
-def test_page_has_every_figure_of_the_headline(html: str, read: Read) -> None:
+def test_page_has_every_metric_of_the_headline(html: str, read: Read) -> None:
     metrics = read.results.metrics
     assert f">{metrics['test_accuracy']:.2%}<" in html
     for name in ("test_roc_auc", "test_loss", "test_ece", "test_brier"):
@@ -103,8 +103,8 @@ def test_page_has_every_param(html: str, read: Read) -> None:
     assert rows["length_buckets"] == "[40, 60]"
 
 
-def test_page_says_loudly_that_synthetic_figures_are_not_those_of_imdb(read: Read) -> None:
-    note = "the figures are NOT IMDB's"
+def test_page_says_loudly_that_synthetic_metrics_are_not_those_of_imdb(read: Read) -> None:
+    note = "the metrics are NOT IMDB's"
     assert note in unescape(read.html())
     read.results.metrics["dataset"] = "imdb"
     assert note not in unescape(read.html())
@@ -189,7 +189,9 @@ def test_run_holds_the_page(reported: Project, monkeypatch: pytest.MonkeyPatch) 
 def test_report_does_not_load_tensorflow(project: Project) -> None:
     loaded = "print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
     output = project.run(
-        "python", "-c", f"import sys; from tools import report as r; r.main(); {loaded}"
+        "python",
+        "-c",
+        f"import sys; from tools import report as r; r.main([], standalone_mode=False); {loaded}",
     )
     assert output == "reports/report.html\n[]\n"
 
@@ -202,14 +204,16 @@ def test_page_is_written_without_the_store(project: Project) -> None:
     (project.path / "mlflow.db").unlink()
     shutil.rmtree(project.path / "mlruns")
     said, page = project.run(*REPORT).splitlines()[-2:]
-    assert said.startswith(f"The store has no run {run_id(project)}")
+    assert said == (
+        f"The report is not logged: the store has no run {run_id(project)}, `make sync` makes it."
+    )
     assert (project.path / page).is_file()
 
 
 def test_page_is_written_while_the_server_is_down(project: Project) -> None:
     server = f"http://127.0.0.1:{free_port()}"
     said, page = project.run(*REPORT, MLFLOW_TRACKING_URI=server).splitlines()
-    assert said.startswith(f"The report is not logged. The MLflow server at {server} does not")
+    assert said.startswith(f"The report is not logged: The MLflow server at {server} does not")
     assert f'href="{server}/#/experiments/' in (project.path / page).read_text(encoding="utf-8")
 
 
@@ -220,9 +224,9 @@ def test_page_is_written_where_the_run_takes_no_files(
         raise OSError(28, "No space left on device")
 
     monkeypatch.chdir(project.path)
-    monkeypatch.setattr(tracking, "log_folder", full)
+    monkeypatch.setattr(log, "folder", full)
     report.log(Run("run", "name", "1", ""))
-    assert "not logged. [Errno 28] No space left on device" in capsys.readouterr().out
+    assert "not logged: [Errno 28] No space left on device" in capsys.readouterr().err
 
 
 def failed(project: Project) -> str:

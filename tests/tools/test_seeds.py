@@ -1,4 +1,4 @@
-"""`make seeds`: each seed once, by DVC; one parent run that tells mean and spread."""
+"""`make seeds`: each seed once, by DVC; one parent run with mean and spread."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import click
 import mlflow
 import numpy as np
 import pytest
@@ -17,10 +18,10 @@ from tests.conftest import defaults, runs, stand_in
 from tests.project import SMALL, Project, merged
 from tools import seeds
 from tools.comparing import group as groups
-from tools.comparing.group import Member
+from tools.comparing.group import Group, Member
 
 SEEDS = ("python", "-m", "tools.seeds")
-FIGURES = dict.fromkeys(groups.FIGURES, 0.5)
+METRICS = dict.fromkeys(groups.METRICS, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def grouped(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
     """A finished project with a group of two seeds, the first of them that of `data/`."""
     project = Project(tmp_path_factory.mktemp("grouped") / "project")
     shutil.copytree(finished.path, project.path, symlinks=True)
-    project.run(*SEEDS, "2")
+    project.run(*SEEDS, "--count", "2")
     return project
 
 
@@ -52,7 +53,7 @@ def children() -> dict[int, Run]:
     return {int(run.data.params["train.seed"]): run for run in found}
 
 
-def test_the_parent_tells_mean_and_spread_of_its_children(group: Project) -> None:
+def test_the_parent_has_mean_and_spread_of_its_children(group: Project) -> None:
     (parent,), found = parents(), children()
     assert sorted(found) == [42, 43]
     accuracies = [found[seed].data.metrics["test_accuracy"] for seed in (42, 43)]
@@ -76,14 +77,14 @@ def test_what_dvc_has_is_not_trained_again(group: Project) -> None:
     of_data = json.loads((group.path / "data/train/run.json").read_bytes())["run_id"]
     assert children()[42].info.run_id == of_data
     before = [run.to_dictionary() for run in runs()]
-    output = group.run(*SEEDS, "2")
+    output = group.run(*SEEDS, "--count", "2")
     assert "Running stage" not in output
     assert [run.to_dictionary() for run in runs()] == before
 
 
 def test_more_and_fewer_seeds_share_the_parent_and_compare_with_a_run(group: Project) -> None:
     (before,) = parents()
-    output = group.run(*SEEDS, "3")
+    output = group.run(*SEEDS, N="3")
     assert output.count("Running stage 'train'") == 1
     (parent,) = parents()
     assert parent.info.run_id == before.info.run_id
@@ -91,7 +92,7 @@ def test_more_and_fewer_seeds_share_the_parent_and_compare_with_a_run(group: Pro
     assert sorted(children()) == [42, 43, 44]
     assert re.search(rf"^ +44 +0\.\d{{4}}  {children()[44].info.run_id} ", output, re.MULTILINE)
     third = children()[44].info.run_id
-    group.run(*SEEDS, "2")
+    group.run(*SEEDS, "--count", "2")
     assert sorted(children()) == [42, 43]
     output = group.run("python", "-m", "tools.compare", "--a", third, "--b", parent.info.run_id)
     assert "The unit is a training, 1 against 2" in output
@@ -104,19 +105,19 @@ def test_more_and_fewer_seeds_share_the_parent_and_compare_with_a_run(group: Pro
 def test_lost_runs_are_made_again_and_lost_files_too(group: Project) -> None:
     lost = children()[43].info.run_id
     mlflow.delete_run(lost)
-    assert "Running stage" not in group.run(*SEEDS, "2")
+    assert "Running stage" not in group.run(*SEEDS, "--count", "2")
     assert children()[43].data.tags["restored_from"] == lost
     shutil.rmtree(group.path / ".dvc" / "cache")
     group.run("dvc", "commit", "--force")
-    output = group.run(*SEEDS, "2")
+    output = group.run(*SEEDS, "--count", "2")
     assert output.count("Running stage 'train'") == 1
     assert sorted(children()) == [42, 43]
 
 
 @pytest.mark.parametrize("text", ["1", "0", "-3", "many", "2.5", "", "²"])
-def test_a_number_that_makes_no_group_is_one_message(text: str) -> None:
-    with pytest.raises(UserError, match="a whole number of at least 2 is wanted, as in N=5"):
-        seeds.count_of([text])
+def test_a_number_that_makes_no_group_is_a_usage_error(text: str) -> None:
+    with pytest.raises(click.UsageError, match="is not"):
+        seeds.main.make_context("seeds", [f"--count={text}"])
 
 
 def test_seeds_go_up_from_the_one_in_the_params() -> None:
@@ -154,10 +155,10 @@ def test_an_experiment_s_name_changes_with_the_evaluation_too() -> None:
 
 def test_the_table_names_each_run_and_the_spread() -> None:
     members = [
-        Member(seed, f"seeds-{seed}", f"run-{seed}", {}, {"test_accuracy": accuracy, **FIGURES})
+        Member(seed, f"seeds-{seed}", f"run-{seed}", {}, {"test_accuracy": accuracy, **METRICS})
         for seed, accuracy in ((1, 0.80), (2, 0.82), (3, 0.87))
     ]
-    printed = groups.table("3 seeds", "parent", members)
+    printed = groups.table(Group("3 seeds", "key", members), "parent")
     assert re.search(r"^ +2 +0\.8200  run-2  seeds-2$", printed, re.MULTILINE)
     assert "0.8300 ± 0.0361 (standard deviation), range 0.8000 to 0.8700" in printed
     assert "differences of up to 7.00 points" in printed

@@ -313,8 +313,8 @@ def test_a_person_promotes_and_demotes(project: Project) -> None:
     promote = ("python", "-m", "tools.promote")
     assert f"run {run_id}, is champion now" in project.run(*promote, "--run", run_id)
     assert "label" in predict(project, TEXT="a")
-    assert "there is no champion now" in project.run(*promote, "--demote")
-    assert "Name a run" in project.fail(*promote, "--run", "")
+    assert "there is no champion now" in project.run("python", "-m", "tools.demote")
+    assert "Missing option '--run' (env var: 'RUN')" in project.fail(*promote)
     assert "has no version" in project.fail(*promote, "--run", "0" * 32)
 
 

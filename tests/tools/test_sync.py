@@ -1,4 +1,4 @@
-"""The store tells what `data/` holds, whichever store it is and however often that is asked."""
+"""After `make sync` the store has all of `data/`, whichever it is and however often that runs."""
 
 import csv
 import hashlib
@@ -28,7 +28,7 @@ def store_of_the_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> N
     stand_in(project.path, monkeypatch)
 
 
-def told(run: Run) -> dict[str, Any]:
+def logged(run: Run) -> dict[str, Any]:
     """All that the store knows of a run, but for its identity and its process."""
     client = mlflow.MlflowClient()
     metrics = {
@@ -57,7 +57,7 @@ def told(run: Run) -> dict[str, Any]:
     }
 
 
-def test_what_is_told_already_is_left_as_it_is(project: Project) -> None:
+def test_what_is_logged_already_is_left_as_it_is(project: Project) -> None:
     (before,) = runs()
     for _ in range(2):
         output = project.run(*SYNC)
@@ -73,7 +73,7 @@ def test_a_run_that_the_store_lacks_is_made_in_full_and_once(
     project: Project, loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (original,) = runs()
-    before = told(original)
+    before = logged(original)
     if loss == "run":
         mlflow.delete_run(original.info.run_id)
     elif loss == "store":
@@ -96,7 +96,7 @@ def test_a_run_that_the_store_lacks_is_made_in_full_and_once(
     (restored,) = runs()
     assert restored.info.run_id != original.info.run_id
     assert restored.data.tags["restored_from"] == original.info.run_id
-    assert told(restored) == before
+    assert logged(restored) == before
     assert restored.info.start_time == original.info.start_time
     assert 0 <= original.info.end_time - restored.info.end_time < 60_000
     assert restored.info.end_time > restored.info.start_time
@@ -115,7 +115,7 @@ def test_a_stage_restored_from_the_cache_makes_no_run_and_keeps_its_own(project:
     assert len(runs()) == 2
 
 
-def test_the_evaluation_of_another_model_is_not_told(project: Project) -> None:
+def test_the_evaluation_of_another_model_is_not_logged(project: Project) -> None:
     project.change(train={"units": 5})
     project.run("dvc", "repro", "train")
     assert "is of another model" in project.run(*SYNC)
@@ -133,16 +133,16 @@ def test_evaluation_goes_to_the_restored_run(project: Project) -> None:
     assert restored.data.metrics["test_recall"] == metrics["test_recall"]
 
 
-def test_a_run_that_was_told_a_part_is_completed(project: Project) -> None:
+def test_a_run_that_lacks_a_part_is_completed(project: Project) -> None:
     (run,) = runs()
-    before = told(run)
+    before = logged(run)
     client = mlflow.MlflowClient()
     client.delete_tag(run.info.run_id, "outputs.train")
     client.delete_tag(run.info.run_id, "outputs.evaluate")
     shutil.rmtree(project.path / "mlruns" / "1" / run.info.run_id / "artifacts")
     project.run(*SYNC)
     (completed,) = runs()
-    after = told(completed)
+    after = logged(completed)
     assert {key: set(points) for key, points in after.pop("metrics").items()} == {
         key: set(points) for key, points in before.pop("metrics").items()
     }
@@ -169,7 +169,7 @@ def test_two_at_once_make_one_run(project: Project) -> None:
     assert len(printed) == 1
 
 
-def test_make_repro_tells_a_new_store(project: Project) -> None:
+def test_make_repro_logs_to_a_new_store(project: Project) -> None:
     (project.path / "mlflow.db").unlink()
     output = project.run("python", "-m", "tools.repro")
     (restored,) = runs()
@@ -184,7 +184,7 @@ def test_make_repro_tells_a_new_store(project: Project) -> None:
         ("other data", "data/pad is not what data/train was trained on"),
     ],
 )
-def test_outputs_that_cannot_be_told_are_one_message(
+def test_outputs_that_cannot_be_logged_are_one_message(
     project: Project, damage: str, message: str
 ) -> None:
     mlflow.delete_run(runs()[0].info.run_id)
@@ -236,7 +236,7 @@ def test_uncommitted_changes_lie_in_the_run(project: Project) -> None:
 
 
 def agree(project: Project, names: list[str]) -> None:
-    """Each experiment of `dvc exp show` is a whole run of its name, with its params and metrics."""
+    """Each experiment of `dvc exp show` is complete, under its name, with its params and metrics."""
     table = csv.DictReader(io.StringIO(project.run("dvc", "exp", "show", "--csv")))
     rows = {row["Experiment"]: row for row in table if row["Experiment"]}
     by_name = {run.data.tags.get("dvc.experiment"): run for run in runs()}
@@ -253,7 +253,7 @@ def agree(project: Project, names: list[str]) -> None:
         assert mlflow.get_logged_model(run.data.tags["model.id"]).status == "READY"
 
 
-def test_queued_and_temporary_experiments_land_whole_in_the_one_store(project: Project) -> None:
+def test_queued_and_temporary_experiments_are_complete_in_the_one_store(project: Project) -> None:
     names = [f"units-{units}" for units in (5, 6, 7)]
     for name in names:
         units = name.removeprefix("units-")

@@ -1,1 +1,1 @@
-"""Two trainings, or groups of them, compared: read, tested, told."""
+"""Two trainings, or groups of them, compared: read, tested, reported."""

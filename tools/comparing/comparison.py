@@ -1,4 +1,4 @@
-"""Two sides that answered the same reviews, held against each other: pure functions."""
+"""Two sides that answered the same reviews, compared: pure functions."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Summary:
-    """A side's figures, means over its trainings.
+    """A side's metrics, means over its trainings.
 
     Attributes:
         label: how it was asked for.
@@ -60,7 +60,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Change:
-    """A param that differs; a group's values, where they are several, in one text."""
+    """A param that differs; several values of a group are one text."""
 
     param: str
     a: str
@@ -69,7 +69,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that is said of two sides.
+    """The result of comparing two sides.
 
     Attributes:
         sentence: the outcome in words, of A and B.
@@ -78,7 +78,7 @@ class Comparison:
         test: name of the test behind every p.
         reviews: number of test reviews.
         discordant: reviews that only one of two single trainings gets right; None for groups.
-        reliability: a table for each training of A and of B, see `stages.scores`.
+        reliability: a table for each training of A and of B, see `sentiment.scoring.scores`.
         curves: the history of each training of A and of B.
     """
 
@@ -100,7 +100,7 @@ class Comparison:
 
 
 def compare(a: Side, b: Side, corpus: Corpus, settings: Compare) -> Comparison:
-    """Compare two sides that `tools.trainings.check_comparable` admits.
+    """Compare two sides that `tools.comparing.trainings.check_comparable` admits.
 
     Length groups and calibration bins are those of B's params, for both.
     """
@@ -132,7 +132,7 @@ def compare(a: Side, b: Side, corpus: Corpus, settings: Compare) -> Comparison:
 
 
 def summarize(side: Side, bins: int, confidence: float) -> Summary:
-    """A side's figures."""
+    """A side's metrics."""
     tables = [each.predictions for each in side.trainings]
     errors = [scores.calibration_error(scores.reliability(each, bins)) for each in tables]
     return Summary(

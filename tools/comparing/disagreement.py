@@ -72,7 +72,7 @@ def length_groups(words: pd.Series, bounds: list[int]) -> dict[str, NDArray[np.b
 
 
 def has_negation(corpus: Corpus) -> NDArray[np.bool_]:
-    """Whether each review, whole, has a word that negates, shape (reviews,)."""
+    """Whether each review, uncut, has a word that negates, shape (reviews,)."""
     negating = np.array([negates(word) for word in corpus.words])
     counts = np.concatenate([[0], np.cumsum(negating[corpus.reviews.tokens])])
     return np.diff(counts[corpus.reviews.offsets]) > 0

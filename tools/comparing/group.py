@@ -21,7 +21,7 @@ MEMBERS = "seeds.runs"  # tag of it: its trainings' runs, as JSON by seed
 EXPERIMENTS = "seeds.experiments"  # tag of it: DVC's names, as JSON by seed
 PARENT = "mlflow.parentRunId"
 ACCURACY = "test_accuracy"
-FIGURES = ("test_loss", "test_roc_auc", "test_f1", "test_brier", "test_ece")
+METRICS = ("test_loss", "test_roc_auc", "test_f1", "test_brier", "test_ece")
 LOCK = f"{store.DATABASE}.seeds.lock"
 
 
@@ -33,7 +33,7 @@ class Member(NamedTuple):
         experiment: the DVC experiment.
         run_id: of its MLflow run.
         shaping: everything that shaped it.
-        metrics: the test's figures.
+        metrics: the test's metrics.
     """
 
     seed: int
@@ -61,7 +61,7 @@ def key(shaping: Mapping[str, Any], code: Mapping[str, str]) -> str:
     """A name for trainings that differ in nothing but their seed, as DVC tells them apart.
 
     The machine and its packages are left out, since DVC takes outputs from its cache whatever made
-    them; the tags of each run tell.
+    them; each run's tags name its own.
 
     Args:
         shaping: their params, by dotted names.
@@ -75,20 +75,20 @@ def seedless(shaping: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in shaping.items() if name != SEED}
 
 
-def figures(members: Sequence[Member]) -> dict[str, float]:
-    """Mean and spread of the test's figures over the trainings."""
+def metrics(members: Sequence[Member]) -> dict[str, float]:
+    """Mean and spread of the test's metrics over the trainings."""
     accuracies = [each.metrics[ACCURACY] for each in members]
     ends = {f"{ACCURACY}_min": min(accuracies), f"{ACCURACY}_max": max(accuracies)}
     found: dict[str, float] = {}
-    for name in (ACCURACY, *FIGURES):
+    for name in (ACCURACY, *METRICS):
         values = [each.metrics[name] for each in members]
         found[f"{name}_mean"] = float(np.mean(values))
         found[f"{name}_sd"] = float(np.std(values, ddof=1))
     return found | ends
 
 
-def tell(group: Group) -> str:
-    """Make the parent run say what the group is, and return its id; again changes nothing."""
+def log(group: Group) -> str:
+    """Log the group to its parent run, and return that run's id; again changes nothing."""
     import mlflow
 
     experiment_id, client = store.connect(), mlflow.MlflowClient()
@@ -102,7 +102,7 @@ def tell(group: Group) -> str:
 def find_or_make(
     client: "mlflow.MlflowClient", experiment_id: str, group: Group
 ) -> "mlflow.entities.Run":
-    """The parent run of this key; nothing goes on in it, so that it is finished from the start."""
+    """The parent run of this key; no training runs in it, so that it is finished from the start."""
     found = client.search_runs([experiment_id], f"tags.`{GROUP}` = '{group.key}'", max_results=1)
     parent = found[0] if found else client.create_run(experiment_id, tags={GROUP: group.key})
     if parent.info.status != "FINISHED":
@@ -130,11 +130,11 @@ def adopt(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", runs: se
 
 
 def describe(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", group: Group) -> None:
-    """Give the parent run the group's name, params, figures and members."""
+    """Give the parent run the group's name, params, metrics and members."""
     from mlflow.entities import Metric, Param, RunTag
 
     now, known = time.time_ns() // 10**6, parent.data.metrics
-    new = {name: x for name, x in figures(group.members).items() if known.get(name) != x}
+    new = {name: x for name, x in metrics(group.members).items() if known.get(name) != x}
     tags = {
         "mlflow.runName": group.name,
         MEMBERS: json.dumps({each.seed: each.run_id for each in group.members}),
@@ -153,17 +153,25 @@ def as_text(params: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in params.items()}
 
 
-def table(name: str, run_id: str, members: Sequence[Member]) -> str:
-    """What is printed of a group."""
-    known = figures(members)
+def document(group: Group, run_id: str) -> dict[str, Any]:
+    """A group and its parent run as JSON takes them."""
+    names = ("seed", "experiment", "run_id", "metrics")
+    trainings = [{name: getattr(each, name) for name in names} for each in group.members]
+    found = metrics(group.members)
+    return {"run_id": run_id, "name": group.name, "metrics": found, "trainings": trainings}
+
+
+def table(group: Group, run_id: str) -> str:
+    """A group and its parent run as a reader sees them."""
+    known = metrics(group.members)
     low, high = known[f"{ACCURACY}_min"], known[f"{ACCURACY}_max"]
     rows = [
         f"{each.seed:>10}  {each.metrics[ACCURACY]:>8.4f}  {each.run_id}  {each.experiment}"
-        for each in members
+        for each in group.members
     ]
     return "\n".join(
         [
-            f"{name}: run {run_id}",
+            f"{group.name}: run {run_id}",
             f"{'seed':>10}  {'accuracy':>8}  {'run':32}  experiment",
             *rows,
             f"{'mean':>10}  {known[f'{ACCURACY}_mean']:.4f} ± {known[f'{ACCURACY}_sd']:.4f} "

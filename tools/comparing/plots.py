@@ -1,4 +1,4 @@
-"""The pictures of a comparison: A always in blue, B in orange, each training of a group thin."""
+"""The plots of a comparison: A always in blue, B in orange, each training of a group thin."""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ COLORS = ("tab:blue", "tab:orange")
 
 
 def draw(comparison: Comparison, params: Evaluate) -> dict[str, Figure]:
-    """All pictures, by the names of their files."""
+    """All plots, by the names of their files."""
     return {
         "accuracy": accuracy(comparison, params),
         "reliability": reliability(comparison, params),
@@ -57,7 +57,7 @@ def accuracy(comparison: Comparison, params: Evaluate) -> Figure:
 
 
 def reliability(comparison: Comparison, params: Evaluate) -> Figure:
-    """Draw how often reviews are positive against how likely each side said it was."""
+    """Draw how often reviews are positive against how likely each side found it."""
     figure, axes = new_axes(params, "Reliability", "Predicted probability", "Share positive")
     errors = comparison.a.ece, comparison.b.ece
     for letter, color, tables, error in zip(

@@ -5,9 +5,9 @@ it, that file included, against the digest in the run's tags.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from sentiment import files
 from sentiment.data.outputs import read_words
 from sentiment.data.reviews import FIELDS, TEST_DATA, read_reviews
 from sentiment.errors import UserError
+from sentiment.files import Origin
 from sentiment.network.checkpoint import METRICS
 from sentiment.pipeline import EVALUATE, FETCH, TRAIN
 from sentiment.registry import champion
@@ -32,13 +33,6 @@ WORKSPACE, CHAMPION = "workspace", "champion"
 EVALUATED = ["about.json", "predictions.csv", "cost.json"]
 TRAINED = ["about.json", "run.json", "history.csv"]
 EVALUATED_TAG, TRAINED_TAG = (log.COMPLETE.format(stage.name) for stage in (EVALUATE, TRAIN))
-
-
-class Origin(NamedTuple):
-    """Where files are from: how messages call it, and what to do if they are not whole."""
-
-    name: str
-    advice: str
 
 
 def read(name: str, scratch: Path) -> Side:
@@ -75,8 +69,8 @@ def champion_run() -> str:
     version = champion.current()
     run_id = str(version.run_id)
     with store.explained():
-        told = mlflow.MlflowClient().get_run(run_id).data.tags.get(EVALUATED_TAG)
-    if told != version.tags.get(registry.EVALUATION):
+        evaluated = mlflow.MlflowClient().get_run(run_id).data.tags.get(EVALUATED_TAG)
+    if evaluated != version.tags.get(registry.EVALUATION):
         raise UserError(
             f"Run {run_id} was evaluated anew since version {version.version} of it became "
             f"champion. `make promote RUN={run_id}` makes the new version champion; "
@@ -88,9 +82,9 @@ def champion_run() -> str:
 def from_folder(data: Path, label: str, origin: Origin) -> Side:
     """Read the side that `data/`, or a copy of it, holds."""
     trained, evaluated = data / TRAIN.name, data / EVALUATE.name
-    digests = about(trained, origin)["files"]
-    run = files.read_json(checked(trained / "run.json", digests, origin))
-    history = pd.read_csv(checked(trained / "history.csv", digests, origin))
+    digests = files.read_about(trained, origin)["files"]
+    run = files.read_json(files.checked(trained / "run.json", digests, origin))
+    history = pd.read_csv(files.checked(trained / "history.csv", digests, origin))
     training = read_training(run["run_id"], run["name"], evaluated, history, origin)
     if training.params["model.sha256"] != digests["model.keras"]:
         raise UserError(f"{origin.name} holds the evaluation of another model: run `dvc repro`.")
@@ -101,35 +95,13 @@ def read_training(
     run_id: str, name: str, evaluated: Path, history: pd.DataFrame, origin: Origin
 ) -> Training:
     """Put a training together from the folder that `evaluate` wrote."""
-    described = about(evaluated, origin)
+    described = files.read_about(evaluated, origin)
     if TEST_DATA not in described["params"]:
         raise UserError(f"{origin.name} was evaluated by an older version: evaluate it again.")
-    table = checked(evaluated / "predictions.csv", described["files"], origin)
+    table = files.checked(evaluated / "predictions.csv", described["files"], origin)
     predictions = pd.read_csv(table, dtype={"probability": np.float32})
-    cost = files.read_json(checked(evaluated / "cost.json", described["files"], origin))
+    cost = files.read_json(files.checked(evaluated / "cost.json", described["files"], origin))
     return Training(run_id, name, described["params"], predictions, history, cost)
-
-
-def about(folder: Path, origin: Origin) -> dict[str, Any]:
-    """A folder's description."""
-    if not (folder / files.ABOUT).exists():
-        raise absent(folder / files.ABOUT, origin)
-    return files.read_about(folder)
-
-
-def checked(path: Path, digests: Mapping[str, str], origin: Origin) -> Path:
-    """Return `path` if its digest is the one given for its name; raises UserError otherwise."""
-    if not path.exists():
-        raise absent(path, origin)
-    if files.sha256(path) != digests.get(path.name):
-        name = f"{path.parent.name}/{path.name}"
-        raise UserError(f"{origin.name}: {name} is not as it was written. {origin.advice}")
-    return path
-
-
-def absent(path: Path, origin: Origin) -> UserError:
-    """The error for a file that is not there."""
-    return UserError(f"{origin.name} has no {path.parent.name}/{path.name}. {origin.advice}")
 
 
 def from_store(run_id: str, label: str, scratch: Path) -> Side:
@@ -166,9 +138,9 @@ def from_run(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", scratch:
     origin = Origin(f"Run {run_id}", "`make sync`, where its files are, logs them again.")
     evaluated = download(run_id, scratch, origin)
     if not log.is_complete(run.data.tags, evaluated):
-        raise UserError(f"{origin.name}: its evaluation is not whole. {origin.advice}")
+        raise UserError(f"{origin.name}: its evaluation is incomplete. {origin.advice}")
     if TRAINED_TAG not in run.data.tags:
-        raise UserError(f"{origin.name}: its curves are not whole. {origin.advice}")
+        raise UserError(f"{origin.name}: its curves are incomplete. {origin.advice}")
     history = read_history(client, run_id)
     return read_training(run_id, str(run.info.run_name), evaluated, history, origin)
 
@@ -179,7 +151,7 @@ def download(run_id: str, scratch: Path, origin: Origin) -> Path:
 
     place = EVALUATE.name
     if not mlflow.MlflowClient().list_artifacts(run_id, place):
-        raise absent(Path(place) / files.ABOUT, origin)
+        raise files.missing(Path(place) / files.ABOUT, origin)
     scratch.mkdir(parents=True)
     return Path(
         mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{place}", dst_path=str(scratch))

@@ -17,7 +17,7 @@ UNADJUSTED = (
 
 
 class Row(NamedTuple):
-    """A figure of both sides."""
+    """A value of both sides."""
 
     name: str
     a: str
@@ -46,8 +46,8 @@ def changed(comparison: Comparison) -> list[Row]:
     return [Row(each.param, each.a, each.b) for each in comparison.changes]
 
 
-def figures(comparison: Comparison) -> list[Row]:
-    """The main figures of both sides."""
+def metrics(comparison: Comparison) -> list[Row]:
+    """The main metrics of both sides, and what they cost."""
     both = comparison.a, comparison.b
     costs = [side.cost for side in both]
     level = comparison.confidence
@@ -95,7 +95,7 @@ GROUP_TITLES = ["reviews", "number", "A", "B", "B − A, points", "p"]
 
 
 def summary(comparison: Comparison) -> str:
-    """What is printed: the outcome, what changed, the main figures."""
+    """What is printed: the outcome, what changed, the main metrics."""
     rows = changed(comparison)
     return "\n".join(
         [
@@ -107,17 +107,17 @@ def summary(comparison: Comparison) -> str:
             "",
             *(table(["param", "A", "B"], rows) if rows else ["No param differs."]),
             "",
-            *table(["", "A", "B"], figures(comparison)),
+            *table(["", "A", "B"], metrics(comparison)),
         ]
     )
 
 
-def report(comparison: Comparison, pictures: Iterable[str]) -> str:
-    """The whole comparison.
+def report(comparison: Comparison, plots: Iterable[str]) -> str:
+    """The complete comparison.
 
     Args:
-        comparison: what to tell.
-        pictures: names of the pictures beside it, without `.png`.
+        comparison: what to report.
+        plots: names of the plots beside it, without `.png`.
     """
     return "\n".join(
         [
@@ -133,7 +133,7 @@ def report(comparison: Comparison, pictures: Iterable[str]) -> str:
             "",
             UNADJUSTED,
             "",
-            *(f"![{name}]({name}.png)" for name in pictures),
+            *(f"![{name}]({name}.png)" for name in plots),
             "",
             *listed("A", comparison.only_a),
             *listed("B", comparison.only_b),

@@ -1,4 +1,4 @@
-"""What a statistician would say of two sides: the difference, its interval and p, in a sentence.
+"""The verdict on two sides: the difference, its interval and p, in a sentence.
 
 Two single trainings are compared review by review; as soon as one side is a group, the unit is a
 training and not a review. Every difference is B less A.

@@ -23,7 +23,7 @@ EXAMPLE = (
 MOST_CHARACTERS = 20_000  # of a review; the model reads `pad.max_length` tokens of it
 POSITIVE, NEGATIVE = "31, 119, 180", "255, 127, 14"  # tab:blue and tab:orange, as RGB
 FAINTEST = 0.05  # a word below this share of the strongest effect stays without colour
-FIGURES = {
+METRICS = {
     "test_accuracy": "test accuracy",
     "test_roc_auc": "ROC AUC",
     "test_ece": "calibration error",
@@ -80,7 +80,7 @@ def curves(history: pd.DataFrame) -> pd.DataFrame:
 
 @st.cache_resource(show_spinner="Loading the model …", max_entries=2)
 def load(version: str) -> Champion:
-    """Load a version, its run's curves and its figures; another champion is another version."""
+    """Load a version, its run's curves and its metrics; another champion is another version."""
     import mlflow
 
     client = mlflow.MlflowClient()
@@ -112,11 +112,11 @@ def show_answer(text: str, explanation: Explanation) -> None:
 
 
 def show_champion(known: Champion, tags: dict[str, str]) -> None:
-    """Figures of the test set and the curves of the training."""
+    """Metrics of the test set and the curves of the training."""
     st.subheader("The champion")
     st.caption(known.title)
-    columns: Any = st.columns(len(FIGURES))
-    for column, (key, name) in zip(columns, FIGURES.items(), strict=True):
+    columns: Any = st.columns(len(METRICS))
+    for column, (key, name) in zip(columns, METRICS.items(), strict=True):
         column.metric(name, f"{float(tags[key]):.4f}" if key in tags else "–")
     st.vega_lite_chart(curves(known.history), CHART)
     st.caption(f"Champion because: {tags.get(registry.REASON, 'unknown')}")

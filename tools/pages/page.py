@@ -1,7 +1,7 @@
 """Self-contained HTML pages: one file that shows the same in mail, on a phone and from an archive.
 
-Templates lie in `tools/templates/`; each extends `base.html`, which holds the whole style. Plots
-are part of the page as SVG, so that they take the colours of its light or dark mode.
+Templates are in `templates/` beside this; each extends `base.html`, which has all of the style.
+Plots are part of the page as SVG, so that they take the colours of its light or dark mode.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def svg(figure: Figure, alt: str) -> Markup:
 
     Args:
         figure: what to draw; its size in inches times 72 is the width in px at which letters have
-            the size that the figure says.
+            the size that the figure sets.
         alt: what the plot shows, for those who do not see it.
     """
     text = StringIO()
@@ -54,7 +54,7 @@ def content(document: str) -> str:
     """What matplotlib draws, without the root element and the style sheet, which would be for all.
 
     Args:
-        document: a whole SVG document by matplotlib.
+        document: a complete SVG document by matplotlib.
     """
     _, _, drawn = document.partition("</defs>")
     return drawn.rpartition("</svg>")[0].strip()
@@ -74,7 +74,7 @@ def with_prefix(body: str, prefix: str) -> str:
 
 
 def render(template: str, **context: Any) -> str:
-    """Fill a template of `tools/templates/`; text is escaped, and a missing value is an error."""
+    """Fill a template of `TEMPLATES`; text is escaped, and a missing value is an error."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

@@ -1,1 +1,1 @@
-"""Processes that commands start: DVC, and servers."""
+"""How commands run: their options and their end, and the DVC and the servers that they start."""

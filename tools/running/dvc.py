@@ -2,16 +2,14 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
-from sentiment.process import ENDING
+from tools.running import groups
 
 RWLOCK = Path(".dvc", "tmp", "rwlock")
 MOMENT_SECONDS = 1.0
@@ -22,7 +20,7 @@ Environment = Mapping[str, str] | None  # None: that of this process
 def run(*arguments: str, folder: Path = HERE, environment: Environment = None) -> int:
     """Run a DVC command that runs stages, in a process group of its own; return its exit status.
 
-    A signal to this process goes to the whole group, the stage included, and is waited for:
+    A signal to this process goes to all of the group, the stage included, and is waited for:
     DVC by itself leaves a stage behind when it is terminated.
 
     Args:
@@ -33,31 +31,19 @@ def run(*arguments: str, folder: Path = HERE, environment: Environment = None) -
     repair_lock(folder / RWLOCK)
     command = [sys.executable, "-m", "dvc", *arguments]
     process = subprocess.Popen(command, cwd=folder, env=environment, process_group=0)
-    with forwarding(process.pid) as received:
-        status = process.wait()
-    if received:
-        wait_for_group(process.pid)
-        sys.exit(128 + received[0])
-    return status
-
-
-@contextmanager
-def forwarding(group: int) -> Iterator[list[int]]:
-    """Pass the signals that end this process on to a process group; yield those received."""
     received: list[int] = []
 
-    def forward(number: int, _: FrameType | None) -> None:
+    def forward(number: int) -> None:
         received.append(number)
         with suppress(ProcessLookupError):
-            os.killpg(group, number)
+            os.killpg(process.pid, number)
 
-    before = {n: signal.getsignal(n) for n in ENDING}
-    heeded = [n for n, handler in before.items() if handler is not signal.SIG_IGN]  # as nohup wants
-    for number in heeded:
-        signal.signal(number, forward)
-    yield received
-    for number in heeded:
-        signal.signal(number, before[number])
+    with groups.heeding(forward):
+        status = process.wait()
+    if received:
+        groups.wait(process.pid)
+        sys.exit(128 + received[0])
+    return status
 
 
 def repair_lock(lock: Path) -> None:
@@ -77,11 +63,3 @@ def is_damaged(file: Path) -> bool:
     except ValueError:
         return True
     return False
-
-
-def wait_for_group(group: int) -> None:
-    """Wait until no process of a group is left."""
-    with suppress(ProcessLookupError):
-        while True:
-            os.killpg(group, 0)
-            time.sleep(0.1)

@@ -1,49 +1,52 @@
 """A server on the loopback that ends with the command that started it."""
 
-import os
-import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from queue import SimpleQueue
+from typing import Any
+
+import click
 
 from sentiment import files
 from sentiment.errors import UserError
+from tools.running import cli, groups
 
 HOST = "127.0.0.1"
+END_SECONDS = 4.0  # in which a server may end by itself, before it is killed
 
 
-def chosen_port(variable: str, usual: int) -> int:
-    """The port to listen on: what an environment variable says, or the usual one.
+def port_option(variable: str, default: int) -> Callable[[Any], Any]:
+    """The option `--port` of a command that serves."""
+    kind = click.IntRange(1, 65535)
+    return cli.option("--port", variable=variable, type=kind, default=default, help="Listen here.")
 
-    Raises:
-        UserError: it is no port, or something else listens there.
+
+def require_free(port: int, variable: str) -> None:
+    """Raise UserError if something listens on a port.
+
+    Args:
+        port: the port on the loopback.
+        variable: sets another one.
     """
-    text = os.environ.get(variable, str(usual))
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise UserError(f"{variable} is {text}: a number from 1 to 65535 is wanted.")
     with socket.socket() as probe:
         probe.settimeout(1)
-        if probe.connect_ex((HOST, int(text))) == 0:
-            raise UserError(f"Port {text} is taken. Choose another: {variable}={int(text) + 1}")
-    return int(text)
+        if probe.connect_ex((HOST, port)) == 0:
+            raise UserError(f"Port {port} is taken. Choose another: {variable}={port + 1}")
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run a server in the project's root, until it ends or this process is told to.
+    """Run a server in the project's root; return its exit status, or 0 when a signal ends it.
 
     Artifact locations are relative to the root. A signal, or a closed terminal, ends all that the
-    server started.
+    server started, within `2 * END_SECONDS`; further signals do not hinder that.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP on purpose
-            signal.signal(number, lambda *_: sys.exit(0))
-    server = subprocess.Popen(command, cwd=files.root(), env=environment, process_group=0)
-    try:
-        return server.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        if server.poll() is None:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait()
+    ended: SimpleQueue[int] = SimpleQueue()  # its `put` may interrupt its `get`
+    with groups.heeding(lambda _: ended.put(0)):
+        server = subprocess.Popen(command, cwd=files.root(), env=environment, process_group=0)
+        threading.Thread(target=lambda: ended.put(server.wait()), daemon=True).start()
+        try:
+            return ended.get()
+        finally:
+            groups.end(server.pid, END_SECONDS)

@@ -135,21 +135,21 @@ def test_a_version_is_held_against_another_one_of_its_own_run(
     assert oldest.tags["promote.reason"] == "there was no champion"
     assert newest.tags["promote.reason"].endswith("+10 of 20 reviews")
     assert newest.tags["promote.replaced"] == "1"
-    reigning = registry.champion(client)
-    assert reigning is not None
-    assert reigning.version == newest.version
+    champion = registry.champion(client)
+    assert champion is not None
+    assert champion.version == newest.version
 
 
 def test_a_person_overrules_and_that_is_recorded(
     client: mlflow.MlflowClient, rule: Promote
 ) -> None:
     first, worse = submitted(client, 20, rule), submitted(client, 10, rule)
-    assert "is champion now" in registry.promote(worse.run_id)
+    assert "is champion now" in registry.promote(worse.run_id).message
     assert champion_of(client) == worse.run_id
     assert tags(client, worse)["promote.by"] == f"person: {getpass.getuser()}"
     assert tags(client, worse)["promote.reason"] == "promoted by hand"
-    assert "champion already" in registry.promote(worse.run_id)
-    assert registry.demote().endswith("version 1 is champion again.")
+    assert "champion already" in registry.promote(worse.run_id).message
+    assert registry.demote().message.endswith("version 1 is champion again.")
     assert champion_of(client) == first.run_id
     assert tags(client, first)["promote.decision"] == "champion"
     assert tags(client, first)["promote.reason"] == "version 2 was demoted"
@@ -165,7 +165,7 @@ def test_a_person_s_word_is_about_the_run_s_present_evaluation(
     present = submit(run, 10, rule)
     submit(run, 9, rule, threshold=0.4)
     client.set_tag(run.run_id, "outputs.evaluate", files.sha256(present / files.ABOUT))
-    assert "Version 2 of" in registry.promote(run.run_id)
+    assert "Version 2 of" in registry.promote(run.run_id).message
     assert champion_of(client) != other.run_id
 
 
@@ -183,7 +183,7 @@ def test_a_user_without_a_name_is_recorded_by_number(
 
 def test_the_only_champion_leaves_none_behind(client: mlflow.MlflowClient, rule: Promote) -> None:
     submitted(client, 10, rule)
-    assert registry.demote().endswith("there is no champion now.")
+    assert registry.demote().message.endswith("there is no champion now.")
     assert champion_of(client) is None
     with pytest.raises(UserError, match="There is no champion"):
         registry.demote()
@@ -194,8 +194,8 @@ def test_who_was_demoted_does_not_come_back(client: mlflow.MlflowClient, rule: P
     registry.promote(second.run_id)
     registry.promote(first.run_id)
     registry.promote(second.run_id)
-    assert registry.demote().endswith("version 1 is champion again.")
-    assert registry.demote().endswith("there is no champion now.")
+    assert registry.demote().message.endswith("version 1 is champion again.")
+    assert registry.demote().message.endswith("there is no champion now.")
     assert champion_of(client) is None
 
 
@@ -205,7 +205,7 @@ def test_a_champion_that_was_deleted_does_not_come_back(
     submitted(client, 10, rule)
     submitted(client, 20, rule)
     client.delete_model_version(registry.NAME, "1")
-    assert registry.demote().endswith("there is no champion now.")
+    assert registry.demote().message.endswith("there is no champion now.")
 
 
 @pytest.mark.parametrize("run_id", ["0" * 32, "nobody", "' OR 1 = 1"])

@@ -283,7 +283,7 @@ def test_curves_get_the_points_that_they_lack_and_no_other() -> None:
     assert {p.step: p.timestamp - BEGUN for p in points if p.step != 2} == {1: 2000, 3: 4500}
 
 
-def test_a_store_that_fails_meanwhile_is_said_once_and_ends_nothing(
+def test_a_store_that_fails_meanwhile_is_reported_once_and_ends_nothing(
     capsys: pytest.CaptureFixture[str], root: Path
 ) -> None:
     with started() as tracker:
@@ -296,7 +296,7 @@ def test_a_store_that_fails_meanwhile_is_said_once_and_ends_nothing(
         said = capsys.readouterr().err
         (root / "elsewhere").rename(root / "mlflow.db")
     assert said.count("cannot be used") == 1
-    assert said.count("`make sync` logs later what is missing") == 1
+    assert said.count("`make sync` completes it later") == 1
     assert "Traceback" not in said
 
 

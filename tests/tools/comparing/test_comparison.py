@@ -11,7 +11,7 @@ from sentiment.params import Compare, Params
 from sentiment.scoring.significance import Discordant, Interval
 from sentiment.serving.sequences import Reviews
 from tools.comparing import comparison, disagreement, verdict
-from tools.comparing import plots as comparison_figures
+from tools.comparing import plots as comparison_plots
 from tools.comparing import text as comparison_text
 from tools.comparing.trainings import Corpus, Side, Training, check_comparable
 from tools.comparing.verdict import Difference
@@ -178,7 +178,7 @@ def test_groups_of_reviews_partition_them() -> None:
     ]
 
 
-def test_a_group_of_reviews_has_the_figures_of_its_reviews() -> None:
+def test_a_group_of_reviews_has_the_metrics_of_its_reviews() -> None:
     short = next(each for each in compared(A, B).groups if each.name == "1-1")
     # every third review from the first on: 14, of which A misses 0, 3, 6, 9 and B misses 39
     assert short.reviews == 14
@@ -234,9 +234,9 @@ def test_examples_of_a_group_go_by_the_mean_probability() -> None:
     assert [each.review for each in found.only_b] == [0]
 
 
-def test_figures_of_single_trainings_and_groups_are_in_words() -> None:
+def test_metrics_of_single_trainings_and_groups_are_in_words() -> None:
     found = compared(A, GROUP)
-    rows = {row.name: row for row in comparison_text.figures(found)}
+    rows = {row.name: row for row in comparison_text.metrics(found)}
     assert rows["accuracy"].a.startswith("0.7000 (95 % interval 0.5")
     assert rows["accuracy"].b == "mean 0.9250 (standard deviation 0.0250, range 0.9000 to 0.9500)"
     assert rows["seconds of training"].a == "4.0"
@@ -258,5 +258,5 @@ def test_a_group_of_reviews_without_spread_is_drawn_as_a_point(default_params: P
     same = [training(f"g{seed}", right(40, 3)) for seed in range(2)]
     found = compared(side("g", *same), side("h", *(training(f"h{n}", right(40)) for n in (0, 1))))
     assert all(group.result.interval == (-1, 1) for group in found.groups)
-    low, high = comparison_figures.groups(found, default_params.evaluate).axes[0].get_xlim()
+    low, high = comparison_plots.groups(found, default_params.evaluate).axes[0].get_xlim()
     assert -0.5 < low < high < 0.5

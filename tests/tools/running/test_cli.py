@@ -1,0 +1,155 @@
+"""A command ends with one message and its status, and has its help at once."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project import ROOT, heed_signals
+
+MODULES = [
+    *(f"tools.{path.stem}" for path in sorted((ROOT / "tools").glob("[!_]*.py"))),
+    "benchmarks.run",
+    "benchmarks.faults",
+]
+COMMANDS = [module for module in MODULES if module != "tools.venv"]  # which needs no package
+HEAVY = {"tensorflow", "keras", "mlflow", "streamlit"}
+START = """
+import os, signal, sys, time
+from sentiment.errors import UserError
+from tools.running import cli
+"""
+
+
+def run_code(code: str, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """What a command prints whose body this code is, with options `--count` and `--json`."""
+    body = "".join(f"    {line}\n" for line in code.splitlines())
+    options = "@cli.option('--count', variable='N', type=int)\n@cli.json_option\n"
+    defined = f"@cli.command('About seeds.')\n{options}def main(count, as_json):\n{body}"
+    return subprocess.run(
+        [sys.executable, "-c", f"{START}\n{defined}\ncli.run('make seeds', main)", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        preexec_fn=heed_signals,
+    )
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_help_names_every_option_and_imports_nothing_heavy(module: str) -> None:
+    code = (
+        f"import runpy, sys\nsys.argv[1:] = ['--help']\n"
+        f"try:\n    runpy.run_module({module!r}, run_name='__main__', alter_sys=True)\n"
+        f"except SystemExit as end:\n    assert not end.code\n"
+        f"print({HEAVY!r} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.startswith(f"Usage: python -m {module} [OPTIONS]\n\n  `make ")
+    assert done.stdout.endswith("set()\n")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_every_option_has_its_help_and_its_variable(module: str) -> None:
+    for option in importlib.import_module(module).main.params:
+        assert option.help.endswith(".")
+        assert option.envvar.isupper()
+
+
+def test_a_wrong_option_is_one_line_and_status_2() -> None:
+    done = run_code("print('ran')", "--counts=3")
+    assert done.stdout == ""
+    assert done.stderr.startswith("make seeds: No such option '--counts'")
+    assert done.stderr.endswith(" --help.\n")
+    assert done.stderr.count("\n") == 1
+    assert done.returncode == 2
+
+
+def test_a_wrong_variable_is_named() -> None:
+    done = run_code("print('ran')", N="many")
+    assert "'--count' (env var: 'N'): 'many' is not a valid integer" in done.stderr
+    assert done.returncode == 2
+
+
+def test_an_option_overrules_its_variable() -> None:
+    assert run_code("print(count)", "--count=3", N="4").stdout == "3\n"
+    assert run_code("print(count)", N="4").stdout == "4\n"
+
+
+@pytest.mark.parametrize("given", ["--json", "JSON"])
+def test_json_is_all_that_is_on_standard_output(given: str) -> None:
+    code = """
+with cli.output_kept(as_json):
+    print("by Python")
+    os.system("echo by a child")
+cli.report({"count": 3}, "three", as_json)
+"""
+    done = run_code(code, "--json") if given == "--json" else run_code(code, JSON="1")
+    assert done.stdout == '{"count": 3}\n'
+    assert done.stderr == "by Python\nby a child\n"
+    plain = run_code(code, JSON="0").stdout
+    assert sorted(plain.splitlines()) == ["by Python", "by a child", "three"]
+
+
+def test_a_failure_is_one_message_that_names_the_command() -> None:
+    done = run_code("raise UserError('data/ is empty')")
+    assert done.stderr == "make seeds: data/ is empty\n"
+    assert done.returncode == 1
+    done = run_code("open('/nowhere/typo.csv')")
+    assert done.stderr.startswith("make seeds: /nowhere/typo.csv: No such file or directory.")
+    assert "run `make seeds` again" in done.stderr
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    done = run_code("1 / 0")
+    assert "ZeroDivisionError" in done.stderr
+    assert done.returncode == 1
+
+
+def test_a_command_ends_with_the_status_of_what_it_ran() -> None:
+    assert run_code("return 3").returncode == 3
+
+
+def test_an_interrupted_command_is_one_message() -> None:
+    done = run_code("os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(10)")
+    assert done.stderr == "make seeds: interrupted\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_command_through_its_clean_up(number: signal.Signals) -> None:
+    done = run_code(f"""
+try:
+    os.kill(os.getpid(), {int(number)})
+    time.sleep(10)
+finally:
+    print("cleaned up")
+""")
+    assert done.stdout == "cleaned up\n"
+    assert done.returncode == 128 + number
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_a_closed_output_ends_a_command_without_a_message(flush: bool, tmp_path: Path) -> None:
+    ours, its = os.pipe()
+    os.close(ours)
+    main = f"@cli.command('')\ndef main():\n    print(1, flush={flush})"
+    code = f"from tools.running import cli\n{main}\ncli.run('make seeds', main)"
+    with (tmp_path / "errors").open("w") as errors:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            stdout=its,
+            stderr=errors,
+            cwd=ROOT,
+            check=False,
+        )
+    os.close(its)
+    assert (tmp_path / "errors").read_text(encoding="utf-8") == ""
+    assert done.returncode == 128 + signal.SIGPIPE
