@@ -236,7 +236,7 @@ def test_uncommitted_changes_lie_in_the_run(project: Project) -> None:
 
 
 def agree(project: Project, names: list[str]) -> None:
-    """Each experiment of `dvc exp show` is complete, under its name, with its params and metrics."""
+    """Each experiment of `dvc exp show` is complete under its name, with its params and metrics."""
     table = csv.DictReader(io.StringIO(project.run("dvc", "exp", "show", "--csv")))
     rows = {row["Experiment"]: row for row in table if row["Experiment"]}
     by_name = {run.data.tags.get("dvc.experiment"): run for run in runs()}
