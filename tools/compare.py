@@ -5,121 +5,22 @@ run's id, the id of a group's parent run (`make seeds`), a DVC experiment or a g
 Writes `reports/compare-<a>-<b>/` and logs it to both runs.
 """
 
-import re
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
-
-from matplotlib.figure import Figure
-
-from sentiment import files
-from sentiment.errors import UserError
-from sentiment.params import load_params
-from sentiment.runs import store
-from tools.comparing import comparison, sides, trainings
-from tools.comparing import plots as comparison_plots
-from tools.comparing import text as comparison_text
-from tools.comparing.comparison import Comparison
-from tools.pages import page as pages
+from tools.comparing import CHAMPION, WORKSPACE
 from tools.running import cli
-
-REPORTS = Path("reports")
-PLACE = "compare"  # where reports are in a run, and how tags with the sentence begin
-UNLOGGED = "The report is not logged"
-FORBIDDEN_IN_NAMES = re.compile(r"[^\w.-]+")
-ALTERNATIVES = {
-    "accuracy": "Accuracy by epoch of A and B, in training and validation",
-    "reliability": "Share of positive reviews against predicted probability, of A and B",
-    "groups": "Difference of accuracy by kind of review, with intervals",
-}
 
 
 @cli.command(__doc__)
-@cli.option("--a", variable="A", default=sides.CHAMPION, help="What to compare with.")
-@cli.option("--b", variable="B", default=sides.WORKSPACE, help="What is compared.")
+@cli.option("--a", variable="A", default=CHAMPION, help="What to compare with.")
+@cli.option("--b", variable="B", default=WORKSPACE, help="What is compared.")
 @cli.json_option
 def main(a: str, b: str, as_json: bool) -> None:
+    from tools.comparing import report, text  # import SciPy and Matplotlib: seconds before --help
+
     with cli.output_kept(as_json):
-        found, folder = compare(a, b)
+        found, folder = report.compare(a, b)
     page = str(folder / "report.html")
-    text = f"{comparison_text.summary(found)}\n\nThe full report: {page}"
-    cli.report({**comparison_text.document(found), "report": page}, text, as_json)
-
-
-def compare(a: str, b: str) -> tuple[Comparison, Path]:
-    """Compare two sides by their names; return the result and the folder of the report.
-
-    Raises:
-        UserError: a side is not there or damaged, or they cannot be compared.
-    """
-    params = load_params()
-    with tempfile.TemporaryDirectory() as scratch:
-        pair = sides.read(a, Path(scratch) / "a"), sides.read(b, Path(scratch) / "b")
-    find = finder()
-    first, second = (sides.located(side, find) if find else side for side in pair)
-    trainings.check_comparable(first, second)
-    corpus = sides.read_corpus(first, second)
-    found = comparison.compare(first, second, corpus, params.compare)
-    folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", f"compare-{first.label}-{second.label}")
-    write(folder, found, comparison_plots.draw(found, params.evaluate))
-    if find:
-        log(folder, found, find)
-    return found, folder
-
-
-def finder() -> Callable[[str], str | None] | None:
-    """How to find a run by the id that files name: its id in the store, or None.
-
-    None instead, with a message, if the store cannot be used.
-    """
-    import mlflow
-
-    with store.attempt(UNLOGGED) as attempt:
-        experiment_id, client = store.connect(), mlflow.MlflowClient()
-    if attempt.failed:
-        return None
-
-    def find(run_id: str) -> str | None:
-        with store.explained():
-            run = store.find_recorded(client, experiment_id, run_id)
-        return str(run.info.run_id) if run else None
-
-    return find
-
-
-def write(folder: Path, found: Comparison, plots: dict[str, Figure]) -> None:
-    """Write page, Markdown, JSON and plots, in the place of an earlier report."""
-    drawn = {name: pages.svg(plot, ALTERNATIVES[name]) for name, plot in plots.items()}
-    content = pages.render("compare.html", comparison=found, text=comparison_text, plots=drawn)
-    with files.replaced(folder) as partial:
-        (partial / "report.html").write_text(content, encoding="utf-8")
-        markdown = comparison_text.report(found, plots)
-        (partial / "report.md").write_text(markdown, encoding="utf-8")
-        files.write_json(partial / "comparison.json", comparison_text.document(found))
-        for name, plot in plots.items():
-            plot.savefig(partial / f"{name}.png")
-
-
-def log(folder: Path, found: Comparison, find: Callable[[str], str | None]) -> None:
-    """Log the report to the run of each side, with the sentence as a tag.
-
-    A run that the store does not have, or a store that fails, makes no failure of the comparison.
-    """
-    a, b = found.a.run_id, found.b.run_id
-    for run_id, other in ((a, b), (b, a)):
-        with store.attempt(f"{UNLOGGED} to run {run_id}"):
-            if find(run_id) is None:
-                raise UserError("the store does not have it, `make sync` makes it from its files.")
-            add(run_id, other, folder, comparison_text.signed(found))
-
-
-def add(run_id: str, other: str, folder: Path, sentence: str) -> None:
-    """Log the report and the sentence to a run."""
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    client.log_artifacts(run_id, str(folder), f"{PLACE}/{other}")
-    client.set_tag(run_id, f"{PLACE}.{other[:8]}", sentence)
+    printed = f"{text.summary(found)}\n\nThe full report: {page}"
+    cli.report({**text.document(found), "report": page}, printed, as_json)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from sentiment.errors import UserError
 from sentiment.network.training import split
 from sentiment.params import load_params
 from sentiment.pipeline import EVALUATE, PAD, TRAIN
-from sentiment.publish import evaluation as publish_evaluation
 from sentiment.publish import training as publish_training
 from sentiment.runs import log, store, tracking
 from sentiment.runs.log import Run
@@ -91,6 +90,8 @@ def catch_up_training(training: Training) -> Run:
 
 def catch_up_evaluation(run: Run) -> None:
     """Log what the run lacks of `data/evaluate`."""
+    from sentiment.publish import evaluation as publish  # imports SciPy and Matplotlib
+
     if is_complete(run, EVALUATE):
         return
     if not evaluated_digests().items() <= files.read_about(EVALUATE)["params"].items():
@@ -98,7 +99,7 @@ def catch_up_evaluation(run: Run) -> None:
         return
     metrics = files.read_json(files.checked(EVALUATE / "metrics.json"))
     tracker = tracking.Tracker(run, 0)
-    publish_evaluation.log_outputs(tracker, metrics, read_test(), load_params().promote)
+    publish.log_outputs(tracker, metrics, read_test(), load_params().promote)
     require_complete(tracker)
 
 

@@ -83,7 +83,7 @@ def test_the_champion_is_the_first_side_unless_one_is_named(both: Project) -> No
 
 def test_tensorflow_is_not_imported(both: Project) -> None:
     code = (
-        "import sys; from tools import compare; compare.compare('six', 'workspace'); "
+        "import sys; from tools.comparing import report; report.compare('six', 'workspace'); "
         "print({'tensorflow', 'keras'} & set(sys.modules))"
     )
     assert both.run("python", "-c", code).endswith("set()\n")

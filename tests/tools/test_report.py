@@ -20,7 +20,7 @@ from sentiment.runs import log
 from sentiment.runs.log import Run
 from tests.browser import keep_screenshot
 from tests.project import Project, free_port
-from tools import report
+from tools.pages import report
 
 REPORT = ("python", "-m", "tools.report")
 LINK = "http://127.0.0.1:5000/#/experiments/1/runs/0123abcd"
@@ -191,7 +191,7 @@ def test_report_does_not_load_tensorflow(project: Project) -> None:
     output = project.run(
         "python",
         "-c",
-        f"import sys; from tools import report as r; r.main([], standalone_mode=False); {loaded}",
+        f"import sys; from tools.pages import report; print(report.make()); {loaded}",
     )
     assert output == "reports/report.html\n[]\n"
 

@@ -1,1 +1,3 @@
 """Two trainings, or groups of them, compared: read, tested, reported."""
+
+WORKSPACE, CHAMPION = "workspace", "champion"  # names of sides

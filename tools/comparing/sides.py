@@ -22,14 +22,13 @@ from sentiment.pipeline import EVALUATE, FETCH, TRAIN
 from sentiment.registry import champion
 from sentiment.registry import versions as registry
 from sentiment.runs import log, store
-from tools.comparing import revision
+from tools.comparing import CHAMPION, WORKSPACE, revision
 from tools.comparing.group import GROUP, MEMBERS, children
 from tools.comparing.trainings import Corpus, Side, Training
 
 if TYPE_CHECKING:
     import mlflow
 
-WORKSPACE, CHAMPION = "workspace", "champion"
 EVALUATED = ["about.json", "predictions.csv", "cost.json"]
 TRAINED = ["about.json", "run.json", "history.csv"]
 EVALUATED_TAG, TRAINED_TAG = (log.COMPLETE.format(stage.name) for stage in (EVALUATE, TRAIN))
