@@ -127,3 +127,16 @@ def test_nothing_is_loaded_from_elsewhere(browser: webdriver.Chrome, page: str) 
 def test_without_a_champion_the_ways_on_are_named(project: Project) -> None:
     output = project.fail("python", "-m", "tools.demo", DEMO_PORT=str(free_port()))
     assert "There is no champion of imdb-sentiment yet" in output
+
+
+def test_a_page_whose_output_is_closed_ends_with_its_command(imdb_project: Project) -> None:
+    port = free_port()
+    process = imdb_project.start("python", "-m", "tools.demo", DEMO_PORT=str(port))
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()  # as `| head -n 1` does
+    wait_for(f"http://127.0.0.1:{port}/_stcore/health")
+    process.terminate()
+    process.wait(timeout=10)
+    with pytest.raises(OSError, match="refused"):
+        wait_for(f"http://127.0.0.1:{port}/_stcore/health", seconds=0)

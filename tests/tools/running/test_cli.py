@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -62,6 +63,18 @@ def test_every_option_has_its_help_and_its_variable(module: str) -> None:
     for option in importlib.import_module(module).main.params:
         assert option.help.endswith(".")
         assert option.envvar.isupper()
+
+
+def test_the_documentation_lists_the_options_of_every_command() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    section = page.partition("## For scripts")[0]
+    documented = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", section, re.MULTILINE))
+    actual = {}
+    for module in COMMANDS:
+        options = importlib.import_module(module).main.params
+        name = module.rpartition(".")[2].replace("run", "bench")
+        actual[name] = ", ".join(f"`{each.opts[0]}` (`{each.envvar}`)" for each in options)
+    assert documented == {name: options for name, options in actual.items() if options}
 
 
 def test_a_wrong_option_is_one_line_and_status_2() -> None:
