@@ -125,6 +125,13 @@ class Project:
         assert process.returncode != 0, output
         return output
 
+    def read(self, *command: str) -> str:
+        """Run a command that must succeed and return its standard output alone."""
+        done = subprocess.run(
+            command, cwd=self.path, env=self.environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
     def change(self, **sections: Any) -> None:
         change_params(self.path / "params.yaml", sections)
 

@@ -131,3 +131,14 @@ def test_text_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> No
     with pytest.raises(UnicodeEncodeError):
         files.replace_text(path, "\ud800")
     assert path.read_text(encoding="utf-8") == "old"
+
+
+def test_a_file_from_elsewhere_is_named_by_where_it_is_from(folder: Path) -> None:
+    origin = files.Origin("Run 0123", "Log it again.")
+    assert files.checked(folder / "x.npy", origin=origin) == folder / "x.npy"
+    (folder / "x.npy").write_bytes(b"changed")
+    with pytest.raises(UserError, match=r"^Run 0123: pad/x.npy is not as .* Log it again\.$"):
+        files.checked(folder / "x.npy", origin=origin)
+    (folder / "x.npy").unlink()
+    with pytest.raises(UserError, match=r"^Run 0123: pad/x.npy is missing\. Log it again\.$"):
+        files.checked(folder / "x.npy", origin=origin)

@@ -74,6 +74,13 @@ def test_the_report_is_in_both_runs_with_its_sentence(both: Project) -> None:
         assert {Path(each.path).name for each in logged} == REPORT
 
 
+def test_json_is_the_document_and_where_the_page_is(both: Project) -> None:
+    printed = json.loads(both.read(*COMPARE, "--a", "six", "--json"))
+    page = both.path / printed.pop("report")
+    assert page.is_file()
+    assert printed == json.loads(page.with_name("comparison.json").read_bytes())
+
+
 def test_the_champion_is_the_first_side_unless_one_is_named(both: Project) -> None:
     assert "There is no champion of imdb-sentiment yet" in both.fail(*COMPARE)
     six = runs()[0].info.run_id

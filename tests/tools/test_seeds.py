@@ -153,13 +153,33 @@ def test_an_experiment_s_name_changes_with_the_evaluation_too() -> None:
     assert named() == named(compare={"examples": 1})
 
 
-def test_the_table_names_each_run_and_the_spread() -> None:
+@pytest.fixture
+def three() -> Group:
+    """Trainings under three seeds."""
+    accuracies = {1: 0.80, 2: 0.82, 3: 0.87}
     members = [
         Member(seed, f"seeds-{seed}", f"run-{seed}", {}, {"test_accuracy": accuracy, **METRICS})
-        for seed, accuracy in ((1, 0.80), (2, 0.82), (3, 0.87))
+        for seed, accuracy in accuracies.items()
     ]
-    printed = groups.table(Group("3 seeds", "key", members), "parent")
+    return Group("3 seeds", "key", members)
+
+
+def test_the_table_names_each_run_and_the_spread(three: Group) -> None:
+    printed = groups.table(three, "parent")
     assert re.search(r"^ +2 +0\.8200  run-2  seeds-2$", printed, re.MULTILINE)
     assert "0.8300 ± 0.0361 (standard deviation), range 0.8000 to 0.8700" in printed
     assert "differences of up to 7.00 points" in printed
     assert "make compare B=parent" in printed
+
+
+def test_json_has_the_parent_the_spread_and_each_training(
+    three: Group, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(seeds, "train_group", lambda count: three if count == 3 else None)
+    monkeypatch.setattr(groups, "log", lambda _: "parent")
+    seeds.main.main(["--count=3", "--json"], standalone_mode=False)
+    document = json.loads(capfd.readouterr().out)
+    assert document["run_id"] == "parent"
+    assert document["metrics"]["test_accuracy_mean"] == pytest.approx(0.83)
+    assert [each["run_id"] for each in document["trainings"]] == ["run-1", "run-2", "run-3"]
+    assert document["trainings"][1]["metrics"]["test_accuracy"] == 0.82

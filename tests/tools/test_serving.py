@@ -311,7 +311,9 @@ def test_a_person_promotes_and_demotes(project: Project) -> None:
     (file,) = project.path.glob("data/train/run.json")
     run_id = json.loads(file.read_bytes())["run_id"]
     promote = ("python", "-m", "tools.promote")
-    assert f"run {run_id}, is champion now" in project.run(*promote, "--run", run_id)
+    promoted = json.loads(project.read(*promote, "--run", run_id, "--json"))
+    assert promoted["champion"] == "1"
+    assert f"run {run_id}, is champion now" in promoted["message"]
     assert "label" in predict(project, TEXT="a")
     assert "there is no champion now" in project.run("python", "-m", "tools.demote")
     assert "Missing option '--run' (env var: 'RUN')" in project.fail(*promote)

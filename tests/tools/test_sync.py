@@ -65,7 +65,10 @@ def test_what_is_logged_already_is_left_as_it_is(project: Project) -> None:
     assert after.to_dictionary() == before.to_dictionary()
     run_id = before.info.run_id
     assert f"Run {run_id}: {before.info.run_name}" in output
-    assert f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}" in output
+    page = f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}"
+    assert page in output
+    document = {"run_id": run_id, "name": before.info.run_name, "address": page}
+    assert json.loads(project.read(*SYNC, "--json")) == document
 
 
 @pytest.mark.parametrize("loss", ["run", "store", "a clone elsewhere"])

@@ -8,6 +8,8 @@ import pytest
 
 from tests.conftest import Starter
 from tests.project import Project, until
+from tools import verify
+from tools.verify import Outcome
 
 VERIFY = ("python", "-m", "tools.verify")
 
@@ -60,3 +62,15 @@ def test_what_is_not_the_commits_own_is_refused(
     output = project.fail(*VERIFY)
     assert message in output
     assert "Running stage" not in output
+
+
+def test_json_has_what_differs(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    outcome = Outcome(40, ["train/model.keras"], {"python.version": ("3.11", None)}, (0.8, 0.9))
+    monkeypatch.setattr(verify, "verify", lambda: outcome)
+    assert verify.main.main(["--json"], standalone_mode=False) == 1
+    document = json.loads(capfd.readouterr().out)
+    assert document["differing"] == ["train/model.keras"]
+    assert document["changed"] == {"python.version": ["3.11", None]}
+    assert document["test_accuracy"] == [0.8, 0.9]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
 
 from sentiment.errors import UserError
 from sentiment.runs import store
@@ -127,3 +128,30 @@ def test_a_run_has_a_page_on_the_server_or_where_make_ui_serves(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@host:81/")
     assert store.link("1", "ab") == "https://host:81/#/experiments/1/runs/ab"
     assert store.link("1").endswith("/#/experiments/1/runs?workflowType=machine_learning")
+
+
+@pytest.mark.parametrize(
+    "error", [UserError("no answer\nStart it."), OSError("no answer"), MlflowException("no answer")]
+)
+def test_an_attempt_survives_a_store_that_fails(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with store.attempt("The report is not logged") as attempt:
+        raise error
+    assert attempt.failed
+    printed = capsys.readouterr().err
+    assert printed.startswith("The report is not logged: ")
+    assert "no answer" in printed
+    assert printed.count("\n") == 1
+
+
+def test_an_attempt_that_succeeds_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with store.attempt("The report is not logged") as attempt:
+        assert not attempt.failed
+    assert not attempt.failed
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_attempt_hides_no_bug() -> None:
+    with pytest.raises(ZeroDivisionError), store.attempt("The report is not logged"):
+        raise ZeroDivisionError
