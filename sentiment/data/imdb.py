@@ -73,9 +73,9 @@ def obtain(params: Fetch) -> dict[str, Path]:
         knock(params.url, params.timeout)
         download(digests, params)
     except requests.RequestException as error:
-        raise Unreachable(_ways_on(params, _root_cause(error))) from None
+        raise Unreachable(_unreachable(params, _root_cause(error))) from None
     except ValueError as error:  # pooch's error for a digest that does not match
-        raise UserError(f"{params.url} does not hold what params.yaml pins: {error}") from None
+        raise UserError(f"{params.url} does not have what params.yaml pins: {error}") from None
     except OSError as error:
         raise UserError(f"{cache_folder()} cannot be used ({error}). Set KERAS_HOME.") from None
     return paths
@@ -135,12 +135,12 @@ def _root_cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _ways_on(params: Fetch, cause: str) -> str:
-    return f"""{cache_folder()} holds no good copy of IMDB, and {params.url} gives none
+def _unreachable(params: Fetch, cause: str) -> str:
+    return f"""{cache_folder()} has no good copy of IMDB, and it cannot be downloaded from {params.url}
   ({cause})
-Ways on:
+What you can do:
   - put {ARCHIVE} and {WORD_INDEX} (digests in params.yaml) into {cache_folder()};
-  - name a mirror that holds both in params.yaml: fetch.url;
+  - name a mirror that has both in params.yaml: fetch.url;
   - use the generated set instead: fetch.dataset: synthetic."""
 
 
