@@ -60,7 +60,7 @@ def quoted() -> list[str]:
 
 @pytest.fixture(scope="module")
 def printed() -> list[str]:
-    """All texts in this project's code, in DVC's about its locks, and the system's of a full disk."""
+    """All texts in this project's code and in DVC's about locks, and the system's of a full disk."""
     locks = [path for path in installed("dvc") or [] if path.name == "rwlock.py"]
     sources = [*CODE, *(Path(str(path.locate())) for path in locks)]
     found = [text for path in sources for text in messages(path.read_text(encoding="utf-8"))]

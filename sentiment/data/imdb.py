@@ -136,7 +136,10 @@ def _root_cause(error: BaseException) -> str:
 
 
 def _unreachable(params: Fetch, cause: str) -> str:
-    return f"""{cache_folder()} has no good copy of IMDB, and it cannot be downloaded from {params.url}
+    found = (
+        f"{cache_folder()} has no good copy of IMDB, and it cannot be downloaded from {params.url}"
+    )
+    return f"""{found}
   ({cause})
 What you can do:
   - put {ARCHIVE} and {WORD_INDEX} (digests in params.yaml) into {cache_folder()};

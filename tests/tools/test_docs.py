@@ -1,7 +1,7 @@
 import pytest
 from pydantic import BaseModel
 
-from sentiment.params import Evaluate, Fetch, Params, Train
+from sentiment.params import Evaluate, Fetch, Pad, Params, Train
 from tests.project import DEFAULT_PARAMS, ROOT
 from tools import docs
 
@@ -40,13 +40,15 @@ def test_a_comment_is_replaced_and_the_value_kept() -> None:
 
 
 def test_choices_come_before_the_description_of_a_comment() -> None:
-    assert docs.comment(["train", "cell"]) == "lstm | gru | simple_rnn: recurrent layer"
+    assert docs.comment(["train", "early_stopping", "monitor"]) == (
+        "val_loss | val_accuracy: metric that has to improve"
+    )
 
 
 @pytest.mark.parametrize(
     ("section", "name", "allowed"),
     [
-        (Train, "cell", "`lstm`, `gru`, `simple_rnn`"),
+        (Pad, "padding", "`pre`, `post`"),
         (Train, "deterministic", "`true`, `false`"),
         (Train, "units", "integer, ≥ 1, ≤ 4,096"),
         (Train, "validation_split", "number, > 0, < 1"),
