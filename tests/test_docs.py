@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from importlib.metadata import files as installed
 from pathlib import Path
@@ -60,7 +61,7 @@ def quoted() -> list[str]:
 
 @pytest.fixture(scope="module")
 def printed() -> list[str]:
-    """All texts in this project's code and in DVC's about locks, and the system's of a full disk."""
+    """All texts in this project's code, in DVC's about locks, and of a full disk."""
     locks = [path for path in installed("dvc") or [] if path.name == "rwlock.py"]
     sources = [*CODE, *(Path(str(path.locate())) for path in locks)]
     found = [text for path in sources for text in messages(path.read_text(encoding="utf-8"))]
@@ -99,6 +100,12 @@ def test_make_targets_that_a_page_names_exist(page: Path) -> None:
 def test_the_readme_names_the_usual_commands() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert {"repro", "test", "ui", "check"} <= set(re.findall(r"make ([a-z]+)", readme))
+
+
+def test_the_changelog_s_newest_version_is_the_project_s() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert re.findall(r"^## \[(\d.+)\]", changelog, re.MULTILINE)[0] == project["version"]
 
 
 def test_messages_are_read_from_code_with_placeholders_and_without_docstrings() -> None:

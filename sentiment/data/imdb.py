@@ -136,12 +136,8 @@ def _root_cause(error: BaseException) -> str:
 
 
 def _unreachable(params: Fetch, cause: str) -> str:
-    found = (
-        f"{cache_folder()} has no good copy of IMDB, and it cannot be downloaded from {params.url}"
-    )
-    return f"""{found}
-  ({cause})
-What you can do:
+    return f"""{cache_folder()} has no good copy of IMDB, and the download from {params.url}
+failed ({cause}). What you can do:
   - put {ARCHIVE} and {WORD_INDEX} (digests in params.yaml) into {cache_folder()};
   - name a mirror that has both in params.yaml: fetch.url;
   - use the generated set instead: fetch.dataset: synthetic."""
