@@ -78,12 +78,12 @@ class Synthetic(Section):
         if self.min_length <= self.cue_distance:
             raise ValueError(
                 f"min_length {self.min_length} must be greater than "
-                f"cue_distance {self.cue_distance}, to hold the cue"
+                f"cue_distance {self.cue_distance}, so that the cue fits"
             )
         if self.cue_distance < CLAUSE_LENGTH * self.opinions:
             raise ValueError(
                 f"cue_distance {self.cue_distance} must be at least "
-                f"{CLAUSE_LENGTH} times opinions {self.opinions}, to hold them"
+                f"{CLAUSE_LENGTH} times opinions {self.opinions}, so that they fit"
             )
         return self
 

@@ -70,7 +70,7 @@ def obtain(params: Fetch) -> dict[str, Path]:
     import requests
 
     try:
-        knock(params.url, params.timeout)
+        require_answer(params.url, params.timeout)
         download(digests, params)
     except requests.RequestException as error:
         raise Unreachable(_unreachable(params, _root_cause(error))) from None
@@ -81,10 +81,10 @@ def obtain(params: Fetch) -> dict[str, Path]:
     return paths
 
 
-def knock(url: str, seconds: float) -> None:
+def require_answer(url: str, seconds: float) -> None:
     """Raise a `requests` error unless the server answers in time, however many addresses it has.
 
-    The time-out of a request holds for each address of a host, one after the other.
+    The time-out of a request applies to each address of a host, one after the other.
     """
     import requests
 
@@ -144,7 +144,7 @@ failed ({cause}). What you can do:
 
 
 def read_pinned(path: Path, digest: str) -> bytes:
-    """Read a file whole and return its content if its SHA-256 is `digest`.
+    """Read a complete file and return its content if its SHA-256 is `digest`.
 
     Raises:
         UserError: it is another; nothing was interpreted.
@@ -153,7 +153,7 @@ def read_pinned(path: Path, digest: str) -> bytes:
     actual = hashlib.sha256(content).hexdigest()
     if actual != digest:
         raise UserError(
-            f"{path} has SHA-256 {actual}, params.yaml says {digest}. Delete it to fetch it anew."
+            f"{path} has SHA-256 {actual}, params.yaml says {digest}. Delete it to get it again."
         )
     return content
 
@@ -165,7 +165,7 @@ def parse_archive(content: bytes) -> dict[str, NDArray[Any]]:
         `x_train` and `x_test`, object arrays of lists of ranks, `y_train` and `y_test`, int64.
 
     Raises:
-        UserError: it is no such archive, or holds a pickle that needs more.
+        UserError: it is no such archive, or contains a pickle that needs more.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
