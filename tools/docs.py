@@ -1,4 +1,4 @@
-"""Write docs/params.md, and the comments of `params.yaml`, from `sentiment.params`.
+"""`make docs`: write docs/params.md, and the comments of `params.yaml`, from `sentiment.params`.
 
 There each parameter has its limits and a description with unit and reason; nothing of it is
 written twice.
@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from sentiment import files
 from sentiment.params import PARAMS_FILE, Params, load_params
-from sentiment.process import run_command
+from tools.running import cli
 
 PAGE = Path("docs", "params.md")
 COMMENTED = (PARAMS_FILE, Path("tests", "default_params.yaml"))
@@ -36,6 +36,7 @@ one of `pad` all but `fetch`, one of `train` both `train` and `evaluate`, one of
 """
 
 
+@cli.command(__doc__)
 def main() -> None:
     files.replace_text(PAGE, page(load_params()))
     for path in COMMENTED:
@@ -123,4 +124,4 @@ def comment(path: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    run_command("make docs", main)
+    cli.run("make docs", main)
