@@ -12,7 +12,7 @@ ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.v
 
 .DEFAULT_GOAL := help
 .PHONY: help repro sync verify report predict serve demo promote demote compare seeds test check ui \
-	bench faults lock venv
+	docs bench faults lock venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,9 @@ compare: venv  ## what changed between two runs, and its effect: A=champion B=wo
 
 seeds: venv  ## train the current params under N seeds, for mean and spread: N=5
 	@$(ACTIVATED) python -m tools.seeds
+
+docs: venv  ## write docs/params.md and the comments of params.yaml from sentiment/params.py
+	@$(ACTIVATED) python -m tools.docs
 
 bench: venv .bench/complete  ## measure the speed against the goals; takes most of an hour
 	@$(ACTIVATED) python -m benchmarks.run

@@ -1,6 +1,6 @@
 """What each choice of the fast path is worth: `python -m benchmarks.choices`.
 
-Each variant changes one thing about the pipeline's own training. Those that one process can hold
+Each variant changes one thing about the pipeline's own training. Those that fit in one process
 take turns in it, epoch by epoch; the others get a process each, which take turns. Prints a table
 in Markdown. docs/speed.md shows one.
 """

@@ -20,10 +20,10 @@ class Sample(NamedTuple):
     """One run of a command.
 
     Attributes:
-        seconds: wall time of the whole process.
+        seconds: wall time of the process.
         peak_mib: largest resident size of the process, or of one it started and waited for; on
             Linux at least that of the process that measures.
-        epochs: seconds of each epoch, told from when the lines "Epoch 1/5" and so on came; the
+        epochs: seconds of each epoch, measured from when the lines "Epoch 1/5" and so on came; the
             last one's end is not to be seen and it is left out.
         foreign: cores that other processes, or the host of a virtual machine, used meanwhile.
         output: what it printed.
@@ -75,7 +75,7 @@ def _timed_lines(process: "subprocess.Popen[str]") -> Iterator[tuple[float, str]
 
 
 def epoch_seconds(lines: Sequence[tuple[float, str]]) -> list[float]:
-    """Tell each epoch's seconds from when it and the next one were announced."""
+    """Each epoch's seconds, from when it and the next one were announced."""
     begun = [moment for moment, line in lines if EPOCH_LINE.match(line)]
     return [after - before for before, after in pairwise(begun)]
 

@@ -1,4 +1,4 @@
-"""What was measured, against the goals: a CSV of every sample and a table in Markdown."""
+"""What was measured, compared with the goals: a CSV of every sample and a table in Markdown."""
 
 import csv
 import statistics
@@ -16,7 +16,7 @@ class Goal(NamedTuple):
         what: what the table calls it.
         series: what is bounded, or the ratio's numerator.
         over: the ratio's denominator, if it is one.
-        at_least: whether the bound is the least or the most that is wanted.
+        at_least: whether the bound is a lower or an upper one.
         bound: the bound.
         unit: unit of the bound; a ratio has none.
     """
@@ -48,7 +48,7 @@ def spread(samples: Sequence[float]) -> str:
 
 
 def goals_table(goals: Sequence[Goal], series: Series) -> str:
-    """A table of the goals: wanted, measured, met, and from what."""
+    """A table of the goals: bound, measured value, whether it is met, and from what."""
     rows = ["| what | goal | measured | met | medians (least to greatest) |", "|" + " --- |" * 5]
     for goal in goals:
         sign, unit = ("≥" if goal.at_least else "≤"), f" {goal.unit}" if goal.unit else ""

@@ -1,7 +1,7 @@
 """`make bench`: measure everything in one run and compare it with the goals.
 
-What is compared takes turns, A B A B, in whole processes. Writes `results.csv` and `results.md`
-beside this file. What is measured is the last commit, in clones of the repository.
+What is compared takes turns, A B A B, each in a process of its own. Writes `results.csv` and
+`results.md` beside this file. What is measured is the last commit, in clones of the repository.
 """
 
 import os
@@ -48,7 +48,7 @@ GOALS = [
     Goal(
         "`train` with MLflow, import aside / without", "train, no import", "untracked", False, 1.05
     ),
-    Goal("evaluate, whole process", "evaluate", None, False, 15, "s"),
+    Goal("evaluate, complete process", "evaluate", None, False, 15, "s"),
     Goal("one review to a probability, p50", "one review", None, False, 3, "ms"),
     Goal("growth: an epoch at 2 × reviews", "epoch, 2 x reviews", "epoch, 1 x", False, 2.1),
     Goal("growth: an epoch at 2 × length", "epoch, 2 x length", "epoch, 1 x", False, 2.1),
@@ -70,7 +70,7 @@ class Bench:
         } | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
     def run(self, series: str, folder: Path, *command: str) -> Sample:
-        """Run a command and add its seconds to a series; warn where the machine was not ours."""
+        """Run a command and add its seconds to a series; warn of other load."""
         sample = measure.run(command, folder, self.environment)
         self.series[series].append(sample.seconds)
         self.foreign.append(sample.foreign)
@@ -90,7 +90,7 @@ class Bench:
         return self.scratch / name
 
 
-def whole_runs(bench: Bench, rounds: int) -> Path:
+def complete_runs(bench: Bench, rounds: int) -> Path:
     """The pipeline, the notebook, the notebook with autologging, PyTorch, the limit, in turn."""
     notebook = str(HERE / "notebook.py")
     for turn in range(rounds):
@@ -174,7 +174,7 @@ def printed(*command: str) -> str:
 
 
 def machine(bench: Bench) -> str:
-    """What the results depend on: commit, processor, versions, and what else was going on."""
+    """What the results depend on: commit, processor, versions, and other load."""
     model = re.search(r"Model name:\s*(.+)", printed("lscpu"))
     versions = [f"{name} {version(name)}" for name in PACKAGES]
     versions.append(
@@ -208,11 +208,11 @@ def write(bench: Bench) -> None:
 def main(rounds: int, pairs: int) -> None:
     others = psutil.cpu_percent(interval=3) / 100 * (psutil.cpu_count() or 1)
     if others > QUIET:
-        print(f"Other processes are using {others:.1f} cores: the results will not hold.")
+        print(f"Other processes are using {others:.1f} cores: do not rely on the results.")
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(Path(scratch))
         try:
-            clone = whole_runs(bench, rounds)
+            clone = complete_runs(bench, rounds)
             nothing_to_do(bench, clone, pairs)
             stages_alone(bench, clone, pairs)
             small_things(bench, clone, pairs)

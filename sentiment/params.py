@@ -18,23 +18,56 @@ CLAUSE_LENGTH = 5  # words of the longest opinion: "the plot was not good"
 
 
 class Section(BaseModel):
-    """A mapping in `params.yaml`: unknown keys and values of another type are errors."""
+    """A mapping in `params.yaml`: unknown keys and values of another type are errors.
+
+    A parameter's description gives its unit and the reason for its value; docs/params.md and the
+    comments of `params.yaml` are made from it (`make docs`).
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Synthetic(Section):
-    seed: int = Field(ge=0, lt=SEED_LIMIT)
-    train_reviews: int = Field(ge=100, le=1_000_000)
-    test_reviews: int = Field(ge=100, le=1_000_000)
-    vocab_size: int = Field(ge=200, le=88_000)
-    min_length: int = Field(ge=1, le=10_000)
-    max_length: int = Field(ge=1, le=10_000)
-    opinions: int = Field(ge=1, le=100)
-    cue_distance: int = Field(ge=1, le=10_000)
-    negated_share: float = Field(ge=0, le=0.5)
-    ironic_share: float = Field(ge=0, le=0.5)
-    label_noise: float = Field(ge=0, lt=0.5)
+    seed: int = Field(ge=0, lt=SEED_LIMIT, description="same seed, same reviews")
+    train_reviews: int = Field(
+        ge=100,
+        le=1_000_000,
+        description="training reviews, enough for the default model to learn the rule in two "
+        "or three epochs",
+    )
+    test_reviews: int = Field(
+        ge=100, le=1_000_000, description="test reviews: standard error 0.2 points at 98 % accuracy"
+    )
+    vocab_size: int = Field(
+        ge=200,
+        le=88_000,
+        description="distinct words at most; all but some seventy are names that mean nothing",
+    )
+    min_length: int = Field(ge=1, le=10_000, description="words in the shortest review")
+    max_length: int = Field(
+        ge=1,
+        le=10_000,
+        description="words in the longest; below pad.max_length, so that the cue is never cut off",
+    )
+    opinions: int = Field(ge=1, le=100, description="clauses that praise or pan")
+    cue_distance: int = Field(
+        ge=1,
+        le=10_000,
+        description="words from the cue to the end: how far a model has to remember",
+    )
+    negated_share: float = Field(
+        ge=0, le=0.5, description='share of them that do so by negation ("was not dull")'
+    )
+    ironic_share: float = Field(
+        ge=0,
+        le=0.5,
+        description="share of reviews whose cue turns all opinions into their opposite",
+    )
+    label_noise: float = Field(
+        ge=0,
+        lt=0.5,
+        description="share of wrong labels: the best reachable accuracy is 1 - label_noise",
+    )
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> Self:
@@ -45,36 +78,79 @@ class Synthetic(Section):
         if self.min_length <= self.cue_distance:
             raise ValueError(
                 f"min_length {self.min_length} must be greater than "
-                f"cue_distance {self.cue_distance}, to hold the cue"
+                f"cue_distance {self.cue_distance}, so that the cue fits"
             )
         if self.cue_distance < CLAUSE_LENGTH * self.opinions:
             raise ValueError(
                 f"cue_distance {self.cue_distance} must be at least "
-                f"{CLAUSE_LENGTH} times opinions {self.opinions}, to hold them"
+                f"{CLAUSE_LENGTH} times opinions {self.opinions}, so that they fit"
             )
         return self
 
 
 class Fetch(Section):
-    dataset: Literal["imdb", "synthetic"]
-    url: str = Field(pattern=r"^https?://[^\s]+/$")
-    archive_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    word_index_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    timeout: float = Field(gt=0, le=3600)
-    retries: int = Field(ge=0, le=100)
-    synthetic: Synthetic
+    dataset: Literal["imdb", "synthetic"] = Field(
+        description="the generated set is for tests and machines that cannot reach IMDB"
+    )
+    url: str = Field(
+        pattern=r"^https?://[^\s]+/$",
+        description="folder with both files, used where $KERAS_HOME/datasets (~/.keras/datasets) "
+        "has no good copy",
+    )
+    archive_sha256: str = Field(
+        pattern=r"^[0-9a-f]{64}$", description="digest that imdb.npz must have before it is opened"
+    )
+    word_index_sha256: str = Field(
+        pattern=r"^[0-9a-f]{64}$", description="digest that imdb_word_index.json must have"
+    )
+    timeout: float = Field(
+        gt=0,
+        le=3600,
+        description="seconds without an answer after which a download attempt is given up",
+    )
+    retries: int = Field(
+        ge=0,
+        le=100,
+        description="further attempts: one bridges a brief failure, more would delay the error "
+        "message",
+    )
+    synthetic: Synthetic = Field(description="read only with dataset: synthetic")
 
 
 class Pad(Section):
-    num_words: int = Field(ge=5, le=1_000_000)
-    max_length: int = Field(ge=1, le=10_000)
-    padding: Literal["pre", "post"]
-    truncating: Literal["pre", "post"]
-    padding_token: int = Field(ge=0)
-    start_token: int = Field(ge=0)
-    unknown_token: int = Field(ge=0)
-    index_from: int = Field(ge=0)
-    shuffle_seed: int = Field(ge=0, lt=SEED_LIMIT)
+    num_words: int = Field(
+        ge=5,
+        le=1_000_000,
+        description="vocabulary: token ids below this, the three marks included; rarer words "
+        "become unknown_token",
+    )
+    max_length: int = Field(
+        ge=1,
+        le=10_000,
+        description="tokens a review is cut or filled to; 57 % of IMDB's training reviews fit "
+        "completely",
+    )
+    padding: Literal["pre", "post"] = Field(
+        description="pre fills in front, so that the LSTM's last state is at the last word"
+    )
+    truncating: Literal["pre", "post"] = Field(
+        description="pre cuts in front, since a verdict tends to come at the end"
+    )
+    padding_token: int = Field(
+        ge=0,
+        description="mark that fills short reviews; all three marks as Keras' imdb.load_data sets "
+        "them",
+    )
+    start_token: int = Field(ge=0, description="mark before the first word")
+    unknown_token: int = Field(ge=0, description="mark in place of a rare word")
+    index_from: int = Field(
+        ge=0, description="added to every word's frequency rank, to leave room for the marks"
+    )
+    shuffle_seed: int = Field(
+        ge=0,
+        lt=SEED_LIMIT,
+        description="order of the reviews, as in Keras: the file has all positive ones first",
+    )
 
     @model_validator(mode="after")
     def _marks_are_apart(self) -> Self:
@@ -95,46 +171,87 @@ class Pad(Section):
 
 
 class Dropout(Section):
-    embedding: float = Field(ge=0, lt=1)
-    input: float = Field(ge=0, lt=1)
-    recurrent: float = Field(ge=0, lt=1)
-    head: float = Field(ge=0, lt=1)
+    embedding: float = Field(ge=0, lt=1, description="entire embedding channels (spatial dropout)")
+    input: float = Field(ge=0, lt=1, description="the cell's inputs")
+    recurrent: float = Field(
+        ge=0,
+        lt=1,
+        description="the cell's recurrent state; rules out the fast path and the fast kernels",
+    )
+    head: float = Field(ge=0, lt=1, description="the vector that the classifier reads")
 
 
 class EarlyStopping(Section):
-    patience: int = Field(ge=0)
-    monitor: Literal["val_loss", "val_accuracy"]
-    min_delta: float = Field(ge=0)
+    patience: int = Field(
+        ge=0,
+        description="epochs without improvement before stopping, best weights kept; 0: never stop "
+        "early",
+    )
+    monitor: Literal["val_loss", "val_accuracy"] = Field(description="metric that has to improve")
+    min_delta: float = Field(ge=0, description="least change that counts as an improvement")
 
 
 class Train(Section):
-    embedding_units: int = Field(ge=1, le=4096)
-    cell: Literal["lstm", "gru", "simple_rnn"]
-    units: int = Field(ge=1, le=4096)
-    bidirectional: bool
-    pooling: Literal["last", "max", "mean", "max+mean"]
-    dropout: Dropout
-    optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"]
-    learning_rate: float = Field(gt=0, le=10)
-    epochs: int = Field(ge=1, le=1000)
-    batch_size: int = Field(ge=1, le=1_000_000)
-    validation_batch_size: int = Field(ge=1, le=1_000_000)
-    validation_split: float = Field(gt=0, lt=1)
-    early_stopping: EarlyStopping
-    seed: int = Field(ge=0, lt=SEED_LIMIT)
-    deterministic: bool
-    accelerate: bool
+    embedding_units: int = Field(ge=1, le=4096, description="size of a word's vector")
+    cell: Literal["lstm", "gru", "simple_rnn"] = Field(description="recurrent layer")
+    units: int = Field(ge=1, le=4096, description="size of the recurrent state, for each direction")
+    bidirectional: bool = Field(description="read each review backwards too")
+    pooling: Literal["last", "max", "mean", "max+mean"] = Field(
+        description="how the states of all steps become one vector"
+    )
+    dropout: Dropout = Field(
+        description="shares of values set to zero in training; 0 switches it off"
+    )
+    optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = Field(
+        description="how the weights are updated, with Keras' defaults but for the learning rate"
+    )
+    learning_rate: float = Field(gt=0, le=10, description="step size; 0.001 is Adam's usual one")
+    epochs: int = Field(ge=1, le=1000, description="passes over the training part, at most")
+    batch_size: int = Field(ge=1, le=1_000_000, description="reviews a gradient step")
+    validation_batch_size: int = Field(
+        ge=1,
+        le=1_000_000,
+        description="reviews a validation step: faster than batch_size, same metrics",
+    )
+    validation_split: float = Field(
+        gt=0, lt=1, description="last share of the training reviews, never trained on"
+    )
+    early_stopping: EarlyStopping = Field(description="ends a training that no longer improves")
+    seed: int = Field(ge=0, lt=SEED_LIMIT, description="initial weights, batch order and dropout")
+    deterministic: bool = Field(
+        description="only operations that give the same bits each time; costs little on a CPU"
+    )
+    accelerate: bool = Field(
+        description="an LSTM on a CPU trains by sentiment/network/fast.py, twice as fast; "
+        "false: by stock Keras",
+    )
 
 
 class Evaluate(Section):
-    batch_size: int = Field(ge=1, le=1_000_000)
-    threshold: float = Field(gt=0, lt=1)
-    length_buckets: list[int] = Field(min_length=1)
-    calibration_bins: int = Field(ge=2, le=1000)
-    mistakes: int = Field(ge=0, le=10_000)
-    figure_dpi: int = Field(ge=20, le=1200)
-    figure_width: float = Field(ge=1, le=100)
-    figure_height: float = Field(ge=1, le=100)
+    batch_size: int = Field(
+        ge=1,
+        le=1_000_000,
+        description="reviews a prediction step, here and in the served model; one text takes "
+        "as long as these",
+    )
+    threshold: float = Field(
+        gt=0, lt=1, description="probability above which a review counts as positive"
+    )
+    length_buckets: list[int] = Field(
+        min_length=1,
+        description="words: rising upper bounds of the groups in accuracy by review length",
+    )
+    calibration_bins: int = Field(
+        ge=2,
+        le=1000,
+        description="groups of equal width in the reliability curve and the calibration error",
+    )
+    mistakes: int = Field(
+        ge=0, le=10_000, description="most confident wrong answers to list with their text"
+    )
+    figure_dpi: int = Field(ge=20, le=1200, description="dots per inch of each plot")
+    figure_width: float = Field(ge=1, le=100, description="inches")
+    figure_height: float = Field(ge=1, le=100, description="inches")
 
     @field_validator("length_buckets")
     @classmethod
@@ -145,34 +262,60 @@ class Evaluate(Section):
 
 
 class Compare(Section):
-    confidence: float = Field(gt=0, lt=1)
-    bootstrap_samples: int = Field(ge=100, le=1_000_000)
-    bootstrap_seed: int = Field(ge=0, lt=SEED_LIMIT)
-    examples: int = Field(ge=0, le=1000)
+    confidence: float = Field(gt=0, lt=1, description="confidence level of every interval")
+    bootstrap_samples: int = Field(
+        ge=100,
+        le=1_000_000,
+        description="resamples of the paired bootstrap: more narrow the interval's own error, and "
+        "take longer",
+    )
+    bootstrap_seed: int = Field(ge=0, lt=SEED_LIMIT, description="same seed, same interval")
+    examples: int = Field(
+        ge=0,
+        le=1000,
+        description="reviews to show that one run gets right and the other wrong, of each kind",
+    )
 
 
 class Predict(Section):
-    words: int = Field(ge=0, le=1000)
+    words: int = Field(
+        ge=0,
+        le=1000,
+        description="words to name that moved an answer most; 0 saves the time to find them",
+    )
 
 
 class Promote(Section):
-    dataset: Literal["imdb", "synthetic"]
-    alpha: float = Field(gt=0, lt=1)
-    calibration_margin: float = Field(ge=0, le=1)
+    dataset: Literal["imdb", "synthetic"] = Field(
+        description="only a model evaluated on this set can become champion"
+    )
+    alpha: float = Field(
+        gt=0, lt=1, description="significance level: the p of McNemar's exact test must be below"
+    )
+    calibration_margin: float = Field(
+        ge=0,
+        le=1,
+        description="by how much the expected calibration error may be greater than the champion's",
+    )
 
 
 class Params(Section):
-    fetch: Fetch
-    pad: Pad
-    train: Train
-    evaluate: Evaluate
-    compare: Compare
-    predict: Predict
-    promote: Promote
+    fetch: Fetch = Field(description="the reviews: IMDB as Keras publishes it, or a generated set")
+    pad: Pad = Field(description="from words to arrays of token ids, all of one length")
+    train: Train = Field(description="the network and its training")
+    evaluate: Evaluate = Field(description="the test set: metrics, tables and plots")
+    compare: Compare = Field(
+        description="when `make compare` says that one run is better, see docs/comparing.md"
+    )
+    predict: Predict = Field(description="what `make predict` prints")
+    promote: Promote = Field(
+        description="when an evaluated model becomes `champion`, see docs/serving.md; a "
+        "change runs `evaluate` again",
+    )
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
-    """Read and check `params.yaml` as a whole.
+    """Read and check all of `params.yaml`.
 
     Raises:
         UserError: it is missing, not YAML, or a key or value is not allowed; the message
@@ -193,7 +336,7 @@ def check_params(document: Any, source: str) -> Params:
         return Params.model_validate(document)
     except ValidationError as error:
         problems = [f"  {_problem(detail)}" for detail in error.errors()]
-        raise UserError("\n".join([f"{source} does not hold:", *problems])) from None
+        raise UserError("\n".join([f"{source} is not valid:", *problems])) from None
 
 
 def flatten(section: BaseModel, prefix: str) -> dict[str, Any]:
@@ -228,7 +371,7 @@ def _problem(detail: ErrorDetails) -> str:
     if detail["type"] == "missing":
         return f"{key}: missing"
     if detail["type"] == "model_type":
-        return f"{key}: {detail['input']!r} is not allowed. A mapping of keys to values is wanted"
+        return f"{key}: {detail['input']!r} is not allowed. A mapping of keys to values is expected"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error" and isinstance(detail["input"], dict):
         return f"{key}: {message}"  # about several values, which it names itself

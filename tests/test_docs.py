@@ -1,48 +1,125 @@
-"""The documentation says what is so."""
+"""What the documentation says is so."""
 
+import ast
+import errno
+import os
 import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import files as installed
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
-from sentiment.params import Params, flatten
 from tests.project import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LISTED = subprocess.run(
+    ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+).stdout.split("\0")
+TRACKED = [ROOT / name for name in LISTED if name and (ROOT / name).is_file()]
+PAGES = [path for path in TRACKED if path.suffix == ".md"]
+CODE = [
+    path
+    for path in TRACKED
+    if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in ("stages", "sentiment", "tools")
+]
+FOLDERS = {path.relative_to(ROOT).parts[0] for path in TRACKED} - {"data", ".dvc"}  # not in git
+CUT = "…"  # in a quoted message: something that differs
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-def shown(value: object) -> str:
-    """A value as params.yaml writes it; digests are shortened."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = str(value)
-    return f"{text[:8]}…" if len(text) == 64 else text
+def headings(page: Path) -> set[str]:
+    """The anchors of a page, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def test_every_param_is_in_the_table_with_its_default(default_params: Params) -> None:
-    page = (ROOT / "docs" / "params.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `([a-z_.0-9]+)` \| `([^`]+)` \|", page, re.MULTILINE))
-    sections = {name: section for name, section in default_params if isinstance(section, BaseModel)}
-    flat = {k: v for name, section in sections.items() for k, v in flatten(section, name).items()}
-    numbers = {key: value for key, value in flat.items() if isinstance(value, float)}
-    assert {key: float(rows[key]) for key in numbers} == numbers
-    assert {k: v for k, v in rows.items() if k not in numbers} == {
-        key: shown(value) for key, value in flat.items() if key not in numbers
-    }
+def messages(source: str) -> Iterator[str]:
+    """All texts in the code but docstrings, `CUT` for each placeholder."""
+    nodes = list(ast.walk(ast.parse(source)))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if id(node) not in docstrings:
+                yield node.value
+        elif isinstance(node, ast.JoinedStr):
+            parts = (v.value if isinstance(v, ast.Constant) else CUT for v in node.values)
+            yield "".join(map(str, parts))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def quoted() -> list[str]:
+    """The messages in the first column of the page's first table."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    first, _ = page.split("## Without a message")
+    return re.findall(r"^\| `([^`]+)` \|", first, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def printed() -> list[str]:
+    """All texts in this project's code, in DVC's about locks, and of a full disk."""
+    locks = [path for path in installed("dvc") or [] if path.name == "rwlock.py"]
+    sources = [*CODE, *(Path(str(path.locate())) for path in locks)]
+    found = [text for path in sources for text in messages(path.read_text(encoding="utf-8"))]
+    return [*found, os.strerror(errno.ENOSPC)]
+
+
+@each_page
 def test_links_within_the_project_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
-    local = [target for target in targets if not target.startswith("https://")]
-    assert [target for target in local if not (page.parent / target).exists()] == []
+    targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    dead = []
+    for target in targets:
+        path, _, anchor = target.partition("#")
+        place = page.parent / path if path else page
+        if not target.startswith("https://") and not (
+            place.exists() and (not anchor or anchor in headings(place))
+        ):
+            dead.append(target)
+    assert dead == []
 
 
-def test_make_targets_that_the_readme_names_exist() -> None:
+@each_page
+def test_paths_that_a_page_names_exist(page: Path) -> None:
+    named = set(re.findall(r"`([\w.-]+/[\w./-]*)`", page.read_text(encoding="utf-8")))
+    paths = [path for path in named if path.split("/")[0] in FOLDERS]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+@each_page
+def test_make_targets_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", text, re.MULTILINE))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert named <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+
+
+def test_the_readme_names_the_usual_commands() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", readme, re.MULTILINE))
-    targets = re.findall(
-        r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    assert {"repro", "test", "ui", "check"} <= named <= set(targets)
+    assert {"repro", "test", "ui", "check"} <= set(re.findall(r"make ([a-z]+)", readme))
+
+
+def test_the_changelog_s_newest_version_is_the_project_s() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert re.findall(r"^## \[(\d.+)\]", changelog, re.MULTILINE)[0] == project["version"]
+
+
+def test_messages_are_read_from_code_with_placeholders_and_without_docstrings() -> None:
+    source = '"""Doc."""\nprint(f"Port {port} is taken. " "Choose another.")\n'
+    found = list(messages(source))
+    assert "Port … is taken. Choose another." in found
+    assert "Doc." not in found
+
+
+def test_troubleshooting_quotes_messages() -> None:
+    assert len(quoted()) > 10
+
+
+@pytest.mark.parametrize("message", quoted())
+def test_a_quoted_message_is_one_that_is_printed(message: str, printed: list[str]) -> None:
+    wanted = message.strip(f"{CUT} ")
+    assert [text for text in printed if wanted in " ".join(text.split())] != []

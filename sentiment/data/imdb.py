@@ -70,21 +70,21 @@ def obtain(params: Fetch) -> dict[str, Path]:
     import requests
 
     try:
-        knock(params.url, params.timeout)
+        require_answer(params.url, params.timeout)
         download(digests, params)
     except requests.RequestException as error:
-        raise Unreachable(_ways_on(params, _root_cause(error))) from None
+        raise Unreachable(_unreachable(params, _root_cause(error))) from None
     except ValueError as error:  # pooch's error for a digest that does not match
-        raise UserError(f"{params.url} does not hold what params.yaml pins: {error}") from None
+        raise UserError(f"{params.url} does not have what params.yaml pins: {error}") from None
     except OSError as error:
         raise UserError(f"{cache_folder()} cannot be used ({error}). Set KERAS_HOME.") from None
     return paths
 
 
-def knock(url: str, seconds: float) -> None:
+def require_answer(url: str, seconds: float) -> None:
     """Raise a `requests` error unless the server answers in time, however many addresses it has.
 
-    The time-out of a request holds for each address of a host, one after the other.
+    The time-out of a request applies to each address of a host, one after the other.
     """
     import requests
 
@@ -135,17 +135,16 @@ def _root_cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _ways_on(params: Fetch, cause: str) -> str:
-    return f"""{cache_folder()} holds no good copy of IMDB, and {params.url} gives none
-  ({cause})
-Ways on:
+def _unreachable(params: Fetch, cause: str) -> str:
+    return f"""{cache_folder()} has no good copy of IMDB, and the download from {params.url}
+failed ({cause}). What you can do:
   - put {ARCHIVE} and {WORD_INDEX} (digests in params.yaml) into {cache_folder()};
-  - name a mirror that holds both in params.yaml: fetch.url;
+  - name a mirror that has both in params.yaml: fetch.url;
   - use the generated set instead: fetch.dataset: synthetic."""
 
 
 def read_pinned(path: Path, digest: str) -> bytes:
-    """Read a file whole and return its content if its SHA-256 is `digest`.
+    """Read a complete file and return its content if its SHA-256 is `digest`.
 
     Raises:
         UserError: it is another; nothing was interpreted.
@@ -154,7 +153,7 @@ def read_pinned(path: Path, digest: str) -> bytes:
     actual = hashlib.sha256(content).hexdigest()
     if actual != digest:
         raise UserError(
-            f"{path} has SHA-256 {actual}, params.yaml says {digest}. Delete it to fetch it anew."
+            f"{path} has SHA-256 {actual}, params.yaml says {digest}. Delete it to get it again."
         )
     return content
 
@@ -166,7 +165,7 @@ def parse_archive(content: bytes) -> dict[str, NDArray[Any]]:
         `x_train` and `x_test`, object arrays of lists of ranks, `y_train` and `y_test`, int64.
 
     Raises:
-        UserError: it is no such archive, or holds a pickle that needs more.
+        UserError: it is no such archive, or contains a pickle that needs more.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -24,7 +24,7 @@ class TestSet(NamedTuple):
         y: labels, shape (reviews,), 1 = positive.
         order: each review's position in `reviews`, shape (reviews,).
         seen: whether each also occurs in training, shape (reviews,).
-        reviews: all reviews whole, as `fetch` wrote them.
+        reviews: all reviews without any cut, as `fetch` wrote them.
         digest: short digest of x and y.
     """
 
@@ -83,16 +83,16 @@ def training_digests() -> dict[str, str]:
 
 
 def evaluated_digests() -> dict[str, str]:
-    """Digests of the model and the test set as they are now, to tell later what was evaluated.
+    """Digests of the model and the test set as they are now, to identify later what was evaluated.
 
     `TEST_DATA` is that of the reviews themselves, however they are cut and padded: models
     that were asked about the same reviews can be compared.
     """
     model = files.read_about(TRAIN)["files"]["model.keras"]
     arrays = files.read_about(PAD)["files"]
-    whole = files.joint_digest(FETCH, [f"test_{name}" for name in FIELDS])
+    reviews = files.joint_digest(FETCH, [f"test_{name}" for name in FIELDS])
     return {
         "model.sha256": model,
         "data.x_test.sha256": arrays["x_test.npy"],
-        TEST_DATA: whole,
+        TEST_DATA: reviews,
     }

@@ -1,10 +1,10 @@
 """English-like reviews whose label follows a known rule that takes memory to apply.
 
-A review holds a few opinions in its last `cue_distance` words: a subject, a word of praise or
+A review has a few opinions in its last `cue_distance` words: a subject, a word of praise or
 blame, and now and then a negation ("the plot was not dull"). All of them agree. The word right
-before them says how they are meant: after "honestly" as they stand, after "supposedly" as their
+before them says how they are meant: after "honestly" literally, after "supposedly" as their
 opposite. Everything else is filler. The label is the meant opinion, wrong with probability
-`label_noise`. So a reader of the whole review reaches `best_accuracy`, and one that has
+`label_noise`. So a reader of the complete review reaches `best_accuracy`, and one that has
 forgotten the cue reaches no more than `accuracy_without_memory`. A sum over words sees the cue
 but cannot turn the opinions by it: at most it is right by chance in the ironic reviews.
 """
@@ -85,7 +85,7 @@ def _review(
 def _opinions(
     positive: bool, params: Synthetic, names: Sequence[str], rng: np.random.Generator
 ) -> list[str]:
-    """`cue_distance` words that hold the opinions, with filler before and between them."""
+    """`cue_distance` words with the opinions, with filler before and between them."""
     clauses = [_opinion(positive, params, rng) for _ in range(params.opinions)]
     spare = params.cue_distance - sum(map(len, clauses))
     cuts = np.sort(rng.integers(0, spare, params.opinions, endpoint=True))

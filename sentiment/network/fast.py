@@ -60,7 +60,7 @@ def obstacle(params: Train) -> str | None:
         "train.dropout.recurrent is not 0": params.dropout.recurrent > 0,
         "there is a GPU, which has kernels of its own": tf.config.list_physical_devices("GPU"),
     }
-    return next((reason for reason, holds in obstacles.items() if holds), None)
+    return next((reason for reason, applies in obstacles.items() if applies), None)
 
 
 def accelerate(model: "keras.Model") -> None:
@@ -93,7 +93,7 @@ def _inner_loop(
     mask: tf.Tensor | None,
     training: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-    """Stand in for `keras.layers.LSTM.inner_loop`, which it calls where there is a mask."""
+    """Replace `keras.layers.LSTM.inner_loop`, which it calls where there is a mask."""
     if mask is not None:
         stock: tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]] = type(layer).inner_loop(
             layer, sequences, initial_state, mask, training

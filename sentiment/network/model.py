@@ -97,7 +97,7 @@ def save_model(model: "keras.Model", path: Path) -> None:
     """Save a model in Keras' format, the same model as the same bytes.
 
     Keras writes the date into the archive and its metadata, and addresses in memory into the
-    configuration, where they tell shared objects apart; here numbers do that.
+    configuration, where they distinguish shared objects; here numbers do that.
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         written = Path(folder) / path.name

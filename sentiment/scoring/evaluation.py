@@ -73,7 +73,7 @@ def predictions_table(
 
 
 def with_text(rows: pd.DataFrame, test: TestSet, words: list[str]) -> pd.DataFrame:
-    """Add the whole text of each review, before any cut: column `text`."""
+    """Add the complete text of each review, before any cut: column `text`."""
     texts = [" ".join(words[rank] for rank in test.reviews[review]) for review in rows["review"]]
     return rows.assign(text=texts)
 

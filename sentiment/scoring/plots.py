@@ -1,4 +1,4 @@
-"""The pictures, drawn with matplotlib's object interface: no global state, no display."""
+"""The plots, drawn with matplotlib's object interface: no global state, no display."""
 
 from typing import TYPE_CHECKING
 
@@ -24,16 +24,16 @@ def new_axes(params: Evaluate, title: str, x: str, y: str) -> tuple[Figure, "Axe
     return figure, axes
 
 
-def curve(history: pd.DataFrame, figure: str, run: str, params: Evaluate) -> Figure:
+def curve(history: pd.DataFrame, metric: str, run: str, params: Evaluate) -> Figure:
     """Draw `accuracy` or `loss` of each epoch, in training and in validation."""
-    drawn, axes = new_axes(params, f"{figure.capitalize()} · {run}", "Epoch", figure.capitalize())
+    drawn, axes = new_axes(params, f"{metric.capitalize()} · {run}", "Epoch", metric.capitalize())
     epochs = history["epoch"]
-    axes.plot(epochs, history[figure], "o-", color=TRAINING, label="training")
-    axes.plot(epochs, history[f"val_{figure}"], "s-", color=VALIDATION, label="validation")
+    axes.plot(epochs, history[metric], "o-", color=TRAINING, label="training")
+    axes.plot(epochs, history[f"val_{metric}"], "s-", color=VALIDATION, label="validation")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(epochs) == 1:
         axes.set_xticks([1])
-    if figure == "accuracy":
+    if metric == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.legend()
     return drawn

@@ -1,9 +1,9 @@
-"""How good the predictions are: pure functions from a table of predictions to figures.
+"""How good the predictions are: pure functions from a table of predictions to metrics.
 
-A table of predictions has a row for each test review: `review` (where it stands in the test part of
-`data/fetch`), `actual` and `predicted` (`negative` or
-`positive`), `probability` (of being positive), `words` (its length) and `seen_in_training`
-(whether the same review occurs there). Formulas without another source are scikit-learn's.
+A table of predictions has a row for each test review: `review` (its position in the test part of
+`data/fetch`), `actual` and `predicted` (`negative` or `positive`), `probability` (of being
+positive), `words` (its length) and `seen_in_training` (whether the same review occurs there).
+Formulas without another source are scikit-learn's.
 """
 
 from itertools import pairwise
@@ -23,7 +23,7 @@ def class_names(positive: NDArray[Any]) -> NDArray[np.str_]:
 
 
 def scores(predictions: pd.DataFrame) -> dict[str, float]:
-    """Figures over all test reviews.
+    """Metrics over all test reviews.
 
     Returns:
         Accuracy, cross-entropy loss (natural logarithm), precision, recall, F1, area under the
@@ -137,7 +137,7 @@ def summary(
     lengths: pd.DataFrame,
     groups: pd.DataFrame,
 ) -> dict[str, Any]:
-    """All figures of the test set: scores, calibration, counts of reviews, accuracy by length."""
+    """All metrics of the test set: scores, calibration, counts of reviews, accuracy by length."""
     cells = confusion.to_numpy().ravel().tolist()
     true_negatives, false_positives, false_negatives, true_positives = cells
     return {

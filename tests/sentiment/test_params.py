@@ -6,7 +6,7 @@ import pytest
 from sentiment.errors import UserError
 from sentiment.params import Params, check_params, flatten, load_params
 from tests.conftest import defaults
-from tests.project import DEFAULT_PARAMS, ROOT, merged
+from tests.project import ROOT, merged
 
 BAD = [
     ({"train": {"epochs": 0}}, "train.epochs", "0", "greater than or equal to 1"),
@@ -90,13 +90,6 @@ def test_defaults_are_the_missions(default_params: Params) -> None:
 
 def test_params_yaml_is_valid_and_complete() -> None:
     load_params(ROOT / "params.yaml")
-
-
-def test_every_setting_has_a_comment() -> None:
-    lines = DEFAULT_PARAMS.read_text(encoding="utf-8").splitlines()
-    settings = [line for line in lines if ":" in line and not line.lstrip().startswith("#")]
-    bare = [line for line in settings if "#" not in line and not line.rstrip().endswith(":")]
-    assert [line.split(":")[0].strip() for line in bare] == ["url", "start_token", "unknown_token"]
 
 
 def test_flatten_gives_dotted_names(default_params: Params) -> None:

@@ -160,7 +160,7 @@ def test_tampered_download_is_refused_and_not_kept(
     cache: Path, params: Fetch, mirror: str, source: dict[str, bytes]
 ) -> None:
     source[imdb.ARCHIVE] = archive() + b"tampered"
-    with pytest.raises(UserError, match=r"does not hold what params\.yaml pins") as raised:
+    with pytest.raises(UserError, match=r"does not have what params\.yaml pins") as raised:
         imdb.load(params.model_copy(update={"url": mirror}))
     assert not isinstance(raised.value, imdb.Unreachable)
     assert list(cache.iterdir()) == []
