@@ -132,6 +132,7 @@ class Evaluate(Section):
     length_buckets: list[int] = Field(min_length=1)
     calibration_bins: int = Field(ge=2, le=1000)
     mistakes: int = Field(ge=0, le=10_000)
+    roc_points: int = Field(ge=2, le=1_000_000)
     figure_dpi: int = Field(ge=20, le=1200)
     figure_width: float = Field(ge=1, le=100)
     figure_height: float = Field(ge=1, le=100)
