@@ -21,7 +21,7 @@ def main() -> None:
 
         parts = job.learning, job.validation, job.params
         trained = training.fit(model, *parts, on_epoch, checkpoint.START)
-        train.write(Path(folder), model, trained, {}, "")
+        train.write(Path(folder), model, trained, {})
 
 
 if __name__ == "__main__":

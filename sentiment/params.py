@@ -249,6 +249,11 @@ class Evaluate(Section):
     mistakes: int = Field(
         ge=0, le=10_000, description="most confident wrong answers to list with their text"
     )
+    roc_points: int = Field(
+        ge=2,
+        le=1_000_000,
+        description="most points of the ROC curve's table, which git keeps; more look the same",
+    )
     figure_dpi: int = Field(ge=20, le=1200, description="dots per inch of each plot")
     figure_width: float = Field(ge=1, le=100, description="inches")
     figure_height: float = Field(ge=1, le=100, description="inches")

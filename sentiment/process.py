@@ -2,13 +2,12 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 
-from sentiment import files, pipeline
+from sentiment import pipeline
 from sentiment.errors import explain
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -141,10 +140,15 @@ def restore(stage: str) -> str:
     DVC removes a stage's outputs before it runs the command, so a command that fails,
     over a wrong parameter say, would leave the user with less than before.
     """
-    if os.environ.get("DVC_STAGE") != stage or (files.DATA / stage).exists():
+    if os.environ.get("DVC_STAGE") != stage:
         return ""
-    command = [sys.executable, "-m", "dvc", "checkout", "--quiet", stage]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode == 0 or not pipeline.is_cached(stage):
+    try:
+        lost = pipeline.restore(stage)
+    except Exception as error:  # why the stage failed has to be said, whatever this is
+        return f"\nThe outputs of the last good run were not put back: {error}"
+    if not lost:
         return ""
-    return f"\n`dvc checkout {stage}` brings back data/{stage}."
+    return (
+        f"\nNot put back: {', '.join(lost)}. DVC's cache has them: "
+        f"`dvc repro {stage}` with the former params and code brings them back."
+    )

@@ -32,7 +32,7 @@ def write(folder: Path, evaluation: Evaluation) -> None:
     files.write_json(folder / "metrics.json", evaluation.metrics)
     files.write_arrays(folder, {"probabilities": evaluation.probabilities})
     for name, table in evaluation.tables.items():
-        table.to_csv(folder / f"{name}.csv", index=name == "confusion")
+        table.to_csv(folder / f"{name}.csv", index=False)
     for name, plot in evaluation.plots.items():
         plot.savefig(folder / f"{name}.png")
 

@@ -1,8 +1,8 @@
 """Stage 3: train the model, watched by MLflow.
 
 Writes `data/train/`: `model.keras`, `history.csv` (a row an epoch), `metrics.json` (the epoch
-whose weights are kept), `run.json` (which MLflow run this is) and, where the working tree has
-changes without a commit, `uncommitted.diff`.
+whose weights are kept), `run.json` (which MLflow run this is, and what its code had of
+changes without a commit).
 
 A training that was killed is resumed from the end of its last epoch, see
 `sentiment.network.checkpoint`.
@@ -88,15 +88,13 @@ def resume(job: Job, model: "keras.Model", kept: Path, tracker: Tracker) -> Trai
 
 
 def write(
-    folder: Path, model: "keras.Model", trained: Trained, identity: Mapping[str, Any], diff: str
+    folder: Path, model: "keras.Model", trained: Trained, identity: Mapping[str, Any]
 ) -> None:
     """Write the model, the history, the metrics and the run's identity into an empty folder."""
     save_model(model, folder / "model.keras")
     trained.history.to_csv(folder / "history.csv", index=False)
     files.write_json(folder / "metrics.json", summarize(trained))
     files.write_json(folder / "run.json", dict(identity))
-    if diff:
-        (folder / "uncommitted.diff").write_text(f"{diff}\n", encoding="utf-8")
 
 
 def train(job: Job, kept: Path, tracker: Tracker, tags: dict[str, str]) -> None:
@@ -108,11 +106,11 @@ def train(job: Job, kept: Path, tracker: Tracker, tags: dict[str, str]) -> None:
     tags = {**tags, "train.path": path}
     tracker.log(log.set_tags, tags)
     trained = resume(job, model, kept, tracker)
-    identity = {**tracker.run._asdict(), **tracker.times(), "tags": tags}
+    identity = {**tracker.run._asdict(), **tracker.times(), "tags": tags, "uncommitted": diff}
     with files.replaced(TRAIN) as folder:
-        write(folder, model, trained, identity, diff)
+        write(folder, model, trained, identity)
         files.write_about(folder, job.shaping)
-    publish.log_outputs(tracker, model, trained.history, job.learning.x[:2])
+    publish.log_outputs(tracker, model, trained.history, job.learning.x[:2], diff)
 
 
 def main() -> None:

@@ -105,13 +105,13 @@ def imdb_cache() -> Path:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project's files as a fresh repository, with small parameters; nothing run yet."""
     project = Project(tmp_path_factory.mktemp("clone") / "project")
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    others = ["--", ".", ":(exclude)dvc.lock", ":(exclude)data/*/*"]
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", *others]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
             (project.path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, project.path / name)
-    (project.path / "dvc.lock").unlink(missing_ok=True)
     shutil.copy2(DEFAULT_PARAMS, project.path / "params.yaml")
     change_params(project.path / "params.yaml", SMALL)
     project.run("git", "init", "--quiet")

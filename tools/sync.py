@@ -49,7 +49,7 @@ def synchronize() -> Run:
         tracking.sweep_store()
         training = read_training()
         run = catch_up_training(training)
-        if EVALUATE.exists():
+        if (EVALUATE / files.ABOUT).exists():
             catch_up_evaluation(run)
     return run
 
@@ -82,7 +82,8 @@ def catch_up_training(training: Training) -> Run:
         training.run["name"], training.params, tags, lock(), begun, known
     ) as resumed:
         publish_training.log_data(resumed, training.params["fetch.dataset"], *parts)
-        publish_training.log_outputs(resumed, read_model(), training.history, x[:2])
+        diff = training.run["uncommitted"]
+        publish_training.log_outputs(resumed, read_model(), training.history, x[:2], diff)
     require_complete(resumed)
     end(resumed.run, training.run["ended"])
     return resumed.run

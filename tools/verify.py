@@ -15,13 +15,13 @@ import pandas as pd
 
 from sentiment import files
 from sentiment.errors import UserError
+from sentiment.runs.provenance import PRODUCTS
 from tools.running import cli, dvc
 
 # which run it was and what its evaluation took: these differ in every run, and so do the digests
 LEFT_OUT = {
     "train/about.json",
     "train/run.json",
-    "train/uncommitted.diff",
     "evaluate/about.json",
     "evaluate/cost.json",
 }
@@ -91,7 +91,7 @@ def read_accuracy(data: Path) -> float:
 
 def require_the_commit_s_own_data() -> None:
     """Raise UserError unless `data/` is what the pipeline of this commit made."""
-    changed = output("git", "status", "--porcelain", "--", ".", ":(exclude)dvc.lock")
+    changed = output("git", "status", "--porcelain", "--", ".", *PRODUCTS)
     if changed:
         raise UserError(f"There are changes without a commit:\n{changed}\nCommit them first.")
     if subprocess.run([*DVC, "status", "--quiet"], check=False).returncode:

@@ -42,7 +42,8 @@ class Training(NamedTuple):
     Attributes:
         params: everything that shaped it, by dotted `params.yaml` names.
         history: see `sentiment.network.training.Trained`.
-        run: identity of its MLflow run, when it began, and its tags.
+        run: identity of its MLflow run, when it began and ended, its tags, and the code's
+            changes without a commit.
     """
 
     params: dict[str, Any]

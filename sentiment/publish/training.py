@@ -15,7 +15,8 @@ from sentiment.runs.tracking import Tracker
 if TYPE_CHECKING:
     import keras
 
-LOGGED = ["history.csv", "metrics.json", "uncommitted.diff"]
+LOGGED = ["history.csv", "metrics.json"]
+DIFF = "uncommitted.diff"
 
 
 def log_data(tracker: Tracker, dataset: str, learning: Part, validation: Part) -> None:
@@ -28,7 +29,11 @@ def log_data(tracker: Tracker, dataset: str, learning: Part, validation: Part) -
 
 
 def log_outputs(
-    tracker: Tracker, model: "keras.Model", history: pd.DataFrame, example: NDArray[Any]
+    tracker: Tracker,
+    model: "keras.Model",
+    history: pd.DataFrame,
+    example: NDArray[Any],
+    diff: str,
 ) -> None:
     """Log all of `data/train`.
 
@@ -37,9 +42,12 @@ def log_outputs(
         model: the trained model.
         history: see `sentiment.network.training.Trained`.
         example: token ids of a few reviews, shape (reviews, max_length).
+        diff: what the code had of changes without a commit; empty where it had none.
     """
     tracker.log(log.curves, history, tracker.begun)
     tracker.log(log.folder, TRAIN, LOGGED, TRAIN.name)
+    if diff:
+        tracker.log(log.text, f"{diff}\n", f"{TRAIN.name}/{DIFF}")
     tracker.log(log.keras_model, model, example.astype(np.int32), len(history))
     digest = files.read_about(TRAIN)["files"]["model.keras"]
     tracker.log(log.set_tags, {"model.sha256": digest})

@@ -137,12 +137,18 @@ def is_complete(tags: Mapping[str, str], directory: Path) -> bool:
 
 
 def folder(run: Run, directory: Path, names: list[str], place: str) -> None:
-    """Log files of a folder, those of the names that are there, to `place` in the run."""
+    """Log files of a folder to `place` in the run."""
     import mlflow
 
     for name in names:
-        if (directory / name).exists():
-            mlflow.MlflowClient().log_artifact(run.run_id, str(directory / name), place)
+        mlflow.MlflowClient().log_artifact(run.run_id, str(directory / name), place)
+
+
+def text(run: Run, content: str, place: str) -> None:
+    """Log a text as the file `place` in the run."""
+    import mlflow
+
+    mlflow.MlflowClient().log_text(run.run_id, content, place)
 
 
 def keras_model(run: Run, model: "keras.Model", example: NDArray[np.int32], epochs: int) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 DIFF_BYTES = 2**20  # of uncommitted changes kept with a run
-# The pipeline's own products: they change in every run and say nothing about what shaped it.
+# The pipeline's own products: they change in every run and say nothing about what shaped it;
+# `dvc status` tells whether they are up to date.
 PRODUCTS = (":(exclude)dvc.lock", ":(exclude)data")
 
 

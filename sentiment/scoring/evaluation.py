@@ -90,7 +90,7 @@ def evaluate(
     tables = {
         "predictions": predictions,
         "confusion": scores.confusion_matrix(predictions),
-        "roc": scores.roc_curve(predictions),
+        "roc": scores.roc_curve(predictions, params.roc_points),
         "reliability": scores.reliability(predictions, params.calibration_bins),
         "lengths": scores.accuracy_by_length(predictions, params.length_buckets),
         "mistakes": with_text(scores.mistakes(predictions, params.mistakes), test, words),

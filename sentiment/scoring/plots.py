@@ -56,11 +56,12 @@ def confusion_matrix(counts: pd.DataFrame, run: str, params: Evaluate) -> Figure
     """Draw the confusion matrix with the count and the share of its row in each cell."""
     drawn, axes = new_axes(params, f"Confusion matrix · {run}", "Predicted", "Actual")
     axes.grid(visible=False)
-    cells = counts.to_numpy()
+    table = counts.pivot(index="actual", columns="predicted", values="reviews")
+    cells = table.to_numpy()
     shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(2), list(counts.columns))
-    axes.set_yticks(range(2), list(counts.index))
+    axes.set_xticks(range(2), list(table.columns))
+    axes.set_yticks(range(2), list(table.index))
     for (row, column), share in np.ndenumerate(shares):
         text = f"{cells[row, column]:,}\n{share:.1%}"
         color = "white" if share > 0.5 else "black"

@@ -55,21 +55,36 @@ def brier(predictions: pd.DataFrame) -> float:
 
 
 def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Counts of reviews, a row for each actual class and a column for each predicted one."""
+    """Counts of reviews: columns `actual`, `predicted` and `reviews`, a row for each cell."""
     matrix = metrics.confusion_matrix(
         predictions["actual"], predictions["predicted"], labels=CLASSES
     )
-    return pd.DataFrame(matrix, pd.Index(CLASSES, name="actual"), CLASSES)
+    cells = pd.MultiIndex.from_product([CLASSES, CLASSES], names=["actual", "predicted"])
+    return pd.DataFrame({"reviews": matrix.ravel()}, cells).reset_index()
 
 
-def roc_curve(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The ROC curve's corners: columns `false_positive_rate`, `true_positive_rate`."""
+def roc_curve(predictions: pd.DataFrame, points: int) -> pd.DataFrame:
+    """The ROC curve.
+
+    Args:
+        predictions: the table of predictions.
+        points: of the curve's corners, which may be thousands, keep at most as many, evenly
+            spaced along the curve, both ends among them.
+
+    Returns:
+        Columns `false_positive_rate` and `true_positive_rate`.
+    """
     false_positive, true_positive, _ = metrics.roc_curve(
         predictions["actual"], predictions["probability"], pos_label=POSITIVE
     )
-    return pd.DataFrame(
+    curve = pd.DataFrame(
         {"false_positive_rate": false_positive, "true_positive_rate": true_positive}
     )
+    if len(curve) <= points:
+        return curve
+    along = curve.sum(axis="columns")  # rises from 0 to 2: each corner is further right or up
+    kept = np.unique(np.searchsorted(along, np.linspace(0, 2, points)))
+    return curve.iloc[kept].reset_index(drop=True)
 
 
 def accuracy_by_length(predictions: pd.DataFrame, bounds: list[int]) -> pd.DataFrame:
@@ -138,8 +153,7 @@ def summary(
     groups: pd.DataFrame,
 ) -> dict[str, Any]:
     """All metrics of the test set: scores, calibration, counts of reviews, accuracy by length."""
-    cells = confusion.to_numpy().ravel().tolist()
-    true_negatives, false_positives, false_negatives, true_positives = cells
+    true_negatives, false_positives, false_negatives, true_positives = confusion["reviews"].tolist()
     return {
         **scores(predictions),
         "test_ece": calibration_error(groups),

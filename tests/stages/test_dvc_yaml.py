@@ -19,6 +19,28 @@ def declared() -> dict[str, Any]:
     return stages
 
 
+def path_of(output: str | dict[str, Any]) -> str:
+    return output if isinstance(output, str) else next(iter(output))
+
+
+def outputs_of(stage: str) -> list[str | dict[str, Any]]:
+    """What a stage writes, as `dvc.yaml` lists it."""
+    stages = declared()
+    return [each for kind in ("outs", "metrics", "plots") for each in stages[stage].get(kind, [])]
+
+
+def cached(stage: str) -> set[str]:
+    """The outputs that DVC keeps."""
+    return {output for output in outputs_of(stage) if isinstance(output, str)}
+
+
+def uncached(stage: str) -> set[str]:
+    """The outputs that git keeps."""
+    listed = [output for output in outputs_of(stage) if isinstance(output, dict)]
+    assert not any(options["cache"] for each in listed for options in each.values())
+    return {path_of(output) for output in listed}
+
+
 def imported(path: Path) -> set[Path]:
     """The project's modules that a module imports, directly."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -77,7 +99,34 @@ def test_stage_reads_its_own_params_and_writes_its_own_folder(stage: str) -> Non
     assert declared()[stage]["cmd"] == f"exec python -m stages.{stage}"  # DVC's direct child
     rules = ["promote"] if stage == "evaluate" else []
     assert declared()[stage]["params"] == [stage, *rules]
-    assert declared()[stage]["outs"] == [f"data/{stage}"]
+    for name in cached(stage) | uncached(stage):
+        assert name == f"data/{stage}" or name.startswith(f"data/{stage}/")
+
+
+def test_git_keeps_metrics_and_summaries_and_nothing_with_a_row_for_each_review() -> None:
+    tables = ("confusion.csv", "lengths.csv", "reliability.csv", "roc.csv")
+    assert {name for stage in STAGES for name in uncached(stage)} == {
+        *("data/train/history.csv", "data/train/metrics.json", "data/evaluate/metrics.json"),
+        *(f"data/evaluate/{table}" for table in tables),
+    }
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_git_ignores_what_dvc_keeps_so_that_dvc_adds_no_gitignore_to_a_stage_s_folder(
+    stage: str,
+) -> None:
+    outputs = sorted(cached(stage) | uncached(stage))
+    command = ["git", "check-ignore", "--no-index", *outputs]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(done.stdout.splitlines()) == cached(stage)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_git_keeps_is_a_metric_or_a_plot_of_dvc(stage: str) -> None:
+    """Any other output with `cache: false` would keep the stage out of DVC's run cache."""
+    for kind, suffix in (("metrics", ".json"), ("plots", ".csv")):
+        listed = {path_of(output) for output in declared()[stage].get(kind, [])}
+        assert listed == {name for name in uncached(stage) if name.endswith(suffix)}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -86,8 +135,23 @@ def test_stage_depends_on_the_folders_it_reads(stage: str) -> None:
     source = (ROOT / "stages" / f"{stage}.py").read_text(encoding="utf-8")
     evaluates = {"fetch", "pad", "train"} if "read_test" in source else set()
     read = {f"data/{name}" for name in STAGES if name in evaluates or name.upper() in source}
-    listed = {dep for dep in declared()[stage]["deps"] if dep.startswith("data/")}
-    assert listed == read - {f"data/{stage}"}
+    listed = [Path(dep).parts for dep in declared()[stage]["deps"] if dep.startswith("data/")]
+    assert {"/".join(parts[:2]) for parts in listed} == read - {f"data/{stage}"}
+
+
+def test_evaluate_depends_on_the_files_that_it_reads_of_a_training() -> None:
+    source = (ROOT / "sentiment" / "data" / "outputs.py").read_text(encoding="utf-8")
+    written = cached("train") | uncached("train")
+    named = {name for name in written if f'"{Path(name).name}"' in source}
+    read = named | {"data/train/about.json"}  # of which files.checked reads the digests
+    assert set(declared()["evaluate"]["deps"]) & written == read
+
+
+def test_plots_are_drawn_from_what_git_keeps() -> None:
+    """A fresh clone has no other file, over which DVC would warn."""
+    kept = {name for stage in STAGES for name in uncached(stage)}
+    plots = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["plots"]
+    assert {name for plot in plots for axes in plot.values() for name in axes["y"]} <= kept
 
 
 def test_plots_do_not_belong_to_training() -> None:

@@ -22,6 +22,7 @@ import pytest
 from sentiment.params import flatten, load_params
 from tests.conftest import Starter, runs
 from tests.project import QUIET, Project, free_port, wait_for
+from tests.stages.test_dvc_yaml import STAGES, cached, uncached
 
 FIGURES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
 NOWHERE = "http://127.0.0.1:9/"
@@ -75,9 +76,13 @@ def test_nothing_to_do_is_said_and_nothing_runs(project: Project) -> None:
     assert len(runs()) == 1
 
 
-def test_each_stage_wrote_its_folder_and_git_sees_none_of_it(project: Project) -> None:
+def test_each_stage_wrote_what_dvc_yaml_lists_and_git_keeps_its_part(project: Project) -> None:
     folders = sorted(path.name for path in (project.path / "data").iterdir() if path.is_dir())
-    assert folders == ["evaluate", "fetch", "pad", "train"]
+    assert folders == sorted(STAGES)
+    for stage in ("train", "evaluate"):
+        assert set(project.contents(f"data/{stage}")) == cached(stage) | uncached(stage)
+    kept = project.run("git", "ls-files", "data/*/*").split()
+    assert set(kept) == uncached("train") | uncached("evaluate")
     assert project.run("git", "status", "--porcelain") == ""
 
 
@@ -421,9 +426,29 @@ def test_dvc_compares_metrics_params_and_plots(project: Project) -> None:
     assert params["params.yaml"]["train.units"] == {"old": 4, "new": 5, "diff": 1}
     project.run("dvc", "plots", "show")
     page = (project.path / "dvc_plots" / "index.html").read_text(encoding="utf-8")
-    for part in ("val_accuracy", "true_positive_rate", "predicted", "accuracy.png"):
+    for part in ("val_accuracy", "true_positive_rate", "predicted", "observed"):
         assert part in page
     project.run("dvc", "plots", "diff")
+
+
+def test_a_fresh_clone_knows_the_committed_run(project: Project, tmp_path: Path) -> None:
+    project.run("git", "clone", "--quiet", ".", str(tmp_path / "elsewhere"))
+    clone = Project(tmp_path / "elsewhere")
+    metrics = json.loads((project.path / "data/evaluate/metrics.json").read_bytes())
+    shown = json.loads(clone.run("dvc", "metrics", "show", "--json"))
+    assert shown[""]["data"]["data/evaluate/metrics.json"]["data"] == metrics
+    assert clone.run("dvc", "metrics", "diff", "HEAD") == ""
+    experiments = clone.run("dvc", "exp", "show", "--csv")
+    assert str(metrics["test_accuracy"]) in experiments
+    page = f"file://{clone.path}/dvc_plots/index.html"
+    for command in ("show", "diff"):
+        assert clone.run("dvc", "plots", command).strip() == page
+        html = (clone.path / "dvc_plots" / "index.html").read_text(encoding="utf-8")
+        for value in ('"val_loss": ', '"true_positive_rate": ', '"observed": ', '"words": '):
+            assert value in html
+        negatives = metrics["test_true_negatives"]
+        assert f'"predicted": "negative", "reviews": "{negatives}"' in html
+    assert clone.run("git", "status", "--porcelain") == ""
 
 
 def test_server_takes_the_runs_by_its_address_alone(project: Project, start: Starter) -> None:

@@ -100,8 +100,7 @@ def read_results() -> Results:
 def read_table(name: str) -> pd.DataFrame:
     """Read a table of `data/evaluate`; a review stays text, even one such as `null` or `7`."""
     path = files.checked(EVALUATE / f"{name}.csv")
-    index = "actual" if name == "confusion" else None
-    return pd.read_csv(path, index_col=index, dtype={"text": str}, keep_default_na=False)
+    return pd.read_csv(path, dtype={"text": str}, keep_default_na=False)
 
 
 def changed(recorded: Mapping[str, Any], params: Params) -> list[str]:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sentiment.params import Evaluate, Params
-from sentiment.scoring import plots
+from sentiment.scoring import plots, scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,8 +65,8 @@ def test_size_is_as_asked(history: pd.DataFrame, looks: Evaluate) -> None:
 
 
 def test_confusion_matrix_shows_counts_and_shares(looks: Evaluate) -> None:
-    classes = ["negative", "positive"]
-    counts = pd.DataFrame([[3, 1], [0, 0]], pd.Index(classes, name="actual"), classes)
+    cells = [(actual, predicted) for actual in scores.CLASSES for predicted in scores.CLASSES]
+    counts = pd.DataFrame(cells, columns=["actual", "predicted"]).assign(reviews=[3, 1, 0, 0])
     axes = plots.confusion_matrix(counts, "run", looks).axes[0]
     assert [text.get_text() for text in axes.texts] == [
         "3\n75.0%",

@@ -41,20 +41,40 @@ def test_reviews_seen_in_training_can_be_left_out(predictions: pd.DataFrame) -> 
     assert scores.scores(predictions)["test_accuracy_unseen"] == 5 / 7
 
 
-def test_confusion_matrix_has_actual_rows_and_predicted_columns(predictions: pd.DataFrame) -> None:
+def test_confusion_matrix_counts_each_pair_of_actual_and_predicted(
+    predictions: pd.DataFrame,
+) -> None:
     predictions.loc[0, "predicted"] = "negative"
-    matrix = scores.confusion_matrix(predictions)
-    assert matrix.loc["positive", "negative"] == 2
-    assert matrix.loc["positive", "positive"] == 2
-    assert matrix.loc["negative", "positive"] == 1
-    assert matrix.loc["negative", "negative"] == 3
+    assert scores.confusion_matrix(predictions).to_numpy().tolist() == [
+        ["negative", "negative", 3],
+        ["negative", "positive", 1],
+        ["positive", "negative", 2],
+        ["positive", "positive", 2],
+    ]
 
 
 def test_roc_curve_runs_from_corner_to_corner(predictions: pd.DataFrame) -> None:
-    curve = scores.roc_curve(predictions)
-    assert curve.iloc[0].tolist() == [0, 0]
-    assert curve.iloc[-1].tolist() == [1, 1]
-    assert (curve.diff().dropna() >= 0).all().all()
+    for points in (2, 3, 200):
+        curve = scores.roc_curve(predictions, points)
+        assert len(curve) <= points
+        assert curve.iloc[0].tolist() == [0, 0]
+        assert curve.iloc[-1].tolist() == [1, 1]
+        assert (curve.diff().dropna() >= 0).all().all()
+
+
+@pytest.mark.parametrize("skill", [0.0, 1.0, 3.0])
+def test_thinned_roc_curve_is_where_the_complete_one_is(
+    skill: float, rng: np.random.Generator
+) -> None:
+    truth = rng.integers(0, 2, 5000)
+    probability = 1 / (1 + np.exp(-rng.normal(skill * (truth - 0.5))))
+    table = pd.DataFrame({"actual": scores.class_names(truth), "probability": probability})
+    curve, thin = scores.roc_curve(table, 5001), scores.roc_curve(table, 200)
+    assert len(thin) <= 200 < len(curve)
+    assert set(thin.itertuples(index=False)) <= set(curve.itertuples(index=False))
+    along, along_thin = curve.sum(axis="columns"), thin.sum(axis="columns")
+    drawn = np.interp(along, along_thin, thin["true_positive_rate"])
+    assert np.abs(drawn - curve["true_positive_rate"]).max() < 0.003
 
 
 def test_length_groups_include_their_upper_bound(predictions: pd.DataFrame) -> None:
