@@ -32,10 +32,11 @@ report: venv  ## write one page about the run in data/, and log it to that run
 test: venv  ## run the tests
 	@$(ACTIVATED) python -m pytest --numprocesses 2 --dist loadfile
 
-check: venv  ## check format, lint and types
+check: venv  ## check format, lint, types and layers
 	@$(ACTIVATED) ruff format --check .
 	@$(ACTIVATED) ruff check .
 	@$(ACTIVATED) mypy
+	@$(ACTIVATED) lint-imports --no-logo
 
 ui: venv  ## open the MLflow UI at this project's runs
 	@$(ACTIVATED) python -m tools.ui
@@ -80,6 +81,6 @@ faults: venv  ## break trainings in many ways and report what is lost; takes hal
 	@.bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@touch $@
 
-lock: venv  ## make requirements.txt from requirements.in
-	@$(ACTIVATED) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+lock: venv  ## make requirements.txt from requirements.in, with the newest releases
+	@$(ACTIVATED) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" requirements.in -o requirements.txt
