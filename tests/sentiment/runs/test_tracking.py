@@ -47,8 +47,8 @@ def steps(run: Run, name: str = "loss") -> list[tuple[int, float]]:
 
 
 @pytest.fixture(autouse=True)
-def store_here(root: Path) -> Iterator[Path]:
-    yield root
+def store_here(root_with_store: Path) -> Iterator[Path]:
+    yield root_with_store
     while mlflow.active_run():
         mlflow.end_run()
 
