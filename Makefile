@@ -32,7 +32,7 @@ report: venv  ## write one page about the run in data/, and log it to that run
 test: venv  ## run all tests
 	@$(ACTIVATED) python -m pytest --numprocesses 2 --dist worksteal
 
-test-fast: venv  ## run the tests that start no process and train nothing, within a minute
+test-fast: venv  ## run the tests that start no command and train nothing, within a minute
 	@$(ACTIVATED) python -m pytest --numprocesses 2 --dist worksteal -m "not slow"
 
 check: venv  ## check format, lint, types and layers

@@ -56,14 +56,16 @@ def pytest_runtest_makereport(
     return report
 
 
-# what starts processes, reads the real IMDB, or trains with TensorFlow
-SLOW = {"clone", "start", "browser", "imdb_cache", "backend"}
+# fixtures and functions that start commands, read the real IMDB, or need TensorFlow
+SLOW = {"clone", "start", "browser", "imdb_cache", "backend", "lock"}
+SLOW |= {"subprocess", "run_code", "make", "connect_in"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what uses one of the slow fixtures, of whatever depth."""
+    """Mark a test as slow that uses one of these, or a fixture that does."""
     for item in items:
-        if isinstance(item, pytest.Function) and SLOW & set(item.fixturenames):
+        assert isinstance(item, pytest.Function)
+        if SLOW & {*item.fixturenames, *item.function.__code__.co_names}:
             item.add_marker("slow")
 
 
