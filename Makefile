@@ -11,11 +11,11 @@ ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.v
 # which reads it as an option: `python -m tools.predict --help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help repro sync verify report predict serve demo promote demote compare seeds test check ui \
-	docs bench faults lock venv
+.PHONY: help repro sync verify report predict serve demo promote demote compare seeds test \
+	test-fast check ui docs bench faults lock venv
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' Makefile
 
 repro: venv  ## run the pipeline: fetch, pad, train, evaluate
 	@$(ACTIVATED) python -m tools.repro
@@ -29,8 +29,11 @@ verify: venv  ## run this commit's pipeline again, elsewhere, and compare every 
 report: venv  ## write one page about the run in data/, and log it to that run
 	@$(ACTIVATED) python -m tools.report
 
-test: venv  ## run the tests
-	@$(ACTIVATED) python -m pytest --numprocesses 2 --dist loadfile
+test: venv  ## run all tests
+	@$(ACTIVATED) python -m pytest --numprocesses 2 --dist worksteal
+
+test-fast: venv  ## run the tests that start no command and train nothing, within a minute
+	@$(ACTIVATED) python -m pytest --numprocesses 2 --dist worksteal -m "not slow"
 
 check: venv  ## check format, lint, types and layers
 	@$(ACTIVATED) ruff format --check .

@@ -2,21 +2,39 @@
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import mlflow
 import numpy as np
 import pytest
+from filelock import FileLock
 from mlflow.entities import Run
 from ruamel.yaml import YAML
 from selenium import webdriver
 
+from sentiment.errors import UserError, explain
 from sentiment.params import Params, check_params
+from sentiment.process import ENDING
+from sentiment.runs import store
+from sentiment.serving.backend import load_keras
 from tests.browser import chromium
-from tests.project import DEFAULT_PARAMS, EPOCHS, ROOT, SMALL, Project, change_params, merged
+from tests.project import (
+    DEFAULT_PARAMS,
+    EPOCHS,
+    ROOT,
+    SMALL,
+    Project,
+    change_params,
+    merged,
+    until,
+)
+from tools.running import cli
 
 SMALL_IMDB: dict[str, Any] = {
     "fetch": {"dataset": "imdb"},
@@ -36,6 +54,25 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {item.nodeid}: {call.excinfo}"
     return report
+
+
+# fixtures and functions that start commands, read the real IMDB, or need TensorFlow
+SLOW = {"clone", "start", "browser", "imdb_cache", "backend", "lock"}
+SLOW |= {"subprocess", "run_code", "make", "connect_in"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark a test as slow that uses one of these, or a fixture that does."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        if SLOW & {*item.fixturenames, *item.function.__code__.co_names}:
+            item.add_marker("slow")
+
+
+@pytest.fixture(scope="session")
+def backend() -> None:
+    """TensorFlow, loaded as the stages load it."""
+    load_keras()
 
 
 def defaults() -> dict[str, Any]:
@@ -77,6 +114,24 @@ def root(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return in_tmp_path
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a store without a run; to make it takes a second, to copy it does not."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", "")
+        store.connect()
+    return folder / store.DATABASE
+
+
+@pytest.fixture
+def root_with_store(root: Path, empty_store: Path) -> Path:
+    """A folder with a store without a run."""
+    shutil.copy2(empty_store, root)
+    return root
+
+
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand in a project's root, at its own store: artifact locations are relative to it."""
     monkeypatch.chdir(folder)
@@ -101,10 +156,34 @@ def imdb_cache() -> Path:
     return home / "datasets"
 
 
+Sharer = Callable[..., Project]
+
+
 @pytest.fixture(scope="session")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project's files as a fresh repository, with small parameters; nothing run yet."""
-    project = Project(tmp_path_factory.mktemp("clone") / "project")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Sharer:
+    """Make a project once for all processes that run these tests; tests leave it alone."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def shared_project(
+        name: str, make: Callable[[Project], None], of: Path | None = None
+    ) -> Project:
+        folder = root / f"shared-{name}"
+        with FileLock(root / f"shared-{name}.lock"):
+            if not (folder / "made").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                if of:
+                    shutil.copytree(of, folder / "project", symlinks=True)
+                make(Project(folder / "project"))
+                (folder / "made").touch()
+        return Project(folder / "project")
+
+    return shared_project
+
+
+def copy_files(project: Project) -> None:
+    """Copy the project's files into a fresh repository, with small parameters."""
     others = ["--", ".", ":(exclude)dvc.lock", ":(exclude)data/*/*"]
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", *others]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -116,62 +195,138 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Project:
     change_params(project.path / "params.yaml", SMALL)
     project.run("git", "init", "--quiet")
     project.commit()
-    return project
 
 
 @pytest.fixture(scope="session")
-def finished(clone: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A clone after its first `dvc repro`, committed; tests copy it and leave it alone."""
-    project = Project(tmp_path_factory.mktemp("finished") / "project")
-    shutil.copytree(clone.path, project.path)
-    output = project.run("dvc", "repro")
-    assert "Test Accuracy: 0." in output
-    project.commit()
-    return project
+def clone(shared: Sharer) -> Project:
+    """The project's files as a fresh repository, with small parameters; nothing run yet."""
+    return shared("clone", copy_files)
 
 
 @pytest.fixture(scope="session")
-def whole(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(clone: Project, shared: Sharer) -> Project:
+    """A clone after its first `dvc repro`, committed."""
+
+    def finish(project: Project) -> None:
+        output = project.run("dvc", "repro")
+        assert "Test Accuracy: 0." in output
+        project.commit()
+
+    return shared("finished", finish, clone.path)
+
+
+@pytest.fixture(scope="session")
+def whole(finished: Project, shared: Sharer) -> Path:
     """`data/` of a training of `EPOCHS` epochs that nothing disturbed."""
-    project = Project(tmp_path_factory.mktemp("whole") / "project")
-    shutil.copytree(finished.path, project.path, symlinks=True)
-    project.change(train={"epochs": EPOCHS})
-    project.run("dvc", "repro")
-    return project.path / "data"
+
+    def train_longer(project: Project) -> None:
+        project.change(train={"epochs": EPOCHS})
+        project.run("dvc", "repro")
+
+    return shared("whole", train_longer, finished.path).path / "data"
 
 
 @pytest.fixture(scope="session")
-def imdb_project(
-    clone: Project, imdb_cache: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Project:
+def two_runs(finished: Project, shared: Sharer) -> Project:
+    """A finished project with a second run, the experiment `six` in its working tree.
+
+    What the command printed is in the file `output` beside it.
+    """
+
+    def run_again(project: Project) -> None:
+        project.change(train={"units": 6, "epochs": 3})
+        output = project.run("dvc", "exp", "run", "--name", "six")
+        project.path.with_name("output").write_text(output, encoding="utf-8")
+
+    return shared("two-runs", run_again, finished.path)
+
+
+@pytest.fixture(scope="session")
+def experiments(finished: Project, shared: Sharer) -> Project:
+    """A finished project with the experiments `five`, from DVC's queue, and `six`, in a copy.
+
+    Both were trained at the same time.
+    """
+
+    def run_both(project: Project) -> None:
+        command = ["dvc", "exp", "run", "--set-param"]
+        project.run(*command, "train.units=5", "--queue", "--name", "five")
+        project.run("dvc", "queue", "start")
+        project.run(*command, "train.units=6", "--temp", "--name", "six")
+        until(lambda: "/five" in project.run("git", "for-each-ref", "refs/exps"))
+        until(lambda: "Running" not in project.run("dvc", "queue", "status").partition("Worker")[0])
+
+    return shared("experiments", run_both, finished.path)
+
+
+@pytest.fixture(scope="session")
+def imdb_project(clone: Project, imdb_cache: Path, shared: Sharer) -> Project:
     """A project whose small model was trained on IMDB, and is champion by the rule."""
-    project = Project(tmp_path_factory.mktemp("imdb") / "project")
-    shutil.copytree(clone.path, project.path)
-    project.environment["KERAS_HOME"] = str(imdb_cache.parent)
-    project.change(**SMALL_IMDB)
-    output = project.run("dvc", "repro")
-    assert "Version 1 of imdb-sentiment: champion, there was no champion" in output
-    return project
+
+    def train_on_imdb(project: Project) -> None:
+        project.change(**SMALL_IMDB)
+        output = project.run("dvc", "repro", KERAS_HOME=str(imdb_cache.parent))
+        assert "Version 1 of imdb-sentiment: champion, there was no champion" in output
+
+    return shared("imdb", train_on_imdb, clone.path)
 
 
 @pytest.fixture
 def fresh(clone: Project, tmp_path: Path) -> Project:
     """A clone of one's own in which nothing was run yet."""
-    shutil.copytree(clone.path, tmp_path / "project")
-    return Project(tmp_path / "project")
+    return clone.copy(tmp_path / "project")
 
 
 @pytest.fixture
 def project(finished: Project, tmp_path: Path) -> Project:
     """A finished project of one's own, in another place than it was made in."""
-    shutil.copytree(finished.path, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return finished.copy(tmp_path / "project")
 
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     with chromium(tmp_path_factory.mktemp("chromium")) as chrome:
         yield chrome
+
+
+Main = Callable[[], int | None] | click.Command
+
+
+class Caller:
+    """Calls the `main` of commands and stages in this process, where the test stands.
+
+    This process has imported TensorFlow and MLflow, which takes most of a short command's time.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def __call__(self, main: Main, *arguments: str, **environment: str) -> str:
+        """Call a `main` that must succeed and return what it printed."""
+        self.monkeypatch.setattr(sys, "argv", ["command", *arguments])
+        for name, value in environment.items():
+            self.monkeypatch.setenv(name, value)
+        self.capsys.readouterr()
+        assert not (cli.invoke(main, "command") if isinstance(main, click.Command) else main())
+        return self.capsys.readouterr().out
+
+    def fail(self, main: Main, *arguments: str, **environment: str) -> str:
+        """Call a `main` that must fail with one message, and return that."""
+        with pytest.raises((UserError, OSError, click.UsageError)) as raised:
+            self(main, *arguments, **environment)
+        if isinstance(raised.value, click.UsageError):
+            return raised.value.format_message()
+        message = explain(raised.value, "`the command`")
+        assert message is not None
+        return message
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Caller]:
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+    yield Caller(monkeypatch, capsys)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 Starter = Callable[..., "subprocess.Popen[str]"]

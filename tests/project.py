@@ -1,6 +1,7 @@
 """A copy of the project in which real commands are run, for tests and for `benchmarks.faults`."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 DEFAULT_PARAMS = Path(__file__).with_name("default_params.yaml")  # users change params.yaml
-EPOCHS = 40  # of a small training that is long enough to be broken in the middle
+EPOCHS = 15  # of a small training that is long enough to be broken in the middle
 SMALL: dict[str, Any] = {
     "fetch": {
         "dataset": "synthetic",
@@ -52,7 +53,7 @@ def free_port() -> int:
     return port
 
 
-def wait_for(url: str, seconds: float = 120) -> None:
+def wait_for(url: str, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -65,7 +66,7 @@ def wait_for(url: str, seconds: float = 120) -> None:
             return
 
 
-def until(holds: Callable[[], object], seconds: float = 120) -> None:
+def until(holds: Callable[[], object], seconds: float = 300) -> None:
     """Wait until something holds; raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -97,6 +98,11 @@ class Project:
             "GIT_COMMITTER_NAME": "test",
             "GIT_COMMITTER_EMAIL": "test@example.org",
         }
+
+    def copy(self, path: Path) -> "Project":
+        """A project of the same content in another place, with the user's environment."""
+        shutil.copytree(self.path, path, symlinks=True)
+        return Project(path)
 
     def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(

@@ -5,7 +5,6 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -19,9 +18,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sentiment.network.model import build_model
 from sentiment.params import flatten, load_params
-from tests.conftest import Starter, runs
-from tests.project import QUIET, Project, free_port, wait_for
+from stages import evaluate, train
+from tests.conftest import Caller, Starter, runs, stand_in
+from tests.project import QUIET, Project, free_port, until, wait_for
 from tests.stages.test_dvc_yaml import STAGES, cached, uncached
 
 FIGURES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
@@ -33,26 +34,14 @@ H5PY_AT_EXIT = re.compile(
     r"  File \"h5py/_objects\.pyx\", line \d+, in h5py[^\n]*\n"
     r"KeyError: 0\n"
 )
-BLOWN_UP = """
-
-built = build_model
-
-
-def build_model(*args):
-    model = built(*args)
-    model.get_layer("probability").bias.assign([float("nan")])
-    return model
-"""
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+def here(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Stand in the project's root: its artifact locations are relative."""
-    for name in ("project", "fresh"):
+    for name in ("project", "fresh", "two_runs", "experiments"):
         if name in request.fixturenames:
-            monkeypatch.chdir(request.getfixturevalue(name).path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/project/mlflow.db")
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/project/mlflow.db")
+            stand_in(request.getfixturevalue(name).path, monkeypatch)
 
 
 def executed(output: str) -> list[str]:
@@ -86,11 +75,15 @@ def test_each_stage_wrote_what_dvc_yaml_lists_and_git_keeps_its_part(project: Pr
     assert project.run("git", "status", "--porcelain") == ""
 
 
+def printed(project: Project) -> str:
+    """What the command printed that made a shared project's last run."""
+    return project.path.with_name("output").read_text(encoding="utf-8")
+
+
 def test_changed_train_param_reruns_train_and_evaluate_and_the_runs_compare(
-    project: Project,
+    two_runs: Project,
 ) -> None:
-    project.change(train={"units": 6, "epochs": 3})
-    assert executed(project.run("dvc", "repro")) == ["train", "evaluate"]
+    assert executed(printed(two_runs)) == ["train", "evaluate"]
     new, old = runs()
     assert (new.data.params["train.units"], old.data.params["train.units"]) == ("6", "4")
     assert new.data.metrics["test_loss"] != old.data.metrics["test_loss"]
@@ -103,8 +96,8 @@ def test_changed_train_param_reruns_train_and_evaluate_and_the_runs_compare(
 
 def test_changed_max_length_reruns_pad_onwards(project: Project) -> None:
     project.change(pad={"max_length": 30})
-    assert executed(project.run("dvc", "repro")) == ["pad", "train", "evaluate"]
-    assert runs()[0].data.params["pad.max_length"] == "30"
+    assert executed(project.run("dvc", "repro", "pad")) == ["pad"]
+    assert set(json.loads(project.run("dvc", "status", "--json"))) == {"train", "evaluate"}
 
 
 @pytest.mark.parametrize("change", [{"figure_dpi": 60}, {"threshold": 0.6}])
@@ -112,27 +105,13 @@ def test_looks_and_threshold_rerun_evaluate_only(
     project: Project, change: dict[str, float]
 ) -> None:
     project.change(evaluate=change)
-    assert executed(project.run("dvc", "repro")) == ["evaluate"]
-    assert len(runs()) == 1
-    assert runs()[0].info.status == "FINISHED"
+    assert executed(project.run("dvc", "repro", "--dry")) == ["evaluate"]
 
 
 def test_changed_documentation_or_mirror_reruns_no_training(project: Project) -> None:
     (project.path / "README.md").write_text("changed", encoding="utf-8")
     project.change(fetch={"url": NOWHERE})
     assert executed(project.run("dvc", "repro")) == ["fetch"]
-
-
-def test_same_params_give_the_same_model_and_figures(project: Project) -> None:
-    before = project.contents("data")
-    shutil.rmtree(project.path / ".dvc" / "cache")
-    shutil.rmtree(project.path / "data" / "train")
-    project.run("dvc", "repro")
-    after = project.contents("data")
-    assert after["data/evaluate/predictions.csv"] == before["data/evaluate/predictions.csv"]
-    assert after["data/evaluate/metrics.json"] == before["data/evaluate/metrics.json"]
-    assert after["data/train/metrics.json"] == before["data/train/metrics.json"]
-    assert after["data/train/model.keras"] == before["data/train/model.keras"]
 
 
 def test_run_holds_all_params_that_shaped_it_by_their_dotted_names(project: Project) -> None:
@@ -174,10 +153,9 @@ def test_run_holds_figures_files_data_sets_and_tags(project: Project) -> None:
     assert tags["git.uncommitted_changes"] == "none"
 
 
-def test_uncommitted_changes_are_named(project: Project) -> None:
-    project.change(train={"units": 5})
-    project.run("dvc", "repro")
-    assert runs()[0].data.tags["git.uncommitted_changes"] == " M params.yaml"
+@pytest.mark.usefixtures("two_runs")
+def test_uncommitted_changes_are_named() -> None:
+    assert runs()[0].data.tags["git.uncommitted_changes"] == "M  params.yaml"
 
 
 def test_figures_are_linked_to_the_model(project: Project) -> None:
@@ -222,25 +200,11 @@ def test_moved_folder_keeps_its_artifacts(project: Project, tmp_path: Path) -> N
     assert Path(path).read_bytes().startswith(b"\x89PNG")
 
 
-BAD_PARAMS = [
-    ({"train": {"epochs": 0}}, "train.epochs: 0 is not allowed"),
-    ({"train": {"epochs": "five"}}, "train.epochs: 'five' is not allowed"),
-    ({"train": {"validation_split": 1.5}}, "train.validation_split: 1.5 is not allowed"),
-    ({"train": {"cell": "transformer"}}, "train.cell: 'transformer' is not allowed"),
-    ({"train": {"unitz": 3}}, "train.unitz: unknown key. Did you mean units?"),
-    ({"fetch": {"synthetic": {"vocab_size": 3}}}, "vocab_size: 3 is not allowed"),
-    ({"pad": {"num_words": 3}}, "pad.num_words: 3 is not allowed"),
-]
-
-
-@pytest.mark.parametrize(("changes", "message"), BAD_PARAMS)
-def test_bad_params_fail_with_one_message_and_touch_nothing(
-    project: Project, changes: dict[str, Any], message: str
-) -> None:
+def test_bad_params_fail_with_one_message_and_touch_nothing(project: Project) -> None:
     before = project.contents("data")
-    project.change(**changes)
+    project.change(train={"unitz": 3})
     output = project.fail("dvc", "repro")
-    assert message in output
+    assert "train.unitz: unknown key. Did you mean units?" in output
     assert "Traceback" not in output
     assert project.contents("data") == before
     assert len(runs()) == 1
@@ -253,15 +217,14 @@ def test_make_repro_refuses_bad_params_before_dvc_starts(project: Project) -> No
     assert "Running stage" not in output
 
 
-@pytest.mark.parametrize("damage", ["truncated", "tampered", "missing"])
 @pytest.mark.parametrize(
-    ("reader", "path"),
+    ("reader", "path", "damage"),
     [
-        ("pad", "data/fetch/train_tokens.npy"),
-        ("train", "data/pad/x_train.npy"),
-        ("evaluate", "data/train/model.keras"),
-        ("evaluate", "data/train/run.json"),
-        ("evaluate", "data/fetch/word_index.json"),
+        ("pad", "data/fetch/train_tokens.npy", "truncated"),
+        ("train", "data/pad/x_train.npy", "tampered"),
+        ("evaluate", "data/train/model.keras", "truncated"),
+        ("evaluate", "data/train/run.json", "missing"),
+        ("evaluate", "data/fetch/word_index.json", "tampered"),
     ],
 )
 def test_damaged_file_is_refused_by_its_reader_and_healed_by_dvc_repro(
@@ -293,16 +256,17 @@ def test_imdb_out_of_reach_fails_in_fetch_within_seconds(fresh: Project) -> None
     assert "Traceback" not in output
 
 
-def test_make_repro_goes_on_with_the_synthetic_set_and_says_so(fresh: Project) -> None:
-    fresh.change(fetch={"dataset": "imdb", "url": NOWHERE})
-    output = fresh.run("python", "-m", "tools.repro", KERAS_HOME=str(fresh.path / "nothing"))
-    assert load_params(fresh.path / "params.yaml").fetch.dataset == "synthetic"
-    assert executed(output) == ["fetch", "fetch", "pad", "train", "evaluate"]
+def test_make_repro_goes_on_with_the_synthetic_set_and_says_so(project: Project) -> None:
+    project.change(fetch={"dataset": "imdb", "url": NOWHERE}, evaluate={"figure_dpi": 60})
+    nothing = str(project.path / "nothing")
+    output = project.run("python", "-m", "tools.repro", KERAS_HOME=nothing)
+    assert load_params(project.path / "params.yaml").fetch.dataset == "synthetic"
+    assert executed(output) == ["fetch", "fetch", "evaluate"]
     start, end = output.index("NOT IMDB's"), output.rindex("NOT IMDB's")
     assert start < output.index("Test Accuracy: 0.") < end
     assert "params.yaml now says fetch.dataset: synthetic" in output
     assert runs()[0].data.tags["dataset"] == "synthetic"
-    metrics = json.loads((fresh.path / "data/evaluate/metrics.json").read_bytes())
+    metrics = json.loads((project.path / "data/evaluate/metrics.json").read_bytes())
     assert metrics["dataset"] == "synthetic"
 
 
@@ -325,18 +289,21 @@ def signals_heeded() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("signals_heeded")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-@pytest.mark.parametrize("module", ["stages.train", "tools.repro"])
+@pytest.mark.parametrize(
+    ("module", "number"),
+    [
+        ("stages.train", signal.SIGTERM),
+        ("tools.repro", signal.SIGINT),
+        ("tools.repro", signal.SIGHUP),
+    ],
+)
 def test_interrupted_training_is_killed_with_its_epochs_so_far(
     project: Project, start: Starter, module: str, number: signal.Signals
 ) -> None:
     project.change(train={"epochs": 1000})
     before = project.contents("data")
     process = start(project, "python", "-m", module)
-    deadline = time.monotonic() + 90
-    while len(runs()) < 2 or "loss" not in runs()[0].data.metrics:
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
+    until(lambda: len(runs()) == 2 and "loss" in runs()[0].data.metrics)
     process.send_signal(number)
     output, _ = process.communicate(timeout=30)
     assert process.returncode not in (0, None)
@@ -348,14 +315,20 @@ def test_interrupted_training_is_killed_with_its_epochs_so_far(
     assert project.contents("data") == before
 
 
-def test_diverged_training_is_one_message(project: Project) -> None:
-    project.change(train={"optimizer": "sgd", "learning_rate": 10.0, "units": 64})
-    with (project.path / "sentiment" / "network" / "model.py").open("a", encoding="utf-8") as file:
-        file.write(BLOWN_UP)
-    output = project.fail("dvc", "repro")
-    assert "Epoch 1 diverged, loss nan: lower train.learning_rate" in output
-    assert "Traceback" not in output
+def test_diverged_training_is_one_message(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blown_up(*params: Any) -> Any:
+        model = build_model(*params)
+        model.get_layer("probability").bias.assign([float("nan")])
+        return model
+
+    before = project.contents("data")
+    monkeypatch.setattr(train, "build_model", blown_up)
+    message = call.fail(train.main)
+    assert "Epoch 1 diverged, loss nan: lower train.learning_rate" in message
     assert runs()[0].info.status == "FAILED"
+    assert project.contents("data") == before
 
 
 def in_terminal(project: Project, *command: str) -> str:
@@ -378,11 +351,11 @@ def test_training_shows_a_progress_bar_on_a_terminal(project: Project) -> None:
     assert "━" in in_terminal(project, "python", "-m", "stages.train")
 
 
-def test_training_shows_a_plain_line_for_each_epoch_elsewhere(project: Project) -> None:
-    output = project.run("python", "-m", "stages.train")
+def test_training_shows_a_plain_line_for_each_epoch_elsewhere(two_runs: Project) -> None:
+    output = printed(two_runs)
     assert "━" not in output
     assert "\r" not in output
-    assert output.count("val_accuracy:") == 2
+    assert output.count("val_accuracy:") == 3
 
 
 def test_failed_training_is_failed(project: Project) -> None:
@@ -394,36 +367,32 @@ def test_failed_training_is_failed(project: Project) -> None:
     assert project.contents("data") == before
 
 
-def test_experiments_of_dvc_are_runs_named_after_them(project: Project) -> None:
-    project.run("dvc", "exp", "run", "--set-param", "train.units=5", "--name", "five-units")
+def test_experiments_of_dvc_are_runs_named_after_them(two_runs: Project) -> None:
     run = runs()[0]
-    assert run.info.run_name.endswith("five-units")
-    assert run.data.params["train.units"] == "5"
-    assert run.data.tags["dvc.experiment"] == "five-units"
-    assert run.data.tags["dvc.baseline"] == project.run("git", "rev-parse", "HEAD").strip()
-    table = project.run("dvc", "exp", "show", "--csv")
-    assert "five-units" in table
+    assert run.info.run_name.endswith("six")
+    assert run.data.params["train.units"] == "6"
+    assert run.data.tags["dvc.experiment"] == "six"
+    assert run.data.tags["dvc.baseline"] == two_runs.run("git", "rev-parse", "HEAD").strip()
+    table = two_runs.run("dvc", "exp", "show", "--csv")
+    assert "six" in table
     assert str(run.data.metrics["test_accuracy"])[:6] in table
 
 
-def test_experiment_in_a_temporary_copy_lands_in_the_same_store(project: Project) -> None:
-    project.run("dvc", "exp", "run", "--temp", "--set-param", "train.units=5", "--name", "away")
-    run = runs()[0]
-    assert run.data.tags["dvc.experiment"] == "away"
+def test_experiment_in_a_temporary_copy_lands_in_the_same_store(experiments: Project) -> None:
+    (run,) = (run for run in runs() if run.data.tags.get("dvc.experiment") == "six")
     assert "test_accuracy" in run.data.metrics
     path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/evaluate/accuracy.png")
     assert Path(path).read_bytes().startswith(b"\x89PNG")
-    assert project.run("git", "status", "--porcelain") == ""
+    assert experiments.run("git", "status", "--porcelain") == ""
 
 
-def test_dvc_compares_metrics_params_and_plots(project: Project) -> None:
-    project.change(train={"units": 5})
-    project.run("dvc", "repro")
+def test_dvc_compares_metrics_params_and_plots(two_runs: Project, tmp_path: Path) -> None:
+    project = two_runs.copy(tmp_path / "project")
     metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
     loss = metrics["data/evaluate/metrics.json"]["test_loss"]
     assert loss["diff"] == pytest.approx(loss["new"] - loss["old"])
     params = json.loads(project.run("dvc", "params", "diff", "--json"))
-    assert params["params.yaml"]["train.units"] == {"old": 4, "new": 5, "diff": 1}
+    assert params["params.yaml"]["train.units"] == {"old": 4, "new": 6, "diff": 2}
     project.run("dvc", "plots", "show")
     page = (project.path / "dvc_plots" / "index.html").read_text(encoding="utf-8")
     for part in ("val_accuracy", "true_positive_rate", "predicted", "observed"):
@@ -451,28 +420,6 @@ def test_a_fresh_clone_knows_the_committed_run(project: Project, tmp_path: Path)
     assert clone.run("git", "status", "--porcelain") == ""
 
 
-def test_server_takes_the_runs_by_its_address_alone(project: Project, start: Starter) -> None:
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    store = ["--backend-store-uri", f"sqlite:///{project.path.parent}/server.db"]
-    files = ["--artifacts-destination", str(project.path.parent / "served")]
-    start(project, "mlflow", "server", *store, *files, "--port", str(port), **QUIET)
-    wait_for(f"{address}/health")
-    project.change(train={"units": 5}, promote={"dataset": "synthetic"})
-    project.run("dvc", "repro", MLFLOW_TRACKING_URI=address)
-    assert len(runs()) == 1
-    mlflow.set_tracking_uri(address)
-    (run,) = runs()
-    assert run.data.params["train.units"] == "5"
-    assert "test_accuracy" in run.data.metrics
-    path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/evaluate/accuracy.png")
-    assert Path(path).read_bytes().startswith(b"\x89PNG")
-    champion = mlflow.MlflowClient().get_model_version_by_alias("imdb-sentiment", "champion")
-    assert champion.run_id == run.info.run_id
-    predicted = project.run("python", "-m", "tools.predict", TEXT="a", MLFLOW_TRACKING_URI=address)
-    assert re.search(r"^(positive|negative) ", predicted, re.MULTILINE)
-
-
 def test_server_that_does_not_answer_is_one_message_and_loses_nothing(project: Project) -> None:
     project.change(train={"units": 5})
     before = project.contents("data")
@@ -498,13 +445,13 @@ def test_bare_mlflow_ui_shows_the_runs_and_their_artifacts(
 
 @pytest.mark.parametrize("loss", ["run", "store"])
 def test_evaluation_of_a_run_that_the_store_does_not_have_goes_on(
-    project: Project, loss: str
+    project: Project, call: Caller, loss: str
 ) -> None:
     if loss == "run":
         mlflow.MlflowClient().delete_run(runs()[0].info.run_id)
+        output = call(evaluate.main)
     else:
         (project.path / "mlflow.db").unlink()
-    project.change(evaluate={"figure_dpi": 60})
-    output = project.run("dvc", "repro")
+        output = project.run("python", "-m", "stages.evaluate")
     assert "The store has no run" in output
     assert "Test Accuracy: 0." in output

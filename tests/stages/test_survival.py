@@ -3,13 +3,16 @@
 Real processes, on the small synthetic set, by the real commands.
 """
 
+import re
 import shutil
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import mlflow
 import psutil
@@ -18,14 +21,10 @@ from mlflow.entities import Run
 
 from sentiment import files
 from sentiment.network import checkpoint
-from tests.conftest import Starter, runs, stand_in
+from stages import evaluate, train
+from tests.conftest import Caller, Sharer, Starter, runs, stand_in
 from tests.project import EPOCHS, QUIET, Project, free_port, until, wait_for
-from tools import verify
-
-
-@pytest.fixture(autouse=True)
-def store_of_the_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(project.path, monkeypatch)
+from tools import sync, verify
 
 
 def epochs_done(project: Project) -> int:
@@ -48,66 +47,91 @@ def begin(project: Project, start: Starter, *command: str) -> "subprocess.Popen[
     return process
 
 
-def assert_whole(run: Run, epochs: int = EPOCHS) -> None:
-    """The run is finished, and every curve has one point an epoch."""
+@pytest.fixture
+def project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A finished project of one's own, which is the working directory."""
+    stand_in(project.path, monkeypatch)
+    return project
+
+
+@pytest.fixture(scope="session")
+def shared_killed(finished: Project, shared: Sharer) -> Project:
+    """A finished project whose second training was killed after its third epoch."""
+
+    def kill(project: Project) -> None:
+        process = begin(project, Project.start)
+        trainer(project).kill()
+        process.communicate(timeout=60)
+
+    return shared("killed", kill, finished.path)
+
+
+@pytest.fixture
+def killed(shared_killed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of `shared_killed` of one's own, which is the working directory."""
+    project = shared_killed.copy(tmp_path / "project")
+    stand_in(project.path, monkeypatch)
+    return project
+
+
+def assert_trained(run: Run, epochs: int = EPOCHS) -> None:
+    """The run is finished, has its model, and every curve has one point an epoch."""
     assert run.info.status == "FINISHED"
     for name in ("loss", "accuracy", "val_loss", "val_accuracy", "seconds"):
         points = mlflow.MlflowClient().get_metric_history(run.info.run_id, name)
         assert sorted(point.step for point in points) == list(range(1, epochs + 1)), name
-    assert "test_accuracy" in run.data.metrics
     model = mlflow.get_logged_model(run.data.tags["model.id"])
     assert model.status == "READY"
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def assert_whole(run: Run) -> None:
+    """The run has all of its training, and its evaluation."""
+    assert_trained(run)
+    assert "test_accuracy" in run.data.metrics
+
+
 def test_killed_training_goes_on_in_the_same_run_to_the_same_bits(
-    project: Project, start: Starter, whole: Path, number: signal.Signals
+    killed: Project, start: Starter, whole: Path
 ) -> None:
-    process = begin(project, start)
-    trainer(project).send_signal(number)
-    process.communicate(timeout=60)
-    output = project.run("dvc", "repro")
+    """Killed by SIGKILL at first, then by the signals that end it through its clean-up."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process, done = start(killed, "dvc", "repro"), epochs_done(killed)
+        until(partial(lambda before: epochs_done(killed) > before, done))
+        trainer(killed).send_signal(number)
+        process.communicate(timeout=60)
+    output = killed.run("dvc", "repro")
     assert "Resuming after epoch" in output
-    assert verify.differences(project.path / "data", whole) == set()
+    assert verify.differences(killed.path / "data", whole) == set()
     new, _ = runs()
     assert_whole(new)
-    assert list((project.path / checkpoint.FOLDER).glob("*/epoch-*")) == []
+    assert list((killed.path / checkpoint.FOLDER).glob("*/epoch-*")) == []
 
 
 def test_checkpoint_that_was_cut_short_costs_an_epoch_and_no_more(
-    project: Project, start: Starter, whole: Path
+    killed: Project, whole: Path
 ) -> None:
-    process = begin(project, start)
-    trainer(project).kill()
-    process.communicate(timeout=60)
-    done = epochs_done(project)
-    (weights,) = project.path.glob(f"{checkpoint.FOLDER}/*/epoch-{done:04}/model.npz")
+    done = epochs_done(killed)
+    (weights,) = killed.path.glob(f"{checkpoint.FOLDER}/*/epoch-{done:04}/model.npz")
     weights.write_bytes(weights.read_bytes()[:1000])
-    output = project.run("dvc", "repro")
+    output = killed.run("python", "-m", "stages.train")
     assert "A damaged checkpoint is skipped" in output
     assert f"Resuming after epoch {done - 1}" in output
-    assert verify.differences(project.path / "data", whole) == set()
-    assert_whole(runs()[0])
+    differing = verify.differences(killed.path / "data", whole)
+    assert [name for name in differing if name.startswith("train/")] == []
+    assert_trained(runs()[0])
 
 
-def test_checkpoint_of_another_training_is_not_picked_up(project: Project, start: Starter) -> None:
-    process = begin(project, start)
-    trainer(project).kill()
-    process.communicate(timeout=60)
-    project.change(train={"epochs": 2, "seed": 1})
-    assert "Resuming" not in project.run("dvc", "repro")
-    assert_whole(runs()[0], 2)
+def test_checkpoint_of_another_training_is_not_picked_up(killed: Project, call: Caller) -> None:
+    killed.change(train={"epochs": 2, "seed": 1})
+    assert "Resuming" not in call(train.main)
+    assert_trained(runs()[0], 2)
     assert len(runs()) == 3
 
 
-def test_a_run_whose_process_is_gone_is_swept_by_the_next_command(
-    project: Project, start: Starter
-) -> None:
-    process = begin(project, start)
-    trainer(project).kill()
-    process.communicate(timeout=60)
+@pytest.mark.usefixtures("killed")
+def test_a_run_whose_process_is_gone_is_swept_by_the_next_command(call: Caller) -> None:
     (abandoned,) = [run for run in runs() if run.info.status == "RUNNING"]
-    project.fail("python", "-m", "tools.sync")  # DVC took data/train away before the training
+    call.fail(sync.main)  # DVC took data/train away before the training
     assert mlflow.get_run(abandoned.info.run_id).info.status == "KILLED"
 
 
@@ -121,8 +145,8 @@ def test_killed_dvc_leaves_no_training_behind(
     orphan.wait(timeout=15)
     process.communicate(timeout=60)
     assert runs()[0].info.status == "KILLED"
-    assert "Resuming after epoch" in project.run("dvc", "repro")
-    assert_whole(runs()[0])
+    assert "Resuming after epoch" in project.run("dvc", "repro", "train")
+    assert_trained(runs()[0])
 
 
 def test_a_lock_file_that_dvc_was_killed_over_is_mended(project: Project) -> None:
@@ -131,72 +155,110 @@ def test_a_lock_file_that_dvc_was_killed_over_is_mended(project: Project) -> Non
     assert "up to date" in project.run("python", "-m", "tools.repro")
 
 
-def test_second_repro_says_who_runs_already_and_trains_nothing(
+def test_a_second_repro_or_training_says_who_runs_already_and_trains_nothing(
     project: Project, start: Starter
 ) -> None:
-    process = begin(project, start)
-    output = project.fail("dvc", "repro")
-    assert str(process.pid) in output
-    assert "Training by" not in output
+    process = begin(project, start, "dvc", "repro", "train")
+    training = trainer(project)
+    training.suspend()
+    repeated = project.fail("dvc", "repro")
+    again = project.fail("python", "-m", "stages.train")
+    training.resume()
+    assert str(process.pid) in repeated
+    assert "Training by" not in repeated
+    assert f"running already, in process {training.pid}" in again
+    assert "Traceback" not in again
     process.communicate(timeout=120)
     assert process.returncode == 0
     assert len(runs()) == 2
-    assert_whole(runs()[0])
+    assert_trained(runs()[0])
 
 
-def test_second_training_of_the_same_says_so_and_ends(project: Project, start: Starter) -> None:
-    process = begin(project, start)
-    output = project.fail("python", "-m", "stages.train")
-    assert f"running already, in process {trainer(project).pid}" in output
-    assert "Traceback" not in output
-    process.communicate(timeout=120)
-    assert len(runs()) == 2
+class Served(NamedTuple):
+    """A project whose server died in the middle of a training, and is there again.
+
+    Attributes:
+        project: the project, after `make sync`.
+        address: of the server.
+        run: the run as the server had it when it died.
+        output: what the training printed.
+    """
+
+    project: Project
+    address: str
+    run: Run
+    output: str
 
 
-@pytest.fixture
-def server(project: Project, start: Starter) -> tuple[str, Callable[[], psutil.Process]]:
-    """The address of an MLflow server, and a function that starts it (again)."""
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
+def kill_tree(process: "subprocess.Popen[str]") -> None:
+    parent = psutil.Process(process.pid)
+    for each in [*parent.children(recursive=True), parent]:
+        each.kill()
+    process.communicate()
+
+
+@contextmanager
+def server(project: Project, port: int) -> Iterator[None]:
+    """An MLflow server, killed in the end."""
     beside = project.path.parent
     command = ["mlflow", "server", "--backend-store-uri", f"sqlite:///{beside}/server.db"]
     command += ["--artifacts-destination", str(beside / "served"), "--port", str(port)]
-
-    def run() -> psutil.Process:
-        process = start(project, *command, **QUIET)
-        wait_for(f"{address}/health")
-        return psutil.Process(process.pid)
-
-    return address, run
-
-
-def kill_tree(process: psutil.Process) -> None:
-    for each in [*process.children(recursive=True), process]:
-        each.kill()
+    process = project.start(*command, **QUIET)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health")
+        yield
+    finally:
+        kill_tree(process)
 
 
-def test_server_that_dies_costs_no_epoch_and_is_told_later(
-    project: Project,
-    start: Starter,
-    server: tuple[str, Callable[[], psutil.Process]],
-    whole: Path,
-) -> None:
-    address, run_server = server
-    process = run_server()
+@pytest.fixture(scope="module")
+def served(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    project, port = finished.copy(tmp_path_factory.mktemp("served") / "project"), free_port()
+    project.change(promote={"dataset": "synthetic"})
+    address = f"http://127.0.0.1:{port}"
     project.environment["MLFLOW_TRACKING_URI"] = address
-    training = begin(project, start)
-    kill_tree(process)
+    with server(project, port):
+        training = begin(project, Project.start)
+        (run,) = mlflow.MlflowClient(address).search_runs(["1"])
     output, _ = training.communicate(timeout=240)
     assert training.returncode == 0, output
-    assert "make sync" in output
-    assert "Traceback" not in output
-    assert verify.differences(project.path / "data", whole) == set()
-    run_server()
-    project.run("python", "-m", "tools.sync")
-    mlflow.set_tracking_uri(address)
+    with server(project, port):
+        project.run("python", "-m", "tools.sync")
+        yield Served(project, address, run, output)
+
+
+@pytest.fixture
+def at_server(served: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
+    """Stand in the project of `served`, at its server."""
+    stand_in(served.project.path, monkeypatch)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", served.address)
+    mlflow.set_tracking_uri(served.address)
+    return served
+
+
+def test_server_that_dies_costs_no_epoch_and_is_told_later(at_server: Served, whole: Path) -> None:
+    assert "make sync" in at_server.output
+    assert "Traceback" not in at_server.output
+    assert verify.differences(at_server.project.path / "data", whole) == set()
     (run,) = runs()
+    assert run.info.run_id == at_server.run.info.run_id
     assert_whole(run)
     assert "restored_from" not in run.data.tags
+
+
+def test_server_takes_the_runs_by_its_address_alone(at_server: Served, call: Caller) -> None:
+    assert at_server.run.data.params["train.epochs"] == str(EPOCHS)
+    call(evaluate.main)
+    (run,) = runs()
+    assert "test_accuracy" in run.data.metrics
+    path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/evaluate/accuracy.png")
+    assert Path(path).read_bytes().startswith(b"\x89PNG")
+    champion = mlflow.MlflowClient().get_model_version_by_alias("imdb-sentiment", "champion")
+    assert champion.run_id == run.info.run_id
+    predicted = at_server.project.run("python", "-m", "tools.predict", TEXT="a")
+    assert re.search(r"^(positive|negative) ", predicted, re.MULTILINE)
+    mlflow.set_tracking_uri(f"sqlite:///{at_server.project.path}/mlflow.db")
+    assert run.info.run_id not in {own.info.run_id for own in runs()}
 
 
 def test_store_that_is_locked_is_one_message_and_loses_nothing(project: Project) -> None:
@@ -239,7 +301,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("place", ["data", ".checkpoints"])
 def test_full_disk_is_one_message_and_what_was_there_is_whole(
-    project: Project, small_disk: Path, place: str
+    project: Project, call: Caller, small_disk: Path, place: str
 ) -> None:
     before = project.contents("data")
     target = project.path / place
@@ -256,7 +318,7 @@ def test_full_disk_is_one_message_and_what_was_there_is_whole(
     assert "Traceback" not in output
     assert project.contents("data") == before
     (small_disk / "filler").unlink()
-    project.run("python", "-m", "stages.train")
+    call(train.main)
     assert files.read_about(project.path / "data" / "train")["params"]["train.units"] == 128
 
 

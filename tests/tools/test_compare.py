@@ -7,8 +7,10 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from tests.conftest import runs, stand_in
+from stages import evaluate, fetch, pad, train
+from tests.conftest import Caller, runs, stand_in
 from tests.project import Project
+from tools import compare, promote
 
 COMPARE = ("python", "-m", "tools.compare")
 REPORT = {
@@ -21,26 +23,23 @@ REPORT = {
 }
 
 
-@pytest.fixture(scope="module")
-def two_runs(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A finished project with a second training, in the experiment `six`; left alone by tests."""
-    project = Project(tmp_path_factory.mktemp("two") / "project")
-    shutil.copytree(finished.path, project.path, symlinks=True)
-    project.run("dvc", "exp", "run", "--temp", "--name", "six", "--set-param", "train.units=6")
+@pytest.fixture
+def both(experiments: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of `experiments` of one's own, which is the working directory."""
+    project = experiments.copy(tmp_path / "project")
+    stand_in(project.path, monkeypatch)
     return project
 
 
-@pytest.fixture
-def both(two_runs: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of `two_runs` of one's own, which is the working directory."""
-    shutil.copytree(two_runs.path, tmp_path / "project", symlinks=True)
-    stand_in(tmp_path / "project", monkeypatch)
-    return Project(tmp_path / "project")
+def ids() -> tuple[str, str]:
+    """Ids of the run of the experiment `six`, and of the first run."""
+    by_name = {run.data.tags.get("dvc.experiment"): run.info.run_id for run in runs()}
+    return by_name["six"], by_name[None]
 
 
-def compared(project: Project, a: str, b: str) -> dict[str, object]:
+def compared(call: Caller, project: Project, a: str, b: str) -> dict[str, object]:
     """The document of a comparison, without what the sides are called."""
-    project.run(*COMPARE, "--a", a, "--b", b)
+    call(compare.main, "--a", a, "--b", b)
     (folder,) = (project.path / "reports").iterdir()
     document: dict[str, object] = json.loads((folder / "comparison.json").read_bytes())
     shutil.rmtree(folder)
@@ -50,16 +49,16 @@ def compared(project: Project, a: str, b: str) -> dict[str, object]:
     return document
 
 
-def test_a_side_is_the_same_wherever_it_is_read_from(both: Project) -> None:
-    six, first = (run.info.run_id for run in runs())
-    from_store = compared(both, first, six)
-    assert from_store == compared(both, "workspace", "six")
-    assert from_store == compared(both, "HEAD", six)
+def test_a_side_is_the_same_wherever_it_is_read_from(both: Project, call: Caller) -> None:
+    six, first = ids()
+    from_store = compared(call, both, first, six)
+    assert from_store == compared(call, both, "workspace", "six")
+    assert from_store == compared(call, both, "HEAD", six)
 
 
-def test_the_report_is_in_both_runs_with_its_sentence(both: Project) -> None:
-    six, first = (run.info.run_id for run in runs())
-    output = both.run(*COMPARE, "--a", "six")
+def test_the_report_is_in_both_runs_with_its_sentence(both: Project, call: Caller) -> None:
+    six, first = ids()
+    output = call(compare.main, "--a", "six")
     folder = both.path / "reports" / "compare-six-workspace"
     assert {path.name for path in folder.iterdir()} == REPORT
     sentence = json.loads((folder / "comparison.json").read_bytes())["sentence"]
@@ -81,11 +80,13 @@ def test_json_is_the_document_and_where_the_page_is(both: Project) -> None:
     assert printed == json.loads(page.with_name("comparison.json").read_bytes())
 
 
-def test_the_champion_is_the_first_side_unless_one_is_named(both: Project) -> None:
-    assert "There is no champion of imdb-sentiment yet" in both.fail(*COMPARE)
-    six = runs()[0].info.run_id
-    both.run("python", "-m", "tools.promote", "--run", six)
-    assert f"A = champion: {runs()[0].info.run_name}, run {six}" in both.run(*COMPARE)
+@pytest.mark.usefixtures("both")
+def test_the_champion_is_the_first_side_unless_one_is_named(call: Caller) -> None:
+    assert "There is no champion of imdb-sentiment yet" in call.fail(compare.main)
+    six, _ = ids()
+    call(promote.main, "--run", six)
+    name = mlflow.get_run(six).info.run_name
+    assert f"A = champion: {name}, run {six}" in call(compare.main)
 
 
 def test_tensorflow_is_not_imported(both: Project) -> None:
@@ -98,74 +99,77 @@ def test_tensorflow_is_not_imported(both: Project) -> None:
 
 def test_the_same_run_is_refused(both: Project) -> None:
     output = both.fail(*COMPARE, "--a", "HEAD")
-    assert "HEAD and workspace are the same run" in output
+    assert "make compare: HEAD and workspace are the same run" in output
     assert "Traceback" not in output
 
 
-def test_other_test_data_are_refused_and_so_are_others_texts(both: Project) -> None:
-    six, first = (run.info.run_id for run in runs())
+def test_other_test_data_are_refused_and_so_are_others_texts(both: Project, call: Caller) -> None:
+    six, first = ids()
     both.change(fetch={"synthetic": {"seed": 1}})
-    both.run("dvc", "repro")
-    output = both.fail(*COMPARE, "--a", "six")
+    for stage in (fetch, pad, train, evaluate):
+        call(stage.main)
+    output = call.fail(compare.main, "--a", "six")
     assert "They were evaluated on other test reviews, six on synthetic (" in output
-    output = both.fail(*COMPARE, "--a", first, "--b", six)
+    output = call.fail(compare.main, "--a", first, "--b", six)
     assert f"data/fetch holds other reviews than {first[:8]} was evaluated on" in output
 
 
 @pytest.mark.parametrize("name", ["predictions.csv", "about.json"])
-def test_a_tampered_artifact_is_one_message(both: Project, name: str) -> None:
-    six = runs()[0].info.run_id
+def test_a_tampered_artifact_is_one_message(both: Project, call: Caller, name: str) -> None:
+    six, _ = ids()
     path = both.path / "mlruns" / "1" / six / "artifacts" / "evaluate" / name
     path.write_text(path.read_text(encoding="utf-8").replace("0", "1", 1), encoding="utf-8")
-    output = both.fail(*COMPARE, "--a", six)
-    assert f"make compare: Run {six}: " in output
+    output = call.fail(compare.main, "--a", six)
+    assert f"Run {six}: " in output
     assert ("is not as the stage wrote it" in output) != (name == "about.json")
-    assert "Traceback" not in output
 
 
-def test_a_run_whose_training_is_incomplete_is_one_message(both: Project) -> None:
-    six = runs()[0].info.run_id
+@pytest.mark.usefixtures("both")
+def test_a_run_whose_training_is_incomplete_is_one_message(call: Caller) -> None:
+    six, _ = ids()
     mlflow.MlflowClient().delete_tag(six, "outputs.train")
-    output = both.fail(*COMPARE, "--a", six)
-    assert f"make compare: Run {six}: its curves are incomplete. `make sync`" in output
+    output = call.fail(compare.main, "--a", six)
+    assert f"Run {six}: its curves are incomplete. `make sync`" in output
 
 
-def test_missing_files_are_one_message(both: Project) -> None:
-    six = runs()[0].info.run_id
+def test_missing_files_are_one_message(both: Project, call: Caller) -> None:
+    six, _ = ids()
     shutil.rmtree(both.path / "mlruns" / "1" / six / "artifacts" / "evaluate")
-    assert f"Run {six}: evaluate/about.json is missing" in both.fail(*COMPARE, "--a", six)
+    assert f"Run {six}: evaluate/about.json is missing" in call.fail(compare.main, "--a", six)
     (both.path / "data" / "evaluate" / "predictions.csv").unlink()
-    output = both.fail(*COMPARE, "--a", "six")
+    output = call.fail(compare.main, "--a", "six")
     assert "The workspace: evaluate/predictions.csv is missing. Run `dvc repro`." in output
     shutil.rmtree(both.path / ".dvc" / "cache")
-    assert "Neither DVC's cache nor a remote has data/" in both.fail(*COMPARE, "--a", "six")
+    assert "Neither DVC's cache nor a remote has data/" in call.fail(compare.main, "--a", "six")
 
 
-def test_what_is_no_side_is_one_message(both: Project) -> None:
-    output = both.fail(*COMPARE, "--a", "nothing")
+@pytest.mark.usefixtures("both")
+def test_what_is_no_side_is_one_message(call: Caller) -> None:
+    output = call.fail(compare.main, "--a", "nothing")
     assert "nothing cannot be read as a git revision or DVC experiment" in output
-    assert f"The store has no run {'0' * 32}" in both.fail(*COMPARE, "--a", "0" * 32)
+    assert f"The store has no run {'0' * 32}" in call.fail(compare.main, "--a", "0" * 32)
 
 
-def test_without_a_store_files_are_compared_all_the_same(both: Project) -> None:
+def test_without_a_store_files_are_compared_all_the_same(both: Project, call: Caller) -> None:
     down = "http://127.0.0.1:9"
-    output = both.run(*COMPARE, "--a", "six", MLFLOW_TRACKING_URI=down)
+    output = call(compare.main, "--a", "six", MLFLOW_TRACKING_URI=down)
     assert output.count("does not answer") == 1
     assert (both.path / "reports" / "compare-six-workspace" / "report.html").is_file()
 
 
-def test_a_run_that_the_store_lacks_is_reported(both: Project) -> None:
-    six, first = (run.info.run_id for run in runs())
+@pytest.mark.usefixtures("both")
+def test_a_run_that_the_store_lacks_is_reported(call: Caller) -> None:
+    six, first = ids()
     mlflow.delete_run(six)
-    output = both.run(*COMPARE, "--a", "six")
+    output = call(compare.main, "--a", "six")
     assert f"The report is not logged to run {six}: the store does not have it" in output
     assert f"compare.{six[:8]}" in mlflow.get_run(first).data.tags
 
 
-def test_the_page_escapes_what_it_shows(both: Project) -> None:
-    six = runs()[0].info.run_id
+def test_the_page_escapes_what_it_shows(both: Project, call: Caller) -> None:
+    six, _ = ids()
     mlflow.MlflowClient().set_tag(six, "mlflow.runName", "<script>alert(1)</script>")
-    both.run(*COMPARE, "--a", six)
+    call(compare.main, "--a", six)
     folder = both.path / "reports" / f"compare-{six[:8]}-workspace"
     for name in ("report.html", "report.md"):
         content = (folder / name).read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from sentiment.serving.classifier import Contribution
 from tests.browser import SECONDS, keep_screenshot, open_page, text
+from tests.conftest import Caller, stand_in
 from tests.project import Project, free_port, wait_for
 from tools import demo
 from tools.pages import demo as demo_page
@@ -124,8 +125,11 @@ def test_nothing_is_loaded_from_elsewhere(browser: webdriver.Chrome, page: str) 
     assert [name for name in loaded if not name.startswith((page, "data:", "blob:"))] == []
 
 
-def test_without_a_champion_the_ways_on_are_named(project: Project) -> None:
-    output = project.fail("python", "-m", "tools.demo", DEMO_PORT=str(free_port()))
+def test_without_a_champion_the_ways_on_are_named(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(project.path, monkeypatch)
+    output = call.fail(demo.main, DEMO_PORT=str(free_port()))
     assert "There is no champion of imdb-sentiment yet" in output
 
 

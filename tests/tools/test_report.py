@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from sentiment.params import Params, load_params
 from sentiment.runs import log
 from sentiment.runs.log import Run
 from tests.browser import keep_screenshot
+from tests.conftest import Caller, stand_in
 from tests.project import Project, free_port
+from tools import report as command
 from tools.pages import report
 
 REPORT = ("python", "-m", "tools.report")
@@ -29,8 +31,7 @@ LINK = "http://127.0.0.1:5000/#/experiments/1/runs/0123abcd"
 @pytest.fixture(scope="module")
 def reported(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A finished project with its report; tests leave it alone."""
-    project = Project(tmp_path_factory.mktemp("report") / "project")
-    shutil.copytree(finished.path, project.path, symlinks=True)
+    project = finished.copy(tmp_path_factory.mktemp("report") / "project")
     assert project.run(*REPORT) == "reports/report.html\n"
     return project
 
@@ -229,27 +230,34 @@ def test_page_is_written_where_the_run_takes_no_files(
     assert "not logged: [Errno 28] No space left on device" in capsys.readouterr().err
 
 
-def failed(project: Project) -> str:
-    """The one message of a report that fails, and leaves no page."""
-    output = project.fail(*REPORT)
-    assert output.startswith("make report: ")
-    assert "Traceback" not in output
-    assert not (project.path / report.PAGE).exists()
-    return output
+Failed = Callable[[Project], str]
 
 
-def test_missing_evaluation_is_one_message(project: Project) -> None:
+@pytest.fixture
+def failed(call: Caller, monkeypatch: pytest.MonkeyPatch) -> Failed:
+    """Make a report that fails, and leaves no page; return its one message."""
+
+    def fail(project: Project) -> str:
+        stand_in(project.path, monkeypatch)
+        message = call.fail(command.main)
+        assert not (project.path / report.PAGE).exists()
+        return message
+
+    return fail
+
+
+def test_missing_evaluation_is_one_message(project: Project, failed: Failed) -> None:
     shutil.rmtree(project.path / "data/evaluate")
     assert "data/evaluate/about.json is missing: `dvc repro` makes it." in failed(project)
 
 
-def test_damaged_table_is_one_message(project: Project) -> None:
+def test_damaged_table_is_one_message(project: Project, failed: Failed) -> None:
     with (project.path / "data/evaluate/roc.csv").open("a") as file:
         file.write("0.5,0.5\n")
     assert "data/evaluate/roc.csv is not as the stage wrote it" in failed(project)
 
 
-def test_evaluation_of_another_model_is_one_message(project: Project) -> None:
+def test_evaluation_of_another_model_is_one_message(project: Project, failed: Failed) -> None:
     about = project.path / "data/train/about.json"
     document = json.loads(about.read_text())
     document["files"]["model.keras"] = "0" * 64
@@ -257,12 +265,12 @@ def test_evaluation_of_another_model_is_one_message(project: Project) -> None:
     assert "data/evaluate is of another model or test set" in failed(project)
 
 
-def test_params_that_were_changed_since_are_named(project: Project) -> None:
+def test_params_that_were_changed_since_are_named(project: Project, failed: Failed) -> None:
     project.change(train={"units": 6}, compare={"examples": 3})
     assert "made with other params (train.units): run `dvc repro` first." in failed(project)
 
 
-def test_folder_that_cannot_be_made_is_one_message(project: Project) -> None:
+def test_folder_that_cannot_be_made_is_one_message(project: Project, failed: Failed) -> None:
     (project.path / "reports").write_text("in the way", encoding="utf-8")
     assert "reports: File exists. Mend that" in failed(project)
 

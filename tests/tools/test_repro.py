@@ -30,6 +30,7 @@ def test_make_alone_lists_every_target() -> None:
         "seeds",
         "report",
         "test",
+        "test-fast",
         "check",
         "ui",
         "predict",

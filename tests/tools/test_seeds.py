@@ -14,7 +14,7 @@ from mlflow.entities import Run
 
 from sentiment.errors import UserError
 from sentiment.params import Params, check_params
-from tests.conftest import defaults, runs, stand_in
+from tests.conftest import Sharer, defaults, runs, stand_in
 from tests.project import SMALL, Project, merged
 from tools import seeds
 from tools.comparing import group as groups
@@ -24,21 +24,18 @@ SEEDS = ("python", "-m", "tools.seeds")
 METRICS = dict.fromkeys(groups.METRICS, 0.5)
 
 
-@pytest.fixture(scope="module")
-def grouped(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+@pytest.fixture(scope="session")
+def grouped(finished: Project, shared: Sharer) -> Project:
     """A finished project with a group of two seeds, the first of them that of `data/`."""
-    project = Project(tmp_path_factory.mktemp("grouped") / "project")
-    shutil.copytree(finished.path, project.path, symlinks=True)
-    project.run(*SEEDS, "--count", "2")
-    return project
+    return shared("grouped", lambda project: project.run(*SEEDS, "--count", "2"), finished.path)
 
 
 @pytest.fixture
 def group(grouped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy of `grouped` of one's own, which is the working directory."""
-    shutil.copytree(grouped.path, tmp_path / "project", symlinks=True)
-    stand_in(tmp_path / "project", monkeypatch)
-    return Project(tmp_path / "project")
+    project = grouped.copy(tmp_path / "project")
+    stand_in(project.path, monkeypatch)
+    return project
 
 
 def parents() -> list[Run]:

@@ -8,14 +8,16 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.conftest import Caller, stand_in
 from tests.project import ROOT, Project, free_port, wait_for
-from tools import serve
+from tools import demote, predict, promote, serve
 
 REVIEWS = 1000
 
@@ -232,12 +234,11 @@ def test_no_file_of_the_model_is_a_pickle(imdb_project: Project) -> None:
     assert suffixes <= {"", ".py", ".json", ".yaml", ".txt", ".keras"}
 
 
-def predict(project: Project, **environment: str) -> str:
-    return project.run("python", "-m", "tools.predict", status=0, **environment)
-
-
-def test_predict_prints_label_probability_and_the_words(imdb_project: Project) -> None:
-    output = predict(imdb_project, TEXT="An excellent film, not dull.")
+def test_predict_prints_label_probability_and_the_words(
+    imdb_project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(imdb_project.path, monkeypatch)
+    output = call(predict.main, TEXT="An excellent film, not dull.")
     assert re.search(
         r"^(positive|negative) +0\.\d{4}  An excellent film, not dull\. ", output, re.M
     )
@@ -267,7 +268,8 @@ def test_predict_reads_a_csv_and_agrees_with_the_server(
 ) -> None:
     texts = ["A fine film.", 'He said: "dull", twice', "", "nan"]
     pd.DataFrame({"id": range(4), "text": texts}).to_csv(tmp_path / "r.csv", index=False)
-    output = predict(imdb_project, FILE=str(tmp_path / "r.csv"), JSON="1")
+    command, file = ("python", "-m", "tools.predict"), str(tmp_path / "r.csv")
+    output = imdb_project.run(*command, FILE=file, JSON="1")
     answers = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     assert [answer["text"] for answer in answers] == texts
     asked = server.ask(texts).predictions()
@@ -289,35 +291,37 @@ def test_predict_reads_a_csv_and_agrees_with_the_server(
     ],
 )
 def test_predict_says_what_is_wrong_with_a_file(
-    imdb_project: Project, tmp_path: Path, content: bytes | None, message: str
+    call: Caller, tmp_path: Path, content: bytes | None, message: str
 ) -> None:
     file = tmp_path / "r.csv"
     if content is not None:
         file.write_bytes(content)
-    output = imdb_project.fail("python", "-m", "tools.predict", FILE=str(file))
-    assert message in output
-    assert "Traceback" not in output
+    assert message in call.fail(predict.main, FILE=str(file))
 
 
-@pytest.mark.parametrize("tool", ["predict", "serve"])
-def test_without_a_champion_the_ways_on_are_named(project: Project, tool: str) -> None:
-    output = project.fail("python", "-m", f"tools.{tool}", TEXT="a", SERVE_PORT=str(free_port()))
+@pytest.mark.parametrize("tool", [predict, serve])
+def test_without_a_champion_the_ways_on_are_named(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch, tool: ModuleType
+) -> None:
+    stand_in(project.path, monkeypatch)
+    output = call.fail(tool.main, TEXT="a", SERVE_PORT=str(free_port()))
     assert "There is no champion of imdb-sentiment yet" in output
     assert "make promote RUN=" in output
-    assert "Traceback" not in output
 
 
-def test_a_person_promotes_and_demotes(project: Project) -> None:
+def test_a_person_promotes_and_demotes(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(project.path, monkeypatch)
     (file,) = project.path.glob("data/train/run.json")
     run_id = json.loads(file.read_bytes())["run_id"]
-    promote = ("python", "-m", "tools.promote")
-    promoted = json.loads(project.read(*promote, "--run", run_id, "--json"))
+    promoted = json.loads(project.read("python", "-m", "tools.promote", "--run", run_id, "--json"))
     assert promoted["champion"] == "1"
     assert f"run {run_id}, is champion now" in promoted["message"]
-    assert "label" in predict(project, TEXT="a")
-    assert "there is no champion now" in project.run("python", "-m", "tools.demote")
-    assert "Missing option '--run' (env var: 'RUN')" in project.fail(*promote)
-    assert "has no version" in project.fail(*promote, "--run", "0" * 32)
+    assert "label" in call(predict.main, TEXT="a")
+    assert "there is no champion now" in call(demote.main)
+    assert "Missing option '--run' (env var: 'RUN')" in call.fail(promote.main)
+    assert "has no version" in call.fail(promote.main, "--run", "0" * 32)
 
 
 def test_serving_runs_mlflow_s_own_command_on_the_loopback() -> None:

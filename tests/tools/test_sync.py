@@ -6,7 +6,6 @@ import io
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,20 @@ from filelock import FileLock
 from mlflow.entities import Run
 
 from sentiment.runs import tracking
-from tests.conftest import runs, stand_in
+from stages import evaluate, pad, train
+from tests.conftest import Caller, runs, stand_in
 from tests.project import Project
+from tools import sync
 
 SYNC = ("python", "-m", "tools.sync")
 
 
 @pytest.fixture(autouse=True)
-def store_of_the_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(project.path, monkeypatch)
+def inside(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Stand in the project that a test uses."""
+    for name in ("project", "two_runs", "experiments"):
+        if name in request.fixturenames:
+            stand_in(request.getfixturevalue(name).path, monkeypatch)
 
 
 def logged(run: Run) -> dict[str, Any]:
@@ -59,8 +63,7 @@ def logged(run: Run) -> dict[str, Any]:
 
 def test_what_is_logged_already_is_left_as_it_is(project: Project) -> None:
     (before,) = runs()
-    for _ in range(2):
-        output = project.run(*SYNC)
+    output = project.run(*SYNC)
     (after,) = runs()
     assert after.to_dictionary() == before.to_dictionary()
     run_id = before.info.run_id
@@ -73,7 +76,7 @@ def test_what_is_logged_already_is_left_as_it_is(project: Project) -> None:
 
 @pytest.mark.parametrize("loss", ["run", "store", "a clone elsewhere"])
 def test_a_run_that_the_store_lacks_is_made_in_full_and_once(
-    project: Project, loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project, call: Caller, loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (original,) = runs()
     before = logged(original)
@@ -84,18 +87,16 @@ def test_a_run_that_the_store_lacks_is_made_in_full_and_once(
         shutil.rmtree(project.path / "mlruns")
         # elsewhere: this process still holds the old database open
         project = Project(project.path.rename(tmp_path / "renamed"))
-        monkeypatch.chdir(project.path)
         stand_in(project.path, monkeypatch)
     else:
         project.run("git", "clone", "--quiet", ".", str(tmp_path / "elsewhere"))
         cache = project.path / ".dvc" / "cache"
         project = Project(tmp_path / "elsewhere")
-        monkeypatch.chdir(project.path)
         stand_in(project.path, monkeypatch)
         shutil.copytree(cache, project.path / ".dvc" / "cache")
         project.run("dvc", "checkout")
     for _ in range(3):
-        project.run(*SYNC)
+        call(sync.main)
     (restored,) = runs()
     assert restored.info.run_id != original.info.run_id
     assert restored.data.tags["restored_from"] == original.info.run_id
@@ -108,42 +109,44 @@ def test_a_run_that_the_store_lacks_is_made_in_full_and_once(
     assert model.predict(x).shape == (8, 1)
 
 
-def test_a_stage_restored_from_the_cache_makes_no_run_and_keeps_its_own(project: Project) -> None:
-    (original,) = runs()
-    project.change(train={"units": 5})
-    project.run("dvc", "repro")
-    project.change(train={"units": 4})
+def test_a_stage_restored_from_the_cache_makes_no_run_and_keeps_its_own(
+    two_runs: Project, call: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = two_runs.copy(tmp_path / "project")
+    stand_in(project.path, monkeypatch)
+    _, original = runs()
+    project.change(train={"units": 4, "epochs": 2})
     assert "Running stage" not in project.run("dvc", "repro")
-    assert f"Run {original.info.run_id}" in project.run(*SYNC)
+    assert f"Run {original.info.run_id}" in call(sync.main)
     assert len(runs()) == 2
 
 
-def test_the_evaluation_of_another_model_is_not_logged(project: Project) -> None:
+def test_the_evaluation_of_another_model_is_not_logged(project: Project, call: Caller) -> None:
     project.change(train={"units": 5})
-    project.run("dvc", "repro", "train")
-    assert "is of another model" in project.run(*SYNC)
+    call(train.main)
+    assert "is of another model" in call(sync.main)
     assert "test_accuracy" not in runs()[0].data.metrics
 
 
-def test_evaluation_goes_to_the_restored_run(project: Project) -> None:
+def test_evaluation_goes_to_the_restored_run(project: Project, call: Caller) -> None:
     mlflow.delete_run(runs()[0].info.run_id)
-    project.run(*SYNC)
+    call(sync.main)
     project.change(evaluate={"threshold": 0.3})
-    project.run("dvc", "repro")
+    call(evaluate.main)
     (restored,) = runs()
     metrics = json.loads((project.path / "data/evaluate/metrics.json").read_bytes())
     assert restored.data.metrics["test_accuracy"] == metrics["test_accuracy"]
     assert restored.data.metrics["test_recall"] == metrics["test_recall"]
 
 
-def test_a_run_that_lacks_a_part_is_completed(project: Project) -> None:
+def test_a_run_that_lacks_a_part_is_completed(project: Project, call: Caller) -> None:
     (run,) = runs()
     before = logged(run)
     client = mlflow.MlflowClient()
     client.delete_tag(run.info.run_id, "outputs.train")
     client.delete_tag(run.info.run_id, "outputs.evaluate")
     shutil.rmtree(project.path / "mlruns" / "1" / run.info.run_id / "artifacts")
-    project.run(*SYNC)
+    call(sync.main)
     (completed,) = runs()
     after = logged(completed)
     assert {key: set(points) for key, points in after.pop("metrics").items()} == {
@@ -152,15 +155,17 @@ def test_a_run_that_lacks_a_part_is_completed(project: Project) -> None:
     assert after == before
 
 
-def test_a_run_that_its_training_still_writes_to_is_left_alone(project: Project) -> None:
+def test_a_run_that_its_training_still_writes_to_is_left_alone(
+    project: Project, call: Caller
+) -> None:
     (run,) = runs()
     client, lock = mlflow.MlflowClient(), project.path / "lock"
     client.delete_tag(run.info.run_id, "outputs.train")
     client.update_run(run.info.run_id, status="RUNNING")
     client.set_tag(run.info.run_id, tracking.LOCK, str(lock))
     with FileLock(lock):
-        output = project.fail(*SYNC)
-    assert f"still running, in process {run.data.tags[tracking.PROCESS]}" in output
+        message = call.fail(sync.main)
+    assert f"still running, in process {run.data.tags[tracking.PROCESS]}" in message
     assert runs()[0].info.status == "RUNNING"
 
 
@@ -188,7 +193,7 @@ def test_make_repro_logs_to_a_new_store(project: Project) -> None:
     ],
 )
 def test_outputs_that_cannot_be_logged_are_one_message(
-    project: Project, damage: str, message: str
+    project: Project, call: Caller, damage: str, message: str
 ) -> None:
     mlflow.delete_run(runs()[0].info.run_id)
     if damage == "nothing there":
@@ -198,17 +203,17 @@ def test_outputs_that_cannot_be_logged_are_one_message(
             file.write(b"more")
     else:
         project.change(pad={"shuffle_seed": 1})
-        project.run("dvc", "repro", "pad")
-    output = project.fail(*SYNC)
-    assert message in output
-    assert "Traceback" not in output
+        call(pad.main)
+    assert message in call.fail(sync.main)
 
 
-def test_from_a_run_to_its_files_and_from_the_files_to_the_run(project: Project) -> None:
+def test_from_a_run_to_its_files_and_from_the_files_to_the_run(
+    project: Project, call: Caller
+) -> None:
     def digest(name: str) -> str:
         return hashlib.sha256((project.path / "data" / name).read_bytes()).hexdigest()
 
-    found = re.search(r"Run (\w+):", project.run(*SYNC))
+    found = re.search(r"Run (\w+):", call(sync.main))
     assert found is not None
     run = mlflow.get_run(found[1])
     tags = run.data.tags
@@ -226,14 +231,13 @@ def test_from_a_run_to_its_files_and_from_the_files_to_the_run(project: Project)
     ] == [run.info.run_id]
 
 
-def test_uncommitted_changes_lie_in_the_run(project: Project) -> None:
-    project.change(train={"units": 5})
-    project.run("dvc", "repro")
+@pytest.mark.usefixtures("two_runs")
+def test_uncommitted_changes_lie_in_the_run() -> None:
     (new, old) = runs()
     path = mlflow.artifacts.download_artifacts(f"runs:/{new.info.run_id}/train/uncommitted.diff")
     diff = Path(path).read_text(encoding="utf-8")
     assert re.search(r"^-  units: 4\b", diff, re.MULTILINE)
-    assert re.search(r"^\+  units: 5\b", diff, re.MULTILINE)
+    assert re.search(r"^\+  units: 6\b", diff, re.MULTILINE)
     files = mlflow.MlflowClient().list_artifacts(old.info.run_id, "train")
     assert "train/uncommitted.diff" not in {file.path for file in files}
 
@@ -256,22 +260,10 @@ def agree(project: Project, names: list[str]) -> None:
         assert mlflow.get_logged_model(run.data.tags["model.id"]).status == "READY"
 
 
-def test_queued_and_temporary_experiments_are_complete_in_the_one_store(project: Project) -> None:
-    names = [f"units-{units}" for units in (5, 6, 7)]
-    for name in names:
-        units = name.removeprefix("units-")
-        command = ["dvc", "exp", "run", "--queue", "--name", name]
-        project.run(*command, "--set-param", f"train.units={units}")
-    project.run("dvc", "queue", "start", "--jobs", "2")
-    waiting = project.run("dvc", "queue", "status")
-    deadline = 300
-    while re.search(r"Queued|Running", re.sub(r"Worker status.*", "", waiting)) and deadline:
-        subprocess.run(["sleep", "1"], check=True)
-        deadline -= 1
-        waiting = project.run("dvc", "queue", "status")
-    assert waiting.count("Success") == 3, waiting
-    command = ["dvc", "exp", "run", "--temp", "--name", "away"]
-    project.run(*command, "--set-param", "train.units=8")
-    agree(project, [*names, "away"])
-    assert len(runs()) == 5
-    assert project.run("git", "status", "--porcelain") == ""
+def test_queued_and_temporary_experiments_are_complete_in_the_one_store(
+    experiments: Project,
+) -> None:
+    assert "Success" in experiments.run("dvc", "queue", "status")
+    agree(experiments, ["five", "six"])
+    assert len(runs()) == 3
+    assert experiments.run("git", "status", "--porcelain") == ""

@@ -1,7 +1,6 @@
 """`make ui` in a real browser; the screenshots stay in test-artifacts/."""
 
 import json
-import shutil
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -29,24 +28,21 @@ class Ui(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def two_runs(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A finished project, moved, with a second run of another size."""
-    project = Project(tmp_path_factory.mktemp("browser") / "project")
-    shutil.copytree(finished.path, project.path, symlinks=True)
+def moved(two_runs: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with two runs in another place than they were made in."""
+    project = two_runs.copy(tmp_path_factory.mktemp("ui") / "project")
     (project.path / ".venv").symlink_to(sys.prefix)
-    project.change(train={"units": 6, "epochs": 3})
-    project.run("dvc", "repro")
     return project
 
 
 @pytest.fixture(scope="module")
-def ui(two_runs: Project) -> Iterator[Ui]:
+def ui(moved: Project) -> Iterator[Ui]:
     """`make ui`, as a user starts it."""
     if Path(sys.prefix) != ROOT / venv.VENV or not (ROOT / venv.STAMP).is_file():
         pytest.skip("these tests run `make ui`, in the environment that `make` builds: `make test`")
     port = free_port()
     server = f"http://127.0.0.1:{port}"
-    process = two_runs.start("make", "ui", MLFLOW_UI_PORT=str(port), BROWSER="true")
+    process = moved.start("make", "ui", MLFLOW_UI_PORT=str(port), BROWSER="true")
     try:
         wait_for(f"{server}/health")
         body = {"experiment_ids": ["1"]}
@@ -65,7 +61,7 @@ def ui(two_runs: Project) -> Iterator[Ui]:
         process.communicate(timeout=60)
 
 
-NAMES = ("lstm-4 · len 40 · seed 42 · synthetic", "lstm-6 · len 40 · seed 42 · synthetic")
+NAMES = ("lstm-4 · len 40 · seed 42 · synthetic", "lstm-6 · len 40 · seed 42 · synthetic · six")
 
 
 def test_ui_opens_at_the_table_with_both_runs(ui: Ui, browser: webdriver.Chrome) -> None:
@@ -112,8 +108,8 @@ def test_artifacts_of_a_moved_project_are_served(ui: Ui) -> None:
             assert answer.read().startswith(b"\x89PNG")
 
 
-def test_second_ui_on_the_same_port_is_one_message(ui: Ui, two_runs: Project) -> None:
+def test_second_ui_on_the_same_port_is_one_message(ui: Ui, moved: Project) -> None:
     port = ui.server.rpartition(":")[2]
-    output = two_runs.fail("make", "ui", MLFLOW_UI_PORT=port, BROWSER="true")
+    output = moved.fail("make", "ui", MLFLOW_UI_PORT=port, BROWSER="true")
     assert f"Port {port} is taken" in output
     assert "Traceback" not in output

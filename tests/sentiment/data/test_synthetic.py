@@ -122,15 +122,28 @@ def test_a_sum_over_words_is_right_by_chance_in_ironic_reviews(
     assert score < bound < synthetic.best_accuracy(settings)
 
 
+@pytest.mark.usefixtures("backend")
 def test_an_lstm_remembers_the_cue(default_params: Params) -> None:
-    settings = default_params.fetch.synthetic
+    changes = {
+        "train_reviews": 2000,
+        "test_reviews": 1000,
+        "min_length": 20,
+        "max_length": 30,
+        "opinions": 2,
+        "cue_distance": 15,
+        "ironic_share": 0.4,
+    }
+    settings = default_params.fetch.synthetic.model_copy(update=changes)
+    params = default_params.train.model_copy(
+        update={"embedding_units": 16, "units": 16, "learning_rate": 0.01}
+    )
     train, test, _ = synthetic.generate(settings)
     options = replace(layout(default_params.pad), max_length=settings.max_length + 1)
     x, x_test = (sequences.pad(part, np.arange(len(part)), options) for part in (train, test))
-    load_keras().utils.set_random_seed(default_params.train.seed)
-    model = build_model(default_params.train, options.num_words, options.max_length)
-    model.fit(x, train.labels, batch_size=64, epochs=4, verbose=0)
-    guesses = model.predict(x_test, batch_size=512, verbose=0)[:, 0] > 0.5
+    load_keras().utils.set_random_seed(params.seed)
+    model = build_model(params, options.num_words, options.max_length)
+    model.fit(x, train.labels, batch_size=64, epochs=10, verbose=0)
+    guesses = model.predict(x_test, batch_size=500, verbose=0)[:, 0] > 0.5
     score = float(np.mean(guesses == test.labels))
     assert score > synthetic.accuracy_without_memory(settings) + 0.1
     assert score < synthetic.best_accuracy(settings) + 0.01

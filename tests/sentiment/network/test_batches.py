@@ -7,12 +7,8 @@ import numpy as np
 import pytest
 
 from sentiment.network.batches import batches
-from sentiment.serving.backend import load_keras
 
-
-@pytest.fixture(autouse=True)
-def _backend() -> None:
-    load_keras()
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 def recorded(*given: Any, epochs: int, **options: Any) -> list[list[int]]:

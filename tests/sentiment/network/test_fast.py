@@ -9,20 +9,14 @@ import pytest
 from sentiment.network import training
 from sentiment.network.model import build_model
 from sentiment.params import Train
-from sentiment.serving.backend import load_keras
 from tests.sentiment.network.test_training import learn, small
 
 if TYPE_CHECKING:
     import keras
 
+pytestmark = pytest.mark.usefixtures("backend")
 TOLERANCE = 1e-5  # float32
 GPU = "tensorflow.config.list_physical_devices"
-
-
-@pytest.fixture(autouse=True)
-def _backend() -> None:
-    """TensorFlow is loaded as the stages load it, before `stages.fast` imports it."""
-    load_keras()
 
 
 def layer(units: int, bidirectional: bool = False, **options: Any) -> "keras.layers.Layer":

@@ -11,6 +11,8 @@ from sentiment.serving.backend import load_keras
 from tests.conftest import defaults
 from tests.project import merged
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 
 def settings(**changes: Any) -> Train:
     return check_params(merged(defaults(), {"train": changes}), "params.yaml").train

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from tests.project import SMALL, merged
 if TYPE_CHECKING:
     import keras
 
+pytestmark = pytest.mark.usefixtures("backend")
 STOPPING = {"patience": 3, "monitor": "val_loss", "min_delta": 0.0}
 
 
@@ -143,23 +144,6 @@ def test_deterministic_operations_are_asked_for(small_params: Params) -> None:
     assert config.is_op_determinism_enabled()
 
 
-class Killed(BaseException):
-    """Stands for what ends a training at once."""
-
-
-def interrupted(params: Train, after: int, folder: Path) -> None:
-    """Train until `after` epochs are done and their state is written, and no further."""
-    model = prepared(params, training.accelerate)
-
-    def end(progress: Progress) -> None:
-        if len(progress.rows) == after:
-            checkpoint.write(folder, model, progress)
-            raise Killed
-
-    with pytest.raises(Killed):
-        learn(params, on_epoch=end, model=model)
-
-
 GOING_ON: list[dict[str, Any]] = [
     {},
     {"accelerate": False},
@@ -167,10 +151,38 @@ GOING_ON: list[dict[str, Any]] = [
     {"dropout": {"embedding": 0.3, "input": 0.3, "head": 0.3}},
     {"accelerate": False, "dropout": {"recurrent": 0.3, "input": 0.3}},
     {"bidirectional": True, "pooling": "max+mean"},
-    *({"optimizer": name} for name in ("adamw", "nadam", "rmsprop", "sgd")),
     {"early_stopping": STOPPING},
 ]
 STOPPED = {"early_stopping": {**STOPPING, "patience": 1, "min_delta": 100.0}}  # after two epochs
+
+
+class Complete(NamedTuple):
+    """A training that was never stopped, its model, and where its state after each epoch lies."""
+
+    model: "keras.Model"
+    trained: training.Trained
+    kept: Path
+
+
+NeverStopped = Callable[[Train], Complete]
+
+
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> NeverStopped:
+    """Train without a stop, once for all tests of the same params."""
+    done: dict[str, Complete] = {}
+
+    def train(params: Train) -> Complete:
+        if str(params) not in done:
+            kept, model = tmp_path_factory.mktemp("kept"), prepared(params, training.accelerate)
+
+            def keep(progress: Progress) -> None:
+                checkpoint.write(kept / str(len(progress.rows)), model, progress)
+
+            done[str(params)] = Complete(model, learn(params, on_epoch=keep, model=model), kept)
+        return done[str(params)]
+
+    return train
 
 
 @pytest.mark.parametrize(
@@ -183,23 +195,43 @@ STOPPED = {"early_stopping": {**STOPPING, "patience": 1, "min_delta": 100.0}}  #
     ids=str,
 )
 def test_training_that_goes_on_gives_the_bits_of_one_that_was_never_stopped(
-    changes: dict[str, Any], after: int, tmp_path: Path
+    changes: dict[str, Any], after: int, never_stopped: NeverStopped
 ) -> None:
     params = small(epochs=4, **changes)
-    whole = prepared(params, training.accelerate)
-    expected = learn(params, model=whole)
-    interrupted(params, after, tmp_path)
+    expected = never_stopped(params)
     model = prepared(params, training.accelerate)
-    newest = checkpoint.latest(tmp_path)
+    newest = checkpoint.latest(expected.kept / str(after))
     assert newest is not None
     progress = checkpoint.read(newest, model)
     assert len(progress.rows) == after
     trained = learn(params, model=model, progress=progress)
-    assert trained.kept_epoch == expected.kept_epoch
+    assert trained.kept_epoch == expected.trained.kept_epoch
     pd.testing.assert_frame_equal(
-        trained.history.drop(columns="seconds"), expected.history.drop(columns="seconds")
+        trained.history.drop(columns="seconds"), expected.trained.history.drop(columns="seconds")
     )
-    for mine, its in zip(model.variables, whole.variables, strict=True):
+    assert_same_state(model, expected.model)
+
+
+def assert_same_state(first: "keras.Model", second: "keras.Model") -> None:
+    for mine, its in zip(first.variables, second.variables, strict=True):
         np.testing.assert_array_equal(mine, its)
-    for mine, its in zip(model.optimizer.variables, whole.optimizer.variables, strict=True):
+    for mine, its in zip(first.optimizer.variables, second.optimizer.variables, strict=True):
         np.testing.assert_array_equal(mine, its)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "nadam", "rmsprop", "sgd"])
+def test_a_step_after_a_checkpoint_is_the_same_with_every_optimizer(
+    optimizer: str, tmp_path: Path
+) -> None:
+    model, resumed = (prepared(small(optimizer=optimizer, seed=seed)) for seed in (1, 2))
+
+    def step(model: "keras.Model") -> None:
+        gradients = [np.full(weight.shape, 0.1, "f") for weight in model.trainable_variables]
+        model.optimizer.apply(gradients, model.trainable_variables)
+
+    step(model)
+    checkpoint.write(tmp_path, model, Progress([{"loss": 0.5}], {}, []))
+    step(model)
+    checkpoint.read(tmp_path / "epoch-0001", resumed)
+    step(resumed)
+    assert_same_state(resumed, model)

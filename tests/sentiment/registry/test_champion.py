@@ -34,6 +34,7 @@ def logged(parts: packaging.Parts) -> str:
     return f"models:/{model_id}"
 
 
+@pytest.mark.usefixtures("backend")
 def test_each_model_is_asked_by_its_own_code(
     root: Path, small_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:

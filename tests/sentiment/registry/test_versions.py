@@ -31,8 +31,8 @@ def rule(default_params: Params) -> Promote:
 
 
 @pytest.fixture
-def client(root: Path) -> Iterator[mlflow.MlflowClient]:
-    assert root.is_dir()
+def client(root_with_store: Path) -> Iterator[mlflow.MlflowClient]:
+    assert root_with_store.is_dir()
     store.connect()
     yield mlflow.MlflowClient()
     while mlflow.active_run():

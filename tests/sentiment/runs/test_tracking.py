@@ -47,8 +47,8 @@ def steps(run: Run, name: str = "loss") -> list[tuple[int, float]]:
 
 
 @pytest.fixture(autouse=True)
-def store_here(root: Path) -> Iterator[Path]:
-    yield root
+def store_here(root_with_store: Path) -> Iterator[Path]:
+    yield root_with_store
     while mlflow.active_run():
         mlflow.end_run()
 
@@ -409,6 +409,7 @@ def git(*arguments: str) -> None:
 def test_uncommitted_changes_are_kept_whole_up_to_a_limit(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (root / "mlflow.db").unlink()
     assert provenance.uncommitted_diff() == ""
     file = root / "file"
     file.write_text("before\n", encoding="utf-8")
@@ -426,6 +427,7 @@ def test_uncommitted_changes_are_kept_whole_up_to_a_limit(
 def test_files_that_git_does_not_know_lie_in_the_diff_as_well(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (root / "mlflow.db").unlink()
     git("init", "--quiet")
     (root / ".gitignore").write_text("ignored\n", encoding="utf-8")
     git("add", ".gitignore")

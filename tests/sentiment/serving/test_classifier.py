@@ -20,6 +20,7 @@ from sentiment.registry import packaging
 from sentiment.serving import classifier, text
 from sentiment.serving.classifier import Sentiment
 
+pytestmark = pytest.mark.usefixtures("backend")
 RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
 
 

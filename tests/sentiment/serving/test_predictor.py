@@ -1,24 +1,30 @@
 """A review gets the same bits in any company."""
 
-import keras
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from sentiment.network.model import build_model
 from sentiment.params import Params
+from sentiment.serving.backend import load_keras
 from sentiment.serving.predictor import Predictor
 from tests.conftest import defaults
 from tests.project import merged
 
+if TYPE_CHECKING:
+    import keras
+
+pytestmark = pytest.mark.usefixtures("backend")
 REVIEWS, LENGTH, WORDS = 37, 20, 60
 
 
 @pytest.fixture(scope="module", params=["lstm", "gru", "simple_rnn"])
-def model(request: pytest.FixtureRequest) -> keras.Model:
+def model(request: pytest.FixtureRequest) -> "keras.Model":
     train = {"cell": request.param, "units": 8, "bidirectional": True, "pooling": "max+mean"}
     dropout = {"input": 0.5, "head": 0.5}
     params = Params.model_validate(merged(defaults(), {"train": {**train, "dropout": dropout}}))
-    keras.utils.set_random_seed(0)
+    load_keras().utils.set_random_seed(0)
     return build_model(params.train, WORDS, LENGTH)
 
 
@@ -27,7 +33,7 @@ def tokens(rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, WORDS, (REVIEWS, LENGTH)).astype(np.uint16)
 
 
-def test_answers_are_the_model_s(model: keras.Model, tokens: np.ndarray) -> None:
+def test_answers_are_the_model_s(model: "keras.Model", tokens: np.ndarray) -> None:
     answers = Predictor(model, 8)(tokens)
     assert answers.shape == (REVIEWS,)
     assert answers.dtype == np.float32
@@ -35,7 +41,7 @@ def test_answers_are_the_model_s(model: keras.Model, tokens: np.ndarray) -> None
     assert np.ptp(answers) > 0
 
 
-def test_bits_do_not_depend_on_the_other_reviews(model: keras.Model, tokens: np.ndarray) -> None:
+def test_bits_do_not_depend_on_the_other_reviews(model: "keras.Model", tokens: np.ndarray) -> None:
     ask = Predictor(model, 8)
     together = ask(tokens)
     alone = np.concatenate([ask(tokens[row : row + 1]) for row in range(REVIEWS)])
@@ -44,5 +50,5 @@ def test_bits_do_not_depend_on_the_other_reviews(model: keras.Model, tokens: np.
     np.testing.assert_array_equal(shifted, together)
 
 
-def test_no_reviews_get_no_answers(model: keras.Model, tokens: np.ndarray) -> None:
+def test_no_reviews_get_no_answers(model: "keras.Model", tokens: np.ndarray) -> None:
     assert Predictor(model, 8)(tokens[:0]).shape == (0,)
