@@ -56,7 +56,7 @@ def replaced(folder: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
-        for path in [*partial.iterdir(), partial]:
+        for path in [*partial.rglob("*"), partial]:
             _flush(path)
         shutil.rmtree(old, ignore_errors=True)
         if folder.exists():

@@ -1,3 +1,5 @@
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -142,3 +144,53 @@ def test_a_file_from_elsewhere_is_named_by_where_it_is_from(folder: Path) -> Non
     (folder / "x.npy").unlink()
     with pytest.raises(UserError, match=r"^Run 0123: pad/x.npy is missing\. Log it again\.$"):
         files.checked(folder / "x.npy", origin=origin)
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The system calls that matter after a loss of power, as they come, with names of files."""
+    made: list[tuple[str, ...]] = []
+
+    def name_of(descriptor: int) -> str:
+        inode = os.fstat(descriptor).st_ino
+        paths = [tmp_path, *tmp_path.rglob("*")]
+        (path,) = [path for path in paths if path.stat().st_ino == inode]
+        return str(path.relative_to(tmp_path))
+
+    def recorded(call: Callable[..., None], names: Callable[..., tuple[str, ...]]) -> None:
+        def record(*arguments: object) -> None:
+            made.append((call.__name__, *names(*arguments)))
+            call(*arguments)
+
+        monkeypatch.setattr(os, call.__name__, record)
+
+    recorded(os.fsync, lambda descriptor: (name_of(descriptor),))
+    for move in (os.rename, os.replace):
+        recorded(move, lambda old, new: (Path(old).name, Path(new).name))
+    return made
+
+
+def test_a_folder_is_on_the_disk_before_it_is_moved_and_then_the_move_is(
+    folder: Path, calls: list[tuple[str, ...]]
+) -> None:
+    with files.replaced(folder) as partial:
+        (partial / "x.npy").write_bytes(b"new")
+        (partial / "inner").mkdir()
+        (partial / "inner" / "y.npy").write_bytes(b"new")
+    *flushed, away, here, parent = calls
+    names = ["", "/x.npy", "/inner", "/inner/y.npy"]
+    assert sorted(flushed) == sorted(("fsync", f".pad.partial{name}") for name in names)
+    assert away == ("rename", "pad", ".pad.old")
+    assert here == ("rename", ".pad.partial", "pad")
+    assert parent == ("fsync", ".")
+
+
+def test_a_text_is_on_the_disk_before_it_is_moved_and_then_the_move_is(
+    tmp_path: Path, calls: list[tuple[str, ...]]
+) -> None:
+    files.replace_text(tmp_path / "params.yaml", "new")
+    assert calls == [
+        ("fsync", ".params.yaml.partial"),
+        ("replace", ".params.yaml.partial", "params.yaml"),
+        ("fsync", "."),
+    ]
