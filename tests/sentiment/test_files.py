@@ -51,6 +51,20 @@ def test_missing_array_is_named(folder: Path) -> None:
         files.read_arrays(folder, ["x"])
 
 
+@pytest.mark.parametrize("damage", ["truncated", "tampered", "missing"])
+def test_damaged_file_of_any_kind_is_refused(folder: Path, damage: str) -> None:
+    path = folder / "model.keras"
+    path.write_bytes(b"0123456789")
+    files.write_about(folder, {})
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"012345678" if damage == "truncated" else b"012345678x")
+    expected = "is missing: `dvc repro`" if damage == "missing" else "is not as the stage wrote it"
+    with pytest.raises(UserError, match=rf"model\.keras {expected}"):
+        files.checked(path)
+
+
 def test_pickled_array_is_refused_even_with_the_right_digest(folder: Path) -> None:
     np.save(folder / "x.npy", np.array([[1], [2, 3]], dtype=object), allow_pickle=True)
     (folder / "about.json").unlink()

@@ -5,15 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sentiment.errors import UserError, explain
 from sentiment.process import ENDING, run_stage
-from tests.project import ROOT, heed_signals
+from tests.project import ROOT, heed_signals, until
 
 
 @pytest.fixture(autouse=True)
@@ -144,14 +145,15 @@ def test_what_a_library_says_of_a_file_system_is_told() -> None:
 
 
 STAGE = """
-import sys, time
+import os, sys, time
+from pathlib import Path
 from sentiment import process
 def main():
-    open(sys.argv[1], "w").close()
+    Path(sys.argv[1]).write_text(f"{os.getpid()}.")
     for _ in range(50):
         time.sleep(0.1)
         process.raise_noted()
-    open(sys.argv[1] + "-done", "w").close()
+    Path(sys.argv[1] + "-done").touch()
 process.run_stage("pad", main)
 """
 PARENT = """
@@ -176,7 +178,9 @@ def test_a_stage_ends_with_its_dvc(tmp_path: Path, wait: bool) -> None:
         check=True,
         stderr=subprocess.DEVNULL,
     )
-    time.sleep(7)
+    until(lambda: ran.exists() and ran.read_text().endswith("."))
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(int(ran.read_text().rstrip("."))).wait(timeout=60)
     assert not (tmp_path / "ran-done").exists()
 
 
