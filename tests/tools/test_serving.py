@@ -130,9 +130,9 @@ def test_every_form_that_mlflow_knows_is_answered(
     assert server.post(body, content_type) == server.ask(["A fine film."])
 
 
-def test_readme_s_call_is_answered(server: Server) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.search(r"^ {4}(curl .*?[^\\])$", readme, re.MULTILINE | re.DOTALL)
+def test_call_of_the_docs_is_answered(server: Server) -> None:
+    page = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+    found = re.search(r"^ {4}(curl .*?[^\\])$", page, re.MULTILINE | re.DOTALL)
     assert found is not None
     command = found[1].replace(":5001/", f":{server.port}/")
     assert command != found[1]
