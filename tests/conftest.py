@@ -57,7 +57,7 @@ def pytest_runtest_makereport(
 
 
 # fixtures and functions that start commands, read the real IMDB, or need TensorFlow
-SLOW = {"clone", "start", "browser", "imdb_cache", "backend", "lock"}
+SLOW = {"clone", "start", "browser", "imdb_cache", "backend", "ran", "wheels"}
 SLOW |= {"subprocess", "run_code", "make", "connect_in"}
 
 
