@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.data.outputs import TestSet, Training
+from sentiment.data import outputs
+from sentiment.data.outputs import Training
 from sentiment.params import Params
 from sentiment.scoring import evaluation, scores
 from sentiment.serving.sequences import Reviews
@@ -14,11 +15,11 @@ from stages.evaluate import write
 
 
 @pytest.fixture
-def test_set() -> TestSet:
+def test_set() -> outputs.TestSet:
     """Four reviews; the padded ones stand in another order than the whole ones."""
     reviews = Reviews.from_lists([[1], [1, 2], [1, 2, 3], [2, 2, 2, 2]], np.array([0, 1, 0, 1]))
     order = np.array([2, 0, 3, 1])
-    return TestSet(
+    return outputs.TestSet(
         np.zeros((4, 2), np.uint16),
         reviews.labels[order],
         order,
@@ -41,12 +42,12 @@ WORDS = ["", "the", "film", "fails"]
 
 @pytest.fixture
 def evaluated(
-    test_set: TestSet, training: Training, default_params: Params
+    test_set: outputs.TestSet, training: Training, default_params: Params
 ) -> evaluation.Evaluation:
     return evaluation.evaluate(test_set, WORDS, training, PROBABILITIES, default_params.evaluate)
 
 
-def test_predictions_follow_the_padded_order(test_set: TestSet) -> None:
+def test_predictions_follow_the_padded_order(test_set: outputs.TestSet) -> None:
     table = evaluation.predictions_table(test_set, PROBABILITIES, 0.5)
     assert table["actual"].tolist() == ["negative", "negative", "positive", "positive"]
     assert table["predicted"].tolist() == ["positive", "negative", "positive", "negative"]
@@ -54,7 +55,7 @@ def test_predictions_follow_the_padded_order(test_set: TestSet) -> None:
     assert table["seen_in_training"].tolist() == [False, False, False, True]
 
 
-def test_threshold_decides(test_set: TestSet) -> None:
+def test_threshold_decides(test_set: outputs.TestSet) -> None:
     table = evaluation.predictions_table(test_set, PROBABILITIES, 0.95)
     assert set(table["predicted"]) == {scores.NEGATIVE}
 
