@@ -1,11 +1,11 @@
-"""Errors that a user can mend, and what to say of them."""
+"""Errors that a user can fix, and their messages."""
 
 import errno
 from pathlib import Path
 
 
 class UserError(Exception):
-    """Something that the user can mend; its text says what is wrong and what to do."""
+    """Something that the user can fix; its text says what is wrong and what to do."""
 
 
 def first_line(error: BaseException) -> str:
@@ -18,7 +18,7 @@ def explain(error: BaseException, again: str = "`dvc repro`") -> str | None:
 
     Args:
         error: what was raised.
-        again: the command to run again once it is mended.
+        again: the command to run again once it is fixed.
     """
     if isinstance(error, UserError):
         return str(error)
@@ -38,4 +38,4 @@ def _advice(error: OSError, again: str) -> str:
         return f"Give yourself the right to use it and run {again} again."
     if error.errno == errno.ENOENT and "data" in Path(str(error.filename)).parts:
         return "Run `dvc repro`, which makes what is missing."
-    return f"Mend that and run {again} again."
+    return f"Fix that and run {again} again."

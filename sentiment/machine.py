@@ -37,8 +37,8 @@ def _settings() -> str:
 
 def _gpus() -> str:
     """The models of NVIDIA's GPUs, where its driver is: with one, Keras trains by other kernels."""
-    told = [path.read_text(encoding="utf-8") for path in sorted(GPUS.glob("*/information"))]
-    return ", ".join(match[1] for text in told if (match := re.search(r"Model:\s*(.+)", text)))
+    texts = [path.read_text(encoding="utf-8") for path in sorted(GPUS.glob("*/information"))]
+    return ", ".join(match[1] for text in texts if (match := re.search(r"Model:\s*(.+)", text)))
 
 
 FLAGS = r"(?:flags|Features)\s*:\s*(.+)"

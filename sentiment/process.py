@@ -5,7 +5,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from sentiment import pipeline
 from sentiment.errors import explain
@@ -58,6 +59,19 @@ def note_signals() -> None:
         signal.signal(number, _signals.note)
 
 
+@contextmanager
+def noting_signals() -> Iterator[None]:
+    """Note signals in the block alone, and raise one that came at its end."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    note_signals()
+    try:
+        yield
+        raise_noted()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def raise_noted() -> None:
     """Raise the signal that came since the last call, if any: at the end of each batch, say.
 
@@ -72,10 +86,14 @@ def raise_noted() -> None:
 def end_on_signals() -> None:
     """Let SIGTERM and SIGHUP end the process as SIGINT does: at once, through its clean-up."""
 
+    heeded = _heeded((signal.SIGTERM, signal.SIGHUP))
+
     def end(number: int, _: object) -> None:
+        for each in heeded:  # a process group that is ended often gets several
+            signal.signal(each, signal.SIG_IGN)
         raise Interrupted(number)
 
-    for number in _heeded((signal.SIGTERM, signal.SIGHUP)):
+    for number in heeded:
         signal.signal(number, end)
 
 

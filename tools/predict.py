@@ -3,6 +3,7 @@
 The text is --text, or what comes on standard input, or each text in a column of a CSV file.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,12 +43,13 @@ def read_texts(text: str | None, file: Path | None) -> list[str]:
         raise click.UsageError("Give a text or a file, not both: --text (TEXT) or --file (FILE).")
     if file is not None:
         return read_csv(file)
-    if text is None and sys.stdin.isatty():
+    if text is None and (sys.stdin is None or sys.stdin.isatty()):
         raise UserError('Give a text: make predict TEXT="A fine film.", or FILE=reviews.csv')
     try:
-        return [text if text is not None else sys.stdin.buffer.read().decode()]
+        given = sys.stdin.buffer.read() if text is None else os.fsencode(text)
+        return [given.decode()]
     except UnicodeDecodeError as error:
-        raise UserError(f"The text on standard input is not UTF-8: {error}") from None
+        raise UserError(f"The text is not UTF-8: {error}") from None
 
 
 def read_csv(file: Path) -> list[str]:
@@ -56,6 +58,8 @@ def read_csv(file: Path) -> list[str]:
 
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise UserError(f"There is no file {file}.") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise UserError(f"{file} is not a CSV file in UTF-8: {error}") from None
     if COLUMN not in table:

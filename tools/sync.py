@@ -44,8 +44,7 @@ def synchronize() -> Run:
     Raises:
         UserError: files are missing or do not belong together, or the store cannot be used.
     """
-    process.note_signals()
-    with FileLock(lock()):
+    with FileLock(lock()), process.noting_signals():
         tracking.sweep_store()
         training = read_training()
         run = catch_up_training(training)

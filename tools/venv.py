@@ -78,7 +78,9 @@ def clear() -> None:
 def succeeds(command: "list[str]", **environment: str) -> bool:
     """Run a command whose output the user sees; whether it could be run, and succeeded."""
     try:
-        return subprocess.call(command, env={**os.environ, **environment}) == 0
+        variables = {**os.environ, **environment}
+        # standard output is that of the command which make runs next, and may be JSON
+        return subprocess.call(command, env=variables, stdout=sys.stderr) == 0
     except OSError as error:
         print(f"make: {error}", file=sys.stderr)
         return False
@@ -141,14 +143,16 @@ def uv_environment(pip: "dict[str, str]") -> "dict[str, str]":
 
 def pip_installs() -> bool:
     """Install the lock with pip, into an environment where uv left nothing; whether it worked."""
-    print("make: uv could not install it, see above. pip does, in several minutes.", flush=True)
+    print(
+        "make: uv could not install it, see above. pip does, in several minutes.", file=sys.stderr
+    )
     install = [*PIP, "install", "--require-hashes", "--requirement", str(LOCK)]
     return make_empty() and succeeds(install)
 
 
 def build() -> None:
     """Build `.venv` from nothing; end with one line where that fails."""
-    print("Building .venv from requirements.txt: 3 GB, a minute or two.", flush=True)
+    print("Building .venv from requirements.txt: 3 GB, a minute or two.", file=sys.stderr)
     if not (make_empty() and (uv_installs() or pip_installs())):
         sys.exit("make: .venv could not be built, see above. Run make again to try again.")
     STAMP.write_text(expected_stamp(), encoding="utf-8")

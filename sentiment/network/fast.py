@@ -66,7 +66,7 @@ def obstacle(params: Train) -> str | None:
 def accelerate(model: "keras.Model") -> None:
     """Make the LSTM layers and the optimizer of a compiled model compute by the means of this file.
 
-    The layers must be as `stages.model.build_model` makes them where there is no `obstacle`.
+    The layers must be as `build_model` makes them where there is no `obstacle`.
     """
     import keras
 

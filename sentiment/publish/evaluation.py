@@ -19,11 +19,16 @@ def log_outputs(tracker: Tracker, metrics: dict[str, Any], test: TestSet, rule: 
     """Log all of `data/evaluate`, leaving the run's status and its end time alone.
 
     The model is registered as it is served, and the rule decides whether it is the new champion.
+
+    Raises:
+        UserError: a file is not as `evaluate` wrote it.
     """
     dataset = f"{metrics['dataset']}-test"
     tracker.log(log.dataset, dataset, "test", (test.x, test.y), PAD, test.digest)
     tracker.log(log.metrics, numbers(metrics), dataset, test.digest)
-    names = sorted(path.name for path in EVALUATE.iterdir() if path.name != files.ABOUT)
+    names = sorted(files.read_about(EVALUATE)["files"])
+    for name in names:
+        files.checked(EVALUATE / name)
     tracker.log(log.folder, EVALUATE, [*names, files.ABOUT], EVALUATE.name)
     tracker.log(versions.register, served_parts(), EVALUATE, _version_tags(metrics), rule)
     tracker.log(log.complete, EVALUATE)

@@ -43,7 +43,12 @@ def log_outputs(
         history: see `sentiment.network.training.Trained`.
         example: token ids of a few reviews, shape (reviews, max_length).
         diff: what the code had of changes without a commit; empty where it had none.
+
+    Raises:
+        UserError: a file is not as `train` wrote it.
     """
+    for name in LOGGED:
+        files.checked(TRAIN / name)
     tracker.log(log.curves, history, tracker.begun)
     tracker.log(log.folder, TRAIN, LOGGED, TRAIN.name)
     if diff:

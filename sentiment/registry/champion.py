@@ -40,13 +40,26 @@ def uri(chosen: str | None = None) -> str:
         chosen: a model as MLflow names it; None: the champion.
 
     Raises:
-        UserError: there is no champion, or the store cannot be used.
+        UserError: there is no such model or no champion, or the store cannot be used.
     """
     if chosen:
         store.connect()
+        _require_model(chosen)
         return chosen
     current()
     return URI
+
+
+def _require_model(model_uri: str) -> None:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        mlflow.models.get_model_info(model_uri)
+    except (MlflowException, OSError, ValueError) as error:
+        raise UserError(
+            f"There is no model {model_uri} (option --model, variable MODEL): {first_line(error)}"
+        ) from None
 
 
 def load(model_uri: str) -> "Sentiment":

@@ -20,7 +20,7 @@ class Evaluated(NamedTuple):
         dataset: its name.
         test_data: digest of the reviews.
         bins: groups of probability in the calibration error.
-        predictions: see `stages.scores`, in the order of the reviews' numbers.
+        predictions: see `sentiment.scoring.scores`, in the order of the reviews' numbers.
     """
 
     dataset: str

@@ -74,12 +74,12 @@ def explained() -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, ModuleNotFoundError) as error:
         uri = tracking_uri()
-        reason = str(error).partition("\n")[0].replace(uri, public(uri)) or type(error).__name__
+        reason = first_line(error).replace(uri, public(uri)) or type(error).__name__
         raise UserError(
             f"The MLflow store at {public(uri)} cannot be used: {reason}\n"
-            "Mend it, or name another in MLFLOW_TRACKING_URI, and run the command again."
+            "Fix it, or name another in MLFLOW_TRACKING_URI, and run the command again."
         ) from error
 
 

@@ -71,17 +71,14 @@ def started(
 ) -> Iterator[Tracker]:
     """Start a run with its params and tags, or resume one; end it as the block ends.
 
-    The model's entry is made before training, so that MLflow links every epoch's metrics to it.
-
     Args:
         name: what the table calls the run.
         params: everything that shapes it.
         tags: what leads back from it.
-        lock: a file that this process has locked for as long as the run lasts, by which others
-            tell whether it does.
+        lock: a file that this process has locked for as long as the run lasts.
         begun: when a new run began, in milliseconds since 1970, if that is not now.
-        run_id: a run to resume, finished or not. If the store does not have it, or if another
-            process has it, in a copy of this folder say, a new one is started.
+        run_id: a run to resume, finished or not. A new one is started if the store does not have
+            it or another process writes to it, in a copy of this folder say.
         note: called with the run's id as soon as that is known.
 
     Raises:
@@ -89,25 +86,30 @@ def started(
     """
     import mlflow
 
-    owner = {HOST: socket.gethostname(), PROCESS: str(os.getpid()), LOCK: str(lock.resolve())}
+    tags = {**tags, **_owner(lock)}
     with store.explained():
         experiment_id, client = store.connect(), mlflow.MlflowClient()
         sweep(client, experiment_id)
         before = (
             _resumable(client, run_id, lock)
-            or _unnoted(client, experiment_id, tags.get(KEY, ""), lock)
-            or client.create_run(experiment_id, begun, {**tags, **owner}, name)
+            or _unnoted(client, experiment_id, tags)
+            or client.create_run(experiment_id, begun, tags, name)
         )
         note(before.info.run_id)
     try:
         with store.explained():
-            tracker = _activated(before.info.run_id, name, dict(params), {**tags, **owner})
+            tracker = _activated(before.info.run_id, name, dict(params), tags)
         yield tracker
     except BaseException as error:
         how = "FAILED" if isinstance(error, Exception) else "KILLED"
         _give_up(client, before.info, how)
         raise
     tracker.log(lambda _: mlflow.end_run())
+
+
+def _owner(lock: Path) -> dict[str, str]:
+    """Tags that name this process as the run's, by which others tell whether it still runs."""
+    return {HOST: socket.gethostname(), PROCESS: str(os.getpid()), LOCK: str(lock.resolve())}
 
 
 def _resumable(
@@ -119,16 +121,20 @@ def _resumable(
 
 
 def _unnoted(
-    client: "mlflow.MlflowClient", experiment_id: str, key: str, lock: Path
+    client: "mlflow.MlflowClient", experiment_id: str, tags: Mapping[str, str]
 ) -> "mlflow.entities.Run | None":
     """A run of this training that was started here and killed before its id was noted."""
-    running = f"attributes.status = 'RUNNING' AND tags.`{KEY}` = '{key}'"
+    running = f"attributes.status = 'RUNNING' AND tags.`{KEY}` = '{tags.get(KEY, '')}'"
+    here = {HOST: tags[HOST], LOCK: tags[LOCK]}.items()
     found = client.search_runs([experiment_id], running)
-    return next((run for run in found if run.data.tags.get(LOCK) == str(lock.resolve())), None)
+    return next((run for run in found if here <= run.data.tags.items()), None)
 
 
 def _activated(run_id: str, name: str, params: dict[str, Any], tags: dict[str, str]) -> Tracker:
-    """Make the run the active one, with all that it needs before its first epoch."""
+    """Make the run the active one, with all that it needs before its first epoch.
+
+    The model's entry is made before training, so that MLflow links every epoch's metrics to it.
+    """
     import mlflow
 
     own = Run(run_id, name, "", "")
@@ -208,13 +214,16 @@ def is_taken(run: "mlflow.entities.Run", lock: Path) -> bool:
 
 
 def is_held(lock: Path) -> bool:
-    """Whether a process has the file locked; the system takes the lock from one that ends."""
-    if not lock.is_file():
-        return False
+    """Whether a process has the file locked; the system takes the lock from one that ends.
+
+    A file that this user may not open counts as locked: it is another user's.
+    """
     try:
+        if not lock.is_file():
+            return False
         with FileLock(lock, timeout=0):
             return False
-    except Timeout:
+    except (Timeout, PermissionError):
         return True
 
 

@@ -107,11 +107,11 @@ def _explained(error: MlflowException) -> MlflowException:
     if error.message.startswith(OWN_FAULT):
         print(error.json_kwargs.get("stack_trace", ""), file=sys.stderr)
         return MlflowException("The model failed; the server's log says why.", INTERNAL_ERROR)
-    reason = error.message.rpartition("\nError: ")[2]  # before it stands the whole request
+    reason = error.message.rpartition("\nError: ")[2]  # the complete request comes before it
     return _bad(reason)
 
 
 def _bad(reason: str) -> MlflowException:
-    first = reason.partition("\nInput: ")[0]  # after it stands the whole request
+    first = reason.partition("\nInput: ")[0]  # the complete request comes after it
     shown = first if len(first) <= LONGEST else f"{first[:LONGEST]}…"
     return MlflowException(f"{shown} {WANTED}", BAD_REQUEST)

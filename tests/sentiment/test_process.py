@@ -129,7 +129,7 @@ process.run_stage("pad", lambda: os.kill(os.getpid(), signal.SIGHUP))
 
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("data/pad/x_test.npy", "Run `dvc repro`"), ("typo.csv", "Mend that and run `make predict`")],
+    [("data/pad/x_test.npy", "Run `dvc repro`"), ("typo.csv", "Fix that and run `make predict`")],
 )
 def test_what_the_pipeline_makes_is_told_from_what_a_user_names(name: str, advice: str) -> None:
     error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
@@ -140,7 +140,7 @@ def test_what_the_pipeline_makes_is_told_from_what_a_user_names(name: str, advic
 
 def test_what_a_library_says_of_a_file_system_is_told() -> None:
     assert explain(OSError("no space for 100 bytes"), "`make sync`") == (
-        "no space for 100 bytes. Mend that and run `make sync` again."
+        "no space for 100 bytes. Fix that and run `make sync` again."
     )
 
 

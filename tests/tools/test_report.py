@@ -272,7 +272,7 @@ def test_params_that_were_changed_since_are_named(project: Project, failed: Fail
 
 def test_folder_that_cannot_be_made_is_one_message(project: Project, failed: Failed) -> None:
     (project.path / "reports").write_text("in the way", encoding="utf-8")
-    assert "reports: File exists. Mend that" in failed(project)
+    assert "reports: File exists. Fix that" in failed(project)
 
 
 @pytest.fixture

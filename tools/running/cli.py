@@ -55,16 +55,16 @@ def output_kept(kept: bool) -> Iterator[None]:
     Args:
         kept: False changes nothing.
     """
-    if not kept:
+    if not kept or sys.stdout is None:
         yield
         return
-    sys.stdout.flush()
+    flush_output()
     before = os.dup(1)
     os.dup2(2, 1)
     try:
         yield
     finally:
-        sys.stdout.flush()
+        flush_output()
         os.dup2(before, 1)
         os.close(before)
 
@@ -97,13 +97,19 @@ def run(name: str, main: click.Command) -> NoReturn:
     program = started_as()
     try:
         status = invoke(main, program)
-        sys.stdout.flush()
+        flush_output()
     except click.UsageError as error:
         print(f"{name}: {error.format_message()} See {program} --help.", file=sys.stderr)
         sys.exit(USAGE_STATUS)
     except BrokenPipeError:
         discard_output()
         sys.exit(CLOSED_STATUS)
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except process.Interrupted as ended:
+        print(f"{name}: {ended}", file=sys.stderr)
+        raise
     except BaseException as error:
         message = explain(error, f"`{name}`")
         if message is None:
@@ -126,6 +132,12 @@ def invoke(main: click.Command, program: str) -> int | None:
     except click.exceptions.Exit as ended:
         return ended.exit_code
     return status
+
+
+def flush_output() -> None:
+    """Write out what standard output still has; a process may have been started without one."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def discard_output() -> None:

@@ -152,6 +152,21 @@ def test_a_run_whose_process_was_killed_before_its_id_was_noted_is_resumed() -> 
             assert (tracker.run.run_id == noted[0]) is same
 
 
+def test_a_run_of_another_machine_with_the_same_path_is_left_alone() -> None:
+    theirs = interrupted({tracking.KEY: "abc"})
+    left_running(theirs, LOCK, host="another-machine")
+    with FileLock(LOCK), started(tags={tracking.KEY: "abc"}) as tracker:
+        assert tracker.run != theirs
+
+
+def test_a_lock_that_may_not_be_opened_counts_as_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_: Path) -> bool:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "is_file", forbidden)
+    assert tracking.is_held(LOCK)
+
+
 @pytest.mark.parametrize("lost", ["never there", "deleted"])
 def test_a_run_that_the_store_does_not_have_is_started_anew(lost: str) -> None:
     killed = interrupted()
