@@ -189,7 +189,7 @@ def test_what_is_saved_is_plain_keras(tmp_path: Path) -> None:
     [
         ({}, "fast LSTM"),
         ({"dropout": {"input": 0.1, "embedding": 0.1, "head": 0.1}}, "fast LSTM"),
-        ({"accelerate": False}, "stock Keras: training.accelerate is false"),
+        ({"accelerate": False}, "stock Keras: train.accelerate is false"),
         ({"cell": "gru"}, "stock Keras: train.cell is gru"),
         ({"cell": "simple_rnn"}, "stock Keras: train.cell is simple_rnn"),
         ({"dropout": {"recurrent": 0.1}}, "stock Keras: train.dropout.recurrent is not 0"),
