@@ -1,13 +1,11 @@
 """What DVC removed before it ran a stage comes back when the stage fails."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sentiment import pipeline, process
-from sentiment.errors import UserError
 from tests.project import Project
 
 DVC_YAML = """
@@ -53,27 +51,16 @@ def project(ran: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pr
     return project
 
 
-def broken() -> None:
-    raise UserError("params.yaml is wrong")
-
-
-def failure(main: Callable[[], None] = broken) -> str:
-    """The message of a stage that fails."""
-    with pytest.raises(SystemExit) as raised:
-        process.run_stage("pad", main)
-    return str(raised.value.code)
-
-
 def test_outputs_come_back_from_the_cache_those_that_git_tracks_too(project: Project) -> None:
     shutil.rmtree(project.path / ".git")
     project.run("git", "init", "--quiet")
-    assert failure() == "pad: params.yaml is wrong"
+    assert process.restore("pad") == ""
     assert project.contents("data/pad") == WRITTEN
 
 
 def test_without_the_cache_the_committed_tables_come_back_from_git(project: Project) -> None:
     shutil.rmtree(project.path.parent / "cache")
-    assert failure() == "pad: params.yaml is wrong"
+    assert process.restore("pad") == ""
     assert project.contents("data/pad") == {UNCACHED: b"2\n"}
 
 
@@ -81,34 +68,28 @@ def test_in_a_clone_that_never_ran_there_is_nothing_to_say(project: Project) -> 
     shutil.rmtree(project.path.parent / "cache")
     (project.path / "dvc.lock").unlink()
     project.run("git", "rm", "--cached", "--quiet", UNCACHED)
-    assert failure() == "pad: params.yaml is wrong"
+    assert process.restore("pad") == ""
     assert project.contents("data/pad") == {}
 
 
 def test_tables_are_no_links_whatever_dvc_is_configured_to_make(project: Project) -> None:
     project.run("dvc", "config", "cache.type", "symlink")
-    failure()
+    process.restore("pad")
     assert (project.path / CACHED).is_symlink()
     assert not (project.path / UNCACHED).is_symlink()
 
 
 def test_what_the_stage_has_written_stays(project: Project) -> None:
-    def write_and_fail() -> None:
-        (project.path / CACHED).write_bytes(b"new")
-        broken()
-
-    failure(write_and_fail)
+    (project.path / CACHED).write_bytes(b"new")
+    process.restore("pad")
     assert (project.path / CACHED).read_bytes() == b"new"
 
 
 def test_what_could_not_be_put_back_is_named_with_the_command_that_does(project: Project) -> None:
-    def block_and_fail() -> None:
-        shutil.rmtree(project.path / "data" / "pad")
-        (project.path / "data" / "pad").touch()
-        broken()
-
-    assert failure(block_and_fail) == (
-        f"pad: params.yaml is wrong\nNot put back: {CACHED}, {UNCACHED}. DVC's cache has them: "
+    (project.path / "data" / "pad").rmdir()
+    (project.path / "data" / "pad").touch()
+    assert process.restore("pad") == (
+        f"\nNot put back: {CACHED}, {UNCACHED}. DVC's cache has them: "
         "`dvc repro pad` with the former params and code brings them back."
     )
     (project.path / "data" / "pad").unlink()
@@ -116,15 +97,15 @@ def test_what_could_not_be_put_back_is_named_with_the_command_that_does(project:
     assert project.contents("data/pad") == WRITTEN
 
 
-def test_why_the_stage_failed_is_said_even_if_dvc_fails_too(project: Project) -> None:
+def test_a_failure_of_dvc_is_said_and_does_not_hide_why_the_stage_failed(project: Project) -> None:
     (project.path / "dvc.lock").write_text("stages: [", encoding="utf-8")
-    assert failure().startswith("pad: params.yaml is wrong\nThe outputs of the last good run were ")
+    assert process.restore("pad").startswith("\nThe outputs of the last good run were not put back")
 
 
-def test_a_stage_that_dvc_does_not_run_loses_nothing(
+def test_a_stage_that_dvc_does_not_run_puts_nothing_back(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DVC_STAGE")
     monkeypatch.setattr(pipeline, "restore", None)
-    assert failure() == "pad: params.yaml is wrong"
+    assert process.restore("pad") == ""
     assert project.contents("data/pad") == {}
