@@ -308,7 +308,8 @@ class Caller:
             self.monkeypatch.setenv(name, value)
         self.capsys.readouterr()
         assert not (cli.invoke(main, "command") if isinstance(main, click.Command) else main())
-        return self.capsys.readouterr().out
+        printed = self.capsys.readouterr()
+        return f"{printed.err}{printed.out}"
 
     def fail(self, main: Main, *arguments: str, **environment: str) -> str:
         """Call a `main` that must fail with one message, and return that."""

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 from collections.abc import Iterator
 
 import pandas as pd
@@ -133,9 +134,16 @@ def test_without_a_champion_the_ways_on_are_named(
     assert "There is no champion of imdb-sentiment yet" in output
 
 
-def test_a_page_whose_output_is_closed_ends_with_its_command(imdb_project: Project) -> None:
+def test_a_page_whose_output_is_closed_is_served_and_ends_with_its_command(
+    imdb_project: Project,
+) -> None:
     port = free_port()
-    process = imdb_project.start("python", "-m", "tools.demo", DEMO_PORT=str(port))
+    process = subprocess.Popen(
+        ["python", "-m", "tools.demo"],
+        cwd=imdb_project.path,
+        env={**imdb_project.environment, "DEMO_PORT": str(port)},
+        stdout=subprocess.PIPE,
+    )
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()  # as `| head -n 1` does

@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
@@ -39,12 +40,16 @@ def require_free(port: int, variable: str) -> None:
 def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run a server in the project's root; return its exit status, or 0 when a signal ends it.
 
-    Artifact locations are relative to the root. A signal, or a closed terminal, ends all that the
-    server started, within `2 * END_SECONDS`; further signals do not hinder that.
+    Artifact locations are relative to the root. What the server prints goes to standard error: some
+    fail over an output that is closed, as by `head`, and keep their port. A signal, or a closed
+    terminal, ends all that the server started, within `2 * END_SECONDS`; further signals do not
+    hinder that.
     """
     ended: SimpleQueue[int] = SimpleQueue()  # its `put` may interrupt its `get`
     with groups.heeding(lambda _: ended.put(0)):
-        server = subprocess.Popen(command, cwd=files.root(), env=environment, process_group=0)
+        server = subprocess.Popen(
+            command, cwd=files.root(), env=environment, process_group=0, stdout=sys.stderr
+        )
         threading.Thread(target=lambda: ended.put(server.wait()), daemon=True).start()
         try:
             return ended.get()
