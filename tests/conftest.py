@@ -304,13 +304,13 @@ class Caller:
         self.monkeypatch, self.capsys = monkeypatch, capsys
 
     def __call__(self, main: Main, *arguments: str, **environment: str) -> str:
-        """Call a `main` that must succeed and return what it printed."""
+        """Call a `main` that must succeed and return what it printed, on either stream."""
         self.monkeypatch.setattr(sys, "argv", ["command", *arguments])
         for name, value in environment.items():
             self.monkeypatch.setenv(name, value)
         self.capsys.readouterr()
         assert not (cli.invoke(main, "command") if isinstance(main, click.Command) else main())
-        return self.capsys.readouterr().out
+        return "".join(self.capsys.readouterr())
 
     def fail(self, main: Main, *arguments: str, **environment: str) -> str:
         """Call a `main` that must fail with one message, and return that."""
