@@ -253,8 +253,10 @@ def experiments(finished: Project, shared: Sharer) -> Project:
         project.run(*command, "train.units=5", "--queue", "--name", "five")
         project.run("dvc", "queue", "start")
         project.run(*command, "train.units=6", "--temp", "--name", "six")
-        until(lambda: "/five" in project.run("git", "for-each-ref", "refs/exps"))
-        until(lambda: "Running" not in project.run("dvc", "queue", "status").partition("Worker")[0])
+        refs = ("git", "for-each-ref", "refs/exps")
+        until(lambda: "/five" in project.run(*refs), pause=1)
+        status = ("dvc", "queue", "status")
+        until(lambda: "Success" in project.run(*status), pause=1)
 
     return shared("experiments", run_both, finished.path)
 
@@ -302,7 +304,7 @@ class Caller:
         self.monkeypatch, self.capsys = monkeypatch, capsys
 
     def __call__(self, main: Main, *arguments: str, **environment: str) -> str:
-        """Call a `main` that must succeed and return what it printed."""
+        """Call a `main` that must succeed and return what it printed, on either stream."""
         self.monkeypatch.setattr(sys, "argv", ["command", *arguments])
         for name, value in environment.items():
             self.monkeypatch.setenv(name, value)

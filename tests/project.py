@@ -66,13 +66,13 @@ def wait_for(url: str, seconds: float = 300) -> None:
             return
 
 
-def until(holds: Callable[[], object], seconds: float = 300) -> None:
-    """Wait until something holds; raises TimeoutError."""
+def until(holds: Callable[[], object], seconds: float = 300, pause: float = 0.02) -> None:
+    """Wait until something holds, which is tried after each pause; raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
             raise TimeoutError
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def heed_signals() -> None:
