@@ -58,3 +58,5 @@ def _restore(out: "Output") -> None:
         elif tracked_by_git:
             command = ["git", "checkout-index", "--quiet", "--", out.def_path]
             subprocess.run(command, capture_output=True, check=False)
+            if out.exists and out.changed_checksum():  # it is of another run
+                Path(out.fs_path).unlink()

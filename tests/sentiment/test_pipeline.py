@@ -109,3 +109,12 @@ def test_a_stage_that_dvc_does_not_run_puts_nothing_back(
     monkeypatch.setattr(pipeline, "restore", None)
     assert process.restore("pad") == ""
     assert project.contents("data/pad") == {}
+
+
+def test_what_git_has_of_another_run_is_not_put_back(project: Project) -> None:
+    shutil.rmtree(project.path.parent / "cache")
+    (project.path / UNCACHED).write_bytes(b"of another run\n")
+    project.commit()
+    (project.path / UNCACHED).unlink()
+    assert process.restore("pad") == ""
+    assert not (project.path / UNCACHED).exists()
