@@ -335,9 +335,9 @@ def runs(project: Project) -> "list[Run]":
     return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
 
-def losses(project: Project, whole: Path) -> list[str]:
+def losses(project: Project, undisturbed: Path) -> list[str]:
     """What is not as it would be if nothing had happened."""
-    lost = [f"{name} differs" for name in verify.differences(project.path / "data", whole)]
+    lost = [f"{name} differs" for name in verify.differences(project.path / "data", undisturbed)]
     found = [
         run for run in runs(project) if run.data.params.get("train.epochs") in (str(EPOCHS), None)
     ]
@@ -373,14 +373,16 @@ def finished_project(folder: Path) -> Project:
     return project
 
 
-def attempt(fault: Fault, finished: Project, whole: Path, seconds: float, number: int) -> list[str]:
+def attempt(
+    fault: Fault, finished: Project, undisturbed: Path, seconds: float, number: int
+) -> list[str]:
     """Try a fault once; return what was lost."""
     path = finished.path.with_name(f"try-{number}")
     shutil.copytree(finished.path, path, symlinks=True)
     project = Project(path)
     try:
         fault.happen(Try(project, seconds, random.Random(f"{SEED} {fault.what} {number}")))
-        return losses(project, whole)
+        return losses(project, undisturbed)
     except (AssertionError, TimeoutError, OSError, psutil.Error, subprocess.SubprocessError) as e:
         return [f"{type(e).__name__}: {str(e)[-300:]}"]
     finally:
@@ -390,7 +392,7 @@ def attempt(fault: Fault, finished: Project, whole: Path, seconds: float, number
 def measure(scratch: Path, most: int, only: str) -> Iterator[tuple[str, list[list[str]]]]:
     """Try every fault whose name holds `only`; yield its name and what each try lost."""
     finished = finished_project(scratch / "finished")
-    undisturbed = Project(scratch / "whole")
+    undisturbed = Project(scratch / "undisturbed")
     shutil.copytree(finished.path, undisturbed.path, symlinks=True)
     begun = time.monotonic()
     undisturbed.run(*REPRO)
@@ -414,9 +416,9 @@ def rows_before() -> dict[str, str]:
 
 def row(what: str, lost: list[list[str]]) -> str:
     """A row of the table, from what each try lost."""
-    whole = sum(not each for each in lost)
+    unharmed = sum(not each for each in lost)
     said = "; ".join(sorted({" ".join(text.split()) for each in lost for text in each})) or "–"
-    return f"| {what} | {len(lost)} | {whole} | {said} | {datetime.now():%Y-%m-%d} |"
+    return f"| {what} | {len(lost)} | {unharmed} | {said} | {datetime.now():%Y-%m-%d} |"
 
 
 @cli.command(__doc__)

@@ -216,14 +216,14 @@ def finished(clone: Project, shared: Sharer) -> Project:
 
 
 @pytest.fixture(scope="session")
-def whole(finished: Project, shared: Sharer) -> Path:
+def undisturbed(finished: Project, shared: Sharer) -> Path:
     """`data/` of a training of `EPOCHS` epochs that nothing disturbed."""
 
     def train_longer(project: Project) -> None:
         project.change(train={"epochs": EPOCHS})
         project.run("dvc", "repro")
 
-    return shared("whole", train_longer, finished.path).path / "data"
+    return shared("undisturbed", train_longer, finished.path).path / "data"
 
 
 @pytest.fixture(scope="session")

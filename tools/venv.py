@@ -117,7 +117,7 @@ def lock_entry(name: str) -> str:
 
 
 def pip_settings() -> "dict[str, str]":
-    """What pip is told by its files and by PIP_*, by option."""
+    """The settings of pip in its files and by PIP_*, by option."""
     command = [*PIP, "config", "list"]
     listed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     settings = dict(line.split("=", 1) for line in listed.stdout.splitlines() if "=" in line)

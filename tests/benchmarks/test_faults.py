@@ -14,13 +14,13 @@ CHOSEN = [fault for fault in faults.FAULTS if fault.happen in HERE]
 
 
 @pytest.mark.parametrize("fault", CHOSEN, ids=lambda fault: fault.what)
-def test_nothing_is_lost(fault: Fault, project: Project, whole: Path) -> None:
+def test_nothing_is_lost(fault: Fault, project: Project, undisturbed: Path) -> None:
     project.change(train={"epochs": EPOCHS})
     fault.happen(Try(project, 8.0, random.Random(faults.SEED)))
-    assert faults.losses(project, whole) == []
+    assert faults.losses(project, undisturbed) == []
 
 
-def test_what_is_lost_is_seen(project: Project, whole: Path) -> None:
-    lost = faults.losses(project, whole)
+def test_what_is_lost_is_seen(project: Project, undisturbed: Path) -> None:
+    lost = faults.losses(project, undisturbed)
     assert "train/model.keras differs" in lost
     assert "0 runs" in lost

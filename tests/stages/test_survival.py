@@ -1,4 +1,4 @@
-"""Nothing is lost: a killed training goes on to the same bits, in the same run, and leaves no mess.
+"""Nothing is lost: a killed training is resumed to the same bits, in the same run.
 
 Real processes, on the small synthetic set, by the real commands.
 """
@@ -91,7 +91,7 @@ def assert_whole(run: Run) -> None:
 
 
 def test_killed_training_goes_on_in_the_same_run_to_the_same_bits(
-    killed: Project, start: Starter, whole: Path
+    killed: Project, start: Starter, undisturbed: Path
 ) -> None:
     """Killed by SIGKILL at first, then by the signals that end it through its clean-up."""
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -101,14 +101,14 @@ def test_killed_training_goes_on_in_the_same_run_to_the_same_bits(
         process.communicate(timeout=60)
     output = killed.run("dvc", "repro")
     assert "Resuming after epoch" in output
-    assert verify.differences(killed.path / "data", whole) == set()
+    assert verify.differences(killed.path / "data", undisturbed) == set()
     new, _ = runs()
     assert_whole(new)
     assert list((killed.path / checkpoint.FOLDER).glob("*/epoch-*")) == []
 
 
 def test_checkpoint_that_was_cut_short_costs_an_epoch_and_no_more(
-    killed: Project, whole: Path
+    killed: Project, undisturbed: Path
 ) -> None:
     done = epochs_done(killed)
     (weights,) = killed.path.glob(f"{checkpoint.FOLDER}/*/epoch-{done:04}/model.npz")
@@ -116,7 +116,7 @@ def test_checkpoint_that_was_cut_short_costs_an_epoch_and_no_more(
     output = killed.run("python", "-m", "stages.train")
     assert "A damaged checkpoint is skipped" in output
     assert f"Resuming after epoch {done - 1}" in output
-    differing = verify.differences(killed.path / "data", whole)
+    differing = verify.differences(killed.path / "data", undisturbed)
     assert [name for name in differing if name.startswith("train/")] == []
     assert_trained(runs()[0])
 
@@ -236,10 +236,12 @@ def at_server(served: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
     return served
 
 
-def test_server_that_dies_costs_no_epoch_and_is_told_later(at_server: Served, whole: Path) -> None:
+def test_server_that_dies_costs_no_epoch_and_is_completed_later(
+    at_server: Served, undisturbed: Path
+) -> None:
     assert "make sync" in at_server.output
     assert "Traceback" not in at_server.output
-    assert verify.differences(at_server.project.path / "data", whole) == set()
+    assert verify.differences(at_server.project.path / "data", undisturbed) == set()
     (run,) = runs()
     assert run.info.run_id == at_server.run.info.run_id
     assert_whole(run)

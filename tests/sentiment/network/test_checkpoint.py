@@ -1,4 +1,4 @@
-"""A checkpoint is whole or not used, belongs to one training, and goes away when it is done."""
+"""A checkpoint is complete or not used, belongs to one training, and goes away when it is done."""
 
 import os
 import subprocess
@@ -57,7 +57,7 @@ def write(folder: Path, epoch: int) -> None:
 
 
 def weight(folder: Path) -> float:
-    """The weight of a model that goes on from the newest state."""
+    """The weight of a model that is resumed from the newest state."""
     newest = checkpoint.latest(folder)
     assert newest is not None
     model = Model(0)

@@ -77,12 +77,12 @@ def test_split_that_leaves_nothing_is_refused(reviews: int, share: float) -> Non
 
 
 def test_history_has_a_row_for_each_epoch_and_each_is_told_as_it_ends() -> None:
-    told: list[Progress] = []
-    trained = learn(small(epochs=3), on_epoch=told.append)
+    reported: list[Progress] = []
+    trained = learn(small(epochs=3), on_epoch=reported.append)
     assert list(trained.history) == ["epoch", *METRICS]
     assert trained.history["epoch"].tolist() == [1, 2, 3]
-    assert [len(progress.rows) for progress in told] == [1, 2, 3]
-    assert [row["loss"] for row in told[-1].rows] == trained.history["loss"].tolist()
+    assert [len(progress.rows) for progress in reported] == [1, 2, 3]
+    assert [row["loss"] for row in reported[-1].rows] == trained.history["loss"].tolist()
     assert (trained.history["seconds"] > 0).all()
 
 
