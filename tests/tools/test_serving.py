@@ -287,7 +287,7 @@ def test_predict_reads_a_csv_and_agrees_with_the_server(
         (b"text\na\nA fine film, really\n", "Expected 1 fields in line 3, saw 2"),
         (b"text\n", "has no row"),
         (b"", "is not a CSV file in UTF-8"),
-        (None, "No such file"),
+        (None, "There is no file"),
     ],
 )
 def test_predict_says_what_is_wrong_with_a_file(
