@@ -81,6 +81,19 @@ def heed_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+def run_code(code: str, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """What a new Python process prints that runs this code with a user's signal handlers."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        preexec_fn=heed_signals,
+    )
+
+
 class Project:
     """A copy of the project with its own repository, where commands are run as a user does."""
 

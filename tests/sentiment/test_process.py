@@ -14,7 +14,7 @@ import pytest
 
 from sentiment.errors import UserError, explain
 from sentiment.process import ENDING, run_stage
-from tests.project import ROOT, heed_signals, until
+from tests.project import ROOT, run_code, until
 
 
 @pytest.fixture(autouse=True)
@@ -24,19 +24,6 @@ def same_handlers() -> Iterator[None]:
     yield
     for number, handler in zip(ENDING, before, strict=True):
         signal.signal(number, handler)
-
-
-def run_code(code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """What a new Python process prints that runs this code with a user's signal handlers."""
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        preexec_fn=heed_signals,
-    )
 
 
 def test_user_error_becomes_one_message_and_a_non_zero_status() -> None:

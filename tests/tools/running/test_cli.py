@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import ROOT, heed_signals
+from tests import project
+from tests.project import ROOT
 
 MODULES = [
     *(f"tools.{path.stem}" for path in sorted((ROOT / "tools").glob("[!_]*.py"))),
@@ -31,15 +32,8 @@ def run_code(code: str, *arguments: str, **environment: str) -> "subprocess.Comp
     body = "".join(f"    {line}\n" for line in code.splitlines())
     options = "@cli.option('--count', variable='N', type=int)\n@cli.json_option\n"
     defined = f"@cli.command('About seeds.')\n{options}def main(count, as_json):\n{body}"
-    return subprocess.run(
-        [sys.executable, "-c", f"{START}\n{defined}\ncli.run('make seeds', main)", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        preexec_fn=heed_signals,
-    )
+    started = f"{START}\n{defined}\ncli.run('make seeds', main)"
+    return project.run_code(started, *arguments, **environment)
 
 
 @pytest.mark.parametrize("module", COMMANDS)
