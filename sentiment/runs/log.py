@@ -48,6 +48,9 @@ def epoch(run: Run, number: int, metrics: Mapping[str, float]) -> None:
 def curves(run: Run, history: pd.DataFrame, begun: int) -> None:
     """Log the points that the run or its model lacks: each metric then has one for every epoch.
 
+    A point that the run has already keeps its time and its value: an epoch that was trained again
+    took other seconds.
+
     Args:
         run: which run.
         history: see `sentiment.network.training.Trained`.
@@ -62,9 +65,10 @@ def curves(run: Run, history: pd.DataFrame, begun: int) -> None:
     moments = begun + (1000 * history["seconds"].cumsum()).astype(int)
     points = []
     for name in history.columns.drop("epoch"):
-        there = {p.step: p.timestamp for p in client.get_metric_history(run.run_id, name)}
+        logged = client.get_metric_history(run.run_id, name)
+        there = {point.step: (point.value, point.timestamp) for point in logged}
         points += [
-            Metric(name, float(value), there.get(step, int(moment)), int(step), run.model_id)
+            Metric(name, *there.get(step, (float(value), int(moment))), int(step), run.model_id)
             for value, moment, step in zip(history[name], moments, history["epoch"], strict=True)
             if step not in there or (name, step) not in linked
         ]

@@ -298,6 +298,16 @@ def test_curves_get_the_points_that_they_lack_and_no_other() -> None:
     assert {p.step: p.timestamp - BEGUN for p in points if p.step != 2} == {1: 2000, 3: 4500}
 
 
+def test_a_point_that_was_logged_to_the_run_alone_is_linked_to_the_model_as_it_is() -> None:
+    """A process that is killed between MLflow's two transactions leaves such a point."""
+    with started() as tracker:
+        mlflow.MlflowClient().log_metric(tracker.run.run_id, "seconds", 0.9, step=2)
+        tracker.log(log.curves, HISTORY, BEGUN)
+    assert sorted(steps(tracker.run, "seconds")) == [(1, 2.0), (2, 0.9), (3, 1.5)]
+    linked = mlflow.get_logged_model(tracker.run.model_id).metrics or []
+    assert {m.step: m.value for m in linked if m.key == "seconds"} == {1: 2.0, 2: 0.9, 3: 1.5}
+
+
 def test_a_store_that_fails_meanwhile_is_reported_once_and_ends_nothing(
     capsys: pytest.CaptureFixture[str], root: Path
 ) -> None:
