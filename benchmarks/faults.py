@@ -32,8 +32,8 @@ from tests.project import (
     SMALL,
     Project,
     change_params,
+    default_signals,
     free_port,
-    heed_signals,
     until,
     wait_for,
 )
@@ -80,7 +80,7 @@ class Fault(NamedTuple):
 
 
 def started(project: Project, *command: str) -> "subprocess.Popen[str]":
-    """Start a command whose output nobody reads, heeding signals."""
+    """Start a command whose output nobody reads, with the default signal handlers."""
     return subprocess.Popen(
         command,
         cwd=project.path,
@@ -90,7 +90,7 @@ def started(project: Project, *command: str) -> "subprocess.Popen[str]":
         stderr=subprocess.DEVNULL,
         text=True,
         process_group=0,
-        preexec_fn=heed_signals,
+        preexec_fn=default_signals,
     )
 
 

@@ -55,7 +55,7 @@ def note_signals() -> None:
     A second one, more than `AT_ONCE_SECONDS` after the first, ends the process at once.
     """
     _signals.first = _signals.pending = None
-    for number in _heeded(ENDING):
+    for number in _handled(ENDING):
         signal.signal(number, _signals.note)
 
 
@@ -86,18 +86,18 @@ def raise_noted() -> None:
 def end_on_signals() -> None:
     """Let SIGTERM and SIGHUP end the process as SIGINT does: at once, through its clean-up."""
 
-    heeded = _heeded((signal.SIGTERM, signal.SIGHUP))
+    handled = _handled((signal.SIGTERM, signal.SIGHUP))
 
     def end(number: int, _: object) -> None:
-        for each in heeded:  # a process group that is ended often gets several
+        for each in handled:  # a process group that is ended often gets several
             signal.signal(each, signal.SIG_IGN)
         raise Interrupted(number)
 
-    for number in heeded:
+    for number in handled:
         signal.signal(number, end)
 
 
-def _heeded(numbers: tuple[signal.Signals, ...]) -> list[signal.Signals]:
+def _handled(numbers: tuple[signal.Signals, ...]) -> list[signal.Signals]:
     """Those that are not ignored: nohup ignores SIGHUP on purpose."""
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 

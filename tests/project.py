@@ -75,8 +75,8 @@ def until(holds: Callable[[], object], seconds: float = 300, pause: float = 0.02
         time.sleep(pause)
 
 
-def heed_signals() -> None:
-    """Heed what a user's terminal sends; whatever runs the tests may ignore it, as nohup does."""
+def default_signals() -> None:
+    """Undo what whatever runs the tests may have done: nohup, say, ignores a terminal's signals."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
@@ -90,7 +90,7 @@ def run_code(code: str, *arguments: str, **environment: str) -> "subprocess.Comp
         check=False,
         cwd=ROOT,
         env={**os.environ, **environment},
-        preexec_fn=heed_signals,
+        preexec_fn=default_signals,
     )
 
 
@@ -126,7 +126,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            preexec_fn=heed_signals,
+            preexec_fn=default_signals,
         )
 
     def run(self, *command: str, status: int | None = 0, **environment: str) -> str:

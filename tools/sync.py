@@ -47,9 +47,9 @@ def synchronize() -> Run:
     with FileLock(lock()), process.noting_signals():
         tracking.sweep_store()
         training = read_training()
-        run = catch_up_training(training)
+        run = complete_training(training)
         if (EVALUATE / files.ABOUT).exists():
-            catch_up_evaluation(run)
+            complete_evaluation(run)
     return run
 
 
@@ -63,7 +63,7 @@ def lock() -> Path:
     return files.root() / f"{store.DATABASE}.sync.lock"
 
 
-def catch_up_training(training: Training) -> Run:
+def complete_training(training: Training) -> Run:
     """Log what the store lacks of `data/train`; return the run."""
     tracker = tracking.recorded(training.run["run_id"])
     if tracker and is_complete(tracker.run, TRAIN):
@@ -88,7 +88,7 @@ def catch_up_training(training: Training) -> Run:
     return resumed.run
 
 
-def catch_up_evaluation(run: Run) -> None:
+def complete_evaluation(run: Run) -> None:
     """Log what the run lacks of `data/evaluate`."""
     from sentiment.publish import evaluation as publish  # imports SciPy and Matplotlib
 

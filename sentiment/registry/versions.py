@@ -55,14 +55,14 @@ def register(run: Run, parts: Parts, folder: Path, tags: Mapping[str, str], rule
 
     client = mlflow.MlflowClient()
     known = {**tags, EVALUATION: files.sha256(folder / files.ABOUT)}
-    with _alone():
+    with _exclusive():
         version = _version(client, run, parts, known)
         log.folder(run, folder, NEEDED, _place(version))
         promote_by_rule(client, version, folder, rule)
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def _exclusive() -> Iterator[None]:
     """One process of this project at a time changes what is registered."""
     from filelock import FileLock
 
@@ -217,7 +217,7 @@ def promote(run: str) -> Outcome:
     import mlflow
 
     client = mlflow.MlflowClient()
-    with store.explained(), _alone():
+    with store.explained(), _exclusive():
         version, current = _version_to_promote(client, run), champion(client)
         if _is(version, current):
             return _outcome(version, f"Version {version.version} of {NAME} is champion already.")
@@ -252,7 +252,7 @@ def demote() -> Outcome:
     import mlflow
 
     client = mlflow.MlflowClient()
-    with store.explained(), _alone():
+    with store.explained(), _exclusive():
         current = champion(client)
         if current is None:
             raise UserError(f"There is no champion of {NAME}.")

@@ -123,7 +123,7 @@ def connect() -> str:
     for name, text in PATIENCE.items():
         os.environ.setdefault(name, text)
     if is_server(uri):
-        _knock(uri)
+        _check_server(uri)
     # MLflow prints a traceback of what it raises anyway, and `explained` says in words
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
@@ -134,7 +134,7 @@ def connect() -> str:
         return _embedded_experiment() if is_embedded(uri) else _experiment()
 
 
-def _knock(uri: str) -> None:
+def _check_server(uri: str) -> None:
     """Fail within seconds where MLflow's own retries would take minutes."""
     import requests
 

@@ -1,22 +1,15 @@
-"""The short form of `make faults`: those that tests/test_survival.py does not go through."""
+"""What `make faults` counts as lost; tests/stages/test_survival.py goes through the faults."""
 
-import random
 from pathlib import Path
 
-import pytest
-
 from benchmarks import faults
-from benchmarks.faults import Fault, Try
-from tests.project import EPOCHS, Project
-
-HERE = {faults.kill_all}
-CHOSEN = [fault for fault in faults.FAULTS if fault.happen in HERE]
+from tests.project import Project
 
 
-@pytest.mark.parametrize("fault", CHOSEN, ids=lambda fault: fault.what)
-def test_nothing_is_lost(fault: Fault, project: Project, undisturbed: Path) -> None:
-    project.change(train={"epochs": EPOCHS})
-    fault.happen(Try(project, 8.0, random.Random(faults.SEED)))
+def test_a_training_that_nothing_disturbed_has_lost_nothing(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    project = Project(undisturbed.parent).copy(tmp_path / "project")
     assert faults.losses(project, undisturbed) == []
 
 

@@ -1,12 +1,9 @@
 """The whole pipeline by the real commands, on a small synthetic set, in a repository of its own."""
 
-import contextlib
 import json
 import os
-import pty
-import re
 import signal
-import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -25,22 +22,16 @@ from stages import evaluate, train
 from tests.conftest import Caller, Starter, runs, stand_in
 from tests.project import QUIET, Project, free_port, until, wait_for
 from tests.stages.test_dvc_yaml import STAGES, cached, uncached
+from tests.stages.test_survival import H5PY_AT_EXIT, assert_killed
 
 FIGURES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
 NOWHERE = "http://127.0.0.1:9/"
-# what h5py may print, and Python ignores, when the interpreter ends during a save
-H5PY_AT_EXIT = re.compile(
-    r"(Exception ignored in: 'h5py[^\n]*\n)?"
-    r"Traceback \(most recent call last\):\n"
-    r"  File \"h5py/_objects\.pyx\", line \d+, in h5py[^\n]*\n"
-    r"KeyError: 0\n"
-)
 
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Stand in the project's root: its artifact locations are relative."""
-    for name in ("project", "fresh", "two_runs", "experiments"):
+    for name in ("project", "fresh", "two_runs", "queued"):
         if name in request.fixturenames:
             stand_in(request.getfixturevalue(name).path, monkeypatch)
 
@@ -280,8 +271,8 @@ def test_another_failure_is_not_taken_for_want_of_imdb(fresh: Project, imdb_cach
 
 
 @pytest.fixture
-def signals_heeded() -> Iterator[None]:
-    """Commands that are started heed signals, though these tests may run under nohup or with &."""
+def default_signals() -> Iterator[None]:
+    """Commands start with the default handlers, though nohup or & may run these tests."""
     numbers = (signal.SIGINT, signal.SIGHUP)
     before = [signal.signal(number, lambda *_: None) for number in numbers]
     yield
@@ -289,31 +280,20 @@ def signals_heeded() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.mark.usefixtures("signals_heeded")
-@pytest.mark.parametrize(
-    ("module", "number"),
-    [
-        ("stages.train", signal.SIGTERM),
-        ("tools.repro", signal.SIGINT),
-        ("tools.repro", signal.SIGHUP),
-    ],
-)
-def test_interrupted_training_is_killed_with_its_epochs_so_far(
-    project: Project, start: Starter, module: str, number: signal.Signals
+@pytest.mark.usefixtures("default_signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_make_repro_kills_the_training_and_keeps_its_epochs_and_the_last_run_s_files(
+    project: Project, start: Starter, number: signal.Signals
 ) -> None:
     project.change(train={"epochs": 1000})
     before = project.contents("data")
-    process = start(project, "python", "-m", module)
+    process = start(project, "python", "-m", "tools.repro")
     until(lambda: len(list(project.path.glob(f"{checkpoint.FOLDER}/*/epoch-*"))) >= 2)
     process.send_signal(number)
     output, _ = process.communicate(timeout=30)
     assert process.returncode not in (0, None)
     assert "Traceback" not in H5PY_AT_EXIT.sub("", output)
-    run = runs()[0]
-    assert run.info.status == "KILLED"
-    points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
-    assert points
-    assert [point.step for point in points] == list(range(1, len(points) + 1))
+    assert_killed(runs()[0])
     assert project.contents("data") == before
 
 
@@ -333,24 +313,12 @@ def test_diverged_training_is_one_message(
     assert project.contents("data") == before
 
 
-def in_terminal(project: Project, *command: str) -> str:
-    """What a command shows on a terminal."""
-    terminal, its_side = pty.openpty()
-    process = subprocess.Popen(
-        command, cwd=project.path, env=project.environment, stdout=its_side, stderr=its_side
-    )
-    os.close(its_side)
-    shown = bytearray()
-    with contextlib.suppress(OSError):  # Linux's sign that the other side is closed
-        while part := os.read(terminal, 4096):
-            shown += part
-    os.close(terminal)
-    assert process.wait() == 0
-    return shown.decode()
-
-
-def test_training_shows_a_progress_bar_on_a_terminal(project: Project) -> None:
-    assert "━" in in_terminal(project, "python", "-m", "stages.train")
+@pytest.mark.usefixtures("project")
+def test_training_shows_a_progress_bar_on_a_terminal(
+    call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert "━" in call(train.main)
 
 
 def test_training_shows_a_plain_line_for_each_epoch_elsewhere(two_runs: Project) -> None:
@@ -380,12 +348,12 @@ def test_experiments_of_dvc_are_runs_named_after_them(two_runs: Project) -> None
     assert str(run.data.metrics["test_accuracy"])[:6] in table
 
 
-def test_experiment_in_a_temporary_copy_lands_in_the_same_store(experiments: Project) -> None:
-    (run,) = (run for run in runs() if run.data.tags.get("dvc.experiment") == "six")
+def test_experiment_of_dvc_s_queue_lands_in_the_same_store(queued: Project) -> None:
+    (run,) = (run for run in runs() if run.data.tags.get("dvc.experiment") == "five")
     assert "test_accuracy" in run.data.metrics
     path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/evaluate/accuracy.png")
     assert Path(path).read_bytes().startswith(b"\x89PNG")
-    assert experiments.run("git", "status", "--porcelain") == ""
+    assert queued.run("git", "status", "--porcelain") == ""
 
 
 def test_dvc_compares_metrics_params_and_plots(two_runs: Project, tmp_path: Path) -> None:

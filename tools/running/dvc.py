@@ -38,7 +38,7 @@ def run(*arguments: str, folder: Path = HERE, environment: Environment = None) -
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
 
-    with groups.heeding(forward):
+    with groups.handling(forward):
         status = process.wait()
     if received:
         groups.wait(process.pid)

@@ -44,17 +44,17 @@ def end(group: int, seconds: float) -> None:
 
 
 @contextmanager
-def heeding(on_signal: Callable[[int], object]) -> Iterator[None]:
+def handling(on_signal: Callable[[int], object]) -> Iterator[None]:
     """In the block, call `on_signal` with the number of each signal that would end this process.
 
     A signal that is ignored stays so: nohup ignores SIGHUP on purpose.
     """
     before = {number: signal.getsignal(number) for number in ENDING}
-    heeded = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-    for number in heeded:
+    handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in handled:
         signal.signal(number, lambda received, _: on_signal(received))
     try:
         yield
     finally:
-        for number in heeded:
+        for number in handled:
             signal.signal(number, before[number])

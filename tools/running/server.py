@@ -46,7 +46,7 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     hinder that.
     """
     ended: SimpleQueue[int] = SimpleQueue()  # its `put` may interrupt its `get`
-    with groups.heeding(lambda _: ended.put(0)):
+    with groups.handling(lambda _: ended.put(0)):
         server = subprocess.Popen(
             command, cwd=files.root(), env=environment, process_group=0, stdout=sys.stderr
         )

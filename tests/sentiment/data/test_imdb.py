@@ -1,10 +1,8 @@
 import hashlib
 import http.server
 import io
-import os
 import pickle
-import subprocess
-import sys
+import runpy
 import threading
 import time
 import zipfile
@@ -24,7 +22,7 @@ from sentiment.params import Fetch, Params, shaping_data
 from sentiment.pipeline import FETCH
 from stages import fetch
 from tests.conftest import defaults
-from tests.project import ROOT, change_params
+from tests.project import change_params
 
 NOWHERE = "http://127.0.0.1:9/"
 
@@ -217,22 +215,22 @@ def test_cache_that_cannot_be_written_is_one_message(
         imdb.obtain(params.model_copy(update={"url": mirror}))
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("given", [False, True])
-def test_cache_is_found_as_keras_finds_it(given: bool, in_tmp_path: Path) -> None:
-    code = (
-        "import sentiment.data.imdb, keras; from keras.src.backend.config import keras_home;"
-        "print(sentiment.data.imdb.cache_folder()); print(keras_home() + '/datasets')"
-    )
-    environment = {key: value for key, value in os.environ.items() if key != "KERAS_HOME"}
-    environment |= {"HOME": str(in_tmp_path)} | (
-        {"KERAS_HOME": f"{in_tmp_path}/keras"} if given else {}
-    )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    )
-    ours, keras = done.stdout.splitlines()[-2:]
-    assert ours == keras
+def test_cache_is_found_as_keras_finds_it(
+    given: bool, in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras.src import api_export
+    from keras.src.backend import config
+
+    monkeypatch.setenv("HOME", str(in_tmp_path))
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    if given:
+        monkeypatch.setenv("KERAS_HOME", f"{in_tmp_path}/keras")
+    # Keras looks when it is imported: run that module again, without its second registration
+    monkeypatch.setattr(api_export, "keras_export", lambda *_: lambda exported: exported)
+    keras = runpy.run_path(config.__file__)["keras_home"]()
+    assert str(imdb.cache_folder()) == f"{keras}/datasets"
 
 
 def test_where_it_came_from_does_not_shape_the_data(params: Fetch) -> None:

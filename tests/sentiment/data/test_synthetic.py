@@ -43,18 +43,18 @@ def texts(reviews: Reviews, index: dict[str, int]) -> list[list[str]]:
     return [[words[rank] for rank in review] for review in reviews]
 
 
-def rule(words: list[str], settings: Synthetic, heed_cue: bool) -> int:
+def rule(words: list[str], settings: Synthetic, use_cue: bool) -> int:
     """The label by the rule that the module's text states."""
     end = words[-settings.cue_distance :]
     at = next(i for i, word in enumerate(end) if word in synthetic.PRAISE + synthetic.BLAME)
     positive = (end[at] in synthetic.PRAISE) ^ (end[at - 1] in synthetic.NEGATIONS)
     ironic = words[-settings.cue_distance - 1] == synthetic.IRONIC
-    return int(positive ^ (ironic and heed_cue))
+    return int(positive ^ (ironic and use_cue))
 
 
-def accuracy(generated: Generated, settings: Synthetic, heed_cue: bool) -> float:
+def accuracy(generated: Generated, settings: Synthetic, use_cue: bool) -> float:
     _, test, index = generated
-    guesses = [rule(words, settings, heed_cue) for words in texts(test, index)]
+    guesses = [rule(words, settings, use_cue) for words in texts(test, index)]
     return float(np.mean(np.array(guesses) == test.labels))
 
 
@@ -99,14 +99,14 @@ def test_cue_stands_at_its_distance_in_every_review(
 
 def test_the_rule_reaches_the_best_accuracy(settings: Synthetic, generated: Generated) -> None:
     assert synthetic.best_accuracy(settings) == 0.9
-    assert accuracy(generated, settings, heed_cue=True) == pytest.approx(0.9, abs=0.02)
+    assert accuracy(generated, settings, use_cue=True) == pytest.approx(0.9, abs=0.02)
 
 
 def test_the_rule_without_the_cue_reaches_no_more_than_promised(
     settings: Synthetic, generated: Generated
 ) -> None:
     assert synthetic.accuracy_without_memory(settings) == pytest.approx(0.74)
-    assert accuracy(generated, settings, heed_cue=False) == pytest.approx(0.74, abs=0.03)
+    assert accuracy(generated, settings, use_cue=False) == pytest.approx(0.74, abs=0.03)
 
 
 def test_a_sum_over_words_is_right_by_chance_in_ironic_reviews(

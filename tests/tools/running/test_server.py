@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.project import ROOT, heed_signals, until
+from tests.project import ROOT, default_signals, until
 
-SECONDS = 10  # from a signal to a server's end, at most
+SECONDS = 4  # from a signal to a server's end, at most: twice what COMMAND allows it, and more
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 NOTED = "open(f'{sys.argv[1]}/{os.getpid()}', 'w').close(); "
 # once its output is closed, this fails, and the server stays
@@ -43,6 +43,7 @@ time.sleep(60)
 COMMAND = """
 import os, sys
 from tools.running import server
+server.END_SECONDS = 1.0
 print("serving", flush=True)
 sys.exit(server.run([sys.executable, sys.argv[1], sys.argv[2]], os.environ))
 """
@@ -87,13 +88,13 @@ def start(
         stdout=place,
         stderr=place,
         start_new_session=True,
-        preexec_fn=heed_signals if terminal is None else lambda: take(terminal),
+        preexec_fn=default_signals if terminal is None else lambda: take(terminal),
     )
 
 
 def take(terminal: int) -> None:
     """Let a terminal be that of the session that this process leads."""
-    heed_signals()
+    default_signals()
     os.close(os.open(os.ttyname(terminal), os.O_RDWR))
 
 
