@@ -20,7 +20,7 @@ help:  ## list the targets
 repro: venv  ## run the pipeline: fetch, pad, train, evaluate
 	@$(ACTIVATED) python -m tools.repro
 
-sync: venv  ## log to MLflow what data/ holds, and print its run
+sync: venv  ## log to MLflow what it lacks of data/, and print the run
 	@$(ACTIVATED) python -m tools.sync
 
 verify: venv  ## run this commit's pipeline again, elsewhere, and compare every file

@@ -16,6 +16,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import click
+
 from benchmarks.growth import timed
 from benchmarks.report import spread
 from sentiment import files
@@ -25,6 +27,7 @@ from sentiment.network.model import build_model
 from sentiment.params import Train, load_params
 from sentiment.pipeline import PAD
 from sentiment.serving.backend import load_keras
+from tools.running import cli
 
 REVIEWS = 8000  # of which a fifth validates
 EPOCHS = 5  # measured in each process, after the first one
@@ -136,20 +139,23 @@ def table(title: str, seconds: dict[str, list[float]]) -> str:
     return "\n".join(rows)
 
 
-def main() -> None:
-    if len(sys.argv) > 1:
-        measure_here(sys.argv[1:])
+@cli.command(__doc__)
+@click.argument("names", nargs=-1, type=click.Choice(list(VARIANTS)))
+def main(names: tuple[str, ...]) -> None:
+    """`names`: measure just these variants, in this process; print seconds by name."""
+    if names:
+        measure_here(list(names))
         return
     groups = {"taking turns in one process": [list(TOGETHER)]}
     groups["taking turns as processes"] = [[name] for name in APART]
     for title, processes in groups.items():
         seconds: dict[str, list[float]] = defaultdict(list)
         for _ in range(ROUNDS):
-            for names in processes:
-                for name, taken in measure_apart(names):
+            for process in processes:
+                for name, taken in measure_apart(process):
                     seconds[name].append(taken)
         print(f"{table(title, seconds)}\n", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    cli.run("python -m benchmarks.choices", main)

@@ -390,7 +390,7 @@ def attempt(
 
 
 def measure(scratch: Path, most: int, only: str) -> Iterator[tuple[str, list[list[str]]]]:
-    """Try every fault whose name holds `only`; yield its name and what each try lost."""
+    """Try every fault whose name contains `only`; yield its name and what each try lost."""
     finished = finished_project(scratch / "finished")
     undisturbed = Project(scratch / "undisturbed")
     shutil.copytree(finished.path, undisturbed.path, symlinks=True)

@@ -20,6 +20,7 @@ from sentiment import files, machine, pipeline
 from sentiment.data import outputs
 from sentiment.data.reviews import read_reviews
 from tests.project import free_port, wait_for
+from tools.running import cli
 from tools.running.server import HOST
 
 RESULTS = Path(__file__).with_name("load.md")
@@ -83,6 +84,7 @@ def table(loads: list[Load]) -> str:
     return "\n".join([*head, *rows])
 
 
+@cli.command(__doc__)
 def main() -> None:
     port, bodies = free_port(), read_texts()
     environment = {**os.environ, "SERVE_PORT": str(port)}
@@ -104,4 +106,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run("python -m benchmarks.load", main)

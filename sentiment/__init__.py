@@ -1,6 +1,6 @@
 """The library that the stages and the commands are made of; docs/architecture.md shows the layers.
 
-`params`, `files`, `errors`, `process`, `machine`: what all of it needs.
+`errors`, `files`, `params`, `pipeline`, `process`, `machine`: what all of it needs.
 `serving`: all that travels with a registered model; needs nothing else of the project.
 `data`: reviews from their source to padded arrays, and what the stages wrote.
 `scoring`: metrics, statistical tests and plots of predictions.

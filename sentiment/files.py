@@ -1,6 +1,6 @@
 """Files that are complete or not there: written beside their place, and checked when read.
 
-Each folder holds an `about.json` with the parameters that shaped its content, those of the
+Each folder has an `about.json` with the parameters that shaped its content, those of the
 stages before included, and the SHA-256 of every other file.
 """
 

@@ -207,11 +207,11 @@ class Train(Section):
     )
     learning_rate: float = Field(gt=0, le=10, description="step size; 0.001 is Adam's usual one")
     epochs: int = Field(ge=1, le=1000, description="passes over the training part, at most")
-    batch_size: int = Field(ge=1, le=1_000_000, description="reviews a gradient step")
+    batch_size: int = Field(ge=1, le=1_000_000, description="reviews per gradient step")
     validation_batch_size: int = Field(
         ge=1,
         le=1_000_000,
-        description="reviews a validation step: faster than batch_size, same metrics",
+        description="reviews per validation step: faster than batch_size, same metrics",
     )
     validation_split: float = Field(
         gt=0, lt=1, description="last share of the training reviews, never trained on"
@@ -231,7 +231,7 @@ class Evaluate(Section):
     batch_size: int = Field(
         ge=1,
         le=1_000_000,
-        description="reviews a prediction step, here and in the served model; one text takes "
+        description="reviews per prediction step, here and in the served model; one text takes "
         "as long as these",
     )
     threshold: float = Field(

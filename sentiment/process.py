@@ -61,9 +61,10 @@ def note_signals() -> None:
 
 @contextmanager
 def noting_signals() -> Iterator[None]:
-    """Note signals in the block alone, and raise one that came at its end."""
+    """Note signals in the block alone, unless they are noted already; raise one at its end."""
     before = {number: signal.getsignal(number) for number in ENDING}
-    note_signals()
+    if _signals.note not in before.values():
+        note_signals()
     try:
         yield
         raise_noted()

@@ -49,7 +49,7 @@ def log(run_id: str, metrics: dict[str, Any], test: TestSet, rule: Promote) -> N
     if attempt.failed:
         return
     if tracker is None:
-        print(f"The store has no run {run_id}: `make sync` makes it from {files.DATA}.")
+        print(f"The tracking store has no run {run_id}: `make sync` makes it from {files.DATA}.")
     else:
         publish.log_outputs(tracker, metrics, test, rule)
 

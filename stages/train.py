@@ -18,7 +18,16 @@ from sentiment.data.outputs import training_digests
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import START, Progress
 from sentiment.network.model import build_model, save_model
-from sentiment.network.training import Part, Trained, accelerate, fit, prepare, split, summarize
+from sentiment.network.training import (
+    Part,
+    Trained,
+    accelerate,
+    fit,
+    history_of,
+    prepare,
+    split,
+    summarize,
+)
 from sentiment.params import Train, flatten, load_params
 from sentiment.pipeline import PAD, TRAIN
 from sentiment.publish import training as publish
@@ -77,6 +86,8 @@ def resume(job: Job, model: "keras.Model", kept: Path, tracker: Tracker) -> Trai
     begun = checkpoint.read(newest, model) if newest else START
     if newest:
         print(f"Resuming after epoch {len(begun.rows)} of run {tracker.run.run_id}", flush=True)
+        # killed between a checkpoint and its metrics, the run would lack an epoch until the end
+        tracker.log(log.curves, history_of(begun.rows), tracker.begun)
         if len(begun.rows) >= job.params.epochs:
             print(f"Nothing is left to train: all is in {kept}", flush=True)
 

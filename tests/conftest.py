@@ -58,7 +58,7 @@ def pytest_runtest_makereport(
 
 # fixtures and functions that start commands, read the real IMDB, or need TensorFlow
 SLOW = {"clone", "start", "browser", "imdb_cache", "backend", "ran", "wheels"}
-SLOW |= {"subprocess", "run_code", "make", "connect_in"}
+SLOW |= {"subprocess", "run_code", "git", "make", "connect_in"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -242,16 +242,20 @@ def two_runs(finished: Project, shared: Sharer) -> Project:
 
 
 @pytest.fixture(scope="session")
-def queued(finished: Project, shared: Sharer) -> Project:
-    """A finished project with the experiment `five` from DVC's queue, which runs it in a copy."""
+def experiments(finished: Project, shared: Sharer) -> Project:
+    """A finished project with the experiments `five`, from DVC's queue, and `six`, in a copy.
 
-    def run_queue(project: Project) -> None:
-        command = ("dvc", "exp", "run", "--set-param", "train.units=5")
-        project.run(*command, "--queue", "--name", "five")
+    Both were trained at the same time.
+    """
+
+    def run_both(project: Project) -> None:
+        command = ["dvc", "exp", "run", "--set-param"]
+        project.run(*command, "train.units=5", "--queue", "--name", "five")
         project.run("dvc", "queue", "start")
+        project.run(*command, "train.units=6", "--temp", "--name", "six")
         until(lambda: "Success" in project.run("dvc", "queue", "status"), pause=2)
 
-    return shared("queued", run_queue, finished.path)
+    return shared("experiments", run_both, finished.path)
 
 
 @pytest.fixture(scope="session")
@@ -298,6 +302,8 @@ class Caller:
 
     def __call__(self, main: Main, *arguments: str, **environment: str) -> str:
         """Call a `main` that must succeed and return what it printed, on either stream."""
+        if "keras" in sys.modules:  # names of layers are saved: number them as a new process does
+            load_keras().utils.clear_session()
         self.monkeypatch.setattr(sys, "argv", ["command", *arguments])
         for name, value in environment.items():
             self.monkeypatch.setenv(name, value)

@@ -1,5 +1,6 @@
 """`make demote`: take the alias from the champion, and give it back to the one before."""
 
+from sentiment import process
 from sentiment.registry import versions as registry
 from sentiment.runs import store
 from tools.running import cli
@@ -10,7 +11,8 @@ from tools.running import cli
 def main(as_json: bool) -> None:
     with cli.output_kept(as_json):
         store.connect()
-        outcome = registry.demote()
+        with process.noting_signals():  # none may come between two changes of the store
+            outcome = registry.demote()
     cli.report(outcome._asdict(), outcome.message, as_json)
 
 

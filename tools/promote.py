@@ -1,5 +1,6 @@
 """`make promote RUN=…`: make a run's model the champion, whatever the rule decided."""
 
+from sentiment import process
 from sentiment.registry import versions as registry
 from sentiment.runs import store
 from tools.running import cli
@@ -16,7 +17,8 @@ from tools.running import cli
 def main(run: str, as_json: bool) -> None:
     with cli.output_kept(as_json):
         store.connect()
-        outcome = registry.promote(run)
+        with process.noting_signals():  # none may come between two changes of the store
+            outcome = registry.promote(run)
     cli.report(outcome._asdict(), outcome.message, as_json)
 
 

@@ -1,6 +1,7 @@
 """`make repro`: run the pipeline by `dvc repro`, on the synthetic set where IMDB is out of reach.
 
-What DVC restored from its cache, or a store that failed does not have, is logged afterwards.
+What DVC restored from its cache, or a tracking store that failed does not have, is logged
+afterwards.
 """
 
 import io
@@ -46,9 +47,9 @@ def main() -> int:
 
 
 def log() -> None:
-    """Log what the store lacks of `data/`; a store that fails makes no failure of the pipeline."""
+    """Log what the tracking store lacks of `data/`; one that fails does not fail the pipeline."""
     run = None
-    with store.attempt(f"{files.DATA} is complete, `make sync` logs what the store lacks of it"):
+    with store.attempt(f"{files.DATA} is complete, `make sync` logs it to the tracking store"):
         run = sync.synchronize()
     if run:
         print(sync.describe(run))

@@ -1,7 +1,7 @@
 """`make seeds N=5`: train the current params under N seeds, as one group.
 
 Each seed is a DVC experiment of its own, so that nothing is trained twice and an interrupted
-training is resumed. The parent run in MLflow holds mean and spread; `make compare` takes its id.
+training is resumed. The parent run in MLflow has mean and spread; `make compare` takes its id.
 """
 
 import os
@@ -73,7 +73,7 @@ def train_missing(experiments: Mapping[int, str], scratch: Path) -> None:
         if name in known and is_complete(name, folder):
             continue
         if name in known:
-            dvc_output("exp", "remove", name)
+            dvc.output("exp", "remove", name)
         print(f"Seed {seed}, {number} of {len(experiments)}", flush=True)
         asked = ["exp", "run", "--temp", "--name", name, "--set-param", f"{SEED}={seed}"]
         if dvc.run(*asked):
@@ -86,16 +86,7 @@ def train_missing(experiments: Mapping[int, str], scratch: Path) -> None:
 
 def listed() -> set[str]:
     """The names of all experiments, whatever commit they are of."""
-    return set(dvc_output("exp", "list", "--all-commits", "--name-only").split())
-
-
-def dvc_output(*arguments: str) -> str:
-    """What a DVC command prints; raises UserError if it fails."""
-    command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"dvc {' '.join(arguments)} failed: {done.stderr.strip()}")
-    return done.stdout
+    return set(dvc.output("exp", "list", "--all-commits", "--name-only").split())
 
 
 def is_complete(experiment: str, folder: Path) -> bool:
@@ -115,7 +106,7 @@ def read_member(seed: int, experiment: str, copied: Path) -> Member:
         restore(experiment)
         run_id = recorded(data)
     if run_id is None:
-        raise UserError(f"The run of {experiment} is incomplete in the store, see above.")
+        raise UserError(f"The run of {experiment} is incomplete in the tracking store, see above.")
     shaping = files.read_about(data / "train")["params"]
     evaluated = data / EVALUATE.name
     digests = files.read_about(evaluated)["files"]
@@ -124,7 +115,7 @@ def read_member(seed: int, experiment: str, copied: Path) -> Member:
 
 
 def recorded(data: Path) -> str | None:
-    """Id of the run that holds all of a training and its evaluation, if the store has it."""
+    """Id of the run that has all of a training and its evaluation, if the store has it."""
     import mlflow
 
     named = files.read_json(data / TRAIN.name / "run.json")["run_id"]

@@ -1,8 +1,9 @@
-"""`make sync`: log to MLflow what `data/` holds and the store lacks, and print the run.
+"""`make sync`: log to MLflow what `data/` has and the tracking store lacks, and print the run.
 
-A stage that DVC restores from its cache makes no run, a fresh clone has no store, a team's server
-does not know a laptop's runs, and a server that failed has only a part. The run of these outputs is
-found, or made from them. Called again, this finds all in place and changes nothing.
+A stage that DVC restores from its cache makes no run, a fresh clone has no tracking store, a
+team's server does not know a laptop's runs, and a server that failed has only a part. The run of
+these outputs is found, or made from them. Called again, this finds all in place and changes
+nothing.
 """
 
 from pathlib import Path
@@ -39,7 +40,7 @@ def main(as_json: bool) -> None:
 
 
 def synchronize() -> Run:
-    """Let the store have all of `data/`; return the run.
+    """Log to the tracking store what it lacks of `data/`; return the run.
 
     Raises:
         UserError: files are missing or do not belong together, or the store cannot be used.
@@ -132,7 +133,9 @@ def check_data(tags: dict[str, str]) -> None:
 def require_complete(tracker: tracking.Tracker) -> None:
     """Raise UserError if the store failed meanwhile; why was printed already."""
     if tracker.lost:
-        raise UserError("The run is not complete: run `make sync` again once the store works.")
+        raise UserError(
+            "The run is not complete: run `make sync` again once the tracking store works."
+        )
 
 
 def end(run: Run, ended: int) -> None:

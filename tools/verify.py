@@ -1,4 +1,4 @@
-"""`make verify`: run the commit's pipeline again, elsewhere, and compare with what `data/` holds.
+"""`make verify`: run the commit's pipeline again, elsewhere, and compare with `data/`.
 
 The clone has neither the cache nor the store of this folder, so that every stage really runs.
 """

@@ -81,8 +81,7 @@ def held(name: str) -> Iterator[Path]:
         except Timeout:
             number = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
             raise UserError(
-                f"This very training is running already, in process {number}. "
-                "Wait until it is done."
+                f"This training is running already, in process {number}. Wait until it is done."
             ) from None
     try:
         holder.write_text(str(os.getpid()), encoding="utf-8")

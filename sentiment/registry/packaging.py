@@ -48,7 +48,8 @@ class Parts(NamedTuple):
 
 def digest(parts: Parts) -> str:
     """One SHA-256 of all that the served model answers by: files, settings, code."""
-    code = {path.name: files.sha256(path) for path in CODE.glob("*.py") if path.name != MESSAGES}
+    modules = (path for path in sorted(CODE.rglob("*.py")) if path.name != MESSAGES)
+    code = {str(path.relative_to(CODE)): files.sha256(path) for path in modules}
     known = [files.sha256(parts.model), files.sha256(parts.words), parts.settings, code]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 

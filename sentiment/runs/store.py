@@ -159,7 +159,7 @@ def _experiment() -> str:
         return client.create_experiment(EXPERIMENT, artifact_location=place)
     if experiment.lifecycle_stage != "active":
         raise UserError(
-            f"The experiment {EXPERIMENT} was deleted from the store. "
+            f"The experiment {EXPERIMENT} was deleted from the tracking store. "
             f"Restore it: mlflow experiments restore --experiment-id {experiment.experiment_id}"
         )
     return str(experiment.experiment_id)

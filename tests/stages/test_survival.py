@@ -125,7 +125,7 @@ def assert_killed(run: Run) -> None:
     assert run.info.status == "KILLED"
     points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
     assert points
-    assert [point.step for point in points] == list(range(1, len(points) + 1))
+    assert sorted(point.step for point in points) == list(range(1, len(points) + 1))
 
 
 def test_checkpoint_that_was_cut_short_costs_an_epoch_and_no_more(
@@ -300,7 +300,7 @@ def test_store_that_is_locked_is_one_message_and_loses_nothing(project: Project)
 def test_store_that_is_locked_meanwhile_costs_no_epoch(
     project: Project, start: Starter, call: Caller
 ) -> None:
-    process = begin(project, start, "dvc", "repro", "train")
+    process = begin(project, start)
     with closing(sqlite3.connect(project.path / "mlflow.db", timeout=60)) as database:
         database.execute("BEGIN EXCLUSIVE")
         until(lambda: not list(project.path.glob(f"{checkpoint.FOLDER}/*/epoch-*")), 300)
@@ -309,7 +309,7 @@ def test_store_that_is_locked_meanwhile_costs_no_epoch(
     assert process.returncode == 0, output
     assert output.count("cannot be used") <= 1
     call(sync.main)
-    assert_trained(runs()[0])
+    assert_complete(runs()[0])
 
 
 @pytest.fixture

@@ -24,17 +24,17 @@ REPORT = {
 
 
 @pytest.fixture
-def both(queued: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of `queued` of one's own, which is the working directory."""
-    project = queued.copy(tmp_path / "project")
+def both(experiments: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of `experiments` of one's own, which is the working directory."""
+    project = experiments.copy(tmp_path / "project")
     stand_in(project.path, monkeypatch)
     return project
 
 
 def ids() -> tuple[str, str]:
-    """Ids of the run of the experiment `five`, and of the first run."""
+    """Ids of the run of the experiment `six`, and of the first run."""
     by_name = {run.data.tags.get("dvc.experiment"): run.info.run_id for run in runs()}
-    return by_name["five"], by_name[None]
+    return by_name["six"], by_name[None]
 
 
 def compared(call: Caller, project: Project, a: str, b: str) -> dict[str, object]:
@@ -50,31 +50,31 @@ def compared(call: Caller, project: Project, a: str, b: str) -> dict[str, object
 
 
 def test_a_side_is_the_same_wherever_it_is_read_from(both: Project, call: Caller) -> None:
-    five, first = ids()
-    from_store = compared(call, both, first, five)
-    assert from_store == compared(call, both, "workspace", "five")
-    assert from_store == compared(call, both, "HEAD", five)
+    six, first = ids()
+    from_store = compared(call, both, first, six)
+    assert from_store == compared(call, both, "workspace", "six")
+    assert from_store == compared(call, both, "HEAD", six)
 
 
 def test_the_report_is_in_both_runs_with_its_sentence(both: Project, call: Caller) -> None:
-    five, first = ids()
-    output = call(compare.main, "--a", "five")
-    folder = both.path / "reports" / "compare-five-workspace"
+    six, first = ids()
+    output = call(compare.main, "--a", "six")
+    folder = both.path / "reports" / "compare-six-workspace"
     assert {path.name for path in folder.iterdir()} == REPORT
     sentence = json.loads((folder / "comparison.json").read_bytes())["sentence"]
     assert f"**{sentence}**" in output
     assert "| train.units | 6 | 4 |" in output
     client = mlflow.MlflowClient()
-    for run_id, other in ((five, first), (first, five)):
+    for run_id, other in ((six, first), (first, six)):
         tag = client.get_run(run_id).data.tags[f"compare.{other[:8]}"]
         assert tag.startswith(sentence)
-        assert f"run {five}; B = workspace" in tag
+        assert f"run {six}; B = workspace" in tag
         logged = client.list_artifacts(run_id, f"compare/{other}")
         assert {Path(each.path).name for each in logged} == REPORT
 
 
 def test_json_is_the_document_and_where_the_page_is(both: Project) -> None:
-    printed = json.loads(both.read(*COMPARE, "--a", "five", "--json"))
+    printed = json.loads(both.read(*COMPARE, "--a", "six", "--json"))
     page = both.path / printed.pop("report")
     assert page.is_file()
     assert printed == json.loads(page.with_name("comparison.json").read_bytes())
@@ -83,15 +83,15 @@ def test_json_is_the_document_and_where_the_page_is(both: Project) -> None:
 @pytest.mark.usefixtures("both")
 def test_the_champion_is_the_first_side_unless_one_is_named(call: Caller) -> None:
     assert "There is no champion of imdb-sentiment yet" in call.fail(compare.main)
-    five, _ = ids()
-    call(promote.main, "--run", five)
-    name = mlflow.get_run(five).info.run_name
-    assert f"A = champion: {name}, run {five}" in call(compare.main)
+    six, _ = ids()
+    call(promote.main, "--run", six)
+    name = mlflow.get_run(six).info.run_name
+    assert f"A = champion: {name}, run {six}" in call(compare.main)
 
 
 def test_tensorflow_is_not_imported(both: Project) -> None:
     code = (
-        "import sys; from tools.comparing import report; report.compare('five', 'workspace'); "
+        "import sys; from tools.comparing import report; report.compare('six', 'workspace'); "
         "print({'tensorflow', 'keras'} & set(sys.modules))"
     )
     assert both.run("python", "-c", code).endswith("set()\n")
@@ -104,73 +104,73 @@ def test_the_same_run_is_refused(call: Caller) -> None:
 
 
 def test_other_test_data_are_refused_and_so_are_others_texts(both: Project, call: Caller) -> None:
-    five, first = ids()
+    six, first = ids()
     both.change(fetch={"synthetic": {"seed": 1}})
     for stage in (fetch, pad, train, evaluate):
         call(stage.main)
-    output = call.fail(compare.main, "--a", "five")
-    assert "They were evaluated on other test reviews, five on synthetic (" in output
-    output = call.fail(compare.main, "--a", first, "--b", five)
-    assert f"data/fetch holds other reviews than {first[:8]} was evaluated on" in output
+    output = call.fail(compare.main, "--a", "six")
+    assert "They were evaluated on other test reviews, six on synthetic (" in output
+    output = call.fail(compare.main, "--a", first, "--b", six)
+    assert f"data/fetch has other reviews than {first[:8]} was evaluated on" in output
 
 
 @pytest.mark.parametrize("name", ["predictions.csv", "about.json"])
 def test_a_tampered_artifact_is_one_message(both: Project, call: Caller, name: str) -> None:
-    five, _ = ids()
-    path = both.path / "mlruns" / "1" / five / "artifacts" / "evaluate" / name
+    six, _ = ids()
+    path = both.path / "mlruns" / "1" / six / "artifacts" / "evaluate" / name
     path.write_text(path.read_text(encoding="utf-8").replace("0", "1", 1), encoding="utf-8")
-    output = call.fail(compare.main, "--a", five)
-    assert f"Run {five}: " in output
+    output = call.fail(compare.main, "--a", six)
+    assert f"Run {six}: " in output
     assert ("is not as the stage wrote it" in output) != (name == "about.json")
 
 
 @pytest.mark.usefixtures("both")
 def test_a_run_whose_training_is_incomplete_is_one_message(call: Caller) -> None:
-    five, _ = ids()
-    mlflow.MlflowClient().delete_tag(five, "outputs.train")
-    output = call.fail(compare.main, "--a", five)
-    assert f"Run {five}: its curves are incomplete. `make sync`" in output
+    six, _ = ids()
+    mlflow.MlflowClient().delete_tag(six, "outputs.train")
+    output = call.fail(compare.main, "--a", six)
+    assert f"Run {six}: its curves are incomplete. `make sync`" in output
 
 
 def test_missing_files_are_one_message(both: Project, call: Caller) -> None:
-    five, _ = ids()
-    shutil.rmtree(both.path / "mlruns" / "1" / five / "artifacts" / "evaluate")
-    assert f"Run {five}: evaluate/about.json is missing" in call.fail(compare.main, "--a", five)
+    six, _ = ids()
+    shutil.rmtree(both.path / "mlruns" / "1" / six / "artifacts" / "evaluate")
+    assert f"Run {six}: evaluate/about.json is missing" in call.fail(compare.main, "--a", six)
     (both.path / "data" / "evaluate" / "predictions.csv").unlink()
-    output = call.fail(compare.main, "--a", "five")
+    output = call.fail(compare.main, "--a", "six")
     assert "The workspace: evaluate/predictions.csv is missing. Run `dvc repro`." in output
     shutil.rmtree(both.path / ".dvc" / "cache")
-    assert "Neither DVC's cache nor a remote has data/" in call.fail(compare.main, "--a", "five")
+    assert "Neither DVC's cache nor a remote has data/" in call.fail(compare.main, "--a", "six")
 
 
 @pytest.mark.usefixtures("both")
 def test_what_is_no_side_is_one_message(call: Caller) -> None:
     output = call.fail(compare.main, "--a", "nothing")
     assert "nothing cannot be read as a git revision or DVC experiment" in output
-    assert f"The store has no run {'0' * 32}" in call.fail(compare.main, "--a", "0" * 32)
+    assert f"The tracking store has no run {'0' * 32}" in call.fail(compare.main, "--a", "0" * 32)
 
 
 def test_without_a_store_files_are_compared_all_the_same(both: Project, call: Caller) -> None:
     down = "http://127.0.0.1:9"
-    output = call(compare.main, "--a", "five", MLFLOW_TRACKING_URI=down)
+    output = call(compare.main, "--a", "six", MLFLOW_TRACKING_URI=down)
     assert output.count("does not answer") == 1
-    assert (both.path / "reports" / "compare-five-workspace" / "report.html").is_file()
+    assert (both.path / "reports" / "compare-six-workspace" / "report.html").is_file()
 
 
 @pytest.mark.usefixtures("both")
 def test_a_run_that_the_store_lacks_is_reported(call: Caller) -> None:
-    five, first = ids()
-    mlflow.delete_run(five)
-    output = call(compare.main, "--a", "five")
-    assert f"The report is not logged to run {five}: the store does not have it" in output
-    assert f"compare.{five[:8]}" in mlflow.get_run(first).data.tags
+    six, first = ids()
+    mlflow.delete_run(six)
+    output = call(compare.main, "--a", "six")
+    assert f"The report is not logged to run {six}: the tracking store does not have it" in output
+    assert f"compare.{six[:8]}" in mlflow.get_run(first).data.tags
 
 
 def test_the_page_escapes_what_it_shows(both: Project, call: Caller) -> None:
-    five, _ = ids()
-    mlflow.MlflowClient().set_tag(five, "mlflow.runName", "<script>alert(1)</script>")
-    call(compare.main, "--a", five)
-    folder = both.path / "reports" / f"compare-{five[:8]}-workspace"
+    six, _ = ids()
+    mlflow.MlflowClient().set_tag(six, "mlflow.runName", "<script>alert(1)</script>")
+    call(compare.main, "--a", six)
+    folder = both.path / "reports" / f"compare-{six[:8]}-workspace"
     for name in ("report.html", "report.md"):
         content = (folder / name).read_text(encoding="utf-8")
         assert "<script>alert" not in content

@@ -156,7 +156,7 @@ def test_facts_that_are_not_known_are_left_out() -> None:
     run = {"begun": 0, "ended": 60_000, "tags": {"processor.name": "Z80"}}
     metrics = {"test_reviews": 9, "test_reviews_seen": 0, "test_accuracy_unseen": 1.0}
     found = report.facts(run, metrics)
-    assert list(found) == ["Test set", "Begun", "Ended", "Machine"]
+    assert list(found) == ["Test set", "Started", "Ended", "Machine"]
     assert found["Ended"] == "1970-01-01 00:01 UTC"
 
 
@@ -206,7 +206,8 @@ def test_page_is_written_without_the_store(project: Project) -> None:
     shutil.rmtree(project.path / "mlruns")
     said, page = project.run(*REPORT).splitlines()[-2:]
     assert said == (
-        f"The report is not logged: the store has no run {run_id(project)}, `make sync` makes it."
+        f"The report is not logged: the tracking store has no run {run_id(project)}, "
+        "`make sync` makes it."
     )
     assert (project.path / page).is_file()
 

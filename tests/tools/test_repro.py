@@ -38,6 +38,7 @@ def test_make_alone_lists_every_target() -> None:
         "demo",
         "promote",
         "demote",
+        "docs",
         "bench",
         "faults",
         "venv",

@@ -85,13 +85,15 @@ def write(folder: Path, found: Comparison, plots: dict[str, Figure]) -> None:
 def log(folder: Path, found: Comparison, find: Callable[[str], str | None]) -> None:
     """Log the report to the run of each side, with the sentence as a tag.
 
-    A run that the store does not have, or a store that fails, makes no failure of the comparison.
+    A run that the store does not have, or a store that fails, does not fail the comparison.
     """
     a, b = found.a.run_id, found.b.run_id
     for run_id, other in ((a, b), (b, a)):
         with store.attempt(f"{UNLOGGED} to run {run_id}"):
             if find(run_id) is None:
-                raise UserError("the store does not have it, `make sync` makes it from its files.")
+                raise UserError(
+                    "the tracking store does not have it, `make sync` makes it from its files."
+                )
             add(run_id, other, folder, comparison_text.signed(found))
 
 

@@ -1,6 +1,6 @@
 """A side of a comparison, read from wherever it is: this workspace, the store, or DVC's cache.
 
-Every file that is read is checked against the digests of its `about.json`; what the store holds of
+Every file that is read is checked against the digests of its `about.json`; what the store has of
 it, that file included, against the digest in the run's tags.
 """
 
@@ -79,14 +79,14 @@ def champion_run() -> str:
 
 
 def from_folder(data: Path, label: str, origin: Origin) -> Side:
-    """Read the side that `data/`, or a copy of it, holds."""
+    """Read the side that `data/`, or a copy of it, has."""
     trained, evaluated = data / TRAIN.name, data / EVALUATE.name
     digests = files.read_about(trained, origin)["files"]
     run = files.read_json(files.checked(trained / "run.json", digests, origin))
     history = pd.read_csv(files.checked(trained / "history.csv", digests, origin))
     training = read_training(run["run_id"], run["name"], evaluated, history, origin)
     if training.params["model.sha256"] != digests["model.keras"]:
-        raise UserError(f"{origin.name} holds the evaluation of another model: run `dvc repro`.")
+        raise UserError(f"{origin.name} has the evaluation of another model: run `dvc repro`.")
     return Side(label, training.run_id, training.name, [training])
 
 
@@ -112,7 +112,9 @@ def from_store(run_id: str, label: str, scratch: Path) -> Side:
     with store.explained():
         run = store.find_run(client, run_id)
         if run is None:
-            raise UserError(f"The store has no run {run_id}. `make ui` shows those it has.")
+            raise UserError(
+                f"The tracking store has no run {run_id}. `make ui` shows those it has."
+            )
         runs = children(client, run) if GROUP in run.data.tags else [run]
         require_all(run, runs)
         trainings = [from_run(client, each, scratch / each.info.run_id) for each in runs]
@@ -126,7 +128,7 @@ def require_all(parent: "mlflow.entities.Run", runs: "list[mlflow.entities.Run]"
     named = set(json.loads(parent.data.tags.get(MEMBERS, "{}")).values())
     if missing := named - {run.info.run_id for run in runs}:
         raise UserError(
-            f"The store lacks trainings of the group {parent.info.run_id}, "
+            f"The tracking store lacks trainings of the group {parent.info.run_id}, "
             f"{', '.join(sorted(missing))}: `make seeds` completes it."
         )
 
@@ -168,14 +170,14 @@ def read_corpus(a: Side, b: Side) -> Corpus:
     """Read the test reviews' text from `data/fetch`.
 
     Raises:
-        UserError: it holds other reviews than the sides were evaluated on.
+        UserError: it has other reviews than the sides were evaluated on.
     """
     held = files.joint_digest(FETCH, [f"test_{name}" for name in FIELDS])
     for side in (a, b):
         params = side.trainings[0].params
         if params[TEST_DATA] != held:
             raise UserError(
-                f"{FETCH} holds other reviews than {side.label} was evaluated on, and so "
+                f"{FETCH} has other reviews than {side.label} was evaluated on, and so "
                 f"not their text: set fetch.dataset to {params['fetch.dataset']}, with the values "
                 "it had then, and run `dvc repro fetch`."
             )

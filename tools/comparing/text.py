@@ -56,9 +56,9 @@ def metrics(comparison: Comparison) -> list[Row]:
         Row("expected calibration error", *(f"{side.ece:.4f}" for side in both)),
         Row("Brier score", *(f"{side.brier:.4f}" for side in both)),
         Row("seconds of training", *(f"{each['training_seconds']:.1f}" for each in costs)),
-        Row("seconds an epoch, median", *(f"{each['epoch_seconds']:.2f}" for each in costs)),
+        Row("seconds per epoch, median", *(f"{each['epoch_seconds']:.2f}" for each in costs)),
         Row("parameters", *(f"{each['parameters']:,.0f}" for each in costs)),
-        Row("ms a review", *(f"{each['milliseconds_per_review']:.3f}" for each in costs)),
+        Row("ms per review", *(f"{each['milliseconds_per_review']:.3f}" for each in costs)),
     ]
 
 

@@ -155,7 +155,7 @@ def facts(run: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, str]:
     known = {
         "Test set": f"{metrics['test_reviews']:,} reviews, {metrics['test_reviews_seen']:,} of "
         f"them also in training ({metrics['test_accuracy_unseen']:.2%} accuracy without these)",
-        "Begun": f"{moment(run['begun'])} UTC",
+        "Started": f"{moment(run['begun'])} UTC",
         "Ended": f"{moment(run['ended'])} UTC",
         "Trained by": tags.get("train.path", ""),
         "DVC experiment": tags.get("dvc.experiment", ""),
@@ -265,7 +265,7 @@ def find_run(run_id: str) -> Run | None:
     with store.attempt(UNLOGGED) as attempt:
         tracker = tracking.recorded(run_id)
     if tracker is None and not attempt.failed:
-        message = f"{UNLOGGED}: the store has no run {run_id}, `make sync` makes it."
+        message = f"{UNLOGGED}: the tracking store has no run {run_id}, `make sync` makes it."
         print(message, file=sys.stderr)
     return tracker.run if tracker else None
 
@@ -278,7 +278,7 @@ def address(training: Training, run: Run | None) -> str:
 
 
 def log(run: Run) -> None:
-    """Log the page to the run; a store that fails makes no failure of the report."""
+    """Log the page to the run; a store that fails does not fail the report."""
     with store.attempt(UNLOGGED):
         log_to.folder(run, PAGE.parent, [PAGE.name], PLACE)
 

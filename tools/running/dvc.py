@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from sentiment.errors import UserError
 from tools.running import groups
 
+DVC = (sys.executable, "-m", "dvc")
 RWLOCK = Path(".dvc", "tmp", "rwlock")
 MOMENT_SECONDS = 1.0
 HERE = Path()
@@ -29,8 +31,7 @@ def run(*arguments: str, folder: Path = HERE, environment: Environment = None) -
         environment: its variables, if they are not this process's.
     """
     repair_lock(folder / RWLOCK)
-    command = [sys.executable, "-m", "dvc", *arguments]
-    process = subprocess.Popen(command, cwd=folder, env=environment, process_group=0)
+    process = subprocess.Popen([*DVC, *arguments], cwd=folder, env=environment, process_group=0)
     received: list[int] = []
 
     def forward(number: int) -> None:
@@ -44,6 +45,14 @@ def run(*arguments: str, folder: Path = HERE, environment: Environment = None) -
         groups.wait(process.pid)
         sys.exit(128 + received[0])
     return status
+
+
+def output(*arguments: str) -> str:
+    """What a DVC command prints; raises UserError if it fails."""
+    done = subprocess.run([*DVC, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"dvc {' '.join(arguments)} failed: {done.stderr.strip()}")
+    return done.stdout
 
 
 def repair_lock(lock: Path) -> None:

@@ -240,7 +240,7 @@ def test_metrics_of_single_trainings_and_groups_are_in_words() -> None:
     assert rows["accuracy"].a.startswith("0.7000 (95 % interval 0.5")
     assert rows["accuracy"].b == "mean 0.9250 (standard deviation 0.0250, range 0.9000 to 0.9500)"
     assert rows["seconds of training"].a == "4.0"
-    assert rows["seconds an epoch, median"].a == "2.00"
+    assert rows["seconds per epoch, median"].a == "2.00"
 
 
 def test_markdown_and_terminal_show_texts_as_they_are() -> None:
