@@ -302,8 +302,6 @@ class Caller:
 
     def __call__(self, main: Main, *arguments: str, **environment: str) -> str:
         """Call a `main` that must succeed and return what it printed, on either stream."""
-        if "keras" in sys.modules:  # names of layers are saved: number them as a new process does
-            load_keras().utils.clear_session()
         self.monkeypatch.setattr(sys, "argv", ["command", *arguments])
         for name, value in environment.items():
             self.monkeypatch.setenv(name, value)

@@ -101,7 +101,7 @@ def assert_complete(run: Run) -> None:
 
 
 def test_killed_training_is_resumed_in_the_same_run_to_the_same_bits(
-    killed: Project, start: Starter, call: Caller, undisturbed: Path
+    killed: Project, start: Starter, undisturbed: Path
 ) -> None:
     """Killed by SIGKILL at first, then by the signals that end it through its clean-up."""
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -112,8 +112,7 @@ def test_killed_training_is_resumed_in_the_same_run_to_the_same_bits(
         assert process.returncode == 128 + number
         assert "Traceback" not in H5PY_AT_EXIT.sub("", output)
         assert_killed(runs()[0])
-    assert "Resuming after epoch" in call(train.main)
-    call(evaluate.main)
+    assert "Resuming after epoch" in killed.run("dvc", "repro")
     assert verify.differences(killed.path / "data", undisturbed) == set()
     new, _ = runs()
     assert_complete(new)
@@ -129,12 +128,12 @@ def assert_killed(run: Run) -> None:
 
 
 def test_checkpoint_that_was_cut_short_costs_an_epoch_and_no_more(
-    killed: Project, call: Caller, undisturbed: Path
+    killed: Project, undisturbed: Path
 ) -> None:
     done = epochs_done(killed)
     (weights,) = killed.path.glob(f"{checkpoint.FOLDER}/*/epoch-{done:04}/model.npz")
     weights.write_bytes(weights.read_bytes()[:1000])
-    output = call(train.main)
+    output = killed.run("python", "-m", "stages.train")
     assert "A damaged checkpoint is skipped" in output
     assert f"Resuming after epoch {done - 1}" in output
     differing = verify.differences(killed.path / "data", undisturbed)
