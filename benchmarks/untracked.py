@@ -20,8 +20,9 @@ def main() -> None:
             checkpoint.write(Path(kept), model, progress)
 
         parts = job.learning, job.validation, job.params
+        initial = train.initial_gradients(job, model)
         trained = training.fit(model, *parts, on_epoch, checkpoint.START)
-        train.write(Path(folder), model, trained, {})
+        train.write(Path(folder), model, trained, initial, {})
 
 
 if __name__ == "__main__":

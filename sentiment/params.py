@@ -14,6 +14,7 @@ from sentiment.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
 SEED_LIMIT = 2**32  # NumPy's legacy generators and Keras take 32-bit seeds
+KERAS_FORGET_BIAS = 1.0  # what an LSTM's forget gate starts with in Keras
 CLAUSE_LENGTH = 5  # words of the longest opinion: "the plot was not good"
 
 
@@ -195,6 +196,16 @@ class Train(Section):
     embedding_units: int = Field(ge=1, le=4096, description="size of a word's vector")
     cell: Literal["lstm", "gru", "simple_rnn"] = Field(description="recurrent layer")
     units: int = Field(ge=1, le=4096, description="size of the recurrent state, for each direction")
+    forget_bias: float = Field(
+        ge=-10,
+        le=10,
+        description="bias of an LSTM's forget gate before training: 1 as in Keras keeps 73 % of "
+        "the cell a step, 3 keeps 95 %",
+    )
+    recurrent_initializer: Literal["orthogonal", "glorot_uniform", "identity"] = Field(
+        description="recurrent weights before training: orthogonal, as in Keras, keeps the length "
+        "of what it multiplies"
+    )
     bidirectional: bool = Field(description="read each review backwards too")
     pooling: Literal["last", "max", "mean", "max+mean"] = Field(
         description="how the states of all steps become one vector"
@@ -206,6 +217,12 @@ class Train(Section):
         description="how the weights are updated, with Keras' defaults but for the learning rate"
     )
     learning_rate: float = Field(gt=0, le=10, description="step size; 0.001 is Adam's usual one")
+    clip_norm: float = Field(
+        ge=0,
+        le=1_000_000,
+        description="a gradient of all weights that is longer is shortened to this, so that an "
+        "exploding one does not ruin them; 0: as it is",
+    )
     epochs: int = Field(ge=1, le=1000, description="passes over the training part, at most")
     batch_size: int = Field(ge=1, le=1_000_000, description="reviews per gradient step")
     validation_batch_size: int = Field(
@@ -217,6 +234,12 @@ class Train(Section):
         gt=0, lt=1, description="last share of the training reviews, never trained on"
     )
     early_stopping: EarlyStopping = Field(description="ends a training that no longer improves")
+    gradient_reviews: int = Field(
+        ge=1,
+        le=100_000,
+        description="reviews on which to measure how far back the gradient reaches, before the "
+        "first epoch and in the evaluation: more narrow its error, and take longer",
+    )
     seed: int = Field(ge=0, lt=SEED_LIMIT, description="initial weights, batch order and dropout")
     deterministic: bool = Field(
         description="only operations that give the same bits each time; costs little on a CPU"
@@ -225,6 +248,15 @@ class Train(Section):
         description="an LSTM on a CPU trains by sentiment/network/fast.py, twice as fast; "
         "false: by stock Keras",
     )
+
+    @model_validator(mode="after")
+    def _gates_are_there(self) -> Self:
+        if self.cell != "lstm" and self.forget_bias != KERAS_FORGET_BIAS:
+            raise ValueError(
+                f"forget_bias {self.forget_bias:g} needs cell lstm: a {self.cell} has no forget "
+                f"gate. Set it to {KERAS_FORGET_BIAS:g}"
+            )
+        return self
 
 
 class Evaluate(Section):

@@ -2,8 +2,9 @@
 
 Writes `data/evaluate/`: `metrics.json`; `cost.json` (what an answer takes); `probabilities.npy`
 (of being positive, float32, in the order of `x_test.npy`); the tables `predictions.csv`,
-`confusion.csv`, `roc.csv`, `reliability.csv`, `lengths.csv` and `mistakes.csv`; the plots
-`accuracy.png`, `loss.png`, `roc.png`, `reliability.png`, `confusion.png` and `lengths.png`.
+`confusion.csv`, `roc.csv`, `reliability.csv`, `lengths.csv`, `gradients.csv` and `mistakes.csv`;
+the plots `accuracy.png`, `loss.png`, `roc.png`, `reliability.png`, `confusion.png`, `lengths.png`
+and `gradients.png`.
 Drawing the curves here keeps a change of their looks from training anew.
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 from sentiment import files, process
 from sentiment.data.outputs import (
     TestSet,
+    Training,
     evaluated_digests,
     read_model,
     read_test,
@@ -20,6 +22,7 @@ from sentiment.data.outputs import (
     read_words,
 )
 from sentiment.network import checkpoint
+from sentiment.network.gradients import measure
 from sentiment.params import Promote, flatten, load_params
 from sentiment.pipeline import EVALUATE
 from sentiment.publish import evaluation as publish
@@ -54,13 +57,20 @@ def log(run_id: str, metrics: dict[str, Any], test: TestSet, rule: Promote) -> N
         publish.log_outputs(tracker, metrics, test, rule)
 
 
+def gradient_settings(training: Training) -> tuple[int, int]:
+    """The token that fills short reviews, and on how many reviews to measure gradients."""
+    return training.params["pad.padding_token"], training.params["train.gradient_reviews"]
+
+
 def main() -> None:
     everything = load_params()
     params = everything.evaluate
     test, training = read_test(), read_training()
     checkpoint.clear(training.run["tags"][tracking.KEY])
-    probabilities, cost = predict(read_model(), test.x, params.batch_size)
-    evaluation = evaluate(test, read_words(), training, probabilities, params)
+    model = read_model()
+    probabilities, cost = predict(model, test.x, params.batch_size)
+    gradients = measure(model, test.x, *gradient_settings(training))
+    evaluation = evaluate(test, read_words(), training, probabilities, gradients, params)
     with files.replaced(EVALUATE) as folder:
         write(folder, evaluation)
         files.write_json(folder / "cost.json", cost)

@@ -1,8 +1,8 @@
 """Stage 3: train the model, watched by MLflow.
 
-Writes `data/train/`: `model.keras`, `history.csv` (a row an epoch), `metrics.json` (the epoch
-whose weights are kept), `run.json` (which MLflow run this is, and what its code had of
-changes without a commit).
+Writes `data/train/`: `model.keras`, `history.csv` (a row an epoch), `gradients.csv` (how far back
+the gradient reaches before the first epoch), `metrics.json` (the epoch whose weights are kept),
+`run.json` (which MLflow run this is, and what its code had of changes without a commit).
 
 A training that was killed is resumed from the end of its last epoch, see
 `sentiment.network.checkpoint`.
@@ -13,10 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pandas as pd
+
 from sentiment import files, machine, pipeline, process
 from sentiment.data.outputs import training_digests
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import START, Progress
+from sentiment.network.gradients import measure
 from sentiment.network.model import build_model, save_model
 from sentiment.network.training import (
     Part,
@@ -35,6 +38,7 @@ from sentiment.runs import log, tracking
 from sentiment.runs.names import run_name
 from sentiment.runs.provenance import provenance, uncommitted_diff
 from sentiment.runs.tracking import Tracker
+from sentiment.scoring.gradients import reach
 
 if TYPE_CHECKING:
     import keras
@@ -80,6 +84,12 @@ def make_model(job: Job) -> tuple["keras.Model", str]:
     return model, accelerate(model, job.params)
 
 
+def initial_gradients(job: Job, model: "keras.Model") -> pd.DataFrame:
+    """The table of the gradients before the first step, on reviews that are never trained on."""
+    padding_token = job.shaping["pad.padding_token"]
+    return measure(model, job.validation.x, padding_token, job.params.gradient_reviews)
+
+
 def resume(job: Job, model: "keras.Model", kept: Path, tracker: Tracker) -> Trained:
     """Train the model from the newest of the checkpoints in `kept` on, or from the beginning."""
     newest = checkpoint.latest(kept)
@@ -87,7 +97,7 @@ def resume(job: Job, model: "keras.Model", kept: Path, tracker: Tracker) -> Trai
     if newest:
         print(f"Resuming after epoch {len(begun.rows)} of run {tracker.run.run_id}", flush=True)
         # killed between a checkpoint and its metrics, the run would lack an epoch until the end
-        tracker.log(log.curves, history_of(begun.rows), tracker.begun)
+        publish.log_history(tracker, history_of(begun.rows))
         if len(begun.rows) >= job.params.epochs:
             print(f"Nothing is left to train: all is in {kept}", flush=True)
 
@@ -99,12 +109,18 @@ def resume(job: Job, model: "keras.Model", kept: Path, tracker: Tracker) -> Trai
 
 
 def write(
-    folder: Path, model: "keras.Model", trained: Trained, identity: Mapping[str, Any]
+    folder: Path,
+    model: "keras.Model",
+    trained: Trained,
+    gradients: pd.DataFrame,
+    identity: Mapping[str, Any],
 ) -> None:
-    """Write the model, the history, the metrics and the run's identity into an empty folder."""
+    """Write the model, tables, metrics and the run's identity into an empty folder."""
     save_model(model, folder / "model.keras")
     trained.history.to_csv(folder / "history.csv", index=False)
-    files.write_json(folder / "metrics.json", summarize(trained))
+    gradients.to_csv(folder / "gradients.csv", index=False)
+    metrics = summarize(trained) | {"initial_gradient_reach": reach(gradients)}
+    files.write_json(folder / "metrics.json", metrics)
     files.write_json(folder / "run.json", dict(identity))
 
 
@@ -116,12 +132,13 @@ def train(job: Job, kept: Path, tracker: Tracker, tags: dict[str, str]) -> None:
     print(f"Training by {path}", flush=True)
     tags = {**tags, "train.path": path}
     tracker.log(log.set_tags, tags)
+    gradients = initial_gradients(job, model)
     trained = resume(job, model, kept, tracker)
     identity = {**tracker.run._asdict(), **tracker.times(), "tags": tags, "uncommitted": diff}
     with files.replaced(TRAIN) as folder:
-        write(folder, model, trained, identity)
+        write(folder, model, trained, gradients, identity)
         files.write_about(folder, job.shaping)
-    publish.log_outputs(tracker, model, trained.history, job.learning.x[:2], diff)
+    publish.log_outputs(tracker, model, trained.history, gradients, job.learning.x[:2], diff)
 
 
 def main() -> None:

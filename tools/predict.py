@@ -18,18 +18,19 @@ from sentiment.registry import champion
 from tools.running import cli
 
 if TYPE_CHECKING:
-    from sentiment.serving.classifier import Contribution, Explanation, Sentiment
+    from sentiment.serving.classifier import Contribution, Explanation, Sentiment, Step
 
 SHOWN = 60  # characters of a text in the table
 
 
 class Answer(NamedTuple):
-    """What is printed of a text."""
+    """What is printed of a text; `trace` only where it is asked for."""
 
     text: str
     label: str
     probability: float
     words: list[tuple[str, float]]
+    trace: "list[Step] | None" = None
 
 
 def read_texts(text: str | None, file: Path | None) -> list[str]:
@@ -100,7 +101,17 @@ def answers(model: "Sentiment", texts: list[str], most: int) -> Iterator[Answer]
 def as_document(given: Answer) -> dict[str, Any]:
     """An answer as `--json` prints it, each word by name."""
     words = [{"word": word, "log_odds": effect} for word, effect in given.words]
-    return {**given._asdict(), "words": words}
+    document = {**given._asdict(), "words": words}
+    if given.trace is None:
+        del document["trace"]
+        return document
+    return {**document, "trace": [as_step(given.text, step) for step in given.trace]}
+
+
+def as_step(text: str, step: "Step") -> dict[str, Any]:
+    """A word as the model reads it, with an LSTM's gates beside the probability."""
+    gates = step.gates._asdict() if step.gates else {}
+    return {"word": text[step.start : step.end], "probability": step.probability, **gates}
 
 
 def as_table(rows: list[Answer]) -> str:
@@ -122,15 +133,26 @@ def as_table(rows: list[Answer]) -> str:
     type=click.Path(path_type=Path),
     help="A CSV file in UTF-8 whose column `text` is asked about.",
 )
+@cli.option(
+    "--trace",
+    variable="TRACE",
+    is_flag=True,
+    help="With --json: the answer after each word, and an LSTM's gates at it.",
+)
 @cli.model_option
 @cli.json_option
-def main(text: str | None, file: Path | None, model: str | None, as_json: bool) -> None:
+def main(
+    text: str | None, file: Path | None, trace: bool, model: str | None, as_json: bool
+) -> None:
+    if trace and not as_json:
+        raise click.UsageError("--trace (TRACE) is for --json (JSON).")
     with cli.output_kept(as_json):
         texts, most = read_texts(text, file), load_params().predict.words
         loaded = champion.load(champion.uri(model))
     if as_json:
         for given in answers(loaded, texts, most):
-            cli.print_json(as_document(given))
+            traced = champion.trace(loaded, given.text) if trace else None
+            cli.print_json(as_document(given._replace(trace=traced)))
         return
     print(as_table(list(answers(loaded, texts, most))))
     if most:

@@ -83,7 +83,8 @@ def complete_training(training: Training) -> Run:
     ) as resumed:
         publish_training.log_data(resumed, training.params["fetch.dataset"], *parts)
         diff = training.run["uncommitted"]
-        publish_training.log_outputs(resumed, read_model(), training.history, x[:2], diff)
+        tables = training.history, training.gradients
+        publish_training.log_outputs(resumed, read_model(), *tables, x[:2], diff)
     require_complete(resumed)
     end(resumed.run, training.run["ended"])
     return resumed.run

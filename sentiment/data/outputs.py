@@ -42,12 +42,14 @@ class Training(NamedTuple):
     Attributes:
         params: everything that shaped it, by dotted `params.yaml` names.
         history: see `sentiment.network.training.Trained`.
+        gradients: before the first epoch, see `sentiment.scoring.gradients.table`.
         run: identity of its MLflow run, when it began and ended, its tags, and the code's
             changes without a commit.
     """
 
     params: dict[str, Any]
     history: pd.DataFrame
+    gradients: pd.DataFrame
     run: dict[str, Any]
 
 
@@ -67,8 +69,9 @@ def read_words() -> list[str]:
 def read_training() -> Training:
     """Read what is known of the training from `data/train`."""
     history = pd.read_csv(files.checked(TRAIN / "history.csv"))
+    gradients = pd.read_csv(files.checked(TRAIN / "gradients.csv"))
     run = files.read_json(files.checked(TRAIN / "run.json"))
-    return Training(files.read_about(TRAIN)["params"], history, run)
+    return Training(files.read_about(TRAIN)["params"], history, gradients, run)
 
 
 def read_model() -> "keras.Model":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
+from sentiment.network.model import lstm_layers
 from sentiment.params import Train
 
 if TYPE_CHECKING:
@@ -68,13 +69,8 @@ def accelerate(model: "keras.Model") -> None:
 
     The layers must be as `build_model` makes them where there is no `obstacle`.
     """
-    import keras
-
-    for layer in model.layers:
-        both = isinstance(layer, keras.layers.Bidirectional)
-        for part in [layer.forward_layer, layer.backward_layer] if both else [layer]:
-            if isinstance(part, keras.layers.LSTM):
-                part.inner_loop = partial(_inner_loop, part)
+    for layer in lstm_layers(model):
+        layer.inner_loop = partial(_inner_loop, layer)
     _compile_updates(model)
 
 

@@ -38,6 +38,8 @@ def build_model(params: Train, num_words: int, length: int) -> "keras.Model":
     summary = _dropout("Dropout", params.dropout.head, summary)
     probability = keras.layers.Dense(1, activation="sigmoid", name="probability")(summary)
     model = keras.Model(tokens, probability, name="sentiment")
+    for layer in lstm_layers(model):
+        _start_forget_gate(layer, params.forget_bias)
     model.compile(
         _optimizer(params),
         loss="binary_crossentropy",
@@ -60,11 +62,30 @@ def _recurrent(params: Train) -> "keras.layers.Layer":
         return_sequences=params.pooling in POOLED,
         dropout=params.dropout.input,
         recurrent_dropout=params.dropout.recurrent,
+        recurrent_initializer=params.recurrent_initializer,
         name=params.cell,
     )
     return (
         keras.layers.Bidirectional(layer, name="bidirectional") if params.bidirectional else layer
     )
+
+
+def lstm_layers(model: "keras.Model") -> "list[keras.layers.LSTM]":
+    """The LSTM layers of a model, those of a bidirectional one forward first."""
+    import keras
+
+    found = []
+    for layer in model.layers:
+        both = isinstance(layer, keras.layers.Bidirectional)
+        found += [layer.forward_layer, layer.backward_layer] if both else [layer]
+    return [layer for layer in found if isinstance(layer, keras.layers.LSTM)]
+
+
+def _start_forget_gate(layer: "keras.layers.LSTM", bias: float) -> None:
+    """Set the second of the four parts of the bias, in Keras' order i, f, c, o."""
+    values = layer.cell.bias.numpy().copy()
+    values[layer.units : 2 * layer.units] = bias
+    layer.cell.bias.assign(values)
 
 
 def _pool(states: Any, pooling: str) -> Any:
@@ -90,6 +111,8 @@ def _optimizer(params: Train) -> "keras.optimizers.Optimizer":
     import keras
 
     config = {"learning_rate": params.learning_rate}
+    if params.clip_norm:
+        config["global_clipnorm"] = params.clip_norm
     return keras.optimizers.get({"class_name": params.optimizer, "config": config})
 
 

@@ -1,7 +1,10 @@
 """What `evaluate` logs to the training's run, and how it registers the model."""
 
+import time
 from dataclasses import asdict, fields
 from typing import Any
+
+import pandas as pd
 
 from sentiment import files
 from sentiment.data.outputs import TestSet, evaluated_digests
@@ -12,7 +15,10 @@ from sentiment.registry.packaging import Parts
 from sentiment.runs import log
 from sentiment.runs.tracking import Tracker
 from sentiment.scoring.evaluation import numbers
+from sentiment.scoring.gradients import curve
 from sentiment.serving.sequences import Layout
+
+GRADIENT = "gradient_norm"  # metric, whose steps are words before the last one
 
 
 def log_outputs(tracker: Tracker, metrics: dict[str, Any], test: TestSet, rule: Promote) -> None:
@@ -26,6 +32,8 @@ def log_outputs(tracker: Tracker, metrics: dict[str, Any], test: TestSet, rule: 
     dataset = f"{metrics['dataset']}-test"
     tracker.log(log.dataset, dataset, "test", (test.x, test.y), PAD, test.digest)
     tracker.log(log.metrics, numbers(metrics), dataset, test.digest)
+    norms = curve(pd.read_csv(files.checked(EVALUATE / "gradients.csv")), GRADIENT)
+    tracker.log(log.curves, norms, [time.time_ns() // 10**6] * len(norms))
     names = sorted(files.read_about(EVALUATE)["files"])
     for name in names:
         files.checked(EVALUATE / name)

@@ -11,12 +11,14 @@ from sentiment.network.training import Part
 from sentiment.pipeline import PAD, TRAIN
 from sentiment.runs import log
 from sentiment.runs.tracking import Tracker
+from sentiment.scoring.gradients import curve
 
 if TYPE_CHECKING:
     import keras
 
-LOGGED = ["history.csv", "metrics.json"]
+LOGGED = ["gradients.csv", "history.csv", "metrics.json"]
 DIFF = "uncommitted.diff"
+INITIAL_GRADIENT = "initial_gradient_norm"  # metric, whose steps are words before the last one
 
 
 def log_data(tracker: Tracker, dataset: str, learning: Part, validation: Part) -> None:
@@ -28,10 +30,17 @@ def log_data(tracker: Tracker, dataset: str, learning: Part, validation: Part) -
         tracker.log(log.dataset, f"{dataset}-{context}", context, part, PAD, digest)
 
 
+def log_history(tracker: Tracker, history: pd.DataFrame) -> None:
+    """Log what the run lacks of a history, see `sentiment.network.training.Trained`."""
+    ended = tracker.begun + (1000 * history["seconds"].cumsum()).astype(int)
+    tracker.log(log.curves, history.set_index("epoch"), ended)
+
+
 def log_outputs(
     tracker: Tracker,
     model: "keras.Model",
     history: pd.DataFrame,
+    gradients: pd.DataFrame,
     example: NDArray[Any],
     diff: str,
 ) -> None:
@@ -41,6 +50,7 @@ def log_outputs(
         tracker: of the run, which must be the active one.
         model: the trained model.
         history: see `sentiment.network.training.Trained`.
+        gradients: before the first epoch, see `sentiment.scoring.gradients.table`.
         example: token ids of a few reviews, shape (reviews, max_length).
         diff: what the code had of changes without a commit; empty where it had none.
 
@@ -49,7 +59,9 @@ def log_outputs(
     """
     for name in LOGGED:
         files.checked(TRAIN / name)
-    tracker.log(log.curves, history, tracker.begun)
+    log_history(tracker, history)
+    norms = curve(gradients, INITIAL_GRADIENT)
+    tracker.log(log.curves, norms, [tracker.begun] * len(norms))
     tracker.log(log.folder, TRAIN, LOGGED, TRAIN.name)
     if diff:
         tracker.log(log.text, f"{diff}\n", f"{TRAIN.name}/{DIFF}")

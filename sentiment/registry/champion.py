@@ -9,7 +9,7 @@ from sentiment.runs import store
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-    from sentiment.serving.classifier import Sentiment
+    from sentiment.serving.classifier import Sentiment, Step
 
 URI = f"models:/{registry.NAME}@{registry.CHAMPION}"
 
@@ -82,3 +82,17 @@ def load(model_uri: str) -> "Sentiment":
             f"{model_uri} does not take raw text: name a version of {registry.NAME}."
         ) from None
     return model
+
+
+def trace(model: "Sentiment", text: str) -> "list[Step]":
+    """Watch a model read a text.
+
+    Raises:
+        UserError: its version is older than this, and brought code that cannot.
+    """
+    if not hasattr(model, "trace"):
+        raise UserError(
+            "This version was registered before models could be watched: train again, or promote a "
+            "newer one."
+        )
+    return model.trace(text)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -45,16 +45,16 @@ def epoch(run: Run, number: int, metrics: Mapping[str, float]) -> None:
     mlflow.log_metrics(dict(metrics), step=number, run_id=run.run_id, model_id=run.model_id)
 
 
-def curves(run: Run, history: pd.DataFrame, begun: int) -> None:
-    """Log the points that the run or its model lacks: each metric then has one for every epoch.
+def curves(run: Run, values: pd.DataFrame, moments: Sequence[int]) -> None:
+    """Log the points that the run or its model lacks: each metric then has one for every step.
 
     A point that the run has already keeps its time and its value: an epoch that was trained again
     took other seconds.
 
     Args:
         run: which run.
-        history: see `sentiment.network.training.Trained`.
-        begun: when the training began, in milliseconds since 1970.
+        values: a column for each metric, a row for each step, which is the index.
+        moments: when each step was, in milliseconds since 1970.
     """
     import mlflow
     from mlflow.entities import Metric
@@ -62,14 +62,13 @@ def curves(run: Run, history: pd.DataFrame, begun: int) -> None:
     client = mlflow.MlflowClient()
     model = client.get_logged_model(run.model_id)
     linked = {(metric.key, metric.step) for metric in model.metrics or []}
-    moments = begun + (1000 * history["seconds"].cumsum()).astype(int)
     points = []
-    for name in history.columns.drop("epoch"):
+    for name in values.columns:
         logged = client.get_metric_history(run.run_id, name)
         there = {point.step: (point.value, point.timestamp) for point in logged}
         points += [
             Metric(name, *there.get(step, (float(value), int(moment))), int(step), run.model_id)
-            for value, moment, step in zip(history[name], moments, history["epoch"], strict=True)
+            for step, value, moment in zip(values.index, values[name], moments, strict=True)
             if step not in there or (name, step) not in linked
         ]
     for start in range(0, len(points), BATCH):

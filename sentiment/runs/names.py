@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sentiment.params import Train
+from sentiment.params import KERAS_FORGET_BIAS, Train
 
 SEPARATOR = " · "
 
@@ -34,6 +34,13 @@ def _parts(params: Train, shaping: Mapping[str, Any]) -> dict[str, str]:
     return {
         "model": f"{'bi-' if params.bidirectional else ''}{params.cell}-{params.units}",
         **({"pooling": params.pooling} if params.pooling != "last" else {}),
+        **(
+            {"forget": f"forget {params.forget_bias:g}"}
+            if params.forget_bias != KERAS_FORGET_BIAS
+            else {}
+        ),
+        **({"start": start} if (start := params.recurrent_initializer) != "orthogonal" else {}),
+        **({"clip": f"clip {params.clip_norm:g}"} if params.clip_norm else {}),
         "length": f"len {shaping['pad.max_length']}",
         "seed": f"seed {params.seed}",
         **({"dataset": dataset} if dataset != "imdb" else {}),

@@ -11,6 +11,7 @@ from sentiment import process
 from sentiment.data.outputs import TestSet, Training
 from sentiment.params import Evaluate
 from sentiment.scoring import plots, scores
+from sentiment.scoring.gradients import reach
 from sentiment.serving.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -83,9 +84,19 @@ def evaluate(
     words: list[str],
     training: Training,
     probabilities: NDArray[np.float32],
+    gradients: pd.DataFrame,
     params: Evaluate,
 ) -> Evaluation:
-    """Compute every metric, table and plot of the test set."""
+    """Compute every metric, table and plot of the test set.
+
+    Args:
+        test: the reviews.
+        words: the vocabulary.
+        training: what was evaluated.
+        probabilities: see `predict`.
+        gradients: of the trained model, see `sentiment.scoring.gradients.table`.
+        params: the `evaluate` section.
+    """
     predictions = predictions_table(test, probabilities, params.threshold)
     tables = {
         "predictions": predictions,
@@ -94,10 +105,11 @@ def evaluate(
         "reliability": scores.reliability(predictions, params.calibration_bins),
         "lengths": scores.accuracy_by_length(predictions, params.length_buckets),
         "mistakes": with_text(scores.mistakes(predictions, params.mistakes), test, words),
+        "gradients": gradients,
     }
     dataset = {"dataset": training.params["fetch.dataset"]}
     parts = (tables[name] for name in ("confusion", "lengths", "reliability"))
-    metrics = dataset | scores.summary(predictions, *parts)
+    metrics = dataset | scores.summary(predictions, *parts) | {"gradient_reach": reach(gradients)}
     return Evaluation(probabilities, metrics, tables, draw(metrics, tables, training, params))
 
 
@@ -113,6 +125,11 @@ def draw(
         "reliability": plots.reliability(tables["reliability"], metrics["test_ece"], name, params),
         "confusion": plots.confusion_matrix(tables["confusion"], name, params),
         "lengths": plots.length_bars(tables["lengths"], metrics["test_accuracy"], name, params),
+        "gradients": plots.gradients(
+            {"before the first epoch": training.gradients, "trained": tables["gradients"]},
+            name,
+            params,
+        ),
     }
 
 

@@ -1,5 +1,6 @@
 """The plots, drawn with matplotlib's object interface: no global state, no display."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,6 +80,27 @@ def reliability(groups: pd.DataFrame, error: float, run: str, params: Evaluate) 
     axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="perfectly calibrated")
     axes.set_aspect("equal")
     axes.legend(loc="upper left")
+    return drawn
+
+
+def gradients(tables: Mapping[str, pd.DataFrame], run: str, params: Evaluate) -> Figure:
+    """Draw the gradient's norm by the distance from the last word, on a logarithmic axis.
+
+    Args:
+        tables: by their labels, each as `sentiment.scoring.gradients.table` describes it; the
+            last one's spread over the reviews is drawn too.
+        run: its name.
+        params: size of the plot.
+    """
+    title = f"How far back the gradient reaches · {run}"
+    drawn, axes = new_axes(params, title, "Words before the last", "Norm of the gradient")
+    for color, (label, table) in zip((NEUTRAL, TRAINING), tables.items(), strict=True):
+        axes.plot(table["distance"], table["mean"], color=color, label=label)
+    axes.fill_between(
+        table["distance"], table["low"], table["high"], color=TRAINING, alpha=0.2, linewidth=0
+    )
+    axes.set_yscale("log")
+    axes.legend()
     return drawn
 
 

@@ -23,6 +23,7 @@ from .backend import load_keras
 from .predictor import Predictor
 from .scoring_server import COLUMN
 from .sequences import Layout
+from .trace import Gates, gates
 
 if TYPE_CHECKING:
     import keras
@@ -52,6 +53,22 @@ class Explanation(NamedTuple):
     label: str
     probability: float
     words: list[Contribution]
+
+
+class Step(NamedTuple):
+    """How the model reads one word of a text.
+
+    Attributes:
+        start: where the word begins in the text.
+        end: where it ends.
+        probability: of being positive, the model's answer to the text cut after this word.
+        gates: those of an LSTM at this word; None for another cell.
+    """
+
+    start: int
+    end: int
+    probability: float
+    gates: Gates | None
 
 
 class Sentiment(PythonModel):
@@ -89,18 +106,39 @@ class Sentiment(PythonModel):
         """
         words = text.known_words(content, self.ranks)
         tokens = text.pad_words([words], self.layout)
-        position, inside = sequences.positions(np.array([len(words) + 1]), self.layout)
-        columns = np.flatnonzero(inside[0] & (position[0] > 0))  # position 0 is the start mark
+        columns, places = self._read(len(words))
         without = np.repeat(tokens, len(columns), axis=0)
         without[np.arange(len(columns)), columns] = self.layout.unknown_token
         answers = self.ask(np.concatenate([tokens, without]))
         effects = _log_odds(answers[0]) - _log_odds(answers[1:])
-        read = [words[place] for place in position[0, columns] - 1]
         contributions = [
-            Contribution(word.start, word.end, float(effect))
-            for word, effect in zip(read, effects, strict=True)
+            Contribution(words[place].start, words[place].end, float(effect))
+            for place, effect in zip(places, effects, strict=True)
         ]
         return Explanation(self._label(answers[0]), float(answers[0]), contributions)
+
+    def trace(self, content: str) -> list[Step]:
+        """Watch the model read: its answer after each word that it reads, and an LSTM's gates."""
+        words = text.known_words(content, self.ranks)
+        columns, places = self._read(len(words))
+        cut = [words[: place + 1][-self.layout.max_length :] for place in places]
+        answers = self.ask(text.pad_words(cut, self.layout))
+        steps = gates(self.ask.model, text.pad_words([words], self.layout)[0])
+        return [
+            Step(
+                words[place].start,
+                words[place].end,
+                float(answer),
+                steps[column] if steps else None,
+            )
+            for place, answer, column in zip(places, answers, columns, strict=True)
+        ]
+
+    def _read(self, words: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The columns of the row of a text of so many words that have a word, and which word."""
+        position, inside = sequences.positions(np.array([words + 1]), self.layout)
+        columns = np.flatnonzero(inside[0] & (position[0] > 0))  # position 0 is the start mark
+        return columns, position[0, columns] - 1
 
     def _label(self, probability: np.float32) -> str:
         return "positive" if probability > self.threshold else "negative"

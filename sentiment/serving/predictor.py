@@ -26,6 +26,7 @@ class Predictor:
     def __init__(self, model: "keras.Model", batch_size: int) -> None:
         import tensorflow as tf
 
+        self.model = model
         self.batch_size = batch_size
         self.length = model.input_shape[1]
         self._program = tf.function(

@@ -8,16 +8,20 @@ from collections.abc import Iterator
 import pandas as pd
 import pytest
 from selenium import webdriver
+from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from sentiment.serving.classifier import Contribution
+from sentiment.serving.classifier import Contribution, Step
+from sentiment.serving.trace import Gates
 from tests.browser import SECONDS, keep_screenshot, open_page, text
 from tests.conftest import Caller, stand_in
 from tests.project import Project, free_port, wait_for
 from tools import demo
 from tools.pages import demo as demo_page
+from tools.pages import reading
 
 
 def test_words_are_coloured_by_what_they_speak_for() -> None:
@@ -53,6 +57,31 @@ def test_the_page_is_served_on_the_loopback_and_reports_to_nobody() -> None:
     command = demo.command(8501)
     assert "--server.address=127.0.0.1" in command
     assert "--browser.gatherUsageStats=false" in command
+
+
+STEPS = [
+    Step(0, 3, 0.5, Gates(0.8, 0.4, 0.6, 1.0)),
+    Step(4, 8, 0.25, Gates(0.7, 0.3, 0.5, 4.0)),
+]
+
+
+def test_a_reading_has_a_row_for_each_word_with_its_numbers() -> None:
+    rows = reading.table("not good", STEPS).to_dict("records")
+    assert [row["word"] for row in rows] == ["not", "good"]
+    assert len({row["label"] for row in rows}) == 2
+    assert [row["label"][reading.PLACE :] for row in rows] == ["not", "good"]
+    assert (rows[1]["end"], rows[1]["probability"], rows[1]["forget"]) == (8, 0.25, 0.7)
+
+
+def test_strips_shade_gates_as_they_are_and_the_cell_by_its_greatest_norm() -> None:
+    shares = reading.strips(reading.table("not good", STEPS)).set_index(["name", "word"])["share"]
+    assert shares["forget gate", "good"] == 0.7
+    assert (shares["cell state", "not"], shares["cell state", "good"]) == (0.25, 1.0)
+
+
+def test_a_model_without_gates_has_the_strip_of_its_answers_alone() -> None:
+    table = reading.table("not good", [step._replace(gates=None) for step in STEPS])
+    assert reading.strips(table)["name"].unique().tolist() == ["positive"]
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +144,54 @@ def test_a_review_without_known_words_is_answered(
     write_review(browser, review)
     WebDriverWait(browser, SECONDS).until(lambda b: not marks(b) and review in text(b))
     assert "probability of being positive" in text(browser)
+
+
+def words_of(browser: webdriver.Chrome, words: int) -> list[WebElement]:
+    """The places of so many words in the first strip, once all strips are there."""
+    strips = "[data-testid=stVegaLiteChart] .mark-rect path"
+
+    def drawn(browser: webdriver.Chrome) -> list[WebElement]:
+        found = browser.find_elements(By.CSS_SELECTOR, strips)
+        return found[:words] if len(found) == words * len(reading.NAMES) else []
+
+    return WebDriverWait(browser, SECONDS).until(drawn)
+
+
+def test_a_word_under_the_pointer_shows_its_numbers(browser: webdriver.Chrome, page: str) -> None:
+    open_page(browser, page, "probability of being positive", "forget gate")
+    write_review(browser, "zzzunheard but not a good film")
+    ActionChains(browser).move_to_element(words_of(browser, 5)[3]).perform()
+    shown = "#vg-tooltip-element"
+    WebDriverWait(browser, SECONDS).until(
+        lambda b: "good" in b.find_element(By.CSS_SELECTOR, shown).text
+    )
+    numbers = browser.find_element(By.CSS_SELECTOR, shown).text
+    for name in ("positive after it", "forget gate", "input gate", "output gate", "norm of the"):
+        assert name in numbers
+    keep_screenshot(browser, "reading")
+
+
+def test_a_click_on_a_word_cuts_the_text_there(browser: webdriver.Chrome, page: str) -> None:
+    open_page(browser, page, "probability of being positive", "forget gate")
+    write_review(browser, "This is not a good film, not at all.")
+    words_of(browser, 9)[4].click()
+    box = (By.CSS_SELECTOR, "textarea")
+    WebDriverWait(browser, SECONDS).until(
+        lambda b: b.find_element(*box).get_attribute("value") == "This is not a good"
+    )
+    assert len(words_of(browser, 5)) == 5
+
+
+def test_two_texts_are_read_side_by_side(browser: webdriver.Chrome, page: str) -> None:
+    open_page(browser, page, "Compare two reviews", "The champion")
+    browser.find_element(By.CSS_SELECTOR, "[data-testid=stCheckbox] label").click()
+    WebDriverWait(browser, SECONDS).until(
+        lambda b: text(b).count("probability of being positive") == 2
+    )
+    first, second = browser.find_elements(By.CSS_SELECTOR, "textarea")
+    assert first.location["y"] == second.location["y"]
+    assert first.location["x"] < second.location["x"]
+    assert "The champion" in text(browser)
 
 
 def test_nothing_is_loaded_from_elsewhere(browser: webdriver.Chrome, page: str) -> None:

@@ -82,8 +82,8 @@ def test_page_has_every_metric_of_the_headline(html: str, read: Read) -> None:
     assert f">{read.results.cost['parameters']:,}<" in html
 
 
-def test_page_has_six_plots_that_say_what_they_show(html: str) -> None:
-    assert html.count('<svg class="plot"') == 6
+def test_page_has_seven_plots_that_say_what_they_show(html: str) -> None:
+    assert html.count('<svg class="plot"') == 7
     for caption, alt in report.PLOTS.values():
         assert f"<figcaption>{caption}</figcaption>" in html
         assert f'aria-label="{alt}"' in html

@@ -263,6 +263,23 @@ def test_predict_reads_standard_input_and_prints_json(imdb_project: Project) -> 
     assert effects == sorted(effects, reverse=True)
 
 
+def test_predict_with_trace_has_each_word_s_answer_and_gates(
+    imdb_project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(imdb_project.path, monkeypatch)
+    output = call(predict.main, "--json", "--trace", TEXT="Not a good film!")
+    answer = json.loads(output.splitlines()[-1])
+    assert [step["word"] for step in answer["trace"]] == ["Not", "a", "good", "film"]
+    assert answer["trace"][-1]["probability"] == answer["probability"]
+    for step in answer["trace"]:
+        assert set(step) == {"word", "probability", "forget", "input", "output", "cell"}
+        assert all(0 < step[gate] < 1 for gate in ("forget", "input", "output"))
+
+
+def test_trace_without_json_is_a_usage_error(call: Caller) -> None:
+    assert "--trace (TRACE) is for --json" in call.fail(predict.main, "--trace", TEXT="a")
+
+
 def test_predict_reads_a_csv_and_agrees_with_the_server(
     imdb_project: Project, server: Server, tmp_path: Path
 ) -> None:

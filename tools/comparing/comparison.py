@@ -80,6 +80,8 @@ class Comparison:
         discordant: reviews that only one of two single trainings gets right; None for groups.
         reliability: a table for each training of A and of B, see `sentiment.scoring.scores`.
         curves: the history of each training of A and of B.
+        gradients: a table for each training of A and of B that has one, see
+            `sentiment.scoring.gradients`.
     """
 
     a: Summary
@@ -97,6 +99,7 @@ class Comparison:
     only_b: list[Example]
     reliability: tuple[list[pd.DataFrame], list[pd.DataFrame]]
     curves: tuple[list[pd.DataFrame], list[pd.DataFrame]]
+    gradients: tuple[list[pd.DataFrame], list[pd.DataFrame]]
 
 
 def compare(a: Side, b: Side, corpus: Corpus, settings: Compare) -> Comparison:
@@ -128,6 +131,7 @@ def compare(a: Side, b: Side, corpus: Corpus, settings: Compare) -> Comparison:
         only_b=examples[1],
         reliability=(reliability(a, bins), reliability(b, bins)),
         curves=(curves(a), curves(b)),
+        gradients=(gradients(a), gradients(b)),
     )
 
 
@@ -178,6 +182,11 @@ def reliability(side: Side, bins: int) -> list[pd.DataFrame]:
 def curves(side: Side) -> list[pd.DataFrame]:
     """The history of each training."""
     return [each.history for each in side.trainings]
+
+
+def gradients(side: Side) -> list[pd.DataFrame]:
+    """The trained model's gradients of each training that has them."""
+    return [each.gradients for each in side.trainings if each.gradients is not None]
 
 
 def changes(a: Side, b: Side) -> list[Change]:

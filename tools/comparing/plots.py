@@ -19,12 +19,15 @@ COLORS = ("tab:blue", "tab:orange")
 
 
 def draw(comparison: Comparison, params: Evaluate) -> dict[str, Figure]:
-    """All plots, by the names of their files."""
-    return {
+    """All plots, by the names of their files; no gradients where a side does not have them."""
+    plots = {
         "accuracy": accuracy(comparison, params),
         "reliability": reliability(comparison, params),
         "groups": groups(comparison, params),
     }
+    if all(comparison.gradients):
+        plots["gradients"] = gradients(comparison, params)
+    return plots
 
 
 def _lines(axes: "Axes", tables: list[pd.DataFrame], columns: tuple[str, str], **look: str) -> None:
@@ -68,6 +71,17 @@ def reliability(comparison: Comparison, params: Evaluate) -> Figure:
     axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="perfectly calibrated")
     axes.set_aspect("equal")
     axes.legend(loc="upper left")
+    return figure
+
+
+def gradients(comparison: Comparison, params: Evaluate) -> Figure:
+    """Draw the gradient's mean norm by the distance from the last word."""
+    title = "How far back the gradient reaches"
+    figure, axes = new_axes(params, title, "Words before the last", "Norm of the gradient")
+    for letter, color, tables in zip("AB", COLORS, comparison.gradients, strict=True):
+        _lines(axes, tables, ("distance", "mean"), marker="", color=color, label=letter)
+    axes.set_yscale("log")
+    axes.legend()
     return figure
 
 

@@ -25,6 +25,7 @@ ALTERNATIVES = {
     "accuracy": "Accuracy by epoch of A and B, in training and validation",
     "reliability": "Share of positive reviews against predicted probability, of A and B",
     "groups": "Difference of accuracy by kind of review, with intervals",
+    "gradients": "Norm of the gradient by words before the last, of A and B",
 }
 
 

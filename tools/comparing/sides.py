@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 EVALUATED = ["about.json", "predictions.csv", "cost.json"]
 TRAINED = ["about.json", "run.json", "history.csv"]
+GRADIENTS = "gradients.csv"  # evaluations before it was measured have none
 EVALUATED_TAG, TRAINED_TAG = (log.COMPLETE.format(stage.name) for stage in (EVALUATE, TRAIN))
 
 
@@ -51,10 +52,13 @@ def read(name: str, scratch: Path) -> Side:
         return from_store(champion_run(), name, scratch)
     if registry.RUN_ID.fullmatch(name):
         return from_store(name, name[:8], scratch)
+    origin = Origin(name, "Its copy in DVC's cache is damaged.")
     wanted = [f"{TRAIN}/{file}" for file in TRAINED]
     wanted += [f"{EVALUATE}/{file}" for file in EVALUATED]
     data = revision.copy(name, wanted, scratch) / files.DATA
-    return from_folder(data, name, Origin(name, "Its copy in DVC's cache is damaged."))
+    if GRADIENTS in files.read_about(data / EVALUATE.name, origin)["files"]:
+        revision.copy(name, [f"{EVALUATE}/{GRADIENTS}"], scratch)
+    return from_folder(data, name, origin)
 
 
 def champion_run() -> str:
@@ -100,7 +104,11 @@ def read_training(
     table = files.checked(evaluated / "predictions.csv", described["files"], origin)
     predictions = pd.read_csv(table, dtype={"probability": np.float32})
     cost = files.read_json(files.checked(evaluated / "cost.json", described["files"], origin))
-    return Training(run_id, name, described["params"], predictions, history, cost)
+    gradients = None
+    if GRADIENTS in described["files"]:
+        path = files.checked(evaluated / GRADIENTS, described["files"], origin)
+        gradients = pd.read_csv(path)
+    return Training(run_id, name, described["params"], predictions, history, gradients, cost)
 
 
 def from_store(run_id: str, label: str, scratch: Path) -> Side:

@@ -182,7 +182,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
             letter: [each.to_dict("records") for each in tables]
             for letter, tables in zip("ab", getattr(comparison, name), strict=True)
         }
-        for name in ("reliability", "curves")
+        for name in ("reliability", "curves", "gradients")
     }
     content: Mapping[str, Any] = asdict(comparison)
     return {**content, **as_rows}

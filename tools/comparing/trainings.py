@@ -21,6 +21,8 @@ class Training(NamedTuple):
         params: everything that shaped it and its evaluation, and digests of model and data.
         predictions: see `sentiment.scoring.scores`; `probability` is float32.
         history: see `sentiment.network.training.Trained`.
+        gradients: see `sentiment.scoring.gradients.table`; None for an evaluation that is older
+            than these.
         cost: `parameters` and `milliseconds_per_review`.
     """
 
@@ -29,6 +31,7 @@ class Training(NamedTuple):
     params: dict[str, Any]
     predictions: pd.DataFrame
     history: pd.DataFrame
+    gradients: pd.DataFrame | None
     cost: dict[str, float]
 
 

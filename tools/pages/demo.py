@@ -15,11 +15,14 @@ from sentiment.registry import champion
 from sentiment.registry import versions as registry
 from sentiment.runs import store
 from sentiment.serving.classifier import Contribution, Explanation, Sentiment
+from tools.pages import reading
 
-EXAMPLE = (
-    "I expected a dull sequel, but the acting is brilliant and the story moved me. "
-    "Not perfect, yet one of the best films of the year."
-)
+EXAMPLES = {
+    "first": "I expected a dull sequel, but the acting is brilliant and the story moved me. "
+    "Not perfect, yet one of the best films of the year.",
+    "second": "I expected a brilliant sequel, but the acting is dull and the story did not move "
+    "me. Not one of the best films of the year.",
+}
 MOST_CHARACTERS = 20_000  # of a review; the model reads `pad.max_length` tokens of it
 POSITIVE, NEGATIVE = "31, 119, 180", "255, 127, 14"  # tab:blue and tab:orange, as RGB
 FAINTEST = 0.05  # a word below this share of the strongest effect stays without colour
@@ -111,6 +114,45 @@ def show_answer(text: str, explanation: Explanation) -> None:
     )
 
 
+def show_reading(text: str, model: Sentiment, key: str) -> None:
+    """The probability after each word, and what an LSTM's gates do at it."""
+    try:
+        steps = champion.trace(model, text)
+    except UserError as error:
+        st.caption(str(error))
+        return
+    if not steps:
+        return
+    table = reading.table(text, steps)
+    st.vega_lite_chart(table, reading.curve_chart(table))
+    chart = f"{key}-strips-{hash(text)}"  # another text begins without a selection
+    st.vega_lite_chart(
+        reading.strips(table),
+        reading.strips_chart(table),
+        key=chart,
+        on_select=lambda: cut(key, chart),
+    )
+    st.caption(
+        "Above, the answer to the text up to each word. Below, shaded by their size: of an LSTM "
+        "the means of its forget, input and output gate, and the norm of its cell state, relative "
+        "to the greatest. Point at a word for its numbers; click on it to cut the text there."
+    )
+
+
+def cut(key: str, chart: str) -> None:
+    """Cut a text at the end of the word that was clicked in a chart."""
+    chosen = st.session_state[chart]["selection"].get(reading.SELECTION)
+    if chosen:
+        st.session_state[key] = st.session_state[key][: chosen[0]["end"]]
+
+
+def show_text(label: str, key: str, model: Sentiment) -> None:
+    """A text, the answer to it, and how the model reads it."""
+    text = st.text_area(label, key=key, height=160, max_chars=MOST_CHARACTERS)
+    show_answer(text, model.explain(text))
+    show_reading(text, model, key)
+
+
 def show_champion(known: Champion, tags: dict[str, str]) -> None:
     """Metrics of the test set and the curves of the training."""
     st.subheader("The champion")
@@ -130,11 +172,18 @@ def main() -> None:
         st.error(str(error))
         return
     st.title("Film reviews: positive or negative?")
-    left, right = st.columns([3, 2], gap="large")
+    for key, text in EXAMPLES.items():
+        st.session_state.setdefault(key, text)
+    two = st.toggle("Compare two reviews", key="two")
+    left, right = st.columns(2 if two else [3, 2], gap="large")
     with left:
-        text = st.text_area("A review", EXAMPLE, height=160, max_chars=MOST_CHARACTERS)
-        show_answer(text, known.model.explain(text))
+        show_text("A review", "first", known.model)
     with right:
+        if two:
+            show_text("Another review", "second", known.model)
+        else:
+            show_champion(known, tags)
+    if two:
         show_champion(known, tags)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PAGE = Path("reports/report.html")
 PLACE = "report"  # folder of the run's artifacts
 UNLOGGED = "The report is not logged"
-TABLES = ("confusion", "roc", "reliability", "lengths", "mistakes")
+TABLES = ("confusion", "roc", "reliability", "lengths", "mistakes", "gradients")
 # inches, in place of the plots' own size: letters are of the page's size on a phone
 PLOT_SIZE = {"figure_width": 4.8, "figure_height": 3.6}
 PLOTS = {
@@ -38,6 +38,10 @@ PLOTS = {
     "roc": ("ROC curve", "True positive rate against false positive rate"),
     "reliability": ("Reliability", "Share of positive reviews against predicted probability"),
     "lengths": ("Accuracy by length", "Accuracy of short and of long reviews, as bars"),
+    "gradients": (
+        "How far back the gradient reaches",
+        "Norm of the gradient by words before the last, before the first epoch and trained",
+    ),
 }
 LABEL_LETTERS, LEGEND_LETTERS = 10, 20  # of a line in a plot of that size
 EXCERPT_WORDS = 40  # of a review; what is longer has to be opened to be read
@@ -50,7 +54,7 @@ class Results(NamedTuple):
         params: everything that shaped it, by dotted `params.yaml` names, and digests.
         metrics: see `sentiment.scoring.scores.summary`.
         cost: what an answer takes, see `sentiment.scoring.evaluation.predict`.
-        tables: `TABLES`, as `sentiment.scoring.scores` makes them.
+        tables: `TABLES`, see `sentiment.scoring.evaluation.evaluate`.
     """
 
     params: dict[str, Any]

@@ -163,11 +163,12 @@ def test_same_seed_gives_the_same_learning_curve(changes: dict[str, Any]) -> Non
         assert ours.history[name].tolist() == pytest.approx(stock.history[name], rel=1e-4)
 
 
+@pytest.mark.parametrize("clip_norm", [0.0, 0.5])
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "nadam", "rmsprop", "sgd"])
-def test_updates_are_those_of_keras_with_every_optimizer(optimizer: str) -> None:
+def test_updates_are_those_of_keras_with_every_optimizer(optimizer: str, clip_norm: float) -> None:
     from sentiment.network import fast
 
-    stock, ours = (prepared(small(optimizer=optimizer)) for _ in range(2))
+    stock, ours = (prepared(small(optimizer=optimizer, clip_norm=clip_norm)) for _ in range(2))
     fast.accelerate(ours)
     for step in range(3):
         rng = np.random.default_rng(step)

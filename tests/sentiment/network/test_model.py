@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sentiment.network.model import build_model, save_model
+from sentiment.errors import UserError
+from sentiment.network.model import build_model, lstm_layers, save_model
 from sentiment.params import Params, Train, check_params
 from sentiment.serving.backend import load_keras
 from tests.conftest import defaults
@@ -88,6 +89,53 @@ def test_optimizer_and_learning_rate_are_those_named(optimizer: str) -> None:
     model = build_model(settings(optimizer=optimizer, learning_rate=0.05), 50, 9)
     assert type(model.optimizer).__name__.lower() == optimizer
     assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_forget_gate_starts_with_the_bias_named_and_the_others_with_none(
+    bidirectional: bool,
+) -> None:
+    model = build_model(settings(units=3, forget_bias=2.5, bidirectional=bidirectional), 50, 9)
+    layers = lstm_layers(model)
+    assert len(layers) == (2 if bidirectional else 1)
+    for layer in layers:
+        assert layer.cell.bias.numpy().tolist() == [0] * 3 + [2.5] * 3 + [0] * 6
+
+
+def test_a_forget_bias_without_a_forget_gate_is_refused() -> None:
+    with pytest.raises(UserError, match="forget_bias 3 needs cell lstm: a gru has no forget gate"):
+        settings(cell="gru", forget_bias=3.0)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
+def test_recurrent_weights_start_as_named(cell: str) -> None:
+    def recurrent(start: str) -> np.ndarray:
+        train = settings(cell=cell, units=4, recurrent_initializer=start)
+        weights: np.ndarray = build_model(train, 50, 9).get_layer(cell).get_weights()[1]
+        return weights
+
+    products = recurrent("orthogonal")
+    np.testing.assert_allclose(products @ products.T, np.eye(4), atol=1e-5)
+    np.testing.assert_array_equal(recurrent("identity"), np.eye(*products.shape))
+    uniform = recurrent("glorot_uniform")
+    assert np.abs(uniform).max() <= np.sqrt(6 / sum(uniform.shape))
+
+
+def test_a_gradient_that_is_too_long_is_shortened() -> None:
+    import keras
+
+    def moved(clip_norm: float) -> np.ndarray:
+        keras.utils.set_random_seed(1)
+        train = settings(optimizer="sgd", learning_rate=1.0, clip_norm=clip_norm, units=3)
+        model = build_model(train, 50, 9)
+        before = [np.array(each) for each in model.trainable_variables]
+        gradients = [np.full(each.shape, 2.0, "f") for each in before]
+        model.optimizer.apply(gradients, model.trainable_variables)
+        steps = [each - start for each, start in zip(model.get_weights(), before, strict=True)]
+        return np.concatenate([step.ravel() for step in steps])
+
+    assert np.linalg.norm(moved(0.5)) == pytest.approx(0.5, rel=1e-4)
+    np.testing.assert_allclose(moved(0.0), -2.0, rtol=1e-5)
 
 
 @pytest.mark.parametrize("pooling", ["last", "max+mean"])

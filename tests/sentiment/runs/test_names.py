@@ -22,6 +22,12 @@ SHAPING = {"pad.max_length": 200, "fetch.dataset": "imdb"}
             "bi-lstm-64 · max · len 200 · seed 42",
         ),
         (
+            {"forget_bias": 3.0, "recurrent_initializer": "identity", "clip_norm": 1.0},
+            {},
+            None,
+            "lstm-64 · forget 3 · identity · clip 1 · len 200 · seed 42",
+        ),
+        (
             {},
             {"fetch.dataset": "synthetic"},
             "bold",

@@ -22,8 +22,9 @@ from sentiment.errors import UserError
 from sentiment.runs import log, provenance, store, tracking
 from sentiment.runs.log import Run
 
-HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "loss": [0.7, 0.5, 0.4], "seconds": [2.0, 1.0, 1.5]})
+HISTORY = pd.DataFrame({"loss": [0.7, 0.5, 0.4], "seconds": [2.0, 1.0, 1.5]}, index=[1, 2, 3])
 BEGUN = 1_700_000_000_000
+MOMENTS = [BEGUN + 2000, BEGUN + 3000, BEGUN + 4500]
 LOCK = Path("lock")
 
 
@@ -219,7 +220,7 @@ def test_a_finished_run_whose_outputs_dvc_did_not_record_is_resumed() -> None:
 
 
 def tracker_logs_curves(tracker: tracking.Tracker) -> None:
-    tracker.log(log.curves, HISTORY, BEGUN)
+    tracker.log(log.curves, HISTORY, MOMENTS)
     assert not tracker.lost
 
 
@@ -280,7 +281,7 @@ def test_a_model_whose_logging_was_cut_off_gets_another_entry() -> None:
     with started({"train.units": 4}, run_id=killed.run_id) as tracker:
         assert tracker.run.run_id == killed.run_id
         assert tracker.run.model_id != killed.model_id
-        tracker.log(log.curves, HISTORY, BEGUN)
+        tracker.log(log.curves, HISTORY, MOMENTS)
     assert not tracker.lost
     model = mlflow.get_logged_model(tracker.run.model_id)
     assert {m.step for m in model.metrics or [] if m.key == "loss"} == {1, 2, 3}
@@ -291,7 +292,7 @@ def test_curves_get_the_points_that_they_lack_and_no_other() -> None:
     with started() as tracker:
         tracker.log(log.epoch, 2, {"loss": 0.5, "seconds": 1.0})
         for _ in range(2):
-            tracker.log(log.curves, HISTORY, BEGUN)
+            tracker.log(log.curves, HISTORY, MOMENTS)
     assert sorted(steps(tracker.run)) == [(1, 0.7), (2, 0.5), (3, 0.4)]
     assert sorted(steps(tracker.run, "seconds")) == [(1, 2.0), (2, 1.0), (3, 1.5)]
     points = mlflow.MlflowClient().get_metric_history(tracker.run.run_id, "loss")
@@ -302,7 +303,7 @@ def test_a_point_that_was_logged_to_the_run_alone_is_linked_to_the_model_as_it_i
     """A process that is killed between MLflow's two transactions leaves such a point."""
     with started() as tracker:
         mlflow.MlflowClient().log_metric(tracker.run.run_id, "seconds", 0.9, step=2)
-        tracker.log(log.curves, HISTORY, BEGUN)
+        tracker.log(log.curves, HISTORY, MOMENTS)
     assert sorted(steps(tracker.run, "seconds")) == [(1, 2.0), (2, 0.9), (3, 1.5)]
     linked = mlflow.get_logged_model(tracker.run.model_id).metrics or []
     assert {m.step: m.value for m in linked if m.key == "seconds"} == {1: 2.0, 2: 0.9, 3: 1.5}

@@ -16,7 +16,7 @@ from stages.evaluate import write
 
 @pytest.fixture
 def test_set() -> outputs.TestSet:
-    """Four reviews; the padded ones stand in another order than the whole ones."""
+    """Four reviews; the padded ones stand in another order than the uncut ones."""
     reviews = Reviews.from_lists([[1], [1, 2], [1, 2, 3], [2, 2, 2, 2]], np.array([0, 1, 0, 1]))
     order = np.array([2, 0, 3, 1])
     return outputs.TestSet(
@@ -33,18 +33,22 @@ def test_set() -> outputs.TestSet:
 def training() -> Training:
     history = pd.DataFrame({"epoch": [1], "accuracy": [0.5], "val_accuracy": [0.5]})
     history[["loss", "val_loss"]] = 0.7
-    return Training({"fetch.dataset": "synthetic"}, history, {"name": "lstm-4"})
+    return Training({"fetch.dataset": "synthetic"}, history, GRADIENTS, {"name": "lstm-4"})
 
 
 PROBABILITIES = np.array([0.9, 0.2, 0.6, 0.1], np.float32)
 WORDS = ["", "the", "film", "fails"]
+GRADIENTS = pd.DataFrame(
+    {"distance": [0, 1, 2], "mean": [1.0, 0.5, 0.001], "low": [0.5, 0.1, 0.0], "high": 1.5}
+)
 
 
 @pytest.fixture
 def evaluated(
     test_set: outputs.TestSet, training: Training, default_params: Params
 ) -> evaluation.Evaluation:
-    return evaluation.evaluate(test_set, WORDS, training, PROBABILITIES, default_params.evaluate)
+    looks = default_params.evaluate
+    return evaluation.evaluate(test_set, WORDS, training, PROBABILITIES, GRADIENTS, looks)
 
 
 def test_predictions_follow_the_padded_order(test_set: outputs.TestSet) -> None:
@@ -71,15 +75,18 @@ def test_metrics_name_the_data_set(evaluated: evaluation.Evaluation) -> None:
     assert evaluated.metrics["test_accuracy"] == 0.5
 
 
+def test_metrics_have_how_far_back_the_gradient_reaches(evaluated: evaluation.Evaluation) -> None:
+    assert evaluated.metrics["gradient_reach"] == 1
+
+
 def test_all_files_are_written(evaluated: evaluation.Evaluation, tmp_path: Path) -> None:
     write(tmp_path, evaluated)
     names = {path.name for path in tmp_path.iterdir()}
-    tables = {"predictions", "confusion", "roc", "reliability", "lengths", "mistakes"}
-    pictures = {
-        f"{name}.png" for name in ("accuracy", "loss", "roc", "reliability", "confusion", "lengths")
-    }
-    assert names == {"metrics.json", "probabilities.npy"} | {f"{t}.csv" for t in tables} | pictures
-    for name in pictures:
+    both = {"roc", "reliability", "confusion", "lengths", "gradients"}
+    tables = {f"{name}.csv" for name in both | {"predictions", "mistakes"}}
+    plots = {f"{name}.png" for name in both | {"accuracy", "loss"}}
+    assert names == {"metrics.json", "probabilities.npy"} | tables | plots
+    for name in plots:
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "metrics.json").read_bytes())["test_reviews"] == 4
 

@@ -52,6 +52,16 @@ def test_curve_shows_training_and_validation(history: pd.DataFrame, looks: Evalu
     assert np.asarray(validation.get_ydata()).tolist() == [0.7, 0.75, 0.7]
 
 
+def test_gradients_are_drawn_on_a_logarithmic_axis_with_their_spread(looks: Evaluate) -> None:
+    table = pd.DataFrame({"distance": [0, 1], "mean": [1.0, 0.1], "low": 0.05, "high": 1.5})
+    figure = plots.gradients({"before": table, "trained": table}, "lstm-64", looks)
+    (axes,) = figure.axes
+    assert axes.get_yscale() == "log"
+    assert len(axes.get_lines()) == 2
+    assert len(axes.collections) == 1
+    assert texts(figure)[-2:] == ["before", "trained"]
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_epochs_are_whole_numbers(history: pd.DataFrame, looks: Evaluate, epochs: int) -> None:
     axes = plots.curve(history.head(epochs), "loss", "run", looks).axes[0]

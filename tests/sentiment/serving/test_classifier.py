@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -93,6 +94,33 @@ def test_words_that_were_cut_off_have_no_part_in_the_answer(served: Sentiment) -
     assert [w.start for w in served.explain(content).words] == [20, 22, 27, 32, 34, 39]
     served.layout = replace(served.layout, truncating="post")
     assert [w.start for w in served.explain(content).words] == [0, 5, 10, 15, 20]
+
+
+def test_each_step_of_a_trace_is_the_answer_to_the_text_cut_there(served: Sentiment) -> None:
+    content = "Well: a FINE film, rare"
+    steps = served.trace(content)
+    assert [content[step.start : step.end] for step in steps] == ["a", "FINE", "film", "rare"]
+    cut = pd.DataFrame({"text": [content[: step.end] for step in steps]})
+    answers = served.predict(None, cut)["probability"].tolist()
+    assert [step.probability for step in steps] == answers
+    assert answers[-1] == served.explain(content).probability
+
+
+@pytest.mark.parametrize("truncating", ["pre", "post"])
+@pytest.mark.parametrize("padding", ["pre", "post"])
+def test_a_trace_has_the_words_that_are_read_and_ends_at_the_answer(
+    served: Sentiment, padding: Any, truncating: Any
+) -> None:
+    served.layout = replace(served.layout, padding=padding, truncating=truncating)
+    content = "dull " * 4 + "a fine film a fine film"
+    steps, explanation = served.trace(content), served.explain(content)
+    assert [step.start for step in steps] == [word.start for word in explanation.words]
+    assert steps[-1].probability == explanation.probability
+    assert all(step.gates and 0 < step.gates.forget < 1 for step in steps)
+
+
+def test_a_text_without_known_words_has_an_empty_trace(served: Sentiment) -> None:
+    assert served.trace("unheard of") == []
 
 
 @pytest.mark.parametrize("content", ["", "unheard of", "?!"])

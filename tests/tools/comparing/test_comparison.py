@@ -49,7 +49,8 @@ def training(run_id: str, probability: list[float], **changed: Any) -> Training:
     )
     params = PARAMS | {name.replace("__", "."): value for name, value in changed.items()}
     cost = {"parameters": 10, "milliseconds_per_review": 0.5}
-    return Training(run_id, f"name {run_id}", params, predictions, history, cost)
+    gradients = pd.DataFrame({"distance": [0, 1], "mean": [1.0, 0.1]})
+    return Training(run_id, f"name {run_id}", params, predictions, history, gradients, cost)
 
 
 def side(run_id: str, *trainings: Training) -> Side:
@@ -251,7 +252,23 @@ def test_the_document_has_every_figure_as_json() -> None:
     document = comparison_text.document(compared(A, B))
     assert document["result"]["interval"] == compared(A, B).result.interval
     assert document["curves"]["a"][0][1]["val_accuracy"] == 0.6
+    assert document["gradients"]["b"][0][1]["mean"] == 0.1
     assert document["discordant"] == (1, 12)
+
+
+def test_gradients_of_both_sides_are_laid_over_each_other(default_params: Params) -> None:
+    drawn = comparison_plots.draw(compared(A, GROUP), default_params.evaluate)
+    axes = drawn["gradients"].axes[0]
+    assert axes.get_yscale() == "log"
+    assert len(axes.get_lines()) == 1 + len(GROUP.trainings)
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["A", "B"]
+
+
+def test_without_the_gradients_of_a_side_none_are_drawn(default_params: Params) -> None:
+    older = side("older", training("older", right(40))._replace(gradients=None))
+    assert "gradients" not in comparison_plots.draw(compared(A, older), default_params.evaluate)
 
 
 def test_a_group_of_reviews_without_spread_is_drawn_as_a_point(default_params: Params) -> None:

@@ -1,0 +1,124 @@
+"""The gradient at each distance is what finite differences and a known recurrence say."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from sentiment.network import gradients, training
+from sentiment.network.model import build_model
+from sentiment.scoring.gradients import by_distance, table
+from tests.sentiment.network.test_training import small
+
+if TYPE_CHECKING:
+    import keras
+
+pytestmark = pytest.mark.usefixtures("backend")
+WORDS, LENGTH = 20, 12
+STEP, KINK = 1e-3, 5e-3  # of a number in a vector; of the slopes to both sides
+NETWORKS: list[dict[str, Any]] = [
+    {},
+    {"cell": "gru"},
+    {"cell": "simple_rnn"},
+    {"bidirectional": True},
+    {"pooling": "max"},
+    {"pooling": "mean"},
+    {"bidirectional": True, "pooling": "max+mean", "cell": "gru"},
+    {"dropout": {"embedding": 0.3, "input": 0.3, "head": 0.3}},
+]
+
+
+@pytest.fixture
+def x(rng: np.random.Generator) -> np.ndarray:
+    """Token ids of five reviews without padding."""
+    return rng.integers(1, WORDS, (5, LENGTH)).astype(np.uint16)
+
+
+def network(**changes: Any) -> "keras.Model":
+    params = small(**changes)
+    training.prepare(params)
+    return build_model(params, WORDS, LENGTH)
+
+
+def logits(model: "keras.Model", vectors: np.ndarray) -> np.ndarray:
+    """The logit of each review, float64, from the vectors of its words."""
+    import keras
+
+    head = model.get_layer("probability")
+    rest = keras.Model(model.get_layer("embedding").output, head.input)
+    kernel, bias = (np.asarray(weight, np.float64) for weight in head.get_weights())
+    return (np.asarray(rest(vectors), np.float64) @ kernel + bias)[:, 0]
+
+
+def differences(model: "keras.Model", vectors: np.ndarray, step: float) -> np.ndarray:
+    """How the logit changes with each number of each vector, by a step of this size and sign."""
+    before, found = logits(model, vectors), np.zeros(vectors.shape)
+    for word, unit in np.ndindex(*vectors.shape[1:]):
+        moved = vectors.copy()
+        moved[:, word, unit] += step
+        found[:, word, unit] = (logits(model, moved) - before) / step
+    return found
+
+
+@pytest.mark.parametrize("changes", NETWORKS, ids=str)
+def test_norms_are_those_of_finite_differences(changes: dict[str, Any], x: np.ndarray) -> None:
+    model = network(**changes)
+    vectors = model.get_layer("embedding").get_weights()[0][x]
+    forward, backward = (differences(model, vectors, step) for step in (STEP, -STEP))
+    expected = np.linalg.norm((forward + backward) / 2, axis=2)
+    smooth = np.abs(forward - backward).max(axis=2) < KINK  # else another state is the greatest
+    assert smooth.mean() > (0.5 if "max" in changes.get("pooling", "") else 0.99)
+    found = gradients.norms(model, x)
+    np.testing.assert_allclose(found[smooth], expected[smooth], rtol=0.02, atol=5e-4)
+
+
+def test_a_linear_recurrence_has_the_gradient_of_its_closed_form(x: np.ndarray) -> None:
+    """h_t = x_t + U h_{t-1} and z = w h_T: the gradient by x_t is (U^T)^(T - t) w."""
+    model = network(cell="simple_rnn")
+    cell, head = model.get_layer("simple_rnn"), model.get_layer("probability")
+    cell.cell.activation = lambda state: state
+    units = len(cell.get_weights()[1])
+    recurrent = 0.9 * np.linalg.qr(np.random.default_rng(0).normal(size=(units, units)))[0]
+    cell.set_weights([np.eye(units), recurrent, np.zeros(units)])
+    found = gradients.norms(model, x)
+    size = np.linalg.norm(head.get_weights()[0])
+    expected = size * 0.9 ** np.arange(LENGTH)[::-1]
+    np.testing.assert_allclose(found, np.tile(expected, (len(x), 1)), rtol=1e-5)
+    means = table(by_distance(found, x, 0))["mean"]
+    np.testing.assert_allclose(means, 0.9 ** np.arange(LENGTH), rtol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{}, {"bidirectional": True, "pooling": "max+mean"}], ids=str)
+def test_the_fast_path_gives_the_norms_of_stock_keras(
+    changes: dict[str, Any], x: np.ndarray
+) -> None:
+    model = network(**changes)
+    stock = gradients.norms(model, x)
+    assert training.accelerate(model, small(**changes)) == "fast LSTM"
+    np.testing.assert_allclose(gradients.norms(model, x), stock, rtol=1e-5, atol=1e-5)
+
+
+def test_more_reviews_than_a_step_takes_are_measured_each(x: np.ndarray) -> None:
+    model, many = network(), np.tile(x, (20, 1))
+    assert len(many) > gradients.BATCH
+    found = gradients.norms(model, many)
+    np.testing.assert_allclose(found, np.tile(gradients.norms(model, x), (20, 1)), rtol=1e-4)
+
+
+def test_measuring_changes_neither_the_model_nor_what_is_drawn_next(x: np.ndarray) -> None:
+    import keras
+
+    model = network(dropout={"input": 0.5, "embedding": 0.5, "head": 0.5})
+    before = [weight.copy() for weight in model.get_weights()]
+    state = [layer.seed_generator.state.numpy() for layer in model.layers if is_random(layer)]
+    assert state
+    gradients.measure(model, x, 0, 3)
+    after = [layer.seed_generator.state.numpy() for layer in model.layers if is_random(layer)]
+    np.testing.assert_array_equal(after, state)
+    for one, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert isinstance(model, keras.Model)
+
+
+def is_random(layer: "keras.layers.Layer") -> bool:
+    return hasattr(layer, "seed_generator")

@@ -1,0 +1,48 @@
+"""The gates are those that Keras computes with."""
+
+import numpy as np
+import pytest
+
+from sentiment.network.model import build_model, lstm_layers
+from sentiment.serving import trace
+from tests.sentiment.network.test_training import small
+
+pytestmark = pytest.mark.usefixtures("backend")
+ROW = np.array([0, 0, 3, 7, 1, 4])
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_cell_is_the_one_that_keras_computes(bidirectional: bool) -> None:
+    import keras
+
+    model = build_model(small(bidirectional=bidirectional), 20, len(ROW))
+    layer = lstm_layers(model)[0]
+    vectors = model.get_layer("embedding")(ROW[None])
+    steps = trace.gates(model, ROW)
+    assert steps is not None
+    for number, step in enumerate(steps, 1):
+        state = keras.layers.LSTM(4, return_state=True)
+        state(vectors)
+        state.set_weights(layer.get_weights())
+        _, _, cell = state(vectors[:, :number])
+        assert step.cell == pytest.approx(float(np.linalg.norm(cell)), rel=1e-5)
+
+
+def test_gates_are_the_means_over_the_units() -> None:
+    model = build_model(small(), 20, len(ROW))
+    (layer,) = lstm_layers(model)
+    kernel, recurrent, bias = (np.zeros_like(weight) for weight in layer.get_weights())
+    units = len(recurrent)
+    bias[:units], bias[units : 2 * units], bias[3 * units :] = 1.0, [0, 1, 2, 3], -50.0
+    layer.set_weights([kernel, recurrent, bias])
+    steps = trace.gates(model, ROW)
+    assert steps is not None
+    assert steps[0].input == pytest.approx(1 / (1 + np.exp(-1)))
+    assert steps[0].forget == pytest.approx(np.mean(1 / (1 + np.exp(-np.arange(4.0)))))
+    assert steps[0].output == pytest.approx(0, abs=1e-9)
+    assert steps[0].cell == 0
+
+
+@pytest.mark.parametrize("cell", ["gru", "simple_rnn"])
+def test_another_cell_has_no_such_gates(cell: str) -> None:
+    assert trace.gates(build_model(small(cell=cell), 20, len(ROW)), ROW) is None
