@@ -13,15 +13,16 @@ from mlflow.entities import Run
 from sentiment.files import read_about
 
 FILES = {
-    "train": {"history.csv", "metrics.json"},
+    "train": {"gradients.csv", "history.csv", "metrics.json"},
     "evaluate": {
         *("about.json", "metrics.json", "cost.json", "probabilities.npy", "predictions.csv"),
         *("confusion.csv", "roc.csv", "reliability.csv", "lengths.csv", "mistakes.csv"),
         *("accuracy.png", "loss.png", "roc.png", "reliability.png", "confusion.png"),
-        "lengths.png",
+        *("lengths.png", "gradients.csv", "gradients.png"),
     },
 }
 CURVES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
+GRADIENTS = ("initial_gradient_norm", "gradient_norm")
 
 
 def check_metrics(client: mlflow.MlflowClient, run: Run, metrics: dict[str, Any]) -> None:
@@ -32,6 +33,11 @@ def check_metrics(client: mlflow.MlflowClient, run: Run, metrics: dict[str, Any]
     for name in CURVES:
         points = client.get_metric_history(run.info.run_id, name)
         assert [point.step for point in points] == [1, 2, 3, 4, 5], name
+    for name in GRADIENTS:
+        points = client.get_metric_history(run.info.run_id, name)
+        assert [point.step for point in points] == list(range(200)), name
+        assert points[0].value == 1, name
+    assert 20 <= metrics["gradient_reach"] <= 199, metrics["gradient_reach"]
 
 
 def check_identity(run: Run, metrics: dict[str, Any]) -> None:
