@@ -225,7 +225,7 @@ def kill_server(each: Try) -> None:
     """Kill the tracking server in the middle, and start it again when the training is done."""
     port = free_port()
     store = f"sqlite:///{each.project.path}/mlflow.db"
-    files = str(each.project.path.parent / f"{each.project.path.name}-served")
+    files = str(each.project.path.with_name("served"))
     command = ["mlflow", "server", "--backend-store-uri", store, "--port", str(port)]
     command += ["--artifacts-destination", files, "--default-artifact-root", files]
     each.project.environment |= QUIET
@@ -261,7 +261,7 @@ def move(each: Try) -> None:
     import mlflow
 
     each.project.run(*REPRO)
-    elsewhere = each.project.path.with_name(f"{each.project.path.name}-moved")
+    elsewhere = each.project.path.with_name("moved")
     each.project.path.rename(elsewhere)
     each.project.path = elsewhere
     each.project.run(*SYNC)
@@ -377,16 +377,16 @@ def attempt(
     fault: Fault, finished: Project, undisturbed: Path, seconds: float, number: int
 ) -> list[str]:
     """Try a fault once; return what was lost."""
-    path = finished.path.with_name(f"try-{number}")
-    shutil.copytree(finished.path, path, symlinks=True)
-    project = Project(path)
+    # a path of its own: MLflow keeps a database open, and would take it for that of the next try
+    folder = Path(tempfile.mkdtemp(prefix="try-", dir=finished.path.parent))
+    project = finished.copy(folder / "project")
     try:
         fault.happen(Try(project, seconds, random.Random(f"{SEED} {fault.what} {number}")))
         return losses(project, undisturbed)
     except (AssertionError, TimeoutError, OSError, psutil.Error, subprocess.SubprocessError) as e:
         return [f"{type(e).__name__}: {str(e)[-300:]}"]
     finally:
-        shutil.rmtree(project.path, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def measure(scratch: Path, most: int, only: str) -> Iterator[tuple[str, list[list[str]]]]:
