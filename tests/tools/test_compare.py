@@ -16,6 +16,7 @@ COMPARE = ("python", "-m", "tools.compare")
 REPORT = {
     "accuracy.png",
     "comparison.json",
+    "gradients.png",
     "groups.png",
     "reliability.png",
     "report.html",
