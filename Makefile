@@ -11,8 +11,8 @@ ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.v
 # which reads it as an option: `python -m tools.predict --help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help repro sync verify report predict serve demo promote demote compare seeds test \
-	test-fast check ui docs bench faults lock venv
+.PHONY: help repro sync verify report predict serve demo promote demote compare seeds memory \
+	test test-fast check ui docs bench faults lock venv
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ compare: venv  ## what changed between two runs, and its effect: A=champion B=wo
 
 seeds: venv  ## train the current params under N seeds, for mean and spread: N=5
 	@$(ACTIVATED) python -m tools.seeds
+
+memory: venv  ## compare how far back LSTM, GRU and plain RNN remember; takes two hours
+	@$(ACTIVATED) python -m tools.memory
 
 docs: venv  ## write docs/params.md and the comments of params.yaml from sentiment/params.py
 	@$(ACTIVATED) python -m tools.docs

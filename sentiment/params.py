@@ -1,6 +1,7 @@
 """`params.yaml`: its form, its limits, and a clear message where it does not keep to them."""
 
 import difflib
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -314,6 +315,41 @@ class Compare(Section):
     )
 
 
+class Memory(Section):
+    seeds: int = Field(
+        ge=2,
+        le=1000,
+        description="trainings of each network on each data set, from train.seed on; two are the "
+        "least that show a spread",
+    )
+    cue_distances: list[int] = Field(
+        min_length=1,
+        description="words from the cue to the end: one generated set for each",
+    )
+    changed_at: list[int] = Field(
+        description="those of them on which networks with one change are trained too; [] for none",
+    )
+    forget_bias: float = Field(
+        ge=-10, le=10, description="the change of the LSTM's train.forget_bias"
+    )
+    clip_norm: float = Field(
+        gt=0, le=1_000_000, description="the change of train.clip_norm, for LSTM and plain RNN"
+    )
+
+    @model_validator(mode="after")
+    def _distances_rise(self) -> Self:
+        if any(near >= far for near, far in pairwise([CLAUSE_LENGTH - 1, *self.cue_distances])):
+            raise ValueError(
+                f"cue_distances {self.cue_distances} must be at least {CLAUSE_LENGTH}, so that an "
+                "opinion fits, and rise from each to the next"
+            )
+        if not set(self.changed_at) <= set(self.cue_distances):
+            raise ValueError(
+                f"changed_at {self.changed_at} must be some of cue_distances {self.cue_distances}"
+            )
+        return self
+
+
 class Predict(Section):
     words: int = Field(
         ge=0,
@@ -343,6 +379,9 @@ class Params(Section):
     evaluate: Evaluate = Field(description="the test set: metrics, tables and plots")
     compare: Compare = Field(
         description="when `make compare` says that one run is better, see docs/comparing.md"
+    )
+    memory: Memory = Field(
+        description="what `make memory` trains, to compare how far back networks remember"
     )
     predict: Predict = Field(description="what `make predict` prints")
     promote: Promote = Field(
@@ -374,6 +413,22 @@ def check_params(document: Any, source: str) -> Params:
     except ValidationError as error:
         problems = [f"  {_problem(detail)}" for detail in error.errors()]
         raise UserError("\n".join([f"{source} is not valid:", *problems])) from None
+
+
+def changed(params: Params, changes: Mapping[str, Any]) -> Params:
+    """The params with other values, by their dotted names.
+
+    Raises:
+        UserError: there is no such parameter, or the values are not allowed.
+    """
+    document = params.model_dump()
+    for name, value in changes.items():
+        *sections, key = name.split(".")
+        section = document
+        for part in sections:
+            section = section.setdefault(part, {})
+        section[key] = value
+    return check_params(document, f"{PARAMS_FILE} with {dict(changes)}")
 
 
 def flatten(section: BaseModel, prefix: str) -> dict[str, Any]:

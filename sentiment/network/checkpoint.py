@@ -37,7 +37,7 @@ FORGOTTEN_DAYS = 14  # a killed training that nobody resumed within them frees i
 EPOCH = re.compile(r"epoch-\d{4,}")
 METRICS = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")  # of an epoch
 LOCK, HOLDER, RUN = "lock", "process", "run"  # held while it trains, by whom, for which MLflow run
-PATIENCE_SECONDS = 1.0  # another process may just try whether the lock is held
+PATIENCE_SECONDS = 5.0  # a stage whose DVC was ended takes a moment to end itself
 MODEL, BEST, STATE = "model.npz", "best.npz", "state.json"
 COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch")  # what Keras' EarlyStopping counts
 

@@ -71,6 +71,15 @@ def bootstrap(
     return Interval(float(low), float(high))
 
 
+def mean_interval(values: NDArray[np.float64], confidence: float) -> Interval:
+    """The interval of a mean, by Student's t; two values at least.
+
+    Source: Student 1908, The probable error of a mean.
+    """
+    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values)
+    return Interval(float(values.mean() - half), float(values.mean() + half))
+
+
 class MeanDifference(NamedTuple):
     """Mean of group b less mean of group a, with its interval and the p of there being none."""
 

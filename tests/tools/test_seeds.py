@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 from mlflow.entities import Run
 
-from sentiment.errors import UserError
-from sentiment.params import Params, check_params
-from tests.conftest import Caller, Sharer, defaults, runs, stand_in
-from tests.project import SMALL, Project, merged
+from tests.conftest import Caller, Sharer, runs, stand_in
+from tests.project import Project
 from tools import seeds
 from tools.comparing import group as groups
 from tools.comparing.group import Group, Member
@@ -110,25 +108,13 @@ def test_lost_runs_are_made_again_and_lost_files_too(
     shutil.rmtree(group.path / ".dvc" / "cache")
     group.run("dvc", "commit", "--force")
     monkeypatch.setattr(dvc, "run", lambda *asked: asked[-1] == "train.seed=43")  # fails for that
-    assert "The training under seed 43 failed" in call.fail(seeds.main, "--count", "2")
+    assert "The training of seed 43 failed" in call.fail(seeds.main, "--count", "2")
 
 
 @pytest.mark.parametrize("text", ["1", "0", "-3", "many", "2.5", "", "²"])
 def test_a_number_that_makes_no_group_is_a_usage_error(text: str) -> None:
     with pytest.raises(click.UsageError, match="is not"):
         seeds.main.make_context("seeds", [f"--count={text}"])
-
-
-def test_seeds_go_up_from_the_one_in_the_params() -> None:
-    assert seeds.seeds_of(3, 42) == [42, 43, 44]
-    with pytest.raises(UserError, match="must be below 4294967296"):
-        seeds.seeds_of(2, 2**32 - 1)
-
-
-def test_without_a_commit_it_is_one_message(in_tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no git repository with a commit"):
-        seeds.require_commit()
-    assert list(in_tmp_path.iterdir()) == []
 
 
 def test_the_key_changes_with_all_but_the_seed() -> None:
@@ -138,18 +124,6 @@ def test_the_key_changes_with_all_but_the_seed() -> None:
     assert groups.key(shaping | {"train.seed": 2}, code) == same
     assert groups.key(shaping | {"train.units": 5}, code) != same
     assert groups.key(shaping, {"stages/train.py": "another"}) != same
-
-
-def named(**changes: Any) -> str:
-    """The experiment of seed 1 under changed params."""
-    params: Params = check_params(merged(merged(defaults(), SMALL), changes), "params.yaml")
-    return seeds.experiment_names(params, [1])[1]
-
-
-def test_an_experiment_s_name_changes_with_the_evaluation_too() -> None:
-    assert named() == named(train={"seed": 7})
-    assert named() != named(evaluate={"threshold": 0.4})
-    assert named() == named(compare={"examples": 1})
 
 
 @pytest.fixture

@@ -93,18 +93,25 @@ def log(group: Group) -> str:
 
     experiment_id, client = store.connect(), mlflow.MlflowClient()
     with store.explained(), FileLock(files.root() / LOCK):
-        parent = find_or_make(client, experiment_id, group)
+        parent = find_or_make(client, experiment_id, GROUP, group.key)
         adopt(client, parent, {each.run_id for each in group.members})
         describe(client, parent, group)
     return str(parent.info.run_id)
 
 
 def find_or_make(
-    client: "mlflow.MlflowClient", experiment_id: str, group: Group
+    client: "mlflow.MlflowClient", experiment_id: str, tag: str, key: str
 ) -> "mlflow.entities.Run":
-    """The parent run of this key; no training runs in it, so that it is finished from the start."""
-    found = client.search_runs([experiment_id], f"tags.`{GROUP}` = '{group.key}'", max_results=1)
-    parent = found[0] if found else client.create_run(experiment_id, tags={GROUP: group.key})
+    """The parent run with this tag; no training runs in it, so that it is finished from the start.
+
+    Args:
+        client: of the store.
+        experiment_id: MLflow's experiment.
+        tag: what kind of group it is the parent of.
+        key: the tag's value: what the group's trainings have in common.
+    """
+    found = client.search_runs([experiment_id], f"tags.`{tag}` = '{key}'", max_results=1)
+    parent = found[0] if found else client.create_run(experiment_id, tags={tag: key})
     if parent.info.status != "FINISHED":
         client.set_terminated(parent.info.run_id)
     return parent

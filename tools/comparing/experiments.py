@@ -1,0 +1,175 @@
+"""Trainings as DVC experiments: none is trained twice, and an interrupted one is resumed."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sentiment import files, pipeline
+from sentiment.errors import UserError
+from sentiment.params import PARAMS_FILE, SEED_LIMIT, Params, changed, flatten
+from sentiment.pipeline import EVALUATE, STAGES, TRAIN
+from sentiment.runs import log, store
+from tools.comparing import group, revision
+from tools.comparing.group import SEED, Member
+from tools.running import dvc
+
+NEEDED = [
+    *(f"{TRAIN}/{name}" for name in ("about.json", "run.json", "gradients.csv")),
+    *(f"{EVALUATE}/{name}" for name in ("about.json", "metrics.json", "gradients.csv")),
+]
+
+
+class Experiment(NamedTuple):
+    """A training that is wanted.
+
+    Attributes:
+        name: what DVC calls it.
+        label: what messages call it.
+        changes: the values by which its params differ from `params.yaml`, by dotted names.
+    """
+
+    name: str
+    label: str
+    changes: Mapping[str, Any]
+
+
+def short_key(params: Params) -> str:
+    """Eight letters that change with whatever shapes a training and its evaluation but the seed."""
+    sections = [flatten(getattr(params, stage), stage) for stage in STAGES]
+    shaping = {name: value for section in sections for name, value in section.items()}
+    return group.key(shaping, pipeline.code_digests(STAGES))[:8]
+
+
+def under_seeds(
+    params: Params, count: int, changes: Mapping[str, Any] | None = None, label: str = ""
+) -> list[Experiment]:
+    """The experiments of the params, with changes, under `count` seeds from theirs on.
+
+    Raises:
+        UserError: a change is not allowed, or a seed is too great.
+    """
+    own = dict(changes or {})
+    prefix = f"seeds-{short_key(changed(params, own))}"
+    named = f"{label}, " if label else ""
+    return [
+        Experiment(f"{prefix}-{seed}", f"{named}seed {seed}", {**own, SEED: seed})
+        for seed in seeds_of(count, params.train.seed)
+    ]
+
+
+def seeds_of(count: int, first: int) -> list[int]:
+    """`count` seeds, from the first one on."""
+    if first + count > SEED_LIMIT:
+        raise UserError(f"{SEED}: {first} and the {count - 1} after it must be below {SEED_LIMIT}.")
+    return list(range(first, first + count))
+
+
+def require_commit() -> None:
+    """Raise UserError where DVC could not make experiments."""
+    command = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False)
+    except OSError:
+        raise UserError("git is missing: DVC keeps each training as an experiment in it.") from None
+    if done.returncode:
+        raise UserError(
+            "There is no git repository with a commit here, in which DVC could keep each training "
+            "as an experiment: git init && git add --all && git commit --message start"
+        )
+
+
+def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterator[Member]:
+    """Yield each training, which is done first where DVC does not have it with its files.
+
+    Args:
+        wanted: the trainings.
+        scratch: folder in which each has what is `NEEDED` of it, in a folder of its name.
+        command: what resumes, for the message of a failure.
+
+    Raises:
+        UserError: a training failed; what is done stays done.
+    """
+    known = listed()
+    for number, experiment in enumerate(wanted, 1):
+        copied = scratch / experiment.name
+        if experiment.name not in known or not is_complete(experiment.name, copied):
+            if experiment.name in known:
+                dvc.output("exp", "remove", experiment.name)
+            print(f"Training {number} of {len(wanted)}: {experiment.label}", flush=True)
+            train(experiment, command)
+            revision.copy(experiment.name, NEEDED, copied)
+        yield read_member(experiment.name, copied / files.DATA)
+
+
+def train(experiment: Experiment, command: str) -> None:
+    """Train one, in a folder of its own, so that `data/` and `params.yaml` stay as they are."""
+    changes = [f"--set-param={name}={value}" for name, value in experiment.changes.items()]
+    if dvc.run("exp", "run", "--temp", "--name", experiment.name, *changes):
+        raise UserError(
+            f"The training of {experiment.label} failed, see above. `{command}` resumes from here "
+            "once that is fixed."
+        )
+
+
+def listed() -> set[str]:
+    """The names of all experiments, whatever commit they are of."""
+    return set(dvc.output("exp", "list", "--all-commits", "--name-only").split())
+
+
+def is_complete(name: str, folder: Path) -> bool:
+    """Copy what is needed of an experiment; False where its files are lost."""
+    try:
+        revision.copy(name, NEEDED, folder)
+    except UserError:
+        return False
+    return True
+
+
+def read_member(name: str, data: Path) -> Member:
+    """Read a training; its run is made in the store if that does not have it.
+
+    Args:
+        name: of the experiment.
+        data: the copy of its `data/`.
+    """
+    run_id = recorded(data)
+    if run_id is None:
+        restore(name)
+        run_id = recorded(data)
+    if run_id is None:
+        raise UserError(f"The run of {name} is incomplete in the tracking store, see above.")
+    shaping = files.read_about(data / TRAIN.name)["params"]
+    evaluated = data / EVALUATE.name
+    digests = files.read_about(evaluated)["files"]
+    metrics = files.read_json(files.checked(evaluated / "metrics.json", digests))
+    return Member(shaping[SEED], name, run_id, shaping, metrics)
+
+
+def recorded(data: Path) -> str | None:
+    """Id of the run that has all of a training and its evaluation, if the store has it."""
+    import mlflow
+
+    named = files.read_json(data / TRAIN.name / "run.json")["run_id"]
+    experiment_id = store.connect()
+    with store.explained():
+        run = store.find_recorded(mlflow.MlflowClient(), experiment_id, named)
+    if run is None:
+        return None
+    folders = [data / stage.name for stage in (TRAIN, EVALUATE)]
+    complete = all(log.is_complete(run.data.tags, folder) for folder in folders)
+    return str(run.info.run_id) if complete else None
+
+
+def restore(name: str) -> None:
+    """Log an experiment that DVC has to the store: `make sync` in a copy of its files."""
+    root = files.root()
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = [f"{files.DATA}/{stage}" for stage in STAGES]
+        revision.copy(name, [*folders, str(PARAMS_FILE)], Path(scratch))
+        environment = os.environ | {"DVC_ROOT": str(root), "PYTHONPATH": str(root)}
+        command = [sys.executable, "-m", "tools.sync"]
+        subprocess.run(command, cwd=scratch, env=environment, check=False)

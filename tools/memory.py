@@ -1,0 +1,220 @@
+"""`make memory`: how far back LSTM, GRU and plain RNN remember, by accuracy and by gradient.
+
+Trains them as the section `memory` of params.yaml says: on the data set of the params, and on
+generated sets whose cue is ever further from the end. Each training is a DVC experiment, so that
+nothing is trained twice and an interrupted study is resumed, and a child of one run in MLflow.
+Writes docs/memory/ and its part of docs/rnn-and-lstm.md.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from filelock import FileLock
+
+from sentiment import files
+from sentiment.network import checkpoint
+from sentiment.params import CLAUSE_LENGTH, KERAS_FORGET_BIAS, Memory, Params, flatten, load_params
+from sentiment.pipeline import EVALUATE, TRAIN
+from sentiment.runs import store
+from sentiment.scoring import gradients
+from tools.comparing import experiments, group
+from tools.comparing.experiments import Experiment
+from tools.comparing.group import ACCURACY, PARENT, Member
+from tools.running import cli
+
+STUDY = "memory.key"  # tag of the parent run: what its trainings have in common
+PAGE = Path("docs", "rnn-and-lstm.md")
+FOLDER = Path("docs", "memory")
+OPINIONS = 2  # in a generated review, or fewer where the nearest cue leaves no room for two
+WORDS_BEFORE = (5, 80)  # words of a generated review before its cue, from and to
+MARKS = 2  # tokens of a review that are no such words: the cue itself and the start token
+
+LSTM, GRU, PLAIN_RNN = "LSTM", "GRU", "plain RNN"
+AS_IN_KERAS: dict[str, Any] = {
+    "train.forget_bias": KERAS_FORGET_BIAS,
+    "train.clip_norm": 0.0,
+    "train.recurrent_initializer": "orthogonal",
+}
+CELLS: dict[str, dict[str, Any]] = {
+    LSTM: {**AS_IN_KERAS, "train.cell": "lstm"},
+    GRU: {**AS_IN_KERAS, "train.cell": "gru"},
+    PLAIN_RNN: {**AS_IN_KERAS, "train.cell": "simple_rnn"},
+}
+
+
+class Case(NamedTuple):
+    """A network on a data set, to be trained under several seeds.
+
+    Attributes:
+        network: which cell.
+        change: what is changed of it, or nothing.
+        distance: words from the cue to the end of a generated review; 0 for the params' data set.
+        changes: the values that make it, by dotted names of params.
+    """
+
+    network: str
+    change: str
+    distance: int
+    changes: dict[str, Any]
+
+
+def cases(params: Params) -> list[Case]:
+    """All networks on all data sets, those with a change last."""
+    settings = params.memory
+    own = {} if params.fetch.dataset == "synthetic" else {0: dict[str, Any]()}
+    sets = {distance: generated(distance, settings) for distance in settings.cue_distances} | own
+    whole = [
+        Case(network, "", distance, {**cell, **data})
+        for network, cell in CELLS.items()
+        for distance, data in sets.items()
+    ]
+    return whole + [
+        Case(network, change, distance, {**CELLS[network], **changes, **sets[distance]})
+        for (network, change), changes in changed_networks(settings).items()
+        for distance in settings.changed_at
+    ]
+
+
+def generated(distance: int, settings: Memory) -> dict[str, Any]:
+    """The params of a generated set whose reviews differ from another's in the distance alone."""
+    least, most = WORDS_BEFORE
+    return {
+        "fetch.dataset": "synthetic",
+        "fetch.synthetic.opinions": min(OPINIONS, settings.cue_distances[0] // CLAUSE_LENGTH),
+        "fetch.synthetic.cue_distance": distance,
+        "fetch.synthetic.min_length": least + 1 + distance,
+        "fetch.synthetic.max_length": most + 1 + distance,
+        "pad.max_length": most + MARKS + distance,
+    }
+
+
+def changed_networks(settings: Memory) -> dict[tuple[str, str], Any]:
+    """The one change of each network that has one, by network and change."""
+    bias = {f"forget bias {settings.forget_bias:g}": {"train.forget_bias": settings.forget_bias}}
+    clipped = {f"clipped at {settings.clip_norm:g}": {"train.clip_norm": settings.clip_norm}}
+    glorot = {"Glorot weights": {"train.recurrent_initializer": "glorot_uniform"}}
+    identity = {"identity weights": {"train.recurrent_initializer": "identity"}}
+    wanted = {LSTM: bias | clipped | glorot, PLAIN_RNN: clipped | glorot | identity}
+    return {(network, name): change for network, x in wanted.items() for name, change in x.items()}
+
+
+@cli.command(__doc__)
+@cli.json_option
+def main(as_json: bool) -> None:
+    from tools.pages import memory as pages  # imports SciPy and Matplotlib: seconds before --help
+
+    params = load_params()
+    with cli.output_kept(as_json):
+        pages.require_place(PAGE)
+        parent_id, trainings, curves = train(params)
+        pages.write(pages.Study(params, trainings, curves), FOLDER, PAGE)
+        log(parent_id, FOLDER)
+    document = {"run_id": parent_id, "trainings": trainings.to_dict("records")}
+    cli.report(document, f"\nThe tables and plots are in {PAGE} and in run {parent_id}.", as_json)
+
+
+def train(params: Params) -> tuple[str, pd.DataFrame, pd.DataFrame]:
+    """Train all that is not trained yet.
+
+    Returns:
+        Id of the parent run; a row for each training, see `row`; the gradients of networks without
+        a change, see `curve`.
+
+    Raises:
+        UserError: there is no git commit, the store cannot be used, or a training failed.
+    """
+    planned = plan(params)
+    experiments.require_commit()
+    parent_id = find_or_make_parent(params)
+    rows, curves = [], []
+    with tempfile.TemporaryDirectory() as scratch:
+        wanted = [experiment for _, experiment in planned]
+        done = experiments.trained(wanted, Path(scratch), "make memory")
+        for (case, experiment), member in zip(planned, done, strict=True):
+            adopt(parent_id, member.run_id)
+            data = Path(scratch) / experiment.name / files.DATA
+            tables = [
+                pd.read_csv(data / stage.name / "gradients.csv") for stage in (TRAIN, EVALUATE)
+            ]
+            rows.append(row(case, member, *tables))
+            if not case.change:
+                curves.append(curve(case, *tables))
+    return parent_id, pd.DataFrame(rows), pd.concat(curves)
+
+
+def plan(params: Params) -> list[tuple[Case, Experiment]]:
+    """Each case under each seed."""
+    count, name = params.memory.seeds, params.fetch.dataset
+    return [
+        (case, experiment)
+        for case in cases(params)
+        for experiment in experiments.under_seeds(params, count, case.changes, label(case, name))
+    ]
+
+
+def label(case: Case, dataset: str) -> str:
+    """What messages call a case, on the params' data set of that name or on a generated one."""
+    data = f"cue {case.distance} words before the end" if case.distance else dataset
+    return ", ".join(filter(None, [case.network, case.change, data]))
+
+
+def row(case: Case, member: Member, initial: pd.DataFrame, trained: pd.DataFrame) -> dict[str, Any]:
+    """A training as a row of the study's table; the gradients are as `gradients.table` has them."""
+    return {
+        "network": case.network,
+        "change": case.change,
+        "cue_distance": case.distance,
+        "seed": member.seed,
+        "test_accuracy": member.metrics[ACCURACY],
+        "initial_gradient_reach": gradients.reach(initial),
+        "gradient_reach": gradients.reach(trained),
+        "run_id": member.run_id,
+    }
+
+
+def curve(case: Case, initial: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
+    """The mean gradients of a training by `distance`: `initial` and `trained`, and the network."""
+    means = {"initial": initial, "trained": trained}
+    columns = {name: table.set_index("distance")["mean"] for name, table in means.items()}
+    named = {"network": case.network, "cue_distance": case.distance}
+    return pd.DataFrame({**named, **columns}).reset_index()
+
+
+def find_or_make_parent(params: Params) -> str:
+    """Id of the run whose children are the trainings of this study."""
+    import mlflow
+    from mlflow.entities import Param
+
+    settings = flatten(params.memory, "memory")
+    shaping = settings | {"trainings": [experiment.name for _, experiment in plan(params)]}
+    key = checkpoint.key({"params": shaping})
+    experiment_id, client = store.connect(), mlflow.MlflowClient()
+    with store.explained(), FileLock(files.root() / group.LOCK):
+        run_id = str(group.find_or_make(client, experiment_id, STUDY, key).info.run_id)
+        client.set_tag(run_id, "mlflow.runName", f"memory · {params.memory.seeds} seeds")
+        client.log_batch(run_id, params=[Param(*pair) for pair in group.as_text(settings).items()])
+    return run_id
+
+
+def adopt(parent_id: str, run_id: str) -> None:
+    """Let a run be a child of the study's, unless it is one of a group of `make seeds`."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    with store.explained():
+        if PARENT not in client.get_run(run_id).data.tags:
+            client.set_tag(run_id, PARENT, parent_id)
+
+
+def log(parent_id: str, folder: Path) -> None:
+    """Log the study's table and plots to its run."""
+    import mlflow
+
+    with store.explained():
+        mlflow.MlflowClient().log_artifacts(parent_id, str(folder))
+
+
+if __name__ == "__main__":
+    cli.run("make memory", main)
