@@ -363,7 +363,10 @@ class Promote(Section):
         description="only a model evaluated on this set can become champion"
     )
     alpha: float = Field(
-        gt=0, lt=1, description="significance level: the p of McNemar's exact test must be below"
+        gt=0,
+        lt=1,
+        description="significance level of all tests against one champion together: the p of "
+        "McNemar's exact test must be below it divided by k(k+1) for the k-th candidate",
     )
     calibration_margin: float = Field(
         ge=0,

@@ -30,14 +30,42 @@ class Evaluated(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Whether a version becomes champion, and why."""
+    """Whether a version becomes champion, and why.
+
+    Attributes:
+        promoted: whether it does.
+        reason: why, in a clause.
+        tested: whether that took a test, which spends some of the rule's error.
+    """
 
     promoted: bool
     reason: str
+    tested: bool = False
 
 
-def decide(candidate: Evaluated, champion: Evaluated | None, rule: Promote) -> Decision:
-    """Apply the rule to an evaluated model and the champion, if there is one."""
+def level(alpha: float, number: int) -> float:
+    """The significance level for the candidate of this number, from 1, against one champion.
+
+    Whoever tries many candidates finds a better one by luck. Over all numbers these levels add up
+    to alpha, so that the chance of any false promotion stays below it however many are tried.
+
+    Source: Foster and Stine 2008, Alpha-investing (levels that are spent one after the other);
+    Blum and Hardt 2015, The Ladder (why a leaderboard needs it).
+    """
+    return alpha / (number * (number + 1))
+
+
+def decide(
+    candidate: Evaluated, champion: Evaluated | None, rule: Promote, number: int = 1
+) -> Decision:
+    """Apply the rule to an evaluated model and the champion, if there is one.
+
+    Args:
+        candidate: the model.
+        champion: what it is compared with.
+        rule: the `promote` section.
+        number: which candidate this is that is tested against this champion, from 1.
+    """
     if candidate.dataset != rule.dataset:
         return Decision(False, f"evaluated on {candidate.dataset}, not on {rule.dataset}")
     if champion is None:
@@ -51,7 +79,7 @@ def decide(candidate: Evaluated, champion: Evaluated | None, rule: Promote) -> D
             False,
             f"calibration error greater by {worse:.4f}, more than {rule.calibration_margin}",
         )
-    return _compare(_right(candidate), _right(champion), rule.alpha)
+    return _compare(_right(candidate), _right(champion), rule.alpha, number)
 
 
 def _calibration_error(evaluated: Evaluated, bins: int) -> float:
@@ -65,16 +93,20 @@ def _right(evaluated: Evaluated) -> pd.Series:
     return evaluated.predictions["actual"] == evaluated.predictions["predicted"]
 
 
-def _compare(candidate: pd.Series, champion: pd.Series, alpha: float) -> Decision:
+def _compare(candidate: pd.Series, champion: pd.Series, alpha: float, number: int) -> Decision:
     from sentiment.scoring import significance  # imports SciPy
 
     counts = significance.discordant(champion.to_numpy(bool), candidate.to_numpy(bool))
     p = significance.mcnemar(counts)
     better = counts.only_b - counts.only_a
-    test = f"McNemar's exact p = {p:.2g}, {better:+,} of {len(candidate):,} reviews"
-    if better > 0 and p < alpha:
-        return Decision(True, f"better than the champion: {test}")
-    return Decision(False, f"not shown to be better than the champion: {test}")
+    least = level(alpha, number)
+    test = (
+        f"McNemar's exact p = {p:.2g}, {better:+,} of {len(candidate):,} reviews, "
+        f"as candidate {number} against it tested at {least:.2g}"
+    )
+    if better > 0 and p < least:
+        return Decision(True, f"better than the champion: {test}", tested=True)
+    return Decision(False, f"not shown to be better than the champion: {test}", tested=True)
 
 
 def read_evaluated(folder: Path) -> Evaluated:

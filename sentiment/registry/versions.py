@@ -35,6 +35,8 @@ DEMOTED = "demoted"
 DECISION, DECIDED_BY, REASON = "promote.decision", "promote.by", "promote.reason"
 REPLACED = "promote.replaced"  # tag: the version that was champion before, or `NOBODY`
 NOBODY = "none"
+# tags: the champion that a version was tested against, and as which candidate, from 1
+AGAINST, NUMBER = "promote.against", "promote.candidate"
 BY_RULE = "rule"
 EVALUATION = "evaluate.sha256"  # tag: digest of the about.json of what it was decided by
 
@@ -144,9 +146,12 @@ def promote_by_rule(
     current = champion(client)
     if version.tags.get(DECIDED_BY, BY_RULE) != BY_RULE or _is(version, current):
         return
-    decision = _decide_against(current, read_evaluated(folder), rule)
+    number = _number(client, version, current) if current else 1
+    decision = _decide_against(current, read_evaluated(folder), rule, number)
     verdict = "champion" if decision.promoted else "not promoted"
     tags = {DECISION: verdict, DECIDED_BY: BY_RULE, REASON: decision.reason}
+    if current and decision.tested:
+        tags |= {AGAINST: str(current.version), NUMBER: str(number)}
     if decision.promoted:
         _make_champion(client, version, current, tags)
     else:
@@ -154,14 +159,23 @@ def promote_by_rule(
     print(f"Version {version.version} of {NAME}: {verdict}, {decision.reason}")
 
 
+def _number(client: "mlflow.MlflowClient", version: "ModelVersion", current: "ModelVersion") -> int:
+    """Which candidate against this champion a version is; one that is tested again stays it."""
+    found = client.search_model_versions(
+        f"name = '{NAME}' AND tags.`{AGAINST}` = '{current.version}'"
+    )
+    numbers = {str(each.version): int(each.tags[NUMBER]) for each in found}
+    return numbers.get(str(version.version), max(numbers.values(), default=0) + 1)
+
+
 def _decide_against(
-    current: "ModelVersion | None", candidate: Evaluated, rule: Promote
+    current: "ModelVersion | None", candidate: Evaluated, rule: Promote, number: int
 ) -> Decision:
     """Decide; a champion whose evaluation is lost keeps its place, and holds nobody else up."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return decide(candidate, _evaluated_of(current), rule)
+        return decide(candidate, _evaluated_of(current), rule, number)
     except (UserError, MlflowException, OSError) as error:
         why = "it was changed" if isinstance(error, UserError) else first_line(error)
         return Decision(False, f"the champion's evaluation cannot be read: {why}")

@@ -1,5 +1,6 @@
 """The rule compares a candidate with the champion, review by review, and says what it found."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from sentiment import files
 from sentiment.data.reviews import TEST_DATA
 from sentiment.params import Params, Promote
-from sentiment.registry.rule import Evaluated, decide, read_evaluated
+from sentiment.registry.rule import Decision, Evaluated, decide, level, read_evaluated
+from sentiment.scoring import significance
 
 DIGEST = "abc"
 
@@ -35,22 +37,23 @@ CHAMPION = evaluated([True] * 10 + [False] * 10)
 
 
 def test_the_first_on_imdb_is_promoted(rule: Promote) -> None:
-    assert decide(CHAMPION, None, rule) == (True, "there was no champion")
+    assert decide(CHAMPION, None, rule) == Decision(True, "there was no champion")
 
 
 def test_another_data_set_is_not(rule: Promote) -> None:
     candidate = evaluated([True] * 20, dataset="synthetic")
     decision = decide(candidate, None, rule)
-    assert decision == (False, "evaluated on synthetic, not on imdb")
+    assert decision == Decision(False, "evaluated on synthetic, not on imdb")
     chosen = rule.model_copy(update={"dataset": "synthetic"})
     assert decide(candidate, None, chosen).promoted
 
 
 def test_better_beyond_chance_is_promoted(rule: Promote) -> None:
-    decision = decide(evaluated([True] * 16 + [False] * 4), CHAMPION, rule)
+    decision = decide(evaluated([True] * 17 + [False] * 3), CHAMPION, rule)
     assert decision.promoted
     assert decision.reason == (
-        "better than the champion: McNemar's exact p = 0.031, +6 of 20 reviews"
+        "better than the champion: McNemar's exact p = 0.016, +7 of 20 reviews, "
+        "as candidate 1 against it tested at 0.025"
     )
 
 
@@ -71,13 +74,45 @@ def test_not_shown_to_be_better_is_not(right: list[bool], rule: Promote) -> None
 
 def test_the_level_is_the_rule_s(rule: Promote) -> None:
     candidate = evaluated([True] * 15 + [False] * 5)
-    lenient = rule.model_copy(update={"alpha": 0.1})
+    lenient = rule.model_copy(update={"alpha": 0.2})
     assert decide(candidate, CHAMPION, lenient).promoted
+
+
+def test_each_further_candidate_is_tested_at_a_lower_level(rule: Promote) -> None:
+    candidate = evaluated([True] * 17 + [False] * 3)  # p = 0.016
+    second = decide(candidate, CHAMPION, rule, number=2)
+    assert not second.promoted
+    assert second.reason.endswith("as candidate 2 against it tested at 0.0083")
+    assert decide(evaluated([True] * 18 + [False] * 2), CHAMPION, rule, number=2).promoted
+
+
+def test_all_levels_together_are_alpha() -> None:
+    assert sum(level(0.05, number) for number in range(1, 100_000)) == pytest.approx(0.05, 1e-4)
+
+
+def test_of_two_hundred_equal_models_none_is_promoted_but_with_a_chance_below_alpha(
+    rule: Promote, rng: np.random.Generator
+) -> None:
+    """Equal ones, 40 times: each is right in the same share of reviews as the champion."""
+    mcnemar = lru_cache(significance.mcnemar)
+    rounds, models, reviews = 40, 200, 500
+    promoted, alone = 0, 0
+    for _ in range(rounds):
+        right = rng.random((models + 1, reviews)) < 0.85
+        gained = (right[1:] & ~right[0]).sum(axis=1)
+        lost = (right[0] & ~right[1:]).sum(axis=1)
+        better = gained > lost
+        p = [mcnemar(significance.Discordant(*pair)) for pair in zip(lost, gained, strict=True)]
+        levels = [level(rule.alpha, number) for number in range(1, models + 1)]
+        promoted += bool((better & (np.array(p) < levels)).any())
+        alone += bool((better & (np.array(p) < rule.alpha)).any())
+    assert promoted / rounds < rule.alpha
+    assert alone / rounds > 0.25  # what a level of alpha for each of them would do
 
 
 def test_worse_calibrated_beyond_the_margin_is_not(rule: Promote) -> None:
     decision = decide(evaluated([True] * 20, error=0.0601), CHAMPION, rule)
-    assert decision == (False, "calibration error greater by 0.0101, more than 0.01")
+    assert decision == Decision(False, "calibration error greater by 0.0101, more than 0.01")
     assert decide(evaluated([True] * 20, error=0.0599), CHAMPION, rule).promoted
 
 
@@ -95,7 +130,7 @@ def test_calibration_is_compared_by_the_same_groups_of_probability(rule: Promote
 def test_other_reviews_are_not_compared(rule: Promote) -> None:
     candidate = evaluated([True] * 20, test_data="other")
     decision = decide(candidate, CHAMPION, rule)
-    assert decision == (False, "evaluated on other reviews than the champion")
+    assert decision == Decision(False, "evaluated on other reviews than the champion")
 
 
 def test_an_evaluation_is_read_in_the_order_of_the_reviews(tmp_path: Path, rule: Promote) -> None:
@@ -104,5 +139,5 @@ def test_an_evaluation_is_read_in_the_order_of_the_reviews(tmp_path: Path, rule:
     files.write_json(tmp_path / "metrics.json", {"dataset": "imdb"})
     files.write_about(tmp_path, {TEST_DATA: DIGEST, "evaluate.calibration_bins": 10})
     read = read_evaluated(tmp_path)
-    assert decide(read, CHAMPION, rule).reason.endswith("+5 of 20 reviews")
+    assert decide(read, CHAMPION, rule).reason.count("+5 of 20 reviews") == 1
     pd.testing.assert_frame_equal(read.predictions, table)
