@@ -11,7 +11,7 @@ ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.v
 # which reads it as an option: `python -m tools.predict --help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help repro sync verify report predict serve demo promote demote compare seeds memory \
+.PHONY: help repro sync verify report predict serve demo promote demote compare seeds sweep memory \
 	test test-fast check ui docs bench faults lock venv
 
 help:  ## list the targets
@@ -29,10 +29,10 @@ verify: venv  ## run this commit's pipeline again, elsewhere, and compare every 
 report: venv  ## write one page about the run in data/, and log it to that run
 	@$(ACTIVATED) python -m tools.report
 
-test: venv  ## run all tests
+test: .venv/sweep  ## run all tests
 	@$(ACTIVATED) python -m pytest --numprocesses 2 --dist worksteal
 
-test-fast: venv  ## run the tests that start no command and train nothing, within a minute
+test-fast: .venv/sweep  ## run the tests that start no command and train nothing, within a minute
 	@$(ACTIVATED) python -m pytest --numprocesses 2 --dist worksteal -m "not slow"
 
 check: venv  ## check format, lint, types and layers
@@ -70,6 +70,13 @@ compare: venv  ## what changed between two runs, and its effect: A=champion B=wo
 seeds: venv  ## train the current params under N seeds, for mean and spread: N=5
 	@$(ACTIVATED) python -m tools.seeds
 
+sweep: .venv/sweep  ## search params.yaml's space: TRIALS=20 WORKERS=2 SCHEDULER=tcp://… APPLY=1
+	@$(ACTIVATED) python -m tools.sweep
+
+.venv/sweep: requirements-sweep.txt | venv
+	@.venv/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< >&2
+	@touch $@
+
 memory: venv  ## compare how far back LSTM, GRU and plain RNN remember; takes two hours
 	@$(ACTIVATED) python -m tools.memory
 
@@ -90,3 +97,5 @@ faults: venv  ## break trainings in many ways and report what is lost; takes hal
 lock: venv  ## make requirements.txt from requirements.in, with the newest releases
 	@$(ACTIVATED) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" requirements.in -o requirements.txt
+	@$(ACTIVATED) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" requirements-sweep.in -o requirements-sweep.txt

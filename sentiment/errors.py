@@ -8,6 +8,10 @@ class UserError(Exception):
     """Something that the user can fix; its text says what is wrong and what to do."""
 
 
+class StoreError(UserError):
+    """A store of runs or trials cannot be used; it may be again later."""
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, in one line."""
     return str(error).partition("\n")[0]

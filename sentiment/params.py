@@ -1,12 +1,21 @@
 """`params.yaml`: its form, its limits, and a clear message where it does not keep to them."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -16,6 +25,7 @@ from sentiment.errors import UserError
 PARAMS_FILE = Path("params.yaml")
 SEED_LIMIT = 2**32  # NumPy's legacy generators and Keras take 32-bit seeds
 KERAS_FORGET_BIAS = 1.0  # what an LSTM's forget gate starts with in Keras
+SEARCHED = ("pad", "train")  # sections whose parameters a sweep may search
 CLAUSE_LENGTH = 5  # words of the longest opinion: "the plot was not good"
 
 
@@ -350,6 +360,73 @@ class Memory(Section):
         return self
 
 
+class Values(Section):
+    """Values of a parameter to search: `choices`, or the numbers from `low` to `high`."""
+
+    choices: list[bool | int | float | str] | None = Field(
+        default=None, min_length=1, description="the values"
+    )
+    low: int | float | None = Field(default=None, description="the least number")
+    high: int | float | None = Field(default=None, description="the greatest number")
+    step: int | float | None = Field(
+        default=None,
+        gt=0,
+        description="between two neighbours; without it any number, of an integer every one",
+    )
+    log: bool = Field(
+        default=False,
+        description="search evenly in the logarithm, for what matters by its factor",
+    )
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if (self.choices is None) == (self.low is None) or (self.low is None) != (
+            self.high is None
+        ):
+            raise ValueError("give either choices, or low and high")
+        if self.low is None or self.high is None:
+            return self
+        if self.high < self.low:
+            raise ValueError(f"high {self.high} must be at least low {self.low}")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise ValueError("log needs a low above 0, and no step")
+        return self
+
+
+class Confirm(Section):
+    top: int = Field(ge=1, le=100, description="the best trials that are trained again")
+    seeds: int = Field(
+        ge=2,
+        le=100,
+        description="trainings of each, under the seeds after train.seed: the best mean wins, for "
+        "the best single one owes something to luck",
+    )
+
+
+class Sweep(Section):
+    metric: Literal["val_loss", "val_accuracy"] = Field(
+        description="of the kept epoch, what decides: never the test set"
+    )
+    sampler: Literal["tpe", "random"] = Field(
+        description="how values are drawn: tpe learns from the trials so far (Bergstra et al. 2011)"
+    )
+    pruner: Literal["halving", "none"] = Field(
+        description="halving ends trials early that others beat after as many epochs (Li et al. "
+        "2020)"
+    )
+    min_epochs: int = Field(ge=1, le=1000, description="epochs before a trial can be pruned")
+    reduction: int = Field(
+        ge=2, le=100, description="of so many trials one is trained so many times longer"
+    )
+    seed: int = Field(ge=0, lt=SEED_LIMIT, description="of the draws")
+    confirm: Confirm = Field(description="the best trials under further seeds")
+    space: dict[str, Values] = Field(
+        min_length=1,
+        description="parameters of pad and train, each with choices, or low and high, and step or "
+        "log",
+    )
+
+
 class Predict(Section):
     words: int = Field(
         ge=0,
@@ -386,11 +463,54 @@ class Params(Section):
     memory: Memory = Field(
         description="what `make memory` trains, to compare how far back networks remember"
     )
+    sweep: Sweep = Field(description="what `make sweep` searches, see docs/sweeps.md")
     predict: Predict = Field(description="what `make predict` prints")
     promote: Promote = Field(
         description="when an evaluated model becomes `champion`, see docs/serving.md; a "
         "change runs `evaluate` again",
     )
+
+    @model_validator(mode="after")
+    def _space_is_allowed(self) -> Self:
+        problems = [
+            f"{name}: {problem}"
+            for name, values in self.sweep.space.items()
+            for problem in _space_problems(name, values)
+        ]
+        if problems:
+            raise ValueError(f"sweep.space: {'; '.join(problems)}")
+        return self
+
+
+def _space_problems(name: str, values: Values) -> Iterator[str]:
+    """What is wrong with the values that are searched of a parameter."""
+    info = parameter(name)
+    if info is None or name.split(".")[0] not in SEARCHED:
+        yield f"unknown, or not one of {' or '.join(SEARCHED)}"
+        return
+    if values.choices is None and info.annotation not in (int, float):
+        yield "not a number: give choices"
+        return
+    annotated: Any = Annotated[info.annotation, info]
+    allowed: Any = TypeAdapter(annotated, config={"strict": True})
+    tried: list[Any] = [values.low, values.high]
+    for value in values.choices or tried:
+        try:
+            allowed.validate_python(value)
+        except ValidationError as error:
+            yield f"{value!r} is not allowed. {error.errors()[0]['msg']}"
+
+
+def parameter(name: str) -> FieldInfo | None:
+    """What is known of the parameter of this dotted name; None if there is none."""
+    model: Any = Params
+    info: FieldInfo | None = None
+    for part in name.split("."):
+        info = getattr(model, "model_fields", {}).get(part)
+        if info is None:
+            return None
+        model = info.annotation
+    return None if hasattr(model, "model_fields") else info
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
@@ -476,7 +596,10 @@ def _problem(detail: ErrorDetails) -> str:
 def _suggestion(location: tuple[int | str, ...]) -> str:
     section: Any = Params
     for part in location[:-1]:
-        section = section.model_fields[part].annotation
+        if get_origin(section) is dict:  # `part` is one of its keys
+            section = get_args(section)[1]
+        else:
+            section = section.model_fields[part].annotation
     allowed = list(section.model_fields)
     close = difflib.get_close_matches(str(location[-1]), allowed, n=1)
     hint = f"Did you mean {close[0]}? " if close else ""

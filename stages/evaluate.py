@@ -47,7 +47,7 @@ def log(run_id: str, metrics: dict[str, Any], test: TestSet, rule: Promote) -> N
     """
     tracker = None
     with store.attempt(f"The metrics stay in {EVALUATE} until `make sync` logs them") as attempt:
-        tracking.sweep_store()
+        tracking.end_abandoned_runs()
         tracker = tracking.recorded(run_id)
     if attempt.failed:
         return

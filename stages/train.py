@@ -20,21 +20,20 @@ from sentiment.data.outputs import training_digests
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import START, Progress
 from sentiment.network.gradients import measure
-from sentiment.network.model import build_model, save_model
+from sentiment.network.model import save_model
 from sentiment.network.training import (
     Part,
     Trained,
-    accelerate,
     fit,
     history_of,
-    prepare,
+    ready_model,
     split,
     summarize,
 )
 from sentiment.params import Train, flatten, load_params
 from sentiment.pipeline import PAD, TRAIN
 from sentiment.publish import training as publish
-from sentiment.runs import log, tracking
+from sentiment.runs import log, parents, tracking
 from sentiment.runs.names import run_name
 from sentiment.runs.provenance import provenance, uncommitted_diff
 from sentiment.runs.tracking import Tracker
@@ -75,13 +74,6 @@ def read_tags(job: Job) -> dict[str, str]:
     key = checkpoint.key({**shaping, "code": pipeline.code_digests(["train"])})
     known = {tracking.KEY: key, "dataset": job.shaping["fetch.dataset"]}
     return {**known, **provenance(), **training_digests(), **computed_by}
-
-
-def make_model(job: Job) -> tuple["keras.Model", str]:
-    """The model before its first step, and by which path it will be trained."""
-    prepare(job.params)
-    model = build_model(job.params, job.shaping["pad.num_words"], job.learning.x.shape[1])
-    return model, accelerate(model, job.params)
 
 
 def initial_gradients(job: Job, model: "keras.Model") -> pd.DataFrame:
@@ -128,10 +120,11 @@ def train(job: Job, kept: Path, tracker: Tracker, tags: dict[str, str]) -> None:
     """Train, write `data/train` and log it, resuming from the checkpoints in `kept`."""
     diff = uncommitted_diff()
     publish.log_data(tracker, tags["dataset"], job.learning, job.validation)
-    model, path = make_model(job)
+    model, path = ready_model(job.params, job.shaping["pad.num_words"], job.learning.x.shape[1])
     print(f"Training by {path}", flush=True)
     tags = {**tags, "train.path": path}
     tracker.log(log.set_tags, tags)
+    tracker.log(parents.link_winner, checkpoint.key(job.shaping))
     gradients = initial_gradients(job, model)
     trained = resume(job, model, kept, tracker)
     identity = {**tracker.run._asdict(), **tracker.times(), "tags": tags, "uncommitted": diff}

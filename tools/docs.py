@@ -32,7 +32,7 @@ values: `pad.num_words`, say, must leave room for the marks. The message then na
 Change one for good by editing the file and running `dvc repro`; try one with
 `dvc exp run -S train.units=32`. A change runs again what depends on it: one of `fetch` everything,
 one of `pad` all but `fetch`, one of `train` both `train` and `evaluate`, one of `evaluate` or
-`promote` only `evaluate`, and one of `compare` or `predict` nothing.
+`promote` only `evaluate`, and one of `compare`, `memory`, `sweep` or `predict` nothing.
 """
 
 
@@ -85,12 +85,16 @@ def shown(value: Any) -> str:
     """A value as `params.yaml` writes it; digests are shortened."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return f"{len(value)} of them"
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return f"{text[:8]}…" if len(text) == 64 else text
 
 
 def allowed(schema: dict[str, Any]) -> str:
     """What a JSON schema allows, in words."""
+    if schema.get("type") == "object":
+        return "names with values"
     if "enum" in schema:
         return ", ".join(f"`{choice}`" for choice in schema["enum"])
     if "pattern" in schema:

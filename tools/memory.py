@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from filelock import FileLock
 
 from sentiment import files
 from sentiment.network import checkpoint
 from sentiment.params import CLAUSE_LENGTH, KERAS_FORGET_BIAS, Memory, Params, flatten, load_params
 from sentiment.pipeline import EVALUATE, TRAIN
-from sentiment.runs import store
+from sentiment.runs import parents, store
+from sentiment.runs.parents import PARENT
 from sentiment.scoring import gradients
-from tools.comparing import experiments, group
+from tools.comparing import experiments
 from tools.comparing.experiments import Experiment
-from tools.comparing.group import ACCURACY, PARENT, Member
+from tools.comparing.group import ACCURACY, Member
 from tools.running import cli
 
 STUDY = "memory.key"  # tag of the parent run: what its trainings have in common
@@ -191,10 +191,12 @@ def find_or_make_parent(params: Params) -> str:
     shaping = settings | {"trainings": [experiment.name for _, experiment in plan(params)]}
     key = checkpoint.key({"params": shaping})
     experiment_id, client = store.connect(), mlflow.MlflowClient()
-    with store.explained(), FileLock(files.root() / group.LOCK):
-        run_id = str(group.find_or_make(client, experiment_id, STUDY, key).info.run_id)
+    with store.explained(), parents.exclusive():
+        run_id = str(parents.find_or_make(client, experiment_id, STUDY, key).info.run_id)
         client.set_tag(run_id, "mlflow.runName", f"memory · {params.memory.seeds} seeds")
-        client.log_batch(run_id, params=[Param(*pair) for pair in group.as_text(settings).items()])
+        client.log_batch(
+            run_id, params=[Param(*pair) for pair in parents.as_text(settings).items()]
+        )
     return run_id
 
 

@@ -46,7 +46,7 @@ def synchronize() -> Run:
         UserError: files are missing or do not belong together, or the store cannot be used.
     """
     with FileLock(lock()), process.noting_signals():
-        tracking.sweep_store()
+        tracking.end_abandoned_runs()
         training = read_training()
         run = complete_training(training)
         if (EVALUATE / files.ABOUT).exists():

@@ -14,6 +14,7 @@ from sentiment import process
 from sentiment.errors import UserError
 from sentiment.network.batches import batches
 from sentiment.network.checkpoint import COUNTERS, METRICS, Progress
+from sentiment.network.model import build_model
 from sentiment.params import Train
 from sentiment.serving.backend import load_keras
 
@@ -73,6 +74,19 @@ def prepare(params: Train) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
+def ready_model(params: Train, num_words: int, length: int) -> tuple["keras.Model", str]:
+    """The model before its first step, and by which path it will be trained.
+
+    Args:
+        params: the `train` section.
+        num_words: token ids run from 0 to num_words - 1.
+        length: tokens a review.
+    """
+    prepare(params)
+    model = build_model(params, num_words, length)
+    return model, accelerate(model, params)
+
+
 def accelerate(model: "keras.Model", params: Train) -> str:
     """Put the model on the fast path if its params have one; say which path it is on."""
     from sentiment.network import fast
@@ -91,8 +105,18 @@ def fit(
     params: Train,
     on_epoch: OnEpoch,
     progress: Progress,
+    show: bool = True,
 ) -> Trained:
     """Train the model in place from `progress` on and call `on_epoch` as each epoch ends.
+
+    Args:
+        model: the model.
+        learning: what is trained on.
+        validation: what is validated on after each epoch.
+        params: the `train` section.
+        on_epoch: called with how far the training is.
+        progress: where to begin.
+        show: whether to print how each epoch goes.
 
     Raises:
         UserError: a metric of an epoch is not finite: the training diverged.
@@ -109,7 +133,7 @@ def fit(
         epochs=len(rows) if stopped else params.epochs,
         shuffle=False,  # the batches are shuffled already
         callbacks=[*stopping, _recorder(rows, stopping, on_epoch), _interrupter()],
-        verbose=1 if sys.stdout.isatty() else 2,
+        verbose=(1 if sys.stdout.isatty() else 2) if show else 0,
     )
     return Trained(history_of(rows), stopping[0].best_epoch + 1 if stopping else len(rows))
 

@@ -24,7 +24,7 @@ BATCH = 1000  # metrics that MLflow takes in one call
 
 
 class Run(NamedTuple):
-    """What identifies a run and its model in the tracking store."""
+    """What identifies a run and its model, if it has one, in the tracking store."""
 
     run_id: str
     name: str
@@ -42,7 +42,7 @@ def epoch(run: Run, number: int, metrics: Mapping[str, float]) -> None:
     there = mlflow.MlflowClient().get_metric_history(run.run_id, next(iter(metrics)))
     if number in {point.step for point in there}:
         return
-    mlflow.log_metrics(dict(metrics), step=number, run_id=run.run_id, model_id=run.model_id)
+    mlflow.log_metrics(dict(metrics), step=number, run_id=run.run_id, model_id=run.model_id or None)
 
 
 def curves(run: Run, values: pd.DataFrame, moments: Sequence[int]) -> None:
@@ -60,16 +60,17 @@ def curves(run: Run, values: pd.DataFrame, moments: Sequence[int]) -> None:
     from mlflow.entities import Metric
 
     client = mlflow.MlflowClient()
-    model = client.get_logged_model(run.model_id)
-    linked = {(metric.key, metric.step) for metric in model.metrics or []}
+    model = client.get_logged_model(run.model_id) if run.model_id else None
+    linked = {(metric.key, metric.step) for metric in (model.metrics if model else None) or []}
+    model_id = run.model_id or None
     points = []
     for name in values.columns:
         logged = client.get_metric_history(run.run_id, name)
         there = {point.step: (point.value, point.timestamp) for point in logged}
         points += [
-            Metric(name, *there.get(step, (float(value), int(moment))), int(step), run.model_id)
+            Metric(name, *there.get(step, (float(value), int(moment))), int(step), model_id)
             for step, value, moment in zip(values.index, values[name], moments, strict=True)
-            if step not in there or (name, step) not in linked
+            if step not in there or (model and (name, step) not in linked)
         ]
     for start in range(0, len(points), BATCH):
         client.log_batch(run.run_id, points[start : start + BATCH])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sentiment import files
-from sentiment.errors import UserError, first_line
+from sentiment.errors import StoreError, UserError, first_line
 
 if TYPE_CHECKING:
     import mlflow
@@ -77,7 +77,7 @@ def explained() -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, sqlite3.Error, ModuleNotFoundError) as error:
         uri = tracking_uri()
         reason = first_line(error).replace(uri, public(uri)) or type(error).__name__
-        raise UserError(
+        raise StoreError(
             f"The MLflow store at {public(uri)} cannot be used: {reason}\n"
             "Fix it, or name another in MLFLOW_TRACKING_URI, and run the command again."
         ) from error
@@ -142,7 +142,7 @@ def _check_server(uri: str) -> None:
         requests.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS)
     except (requests.RequestException, ValueError) as error:
         reason = type(error).__name__
-        raise UserError(
+        raise StoreError(
             f"The MLflow server at {public(uri)} does not answer ({reason}). "
             "Start it, or unset MLFLOW_TRACKING_URI to use the store in this folder."
         ) from None

@@ -28,6 +28,10 @@ HOST, PROCESS, LOCK = "process.host", "process.id", "process.lock"
 UNLOGGED = "Logging to MLflow stops here, `make sync` completes it later"
 
 
+class Stopped(Exception):
+    """Ends a training before its time, since it is not worth going on; its run ends as KILLED."""
+
+
 class Tracker:
     """Logs to a run until the tracking store fails; that is printed once, and nothing more logged.
 
@@ -68,6 +72,7 @@ def started(
     begun: int | None = None,
     run_id: str | None = None,
     note: Callable[[str], object] = lambda _: None,
+    with_model: bool = True,
 ) -> Iterator[Tracker]:
     """Start a run with its params and tags, or resume one; end it as the block ends.
 
@@ -80,6 +85,7 @@ def started(
         run_id: a run to resume, finished or not. A new one is started if the store does not have
             it or another process writes to it, in a copy of this folder say.
         note: called with the run's id as soon as that is known.
+        with_model: whether it gets an entry for its model.
 
     Raises:
         UserError: the store cannot be used at the start.
@@ -89,7 +95,7 @@ def started(
     tags = {**tags, **_owner(lock)}
     with store.explained():
         experiment_id, client = store.connect(), mlflow.MlflowClient()
-        sweep(client, experiment_id)
+        end_abandoned(client, experiment_id)
         before = (
             _resumable(client, run_id, lock)
             or _unnoted(client, experiment_id, tags)
@@ -98,10 +104,11 @@ def started(
         note(before.info.run_id)
     try:
         with store.explained():
-            tracker = _activated(before.info.run_id, name, dict(params), tags)
+            tracker = _activated(before.info.run_id, name, dict(params), tags, with_model)
         yield tracker
     except BaseException as error:
-        how = "FAILED" if isinstance(error, Exception) else "KILLED"
+        failed = isinstance(error, Exception) and not isinstance(error, Stopped)
+        how = "FAILED" if failed else "KILLED"
         _give_up(client, before.info, how)
         raise
     tracker.log(lambda _: mlflow.end_run())
@@ -130,7 +137,9 @@ def _unnoted(
     return next((run for run in found if here <= run.data.tags.items()), None)
 
 
-def _activated(run_id: str, name: str, params: dict[str, Any], tags: dict[str, str]) -> Tracker:
+def _activated(
+    run_id: str, name: str, params: dict[str, Any], tags: dict[str, str], with_model: bool
+) -> Tracker:
     """Make the run the active one, with all that it needs before its first epoch.
 
     The model's entry is made before training, so that MLflow links every epoch's metrics to it.
@@ -138,14 +147,16 @@ def _activated(run_id: str, name: str, params: dict[str, Any], tags: dict[str, s
     import mlflow
 
     own = Run(run_id, name, "", "")
-    log.set_tags(own, {key: tags[key] for key in (HOST, PROCESS, LOCK)})  # first: see `sweep`
+    log.set_tags(
+        own, {key: tags[key] for key in (HOST, PROCESS, LOCK)}
+    )  # first: see `end_abandoned`
     run = mlflow.start_run(run_id=run_id)
     mlflow.set_tags({**tags, "mlflow.runName": name})
     for tag in run.data.tags:
         if tag.startswith("dvc.") and tag not in tags:  # begun by an experiment, not resumed by it
             mlflow.delete_tag(tag)
     mlflow.log_params(params)
-    model_id = _usable_model(run)
+    model_id = _usable_model(run) if with_model else ""
     if model_id is None:
         as_text = {key: str(value) for key, value in params.items()}
         model_id = mlflow.initialize_logged_model(log.MODEL, params=as_text, tags=tags).model_id
@@ -227,7 +238,7 @@ def is_held(lock: Path) -> bool:
         return True
 
 
-def sweep(client: "mlflow.MlflowClient", experiment_id: str) -> None:
+def end_abandoned(client: "mlflow.MlflowClient", experiment_id: str) -> None:
     """End as KILLED each run that is RUNNING although its process on this machine has ended.
 
     One whose lock this very process has now is left for it to resume.
@@ -238,10 +249,10 @@ def sweep(client: "mlflow.MlflowClient", experiment_id: str) -> None:
             client.set_terminated(run.info.run_id, "KILLED")
 
 
-def sweep_store() -> None:
-    """Sweep all runs of the project; raises UserError if the store cannot be used."""
+def end_abandoned_runs() -> None:
+    """End all such runs of the project; raises UserError if the store cannot be used."""
     import mlflow
 
     experiment_id = store.connect()
     with store.explained():
-        sweep(mlflow.MlflowClient(), experiment_id)
+        end_abandoned(mlflow.MlflowClient(), experiment_id)

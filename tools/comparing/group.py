@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from filelock import FileLock
 
-from sentiment import files
 from sentiment.network import checkpoint
-from sentiment.runs import store
+from sentiment.runs import parents, store
+from sentiment.runs.parents import PARENT
 
 if TYPE_CHECKING:
     import mlflow
@@ -19,10 +18,8 @@ SEED = "train.seed"
 GROUP = "seeds.key"  # tag of the parent run: what its trainings have in common
 MEMBERS = "seeds.runs"  # tag of it: its trainings' runs, as JSON by seed
 EXPERIMENTS = "seeds.experiments"  # tag of it: DVC's names, as JSON by seed
-PARENT = "mlflow.parentRunId"
 ACCURACY = "test_accuracy"
 METRICS = ("test_loss", "test_roc_auc", "test_f1", "test_brier", "test_ece")
-LOCK = f"{store.DATABASE}.seeds.lock"
 
 
 class Member(NamedTuple):
@@ -92,29 +89,11 @@ def log(group: Group) -> str:
     import mlflow
 
     experiment_id, client = store.connect(), mlflow.MlflowClient()
-    with store.explained(), FileLock(files.root() / LOCK):
-        parent = find_or_make(client, experiment_id, GROUP, group.key)
+    with store.explained(), parents.exclusive():
+        parent = parents.find_or_make(client, experiment_id, GROUP, group.key)
         adopt(client, parent, {each.run_id for each in group.members})
         describe(client, parent, group)
     return str(parent.info.run_id)
-
-
-def find_or_make(
-    client: "mlflow.MlflowClient", experiment_id: str, tag: str, key: str
-) -> "mlflow.entities.Run":
-    """The parent run with this tag; no training runs in it, so that it is finished from the start.
-
-    Args:
-        client: of the store.
-        experiment_id: MLflow's experiment.
-        tag: what kind of group it is the parent of.
-        key: the tag's value: what the group's trainings have in common.
-    """
-    found = client.search_runs([experiment_id], f"tags.`{tag}` = '{key}'", max_results=1)
-    parent = found[0] if found else client.create_run(experiment_id, tags={tag: key})
-    if parent.info.status != "FINISHED":
-        client.set_terminated(parent.info.run_id)
-    return parent
 
 
 def children(
@@ -150,14 +129,11 @@ def describe(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", group
     client.log_batch(
         parent.info.run_id,
         metrics=[Metric(name, value, now, 0) for name, value in new.items()],
-        params=[Param(*pair) for pair in as_text(seedless(group.members[0].shaping)).items()],
+        params=[
+            Param(*pair) for pair in parents.as_text(seedless(group.members[0].shaping)).items()
+        ],
         tags=[RunTag(*pair) for pair in tags.items()],
     )
-
-
-def as_text(params: Mapping[str, Any]) -> dict[str, str]:
-    """Params as MLflow keeps them."""
-    return {name: str(value) for name, value in params.items()}
 
 
 def document(group: Group, run_id: str) -> dict[str, Any]:

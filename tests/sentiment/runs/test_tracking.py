@@ -362,26 +362,26 @@ def holder() -> Iterator["subprocess.Popen[bytes]"]:
 def test_a_run_is_running_as_long_as_its_process_is(holder: "subprocess.Popen[bytes]") -> None:
     run = interrupted()
     left_running(run, LOCK)
-    tracking.sweep(mlflow.MlflowClient(), run.experiment_id)
+    tracking.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
     assert status(run) == "RUNNING"
     holder.kill()  # and not waited for: a zombie is no process
     while tracking.is_held(LOCK):
         time.sleep(0.01)
-    tracking.sweep(mlflow.MlflowClient(), run.experiment_id)
+    tracking.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
     assert status(run) == "KILLED"
 
 
 def test_a_run_whose_lock_is_gone_is_killed() -> None:
     run = interrupted()
     left_running(run, Path("moved-away"))
-    tracking.sweep(mlflow.MlflowClient(), run.experiment_id)
+    tracking.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
     assert status(run) == "KILLED"
 
 
 def test_a_run_of_another_machine_is_left_alone() -> None:
     run = interrupted()
     left_running(run, Path("moved-away"), host="another-machine")
-    tracking.sweep(mlflow.MlflowClient(), run.experiment_id)
+    tracking.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
     assert status(run) == "RUNNING"
 
 

@@ -1,0 +1,173 @@
+"""A sweep's Optuna study: what its trials are, which are done, and which goes next.
+
+All truth is in Optuna's storage. A sweep of N trials has N trials there from its start, waiting;
+whoever takes one sets it running in the database, so that no two take the same. One whose process
+died is found by its missing heartbeat, and waits again as a new trial with the same values.
+"""
+
+import os
+import warnings
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sentiment import files
+from sentiment.errors import StoreError, first_line
+from sentiment.params import Sweep
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+STORAGE = "SWEEP_STORAGE"  # variable: the address of another database than the one in the root
+DATABASE = "sweeps.db"
+CONFIRMED = "-confirmed"  # ending of a study's name
+HEARTBEAT_SECONDS, GRACE_SECONDS = 5, 30
+BUSY_SECONDS = 60  # to wait for another process's transaction
+RETRIES = 2  # of a trial that failed for a reason that may pass, such as a store that is down
+VALUES = "values"  # attribute of a trial that draws none: the values that it is given
+# attributes of a trial that failed: why, and whether that may pass
+ERROR, PASSING = "error", "passing"
+
+
+def address() -> str:
+    """The database of the sweeps, as SQLAlchemy names it."""
+    return os.environ.get(STORAGE) or f"sqlite:///{files.root() / DATABASE}"
+
+
+@cache
+def storage(url: str) -> "optuna.storages.RDBStorage":
+    """Connect to a database, once for each process.
+
+    Raises:
+        StoreError: it cannot be used.
+    """
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    options = {"connect_args": {"timeout": BUSY_SECONDS}} if url.startswith("sqlite") else {}
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats, since 2.9
+    try:
+        return optuna.storages.RDBStorage(
+            url,
+            engine_kwargs=options,
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+        )
+    except (SQLAlchemyError, ModuleNotFoundError, optuna.exceptions.StorageInternalError) as error:
+        raise StoreError(
+            f"The database of the sweeps cannot be used: {first_line(error)}\n"
+            f"Fix it, or name another in {STORAGE}."
+        ) from error
+
+
+def open_study(name: str, url: str, params: Sweep) -> "optuna.Study":
+    """The study of this name, which is made if there is none.
+
+    Args:
+        name: its name; in one that `confirmation` gave no trial is pruned.
+        url: the database.
+        params: the `sweep` section.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage(url),
+        pruner=optuna.pruners.NopPruner() if name.endswith(CONFIRMED) else _pruner(params),
+        direction="minimize" if params.metric == "val_loss" else "maximize",
+        load_if_exists=True,
+    )
+    # seeded the same way each time it is opened, a sampler would propose the same again
+    trials = study.get_trials(deepcopy=False)
+    drawn = sum(trial.state != optuna.trial.TrialState.WAITING for trial in trials)
+    study.sampler = _sampler(params, params.seed + drawn)
+    return study
+
+
+def confirmation(name: str) -> str:
+    """The name of the study in which the best trials of another one are confirmed."""
+    return f"{name}{CONFIRMED}"
+
+
+def _sampler(params: Sweep, seed: int) -> "optuna.samplers.BaseSampler":
+    import optuna
+
+    samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+    return samplers[params.sampler](seed=seed % 2**32)
+
+
+def _pruner(params: Sweep) -> "optuna.pruners.BasePruner":
+    import optuna
+
+    if params.pruner == "none":
+        return optuna.pruners.NopPruner()
+    return optuna.pruners.SuccessiveHalvingPruner(
+        min_resource=params.min_epochs, reduction_factor=params.reduction
+    )
+
+
+def slots(study: "optuna.Study") -> "list[FrozenTrial]":
+    """The trials of a study, by number, without those that others have taken the place of."""
+    trials = study.get_trials(deepcopy=False)
+    replaced = {number for each in trials for number in each.system_attrs.get("retry_history", [])}
+    return [trial for trial in trials if trial.number not in replaced]
+
+
+def fill(study: "optuna.Study", wanted: int) -> None:
+    """Let there be so many trials, the new ones waiting."""
+    for _ in range(wanted - len(slots(study))):
+        study.enqueue_trial({})
+
+
+def fill_with(study: "optuna.Study", wanted: Sequence[dict[str, Any]]) -> None:
+    """Let there be a trial with each of these values, the new ones waiting."""
+    for values in missing(study, wanted):
+        study.enqueue_trial({}, user_attrs={VALUES: values})
+
+
+def missing(study: "optuna.Study", wanted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the values with which there is no trial yet."""
+    there = [trial.user_attrs.get(VALUES) for trial in slots(study)]
+    return [values for values in wanted if values not in there]
+
+
+def is_over(study: "optuna.Study") -> bool:
+    """Whether every trial ended, in whatever way."""
+    return all(trial.state.is_finished() for trial in slots(study))
+
+
+def completed(study: "optuna.Study") -> "list[FrozenTrial]":
+    """The trials that were trained to their end, the best first."""
+    import optuna
+
+    found = [each for each in slots(study) if each.state == optuna.trial.TrialState.COMPLETE]
+    down = study.direction == optuna.study.StudyDirection.MAXIMIZE
+    return sorted(found, key=lambda trial: -trial.value if down else trial.value)
+
+
+def retry_passing(study: "optuna.Study", trial: "FrozenTrial") -> None:
+    """Let a trial wait again that failed for a reason that may pass, a few times."""
+    import optuna
+
+    failed = trial.state == optuna.trial.TrialState.FAIL
+    before = trial.system_attrs.get("retry_history", [])
+    if failed and trial.user_attrs.get(PASSING) and len(before) < RETRIES:
+        optuna.storages.RetryHeartbeatStaleTrialCallback()(study, trial)
+
+
+def is_waiting(study: "optuna.Study") -> bool:
+    """Whether a trial waits to be taken."""
+    import optuna
+
+    states = (optuna.trial.TrialState.WAITING,)
+    return bool(study.get_trials(deepcopy=False, states=states))
+
+
+def end_stale(study: "optuna.Study") -> None:
+    """Let each trial whose process died wait again, as a new one."""
+    import optuna
+
+    optuna.storages.fail_stale_trials(study)

@@ -1,0 +1,195 @@
+"""A sweep: its study, its run in MLflow, and the trials that are worth training again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sentiment import files, pipeline
+from sentiment.data.reviews import FIELDS, read_reviews
+from sentiment.errors import UserError
+from sentiment.network import checkpoint
+from sentiment.params import Params, changed, flatten, shaping_data
+from sentiment.pipeline import FETCH
+from sentiment.runs import parents, store
+from sentiment.runs.provenance import provenance
+from sentiment.search import study
+from sentiment.search.trial import Task
+from sentiment.serving.sequences import Reviews
+
+if TYPE_CHECKING:
+    import optuna
+
+KEY = "sweep.key"  # tag of a sweep's run: what its trials have in common
+SEED = "train.seed"
+CODE = ("pad", "train")  # stages whose code shapes a trial
+
+
+class Sweep(NamedTuple):
+    """A sweep.
+
+    Attributes:
+        params: those that it starts from.
+        name: of its study.
+        url: of the study's database.
+        run_id: its MLflow run.
+    """
+
+    params: Params
+    name: str
+    url: str
+    run_id: str
+
+
+class Candidate(NamedTuple):
+    """A trial that was trained again under further seeds.
+
+    Attributes:
+        trial: its number.
+        values: those that it changed, by dotted names.
+        found: the metric that the search found.
+        confirmed: the metric under each further seed.
+    """
+
+    trial: int
+    values: dict[str, Any]
+    found: float
+    confirmed: list[float]
+
+    @property
+    def mean(self) -> float:
+        """The mean under the further seeds."""
+        return float(np.mean(self.confirmed))
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation under them."""
+        return float(np.std(self.confirmed, ddof=1))
+
+
+def open_sweep(params: Params) -> Sweep:
+    """The sweep of these params, data and code, with its MLflow run.
+
+    Raises:
+        UserError: a store cannot be used.
+    """
+    import mlflow
+    from mlflow.entities import Param
+
+    key = key_of(params)
+    experiment_id, client = store.connect(), mlflow.MlflowClient()
+    with store.explained(), parents.exclusive():
+        parent = str(parents.find_or_make(client, experiment_id, KEY, key).info.run_id)
+        client.set_tag(parent, "mlflow.runName", f"sweep {key[:8]}")
+        searched = parents.as_text({f"sweep.{name}": x for name, x in settings(params).items()})
+        client.log_batch(parent, params=[Param(*pair) for pair in searched.items()])
+    return Sweep(params, f"sweep-{key}", study.address(), parent)
+
+
+def settings(params: Params) -> dict[str, Any]:
+    """What shapes the search, beside the params that it starts from."""
+    return params.sweep.model_dump(exclude={"confirm"}, exclude_none=True)
+
+
+def key_of(params: Params) -> str:
+    """A name for a sweep, from all that shapes it: params, space, data and code.
+
+    The values of the searched params are left out: written into params.yaml, the best ones are
+    still those of the same sweep.
+    """
+    given = {name: x for name, x in shaping_of(params).items() if name not in params.sweep.space}
+    shaping = {**given, "sweep": settings(params)}
+    return checkpoint.key({"params": shaping, "code": pipeline.code_digests(CODE)})
+
+
+def shaping_of(params: Params) -> dict[str, Any]:
+    """Everything that shapes a training, by dotted names."""
+    sections = flatten(params.pad, "pad") | flatten(params.train, "train")
+    return shaping_data(params.fetch) | sections
+
+
+def read_task(sweep: Sweep) -> Task:
+    """What all trials share; raises UserError where `data/fetch` is not of these params."""
+    data = shaping_data(sweep.params.fetch)
+    if files.read_about(FETCH)["params"] != data:
+        raise UserError(f"{FETCH} has other reviews than params.yaml: run `dvc repro fetch`.")
+    found = read_reviews(FETCH, "train")
+    reviews = Reviews(*(np.array(getattr(found, name)) for name in FIELDS))
+    tags = {**provenance(), "dataset": sweep.params.fetch.dataset}
+    return Task(sweep.params, data, reviews, pipeline.code_digests(CODE), tags, sweep.run_id)
+
+
+def studies(sweep: Sweep) -> "tuple[optuna.Study, optuna.Study]":
+    """The study that searches, and the one that confirms."""
+    names = (sweep.name, study.confirmation(sweep.name))
+    search, confirm = (study.open_study(name, sweep.url, sweep.params.sweep) for name in names)
+    return search, confirm
+
+
+def to_confirm(sweep: Sweep, search: "optuna.Study") -> list[dict[str, Any]]:
+    """The values of the best trials, under each further seed."""
+    wanted, first = sweep.params.sweep.confirm, sweep.params.train.seed + 1
+    return [
+        {**trial.params, SEED: first + number}
+        for trial in study.completed(search)[: wanted.top]
+        for number in range(wanted.seeds)
+    ]
+
+
+def unconfirmed(sweep: Sweep, search: "optuna.Study", confirm: "optuna.Study") -> bool:
+    """Whether a training under a further seed is missing or has not ended."""
+    return not study.is_over(confirm) or bool(study.missing(confirm, to_confirm(sweep, search)))
+
+
+def candidates(sweep: Sweep) -> list[Candidate]:
+    """The confirmed trials, the one with the best mean first."""
+    search, confirm = studies(sweep)
+    again = {repr(trial.user_attrs[study.VALUES]): trial for trial in study.completed(confirm)}
+    wanted = to_confirm(sweep, search)
+    found = []
+    for trial in study.completed(search)[: sweep.params.sweep.confirm.top]:
+        own = [each for each in wanted if trial.params.items() <= each.items()]
+        done = [float(again[repr(each)].value) for each in own if repr(each) in again]
+        if len(done) == sweep.params.sweep.confirm.seeds:
+            found.append(Candidate(trial.number, trial.params, float(trial.value), done))
+    sign = 1 if sweep.params.sweep.metric == "val_loss" else -1
+    return sorted(found, key=lambda each: sign * each.mean)
+
+
+def luck(sweep: Sweep, found: list[Candidate]) -> float:
+    """By how much the search's best trial was better than it is under other seeds."""
+    sign = 1 if sweep.params.sweep.metric == "val_loss" else -1
+    best = min(found, key=lambda each: sign * each.found)
+    return -sign * (best.found - best.mean)
+
+
+def log_outcome(sweep: Sweep, winner: Candidate, report: Path) -> None:
+    """Log to the sweep's run the best so far by trial, the report, and which params won.
+
+    By the latter, a run with these params is linked to it.
+    """
+    import mlflow
+    from mlflow.entities import Metric
+
+    search, _ = studies(sweep)
+    client, metric = mlflow.MlflowClient(), f"best_{sweep.params.sweep.metric}"
+    logged = {point.step for point in client.get_metric_history(sweep.run_id, metric)}
+    points = [
+        Metric(metric, value, moment, number)
+        for number, value, moment in best_so_far(search)
+        if number not in logged
+    ]
+    client.log_batch(sweep.run_id, metrics=points)
+    client.log_artifacts(sweep.run_id, str(report))
+    key = checkpoint.key(shaping_of(changed(sweep.params, winner.values)))
+    client.set_tag(sweep.run_id, parents.WINNER, key)
+
+
+def best_so_far(search: "optuna.Study") -> Iterator[tuple[int, float, int]]:
+    """For each completed trial in order, its number, the best until then, and when, in ms."""
+    better = max if search.direction.name == "MAXIMIZE" else min
+    best: float | None = None
+    for trial in sorted(study.completed(search), key=lambda each: each.number):
+        best = trial.value if best is None else better(best, trial.value)
+        yield trial.number, best, int(trial.datetime_complete.timestamp() * 1000)

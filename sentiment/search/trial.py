@@ -1,0 +1,186 @@
+"""A trial: a training that neither reads nor writes `data/`, as a child of its sweep's run.
+
+It trains as the stage `train` does: the same model, path, seeds and batches, with a checkpoint
+after each epoch. It never sees the test set.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment import machine
+from sentiment.data.padding import layout, shuffled
+from sentiment.errors import StoreError, explain
+from sentiment.network import checkpoint
+from sentiment.network.checkpoint import START, Progress
+from sentiment.network.training import (
+    Part,
+    Trained,
+    fit,
+    ready_model,
+    split,
+    summarize,
+)
+from sentiment.params import Params, changed, flatten
+from sentiment.runs import log, tracking
+from sentiment.runs.names import run_name
+from sentiment.runs.parents import PARENT
+from sentiment.runs.tracking import Stopped, Tracker
+from sentiment.search import space
+from sentiment.search.study import ERROR, PASSING, VALUES
+from sentiment.serving.sequences import Reviews, pad
+
+if TYPE_CHECKING:
+    import optuna
+
+# attributes of a trial: its MLflow run, the key of its checkpoints, the metrics by epoch
+RUN, KEY, HISTORY = "run", "key", "history"
+PRUNED = "sweep.pruned"  # tag of a run: why its trial ended early
+
+
+class Task(NamedTuple):
+    """What all trials of a sweep share.
+
+    Attributes:
+        params: those that the search starts from.
+        data: the params that the reviews depend on, by dotted names.
+        reviews: of the training part, as `fetch` wrote them.
+        code: digests of the code that shapes a training, by path.
+        tags: what leads back from a run to code and sweep.
+        parent: id of the sweep's MLflow run.
+    """
+
+    params: Params
+    data: Mapping[str, Any]
+    reviews: Reviews
+    code: Mapping[str, str]
+    tags: Mapping[str, str]
+    parent: str
+
+
+class Job(NamedTuple):
+    """A training of a sweep.
+
+    Attributes:
+        params: its params.
+        shaping: everything that shapes it, by dotted names.
+        learning: what is trained on.
+        validation: what is validated on.
+    """
+
+    params: Params
+    shaping: dict[str, Any]
+    learning: Part
+    validation: Part
+
+
+def padded(reviews: Reviews, params: Params) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """Token ids and labels of the training part, as the stage `pad` makes them."""
+    order, _ = shuffled(len(reviews), 0, params.pad.shuffle_seed)
+    return pad(reviews, order, layout(params.pad)), reviews.labels[order]
+
+
+def job_of(task: Task, values: Mapping[str, Any]) -> Job:
+    """The training with these values.
+
+    Raises:
+        UserError: they do not go together.
+    """
+    params = changed(task.params, values)
+    shaping = {**task.data, **flatten(params.pad, "pad"), **flatten(params.train, "train")}
+    parts = split(*padded(task.reviews, params), params.train.validation_split)
+    return Job(params, shaping, *parts)
+
+
+def objective(task: Task, begun: Callable[[], object], trial: "optuna.Trial") -> float:
+    """Train a trial; return the metric of its kept epoch.
+
+    Args:
+        task: what all trials share.
+        begun: called at once: the trial is no longer waiting.
+        trial: what Optuna proposes.
+
+    Raises:
+        optuna.TrialPruned: others were better after as many epochs.
+        Exception: the values do not go together, the training diverged, or a store failed.
+    """
+    import optuna
+
+    begun()
+    try:
+        given = trial.user_attrs.get(VALUES)
+        job = job_of(task, given or space.draw(trial, task.params.sweep.space))
+        return summarize(train(job, task, trial))[task.params.sweep.metric]
+    except Stopped as stopped:
+        raise optuna.TrialPruned(str(stopped)) from None
+    except Exception as error:
+        trial.set_user_attr(ERROR, explain(error, "`make sweep`") or repr(error))
+        trial.set_user_attr(PASSING, isinstance(error, StoreError | OSError))
+        raise
+
+
+def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
+    """Train, or resume, in the trial's own run."""
+    computed_by = machine.describe()
+    shaped = {"params": job.shaping, "code": dict(task.code), "machine": computed_by}
+    key = checkpoint.key({**shaped, "sweep": task.parent})
+    tags = {**task.tags, **computed_by, tracking.KEY: key, PARENT: task.parent}
+    trial.set_user_attr(KEY, key)
+    name = run_name(job.params.train, job.shaping, f"trial {trial.number}")
+    with checkpoint.held(key) as kept:
+
+        def note(run_id: str) -> None:
+            checkpoint.write_run(kept, run_id)
+            trial.set_user_attr(RUN, run_id)
+
+        with tracking.started(
+            name,
+            job.shaping,
+            tags,
+            lock=kept / checkpoint.LOCK,
+            run_id=trial.user_attrs.get(RUN) or checkpoint.read_run(kept),
+            note=note,
+            with_model=False,
+        ) as tracker:
+            trained = resume(job, task.params.sweep.metric, kept, tracker, trial)
+            log_history(tracker, trained)
+    return trained
+
+
+def resume(job: Job, metric: str, kept: Path, tracker: Tracker, trial: "optuna.Trial") -> Trained:
+    """Train from the newest of the checkpoints in `kept` on, or from the beginning.
+
+    Raises:
+        Stopped: others were better after as many epochs.
+        UserError: the training diverged.
+    """
+    params = job.params.train
+    model, path = ready_model(params, job.params.pad.num_words, job.params.pad.max_length)
+    tracker.log(log.set_tags, {"train.path": path})
+    newest = checkpoint.latest(kept)
+    begun = checkpoint.read(newest, model) if newest else START
+    for number, row in enumerate(begun.rows, 1):
+        trial.report(row[metric], number)
+
+    def on_epoch(progress: Progress) -> None:
+        number, row = len(progress.rows), progress.rows[-1]
+        checkpoint.write(kept, model, progress)
+        trial.set_user_attr(HISTORY, progress.rows)
+        tracker.log(log.epoch, number, row)
+        trial.report(row[metric], number)
+        if number < params.epochs and trial.should_prune():
+            why = f"others were better after epoch {number}"
+            tracker.log(log.set_tags, {PRUNED: why})
+            raise Stopped(why)
+
+    return fit(model, job.learning, job.validation, params, on_epoch, begun, show=False)
+
+
+def log_history(tracker: Tracker, trained: Trained) -> None:
+    """Log what the run lacks of the history: an epoch, if a store was down for a moment."""
+    history = trained.history
+    ended = tracker.begun + (1000 * history["seconds"].cumsum()).astype(int)
+    tracker.log(log.curves, history.set_index("epoch"), ended)

@@ -1,0 +1,139 @@
+"""What a study's trials are, which are done, and which goes next."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from sentiment.errors import StoreError
+from sentiment.params import Params, Sweep
+from sentiment.search import study
+
+
+@pytest.fixture
+def settings(default_params: Params) -> Sweep:
+    return default_params.sweep
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/sweeps.db"
+
+
+@pytest.fixture
+def found(url: str, settings: Sweep) -> optuna.Study:
+    return study.open_study("some", url, settings)
+
+
+def succeed(trial: optuna.Trial) -> float:
+    return float(trial.suggest_float("x", 0, 1))
+
+
+def fail(trial: optuna.Trial) -> float:
+    trial.set_user_attr(study.PASSING, True)
+    raise OSError("disk full")
+
+
+def fail_for_good(_: optuna.Trial) -> float:
+    raise ValueError("they do not go together")
+
+
+def run(found: optuna.Study, objective: "optuna.study.study.ObjectiveFuncType") -> None:
+    callbacks = [study.retry_passing]
+    found.optimize(objective, n_trials=1, catch=(Exception,), callbacks=callbacks)
+
+
+def test_a_study_has_as_many_trials_as_are_wanted_from_its_start(found: optuna.Study) -> None:
+    study.fill(found, 3)
+    study.fill(found, 3)
+    assert [trial.state for trial in study.slots(found)] == [TrialState.WAITING] * 3
+    study.fill(found, 2)  # what is there stays
+    assert len(study.slots(found)) == 3
+
+
+def test_it_is_over_when_all_have_ended(found: optuna.Study) -> None:
+    study.fill(found, 2)
+    run(found, succeed)
+    assert not study.is_over(found)
+    assert study.is_waiting(found)
+    run(found, succeed)
+    assert study.is_over(found)
+    assert not study.is_waiting(found)
+
+
+def test_completed_trials_are_listed_the_best_first(url: str, settings: Sweep) -> None:
+    for metric, ordered in (("val_accuracy", [0.9, 0.5]), ("val_loss", [0.5, 0.9])):
+        found = study.open_study(metric, url, settings.model_copy(update={"metric": metric}))
+        for value in (0.5, 0.9):
+            found.optimize(lambda _, value=value: value, n_trials=1)
+        run(found, fail_for_good)
+        assert [trial.value for trial in study.completed(found)] == ordered
+
+
+def test_what_may_pass_is_tried_again_with_the_same_values_a_few_times(
+    found: optuna.Study,
+) -> None:
+    study.fill(found, 1)
+    for _ in range(study.RETRIES):
+        run(found, fail)
+        (waiting,) = study.slots(found)
+        assert waiting.state == TrialState.WAITING
+    run(found, fail)
+    (ended,) = study.slots(found)
+    assert ended.state == TrialState.FAIL
+    assert study.is_over(found)
+
+
+def test_what_will_not_pass_is_not_tried_again(found: optuna.Study) -> None:
+    study.fill(found, 1)
+    run(found, fail_for_good)
+    assert [trial.state for trial in study.slots(found)] == [TrialState.FAIL]
+
+
+def test_proposals_differ_each_time_the_study_is_opened(url: str, settings: Sweep) -> None:
+    study.fill(study.open_study("some", url, settings), 3)
+    for _ in range(3):
+        run(study.open_study("some", url, settings), succeed)
+    trials = study.completed(study.open_study("some", url, settings))
+    assert len({trial.params["x"] for trial in trials}) == 3
+
+
+def test_the_same_seed_proposes_the_same(url: str, settings: Sweep) -> None:
+    for name in ("one", "two"):
+        run(study.open_study(name, url, settings), succeed)
+    one, two = (study.completed(study.open_study(name, url, settings)) for name in ("one", "two"))
+    assert one[0].params == two[0].params
+
+
+def test_given_values_are_tried_once_each(found: optuna.Study) -> None:
+    study.fill_with(found, [{"x": 1}, {"x": 2}])
+    study.fill_with(found, [{"x": 2}, {"x": 3}])
+    assert [trial.user_attrs[study.VALUES] for trial in study.slots(found)] == [
+        {"x": 1},
+        {"x": 2},
+        {"x": 3},
+    ]
+    assert study.missing(found, [{"x": 3}, {"x": 4}]) == [{"x": 4}]
+
+
+def test_a_confirmation_is_never_pruned(url: str, settings: Sweep) -> None:
+    confirm = study.open_study(study.confirmation("some"), url, settings)
+    assert isinstance(confirm.pruner, optuna.pruners.NopPruner)
+    search = study.open_study("some", url, settings)
+    assert isinstance(search.pruner, optuna.pruners.SuccessiveHalvingPruner)
+
+
+@pytest.mark.parametrize("url", ["sqlite:////nowhere/at/all.db", "nonsense", "what://x"])
+def test_a_database_that_cannot_be_used_is_one_message(url: str) -> None:
+    with pytest.raises(StoreError, match="SWEEP_STORAGE"):
+        study.storage(url)
+
+
+def test_the_address_is_the_variable_s_or_a_file_in_the_root(
+    in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(study.STORAGE, raising=False)
+    assert study.address() == f"sqlite:///{in_tmp_path}/sweeps.db"
+    monkeypatch.setenv(study.STORAGE, "postgresql://host/sweeps")
+    assert study.address() == "postgresql://host/sweeps"

@@ -1,0 +1,73 @@
+"""The report of a sweep."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from sentiment.params import Params
+from sentiment.search import study
+from sentiment.search.sweep import Candidate, Sweep, best_so_far, candidates, luck
+from tools.pages import sweep as pages
+
+VALUES = [0.5, 0.8, 0.7, 0.9, 0.6]
+
+
+@pytest.fixture
+def sweep(default_params: Params, tmp_path: Path) -> Sweep:
+    """A sweep of five trials, of which the best two were confirmed, and a failed one."""
+    confirm = default_params.sweep.confirm.model_copy(update={"top": 2, "seeds": 2})
+    settings = default_params.sweep.model_copy(update={"confirm": confirm})
+    params = default_params.model_copy(update={"sweep": settings})
+    found = Sweep(params, "sweep-x", f"sqlite:///{tmp_path}/sweeps.db", "run")
+    search = study.open_study(found.name, found.url, settings)
+    scale = optuna.distributions.FloatDistribution(0, 1)
+    for value in VALUES:
+        attrs = {"history": [{"seconds": 2.0}]}
+        search.add_trial(
+            optuna.trial.create_trial(
+                value=value,
+                params={"train.dropout.head": value / 2},
+                distributions={"train.dropout.head": scale},
+                user_attrs=attrs,
+            )
+        )
+    failed = optuna.trial.TrialState.FAIL
+    error = {study.ERROR: "the disk <is> full"}
+    search.add_trial(optuna.trial.create_trial(state=failed, user_attrs=error))
+    again = study.open_study(study.confirmation(found.name), found.url, settings)
+    for head, value in ((0.45, 0.70), (0.45, 0.72), (0.4, 0.80), (0.4, 0.78)):
+        seed = 43 + len(again.trials) % 2
+        values = {"train.dropout.head": head, "train.seed": seed}
+        again.add_trial(optuna.trial.create_trial(value=value, user_attrs={study.VALUES: values}))
+    return found
+
+
+def test_the_best_mean_wins_and_not_the_best_trial(sweep: Sweep) -> None:
+    first, second = candidates(sweep)
+    assert first == Candidate(1, {"train.dropout.head": 0.4}, 0.8, [0.80, 0.78])
+    assert second.found == 0.9
+    assert luck(sweep, [first, second]) == pytest.approx(0.9 - 0.71)
+
+
+def test_the_best_so_far_never_gets_worse(sweep: Sweep) -> None:
+    search = study.open_study(sweep.name, sweep.url, sweep.params.sweep)
+    assert [best for _, best, _ in best_so_far(search)] == [0.5, 0.8, 0.8, 0.9, 0.9]
+
+
+def test_the_page_has_confirmed_trials_luck_plots_and_every_trial(
+    sweep: Sweep, tmp_path: Path
+) -> None:
+    pages.write(sweep, candidates(sweep), tmp_path / "report")
+    text = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "<td>0.7900</td>" in text
+    assert "better by 0.1900 than its mean" in text
+    assert "the disk &lt;is&gt; full" in text
+    assert text.count('class="plot"') == len(pages.ALTERNATIVES)
+    assert "http" not in text.replace("http://www.w3.org", "")
+
+
+def test_a_sweep_without_a_completed_trial_has_a_page_too(sweep: Sweep, tmp_path: Path) -> None:
+    empty = sweep._replace(name="sweep-y")
+    pages.write(empty, [], tmp_path / "report")
+    assert "No trial is confirmed yet" in (tmp_path / "report" / "report.html").read_text()

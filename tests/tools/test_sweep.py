@@ -1,0 +1,222 @@
+"""`make sweep`: trials as runs, nothing lost, the best written back and reproduced."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import optuna
+import psutil
+import pytest
+from mlflow.entities import Run
+from optuna.trial import TrialState
+
+from sentiment.errors import UserError
+from sentiment.search import study
+from tests.conftest import Caller, Sharer, runs, stand_in
+from tests.project import Project, free_port, until
+from tools import sweep
+
+SWEEP = ("python", "-m", "tools.sweep")
+SETTINGS: dict[str, Any] = {
+    "confirm": {"top": 1, "seeds": 2},
+    "space": {
+        "train.units": {"choices": [3, 4, 5]},
+        "train.learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+        "pad.max_length": {"low": 30, "high": 60, "step": 10},
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def swept(finished: Project, shared: Sharer) -> Project:
+    """A finished project after a sweep of three trials."""
+
+    def search(project: Project) -> None:
+        project.change(sweep=SETTINGS)
+        project.run("git", "commit", "--all", "--quiet", "--message", "space")
+        project.run(*SWEEP, "--trials", "3", "--workers", "1")
+
+    return shared("swept", search, finished.path)
+
+
+@pytest.fixture
+def project(swept: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of `swept` of one's own, which is the working directory."""
+    project = swept.copy(tmp_path / "project")
+    stand_in(project.path, monkeypatch)
+    return project
+
+
+def parent() -> Run:
+    """The sweep's own run."""
+    (found,) = (run for run in runs() if "sweep.key" in run.data.tags)
+    return found
+
+
+def children() -> list[Run]:
+    """The runs of its trials, the first one first."""
+    of_sweep = parent().info.run_id
+    return [run for run in runs() if run.data.tags.get("mlflow.parentRunId") == of_sweep][::-1]
+
+
+def trials(name: str = "") -> list[optuna.trial.FrozenTrial]:
+    """The trials of the one sweep here, or those of its confirmation."""
+    key = parent().data.tags["sweep.key"]
+    found = optuna.load_study(study_name=f"sweep-{key}{name}", storage="sqlite:///sweeps.db")
+    return study.slots(found)
+
+
+def epochs_of(run: Run) -> list[int]:
+    client = mlflow.MlflowClient()
+    return [point.step for point in client.get_metric_history(run.info.run_id, "val_loss")]
+
+
+def test_each_trial_is_a_child_run_with_its_params_and_curves(project: Project) -> None:
+    assert project.path.is_dir()
+    assert len(children()) == 3 + 2
+    for run, trial in zip(children()[:3], trials(), strict=True):
+        assert run.info.run_id == trial.user_attrs["run"]
+        for name, value in trial.params.items():
+            assert run.data.params[name] == str(value)
+        pruned = trial.state == TrialState.PRUNED
+        assert run.info.status == ("KILLED" if pruned else "FINISHED")
+        assert ("sweep.pruned" in run.data.tags) == pruned
+        assert epochs_of(run) == ([1] if pruned else [1, 2])
+        if not pruned:
+            assert run.data.metrics["val_accuracy"] == trial.value
+
+
+def test_the_best_are_trained_again_under_the_seeds_after_the_first(project: Project) -> None:
+    (candidate,) = json.loads(project.read(*SWEEP, "--trials", "3", "--json"))["candidates"]
+    again = trials("-confirmed")
+    assert [trial.user_attrs["values"]["train.seed"] for trial in again] == [43, 44]
+    assert candidate["confirmed"] == [trial.value for trial in again]
+    best = max(trial.value for trial in trials() if trial.state == TrialState.COMPLETE)
+    assert candidate["found"] == best
+
+
+def test_no_trial_sees_the_test_set_or_leaves_a_model(project: Project, finished: Project) -> None:
+    for run in children():
+        assert not [name for name in run.data.metrics if name.startswith("test")]
+        assert not mlflow.MlflowClient().list_artifacts(run.info.run_id)
+        assert not (run.outputs and run.outputs.model_outputs)
+    assert project.contents("data") == finished.contents("data")
+    assert not list((project.path / ".checkpoints").glob("*/epoch-*"))
+
+
+def test_again_nothing_is_trained_and_more_trials_join_the_same_sweep(project: Project) -> None:
+    before = [run.to_dictionary() for run in runs()]
+    project.run(*SWEEP, "--trials", "3", "--workers", "1")
+    assert [run.to_dictionary() for run in runs()] == before
+    output = project.run(*SWEEP, TRIALS="4", WORKERS="1")
+    assert "4 of 4" in output
+    assert len(trials()) == 4
+
+
+def test_the_winner_in_params_yaml_gives_its_curve_again_to_the_same_bits(
+    project: Project,
+) -> None:
+    (winner,) = json.loads(project.read(*SWEEP, "--apply", "--json"))["candidates"]
+    found = next(
+        run
+        for run, trial in zip(children(), trials(), strict=False)
+        if trial.number == winner["trial"]
+    )
+    project.run("dvc", "repro")
+    (newest,) = (run for run in runs() if "sweep.run" in run.data.tags)
+    assert newest.data.tags["sweep.run"] == parent().info.run_id
+    assert parent().data.tags["sweep.reproduced"] == newest.info.run_id
+    client = mlflow.MlflowClient()
+    for metric in ("loss", "val_loss", "val_accuracy"):
+        curves = [
+            [point.value for point in client.get_metric_history(run.info.run_id, metric)]
+            for run in (found, newest)
+        ]
+        assert curves[0] == curves[1]
+    assert len(trials()) == 3  # with the winner's values it is still the same sweep
+
+
+def workers(driver: "psutil.Process") -> list[psutil.Process]:
+    """The processes that train."""
+    return [
+        process
+        for process in driver.children(recursive=True)
+        if any(Path(file.path).name == "lock" for file in process.open_files())
+    ]
+
+
+def test_whatever_is_killed_each_trial_is_resumed_in_its_own_run(project: Project) -> None:
+    """First a worker, whose trial another one takes over; then all."""
+    project.change(train={"epochs": 12}, sweep={"pruner": "none"})
+    command = (*SWEEP, "--trials", "2", "--workers", "2")
+    process = project.start(*command)
+    driver = psutil.Process(process.pid)
+    checkpoints = project.path / ".checkpoints"
+    until(lambda: len(list(checkpoints.glob("*/epoch-0002"))) == 2)
+    workers(driver)[0].kill()
+    until(lambda: len({each.parent for each in checkpoints.glob("*/epoch-0004")}) > 0)
+    for each in [*driver.children(recursive=True), driver]:
+        each.kill()
+    process.communicate()
+    project.run(*command)
+    keys = {run.data.tags["sweep.key"] for run in runs() if "sweep.key" in run.data.tags}
+    assert len(keys) == 2
+    mine = [run for run in runs() if run.data.params.get("train.epochs") == "12"]
+    assert len(mine) == 2 + 2
+    for run in mine:
+        assert run.info.status == "FINISHED"
+        assert sorted(epochs_of(run)) == list(range(1, 13))
+
+
+def test_an_unfinished_sweep_is_not_applied_unless_that_is_forced(
+    project: Project, call: Caller
+) -> None:
+    project.change(sweep={"seed": 1})
+    assert "no finished sweep" in call.fail(sweep.main, "--apply")
+    assert "No trial of this sweep" in call.fail(sweep.main, "--apply", "--force")
+
+
+def test_a_scheduler_that_does_not_answer_is_one_message(project: Project, call: Caller) -> None:
+    project.change(sweep={"seed": 2})
+    address = f"tcp://127.0.0.1:{free_port()}"
+    message = call.fail(sweep.main, "--scheduler", address)
+    assert f"The Dask scheduler at {address} does not answer" in message
+
+
+def test_other_reviews_than_the_params_say_are_not_searched(project: Project, call: Caller) -> None:
+    project.change(fetch={"synthetic": {"seed": 5}})
+    assert "data/fetch has other reviews" in call.fail(sweep.main)
+
+
+def test_missing_packages_are_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "find_spec", lambda name: None if name == "optuna" else name)
+    with pytest.raises(UserError, match="optuna must be installed: `make sweep` does it"):
+        sweep.require_packages()
+
+
+def test_a_sweep_whose_first_trials_all_fail_is_stopped() -> None:
+    failed = optuna.trial.create_trial(
+        state=TrialState.FAIL, user_attrs={study.ERROR: "disk full"}, params={}, distributions={}
+    )
+    good = optuna.trial.create_trial(value=0.5)
+    sweep.require_one_good([failed] * 4)
+    sweep.require_one_good([failed, good, *[failed] * 9])
+    with pytest.raises(UserError, match="all failed"):
+        sweep.require_one_good([failed] * 5)
+
+
+def test_ctrl_c_ends_the_sweep_and_its_workers(project: Project) -> None:
+    project.change(train={"epochs": 200}, sweep={"pruner": "none"})
+    process = project.start(*SWEEP, "--trials", "2", "--workers", "1")
+    driver = psutil.Process(process.pid)
+    until(lambda: list((project.path / ".checkpoints").glob("*/epoch-*")))
+    started = driver.children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in output
+    assert "Traceback" not in output
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert alive == []

@@ -1,0 +1,112 @@
+"""The report of a sweep: how it went, which params mattered, and the confirmed trials."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+
+from sentiment import files
+from sentiment.search import study, sweep
+from sentiment.search.sweep import Candidate, Sweep
+from sentiment.search.trial import HISTORY, RUN
+from tools.pages import page
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+FEWEST = 4  # completed trials from which on importances say anything
+SIZE = (7.0, 4.5)  # inches of a plot
+ALTERNATIVES = {
+    "history": "Metric of each trial, and the best so far",
+    "importances": "Importance of each searched param",
+    "slices": "Metric by the value of each searched param",
+    "parallel": "Values of all trials side by side, by their metric",
+}
+
+
+class Row(NamedTuple):
+    """A trial as a table shows it."""
+
+    number: int
+    state: str
+    value: str
+    epochs: int
+    seconds: float
+    values: dict[str, Any]
+    run: str
+
+
+def write(found: Sweep, winners: list[Candidate], folder: Path) -> None:
+    """Write `report.html` into a folder, in the place of an earlier report."""
+    first, second = sweep.studies(found)
+    trials = [row(trial) for each in (first, second) for trial in study.slots(each)]
+    plots = {name: page.svg(plot, ALTERNATIVES[name]) for name, plot in draw(first).items()}
+    content = page.render(
+        "sweep.html",
+        sweep=found,
+        winners=winners,
+        luck=sweep.luck(found, winners) if winners else None,
+        searched=trials[: len(study.slots(first))],
+        hours=sum(trial.seconds for trial in trials) / 3600,
+        plots=plots,
+        shown=shown,
+    )
+    with files.replaced(folder) as partial:
+        (partial / "report.html").write_text(content, encoding="utf-8")
+
+
+def row(trial: "FrozenTrial") -> Row:
+    """A trial as a table shows it."""
+    rows = trial.user_attrs.get(HISTORY, [])
+    value = f"{trial.value:.4f}" if trial.value is not None else ""
+    return Row(
+        trial.number,
+        trial.user_attrs.get(study.ERROR) or trial.state.name.lower(),
+        value,
+        len(rows),
+        sum(each["seconds"] for each in rows),
+        trial.user_attrs.get(study.VALUES) or trial.params,
+        trial.user_attrs.get(RUN, ""),
+    )
+
+
+def shown(value: Any) -> str:
+    """A value, a long number cut."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def draw(found: "optuna.Study") -> dict[str, Figure]:
+    """Optuna's own plots of a study, as far as it has trials for them."""
+    import optuna
+    from optuna.visualization import matplotlib as plots
+
+    if not study.completed(found):
+        return {}
+    wanted: dict[str, Callable[[optuna.Study], Any]] = {
+        "history": plots.plot_optimization_history,
+        "slices": plots.plot_slice,
+        "parallel": plots.plot_parallel_coordinate,
+    }
+    if len(study.completed(found)) >= FEWEST:
+        wanted["importances"] = plots.plot_param_importances
+    return {name: drawn(plot, found) for name, plot in wanted.items()}
+
+
+def drawn(plot: "Callable[[optuna.Study], Any]", found: "optuna.Study") -> Figure:
+    """A plot of Optuna's, which draws with pyplot, as a figure of its own."""
+    with warnings.catch_warnings(), pyplot.rc_context({"backend": "agg"}):
+        warnings.simplefilter("ignore")  # they are experimental, and say so each time
+        figure: Figure = next(flat(plot(found))).get_figure()
+        pyplot.close(figure)
+        figure.set_size_inches(*SIZE)
+        figure.tight_layout()
+    return figure
+
+
+def flat(axes: Any) -> Iterator[Any]:
+    """The axes of a plot, of which Optuna returns one or an array."""
+    yield from (axes.flat if hasattr(axes, "flat") else [axes])

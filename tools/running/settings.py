@@ -1,0 +1,47 @@
+"""Changes of `params.yaml` that keep its comments and its layout."""
+
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from sentiment import files
+from sentiment.params import check_params
+
+WIDTH = 10_000  # of a line: a comment is one line, however long
+
+
+def edit(path: Path, values: Mapping[str, Any]) -> list[str]:
+    """Write values into a params file.
+
+    Args:
+        path: the file.
+        values: by dotted names.
+
+    Returns:
+        What changed, a line for each.
+
+    Raises:
+        UserError: the result would not be allowed; the file is as it was.
+    """
+    yaml = YAML()
+    yaml.width, yaml.preserve_quotes = WIDTH, True
+    document = yaml.load(path)
+    changes = [line for name, value in values.items() if (line := _change(document, name, value))]
+    text = StringIO()
+    yaml.dump(document, text)
+    check_params(YAML(typ="safe", pure=True).load(text.getvalue()), str(path))
+    if changes:
+        files.replace_text(path, text.getvalue())
+    return changes
+
+
+def _change(document: Any, name: str, value: Any) -> str:
+    """Change one value; what changed, or nothing."""
+    *sections, key = name.split(".")
+    for section in sections:
+        document = document[section]
+    before, document[key] = document[key], value
+    return f"{name}: {before} -> {value}" if before != value else ""

@@ -1,0 +1,211 @@
+"""`make sweep`: search the space of params.yaml for the params that validate best.
+
+Optuna proposes trials and keeps their state, Dask places them: on this machine, or on the workers
+of a scheduler. Each trial is a child of the sweep's run in MLflow. Called again, the same sweep is
+resumed, up to TRIALS. The best trials are then trained again under further seeds; the best mean
+wins. APPLY=1 writes the winner's values into params.yaml, for `dvc repro`.
+"""
+
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sentiment.errors import UserError
+from sentiment.params import PARAMS_FILE, load_params
+from sentiment.runs import store
+from sentiment.search import study, sweep
+from sentiment.search.sweep import Candidate, Sweep
+from sentiment.search.workers import connected, local, search, share
+from sentiment.serving.predictor import usable_cores
+from tools.running import cli, settings
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+REPORTS = Path("reports")
+FIRST = 5  # trials that may not all fail
+
+
+@cli.command(__doc__)
+@cli.option(
+    "--trials",
+    variable="TRIALS",
+    type=click.IntRange(min=1),
+    default=20,
+    help="How many trials the sweep is to have, those of earlier calls included.",
+)
+@cli.option(
+    "--workers",
+    variable="WORKERS",
+    type=click.IntRange(min=1),
+    default=lambda: usable_cores() or 1,
+    show_default="the number of cores",
+    help="Processes on this machine.",
+)
+@cli.option("--scheduler", variable="SCHEDULER", help="Address of a Dask scheduler to use instead.")
+@cli.option("--apply", variable="APPLY", is_flag=True, help="Write the winner into params.yaml.")
+@cli.option("--force", variable="FORCE", is_flag=True, help="Even if the sweep is not finished.")
+@cli.json_option
+def main(
+    trials: int, workers: int, scheduler: str | None, apply: bool, force: bool, as_json: bool
+) -> None:
+    require_packages()
+    with cli.output_kept(as_json):
+        params = load_params()
+        found = sweep.open_sweep(params)
+        if not apply:
+            run(found, trials, workers, scheduler)
+        winners = sweep.candidates(found)
+        if winners:
+            report(found, winners)
+        changes = apply_best(found, winners, force) if apply else []
+    document = {"run_id": found.run_id, "candidates": [each._asdict() for each in winners]}
+    printed = "\n".join(changes) if apply else text(found, winners)
+    cli.report({**document, "applied": changes}, printed, as_json)
+
+
+def report(found: Sweep, winners: list[Candidate]) -> None:
+    """Write the report, and log it and the best so far by trial to the sweep's run."""
+    from tools.pages import sweep as pages  # imports Matplotlib: seconds before --help
+
+    folder = REPORTS / found.name
+    pages.write(found, winners, folder)
+    with store.attempt("The report is not logged to MLflow"):
+        sweep.log_outcome(found, winners[0], folder)
+
+
+def require_packages() -> None:
+    """Raise UserError where the packages of sweeps are not installed."""
+    missing = [name for name in ("optuna", "distributed") if not find_spec(name)]
+    if missing:
+        raise UserError(
+            f"{' and '.join(missing)} must be installed: `make sweep` does it, or "
+            "pip install --require-hashes -r requirements-sweep.txt"
+        )
+
+
+def run(found: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
+    """Search until the sweep has so many trials, then confirm the best.
+
+    Raises:
+        UserError: the first trials all failed, or the scheduler cannot be used.
+    """
+    task = sweep.read_task(found)
+    first, second = sweep.studies(found)
+    study.fill(first, trials)
+    if study.is_over(first) and not sweep.unconfirmed(found, first, second):
+        return
+    metric = found.params.sweep.metric
+    with connected(scheduler) if scheduler else local(workers) as client:
+        share(client, task)
+        search(client, found.run_id, first.study_name, found.url, Watcher(first, metric, "Trial"))
+        study.fill_with(second, sweep.to_confirm(found, first))
+        watcher = Watcher(second, metric, "Confirmation")
+        search(client, found.run_id, second.study_name, found.url, watcher)
+
+
+class Watcher:
+    """Prints each trial of a study as it ends, and stops a sweep whose first trials all fail."""
+
+    def __init__(self, found: "optuna.Study", metric: str, kind: str) -> None:
+        self.study, self.metric, self.kind = found, metric, kind
+        self.printed = {trial.number for trial in study.slots(found) if trial.state.is_finished()}
+        self.begun, self.earlier = time.monotonic(), len(self.printed)
+
+    def __call__(self) -> None:
+        trials = study.slots(self.study)
+        ended = [trial for trial in trials if trial.state.is_finished()]
+        for trial in ended:
+            if trial.number not in self.printed:
+                self.printed.add(trial.number)
+                print(f"{self.line(trial)}; {self.progress(len(trials))}", flush=True)
+        require_one_good(ended)
+
+    def line(self, trial: "FrozenTrial") -> str:
+        """What came of a trial."""
+        outcome = {
+            "COMPLETE": f"{self.metric} {trial.value or 0:.4f}",
+            "PRUNED": "pruned",
+            "FAIL": f"failed: {trial.user_attrs.get(study.ERROR, 'its process died')}",
+        }[trial.state.name]
+        values = trial.user_attrs.get(study.VALUES) or trial.params
+        return f"{self.kind} {trial.number}: {outcome}, {shown(values)}"
+
+    def progress(self, wanted: int) -> str:
+        """How far the study is, the best so far, and about how long the rest takes."""
+        done = len(self.printed)
+        minutes = (time.monotonic() - self.begun) / (done - self.earlier) / 60
+        best = study.completed(self.study)
+        known = f", best {best[0].value:.4f} ({best[0].number})" if best else ""
+        left = f", about {minutes * (wanted - done):.0f} min left" if wanted > done else ""
+        return f"{done} of {wanted}{known}{left}"
+
+
+def shown(values: dict[str, Any]) -> str:
+    """Values by their names, long numbers cut."""
+    texts = {name: f"{x:.4g}" if isinstance(x, float) else str(x) for name, x in values.items()}
+    return ", ".join(f"{name}={text}" for name, text in texts.items())
+
+
+def require_one_good(ended: "list[FrozenTrial]") -> None:
+    """Raise UserError if the first trials all failed: so would the rest."""
+    failed = [trial for trial in ended[:FIRST] if trial.state.name == "FAIL"]
+    if len(failed) == FIRST:
+        why = failed[0].user_attrs.get(study.ERROR, "its process died")
+        raise UserError(f"The first {FIRST} trials all failed. The first one: {why}")
+
+
+def apply_best(found: Sweep, winners: list[Candidate], force: bool) -> list[str]:
+    """Write the winner's values into params.yaml; return what changed, a line for each.
+
+    Raises:
+        UserError: the sweep is not finished, unless that is forced, or has no trial yet.
+    """
+    first, _ = sweep.studies(found)
+    complete = bool(winners) and study.is_over(first)
+    if not complete and not force:
+        raise UserError(
+            "There is no finished sweep of these params, data and code: `make sweep` finishes it. "
+            "`make sweep APPLY=1 FORCE=1` applies the best trial so far."
+        )
+    best = winners[0].values if winners else best_so_far(first)
+    return settings.edit(PARAMS_FILE, best)
+
+
+def best_so_far(first: "optuna.Study") -> dict[str, Any]:
+    """The values of the best trial; raises UserError where none was trained to its end."""
+    trials = study.completed(first)
+    if not trials:
+        raise UserError("No trial of this sweep was trained to its end yet: run `make sweep`.")
+    return dict(trials[0].params)
+
+
+def text(found: Sweep, winners: list[Candidate]) -> str:
+    """A sweep as a reader sees it."""
+    metric, confirm = found.params.sweep.metric, found.params.sweep.confirm
+    rows = [
+        f"{each.trial:>6}  {each.found:>8.4f}  {each.mean:>8.4f} ± {each.spread:.4f}  "
+        f"{shown(each.values)}"
+        for each in winners
+    ]
+    if not winners:
+        return f"No trial was confirmed. MLflow run {found.run_id}."
+    return "\n".join(
+        [
+            f"\nThe best trials by {metric}, and their means under {confirm.seeds} further seeds "
+            "(± standard deviation):",
+            f"{'trial':>6}  {'found':>8}  {'mean':>8}",
+            *rows,
+            f"The best trial owed {sweep.luck(found, winners):+.4f} to luck: so much was its "
+            "result better than its mean.",
+            f"Write the first one into params.yaml: make sweep APPLY=1. MLflow run {found.run_id}.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    cli.run("make sweep", main)
