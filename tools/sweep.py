@@ -100,7 +100,7 @@ def run(found: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
     if study.is_over(first) and not sweep.unconfirmed(found, first, second):
         return
     metric = found.params.sweep.metric
-    with connected(scheduler) if scheduler else local(workers) as client:
+    with connected(scheduler, found.url) if scheduler else local(workers) as client:
         share(client, task)
         search(client, found.run_id, first.study_name, found.url, Watcher(first, metric, "Trial"))
         study.fill_with(second, sweep.to_confirm(found, first))

@@ -6,6 +6,7 @@ died is found by its missing heartbeat, and waits again as a new trial with the 
 """
 
 import os
+import time
 import warnings
 from collections.abc import Sequence
 from functools import cache
@@ -24,6 +25,7 @@ DATABASE = "sweeps.db"
 CONFIRMED = "-confirmed"  # ending of a study's name
 HEARTBEAT_SECONDS, GRACE_SECONDS = 5, 30
 BUSY_SECONDS = 60  # to wait for another process's transaction
+PAUSE_SECONDS = 20
 RETRIES = 2  # of a trial that failed for a reason that may pass, such as a store that is down
 VALUES = "values"  # attribute of a trial that draws none: the values that it is given
 # attributes of a trial that failed: why, and whether that may pass
@@ -55,7 +57,7 @@ def storage(url: str) -> "optuna.storages.RDBStorage":
             grace_period=GRACE_SECONDS,
             heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
         )
-    except (SQLAlchemyError, ModuleNotFoundError, optuna.exceptions.StorageInternalError) as error:
+    except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
         raise StoreError(
             f"The database of the sweeps cannot be used: {first_line(error)}\n"
             f"Fix it, or name another in {STORAGE}."
@@ -155,6 +157,7 @@ def retry_passing(study: "optuna.Study", trial: "FrozenTrial") -> None:
     failed = trial.state == optuna.trial.TrialState.FAIL
     before = trial.system_attrs.get("retry_history", [])
     if failed and trial.user_attrs.get(PASSING) and len(before) < RETRIES:
+        time.sleep(PAUSE_SECONDS)  # or a store that is down for a moment would fail all trials
         optuna.storages.RetryHeartbeatStaleTrialCallback()(study, trial)
 
 

@@ -15,7 +15,7 @@ from sentiment.pipeline import FETCH
 from sentiment.runs import parents, store
 from sentiment.runs.provenance import provenance
 from sentiment.search import study
-from sentiment.search.trial import Task
+from sentiment.search.trial import Task, digest
 from sentiment.serving.sequences import Reviews
 
 if TYPE_CHECKING:
@@ -117,7 +117,16 @@ def read_task(sweep: Sweep) -> Task:
     found = read_reviews(FETCH, "train")
     reviews = Reviews(*(np.array(getattr(found, name)) for name in FIELDS))
     tags = {**provenance(), "dataset": sweep.params.fetch.dataset}
-    return Task(sweep.params, data, reviews, pipeline.code_digests(CODE), tags, sweep.run_id)
+    return Task(
+        sweep.params,
+        data,
+        reviews,
+        pipeline.code_digests(CODE),
+        tags,
+        sweep.run_id,
+        store.tracking_uri(),
+        digest(reviews),
+    )
 
 
 def studies(sweep: Sweep) -> "tuple[optuna.Study, optuna.Study]":

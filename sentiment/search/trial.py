@@ -4,6 +4,7 @@ It trains as the stage `train` does: the same model, path, seeds and batches, wi
 after each epoch. It never sees the test set.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,6 +26,7 @@ from sentiment.network.training import (
     summarize,
 )
 from sentiment.params import Params, changed, flatten
+from sentiment.publish import training as publish
 from sentiment.runs import log, tracking
 from sentiment.runs.names import run_name
 from sentiment.runs.parents import PARENT
@@ -51,6 +53,8 @@ class Task(NamedTuple):
         code: digests of the code that shapes a training, by path.
         tags: what leads back from a run to code and sweep.
         parent: id of the sweep's MLflow run.
+        tracking_uri: of the store that has it, for workers elsewhere.
+        digest: of the reviews.
     """
 
     params: Params
@@ -59,6 +63,8 @@ class Task(NamedTuple):
     code: Mapping[str, str]
     tags: Mapping[str, str]
     parent: str
+    tracking_uri: str
+    digest: str
 
 
 class Job(NamedTuple):
@@ -75,6 +81,14 @@ class Job(NamedTuple):
     shaping: dict[str, Any]
     learning: Part
     validation: Part
+
+
+def digest(reviews: Reviews) -> str:
+    """SHA-256 of the reviews, to tell whether they arrived as they were sent."""
+    found = hashlib.sha256()
+    for array in (reviews.tokens, reviews.offsets, reviews.labels):
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 def padded(reviews: Reviews, params: Params) -> tuple[NDArray[Any], NDArray[np.uint8]]:
@@ -146,7 +160,7 @@ def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
             with_model=False,
         ) as tracker:
             trained = resume(job, task.params.sweep.metric, kept, tracker, trial)
-            log_history(tracker, trained)
+            publish.log_history(tracker, trained.history)
     return trained
 
 
@@ -177,10 +191,3 @@ def resume(job: Job, metric: str, kept: Path, tracker: Tracker, trial: "optuna.T
             raise Stopped(why)
 
     return fit(model, job.learning, job.validation, params, on_epoch, begun, show=False)
-
-
-def log_history(tracker: Tracker, trained: Trained) -> None:
-    """Log what the run lacks of the history: an epoch, if a store was down for a moment."""
-    history = trained.history
-    ended = tracker.begun + (1000 * history["seconds"].cumsum()).astype(int)
-    tracker.log(log.curves, history.set_index("epoch"), ended)

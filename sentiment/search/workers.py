@@ -1,18 +1,26 @@
 """The workers of a sweep, which Dask places: each takes one trial after the other."""
 
+import hashlib
 import logging
 import os
+import platform
+import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentiment import process
 from sentiment.errors import UserError, first_line
+from sentiment.machine import PACKAGES
 from sentiment.network import checkpoint
+from sentiment.runs import store
 from sentiment.search import study
-from sentiment.search.trial import KEY, Task, objective
+from sentiment.search.trial import KEY, Task, digest, objective
 from sentiment.serving.predictor import usable_cores
 
 if TYPE_CHECKING:
@@ -50,14 +58,19 @@ def local(workers: int) -> Iterator["distributed.Client"]:
 
 
 @contextmanager
-def connected(address: str) -> Iterator["distributed.Client"]:
-    """The workers of the scheduler at this address.
+def connected(address: str, url: str) -> Iterator["distributed.Client"]:
+    """The workers of the scheduler at this address, with this project's code.
+
+    Args:
+        address: of the scheduler.
+        url: the database of the sweeps, which all workers must reach, as they must the store.
 
     Raises:
-        UserError: it does not answer, or has no workers.
+        UserError: the scheduler does not answer, or its workers cannot do what is wanted.
     """
     import distributed
 
+    require_servers(url)
     try:
         client = distributed.Client(address, timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError, ValueError) as error:
@@ -71,7 +84,67 @@ def connected(address: str) -> Iterator["distributed.Client"]:
                 f"The Dask scheduler at {address} has no workers: start some with "
                 f"`dask worker {address} --nthreads 1`."
             )
+        share_code(client)
         yield client
+
+
+def require_servers(url: str) -> None:
+    """Raise UserError where workers elsewhere could not log or take trials."""
+    if not store.is_server(store.tracking_uri()) or url.startswith(store.SQLITE):
+        raise UserError(
+            "Workers on other machines reach neither mlflow.db nor sweeps.db in this folder. Name "
+            f"a server in MLFLOW_TRACKING_URI and a database such as PostgreSQL in {study.STORAGE}."
+        )
+
+
+def share_code(client: "distributed.Client") -> None:
+    """Give the workers the package `sentiment` of this folder, so that they need no clone.
+
+    Raises:
+        UserError: they have other versions of Python or of the packages that compute.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        archive = zipped(Path(__file__).parents[1], Path(folder))
+        client.upload_file(str(archive))
+        if set(client.run(code).values()) != {archive.name}:  # those of an earlier sweep
+            client.restart()
+            client.upload_file(str(archive))
+        found = client.run(versions)
+    wanted = versions()
+    for worker, theirs in found.items():
+        differing = [
+            f"{name} {theirs[name]}, here {wanted[name]}"
+            for name in wanted
+            if theirs[name] != wanted[name]
+        ]
+        if differing:
+            raise UserError(f"The worker {worker} has another environment: {'; '.join(differing)}.")
+
+
+def zipped(package: Path, folder: Path) -> Path:
+    """A package as a zip file in a folder, named by its content."""
+    sources = sorted(package.rglob("*.py"))
+    content = hashlib.sha256()
+    for source in sources:
+        content.update(f"{source.relative_to(package)}".encode() + source.read_bytes())
+    archive = folder / f"{package.name}-{content.hexdigest()[:16]}.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        for source in sources:
+            target.write(source, source.relative_to(package.parent))
+    return archive
+
+
+def code() -> str:
+    """The name of the zip file that this process has the package from."""
+    import sentiment
+
+    return Path(str(sentiment.__file__)).parents[1].name
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages by which results can differ, or trials fail."""
+    packages = {name: version(name) for name in (*PACKAGES, "mlflow", "optuna", "distributed")}
+    return {"Python": platform.python_version(), **packages}
 
 
 def share(client: "distributed.Client", task: Task) -> None:
@@ -102,6 +175,9 @@ def work(parent: str, name: str, url: str) -> None:
     from distributed import Lock, get_worker
 
     task: Task = get_worker().plugins[parent].task
+    if digest(task.reviews) != task.digest:
+        raise UserError("The reviews did not arrive as they were sent: start the sweep again.")
+    os.environ["MLFLOW_TRACKING_URI"] = task.tracking_uri
     process.quiet_libraries()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     lock = Lock(name)

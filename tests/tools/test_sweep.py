@@ -15,7 +15,8 @@ from optuna.trial import TrialState
 from sentiment.errors import UserError
 from sentiment.search import study
 from tests.conftest import Caller, Sharer, runs, stand_in
-from tests.project import Project, free_port, until
+from tests.project import EPOCHS, Project, free_port, until
+from tests.services import dask, mlflow_server, postgres
 from tools import sweep
 
 SWEEP = ("python", "-m", "tools.sweep")
@@ -149,7 +150,7 @@ def workers(driver: "psutil.Process") -> list[psutil.Process]:
 
 def test_whatever_is_killed_each_trial_is_resumed_in_its_own_run(project: Project) -> None:
     """First a worker, whose trial another one takes over; then all."""
-    project.change(train={"epochs": 12}, sweep={"pruner": "none"})
+    project.change(train={"epochs": EPOCHS}, sweep={"pruner": "none"})
     command = (*SWEEP, "--trials", "2", "--workers", "2")
     process = project.start(*command)
     driver = psutil.Process(process.pid)
@@ -163,11 +164,51 @@ def test_whatever_is_killed_each_trial_is_resumed_in_its_own_run(project: Projec
     project.run(*command)
     keys = {run.data.tags["sweep.key"] for run in runs() if "sweep.key" in run.data.tags}
     assert len(keys) == 2
-    mine = [run for run in runs() if run.data.params.get("train.epochs") == "12"]
+    mine = [run for run in runs() if run.data.params.get("train.epochs") == str(EPOCHS)]
     assert len(mine) == 2 + 2
     for run in mine:
         assert run.info.status == "FINISHED"
-        assert sorted(epochs_of(run)) == list(range(1, 13))
+        assert sorted(epochs_of(run)) == list(range(1, EPOCHS + 1))
+
+
+def test_workers_elsewhere_need_no_clone_and_may_die_as_the_driver_may(
+    project: Project, tmp_path: Path
+) -> None:
+    """A scheduler and three workers in empty folders, PostgreSQL and an MLflow server."""
+    project.change(train={"epochs": EPOCHS}, sweep={"pruner": "none"})
+    for name in ("server", "cluster"):
+        (tmp_path / name).mkdir()
+    with (
+        postgres() as database,
+        mlflow_server(tmp_path / "server") as server,
+        dask(tmp_path / "cluster", workers=3) as (scheduler, started),
+    ):
+        project.environment |= {"MLFLOW_TRACKING_URI": server, "SWEEP_STORAGE": database}
+        command = (*SWEEP, "--trials", "4", "--scheduler", scheduler)
+        driver = project.start(*command)
+        cluster = tmp_path / "cluster"
+        until(lambda: len({each.parent for each in cluster.glob("*/.checkpoints/*/epoch-*")}) > 1)
+        for process in psutil.Process(started[0].pid).children(recursive=True):
+            process.kill()
+        started[0].kill()
+        driver.kill()
+        driver.communicate()
+        (candidate,) = json.loads(project.read(*command, "--json"))["candidates"]
+        client = mlflow.MlflowClient(server)
+        found = client.search_runs(["1"], f"params.`train.epochs` = '{EPOCHS}'")
+        assert len(found) == 4 + 2
+        for run in found:
+            assert run.info.status == "FINISHED"
+            points = client.get_metric_history(run.info.run_id, "val_loss")
+            assert sorted(point.step for point in points) == list(range(1, EPOCHS + 1))
+        assert len(candidate["confirmed"]) == 2
+    assert not list(cluster.glob("*/sentiment"))
+
+
+def test_a_cluster_without_servers_is_one_message(project: Project, call: Caller) -> None:
+    project.change(sweep={"seed": 3})
+    message = call.fail(sweep.main, "--scheduler", "tcp://127.0.0.1:1")
+    assert "reach neither mlflow.db nor sweeps.db in this folder" in message
 
 
 def test_an_unfinished_sweep_is_not_applied_unless_that_is_forced(
@@ -178,9 +219,12 @@ def test_an_unfinished_sweep_is_not_applied_unless_that_is_forced(
     assert "No trial of this sweep" in call.fail(sweep.main, "--apply", "--force")
 
 
-def test_a_scheduler_that_does_not_answer_is_one_message(project: Project, call: Caller) -> None:
+def test_a_scheduler_that_does_not_answer_is_one_message(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project.change(sweep={"seed": 2})
     address = f"tcp://127.0.0.1:{free_port()}"
+    monkeypatch.setattr("sentiment.search.workers.require_servers", lambda _: None)
     message = call.fail(sweep.main, "--scheduler", address)
     assert f"The Dask scheduler at {address} does not answer" in message
 

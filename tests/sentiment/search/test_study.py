@@ -72,8 +72,9 @@ def test_completed_trials_are_listed_the_best_first(url: str, settings: Sweep) -
 
 
 def test_what_may_pass_is_tried_again_with_the_same_values_a_few_times(
-    found: optuna.Study,
+    found: optuna.Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
     study.fill(found, 1)
     for _ in range(study.RETRIES):
         run(found, fail)

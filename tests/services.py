@@ -1,0 +1,83 @@
+"""Real servers for tests, each on a port of its own, gone when the block ends."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.project import QUIET, Project, free_port, wait_for
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """Debian's PostgreSQL with an empty database; its address, as SQLAlchemy takes it."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not binaries:
+        pytest.skip("PostgreSQL is not installed")
+    folder, port = Path(tempfile.mkdtemp(prefix="postgres-")), free_port()
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []  # it refuses root
+    if user:
+        shutil.chown(folder, "postgres")
+
+    def run(program: str, *arguments: str) -> None:
+        command = [*user, str(binaries[-1] / program), "-D", f"{folder}/data", *arguments]
+        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
+
+    run("initdb", "--auth=trust", "--username=test", "--no-sync")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
+    try:
+        yield f"postgresql://test@127.0.0.1:{port}/postgres"
+    finally:
+        run("pg_ctl", "-m", "immediate", "stop")
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def mlflow_server(folder: Path) -> Iterator[str]:
+    """An MLflow server with its files in a folder; its address."""
+    port = free_port()
+    server = Project(folder)
+    command = [
+        "mlflow",
+        "server",
+        "--port",
+        str(port),
+        "--artifacts-destination",
+        f"{folder}/files",
+    ]
+    store = f"sqlite:///{folder}/served.db"
+    process = server.start(*command, "--backend-store-uri", store, **QUIET)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()  # and not SIGKILL: it ends its own worker
+        process.communicate(timeout=30)
+
+
+@contextmanager
+def dask(folder: Path, workers: int) -> "Iterator[tuple[str, list[subprocess.Popen[str]]]]":
+    """A Dask scheduler and workers, each in an empty folder; its address, and the workers."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+
+    def start(name: str, *arguments: str) -> "subprocess.Popen[str]":
+        (folder / name).mkdir()
+        command = ["dask", *arguments, "--no-dashboard"]
+        return Project(folder / name).start(*command)
+
+    scheduler = start("scheduler", "scheduler", "--host", address)
+    options = ("--nthreads", "1")
+    started = [start(f"worker-{n}", "worker", address, *options) for n in range(workers)]
+    try:
+        yield address, started
+    finally:
+        for process in [*started, scheduler]:
+            process.terminate()
+        for process in [*started, scheduler]:
+            process.communicate(timeout=30)
