@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import QUIET, Project, free_port, wait_for
+from tests.project import QUIET, Project, default_signals, free_port, wait_for
 
 
 @contextmanager
@@ -38,11 +38,23 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
+def started(folder: Path, *command: str, **environment: str) -> "subprocess.Popen[bytes]":
+    """Start a server in a folder; its output goes nowhere, since a full pipe would stop it."""
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=Project(folder).environment | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=default_signals,
+    )
+
+
 @contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
     """An MLflow server with its files in a folder; its address."""
     port = free_port()
-    server = Project(folder)
     command = [
         "mlflow",
         "server",
@@ -52,32 +64,31 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         f"{folder}/files",
     ]
     store = f"sqlite:///{folder}/served.db"
-    process = server.start(*command, "--backend-store-uri", store, **QUIET)
+    process = started(folder, *command, "--backend-store-uri", store, **QUIET)
     try:
         wait_for(f"http://127.0.0.1:{port}/health")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()  # and not SIGKILL: it ends its own worker
-        process.communicate(timeout=30)
+        process.wait(timeout=30)
 
 
 @contextmanager
-def dask(folder: Path, workers: int) -> "Iterator[tuple[str, list[subprocess.Popen[str]]]]":
+def dask(folder: Path, workers: int) -> "Iterator[tuple[str, list[subprocess.Popen[bytes]]]]":
     """A Dask scheduler and workers, each in an empty folder; its address, and the workers."""
     address = f"tcp://127.0.0.1:{free_port()}"
 
-    def start(name: str, *arguments: str) -> "subprocess.Popen[str]":
+    def start(name: str, *arguments: str) -> "subprocess.Popen[bytes]":
         (folder / name).mkdir()
-        command = ["dask", *arguments, "--no-dashboard"]
-        return Project(folder / name).start(*command)
+        return started(folder / name, "dask", *arguments, "--no-dashboard")
 
     scheduler = start("scheduler", "scheduler", "--host", address)
     options = ("--nthreads", "1")
-    started = [start(f"worker-{n}", "worker", address, *options) for n in range(workers)]
+    all_workers = [start(f"worker-{n}", "worker", address, *options) for n in range(workers)]
     try:
-        yield address, started
+        yield address, all_workers
     finally:
-        for process in [*started, scheduler]:
+        for process in [*all_workers, scheduler]:
             process.terminate()
-        for process in [*started, scheduler]:
-            process.communicate(timeout=30)
+        for process in [*all_workers, scheduler]:
+            process.wait(timeout=30)

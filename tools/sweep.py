@@ -18,7 +18,7 @@ from sentiment.params import PARAMS_FILE, load_params
 from sentiment.runs import store
 from sentiment.search import study, sweep
 from sentiment.search.sweep import Candidate, Sweep
-from sentiment.search.workers import connected, local, search, share
+from sentiment.search.workers import connected, local, require_servers, search, share
 from sentiment.serving.predictor import usable_cores
 from tools.running import cli, settings
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 REPORTS = Path("reports")
-FIRST = 5  # trials that may not all fail
+FIRST = 5  # trials of a call that may not all fail
 
 
 @cli.command(__doc__)
@@ -56,6 +56,8 @@ def main(
     require_packages()
     with cli.output_kept(as_json):
         params = load_params()
+        if scheduler:
+            require_servers(study.address())
         found = sweep.open_sweep(params)
         if not apply:
             run(found, trials, workers, scheduler)
@@ -97,10 +99,12 @@ def run(found: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
     task = sweep.read_task(found)
     first, second = sweep.studies(found)
     study.fill(first, trials)
+    for each in (first, second):
+        study.renew(each)
     if study.is_over(first) and not sweep.unconfirmed(found, first, second):
         return
     metric = found.params.sweep.metric
-    with connected(scheduler, found.url) if scheduler else local(workers) as client:
+    with connected(scheduler) if scheduler else local(workers) as client:
         share(client, task)
         search(client, found.run_id, first.study_name, found.url, Watcher(first, metric, "Trial"))
         study.fill_with(second, sweep.to_confirm(found, first))
@@ -109,21 +113,26 @@ def run(found: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
 
 
 class Watcher:
-    """Prints each trial of a study as it ends, and stops a sweep whose first trials all fail."""
+    """Prints each trial of a study as it ends, and stops a sweep whose first trials all fail.
+
+    Attributes:
+        ended: the trials that have ended since, in that order.
+    """
 
     def __init__(self, found: "optuna.Study", metric: str, kind: str) -> None:
         self.study, self.metric, self.kind = found, metric, kind
         self.printed = {trial.number for trial in study.slots(found) if trial.state.is_finished()}
-        self.begun, self.earlier = time.monotonic(), len(self.printed)
+        self.begun = time.monotonic()
+        self.ended: list[FrozenTrial] = []
 
     def __call__(self) -> None:
         trials = study.slots(self.study)
-        ended = [trial for trial in trials if trial.state.is_finished()]
-        for trial in ended:
-            if trial.number not in self.printed:
+        for trial in trials:
+            if trial.state.is_finished() and trial.number not in self.printed:
                 self.printed.add(trial.number)
+                self.ended.append(trial)
                 print(f"{self.line(trial)}; {self.progress(len(trials))}", flush=True)
-        require_one_good(ended)
+        require_one_good(self.ended)
 
     def line(self, trial: "FrozenTrial") -> str:
         """What came of a trial."""
@@ -138,7 +147,7 @@ class Watcher:
     def progress(self, wanted: int) -> str:
         """How far the study is, the best so far, and about how long the rest takes."""
         done = len(self.printed)
-        minutes = (time.monotonic() - self.begun) / (done - self.earlier) / 60
+        minutes = (time.monotonic() - self.begun) / len(self.ended) / 60
         best = study.completed(self.study)
         known = f", best {best[0].value:.4f} ({best[0].number})" if best else ""
         left = f", about {minutes * (wanted - done):.0f} min left" if wanted > done else ""

@@ -161,6 +161,15 @@ def retry_passing(study: "optuna.Study", trial: "FrozenTrial") -> None:
         optuna.storages.RetryHeartbeatStaleTrialCallback()(study, trial)
 
 
+def renew(study: "optuna.Study") -> None:
+    """Let the trials wait again that failed for a reason that may have passed since."""
+    import optuna
+
+    for trial in slots(study):
+        if trial.state == optuna.trial.TrialState.FAIL and trial.user_attrs.get(PASSING):
+            optuna.storages.RetryHeartbeatStaleTrialCallback()(study, trial)
+
+
 def is_waiting(study: "optuna.Study") -> bool:
     """Whether a trial waits to be taken."""
     import optuna

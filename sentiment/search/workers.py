@@ -58,19 +58,14 @@ def local(workers: int) -> Iterator["distributed.Client"]:
 
 
 @contextmanager
-def connected(address: str, url: str) -> Iterator["distributed.Client"]:
+def connected(address: str) -> Iterator["distributed.Client"]:
     """The workers of the scheduler at this address, with this project's code.
-
-    Args:
-        address: of the scheduler.
-        url: the database of the sweeps, which all workers must reach, as they must the store.
 
     Raises:
         UserError: the scheduler does not answer, or its workers cannot do what is wanted.
     """
     import distributed
 
-    require_servers(url)
     try:
         client = distributed.Client(address, timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError, ValueError) as error:
@@ -89,7 +84,7 @@ def connected(address: str, url: str) -> Iterator["distributed.Client"]:
 
 
 def require_servers(url: str) -> None:
-    """Raise UserError where workers elsewhere could not log or take trials."""
+    """Raise UserError where workers elsewhere could not reach the store or this database."""
     if not store.is_server(store.tracking_uri()) or url.startswith(store.SQLITE):
         raise UserError(
             "Workers on other machines reach neither mlflow.db nor sweeps.db in this folder. Name "

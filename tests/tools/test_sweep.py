@@ -224,7 +224,7 @@ def test_a_scheduler_that_does_not_answer_is_one_message(
 ) -> None:
     project.change(sweep={"seed": 2})
     address = f"tcp://127.0.0.1:{free_port()}"
-    monkeypatch.setattr("sentiment.search.workers.require_servers", lambda _: None)
+    monkeypatch.setattr("tools.sweep.require_servers", lambda _: None)
     message = call.fail(sweep.main, "--scheduler", address)
     assert f"The Dask scheduler at {address} does not answer" in message
 

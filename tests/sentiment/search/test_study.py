@@ -86,6 +86,17 @@ def test_what_may_pass_is_tried_again_with_the_same_values_a_few_times(
     assert study.is_over(found)
 
 
+def test_in_the_next_call_it_is_tried_again_and_what_will_not_pass_is_not(
+    found: optuna.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "RETRIES", 0)
+    study.fill(found, 2)
+    run(found, fail)
+    run(found, fail_for_good)
+    study.renew(found)
+    assert [trial.state for trial in study.slots(found)] == [TrialState.FAIL, TrialState.WAITING]
+
+
 def test_what_will_not_pass_is_not_tried_again(found: optuna.Study) -> None:
     study.fill(found, 1)
     run(found, fail_for_good)
