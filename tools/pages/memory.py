@@ -272,7 +272,7 @@ def changes_plot(study: Study) -> Figure:
     references(study, axes.axvline)
     axes.set_yticks(range(len(pairs)), [", ".join(filter(None, pair)) for pair in pairs])
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    axes.legend(loc="best")
+    figure.legend(loc="outside lower center", ncols=4)
     return figure
 
 
