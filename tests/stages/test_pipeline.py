@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from sentiment.network import checkpoint
-from sentiment.network.model import build_model
+from sentiment.network.training import ready_model
 from sentiment.params import flatten, load_params
 from stages import evaluate, train
 from tests.conftest import Caller, Starter, runs, stand_in
@@ -301,12 +301,12 @@ def test_diverged_training_is_one_message(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def blown_up(*params: Any) -> Any:
-        model = build_model(*params)
+        model, path = ready_model(*params)
         model.get_layer("probability").bias.assign([float("nan")])
-        return model
+        return model, path
 
     before = project.contents("data")
-    monkeypatch.setattr(train, "build_model", blown_up)
+    monkeypatch.setattr(train, "ready_model", blown_up)
     message = call.fail(train.main)
     assert "Epoch 1 diverged, loss nan: lower train.learning_rate" in message
     assert runs()[0].info.status == "FAILED"
