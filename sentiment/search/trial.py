@@ -5,7 +5,9 @@ after each epoch. It never sees the test set.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -164,6 +166,23 @@ def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
     return trained
 
 
+@contextmanager
+def own_seeds(seed: int) -> Iterator[None]:
+    """In the block, let Keras draw the seeds of its layers where no other thread draws.
+
+    It draws them from Python's global generator, and so do other threads of a Dask worker: what
+    `keras.utils.set_random_seed` set would be lost now and then.
+    """
+    from keras.src.random import seed_generator
+
+    before = seed_generator.python_random
+    seed_generator.python_random = random.Random(seed)
+    try:
+        yield
+    finally:
+        seed_generator.python_random = before
+
+
 def resume(job: Job, metric: str, kept: Path, tracker: Tracker, trial: "optuna.Trial") -> Trained:
     """Train from the newest of the checkpoints in `kept` on, or from the beginning.
 
@@ -172,7 +191,8 @@ def resume(job: Job, metric: str, kept: Path, tracker: Tracker, trial: "optuna.T
         UserError: the training diverged.
     """
     params = job.params.train
-    model, path = ready_model(params, job.params.pad.num_words, job.params.pad.max_length)
+    with own_seeds(params.seed):
+        model, path = ready_model(params, job.params.pad.num_words, job.params.pad.max_length)
     tracker.log(log.set_tags, {"train.path": path})
     newest = checkpoint.latest(kept)
     begun = checkpoint.read(newest, model) if newest else START
