@@ -154,11 +154,15 @@ def retry_passing(study: "optuna.Study", trial: "FrozenTrial") -> None:
     """Let a trial wait again that failed for a reason that may pass, a few times."""
     import optuna
 
-    failed = trial.state == optuna.trial.TrialState.FAIL
     before = trial.system_attrs.get("retry_history", [])
-    if failed and trial.user_attrs.get(PASSING) and len(before) < RETRIES:
+    if may_pass(trial) and len(before) < RETRIES:
         time.sleep(PAUSE_SECONDS)  # or a store that is down for a moment would fail all trials
         optuna.storages.RetryHeartbeatStaleTrialCallback()(study, trial)
+
+
+def may_pass(trial: "FrozenTrial") -> bool:
+    """Whether a trial failed for a reason that may pass; one that is tried again keeps its note."""
+    return trial.state.name == "FAIL" and bool(trial.user_attrs.get(PASSING))
 
 
 def renew(study: "optuna.Study") -> None:
@@ -166,7 +170,7 @@ def renew(study: "optuna.Study") -> None:
     import optuna
 
     for trial in slots(study):
-        if trial.state == optuna.trial.TrialState.FAIL and trial.user_attrs.get(PASSING):
+        if may_pass(trial):
             optuna.storages.RetryHeartbeatStaleTrialCallback()(study, trial)
 
 

@@ -20,6 +20,7 @@ from sentiment.serving.sequences import Reviews
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
 KEY = "sweep.key"  # tag of a sweep's run: what its trials have in common
 SEED = "train.seed"
@@ -137,13 +138,16 @@ def studies(sweep: Sweep) -> "tuple[optuna.Study, optuna.Study]":
 
 
 def to_confirm(sweep: Sweep, search: "optuna.Study") -> list[dict[str, Any]]:
-    """The values of the best trials, under each further seed."""
-    wanted, first = sweep.params.sweep.confirm, sweep.params.train.seed + 1
-    return [
-        {**trial.params, SEED: first + number}
-        for trial in study.completed(search)[: wanted.top]
-        for number in range(wanted.seeds)
-    ]
+    """The values of the best trials, under each further seed; equal ones once."""
+    best = study.completed(search)[: sweep.params.sweep.confirm.top]
+    listed = [values for trial in best for values in under_seeds(sweep, trial)]
+    return [values for number, values in enumerate(listed) if values not in listed[:number]]
+
+
+def under_seeds(sweep: Sweep, trial: "FrozenTrial") -> list[dict[str, Any]]:
+    """The values of a trial under each further seed."""
+    first = sweep.params.train.seed + 1
+    return [{**trial.params, SEED: first + n} for n in range(sweep.params.sweep.confirm.seeds)]
 
 
 def unconfirmed(sweep: Sweep, search: "optuna.Study", confirm: "optuna.Study") -> bool:
@@ -155,10 +159,9 @@ def candidates(sweep: Sweep) -> list[Candidate]:
     """The confirmed trials, the one with the best mean first."""
     search, confirm = studies(sweep)
     again = {repr(trial.user_attrs[study.VALUES]): trial for trial in study.completed(confirm)}
-    wanted = to_confirm(sweep, search)
     found = []
     for trial in study.completed(search)[: sweep.params.sweep.confirm.top]:
-        own = [each for each in wanted if trial.params.items() <= each.items()]
+        own = under_seeds(sweep, trial)
         done = [float(again[repr(each)].value) for each in own if repr(each) in again]
         if len(done) == sweep.params.sweep.confirm.seeds:
             found.append(Candidate(trial.number, trial.params, float(trial.value), done))

@@ -204,7 +204,7 @@ def run_next(found: "optuna.Study", task: Task, begun: Callable[[], None]) -> No
 
 def clear(_: "optuna.Study", trial: "FrozenTrial") -> None:
     """Remove the checkpoints of a trial, once Optuna knows what came of it."""
-    if KEY in trial.user_attrs and not trial.user_attrs.get(study.PASSING):
+    if KEY in trial.user_attrs and not study.may_pass(trial):
         checkpoint.clear(trial.user_attrs[KEY])
 
 

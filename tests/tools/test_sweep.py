@@ -154,7 +154,7 @@ def workers(driver: "psutil.Process") -> list[psutil.Process]:
 
 
 def test_whatever_is_killed_each_trial_is_resumed_in_its_own_run(project: Project) -> None:
-    """First a worker, whose trial another one takes over; then all."""
+    """First a worker, then all."""
     project.change(train={"epochs": EPOCHS}, sweep={"pruner": "none"})
     command = (*SWEEP, "--trials", "2", "--workers", "2")
     process = project.start(*command)

@@ -234,7 +234,7 @@ def draw(study: Study) -> dict[str, Figure]:
 
 
 def accuracy_plot(study: Study) -> Figure:
-    """Draw each cell's accuracy by distance: the mean with its interval, and each training."""
+    """Draw each cell's accuracy by distance: the mean, and each training."""
     title = "What a cue is worth, by its distance"
     figure, axes = new_axes(
         study.params.evaluate, title, "Words from the cue to the end", "Test accuracy"

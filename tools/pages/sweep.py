@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from sentiment import files
 from sentiment.search import study, sweep
 from sentiment.search.sweep import Candidate, Sweep
-from sentiment.search.trial import HISTORY, RUN
+from sentiment.search.trial import HISTORY
 from tools.pages import page
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ class Row(NamedTuple):
     epochs: int
     seconds: float
     values: dict[str, Any]
-    run: str
 
 
 def write(found: Sweep, winners: list[Candidate], folder: Path) -> None:
@@ -61,16 +60,15 @@ def write(found: Sweep, winners: list[Candidate], folder: Path) -> None:
 
 def row(trial: "FrozenTrial") -> Row:
     """A trial as a table shows it."""
-    rows = trial.user_attrs.get(HISTORY, [])
+    rows, failed = trial.user_attrs.get(HISTORY, []), trial.state.name == "FAIL"
     value = f"{trial.value:.4f}" if trial.value is not None else ""
     return Row(
         trial.number,
-        trial.user_attrs.get(study.ERROR) or trial.state.name.lower(),
+        str((failed and trial.user_attrs.get(study.ERROR)) or trial.state.name.lower()),
         value,
         len(rows),
         sum(each["seconds"] for each in rows),
         trial.user_attrs.get(study.VALUES) or trial.params,
-        trial.user_attrs.get(RUN, ""),
     )
 
 
