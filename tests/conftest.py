@@ -243,19 +243,15 @@ def two_runs(finished: Project, shared: Sharer) -> Project:
 
 @pytest.fixture(scope="session")
 def experiments(finished: Project, shared: Sharer) -> Project:
-    """A finished project with the experiments `five`, from DVC's queue, and `six`, in a copy.
+    """A finished project with the experiment `six`, trained by DVC's queue in a temporary copy."""
 
-    Both were trained at the same time.
-    """
-
-    def run_both(project: Project) -> None:
-        command = ["dvc", "exp", "run", "--set-param"]
-        project.run(*command, "train.units=5", "--queue", "--name", "five")
+    def run_queue(project: Project) -> None:
+        command = ["dvc", "exp", "run", "--set-param", "train.units=6"]
+        project.run(*command, "--queue", "--name", "six")
         project.run("dvc", "queue", "start")
-        project.run(*command, "train.units=6", "--temp", "--name", "six")
         until(lambda: "Success" in project.run("dvc", "queue", "status"), pause=2)
 
-    return shared("experiments", run_both, finished.path)
+    return shared("experiments", run_queue, finished.path)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -52,9 +53,9 @@ def started(folder: Path, *command: str, **environment: str) -> "subprocess.Pope
 
 
 @contextmanager
-def mlflow_server(folder: Path) -> Iterator[str]:
+def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
     """An MLflow server with its files in a folder; its address."""
-    port = free_port()
+    port = port or free_port()
     command = [
         "mlflow",
         "server",
@@ -73,20 +74,28 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         process.wait(timeout=30)
 
 
+class Cluster(NamedTuple):
+    """A Dask scheduler and its workers, each started in a folder of its own."""
+
+    address: str
+    scheduler: "subprocess.Popen[bytes]"
+    workers: "list[subprocess.Popen[bytes]]"
+
+
 @contextmanager
-def dask(folder: Path, workers: int) -> "Iterator[tuple[str, list[subprocess.Popen[bytes]]]]":
-    """A Dask scheduler and workers, each in an empty folder; its address, and the workers."""
+def dask(folder: Path, workers: int, **environment: str) -> Iterator[Cluster]:
+    """A Dask scheduler and workers, each in a folder that is empty at first."""
     address = f"tcp://127.0.0.1:{free_port()}"
 
     def start(name: str, *arguments: str) -> "subprocess.Popen[bytes]":
-        (folder / name).mkdir()
-        return started(folder / name, "dask", *arguments, "--no-dashboard")
+        (folder / name).mkdir(exist_ok=True)
+        return started(folder / name, "dask", *arguments, "--no-dashboard", **environment)
 
     scheduler = start("scheduler", "scheduler", "--host", address)
     options = ("--nthreads", "1")
     all_workers = [start(f"worker-{n}", "worker", address, *options) for n in range(workers)]
     try:
-        yield address, all_workers
+        yield Cluster(address, scheduler, all_workers)
     finally:
         for process in [*all_workers, scheduler]:
             process.terminate()

@@ -6,7 +6,6 @@ resumed, up to TRIALS. The best trials are then trained again under further seed
 wins. APPLY=1 writes the winner's values into params.yaml, for `dvc repro`.
 """
 
-import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +15,18 @@ import click
 from sentiment.errors import UserError
 from sentiment.params import PARAMS_FILE, load_params
 from sentiment.runs import store
-from sentiment.search import study, sweep
+from sentiment.search import space, study, sweep
 from sentiment.search.sweep import Candidate, Sweep
 from sentiment.search.workers import connected, local, require_servers, search, share
 from sentiment.serving.predictor import usable_cores
-from tools.running import cli, settings
+from tools.running import cli, progress, settings
+from tools.running.watcher import Watcher
 
 if TYPE_CHECKING:
+    import distributed
     import optuna
-    from optuna.trial import FrozenTrial
 
 REPORTS = Path("reports")
-FIRST = 5  # trials of a call that may not all fail
 
 
 @cli.command(__doc__)
@@ -103,69 +102,20 @@ def run(found: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
         study.renew(each)
     if study.is_over(first) and not sweep.unconfirmed(found, first, second):
         return
-    metric = found.params.sweep.metric
     with connected(scheduler) if scheduler else local(workers) as client:
         share(client, task)
-        search(client, found.run_id, first.study_name, found.url, Watcher(first, metric, "Trial"))
+        watched(found, first, "Trial", client)
         study.fill_with(second, sweep.to_confirm(found, first))
-        watcher = Watcher(second, metric, "Confirmation")
-        search(client, found.run_id, second.study_name, found.url, watcher)
+        watched(found, second, "Confirmation", client)
 
 
-class Watcher:
-    """Prints each trial of a study as it ends, and stops a sweep whose first trials all fail.
-
-    Attributes:
-        ended: the trials that have ended since, in that order.
-    """
-
-    def __init__(self, found: "optuna.Study", metric: str, kind: str) -> None:
-        self.study, self.metric, self.kind = found, metric, kind
-        self.printed = {trial.number for trial in study.slots(found) if trial.state.is_finished()}
-        self.begun = time.monotonic()
-        self.ended: list[FrozenTrial] = []
-
-    def __call__(self) -> None:
-        trials = study.slots(self.study)
-        for trial in trials:
-            if trial.state.is_finished() and trial.number not in self.printed:
-                self.printed.add(trial.number)
-                self.ended.append(trial)
-                print(f"{self.line(trial)}; {self.progress(len(trials))}", flush=True)
-        require_one_good(self.ended)
-
-    def line(self, trial: "FrozenTrial") -> str:
-        """What came of a trial."""
-        outcome = {
-            "COMPLETE": f"{self.metric} {trial.value or 0:.4f}",
-            "PRUNED": "pruned",
-            "FAIL": f"failed: {trial.user_attrs.get(study.ERROR, 'its process died')}",
-        }[trial.state.name]
-        values = trial.user_attrs.get(study.VALUES) or trial.params
-        return f"{self.kind} {trial.number}: {outcome}, {shown(values)}"
-
-    def progress(self, wanted: int) -> str:
-        """How far the study is, the best so far, and about how long the rest takes."""
-        done = len(self.printed)
-        minutes = (time.monotonic() - self.begun) / len(self.ended) / 60
-        best = study.completed(self.study)
-        known = f", best {best[0].value:.4f} ({best[0].number})" if best else ""
-        left = f", about {minutes * (wanted - done):.0f} min left" if wanted > done else ""
-        return f"{done} of {wanted}{known}{left}"
-
-
-def shown(values: dict[str, Any]) -> str:
-    """Values by their names, long numbers cut."""
-    texts = {name: f"{x:.4g}" if isinstance(x, float) else str(x) for name, x in values.items()}
-    return ", ".join(f"{name}={text}" for name, text in texts.items())
-
-
-def require_one_good(ended: "list[FrozenTrial]") -> None:
-    """Raise UserError if the first trials all failed: so would the rest."""
-    failed = [trial for trial in ended[:FIRST] if trial.state.name == "FAIL"]
-    if len(failed) == FIRST:
-        why = failed[0].user_attrs.get(study.ERROR, "its process died")
-        raise UserError(f"The first {FIRST} trials all failed. The first one: {why}")
+def watched(
+    found: Sweep, searched: "optuna.Study", kind: str, client: "distributed.Client"
+) -> None:
+    """Search, and show how far it is."""
+    with progress.shown(len(study.slots(searched))) as display:
+        watcher = Watcher(found, searched, kind, display)
+        search(client, found.run_id, searched.study_name, found.url, watcher)
 
 
 def apply_best(found: Sweep, winners: list[Candidate], force: bool) -> list[str]:
@@ -198,7 +148,7 @@ def text(found: Sweep, winners: list[Candidate]) -> str:
     metric, confirm = found.params.sweep.metric, found.params.sweep.confirm
     rows = [
         f"{each.trial:>6}  {each.found:>8.4f}  {each.mean:>8.4f} ± {each.spread:.4f}  "
-        f"{shown(each.values)}"
+        f"{space.as_text(each.values)}"
         for each in winners
     ]
     if not winners:

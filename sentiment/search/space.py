@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sentiment.params import Values, parameter
+from sentiment.params import Params, Values, flatten, parameter
 
 if TYPE_CHECKING:
     import optuna
@@ -25,3 +25,19 @@ def _value(trial: "optuna.Trial", name: str, values: Values) -> Any:
     if info.annotation is int:
         return trial.suggest_int(name, int(low), int(high), step=int(step or 1), log=values.log)
     return trial.suggest_float(name, float(low), float(high), step=step, log=values.log)
+
+
+def changes(values: Mapping[str, Any], params: Params) -> dict[str, Any]:
+    """Those of the values that are not the params' own."""
+    own = flatten(params.pad, "pad") | flatten(params.train, "train")
+    return {name: value for name, value in values.items() if own[name] != value}
+
+
+def as_text(values: Mapping[str, Any]) -> str:
+    """Values by their names, long numbers cut."""
+    return ", ".join(f"{name}={shown(value)}" for name, value in values.items())
+
+
+def shown(value: Any) -> str:
+    """A value, a long number cut."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

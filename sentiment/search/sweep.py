@@ -1,6 +1,5 @@
 """A sweep: its study, its run in MLflow, and the trials that are worth training again."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -176,32 +175,38 @@ def luck(sweep: Sweep, found: list[Candidate]) -> float:
     return -sign * (best.found - best.mean)
 
 
+def log_best(sweep: Sweep, search: "optuna.Study") -> None:
+    """Log the best so far, by completed trials, to the sweep's run, as far as it lacks that."""
+    import mlflow
+    from mlflow.entities import Metric
+
+    client, metric = mlflow.MlflowClient(), f"best_{sweep.params.sweep.metric}"
+    logged = len(client.get_metric_history(sweep.run_id, metric))
+    points = [Metric(metric, *point) for point in best_so_far(search)]
+    client.log_batch(sweep.run_id, metrics=points[logged:])
+
+
+def best_so_far(search: "optuna.Study") -> list[tuple[float, int, int]]:
+    """For each completed trial, in the order in which they were, the best until then.
+
+    Returns:
+        for each: the best, when in milliseconds since 1970, and how many were completed.
+    """
+    trials = sorted(study.completed(search), key=lambda each: each.datetime_complete)
+    better = np.maximum if search.direction.name == "MAXIMIZE" else np.minimum
+    best = better.accumulate([trial.value for trial in trials])
+    moments = [int(trial.datetime_complete.timestamp() * 1000) for trial in trials]
+    return list(zip(best.tolist(), moments, range(1, len(trials) + 1), strict=True))
+
+
 def log_outcome(sweep: Sweep, winner: Candidate, report: Path) -> None:
-    """Log to the sweep's run the best so far by trial, the report, and which params won.
+    """Log to the sweep's run its report, and which params won.
 
     By the latter, a run with these params is linked to it.
     """
     import mlflow
-    from mlflow.entities import Metric
 
-    search, _ = studies(sweep)
-    client, metric = mlflow.MlflowClient(), f"best_{sweep.params.sweep.metric}"
-    logged = {point.step for point in client.get_metric_history(sweep.run_id, metric)}
-    points = [
-        Metric(metric, value, moment, number)
-        for number, value, moment in best_so_far(search)
-        if number not in logged
-    ]
-    client.log_batch(sweep.run_id, metrics=points)
+    client = mlflow.MlflowClient()
     client.log_artifacts(sweep.run_id, str(report))
     key = checkpoint.key(shaping_of(changed(sweep.params, winner.values)))
     client.set_tag(sweep.run_id, parents.WINNER, key)
-
-
-def best_so_far(search: "optuna.Study") -> Iterator[tuple[int, float, int]]:
-    """For each completed trial in order, its number, the best until then, and when, in ms."""
-    better = max if search.direction.name == "MAXIMIZE" else min
-    best: float | None = None
-    for trial in sorted(study.completed(search), key=lambda each: each.number):
-        best = trial.value if best is None else better(best, trial.value)
-        yield trial.number, best, int(trial.datetime_complete.timestamp() * 1000)

@@ -40,8 +40,9 @@ from sentiment.serving.sequences import Reviews, pad
 if TYPE_CHECKING:
     import optuna
 
-# attributes of a trial: its MLflow run, the key of its checkpoints, the metrics by epoch
-RUN, KEY, HISTORY = "run", "key", "history"
+# attributes of a trial: its MLflow run, the key of its checkpoints, the metrics by epoch, and the
+# number that it had before it was tried again
+RUN, KEY, HISTORY, FIRST = "run", "key", "history", "first"
 PRUNED = "sweep.pruned"  # tag of a run: why its trial ended early
 
 
@@ -142,7 +143,7 @@ def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
     """Train, or resume, in the trial's own run."""
     computed_by = machine.describe()
     shaped = {"params": job.shaping, "code": dict(task.code), "machine": computed_by}
-    key = checkpoint.key({**shaped, "sweep": task.parent})
+    key = checkpoint.key({**shaped, "sweep": task.parent, "trial": first_number(trial)})
     tags = {**task.tags, **computed_by, tracking.KEY: key, PARENT: task.parent}
     trial.set_user_attr(KEY, key)
     name = run_name(job.params.train, job.shaping, f"trial {trial.number}")
@@ -164,6 +165,16 @@ def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
             trained = resume(job, task.params.sweep.metric, kept, tracker, trial)
             publish.log_history(tracker, trained.history)
     return trained
+
+
+def first_number(trial: "optuna.Trial") -> int:
+    """The number of a trial, or of the first one whose place it takes and whose attributes it has.
+
+    By it trials that drew the same values have checkpoints of their own.
+    """
+    first = int(trial.user_attrs.get(FIRST, trial.number))
+    trial.set_user_attr(FIRST, first)
+    return first
 
 
 @contextmanager

@@ -230,6 +230,9 @@ def search(
         name: of the study.
         url: of its database.
         watch: called now and then; what it raises ends the search.
+
+    Raises:
+        UserError: the scheduler is gone, or so many workers died that Dask gave up.
     """
     workers = len(client.scheduler_info()["workers"])
     # not pure: the same call is made once for each worker
@@ -238,4 +241,19 @@ def search(
         watch()
         time.sleep(POLL_SECONDS)
     watch()
-    client.gather(futures)
+    for future in futures:
+        require_end(future)
+
+
+def require_end(future: "distributed.Future") -> None:
+    """Raise what ended a worker's work early, as a UserError if that was a machine's end."""
+    from distributed import KilledWorker
+
+    again = "Start what is gone, and this command again: no trial that ended is trained again."
+    if future.status in ("cancelled", "lost"):
+        raise UserError(f"The Dask scheduler does not answer any more. {again}")
+    error = future.exception()
+    if isinstance(error, KilledWorker):
+        raise UserError(f"A worker died, and each that took its place. {again}") from error
+    if error:
+        raise error

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks import faults
+from benchmarks import training_faults
 from tests.project import Project
 
 
@@ -10,10 +10,10 @@ def test_a_training_that_nothing_disturbed_has_lost_nothing(
     undisturbed: Path, tmp_path: Path
 ) -> None:
     project = Project(undisturbed.parent).copy(tmp_path / "project")
-    assert faults.losses(project, undisturbed) == []
+    assert training_faults.losses(project, Project(undisturbed.parent)) == []
 
 
 def test_what_is_lost_is_seen(project: Project, undisturbed: Path) -> None:
-    lost = faults.losses(project, undisturbed)
+    lost = training_faults.losses(project, Project(undisturbed.parent))
     assert "train/model.keras differs" in lost
     assert "0 runs" in lost

@@ -31,7 +31,7 @@ NOWHERE = "http://127.0.0.1:9/"
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Stand in the project's root: its artifact locations are relative."""
-    for name in ("project", "fresh", "two_runs", "experiments"):
+    for name in ("project", "fresh", "two_runs"):
         if name in request.fixturenames:
             stand_in(request.getfixturevalue(name).path, monkeypatch)
 
@@ -346,14 +346,6 @@ def test_experiments_of_dvc_are_runs_named_after_them(two_runs: Project) -> None
     table = two_runs.run("dvc", "exp", "show", "--csv")
     assert "six" in table
     assert str(run.data.metrics["test_accuracy"])[:6] in table
-
-
-def test_experiment_in_a_temporary_copy_lands_in_the_same_store(experiments: Project) -> None:
-    (run,) = (run for run in runs() if run.data.tags.get("dvc.experiment") == "six")
-    assert "test_accuracy" in run.data.metrics
-    path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/evaluate/accuracy.png")
-    assert Path(path).read_bytes().startswith(b"\x89PNG")
-    assert experiments.run("git", "status", "--porcelain") == ""
 
 
 def test_dvc_compares_metrics_params_and_plots(two_runs: Project, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tests.conftest import Caller, Sharer, runs, stand_in
 from tests.project import EPOCHS, Project, free_port, until
 from tests.services import dask, mlflow_server, postgres
 from tools import sweep
+from tools.running import watcher
 
 SWEEP = ("python", "-m", "tools.sweep")
 SETTINGS: dict[str, Any] = {
@@ -186,16 +187,16 @@ def test_workers_elsewhere_need_no_clone_and_may_die_as_the_driver_may(
     with (
         postgres() as database,
         mlflow_server(tmp_path / "server") as server,
-        dask(tmp_path / "cluster", workers=3) as (scheduler, started),
+        dask(tmp_path / "cluster", workers=3) as started,
     ):
         project.environment |= {"MLFLOW_TRACKING_URI": server, "SWEEP_STORAGE": database}
-        command = (*SWEEP, "--trials", "4", "--scheduler", scheduler)
+        command = (*SWEEP, "--trials", "4", "--scheduler", started.address)
         driver = project.start(*command)
         cluster = tmp_path / "cluster"
         until(lambda: sum(len(begun(each)) for each in cluster.glob("*/.checkpoints")) > 1)
-        for process in psutil.Process(started[0].pid).children(recursive=True):
+        for process in psutil.Process(started.workers[0].pid).children(recursive=True):
             process.kill()
-        started[0].kill()
+        started.workers[0].kill()
         driver.kill()
         driver.communicate()
         (candidate,) = json.loads(project.read(*command, "--json"))["candidates"]
@@ -250,10 +251,10 @@ def test_a_sweep_whose_first_trials_all_fail_is_stopped() -> None:
         state=TrialState.FAIL, user_attrs={study.ERROR: "disk full"}, params={}, distributions={}
     )
     good = optuna.trial.create_trial(value=0.5)
-    sweep.require_one_good([failed] * 4)
-    sweep.require_one_good([failed, good, *[failed] * 9])
+    watcher.require_one_good([failed] * 4)
+    watcher.require_one_good([failed, good, *[failed] * 9])
     with pytest.raises(UserError, match="all failed"):
-        sweep.require_one_good([failed] * 5)
+        watcher.require_one_good([failed] * 5)
 
 
 def test_ctrl_c_ends_the_sweep_and_its_workers(project: Project) -> None:

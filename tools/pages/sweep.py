@@ -9,7 +9,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from sentiment import files
-from sentiment.search import study, sweep
+from sentiment.search import space, study, sweep
 from sentiment.search.sweep import Candidate, Sweep
 from sentiment.search.trial import HISTORY
 from tools.pages import page
@@ -52,7 +52,7 @@ def write(found: Sweep, winners: list[Candidate], folder: Path) -> None:
         searched=trials[: len(study.slots(first))],
         hours=sum(trial.seconds for trial in trials) / 3600,
         plots=plots,
-        shown=shown,
+        as_text=space.as_text,
     )
     with files.replaced(folder) as partial:
         (partial / "report.html").write_text(content, encoding="utf-8")
@@ -70,11 +70,6 @@ def row(trial: "FrozenTrial") -> Row:
         sum(each["seconds"] for each in rows),
         trial.user_attrs.get(study.VALUES) or trial.params,
     )
-
-
-def shown(value: Any) -> str:
-    """A value, a long number cut."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def draw(found: "optuna.Study") -> dict[str, Figure]:

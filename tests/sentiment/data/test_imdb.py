@@ -240,7 +240,7 @@ def test_where_it_came_from_does_not_shape_the_data(params: Fetch) -> None:
 
 def test_settings_shape_a_synthetic_set(small_params: Params) -> None:
     shaping = shaping_data(small_params.fetch)
-    assert shaping["fetch.synthetic.train_reviews"] == 300
+    assert shaping["fetch.synthetic.train_reviews"] == 320
     assert "fetch.archive_sha256" not in shaping
 
 

@@ -3,11 +3,12 @@
 import random
 
 import numpy as np
+import optuna
 import pytest
 
 from sentiment.network.training import ready_model
 from sentiment.params import Params
-from sentiment.search.trial import own_seeds
+from sentiment.search.trial import first_number, own_seeds
 from sentiment.serving.backend import load_keras
 
 
@@ -38,3 +39,15 @@ def test_draws_of_other_threads_change_no_weight(
         again = weights(small_params)
     for mine, its in zip(again, undisturbed, strict=True):
         np.testing.assert_array_equal(mine, its)
+
+
+def test_equal_trials_at_the_same_time_are_told_apart_and_one_tried_again_is_known() -> None:
+    study = optuna.create_study()
+    first, second = study.ask(), study.ask()
+    numbers = [first_number(each) for each in (first, second)]
+    assert numbers == [0, 1]
+    died = study.tell(second, state=optuna.trial.TrialState.FAIL)
+    optuna.storages.RetryHeartbeatStaleTrialCallback()(study, died)
+    again = study.ask()
+    assert again.number == 2
+    assert first_number(again) == 1

@@ -71,7 +71,7 @@ def test_a_trial_that_succeeded_when_tried_again_is_no_failed_one() -> None:
 
 def test_the_best_so_far_never_gets_worse(sweep: Sweep) -> None:
     search = study.open_study(sweep.name, sweep.url, sweep.params.sweep)
-    assert [best for _, best, _ in best_so_far(search)] == [0.5, 0.8, 0.8, 0.9, 0.9]
+    assert [best for best, _, _ in best_so_far(search)] == [0.5, 0.8, 0.8, 0.9, 0.9]
 
 
 def test_the_page_has_confirmed_trials_luck_plots_and_every_trial(

@@ -1,0 +1,225 @@
+"""Ways to break a sweep, and what of it can be lost.
+
+Each trial draws its seed alone, so that trials with the same seed have the same curves. Nothing is
+lost if afterwards every trial was trained to its end, once, in a finished run of its own with one
+point an epoch, and its curve is that of a sweep in which nothing happened.
+"""
+
+import os
+import shutil
+import signal
+import sqlite3
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from benchmarks.breaking import (
+    Fault,
+    Group,
+    Try,
+    client_of,
+    runs,
+    small_disk,
+    started,
+    tree,
+)
+from sentiment.network import checkpoint
+from sentiment.runs.parents import PARENT
+from sentiment.search import study
+from sentiment.search.workers import THREADS
+from tests.project import EPOCHS, Project, until
+from tests.services import Cluster, dask, mlflow_server, postgres
+
+if TYPE_CHECKING:
+    import subprocess
+
+    import optuna
+
+TRIALS, SEEDS = 6, 2
+SWEEP = ("python", "-m", "tools.sweep", "--trials", str(TRIALS), "--workers", "2")
+SETTINGS: dict[str, Any] = {
+    "sampler": "random",
+    "pruner": "none",
+    "confirm": {"top": 1, "seeds": SEEDS},
+    "space": {"train.seed": {"choices": [1, 2, 3]}},
+}
+ONE_THREAD = {THREADS: "1"}  # as two workers on two cores have, or the bits would differ
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+DOWN_SECONDS = 10  # of a store
+
+
+def end(process: "subprocess.Popen[Any]", number: signal.Signals) -> None:
+    """Send a signal to a command: an interrupt to all of its group, as a terminal does."""
+    with suppress(ProcessLookupError):
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+
+
+def kill_tree(process: "subprocess.Popen[Any]") -> None:
+    for each in tree(process):
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.wait()
+
+
+def wait_for_checkpoint(folder: Path) -> None:
+    """Wait until a trial below a folder has a checkpoint."""
+    until(lambda: list(folder.glob(f"**/{checkpoint.FOLDER}/*/epoch-*")))
+
+
+def kill_some(each: Try) -> None:
+    """End the command, one of its workers, or all, by one of the signals."""
+    process = started(each.project, *SWEEP)
+    time.sleep(each.rng.uniform(1, each.seconds))
+    victim, number = each.rng.choice(["driver", "worker", "all"]), each.rng.choice(SIGNALS)
+    workers = [each for each in tree(process)[1:] if "spawn_main" in " ".join(each.cmdline())]
+    if victim == "driver":
+        end(process, number)
+    elif victim == "worker" and workers:
+        workers[0].send_signal(number)
+    else:
+        kill_tree(process)
+    process.wait(timeout=300)
+    each.project.run(*SWEEP)
+
+
+def on_cluster(each: Try) -> tuple[Cluster, tuple[str, ...]]:
+    """Start servers and a cluster of two; return it, and the command that uses it."""
+    beside = each.project.path.parent
+    for name in ("server", "cluster"):
+        (beside / name).mkdir(exist_ok=True)
+    server = each.servers.enter_context(mlflow_server(beside / "server"))
+    database = each.servers.enter_context(postgres())
+    each.project.environment |= {"MLFLOW_TRACKING_URI": server, "SWEEP_STORAGE": database}
+    cluster = each.servers.enter_context(dask(beside / "cluster", 2, **ONE_THREAD))
+    return cluster, (*SWEEP[:-2], "--scheduler", cluster.address)
+
+
+def kill_part_of_cluster(each: Try) -> None:
+    """Kill the scheduler, a worker or everything; then start anew what is gone."""
+    cluster, command = on_cluster(each)
+    process = started(each.project, *command)
+    time.sleep(each.rng.uniform(1, each.seconds))
+    victim, number = each.rng.choice(["scheduler", "worker", "all"]), each.rng.choice(SIGNALS)
+    if victim == "worker":
+        end(cluster.workers[0], number)
+    else:
+        end(cluster.scheduler, number)
+    if victim == "all":
+        for one in (*cluster.workers, process):
+            kill_tree(one)
+    process.wait(timeout=300)
+    if victim != "worker":
+        for one in (*cluster.workers, cluster.scheduler):
+            kill_tree(one)
+        beside = each.project.path.parent / "cluster"
+        cluster = each.servers.enter_context(dask(beside, 2, **ONE_THREAD))
+        command = (*command[:-1], cluster.address)
+    each.project.run(*command)
+
+
+def fill_disk_of_worker(each: Try) -> None:
+    """Let the disk of one of two workers be full from the first checkpoint to the sweep's end."""
+    folder = each.project.path.parent / "cluster" / "worker-0" / checkpoint.FOLDER
+    folder.parent.mkdir(parents=True)
+    with small_disk(folder):
+        (folder / "filler").write_bytes(b"\0" * shutil.disk_usage(folder).free)
+        _, command = on_cluster(each)
+        each.project.run(*command, status=None)
+        (folder / "filler").unlink()
+        each.project.run(*command)
+
+
+def lock_database(name: str) -> "Any":
+    """A fault that holds the lock of a database in the middle of a sweep."""
+
+    def happen(each: Try) -> None:
+        process = started(each.project, *SWEEP)
+        wait_for_checkpoint(each.project.path)
+        with closing(sqlite3.connect(each.project.path / name, timeout=60)) as database:
+            database.execute("BEGIN EXCLUSIVE")
+            time.sleep(DOWN_SECONDS)
+            database.rollback()
+        process.wait(timeout=300)
+        each.project.run(*SWEEP)
+
+    return happen
+
+
+def kill_server(each: Try) -> None:
+    """Let the tracking server be away for a while, in the middle of a sweep."""
+    beside = each.project.path.parent / "server"
+    beside.mkdir()
+    with mlflow_server(beside) as address:
+        each.project.environment["MLFLOW_TRACKING_URI"] = address
+        process = started(each.project, *SWEEP)
+        wait_for_checkpoint(each.project.path)
+    time.sleep(DOWN_SECONDS)
+    each.servers.enter_context(mlflow_server(beside, port=int(address.rpartition(":")[2])))
+    process.wait(timeout=300)
+    each.project.run(*SWEEP)
+
+
+def losses(project: Project, undisturbed: Project) -> list[str]:
+    """What is not as it would be if nothing had happened."""
+    expected, found = curves(undisturbed), curves(project)
+    lost = [f"{len(found)} trainings"] if len(found) != TRIALS + SEEDS else []
+    by_seed = dict(expected)
+    for seed, curve in found:
+        if len(curve) != EPOCHS:
+            lost.append(f"a curve has {len(curve)} points")
+        elif curve != by_seed.get(seed, curve):
+            lost.append("a curve differs")
+    states = [run.info.status for run in runs(project) if run.info.status != "FINISHED"]
+    return [*lost, *(f"a run is {state}" for state in states), *unended(project)]
+
+
+def curves(project: Project) -> list[tuple[str, list[float]]]:
+    """Seed and curve of each trial's run."""
+    client, found = client_of(project), []
+    for run in runs(project):
+        if PARENT in run.data.tags:
+            points = client.get_metric_history(run.info.run_id, "val_loss")
+            values = [point.value for point in sorted(points, key=lambda point: point.step)]
+            found.append((run.data.params["train.seed"], values))
+    return found
+
+
+def unended(project: Project) -> list[str]:
+    """What is wrong with the trials as Optuna has them."""
+    lost = []
+    for found, wanted in zip(studies(project), (TRIALS, SEEDS), strict=True):
+        states = [trial.state.name for trial in study.slots(found)]
+        if states != ["COMPLETE"] * wanted:
+            lost.append(f"trials are {', '.join(states)}")
+    return lost
+
+
+def studies(project: Project) -> "list[optuna.Study]":
+    """The one that searched, and the one that confirmed."""
+    import optuna
+
+    url = project.environment.get(study.STORAGE, f"sqlite:///{project.path}/{study.DATABASE}")
+    names = sorted(optuna.get_all_study_names(url), key=len)
+    return [optuna.load_study(study_name=name, storage=url) for name in names]
+
+
+SWEEPS = Group(
+    changes={"train": {"epochs": EPOCHS}, "sweep": SETTINGS},
+    command=SWEEP,
+    losses=losses,
+    faults=[
+        Fault("sweep: command, a worker or all ended, at a random moment", 14, kill_some),
+        Fault(
+            "sweep on a cluster: scheduler, a worker or all ended, at a random moment",
+            6,
+            kill_part_of_cluster,
+        ),
+        Fault("sweep on a cluster: disk of one worker full, then not", 3, fill_disk_of_worker),
+        Fault("sweep: store locked for 10 s", 3, lock_database("mlflow.db")),
+        Fault("sweep: Optuna's database locked for 10 s", 3, lock_database(study.DATABASE)),
+        Fault("sweep: tracking server killed, then started again", 3, kill_server),
+    ],
+)

@@ -1,0 +1,279 @@
+"""Ways to break a training, and what of it can be lost.
+
+Nothing is lost if afterwards `data/` has the same bits as that of a training that nothing
+disturbed, and the store one new run, finished, with one point an epoch, the test's metrics and the
+model.
+"""
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from benchmarks.breaking import (
+    Fault,
+    Group,
+    Try,
+    checkpoints,
+    client_of,
+    runs,
+    small_disk,
+    started,
+    tree,
+)
+from sentiment.network import checkpoint
+from sentiment.network.checkpoint import METRICS
+from tests.project import EPOCHS, QUIET, Project, free_port, until, wait_for
+from tools import verify
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from mlflow.entities import Run
+
+SYNC = ("python", "-m", "tools.sync")
+REPRO = ("dvc", "repro")
+MAKE_REPRO = ("python", "-m", "tools.repro")
+
+
+def trainer(project: Project) -> psutil.Process:
+    """The process that trains, once it has come to its third epoch."""
+    until(lambda: len(checkpoints(project)) >= 2)
+    (holder,) = project.path.glob(f"{checkpoint.FOLDER}/*/process")
+    return psutil.Process(int(holder.read_text(encoding="utf-8")))
+
+
+def kill_all(each: Try) -> None:
+    """SIGKILL to DVC and its stage at a random moment."""
+    process = started(each.project, *REPRO)
+    time.sleep(each.rng.uniform(0, each.seconds))
+    for one in tree(process):
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    process.wait()
+    each.project.run(*REPRO)
+
+
+def kill_dvc(each: Try) -> None:
+    """SIGKILL to DVC alone: its stage must end."""
+    process = started(each.project, *REPRO)
+    orphan = trainer(each.project)
+    process.kill()
+    process.wait()
+    orphan.wait(timeout=30)
+    each.project.run(*REPRO)
+
+
+def rename_machine(each: Try) -> None:
+    """Kill all, and resume as a machine of another name, such as a container started again."""
+    process = started(each.project, *REPRO)
+    trainer(each.project).kill()
+    process.wait()
+    client = client_of(each.project)
+    for run in runs(each.project):
+        client.set_tag(run.info.run_id, "process.host", "before")
+    each.project.run(*REPRO)
+
+
+def signalled(number: signal.Signals, *command: str) -> Callable[[Try], None]:
+    def happen(each: Try) -> None:
+        process = started(each.project, *command)
+        time.sleep(each.rng.uniform(1, each.seconds))
+        with suppress(ProcessLookupError):
+            process.send_signal(number)
+        process.wait(timeout=60)
+        each.project.run(*command)
+
+    return happen
+
+
+def damage_checkpoint(each: Try) -> None:
+    """Cut short the newest checkpoint of a killed training, or change a byte of it."""
+    process = started(each.project, *REPRO)
+    trainer(each.project).kill()
+    process.wait()
+    damage(checkpoints(each.project)[-1] / checkpoint.MODEL, each.rng)
+    each.project.run(*REPRO)
+
+
+def damage(file: Path, rng: random.Random) -> None:
+    content = bytearray(file.read_bytes())
+    at = rng.randrange(len(content))
+    if rng.random() < 0.5:
+        content[at] ^= 0xFF
+    else:
+        del content[at:]
+    file.write_bytes(content)
+
+
+def damage_data(each: Try) -> None:
+    """Cut short or change a file of a stage; `dvc repro` brings it back."""
+    folder = each.project.path / "data" / each.rng.choice(["fetch", "pad"])
+    damage(each.rng.choice(sorted(folder.glob("*.npy"))), each.rng)
+    each.project.run(*REPRO)
+
+
+def fill_disk(each: Try) -> None:
+    """Let the disk of the checkpoints be full in the middle; then there is room again."""
+    disk = each.project.path / checkpoint.FOLDER
+    with small_disk(disk):
+        process = started(each.project, *REPRO)
+        trainer(each.project)
+        free = shutil.disk_usage(disk).free
+        with suppress(OSError):
+            (disk / "filler").write_bytes(b"\0" * free)
+        assert process.wait(timeout=120) != 0, "the disk was not full"
+        (disk / "filler").unlink()
+        each.project.run(*REPRO)
+
+
+def lock_store(each: Try) -> None:
+    """Hold the database's lock until the training is done, then log to it."""
+    process = started(each.project, *REPRO)
+    training = trainer(each.project)
+    with closing(sqlite3.connect(each.project.path / "mlflow.db", timeout=60)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        until(lambda: not training.is_running() or not checkpoints(each.project), 300)
+        database.rollback()
+    process.wait(timeout=300)
+    each.project.run(*SYNC)
+
+
+def kill_server(each: Try) -> None:
+    """Kill the tracking server in the middle, and start it again when the training is done."""
+    port = free_port()
+    store = f"sqlite:///{each.project.path}/mlflow.db"
+    files = str(each.project.path.with_name("served"))
+    command = ["mlflow", "server", "--backend-store-uri", store, "--port", str(port)]
+    command += ["--artifacts-destination", files, "--default-artifact-root", files]
+    each.project.environment |= QUIET
+
+    def serve() -> "subprocess.Popen[str]":
+        process = started(each.project, *command)
+        wait_for(f"http://127.0.0.1:{port}/health")
+        return process
+
+    server = serve()
+    each.project.environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{port}"
+    process = started(each.project, *REPRO)
+    trainer(each.project)
+    os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+    process.wait(timeout=300)
+    server = serve()
+    each.project.run(*SYNC)
+    del each.project.environment["MLFLOW_TRACKING_URI"]  # its store is the project's own
+    os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
+def two_at_once(each: Try) -> None:
+    """A second `dvc repro` beside a running one must train nothing."""
+    process = started(each.project, *REPRO)
+    trainer(each.project)
+    each.project.fail(*REPRO)
+    process.wait(timeout=300)
+
+
+def move(each: Try) -> None:
+    """Move the folder when all is done, and use it there."""
+    import mlflow
+
+    each.project.run(*REPRO)
+    elsewhere = each.project.path.with_name("moved")
+    each.project.path.rename(elsewhere)
+    each.project.path = elsewhere
+    each.project.run(*SYNC)
+    with inside(elsewhere):
+        run, _ = runs(each.project)
+        artifact = f"runs:/{run.info.run_id}/evaluate/accuracy.png"
+        store = f"sqlite:///{elsewhere}/mlflow.db"
+        mlflow.artifacts.download_artifacts(artifact, tracking_uri=store)
+
+
+@contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """Stand in a folder: artifact locations are relative to the project's root."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def delete_store(each: Try) -> None:
+    """Delete the store; what `data/` has is logged to a new one."""
+    each.project.run(*REPRO)
+    (each.project.path / "mlflow.db").unlink()
+    shutil.rmtree(each.project.path / "mlruns")
+    each.project.run(*SYNC)
+
+
+def restore_from_cache(each: Try) -> None:
+    """Come back to earlier params: DVC restores from its cache, and the run is the same one."""
+    each.project.run(*REPRO)
+    each.project.change(train={"epochs": 2})
+    each.project.run(*REPRO)
+    each.project.change(train={"epochs": EPOCHS})
+    each.project.run(*REPRO)
+    each.project.run(*SYNC)
+
+
+def losses(project: Project, undisturbed: Project) -> list[str]:
+    """What is not as it would be if nothing had happened."""
+    folders = (project.path / "data", undisturbed.path / "data")
+    lost = [f"{name} differs" for name in verify.differences(*folders)]
+    found = [
+        run for run in runs(project) if run.data.params.get("train.epochs") in (str(EPOCHS), None)
+    ]
+    if len(found) != 1:
+        return [*lost, f"{len(found)} runs"]
+    return lost + losses_of_run(project, found[0])
+
+
+def losses_of_run(project: Project, run: "Run") -> list[str]:
+    client = client_of(project)
+    lost = [] if run.info.status == "FINISHED" else [f"the run is {run.info.status}"]
+    for name in METRICS:
+        points = client.get_metric_history(run.info.run_id, name)
+        if sorted(point.step for point in points) != list(range(1, EPOCHS + 1)):
+            lost.append(f"the curve of {name} has {len(points)} points")
+    if "test_accuracy" not in run.data.metrics:
+        lost.append("the run lacks the test's metrics")
+    if client.get_logged_model(run.data.tags["model.id"]).status != "READY":
+        lost.append("the run lacks the model")
+    return lost
+
+
+TRAINING = Group(
+    changes={"train": {"epochs": EPOCHS}},
+    command=REPRO,
+    losses=losses,
+    faults=[
+        Fault("SIGKILL to DVC and its stage, at a random moment", 20, kill_all),
+        Fault("SIGKILL to DVC alone", 3, kill_dvc),
+        Fault("SIGTERM to `dvc repro`", 3, signalled(signal.SIGTERM, *REPRO)),
+        Fault("SIGTERM to `make repro`", 3, signalled(signal.SIGTERM, *MAKE_REPRO)),
+        Fault("SIGINT to `make repro`", 3, signalled(signal.SIGINT, *MAKE_REPRO)),
+        Fault("SIGHUP to `make repro`", 3, signalled(signal.SIGHUP, *MAKE_REPRO)),
+        Fault("killed, then resumed by a machine of another name", 3, rename_machine),
+        Fault("newest checkpoint cut short or changed", 5, damage_checkpoint),
+        Fault("data file cut short or changed", 5, damage_data),
+        Fault("disk of the checkpoints full, then not", 3, fill_disk),
+        Fault("store locked from the third epoch to the last", 3, lock_store),
+        Fault("tracking server killed, then started again", 3, kill_server),
+        Fault("second `dvc repro` beside the first", 3, two_at_once),
+        Fault("folder moved", 3, move),
+        Fault("store deleted", 3, delete_store),
+        Fault("restored from DVC's run cache", 3, restore_from_cache),
+    ],
+)
