@@ -108,8 +108,7 @@ def kill_part_of_cluster(each: Try) -> None:
     else:
         end(cluster.scheduler, number)
     if victim == "all":
-        for one in (*cluster.workers, process):
-            kill_tree(one)
+        kill_tree(process)
     process.wait(timeout=300)
     if victim != "worker":
         for one in (*cluster.workers, cluster.scheduler):

@@ -124,7 +124,7 @@ def sleep(task: Task, begun: Callable[[], object], trial: "optuna.Trial") -> flo
 
 def let_sleep() -> None:
     """In a worker: sleep where it would train."""
-    workers.objective = sleep
+    workers.objective = sleep  # type: ignore[attr-defined]
 
 
 def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:

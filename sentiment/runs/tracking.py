@@ -147,9 +147,8 @@ def _activated(
     import mlflow
 
     own = Run(run_id, name, "", "")
-    log.set_tags(
-        own, {key: tags[key] for key in (HOST, PROCESS, LOCK)}
-    )  # first: see `end_abandoned`
+    # first: by these `end_abandoned` knows whether the run's process is alive
+    log.set_tags(own, {key: tags[key] for key in (HOST, PROCESS, LOCK)})
     run = mlflow.start_run(run_id=run_id)
     mlflow.set_tags({**tags, "mlflow.runName": name})
     for tag in run.data.tags:

@@ -35,6 +35,7 @@ from sentiment.runs.parents import PARENT
 from sentiment.runs.tracking import Stopped, Tracker
 from sentiment.search import space
 from sentiment.search.study import ERROR, PASSING, VALUES
+from sentiment.serving.backend import load_keras
 from sentiment.serving.sequences import Reviews, pad
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ def own_seeds(seed: int) -> Iterator[None]:
     It draws them from Python's global generator, and so do other threads of a Dask worker: what
     `keras.utils.set_random_seed` set would be lost now and then.
     """
+    load_keras()  # which quiets TensorFlow's start, as a plain import does not
     from keras.src.random import seed_generator
 
     before = seed_generator.python_random

@@ -8,11 +8,11 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sentiment import process
 from sentiment.errors import UserError, first_line
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.5  # between a worker's looks for a trial that waits
+WATCH_SECONDS = 2.0  # between the command's looks at how far they are
+TRIALS_A_PROCESS = 50  # TensorFlow keeps some 30 MB of each training's programs
 CONNECT_SECONDS = 10
 THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's own variable
 
@@ -50,7 +52,7 @@ def local(workers: int) -> Iterator["distributed.Client"]:
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1000}),
         distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0
+            n_workers=workers, threads_per_worker=1, dashboard_address=":0", memory_limit=0
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -156,13 +158,17 @@ def share(client: "distributed.Client", task: Task) -> None:
     client.register_plugin(Shared(), name=task.parent)
 
 
-def work(parent: str, name: str, url: str) -> None:
+def work(parent: str, name: str, url: str, most: int) -> str | None:
     """Take one trial of a study after the other, until all have ended.
 
     Args:
         parent: the sweep's MLflow run, by which its workers have what its trials share.
         name: of the study.
         url: of its database.
+        most: trials that this process is to train.
+
+    Returns:
+        None if all have ended, else the address of this worker, whose process is to be replaced.
 
     Optuna proposes while this worker alone has the lock, so that as many trials are proposed as
     wait, and each knows of those before it.
@@ -175,7 +181,7 @@ def work(parent: str, name: str, url: str) -> None:
     os.environ["MLFLOW_TRACKING_URI"] = task.tracking_uri
     process.quiet_libraries()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    lock = Lock(name)
+    lock, taken = Lock(name), 0
     while True:
         lock.acquire()
         release = _once(lock.release)
@@ -183,10 +189,13 @@ def work(parent: str, name: str, url: str) -> None:
             found = study.open_study(name, url, task.params.sweep)
             study.end_stale(found)
             if study.is_waiting(found):
+                if taken == most:
+                    return str(get_worker().address)
                 run_next(found, task, release)
+                taken += 1
                 continue
             if study.is_over(found):
-                return
+                return None
         finally:
             release()
         time.sleep(POLL_SECONDS)
@@ -234,26 +243,31 @@ def search(
     Raises:
         UserError: the scheduler is gone, or so many workers died that Dask gave up.
     """
-    workers = len(client.scheduler_info()["workers"])
-    # not pure: the same call is made once for each worker
-    futures = [client.submit(work, parent, name, url, pure=False) for _ in range(workers)]
-    while not all(future.done() for future in futures):
+    from distributed import wait
+
+    def submit() -> "distributed.Future":  # not pure: the same call is made for each worker
+        return client.submit(work, parent, name, url, TRIALS_A_PROCESS, pure=False)
+
+    futures = {submit() for _ in client.scheduler_info()["workers"]}
+    while futures:
+        with suppress(TimeoutError):
+            wait(futures, WATCH_SECONDS, return_when="FIRST_COMPLETED")
         watch()
-        time.sleep(POLL_SECONDS)
-    watch()
-    for future in futures:
-        require_end(future)
+        for future in [each for each in futures if each.done()]:
+            futures.remove(future)
+            if used_up := result(future):
+                client.restart_workers([used_up])
+                futures.add(submit())
 
 
-def require_end(future: "distributed.Future") -> None:
-    """Raise what ended a worker's work early, as a UserError if that was a machine's end."""
+def result(future: "distributed.Future") -> Any:
+    """What `work` returned; raises UserError where the scheduler or a machine ended it."""
     from distributed import KilledWorker
 
     again = "Start what is gone, and this command again: no trial that ended is trained again."
     if future.status in ("cancelled", "lost"):
         raise UserError(f"The Dask scheduler does not answer any more. {again}")
-    error = future.exception()
-    if isinstance(error, KilledWorker):
+    try:
+        return future.result()
+    except KilledWorker as error:
         raise UserError(f"A worker died, and each that took its place. {again}") from error
-    if error:
-        raise error

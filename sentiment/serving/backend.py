@@ -2,12 +2,17 @@
 
 import importlib
 import os
+import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 
 STDERR = 2  # the descriptor, which TensorFlow's C++ code writes to
 # By default XLA uses half of an AVX-512 unit's width; other processors ignore it
 XLA_FLAGS = "--xla_cpu_prefer_vector_width=512"
+# what Keras imports where it is installed, for wrappers and pictures: a fourth of its own import
+OPTIONAL = ("matplotlib", "matplotlib.pyplot", "sklearn")
 
 
 def load_keras() -> ModuleType:
@@ -17,7 +22,8 @@ def load_keras() -> ModuleType:
         stderr = os.dup(STDERR)
         os.dup2(chatter.fileno(), STDERR)
         try:
-            return importlib.import_module("keras")
+            with hidden(OPTIONAL):
+                return importlib.import_module("keras")
         except BaseException:
             chatter.seek(0)
             os.write(stderr, chatter.read())
@@ -25,3 +31,15 @@ def load_keras() -> ModuleType:
         finally:
             os.dup2(stderr, STDERR)
             os.close(stderr)
+
+
+@contextmanager
+def hidden(modules: Sequence[str]) -> Iterator[None]:
+    """In the block, let these seem not to be installed, but for those that are imported already."""
+    names = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # None: not to be imported
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]

@@ -14,7 +14,7 @@ from mlflow.entities import Run
 
 from tests.conftest import Caller, Sharer, runs, stand_in
 from tests.project import Project
-from tools import seeds
+from tools import compare, seeds
 from tools.comparing import group as groups
 from tools.comparing.group import Group, Member
 from tools.running import dvc
@@ -78,7 +78,9 @@ def test_what_dvc_has_is_not_trained_again(group: Project) -> None:
     assert [run.to_dictionary() for run in runs()] == before
 
 
-def test_more_and_fewer_seeds_share_the_parent_and_compare_with_a_run(group: Project) -> None:
+def test_more_and_fewer_seeds_share_the_parent_and_compare_with_a_run(
+    group: Project, call: Caller
+) -> None:
     (before,) = parents()
     output = group.run(*SEEDS, N="3")
     assert output.count("Running stage 'train'") == 1
@@ -88,9 +90,9 @@ def test_more_and_fewer_seeds_share_the_parent_and_compare_with_a_run(group: Pro
     assert sorted(children()) == [42, 43, 44]
     assert re.search(rf"^ +44 +0\.\d{{4}}  {children()[44].info.run_id} ", output, re.MULTILINE)
     third = children()[44].info.run_id
-    group.run(*SEEDS, "--count", "2")
+    call(seeds.main, "--count", "2")
     assert sorted(children()) == [42, 43]
-    output = group.run("python", "-m", "tools.compare", "--a", third, "--b", parent.info.run_id)
+    output = call(compare.main, "--a", third, "--b", parent.info.run_id)
     assert "The unit is a training, 1 against 2" in output
     assert "Student's t-test" in output
     assert "| train.seed | 44 | 42, 43 |" in output

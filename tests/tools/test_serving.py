@@ -1,10 +1,12 @@
 """The champion answers raw text through a real server as the evaluation did, whatever is sent."""
 
 import http.client
+import io
 import json
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -245,18 +247,13 @@ def test_predict_prints_label_probability_and_the_words(
     assert re.search(r"excellent [+-]\d\.\d\d", output)
 
 
-def test_predict_reads_standard_input_and_prints_json(imdb_project: Project) -> None:
-    command = ["python", "-m", "tools.predict", "--json"]
-    done = subprocess.run(
-        command,
-        cwd=imdb_project.path,
-        env=imdb_project.environment,
-        input="Dull — and far too long.\n",
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    answer = json.loads(done.stdout)
+def test_predict_reads_standard_input_and_prints_json(
+    imdb_project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(imdb_project.path, monkeypatch)
+    typed = io.BytesIO("Dull — and far too long.\n".encode())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(typed))
+    answer = json.loads(call(predict.main, "--json").splitlines()[-1])
     assert set(answer) == {"text", "label", "probability", "words"}
     assert {"word", "log_odds"} == set(answer["words"][0])
     effects = [abs(word["log_odds"]) for word in answer["words"]]

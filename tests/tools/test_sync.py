@@ -61,9 +61,9 @@ def logged(run: Run) -> dict[str, Any]:
     }
 
 
-def test_what_is_logged_already_is_left_as_it_is(project: Project) -> None:
+def test_what_is_logged_already_is_left_as_it_is(project: Project, call: Caller) -> None:
     (before,) = runs()
-    output = project.run(*SYNC)
+    output = call(sync.main)
     (after,) = runs()
     assert after.to_dictionary() == before.to_dictionary()
     run_id = before.info.run_id

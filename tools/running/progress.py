@@ -4,7 +4,6 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import zip_longest
 from typing import TextIO
 
 from tqdm import tqdm
@@ -36,10 +35,11 @@ class Progress:
         self.bar.set_description_str(text[: columns - BAR_COLUMNS])
         workers = [worker[: columns - 1] for worker in workers[: lines - LEFT_OUT]]
         for number in range(len(self.below), len(workers)):
-            options = {"position": number + 1, "bar_format": "{desc}", "leave": False}
-            self.below.append(tqdm(file=self.stream, **options))
-        for own, worker in zip_longest(self.below, workers, fillvalue=""):
-            own.set_description_str(worker)
+            line = tqdm(file=self.stream, position=number + 1, bar_format="{desc}", leave=False)
+            self.below.append(line)
+        rest = [""] * (len(self.below) - len(workers))
+        for line, worker in zip(self.below, [*workers, *rest], strict=True):
+            line.set_description_str(worker)
 
     def close(self) -> None:
         """Leave the lines that stay, and nothing below them."""
