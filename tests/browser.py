@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 SCREENSHOTS = Path(__file__).parents[1] / "test-artifacts"
@@ -51,3 +53,25 @@ def open_page(browser: webdriver.Chrome, page: str, *expected: str) -> None:
 def keep_screenshot(browser: webdriver.Chrome, name: str) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
     assert browser.save_screenshot(str(SCREENSHOTS / f"{name}.png"))
+
+
+def wait_for_curves(browser: webdriver.Chrome, metrics: str, wanted: dict[str, int]) -> None:
+    """On MLflow's chart page, show some metrics alone, and wait for so many curves of each."""
+    search = browser.find_element(By.CSS_SELECTOR, "input[placeholder='Search metric charts']")
+    search.send_keys(metrics)
+    WebDriverWait(browser, SECONDS, ignored_exceptions=[StaleElementReferenceException]).until(
+        lambda chrome: curves(chrome) == wanted
+    )
+
+
+def curves(browser: webdriver.Chrome) -> dict[str, int]:
+    """How many curves, by their colours, each chart of the page shows, by its title."""
+    cards = browser.find_elements(
+        By.CSS_SELECTOR, "[data-testid=experiment-view-compare-runs-card]"
+    )
+    return {card.text.partition("\n")[0]: len(colours(card)) for card in cards}
+
+
+def colours(card: WebElement) -> set[str]:
+    lines = card.find_elements(By.CSS_SELECTOR, ".js-line")
+    return {line.value_of_css_property("stroke") for line in lines}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.5  # between a worker's looks for a trial that waits
 WATCH_SECONDS = 2.0  # between the command's looks at how far they are
-TRIALS_A_PROCESS = 50  # TensorFlow keeps some 30 MB of each training's programs
+TRIALS_A_PROCESS = 20  # TensorFlow keeps 30 to 150 MB of each training until its process ends
 CONNECT_SECONDS = 10
 THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's own variable
 

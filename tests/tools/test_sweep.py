@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,16 @@ import psutil
 import pytest
 from mlflow.entities import Run
 from optuna.trial import TrialState
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from sentiment.errors import UserError
+from sentiment.runs import store
 from sentiment.search import study
+from tests.browser import SECONDS, keep_screenshot, open_page, text, wait_for_curves
 from tests.conftest import Caller, Sharer, runs, stand_in
-from tests.project import EPOCHS, Project, free_port, until
+from tests.project import EPOCHS, QUIET, Project, free_port, until, wait_for
 from tests.services import dask, mlflow_server, postgres
 from tools import sweep
 from tools.running import watcher
@@ -141,6 +147,34 @@ def test_the_winner_in_params_yaml_gives_its_curve_again_to_the_same_bits(
         ]
         assert curves[0] == curves[1]
     assert len(trials()) == 3  # with the winner's values it is still the same sweep
+
+
+@pytest.fixture
+def page(project: Project) -> Iterator[str]:
+    """The table of runs in MLflow's UI."""
+    server = f"http://127.0.0.1:{free_port()}"
+    command = ("mlflow", "ui", "--port", server.rpartition(":")[2])
+    process = project.start(*command, **QUIET)
+    try:
+        wait_for(f"{server}/health")
+        yield store.link("1", server=server)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_the_ui_lists_trials_below_their_sweep_and_draws_the_curve_of_each(
+    browser: webdriver.Chrome, page: str
+) -> None:
+    names = [str(run.info.run_name) for run in children()]
+    open_page(browser, page, str(parent().info.run_name), "7 matching runs")
+    assert names[0] not in text(browser)
+    browser.find_element(By.CSS_SELECTOR, "button[data-component-id*=runnamecell]").click()
+    WebDriverWait(browser, SECONDS).until(lambda b: all(name in text(b) for name in names))
+    keep_screenshot(browser, "sweep-table")
+    open_page(browser, f"{page}&compareRunsMode=CHART", *names, "Model metrics")
+    wait_for_curves(browser, "^val_accuracy$", {"val_accuracy": len(names) + 1})
+    keep_screenshot(browser, "sweep-chart")
 
 
 def begun(checkpoints: Path) -> set[Path]:

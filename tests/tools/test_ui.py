@@ -9,12 +9,8 @@ from typing import NamedTuple
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.browser import SECONDS, keep_screenshot, open_page
+from tests.browser import keep_screenshot, open_page, wait_for_curves
 from tests.project import ROOT, Project, free_port, wait_for
 from tools import venv
 
@@ -69,28 +65,11 @@ def test_ui_opens_at_the_table_with_both_runs(ui: Ui, browser: webdriver.Chrome)
     keep_screenshot(browser, "runs")
 
 
-def curves(browser: webdriver.Chrome) -> dict[str, int]:
-    """How many curves, by their colours, each chart of the page shows, by its title."""
-    cards = browser.find_elements(
-        By.CSS_SELECTOR, "[data-testid=experiment-view-compare-runs-card]"
-    )
-    return {card.text.partition("\n")[0]: len(colours(card)) for card in cards}
-
-
-def colours(card: WebElement) -> set[str]:
-    lines = card.find_elements(By.CSS_SELECTOR, ".js-line")
-    return {line.value_of_css_property("stroke") for line in lines}
-
-
 def test_chart_page_shows_both_accuracy_curves_of_both_runs(
     ui: Ui, browser: webdriver.Chrome
 ) -> None:
     open_page(browser, f"{ui.page}&compareRunsMode=CHART", *NAMES, "Model metrics")
-    search = browser.find_element(By.CSS_SELECTOR, "input[placeholder='Search metric charts']")
-    search.send_keys("^(val_)?accuracy$")
-    WebDriverWait(browser, SECONDS, ignored_exceptions=[StaleElementReferenceException]).until(
-        lambda chrome: curves(chrome) == {"accuracy": 2, "val_accuracy": 2}
-    )
+    wait_for_curves(browser, "^(val_)?accuracy$", {"accuracy": 2, "val_accuracy": 2})
     keep_screenshot(browser, "charts")
 
 
