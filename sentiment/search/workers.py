@@ -256,7 +256,8 @@ def search(
         for future in [each for each in futures if each.done()]:
             futures.remove(future)
             if used_up := result(future):
-                client.restart_workers([used_up])
+                with suppress(ValueError):  # without a nanny, it goes on in the process that it has
+                    client.restart_workers([used_up])
                 futures.add(submit())
 
 

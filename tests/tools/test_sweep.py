@@ -24,7 +24,6 @@ from tests.conftest import Caller, Sharer, runs, stand_in
 from tests.project import EPOCHS, QUIET, Project, free_port, until, wait_for
 from tests.services import dask, mlflow_server, postgres
 from tools import sweep
-from tools.running import watcher
 
 SWEEP = ("python", "-m", "tools.sweep")
 SETTINGS: dict[str, Any] = {
@@ -285,14 +284,3 @@ def test_missing_packages_are_one_message(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sweep, "find_spec", lambda name: None if name == "optuna" else name)
     with pytest.raises(UserError, match="optuna must be installed: `make sweep` does it"):
         sweep.require_packages()
-
-
-def test_a_sweep_whose_first_trials_all_fail_is_stopped() -> None:
-    failed = optuna.trial.create_trial(
-        state=TrialState.FAIL, user_attrs={study.ERROR: "disk full"}, params={}, distributions={}
-    )
-    good = optuna.trial.create_trial(value=0.5)
-    watcher.require_one_good([failed] * 4)
-    watcher.require_one_good([failed, good, *[failed] * 9])
-    with pytest.raises(UserError, match="all failed"):
-        watcher.require_one_good([failed] * 5)
