@@ -59,10 +59,13 @@ def pytest_runtest_makereport(
 # fixtures and functions that start commands, read the real IMDB, or need TensorFlow
 SLOW = {"clone", "start", "browser", "imdb_cache", "backend", "ran", "wheels"}
 SLOW |= {"subprocess", "run_code", "git", "make", "connect_in"}
+# begun first, so that in the end no process waits for another one that has them left
+LONGEST = ("tests/tools/test_sweep.py", "tests/stages/test_survival.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark a test as slow that uses one of these, or a fixture that does."""
+    """Mark a test as slow that uses one of these, or a fixture that does; put the longest first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
     for item in items:
         assert isinstance(item, pytest.Function)
         if SLOW & {*item.fixturenames, *item.function.__code__.co_names}:

@@ -70,12 +70,13 @@ def main(
 
 
 def report(found: Sweep, winners: list[Candidate]) -> None:
-    """Write the report, and log it and the best so far by trial to the sweep's run."""
+    """Write the report, and log it and the best so far to the sweep's run."""
     from tools.pages import sweep as pages  # imports Matplotlib: seconds before --help
 
     folder = REPORTS / found.name
     pages.write(found, winners, folder)
     with store.attempt("The report is not logged to MLflow"):
+        sweep.log_best(found, sweep.studies(found)[0])  # of trials that ended when nobody watched
         sweep.log_outcome(found, winners[0], folder)
 
 

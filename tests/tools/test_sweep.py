@@ -95,6 +95,15 @@ def test_each_trial_is_a_child_run_with_its_params_and_curves(project: Project) 
             assert run.data.metrics["val_accuracy"] == trial.value
 
 
+def test_the_sweep_s_run_has_the_best_so_far_and_the_report(project: Project) -> None:
+    assert project.path.is_dir()
+    client, run_id = mlflow.MlflowClient(), parent().info.run_id
+    points = client.get_metric_history(run_id, "best_val_accuracy")
+    found = [trial.value for trial in trials() if trial.state == TrialState.COMPLETE]
+    assert [point.value for point in points] == [max(found[: n + 1]) for n in range(len(found))]
+    assert [file.path for file in client.list_artifacts(run_id)] == ["report.html"]
+
+
 def test_the_best_are_trained_again_under_the_seeds_after_the_first(project: Project) -> None:
     (candidate,) = json.loads(project.read(*SWEEP, "--trials", "3", "--json"))["candidates"]
     again = trials("-confirmed")
