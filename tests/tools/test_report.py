@@ -212,9 +212,12 @@ def test_page_is_written_without_the_store(project: Project) -> None:
     assert (project.path / page).is_file()
 
 
-def test_page_is_written_while_the_server_is_down(project: Project) -> None:
+def test_page_is_written_while_the_server_is_down(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = f"http://127.0.0.1:{free_port()}"
-    said, page = project.run(*REPORT, MLFLOW_TRACKING_URI=server).splitlines()
+    stand_in(project.path, monkeypatch)
+    said, page = call(command.main, MLFLOW_TRACKING_URI=server).splitlines()
     assert said.startswith(f"The report is not logged: The MLflow server at {server} does not")
     assert f'href="{server}/#/experiments/' in (project.path / page).read_text(encoding="utf-8")
 

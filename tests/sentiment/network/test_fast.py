@@ -150,7 +150,6 @@ def test_a_mask_is_left_to_keras() -> None:
     "changes",
     [
         {},
-        {"bidirectional": True},
         {"bidirectional": True, "pooling": "max+mean"},
         {"dropout": {"input": 0.2, "embedding": 0.2, "head": 0.2}},
     ],
