@@ -32,10 +32,11 @@ QUIET = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def merged(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`document` with nested changes."""
+    """`document` with nested changes; a sweep's space is not extended but replaced."""
     result = dict(document)
     for key, value in changes.items():
-        nested = isinstance(value, Mapping) and isinstance(result.get(key), dict)
+        both = isinstance(value, Mapping) and isinstance(result.get(key), dict)
+        nested = both and key != "space"
         result[key] = merged(result[key], value) if nested else value
     return result
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,12 +21,9 @@ if TYPE_CHECKING:
 
 FEWEST = 4  # completed trials from which on importances say anything
 SIZE = (7.0, 4.5)  # inches of a plot
-ALTERNATIVES = {
-    "history": "Metric of each trial, and the best so far",
-    "importances": "Importance of each searched param",
-    "slices": "Metric by the value of each searched param",
-    "parallel": "Values of all trials side by side, by their metric",
-}
+HISTORY_PLOT = "Metric of each trial, and the best so far"
+PARALLEL_PLOT = "Values of all trials side by side, by their metric"
+IMPORTANCES_PLOT = "Importance of each searched param"
 
 
 class Row(NamedTuple):
@@ -43,7 +41,7 @@ def write(found: Sweep, winners: list[Candidate], folder: Path) -> None:
     """Write `report.html` into a folder, in the place of an earlier report."""
     first, second = sweep.studies(found)
     trials = [row(trial) for each in (first, second) for trial in study.slots(each)]
-    plots = {name: page.svg(plot, ALTERNATIVES[name]) for name, plot in draw(first).items()}
+    plots = [page.svg(plot, alternative) for alternative, plot in draw(first).items()]
     content = page.render(
         "sweep.html",
         sweep=found,
@@ -73,20 +71,22 @@ def row(trial: "FrozenTrial") -> Row:
 
 
 def draw(found: "optuna.Study") -> dict[str, Figure]:
-    """Optuna's own plots of a study, as far as it has trials for them."""
+    """Optuna's own plots of a study, as far as it has trials for them, by what they show."""
     import optuna
     from optuna.visualization import matplotlib as plots
 
-    if not study.completed(found):
+    trials = study.completed(found)
+    if not trials:
         return {}
     wanted: dict[str, Callable[[optuna.Study], Any]] = {
-        "history": plots.plot_optimization_history,
-        "slices": plots.plot_slice,
-        "parallel": plots.plot_parallel_coordinate,
+        HISTORY_PLOT: plots.plot_optimization_history,
+        PARALLEL_PLOT: plots.plot_parallel_coordinate,
     }
-    if len(study.completed(found)) >= FEWEST:
-        wanted["importances"] = plots.plot_param_importances
-    return {name: drawn(plot, found) for name, plot in wanted.items()}
+    if len(trials) >= FEWEST:
+        wanted[IMPORTANCES_PLOT] = plots.plot_param_importances
+    for name in trials[0].params:
+        wanted[f"Metric by {name}"] = partial(plots.plot_slice, params=[name])
+    return {alternative: drawn(plot, found) for alternative, plot in wanted.items()}
 
 
 def drawn(plot: "Callable[[optuna.Study], Any]", found: "optuna.Study") -> Figure:

@@ -61,9 +61,9 @@ def test_a_worker_is_replaced_after_so_many_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With trials that fail at once, since their values do not go together."""
-    document = merged(defaults(), {"train": {"cell": "gru"}})
-    document["sweep"]["space"] = {"train.forget_bias": {"choices": [2.0, 3.0]}}
-    params = check_params(document, "params.yaml")
+    space = {"train.forget_bias": {"choices": [2.0, 3.0]}}
+    changes = {"train": {"cell": "gru"}, "sweep": {"space": space}}
+    params = check_params(merged(defaults(), changes), "params.yaml")
     none = Reviews(np.zeros(0, np.uint16), np.zeros(1, np.int64), np.zeros(0, np.uint8))
     task = Task(params, {}, none, {}, {}, "parent", "", digest(none))
     url = f"sqlite:///{tmp_path}/sweeps.db"
