@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psutil
 
-from sentiment.network import checkpoint
 from tests.project import Project, default_signals
 
 if TYPE_CHECKING:
@@ -72,16 +71,19 @@ def started(project: Project, *command: str) -> "subprocess.Popen[str]":
     )
 
 
-def checkpoints(project: Project) -> list[Path]:
-    return sorted(project.path.glob(f"{checkpoint.FOLDER}/*/epoch-*"))
-
-
-def tree(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+def tree(process: "subprocess.Popen[Any]") -> list[psutil.Process]:
     """A process and all that it started."""
     with suppress(psutil.NoSuchProcess):
         own = psutil.Process(process.pid)
         return [own, *own.children(recursive=True)]
     return []
+
+
+def kill_tree(process: "subprocess.Popen[Any]") -> None:
+    for each in tree(process):
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.wait()
 
 
 @contextmanager

@@ -14,13 +14,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from benchmarks.breaking import (
     Fault,
     Group,
     Try,
     client_of,
+    kill_tree,
     runs,
     small_disk,
     started,
@@ -55,13 +54,6 @@ def end(process: "subprocess.Popen[Any]", number: signal.Signals) -> None:
     """Send a signal to a command: an interrupt to all of its group, as a terminal does."""
     with suppress(ProcessLookupError):
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-
-
-def kill_tree(process: "subprocess.Popen[Any]") -> None:
-    for each in tree(process):
-        with suppress(psutil.NoSuchProcess):
-            each.kill()
-    process.wait()
 
 
 def wait_for_checkpoint(folder: Path) -> None:
@@ -103,10 +95,8 @@ def kill_part_of_cluster(each: Try) -> None:
     process = started(each.project, *command)
     time.sleep(each.rng.uniform(1, each.seconds))
     victim, number = each.rng.choice(["scheduler", "worker", "all"]), each.rng.choice(SIGNALS)
-    if victim == "worker":
-        end(cluster.workers[0], number)
-    else:
-        end(cluster.scheduler, number)
+    # not to a group: these are started without one of their own
+    (cluster.workers[0] if victim == "worker" else cluster.scheduler).send_signal(number)
     if victim == "all":
         kill_tree(process)
     process.wait(timeout=300)
@@ -120,7 +110,7 @@ def kill_part_of_cluster(each: Try) -> None:
 
 
 def fill_disk_of_worker(each: Try) -> None:
-    """Let the disk of one of two workers be full from the first checkpoint to the sweep's end."""
+    """Let the disk of one of two workers be full during a whole sweep."""
     folder = each.project.path.parent / "cluster" / "worker-0" / checkpoint.FOLDER
     folder.parent.mkdir(parents=True)
     with small_disk(folder):
@@ -169,7 +159,7 @@ def losses(project: Project, undisturbed: Project) -> list[str]:
     for seed, curve in found:
         if len(curve) != EPOCHS:
             lost.append(f"a curve has {len(curve)} points")
-        elif curve != by_seed.get(seed, curve):
+        elif curve != by_seed.setdefault(seed, curve):
             lost.append("a curve differs")
     states = [run.info.status for run in runs(project) if run.info.status != "FINISHED"]
     return [*lost, *(f"a run is {state}" for state in states), *unended(project)]

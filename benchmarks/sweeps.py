@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
 
 import click
 import numpy as np
@@ -124,7 +125,7 @@ def sleep(task: Task, begun: Callable[[], object], trial: "optuna.Trial") -> flo
 
 def let_sleep() -> None:
     """In a worker: sleep where it would train."""
-    workers.objective = sleep  # type: ignore[attr-defined]
+    patch.object(workers, "objective", sleep).start()
 
 
 def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:
@@ -133,7 +134,8 @@ def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:
     task = Task(params, {}, none, {}, {}, "none", "", digest(none))
     found = study.open_study("sleep", url, params.sweep)
     study.fill(found, trials)
-    with workers.local(count) as client:
+    # a process that took the place of a used one would train
+    with patch.object(workers, "TRIALS_A_PROCESS", trials), workers.local(count) as client:
         workers.share(client, task)
         client.run(let_sleep)
         begun = time.monotonic()

@@ -22,12 +22,11 @@ from benchmarks.breaking import (
     Fault,
     Group,
     Try,
-    checkpoints,
     client_of,
+    kill_tree,
     runs,
     small_disk,
     started,
-    tree,
 )
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import METRICS
@@ -44,6 +43,10 @@ REPRO = ("dvc", "repro")
 MAKE_REPRO = ("python", "-m", "tools.repro")
 
 
+def checkpoints(project: Project) -> list[Path]:
+    return sorted(project.path.glob(f"{checkpoint.FOLDER}/*/epoch-*"))
+
+
 def trainer(project: Project) -> psutil.Process:
     """The process that trains, once it has come to its third epoch."""
     until(lambda: len(checkpoints(project)) >= 2)
@@ -55,10 +58,7 @@ def kill_all(each: Try) -> None:
     """SIGKILL to DVC and its stage at a random moment."""
     process = started(each.project, *REPRO)
     time.sleep(each.rng.uniform(0, each.seconds))
-    for one in tree(process):
-        with suppress(psutil.NoSuchProcess):
-            one.kill()
-    process.wait()
+    kill_tree(process)
     each.project.run(*REPRO)
 
 

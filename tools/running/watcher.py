@@ -34,13 +34,14 @@ class Watcher:
         self.ended: list[FrozenTrial] = []
 
     def __call__(self) -> None:
-        trials = study.slots(self.study)
+        trials, before = study.slots(self.study), len(self.ended)
         for trial in trials:
             if trial.state.is_finished() and trial.number not in self.known:
                 self.known.add(trial.number)
                 self.ended.append(trial)
                 self.display.line(f"{self.line(trial)}; {self.progress(len(trials))}")
-                self.log_best()
+        if len(self.ended) > before:
+            self.log_best()
         running = [self.worker(trial) for trial in trials if trial.state.name == "RUNNING"]
         self.display.update(len(self.known), self.progress(len(trials)) + self.best(), running)
         require_one_good(self.ended)
