@@ -1,6 +1,6 @@
 """Ways to break a sweep, and what of it can be lost.
 
-Each trial draws its seed alone, so that trials with the same seed have the same curves. Nothing is
+Each trial draws its seed alone: many draw the same, and must have the same curves. Nothing is
 lost if afterwards every trial was trained to its end, once, in a finished run of its own with one
 point an epoch, and its curve is that of a sweep in which nothing happened.
 """
@@ -155,24 +155,24 @@ def losses(project: Project, undisturbed: Project) -> list[str]:
     """What is not as it would be if nothing had happened."""
     expected, found = curves(undisturbed), curves(project)
     lost = [f"{len(found)} trainings"] if len(found) != TRIALS + SEEDS else []
-    by_seed = dict(expected)
-    for seed, curve in found:
+    by_params = dict(expected)
+    for params, curve in found:
         if len(curve) != EPOCHS:
             lost.append(f"a curve has {len(curve)} points")
-        elif curve != by_seed.setdefault(seed, curve):
+        elif curve != by_params.setdefault(params, curve):
             lost.append("a curve differs")
     states = [run.info.status for run in runs(project) if run.info.status != "FINISHED"]
     return [*lost, *(f"a run is {state}" for state in states), *unended(project)]
 
 
 def curves(project: Project) -> list[tuple[str, list[float]]]:
-    """Seed and curve of each trial's run."""
+    """Params and curve of each trial's run."""
     client, found = client_of(project), []
     for run in runs(project):
         if PARENT in run.data.tags:
             points = client.get_metric_history(run.info.run_id, "val_loss")
             values = [point.value for point in sorted(points, key=lambda point: point.step)]
-            found.append((run.data.params["train.seed"], values))
+            found.append((str(sorted(run.data.params.items())), values))
     return found
 
 

@@ -42,6 +42,14 @@ SMALL_IMDB: dict[str, Any] = {
     "train": {"embedding_units": 8, "units": 8, "epochs": 1, "batch_size": 256},
     "evaluate": {"length_buckets": [100, 200]},
 }
+SWEEP_SETTINGS: dict[str, Any] = {
+    "confirm": {"top": 1, "seeds": 2},
+    "space": {
+        "train.units": {"choices": [3, 4, 5]},
+        "train.learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+        "pad.max_length": {"low": 30, "high": 60, "step": 10},
+    },
+}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -255,6 +263,18 @@ def experiments(finished: Project, shared: Sharer) -> Project:
         until(lambda: "Success" in project.run("dvc", "queue", "status"), pause=2)
 
     return shared("experiments", run_queue, finished.path)
+
+
+@pytest.fixture(scope="session")
+def swept(finished: Project, shared: Sharer) -> Project:
+    """A finished project after a sweep of three trials."""
+
+    def search(project: Project) -> None:
+        project.change(sweep=SWEEP_SETTINGS)
+        project.run("git", "commit", "--all", "--quiet", "--message", "space")
+        project.run("python", "-m", "tools.sweep", "--trials", "3", "--workers", "1")
+
+    return shared("swept", search, finished.path)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ A tracking store that fails once the run has started costs no epoch: what it lac
 `make sync`, which completes the run from the files.
 """
 
+import fcntl
 import os
 import socket
 import time
@@ -11,8 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from filelock import FileLock, Timeout
 
 from sentiment import process
 from sentiment.runs import log, store
@@ -220,21 +219,23 @@ def is_taken(run: "mlflow.entities.Run", lock: Path) -> bool:
     """
     known = run.data.tags
     here = known.get(HOST) == socket.gethostname() and known.get(LOCK) != str(lock.resolve())
-    return run.info.status == "RUNNING" and here
+    return run.info.status == "RUNNING" and here and is_held(Path(known.get(LOCK, "")))
 
 
 def is_held(lock: Path) -> bool:
     """Whether a process has the file locked; the system takes the lock from one that ends.
 
-    A file that this user may not open counts as locked: it is another user's.
+    A file that this user may not open counts as locked: it is another user's. Several may look at
+    once, by a lock that they share.
     """
     try:
-        if not lock.is_file():
-            return False
-        with FileLock(lock, timeout=0):
-            return False
-    except (Timeout, PermissionError):
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+    except (BlockingIOError, PermissionError):
         return True
+    return False
 
 
 def end_abandoned(client: "mlflow.MlflowClient", experiment_id: str) -> None:
@@ -244,7 +245,9 @@ def end_abandoned(client: "mlflow.MlflowClient", experiment_id: str) -> None:
     """
     here = f"tags.`{HOST}` = '{socket.gethostname()}'"
     for run in client.search_runs([experiment_id], f"attributes.status = 'RUNNING' AND {here}"):
-        if not is_held(Path(run.data.tags.get(LOCK, ""))):
+        held = is_held(Path(run.data.tags.get(LOCK, "")))
+        # looked at again: its process may have finished it since the search
+        if not held and client.get_run(run.info.run_id).info.status == "RUNNING":
             client.set_terminated(run.info.run_id, "KILLED")
 
 

@@ -4,7 +4,6 @@ import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import optuna
@@ -20,32 +19,12 @@ from sentiment.errors import UserError
 from sentiment.runs import store
 from sentiment.search import study
 from tests.browser import SECONDS, keep_screenshot, open_page, text, wait_for_curves
-from tests.conftest import Caller, Sharer, runs, stand_in
+from tests.conftest import Caller, runs, stand_in
 from tests.project import EPOCHS, QUIET, Project, free_port, until, wait_for
 from tests.services import dask, mlflow_server, postgres
 from tools import sweep
 
 SWEEP = ("python", "-m", "tools.sweep")
-SETTINGS: dict[str, Any] = {
-    "confirm": {"top": 1, "seeds": 2},
-    "space": {
-        "train.units": {"choices": [3, 4, 5]},
-        "train.learning_rate": {"low": 0.001, "high": 0.1, "log": True},
-        "pad.max_length": {"low": 30, "high": 60, "step": 10},
-    },
-}
-
-
-@pytest.fixture(scope="session")
-def swept(finished: Project, shared: Sharer) -> Project:
-    """A finished project after a sweep of three trials."""
-
-    def search(project: Project) -> None:
-        project.change(sweep=SETTINGS)
-        project.run("git", "commit", "--all", "--quiet", "--message", "space")
-        project.run(*SWEEP, "--trials", "3", "--workers", "1")
-
-    return shared("swept", search, finished.path)
 
 
 @pytest.fixture

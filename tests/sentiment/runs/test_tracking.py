@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
@@ -161,10 +162,10 @@ def test_a_run_of_another_machine_with_the_same_path_is_left_alone() -> None:
 
 
 def test_a_lock_that_may_not_be_opened_counts_as_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbidden(_: Path) -> bool:
+    def forbidden(_: Path) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(Path, "is_file", forbidden)
+    monkeypatch.setattr(Path, "open", forbidden)
     assert tracking.is_held(LOCK)
 
 
@@ -376,6 +377,27 @@ def test_a_run_whose_lock_is_gone_is_killed() -> None:
     left_running(run, Path("moved-away"))
     tracking.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
     assert status(run) == "KILLED"
+
+
+def test_a_run_that_ends_while_others_are_looked_at_is_finished(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, client = interrupted(), mlflow.MlflowClient()
+    left_running(run, LOCK)
+
+    def held(_: Path) -> bool:
+        client.set_terminated(run.run_id, "FINISHED")
+        return False
+
+    monkeypatch.setattr(tracking, "is_held", held)
+    tracking.end_abandoned(client, run.experiment_id)
+    assert status(run) == "FINISHED"
+
+
+def test_two_that_look_at_once_do_not_take_each_other_for_the_run_s_process() -> None:
+    LOCK.touch()
+    with ThreadPoolExecutor(4) as pool:
+        assert not any(pool.map(lambda _: tracking.is_held(LOCK), range(400)))
 
 
 def test_a_run_of_another_machine_is_left_alone() -> None:
