@@ -165,7 +165,17 @@ def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
         ) as tracker:
             trained = resume(job, task.params.sweep.metric, kept, tracker, trial)
             publish.log_history(tracker, trained.history)
+            require_store(tracker)
     return trained
+
+
+def require_store(tracker: Tracker) -> None:
+    """Raise StoreError where the store has failed, so that the trial is tried again.
+
+    Its checkpoint has all epochs: tried again, it has nothing to train and logs what its run lacks.
+    """
+    if tracker.lost:
+        raise StoreError("MLflow failed meanwhile. What the run lacks is logged when tried again.")
 
 
 def first_number(trial: "optuna.Trial") -> int:
@@ -221,6 +231,7 @@ def resume(job: Job, metric: str, kept: Path, tracker: Tracker, trial: "optuna.T
         if number < params.epochs and trial.should_prune():
             why = f"others were better after epoch {number}"
             tracker.log(log.set_tags, {PRUNED: why})
+            require_store(tracker)
             raise Stopped(why)
 
     return fit(model, job.learning, job.validation, params, on_epoch, begun, show=False)

@@ -1,15 +1,22 @@
 """A trial trains to the bits of the stage `train`, whatever else its process does."""
 
 import random
+from typing import Any
 
+import mlflow
 import numpy as np
 import optuna
 import pytest
+from mlflow.exceptions import MlflowException
 
+from sentiment.data import synthetic
 from sentiment.network.training import ready_model
-from sentiment.params import Params
-from sentiment.search.trial import first_number, own_seeds
+from sentiment.params import Params, changed, shaping_data
+from sentiment.runs import log, store
+from sentiment.search import study, workers
+from sentiment.search.trial import RUN, Task, digest, first_number, own_seeds
 from sentiment.serving.backend import load_keras
+from tests.conftest import runs
 
 
 @pytest.fixture
@@ -51,3 +58,40 @@ def test_equal_trials_at_the_same_time_are_told_apart_and_one_tried_again_is_kno
     again = study.ask()
     assert again.number == 2
     assert first_number(again) == 1
+
+
+@pytest.fixture
+def task(small_params: Params) -> Task:
+    """A sweep of trainings of three epochs, in the store of the working directory."""
+    params = changed(small_params, {"train.epochs": 3, "sweep.pruner": "none"})
+    reviews, _, _ = synthetic.generate(params.fetch.synthetic)
+    data = shaping_data(params.fetch)
+    return Task(params, data, reviews, {}, {}, "parent", store.tracking_uri(), digest(reviews))
+
+
+@pytest.mark.usefixtures("root_with_store", "backend")
+def test_a_trial_whose_store_failed_is_tried_again_and_its_run_completed(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_epoch, failures = log.epoch, [MlflowException("the server is down")]
+
+    def fail_once(run: log.Run, epoch: int, metrics: dict[str, Any]) -> None:
+        if epoch == 2 and failures:
+            raise failures.pop()
+        log_epoch(run, epoch, metrics)
+
+    monkeypatch.setattr(log, "epoch", fail_once)
+    monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
+    found = study.open_study("sweep", study.address(), task.params.sweep)
+    study.fill(found, 2)
+    while study.is_waiting(found):
+        workers.run_next(found, task, lambda: None)
+    trials = {trial.number: trial for trial in found.trials}
+    assert [trial.state.name for trial in trials.values()] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert "tried again" in trials[0].user_attrs["error"]
+    assert trials[2].user_attrs[RUN] == trials[0].user_attrs[RUN]
+    client = mlflow.MlflowClient()
+    assert [run.info.status for run in runs()] == ["FINISHED", "FINISHED"]
+    for run in runs():
+        points = client.get_metric_history(run.info.run_id, "val_loss")
+        assert sorted(point.step for point in points) == [1, 2, 3]
