@@ -6,6 +6,7 @@ import mlflow
 import pytest
 
 from benchmarks import sweep_faults, training_faults
+from sentiment.runs.parents import PARENT
 from sentiment.search import study
 from tests.conftest import runs, stand_in
 from tests.project import Project
@@ -33,7 +34,7 @@ def test_what_a_sweep_has_lost_is_seen(
     monkeypatch.setattr(sweep_faults, "EPOCHS", 2)
     assert sweep_faults.losses(project, swept) == []
 
-    (trial, *_) = [run.info for run in runs() if sweep_faults.PARENT in run.data.tags]
+    (trial, *_) = [run.info for run in runs() if PARENT in run.data.tags]
     client = mlflow.MlflowClient()
     client.set_terminated(trial.run_id, "KILLED")
     client.log_metric(trial.run_id, "val_loss", 0.5, step=3)
