@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -135,6 +135,12 @@ def main(tries: int, only: str) -> int:
             rows[what] = row(what, lost)
             print(rows[what], flush=True)
             any_lost |= any(lost)
+            write(rows)
+    return int(any_lost)
+
+
+def write(rows: Mapping[str, str]) -> None:
+    """Write the table, its rows in the order of the faults."""
     head = [
         f"# Faults\n\nWritten by `make faults`, {EPOCHS} epochs.\n",
         "| fault | tries | nothing lost | what was lost | tried |",
@@ -142,7 +148,6 @@ def main(tries: int, only: str) -> int:
     ]
     table = [rows[fault.what] for group in GROUPS for fault in group.faults if fault.what in rows]
     RESULTS.write_text("\n".join([*head, *table, UNTRIED]), encoding="utf-8")
-    return int(any_lost)
 
 
 if __name__ == "__main__":
