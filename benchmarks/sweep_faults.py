@@ -181,7 +181,7 @@ def unended(project: Project) -> list[str]:
     lost = []
     for found, wanted in zip(studies(project), (TRIALS, SEEDS), strict=True):
         states = [trial.state.name for trial in study.slots(found)]
-        if states != ["COMPLETE"] * wanted:
+        if states != ["COMPLETE"] * wanted or not study.is_over(found):
             lost.append(f"trials are {', '.join(states)}")
     return lost
 

@@ -133,7 +133,7 @@ def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:
     none = Reviews(np.zeros(0, np.uint16), np.zeros(1, np.int64), np.zeros(0, np.uint8))
     task = Task(params, {}, none, {}, {}, "none", "", digest(none))
     found = study.open_study("sleep", url, params.sweep)
-    study.fill(found, trials)
+    study.want(found, trials)
     # a process that took the place of a used one would train
     with patch.object(workers, "TRIALS_A_PROCESS", trials), workers.local(count) as client:
         workers.share(client, task)

@@ -98,7 +98,7 @@ def run(found: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
     """
     task = sweep.read_task(found)
     first, second = sweep.studies(found)
-    study.fill(first, trials)
+    study.want(first, trials)
     for each in (first, second):
         study.renew(each)
     if study.is_over(first) and not sweep.unconfirmed(found, first, second):
@@ -114,7 +114,7 @@ def watched(
     found: Sweep, searched: "optuna.Study", kind: str, client: "distributed.Client"
 ) -> None:
     """Search, and show how far it is."""
-    with progress.shown(len(study.slots(searched))) as display:
+    with progress.shown(study.wanted(searched)) as display:
         watcher = Watcher(found, searched, kind, display)
         search(client, found.run_id, searched.study_name, found.url, watcher)
 

@@ -1,8 +1,8 @@
 """A sweep's Optuna study: what its trials are, which are done, and which goes next.
 
-All truth is in Optuna's storage. A sweep of N trials has N trials there from its start, waiting;
-whoever takes one sets it running in the database, so that no two take the same. One whose process
-died is found by its missing heartbeat, and waits again as a new trial with the same values.
+All truth is in Optuna's storage. There a study says how many trials it is to have, and whoever
+takes one sets it running. A trial whose process died is found by its missing heartbeat, and waits
+for the next taker as a new one with the same values.
 """
 
 import os
@@ -27,6 +27,7 @@ HEARTBEAT_SECONDS, GRACE_SECONDS = 5, 30
 BUSY_SECONDS = 60  # to wait for another process's transaction
 PAUSE_SECONDS = 20
 RETRIES = 2  # of a trial that failed for a reason that may pass, such as a store that is down
+WANTED = "wanted"  # attribute of a study: how many trials it is to have
 VALUES = "values"  # attribute of a trial that draws none: the values that it is given
 # attributes of a trial that failed: why, and whether that may pass
 ERROR, PASSING = "error", "passing"
@@ -82,11 +83,17 @@ def open_study(name: str, url: str, params: Sweep) -> "optuna.Study":
         direction="minimize" if params.metric == "val_loss" else "maximize",
         load_if_exists=True,
     )
-    # seeded the same way each time it is opened, a sampler would propose the same again
+    seed(study, params)
+    return study
+
+
+def seed(study: "optuna.Study", params: Sweep) -> None:
+    """Seed the sampler by how many trials were taken: seeded as before, it would repeat itself."""
+    import optuna
+
     trials = study.get_trials(deepcopy=False)
     drawn = sum(trial.state != optuna.trial.TrialState.WAITING for trial in trials)
     study.sampler = _sampler(params, params.seed + drawn)
-    return study
 
 
 def confirmation(name: str) -> str:
@@ -118,10 +125,14 @@ def slots(study: "optuna.Study") -> "list[FrozenTrial]":
     return [trial for trial in trials if trial.number not in replaced]
 
 
-def fill(study: "optuna.Study", wanted: int) -> None:
-    """Let there be so many trials, the new ones waiting."""
-    for _ in range(wanted - len(slots(study))):
-        study.enqueue_trial({})
+def want(study: "optuna.Study", trials: int) -> None:
+    """Let the study have so many trials in the end, or as many as it was to have before."""
+    study.set_user_attr(WANTED, max(trials, wanted(study)))
+
+
+def wanted(study: "optuna.Study") -> int:
+    """How many trials it is to have."""
+    return max(int(study.user_attrs.get(WANTED, 0)), len(slots(study)))
 
 
 def fill_with(study: "optuna.Study", wanted: Sequence[dict[str, Any]]) -> None:
@@ -137,8 +148,9 @@ def missing(study: "optuna.Study", wanted: Sequence[dict[str, Any]]) -> list[dic
 
 
 def is_over(study: "optuna.Study") -> bool:
-    """Whether every trial ended, in whatever way."""
-    return all(trial.state.is_finished() for trial in slots(study))
+    """Whether every trial that is wanted has ended, in whatever way."""
+    trials = slots(study)
+    return len(trials) == wanted(study) and all(trial.state.is_finished() for trial in trials)
 
 
 def completed(study: "optuna.Study") -> "list[FrozenTrial]":
@@ -174,12 +186,11 @@ def renew(study: "optuna.Study") -> None:
             optuna.storages.RetryHeartbeatStaleTrialCallback()(study, trial)
 
 
-def is_waiting(study: "optuna.Study") -> bool:
-    """Whether a trial waits to be taken."""
-    import optuna
-
-    states = (optuna.trial.TrialState.WAITING,)
-    return bool(study.get_trials(deepcopy=False, states=states))
+def has_work(study: "optuna.Study") -> bool:
+    """Whether there is a trial to be taken: one that waits, or is wanted and not there yet."""
+    trials = slots(study)
+    waiting = any(trial.state.name == "WAITING" for trial in trials)
+    return waiting or len(trials) < wanted(study)
 
 
 def end_stale(study: "optuna.Study") -> None:

@@ -182,13 +182,14 @@ def work(parent: str, name: str, url: str, most: int) -> str | None:
     process.quiet_libraries()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     lock, taken = Lock(name), 0
+    found = study.open_study(name, url, task.params.sweep)  # once: it remembers trials that ended
     while True:
         lock.acquire()
         release = _once(lock.release)
         try:
-            found = study.open_study(name, url, task.params.sweep)
             study.end_stale(found)
-            if study.is_waiting(found):
+            study.seed(found, task.params.sweep)
+            if study.has_work(found):
                 if taken == most:
                     return str(get_worker().address)
                 run_next(found, task, release)
@@ -202,7 +203,7 @@ def work(parent: str, name: str, url: str, most: int) -> str | None:
 
 
 def run_next(found: "optuna.Study", task: Task, begun: Callable[[], None]) -> None:
-    """Train the trial that has waited longest."""
+    """Train the trial that has waited longest, or a new one."""
     found.optimize(
         partial(objective, task, begun),
         n_trials=1,

@@ -7,7 +7,6 @@ import pytest
 
 from benchmarks import sweep_faults, training_faults
 from sentiment.runs.parents import PARENT
-from sentiment.search import study
 from tests.conftest import runs, stand_in
 from tests.project import Project
 
@@ -38,7 +37,7 @@ def test_what_a_sweep_has_lost_is_seen(
     client = mlflow.MlflowClient()
     client.set_terminated(trial.run_id, "KILLED")
     client.log_metric(trial.run_id, "val_loss", 0.5, step=3)
-    study.fill(sweep_faults.studies(project)[0], 4)
+    sweep_faults.studies(project)[0].enqueue_trial({})
     assert set(sweep_faults.losses(project, swept)) == {
         "a run is KILLED",
         "a curve has 3 points",

@@ -35,15 +35,16 @@ class Watcher:
 
     def __call__(self) -> None:
         trials, before = study.slots(self.study), len(self.ended)
+        wanted = study.wanted(self.study)
         for trial in trials:
             if trial.state.is_finished() and trial.number not in self.known:
                 self.known.add(trial.number)
                 self.ended.append(trial)
-                self.display.line(f"{self.line(trial)}; {self.progress(len(trials))}")
+                self.display.line(f"{self.line(trial)}; {self.progress(wanted)}")
         if len(self.ended) > before:
             self.log_best()
         running = [self.worker(trial) for trial in trials if trial.state.name == "RUNNING"]
-        self.display.update(len(self.known), self.progress(len(trials)) + self.best(), running)
+        self.display.update(len(self.known), self.progress(wanted) + self.best(), running)
         require_one_good(self.ended)
 
     def log_best(self) -> None:

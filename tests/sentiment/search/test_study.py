@@ -44,22 +44,31 @@ def run(found: optuna.Study, objective: "optuna.study.study.ObjectiveFuncType") 
     found.optimize(objective, n_trials=1, catch=(Exception,), callbacks=callbacks)
 
 
-def test_a_study_has_as_many_trials_as_are_wanted_from_its_start(found: optuna.Study) -> None:
-    study.fill(found, 3)
-    study.fill(found, 3)
-    assert [trial.state for trial in study.slots(found)] == [TrialState.WAITING] * 3
-    study.fill(found, 2)  # what is there stays
-    assert len(study.slots(found)) == 3
+def test_as_many_trials_are_wanted_as_were_ever_asked_for(found: optuna.Study) -> None:
+    for asked, wanted in ((3, 3), (2, 3), (4, 4)):
+        study.want(found, asked)
+        assert study.wanted(found) == wanted
 
 
-def test_it_is_over_when_all_have_ended(found: optuna.Study) -> None:
-    study.fill(found, 2)
+def test_it_is_over_when_all_that_are_wanted_have_ended(found: optuna.Study) -> None:
+    study.want(found, 2)
     run(found, succeed)
     assert not study.is_over(found)
-    assert study.is_waiting(found)
+    assert study.has_work(found)
     run(found, succeed)
     assert study.is_over(found)
-    assert not study.is_waiting(found)
+    assert not study.has_work(found)
+
+
+def test_a_trial_that_waits_is_work_and_one_that_runs_is_not(found: optuna.Study) -> None:
+    study.want(found, 2)
+    found.ask()
+    assert study.has_work(found)
+    found.ask()
+    assert not study.has_work(found)
+    assert not study.is_over(found)
+    found.enqueue_trial({})
+    assert study.has_work(found)
 
 
 def test_completed_trials_are_listed_the_best_first(url: str, settings: Sweep) -> None:
@@ -75,7 +84,7 @@ def test_what_may_pass_is_tried_again_with_the_same_values_a_few_times(
     found: optuna.Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
-    study.fill(found, 1)
+    study.want(found, 1)
     for _ in range(study.RETRIES):
         run(found, fail)
         (waiting,) = study.slots(found)
@@ -90,7 +99,7 @@ def test_in_the_next_call_it_is_tried_again_and_what_will_not_pass_is_not(
     found: optuna.Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study, "RETRIES", 0)
-    study.fill(found, 2)
+    study.want(found, 2)
     run(found, fail)
     run(found, fail_for_good)
     study.renew(found)
@@ -98,13 +107,13 @@ def test_in_the_next_call_it_is_tried_again_and_what_will_not_pass_is_not(
 
 
 def test_what_will_not_pass_is_not_tried_again(found: optuna.Study) -> None:
-    study.fill(found, 1)
+    study.want(found, 1)
     run(found, fail_for_good)
     assert [trial.state for trial in study.slots(found)] == [TrialState.FAIL]
 
 
 def test_proposals_differ_each_time_the_study_is_opened(url: str, settings: Sweep) -> None:
-    study.fill(study.open_study("some", url, settings), 3)
+    study.want(study.open_study("some", url, settings), 3)
     for _ in range(3):
         run(study.open_study("some", url, settings), succeed)
     trials = study.completed(study.open_study("some", url, settings))

@@ -83,13 +83,13 @@ def test_a_trial_whose_store_failed_is_tried_again_and_its_run_completed(
     monkeypatch.setattr(log, "epoch", fail_once)
     monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
     found = study.open_study("sweep", study.address(), task.params.sweep)
-    study.fill(found, 2)
-    while study.is_waiting(found):
+    study.want(found, 2)
+    while study.has_work(found):
         workers.run_next(found, task, lambda: None)
     trials = {trial.number: trial for trial in found.trials}
     assert [trial.state.name for trial in trials.values()] == ["FAIL", "COMPLETE", "COMPLETE"]
     assert "tried again" in trials[0].user_attrs["error"]
-    assert trials[2].user_attrs[RUN] == trials[0].user_attrs[RUN]
+    assert trials[1].user_attrs[RUN] == trials[0].user_attrs[RUN]
     client = mlflow.MlflowClient()
     assert [run.info.status for run in runs()] == ["FINISHED", "FINISHED"]
     for run in runs():

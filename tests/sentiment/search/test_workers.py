@@ -68,7 +68,7 @@ def test_a_worker_is_replaced_after_so_many_trials(
     task = Task(params, {}, none, {}, {}, "parent", "", digest(none))
     url = f"sqlite:///{tmp_path}/sweeps.db"
     found = study.open_study("failing", url, params.sweep)
-    study.fill(found, 3)
+    study.want(found, 3)
     monkeypatch.setattr(workers, "TRIALS_A_PROCESS", 2)
     with workers.local(1) as client:
         workers.share(client, task)
