@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from sentiment.network.training import (
     Part,
     Trained,
     fit,
+    history_of,
     ready_model,
     split,
     summarize,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 # attributes of a trial: its MLflow run, the key of its checkpoints, the metrics by epoch, and the
 # number that it had before it was tried again
 RUN, KEY, HISTORY, FIRST = "run", "key", "history", "first"
+WHY = "why"  # attribute of a trial: what it was pruned for
 PRUNED = "sweep.pruned"  # tag of a run: why its trial ended early
 
 
@@ -178,6 +180,13 @@ def require_store(tracker: Tracker) -> None:
         raise StoreError("MLflow failed meanwhile. What the run lacks is logged when tried again.")
 
 
+def prune(why: str, tracker: Tracker) -> NoReturn:
+    """End a trial before its time, or raise StoreError where its run cannot be told."""
+    tracker.log(log.set_tags, {PRUNED: why})
+    require_store(tracker)
+    raise Stopped(why)
+
+
 def first_number(trial: "optuna.Trial") -> int:
     """The number of a trial, or of the first one whose place it takes and whose attributes it has.
 
@@ -221,6 +230,9 @@ def resume(job: Job, metric: str, kept: Path, tracker: Tracker, trial: "optuna.T
     begun = checkpoint.read(newest, model) if newest else START
     for number, row in enumerate(begun.rows, 1):
         trial.report(row[metric], number)
+    if WHY in trial.user_attrs:  # pruned before, when its run could not be told
+        publish.log_history(tracker, history_of(begun.rows))
+        prune(trial.user_attrs[WHY], tracker)
 
     def on_epoch(progress: Progress) -> None:
         number, row = len(progress.rows), progress.rows[-1]
@@ -230,8 +242,7 @@ def resume(job: Job, metric: str, kept: Path, tracker: Tracker, trial: "optuna.T
         trial.report(row[metric], number)
         if number < params.epochs and trial.should_prune():
             why = f"others were better after epoch {number}"
-            tracker.log(log.set_tags, {PRUNED: why})
-            require_store(tracker)
-            raise Stopped(why)
+            trial.set_user_attr(WHY, why)
+            prune(why, tracker)
 
     return fit(model, job.learning, job.validation, params, on_epoch, begun, show=False)

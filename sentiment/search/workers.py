@@ -32,6 +32,13 @@ POLL_SECONDS = 0.5  # between a worker's looks for a trial that waits
 WATCH_SECONDS = 2.0  # between the command's looks at how far they are
 TRIALS_A_PROCESS = 20  # TensorFlow keeps 30 to 150 MB of each training until its process ends
 CONNECT_SECONDS = 10
+SETTINGS = {
+    # a worker that dies is replaced, and takes the next trial, whatever it died of
+    "distributed.scheduler.allowed-failures": 1000,
+    # looking at themselves as often as Dask does takes 2 % of a core from each training
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.tick.interval": "1s",
+}
 THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's own variable
 
 
@@ -48,9 +55,8 @@ def local(workers: int) -> Iterator["distributed.Client"]:
     import dask
     import distributed
 
-    # a worker that dies is replaced, and takes the next trial, whatever it died of
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1000}),
+        dask.config.set(SETTINGS),
         distributed.LocalCluster(
             n_workers=workers, threads_per_worker=1, dashboard_address=":0", memory_limit=0
         ) as cluster,

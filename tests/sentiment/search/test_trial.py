@@ -70,6 +70,33 @@ def task(small_params: Params) -> Task:
 
 
 @pytest.mark.usefixtures("root_with_store", "backend")
+def test_a_trial_that_is_pruned_while_the_store_fails_is_pruned_when_tried_again(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [MlflowException("the server is down")]
+    log_epoch = log.epoch
+
+    def fail_once(run: log.Run, epoch: int, metrics: dict[str, Any]) -> None:
+        if failures:
+            raise failures.pop()
+        log_epoch(run, epoch, metrics)
+
+    monkeypatch.setattr(log, "epoch", fail_once)
+    monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(optuna.Trial, "should_prune", lambda trial: trial.number == 0)
+    found = study.open_study("sweep", study.address(), task.params.sweep)
+    study.want(found, 1)
+    while study.has_work(found):
+        workers.run_next(found, task, lambda: None)
+    assert [trial.state.name for trial in found.trials] == ["FAIL", "PRUNED"]
+    (run,) = runs()
+    assert run.info.status == "KILLED"
+    assert run.data.tags["sweep.pruned"] == "others were better after epoch 1"
+    points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_loss")
+    assert [point.step for point in points] == [1]
+
+
+@pytest.mark.usefixtures("root_with_store", "backend")
 def test_a_trial_whose_store_failed_is_tried_again_and_its_run_completed(
     task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
