@@ -23,8 +23,8 @@ from benchmarks.report import spread
 from sentiment import files
 from sentiment.network import training
 from sentiment.network.batches import batches
-from sentiment.network.model import build_model
-from sentiment.params import Train, load_params
+from sentiment.network.model import build_model, inputs_of
+from sentiment.params import Train, flatten, load_params
 from sentiment.pipeline import PAD
 from sentiment.serving.backend import load_keras
 from tools.running import cli
@@ -91,12 +91,12 @@ def params_of(variant: Variant) -> Train:
 def epochs_of(variant: Variant) -> Callable[[], float]:
     """A function that trains one epoch of a variant and returns its seconds."""
     params = params_of(variant)
-    num_words = files.read_about(PAD)["params"]["pad.num_words"]
+    shaping = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = (array[:REVIEWS] for array in files.read_arrays(PAD, ["x_train", "y_train"]))
     learning, validation = training.split(x, y, params.validation_split)
     size, held_out = params.batch_size, params.validation_batch_size
     with variant.patched():
-        model = build_model(params, num_words, x.shape[1])
+        model = build_model(params, inputs_of(shaping, len(learning.y)))
         training.accelerate(model, params)
         model.jit_compile = variant.jit
         if variant.arrays:

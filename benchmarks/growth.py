@@ -13,17 +13,18 @@ import numpy as np
 from sentiment import files
 from sentiment.network import training
 from sentiment.network.batches import batches
-from sentiment.network.model import build_model
-from sentiment.params import Train, load_params
+from sentiment.network.model import build_model, inputs_of
+from sentiment.params import Train, flatten, load_params
 from sentiment.pipeline import PAD
 
 REVIEWS = 8000  # of which a fifth validates
 
 
-def epochs_of(x: Any, y: Any, params: Train, num_words: int) -> Callable[[], float]:
+def epochs_of(x: Any, y: Any, params: Train, shaping: dict[str, Any]) -> Callable[[], float]:
     """Return a function that trains one epoch and returns its seconds; the first is done."""
     learning, validation = training.split(x, y, params.validation_split)
-    model = build_model(params, num_words, x.shape[1])
+    inputs = inputs_of({**shaping, "pad.max_length": x.shape[1]}, len(learning.y))
+    model = build_model(params, inputs)
     training.accelerate(model, params)
     shuffled = batches(*learning, batch_size=params.batch_size, shuffle=True)
     held_out = batches(*validation, batch_size=params.validation_batch_size, shuffle=False)
@@ -45,15 +46,15 @@ def timed(work: Callable[[], Any]) -> Callable[[], float]:
 def main() -> None:
     params = load_params().train
     training.prepare(params)
-    num_words = files.read_about(PAD)["params"]["pad.num_words"]
+    shaping = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
     one_x, one_y = x[:REVIEWS], y[:REVIEWS]
     wide = params.model_copy(update={"units": 2 * params.units})
     variants = {
-        "nothing": epochs_of(one_x, one_y, params, num_words),
-        "reviews": epochs_of(x[: 2 * REVIEWS], y[: 2 * REVIEWS], params, num_words),
-        "length": epochs_of(np.hstack([one_x, one_x]), one_y, params, num_words),
-        "units": epochs_of(one_x, one_y, wide, num_words),
+        "nothing": epochs_of(one_x, one_y, params, shaping),
+        "reviews": epochs_of(x[: 2 * REVIEWS], y[: 2 * REVIEWS], params, shaping),
+        "length": epochs_of(np.hstack([one_x, one_x]), one_y, params, shaping),
+        "units": epochs_of(one_x, one_y, wide, shaping),
     }
     for _ in range(int(sys.argv[1])):
         for name, epoch in variants.items():

@@ -25,6 +25,7 @@ import numpy as np
 from benchmarks.report import spread
 from sentiment import machine
 from sentiment.network.checkpoint import START
+from sentiment.network.model import inputs_of
 from sentiment.network.training import fit, ready_model
 from sentiment.params import Params, load_params
 from sentiment.search import space, study, sweep, workers
@@ -83,9 +84,7 @@ def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
     for each in values:
         start = time.monotonic()
         job = job_of(task, each)
-        model, _ = ready_model(
-            job.params.train, job.params.pad.num_words, job.params.pad.max_length
-        )
+        model, _ = ready_model(job.params.train, inputs_of(job.shaping, len(job.learning.y)))
         history = fit(
             model, job.learning, job.validation, job.params.train, lambda _: None, START, show=False
         ).history

@@ -183,6 +183,9 @@ class Pad(Section):
 
 
 class Dropout(Section):
+    word: float = Field(
+        ge=0, lt=1, description="entire words, which become unknown_token; padding stays"
+    )
     embedding: float = Field(ge=0, lt=1, description="entire embedding channels (spatial dropout)")
     input: float = Field(ge=0, lt=1, description="the cell's inputs")
     recurrent: float = Field(
@@ -203,10 +206,23 @@ class EarlyStopping(Section):
     min_delta: float = Field(ge=0, description="least change that counts as an improvement")
 
 
+class Schedule(Section):
+    kind: Literal["constant", "cosine"] = Field(
+        description="cosine lets it fall to 0 until the last of train.epochs (Loshchilov and "
+        "Hutter 2017)"
+    )
+    warmup_epochs: float = Field(
+        ge=0, le=1000, description="epochs, in which it rises from 0 first; 0.5 is half of one"
+    )
+
+
 class Train(Section):
     embedding_units: int = Field(ge=1, le=4096, description="size of a word's vector")
     cell: Literal["lstm", "gru", "simple_rnn"] = Field(description="recurrent layer")
     units: int = Field(ge=1, le=4096, description="size of the recurrent state, for each direction")
+    layers: int = Field(
+        ge=1, le=16, description="recurrent layers, each of which reads the states of the one below"
+    )
     forget_bias: float = Field(
         ge=-10,
         le=10,
@@ -218,21 +234,50 @@ class Train(Section):
         "of what it multiplies"
     )
     bidirectional: bool = Field(description="read each review backwards too")
+    mask_padding: bool = Field(
+        description="skip padding, as Keras does with mask_zero: a state stays as it is there, "
+        "and pooling leaves it out"
+    )
+    segment_length: int = Field(
+        ge=0,
+        le=10_000,
+        description="tokens of the segments that a review is read in, each from a new state, "
+        "pooled over all (Johnson and Zhang 2016): short loops over many rows; 0: in one",
+    )
     pooling: Literal["last", "max", "mean", "max+mean"] = Field(
         description="how the states of all steps become one vector"
     )
     dropout: Dropout = Field(
         description="shares of values set to zero in training; 0 switches it off"
     )
+    label_smoothing: float = Field(
+        ge=0,
+        lt=1,
+        description="share of each label that becomes one half, so that no answer has to be "
+        "certain; val_loss has it too, so compare val_accuracy",
+    )
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = Field(
         description="how the weights are updated, with Keras' defaults but for the learning rate"
     )
     learning_rate: float = Field(gt=0, le=10, description="step size; 0.001 is Adam's usual one")
+    schedule: Schedule = Field(description="how the learning rate changes from step to step")
+    weight_decay: float = Field(
+        ge=0,
+        lt=1,
+        description="share of each weight, times the learning rate, that every step takes away "
+        "(Loshchilov and Hutter 2019); Keras' adamw has 0.004",
+    )
     clip_norm: float = Field(
         ge=0,
         le=1_000_000,
         description="a gradient of all weights that is longer is shortened to this, so that an "
         "exploding one does not ruin them; 0: as it is",
+    )
+    average: float = Field(
+        ge=0,
+        lt=1,
+        description="momentum of a moving average of the weights, which is what is validated and "
+        "saved: 0.998 averages about the last 500 steps; 0: the weights themselves",
     )
     epochs: int = Field(ge=1, le=1000, description="passes over the training part, at most")
     batch_size: int = Field(ge=1, le=1_000_000, description="reviews per gradient step")
@@ -245,6 +290,10 @@ class Train(Section):
         gt=0, lt=1, description="last share of the training reviews, never trained on"
     )
     early_stopping: EarlyStopping = Field(description="ends a training that no longer improves")
+    keep_best: bool = Field(
+        description="keep the weights of the best epoch by early_stopping.monitor, without "
+        "stopping early"
+    )
     gradient_reviews: int = Field(
         ge=1,
         le=100_000,
@@ -259,6 +308,25 @@ class Train(Section):
         description="an LSTM on a CPU trains by sentiment/network/fast.py, twice as fast; "
         "false: by stock Keras",
     )
+
+    @model_validator(mode="after")
+    def _options_go_together(self) -> Self:
+        if self.segment_length and self.pooling == "last":
+            raise ValueError(
+                f"segment_length {self.segment_length} needs another pooling than last: "
+                "the last state has read only the last segment"
+            )
+        if self.schedule.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs {self.schedule.warmup_epochs:g} must be below epochs "
+                f"{self.epochs}, or the training ends while the learning rate still rises"
+            )
+        if self.optimizer == "adamw" and not self.weight_decay:
+            raise ValueError(
+                "optimizer adamw needs a weight_decay above 0, such as Keras' 0.004: "
+                "without one it is adam"
+            )
+        return self
 
     @model_validator(mode="after")
     def _gates_are_there(self) -> Self:
@@ -471,6 +539,21 @@ class Params(Section):
     )
 
     @model_validator(mode="after")
+    def _sections_go_together(self) -> Self:
+        segment = self.train.segment_length
+        if segment and self.pad.max_length % segment:
+            raise ValueError(
+                f"pad.max_length {self.pad.max_length} must be a multiple of "
+                f"train.segment_length {segment}, so that all segments are equally long"
+            )
+        if self.train.mask_padding and self.pad.padding_token:
+            raise ValueError(
+                f"train.mask_padding needs pad.padding_token 0, which Keras masks, not "
+                f"{self.pad.padding_token}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _space_is_allowed(self) -> Self:
         problems = [
             f"{name}: {problem}"
@@ -580,7 +663,7 @@ def shaping_data(params: Fetch) -> dict[str, Any]:
 
 
 def _problem(detail: ErrorDetails) -> str:
-    key = ".".join(str(part) for part in detail["loc"]) or "the file"
+    key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         return f"{key}: unknown key. {_suggestion(detail['loc'])}"
     if detail["type"] == "missing":
@@ -589,7 +672,8 @@ def _problem(detail: ErrorDetails) -> str:
         return f"{key}: {detail['input']!r} is not allowed. A mapping of keys to values is expected"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error" and isinstance(detail["input"], dict):
-        return f"{key}: {message}"  # about several values, which it names itself
+        return f"{key}: {message}" if key else message  # about several values, which it names
+    key = key or "the file"
     return f"{key}: {detail['input']!r} is not allowed. {message}"
 
 

@@ -20,7 +20,7 @@ from sentiment.data.outputs import training_digests
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import START, Progress
 from sentiment.network.gradients import measure
-from sentiment.network.model import save_model
+from sentiment.network.model import inputs_of, save_model
 from sentiment.network.training import (
     Part,
     Trained,
@@ -120,7 +120,7 @@ def train(job: Job, kept: Path, tracker: Tracker, tags: dict[str, str]) -> None:
     """Train, write `data/train` and log it, resuming from the checkpoints in `kept`."""
     diff = uncommitted_diff()
     publish.log_data(tracker, tags["dataset"], job.learning, job.validation)
-    model, path = ready_model(job.params, job.shaping["pad.num_words"], job.learning.x.shape[1])
+    model, path = ready_model(job.params, inputs_of(job.shaping, len(job.learning.y)))
     print(f"Training by {path}", flush=True)
     tags = {**tags, "train.path": path}
     tracker.log(log.set_tags, tags)

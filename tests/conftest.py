@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 from selenium import webdriver
 
 from sentiment.errors import UserError, explain
+from sentiment.network.model import Inputs
 from sentiment.params import Params, check_params
 from sentiment.process import ENDING
 from sentiment.runs import store
@@ -90,6 +91,11 @@ def defaults() -> dict[str, Any]:
     """The parameters that the project ships."""
     document: dict[str, Any] = YAML(typ="safe", pure=True).load(DEFAULT_PARAMS)
     return document
+
+
+def inputs(num_words: int, length: int) -> Inputs:
+    """What a small model reads, in five batches an epoch."""
+    return Inputs(num_words, length, padding_token=0, unknown_token=2, steps=5)
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ AS_IN_KERAS: dict[str, Any] = {
     "train.forget_bias": KERAS_FORGET_BIAS,
     "train.clip_norm": 0.0,
     "train.recurrent_initializer": "orthogonal",
+    "train.segment_length": 0,  # or nothing would be remembered beyond one
 }
 CELLS: dict[str, dict[str, Any]] = {
     LSTM: {**AS_IN_KERAS, "train.cell": "lstm"},

@@ -59,6 +59,7 @@ def obstacle(params: Train) -> str | None:
         "train.accelerate is false": not params.accelerate,
         f"train.cell is {params.cell}": params.cell != "lstm",
         "train.dropout.recurrent is not 0": params.dropout.recurrent > 0,
+        "train.mask_padding is true": params.mask_padding,
         "there is a GPU, which has kernels of its own": tf.config.list_physical_devices("GPU"),
     }
     return next((reason for reason, applies in obstacles.items() if applies), None)

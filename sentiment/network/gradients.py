@@ -64,10 +64,11 @@ def norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
     embedding, head = model.get_layer("embedding"), model.get_layer("probability")
 
     def norms_of(tokens: Any) -> Any:
-        vectors = embedding(tokens)
+        vectors = tf.identity(embedding(tokens))  # without Keras' mask: the network makes it
         with tf.GradientTape() as tape:
             tape.watch(vectors)
-            logits = network(vectors, training=False) @ head.kernel + head.bias
+            summary = network([tokens, vectors], training=False)
+            logits = summary @ head.kernel + head.bias
         return tf.norm(tape.gradient(logits, vectors), axis=2)
 
     step = tf.function(norms_of, reduce_retracing=True)
@@ -76,7 +77,8 @@ def norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _after_embedding(model: "keras.Model") -> "keras.Model":
-    """The same layers from the words' vectors to what the last layer reads."""
+    """The same layers from token ids, which masks are made of, and vectors to the last layer."""
     import keras
 
-    return keras.Model(model.get_layer("embedding").output, model.get_layer("probability").input)
+    vectors = model.get_layer("embedding").output
+    return keras.Model([model.input, vectors], model.get_layer("probability").input)

@@ -1,11 +1,13 @@
-"""The network: embedding, recurrent cell, pooling, one logistic unit."""
+"""The network: embedding, recurrent layers, pooling, one logistic unit."""
 
 import json
+import math
 import re
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sentiment.params import Train
 
@@ -15,15 +17,49 @@ if TYPE_CHECKING:
 POOLED = ("max", "mean", "max+mean")
 # batches between two returns to Python: each return costs time, and only there do signals count
 STEPS_PER_EXECUTION = 4
+LOWEST = -1.0  # of a state: all cells end in a tanh, or in a mean of such
 
 
-def build_model(params: Train, num_words: int, length: int) -> "keras.Model":
+class Inputs(NamedTuple):
+    """What a model reads.
+
+    Attributes:
+        num_words: token ids run from 0 to num_words - 1.
+        length: tokens a review.
+        padding_token: the id that fills short reviews.
+        unknown_token: the id in place of a rare word.
+        steps: batches an epoch, by which the learning rate's schedule goes.
+    """
+
+    num_words: int
+    length: int
+    padding_token: int
+    unknown_token: int
+    steps: int
+
+
+def inputs_of(shaping: Mapping[str, Any], reviews: int) -> Inputs:
+    """What the model of a training on so many reviews reads.
+
+    Args:
+        shaping: everything that shapes the training, by dotted `params.yaml` names.
+        reviews: how many are learned from.
+    """
+    return Inputs(
+        shaping["pad.num_words"],
+        shaping["pad.max_length"],
+        shaping["pad.padding_token"],
+        shaping["pad.unknown_token"],
+        steps=math.ceil(reviews / shaping["train.batch_size"]),
+    )
+
+
+def build_model(params: Train, inputs: Inputs) -> "keras.Model":
     """Build and compile the classifier.
 
     Args:
         params: the `train` section.
-        num_words: token ids run from 0 to num_words - 1.
-        length: tokens a review.
+        inputs: what it reads.
 
     Returns:
         A model from token ids, shape (batch, length), int32, to the probability that the
@@ -31,25 +67,60 @@ def build_model(params: Train, num_words: int, length: int) -> "keras.Model":
     """
     import keras
 
-    tokens = keras.Input((length,), dtype="int32", name="tokens")
-    vectors = keras.layers.Embedding(num_words, params.embedding_units, name="embedding")(tokens)
-    vectors = _dropout("SpatialDropout1D", params.dropout.embedding, vectors)
-    summary = _pool(_recurrent(params)(vectors), params.pooling)
+    embedding = keras.layers.Embedding(
+        inputs.num_words, params.embedding_units, mask_zero=params.mask_padding, name="embedding"
+    )
+    tokens = keras.Input((inputs.length,), dtype="int32", name="tokens")
+    words = _drop_words(tokens, params.dropout.word, inputs)
+    mask = embedding.compute_mask(words)
+    vectors = _dropout("SpatialDropout1D", params.dropout.embedding, embedding(words))
+    summary = _pool(_states(params, vectors, mask), mask, params.pooling)
     summary = _dropout("Dropout", params.dropout.head, summary)
     probability = keras.layers.Dense(1, activation="sigmoid", name="probability")(summary)
     model = keras.Model(tokens, probability, name="sentiment")
     for layer in lstm_layers(model):
         _start_forget_gate(layer, params.forget_bias)
     model.compile(
-        _optimizer(params),
-        loss="binary_crossentropy",
+        _optimizer(params, inputs.steps),
+        loss=keras.losses.BinaryCrossentropy(label_smoothing=params.label_smoothing),
         metrics=["accuracy"],
         steps_per_execution=STEPS_PER_EXECUTION,
     )
     return model
 
 
-def _recurrent(params: Train) -> "keras.layers.Layer":
+def _drop_words(tokens: Any, rate: float, inputs: Inputs) -> Any:
+    """Let words become unknown at random in training (Iyyer et al. 2015, *Deep averaging*)."""
+    import keras
+
+    if not rate:
+        return tokens
+    ones = keras.ops.ones_like(tokens, dtype="float32")
+    kept = keras.layers.Dropout(rate, name="word_dropout")(ones)
+    padding = keras.ops.equal(tokens, inputs.padding_token)
+    stays = keras.ops.logical_or(keras.ops.greater(kept, 0), padding)
+    return keras.ops.where(stays, tokens, inputs.unknown_token)
+
+
+def _states(params: Train, vectors: Any, mask: Any) -> Any:
+    """The states of the uppermost layer, or its last one: (batch, length, units) or without length.
+
+    Segments are rows of a larger batch, and become reviews again above all layers.
+    """
+    import keras
+
+    length, segment = vectors.shape[1], params.segment_length or vectors.shape[1]
+    if segment < length:
+        vectors = keras.ops.reshape(vectors, (-1, segment, vectors.shape[2]))
+        mask = None if mask is None else keras.ops.reshape(mask, (-1, segment))
+    states = vectors
+    for number in range(1, params.layers + 1):
+        states = _recurrent(params, number)(states, mask=mask)
+    return keras.ops.reshape(states, (-1, length, states.shape[2])) if segment < length else states
+
+
+def _recurrent(params: Train, number: int) -> "keras.layers.Layer":
+    """The recurrent layer of this number, from below."""
     import keras
 
     cells = {
@@ -57,17 +128,18 @@ def _recurrent(params: Train) -> "keras.layers.Layer":
         "gru": keras.layers.GRU,
         "simple_rnn": keras.layers.SimpleRNN,
     }
+    suffix = f"_{number}" if number > 1 else ""
     layer = cells[params.cell](
         params.units,
-        return_sequences=params.pooling in POOLED,
+        return_sequences=params.pooling in POOLED or number < params.layers,
         dropout=params.dropout.input,
         recurrent_dropout=params.dropout.recurrent,
         recurrent_initializer=params.recurrent_initializer,
-        name=params.cell,
+        name=params.cell + suffix,
     )
-    return (
-        keras.layers.Bidirectional(layer, name="bidirectional") if params.bidirectional else layer
-    )
+    if not params.bidirectional:
+        return layer
+    return keras.layers.Bidirectional(layer, name=f"bidirectional{suffix}")
 
 
 def lstm_layers(model: "keras.Model") -> "list[keras.layers.LSTM]":
@@ -88,17 +160,26 @@ def _start_forget_gate(layer: "keras.layers.LSTM", bias: float) -> None:
     layer.cell.bias.assign(values)
 
 
-def _pool(states: Any, pooling: str) -> Any:
+def _pool(states: Any, mask: Any, pooling: str) -> Any:
     """Reduce (batch, length, units) to (batch, features); the last state is one already."""
     import keras
 
-    layers = []
+    pooled = []
     if "max" in pooling:
-        layers.append(keras.layers.GlobalMaxPooling1D(name="max"))
+        pooled.append(keras.layers.GlobalMaxPooling1D(name="max")(_without_padding(states, mask)))
     if "mean" in pooling:
-        layers.append(keras.layers.GlobalAveragePooling1D(name="mean"))
-    pooled = [layer(states) for layer in layers] or [states]
+        pooled.append(keras.layers.GlobalAveragePooling1D(name="mean")(states, mask=mask))
+    pooled = pooled or [states]
     return pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name="pooled")(pooled)
+
+
+def _without_padding(states: Any, mask: Any) -> Any:
+    """The states such that none of padding is a maximum: Keras' layer of maxima reads no mask."""
+    import keras
+
+    if mask is None:
+        return states
+    return keras.ops.where(keras.ops.expand_dims(mask, 2), states, LOWEST)
 
 
 def _dropout(layer: str, rate: float, values: Any) -> Any:
@@ -107,13 +188,36 @@ def _dropout(layer: str, rate: float, values: Any) -> Any:
     return getattr(keras.layers, layer)(rate)(values) if rate else values
 
 
-def _optimizer(params: Train) -> "keras.optimizers.Optimizer":
+def _optimizer(params: Train, steps: int) -> "keras.optimizers.Optimizer":
     import keras
 
-    config = {"learning_rate": params.learning_rate}
-    if params.clip_norm:
-        config["global_clipnorm"] = params.clip_norm
-    return keras.optimizers.get({"class_name": params.optimizer, "config": config})
+    optimizer = keras.optimizers.get(params.optimizer)
+    return type(optimizer)(
+        _learning_rate(params, steps),
+        weight_decay=params.weight_decay or None,
+        global_clipnorm=params.clip_norm or None,
+        use_ema=params.average > 0,
+        ema_momentum=params.average,
+    )
+
+
+def _learning_rate(params: Train, steps: int) -> "float | keras.optimizers.schedules.CosineDecay":
+    """The step size, or what gives it for each of the training's steps.
+
+    A cosine that decays to all of it (alpha 1) is constant, with Keras' warm-up before it.
+    """
+    import keras
+
+    cosine, rising = params.schedule.kind == "cosine", round(params.schedule.warmup_epochs * steps)
+    if not cosine and not rising:
+        return params.learning_rate
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if rising else params.learning_rate,
+        decay_steps=params.epochs * steps - rising,
+        alpha=0.0 if cosine else 1.0,
+        warmup_target=params.learning_rate if rising else None,
+        warmup_steps=rising,
+    )
 
 
 def save_model(model: "keras.Model", path: Path) -> None:

@@ -14,7 +14,7 @@ from sentiment import process
 from sentiment.errors import UserError
 from sentiment.network.batches import batches
 from sentiment.network.checkpoint import COUNTERS, METRICS, Progress
-from sentiment.network.model import build_model
+from sentiment.network.model import Inputs, build_model
 from sentiment.params import Train
 from sentiment.serving.backend import load_keras
 
@@ -42,8 +42,8 @@ class Trained(NamedTuple):
 
     Attributes:
         history: columns `epoch`, from 1, and `METRICS`; a row an epoch.
-        kept_epoch: the epoch whose weights the model has: the best one with early stopping,
-            else the last.
+        kept_epoch: the epoch whose weights the model has: the best one with early stopping or
+            `keep_best`, else the last.
     """
 
     history: pd.DataFrame
@@ -74,16 +74,15 @@ def prepare(params: Train) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def ready_model(params: Train, num_words: int, length: int) -> tuple["keras.Model", str]:
+def ready_model(params: Train, inputs: Inputs) -> tuple["keras.Model", str]:
     """The model before its first step, and by which path it will be trained.
 
     Args:
         params: the `train` section.
-        num_words: token ids run from 0 to num_words - 1.
-        length: tokens a review.
+        inputs: what it reads.
     """
     prepare(params)
-    model = build_model(params, num_words, length)
+    model = build_model(params, inputs)
     return model, accelerate(model, params)
 
 
@@ -132,7 +131,13 @@ def fit(
         initial_epoch=len(rows),
         epochs=len(rows) if stopped else params.epochs,
         shuffle=False,  # the batches are shuffled already
-        callbacks=[*stopping, _recorder(rows, stopping, on_epoch), _interrupter()],
+        # the best weights are kept while the averages are in the model, a checkpoint is not
+        callbacks=[
+            *stopping,
+            *([_averager()] if params.average else []),
+            _recorder(rows, stopping, on_epoch),
+            _interrupter(),
+        ],
         verbose=(1 if sys.stdout.isatty() else 2) if show else 0,
     )
     return Trained(history_of(rows), stopping[0].best_epoch + 1 if stopping else len(rows))
@@ -182,6 +187,32 @@ def _interrupter() -> "keras.callbacks.Callback":
     return Interrupter()
 
 
+def _averager() -> "keras.callbacks.Callback":
+    """A callback that validates with the averages of the weights, which Keras keeps in the end.
+
+    Keras' own, `SwapEMAWeights`, adds and subtracts them, which changes the last bits, and has them
+    in the model no more when others ask for the best weights.
+    """
+    import keras
+
+    class Averager(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+            optimizer = self.model.optimizer
+            for weight, average in zip(
+                self.model.trainable_variables,
+                optimizer._model_variables_moving_average,
+                strict=True,
+            ):
+                value = weight.numpy().copy()
+                weight.assign(average)
+                average.assign(value)
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+            self.on_test_begin()
+
+    return Averager()
+
+
 def _state_of(
     stopping: "list[keras.callbacks.EarlyStopping]",
 ) -> tuple[dict[str, float], list[NDArray[Any]]]:
@@ -201,14 +232,15 @@ def _early_stopping(params: Train, progress: Progress) -> "list[keras.callbacks.
                 self.__dict__.update(progress.counters, best_weights=progress.best)
 
     wanted = params.early_stopping
+    patience = wanted.patience or (params.epochs if params.keep_best else 0)
     stopping = EarlyStopping(
         monitor=wanted.monitor,
         mode="min" if wanted.monitor == "val_loss" else "max",
         min_delta=wanted.min_delta,
-        patience=wanted.patience,
+        patience=patience,
         restore_best_weights=True,
     )
-    return [stopping] if wanted.patience else []
+    return [stopping] if patience else []
 
 
 def summarize(trained: Trained) -> dict[str, float]:

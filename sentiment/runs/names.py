@@ -30,18 +30,25 @@ def group_name(params: Train, shaping: Mapping[str, Any], count: int) -> str:
 
 def _parts(params: Train, shaping: Mapping[str, Any]) -> dict[str, str]:
     """The parts of a name, in order; those that are as usual are left out."""
-    dataset = shaping["fetch.dataset"]
-    return {
+    dataset, schedule = shaping["fetch.dataset"], params.schedule
+    parts = {
         "model": f"{'bi-' if params.bidirectional else ''}{params.cell}-{params.units}",
-        **({"pooling": params.pooling} if params.pooling != "last" else {}),
-        **(
-            {"forget": f"forget {params.forget_bias:g}"}
-            if params.forget_bias != KERAS_FORGET_BIAS
-            else {}
-        ),
-        **({"start": start} if (start := params.recurrent_initializer) != "orthogonal" else {}),
-        **({"clip": f"clip {params.clip_norm:g}"} if params.clip_norm else {}),
+        "layers": params.layers > 1 and f"{params.layers} layers",
+        "mask": params.mask_padding and "masked",
+        "segment": params.segment_length and f"segments {params.segment_length}",
+        "pooling": params.pooling != "last" and params.pooling,
+        "forget": params.forget_bias != KERAS_FORGET_BIAS and f"forget {params.forget_bias:g}",
+        "start": params.recurrent_initializer != "orthogonal" and params.recurrent_initializer,
+        "words": params.dropout.word and f"word dropout {params.dropout.word:g}",
+        "smoothing": params.label_smoothing and f"smoothing {params.label_smoothing:g}",
+        "schedule": schedule.kind != "constant" and schedule.kind,
+        "warmup": schedule.warmup_epochs and f"warm-up {schedule.warmup_epochs:g}",
+        "decay": params.weight_decay and f"decay {params.weight_decay:g}",
+        "clip": params.clip_norm and f"clip {params.clip_norm:g}",
+        "average": params.average and f"average {params.average:g}",
+        "best": params.keep_best and "best epoch",
         "length": f"len {shaping['pad.max_length']}",
         "seed": f"seed {params.seed}",
-        **({"dataset": dataset} if dataset != "imdb" else {}),
+        "dataset": dataset != "imdb" and dataset,
     }
+    return {name: str(part) for name, part in parts.items() if part}

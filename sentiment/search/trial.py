@@ -19,6 +19,7 @@ from sentiment.data.padding import layout, shuffled
 from sentiment.errors import StoreError, explain
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import START, Progress
+from sentiment.network.model import inputs_of
 from sentiment.network.training import (
     Part,
     Trained,
@@ -224,7 +225,7 @@ def resume(job: Job, metric: str, kept: Path, tracker: Tracker, trial: "optuna.T
     """
     params = job.params.train
     with own_seeds(params.seed):
-        model, path = ready_model(params, job.params.pad.num_words, job.params.pad.max_length)
+        model, path = ready_model(params, inputs_of(job.shaping, len(job.learning.y)))
     tracker.log(log.set_tags, {"train.path": path})
     newest = checkpoint.latest(kept)
     begun = checkpoint.read(newest, model) if newest else START

@@ -28,7 +28,7 @@ class Gates(NamedTuple):
 
 
 def gates(model: "keras.Model", row: NDArray[np.integer]) -> list[Gates] | None:
-    """The gates of the model's LSTM, that of a bidirectional one which reads forward, at each step.
+    """The gates of the model's first LSTM, of a bidirectional one that which reads forward.
 
     Source: Hochreiter and Schmidhuber 1997; the forget gate: Gers et al. 2000.
 
@@ -37,39 +37,48 @@ def gates(model: "keras.Model", row: NDArray[np.integer]) -> list[Gates] | None:
         row: token ids, shape (length,).
 
     Returns:
-        One for each token id; None for a model without an LSTM.
+        One for each token id; None for a model without an LSTM. Those of a skipped one, where the
+        model masks padding, say nothing.
     """
-    layer = _lstm(model)
-    if layer is None:
+    found = _lstm(model)
+    if found is None:
         return None
-    vectors = model.get_layer("embedding").get_weights()[0][row].astype(np.float64)
-    return _run(vectors, *(weight.astype(np.float64) for weight in layer.get_weights()))
+    embedding, (layer, segment) = model.get_layer("embedding"), found
+    vectors = embedding.get_weights()[0][row].astype(np.float64)
+    weights = [weight.astype(np.float64) for weight in layer.get_weights()]
+    skipped = embedding.mask_zero & (row == 0)
+    return _run(vectors, skipped, segment, *weights)
 
 
-def _lstm(model: "keras.Model") -> "keras.layers.LSTM | None":
+def _lstm(model: "keras.Model") -> "tuple[keras.layers.LSTM, int] | None":
+    """The layer, and how many steps it goes before it starts anew."""
     layers = load_keras().layers
     for layer in model.layers:
         reader = layer.forward_layer if isinstance(layer, layers.Bidirectional) else layer
         if isinstance(reader, layers.LSTM):
-            return reader
+            read, *_ = load_keras().tree.flatten(layer.input)  # a mask may come after it
+            return reader, read.shape[1]
     return None
 
 
 def _run(
     vectors: NDArray[np.float64],
+    skipped: NDArray[np.bool_],
+    segment: int,
     kernel: NDArray[np.float64],
     recurrent: NDArray[np.float64],
     bias: NDArray[np.float64],
 ) -> list[Gates]:
     """The gates at each step; in Keras' weights their order is i, f, c, o."""
-    h = c = np.zeros(len(recurrent))
+    state = start = (np.zeros(len(recurrent)), np.zeros(len(recurrent)))
     steps = []
-    for projected in vectors @ kernel + bias:
+    for number, projected in enumerate(vectors @ kernel + bias):
+        h, c = state if number % segment else start
         i, f, candidate, o = np.split(projected + h @ recurrent, 4)
         i, f, o = _sigmoid(i), _sigmoid(f), _sigmoid(o)
-        c = f * c + i * np.tanh(candidate)
-        h = o * np.tanh(c)
-        norm = float(np.linalg.norm(c))
+        new = f * c + i * np.tanh(candidate)
+        state = (h, c) if skipped[number] else (o * np.tanh(new), new)
+        norm = float(np.linalg.norm(state[1]))
         steps.append(Gates(float(f.mean()), float(i.mean()), float(o.mean()), norm))
     return steps
 

@@ -12,6 +12,7 @@ from sentiment.params import Params, Synthetic
 from sentiment.serving import sequences
 from sentiment.serving.backend import load_keras
 from sentiment.serving.sequences import Reviews
+from tests.conftest import inputs
 
 Generated = tuple[Reviews, Reviews, dict[str, int]]
 
@@ -141,7 +142,7 @@ def test_an_lstm_remembers_the_cue(default_params: Params) -> None:
     options = replace(layout(default_params.pad), max_length=settings.max_length + 1)
     x, x_test = (sequences.pad(part, np.arange(len(part)), options) for part in (train, test))
     load_keras().utils.set_random_seed(params.seed)
-    model = build_model(params, options.num_words, options.max_length)
+    model = build_model(params, inputs(options.num_words, options.max_length))
     model.fit(x, train.labels, batch_size=64, epochs=10, verbose=0)
     guesses = model.predict(x_test, batch_size=500, verbose=0)[:, 0] > 0.5
     score = float(np.mean(guesses == test.labels))

@@ -9,7 +9,8 @@ import pytest
 from sentiment.network import training
 from sentiment.network.model import build_model
 from sentiment.params import Train
-from tests.sentiment.network.test_training import learn, prepared, small
+from tests.conftest import inputs
+from tests.sentiment.network.test_training import OPTIMIZERS, learn, prepared, small
 
 if TYPE_CHECKING:
     import keras
@@ -151,7 +152,8 @@ def test_a_mask_is_left_to_keras() -> None:
     [
         {},
         {"bidirectional": True, "pooling": "max+mean"},
-        {"dropout": {"input": 0.2, "embedding": 0.2, "head": 0.2}},
+        {"dropout": {"input": 0.2, "embedding": 0.2, "head": 0.2, "word": 0.2}},
+        {"layers": 2, "pooling": "max", "segment_length": 2, "label_smoothing": 0.1},
     ],
     ids=str,
 )
@@ -163,11 +165,15 @@ def test_same_seed_gives_the_same_learning_curve(changes: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("clip_norm", [0.0, 0.5])
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "nadam", "rmsprop", "sgd"])
-def test_updates_are_those_of_keras_with_every_optimizer(optimizer: str, clip_norm: float) -> None:
+@pytest.mark.parametrize("changes", OPTIMIZERS, ids=str)
+def test_updates_are_those_of_keras_with_every_optimizer(
+    changes: dict[str, Any], clip_norm: float
+) -> None:
     from sentiment.network import fast
 
-    stock, ours = (prepared(small(optimizer=optimizer, clip_norm=clip_norm)) for _ in range(2))
+    scheduled = {"schedule": {"kind": "cosine", "warmup_epochs": 0.4}, "average": 0.5}
+    params = small(**changes, clip_norm=clip_norm, **(scheduled if clip_norm else {}))
+    stock, ours = (prepared(params) for _ in range(2))
     fast.accelerate(ours)
     for step in range(3):
         rng = np.random.default_rng(step)
@@ -184,7 +190,7 @@ def test_what_is_saved_is_plain_keras(tmp_path: Path) -> None:
     import keras
 
     params = small(bidirectional=True)
-    model = build_model(params, 20, 6)
+    model = build_model(params, inputs(20, 6))
     x, y = np.arange(48).reshape(8, 6) % 20, np.arange(8) % 2
     training.accelerate(model, params)
     model.fit(x, y, verbose=0)
@@ -209,18 +215,19 @@ def test_what_is_saved_is_plain_keras(tmp_path: Path) -> None:
         ({"cell": "gru"}, "stock Keras: train.cell is gru"),
         ({"cell": "simple_rnn"}, "stock Keras: train.cell is simple_rnn"),
         ({"dropout": {"recurrent": 0.1}}, "stock Keras: train.dropout.recurrent is not 0"),
+        ({"mask_padding": True}, "stock Keras: train.mask_padding is true"),
     ],
 )
 def test_the_path_is_named_with_what_stands_in_the_fast_ones_way(
     changes: dict[str, Any], path: str
 ) -> None:
     params = small(**changes)
-    assert training.accelerate(build_model(params, 20, 6), params) == path
+    assert training.accelerate(build_model(params, inputs(20, 6)), params) == path
 
 
 def test_a_gpu_is_left_to_its_own_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     params: Train = small()
-    model = build_model(params, 20, 6)
+    model = build_model(params, inputs(20, 6))
     monkeypatch.setattr(GPU, lambda *_: ["GPU:0"])
     assert "GPU" in training.accelerate(model, params)
     assert "inner_loop" not in vars(model.get_layer("lstm"))

@@ -8,6 +8,7 @@ import pytest
 from sentiment.network import gradients, training
 from sentiment.network.model import build_model
 from sentiment.scoring.gradients import by_distance, table
+from tests.conftest import inputs
 from tests.sentiment.network.test_training import small
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ NETWORKS: list[dict[str, Any]] = [
     {"pooling": "max"},
     {"pooling": "mean"},
     {"bidirectional": True, "pooling": "max+mean", "cell": "gru"},
-    {"dropout": {"embedding": 0.3, "input": 0.3, "head": 0.3}},
+    {"dropout": {"word": 0.3, "embedding": 0.3, "input": 0.3, "head": 0.3}},
+    {"layers": 2, "pooling": "mean", "segment_length": 4},
+    {"mask_padding": True},
 ]
 
 
@@ -37,17 +40,18 @@ def x(rng: np.random.Generator) -> np.ndarray:
 def network(**changes: Any) -> "keras.Model":
     params = small(**changes)
     training.prepare(params)
-    return build_model(params, WORDS, LENGTH)
+    return build_model(params, inputs(WORDS, LENGTH))
 
 
 def logits(model: "keras.Model", vectors: np.ndarray) -> np.ndarray:
-    """The logit of each review, float64, from the vectors of its words."""
+    """The logit of each review without padding, float64, from the vectors of its words."""
     import keras
 
     head = model.get_layer("probability")
-    rest = keras.Model(model.get_layer("embedding").output, head.input)
+    rest = keras.Model([model.input, model.get_layer("embedding").output], head.input)
     kernel, bias = (np.asarray(weight, np.float64) for weight in head.get_weights())
-    return (np.asarray(rest(vectors), np.float64) @ kernel + bias)[:, 0]
+    summary = rest([np.ones(vectors.shape[:2], np.int32), vectors])
+    return (np.asarray(summary, np.float64) @ kernel + bias)[:, 0]
 
 
 def differences(model: "keras.Model", vectors: np.ndarray, step: float) -> np.ndarray:

@@ -12,13 +12,20 @@ from sentiment.network.checkpoint import METRICS, START, Progress
 from sentiment.network.model import build_model
 from sentiment.params import Params, Train, check_params
 from sentiment.serving.backend import load_keras
-from tests.conftest import defaults
+from tests.conftest import defaults, inputs
 from tests.project import SMALL, merged
 
 if TYPE_CHECKING:
     import keras
 
 pytestmark = pytest.mark.usefixtures("backend")
+OPTIMIZERS: list[dict[str, Any]] = [
+    {"optimizer": "adam"},
+    {"optimizer": "adamw", "weight_decay": 0.01},
+    {"optimizer": "nadam"},
+    {"optimizer": "rmsprop"},
+    {"optimizer": "sgd"},
+]
 STOPPING = {"patience": 3, "monitor": "val_loss", "min_delta": 0.0}
 
 
@@ -30,7 +37,7 @@ def small(**changes: Any) -> Train:
 def prepared(params: Train, path: Callable[[Any, Train], str] | None = None) -> "keras.Model":
     """A model as the stage has it before the first epoch."""
     training.prepare(params)
-    model = build_model(params, 20, 6)
+    model = build_model(params, inputs(20, 6))
     if path:
         path(model, params)
     return model
@@ -43,12 +50,23 @@ def learn(
     model: "keras.Model | None" = None,
     progress: Progress = START,
 ) -> training.Trained:
+    model = model or prepared(params, path)
+    return training.fit(model, *parts(), params, on_epoch, progress)
+
+
+def parts() -> tuple[training.Part, training.Part]:
+    """Few short reviews, to learn from and to validate on."""
     rng = np.random.default_rng(0)
     x = rng.integers(0, 20, (200, 6)).astype(np.uint16)
     y = (x[:, 0] > 9).astype(np.uint8)
-    parts = training.split(x, y, 0.2)
-    model = model or prepared(params, path)
-    return training.fit(model, *parts, params, on_epoch, progress)
+    return training.split(x, y, 0.2)
+
+
+def validated(model: "keras.Model") -> dict[str, float]:
+    """Loss and accuracy of a model on the validation part."""
+    _, validation = parts()
+    found: dict[str, float] = model.evaluate(*validation, verbose=0, return_dict=True)
+    return {f"val_{name}": value for name, value in found.items()}
 
 
 @pytest.mark.parametrize(("reviews", "share"), [(100, 0.2), (25_000, 0.2), (7, 0.3), (1001, 0.15)])
@@ -125,6 +143,45 @@ def test_without_early_stopping_the_last_epoch_is_kept() -> None:
     assert learn(small(epochs=2)).kept_epoch == 2
 
 
+@pytest.mark.parametrize("average", [0.0, 0.5])
+def test_the_best_epoch_can_be_kept_without_stopping(average: float) -> None:
+    params = small(epochs=8, learning_rate=0.5, average=average, keep_best=True)
+    model = prepared(params)
+    trained = learn(params, model=model)
+    losses = trained.history["val_loss"].tolist()
+    assert len(losses) == 8
+    assert trained.kept_epoch == losses.index(min(losses)) + 1 < 8
+    assert validated(model)["val_loss"] == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_averages_of_the_weights_are_validated_and_kept() -> None:
+    params = small(epochs=3, average=0.9)
+    model, found = prepared(params), []
+
+    def look(_: Progress) -> None:
+        averages = model.optimizer._model_variables_moving_average
+        found.append([[each.numpy() for each in model.trainable_variables], list(averages)])
+
+    row = learn(params, on_epoch=look, model=model).history.iloc[-1]
+    assert validated(model) == pytest.approx(row[["val_loss", "val_accuracy"]].to_dict(), rel=1e-5)
+    (last, averages), kept = found[-1], model.trainable_variables
+    assert all(np.array_equal(mine, its) for mine, its in zip(kept, averages, strict=True))
+    assert not any(np.array_equal(mine, its) for mine, its in zip(kept, last, strict=True))
+
+
+def test_an_average_weighs_the_steps_by_its_momentum() -> None:
+    model = prepared(small(average=0.75, optimizer="sgd"))
+    taken: list[np.ndarray] = []
+    for step in range(3):
+        gradients = [np.full(each.shape, step + 1, "f") for each in model.trainable_variables]
+        model.optimizer.apply(gradients, model.trainable_variables)
+        taken.append(model.get_layer("probability").bias.numpy())
+    first, second, third = taken
+    expected = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
+    (average,) = model.optimizer._model_variables_moving_average[-1:]
+    np.testing.assert_allclose(average, expected, rtol=1e-6)
+
+
 def test_metrics_are_those_of_the_kept_epoch() -> None:
     history = pd.DataFrame({"epoch": [1, 2], **{name: [0.25, 0.5] for name in METRICS}})
     assert training.summarize(training.Trained(history, 1)) == {
@@ -152,6 +209,15 @@ GOING_ON: list[dict[str, Any]] = [
     {"accelerate": False, "dropout": {"recurrent": 0.3, "input": 0.3}},
     {"bidirectional": True, "pooling": "max+mean"},
     {"early_stopping": STOPPING},
+    {"layers": 2, "bidirectional": True, "pooling": "max", "segment_length": 2},
+    {"mask_padding": True, "dropout": {"word": 0.3}, "label_smoothing": 0.1},
+    {
+        "average": 0.9,
+        "keep_best": True,
+        "learning_rate": 0.1,
+        "weight_decay": 0.01,
+        "schedule": {"kind": "cosine", "warmup_epochs": 1.5},
+    },
 ]
 STOPPED = {"early_stopping": {**STOPPING, "patience": 1, "min_delta": 100.0}}  # after two epochs
 
@@ -219,11 +285,11 @@ def assert_same_state(first: "keras.Model", second: "keras.Model") -> None:
         np.testing.assert_array_equal(mine, its)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "nadam", "rmsprop", "sgd"])
+@pytest.mark.parametrize("changes", OPTIMIZERS, ids=str)
 def test_a_step_after_a_checkpoint_is_the_same_with_every_optimizer(
-    optimizer: str, tmp_path: Path
+    changes: dict[str, Any], tmp_path: Path
 ) -> None:
-    model, resumed = (prepared(small(optimizer=optimizer, seed=seed)) for seed in (1, 2))
+    model, resumed = (prepared(small(**changes, seed=seed)) for seed in (1, 2))
 
     def step(model: "keras.Model") -> None:
         gradients = [np.full(weight.shape, 0.1, "f") for weight in model.trainable_variables]

@@ -14,6 +14,7 @@ from sentiment.params import Params
 from sentiment.registry import champion, packaging
 from sentiment.runs import store
 from sentiment.runs.log import Run
+from tests.conftest import inputs
 
 CHANGED = """
 
@@ -47,7 +48,7 @@ def test_each_model_is_asked_by_its_own_code(
             "batch_size": 4,
         },
     )
-    build_model(small_params.train, 20, small_params.pad.max_length).save(parts.model)
+    build_model(small_params.train, inputs(20, small_params.pad.max_length)).save(parts.model)
     files.write_json(parts.words, {"fine": 1, "dull": 2})
     ours = logged(parts)
     other = root / "other"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sentiment.params import Params
+from sentiment.params import Params, changed
 from sentiment.runs.names import group_name, run_name
 
 SHAPING = {"pad.max_length": 200, "fetch.dataset": "imdb"}
@@ -28,6 +28,25 @@ SHAPING = {"pad.max_length": 200, "fetch.dataset": "imdb"}
             "lstm-64 · forget 3 · identity · clip 1 · len 200 · seed 42",
         ),
         (
+            {"layers": 2, "mask_padding": True, "segment_length": 25, "pooling": "max"},
+            {},
+            None,
+            "lstm-64 · 2 layers · masked · segments 25 · max · len 200 · seed 42",
+        ),
+        (
+            {"dropout.word": 0.3, "label_smoothing": 0.1, "weight_decay": 0.01, "average": 0.998},
+            {},
+            None,
+            "lstm-64 · word dropout 0.3 · smoothing 0.1 · decay 0.01 · average 0.998 · len 200 · "
+            "seed 42",
+        ),
+        (
+            {"schedule.kind": "cosine", "schedule.warmup_epochs": 0.5, "keep_best": True},
+            {},
+            None,
+            "lstm-64 · cosine · warm-up 0.5 · best epoch · len 200 · seed 42",
+        ),
+        (
             {},
             {"fetch.dataset": "synthetic"},
             "bold",
@@ -42,7 +61,7 @@ def test_a_run_is_named_after_its_model_and_what_is_unusual(
     experiment: str | None,
     expected: str,
 ) -> None:
-    params = default_params.train.model_copy(update=changes)
+    params = changed(default_params, {f"train.{name}": x for name, x in changes.items()}).train
     assert run_name(params, SHAPING | shaping, experiment) == expected
 
 

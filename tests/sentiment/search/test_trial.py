@@ -16,7 +16,7 @@ from sentiment.runs import log, store
 from sentiment.search import study, workers
 from sentiment.search.trial import RUN, Task, digest, first_number, own_seeds
 from sentiment.serving.backend import load_keras
-from tests.conftest import runs
+from tests.conftest import inputs, runs
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def disturbed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def weights(params: Params) -> list["np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]:
-    model, _ = ready_model(params.train, 50, 10)
+    model, _ = ready_model(params.train, inputs(50, 10))
     return list(model.get_weights())
 
 

@@ -20,6 +20,7 @@ from sentiment.params import Params
 from sentiment.registry import packaging
 from sentiment.serving import classifier, text
 from sentiment.serving.classifier import Sentiment
+from tests.conftest import inputs
 
 pytestmark = pytest.mark.usefixtures("backend")
 RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
@@ -28,7 +29,7 @@ RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
 @pytest.fixture
 def artifacts(tmp_path: Path, small_params: Params) -> dict[str, str]:
     """The files of a small untrained model."""
-    model = build_model(small_params.train, 20, 6)
+    model = build_model(small_params.train, inputs(20, 6))
     parts = packaging.Parts(
         tmp_path / "model.keras",
         tmp_path / "word_index.json",

@@ -9,7 +9,7 @@ from sentiment.network.model import build_model
 from sentiment.params import Params
 from sentiment.serving.backend import load_keras
 from sentiment.serving.predictor import Predictor
-from tests.conftest import defaults
+from tests.conftest import defaults, inputs
 from tests.project import merged
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def model(request: pytest.FixtureRequest) -> "keras.Model":
     dropout = {"input": 0.5, "head": 0.5}
     params = Params.model_validate(merged(defaults(), {"train": {**train, "dropout": dropout}}))
     load_keras().utils.set_random_seed(0)
-    return build_model(params.train, WORDS, LENGTH)
+    return build_model(params.train, inputs(WORDS, LENGTH))
 
 
 @pytest.fixture

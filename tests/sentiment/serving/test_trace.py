@@ -1,35 +1,52 @@
 """The gates are those that Keras computes with."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from sentiment.network.model import build_model, lstm_layers
 from sentiment.serving import trace
+from tests.conftest import inputs
 from tests.sentiment.network.test_training import small
 
 pytestmark = pytest.mark.usefixtures("backend")
 ROW = np.array([0, 0, 3, 7, 1, 4])
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_the_cell_is_the_one_that_keras_computes(bidirectional: bool) -> None:
+@pytest.mark.parametrize(
+    ("changes", "seen"),
+    [
+        ({}, [ROW[: n + 1] for n in range(6)]),
+        ({"bidirectional": True, "layers": 2}, [ROW[: n + 1] for n in range(6)]),
+        ({"mask_padding": True}, [None, None, *(ROW[2 : n + 1] for n in range(2, 6))]),
+        (
+            {"segment_length": 4, "pooling": "max"},
+            [ROW[: n + 1] if n < 4 else ROW[4 : n + 1] for n in range(6)],
+        ),
+    ],
+    ids=["one", "the first of two", "padding is skipped", "segments"],
+)
+def test_the_cell_is_the_one_that_keras_computes(
+    changes: dict[str, Any], seen: list[np.ndarray | None]
+) -> None:
     import keras
 
-    model = build_model(small(bidirectional=bidirectional), 20, len(ROW))
-    layer = lstm_layers(model)[0]
-    vectors = model.get_layer("embedding")(ROW[None])
-    steps = trace.gates(model, ROW)
+    model = build_model(small(**changes), inputs(20, 8))
+    layer, state = lstm_layers(model)[0], keras.layers.LSTM(4, return_state=True)
+    embedding = keras.layers.Embedding(20, 4)
+    state(embedding(ROW[None]))
+    embedding.set_weights(model.get_layer("embedding").get_weights())
+    state.set_weights(layer.get_weights())
+    steps = trace.gates(model, np.array([*ROW, 1, 1]))
     assert steps is not None
-    for number, step in enumerate(steps, 1):
-        state = keras.layers.LSTM(4, return_state=True)
-        state(vectors)
-        state.set_weights(layer.get_weights())
-        _, _, cell = state(vectors[:, :number])
+    for step, tokens in zip(steps, seen, strict=False):
+        cell = 0 if tokens is None else state(embedding(tokens[None]))[2]
         assert step.cell == pytest.approx(float(np.linalg.norm(cell)), rel=1e-5)
 
 
 def test_gates_are_the_means_over_the_units() -> None:
-    model = build_model(small(), 20, len(ROW))
+    model = build_model(small(), inputs(20, len(ROW)))
     (layer,) = lstm_layers(model)
     kernel, recurrent, bias = (np.zeros_like(weight) for weight in layer.get_weights())
     units = len(recurrent)
@@ -45,4 +62,4 @@ def test_gates_are_the_means_over_the_units() -> None:
 
 @pytest.mark.parametrize("cell", ["gru", "simple_rnn"])
 def test_another_cell_has_no_such_gates(cell: str) -> None:
-    assert trace.gates(build_model(small(cell=cell), 20, len(ROW)), ROW) is None
+    assert trace.gates(build_model(small(cell=cell), inputs(20, len(ROW))), ROW) is None
