@@ -1,38 +1,26 @@
-"""Train Keras' LSTM faster on a CPU: the same layer, weights and mathematics by other means.
+"""Train Keras' recurrent layers faster on a CPU: the same layers and mathematics by other means.
 
-Two thirds of an LSTM's multiplications need no recurrence and become large matrix products before
-and after the loop over time. What is left of the loop, forward and backward, is compiled by XLA,
-and the two halves of a batch run side by side, each on one core. docs/speed.md has the
-measurements, and optimisations that did not help.
+Most of a cell's multiplications need no recurrence and become large matrix products before and
+after the loop over time. What is left of the loop, forward and backward, is compiled by XLA, and
+the two halves of a batch run side by side, each on one core. What differs between the cells is in
+`cells.py`; docs/speed.md has the measurements, and optimisations that did not help.
 
 `accelerate` changes how the instances of one model compute, never their classes or weights: what
 is saved afterwards is plain Keras.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
-from sentiment.network.model import lstm_layers
+from sentiment.network.cells import CELLS, Cell, Tensors, Weights
+from sentiment.network.model import recurrent_layers
 from sentiment.params import Train
 
 if TYPE_CHECKING:
     import keras
-
-
-class Weights(NamedTuple):
-    """The variables of Keras' `LSTMCell`, columns by gate: input, forget, cell, output.
-
-    Attributes:
-        kernel: shape (features, 4 · units), float32.
-        recurrent: shape (units, 4 · units), float32.
-        bias: shape (4 · units,), float32.
-    """
-
-    kernel: tf.Tensor
-    recurrent: tf.Tensor
-    bias: tf.Tensor
 
 
 class Forward(NamedTuple):
@@ -40,37 +28,31 @@ class Forward(NamedTuple):
 
     Attributes:
         inputs: shape (steps · batch, features).
-        gates: σ of all four gates, the cell gate's of the doubled value, shape
-            (steps, batch, 4 · units).
-        cells: cell states, the one before the first step included, shape
-            (steps + 1, batch, units).
-        states: hidden states, in the same way.
+        kept: what the cell keeps of each step.
+        states: of the cell, before the first step and after each, shape (steps + 1, batch, units).
     """
 
     inputs: tf.Tensor
-    gates: tf.Tensor
-    cells: tf.Tensor
-    states: tf.Tensor
+    kept: Tensors
+    states: Tensors
 
 
 def obstacle(params: Train) -> str | None:
     """Say why stock Keras has to train a model of these params, or None where it need not."""
     obstacles = {
         "train.accelerate is false": not params.accelerate,
-        f"train.cell is {params.cell}": params.cell != "lstm",
         "train.dropout.recurrent is not 0": params.dropout.recurrent > 0,
-        "train.mask_padding is true": params.mask_padding,
         "there is a GPU, which has kernels of its own": tf.config.list_physical_devices("GPU"),
     }
     return next((reason for reason, applies in obstacles.items() if applies), None)
 
 
 def accelerate(model: "keras.Model") -> None:
-    """Make the LSTM layers and the optimizer of a compiled model compute by the means of this file.
+    """Make the recurrent layers and the optimizer of a compiled model compute by this file.
 
     The layers must be as `build_model` makes them where there is no `obstacle`.
     """
-    for layer in lstm_layers(model):
+    for layer in recurrent_layers(model):
         layer.inner_loop = partial(_inner_loop, layer)
     _compile_updates(model)
 
@@ -84,69 +66,86 @@ def _compile_updates(model: "keras.Model") -> None:
 
 
 def _inner_loop(
-    layer: "keras.layers.LSTM",
+    layer: "keras.layers.RNN",
     sequences: tf.Tensor,
-    initial_state: list[tf.Tensor],
+    initial_state: Any,
     mask: tf.Tensor | None,
     training: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-    """Replace `keras.layers.LSTM.inner_loop`, which it calls where there is a mask."""
-    if mask is not None:
-        stock: tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]] = type(layer).inner_loop(
-            layer, sequences, initial_state, mask, training
-        )
-        return stock
+    """Replace the layer's method of this name."""
     if training and layer.dropout:
         sequences *= layer.cell.get_dropout_mask(sequences[:, 0, :])[:, None, :]
     if layer.go_backwards:
         sequences = tf.reverse(sequences, [1])
-    cell = layer.cell
-    weights = Weights(*map(tf.convert_to_tensor, (cell.kernel, cell.recurrent_kernel, cell.bias)))
-    h, c = initial_state
-    states, h, c = lstm(sequences, h, c, weights, layer.return_sequences)
-    return h, states, [h, c]
+        mask = None if mask is None else tf.reverse(mask, [1])
+    own = layer.cell
+    weights = Weights(*map(tf.convert_to_tensor, (own.kernel, own.recurrent_kernel, own.bias)))
+    start = initial_state if isinstance(initial_state, list | tuple) else [initial_state]
+    words = None if mask is None else tf.cast(mask, tf.float32)[:, :, None]
+    cell = CELLS[type(layer).__name__]
+    states, last = recur(cell, sequences, start, weights, layer.return_sequences, words)
+    return last[0], states, last
 
 
-def lstm(
-    x: tf.Tensor, h: tf.Tensor, c: tf.Tensor, weights: Weights, sequences: bool
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Run an LSTM over a batch (Hochreiter and Schmidhuber 1997; forget gate: Gers 2000).
+def recur(
+    cell: Cell,
+    x: tf.Tensor,
+    start: Tensors,
+    weights: Weights,
+    sequences: bool,
+    words: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Run a cell over a batch.
 
     Args:
+        cell: see there.
         x: shape (batch, steps, features), float32.
-        h: hidden state before the first step, shape (batch, units), float32.
-        c: cell state before the first step, shape (batch, units), float32.
+        start: state before the first step, each of shape (batch, units), float32.
         weights: see there.
-        sequences: whether to return the hidden state of every step.
+        sequences: whether to return what the cell shows after every step.
+        words: 1 for a step, 0 for one that is skipped, shape (batch, steps, 1), float32; or None.
 
     Returns:
-        Hidden states, shape (batch, steps, units), or with `sequences` false the last one alone;
-        the last hidden state and the last cell state, shape (batch, units) each.
+        What it shows after every step, shape (batch, steps, units), or with `sequences` false after
+        the last one alone; the state after the last step.
     """
 
     def batch(*given: Any) -> Any:
         # or an eager tape records the steps as well, for which XLA has no gradient
-        x, h, c, *weights = map(tf.stop_gradient, given)
+        x, *rest = map(tf.stop_gradient, given)
+        start, weights = rest[: -len(Weights._fields)], Weights(*rest[-len(Weights._fields) :])
         halves = _halves(x)
-        done = [_forward(x[half], h[half], c[half], Weights(*weights)) for half in halves]
-        last_h = tf.concat([kept.states[-1] for kept in done], 0)
-        last_c = tf.concat([kept.cells[-1] for kept in done], 0)
-        states = last_h
+        read = [None if words is None else _swap(words[half]) for half in halves]
+        done = [
+            _forward(cell, x[half], [state[half] for state in start], weights, own)
+            for half, own in zip(halves, read, strict=True)
+        ]
+        last = [tf.concat(ends, 0) for ends in zip(*(_ends(kept) for kept in done), strict=True)]
+        states = last[0]
         if sequences:
-            states = tf.concat([_swap(kept.states[1:]) for kept in done], 0)
+            states = tf.concat([_swap(kept.states[0][1:]) for kept in done], 0)
 
         def gradient(*upstream: Any) -> list[Any]:
+            d_states, *d_last = upstream
             found = [
-                _backward(kept, Weights(*weights), sequences, *(part[half] for part in upstream))
-                for kept, half in zip(done, halves, strict=True)
+                _backward(
+                    cell, kept, weights, own, sequences, d_states[half], [d[half] for d in d_last]
+                )
+                for kept, half, own in zip(done, halves, read, strict=True)
             ]
-            pairs = [list(pair) for pair in zip(*found, strict=True)]
-            return [tf.concat(p, 0) for p in pairs[:3]] + [tf.add_n(p) for p in pairs[3:]]
+            columns = [list(column) for column in zip(*found, strict=True)]
+            rows, sums = columns[: -len(weights)], columns[-len(weights) :]
+            return [*(tf.concat(row, 0) for row in rows), *map(tf.add_n, sums)]
 
-        return (states, last_h, last_c), gradient
+        return (states, *last), gradient
 
-    outputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor] = tf.custom_gradient(batch)(x, h, c, *weights)
-    return outputs
+    states, *last = tf.custom_gradient(batch)(x, *start, *weights)
+    return states, last
+
+
+def _ends(kept: Forward) -> list[tf.Tensor]:
+    """The state after the last step."""
+    return [states[-1] for states in kept.states]
 
 
 def _halves(batch: tf.Tensor) -> tuple[slice, ...]:
@@ -160,106 +159,132 @@ def _swap(values: tf.Tensor) -> tf.Tensor:
     return tf.transpose(values, (1, 0, 2))
 
 
-def _forward(x: tf.Tensor, h: tf.Tensor, c: tf.Tensor, weights: Weights) -> Forward:
+def _forward(
+    cell: Cell, x: tf.Tensor, start: Tensors, weights: Weights, words: tf.Tensor | None
+) -> Forward:
     """Run half a batch: what needs no recurrence as one product, then the loop."""
-    units = h.shape[1]
-    # tanh(v) = 2 σ(2v) - 1: with the cell gate's columns doubled, one σ serves all four gates
-    doubled = tf.repeat(tf.constant([1.0, 1.0, 2.0, 1.0]), units)
+    kernel, bias = cell.projection(weights)
     inputs = tf.reshape(_swap(x), (-1, x.shape[2]))
-    values = tf.nn.bias_add(inputs @ (weights.kernel * doubled), weights.bias * doubled)
-    values = tf.reshape(values, (x.shape[1], -1, 4 * units))
-    return Forward(inputs, *_loop_forward(values, h, c, weights.recurrent * doubled))
+    values = tf.nn.bias_add(inputs @ kernel, bias)
+    values = tf.reshape(values, (x.shape[1], -1, kernel.shape[1]))
+    return Forward(inputs, *_loop_forward(cell, values, start, cell.looped(weights), words))
 
 
 def _backward(
-    kept: Forward,
+    cell: Cell,
+    done: Forward,
     weights: Weights,
+    words: tf.Tensor | None,
     sequences: bool,
     d_states: tf.Tensor,
-    d_h: tf.Tensor,
-    d_c: tf.Tensor,
+    d_last: Tensors,
 ) -> list[tf.Tensor]:
-    """Return the gradients of x, h and c, then those of the weights, for half a batch."""
-    steps, units = kept.gates.shape[0], d_h.shape[1]
+    """Return the gradients of x and of the start, then those of the weights, for half a batch."""
     if sequences:
         d_states = _swap(d_states)
     else:
-        d_h, d_states = d_h + d_states, None
-    values, d_h, d_c = _loop_backward(kept.gates, kept.cells, weights.recurrent, d_states, d_h, d_c)
-    values = tf.reshape(values, (-1, 4 * units))
+        d_last, d_states = [d_last[0] + d_states, *d_last[1:]], None
+    steps, units = done.states[0].shape[0] - 1, done.states[0].shape[2]
+    values, products, d_start = _loop_backward(
+        cell, done.kept, done.states, weights.recurrent, words, d_states, d_last
+    )
+    values, products = (tf.reshape(each, (-1, each.shape[2])) for each in (values, products))
     d_x = tf.matmul(values, weights.kernel, transpose_b=True)
-    before = tf.reshape(kept.states[:-1], (-1, units))
+    before = tf.reshape(done.states[0][:-1], (-1, units))
     return [
         _swap(tf.reshape(d_x, (steps, -1, d_x.shape[1]))),
-        d_h,
-        d_c,
-        tf.matmul(kept.inputs, values, transpose_a=True),
-        tf.matmul(before, values, transpose_a=True),
-        # a product with ones: TensorFlow's sum over rows takes several times as long
-        tf.matmul(tf.ones((1, tf.shape(values)[0])), values)[0],
+        *d_start,
+        tf.matmul(done.inputs, values, transpose_a=True),
+        tf.matmul(before, products, transpose_a=True),
+        cell.bias(_sum(values), _sum(products)),
     ]
 
 
+def _sum(rows: tf.Tensor) -> tf.Tensor:
+    """A product with ones: TensorFlow's sum over rows takes several times as long."""
+    return tf.matmul(tf.ones((1, tf.shape(rows)[0])), rows)[0]
+
+
 def _steps_forward(
-    values: tf.Tensor, h: tf.Tensor, c: tf.Tensor, recurrent: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The forward loop: gates, cells and states as in `Forward`.
+    cell: Cell, values: tf.Tensor, start: Tensors, weights: Tensors, words: tf.Tensor | None
+) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """The forward loop: `kept` and `states` of `Forward`.
 
     Args:
-        values: what each gate gets from the input, shape (steps, batch, 4 · units).
-        h: hidden state before the first step.
-        c: cell state before the first step.
-        recurrent: recurrent kernel, the cell gate's columns doubled as in `values`.
+        cell: see there.
+        values: what each gate gets from the input, shape (steps, batch, gates · units).
+        start: state before the first step.
+        weights: what a step needs of them.
+        words: see `recur`, time first.
     """
     steps = values.shape[0]
 
-    def step(t: Any, h: Any, c: Any, gates: Any, cells: Any, states: Any) -> Any:
-        gate = tf.sigmoid(values[t] + h @ recurrent)
-        i, f, g, o = tf.split(gate, 4, 1)
-        c = f * c + i * (2 * g - 1)
-        h = o * tf.tanh(c)
-        written = gates.write(t, gate), cells.write(t + 1, c), states.write(t + 1, h)
-        return t + 1, h, c, *written
+    def step(t: Any, state: Any, kept: Any, states: Any) -> Any:
+        after, own = cell.step(values[t], state, weights)
+        if words is not None:
+            after = _mixed(words[t], after, state)
+        return t + 1, after, _write(kept, t, own), _write(states, t + 1, after)
 
-    cells, states = _array(steps + 1, c).write(0, c), _array(steps + 1, h).write(0, h)
-    start = (0, h, c, _array(steps, values[0]), cells, states)
-    _, _, _, *arrays = tf.while_loop(lambda t, *_: t < steps, step, start, parallel_iterations=1)
-    return tuple(array.stack() for array in arrays)
+    _, example = cell.step(values[0], start, weights)
+    kept = tuple(_array(steps, each) for each in example)
+    states = _write([_array(steps + 1, each) for each in start], 0, start)
+    begin = (0, tuple(start), kept, states)
+    _, _, *arrays = tf.while_loop(lambda t, *_: t < steps, step, begin, parallel_iterations=1)
+    kept, states = ([array.stack() for array in each] for each in arrays)
+    return kept, states
 
 
 def _steps_backward(
-    gates: tf.Tensor,
-    cells: tf.Tensor,
+    cell: Cell,
+    kept: Tensors,
+    states: Tensors,
     recurrent: tf.Tensor,
+    words: tf.Tensor | None,
     d_states: tf.Tensor | None,
-    d_h: tf.Tensor,
-    d_c: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The backward loop: gradients of the gates' values before σ and tanh, of h and of c.
+    d_last: Tensors,
+) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
+    """The backward loop: gradients of the gates' values and products, and of the start.
 
     Whatever does not depend on the gradient that comes from later steps is computed before.
     """
-    steps, units = gates.shape[0], d_h.shape[1]
-    i, f, g, o = tf.split(gates, 4, 2)
-    g, c = 2 * g - 1, tf.tanh(cells[1:])
-    slopes = tf.concat(
-        [g * i * (1 - i), cells[:-1] * f * (1 - f), i * (1 - g * g), c * o * (1 - o)], 2
-    )
-    h_to_c = o * (1 - c * c)
+    steps = states[0].shape[0] - 1
+    own, *rest = cell.slopes(kept, states)
     transposed = tf.transpose(recurrent)
 
-    def step(t: Any, d_h: Any, d_c: Any, values: Any) -> Any:
+    def step(t: Any, gradient: Any, values: Any, products: Any) -> Any:
         if d_states is not None:
-            d_h += d_states[t]
-        d_c += d_h * h_to_c[t]
-        value = tf.concat([d_c, d_c, d_c, d_h], 1) * values.read(t)
-        forget = gates[t][:, units : 2 * units]
-        return t - 1, value @ transposed, d_c * forget, values.write(t, value)
+            gradient = (gradient[0] + d_states[t], *gradient[1:])
+        own = gradient if words is None else [each * words[t] for each in gradient]
+        back = cell.back(own, [values.read(t), *(each[t] for each in rest)])
+        shown, *others = back.state
+        through = back.products @ transposed
+        before = (through if shown is None else through + shown, *others)
+        if words is not None:  # what was skipped leaves the gradient as it is
+            before = tuple(b + (1 - words[t]) * g for b, g in zip(before, gradient, strict=True))
+        values = values.write(t, back.values)
+        return t - 1, before, values, _write(products, t, [back.products])
 
     # the values take the place of the slopes that they need: there is no second large array
-    start = (steps - 1, d_h, d_c, _array(steps, slopes[0]).unstack(slopes))
-    _, d_h, d_c, values = tf.while_loop(lambda t, *_: t >= 0, step, start, parallel_iterations=1)
-    return values.stack(), d_h, d_c
+    values = _array(steps, own[0]).unstack(own)
+    products = [_array(steps, own[0])] if cell.products else []
+    begin = (steps - 1, tuple(d_last), values, tuple(products))
+    _, start, values, products = tf.while_loop(
+        lambda t, *_: t >= 0, step, begin, parallel_iterations=1
+    )
+    both = [array.stack() for array in (values, *products)]
+    return both[0], both[-1], start
+
+
+def _mixed(share: tf.Tensor, first: Tensors, second: Tensors) -> tuple[tf.Tensor, ...]:
+    """So much of the first state, and of the second what is left of one."""
+    return tuple(share * a + (1 - share) * b for a, b in zip(first, second, strict=True))
+
+
+def _write(
+    arrays: Sequence[tf.TensorArray], step: Any, values: Tensors
+) -> tuple[tf.TensorArray, ...]:
+    """The arrays, as many as there are, with these values at a step."""
+    return tuple(array.write(step, each) for array, each in zip(arrays, values, strict=False))
 
 
 def _array(length: int, like: tf.Tensor) -> tf.TensorArray:

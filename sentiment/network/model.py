@@ -142,15 +142,22 @@ def _recurrent(params: Train, number: int) -> "keras.layers.Layer":
     return keras.layers.Bidirectional(layer, name=f"bidirectional{suffix}")
 
 
-def lstm_layers(model: "keras.Model") -> "list[keras.layers.LSTM]":
-    """The LSTM layers of a model, those of a bidirectional one forward first."""
+def recurrent_layers(model: "keras.Model") -> "list[keras.layers.RNN]":
+    """The recurrent layers of a model, those of a bidirectional one forward first."""
     import keras
 
     found = []
     for layer in model.layers:
         both = isinstance(layer, keras.layers.Bidirectional)
         found += [layer.forward_layer, layer.backward_layer] if both else [layer]
-    return [layer for layer in found if isinstance(layer, keras.layers.LSTM)]
+    return [layer for layer in found if isinstance(layer, keras.layers.RNN)]
+
+
+def lstm_layers(model: "keras.Model") -> "list[keras.layers.LSTM]":
+    """Those that are LSTMs."""
+    import keras
+
+    return [layer for layer in recurrent_layers(model) if isinstance(layer, keras.layers.LSTM)]
 
 
 def _start_forget_gate(layer: "keras.layers.LSTM", bias: float) -> None:

@@ -14,7 +14,7 @@ from sentiment import process
 from sentiment.errors import UserError
 from sentiment.network.batches import batches
 from sentiment.network.checkpoint import COUNTERS, METRICS, Progress
-from sentiment.network.model import Inputs, build_model
+from sentiment.network.model import Inputs, build_model, recurrent_layers
 from sentiment.params import Train
 from sentiment.serving.backend import load_keras
 
@@ -94,7 +94,7 @@ def accelerate(model: "keras.Model", params: Train) -> str:
     if obstacle:
         return f"stock Keras: {obstacle}"
     fast.accelerate(model)
-    return "fast LSTM"
+    return f"fast {type(recurrent_layers(model)[0]).__name__}"
 
 
 def fit(
