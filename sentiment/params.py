@@ -305,7 +305,7 @@ class Train(Section):
         description="only operations that give the same bits each time; costs little on a CPU"
     )
     accelerate: bool = Field(
-        description="an LSTM on a CPU trains by sentiment/network/fast.py, twice as fast; "
+        description="on a CPU, train by sentiment/network/fast.py, about twice as fast; "
         "false: by stock Keras",
     )
 

@@ -230,8 +230,8 @@ def _steps_forward(
     states = _write([_array(steps + 1, each) for each in start], 0, start)
     begin = (0, tuple(start), kept, states)
     _, _, *arrays = tf.while_loop(lambda t, *_: t < steps, step, begin, parallel_iterations=1)
-    kept, states = ([array.stack() for array in each] for each in arrays)
-    return kept, states
+    stacked = [[array.stack() for array in each] for each in arrays]
+    return stacked[0], stacked[1]
 
 
 def _steps_backward(
