@@ -3,27 +3,31 @@
 import statistics
 import time
 
+from sentiment.params import Train
+
 SIDE = 2048  # large enough for TensorFlow's full rate, small enough for the cache of a server
 REPEATS = 20
+GATES = {"lstm": 4, "gru": 3, "simple_rnn": 1}
 
 
-def epoch_flops(learning: int, validation: int, length: int, features: int, units: int) -> int:
-    """Count an LSTM's multiplications and additions in an epoch.
+def epoch_flops(params: Train, learning: int, validation: int, length: int) -> int:
+    """Count the multiplications and additions of a network's recurrent layers in an epoch.
 
-    One step multiplies its input (features) and the last state (units) by the kernels of four
-    gates, 4 · units columns: (features + units) · 4 · units multiply-adds, two operations each.
-    The backward pass needs each product twice more: the gradient of what went in, and that of the
-    kernel. Gates, embedding, dense layer and optimizer are left out; they are under 1 %.
+    One step of an LSTM multiplies its input (features) and the last state (units) by the kernels
+    of four gates, 4 · units columns: (features + units) · 4 · units multiply-adds, two operations
+    each. The backward pass needs each product twice more: the gradient of what went in, and that
+    of the kernel. Gates, embedding, dense layer and optimizer are left out; they are under 1 %.
 
     Args:
+        params: the `train` section.
         learning: reviews that are trained on, forward and backward.
         validation: reviews that are only predicted.
         length: tokens a review.
-        features: size of a word's vector.
-        units: size of the recurrent state.
     """
-    forward = 2 * (features + units) * 4 * units * length
-    return (3 * learning + validation) * forward
+    directions, columns = 1 + params.bidirectional, GATES[params.cell] * params.units
+    features = [params.embedding_units, *[directions * params.units] * (params.layers - 1)]
+    step = sum(2 * (each + params.units) * columns * directions for each in features)
+    return (3 * learning + validation) * step * length
 
 
 def sgemm_rate() -> float:

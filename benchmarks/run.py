@@ -113,7 +113,7 @@ def sgemm_limit(bench: Bench, clone: Path) -> None:
     params = load_params(clone / "params.yaml").train
     reviews, length = np.load(clone / "data" / "pad" / "x_train.npy", mmap_mode="r").shape
     learning = int(reviews * (1 - params.validation_split))
-    flops = epoch_flops(learning, reviews - learning, length, params.embedding_units, params.units)
+    flops = epoch_flops(params, learning, reviews - learning, length)
     printed = bench.run("limit", clone, sys.executable, "-m", "benchmarks.limit")
     rate = float(printed.output.split()[-2])
     bench.series["sgemm, GFLOP/s"].append(rate)

@@ -4,12 +4,14 @@ import csv
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks import measure, report
 from benchmarks.limit import epoch_flops
 from benchmarks.report import Goal
+from sentiment.params import Params
 from tests.project import ROOT
 
 ENVIRONMENT = dict(os.environ)
@@ -19,15 +21,26 @@ def sample(code: str, folder: Path) -> measure.Sample:
     return measure.run([sys.executable, "-c", code], folder, ENVIRONMENT)
 
 
-def test_flops_of_an_lstm_are_counted_from_its_products() -> None:
-    def one_review(length: int, features: int, units: int) -> int:
-        """Multiply-adds of every step's products, written out."""
-        products = [(features, 4 * units), (units, 4 * units)]
-        return sum(2 * rows * columns for rows, columns in products) * length
-
-    assert epoch_flops(0, 1, 200, 64, 64) == one_review(200, 64, 64) == 13_107_200
-    assert epoch_flops(1, 0, 7, 3, 5) == 3 * one_review(7, 3, 5)
-    assert epoch_flops(20_000, 5_000, 200, 64, 64) == 65_000 * 13_107_200
+@pytest.mark.parametrize(
+    ("changes", "products"),
+    [
+        ({}, [(64, 256), (64, 256)]),
+        ({"cell": "gru", "units": 5}, [(64, 15), (5, 15)]),
+        ({"cell": "simple_rnn", "embedding_units": 3}, [(3, 64), (64, 64)]),
+        ({"layers": 2, "units": 5}, [(64, 20), (5, 20), (5, 20), (5, 20)]),
+        (
+            {"layers": 2, "units": 5, "bidirectional": True},
+            [(64, 20), (5, 20), (10, 20), (5, 20)] * 2,
+        ),
+    ],
+)
+def test_flops_are_counted_from_the_products_of_every_step(
+    changes: dict[str, Any], products: list[tuple[int, int]], default_params: Params
+) -> None:
+    params = default_params.train.model_copy(update=changes)
+    one_review = sum(2 * rows * columns for rows, columns in products) * 7
+    assert epoch_flops(params, 0, 1, 7) == one_review
+    assert epoch_flops(params, 2, 3, 7) == (3 * 2 + 3) * one_review
 
 
 def test_a_process_is_timed_and_its_memory_seen(tmp_path: Path) -> None:
