@@ -27,30 +27,8 @@ class Weights(NamedTuple):
     bias: tf.Tensor
 
 
-class Back(NamedTuple):
-    """A step back.
-
-    Attributes:
-        values: gradient of what came from the input, shape (batch, gates · units).
-        products: gradient of the product of state and recurrent kernel, in the same shape; for
-            all cells but the GRU the same tensor.
-        state: gradient of the state before, but for what comes through that product; None for
-            nothing.
-    """
-
-    values: tf.Tensor
-    products: tf.Tensor
-    state: tuple[tf.Tensor | None, ...]
-
-
 class Cell(Protocol):
-    """A recurrent cell; `kept` is what the steps back need of the forward ones.
-
-    Attributes:
-        products: whether the two gradients of a step back differ, see `Back`.
-    """
-
-    products: bool
+    """A recurrent cell; `kept` is what the steps back need of the forward ones."""
 
     def projection(self, weights: Weights) -> tuple[tf.Tensor, tf.Tensor]:
         """The kernel that the inputs of all steps are multiplied by, and the bias added to it."""
@@ -71,20 +49,45 @@ class Cell(Protocol):
             states: before the first step and after each, shape (steps + 1, batch, units).
         """
 
-    def back(self, gradient: Tensors, slopes: Tensors) -> Back:
-        """A step back from the gradient of the state after it."""
+    def back(
+        self, gradient: Tensors, slopes: Tensors
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor | None, ...]]:
+        """A step back from the gradient of the state after it.
+
+        Returns:
+            The gradient inside the cell, in the shape of the first of the slopes, and that of the
+            state before but for what comes through the recurrent kernel; None for nothing.
+        """
+
+    def values(self, inside: tf.Tensor) -> tf.Tensor:
+        """Of the gradient inside the cell, that of what came from the input."""
+
+    def product(self, inside: tf.Tensor) -> tf.Tensor:
+        """Of the gradient inside the cell, that of the state's product with the kernel."""
 
     def bias(self, values: tf.Tensor, products: tf.Tensor) -> tf.Tensor:
         """The gradient of the bias from the sums over all steps and reviews of both gradients."""
 
 
-class Lstm:
+class _OneGradient:
+    """A cell that adds what comes from the input and from the state, so that their gradients are
+    the same."""
+
+    def values(self, inside: tf.Tensor) -> tf.Tensor:
+        return inside
+
+    def product(self, inside: tf.Tensor) -> tf.Tensor:
+        return inside
+
+    def bias(self, values: tf.Tensor, products: tf.Tensor) -> tf.Tensor:  # noqa: ARG002
+        return values
+
+
+class Lstm(_OneGradient):
     """Hochreiter and Schmidhuber 1997; forget gate: Gers 2000. Gates: input, forget, cell, output.
 
     tanh(v) = 2 σ(2v) - 1: with the cell gate's columns doubled, one σ serves all four gates.
     """
-
-    products = False
 
     def projection(self, weights: Weights) -> tuple[tf.Tensor, tf.Tensor]:
         doubled = self._doubled(weights)
@@ -112,20 +115,20 @@ class Lstm:
         own = [g * i * (1 - i), cells[:-1] * f * (1 - f), i * (1 - g * g), c * o * (1 - o)]
         return [tf.concat(own, 2), o * (1 - c * c), f]
 
-    def back(self, gradient: Tensors, slopes: Tensors) -> Back:
+    def back(
+        self, gradient: Tensors, slopes: Tensors
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor | None, ...]]:
         (d_h, d_c), (own, h_to_c, forget) = gradient, slopes
         d_c += d_h * h_to_c
-        values = tf.concat([d_c, d_c, d_c, d_h], 1) * own
-        return Back(values, values, (None, d_c * forget))
-
-    def bias(self, values: tf.Tensor, products: tf.Tensor) -> tf.Tensor:  # noqa: ARG002
-        return values
+        return tf.concat([d_c, d_c, d_c, d_h], 1) * own, (None, d_c * forget)
 
 
 class Gru:
-    """Cho et al. 2014, reset after the product as in cuDNN. Gates: update, reset, candidate."""
+    """Cho et al. 2014, reset after the product as in cuDNN. Gates: update, reset, candidate.
 
-    products = True
+    Inside are the gradients of the candidate's value, of both gates, and of the candidate's part of
+    the product, which the reset gate multiplies.
+    """
 
     def projection(self, weights: Weights) -> tuple[tf.Tensor, tf.Tensor]:
         units = weights.recurrent.shape[0]
@@ -152,22 +155,27 @@ class Gru:
         to_update = (h[:-1] - candidate) * update * (1 - update)
         to_candidate = (1 - update) * (1 - candidate * candidate)
         to_reset = to_candidate * inner * reset * (1 - reset)
-        return [tf.concat([to_update, to_reset, to_candidate], 2), reset, update]
+        return [tf.concat([to_candidate, to_update, to_reset, to_candidate * reset], 2), update]
 
-    def back(self, gradient: Tensors, slopes: Tensors) -> Back:
-        (d_h,), (own, reset, update) = gradient, slopes
-        values = tf.concat([d_h, d_h, d_h], 1) * own
-        *gates, candidate = tf.split(values, 3, 1)
-        return Back(values, tf.concat([*gates, candidate * reset], 1), (d_h * update,))
+    def back(
+        self, gradient: Tensors, slopes: Tensors
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor | None, ...]]:
+        (d_h,), (own, update) = gradient, slopes
+        return tf.concat([d_h, d_h, d_h, d_h], 1) * own, (d_h * update,)
+
+    def values(self, inside: tf.Tensor) -> tf.Tensor:
+        candidate, update, reset, _ = tf.split(inside, 4, -1)
+        return tf.concat([update, reset, candidate], -1)
+
+    def product(self, inside: tf.Tensor) -> tf.Tensor:
+        return inside[..., inside.shape[-1] // 4 :]
 
     def bias(self, values: tf.Tensor, products: tf.Tensor) -> tf.Tensor:
         return tf.stack([values, products])
 
 
-class SimpleRnn:
+class SimpleRnn(_OneGradient):
     """Elman 1990: a tanh of input and state."""
-
-    products = False
 
     def projection(self, weights: Weights) -> tuple[tf.Tensor, tf.Tensor]:
         return weights.kernel, weights.bias
@@ -185,12 +193,11 @@ class SimpleRnn:
         (h,) = states
         return [1 - h[1:] * h[1:]]
 
-    def back(self, gradient: Tensors, slopes: Tensors) -> Back:
+    def back(
+        self, gradient: Tensors, slopes: Tensors
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor | None, ...]]:
         (d_h,), (own,) = gradient, slopes
-        return Back(d_h * own, d_h * own, (None,))
-
-    def bias(self, values: tf.Tensor, products: tf.Tensor) -> tf.Tensor:  # noqa: ARG002
-        return values
+        return d_h * own, (None,)
 
 
 CELLS: dict[str, Cell] = {"LSTM": Lstm(), "GRU": Gru(), "SimpleRNN": SimpleRnn()}  # by layer

@@ -243,36 +243,31 @@ def _steps_backward(
     d_states: tf.Tensor | None,
     d_last: Tensors,
 ) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
-    """The backward loop: gradients of the gates' values and products, and of the start.
+    """The backward loop: gradients of the gates' values, of the products and of the start.
 
     Whatever does not depend on the gradient that comes from later steps is computed before.
     """
     steps = states[0].shape[0] - 1
     own, *rest = cell.slopes(kept, states)
-    transposed = tf.transpose(recurrent)
+    # rows of zeros for what is no part of the product: a part of an array alone would be copied
+    empty = own.shape[2] - recurrent.shape[1]
+    transposed = tf.pad(tf.transpose(recurrent), [[empty, 0], [0, 0]])
 
-    def step(t: Any, gradient: Any, values: Any, products: Any) -> Any:
+    def step(t: Any, gradient: Any, inside: Any) -> Any:
         if d_states is not None:
             gradient = (gradient[0] + d_states[t], *gradient[1:])
         own = gradient if words is None else [each * words[t] for each in gradient]
-        back = cell.back(own, [values.read(t), *(each[t] for each in rest)])
-        shown, *others = back.state
-        through = back.products @ transposed
+        found, (shown, *others) = cell.back(own, [inside.read(t), *(each[t] for each in rest)])
+        through = found @ transposed
         before = (through if shown is None else through + shown, *others)
         if words is not None:  # what was skipped leaves the gradient as it is
             before = tuple(b + (1 - words[t]) * g for b, g in zip(before, gradient, strict=True))
-        values = values.write(t, back.values)
-        return t - 1, before, values, _write(products, t, [back.products])
+        return t - 1, before, inside.write(t, found)
 
-    # the values take the place of the slopes that they need: there is no second large array
-    values = _array(steps, own[0]).unstack(own)
-    products = [_array(steps, own[0])] if cell.products else []
-    begin = (steps - 1, tuple(d_last), values, tuple(products))
-    _, start, values, products = tf.while_loop(
-        lambda t, *_: t >= 0, step, begin, parallel_iterations=1
-    )
-    both = [array.stack() for array in (values, *products)]
-    return both[0], both[-1], start
+    # the gradients take the place of the slopes that they need: there is no second large array
+    begin = (steps - 1, tuple(d_last), _array(steps, own[0]).unstack(own))
+    _, start, inside = tf.while_loop(lambda t, *_: t >= 0, step, begin, parallel_iterations=1)
+    return cell.values(inside.stack()), cell.product(inside.stack()), start
 
 
 def _mixed(share: tf.Tensor, first: Tensors, second: Tensors) -> tuple[tf.Tensor, ...]:
