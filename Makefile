@@ -11,7 +11,7 @@ ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.v
 # which reads it as an option: `python -m tools.predict --help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help repro sync verify report predict serve demo promote demote compare seeds sweep memory \
+.PHONY: help repro sync verify report predict serve demo promote demote compare seeds preset sweep memory \
 	test test-fast check ui docs bench faults lock venv
 
 help:  ## list the targets
@@ -69,6 +69,9 @@ compare: venv  ## what changed between two runs, and its effect: A=champion B=wo
 
 seeds: venv  ## train the current params under N seeds, for mean and spread: N=5
 	@$(ACTIVATED) python -m tools.seeds
+
+preset: venv  ## write a preset's values into params.yaml: NAME=best, or NAME=notebook to go back
+	@$(ACTIVATED) python -m tools.preset
 
 sweep: .venv/sweep  ## search params.yaml's space: TRIALS=20 WORKERS=2 SCHEDULER=tcp://… APPLY=1
 	@$(ACTIVATED) python -m tools.sweep

@@ -1,0 +1,69 @@
+"""`make preset` writes all values of a preset, keeps the comments, and goes back."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sentiment.params import Params, flatten, load_params
+from tests.conftest import Caller
+from tests.project import DEFAULT_PARAMS, ROOT
+from tools import preset
+
+PRESETS = sorted(path.stem for path in (ROOT / preset.FOLDER).glob("*.yaml"))
+
+
+@pytest.fixture
+def root(in_tmp_path: Path) -> Path:
+    """A folder with the shipped params and presets."""
+    shutil.copy(DEFAULT_PARAMS, in_tmp_path / "params.yaml")
+    shutil.copytree(ROOT / preset.FOLDER, in_tmp_path / preset.FOLDER)
+    return in_tmp_path
+
+
+def values(params: Params) -> dict[str, Any]:
+    return flatten(params.pad, "pad") | flatten(params.train, "train")
+
+
+@pytest.mark.usefixtures("root")
+def test_the_notebook_s_are_the_params_that_are_shipped(default_params: Params) -> None:
+    assert preset.read(preset.NOTEBOOK) == values(default_params)
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize("name", [each for each in PRESETS if each != preset.NOTEBOOK])
+def test_another_has_only_what_differs_and_is_written_and_undone(name: str, call: Caller) -> None:
+    own, notebook = preset.read(name), preset.read(preset.NOTEBOOK)
+    assert all(value != notebook[key] for key, value in own.items())
+    said = call(preset.main, "--name", name)
+    assert values(load_params()) == notebook | own
+    assert len(said.splitlines()) == len(own)
+    call(preset.main)
+    assert Path("params.yaml").read_bytes() == DEFAULT_PARAMS.read_bytes()
+
+
+def test_a_value_of_one_s_own_gives_way(root: Path, call: Caller) -> None:
+    (root / "presets" / "small.yaml").write_text("train: {units: 8}", encoding="utf-8")
+    text = DEFAULT_PARAMS.read_text(encoding="utf-8").replace("epochs: 5  ", "epochs: 9  ")
+    (root / "params.yaml").write_text(text, encoding="utf-8")
+    assert call(preset.main, NAME="small") == "train.units: 64 -> 8\ntrain.epochs: 9 -> 5\n"
+    assert "already" in call(preset.main, NAME="small")
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        (None, "There is no preset mine. In presets/: best, notebook."),
+        ("train: {unit: 8}", "presets/mine.yaml: params.yaml has no train.unit."),
+        ("train: [", "presets/mine.yaml is not valid YAML"),
+        ("train: {units: 0}", "train.units: 0 is not allowed"),
+    ],
+)
+def test_one_that_cannot_be_used_is_one_message_and_changes_nothing(
+    written: str | None, message: str, root: Path, call: Caller
+) -> None:
+    if written is not None:
+        (root / "presets" / "mine.yaml").write_text(written, encoding="utf-8")
+    assert message in call.fail(preset.main, "--name", "mine")
+    assert (root / "params.yaml").read_bytes() == DEFAULT_PARAMS.read_bytes()
