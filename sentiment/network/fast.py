@@ -9,7 +9,7 @@ the two halves of a batch run side by side, each on one core. What differs betwe
 is saved afterwards is plain Keras.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -120,32 +120,44 @@ def recur(
             _forward(cell, x[half], [state[half] for state in start], weights, own)
             for half, own in zip(halves, read, strict=True)
         ]
-        last = [tf.concat(ends, 0) for ends in zip(*(_ends(kept) for kept in done), strict=True)]
-        states = last[0]
-        if sequences:
-            states = tf.concat([_swap(kept.states[0][1:]) for kept in done], 0)
 
-        def gradient(*upstream: Any) -> list[Any]:
-            d_states, *d_last = upstream
-            found = [
+        def gradient(d_shown: tf.Tensor, *d_last: tf.Tensor) -> list[tf.Tensor]:
+            ends = d_last if sequences else (d_last[0] + d_shown, *d_last[1:])
+            return _joined(
                 _backward(
-                    cell, kept, weights, own, sequences, d_states[half], [d[half] for d in d_last]
+                    cell,
+                    kept,
+                    weights,
+                    own,
+                    _swap(d_shown[half]) if sequences else None,
+                    [end[half] for end in ends],
                 )
                 for kept, half, own in zip(done, halves, read, strict=True)
-            ]
-            columns = [list(column) for column in zip(*found, strict=True)]
-            rows, sums = columns[: -len(weights)], columns[-len(weights) :]
-            return [*(tf.concat(row, 0) for row in rows), *map(tf.add_n, sums)]
+            )
 
-        return (states, *last), gradient
+        last = _last(done)
+        return (_every(done) if sequences else last[0], *last), gradient
 
-    states, *last = tf.custom_gradient(batch)(x, *start, *weights)
-    return states, last
+    shown, *last = tf.custom_gradient(batch)(x, *start, *weights)
+    return shown, last
 
 
-def _ends(kept: Forward) -> list[tf.Tensor]:
-    """The state after the last step."""
-    return [states[-1] for states in kept.states]
+def _every(done: Sequence[Forward]) -> tf.Tensor:
+    """What the cell shows after every step, of all parts of a batch, batch first."""
+    return tf.concat([_swap(kept.states[0][1:]) for kept in done], 0)
+
+
+def _last(done: Sequence[Forward]) -> list[tf.Tensor]:
+    """The state after the last step, of all parts of a batch."""
+    ends = [[states[-1] for states in kept.states] for kept in done]
+    return [tf.concat(parts, 0) for parts in zip(*ends, strict=True)]
+
+
+def _joined(found: Iterable[list[tf.Tensor]]) -> list[tf.Tensor]:
+    """The gradients of a batch from those of its parts; those of the weights come last."""
+    columns = [list(column) for column in zip(*found, strict=True)]
+    rows, sums = columns[: -len(Weights._fields)], columns[-len(Weights._fields) :]
+    return [*(tf.concat(row, 0) for row in rows), *map(tf.add_n, sums)]
 
 
 def _halves(batch: tf.Tensor) -> tuple[slice, ...]:
@@ -175,15 +187,19 @@ def _backward(
     done: Forward,
     weights: Weights,
     words: tf.Tensor | None,
-    sequences: bool,
-    d_states: tf.Tensor,
+    d_states: tf.Tensor | None,
     d_last: Tensors,
 ) -> list[tf.Tensor]:
-    """Return the gradients of x and of the start, then those of the weights, for half a batch."""
-    if sequences:
-        d_states = _swap(d_states)
-    else:
-        d_last, d_states = [d_last[0] + d_states, *d_last[1:]], None
+    """Return the gradients of x and of the start, then those of the weights, for half a batch.
+
+    Args:
+        cell: see there.
+        done: what the forward pass kept.
+        weights: see there.
+        words: see `recur`, time first.
+        d_states: gradient of what the cell shows after every step, time first; None for none.
+        d_last: gradient of the state after the last step.
+    """
     steps, units = done.states[0].shape[0] - 1, done.states[0].shape[2]
     values, products, d_start = _loop_backward(
         cell, done.kept, done.states, weights.recurrent, words, d_states, d_last
