@@ -99,7 +99,7 @@ def row(name: str, speeds: Mapping[str, Speed], least: float) -> str:
 
 @cli.command(__doc__)
 @click.option("--rounds", type=click.IntRange(min=1), default=5, help="Epochs of each.")
-@click.option("--only", default="", help="Just networks whose name has this in it.")
+@click.option("--only", default="", help="Just networks with this in their name; writes no table.")
 def main(rounds: int, only: str) -> None:
     load_keras()
     params = load_params().train
@@ -113,7 +113,8 @@ def main(rounds: int, only: str) -> None:
         rates.append(sgemm_rate())
         rows.append(row(name, speeds, limit(ours, length, median(rates))))
         print(rows[-1], flush=True)
-    write(rows, median(rates))
+    if not only:
+        write(rows, median(rates))
 
 
 def write(rows: list[str], rate: float) -> None:

@@ -184,7 +184,9 @@ class Pad(Section):
 
 class Dropout(Section):
     word: float = Field(
-        ge=0, lt=1, description="entire words, which become unknown_token; padding stays"
+        ge=0,
+        lt=1,
+        description="entire words, the start mark among them, become unknown_token; padding stays",
     )
     embedding: float = Field(ge=0, lt=1, description="entire embedding channels (spatial dropout)")
     input: float = Field(ge=0, lt=1, description="the cell's inputs")
@@ -212,7 +214,9 @@ class Schedule(Section):
         "Hutter 2017)"
     )
     warmup_epochs: float = Field(
-        ge=0, le=1000, description="epochs, in which it rises from 0 first; 0.5 is half of one"
+        ge=0,
+        le=1000,
+        description="epochs at the start in which it rises from 0; 0.5 is half an epoch",
     )
 
 
@@ -241,8 +245,8 @@ class Train(Section):
     segment_length: int = Field(
         ge=0,
         le=10_000,
-        description="tokens of the segments that a review is read in, each from a new state, "
-        "pooled over all (Johnson and Zhang 2016): short loops over many rows; 0: in one",
+        description="a review is read in segments of so many tokens, each from a new state, and "
+        "the states of all are pooled (Johnson and Zhang 2016); 0: in one",
     )
     pooling: Literal["last", "max", "mean", "max+mean"] = Field(
         description="how the states of all steps become one vector"
@@ -257,7 +261,7 @@ class Train(Section):
         "certain; val_loss has it too, so compare val_accuracy",
     )
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = Field(
-        description="how the weights are updated, with Keras' defaults but for the learning rate"
+        description="how the weights are updated, with Keras' defaults for what is not set here"
     )
     learning_rate: float = Field(gt=0, le=10, description="step size; 0.001 is Adam's usual one")
     schedule: Schedule = Field(description="how the learning rate changes from step to step")
@@ -320,6 +324,11 @@ class Train(Section):
             raise ValueError(
                 f"schedule.warmup_epochs {self.schedule.warmup_epochs:g} must be below epochs "
                 f"{self.epochs}, or the training ends while the learning rate still rises"
+            )
+        if self.keep_best and self.early_stopping.patience:
+            raise ValueError(
+                f"keep_best needs early_stopping.patience 0, not {self.early_stopping.patience}: "
+                "a training that stops early keeps its best epoch already"
             )
         if self.optimizer == "adamw" and not self.weight_decay:
             raise ValueError(
@@ -560,6 +569,11 @@ class Params(Section):
             for name, values in self.sweep.space.items()
             for problem in _space_problems(name, values)
         ]
+        if self.sweep.metric == "val_loss" and "train.label_smoothing" in self.sweep.space:
+            problems.append(
+                "train.label_smoothing: it changes val_loss itself. Let sweep.metric be "
+                "val_accuracy"
+            )
         if problems:
             raise ValueError(f"sweep.space: {'; '.join(problems)}")
         return self

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sentiment.errors import UserError
-from sentiment.params import PARAMS_FILE, parameter
+from sentiment.params import PARAMS_FILE, SEARCHED, load_params, parameter
 from tools.running import cli, settings
 
 FOLDER = Path("presets")
@@ -20,9 +20,10 @@ NOTEBOOK = "notebook"
 
 
 @cli.command(__doc__)
-@cli.option("--name", variable="NAME", default=NOTEBOOK, help="File in presets/, without .yaml.")
+@cli.option("--name", variable="NAME", required=True, help="A file in presets/, without .yaml.")
 @cli.json_option
 def main(name: str, as_json: bool) -> None:
+    load_params()  # one that lacks a key is told so
     changes = settings.edit(PARAMS_FILE, read(NOTEBOOK) | read(name))
     printed = "\n".join(changes) or f"{PARAMS_FILE} has these values already."
     cli.report({"applied": changes}, printed, as_json)
@@ -32,29 +33,31 @@ def read(name: str) -> dict[str, Any]:
     """The values of a preset, by dotted names.
 
     Raises:
-        UserError: there is no such preset, or it has a key that params.yaml does not have.
+        UserError: there is no such preset, or it has other keys than parameters of `pad` and
+            `train`.
     """
     path = FOLDER / f"{name}.yaml"
     if not path.is_file():
         there = ", ".join(sorted(each.stem for each in FOLDER.glob("*.yaml"))) or "none"
         raise UserError(f"There is no preset {name}. In {FOLDER}/: {there}.")
     try:
-        values = dict(flat(YAML(typ="safe", pure=True).load(path) or {}))
+        values = dict(flat(YAML(typ="safe", pure=True).load(path), ""))
     except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
-    unknown = [key for key in values if parameter(key) is None]
+    unknown = [key for key in values if parameter(key) is None or key.split(".")[0] not in SEARCHED]
     if unknown:
-        raise UserError(f"{path}: params.yaml has no {' and no '.join(unknown)}.")
+        allowed = " and ".join(SEARCHED)
+        raise UserError(f"{path}: {unknown[0] or 'this'} is no parameter of {allowed}.")
     return values
 
 
-def flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(document: Any, name: str) -> Iterator[tuple[str, Any]]:
     """The values of nested mappings, by dotted names."""
+    if not isinstance(document, Mapping):
+        yield name, document
+        return
     for key, value in document.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+        yield from flat(value, f"{name}.{key}" if name else str(key))
 
 
 if __name__ == "__main__":

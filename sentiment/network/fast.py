@@ -272,8 +272,8 @@ def _steps_backward(
     def step(t: Any, gradient: Any, inside: Any) -> Any:
         if d_states is not None:
             gradient = (gradient[0] + d_states[t], *gradient[1:])
-        own = gradient if words is None else [each * words[t] for each in gradient]
-        found, (shown, *others) = cell.back(own, [inside.read(t), *(each[t] for each in rest)])
+        taken = gradient if words is None else [each * words[t] for each in gradient]
+        found, (shown, *others) = cell.back(taken, [inside.read(t), *(each[t] for each in rest)])
         through = found @ transposed
         before = (through if shown is None else through + shown, *others)
         if words is not None:  # what was skipped leaves the gradient as it is

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 POOLED = ("max", "mean", "max+mean")
 # batches between two returns to Python: each return costs time, and only there do signals count
 STEPS_PER_EXECUTION = 4
+WITH_CUDNN = ("lstm", "gru")
 LOWEST = -1.0  # of a state: all cells end in a tanh, or in a mean of such
 
 
@@ -80,13 +81,19 @@ def build_model(params: Train, inputs: Inputs) -> "keras.Model":
     model = keras.Model(tokens, probability, name="sentiment")
     for layer in lstm_layers(model):
         _start_forget_gate(layer, params.forget_bias)
+    _compile(model, params, inputs.steps)
+    return model
+
+
+def _compile(model: "keras.Model", params: Train, steps: int) -> None:
+    import keras
+
     model.compile(
-        _optimizer(params, inputs.steps),
+        _optimizer(params, steps),
         loss=keras.losses.BinaryCrossentropy(label_smoothing=params.label_smoothing),
         metrics=["accuracy"],
         steps_per_execution=STEPS_PER_EXECUTION,
     )
-    return model
 
 
 def _drop_words(tokens: Any, rate: float, inputs: Inputs) -> Any:
@@ -129,8 +136,11 @@ def _recurrent(params: Train, number: int) -> "keras.layers.Layer":
         "simple_rnn": keras.layers.SimpleRNN,
     }
     suffix = f"_{number}" if number > 1 else ""
+    # cuDNN takes no padding in front of a review, nor a segment of nothing else
+    kernels = {"use_cudnn": False} if params.mask_padding and params.cell in WITH_CUDNN else {}
     layer = cells[params.cell](
         params.units,
+        **kernels,
         return_sequences=params.pooling in POOLED or number < params.layers,
         dropout=params.dropout.input,
         recurrent_dropout=params.dropout.recurrent,
@@ -215,7 +225,10 @@ def _learning_rate(params: Train, steps: int) -> "float | keras.optimizers.sched
     """
     import keras
 
-    cosine, rising = params.schedule.kind == "cosine", round(params.schedule.warmup_epochs * steps)
+    cosine, rising = (
+        params.schedule.kind == "cosine",
+        math.floor(params.schedule.warmup_epochs * steps),
+    )
     if not cosine and not rising:
         return params.learning_rate
     return keras.optimizers.schedules.CosineDecay(

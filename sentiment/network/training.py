@@ -131,7 +131,8 @@ def fit(
         initial_epoch=len(rows),
         epochs=len(rows) if stopped else params.epochs,
         shuffle=False,  # the batches are shuffled already
-        # the best weights are kept while the averages are in the model, a checkpoint is not
+        # in this order: averages are validated, the best of them are kept, weights go into a
+        # checkpoint
         callbacks=[
             *stopping,
             *([_averager()] if params.average else []),
@@ -188,27 +189,26 @@ def _interrupter() -> "keras.callbacks.Callback":
 
 
 def _averager() -> "keras.callbacks.Callback":
-    """A callback that validates with the averages of the weights, which Keras keeps in the end.
+    """A callback that validates with the averages of the weights. In the end Keras keeps these.
 
-    Keras' own, `SwapEMAWeights`, adds and subtracts them, which changes the last bits, and has them
-    in the model no more when others ask for the best weights.
+    Keras' own, `SwapEMAWeights`, adds and subtracts them, which changes the last bits, and swaps
+    them back before `EarlyStopping` copies the best ones.
     """
     import keras
 
+    def swap(model: "keras.Model") -> None:
+        averages = model.optimizer._model_variables_moving_average
+        for weight, average in zip(model.trainable_variables, averages, strict=True):
+            value = weight.numpy().copy()
+            weight.assign(average)
+            average.assign(value)
+
     class Averager(keras.callbacks.Callback):  # type: ignore[misc]
         def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002
-            optimizer = self.model.optimizer
-            for weight, average in zip(
-                self.model.trainable_variables,
-                optimizer._model_variables_moving_average,
-                strict=True,
-            ):
-                value = weight.numpy().copy()
-                weight.assign(average)
-                average.assign(value)
+            swap(self.model)
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-            self.on_test_begin()
+            swap(self.model)
 
     return Averager()
 
@@ -236,7 +236,7 @@ def _early_stopping(params: Train, progress: Progress) -> "list[keras.callbacks.
     stopping = EarlyStopping(
         monitor=wanted.monitor,
         mode="min" if wanted.monitor == "val_loss" else "max",
-        min_delta=wanted.min_delta,
+        min_delta=wanted.min_delta if wanted.patience else 0.0,
         patience=patience,
         restore_best_weights=True,
     )

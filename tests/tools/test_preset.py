@@ -39,7 +39,7 @@ def test_another_has_only_what_differs_and_is_written_and_undone(name: str, call
     said = call(preset.main, "--name", name)
     assert values(load_params()) == notebook | own
     assert len(said.splitlines()) == len(own)
-    call(preset.main)
+    call(preset.main, "--name", preset.NOTEBOOK)
     assert Path("params.yaml").read_bytes() == DEFAULT_PARAMS.read_bytes()
 
 
@@ -55,7 +55,10 @@ def test_a_value_of_one_s_own_gives_way(root: Path, call: Caller) -> None:
     ("written", "message"),
     [
         (None, "There is no preset mine. In presets/: best, notebook."),
-        ("train: {unit: 8}", "presets/mine.yaml: params.yaml has no train.unit."),
+        ("train: {unit: 8}", "presets/mine.yaml: train.unit is no parameter of pad and train."),
+        ("train: {dropout: 3}", "train.dropout is no parameter of pad and train."),
+        ("predict: {words: 3}", "predict.words is no parameter of pad and train."),
+        ("- units", "presets/mine.yaml: this is no parameter of pad and train."),
         ("train: [", "presets/mine.yaml is not valid YAML"),
         ("train: {units: 0}", "train.units: 0 is not allowed"),
     ],
@@ -67,3 +70,15 @@ def test_one_that_cannot_be_used_is_one_message_and_changes_nothing(
         (root / "presets" / "mine.yaml").write_text(written, encoding="utf-8")
     assert message in call.fail(preset.main, "--name", "mine")
     assert (root / "params.yaml").read_bytes() == DEFAULT_PARAMS.read_bytes()
+
+
+def test_params_that_lack_a_key_are_told_so(root: Path, call: Caller) -> None:
+    text = DEFAULT_PARAMS.read_text(encoding="utf-8").replace("  schedule: ", "  schedules: ")
+    (root / "params.yaml").write_text(text, encoding="utf-8")
+    assert "train.schedule: missing" in call.fail(preset.main, "--name", "best")
+
+
+@pytest.mark.usefixtures("root")
+def test_without_a_name_nothing_changes(call: Caller) -> None:
+    assert "--name" in call.fail(preset.main)
+    assert Path("params.yaml").read_bytes() == DEFAULT_PARAMS.read_bytes()

@@ -102,6 +102,14 @@ def test_the_fast_path_gives_the_norms_of_stock_keras(
     np.testing.assert_allclose(gradients.norms(model, x), stock, rtol=1e-5, atol=1e-5)
 
 
+def test_masked_padding_has_no_gradient(x: np.ndarray) -> None:
+    x[:, :4] = 0
+    x[0, :] = [0] * 11 + [7]
+    found = gradients.norms(network(mask_padding=True), x)
+    assert (found[x == 0] == 0).all()
+    assert (found[x > 0] > 0).all()
+
+
 def test_more_reviews_than_a_step_takes_are_measured_each(x: np.ndarray) -> None:
     model, many = network(), np.tile(x, (20, 1))
     assert len(many) > gradients.BATCH

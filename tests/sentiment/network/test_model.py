@@ -157,6 +157,19 @@ def test_dropped_words_become_unknown_and_padding_stays() -> None:
             r"schedule\.warmup_epochs 5 must be below epochs 5",
         ),
         ({"train": {"optimizer": "adamw"}}, "adamw needs a weight_decay above 0"),
+        (
+            {"train": {"keep_best": True, "early_stopping": {"patience": 2}}},
+            "a training that stops early keeps its best epoch already",
+        ),
+        (
+            {
+                "sweep": {
+                    "metric": "val_loss",
+                    "space": {"train.label_smoothing": {"choices": [0.0, 0.1]}},
+                }
+            },
+            "it changes val_loss itself",
+        ),
     ],
 )
 def test_options_that_make_no_sense_together_are_refused(
@@ -219,6 +232,10 @@ def test_a_warm_up_rises_evenly_and_then_the_schedule_begins() -> None:
     falling = 0.25 * (1 + np.cos(np.pi * np.arange(14) / 14))
     cosine = learning_rates(kind="cosine", warmup_epochs=1.2)
     np.testing.assert_allclose(cosine, [*rising, *falling], atol=1e-6)
+
+
+def test_a_warm_up_of_nearly_all_epochs_leaves_a_step_for_the_rest() -> None:
+    assert learning_rates(kind="cosine", warmup_epochs=3.99)[-1] == pytest.approx(0.5)
 
 
 def test_every_step_takes_the_share_named_from_each_weight() -> None:

@@ -160,7 +160,8 @@ def test_averages_of_the_weights_are_validated_and_kept() -> None:
 
     def look(_: Progress) -> None:
         averages = model.optimizer._model_variables_moving_average
-        found.append([[each.numpy() for each in model.trainable_variables], list(averages)])
+        both = model.trainable_variables, averages
+        found.append([[each.numpy().copy() for each in part] for part in both])
 
     row = learn(params, on_epoch=look, model=model).history.iloc[-1]
     assert validated(model) == pytest.approx(row[["val_loss", "val_accuracy"]].to_dict(), rel=1e-5)

@@ -19,10 +19,14 @@ pytestmark = pytest.mark.usefixtures("backend")
 REVIEWS, LENGTH, WORDS = 37, 20, 60
 
 
+OPTIONS = {"mask_padding": True, "segment_length": 5, "layers": 2}
+
+
 @pytest.fixture(scope="module", params=["lstm", "gru", "simple_rnn"])
 def model(request: pytest.FixtureRequest) -> "keras.Model":
     train = {"cell": request.param, "units": 8, "bidirectional": True, "pooling": "max+mean"}
-    dropout = {"input": 0.5, "head": 0.5}
+    train |= OPTIONS if request.param == "lstm" else {}
+    dropout = {"input": 0.5, "head": 0.5, "word": 0.5}
     params = Params.model_validate(merged(defaults(), {"train": {**train, "dropout": dropout}}))
     load_keras().utils.set_random_seed(0)
     return build_model(params.train, inputs(WORDS, LENGTH))
