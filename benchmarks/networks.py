@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 
 import click
 
+from benchmarks import growth
 from benchmarks.limit import epoch_flops, sgemm_rate
 from benchmarks.report import spread
 from sentiment import files, machine
 from sentiment.network import training
-from sentiment.network.batches import batches
-from sentiment.network.model import build_model, inputs_of
-from sentiment.params import Train, flatten, load_params
+from sentiment.params import Train, changed, flatten, load_params
 from sentiment.pipeline import PAD
 from sentiment.serving.backend import load_keras
 from tools.running import cli
@@ -55,15 +54,11 @@ def epoch_of(params: Train) -> Callable[[], float]:
     """A function that trains one epoch of a new model and returns its seconds."""
     shaping = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = (array[:REVIEWS] for array in files.read_arrays(PAD, ["x_train", "y_train"]))
-    learning, validation = training.split(x, y, params.validation_split)
-    model = build_model(params, inputs_of(shaping, len(learning.y)))
-    training.accelerate(model, params)
-    given = batches(*learning, batch_size=params.batch_size, shuffle=True)
-    held_out = batches(*validation, batch_size=params.validation_batch_size, shuffle=False)
+    train = growth.epoch_of(x, y, params, shaping)
 
     def epoch() -> float:
         begun = time.perf_counter()
-        model.fit(given, validation_data=held_out, shuffle=False, verbose=0)
+        train()
         return time.perf_counter() - begun
 
     return epoch
@@ -102,13 +97,14 @@ def row(name: str, speeds: Mapping[str, Speed], least: float) -> str:
 @click.option("--only", default="", help="Just networks with this in their name; writes no table.")
 def main(rounds: int, only: str) -> None:
     load_keras()
-    params = load_params().train
-    training.prepare(params)
+    params = load_params()
+    training.prepare(params.train)
     length = files.read_about(PAD)["params"]["pad.max_length"]
     rates, rows = [sgemm_rate()], []
     for name in [each for each in NETWORKS if only in each]:
-        ours = params.model_copy(update=dict(NETWORKS[name]))
-        stock = ours.model_copy(update={"accelerate": False})
+        changes = {f"train.{key}": value for key, value in NETWORKS[name].items()}
+        ours = changed(params, changes).train
+        stock = changed(params, {**changes, "train.accelerate": False}).train
         speeds = in_turns({"ours": ours, "stock": stock}, rounds)
         rates.append(sgemm_rate())
         rows.append(row(name, speeds, limit(ours, length, median(rates))))

@@ -131,8 +131,12 @@ def want(study: "optuna.Study", trials: int) -> None:
 
 
 def wanted(study: "optuna.Study") -> int:
-    """How many trials it is to have."""
-    return max(int(study.user_attrs.get(WANTED, 0)), len(slots(study)))
+    """How many trials it is to have: those that were asked for, or that are there."""
+    return max(_asked(study), len(slots(study)))
+
+
+def _asked(study: "optuna.Study") -> int:
+    return int(study.user_attrs.get(WANTED, 0))
 
 
 def fill_with(study: "optuna.Study", wanted: Sequence[dict[str, Any]]) -> None:
@@ -150,7 +154,7 @@ def missing(study: "optuna.Study", wanted: Sequence[dict[str, Any]]) -> list[dic
 def is_over(study: "optuna.Study") -> bool:
     """Whether every trial that is wanted has ended, in whatever way."""
     trials = slots(study)
-    return len(trials) == wanted(study) and all(trial.state.is_finished() for trial in trials)
+    return len(trials) >= _asked(study) and all(trial.state.is_finished() for trial in trials)
 
 
 def completed(study: "optuna.Study") -> "list[FrozenTrial]":
@@ -190,7 +194,7 @@ def has_work(study: "optuna.Study") -> bool:
     """Whether there is a trial to be taken: one that waits, or is wanted and not there yet."""
     trials = slots(study)
     waiting = any(trial.state.name == "WAITING" for trial in trials)
-    return waiting or len(trials) < wanted(study)
+    return waiting or len(trials) < _asked(study)
 
 
 def end_stale(study: "optuna.Study") -> None:
