@@ -309,7 +309,7 @@ class Train(Section):
         description="only operations that give the same bits each time; costs little on a CPU"
     )
     accelerate: bool = Field(
-        description="on a CPU, train by sentiment/network/fast.py, about twice as fast; "
+        description="on a CPU, train by sentiment/network/fast.py, 1.3 to 2.4 times as fast; "
         "false: by stock Keras",
     )
 

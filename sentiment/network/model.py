@@ -225,10 +225,8 @@ def _learning_rate(params: Train, steps: int) -> "float | keras.optimizers.sched
     """
     import keras
 
-    cosine, rising = (
-        params.schedule.kind == "cosine",
-        math.floor(params.schedule.warmup_epochs * steps),
-    )
+    cosine = params.schedule.kind == "cosine"
+    rising = math.floor(params.schedule.warmup_epochs * steps)
     if not cosine and not rising:
         return params.learning_rate
     return keras.optimizers.schedules.CosineDecay(
