@@ -37,7 +37,9 @@ def archive(**replacements: bytes) -> bytes:
         for name, array in arrays.items():
             content = io.BytesIO()
             np.lib.format.write_array(content, array, version=(1, 0), allow_pickle=True)
-            file.writestr(f"{name}.npy", replacements.get(name, content.getvalue()))
+            # ZipInfo: dated 1980, so that every call gives the same bytes
+            entry = zipfile.ZipInfo(f"{name}.npy")
+            file.writestr(entry, replacements.get(name, content.getvalue()))
     return buffer.getvalue()
 
 
