@@ -504,6 +504,37 @@ class Sweep(Section):
     )
 
 
+class Linear(Section):
+    min_reviews: int = Field(
+        ge=1,
+        le=1_000_000,
+        description="words and pairs in fewer training reviews are left out: what one review alone "
+        "has says nothing of others",
+    )
+    tfidf_c: float = Field(
+        gt=0,
+        le=1_000_000,
+        description="of the model by TF-IDF: the inverse strength of regularization, as in "
+        "scikit-learn",
+    )
+    naive_bayes_c: float = Field(
+        gt=0,
+        le=1_000_000,
+        description="the same of the model by naive-Bayes weights, whose values are far larger",
+    )
+    smoothing: float = Field(
+        gt=0,
+        le=1000,
+        description="reviews of each class that every word and pair is counted in beside those it "
+        "is in",
+    )
+    max_iterations: int = Field(
+        ge=1,
+        le=100_000,
+        description="steps of the solver (L-BFGS), at most; it ends when converged",
+    )
+
+
 class Predict(Section):
     words: int = Field(
         ge=0,
@@ -541,6 +572,9 @@ class Params(Section):
         description="what `make memory` trains, to compare how far back networks remember"
     )
     sweep: Sweep = Field(description="what `make sweep` searches, see docs/sweeps.md")
+    linear: Linear = Field(
+        description="the linear models of baseline/dvc.yaml, see docs/accuracy.md"
+    )
     predict: Predict = Field(description="what `make predict` prints")
     promote: Promote = Field(
         description="when an evaluated model becomes `champion`, see docs/serving.md; a "

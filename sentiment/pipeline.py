@@ -14,13 +14,14 @@ from sentiment import files
 if TYPE_CHECKING:
     from dvc.output import Output
 
+DECLARED = Path("dvc.yaml")
 STAGES = ("fetch", "pad", "train", "evaluate")
 FETCH, PAD, TRAIN, EVALUATE = (files.DATA / stage for stage in STAGES)
 
 
-def code_digests(stages: Sequence[str]) -> dict[str, str]:
-    """SHA-256 of the code that `dvc.yaml` lists for these stages, by path."""
-    declared = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"]
+def code_digests(stages: Sequence[str], file: Path = DECLARED) -> dict[str, str]:
+    """SHA-256 of the code that a `dvc.yaml` lists for these stages, by path."""
+    declared = YAML(typ="safe", pure=True).load(file)["stages"]
     paths = {dep for name in stages for dep in declared[name]["deps"] if Path(dep).suffix == ".py"}
     return {path: files.sha256(Path(path)) for path in sorted(paths)}
 
@@ -28,13 +29,19 @@ def code_digests(stages: Sequence[str]) -> dict[str, str]:
 def restore(stage: str) -> list[str]:
     """Put back the outputs of a stage's last good run that are missing, from DVC's cache or git.
 
+    Args:
+        stage: its name as DVC has it, after the path of its `dvc.yaml` and a colon if that is not
+            the root's.
+
     Returns:
         The outputs that are still missing though DVC's cache has them.
     """
     from dvc.repo import Repo
 
     with Repo() as repo:
-        missing = [out for out in repo.stage.load_one(name=stage).outs if not out.exists]
+        file, _, name = stage.rpartition(":")
+        found = repo.stage.load_one(file or str(DECLARED), name)
+        missing = [out for out in found.outs if not out.exists]
         for out in missing:
             _restore(out)
         return [str(out) for out in missing if not out.exists and not out.changed_cache()]

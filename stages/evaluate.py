@@ -8,7 +8,6 @@ and `gradients.png`.
 Drawing the curves here keeps a change of their looks from training anew.
 """
 
-from pathlib import Path
 from typing import Any
 
 from sentiment import files, process
@@ -27,17 +26,7 @@ from sentiment.params import Promote, flatten, load_params
 from sentiment.pipeline import EVALUATE
 from sentiment.publish import evaluation as publish
 from sentiment.runs import store, tracking
-from sentiment.scoring.evaluation import Evaluation, evaluate, predict
-
-
-def write(folder: Path, evaluation: Evaluation) -> None:
-    """Write metrics, probabilities, tables and plots into an empty folder."""
-    files.write_json(folder / "metrics.json", evaluation.metrics)
-    files.write_arrays(folder, {"probabilities": evaluation.probabilities})
-    for name, table in evaluation.tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False)
-    for name, plot in evaluation.plots.items():
-        plot.savefig(folder / f"{name}.png")
+from sentiment.scoring.evaluation import evaluate, predict, write
 
 
 def log(run_id: str, metrics: dict[str, Any], test: TestSet, rule: Promote) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -31,15 +32,30 @@ def log_outputs(tracker: Tracker, metrics: dict[str, Any], test: TestSet, rule: 
     """
     dataset = f"{metrics['dataset']}-test"
     tracker.log(log.dataset, dataset, "test", (test.x, test.y), PAD, test.digest)
-    tracker.log(log.metrics, numbers(metrics), dataset, test.digest)
     norms = curve(pd.read_csv(files.checked(EVALUATE / "gradients.csv")), GRADIENT)
     tracker.log(log.curves, norms, [time.time_ns() // 10**6] * len(norms))
-    names = sorted(files.read_about(EVALUATE)["files"])
-    for name in names:
-        files.checked(EVALUATE / name)
-    tracker.log(log.folder, EVALUATE, [*names, files.ABOUT], EVALUATE.name)
+    log_answers(tracker, EVALUATE, metrics, test.digest)
     tracker.log(versions.register, served_parts(), EVALUATE, _version_tags(metrics), rule)
-    tracker.log(log.complete, EVALUATE)
+    tracker.log(log.complete, EVALUATE.name, EVALUATE)
+
+
+def log_answers(tracker: Tracker, folder: Path, metrics: dict[str, Any], digest: str) -> None:
+    """Log the metrics of the test set, and a folder with all that follows from the answers.
+
+    Args:
+        tracker: of the run.
+        folder: that `sentiment.scoring.evaluation.write` wrote, with its `about.json`.
+        metrics: see `sentiment.scoring.evaluation.Evaluation`.
+        digest: of the test set, as MLflow names it.
+
+    Raises:
+        UserError: a file is not as it was written.
+    """
+    tracker.log(log.metrics, numbers(metrics), f"{metrics['dataset']}-test", digest)
+    names = sorted(files.read_about(folder)["files"])
+    for name in names:
+        files.checked(folder / name)
+    tracker.log(log.folder, folder, [*names, files.ABOUT], EVALUATE.name)
 
 
 def served_parts() -> Parts:

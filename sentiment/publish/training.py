@@ -68,4 +68,4 @@ def log_outputs(
     tracker.log(log.keras_model, model, example.astype(np.int32), len(history))
     digest = files.read_about(TRAIN)["files"]["model.keras"]
     tracker.log(log.set_tags, {"model.sha256": digest})
-    tracker.log(log.complete, TRAIN)
+    tracker.log(log.complete, TRAIN.name, TRAIN)

@@ -5,7 +5,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,11 +39,13 @@ class Parts(NamedTuple):
         words: the word index's file.
         settings: what `sentiment.serving.classifier` reads as `settings.json`, but for the files'
             digests.
+        packages: those that it needs where it is served.
     """
 
     model: Path
     words: Path
     settings: dict[str, Any]
+    packages: Sequence[str] = log.SERVING_PACKAGES
 
 
 def digest(parts: Parts) -> str:
@@ -57,7 +59,6 @@ def digest(parts: Parts) -> str:
 def log_model(client: "mlflow.MlflowClient", run: log.Run, parts: Parts) -> str:
     """Log the served model, with its code and files, as a model of the run; return its id."""
     import mlflow
-    from mlflow.entities import LoggedModelOutput
 
     from sentiment.serving.scoring_server import COLUMN
 
@@ -76,10 +77,20 @@ def log_model(client: "mlflow.MlflowClient", run: log.Run, parts: Parts) -> str:
                 artifacts=write_artifacts(folder, parts),
                 signature=_signature(COLUMN),
                 input_example=pd.DataFrame({COLUMN: EXAMPLES}),
-                pip_requirements=log.serving_requirements(),
+                pip_requirements=log.serving_requirements(parts.packages),
             )
-    client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
+    _link(client, run.run_id, model.model_id)
     return str(model.model_id)
+
+
+def _link(client: "mlflow.MlflowClient", run_id: str, model_id: str) -> None:
+    """Link a run with its model; MLflow did so itself if the run is the active one."""
+    from mlflow.entities import LoggedModelOutput
+
+    outputs = client.get_run(run_id).outputs
+    linked = outputs.model_outputs if outputs else []
+    if model_id not in {output.model_id for output in linked}:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
 
 def write_code(folder: Path, package: str) -> tuple[Path, Path]:
@@ -108,7 +119,7 @@ def write_artifacts(folder: Path, parts: Parts) -> dict[str, str]:
     """Paths of the served model's files by their names."""
     from sentiment.serving import classifier
 
-    paths = {classifier.MODEL: parts.model, classifier.INDEX: parts.words}
+    paths = {parts.model.name: parts.model, classifier.INDEX: parts.words}
     digests = {name: files.sha256(path) for name, path in paths.items()}
     settings = folder / classifier.SETTINGS
     files.write_json(settings, {**parts.settings, "files": digests})

@@ -124,14 +124,15 @@ def metrics(run: Run, values: Mapping[str, float], dataset: str, digest: str) ->
 
     now = int(time.time() * 1000)
     points = [
-        Metric(key, value, now, 0, run.model_id, dataset, digest) for key, value in values.items()
+        Metric(key, value, now, 0, run.model_id or None, dataset, digest)
+        for key, value in values.items()
     ]
     mlflow.MlflowClient().log_batch(run.run_id, points)
 
 
-def complete(run: Run, directory: Path) -> None:
-    """Tag the run: it has all of a stage's folder as that is now."""
-    set_tags(run, {COMPLETE.format(directory.name): files.sha256(directory / files.ABOUT)})
+def complete(run: Run, stage: str, directory: Path) -> None:
+    """Tag the run: it has all that a stage wrote into a folder, as that is now."""
+    set_tags(run, {COMPLETE.format(stage): files.sha256(directory / files.ABOUT)})
 
 
 def is_complete(tags: Mapping[str, str], directory: Path) -> bool:
@@ -183,9 +184,9 @@ def keras_model(run: Run, model: "keras.Model", example: NDArray[np.int32], epoc
     )
 
 
-def serving_requirements() -> list[str]:
+def serving_requirements(packages: Sequence[str] = SERVING_PACKAGES) -> list[str]:
     """The packages that serve a model; MLflow's own inference of them takes a quarter minute."""
-    return [f"{package}=={version(package)}" for package in SERVING_PACKAGES]
+    return [f"{package}=={version(package)}" for package in packages]
 
 
 def is_logged(model_id: str) -> bool:

@@ -38,12 +38,14 @@ class Tracker:
         run: which run it is.
         begun: when it began, in milliseconds since 1970.
         lost: whether the store has failed.
+        unlogged: what is printed then: what becomes of the rest.
     """
 
-    def __init__(self, run: Run, begun: int) -> None:
+    def __init__(self, run: Run, begun: int, unlogged: str = UNLOGGED) -> None:
         self.run = run
         self.begun = begun
         self.lost = False
+        self.unlogged = unlogged
 
     def times(self) -> dict[str, int]:
         """When it began and, if that is now, ended, in milliseconds since 1970."""
@@ -56,7 +58,7 @@ class Tracker:
             Interrupted: a signal came meanwhile.
         """
         if not self.lost:
-            with store.attempt(UNLOGGED) as attempt:
+            with store.attempt(self.unlogged) as attempt:
                 write(self.run, *given)
             self.lost = attempt.failed
         process.raise_noted()
@@ -72,6 +74,7 @@ def started(
     run_id: str | None = None,
     note: Callable[[str], object] = lambda _: None,
     with_model: bool = True,
+    unlogged: str = UNLOGGED,
 ) -> Iterator[Tracker]:
     """Start a run with its params and tags, or resume one; end it as the block ends.
 
@@ -85,6 +88,7 @@ def started(
             it or another process writes to it, in a copy of this folder say.
         note: called with the run's id as soon as that is known.
         with_model: whether it gets an entry for its model.
+        unlogged: what is printed where the store fails later.
 
     Raises:
         UserError: the store cannot be used at the start.
@@ -104,6 +108,7 @@ def started(
     try:
         with store.explained():
             tracker = _activated(before.info.run_id, name, dict(params), tags, with_model)
+            tracker.unlogged = unlogged
         yield tracker
     except BaseException as error:
         failed = isinstance(error, Exception) and not isinstance(error, Stopped)

@@ -1,13 +1,14 @@
 """The evaluation of a model: its answers to the test set, and all that follows from them."""
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment import process
+from sentiment import files, process
 from sentiment.data.outputs import TestSet, Training
 from sentiment.params import Evaluate
 from sentiment.scoring import plots, scores
@@ -87,7 +88,7 @@ def evaluate(
     gradients: pd.DataFrame,
     params: Evaluate,
 ) -> Evaluation:
-    """Compute every metric, table and plot of the test set.
+    """Compute every metric, table and plot of a trained network.
 
     Args:
         test: the reviews.
@@ -95,6 +96,34 @@ def evaluate(
         training: what was evaluated.
         probabilities: see `predict`.
         gradients: of the trained model, see `sentiment.scoring.gradients.table`.
+        params: the `evaluate` section.
+    """
+    dataset, name = training.params["fetch.dataset"], training.run["name"]
+    answered = evaluate_answers(test, words, dataset, name, probabilities, params)
+    return Evaluation(
+        probabilities,
+        answered.metrics | {"gradient_reach": reach(gradients)},
+        answered.tables | {"gradients": gradients},
+        answered.plots | draw_training(training, gradients, params),
+    )
+
+
+def evaluate_answers(
+    test: TestSet,
+    words: list[str],
+    dataset: str,
+    name: str,
+    probabilities: NDArray[np.float32],
+    params: Evaluate,
+) -> Evaluation:
+    """Compute what follows from the answers alone, whatever model gave them.
+
+    Args:
+        test: the reviews.
+        words: the vocabulary.
+        dataset: name of the data set.
+        name: of the run, the title of each plot.
+        probabilities: of being positive, shape (reviews,), in the order of `test`.
         params: the `evaluate` section.
     """
     predictions = predictions_table(test, probabilities, params.threshold)
@@ -105,32 +134,45 @@ def evaluate(
         "reliability": scores.reliability(predictions, params.calibration_bins),
         "lengths": scores.accuracy_by_length(predictions, params.length_buckets),
         "mistakes": with_text(scores.mistakes(predictions, params.mistakes), test, words),
-        "gradients": gradients,
     }
-    dataset = {"dataset": training.params["fetch.dataset"]}
-    parts = (tables[name] for name in ("confusion", "lengths", "reliability"))
-    metrics = dataset | scores.summary(predictions, *parts) | {"gradient_reach": reach(gradients)}
-    return Evaluation(probabilities, metrics, tables, draw(metrics, tables, training, params))
+    parts = (tables[part] for part in ("confusion", "lengths", "reliability"))
+    metrics = {"dataset": dataset} | scores.summary(predictions, *parts)
+    return Evaluation(probabilities, metrics, tables, draw_answers(metrics, tables, name, params))
 
 
-def draw(
-    metrics: dict[str, Any], tables: dict[str, pd.DataFrame], training: Training, params: Evaluate
+def draw_answers(
+    metrics: dict[str, Any], tables: dict[str, pd.DataFrame], name: str, params: Evaluate
 ) -> dict[str, "Figure"]:
-    """Draw all plots, each titled with the run's name."""
-    name, history = training.run["name"], training.history
+    """Draw what follows from the answers, each plot titled with the run's name."""
     return {
-        "accuracy": plots.curve(history, "accuracy", name, params),
-        "loss": plots.curve(history, "loss", name, params),
         "roc": plots.roc_curve(tables["roc"], metrics["test_roc_auc"], name, params),
         "reliability": plots.reliability(tables["reliability"], metrics["test_ece"], name, params),
         "confusion": plots.confusion_matrix(tables["confusion"], name, params),
         "lengths": plots.length_bars(tables["lengths"], metrics["test_accuracy"], name, params),
-        "gradients": plots.gradients(
-            {"before the first epoch": training.gradients, "trained": tables["gradients"]},
-            name,
-            params,
-        ),
     }
+
+
+def draw_training(
+    training: Training, gradients: pd.DataFrame, params: Evaluate
+) -> dict[str, "Figure"]:
+    """Draw the curves of a training, and how far its gradients reach."""
+    name, history = training.run["name"], training.history
+    measured = {"before the first epoch": training.gradients, "trained": gradients}
+    return {
+        "accuracy": plots.curve(history, "accuracy", name, params),
+        "loss": plots.curve(history, "loss", name, params),
+        "gradients": plots.gradients(measured, name, params),
+    }
+
+
+def write(folder: Path, evaluation: Evaluation) -> None:
+    """Write metrics, probabilities, tables and plots into a folder."""
+    files.write_json(folder / "metrics.json", evaluation.metrics)
+    files.write_arrays(folder, {"probabilities": evaluation.probabilities})
+    for name, table in evaluation.tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    for name, plot in evaluation.plots.items():
+        plot.savefig(folder / f"{name}.png")
 
 
 def numbers(metrics: dict[str, Any]) -> dict[str, float]:

@@ -1,15 +1,15 @@
 """The model as it is served: raw text in, label and probability out.
 
-MLflow keeps it as code and files, without pickle: this package and the files of `ARTIFACTS`. The
-text is encoded by the code that encoded the training data, and the model asked as the evaluation
-asks it, so that its answers are those of the evaluation, bit for bit.
+MLflow keeps it as code and files, without pickle: this package, the model's file, the word index
+and the settings. The text is encoded by the code that encoded the training data, and the model is
+asked as the evaluation asks it, so that its answers are those of the evaluation, bit for bit.
 """
 
 import hashlib
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,17 +18,14 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
-from . import scoring_server, sequences, text
-from .backend import load_keras
-from .predictor import Predictor
+from . import linear, network, scoring_server, text
+from .linear import Linear
+from .network import Network
 from .scoring_server import COLUMN
 from .sequences import Layout
-from .trace import Gates, gates
+from .trace import Gates
 
-if TYPE_CHECKING:
-    import keras
-
-ARTIFACTS = MODEL, INDEX, SETTINGS = "model.keras", "word_index.json", "settings.json"
+INDEX, SETTINGS = "word_index.json", "settings.json"  # beside the model's file
 LEAST = 1e-7  # nearer to 0 or 1 than this, float32 has no more digits to tell probabilities apart
 
 
@@ -76,14 +73,13 @@ class Sentiment(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the files that travel with the model; ValueError if one was changed."""
-        paths = {name: Path(context.artifacts[name]) for name in ARTIFACTS}
+        paths = {name: Path(path) for name, path in context.artifacts.items()}
         settings = json.loads(paths[SETTINGS].read_bytes())
         for name, digest in settings["files"].items():
             _check(paths[name], digest)
-        self.layout = Layout(**settings["layout"])
         self.threshold: float = settings["threshold"]
         self.ranks: dict[str, int] = json.loads(paths[INDEX].read_bytes())
-        self.ask = _predictor(paths[MODEL], settings["batch_size"])
+        self.reader = _reader(paths, settings)
         scoring_server.answer_clearly()
 
     def predict(
@@ -95,7 +91,7 @@ class Sentiment(PythonModel):
         """Label and probability of each text; MlflowException if one is no text."""
         texts = list(model_input[COLUMN])
         _require_texts(texts)
-        probabilities = self.ask(text.encode(texts, self.ranks, self.layout))
+        probabilities = self.reader.answers([text.known_words(each, self.ranks) for each in texts])
         labels = [self._label(probability) for probability in probabilities]
         return pd.DataFrame({"label": labels, "probability": probabilities})
 
@@ -105,11 +101,7 @@ class Sentiment(PythonModel):
         Source: Zeiler and Fergus 2014, Visualizing and Understanding Convolutional Networks.
         """
         words = text.known_words(content, self.ranks)
-        tokens = text.pad_words([words], self.layout)
-        columns, places = self._read(len(words))
-        without = np.repeat(tokens, len(columns), axis=0)
-        without[np.arange(len(columns)), columns] = self.layout.unknown_token
-        answers = self.ask(np.concatenate([tokens, without]))
+        places, answers = self.reader.without_each(words)
         effects = _log_odds(answers[0]) - _log_odds(answers[1:])
         contributions = [
             Contribution(words[place].start, words[place].end, float(effect))
@@ -120,25 +112,10 @@ class Sentiment(PythonModel):
     def trace(self, content: str) -> list[Step]:
         """Watch the model read: its answer after each word that it reads, and an LSTM's gates."""
         words = text.known_words(content, self.ranks)
-        columns, places = self._read(len(words))
-        cut = [words[: place + 1][-self.layout.max_length :] for place in places]
-        answers = self.ask(text.pad_words(cut, self.layout))
-        steps = gates(self.ask.model, text.pad_words([words], self.layout)[0])
         return [
-            Step(
-                words[place].start,
-                words[place].end,
-                float(answer),
-                steps[column] if steps else None,
-            )
-            for place, answer, column in zip(places, answers, columns, strict=True)
+            Step(words[place].start, words[place].end, answer, at)
+            for place, answer, at in self.reader.after_each(words)
         ]
-
-    def _read(self, words: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The columns of the row of a text of so many words that have a word, and which word."""
-        position, inside = sequences.positions(np.array([words + 1]), self.layout)
-        columns = np.flatnonzero(inside[0] & (position[0] > 0))  # position 0 is the start mark
-        return columns, position[0, columns] - 1
 
     def _label(self, probability: np.float32) -> str:
         return "positive" if probability > self.threshold else "negative"
@@ -150,12 +127,11 @@ def _check(path: Path, digest: str) -> None:
         raise ValueError(f"{path} was changed: its SHA-256 is {actual}, not {digest}")
 
 
-def _predictor(path: Path, batch_size: int) -> Predictor:
-    """Load the Keras model and compile it, so that the first request does not wait for that."""
-    model: keras.Model = load_keras().saving.load_model(path, compile=False)
-    ask = Predictor(model, batch_size)
-    ask(np.zeros((1, ask.length), np.int32))
-    return ask
+def _reader(paths: dict[str, Path], settings: dict[str, Any]) -> Network | Linear:
+    if linear.FILE in paths:
+        return linear.load(paths[linear.FILE])
+    layout = Layout(**settings["layout"])
+    return network.load(paths[network.FILE], settings["batch_size"], layout)
 
 
 def _require_texts(texts: list[Any]) -> None:

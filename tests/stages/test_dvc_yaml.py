@@ -55,9 +55,9 @@ def imported(path: Path) -> set[Path]:
     return {each for each in found if each.is_file()}
 
 
-def reachable(stage: str) -> set[str]:
+def reachable(module: Path) -> set[str]:
     """A stage's module and all that it imports from the project, over any number of steps."""
-    found, waiting = set[Path](), {ROOT / "stages" / f"{stage}.py"}
+    found, waiting = set[Path](), {module}
     while waiting:
         path = waiting.pop()
         found.add(path)
@@ -65,9 +65,9 @@ def reachable(stage: str) -> set[str]:
     return {str(path.relative_to(ROOT)) for path in found}
 
 
-def needed(stage: str) -> set[str]:
+def needed(module: Path) -> set[str]:
     """The code that a stage depends on: what it imports and, whole, what it packs with a model."""
-    names = reachable(stage)
+    names = reachable(module)
     serving = (ROOT / "sentiment" / "serving").glob("[!_]*.py")
     packed = {str(path.relative_to(ROOT)) for path in serving}
     return names | packed if "sentiment/registry/packaging.py" in names else names
@@ -91,7 +91,7 @@ def test_the_stages_are_declared_in_the_order_the_data_flows() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_lists_exactly_the_code_it_needs(stage: str) -> None:
     listed = {dep for dep in declared()[stage]["deps"] if dep.endswith(".py")}
-    assert listed == needed(stage)
+    assert listed == needed(ROOT / "stages" / f"{stage}.py")
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -19,7 +19,7 @@ from sentiment.runs import log as log_to
 from sentiment.runs import store, tracking
 from sentiment.runs.log import Run
 from sentiment.scoring import significance
-from sentiment.scoring.evaluation import draw
+from sentiment.scoring.evaluation import draw_answers, draw_training
 from tools.pages import page
 
 if TYPE_CHECKING:
@@ -184,7 +184,9 @@ def moment(milliseconds: int) -> str:
 def plots(training: Training, results: Results, looks: Evaluate) -> list[Plot]:
     """The plots of `evaluate`, drawn for the page: captions take the place of titles."""
     sized = looks.model_copy(update=PLOT_SIZE)
-    drawn = draw(results.metrics, results.tables, training, sized)
+    name, tables = training.run["name"], results.tables
+    drawn = draw_answers(results.metrics, tables, name, sized)
+    drawn |= draw_training(training, tables["gradients"], sized)
     for figure in drawn.values():
         fit(figure.axes[0])
     return [Plot(caption, page.svg(drawn[name], alt)) for name, (caption, alt) in PLOTS.items()]

@@ -11,7 +11,6 @@ from sentiment.data.outputs import Training
 from sentiment.params import Params
 from sentiment.scoring import evaluation, scores
 from sentiment.serving.sequences import Reviews
-from stages.evaluate import write
 
 
 @pytest.fixture
@@ -80,7 +79,7 @@ def test_metrics_have_how_far_back_the_gradient_reaches(evaluated: evaluation.Ev
 
 
 def test_all_files_are_written(evaluated: evaluation.Evaluation, tmp_path: Path) -> None:
-    write(tmp_path, evaluated)
+    evaluation.write(tmp_path, evaluated)
     names = {path.name for path in tmp_path.iterdir()}
     both = {"roc", "reliability", "confusion", "lengths", "gradients"}
     tables = {f"{name}.csv" for name in both | {"predictions", "mistakes"}}
@@ -94,7 +93,7 @@ def test_all_files_are_written(evaluated: evaluation.Evaluation, tmp_path: Path)
 def test_probabilities_are_kept_as_the_model_gave_them(
     evaluated: evaluation.Evaluation, tmp_path: Path
 ) -> None:
-    write(tmp_path, evaluated)
+    evaluation.write(tmp_path, evaluated)
     kept = np.load(tmp_path / "probabilities.npy")
     np.testing.assert_array_equal(kept, PROBABILITIES)
     assert kept.dtype == np.float32

@@ -18,7 +18,7 @@ from sentiment.data.padding import layout
 from sentiment.network.model import build_model
 from sentiment.params import Params
 from sentiment.registry import packaging
-from sentiment.serving import classifier, text
+from sentiment.serving import classifier, network, text
 from sentiment.serving.classifier import Sentiment
 from tests.conftest import inputs
 
@@ -51,10 +51,15 @@ def served(artifacts: dict[str, str]) -> Sentiment:
     return model
 
 
+def network_of(served: Sentiment) -> network.Network:
+    assert isinstance(served.reader, network.Network)
+    return served.reader
+
+
 def test_answers_are_those_of_the_model_to_the_encoded_text(served: Sentiment) -> None:
     texts = ["A fine film", "dull", "", "unheard of"]
     table = served.predict(None, pd.DataFrame({"text": texts}))
-    expected = served.ask(text.encode(texts, RANKS, served.layout))
+    expected = network_of(served).ask(text.encode(texts, RANKS, network_of(served).layout))
     np.testing.assert_array_equal(table["probability"].to_numpy(), expected)
     assert table["probability"].dtype == np.float32
     assert table["label"].tolist() == [
@@ -83,7 +88,9 @@ def test_each_word_is_held_against_an_unknown_one(served: Sentiment) -> None:
     content = "Well: a FINE film, rare"
     explanation = served.explain(content)
     assert [content[w.start : w.end] for w in explanation.words] == ["a", "FINE", "film", "rare"]
-    whole, without = served.ask(text.encode([content, "a rare film rare"], RANKS, served.layout))
+    whole, without = network_of(served).ask(
+        text.encode([content, "a rare film rare"], RANKS, network_of(served).layout)
+    )
     assert explanation.probability == float(whole)
     effect = np.log(whole / (1 - whole)) - np.log(without / (1 - without))
     assert explanation.words[1].log_odds == pytest.approx(effect, abs=1e-5)
@@ -93,7 +100,8 @@ def test_each_word_is_held_against_an_unknown_one(served: Sentiment) -> None:
 def test_words_that_were_cut_off_have_no_part_in_the_answer(served: Sentiment) -> None:
     content = "dull " * 4 + "a fine film a fine film"
     assert [w.start for w in served.explain(content).words] == [20, 22, 27, 32, 34, 39]
-    served.layout = replace(served.layout, truncating="post")
+    reader = network_of(served)
+    reader.layout = replace(reader.layout, truncating="post")
     assert [w.start for w in served.explain(content).words] == [0, 5, 10, 15, 20]
 
 
@@ -112,7 +120,8 @@ def test_each_step_of_a_trace_is_the_answer_to_the_text_cut_there(served: Sentim
 def test_a_trace_has_the_words_that_are_read_and_ends_at_the_answer(
     served: Sentiment, padding: Any, truncating: Any
 ) -> None:
-    served.layout = replace(served.layout, padding=padding, truncating=truncating)
+    reader = network_of(served)
+    reader.layout = replace(reader.layout, padding=padding, truncating=truncating)
     content = "dull " * 4 + "a fine film a fine film"
     steps, explanation = served.trace(content), served.explain(content)
     assert [step.start for step in steps] == [word.start for word in explanation.words]
@@ -131,7 +140,7 @@ def test_a_text_without_known_words_is_explained_by_none(served: Sentiment, cont
     assert 0 < explanation.probability < 1
 
 
-@pytest.mark.parametrize("name", [classifier.MODEL, classifier.INDEX])
+@pytest.mark.parametrize("name", [network.FILE, classifier.INDEX])
 def test_a_file_that_was_changed_is_refused(artifacts: dict[str, str], name: str) -> None:
     with Path(artifacts[name]).open("ab") as file:
         file.write(b" ")
@@ -142,7 +151,7 @@ def test_a_file_that_was_changed_is_refused(artifacts: dict[str, str], name: str
 def test_settings_name_the_digests_of_the_files(artifacts: dict[str, str]) -> None:
     settings = json.loads(Path(artifacts[classifier.SETTINGS]).read_bytes())
     assert settings["files"] == {
-        name: files.sha256(Path(artifacts[name])) for name in (classifier.MODEL, classifier.INDEX)
+        name: files.sha256(Path(artifacts[name])) for name in (network.FILE, classifier.INDEX)
     }
 
 

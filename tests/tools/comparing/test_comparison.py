@@ -1,5 +1,6 @@
 """What is said of two sides is what their answers carry, and no more."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from sentiment.errors import UserError
 from sentiment.params import Compare, Params
 from sentiment.scoring.significance import Discordant, Interval
 from sentiment.serving.sequences import Reviews
-from tools.comparing import comparison, disagreement, verdict
+from tools.comparing import comparison, disagreement, report, verdict
 from tools.comparing import plots as comparison_plots
 from tools.comparing import text as comparison_text
 from tools.comparing.trainings import Corpus, Side, Training, check_comparable
@@ -266,9 +267,15 @@ def test_gradients_of_both_sides_are_laid_over_each_other(default_params: Params
     assert [text.get_text() for text in legend.get_texts()] == ["A", "B"]
 
 
-def test_without_the_gradients_of_a_side_none_are_drawn(default_params: Params) -> None:
+def test_without_the_gradients_of_a_side_none_are_drawn(
+    default_params: Params, tmp_path: Path
+) -> None:
     older = side("older", training("older", right(40))._replace(gradients=None))
-    assert "gradients" not in comparison_plots.draw(compared(A, older), default_params.evaluate)
+    found = compared(A, older)
+    drawn = comparison_plots.draw(found, default_params.evaluate)
+    assert "gradients" not in drawn
+    report.write(tmp_path / "report", found, drawn)
+    assert "Reliability" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_group_of_reviews_without_spread_is_drawn_as_a_point(default_params: Params) -> None:

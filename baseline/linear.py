@@ -1,0 +1,229 @@
+"""The stage of `baseline/dvc.yaml`: a linear model, its answers to the test set, and their run.
+
+Writes `data/linear/<kind>/`: `model.npz` (see `sentiment.serving.linear`), `history.csv` (one row:
+accuracy and loss of both parts of the training data, and the seconds of the fit) and, as the stage
+`evaluate` does, metrics, probabilities, tables and plots of the answers.
+"""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from baseline import model
+from sentiment import files, machine, pipeline, process
+from sentiment.data.outputs import TestSet, read_words
+from sentiment.data.padding import seen, shuffled
+from sentiment.data.reviews import FIELDS, TEST_DATA, read_reviews
+from sentiment.network import checkpoint
+from sentiment.network.checkpoint import METRICS
+from sentiment.network.training import split
+from sentiment.params import Params, flatten, load_params
+from sentiment.pipeline import EVALUATE, FETCH, TRAIN
+from sentiment.publish import evaluation as publish
+from sentiment.registry import versions
+from sentiment.registry.packaging import Parts
+from sentiment.runs import log, tracking
+from sentiment.runs.names import SEPARATOR
+from sentiment.runs.provenance import provenance
+from sentiment.runs.tracking import Tracker
+from sentiment.scoring.evaluation import (
+    REVIEWS_BETWEEN_SIGNALS,
+    Evaluation,
+    evaluate_answers,
+    write,
+)
+from sentiment.serving import linear
+from sentiment.serving.linear import Linear
+from sentiment.serving.sequences import Reviews
+
+DECLARED, STAGE = Path("baseline", "dvc.yaml"), "linear"
+FOLDER = files.DATA / "linear"
+SERVING_PACKAGES = ("numpy", "pandas", "mlflow")
+FITS = {"tfidf": model.fit_tfidf, "naive_bayes": model.fit_naive_bayes}
+UNLOGGED = f"Logging to MLflow stops here, `dvc repro --force {DECLARED}` does all of it again"
+
+
+class Job(NamedTuple):
+    """A model to be fitted.
+
+    Attributes:
+        kind: one of `FITS`.
+        params: all of them.
+        shaping: those that shape the model and its evaluation, by dotted names.
+        learning: reviews to learn from.
+        validation: reviews to validate with.
+        test: the test part, whose rows no linear model reads.
+        words: the vocabulary.
+    """
+
+    kind: str
+    params: Params
+    shaping: dict[str, Any]
+    learning: Reviews
+    validation: Reviews
+    test: TestSet
+    words: list[str]
+
+
+class Fitted(NamedTuple):
+    """A model, how well it knows both parts of the training data, and its answers to the test."""
+
+    model: Linear
+    history: pd.DataFrame
+    probabilities: NDArray[np.float32]
+    cost: dict[str, float]
+
+
+def read_job(kind: str) -> Job:
+    """Read params and reviews, split as those of the networks are."""
+    params = load_params()
+    train, test = (read_reviews(FETCH, part) for part in ("train", "test"))
+    orders = shuffled(len(train), len(test), params.pad.shuffle_seed)
+    parts = split(orders[0], train.labels[orders[0]], params.train.validation_split)
+    learning, validation = (model.part(train, each.x) for each in parts)
+    shaping = files.read_about(FETCH)["params"] | shaping_of(params, kind)
+    return Job(
+        kind,
+        params,
+        shaping,
+        learning,
+        validation,
+        test_set(test, orders[1], seen(test, train)),
+        read_words(),
+    )
+
+
+def shaping_of(params: Params, kind: str) -> dict[str, Any]:
+    """The params that shape a model and its evaluation, by dotted names."""
+    return {
+        "linear.kind": kind,
+        "pad.shuffle_seed": params.pad.shuffle_seed,
+        "train.validation_split": params.train.validation_split,
+        **flatten(params.linear, "linear"),
+        **flatten(params.evaluate, "evaluate"),
+    }
+
+
+def test_set(test: Reviews, order: NDArray[np.int64], known: NDArray[np.bool_]) -> TestSet:
+    """The test part in its order, without rows of token ids."""
+    none = np.zeros((len(order), 0), np.uint8)
+    digest = files.short_digest(FETCH, [f"test_{name}" for name in FIELDS])
+    return TestSet(none, test.labels[order], order, known[order], test, digest)
+
+
+def fit(job: Job) -> Fitted:
+    """Fit the model, and let it answer all reviews."""
+    begun = time.perf_counter()
+    counts = model.count(job.learning, job.params.linear.min_reviews)
+    process.raise_noted()
+    fitted = FITS[job.kind](counts, job.learning.labels, job.params.linear)
+    row = {"epoch": 1, "seconds": time.perf_counter() - begun}
+    for prefix, part in (("", job.learning), ("val_", job.validation)):
+        known = model.quality(part.labels, answers(fitted, list(part)))
+        row |= {f"{prefix}{name}": value for name, value in known.items()}
+    begun = time.perf_counter()
+    probabilities = answers(fitted, [job.test.reviews[review] for review in job.test.order])
+    taken = 1000 * (time.perf_counter() - begun) / len(probabilities)
+    cost = {"parameters": len(fitted.weights) + 1, "milliseconds_per_review": taken}
+    return Fitted(fitted, pd.DataFrame([row]), probabilities, cost)
+
+
+def answers(fitted: Linear, reviews: Sequence[NDArray[np.uint32]]) -> NDArray[np.float32]:
+    """The probability of being positive for each review, shape (reviews,)."""
+    parts = []
+    for start in range(0, len(reviews), REVIEWS_BETWEEN_SIGNALS):
+        some = reviews[start : start + REVIEWS_BETWEEN_SIGNALS]
+        parts.append(fitted.probabilities([each.astype(np.int64) for each in some]))
+        process.raise_noted()
+    return np.concatenate(parts)
+
+
+def save(folder: Path, job: Job, fitted: Fitted, evaluation: Evaluation) -> None:
+    """Write all into an empty folder, with digests of model and test set."""
+    np.savez(folder / linear.FILE, **vars(fitted.model))
+    fitted.history.to_csv(folder / "history.csv", index=False)
+    files.write_json(folder / "cost.json", fitted.cost)
+    write(folder, evaluation)
+    digests = {
+        "model.sha256": files.sha256(folder / linear.FILE),
+        TEST_DATA: files.joint_digest(FETCH, [f"test_{name}" for name in FIELDS]),
+    }
+    files.write_about(folder, job.shaping | digests)
+
+
+def log_outputs(tracker: Tracker, job: Job, folder: Path) -> None:
+    """Log all of the folder; register the model and let the rule decide about it."""
+    metrics = files.read_json(files.checked(folder / "metrics.json"))
+    dataset = f"{metrics['dataset']}-test"
+    known = (job.test.reviews.tokens, job.test.y)
+    tracker.log(log.dataset, dataset, "test", known, FETCH, job.test.digest)
+    publish.log_answers(tracker, folder, metrics, job.test.digest)
+    tracker.log(log.complete, TRAIN.name, folder)
+    tags = {key: str(value) for key, value in metrics.items() if not isinstance(value, dict)}
+    tags |= {key: files.read_about(folder)["params"][key] for key in ("model.sha256", TEST_DATA)}
+    settings = {"threshold": job.params.evaluate.threshold}
+    index = files.checked(FETCH / "word_index.json")
+    parts = Parts(folder / linear.FILE, index, settings, SERVING_PACKAGES)
+    tracker.log(versions.register, parts, folder, tags, job.params.promote)
+    tracker.log(log.complete, EVALUATE.name, folder)
+
+
+def make(job: Job, tracker: Tracker) -> None:
+    """Fit, write the folder and log it."""
+    fitted = fit(job)
+    tracker.log(log.epoch, 1, fitted.history.iloc[0][list(METRICS)].to_dict())
+    looks, dataset = job.params.evaluate, job.shaping["fetch.dataset"]
+    evaluation = evaluate_answers(
+        job.test, job.words, dataset, tracker.run.name, fitted.probabilities, looks
+    )
+    with files.replaced(FOLDER / job.kind) as folder:
+        save(folder, job, fitted, evaluation)
+    log_outputs(tracker, job, FOLDER / job.kind)
+    print(f"MLflow run {tracker.run.run_id}: {tracker.run.name}")
+    print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")
+
+
+def read_tags(job: Job) -> dict[str, str]:
+    """Tags that lead back from the run: to code, data, packages and machine."""
+    computed_by, code = machine.describe(), pipeline.code_digests([STAGE], DECLARED)
+    shaped = {"params": job.shaping, "machine": computed_by, "code": code}
+    known = {tracking.KEY: checkpoint.key(shaped), "dataset": job.shaping["fetch.dataset"]}
+    return {**known, **provenance(), **computed_by}
+
+
+def run_name(job: Job, tags: Mapping[str, str]) -> str:
+    """A run's name: the model, and the data set and DVC experiment where out of the ordinary."""
+    dataset = job.shaping["fetch.dataset"]
+    parts = [f"linear {job.kind.replace('_', ' ')}", dataset if dataset != "imdb" else ""]
+    return SEPARATOR.join(filter(None, [*parts, tags.get("dvc.experiment", "")]))
+
+
+def main(kind: str) -> None:
+    job = read_job(kind)
+    tags = read_tags(job)
+    with (
+        checkpoint.held(tags[tracking.KEY]) as kept,
+        tracking.started(
+            run_name(job, tags),
+            job.shaping,
+            tags,
+            lock=kept / checkpoint.LOCK,
+            run_id=checkpoint.read_run(kept),
+            note=partial(checkpoint.write_run, kept),
+            with_model=False,
+            unlogged=UNLOGGED,
+        ) as tracker,
+    ):
+        make(job, tracker)
+    checkpoint.clear(tags[tracking.KEY])
+
+
+if __name__ == "__main__":
+    process.run_stage(f"{DECLARED}:{STAGE}@{sys.argv[1]}", partial(main, sys.argv[1]))

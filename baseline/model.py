@@ -1,0 +1,121 @@
+"""Linear models of words and pairs of words, fitted by scikit-learn: pure functions."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment import params as settings
+from sentiment.errors import UserError
+from sentiment.serving.linear import Linear, pairs
+from sentiment.serving.sequences import Reviews
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+class Counts(NamedTuple):
+    """How often each feature occurs in each review.
+
+    Attributes:
+        keys: of the features, rising, shape (features,), see `sentiment.serving.linear.pairs`.
+        matrix: shape (reviews, features), float64.
+    """
+
+    keys: NDArray[np.int64]
+    matrix: "csr_matrix"
+
+
+def part(reviews: Reviews, order: NDArray[np.int64]) -> Reviews:
+    """Some of the reviews, in this order."""
+    lists = [reviews[review] for review in order]
+    lengths = reviews.lengths[order]
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    tokens = np.concatenate(lists) if lists else np.zeros(0, np.uint32)
+    return Reviews(tokens, offsets, reviews.labels[order])
+
+
+def count(reviews: Reviews, min_reviews: int) -> Counts:
+    """Count the words, and the pairs that follow each other, of at least so many reviews.
+
+    Raises:
+        UserError: there is none.
+    """
+    from scipy.sparse import csr_matrix
+
+    words = reviews.tokens.astype(np.int64)
+    rows = np.repeat(np.arange(len(reviews)), reviews.lengths)
+    inside = rows[:-1] == rows[1:]  # a pair ends where its review ends
+    found = np.concatenate([words, pairs(words)[inside]])
+    keys, columns = np.unique(found, return_inverse=True)
+    where = np.concatenate([rows, rows[:-1][inside]]), columns
+    matrix = csr_matrix((np.ones(len(columns)), where), (len(reviews), len(keys)))
+    kept = np.flatnonzero(matrix.getnnz(axis=0) >= min_reviews)
+    if not len(kept):
+        raise UserError(
+            f"linear.min_reviews: no word is in {min_reviews} of the {len(reviews)} reviews."
+        )
+    return Counts(keys[kept], matrix[:, kept])
+
+
+def fit_tfidf(counts: Counts, labels: NDArray[np.uint8], params: settings.Linear) -> Linear:
+    """Logistic regression on TF-IDF: what occurs in few reviews weighs more."""
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    transform = TfidfTransformer().fit(counts.matrix)
+    weights, bias = _regress(transform.transform(counts.matrix), labels, params.tfidf_c, params)
+    return _linear(counts.keys, transform.idf_, weights, bias, counted=True, normalized=True)
+
+
+def fit_naive_bayes(counts: Counts, labels: NDArray[np.uint8], params: settings.Linear) -> Linear:
+    """Logistic regression on occurrence times the log-ratio by which naive Bayes weighs it.
+
+    Source: Wang and Manning 2012, Baselines and Bigrams: Simple, Good Sentiment and Topic
+    Classification (NBSVM, here with logistic regression).
+    """
+    occurs = counts.matrix.sign()
+    positive, negative = (
+        params.smoothing + np.asarray(occurs[labels == label].sum(axis=0)).ravel()
+        for label in (1, 0)
+    )
+    ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
+    weights, bias = _regress(occurs.multiply(ratio).tocsr(), labels, params.naive_bayes_c, params)
+    return _linear(counts.keys, ratio, weights, bias, counted=False, normalized=False)
+
+
+def quality(labels: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> dict[str, float]:
+    """Accuracy at a threshold of one half, and cross-entropy loss (natural logarithm)."""
+    from sklearn import metrics
+
+    return {
+        "accuracy": float(metrics.accuracy_score(labels, probabilities > 0.5)),
+        "loss": float(metrics.log_loss(labels, probabilities.astype(np.float64))),
+    }
+
+
+def _regress(
+    x: "csr_matrix", labels: NDArray[np.uint8], c: float, params: settings.Linear
+) -> tuple[NDArray[np.float64], float]:
+    """Weights, shape (features,), and bias of a logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(C=c, max_iter=params.max_iterations).fit(x, labels)
+    return fitted.coef_[0], float(fitted.intercept_[0])
+
+
+def _linear(
+    keys: NDArray[np.int64],
+    scale: NDArray[Any],
+    weights: NDArray[Any],
+    bias: float,
+    counted: bool,
+    normalized: bool,
+) -> Linear:
+    return Linear(
+        keys,
+        scale.astype(np.float32),
+        weights.astype(np.float32),
+        np.array(bias, np.float32),
+        np.array(counted),
+        np.array(normalized),
+    )

@@ -1,0 +1,78 @@
+"""A neural network as it reads texts: padded to its length, as its training data was."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import sequences, text
+from .backend import load_keras
+from .predictor import Predictor
+from .sequences import Layout
+from .text import Word
+from .trace import Gates, gates
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import keras
+
+FILE = "model.keras"
+
+
+class Network:
+    """Texts, each a sequence of known words, to probabilities of being positive.
+
+    Args:
+        ask: the model.
+        layout: how a text becomes a row of token ids.
+    """
+
+    def __init__(self, ask: Predictor, layout: Layout) -> None:
+        self.ask = ask
+        self.layout = layout
+
+    def answers(self, texts: "Sequence[Sequence[Word]]") -> NDArray[np.float32]:
+        """The probability for each text, shape (texts,)."""
+        return self.ask(text.pad_words(texts, self.layout))
+
+    def without_each(
+        self, words: "Sequence[Word]"
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Put an unknown word in the place of each word that is read, one at a time.
+
+        Returns:
+            Which words those are, shape (read,), and the probability for the entire text followed
+            by those without each of them, shape (1 + read,).
+        """
+        tokens = text.pad_words([words], self.layout)
+        columns, places = self._read(len(words))
+        without = np.repeat(tokens, len(columns), axis=0)
+        without[np.arange(len(columns)), columns] = self.layout.unknown_token
+        return places, self.ask(np.concatenate([tokens, without]))
+
+    def after_each(self, words: "Sequence[Word]") -> list[tuple[int, float, Gates | None]]:
+        """For each word that is read: which it is, the probability for the text cut after it, and
+        the gates of an LSTM at it."""
+        columns, places = self._read(len(words))
+        cut = [words[: place + 1][-self.layout.max_length :] for place in places]
+        steps = gates(self.ask.model, text.pad_words([words], self.layout)[0])
+        return [
+            (int(place), float(answer), steps[column] if steps else None)
+            for place, answer, column in zip(places, self.answers(cut), columns, strict=True)
+        ]
+
+    def _read(self, words: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The columns of the row of a text of so many words that have a word, and which word."""
+        position, inside = sequences.positions(np.array([words + 1]), self.layout)
+        columns = np.flatnonzero(inside[0] & (position[0] > 0))  # position 0 is the start mark
+        return columns, position[0, columns] - 1
+
+
+def load(path: Path, batch_size: int, layout: Layout) -> Network:
+    """Load the Keras model and compile it, so that the first request does not wait for that."""
+    model: keras.Model = load_keras().saving.load_model(path, compile=False)
+    ask = Predictor(model, batch_size)
+    ask(np.zeros((1, ask.length), np.int32))
+    return Network(ask, layout)

@@ -1,0 +1,36 @@
+"""baseline/dvc.yaml lists exactly what its stage reads, as the root's does."""
+
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from baseline import linear
+from sentiment.params import load_params
+from tests.project import DEFAULT_PARAMS, ROOT
+from tests.stages.test_dvc_yaml import needed
+
+
+def declared() -> dict[str, Any]:
+    document = YAML(typ="safe", pure=True).load(ROOT / linear.DECLARED)
+    stage: dict[str, Any] = document["stages"][linear.STAGE]
+    return stage
+
+
+def test_it_lists_exactly_the_code_it_needs() -> None:
+    listed = {dep for dep in declared()["deps"] if dep.endswith(".py")}
+    assert listed == needed(ROOT / "baseline" / "linear.py")
+
+
+def test_it_has_a_stage_for_each_kind_which_writes_a_folder_of_its_own() -> None:
+    assert declared()["matrix"]["kind"] == list(linear.FITS)
+    assert declared()["cmd"] == "exec python -m baseline.linear ${item.kind}"
+    assert declared()["outs"] == [f"{linear.FOLDER}/${{item.kind}}"]
+
+
+def test_it_reads_the_params_that_shape_it_and_the_rule() -> None:
+    shaping = linear.shaping_of(load_params(DEFAULT_PARAMS), "tfidf")
+    listed = declared()["params"]
+    assert {name for name in listed if "." in name} == {
+        name for name in shaping if not name.startswith(("linear.", "evaluate."))
+    }
+    assert {name for name in listed if "." not in name} == {"evaluate", "linear", "promote"}

@@ -1,0 +1,126 @@
+"""The pipeline of the linear models, run as a user does."""
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.entities import Run
+
+from baseline import linear
+from sentiment import files
+from sentiment.data.reviews import read_reviews
+from sentiment.pipeline import FETCH
+from sentiment.registry import champion
+from sentiment.serving.linear import Linear
+from tests.conftest import Caller, Sharer, runs, stand_in
+from tests.project import Project
+from tools import compare
+
+REPRO = ("dvc", "repro", "baseline/dvc.yaml")
+
+
+@pytest.fixture(scope="session")
+def fitted(finished: Project, shared: Sharer) -> Project:
+    """A finished project after its linear models were fitted, too."""
+
+    def fit(project: Project) -> None:
+        output = project.run(*REPRO)
+        project.path.with_name("output").write_text(output, encoding="utf-8")
+        project.commit()
+
+    return shared("fitted", fit, finished.path)
+
+
+@pytest.fixture
+def standing(fitted: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """That project as the working directory; tests leave it as it is."""
+    stand_in(fitted.path, monkeypatch)
+    return fitted
+
+
+def run_of(kind: str) -> Run:
+    (found,) = (run for run in runs() if run.data.params.get("linear.kind") == kind)
+    return found
+
+
+def test_dvc_repro_alone_leaves_them_out(finished: Project) -> None:
+    assert not (finished.path / linear.FOLDER).exists()
+    assert "Test Accuracy" not in finished.read("dvc", "repro")
+
+
+def test_both_are_fitted_by_one_command_and_then_up_to_date(fitted: Project) -> None:
+    output = fitted.path.with_name("output").read_text(encoding="utf-8")
+    assert output.count("Test Accuracy: 0.") == 2
+    assert "Data and pipelines are up to date" in fitted.read(*REPRO)
+
+
+@pytest.mark.parametrize("kind", linear.FITS)
+def test_a_run_has_the_metrics_of_a_training_and_all_files(standing: Project, kind: str) -> None:
+    assert standing.path.is_dir()
+    folder, run = linear.FOLDER / kind, run_of(kind)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == f"linear {kind.replace('_', ' ')} · synthetic"
+    metrics = files.read_json(folder / "metrics.json")
+    assert run.data.metrics["test_accuracy"] == metrics["test_accuracy"] > 0.6
+    row = pd.read_csv(folder / "history.csv").iloc[0]
+    for name in ("accuracy", "loss", "val_accuracy", "val_loss", "seconds"):
+        assert run.data.metrics[name] == pytest.approx(row[name])
+    logged = mlflow.MlflowClient().list_artifacts(run.info.run_id, "evaluate")
+    assert {each.path for each in logged} == {f"evaluate/{path.name}" for path in folder.iterdir()}
+    assert run.inputs
+    assert {each.dataset.name for each in run.inputs.dataset_inputs} == {"synthetic-test"}
+
+
+@pytest.mark.parametrize("kind", linear.FITS)
+def test_the_registered_model_answers_texts_as_it_was_evaluated(
+    standing: Project, kind: str
+) -> None:
+    assert standing.path.is_dir()
+    (version,) = mlflow.MlflowClient().search_model_versions(
+        f"run_id = '{run_of(kind).info.run_id}'"
+    )
+    model = champion.load(f"models:/{version.name}/{version.version}")
+    assert type(model.reader).__name__ == Linear.__name__
+    index = files.read_json(FETCH / "word_index.json")
+    words, reviews = {rank: word for word, rank in index.items()}, read_reviews(FETCH, "test")
+    predictions = pd.read_csv(
+        linear.FOLDER / kind / "predictions.csv", dtype={"probability": np.float32}
+    )
+    texts = [" ".join(words[rank] for rank in reviews[number]) for number in predictions["review"]]
+    answered = model.predict(None, pd.DataFrame({"text": texts}))
+    np.testing.assert_array_equal(answered["probability"], predictions["probability"])
+    assert answered["label"].tolist() == predictions["predicted"].tolist()
+
+
+def test_it_is_compared_with_a_network(
+    fitted: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch,
+    call: Caller,
+) -> None:  # fmt: skip
+    project = fitted.copy(tmp_path_factory.mktemp("compared") / "project")
+    stand_in(project.path, monkeypatch)
+    call(compare.main, "--a", run_of("tfidf").info.run_id)
+    (report,) = (project.path / "reports").iterdir()
+    document = files.read_json(report / "comparison.json")
+    assert document["a"]["name"] == "linear tfidf · synthetic"
+    assert document["b"]["name"].startswith("lstm-4")
+    assert document["reviews"] == 200
+
+
+def test_the_same_reviews_give_the_same_bits(fitted: Project, project: Project) -> None:
+    project.run(*REPRO)
+    for kind in linear.FITS:
+        for name in ("model.npz", "probabilities.npy", "predictions.csv", "roc.png"):
+            path = linear.FOLDER / kind / name
+            assert (project.path / path).read_bytes() == (fitted.path / path).read_bytes(), path
+
+
+def test_a_failure_is_one_message_and_leaves_what_was_there(
+    fitted: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    project = fitted.copy(tmp_path_factory.mktemp("failed") / "project")
+    before = project.contents("data/linear")
+    project.change(linear={"min_reviews": 1000})
+    output = project.fail(*REPRO)
+    assert "linear@tfidf: linear.min_reviews: no word is in 1000 of the 256 reviews." in output
+    assert "Traceback" not in output
+    assert project.contents("data/linear") == before

@@ -1,0 +1,106 @@
+"""The fitted models answer as scikit-learn's own do."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from baseline import model
+from sentiment.errors import UserError
+from sentiment.params import Linear as Settings
+from sentiment.params import Params
+from sentiment.serving.linear import PAIR, Linear
+from sentiment.serving.sequences import Reviews
+
+TEXTS = [[1, 2, 3], [1, 2, 2], [4, 3], [4, 1, 2], [3, 4, 4, 2], [2, 3, 1]] * 3
+LABELS = np.array([1, 1, 0, 1, 0, 0] * 3)
+UNSEEN = [[1, 2], [4, 4, 3, 7], [7], [2, 3, 1, 2]]
+
+
+@pytest.fixture
+def reviews() -> Reviews:
+    return Reviews.from_lists(TEXTS, LABELS)
+
+
+@pytest.fixture
+def settings(default_params: Params) -> Settings:
+    return default_params.linear.model_copy(update={"min_reviews": 4, "max_iterations": 10_000})
+
+
+def as_text(ranks: list[list[int]]) -> list[str]:
+    return [" ".join(f"w{rank}" for rank in each) for each in ranks]
+
+
+def vectorizer(kind: type[CountVectorizer], binary: bool = False) -> CountVectorizer:
+    return kind(ngram_range=(1, 2), min_df=4, token_pattern=r"\S+", binary=binary)
+
+
+def asked(fitted: Linear, ranks: list[list[int]]) -> list[float]:
+    return list(map(float, fitted.probabilities([np.array(each, np.int64) for each in ranks])))
+
+
+def test_features_are_the_words_and_pairs_of_enough_reviews(reviews: Reviews) -> None:
+    counts = model.count(reviews, 4)
+    vectors = vectorizer(CountVectorizer).fit_transform(as_text(TEXTS))
+    assert counts.matrix.shape == vectors.shape
+    assert sorted(counts.matrix.sum(axis=0).tolist()[0]) == sorted(vectors.sum(axis=0).tolist()[0])
+    assert (1 << PAIR) + 2 in counts.keys
+    assert (3 << PAIR) + 1 not in model.count(reviews, 7).keys
+
+
+def test_no_word_in_so_many_reviews_is_an_error_that_names_the_parameter(reviews: Reviews) -> None:
+    with pytest.raises(UserError, match=r"linear\.min_reviews: no word is in 19 of the 18 reviews"):
+        model.count(reviews, 19)
+
+
+def test_no_pair_spans_two_reviews() -> None:
+    first_of_next = (3 << PAIR) + 1  # [1, 2, 3], [1, 2, 2]
+    alone = Reviews.from_lists([[1, 2, 3], [1, 2, 2]], np.array([1, 0]))
+    assert first_of_next not in model.count(alone, 1).keys
+
+
+def test_tfidf_is_scikit_learn_s(reviews: Reviews, settings: Settings) -> None:
+    fitted = model.fit_tfidf(model.count(reviews, 4), reviews.labels, settings)
+    vectors = vectorizer(TfidfVectorizer)
+    x = vectors.fit_transform(as_text(TEXTS))
+    expected = LogisticRegression(C=settings.tfidf_c, max_iter=10_000).fit(x, LABELS)
+    probabilities = expected.predict_proba(vectors.transform(as_text(UNSEEN)))[:, 1]
+    np.testing.assert_allclose(asked(fitted, UNSEEN), probabilities, atol=1e-4)
+
+
+def test_naive_bayes_weights_are_those_of_wang_and_manning(
+    reviews: Reviews, settings: Settings
+) -> None:
+    fitted = model.fit_naive_bayes(model.count(reviews, 4), reviews.labels, settings)
+    vectors = vectorizer(CountVectorizer, binary=True)
+    f = vectors.fit_transform(as_text(TEXTS)).toarray().astype(float)
+    p, q = (settings.smoothing + f[label == LABELS].sum(axis=0) for label in (1, 0))
+    r = np.log((p / np.abs(p).sum()) / (q / np.abs(q).sum()))
+    expected = LogisticRegression(C=settings.naive_bayes_c, max_iter=10_000).fit(f * r, LABELS)
+    probabilities = expected.predict_proba(vectors.transform(as_text(UNSEEN)).toarray() * r)[:, 1]
+    np.testing.assert_allclose(asked(fitted, UNSEEN), probabilities, atol=1e-4)
+
+
+@pytest.mark.parametrize("fit", [model.fit_tfidf, model.fit_naive_bayes])
+def test_the_same_reviews_give_the_same_bits(
+    fit: Callable[..., Linear], reviews: Reviews, settings: Settings
+) -> None:
+    first, second = (fit(model.count(reviews, 1), reviews.labels, settings) for _ in range(2))
+    for name, array in vars(first).items():
+        np.testing.assert_array_equal(array, vars(second)[name])
+
+
+def test_quality_is_accuracy_and_cross_entropy() -> None:
+    found = model.quality(np.array([1, 0], np.uint8), np.array([0.8, 0.6], np.float32))
+    assert found == {
+        "accuracy": 0.5,
+        "loss": pytest.approx(-(np.log(0.8) + np.log(0.4)) / 2, abs=1e-6),
+    }
+
+
+def test_a_part_has_the_reviews_in_the_order_wanted(reviews: Reviews) -> None:
+    some = model.part(reviews, np.array([4, 0]))
+    assert [each.tolist() for each in some] == [TEXTS[4], TEXTS[0]]
+    assert some.labels.tolist() == [0, 1]

@@ -1,0 +1,115 @@
+import math
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sentiment import files
+from sentiment.registry import packaging
+from sentiment.serving import linear
+from sentiment.serving.classifier import Sentiment
+from sentiment.serving.linear import Linear
+
+RANKS = {"not": 1, "good": 2, "film": 3, "unheard": 9}
+NOT_GOOD = (1 << linear.PAIR) + 2
+
+
+def model(counted: bool = True, normalized: bool = False) -> Linear:
+    """It knows the words `not` and `good`, and the pair `not good`."""
+    return Linear(
+        np.array([1, 2, NOT_GOOD]),
+        np.array([1, 1, 2], np.float32),
+        np.array([-0.5, 2, -3], np.float32),
+        np.array(0.25, np.float32),
+        np.array(counted),
+        np.array(normalized),
+    )
+
+
+def log_odds(fitted: Linear, *ranks: int) -> float:
+    (probability,) = fitted.probabilities([np.array(ranks, np.int64)])
+    return float(np.log(probability / (1 - probability)))
+
+
+def test_log_odds_are_the_sum_of_words_and_pairs() -> None:
+    assert log_odds(model(), 1, 3, 2) == pytest.approx(0.25 - 0.5 + 2, abs=1e-5)
+    assert log_odds(model(), 1, 2) == pytest.approx(0.25 - 0.5 + 2 + 2 * -3, abs=1e-5)
+    assert log_odds(model(), 3) == pytest.approx(0.25, abs=1e-5)
+    assert log_odds(model()) == pytest.approx(0.25, abs=1e-5)
+
+
+def test_a_word_that_occurs_twice_counts_twice_or_once() -> None:
+    assert log_odds(model(), 2, 3, 2) == pytest.approx(4.25, abs=1e-5)
+    assert log_odds(model(counted=False), 2, 3, 2) == pytest.approx(2.25, abs=1e-5)
+
+
+def test_values_are_divided_by_their_norm() -> None:
+    expected = 0.25 + (2 * 2 - 0.5) / math.sqrt(2 * 2 + 1)
+    assert log_odds(model(normalized=True), 2, 3, 2, 3, 1) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_rank_beyond_the_last_feature_is_unknown() -> None:
+    assert log_odds(model(), 9, 88_000) == pytest.approx(0.25, abs=1e-5)
+
+
+@pytest.fixture(params=[(True, True), (False, False)])
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Sentiment:
+    parts = packaging.Parts(
+        tmp_path / linear.FILE, tmp_path / "word_index.json", {"threshold": 0.5}
+    )
+    np.savez(parts.model, **asdict(model(*request.param)))
+    files.write_json(parts.words, RANKS)
+    artifacts = packaging.write_artifacts(tmp_path, parts)
+    found = Sentiment()
+    found.load_context(SimpleNamespace(artifacts=artifacts))  # type: ignore[arg-type]
+    return found
+
+
+def answers(served: Sentiment, *texts: str) -> list[float]:
+    return list(served.predict(None, pd.DataFrame({"text": texts}))["probability"])
+
+
+def test_text_is_served_as_the_model_answers_it(served: Sentiment) -> None:
+    assert isinstance(served.reader, Linear)
+    expected = served.reader.probabilities([np.array([1, 2, 3]), np.array([2])])
+    assert answers(served, "NOT good; a film", "Good!") == expected.tolist()
+    table = served.predict(None, pd.DataFrame({"text": ["not good", "good"]}))
+    assert table["label"].tolist() == ["negative", "positive"]
+
+
+def test_a_word_s_part_in_the_answer_is_what_is_lost_without_it_and_its_pairs(
+    served: Sentiment,
+) -> None:
+    words = served.explain("not good film not good").words
+    whole, first, last = answers(
+        served, "not good film not good", "x good film not good", "not good film not x"
+    )
+    odds = np.log(np.array([whole, first, last]) / (1 - np.array([whole, first, last])))
+    assert words[0].log_odds == pytest.approx(odds[0] - odds[1], abs=1e-5)
+    assert words[4].log_odds == pytest.approx(odds[0] - odds[2], abs=1e-5)
+    assert words[2].log_odds == pytest.approx(0, abs=1e-6)
+    assert [word.start for word in words] == [0, 4, 9, 14, 18]
+
+
+def test_each_step_of_a_trace_is_the_answer_to_the_text_cut_there(served: Sentiment) -> None:
+    content = "not good, a film not good"
+    steps = served.trace(content)
+    assert [step.probability for step in steps] == answers(
+        served, *(content[: step.end] for step in steps)
+    )
+    assert all(step.gates is None for step in steps)
+
+
+def test_a_text_without_known_words_is_answered(served: Sentiment) -> None:
+    assert answers(served, "") == answers(served, "quite unknown")
+    assert not served.explain("").words
+    assert not served.trace("")
+
+
+def test_ten_thousand_words_are_explained_in_a_moment(served: Sentiment) -> None:
+    """Each word costs the same, however long the text."""
+    text = " ".join(["not good film"] * 4000)
+    assert len(served.explain(text).words) == len(served.trace(text)) == 12_000
