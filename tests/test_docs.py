@@ -23,10 +23,11 @@ LISTED = subprocess.run(
 ).stdout.split("\0")
 TRACKED = [ROOT / name for name in LISTED if name and (ROOT / name).is_file()]
 PAGES = [path for path in TRACKED if path.suffix == ".md"]
+SOURCES = ("stages", "baseline", "sentiment", "tools")
 CODE = [
     path
     for path in TRACKED
-    if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in ("stages", "sentiment", "tools")
+    if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in SOURCES
 ]
 FOLDERS = {path.relative_to(ROOT).parts[0] for path in TRACKED} - {"data", ".dvc"}  # not in git
 CUT = "…"  # in a quoted message: something that differs
