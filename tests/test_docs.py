@@ -25,9 +25,7 @@ TRACKED = [ROOT / name for name in LISTED if name and (ROOT / name).is_file()]
 PAGES = [path for path in TRACKED if path.suffix == ".md"]
 SOURCES = ("stages", "baseline", "sentiment", "tools")
 CODE = [
-    path
-    for path in TRACKED
-    if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in SOURCES
+    path for path in TRACKED if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in SOURCES
 ]
 FOLDERS = {path.relative_to(ROOT).parts[0] for path in TRACKED} - {"data", ".dvc"}  # not in git
 CUT = "…"  # in a quoted message: something that differs

@@ -1,8 +1,8 @@
 """What one step of each recurrent cell computes, forward and backward, for the fast path.
 
-A cell's state is a tuple of tensors of shape (batch, units); the first is what it shows. A step
-back is linear in the gradient of the state: what that is multiplied by, its *slopes*, is computed
-for all steps at once before the loop begins.
+A cell's state is a tuple of tensors of shape (batch, units); the first is its output. A step back
+is linear in the gradient of the state: the derivatives that it is multiplied by are computed for
+all steps at once before the loop begins. Gradients of the gates are those before their activation.
 """
 
 from collections.abc import Sequence
@@ -41,8 +41,8 @@ class Cell(Protocol):
     ) -> tuple[tuple[tf.Tensor, ...], tuple[tf.Tensor, ...]]:
         """The next state, and what is kept."""
 
-    def slopes(self, kept: Tensors, states: Tensors) -> Tensors:
-        """What steps back multiply by, from arrays of all steps, time first.
+    def derivatives(self, kept: Tensors, states: Tensors) -> Tensors:
+        """The derivatives that steps back multiply by, from arrays of all steps, time first.
 
         Args:
             kept: of each step.
@@ -50,20 +50,20 @@ class Cell(Protocol):
         """
 
     def back(
-        self, gradient: Tensors, slopes: Tensors
+        self, gradient: Tensors, derivatives: Tensors
     ) -> tuple[tf.Tensor, tuple[tf.Tensor | None, ...]]:
         """A step back from the gradient of the state after it.
 
         Returns:
-            The gradient inside the cell, in the shape of the first of the slopes, and that of the
+            The gradient of the gates, in the shape of the first of the derivatives, and that of the
             state before but for what comes through the recurrent kernel; None for nothing.
         """
 
-    def values(self, inside: tf.Tensor) -> tf.Tensor:
-        """Of the gradient inside the cell, that of what came from the input."""
+    def values(self, d_gates: tf.Tensor) -> tf.Tensor:
+        """Of the gradient of the gates, that of what came from the input."""
 
-    def product(self, inside: tf.Tensor) -> tf.Tensor:
-        """Of the gradient inside the cell, that of the state's product with the kernel."""
+    def product(self, d_gates: tf.Tensor) -> tf.Tensor:
+        """Of the gradient of the gates, that of the state's product with the kernel."""
 
     def bias(self, values: tf.Tensor, products: tf.Tensor) -> tf.Tensor:
         """The gradient of the bias from the sums over all steps and reviews of both gradients."""
@@ -73,11 +73,11 @@ class _OneGradient:
     """A cell that adds what comes from the input and from the state, so that their gradients are
     the same."""
 
-    def values(self, inside: tf.Tensor) -> tf.Tensor:
-        return inside
+    def values(self, d_gates: tf.Tensor) -> tf.Tensor:
+        return d_gates
 
-    def product(self, inside: tf.Tensor) -> tf.Tensor:
-        return inside
+    def product(self, d_gates: tf.Tensor) -> tf.Tensor:
+        return d_gates
 
     def bias(self, values: tf.Tensor, products: tf.Tensor) -> tf.Tensor:  # noqa: ARG002
         return values
@@ -108,7 +108,7 @@ class Lstm(_OneGradient):
         c = f * c + i * (2 * g - 1)
         return (o * tf.tanh(c), c), (gates,)
 
-    def slopes(self, kept: Tensors, states: Tensors) -> Tensors:
+    def derivatives(self, kept: Tensors, states: Tensors) -> Tensors:
         (gates,), (_, cells) = kept, states
         i, f, g, o = tf.split(gates, 4, 2)
         g, c = 2 * g - 1, tf.tanh(cells[1:])
@@ -116,9 +116,9 @@ class Lstm(_OneGradient):
         return [tf.concat(own, 2), o * (1 - c * c), f]
 
     def back(
-        self, gradient: Tensors, slopes: Tensors
+        self, gradient: Tensors, derivatives: Tensors
     ) -> tuple[tf.Tensor, tuple[tf.Tensor | None, ...]]:
-        (d_h, d_c), (own, h_to_c, forget) = gradient, slopes
+        (d_h, d_c), (own, h_to_c, forget) = gradient, derivatives
         d_c += d_h * h_to_c
         return tf.concat([d_c, d_c, d_c, d_h], 1) * own, (None, d_c * forget)
 
@@ -149,7 +149,7 @@ class Gru:
         candidate = tf.tanh(value[:, 2 * units :] + reset * inner)
         return (update * h + (1 - update) * candidate,), (gates, inner, candidate)
 
-    def slopes(self, kept: Tensors, states: Tensors) -> Tensors:
+    def derivatives(self, kept: Tensors, states: Tensors) -> Tensors:
         (gates, inner, candidate), (h,) = kept, states
         update, reset = tf.split(gates, 2, 2)
         to_update = (h[:-1] - candidate) * update * (1 - update)
@@ -158,17 +158,17 @@ class Gru:
         return [tf.concat([to_candidate, to_update, to_reset, to_candidate * reset], 2), update]
 
     def back(
-        self, gradient: Tensors, slopes: Tensors
+        self, gradient: Tensors, derivatives: Tensors
     ) -> tuple[tf.Tensor, tuple[tf.Tensor | None, ...]]:
-        (d_h,), (own, update) = gradient, slopes
+        (d_h,), (own, update) = gradient, derivatives
         return tf.concat([d_h, d_h, d_h, d_h], 1) * own, (d_h * update,)
 
-    def values(self, inside: tf.Tensor) -> tf.Tensor:
-        candidate, update, reset, _ = tf.split(inside, 4, -1)
+    def values(self, d_gates: tf.Tensor) -> tf.Tensor:
+        candidate, update, reset, _ = tf.split(d_gates, 4, -1)
         return tf.concat([update, reset, candidate], -1)
 
-    def product(self, inside: tf.Tensor) -> tf.Tensor:
-        return inside[..., inside.shape[-1] // 4 :]
+    def product(self, d_gates: tf.Tensor) -> tf.Tensor:
+        return d_gates[..., d_gates.shape[-1] // 4 :]
 
     def bias(self, values: tf.Tensor, products: tf.Tensor) -> tf.Tensor:
         return tf.stack([values, products])
@@ -189,14 +189,14 @@ class SimpleRnn(_OneGradient):
         (h,), (recurrent,) = state, weights
         return (tf.tanh(value + h @ recurrent),), ()
 
-    def slopes(self, kept: Tensors, states: Tensors) -> Tensors:  # noqa: ARG002
+    def derivatives(self, kept: Tensors, states: Tensors) -> Tensors:  # noqa: ARG002
         (h,) = states
         return [1 - h[1:] * h[1:]]
 
     def back(
-        self, gradient: Tensors, slopes: Tensors
+        self, gradient: Tensors, derivatives: Tensors
     ) -> tuple[tf.Tensor, tuple[tf.Tensor | None, ...]]:
-        (d_h,), (own,) = gradient, slopes
+        (d_h,), (own,) = gradient, derivatives
         return d_h * own, (None,)
 
 

@@ -102,11 +102,11 @@ def recur(
         x: shape (batch, steps, features), float32.
         start: state before the first step, each of shape (batch, units), float32.
         weights: see there.
-        sequences: whether to return what the cell shows after every step.
+        sequences: whether to return the cell's output after every step.
         words: 1 for a step, 0 for one that is skipped, shape (batch, steps, 1), float32; or None.
 
     Returns:
-        What it shows after every step, shape (batch, steps, units), or with `sequences` false after
+        Its output after every step, shape (batch, steps, units), or with `sequences` false after
         the last one alone; the state after the last step.
     """
 
@@ -121,15 +121,15 @@ def recur(
             for half, own in zip(halves, read, strict=True)
         ]
 
-        def gradient(d_shown: tf.Tensor, *d_last: tf.Tensor) -> list[tf.Tensor]:
-            ends = d_last if sequences else (d_last[0] + d_shown, *d_last[1:])
+        def gradient(d_outputs: tf.Tensor, *d_last: tf.Tensor) -> list[tf.Tensor]:
+            ends = d_last if sequences else (d_last[0] + d_outputs, *d_last[1:])
             return _joined(
                 _backward(
                     cell,
                     kept,
                     weights,
                     own,
-                    _swap(d_shown[half]) if sequences else None,
+                    _swap(d_outputs[half]) if sequences else None,
                     [end[half] for end in ends],
                 )
                 for kept, half, own in zip(done, halves, read, strict=True)
@@ -138,12 +138,12 @@ def recur(
         last = _last(done)
         return (_every(done) if sequences else last[0], *last), gradient
 
-    shown, *last = tf.custom_gradient(batch)(x, *start, *weights)
-    return shown, last
+    output, *last = tf.custom_gradient(batch)(x, *start, *weights)
+    return output, last
 
 
 def _every(done: Sequence[Forward]) -> tf.Tensor:
-    """What the cell shows after every step, of all parts of a batch, batch first."""
+    """The cell's output after every step, of all parts of a batch, batch first."""
     return tf.concat([_swap(kept.states[0][1:]) for kept in done], 0)
 
 
@@ -197,7 +197,7 @@ def _backward(
         done: what the forward pass kept.
         weights: see there.
         words: see `recur`, time first.
-        d_states: gradient of what the cell shows after every step, time first; None for none.
+        d_states: gradient of the cell's output after every step, time first; None for none.
         d_last: gradient of the state after the last step.
     """
     steps, units = done.states[0].shape[0] - 1, done.states[0].shape[2]
@@ -264,26 +264,26 @@ def _steps_backward(
     Whatever does not depend on the gradient that comes from later steps is computed before.
     """
     steps = states[0].shape[0] - 1
-    own, *rest = cell.slopes(kept, states)
+    own, *rest = cell.derivatives(kept, states)
     # rows of zeros for what is no part of the product: a part of an array alone would be copied
     empty = own.shape[2] - recurrent.shape[1]
     transposed = tf.pad(tf.transpose(recurrent), [[empty, 0], [0, 0]])
 
-    def step(t: Any, gradient: Any, inside: Any) -> Any:
+    def step(t: Any, gradient: Any, d_gates: Any) -> Any:
         if d_states is not None:
             gradient = (gradient[0] + d_states[t], *gradient[1:])
         taken = gradient if words is None else [each * words[t] for each in gradient]
-        found, (shown, *others) = cell.back(taken, [inside.read(t), *(each[t] for each in rest)])
+        found, (direct, *others) = cell.back(taken, [d_gates.read(t), *(each[t] for each in rest)])
         through = found @ transposed
-        before = (through if shown is None else through + shown, *others)
+        before = (through if direct is None else through + direct, *others)
         if words is not None:  # what was skipped leaves the gradient as it is
             before = tuple(b + (1 - words[t]) * g for b, g in zip(before, gradient, strict=True))
-        return t - 1, before, inside.write(t, found)
+        return t - 1, before, d_gates.write(t, found)
 
-    # the gradients take the place of the slopes that they need: there is no second large array
+    # the gradients take the place of the derivatives that they need: there is no second large array
     begin = (steps - 1, tuple(d_last), _array(steps, own[0]).unstack(own))
-    _, start, inside = tf.while_loop(lambda t, *_: t >= 0, step, begin, parallel_iterations=1)
-    return cell.values(inside.stack()), cell.product(inside.stack()), start
+    _, start, d_gates = tf.while_loop(lambda t, *_: t >= 0, step, begin, parallel_iterations=1)
+    return cell.values(d_gates.stack()), cell.product(d_gates.stack()), start
 
 
 def _mixed(share: tf.Tensor, first: Tensors, second: Tensors) -> tuple[tf.Tensor, ...]:
