@@ -1,0 +1,180 @@
+"""`python -m benchmarks.accuracy`: what models reach on the test set, and what they take.
+
+Each SIDE is named as in `make compare`: the id of a run or of a group of seeds, say. A group gets a
+row for its mean and one for the average of its answers; with --beside, also one for that average
+together with another model's answers. Writes `accuracy.md` beside this file.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sentiment import machine
+from sentiment.params import Params, load_params
+from sentiment.scoring import scores
+from sentiment.scoring.gradients import reach
+from sentiment.scoring.significance import Interval, mean_interval, wilson
+from tools.comparing import sides
+from tools.comparing.comparison import cost
+from tools.comparing.trainings import Side, by_review
+from tools.running import cli
+
+RESULTS = Path(__file__).with_name("accuracy.md")
+LEAST = 1e-7  # nearer to 0 or 1 than this, float32 has no more digits to tell probabilities apart
+
+
+class Row(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        name: of the model.
+        accuracy: of the test set, the mean of several trainings.
+        interval: of that mean, or Wilson's of a single model.
+        deviation: standard deviation between trainings; None of a single model.
+        ece: expected calibration error, the mean.
+        reach: how far back the gradient reaches, words, the mean; None without gradients.
+        minutes: of training, all that it takes.
+        parameters: numbers that were learned.
+        milliseconds: of an answer.
+    """
+
+    name: str
+    accuracy: float
+    interval: Interval
+    deviation: float | None
+    ece: float
+    reach: float | None
+    minutes: float
+    parameters: float
+    milliseconds: float
+
+
+def row(side: Side, bins: int, confidence: float) -> Row:
+    """The row of a side as it is: a single training, or the mean of several."""
+    tables = [each.predictions for each in side.trainings]
+    right = np.array([share_right(each) for each in tables])
+    reached = [reach(each.gradients) for each in side.trainings if each.gradients is not None]
+    taken = cost(side)
+    return Row(
+        side.name,
+        float(right.mean()),
+        interval(tables[0], confidence) if side.single else mean_interval(right, confidence),
+        None if side.single else float(right.std(ddof=1)),
+        float(np.mean([calibration_error(each, bins) for each in tables])),
+        float(np.mean(reached)) if reached else None,
+        taken["training_seconds"] / 60,
+        taken["parameters"],
+        taken["milliseconds_per_review"],
+    )
+
+
+def together(members: Sequence[Side], name: str, params: Params) -> Row:
+    """The row of several sides as one model, which answers with the mean of their log-odds."""
+    odds = [log_odds(side) for side in members]
+    table = answered(members[0], np.mean(odds, axis=0), params.evaluate.threshold)
+    every = [(cost(side), len(side.trainings)) for side in members]
+    taken = {key: sum(each[key] * count for each, count in every) for key in every[0][0]}
+    return Row(
+        name,
+        share_right(table),
+        interval(table, params.compare.confidence),
+        None,
+        calibration_error(table, params.evaluate.calibration_bins),
+        None,
+        taken["training_seconds"] / 60,
+        taken["parameters"],
+        taken["milliseconds_per_review"],
+    )
+
+
+def log_odds(side: Side) -> NDArray[np.float64]:
+    """The mean log-odds of positive over a side's trainings, in the order of the reviews."""
+    tables = [by_review(each)["probability"].to_numpy(np.float64) for each in side.trainings]
+    kept = np.clip(np.stack(tables), LEAST, 1 - LEAST)
+    mean: NDArray[np.float64] = np.log(kept / (1 - kept)).mean(axis=0)
+    return mean
+
+
+def answered(side: Side, odds: NDArray[np.float64], threshold: float) -> pd.DataFrame:
+    """A table of predictions, see `sentiment.scoring.scores`, with other answers."""
+    probability = 1 / (1 + np.exp(-odds))
+    predicted = scores.class_names(probability > threshold)
+    return by_review(side.trainings[0]).assign(probability=probability, predicted=predicted)
+
+
+def share_right(predictions: pd.DataFrame) -> float:
+    """The accuracy."""
+    return float((predictions["actual"] == predictions["predicted"]).mean())
+
+
+def interval(predictions: pd.DataFrame, confidence: float) -> Interval:
+    """Wilson's interval of the accuracy."""
+    right = int((predictions["actual"] == predictions["predicted"]).sum())
+    return wilson(right, len(predictions), confidence)
+
+
+def calibration_error(predictions: pd.DataFrame, bins: int) -> float:
+    """The expected calibration error."""
+    return scores.calibration_error(scores.reliability(predictions, bins))
+
+
+def rows(found: Sequence[Side], beside: Side | None, params: Params) -> Iterator[Row]:
+    """All rows."""
+    for side in found:
+        yield row(side, params.evaluate.calibration_bins, params.compare.confidence)
+        if not side.single:
+            yield together([side], f"{side.name}, averaged", params)
+            if beside:
+                yield together([side, beside], f"{side.name}, averaged, and {beside.name}", params)
+
+
+def table(found: Sequence[Row]) -> str:
+    """The table, as Markdown."""
+    lines = [
+        "| model | test accuracy | interval | deviation | ECE | reach | minutes | numbers | ms |"
+    ]
+    lines.append("|" + " --- |" * 9)
+    for each in found:
+        low, high = each.interval
+        deviation = "" if each.deviation is None else f"{each.deviation:.4f}"
+        reached = "" if each.reach is None else f"{each.reach:.0f}"
+        lines.append(
+            f"| {each.name} | {each.accuracy:.4f} | {low:.4f} to {high:.4f} | {deviation} "
+            f"| {each.ece:.3f} | {reached} | {each.minutes:.1f} | {each.parameters:,.0f} "
+            f"| {each.milliseconds:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+@cli.command(__doc__)
+@click.argument("names", metavar="SIDE...", nargs=-1, required=True)
+@click.option("--beside", metavar="SIDE", help="A model whose answers groups are averaged with.")
+def main(names: tuple[str, ...], beside: str | None) -> None:
+    params, told = load_params(), machine.describe()
+    with tempfile.TemporaryDirectory() as scratch:
+        found = [sides.read(name, Path(scratch)) for name in names]
+        other = sides.read(beside, Path(scratch, "beside")) if beside else None
+    RESULTS.write_text(
+        f"""\
+# Accuracy
+
+Written by `python -m benchmarks.accuracy` on {datetime.now():%Y-%m-%d}, on \
+{told["processor.cores"]} cores of an {told["processor.name"]}. Intervals at \
+{100 * params.compare.confidence:g} %: of the mean over seeds, or Wilson's of a single model.
+
+{table(list(rows(found, other, params)))}
+""",
+        encoding="utf-8",
+    )
+    print(f"Written: {RESULTS}")
+
+
+if __name__ == "__main__":
+    cli.run("python -m benchmarks.accuracy", main)
