@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,7 @@ import psutil
 from benchmarks import measure, report
 from benchmarks.limit import epoch_flops
 from benchmarks.measure import Failed, Sample
+from benchmarks.networks import NETWORKS, REVIEWS
 from benchmarks.report import Goal
 from sentiment.errors import UserError
 from sentiment.params import load_params
@@ -31,28 +33,40 @@ from tools.running import cli
 ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 TORCH = ROOT / ".bench" / "bin" / "python"
+GRU = (str(HERE / "pytorch.py"), "data/pad", "GRU", str(REVIEWS))
 TURNS = click.IntRange(min=1)
 QUIET = 0.15  # foreign cores above which a sample is not to be trusted
 PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "numpy")
 
+
+def goals_of(network: str) -> Iterator[Goal]:
+    """The goals of a kind of network."""
+    ours = f"{network}, ours"
+    yield Goal(f"{network}: stock Keras / ours", f"{network}, stock", ours, True, 1.8)
+    yield Goal(f"{network}: ours / limit by sgemm", ours, f"{network}, limit", False, 2)
+    yield Goal(f"{network}: first epoch's extra", f"{network}, extra", None, False, 3, "s")
+
+
 GOALS = [
     Goal("training, an epoch: stock Keras / ours", "epoch, notebook", "epoch, ours", True, 1.8),
     Goal("training, an epoch: PyTorch / ours", "epoch, PyTorch", "epoch, ours", True, 1.25),
-    Goal("training, an epoch: ours / limit by sgemm", "epoch, ours", "epoch, limit", False, 2.5),
-    Goal("`dvc repro` from empty data / notebook", "repro", "notebook", False, 0.75),
+    Goal("training, an epoch: ours / limit by sgemm", "epoch, ours", "epoch, limit", False, 1.6),
+    Goal("`dvc repro` from empty data / notebook", "repro", "notebook", False, 0.55),
     Goal("the same / notebook with autologging", "repro", "notebook, autolog", False, 0.6),
-    Goal("first epoch's extra", "first epoch, extra", None, False, 5, "s"),
+    Goal("first epoch's extra", "first epoch, extra", None, False, 3, "s"),
     Goal("`dvc repro`, nothing to do / `dvc status`, empty", "no-op", "empty status", False, 1.2),
     Goal("fetch + pad from the cache", "fetch + pad", None, False, 6, "s"),
     Goal("the same, peak memory", "fetch + pad, memory", None, False, 1024, "MiB"),
     Goal(
         "`train` with MLflow, import aside / without", "train, no import", "untracked", False, 1.05
     ),
-    Goal("evaluate, complete process", "evaluate", None, False, 15, "s"),
-    Goal("one review to a probability, p50", "one review", None, False, 3, "ms"),
+    Goal("evaluate, complete process", "evaluate", None, False, 10, "s"),
+    Goal("one review to a probability, p50", "one review", None, False, 1.5, "ms"),
     Goal("growth: an epoch at 2 × reviews", "epoch, 2 x reviews", "epoch, 1 x", False, 2.1),
     Goal("growth: an epoch at 2 × length", "epoch, 2 x length", "epoch, 1 x", False, 2.1),
     Goal("growth: an epoch at 2 × units", "epoch, 2 x units", "epoch, 1 x", False, 4),
+    Goal("GRU: PyTorch / ours", "GRU, PyTorch", "GRU, ours", True, 1.25),
+    *(goal for name in NETWORKS for goal in goals_of(name)),
 ]
 
 
@@ -164,6 +178,30 @@ def small_things(bench: Bench, clone: Path, pairs: int) -> None:
         bench.series[name].append(float(seconds))
 
 
+def networks(bench: Bench, clone: Path, pairs: int) -> None:
+    """An epoch of each kind of network, by the fast path and by stock Keras, and its limit."""
+    command = [sys.executable, "-m", "benchmarks.networks", "--rounds", str(pairs)]
+    for name, seconds in of_networks(bench.run("networks", clone, *command).output):
+        bench.series[name] += seconds
+    torch = bench.run("PyTorch GRU", clone, str(TORCH), *GRU)
+    bench.series["GRU, PyTorch"] += torch.epochs[1:]
+
+
+def of_networks(output: str) -> Iterator[tuple[str, list[float]]]:
+    """The series in what `benchmarks.networks` printed, each with its samples."""
+    for line in output.splitlines():
+        name, *rest = line.split("\t")
+        if not rest:
+            continue  # of TensorFlow
+        kind, seconds = rest[0], list(map(float, rest[1:]))
+        if kind == "limit":
+            yield f"{name}, limit", seconds
+            continue
+        yield f"{name}, {kind}", seconds[1:]
+        extra = "extra" if kind == "ours" else "stock, extra"
+        yield f"{name}, {extra}", [seconds[0] - statistics.median(seconds[1:])]
+
+
 def printed(*command: str) -> str:
     """What a command prints, or nothing where there is no such command."""
     try:
@@ -216,6 +254,7 @@ def main(rounds: int, pairs: int) -> None:
             nothing_to_do(bench, clone, pairs)
             stages_alone(bench, clone, pairs)
             small_things(bench, clone, pairs)
+            networks(bench, clone, pairs)
         except Failed as failure:
             raise UserError(str(failure)) from None
         write(bench)

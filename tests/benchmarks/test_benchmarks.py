@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import measure, report
+from benchmarks import measure, report, run
 from benchmarks.limit import epoch_flops
 from benchmarks.report import Goal
 from sentiment.params import Params
@@ -113,3 +113,14 @@ def test_every_sample_is_in_the_csv(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == 6
     assert rows[1] == {"series": "slow", "sample": "2", "value": "30.0"}
+
+
+def test_what_networks_took_becomes_series_without_the_first_epoch() -> None:
+    printed = "a warning\nGRU\tours\t5.0\t2.0\t4.0\nGRU\tstock\t6\t5\nGRU\tlimit\t1.5\n"
+    assert dict(run.of_networks(printed)) == {
+        "GRU, ours": [2, 4],
+        "GRU, extra": [2],
+        "GRU, stock": [5],
+        "GRU, stock, extra": [1],
+        "GRU, limit": [1.5],
+    }
