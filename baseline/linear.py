@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,17 +22,19 @@ from sentiment import files, machine, pipeline, process
 from sentiment.data.outputs import TestSet, read_words
 from sentiment.data.padding import seen, shuffled
 from sentiment.data.reviews import FIELDS, TEST_DATA, read_reviews
+from sentiment.data.split import split
+from sentiment.errors import UserError
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import METRICS
-from sentiment.network.training import split
 from sentiment.params import Params, flatten, load_params
 from sentiment.pipeline import EVALUATE, FETCH, TRAIN
 from sentiment.publish import evaluation as publish
+from sentiment.publish.training import DIFF
 from sentiment.registry import versions
 from sentiment.registry.packaging import Parts
 from sentiment.runs import log, tracking
 from sentiment.runs.names import SEPARATOR
-from sentiment.runs.provenance import provenance
+from sentiment.runs.provenance import provenance, uncommitted_diff
 from sentiment.runs.tracking import Tracker
 from sentiment.scoring.evaluation import (
     REVIEWS_BETWEEN_SIGNALS,
@@ -45,9 +48,11 @@ from sentiment.serving.sequences import Reviews
 
 DECLARED, STAGE = Path("baseline", "dvc.yaml"), "linear"
 FOLDER = files.DATA / "linear"
-SERVING_PACKAGES = ("numpy", "pandas", "mlflow")
 FITS = {"tfidf": model.fit_tfidf, "naive_bayes": model.fit_naive_bayes}
-UNLOGGED = f"Logging to MLflow stops here, `dvc repro --force {DECLARED}` does all of it again"
+PARTS = ("train", "test")
+PACKAGES = ("scikit-learn", "scipy")  # compute beside those that every run names
+SERVING_PACKAGES = ("numpy", "pandas", "mlflow")
+AGAIN = f"dvc repro --single-item --force {DECLARED}:{STAGE}@"
 
 
 class Job(NamedTuple):
@@ -84,7 +89,7 @@ class Fitted(NamedTuple):
 def read_job(kind: str) -> Job:
     """Read params and reviews, split as those of the networks are."""
     params = load_params()
-    train, test = (read_reviews(FETCH, part) for part in ("train", "test"))
+    train, test = (read_reviews(FETCH, part) for part in PARTS)
     orders = shuffled(len(train), len(test), params.pad.shuffle_seed)
     parts = split(orders[0], train.labels[orders[0]], params.train.validation_split)
     learning, validation = (model.part(train, each.x) for each in parts)
@@ -114,7 +119,7 @@ def shaping_of(params: Params, kind: str) -> dict[str, Any]:
 def test_set(test: Reviews, order: NDArray[np.int64], known: NDArray[np.bool_]) -> TestSet:
     """The test part in its order, without rows of token ids."""
     none = np.zeros((len(order), 0), np.uint8)
-    digest = files.short_digest(FETCH, [f"test_{name}" for name in FIELDS])
+    digest = files.short_digest(FETCH, arrays("test"))
     return TestSet(none, test.labels[order], order, known[order], test, digest)
 
 
@@ -124,15 +129,22 @@ def fit(job: Job) -> Fitted:
     counts = model.count(job.learning, job.params.linear.min_reviews)
     process.raise_noted()
     fitted = FITS[job.kind](counts, job.learning.labels, job.params.linear)
-    row = {"epoch": 1, "seconds": time.perf_counter() - begun}
-    for prefix, part in (("", job.learning), ("val_", job.validation)):
-        known = model.quality(part.labels, answers(fitted, list(part)))
-        row |= {f"{prefix}{name}": value for name, value in known.items()}
+    history = history_of(fitted, job, time.perf_counter() - begun)
     begun = time.perf_counter()
     probabilities = answers(fitted, [job.test.reviews[review] for review in job.test.order])
     taken = 1000 * (time.perf_counter() - begun) / len(probabilities)
     cost = {"parameters": len(fitted.weights) + 1, "milliseconds_per_review": taken}
-    return Fitted(fitted, pd.DataFrame([row]), probabilities, cost)
+    return Fitted(fitted, history, probabilities, cost)
+
+
+def history_of(fitted: Linear, job: Job, seconds: float) -> pd.DataFrame:
+    """One row, as a network's history has it for each epoch."""
+    trained, validated = (
+        model.accuracy_and_loss(part.labels, answers(fitted, list(part)))
+        for part in (job.learning, job.validation)
+    )
+    row = {**trained, **{f"val_{name}": x for name, x in validated.items()}, "seconds": seconds}
+    return pd.DataFrame([{"epoch": 1, **row}])
 
 
 def answers(fitted: Linear, reviews: Sequence[NDArray[np.uint32]]) -> NDArray[np.float32]:
@@ -153,30 +165,47 @@ def save(folder: Path, job: Job, fitted: Fitted, evaluation: Evaluation) -> None
     write(folder, evaluation)
     digests = {
         "model.sha256": files.sha256(folder / linear.FILE),
-        TEST_DATA: files.joint_digest(FETCH, [f"test_{name}" for name in FIELDS]),
+        TEST_DATA: files.joint_digest(FETCH, arrays("test")),
     }
     files.write_about(folder, job.shaping | digests)
 
 
-def log_outputs(tracker: Tracker, job: Job, folder: Path) -> None:
+def log_data(tracker: Tracker, job: Job) -> None:
+    """Name the parts of the data in the run, each as the words and labels of its reviews."""
+    cut, end = len(job.learning), len(job.learning) + len(job.validation)
+    parts = {
+        "training": (job.learning, slice(0, cut)),
+        "validation": (job.validation, slice(cut, end)),
+        "test": (job.test.reviews, slice(None)),
+    }
+    for context, (part, rows) in parts.items():
+        name = f"{job.shaping['fetch.dataset']}-{context}"
+        digest = files.short_digest(FETCH, arrays("test" if context == "test" else "train"), rows)
+        tracker.log(log.dataset, name, context, (part.tokens, part.labels), FETCH, digest)
+
+
+def log_outputs(tracker: Tracker, job: Job, metrics: dict[str, Any], diff: str) -> None:
     """Log all of the folder; register the model and let the rule decide about it."""
-    metrics = files.read_json(files.checked(folder / "metrics.json"))
-    dataset = f"{metrics['dataset']}-test"
-    known = (job.test.reviews.tokens, job.test.y)
-    tracker.log(log.dataset, dataset, "test", known, FETCH, job.test.digest)
-    publish.log_answers(tracker, folder, metrics, job.test.digest)
+    folder = FOLDER / job.kind
+    tracker.log(log.folder, folder, ["history.csv"], TRAIN.name)
+    if diff:
+        tracker.log(log.text, f"{diff}\n", f"{TRAIN.name}/{DIFF}")
     tracker.log(log.complete, TRAIN.name, folder)
-    tags = {key: str(value) for key, value in metrics.items() if not isinstance(value, dict)}
-    tags |= {key: files.read_about(folder)["params"][key] for key in ("model.sha256", TEST_DATA)}
-    settings = {"threshold": job.params.evaluate.threshold}
+    publish.log_answers(tracker, folder, metrics, job.test.digest)
+    digests = {key: files.read_about(folder)["params"][key] for key in ("model.sha256", TEST_DATA)}
     index = files.checked(FETCH / "word_index.json")
+    settings = {"threshold": job.params.evaluate.threshold}
     parts = Parts(folder / linear.FILE, index, settings, SERVING_PACKAGES)
+    tags = publish.metric_tags(metrics) | digests
     tracker.log(versions.register, parts, folder, tags, job.params.promote)
     tracker.log(log.complete, EVALUATE.name, folder)
 
 
-def make(job: Job, tracker: Tracker) -> None:
+def fit_and_log(job: Job, tracker: Tracker, tags: dict[str, str]) -> None:
     """Fit, write the folder and log it."""
+    diff = uncommitted_diff()
+    tracker.log(log.set_tags, tags)
+    log_data(tracker, job)
     fitted = fit(job)
     tracker.log(log.epoch, 1, fitted.history.iloc[0][list(METRICS)].to_dict())
     looks, dataset = job.params.evaluate, job.shaping["fetch.dataset"]
@@ -185,17 +214,24 @@ def make(job: Job, tracker: Tracker) -> None:
     )
     with files.replaced(FOLDER / job.kind) as folder:
         save(folder, job, fitted, evaluation)
-    log_outputs(tracker, job, FOLDER / job.kind)
+    log_outputs(tracker, job, evaluation.metrics, diff)
     print(f"MLflow run {tracker.run.run_id}: {tracker.run.name}")
     print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")
 
 
+def arrays(part: str) -> list[str]:
+    """The names of the arrays that `fetch` wrote of a part."""
+    return [f"{part}_{name}" for name in FIELDS]
+
+
 def read_tags(job: Job) -> dict[str, str]:
     """Tags that lead back from the run: to code, data, packages and machine."""
-    computed_by, code = machine.describe(), pipeline.code_digests([STAGE], DECLARED)
-    shaped = {"params": job.shaping, "machine": computed_by, "code": code}
+    computed_by = machine.describe() | {f"{name}.version": version(name) for name in PACKAGES}
+    data = {f"data.{part}.sha256": files.joint_digest(FETCH, arrays(part)) for part in PARTS}
+    code = pipeline.code_digests([STAGE], DECLARED)
+    shaped = {"params": job.shaping, "data": data, "machine": computed_by, "code": code}
     known = {tracking.KEY: checkpoint.key(shaped), "dataset": job.shaping["fetch.dataset"]}
-    return {**known, **provenance(), **computed_by}
+    return {**known, **provenance(), **data, **computed_by}
 
 
 def run_name(job: Job, tags: Mapping[str, str]) -> str:
@@ -206,6 +242,8 @@ def run_name(job: Job, tags: Mapping[str, str]) -> str:
 
 
 def main(kind: str) -> None:
+    if kind not in FITS:
+        raise UserError(f"There is no linear model {kind!r}, but {' and '.join(FITS)}.")
     job = read_job(kind)
     tags = read_tags(job)
     with (
@@ -218,12 +256,14 @@ def main(kind: str) -> None:
             run_id=checkpoint.read_run(kept),
             note=partial(checkpoint.write_run, kept),
             with_model=False,
-            unlogged=UNLOGGED,
+            unlogged=f"Logging to MLflow stops here, `{AGAIN}{kind}` does all of it again",
         ) as tracker,
     ):
-        make(job, tracker)
-    checkpoint.clear(tags[tracking.KEY])
+        fit_and_log(job, tracker, tags)
+    if not tracker.lost:  # else the next call resumes its run
+        checkpoint.clear(tags[tracking.KEY])
 
 
 if __name__ == "__main__":
-    process.run_stage(f"{DECLARED}:{STAGE}@{sys.argv[1]}", partial(main, sys.argv[1]))
+    wanted = "".join(sys.argv[1:])
+    process.run_stage(f"{DECLARED}:{STAGE}@{wanted}", partial(main, wanted))

@@ -1,13 +1,14 @@
-"""Linear models of words and pairs of words, fitted by scikit-learn: pure functions."""
+"""Linear models of words and bigrams, fitted by scikit-learn: pure functions."""
 
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment import params as settings
 from sentiment.errors import UserError
-from sentiment.serving.linear import Linear, pairs
+from sentiment.params import LinearModels
+from sentiment.serving.linear import Linear, bigrams
 from sentiment.serving.sequences import Reviews
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ class Counts(NamedTuple):
     """How often each feature occurs in each review.
 
     Attributes:
-        keys: of the features, rising, shape (features,), see `sentiment.serving.linear.pairs`.
+        keys: of the features, rising, shape (features,), see `sentiment.serving.linear.bigrams`.
         matrix: shape (reviews, features), float64.
     """
 
@@ -36,7 +37,7 @@ def part(reviews: Reviews, order: NDArray[np.int64]) -> Reviews:
 
 
 def count(reviews: Reviews, min_reviews: int) -> Counts:
-    """Count the words, and the pairs that follow each other, of at least so many reviews.
+    """Count the words and bigrams of at least so many reviews.
 
     Raises:
         UserError: there is none.
@@ -45,8 +46,8 @@ def count(reviews: Reviews, min_reviews: int) -> Counts:
 
     words = reviews.tokens.astype(np.int64)
     rows = np.repeat(np.arange(len(reviews)), reviews.lengths)
-    inside = rows[:-1] == rows[1:]  # a pair ends where its review ends
-    found = np.concatenate([words, pairs(words)[inside]])
+    inside = rows[:-1] == rows[1:]  # no bigram spans two reviews
+    found = np.concatenate([words, bigrams(words)[inside]])
     keys, columns = np.unique(found, return_inverse=True)
     where = np.concatenate([rows, rows[:-1][inside]]), columns
     matrix = csr_matrix((np.ones(len(columns)), where), (len(reviews), len(keys)))
@@ -58,7 +59,7 @@ def count(reviews: Reviews, min_reviews: int) -> Counts:
     return Counts(keys[kept], matrix[:, kept])
 
 
-def fit_tfidf(counts: Counts, labels: NDArray[np.uint8], params: settings.Linear) -> Linear:
+def fit_tfidf(counts: Counts, labels: NDArray[np.uint8], params: LinearModels) -> Linear:
     """Logistic regression on TF-IDF: what occurs in few reviews weighs more."""
     from sklearn.feature_extraction.text import TfidfTransformer
 
@@ -67,7 +68,7 @@ def fit_tfidf(counts: Counts, labels: NDArray[np.uint8], params: settings.Linear
     return _linear(counts.keys, transform.idf_, weights, bias, counted=True, normalized=True)
 
 
-def fit_naive_bayes(counts: Counts, labels: NDArray[np.uint8], params: settings.Linear) -> Linear:
+def fit_naive_bayes(counts: Counts, labels: NDArray[np.uint8], params: LinearModels) -> Linear:
     """Logistic regression on occurrence times the log-ratio by which naive Bayes weighs it.
 
     Source: Wang and Manning 2012, Baselines and Bigrams: Simple, Good Sentiment and Topic
@@ -83,7 +84,9 @@ def fit_naive_bayes(counts: Counts, labels: NDArray[np.uint8], params: settings.
     return _linear(counts.keys, ratio, weights, bias, counted=False, normalized=False)
 
 
-def quality(labels: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> dict[str, float]:
+def accuracy_and_loss(
+    labels: NDArray[np.uint8], probabilities: NDArray[np.float32]
+) -> dict[str, float]:
     """Accuracy at a threshold of one half, and cross-entropy loss (natural logarithm)."""
     from sklearn import metrics
 
@@ -94,12 +97,23 @@ def quality(labels: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> di
 
 
 def _regress(
-    x: "csr_matrix", labels: NDArray[np.uint8], c: float, params: settings.Linear
+    x: "csr_matrix", labels: NDArray[np.uint8], c: float, params: LinearModels
 ) -> tuple[NDArray[np.float64], float]:
-    """Weights, shape (features,), and bias of a logistic regression."""
+    """Weights, shape (features,), and bias of a logistic regression.
+
+    Raises:
+        UserError: all labels are the same, or the solver did not converge.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    fitted = LogisticRegression(C=c, max_iter=params.max_iterations).fit(x, labels)
+    if len(np.unique(labels)) < 2:
+        raise UserError(f"All {len(labels)} reviews to learn from have the same label.")
+    with warnings.catch_warnings(action="ignore"):  # of the same, in several paragraphs
+        fitted = LogisticRegression(C=c, max_iter=params.max_iterations).fit(x, labels)
+    if fitted.n_iter_[0] >= params.max_iterations:
+        raise UserError(
+            f"linear.max_iterations: the solver did not converge in {params.max_iterations} steps."
+        )
     return fitted.coef_[0], float(fitted.intercept_[0])
 
 

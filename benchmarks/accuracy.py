@@ -1,8 +1,8 @@
 """`python -m benchmarks.accuracy`: what models reach on the test set, and what they take.
 
 Each SIDE is named as in `make compare`: the id of a run or of a group of seeds, say. A group gets a
-row for its mean and one for the average of its answers; with --beside, also one for that average
-together with another model's answers. Writes `accuracy.md` beside this file.
+row for its mean and one for the ensemble of its models; with --beside, also one for that ensemble
+and another model together. Writes `accuracy.md` beside this file.
 """
 
 import tempfile
@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment import machine
+from sentiment import files
+from sentiment.data.reviews import TEST_DATA
+from sentiment.errors import UserError
 from sentiment.params import Params, load_params
 from sentiment.scoring import scores
 from sentiment.scoring.gradients import reach
@@ -78,7 +80,8 @@ def row(side: Side, bins: int, confidence: float) -> Row:
 def together(members: Sequence[Side], name: str, params: Params) -> Row:
     """The row of several sides as one model, which answers with the mean of their log-odds."""
     odds = [log_odds(side) for side in members]
-    table = answered(members[0], np.mean(odds, axis=0), params.evaluate.threshold)
+    threshold = members[0].trainings[0].params["evaluate.threshold"]
+    table = answered(members[0], np.mean(odds, axis=0), threshold)
     every = [(cost(side), len(side.trainings)) for side in members]
     taken = {key: sum(each[key] * count for each, count in every) for key in every[0][0]}
     return Row(
@@ -130,17 +133,15 @@ def rows(found: Sequence[Side], beside: Side | None, params: Params) -> Iterator
     for side in found:
         yield row(side, params.evaluate.calibration_bins, params.compare.confidence)
         if not side.single:
-            yield together([side], f"{side.name}, averaged", params)
+            yield together([side], f"{side.name}, ensemble", params)
             if beside:
-                yield together([side, beside], f"{side.name}, averaged, and {beside.name}", params)
+                yield together([side, beside], f"{side.name}, ensemble, and {beside.name}", params)
 
 
 def table(found: Sequence[Row]) -> str:
     """The table, as Markdown."""
-    lines = [
-        "| model | test accuracy | interval | deviation | ECE | reach | minutes | numbers | ms |"
-    ]
-    lines.append("|" + " --- |" * 9)
+    columns = ("model", "test accuracy", "interval", "SD", "ECE", "gradient reach", "minutes")
+    lines = [f"| {' | '.join([*columns, 'parameters', 'ms a review'])} |", "|" + " --- |" * 9]
     for each in found:
         low, high = each.interval
         deviation = "" if each.deviation is None else f"{each.deviation:.4f}"
@@ -153,26 +154,40 @@ def table(found: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-@cli.command(__doc__)
-@click.argument("names", metavar="SIDE...", nargs=-1, required=True)
-@click.option("--beside", metavar="SIDE", help="A model whose answers groups are averaged with.")
-def main(names: tuple[str, ...], beside: str | None) -> None:
-    params, told = load_params(), machine.describe()
-    with tempfile.TemporaryDirectory() as scratch:
-        found = [sides.read(name, Path(scratch)) for name in names]
-        other = sides.read(beside, Path(scratch, "beside")) if beside else None
-    RESULTS.write_text(
-        f"""\
+def page(found: Sequence[Row], confidence: float) -> str:
+    """The page, as Markdown."""
+    return f"""\
 # Accuracy
 
-Written by `python -m benchmarks.accuracy` on {datetime.now():%Y-%m-%d}, on \
-{told["processor.cores"]} cores of an {told["processor.name"]}. Intervals at \
-{100 * params.compare.confidence:g} %: of the mean over seeds, or Wilson's of a single model.
+Written by `python -m benchmarks.accuracy` on {datetime.now():%Y-%m-%d}, about the test set.
+Intervals are at {100 * confidence:g} %: of the mean over seeds or, of a single model, Wilson's.
+Minutes of training and milliseconds a review are those of the machine that trained the model.
 
-{table(list(rows(found, other, params)))}
-""",
-        encoding="utf-8",
-    )
+{table(found)}
+"""
+
+
+def require_the_same_reviews(found: Sequence[Side]) -> None:
+    """Raise UserError where the sides were evaluated on other reviews, or share a training."""
+    trainings = [each for side in found for each in side.trainings]
+    if len({each.params[TEST_DATA] for each in trainings}) > 1:
+        raise UserError("They were evaluated on other test reviews, so they are not comparable.")
+    if len({each.run_id for each in trainings}) < len(trainings):
+        raise UserError("A training is named twice, or is in a group that is named, too.")
+
+
+@cli.command(__doc__)
+@click.argument("names", metavar="SIDE...", nargs=-1, required=True)
+@click.option("--beside", metavar="SIDE", help="A model that each group's ensemble is joined with.")
+def main(names: tuple[str, ...], beside: str | None) -> None:
+    params = load_params()
+    with tempfile.TemporaryDirectory() as scratch:
+        every = [*names, *([beside] if beside else [])]
+        found = [sides.read(name, Path(scratch, str(at))) for at, name in enumerate(every)]
+    other = found.pop() if beside else None
+    require_the_same_reviews([*found, *([other] if other else [])])
+    text = page(list(rows(found, other, params)), params.compare.confidence)
+    files.replace_text(RESULTS, text)
     print(f"Written: {RESULTS}")
 
 

@@ -21,6 +21,7 @@ import click
 from benchmarks.growth import timed
 from benchmarks.report import spread
 from sentiment import files
+from sentiment.data.split import split
 from sentiment.network import training
 from sentiment.network.batches import batches
 from sentiment.network.model import build_model, inputs_of
@@ -93,7 +94,7 @@ def epochs_of(variant: Variant) -> Callable[[], float]:
     params = params_of(variant)
     shaping = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = (array[:REVIEWS] for array in files.read_arrays(PAD, ["x_train", "y_train"]))
-    learning, validation = training.split(x, y, params.validation_split)
+    learning, validation = split(x, y, params.validation_split)
     size, held_out = params.batch_size, params.validation_batch_size
     with variant.patched():
         model = build_model(params, inputs_of(shaping, len(learning.y)))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sentiment import files
+from sentiment.data.split import split
 from sentiment.network import training
 from sentiment.network.batches import batches
 from sentiment.network.model import build_model, inputs_of
@@ -27,7 +28,7 @@ def epochs_of(x: Any, y: Any, params: Train, shaping: dict[str, Any]) -> Callabl
 
 def epoch_of(x: Any, y: Any, params: Train, shaping: dict[str, Any]) -> Callable[[], Any]:
     """Return a function that trains a new model for one epoch more each time."""
-    learning, validation = training.split(x, y, params.validation_split)
+    learning, validation = split(x, y, params.validation_split)
     inputs = inputs_of({**shaping, "pad.max_length": x.shape[1]}, len(learning.y))
     model = build_model(params, inputs)
     training.accelerate(model, params)

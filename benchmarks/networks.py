@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from benchmarks import growth
+from benchmarks.growth import REVIEWS
 from benchmarks.limit import epoch_flops, sgemm_rate
 from sentiment import files
 from sentiment.network import training
@@ -21,7 +22,6 @@ from sentiment.pipeline import PAD
 from sentiment.serving.backend import load_keras
 from tools.running import cli
 
-REVIEWS = 8000  # of which a fifth validates
 SEGMENTS = {"segment_length": 25, "bidirectional": True, "pooling": "max+mean"}
 NETWORKS: dict[str, Mapping[str, Any]] = {
     "LSTM": {},

@@ -23,8 +23,9 @@ class Sentiment(nn.Module):
         self.head = nn.Linear(64, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        states, _ = self.cell(self.embedding(x))
-        return self.head(states[:, -1])[:, 0]
+        _, last = self.cell(self.embedding(x))
+        h = last[0] if isinstance(last, tuple) else last
+        return self.head(h[-1])[:, 0]
 
 
 folder, some = Path(FOLDER), slice(int(REVIEWS))

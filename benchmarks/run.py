@@ -1,6 +1,7 @@
 """`make bench`: measure everything in one run and compare it with the goals.
 
-What is compared takes turns, A B A B, each in a process of its own. Writes `results.csv` and
+What is compared takes turns, A B A B, each in a process of its own, but for the kinds of networks:
+those take turns in one process, and PyTorch's GRU comes after them. Writes `results.csv` and
 `results.md` beside this file. What is measured is the last commit, in clones of the repository.
 """
 
@@ -22,9 +23,10 @@ import numpy as np
 import psutil
 
 from benchmarks import measure, report
+from benchmarks.growth import REVIEWS
 from benchmarks.limit import epoch_flops
 from benchmarks.measure import Failed, Sample
-from benchmarks.networks import NETWORKS, REVIEWS
+from benchmarks.networks import NETWORKS
 from benchmarks.report import Goal
 from sentiment.errors import UserError
 from sentiment.params import load_params
@@ -191,8 +193,8 @@ def of_networks(output: str) -> Iterator[tuple[str, list[float]]]:
     """The series in what `benchmarks.networks` printed, each with its samples."""
     for line in output.splitlines():
         name, *rest = line.split("\t")
-        if not rest:
-            continue  # of TensorFlow
+        if name not in NETWORKS:
+            continue
         kind, seconds = rest[0], list(map(float, rest[1:]))
         if kind == "limit":
             yield f"{name}, limit", seconds
@@ -229,8 +231,7 @@ during {noisy} of the {len(bench.foreign)} processes measured"""
 
 
 def write(bench: Bench) -> None:
-    """Write both files and print the table."""
-    report.write_csv(HERE / "results.csv", bench.series)
+    """Write the page and print the table."""
     goals = report.goals_table(GOALS, bench.series)
     text = f"# Results of `make bench`\n\n{machine(bench)}\n\n{goals}\n\n## Everything measured\n\n"
     text += (
@@ -257,6 +258,8 @@ def main(rounds: int, pairs: int) -> None:
             networks(bench, clone, pairs)
         except Failed as failure:
             raise UserError(str(failure)) from None
+        finally:
+            report.write_csv(HERE / "results.csv", bench.series)
         write(bench)
 
 

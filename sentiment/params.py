@@ -504,12 +504,12 @@ class Sweep(Section):
     )
 
 
-class Linear(Section):
+class LinearModels(Section):
     min_reviews: int = Field(
         ge=1,
         le=1_000_000,
-        description="words and pairs in fewer training reviews are left out: what one review alone "
-        "has says nothing of others",
+        description="words and bigrams in fewer training reviews are left out: what one review "
+        "alone has says nothing",
     )
     tfidf_c: float = Field(
         gt=0,
@@ -525,13 +525,13 @@ class Linear(Section):
     smoothing: float = Field(
         gt=0,
         le=1000,
-        description="reviews of each class that every word and pair is counted in beside those it "
-        "is in",
+        description="reviews of each class that every word and bigram is counted in beside those "
+        "that have it",
     )
     max_iterations: int = Field(
         ge=1,
         le=100_000,
-        description="steps of the solver (L-BFGS), at most; it ends when converged",
+        description="steps in which the solver (L-BFGS) has to converge",
     )
 
 
@@ -572,7 +572,7 @@ class Params(Section):
         description="what `make memory` trains, to compare how far back networks remember"
     )
     sweep: Sweep = Field(description="what `make sweep` searches, see docs/sweeps.md")
-    linear: Linear = Field(
+    linear: LinearModels = Field(
         description="the linear models of baseline/dvc.yaml, see docs/accuracy.md"
     )
     predict: Predict = Field(description="what `make predict` prints")

@@ -159,7 +159,8 @@ def restore(stage: str) -> str:
     DVC removes a stage's outputs before it runs the command, so a command that fails,
     over a wrong parameter say, would leave the user with less than before.
     """
-    if os.environ.get("DVC_STAGE") != stage:
+    started = os.environ.get("DVC_STAGE", "")  # its path is from where DVC was started
+    if started.rpartition(":")[2] != stage.rpartition(":")[2]:
         return ""
     try:
         lost = pipeline.restore(stage)

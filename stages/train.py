@@ -17,17 +17,16 @@ import pandas as pd
 
 from sentiment import files, machine, pipeline, process
 from sentiment.data.outputs import training_digests
+from sentiment.data.split import Part, split
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import START, Progress
 from sentiment.network.gradients import measure
 from sentiment.network.model import inputs_of, save_model
 from sentiment.network.training import (
-    Part,
     Trained,
     fit,
     history_of,
     ready_model,
-    split,
     summarize,
 )
 from sentiment.params import Train, flatten, load_params

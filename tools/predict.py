@@ -156,7 +156,7 @@ def main(
         return
     print(as_table(list(answers(loaded, texts, most))))
     if most:
-        print("\nA word's number: by how much the log-odds of positive fall when it is unknown.")
+        print("\nA word's number: by how much the log-odds of positive fall without it.")
 
 
 if __name__ == "__main__":

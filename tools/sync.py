@@ -19,8 +19,8 @@ from sentiment.data.outputs import (
     read_training,
     training_digests,
 )
+from sentiment.data.split import split
 from sentiment.errors import UserError
-from sentiment.network.training import split
 from sentiment.params import load_params
 from sentiment.pipeline import EVALUATE, PAD, TRAIN
 from sentiment.publish import training as publish_training

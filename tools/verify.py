@@ -15,6 +15,7 @@ import pandas as pd
 
 from sentiment import files
 from sentiment.errors import UserError
+from sentiment.pipeline import DECLARED, STAGES
 from sentiment.runs.provenance import PRODUCTS
 from tools.running import cli, dvc
 
@@ -94,7 +95,7 @@ def require_the_commit_s_own_data() -> None:
     changed = output("git", "status", "--porcelain", "--", ".", *PRODUCTS)
     if changed:
         raise UserError(f"There are changes without a commit:\n{changed}\nCommit them first.")
-    if subprocess.run([*DVC, "status", "--quiet"], check=False).returncode:
+    if subprocess.run([*DVC, "status", "--quiet", str(DECLARED)], check=False).returncode:
         raise UserError("data/ is not up to date with this commit: run `make repro` first.")
 
 
@@ -121,9 +122,9 @@ def repeat(clone: Path) -> Path:
 
 def compared(data: Path) -> Iterator[Path]:
     """The files of `data/` that are the same in every run, relative to it."""
-    for path in sorted(data.glob("*/*")):
+    for path in sorted(path for stage in STAGES for path in (data / stage).glob("*")):
         name = path.relative_to(data)
-        if str(name) not in LEFT_OUT and not name.parent.name.startswith("."):
+        if str(name) not in LEFT_OUT:
             yield name
 
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment import process
+from sentiment.data.split import Part
 from sentiment.errors import UserError
 from sentiment.network.batches import batches
 from sentiment.network.checkpoint import COUNTERS, METRICS, Progress
@@ -20,18 +20,6 @@ from sentiment.serving.backend import load_keras
 
 if TYPE_CHECKING:
     import keras
-
-
-class Part(NamedTuple):
-    """Reviews to learn from or to validate on.
-
-    Attributes:
-        x: token ids, shape (reviews, max_length).
-        y: labels, shape (reviews,), 1 = positive.
-    """
-
-    x: NDArray[Any]
-    y: NDArray[np.uint8]
 
 
 OnEpoch = Callable[[Progress], None]
@@ -48,21 +36,6 @@ class Trained(NamedTuple):
 
     history: pd.DataFrame
     kept_epoch: int
-
-
-def split(x: NDArray[Any], y: NDArray[np.uint8], validation_split: float) -> tuple[Part, Part]:
-    """Set the last share aside for validation, cut where Keras' `validation_split` cuts.
-
-    Raises:
-        UserError: one of the two parts would be empty.
-    """
-    at = math.floor(len(x) * (1 - validation_split))
-    if not 0 < at < len(x):
-        raise UserError(
-            f"train.validation_split: {validation_split} of {len(x)} reviews leaves "
-            "nothing to train on or nothing to validate with."
-        )
-    return Part(x[:at], y[:at]), Part(x[at:], y[at:])
 
 
 def prepare(params: Train) -> None:

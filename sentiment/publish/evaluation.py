@@ -69,6 +69,10 @@ def served_parts() -> Parts:
 
 def _version_tags(metrics: dict[str, Any]) -> dict[str, str]:
     """Tags of the registered version: the test's metrics, and digests of data and model."""
-    known = {key: str(value) for key, value in metrics.items() if not isinstance(value, dict)}
     data = files.read_about(PAD)["files"]["x_train.npy"]
-    return {**known, **evaluated_digests(), "data.x_train.sha256": data}
+    return {**metric_tags(metrics), **evaluated_digests(), "data.x_train.sha256": data}
+
+
+def metric_tags(metrics: dict[str, Any]) -> dict[str, str]:
+    """The test's metrics as tags of a registered version."""
+    return {key: str(value) for key, value in metrics.items() if not isinstance(value, dict)}

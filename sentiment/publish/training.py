@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment import files
-from sentiment.network.training import Part
+from sentiment.data.split import Part
 from sentiment.pipeline import PAD, TRAIN
 from sentiment.runs import log
 from sentiment.runs.tracking import Tracker

@@ -35,7 +35,7 @@ class Parts(NamedTuple):
     """What the served model is made from.
 
     Attributes:
-        model: the Keras model's file.
+        model: the model's file.
         words: the word index's file.
         settings: what `sentiment.serving.classifier` reads as `settings.json`, but for the files'
             digests.

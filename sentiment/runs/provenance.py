@@ -8,7 +8,7 @@ from pathlib import Path
 DIFF_BYTES = 2**20  # of uncommitted changes kept with a run
 # The pipeline's own products: they change in every run and say nothing about what shaped it;
 # `dvc status` tells whether they are up to date.
-PRODUCTS = (":(exclude)dvc.lock", ":(exclude)data")
+PRODUCTS = (":(exclude,glob)**/dvc.lock", ":(exclude)data")
 
 
 def provenance() -> dict[str, str]:

@@ -107,8 +107,8 @@ def started(
         note(before.info.run_id)
     try:
         with store.explained():
-            tracker = _activated(before.info.run_id, name, dict(params), tags, with_model)
-            tracker.unlogged = unlogged
+            run = _activated(before.info.run_id, name, dict(params), tags, with_model)
+            tracker = Tracker(run, before.info.start_time, unlogged)
         yield tracker
     except BaseException as error:
         failed = isinstance(error, Exception) and not isinstance(error, Stopped)
@@ -143,7 +143,7 @@ def _unnoted(
 
 def _activated(
     run_id: str, name: str, params: dict[str, Any], tags: dict[str, str], with_model: bool
-) -> Tracker:
+) -> Run:
     """Make the run the active one, with all that it needs before its first epoch.
 
     The model's entry is made before training, so that MLflow links every epoch's metrics to it.
@@ -164,7 +164,7 @@ def _activated(
         as_text = {key: str(value) for key, value in params.items()}
         model_id = mlflow.initialize_logged_model(log.MODEL, params=as_text, tags=tags).model_id
         mlflow.set_tag(MODEL_ID, model_id)
-    return Tracker(Run(run_id, name, run.info.experiment_id, model_id), run.info.start_time)
+    return Run(run_id, name, run.info.experiment_id, model_id)
 
 
 def _usable_model(run: "mlflow.entities.Run") -> str | None:

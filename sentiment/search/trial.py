@@ -16,17 +16,16 @@ from numpy.typing import NDArray
 
 from sentiment import machine
 from sentiment.data.padding import layout, shuffled
+from sentiment.data.split import Part, split
 from sentiment.errors import StoreError, explain
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import START, Progress
 from sentiment.network.model import inputs_of
 from sentiment.network.training import (
-    Part,
     Trained,
     fit,
     history_of,
     ready_model,
-    split,
     summarize,
 )
 from sentiment.params import Params, changed, flatten

@@ -19,8 +19,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from . import linear, network, scoring_server, text
-from .linear import Linear
-from .network import Network
+from .reader import Reader
 from .scoring_server import COLUMN
 from .sequences import Layout
 from .trace import Gates
@@ -35,8 +34,8 @@ class Contribution(NamedTuple):
     Attributes:
         start: where the word begins in the text.
         end: where it ends.
-        log_odds: log-odds of positive with the word less those with an unknown word in its place:
-            above zero, it speaks for positive.
+        log_odds: log-odds of positive with the word less those without it, see `Reader`: above
+            zero, it speaks for positive.
     """
 
     start: int
@@ -96,7 +95,7 @@ class Sentiment(PythonModel):
         return pd.DataFrame({"label": labels, "probability": probabilities})
 
     def explain(self, content: str) -> Explanation:
-        """Say what each word did, by occlusion: an unknown word is put in the place of each.
+        """Say what each word did, by occlusion: the answer with it and without it.
 
         Source: Zeiler and Fergus 2014, Visualizing and Understanding Convolutional Networks.
         """
@@ -127,7 +126,7 @@ def _check(path: Path, digest: str) -> None:
         raise ValueError(f"{path} was changed: its SHA-256 is {actual}, not {digest}")
 
 
-def _reader(paths: dict[str, Path], settings: dict[str, Any]) -> Network | Linear:
+def _reader(paths: dict[str, Path], settings: dict[str, Any]) -> Reader:
     if linear.FILE in paths:
         return linear.load(paths[linear.FILE])
     layout = Layout(**settings["layout"])

@@ -1,4 +1,4 @@
-"""A linear model of words and of pairs of words that follow each other, as plain arrays."""
+"""A linear model of words and bigrams, pairs of words that follow each other, as plain arrays."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,25 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .text import Word
+from .trace import Gates
 
 FILE = "model.npz"
-PAIR = 32  # bits by which the first word of a pair is moved, so that no pair equals a word
+BIGRAM_BITS = 32  # by which the first word is moved, so that no bigram equals a word
 
 
-def pairs(ranks: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The keys of the pairs in a sequence of ranks, shape (words - 1,); a word's is its rank."""
-    return (ranks[:-1] << PAIR) + ranks[1:]
+def bigrams(ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The keys of the bigrams in a sequence of ranks, shape (words - 1,); a word's is its rank."""
+    return (ranks[:-1] << BIGRAM_BITS) + ranks[1:]
 
 
 @dataclass(frozen=True)
 class Linear:
-    """Log-odds of positive: `bias` plus the sum of each feature's value times its weight.
+    """A `Reader`: log-odds of positive are `bias` and the sum of values times weights of features.
 
     A feature's value is its scale, times its number of occurrences if they are `counted`; all
     values are divided by their Euclidean norm if they are `normalized`.
 
     Attributes:
-        keys: of the features, rising, int64, shape (features,), see `pairs`.
+        keys: of the features, rising, int64, shape (features,), see `bigrams`.
         scale: shape (features,), float32.
         weights: shape (features,), float32.
         bias: shape (), float32.
@@ -43,22 +44,20 @@ class Linear:
     normalized: NDArray[np.bool_]
 
     def answers(self, texts: Sequence[Sequence[Word]]) -> NDArray[np.float32]:
-        """The probability of being positive for each text, shape (texts,)."""
         return self.probabilities([ranks_of(words) for words in texts])
 
     def probabilities(self, reviews: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
-        """The same for reviews given as the ranks of their words, each of shape (words,)."""
+        """The probabilities for reviews, each the ranks of its words, shape (words,)."""
         odds = [self._tally(ranks).log_odds() for ranks in reviews]
         return np.array([probability(each) for each in odds], np.float32)
 
     def without_each(self, words: Sequence[Word]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Take each word away, one at a time, and the pairs with it; see `Network.without_each`."""
+        """Take each word away, and the bigrams with it."""
         tally = self._tally(ranks_of(words))
         odds = [tally.log_odds(), *tally.without_each()]
         return np.arange(len(words)), np.array([probability(each) for each in odds], np.float32)
 
-    def after_each(self, words: Sequence[Word]) -> list[tuple[int, float, None]]:
-        """For each word: which it is, and the probability for the text cut after it."""
+    def after_each(self, words: Sequence[Word]) -> list[tuple[int, float, Gates | None]]:
         odds = Tally(self, ranks_of(words)).after_each()
         return [
             (place, float(np.float32(probability(each))), None) for place, each in enumerate(odds)
@@ -88,19 +87,19 @@ class Tally:
     def __init__(self, model: Linear, ranks: NDArray[np.int64]) -> None:
         self.model = model
         self.words = model.find(ranks).tolist()
-        self.pairs = model.find(pairs(ranks)).tolist()
+        self.bigrams = model.find(bigrams(ranks)).tolist()
         self.counts: dict[int, int] = {}
         self.sum = self.square = 0.0
-        known = {*self.words, *self.pairs} - {-1}
+        known = {*self.words, *self.bigrams} - {-1}
         self.known = {
             each: (float(model.scale[each]), float(model.weights[each])) for each in known
         }
 
     def read(self, place: int) -> None:
-        """Add a word and the pair that it completes."""
+        """Add a word and the bigram that it completes."""
         self._change(self.words[place], 1)
         if place:
-            self._change(self.pairs[place - 1], 1)
+            self._change(self.bigrams[place - 1], 1)
 
     def log_odds(self) -> float:
         """Of what was read."""
@@ -116,7 +115,7 @@ class Tally:
     def without_each(self) -> Iterator[float]:
         """The log-odds without each word, of a text that was read."""
         for place, word in enumerate(self.words):
-            gone = [word, *self.pairs[max(place - 1, 0) : place + 1]]
+            gone = [word, *self.bigrams[max(place - 1, 0) : place + 1]]
             before = self.sum, self.square
             for feature in gone:
                 self._change(feature, -1)

@@ -22,7 +22,7 @@ FILE = "model.keras"
 
 
 class Network:
-    """Texts, each a sequence of known words, to probabilities of being positive.
+    """A `Reader`.
 
     Args:
         ask: the model.
@@ -34,18 +34,12 @@ class Network:
         self.layout = layout
 
     def answers(self, texts: "Sequence[Sequence[Word]]") -> NDArray[np.float32]:
-        """The probability for each text, shape (texts,)."""
         return self.ask(text.pad_words(texts, self.layout))
 
     def without_each(
         self, words: "Sequence[Word]"
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Put an unknown word in the place of each word that is read, one at a time.
-
-        Returns:
-            Which words those are, shape (read,), and the probability for the entire text followed
-            by those without each of them, shape (1 + read,).
-        """
+        """Put an unknown word in the place of each word that is read."""
         tokens = text.pad_words([words], self.layout)
         columns, places = self._read(len(words))
         without = np.repeat(tokens, len(columns), axis=0)
@@ -53,8 +47,6 @@ class Network:
         return places, self.ask(np.concatenate([tokens, without]))
 
     def after_each(self, words: "Sequence[Word]") -> list[tuple[int, float, Gates | None]]:
-        """For each word that is read: which it is, the probability for the text cut after it, and
-        the gates of an LSTM at it."""
         columns, places = self._read(len(words))
         cut = [words[: place + 1][-self.layout.max_length :] for place in places]
         steps = gates(self.ask.model, text.pad_words([words], self.layout)[0])

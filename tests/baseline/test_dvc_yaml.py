@@ -1,5 +1,6 @@
 """baseline/dvc.yaml lists exactly what its stage reads, as the root's does."""
 
+import subprocess
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -25,6 +26,24 @@ def test_it_has_a_stage_for_each_kind_which_writes_a_folder_of_its_own() -> None
     assert declared()["matrix"]["kind"] == list(linear.FITS)
     assert declared()["cmd"] == "exec python -m baseline.linear ${item.kind}"
     assert declared()["outs"] == [f"{linear.FOLDER}/${{item.kind}}"]
+    assert declared()["wdir"] == ".."
+
+
+def test_it_reads_the_reviews_and_no_padded_ones() -> None:
+    data = [dep for dep in declared()["deps"] if not dep.endswith(".py")]
+    assert data == ["data/fetch"]
+
+
+def test_git_ignores_what_dvc_keeps() -> None:
+    outputs = [f"{linear.FOLDER}/{kind}" for kind in linear.FITS]
+    command = ["git", "check-ignore", "--no-index", *outputs]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == outputs
+
+
+def test_no_code_of_networks_is_listed_but_that_of_resuming() -> None:
+    listed = {dep for dep in declared()["deps"] if dep.startswith("sentiment/network/")}
+    assert listed == {"sentiment/network/checkpoint.py"}
 
 
 def test_it_reads_the_params_that_shape_it_and_the_rule() -> None:

@@ -1,5 +1,8 @@
 """The pipeline of the linear models, run as a user does."""
 
+from functools import partial
+from pathlib import Path
+
 import mlflow
 import numpy as np
 import pandas as pd
@@ -11,10 +14,11 @@ from sentiment import files
 from sentiment.data.reviews import read_reviews
 from sentiment.pipeline import FETCH
 from sentiment.registry import champion
-from sentiment.serving.linear import Linear
+from sentiment.runs import log
+from sentiment.serving.linear import FILE, Linear
 from tests.conftest import Caller, Sharer, runs, stand_in
 from tests.project import Project
-from tools import compare
+from tools import compare, verify
 
 REPRO = ("dvc", "repro", "baseline/dvc.yaml")
 
@@ -68,7 +72,60 @@ def test_a_run_has_the_metrics_of_a_training_and_all_files(standing: Project, ki
     logged = mlflow.MlflowClient().list_artifacts(run.info.run_id, "evaluate")
     assert {each.path for each in logged} == {f"evaluate/{path.name}" for path in folder.iterdir()}
     assert run.inputs
-    assert {each.dataset.name for each in run.inputs.dataset_inputs} == {"synthetic-test"}
+    assert {each.dataset.name for each in run.inputs.dataset_inputs} == {
+        f"synthetic-{part}" for part in ("training", "validation", "test")
+    }
+    assert run.data.tags["git.uncommitted_changes"] == "none"
+    assert run.data.tags["scikit-learn.version"]
+
+
+@pytest.mark.parametrize("kind", linear.FITS)
+def test_the_page_of_the_demo_has_its_history(standing: Project, kind: str) -> None:
+    path = mlflow.artifacts.download_artifacts(
+        f"runs:/{run_of(kind).info.run_id}/train/history.csv"
+    )
+    folder = standing.path / linear.FOLDER / kind
+    assert Path(path).read_bytes() == (folder / "history.csv").read_bytes()
+
+
+def test_verify_passes_over_them(
+    fitted: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though they are not up to date, and their folders are deeper."""
+    project = fitted.copy(tmp_path / "project")
+    monkeypatch.chdir(project.path)
+    (project.path / linear.FOLDER / "tfidf" / "roc.csv").unlink()
+    verify.require_the_commit_s_own_data()
+    found = {str(name) for name in verify.compared(Path("data"))}
+    assert "train/model.keras" in found
+    assert not any(name.startswith("linear") for name in found)
+
+
+def test_a_run_whose_store_failed_is_resumed_by_the_next_call(
+    fitted: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Caller
+) -> None:
+    project = fitted.copy(tmp_path / "project")
+    stand_in(project.path, monkeypatch)
+    before = {run.info.run_id for run in runs()}
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "folder", failing)
+        output = call(partial(linear.main, "tfidf"))
+    assert f"`{linear.AGAIN}tfidf` does all of it again: no space" in output
+    assert (project.path / linear.FOLDER / "tfidf" / FILE).is_file()
+    call(partial(linear.main, "tfidf"))
+    (new,) = [run for run in runs() if run.info.run_id not in before]
+    assert new.info.status == "FINISHED"
+    assert new.data.tags["outputs.evaluate"]
+
+
+def failing(*_: object) -> None:
+    raise OSError("no space")
+
+
+def test_another_kind_is_refused_before_anything_is_read(in_tmp_path: Path, call: Caller) -> None:
+    assert in_tmp_path.is_dir()
+    message = call.fail(partial(linear.main, "forest"))
+    assert message == "There is no linear model 'forest', but tfidf and naive_bayes."
 
 
 @pytest.mark.parametrize("kind", linear.FITS)
@@ -93,10 +150,10 @@ def test_the_registered_model_answers_texts_as_it_was_evaluated(
 
 
 def test_it_is_compared_with_a_network(
-    fitted: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch,
+    fitted: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     call: Caller,
 ) -> None:  # fmt: skip
-    project = fitted.copy(tmp_path_factory.mktemp("compared") / "project")
+    project = fitted.copy(tmp_path / "project")
     stand_in(project.path, monkeypatch)
     call(compare.main, "--a", run_of("tfidf").info.run_id)
     (report,) = (project.path / "reports").iterdir()
@@ -114,13 +171,14 @@ def test_the_same_reviews_give_the_same_bits(fitted: Project, project: Project) 
             assert (project.path / path).read_bytes() == (fitted.path / path).read_bytes(), path
 
 
+@pytest.mark.parametrize(("folder", "target"), [(".", "baseline/dvc.yaml"), ("baseline", "")])
 def test_a_failure_is_one_message_and_leaves_what_was_there(
-    fitted: Project, tmp_path_factory: pytest.TempPathFactory
+    fitted: Project, tmp_path: Path, folder: str, target: str
 ) -> None:
-    project = fitted.copy(tmp_path_factory.mktemp("failed") / "project")
+    project = fitted.copy(tmp_path / "project")
     before = project.contents("data/linear")
     project.change(linear={"min_reviews": 1000})
-    output = project.fail(*REPRO)
+    output = project.fail("bash", "-c", f"cd {folder} && dvc repro {target}")
     assert "linear@tfidf: linear.min_reviews: no word is in 1000 of the 256 reviews." in output
     assert "Traceback" not in output
     assert project.contents("data/linear") == before

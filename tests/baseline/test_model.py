@@ -9,9 +9,8 @@ from sklearn.linear_model import LogisticRegression
 
 from baseline import model
 from sentiment.errors import UserError
-from sentiment.params import Linear as Settings
-from sentiment.params import Params
-from sentiment.serving.linear import PAIR, Linear
+from sentiment.params import LinearModels, Params
+from sentiment.serving.linear import BIGRAM_BITS, Linear
 from sentiment.serving.sequences import Reviews
 
 TEXTS = [[1, 2, 3], [1, 2, 2], [4, 3], [4, 1, 2], [3, 4, 4, 2], [2, 3, 1]] * 3
@@ -25,7 +24,7 @@ def reviews() -> Reviews:
 
 
 @pytest.fixture
-def settings(default_params: Params) -> Settings:
+def settings(default_params: Params) -> LinearModels:
     return default_params.linear.model_copy(update={"min_reviews": 4, "max_iterations": 10_000})
 
 
@@ -41,13 +40,13 @@ def asked(fitted: Linear, ranks: list[list[int]]) -> list[float]:
     return list(map(float, fitted.probabilities([np.array(each, np.int64) for each in ranks])))
 
 
-def test_features_are_the_words_and_pairs_of_enough_reviews(reviews: Reviews) -> None:
+def test_features_are_the_words_and_bigrams_of_enough_reviews(reviews: Reviews) -> None:
     counts = model.count(reviews, 4)
     vectors = vectorizer(CountVectorizer).fit_transform(as_text(TEXTS))
     assert counts.matrix.shape == vectors.shape
     assert sorted(counts.matrix.sum(axis=0).tolist()[0]) == sorted(vectors.sum(axis=0).tolist()[0])
-    assert (1 << PAIR) + 2 in counts.keys
-    assert (3 << PAIR) + 1 not in model.count(reviews, 7).keys
+    assert (1 << BIGRAM_BITS) + 2 in counts.keys
+    assert (3 << BIGRAM_BITS) + 1 not in model.count(reviews, 7).keys
 
 
 def test_no_word_in_so_many_reviews_is_an_error_that_names_the_parameter(reviews: Reviews) -> None:
@@ -55,13 +54,13 @@ def test_no_word_in_so_many_reviews_is_an_error_that_names_the_parameter(reviews
         model.count(reviews, 19)
 
 
-def test_no_pair_spans_two_reviews() -> None:
-    first_of_next = (3 << PAIR) + 1  # [1, 2, 3], [1, 2, 2]
+def test_no_bigram_spans_two_reviews() -> None:
+    first_of_next = (3 << BIGRAM_BITS) + 1  # [1, 2, 3], [1, 2, 2]
     alone = Reviews.from_lists([[1, 2, 3], [1, 2, 2]], np.array([1, 0]))
     assert first_of_next not in model.count(alone, 1).keys
 
 
-def test_tfidf_is_scikit_learn_s(reviews: Reviews, settings: Settings) -> None:
+def test_tfidf_is_scikit_learn_s(reviews: Reviews, settings: LinearModels) -> None:
     fitted = model.fit_tfidf(model.count(reviews, 4), reviews.labels, settings)
     vectors = vectorizer(TfidfVectorizer)
     x = vectors.fit_transform(as_text(TEXTS))
@@ -71,7 +70,7 @@ def test_tfidf_is_scikit_learn_s(reviews: Reviews, settings: Settings) -> None:
 
 
 def test_naive_bayes_weights_are_those_of_wang_and_manning(
-    reviews: Reviews, settings: Settings
+    reviews: Reviews, settings: LinearModels
 ) -> None:
     fitted = model.fit_naive_bayes(model.count(reviews, 4), reviews.labels, settings)
     vectors = vectorizer(CountVectorizer, binary=True)
@@ -85,15 +84,15 @@ def test_naive_bayes_weights_are_those_of_wang_and_manning(
 
 @pytest.mark.parametrize("fit", [model.fit_tfidf, model.fit_naive_bayes])
 def test_the_same_reviews_give_the_same_bits(
-    fit: Callable[..., Linear], reviews: Reviews, settings: Settings
+    fit: Callable[..., Linear], reviews: Reviews, settings: LinearModels
 ) -> None:
     first, second = (fit(model.count(reviews, 1), reviews.labels, settings) for _ in range(2))
     for name, array in vars(first).items():
         np.testing.assert_array_equal(array, vars(second)[name])
 
 
-def test_quality_is_accuracy_and_cross_entropy() -> None:
-    found = model.quality(np.array([1, 0], np.uint8), np.array([0.8, 0.6], np.float32))
+def test_loss_is_the_cross_entropy() -> None:
+    found = model.accuracy_and_loss(np.array([1, 0], np.uint8), np.array([0.8, 0.6], np.float32))
     assert found == {
         "accuracy": 0.5,
         "loss": pytest.approx(-(np.log(0.8) + np.log(0.4)) / 2, abs=1e-6),
@@ -104,3 +103,21 @@ def test_a_part_has_the_reviews_in_the_order_wanted(reviews: Reviews) -> None:
     some = model.part(reviews, np.array([4, 0]))
     assert [each.tolist() for each in some] == [TEXTS[4], TEXTS[0]]
     assert some.labels.tolist() == [0, 1]
+
+
+def test_a_solver_that_does_not_converge_is_an_error(
+    reviews: Reviews, settings: LinearModels
+) -> None:
+    few = settings.model_copy(update={"max_iterations": 1})
+    with pytest.raises(
+        UserError, match=r"linear\.max_iterations: the solver did not converge in 1"
+    ):
+        model.fit_tfidf(model.count(reviews, 4), reviews.labels, few)
+
+
+def test_labels_that_are_all_the_same_are_an_error(
+    reviews: Reviews, settings: LinearModels
+) -> None:
+    same = np.ones(len(reviews), np.uint8)
+    with pytest.raises(UserError, match="All 18 reviews to learn from have the same label"):
+        model.fit_naive_bayes(model.count(reviews, 4), same, settings)

@@ -89,7 +89,10 @@ def test_changed_train_param_reruns_train_and_evaluate_and_the_runs_compare(
 def test_changed_max_length_reruns_pad_onwards(project: Project) -> None:
     project.change(pad={"max_length": 30})
     assert executed(project.run("dvc", "repro", "pad")) == ["pad"]
-    assert set(json.loads(project.run("dvc", "status", "--json"))) == {"train", "evaluate"}
+    assert set(json.loads(project.run("dvc", "status", "--json", "dvc.yaml"))) == {
+        "train",
+        "evaluate",
+    }
 
 
 @pytest.mark.parametrize("change", [{"figure_dpi": 60}, {"threshold": 0.6}])

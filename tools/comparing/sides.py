@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 EVALUATED = ["about.json", "predictions.csv", "cost.json"]
 TRAINED = ["about.json", "run.json", "history.csv"]
+# where a run of a network, or of a linear model, is incomplete
+SYNC = "`make sync`, where its files are, logs them again."
+FIT_AGAIN = "dvc repro --single-item --force baseline/dvc.yaml:linear@"
 GRADIENTS = "gradients.csv"  # evaluations before it was measured have none
 EVALUATED_TAG, TRAINED_TAG = (log.COMPLETE.format(stage.name) for stage in (EVALUATE, TRAIN))
 
@@ -144,7 +147,9 @@ def require_all(parent: "mlflow.entities.Run", runs: "list[mlflow.entities.Run]"
 def from_run(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", scratch: Path) -> Training:
     """Download a training with its evaluation from the store."""
     run_id = run.info.run_id
-    origin = Origin(f"Run {run_id}", "`make sync`, where its files are, logs them again.")
+    kind = run.data.params.get("linear.kind")
+    again = f"`{FIT_AGAIN}{kind}` fits it again." if kind else SYNC
+    origin = Origin(f"Run {run_id}", again)
     evaluated = download(run_id, scratch, origin)
     if not log.is_complete(run.data.tags, evaluated):
         raise UserError(f"{origin.name}: its evaluation is incomplete. {origin.advice}")

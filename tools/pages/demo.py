@@ -109,7 +109,7 @@ def show_answer(text: str, explanation: Explanation) -> None:
     st.markdown(f"<p>{coloured(text, explanation.words)}</p>", unsafe_allow_html=True)
     st.caption(
         "Blue words speak for positive, orange ones for negative, the stronger the more: by how "
-        "much the log-odds change when the word is unknown (occlusion). Words without a colour "
+        "much the log-odds change without the word (occlusion). Words without a colour "
         "have next to no effect, or the model does not know or read them."
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.errors import UserError
+from sentiment.data.split import Part, split
 from sentiment.network import checkpoint, training
 from sentiment.network.checkpoint import METRICS, START, Progress
 from sentiment.network.model import build_model
@@ -54,12 +54,12 @@ def learn(
     return training.fit(model, *parts(), params, on_epoch, progress)
 
 
-def parts() -> tuple[training.Part, training.Part]:
+def parts() -> tuple[Part, Part]:
     """Few short reviews, to learn from and to validate on."""
     rng = np.random.default_rng(0)
     x = rng.integers(0, 20, (200, 6)).astype(np.uint16)
     y = (x[:, 0] > 9).astype(np.uint8)
-    return training.split(x, y, 0.2)
+    return split(x, y, 0.2)
 
 
 def validated(model: "keras.Model") -> dict[str, float]:
@@ -67,31 +67,6 @@ def validated(model: "keras.Model") -> dict[str, float]:
     _, validation = parts()
     found: dict[str, float] = model.evaluate(*validation, verbose=0, return_dict=True)
     return {f"val_{name}": value for name, value in found.items()}
-
-
-@pytest.mark.parametrize(("reviews", "share"), [(100, 0.2), (25_000, 0.2), (7, 0.3), (1001, 0.15)])
-def test_split_cuts_where_keras_cuts(reviews: int, share: float) -> None:
-    from keras.src.trainers.data_adapters.array_slicing import train_validation_split
-
-    x, y = np.arange(reviews)[:, None], np.zeros(reviews, np.uint8)
-    (keras_x, _), (keras_validation, _) = train_validation_split((x, y), share)
-    learning, validation = training.split(x, y, share)
-    assert np.array_equal(learning.x, keras_x)
-    assert np.array_equal(validation.x, keras_validation)
-
-
-def test_split_copies_nothing() -> None:
-    x, y = np.zeros((10, 2)), np.zeros(10, np.uint8)
-    learning, validation = training.split(x, y, 0.2)
-    assert learning.x.base is x
-    assert validation.x.base is x
-
-
-@pytest.mark.parametrize(("reviews", "share"), [(10, 0.9999), (0, 0.5)])
-def test_split_that_leaves_nothing_is_refused(reviews: int, share: float) -> None:
-    x, y = np.zeros((reviews, 2)), np.zeros(reviews, np.uint8)
-    with pytest.raises(UserError, match=r"train\.validation_split"):
-        training.split(x, y, share)
 
 
 def test_history_has_a_row_for_each_epoch_and_each_is_told_as_it_ends() -> None:

@@ -12,13 +12,14 @@ from sentiment.registry import packaging
 from sentiment.serving import linear
 from sentiment.serving.classifier import Sentiment
 from sentiment.serving.linear import Linear
+from tests.project import run_code
 
 RANKS = {"not": 1, "good": 2, "film": 3, "unheard": 9}
-NOT_GOOD = (1 << linear.PAIR) + 2
+NOT_GOOD = (1 << linear.BIGRAM_BITS) + 2
 
 
 def model(counted: bool = True, normalized: bool = False) -> Linear:
-    """It knows the words `not` and `good`, and the pair `not good`."""
+    """It knows the words `not` and `good`, and the bigram `not good`."""
     return Linear(
         np.array([1, 2, NOT_GOOD]),
         np.array([1, 1, 2], np.float32),
@@ -34,7 +35,7 @@ def log_odds(fitted: Linear, *ranks: int) -> float:
     return float(np.log(probability / (1 - probability)))
 
 
-def test_log_odds_are_the_sum_of_words_and_pairs() -> None:
+def test_log_odds_are_the_sum_of_words_and_bigrams() -> None:
     assert log_odds(model(), 1, 3, 2) == pytest.approx(0.25 - 0.5 + 2, abs=1e-5)
     assert log_odds(model(), 1, 2) == pytest.approx(0.25 - 0.5 + 2 + 2 * -3, abs=1e-5)
     assert log_odds(model(), 3) == pytest.approx(0.25, abs=1e-5)
@@ -80,7 +81,7 @@ def test_text_is_served_as_the_model_answers_it(served: Sentiment) -> None:
     assert table["label"].tolist() == ["negative", "positive"]
 
 
-def test_a_word_s_part_in_the_answer_is_what_is_lost_without_it_and_its_pairs(
+def test_a_word_s_part_in_the_answer_is_what_is_lost_without_it_and_its_bigrams(
     served: Sentiment,
 ) -> None:
     words = served.explain("not good film not good").words
@@ -104,12 +105,40 @@ def test_each_step_of_a_trace_is_the_answer_to_the_text_cut_there(served: Sentim
 
 
 def test_a_text_without_known_words_is_answered(served: Sentiment) -> None:
-    assert answers(served, "") == answers(served, "quite unknown")
+    assert answers(served, "") == pytest.approx([1 / (1 + math.exp(-0.25))])
+    assert answers(served, "quite unknown") == answers(served, "")
     assert not served.explain("").words
     assert not served.trace("")
 
 
-def test_ten_thousand_words_are_explained_in_a_moment(served: Sentiment) -> None:
-    """Each word costs the same, however long the text."""
-    text = " ".join(["not good film"] * 4000)
-    assert len(served.explain(text).words) == len(served.trace(text)) == 12_000
+def test_a_word_costs_the_same_however_long_its_text_is(
+    served: Sentiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: list[int] = []
+    change = linear.Tally._change
+
+    def counted(tally: linear.Tally, feature: int, by: int) -> None:
+        changes.append(feature)
+        change(tally, feature, by)
+
+    monkeypatch.setattr(linear.Tally, "_change", counted)
+
+    def of_a_word(words: int) -> float:
+        changes.clear()
+        text = " ".join(["not good film"] * (words // 3))
+        assert len(served.explain(text).words) == len(served.trace(text)) == words
+        return len(changes) / words
+
+    assert of_a_word(3000) == pytest.approx(of_a_word(300), rel=0.01)
+
+
+def test_it_is_served_without_tensorflow(tmp_path: Path) -> None:
+    np.savez(tmp_path / linear.FILE, **asdict(model()))
+    code = """
+import sys
+from pathlib import Path
+from sentiment.serving import classifier, linear
+print(linear.load(Path(sys.argv[1])).answers([[]]), {"tensorflow", "keras"} & {*sys.modules})
+"""
+    done = run_code(code, str(tmp_path / linear.FILE))
+    assert done.stdout == "[0.5621765] set()\n", done.stderr

@@ -1,0 +1,29 @@
+"""What a served model is to the code that asks it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .text import Word
+from .trace import Gates
+
+
+class Reader(Protocol):
+    """Texts, each a sequence of known words, to probabilities of being positive."""
+
+    def answers(self, texts: Sequence[Sequence[Word]]) -> NDArray[np.float32]:
+        """The probability for each text, shape (texts,)."""
+
+    def without_each(self, words: Sequence[Word]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Leave out what each word that is read says, one word at a time.
+
+        Returns:
+            Which words are read, shape (read,), and the probability for the entire text followed
+            by those without each of them, shape (1 + read,).
+        """
+
+    def after_each(self, words: Sequence[Word]) -> list[tuple[int, float, Gates | None]]:
+        """For each word that is read: which it is, the probability for the text cut after it, and
+        the gates of an LSTM at it."""
