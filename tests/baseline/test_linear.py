@@ -14,7 +14,6 @@ from sentiment import files
 from sentiment.data.reviews import read_reviews
 from sentiment.pipeline import FETCH
 from sentiment.registry import champion
-from sentiment.runs import log
 from sentiment.serving.linear import FILE, Linear
 from tests.conftest import Caller, Sharer, runs, stand_in
 from tests.project import Project
@@ -101,25 +100,31 @@ def test_verify_passes_over_them(
     assert not any(name.startswith("linear") for name in found)
 
 
+FAILING = """
+from baseline import linear
+from sentiment.runs import log
+
+def fail(*_):
+    raise OSError("no space")
+
+log.folder = fail
+linear.main("tfidf")
+"""
+
+
 def test_a_run_whose_store_failed_is_resumed_by_the_next_call(
-    fitted: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Caller
+    fitted: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = fitted.copy(tmp_path / "project")
     stand_in(project.path, monkeypatch)
     before = {run.info.run_id for run in runs()}
-    with monkeypatch.context() as patch:
-        patch.setattr(log, "folder", failing)
-        output = call(partial(linear.main, "tfidf"))
+    output = project.run("python", "-c", FAILING)
     assert f"`{linear.AGAIN}tfidf` does all of it again: no space" in output
-    assert (project.path / linear.FOLDER / "tfidf" / FILE).is_file()
-    call(partial(linear.main, "tfidf"))
+    assert (linear.FOLDER / "tfidf" / FILE).is_file()
+    project.run("python", "-m", "baseline.linear", "tfidf")
     (new,) = [run for run in runs() if run.info.run_id not in before]
     assert new.info.status == "FINISHED"
     assert new.data.tags["outputs.evaluate"]
-
-
-def failing(*_: object) -> None:
-    raise OSError("no space")
 
 
 def test_another_kind_is_refused_before_anything_is_read(in_tmp_path: Path, call: Caller) -> None:
