@@ -86,7 +86,7 @@ memory: venv  ## compare how far back LSTM, GRU and plain RNN remember; takes tw
 docs: venv  ## write docs/params.md and the comments of params.yaml from sentiment/params.py
 	@$(ACTIVATED) python -m tools.docs
 
-bench: venv .bench/complete  ## measure the speed against the goals; takes most of an hour
+bench: venv .bench/complete  ## measure the speed against the goals; takes an hour
 	@$(ACTIVATED) python -m benchmarks.run
 
 faults: venv  ## break trainings in many ways and report what is lost; takes half an hour

@@ -141,7 +141,7 @@ def best_so_far(first: "optuna.Study") -> dict[str, Any]:
     trials = study.completed(first)
     if not trials:
         raise UserError("No trial of this sweep was trained to its end yet: run `make sweep`.")
-    return dict(trials[0].params)
+    return space.tidy(trials[0].params)
 
 
 def text(found: Sweep, winners: list[Candidate]) -> str:

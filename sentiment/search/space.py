@@ -8,10 +8,20 @@ from sentiment.params import Params, Values, flatten, parameter
 if TYPE_CHECKING:
     import optuna
 
+DIGITS = 6  # significant ones of a number
+
 
 def draw(trial: "optuna.Trial", space: Mapping[str, Values]) -> dict[str, Any]:
     """A value for each parameter of the space, by its dotted name."""
-    return {name: _value(trial, name, values) for name, values in space.items()}
+    return tidy({name: _value(trial, name, values) for name, values in space.items()})
+
+
+def tidy(drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that Optuna drew, numbers rounded: three steps of 0.1 are 0.3, as people write it."""
+    return {
+        name: float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+        for name, value in drawn.items()
+    }
 
 
 def _value(trial: "optuna.Trial", name: str, values: Values) -> Any:

@@ -35,6 +35,18 @@ def test_values_are_of_the_parameter_s_type_and_within_its_range() -> None:
     assert {each["train.bidirectional"] for each in found} == {False, True}
 
 
+def test_values_are_as_people_write_them() -> None:
+    """Three steps of 0.1 are 0.30000000000000004 by themselves."""
+    tenths = {"train.dropout.head": Values(low=0.1, high=0.4, step=0.1)}
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    found = {str(space.draw(study.ask(), tenths)["train.dropout.head"]) for _ in range(30)}
+    assert found == {"0.1", "0.2", "0.3", "0.4"}
+    assert space.tidy({"train.learning_rate": 0.001793807724144196, "train.units": 7}) == {
+        "train.learning_rate": 0.00179381,
+        "train.units": 7,
+    }
+
+
 def test_a_logarithmic_range_is_searched_evenly_in_the_logarithm() -> None:
     rates = [each["train.learning_rate"] for each in drawn(200)]
     assert 60 < sum(rate < 0.001 for rate in rates) < 140
