@@ -622,6 +622,8 @@ def _space_problems(name: str, values: Values) -> Iterator[str]:
     if values.choices is None and info.annotation not in (int, float):
         yield "not a number: give choices"
         return
+    if info.annotation is int and values.step is not None and values.step != int(values.step):
+        yield f"step {values.step!r} is no integer"
     annotated: Any = Annotated[info.annotation, info]
     allowed: Any = TypeAdapter(annotated, config={"strict": True})
     tried: list[Any] = [values.low, values.high]

@@ -125,8 +125,9 @@ def apply_best(found: Sweep, winners: list[Candidate], force: bool) -> list[str]
     Raises:
         UserError: the sweep is not finished, unless that is forced, or has no trial yet.
     """
-    first, _ = sweep.studies(found)
-    complete = bool(winners) and study.is_over(first)
+    first, second = sweep.studies(found)
+    searched = bool(winners) and study.is_over(first)
+    complete = searched and not sweep.unconfirmed(found, first, second)
     if not complete and not force:
         raise UserError(
             "There is no finished sweep of these params, data and code: `make sweep` finishes it. "

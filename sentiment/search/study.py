@@ -26,6 +26,7 @@ CONFIRMED = "-confirmed"  # ending of a study's name
 HEARTBEAT_SECONDS, GRACE_SECONDS = 5, 30
 BUSY_SECONDS = 60  # to wait for another process's transaction
 PAUSE_SECONDS = 20
+DEATHS = 20  # of the process that trains it, after which a trial is not taken over any more
 RETRIES = 2  # of a trial that failed for a reason that may pass, such as a store that is down
 WANTED = "wanted"  # attribute of a study: how many trials it is to have
 VALUES = "values"  # attribute of a trial that draws none: the values that it is given
@@ -48,7 +49,12 @@ def storage(url: str) -> "optuna.storages.RDBStorage":
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
-    options = {"connect_args": {"timeout": BUSY_SECONDS}} if url.startswith("sqlite") else {}
+    # a server that was restarted has closed its connections: they are tried before each use
+    options = (
+        {"connect_args": {"timeout": BUSY_SECONDS}}
+        if url.startswith("sqlite")
+        else {"pool_pre_ping": True}
+    )
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats, since 2.9
     try:
         return optuna.storages.RDBStorage(
@@ -56,7 +62,9 @@ def storage(url: str) -> "optuna.storages.RDBStorage":
             engine_kwargs=options,
             heartbeat_interval=HEARTBEAT_SECONDS,
             grace_period=GRACE_SECONDS,
-            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
+                max_retry=DEATHS
+            ),
         )
     except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
         raise StoreError(
@@ -182,11 +190,13 @@ def may_pass(trial: "FrozenTrial") -> bool:
 
 
 def renew(study: "optuna.Study") -> None:
-    """Let the trials wait again that failed for a reason that may have passed since."""
+    """Let the trials wait again that failed for a reason that may have passed, or for none."""
     import optuna
 
     for trial in slots(study):
-        if may_pass(trial):
+        # without a reason, the process died that was to let it wait again
+        lost = trial.state.name == "FAIL" and ERROR not in trial.user_attrs
+        if may_pass(trial) or lost:
             optuna.storages.RetryHeartbeatStaleTrialCallback()(study, trial)
 
 

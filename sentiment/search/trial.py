@@ -164,6 +164,7 @@ def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
             run_id=trial.user_attrs.get(RUN) or checkpoint.read_run(kept),
             note=note,
             with_model=False,
+            unlogged="Logging to MLflow stops here, the trial is tried again",
         ) as tracker:
             trained = resume(job, task.params.sweep.metric, kept, tracker, trial)
             publish.log_history(tracker, trained.history)

@@ -121,7 +121,10 @@ def share_code(client: "distributed.Client") -> None:
             if theirs[name] != wanted[name]
         ]
         if differing:
-            raise UserError(f"The worker {worker} has another environment: {'; '.join(differing)}.")
+            raise UserError(
+                f"The worker {worker} has another environment: {'; '.join(differing)}. "
+                "Install requirements.txt and requirements-sweep.txt there, and start it again."
+            )
 
 
 def zipped(package: Path, folder: Path) -> Path:

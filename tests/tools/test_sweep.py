@@ -253,6 +253,15 @@ def test_an_unfinished_sweep_is_not_applied_unless_that_is_forced(
     assert "No trial of this sweep" in call.fail(sweep.main, "--apply", "--force")
 
 
+@pytest.mark.usefixtures("project")
+def test_a_sweep_whose_best_are_not_all_confirmed_is_not_applied(
+    call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of two was: it may be the worse one."""
+    monkeypatch.setattr("sentiment.search.sweep.unconfirmed", lambda *_: True)
+    assert "no finished sweep" in call.fail(sweep.main, "--apply")
+
+
 def test_a_scheduler_that_does_not_answer_is_one_message(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:

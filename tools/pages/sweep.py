@@ -6,10 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from sentiment import files
+from sentiment.scoring.significance import mean_interval
 from sentiment.search import space, study, sweep
 from sentiment.search.sweep import Candidate, Sweep
 from sentiment.search.trial import HISTORY
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
+CONFIDENCE = 0.95  # of an interval
 FEWEST = 4  # completed trials from which on importances say anything
 SIZE = (7.0, 4.5)  # inches of a plot
 HISTORY_PLOT = "Metric of each trial, and the best so far"
@@ -51,6 +54,7 @@ def write(found: Sweep, winners: list[Candidate], folder: Path) -> None:
         hours=sum(trial.seconds for trial in trials) / 3600,
         plots=plots,
         as_text=space.as_text,
+        interval=lambda each: mean_interval(np.array(each.confirmed), CONFIDENCE),
     )
     with files.replaced(folder) as partial:
         (partial / "report.html").write_text(content, encoding="utf-8")

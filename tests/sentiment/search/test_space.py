@@ -77,6 +77,7 @@ def test_the_shipped_space_is_allowed(default_params: Params) -> None:
         ("train.units", {}, "give either choices, or low and high"),
         ("train.units", {"low": 8, "high": 9, "choices": [8]}, "give either choices, or low"),
         ("train.units", {"low": 8, "high": 64, "step": 0}, "greater than 0"),
+        ("train.units", {"low": 8, "high": 64, "step": 0.5}, "step 0.5 is no integer"),
         ("train.units", {"low": 8, "hihg": 64}, "Did you mean high?"),
         ("train.units", 8, "A mapping of keys to values is expected"),
         ("train.learning_rate", {"low": 0, "high": 0.1, "log": True}, "log needs a low above 0"),

@@ -35,7 +35,8 @@ def fail(trial: optuna.Trial) -> float:
     raise OSError("disk full")
 
 
-def fail_for_good(_: optuna.Trial) -> float:
+def fail_for_good(trial: optuna.Trial) -> float:
+    trial.set_user_attr(study.ERROR, "they do not go together")
     raise ValueError("they do not go together")
 
 
@@ -104,6 +105,16 @@ def test_in_the_next_call_it_is_tried_again_and_what_will_not_pass_is_not(
     run(found, fail_for_good)
     study.renew(found)
     assert [trial.state for trial in study.slots(found)] == [TrialState.FAIL, TrialState.WAITING]
+
+
+def test_a_trial_that_was_lost_as_it_was_to_wait_again_waits_in_the_next_call(
+    found: optuna.Study,
+) -> None:
+    """Optuna lets it fail, and then adds the one that takes its place."""
+    study.want(found, 1)
+    found.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
+    study.renew(found)
+    assert [trial.state for trial in study.slots(found)] == [TrialState.WAITING]
 
 
 def test_what_will_not_pass_is_not_tried_again(found: optuna.Study) -> None:

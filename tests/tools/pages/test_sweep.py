@@ -79,7 +79,7 @@ def test_the_page_has_confirmed_trials_luck_plots_and_every_trial(
 ) -> None:
     pages.write(sweep, candidates(sweep), tmp_path / "report")
     text = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
-    assert "<td>0.7900</td>" in text
+    assert "<td>0.7900</td><td>0.0141</td><td>0.6629 to 0.9171</td>" in text
     assert "better by 0.1900 than its mean" in text
     assert "the disk &lt;is&gt; full" in text
     assert text.count('class="plot"') == 4
