@@ -185,7 +185,9 @@ def main(names: tuple[str, ...], beside: str | None) -> None:
         every = [*names, *([beside] if beside else [])]
         found = [sides.read(name, Path(scratch, str(at))) for at, name in enumerate(every)]
     other = found.pop() if beside else None
-    require_the_same_reviews([*found, *([other] if other else [])])
+    require_the_same_reviews(found)
+    for group in [side for side in found if not side.single]:
+        require_the_same_reviews([group, *([other] if other else [])])
     text = page(list(rows(found, other, params)), params.compare.confidence)
     files.replace_text(RESULTS, text)
     print(f"Written: {RESULTS}")
