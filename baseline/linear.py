@@ -266,4 +266,4 @@ def main(kind: str) -> None:
 
 if __name__ == "__main__":
     wanted = "".join(sys.argv[1:])
-    process.run_stage(f"{DECLARED}:{STAGE}@{wanted}", partial(main, wanted))
+    process.run_stage(f"{STAGE}@{wanted}", partial(main, wanted))

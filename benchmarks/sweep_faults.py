@@ -28,7 +28,7 @@ from benchmarks.breaking import (
 from sentiment.network import checkpoint
 from sentiment.runs.parents import PARENT
 from sentiment.search import study
-from sentiment.search.workers import THREADS
+from sentiment.search.trial import THREADS
 from tests.project import EPOCHS, Project, until
 from tests.services import Cluster, dask, mlflow_server, postgres
 

@@ -29,19 +29,13 @@ def code_digests(stages: Sequence[str], file: Path = DECLARED) -> dict[str, str]
 def restore(stage: str) -> list[str]:
     """Put back the outputs of a stage's last good run that are missing, from DVC's cache or git.
 
-    Args:
-        stage: its name as DVC has it, after the path of its `dvc.yaml` and a colon if that is not
-            the root's.
-
     Returns:
         The outputs that are still missing though DVC's cache has them.
     """
     from dvc.repo import Repo
 
     with Repo() as repo:
-        file, _, name = stage.rpartition(":")
-        found = repo.stage.load_one(file or str(DECLARED), name)
-        missing = [out for out in found.outs if not out.exists]
+        missing = [out for out in repo.stage.load_one(name=stage).outs if not out.exists]
         for out in missing:
             _restore(out)
         return [str(out) for out in missing if not out.exists and not out.changed_cache()]

@@ -159,8 +159,7 @@ def restore(stage: str) -> str:
     DVC removes a stage's outputs before it runs the command, so a command that fails,
     over a wrong parameter say, would leave the user with less than before.
     """
-    started = os.environ.get("DVC_STAGE", "")  # its path is from where DVC was started
-    if started.rpartition(":")[2] != stage.rpartition(":")[2]:
+    if os.environ.get("DVC_STAGE") != stage:
         return ""
     try:
         lost = pipeline.restore(stage)

@@ -51,7 +51,7 @@ REPORTS = Path("reports")
 @cli.json_option
 def main(
     trials: int, workers: int, scheduler: str | None, apply: bool, force: bool, as_json: bool
-) -> None:
+) -> int:
     require_packages()
     with cli.output_kept(as_json):
         params = load_params()
@@ -61,12 +61,13 @@ def main(
         if not apply:
             run(found, trials, workers, scheduler)
         winners = sweep.candidates(found)
-        if winners:
+        if winners or not apply:
             report(found, winners)
         changes = apply_best(found, winners, force) if apply else []
     document = {"run_id": found.run_id, "candidates": [each._asdict() for each in winners]}
     printed = "\n".join(changes) if apply else text(found, winners)
     cli.report({**document, "applied": changes}, printed, as_json)
+    return 0 if winners or apply else 1
 
 
 def report(found: Sweep, winners: list[Candidate]) -> None:
@@ -77,7 +78,7 @@ def report(found: Sweep, winners: list[Candidate]) -> None:
     pages.write(found, winners, folder)
     with store.attempt("The report is not logged to MLflow"):
         sweep.log_best(found, sweep.studies(found)[0])  # of trials that ended when nobody watched
-        sweep.log_outcome(found, winners[0], folder)
+        sweep.log_outcome(found, winners[0] if winners else None, folder)
 
 
 def require_packages() -> None:
@@ -154,7 +155,7 @@ def text(found: Sweep, winners: list[Candidate]) -> str:
         for each in winners
     ]
     if not winners:
-        return f"No trial was confirmed. MLflow run {found.run_id}."
+        return f"No trial was trained to its end, and none confirmed. MLflow run {found.run_id}."
     return "\n".join(
         [
             f"\nThe best trials by {metric}, and their means under {confirm.seeds} further seeds "

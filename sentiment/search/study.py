@@ -178,10 +178,14 @@ def retry_passing(study: "optuna.Study", trial: "FrozenTrial") -> None:
     """Let a trial wait again that failed for a reason that may pass, a few times."""
     import optuna
 
-    before = trial.system_attrs.get("retry_history", [])
-    if may_pass(trial) and len(before) < RETRIES:
+    if will_be_retried(trial):
         time.sleep(PAUSE_SECONDS)  # or a store that is down for a moment would fail all trials
         optuna.storages.RetryHeartbeatStaleTrialCallback()(study, trial)
+
+
+def will_be_retried(trial: "FrozenTrial") -> bool:
+    """Whether a trial that failed takes its turn again by itself."""
+    return may_pass(trial) and len(trial.system_attrs.get("retry_history", [])) < RETRIES
 
 
 def may_pass(trial: "FrozenTrial") -> bool:

@@ -202,8 +202,8 @@ def best_so_far(search: "optuna.Study") -> list[tuple[float, int, int]]:
     return list(zip(best.tolist(), moments, range(1, len(trials) + 1), strict=True))
 
 
-def log_outcome(sweep: Sweep, winner: Candidate, report: Path) -> None:
-    """Log to the sweep's run its report, and which params won.
+def log_outcome(sweep: Sweep, winner: Candidate | None, report: Path) -> None:
+    """Log to the sweep's run its report and, if there is a winner, which params won.
 
     By the latter, a run with these params is linked to it.
     """
@@ -211,5 +211,7 @@ def log_outcome(sweep: Sweep, winner: Candidate, report: Path) -> None:
 
     client = mlflow.MlflowClient()
     client.log_artifacts(sweep.run_id, str(report))
+    if winner is None:
+        return
     key = checkpoint.key(shaping_of(changed(sweep.params, winner.values)))
     client.set_tag(sweep.run_id, parents.WINNER, key)

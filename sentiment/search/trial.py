@@ -5,6 +5,7 @@ after each epoch. It never sees the test set.
 """
 
 import hashlib
+import os
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from sentiment.runs.tracking import Stopped, Tracker
 from sentiment.search import space
 from sentiment.search.study import ERROR, PASSING, VALUES
 from sentiment.serving.backend import load_keras
+from sentiment.serving.predictor import usable_cores
 from sentiment.serving.sequences import Reviews, pad
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 # attributes of a trial: its MLflow run, the key of its checkpoints, the metrics by epoch, and the
 # number that it had before it was tried again
 RUN, KEY, HISTORY, FIRST = "run", "key", "history", "first"
+THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's own variable: how many it computes with
+CORES = "cores"  # attribute of a trial: how many it was trained on
 WHY = "why"  # attribute of a trial: what it was pruned for
 PRUNED = "sweep.pruned"  # tag of a run: why its trial ended early
 
@@ -149,6 +153,7 @@ def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
     key = checkpoint.key({**shaped, "sweep": task.parent, "trial": first_number(trial)})
     tags = {**task.tags, **computed_by, tracking.KEY: key, PARENT: task.parent}
     trial.set_user_attr(KEY, key)
+    trial.set_user_attr(CORES, int(os.environ.get(THREADS, 0)) or usable_cores() or 1)
     name = run_name(job.params.train, job.shaping, f"trial {trial.number}")
     with checkpoint.held(key) as kept:
 

@@ -20,7 +20,7 @@ from sentiment.machine import PACKAGES
 from sentiment.network import checkpoint
 from sentiment.runs import store
 from sentiment.search import study
-from sentiment.search.trial import KEY, Task, digest, objective
+from sentiment.search.trial import KEY, THREADS, Task, digest, objective
 from sentiment.serving.predictor import usable_cores
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ SETTINGS = {
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.admin.tick.interval": "1s",
 }
-THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's own variable
 
 
 def threads(workers: int) -> int:

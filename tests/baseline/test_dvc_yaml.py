@@ -25,7 +25,8 @@ def test_it_lists_exactly_the_code_it_needs() -> None:
 def test_it_has_a_stage_for_each_kind_which_writes_a_folder_of_its_own() -> None:
     assert declared()["matrix"]["kind"] == list(linear.FITS)
     assert declared()["cmd"] == "exec python -m baseline.linear ${item.kind}"
-    assert declared()["outs"] == [f"{linear.FOLDER}/${{item.kind}}"]
+    (output,) = declared()["outs"]
+    assert output == {f"{linear.FOLDER}/${{item.kind}}": {"cache": False, "persist": True}}
     assert declared()["wdir"] == ".."
 
 
@@ -34,7 +35,7 @@ def test_it_reads_the_reviews_and_no_padded_ones() -> None:
     assert data == ["data/fetch"]
 
 
-def test_git_ignores_what_dvc_keeps() -> None:
+def test_git_ignores_what_it_writes() -> None:
     outputs = [f"{linear.FOLDER}/{kind}" for kind in linear.FITS]
     command = ["git", "check-ignore", "--no-index", *outputs]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

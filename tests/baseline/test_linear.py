@@ -51,6 +51,10 @@ def test_dvc_repro_alone_leaves_them_out(finished: Project) -> None:
     assert "Test Accuracy" not in finished.read("dvc", "repro")
 
 
+def test_who_never_fits_them_is_not_asked_for_them(project: Project) -> None:
+    project.run("dvc", "checkout")
+
+
 def test_both_are_fitted_by_one_command_and_then_up_to_date(fitted: Project) -> None:
     output = fitted.path.with_name("output").read_text(encoding="utf-8")
     assert output.count("Test Accuracy: 0.") == 2

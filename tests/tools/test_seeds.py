@@ -108,7 +108,7 @@ def test_lost_runs_are_made_again_and_lost_files_too(
     assert "Running stage" not in group.run(*SEEDS, "--count", "2")
     assert children()[43].data.tags["restored_from"] == lost
     shutil.rmtree(group.path / ".dvc" / "cache")
-    group.run("dvc", "commit", "--force")
+    group.run("dvc", "commit", "--force", "dvc.yaml")
     monkeypatch.setattr(dvc, "run", lambda *asked: asked[-1].endswith("seed=43"))  # fails for that
     assert "The training of seed 43 failed" in call.fail(seeds.main, "--count", "2")
 

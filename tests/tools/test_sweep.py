@@ -17,12 +17,13 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from sentiment.errors import UserError
 from sentiment.runs import store
-from sentiment.search import study
+from sentiment.search import space, study
 from tests.browser import SECONDS, keep_screenshot, open_page, text, wait_for_curves
 from tests.conftest import Caller, runs, stand_in
 from tests.project import EPOCHS, QUIET, Project, free_port, until, wait_for
 from tests.services import dask, mlflow_server, postgres
 from tools import sweep
+from tools.running import cli
 
 SWEEP = ("python", "-m", "tools.sweep")
 
@@ -64,7 +65,7 @@ def test_each_trial_is_a_child_run_with_its_params_and_curves(project: Project) 
     assert len(children()) == 3 + 2
     for run, trial in zip(children()[:3], trials(), strict=True):
         assert run.info.run_id == trial.user_attrs["run"]
-        for name, value in trial.params.items():
+        for name, value in space.tidy(trial.params).items():
             assert run.data.params[name] == str(value)
         pruned = trial.state == TrialState.PRUNED
         assert run.info.status == ("KILLED" if pruned else "FINISHED")
@@ -254,6 +255,19 @@ def test_an_unfinished_sweep_is_not_applied_unless_that_is_forced(
 
 
 @pytest.mark.usefixtures("project")
+def test_a_sweep_in_which_no_trial_succeeds_has_a_report_and_fails(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.change(sweep={"seed": 4})
+    monkeypatch.setattr("tools.sweep.run", lambda *_: None)
+    monkeypatch.setattr("sys.argv", ["sweep"])
+    assert cli.invoke(sweep.main, "make sweep") == 1
+    assert "No trial was trained to its end" in capsys.readouterr().out
+    (run,) = (run for run in runs() if run.data.params.get("sweep.seed") == "4")
+    logged = mlflow.MlflowClient().list_artifacts(run.info.run_id)
+    assert [each.path for each in logged] == ["report.html"]
+
+
 def test_a_sweep_whose_best_are_not_all_confirmed_is_not_applied(
     call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """The report of a sweep: how it went, which params mattered, and the confirmed trials."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +14,7 @@ from sentiment import files
 from sentiment.scoring.significance import mean_interval
 from sentiment.search import space, study, sweep
 from sentiment.search.sweep import Candidate, Sweep
-from sentiment.search.trial import HISTORY
+from sentiment.search.trial import CORES, HISTORY
 from tools.pages import page
 
 if TYPE_CHECKING:
@@ -51,13 +51,23 @@ def write(found: Sweep, winners: list[Candidate], folder: Path) -> None:
         winners=winners,
         luck=sweep.luck(found, winners) if winners else None,
         searched=trials[: len(study.slots(first))],
-        hours=sum(trial.seconds for trial in trials) / 3600,
+        hours=core_hours([*study.slots(first), *study.slots(second)]),
         plots=plots,
         as_text=space.as_text,
         interval=lambda each: mean_interval(np.array(each.confirmed), CONFIDENCE),
     )
     with files.replaced(folder) as partial:
         (partial / "report.html").write_text(content, encoding="utf-8")
+
+
+def core_hours(trials: "Sequence[FrozenTrial]") -> float:
+    """What the trainings took, each on as many cores as it had threads."""
+    taken = (
+        each["seconds"] * trial.user_attrs.get(CORES, 1)
+        for trial in trials
+        for each in trial.user_attrs.get(HISTORY, [])
+    )
+    return float(sum(taken)) / 3600
 
 
 def row(trial: "FrozenTrial") -> Row:

@@ -30,21 +30,23 @@ class Watcher:
         self.sweep, self.study, self.kind, self.display = found, searched, kind, display
         self.metric = found.params.sweep.metric
         self.known = {trial.number for trial in study.slots(searched) if trial.state.is_finished()}
-        self.begun = time.monotonic()
+        self.begun, self.done = time.monotonic(), len(self.known)
         self.ended: list[FrozenTrial] = []
 
     def __call__(self) -> None:
         trials, before = study.slots(self.study), len(self.ended)
         wanted = study.wanted(self.study)
         for trial in trials:
-            if trial.state.is_finished() and trial.number not in self.known:
+            ended = trial.state.is_finished() and not study.will_be_retried(trial)
+            if ended and trial.number not in self.known:
                 self.known.add(trial.number)
                 self.ended.append(trial)
+                self.done = sum(each.number in self.known for each in trials)
                 self.display.line(f"{self.line(trial)}; {self.progress(wanted)}")
         if len(self.ended) > before:
             self.log_best()
         running = [self.worker(trial) for trial in trials if trial.state.name == "RUNNING"]
-        self.display.update(len(self.known), self.progress(wanted) + self.best(), running)
+        self.display.update(self.done, self.progress(wanted) + self.best(), running)
         require_one_good(self.ended)
 
     def log_best(self) -> None:
@@ -72,7 +74,7 @@ class Watcher:
 
     def progress(self, wanted: int) -> str:
         """How far the study is, and about how long the rest takes."""
-        done = len(self.known)
+        done = self.done
         if not self.ended or done == wanted:
             return f"{done} of {wanted}"
         minutes = (time.monotonic() - self.begun) / len(self.ended) / 60

@@ -23,7 +23,7 @@ def sweep(default_params: Params, tmp_path: Path) -> Sweep:
     search = study.open_study(found.name, found.url, settings)
     scale = optuna.distributions.FloatDistribution(0, 1)
     for value in VALUES:
-        attrs = {"history": [{"seconds": 2.0}]}
+        attrs = {"history": [{"seconds": 720.0}], "cores": 2}
         search.add_trial(
             optuna.trial.create_trial(
                 value=value,
@@ -80,6 +80,7 @@ def test_the_page_has_confirmed_trials_luck_plots_and_every_trial(
     pages.write(sweep, candidates(sweep), tmp_path / "report")
     text = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "<td>0.7900</td><td>0.0141</td><td>0.6629 to 0.9171</td>" in text
+    assert "2.00 core hours of training" in text  # five trials of 720 s on two cores
     assert "better by 0.1900 than its mean" in text
     assert "the disk &lt;is&gt; full" in text
     assert text.count('class="plot"') == 4

@@ -69,6 +69,19 @@ def test_an_ended_trial_is_a_line_and_the_best_and_running_ones_are_shown(
     assert workers == ["Trial 2: epoch 2 of 5, val_accuracy 0.6000, train.units=32"]
 
 
+def test_a_trial_that_is_tried_again_has_not_ended(searched: tuple[Sweep, optuna.Study]) -> None:
+    """Else a store that is down for a minute would look like trials that all fail."""
+    found, own = searched
+    display = Display()
+    watch = Watcher(found, own, "Trial", display)
+    passing = {study.ERROR: "the store is down", study.PASSING: True}
+    for _ in range(watcher.FIRST):
+        own.add_trial(trial(64, TrialState.FAIL, user_attrs=passing))
+    watch()
+    assert display.lines == []
+    assert display.shown[0] == 0
+
+
 def test_what_had_ended_before_is_counted_and_not_told_again(
     searched: tuple[Sweep, optuna.Study],
 ) -> None:
