@@ -143,7 +143,7 @@ def best_so_far(first: "optuna.Study") -> dict[str, Any]:
     trials = study.completed(first)
     if not trials:
         raise UserError("No trial of this sweep was trained to its end yet: run `make sweep`.")
-    return space.tidy(trials[0].params)
+    return study.values_of(trials[0])
 
 
 def text(found: Sweep, winners: list[Candidate]) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sentiment import files
 from sentiment.errors import StoreError, first_line
 from sentiment.params import Sweep
+from sentiment.search.space import tidy
 
 if TYPE_CHECKING:
     import optuna
@@ -124,6 +125,11 @@ def _pruner(params: Sweep) -> "optuna.pruners.BasePruner":
     return optuna.pruners.SuccessiveHalvingPruner(
         min_resource=params.min_epochs, reduction_factor=params.reduction
     )
+
+
+def values_of(trial: "FrozenTrial") -> dict[str, Any]:
+    """The values of a trial, whether it drew them or was given them."""
+    return dict(trial.user_attrs.get(VALUES) or tidy(trial.params))
 
 
 def slots(study: "optuna.Study") -> "list[FrozenTrial]":

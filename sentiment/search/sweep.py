@@ -14,7 +14,6 @@ from sentiment.pipeline import FETCH
 from sentiment.runs import parents, store
 from sentiment.runs.provenance import provenance
 from sentiment.search import study
-from sentiment.search.space import tidy
 from sentiment.search.trial import Task, digest
 from sentiment.serving.sequences import Reviews
 
@@ -148,7 +147,7 @@ def under_seeds(sweep: Sweep, trial: "FrozenTrial") -> list[dict[str, Any]]:
     """The values of a trial under each further seed."""
     first = sweep.params.train.seed + 1
     return [
-        {**tidy(trial.params), SEED: first + n} for n in range(sweep.params.sweep.confirm.seeds)
+        {**study.values_of(trial), SEED: first + n} for n in range(sweep.params.sweep.confirm.seeds)
     ]
 
 
@@ -166,7 +165,7 @@ def candidates(sweep: Sweep) -> list[Candidate]:
         own = under_seeds(sweep, trial)
         done = [float(again[repr(each)].value) for each in own if repr(each) in again]
         if len(done) == sweep.params.sweep.confirm.seeds:
-            found.append(Candidate(trial.number, tidy(trial.params), float(trial.value), done))
+            found.append(Candidate(trial.number, study.values_of(trial), float(trial.value), done))
     sign = 1 if sweep.params.sweep.metric == "val_loss" else -1
     return sorted(found, key=lambda each: sign * each.mean)
 

@@ -153,7 +153,7 @@ def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
     key = checkpoint.key({**shaped, "sweep": task.parent, "trial": first_number(trial)})
     tags = {**task.tags, **computed_by, tracking.KEY: key, PARENT: task.parent}
     trial.set_user_attr(KEY, key)
-    trial.set_user_attr(CORES, int(os.environ.get(THREADS, 0)) or usable_cores() or 1)
+    trial.set_user_attr(CORES, int(os.environ.get(THREADS) or 0) or usable_cores() or 1)
     name = run_name(job.params.train, job.shaping, f"trial {trial.number}")
     with checkpoint.held(key) as kept:
 

@@ -80,7 +80,7 @@ def row(trial: "FrozenTrial") -> Row:
         value,
         len(rows),
         sum(each["seconds"] for each in rows),
-        trial.user_attrs.get(study.VALUES) or trial.params,
+        study.values_of(trial),
     )
 
 

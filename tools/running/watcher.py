@@ -1,7 +1,7 @@
 """What `make sweep` shows while its workers train."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError
 from sentiment.runs import store
@@ -67,7 +67,7 @@ class Watcher:
     def worker(self, trial: "FrozenTrial") -> str:
         """How far a trial is that is being trained."""
         rows = trial.user_attrs.get(HISTORY, [])
-        epochs = values_of(trial).get("train.epochs", self.sweep.params.train.epochs)
+        epochs = study.values_of(trial).get("train.epochs", self.sweep.params.train.epochs)
         last = f", {self.metric} {rows[-1][self.metric]:.4f}" if rows else ""
         done = f"epoch {len(rows)} of {epochs}{last}"
         return f"{self.kind} {trial.number}: {done}, {self.changes(trial)}"
@@ -87,13 +87,8 @@ class Watcher:
 
     def changes(self, trial: "FrozenTrial") -> str:
         """What a trial changes of the params that the sweep starts from."""
-        changes = space.changes(values_of(trial), self.sweep.params)
+        changes = space.changes(study.values_of(trial), self.sweep.params)
         return space.as_text(changes) or "nothing changed"
-
-
-def values_of(trial: "FrozenTrial") -> dict[str, Any]:
-    """The values of a trial, whether it drew them or was given them."""
-    return dict(trial.user_attrs.get(study.VALUES) or trial.params)
 
 
 def require_one_good(ended: "list[FrozenTrial]") -> None:
