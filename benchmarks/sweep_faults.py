@@ -84,7 +84,7 @@ def on_cluster(each: Try) -> tuple[Cluster, tuple[str, ...]]:
         (beside / name).mkdir(exist_ok=True)
     server = each.servers.enter_context(mlflow_server(beside / "server"))
     database = each.servers.enter_context(postgres())
-    each.project.environment |= {"MLFLOW_TRACKING_URI": server, "SWEEP_STORAGE": database}
+    each.project.environment |= {"MLFLOW_TRACKING_URI": server, "SWEEP_STORAGE": database.address}
     cluster = each.servers.enter_context(dask(beside / "cluster", 2, **ONE_THREAD))
     return cluster, (*SWEEP[:-2], "--scheduler", cluster.address)
 

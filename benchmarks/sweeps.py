@@ -97,8 +97,7 @@ def by_workers(values: Sequence[dict[str, Any]], count: int, name: str) -> Train
     task = task_of(load_params())
     found = study.open_study(study.confirmation(name), study.address(), task.params.sweep)
     study.fill_with(found, values)
-    with workers.local(count) as client:
-        workers.share(client, task)
+    with workers.local(count) as client, workers.shared(client, task):
         begun = time.monotonic()
         workers.search(client, task.parent, found.study_name, study.address(), lambda: None)
         seconds = time.monotonic() - begun
@@ -134,8 +133,11 @@ def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:
     found = study.open_study("sleep", url, params.sweep)
     study.want(found, trials)
     # a process that took the place of a used one would train
-    with patch.object(workers, "TRIALS_A_PROCESS", trials), workers.local(count) as client:
-        workers.share(client, task)
+    with (
+        patch.object(workers, "TRIALS_A_PROCESS", trials),
+        workers.local(count) as client,
+        workers.shared(client, task),
+    ):
         client.run(let_sleep)
         begun = time.monotonic()
         workers.search(client, task.parent, found.study_name, url, lambda: None)
@@ -150,10 +152,17 @@ def sqlite() -> Iterator[str]:
         yield f"sqlite:///{folder}/sweeps.db"
 
 
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """The address of a PostgreSQL server."""
+    with postgres() as database:
+        yield database.address
+
+
 KINDS = {"one after the other": 0, "1 worker": 1, "2 workers": 2}
 DATABASES: dict[str, Callable[[], AbstractContextManager[str]]] = {
     "SQLite": sqlite,
-    "PostgreSQL": postgres,
+    "PostgreSQL": postgresql,
 }
 
 
@@ -167,16 +176,35 @@ def in_process(kind: str, trials: int, epochs: int, name: str) -> Trained:
 
 def trainings_table(measured: dict[str, list[Trained]], trials: int) -> str:
     """What the trainings took, as Markdown."""
-    alone = statistics.median(each.seconds for each in measured["one after the other"])
+    seconds = {kind: statistics.median(x.seconds for x in done) for kind, done in measured.items()}
+    alone = seconds["one after the other"]
     rows = ["| | trials an hour | of one after the other | a trial beside its epochs, s |"]
     rows.append("|" + " --- |" * 4)
     for kind, rounds in measured.items():
-        seconds = statistics.median(each.seconds for each in rounds)
         beside = spread([x for each in rounds for x in each.beside])
-        rows.append(
-            f"| {kind} | {3600 * trials / seconds:.0f} | {alone / seconds:.2f} | {beside} |"
-        )
+        hourly = 3600 * trials / seconds[kind]
+        rows.append(f"| {kind} | {hourly:.0f} | {alone / seconds[kind]:.2f} | {beside} |")
     return "\n".join(rows)
+
+
+def goals_table(measured: dict[str, list[Trained]]) -> str:
+    """What is wanted of the trainings, and what they reach, as Markdown."""
+    one, two = (measured[kind] for kind in ("1 worker", "2 workers"))
+    median = statistics.median
+    rate = median(x.seconds for x in one) / median(x.seconds for x in two)
+    alone, worker = (
+        median(x for each in measured[kind] for x in each.beside)
+        for kind in ("one after the other", "1 worker")
+    )
+    return "\n".join(
+        [
+            "| what | goal | measured |",
+            "| --- | --- | --- |",
+            f"| 2 workers of 1 thread / 1 of 2, trials an hour | ≥ 0.95 | {rate:.2f} |",
+            f"| a trial of 1 worker beside its epochs, less the same without a sweep, s | ≤ 1 "
+            f"| {worker - alone:.2f} |",
+        ]
+    )
 
 
 def sleepers_table(measured: dict[str, Slept], trials: int, count: int) -> str:
@@ -221,11 +249,12 @@ def main(
         with opened() as url:
             slept[database] = sleepers(load_params(), sleeping, count, url)
         print(f"{database}: {slept[database]}", flush=True)
-    write(trainings_table(trained, trials), sleepers_table(slept, sleeping, count), count)
+    trainings = f"{trainings_table(trained, trials)}\n\n{goals_table(trained)}"
+    write(trainings, sleepers_table(slept, sleeping, count), count)
 
 
 def write(trainings: str, sleeping: str, count: int) -> None:
-    """Write both tables."""
+    """Write all tables."""
     told = machine.describe()
     RESULTS.write_text(
         f"""\

@@ -12,6 +12,10 @@ class StoreError(UserError):
     """A store of runs or trials cannot be used; it may be again later."""
 
 
+class RunningError(UserError):
+    """Another process does what is wanted; it will have ended later."""
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, in one line."""
     return str(error).partition("\n")[0]

@@ -1,5 +1,6 @@
 """Fixtures that several test modules use, and the rule that CI skips nothing."""
 
+import gc
 import os
 import shutil
 import signal
@@ -79,6 +80,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         assert isinstance(item, pytest.Function)
         if SLOW & {*item.fixturenames, *item.function.__code__.co_names}:
             item.add_marker("slow")
+
+
+def pytest_collection_finish() -> None:
+    """Let Python not look for garbage among the modules that all tests have imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -14,9 +14,16 @@ import pytest
 from tests.project import QUIET, Project, default_signals, free_port, wait_for
 
 
+class Database(NamedTuple):
+    """A database server: its address, as SQLAlchemy takes it, and what restarts it."""
+
+    address: str
+    restart: Callable[[], None]
+
+
 @contextmanager
-def postgres() -> Iterator[str]:
-    """Debian's PostgreSQL with an empty database; its address, as SQLAlchemy takes it."""
+def postgres() -> Iterator[Database]:
+    """Debian's PostgreSQL with an empty database."""
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not binaries:
         pytest.skip("PostgreSQL is not installed")
@@ -33,11 +40,22 @@ def postgres() -> Iterator[str]:
     options = (
         f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300"
     )
-    run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
-    try:
-        yield f"postgresql://test@127.0.0.1:{port}/postgres"
-    finally:
+
+    def start() -> None:
+        run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
+
+    def stop() -> None:
         run("pg_ctl", "-m", "immediate", "stop")
+
+    def restart() -> None:
+        stop()
+        start()
+
+    start()
+    try:
+        yield Database(f"postgresql://test@127.0.0.1:{port}/postgres", restart)
+    finally:
+        stop()
         shutil.rmtree(folder)
 
 

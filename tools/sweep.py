@@ -6,6 +6,8 @@ resumed, up to TRIALS. The best trials are then trained again under further seed
 wins. APPLY=1 writes the winner's values into params.yaml, for `dvc repro`.
 """
 
+from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +19,7 @@ from sentiment.params import PARAMS_FILE, load_params
 from sentiment.runs import store
 from sentiment.search import space, study, sweep
 from sentiment.search.sweep import Candidate, Sweep
-from sentiment.search.workers import connected, local, require_servers, search, share
-from sentiment.serving.predictor import usable_cores
+from sentiment.search.workers import connected, fitting, local, require_servers, search, shared
 from tools.running import cli, progress, settings
 from tools.running.watcher import Watcher
 
@@ -41,8 +42,8 @@ REPORTS = Path("reports")
     "--workers",
     variable="WORKERS",
     type=click.IntRange(min=1),
-    default=lambda: usable_cores() or 1,
-    show_default="the number of cores",
+    default=fitting,
+    show_default="the number of cores, or as many as fit into the memory",
     help="Processes on this machine.",
 )
 @cli.option("--scheduler", variable="SCHEDULER", help="Address of a Dask scheduler to use instead.")
@@ -53,7 +54,7 @@ def main(
     trials: int, workers: int, scheduler: str | None, apply: bool, force: bool, as_json: bool
 ) -> int:
     require_packages()
-    with cli.output_kept(as_json):
+    with cli.output_kept(as_json), study.explained():
         params = load_params()
         if scheduler:
             require_servers(study.address())
@@ -99,25 +100,36 @@ def run(found: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
     """
     task = sweep.read_task(found)
     first, second = sweep.studies(found)
-    study.want(first, trials)
     for each in (first, second):
         study.renew(each)
-    if study.is_over(first) and not sweep.unconfirmed(found, first, second):
+    if study.is_over(first, trials) and not sweep.unconfirmed(found, first, second):
         return
-    with connected(scheduler) if scheduler else local(workers) as client:
-        share(client, task)
+    with connected(scheduler) if scheduler else local(workers) as client, shared(client, task):
+        study.want(first, trials)
         watched(found, first, "Trial", client)
         study.fill_with(second, sweep.to_confirm(found, first))
+        study.want(second, 0)
         watched(found, second, "Confirmation", client)
 
 
 def watched(
     found: Sweep, searched: "optuna.Study", kind: str, client: "distributed.Client"
 ) -> None:
-    """Search, and show how far it is."""
+    """Search, and show how far it is; where that ends early, so do the workers."""
     with progress.shown(study.wanted(searched)) as display:
         watcher = Watcher(found, searched, kind, display)
-        search(client, found.run_id, searched.study_name, found.url, watcher)
+
+        def watch() -> None:
+            study.end_stale(searched)  # its workers look only when they look for a trial
+            watcher()
+
+        try:
+            look = partial(study.patiently, watch)
+            search(client, found.run_id, searched.study_name, found.url, look)
+        except BaseException:
+            with suppress(Exception):
+                study.stop(searched)
+            raise
 
 
 def apply_best(found: Sweep, winners: list[Candidate], force: bool) -> list[str]:

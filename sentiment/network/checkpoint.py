@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from sentiment import files
-from sentiment.errors import UserError
+from sentiment.errors import RunningError, UserError
 
 if TYPE_CHECKING:
     import keras
@@ -70,7 +70,7 @@ def held(name: str) -> Iterator[Path]:
     """Yield the folder of a training's checkpoints, which no other process has meanwhile.
 
     Raises:
-        UserError: another process has it: the same training is running already.
+        RunningError: another process has it: the same training is running already.
     """
     folder = _all() / name
     holder, lock = folder / HOLDER, FileLock(folder / LOCK)
@@ -80,7 +80,7 @@ def held(name: str) -> Iterator[Path]:
             lock.acquire(timeout=PATIENCE_SECONDS)
         except Timeout:
             number = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
-            raise UserError(
+            raise RunningError(
                 f"This training is running already, in process {number}. Wait until it is done."
             ) from None
     try:

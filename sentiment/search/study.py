@@ -8,9 +8,10 @@ for the next taker as a new one with the same values.
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sentiment import files
 from sentiment.errors import StoreError, first_line
@@ -21,15 +22,19 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
+T = TypeVar("T")
+
 STORAGE = "SWEEP_STORAGE"  # variable: the address of another database than the one in the root
 DATABASE = "sweeps.db"
 CONFIRMED = "-confirmed"  # ending of a study's name
 HEARTBEAT_SECONDS, GRACE_SECONDS = 5, 30
-BUSY_SECONDS = 60  # to wait for another process's transaction
+BUSY_SECONDS = 20  # to wait for another's transaction; a live trial's heartbeat is back in time
 PAUSE_SECONDS = 20
+ATTEMPTS = 15  # to use a database that fails, with such a pause after each: five minutes
 DEATHS = 20  # of the process that trains it, after which a trial is not taken over any more
 RETRIES = 2  # of a trial that failed for a reason that may pass, such as a store that is down
 WANTED = "wanted"  # attribute of a study: how many trials it is to have
+STOPPED = "stopped"  # attribute of a study: whether its workers are to take no more trials
 VALUES = "values"  # attribute of a trial that draws none: the values that it is given
 # attributes of a trial that failed: why, and whether that may pass
 ERROR, PASSING = "error", "passing"
@@ -40,6 +45,39 @@ def address() -> str:
     return os.environ.get(STORAGE) or f"sqlite:///{files.root() / DATABASE}"
 
 
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what SQLAlchemy and Optuna raise over the database into a StoreError."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise _unusable(error) from error
+
+
+def _unusable(error: BaseException) -> StoreError:
+    return StoreError(
+        f"The database of the sweeps cannot be used: {first_line(error)}\n"
+        f"Fix it, or name another in {STORAGE}."
+    )
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """Call something again for a few minutes until the database can be used, as after a restart.
+
+    Raises:
+        StoreError: it cannot be used after that time either.
+    """
+    for _ in range(ATTEMPTS - 1):
+        with suppress(StoreError), explained():
+            return call()
+        time.sleep(PAUSE_SECONDS)
+    with explained():
+        return call()
+
+
 @cache
 def storage(url: str) -> "optuna.storages.RDBStorage":
     """Connect to a database, once for each process.
@@ -48,7 +86,11 @@ def storage(url: str) -> "optuna.storages.RDBStorage":
         StoreError: it cannot be used.
     """
     import optuna
-    from sqlalchemy.exc import SQLAlchemyError
+
+    class Storage(optuna.storages.RDBStorage):  # type: ignore[misc]
+        def record_heartbeat(self, trial_id: int) -> None:
+            with suppress(optuna.exceptions.StorageInternalError):  # which would end all later ones
+                super().record_heartbeat(trial_id)
 
     # a server that was restarted has closed its connections: they are tried before each use
     options = (
@@ -57,21 +99,18 @@ def storage(url: str) -> "optuna.storages.RDBStorage":
         else {"pool_pre_ping": True}
     )
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats, since 2.9
+    retry = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=DEATHS)
     try:
-        return optuna.storages.RDBStorage(
-            url,
-            engine_kwargs=options,
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            grace_period=GRACE_SECONDS,
-            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
-                max_retry=DEATHS
-            ),
-        )
-    except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
-        raise StoreError(
-            f"The database of the sweeps cannot be used: {first_line(error)}\n"
-            f"Fix it, or name another in {STORAGE}."
-        ) from error
+        with explained():
+            return Storage(
+                url,
+                engine_kwargs=options,
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
+                heartbeat_stale_trial_callback=retry,
+            )
+    except ImportError as error:  # of the database's driver
+        raise _unusable(error) from error
 
 
 def open_study(name: str, url: str, params: Sweep) -> "optuna.Study":
@@ -140,8 +179,19 @@ def slots(study: "optuna.Study") -> "list[FrozenTrial]":
 
 
 def want(study: "optuna.Study", trials: int) -> None:
-    """Let the study have so many trials in the end, or as many as it was to have before."""
-    study.set_user_attr(WANTED, max(trials, wanted(study)))
+    """Let the study have so many trials in the end, or as many as are there, and be worked on."""
+    study.set_user_attr(WANTED, trials)
+    study.set_user_attr(STOPPED, False)
+
+
+def stop(study: "optuna.Study") -> None:
+    """Let no worker take another trial until the next call of `want`."""
+    study.set_user_attr(STOPPED, True)
+
+
+def is_stopped(study: "optuna.Study") -> bool:
+    """Whether `stop` was called since."""
+    return bool(study.user_attrs.get(STOPPED))
 
 
 def wanted(study: "optuna.Study") -> int:
@@ -165,10 +215,10 @@ def missing(study: "optuna.Study", wanted: Sequence[dict[str, Any]]) -> list[dic
     return [values for values in wanted if values not in there]
 
 
-def is_over(study: "optuna.Study") -> bool:
-    """Whether every trial that is wanted has ended, in whatever way."""
-    trials = slots(study)
-    return len(trials) >= _asked(study) and all(trial.state.is_finished() for trial in trials)
+def is_over(study: "optuna.Study", asked: int | None = None) -> bool:
+    """Whether all of so many trials, or of those that are wanted, have ended, in whatever way."""
+    trials, wanted = slots(study), _asked(study) if asked is None else asked
+    return len(trials) >= wanted and all(trial.state.is_finished() for trial in trials)
 
 
 def completed(study: "optuna.Study") -> "list[FrozenTrial]":

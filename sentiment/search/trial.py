@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sentiment import machine
 from sentiment.data.padding import layout, shuffled
 from sentiment.data.split import Part, split
-from sentiment.errors import StoreError, explain
+from sentiment.errors import RunningError, StoreError, explain
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import START, Progress
 from sentiment.network.model import inputs_of
@@ -31,9 +31,9 @@ from sentiment.network.training import (
 )
 from sentiment.params import Params, changed, flatten
 from sentiment.publish import training as publish
-from sentiment.runs import log, tracking
+from sentiment.runs import log, store, tracking
 from sentiment.runs.names import run_name
-from sentiment.runs.parents import PARENT
+from sentiment.runs.parents import PARENT, as_text
 from sentiment.runs.tracking import Stopped, Tracker
 from sentiment.search import space
 from sentiment.search.study import ERROR, PASSING, VALUES
@@ -50,7 +50,9 @@ RUN, KEY, HISTORY, FIRST = "run", "key", "history", "first"
 THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's own variable: how many it computes with
 CORES = "cores"  # attribute of a trial: how many it was trained on
 WHY = "why"  # attribute of a trial: what it was pruned for
-PRUNED = "sweep.pruned"  # tag of a run: why its trial ended early
+PASSES = (StoreError, OSError, RunningError)  # what a trial is tried again for
+# tags of a run: why its trial ended early, or failed
+PRUNED, FAILED = "sweep.pruned", "sweep.error"
 
 
 class Task(NamedTuple):
@@ -134,16 +136,36 @@ def objective(task: Task, begun: Callable[[], object], trial: "optuna.Trial") ->
     import optuna
 
     begun()
+    values = trial.user_attrs.get(VALUES) or space.draw(trial, task.params.sweep.space)
     try:
-        given = trial.user_attrs.get(VALUES)
-        job = job_of(task, given or space.draw(trial, task.params.sweep.space))
-        return summarize(train(job, task, trial))[task.params.sweep.metric]
+        return summarize(train(job_of(task, values), task, trial))[task.params.sweep.metric]
     except Stopped as stopped:
         raise optuna.TrialPruned(str(stopped)) from None
     except Exception as error:
-        trial.set_user_attr(ERROR, explain(error, "`make sweep`") or repr(error))
-        trial.set_user_attr(PASSING, isinstance(error, StoreError | OSError))
+        why = explain(error, "`make sweep`") or repr(error)
+        trial.set_user_attr(ERROR, why)
+        trial.set_user_attr(PASSING, isinstance(error, PASSES))
+        if not isinstance(error, PASSES):
+            with store.attempt("Why the trial failed is not logged to MLflow"):
+                log_failure(task, values, trial, why)
         raise
+
+
+def log_failure(task: Task, values: Mapping[str, Any], trial: "optuna.Trial", why: str) -> None:
+    """Tag the trial's run with the reason; without one, since it never began, make one of it."""
+    import mlflow
+    from mlflow.entities import Param
+
+    experiment_id, client = store.connect(), mlflow.MlflowClient()
+    run_id = trial.user_attrs.get(RUN)
+    if not run_id:
+        tags = {**task.tags, PARENT: task.parent}
+        made = client.create_run(experiment_id, tags=tags, run_name=f"trial {trial.number}")
+        run_id = made.info.run_id
+        trial.set_user_attr(RUN, run_id)
+        client.log_batch(run_id, params=[Param(*pair) for pair in as_text(values).items()])
+        client.set_terminated(run_id, "FAILED")
+    client.set_tag(run_id, FAILED, why)
 
 
 def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
@@ -166,7 +188,7 @@ def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
             job.shaping,
             tags,
             lock=kept / checkpoint.LOCK,
-            run_id=trial.user_attrs.get(RUN) or checkpoint.read_run(kept),
+            run_id=run_to_resume(trial, kept),
             note=note,
             with_model=False,
             unlogged="Logging to MLflow stops here, the trial is tried again",
@@ -175,6 +197,33 @@ def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
             publish.log_history(tracker, trained.history)
             require_store(tracker)
     return trained
+
+
+def run_to_resume(trial: "optuna.Trial", kept: Path) -> str | None:
+    """The run of a trial that was begun before, or None where it begins anew.
+
+    It does where its checkpoints are not: on another machine, or with another number of threads.
+    A run of its own keeps it from curves of which each half is of another training.
+    """
+    run_id = trial.user_attrs.get(RUN) or checkpoint.read_run(kept)
+    trained = trial.user_attrs.get(HISTORY) and WHY not in trial.user_attrs
+    if run_id and trained and not checkpoint.latest(kept):
+        delete_run(run_id)
+        trial.set_user_attr(HISTORY, [])
+        return None
+    return run_id
+
+
+def delete_run(run_id: str) -> None:
+    """End a run of which nothing comes, and delete it; MLflow keeps it among the deleted ones."""
+    import mlflow
+
+    with store.explained():
+        store.connect()
+        client = mlflow.MlflowClient()
+        if store.find_run(client, run_id):
+            client.set_terminated(run_id, "KILLED")
+            client.delete_run(run_id)
 
 
 def require_store(tracker: Tracker) -> None:

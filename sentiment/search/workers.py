@@ -4,18 +4,19 @@ import hashlib
 import logging
 import os
 import platform
+import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentiment import process
-from sentiment.errors import UserError, first_line
+from sentiment.errors import StoreError, UserError, first_line
 from sentiment.machine import PACKAGES
 from sentiment.network import checkpoint
 from sentiment.runs import store
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5  # between a worker's looks for a trial that waits
 WATCH_SECONDS = 2.0  # between the command's looks at how far they are
 TRIALS_A_PROCESS = 20  # TensorFlow keeps 30 to 150 MB of each training until its process ends
+WORKER_GB = 2.7  # memory of one that has trained so many
 CONNECT_SECONDS = 10
+AGAIN = "Start what is gone, and this command again: no trial that ended is trained again."
+GONE = f"The Dask scheduler does not answer any more. {AGAIN}"
+INSTALL = "Install requirements.txt and requirements-sweep.txt there, and start it again."
 SETTINGS = {
     # a worker that dies is replaced, and takes the next trial, whatever it died of
     "distributed.scheduler.allowed-failures": 1000,
@@ -39,6 +44,14 @@ SETTINGS = {
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.admin.tick.interval": "1s",
 }
+
+
+def fitting() -> int:
+    """How many workers this machine has cores and free memory for, at least one."""
+    import psutil
+
+    by_memory = int(psutil.virtual_memory().available / (1e9 * WORKER_GB))
+    return max(1, min(usable_cores() or 1, by_memory))
 
 
 def threads(workers: int) -> int:
@@ -81,13 +94,25 @@ def connected(address: str) -> Iterator["distributed.Client"]:
             "Start it with `dask scheduler`, or leave SCHEDULER out to search on this machine."
         ) from None
     with client:
-        if not client.scheduler_info()["workers"]:
+        if not addresses(client):
             raise UserError(
                 f"The Dask scheduler at {address} has no workers: start some with "
                 f"`dask worker {address} --nthreads 1`."
             )
-        share_code(client)
+        try:
+            share_code(client)
+            require_versions(client)
+        except ImportError as error:
+            raise UserError(f"A worker lacks a package: {first_line(error)}. {INSTALL}") from error
         yield client
+
+
+def addresses(client: "distributed.Client") -> list[str]:
+    """The workers that there are at the moment; raises UserError where the scheduler is gone."""
+    try:
+        return list(client.scheduler_info()["workers"])
+    except OSError as error:
+        raise UserError(GONE) from error
 
 
 def require_servers(url: str) -> None:
@@ -100,20 +125,19 @@ def require_servers(url: str) -> None:
 
 
 def share_code(client: "distributed.Client") -> None:
-    """Give the workers the package `sentiment` of this folder, so that they need no clone.
-
-    Raises:
-        UserError: they have other versions of Python or of the packages that compute.
-    """
+    """Give the workers the package `sentiment` of this folder, so that they need no clone."""
     with tempfile.TemporaryDirectory() as folder:
         archive = zipped(Path(__file__).parents[1], Path(folder))
         client.upload_file(str(archive))
-        if set(client.run(code).values()) != {archive.name}:  # those of an earlier sweep
-            client.restart()
+        if set(client.run(code).values()) != {archive.name}:
+            client.run(forget)
             client.upload_file(str(archive))
-        found = client.run(versions)
+
+
+def require_versions(client: "distributed.Client") -> None:
+    """Raise UserError where a worker has other versions of Python or of what computes."""
     wanted = versions()
-    for worker, theirs in found.items():
+    for worker, theirs in client.run(versions).items():
         differing = [
             f"{name} {theirs[name]}, here {wanted[name]}"
             for name in wanted
@@ -121,8 +145,7 @@ def share_code(client: "distributed.Client") -> None:
         ]
         if differing:
             raise UserError(
-                f"The worker {worker} has another environment: {'; '.join(differing)}. "
-                "Install requirements.txt and requirements-sweep.txt there, and start it again."
+                f"The worker {worker} has another environment: {'; '.join(differing)}. {INSTALL}"
             )
 
 
@@ -146,14 +169,30 @@ def code() -> str:
     return Path(str(sentiment.__file__)).parents[1].name
 
 
+def forget() -> None:
+    """Let this process import the package anew: the code of an earlier sweep is no longer used."""
+    package = __name__.partition(".")[0]
+    for name in [each for each in sys.modules if each.partition(".")[0] == package]:
+        del sys.modules[name]
+    sys.path[:] = [each for each in sys.path if not Path(each).name.startswith(f"{package}-")]
+
+
 def versions() -> dict[str, str]:
     """Python and the packages by which results can differ, or trials fail."""
-    packages = {name: version(name) for name in (*PACKAGES, "mlflow", "optuna", "distributed")}
+    packages = {name: _version(name) for name in (*PACKAGES, "mlflow", "optuna", "distributed")}
     return {"Python": platform.python_version(), **packages}
 
 
-def share(client: "distributed.Client", task: Task) -> None:
-    """Give every worker, and each that comes later, what all trials share.
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "is missing"
+
+
+@contextmanager
+def shared(client: "distributed.Client", task: Task) -> Iterator[None]:
+    """In the block, every worker, also one that comes later, has what all trials share.
 
     As a plugin it is kept by the scheduler: it would be lost with the workers that hold data.
     """
@@ -164,10 +203,15 @@ def share(client: "distributed.Client", task: Task) -> None:
             self.task = task
 
     client.register_plugin(Shared(), name=task.parent)
+    try:
+        yield
+    finally:
+        with suppress(Exception):  # with the scheduler, it is gone
+            client.unregister_worker_plugin(task.parent)
 
 
 def work(parent: str, name: str, url: str, most: int) -> str | None:
-    """Take one trial of a study after the other, until all have ended.
+    """Take one trial of a study after the other, until all have ended or it is stopped.
 
     Args:
         parent: the sweep's MLflow run, by which its workers have what its trials share.
@@ -177,11 +221,8 @@ def work(parent: str, name: str, url: str, most: int) -> str | None:
 
     Returns:
         None if all have ended, else the address of this worker, whose process is to be replaced.
-
-    Optuna proposes while this worker alone has the lock, so that as many trials are proposed as
-    wait, and each knows of those before it.
     """
-    from distributed import Lock, get_worker
+    from distributed import get_worker
 
     task: Task = get_worker().plugins[parent].task
     if digest(task.reviews) != task.digest:
@@ -189,35 +230,57 @@ def work(parent: str, name: str, url: str, most: int) -> str | None:
     os.environ["MLFLOW_TRACKING_URI"] = task.tracking_uri
     process.quiet_libraries()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    lock, taken = Lock(name), 0
-    found = study.open_study(name, url, task.params.sweep)  # once: it remembers trials that ended
+    # once: it remembers trials that ended
+    found = study.patiently(partial(study.open_study, name, url, task.params.sweep))
+    for _ in range(most):
+        if not study.patiently(partial(take, found, task)):
+            return None
+    return str(get_worker().address)
+
+
+def take(found: "optuna.Study", task: Task) -> bool:
+    """Train the next trial, once there is one; return False if all have ended, or it is stopped.
+
+    Optuna proposes while this worker alone has the lock, so that as many trials are proposed as
+    wait, and each knows of those before it.
+    """
+    from distributed import Lock
+
+    lock = Lock(found.study_name)
     while True:
         lock.acquire()
         release = _once(lock.release)
         try:
             study.end_stale(found)
             study.seed(found, task.params.sweep)
+            if study.is_stopped(found):
+                return False
             if study.has_work(found):
-                if taken == most:
-                    return str(get_worker().address)
                 run_next(found, task, release)
-                taken += 1
-                continue
+                return True
             if study.is_over(found):
-                return None
+                return False
         finally:
             release()
         time.sleep(POLL_SECONDS)
 
 
 def run_next(found: "optuna.Study", task: Task, begun: Callable[[], None]) -> None:
-    """Train the trial that has waited longest, or a new one."""
-    found.optimize(
-        partial(objective, task, begun),
-        n_trials=1,
-        catch=(Exception,),
-        callbacks=[study.retry_passing, clear],
-    )
+    """Train the trial that has waited longest, or a new one.
+
+    Raises:
+        StoreError: Optuna could not record what came of it, since its database failed, or since
+            the database had failed for so long that the trial waits for another worker by now.
+    """
+    try:
+        found.optimize(
+            partial(objective, task, begun),
+            n_trials=1,
+            catch=(Exception,),
+            callbacks=[study.retry_passing, clear],
+        )
+    except Exception as error:
+        raise StoreError(f"Optuna could not record a trial: {first_line(error)}") from error
 
 
 def clear(_: "optuna.Study", trial: "FrozenTrial") -> None:
@@ -240,10 +303,10 @@ def _once(call: Callable[[], object]) -> Callable[[], None]:
 def search(
     client: "distributed.Client", parent: str, name: str, url: str, watch: Callable[[], object]
 ) -> None:
-    """Let all workers work on a study until its trials have ended.
+    """Let all workers work on a study until its trials have ended, also those that come later.
 
     Args:
-        client: of the workers, which have what `share` gave them.
+        client: of the workers, for which `shared` is open.
         parent: the sweep's MLflow run.
         name: of the study.
         url: of its database.
@@ -257,8 +320,10 @@ def search(
     def submit() -> "distributed.Future":  # not pure: the same call is made for each worker
         return client.submit(work, parent, name, url, TRIALS_A_PROCESS, pure=False)
 
-    futures = {submit() for _ in client.scheduler_info()["workers"]}
-    while futures:
+    futures, over = set[Any](), False
+    while futures or not over:
+        if not over:
+            futures |= {submit() for _ in addresses(client)[len(futures) :]}
         with suppress(TimeoutError):
             wait(futures, WATCH_SECONDS, return_when="FIRST_COMPLETED")
         watch()
@@ -268,16 +333,17 @@ def search(
                 with suppress(ValueError):  # without a nanny, it goes on in the process that it has
                     client.restart_workers([used_up])
                 futures.add(submit())
+            else:
+                over = True
 
 
 def result(future: "distributed.Future") -> Any:
     """What `work` returned; raises UserError where the scheduler or a machine ended it."""
     from distributed import KilledWorker
 
-    again = "Start what is gone, and this command again: no trial that ended is trained again."
     if future.status in ("cancelled", "lost"):
-        raise UserError(f"The Dask scheduler does not answer any more. {again}")
+        raise UserError(GONE)
     try:
         return future.result()
     except KilledWorker as error:
-        raise UserError(f"A worker died, and each that took its place. {again}") from error
+        raise UserError(f"A worker died, and each that took its place. {AGAIN}") from error

@@ -99,6 +99,7 @@ def test_no_trial_sees_the_test_set_or_leaves_a_model(project: Project, finished
         assert not mlflow.MlflowClient().list_artifacts(run.info.run_id)
         assert not (run.outputs and run.outputs.model_outputs)
     assert project.contents("data") == finished.contents("data")
+    assert project.read("git", "status", "--porcelain") == ""  # neither params.yaml nor a lock
     assert not list((project.path / ".checkpoints").glob("*/epoch-*"))
 
 
@@ -218,7 +219,7 @@ def test_workers_elsewhere_need_no_clone_and_may_die_as_the_driver_may(
         mlflow_server(tmp_path / "server") as server,
         dask(tmp_path / "cluster", workers=3) as started,
     ):
-        project.environment |= {"MLFLOW_TRACKING_URI": server, "SWEEP_STORAGE": database}
+        project.environment |= {"MLFLOW_TRACKING_URI": server, "SWEEP_STORAGE": database.address}
         command = (*SWEEP, "--trials", "3", "--scheduler", started.address)
         driver = project.start(*command)
         cluster = tmp_path / "cluster"
@@ -284,6 +285,30 @@ def test_a_scheduler_that_does_not_answer_is_one_message(
     monkeypatch.setattr("tools.sweep.require_servers", lambda _: None)
     message = call.fail(sweep.main, "--scheduler", address)
     assert f"The Dask scheduler at {address} does not answer" in message
+
+
+def test_a_scheduler_without_workers_is_one_message(
+    project: Project, call: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.change(sweep={"seed": 5})
+    monkeypatch.setattr("tools.sweep.require_servers", lambda _: None)
+    with dask(tmp_path, workers=0) as started:
+        message = call.fail(sweep.main, "--scheduler", started.address)
+    assert f"has no workers: start some with `dask worker {started.address}" in message
+
+
+def test_a_sweep_whose_first_five_trials_fail_is_stopped_with_the_first_error(
+    project: Project, call: Caller
+) -> None:
+    """They are failed runs, with the reason, and the sweep goes on once that is mended."""
+    space = {"train.forget_bias": {"choices": [2.0, 3.0]}}
+    project.change(train={"cell": "gru"}, sweep={"space": space})
+    message = call.fail(sweep.main, "--trials", "30", "--workers", "1")
+    assert message.startswith("The first 5 trials all failed. The first one: ")
+    assert "train.forget_bias" in message
+    failed = [run for run in runs() if "sweep.error" in run.data.tags]
+    assert 5 <= len(failed) < 30
+    assert {run.info.status for run in failed} == {"FAILED"}
 
 
 def test_other_reviews_than_the_params_say_are_not_searched(project: Project, call: Caller) -> None:

@@ -45,10 +45,59 @@ def run(found: optuna.Study, objective: "optuna.study.study.ObjectiveFuncType") 
     found.optimize(objective, n_trials=1, catch=(Exception,), callbacks=callbacks)
 
 
-def test_as_many_trials_are_wanted_as_were_ever_asked_for(found: optuna.Study) -> None:
-    for asked, wanted in ((3, 3), (2, 3), (4, 4)):
+def test_as_many_trials_are_wanted_as_were_last_asked_for_or_are_there(
+    found: optuna.Study,
+) -> None:
+    for asked, wanted in ((4, 4), (2, 2), (0, 1)):
         study.want(found, asked)
+        if not asked:
+            run(found, succeed)
         assert study.wanted(found) == wanted
+
+
+def test_a_study_is_stopped_until_trials_are_wanted_again(found: optuna.Study) -> None:
+    assert not study.is_stopped(found)
+    study.stop(found)
+    assert study.is_stopped(found)
+    study.want(found, 1)
+    assert not study.is_stopped(found)
+
+
+def test_whether_it_would_be_over_can_be_asked_before_that_is_wanted(found: optuna.Study) -> None:
+    run(found, succeed)
+    assert study.is_over(found, 1)
+    assert not study.is_over(found, 2)
+
+
+def test_a_database_that_fails_is_tried_again_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [optuna.exceptions.StorageInternalError("it restarts")] * 2
+    calls: list[str] = []
+
+    def use() -> str:
+        calls.append("tried")
+        if failures:
+            raise failures.pop()
+        return "used"
+
+    monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
+    assert study.patiently(use) == "used"
+    failures.extend([optuna.exceptions.StorageInternalError("it is gone")] * study.ATTEMPTS)
+    calls.clear()
+    with pytest.raises(StoreError, match=r"it is gone\n.*SWEEP_STORAGE"):
+        study.patiently(use)
+    assert len(calls) == study.ATTEMPTS
+
+
+def test_a_heartbeat_that_is_missed_ends_no_later_ones(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = study.storage(url)
+
+    def fail(*_: object) -> None:
+        raise optuna.exceptions.StorageInternalError("it restarts")
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "record_heartbeat", fail)
+    storage.record_heartbeat(1)
 
 
 def test_it_is_over_when_all_that_are_wanted_have_ended(found: optuna.Study) -> None:

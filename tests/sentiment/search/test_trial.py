@@ -1,6 +1,7 @@
 """A trial trains to the bits of the stage `train`, whatever else its process does."""
 
 import random
+import shutil
 from typing import Any
 
 import mlflow
@@ -10,8 +11,9 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from sentiment.data import synthetic
+from sentiment.network import checkpoint
 from sentiment.network.training import ready_model
-from sentiment.params import Params, changed, shaping_data
+from sentiment.params import Params, Values, changed, shaping_data
 from sentiment.runs import log, store
 from sentiment.search import study, workers
 from sentiment.search.trial import RUN, Task, digest, first_number, own_seeds
@@ -122,3 +124,69 @@ def test_a_trial_whose_store_failed_is_tried_again_and_its_run_completed(
     for run in runs():
         points = client.get_metric_history(run.info.run_id, "val_loss")
         assert sorted(point.step for point in points) == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("root_with_store")
+def test_a_trial_whose_values_do_not_go_together_is_a_failed_run_with_its_reason(
+    task: Task,
+) -> None:
+    params = changed(task.params, {"train.cell": "gru"})
+    space = {"train.forget_bias": Values(choices=[2.0])}
+    searched = params.sweep.model_copy(update={"space": space})
+    task = task._replace(params=params.model_copy(update={"sweep": searched}))
+    found = study.open_study("sweep", study.address(), searched)
+    study.want(found, 1)
+    workers.run_next(found, task, lambda: None)
+    (run,) = runs()
+    assert run.info.status == "FAILED"
+    assert run.data.params == {"train.forget_bias": "2.0"}
+    assert "train.forget_bias" in run.data.tags["sweep.error"]
+    assert run.data.tags["mlflow.parentRunId"] == "parent"
+
+
+@pytest.mark.usefixtures("root_with_store", "backend")
+def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blown_up(*params: Any) -> Any:
+        model, path = ready_model(*params)
+        model.get_layer("probability").bias.assign([float("nan")])
+        return model, path
+
+    monkeypatch.setattr("sentiment.search.trial.ready_model", blown_up)
+    found = study.open_study("sweep", study.address(), task.params.sweep)
+    study.want(found, 1)
+    workers.run_next(found, task, lambda: None)
+    (run,) = runs()
+    assert run.info.status == "FAILED"
+    assert "diverged" in run.data.tags["sweep.error"]
+
+
+@pytest.mark.usefixtures("root_with_store", "backend")
+def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checkpoints are on the machine that died."""
+    log_epoch = log.epoch
+
+    def die(run: log.Run, epoch: int, metrics: dict[str, Any]) -> None:
+        log_epoch(run, epoch, metrics)
+        if epoch == 2:
+            raise OSError("this machine dies")
+
+    monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
+    found = study.open_study("sweep", study.address(), task.params.sweep)
+    study.want(found, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "epoch", die)
+        workers.run_next(found, task, lambda: None)
+    (before,) = runs()
+    shutil.rmtree(checkpoint.FOLDER)
+    workers.run_next(found, task, lambda: None)
+    (run,) = runs()
+    assert run.info.run_id != before.info.run_id
+    assert run.info.status == "FINISHED"
+    points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_loss")
+    assert sorted(point.step for point in points) == [1, 2, 3]
+    gone = mlflow.get_run(before.info.run_id)
+    assert (gone.info.lifecycle_stage, gone.info.status) == ("deleted", "KILLED")

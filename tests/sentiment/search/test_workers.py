@@ -1,12 +1,22 @@
 """Workers share a machine, end with their scheduler, and are replaced before they grow large."""
 
 import os
+import platform
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
+from unittest.mock import patch
 
 import numpy as np
+import optuna
 import pytest
-from distributed import KilledWorker
+from distributed import KilledWorker, get_worker
 
 from sentiment.errors import UserError
 from sentiment.params import check_params
@@ -15,6 +25,7 @@ from sentiment.search.trial import Task, digest
 from sentiment.serving.sequences import Reviews
 from tests.conftest import defaults
 from tests.project import merged
+from tests.services import postgres
 
 
 class Future(NamedTuple):
@@ -57,24 +68,151 @@ def test_workers_share_the_cores_of_this_machine(
     assert workers.threads(count) == each
 
 
-def test_a_worker_is_replaced_after_so_many_trials(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("memory", "cores", "count"), [(64e9, 8, 8), (8e9, 8, 2), (1e9, 8, 1)])
+def test_as_many_workers_as_have_a_core_and_memory_are_started(
+    monkeypatch: pytest.MonkeyPatch, memory: float, cores: int, count: int
 ) -> None:
-    """With trials that fail at once, since their values do not go together."""
+    monkeypatch.setattr(workers, "usable_cores", lambda: cores)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=memory))
+    assert workers.fitting() == count
+
+
+@pytest.fixture
+def task() -> Task:
+    """Trials that fail at once, since their values do not go together."""
     space = {"train.forget_bias": {"choices": [2.0, 3.0]}}
     changes = {"train": {"cell": "gru"}, "sweep": {"space": space}}
     params = check_params(merged(defaults(), changes), "params.yaml")
     none = Reviews(np.zeros(0, np.uint16), np.zeros(1, np.int64), np.zeros(0, np.uint8))
-    task = Task(params, {}, none, {}, {}, "parent", "", digest(none))
+    return Task(params, {}, none, {}, {}, "parent", "", digest(none))
+
+
+def test_a_worker_is_replaced_after_so_many_trials(
+    tmp_path: Path, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = f"sqlite:///{tmp_path}/sweeps.db"
-    found = study.open_study("failing", url, params.sweep)
+    found = study.open_study("failing", url, task.params.sweep)
     study.want(found, 3)
     monkeypatch.setattr(workers, "TRIALS_A_PROCESS", 2)
-    with workers.local(1) as client:
-        workers.share(client, task)
+    with workers.local(1) as client, workers.shared(client, task):
         before = client.run(os.getpid)
         workers.search(client, task.parent, "failing", url, lambda: None)
         after = client.run(os.getpid)
     assert [trial.state.name for trial in study.slots(found)] == ["FAIL"] * 3
     assert "forget_bias" in str(study.slots(found)[0].user_attrs)
     assert len({*before.values(), *after.values()}) == 2
+
+
+def slept(task: Task, begun: Callable[[], object], trial: optuna.Trial) -> float:
+    """A trial that sleeps in place of training, the first one for long; its worker's address."""
+    begun()
+    trial.set_user_attr("worker", get_worker().address)
+    time.sleep(60 if trial.number == 0 and "long" in task.tags else 0.5)
+    return 0.5
+
+
+def let_sleep() -> None:
+    """In a worker: sleep where it would train, and try a database again at once."""
+    patch.object(workers, "objective", slept).start()
+    study.PAUSE_SECONDS = 1
+
+
+def taken_by(found: optuna.Study) -> set[str]:
+    """The workers that have taken a trial."""
+    return {trial.user_attrs["worker"] for trial in found.trials if "worker" in trial.user_attrs}
+
+
+def test_a_worker_that_comes_later_takes_trials_too(tmp_path: Path, task: Task) -> None:
+    url = f"sqlite:///{tmp_path}/sweeps.db"
+    found = study.open_study("growing", url, task.params.sweep)
+    study.want(found, 20)
+    with workers.local(1) as client, workers.shared(client, task):
+        client.run(let_sleep)
+        client.cluster.scale(2)
+        client.wait_for_workers(2)
+        client.run(let_sleep)
+        workers.search(client, task.parent, "growing", url, lambda: None)
+    assert len(taken_by(found)) == 2
+
+
+def test_workers_take_no_more_trials_of_a_study_that_is_stopped(tmp_path: Path, task: Task) -> None:
+    url = f"sqlite:///{tmp_path}/sweeps.db"
+    found = study.open_study("stopped", url, task.params.sweep)
+    study.want(found, 100)
+
+    def stop() -> None:
+        if taken_by(found):
+            study.stop(found)
+
+    with workers.local(1) as client, workers.shared(client, task):
+        client.run(let_sleep)
+        workers.search(client, task.parent, "stopped", url, stop)
+    assert 0 < len(study.completed(found)) < 20
+
+
+def test_a_worker_that_dies_is_noticed_within_a_minute_while_the_others_live(
+    tmp_path: Path, task: Task
+) -> None:
+    """By the command, since all workers may train; the trial is taken over as a new one."""
+    url = f"sqlite:///{tmp_path}/sweeps.db"
+    found = study.open_study("dying", url, task.params.sweep)
+    study.want(found, 2)
+    long = task._replace(tags={"long": "yes"})
+    killed: list[float] = []
+
+    def watch() -> None:
+        study.end_stale(found)
+        first = found.get_trials(deepcopy=False)[:1]
+        if not killed and first and "worker" in first[0].user_attrs:
+            os.kill(pids[first[0].user_attrs["worker"]], signal.SIGKILL)
+            killed.append(time.monotonic())
+
+    with workers.local(2) as client, workers.shared(client, long):
+        client.run(let_sleep)
+        pids = client.run(os.getpid)
+        workers.search(client, task.parent, "dying", url, watch)
+    assert time.monotonic() - killed[0] < 60
+    (taken_over,) = (each for each in found.trials if "retry_history" in each.system_attrs)
+    assert taken_over.system_attrs["retry_history"] == [0]
+    assert taken_over.state.is_finished()
+
+
+def test_a_database_that_restarts_meanwhile_loses_no_trial(task: Task) -> None:
+    with postgres() as database, workers.local(2) as client, workers.shared(client, task):
+        found = study.open_study("restarted", database.address, task.params.sweep)
+        study.want(found, 20)
+        client.run(let_sleep)
+        restarts = iter([database.restart])
+
+        def watch() -> None:
+            if taken_by(found):
+                next(restarts, lambda: None)()
+
+        look = partial(study.patiently, watch)
+        workers.search(client, task.parent, "restarted", database.address, look)
+        assert study.is_over(found)
+        assert [each.state.name for each in study.slots(found)] == ["COMPLETE"] * 20
+
+
+def test_another_environment_of_a_worker_is_told_by_its_versions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(platform, "python_version", lambda: "3.9.1")
+    with workers.local(1) as client, pytest.raises(UserError) as raised:
+        workers.require_versions(client)
+    here = ".".join(str(part) for part in sys.version_info[:3])
+    assert f"Python {here}, here 3.9.1" in str(raised.value)
+
+
+def test_a_package_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "PACKAGES", ("numpy", "not-installed"))
+    assert workers.versions()["not-installed"] == "is missing"
+
+
+def test_a_worker_takes_the_code_that_is_sent_in_place_of_what_it_has() -> None:
+    with workers.local(1) as client:
+        before = {*client.run(workers.code).values()}
+        workers.share_code(client)
+        (name,) = client.run(workers.code).values()
+    assert name not in before
+    assert re.fullmatch(r"sentiment-[0-9a-f]{16}\.zip", name)

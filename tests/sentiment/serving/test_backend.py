@@ -18,6 +18,19 @@ print(sklearn.__name__)
     assert done.stderr == ""
 
 
+def test_garbage_is_looked_for_again_but_not_among_what_was_imported() -> None:
+    done = run_code("""
+import gc
+from sentiment.serving.backend import load_keras
+load_keras()
+print(gc.isenabled(), gc.get_freeze_count() > 100_000, len(gc.get_objects()) < 10_000)
+before = gc.get_freeze_count()
+load_keras()
+print(gc.get_freeze_count() == before)
+""")
+    assert done.stdout == "True True True\nTrue\n"
+
+
 def test_what_is_imported_already_stays() -> None:
     with hidden(["json", "wave"]):
         import json
