@@ -198,6 +198,17 @@ def test_given_values_are_tried_once_each(found: optuna.Study) -> None:
     assert study.missing(found, [{"x": 3}, {"x": 4}]) == [{"x": 4}]
 
 
+def test_of_as_many_trials_as_the_reduction_says_the_best_one_goes_on(
+    found: optuna.Study, settings: Sweep
+) -> None:
+    ended = []
+    for value in (0.8, 0.7, 0.6, 0.9, 0.85):
+        trial = found.ask()
+        trial.report(value, settings.min_epochs)
+        ended.append(trial.should_prune())
+    assert ended == [False, True, True, False, True]
+
+
 def test_a_confirmation_is_never_pruned(url: str, settings: Sweep) -> None:
     confirm = study.open_study(study.confirmation("some"), url, settings)
     assert isinstance(confirm.pruner, optuna.pruners.NopPruner)
