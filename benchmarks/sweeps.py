@@ -29,7 +29,7 @@ from sentiment.network.model import inputs_of
 from sentiment.network.training import fit, ready_model
 from sentiment.params import Params, load_params
 from sentiment.search import space, study, sweep, workers
-from sentiment.search.trial import HISTORY, Task, digest, job_of
+from sentiment.search.trial import HISTORY, Task, job_of
 from sentiment.serving.backend import load_keras
 from sentiment.serving.sequences import Reviews
 from tests.services import postgres
@@ -97,9 +97,9 @@ def by_workers(values: Sequence[dict[str, Any]], count: int, name: str) -> Train
     task = task_of(load_params())
     found = study.open_study(study.confirmation(name), study.address(), task.params.sweep)
     study.fill_with(found, values)
-    with workers.local(count) as client, workers.shared(client, task):
+    with workers.local(count) as client, workers.shared(client, task) as given:
         begun = time.monotonic()
-        workers.search(client, task.parent, found.study_name, study.address(), lambda: None)
+        workers.search(client, given, found, study.address(), lambda: None)
         seconds = time.monotonic() - begun
     return Trained(seconds, list(beside_epochs(found, count)))
 
@@ -113,8 +113,8 @@ def beside_epochs(found: "optuna.Study", first: int) -> Iterator[float]:
 
 def sleep(task: Task, begun: Callable[[], object], trial: "optuna.Trial") -> float:
     """A trial that sleeps in place of training."""
-    begun()
     values = space.draw(trial, task.params.sweep.space)
+    begun()
     time.sleep(SLEEP_SECONDS)
     value = float(values["train.learning_rate"])
     trial.report(value, 1)
@@ -129,18 +129,18 @@ def let_sleep() -> None:
 def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:
     """Let so many workers sleep for so many trials."""
     none = Reviews(np.zeros(0, np.uint16), np.zeros(1, np.int64), np.zeros(0, np.uint8))
-    task = Task(params, {}, none, {}, {}, "none", "", digest(none))
+    task = Task(params, {}, none, {}, {}, "none", "")
     found = study.open_study("sleep", url, params.sweep)
     study.want(found, trials)
     # a process that took the place of a used one would train
     with (
         patch.object(workers, "TRIALS_A_PROCESS", trials),
         workers.local(count) as client,
-        workers.shared(client, task),
+        workers.shared(client, task) as given,
     ):
         client.run(let_sleep)
         begun = time.monotonic()
-        workers.search(client, task.parent, found.study_name, url, lambda: None)
+        workers.search(client, given, found, url, lambda: None)
         seconds = time.monotonic() - begun
     return Slept(seconds, len(study.completed(found)))
 

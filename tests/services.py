@@ -100,6 +100,7 @@ class Cluster(NamedTuple):
     address: str
     scheduler: "subprocess.Popen[bytes]"
     workers: "list[subprocess.Popen[bytes]]"
+    start_worker: 'Callable[[str], "subprocess.Popen[bytes]"]'
 
 
 @contextmanager
@@ -111,11 +112,13 @@ def dask(folder: Path, workers: int, **environment: str) -> Iterator[Cluster]:
         (folder / name).mkdir(exist_ok=True)
         return started(folder / name, "dask", *arguments, "--no-dashboard", **environment)
 
+    def start_worker(name: str) -> "subprocess.Popen[bytes]":
+        return start(name, "worker", address, "--nthreads", "1")
+
     scheduler = start("scheduler", "scheduler", "--host", address)
-    options = ("--nthreads", "1")
-    all_workers = [start(f"worker-{n}", "worker", address, *options) for n in range(workers)]
+    all_workers = [start_worker(f"worker-{n}") for n in range(workers)]
     try:
-        yield Cluster(address, scheduler, all_workers)
+        yield Cluster(address, scheduler, all_workers, start_worker)
     finally:
         for process in [*all_workers, scheduler]:
             process.terminate()

@@ -19,7 +19,15 @@ from sentiment.params import PARAMS_FILE, load_params
 from sentiment.runs import store
 from sentiment.search import space, study, sweep
 from sentiment.search.sweep import Candidate, Sweep
-from sentiment.search.workers import connected, fitting, local, require_servers, search, shared
+from sentiment.search.workers import (
+    Shared,
+    connected,
+    fitting,
+    local,
+    require_servers,
+    search,
+    shared,
+)
 from tools.running import cli, progress, settings
 from tools.running.watcher import Watcher
 
@@ -102,30 +110,29 @@ def run(found: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
     first, second = sweep.studies(found)
     for each in (first, second):
         study.renew(each)
-    if study.is_over(first, trials) and not sweep.unconfirmed(found, first, second):
+    study.want(first, trials)
+    if study.is_over(first) and not sweep.unconfirmed(found, first, second):
         return
-    with connected(scheduler) if scheduler else local(workers) as client, shared(client, task):
-        study.want(first, trials)
-        watched(found, first, "Trial", client)
+    with (
+        connected(scheduler) if scheduler else local(workers) as client,
+        shared(client, task) as given,
+    ):
+        watched(found, first, "Trial", client, given)
         study.fill_with(second, sweep.to_confirm(found, first))
         study.want(second, 0)
-        watched(found, second, "Confirmation", client)
+        watched(found, second, "Confirmation", client, given)
 
 
 def watched(
-    found: Sweep, searched: "optuna.Study", kind: str, client: "distributed.Client"
+    found: Sweep, searched: "optuna.Study", kind: str, client: "distributed.Client", given: Shared
 ) -> None:
     """Search, and show how far it is; where that ends early, so do the workers."""
     with progress.shown(study.wanted(searched)) as display:
         watcher = Watcher(found, searched, kind, display)
-
-        def watch() -> None:
-            study.end_stale(searched)  # its workers look only when they look for a trial
-            watcher()
-
         try:
-            look = partial(study.patiently, watch)
-            search(client, found.run_id, searched.study_name, found.url, look)
+            while not study.is_over(searched):  # a trial may wait again as the last worker ends
+                look = partial(study.patiently, watcher)
+                search(client, given, searched, found.url, look)
         except BaseException:
             with suppress(Exception):
                 study.stop(searched)

@@ -33,6 +33,7 @@ PAUSE_SECONDS = 20
 ATTEMPTS = 15  # to use a database that fails, with such a pause after each: five minutes
 DEATHS = 20  # of the process that trains it, after which a trial is not taken over any more
 RETRIES = 2  # of a trial that failed for a reason that may pass, such as a store that is down
+FAILURES = "failures"  # attribute of a trial: how often it did
 WANTED = "wanted"  # attribute of a study: how many trials it is to have
 STOPPED = "stopped"  # attribute of a study: whether its workers are to take no more trials
 VALUES = "values"  # attribute of a trial that draws none: the values that it is given
@@ -161,9 +162,27 @@ def _pruner(params: Sweep) -> "optuna.pruners.BasePruner":
 
     if params.pruner == "none":
         return optuna.pruners.NopPruner()
-    return optuna.pruners.SuccessiveHalvingPruner(
-        min_resource=params.min_epochs, reduction_factor=params.reduction
-    )
+
+    class Halving(optuna.pruners.SuccessiveHalvingPruner):  # type: ignore[misc]
+        """Successive halving in which a trial that was taken over does not compete twice."""
+
+        def prune(self, study: "optuna.Study", trial: "FrozenTrial") -> bool:
+            return bool(super().prune(_Slots(study), trial))
+
+    return Halving(min_resource=params.min_epochs, reduction_factor=params.reduction)
+
+
+class _Slots:
+    """A study of which only the trials in `slots` are seen."""
+
+    def __init__(self, study: "optuna.Study") -> None:
+        self._study = study
+
+    def get_trials(self, **_: bool) -> "list[FrozenTrial]":
+        return slots(self._study)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
 
 
 def values_of(trial: "FrozenTrial") -> dict[str, Any]:
@@ -215,10 +234,10 @@ def missing(study: "optuna.Study", wanted: Sequence[dict[str, Any]]) -> list[dic
     return [values for values in wanted if values not in there]
 
 
-def is_over(study: "optuna.Study", asked: int | None = None) -> bool:
-    """Whether all of so many trials, or of those that are wanted, have ended, in whatever way."""
-    trials, wanted = slots(study), _asked(study) if asked is None else asked
-    return len(trials) >= wanted and all(trial.state.is_finished() for trial in trials)
+def is_over(study: "optuna.Study") -> bool:
+    """Whether every trial that is wanted has ended, in whatever way."""
+    trials = slots(study)
+    return len(trials) >= _asked(study) and all(trial.state.is_finished() for trial in trials)
 
 
 def completed(study: "optuna.Study") -> "list[FrozenTrial]":
@@ -232,32 +251,38 @@ def completed(study: "optuna.Study") -> "list[FrozenTrial]":
 
 def retry_passing(study: "optuna.Study", trial: "FrozenTrial") -> None:
     """Let a trial wait again that failed for a reason that may pass, a few times."""
-    import optuna
-
     if will_be_retried(trial):
         time.sleep(PAUSE_SECONDS)  # or a store that is down for a moment would fail all trials
-        optuna.storages.RetryHeartbeatStaleTrialCallback()(study, trial)
+        _wait_again(study, trial)
 
 
 def will_be_retried(trial: "FrozenTrial") -> bool:
     """Whether a trial that failed takes its turn again by itself."""
-    return may_pass(trial) and len(trial.system_attrs.get("retry_history", [])) < RETRIES
+    deaths = len(trial.system_attrs.get("retry_history", []))
+    return may_pass(trial) and trial.user_attrs.get(FAILURES, 0) <= RETRIES and deaths < DEATHS
 
 
 def may_pass(trial: "FrozenTrial") -> bool:
-    """Whether a trial failed for a reason that may pass; one that is tried again keeps its note."""
-    return trial.state.name == "FAIL" and bool(trial.user_attrs.get(PASSING))
+    """Whether a trial failed for a reason that may pass.
+
+    Without a reason its process died, or the database failed as it was to be noted.
+    """
+    return trial.state.name == "FAIL" and bool(trial.user_attrs.get(PASSING, True))
 
 
 def renew(study: "optuna.Study") -> None:
-    """Let the trials wait again that failed for a reason that may have passed, or for none."""
+    """Let the trials wait again that failed for a reason that may have passed."""
+    for trial in slots(study):
+        if may_pass(trial):
+            _wait_again(study, trial)
+
+
+def _wait_again(study: "optuna.Study", trial: "FrozenTrial") -> None:
+    """Add a trial that takes the place of this one, unless another process has done so."""
     import optuna
 
-    for trial in slots(study):
-        # without a reason, the process died that was to let it wait again
-        lost = trial.state.name == "FAIL" and ERROR not in trial.user_attrs
-        if may_pass(trial) or lost:
-            optuna.storages.RetryHeartbeatStaleTrialCallback()(study, trial)
+    if trial.number in {each.number for each in slots(study)}:
+        optuna.storages.RetryHeartbeatStaleTrialCallback()(study, trial)
 
 
 def has_work(study: "optuna.Study") -> bool:

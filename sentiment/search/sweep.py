@@ -14,7 +14,7 @@ from sentiment.pipeline import FETCH
 from sentiment.runs import parents, store
 from sentiment.runs.provenance import provenance
 from sentiment.search import study
-from sentiment.search.trial import Task, digest
+from sentiment.search.trial import Task
 from sentiment.serving.sequences import Reviews
 
 if TYPE_CHECKING:
@@ -125,7 +125,6 @@ def read_task(sweep: Sweep) -> Task:
         tags,
         sweep.run_id,
         store.tracking_uri(),
-        digest(reviews),
     )
 
 

@@ -4,7 +4,6 @@ It trains as the stage `train` does: the same model, path, seeds and batches, wi
 after each epoch. It never sees the test set.
 """
 
-import hashlib
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -35,8 +34,8 @@ from sentiment.runs import log, store, tracking
 from sentiment.runs.names import run_name
 from sentiment.runs.parents import PARENT, as_text
 from sentiment.runs.tracking import Stopped, Tracker
-from sentiment.search import space
-from sentiment.search.study import ERROR, PASSING, VALUES
+from sentiment.search import space, study
+from sentiment.search.study import ERROR, FAILURES, PASSING, VALUES
 from sentiment.serving.backend import load_keras
 from sentiment.serving.predictor import usable_cores
 from sentiment.serving.sequences import Reviews, pad
@@ -50,7 +49,6 @@ RUN, KEY, HISTORY, FIRST = "run", "key", "history", "first"
 THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's own variable: how many it computes with
 CORES = "cores"  # attribute of a trial: how many it was trained on
 WHY = "why"  # attribute of a trial: what it was pruned for
-PASSES = (StoreError, OSError, RunningError)  # what a trial is tried again for
 # tags of a run: why its trial ended early, or failed
 PRUNED, FAILED = "sweep.pruned", "sweep.error"
 
@@ -66,7 +64,6 @@ class Task(NamedTuple):
         tags: what leads back from a run to code and sweep.
         parent: id of the sweep's MLflow run.
         tracking_uri: of the store that has it, for workers elsewhere.
-        digest: of the reviews.
     """
 
     params: Params
@@ -76,7 +73,6 @@ class Task(NamedTuple):
     tags: Mapping[str, str]
     parent: str
     tracking_uri: str
-    digest: str
 
 
 class Job(NamedTuple):
@@ -93,14 +89,6 @@ class Job(NamedTuple):
     shaping: dict[str, Any]
     learning: Part
     validation: Part
-
-
-def digest(reviews: Reviews) -> str:
-    """SHA-256 of the reviews, to tell whether they arrived as they were sent."""
-    found = hashlib.sha256()
-    for array in (reviews.tokens, reviews.offsets, reviews.labels):
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
 
 
 def padded(reviews: Reviews, params: Params) -> tuple[NDArray[Any], NDArray[np.uint8]]:
@@ -126,7 +114,7 @@ def objective(task: Task, begun: Callable[[], object], trial: "optuna.Trial") ->
 
     Args:
         task: what all trials share.
-        begun: called at once: the trial is no longer waiting.
+        begun: called once it has its values: it is no longer waiting, and others may propose.
         trial: what Optuna proposes.
 
     Raises:
@@ -135,20 +123,39 @@ def objective(task: Task, begun: Callable[[], object], trial: "optuna.Trial") ->
     """
     import optuna
 
-    begun()
-    values = trial.user_attrs.get(VALUES) or space.draw(trial, task.params.sweep.space)
+    values: dict[str, Any] = {}
     try:
-        return summarize(train(job_of(task, values), task, trial))[task.params.sweep.metric]
+        with study.explained():
+            values = drawn(trial, task, begun)
+            return summarize(train(job_of(task, values), task, trial))[task.params.sweep.metric]
     except Stopped as stopped:
         raise optuna.TrialPruned(str(stopped)) from None
     except Exception as error:
-        why = explain(error, "`make sweep`") or repr(error)
-        trial.set_user_attr(ERROR, why)
-        trial.set_user_attr(PASSING, isinstance(error, PASSES))
-        if not isinstance(error, PASSES):
-            with store.attempt("Why the trial failed is not logged to MLflow"):
-                log_failure(task, values, trial, why)
+        note_failure(error, task, values, trial)
         raise
+
+
+def drawn(trial: "optuna.Trial", task: Task, begun: Callable[[], object]) -> dict[str, Any]:
+    """The values that the trial was given, or draws."""
+    try:
+        return trial.user_attrs.get(VALUES) or space.draw(trial, task.params.sweep.space)
+    finally:
+        begun()
+
+
+def note_failure(
+    error: Exception, task: Task, values: Mapping[str, Any], trial: "optuna.Trial"
+) -> None:
+    """Note why a trial failed, for Optuna and, if that will not pass, for MLflow."""
+    why = explain(error, "`make sweep`") or repr(error)
+    passing = isinstance(error, StoreError | OSError | RunningError)
+    trial.set_user_attr(ERROR, why)
+    trial.set_user_attr(PASSING, passing)
+    if not passing:
+        with store.attempt("Why the trial failed is not logged to MLflow"), study.explained():
+            log_failure(task, values, trial, why)
+    elif not isinstance(error, RunningError):  # which passes as soon as the other one has ended
+        trial.set_user_attr(FAILURES, trial.user_attrs.get(FAILURES, 0) + 1)
 
 
 def log_failure(task: Task, values: Mapping[str, Any], trial: "optuna.Trial", why: str) -> None:
@@ -162,9 +169,9 @@ def log_failure(task: Task, values: Mapping[str, Any], trial: "optuna.Trial", wh
         tags = {**task.tags, PARENT: task.parent}
         made = client.create_run(experiment_id, tags=tags, run_name=f"trial {trial.number}")
         run_id = made.info.run_id
-        trial.set_user_attr(RUN, run_id)
-        client.log_batch(run_id, params=[Param(*pair) for pair in as_text(values).items()])
         client.set_terminated(run_id, "FAILED")
+        client.log_batch(run_id, params=[Param(*pair) for pair in as_text(values).items()])
+        trial.set_user_attr(RUN, run_id)
     client.set_tag(run_id, FAILED, why)
 
 
@@ -208,20 +215,21 @@ def run_to_resume(trial: "optuna.Trial", kept: Path) -> str | None:
     run_id = trial.user_attrs.get(RUN) or checkpoint.read_run(kept)
     trained = trial.user_attrs.get(HISTORY) and WHY not in trial.user_attrs
     if run_id and trained and not checkpoint.latest(kept):
-        delete_run(run_id)
+        delete_unfinished(run_id)
         trial.set_user_attr(HISTORY, [])
         return None
     return run_id
 
 
-def delete_run(run_id: str) -> None:
-    """End a run of which nothing comes, and delete it; MLflow keeps it among the deleted ones."""
+def delete_unfinished(run_id: str) -> None:
+    """End and delete a run of which nothing comes; MLflow keeps it among the deleted ones."""
     import mlflow
 
     with store.explained():
         store.connect()
         client = mlflow.MlflowClient()
-        if store.find_run(client, run_id):
+        run = store.find_run(client, run_id)
+        if run and run.info.status != "FINISHED":
             client.set_terminated(run_id, "KILLED")
             client.delete_run(run_id)
 

@@ -3,17 +3,19 @@
 import hashlib
 import logging
 import os
+import pickle
 import platform
 import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sentiment import process
 from sentiment.errors import StoreError, UserError, first_line
@@ -21,7 +23,7 @@ from sentiment.machine import PACKAGES
 from sentiment.network import checkpoint
 from sentiment.runs import store
 from sentiment.search import study
-from sentiment.search.trial import KEY, THREADS, Task, digest, objective
+from sentiment.search.trial import KEY, THREADS, Task, objective
 from sentiment.serving.predictor import usable_cores
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ WATCH_SECONDS = 2.0  # between the command's looks at how far they are
 TRIALS_A_PROCESS = 20  # TensorFlow keeps 30 to 150 MB of each training until its process ends
 WORKER_GB = 2.7  # memory of one that has trained so many
 CONNECT_SECONDS = 10
+DIED = "died"  # what came of the work of a worker that died as often as Dask lets one die
 AGAIN = "Start what is gone, and this command again: no trial that ended is trained again."
 GONE = f"The Dask scheduler does not answer any more. {AGAIN}"
 INSTALL = "Install requirements.txt and requirements-sweep.txt there, and start it again."
@@ -99,20 +102,17 @@ def connected(address: str) -> Iterator["distributed.Client"]:
                 f"The Dask scheduler at {address} has no workers: start some with "
                 f"`dask worker {address} --nthreads 1`."
             )
-        try:
-            share_code(client)
-            require_versions(client)
-        except ImportError as error:
-            raise UserError(f"A worker lacks a package: {first_line(error)}. {INSTALL}") from error
-        yield client
+        with code_shared(client):
+            client.run(require_versions, versions())
+            yield client
 
 
 def addresses(client: "distributed.Client") -> list[str]:
     """The workers that there are at the moment; raises UserError where the scheduler is gone."""
-    try:
-        return list(client.scheduler_info()["workers"])
-    except OSError as error:
-        raise UserError(GONE) from error
+    found = client.scheduler_info().get("workers", {})
+    if client.status != "running":
+        raise UserError(GONE)
+    return list(found)
 
 
 def require_servers(url: str) -> None:
@@ -124,29 +124,60 @@ def require_servers(url: str) -> None:
         )
 
 
-def share_code(client: "distributed.Client") -> None:
-    """Give the workers the package `sentiment` of this folder, so that they need no clone."""
+@contextmanager
+def code_shared(client: "distributed.Client") -> Iterator[None]:
+    """In the block, the workers have the package `sentiment` of this folder: they need no clone.
+
+    So has the scheduler, which reads what it passes on. A worker that has the code of an earlier
+    sweep forgets it.
+
+    Raises:
+        UserError: a worker lacks a package that the code needs.
+    """
     with tempfile.TemporaryDirectory() as folder:
         archive = zipped(Path(__file__).parents[1], Path(folder))
-        client.upload_file(str(archive))
-        if set(client.run(code).values()) != {archive.name}:
-            client.run(forget)
-            client.upload_file(str(archive))
+        name = archive.name
+        try:
+            send(client, archive)
+            if set(client.run(code).values()) != {name}:
+                client.run(forget)
+                client.run_on_scheduler(forget)
+                take_back(client, name)
+                send(client, archive)
+        except ImportError as error:
+            raise UserError(f"A worker lacks a package: {first_line(error)}. {INSTALL}") from error
+    try:
+        yield
+    finally:
+        take_back(client, name)
 
 
-def require_versions(client: "distributed.Client") -> None:
-    """Raise UserError where a worker has other versions of Python or of what computes."""
-    wanted = versions()
-    for worker, theirs in client.run(versions).items():
-        differing = [
-            f"{name} {theirs[name]}, here {wanted[name]}"
-            for name in wanted
-            if theirs[name] != wanted[name]
-        ]
-        if differing:
-            raise UserError(
-                f"The worker {worker} has another environment: {'; '.join(differing)}. {INSTALL}"
-            )
+def send(client: "distributed.Client", archive: Path) -> None:
+    """Give a file of code to the scheduler and to all workers, also those that come later."""
+    from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
+
+    for kind in (SchedulerUploadFile, UploadFile):
+        client.register_plugin(kind(str(archive)), name=archive.name)
+
+
+def take_back(client: "distributed.Client", name: str) -> None:
+    """Give it to no more workers; those that have it keep it."""
+    with suppress(Exception):  # with the scheduler, it is gone
+        client.unregister_scheduler_plugin(name)
+        client.unregister_worker_plugin(name)
+
+
+def require_versions(wanted: Mapping[str, str]) -> None:
+    """In a worker: raise UserError where it has other versions of Python or of what computes."""
+    found = versions()
+    differing = [
+        f"{name} {found[name]}, not {wanted[name]}" for name in found if found[name] != wanted[name]
+    ]
+    if differing:
+        raise UserError(
+            f"A worker on {platform.node()} has another environment: {'; '.join(differing)}. "
+            f"{INSTALL}"
+        )
 
 
 def zipped(package: Path, folder: Path) -> Path:
@@ -163,10 +194,8 @@ def zipped(package: Path, folder: Path) -> Path:
 
 
 def code() -> str:
-    """The name of the zip file that this process has the package from."""
-    import sentiment
-
-    return Path(str(sentiment.__file__)).parents[1].name
+    """The name of the zip file, or of the folder, that this process has the package from."""
+    return Path(__file__).parents[2].name
 
 
 def forget() -> None:
@@ -190,31 +219,70 @@ def _version(package: str) -> str:
         return "is missing"
 
 
+class Shared(NamedTuple):
+    """What a sweep has given to its workers.
+
+    Attributes:
+        name: of the plugin that carries what all trials share.
+        digest: SHA-256 of that.
+        code: where they have the package from, see `code`.
+        versions: those that they must have, see `versions`.
+    """
+
+    name: str
+    digest: str
+    code: str
+    versions: dict[str, str]
+
+
 @contextmanager
-def shared(client: "distributed.Client", task: Task) -> Iterator[None]:
+def shared(client: "distributed.Client", task: Task) -> Iterator[Shared]:
     """In the block, every worker, also one that comes later, has what all trials share.
 
-    As a plugin it is kept by the scheduler: it would be lost with the workers that hold data.
+    As a plugin it is kept by the scheduler: it would be lost with the workers that hold data. It is
+    bytes, since a new worker may have the plugin before it has the code.
     """
     from distributed import WorkerPlugin
 
-    class Shared(WorkerPlugin):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.task = task
+    class Carrier(WorkerPlugin):  # type: ignore[misc]
+        def __init__(self, content: bytes) -> None:
+            self.content = content
 
-    client.register_plugin(Shared(), name=task.parent)
+    content = pickle.dumps(task)
+    client.register_plugin(Carrier(content), name=task.parent)
+    names = {*client.run(code).values()}
     try:
-        yield
+        yield Shared(task.parent, hashlib.sha256(content).hexdigest(), names.pop(), versions())
     finally:
         with suppress(Exception):  # with the scheduler, it is gone
             client.unregister_worker_plugin(task.parent)
 
 
-def work(parent: str, name: str, url: str, most: int) -> str | None:
+def received(given: Shared) -> Task:
+    """In a worker: what all trials share.
+
+    Raises:
+        UserError: it did not arrive as it was sent, or this worker has another environment or code.
+    """
+    from distributed import get_worker
+
+    require_versions(given.versions)
+    if code() != given.code:
+        raise UserError(
+            f"A worker on {platform.node()} has other code than the sweep: start it again."
+        )
+    content = get_worker().plugins[given.name].content
+    if hashlib.sha256(content).hexdigest() != given.digest:
+        raise UserError("The reviews did not arrive as they were sent: start the sweep again.")
+    task: Task = pickle.loads(content)
+    return task
+
+
+def work(given: Shared, name: str, url: str, most: int) -> str | None:
     """Take one trial of a study after the other, until all have ended or it is stopped.
 
     Args:
-        parent: the sweep's MLflow run, by which its workers have what its trials share.
+        given: what the workers were given.
         name: of the study.
         url: of its database.
         most: trials that this process is to train.
@@ -224,9 +292,7 @@ def work(parent: str, name: str, url: str, most: int) -> str | None:
     """
     from distributed import get_worker
 
-    task: Task = get_worker().plugins[parent].task
-    if digest(task.reviews) != task.digest:
-        raise UserError("The reviews did not arrive as they were sent: start the sweep again.")
+    task = received(given)
     os.environ["MLFLOW_TRACKING_URI"] = task.tracking_uri
     process.quiet_libraries()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -301,49 +367,85 @@ def _once(call: Callable[[], object]) -> Callable[[], None]:
 
 
 def search(
-    client: "distributed.Client", parent: str, name: str, url: str, watch: Callable[[], object]
+    client: "distributed.Client",
+    given: Shared,
+    found: "optuna.Study",
+    url: str,
+    watch: Callable[[], object],
 ) -> None:
     """Let all workers work on a study until its trials have ended, also those that come later.
 
     Args:
-        client: of the workers, for which `shared` is open.
-        parent: the sweep's MLflow run.
-        name: of the study.
+        client: of the workers.
+        given: what `shared` has given them.
+        found: the study.
         url: of its database.
         watch: called now and then; what it raises ends the search.
 
     Raises:
-        UserError: the scheduler is gone, or so many workers died that Dask gave up.
+        UserError: the scheduler is gone, or so many workers died that more would.
     """
-    from distributed import wait
 
     def submit() -> "distributed.Future":  # not pure: the same call is made for each worker
-        return client.submit(work, parent, name, url, TRIALS_A_PROCESS, pure=False)
+        return client.submit(work, given, found.study_name, url, TRIALS_A_PROCESS, pure=False)
 
-    futures, over = set[Any](), False
+    futures, over, deaths = set[Any](), False, 0
     while futures or not over:
         if not over:
             futures |= {submit() for _ in addresses(client)[len(futures) :]}
-        with suppress(TimeoutError):
-            wait(futures, WATCH_SECONDS, return_when="FIRST_COMPLETED")
-        watch()
-        for future in [each for each in futures if each.done()]:
+        for future in ended(futures):
             futures.remove(future)
-            if used_up := result(future):
-                with suppress(ValueError):  # without a nanny, it goes on in the process that it has
-                    client.restart_workers([used_up])
+            used_up = result(future)
+            over = over or used_up is None
+            deaths += used_up == DIED
+            if deaths > study.DEATHS:
+                raise UserError(f"Workers died, and all that took their places. {AGAIN}")
+            if used_up is not None:
+                replace(client, used_up)
                 futures.add(submit())
-            else:
-                over = True
+        end_stale(client, found)
+        watch()
+
+
+def ended(futures: Iterable["distributed.Future"]) -> "list[distributed.Future]":
+    """Wait a moment for the first ones that are done, or lost with the scheduler."""
+    from distributed import wait
+
+    # a scheduler that is gone cancels all, as their status says
+    with suppress(TimeoutError, CancelledError, ValueError):
+        wait(futures, WATCH_SECONDS, return_when="FIRST_COMPLETED")
+    return [each for each in futures if each.done()]
+
+
+def replace(client: "distributed.Client", address: str) -> None:
+    """Let a worker go on in a new process, if it is still there and has what can start one."""
+    with suppress(ValueError, KeyError, AssertionError, OSError, TimeoutError):
+        if address != DIED:
+            client.restart_workers([address])
+
+
+def end_stale(client: "distributed.Client", found: "optuna.Study") -> None:
+    """Let trials of dead workers wait: the others look only when they look for a trial.
+
+    With the lock of those: between the end of a trial and its new turn all seems to have ended.
+    """
+    from distributed import Lock
+
+    lock = Lock(found.study_name, client.scheduler, client.loop)
+    if lock.acquire(timeout=WATCH_SECONDS):
+        try:
+            study.patiently(partial(study.end_stale, found))
+        finally:
+            lock.release()
 
 
 def result(future: "distributed.Future") -> Any:
-    """What `work` returned; raises UserError where the scheduler or a machine ended it."""
+    """What `work` returned, or `DIED`; raises UserError where the scheduler is gone."""
     from distributed import KilledWorker
 
     if future.status in ("cancelled", "lost"):
         raise UserError(GONE)
     try:
         return future.result()
-    except KilledWorker as error:
-        raise UserError(f"A worker died, and each that took its place. {AGAIN}") from error
+    except KilledWorker:
+        return DIED

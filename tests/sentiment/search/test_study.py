@@ -32,11 +32,12 @@ def succeed(trial: optuna.Trial) -> float:
 
 def fail(trial: optuna.Trial) -> float:
     trial.set_user_attr(study.PASSING, True)
+    trial.set_user_attr(study.FAILURES, trial.user_attrs.get(study.FAILURES, 0) + 1)
     raise OSError("disk full")
 
 
 def fail_for_good(trial: optuna.Trial) -> float:
-    trial.set_user_attr(study.ERROR, "they do not go together")
+    trial.set_user_attr(study.PASSING, False)
     raise ValueError("they do not go together")
 
 
@@ -61,12 +62,6 @@ def test_a_study_is_stopped_until_trials_are_wanted_again(found: optuna.Study) -
     assert study.is_stopped(found)
     study.want(found, 1)
     assert not study.is_stopped(found)
-
-
-def test_whether_it_would_be_over_can_be_asked_before_that_is_wanted(found: optuna.Study) -> None:
-    run(found, succeed)
-    assert study.is_over(found, 1)
-    assert not study.is_over(found, 2)
 
 
 def test_a_database_that_fails_is_tried_again_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +161,15 @@ def test_a_trial_that_was_lost_as_it_was_to_wait_again_waits_in_the_next_call(
     assert [trial.state for trial in study.slots(found)] == [TrialState.WAITING]
 
 
+def test_a_trial_is_replaced_once_however_often_that_is_asked_for(found: optuna.Study) -> None:
+    study.want(found, 1)
+    found.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
+    (lost,) = found.trials
+    for _ in range(2):
+        study._wait_again(found, lost)
+    assert len(found.trials) == 2
+
+
 def test_what_will_not_pass_is_not_tried_again(found: optuna.Study) -> None:
     study.want(found, 1)
     run(found, fail_for_good)
@@ -207,6 +211,23 @@ def test_of_as_many_trials_as_the_reduction_says_the_best_one_goes_on(
         trial.report(value, settings.min_epochs)
         ended.append(trial.should_prune())
     assert ended == [False, True, True, False, True]
+
+
+def test_a_trial_that_was_taken_over_does_not_compete_with_itself(
+    found: optuna.Study, settings: Sweep
+) -> None:
+    """Of six, two go on; its two numbers would be these two."""
+    dead = found.ask()
+    dead.report(0.9, settings.min_epochs)
+    assert not dead.should_prune()
+    study._wait_again(found, found.tell(dead, state=TrialState.FAIL))
+    assert found.ask().number == 1
+    ended = []
+    for value in (0.5, 0.5, 0.5, 0.5, 0.8):
+        trial = found.ask()
+        trial.report(value, settings.min_epochs)
+        ended.append(trial.should_prune())
+    assert ended == [True, True, True, True, False]
 
 
 def test_a_confirmation_is_never_pruned(url: str, settings: Sweep) -> None:

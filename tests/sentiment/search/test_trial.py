@@ -2,6 +2,8 @@
 
 import random
 import shutil
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -9,14 +11,16 @@ import numpy as np
 import optuna
 import pytest
 from mlflow.exceptions import MlflowException
+from optuna.exceptions import StorageInternalError
 
 from sentiment.data import synthetic
+from sentiment.errors import RunningError
 from sentiment.network import checkpoint
 from sentiment.network.training import ready_model
 from sentiment.params import Params, Values, changed, shaping_data
 from sentiment.runs import log, store
 from sentiment.search import study, workers
-from sentiment.search.trial import RUN, Task, digest, first_number, own_seeds
+from sentiment.search.trial import RUN, Task, first_number, own_seeds
 from sentiment.serving.backend import load_keras
 from tests.conftest import inputs, runs
 
@@ -68,7 +72,7 @@ def task(small_params: Params) -> Task:
     params = changed(small_params, {"train.epochs": 3, "sweep.pruner": "none"})
     reviews, _, _ = synthetic.generate(params.fetch.synthetic)
     data = shaping_data(params.fetch)
-    return Task(params, data, reviews, {}, {}, "parent", store.tracking_uri(), digest(reviews))
+    return Task(params, data, reviews, {}, {}, "parent", store.tracking_uri())
 
 
 @pytest.mark.usefixtures("root_with_store", "backend")
@@ -190,3 +194,49 @@ def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
     assert sorted(point.step for point in points) == [1, 2, 3]
     gone = mlflow.get_run(before.info.run_id)
     assert (gone.info.lifecycle_stage, gone.info.status) == ("deleted", "KILLED")
+
+
+@pytest.mark.usefixtures("root_with_store", "backend")
+def test_a_trial_whose_database_failed_is_tried_again_and_its_run_completed(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, failures = optuna.Trial.report, [StorageInternalError("the database restarts")]
+
+    def fail_once(self: optuna.Trial, value: float, step: int) -> None:
+        if step == 2 and failures:
+            raise failures.pop()
+        report(self, value, step)
+
+    monkeypatch.setattr(optuna.Trial, "report", fail_once)
+    monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
+    found = study.open_study("sweep", study.address(), task.params.sweep)
+    study.want(found, 1)
+    while study.has_work(found):
+        workers.run_next(found, task, lambda: None)
+    assert [trial.state.name for trial in found.trials] == ["FAIL", "COMPLETE"]
+    (run,) = runs()
+    assert run.info.status == "FINISHED"
+    points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_loss")
+    assert sorted(point.step for point in points) == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("root_with_store", "backend")
+def test_a_trial_that_still_runs_elsewhere_is_tried_again_until_it_does_not(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More often than one that failed: it was taken for dead while its database was away."""
+    held, others = checkpoint.held, [RunningError("in process 1")] * (study.RETRIES + 2)
+
+    def held_by_another(key: str) -> AbstractContextManager[Path]:
+        if others:
+            raise others.pop()
+        return held(key)
+
+    monkeypatch.setattr(checkpoint, "held", held_by_another)
+    monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
+    found = study.open_study("sweep", study.address(), task.params.sweep)
+    study.want(found, 1)
+    while study.has_work(found):
+        workers.run_next(found, task, lambda: None)
+    assert [trial.state.name for trial in study.slots(found)] == ["COMPLETE"]
+    assert len(runs()) == 1

@@ -1,18 +1,19 @@
 """Workers share a machine, end with their scheduler, and are replaced before they grow large."""
 
 import os
-import platform
 import re
+import shutil
 import signal
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import distributed
 import numpy as np
 import optuna
 import pytest
@@ -21,11 +22,11 @@ from distributed import KilledWorker, get_worker
 from sentiment.errors import UserError
 from sentiment.params import check_params
 from sentiment.search import study, workers
-from sentiment.search.trial import Task, digest
+from sentiment.search.trial import Task
 from sentiment.serving.sequences import Reviews
 from tests.conftest import defaults
-from tests.project import merged
-from tests.services import postgres
+from tests.project import ROOT, merged
+from tests.services import Cluster, dask, postgres
 
 
 class Future(NamedTuple):
@@ -45,10 +46,9 @@ def test_a_scheduler_that_is_gone_is_one_message_with_the_way_on(status: str) ->
         workers.result(Future(status))
 
 
-def test_workers_that_die_one_after_the_other_are_one_message() -> None:
+def test_what_a_worker_died_of_is_no_error_of_its_work() -> None:
     error = KilledWorker("work", None, 3)
-    with pytest.raises(UserError, match=r"A worker died, and each that took its place"):
-        workers.result(Future("error", error))
+    assert workers.result(Future("error", error)) == workers.DIED
 
 
 def test_what_a_worker_raised_is_raised_here() -> None:
@@ -78,25 +78,30 @@ def test_as_many_workers_as_have_a_core_and_memory_are_started(
 
 
 @pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/sweeps.db"
+
+
+@pytest.fixture
 def task() -> Task:
     """Trials that fail at once, since their values do not go together."""
     space = {"train.forget_bias": {"choices": [2.0, 3.0]}}
     changes = {"train": {"cell": "gru"}, "sweep": {"space": space}}
     params = check_params(merged(defaults(), changes), "params.yaml")
     none = Reviews(np.zeros(0, np.uint16), np.zeros(1, np.int64), np.zeros(0, np.uint8))
-    return Task(params, {}, none, {}, {}, "parent", "", digest(none))
+    return Task(params, {}, none, {}, {}, "parent", "")
 
 
+@pytest.mark.usefixtures("root_with_store")
 def test_a_worker_is_replaced_after_so_many_trials(
-    tmp_path: Path, task: Task, monkeypatch: pytest.MonkeyPatch
+    url: str, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"sqlite:///{tmp_path}/sweeps.db"
     found = study.open_study("failing", url, task.params.sweep)
     study.want(found, 3)
     monkeypatch.setattr(workers, "TRIALS_A_PROCESS", 2)
-    with workers.local(1) as client, workers.shared(client, task):
+    with workers.local(1) as client, workers.shared(client, task) as given:
         before = client.run(os.getpid)
-        workers.search(client, task.parent, "failing", url, lambda: None)
+        workers.search(client, given, found, url, lambda: None)
         after = client.run(os.getpid)
     assert [trial.state.name for trial in study.slots(found)] == ["FAIL"] * 3
     assert "forget_bias" in str(study.slots(found)[0].user_attrs)
@@ -122,21 +127,23 @@ def taken_by(found: optuna.Study) -> set[str]:
     return {trial.user_attrs["worker"] for trial in found.trials if "worker" in trial.user_attrs}
 
 
-def test_a_worker_that_comes_later_takes_trials_too(tmp_path: Path, task: Task) -> None:
-    url = f"sqlite:///{tmp_path}/sweeps.db"
+def test_a_worker_that_comes_later_takes_trials_too(url: str, task: Task) -> None:
     found = study.open_study("growing", url, task.params.sweep)
     study.want(found, 20)
-    with workers.local(1) as client, workers.shared(client, task):
+    with workers.local(1) as client, workers.shared(client, task) as given:
         client.run(let_sleep)
-        client.cluster.scale(2)
-        client.wait_for_workers(2)
-        client.run(let_sleep)
-        workers.search(client, task.parent, "growing", url, lambda: None)
+
+        def watch() -> None:
+            if len(taken_by(found)) == len(client.cluster.workers) == 1:
+                client.cluster.scale(2)
+                client.wait_for_workers(2)
+                client.run(let_sleep)
+
+        workers.search(client, given, found, url, watch)
     assert len(taken_by(found)) == 2
 
 
-def test_workers_take_no_more_trials_of_a_study_that_is_stopped(tmp_path: Path, task: Task) -> None:
-    url = f"sqlite:///{tmp_path}/sweeps.db"
+def test_workers_take_no_more_trials_of_a_study_that_is_stopped(url: str, task: Task) -> None:
     found = study.open_study("stopped", url, task.params.sweep)
     study.want(found, 100)
 
@@ -144,33 +151,31 @@ def test_workers_take_no_more_trials_of_a_study_that_is_stopped(tmp_path: Path, 
         if taken_by(found):
             study.stop(found)
 
-    with workers.local(1) as client, workers.shared(client, task):
+    with workers.local(1) as client, workers.shared(client, task) as given:
         client.run(let_sleep)
-        workers.search(client, task.parent, "stopped", url, stop)
+        workers.search(client, given, found, url, stop)
     assert 0 < len(study.completed(found)) < 20
 
 
 def test_a_worker_that_dies_is_noticed_within_a_minute_while_the_others_live(
-    tmp_path: Path, task: Task
+    url: str, task: Task
 ) -> None:
     """By the command, since all workers may train; the trial is taken over as a new one."""
-    url = f"sqlite:///{tmp_path}/sweeps.db"
     found = study.open_study("dying", url, task.params.sweep)
     study.want(found, 2)
     long = task._replace(tags={"long": "yes"})
     killed: list[float] = []
 
     def watch() -> None:
-        study.end_stale(found)
         first = found.get_trials(deepcopy=False)[:1]
         if not killed and first and "worker" in first[0].user_attrs:
             os.kill(pids[first[0].user_attrs["worker"]], signal.SIGKILL)
             killed.append(time.monotonic())
 
-    with workers.local(2) as client, workers.shared(client, long):
+    with workers.local(2) as client, workers.shared(client, long) as given:
         client.run(let_sleep)
         pids = client.run(os.getpid)
-        workers.search(client, task.parent, "dying", url, watch)
+        workers.search(client, given, found, url, watch)
     assert time.monotonic() - killed[0] < 60
     (taken_over,) = (each for each in found.trials if "retry_history" in each.system_attrs)
     assert taken_over.system_attrs["retry_history"] == [0]
@@ -178,7 +183,11 @@ def test_a_worker_that_dies_is_noticed_within_a_minute_while_the_others_live(
 
 
 def test_a_database_that_restarts_meanwhile_loses_no_trial(task: Task) -> None:
-    with postgres() as database, workers.local(2) as client, workers.shared(client, task):
+    with (
+        postgres() as database,
+        workers.local(2) as client,
+        workers.shared(client, task) as given,
+    ):
         found = study.open_study("restarted", database.address, task.params.sweep)
         study.want(found, 20)
         client.run(let_sleep)
@@ -189,19 +198,81 @@ def test_a_database_that_restarts_meanwhile_loses_no_trial(task: Task) -> None:
                 next(restarts, lambda: None)()
 
         look = partial(study.patiently, watch)
-        workers.search(client, task.parent, "restarted", database.address, look)
+        workers.search(client, given, found, database.address, look)
         assert study.is_over(found)
         assert [each.state.name for each in study.slots(found)] == ["COMPLETE"] * 20
 
 
-def test_another_environment_of_a_worker_is_told_by_its_versions(
-    monkeypatch: pytest.MonkeyPatch,
+@contextmanager
+def cluster(
+    folder: Path, task: Task
+) -> Iterator[tuple[Cluster, "distributed.Client", workers.Shared]]:
+    """A scheduler and a worker in an empty folder, without a clone, with what trials share."""
+    with dask(folder, workers=1) as started:
+        with distributed.Client(started.address) as waiting:
+            waiting.wait_for_workers(1)
+        with (
+            workers.connected(started.address) as client,
+            workers.shared(client, task) as given,
+        ):
+            yield started, client, given
+
+
+def test_workers_without_a_clone_are_replaced_and_come_later(
+    tmp_path: Path, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(platform, "python_version", lambda: "3.9.1")
-    with workers.local(1) as client, pytest.raises(UserError) as raised:
-        workers.require_versions(client)
-    here = ".".join(str(part) for part in sys.version_info[:3])
-    assert f"Python {here}, here 3.9.1" in str(raised.value)
+    url = f"sqlite:///{tmp_path}/sweeps.db"
+    found = study.open_study("elsewhere", url, task.params.sweep)
+    study.want(found, 4)
+    monkeypatch.setattr(workers, "TRIALS_A_PROCESS", 1)
+    with cluster(tmp_path, task) as (started, client, given):
+        later = started.start_worker("later")
+        client.wait_for_workers(2)
+        workers.search(client, given, found, url, lambda: None)
+        later.terminate()
+        later.wait(timeout=30)
+    assert [trial.state.name for trial in study.slots(found)] == ["FAIL"] * 4
+    assert {"worker-0", "later"} == {path.parent.name for path in tmp_path.glob("*/mlflow.db")}
+
+
+def test_a_scheduler_that_is_killed_is_one_message(tmp_path: Path, task: Task) -> None:
+    url = f"sqlite:///{tmp_path}/sweeps.db"
+    found = study.open_study("killed", url, task.params.sweep)
+    study.want(found, 1000)
+    with cluster(tmp_path, task) as (started, client, given):
+
+        def kill() -> None:
+            if found.trials:
+                started.scheduler.kill()
+
+        with pytest.raises(UserError, match="scheduler does not answer any more"):
+            workers.search(client, given, found, url, kill)
+
+
+def test_another_environment_of_a_worker_is_told_by_its_versions(task: Task) -> None:
+    with workers.local(1) as client, workers.shared(client, task) as given:
+        for kind, here in given.versions.items():
+            other = {**given.versions, kind: "0.1"}
+            with pytest.raises(UserError, match=re.escape(f"{kind} {here}, not 0.1")):
+                client.run(workers.require_versions, other)
+        client.run(workers.require_versions, given.versions)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"digest": "0"}, "did not arrive as they were sent"),
+        ({"code": "sentiment-0.zip"}, "has other code than the sweep"),
+        ({"versions": {**workers.versions(), "Python": "3.9.1"}}, "has another environment"),
+    ],
+)
+def test_a_worker_that_comes_with_something_else_does_not_train(
+    task: Task, change: dict[str, Any], message: str
+) -> None:
+    with workers.local(1) as client, workers.shared(client, task) as given:
+        future = client.submit(workers.work, given._replace(**change), "none", "nowhere", 1)
+        with pytest.raises(UserError, match=message):
+            workers.result(future)
 
 
 def test_a_package_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,10 +280,20 @@ def test_a_package_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     assert workers.versions()["not-installed"] == "is missing"
 
 
-def test_a_worker_takes_the_code_that_is_sent_in_place_of_what_it_has() -> None:
-    with workers.local(1) as client:
-        before = {*client.run(workers.code).values()}
-        workers.share_code(client)
-        (name,) = client.run(workers.code).values()
-    assert name not in before
-    assert re.fullmatch(r"sentiment-[0-9a-f]{16}\.zip", name)
+def test_workers_take_the_code_of_the_newest_sweep_and_that_of_an_earlier_one_again(
+    tmp_path: Path, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = tmp_path / "changed" / "sentiment"
+    shutil.copytree(ROOT / "sentiment", changed)
+    (changed / "__init__.py").write_text("# changed", encoding="utf-8")
+    zipped = workers.zipped
+    with cluster(tmp_path, task) as (_, client, given):
+        with monkeypatch.context() as patched:
+            patched.setattr(workers, "zipped", lambda _, folder: zipped(changed, folder))
+            with workers.code_shared(client):
+                (newest,) = client.run(workers.code).values()
+        with workers.code_shared(client):
+            (again,) = client.run(workers.code).values()
+    assert re.fullmatch(r"sentiment-[0-9a-f]{16}\.zip", given.code)
+    assert newest != given.code
+    assert again == given.code
