@@ -100,7 +100,7 @@ class Cluster(NamedTuple):
     address: str
     scheduler: "subprocess.Popen[bytes]"
     workers: "list[subprocess.Popen[bytes]]"
-    start_worker: 'Callable[[str], "subprocess.Popen[bytes]"]'
+    start_worker: Callable[[str], None]
 
 
 @contextmanager
@@ -112,11 +112,14 @@ def dask(folder: Path, workers: int, **environment: str) -> Iterator[Cluster]:
         (folder / name).mkdir(exist_ok=True)
         return started(folder / name, "dask", *arguments, "--no-dashboard", **environment)
 
-    def start_worker(name: str) -> "subprocess.Popen[bytes]":
-        return start(name, "worker", address, "--nthreads", "1")
+    all_workers = []
+
+    def start_worker(name: str) -> None:
+        all_workers.append(start(name, "worker", address, "--nthreads", "1"))
 
     scheduler = start("scheduler", "scheduler", "--host", address)
-    all_workers = [start_worker(f"worker-{n}") for n in range(workers)]
+    for number in range(workers):
+        start_worker(f"worker-{number}")
     try:
         yield Cluster(address, scheduler, all_workers, start_worker)
     finally:

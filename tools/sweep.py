@@ -130,13 +130,20 @@ def watched(
     with progress.shown(study.wanted(searched)) as display:
         watcher = Watcher(found, searched, kind, display)
         try:
-            while not study.is_over(searched):  # a trial may wait again as the last worker ends
+            while not study.is_over(searched) or study.find_lost(searched):
                 look = partial(study.patiently, watcher)
                 search(client, given, searched, found.url, look)
+                require_not_stopped(searched)
         except BaseException:
             with suppress(Exception):
                 study.stop(searched)
             raise
+
+
+def require_not_stopped(searched: "optuna.Study") -> None:
+    """Raise UserError where another command has stopped the study meanwhile."""
+    if study.is_stopped(searched):
+        raise UserError("Another `make sweep` of this sweep was ended, and its workers with it.")
 
 
 def apply_best(found: Sweep, winners: list[Candidate], force: bool) -> list[str]:

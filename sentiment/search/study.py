@@ -5,11 +5,13 @@ takes one sets it running. A trial whose process died is found by its missing he
 for the next taker as a new one with the same values.
 """
 
+import copy
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,6 +39,7 @@ FAILURES = "failures"  # attribute of a trial: how often it did
 WANTED = "wanted"  # attribute of a study: how many trials it is to have
 STOPPED = "stopped"  # attribute of a study: whether its workers are to take no more trials
 VALUES = "values"  # attribute of a trial that draws none: the values that it is given
+BEATEN = "beaten"  # attribute of a trial: its number, once another process gave it a heartbeat
 # attributes of a trial that failed: why, and whether that may pass
 ERROR, PASSING = "error", "passing"
 
@@ -100,7 +103,6 @@ def storage(url: str) -> "optuna.storages.RDBStorage":
         else {"pool_pre_ping": True}
     )
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats, since 2.9
-    retry = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=DEATHS)
     try:
         with explained():
             return Storage(
@@ -108,7 +110,7 @@ def storage(url: str) -> "optuna.storages.RDBStorage":
                 engine_kwargs=options,
                 heartbeat_interval=HEARTBEAT_SECONDS,
                 grace_period=GRACE_SECONDS,
-                heartbeat_stale_trial_callback=retry,
+                heartbeat_stale_trial_callback=_take_over,
             )
     except ImportError as error:  # of the database's driver
         raise _unusable(error) from error
@@ -271,18 +273,47 @@ def may_pass(trial: "FrozenTrial") -> bool:
 
 
 def renew(study: "optuna.Study") -> None:
-    """Let the trials wait again that failed for a reason that may have passed."""
+    """Let the trials wait again that failed for a reason that may have passed, as often as others.
+
+    Call it before any worker takes a trial: one may be about to let its own wait again.
+    """
     for trial in slots(study):
         if may_pass(trial):
-            _wait_again(study, trial)
+            _wait_again(study, trial, without=(FAILURES,))
 
 
-def _wait_again(study: "optuna.Study", trial: "FrozenTrial") -> None:
-    """Add a trial that takes the place of this one, unless another process has done so."""
+def find_lost(study: "optuna.Study") -> bool:
+    """Let trials wait whose worker died before it let them; return whether any does.
+
+    Call it when no worker takes trials any more.
+    """
+    lost = [trial for trial in slots(study) if will_be_retried(trial)]
+    for trial in lost:
+        _wait_again(study, trial)
+    return bool(lost)
+
+
+def _take_over(study: "optuna.Study", trial: "FrozenTrial") -> None:
+    """Let a trial wait again whose process died, but not for ever."""
+    if len(trial.system_attrs.get("retry_history", [])) < DEATHS:
+        _wait_again(study, trial)
+
+
+def _wait_again(study: "optuna.Study", trial: "FrozenTrial", without: Collection[str] = ()) -> None:
+    """Add a trial that takes the place of this one, unless another process has done so.
+
+    Args:
+        study: the study.
+        trial: one that has failed; why it did is not what its successor fails of.
+        without: further attributes that the successor does not get.
+    """
     import optuna
 
     if trial.number in {each.number for each in slots(study)}:
-        optuna.storages.RetryHeartbeatStaleTrialCallback()(study, trial)
+        dropped = {ERROR, PASSING, *without}
+        failed = copy.copy(trial)
+        failed.user_attrs = {k: v for k, v in trial.user_attrs.items() if k not in dropped}
+        optuna.storages.RetryHeartbeatStaleTrialCallback()(study, failed)
 
 
 def has_work(study: "optuna.Study") -> bool:
@@ -296,4 +327,20 @@ def end_stale(study: "optuna.Study") -> None:
     """Let each trial whose process died wait again, as a new one."""
     import optuna
 
+    running = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING])
+    for trial in running:
+        seconds = (datetime.now() - trial.datetime_start).total_seconds()
+        if seconds > HEARTBEAT_SECONDS and trial.user_attrs.get(BEATEN) != trial.number:
+            with suppress(optuna.exceptions.UpdateFinishedTrialError):
+                _beat(study, trial)
     optuna.storages.fail_stale_trials(study)
+
+
+def _beat(study: "optuna.Study", trial: "FrozenTrial") -> None:
+    """Give a trial one heartbeat: Optuna misses only those of which there was one.
+
+    A process that died right after it had taken a trial left none.
+    """
+    found = study._storage
+    found.record_heartbeat(trial._trial_id)
+    found.set_trial_user_attr(trial._trial_id, BEATEN, trial.number)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -36,6 +36,7 @@ WATCH_SECONDS = 2.0  # between the command's looks at how far they are
 TRIALS_A_PROCESS = 20  # TensorFlow keeps 30 to 150 MB of each training until its process ends
 WORKER_GB = 2.7  # memory of one that has trained so many
 CONNECT_SECONDS = 10
+DEATHS = 20  # of workers, while no other one ends well
 DIED = "died"  # what came of the work of a worker that died as often as Dask lets one die
 AGAIN = "Start what is gone, and this command again: no trial that ended is trained again."
 GONE = f"The Dask scheduler does not answer any more. {AGAIN}"
@@ -386,24 +387,27 @@ def search(
         UserError: the scheduler is gone, or so many workers died that more would.
     """
 
+    from distributed import Lock
+
     def submit() -> "distributed.Future":  # not pure: the same call is made for each worker
         return client.submit(work, given, found.study_name, url, TRIALS_A_PROCESS, pure=False)
 
+    lock = Lock(found.study_name, client.scheduler, client.loop)
     futures, over, deaths = set[Any](), False, 0
     while futures or not over:
         if not over:
             futures |= {submit() for _ in addresses(client)[len(futures) :]}
-        for future in ended(futures):
-            futures.remove(future)
-            used_up = result(future)
-            over = over or used_up is None
-            deaths += used_up == DIED
-            if deaths > study.DEATHS:
-                raise UserError(f"Workers died, and all that took their places. {AGAIN}")
-            if used_up is not None:
-                replace(client, used_up)
-                futures.add(submit())
-        end_stale(client, found)
+        done = ended(futures)
+        futures.difference_update(done)
+        results = [result(future) for future in done]
+        over = over or None in results
+        if results:
+            deaths = deaths + len(results) if {*results} == {DIED} else 0
+        if deaths > DEATHS:
+            raise UserError(f"Workers died, and all that took their places. {AGAIN}")
+        replace(client, [each for each in results if each not in (None, DIED)])
+        futures |= {submit() for each in results if each is not None}
+        end_stale(lock, found)
         watch()
 
 
@@ -417,22 +421,28 @@ def ended(futures: Iterable["distributed.Future"]) -> "list[distributed.Future]"
     return [each for each in futures if each.done()]
 
 
-def replace(client: "distributed.Client", address: str) -> None:
-    """Let a worker go on in a new process, if it is still there and has what can start one."""
+def replace(client: "distributed.Client", used_up: Sequence[str]) -> None:
+    """Let workers go on in new processes, those that are still there and have what starts one."""
     with suppress(ValueError, KeyError, AssertionError, OSError, TimeoutError):
-        if address != DIED:
-            client.restart_workers([address])
+        if used_up:
+            client.restart_workers(used_up)
 
 
-def end_stale(client: "distributed.Client", found: "optuna.Study") -> None:
+def end_stale(lock: "distributed.Lock", found: "optuna.Study") -> None:
     """Let trials of dead workers wait: the others look only when they look for a trial.
 
-    With the lock of those: between the end of a trial and its new turn all seems to have ended.
-    """
-    from distributed import Lock
+    Args:
+        lock: that of the workers: between a trial's end and its new turn, all seems to have ended.
+        found: the study.
 
-    lock = Lock(found.study_name, client.scheduler, client.loop)
-    if lock.acquire(timeout=WATCH_SECONDS):
+    Raises:
+        UserError: the scheduler is gone, or the database.
+    """
+    try:
+        locked = lock.acquire(timeout=WATCH_SECONDS)
+    except OSError as error:
+        raise UserError(GONE) from error
+    if locked:
         try:
             study.patiently(partial(study.end_stale, found))
         finally:
@@ -440,7 +450,11 @@ def end_stale(client: "distributed.Client", found: "optuna.Study") -> None:
 
 
 def result(future: "distributed.Future") -> Any:
-    """What `work` returned, or `DIED`; raises UserError where the scheduler is gone."""
+    """What `work` returned, or `DIED`.
+
+    Raises:
+        UserError: the scheduler is gone, or this worker cannot do what is wanted.
+    """
     from distributed import KilledWorker
 
     if future.status in ("cancelled", "lost"):
@@ -449,3 +463,5 @@ def result(future: "distributed.Future") -> Any:
         return future.result()
     except KilledWorker:
         return DIED
+    except ImportError as error:
+        raise UserError(f"A worker lacks a package: {first_line(error)}. {INSTALL}") from error

@@ -22,6 +22,7 @@ class Watcher:
 
     Attributes:
         ended: the trials that have ended since, in that order.
+        again: the numbers of those that failed and are tried again.
     """
 
     def __init__(
@@ -32,12 +33,17 @@ class Watcher:
         self.known = {trial.number for trial in study.slots(searched) if trial.state.is_finished()}
         self.begun, self.done = time.monotonic(), len(self.known)
         self.ended: list[FrozenTrial] = []
+        self.again: set[int] = set()
 
     def __call__(self) -> None:
         trials, before = study.slots(self.study), len(self.ended)
         wanted = study.wanted(self.study)
         for trial in trials:
-            ended = trial.state.is_finished() and not study.will_be_retried(trial)
+            again = study.will_be_retried(trial)
+            if again and study.ERROR in trial.user_attrs and trial.number not in self.again:
+                self.again.add(trial.number)
+                self.display.line(f"{self.line(trial)}; it is tried again")
+            ended = trial.state.is_finished() and not again
             if ended and trial.number not in self.known:
                 self.known.add(trial.number)
                 self.ended.append(trial)

@@ -161,6 +161,42 @@ def test_a_trial_that_was_lost_as_it_was_to_wait_again_waits_in_the_next_call(
     assert [trial.state for trial in study.slots(found)] == [TrialState.WAITING]
 
 
+def test_a_trial_that_failed_again_and_again_has_as_many_turns_in_the_next_call(
+    found: optuna.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
+    study.want(found, 1)
+    for _ in range(study.RETRIES + 1):
+        run(found, fail)
+    study.renew(found)
+    run(found, fail)
+    assert [trial.state for trial in study.slots(found)] == [TrialState.WAITING]
+
+
+def test_a_trial_whose_worker_died_before_its_new_turn_is_found(found: optuna.Study) -> None:
+    study.want(found, 1)
+    found.optimize(fail, n_trials=1, catch=(Exception,))
+    assert study.is_over(found)
+    assert study.find_lost(found)
+    assert not study.is_over(found)
+    assert not study.find_lost(found)
+
+
+def test_a_trial_whose_process_died_before_its_first_heartbeat_is_missed(
+    found: optuna.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study.want(found, 1)
+    found.ask()  # which starts no heartbeat
+    monkeypatch.setattr(study, "HEARTBEAT_SECONDS", -1)
+    study.end_stale(found)
+    assert found.trials[0].state == TrialState.RUNNING
+    heartbeat = "UPDATE trial_heartbeats SET heartbeat = '2026-01-01 00:00:00'"
+    with found._storage._backend.engine.begin() as connection:
+        assert connection.exec_driver_sql(heartbeat).rowcount == 1
+    study.end_stale(found)
+    assert [trial.state for trial in study.slots(found)] == [TrialState.WAITING]
+
+
 def test_a_trial_is_replaced_once_however_often_that_is_asked_for(found: optuna.Study) -> None:
     study.want(found, 1)
     found.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))

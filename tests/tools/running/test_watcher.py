@@ -69,7 +69,9 @@ def test_an_ended_trial_is_a_line_and_the_best_and_running_ones_are_shown(
     assert workers == ["Trial 2: epoch 2 of 5, val_accuracy 0.6000, train.units=32"]
 
 
-def test_a_trial_that_is_tried_again_has_not_ended(searched: tuple[Sweep, optuna.Study]) -> None:
+def test_a_trial_that_is_tried_again_is_told_once_and_has_not_ended(
+    searched: tuple[Sweep, optuna.Study],
+) -> None:
     """Else a store that is down for a minute would look like trials that all fail."""
     found, own = searched
     display = Display()
@@ -78,7 +80,11 @@ def test_a_trial_that_is_tried_again_has_not_ended(searched: tuple[Sweep, optuna
     for _ in range(watcher.FIRST):
         own.add_trial(trial(64, TrialState.FAIL, user_attrs=passing))
     watch()
-    assert display.lines == []
+    watch()
+    assert len(display.lines) == watcher.FIRST
+    assert display.lines[0] == (
+        "Trial 0: failed: the store is down, nothing changed; it is tried again"
+    )
     assert display.shown[0] == 0
 
 
