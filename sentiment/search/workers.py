@@ -248,6 +248,7 @@ def shared(client: "distributed.Client", task: Task) -> Iterator[Shared]:
     class Carrier(WorkerPlugin):  # type: ignore[misc]
         def __init__(self, content: bytes) -> None:
             self.content = content
+            self.trained = 0
 
     content = pickle.dumps(task)
     client.register_plugin(Carrier(content), name=task.parent)
@@ -289,20 +290,23 @@ def work(given: Shared, name: str, url: str, most: int) -> str | None:
         most: trials that this process is to train.
 
     Returns:
-        None if all have ended, else the address of this worker, whose process is to be replaced.
+        None if all have ended, else the address of this worker, whose process is to be replaced:
+        until it is, it takes no more. Without a nanny, which would replace it, it goes on.
     """
     from distributed import get_worker
 
-    task = received(given)
+    task, worker = received(given), get_worker()
+    carrier = worker.plugins[given.name]
     os.environ["MLFLOW_TRACKING_URI"] = task.tracking_uri
     process.quiet_libraries()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # once: it remembers trials that ended
     found = study.patiently(partial(study.open_study, name, url, task.params.sweep))
-    for _ in range(most):
+    while carrier.trained < most or not worker.nanny:
         if not study.patiently(partial(take, found, task)):
             return None
-    return str(get_worker().address)
+        carrier.trained += 1
+    return str(worker.address)
 
 
 def take(found: "optuna.Study", task: Task) -> bool:
@@ -422,8 +426,8 @@ def ended(futures: Iterable["distributed.Future"]) -> "list[distributed.Future]"
 
 
 def replace(client: "distributed.Client", used_up: Sequence[str]) -> None:
-    """Let workers go on in new processes, those that are still there and have what starts one."""
-    with suppress(ValueError, KeyError, AssertionError, OSError, TimeoutError):
+    """Let workers go on in new processes, those that are still there."""
+    with suppress(KeyError, AssertionError, OSError, TimeoutError):
         if used_up:
             client.restart_workers(used_up)
 
