@@ -28,7 +28,7 @@ from sentiment.network.checkpoint import START
 from sentiment.network.model import inputs_of
 from sentiment.network.training import fit, ready_model
 from sentiment.params import Params, load_params
-from sentiment.search import space, study, sweep, workers
+from sentiment.search import cluster, space, study, sweep, workers
 from sentiment.search.trial import HISTORY, Task, job_of
 from sentiment.serving.backend import load_keras
 from sentiment.serving.sequences import Reviews
@@ -97,7 +97,7 @@ def by_workers(values: Sequence[dict[str, Any]], count: int, name: str) -> Train
     task = task_of(load_params())
     found = study.open_study(study.confirmation(name), study.address(), task.params.sweep)
     study.fill_with(found, values)
-    with workers.local(count) as client, workers.shared(client, task) as given:
+    with cluster.local(count) as client, workers.shared(client, task) as given:
         begun = time.monotonic()
         workers.search(client, given, found, study.address(), lambda: None)
         seconds = time.monotonic() - begun
@@ -135,7 +135,7 @@ def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:
     # a process that took the place of a used one would train
     with (
         patch.object(workers, "TRIALS_A_PROCESS", trials),
-        workers.local(count) as client,
+        cluster.local(count) as client,
         workers.shared(client, task) as given,
     ):
         client.run(let_sleep)

@@ -18,16 +18,9 @@ from sentiment.errors import UserError
 from sentiment.params import PARAMS_FILE, load_params
 from sentiment.runs import store
 from sentiment.search import space, study, sweep
+from sentiment.search.cluster import connected, fitting, local, require_servers
 from sentiment.search.sweep import Candidate, Sweep
-from sentiment.search.workers import (
-    Shared,
-    connected,
-    fitting,
-    local,
-    require_servers,
-    search,
-    shared,
-)
+from sentiment.search.workers import Shared, search, shared
 from tools.running import cli, progress, settings
 from tools.running.watcher import Watcher
 

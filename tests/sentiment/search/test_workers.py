@@ -1,32 +1,24 @@
 """Workers share a machine, end with their scheduler, and are replaced before they grow large."""
 
 import os
-import re
-import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import distributed
-import numpy as np
 import optuna
 import pytest
 from distributed import KilledWorker, get_worker
 
 from sentiment.errors import UserError
-from sentiment.params import check_params
-from sentiment.search import study, workers
+from sentiment.search import cluster, study, workers
 from sentiment.search.trial import Task
-from sentiment.serving.sequences import Reviews
-from tests.conftest import defaults
-from tests.project import ROOT, merged
-from tests.services import Cluster, dask, postgres
+from tests.sentiment.search.conftest import elsewhere
+from tests.services import postgres
 
 
 class Future(NamedTuple):
@@ -56,40 +48,14 @@ def test_what_a_worker_raised_is_raised_here() -> None:
         workers.result(Future("error", UserError("The reviews did not arrive")))
 
 
+def test_a_worker_without_the_packages_is_one_message() -> None:
+    error = ModuleNotFoundError("No module named 'filelock'")
+    with pytest.raises(UserError, match=r"lacks a package: No module .*requirements-sweep.txt"):
+        workers.result(Future("error", error))
+
+
 def test_work_that_ended_is_fine() -> None:
     assert workers.result(Future("finished")) is None
-
-
-@pytest.mark.parametrize(("count", "each"), [(1, 8), (2, 4), (3, 2), (20, 1)])
-def test_workers_share_the_cores_of_this_machine(
-    monkeypatch: pytest.MonkeyPatch, count: int, each: int
-) -> None:
-    monkeypatch.setattr(workers, "usable_cores", lambda: 8)
-    assert workers.threads(count) == each
-
-
-@pytest.mark.parametrize(("memory", "cores", "count"), [(64e9, 8, 8), (8e9, 8, 2), (1e9, 8, 1)])
-def test_as_many_workers_as_have_a_core_and_memory_are_started(
-    monkeypatch: pytest.MonkeyPatch, memory: float, cores: int, count: int
-) -> None:
-    monkeypatch.setattr(workers, "usable_cores", lambda: cores)
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=memory))
-    assert workers.fitting() == count
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/sweeps.db"
-
-
-@pytest.fixture
-def task() -> Task:
-    """Trials that fail at once, since their values do not go together."""
-    space = {"train.forget_bias": {"choices": [2.0, 3.0]}}
-    changes = {"train": {"cell": "gru"}, "sweep": {"space": space}}
-    params = check_params(merged(defaults(), changes), "params.yaml")
-    none = Reviews(np.zeros(0, np.uint16), np.zeros(1, np.int64), np.zeros(0, np.uint8))
-    return Task(params, {}, none, {}, {}, "parent", "")
 
 
 @pytest.mark.usefixtures("root_with_store")
@@ -99,7 +65,7 @@ def test_a_worker_is_replaced_after_so_many_trials(
     found = study.open_study("failing", url, task.params.sweep)
     study.want(found, 3)
     monkeypatch.setattr(workers, "TRIALS_A_PROCESS", 2)
-    with workers.local(1) as client, workers.shared(client, task) as given:
+    with cluster.local(1) as client, workers.shared(client, task) as given:
         before = client.run(os.getpid)
         workers.search(client, given, found, url, lambda: None)
         after = client.run(os.getpid)
@@ -133,7 +99,7 @@ def taken_by(found: optuna.Study) -> set[str]:
 def test_a_worker_that_comes_later_takes_trials_too(url: str, task: Task) -> None:
     found = study.open_study("growing", url, task.params.sweep)
     study.want(found, 1000)
-    with workers.local(1) as client, workers.shared(client, task) as given:
+    with cluster.local(1) as client, workers.shared(client, task) as given:
         client.register_plugin(LetSleep())
 
         def watch() -> None:
@@ -154,7 +120,7 @@ def test_workers_take_no_more_trials_of_a_study_that_is_stopped(url: str, task: 
         if taken_by(found):
             study.stop(found)
 
-    with workers.local(1) as client, workers.shared(client, task) as given:
+    with cluster.local(1) as client, workers.shared(client, task) as given:
         client.register_plugin(LetSleep())
         workers.search(client, given, found, url, stop)
     assert 0 < len(study.completed(found)) < 20
@@ -176,7 +142,7 @@ def test_a_worker_that_dies_is_noticed_within_a_minute_while_the_others_live(
             os.kill(pids[first[0].user_attrs["worker"]], signal.SIGKILL)
             killed.append(time.monotonic())
 
-    with workers.local(2) as client, workers.shared(client, long) as given:
+    with cluster.local(2) as client, workers.shared(client, long) as given:
         client.register_plugin(LetSleep())
         pids = client.run(os.getpid)
         workers.search(client, given, found, url, watch)
@@ -189,7 +155,7 @@ def test_a_worker_that_dies_is_noticed_within_a_minute_while_the_others_live(
 def test_a_database_that_restarts_meanwhile_loses_no_trial(task: Task) -> None:
     with (
         postgres() as database,
-        workers.local(2) as client,
+        cluster.local(2) as client,
         workers.shared(client, task) as given,
     ):
         found = study.open_study("restarted", database.address, task.params.sweep)
@@ -207,21 +173,6 @@ def test_a_database_that_restarts_meanwhile_loses_no_trial(task: Task) -> None:
         assert [each.state.name for each in study.slots(found)] == ["COMPLETE"] * 20
 
 
-@contextmanager
-def cluster(
-    folder: Path, task: Task
-) -> Iterator[tuple[Cluster, "distributed.Client", workers.Shared]]:
-    """A scheduler and a worker in an empty folder, without a clone, with what trials share."""
-    with dask(folder, workers=1) as started:
-        with distributed.Client(started.address) as waiting:
-            waiting.wait_for_workers(1)
-        with (
-            workers.connected(started.address) as client,
-            workers.shared(client, task) as given,
-        ):
-            yield started, client, given
-
-
 def test_workers_without_a_clone_are_replaced_and_come_later(
     tmp_path: Path, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,7 +180,7 @@ def test_workers_without_a_clone_are_replaced_and_come_later(
     found = study.open_study("elsewhere", url, task.params.sweep)
     study.want(found, 4)
     monkeypatch.setattr(workers, "TRIALS_A_PROCESS", 1)
-    with cluster(tmp_path, task) as (started, client, given):
+    with elsewhere(tmp_path, task) as (started, client, given):
         started.start_worker("later")
         client.wait_for_workers(2)
         workers.search(client, given, found, url, lambda: None)
@@ -242,7 +193,7 @@ def test_a_scheduler_that_is_killed_is_one_message(tmp_path: Path, task: Task) -
     url = f"sqlite:///{tmp_path}/sweeps.db"
     found = study.open_study("killed", url, task.params.sweep)
     study.want(found, 1000)
-    with cluster(tmp_path, task) as (started, client, given):
+    with elsewhere(tmp_path, task) as (started, client, given):
 
         def kill() -> None:
             if found.trials:
@@ -252,51 +203,18 @@ def test_a_scheduler_that_is_killed_is_one_message(tmp_path: Path, task: Task) -
             workers.search(client, given, found, url, kill)
 
 
-def test_another_environment_of_a_worker_is_told_by_its_versions(task: Task) -> None:
-    with workers.local(1) as client, workers.shared(client, task) as given:
-        for kind, here in given.versions.items():
-            other = {**given.versions, kind: "0.1"}
-            with pytest.raises(UserError, match=re.escape(f"{kind} {here}, not 0.1")):
-                client.run(workers.require_versions, other)
-        client.run(workers.require_versions, given.versions)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"digest": "0"}, "did not arrive as they were sent"),
         ({"code": "sentiment-0.zip"}, "has other code than the sweep"),
-        ({"versions": {**workers.versions(), "Python": "3.9.1"}}, "has another environment"),
+        ({"versions": {**cluster.versions(), "Python": "3.9.1"}}, "has another environment"),
     ],
 )
 def test_a_worker_that_comes_with_something_else_does_not_train(
     task: Task, change: dict[str, Any], message: str
 ) -> None:
-    with workers.local(1) as client, workers.shared(client, task) as given:
+    with cluster.local(1) as client, workers.shared(client, task) as given:
         future = client.submit(workers.work, given._replace(**change), "none", "nowhere", 1)
         with pytest.raises(UserError, match=message):
             workers.result(future)
-
-
-def test_a_package_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "PACKAGES", ("numpy", "not-installed"))
-    assert workers.versions()["not-installed"] == "is missing"
-
-
-def test_workers_take_the_code_of_the_newest_sweep_and_that_of_an_earlier_one_again(
-    tmp_path: Path, task: Task, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    changed = tmp_path / "changed" / "sentiment"
-    shutil.copytree(ROOT / "sentiment", changed)
-    (changed / "__init__.py").write_text("# changed", encoding="utf-8")
-    zipped = workers.zipped
-    with cluster(tmp_path, task) as (_, client, given):
-        with monkeypatch.context() as patched:
-            patched.setattr(workers, "zipped", lambda _, folder: zipped(changed, folder))
-            with workers.code_shared(client):
-                (newest,) = client.run(workers.code).values()
-        with workers.code_shared(client):
-            (again,) = client.run(workers.code).values()
-    assert re.fullmatch(r"sentiment-[0-9a-f]{16}\.zip", given.code)
-    assert newest != given.code
-    assert again == given.code
