@@ -14,6 +14,9 @@ from tools.comparing.trainings import Corpus, Side, answers, by_review
 from tools.comparing.verdict import Difference, caveats, difference, discordant, sentence, test_name
 
 
+ABSENT = "–"  # in place of the value of a param that a side does not have
+
+
 @dataclass(frozen=True)
 class Spread:
     """A side's accuracy.
@@ -193,7 +196,7 @@ def changes(a: Side, b: Side) -> list[Change]:
     """The params that differ, in the order of `params.yaml`; digests are not params."""
     values_a, values_b = values(a), values(b)
     names = [*values_a, *(name for name in values_b if name not in values_a)]
-    pairs = [(name, values_a.get(name, "–"), values_b.get(name, "–")) for name in names]
+    pairs = [(name, values_a.get(name, ABSENT), values_b.get(name, ABSENT)) for name in names]
     return [Change(*pair) for pair in pairs if pair[1] != pair[2]]
 
 

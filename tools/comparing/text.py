@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
+from itertools import groupby
 from typing import Any, NamedTuple
 
-from tools.comparing.comparison import Comparison, Spread, Summary
+from tools.comparing.comparison import ABSENT, Change, Comparison, Spread, Summary
 from tools.comparing.disagreement import Example
 from tools.comparing.verdict import Difference, p_text, points, span
 
 TAG = re.compile(r"<(?=\S)")  # what would begin HTML within Markdown
+LISTED = 5  # params of a section that only one side has, which are named one by one
 UNADJUSTED = (
     "Each p is for its group alone: with several groups, one below the level now and then is "
     "to be expected."
@@ -42,8 +44,20 @@ def signed(comparison: Comparison) -> str:
 
 
 def changed(comparison: Comparison) -> list[Row]:
-    """The params that differ."""
-    return [Row(each.param, each.a, each.b) for each in comparison.changes]
+    """The params that differ; many of a section that only one side has, as one row."""
+    rows = []
+    for (section, on_a, on_b), found in groupby(comparison.changes, _where):
+        each = [Row(*astuple(change)) for change in found]
+        if on_a != on_b and len(each) > LISTED:
+            count = f"{len(each)} params"
+            each = [Row(f"{section}.*", count if on_a else ABSENT, count if on_b else ABSENT)]
+        rows += each
+    return rows
+
+
+def _where(change: Change) -> tuple[str, bool, bool]:
+    """The section of a param, and which sides have it."""
+    return change.param.partition(".")[0], change.a != ABSENT, change.b != ABSENT
 
 
 def metrics(comparison: Comparison) -> list[Row]:

@@ -155,6 +155,18 @@ def test_changed_params_are_told_and_digests_are_not() -> None:
     assert (change.param, change.a, change.b) == ("train.units", "4", "8")
 
 
+def test_many_params_of_a_section_that_one_side_does_not_have_are_one_row() -> None:
+    many = {f"linear__{letter}": 1 for letter in "abcdef"}
+    other = side("b", training("b", right(40), train__units=8, pad__padding="pre", **many))
+    rows = comparison_text.changed(compared(A, other))
+    assert {*rows} == {
+        ("train.units", "4", "8"),
+        ("pad.padding", "–", "pre"),
+        ("linear.*", "–", "6 params"),
+    }
+    assert len(compared(A, other).changes) == 8
+
+
 def test_examples_are_what_one_side_gets_right_the_furthest_apart_first() -> None:
     unsure = right(40, *range(12))
     unsure[5], unsure[6] = 0.99, 0.45
