@@ -13,7 +13,6 @@ from tools.comparing.disagreement import Example, Subset, both_kinds_of_examples
 from tools.comparing.trainings import Corpus, Side, answers, by_review
 from tools.comparing.verdict import Difference, caveats, difference, discordant, sentence, test_name
 
-
 ABSENT = "–"  # in place of the value of a param that a side does not have
 
 
