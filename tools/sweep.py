@@ -181,8 +181,7 @@ def text(found: Sweep, winners: list[Candidate]) -> str:
             "(± standard deviation):",
             f"{'trial':>6}  {'found':>8}  {'mean':>8}",
             *rows,
-            f"The best trial owed {sweep.luck(found, winners):+.4f} to luck: so much was its "
-            "result better than its mean.",
+            sweep.about_luck(found, winners),
             f"Write the first one into params.yaml: make sweep APPLY=1. MLflow run {found.run_id}.",
         ]
     )

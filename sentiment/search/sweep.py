@@ -176,6 +176,20 @@ def luck(sweep: Sweep, found: list[Candidate]) -> float:
     return -sign * (best.found - best.mean)
 
 
+def about_luck(sweep: Sweep, found: list[Candidate]) -> str:
+    """How much of the search's best result was luck, in a sentence."""
+    by = luck(sweep, found)
+    if by > 0:
+        return (
+            f"The search's best trial was better by {by:.4f} than its mean under further seeds: so "
+            "much of its lead was luck."
+        )
+    return (
+        f"The search's best trial was no better than its mean under further seeds, by {-by:.4f}: "
+        "its lead was not luck."
+    )
+
+
 def log_best(sweep: Sweep, search: "optuna.Study") -> None:
     """Log the best so far, by completed trials, to the sweep's run, as far as it lacks that."""
     import mlflow

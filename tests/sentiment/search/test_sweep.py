@@ -67,6 +67,14 @@ def test_the_best_mean_wins_and_not_the_best_trial(found: Sweep) -> None:
     assert winner.mean == metric(found, 0.59375)
     assert winner.spread == pytest.approx(0.0441942)
     assert sweep.luck(found, [winner, other]) == 0.75 - 0.53125
+    assert "better by 0.2188 than its mean" in sweep.about_luck(found, [winner, other])
+
+
+def test_a_best_trial_that_is_better_under_further_seeds_owes_nothing_to_luck(found: Sweep) -> None:
+    search(found, {2: 0.75, 3: 0.625})
+    confirm(found, {(2, 8): 0.875, (2, 9): 0.875})
+    told = sweep.about_luck(found, sweep.candidates(found))
+    assert "no better than its mean under further seeds, by 0.1250" in told
 
 
 def test_a_trial_that_lacks_a_seed_is_no_candidate_and_the_sweep_unconfirmed(found: Sweep) -> None:
