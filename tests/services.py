@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,10 @@ from tests.project import QUIET, Project, default_signals, free_port, wait_for
 
 
 class Database(NamedTuple):
-    """A database server: its address, as SQLAlchemy takes it, and what restarts it."""
+    """A database server: its address, as SQLAlchemy takes it, and what lets it be away a while."""
 
     address: str
-    restart: Callable[[], None]
+    restart: Callable[[float], None]
 
 
 @contextmanager
@@ -47,8 +48,9 @@ def postgres() -> Iterator[Database]:
     def stop() -> None:
         run("pg_ctl", "-m", "immediate", "stop")
 
-    def restart() -> None:
+    def restart(seconds: float) -> None:
         stop()
+        time.sleep(seconds)
         start()
 
     start()

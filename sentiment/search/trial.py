@@ -126,21 +126,14 @@ def objective(task: Task, begun: Callable[[], object], trial: "optuna.Trial") ->
     values: dict[str, Any] = {}
     try:
         with study.explained():
-            values = drawn(trial, task, begun)
+            values = trial.user_attrs.get(VALUES) or space.draw(trial, task.params.sweep.space)
+            begun()
             return summarize(train(job_of(task, values), task, trial))[task.params.sweep.metric]
     except Stopped as stopped:
         raise optuna.TrialPruned(str(stopped)) from None
     except Exception as error:
         note_failure(error, task, values, trial)
         raise
-
-
-def drawn(trial: "optuna.Trial", task: Task, begun: Callable[[], object]) -> dict[str, Any]:
-    """The values that the trial was given, or draws."""
-    try:
-        return trial.user_attrs.get(VALUES) or space.draw(trial, task.params.sweep.space)
-    finally:
-        begun()
 
 
 def note_failure(

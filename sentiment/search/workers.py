@@ -72,20 +72,17 @@ def shared(client: "distributed.Client", task: Task) -> Iterator[Shared]:
             client.unregister_worker_plugin(task.parent)
 
 
-def received(given: Shared) -> Task:
-    """In a worker: what all trials share.
+def received(given: Shared, content: bytes) -> Task:
+    """In a worker: what all trials share, from the bytes that carry it.
 
     Raises:
         UserError: it did not arrive as it was sent, or this worker has another environment or code.
     """
-    from distributed import get_worker
-
     cluster.require_versions(given.versions)
     if cluster.code() != given.code:
         raise UserError(
             f"A worker on {platform.node()} has other code than the sweep: start it again."
         )
-    content = get_worker().plugins[given.name].content
     if hashlib.sha256(content).hexdigest() != given.digest:
         raise UserError("The reviews did not arrive as they were sent: start the sweep again.")
     task: Task = pickle.loads(content)
@@ -107,8 +104,9 @@ def work(given: Shared, name: str, url: str, most: int) -> str | None:
     """
     from distributed import get_worker
 
-    task, worker = received(given), get_worker()
+    worker = get_worker()
     carrier = worker.plugins[given.name]
+    task = received(given, carrier.content)
     os.environ["MLFLOW_TRACKING_URI"] = task.tracking_uri
     process.quiet_libraries()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

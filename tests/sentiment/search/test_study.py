@@ -238,14 +238,16 @@ def test_given_values_are_tried_once_each(found: optuna.Study) -> None:
     assert study.missing(found, [{"x": 3}, {"x": 4}]) == [{"x": 4}]
 
 
+def is_pruned(trial: optuna.Trial, value: float, settings: Sweep) -> bool:
+    """Whether a trial ends that has this metric when it is first compared."""
+    trial.report(value, settings.min_epochs)
+    return bool(trial.should_prune())
+
+
 def test_of_as_many_trials_as_the_reduction_says_the_best_one_goes_on(
     found: optuna.Study, settings: Sweep
 ) -> None:
-    ended = []
-    for value in (0.8, 0.7, 0.6, 0.9, 0.85):
-        trial = found.ask()
-        trial.report(value, settings.min_epochs)
-        ended.append(trial.should_prune())
+    ended = [is_pruned(found.ask(), value, settings) for value in (0.8, 0.7, 0.6, 0.9, 0.85)]
     assert ended == [False, True, True, False, True]
 
 
@@ -254,15 +256,10 @@ def test_a_trial_that_was_taken_over_does_not_compete_with_itself(
 ) -> None:
     """Of six, two go on; its two numbers would be these two."""
     dead = found.ask()
-    dead.report(0.9, settings.min_epochs)
-    assert not dead.should_prune()
+    assert not is_pruned(dead, 0.9, settings)
     study._wait_again(found, found.tell(dead, state=TrialState.FAIL))
     assert found.ask().number == 1
-    ended = []
-    for value in (0.5, 0.5, 0.5, 0.5, 0.8):
-        trial = found.ask()
-        trial.report(value, settings.min_epochs)
-        ended.append(trial.should_prune())
+    ended = [is_pruned(found.ask(), value, settings) for value in (0.5, 0.5, 0.5, 0.5, 0.8)]
     assert ended == [True, True, True, True, False]
 
 

@@ -75,6 +75,16 @@ def task(small_params: Params) -> Task:
     return Task(params, data, reviews, {}, {}, "parent", store.tracking_uri())
 
 
+def search(task: Task, trials: int, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
+    """Take so many trials, and those that wait again without a pause."""
+    monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
+    found = study.open_study("sweep", study.address(), task.params.sweep)
+    study.want(found, trials)
+    while study.has_work(found):
+        workers.run_next(found, task, lambda: None)
+    return found
+
+
 @pytest.mark.usefixtures("root_with_store", "backend")
 def test_a_trial_that_is_pruned_while_the_store_fails_is_pruned_when_tried_again(
     task: Task, monkeypatch: pytest.MonkeyPatch
@@ -88,12 +98,8 @@ def test_a_trial_that_is_pruned_while_the_store_fails_is_pruned_when_tried_again
         log_epoch(run, epoch, metrics)
 
     monkeypatch.setattr(log, "epoch", fail_once)
-    monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
     monkeypatch.setattr(optuna.Trial, "should_prune", lambda trial: trial.number == 0)
-    found = study.open_study("sweep", study.address(), task.params.sweep)
-    study.want(found, 1)
-    while study.has_work(found):
-        workers.run_next(found, task, lambda: None)
+    found = search(task, 1, monkeypatch)
     assert [trial.state.name for trial in found.trials] == ["FAIL", "PRUNED"]
     (run,) = runs()
     assert run.info.status == "KILLED"
@@ -114,11 +120,7 @@ def test_a_trial_whose_store_failed_is_tried_again_and_its_run_completed(
         log_epoch(run, epoch, metrics)
 
     monkeypatch.setattr(log, "epoch", fail_once)
-    monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
-    found = study.open_study("sweep", study.address(), task.params.sweep)
-    study.want(found, 2)
-    while study.has_work(found):
-        workers.run_next(found, task, lambda: None)
+    found = search(task, 2, monkeypatch)
     trials = {trial.number: trial for trial in found.trials}
     assert [trial.state.name for trial in trials.values()] == ["FAIL", "COMPLETE", "COMPLETE"]
     assert "tried again" in trials[0].user_attrs["error"]
@@ -208,11 +210,7 @@ def test_a_trial_whose_database_failed_is_tried_again_and_its_run_completed(
         report(self, value, step)
 
     monkeypatch.setattr(optuna.Trial, "report", fail_once)
-    monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
-    found = study.open_study("sweep", study.address(), task.params.sweep)
-    study.want(found, 1)
-    while study.has_work(found):
-        workers.run_next(found, task, lambda: None)
+    found = search(task, 1, monkeypatch)
     assert [trial.state.name for trial in found.trials] == ["FAIL", "COMPLETE"]
     (run,) = runs()
     assert run.info.status == "FINISHED"
@@ -233,10 +231,6 @@ def test_a_trial_that_still_runs_elsewhere_is_tried_again_until_it_does_not(
         return held(key)
 
     monkeypatch.setattr(checkpoint, "held", held_by_another)
-    monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
-    found = study.open_study("sweep", study.address(), task.params.sweep)
-    study.want(found, 1)
-    while study.has_work(found):
-        workers.run_next(found, task, lambda: None)
+    found = search(task, 1, monkeypatch)
     assert [trial.state.name for trial in study.slots(found)] == ["COMPLETE"]
     assert len(runs()) == 1

@@ -161,7 +161,7 @@ def test_a_database_that_restarts_meanwhile_loses_no_trial(task: Task) -> None:
         found = study.open_study("restarted", database.address, task.params.sweep)
         study.want(found, 20)
         client.register_plugin(LetSleep())
-        restarts = iter([database.restart])
+        restarts = iter([partial(database.restart, 4)])  # longer than a trial
 
         def watch() -> None:
             if taken_by(found):
