@@ -84,7 +84,8 @@ def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
     for each in values:
         start = time.monotonic()
         job = job_of(task, each)
-        model, _ = ready_model(job.params.train, inputs_of(job.shaping, len(job.learning.y)))
+        inputs = inputs_of(job.shaping, len(job.learning.y))
+        model, _ = ready_model(job.params.train, inputs, job.learning)
         history = fit(
             model, job.learning, job.validation, job.params.train, lambda _: None, START, show=False
         ).history

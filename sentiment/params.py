@@ -182,6 +182,21 @@ class Pad(Section):
         return self
 
 
+class Bigrams(Section):
+    units: int = Field(
+        ge=0,
+        le=4096,
+        description="size of a bigram's vector, read with that of its second word, whose first "
+        "value begins as its log-ratio by naive Bayes (Wang and Manning 2012); 0: none",
+    )
+    buckets: int = Field(
+        ge=1,
+        le=2**24,
+        description="vectors that all bigrams share by their hash (Joulin et al. 2017): more keep "
+        "them apart better, and take more memory",
+    )
+
+
 class Dropout(Section):
     word: float = Field(
         ge=0,
@@ -222,6 +237,11 @@ class Schedule(Section):
 
 class Train(Section):
     embedding_units: int = Field(ge=1, le=4096, description="size of a word's vector")
+    embedding_initializer: Literal["uniform", "cooccurrence"] = Field(
+        description="the vectors before training: random as in Keras, or from which words occur "
+        "near each other in what is trained on (Levy et al. 2015), which takes some 10 s"
+    )
+    bigrams: Bigrams = Field(description="vectors of bigrams beside those of words")
     cell: Literal["lstm", "gru", "simple_rnn"] = Field(description="recurrent layer")
     units: int = Field(ge=1, le=4096, description="size of the recurrent state, for each direction")
     layers: int = Field(
@@ -259,6 +279,13 @@ class Train(Section):
         lt=1,
         description="share of each label that becomes one half, so that no answer has to be "
         "certain; val_loss has it too, so compare val_accuracy",
+    )
+    adversarial: float = Field(
+        ge=0,
+        le=1000,
+        description="each step learns also from its reviews with their vectors shifted so far "
+        "towards a wrong answer, in root mean squares of the vectors' values (Miyato et al. 2017); "
+        "takes twice as long; 5 is usual, 0: off",
     )
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = Field(
         description="how the weights are updated, with Keras' defaults for what is not set here"
@@ -593,6 +620,12 @@ class Params(Section):
             raise ValueError(
                 f"train.mask_padding needs pad.padding_token 0, which Keras masks, not "
                 f"{self.pad.padding_token}"
+            )
+        vectors, units = self.train.embedding_initializer, self.train.embedding_units
+        if vectors == "cooccurrence" and units >= self.pad.num_words:
+            raise ValueError(
+                f"train.embedding_initializer cooccurrence needs train.embedding_units {units} "
+                f"below pad.num_words {self.pad.num_words}: there are no more dimensions than words"
             )
         return self
 

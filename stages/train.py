@@ -119,7 +119,8 @@ def train(job: Job, kept: Path, tracker: Tracker, tags: dict[str, str]) -> None:
     """Train, write `data/train` and log it, resuming from the checkpoints in `kept`."""
     diff = uncommitted_diff()
     publish.log_data(tracker, tags["dataset"], job.learning, job.validation)
-    model, path = ready_model(job.params, inputs_of(job.shaping, len(job.learning.y)))
+    inputs = inputs_of(job.shaping, len(job.learning.y))
+    model, path = ready_model(job.params, inputs, job.learning)
     print(f"Training by {path}", flush=True)
     tags = {**tags, "train.path": path}
     tracker.log(log.set_tags, tags)

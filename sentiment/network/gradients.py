@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment.scoring import gradients
+from sentiment.serving import layers
 
 if TYPE_CHECKING:
     import keras
@@ -60,11 +61,11 @@ def norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
     """
     import tensorflow as tf
 
-    network = _after_embedding(model)
-    embedding, head = model.get_layer("embedding"), model.get_layer("probability")
+    read, network = _at_vectors(model)
+    head = model.get_layer("probability")
 
     def norms_of(tokens: Any) -> Any:
-        vectors = tf.identity(embedding(tokens))  # without Keras' mask: the network makes it
+        vectors = tf.identity(read(tokens))  # without Keras' mask: the network makes it
         with tf.GradientTape() as tape:
             tape.watch(vectors)
             summary = network([tokens, vectors], training=False)
@@ -76,9 +77,9 @@ def norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
     return np.concatenate([step(tokens.astype(np.int32)).numpy() for tokens in steps])
 
 
-def _after_embedding(model: "keras.Model") -> "keras.Model":
-    """The same layers from token ids, which masks are made of, and vectors to the last layer."""
+def _at_vectors(model: "keras.Model") -> "tuple[keras.Model, keras.Model]":
+    """The same layers up to the vectors, and from there on; the latter makes masks of tokens."""
     import keras
 
-    vectors = model.get_layer("embedding").output
-    return keras.Model([model.input, vectors], model.get_layer("probability").input)
+    vectors, summary = layers.vectors(model), model.get_layer("probability").input
+    return keras.Model(model.input, vectors), keras.Model([model.input, vectors], summary)

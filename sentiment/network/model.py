@@ -9,7 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sentiment.params import Train
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment.network.batches import batches
+from sentiment.params import Bigrams, Train
 
 if TYPE_CHECKING:
     import keras
@@ -18,6 +22,8 @@ POOLED = ("max", "mean", "max+mean")
 # batches between two returns to Python: each return costs time, and only there do signals count
 STEPS_PER_EXECUTION = 4
 WITH_CUDNN = ("lstm", "gru")
+PRIMES = (1_000_003, 7_919)  # by which a bigram's words are hashed
+STEP = 1024  # reviews whose bigrams are looked for at once
 LOWEST = -1.0  # of a state: all cells end in a tanh, or in a mean of such
 
 
@@ -74,7 +80,8 @@ def build_model(params: Train, inputs: Inputs) -> "keras.Model":
     tokens = keras.Input((inputs.length,), dtype="int32", name="tokens")
     words = _drop_words(tokens, params.dropout.word, inputs)
     mask = embedding.compute_mask(words)
-    vectors = _dropout("SpatialDropout1D", params.dropout.embedding, embedding(words))
+    vectors = _with_bigrams(embedding(words), words, params.bigrams, inputs)
+    vectors = _dropout("SpatialDropout1D", params.dropout.embedding, vectors)
     summary = _pool(_states(params, vectors, mask), mask, params.pooling)
     summary = _dropout("Dropout", params.dropout.head, summary)
     probability = keras.layers.Dense(1, activation="sigmoid", name="probability")(summary)
@@ -107,6 +114,53 @@ def _drop_words(tokens: Any, rate: float, inputs: Inputs) -> Any:
     padding = keras.ops.equal(tokens, inputs.padding_token)
     stays = keras.ops.logical_or(keras.ops.greater(kept, 0), padding)
     return keras.ops.where(stays, tokens, inputs.unknown_token)
+
+
+def _with_bigrams(vectors: Any, words: Any, bigrams: Bigrams, inputs: Inputs) -> Any:
+    """Each word's vector, followed by that of the bigram which it ends.
+
+    Source: Joulin et al. 2017, *Bag of Tricks for Efficient Text Classification*, where bigrams
+    share vectors by their hash.
+    """
+    import keras
+
+    if not bigrams.units:
+        return vectors
+    embedding = keras.layers.Embedding(bigrams.buckets + 1, bigrams.units, name="bigrams")
+    found = embedding(_buckets(words, bigrams.buckets, inputs))
+    return keras.layers.Concatenate(name="vectors")([vectors, found])
+
+
+def _buckets(words: Any, count: int, inputs: Inputs) -> Any:
+    """The bucket of each word and the one before it, from 1; 0 where either is no known word."""
+    from keras import ops
+
+    words = ops.cast(words, "int64")  # products of 32 bits would overflow
+    before = ops.pad(words[:, :-1], [[0, 0], [1, 0]], constant_values=inputs.padding_token)
+    hashed = 1 + ops.mod(before * PRIMES[0] + words * PRIMES[1], count)
+    for each in (words, before):
+        for mark in (inputs.padding_token, inputs.unknown_token):
+            hashed = ops.where(ops.equal(each, mark), 0, hashed)
+    return hashed
+
+
+def bigram_buckets(model: "keras.Model", tokens: NDArray[Any]) -> NDArray[np.int64]:
+    """The bucket of the bigram that each word ends, as a model with bigrams reads them.
+
+    Args:
+        model: it.
+        tokens: token ids, shape (reviews, length).
+
+    Returns:
+        Shape (reviews, length); 0 for none.
+    """
+    import keras
+
+    read = keras.Model(model.input, model.get_layer("bigrams").input)
+    found: NDArray[np.int64] = read.predict(
+        batches(tokens, batch_size=STEP, shuffle=False), verbose=0
+    )
+    return found
 
 
 def _states(params: Train, vectors: Any, mask: Any) -> Any:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from sentiment import process
 from sentiment.data.split import Part
 from sentiment.errors import UserError
+from sentiment.network import starts
 from sentiment.network.batches import batches
 from sentiment.network.checkpoint import COUNTERS, METRICS, Progress
-from sentiment.network.model import Inputs, build_model, recurrent_layers
+from sentiment.network.model import Inputs, bigram_buckets, build_model, recurrent_layers
 from sentiment.params import Train
 from sentiment.serving.backend import load_keras
 
@@ -47,16 +48,42 @@ def prepare(params: Train) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def ready_model(params: Train, inputs: Inputs) -> tuple["keras.Model", str]:
+def ready_model(params: Train, inputs: Inputs, learning: Part) -> tuple["keras.Model", str]:
     """The model before its first step, and by which path it will be trained.
 
     Args:
         params: the `train` section.
         inputs: what it reads.
+        learning: what it will be trained on.
     """
+    model = initial_model(params, inputs, learning)
+    return model, accelerate(model, params)
+
+
+def initial_model(params: Train, inputs: Inputs, learning: Part) -> "keras.Model":
+    """The model of `ready_model`, with stock Keras' layers."""
     prepare(params)
     model = build_model(params, inputs)
-    return model, accelerate(model, params)
+    _start_vectors(model, params, inputs, learning)
+    if params.adversarial:
+        from sentiment.network.adversarial import harden
+
+        harden(model, params.adversarial)
+    return model
+
+
+def _start_vectors(model: "keras.Model", params: Train, inputs: Inputs, learning: Part) -> None:
+    """Let the embeddings begin with what can be counted before training."""
+    if params.embedding_initializer == "cooccurrence":
+        marks = (inputs.padding_token, inputs.unknown_token)
+        vectors = starts.word_vectors(learning.x, inputs.num_words, params.embedding_units, marks)
+        model.get_layer("embedding").set_weights([vectors])
+    if params.bigrams.units:
+        embedding = model.get_layer("bigrams")
+        buckets = bigram_buckets(model, learning.x)
+        embedding.set_weights(
+            [starts.bigram_vectors(embedding.get_weights()[0], buckets, learning.y)]
+        )
 
 
 def accelerate(model: "keras.Model", params: Train) -> str:

@@ -8,17 +8,17 @@ import getpass
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sentiment import files
 from sentiment.errors import UserError, first_line
 from sentiment.params import Promote
-from sentiment.registry import packaging
+from sentiment.registry import packaging, turns
 from sentiment.registry.packaging import Parts
 from sentiment.registry.rule import NEEDED, Decision, Evaluated, decide, read_evaluated
+from sentiment.registry.turns import Turn
 from sentiment.runs import log, store
 from sentiment.runs.log import Run
 
@@ -30,7 +30,7 @@ NAME = "imdb-sentiment"
 CHAMPION = "champion"
 SERVED_DIGEST = "served.sha256"  # tag of a version: digest of all that it answers by
 RUN_ID = re.compile(r"[0-9a-f]{32}")
-DEMOTED = "demoted"
+PROMOTED, DEMOTED = "champion", "demoted"
 # tags of a version: what was decided, by whom (`rule` or a person) and why
 DECISION, DECIDED_BY, REASON = "promote.decision", "promote.by", "promote.reason"
 REPLACED = "promote.replaced"  # tag: the version that was champion before, or `NOBODY`
@@ -57,19 +57,12 @@ def register(run: Run, parts: Parts, folder: Path, tags: Mapping[str, str], rule
 
     client = mlflow.MlflowClient()
     known = {**tags, EVALUATION: files.sha256(folder / files.ABOUT)}
-    with _exclusive():
+    with turns.of_this_folder():
         version = _version(client, run, parts, known)
         log.folder(run, folder, NEEDED, _place(version))
-        promote_by_rule(client, version, folder, rule)
-
-
-@contextmanager
-def _exclusive() -> Iterator[None]:
-    """One process of this project at a time changes what is registered."""
-    from filelock import FileLock
-
-    with FileLock(files.root() / f"{store.DATABASE}.registry.lock"):
-        yield
+        turns.decided(
+            client, NAME, lambda turn: promote_by_rule(client, version.version, folder, rule, turn)
+        )
 
 
 def _version(
@@ -133,33 +126,50 @@ def champion(client: "mlflow.MlflowClient") -> "ModelVersion | None":
 
 
 def promote_by_rule(
-    client: "mlflow.MlflowClient", version: "ModelVersion", folder: Path, rule: Promote
+    client: "mlflow.MlflowClient", number: str, folder: Path, rule: Promote, turn: Turn
 ) -> None:
     """Let the rule decide about a version, unless a person did or it is champion already.
 
     Args:
         client: of the store.
-        version: the version.
+        number: the version's.
         folder: what `evaluate` wrote about it.
         rule: the `promote` section.
+        turn: in which nobody else decides.
     """
-    current = champion(client)
+    version, current = client.get_model_version(NAME, number), champion(client)
+    if turn.again and _is(version, current):
+        current = _rival(client, version) or current
     if version.tags.get(DECIDED_BY, BY_RULE) != BY_RULE or _is(version, current):
         return
-    number = _number(client, version, current) if current else 1
-    decision = _decide_against(current, read_evaluated(folder), rule, number)
-    verdict = "champion" if decision.promoted else "not promoted"
-    tags = {DECISION: verdict, DECIDED_BY: BY_RULE, REASON: decision.reason}
+    candidate = _candidate(client, version, current) if current else 1
+    decision = _decide_against(current, read_evaluated(folder), rule, candidate)
+    verdict = PROMOTED if decision.promoted else "not promoted"
+    whom = f" (the champion: version {current.version})" if current else ""
+    tags = {DECISION: verdict, DECIDED_BY: BY_RULE, REASON: decision.reason + whom}
     if current and decision.tested:
-        tags |= {AGAINST: str(current.version), NUMBER: str(number)}
+        tags |= {AGAINST: str(current.version), NUMBER: str(candidate)}
     if decision.promoted:
-        _make_champion(client, version, current, tags)
+        _make_champion(client, version, current, tags, turn)
     else:
         _tag(client, version, tags)
     print(f"Version {version.version} of {NAME}: {verdict}, {decision.reason}")
 
 
-def _number(client: "mlflow.MlflowClient", version: "ModelVersion", current: "ModelVersion") -> int:
+def _rival(client: "mlflow.MlflowClient", version: "ModelVersion") -> "ModelVersion | None":
+    """Who replaced the same champion once this version's turn was ended; it is champion again."""
+    replaced = f"tags.`{REPLACED}` = '{version.tags.get(REPLACED)}'"
+    found = client.search_model_versions(f"name = '{NAME}' AND {replaced}")
+    for each in found:
+        if each.tags.get(DECISION) == PROMOTED and not _is(each, version):
+            client.set_registered_model_alias(NAME, CHAMPION, each.version)
+            return each
+    return None
+
+
+def _candidate(
+    client: "mlflow.MlflowClient", version: "ModelVersion", current: "ModelVersion"
+) -> int:
     """Which candidate against this champion a version is; one that is tested again stays it."""
     found = client.search_model_versions(
         f"name = '{NAME}' AND tags.`{AGAINST}` = '{current.version}'"
@@ -203,11 +213,14 @@ def _make_champion(
     version: "ModelVersion",
     current: "ModelVersion | None",
     tags: Mapping[str, str],
+    turn: Turn,
 ) -> None:
     """Move the alias, once the version says why: one without a reason is never champion."""
     replaced = str(current.version) if current else NOBODY
     _tag(client, version, {**tags, REPLACED: replaced})
+    turn.check()
     client.set_registered_model_alias(NAME, CHAMPION, version.version)
+    turn.check()
 
 
 class Outcome(NamedTuple):
@@ -231,12 +244,19 @@ def promote(run: str) -> Outcome:
     import mlflow
 
     client = mlflow.MlflowClient()
-    with store.explained(), _exclusive():
-        version, current = _version_to_promote(client, run), champion(client)
+
+    def decide(turn: Turn) -> Outcome:
+        current = champion(client)
         if _is(version, current):
             return _outcome(version, f"Version {version.version} of {NAME} is champion already.")
-        _make_champion(client, version, current, _by_hand("champion", "promoted by hand"))
-    return _outcome(version, f"Version {version.version} of {NAME}, run {run}, is champion now.")
+        _make_champion(client, version, current, _by_hand(PROMOTED, "promoted by hand"), turn)
+        return _outcome(
+            version, f"Version {version.version} of {NAME}, run {run}, is champion now."
+        )
+
+    with store.explained(), turns.of_this_folder():
+        version = _version_to_promote(client, run)
+        return turns.decided(client, NAME, decide)
 
 
 def _outcome(version: "ModelVersion | None", message: str) -> Outcome:
@@ -266,18 +286,25 @@ def demote() -> Outcome:
     import mlflow
 
     client = mlflow.MlflowClient()
-    with store.explained(), _exclusive():
-        current = champion(client)
-        if current is None:
+    with store.explained(), turns.of_this_folder():
+        if champion(client) is None:
             raise UserError(f"There is no champion of {NAME}.")
-        _tag(client, current, _by_hand(DEMOTED, "demoted by hand"))
-        before = _before(client, current)
-        demoted = f"Version {current.version} of {NAME} is demoted"
-        if before is None:
-            client.delete_registered_model_alias(NAME, CHAMPION)
-            return _outcome(None, f"{demoted}; there is no champion now.")
-        _tag(client, before, _by_hand("champion", f"version {current.version} was demoted"))
-        client.set_registered_model_alias(NAME, CHAMPION, before.version)
+        return turns.decided(client, NAME, lambda turn: _demote(client, turn))
+
+
+def _demote(client: "mlflow.MlflowClient", turn: Turn) -> Outcome:
+    current = champion(client)
+    if current is None:
+        raise UserError(f"There is no champion of {NAME} any more.")
+    before = _before(client, current)
+    turn.check()
+    _tag(client, current, _by_hand(DEMOTED, "demoted by hand"))
+    demoted = f"Version {current.version} of {NAME} is demoted"
+    if before is None:
+        client.delete_registered_model_alias(NAME, CHAMPION)
+        return _outcome(None, f"{demoted}; there is no champion now.")
+    _tag(client, before, _by_hand(PROMOTED, f"version {current.version} was demoted"))
+    client.set_registered_model_alias(NAME, CHAMPION, before.version)
     return _outcome(before, f"{demoted}; version {before.version} is champion again.")
 
 

@@ -280,7 +280,8 @@ def resume(job: Job, metric: str, kept: Path, tracker: Tracker, trial: "optuna.T
     """
     params = job.params.train
     with own_seeds(params.seed):
-        model, path = ready_model(params, inputs_of(job.shaping, len(job.learning.y)))
+        inputs = inputs_of(job.shaping, len(job.learning.y))
+        model, path = ready_model(params, inputs, job.learning)
     tracker.log(log.set_tags, {"train.path": path})
     newest = checkpoint.latest(kept)
     begun = checkpoint.read(newest, model) if newest else START

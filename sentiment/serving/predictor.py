@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Predictor:
-    """A model as one program, compiled by XLA for steps of `batch_size` reviews.
+    """A model, as it is now, as one program, compiled by XLA for steps of `batch_size` reviews.
 
     Args:
         model: from token ids, shape (batch, length), to probabilities, shape (batch, 1).
@@ -26,11 +26,13 @@ class Predictor:
     def __init__(self, model: "keras.Model", batch_size: int) -> None:
         import tensorflow as tf
 
+        from .lookup import folded
+
         self.model = model
         self.batch_size = batch_size
         self.length = model.input_shape[1]
         self._program = tf.function(
-            lambda tokens: model(tokens, training=False),
+            folded(model),
             input_signature=[tf.TensorSpec((batch_size, self.length), "int32")],
             jit_compile=True,
         )

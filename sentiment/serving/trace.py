@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import layers
 from .backend import load_keras
 
 if TYPE_CHECKING:
@@ -40,25 +41,15 @@ def gates(model: "keras.Model", row: NDArray[np.integer]) -> list[Gates] | None:
         One for each token id; None for a model without an LSTM. Those of a skipped one, where the
         model masks padding, say nothing.
     """
-    found = _lstm(model)
-    if found is None:
+    keras, first = load_keras(), layers.first_recurrent(model)
+    reader, *_ = layers.directions(first)
+    if not isinstance(reader, keras.layers.LSTM):
         return None
-    embedding, (layer, segment) = model.get_layer("embedding"), found
-    vectors = embedding.get_weights()[0][row].astype(np.float64)
-    weights = [weight.astype(np.float64) for weight in layer.get_weights()]
-    skipped = embedding.mask_zero & (row == 0)
-    return _run(vectors, skipped, segment, *weights)
-
-
-def _lstm(model: "keras.Model") -> "tuple[keras.layers.LSTM, int] | None":
-    """The layer, and how many steps it goes before it starts anew."""
-    layers = load_keras().layers
-    for layer in model.layers:
-        reader = layer.forward_layer if isinstance(layer, layers.Bidirectional) else layer
-        if isinstance(reader, layers.LSTM):
-            read, *_ = load_keras().tree.flatten(layer.input)  # a mask may come after it
-            return reader, read.shape[1]
-    return None
+    read = keras.Model(model.input, layers.vectors(model))
+    vectors = read(row[None].astype(np.int32), training=False)[0].numpy().astype(np.float64)
+    weights = [weight.astype(np.float64) for weight in reader.get_weights()]
+    skipped = model.get_layer("embedding").mask_zero & (row == 0)
+    return _run(vectors, skipped, layers.segment(first), *weights)
 
 
 def _run(

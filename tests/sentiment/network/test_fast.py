@@ -174,6 +174,13 @@ def test_padding_is_masked_as_keras_masks_it(cell: str, bidirectional: bool, poo
         {"cell": "simple_rnn"},
         {"dropout": {"input": 0.2, "embedding": 0.2, "head": 0.2, "word": 0.2}},
         {"layers": 2, "pooling": "max", "segment_length": 2, "label_smoothing": 0.1},
+        {
+            "adversarial": 5.0,
+            "bigrams": {"units": 2, "buckets": 50},
+            "bidirectional": True,
+            "mask_padding": True,
+            "pooling": "max",
+        },
     ],
     ids=str,
 )

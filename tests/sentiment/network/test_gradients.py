@@ -8,6 +8,7 @@ import pytest
 from sentiment.network import gradients, training
 from sentiment.network.model import build_model
 from sentiment.scoring.gradients import by_distance, table
+from sentiment.serving import layers
 from tests.conftest import inputs
 from tests.sentiment.network.test_training import small
 
@@ -28,6 +29,7 @@ NETWORKS: list[dict[str, Any]] = [
     {"dropout": {"word": 0.3, "embedding": 0.3, "input": 0.3, "head": 0.3}},
     {"layers": 2, "pooling": "mean", "segment_length": 4},
     {"mask_padding": True},
+    {"bigrams": {"units": 2, "buckets": 50}},
 ]
 
 
@@ -48,7 +50,7 @@ def logits(model: "keras.Model", vectors: np.ndarray) -> np.ndarray:
     import keras
 
     head = model.get_layer("probability")
-    rest = keras.Model([model.input, model.get_layer("embedding").output], head.input)
+    rest = keras.Model([model.input, layers.vectors(model)], head.input)
     kernel, bias = (np.asarray(weight, np.float64) for weight in head.get_weights())
     summary = rest([np.ones(vectors.shape[:2], np.int32), vectors])
     return (np.asarray(summary, np.float64) @ kernel + bias)[:, 0]
@@ -66,8 +68,10 @@ def differences(model: "keras.Model", vectors: np.ndarray, step: float) -> np.nd
 
 @pytest.mark.parametrize("changes", NETWORKS, ids=str)
 def test_norms_are_those_of_finite_differences(changes: dict[str, Any], x: np.ndarray) -> None:
+    import keras
+
     model = network(**changes)
-    vectors = model.get_layer("embedding").get_weights()[0][x]
+    vectors = np.asarray(keras.Model(model.input, layers.vectors(model))(x))
     forward, backward = (differences(model, vectors, step) for step in (STEP, -STEP))
     expected = np.linalg.norm((forward + backward) / 2, axis=2)
     smooth = np.abs(forward - backward).max(axis=2) < KINK  # else another state is the greatest

@@ -137,9 +137,61 @@ def test_dropped_words_become_unknown_and_padding_stays() -> None:
     assert (words(given, training=True) != seen).numpy().any()
 
 
+BIGRAMS = {"units": 3, "buckets": 1000}
+
+
+def bigram_vectors(*reviews: list[int], **changes: Any) -> np.ndarray:
+    """What is read beside each word's vector, shape (reviews, length, 3)."""
+    import keras
+
+    load_keras().utils.set_random_seed(0)
+    model = build_model(settings(bigrams=BIGRAMS, **changes), inputs(50, len(reviews[0])))
+    read = keras.Model(model.input, model.get_layer("bigrams").output)
+    return np.array(read(np.array(reviews), training=True))
+
+
+def test_the_same_two_words_are_the_same_bigram_wherever_they_stand() -> None:
+    first, second, turned = bigram_vectors([0, 8, 9, 5, 6], [5, 8, 9, 6, 6], [0, 9, 8, 5, 6])
+    np.testing.assert_array_equal(first[2], second[2])
+    assert not np.array_equal(first[2], turned[2])
+    assert not np.array_equal(first[3], second[3])
+
+
+def test_no_bigram_is_made_with_padding_or_an_unknown_word() -> None:
+    (padded, unknown) = bigram_vectors([0, 0, 8, 9, 0], [9, 2, 8, 2, 2])
+    nothing = padded[0]
+    for vector in (padded[1], padded[2], padded[4], *unknown):
+        np.testing.assert_array_equal(vector, nothing)
+    assert not np.array_equal(padded[3], nothing)
+
+
+def test_a_dropped_word_takes_its_bigrams_with_it() -> None:
+    rates = {"word": 0.5, "embedding": 0.0, "input": 0.0, "recurrent": 0.0, "head": 0.0}
+    found, nothing = bigram_vectors([8, 9] * 50, [0] * 100, dropout=rates)
+    kept = (found != nothing).any(axis=1)
+    assert 0.1 < kept.mean() < 0.4  # a quarter: both words have to be there
+
+
+def test_bigrams_share_the_buckets_evenly() -> None:
+    from sentiment.network import model
+
+    words = np.random.default_rng(0).integers(3, 30_000, (100, 1001))
+    buckets = np.array(model._buckets(words, 1000, inputs(30_000, 1001)))[:, 1:]
+    assert buckets.min() >= 1
+    assert buckets.max() <= 1000
+    assert np.bincount(buckets.ravel(), minlength=1001)[1:].min() > 50  # 100 on average
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        (
+            {
+                "pad": {"num_words": 60},
+                "train": {"embedding_initializer": "cooccurrence", "embedding_units": 60},
+            },
+            r"embedding_units 60 below pad\.num_words 60: there are no more dimensions than words",
+        ),
         (
             {"train": {"segment_length": 20}},
             "segment_length 20 needs another pooling than last: the last state has read only",

@@ -9,7 +9,6 @@ import pytest
 from sentiment.data.split import Part, split
 from sentiment.network import checkpoint, training
 from sentiment.network.checkpoint import METRICS, START, Progress
-from sentiment.network.model import build_model
 from sentiment.params import Params, Train, check_params
 from sentiment.serving.backend import load_keras
 from tests.conftest import defaults, inputs
@@ -36,8 +35,7 @@ def small(**changes: Any) -> Train:
 
 def prepared(params: Train, path: Callable[[Any, Train], str] | None = None) -> "keras.Model":
     """A model as the stage has it before the first epoch."""
-    training.prepare(params)
-    model = build_model(params, inputs(20, 6))
+    model = training.initial_model(params, inputs(20, 6), parts()[0])
     if path:
         path(model, params)
     return model
@@ -187,6 +185,12 @@ GOING_ON: list[dict[str, Any]] = [
     {"early_stopping": STOPPING},
     {"layers": 2, "bidirectional": True, "pooling": "max", "segment_length": 2},
     {"mask_padding": True, "dropout": {"word": 0.3}, "label_smoothing": 0.1},
+    {
+        "adversarial": 5.0,
+        "embedding_initializer": "cooccurrence",
+        "bigrams": {"units": 2, "buckets": 50},
+        "dropout": {"embedding": 0.3},
+    },
     {
         "average": 0.9,
         "keep_best": True,

@@ -41,6 +41,12 @@ SHAPING = {"pad.max_length": 200, "fetch.dataset": "imdb"}
             "seed 42",
         ),
         (
+            {"embedding_initializer": "cooccurrence", "bigrams.units": 32, "adversarial": 5.0},
+            {},
+            None,
+            "lstm-64 · cooccurrence · bigrams 32 · adversarial 5 · len 200 · seed 42",
+        ),
+        (
             {"schedule.kind": "cosine", "schedule.warmup_epochs": 0.5, "keep_best": True},
             {},
             None,

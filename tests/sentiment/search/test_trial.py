@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from optuna.exceptions import StorageInternalError
 
 from sentiment.data import synthetic
+from sentiment.data.split import Part
 from sentiment.errors import RunningError
 from sentiment.network import checkpoint
 from sentiment.network.training import ready_model
@@ -38,7 +39,9 @@ def disturbed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def weights(params: Params) -> list["np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]:
-    model, _ = ready_model(params.train, inputs(50, 10))
+    model, _ = ready_model(
+        params.train, inputs(50, 10), Part(np.zeros((1, 10)), np.zeros(1, np.uint8))
+    )
     return list(model.get_weights())
 
 

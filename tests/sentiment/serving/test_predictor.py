@@ -17,19 +17,39 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("backend")
 REVIEWS, LENGTH, WORDS = 37, 20, 60
+NETWORKS = [
+    {"cell": "lstm"},
+    {
+        "cell": "lstm",
+        "bidirectional": True,
+        "layers": 2,
+        "mask_padding": True,
+        "segment_length": 5,
+        "pooling": "max+mean",
+    },
+    {"cell": "gru", "mask_padding": True},
+    {"cell": "gru", "bidirectional": True, "pooling": "max"},
+    {"cell": "simple_rnn", "bidirectional": True},
+    {
+        "bigrams": {"units": 3, "buckets": 50},
+        "bidirectional": True,
+        "mask_padding": True,
+        "segment_length": 5,
+        "pooling": "max+mean",
+    },
+]
 
 
-OPTIONS = {"mask_padding": True, "segment_length": 5, "layers": 2}
-
-
-@pytest.fixture(scope="module", params=["lstm", "gru", "simple_rnn"])
+@pytest.fixture(scope="module", params=NETWORKS, ids=lambda train: ", ".join(train))
 def model(request: pytest.FixtureRequest) -> "keras.Model":
-    train = {"cell": request.param, "units": 8, "bidirectional": True, "pooling": "max+mean"}
-    train |= OPTIONS if request.param == "lstm" else {}
-    dropout = {"input": 0.5, "head": 0.5, "word": 0.5}
+    train = {**request.param, "units": 8}
+    dropout = {"embedding": 0.5, "input": 0.5, "head": 0.5, "word": 0.5}
     params = Params.model_validate(merged(defaults(), {"train": {**train, "dropout": dropout}}))
     load_keras().utils.set_random_seed(0)
-    return build_model(params.train, inputs(WORDS, LENGTH))
+    model = build_model(params.train, inputs(WORDS, LENGTH))
+    rng = np.random.default_rng(0)  # as a bias has zeros before it is trained
+    model.set_weights([rng.normal(0, 0.5, each.shape) for each in model.get_weights()])
+    return model
 
 
 @pytest.fixture

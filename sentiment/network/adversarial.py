@@ -1,0 +1,68 @@
+"""Adversarial training: learn also from reviews whose word vectors are shifted to mislead.
+
+Source: Miyato, Dai and Goodfellow 2017, *Adversarial Training Methods for Semi-Supervised Text
+Classification*.
+"""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from sentiment.serving import layers
+
+Step = Callable[[tuple[tf.Tensor, tf.Tensor]], dict[str, tf.Tensor]]
+
+
+def harden(model: "keras.Model", shift: float) -> None:
+    """Let each training step of a compiled model learn from its reviews and from shifted ones.
+
+    The step of the instance is replaced, not its class: what is saved stays plain Keras.
+
+    Args:
+        model: see `sentiment.network.model.build_model`.
+        shift: length of the shift of all vectors of a review, along the gradient of its loss, in
+            root mean squares of the embedding's values.
+    """
+    model.train_step = _step(model, shift)
+
+
+def _step(model: "keras.Model", shift: float) -> Step:
+    embedding, between = model.get_layer("embedding"), layers.vectors(model)
+    read = keras.Model(model.input, between)
+    judge = keras.Model([model.input, between], model.output)
+    tracker = next(metric for metric in model.metrics if metric.name == "loss")
+
+    def step(data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        tokens, labels = data
+        weights = [each.value for each in model.trainable_variables]
+        with tf.GradientTape(persistent=True) as tape:
+            vectors = read(tokens, training=True)
+            answers = judge([tokens, vectors], training=True)
+            loss = model.compute_loss(tokens, labels, answers)
+            with tape.stop_recording():
+                direction, *gradients = tape.gradient(loss, [vectors, *weights])
+                length = shift * _root_mean_square(embedding.embeddings)
+                shifts = length * _unit(direction)
+            answers_misled = judge([tokens, vectors + shifts], training=True)
+            misled = model.compute_loss(tokens, labels, answers_misled)
+        more = tape.gradient(misled, weights)
+        both = [(tf.convert_to_tensor(a) + b) / 2 for a, b in zip(gradients, more, strict=True)]
+        model.optimizer.apply(both, model.trainable_variables)
+        tracker.update_state((loss + misled) / 2, sample_weight=tf.shape(tokens)[0])
+        metrics: dict[str, tf.Tensor] = model.compute_metrics(tokens, labels, answers)
+        return metrics
+
+    return step
+
+
+def _unit(gradient: tf.Tensor) -> tf.Tensor:
+    """The gradient of each review's vectors, shape (batch, length, units), of length 1."""
+    return gradient / (tf.norm(gradient, axis=(1, 2), keepdims=True) + TINY)
+
+
+def _root_mean_square(values: tf.Tensor) -> tf.Tensor:
+    return tf.sqrt(tf.reduce_mean(tf.square(values)))
+
+
+TINY = 1e-12  # or a gradient of nothing but zeros would be divided by 0

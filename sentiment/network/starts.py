@@ -1,0 +1,96 @@
+"""What embeddings begin with: what can be counted in the reviews before training."""
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+from sklearn.utils.extmath import randomized_svd
+
+WINDOW = 5  # words to either side; one so many words away counts as 1 / that many
+CONTEXT_POWER = 0.75  # of a context's share, so that rare contexts weigh less
+VALUE_POWER = 0.5  # of the singular values
+ITERATIONS = 3  # of the randomized decomposition
+SMOOTHING = 1  # reviews of each class that every bucket is counted in beside those that have it
+RANGE = 0.05  # root mean square of the values: Keras' own embeddings begin within ±0.05
+
+
+def word_vectors(
+    tokens: NDArray[np.integer], num_words: int, units: int, marks: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Decompose the words' positive pointwise mutual information.
+
+    Source: Levy, Goldberg and Dagan 2015, *Improving Distributional Similarity with Lessons
+    Learned from Word Embeddings*, whose values the constants are.
+
+    Args:
+        tokens: token ids, shape (reviews, length).
+        num_words: token ids are below it.
+        units: size of a vector, below `num_words`.
+        marks: token ids that are no words.
+
+    Returns:
+        Shape (num_words, units). What is no word, or has none near it, has zeros.
+    """
+    information = _information(_counts(tokens, num_words, marks))
+    left, values, _ = randomized_svd(information, units, n_iter=ITERATIONS, random_state=0)
+    vectors: NDArray[np.float32] = (left * values**VALUE_POWER).astype(np.float32)
+    size = np.sqrt(np.mean(vectors**2))
+    return vectors * np.float32(RANGE / size if size else 0)
+
+
+def bigram_vectors(
+    start: NDArray[np.float32], buckets: NDArray[np.integer], labels: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    """Let the first value of each bucket be the log-ratio by which naive Bayes weighs it.
+
+    Source: Wang and Manning 2012, *Baselines and Bigrams: Simple, Good Sentiment and Topic
+    Classification*.
+
+    Args:
+        start: the vectors as Keras begins them, shape (buckets + 1, units).
+        buckets: of each word's bigram, 0 for none, shape (reviews, length).
+        labels: 1 = positive, 0 = negative, shape (reviews,).
+
+    Returns:
+        Shape (buckets + 1, units); that of no bigram has zeros.
+    """
+    counts = [_reviews_with(buckets[labels == label], len(start)) for label in (1, 0)]
+    positive, negative = (SMOOTHING + each for each in counts)
+    ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
+    size = np.sqrt(np.mean(ratio[1:] ** 2))
+    vectors = start.copy()
+    vectors[:, 0] = ratio * (RANGE / size if size else 0)
+    vectors[0] = 0
+    return vectors
+
+
+def _reviews_with(buckets: NDArray[np.integer], count: int) -> NDArray[np.int64]:
+    """In how many of the reviews each bucket occurs, shape (count,)."""
+    found = np.zeros(count, np.int64)
+    for review in buckets:
+        found[np.unique(review)] += 1
+    return found
+
+
+def _counts(
+    tokens: NDArray[np.integer], num_words: int, marks: tuple[int, ...]
+) -> scipy.sparse.csr_array:
+    """How often each word stands near each other, shape (num_words, num_words)."""
+    counts = scipy.sparse.csr_array((num_words, num_words), dtype=np.float32)
+    words = ~np.isin(tokens, marks)
+    for distance in range(1, min(WINDOW, tokens.shape[1] - 1) + 1):
+        both = words[:, :-distance] & words[:, distance:]
+        pairs = tokens[:, :-distance][both], tokens[:, distance:][both]
+        weights = np.full(len(pairs[0]), 1 / distance, np.float32)
+        counts += scipy.sparse.coo_array((weights, pairs), counts.shape).tocsr()
+    return counts + counts.T
+
+
+def _information(counts: scipy.sparse.csr_array) -> scipy.sparse.coo_array:
+    """The pairs whose pointwise mutual information is positive."""
+    pairs, word = counts.tocoo(), counts.sum(axis=1)
+    context = word**CONTEXT_POWER
+    context /= context.sum() or 1
+    row, column = pairs.coords
+    information = np.log(pairs.data / word[row] / context[column])
+    kept = information > 0
+    return scipy.sparse.coo_array((information[kept], (row[kept], column[kept])), counts.shape)

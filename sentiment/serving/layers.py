@@ -1,0 +1,33 @@
+"""Parts of a network as `sentiment.network.model.build_model` makes it."""
+
+from typing import TYPE_CHECKING, Any
+
+from .backend import load_keras
+
+if TYPE_CHECKING:
+    import keras
+
+
+def vectors(model: "keras.Model") -> Any:
+    """The output that has each word's vector, shape (batch, length, features), before dropout."""
+    names = {layer.name for layer in model.layers}
+    return model.get_layer("vectors" if "vectors" in names else "embedding").output
+
+
+def first_recurrent(model: "keras.Model") -> "keras.layers.RNN | keras.layers.Bidirectional":
+    """The recurrent layer that reads the vectors."""
+    layers = load_keras().layers
+    kinds = (layers.RNN, layers.Bidirectional)
+    return next(layer for layer in model.layers if isinstance(layer, kinds))
+
+
+def directions(layer: "keras.layers.Layer") -> "list[keras.layers.RNN]":
+    """The layer itself, or of a bidirectional one that which reads forward and the other."""
+    both = isinstance(layer, load_keras().layers.Bidirectional)
+    return [layer.forward_layer, layer.backward_layer] if both else [layer]
+
+
+def segment(layer: "keras.layers.Layer") -> int:
+    """How many steps a recurrent layer goes before it starts anew."""
+    read, *_ = load_keras().tree.flatten(layer.input)  # a mask may come after it
+    return int(read.shape[1])

@@ -1,0 +1,71 @@
+"""Embeddings begin with what can be counted: neighbours of words, and bigrams in each class."""
+
+import numpy as np
+import pytest
+
+from sentiment.network.starts import RANGE, WINDOW, bigram_vectors, word_vectors
+
+PADDING, UNKNOWN, COLOURS, PAINT, BEASTS, ROAR = 0, 1, (2, 3), 4, (5, 6), 7
+NUM_WORDS = 10  # 8 and 9 never occur
+
+
+def sentences() -> np.ndarray:
+    """Colours stand before paint, beasts before roar; between two reviews there is padding."""
+    pairs = [(word, PAINT) for word in COLOURS] + [(word, ROAR) for word in BEASTS]
+    return np.array([[PADDING, UNKNOWN, *pair, PADDING] for pair in pairs] * 5, np.uint16)
+
+
+def found(units: int = 3) -> np.ndarray:
+    return word_vectors(sentences(), NUM_WORDS, units, (PADDING, UNKNOWN))
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+def test_words_with_the_same_neighbours_are_near_each_other_and_others_are_not() -> None:
+    vectors = found()
+    assert cosine(*vectors[list(COLOURS)]) > 0.99
+    assert cosine(*vectors[list(BEASTS)]) > 0.99
+    assert abs(cosine(vectors[COLOURS[0]], vectors[BEASTS[0]])) < 0.01
+
+
+def test_vectors_are_as_many_and_as_long_as_asked_for() -> None:
+    vectors = found(units=4)
+    assert vectors.shape == (NUM_WORDS, 4)
+    assert vectors.dtype == np.float32
+    assert np.sqrt(np.mean(vectors**2)) == np.float32(RANGE)
+
+
+def test_marks_and_words_that_never_occur_have_zeros() -> None:
+    sizes = np.abs(found()).max(axis=1)
+    assert (sizes[[PADDING, UNKNOWN, 8, 9]] < 1e-6).all()
+    assert (sizes[[*COLOURS, PAINT, *BEASTS, ROAR]] > 0.01).all()
+
+
+def test_same_reviews_give_the_same_bits() -> None:
+    np.testing.assert_array_equal(found(), found())
+
+
+@pytest.mark.parametrize(("distance", "near"), [(1, True), (WINDOW, True), (WINDOW + 1, False)])
+def test_words_are_near_each_other_within_the_window(distance: int, near: bool) -> None:
+    review = np.zeros((1, WINDOW + 2), np.uint16)
+    review[0, [0, distance]] = COLOURS
+    assert word_vectors(review, NUM_WORDS, 3, (PADDING,)).any() == near
+
+
+def test_reviews_of_one_word_give_zeros() -> None:
+    assert not word_vectors(np.array([[2], [3]]), NUM_WORDS, 3, (0,)).any()
+
+
+def test_the_first_value_of_a_bigram_is_the_log_ratio_of_naive_bayes() -> None:
+    buckets = np.array([[1, 1, 2], [1, 3, 0], [2, 2, 0], [3, 3, 3]])  # 4 never occurs
+    labels = np.array([1, 1, 0, 0])
+    found = bigram_vectors(np.full((5, 2), 7, np.float32), buckets, labels)
+    positive, negative = np.array([2, 3, 2, 2, 1]), np.array([2, 1, 2, 2, 1])
+    ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
+    np.testing.assert_allclose(found[1:, 0] / found[1, 0], ratio[1:] / ratio[1], rtol=1e-5)
+    assert np.sqrt(np.mean(found[1:, 0] ** 2)) == pytest.approx(RANGE)
+    assert found[1, 0] > 0
+    assert (found[1:, 1] == 7).all()
+    assert not found[0].any()
