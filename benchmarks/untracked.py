@@ -5,15 +5,14 @@ from pathlib import Path
 
 from sentiment.network import checkpoint, training
 from sentiment.network.checkpoint import Progress
-from sentiment.network.model import build_model, inputs_of
+from sentiment.network.model import inputs_of
 from stages import train
 
 
 def main() -> None:
     job = train.read_job()
-    training.prepare(job.params)
-    model = build_model(job.params, inputs_of(job.shaping, len(job.learning.y)))
-    training.accelerate(model, job.params)
+    inputs = inputs_of(job.shaping, len(job.learning.y))
+    model, _ = training.ready_model(job.params, inputs, job.learning)
     with tempfile.TemporaryDirectory() as kept, tempfile.TemporaryDirectory() as folder:
 
         def on_epoch(progress: Progress) -> None:

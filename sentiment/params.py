@@ -284,8 +284,8 @@ class Train(Section):
         ge=0,
         le=1000,
         description="each step learns also from its reviews with their vectors shifted so far "
-        "towards a wrong answer, in root mean squares of the vectors' values (Miyato et al. 2017); "
-        "takes twice as long; 5 is usual, 0: off",
+        "towards a wrong answer, in root mean squares of the word vectors' values (Miyato et al. "
+        "2017); takes twice as long; 5 is usual, 0: off",
     )
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = Field(
         description="how the weights are updated, with Keras' defaults for what is not set here"

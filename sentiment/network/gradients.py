@@ -5,7 +5,8 @@ lost, training cannot find out that the word mattered, as Hochreiter found (1991
 zu dynamischen neuronalen Netzen*; Bengio et al. 1994, doi:10.1109/72.279181; Pascanu et al. 2013,
 proceedings.mlr.press/v28/pascanu13).
 
-Measured is the norm of the gradient of the loss by the word's vector, the output of the embedding.
+Measured is the norm of the gradient of the loss by the word's vector, with that of its bigram where
+the model reads one.
 That says how strongly a small change of the vector moves the answer of this model to these reviews:
 not whether the network makes use of the word, nor what another training would have learned.
 """

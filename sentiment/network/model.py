@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sentiment.network.batches import batches
 from sentiment.params import Bigrams, Train
+from sentiment.serving.layers import directions
 
 if TYPE_CHECKING:
     import keras
@@ -132,7 +133,7 @@ def _with_bigrams(vectors: Any, words: Any, bigrams: Bigrams, inputs: Inputs) ->
 
 
 def _buckets(words: Any, count: int, inputs: Inputs) -> Any:
-    """The bucket of each word and the one before it, from 1; 0 where either is no known word."""
+    """The bucket of each word and the one before it, from 1; 0 if either is padding or unknown."""
     from keras import ops
 
     words = ops.cast(words, "int64")  # products of 32 bits would overflow
@@ -210,11 +211,8 @@ def recurrent_layers(model: "keras.Model") -> "list[keras.layers.RNN]":
     """The recurrent layers of a model, those of a bidirectional one forward first."""
     import keras
 
-    found = []
-    for layer in model.layers:
-        both = isinstance(layer, keras.layers.Bidirectional)
-        found += [layer.forward_layer, layer.backward_layer] if both else [layer]
-    return [layer for layer in found if isinstance(layer, keras.layers.RNN)]
+    every = [each for layer in model.layers for each in directions(layer)]
+    return [layer for layer in every if isinstance(layer, keras.layers.RNN)]
 
 
 def lstm_layers(model: "keras.Model") -> "list[keras.layers.LSTM]":

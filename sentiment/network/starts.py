@@ -3,14 +3,13 @@
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
-from sklearn.utils.extmath import randomized_svd
 
 WINDOW = 5  # words to either side; one so many words away counts as 1 / that many
 CONTEXT_POWER = 0.75  # of a context's share, so that rare contexts weigh less
 VALUE_POWER = 0.5  # of the singular values
 ITERATIONS = 3  # of the randomized decomposition
 SMOOTHING = 1  # reviews of each class that every bucket is counted in beside those that have it
-RANGE = 0.05  # root mean square of the values: Keras' own embeddings begin within ±0.05
+SIZE = 0.05  # root mean square of the values; that of Keras' own, within ±0.05, is 0.029
 
 
 def word_vectors(
@@ -25,16 +24,18 @@ def word_vectors(
         tokens: token ids, shape (reviews, length).
         num_words: token ids are below it.
         units: size of a vector, below `num_words`.
-        marks: token ids that are no words.
+        marks: token ids that stand for no word.
 
     Returns:
         Shape (num_words, units). What is no word, or has none near it, has zeros.
     """
+    from sklearn.utils.extmath import randomized_svd  # a second that most trainings need not wait
+
     information = _information(_counts(tokens, num_words, marks))
     left, values, _ = randomized_svd(information, units, n_iter=ITERATIONS, random_state=0)
     vectors: NDArray[np.float32] = (left * values**VALUE_POWER).astype(np.float32)
     size = np.sqrt(np.mean(vectors**2))
-    return vectors * np.float32(RANGE / size if size else 0)
+    return vectors * np.float32(SIZE / size if size else 0)
 
 
 def bigram_vectors(
@@ -58,7 +59,7 @@ def bigram_vectors(
     ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
     size = np.sqrt(np.mean(ratio[1:] ** 2))
     vectors = start.copy()
-    vectors[:, 0] = ratio * (RANGE / size if size else 0)
+    vectors[:, 0] = ratio * (SIZE / size if size else 0)
     vectors[0] = 0
     return vectors
 

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-NUMBER = "promote.turn."  # tags, ended by an id: the number; 0 while one is taken
-DEAD_SECONDS = 60.0  # that a turn may last: a decision takes a few
+# tags, ended by whose they are: of one that is taking a number, and the number
+TAKING, NUMBER = "promote.taking.", "promote.turn."
+# that a turn may last: a decision takes a few, but each request may take a minute (store.PATIENCE)
+DEAD_SECONDS = 180.0
 LOOK_SECONDS = 0.2  # between two looks at the numbers
+TELL_SECONDS = 5.0  # of waiting before that is said
 
 
 class Ended(Exception):
@@ -36,14 +39,12 @@ class Turn:
     Args:
         client: of the store.
         name: the registered model.
-        again: whether an earlier turn of this decision was ended by others.
     """
 
-    def __init__(self, client: "mlflow.MlflowClient", name: str, again: bool) -> None:
+    def __init__(self, client: "mlflow.MlflowClient", name: str) -> None:
         self.client = client
         self.name = name
-        self.again = again
-        self.tag = NUMBER + uuid.uuid4().hex
+        self.id = uuid.uuid4().hex
 
     def take(self) -> None:
         """Take a number and wait until it is the smallest.
@@ -51,43 +52,56 @@ class Turn:
         Raises:
             Ended: see there.
         """
-        self._put(0)
-        self._put(1 + max(self._numbers().values(), default=0))
-        first, since = "", 0.0
-        while (now_first := self._first()) != self.tag:
+        self._set(TAKING, 0)
+        self._set(NUMBER, 1 + max(self._all(NUMBER).values(), default=0))
+        if self.id not in self._all(TAKING):  # others waited too long, and may have gone on
+            raise Ended
+        self._remove(TAKING + self.id)
+        first, since, told = "", time.monotonic(), False
+        while (now_first := self._first()) != NUMBER + self.id:
             if now_first != first:
                 first, since = now_first, time.monotonic()
-            elif time.monotonic() - since > DEAD_SECONDS:
-                self._end(first)
+            if time.monotonic() - since > DEAD_SECONDS:
+                self._remove(first)
+            if not told and time.monotonic() - since > TELL_SECONDS:
+                print("Waiting for another process to decide about the champion", flush=True)
+                told = True
             time.sleep(LOOK_SECONDS)
 
     def check(self) -> None:
         """Raise `Ended` unless the turn lasts."""
-        if self.tag not in self._numbers():
+        if self.id not in self._all(NUMBER):
             raise Ended
 
     def end(self) -> None:
         """Let the next one have its turn."""
-        self._end(self.tag)
-
-    def _first(self) -> str:
-        """Whose turn it is; who takes a number comes first, since it may be a smaller one."""
-        numbers = self._numbers()
-        if self.tag not in numbers:
-            raise Ended
-        return min(numbers, key=lambda tag: (numbers[tag], tag))
-
-    def _numbers(self) -> dict[str, int]:
-        tags = self.client.get_registered_model(self.name).tags
-        return {tag: int(number) for tag, number in tags.items() if tag.startswith(NUMBER)}
-
-    def _put(self, number: int) -> None:
-        self.client.set_registered_model_tag(self.name, self.tag, str(number))
-
-    def _end(self, tag: str) -> None:
         from mlflow.exceptions import MlflowException
 
-        with suppress(MlflowException):  # it has been ended, or will be once it has lasted too long
+        for tag in (TAKING, NUMBER):
+            with suppress(MlflowException):  # others end it once it has lasted too long
+                self._remove(tag + self.id)
+
+    def _first(self) -> str:
+        """The tag of whose turn it is; who takes a number comes first: it may be a smaller one."""
+        numbers, taking = self._all(NUMBER), self._all(TAKING)
+        if self.id not in numbers:
+            raise Ended
+        if taking:
+            return TAKING + min(taking)
+        return NUMBER + min(numbers, key=lambda each: (numbers[each], each))
+
+    def _all(self, kind: str) -> dict[str, int]:
+        """The tags of a kind, by whose they are."""
+        tags = self.client.get_registered_model(self.name).tags
+        return {
+            tag.removeprefix(kind): int(text) for tag, text in tags.items() if tag.startswith(kind)
+        }
+
+    def _set(self, kind: str, number: int) -> None:
+        self.client.set_registered_model_tag(self.name, kind + self.id, str(number))
+
+    def _remove(self, tag: str) -> None:
+        if tag in self.client.get_registered_model(self.name).tags:
             self.client.delete_registered_model_tag(self.name, tag)
 
 
@@ -113,17 +127,17 @@ def decided(client: "mlflow.MlflowClient", name: str, decide: Callable[[Turn], R
     Args:
         client: of the store.
         name: the registered model, which is there.
-        decide: what to do; it calls the turn's `check` before and after it moves the alias.
+        decide: what to do; it calls the turn's `check` just before it moves the alias. What is left
+            is a process that is stopped for longer than a turn may last right after that.
     """
     if store.is_embedded(store.tracking_uri()):
-        return decide(Alone(client, name, again=False))
-    again = False
+        return decide(Alone(client, name))
     while True:
-        turn = Turn(client, name, again)
+        turn = Turn(client, name)
         try:
             turn.take()
             return decide(turn)
         except Ended:
-            again = True
+            continue
         finally:
             turn.end()

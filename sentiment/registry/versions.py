@@ -138,8 +138,6 @@ def promote_by_rule(
         turn: in which nobody else decides.
     """
     version, current = client.get_model_version(NAME, number), champion(client)
-    if turn.again and _is(version, current):
-        current = _rival(client, version) or current
     if version.tags.get(DECIDED_BY, BY_RULE) != BY_RULE or _is(version, current):
         return
     candidate = _candidate(client, version, current) if current else 1
@@ -154,17 +152,6 @@ def promote_by_rule(
     else:
         _tag(client, version, tags)
     print(f"Version {version.version} of {NAME}: {verdict}, {decision.reason}")
-
-
-def _rival(client: "mlflow.MlflowClient", version: "ModelVersion") -> "ModelVersion | None":
-    """Who replaced the same champion once this version's turn was ended; it is champion again."""
-    replaced = f"tags.`{REPLACED}` = '{version.tags.get(REPLACED)}'"
-    found = client.search_model_versions(f"name = '{NAME}' AND {replaced}")
-    for each in found:
-        if each.tags.get(DECISION) == PROMOTED and not _is(each, version):
-            client.set_registered_model_alias(NAME, CHAMPION, each.version)
-            return each
-    return None
 
 
 def _candidate(
@@ -220,7 +207,6 @@ def _make_champion(
     _tag(client, version, {**tags, REPLACED: replaced})
     turn.check()
     client.set_registered_model_alias(NAME, CHAMPION, version.version)
-    turn.check()
 
 
 class Outcome(NamedTuple):

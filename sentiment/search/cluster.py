@@ -20,7 +20,7 @@ from sentiment.machine import PACKAGES
 from sentiment.runs import store
 from sentiment.search import study
 from sentiment.search.trial import THREADS
-from sentiment.serving.predictor import usable_cores
+from sentiment.serving.cores import usable_cores
 
 if TYPE_CHECKING:
     import distributed

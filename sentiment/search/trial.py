@@ -37,7 +37,7 @@ from sentiment.runs.tracking import Stopped, Tracker
 from sentiment.search import space, study
 from sentiment.search.study import ERROR, FAILURES, PASSING, VALUES
 from sentiment.serving.backend import load_keras
-from sentiment.serving.predictor import usable_cores
+from sentiment.serving.cores import usable_cores
 from sentiment.serving.sequences import Reviews, pad
 
 if TYPE_CHECKING:

@@ -4,12 +4,13 @@ Matrix products of another shape may be summed in another order. The evaluation 
 model both ask through this, so that their answers are equal and not just close.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .cores import usable_cores
 
 if TYPE_CHECKING:
     import keras
@@ -59,8 +60,3 @@ class Predictor:
         step[: len(tokens)] = tokens
         answers: NDArray[np.float32] = self._program(step).numpy()
         return answers[: len(tokens), 0]
-
-
-def usable_cores() -> int | None:
-    """The cores that this process may use, where the system says, else all."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from sentiment.errors import UserError
+from sentiment.errors import UserError, first_line
 from tools.running import groups
 
 DVC = (sys.executable, "-m", "dvc")
@@ -53,6 +53,30 @@ def output(*arguments: str) -> str:
     if done.returncode:
         raise UserError(f"dvc {' '.join(arguments)} failed: {done.stderr.strip()}")
     return done.stdout
+
+
+def remote() -> str | None:
+    """The name of DVC's default remote, if there is one; UserError if its config is broken."""
+    from dvc.config import Config, ConfigError
+
+    try:
+        name: str | None = Config.from_cwd()["core"].get("remote")
+    except ConfigError as error:
+        raise UserError(f"DVC's configuration cannot be read: {first_line(error)}") from None
+    return name
+
+
+def why_not(remote: str) -> str:
+    """Why a remote cannot be used, or nothing if it can: `dvc repro --pull` would end over it."""
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            data = repo.cloud.get_remote_odb(name=remote)
+            data.fs.exists(data.path)
+    except Exception as error:  # each kind of remote has errors of its own
+        return first_line(error) or type(error).__name__
+    return ""
 
 
 def repair_lock(lock: Path) -> None:

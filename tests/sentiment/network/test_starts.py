@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sentiment.network.starts import RANGE, WINDOW, bigram_vectors, word_vectors
+from sentiment.network.starts import SIZE, WINDOW, bigram_vectors, word_vectors
 
 PADDING, UNKNOWN, COLOURS, PAINT, BEASTS, ROAR = 0, 1, (2, 3), 4, (5, 6), 7
 NUM_WORDS = 10  # 8 and 9 never occur
@@ -34,7 +34,7 @@ def test_vectors_are_as_many_and_as_long_as_asked_for() -> None:
     vectors = found(units=4)
     assert vectors.shape == (NUM_WORDS, 4)
     assert vectors.dtype == np.float32
-    assert np.sqrt(np.mean(vectors**2)) == np.float32(RANGE)
+    assert np.sqrt(np.mean(vectors**2)) == np.float32(SIZE)
 
 
 def test_marks_and_words_that_never_occur_have_zeros() -> None:
@@ -65,7 +65,7 @@ def test_the_first_value_of_a_bigram_is_the_log_ratio_of_naive_bayes() -> None:
     positive, negative = np.array([2, 3, 2, 2, 1]), np.array([2, 1, 2, 2, 1])
     ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
     np.testing.assert_allclose(found[1:, 0] / found[1, 0], ratio[1:] / ratio[1], rtol=1e-5)
-    assert np.sqrt(np.mean(found[1:, 0] ** 2)) == pytest.approx(RANGE)
+    assert np.sqrt(np.mean(found[1:, 0] ** 2)) == pytest.approx(SIZE)
     assert found[1, 0] > 0
     assert (found[1:, 1] == 7).all()
     assert not found[0].any()

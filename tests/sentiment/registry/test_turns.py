@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlflow
 import pytest
@@ -19,12 +19,11 @@ from sentiment.params import Params, Promote
 from sentiment.registry import turns
 from sentiment.registry import versions as registry
 from sentiment.registry.turns import Turn
-from sentiment.runs import store
 from tests.sentiment.registry.racing import Candidate, decide
 from tests.sentiment.registry.test_versions import write_evaluation
 from tests.services import mlflow_server
 
-INTERLEAVINGS, SEED = 50, 0
+INTERLEAVINGS, COUNTS, SEED = 50, (2, 5), 0
 REVIEWS = 60
 
 
@@ -61,7 +60,7 @@ def test_no_two_decide_at_once_and_all_do(client: Any) -> None:
         time.sleep(0.01)
         turn.check()
         inside -= 1
-        done.append(turn.tag)
+        done.append(turn.id)
 
     threads = [
         threading.Thread(target=turns.decided, args=(client, "model", decide)) for _ in range(8)
@@ -84,22 +83,33 @@ def test_a_decision_that_fails_ends_its_turn(client: Any) -> None:
     assert client.tags == {}
 
 
-def test_a_turn_whose_process_died_is_ended(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_turns_whose_process_died_are_ended(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "DEAD_SECONDS", 0.1)
-    client.tags = {"promote.turn.waiting": "0", "promote.turn.deciding": "7", "other": "x"}
-    assert turns.decided(client, "model", lambda turn: turn.again) is False
+    client.tags = {"promote.taking.one": "0", "promote.turn.other": "7", "other": "x"}
+    turns.decided(client, "model", Turn.check)
     assert client.tags == {"other": "x"}
+
+
+def test_who_waits_says_so(
+    client: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(turns, "DEAD_SECONDS", 0.3)
+    monkeypatch.setattr(turns, "TELL_SECONDS", 0.1)
+    client.tags = {"promote.turn.other": "7"}
+    turns.decided(client, "model", Turn.check)
+    assert capsys.readouterr().out == "Waiting for another process to decide about the champion\n"
 
 
 def test_those_who_wait_long_are_not_taken_for_dead(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns, "DEAD_SECONDS", 0.3)
-    again: list[bool] = []
+    asked: list[str] = []
 
     def decide(turn: Turn) -> None:
         time.sleep(0.1)
-        again.append(turn.again)
+        asked.append(turn.id)
+        turn.check()
 
     threads = [
         threading.Thread(target=turns.decided, args=(client, "model", decide)) for _ in range(8)
@@ -108,20 +118,43 @@ def test_those_who_wait_long_are_not_taken_for_dead(
         thread.start()
     for thread in threads:
         thread.join(timeout=20)
-    assert again == [False] * 8
+    assert len(set(asked)) == len(asked) == 8
 
 
-def test_who_was_taken_for_dead_decides_again(client: Any) -> None:
-    asked: list[bool] = []
+def test_who_was_taken_for_dead_while_deciding_decides_again(client: Any) -> None:
+    asked: list[str] = []
 
     def decide(turn: Turn) -> None:
-        asked.append(turn.again)
-        if not turn.again:
+        asked.append(turn.id)
+        if len(asked) == 1:
             client.tags.clear()
         turn.check()
 
     turns.decided(client, "model", decide)
-    assert asked == [False, True]
+    assert len(set(asked)) == 2
+
+
+def test_who_was_taken_for_dead_while_taking_a_number_takes_another(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It slept while another one waited, ended it and decides: both would have the number 1."""
+    asked: list[str] = []
+    take, other = client.get_registered_model, "promote.turn.other"
+
+    def sleep(name: str) -> SimpleNamespace:
+        monkeypatch.setattr(client, "get_registered_model", take)
+        found: SimpleNamespace = take(name)
+        client.tags = {other: "1"}
+        return found
+
+    def decide(turn: Turn) -> None:
+        asked.append(turn.id)
+        assert other not in client.tags
+
+    monkeypatch.setattr(client, "get_registered_model", sleep)
+    threading.Timer(0.2, lambda: client.tags.pop(other)).start()
+    turns.decided(client, "model", decide)
+    assert len(asked) == 1
 
 
 def test_the_store_of_this_folder_takes_no_turns(
@@ -152,43 +185,57 @@ def rule(default_params: Params) -> Promote:
     return default_params.promote
 
 
-def candidates(name: str, folder: Path, rights: list[int]) -> list[Candidate]:
-    """Versions of a new registered model with so many right answers each."""
-    client, experiment = mlflow.MlflowClient(), store.connect()
-    client.create_registered_model(name)
-    made = []
-    for number, right in enumerate(rights):
-        evaluation = write_evaluation(folder / name / str(number), right, REVIEWS)
+class Evaluated(NamedTuple):
+    """A run with so many right answers, and the folder of its evaluation."""
+
+    right: int
+    run: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def evaluated(server: str, tmp_path_factory: pytest.TempPathFactory) -> list[Evaluated]:
+    """Runs on the server, each with its evaluation in the place of whichever version it becomes."""
+    mlflow.set_tracking_uri(server)
+    client, folder = mlflow.MlflowClient(), tmp_path_factory.mktemp("evaluated")
+    experiment, made = client.create_experiment("races"), []
+    for right in range(10, REVIEWS, 7):
         run = client.create_run(experiment).info.run_id
-        tags = {registry.EVALUATION: files.sha256(evaluation / "about.json")}
-        version = client.create_model_version(name, f"runs:/{run}/model", run, tags=tags)
-        client.log_artifacts(run, str(evaluation), f"versions/{version.version}")
-        made.append(Candidate(version.version, evaluation))
+        found = write_evaluation(folder / str(right), right, REVIEWS)
+        for version in range(1, max(COUNTS) + 1):
+            client.log_artifacts(run, str(found), f"versions/{version}")
+        made.append(Evaluated(right, run, found))
     return made
 
 
-@pytest.mark.parametrize("count", [2, 5])
+def enter(name: str, chosen: list[Evaluated]) -> list[Candidate]:
+    """The versions of a new registered model that are to be decided about."""
+    client, made = mlflow.MlflowClient(), []
+    client.create_registered_model(name)
+    for each in chosen:
+        tags = {registry.EVALUATION: files.sha256(each.folder / files.ABOUT)}
+        version = client.create_model_version(name, f"runs:/{each.run}/model", each.run, tags=tags)
+        made.append(Candidate(version.version, each.folder))
+    return made
+
+
+@pytest.mark.parametrize("count", COUNTS)
 def test_whatever_the_interleaving_each_champion_was_better_than_the_one_it_replaced(
     count: int,
     server: str,
+    evaluated: list[Evaluated],
     processes: ProcessPoolExecutor,
     rule: Promote,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     rng = random.Random(SEED)
     for number in range(INTERLEAVINGS):
-        name = f"race-{count}-{number}"
-        rights = dict(enumerate(rng.sample(range(10, REVIEWS, 7), count), 1))
-        made = candidates(name, tmp_path, list(rights.values()))
-        seeds = [rng.randrange(2**32) for _ in made]
-        list(
-            processes.map(
-                decide, [server] * count, [name] * count, made, [rule] * count, seeds, timeout=60
-            )
-        )
-        check(name, rights, f"interleaving {number} of {count}")
+        name, chosen = f"race-{count}-{number}", rng.sample(evaluated, count)
+        given = [(server, name, each, rule, rng.randrange(2**32)) for each in enter(name, chosen)]
+        list(processes.map(decide, *zip(*given, strict=True), timeout=60))
+        right = {version: each.right for version, each in enumerate(chosen, 1)}
+        check(name, right, f"interleaving {number} of {count}")
 
 
 def check(name: str, rights: dict[int, int], where: str) -> None:
@@ -198,7 +245,7 @@ def check(name: str, rights: dict[int, int], where: str) -> None:
         int(each.version): each.tags for each in client.search_model_versions(f"name='{name}'")
     }
     assert set(found) == set(rights), where
-    assert not [tag for tag in client.get_registered_model(name).tags if turns.NUMBER in tag], where
+    assert not client.get_registered_model(name).tags, where
     current = client.get_model_version_by_alias(name, registry.CHAMPION).version
     chain = []
     while current != registry.NOBODY:

@@ -9,6 +9,7 @@ from tests.project import run_code
 def test_keras_is_imported_without_a_word_and_without_scikit_learn_and_matplotlib() -> None:
     done = run_code("""
 import sys
+import stages.train
 from sentiment.serving.backend import OPTIONAL, load_keras
 print(load_keras().__name__, {"tensorflow", *OPTIONAL} & set(sys.modules))
 import matplotlib.pyplot, sklearn

@@ -45,6 +45,23 @@ def test_the_cell_is_the_one_that_keras_computes(
         assert step.cell == pytest.approx(float(np.linalg.norm(cell)), rel=1e-5)
 
 
+def test_bigrams_are_read_with_the_words() -> None:
+    import keras
+
+    model = build_model(small(bigrams={"units": 3, "buckets": 50}), inputs(20, len(ROW)))
+    (layer,), state = lstm_layers(model), keras.layers.LSTM(4, return_state=True)
+    bigrams = keras.Model(model.input, model.get_layer("bigrams").output)(ROW[None])
+    words = model.get_layer("embedding").get_weights()[0][ROW]
+    vectors = np.concatenate([words, np.asarray(bigrams)[0]], axis=1)
+    state(vectors[None])
+    state.set_weights(layer.get_weights())
+    steps = trace.gates(model, ROW)
+    assert steps is not None
+    for number, step in enumerate(steps, 1):
+        cell = float(np.linalg.norm(state(vectors[None, :number])[2]))
+        assert step.cell == pytest.approx(cell, rel=1e-5)
+
+
 def test_gates_are_the_means_over_the_units() -> None:
     model = build_model(small(), inputs(20, len(ROW)))
     (layer,) = lstm_layers(model)
