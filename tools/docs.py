@@ -4,7 +4,6 @@ There each parameter has its limits and a description with unit and reason; noth
 written twice.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -15,11 +14,10 @@ from pydantic.fields import FieldInfo
 from sentiment import files
 from sentiment.params import PARAMS_FILE, Params, load_params
 from tools.running import cli
+from tools.running.settings import SETTING, with_comment
 
 PAGE = Path("docs", "params.md")
 COMMENTED = (PARAMS_FILE, Path("tests", "default_params.yaml"))
-COLUMN = 24  # of the comments, where a setting is not longer
-SETTING = re.compile(r"(?P<setting>(?P<indent> *)(?P<key>\w+):.*?)(?:\s+#.*)?")
 SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 HEAD = """\
 # Parameters
@@ -114,7 +112,7 @@ def commented(text: str) -> str:
         found = SETTING.fullmatch(line)
         if found:
             path = [*path[: len(found["indent"]) // 2], found["key"]]
-            lines.append(f"{found['setting']:<{COLUMN}} # {comment(path)}")
+            lines.append(with_comment(found["setting"], comment(path)))
         else:
             lines.append(line)
     return "\n".join([*lines, ""])

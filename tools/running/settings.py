@@ -1,5 +1,6 @@
 """Changes of `params.yaml` that keep its comments and its layout."""
 
+import re
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
@@ -10,6 +11,8 @@ from ruamel.yaml import YAML
 from sentiment import files
 from sentiment.params import check_params
 
+COLUMN = 24  # of the comments, where a setting is not longer
+SETTING = re.compile(r"(?P<setting>(?P<indent> *)(?P<key>\w+):.*?)(?:\s+# *(?P<comment>.*))?")
 WIDTH = 10_000  # of a line: a comment is one line, however long
 
 
@@ -34,8 +37,26 @@ def edit(path: Path, values: Mapping[str, Any]) -> list[str]:
     yaml.dump(document, text)
     check_params(YAML(typ="safe", pure=True).load(text.getvalue()), str(path))
     if changes:
-        files.replace_text(path, text.getvalue())
+        files.replace_text(path, _aligned(path.read_text(encoding="utf-8"), text.getvalue()))
     return changes
+
+
+def with_comment(setting: str, comment: str) -> str:
+    """The line of a setting and its comment."""
+    return f"{setting:<{COLUMN}} # {comment}"
+
+
+def _aligned(before: str, after: str) -> str:
+    """The text after a change, with the comment of each changed line in its column again.
+
+    A longer value moves its comment, and ruamel.yaml does not move it back for a shorter one.
+    """
+    lines = after.splitlines()
+    for number, (old, new) in enumerate(zip(before.splitlines(), lines, strict=False)):
+        found = SETTING.fullmatch(new)
+        if old != new and found and found["comment"]:
+            lines[number] = with_comment(found["setting"], found["comment"])
+    return "\n".join([*lines, ""])
 
 
 def _change(document: Any, name: str, value: Any) -> str:
