@@ -9,7 +9,7 @@ Source: Lamport 1974, *A New Solution of Dijkstra's Concurrent Programming Probl
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -53,8 +53,8 @@ class Turn:
             Ended: see there.
         """
         self._set(TAKING, 0)
-        self._set(NUMBER, 1 + max(self._all(NUMBER).values(), default=0))
-        if self.id not in self._all(TAKING):  # others waited too long, and may have gone on
+        self._set(NUMBER, 1 + max(_of(self._tags(), NUMBER).values(), default=0))
+        if self.id not in _of(self._tags(), TAKING):  # others waited too long, and may have gone on
             raise Ended
         self._remove(TAKING + self.id)
         first, since, told = "", time.monotonic(), False
@@ -70,7 +70,7 @@ class Turn:
 
     def check(self) -> None:
         """Raise `Ended` unless the turn lasts."""
-        if self.id not in self._all(NUMBER):
+        if self.id not in _of(self._tags(), NUMBER):
             raise Ended
 
     def end(self) -> None:
@@ -83,26 +83,29 @@ class Turn:
 
     def _first(self) -> str:
         """The tag of whose turn it is; who takes a number comes first: it may be a smaller one."""
-        numbers, taking = self._all(NUMBER), self._all(TAKING)
+        tags = self._tags()
+        numbers, taking = _of(tags, NUMBER), _of(tags, TAKING)
         if self.id not in numbers:
             raise Ended
         if taking:
             return TAKING + min(taking)
         return NUMBER + min(numbers, key=lambda each: (numbers[each], each))
 
-    def _all(self, kind: str) -> dict[str, int]:
-        """The tags of a kind, by whose they are."""
-        tags = self.client.get_registered_model(self.name).tags
-        return {
-            tag.removeprefix(kind): int(text) for tag, text in tags.items() if tag.startswith(kind)
-        }
+    def _tags(self) -> dict[str, str]:
+        tags: dict[str, str] = self.client.get_registered_model(self.name).tags
+        return tags
 
     def _set(self, kind: str, number: int) -> None:
         self.client.set_registered_model_tag(self.name, kind + self.id, str(number))
 
     def _remove(self, tag: str) -> None:
-        if tag in self.client.get_registered_model(self.name).tags:
+        if tag in self._tags():
             self.client.delete_registered_model_tag(self.name, tag)
+
+
+def _of(tags: Mapping[str, str], kind: str) -> dict[str, int]:
+    """The tags of a kind, by whose they are."""
+    return {tag.removeprefix(kind): int(tags[tag]) for tag in tags if tag.startswith(kind)}
 
 
 class Alone(Turn):

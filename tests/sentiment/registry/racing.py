@@ -38,7 +38,7 @@ class Slow:
 def decide(uri: str, name: str, candidate: Candidate, rule: Promote, seed: int) -> None:
     """Let the rule decide about a version of a registered model on a server."""
     mlflow.set_tracking_uri(uri)
-    registry.NAME, turns.LOOK_SECONDS = name, 0.02
+    registry.NAME, turns.LOOK_SECONDS = name, 0.1
     client: Any = Slow(mlflow.MlflowClient(), random.Random(seed))
     turns.decided(
         client,
