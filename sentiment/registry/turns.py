@@ -57,6 +57,10 @@ class Turn:
         if self.id not in _of(self._tags(), TAKING):  # others waited too long, and may have gone on
             raise Ended
         self._remove(TAKING + self.id)
+        self._wait()
+
+    def _wait(self) -> None:
+        """Wait until the number is the smallest, and end turns that last too long."""
         first, since, told = "", time.monotonic(), False
         while (now_first := self._first()) != NUMBER + self.id:
             if now_first != first:

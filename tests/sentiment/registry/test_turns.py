@@ -4,7 +4,7 @@ import multiprocessing
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +25,7 @@ from tests.services import mlflow_server
 
 INTERLEAVINGS, COUNTS, SEED = 50, (2, 5), 0
 REVIEWS = 60
+THREADS = 8
 
 
 class Tags:
@@ -50,6 +51,16 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Any:
     return Tags()
 
 
+def at_once(client: Any, decide: Callable[[Turn], None]) -> None:
+    """Let so many threads decide at the same time."""
+    given = client, "model", decide
+    threads = [threading.Thread(target=turns.decided, args=given) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=20)
+
+
 def test_no_two_decide_at_once_and_all_do(client: Any) -> None:
     inside, most, done = 0, 0, []
 
@@ -62,15 +73,9 @@ def test_no_two_decide_at_once_and_all_do(client: Any) -> None:
         inside -= 1
         done.append(turn.id)
 
-    threads = [
-        threading.Thread(target=turns.decided, args=(client, "model", decide)) for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=20)
+    at_once(client, decide)
     assert most == 1
-    assert len(done) == len(threads)
+    assert len(done) == THREADS
     assert client.tags == {}
 
 
@@ -111,14 +116,8 @@ def test_those_who_wait_long_are_not_taken_for_dead(
         asked.append(turn.id)
         turn.check()
 
-    threads = [
-        threading.Thread(target=turns.decided, args=(client, "model", decide)) for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=20)
-    assert len(set(asked)) == len(asked) == 8
+    at_once(client, decide)
+    assert len(set(asked)) == len(asked) == THREADS
 
 
 def test_who_was_taken_for_dead_while_deciding_decides_again(client: Any) -> None:
