@@ -70,6 +70,9 @@ compare: venv  ## what changed between two runs, and its effect: A=champion B=wo
 seeds: venv  ## train the current params under N seeds, for mean and spread: N=5
 	@$(ACTIVATED) python -m tools.seeds
 
+ensemble: venv  ## several evaluated models as one, evaluated and served: RUNS="<run or group> …"
+	@$(ACTIVATED) python -m tools.ensemble
+
 preset: venv  ## write a preset's values into params.yaml: NAME=best, or NAME=notebook to go back
 	@$(ACTIVATED) python -m tools.preset
 

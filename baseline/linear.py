@@ -19,29 +19,24 @@ from numpy.typing import NDArray
 
 from baseline import model
 from sentiment import files, machine, pipeline, process
-from sentiment.data.outputs import TestSet, read_words
+from sentiment.data.outputs import TestSet, read_words, unpadded
 from sentiment.data.padding import seen, shuffled
-from sentiment.data.reviews import FIELDS, TEST_DATA, read_reviews
+from sentiment.data.reviews import TEST_DATA, arrays, read_reviews
 from sentiment.data.split import split
 from sentiment.errors import UserError
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import METRICS
 from sentiment.params import Params, flatten, load_params
-from sentiment.pipeline import EVALUATE, FETCH, TRAIN
+from sentiment.pipeline import FETCH, TRAIN
 from sentiment.publish import evaluation as publish
 from sentiment.publish.training import DIFF
-from sentiment.registry import versions
-from sentiment.registry.packaging import Parts
+from sentiment.registry.packaging import Model, Parts
 from sentiment.runs import log, tracking
 from sentiment.runs.names import SEPARATOR
 from sentiment.runs.provenance import provenance, uncommitted_diff
 from sentiment.runs.tracking import Tracker
-from sentiment.scoring.evaluation import (
-    REVIEWS_BETWEEN_SIGNALS,
-    Evaluation,
-    evaluate_answers,
-    write,
-)
+from sentiment.scoring import scores
+from sentiment.scoring.evaluation import Evaluation, evaluate_answers, in_parts, write
 from sentiment.serving import linear
 from sentiment.serving.linear import Linear
 from sentiment.serving.sequences import Reviews
@@ -51,7 +46,6 @@ FOLDER = files.DATA / "linear"
 FITS = {"tfidf": model.fit_tfidf, "naive_bayes": model.fit_naive_bayes}
 PARTS = ("train", "test")
 PACKAGES = ("scikit-learn", "scipy")  # compute beside those that every run names
-SERVING_PACKAGES = ("numpy", "pandas", "mlflow")
 AGAIN = f"dvc repro --single-item --force {DECLARED}:{STAGE}@"
 
 
@@ -100,7 +94,7 @@ def read_job(kind: str) -> Job:
         shaping,
         learning,
         validation,
-        test_set(test, orders[1], seen(test, train)),
+        unpadded(test, orders[1], seen(test, train)),
         read_words(),
     )
 
@@ -114,13 +108,6 @@ def shaping_of(params: Params, kind: str) -> dict[str, Any]:
         **flatten(params.linear, "linear"),
         **flatten(params.evaluate, "evaluate"),
     }
-
-
-def test_set(test: Reviews, order: NDArray[np.int64], known: NDArray[np.bool_]) -> TestSet:
-    """The test part in its order, without rows of token ids."""
-    none = np.zeros((len(order), 0), np.uint8)
-    digest = files.short_digest(FETCH, arrays("test"))
-    return TestSet(none, test.labels[order], order, known[order], test, digest)
 
 
 def fit(job: Job) -> Fitted:
@@ -140,7 +127,7 @@ def fit(job: Job) -> Fitted:
 def history_of(fitted: Linear, job: Job, seconds: float) -> pd.DataFrame:
     """One row, as a network's history has it for each epoch."""
     trained, validated = (
-        model.accuracy_and_loss(part.labels, answers(fitted, list(part)))
+        scores.accuracy_and_loss(part.labels, answers(fitted, list(part)))
         for part in (job.learning, job.validation)
     )
     row = {**trained, **{f"val_{name}": x for name, x in validated.items()}, "seconds": seconds}
@@ -149,12 +136,9 @@ def history_of(fitted: Linear, job: Job, seconds: float) -> pd.DataFrame:
 
 def answers(fitted: Linear, reviews: Sequence[NDArray[np.uint32]]) -> NDArray[np.float32]:
     """The probability of being positive for each review, shape (reviews,)."""
-    parts = []
-    for start in range(0, len(reviews), REVIEWS_BETWEEN_SIGNALS):
-        some = reviews[start : start + REVIEWS_BETWEEN_SIGNALS]
-        parts.append(fitted.probabilities([each.astype(np.int64) for each in some]))
-        process.raise_noted()
-    return np.concatenate(parts)
+    return in_parts(
+        lambda some: fitted.probabilities([each.astype(np.int64) for each in some]), reviews
+    )
 
 
 def save(folder: Path, job: Job, fitted: Fitted, evaluation: Evaluation) -> None:
@@ -187,18 +171,14 @@ def log_data(tracker: Tracker, job: Job) -> None:
 def log_outputs(tracker: Tracker, job: Job, metrics: dict[str, Any], diff: str) -> None:
     """Log all of the folder; register the model and let the rule decide about it."""
     folder = FOLDER / job.kind
-    tracker.log(log.folder, folder, ["history.csv"], TRAIN.name)
     if diff:
         tracker.log(log.text, f"{diff}\n", f"{TRAIN.name}/{DIFF}")
-    tracker.log(log.complete, TRAIN.name, folder)
-    publish.log_answers(tracker, folder, metrics, job.test.digest)
     digests = {key: files.read_about(folder)["params"][key] for key in ("model.sha256", TEST_DATA)}
     index = files.checked(FETCH / "word_index.json")
-    settings = {"threshold": job.params.evaluate.threshold}
-    parts = Parts(folder / linear.FILE, index, settings, SERVING_PACKAGES)
-    tags = publish.metric_tags(metrics) | digests
-    tracker.log(versions.register, parts, folder, tags, job.params.promote)
-    tracker.log(log.complete, EVALUATE.name, folder)
+    fitted = [Model(folder / linear.FILE, {})]
+    parts = Parts(fitted, index, job.params.evaluate.threshold, log.LINEAR_PACKAGES)
+    rule, test = job.params.promote, job.test.digest
+    publish.log_model(tracker, folder, metrics, test, parts, digests, rule)
 
 
 def fit_and_log(job: Job, tracker: Tracker, tags: dict[str, str]) -> None:
@@ -217,11 +197,6 @@ def fit_and_log(job: Job, tracker: Tracker, tags: dict[str, str]) -> None:
     log_outputs(tracker, job, evaluation.metrics, diff)
     print(f"MLflow run {tracker.run.run_id}: {tracker.run.name}")
     print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")
-
-
-def arrays(part: str) -> list[str]:
-    """The names of the arrays that `fetch` wrote of a part."""
-    return [f"{part}_{name}" for name in FIELDS]
 
 
 def read_tags(job: Job) -> dict[str, str]:

@@ -84,18 +84,6 @@ def fit_naive_bayes(counts: Counts, labels: NDArray[np.uint8], params: LinearMod
     return _linear(counts.keys, ratio, weights, bias, counted=False, normalized=False)
 
 
-def accuracy_and_loss(
-    labels: NDArray[np.uint8], probabilities: NDArray[np.float32]
-) -> dict[str, float]:
-    """Accuracy at a threshold of one half, and cross-entropy loss (natural logarithm)."""
-    from sklearn import metrics
-
-    return {
-        "accuracy": float(metrics.accuracy_score(labels, probabilities > 0.5)),
-        "loss": float(metrics.log_loss(labels, probabilities.astype(np.float64))),
-    }
-
-
 def _regress(
     x: "csr_matrix", labels: NDArray[np.uint8], c: float, params: LinearModels
 ) -> tuple[NDArray[np.float64], float]:

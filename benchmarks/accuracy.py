@@ -1,12 +1,11 @@
 """`python -m benchmarks.accuracy`: what models reach on the test set, and what they take.
 
 Each SIDE is named as in `make compare`: the id of a run or of a group of seeds, say. A group gets a
-row for its mean and one for the ensemble of its models; with --beside, also one for that ensemble
-and another model together. Writes `accuracy.md` beside this file.
+row for its mean. Writes `accuracy.md` beside this file.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -14,22 +13,20 @@ from typing import NamedTuple
 import click
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from sentiment import files
 from sentiment.data.reviews import TEST_DATA
 from sentiment.errors import UserError
-from sentiment.params import Params, load_params
+from sentiment.params import load_params
 from sentiment.scoring import scores
 from sentiment.scoring.gradients import reach
 from sentiment.scoring.significance import Interval, mean_interval, wilson
 from tools.comparing import sides
 from tools.comparing.comparison import cost
-from tools.comparing.trainings import Side, by_review
+from tools.comparing.trainings import Side
 from tools.running import cli
 
 RESULTS = Path(__file__).with_name("accuracy.md")
-LEAST = 1e-7  # nearer to 0 or 1 than this, float32 has no more digits to tell probabilities apart
 
 
 class Row(NamedTuple):
@@ -77,41 +74,6 @@ def row(side: Side, bins: int, confidence: float) -> Row:
     )
 
 
-def together(members: Sequence[Side], name: str, params: Params) -> Row:
-    """The row of several sides as one model, which answers with the mean of their log-odds."""
-    odds = [log_odds(side) for side in members]
-    threshold = members[0].trainings[0].params["evaluate.threshold"]
-    table = answered(members[0], np.mean(odds, axis=0), threshold)
-    every = [(cost(side), len(side.trainings)) for side in members]
-    taken = {key: sum(each[key] * count for each, count in every) for key in every[0][0]}
-    return Row(
-        name,
-        share_right(table),
-        interval(table, params.compare.confidence),
-        None,
-        calibration_error(table, params.evaluate.calibration_bins),
-        None,
-        taken["training_seconds"] / 60,
-        taken["parameters"],
-        taken["milliseconds_per_review"],
-    )
-
-
-def log_odds(side: Side) -> NDArray[np.float64]:
-    """The mean log-odds of positive over a side's trainings, in the order of the reviews."""
-    tables = [by_review(each)["probability"].to_numpy(np.float64) for each in side.trainings]
-    kept = np.clip(np.stack(tables), LEAST, 1 - LEAST)
-    mean: NDArray[np.float64] = np.log(kept / (1 - kept)).mean(axis=0)
-    return mean
-
-
-def answered(side: Side, odds: NDArray[np.float64], threshold: float) -> pd.DataFrame:
-    """A table of predictions, see `sentiment.scoring.scores`, with other answers."""
-    probability = 1 / (1 + np.exp(-odds))
-    predicted = scores.class_names(probability > threshold)
-    return by_review(side.trainings[0]).assign(probability=probability, predicted=predicted)
-
-
 def share_right(predictions: pd.DataFrame) -> float:
     """The accuracy."""
     return float((predictions["actual"] == predictions["predicted"]).mean())
@@ -126,16 +88,6 @@ def interval(predictions: pd.DataFrame, confidence: float) -> Interval:
 def calibration_error(predictions: pd.DataFrame, bins: int) -> float:
     """The expected calibration error."""
     return scores.calibration_error(scores.reliability(predictions, bins))
-
-
-def rows(found: Sequence[Side], beside: Side | None, params: Params) -> Iterator[Row]:
-    """All rows."""
-    for side in found:
-        yield row(side, params.evaluate.calibration_bins, params.compare.confidence)
-        if not side.single:
-            yield together([side], f"{side.name}, ensemble", params)
-            if beside:
-                yield together([side, beside], f"{side.name}, ensemble, and {beside.name}", params)
 
 
 def table(found: Sequence[Row]) -> str:
@@ -168,28 +120,22 @@ Minutes of training and milliseconds a review are those of the machine that trai
 
 
 def require_the_same_reviews(found: Sequence[Side]) -> None:
-    """Raise UserError where the sides were evaluated on other reviews, or share a training."""
+    """Raise UserError where the sides were evaluated on other reviews."""
     trainings = [each for side in found for each in side.trainings]
     if len({each.params[TEST_DATA] for each in trainings}) > 1:
         raise UserError("They were evaluated on other test reviews, so they are not comparable.")
-    if len({each.run_id for each in trainings}) < len(trainings):
-        raise UserError("A training is named twice, or is in a group that is named, too.")
 
 
 @cli.command(__doc__)
 @click.argument("names", metavar="SIDE...", nargs=-1, required=True)
-@click.option("--beside", metavar="SIDE", help="A model that each group's ensemble is joined with.")
-def main(names: tuple[str, ...], beside: str | None) -> None:
+def main(names: tuple[str, ...]) -> None:
     params = load_params()
     with tempfile.TemporaryDirectory() as scratch:
-        every = [*names, *([beside] if beside else [])]
-        found = [sides.read(name, Path(scratch, str(at))) for at, name in enumerate(every)]
-    other = found.pop() if beside else None
+        found = [sides.read(name, Path(scratch, str(at))) for at, name in enumerate(names)]
     require_the_same_reviews(found)
-    for group in [side for side in found if not side.single]:
-        require_the_same_reviews([group, *([other] if other else [])])
-    text = page(list(rows(found, other, params)), params.compare.confidence)
-    files.replace_text(RESULTS, text)
+    bins, confidence = params.evaluate.calibration_bins, params.compare.confidence
+    rows = [row(side, bins, confidence) for side in found]
+    files.replace_text(RESULTS, page(rows, confidence))
     print(f"Written: {RESULTS}")
 
 

@@ -291,6 +291,21 @@ def swept(finished: Project, shared: Sharer) -> Project:
 
 
 @pytest.fixture(scope="session")
+def fitted(finished: Project, shared: Sharer) -> Project:
+    """A finished project after its linear models were fitted, too.
+
+    What the command printed is in the file `output` beside it.
+    """
+
+    def fit(project: Project) -> None:
+        output = project.run("dvc", "repro", "baseline/dvc.yaml")
+        project.path.with_name("output").write_text(output, encoding="utf-8")
+        project.commit()
+
+    return shared("fitted", fit, finished.path)
+
+
+@pytest.fixture(scope="session")
 def imdb_project(clone: Project, imdb_cache: Path, shared: Sharer) -> Project:
     """A project whose small model was trained on IMDB, and is champion by the rule."""
 

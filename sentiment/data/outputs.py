@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment import files
-from sentiment.data.reviews import FIELDS, TEST_DATA, read_reviews
+from sentiment.data.reviews import TEST_DATA, arrays, read_reviews
 from sentiment.pipeline import FETCH, PAD, TRAIN
 from sentiment.serving.backend import load_keras
 from sentiment.serving.sequences import Reviews
@@ -60,6 +60,19 @@ def read_test() -> TestSet:
     return TestSet(x, y, order, seen, read_reviews(FETCH, "test"), digest)
 
 
+def unpadded(test: Reviews, order: NDArray[np.int64], known: NDArray[np.bool_]) -> TestSet:
+    """The test part without rows of token ids, for models that read words.
+
+    Args:
+        test: the reviews.
+        order: to put them in, shape (reviews,).
+        known: whether each of `test` also occurs in training, shape (reviews,).
+    """
+    none = np.zeros((len(order), 0), np.uint8)
+    digest = files.short_digest(FETCH, arrays("test"))
+    return TestSet(none, test.labels[order], order, known[order], test, digest)
+
+
 def read_words() -> list[str]:
     """Read the vocabulary: the word of frequency rank r is at r; rank 0 has none."""
     index = files.read_json(files.checked(FETCH / "word_index.json"))
@@ -93,10 +106,10 @@ def evaluated_digests() -> dict[str, str]:
     that were asked about the same reviews can be compared.
     """
     model = files.read_about(TRAIN)["files"]["model.keras"]
-    arrays = files.read_about(PAD)["files"]
-    reviews = files.joint_digest(FETCH, [f"test_{name}" for name in FIELDS])
+    padded = files.read_about(PAD)["files"]
+    reviews = files.joint_digest(FETCH, arrays("test"))
     return {
         "model.sha256": model,
-        "data.x_test.sha256": arrays["x_test.npy"],
+        "data.x_test.sha256": padded["x_test.npy"],
         TEST_DATA: reviews,
     }

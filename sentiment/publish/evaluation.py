@@ -1,6 +1,7 @@
 """What `evaluate` logs to the training's run, and how it registers the model."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from sentiment.data.outputs import TestSet, evaluated_digests
 from sentiment.params import Promote
 from sentiment.pipeline import EVALUATE, FETCH, PAD, TRAIN
 from sentiment.registry import versions
-from sentiment.registry.packaging import Parts
+from sentiment.registry.packaging import Model, Parts
 from sentiment.runs import log
 from sentiment.runs.tracking import Tracker
 from sentiment.scoring.evaluation import numbers
@@ -58,13 +59,41 @@ def log_answers(tracker: Tracker, folder: Path, metrics: dict[str, Any], digest:
     tracker.log(log.folder, folder, [*names, files.ABOUT], EVALUATE.name)
 
 
+def log_model(
+    tracker: Tracker,
+    folder: Path,
+    metrics: dict[str, Any],
+    digest: str,
+    parts: Parts,
+    tags: Mapping[str, str],
+    rule: Promote,
+) -> None:
+    """Log a model beside the pipeline with all of its folder, and register it.
+
+    Args:
+        tracker: of the run.
+        folder: with `history.csv`, and as `log_answers` wants it.
+        metrics: see `log_answers`.
+        digest: see `log_answers`.
+        parts: what the served model is made from.
+        tags: of its version, beside the metrics.
+        rule: the `promote` section.
+    """
+    tracker.log(log.folder, folder, ["history.csv"], TRAIN.name)
+    tracker.log(log.complete, TRAIN.name, folder)
+    log_answers(tracker, folder, metrics, digest)
+    tracker.log(versions.register, parts, folder, metric_tags(metrics) | dict(tags), rule)
+    tracker.log(log.complete, EVALUATE.name, folder)
+
+
 def served_parts() -> Parts:
     """What the served model is made from: the model, the word index, and how both were used."""
     shaping = files.read_about(EVALUATE)["params"]
     layout = Layout(**{field.name: shaping[f"pad.{field.name}"] for field in fields(Layout)})
-    used = {name: shaping[f"evaluate.{name}"] for name in ("threshold", "batch_size")}
+    settings = {"layout": asdict(layout), "batch_size": shaping["evaluate.batch_size"]}
+    model = Model(files.checked(TRAIN / "model.keras"), settings)
     index = files.checked(FETCH / "word_index.json")
-    return Parts(files.checked(TRAIN / "model.keras"), index, {"layout": asdict(layout), **used})
+    return Parts([model], index, shaping["evaluate.threshold"])
 
 
 def _version_tags(metrics: dict[str, Any]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from sentiment import files, serving
+from sentiment.errors import UserError
 from sentiment.runs import log
 
 if TYPE_CHECKING:
@@ -31,20 +32,33 @@ mlflow.models.set_model(Sentiment())
 """
 
 
+class Model(NamedTuple):
+    """A model, by itself or in an ensemble.
+
+    Attributes:
+        path: its file.
+        settings: a network's `layout` and `batch_size`; a linear model has none.
+        weight: in the ensemble, where those of all add up to one.
+    """
+
+    path: Path
+    settings: dict[str, Any]
+    weight: float = 1.0
+
+
 class Parts(NamedTuple):
     """What the served model is made from.
 
     Attributes:
-        model: the model's file.
+        models: one, or the members of an ensemble, each file with a name of its own.
         words: the word index's file.
-        settings: what `sentiment.serving.classifier` reads as `settings.json`, but for the files'
-            digests.
+        threshold: the probability above which a review is positive.
         packages: those that it needs where it is served.
     """
 
-    model: Path
+    models: Sequence[Model]
     words: Path
-    settings: dict[str, Any]
+    threshold: float
     packages: Sequence[str] = log.SERVING_PACKAGES
 
 
@@ -52,7 +66,8 @@ def digest(parts: Parts) -> str:
     """One SHA-256 of all that the served model answers by: files, settings, code."""
     modules = (path for path in sorted(CODE.rglob("*.py")) if path.name != MESSAGES)
     code = {str(path.relative_to(CODE)): files.sha256(path) for path in modules}
-    known = [files.sha256(parts.model), files.sha256(parts.words), parts.settings, code]
+    models = [(files.sha256(path), *how) for path, *how in parts.models]
+    known = [models, files.sha256(parts.words), parts.threshold, code]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
@@ -119,11 +134,34 @@ def write_artifacts(folder: Path, parts: Parts) -> dict[str, str]:
     """Paths of the served model's files by their names."""
     from sentiment.serving import classifier
 
-    paths = {parts.model.name: parts.model, classifier.INDEX: parts.words}
+    paths = {**{each.path.name: each.path for each in parts.models}, classifier.INDEX: parts.words}
+    models = [
+        {"file": each.path.name, "weight": each.weight, **each.settings} for each in parts.models
+    ]
     digests = {name: files.sha256(path) for name, path in paths.items()}
     settings = folder / classifier.SETTINGS
-    files.write_json(settings, {**parts.settings, "files": digests})
+    files.write_json(settings, {"threshold": parts.threshold, "models": models, "files": digests})
     return {name: str(path) for name, path in {**paths, settings.name: settings}.items()}
+
+
+def read_artifacts(folder: Path, origin: files.Origin) -> tuple[list[Model], Path]:
+    """The models and the word index of a served model, from the folder that MLflow keeps them in.
+
+    Raises:
+        UserError: a file is missing or was changed, or older code wrote them.
+    """
+    from sentiment.serving import classifier
+
+    settings = files.read_json(folder / classifier.SETTINGS, origin)
+    if "models" not in settings:
+        raise UserError(f"{origin.name} was registered by an older version: evaluate it again.")
+    for name in settings["files"]:
+        files.checked(folder / name, settings["files"], origin)
+    models = [
+        Model(folder / each.pop("file"), weight=each.pop("weight"), settings=each)
+        for each in settings["models"]
+    ]
+    return models, folder / classifier.INDEX
 
 
 def _signature(column: str) -> Any:

@@ -241,7 +241,7 @@ def promote(run: str) -> Outcome:
         )
 
     with store.explained(), turns.of_this_folder():
-        version = _version_to_promote(client, run)
+        version = evaluated_version(client, run)
         return turns.decided(client, NAME, decide)
 
 
@@ -249,7 +249,7 @@ def _outcome(version: "ModelVersion | None", message: str) -> Outcome:
     return Outcome(str(version.version) if version else None, message)
 
 
-def _version_to_promote(client: "mlflow.MlflowClient", run_id: str) -> "ModelVersion":
+def evaluated_version(client: "mlflow.MlflowClient", run_id: str) -> "ModelVersion":
     """The version of a run's present evaluation, or its newest; UserError if it has none."""
     found = versions(client, run_id) if RUN_ID.fullmatch(run_id) else []
     if not found:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mlflow.data.numpy_dataset import NumpyDataset
 
 MODEL = "model"
-SERVING_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "mlflow")
+LINEAR_PACKAGES = ("numpy", "pandas", "mlflow")  # what serves a linear model
+SERVING_PACKAGES = ("tensorflow", "keras", *LINEAR_PACKAGES)  # what serves a network
 COMPLETE = "outputs.{}"  # tag: digest of a folder's about.json, once the run has all of it
 BATCH = 1000  # metrics that MLflow takes in one call
 
@@ -82,6 +83,28 @@ def set_tags(run: Run, values: Mapping[str, str]) -> None:
     from mlflow.entities import RunTag
 
     mlflow.MlflowClient().log_batch(run.run_id, tags=[RunTag(*tag) for tag in values.items()])
+
+
+def params(run: Run, values: Mapping[str, Any]) -> None:
+    """Log params of the run."""
+    import mlflow
+    from mlflow.entities import Param
+
+    known = [Param(name, str(value)) for name, value in values.items()]
+    mlflow.MlflowClient().log_batch(run.run_id, params=known)
+
+
+def used_models(run: Run, model_ids: Sequence[str]) -> None:
+    """Record, once, that the run uses these models."""
+    import mlflow
+    from mlflow.entities import LoggedModelInput
+
+    client = mlflow.MlflowClient()
+    inputs = client.get_run(run.run_id).inputs
+    there = {used.model_id for used in inputs.model_inputs} if inputs else set()
+    new = [LoggedModelInput(model_id) for model_id in model_ids if model_id not in there]
+    if new:
+        client.log_inputs(run.run_id, models=new)
 
 
 def dataset(

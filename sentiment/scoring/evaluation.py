@@ -1,6 +1,7 @@
 """The evaluation of a model: its answers to the test set, and all that follows from them."""
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,14 +49,25 @@ def predict(
     ask = Predictor(model, batch_size)
     ask(x[:1])  # compiled at the first step
     begun = time.perf_counter()
-    parts = []
-    for start in range(0, len(x), REVIEWS_BETWEEN_SIGNALS):
-        parts.append(ask(x[start : start + REVIEWS_BETWEEN_SIGNALS]))
-        process.raise_noted()
-    probabilities = np.concatenate(parts)
+    probabilities = in_parts(ask, x)
     seconds = time.perf_counter() - begun
     cost = {"parameters": model.count_params(), "milliseconds_per_review": 1000 * seconds / len(x)}
     return probabilities, cost
+
+
+def in_parts(
+    ask: Callable[[Any], NDArray[np.float32]], reviews: Sequence[Any] | NDArray[Any]
+) -> NDArray[np.float32]:
+    """Ask a model about some reviews at a time, so that a signal is seen in between.
+
+    Raises:
+        Interrupted: a signal came meanwhile.
+    """
+    parts = []
+    for start in range(0, len(reviews), REVIEWS_BETWEEN_SIGNALS):
+        parts.append(ask(reviews[start : start + REVIEWS_BETWEEN_SIGNALS]))
+        process.raise_noted()
+    return np.concatenate(parts)
 
 
 def predictions_table(

@@ -22,6 +22,16 @@ def class_names(positive: NDArray[Any]) -> NDArray[np.str_]:
     return np.where(positive.astype(bool), POSITIVE, NEGATIVE)
 
 
+def accuracy_and_loss(
+    labels: NDArray[np.uint8], probabilities: NDArray[np.float32]
+) -> dict[str, float]:
+    """Accuracy at a threshold of one half, and cross-entropy loss (natural logarithm)."""
+    return {
+        "accuracy": float(metrics.accuracy_score(labels, probabilities > 0.5)),
+        "loss": float(metrics.log_loss(labels, probabilities.astype(np.float64))),
+    }
+
+
 def scores(predictions: pd.DataFrame) -> dict[str, float]:
     """Metrics over all test reviews.
 

@@ -1,8 +1,9 @@
 """The model as it is served: raw text in, label and probability out.
 
-MLflow keeps it as code and files, without pickle: this package, the model's file, the word index
-and the settings. The text is encoded by the code that encoded the training data, and the model is
-asked as the evaluation asks it, so that its answers are those of the evaluation, bit for bit.
+MLflow keeps it as code and files, without pickle: this package, the file of the model or those of
+an ensemble's members, the word index and the settings. The text is encoded by the code that encoded
+the training data, and the model is asked as the evaluation asks it, so that its answers are those
+of the evaluation, bit for bit.
 """
 
 import hashlib
@@ -16,16 +17,15 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
-from numpy.typing import NDArray
 
-from . import linear, network, scoring_server, text
+from . import linear, network, odds, scoring_server, text
+from .ensemble import Ensemble, Member
 from .reader import Reader
 from .scoring_server import COLUMN
 from .sequences import Layout
 from .trace import Gates
 
 INDEX, SETTINGS = "word_index.json", "settings.json"  # beside the model's file
-LEAST = 1e-7  # nearer to 0 or 1 than this, float32 has no more digits to tell probabilities apart
 
 
 class Contribution(NamedTuple):
@@ -72,14 +72,17 @@ class Sentiment(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the files that travel with the model; ValueError if one was changed."""
-        paths = {name: Path(path) for name, path in context.artifacts.items()}
+        self.load({name: Path(path) for name, path in context.artifacts.items()})
+        scoring_server.answer_clearly()
+
+    def load(self, paths: dict[str, Path]) -> None:
+        """Load these files, by their names; ValueError if one was changed."""
         settings = json.loads(paths[SETTINGS].read_bytes())
         for name, digest in settings["files"].items():
             _check(paths[name], digest)
         self.threshold: float = settings["threshold"]
         self.ranks: dict[str, int] = json.loads(paths[INDEX].read_bytes())
-        self.reader = _reader(paths, settings)
-        scoring_server.answer_clearly()
+        self.reader = _reader(paths, settings["models"])
 
     def predict(
         self,
@@ -100,21 +103,19 @@ class Sentiment(PythonModel):
         Source: Zeiler and Fergus 2014, Visualizing and Understanding Convolutional Networks.
         """
         words = text.known_words(content, self.ranks)
-        places, answers = self.reader.without_each(words)
-        effects = _log_odds(answers[0]) - _log_odds(answers[1:])
+        answers = self.reader.without_each(words)
+        effects = odds.log_odds(answers[0]) - odds.log_odds(answers[1:])
         contributions = [
             Contribution(words[place].start, words[place].end, float(effect))
-            for place, effect in zip(places, effects, strict=True)
+            for place, effect in zip(self.reader.places(words), effects, strict=True)
         ]
         return Explanation(self._label(answers[0]), float(answers[0]), contributions)
 
     def trace(self, content: str) -> list[Step]:
         """Watch the model read: its answer after each word that it reads, and an LSTM's gates."""
         words = text.known_words(content, self.ranks)
-        return [
-            Step(words[place].start, words[place].end, answer, at)
-            for place, answer, at in self.reader.after_each(words)
-        ]
+        steps = zip(self.reader.places(words), self.reader.after_each(words), strict=True)
+        return [Step(words[place].start, words[place].end, *step) for place, step in steps]
 
     def _label(self, probability: np.float32) -> str:
         return "positive" if probability > self.threshold else "negative"
@@ -126,11 +127,16 @@ def _check(path: Path, digest: str) -> None:
         raise ValueError(f"{path} was changed: its SHA-256 is {actual}, not {digest}")
 
 
-def _reader(paths: dict[str, Path], settings: dict[str, Any]) -> Reader:
-    if linear.FILE in paths:
-        return linear.load(paths[linear.FILE])
-    layout = Layout(**settings["layout"])
-    return network.load(paths[network.FILE], settings["batch_size"], layout)
+def _reader(paths: dict[str, Path], models: list[dict[str, Any]]) -> Reader:
+    """The one model, or the ensemble of several."""
+    members = [Member(_load(paths[each["file"]], each), each["weight"]) for each in models]
+    return members[0].reader if len(members) == 1 else Ensemble(members)
+
+
+def _load(path: Path, model: dict[str, Any]) -> Reader:
+    if path.suffix == Path(linear.FILE).suffix:
+        return linear.load(path)
+    return network.load(path, model["batch_size"], Layout(**model["layout"]))
 
 
 def _require_texts(texts: list[Any]) -> None:
@@ -141,8 +147,3 @@ def _require_texts(texts: list[Any]) -> None:
             raise MlflowException(
                 f"Row {row} of column {COLUMN!r} is {what}.", error_code=INVALID_PARAMETER_VALUE
             )
-
-
-def _log_odds(probability: NDArray[np.float32]) -> NDArray[np.float64]:
-    kept = np.clip(probability.astype(np.float64), LEAST, 1 - LEAST)
-    return np.log(kept / (1 - kept))

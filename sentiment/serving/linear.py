@@ -51,17 +51,19 @@ class Linear:
         odds = [self._tally(ranks).log_odds() for ranks in reviews]
         return np.array([probability(each) for each in odds], np.float32)
 
-    def without_each(self, words: Sequence[Word]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def places(self, words: Sequence[Word]) -> NDArray[np.int64]:
+        """All are read."""
+        return np.arange(len(words))
+
+    def without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
         """Take each word away, and the bigrams with it."""
         tally = self._tally(ranks_of(words))
         odds = [tally.log_odds(), *tally.without_each()]
-        return np.arange(len(words)), np.array([probability(each) for each in odds], np.float32)
+        return np.array([probability(each) for each in odds], np.float32)
 
-    def after_each(self, words: Sequence[Word]) -> list[tuple[int, float, Gates | None]]:
+    def after_each(self, words: Sequence[Word]) -> list[tuple[float, Gates | None]]:
         odds = Tally(self, ranks_of(words)).after_each()
-        return [
-            (place, float(np.float32(probability(each))), None) for place, each in enumerate(odds)
-        ]
+        return [(float(np.float32(probability(each))), None) for each in odds]
 
     def _tally(self, ranks: NDArray[np.int64]) -> "Tally":
         tally = Tally(self, ranks)

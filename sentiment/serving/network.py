@@ -36,23 +36,24 @@ class Network:
     def answers(self, texts: "Sequence[Sequence[Word]]") -> NDArray[np.float32]:
         return self.ask(text.pad_words(texts, self.layout))
 
-    def without_each(
-        self, words: "Sequence[Word]"
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def places(self, words: "Sequence[Word]") -> NDArray[np.int64]:
+        return self._read(len(words))[1]
+
+    def without_each(self, words: "Sequence[Word]") -> NDArray[np.float32]:
         """Put an unknown word in the place of each word that is read."""
         tokens = text.pad_words([words], self.layout)
-        columns, places = self._read(len(words))
+        columns, _ = self._read(len(words))
         without = np.repeat(tokens, len(columns), axis=0)
         without[np.arange(len(columns)), columns] = self.layout.unknown_token
-        return places, self.ask(np.concatenate([tokens, without]))
+        return self.ask(np.concatenate([tokens, without]))
 
-    def after_each(self, words: "Sequence[Word]") -> list[tuple[int, float, Gates | None]]:
+    def after_each(self, words: "Sequence[Word]") -> list[tuple[float, Gates | None]]:
         columns, places = self._read(len(words))
         cut = [words[: place + 1][-self.layout.max_length :] for place in places]
         steps = gates(self.ask.model, text.pad_words([words], self.layout)[0])
         return [
-            (int(place), float(answer), steps[column] if steps else None)
-            for place, answer, column in zip(places, self.answers(cut), columns, strict=True)
+            (float(answer), steps[column] if steps else None)
+            for answer, column in zip(self.answers(cut), columns, strict=True)
         ]
 
     def _read(self, words: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -16,14 +16,17 @@ class Reader(Protocol):
     def answers(self, texts: Sequence[Sequence[Word]]) -> NDArray[np.float32]:
         """The probability for each text, shape (texts,)."""
 
-    def without_each(self, words: Sequence[Word]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def places(self, words: Sequence[Word]) -> NDArray[np.int64]:
+        """Which of a text's words are read, rising, shape (read,)."""
+
+    def without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
         """Leave out what each word that is read says, one word at a time.
 
         Returns:
-            Which words are read, shape (read,), and the probability for the entire text followed
-            by those without each of them, shape (1 + read,).
+            The probability for the entire text, followed by those without each word that is read,
+            shape (1 + read,).
         """
 
-    def after_each(self, words: Sequence[Word]) -> list[tuple[int, float, Gates | None]]:
-        """For each word that is read: which it is, the probability for the text cut after it, and
-        the gates of an LSTM at it."""
+    def after_each(self, words: Sequence[Word]) -> list[tuple[float, Gates | None]]:
+        """For each word that is read: the probability for the text cut after it, and the gates of
+        an LSTM at it."""

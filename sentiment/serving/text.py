@@ -34,6 +34,11 @@ def known_words(text: str, ranks: Mapping[str, int]) -> list[Word]:
     return [Word(match.start(), match.end(), rank) for match, rank in found if rank is not None]
 
 
+def as_words(ranks: Iterable[int]) -> list[Word]:
+    """Words of a review whose text is not known, which have no place in it."""
+    return [Word(0, 0, int(rank)) for rank in ranks]
+
+
 def encode(texts: Iterable[str], ranks: Mapping[str, int], layout: Layout) -> NDArray[Any]:
     """Turn texts into padded token ids.
 

@@ -15,23 +15,11 @@ from sentiment.data.reviews import read_reviews
 from sentiment.pipeline import FETCH
 from sentiment.registry import champion
 from sentiment.serving.linear import FILE, Linear
-from tests.conftest import Caller, Sharer, runs, stand_in
+from tests.conftest import Caller, runs, stand_in
 from tests.project import Project
 from tools import compare, verify
 
 REPRO = ("dvc", "repro", "baseline/dvc.yaml")
-
-
-@pytest.fixture(scope="session")
-def fitted(finished: Project, shared: Sharer) -> Project:
-    """A finished project after its linear models were fitted, too."""
-
-    def fit(project: Project) -> None:
-        output = project.run(*REPRO)
-        project.path.with_name("output").write_text(output, encoding="utf-8")
-        project.commit()
-
-    return shared("fitted", fit, finished.path)
 
 
 @pytest.fixture

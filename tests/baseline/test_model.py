@@ -91,14 +91,6 @@ def test_the_same_reviews_give_the_same_bits(
         np.testing.assert_array_equal(array, vars(second)[name])
 
 
-def test_loss_is_the_cross_entropy() -> None:
-    found = model.accuracy_and_loss(np.array([1, 0], np.uint8), np.array([0.8, 0.6], np.float32))
-    assert found == {
-        "accuracy": 0.5,
-        "loss": pytest.approx(-(np.log(0.8) + np.log(0.4)) / 2, abs=1e-6),
-    }
-
-
 def test_a_part_has_the_reviews_in_the_order_wanted(reviews: Reviews) -> None:
     some = model.part(reviews, np.array([4, 0]))
     assert [each.tolist() for each in some] == [TEXTS[4], TEXTS[0]]

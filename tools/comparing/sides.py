@@ -14,7 +14,7 @@ import pandas as pd
 
 from sentiment import files
 from sentiment.data.outputs import read_words
-from sentiment.data.reviews import FIELDS, TEST_DATA, read_reviews
+from sentiment.data.reviews import TEST_DATA, arrays, read_reviews
 from sentiment.errors import UserError
 from sentiment.files import Origin
 from sentiment.network.checkpoint import METRICS
@@ -185,7 +185,7 @@ def read_corpus(a: Side, b: Side) -> Corpus:
     Raises:
         UserError: it has other reviews than the sides were evaluated on.
     """
-    held = files.joint_digest(FETCH, [f"test_{name}" for name in FIELDS])
+    held = files.joint_digest(FETCH, arrays("test"))
     for side in (a, b):
         params = side.trainings[0].params
         if params[TEST_DATA] != held:

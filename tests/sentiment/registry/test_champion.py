@@ -39,16 +39,13 @@ def logged(parts: packaging.Parts) -> str:
 def test_each_model_is_asked_by_its_own_code(
     root: Path, small_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts = packaging.Parts(
-        root / "model.keras",
-        root / "index.json",
-        {
-            "layout": asdict(replace(layout(small_params.pad), num_words=20)),
-            "threshold": 0.5,
-            "batch_size": 4,
-        },
-    )
-    build_model(small_params.train, inputs(20, small_params.pad.max_length)).save(parts.model)
+    settings = {
+        "layout": asdict(replace(layout(small_params.pad), num_words=20)),
+        "batch_size": 4,
+    }
+    model = packaging.Model(root / "model.keras", settings)
+    parts = packaging.Parts([model], root / "index.json", threshold=0.5)
+    build_model(small_params.train, inputs(20, small_params.pad.max_length)).save(model.path)
     files.write_json(parts.words, {"fine": 1, "dull": 2})
     ours = logged(parts)
     other = root / "other"

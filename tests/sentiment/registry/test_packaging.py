@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from sentiment.registry import packaging
-from sentiment.registry.packaging import Parts
+from sentiment.registry.packaging import Model, Parts
 
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Parts:
     file = tmp_path / "file"
     file.write_text("content", encoding="utf-8")
-    return Parts(file, file, {"threshold": 0.5})
+    return Parts([Model(file, {"batch_size": 4})], file, threshold=0.5)
 
 
 @pytest.fixture
@@ -42,8 +42,16 @@ def test_another_message_of_the_scoring_server_is_the_same_model(parts: Parts, c
 def test_other_settings_and_files_are_another_model(parts: Parts, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_text("other", encoding="utf-8")
-    variants = [parts, parts._replace(settings={"threshold": 0.4}), parts._replace(model=other)]
-    assert len({packaging.digest(each) for each in variants}) == 3
+    (model,) = parts.models
+    variants = [
+        parts,
+        parts._replace(threshold=0.4),
+        parts._replace(models=[model._replace(path=other)]),
+        parts._replace(models=[model._replace(settings={"batch_size": 8})]),
+        parts._replace(models=[model._replace(weight=0.5)]),
+        parts._replace(models=[model, model]),
+    ]
+    assert len({packaging.digest(each) for each in variants}) == len(variants)
 
 
 def test_all_code_travels_under_the_name_of_the_package(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def submit(run: Run, right: int, rule: Promote, threshold: float = 0.5) -> Path:
     folder = write_evaluation(Path(f"data-{run.run_id}-{threshold}-{right}") / "evaluate", right)
     model = folder.parent / "file"
     model.write_text(run.run_id, encoding="utf-8")
-    parts = packaging.Parts(model, model, {"threshold": threshold})
+    parts = packaging.Parts([packaging.Model(model, {})], model, threshold)
     registry.register(run, parts, folder, {"test_accuracy": str(right / 20)}, rule)
     return folder
 

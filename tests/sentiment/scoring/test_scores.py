@@ -139,3 +139,11 @@ def test_groups_without_reviews_are_left_out() -> None:
 def test_who_is_always_right_and_sure_is_calibrated() -> None:
     table = pd.DataFrame({"actual": ["positive", "negative"], "probability": [1.0, 0.0]})
     assert scores.calibration_error(scores.reliability(table, 10)) == 0
+
+
+def test_loss_is_the_cross_entropy() -> None:
+    found = scores.accuracy_and_loss(np.array([1, 0], np.uint8), np.array([0.8, 0.6], np.float32))
+    assert found == {
+        "accuracy": 0.5,
+        "loss": pytest.approx(-(np.log(0.8) + np.log(0.4)) / 2, abs=1e-6),
+    }

@@ -30,16 +30,13 @@ RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
 def artifacts(tmp_path: Path, small_params: Params) -> dict[str, str]:
     """The files of a small untrained model."""
     model = build_model(small_params.train, inputs(20, 6))
-    parts = packaging.Parts(
-        tmp_path / "model.keras",
-        tmp_path / "word_index.json",
-        {
-            "layout": asdict(layout(small_params.pad)) | {"num_words": 20, "max_length": 6},
-            "threshold": 0.5,
-            "batch_size": 4,
-        },
-    )
-    model.save(parts.model)
+    settings = {
+        "layout": asdict(layout(small_params.pad)) | {"num_words": 20, "max_length": 6},
+        "batch_size": 4,
+    }
+    kept = packaging.Model(tmp_path / "model.keras", settings)
+    parts = packaging.Parts([kept], tmp_path / "word_index.json", threshold=0.5)
+    model.save(kept.path)
     files.write_json(parts.words, RANKS)
     return packaging.write_artifacts(tmp_path, parts)
 

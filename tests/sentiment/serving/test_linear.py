@@ -58,10 +58,9 @@ def test_a_rank_beyond_the_last_feature_is_unknown() -> None:
 
 @pytest.fixture(params=[(True, True), (False, False)])
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Sentiment:
-    parts = packaging.Parts(
-        tmp_path / linear.FILE, tmp_path / "word_index.json", {"threshold": 0.5}
-    )
-    np.savez(parts.model, **asdict(model(*request.param)))
+    kept = packaging.Model(tmp_path / linear.FILE, {})
+    parts = packaging.Parts([kept], tmp_path / "word_index.json", threshold=0.5)
+    np.savez(kept.path, **asdict(model(*request.param)))
     files.write_json(parts.words, RANKS)
     artifacts = packaging.write_artifacts(tmp_path, parts)
     found = Sentiment()

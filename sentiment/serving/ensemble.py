@@ -1,0 +1,63 @@
+"""Several models that answer as one."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import odds
+from .reader import Reader
+from .text import Word
+from .trace import Gates
+
+
+class Member(NamedTuple):
+    """A model of an ensemble, and its weight; the weights of all add up to one."""
+
+    reader: Reader
+    weight: float
+
+
+class Ensemble:
+    """A `Reader`: its log-odds are the weighted mean of its members'.
+
+    Source: Hinton 2002, Training Products of Experts by Minimizing Contrastive Divergence, of which
+    this is the normalized product for two classes.
+
+    Args:
+        members: at least one.
+    """
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = members
+
+    def answers(self, texts: Sequence[Sequence[Word]]) -> NDArray[np.float32]:
+        return self._together([member.reader.answers(texts) for member in self.members])
+
+    def places(self, words: Sequence[Word]) -> NDArray[np.int64]:
+        """A word is read if a member reads it."""
+        found = [member.reader.places(words) for member in self.members]
+        return np.unique(np.concatenate(found))
+
+    def without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
+        """A member that does not read a word answers as it does to the entire text."""
+        every = self.places(words)
+        rows = []
+        for member in self.members:
+            entire, *without = member.reader.without_each(words)
+            row = np.full(1 + len(every), entire)
+            row[1 + np.searchsorted(every, member.reader.places(words))] = without
+            rows.append(row)
+        return self._together(rows)
+
+    def after_each(self, words: Sequence[Word]) -> list[tuple[float, Gates | None]]:
+        """Without gates: each member has its own."""
+        cut = [words[: place + 1] for place in self.places(words)]
+        return [(float(answer), None) for answer in self.answers(cut)]
+
+    def _together(self, answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        weights = [member.weight for member in self.members]
+        return odds.probability(
+            np.average(odds.log_odds(np.stack(answers)), axis=0, weights=weights)
+        )

@@ -1,0 +1,129 @@
+"""Several models answer as one: the mean of their log-odds, word by word."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from sentiment import files
+from sentiment.registry import packaging
+from sentiment.serving import linear, odds
+from sentiment.serving.classifier import Sentiment
+from sentiment.serving.ensemble import Ensemble, Member
+from sentiment.serving.linear import Linear
+from sentiment.serving.text import Word, as_words
+from sentiment.serving.trace import Gates
+
+RANKS = {"good": 1, "dull": 2, "film": 3}
+
+
+def model(good: float, dull: float) -> Linear:
+    """It knows two words."""
+    return Linear(
+        np.array([1, 2]),
+        np.ones(2, np.float32),
+        np.array([good, dull], np.float32),
+        np.array(0, np.float32),
+        np.array(True),
+        np.array(False),
+    )
+
+
+class Last:
+    """A reader that reads the last word alone, as a network of one token does."""
+
+    def __init__(self, whole: Linear) -> None:
+        self.whole = whole
+
+    def answers(self, texts: Sequence[Sequence[Word]]) -> NDArray[np.float32]:
+        return self.whole.answers([text[-1:] for text in texts])
+
+    def places(self, words: Sequence[Word]) -> NDArray[np.int64]:
+        return np.arange(len(words))[-1:]
+
+    def without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
+        return self.whole.without_each(words[-1:])
+
+    def after_each(self, words: Sequence[Word]) -> list[tuple[float, Gates | None]]:
+        return self.whole.after_each(words[-1:])
+
+
+ALL, END = model(2, -1), Last(model(4, -3))
+BOTH = Ensemble([Member(ALL, 0.75), Member(END, 0.25)])
+
+
+def log_odds(*ranks: int) -> float:
+    return float(odds.log_odds(BOTH.answers([as_words(ranks)]))[0])
+
+
+def test_log_odds_are_the_weighted_mean() -> None:
+    assert log_odds(1) == pytest.approx(0.75 * 2 + 0.25 * 4, abs=1e-5)
+    assert log_odds(1, 2) == pytest.approx(0.75 * 1 + 0.25 * -3, abs=1e-5)
+    assert log_odds() == 0
+
+
+def test_a_certain_member_is_not_infinitely_so() -> None:
+    certain = Ensemble([Member(model(500, 0), 0.5), Member(model(0, 0), 0.5)])
+    (answer,) = certain.answers([as_words([1])])
+    assert odds.log_odds(answer) == pytest.approx(np.log(1 / odds.LEAST) / 2, abs=1e-3)
+
+
+def test_a_word_is_left_out_where_a_member_reads_it() -> None:
+    words = as_words([1, 2, 1])
+    np.testing.assert_array_equal(BOTH.places(words), [0, 1, 2])
+    found = odds.log_odds(BOTH.without_each(words))
+    end = 0.25 * 4
+    expected = [0.75 * 3 + end, 0.75 * 1 + end, 0.75 * 4 + end, 0.75 * 1]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_words_that_no_member_reads_have_no_part() -> None:
+    ends = Ensemble([Member(END, 0.5), Member(END, 0.5)])
+    np.testing.assert_array_equal(ends.places(as_words([1, 2, 1])), [2])
+    assert len(ends.without_each(as_words([1, 2, 1]))) == 2
+    assert len(ends.after_each(as_words([1, 2, 1]))) == 1
+
+
+def test_each_step_is_the_answer_to_the_text_cut_there() -> None:
+    words = as_words([1, 2, 1])
+    answers = [answer for answer, gates in BOTH.after_each(words)]
+    assert answers == BOTH.answers([words[:1], words[:2], words]).tolist()
+    assert BOTH.after_each([]) == []
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Sentiment:
+    """An ensemble of two linear models, by its files."""
+    models = []
+    for number, each in enumerate([model(2, -1), model(4, -3)], 1):
+        models.append(packaging.Model(tmp_path / f"{number}.npz", {}, number / 3))
+        np.savez(models[-1].path, **asdict(each))
+    index = tmp_path / "word_index.json"
+    files.write_json(index, RANKS)
+    artifacts = packaging.write_artifacts(tmp_path, packaging.Parts(models, index, 0.5))
+    found = Sentiment()
+    found.load({name: Path(path) for name, path in artifacts.items()})
+    return found
+
+
+def test_text_is_served_by_all_members(served: Sentiment) -> None:
+    table = served.predict(None, pd.DataFrame({"text": ["A good film", "dull"]}))
+    expected = [(2 + 2 * 4) / 3, (-1 + 2 * -3) / 3]
+    np.testing.assert_allclose(odds.log_odds(table["probability"].to_numpy()), expected, atol=1e-5)
+    assert table["label"].tolist() == ["positive", "negative"]
+
+
+def test_the_files_name_members_and_weights_again(served: Sentiment, tmp_path: Path) -> None:
+    origin = files.Origin("It", "")
+    assert isinstance(served.reader, Ensemble)
+    models, index = packaging.read_artifacts(tmp_path, origin)
+    assert index == tmp_path / "word_index.json"
+    assert [(each.path.name, each.settings, each.weight) for each in models] == [
+        ("1.npz", {}, 1 / 3),
+        ("2.npz", {}, 2 / 3),
+    ]
+    assert all(linear.load(each.path) for each in models)

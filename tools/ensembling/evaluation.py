@@ -1,0 +1,125 @@
+"""The answers of an ensemble to all reviews, and what follows from them."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sentiment import files
+from sentiment.data.outputs import TestSet, read_words, unpadded
+from sentiment.data.padding import seen, shuffled
+from sentiment.data.reviews import TEST_DATA, arrays, read_reviews
+from sentiment.data.split import split
+from sentiment.errors import UserError
+from sentiment.params import Evaluate, flatten
+from sentiment.pipeline import FETCH
+from sentiment.scoring import scores
+from sentiment.scoring.evaluation import Evaluation, evaluate_answers, in_parts
+from sentiment.serving.reader import Reader
+from sentiment.serving.sequences import Reviews
+from sentiment.serving.text import as_words
+from tools.ensembling.members import RUNS, SHUFFLE, SPLIT, Member, data_of
+
+
+class Data(NamedTuple):
+    """The reviews that an ensemble is asked about.
+
+    Attributes:
+        train: all of the training part.
+        learned: those of them that every member learned from.
+        validation: those that none learned from.
+        test: the test part.
+        words: the vocabulary.
+    """
+
+    train: Reviews
+    learned: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: TestSet
+    words: list[str]
+
+
+class Answered(NamedTuple):
+    """An ensemble's evaluation; its history and cost as those of a training."""
+
+    evaluation: Evaluation
+    history: pd.DataFrame
+    cost: dict[str, float]
+
+
+def read_data(members: Sequence[Member]) -> Data:
+    """Read the reviews that the members were trained and evaluated on from `data/fetch`.
+
+    Raises:
+        UserError: it has others.
+    """
+    wanted = data_of(members[0].training)
+    held = files.read_about(FETCH)["params"] | {
+        TEST_DATA: files.joint_digest(FETCH, arrays("test"))
+    }
+    if any(held.get(name, wanted[name]) != wanted[name] for name in wanted):
+        raise UserError(
+            f"{FETCH} has other reviews than the models were evaluated on: set fetch.dataset to "
+            f"{wanted['fetch.dataset']}, with the values it had then, and run `dvc repro fetch`."
+        )
+    train, test = read_reviews(FETCH, "train"), read_reviews(FETCH, "test")
+    order, test_order = shuffled(len(train), len(test), wanted[SHUFFLE])
+    shares = [member.training.params[SPLIT] for member in members]
+    learned, _ = split(order, train.labels[order], max(shares))
+    _, validation = split(order, train.labels[order], min(shares))
+    ready = unpadded(test, test_order, seen(test, train))
+    return Data(train, learned.x, validation.x, ready, read_words())
+
+
+def answer(
+    reader: Reader, members: Sequence[Member], data: Data, name: str, looks: Evaluate
+) -> Answered:
+    """Ask about all reviews.
+
+    Args:
+        reader: the ensemble.
+        members: what it is made from.
+        data: the reviews.
+        name: of the run.
+        looks: the `evaluate` section.
+    """
+    begun = time.perf_counter()
+    probabilities = probabilities_of(reader, data.test.reviews, data.test.order)
+    taken = 1000 * (time.perf_counter() - begun) / len(probabilities)
+    parameters = sum(member.training.cost["parameters"] for member in members)
+    dataset = members[0].training.params["fetch.dataset"]
+    return Answered(
+        evaluate_answers(data.test, data.words, dataset, name, probabilities, looks),
+        history(reader, members, data),
+        {"parameters": parameters, "milliseconds_per_review": taken},
+    )
+
+
+def history(reader: Reader, members: Sequence[Member], data: Data) -> pd.DataFrame:
+    """One row, as a training's history has it for each epoch; its seconds are all members'."""
+    learned, validated = (
+        scores.accuracy_and_loss(
+            data.train.labels[order], probabilities_of(reader, data.train, order)
+        )
+        for order in (data.learned, data.validation)
+    )
+    seconds = sum(float(member.training.history["seconds"].sum()) for member in members)
+    row = {**learned, **{f"val_{key}": x for key, x in validated.items()}, "seconds": seconds}
+    return pd.DataFrame([{"epoch": 1, **row}])
+
+
+def probabilities_of(
+    reader: Reader, reviews: Reviews, order: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """The probability of being positive for these reviews, in this order, shape (reviews,)."""
+    return in_parts(lambda some: reader.answers([as_words(reviews[each]) for each in some]), order)
+
+
+def shaping_of(members: Sequence[Member], looks: Evaluate) -> dict[str, Any]:
+    """What shaped the ensemble and its evaluation, by dotted names."""
+    runs = ", ".join(f"{member.training.run_id} × {member.weight:.4g}" for member in members)
+    known = data_of(members[0].training)
+    return {**known, RUNS: runs, **flatten(looks, "evaluate")}

@@ -1,0 +1,123 @@
+"""The models of an ensemble: which they are, and their files from the registry."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sentiment import files
+from sentiment.data.reviews import TEST_DATA
+from sentiment.errors import UserError
+from sentiment.files import Origin
+from sentiment.registry import packaging, versions
+from sentiment.registry.packaging import Model, Parts
+from sentiment.runs import log
+from sentiment.serving import network
+from tools.comparing.trainings import Side, Training
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+RUNS = "ensemble.runs"  # param of an ensemble: its members' runs and their weights
+SHUFFLE, SPLIT = "pad.shuffle_seed", "train.validation_split"
+
+
+class Member(NamedTuple):
+    """An evaluated training that takes part, and the weight of its answers."""
+
+    training: Training
+    weight: float
+
+
+def choose(found: Sequence[Side]) -> list[Member]:
+    """All trainings of the sides, each side with the same weight.
+
+    Raises:
+        UserError: there is only one, one is named twice, or they are of other data.
+    """
+    share = 1 / len(found)
+    members = [
+        Member(each, share / len(side.trainings)) for side in found for each in side.trainings
+    ]
+    if len({member.training.run_id for member in members}) < len(members):
+        raise UserError("A training is named twice, or is in a group that is named, too.")
+    if len(members) < 2:
+        raise UserError("An ensemble needs two models or more: name two runs, or a group of seeds.")
+    for member in members:
+        if RUNS in member.training.params:
+            raise UserError(f"{member.training.name} is an ensemble itself: name its members.")
+        _require_alike(members[0].training, member.training)
+    return members
+
+
+def _require_alike(first: Training, other: Training) -> None:
+    for name, value in data_of(first).items():
+        if data_of(other).get(name) != value:
+            raise UserError(
+                f"{first.name} and {other.name} differ in {name}, {value} and "
+                f"{data_of(other).get(name)}: an ensemble needs models of the same data."
+            )
+
+
+def data_of(training: Training) -> dict[str, Any]:
+    """The params that say which reviews a training had, and the digest of the test set."""
+    same = (SHUFFLE, TEST_DATA)
+    return {
+        name: value
+        for name, value in training.params.items()
+        if name.startswith("fetch.") or name in same
+    }
+
+
+def versions_of(members: Sequence[Member]) -> "list[ModelVersion]":
+    """The registered version of each member; UserError if one has none."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    return [versions.evaluated_version(client, each.training.run_id) for each in members]
+
+
+def download(
+    members: Sequence[Member], found: "Sequence[ModelVersion]", threshold: float, folder: Path
+) -> Parts:
+    """Download the members' files and put the served model together from them.
+
+    Args:
+        members: of the ensemble.
+        found: the version of each.
+        threshold: of the ensemble.
+        folder: an empty folder, where the files remain.
+
+    Raises:
+        UserError: a file is missing or was changed, or the members number words in other ways.
+    """
+    models: list[Model] = []
+    indices: list[Path] = []
+    for member, version in zip(members, found, strict=True):
+        (model, *_), index = _artifacts(version, folder)
+        models.append(model._replace(weight=member.weight))
+        indices.append(index)
+    if len({files.sha256(index) for index in indices}) > 1:
+        raise UserError("The models number words in other ways: an ensemble needs the same.")
+    named = [_named(each, number, folder) for number, each in enumerate(models, 1)]
+    networks = any(each.path.suffix == Path(network.FILE).suffix for each in named)
+    packages = log.SERVING_PACKAGES if networks else log.LINEAR_PACKAGES
+    return Parts(named, indices[0], threshold, packages)
+
+
+def _artifacts(version: "ModelVersion", folder: Path) -> tuple[list[Model], Path]:
+    import mlflow
+
+    place = folder / str(version.version)
+    place.mkdir()
+    uri = f"models:/{version.name}/{version.version}"
+    got = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(place)))
+    origin = Origin(f"Version {version.version} of {version.name}", "Evaluate its run again.")
+    return packaging.read_artifacts(got / "artifacts", origin)
+
+
+def _named(model: Model, number: int, folder: Path) -> Model:
+    """The model under a name that no other one has."""
+    place = folder / f"{number}{model.path.suffix}"
+    shutil.move(model.path, place)
+    return model._replace(path=place)
