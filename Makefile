@@ -11,7 +11,7 @@ ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.v
 # which reads it as an option: `python -m tools.predict --help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help repro sync verify report predict serve demo promote demote compare seeds preset sweep memory \
+.PHONY: help repro sync verify report predict serve demo promote demote compare seeds ensemble preset sweep server memory \
 	test test-fast check ui docs bench faults lock venv
 
 help:  ## list the targets
@@ -83,6 +83,13 @@ sweep: .venv/sweep  ## search params.yaml's space: TRIALS=20 WORKERS=2 SCHEDULER
 	@.venv/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< >&2
 	@touch $@
 
+server: .venv/server  ## the team's MLflow server, with users, by server.yaml: docs/team.md
+	@$(ACTIVATED) python -m tools.server
+
+.venv/server: requirements-server.txt | venv
+	@.venv/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< >&2
+	@touch $@
+
 memory: venv  ## compare how far back LSTM, GRU and plain RNN remember; takes two hours
 	@$(ACTIVATED) python -m tools.memory
 
@@ -95,6 +102,11 @@ bench: venv .bench/complete  ## measure the speed against the goals; takes an ho
 faults: .venv/sweep  ## break trainings in many ways and report what is lost; takes half an hour
 	@$(ACTIVATED) python -m benchmarks.faults
 
+.swift/complete: tests/swift/requirements.txt
+	@"$(PYTHON)" -m venv --clear .swift
+	@.swift/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $<
+	@touch $@
+
 .bench/complete: benchmarks/requirements.txt
 	@"$(PYTHON)" -m venv --clear .bench
 	@.bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
@@ -105,3 +117,7 @@ lock: venv  ## make requirements.txt from requirements.in, with the newest relea
 		--no-emit-index-url --custom-compile-command "make lock" requirements.in -o requirements.txt
 	@$(ACTIVATED) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" requirements-sweep.in -o requirements-sweep.txt
+	@$(ACTIVATED) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" requirements-server.in -o requirements-server.txt
+	@$(ACTIVATED) uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" tests/swift/requirements.in -o tests/swift/requirements.txt

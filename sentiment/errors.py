@@ -1,7 +1,10 @@
 """Errors that a user can fix, and their messages."""
 
 import errno
+import re
 from pathlib import Path
+
+CREDENTIALS = re.compile(r"(?<=://)[^\s/:]*:[^\s/]*@")
 
 
 class UserError(Exception):
@@ -17,17 +20,29 @@ class RunningError(UserError):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return str(error).partition("\n")[0]
+    """What an error says, in one line and without passwords."""
+    return redacted(str(error).partition("\n")[0])
+
+
+def redacted(text: str) -> str:
+    """A text whose addresses have no name with a password, fit to be shown."""
+    return CREDENTIALS.sub("", text)
 
 
 def explain(error: BaseException, again: str = "`dvc repro`") -> str | None:
     """Say in words what `error` means to a user, or None where only a traceback would help.
 
+    Passwords in addresses are left out.
+
     Args:
         error: what was raised.
         again: the command to run again once it is fixed.
     """
+    said = _said(error, again)
+    return redacted(said) if said else None
+
+
+def _said(error: BaseException, again: str) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):

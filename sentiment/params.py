@@ -1,14 +1,12 @@
 """`params.yaml`: its form, its limits, and a clear message where it does not keep to them."""
 
-import difflib
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -16,27 +14,15 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from sentiment.errors import UserError
+from sentiment import settings
+from sentiment.settings import Section
 
 PARAMS_FILE = Path("params.yaml")
 SEED_LIMIT = 2**32  # NumPy's legacy generators and Keras take 32-bit seeds
 KERAS_FORGET_BIAS = 1.0  # what an LSTM's forget gate starts with in Keras
 SEARCHED = ("pad", "train")  # sections whose parameters a sweep may search
 CLAUSE_LENGTH = 5  # words of the longest opinion: "the plot was not good"
-
-
-class Section(BaseModel):
-    """A mapping in `params.yaml`: unknown keys and values of another type are errors.
-
-    A parameter's description gives its unit and the reason for its value; docs/params.md and the
-    comments of `params.yaml` are made from it (`make docs`).
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Synthetic(Section):
@@ -680,28 +666,13 @@ def parameter(name: str) -> FieldInfo | None:
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
-    """Read and check all of `params.yaml`.
-
-    Raises:
-        UserError: it is missing, not YAML, or a key or value is not allowed; the message
-            names each key, its value and what is allowed.
-    """
-    try:
-        document = YAML(typ="safe", pure=True).load(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run this in the root of the project.") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from None
-    return check_params(document, str(path))
+    """Read and check all of `params.yaml`; raises UserError as `sentiment.settings.load` does."""
+    return settings.load(Params, path)
 
 
 def check_params(document: Any, source: str) -> Params:
     """Check a parsed document of `source`; raises UserError as `load_params` does."""
-    try:
-        return Params.model_validate(document)
-    except ValidationError as error:
-        problems = [f"  {_problem(detail)}" for detail in error.errors()]
-        raise UserError("\n".join([f"{source} is not valid:", *problems])) from None
+    return settings.check(Params, document, source)
 
 
 def changed(params: Params, changes: Mapping[str, Any]) -> Params:
@@ -743,31 +714,3 @@ def shaping_data(params: Fetch) -> dict[str, Any]:
         for name, value in flat.items()
         if name == "fetch.dataset" or name.startswith(shaping)
     }
-
-
-def _problem(detail: ErrorDetails) -> str:
-    key = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        return f"{key}: unknown key. {_suggestion(detail['loc'])}"
-    if detail["type"] == "missing":
-        return f"{key}: missing"
-    if detail["type"] == "model_type":
-        return f"{key}: {detail['input']!r} is not allowed. A mapping of keys to values is expected"
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "value_error" and isinstance(detail["input"], dict):
-        return f"{key}: {message}" if key else message  # about several values, which it names
-    key = key or "the file"
-    return f"{key}: {detail['input']!r} is not allowed. {message}"
-
-
-def _suggestion(location: tuple[int | str, ...]) -> str:
-    section: Any = Params
-    for part in location[:-1]:
-        if get_origin(section) is dict:  # `part` is one of its keys
-            section = get_args(section)[1]
-        else:
-            section = section.model_fields[part].annotation
-    allowed = list(section.model_fields)
-    close = difflib.get_close_matches(str(location[-1]), allowed, n=1)
-    hint = f"Did you mean {close[0]}? " if close else ""
-    return f"{hint}Allowed: {', '.join(allowed)}"

@@ -23,8 +23,8 @@ class Database(NamedTuple):
 
 
 @contextmanager
-def postgres() -> Iterator[Database]:
-    """Debian's PostgreSQL with an empty database."""
+def postgres(password: str = "") -> Iterator[Database]:
+    """Debian's PostgreSQL with an empty database; it trusts all where there is no password."""
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not binaries:
         pytest.skip("PostgreSQL is not installed")
@@ -37,7 +37,10 @@ def postgres() -> Iterator[Database]:
         command = [*user, str(binaries[-1] / program), "-D", f"{folder}/data", *arguments]
         subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
 
-    run("initdb", "--auth=trust", "--username=test", "--no-sync")
+    known = folder / "password"
+    known.write_text(password or "unused", encoding="utf-8")
+    auth = "scram-sha-256" if password else "trust"
+    run("initdb", f"--auth={auth}", "--username=test", "--no-sync", f"--pwfile={known}")
     options = (
         f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300"
     )

@@ -1,7 +1,7 @@
 """`make docs`: write docs/params.md, and the comments of `params.yaml`, from `sentiment.params`.
 
-There each parameter has its limits and a description with unit and reason; nothing of it is
-written twice.
+Those of `server.yaml` are from `tools.team.settings`. There each setting has its limits and a
+description with unit and reason; nothing of it is written twice.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,11 +13,17 @@ from pydantic.fields import FieldInfo
 
 from sentiment import files
 from sentiment.params import PARAMS_FILE, Params, load_params
+from sentiment.settings import Section
 from tools.running import cli
 from tools.running.settings import SETTING, with_comment
+from tools.team.settings import FILE, Server
 
 PAGE = Path("docs", "params.md")
-COMMENTED = (PARAMS_FILE, Path("tests", "default_params.yaml"))
+COMMENTED: dict[Path, type[Section]] = {
+    PARAMS_FILE: Params,
+    Path("tests", "default_params.yaml"): Params,
+    FILE: Server,
+}
 SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 HEAD = """\
 # Parameters
@@ -37,9 +43,9 @@ one of `pad` all but `fetch`, one of `train` both `train` and `evaluate`, one of
 @cli.command(__doc__)
 def main() -> None:
     files.replace_text(PAGE, page(load_params()))
-    for path in COMMENTED:
-        files.replace_text(path, commented(path.read_text(encoding="utf-8")))
-    print(f"{PAGE} and the comments of {PARAMS_FILE} are as sentiment/params.py says.")
+    for path, kind in COMMENTED.items():
+        files.replace_text(path, commented(path.read_text(encoding="utf-8"), kind))
+    print(f"{PAGE} and the comments of {PARAMS_FILE} and {FILE} are as the code says.")
 
 
 def page(params: Params) -> str:
@@ -70,9 +76,9 @@ def sentence(description: str) -> str:
     return f"{description[:1].upper()}{description[1:]}."
 
 
-def field(path: Sequence[str]) -> FieldInfo:
-    """What the model says of a parameter or a section."""
-    model: Any = Params
+def field(path: Sequence[str], kind: type[Section] = Params) -> FieldInfo:
+    """What the model says of a setting or a section."""
+    model: Any = kind
     for name in path[:-1]:
         model = model.model_fields[name].annotation
     found: FieldInfo = model.model_fields[path[-1]]
@@ -105,22 +111,22 @@ def allowed(schema: dict[str, Any]) -> str:
     return ", ".join([schema["type"], *bounds])
 
 
-def commented(text: str) -> str:
-    """The text of a params file with the description of each setting as its comment."""
+def commented(text: str, kind: type[Section] = Params) -> str:
+    """The text of a file of settings with the description of each setting as its comment."""
     lines, path = [], list[str]()
     for line in text.splitlines():
         found = SETTING.fullmatch(line)
         if found:
             path = [*path[: len(found["indent"]) // 2], found["key"]]
-            lines.append(with_comment(found["setting"], comment(path)))
+            lines.append(with_comment(found["setting"], comment(path, kind)))
         else:
             lines.append(line)
     return "\n".join([*lines, ""])
 
 
-def comment(path: Sequence[str]) -> str:
+def comment(path: Sequence[str], kind: type[Section] = Params) -> str:
     """The comment of a setting: its choices, if it is one of a few, and its description."""
-    info = field(path)
+    info = field(path, kind)
     choices = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
     return ": ".join(filter(None, [" | ".join(choices), info.description]))
 

@@ -1,0 +1,143 @@
+"""The team's server as `make server` starts it: PostgreSQL with passwords, S3, and users."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import requests
+from ruamel.yaml import YAML
+
+from tests.object_store import ObjectStore, swift
+from tests.project import ROOT, free_port, wait_for
+from tests.services import Database, postgres, started
+from tools.team.checks import PASSWORD, SECRET_KEY
+
+BUCKET = "mlflow"
+# every secret has this in it, so that a test can look for it
+MARK = "sesame"
+DATABASE_PASSWORD, ADMIN_PASSWORD = f"{MARK}-of-the-database", f"{MARK}-of-the-admin"
+USERS = ("alice", "bob", "reader")
+
+
+def password(user: str) -> str:
+    """A user's password."""
+    return ADMIN_PASSWORD if user == "admin" else f"{MARK}-of-{user}"
+
+
+class Parts(NamedTuple):
+    """What the server stands on: a database server, an object store, its settings and secrets."""
+
+    database: Database
+    store: ObjectStore
+    settings: dict[str, Any]
+    environment: dict[str, str]
+
+    def write(self, folder: Path, **changes: Any) -> Path:
+        """Write `server.yaml` into a folder, with other values."""
+        path = folder / "server.yaml"
+        YAML().dump({**self.settings, **changes}, path)
+        return path
+
+    def sql(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """The rows of a statement in one of the databases."""
+        import psycopg
+
+        base = self.database.address.rpartition("/")[0]
+        address, secret = f"{base}/{database}", DATABASE_PASSWORD
+        with psycopg.connect(address, password=secret, autocommit=True) as connection:
+            found = connection.execute(statement.encode())
+            return found.fetchall() if found.description else []
+
+
+@contextmanager
+def parts() -> Iterator[Parts]:
+    """Two empty databases and an empty bucket, and settings that name them."""
+    with postgres(DATABASE_PASSWORD) as database, swift(BUCKET) as store:
+        base = database.address.rpartition("/")[0]
+        settings = {
+            "runs": f"{base}/mlflow",
+            "users": f"{base}/mlflow_auth",
+            "artifacts": f"s3://{BUCKET}",
+            "s3_endpoint": store.endpoint,
+            "host": "127.0.0.1",
+            "port": free_port(),
+            "allowed_hosts": ["127.0.0.1:*"],
+            "allowed_origins": [],
+            "default_permission": "EDIT",
+            "workers": 1,
+            "connections": 5,
+        }
+        secrets = {
+            "PGPASSWORD": DATABASE_PASSWORD,
+            SECRET_KEY: f"{MARK}-of-the-pages",
+            PASSWORD: ADMIN_PASSWORD,
+        }
+        found = Parts(database, store, settings, {**store.environment, **secrets})
+        for name in ("mlflow", "mlflow_auth"):
+            found.sql(f"CREATE DATABASE {name}")
+        yield found
+
+
+class Team(NamedTuple):
+    """A team's server.
+
+    Attributes:
+        address: of the server.
+        parts: what it stands on.
+        processes: each that served, the last one now.
+        folder: where its settings are.
+    """
+
+    address: str
+    parts: Parts
+    processes: "list[subprocess.Popen[bytes]]"
+    folder: Path
+
+    def user(self, name: str) -> dict[str, str]:
+        """The variables by which a user's machine reaches the server."""
+        return {
+            "MLFLOW_TRACKING_URI": self.address,
+            "MLFLOW_TRACKING_USERNAME": name,
+            "MLFLOW_TRACKING_PASSWORD": password(name),
+        }
+
+    def ask(self, method: str, path: str, **body: str) -> Any:
+        """Ask MLflow's interface for users, as the administrator."""
+        secret = ("admin", ADMIN_PASSWORD)
+        answer = requests.request(
+            method, f"{self.address}/api/{path}", json=body, auth=secret, timeout=30
+        )
+        answer.raise_for_status()
+        return answer.json()
+
+    def stop(self) -> None:
+        """End the server."""
+        self.processes[-1].terminate()
+        self.processes[-1].wait(timeout=60)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        command = [sys.executable, "-m", "tools.server", "--settings", f"{self.folder}/server.yaml"]
+        environment = {**self.parts.environment, "PYTHONPATH": str(ROOT)}
+        self.processes.append(started(self.folder, *command, **environment))
+        wait_for(f"{self.address}/health")
+
+
+@contextmanager
+def team(folder: Path) -> Iterator[Team]:
+    """A team's server with users, of whom `reader` is yet to be told that they may only read."""
+    with parts() as found:
+        found.write(folder)
+        server = Team(f"http://127.0.0.1:{found.settings['port']}", found, [], folder)
+        server.start()
+        try:
+            for name in USERS:
+                server.ask(
+                    "POST", "2.0/mlflow/users/create", username=name, password=password(name)
+                )
+            yield server
+        finally:
+            server.stop()

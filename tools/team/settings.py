@@ -1,0 +1,81 @@
+"""`server.yaml`: the settings of the team's server, and their limits."""
+
+import re
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from sentiment.settings import Section
+
+FILE = Path("server.yaml")
+DATABASE = re.compile(r"postgresql://[^\s/]+@[^\s/@]+/[^\s/?]+")
+
+
+class Server(Section):
+    """All of `server.yaml`."""
+
+    runs: str = Field(
+        description="database of runs, postgresql://user@host:port/name; the password belongs into "
+        "~/.pgpass or PGPASSWORD"
+    )
+    users: str = Field(
+        description="database of users and their rights, another one: both have migrations"
+    )
+    artifacts: str = Field(
+        pattern=r"^(s3://[^\s/]+(/\S*)?|/\S+)$",
+        description="s3://bucket or s3://bucket/folder, whose key is in AWS's usual variables or "
+        "files; or a folder of this machine, from /",
+    )
+    s3_endpoint: str = Field(
+        pattern=r"^(https?://\S+)?$",
+        description="address of what speaks S3, where it is not Amazon's; empty otherwise",
+    )
+    host: str = Field(
+        min_length=1,
+        description="address to listen on; 127.0.0.1 where a proxy with TLS stands before it",
+    )
+    port: int = Field(ge=1, le=65535, description="port to listen on")
+    allowed_hosts: list[str] = Field(
+        min_length=1,
+        description="names by which clients call this server, against DNS rebinding; `name:*` for "
+        "any port",
+    )
+    allowed_origins: list[str] = Field(
+        description="pages of other servers whose scripts may call this one"
+    )
+    default_permission: Literal["READ", "USE", "EDIT", "MANAGE"] = Field(
+        description="what a user may do with what is not their own; a team that shares one "
+        "experiment and one champion needs EDIT"
+    )
+    workers: int = Field(ge=1, le=128, description="processes that answer requests")
+    connections: int = Field(
+        ge=2,
+        le=100,
+        description="of a worker to each database at most; PostgreSQL allows 100 in all by default",
+    )
+
+    @field_validator("runs", "users")
+    @classmethod
+    def _is_an_address_without_password(cls, address: str) -> str:
+        if urlsplit(address).password is not None:
+            # the address is not repeated: it holds the password
+            raise ValueError("a password does not belong here, but into ~/.pgpass or PGPASSWORD")
+        if not DATABASE.fullmatch(address):
+            raise ValueError("an address such as postgresql://user@host:5432/name is expected")
+        return address
+
+    @model_validator(mode="after")
+    def _databases_are_two(self) -> Self:
+        if self.runs == self.users:
+            raise ValueError(
+                f"runs and users are the same database, {self.runs}: each needs its own"
+            )
+        return self
+
+    @property
+    def bucket(self) -> str | None:
+        """The bucket of the artifacts, or None if they are in a folder."""
+        parts = urlsplit(self.artifacts)
+        return parts.netloc if parts.scheme == "s3" else None
