@@ -11,7 +11,7 @@ ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.v
 # which reads it as an option: `python -m tools.predict --help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help repro sync verify report predict serve demo promote demote compare seeds ensemble preset sweep server memory \
+.PHONY: help repro sync verify report predict serve demo promote demote compare seeds ensemble preset sweep server migrate memory \
 	test test-fast check ui docs bench faults lock venv
 
 help:  ## list the targets
@@ -85,6 +85,9 @@ sweep: .venv/sweep  ## search params.yaml's space: TRIALS=20 WORKERS=2 SCHEDULER
 
 server: .venv/server  ## the team's MLflow server, with users, by server.yaml: docs/team.md
 	@$(ACTIVATED) python -m tools.server
+
+migrate: .venv/server  ## this folder's whole history in MLflow to the team's server: TO=https://…
+	@$(ACTIVATED) python -m tools.migrate
 
 .venv/server: requirements-server.txt | venv
 	@.venv/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< >&2

@@ -15,6 +15,10 @@ class StoreError(UserError):
     """A store of runs or trials cannot be used; it may be again later."""
 
 
+class NotAllowedError(StoreError):
+    """A store is there, and this user may not do there what is wanted."""
+
+
 class RunningError(UserError):
     """Another process does what is wanted; it will have ended later."""
 

@@ -66,7 +66,7 @@ def parts() -> Iterator[Parts]:
             "port": free_port(),
             "allowed_hosts": ["127.0.0.1:*"],
             "allowed_origins": [],
-            "default_permission": "EDIT",
+            "default_permission": "READ",
             "workers": 1,
             "connections": 5,
         }
@@ -128,7 +128,7 @@ class Team(NamedTuple):
 
 @contextmanager
 def team(folder: Path) -> Iterator[Team]:
-    """A team's server with users, of whom `reader` is yet to be told that they may only read."""
+    """A team's server with users, who may read all and change what is theirs."""
     with parts() as found:
         found.write(folder)
         server = Team(f"http://127.0.0.1:{found.settings['port']}", found, [], folder)

@@ -4,8 +4,6 @@ The alias `champion` moves by the rule in `params.yaml` (`promote`) as a run is 
 hand; the version's tags say which, and why.
 """
 
-import getpass
-import os
 import re
 import tempfile
 from collections.abc import Mapping
@@ -21,6 +19,7 @@ from sentiment.registry.rule import NEEDED, Decision, Evaluated, decide, read_ev
 from sentiment.registry.turns import Turn
 from sentiment.runs import log, store
 from sentiment.runs.log import Run
+from sentiment.runs.provenance import person
 
 if TYPE_CHECKING:
     import mlflow
@@ -307,8 +306,4 @@ def _before(client: "mlflow.MlflowClient", current: "ModelVersion") -> "ModelVer
 
 
 def _by_hand(decision: str, reason: str) -> dict[str, str]:
-    try:
-        person = getpass.getuser()
-    except (KeyError, OSError):  # in a container, a user may have no name
-        person = f"uid {os.getuid()}"
-    return {DECISION: decision, DECIDED_BY: f"person: {person}", REASON: reason}
+    return {DECISION: decision, DECIDED_BY: f"person: {person()}", REASON: reason}

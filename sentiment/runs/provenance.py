@@ -1,5 +1,6 @@
-"""What leads from a run back to its code: the git commit, what differed from it, the experiment."""
+"""What leads from a run back to its code and to who made it."""
 
+import getpass
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,9 +12,17 @@ DIFF_BYTES = 2**20  # of uncommitted changes kept with a run
 PRODUCTS = (":(exclude,glob)**/dvc.lock", ":(exclude)data")
 
 
+def person() -> str:
+    """Who does this: the name at a server with users, or at this machine."""
+    try:
+        return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
+    except (KeyError, OSError):  # in a container, a user may have no name
+        return f"uid {os.getuid()}"
+
+
 def provenance() -> dict[str, str]:
-    """Tags that lead from a run back to its code: git commit and DVC experiment."""
-    tags = {"git.commit": _git("rev-parse", "HEAD")}
+    """Tags that lead from a run back to who made it, the git commit and the DVC experiment."""
+    tags = {"mlflow.user": person(), "git.commit": _git("rev-parse", "HEAD")}
     if tags["git.commit"]:
         changes = _git("status", "--porcelain", "--", ".", *PRODUCTS)
         tags["git.uncommitted_changes"] = changes or "none"

@@ -10,12 +10,13 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sentiment import files
-from sentiment.errors import StoreError, UserError, first_line
+from sentiment.errors import NotAllowedError, StoreError, UserError, first_line
 
 if TYPE_CHECKING:
     import mlflow
@@ -77,10 +78,33 @@ def explained() -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, sqlite3.Error, ModuleNotFoundError) as error:
         uri = tracking_uri()
         reason = first_line(error).replace(uri, public(uri)) or type(error).__name__
+        if (refused := _refusal(error)) is not None:
+            raise refused from error
         raise StoreError(
             f"The MLflow store at {public(uri)} cannot be used: {reason}\n"
             "Fix it, or name another in MLFLOW_TRACKING_URI, and run the command again."
         ) from error
+
+
+def _refusal(error: Exception) -> StoreError | None:
+    """What to say where a server with users refuses one; None for another error."""
+    from mlflow.exceptions import MlflowException
+
+    status = 0
+    if isinstance(error, MlflowException):
+        status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+    server, user = public(tracking_uri()), os.environ.get("MLFLOW_TRACKING_USERNAME", "")
+    if status == HTTPStatus.UNAUTHORIZED:
+        return StoreError(
+            f"The MLflow server at {server} does not know {user or 'you'} by this password. Set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and run the command again."
+        )
+    if status == HTTPStatus.FORBIDDEN:
+        return NotAllowedError(
+            f"The MLflow server at {server} does not let {user or 'you'} do this. Ask who runs it "
+            "for the right to change the experiment and the registered model."
+        )
+    return None
 
 
 class Attempt:

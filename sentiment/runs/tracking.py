@@ -7,13 +7,16 @@ A tracking store that fails once the run has started costs no epoch: what it lac
 import fcntl
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from sentiment import process
+from sentiment.errors import NotAllowedError
 from sentiment.runs import log, store
 from sentiment.runs.log import Run
 
@@ -96,15 +99,15 @@ def started(
     import mlflow
 
     tags = {**tags, **_owner(lock)}
-    with store.explained():
-        experiment_id, client = store.connect(), mlflow.MlflowClient()
-        end_abandoned(client, experiment_id)
-        before = (
-            _resumable(client, run_id, lock)
-            or _unnoted(client, experiment_id, tags)
-            or client.create_run(experiment_id, begun, tags, name)
-        )
-        note(before.info.run_id)
+    client = mlflow.MlflowClient()
+    try:
+        with store.explained():
+            before = _begun(name, tags, lock, begun, run_id)
+            note(before.info.run_id)
+    except NotAllowedError as error:
+        print(f"{unlogged}: {error}", file=sys.stderr, flush=True)
+        yield _unlogged(name, unlogged)
+        return
     try:
         with store.explained():
             run = _activated(before.info.run_id, name, dict(params), tags, with_model)
@@ -116,6 +119,28 @@ def started(
         _give_up(client, before.info, how)
         raise
     tracker.log(lambda _: mlflow.end_run())
+
+
+def _begun(
+    name: str, tags: Mapping[str, str], lock: Path, begun: int | None, run_id: str | None
+) -> "mlflow.entities.Run":
+    """The run to resume, or a new one."""
+    import mlflow
+
+    experiment_id, client = store.connect(), mlflow.MlflowClient()
+    end_abandoned(client, experiment_id)
+    return (
+        _resumable(client, run_id, lock)
+        or _unnoted(client, experiment_id, tags)
+        or client.create_run(experiment_id, begun, dict(tags), name)
+    )
+
+
+def _unlogged(name: str, consequence: str) -> Tracker:
+    """A tracker that logs nothing, of a run that no store has."""
+    tracker = Tracker(Run(uuid4().hex, name, "", ""), time.time_ns() // 10**6, consequence)
+    tracker.lost = True
+    return tracker
 
 
 def _owner(lock: Path) -> dict[str, str]:

@@ -46,8 +46,8 @@ class Server(Section):
         description="pages of other servers whose scripts may call this one"
     )
     default_permission: Literal["READ", "USE", "EDIT", "MANAGE"] = Field(
-        description="what a user may do with what is not their own; a team that shares one "
-        "experiment and one champion needs EDIT"
+        description="what a user may do at least with what is not their own: EDIT where all train; "
+        "with READ, rights are granted to those who may"
     )
     workers: int = Field(ge=1, le=128, description="processes that answer requests")
     connections: int = Field(

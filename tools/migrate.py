@@ -1,0 +1,40 @@
+"""`make migrate TO=https://…`: this laptop's whole history in MLflow into the team's server.
+
+Every run, model, version and artifact, with the ids, numbers and dates that it has here. This is
+the administrator's work: it needs the server's database and the place of its artifacts, which
+server.yaml names. It can be called again, brings nothing twice, and deletes nothing here.
+"""
+
+import os
+from pathlib import Path
+
+import click
+
+from sentiment import settings
+from tools.running import cli
+from tools.team.settings import FILE, Server
+
+
+@cli.command(__doc__)
+@cli.option("--to", variable="TO", required=True, help="The server's address.")
+@cli.option(
+    "--settings",
+    "path",
+    variable="SETTINGS",
+    type=click.Path(path_type=Path),
+    default=FILE,
+    help="The file with the server's settings.",
+)
+@cli.json_option
+def main(to: str, path: Path, as_json: bool) -> int:
+    from tools.team import migration
+
+    with cli.output_kept(as_json):
+        os.environ.pop("MLFLOW_TRACKING_URI", None)  # what is moved is the store in this folder
+        result = migration.migrate(settings.load(Server, path), to)
+    cli.report(migration.document(result), migration.summary(result, to), as_json)
+    return 0 if result.equal else 1
+
+
+if __name__ == "__main__":
+    cli.run("make migrate", main)

@@ -1,0 +1,257 @@
+"""A laptop's history in MLflow's database: its rows, what they are called on a server, and the way.
+
+Both databases have the same tables, since both are at this MLflow's schema. What a row is known by
+stays: the ids of runs and models, the numbers of versions, every date. Only the experiment's number
+is the server's, and with it where artifacts are.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, MetaData, Select, Table, insert, or_, select, tuple_
+
+from sentiment.errors import UserError
+from sentiment.registry.versions import NAME
+from sentiment.runs.store import EXPERIMENT
+
+Row = dict[str, Any]
+AT_ONCE = 500  # rows that one statement looks for
+ALL, NONE = ("*",), ()
+# the tables in an order in which each row's parents come first, and which columns of a row may not
+# differ where the server has it already: what may be changed later there stays as it is
+COMPARED: dict[str, tuple[str, ...]] = {
+    "runs": ("experiment_id", "start_time", "artifact_uri"),
+    "params": ALL,
+    "metrics": ALL,
+    "latest_metrics": NONE,
+    "tags": NONE,
+    "logged_models": ("experiment_id", "source_run_id", "creation_timestamp_ms"),
+    "logged_model_params": ALL,
+    "logged_model_tags": NONE,
+    "logged_model_metrics": ALL,
+    "datasets": ("dataset_source", "dataset_profile"),
+    "inputs": ALL,
+    "input_tags": ALL,
+    "experiment_tags": NONE,
+    "registered_models": NONE,
+    "registered_model_tags": NONE,
+    "model_versions": ("source", "run_id", "creation_time"),
+    "model_version_tags": NONE,
+    "registered_model_aliases": NONE,
+}
+LOCATIONS = ("artifact_uri", "artifact_location", "storage_location")
+
+
+class Experiment(NamedTuple):
+    """The project's experiment in a database: its number, and where its artifacts are."""
+
+    number: int
+    location: str
+
+
+class Moved(NamedTuple):
+    """The rows of a table, as the server gets them.
+
+    Attributes:
+        rows: all.
+        new: those that the server does not have.
+        kept: those that it has with other values, which stay.
+    """
+
+    rows: list[Row]
+    new: list[Row]
+    kept: list[Row]
+
+
+def tables(connection: Connection) -> dict[str, Table]:
+    """The tables of `COMPARED`, as the database has them."""
+    known = MetaData()
+    known.reflect(connection, only=[*COMPARED, "experiments"], resolve_fks=True)
+    return {table.name: table for table in known.sorted_tables}
+
+
+def find_experiment(connection: Connection, known: Mapping[str, Table]) -> Experiment | None:
+    """The project's experiment, or None."""
+    table = known["experiments"]
+    query = select(table.c.experiment_id, table.c.artifact_location)
+    row = connection.execute(query.where(table.c.name == EXPERIMENT)).one_or_none()
+    return Experiment(*row) if row else None
+
+
+def read(
+    connection: Connection, known: Mapping[str, Table], experiment: Experiment
+) -> dict[str, list[Row]]:
+    """All rows of the project, by table."""
+    return {
+        name: [dict(row) for row in connection.execute(owned(known, name, experiment)).mappings()]
+        for name in COMPARED
+    }
+
+
+def owned(known: Mapping[str, Table], name: str, experiment: Experiment) -> Select[Any]:
+    """The query for a table's rows that are the project's."""
+    table, runs = known[name], known["runs"]
+    ids = select(runs.c.run_uuid).where(runs.c.experiment_id == experiment.number)
+    columns = table.c
+    if "experiment_id" in columns:
+        return select(table).where(columns.experiment_id == experiment.number)
+    if "run_uuid" in columns:
+        return select(table).where(columns.run_uuid.in_(ids))
+    if name == "inputs":
+        return select(table).where(or_(columns.source_id.in_(ids), columns.destination_id.in_(ids)))
+    if name == "input_tags":
+        inputs = known["inputs"].c
+        linked = or_(inputs.source_id.in_(ids), inputs.destination_id.in_(ids))
+        return select(table).where(columns.input_uuid.in_(select(inputs.input_uuid).where(linked)))
+    return select(table).where(columns.name == NAME)
+
+
+def renamed(
+    rows: Mapping[str, Sequence[Row]], here: Experiment, there: Experiment, data: Mapping[str, str]
+) -> dict[str, list[Row]]:
+    """The rows as the server calls what is in them.
+
+    Args:
+        rows: as they are here.
+        here: the experiment here.
+        there: the experiment on the server.
+        data: the server's ids of data sets by those here, as far as it has them.
+
+    Raises:
+        UserError: artifacts lie elsewhere than their experiment's.
+    """
+    return {name: [_renamed(row, here, there, data) for row in each] for name, each in rows.items()}
+
+
+def _renamed(row: Row, here: Experiment, there: Experiment, data: Mapping[str, str]) -> Row:
+    new = dict(row)
+    if "experiment_id" in row:
+        new["experiment_id"] = there.number
+    for column in LOCATIONS:
+        if row.get(column):
+            new[column] = _relocated(row[column], here, there)
+    for column in ("dataset_uuid", "source_id"):
+        new |= {column: data.get(row[column], row[column])} if column in row else {}
+    return new
+
+
+def _relocated(location: str, here: Experiment, there: Experiment) -> str:
+    inside = location.removeprefix(f"{here.location.rstrip('/')}/")
+    if inside == location:
+        raise UserError(
+            f"The artifacts in {location} are not below {here.location}, where the experiment "
+            f"{EXPERIMENT} has its own: they cannot be brought along."
+        )
+    return f"{there.location.rstrip('/')}/{inside}"
+
+
+def same_data(rows: Sequence[Row], theirs: Sequence[Row]) -> dict[str, str]:
+    """The server's ids of data sets that it has already, by those here."""
+    known = {(row["name"], row["digest"]): row["dataset_uuid"] for row in theirs}
+    pairs = ((row["dataset_uuid"], known.get((row["name"], row["digest"]))) for row in rows)
+    return {ours: other for ours, other in pairs if other}
+
+
+def compared(
+    connection: Connection, known: Mapping[str, Table], rows: Mapping[str, Sequence[Row]]
+) -> dict[str, Moved]:
+    """What the server has of the rows already.
+
+    Raises:
+        UserError: it has a row with other content; each such run, model or version is named.
+    """
+    moved, clashes = {}, list[str]()
+    for name, each in rows.items():
+        there = existing(connection, known[name], each)
+        moved[name] = Moved(list(each), [], [])
+        for row in each:
+            other = there.get(key(known[name], row))
+            if other is None:
+                moved[name].new.append(row)
+            elif not same(row, other, COMPARED[name]):
+                clashes.append(described(name, row))
+            elif row != other:
+                moved[name].kept.append(row)
+    if clashes:
+        shown = "\n".join(f"  {clash}" for clash in dict.fromkeys(clashes))
+        raise UserError(
+            f"The server has other content under the same name, so that nothing was moved:\n{shown}"
+        )
+    return moved
+
+
+def existing(
+    connection: Connection, table: Table, rows: Sequence[Row]
+) -> dict[tuple[Any, ...], Row]:
+    """The database's rows under the same primary keys, by these."""
+    columns, found = list(table.primary_key), dict[tuple[Any, ...], Row]()
+    for start in range(0, len(rows), AT_ONCE):
+        keys = [key(table, row) for row in rows[start : start + AT_ONCE]]
+        query = select(table).where(tuple_(*columns).in_(keys))
+        for row in connection.execute(query).mappings():
+            found[key(table, dict(row))] = dict(row)
+    return found
+
+
+def key(table: Table, row: Row) -> tuple[Any, ...]:
+    """The values of a row's primary key."""
+    return tuple(row[column.name] for column in table.primary_key)
+
+
+def same(row: Row, other: Row, columns: tuple[str, ...]) -> bool:
+    """Whether two rows agree in what may not differ."""
+    names = row if columns == ALL else columns
+    return all(row[name] == other[name] for name in names)
+
+
+def described(name: str, row: Row) -> str:
+    """What a row belongs to, for a message."""
+    for column, what in (("run_uuid", "run"), ("run_id", "run"), ("model_id", "model")):
+        if column in row and name != "model_versions":
+            return f"{what} {row[column]}, in {name}"
+    if "version" in row:
+        return f"version {row['version']} of {row['name']}"
+    return f"{name}: {', '.join(str(value)[:40] for value in row.values())}"
+
+
+def write(connection: Connection, known: Mapping[str, Table], moved: Mapping[str, Moved]) -> None:
+    """Insert what is new; the caller's transaction makes it one."""
+    for name, each in moved.items():
+        for start in range(0, len(each.new), AT_ONCE):
+            connection.execute(insert(known[name]), each.new[start : start + AT_ONCE])
+
+
+def make_experiment(connection: Connection, known: Mapping[str, Table], row: Row) -> Experiment:
+    """Make the project's experiment on the server, with the dates that it has here."""
+    table = known["experiments"]
+    values = {name: value for name, value in row.items() if name != "experiment_id"}
+    made = insert(table).values(values).returning(table.c.experiment_id)
+    number = connection.execute(made).scalar_one()
+    location = f"mlflow-artifacts:/{number}"
+    at = table.c.experiment_id == number
+    connection.execute(table.update().where(at).values(artifact_location=location))
+    return Experiment(number, location)
+
+
+def digests(
+    connection: Connection, known: Mapping[str, Table], moved: Mapping[str, Moved]
+) -> Iterator[tuple[str, int, int, str, str]]:
+    """For each table: its name, the rows here and there, and a digest of each side's.
+
+    Rows that the server keeps with other values are left out of both digests.
+    """
+    for name, each in moved.items():
+        table = known[name]
+        kept = {key(table, row) for row in each.kept}
+        there = existing(connection, table, each.rows)
+        ours = [row for row in each.rows if key(table, row) not in kept]
+        theirs = [row for place, row in there.items() if place not in kept]
+        yield name, len(each.rows), len(there), digest(ours), digest(theirs)
+
+
+def digest(rows: Sequence[Row]) -> str:
+    """One SHA-256 of rows in any order."""
+    lines = sorted(json.dumps(row, sort_keys=True, default=str) for row in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,241 @@
+"""A laptop's history moved to a server: read, compared, brought, and compared again."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import requests
+from sqlalchemy import Connection, Engine, NullPool, create_engine, select, text
+
+from sentiment import files
+from sentiment.errors import UserError, redacted
+from sentiment.runs import store, tracking
+from tools.team import artifacts, checks, history
+from tools.team.artifacts import Place
+from tools.team.history import Experiment, Moved, Row
+from tools.team.settings import Server
+
+LOCK = 7_136_620_518_302  # of PostgreSQL: one migration at a time
+ANSWER_SECONDS = 10.0
+
+
+class Compared(NamedTuple):
+    """A table on both sides: its rows, and a digest of each side's."""
+
+    name: str
+    here: int
+    there: int
+    digest_here: str
+    digest_there: str
+
+
+class Result(NamedTuple):
+    """What was moved, and how both sides compare.
+
+    Attributes:
+        tables: of the database.
+        files: artifacts here.
+        differing: those of them that the server has not, or otherwise.
+        brought: rows and files that were new there.
+        kept: rows that the server keeps with other values, since they were changed there.
+    """
+
+    tables: list[Compared]
+    files: int
+    differing: list[str]
+    brought: tuple[int, int]
+    kept: list[str]
+
+    @property
+    def equal(self) -> bool:
+        """Whether the server has all, as it is here."""
+        rows = all(
+            each.here == each.there and each.digest_here == each.digest_there
+            for each in self.tables
+        )
+        return rows and not self.differing
+
+
+class History(NamedTuple):
+    """What is to be moved: rows by table, the experiment's own row, and files by their paths."""
+
+    experiment: Experiment
+    row: Row
+    rows: dict[str, list[Row]]
+    files: dict[str, Path]
+
+
+def migrate(settings: Server, to: str) -> Result:
+    """Move everything that the server does not have yet.
+
+    Args:
+        settings: of the server.
+        to: its address.
+
+    Raises:
+        UserError: something cannot be reached, a training is running, or the server has other
+            content under the same name; nothing was moved then.
+    """
+    runs, _ = checks.databases(settings)
+    if not checks.require_usable(runs):
+        raise UserError(f"{settings.runs} is empty: start the server once, `make server`.")
+    if settings.bucket:
+        checks.require_bucket(settings.bucket, settings.s3_endpoint)
+    else:
+        checks.require_folder(Path(settings.artifacts))
+    ours = read_history()
+    engine = create_engine(settings.runs, poolclass=NullPool)
+    require_same_schema(engine)
+    require_server_of(engine, to)
+    return move(ours, engine, artifacts.place_of(settings))
+
+
+def read_history() -> History:
+    """Read this folder's store; UserError if there is none, or a run in it is still running."""
+    database = files.root() / store.DATABASE
+    if not database.is_file():
+        raise UserError(f"{database} is missing: this folder has no history to move.")
+    tracking.end_abandoned_runs()
+    with embedded().connect() as connection:
+        known = history.tables(connection)
+        experiment = history.find_experiment(connection, known)
+        if experiment is None:
+            raise UserError(f"{store.DATABASE} has no experiment {store.EXPERIMENT}.")
+        rows = history.read(connection, known, experiment)
+        table = known["experiments"]
+        own = select(table).where(table.c.experiment_id == experiment.number)
+        row = dict(connection.execute(own).mappings().one())
+    running = [run["run_uuid"] for run in rows["runs"] if run["status"] == "RUNNING"]
+    if running:
+        raise UserError(f"Still running: {', '.join(running)}. Let it end, or end it, first.")
+    return History(experiment, row, rows, artifacts.listed(files.root() / experiment.location))
+
+
+def embedded() -> Engine:
+    """The database in this folder."""
+    return create_engine(store.embedded_uri(), poolclass=NullPool)
+
+
+def require_same_schema(engine: Engine) -> None:
+    """Raise UserError where the two databases are not at the same schema."""
+    query = text("SELECT version_num FROM alembic_version")
+    with embedded().connect() as here, engine.connect() as there:
+        ours, theirs = (set(each.execute(query).scalars()) for each in (here, there))
+    if ours != theirs:
+        raise UserError(
+            f"{store.DATABASE} and the server's database are of different MLflows. Bring both to "
+            f"this one's schema: `mlflow db upgrade {store.SQLITE}{store.DATABASE}`, `make server`."
+        )
+
+
+def require_server_of(engine: Engine, to: str) -> None:
+    """Raise UserError where the server at this address is not the one with this database."""
+    address = f"{to.rstrip('/')}/api/2.0/mlflow/experiments/get"
+    user, password = (os.environ.get(f"MLFLOW_TRACKING_{n}", "") for n in ("USERNAME", "PASSWORD"))
+    try:
+        answer = requests.get(
+            address, {"experiment_id": "0"}, auth=(user, password), timeout=ANSWER_SECONDS
+        )
+        answer.raise_for_status()
+        created = int(answer.json()["experiment"]["creation_time"])
+    except (requests.RequestException, ValueError, KeyError) as error:
+        raise UserError(
+            f"The MLflow server at {store.public(to)} cannot be used: {redacted(str(error))}. Set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to the administrator's."
+        ) from None
+    with engine.connect() as connection:
+        query = text("SELECT creation_time FROM experiments WHERE experiment_id = 0")
+        if connection.execute(query).scalar() != created:
+            raise UserError(
+                f"The server at {store.public(to)} uses another database than the one in "
+                "server.yaml: nothing was moved."
+            )
+
+
+def move(ours: History, engine: Engine, place: Place) -> Result:
+    """Bring what is missing: files first, then all rows in one transaction; then compare."""
+    with locked(engine) as connection:
+        known = history.tables(connection)
+        there = experiment_there(connection, known, ours)
+        rows = moved_rows(connection, known, ours, there)
+        history.compared(connection, known, rows)  # before a file is written
+        folder = there.location.removeprefix("mlflow-artifacts:/")
+        missing = artifacts.missing(ours.files, place, folder)
+        artifacts.put(missing, place)
+        moved = history.compared(connection, known, rows)
+        history.write(connection, known, moved)
+        connection.commit()
+        tables = [Compared(*each) for each in history.digests(connection, known, moved)]
+    wanted = {f"{folder}/{path}": source for path, source in ours.files.items()}
+    differing = artifacts.differences(wanted, place, place.sizes(folder))
+    brought = sum(len(each.new) for each in moved.values()), len(missing)
+    return Result(tables, len(wanted), differing, brought, kept(moved))
+
+
+@contextmanager
+def locked(engine: Engine) -> Iterator[Connection]:
+    """A connection to the server's database, which no other migration has meanwhile."""
+    with engine.connect() as connection:
+        free = connection.execute(text(f"SELECT pg_try_advisory_lock({LOCK})")).scalar()
+        if not free:
+            raise UserError("Another migration to this server is running: let it end first.")
+        yield connection
+
+
+def experiment_there(connection: Connection, known: Mapping[str, Any], ours: History) -> Experiment:
+    """The server's experiment; made first, by itself, so that the files have their folder."""
+    found = history.find_experiment(connection, known)
+    if found is None:
+        found = history.make_experiment(connection, known, ours.row)
+    connection.commit()
+    if not found.location.startswith("mlflow-artifacts:/"):
+        raise UserError(
+            f"The server's experiment has its artifacts in {found.location}, not where the server "
+            "keeps its own: rename it, and try again."
+        )
+    return found
+
+
+def moved_rows(
+    connection: Connection, known: Mapping[str, Any], ours: History, there: Experiment
+) -> dict[str, list[Row]]:
+    """All rows as the server calls what is in them."""
+    theirs = connection.execute(history.owned(known, "datasets", there)).mappings()
+    data = history.same_data(ours.rows["datasets"], [dict(row) for row in theirs])
+    return history.renamed(ours.rows, ours.experiment, there, data)
+
+
+def kept(moved: Mapping[str, Moved]) -> list[str]:
+    """What the server keeps as it was changed there, a line each."""
+    return [history.described(name, row) for name, each in moved.items() for row in each.kept]
+
+
+def document(result: Result) -> dict[str, Any]:
+    """The result as JSON takes it."""
+    tables = [each._asdict() for each in result.tables]
+    rows, moved = result.brought
+    return {
+        **result._asdict(),
+        "tables": tables,
+        "brought": {"rows": rows, "files": moved},
+        "equal": result.equal,
+    }
+
+
+def summary(result: Result, to: str) -> str:
+    """The result for a reader."""
+    rows, moved = result.brought
+    lines = [f"{'table':<24}{'here':>9}{'there':>9}  digests"]
+    for each in result.tables:
+        same = "equal" if each.digest_here == each.digest_there else "DIFFERENT"
+        lines.append(f"{each.name:<24}{each.here:>9,}{each.there:>9,}  {same}")
+    lines.append(
+        f"{'artifacts':<24}{result.files:>9,}{result.files - len(result.differing):>9,}  "
+        f"{'DIFFERENT' if result.differing else 'equal'}"
+    )
+    lines += [f"kept as it was changed there: {each}" for each in result.kept]
+    lines += [f"DIFFERENT: {each}" for each in result.differing]
+    lines.append(f"{rows:,} rows and {moved:,} files were brought to {store.public(to)}")
+    return "\n".join(lines)
