@@ -29,10 +29,10 @@ verify: venv  ## run this commit's pipeline again, elsewhere, and compare every 
 report: venv  ## write one page about the run in data/, and log it to that run
 	@$(ACTIVATED) python -m tools.report
 
-test: .venv/sweep  ## run all tests
+test: .venv/sweep .venv/server  ## run all tests
 	@$(ACTIVATED) python -m pytest --numprocesses 3 --dist worksteal
 
-test-fast: .venv/sweep  ## run the tests that start no command and train nothing, within a minute
+test-fast: .venv/sweep .venv/server  ## run the tests that start no command and train nothing, within a minute
 	@$(ACTIVATED) python -m pytest --numprocesses 2 --dist worksteal -m "not slow"
 
 check: venv  ## check format, lint, types and layers

@@ -91,9 +91,9 @@ class Fetch(Section):
         description="the generated set is for tests and machines that cannot reach IMDB"
     )
     url: str = Field(
-        pattern=r"^https?://[^\s]+/$",
+        pattern=r"^https?://[^\s@]+/$",
         description="folder with both files, used where $KERAS_HOME/datasets (~/.keras/datasets) "
-        "has no good copy",
+        "has no good copy; a password belongs into ~/.netrc",
     )
     archive_sha256: str = Field(
         pattern=r"^[0-9a-f]{64}$", description="digest that imdb.npz must have before it is opened"

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.project import QUIET, Project, default_signals, free_port, wait_for
+from tests.project import QUIET, Project, default_signals, free_port, until, wait_for
 
 
 class Database(NamedTuple):
@@ -132,3 +133,42 @@ def dask(folder: Path, workers: int, **environment: str) -> Iterator[Cluster]:
             process.terminate()
         for process in [*all_workers, scheduler]:
             process.wait(timeout=30)
+
+
+@contextmanager
+def ssh() -> Iterator[tuple[str, Path]]:
+    """Debian's SSH server for this user: its address without a path, and the client's key."""
+    program = shutil.which("sshd", path="/usr/sbin:/usr/bin")
+    if program is None:
+        pytest.skip("The SSH server is not installed")
+    folder, port = Path(tempfile.mkdtemp(prefix="ssh-")), free_port()
+    for name in ("host", "client"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+        subprocess.run(command, check=True)
+    shutil.copyfile(folder / "client.pub", folder / "allowed")
+    options = {
+        "ListenAddress": "127.0.0.1",
+        "Port": port,
+        "HostKey": folder / "host",
+        "AuthorizedKeysFile": folder / "allowed",
+        "PidFile": "none",
+        "PasswordAuthentication": "no",
+        "StrictModes": "no",
+        "Subsystem": "sftp internal-sftp",
+    }
+    given = [f"-o{name}={value}" for name, value in options.items()]
+    Path("/run/sshd").mkdir(exist_ok=True)
+    process = started(folder, program, "-D", "-f", "/dev/null", *given)
+    try:
+        until(lambda: is_open(port))
+        yield f"ssh://127.0.0.1:{port}", folder / "client"
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder)
+
+
+def is_open(port: int) -> bool:
+    """Whether something listens on a port of the loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

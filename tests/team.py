@@ -1,16 +1,20 @@
 """The team's server as `make server` starts it: PostgreSQL with passwords, S3, and users."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import dropwhile, takewhile
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import requests
 from ruamel.yaml import YAML
 
-from tests.object_store import ObjectStore, swift
+from tests.object_store import BINARIES, ObjectStore, swift
 from tests.project import ROOT, free_port, wait_for
 from tests.services import Database, postgres, started
 from tools.team.checks import PASSWORD, SECRET_KEY
@@ -52,11 +56,57 @@ class Parts(NamedTuple):
             return found.fetchall() if found.description else []
 
 
+def documented(heading: str, page: Path = ROOT / "docs" / "team.md") -> list[str]:
+    """The commands of the first block of code after a text in docs/team.md."""
+    after = page.read_text(encoding="utf-8").partition(heading)[2]
+    lines = iter(after.splitlines())
+    block = takewhile(
+        lambda line: line.startswith("    ") or not line,
+        dropwhile(lambda line: not line.startswith("    "), lines),
+    )
+    return [line.strip() for line in block if line]
+
+
+def run_documented(
+    heading: str,
+    environment: Mapping[str, str],
+    typed: str = "",
+    instead: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Run these commands, but `make`, each as it is written there.
+
+    Args:
+        heading: what stands before them.
+        environment: of the commands.
+        typed: what the user types where one asks.
+        instead: what stands here in place of what is there, such as a port.
+    """
+    path = f"{BINARIES}:{os.environ['PATH']}"
+    for line in documented(heading):
+        if line.startswith("make "):
+            continue
+        for there, here in instead.items():
+            line = line.replace(there, here)
+        subprocess.run(
+            ["bash", "-c", line],
+            env={**os.environ, **environment, "PATH": path},
+            input=typed,
+            text=True,
+            check=True,
+            capture_output=True,
+            start_new_session=True,  # without a terminal, passwords are read from the input
+        )
+
+
 @contextmanager
 def parts() -> Iterator[Parts]:
-    """Two empty databases and an empty bucket, and settings that name them."""
-    with postgres(DATABASE_PASSWORD) as database, swift(BUCKET) as store:
-        base = database.address.rpartition("/")[0]
+    """Two empty databases and an empty bucket, made as docs/team.md says, and their settings."""
+    with postgres(DATABASE_PASSWORD) as database, swift() as store:
+        port = str(urlsplit(database.address).port)
+        base = f"postgresql://mlflow@127.0.0.1:{port}"
+        where = {"PGHOST": "127.0.0.1", "PGPORT": port, "PGUSER": "test"}
+        administrator = {**where, "PGPASSWORD": DATABASE_PASSWORD, **store.environment}
+        run_documented("## The server", administrator, f"{DATABASE_PASSWORD}\n" * 2)
         settings = {
             "runs": f"{base}/mlflow",
             "users": f"{base}/mlflow_auth",
@@ -75,10 +125,7 @@ def parts() -> Iterator[Parts]:
             SECRET_KEY: f"{MARK}-of-the-pages",
             PASSWORD: ADMIN_PASSWORD,
         }
-        found = Parts(database, store, settings, {**store.environment, **secrets})
-        for name in ("mlflow", "mlflow_auth"):
-            found.sql(f"CREATE DATABASE {name}")
-        yield found
+        yield Parts(database, store, settings, {**store.environment, **secrets})
 
 
 class Team(NamedTuple):

@@ -6,6 +6,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from sentiment.errors import redacted
+
 DIFF_BYTES = 2**20  # of uncommitted changes kept with a run
 # The pipeline's own products: they change in every run and say nothing about what shaped it;
 # `dvc status` tells whether they are up to date.
@@ -32,9 +34,12 @@ def provenance() -> dict[str, str]:
 
 
 def uncommitted_diff() -> str:
-    """What git would show of changes since the commit; a long one is cut, and says so."""
+    """What git would show of changes since the commit, without passwords in addresses.
+
+    A long one is cut, and says so.
+    """
     parts = [_git("diff", "HEAD", "--", ".", *PRODUCTS), *_untracked()]
-    diff = "\n".join(filter(None, parts)).encode()
+    diff = redacted("\n".join(filter(None, parts))).encode()
     kept = diff[:DIFF_BYTES].decode(errors="ignore")
     return kept if len(diff) <= DIFF_BYTES else f"{kept}\n[cut: {len(diff):,} bytes in all]\n"
 

@@ -20,6 +20,7 @@ BAD = [
     ({"train": {"pooling": "sum"}}, "train.pooling", "'sum'", "'max+mean'"),
     ({"fetch": {"synthetic": {"vocab_size": 3}}}, "synthetic.vocab_size", "3", "equal to 200"),
     ({"fetch": {"url": "ftp://here"}}, "fetch.url", "'ftp://here'", "https?"),
+    ({"fetch": {"url": "https://me@data.example/"}}, "fetch.url", "'https://me@data", "@"),
     ({"fetch": {"archive_sha256": "abc"}}, "fetch.archive_sha256", "'abc'", "64"),
     ({"pad": {"num_words": 3}}, "pad.num_words", "3", "greater than or equal to 5"),
     ({"pad": {"start_token": 0}}, "pad: ", "[0, 0, 2]", "must differ"),

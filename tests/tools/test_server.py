@@ -69,13 +69,13 @@ def test_a_database_that_is_not_there(standing: Parts) -> None:
     base = standing.settings["runs"].rpartition("/")[0]
     message = problem(standing, users=f"{base}/nobody_s")
     assert message.startswith(f"users in server.yaml: {base}/nobody_s cannot be used: ")
-    assert "createdb --owner test nobody_s" in message
+    assert "createdb --owner mlflow nobody_s" in message
 
 
 def test_a_wrong_password(standing: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", f"{MARK}-but-another")
     message = problem(standing)
-    assert 'password authentication failed for user "test"' in message
+    assert 'password authentication failed for user "mlflow"' in message
     assert "~/.pgpass (127.0.0.1:" in message
 
 
@@ -86,12 +86,12 @@ def test_no_password(standing: Parts, monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_a_role_that_is_not_there(standing: Parts) -> None:
-    address = standing.settings["runs"].replace("//test@", "//nobody@")
+    address = standing.settings["runs"].replace("//mlflow@", "//nobody@")
     assert "password authentication failed" in problem(standing, runs=address)
 
 
 def test_no_database_server(standing: Parts) -> None:
-    message = problem(standing, runs=f"postgresql://test@127.0.0.1:{free_port()}/mlflow")
+    message = problem(standing, runs=f"postgresql://mlflow@127.0.0.1:{free_port()}/mlflow")
     assert "onnection refused" in message
     assert message.endswith("Start PostgreSQL, or correct server.yaml.")
 
@@ -112,6 +112,9 @@ def test_a_schema_that_this_mlflow_does_not_know(standing: Parts, name: str, tab
     standing.sql(f"CREATE TABLE {table} (version_num text)", f"newer_{name}")
     standing.sql(f"INSERT INTO {table} VALUES ('0123456789ab')", f"newer_{name}")
     base = standing.settings["runs"].rpartition("/")[0]
+    message = problem(standing, **{name: f"{base}/newer_{name}"})
+    assert f"permission denied for table {table}. Use the user who made its tables." in message
+    standing.sql(f"ALTER TABLE {table} OWNER TO mlflow", f"newer_{name}")
     message = problem(standing, **{name: f"{base}/newer_{name}"})
     assert f"{name} in server.yaml: {base}/newer_{name} is of a newer MLflow than " in message
     assert "(its schema is 0123456789ab)" in message

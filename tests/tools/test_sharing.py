@@ -1,31 +1,60 @@
 """A second person gets what the first one trained, by git and a DVC remote, and goes on from it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from sentiment.params import load_params
+from tests.object_store import swift
 from tests.project import Project
+from tests.services import ssh
 
 TRAINED = "Training by"
 UP_TO_DATE = "Data and pipelines are up to date."
 
 
 class Team:
-    """Two clones of one repository, which share data by a DVC remote."""
+    """Two clones of one repository, which share data by a DVC remote.
 
-    def __init__(self, first: Project, folder: Path) -> None:
+    Args:
+        first: a finished project.
+        folder: for the other clone, and what both share.
+        remote: address of the DVC remote; None: a folder.
+        settings: of the remote, which each person's own configuration has.
+        environment: of both.
+    """
+
+    def __init__(
+        self,
+        first: Project,
+        folder: Path,
+        remote: str | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.hub = folder / "hub.git"
         self.first = first
         self.second = Project(folder / "second")
         first.run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(self.hub))
         first.run("git", "remote", "add", "hub", str(self.hub))
-        first.run("dvc", "remote", "add", "--default", "shared", str(folder / "remote"))
+        address = remote or str(folder / "remote")
+        first.run("dvc", "remote", "add", "--default", "shared", address)
         first.commit()
+        prepare(first, settings, environment)
         push(first)
         first.run(
             "git", "clone", "--quiet", "--origin", "hub", str(self.hub), str(folder / "second")
         )
+        prepare(self.second, settings, environment)
+
+
+def prepare(project: Project, settings: Mapping[str, str], environment: Mapping[str, str]) -> None:
+    """Give a person their own settings of the remote, which are not in git."""
+    project.environment |= environment
+    for name, value in settings.items():
+        project.run("dvc", "remote", "modify", "--local", "shared", name, value)
 
 
 def push(project: Project) -> None:
@@ -51,6 +80,26 @@ def team(project: Project, tmp_path: Path) -> Team:
 
 
 def test_the_round_trip_of_two(team: Team) -> None:
+    assert_round_trip(team)
+
+
+def test_the_round_trip_by_s3(project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("dvc_s3")
+    with swift("dvc") as store:
+        settings = {"endpointurl": store.endpoint}
+        team = Team(project, tmp_path, "s3://dvc/imdb", settings, store.environment)
+        assert_round_trip(team)
+
+
+def test_the_round_trip_over_ssh(project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("dvc_ssh")
+    with ssh() as (address, key):
+        settings = {"keyfile": str(key)}
+        assert_round_trip(Team(project, tmp_path, f"{address}{tmp_path}/remote", settings))
+
+
+def assert_round_trip(team: Team) -> None:
+    """What one trained, the other takes, changes and gives back; the first compares both."""
     first, second = team.first, team.second
     said = repro(second)
     assert "What the DVC remote shared has is taken from there" in said

@@ -112,21 +112,21 @@ def require_usable(database: Database) -> bool:
     Raises:
         UserError: it cannot be reached, has tables of something else, or a newer MLflow's.
     """
+    import psycopg
+
+    where = f"{database.setting} in {FILE}: {database.address}"
     with connected(database) as connection:
-        tables = {
-            name
-            for (name,) in connection.execute(
-                "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
-            )
-        }
+        found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        tables = {name for (name,) in found}
         if not tables:
             return False
         if database.table not in tables:
-            raise UserError(
-                f"{database.setting} in {FILE}: {database.address} has tables that are not "
-                "MLflow's. Name an empty database."
-            )
-        versions = connection.execute(f"SELECT version_num FROM {database.table}").fetchall()
+            raise UserError(f"{where} has tables that are not MLflow's. Name an empty database.")
+        try:
+            versions = connection.execute(f"SELECT version_num FROM {database.table}").fetchall()
+        except psycopg.Error as error:
+            said = first_line(error)
+            raise UserError(f"{where}: {said}. Use the user who made its tables.") from None
     for (version,) in versions:
         require_known(database, version)
     return True

@@ -1,0 +1,28 @@
+"""What is said of an error has no password in it."""
+
+import pytest
+
+from sentiment.errors import UserError, explain, first_line, redacted
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at http://me:secret@host:81/x?", "at http://host:81/x?"),
+        ("at http://:secret@host", "at http://host"),
+        ("postgresql://me:se@cret@host/db", "postgresql://host/db"),
+        ("ssh://me@host/data", "ssh://me@host/data"),
+        ("see http://host/a:b@c", "see http://host/a:b@c"),
+        ("two: a://u:p@h, b://u:p@h", "two: a://h, b://h"),
+    ],
+)
+def test_a_password_in_an_address_is_left_out(text: str, shown: str) -> None:
+    assert redacted(text) == shown
+
+
+def test_no_message_has_one() -> None:
+    error = UserError("http://me:secret@host does not answer.\nStart it.")
+    assert explain(error) == "http://host does not answer.\nStart it."
+    assert first_line(error) == "http://host does not answer."
+    gone = FileNotFoundError(2, "No such file", "s3://me:secret@host/key")
+    assert "secret" not in str(explain(gone))
