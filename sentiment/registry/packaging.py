@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from sentiment import files, serving
-from sentiment.errors import UserError
 from sentiment.runs import log
 
 if TYPE_CHECKING:
@@ -148,13 +147,15 @@ def read_artifacts(folder: Path, origin: files.Origin) -> tuple[list[Model], Pat
     """The models and the word index of a served model, from the folder that MLflow keeps them in.
 
     Raises:
-        UserError: a file is missing or was changed, or older code wrote them.
+        UserError: a file is missing or was changed.
     """
     from sentiment.serving import classifier
 
     settings = files.read_json(folder / classifier.SETTINGS, origin)
-    if "models" not in settings:
-        raise UserError(f"{origin.name} was registered by an older version: evaluate it again.")
+    if "models" not in settings:  # registered before there were ensembles
+        (file,) = settings["files"].keys() - {classifier.INDEX}
+        known = {name: settings[name] for name in ("layout", "batch_size") if name in settings}
+        settings["models"] = [{"file": file, "weight": 1.0, **known}]
     for name in settings["files"]:
         files.checked(folder / name, settings["files"], origin)
     models = [

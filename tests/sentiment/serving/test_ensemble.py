@@ -127,3 +127,15 @@ def test_the_files_name_members_and_weights_again(served: Sentiment, tmp_path: P
         ("2.npz", {}, 2 / 3),
     ]
     assert all(linear.load(each.path) for each in models)
+
+
+def test_files_that_were_registered_before_ensembles_are_read(
+    served: Sentiment, tmp_path: Path
+) -> None:
+    assert served.reader
+    path = tmp_path / "settings.json"
+    settings = files.read_json(path)
+    known = {name: settings["files"][name] for name in ("1.npz", "word_index.json")}
+    files.write_json(path, {"threshold": 0.5, "files": known, "batch_size": 4, "layout": {}})
+    ((model,), _) = packaging.read_artifacts(tmp_path, files.Origin("It", ""))
+    assert model == packaging.Model(tmp_path / "1.npz", {"batch_size": 4, "layout": {}}, weight=1.0)
