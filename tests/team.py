@@ -117,6 +117,7 @@ def parts() -> Iterator[Parts]:
             "allowed_hosts": ["127.0.0.1:*"],
             "allowed_origins": [],
             "default_permission": "READ",
+            "password_seconds": 60,
             "workers": 1,
             "connections": 5,
         }

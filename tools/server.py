@@ -107,6 +107,7 @@ def auth_ini(wanted: Server) -> str:
 default_permission = {wanted.default_permission}
 database_uri = {wanted.users.replace("%", "%%")}
 admin_username = admin
+auth_cache_ttl_seconds = {wanted.password_seconds}
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 """
 

@@ -119,7 +119,7 @@ def champion(client: "mlflow.MlflowClient") -> "ModelVersion | None":
     try:
         return client.get_model_version_by_alias(NAME, CHAMPION)
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code in (*store.ABSENT, "INVALID_PARAMETER_VALUE"):
             return None
         raise
 

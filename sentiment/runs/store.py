@@ -28,6 +28,9 @@ ARTIFACTS = "mlruns"
 ANSWER_SECONDS = 5.0
 RESTORED = "restored_from"  # tag: the run that a store did not have, of which this is made again
 UI = "http://127.0.0.1:5000"  # where `make ui` serves
+# what MLflow says of what is not there; a server with users does not tell that from what one may
+# not see
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED")
 # a server that dies must not hold a training up: MLflow would try for minutes
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 
@@ -229,7 +232,7 @@ def find_run(client: "mlflow.MlflowClient", run_id: str) -> "mlflow.entities.Run
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if error.error_code in ABSENT:
             return None
         raise
     return run if run.info.lifecycle_stage == "active" else None

@@ -99,7 +99,6 @@ def started(
     import mlflow
 
     tags = {**tags, **_owner(lock)}
-    client = mlflow.MlflowClient()
     try:
         with store.explained():
             before = _begun(name, tags, lock, begun, run_id)
@@ -116,7 +115,7 @@ def started(
     except BaseException as error:
         failed = isinstance(error, Exception) and not isinstance(error, Stopped)
         how = "FAILED" if failed else "KILLED"
-        _give_up(client, before.info, how)
+        _give_up(mlflow.MlflowClient(), before.info, how)
         raise
     tracker.log(lambda _: mlflow.end_run())
 

@@ -49,6 +49,12 @@ class Server(Section):
         description="what a user may do at least with what is not their own: EDIT where all train; "
         "with READ, rights are granted to those who may"
     )
+    password_seconds: int = Field(
+        ge=0,
+        le=3600,
+        description="for so long a worker takes a password that it has checked without checking it "
+        "again, which takes a fifth of a second of a core; and an old one that was changed",
+    )
     workers: int = Field(ge=1, le=128, description="processes that answer requests")
     connections: int = Field(
         ge=2,
