@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sentiment import files
 from sentiment.errors import NotAllowedError, StoreError, UserError, first_line
@@ -146,11 +146,12 @@ def connect() -> str:
         UserError: the server does not answer, the database cannot be used, or the experiment
             was deleted.
     """
-    uri = tracking_uri()
     for name, text in PATIENCE.items():
         os.environ.setdefault(name, text)
-    if is_server(uri):
-        _check_server(uri)
+    if is_server(tracking_uri()):
+        _move_credentials()
+        _check_server(tracking_uri())
+    uri = tracking_uri()
     # MLflow prints a traceback of what it raises anyway, and `explained` says in words
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
@@ -159,6 +160,15 @@ def connect() -> str:
 
         mlflow.set_tracking_uri(uri)
         return _embedded_experiment() if is_embedded(uri) else _experiment()
+
+
+def _move_credentials() -> None:
+    """Move name and password out of the address, which MLflow prints, to its own variables."""
+    parts = urlsplit(tracking_uri())
+    for name, value in (("USERNAME", parts.username), ("PASSWORD", parts.password)):
+        if value:
+            os.environ[f"MLFLOW_TRACKING_{name}"] = unquote(value)
+    os.environ["MLFLOW_TRACKING_URI"] = public(tracking_uri())
 
 
 def _check_server(uri: str) -> None:

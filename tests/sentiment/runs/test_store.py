@@ -1,4 +1,5 @@
 import multiprocessing
+import os
 import socket
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from sentiment.errors import UserError
 from sentiment.runs import store
+from tests.project import free_port
 
 
 def test_store_is_what_a_bare_mlflow_ui_shows(root: Path) -> None:
@@ -118,6 +120,22 @@ def test_deleted_experiment_says_how_to_restore_it(root: Path) -> None:
 def test_password_in_an_address_is_not_shown() -> None:
     assert store.public("https://me:secret@host:5000/x") == "https://host:5000/x"
     assert store.public("sqlite:////srv/mlflow.db") == "sqlite:////srv/mlflow.db"
+
+
+def test_name_and_password_in_the_address_go_to_mlflow_s_own_variables(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow prints the address, and the run's page would have them."""
+    assert root.is_dir()
+    for name in ("USERNAME", "PASSWORD"):
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "before")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:s%40cret@127.0.0.1:{free_port()}/")
+    with pytest.raises(UserError, match="does not answer") as raised:
+        store.connect()
+    assert "cret" not in str(raised.value)
+    assert "@" not in os.environ["MLFLOW_TRACKING_URI"]
+    assert os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
+    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "s@cret"
 
 
 def test_a_run_has_a_page_on_the_server_or_where_make_ui_serves(
