@@ -102,7 +102,7 @@ docs: venv  ## write docs/params.md and the comments of params.yaml from sentime
 bench: venv .bench/complete  ## measure the speed against the goals; takes an hour
 	@$(ACTIVATED) python -m benchmarks.run
 
-faults: .venv/sweep  ## break trainings in many ways and report what is lost; takes half an hour
+faults: .venv/sweep .venv/server .swift/complete  ## break trainings in many ways and report what is lost; takes half an hour
 	@$(ACTIVATED) python -m benchmarks.faults
 
 .swift/complete: tests/swift/requirements.txt

@@ -21,6 +21,7 @@ import psutil
 
 from benchmarks.breaking import Fault, Group, Try
 from benchmarks.sweep_faults import SWEEPS
+from benchmarks.team_faults import TEAM
 from benchmarks.training_faults import REPRO, TRAINING
 from tests.project import DEFAULT_PARAMS, EPOCHS, SMALL, Project, change_params
 from tools.running import cli
@@ -28,7 +29,7 @@ from tools.running import cli
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("faults.md")
 SEED = 0
-GROUPS = (TRAINING, SWEEPS)
+GROUPS = (TRAINING, TEAM, SWEEPS)
 UNTRIED = """
 Not tried: loss of power (a test watches that files and folders are flushed to the disk before they
 are moved into place), a folder on a network file system, and two machines that work in one folder

@@ -10,14 +10,16 @@ from typing import Any
 import mlflow
 import pytest
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from selenium import webdriver
 
 from sentiment import files
 from sentiment.registry.versions import NAME
 from sentiment.runs import store
 from sentiment.runs.parents import PARENT
+from tests.browser import keep_screenshot, open_page
 from tests.conftest import Sharer
 from tests.project import Project, free_port
-from tests.team import Team, team
+from tests.team import Team, password, team
 
 MIGRATE = ("python", "-m", "tools.migrate")
 RUNS = 200
@@ -254,6 +256,23 @@ def test_commands_find_the_history_on_the_server(teammate: Project) -> None:
     promoted = teammate.read("python", "-m", "tools.promote", "--run", run_id, "--json")
     assert json.loads(promoted)["champion"] == "2"
     assert not (teammate.path / "mlflow.db").exists()
+
+
+def test_the_pages_in_the_browser_show_it(
+    moved: dict[str, Any], own: Project, server: Team, browser: webdriver.Chrome
+) -> None:
+    """The newest runs first, as here, and both versions, of which the second is champion."""
+    assert moved["equal"]
+    with closing(sqlite3.connect(own.path / "mlflow.db")) as database:
+        query = "SELECT name FROM runs WHERE lifecycle_stage = 'active' ORDER BY start_time DESC"
+        names = [name for (name,) in database.execute(f"{query} LIMIT 8")]
+    host = server.address.removeprefix("http://")
+    entered = f"http://admin:{password('admin')}@{host}"
+    page = "#/experiments/1/runs?workflowType=machine_learning"
+    open_page(browser, f"{entered}/{page}", *names)
+    keep_screenshot(browser, "migrated-runs")
+    open_page(browser, f"{entered}/#/models/{NAME}", "Version 1", "Version 2", "@ champion")
+    keep_screenshot(browser, "migrated-model")
 
 
 def test_what_was_changed_on_the_server_stays_and_is_named(
