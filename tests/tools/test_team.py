@@ -168,11 +168,6 @@ def test_a_sweep_logs_its_trials_to_the_server(
     assert len(client.search_runs([parent.info.experiment_id], query)) >= 2
 
 
-def test_verify_needs_no_server(bob: Project) -> None:
-    bob.run("git", "checkout", "--", "data", "dvc.lock", "params.yaml")
-    assert document(bob, "verify")["differing"] == []
-
-
 @pytest.mark.parametrize(("tool", "variable", "health"), [
     ("serve", "SERVE_PORT", "health"),
     ("demo", "DEMO_PORT", "_stcore/health"),
