@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import pytest
 import requests
 from ruamel.yaml import YAML
 
@@ -101,6 +102,7 @@ def run_documented(
 @contextmanager
 def parts() -> Iterator[Parts]:
     """Two empty databases and an empty bucket, made as docs/team.md says, and their settings."""
+    pytest.importorskip("boto3", reason="`make .venv/server` installs it")
     with postgres(DATABASE_PASSWORD) as database, swift() as store:
         port = str(urlsplit(database.address).port)
         base = f"postgresql://mlflow@127.0.0.1:{port}"
