@@ -4,7 +4,8 @@ import errno
 import re
 from pathlib import Path
 
-CREDENTIALS = re.compile(r"(?<=://)[^\s/:]*:[^\s/]*@")
+# a name with a password; over HTTP a name alone may be a token
+CREDENTIALS = re.compile(r"(?<=://)[^\s/:]*:[^\s/]*@|(?<=http://)[^\s/]*@|(?<=https://)[^\s/]*@")
 
 
 class UserError(Exception):

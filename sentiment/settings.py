@@ -11,6 +11,8 @@ from ruamel.yaml.error import YAMLError
 
 from sentiment.errors import UserError
 
+HIDDEN = "hidden"  # type of an error whose input may hold a password, so that it is not shown
+
 
 class Section(BaseModel):
     """A mapping of settings: unknown keys and values of another type are errors.
@@ -63,6 +65,8 @@ def _problem(kind: type[Section], detail: ErrorDetails) -> str:
     if detail["type"] == "model_type":
         return f"{key}: {detail['input']!r} is not allowed. A mapping of keys to values is expected"
     message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == HIDDEN:
+        return f"{key}: {message}"
     if detail["type"] == "value_error" and isinstance(detail["input"], dict):
         return f"{key}: {message}" if key else message  # about several values, which it names
     key = key or "the file"

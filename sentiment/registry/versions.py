@@ -283,13 +283,16 @@ def _demote(client: "mlflow.MlflowClient", turn: Turn) -> Outcome:
         raise UserError(f"There is no champion of {NAME} any more.")
     before = _before(client, current)
     turn.check()
-    _tag(client, current, _by_hand(DEMOTED, "demoted by hand"))
     demoted = f"Version {current.version} of {NAME} is demoted"
+    tags = _by_hand(DEMOTED, "demoted by hand")
     if before is None:
+        # first, since it needs a right of its own: who may not leaves no tag that is not so
         client.delete_registered_model_alias(NAME, CHAMPION)
+        _tag(client, current, tags)
         return _outcome(None, f"{demoted}; there is no champion now.")
     _tag(client, before, _by_hand(PROMOTED, f"version {current.version} was demoted"))
     client.set_registered_model_alias(NAME, CHAMPION, before.version)
+    _tag(client, current, tags)
     return _outcome(before, f"{demoted}; version {before.version} is champion again.")
 
 

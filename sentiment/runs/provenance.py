@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from sentiment.errors import redacted
 
@@ -16,8 +17,11 @@ PRODUCTS = (":(exclude,glob)**/dvc.lock", ":(exclude)data")
 
 def person() -> str:
     """Who does this: the name at a server with users, or at this machine."""
+    from mlflow.utils.credentials import read_mlflow_creds
+
+    at_server = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
     try:
-        return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
+        return at_server.username or read_mlflow_creds().username or getpass.getuser()
     except (KeyError, OSError):  # in a container, a user may have no name
         return f"uid {os.getuid()}"
 

@@ -28,6 +28,7 @@ ARTIFACTS = "mlruns"
 ANSWER_SECONDS = 5.0
 RESTORED = "restored_from"  # tag: the run that a store did not have, of which this is made again
 UI = "http://127.0.0.1:5000"  # where `make ui` serves
+INVALID_HOST = "Invalid Host header"  # what MLflow says to who calls it by a name that it has not
 # what MLflow says of what is not there; a server with users does not tell that from what one may
 # not see
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED")
@@ -101,6 +102,11 @@ def _refusal(error: Exception) -> StoreError | None:
         return StoreError(
             f"The MLflow server at {server} does not know {user or 'you'} by this password. Set "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and run the command again."
+        )
+    if status == HTTPStatus.FORBIDDEN and INVALID_HOST in str(error):
+        return StoreError(
+            f"The MLflow server at {server} does not answer to this name. Its administrator adds "
+            "it to allowed_hosts in server.yaml."
         )
     if status == HTTPStatus.FORBIDDEN:
         return NotAllowedError(

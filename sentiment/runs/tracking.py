@@ -98,24 +98,22 @@ def started(
     """
     import mlflow
 
-    tags = {**tags, **_owner(lock)}
+    tags, before = {**tags, **_owner(lock)}, None
     try:
-        with store.explained():
-            before = _begun(name, tags, lock, begun, run_id)
-            note(before.info.run_id)
-    except NotAllowedError as error:
-        print(f"{unlogged}: {error}", file=sys.stderr, flush=True)
-        yield _unlogged(name, unlogged)
-        return
-    try:
-        with store.explained():
-            run = _activated(before.info.run_id, name, dict(params), tags, with_model)
+        try:
+            with store.explained():
+                before = _begun(name, tags, lock, begun, run_id)
+                note(before.info.run_id)
+                run = _activated(before.info.run_id, name, dict(params), tags, with_model)
             tracker = Tracker(run, before.info.start_time, unlogged)
+        except NotAllowedError as error:
+            print(f"{unlogged}: {error}", file=sys.stderr, flush=True)
+            tracker = _unlogged(name, unlogged)
         yield tracker
     except BaseException as error:
         failed = isinstance(error, Exception) and not isinstance(error, Stopped)
-        how = "FAILED" if failed else "KILLED"
-        _give_up(mlflow.MlflowClient(), before.info, how)
+        if before:
+            _give_up(mlflow.MlflowClient(), before.info, "FAILED" if failed else "KILLED")
         raise
     tracker.log(lambda _: mlflow.end_run())
 

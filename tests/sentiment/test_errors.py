@@ -12,6 +12,7 @@ from sentiment.errors import UserError, explain, first_line, redacted
         ("at http://:secret@host", "at http://host"),
         ("postgresql://me:se@cret@host/db", "postgresql://host/db"),
         ("ssh://me@host/data", "ssh://me@host/data"),
+        ("url = https://token@host/x", "url = https://host/x"),
         ("see http://host/a:b@c", "see http://host/a:b@c"),
         ("two: a://u:p@h, b://u:p@h", "two: a://h, b://h"),
     ],

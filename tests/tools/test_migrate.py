@@ -278,13 +278,45 @@ def test_the_pages_in_the_browser_show_it(
 def test_what_was_changed_on_the_server_stays_and_is_named(
     teammate: Project, own: Project, server: Team
 ) -> None:
+    """Another alias and tags, then no alias and no second version."""
     demoted = json.loads(teammate.read("python", "-m", "tools.demote", "--json"))
     assert demoted["champion"] == "1"
     result = json.loads(own.read(*MIGRATE, *options(server), "--json"))
     assert result["equal"]
     assert any("version 2 of imdb-sentiment" in each for each in result["kept"])
-    ((version,),) = server.parts.sql("SELECT version FROM registered_model_aliases", "mlflow")
-    assert version == 1
+    assert server.parts.sql("SELECT version FROM registered_model_aliases", "mlflow") == [(1,)]
+
+    demoted = json.loads(teammate.read("python", "-m", "tools.demote", "--json"))
+    assert demoted["champion"] is None
+    code = (
+        "import mlflow; from sentiment.runs import store; store.connect(); "
+        f"mlflow.MlflowClient().delete_model_version('{NAME}', '2')"
+    )
+    teammate.run("python", "-c", code)
+    result = json.loads(own.read(*MIGRATE, *options(server), "--json"))
+    assert result["equal"]
+    assert result["brought"] == {"rows": 0, "files": 0}
+    assert server.parts.sql("SELECT version FROM registered_model_aliases", "mlflow") == []
+    stages = "SELECT current_stage FROM model_versions WHERE version = 2"
+    assert server.parts.sql(stages, "mlflow") == [("Deleted_Internal",)]
+
+
+def test_what_was_changed_on_the_laptop_since_is_brought(
+    own: Project, server: Team, tmp_path: Path
+) -> None:
+    project = another(own, tmp_path)
+    with closing(sqlite3.connect(project.path / "mlflow.db")) as database, database:
+        database.execute("UPDATE runs SET status = 'FINISHED' WHERE name = 'trial 4'")
+        database.execute("UPDATE tags SET value = 'imdb' WHERE value = 'synthetic'")
+        (run_id,) = database.execute("SELECT run_uuid FROM runs WHERE name = 'trial 25'").fetchone()
+    notes = project.path / f"mlruns/1/{run_id}/artifacts/notes/a b.txt"
+    notes.write_text("more notes", encoding="utf-8")
+    result = json.loads(project.read(*MIGRATE, *options(server), "--json"))
+    assert result["equal"]
+    assert result["brought"]["files"] == 1
+    assert result["brought"]["rows"] > RUNS / 2
+    status = "SELECT status FROM runs WHERE name = 'trial 4'"
+    assert server.parts.sql(status, "mlflow") == [("FINISHED",)]
 
 
 def test_other_content_under_the_same_name_is_refused_before_anything_is_written(
@@ -313,6 +345,7 @@ def test_another_file_under_the_same_path_is_refused(
     project = another(own, tmp_path)
     changed = next((project.path / "mlruns").rglob("a b.txt"))
     changed.write_text("notes N", encoding="utf-8")
+    (project.path / "mlflow.db.migrated").unlink()
     said = project.fail(*MIGRATE, *options(server))
     assert "other files under the same path" in said
     assert "notes/a b.txt" in said

@@ -63,8 +63,15 @@ def allow(server: Team, user: str) -> None:
 
 @pytest.fixture(scope="module")
 def bob(alice: Project, server: Team, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project on Bob's machine, which has no store of its own."""
-    return member(alice, server, "bob", tmp_path_factory.mktemp("bob"))
+    """The project on Bob's machine, which has no store of its own, after a training of his.
+
+    What the command printed is in the file `output` beside it.
+    """
+    project = member(alice, server, "bob", tmp_path_factory.mktemp("bob"))
+    project.change(train={"seed": 7})
+    project.path.with_name("output").write_text(project.run(*REPRO), encoding="utf-8")
+    project.commit()
+    return project
 
 
 def member(alice: Project, server: Team, name: str, folder: Path) -> Project:
@@ -107,9 +114,8 @@ def test_repro_has_all_of_a_run_on_the_server(alice: Project, client: mlflow.Mlf
 def test_another_user_s_run_stands_beside_it_and_is_tested_against_the_champion(
     bob: Project, alice: Project, client: mlflow.MlflowClient
 ) -> None:
-    bob.change(train={"seed": 7})
-    assert f"Version 2 of {NAME}: not promoted" in bob.run(*REPRO)
-    bob.commit()
+    output = bob.path.with_name("output").read_text(encoding="utf-8")
+    assert f"of {NAME}: not promoted, not shown to be better than the champion" in output
     run = client.get_run(run_id_of(bob))
     assert run.data.tags["mlflow.user"] == "bob"
     assert run.info.experiment_id == client.get_run(run_id_of(alice)).info.experiment_id
@@ -139,9 +145,22 @@ def test_predict_asks_the_champion(bob: Project) -> None:
     assert 0 < document(bob, "predict", "--text", "fine")["probability"] < 1
 
 
-def test_the_champion_is_changed_by_hand_and_given_back(bob: Project) -> None:
-    assert document(bob, "promote", "--run", run_id_of(bob))["champion"] == "2"
+def test_the_champion_is_changed_by_hand_and_given_back(
+    bob: Project, client: mlflow.MlflowClient
+) -> None:
+    (version,) = client.search_model_versions(f"run_id = '{run_id_of(bob)}'")
+    promoted = document(bob, "promote", "--run", run_id_of(bob))
+    assert promoted["champion"] == str(version.version)
     assert document(bob, "demote")["champion"] == "1"
+
+
+def test_who_may_not_delete_cannot_take_the_alias_from_the_only_champion(
+    bob: Project, client: mlflow.MlflowClient
+) -> None:
+    """MLflow counts that as deleting; the version says nothing that is not so."""
+    assert "does not let bob do this" in bob.fail(*TOOL, "tools.demote")
+    champion = client.get_model_version_by_alias(NAME, "champion")
+    assert champion.tags["promote.decision"] == "champion"
 
 
 def test_seeds_are_one_group_on_the_server(bob: Project, client: mlflow.MlflowClient) -> None:
@@ -303,6 +322,7 @@ def test_no_secret_is_in_what_a_run_wrote(
     assert MARK not in output
     run = client.get_run(run_id_of(project))
     assert "git.uncommitted_changes" in run.data.tags
+    assert run.data.tags["mlflow.user"] == "bob"
     project.run("git", "checkout", "--", ".dvc/config")  # where the user wrote it
     assert secret_places(project.path) == []
     dump = subprocess.run(

@@ -13,14 +13,15 @@ from sentiment.data.reviews import TEST_DATA
 from sentiment.errors import UserError
 from sentiment.network import checkpoint
 from sentiment.params import Params, flatten, load_params
-from sentiment.pipeline import EVALUATE, FETCH
+from sentiment.pipeline import EVALUATE, FETCH, TRAIN
 from sentiment.publish import evaluation as publish
+from sentiment.publish.training import DIFF
 from sentiment.registry import packaging
 from sentiment.registry import versions as registry
 from sentiment.registry.packaging import Parts
 from sentiment.runs import log, parents, store
 from sentiment.runs.log import Run
-from sentiment.runs.provenance import provenance
+from sentiment.runs.provenance import provenance, uncommitted_diff
 from sentiment.runs.tracking import Tracker
 from sentiment.scoring.evaluation import write
 from sentiment.serving.classifier import Sentiment
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 KEY = "ensemble.key"  # tag of the run: what it is made from
 HISTORY = "history.csv"
-UNLOGGED = "Logging to MLflow stops here; the same command, once the store is back, does it again"
+UNLOGGED = "Logging to MLflow stops here"
 
 
 class Made(NamedTuple):
@@ -151,6 +152,8 @@ def log_work(
     run = Run(begun.info.run_id, work.name, experiment_id, "")
     tracker = Tracker(run, begun.info.start_time, UNLOGGED)
     tracker.log(log.set_tags, {"mlflow.runName": work.name, **provenance(), **machine.describe()})
+    if diff := uncommitted_diff():
+        tracker.log(log.text, f"{diff}\n", f"{TRAIN.name}/{DIFF}")
     tracker.log(log.params, files.read_about(made.folder)["params"])
     tracker.log(log.used_models, [model_id(version) for version in work.versions])
     history = pd.read_csv(made.folder / HISTORY)
@@ -162,7 +165,7 @@ def log_work(
     rule = work.params.promote
     publish.log_model(tracker, made.folder, made.metrics, digest, made.parts, tags, rule)
     if tracker.lost:
-        raise UserError(f"The ensemble's run {run.run_id} is incomplete.")
+        raise UserError(f"The ensemble's run {run.run_id} is incomplete: run the command again.")
     return client.get_run(run.run_id)
 
 

@@ -5,11 +5,12 @@ import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from sentiment import files
 from sentiment.errors import UserError
+from tools.team import s3
 from tools.team.settings import Server
 
 AT_ONCE = 8  # files that are moved or read at the same time
@@ -57,11 +58,9 @@ class Bucket:
     """A bucket, or a folder in one."""
 
     def __init__(self, settings: Server) -> None:
-        import boto3
-
         parts = urlsplit(settings.artifacts)
         self.name, self.prefix = parts.netloc, parts.path.strip("/")
-        self.client: Any = boto3.Session().client("s3", endpoint_url=settings.s3_endpoint or None)
+        self.client = s3.client(settings.s3_endpoint)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """See `Place`."""
@@ -99,21 +98,40 @@ def listed(root: Path) -> dict[str, Path]:
     return {str(PurePosixPath(path.relative_to(root))): path for path in found}
 
 
-def missing(sources: Mapping[str, Path], place: Place, folder: str) -> dict[str, Path]:
-    """What the server does not have yet of these files, by their paths there.
+class Plan(NamedTuple):
+    """Files by their paths on the server: those to be put there, and those it keeps otherwise."""
+
+    put: dict[str, Path]
+    kept: dict[str, Path]
+
+
+def plan(
+    sources: Mapping[str, Path], place: Place, folder: str, brought: Mapping[str, str]
+) -> Plan:
+    """What is to be done about each file.
+
+    Args:
+        sources: the files here, by their paths there.
+        place: where the server keeps them.
+        folder: of the experiment there.
+        brought: the SHA-256 of each file as it was brought before.
 
     Raises:
-        UserError: it has a file with other content under the same path.
+        UserError: the server has a file with other content under the same path.
     """
     there = place.sizes(folder)
-    wanted = {f"{folder}/{path}": source for path, source in sources.items()}
-    both = {path: source for path, source in wanted.items() if path in there}
-    if differing := differences(both, place, there):
-        shown = "\n".join(f"  {path}" for path in differing)
+    new = {path: source for path, source in sources.items() if path not in there}
+    both = {path: source for path, source in sources.items() if path in there}
+    other = {path: sources[path] for path in differences(both, place, there)}
+    known = {path: file for path, file in other.items() if path in brought}
+    kept = {path: file for path, file in known.items() if brought[path] == files.sha256(file)}
+    changed = {path: file for path, file in known.items() if brought[path] == place.digest(path)}
+    if clashes := other.keys() - kept.keys() - changed.keys():
+        shown = "\n".join(f"  {path}" for path in sorted(clashes))
         raise UserError(
             f"The server has other files under the same path, so that nothing was moved:\n{shown}"
         )
-    return {path: source for path, source in wanted.items() if path not in there}
+    return Plan(new | changed, kept)
 
 
 def put(sources: Mapping[str, Path], place: Place) -> None:

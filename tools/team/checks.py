@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from sentiment.errors import UserError, first_line
+from tools.team import s3
 from tools.team.settings import FILE, Server
 
 if TYPE_CHECKING:
     import psycopg
 
 ANSWER_SECONDS = 5
+ONCE = {"total_max_attempts": 1}
 PASSWORD, SECRET_KEY = "MLFLOW_AUTH_ADMIN_PASSWORD", "MLFLOW_FLASK_SERVER_SECRET_KEY"
 PASSWORD_LENGTH = 12  # what MLflow wants at least
 # what libpq says, and what to do about it
@@ -66,7 +68,8 @@ def check(settings: Server, environment: Mapping[str, str]) -> None:
     require_port(settings.host, settings.port)
     runs, users = databases(settings)
     require_usable(runs)
-    require_secrets(environment, with_password=not require_usable(users))
+    known = require_usable(users) and has_administrator(users)
+    require_secrets(environment, with_password=not known)
     if settings.bucket:
         require_bucket(settings.bucket, settings.s3_endpoint)
     else:
@@ -132,6 +135,15 @@ def require_usable(database: Database) -> bool:
     return True
 
 
+def has_administrator(users: Database) -> bool:
+    """Whether the first start came so far as to make the administrator."""
+    with connected(users) as connection:
+        found = connection.execute("SELECT to_regclass('users') IS NOT NULL").fetchone()
+        if not (found and found[0]):
+            return False
+        return connection.execute("SELECT 1 FROM users WHERE is_admin").fetchone() is not None
+
+
 def require_known(database: Database, version: str) -> None:
     """Raise UserError where this MLflow does not know a migration that the database had."""
     from alembic.script import ScriptDirectory
@@ -181,14 +193,10 @@ def require_folder(folder: Path) -> None:
 
 def require_bucket(bucket: str, endpoint: str) -> None:
     """Raise UserError where a bucket cannot be reached, is not there, or may not be used."""
-    import boto3
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    patience = Config(connect_timeout=ANSWER_SECONDS, retries={"total_max_attempts": 1})
-    client = boto3.Session().client("s3", endpoint_url=endpoint or None, config=patience)
     try:
-        client.head_bucket(Bucket=bucket)
+        s3.client(endpoint, connect_timeout=ANSWER_SECONDS, retries=ONCE).head_bucket(Bucket=bucket)
     except ClientError as error:
         missing = error.response["Error"]["Code"] in ("404", "NoSuchBucket")
         what = (

@@ -56,13 +56,21 @@ class Moved(NamedTuple):
 
     Attributes:
         rows: all.
-        new: those that the server does not have.
-        kept: those that it has with other values, which stay.
+        new: those that the server does not have and never got.
+        changed: those that were changed here since they were brought, and not there.
+        kept: those that were changed there since, or removed there: they stay as they are.
+        differing: those that were changed on both sides, or differ for another reason.
     """
 
     rows: list[Row]
     new: list[Row]
+    changed: list[Row]
     kept: list[Row]
+    differing: list[Row]
+
+
+# what was brought: by table, the digest of each row by that of its primary key
+Base = dict[str, dict[str, str]]
 
 
 def tables(connection: Connection) -> dict[str, Table]:
@@ -155,9 +163,18 @@ def same_data(rows: Sequence[Row], theirs: Sequence[Row]) -> dict[str, str]:
 
 
 def compared(
-    connection: Connection, known: Mapping[str, Table], rows: Mapping[str, Sequence[Row]]
+    connection: Connection,
+    known: Mapping[str, Table],
+    rows: Mapping[str, Sequence[Row]],
+    base: Base,
 ) -> dict[str, Moved]:
-    """What the server has of the rows already.
+    """What the server has of the rows already, and what is to be done about each.
+
+    Args:
+        connection: to the server's database.
+        known: its tables.
+        rows: as the server calls what is in them.
+        base: what was brought before.
 
     Raises:
         UserError: it has a row with other content; each such run, model or version is named.
@@ -165,21 +182,58 @@ def compared(
     moved, clashes = {}, list[str]()
     for name, each in rows.items():
         there = existing(connection, known[name], each)
-        moved[name] = Moved(list(each), [], [])
+        moved[name] = Moved(list(each), [], [], [], [])
         for row in each:
-            other = there.get(key(known[name], row))
-            if other is None:
-                moved[name].new.append(row)
-            elif not same(row, other, COMPARED[name]):
+            place = key(known[name], row)
+            other, was = there.get(place), base.get(name, {}).get(digest([place]))
+            kind = judged(row, other, was, COMPARED[name])
+            if kind == CLASH:
                 clashes.append(described(name, row))
-            elif row != other:
-                moved[name].kept.append(row)
+            elif kind:
+                getattr(moved[name], kind).append(row)
     if clashes:
         shown = "\n".join(f"  {clash}" for clash in dict.fromkeys(clashes))
         raise UserError(
             f"The server has other content under the same name, so that nothing was moved:\n{shown}"
         )
     return moved
+
+
+CLASH = "clash"
+
+
+def judged(row: Row, other: Row | None, was: str | None, columns: tuple[str, ...]) -> str:
+    """What a row is: a field of `Moved`, a clash, or nothing where both sides have the same.
+
+    Args:
+        row: here.
+        other: there, under the same primary key.
+        was: digest of the row as it was brought, if it was.
+        columns: those that may not differ.
+    """
+    ours = digest([row])
+    if other is None:
+        return "kept" if was else "new"
+    if row == other:
+        return ""
+    if was == ours:
+        return "kept"
+    if not same(row, other, columns):
+        return CLASH
+    return "changed" if was == digest([other]) else "differing"
+
+
+def brought(known: Mapping[str, Table], moved: Mapping[str, Moved], before: Base) -> Base:
+    """What was brought, all in all, now that the server has it."""
+    base: Base = {}
+    for name, each in moved.items():
+        old = before.get(name, {})
+        base[name] = {digest([key(known[name], row)]): digest([row]) for row in each.rows}
+        for row in each.differing:
+            place = digest([key(known[name], row)])
+            base[name].pop(place)
+            base[name] |= {place: old[place]} if place in old else {}
+    return base
 
 
 def existing(
@@ -217,10 +271,14 @@ def described(name: str, row: Row) -> str:
 
 
 def write(connection: Connection, known: Mapping[str, Table], moved: Mapping[str, Moved]) -> None:
-    """Insert what is new; the caller's transaction makes it one."""
+    """Insert what is new and update what was changed; the caller's transaction makes it one."""
     for name, each in moved.items():
+        table = known[name]
         for start in range(0, len(each.new), AT_ONCE):
-            connection.execute(insert(known[name]), each.new[start : start + AT_ONCE])
+            connection.execute(insert(table), each.new[start : start + AT_ONCE])
+        for row in each.changed:
+            at = [column == row[column.name] for column in table.primary_key]
+            connection.execute(table.update().where(*at).values(row))
 
 
 def make_experiment(connection: Connection, known: Mapping[str, Table], row: Row) -> Experiment:
@@ -240,18 +298,18 @@ def digests(
 ) -> Iterator[tuple[str, int, int, str, str]]:
     """For each table: its name, the rows here and there, and a digest of each side's.
 
-    Rows that the server keeps with other values are left out of both digests.
+    Rows that stay otherwise on the server are left out of both digests.
     """
     for name, each in moved.items():
         table = known[name]
-        kept = {key(table, row) for row in each.kept}
+        left = {key(table, row) for row in (*each.kept, *each.differing)}
         there = existing(connection, table, each.rows)
-        ours = [row for row in each.rows if key(table, row) not in kept]
-        theirs = [row for place, row in there.items() if place not in kept]
+        ours = [row for row in each.rows if key(table, row) not in left]
+        theirs = [row for place, row in there.items() if place not in left]
         yield name, len(each.rows), len(there), digest(ours), digest(theirs)
 
 
-def digest(rows: Sequence[Row]) -> str:
-    """One SHA-256 of rows in any order."""
+def digest(rows: Sequence[Any]) -> str:
+    """One SHA-256 of rows, or of primary keys, in any order."""
     lines = sorted(json.dumps(row, sort_keys=True, default=str) for row in rows)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

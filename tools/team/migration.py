@@ -1,24 +1,33 @@
 """A laptop's history moved to a server: read, compared, brought, and compared again."""
 
+import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import requests
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy import Connection, Engine, NullPool, create_engine, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from sentiment import files
-from sentiment.errors import UserError, redacted
+from sentiment.errors import UserError, first_line, redacted
 from sentiment.runs import store, tracking
 from tools.team import artifacts, checks, history
 from tools.team.artifacts import Place
-from tools.team.history import Experiment, Moved, Row
+from tools.team.history import Base, Experiment, Moved, Row
 from tools.team.settings import Server
 
 LOCK = 7_136_620_518_302  # of PostgreSQL: one migration at a time
 ANSWER_SECONDS = 10.0
+SERVED = "mlflow-artifacts:/"  # where the artifacts are that go through the server
+NOWHERE = Experiment(-1, f"{SERVED}-1")
+BASE = f"{store.DATABASE}.migrated"  # beside the database: what was brought to which server
+FILES = "artifacts"  # what the base calls them beside the tables
+CHANGING = ("runs", "datasets", "registered_models", "model_versions", "registered_model_aliases")
 
 
 class Compared(NamedTuple):
@@ -37,25 +46,22 @@ class Result(NamedTuple):
     Attributes:
         tables: of the database.
         files: artifacts here.
-        differing: those of them that the server has not, or otherwise.
-        brought: rows and files that were new there.
-        kept: rows that the server keeps with other values, since they were changed there.
+        brought: rows and files that were new or changed.
+        kept: what stays as it was changed on the server, or removed there.
+        differing: what differs otherwise: rows that were changed on both sides, and files.
     """
 
     tables: list[Compared]
     files: int
-    differing: list[str]
     brought: tuple[int, int]
     kept: list[str]
+    differing: list[str]
 
     @property
     def equal(self) -> bool:
-        """Whether the server has all, as it is here."""
-        rows = all(
-            each.here == each.there and each.digest_here == each.digest_there
-            for each in self.tables
-        )
-        return rows and not self.differing
+        """Whether the server has all, as it is here or was changed there."""
+        same = all(each.digest_here == each.digest_there for each in self.tables)
+        return same and not self.differing
 
 
 class History(NamedTuple):
@@ -87,9 +93,14 @@ def migrate(settings: Server, to: str) -> Result:
         checks.require_folder(Path(settings.artifacts))
     ours = read_history()
     engine = create_engine(settings.runs, poolclass=NullPool)
-    require_same_schema(engine)
-    require_server_of(engine, to)
-    return move(ours, engine, artifacts.place_of(settings))
+    try:
+        require_same_schema(engine)
+        require_server_of(engine, to)
+        return move(ours, engine, artifacts.place_of(settings))
+    except (SQLAlchemyError, BotoCoreError, ClientError, Boto3Error) as error:
+        raise UserError(
+            f"The migration was cut off: {first_line(error)}\nNothing is lost: run it again."
+        ) from error
 
 
 def read_history() -> History:
@@ -107,10 +118,20 @@ def read_history() -> History:
         table = known["experiments"]
         own = select(table).where(table.c.experiment_id == experiment.number)
         row = dict(connection.execute(own).mappings().one())
-    running = [run["run_uuid"] for run in rows["runs"] if run["status"] == "RUNNING"]
-    if running:
-        raise UserError(f"Still running: {', '.join(running)}. Let it end, or end it, first.")
+    require_ended(rows["runs"])
     return History(experiment, row, rows, artifacts.listed(files.root() / experiment.location))
+
+
+def require_ended(runs: Sequence[Row]) -> None:
+    """Raise UserError where a run that was not deleted is running, here or on another machine."""
+    active = (run for run in runs if run["lifecycle_stage"] == "active")
+    running = [run["run_uuid"] for run in active if run["status"] == "RUNNING"]
+    if running:
+        raise UserError(
+            f"Still running: {', '.join(running)}. Let it end first. One whose machine is gone is "
+            'ended by: python -c "import mlflow; mlflow.MlflowClient('
+            f"'{store.SQLITE}{store.DATABASE}').set_terminated('<run id>', 'KILLED')\""
+        )
 
 
 def embedded() -> Engine:
@@ -158,20 +179,40 @@ def move(ours: History, engine: Engine, place: Place) -> Result:
     """Bring what is missing: files first, then all rows in one transaction; then compare."""
     with locked(engine) as connection:
         known = history.tables(connection)
-        there = experiment_there(connection, known, ours)
-        rows = moved_rows(connection, known, ours, there)
-        history.compared(connection, known, rows)  # before a file is written
-        folder = there.location.removeprefix("mlflow-artifacts:/")
-        missing = artifacts.missing(ours.files, place, folder)
-        artifacts.put(missing, place)
-        moved = history.compared(connection, known, rows)
-        history.write(connection, known, moved)
+        base = read_base(connection)
+        found = history.find_experiment(connection, known)
+        # before anything is written; where there is no experiment yet, any number will do
+        rows = moved_rows(connection, known, ours, found or NOWHERE)
+        history.compared(connection, known, rows, base)
+        there = found or history.make_experiment(connection, known, ours.row)
         connection.commit()
+        folder = require_served(there).location.removeprefix(SERVED)
+        wanted = {f"{folder}/{path}": source for path, source in ours.files.items()}
+        plan = artifacts.plan(wanted, place, folder, base.get(FILES, {}))
+        artifacts.put(plan.put, place)
+        moved = write_rows(connection, known, ours, there, base)
         tables = [Compared(*each) for each in history.digests(connection, known, moved)]
-    wanted = {f"{folder}/{path}": source for path, source in ours.files.items()}
-    differing = artifacts.differences(wanted, place, place.sizes(folder))
-    brought = sum(len(each.new) for each in moved.values()), len(missing)
-    return Result(tables, len(wanted), differing, brought, kept(moved))
+        digests = {path: files.sha256(source) for path, source in wanted.items()}
+        write_base(connection, history.brought(known, moved, base) | {FILES: digests})
+    as_here = {path: source for path, source in wanted.items() if path not in plan.kept}
+    differing = artifacts.differences(as_here, place, place.sizes(folder))
+    count = sum(len(each.new) + len(each.changed) for each in moved.values())
+    kept = [*named(moved, "kept"), *plan.kept]
+    return Result(
+        tables, len(wanted), (count, len(plan.put)), kept, [*named(moved, "differing"), *differing]
+    )
+
+
+def write_rows(
+    connection: Connection, known: Mapping[str, Any], ours: History, there: Experiment, base: Base
+) -> dict[str, Moved]:
+    """Bring all rows in one transaction, in which nobody else makes or changes any."""
+    connection.execute(text(f"LOCK TABLE {', '.join(CHANGING)} IN SHARE ROW EXCLUSIVE MODE"))
+    rows = moved_rows(connection, known, ours, there)  # others may have made data sets meanwhile
+    moved = history.compared(connection, known, rows, base)
+    history.write(connection, known, moved)
+    connection.commit()
+    return moved
 
 
 @contextmanager
@@ -184,18 +225,35 @@ def locked(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def experiment_there(connection: Connection, known: Mapping[str, Any], ours: History) -> Experiment:
-    """The server's experiment; made first, by itself, so that the files have their folder."""
-    found = history.find_experiment(connection, known)
-    if found is None:
-        found = history.make_experiment(connection, known, ours.row)
-    connection.commit()
-    if not found.location.startswith("mlflow-artifacts:/"):
+def require_served(experiment: Experiment) -> Experiment:
+    """The experiment, if its artifacts are where the server keeps its own; else UserError."""
+    if not experiment.location.startswith(SERVED):
         raise UserError(
-            f"The server's experiment has its artifacts in {found.location}, not where the server "
-            "keeps its own: rename it, and try again."
+            f"The server's experiment has its artifacts in {experiment.location}, not where the "
+            "server keeps its own: rename it, and try again."
         )
-    return found
+    return experiment
+
+
+def read_base(connection: Connection) -> Base:
+    """What was brought to this server before."""
+    path = files.root() / BASE
+    known: Base = files.read_json(path).get(identity(connection), {}) if path.exists() else {}
+    return known
+
+
+def write_base(connection: Connection, base: Base) -> None:
+    """Remember what was brought, so that later it is known which side changed a row."""
+    path = files.root() / BASE
+    every = files.read_json(path) if path.exists() else {}
+    every[identity(connection)] = base
+    files.replace_text(path, json.dumps(every))
+
+
+def identity(connection: Connection) -> str:
+    """What a server is known by: when its database was made."""
+    query = text("SELECT creation_time FROM experiments WHERE experiment_id = 0")
+    return str(connection.execute(query).scalar())
 
 
 def moved_rows(
@@ -207,9 +265,12 @@ def moved_rows(
     return history.renamed(ours.rows, ours.experiment, there, data)
 
 
-def kept(moved: Mapping[str, Moved]) -> list[str]:
-    """What the server keeps as it was changed there, a line each."""
-    return [history.described(name, row) for name, each in moved.items() for row in each.kept]
+def named(moved: Mapping[str, Moved], field: str) -> list[str]:
+    """The rows of one kind, by what they belong to."""
+    found = (
+        history.described(name, row) for name, each in moved.items() for row in getattr(each, field)
+    )
+    return list(dict.fromkeys(found))
 
 
 def document(result: Result) -> dict[str, Any]:
@@ -231,11 +292,8 @@ def summary(result: Result, to: str) -> str:
     for each in result.tables:
         same = "equal" if each.digest_here == each.digest_there else "DIFFERENT"
         lines.append(f"{each.name:<24}{each.here:>9,}{each.there:>9,}  {same}")
-    lines.append(
-        f"{'artifacts':<24}{result.files:>9,}{result.files - len(result.differing):>9,}  "
-        f"{'DIFFERENT' if result.differing else 'equal'}"
-    )
-    lines += [f"kept as it was changed there: {each}" for each in result.kept]
+    lines.append(f"artifacts: {result.files:,} files here, each compared by its SHA-256")
+    lines += [f"stays as it was changed there: {each}" for each in result.kept]
     lines += [f"DIFFERENT: {each}" for each in result.differing]
     lines.append(f"{rows:,} rows and {moved:,} files were brought to {store.public(to)}")
     return "\n".join(lines)

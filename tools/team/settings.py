@@ -6,11 +6,12 @@ from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from sentiment.settings import Section
+from sentiment.settings import HIDDEN, Section
 
 FILE = Path("server.yaml")
-DATABASE = re.compile(r"postgresql://[^\s/]+@[^\s/@]+/[^\s/?]+")
+DATABASE = re.compile(r"postgresql://[^\s/:@?#]+@[^\s/@?#]+/[^\s/:@?#]+")
 
 
 class Server(Section):
@@ -29,7 +30,6 @@ class Server(Section):
         "files; or a folder of this machine, from /",
     )
     s3_endpoint: str = Field(
-        pattern=r"^(https?://\S+)?$",
         description="address of what speaks S3, where it is not Amazon's; empty otherwise",
     )
     host: str = Field(
@@ -59,17 +59,30 @@ class Server(Section):
     connections: int = Field(
         ge=2,
         le=100,
-        description="of a worker to each database at most; PostgreSQL allows 100 in all by default",
+        description="at most, of each of a worker's three pools (runs, registered models, users); "
+        "PostgreSQL allows 100 in all by default",
     )
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _is_an_endpoint_without_key(cls, address: str) -> str:
+        if not re.fullmatch(r"(https?://[^\s@]+)?", address):
+            raise PydanticCustomError(
+                HIDDEN,
+                "An address such as https://s3.example.org is expected. A key does not belong "
+                "here, but into AWS's variables or files",
+            )
+        return address
 
     @field_validator("runs", "users")
     @classmethod
     def _is_an_address_without_password(cls, address: str) -> str:
-        if urlsplit(address).password is not None:
-            # the address is not repeated: it holds the password
-            raise ValueError("a password does not belong here, but into ~/.pgpass or PGPASSWORD")
         if not DATABASE.fullmatch(address):
-            raise ValueError("an address such as postgresql://user@host:5432/name is expected")
+            raise PydanticCustomError(
+                HIDDEN,
+                "An address such as postgresql://user@host:5432/name is expected. A password does "
+                "not belong here, but into ~/.pgpass or PGPASSWORD",
+            )
         return address
 
     @model_validator(mode="after")

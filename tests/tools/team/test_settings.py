@@ -36,6 +36,7 @@ def test_the_shipped_file_is_allowed() -> None:
         ({"prot": 1}, "prot: unknown key. Did you mean port?"),
         ({"port": 0}, "port: 0 is not allowed"),
         ({"runs": "sqlite:///runs.db"}, "such as postgresql://user@host:5432/name"),
+        ({"s3_endpoint": "s3.example"}, "such as https://s3.example.org"),
         ({"users": "postgresql://mlflow@127.0.0.1:5432/mlflow"}, "are the same database"),
         ({"artifacts": "mlruns"}, "artifacts: 'mlruns' is not allowed"),
         ({"default_permission": "WRITE"}, "default_permission: 'WRITE' is not allowed"),
@@ -47,13 +48,20 @@ def test_what_is_not_allowed_is_one_message(changes: dict[str, Any], said: str) 
 
 
 @pytest.mark.parametrize("name", ["runs", "users"])
-@pytest.mark.parametrize("secret", ["sesame", "ses@me", "a:sesame"])
+@pytest.mark.parametrize(
+    "secret", ["sesame", "ses@me", "a:sesame", "ses/ame", "se same", "se#same", "se?same"]
+)
 def test_a_password_is_refused_and_not_shown(name: str, secret: str) -> None:
     said = refused(**{name: f"postgresql://mlflow:{secret}@db.example/mlflow"})
     assert f"{name}: " in said
-    assert "a password does not belong here, but into ~/.pgpass or PGPASSWORD" in said
-    assert "db.example" in said
+    assert "A password does not belong here, but into ~/.pgpass or PGPASSWORD" in said
     assert secret not in said
+
+
+def test_a_key_in_an_endpoint_is_refused_and_not_shown() -> None:
+    said = refused(s3_endpoint="https://key:sesame@s3.example")
+    assert "A key does not belong here" in said
+    assert "sesame" not in said
 
 
 def test_a_folder_needs_no_bucket() -> None:
