@@ -63,9 +63,9 @@ def test_epochs_are_timed_from_line_to_line() -> None:
 
 
 def test_lines_are_timed_as_they_come(tmp_path: Path) -> None:
-    code = "import time; print('Epoch 1/2'); time.sleep(0.5); print('Epoch 2/2')"
+    code = "import time; print('Epoch 1/2'); time.sleep(1); print('Epoch 2/2')"
     (seconds,) = sample(code, tmp_path).epochs
-    assert 0.5 <= seconds < 5
+    assert 0.5 <= seconds < 5  # on a busy machine, the first line is seen late
 
 
 def test_a_command_that_fails_ends_the_benchmark_with_its_output(tmp_path: Path) -> None:
