@@ -268,11 +268,12 @@ def change_password(server: Team, secret: str) -> None:
 
 
 def secret_places(folder: Path) -> list[str]:
-    """Files below a folder that have one of the secrets in them."""
+    """Files below a folder that have a secret in them, but for the tests, which name them."""
     found = []
     for path in folder.rglob("*"):
-        if path.is_file() and MARK.encode() in path.read_bytes():
-            found.append(str(path.relative_to(folder)))
+        inside = path.relative_to(folder)
+        if inside.parts[0] != "tests" and path.is_file() and MARK.encode() in path.read_bytes():
+            found.append(str(inside))
     return found
 
 
