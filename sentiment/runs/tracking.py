@@ -102,10 +102,13 @@ def started(
     try:
         try:
             with store.explained():
-                before = _begun(name, tags, lock, begun, run_id)
-                note(before.info.run_id)
-                run = _activated(before.info.run_id, name, dict(params), tags, with_model)
-            tracker = Tracker(run, before.info.start_time, unlogged)
+                found = _begun(name, tags, lock, begun, run_id)
+                note(found.info.run_id)
+                before = (
+                    found  # ended below from here on: until it is noted, it is found as RUNNING
+                )
+                run = _activated(found.info.run_id, name, dict(params), tags, with_model)
+            tracker = Tracker(run, found.info.start_time, unlogged)
         except NotAllowedError as error:
             print(f"{unlogged}: {error}", file=sys.stderr, flush=True)
             tracker = _unlogged(name, unlogged)
