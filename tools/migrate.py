@@ -8,23 +8,14 @@ server.yaml names. It can be called again, brings nothing twice, and deletes not
 import os
 from pathlib import Path
 
-import click
-
 from sentiment import settings
 from tools.running import cli
-from tools.team.settings import FILE, Server
+from tools.team.settings import Server, settings_option
 
 
 @cli.command(__doc__)
 @cli.option("--to", variable="TO", required=True, help="The server's address.")
-@cli.option(
-    "--settings",
-    "path",
-    variable="SETTINGS",
-    type=click.Path(path_type=Path),
-    default=FILE,
-    help="The file with the server's settings.",
-)
+@settings_option
 @cli.json_option
 def main(to: str, path: Path, as_json: bool) -> int:
     from tools.team import migration

@@ -12,26 +12,17 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import click
-
 from sentiment import settings
 from sentiment.errors import UserError, redacted
 from tools.running import cli, server
-from tools.team.settings import FILE, Server
+from tools.team.settings import Server, settings_option
 
 MLFLOW = [sys.executable, "-m", "mlflow"]
 AUTH = [sys.executable, "-m", "mlflow.server.auth"]
 
 
 @cli.command(__doc__)
-@cli.option(
-    "--settings",
-    "path",
-    variable="SETTINGS",
-    type=click.Path(path_type=Path),
-    default=FILE,
-    help="The file with the settings.",
-)
+@settings_option
 def main(path: Path) -> int:
     from tools.team import checks
 

@@ -19,6 +19,7 @@ from sentiment.runs.store import EXPERIMENT
 Row = dict[str, Any]
 AT_ONCE = 500  # rows that one statement looks for
 ALL, NONE = ("*",), ()
+CLASH = "clash"  # what `judged` says of a row with other content there
 # the tables in an order in which each row's parents come first, and which columns of a row may not
 # differ where the server has it already: what may be changed later there stays as it is
 COMPARED: dict[str, tuple[str, ...]] = {
@@ -197,9 +198,6 @@ def compared(
             f"The server has other content under the same name, so that nothing was moved:\n{shown}"
         )
     return moved
-
-
-CLASH = "clash"
 
 
 def judged(row: Row, other: Row | None, was: str | None, columns: tuple[str, ...]) -> str:

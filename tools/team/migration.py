@@ -160,15 +160,14 @@ def require_server_of(engine: Engine, to: str) -> None:
             address, {"experiment_id": "0"}, auth=(user, password), timeout=ANSWER_SECONDS
         )
         answer.raise_for_status()
-        created = int(answer.json()["experiment"]["creation_time"])
+        created = str(answer.json()["experiment"]["creation_time"])
     except (requests.RequestException, ValueError, KeyError) as error:
         raise UserError(
             f"The MLflow server at {store.public(to)} cannot be used: {redacted(str(error))}. Set "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to the administrator's."
         ) from None
     with engine.connect() as connection:
-        query = text("SELECT creation_time FROM experiments WHERE experiment_id = 0")
-        if connection.execute(query).scalar() != created:
+        if identity(connection) != created:
             raise UserError(
                 f"The server at {store.public(to)} uses another database than the one in "
                 "server.yaml: nothing was moved."

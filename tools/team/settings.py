@@ -5,13 +5,23 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
+import click
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from sentiment.settings import HIDDEN, Section
+from tools.running import cli
 
 FILE = Path("server.yaml")
 DATABASE = re.compile(r"postgresql://[^\s/:@?#]+@[^\s/@?#]+/[^\s/:@?#]+")
+settings_option = cli.option(
+    "--settings",
+    "path",
+    variable="SETTINGS",
+    type=click.Path(path_type=Path),
+    default=FILE,
+    help="The file with the server's settings.",
+)
 
 
 class Server(Section):
