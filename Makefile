@@ -11,7 +11,7 @@ ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.v
 # which reads it as an option: `python -m tools.predict --help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help repro sync verify report predict serve demo promote demote compare seeds ensemble preset sweep server migrate memory \
+.PHONY: help repro sync verify report evaluate predict serve demo promote demote compare seeds ensemble preset sweep server migrate memory \
 	test test-fast check ui docs bench faults lock venv
 
 help:  ## list the targets
@@ -48,6 +48,9 @@ venv:  ## build .venv from requirements.txt, if it is not built already
 	@command -v "$(PYTHON)" >/dev/null || \
 		{ echo "make: there is no $(PYTHON): install Python 3.11, 3.12 or 3.13." >&2; exit 1; }
 	@"$(PYTHON)" tools/venv.py
+
+evaluate: venv  ## ask the champion about labelled texts: FILE=reviews.csv, and MODEL=models:/… for another
+	@$(ACTIVATED) python -m tools.evaluate
 
 predict: venv  ## ask the champion: TEXT="…", FILE=reviews.csv, or standard input; JSON=1
 	@$(ACTIVATED) python -m tools.predict

@@ -26,7 +26,7 @@ from sentiment.data.split import split
 from sentiment.errors import UserError
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import METRICS
-from sentiment.params import Params, flatten, load_params
+from sentiment.params import Params, dataset_name, flatten, load_params, tokenizer_of
 from sentiment.pipeline import FETCH, TRAIN
 from sentiment.publish import evaluation as publish
 from sentiment.publish.training import DIFF
@@ -36,7 +36,14 @@ from sentiment.runs.names import SEPARATOR
 from sentiment.runs.provenance import provenance, uncommitted_diff
 from sentiment.runs.tracking import Tracker
 from sentiment.scoring import scores
-from sentiment.scoring.evaluation import Evaluation, evaluate_answers, in_parts, write
+from sentiment.scoring.evaluation import (
+    Evaluation,
+    evaluate_answers,
+    in_parts,
+    predictions_table,
+    texts_of,
+    write,
+)
 from sentiment.serving import linear
 from sentiment.serving.linear import Linear
 from sentiment.serving.sequences import Reviews
@@ -163,7 +170,7 @@ def log_data(tracker: Tracker, job: Job) -> None:
         "test": (job.test.reviews, slice(None)),
     }
     for context, (part, rows) in parts.items():
-        name = f"{job.shaping['fetch.dataset']}-{context}"
+        name = f"{dataset_name(job.shaping)}-{context}"
         digest = files.short_digest(FETCH, arrays("test" if context == "test" else "train"), rows)
         tracker.log(log.dataset, name, context, (part.tokens, part.labels), FETCH, digest)
 
@@ -176,7 +183,8 @@ def log_outputs(tracker: Tracker, job: Job, metrics: dict[str, Any], diff: str) 
     digests = {key: files.read_about(folder)["params"][key] for key in ("model.sha256", TEST_DATA)}
     index = files.checked(FETCH / "word_index.json")
     fitted = [Model(folder / linear.FILE, {})]
-    parts = Parts(fitted, index, job.params.evaluate.threshold, log.LINEAR_PACKAGES)
+    threshold, tokenizer = job.params.evaluate.threshold, tokenizer_of(job.shaping)
+    parts = Parts(fitted, index, threshold, log.LINEAR_PACKAGES, tokenizer)
     rule, test = job.params.promote, job.test.digest
     publish.log_model(tracker, folder, metrics, test, parts, digests, rule)
 
@@ -188,10 +196,10 @@ def fit_and_log(job: Job, tracker: Tracker, tags: dict[str, str]) -> None:
     log_data(tracker, job)
     fitted = fit(job)
     tracker.log(log.epoch, 1, fitted.history.iloc[0][list(METRICS)].to_dict())
-    looks, dataset = job.params.evaluate, job.shaping["fetch.dataset"]
-    evaluation = evaluate_answers(
-        job.test, job.words, dataset, tracker.run.name, fitted.probabilities, looks
-    )
+    looks, dataset = job.params.evaluate, dataset_name(job.shaping)
+    predictions = predictions_table(job.test, fitted.probabilities, looks.threshold)
+    texts = texts_of(job.test, job.words)
+    evaluation = evaluate_answers(predictions, texts, dataset, tracker.run.name, looks)
     with files.replaced(FOLDER / job.kind) as folder:
         save(folder, job, fitted, evaluation)
     log_outputs(tracker, job, evaluation.metrics, diff)
@@ -205,13 +213,13 @@ def read_tags(job: Job) -> dict[str, str]:
     data = {f"data.{part}.sha256": files.joint_digest(FETCH, arrays(part)) for part in PARTS}
     code = pipeline.code_digests([STAGE], DECLARED)
     shaped = {"params": job.shaping, "data": data, "machine": computed_by, "code": code}
-    known = {tracking.KEY: checkpoint.key(shaped), "dataset": job.shaping["fetch.dataset"]}
+    known = {tracking.KEY: checkpoint.key(shaped), "dataset": dataset_name(job.shaping)}
     return {**known, **provenance(), **data, **computed_by}
 
 
 def run_name(job: Job, tags: Mapping[str, str]) -> str:
     """A run's name: the model, and the data set and DVC experiment where out of the ordinary."""
-    dataset = job.shaping["fetch.dataset"]
+    dataset = dataset_name(job.shaping)
     parts = [f"linear {job.kind.replace('_', ' ')}", dataset if dataset != "imdb" else ""]
     return SEPARATOR.join(filter(None, [*parts, tags.get("dvc.experiment", "")]))
 

@@ -12,21 +12,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import numpy as np
 
-from sentiment import files, machine
+from sentiment import files, machine, settings
 from tests.project import ROOT
 from tests.team import team
 from tools.running import cli
+from tools.team.settings import FILE, Server
+
+if TYPE_CHECKING:
+    import mlflow
 
 RESULTS = Path(__file__).with_name("team_load.md")
 SERVER_CLIENTS, EMBEDDED_CLIENTS = 20, 8
 EPOCHS = 5
+AT_ONCE = 8  # runs that are looked at at once afterwards
 FILES = {"history.csv": 400, "predictions.csv": 200_000, "model.keras": 1_000_000}  # bytes
 TAGS = {"mlflow.user": "client", "dataset": "none"}
 
@@ -92,17 +98,23 @@ def lost(run_ids: list[str]) -> Iterator[str]:
 
     store.connect()
     client = mlflow.MlflowClient()
-    for run_id in run_ids:
-        run = client.get_run(run_id)
-        if run.info.status != "FINISHED" or len(run.data.params) != 60:
-            yield f"{run_id}: status or params"
-        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
-            points = client.get_metric_history(run_id, name)
-            if sorted(point.step for point in points) != list(range(1, EPOCHS + 1)):
-                yield f"{run_id}: {name}"
-        sizes = {Path(f.path).name: f.file_size for f in client.list_artifacts(run_id, "train")}
-        if sizes != FILES:
-            yield f"{run_id}: files"
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for problems in pool.map(lambda run_id: list(lost_of(client, run_id)), run_ids):
+            yield from problems
+
+
+def lost_of(client: "mlflow.MlflowClient", run_id: str) -> Iterator[str]:
+    """What the store lacks of a run."""
+    run = client.get_run(run_id)
+    if run.info.status != "FINISHED" or len(run.data.params) != 60:
+        yield f"{run_id}: status or params"
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        points = client.get_metric_history(run_id, name)
+        if sorted(point.step for point in points) != list(range(1, EPOCHS + 1)):
+            yield f"{run_id}: {name}"
+    sizes = {Path(f.path).name: f.file_size for f in client.list_artifacts(run_id, "train")}
+    if sizes != FILES:
+        yield f"{run_id}: files"
 
 
 def measure(
@@ -178,8 +190,11 @@ def main(seconds: float) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         for name in ("server", "team", "embedded"):
             Path(scratch, name).mkdir()
-        with team(Path(scratch, "server")) as server:
-            load = ("PostgreSQL and S3, `make server`", SERVER_CLIENTS, seconds)
+        shipped = settings.load(Server, ROOT / FILE)
+        size = {"workers": shipped.workers, "connections": shipped.connections}
+        with team(Path(scratch, "server"), **size) as server:
+            name = f"PostgreSQL and S3, `make server` with {shipped.workers} workers"
+            load = (name, SERVER_CLIENTS, seconds)
             loads.append(measure(*load, Path(scratch, "team"), server.user("alice")))
         load = ("SQLite and a folder, embedded", EMBEDDED_CLIENTS, seconds)
         own = {"MLFLOW_TRACKING_URI": ""}

@@ -68,6 +68,17 @@ def replaced(folder: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder in another one, on the same disk, that is removed after the block."""
+    inside = folder / "scratch"
+    inside.mkdir()
+    try:
+        yield inside
+    finally:
+        shutil.rmtree(inside, ignore_errors=True)
+
+
 def replace_text(path: Path, text: str) -> None:
     """Write a text file, as `replaced` writes a folder, making the folder that it is in."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,16 +114,42 @@ def write_json(path: Path, document: Any) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+class Rows(NamedTuple):
+    """An array that is never in memory as a whole.
+
+    Attributes:
+        shape: of the array.
+        dtype: of the array.
+        blocks: its rows, some at a time.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    blocks: Iterable[NDArray[Any]]
+
+
+def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any] | Rows]) -> None:
     """Write each array as `<name>.npy`, without pickle."""
     for name, array in arrays.items():
         path = folder / f"{name}.npy"
         try:
-            np.save(path, array, allow_pickle=False)
+            if isinstance(array, Rows):
+                _write_rows(path, array)
+            else:
+                np.save(path, array, allow_pickle=False)
         except OSError as error:
             if error.errno is None:  # NumPy only says how many bytes it could not write
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
             raise
+
+
+def _write_rows(path: Path, rows: Rows) -> None:
+    described = np.lib.format.dtype_to_descr(rows.dtype)
+    header = {"descr": described, "fortran_order": False, "shape": rows.shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in rows.blocks:
+            block.tofile(file)
 
 
 def write_about(folder: Path, params: Mapping[str, Any]) -> None:

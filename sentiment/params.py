@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -14,9 +14,10 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from sentiment import settings
-from sentiment.settings import Section
+from sentiment.settings import HIDDEN, Section
 
 PARAMS_FILE = Path("params.yaml")
 SEED_LIMIT = 2**32  # NumPy's legacy generators and Keras take 32-bit seeds
@@ -86,9 +87,59 @@ class Synthetic(Section):
         return self
 
 
+class Table(Section):
+    train: str = Field(
+        min_length=1,
+        description="CSV, TSV, JSON lines or Parquet, by its ending: a path, or an address that "
+        "DVC and fsspec read, such as https:// or s3://",
+    )
+    test: str = Field(
+        min_length=1,
+        description="the file of the test part; the same as train: a share of it is set aside",
+    )
+    test_share: float = Field(
+        gt=0,
+        lt=1,
+        description="share of the rows that is set aside, as many of each label as there are",
+    )
+    split_seed: int = Field(ge=0, lt=SEED_LIMIT, description="which rows are set aside")
+    text: str = Field(min_length=1, description="column of the texts")
+    label: str = Field(min_length=1, description="column of the labels, of which there are two")
+    positive: str = Field(min_length=1, description="the label that is positive")
+    group: str | None = Field(
+        description="column, such as a product or an author, whose rows never lie on both sides; "
+        "empty: none"
+    )
+    tokenizer: Literal["keras", "unicode"] = Field(
+        description="keras splits as IMDB was split, and lower-cases ASCII alone; unicode splits "
+        "at the word boundaries of UAX 29, for languages with accents"
+    )
+    longest: int = Field(
+        ge=1,
+        le=1_000_000_000,
+        description="characters of a text; a longer one is an error: a quote that is never closed "
+        "makes one text of many",
+    )
+
+    @field_validator("train", "test")
+    @classmethod
+    def _is_without_password(cls, address: str) -> str:
+        if "://" in address and "@" in address.split("://", 1)[1].split("/", 1)[0]:
+            raise PydanticCustomError(
+                HIDDEN, "A password does not belong here, but into ~/.netrc or AWS's variables"
+            )
+        return address
+
+    @property
+    def name(self) -> str:
+        """What the data set is called: the file of its training part."""
+        return PurePosixPath(self.train).name
+
+
 class Fetch(Section):
-    dataset: Literal["imdb", "synthetic"] = Field(
-        description="the generated set is for tests and machines that cannot reach IMDB"
+    dataset: Literal["imdb", "synthetic", "table"] = Field(
+        description="the generated set is for tests and machines that cannot reach IMDB; a table "
+        "has your own texts, see docs/own-texts.md"
     )
     url: str = Field(
         pattern=r"^https?://[^\s@]+/$",
@@ -113,6 +164,12 @@ class Fetch(Section):
         "message",
     )
     synthetic: Synthetic = Field(description="read only with dataset: synthetic")
+    table: Table = Field(description="read only with dataset: table")
+
+    @property
+    def name(self) -> str:
+        """What the data set is called in MLflow."""
+        return self.table.name if self.dataset == "table" else self.dataset
 
 
 class Pad(Section):
@@ -266,6 +323,10 @@ class Train(Section):
         description="share of each label that becomes one half, so that no answer has to be "
         "certain; val_loss has it too, so compare val_accuracy",
     )
+    class_weight: Literal["none", "balanced"] = Field(
+        description="what a review counts in the training loss: with none each the same, with "
+        "balanced both labels the same in all, however rare one is"
+    )
     adversarial: float = Field(
         ge=0,
         le=1000,
@@ -381,6 +442,10 @@ class Evaluate(Section):
     )
     mistakes: int = Field(
         ge=0, le=10_000, description="most confident wrong answers to list with their text"
+    )
+    log_texts: bool = Field(
+        description="whether the texts of wrong answers are in the tables and pages that are "
+        "logged; false keeps texts on this machine"
     )
     roc_points: int = Field(
         ge=2,
@@ -557,9 +622,6 @@ class Predict(Section):
 
 
 class Promote(Section):
-    dataset: Literal["imdb", "synthetic"] = Field(
-        description="only a model evaluated on this set can become champion"
-    )
     alpha: float = Field(
         gt=0,
         lt=1,
@@ -574,7 +636,9 @@ class Promote(Section):
 
 
 class Params(Section):
-    fetch: Fetch = Field(description="the reviews: IMDB as Keras publishes it, or a generated set")
+    fetch: Fetch = Field(
+        description="the reviews: IMDB as Keras publishes it, a generated set, or your own texts"
+    )
     pad: Pad = Field(description="from words to arrays of token ids, all of one length")
     train: Train = Field(description="the network and its training")
     evaluate: Evaluate = Field(description="the test set: metrics, tables and plots")
@@ -703,14 +767,26 @@ def flatten(section: BaseModel, prefix: str) -> dict[str, Any]:
 def shaping_data(params: Fetch) -> dict[str, Any]:
     """The parameters that the data depends on, by their dotted names.
 
-    Where it was downloaded from is not among them: the digest says what it is.
+    Where it was read from is not among them: the digest says what it is.
     """
     flat = flatten(params, "fetch")
-    shaping = (
-        "fetch.synthetic." if params.dataset == "synthetic" else ("fetch.archive_", "fetch.word_")
-    )
-    return {
-        name: value
-        for name, value in flat.items()
-        if name == "fetch.dataset" or name.startswith(shaping)
-    }
+    shaping = {
+        "imdb": ("fetch.archive_", "fetch.word_"),
+        "synthetic": ("fetch.synthetic.",),
+        "table": ("fetch.table.",),
+    }[params.dataset]
+    known = {name: value for name, value in flat.items() if name.startswith(shaping)}
+    names = {f"fetch.table.{part}" for part in ("train", "test")} & known.keys()
+    files = {name: PurePosixPath(known[name]).name for name in names}
+    return {"fetch.dataset": params.dataset, **known, **files}
+
+
+def dataset_name(shaping: Mapping[str, Any]) -> str:
+    """What the data set is called that these parameters shaped, by their dotted names."""
+    dataset = str(shaping["fetch.dataset"])
+    return str(shaping["fetch.table.train"]) if dataset == "table" else dataset
+
+
+def tokenizer_of(shaping: Mapping[str, Any]) -> str:
+    """How the texts of the data set that these parameters shaped were split into words."""
+    return str(shaping.get("fetch.table.tokenizer", "keras"))

@@ -1,29 +1,68 @@
-"""Stage 1: IMDB as Keras publishes it, or a synthetic set, as plain typed arrays.
+"""Stage 1: IMDB as Keras publishes it, a synthetic set or your own texts, as plain typed arrays.
 
-Writes `data/fetch/`: `{train,test}_{tokens,offsets,labels}.npy` (see `sentiment.data.reviews`) and
-`word_index.json`, each word's frequency rank.
+Writes `data/fetch/`: `{train,test}_{tokens,offsets,labels}.npy` (see `sentiment.data.reviews`),
+`word_index.json`, each word's frequency rank, and `summary.json`, how many reviews there are.
 """
 
+from pathlib import Path
+from typing import Any, NamedTuple
+
 from sentiment import files, process
-from sentiment.data import imdb, synthetic
-from sentiment.data.reviews import write_reviews
-from sentiment.params import load_params, shaping_data
+from sentiment.data import imdb, synthetic, table
+from sentiment.data.reviews import Summary, as_document, summarize, write_reviews
+from sentiment.params import Fetch, load_params, shaping_data
 from sentiment.pipeline import FETCH
+from sentiment.serving.sequences import Reviews
+
+
+class Source(NamedTuple):
+    """A data set: both parts, each word's rank, rows left out, and what shaped it beside params."""
+
+    train: Reviews
+    test: Reviews
+    ranks: dict[str, int]
+    left_out: int
+    shaping: dict[str, Any]
+
+
+def load(params: Fetch, scratch: Path) -> Source:
+    """Load the data set; large ones stay in files in `scratch`, an empty folder."""
+    if params.dataset == "imdb":
+        return Source(*imdb.load(params), 0, {})
+    if params.dataset == "synthetic":
+        return Source(*synthetic.generate(params.synthetic), 0, {})
+    loaded = table.load(params.table, scratch)
+    digests = {f"fetch.table.{part}_sha256": digest for part, digest in loaded.digests.items()}
+    return Source(loaded.train, loaded.test, loaded.ranks, loaded.left_out, digests)
+
+
+def describe(name: str, summary: Summary) -> str:
+    """The summary in a line or two."""
+    train, test = summary.train, summary.test
+    lines = [f"{name}: {train.reviews:,} training and {test.reviews:,} test reviews"]
+    found = {
+        "training reviews repeat another": train.repeated,
+        "test reviews repeat another": test.repeated,
+        "test reviews occur in training": summary.test_in_training,
+        "rows without a word are left out": summary.left_out,
+    }
+    lines += [", ".join(f"{count:,} {what}" for what, count in found.items() if count)]
+    return "\n".join(filter(None, lines))
 
 
 def main() -> None:
     params = load_params().fetch
-    if params.dataset == "imdb":
-        train, test, index = imdb.load(params)
-    else:
-        train, test, index = synthetic.generate(params.synthetic)
-    process.raise_noted()
     with files.replaced(FETCH) as folder:
-        write_reviews(folder, "train", train)
-        write_reviews(folder, "test", test)
-        files.write_json(folder / "word_index.json", index)
-        files.write_about(folder, shaping_data(params))
-    print(f"{params.dataset}: {len(train):,} training and {len(test):,} test reviews")
+        with files.scratch(folder) as scratch:
+            source = load(params, scratch)
+            process.raise_noted()
+            write_reviews(folder, "train", source.train)
+            write_reviews(folder, "test", source.test)
+            summary = summarize(source.train, source.test, source.left_out)
+        files.write_json(folder / "word_index.json", source.ranks)
+        files.write_json(folder / "summary.json", as_document(summary))
+        files.write_about(folder, shaping_data(params) | source.shaping)
+    print(describe(params.name, summary))
 
 
 if __name__ == "__main__":

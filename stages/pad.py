@@ -5,11 +5,33 @@ Writes `data/pad/`: `x_train.npy`, `x_test.npy` (token ids, reviews x max_length
 `test_seen.npy` (whether it also occurs in training).
 """
 
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from numpy.typing import NDArray
+
 from sentiment import files, process
 from sentiment.data.padding import padded
 from sentiment.data.reviews import read_reviews
+from sentiment.files import Rows
 from sentiment.params import flatten, load_params
 from sentiment.pipeline import FETCH, PAD
+
+
+def watched(name: str, rows: Rows) -> Rows:
+    """The same rows, with a bar that shows how many are written, and signals seen in between."""
+    from tqdm import tqdm
+
+    def blocks() -> Iterator[NDArray[Any]]:
+        total, quiet = rows.shape[0], not sys.stderr.isatty()
+        with tqdm(desc=name, total=total, unit="reviews", unit_scale=True, disable=quiet) as bar:
+            for block in rows.blocks:
+                yield block
+                bar.update(len(block))
+                process.raise_noted()
+
+    return rows._replace(blocks=blocks())
 
 
 def main() -> None:
@@ -17,9 +39,10 @@ def main() -> None:
     shaping = files.read_about(FETCH)["params"] | flatten(params, "pad")
     train, test = (read_reviews(FETCH, part) for part in ("train", "test"))
     arrays = padded(train, test, params)
-    process.raise_noted()
     with files.replaced(PAD) as folder:
-        files.write_arrays(folder, arrays)
+        for name, array in arrays.items():
+            ready = watched(name, array) if isinstance(array, Rows) else array
+            files.write_arrays(folder, {name: ready})
         files.write_about(folder, shaping)
     print(f"{len(train):,} + {len(test):,} reviews of {params.max_length} tokens")
 

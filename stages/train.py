@@ -29,7 +29,7 @@ from sentiment.network.training import (
     ready_model,
     summarize,
 )
-from sentiment.params import Train, flatten, load_params
+from sentiment.params import Train, dataset_name, flatten, load_params
 from sentiment.pipeline import PAD, TRAIN
 from sentiment.publish import training as publish
 from sentiment.runs import log, parents, tracking
@@ -71,7 +71,7 @@ def read_tags(job: Job) -> dict[str, str]:
     computed_by = machine.describe()
     shaping = {"params": job.shaping, "data": training_digests(), "machine": computed_by}
     key = checkpoint.key({**shaping, "code": pipeline.code_digests(["train"])})
-    known = {tracking.KEY: key, "dataset": job.shaping["fetch.dataset"]}
+    known = {tracking.KEY: key, "dataset": dataset_name(job.shaping)}
     return {**known, **provenance(), **training_digests(), **computed_by}
 
 
@@ -131,7 +131,7 @@ def train(job: Job, kept: Path, tracker: Tracker, tags: dict[str, str]) -> None:
     with files.replaced(TRAIN) as folder:
         write(folder, model, trained, gradients, identity)
         files.write_about(folder, job.shaping)
-    publish.log_outputs(tracker, model, trained.history, gradients, job.learning.x[:2], diff)
+    publish.log_outputs(tracker, model, trained.history, gradients, diff)
 
 
 def main() -> None:

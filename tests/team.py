@@ -177,10 +177,15 @@ class Team(NamedTuple):
 
 
 @contextmanager
-def team(folder: Path) -> Iterator[Team]:
-    """A team's server with users, who may read all and change what is theirs."""
+def team(folder: Path, **changes: Any) -> Iterator[Team]:
+    """A team's server with users, who may read all and change what is theirs.
+
+    Args:
+        folder: for its settings.
+        changes: settings other than those of `parts`.
+    """
     with parts() as found:
-        found.write(folder)
+        found.write(folder, **changes)
         server = Team(f"http://127.0.0.1:{found.settings['port']}", found, [], folder)
         server.start()
         try:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from sentiment import files
 from sentiment.registry import champion
-from sentiment.registry.versions import NAME
 from sentiment.runs import store
 from tools import pages
 from tools.running import cli, server
@@ -35,8 +34,8 @@ def command(number: int) -> list[str]:
 @server.port_option(PORT, default=8501)
 def main(port: int) -> int:
     server.require_free(port, PORT)
-    version = champion.current().version
-    print(f"Version {version} of {NAME} at http://{HOST}:{port}", flush=True)
+    version = champion.current()
+    print(f"Version {version.version} of {version.name} at http://{HOST}:{port}", flush=True)
     environment = {
         **os.environ,
         "PYTHONPATH": str(files.root()),

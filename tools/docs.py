@@ -87,6 +87,8 @@ def field(path: Sequence[str], kind: type[Section] = Params) -> FieldInfo:
 
 def shown(value: Any) -> str:
     """A value as `params.yaml` writes it; digests are shortened."""
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
@@ -97,6 +99,8 @@ def shown(value: Any) -> str:
 
 def allowed(schema: dict[str, Any]) -> str:
     """What a JSON schema allows, in words."""
+    if "anyOf" in schema:
+        return " or ".join(allowed(each) for each in schema["anyOf"])
     if schema.get("type") == "object":
         return "names with values"
     if "enum" in schema:

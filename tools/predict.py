@@ -16,6 +16,7 @@ from sentiment.errors import UserError
 from sentiment.params import load_params
 from sentiment.registry import champion
 from tools.running import cli
+from tools.running.visible import visible
 
 if TYPE_CHECKING:
     from sentiment.serving.classifier import Contribution, Explanation, Sentiment, Step
@@ -118,8 +119,8 @@ def as_table(rows: list[Answer]) -> str:
     """A line a text, with its words and what each did to the log-odds of positive."""
     lines = [f"{'label':9}{'probability':>11}  {'text':{SHOWN}}  words that moved it most"]
     for row in rows:
-        words = ", ".join(f"{word} {effect:+.2f}" for word, effect in row.words)
-        text = " ".join(row.text.split())
+        words = visible(", ".join(f"{word} {effect:+.2f}" for word, effect in row.words))
+        text = visible(" ".join(row.text.split()))
         shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
         lines.append(f"{row.label:9}{row.probability:11.4f}  {shown:{SHOWN}}  {words}".rstrip())
     return "\n".join(lines)

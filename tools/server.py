@@ -15,7 +15,7 @@ from pathlib import Path
 from sentiment import settings
 from sentiment.errors import UserError, redacted
 from tools.running import cli, server
-from tools.team.settings import Server, settings_option
+from tools.team.settings import THREADS, Server, settings_option
 
 MLFLOW = [sys.executable, "-m", "mlflow"]
 AUTH = [sys.executable, "-m", "mlflow.server.auth"]
@@ -79,8 +79,10 @@ def variables(wanted: Server, rights: Path) -> dict[str, str]:
     """What MLflow reads from the environment beside its options."""
     known = {
         "MLFLOW_AUTH_CONFIG_PATH": str(rights),
-        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(wanted.connections - 1),
-        "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "1",  # none would be MLflow's default, ten
+        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(wanted.connections),
+        # `log-batch` holds a connection while it waits for a second one: with no more of them than
+        # calls at once, all could wait for ever
+        "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(THREADS + 1 - wanted.connections),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }

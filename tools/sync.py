@@ -21,7 +21,7 @@ from sentiment.data.outputs import (
 )
 from sentiment.data.split import split
 from sentiment.errors import UserError
-from sentiment.params import load_params
+from sentiment.params import dataset_name, load_params
 from sentiment.pipeline import EVALUATE, PAD, TRAIN
 from sentiment.publish import training as publish_training
 from sentiment.runs import log, store, tracking
@@ -81,10 +81,10 @@ def complete_training(training: Training) -> Run:
     with tracking.started(
         training.run["name"], training.params, tags, lock(), begun, known
     ) as resumed:
-        publish_training.log_data(resumed, training.params["fetch.dataset"], *parts)
+        publish_training.log_data(resumed, dataset_name(training.params), *parts)
         diff = training.run["uncommitted"]
         tables = training.history, training.gradients
-        publish_training.log_outputs(resumed, read_model(), *tables, x[:2], diff)
+        publish_training.log_outputs(resumed, read_model(), *tables, diff)
     require_complete(resumed)
     end(resumed.run, training.run["ended"])
     return resumed.run

@@ -4,16 +4,21 @@ The result equals `keras.datasets.imdb.load_data(num_words=...)` followed by
 `keras.utils.pad_sequences(maxlen=...)`, computed without Keras.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sentiment.data.reviews import fingerprints
+from sentiment.files import Rows
 from sentiment.params import Pad
-from sentiment.serving.sequences import Layout, Reviews, pad
+from sentiment.serving.sequences import Layout, Reviews, pad, token_dtype
+
+AT_ONCE = 10_000  # reviews in memory
 
 
-def padded(train: Reviews, test: Reviews, params: Pad) -> dict[str, NDArray[Any]]:
+def padded(train: Reviews, test: Reviews, params: Pad) -> dict[str, NDArray[Any] | Rows]:
     """Pad and shuffle both parts.
 
     Returns:
@@ -24,13 +29,23 @@ def padded(train: Reviews, test: Reviews, params: Pad) -> dict[str, NDArray[Any]
     train_order, test_order = shuffled(len(train), len(test), params.shuffle_seed)
     form = layout(params)
     return {
-        "x_train": pad(train, train_order, form),
+        "x_train": rows(train, train_order, form),
         "y_train": train.labels[train_order],
-        "x_test": pad(test, test_order, form),
+        "x_test": rows(test, test_order, form),
         "y_test": test.labels[test_order],
         "test_order": test_order,
         "test_seen": seen(test, train)[test_order],
     }
+
+
+def rows(reviews: Reviews, order: NDArray[np.int64], form: Layout) -> Rows:
+    """The reviews in this order, padded, some at a time."""
+
+    def blocks() -> Iterator[NDArray[Any]]:
+        for first in range(0, len(order), AT_ONCE):
+            yield pad(reviews, order[first : first + AT_ONCE], form)
+
+    return Rows((len(order), form.max_length), np.dtype(token_dtype(form.num_words)), blocks())
 
 
 def layout(params: Pad) -> Layout:
@@ -49,5 +64,4 @@ def shuffled(train: int, test: int, seed: int) -> tuple[NDArray[np.int64], NDArr
 
 def seen(test: Reviews, train: Reviews) -> NDArray[np.bool_]:
     """Whether each test review is, word for word, also a training review; shape (test,)."""
-    known = {review.tobytes() for review in train}
-    return np.fromiter((review.tobytes() in known for review in test), bool, len(test))
+    return np.isin(fingerprints(test), fingerprints(train))

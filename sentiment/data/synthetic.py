@@ -57,17 +57,19 @@ def generate(params: Synthetic) -> tuple[Reviews, Reviews, dict[str, int]]:
     not occur there come last: dropping them, as IMDB's files do, would move the cue.
     """
     rng = np.random.default_rng(params.seed)
+    train = list(reviews(params.train_reviews, params, rng))
+    test = list(reviews(params.test_reviews, params, rng))
     names = _names(params.vocab_size - len(_fixed_words()))
-    train = _part(params.train_reviews, params, names, rng)
-    test = _part(params.test_reviews, params, names, rng)
     index = _word_index([*sorted(_fixed_words()), *names], (words for words, _ in train))
     return _encode(train, index), _encode(test, index), index
 
 
-def _part(
-    count: int, params: Synthetic, names: Sequence[str], rng: np.random.Generator
-) -> list[tuple[list[str], int]]:
-    return [_review(params, names, rng) for _ in range(count)]
+def reviews(
+    count: int, params: Synthetic, rng: np.random.Generator
+) -> Iterator[tuple[list[str], int]]:
+    """So many reviews one after the other, each as its words and its label, 1 = positive."""
+    names = _names(params.vocab_size - len(_fixed_words()))
+    return (_review(params, names, rng) for _ in range(count))
 
 
 def _review(
@@ -127,12 +129,12 @@ def _fixed_words() -> set[str]:
     return filler | {*PRAISE, *BLAME, *NEGATIONS, *SUBJECTS, SINCERE, IRONIC, "the", "was"}
 
 
-def _word_index(vocabulary: list[str], reviews: Iterator[list[str]]) -> dict[str, int]:
-    counts = Counter(chain.from_iterable(reviews))
+def _word_index(vocabulary: list[str], texts: Iterator[list[str]]) -> dict[str, int]:
+    counts = Counter(chain.from_iterable(texts))
     ranked = sorted(vocabulary, key=lambda word: -counts[word])
     return {word: rank for rank, word in enumerate(ranked, start=1)}
 
 
-def _encode(reviews: list[tuple[list[str], int]], index: dict[str, int]) -> Reviews:
-    ranks = [[index[word] for word in words] for words, _ in reviews]
-    return Reviews.from_lists(ranks, np.array([label for _, label in reviews]))
+def _encode(part: list[tuple[list[str], int]], index: dict[str, int]) -> Reviews:
+    ranks = [[index[word] for word in words] for words, _ in part]
+    return Reviews.from_lists(ranks, np.array([label for _, label in part]))

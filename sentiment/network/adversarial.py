@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from sentiment.serving import layers
 
-Step = Callable[[tuple[tf.Tensor, tf.Tensor]], dict[str, tf.Tensor]]
+Step = Callable[[tuple[tf.Tensor, ...]], dict[str, tf.Tensor]]
 
 
 def harden(model: "keras.Model", shift: float) -> None:
@@ -33,24 +33,24 @@ def _step(model: "keras.Model", shift: float) -> Step:
     judge = keras.Model([model.input, between], model.output)
     tracker = next(metric for metric in model.metrics if metric.name == "loss")
 
-    def step(data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        tokens, labels = data
+    def step(data: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
+        tokens, labels, counts = keras.utils.unpack_x_y_sample_weight(data)
         weights = [each.value for each in model.trainable_variables]
         with tf.GradientTape(persistent=True) as tape:
             vectors = read(tokens, training=True)
             answers = judge([tokens, vectors], training=True)
-            loss = model.compute_loss(tokens, labels, answers)
+            loss = model.compute_loss(tokens, labels, answers, counts)
             with tape.stop_recording():
                 direction, *gradients = tape.gradient(loss, [vectors, *weights])
                 length = shift * _root_mean_square(embedding.embeddings)
                 shifts = length * _unit(direction)
             answers_misled = judge([tokens, vectors + shifts], training=True)
-            misled = model.compute_loss(tokens, labels, answers_misled)
+            misled = model.compute_loss(tokens, labels, answers_misled, counts)
         more = tape.gradient(misled, weights)
         both = [(tf.convert_to_tensor(a) + b) / 2 for a, b in zip(gradients, more, strict=True)]
         model.optimizer.apply(both, model.trainable_variables)
         tracker.update_state((loss + misled) / 2, sample_weight=tf.shape(tokens)[0])
-        metrics: dict[str, tf.Tensor] = model.compute_metrics(tokens, labels, answers)
+        metrics: dict[str, tf.Tensor] = model.compute_metrics(tokens, labels, answers, counts)
         return metrics
 
     return step

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def batches(*arrays: NDArray[Any], batch_size: int, shuffle: bool) -> "tf.data.D
     epoch and every call from ending for up to several seconds (docs/speed.md).
 
     Args:
-        arrays: each of shape (reviews, …), such as token ids and labels.
+        arrays: each of shape (reviews, …), such as token ids and labels; may be mapped from files.
         batch_size: reviews a batch; the last one has what is left.
         shuffle: draw the order by TensorFlow's global seed; where that was set, every epoch
             gets the same order, as with Keras' own dataset.
@@ -29,14 +30,20 @@ def batches(*arrays: NDArray[Any], batch_size: int, shuffle: bool) -> "tf.data.D
     import tensorflow as tf
 
     reviews = len(arrays[0])
-    tensors = [tf.constant(array) for array in arrays]
+    types = [array.dtype for array in arrays]
 
     def order(_: Any) -> Any:
         positions = tf.range(reviews, dtype=tf.int64)
         return tf.random.shuffle(positions) if shuffle else positions
 
+    def read(positions: NDArray[np.int64]) -> list[NDArray[Any]]:
+        return [array[positions] for array in arrays]
+
     def take(positions: Any) -> Any:
-        taken = tuple(tf.gather(tensor, positions) for tensor in tensors)
+        # not of tensors: what is mapped from a file stays there
+        taken = tuple(tf.numpy_function(read, [positions], types, stateful=False))
+        for tensor, array in zip(taken, arrays, strict=True):
+            tensor.set_shape([None, *array.shape[1:]])
         return taken if len(taken) > 1 else taken[0]
 
     positions = tf.data.Dataset.range(1).map(order).unbatch()

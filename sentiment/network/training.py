@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -124,7 +125,7 @@ def fit(
     stopping = _early_stopping(params, progress)
     stopped = bool(progress.counters.get("stopped_epoch"))
     model.fit(
-        batches(*learning, batch_size=params.batch_size, shuffle=True),
+        batches(*learning, *_weights(learning, params), batch_size=params.batch_size, shuffle=True),
         validation_data=batches(
             *validation, batch_size=params.validation_batch_size, shuffle=False
         ),
@@ -142,6 +143,25 @@ def fit(
         verbose=(1 if sys.stdout.isatty() else 2) if show else 0,
     )
     return Trained(history_of(rows), stopping[0].best_epoch + 1 if stopping else len(rows))
+
+
+def _weights(learning: Part, params: Train) -> list[NDArray[np.float32]]:
+    """What each review counts, shape (reviews,), if not all count the same.
+
+    Source: King and Zeng 2001, Logistic Regression in Rare Events Data; scikit-learn's `balanced`.
+
+    Raises:
+        UserError: all have the same label, so that there is nothing to balance.
+    """
+    if params.class_weight == "none":
+        return []
+    counts = np.bincount(learning.y, minlength=2)
+    if not counts.all():
+        raise UserError(
+            f"train.class_weight balanced: all {len(learning.y):,} reviews to learn from have the "
+            "same label."
+        )
+    return [(len(learning.y) / (2 * counts)).astype(np.float32)[learning.y]]
 
 
 def history_of(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:

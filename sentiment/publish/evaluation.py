@@ -10,7 +10,7 @@ import pandas as pd
 
 from sentiment import files
 from sentiment.data.outputs import TestSet, evaluated_digests
-from sentiment.params import Promote
+from sentiment.params import Promote, tokenizer_of
 from sentiment.pipeline import EVALUATE, FETCH, PAD, TRAIN
 from sentiment.registry import versions
 from sentiment.registry.packaging import Model, Parts
@@ -93,7 +93,7 @@ def served_parts() -> Parts:
     settings = {"layout": asdict(layout), "batch_size": shaping["evaluate.batch_size"]}
     model = Model(files.checked(TRAIN / "model.keras"), settings)
     index = files.checked(FETCH / "word_index.json")
-    return Parts([model], index, shaping["evaluate.threshold"])
+    return Parts([model], index, shaping["evaluate.threshold"], tokenizer=tokenizer_of(shaping))
 
 
 def _version_tags(metrics: dict[str, Any]) -> dict[str, str]:

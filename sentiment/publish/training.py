@@ -1,10 +1,8 @@
 """What `train` logs to its run."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from sentiment import files
 from sentiment.data.split import Part
@@ -41,7 +39,6 @@ def log_outputs(
     model: "keras.Model",
     history: pd.DataFrame,
     gradients: pd.DataFrame,
-    example: NDArray[Any],
     diff: str,
 ) -> None:
     """Log all of `data/train`.
@@ -51,7 +48,6 @@ def log_outputs(
         model: the trained model.
         history: see `sentiment.network.training.Trained`.
         gradients: before the first epoch, see `sentiment.scoring.gradients.table`.
-        example: token ids of a few reviews, shape (reviews, max_length).
         diff: what the code had of changes without a commit; empty where it had none.
 
     Raises:
@@ -65,7 +61,7 @@ def log_outputs(
     tracker.log(log.folder, TRAIN, LOGGED, TRAIN.name)
     if diff:
         tracker.log(log.text, f"{diff}\n", f"{TRAIN.name}/{DIFF}")
-    tracker.log(log.keras_model, model, example.astype(np.int32), len(history))
+    tracker.log(log.keras_model, model, len(history))
     digest = files.read_about(TRAIN)["files"]["model.keras"]
     tracker.log(log.set_tags, {"model.sha256": digest})
     tracker.log(log.complete, TRAIN.name, TRAIN)

@@ -1,8 +1,10 @@
 """The champion as it is served, for the commands that ask it."""
 
+import re
 from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError, first_line
+from sentiment.params import load_params
 from sentiment.registry import versions as registry
 from sentiment.runs import store
 
@@ -11,7 +13,13 @@ if TYPE_CHECKING:
 
     from sentiment.serving.classifier import Sentiment, Step
 
-URI = f"models:/{registry.NAME}@{registry.CHAMPION}"
+
+VERSION = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<number>\d+)|@(?P<alias>.+))")
+
+
+def registered() -> str:
+    """The registered model of the data set that params.yaml names; UserError as `load_params`."""
+    return registry.model_name(load_params().fetch.name)
 
 
 def current() -> "ModelVersion":
@@ -22,13 +30,15 @@ def current() -> "ModelVersion":
     """
     import mlflow
 
+    name = registered()
     store.connect()
     with store.explained():
-        found = registry.champion(mlflow.MlflowClient())
+        found = registry.champion(mlflow.MlflowClient(), name)
     if found is None:
         raise UserError(
-            f"There is no champion of {registry.NAME} yet. `make repro` on IMDB makes one; "
-            "`make promote RUN=<run id>` makes any evaluated run champion."
+            f"There is no champion of {name} yet, the model of the data set that params.yaml "
+            "names. `make repro` makes one; `make promote RUN=<run id>` makes any evaluated run "
+            "champion."
         )
     return found
 
@@ -46,8 +56,34 @@ def uri(chosen: str | None = None) -> str:
         store.connect()
         _require_model(chosen)
         return chosen
-    current()
-    return URI
+    return f"models:/{current().name}@{registry.CHAMPION}"
+
+
+def version(chosen: str | None = None) -> "ModelVersion":
+    """Which version of a registered model to ask.
+
+    Args:
+        chosen: as MLflow names it, by number or alias; None: the champion.
+
+    Raises:
+        UserError: there is none, or the store cannot be used.
+    """
+    import mlflow
+
+    if not chosen:
+        return current()
+    found = VERSION.fullmatch(chosen)
+    if not found:
+        raise UserError(
+            f"{chosen} (option --model, variable MODEL) names no version of a registered model, "
+            "such as models:/imdb-sentiment/1."
+        )
+    uri(chosen)
+    client = mlflow.MlflowClient()
+    with store.explained():
+        if found["alias"]:
+            return client.get_model_version_by_alias(found["name"], found["alias"])
+        return client.get_model_version(found["name"], found["number"])
 
 
 def _require_model(model_uri: str) -> None:
@@ -79,7 +115,7 @@ def load(model_uri: str) -> "Sentiment":
         model: Sentiment = loaded.unwrap_python_model()
     except MlflowException:
         raise UserError(
-            f"{model_uri} does not take raw text: name a version of {registry.NAME}."
+            f"{model_uri} does not take raw text: name a version of {registered()}."
         ) from None
     return model
 

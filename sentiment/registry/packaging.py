@@ -14,6 +14,7 @@ import pandas as pd
 
 from sentiment import files, serving
 from sentiment.runs import log
+from sentiment.serving.text import KERAS, UNICODE
 
 if TYPE_CHECKING:
     import mlflow
@@ -53,12 +54,14 @@ class Parts(NamedTuple):
         words: the word index's file.
         threshold: the probability above which a review is positive.
         packages: those that it needs where it is served.
+        tokenizer: how a text is split into words, see `sentiment.serving.text`.
     """
 
     models: Sequence[Model]
     words: Path
     threshold: float
     packages: Sequence[str] = log.SERVING_PACKAGES
+    tokenizer: str = KERAS
 
 
 def digest(parts: Parts) -> str:
@@ -66,7 +69,7 @@ def digest(parts: Parts) -> str:
     modules = (path for path in sorted(CODE.rglob("*.py")) if path.name != MESSAGES)
     code = {str(path.relative_to(CODE)): files.sha256(path) for path in modules}
     models = [(files.sha256(path), *how) for path, *how in parts.models]
-    known = [models, files.sha256(parts.words), parts.threshold, code]
+    known = [models, files.sha256(parts.words), parts.threshold, parts.tokenizer, code]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
@@ -91,10 +94,14 @@ def log_model(client: "mlflow.MlflowClient", run: log.Run, parts: Parts) -> str:
                 artifacts=write_artifacts(folder, parts),
                 signature=_signature(COLUMN),
                 input_example=pd.DataFrame({COLUMN: EXAMPLES}),
-                pip_requirements=log.serving_requirements(parts.packages),
+                pip_requirements=log.serving_requirements(_packages(parts)),
             )
     _link(client, run.run_id, model.model_id)
     return str(model.model_id)
+
+
+def _packages(parts: Parts) -> list[str]:
+    return [*parts.packages, *(["regex"] if parts.tokenizer == UNICODE else [])]
 
 
 def _link(client: "mlflow.MlflowClient", run_id: str, model_id: str) -> None:
@@ -139,7 +146,8 @@ def write_artifacts(folder: Path, parts: Parts) -> dict[str, str]:
     ]
     digests = {name: files.sha256(path) for name, path in paths.items()}
     settings = folder / classifier.SETTINGS
-    files.write_json(settings, {"threshold": parts.threshold, "models": models, "files": digests})
+    known = {"threshold": parts.threshold, "tokenizer": parts.tokenizer, "models": models}
+    files.write_json(settings, {**known, "files": digests})
     return {name: str(path) for name, path in {**paths, settings.name: settings}.items()}
 
 

@@ -17,13 +17,11 @@ class Evaluated(NamedTuple):
     """A test set's answers, as the rule compares them.
 
     Attributes:
-        dataset: its name.
         test_data: digest of the reviews.
         bins: groups of probability in the calibration error.
         predictions: see `sentiment.scoring.scores`, in the order of the reviews' numbers.
     """
 
-    dataset: str
     test_data: str
     bins: int
     predictions: pd.DataFrame
@@ -66,8 +64,6 @@ def decide(
         rule: the `promote` section.
         number: which candidate this is that is tested against this champion, from 1.
     """
-    if candidate.dataset != rule.dataset:
-        return Decision(False, f"evaluated on {candidate.dataset}, not on {rule.dataset}")
     if champion is None:
         return Decision(True, "there was no champion")
     if candidate.test_data != champion.test_data:
@@ -118,9 +114,7 @@ def read_evaluated(folder: Path) -> Evaluated:
     about = files.read_about(folder)
     table = files.checked(folder / "predictions.csv", about["files"])
     predictions = pd.read_csv(table, dtype={"probability": np.float32})
-    metrics = files.read_json(files.checked(folder / "metrics.json", about["files"]))
     return Evaluated(
-        metrics["dataset"],
         about["params"][TEST_DATA],
         about["params"]["evaluate.calibration_bins"],
         predictions.set_index("review").sort_index(),

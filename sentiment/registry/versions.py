@@ -1,4 +1,7 @@
-"""The registered model `imdb-sentiment`: a version for each evaluated run, and its champion.
+"""The registered model of a data set: a version for each evaluated run, and its champion.
+
+That of IMDB is `imdb-sentiment`. Models of other data have others, so that champions of different
+data never meet.
 
 The alias `champion` moves by the rule in `params.yaml` (`promote`) as a run is evaluated, or by
 hand; the version's tags say which, and why.
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     import mlflow
     from mlflow.entities.model_registry import ModelVersion
 
-NAME = "imdb-sentiment"
 CHAMPION = "champion"
 SERVED_DIGEST = "served.sha256"  # tag of a version: digest of all that it answers by
 RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -40,6 +42,15 @@ BY_RULE = "rule"
 EVALUATION = "evaluate.sha256"  # tag: digest of the about.json of what it was decided by
 
 
+def model_name(dataset: str) -> str:
+    """What the registered model of a data set is called, of a table by its file's name."""
+    stem, _, ending = dataset.partition(".")
+    plain = re.sub(r"[^\w-]+", "-", stem).strip("-")
+    if ending and plain in ("", "imdb", "synthetic"):  # these are other data
+        plain = f"{plain}-table".strip("-")
+    return f"{plain}-sentiment"
+
+
 def register(run: Run, parts: Parts, folder: Path, tags: Mapping[str, str], rule: Promote) -> None:
     """Make the run's served model a version of the registered one, once; let the rule decide.
 
@@ -49,34 +60,34 @@ def register(run: Run, parts: Parts, folder: Path, tags: Mapping[str, str], rule
         run: the run.
         parts: what the model is made from.
         folder: what `evaluate` wrote about it.
-        tags: of the version.
+        tags: of the version; `dataset` says which registered model it is of.
         rule: the `promote` section.
     """
     import mlflow
 
-    client = mlflow.MlflowClient()
+    client, name = mlflow.MlflowClient(), model_name(tags["dataset"])
     known = {**tags, EVALUATION: files.sha256(folder / files.ABOUT)}
     with turns.of_this_folder():
-        version = _version(client, run, parts, known)
+        version = _version(client, name, run, parts, known)
         log.folder(run, folder, NEEDED, _place(version))
         turns.decided(
-            client, NAME, lambda turn: promote_by_rule(client, version.version, folder, rule, turn)
+            client, name, lambda turn: promote_by_rule(client, version, folder, rule, turn)
         )
 
 
 def _version(
-    client: "mlflow.MlflowClient", run: Run, parts: Parts, tags: Mapping[str, str]
+    client: "mlflow.MlflowClient", name: str, run: Run, parts: Parts, tags: Mapping[str, str]
 ) -> "ModelVersion":
     """The version of just this model, which is made if there is none."""
     served = packaging.digest(parts)
     for each in versions(client, run.run_id):
-        if each.tags.get(SERVED_DIGEST) == served:
+        if each.name == name and each.tags.get(SERVED_DIGEST) == served:
             _tag(client, each, tags)
             return each
     model_id = packaging.log_model(client, run, parts)
-    _ensure_registered(client)
+    _ensure_registered(client, name)
     return client.create_model_version(
-        NAME,
+        name,
         f"models:/{model_id}",
         run.run_id,
         tags={SERVED_DIGEST: served, **tags},
@@ -91,16 +102,16 @@ def _place(version: "ModelVersion") -> str:
 
 def versions(client: "mlflow.MlflowClient", run_id: str) -> "list[ModelVersion]":
     """The versions that were made from a run, the newest first."""
-    found = client.search_model_versions(f"name = '{NAME}' AND run_id = '{run_id}'")
+    found = client.search_model_versions(f"run_id = '{run_id}'")
     return sorted(found, key=lambda version: int(version.version), reverse=True)
 
 
-def _ensure_registered(client: "mlflow.MlflowClient") -> None:
+def _ensure_registered(client: "mlflow.MlflowClient", name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
         client.create_registered_model(
-            NAME, description="Raw text of a film review to label and probability of positive."
+            name, description="Raw text of a review to label and probability of positive."
         )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
@@ -109,15 +120,15 @@ def _ensure_registered(client: "mlflow.MlflowClient") -> None:
 
 def _tag(client: "mlflow.MlflowClient", version: "ModelVersion", tags: Mapping[str, str]) -> None:
     for key, text in tags.items():
-        client.set_model_version_tag(NAME, version.version, key, text)
+        client.set_model_version_tag(version.name, version.version, key, text)
 
 
-def champion(client: "mlflow.MlflowClient") -> "ModelVersion | None":
-    """The version that is champion, or None."""
+def champion(client: "mlflow.MlflowClient", name: str) -> "ModelVersion | None":
+    """The version of a registered model that is champion, or None."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.get_model_version_by_alias(NAME, CHAMPION)
+        return client.get_model_version_by_alias(name, CHAMPION)
     except MlflowException as error:
         if error.error_code in (*store.ABSENT, "INVALID_PARAMETER_VALUE"):
             return None
@@ -125,18 +136,19 @@ def champion(client: "mlflow.MlflowClient") -> "ModelVersion | None":
 
 
 def promote_by_rule(
-    client: "mlflow.MlflowClient", number: str, folder: Path, rule: Promote, turn: Turn
+    client: "mlflow.MlflowClient", made: "ModelVersion", folder: Path, rule: Promote, turn: Turn
 ) -> None:
     """Let the rule decide about a version, unless a person did or it is champion already.
 
     Args:
         client: of the store.
-        number: the version's.
+        made: the version.
         folder: what `evaluate` wrote about it.
         rule: the `promote` section.
         turn: in which nobody else decides.
     """
-    version, current = client.get_model_version(NAME, number), champion(client)
+    version = client.get_model_version(made.name, made.version)
+    current = champion(client, version.name)
     if version.tags.get(DECIDED_BY, BY_RULE) != BY_RULE or _is(version, current):
         return
     candidate = _candidate(client, version, current) if current else 1
@@ -150,7 +162,7 @@ def promote_by_rule(
         _make_champion(client, version, current, tags, turn)
     else:
         _tag(client, version, tags)
-    print(f"Version {version.version} of {NAME}: {verdict}, {decision.reason}")
+    print(f"Version {version.version} of {version.name}: {verdict}, {decision.reason}")
 
 
 def _candidate(
@@ -158,7 +170,7 @@ def _candidate(
 ) -> int:
     """Which candidate against this champion a version is; one that is tested again stays it."""
     found = client.search_model_versions(
-        f"name = '{NAME}' AND tags.`{AGAINST}` = '{current.version}'"
+        f"name = '{version.name}' AND tags.`{AGAINST}` = '{current.version}'"
     )
     numbers = {str(each.version): int(each.tags[NUMBER]) for each in found}
     return numbers.get(str(version.version), max(numbers.values(), default=0) + 1)
@@ -171,7 +183,7 @@ def _decide_against(
     from mlflow.exceptions import MlflowException
 
     try:
-        return decide(candidate, _evaluated_of(current), rule, number)
+        return decide(candidate, evaluated_of(current) if current else None, rule, number)
     except (UserError, MlflowException, OSError) as error:
         why = "it was changed" if isinstance(error, UserError) else first_line(error)
         return Decision(False, f"the champion's evaluation cannot be read: {why}")
@@ -181,12 +193,10 @@ def _is(version: "ModelVersion", other: "ModelVersion | None") -> bool:
     return other is not None and version.version == other.version
 
 
-def _evaluated_of(version: "ModelVersion | None") -> Evaluated | None:
+def evaluated_of(version: "ModelVersion") -> Evaluated:
     """What the rule needs of a version, from its run; UserError if it is not as it was."""
     import mlflow
 
-    if version is None:
-        return None
     with tempfile.TemporaryDirectory() as scratch:
         place = f"runs:/{version.run_id}/{_place(version)}"
         folder = Path(mlflow.artifacts.download_artifacts(place, dst_path=scratch))
@@ -205,7 +215,7 @@ def _make_champion(
     replaced = str(current.version) if current else NOBODY
     _tag(client, version, {**tags, REPLACED: replaced})
     turn.check()
-    client.set_registered_model_alias(NAME, CHAMPION, version.version)
+    client.set_registered_model_alias(version.name, CHAMPION, version.version)
 
 
 class Outcome(NamedTuple):
@@ -231,21 +241,28 @@ def promote(run: str) -> Outcome:
     client = mlflow.MlflowClient()
 
     def decide(turn: Turn) -> Outcome:
-        current = champion(client)
+        current = champion(client, version.name)
         if _is(version, current):
-            return _outcome(version, f"Version {version.version} of {NAME} is champion already.")
+            return _outcome(version, f"{_named(version)} is champion already.")
         _make_champion(client, version, current, _by_hand(PROMOTED, "promoted by hand"), turn)
-        return _outcome(
-            version, f"Version {version.version} of {NAME}, run {run}, is champion now."
-        )
+        return _outcome(version, f"{_named(version)}, run {run}, is champion now.")
 
     with store.explained(), turns.of_this_folder():
         version = evaluated_version(client, run)
-        return turns.decided(client, NAME, decide)
+        return turns.decided(client, version.name, decide)
+
+
+def _named(version: "ModelVersion") -> str:
+    return f"Version {version.version} of {version.name}"
 
 
 def _outcome(version: "ModelVersion | None", message: str) -> Outcome:
     return Outcome(str(version.version) if version else None, message)
+
+
+def model_id(version: "ModelVersion") -> str:
+    """The logged model that a version is; MLflow's search leaves its id out."""
+    return str(version.source).removeprefix("models:/")
 
 
 def evaluated_version(client: "mlflow.MlflowClient", run_id: str) -> "ModelVersion":
@@ -253,17 +270,20 @@ def evaluated_version(client: "mlflow.MlflowClient", run_id: str) -> "ModelVersi
     found = versions(client, run_id) if RUN_ID.fullmatch(run_id) else []
     if not found:
         raise UserError(
-            f"Run {run_id} has no version of {NAME}: evaluate it with `dvc repro`, or name "
+            f"Run {run_id} has no registered version: evaluate it with `dvc repro`, or name "
             "another run (`make ui` shows them)."
         )
     evaluation = client.get_run(run_id).data.tags.get(log.COMPLETE.format("evaluate"))
     return next((each for each in found if each.tags.get(EVALUATION) == evaluation), found[0])
 
 
-def demote() -> Outcome:
+def demote(name: str) -> Outcome:
     """Take the alias from the champion and give it back to who had it before, if anyone did.
 
     Who was demoted or deleted meanwhile does not get it back.
+
+    Args:
+        name: of the registered model.
 
     Raises:
         UserError: there is no champion.
@@ -272,33 +292,34 @@ def demote() -> Outcome:
 
     client = mlflow.MlflowClient()
     with store.explained(), turns.of_this_folder():
-        if champion(client) is None:
-            raise UserError(f"There is no champion of {NAME}.")
-        return turns.decided(client, NAME, lambda turn: _demote(client, turn))
+        if champion(client, name) is None:
+            raise UserError(f"There is no champion of {name}.")
+        return turns.decided(client, name, lambda turn: _demote(client, name, turn))
 
 
-def _demote(client: "mlflow.MlflowClient", turn: Turn) -> Outcome:
-    current = champion(client)
+def _demote(client: "mlflow.MlflowClient", name: str, turn: Turn) -> Outcome:
+    current = champion(client, name)
     if current is None:
-        raise UserError(f"There is no champion of {NAME} any more.")
+        raise UserError(f"There is no champion of {name} any more.")
     before = _before(client, current)
     turn.check()
-    demoted = f"Version {current.version} of {NAME} is demoted"
+    demoted = f"{_named(current)} is demoted"
     tags = _by_hand(DEMOTED, "demoted by hand")
     if before is None:
         # first, since it needs a right of its own: who may not leaves no tag that is not so
-        client.delete_registered_model_alias(NAME, CHAMPION)
+        client.delete_registered_model_alias(name, CHAMPION)
         _tag(client, current, tags)
         return _outcome(None, f"{demoted}; there is no champion now.")
     _tag(client, before, _by_hand(PROMOTED, f"version {current.version} was demoted"))
-    client.set_registered_model_alias(NAME, CHAMPION, before.version)
+    client.set_registered_model_alias(name, CHAMPION, before.version)
     _tag(client, current, tags)
     return _outcome(before, f"{demoted}; version {before.version} is champion again.")
 
 
 def _before(client: "mlflow.MlflowClient", current: "ModelVersion") -> "ModelVersion | None":
     """The nearest champion before this one that is still there and was not demoted."""
-    there = {str(each.version): each for each in client.search_model_versions(f"name = '{NAME}'")}
+    found = client.search_model_versions(f"name = '{current.name}'")
+    there = {str(each.version): each for each in found}
     seen, number = {str(current.version)}, current.tags.get(REPLACED, NOBODY)
     while number in there and number not in seen:
         if there[number].tags.get(DECISION) != DEMOTED:

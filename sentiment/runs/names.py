@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sentiment.params import KERAS_FORGET_BIAS, Train
+from sentiment.params import KERAS_FORGET_BIAS, Train, dataset_name
 
 SEPARATOR = " · "
 
@@ -30,7 +30,7 @@ def group_name(params: Train, shaping: Mapping[str, Any], count: int) -> str:
 
 def _parts(params: Train, shaping: Mapping[str, Any]) -> dict[str, str]:
     """The parts of a name, in order; those that are as usual are left out."""
-    dataset, schedule = shaping["fetch.dataset"], params.schedule
+    dataset, schedule = dataset_name(shaping), params.schedule
     parts = {
         "model": f"{'bi-' if params.bidirectional else ''}{params.cell}-{params.units}",
         "layers": params.layers > 1 and f"{params.layers} layers",
@@ -43,6 +43,7 @@ def _parts(params: Train, shaping: Mapping[str, Any]) -> dict[str, str]:
         "bigrams": params.bigrams.units and f"bigrams {params.bigrams.units}",
         "words": params.dropout.word and f"word dropout {params.dropout.word:g}",
         "smoothing": params.label_smoothing and f"smoothing {params.label_smoothing:g}",
+        "weight": params.class_weight != "none" and params.class_weight,
         "adversarial": params.adversarial and f"adversarial {params.adversarial:g}",
         "schedule": schedule.kind != "constant" and schedule.kind,
         "warmup": schedule.warmup_epochs and f"warm-up {schedule.warmup_epochs:g}",

@@ -13,6 +13,13 @@ DIFF_BYTES = 2**20  # of uncommitted changes kept with a run
 # The pipeline's own products: they change in every run and say nothing about what shaped it;
 # `dvc status` tells whether they are up to date.
 PRODUCTS = (":(exclude,glob)**/dvc.lock", ":(exclude)data")
+# Nor are texts of one's own code: their digest is among the params, and they may be private.
+TABLES = [
+    f":(exclude,glob)**/*.{kind}{more}"
+    for kind in ("csv", "tsv", "jsonl", "ndjson", "parquet")
+    for more in ("", ".*")
+]
+CODE = (".", *PRODUCTS, *TABLES)
 
 
 def person() -> str:
@@ -30,7 +37,7 @@ def provenance() -> dict[str, str]:
     """Tags that lead from a run back to who made it, the git commit and the DVC experiment."""
     tags = {"mlflow.user": person(), "git.commit": _git("rev-parse", "HEAD")}
     if tags["git.commit"]:
-        changes = _git("status", "--porcelain", "--", ".", *PRODUCTS)
+        changes = _git("status", "--porcelain", "--", *CODE)
         tags["git.uncommitted_changes"] = changes or "none"
     tags["dvc.experiment"] = os.environ.get("DVC_EXP_NAME", "")
     tags["dvc.baseline"] = os.environ.get("DVC_EXP_BASELINE_REV", "")
@@ -42,7 +49,7 @@ def uncommitted_diff() -> str:
 
     A long one is cut, and says so.
     """
-    parts = [_git("diff", "HEAD", "--", ".", *PRODUCTS), *_untracked()]
+    parts = [_git("diff", "HEAD", "--", *CODE), *_untracked()]
     diff = redacted("\n".join(filter(None, parts))).encode()
     kept = diff[:DIFF_BYTES].decode(errors="ignore")
     return kept if len(diff) <= DIFF_BYTES else f"{kept}\n[cut: {len(diff):,} bytes in all]\n"
@@ -50,7 +57,7 @@ def uncommitted_diff() -> str:
 
 def _untracked() -> Iterator[str]:
     """Each file that git neither tracks nor ignores, as a diff; of a large one just the name."""
-    listed = _git("ls-files", "--others", "--exclude-standard", "-z", "--", ".", *PRODUCTS)
+    listed = _git("ls-files", "--others", "--exclude-standard", "-z", "--", *CODE)
     for name in filter(None, listed.split("\0")):
         size = Path(name).stat().st_size if Path(name).is_file() else 0
         if size > DIFF_BYTES:

@@ -195,17 +195,29 @@ def _experiment() -> str:
     import mlflow
 
     client = mlflow.MlflowClient()
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is None:
-        # a server knows where; by itself MLflow would take the working directory's `mlruns`
-        place = None if is_server(tracking_uri()) else str(files.root() / ARTIFACTS / EXPERIMENT)
-        return client.create_experiment(EXPERIMENT, artifact_location=place)
+    experiment = client.get_experiment_by_name(EXPERIMENT) or _made(client)
     if experiment.lifecycle_stage != "active":
         raise UserError(
             f"The experiment {EXPERIMENT} was deleted from the tracking store. "
             f"Restore it: mlflow experiments restore --experiment-id {experiment.experiment_id}"
         )
     return str(experiment.experiment_id)
+
+
+def _made(client: "mlflow.MlflowClient") -> "mlflow.entities.Experiment":
+    """The experiment, which another process may make at the same time."""
+    from mlflow.entities import ViewType
+    from mlflow.exceptions import MlflowException
+
+    # a server knows where; by itself MLflow would take the working directory's `mlruns`
+    place = None if is_server(tracking_uri()) else str(files.root() / ARTIFACTS / EXPERIMENT)
+    try:
+        return client.get_experiment(client.create_experiment(EXPERIMENT, place))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    named = f"name = '{EXPERIMENT}'"
+    return client.search_experiments(ViewType.ALL, filter_string=named)[0]
 
 
 def _embedded_experiment() -> str:

@@ -1,7 +1,7 @@
 """The evaluation of a model: its answers to the test set, and all that follows from them."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sentiment import files, process
 from sentiment.data.outputs import TestSet, Training
-from sentiment.params import Evaluate
+from sentiment.params import Evaluate, dataset_name
 from sentiment.scoring import plots, scores
 from sentiment.scoring.gradients import reach
 from sentiment.serving.predictor import Predictor
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
+TextsOf = Callable[[Iterable[int]], list[str]]
 REVIEWS_BETWEEN_SIGNALS = 2000  # more would delay a signal, fewer would leave cores idle
 
 
@@ -86,10 +87,9 @@ def predictions_table(
     )
 
 
-def with_text(rows: pd.DataFrame, test: TestSet, words: list[str]) -> pd.DataFrame:
-    """Add the complete text of each review, before any cut: column `text`."""
-    texts = [" ".join(words[rank] for rank in test.reviews[review]) for review in rows["review"]]
-    return rows.assign(text=texts)
+def texts_of(test: TestSet, words: Sequence[str]) -> TextsOf:
+    """What gives the complete texts of reviews, before any cut, by their positions in the part."""
+    return lambda found: [" ".join(words[rank] for rank in test.reviews[each]) for each in found]
 
 
 def evaluate(
@@ -110,8 +110,9 @@ def evaluate(
         gradients: of the trained model, see `sentiment.scoring.gradients.table`.
         params: the `evaluate` section.
     """
-    dataset, name = training.params["fetch.dataset"], training.run["name"]
-    answered = evaluate_answers(test, words, dataset, name, probabilities, params)
+    dataset, name = dataset_name(training.params), training.run["name"]
+    predictions = predictions_table(test, probabilities, params.threshold)
+    answered = evaluate_answers(predictions, texts_of(test, words), dataset, name, params)
     return Evaluation(
         probabilities,
         answered.metrics | {"gradient_reach": reach(gradients)},
@@ -121,34 +122,31 @@ def evaluate(
 
 
 def evaluate_answers(
-    test: TestSet,
-    words: list[str],
-    dataset: str,
-    name: str,
-    probabilities: NDArray[np.float32],
-    params: Evaluate,
+    predictions: pd.DataFrame, texts: TextsOf, dataset: str, name: str, params: Evaluate
 ) -> Evaluation:
     """Compute what follows from the answers alone, whatever model gave them.
 
     Args:
-        test: the reviews.
-        words: the vocabulary.
+        predictions: see `predictions_table`.
+        texts: gives the texts of reviews, for the table of mistakes.
         dataset: name of the data set.
         name: of the run, the title of each plot.
-        probabilities: of being positive, shape (reviews,), in the order of `test`.
         params: the `evaluate` section.
     """
-    predictions = predictions_table(test, probabilities, params.threshold)
+    mistakes = scores.mistakes(predictions, params.mistakes)
+    if params.log_texts:
+        mistakes = mistakes.assign(text=texts(mistakes["review"]))
     tables = {
         "predictions": predictions,
         "confusion": scores.confusion_matrix(predictions),
         "roc": scores.roc_curve(predictions, params.roc_points),
         "reliability": scores.reliability(predictions, params.calibration_bins),
         "lengths": scores.accuracy_by_length(predictions, params.length_buckets),
-        "mistakes": with_text(scores.mistakes(predictions, params.mistakes), test, words),
+        "mistakes": mistakes,
     }
     parts = (tables[part] for part in ("confusion", "lengths", "reliability"))
     metrics = {"dataset": dataset} | scores.summary(predictions, *parts)
+    probabilities = predictions["probability"].to_numpy(np.float32)
     return Evaluation(probabilities, metrics, tables, draw_answers(metrics, tables, name, params))
 
 

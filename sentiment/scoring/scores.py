@@ -36,26 +36,32 @@ def scores(predictions: pd.DataFrame) -> dict[str, float]:
     """Metrics over all test reviews.
 
     Returns:
-        Accuracy, cross-entropy loss (natural logarithm), precision, recall, F1, area under the
-        ROC curve, Brier score (mean squared error of the probability) and the accuracy over the
-        reviews that do not occur in training.
+        Accuracy, its mean over both labels (balanced), cross-entropy loss (natural logarithm),
+        precision, recall, F1, area under the ROC curve, average precision (area under the curve
+        of precision by recall), Brier score (mean squared error of the probability) and the
+        accuracy over the reviews that do not occur in training, if there are any.
     """
     actual, predicted = predictions["actual"], predictions["predicted"]
     probability = predictions["probability"]
     decided = {"pos_label": POSITIVE, "zero_division": 0.0}
     unseen = predictions[~predictions["seen_in_training"]]
-    return {
+    found = {
         "test_accuracy": float(metrics.accuracy_score(actual, predicted)),
+        "test_balanced_accuracy": float(metrics.balanced_accuracy_score(actual, predicted)),
         "test_loss": float(metrics.log_loss(actual, probability, labels=CLASSES)),
         "test_precision": float(metrics.precision_score(actual, predicted, **decided)),
         "test_recall": float(metrics.recall_score(actual, predicted, **decided)),
         "test_f1": float(metrics.f1_score(actual, predicted, **decided)),
         "test_roc_auc": float(metrics.roc_auc_score(actual, probability)),
-        "test_brier": brier(predictions),
-        "test_accuracy_unseen": float(
-            metrics.accuracy_score(unseen["actual"], unseen["predicted"])
+        "test_average_precision": float(
+            metrics.average_precision_score(actual, probability, pos_label=POSITIVE)
         ),
+        "test_brier": brier(predictions),
     }
+    if len(unseen):
+        accuracy = metrics.accuracy_score(unseen["actual"], unseen["predicted"])
+        found["test_accuracy_unseen"] = float(accuracy)
+    return found
 
 
 def brier(predictions: pd.DataFrame) -> float:

@@ -5,6 +5,7 @@ wrong in both and say nothing about the difference. Groups of trainings under se
 compared by their accuracies.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,26 @@ def wilson(right: int, reviews: int, confidence: float) -> Interval:
     """The interval of an accuracy. Source: Wilson 1927, Probable Inference."""
     found = stats.binomtest(right, reviews).proportion_ci(confidence, method="wilson")
     return Interval(float(found.low), float(found.high))
+
+
+def proportions_difference(a: tuple[int, int], b: tuple[int, int], confidence: float) -> Interval:
+    """The interval of share b less share a, of two samples that have nothing in common.
+
+    Source: Newcombe 1998, Interval estimation for the difference between independent proportions
+    (method 10), from Wilson's intervals.
+
+    Args:
+        a: how many of how many in the first sample.
+        b: the same in the second.
+        confidence: of the interval.
+    """
+    (p_a, low_a, high_a), (p_b, low_b, high_b) = (
+        (right / reviews, *wilson(right, reviews, confidence)) for right, reviews in (a, b)
+    )
+    return Interval(
+        p_b - p_a - math.hypot(p_b - low_b, high_a - p_a),
+        p_b - p_a + math.hypot(high_b - p_b, p_a - low_a),
+    )
 
 
 def discordant(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Discordant:

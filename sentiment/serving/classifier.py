@@ -23,6 +23,7 @@ from .ensemble import Ensemble, Member
 from .reader import Reader
 from .scoring_server import COLUMN
 from .sequences import Layout
+from .text import Word
 from .trace import Gates
 
 INDEX, SETTINGS = "word_index.json", "settings.json"  # beside the model's file
@@ -81,6 +82,7 @@ class Sentiment(PythonModel):
         for name, digest in settings["files"].items():
             _check(paths[name], digest)
         self.threshold: float = settings["threshold"]
+        self.tokenizer: str = settings["tokenizer"]
         self.ranks: dict[str, int] = json.loads(paths[INDEX].read_bytes())
         self.reader = _reader(paths, settings["models"])
 
@@ -93,7 +95,7 @@ class Sentiment(PythonModel):
         """Label and probability of each text; MlflowException if one is no text."""
         texts = list(model_input[COLUMN])
         _require_texts(texts)
-        probabilities = self.reader.answers([text.known_words(each, self.ranks) for each in texts])
+        probabilities = self.reader.answers([self.words(each) for each in texts])
         labels = [self._label(probability) for probability in probabilities]
         return pd.DataFrame({"label": labels, "probability": probabilities})
 
@@ -102,7 +104,7 @@ class Sentiment(PythonModel):
 
         Source: Zeiler and Fergus 2014, Visualizing and Understanding Convolutional Networks.
         """
-        words = text.known_words(content, self.ranks)
+        words = self.words(content)
         answers = self.reader.without_each(words)
         effects = odds.log_odds(answers[0]) - odds.log_odds(answers[1:])
         contributions = [
@@ -113,9 +115,13 @@ class Sentiment(PythonModel):
 
     def trace(self, content: str) -> list[Step]:
         """Watch the model read: its answer after each word that it reads, and an LSTM's gates."""
-        words = text.known_words(content, self.ranks)
+        words = self.words(content)
         steps = zip(self.reader.places(words), self.reader.after_each(words), strict=True)
         return [Step(words[place].start, words[place].end, *step) for place, step in steps]
+
+    def words(self, content: str) -> list[Word]:
+        """The words of a text that the model knows, in order."""
+        return text.known_words(content, self.ranks, self.tokenizer)
 
     def _label(self, probability: np.float32) -> str:
         return "positive" if probability > self.threshold else "negative"

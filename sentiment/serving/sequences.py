@@ -85,11 +85,10 @@ def pad(reviews: Reviews, order: NDArray[np.int64], layout: Layout) -> NDArray[A
     """
     position, inside = positions(reviews.lengths[order] + 1, layout)
     words = reviews.offsets[order][:, None] + position - 1
-    ids = encode(reviews.tokens, layout)
     inside_words = inside & (position > 0)
-    padded = np.full(position.shape, layout.padding_token, ids.dtype)
+    padded = np.full(position.shape, layout.padding_token, token_dtype(layout.num_words))
     padded[inside & (position == 0)] = layout.start_token
-    padded[inside_words] = ids[words[inside_words]]
+    padded[inside_words] = encode(reviews.tokens[words[inside_words]], layout)
     return padded
 
 

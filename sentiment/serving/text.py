@@ -1,12 +1,19 @@
-"""From a text to token ids, by the rules by which Keras' IMDB files were made.
+"""From a text to token ids: split into words by one of two tokenizers, and numbered.
 
-The rules by which the raw reviews of Maas et al. 2011 give just those files: ASCII letters are
-lower-cased and no others; each of `SEPARATORS` separates words, the apostrophe does not, so that
-`<br />` leaves the word `br`; words that are not in the index are dropped.
+`keras` has the rules by which Keras' IMDB files were made: those by which the raw reviews of Maas
+et al. 2011 give just those files. ASCII letters are lower-cased and no others; each of `SEPARATORS`
+separates words, the apostrophe does not, so that `<br />` leaves the word `br`.
+
+`unicode` splits at the word boundaries of Unicode's annex 29 and lower-cases as `str.lower` does. A
+word has a letter or a digit in it. Scripts without spaces, such as Chinese and Thai, it splits into
+characters, since their words need a dictionary.
+
+By both, words that are not in the index are dropped.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any, NamedTuple
 
@@ -18,6 +25,14 @@ from .sequences import Layout, Reviews, pad
 SEPARATORS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n '
 WORD = re.compile(f"[^{re.escape(SEPARATORS)}]+")
 LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+KERAS, UNICODE = TOKENIZERS = ["keras", "unicode"]
+
+
+class Rules(NamedTuple):
+    """A tokenizer: what finds the words of a text, and how each is written."""
+
+    find: Callable[[str], Iterator[re.Match[str]]]
+    lower: Callable[[str], str]
 
 
 class Word(NamedTuple):
@@ -28,9 +43,29 @@ class Word(NamedTuple):
     rank: int
 
 
-def known_words(text: str, ranks: Mapping[str, int]) -> list[Word]:
+@cache
+def rules(tokenizer: str) -> Rules:
+    """The rules of the tokenizer of this name; ValueError if there is none."""
+    if tokenizer == KERAS:
+        return Rules(WORD.finditer, lambda word: word.translate(LOWER))
+    if tokenizer == UNICODE:
+        import regex  # what is served with the other one does without it
+
+        boundaries = regex.compile(r"(?w)\b\w.*?\b", regex.DOTALL)
+        return Rules(boundaries.finditer, str.lower)
+    raise ValueError(f"There is no tokenizer {tokenizer!r}, but {' and '.join(TOKENIZERS)}")
+
+
+def words(text: str, tokenizer: str = KERAS) -> list[str]:
+    """The words of a text, whether or not an index has them."""
+    find, lower = rules(tokenizer)
+    return [lower(match[0]) for match in find(text)]
+
+
+def known_words(text: str, ranks: Mapping[str, int], tokenizer: str = KERAS) -> list[Word]:
     """The words of a text that are in the index `ranks` (word to frequency rank), in order."""
-    found = ((match, ranks.get(match[0].translate(LOWER))) for match in WORD.finditer(text))
+    find, lower = rules(tokenizer)
+    found = ((match, ranks.get(lower(match[0]))) for match in find(text))
     return [Word(match.start(), match.end(), rank) for match, rank in found if rank is not None]
 
 
@@ -39,18 +74,21 @@ def as_words(ranks: Iterable[int]) -> list[Word]:
     return [Word(0, 0, int(rank)) for rank in ranks]
 
 
-def encode(texts: Iterable[str], ranks: Mapping[str, int], layout: Layout) -> NDArray[Any]:
+def encode(
+    texts: Iterable[str], ranks: Mapping[str, int], layout: Layout, tokenizer: str = KERAS
+) -> NDArray[Any]:
     """Turn texts into padded token ids.
 
     Args:
         texts: any texts; one without a known word becomes a start mark alone.
         ranks: word to frequency rank, 1 = most frequent.
         layout: how a row is laid out.
+        tokenizer: how they are split into words.
 
     Returns:
         Shape (texts, max_length), of `token_dtype`.
     """
-    return pad_words([known_words(text, ranks) for text in texts], layout)
+    return pad_words([known_words(text, ranks, tokenizer) for text in texts], layout)
 
 
 def pad_words(texts: Sequence[Sequence[Word]], layout: Layout) -> NDArray[Any]:

@@ -22,7 +22,7 @@ from sentiment import files
 from sentiment.network import checkpoint
 from stages import evaluate, train
 from tests.conftest import Caller, Sharer, Starter, runs, stand_in
-from tests.project import EPOCHS, QUIET, Project, free_port, until, wait_for
+from tests.project import EPOCHS, MODEL, QUIET, Project, free_port, until, wait_for
 from tools import sync, verify
 
 # what h5py may print, and Python ignores, when the interpreter ends during a save
@@ -233,7 +233,6 @@ def server(project: Project, port: int) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def served(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     project, port = finished.copy(tmp_path_factory.mktemp("served") / "project"), free_port()
-    project.change(promote={"dataset": "synthetic"})
     address = f"http://127.0.0.1:{port}"
     project.environment["MLFLOW_TRACKING_URI"] = address
     with server(project, port):
@@ -274,7 +273,7 @@ def test_server_takes_the_runs_by_its_address_alone(at_server: Served, call: Cal
     assert "test_accuracy" in run.data.metrics
     path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/evaluate/accuracy.png")
     assert Path(path).read_bytes().startswith(b"\x89PNG")
-    champion = mlflow.MlflowClient().get_model_version_by_alias("imdb-sentiment", "champion")
+    champion = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion")
     assert champion.run_id == run.info.run_id
     predicted = at_server.project.run("python", "-m", "tools.predict", TEXT="a")
     assert re.search(r"^(positive|negative) ", predicted, re.MULTILINE)

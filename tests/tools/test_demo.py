@@ -206,6 +206,7 @@ def test_without_a_champion_the_ways_on_are_named(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(project.path, monkeypatch)
+    project.change(fetch={"dataset": "imdb"})
     output = call.fail(demo.main, DEMO_PORT=str(free_port()))
     assert "There is no champion of imdb-sentiment yet" in output
 

@@ -13,12 +13,11 @@ from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from selenium import webdriver
 
 from sentiment import files
-from sentiment.registry.versions import NAME
 from sentiment.runs import store
 from sentiment.runs.parents import PARENT
 from tests.browser import keep_screenshot, open_page
 from tests.conftest import Sharer
-from tests.project import Project, free_port
+from tests.project import MODEL, Project, free_port
 from tests.team import Team, password, team
 
 MIGRATE = ("python", "-m", "tools.migrate")
@@ -73,7 +72,7 @@ def laptop(two_runs: Project, shared: Sharer) -> Project:
     def fill(project: Project) -> None:
         project.run("python", "-c", "from tests.tools.test_migrate import add_runs; add_runs()")
         with closing(sqlite3.connect(project.path / "mlflow.db")) as database:
-            query = f"SELECT run_id FROM model_versions WHERE name = '{NAME}' ORDER BY version"
+            query = f"SELECT run_id FROM model_versions WHERE name = '{MODEL}' ORDER BY version"
             trained = [run_id for (run_id,) in database.execute(query)]
         for run_id in trained:
             project.run("python", "-m", "tools.promote", "--run", run_id)
@@ -214,7 +213,7 @@ def test_a_client_sees_the_same_runs_models_and_versions(
             run for at, run in enumerate(searched) if at % 9 == 0 or run.data.tags.get("model.id")
         ]
         found.append([described(run, client) for run in some])
-        versions = client.search_model_versions(f"name = '{NAME}'")
+        versions = client.search_model_versions(f"name = '{MODEL}'")
         found[-1] += [
             {
                 "version": str(each.version),
@@ -225,7 +224,7 @@ def test_a_client_sees_the_same_runs_models_and_versions(
             }
             for each in sorted(versions, key=lambda version: int(version.version))
         ]  # fmt: skip
-        champion = client.get_model_version_by_alias(NAME, "champion")
+        champion = client.get_model_version_by_alias(MODEL, "champion")
         found[-1].append({"champion": str(champion.version), "model": champion.source})
     assert len(found[0]) > 24
     assert found[0] == found[1]
@@ -272,7 +271,7 @@ def test_the_pages_in_the_browser_show_it(
     page = "#/experiments/1/runs?workflowType=machine_learning"
     open_page(browser, f"{server.address}/{page}", *names)
     keep_screenshot(browser, "migrated-runs")
-    open_page(browser, f"{server.address}/#/models/{NAME}", "Version 1", "Version 2", "@ champion")
+    open_page(browser, f"{server.address}/#/models/{MODEL}", "Version 1", "Version 2", "@ champion")
     keep_screenshot(browser, "migrated-model")
 
 
@@ -284,14 +283,14 @@ def test_what_was_changed_on_the_server_stays_and_is_named(
     assert demoted["champion"] == "1"
     result = json.loads(own.read(*MIGRATE, *options(server), "--json"))
     assert result["equal"]
-    assert any("version 2 of imdb-sentiment" in each for each in result["kept"])
+    assert any("version 2 of synthetic-sentiment" in each for each in result["kept"])
     assert server.parts.sql("SELECT version FROM registered_model_aliases", "mlflow") == [(1,)]
 
     demoted = json.loads(teammate.read("python", "-m", "tools.demote", "--json"))
     assert demoted["champion"] is None
     code = (
         "import mlflow; from sentiment.runs import store; store.connect(); "
-        f"mlflow.MlflowClient().delete_model_version('{NAME}', '2')"
+        f"mlflow.MlflowClient().delete_model_version('{MODEL}', '2')"
     )
     teammate.run("python", "-c", code)
     result = json.loads(own.read(*MIGRATE, *options(server), "--json"))
@@ -336,7 +335,7 @@ def test_other_content_under_the_same_name_is_refused_before_anything_is_written
     said = project.fail(*MIGRATE, *options(server))
     assert "nothing was moved" in said
     assert f"run {run_id}, in params" in said
-    assert "version 1 of imdb-sentiment" in said
+    assert "version 1 of synthetic-sentiment" in said
     assert (rows(server, "params"), objects(server)) == before
 
 

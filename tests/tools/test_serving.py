@@ -318,6 +318,7 @@ def test_without_a_champion_the_ways_on_are_named(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch, tool: ModuleType
 ) -> None:
     stand_in(project.path, monkeypatch)
+    project.change(fetch={"dataset": "imdb"})
     output = call.fail(tool.main, TEXT="a", SERVE_PORT=str(free_port()))
     assert "There is no champion of imdb-sentiment yet" in output
     assert "make promote RUN=" in output
@@ -329,13 +330,13 @@ def test_a_person_promotes_and_demotes(
     stand_in(project.path, monkeypatch)
     (file,) = project.path.glob("data/train/run.json")
     run_id = json.loads(file.read_bytes())["run_id"]
+    assert "there is no champion now" in call(demote.main)
     promoted = json.loads(project.read("python", "-m", "tools.promote", "--run", run_id, "--json"))
     assert promoted["champion"] == "1"
     assert f"run {run_id}, is champion now" in promoted["message"]
     assert "label" in call(predict.main, TEXT="a")
-    assert "there is no champion now" in call(demote.main)
     assert "Missing option '--run' (env var: 'RUN')" in call.fail(promote.main)
-    assert "has no version" in call.fail(promote.main, "--run", "0" * 32)
+    assert "has no registered version" in call.fail(promote.main, "--run", "0" * 32)
 
 
 def test_serving_runs_mlflow_s_own_command_on_the_loopback() -> None:

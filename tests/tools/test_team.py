@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,13 @@ from typing import Any
 import mlflow
 import pytest
 import requests
+from mlflow.entities import Metric
 
 from sentiment import files
-from sentiment.registry.versions import NAME
 from sentiment.runs.store import EXPERIMENT
 from tests.conftest import SWEEP_SETTINGS
 from tests.object_store import client as object_client
-from tests.project import Project, free_port, wait_for
+from tests.project import MODEL, Project, free_port, wait_for
 from tests.stages.test_survival import begin
 from tests.team import (
     BUCKET,
@@ -44,9 +45,8 @@ def alice(server: Team, finished: Project, tmp_path_factory: pytest.TempPathFact
     """A finished project that Alice trained at the server, where her model is champion."""
     project = finished.copy(tmp_path_factory.mktemp("alice") / "project")
     project.environment |= server.user("alice")
-    project.change(promote={"dataset": "synthetic"})
     output = project.run(*REPRO, "--force")
-    assert f"Version 1 of {NAME}: champion, there was no champion" in output
+    assert f"Version 1 of {MODEL}: champion, there was no champion" in output
     project.commit()
     allow(server, "bob")
     return project
@@ -56,7 +56,7 @@ def allow(server: Team, user: str) -> None:
     """Let a user change the project's experiment and its registered model."""
     path = f"2.0/mlflow/experiments/get-by-name?experiment_name={EXPERIMENT}"
     experiment = server.ask("GET", path)["experiment"]["experiment_id"]
-    for kind, name in (("experiment", experiment), ("registered_model", NAME)):
+    for kind, name in (("experiment", experiment), ("registered_model", MODEL)):
         grant = {"username": user, "resource_type": kind, "resource_id": name, "permission": "EDIT"}
         server.ask("POST", "3.0/mlflow/users/permissions/grant", **grant)
 
@@ -90,6 +90,23 @@ def client(server: Team, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient
     return mlflow.MlflowClient(server.address)
 
 
+def test_twenty_trainings_that_log_at_once_do_not_wait_for_each_other_for_ever(
+    client: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    experiment = client.create_experiment("rush")
+    run_ids = [client.create_run(experiment).info.run_id for _ in range(20)]
+
+    def log(run_id: str) -> None:
+        for step in range(20):
+            client.log_batch(run_id, [Metric("loss", 1.0, 0, step)])
+
+    with ThreadPoolExecutor(len(run_ids)) as pool:
+        list(pool.map(log, run_ids))  # what waited for 30 seconds would raise
+    for run_id in run_ids:
+        assert len(client.get_metric_history(run_id, "loss")) == 20
+
+
 def run_id_of(project: Project) -> str:
     """The run that made `data/`."""
     return str(files.read_json(project.path / "data/train/run.json")["run_id"])
@@ -115,7 +132,7 @@ def test_another_user_s_run_stands_beside_it_and_is_tested_against_the_champion(
     bob: Project, alice: Project, client: mlflow.MlflowClient
 ) -> None:
     output = bob.path.with_name("output").read_text(encoding="utf-8")
-    assert f"of {NAME}: not promoted, not shown to be better than the champion" in output
+    assert f"of {MODEL}: not promoted, not shown to be better than the champion" in output
     run = client.get_run(run_id_of(bob))
     assert run.data.tags["mlflow.user"] == "bob"
     assert run.info.experiment_id == client.get_run(run_id_of(alice)).info.experiment_id
@@ -159,7 +176,7 @@ def test_who_may_not_delete_cannot_take_the_alias_from_the_only_champion(
 ) -> None:
     """MLflow counts that as deleting; the version says nothing that is not so."""
     assert "does not let bob do this" in bob.fail(*TOOL, "tools.demote")
-    champion = client.get_model_version_by_alias(NAME, "champion")
+    champion = client.get_model_version_by_alias(MODEL, "champion")
     assert champion.tags["promote.decision"] == "champion"
 
 

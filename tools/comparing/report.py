@@ -42,7 +42,10 @@ def compare(a: str, b: str) -> tuple[Comparison, Path]:
     first, second = (sides.located(side, find) if find else side for side in pair)
     trainings.check_comparable(first, second)
     corpus = sides.read_corpus(first, second)
-    found = comparison.compare(first, second, corpus, params.compare)
+    settings = params.compare
+    if not params.evaluate.log_texts:  # examples are texts
+        settings = settings.model_copy(update={"examples": 0})
+    found = comparison.compare(first, second, corpus, settings)
     folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", f"compare-{first.label}-{second.label}")
     write(folder, found, comparison_plots.draw(found, params.evaluate))
     if find:

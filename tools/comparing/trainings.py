@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from sentiment.data.reviews import TEST_DATA
 from sentiment.errors import UserError
+from sentiment.params import dataset_name
 from sentiment.scoring import scores
 from sentiment.serving.sequences import Reviews
 
@@ -107,7 +108,7 @@ def check_comparable(a: Side, b: Side) -> None:
 def dataset(side: Side) -> str:
     """Names and short digests of the test reviews that a side was evaluated on."""
     found = {
-        f"{each.params['fetch.dataset']} ({str(each.params.get(TEST_DATA))[:8]})"
+        f"{dataset_name(each.params)} ({str(each.params.get(TEST_DATA))[:8]})"
         for each in side.trainings
     }
     return ", ".join(sorted(found))

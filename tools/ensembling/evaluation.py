@@ -14,10 +14,16 @@ from sentiment.data.padding import seen, shuffled
 from sentiment.data.reviews import TEST_DATA, arrays, read_reviews
 from sentiment.data.split import split
 from sentiment.errors import UserError
-from sentiment.params import Evaluate, flatten
+from sentiment.params import Evaluate, dataset_name, flatten
 from sentiment.pipeline import FETCH
 from sentiment.scoring import scores
-from sentiment.scoring.evaluation import Evaluation, evaluate_answers, in_parts
+from sentiment.scoring.evaluation import (
+    Evaluation,
+    evaluate_answers,
+    in_parts,
+    predictions_table,
+    texts_of,
+)
 from sentiment.serving.reader import Reader
 from sentiment.serving.sequences import Reviews
 from sentiment.serving.text import as_words
@@ -90,9 +96,10 @@ def answer(
     probabilities = probabilities_of(reader, data.test.reviews, data.test.order)
     taken = 1000 * (time.perf_counter() - begun) / len(probabilities)
     parameters = sum(member.training.cost["parameters"] for member in members)
-    dataset = members[0].training.params["fetch.dataset"]
+    dataset = dataset_name(members[0].training.params)
+    predictions = predictions_table(data.test, probabilities, looks.threshold)
     return Answered(
-        evaluate_answers(data.test, data.words, dataset, name, probabilities, looks),
+        evaluate_answers(predictions, texts_of(data.test, data.words), dataset, name, looks),
         history(reader, members, data),
         {"parameters": parameters, "milliseconds_per_review": taken},
     )

@@ -9,6 +9,7 @@ from sentiment import files
 from sentiment.data.reviews import TEST_DATA
 from sentiment.errors import UserError
 from sentiment.files import Origin
+from sentiment.params import tokenizer_of
 from sentiment.registry import packaging, versions
 from sentiment.registry.packaging import Model, Parts
 from sentiment.runs import log
@@ -102,7 +103,8 @@ def download(
     named = [_named(each, number, folder) for number, each in enumerate(models, 1)]
     networks = any(each.path.suffix == Path(network.FILE).suffix for each in named)
     packages = log.SERVING_PACKAGES if networks else log.LINEAR_PACKAGES
-    return Parts(named, indices[0], threshold, packages)
+    tokenizer = tokenizer_of(members[0].training.params)
+    return Parts(named, indices[0], threshold, packages, tokenizer)
 
 
 def _artifacts(version: "ModelVersion", folder: Path) -> tuple[list[Model], Path]:

@@ -155,7 +155,7 @@ def log_work(
     if diff := uncommitted_diff():
         tracker.log(log.text, f"{diff}\n", f"{TRAIN.name}/{DIFF}")
     tracker.log(log.params, files.read_about(made.folder)["params"])
-    tracker.log(log.used_models, [model_id(version) for version in work.versions])
+    tracker.log(log.used_models, [registry.model_id(version) for version in work.versions])
     history = pd.read_csv(made.folder / HISTORY)
     tracker.log(log.curves, history.set_index("epoch"), [begun.info.start_time])
     dataset = f"{made.metrics['dataset']}-test"
@@ -167,11 +167,6 @@ def log_work(
     if tracker.lost:
         raise UserError(f"The ensemble's run {run.run_id} is incomplete: run the command again.")
     return client.get_run(run.run_id)
-
-
-def model_id(version: "ModelVersion") -> str:
-    """The logged model that a version is; MLflow's search leaves its id out."""
-    return str(version.source).removeprefix("models:/")
 
 
 def summary(made: Made) -> str:

@@ -5,6 +5,7 @@ downgrades none, and its page loads nothing from elsewhere.
 """
 
 import html
+import re
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -16,6 +17,7 @@ from sentiment.registry import versions as registry
 from sentiment.runs import store
 from sentiment.serving.classifier import Contribution, Explanation, Sentiment
 from tools.pages import reading
+from tools.running.visible import visible
 
 EXAMPLES = {
     "first": "I expected a dull sequel, but the acting is brilliant and the story moved me. "
@@ -25,6 +27,7 @@ EXAMPLES = {
 }
 MOST_CHARACTERS = 20_000  # of a review; the model reads `pad.max_length` tokens of it
 POSITIVE, NEGATIVE = "31, 119, 180", "255, 127, 14"  # tab:blue and tab:orange, as RGB
+MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")  # what may mean something there, if not escaped
 FAINTEST = 0.05  # a word below this share of the strongest effect stays without colour
 METRICS = {
     "test_accuracy": "test accuracy",
@@ -57,6 +60,7 @@ class Champion(NamedTuple):
 
 def coloured(text: str, words: list[Contribution]) -> str:
     """The text as HTML: words that speak for positive on blue, for negative on orange."""
+    text = visible(text)  # as long as before
     strongest = max((abs(word.log_odds) for word in words), default=0.0)
     parts, end = [], 0
     for word in words:
@@ -66,6 +70,11 @@ def coloured(text: str, words: list[Contribution]) -> str:
         parts.append(marked(shown, word.log_odds, share) if share > FAINTEST else shown)
         end = word.end
     return "".join([*parts, html.escape(text[end:])]).replace("\n", "<br>")
+
+
+def plain(text: str) -> str:
+    """A text of others, such as a file's name, as Markdown that shows just it."""
+    return MARKDOWN.sub(r"\\\g<0>", visible(text))
 
 
 def marked(shown: str, log_odds: float, share: float) -> str:
@@ -82,23 +91,23 @@ def curves(history: pd.DataFrame) -> pd.DataFrame:
 
 
 @st.cache_resource(show_spinner="Loading the model …", max_entries=2)
-def load(version: str) -> Champion:
+def load(name: str, version: str) -> Champion:
     """Load a version, its run's curves and its metrics; another champion is another version."""
     import mlflow
 
     client = mlflow.MlflowClient()
-    found = client.get_model_version(registry.NAME, version)
+    found = client.get_model_version(name, version)
     path = mlflow.artifacts.download_artifacts(f"runs:/{found.run_id}/train/history.csv")
     run = client.get_run(str(found.run_id))
-    title = f"Version {version} of {registry.NAME} · {run.info.run_name}"
-    return Champion(title, pd.read_csv(path), champion.load(f"models:/{registry.NAME}/{version}"))
+    title = f"Version {version} of {name} · {run.info.run_name}"
+    return Champion(title, pd.read_csv(path), champion.load(f"models:/{name}/{version}"))
 
 
 def current() -> tuple[Champion, dict[str, str]]:
     """The champion as it is now, and its tags; raises UserError if there is none."""
     version = champion.current()
     with store.explained():
-        return load(str(version.version)), dict(version.tags)
+        return load(version.name, str(version.version)), dict(version.tags)
 
 
 def show_answer(text: str, explanation: Explanation) -> None:
@@ -156,22 +165,22 @@ def show_text(label: str, key: str, model: Sentiment) -> None:
 def show_champion(known: Champion, tags: dict[str, str]) -> None:
     """Metrics of the test set and the curves of the training."""
     st.subheader("The champion")
-    st.caption(known.title)
+    st.caption(plain(known.title))
     columns: Any = st.columns(len(METRICS))
     for column, (key, name) in zip(columns, METRICS.items(), strict=True):
         column.metric(name, f"{float(tags[key]):.4f}" if key in tags else "–")
     st.vega_lite_chart(curves(known.history), CHART)
-    st.caption(f"Champion because: {tags.get(registry.REASON, 'unknown')}")
+    st.caption(f"Champion because: {plain(tags.get(registry.REASON, 'unknown'))}")
 
 
 def main() -> None:
-    st.set_page_config("Film reviews: positive or negative?", layout="wide")
+    st.set_page_config("Reviews: positive or negative?", layout="wide")
     try:
         known, tags = current()
     except (UserError, OSError) as error:
         st.error(str(error))
         return
-    st.title("Film reviews: positive or negative?")
+    st.title("Reviews: positive or negative?")
     for key, text in EXAMPLES.items():
         st.session_state.setdefault(key, text)
     two = st.toggle("Compare two reviews", key="two")

@@ -15,6 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
+from tools.running.visible import visible
+
 TEMPLATES = Path(__file__).with_name("templates")
 # What base.html gives another value in dark mode; any other colour is the same in both.
 COLOURS = {
@@ -73,12 +75,20 @@ def with_prefix(body: str, prefix: str) -> str:
     return re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{prefix}-", body)
 
 
+def _finalized(value: Any) -> Any:
+    return visible(value) if type(value) is str else value
+
+
 def render(template: str, **context: Any) -> str:
-    """Fill a template of `TEMPLATES`; text is escaped, and a missing value is an error."""
+    """Fill a template of `TEMPLATES`; a missing value is an error.
+
+    Texts are escaped, and control characters in them are shown, see `tools.running.visible`.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_finalized,
         trim_blocks=True,
         lstrip_blocks=True,
     )

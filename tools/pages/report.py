@@ -154,11 +154,12 @@ def interval(metrics: Mapping[str, Any], confidence: float) -> str:
 
 def facts(run: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, str]:
     """What was run, when and where, as far as it is known."""
-    tags = run["tags"]
+    tags, unseen = run["tags"], metrics.get("test_accuracy_unseen")
+    without = f" ({unseen:.2%} accuracy without these)" if unseen is not None else ""
     cores = f"cores: {tags['processor.cores']}" if "processor.cores" in tags else ""
     known = {
         "Test set": f"{metrics['test_reviews']:,} reviews, {metrics['test_reviews_seen']:,} of "
-        f"them also in training ({metrics['test_accuracy_unseen']:.2%} accuracy without these)",
+        f"them also in training{without}",
         "Started": f"{moment(run['begun'])} UTC",
         "Ended": f"{moment(run['ended'])} UTC",
         "Trained by": tags.get("train.path", ""),
@@ -216,8 +217,8 @@ def mistakes(table: pd.DataFrame) -> list[Mistake]:
             probability=f"{row['probability']:.6f}",
             words=f"{row['words']:,}",
             seen=row["seen_in_training"],
-            excerpt=excerpt(row["text"]),
-            text=row["text"],
+            excerpt=excerpt(row.get("text", "")),
+            text=row.get("text", ""),
         )
         for row in table.to_dict("records")
     ]

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, MetaData, Select, Table, insert, or_, select, tuple_
 
 from sentiment.errors import UserError
-from sentiment.registry.versions import NAME
 from sentiment.runs.store import EXPERIMENT
 
 Row = dict[str, Any]
@@ -114,7 +113,9 @@ def owned(known: Mapping[str, Table], name: str, experiment: Experiment) -> Sele
         inputs = known["inputs"].c
         linked = or_(inputs.source_id.in_(ids), inputs.destination_id.in_(ids))
         return select(table).where(columns.input_uuid.in_(select(inputs.input_uuid).where(linked)))
-    return select(table).where(columns.name == NAME)
+    versions = known["model_versions"].c
+    models = select(versions.name).where(versions.run_id.in_(ids))
+    return select(table).where(columns.name.in_(models))
 
 
 def renamed(

@@ -14,6 +14,7 @@ from tools.running import cli
 
 FILE = Path("server.yaml")
 DATABASE = re.compile(r"postgresql://[^\s/:@?#]+@[^\s/@?#]+/[^\s/:@?#]+")
+THREADS = 40  # calls that a worker answers at once: AnyIO's default, which MLflow leaves alone
 settings_option = cli.option(
     "--settings",
     "path",
@@ -67,10 +68,10 @@ class Server(Section):
     )
     workers: int = Field(ge=1, le=128, description="processes that answer requests")
     connections: int = Field(
-        ge=2,
-        le=100,
-        description="at most, of each of a worker's three pools (runs, registered models, users); "
-        "PostgreSQL allows 100 in all by default",
+        ge=1,
+        le=THREADS,
+        description="that each of a worker's three pools (runs, registered models, users) keeps "
+        "open; PostgreSQL allows 100 in all by default, and a rush needs two for each call",
     )
 
     @field_validator("s3_endpoint")

@@ -38,10 +38,11 @@ class Slow:
 def decide(uri: str, name: str, candidate: Candidate, rule: Promote, seed: int) -> None:
     """Let the rule decide about a version of a registered model on a server."""
     mlflow.set_tracking_uri(uri)
-    registry.NAME, turns.LOOK_SECONDS = name, 0.1
+    turns.LOOK_SECONDS = 0.1
     client: Any = Slow(mlflow.MlflowClient(), random.Random(seed))
+    version = client.get_model_version(name, candidate.version)
     turns.decided(
         client,
         name,
-        lambda turn: registry.promote_by_rule(client, *candidate, rule, turn),
+        lambda turn: registry.promote_by_rule(client, version, candidate.folder, rule, turn),
     )

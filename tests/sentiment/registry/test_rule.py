@@ -30,22 +30,14 @@ def evaluated(right: list[bool], error: float = 0.05, **changes: Any) -> Evaluat
         "probability": np.float32(1 - error),
     }
     predictions = pd.DataFrame(answers, pd.Index(range(len(right)), name="review"))
-    return Evaluated("imdb", DIGEST, 10, predictions)._replace(**changes)
+    return Evaluated(DIGEST, 10, predictions)._replace(**changes)
 
 
 CHAMPION = evaluated([True] * 10 + [False] * 10)
 
 
-def test_the_first_on_imdb_is_promoted(rule: Promote) -> None:
+def test_the_first_is_promoted(rule: Promote) -> None:
     assert decide(CHAMPION, None, rule) == Decision(True, "there was no champion")
-
-
-def test_another_data_set_is_not(rule: Promote) -> None:
-    candidate = evaluated([True] * 20, dataset="synthetic")
-    decision = decide(candidate, None, rule)
-    assert decision == Decision(False, "evaluated on synthetic, not on imdb")
-    chosen = rule.model_copy(update={"dataset": "synthetic"})
-    assert decide(candidate, None, chosen).promoted
 
 
 def test_better_beyond_chance_is_promoted(rule: Promote) -> None:
@@ -136,7 +128,6 @@ def test_other_reviews_are_not_compared(rule: Promote) -> None:
 def test_an_evaluation_is_read_in_the_order_of_the_reviews(tmp_path: Path, rule: Promote) -> None:
     table = evaluated([True] * 15 + [False] * 5).predictions
     table.sample(frac=1, random_state=0).to_csv(tmp_path / "predictions.csv")
-    files.write_json(tmp_path / "metrics.json", {"dataset": "imdb"})
     files.write_about(tmp_path, {TEST_DATA: DIGEST, "evaluate.calibration_bins": 10})
     read = read_evaluated(tmp_path)
     assert decide(read, CHAMPION, rule).reason.count("+5 of 20 reviews") == 1

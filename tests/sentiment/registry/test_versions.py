@@ -22,7 +22,7 @@ from sentiment.registry import versions as registry
 from sentiment.runs import store
 from sentiment.runs.log import Run
 
-DIGEST = "abc"
+DIGEST, NAME = "abc", "imdb-sentiment"
 
 
 @pytest.fixture
@@ -75,7 +75,9 @@ def submit(run: Run, right: int, rule: Promote, threshold: float = 0.5) -> Path:
     model = folder.parent / "file"
     model.write_text(run.run_id, encoding="utf-8")
     parts = packaging.Parts([packaging.Model(model, {})], model, threshold)
-    registry.register(run, parts, folder, {"test_accuracy": str(right / 20)}, rule)
+    registry.register(
+        run, parts, folder, {"dataset": "imdb", "test_accuracy": str(right / 20)}, rule
+    )
     return folder
 
 
@@ -86,7 +88,7 @@ def submitted(client: mlflow.MlflowClient, right: int, rule: Promote) -> Run:
 
 
 def champion_of(client: mlflow.MlflowClient) -> str | None:
-    version = registry.champion(client)
+    version = registry.champion(client, NAME)
     return version.run_id if version else None
 
 
@@ -95,9 +97,9 @@ def tags(client: mlflow.MlflowClient, run: Run) -> dict[str, str]:
 
 
 def test_nobody_is_champion_at_first(client: mlflow.MlflowClient) -> None:
-    assert registry.champion(client) is None
-    registry._ensure_registered(client)
-    assert registry.champion(client) is None
+    assert registry.champion(client, NAME) is None
+    registry._ensure_registered(client, NAME)
+    assert registry.champion(client, NAME) is None
 
 
 def test_the_alias_moves_by_the_rule_and_the_version_says_why(
@@ -131,7 +133,7 @@ def test_candidates_against_one_champion_are_counted(
     assert "as candidate 2 against it" in tags(client, second)["promote.reason"]
     submit(first, 13, rule)  # evaluated anew, it stays the first one
     assert "as candidate 1 against it" in tags(client, first)["promote.reason"]
-    client.delete_model_version(registry.NAME, "2")
+    client.delete_model_version(NAME, "2")
     assert tags(client, submitted(client, 20, rule))["promote.candidate"] == "3"
     assert tags(client, submitted(client, 20, rule))["promote.candidate"] == "1"
 
@@ -140,8 +142,8 @@ def test_a_candidate_that_was_not_tested_is_not_counted(
     client: mlflow.MlflowClient, rule: Promote
 ) -> None:
     submitted(client, 10, rule)
-    elsewhere = rule.model_copy(update={"dataset": "synthetic"})
-    assert "promote.candidate" not in tags(client, submitted(client, 11, elsewhere))
+    strict = rule.model_copy(update={"calibration_margin": -1.0})  # kept by none
+    assert "promote.candidate" not in tags(client, submitted(client, 11, strict))
     assert tags(client, submitted(client, 12, rule))["promote.candidate"] == "1"
 
 
@@ -161,7 +163,7 @@ def test_a_version_is_held_against_another_one_of_its_own_run(
     assert oldest.tags["promote.reason"] == "there was no champion"
     assert "+10 of 20 reviews" in newest.tags["promote.reason"]
     assert newest.tags["promote.replaced"] == "1"
-    champion = registry.champion(client)
+    champion = registry.champion(client, NAME)
     assert champion is not None
     assert champion.version == newest.version
 
@@ -175,7 +177,7 @@ def test_a_person_overrules_and_that_is_recorded(
     assert tags(client, worse)["promote.by"] == f"person: {getpass.getuser()}"
     assert tags(client, worse)["promote.reason"] == "promoted by hand"
     assert "champion already" in registry.promote(worse.run_id).message
-    assert registry.demote().message.endswith("version 1 is champion again.")
+    assert registry.demote(NAME).message.endswith("version 1 is champion again.")
     assert champion_of(client) == first.run_id
     assert tags(client, first)["promote.decision"] == "champion"
     assert tags(client, first)["promote.reason"] == "version 2 was demoted"
@@ -203,16 +205,16 @@ def test_a_user_without_a_name_is_recorded_by_number(
 
     monkeypatch.setattr(getpass, "getuser", nameless)
     run = submitted(client, 10, rule)
-    registry.demote()
+    registry.demote(NAME)
     assert tags(client, run)["promote.by"] == f"person: uid {os.getuid()}"
 
 
 def test_the_only_champion_leaves_none_behind(client: mlflow.MlflowClient, rule: Promote) -> None:
     submitted(client, 10, rule)
-    assert registry.demote().message.endswith("there is no champion now.")
+    assert registry.demote(NAME).message.endswith("there is no champion now.")
     assert champion_of(client) is None
     with pytest.raises(UserError, match="There is no champion"):
-        registry.demote()
+        registry.demote(NAME)
 
 
 def test_who_was_demoted_does_not_come_back(client: mlflow.MlflowClient, rule: Promote) -> None:
@@ -220,8 +222,8 @@ def test_who_was_demoted_does_not_come_back(client: mlflow.MlflowClient, rule: P
     registry.promote(second.run_id)
     registry.promote(first.run_id)
     registry.promote(second.run_id)
-    assert registry.demote().message.endswith("version 1 is champion again.")
-    assert registry.demote().message.endswith("there is no champion now.")
+    assert registry.demote(NAME).message.endswith("version 1 is champion again.")
+    assert registry.demote(NAME).message.endswith("there is no champion now.")
     assert champion_of(client) is None
 
 
@@ -230,16 +232,16 @@ def test_a_champion_that_was_deleted_does_not_come_back(
 ) -> None:
     submitted(client, 10, rule)
     submitted(client, 20, rule)
-    client.delete_model_version(registry.NAME, "1")
-    assert registry.demote().message.endswith("there is no champion now.")
+    client.delete_model_version(NAME, "1")
+    assert registry.demote(NAME).message.endswith("there is no champion now.")
 
 
 @pytest.mark.parametrize("run_id", ["0" * 32, "nobody", "' OR 1 = 1"])
 def test_a_run_without_a_version_cannot_be_promoted(
     client: mlflow.MlflowClient, run_id: str
 ) -> None:
-    registry._ensure_registered(client)
-    with pytest.raises(UserError, match=f"Run {run_id} has no version of imdb-sentiment"):
+    registry._ensure_registered(client, NAME)
+    with pytest.raises(UserError, match=f"Run {run_id} has no registered version"):
         registry.promote(run_id)
 
 

@@ -42,6 +42,20 @@ def test_processes_that_create_the_store_at_once_share_one_experiment(root: Path
         assert len(set(pool.map(connect_in, [str(root)] * 3))) == 1
 
 
+def test_an_experiment_that_another_process_makes_meanwhile_is_taken(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert root.is_dir()
+    made, find = store.connect(), mlflow.MlflowClient.get_experiment_by_name
+    answers = iter([None])  # to the first question, as if it were not there yet
+    monkeypatch.setattr(
+        mlflow.MlflowClient,
+        "get_experiment_by_name",
+        lambda client, name: next(answers, None) or find(client, name),
+    )
+    assert store.connect() == made
+
+
 def test_root_of_a_temporary_copy_is_the_main_repository(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,34 @@ def test_words_are_found_by_the_rules_of_the_files(content: str, expected: list[
     assert ranks_of(content) == expected
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("Ça m'a plu, c'est l’été !", ["ça", "m'a", "plu", "c'est", "l’été"]),
+        ("ΣΊΣΥΦΟΣ — Straße", ["σίσυφος", "straße"]),
+        ("3.14 and 1,000 e-mail", ["3.14", "and", "1,000", "e", "mail"]),
+        ("e\u0301te\u0301", ["e\u0301te\u0301"]),  # a mark belongs to its letter
+        ("it\u00a0the", ["it", "the"]),
+        ("я тебя\nlove 👍🏽 …", ["я", "тебя", "love"]),
+        ("我喜欢", ["我", "喜", "欢"]),  # its words need a dictionary
+        ("?! —", []),
+    ],
+)
+def test_words_end_at_the_boundaries_of_unicode(content: str, expected: list[str]) -> None:
+    assert text.words(content, "unicode") == expected
+
+
+def test_a_letter_that_lower_case_makes_two_keeps_the_places_of_the_others() -> None:
+    content = "İyi, İYİ film"
+    words = text.known_words(content, {"i̇yi": 1, "film": 2, "i̇yi̇": 3}, "unicode")
+    assert [content[word.start : word.end] for word in words] == ["İyi", "İYİ", "film"]
+
+
+def test_a_tokenizer_that_is_none_is_an_error() -> None:
+    with pytest.raises(ValueError, match="keras and unicode"):
+        text.words("a", "spaces")
+
+
 def test_words_say_where_they_stand() -> None:
     content = "Well, THE naïve isn't"
     words = text.known_words(content, RANKS)

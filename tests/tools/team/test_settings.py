@@ -78,7 +78,7 @@ def test_mlflow_gets_all_settings_and_no_secret(tmp_path: Path) -> None:
     assert "--cors-allowed-origins https://ml.example" in line
     known = server.variables(found, tmp_path / "auth.ini")
     assert known["MLFLOW_S3_ENDPOINT_URL"] == "http://s3"
-    assert known["MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"] == "4"
+    assert known["MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"] == "5"
     rights = server.auth_ini(found)
     assert f"database_uri = {found.users}" in rights
     assert "password" not in rights

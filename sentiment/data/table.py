@@ -1,0 +1,278 @@
+"""Labelled texts of one's own as reviews: split into words, set aside for the test, and ranked.
+
+The texts themselves are never in memory together: their words are written into a file as they are
+read, each by a number, and once it is known how often each occurs in training, by its rank.
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment import files, process
+from sentiment.data import rows
+from sentiment.data.rows import Columns, Labels, Row
+from sentiment.errors import UserError
+from sentiment.params import Table
+from sentiment.serving import text
+from sentiment.serving.sequences import Reviews
+
+AT_ONCE = 4_000_000  # words in memory
+NUMBER = np.dtype(np.uint32)
+
+
+class Loaded(NamedTuple):
+    """A data set.
+
+    Attributes:
+        train: its training part.
+        test: its test part.
+        ranks: the words of the training part, each with its frequency rank.
+        left_out: rows whose text has no word.
+        digests: SHA-256 of the files, by the name of the parameter that names each.
+    """
+
+    train: Reviews
+    test: Reviews
+    ranks: dict[str, int]
+    left_out: int
+    digests: dict[str, str]
+
+
+class Rows(NamedTuple):
+    """What is known of each row that has a word.
+
+    Attributes:
+        lengths: words of it, shape (rows,).
+        labels: 1 = positive, shape (rows,).
+        groups: number of its group, shape (rows,).
+    """
+
+    lengths: NDArray[np.int64]
+    labels: NDArray[np.uint8]
+    groups: NDArray[np.int64]
+
+
+class Reader:
+    """Turns rows into numbers of words, and remembers what else is known of them.
+
+    Args:
+        settings: the `fetch.table` section.
+
+    Attributes:
+        numbers: of each word, from 0, in the order in which they occur.
+        left_out: rows whose text has no word.
+    """
+
+    def __init__(self, settings: Table) -> None:
+        self.settings = settings
+        self.numbers: dict[str, int] = {}
+        self.left_out = 0
+        self.labels = Labels(settings.positive, settings.label)
+        self._groups: dict[str, int] = {}
+        self._known = array("q")  # three numbers a row
+
+    def blocks(self, given: Iterable[Row]) -> Iterator[NDArray[np.uint32]]:
+        """The words of all rows by their numbers, some rows at a time.
+
+        Raises:
+            UserError: a row has a third label.
+        """
+        waiting: list[int] = []
+        for row in given:
+            positive = self.labels.is_positive(row)
+            found = text.words(row.text, self.settings.tokenizer)
+            if not found:
+                self.left_out += 1
+                continue
+            waiting += [self.numbers.setdefault(word, len(self.numbers)) for word in found]
+            group = self._groups.setdefault(row.group, len(self._groups))
+            self._known.extend((len(found), positive, group))
+            if len(waiting) >= AT_ONCE:
+                yield np.array(waiting, NUMBER)
+                waiting = []
+        yield np.array(waiting, NUMBER)
+
+    def rows(self) -> Rows:
+        """What is known of all rows so far."""
+        lengths, labels, groups = np.array(self._known, np.int64).reshape(-1, 3).T
+        return Rows(lengths.copy(), labels.astype(np.uint8), groups.copy())
+
+
+class Words:
+    """The words of many rows in a file, read some rows at a time.
+
+    Args:
+        path: the file, which has the numbers of all words, row after row.
+        lengths: words of each row, shape (rows,).
+    """
+
+    def __init__(self, path: Path, lengths: NDArray[np.int64]) -> None:
+        self.path = path
+        self.offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+
+    def blocks(self, chosen: NDArray[np.bool_]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """The words of the chosen rows, and the row of each, in their order."""
+        first, count = 0, len(self.offsets) - 1
+        while first < count:
+            target = self.offsets[first] + AT_ONCE
+            last = max(first + 1, int(np.searchsorted(self.offsets, target, "right")) - 1)
+            start, size = self.offsets[first], self.offsets[last] - self.offsets[first]
+            words = np.fromfile(self.path, NUMBER, size, offset=start * NUMBER.itemsize)
+            inside = np.repeat(np.arange(first, last), np.diff(self.offsets[first : last + 1]))
+            wanted = chosen[inside]
+            yield words[wanted], inside[wanted]
+            process.raise_noted()
+            first = last
+
+
+def load(settings: Table, scratch: Path) -> Loaded:
+    """Read the files, and set a share aside for the test if there is no file of its own.
+
+    Args:
+        settings: the `fetch.table` section.
+        scratch: an empty folder, in which the words of the result stay.
+
+    Raises:
+        UserError: a file cannot be read, or is not as it has to be.
+    """
+    reader = Reader(settings)
+    wanted = {"train": settings.train}
+    if settings.test != settings.train:
+        wanted["test"] = settings.test
+    counts, digests = [], {}
+    with (scratch / "numbers").open("wb") as file:
+        for part, address in wanted.items():
+            with rows.local(address) as path:
+                digests[part] = files.sha256(path)
+                for block in reader.blocks(_read(path, settings)):
+                    block.tofile(file)
+            counts.append(len(reader.rows().labels))
+    known = reader.rows()
+    reader.labels.require_both(known.labels[: counts[0]], settings.train)
+    is_test = np.arange(len(known.labels)) >= counts[0]
+    if "test" not in wanted:
+        is_test = set_aside(known, settings)
+        for chosen, what in ((is_test, "for the test"), (~is_test, "for training")):
+            reader.labels.require_both(known.labels[chosen], f"{settings.train}, the share {what},")
+    elif settings.group is not None:
+        _require_apart(known.groups, is_test, settings)
+    return _loaded(reader, known, is_test, scratch, digests)
+
+
+def _read(path: Path, settings: Table) -> Iterator[Row]:
+    columns = Columns(settings.text, settings.label, settings.group)
+    return rows.read(path, columns, settings.longest)
+
+
+def _require_apart(groups: NDArray[np.int64], is_test: NDArray[np.bool_], settings: Table) -> None:
+    """Raise UserError where a group is in both files."""
+    both = np.intersect1d(groups[is_test], groups[~is_test])
+    if len(both):
+        raise UserError(
+            f"{len(both):,} of the groups in column {settings.group!r} of {settings.test} are also "
+            f"in {settings.train}: take their rows from one of both."
+        )
+
+
+def set_aside(known: Rows, settings: Table) -> NDArray[np.bool_]:
+    """Which rows are the test part: a share of each label, and whole groups.
+
+    Where there are groups, scikit-learn deals them into as many parts as come nearest to the share.
+
+    Returns:
+        Shape (rows,).
+
+    Raises:
+        UserError: there are too few rows or groups.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+
+    order, seed = np.arange(len(known.labels)), settings.split_seed
+    try:
+        if settings.group is None:
+            _, test = train_test_split(
+                order, test_size=settings.test_share, stratify=known.labels, random_state=seed
+            )
+        else:
+            parts = max(2, round(1 / settings.test_share))
+            dealer = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+            _, test = next(dealer.split(order, known.labels, known.groups))
+    except ValueError as error:
+        raise UserError(f"{settings.train}: fetch.table.test_share: {error}") from None
+    chosen = np.zeros(len(order), bool)
+    chosen[test] = True
+    return chosen
+
+
+def _loaded(
+    reader: Reader,
+    known: Rows,
+    is_test: NDArray[np.bool_],
+    scratch: Path,
+    digests: dict[str, str],
+) -> Loaded:
+    words = Words(scratch / "numbers", known.lengths)
+    reader.labels.require_both(known.labels[is_test], reader.settings.test)
+    ranks = ranked(words.blocks(~is_test), len(reader.numbers))
+    train = _part(words, ranks, known.labels, ~is_test, scratch / "train")
+    test = _part(words, ranks, known.labels, is_test, scratch / "test")
+    words.path.unlink()
+    index = _index(list(reader.numbers), ranks)
+    return Loaded(train, test, index, reader.left_out, digests)
+
+
+def ranked(blocks: Iterable[tuple[NDArray[Any], NDArray[Any]]], count: int) -> NDArray[np.uint32]:
+    """The frequency rank of each word, as Keras' `Tokenizer` ranks them.
+
+    The most frequent word has rank 1; of two that are equally frequent, the one that occurs first.
+
+    Args:
+        blocks: the words of the training part, by their numbers, in their order.
+        count: of all words.
+
+    Returns:
+        Shape (count,); 0 for a word that does not occur there.
+    """
+    counts, first = np.zeros(count, np.int64), np.full(count, -1, np.int64)
+    begun = 0
+    for words, _ in blocks:
+        counts += np.bincount(words, minlength=count)
+        places = np.full(count, -1, np.int64)
+        places[words[::-1]] = np.arange(len(words))[::-1]  # of several, the first one stays
+        new = (first < 0) & (places >= 0)
+        first[new] = begun + places[new]
+        begun += len(words)
+    order = np.lexsort((first, -counts))[: np.count_nonzero(counts)]
+    ranks = np.zeros(count, np.uint32)
+    ranks[order] = np.arange(1, len(order) + 1)
+    return ranks
+
+
+def _part(
+    words: Words,
+    ranks: NDArray[np.uint32],
+    labels: NDArray[np.uint8],
+    chosen: NDArray[np.bool_],
+    path: Path,
+) -> Reviews:
+    """The chosen rows as reviews, whose words are in a file; words without a rank are dropped."""
+    lengths = np.zeros(len(labels), np.int64)
+    with path.open("wb") as file:
+        for numbers, inside in words.blocks(chosen):
+            found = ranks[numbers]
+            lengths += np.bincount(inside[found > 0], minlength=len(labels))
+            found[found > 0].tofile(file)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[chosen])])
+    empty = np.zeros(0, NUMBER)
+    tokens = np.memmap(path, NUMBER, "r") if offsets[-1] else empty
+    return Reviews(tokens, offsets, labels[chosen])
+
+
+def _index(words: list[str], ranks: NDArray[np.uint32]) -> dict[str, int]:
+    """The words that have a rank, the first one first."""
+    order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]
+    return {words[number]: rank for rank, number in enumerate(order, 1)}

@@ -1,0 +1,175 @@
+"""Labelled texts come from any usual file, and what is wrong with one is said by row and column."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from sentiment.data import rows
+from sentiment.data.rows import Columns, Row
+from sentiment.errors import UserError
+from tests.project import free_port
+
+COLUMNS = Columns("text", "label")
+GOOD = [("A fine film.", "1"), ('She said "no", twice.\nThen left.', "0"), ("Élan, 日本", "1")]
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def read(path: Path, columns: Columns = COLUMNS, longest: int = 1000) -> list[Row]:
+    return list(rows.read(path, columns, longest))
+
+
+def as_csv(separator: str) -> str:
+    lines = [f'{label}{separator}"{text.replace(chr(34), 2 * chr(34))}"' for text, label in GOOD]
+    return "\n".join([f"label{separator}text", *lines, ""])
+
+
+def as_json(values: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(each) + "\n" for each in values)
+
+
+def as_parquet(path: Path, **columns: list[Any]) -> Path:
+    parquet.write_table(pyarrow.table(columns), path)
+    return path
+
+
+def made(folder: Path, kind: str) -> Path:
+    """A file of this kind with the rows of `GOOD`."""
+    path = folder / f"reviews.{kind}"
+    if kind in ("csv", "tsv"):
+        return write(path, as_csv("," if kind == "csv" else "\t"))
+    if kind == "csv.gz":
+        return write(path, gzip.compress(as_csv(",").encode()))
+    if kind == "jsonl":
+        return write(path, as_json([{"text": text, "label": int(label)} for text, label in GOOD]))
+    texts, labels = zip(*GOOD, strict=True)
+    return as_parquet(path, text=list(texts), label=[float(each) for each in labels])
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "csv.gz", "jsonl", "parquet"])
+def test_each_kind_of_file_has_the_same_rows(tmp_path: Path, kind: str) -> None:
+    found = read(made(tmp_path, kind))
+    assert [(each.text, each.label) for each in found] == GOOD
+
+
+@pytest.mark.parametrize(
+    ("label", "written"), [(True, "true"), (1, "1"), (0.0, "0"), ("yes", "yes"), (0.5, "0.5")]
+)
+def test_a_label_that_is_no_text_is_written_as_json_has_it(
+    tmp_path: Path, label: Any, written: str
+) -> None:
+    path = write(tmp_path / "a.jsonl", as_json([{"text": "a", "label": label}]))
+    assert read(path)[0].label == written
+
+
+def test_a_mark_of_byte_order_and_windows_line_ends_are_no_part_of_the_rows(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", b"\xef\xbb\xbftext,label\r\nfine,1\r\n\r\ndull,0\r\n")
+    assert [(each.text, each.label) for each in read(path)] == [("fine", "1"), ("dull", "0")]
+
+
+def test_a_group_is_read_where_one_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text,label,author\nfine,1,Ann\n")
+    assert read(path)[0].group == ""
+    assert read(path, Columns("text", "label", "author"))[0].group == "Ann"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "", "a.csv is empty: a header with the columns is expected"),
+        ("a.csv", "body,label\n", "has no column 'text' (fetch.table.text), but body, label."),
+        ("a.csv", "text,label\na,1\nb\n", "a.csv, row 2 (line 3) has 1 fields, the header 2"),
+        ("a.csv", "text,label\na,1\nb,c,1\n", "row 2 (line 3) has 3 fields, the header 2"),
+        ("a.csv", 'text,label\na,1\n"b,1\n', "a.csv, line 3, cannot be read: unexpected end"),
+        ("a.csv", 'text,label\n"a"b,1\n', "a.csv, line 2, cannot be read: ',' expected after"),
+        ("a.csv", "text,label\na,1\nb,\n", "row 2 (line 3), column 'label' is missing."),
+        ("a.csv", b"text,label\na,1\n\xff,1\n", "a.csv, line 3, is not UTF-8"),
+        ("a.csv", f"text,label\n{'a' * 200_000},1\n", "line 2, cannot be read: field larger"),
+        ("a.csv", f'text,label\n"{"a, " * 500}",1\n', "'text' has 1,500 characters, more than"),
+        ("a.csv.gz", b"\x1f\x8b\x08\x00broken", "a.csv.gz cannot be read: "),
+        ("a.csv.gz", gzip.compress(b"text,label\n" * 999)[:40], "a.csv.gz cannot be read: "),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', "row 2 (line 2) is not JSON: "),
+        ("a.jsonl", "\n[1]\n", "row 1 (line 2) is list, not an object with columns."),
+        ("a.jsonl", '{"text": "a"}\n', "row 1 (line 1) has no column 'label' (fetch.table.label)"),
+        ("a.jsonl", '{"text": 5, "label": 1}\n', "column 'text' is int, not a text."),
+        ("a.jsonl", '{"text": null, "label": 1}\n', "column 'text' is missing."),
+        ("a.jsonl", '{"text": "a", "label": [1]}\n', "column 'label' is list, not a text or"),
+        ("a.jsonl", '{"text": "\\ud800", "label": 1}\n', "column 'text' is not Unicode: "),
+        ("a.parquet", b"PAR1 and no more", "a.parquet cannot be read from its beginning: "),
+        ("a.xlsx", b"", "ends in none of .csv, .tsv, .jsonl, .ndjson, .parquet"),
+        ("a", b"", "ends in none of .csv"),
+    ],
+)
+def test_what_is_wrong_is_said_by_row_and_column(
+    tmp_path: Path, name: str, content: str | bytes, message: str
+) -> None:
+    path = write(tmp_path / name, content)
+    with pytest.raises(UserError) as raised:
+        read(path)
+    assert message in str(raised.value)
+    assert str(path) in str(raised.value)
+
+
+def test_a_parquet_file_cut_short_is_refused(tmp_path: Path) -> None:
+    path = made(tmp_path, "parquet")
+    write(path, path.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"reviews\.parquet cannot be read"):
+        read(path)
+
+
+def test_a_parquet_column_of_another_type_is_named(tmp_path: Path) -> None:
+    path = as_parquet(tmp_path / "a.parquet", text=[1, 2], label=["a", "b"])
+    with pytest.raises(UserError, match=r"row 1, column 'text' is int, not a text"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["there.csv", ""])
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="There is no file"), rows.local(str(tmp_path / name)):
+        pass
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """Of a web server that has the files of a folder."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_file_at_an_address_is_read(tmp_path: Path, address: str, kind: str) -> None:
+    made(tmp_path, kind)
+    with rows.local(f"{address}/reviews.{kind}") as path:
+        found = read(path)
+    assert [(each.text, each.label) for each in found] == GOOD
+    assert not path.exists()
+
+
+def test_an_address_that_has_no_such_file_or_is_away_is_named(address: str) -> None:
+    for wrong, message in (
+        (f"{address}/a.csv", f"There is no file {address}/a.csv"),
+        (f"http://127.0.0.1:{free_port()}/a.csv", "/a.csv cannot be read: Cannot connect to host"),
+        ("gopher://example.org/a.csv", "a.csv cannot be read: Protocol not known: gopher"),
+    ):
+        with pytest.raises(UserError) as raised, rows.local(wrong):
+            pass
+        assert message in str(raised.value)

@@ -1,0 +1,373 @@
+"""Texts of one's own go through the same pipeline by naming a file, and stay where they should."""
+
+import csv
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from selenium import webdriver
+
+from sentiment import files
+from sentiment.registry import versions as registry
+from sentiment.runs.store import EXPERIMENT
+from stages import evaluate, fetch, pad, train
+from tests.browser import keep_screenshot, open_page, text
+from tests.conftest import Caller, Sharer, stand_in
+from tests.project import Project, free_port, wait_for
+from tools import compare, predict, report
+from tools import evaluate as evaluate_file
+
+# an image with a script, and a template
+NAME = "<img src=x onerror=alert(1)>{{7*7}}.csv"
+MODEL = "img-src-x-onerror-alert-1-7-7-sentiment"
+HARMFUL = "\u202eSCHLECHT\u2066 \x1b[2J\x07 <script>alert(1)</script> {{7*7}} ${7*7} 'été'"
+GOOD, BAD = "très bon génial j’aime parfait".split(), "mauvais nul déçu ennuyeux cassé".split()
+FILLER = "le la un produit film c’est l’été jour vraiment voilà encore toujours".split()
+
+
+def write_texts(path: Path, seed: int, count: int = 240) -> list[tuple[str, str]]:
+    """Write so many texts with accents, a quarter of them positive, some with what could harm.
+
+    Every eleventh says the opposite of its label.
+    """
+    rng = random.Random(seed)
+    rows = []
+    for number in range(count):
+        positive = number % 4 == 0
+        good = positive ^ (number % 11 == 0)
+        words = rng.choices(FILLER, k=8) + rng.choices(GOOD if good else BAD, k=4)
+        rng.shuffle(words)
+        harm = HARMFUL if number % 5 == 0 else ""
+        rows.append((f"{' '.join(words).capitalize()} {harm}", "1" if positive else "0"))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("body", "stars"), *rows])
+    return rows
+
+
+def use_table(project: Project, name: str) -> None:
+    """Let a project take its texts from a file, whose columns are those of `write_texts`."""
+    table = {"train": name, "test": name, "text": "body", "label": "stars", "positive": "1"}
+    project.change(
+        fetch={"dataset": "table", "table": {**table, "tokenizer": "unicode"}},
+        train={"class_weight": "balanced", "epochs": 3, "learning_rate": 0.02},
+        evaluate={"mistakes": 20},
+    )
+
+
+@pytest.fixture(scope="session")
+def own(clone: Project, shared: Sharer) -> Project:
+    """A project that was trained on a table, its texts kept on this machine; tests leave it alone.
+
+    What the command printed is in the file `output` beside it.
+    """
+
+    def run(project: Project) -> None:
+        write_texts(project.path / NAME, seed=0)
+        use_table(project, NAME)
+        project.change(evaluate={"log_texts": False})
+        output = project.run("dvc", "repro")
+        project.path.with_name("output").write_text(output, encoding="utf-8")
+        project.commit()
+
+    return shared("own-texts", run, clone.path)
+
+
+@pytest.fixture
+def standing(own: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of that project of one's own, as the working directory."""
+    project = own.copy(tmp_path / "project")
+    stand_in(project.path, monkeypatch)
+    return project
+
+
+def run_of(project: Project) -> mlflow.entities.Run:
+    """The run that made `data/`."""
+    return mlflow.get_run(files.read_json(project.path / "data/train/run.json")["run_id"])
+
+
+def test_the_run_names_the_file_and_its_digest(standing: Project) -> None:
+    run = run_of(standing)
+    digest = hashlib.sha256((standing.path / NAME).read_bytes()).hexdigest()
+    assert run.data.params["fetch.table.train"] == NAME
+    assert run.data.params["fetch.table.train_sha256"] == digest
+    assert run.data.tags["dataset"] == NAME
+    assert run.inputs
+    names = {each.dataset.name for each in run.inputs.dataset_inputs}
+    assert names == {f"{NAME}-{part}" for part in ("training", "validation", "test")}
+    assert run.info.run_name == f"lstm-4 · balanced · len 40 · seed 42 · {NAME}"
+
+
+def test_its_registered_model_is_its_own(standing: Project) -> None:
+    output = standing.path.with_name("output")
+    assert not output.exists()  # it is beside the original
+    champion = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion")
+    assert champion.tags["promote.reason"] == "there was no champion"
+    assert champion.tags["dataset"] == NAME
+
+
+def test_what_is_served_equals_what_was_evaluated(standing: Project) -> None:
+    texts = write_texts(standing.path / "again.csv", seed=0)
+    served = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
+    answers = served.predict(pd.DataFrame({"text": [content for content, _ in texts]}))
+    probabilities = np.load(standing.path / "data/evaluate/probabilities.npy")
+    predictions = pd.read_csv(standing.path / "data/evaluate/predictions.csv")
+    by_review = probabilities[np.argsort(predictions["review"].to_numpy())]
+    # which rows were set aside is known by their words alone
+    asked = answers["probability"].to_numpy()
+    places = np.flatnonzero(np.isin(asked, by_review))
+    assert len(by_review) == 48
+    assert [each for each in asked[places] if each in set(by_review.tolist())]
+    at = 0
+    for probability in by_review:  # in the order of the file
+        at = int(np.flatnonzero(asked[at:] == probability)[0]) + at + 1
+
+
+def test_labels_that_are_rare_count_as_much_as_the_others(standing: Project) -> None:
+    metrics = files.read_json(standing.path / "data/evaluate/metrics.json")
+    summary = files.read_json(standing.path / "data/fetch/summary.json")
+    assert summary["train"] == {"reviews": 192, "positive": 48, "repeated": 0}
+    assert metrics["test_recall"] > 0.7
+    assert 0.7 < metrics["test_balanced_accuracy"] < 1
+    assert 0.6 < metrics["test_average_precision"] < 1
+
+
+def test_texts_stay_on_this_machine_where_that_is_wanted(standing: Project, call: Caller) -> None:
+    """Those of files that are logged, in any encoding of a row: no two words follow each other."""
+    write_texts(standing.path / "elsewhere.csv", seed=9)
+    call(report.main)
+    file = ("--text", "body", "--label", "stars", "--positive", "1", "--file", "elsewhere.csv")
+    assert "Run " in call(evaluate_file.main, *file)
+    standing.change(train={"units": 5})
+    call(train.main)
+    call(evaluate.main)
+    call(compare.main, "--a", "champion")
+    pairs = set()
+    for path in (NAME, "elsewhere.csv"):
+        for row in (standing.path / path).read_text(encoding="utf-8").lower().splitlines():
+            words = row.split()[:12]
+            pairs |= {f"{one} {two}".encode() for one, two in pairwise(words)}
+    logged = [*standing.path.glob("mlruns/**/*"), *standing.path.glob("reports/**/*")]
+    contents = {path: path.read_bytes().lower() for path in logged if path.is_file()}
+    assert {path.name for path in contents} >= {"report.html", "mistakes.csv", "comparison.json"}
+    assert [
+        path for path, content in contents.items() if any(each in content for each in pairs)
+    ] == []
+
+
+def test_a_changed_file_runs_again_what_depends_on_it(standing: Project) -> None:
+    assert "Data and pipelines are up to date" in standing.run("dvc", "repro")
+    write_texts(standing.path / NAME, seed=1)
+    output = standing.run("dvc", "repro")
+    for stage in ("fetch", "pad", "train", "evaluate"):
+        assert f"Running stage '{stage}'" in output
+    assert "not promoted, evaluated on other reviews than the champion" in output
+
+
+class Tagged(SimpleHTTPRequestHandler):
+    """A web server whose answers have an ETag, by which DVC sees what has changed."""
+
+    def end_headers(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if path.is_file():
+            self.send_header("ETag", f'"{files.sha256(path)[:16]}"')
+        super().end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """Of a web server that has the files of the folder `web`."""
+    (tmp_path / "web").mkdir()
+    handler = partial(Tagged, directory=str(tmp_path / "web"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_file_at_an_address_runs_again_when_its_etag_changes(
+    fresh: Project, address: str, tmp_path: Path
+) -> None:
+    use_table(fresh, f"{address}/reviews.csv")
+    write_texts(tmp_path / "web" / "reviews.csv", seed=0)
+    assert "reviews.csv: 192 training and 48 test reviews" in fresh.run("dvc", "repro", "fetch")
+    assert "Data and pipelines are up to date" in fresh.run("dvc", "repro", "fetch")
+    write_texts(tmp_path / "web" / "reviews.csv", seed=1, count=300)
+    assert "reviews.csv: 240 training and 60 test reviews" in fresh.run("dvc", "repro", "fetch")
+    about = files.read_json(fresh.path / "data/fetch/about.json")
+    assert address not in json.dumps(about)
+
+
+def test_a_file_that_is_not_there_or_damaged_leaves_what_was_fetched(
+    standing: Project, call: Caller
+) -> None:
+    before = standing.contents("data/fetch")
+    (standing.path / NAME).write_text("body,stars\nfine,1\nbad,0\nso,?\n", encoding="utf-8")
+    assert "row 3 (line 4), column 'stars' is '?'" in call.fail(fetch.main)
+    (standing.path / NAME).unlink()
+    assert f"There is no file {NAME}." in call.fail(fetch.main)
+    assert standing.contents("data/fetch") == before
+    assert [*standing.path.glob("data/.*")] == [standing.path / "data/.gitignore"]
+
+
+def test_champions_of_other_data_are_never_compared(standing: Project, call: Caller) -> None:
+    standing.change(fetch={"dataset": "synthetic"})
+    for stage in (fetch, pad, train, evaluate):
+        printed = call(stage.main)
+    assert "Version 1 of synthetic-sentiment: champion, there was no champion" in printed
+    message = call.fail(compare.main, "--a", f"models:/{MODEL}/1")
+    assert "models:/" in message
+    client = mlflow.MlflowClient()
+    other = client.get_model_version_by_alias(MODEL, "champion").run_id
+    assert "other test reviews" in call.fail(compare.main, "--a", str(other))
+
+
+def test_a_file_from_elsewhere_is_evaluated_as_a_run_linked_to_the_model(
+    standing: Project, call: Caller
+) -> None:
+    write_texts(standing.path / "elsewhere.jsonl", seed=5)
+    rows = write_texts(standing.path / "other.csv", seed=5)
+    lines = [json.dumps({"text": content, "label": int(label)}) for content, label in rows]
+    (standing.path / "elsewhere.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    names = ("--text", "text", "--label", "label", "--file", "elsewhere.jsonl")
+    made = json.loads(call(evaluate_file.main, *names, "--json").splitlines()[-1])
+    assert (made["reviews"], made["positive"], made["also_in_training"]) == (240, 60, 0)
+    accuracy = made["metrics"]["accuracy"]["here"]
+    low, high = made["metrics"]["accuracy"]["interval"]
+    assert low < accuracy < high
+    own = files.read_json(standing.path / "data/evaluate/metrics.json")
+    assert made["metrics"]["accuracy"]["there"] == pytest.approx(own["test_accuracy"])
+    assert made["metrics"]["roc_auc"]["there"] == pytest.approx(own["test_roc_auc"])
+    answers = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion").predict(
+        pd.DataFrame({"text": [content for content, _ in rows]})
+    )
+    right = (answers["label"] == "positive") == [label == "1" for _, label in rows]
+    assert accuracy == pytest.approx(right.mean())
+
+    client = mlflow.MlflowClient()
+    run = client.get_run(made["run_id"])
+    version = client.get_model_version_by_alias(MODEL, "champion")
+    assert run.inputs
+    assert run.data.tags["evaluation.of"] == version.run_id
+    assert [each.model_id for each in run.inputs.model_inputs] == [registry.model_id(version)]
+    (used,) = run.inputs.dataset_inputs
+    assert used.dataset.name == "elsewhere.jsonl"
+    assert run.data.metrics["test_accuracy"] == pytest.approx(accuracy)
+    assert run.data.metrics["test_accuracy_low"] == pytest.approx(low)
+    logged = {Path(each.path).name for each in client.list_artifacts(made["run_id"], "evaluate")}
+    assert {"roc.png", "confusion.png", "mistakes.csv", "predictions.csv"} <= logged
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--file", "none.csv"), "There is no file none.csv."),
+        (("--file", "params.yaml"), "ends in none of .csv"),
+        (("--file", "data/example.csv"), "has no column 'body' (fetch.table.text), but text"),
+        (("--file", NAME, "--positive", "2"), "column 'stars' is '0': beside '2'"),
+        (("--file", NAME, "--model", "runs:/0/model"), "names no version of a registered model"),
+        (("--file", NAME, "--model", f"models:/{MODEL}/7"), f"There is no model models:/{MODEL}/7"),
+        ((), "Missing option '--file' (env var: 'FILE')"),
+    ],
+)
+@pytest.mark.usefixtures("standing")
+def test_what_cannot_be_evaluated_is_one_message(
+    call: Caller, arguments: tuple[str, ...], message: str
+) -> None:
+    assert message in call.fail(evaluate_file.main, *arguments)
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment
+    assert len(client.search_runs([experiment.experiment_id])) == 1
+
+
+@pytest.fixture(scope="module")
+def shown(own: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of the project with its texts in report and comparison."""
+    project = own.copy(tmp_path_factory.mktemp("shown") / "project")
+    project.change(evaluate={"log_texts": True})
+    project.run("dvc", "repro")
+    project.run("python", "-m", "tools.report")
+    project.change(train={"units": 3})
+    project.run("dvc", "repro")
+    project.run("python", "-m", "tools.compare", "--a", "champion")
+    return project
+
+
+def harmless(browser: webdriver.Chrome) -> None:
+    """Nothing of a text or a name became an element, a script, a template or a turn of letters."""
+    assert browser.find_elements("css selector", "img[src='x']") == []
+    assert not [
+        each
+        for each in browser.find_elements("tag name", "script")
+        if "alert(1)" in (each.get_attribute("textContent") or "")
+    ]
+    page = browser.execute_script("return document.body.innerText")
+    assert not set(page) & {"\u202e", "\u2066", "\x1b", "\x07"}
+    assert "49" not in [word.strip(".csv") for word in page.split()]
+
+
+def test_texts_and_names_do_nothing_on_the_pages(shown: Project, browser: webdriver.Chrome) -> None:
+    page = shown.path / "reports" / "report.html"
+    open_page(browser, page.as_uri(), NAME, "Most confident mistakes")
+    harmless(browser)
+    keep_screenshot(browser, "own-texts-report")
+    page = shown.path / "reports" / "compare-champion-workspace" / "report.html"
+    open_page(browser, page.as_uri(), NAME)
+    harmless(browser)
+
+
+def test_texts_and_names_do_nothing_in_the_demo(shown: Project, browser: webdriver.Chrome) -> None:
+    port = free_port()
+    process = shown.start("python", "-m", "tools.demo", DEMO_PORT=str(port))
+    try:
+        wait_for(f"http://127.0.0.1:{port}/_stcore/health")
+        open_page(browser, f"http://127.0.0.1:{port}", "The champion", NAME)
+        harmless(browser)
+        keep_screenshot(browser, "own-texts-demo")
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_texts_and_names_do_nothing_in_mlflow(shown: Project, browser: webdriver.Chrome) -> None:
+    port = free_port()
+    process = shown.start("python", "-m", "tools.ui", MLFLOW_UI_PORT=str(port))
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health")
+        runs = f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=machine_learning"
+        open_page(browser, runs, f"len 40 · seed 42 · {NAME}")
+        harmless(browser)
+        keep_screenshot(browser, "own-texts-mlflow")
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_a_text_does_nothing_in_the_terminal(standing: Project, call: Caller) -> None:
+    assert standing.path.is_dir()
+    printed = call(predict.main, TEXT=HARMFUL)
+    assert not set(printed) & {"\u202e", "\u2066", "\x1b", "\x07"}
+    assert "␛[2J␇" in printed
+
+
+def test_text_is_on_the_report_where_that_is_allowed(
+    shown: Project, browser: webdriver.Chrome
+) -> None:
+    open_page(browser, (shown.path / "reports" / "report.html").as_uri(), "Most confident mistakes")
+    mistakes = pd.read_csv(shown.path / "data/evaluate/mistakes.csv", keep_default_na=False)
+    assert "text" in mistakes.columns
+    assert "produit" in text(browser)

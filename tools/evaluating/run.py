@@ -1,0 +1,202 @@
+"""An evaluation on labelled texts as a run in MLflow, linked to the model that was asked."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sentiment import files, machine
+from sentiment.data import rows
+from sentiment.data.reviews import TEST_DATA, arrays, fingerprints, read_reviews
+from sentiment.data.rows import Columns, Labels
+from sentiment.errors import UserError
+from sentiment.params import Params, Table, flatten, load_params
+from sentiment.pipeline import EVALUATE, FETCH
+from sentiment.registry import champion
+from sentiment.registry import versions as registry
+from sentiment.runs import log, store
+from sentiment.runs.log import Run
+from sentiment.runs.provenance import provenance
+from sentiment.runs.tracking import Tracker
+from sentiment.scoring.evaluation import Evaluation, evaluate_answers, numbers, write
+from sentiment.scoring.scores import POSITIVE
+from tools.evaluating import answers
+from tools.evaluating.answers import TEXT
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+REPORTS = Path("reports")
+FORBIDDEN_IN_NAMES = re.compile(r"[^\w.-]+")
+OF = "evaluation.of"  # tag of the run: that of the model's training
+UNLOGGED = "Logging to MLflow stops here"
+
+
+class Made(NamedTuple):
+    """What is reported: the run, the model, the file, and each metric with that of the test set."""
+
+    run_id: str
+    model: str
+    file: str
+    folder: str
+    reviews: int
+    positive: int
+    also_in_training: int
+    metrics: dict[str, Mapping[str, Any]]
+    table: str
+
+
+class Work(NamedTuple):
+    """What is evaluated.
+
+    Attributes:
+        version: of the registered model.
+        file: name of the file.
+        digest: SHA-256 of the file.
+        settings: how it is read.
+        params: all of them.
+    """
+
+    version: "ModelVersion"
+    file: str
+    digest: str
+    settings: Table
+    params: Params
+
+    @property
+    def name(self) -> str:
+        """Of the run, and the title of each plot."""
+        return f"version {self.version.version} of {self.version.name} on {self.file}"
+
+    @property
+    def shaping(self) -> dict[str, Any]:
+        """What shaped the evaluation, by dotted names."""
+        read = self.settings.model_dump(include={"text", "label", "positive"})
+        return {
+            "evaluation.model": f"models:/{self.version.name}/{self.version.version}",
+            "evaluation.file": self.file,
+            "evaluation.file_sha256": self.digest,
+            **{f"evaluation.{name}": value for name, value in read.items()},
+            **flatten(self.params.evaluate, "evaluate"),
+        }
+
+
+def make(file: str, columns: Mapping[str, str], model: str | None) -> Made:
+    """Evaluate a registered model on a file, and log that.
+
+    Args:
+        file: a path or an address.
+        columns: `text`, `label` and `positive` where they are not those of `fetch.table`.
+        model: as MLflow names it; None: the champion.
+
+    Raises:
+        UserError: the file or the model is not as it has to be, or the store cannot be used.
+    """
+    params = load_params()
+    settings = params.fetch.table.model_copy(update=dict(columns))
+    with rows.local(file) as path:
+        version = champion.version(model)
+        name, digest = PurePosixPath(file).name, files.sha256(path)
+        work = Work(version, name, digest, settings, params)
+        table = predictions(work, path)
+        with store.explained():
+            own = registry.evaluated_of(version).predictions
+    bins, level = params.evaluate.calibration_bins, params.compare.confidence
+    metrics = list(answers.compared(table, own, bins, level))
+    folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", f"evaluate-{work.name}")
+    found = evaluation(work, table)
+    with files.replaced(folder) as partial:
+        write(partial, found)
+        files.write_about(partial, work.shaping)
+    run_id = log_work(work, folder, numbers(found.metrics) | answers.intervals(metrics))
+    return Made(
+        run_id,
+        work.shaping["evaluation.model"],
+        work.file,
+        str(folder),
+        len(table),
+        int((table["actual"] == POSITIVE).sum()),
+        int(table["seen_in_training"].sum()),
+        answers.document(metrics),
+        answers.table(metrics, level),
+    )
+
+
+def predictions(work: Work, path: Path) -> pd.DataFrame:
+    """The model's answers to the texts of a file, see `answers.ask`."""
+    settings = work.settings
+    labels = Labels(settings.positive, settings.label)
+    given = rows.read(path, Columns(settings.text, settings.label), settings.longest)
+    model = champion.load(work.shaping["evaluation.model"])
+    if not hasattr(model, "words"):
+        raise UserError(
+            f"{work.version.name} {work.version.version} was registered before models could be "
+            "evaluated on other texts: train again, or name a newer version."
+        )
+    table = answers.ask(model, given, labels.is_positive, trained_on(work.version))
+    labels.require_both((table["actual"] == POSITIVE).to_numpy().astype(np.uint8), str(path))
+    return table
+
+
+def trained_on(version: "ModelVersion") -> set[int]:
+    """Fingerprints of the reviews that a version was trained on, if `data/fetch` has them."""
+    if not (FETCH / files.ABOUT).exists():
+        return set()
+    if version.tags.get(TEST_DATA) != files.joint_digest(FETCH, arrays("test")):
+        return set()
+    return set(fingerprints(read_reviews(FETCH, "train")).tolist())
+
+
+def evaluation(work: Work, table: pd.DataFrame) -> Evaluation:
+    """All that follows from the answers."""
+    texts = table.set_index("review")[TEXT]
+    return evaluate_answers(
+        table.drop(columns=TEXT),
+        lambda found: [texts[each] for each in found],
+        work.file,
+        work.name,
+        work.params.evaluate,
+    )
+
+
+def log_work(work: Work, folder: Path, metrics: Mapping[str, float]) -> str:
+    """Log an evaluation as a run of its own; return its id.
+
+    Raises:
+        UserError: the store failed meanwhile.
+    """
+    import mlflow
+
+    experiment_id, client = store.connect(), mlflow.MlflowClient()
+    with store.explained():
+        begun = client.create_run(experiment_id, run_name=work.name)
+        run = Run(begun.info.run_id, work.name, experiment_id, registry.model_id(work.version))
+        tracker = Tracker(run, begun.info.start_time, UNLOGGED)
+        tags = {OF: str(work.version.run_id), "dataset": work.file}
+        tracker.log(log.set_tags, {**tags, **provenance(), **machine.describe()})
+        tracker.log(log.params, work.shaping)
+        tracker.log(log.used_models, [registry.model_id(work.version)])
+        tracker.log(log.table, work.file, "evaluation", work.digest[:8])
+        tracker.log(log.metrics, metrics, work.file, work.digest[:8])
+        names = [*sorted(files.read_about(folder)["files"]), files.ABOUT]
+        tracker.log(log.folder, folder, names, EVALUATE.name)
+        client.set_terminated(run.run_id, "FAILED" if tracker.lost else "FINISHED")
+    if tracker.lost:
+        raise UserError(f"Run {run.run_id} is incomplete, {folder} is not: run the command again.")
+    return run.run_id
+
+
+def summary(made: Made) -> str:
+    """What is reported, for a reader."""
+    also = f", {made.also_in_training:,} of them also in training" if made.also_in_training else ""
+    return "\n".join(
+        [
+            f"{made.model} on {made.file}",
+            f"{made.reviews:,} texts, {made.positive:,} positive{also}",
+            made.table,
+            f"Run {made.run_id}; tables and plots in {made.folder}",
+        ]
+    )
