@@ -135,6 +135,12 @@ class Table(Section):
         """What the data set is called: the file of its training part."""
         return PurePosixPath(self.train).name
 
+    @property
+    def inside(self) -> list[str]:
+        """The files that are named by a path from the project's root."""
+        both = sorted({self.train, self.test})
+        return [each for each in both if "://" not in each and not Path(each).is_absolute()]
+
 
 class Fetch(Section):
     dataset: Literal["imdb", "synthetic", "table"] = Field(

@@ -168,6 +168,34 @@ def ssh() -> Iterator[tuple[str, Path]]:
         shutil.rmtree(folder)
 
 
+@contextmanager
+def proxy(folder: Path, site: str, port: int) -> Iterator[None]:
+    """Debian's nginx with a site, which listens on a port and finds its certificate in the folder.
+
+    That is `certificate.pem` with the key `key.pem`, for 127.0.0.1.
+    """
+    program = shutil.which("nginx", path="/usr/sbin:/usr/bin")
+    if program is None:
+        pytest.skip("nginx is not installed")
+    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    where = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
+    subprocess.run([*new, *names, *where], check=True, capture_output=True)
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = [f"{kind}_temp_path {folder}/{kind};" for kind in kinds]
+    settings = folder / "nginx.conf"
+    http = "\n".join(["access_log off;", *temporary, site])
+    start = f"daemon off; pid {folder}/pid; error_log stderr;\nevents {{}}\n"
+    settings.write_text(f"{start}http {{\n{http}\n}}\n", encoding="utf-8")
+    process = started(folder, program, "-e", "stderr", "-c", str(settings))
+    try:
+        until(lambda: is_open(port))
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def is_open(port: int) -> bool:
     """Whether something listens on a port of the loopback."""
     with socket.socket() as probe:

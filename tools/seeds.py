@@ -46,6 +46,7 @@ def train_group(count: int) -> Group:
     params = load_params()
     wanted = experiments.under_seeds(params, count)
     experiments.require_commit()
+    experiments.require_known(params.fetch)
     store.connect()
     with tempfile.TemporaryDirectory() as scratch:
         members = list(experiments.trained(wanted, Path(scratch), "make seeds"))

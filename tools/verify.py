@@ -4,6 +4,7 @@ The clone has neither the cache nor the store of this folder, so that every stag
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import pandas as pd
 
 from sentiment import files
 from sentiment.errors import UserError
+from sentiment.params import load_params
 from sentiment.pipeline import DECLARED, STAGES
 from sentiment.runs.provenance import PRODUCTS
 from tools.running import cli, dvc
@@ -113,6 +115,11 @@ def output(*command: str) -> str:
 def repeat(clone: Path) -> Path:
     """Run the pipeline of the current commit in a clone, with a store of its own."""
     output("git", "clone", "--quiet", ".", str(clone))
+    fetched = load_params().fetch
+    for name in fetched.table.inside if fetched.dataset == "table" else []:
+        place = clone / name  # git need not have it
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(name, place)
     outside = ("DVC_", "MLFLOW_", "GIT_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(outside)}
     if dvc.run("repro", folder=clone, environment=environment):

@@ -25,7 +25,7 @@ from stages import evaluate, fetch, pad, train
 from tests.browser import keep_screenshot, open_page, text
 from tests.conftest import Caller, Sharer, stand_in
 from tests.project import Project, free_port, wait_for
-from tools import compare, predict, report
+from tools import compare, predict, report, seeds
 from tools import evaluate as evaluate_file
 
 # an image with a script, and a template
@@ -172,6 +172,20 @@ def test_a_changed_file_runs_again_what_depends_on_it(standing: Project) -> None
     for stage in ("fetch", "pad", "train", "evaluate"):
         assert f"Running stage '{stage}'" in output
     assert "not promoted, evaluated on other reviews than the champion" in output
+
+
+def test_experiments_have_the_texts_once_dvc_knows_them(standing: Project, call: Caller) -> None:
+    standing.run("git", "rm", "--quiet", "--cached", "--", NAME)
+    standing.run("git", "commit", "--quiet", "--message", "without")
+    message = call.fail(seeds.main, "--count", "2")
+    assert f"{NAME} is known neither to git nor to DVC" in message
+    assert f"dvc add '{NAME}'" in message
+    standing.run("dvc", "add", NAME)
+    standing.commit()
+    assert "All " in standing.run("python", "-m", "tools.verify")
+    output = standing.run("dvc", "exp", "run", "--temp", "--set-param", "train.seed=7")
+    assert "seed 7" in output
+    assert "Test Accuracy: " in output
 
 
 class Tagged(SimpleHTTPRequestHandler):

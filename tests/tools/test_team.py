@@ -19,12 +19,14 @@ from sentiment.runs.store import EXPERIMENT
 from tests.conftest import SWEEP_SETTINGS
 from tests.object_store import client as object_client
 from tests.project import MODEL, Project, free_port, wait_for
+from tests.services import proxy
 from tests.stages.test_survival import begin
 from tests.team import (
     BUCKET,
     DATABASE_PASSWORD,
     MARK,
     Team,
+    documented,
     password,
     run_documented,
     team,
@@ -88,23 +90,6 @@ def client(server: Team, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient
     for name, value in server.user("admin").items():
         monkeypatch.setenv(name, value)
     return mlflow.MlflowClient(server.address)
-
-
-def test_twenty_trainings_that_log_at_once_do_not_wait_for_each_other_for_ever(
-    client: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    experiment = client.create_experiment("rush")
-    run_ids = [client.create_run(experiment).info.run_id for _ in range(20)]
-
-    def log(run_id: str) -> None:
-        for step in range(20):
-            client.log_batch(run_id, [Metric("loss", 1.0, 0, step)])
-
-    with ThreadPoolExecutor(len(run_ids)) as pool:
-        list(pool.map(log, run_ids))  # what waited for 30 seconds would raise
-    for run_id in run_ids:
-        assert len(client.get_metric_history(run_id, "loss")) == 20
 
 
 def run_id_of(project: Project) -> str:
@@ -225,6 +210,92 @@ def test_servers_of_the_champion_take_it_from_the_server(
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
+
+
+@pytest.mark.usefixtures("alice")  # whose experiment is the first
+def test_twenty_trainings_that_log_at_once_do_not_wait_for_each_other_for_ever(
+    client: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    experiment = client.create_experiment("rush")
+    run_ids = [client.create_run(experiment).info.run_id for _ in range(20)]
+
+    def log(run_id: str) -> None:
+        for step in range(20):
+            client.log_batch(run_id, [Metric("loss", 1.0, 0, step)])
+
+    with ThreadPoolExecutor(len(run_ids)) as pool:
+        list(pool.map(log, run_ids))  # what waited for 30 seconds would raise
+    for run_id in run_ids:
+        assert len(client.get_metric_history(run_id, "loss")) == 20
+
+
+def test_a_model_is_evaluated_on_other_texts(bob: Project, client: mlflow.MlflowClient) -> None:
+    made = document(bob, "evaluate", "--file", "data/example.csv")
+    run = client.get_run(made["run_id"])
+    assert run.data.tags["mlflow.user"] == "bob"
+    assert run.data.metrics["test_accuracy"] == pytest.approx(made["metrics"]["accuracy"]["here"])
+    champion = client.get_model_version_by_alias(MODEL, "champion")
+    assert run.data.tags["evaluation.of"] == champion.run_id
+
+
+def test_deleted_runs_are_removed_with_their_files_as_the_docs_say(
+    alice: Project, server: Team, client: mlflow.MlflowClient
+) -> None:
+    kept = client.get_run(run_id_of(alice))
+    deleted = client.create_run(kept.info.experiment_id).info.run_id
+    client.log_text(deleted, "of a deleted run", "note.txt")
+    client.delete_run(deleted)
+    assert keys(server, deleted)
+    found = server.parts
+    address = found.settings["runs"].rpartition("/")[0]
+    instead = {
+        "postgresql://mlflow@127.0.0.1:5432": address,
+        "https://mlflow.example.org": server.address,
+    }
+    run_documented("**Deleted runs**", found.environment | server.user("admin"), instead=instead)
+    assert keys(server, deleted) == []
+    with pytest.raises(mlflow.exceptions.MlflowException, match="not found"):
+        client.get_run(deleted)
+    assert keys(server, run_id_of(alice))
+    assert client.get_run(run_id_of(alice)).data.metrics == kept.data.metrics
+
+
+def test_a_proxy_with_tls_stands_before_it_as_the_docs_say(
+    bob: Project, server: Team, tmp_path: Path
+) -> None:
+    port = free_port()
+    site = "\n".join(documented("**TLS.**"))
+    for there, here in (
+        ("listen 443", f"listen 127.0.0.1:{port}"),
+        ("http://127.0.0.1:5000", server.address),
+        ("/etc/ssl/mlflow", str(tmp_path)),
+    ):
+        assert there in site
+        site = site.replace(there, here)
+    project = bob.copy(tmp_path / "project")
+    project.environment |= server.user("bob") | {
+        "MLFLOW_TRACKING_URI": f"https://127.0.0.1:{port}",
+        "MLFLOW_TRACKING_SERVER_CERT_PATH": str(tmp_path / "certificate.pem"),
+    }
+    with proxy(tmp_path, site, port):
+        output = project.run(*TOOL, "tools.sync")
+        assert f"https://127.0.0.1:{port}/#/experiments/" in output
+        code = (
+            "import mlflow, numpy; run = mlflow.start_run(); "
+            "numpy.save('large.npy', numpy.random.bytes(60_000_000)); "
+            "mlflow.log_artifact('large.npy'); mlflow.end_run(); "
+            "got = mlflow.artifacts.download_artifacts(f'runs:/{run.info.run_id}/large.npy'); "
+            "assert open(got, 'rb').read() == open('large.npy', 'rb').read(); print('same')"
+        )
+        assert "same" in project.run("python", "-c", code)
+
+
+def keys(server: Team, run_id: str) -> list[str]:
+    """The files of a run in the bucket."""
+    pages = object_client(server.parts.store.environment).get_paginator("list_objects_v2")
+    found = [each["Key"] for page in pages.paginate(Bucket=BUCKET) for each in page["Contents"]]
+    return [key for key in found if run_id in key]
 
 
 def test_who_may_only_read_trains_all_the_same_and_sync_logs_it_later(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sentiment import files, pipeline
 from sentiment.errors import UserError
-from sentiment.params import PARAMS_FILE, SEED_LIMIT, Params, changed, flatten
+from sentiment.params import PARAMS_FILE, SEED_LIMIT, Fetch, Params, changed, flatten
 from sentiment.pipeline import EVALUATE, STAGES, TRAIN
 from sentiment.runs import log, store
 from tools.comparing import group, revision
@@ -80,6 +80,21 @@ def require_commit() -> None:
             "There is no git repository with a commit here, in which DVC could keep each training "
             "as an experiment: git init && git add --all && git commit --message start"
         )
+
+
+def require_known(params: Fetch) -> None:
+    """Raise UserError where texts are not in the copies of the project that experiments run in."""
+    for name in params.table.inside if params.dataset == "table" else []:
+        if not Path(f"{name}.dvc").exists() and not _is_in_git(name):
+            raise UserError(
+                f"{name} is known neither to git nor to DVC, and each training runs in a copy of "
+                f"the project, which has only what these know: dvc add '{name}'"
+            )
+
+
+def _is_in_git(name: str) -> bool:
+    command = ["git", "ls-files", "--error-unmatch", "--", name]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterator[Member]:

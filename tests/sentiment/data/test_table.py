@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sentiment.data import table
+from sentiment.data import imdb, table
 from sentiment.data.reviews import summarize
 from sentiment.data.table import Loaded
 from sentiment.errors import UserError
@@ -155,6 +155,23 @@ def test_what_is_served_gets_the_words_that_were_trained_on(
         loaded = load(tmp_path / tokenizer, chosen, train=rows, test=rows)
         served = [text.known_words(each, loaded.ranks, tokenizer) for each, _ in rows]
         assert [[word.rank for word in words] for words in served] == lists(loaded.test)
+
+
+def test_imdb_s_own_words_as_a_table_are_the_same_words(
+    tmp_path: Path, settings: Table, imdb_cache: Path, default_params: Params
+) -> None:
+    assert imdb_cache.is_dir()
+    train, _, ranks = imdb.load(default_params.fetch)
+    words = ["", *sorted(ranks, key=ranks.__getitem__)]
+    chosen = [*range(500), *range(len(train) - 500, len(train))]  # of both labels
+    reviews = [" ".join(words[rank] for rank in train[review]) for review in chosen]
+    labels = ["yes" if train.labels[review] else "no" for review in chosen]
+    rows = list(zip(reviews, labels, strict=True))
+    loaded = load(tmp_path, settings, train=rows, test=rows)
+    own = ["", *loaded.ranks]
+    for part in (loaded.train, loaded.test):
+        assert [" ".join(own[rank] for rank in review) for review in part] == reviews
+        assert part.labels.tolist() == train.labels[chosen].tolist()
 
 
 @pytest.mark.parametrize(
