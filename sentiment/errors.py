@@ -4,6 +4,8 @@ import errno
 import re
 from pathlib import Path
 
+from sentiment.visible import visible
+
 # a name with a password; over HTTP a name alone may be a token
 CREDENTIALS = re.compile(r"(?<=://)[^\s/:]*:[^\s/]*@|(?<=http://)[^\s/]*@|(?<=https://)[^\s/]*@")
 
@@ -37,14 +39,14 @@ def redacted(text: str) -> str:
 def explain(error: BaseException, again: str = "`dvc repro`") -> str | None:
     """Say in words what `error` means to a user, or None where only a traceback would help.
 
-    Passwords in addresses are left out.
+    Passwords in addresses are left out, and control characters are shown.
 
     Args:
         error: what was raised.
         again: the command to run again once it is fixed.
     """
     said = _said(error, again)
-    return redacted(said) if said else None
+    return visible(redacted(said)) if said else None
 
 
 def _said(error: BaseException, again: str) -> str | None:

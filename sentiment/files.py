@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +128,16 @@ class Rows(NamedTuple):
     blocks: Iterable[NDArray[Any]]
 
 
+def append(file: BinaryIO, array: NDArray[Any]) -> None:
+    """Write an array's values to an open file; raises OSError with its number on a full disk."""
+    try:
+        array.tofile(file)
+    except OSError as error:
+        if error.errno is None:  # NumPy only says how many bytes it could not write
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name) from error
+        raise
+
+
 def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any] | Rows]) -> None:
     """Write each array as `<name>.npy`, without pickle."""
     for name, array in arrays.items():
@@ -149,7 +159,7 @@ def _write_rows(path: Path, rows: Rows) -> None:
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for block in rows.blocks:
-            block.tofile(file)
+            append(file, block)
 
 
 def write_about(folder: Path, params: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from sentiment import settings
+from sentiment.errors import CREDENTIALS
 from sentiment.settings import HIDDEN, Section
 
 PARAMS_FILE = Path("params.yaml")
@@ -100,7 +101,8 @@ class Table(Section):
     test_share: float = Field(
         gt=0,
         lt=1,
-        description="share of the rows that is set aside, as many of each label as there are",
+        description="share of the rows that is set aside, the same of each label; with groups one "
+        "of two, three or so, whichever comes nearest",
     )
     split_seed: int = Field(ge=0, lt=SEED_LIMIT, description="which rows are set aside")
     text: str = Field(min_length=1, description="column of the texts")
@@ -124,11 +126,20 @@ class Table(Section):
     @field_validator("train", "test")
     @classmethod
     def _is_without_password(cls, address: str) -> str:
-        if "://" in address and "@" in address.split("://", 1)[1].split("/", 1)[0]:
+        if CREDENTIALS.search(address):
             raise PydanticCustomError(
                 HIDDEN, "A password does not belong here, but into ~/.netrc or AWS's variables"
             )
         return address
+
+    @model_validator(mode="after")
+    def _groups_can_be_dealt(self) -> Self:
+        if self.group is not None and self.test_share > 0.5:
+            raise ValueError(
+                f"test_share {self.test_share:g} must be at most 0.5 where there is a group: whole "
+                "groups are dealt into two parts or more, one of which is set aside"
+            )
+        return self
 
     @property
     def name(self) -> str:
@@ -136,10 +147,16 @@ class Table(Section):
         return PurePosixPath(self.train).name
 
     @property
+    def files(self) -> list[str]:
+        """The files of both parts, which may be one."""
+        return sorted({self.train, self.test})
+
+    @property
     def inside(self) -> list[str]:
-        """The files that are named by a path from the project's root."""
-        both = sorted({self.train, self.test})
-        return [each for each in both if "://" not in each and not Path(each).is_absolute()]
+        """Those in the project, each a path from its root."""
+        paths = [each for each in self.files if "://" not in each]
+        outside = [each for each in paths if Path(each).is_absolute() or ".." in Path(each).parts]
+        return [each for each in paths if each not in outside]
 
 
 class Fetch(Section):

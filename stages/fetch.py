@@ -13,6 +13,7 @@ from sentiment.data.reviews import Summary, as_document, summarize, write_review
 from sentiment.params import Fetch, load_params, shaping_data
 from sentiment.pipeline import FETCH
 from sentiment.serving.sequences import Reviews
+from sentiment.visible import visible
 
 
 class Source(NamedTuple):
@@ -47,7 +48,7 @@ def describe(name: str, summary: Summary) -> str:
         "rows without a word are left out": summary.left_out,
     }
     lines += [", ".join(f"{count:,} {what}" for what, count in found.items() if count)]
-    return "\n".join(filter(None, lines))
+    return visible("\n".join(filter(None, lines)))
 
 
 def main() -> None:

@@ -128,6 +128,7 @@ def train(params: Params) -> tuple[str, pd.DataFrame, pd.DataFrame]:
     """
     planned = plan(params)
     experiments.require_commit()
+    experiments.require_known(params.fetch)
     parent_id = find_or_make_parent(params)
     rows, curves = [], []
     with tempfile.TemporaryDirectory() as scratch:
@@ -147,7 +148,7 @@ def train(params: Params) -> tuple[str, pd.DataFrame, pd.DataFrame]:
 
 def plan(params: Params) -> list[tuple[Case, Experiment]]:
     """Each case under each seed."""
-    count, name = params.memory.seeds, params.fetch.dataset
+    count, name = params.memory.seeds, params.fetch.name
     return [
         (case, experiment)
         for case in cases(params)

@@ -15,8 +15,8 @@ import pandas as pd
 from sentiment.errors import UserError
 from sentiment.params import load_params
 from sentiment.registry import champion
+from sentiment.visible import visible
 from tools.running import cli
-from tools.running.visible import visible
 
 if TYPE_CHECKING:
     from sentiment.serving.classifier import Contribution, Explanation, Sentiment, Step

@@ -15,7 +15,7 @@ from sentiment.files import Rows
 from sentiment.params import Pad
 from sentiment.serving.sequences import Layout, Reviews, pad, token_dtype
 
-AT_ONCE = 10_000  # reviews in memory
+AT_ONCE = 2_000_000  # tokens in memory
 
 
 def padded(train: Reviews, test: Reviews, params: Pad) -> dict[str, NDArray[Any] | Rows]:
@@ -42,8 +42,9 @@ def rows(reviews: Reviews, order: NDArray[np.int64], form: Layout) -> Rows:
     """The reviews in this order, padded, some at a time."""
 
     def blocks() -> Iterator[NDArray[Any]]:
-        for first in range(0, len(order), AT_ONCE):
-            yield pad(reviews, order[first : first + AT_ONCE], form)
+        count = max(1, AT_ONCE // form.max_length)
+        for first in range(0, len(order), count):
+            yield pad(reviews, order[first : first + count], form)
 
     return Rows((len(order), form.max_length), np.dtype(token_dtype(form.num_words)), blocks())
 

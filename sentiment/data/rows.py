@@ -7,6 +7,7 @@ machine first. CSV, TSV and JSON lines may be compressed (.gz, .bz2, .xz).
 import csv
 import json
 import lzma
+import math
 import sys
 import tempfile
 import zlib
@@ -19,13 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment import process
-from sentiment.errors import UserError, first_line
+from sentiment.errors import UserError, first_line, redacted
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 COMPRESSED = {".gz", ".bz2", ".xz"}
-ROWS_AT_ONCE = 1000  # of a Parquet file
+ROWS_AT_ONCE, BYTES_AT_ONCE = 1000, 2**20  # of a Parquet file
+QUIET_SECONDS = 60  # without a byte from an address, before that is given up
+ESCAPED = 6  # bytes of a character in JSON lines, at most
+NAMED = 20  # columns that a message names, each by as many characters at most
 
 
 class Columns(NamedTuple):
@@ -34,6 +38,13 @@ class Columns(NamedTuple):
     text: str
     label: str
     group: str | None = None
+
+
+class Source(NamedTuple):
+    """A file on this machine, and how messages call it."""
+
+    path: Path
+    name: str
 
 
 class Row(NamedTuple):
@@ -99,7 +110,7 @@ class Found(NamedTuple):
 
 
 @contextmanager
-def local(address: str) -> Iterator[Path]:
+def local(address: str) -> Iterator[Source]:
     """The file on this machine; what is at an address is copied for the length of the block.
 
     Raises:
@@ -108,35 +119,51 @@ def local(address: str) -> Iterator[Path]:
     if "://" not in address:
         if not Path(address).is_file():
             raise UserError(f"There is no file {address}.")
-        yield Path(address)
+        yield Source(Path(address), address)
         return
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, PurePosixPath(address).name)
         _download(address, target)
-        yield target
+        yield Source(target, redacted(address))
 
 
 def _download(address: str, target: Path) -> None:
     import fsspec
-    from fsspec.callbacks import TqdmCallback
+    from fsspec.callbacks import Callback
 
-    progress = {"desc": target.name, "unit": "B", "unit_scale": True}
-    quiet = {"disable": not sys.stderr.isatty()}
-    try:
-        system, name = fsspec.url_to_fs(address)
-        system.get_file(name, str(target), callback=TqdmCallback(progress | quiet))
-    except FileNotFoundError:
-        raise UserError(f"There is no file {address}.") from None
-    except Exception as error:  # each kind of address has errors of its own
-        reason = first_line(error) or type(error).__name__
-        raise UserError(f"{address} cannot be read: {reason}") from None
+    with _bar(target.name, None, "B") as bar:
+
+        def progress(done: int) -> None:
+            process.raise_noted()
+            bar.update(done - bar.n)
+
+        callback = Callback(hooks={"bar": lambda _, value, **__: progress(value)})
+        try:
+            system, name = fsspec.url_to_fs(address, **_options(address))
+            system.get_file(name, str(target), callback=callback)
+        except FileNotFoundError:
+            raise UserError(f"There is no file {address}.") from None
+        except Exception as error:  # each kind of address has errors of its own
+            reason = first_line(error) or type(error).__name__
+            raise UserError(f"{address} cannot be read: {reason}") from None
 
 
-def read(path: Path, columns: Columns, longest: int) -> Iterator[Row]:
+def _options(address: str) -> dict[str, Any]:
+    """Let `~/.netrc` and the proxies of the environment count, and large files take their time."""
+    if not address.startswith(("http://", "https://")):
+        return {}
+    import aiohttp
+
+    quiet = {"sock_connect": QUIET_SECONDS, "sock_read": QUIET_SECONDS}
+    timeout = aiohttp.ClientTimeout(total=None, **quiet)
+    return {"client_kwargs": {"trust_env": True, "timeout": timeout}}
+
+
+def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
     """Read the rows of a file.
 
     Args:
-        path: the file.
+        source: the file.
         columns: those to read.
         longest: characters of a text, at most.
 
@@ -145,7 +172,7 @@ def read(path: Path, columns: Columns, longest: int) -> Iterator[Row]:
             says which row and column.
     """
     csv.field_size_limit(max(longest + 1, csv.field_size_limit()))
-    for place, values in _reader(path)(path, columns):
+    for place, values in _reader(source)(source, columns, longest):
         text = _text(values[columns.text], f"{place}, column {columns.text!r}", longest)
         label = _label(values[columns.label], f"{place}, column {columns.label!r}")
         group = ""
@@ -154,9 +181,7 @@ def read(path: Path, columns: Columns, longest: int) -> Iterator[Row]:
         yield Row(place, text, label, group)
 
 
-def _reader(path: Path) -> Callable[[Path, Columns], Iterator[Found]]:
-    suffixes = [each for each in path.suffixes if each.lower() not in COMPRESSED]
-    kind = suffixes[-1].lower() if suffixes else ""
+def _reader(source: Source) -> Callable[[Source, Columns, int], Iterator[Found]]:
     readers = {
         ".csv": _read_csv,
         ".tsv": _read_csv,
@@ -164,9 +189,16 @@ def _reader(path: Path) -> Callable[[Path, Columns], Iterator[Found]]:
         ".ndjson": _read_json,
         ".parquet": _read_parquet,
     }
-    if kind not in readers:
-        raise UserError(f"{path} ends in none of {', '.join(readers)}, so what it is is not known.")
-    return readers[kind]
+    if _kind(source) not in readers:
+        kinds = ", ".join(readers)
+        raise UserError(f"{source.name} ends in none of {kinds}, so what it is is not known.")
+    return readers[_kind(source)]
+
+
+def _kind(source: Source) -> str:
+    """The ending, without that of a compressed file."""
+    suffixes = [each.lower() for each in source.path.suffixes]
+    return next((each for each in reversed(suffixes) if each not in COMPRESSED), "")
 
 
 def _text(value: Any, place: str, longest: int) -> str:
@@ -186,7 +218,7 @@ def _text(value: Any, place: str, longest: int) -> str:
 
 
 def _label(value: Any, place: str) -> str:
-    if value is None or value == "":
+    if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
         raise UserError(f"{place} is missing.")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -195,105 +227,121 @@ def _label(value: Any, place: str) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _read_csv(path: Path, columns: Columns) -> Iterator[Found]:
+def _read_csv(source: Source, columns: Columns, longest: int) -> Iterator[Found]:
     """A header, then rows of as many fields, separated by commas or, in a TSV, by tabs."""
-    dialect = csv.excel_tab if ".tsv" in path.suffixes else csv.excel
-    with _opened(path) as (file, progress):
-        reader = csv.reader(_lines(path, file, progress), dialect, strict=True)
-        try:
-            header = next(reader, [])
-            _require_columns(path, header, columns)
-            for number, fields in enumerate(filter(None, reader), 1):
-                place = f"{path}, row {number} (line {reader.line_num})"
-                if len(fields) != len(header):
-                    raise UserError(
-                        f"{place} has {len(fields)} fields, the header {len(header)}: put texts "
-                        "that hold separators in double quotes."
-                    )
-                yield Found(place, dict(zip(header, fields, strict=True)))
-        except csv.Error as error:
-            raise UserError(
-                f"{path}, line {reader.line_num}, cannot be read: {error}. Is a quote not closed?"
-            ) from None
+    dialect = csv.excel_tab if _kind(source) == ".tsv" else csv.excel
+    reader = csv.reader(_lines(source, longest), dialect, strict=True)
+    try:
+        header = next(reader, [])
+        if not header:
+            raise UserError(f"{source.name} is empty: a header with the columns is expected.")
+        _require_columns(source.name, header, columns)
+        for number, fields in enumerate(filter(None, reader), 1):
+            place = f"{source.name}, row {number} (line {reader.line_num})"
+            if len(fields) != len(header):
+                raise UserError(
+                    f"{place} has {len(fields)} fields, the header {len(header)}: put texts "
+                    "that hold separators in double quotes."
+                )
+            yield Found(place, dict(zip(header, fields, strict=True)))
+    except csv.Error as error:
+        raise UserError(
+            f"{source.name}, line {reader.line_num}, cannot be read: {error}. Is a quote not "
+            "closed?"
+        ) from None
 
 
-def _read_json(path: Path, columns: Columns) -> Iterator[Found]:
+def _read_json(source: Source, columns: Columns, longest: int) -> Iterator[Found]:
     """An object a line."""
-    number = 0
-    with _opened(path) as (file, progress):
-        for line, text in enumerate(_lines(path, file, progress), 1):
-            if not text.strip():
-                continue
-            number += 1
-            place = f"{path}, row {number} (line {line})"
-            try:
-                values = json.loads(text)
-            except ValueError as error:
-                raise UserError(f"{place} is not JSON: {error}") from None
-            if not isinstance(values, dict):
-                raise UserError(f"{place} is {type(values).__name__}, not an object with columns.")
-            _require_columns(Path(place), list(values), columns)
-            yield Found(place, values)
+    lines = ((line, text) for line, text in enumerate(_lines(source, longest), 1) if text.strip())
+    for number, (line, text) in enumerate(lines, 1):
+        place = f"{source.name}, row {number} (line {line})"
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{place} is not JSON: {first_line(error)}") from None
+        if not isinstance(values, dict):
+            raise UserError(f"{place} is {type(values).__name__}, not an object with columns.")
+        _require_columns(place, list(values), columns)
+        yield Found(place, values)
 
 
-def _read_parquet(path: Path, columns: Columns) -> Iterator[Found]:
+def _read_parquet(source: Source, columns: Columns, longest: int) -> Iterator[Found]:  # noqa: ARG001
     import pyarrow
     from pyarrow import parquet
 
-    wanted = [each for each in columns if each is not None]
-    number = 0
+    wanted, number = [each for each in columns if each is not None], 0
     try:
-        with parquet.ParquetFile(path) as file, _bar(path, file.metadata.num_rows, "rows") as bar:
-            _require_columns(path, file.schema_arrow.names, columns)
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
-                for values in batch.to_pylist():
+        with parquet.ParquetFile(source.path, buffer_size=BYTES_AT_ONCE) as file:
+            _require_columns(source.name, file.schema_arrow.names, columns)
+            for batch in watched(file.iter_batches(ROWS_AT_ONCE, columns=wanted), source, file):
+                for row in range(len(batch)):
                     number += 1
-                    yield Found(f"{path}, row {number}", values)
-                process.raise_noted()
-                bar.update(len(batch))
+                    yield Found(f"{source.name}, row {number}", batch.slice(row, 1).to_pylist()[0])
+    except UnicodeDecodeError as error:
+        raise UserError(f"{source.name}, row {number}, is not UTF-8: {error}") from None
     except (pyarrow.ArrowException, OSError) as error:
         where = f"after row {number}" if number else "from its beginning"
-        raise UserError(f"{path} cannot be read {where}: {first_line(error)}") from None
+        raise UserError(f"{source.name} cannot be read {where}: {first_line(error)}") from None
+
+
+def watched(batches: Iterator[Any], source: Source, file: Any) -> Iterator[Any]:
+    """The batches of a Parquet file, with a bar that shows how many rows were read."""
+    with _bar(source.path.name, file.metadata.num_rows, "rows") as bar:
+        for batch in batches:
+            yield batch
+            process.raise_noted()
+            bar.update(len(batch))
+
+
+def _lines(source: Source, longest: int) -> Iterator[str]:
+    """The lines of a file in UTF-8, with their ends, with a bar that shows how much was read."""
+    limit = ESCAPED * longest + BYTES_AT_ONCE  # else a file without line ends is read whole
+    size = None if _compression(source) else source.path.stat().st_size
+    with _opened(source) as file, _bar(source.path.name, size, "B") as bar:
+        for number, line in enumerate(iter(lambda: file.readline(limit + 1), b""), 1):
+            if len(line) > limit:
+                raise UserError(f"{source.name}, line {number}, has more than {limit:,} bytes.")
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise UserError(f"{source.name}, line {number}, is not UTF-8: {error}") from None
+            process.raise_noted()
+            bar.update(len(line))
 
 
 @contextmanager
-def _opened(path: Path) -> "Iterator[tuple[BinaryIO, tqdm[Any]]]":
-    """The content of a file, which may be compressed, and a bar that shows how much was read."""
-    import fsspec
+def _opened(source: Source) -> Iterator[BinaryIO]:
+    """The content of a file, which may be compressed."""
+    from fsspec.compression import compr
 
+    kind = _compression(source)
     try:
-        with (
-            fsspec.open(str(path), "rb", compression="infer") as file,
-            _bar(path, path.stat().st_size, "B") as bar,
-        ):
-            yield file, bar
+        with source.path.open("rb") as file:
+            yield compr[kind](file) if kind else file
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise UserError(f"{path} cannot be read: {first_line(error)}") from None
+        raise UserError(f"{source.name} cannot be read: {first_line(error)}") from None
 
 
-def _bar(path: Path, total: int, unit: str) -> "tqdm[Any]":
+def _compression(source: Source) -> str | None:
+    """What fsspec calls the file's compression, or None."""
+    from fsspec.utils import infer_compression
+
+    found: str | None = infer_compression(source.path.name.lower())
+    return found
+
+
+def _bar(name: str, total: int | None, unit: str) -> "tqdm[Any]":
     from tqdm import tqdm
 
     quiet = not sys.stderr.isatty()
-    return tqdm(desc=path.name, total=total, unit=unit, unit_scale=True, disable=quiet)
+    return tqdm(desc=name, total=total, unit=unit, unit_scale=True, disable=quiet)
 
 
-def _lines(path: Path, file: BinaryIO, progress: "tqdm[Any]") -> Iterator[str]:
-    """The lines of a file in UTF-8, with their ends."""
-    for number, line in enumerate(file, 1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}, line {number}, is not UTF-8: {error}") from None
-        process.raise_noted()
-        progress.update(len(line))
-
-
-def _require_columns(place: Path, there: list[str], columns: Columns) -> None:
-    if not there:
-        raise UserError(f"{place} is empty: a header with the columns is expected.")
+def _require_columns(place: str, there: list[str], columns: Columns) -> None:
+    """Raise UserError unless each column that is wanted is there, once."""
     for kind, name in columns._asdict().items():
-        if name is not None and name not in there:
-            raise UserError(
-                f"{place} has no column {name!r} (fetch.table.{kind}), but {', '.join(there)}."
-            )
+        if name is not None and there.count(name) != 1:
+            shown = ", ".join(repr(each[:NAMED]) for each in there[:NAMED]) or "none"
+            what = "no column" if name not in there else "more than one column"
+            raise UserError(f"{place} has {what} {name!r} (fetch.table.{kind}): {shown}.")

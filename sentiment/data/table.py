@@ -5,7 +5,7 @@ read, each by a number, and once it is known how often each occurs in training, 
 """
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -140,36 +140,44 @@ def load(settings: Table, scratch: Path) -> Loaded:
         UserError: a file cannot be read, or is not as it has to be.
     """
     reader = Reader(settings)
-    wanted = {"train": settings.train}
+    train = _append(reader, settings.train, scratch / "numbers")
+    learned = len(reader.rows().labels)
+    reader.labels.require_both(reader.rows().labels, settings.train)
+    digests = {"train": train}
     if settings.test != settings.train:
-        wanted["test"] = settings.test
-    counts, digests = [], {}
-    with (scratch / "numbers").open("wb") as file:
-        for part, address in wanted.items():
-            with rows.local(address) as path:
-                digests[part] = files.sha256(path)
-                for block in reader.blocks(_read(path, settings)):
-                    block.tofile(file)
-            counts.append(len(reader.rows().labels))
+        digests["test"] = _append(reader, settings.test, scratch / "numbers")
     known = reader.rows()
-    reader.labels.require_both(known.labels[: counts[0]], settings.train)
-    is_test = np.arange(len(known.labels)) >= counts[0]
-    if "test" not in wanted:
+    if len(digests) > 1:
+        is_test = np.arange(len(known.labels)) >= learned
+        _require_apart(known.groups, is_test, digests, settings)
+    else:
         is_test = set_aside(known, settings)
-        for chosen, what in ((is_test, "for the test"), (~is_test, "for training")):
-            reader.labels.require_both(known.labels[chosen], f"{settings.train}, the share {what},")
-    elif settings.group is not None:
-        _require_apart(known.groups, is_test, settings)
     return _loaded(reader, known, is_test, scratch, digests)
 
 
-def _read(path: Path, settings: Table) -> Iterator[Row]:
-    columns = Columns(settings.text, settings.label, settings.group)
-    return rows.read(path, columns, settings.longest)
+def _append(reader: Reader, address: str, path: Path) -> str:
+    """Append the words of a file's rows to those in `path`; return the file's SHA-256."""
+    columns = Columns(reader.settings.text, reader.settings.label, reader.settings.group)
+    with rows.local(address) as source, path.open("ab") as file:
+        for block in reader.blocks(rows.read(source, columns, reader.settings.longest)):
+            files.append(file, block)
+        return files.sha256(source.path)
 
 
-def _require_apart(groups: NDArray[np.int64], is_test: NDArray[np.bool_], settings: Table) -> None:
-    """Raise UserError where a group is in both files."""
+def _require_apart(
+    groups: NDArray[np.int64],
+    is_test: NDArray[np.bool_],
+    digests: Mapping[str, str],
+    settings: Table,
+) -> None:
+    """Raise UserError where both files are the same, or a group is in both."""
+    if digests["test"] == digests["train"]:
+        raise UserError(
+            f"{settings.test} has the same content as {settings.train}: name it in the same way, "
+            "and a share of it is set aside."
+        )
+    if settings.group is None:
+        return
     both = np.intersect1d(groups[is_test], groups[~is_test])
     if len(both):
         raise UserError(
@@ -215,14 +223,16 @@ def _loaded(
     scratch: Path,
     digests: dict[str, str],
 ) -> Loaded:
+    for chosen, what in ((is_test, "test"), (~is_test, "training")):
+        reader.labels.require_both(known.labels[chosen], f"{reader.settings.test}, {what} part")
     words = Words(scratch / "numbers", known.lengths)
-    reader.labels.require_both(known.labels[is_test], reader.settings.test)
     ranks = ranked(words.blocks(~is_test), len(reader.numbers))
     train = _part(words, ranks, known.labels, ~is_test, scratch / "train")
     test = _part(words, ranks, known.labels, is_test, scratch / "test")
     words.path.unlink()
-    index = _index(list(reader.numbers), ranks)
-    return Loaded(train, test, index, reader.left_out, digests)
+    vocabulary = list(reader.numbers)
+    reader.numbers.clear()  # with many distinct words it is most of the memory
+    return Loaded(train, test, _index(vocabulary, ranks), reader.left_out, digests)
 
 
 def ranked(blocks: Iterable[tuple[NDArray[Any], NDArray[Any]]], count: int) -> NDArray[np.uint32]:
@@ -265,7 +275,7 @@ def _part(
         for numbers, inside in words.blocks(chosen):
             found = ranks[numbers]
             lengths += np.bincount(inside[found > 0], minlength=len(labels))
-            found[found > 0].tofile(file)
+            files.append(file, found[found > 0])
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[chosen])])
     empty = np.zeros(0, NUMBER)
     tokens = np.memmap(path, NUMBER, "r") if offsets[-1] else empty

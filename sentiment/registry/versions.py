@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 SERVED_DIGEST = "served.sha256"  # tag of a version: digest of all that it answers by
+ENDINGS = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.(gz|bz2|xz))?$", re.IGNORECASE)
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 PROMOTED, DEMOTED = "champion", "demoted"
 # tags of a version: what was decided, by whom (`rule` or a person) and why
@@ -44,9 +45,9 @@ EVALUATION = "evaluate.sha256"  # tag: digest of the about.json of what it was d
 
 def model_name(dataset: str) -> str:
     """What the registered model of a data set is called, of a table by its file's name."""
-    stem, _, ending = dataset.partition(".")
+    stem = ENDINGS.sub("", dataset)
     plain = re.sub(r"[^\w-]+", "-", stem).strip("-")
-    if ending and plain in ("", "imdb", "synthetic"):  # these are other data
+    if stem != dataset and plain in ("", "imdb", "synthetic"):  # these are other data
         plain = f"{plain}-table".strip("-")
     return f"{plain}-sentiment"
 

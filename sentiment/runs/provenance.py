@@ -15,7 +15,7 @@ DIFF_BYTES = 2**20  # of uncommitted changes kept with a run
 PRODUCTS = (":(exclude,glob)**/dvc.lock", ":(exclude)data")
 # Nor are texts of one's own code: their digest is among the params, and they may be private.
 TABLES = [
-    f":(exclude,glob)**/*.{kind}{more}"
+    f":(exclude,glob,icase)**/*.{kind}{more}"
     for kind in ("csv", "tsv", "jsonl", "ndjson", "parquet")
     for more in ("", ".*")
 ]

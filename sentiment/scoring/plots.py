@@ -20,7 +20,8 @@ def new_axes(params: Evaluate, title: str, x: str, y: str) -> tuple[Figure, "Axe
     """An empty figure of the params' size, with a title and labels."""
     size = params.figure_width, params.figure_height
     figure = Figure(figsize=size, dpi=params.figure_dpi, layout="constrained")
-    axes = figure.add_subplot(title=title, xlabel=x, ylabel=y)
+    axes = figure.add_subplot(xlabel=x, ylabel=y)
+    axes.set_title(title, parse_math=False)  # a data set's name may have dollars in it
     axes.grid(alpha=0.3)
     return figure, axes
 

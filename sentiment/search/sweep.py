@@ -106,17 +106,23 @@ def key_of(params: Params) -> str:
 def shaping_of(params: Params) -> dict[str, Any]:
     """Everything that shapes a training, by dotted names."""
     sections = flatten(params.pad, "pad") | flatten(params.train, "train")
-    return shaping_data(params.fetch) | sections
+    return data_of(params) | sections
+
+
+def data_of(params: Params) -> dict[str, Any]:
+    """What shaped `data/fetch`; raises UserError where that is not of these params."""
+    data: dict[str, Any] = files.read_about(FETCH)["params"]
+    if not shaping_data(params.fetch).items() <= data.items():
+        raise UserError(f"{FETCH} has other reviews than params.yaml: run `dvc repro fetch`.")
+    return data
 
 
 def read_task(sweep: Sweep) -> Task:
     """What all trials share; raises UserError where `data/fetch` is not of these params."""
-    data = shaping_data(sweep.params.fetch)
-    if files.read_about(FETCH)["params"] != data:
-        raise UserError(f"{FETCH} has other reviews than params.yaml: run `dvc repro fetch`.")
+    data = data_of(sweep.params)
     found = read_reviews(FETCH, "train")
     reviews = Reviews(*(np.array(getattr(found, name)) for name in FIELDS))
-    tags = {**provenance(), "dataset": sweep.params.fetch.dataset}
+    tags = {**provenance(), "dataset": sweep.params.fetch.name}
     return Task(
         sweep.params,
         data,

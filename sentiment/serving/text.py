@@ -2,11 +2,12 @@
 
 `keras` has the rules by which Keras' IMDB files were made: those by which the raw reviews of Maas
 et al. 2011 give just those files. ASCII letters are lower-cased and no others; each of `SEPARATORS`
-separates words, the apostrophe does not, so that `<br />` leaves the word `br`.
+separates words, the apostrophe does not, so that `<br />` leaves the word `br`. Spaces of other
+kinds, and the carriage return of Windows' line ends, separate nothing.
 
 `unicode` splits at the word boundaries of Unicode's annex 29 and lower-cases as `str.lower` does. A
-word has a letter or a digit in it. Scripts without spaces, such as Chinese and Thai, it splits into
-characters, since their words need a dictionary.
+word begins with a letter, a digit or `_`; all else, emoji among it, is dropped. Scripts without
+spaces, such as Chinese and Thai, it splits into characters, since their words need a dictionary.
 
 By both, words that are not in the index are dropped.
 """

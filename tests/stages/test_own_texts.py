@@ -19,18 +19,22 @@ import pytest
 from selenium import webdriver
 
 from sentiment import files
+from sentiment.data import table
+from sentiment.data.table import Rows
+from sentiment.params import load_params
 from sentiment.registry import versions as registry
 from sentiment.runs.store import EXPERIMENT
 from stages import evaluate, fetch, pad, train
 from tests.browser import keep_screenshot, open_page, text
-from tests.conftest import Caller, Sharer, stand_in
+from tests.conftest import SWEEP_SETTINGS, Caller, Sharer, stand_in
 from tests.project import Project, free_port, wait_for
 from tools import compare, predict, report, seeds
 from tools import evaluate as evaluate_file
+from tools.comparing import experiments
 
-# an image with a script, and a template
-NAME = "<img src=x onerror=alert(1)>{{7*7}}.csv"
-MODEL = "img-src-x-onerror-alert-1-7-7-sentiment"
+# an image with a script, a template, and mathematics as Matplotlib reads it
+NAME = "<img src=x onerror=alert(1)>{{7*7}}$5^$.csv"
+MODEL = "img-src-x-onerror-alert-1-7-7-5-sentiment"
 HARMFUL = "\u202eSCHLECHT\u2066 \x1b[2J\x07 <script>alert(1)</script> {{7*7}} ${7*7} 'été'"
 GOOD, BAD = "très bon génial j’aime parfait".split(), "mauvais nul déçu ennuyeux cassé".split()
 FILLER = "le la un produit film c’est l’été jour vraiment voilà encore toujours".split()
@@ -67,17 +71,13 @@ def use_table(project: Project, name: str) -> None:
 
 @pytest.fixture(scope="session")
 def own(clone: Project, shared: Sharer) -> Project:
-    """A project that was trained on a table, its texts kept on this machine; tests leave it alone.
-
-    What the command printed is in the file `output` beside it.
-    """
+    """A project that was trained on a table without logging texts; tests leave it alone."""
 
     def run(project: Project) -> None:
         write_texts(project.path / NAME, seed=0)
         use_table(project, NAME)
         project.change(evaluate={"log_texts": False})
-        output = project.run("dvc", "repro")
-        project.path.with_name("output").write_text(output, encoding="utf-8")
+        project.run("dvc", "repro")
         project.commit()
 
     return shared("own-texts", run, clone.path)
@@ -109,8 +109,7 @@ def test_the_run_names_the_file_and_its_digest(standing: Project) -> None:
 
 
 def test_its_registered_model_is_its_own(standing: Project) -> None:
-    output = standing.path.with_name("output")
-    assert not output.exists()  # it is beside the original
+    assert standing.path.is_dir()
     champion = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion")
     assert champion.tags["promote.reason"] == "there was no champion"
     assert champion.tags["dataset"] == NAME
@@ -118,19 +117,15 @@ def test_its_registered_model_is_its_own(standing: Project) -> None:
 
 def test_what_is_served_equals_what_was_evaluated(standing: Project) -> None:
     texts = write_texts(standing.path / "again.csv", seed=0)
+    labels = np.array([int(label) for _, label in texts], np.uint8)
+    settings = load_params().fetch.table
+    known = Rows(np.ones(len(labels), np.int64), labels, np.zeros(len(labels), np.int64))
+    set_aside = np.flatnonzero(table.set_aside(known, settings))
     served = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
-    answers = served.predict(pd.DataFrame({"text": [content for content, _ in texts]}))
+    answers = served.predict(pd.DataFrame({"text": [texts[row][0] for row in set_aside]}))
     probabilities = np.load(standing.path / "data/evaluate/probabilities.npy")
-    predictions = pd.read_csv(standing.path / "data/evaluate/predictions.csv")
-    by_review = probabilities[np.argsort(predictions["review"].to_numpy())]
-    # which rows were set aside is known by their words alone
-    asked = answers["probability"].to_numpy()
-    places = np.flatnonzero(np.isin(asked, by_review))
-    assert len(by_review) == 48
-    assert [each for each in asked[places] if each in set(by_review.tolist())]
-    at = 0
-    for probability in by_review:  # in the order of the file
-        at = int(np.flatnonzero(asked[at:] == probability)[0]) + at + 1
+    order = np.load(standing.path / "data/pad/test_order.npy")
+    np.testing.assert_array_equal(answers["probability"].to_numpy()[order], probabilities)
 
 
 def test_labels_that_are_rare_count_as_much_as_the_others(standing: Project) -> None:
@@ -157,7 +152,12 @@ def test_texts_stay_on_this_machine_where_that_is_wanted(standing: Project, call
         for row in (standing.path / path).read_text(encoding="utf-8").lower().splitlines():
             words = row.split()[:12]
             pairs |= {f"{one} {two}".encode() for one, two in pairwise(words)}
-    logged = [*standing.path.glob("mlruns/**/*"), *standing.path.glob("reports/**/*")]
+    standing.run("dvc", "repro", "baseline/dvc.yaml")
+    logged = [
+        *standing.path.glob("mlflow.db*"),
+        *standing.path.glob("mlruns/**/*"),
+        *standing.path.glob("reports/**/*"),
+    ]
     contents = {path: path.read_bytes().lower() for path in logged if path.is_file()}
     assert {path.name for path in contents} >= {"report.html", "mistakes.csv", "comparison.json"}
     assert [
@@ -180,12 +180,27 @@ def test_experiments_have_the_texts_once_dvc_knows_them(standing: Project, call:
     message = call.fail(seeds.main, "--count", "2")
     assert f"{NAME} is known neither to git nor to DVC" in message
     assert f"dvc add '{NAME}'" in message
+    params = load_params()
+    before = experiments.short_key(params)
     standing.run("dvc", "add", NAME)
     standing.commit()
     assert "All " in standing.run("python", "-m", "tools.verify")
     output = standing.run("dvc", "exp", "run", "--temp", "--set-param", "train.seed=7")
     assert "seed 7" in output
     assert "Test Accuracy: " in output
+    assert experiments.short_key(params) == before
+    write_texts(standing.path / NAME, seed=1)  # other texts, so other trainings
+    assert experiments.short_key(params) != before
+
+
+def test_a_sweep_searches_on_the_texts_as_they_are(standing: Project) -> None:
+    standing.change(sweep=SWEEP_SETTINGS)
+    standing.commit()
+    search = ("python", "-m", "tools.sweep", "--trials", "1", "--workers", "1", "--json")
+    first = json.loads(standing.read(*search))["run_id"]
+    write_texts(standing.path / NAME, seed=1)
+    standing.run("dvc", "repro", "fetch")
+    assert json.loads(standing.read(*search))["run_id"] != first
 
 
 class Tagged(SimpleHTTPRequestHandler):
@@ -290,7 +305,7 @@ def test_a_file_from_elsewhere_is_evaluated_as_a_run_linked_to_the_model(
     [
         (("--file", "none.csv"), "There is no file none.csv."),
         (("--file", "params.yaml"), "ends in none of .csv"),
-        (("--file", "data/example.csv"), "has no column 'body' (fetch.table.text), but text"),
+        (("--file", "data/example.csv"), "has no column 'body' (fetch.table.text): 'text'"),
         (("--file", NAME, "--positive", "2"), "column 'stars' is '0': beside '2'"),
         (("--file", NAME, "--model", "runs:/0/model"), "names no version of a registered model"),
         (("--file", NAME, "--model", f"models:/{MODEL}/7"), f"There is no model models:/{MODEL}/7"),

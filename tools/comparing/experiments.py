@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sentiment import files, pipeline
 from sentiment.errors import UserError
 from sentiment.params import PARAMS_FILE, SEED_LIMIT, Fetch, Params, changed, flatten
-from sentiment.pipeline import EVALUATE, STAGES, TRAIN
+from sentiment.pipeline import EVALUATE, FETCH, STAGES, TRAIN
 from sentiment.runs import log, store
 from tools.comparing import group, revision
 from tools.comparing.group import SEED, Member
@@ -41,7 +41,19 @@ def short_key(params: Params) -> str:
     """Eight letters that change with whatever shapes a training and its evaluation but the seed."""
     sections = [flatten(getattr(params, stage), stage) for stage in STAGES]
     shaping = {name: value for section in sections for name, value in section.items()}
+    if params.fetch.dataset == "table":
+        shaping |= {name: content_of(name) for name in params.fetch.table.files}
     return group.key(shaping, pipeline.code_digests(STAGES))[:8]
+
+
+def content_of(address: str) -> str | None:
+    """SHA-256 of a file with texts; of one at an address as it was fetched last, if it was."""
+    if "://" not in address:
+        return files.sha256(Path(address)) if Path(address).is_file() else None
+    if not (FETCH / files.ABOUT).exists():
+        return None
+    known = files.read_about(FETCH)["params"]
+    return str([known.get(f"fetch.table.{part}_sha256") for part in ("train", "test")])
 
 
 def under_seeds(

@@ -6,6 +6,7 @@ from dataclasses import asdict, astuple
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from sentiment.visible import visible
 from tools.comparing.comparison import ABSENT, Change, Comparison, Spread, Summary
 from tools.comparing.disagreement import Example
 from tools.comparing.verdict import Difference, p_text, points, span
@@ -185,7 +186,7 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def line(text: str) -> str:
     """A text that Markdown shows as it is, in one line and in a cell of a table."""
-    escaped = TAG.sub("&lt;", text.replace("&", "&amp;"))
+    escaped = TAG.sub("&lt;", visible(text).replace("&", "&amp;"))
     return " ".join(escaped.split()).replace("|", "\\|")
 
 

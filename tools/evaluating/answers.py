@@ -13,6 +13,7 @@ from sentiment.data.rows import Row
 from sentiment.scoring import scores, significance
 from sentiment.scoring.significance import Interval
 from sentiment.serving.sequences import Reviews
+from sentiment.serving.text import Word, known_words
 
 if TYPE_CHECKING:
     from sentiment.serving.classifier import Sentiment
@@ -55,9 +56,9 @@ def ask(
         with the texts of wrong answers in the column `text`.
     """
     given = iter(rows)
-    parts = [_ask(model, list(islice(given, AT_ONCE)), is_positive, known)]
-    while len(parts[-1]) == AT_ONCE:
-        parts.append(_ask(model, list(islice(given, AT_ONCE)), is_positive, known))
+    parts = [_ask(model, [], is_positive, known)]  # of no rows: the columns and their types
+    while some := list(islice(given, AT_ONCE)):
+        parts.append(_ask(model, some, is_positive, known))
     table = pd.concat(parts, ignore_index=True)
     table.insert(0, "review", np.arange(1, len(table) + 1))
     return table
@@ -68,7 +69,7 @@ def _ask(
 ) -> pd.DataFrame:
     """The answers to some texts."""
     actual = scores.class_names(np.array([is_positive(row) for row in rows], bool))
-    words = [model.words(row.text) for row in rows]
+    words = [words_of(model, row.text) for row in rows]
     probabilities = model.reader.answers(words)
     process.raise_noted()
     predicted = scores.class_names(probabilities > model.threshold)
@@ -80,11 +81,21 @@ def _ask(
             "actual": actual,
             "predicted": predicted,
             "probability": probabilities,
-            "words": [len(each) for each in words],
-            "seen_in_training": [int(key) in known for key in keys],
-            TEXT: [row.text if is_wrong else "" for row, is_wrong in zip(rows, wrong, strict=True)],
+            "words": np.array([len(each) for each in words], np.int64),
+            "seen_in_training": np.array([int(key) in known for key in keys], bool),
+            TEXT: pd.array(
+                [row.text if is_wrong else "" for row, is_wrong in zip(rows, wrong, strict=True)],
+                "str",
+            ),
         }
     )
+
+
+def words_of(model: "Sentiment", content: str) -> list[Word]:
+    """The words of a text that a model knows; older models have no tokenizer but IMDB's."""
+    if hasattr(model, "words"):
+        return model.words(content)
+    return known_words(content, model.ranks)
 
 
 def compared(

@@ -1,7 +1,7 @@
 """An evaluation on labelled texts as a run in MLflow, linked to the model that was asked."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +11,7 @@ import pandas as pd
 from sentiment import files, machine
 from sentiment.data import rows
 from sentiment.data.reviews import TEST_DATA, arrays, fingerprints, read_reviews
-from sentiment.data.rows import Columns, Labels
+from sentiment.data.rows import Columns, Labels, Source
 from sentiment.errors import UserError
 from sentiment.params import Params, Table, flatten, load_params
 from sentiment.pipeline import EVALUATE, FETCH
@@ -23,8 +23,9 @@ from sentiment.runs.provenance import provenance
 from sentiment.runs.tracking import Tracker
 from sentiment.scoring.evaluation import Evaluation, evaluate_answers, numbers, write
 from sentiment.scoring.scores import POSITIVE
+from sentiment.visible import visible
 from tools.evaluating import answers
-from tools.evaluating.answers import TEXT
+from tools.evaluating.answers import TEXT, Metric
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -97,47 +98,57 @@ def make(file: str, columns: Mapping[str, str], model: str | None) -> Made:
     """
     params = load_params()
     settings = params.fetch.table.model_copy(update=dict(columns))
-    with rows.local(file) as path:
-        version = champion.version(model)
-        name, digest = PurePosixPath(file).name, files.sha256(path)
-        work = Work(version, name, digest, settings, params)
-        table = predictions(work, path)
-        with store.explained():
-            own = registry.evaluated_of(version).predictions
-    bins, level = params.evaluate.calibration_bins, params.compare.confidence
-    metrics = list(answers.compared(table, own, bins, level))
+    with rows.local(file) as source:
+        name, digest = PurePosixPath(file).name, files.sha256(source.path)
+        work = Work(champion.version(model), name, digest, settings, params)
+        table = predictions(work, source)
+    metrics, found = compared(work, table), evaluation(work, table)
     folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", f"evaluate-{work.name}")
-    found = evaluation(work, table)
     with files.replaced(folder) as partial:
         write(partial, found)
         files.write_about(partial, work.shaping)
     run_id = log_work(work, folder, numbers(found.metrics) | answers.intervals(metrics))
+    return made(work, run_id, folder, table, metrics)
+
+
+def compared(work: Work, table: pd.DataFrame) -> list[Metric]:
+    """The metrics on the texts beside those on the model's own test set."""
+    with store.explained():
+        own = registry.evaluated_of(work.version).predictions
+    bins, level = work.params.evaluate.calibration_bins, work.params.compare.confidence
+    return list(answers.compared(table, own, bins, level))
+
+
+def made(
+    work: Work, run_id: str, folder: Path, table: pd.DataFrame, metrics: Sequence[Metric]
+) -> Made:
+    """What is reported of an evaluation."""
     return Made(
-        run_id,
-        work.shaping["evaluation.model"],
-        work.file,
-        str(folder),
-        len(table),
-        int((table["actual"] == POSITIVE).sum()),
-        int(table["seen_in_training"].sum()),
-        answers.document(metrics),
-        answers.table(metrics, level),
+        run_id=run_id,
+        model=work.shaping["evaluation.model"],
+        file=work.file,
+        folder=str(folder),
+        reviews=len(table),
+        positive=int((table["actual"] == POSITIVE).sum()),
+        also_in_training=int(table["seen_in_training"].sum()),
+        metrics=answers.document(metrics),
+        table=answers.table(metrics, work.params.compare.confidence),
     )
 
 
-def predictions(work: Work, path: Path) -> pd.DataFrame:
+def predictions(work: Work, source: Source) -> pd.DataFrame:
     """The model's answers to the texts of a file, see `answers.ask`."""
     settings = work.settings
     labels = Labels(settings.positive, settings.label)
-    given = rows.read(path, Columns(settings.text, settings.label), settings.longest)
+    given = rows.read(source, Columns(settings.text, settings.label), settings.longest)
     model = champion.load(work.shaping["evaluation.model"])
-    if not hasattr(model, "words"):
+    if not hasattr(model, "reader"):
         raise UserError(
             f"{work.version.name} {work.version.version} was registered before models could be "
             "evaluated on other texts: train again, or name a newer version."
         )
     table = answers.ask(model, given, labels.is_positive, trained_on(work.version))
-    labels.require_both((table["actual"] == POSITIVE).to_numpy().astype(np.uint8), str(path))
+    labels.require_both((table["actual"] == POSITIVE).to_numpy().astype(np.uint8), source.name)
     return table
 
 
@@ -192,11 +203,9 @@ def log_work(work: Work, folder: Path, metrics: Mapping[str, float]) -> str:
 def summary(made: Made) -> str:
     """What is reported, for a reader."""
     also = f", {made.also_in_training:,} of them also in training" if made.also_in_training else ""
-    return "\n".join(
-        [
-            f"{made.model} on {made.file}",
-            f"{made.reviews:,} texts, {made.positive:,} positive{also}",
-            made.table,
-            f"Run {made.run_id}; tables and plots in {made.folder}",
-        ]
+    return visible(
+        f"{made.model} on {made.file}\n"
+        f"{made.reviews:,} texts, {made.positive:,} positive{also}\n"
+        f"{made.table}\n"
+        f"Run {made.run_id}; tables and plots in {made.folder}"
     )

@@ -16,8 +16,8 @@ from sentiment.registry import champion
 from sentiment.registry import versions as registry
 from sentiment.runs import store
 from sentiment.serving.classifier import Contribution, Explanation, Sentiment
+from sentiment.visible import visible
 from tools.pages import reading
-from tools.running.visible import visible
 
 EXAMPLES = {
     "first": "I expected a dull sequel, but the acting is brilliant and the story moved me. "

@@ -141,7 +141,7 @@ def rows(study: Study, pairs: list[tuple[str, str]], columns: list[int]) -> Iter
 def cells_table(study: Study) -> str:
     """Mean test accuracy of each cell at each distance, and on the params' data set."""
     columns = [*distances(study), *own(study)]
-    named = [f"cue {x}" if x else study.params.fetch.dataset for x in columns]
+    named = [f"cue {x}" if x else study.params.fetch.name for x in columns]
     pairs = [(network, "") for network in networks(study)]
     return "\n".join([*header(["network", *named]), *rows(study, pairs, columns)])
 
@@ -220,7 +220,7 @@ def reach_table(study: Study) -> str:
         chosen = table[(table["network"] == network) & (table["cue_distance"] == shown(study))]
         cells = [f"{x.mean():.0f} ({x.min()} to {x.max()})" for _, x in chosen[columns].items()]
         lines.append(f"| {network} | {' | '.join(cells)} |")
-    data = f"cue {distance}" if (distance := shown(study)) else study.params.fetch.dataset
+    data = f"cue {distance}" if (distance := shown(study)) else study.params.fetch.name
     head = header([f"`gradient_reach` on {data}, in words", "before training", "trained"])
     return "\n".join([*head, *lines])
 

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from tools.running.visible import visible
+from sentiment.visible import visible
 
 TEMPLATES = Path(__file__).with_name("templates")
 # What base.html gives another value in dark mode; any other colour is the same in both.

@@ -1,9 +1,11 @@
 """Labelled texts come from any usual file, and what is wrong with one is said by row and column."""
 
+import base64
 import gzip
 import json
 from collections.abc import Iterator
 from functools import partial
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -14,7 +16,7 @@ import pytest
 from pyarrow import parquet
 
 from sentiment.data import rows
-from sentiment.data.rows import Columns, Row
+from sentiment.data.rows import Columns, Row, Source
 from sentiment.errors import UserError
 from tests.project import free_port
 
@@ -28,7 +30,7 @@ def write(path: Path, content: str | bytes) -> Path:
 
 
 def read(path: Path, columns: Columns = COLUMNS, longest: int = 1000) -> list[Row]:
-    return list(rows.read(path, columns, longest))
+    return list(rows.read(Source(path, str(path)), columns, longest))
 
 
 def as_csv(separator: str) -> str:
@@ -40,7 +42,7 @@ def as_json(values: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(each) + "\n" for each in values)
 
 
-def as_parquet(path: Path, **columns: list[Any]) -> Path:
+def as_parquet(path: Path, **columns: Any) -> Path:
     parquet.write_table(pyarrow.table(columns), path)
     return path
 
@@ -48,7 +50,7 @@ def as_parquet(path: Path, **columns: list[Any]) -> Path:
 def made(folder: Path, kind: str) -> Path:
     """A file of this kind with the rows of `GOOD`."""
     path = folder / f"reviews.{kind}"
-    if kind in ("csv", "tsv"):
+    if kind in ("csv", "tsv", "TSV"):
         return write(path, as_csv("," if kind == "csv" else "\t"))
     if kind == "csv.gz":
         return write(path, gzip.compress(as_csv(",").encode()))
@@ -58,7 +60,7 @@ def made(folder: Path, kind: str) -> Path:
     return as_parquet(path, text=list(texts), label=[float(each) for each in labels])
 
 
-@pytest.mark.parametrize("kind", ["csv", "tsv", "csv.gz", "jsonl", "parquet"])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "TSV", "csv.gz", "jsonl", "parquet"])
 def test_each_kind_of_file_has_the_same_rows(tmp_path: Path, kind: str) -> None:
     found = read(made(tmp_path, kind))
     assert [(each.text, each.label) for each in found] == GOOD
@@ -89,7 +91,8 @@ def test_a_group_is_read_where_one_is_named(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.csv", "", "a.csv is empty: a header with the columns is expected"),
-        ("a.csv", "body,label\n", "has no column 'text' (fetch.table.text), but body, label."),
+        ("a.csv", "body,label\n", "has no column 'text' (fetch.table.text): 'body', 'label'."),
+        ("a.csv", "text,label,text\n", "more than one column 'text' (fetch.table.text): 'text',"),
         ("a.csv", "text,label\na,1\nb\n", "a.csv, row 2 (line 3) has 1 fields, the header 2"),
         ("a.csv", "text,label\na,1\nb,c,1\n", "row 2 (line 3) has 3 fields, the header 2"),
         ("a.csv", 'text,label\na,1\n"b,1\n', "a.csv, line 3, cannot be read: unexpected end"),
@@ -100,7 +103,7 @@ def test_a_group_is_read_where_one_is_named(tmp_path: Path) -> None:
             *(
                 "a.csv",
                 f"text,label\n{'a' * 10_000_000},1\n",
-                "line 2, cannot be read: field larger",
+                "line 2, has more than",
             ),
             id="10 MB",
         ),
@@ -113,6 +116,9 @@ def test_a_group_is_read_where_one_is_named(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', "row 2 (line 2) is not JSON: "),
         ("a.jsonl", "\n[1]\n", "row 1 (line 2) is list, not an object with columns."),
         ("a.jsonl", '{"text": "a"}\n', "row 1 (line 1) has no column 'label' (fetch.table.label)"),
+        ("a.jsonl", "{}\n", "row 1 (line 1) has no column 'text' (fetch.table.text): none."),
+        ("a.jsonl", '{"text": "a", "label": NaN}\n', "column 'label' is missing."),
+        pytest.param("a.jsonl", '{"text": ' + "[" * 100_000, "is not JSON", id="nested"),
         ("a.jsonl", '{"text": 5, "label": 1}\n', "column 'text' is int, not a text."),
         ("a.jsonl", '{"text": null, "label": 1}\n', "column 'text' is missing."),
         ("a.jsonl", '{"text": "a", "label": [1]}\n', "column 'label' is list, not a text or"),
@@ -145,6 +151,28 @@ def test_a_parquet_column_of_another_type_is_named(tmp_path: Path) -> None:
         read(path)
 
 
+def test_a_parquet_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    texts = pyarrow.array([b"fine", b"\xff"]).cast(pyarrow.binary())
+    bad = pyarrow.Array.from_buffers(pyarrow.string(), 2, texts.buffers())
+    path = as_parquet(tmp_path / "a.parquet", text=bad, label=["1", "0"])
+    with pytest.raises(UserError, match=r"a\.parquet, row 2, is not UTF-8"):
+        read(path)
+
+
+def test_a_file_without_line_ends_is_not_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "BYTES_AT_ONCE", 1000)
+    path = write(tmp_path / "a.jsonl", "x" * 10_000)
+    with pytest.raises(UserError, match=r"line 1, has more than 1,600 bytes"):
+        read(path, longest=100)
+
+
+def test_a_name_with_colons_is_a_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "a::b.csv", "text,label\nfine,1\n")
+    assert read(path)[0].text == "fine"
+
+
 @pytest.mark.parametrize("name", ["there.csv", ""])
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="There is no file"), rows.local(str(tmp_path / name)):
@@ -152,6 +180,16 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
 
 
 class Quiet(SimpleHTTPRequestHandler):
+    """A web server whose folder `private` is for who has a password."""
+
+    def do_GET(self) -> None:
+        known = base64.b64encode(b"ann:secret").decode()
+        private = self.path.startswith("/private/")
+        if private and self.headers["Authorization"] != f"Basic {known}":
+            self.send_error(HTTPStatus.UNAUTHORIZED)
+        else:
+            super().do_GET()
+
     def log_message(self, *_: Any) -> None:
         pass
 
@@ -168,10 +206,25 @@ def address(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_file_at_an_address_is_read(tmp_path: Path, address: str, kind: str) -> None:
     made(tmp_path, kind)
-    with rows.local(f"{address}/reviews.{kind}") as path:
-        found = read(path)
+    with rows.local(f"{address}/reviews.{kind}") as source:
+        found = list(rows.read(source, COLUMNS, 1000))
     assert [(each.text, each.label) for each in found] == GOOD
-    assert not path.exists()
+    assert found[0].place.startswith(f"{address}/reviews.{kind}, row 1")
+    assert not source.path.exists()
+
+
+def test_a_password_is_found_in_netrc(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "private").mkdir()
+    made(tmp_path / "private", "csv")
+    where = f"{address}/private/reviews.csv"
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(UserError, match="401"), rows.local(where):
+        pass
+    write(tmp_path / "netrc", "machine 127.0.0.1 login ann password secret\n").chmod(0o600)
+    with rows.local(where) as source:
+        assert len(list(rows.read(source, COLUMNS, 1000))) == len(GOOD)
 
 
 def test_an_address_that_has_no_such_file_or_is_away_is_named(address: str) -> None:

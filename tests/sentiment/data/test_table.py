@@ -142,7 +142,7 @@ def test_reviews_that_repeat_are_counted_within_and_between_the_parts(
 def test_words_are_split_by_the_chosen_tokenizer(tmp_path: Path, settings: Table) -> None:
     rows = [("Été, ÉTÉ l’a", "yes"), ("été", "no")]
     by_unicode = settings.model_copy(update={"tokenizer": "unicode"})
-    assert load(tmp_path, by_unicode, train=rows, test=rows).ranks == {"été": 1, "l’a": 2}
+    assert load(tmp_path, by_unicode, train=rows, test=rows[::-1]).ranks == {"été": 1, "l’a": 2}
 
 
 def test_what_is_served_gets_the_words_that_were_trained_on(
@@ -152,9 +152,9 @@ def test_what_is_served_gets_the_words_that_were_trained_on(
     for tokenizer in text.TOKENIZERS:
         (tmp_path / tokenizer).mkdir()
         chosen = settings.model_copy(update={"tokenizer": tokenizer})
-        loaded = load(tmp_path / tokenizer, chosen, train=rows, test=rows)
+        loaded = load(tmp_path / tokenizer, chosen, train=rows, test=rows[::-1])
         served = [text.known_words(each, loaded.ranks, tokenizer) for each, _ in rows]
-        assert [[word.rank for word in words] for words in served] == lists(loaded.test)
+        assert [[word.rank for word in words] for words in served] == lists(loaded.train)
 
 
 def test_imdb_s_own_words_as_a_table_are_the_same_words(
@@ -167,11 +167,11 @@ def test_imdb_s_own_words_as_a_table_are_the_same_words(
     reviews = [" ".join(words[rank] for rank in train[review]) for review in chosen]
     labels = ["yes" if train.labels[review] else "no" for review in chosen]
     rows = list(zip(reviews, labels, strict=True))
-    loaded = load(tmp_path, settings, train=rows, test=rows)
+    loaded = load(tmp_path, settings, train=rows, test=rows[::-1])
     own = ["", *loaded.ranks]
-    for part in (loaded.train, loaded.test):
-        assert [" ".join(own[rank] for rank in review) for review in part] == reviews
-        assert part.labels.tolist() == train.labels[chosen].tolist()
+    for part, step in ((loaded.train, 1), (loaded.test, -1)):
+        assert [" ".join(own[rank] for rank in review) for review in part] == reviews[::step]
+        assert part.labels.tolist() == train.labels[chosen][::step].tolist()
 
 
 @pytest.mark.parametrize(
@@ -185,8 +185,9 @@ def test_imdb_s_own_words_as_a_table_are_the_same_words(
         ({"train": [("", "yes"), ("?", "no")]}, "train.csv has no row with a word"),
         ({"train": [("a", "yes")] * 3}, "all of the 3 rows have the label 'yes'"),
         ({"train": [("a", "no")] * 3}, "none of the 3 rows have the label 'yes'"),
-        ({"train": TRAIN, "test": [("a", "no")] * 2}, "test.csv: none of the 2 rows"),
+        ({"train": TRAIN, "test": [("a", "no")] * 2}, "test.csv, test part: none of the 2 rows"),
         ({"train": [("a", "yes"), ("b", "no")]}, "fetch.table.test_share: "),
+        ({"train": TRAIN, "test": TRAIN}, "test.csv has the same content as"),
     ],
 )
 def test_tables_that_cannot_be_learned_from_are_refused(

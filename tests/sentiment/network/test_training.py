@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from sentiment.data.split import Part, split
+from sentiment.errors import UserError
 from sentiment.network import checkpoint, training
 from sentiment.network.checkpoint import METRICS, START, Progress
 from sentiment.params import Params, Train, check_params
@@ -103,6 +104,31 @@ def test_curve_is_the_one_of_stock_keras() -> None:
     stock = model.fit(x, y, batch_size=32, epochs=2, validation_split=0.2, verbose=0).history
     for name in ("accuracy", "loss", "val_accuracy", "val_loss"):
         assert ours[name].tolist() == pytest.approx(stock[name], rel=1e-6)
+
+
+def rare() -> Part:
+    """Reviews of which a fifth is positive, in one batch."""
+    learning, _ = parts()
+    return Part(learning.x[:30], (np.arange(30) % 5 == 0).astype(np.uint8))
+
+
+@pytest.mark.parametrize("adversarial", [0.0, 1e-9])
+def test_balanced_labels_count_as_by_keras_class_weights(adversarial: float) -> None:
+    params = small(class_weight="balanced", epochs=1, optimizer="sgd", adversarial=adversarial)
+    ours, stock = prepared(params), prepared(small(optimizer="sgd"))
+    trained = training.fit(ours, rare(), parts()[1], params, lambda _: None, START, show=False)
+    weights = {0: 30 / (2 * 24), 1: 30 / (2 * 6)}
+    history = stock.fit(*rare(), batch_size=32, class_weight=weights, verbose=0).history
+    assert trained.history["loss"].tolist() == pytest.approx(history["loss"], rel=1e-5)
+    for one, other in zip(ours.get_weights(), stock.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_labels_that_are_all_the_same_cannot_be_balanced() -> None:
+    params = small(class_weight="balanced")
+    same = Part(rare().x, np.zeros(30, np.uint8))
+    with pytest.raises(UserError, match=r"class_weight balanced: all 30 reviews"):
+        training.fit(prepared(params), same, parts()[1], params, lambda _: None, START)
 
 
 def test_early_stopping_keeps_the_best_epoch() -> None:

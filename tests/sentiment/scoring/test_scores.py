@@ -39,6 +39,14 @@ def test_scores_are_the_textbook_ones(predictions: pd.DataFrame) -> None:
 
 def test_reviews_seen_in_training_can_be_left_out(predictions: pd.DataFrame) -> None:
     assert scores.scores(predictions)["test_accuracy_unseen"] == 5 / 7
+    seen = predictions.assign(seen_in_training=True)
+    assert "test_accuracy_unseen" not in scores.scores(seen)
+
+
+def test_labels_that_are_rare_have_metrics_of_their_own(predictions: pd.DataFrame) -> None:
+    result = scores.scores(predictions.drop(index=[0, 1, 2]))  # one positive, found fourth of five
+    assert result["test_balanced_accuracy"] == pytest.approx((0 + 3 / 4) / 2)
+    assert result["test_average_precision"] == pytest.approx(1 / 3)
 
 
 def test_confusion_matrix_counts_each_pair_of_actual_and_predicted(
