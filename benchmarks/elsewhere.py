@@ -170,7 +170,7 @@ def main(folder: Path, models: tuple[str, ...]) -> None:
         tables = {name: write(Path(scratch, f"{name}.csv"), rows) for name, rows in texts.items()}
         asked = []
         for each in models:
-            name, _, uri = each.partition("=")
+            name, _, uri = each.rpartition("=")
             asked += [(name, where, evaluated(tables[where], uri)) for where in ENGLISH]
         place = Path(scratch)
         own = {

@@ -182,13 +182,19 @@ def _check_server(uri: str) -> None:
     import requests
 
     try:
-        requests.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS)
+        requests.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS, verify=authority())
     except (requests.RequestException, ValueError) as error:
         reason = type(error).__name__
         raise StoreError(
             f"The MLflow server at {public(uri)} does not answer ({reason}). "
             "Start it, or unset MLFLOW_TRACKING_URI to use the store in this folder."
         ) from None
+
+
+def authority() -> str | bool:
+    """By whom a server's certificate has to be signed, as MLflow's own variables say."""
+    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() == "true"
+    return os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or not insecure
 
 
 def _experiment() -> str:

@@ -282,7 +282,7 @@ def test_a_proxy_with_tls_stands_before_it_as_the_docs_say(
         output = project.run(*TOOL, "tools.sync")
         assert f"https://127.0.0.1:{port}/#/experiments/" in output
         code = (
-            "import mlflow, numpy; run = mlflow.start_run(); "
+            "import mlflow, numpy; mlflow.set_experiment('imdb-lstm'); run = mlflow.start_run(); "
             "numpy.save('large.npy', numpy.random.bytes(60_000_000)); "
             "mlflow.log_artifact('large.npy'); mlflow.end_run(); "
             "got = mlflow.artifacts.download_artifacts(f'runs:/{run.info.run_id}/large.npy'); "

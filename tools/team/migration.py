@@ -157,7 +157,11 @@ def require_server_of(engine: Engine, to: str) -> None:
     user, password = (os.environ.get(f"MLFLOW_TRACKING_{n}", "") for n in ("USERNAME", "PASSWORD"))
     try:
         answer = requests.get(
-            address, {"experiment_id": "0"}, auth=(user, password), timeout=ANSWER_SECONDS
+            address,
+            {"experiment_id": "0"},
+            auth=(user, password),
+            timeout=ANSWER_SECONDS,
+            verify=store.authority(),
         )
         answer.raise_for_status()
         created = str(answer.json()["experiment"]["creation_time"])
