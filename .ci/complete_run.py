@@ -67,7 +67,7 @@ def check_model(model_id: str) -> None:
     """The model loads, has a signature and an example, and answers."""
     model = mlflow.pyfunc.load_model(f"models:/{model_id}")
     assert model.metadata.signature is not None
-    assert model.input_example.shape == (2, 200)
+    assert model.input_example.shape == (1, 200)
     answers = model.predict(np.load("data/pad/x_test.npy")[:8].astype(np.int32))
     assert answers.shape == (8, 1)
 

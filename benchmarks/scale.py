@@ -1,8 +1,8 @@
 """`python -m benchmarks.scale`: time and memory of each stage by the number of reviews.
 
 The generator writes CSV files of so many reviews; a clone of the last commit reads each as a table
-and trains one epoch on it. Writes `scale.md` beside this file. A million reviews take half an hour
-and 6 GB of disk.
+and trains one epoch on it. Writes `scale.md` beside this file. A million reviews take a quarter of
+an hour and 6 GB of disk.
 """
 
 import csv
@@ -27,7 +27,7 @@ from tools.running import cli
 
 RESULTS = Path(__file__).with_name("scale.md")
 SIZES = (25_000, 1_000_000)  # reviews in all, of which a fifth is set aside
-# a review's words, 1.5 GB in a million reviews, and how many distinct ones there are
+# a review's words, 1.35 GB in a million reviews, and how many distinct ones there are
 WORDS = {"min_length": 200, "max_length": 300, "vocab_size": 88_000}
 TABLE = "reviews.csv"
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -88,6 +89,11 @@ class Synthetic(Section):
         return self
 
 
+def file_name(address: str) -> str:
+    """The name of a file, by its path or its address, whose query is left out."""
+    return PurePosixPath(urlsplit(address).path if "://" in address else address).name
+
+
 class Table(Section):
     train: str = Field(
         min_length=1,
@@ -144,7 +150,7 @@ class Table(Section):
     @property
     def name(self) -> str:
         """What the data set is called: the file of its training part."""
-        return PurePosixPath(self.train).name
+        return file_name(self.train)
 
     @property
     def files(self) -> list[str]:
@@ -152,11 +158,9 @@ class Table(Section):
         return sorted({self.train, self.test})
 
     @property
-    def inside(self) -> list[str]:
-        """Those in the project, each a path from its root."""
-        paths = [each for each in self.files if "://" not in each]
-        outside = [each for each in paths if Path(each).is_absolute() or ".." in Path(each).parts]
-        return [each for each in paths if each not in outside]
+    def relative(self) -> list[str]:
+        """Those that are named by a path from the project's root."""
+        return [each for each in self.files if "://" not in each and not Path(each).is_absolute()]
 
 
 class Fetch(Section):
@@ -800,7 +804,7 @@ def shaping_data(params: Fetch) -> dict[str, Any]:
     }[params.dataset]
     known = {name: value for name, value in flat.items() if name.startswith(shaping)}
     names = {f"fetch.table.{part}" for part in ("train", "test")} & known.keys()
-    files = {name: PurePosixPath(known[name]).name for name in names}
+    files = {name: file_name(known[name]) for name in names}
     return {"fetch.dataset": params.dataset, **known, **files}
 
 

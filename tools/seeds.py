@@ -50,6 +50,7 @@ def train_group(count: int) -> Group:
     store.connect()
     with tempfile.TemporaryDirectory() as scratch:
         members = list(experiments.trained(wanted, Path(scratch), "make seeds"))
+    experiments.require_same_data(members)
     shaping = members[0].shaping
     key = group.key(shaping, pipeline.code_digests(TRAINING))
     return Group(group_name(params.train, shaping, count), key, members)

@@ -19,6 +19,7 @@ from sentiment.errors import UserError
 from sentiment.params import load_params
 from sentiment.pipeline import DECLARED, STAGES
 from sentiment.runs.provenance import PRODUCTS
+from tools.comparing import experiments
 from tools.running import cli, dvc
 
 # which run it was and what its evaluation took: these differ in every run, and so do the digests
@@ -116,7 +117,8 @@ def repeat(clone: Path) -> Path:
     """Run the pipeline of the current commit in a clone, with a store of its own."""
     output("git", "clone", "--quiet", ".", str(clone))
     fetched = load_params().fetch
-    for name in fetched.table.inside if fetched.dataset == "table" else []:
+    for name in fetched.table.relative if fetched.dataset == "table" else []:
+        experiments.require_inside(name)
         place = clone / name  # git need not have it
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(name, place)

@@ -13,7 +13,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from sentiment import process
 from sentiment.errors import UserError, first_line, redacted
+from sentiment.params import file_name
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 COMPRESSED = {".gz", ".bz2", ".xz"}
 ROWS_AT_ONCE, BYTES_AT_ONCE = 1000, 2**20  # of a Parquet file
 QUIET_SECONDS = 60  # without a byte from an address, before that is given up
-ESCAPED = 6  # bytes of a character in JSON lines, at most
+ESCAPED = 12  # bytes of a character in JSON lines, at most: "\\ud83d\\ude00"
 NAMED = 20  # columns that a message names, each by as many characters at most
 
 
@@ -122,30 +123,46 @@ def local(address: str) -> Iterator[Source]:
         yield Source(Path(address), address)
         return
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder, PurePosixPath(address).name)
-        _download(address, target)
-        yield Source(target, redacted(address))
+        shown = redacted(address.partition("?")[0])  # a query may be a signature
+        source = Source(Path(folder, file_name(address)), shown)
+        _reader(source)  # before anything is copied
+        _download(address, source)
+        yield source
 
 
-def _download(address: str, target: Path) -> None:
+class Stopped(Exception):
+    """A signal came during a copy, which another thread makes."""
+
+    def __init__(self, ended: process.Interrupted) -> None:
+        super().__init__(str(ended))
+        self.ended = ended
+
+
+def _download(address: str, source: Source) -> None:
     import fsspec
     from fsspec.callbacks import Callback
 
-    with _bar(target.name, None, "B") as bar:
-
-        def progress(done: int) -> None:
-            process.raise_noted()
-            bar.update(done - bar.n)
-
-        callback = Callback(hooks={"bar": lambda _, value, **__: progress(value)})
+    with _bar(source.path.name, None, "B") as bar:
+        callback = Callback(hooks={"bar": lambda _, value, **__: _progress(bar, value)})
         try:
             system, name = fsspec.url_to_fs(address, **_options(address))
-            system.get_file(name, str(target), callback=callback)
+            system.get_file(name, str(source.path), callback=callback)
         except FileNotFoundError:
-            raise UserError(f"There is no file {address}.") from None
+            raise UserError(f"There is no file {source.name}.") from None
+        except Stopped as stopped:
+            raise stopped.ended from None
         except Exception as error:  # each kind of address has errors of its own
             reason = first_line(error) or type(error).__name__
-            raise UserError(f"{address} cannot be read: {reason}") from None
+            raise UserError(f"{source.name} cannot be read: {reason}") from None
+
+
+def _progress(bar: "tqdm[Any]", done: int) -> None:
+    """Show how much was copied; raises Stopped once a signal came: fsspec loses `SystemExit`."""
+    try:
+        process.raise_noted()
+    except process.Interrupted as ended:
+        raise Stopped(ended) from ended
+    bar.update(done - bar.n)
 
 
 def _options(address: str) -> dict[str, Any]:
@@ -232,7 +249,7 @@ def _read_csv(source: Source, columns: Columns, longest: int) -> Iterator[Found]
     dialect = csv.excel_tab if _kind(source) == ".tsv" else csv.excel
     reader = csv.reader(_lines(source, longest), dialect, strict=True)
     try:
-        header = next(reader, [])
+        header = next(filter(None, reader), [])
         if not header:
             raise UserError(f"{source.name} is empty: a header with the columns is expected.")
         _require_columns(source.name, header, columns)
@@ -301,7 +318,10 @@ def _lines(source: Source, longest: int) -> Iterator[str]:
     with _opened(source) as file, _bar(source.path.name, size, "B") as bar:
         for number, line in enumerate(iter(lambda: file.readline(limit + 1), b""), 1):
             if len(line) > limit:
-                raise UserError(f"{source.name}, line {number}, has more than {limit:,} bytes.")
+                raise UserError(
+                    f"{source.name}, line {number}, has more than {limit:,} bytes, which is more "
+                    "than fetch.table.longest allows. Is a line end missing?"
+                )
             try:
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:

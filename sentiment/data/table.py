@@ -186,6 +186,12 @@ def _require_apart(
         )
 
 
+def nearest(share: float) -> int:
+    """In how many parts, two at least, one part comes nearest to a share of at most a half."""
+    fewer = max(2, int(1 / share))
+    return min((fewer, fewer + 1), key=lambda parts: abs(1 / parts - share))
+
+
 def set_aside(known: Rows, settings: Table) -> NDArray[np.bool_]:
     """Which rows are the test part: a share of each label, and whole groups.
 
@@ -206,7 +212,7 @@ def set_aside(known: Rows, settings: Table) -> NDArray[np.bool_]:
                 order, test_size=settings.test_share, stratify=known.labels, random_state=seed
             )
         else:
-            parts = max(2, round(1 / settings.test_share))
+            parts = nearest(settings.test_share)
             dealer = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
             _, test = next(dealer.split(order, known.labels, known.groups))
     except ValueError as error:

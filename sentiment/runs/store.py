@@ -183,7 +183,7 @@ def _check_server(uri: str) -> None:
 
     try:
         requests.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS, verify=authority())
-    except (requests.RequestException, ValueError) as error:
+    except (OSError, ValueError) as error:  # among them the request's, and no such certificate
         reason = type(error).__name__
         raise StoreError(
             f"The MLflow server at {public(uri)} does not answer ({reason}). "
@@ -193,7 +193,7 @@ def _check_server(uri: str) -> None:
 
 def authority() -> str | bool:
     """By whom a server's certificate has to be signed, as MLflow's own variables say."""
-    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() == "true"
+    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
     return os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or not insecure
 
 

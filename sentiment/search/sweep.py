@@ -112,7 +112,10 @@ def shaping_of(params: Params) -> dict[str, Any]:
 def data_of(params: Params) -> dict[str, Any]:
     """What shaped `data/fetch`; raises UserError where that is not of these params."""
     data: dict[str, Any] = files.read_about(FETCH)["params"]
-    if not shaping_data(params.fetch).items() <= data.items():
+    wanted = shaping_data(params.fetch)
+    if params.fetch.dataset == "table" and Path(params.fetch.table.train).is_file():
+        wanted["fetch.table.train_sha256"] = files.sha256(Path(params.fetch.table.train))
+    if not wanted.items() <= data.items():
         raise UserError(f"{FETCH} has other reviews than params.yaml: run `dvc repro fetch`.")
     return data
 

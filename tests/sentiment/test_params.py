@@ -31,6 +31,13 @@ BAD = [
         "distance 10",
         "5 times opinions 3",
     ),
+    (
+        {"fetch": {"table": {"group": "product", "test_share": 0.6}}},
+        "fetch.table",
+        "0.6",
+        "at most 0.5",
+    ),
+    ({"fetch": {"table": {"train": "https://u:p@h/a.csv"}}}, "fetch.table.train", "", "~/.netrc"),
     ({"evaluate": {"threshold": 1.0}}, "evaluate.threshold", "1.0", "less than 1"),
     ({"evaluate": {"length_buckets": [2, 1]}}, "evaluate.length_buckets", "[2, 1]", "rise"),
     ({"train": 5}, "train", "5", "mapping"),

@@ -107,8 +107,8 @@ def test_the_run_names_the_file_and_its_digest(standing: Project) -> None:
     assert run.info.run_name == f"lstm-4 · balanced · len 40 · seed 42 · {NAME}"
 
 
-def test_its_registered_model_is_its_own(standing: Project) -> None:
-    assert standing.path.is_dir()
+@pytest.mark.usefixtures("standing")
+def test_its_registered_model_is_its_own() -> None:
     champion = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion")
     assert champion.tags["promote.reason"] == "there was no champion"
     assert champion.tags["dataset"] == NAME
@@ -198,8 +198,20 @@ def test_a_sweep_searches_on_the_texts_as_they_are(standing: Project) -> None:
     search = ("python", "-m", "tools.sweep", "--trials", "1", "--workers", "1", "--json")
     first = json.loads(standing.read(*search))["run_id"]
     write_texts(standing.path / NAME, seed=1)
+    message = standing.fail(*search)
+    assert "data/fetch has other reviews than params.yaml: run `dvc repro fetch`" in message
     standing.run("dvc", "repro", "fetch")
     assert json.loads(standing.read(*search))["run_id"] != first
+
+
+def test_a_path_out_of_the_project_has_to_be_absolute_where_copies_are_trained(
+    standing: Project, call: Caller
+) -> None:
+    write_texts(standing.path.parent / "outside.csv", seed=0)
+    use_table(standing, "../outside.csv")
+    message = call.fail(seeds.main, "--count", "2")
+    assert "../outside.csv is outside the project" in message
+    assert "absolute path" in message
 
 
 class Tagged(SimpleHTTPRequestHandler):
@@ -345,7 +357,7 @@ def harmless(browser: webdriver.Chrome) -> None:
     ]
     page = browser.execute_script("return document.body.innerText")
     assert not set(page) & {"\u202e", "\u2066", "\x1b", "\x07"}
-    assert "49" not in [word.strip(".csv") for word in page.split()]
+    assert [sign for sign in (">49", " 49 ", "$49") if sign in page] == []
 
 
 def test_texts_and_names_do_nothing_on_the_pages(shown: Project, browser: webdriver.Chrome) -> None:

@@ -47,11 +47,13 @@ def short_key(params: Params) -> str:
 
 
 def content_of(address: str) -> str | None:
-    """SHA-256 of a file with texts; of one at an address as it was fetched last, if it was."""
+    """SHA-256 of a file with texts, of one at an address as it was fetched last.
+
+    Raises:
+        UserError: it is at an address, and `fetch` has not run yet.
+    """
     if "://" not in address:
         return files.sha256(Path(address)) if Path(address).is_file() else None
-    if not (FETCH / files.ABOUT).exists():
-        return None
     known = files.read_about(FETCH)["params"]
     return str([known.get(f"fetch.table.{part}_sha256") for part in ("train", "test")])
 
@@ -94,14 +96,37 @@ def require_commit() -> None:
         )
 
 
+def require_same_data(members: Sequence[Member]) -> None:
+    """Raise UserError where trainings have other data: a file at an address changed meanwhile."""
+    data = [
+        {name: value for name, value in each.shaping.items() if name.startswith("fetch.")}
+        for each in members
+    ]
+    if any(each != data[0] for each in data):
+        raise UserError(
+            "The texts changed between two trainings, so that they are no group: run `dvc repro "
+            "fetch`, and then the command again."
+        )
+
+
 def require_known(params: Fetch) -> None:
     """Raise UserError where texts are not in the copies of the project that experiments run in."""
-    for name in params.table.inside if params.dataset == "table" else []:
+    for name in params.table.relative if params.dataset == "table" else []:
+        require_inside(name)
         if not Path(f"{name}.dvc").exists() and not _is_in_git(name):
             raise UserError(
                 f"{name} is known neither to git nor to DVC, and each training runs in a copy of "
                 f"the project, which has only what these know: dvc add '{name}'"
             )
+
+
+def require_inside(name: str) -> None:
+    """Raise UserError where a path leads out of the project, since its copies lie elsewhere."""
+    if os.path.normpath(name).startswith(".."):
+        raise UserError(
+            f"{name} is outside the project, of which a copy is trained elsewhere: name it by its "
+            "absolute path in params.yaml."
+        )
 
 
 def _is_in_git(name: str) -> bool:

@@ -82,7 +82,7 @@ def _finalized(value: Any) -> Any:
 def render(template: str, **context: Any) -> str:
     """Fill a template of `TEMPLATES`; a missing value is an error.
 
-    Texts are escaped, and control characters in them are shown, see `tools.running.visible`.
+    Texts are escaped, and control characters in them are shown, see `sentiment.visible`.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

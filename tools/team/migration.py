@@ -165,7 +165,7 @@ def require_server_of(engine: Engine, to: str) -> None:
         )
         answer.raise_for_status()
         created = str(answer.json()["experiment"]["creation_time"])
-    except (requests.RequestException, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"The MLflow server at {store.public(to)} cannot be used: {redacted(str(error))}. Set "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to the administrator's."

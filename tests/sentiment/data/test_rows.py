@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import signal
 from collections.abc import Iterator
 from functools import partial
 from http import HTTPStatus
@@ -15,6 +16,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from sentiment import process
 from sentiment.data import rows
 from sentiment.data.rows import Columns, Row, Source
 from sentiment.errors import UserError
@@ -77,7 +79,7 @@ def test_a_label_that_is_no_text_is_written_as_json_has_it(
 
 
 def test_a_mark_of_byte_order_and_windows_line_ends_are_no_part_of_the_rows(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", b"\xef\xbb\xbftext,label\r\nfine,1\r\n\r\ndull,0\r\n")
+    path = write(tmp_path / "a.csv", b"\xef\xbb\xbf\r\ntext,label\r\nfine,1\r\n\r\ndull,0\r\n")
     assert [(each.text, each.label) for each in read(path)] == [("fine", "1"), ("dull", "0")]
 
 
@@ -164,7 +166,7 @@ def test_a_file_without_line_ends_is_not_read_whole(
 ) -> None:
     monkeypatch.setattr(rows, "BYTES_AT_ONCE", 1000)
     path = write(tmp_path / "a.jsonl", "x" * 10_000)
-    with pytest.raises(UserError, match=r"line 1, has more than 1,600 bytes"):
+    with pytest.raises(UserError, match=r"line 1, has more than 2,200 bytes"):
         read(path, longest=100)
 
 
@@ -224,6 +226,35 @@ def test_a_password_is_found_in_netrc(
         pass
     write(tmp_path / "netrc", "machine 127.0.0.1 login ann password secret\n").chmod(0o600)
     with rows.local(where) as source:
+        assert len(list(rows.read(source, COLUMNS, 1000))) == len(GOOD)
+
+
+def test_a_query_of_an_address_is_not_part_of_its_name(tmp_path: Path, address: str) -> None:
+    made(tmp_path, "csv")
+    with rows.local(f"{address}/reviews.csv?signature=secret") as source:
+        assert len(list(rows.read(source, COLUMNS, 1000))) == len(GOOD)
+    assert source.name == f"{address}/reviews.csv"
+    with pytest.raises(UserError) as raised, rows.local(f"{address}/a.xlsx?signature=secret"):
+        pass
+    assert "a.xlsx ends in none of" in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_signal_ends_a_copy(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "large.csv", b"text,label\n" * 1_000_000)
+    noted = iter([None, signal.SIGTERM])
+
+    def raise_noted() -> None:
+        if number := next(noted, None):
+            raise process.Interrupted(number)
+
+    monkeypatch.setattr(process, "raise_noted", raise_noted)
+    with pytest.raises(process.Interrupted, match="SIGTERM"), rows.local(f"{address}/large.csv"):
+        pass
+    made(tmp_path, "csv")
+    with rows.local(f"{address}/reviews.csv") as source:  # another one is copied all the same
         assert len(list(rows.read(source, COLUMNS, 1000))) == len(GOOD)
 
 

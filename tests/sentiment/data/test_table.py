@@ -114,6 +114,13 @@ def test_the_rows_of_a_group_never_lie_on_both_sides(tmp_path: Path, settings: T
     assert len(known) == 23 - len(loaded.test) // 10
 
 
+@pytest.mark.parametrize(
+    ("share", "parts"), [(0.5, 2), (0.42, 2), (0.4, 3), (0.3, 3), (0.29, 4), (0.1, 10)]
+)
+def test_groups_are_dealt_into_the_parts_that_come_nearest(share: float, parts: int) -> None:
+    assert table.nearest(share) == parts
+
+
 def test_a_test_file_with_a_group_of_the_training_is_refused(
     tmp_path: Path, settings: Table
 ) -> None:

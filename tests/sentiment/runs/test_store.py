@@ -131,6 +131,33 @@ def test_deleted_experiment_says_how_to_restore_it(root: Path) -> None:
         store.connect()
 
 
+@pytest.mark.parametrize(
+    ("variables", "verified"),
+    [
+        ({}, True),
+        ({"MLFLOW_TRACKING_SERVER_CERT_PATH": "own.pem"}, "own.pem"),
+        ({"MLFLOW_TRACKING_INSECURE_TLS": "true"}, False),
+        ({"MLFLOW_TRACKING_INSECURE_TLS": "1"}, False),
+        ({"MLFLOW_TRACKING_INSECURE_TLS": "false"}, True),
+    ],
+)
+def test_a_certificate_is_verified_as_mlflow_s_variables_say(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], verified: str | bool
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert store.authority() == verified
+
+
+def test_a_certificate_that_is_not_there_is_one_message(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(root / "none.pem"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"https://127.0.0.1:{free_port()}")
+    with pytest.raises(UserError, match="does not answer"):
+        store.connect()
+
+
 def test_password_in_an_address_is_not_shown() -> None:
     assert store.public("https://me:secret@host:5000/x") == "https://host:5000/x"
     assert store.public("sqlite:////srv/mlflow.db") == "sqlite:////srv/mlflow.db"
