@@ -21,8 +21,8 @@ CHANGED = """
 _known_words = known_words
 
 
-def known_words(content, ranks):
-    return _known_words("fine", ranks)
+def known_words(content, *rest):
+    return _known_words("fine", *rest)
 """
 
 
