@@ -1,5 +1,6 @@
 """Real servers for tests, each on a port of its own, gone when the block ends."""
 
+import base64
 import os
 import shutil
 import socket
@@ -8,11 +9,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from http import HTTPStatus
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
+from threading import Thread
+from typing import Any, NamedTuple
 
 import pytest
 
+from sentiment import files
 from tests.project import QUIET, Project, default_signals, free_port, until, wait_for
 
 
@@ -166,6 +172,37 @@ def ssh() -> Iterator[tuple[str, Path]]:
         process.terminate()
         process.wait()
         shutil.rmtree(folder)
+
+
+class Pages(SimpleHTTPRequestHandler):
+    """Answers with an ETag, by which DVC sees what changed; `/private/` is for ann alone."""
+
+    def do_GET(self) -> None:
+        known = base64.b64encode(b"ann:secret").decode()
+        private = self.path.startswith("/private/")
+        if private and self.headers["Authorization"] != f"Basic {known}":
+            self.send_error(HTTPStatus.UNAUTHORIZED)
+        else:
+            super().do_GET()
+
+    def end_headers(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if path.is_file():
+            self.send_header("ETag", f'"{files.sha256(path)[:16]}"')
+        super().end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def web(folder: Path) -> Iterator[str]:
+    """The address of a web server that has the files of a folder."""
+    handler = partial(Pages, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 @contextmanager

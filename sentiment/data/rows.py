@@ -189,7 +189,7 @@ def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
             says which row and column.
     """
     csv.field_size_limit(max(longest + 1, csv.field_size_limit()))
-    for place, values in _reader(source)(source, columns, longest):
+    for place, values in _reader(source)(source, columns, ESCAPED * longest + BYTES_AT_ONCE):
         text = _text(values[columns.text], f"{place}, column {columns.text!r}", longest)
         label = _label(values[columns.label], f"{place}, column {columns.label!r}")
         group = ""
@@ -244,10 +244,10 @@ def _label(value: Any, place: str) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _read_csv(source: Source, columns: Columns, longest: int) -> Iterator[Found]:
+def _read_csv(source: Source, columns: Columns, limit: int) -> Iterator[Found]:
     """A header, then rows of as many fields, separated by commas or, in a TSV, by tabs."""
     dialect = csv.excel_tab if _kind(source) == ".tsv" else csv.excel
-    reader = csv.reader(_lines(source, longest), dialect, strict=True)
+    reader = csv.reader(_lines(source, limit), dialect, strict=True)
     try:
         header = next(filter(None, reader), [])
         if not header:
@@ -268,9 +268,9 @@ def _read_csv(source: Source, columns: Columns, longest: int) -> Iterator[Found]
         ) from None
 
 
-def _read_json(source: Source, columns: Columns, longest: int) -> Iterator[Found]:
+def _read_json(source: Source, columns: Columns, limit: int) -> Iterator[Found]:
     """An object a line."""
-    lines = ((line, text) for line, text in enumerate(_lines(source, longest), 1) if text.strip())
+    lines = ((line, text) for line, text in enumerate(_lines(source, limit), 1) if text.strip())
     for number, (line, text) in enumerate(lines, 1):
         place = f"{source.name}, row {number} (line {line})"
         try:
@@ -283,7 +283,7 @@ def _read_json(source: Source, columns: Columns, longest: int) -> Iterator[Found
         yield Found(place, values)
 
 
-def _read_parquet(source: Source, columns: Columns, longest: int) -> Iterator[Found]:  # noqa: ARG001
+def _read_parquet(source: Source, columns: Columns, _: int) -> Iterator[Found]:
     import pyarrow
     from pyarrow import parquet
 
@@ -311,9 +311,11 @@ def watched(batches: Iterator[Any], source: Source, file: Any) -> Iterator[Any]:
             bar.update(len(batch))
 
 
-def _lines(source: Source, longest: int) -> Iterator[str]:
-    """The lines of a file in UTF-8, with their ends, with a bar that shows how much was read."""
-    limit = ESCAPED * longest + BYTES_AT_ONCE  # else a file without line ends is read whole
+def _lines(source: Source, limit: int) -> Iterator[str]:
+    """The lines of a file in UTF-8, with their ends, with a bar that shows how much was read.
+
+    One of more than `limit` bytes is an error, else a file without line ends would be read whole.
+    """
     size = None if _compression(source) else source.path.stat().st_size
     with _opened(source) as file, _bar(source.path.name, size, "B") as bar:
         for number, line in enumerate(iter(lambda: file.readline(limit + 1), b""), 1):

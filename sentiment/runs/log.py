@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -196,27 +197,40 @@ def keras_model(run: Run, model: "keras.Model", epochs: int) -> None:
     The run must be the active one. `epochs` is the step at which its curves end: MLflow links the
     run's points at that step to the model, and fails over the test's metrics, which have step 0.
     """
-    import keras
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
     if is_logged(run.model_id):
         return
-    keras.utils.disable_interactive_logging()  # MLflow tries the example: no progress bar for that
     example = np.zeros((1, model.input_shape[1]), np.int32)  # no review: those stay where they are
-    mlflow.tensorflow.log_model(
-        model,
-        name=MODEL,
-        model_id=run.model_id,
-        step=epochs,
-        signature=ModelSignature(
-            Schema([TensorSpec(np.dtype("int32"), (-1, example.shape[1]))]),
-            Schema([TensorSpec(np.dtype("float32"), (-1, 1))]),
-        ),
-        input_example=example,
-        pip_requirements=serving_requirements(),
-    )
+    with _no_progress_bar():  # MLflow tries the example
+        mlflow.tensorflow.log_model(
+            model,
+            name=MODEL,
+            model_id=run.model_id,
+            step=epochs,
+            signature=ModelSignature(
+                Schema([TensorSpec(np.dtype("int32"), (-1, example.shape[1]))]),
+                Schema([TensorSpec(np.dtype("float32"), (-1, 1))]),
+            ),
+            input_example=example,
+            pip_requirements=serving_requirements(),
+        )
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """In the block, Keras shows no bar for what it predicts."""
+    from keras import config
+
+    shown = config.is_interactive_logging_enabled()
+    config.disable_interactive_logging()
+    try:
+        yield
+    finally:
+        if shown:
+            config.enable_interactive_logging()
 
 
 def serving_requirements(packages: Sequence[str] = SERVING_PACKAGES) -> list[str]:

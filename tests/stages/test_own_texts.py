@@ -5,11 +5,7 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import mlflow
 import numpy as np
@@ -27,6 +23,7 @@ from stages import evaluate, fetch, pad, train
 from tests.browser import keep_screenshot, open_page, text
 from tests.conftest import SWEEP_SETTINGS, Caller, Sharer, stand_in
 from tests.project import Project, free_port, wait_for
+from tests.services import web
 from tools import compare, predict, report, seeds
 from tools import evaluate as evaluate_file
 from tools.comparing import experiments
@@ -214,28 +211,12 @@ def test_a_path_out_of_the_project_has_to_be_absolute_where_copies_are_trained(
     assert "absolute path" in message
 
 
-class Tagged(SimpleHTTPRequestHandler):
-    """A web server whose answers have an ETag, by which DVC sees what has changed."""
-
-    def end_headers(self) -> None:
-        path = Path(self.translate_path(self.path))
-        if path.is_file():
-            self.send_header("ETag", f'"{files.sha256(path)[:16]}"')
-        super().end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     """Of a web server that has the files of the folder `web`."""
     (tmp_path / "web").mkdir()
-    handler = partial(Tagged, directory=str(tmp_path / "web"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with web(tmp_path / "web") as found:
+        yield found
 
 
 def test_a_file_at_an_address_runs_again_when_its_etag_changes(

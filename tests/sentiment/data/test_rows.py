@@ -1,15 +1,10 @@
 """Labelled texts come from any usual file, and what is wrong with one is said by row and column."""
 
-import base64
 import gzip
 import json
 import signal
 from collections.abc import Iterator
-from functools import partial
-from http import HTTPStatus
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pyarrow
@@ -21,6 +16,7 @@ from sentiment.data import rows
 from sentiment.data.rows import Columns, Row, Source
 from sentiment.errors import UserError
 from tests.project import free_port
+from tests.services import web
 
 COLUMNS = Columns("text", "label")
 GOOD = [("A fine film.", "1"), ('She said "no", twice.\nThen left.', "0"), ("Élan, 日本", "1")]
@@ -181,28 +177,11 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
         pass
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """A web server whose folder `private` is for who has a password."""
-
-    def do_GET(self) -> None:
-        known = base64.b64encode(b"ann:secret").decode()
-        private = self.path.startswith("/private/")
-        if private and self.headers["Authorization"] != f"Basic {known}":
-            self.send_error(HTTPStatus.UNAUTHORIZED)
-        else:
-            super().do_GET()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     """Of a web server that has the files of a folder."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with web(tmp_path) as found:
+        yield found
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
