@@ -18,7 +18,7 @@ from sentiment import files
 from sentiment.errors import UserError
 from sentiment.params import load_params
 from sentiment.pipeline import DECLARED, STAGES
-from sentiment.runs.provenance import PRODUCTS
+from sentiment.runs.provenance import CHANGES
 from tools.comparing import experiments
 from tools.running import cli, dvc
 
@@ -95,7 +95,7 @@ def read_accuracy(data: Path) -> float:
 
 def require_the_commit_s_own_data() -> None:
     """Raise UserError unless `data/` is what the pipeline of this commit made."""
-    changed = output("git", "status", "--porcelain", "--", ".", *PRODUCTS)
+    changed = output("git", "status", "--porcelain", "--", *CHANGES)
     if changed:
         raise UserError(f"There are changes without a commit:\n{changed}\nCommit them first.")
     if subprocess.run([*DVC, "status", "--quiet", str(DECLARED)], check=False).returncode:

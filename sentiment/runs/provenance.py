@@ -1,5 +1,6 @@
 """What leads from a run back to its code and to who made it."""
 
+import difflib
 import getpass
 import os
 import subprocess
@@ -10,16 +11,15 @@ from urllib.parse import urlsplit
 from sentiment.errors import redacted
 
 DIFF_BYTES = 2**20  # of uncommitted changes kept with a run
+NAMES = 100  # of untracked files among a run's tags
 # The pipeline's own products: they change in every run and say nothing about what shaped it;
 # `dvc status` tells whether they are up to date.
-PRODUCTS = (":(exclude,glob)**/dvc.lock", ":(exclude)data")
-# Nor are texts of one's own code: their digest is among the params, and they may be private.
-TABLES = [
-    f":(exclude,glob,icase)**/*.{kind}{more}"
-    for kind in ("csv", "tsv", "jsonl", "ndjson", "parquet")
-    for more in ("", ".*")
-]
-CODE = (".", *PRODUCTS, *TABLES)
+CHANGES = (".", ":(exclude,glob)**/dvc.lock", ":(exclude)data")
+# Other files may hold texts, or keys as `.dvc/config` does: only their names are kept.
+MODULES = tuple(
+    f":(glob){package}/**/*.py" for package in ("baseline", "sentiment", "stages", "tools")
+)
+SHAPING = (*MODULES, ":(glob)**/dvc.yaml", "params.yaml", ":(glob)requirements*.txt")
 
 
 def person() -> str:
@@ -37,46 +37,56 @@ def provenance() -> dict[str, str]:
     """Tags that lead from a run back to who made it, the git commit and the DVC experiment."""
     tags = {"mlflow.user": person(), "git.commit": _git("rev-parse", "HEAD")}
     if tags["git.commit"]:
-        changes = _git("status", "--porcelain", "--", *CODE)
-        tags["git.uncommitted_changes"] = changes or "none"
+        tags["git.uncommitted_changes"] = _changes() or "none"
     tags["dvc.experiment"] = os.environ.get("DVC_EXP_NAME", "")
     tags["dvc.baseline"] = os.environ.get("DVC_EXP_BASELINE_REV", "")
     return {key: value for key, value in tags.items() if value}
 
 
-def uncommitted_diff() -> str:
-    """What git would show of changes since the commit, without passwords in addresses.
+def _changes() -> str:
+    """Changed files as `git status` lists them; of many untracked ones the first and how many."""
+    lines = _git("status", "--porcelain", "--untracked-files=all", "--", *CHANGES).splitlines()
+    untracked = [line for line in lines if line.startswith("??")]
+    shown = lines[: len(lines) - len(untracked)] + untracked[:NAMES]
+    if len(untracked) > NAMES:
+        shown.insert(0, f"{len(untracked):,} untracked files, of which {NAMES} are listed")
+    return "\n".join(shown)
 
-    A long one is cut, and says so.
+
+def uncommitted_diff() -> str:
+    """Changes of code and settings since the commit, without passwords in addresses.
+
+    Of untracked files, it has the Python modules in the project's own packages. A long diff is cut,
+    and says so.
     """
-    parts = [_git("diff", "HEAD", "--", *CODE), *_untracked()]
+    parts = [_git("diff", "--relative", "HEAD", "--", *SHAPING), *_untracked_modules()]
     diff = redacted("\n".join(filter(None, parts))).encode()
     kept = diff[:DIFF_BYTES].decode(errors="ignore")
-    return kept if len(diff) <= DIFF_BYTES else f"{kept}\n[cut: {len(diff):,} bytes in all]\n"
+    return kept if len(diff) <= DIFF_BYTES else f"{kept}\n[cut after {DIFF_BYTES:,} bytes]\n"
 
 
-def _untracked() -> Iterator[str]:
-    """Each file that git neither tracks nor ignores, as a diff; of a large one just the name."""
-    listed = _git("ls-files", "--others", "--exclude-standard", "-z", "--", *CODE)
+def _untracked_modules() -> Iterator[str]:
+    """The untracked modules as diffs, until there are `DIFF_BYTES` of them."""
+    listed = _git("ls-files", "--others", "--exclude-standard", "-z", "--", *MODULES)
+    size = 0
     for name in filter(None, listed.split("\0")):
-        size = Path(name).stat().st_size if Path(name).is_file() else 0
+        try:
+            lines = Path(name).read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:  # gone meanwhile, or not readable
+            continue
+        diff = "\n".join(difflib.unified_diff([], lines, os.devnull, f"b/{name}", lineterm=""))
+        yield diff
+        size += len(diff)
         if size > DIFF_BYTES:
-            yield f"[untracked: {name}, {size:,} bytes]"
-        else:
-            yield _git("diff", "--no-index", "--", os.devnull, name, differing=1)
+            return
 
 
-def _git(*arguments: str, differing: int = 0) -> str:
-    """The output of a git command, empty where there is no git or no repository.
-
-    Args:
-        arguments: the command.
-        differing: a further exit status that is no failure.
-    """
+def _git(*arguments: str) -> str:
+    """The output of a git command, empty where there is no git or no repository."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, check=False)
     except OSError:
         return ""
-    if done.returncode not in (0, differing):
+    if done.returncode:
         return ""
     return done.stdout.decode(errors="replace").rstrip("\n")
