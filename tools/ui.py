@@ -19,20 +19,22 @@ PORT = "MLFLOW_UI_PORT"
 READY_SECONDS = 180
 
 
-def command(uri: str, number: int) -> list[str]:
-    """The command that serves the store at `uri`."""
-    options = ["--backend-store-uri", uri, "--host", HOST, "--port", str(number)]
-    return [sys.executable, "-m", "mlflow", "ui", *options]
+def command(number: int) -> list[str]:
+    """The command that serves the store that `environment` names."""
+    return [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(number)]
 
 
-def environment() -> dict[str, str]:
-    """One worker and no job runner: two processes and 0.5 GB instead of fifteen and 2 GB."""
+def environment(uri: str) -> dict[str, str]:
+    """The store, whose address may have a password, and how to serve it.
+
+    One worker and no job runner: two processes and 0.5 GB instead of fifteen and 2 GB.
+    """
     quiet = {
         "MLFLOW_WORKERS": "1",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    return {**quiet, **os.environ}
+    return {**quiet, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
 
 
 def open_when_ready(page: str, number: int) -> None:
@@ -64,7 +66,7 @@ def main(port: int) -> int:
     server.require_free(port, PORT)
     page = store.link(store.connect(), server=f"http://{HOST}:{port}")
     threading.Thread(target=open_when_ready, args=(page, port), daemon=True).start()
-    return server.run(command(uri, port), environment())
+    return server.run(command(port), environment(uri))
 
 
 if __name__ == "__main__":
