@@ -25,6 +25,13 @@ PARAMS_FILE = Path("params.yaml")
 SEED_LIMIT = 2**32  # NumPy's legacy generators and Keras take 32-bit seeds
 KERAS_FORGET_BIAS = 1.0  # what an LSTM's forget gate starts with in Keras
 SEARCHED = ("pad", "train")  # sections whose parameters a sweep may search
+OTHER_REVIEWS = "it changes which reviews validate, so that trials cannot be compared. Leave it out"
+NOT_SEARCHED = {
+    "pad.shuffle_seed": OTHER_REVIEWS,
+    "train.validation_split": OTHER_REVIEWS,
+    "train.seed": "the luckiest seed would win. Leave it out: sweep.confirm trains the best trials "
+    "again under further seeds",
+}
 CLAUSE_LENGTH = 5  # words of the longest opinion: "the plot was not good"
 
 
@@ -728,6 +735,9 @@ def _space_problems(name: str, values: Values) -> Iterator[str]:
     info = parameter(name)
     if info is None or name.split(".")[0] not in SEARCHED:
         yield f"unknown, or not one of {' or '.join(SEARCHED)}"
+        return
+    if name in NOT_SEARCHED:
+        yield NOT_SEARCHED[name]
         return
     if values.choices is None and info.annotation not in (int, float):
         yield "not a number: give choices"

@@ -83,6 +83,9 @@ def test_the_shipped_space_is_allowed(default_params: Params) -> None:
         ("train.learning_rate", {"low": 0, "high": 0.1, "log": True}, "log needs a low above 0"),
         ("train.pooling", {"low": 1, "high": 2}, "not a number: give choices"),
         ("train.pooling", {"choices": ["middle"]}, "'middle' is not allowed"),
+        ("train.validation_split", {"choices": [0.1, 0.2]}, "changes which reviews validate"),
+        ("pad.shuffle_seed", {"choices": [113, 114]}, "changes which reviews validate"),
+        ("train.seed", {"low": 1, "high": 9}, "the luckiest seed would win"),
     ],
 )
 def test_a_space_that_is_not_allowed_is_one_message(name: str, values: Any, message: str) -> None:
