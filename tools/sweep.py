@@ -181,7 +181,7 @@ def text(found: Sweep, winners: list[Candidate]) -> str:
             "(± standard deviation):",
             f"{'trial':>6}  {'found':>8}  {'mean':>8}",
             *rows,
-            sweep.about_luck(found, winners),
+            sweep.about_lead(found, winners),
             f"Write the first one into params.yaml: make sweep APPLY=1. MLflow run {found.run_id}.",
         ]
     )

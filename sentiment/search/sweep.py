@@ -178,24 +178,18 @@ def candidates(sweep: Sweep) -> list[Candidate]:
     return sorted(found, key=lambda each: sign * each.mean)
 
 
-def luck(sweep: Sweep, found: list[Candidate]) -> float:
-    """By how much the search's best trial was better than it is under other seeds."""
-    sign = 1 if sweep.params.sweep.metric == "val_loss" else -1
-    best = min(found, key=lambda each: sign * each.found)
-    return -sign * (best.found - best.mean)
-
-
-def about_luck(sweep: Sweep, found: list[Candidate]) -> str:
-    """How much of the search's best result was luck, in a sentence."""
-    by = luck(sweep, found)
-    if by > 0:
-        return (
-            f"The search's best trial was better by {by:.4f} than its mean under further seeds: so "
-            "much of its lead was luck."
-        )
+def about_lead(sweep: Sweep, found: list[Candidate]) -> str:
+    """How far the search's best trial led the others in the search, and under the further seeds."""
+    sign = -1 if sweep.params.sweep.metric == "val_loss" else 1
+    best, *others = sorted(found, key=lambda each: -sign * each.found)
+    if not others:
+        return "Only one trial is confirmed: there is no other to compare it with."
+    rival = max(others, key=lambda each: sign * each.mean)
+    after = sign * (best.mean - rival.mean)
     return (
-        f"The search's best trial was no better than its mean under further seeds, by {-by:.4f}: "
-        "its lead was not luck."
+        f"In the search, trial {best.trial} led trial {others[0].trial} by "
+        f"{abs(best.found - others[0].found):.4f}. Under the further seeds it "
+        f"{'trails' if after < 0 else 'leads'} trial {rival.trial} by {abs(after):.4f}."
     )
 
 

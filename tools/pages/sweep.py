@@ -49,7 +49,7 @@ def write(found: Sweep, winners: list[Candidate], folder: Path) -> None:
         "sweep.html",
         sweep=found,
         winners=winners,
-        luck=sweep.about_luck(found, winners) if winners else None,
+        lead=sweep.about_lead(found, winners) if winners else None,
         searched=trials[: len(study.slots(first))],
         hours=core_hours([*study.slots(first), *study.slots(second)]),
         plots=plots,

@@ -62,14 +62,14 @@ def test_a_trial_that_succeeded_when_tried_again_is_no_failed_one() -> None:
     assert not study.may_pass(again)
 
 
-def test_the_page_has_confirmed_trials_luck_plots_and_every_trial(
+def test_the_page_has_confirmed_trials_their_lead_plots_and_every_trial(
     sweep: Sweep, tmp_path: Path
 ) -> None:
     pages.write(sweep, candidates(sweep), tmp_path / "report")
     text = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "<td>0.7900</td><td>0.0141</td><td>0.6629 to 0.9171</td>" in text
     assert "2.00 core hours of training" in text  # five trials of 720 s on two cores
-    assert "better by 0.1900 than its mean" in text
+    assert "trial 3 led trial 1 by 0.1000. Under the further seeds it trails trial 1 by" in text
     assert "the disk &lt;is&gt; full" in text
     assert text.count('class="plot"') == 4
     assert "Metric by train.dropout.head" in text
