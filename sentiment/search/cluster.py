@@ -54,7 +54,11 @@ def threads(workers: int) -> int:
 
 @contextmanager
 def local(workers: int) -> Iterator["distributed.Client"]:
-    """So many processes on this machine, which share its cores; gone when the block ends."""
+    """So many processes on this machine, which share its cores; gone when the block ends.
+
+    They listen on the loopback alone and want a certificate made for this cluster: whoever reached
+    them could run code as this user, and so could another user of this machine.
+    """
     os.environ.setdefault(THREADS, str(threads(workers)))
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # of workers that come and go
     import dask
@@ -63,7 +67,11 @@ def local(workers: int) -> Iterator["distributed.Client"]:
     with (
         dask.config.set(SETTINGS),
         distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=":0", memory_limit=0
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,
+            security=True,
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -81,7 +89,7 @@ def connected(address: str) -> Iterator["distributed.Client"]:
 
     try:
         client = distributed.Client(address, timeout=CONNECT_SECONDS)
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two: no certificates
         raise UserError(
             f"The Dask scheduler at {address} does not answer: {first_line(error)}\n"
             "Start it with `dask scheduler`, or leave SCHEDULER out to search on this machine."

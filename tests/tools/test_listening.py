@@ -1,4 +1,4 @@
-"""Commands that listen do so on the loopback alone, and no process has a password as an argument."""
+"""Commands that listen do so on the loopback alone, and no argument of theirs is a password."""
 
 import ipaddress
 import subprocess
@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 
-from tests.project import Project, free_port, until
+from tests.conftest import Starter
+from tests.project import EPOCHS, Project, free_port, until
 from tests.services import is_open, postgres
 
 MARK = "sesame"  # the password of the database
@@ -64,6 +65,13 @@ def seen(
 def test_every_socket_is_on_the_loopback(seen: Seen) -> None:
     assert seen.addresses
     assert [each for each in seen.addresses if not ipaddress.ip_address(each).is_loopback] == []
+
+
+def test_a_training_listens_on_nothing(project: Project, start: Starter) -> None:
+    project.change(train={"epochs": EPOCHS})
+    process = start(project, "dvc", "repro")
+    until(lambda: [*project.path.glob(".checkpoints/*/epoch-*")])
+    assert look(process).addresses == []
 
 
 def test_no_password_is_an_argument(seen: Seen) -> None:

@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import distributed
 import pytest
+from distributed.security import Security
 
 from sentiment.errors import UserError
 from sentiment.search import cluster, workers
@@ -29,6 +31,15 @@ def test_as_many_workers_as_have_a_core_and_memory_are_started(
     monkeypatch.setattr(cluster, "usable_cores", lambda: cores)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=memory))
     assert cluster.fitting() == count
+
+
+def test_who_reaches_the_port_of_a_cluster_here_is_not_let_in() -> None:
+    with cluster.local(1) as client:
+        address = client.scheduler.addr.partition("://")[2]
+        with pytest.raises(OSError, match="closed"):
+            distributed.Client(f"tcp://{address}", timeout=3)
+        with pytest.raises(OSError, match="certificate"):
+            distributed.Client(f"tls://{address}", timeout=3, security=Security.temporary())
 
 
 def test_another_environment_of_a_worker_is_told_by_its_versions(task: Task) -> None:
