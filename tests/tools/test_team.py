@@ -31,6 +31,7 @@ from tests.team import (
     run_documented,
     team,
 )
+from tests.tools.test_listening import look
 
 TOOL = ("python", "-m")
 REPRO = ("dvc", "repro")
@@ -101,6 +102,14 @@ def document(project: Project, tool: str, *options: str) -> dict[str, Any]:
     """What a command prints as JSON."""
     found: dict[str, Any] = json.loads(project.read(*TOOL, f"tools.{tool}", *options, "--json"))
     return found
+
+
+def test_the_server_listens_where_its_settings_say_and_no_argument_is_a_secret(
+    server: Team,
+) -> None:
+    seen = look(server.processes[-1])
+    assert {*seen.addresses} == {"127.0.0.1"}
+    assert [each for each in seen.arguments if MARK in each] == []
 
 
 def test_repro_has_all_of_a_run_on_the_server(alice: Project, client: mlflow.MlflowClient) -> None:
