@@ -1,8 +1,8 @@
 """Ways to break a sweep, and what of it can be lost.
 
-Each trial draws its seed alone: many draw the same, and must have the same curves. Nothing is
-lost if afterwards every trial was trained to its end, once, in a finished run of its own with one
-point an epoch, and its curve is that of a sweep in which nothing happened.
+Each trial draws its learning rate alone: many draw the same, and must have the same curves.
+Nothing is lost if afterwards every trial was trained to its end, once, in a finished run of its own
+with one point an epoch, and its curve is that of a sweep in which nothing happened.
 """
 
 import os
@@ -10,7 +10,7 @@ import shutil
 import signal
 import sqlite3
 import time
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ SETTINGS: dict[str, Any] = {
     "sampler": "random",
     "pruner": "none",
     "confirm": {"top": 1, "seeds": SEEDS},
-    "space": {"train.seed": {"choices": [1, 2, 3]}},
+    "space": {"train.learning_rate": {"choices": [0.001, 0.002, 0.003]}},
 }
 ONE_THREAD = {THREADS: "1"}  # as two workers on two cores have, or the bits would differ
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -77,6 +77,13 @@ def kill_some(each: Try) -> None:
     each.project.run(*SWEEP)
 
 
+def two_workers(each: Try) -> AbstractContextManager[Cluster]:
+    """A cluster of two workers, which know the database of the sweeps."""
+    database = each.project.environment["SWEEP_STORAGE"]
+    beside = each.project.path.parent / "cluster"
+    return dask(beside, 2, SWEEP_STORAGE=database, **ONE_THREAD)
+
+
 def on_cluster(each: Try) -> tuple[Cluster, tuple[str, ...]]:
     """Start servers and a cluster of two; return it, and the command that uses it."""
     beside = each.project.path.parent
@@ -85,7 +92,7 @@ def on_cluster(each: Try) -> tuple[Cluster, tuple[str, ...]]:
     server = each.servers.enter_context(mlflow_server(beside / "server"))
     database = each.servers.enter_context(postgres())
     each.project.environment |= {"MLFLOW_TRACKING_URI": server, "SWEEP_STORAGE": database.address}
-    cluster = each.servers.enter_context(dask(beside / "cluster", 2, **ONE_THREAD))
+    cluster = each.servers.enter_context(two_workers(each))
     return cluster, (*SWEEP[:-2], "--scheduler", cluster.address)
 
 
@@ -103,8 +110,7 @@ def kill_part_of_cluster(each: Try) -> None:
     if victim != "worker":
         for one in (*cluster.workers, cluster.scheduler):
             kill_tree(one)
-        beside = each.project.path.parent / "cluster"
-        cluster = each.servers.enter_context(dask(beside, 2, **ONE_THREAD))
+        cluster = each.servers.enter_context(two_workers(each))
         command = (*command[:-1], cluster.address)
     each.project.run(*command)
 

@@ -100,7 +100,7 @@ def by_workers(values: Sequence[dict[str, Any]], count: int, name: str) -> Train
     study.fill_with(found, values)
     with cluster.local(count) as client, workers.shared(client, task) as given:
         begun = time.monotonic()
-        workers.search(client, given, found, study.address(), lambda: None)
+        workers.search(client, given, found, lambda: None)
         seconds = time.monotonic() - begun
     return Trained(seconds, list(beside_epochs(found, count)))
 
@@ -135,13 +135,14 @@ def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:
     study.want(found, trials)
     # a process that took the place of a used one would train
     with (
+        patch.dict(os.environ, {study.STORAGE: url}),
         patch.object(workers, "TRIALS_A_PROCESS", trials),
         cluster.local(count) as client,
         workers.shared(client, task) as given,
     ):
         client.run(let_sleep)
         begun = time.monotonic()
-        workers.search(client, given, found, url, lambda: None)
+        workers.search(client, given, found, lambda: None)
         seconds = time.monotonic() - begun
     return Slept(seconds, len(study.completed(found)))
 

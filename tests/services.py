@@ -71,17 +71,20 @@ def postgres(password: str = "") -> Iterator[Database]:
         shutil.rmtree(folder)
 
 
-def started(folder: Path, *command: str, **environment: str) -> "subprocess.Popen[bytes]":
-    """Start a server in a folder; its output goes nowhere, since a full pipe would stop it."""
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=Project(folder).environment | environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=default_signals,
-    )
+def started(
+    folder: Path, *command: str, output: str = os.devnull, **environment: str
+) -> "subprocess.Popen[bytes]":
+    """Start a server in a folder; its output goes to a file, since a full pipe would stop it."""
+    with Path(output).open("ab") as printed:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=Project(folder).environment | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=printed,
+            preexec_fn=default_signals,
+        )
 
 
 @contextmanager
@@ -107,22 +110,29 @@ def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
 
 
 class Cluster(NamedTuple):
-    """A Dask scheduler and its workers, each started in a folder of its own."""
+    """A Dask scheduler and its workers, each started in a folder of its own.
+
+    What they print is in the file `output`.
+    """
 
     address: str
     scheduler: "subprocess.Popen[bytes]"
     workers: "list[subprocess.Popen[bytes]]"
     start_worker: Callable[[str], None]
+    output: Path
 
 
 @contextmanager
-def dask(folder: Path, workers: int, **environment: str) -> Iterator[Cluster]:
+def dask(
+    folder: Path, workers: int, protocol: str = "tcp", **environment: str
+) -> Iterator[Cluster]:
     """A Dask scheduler and workers, each in a folder that is empty at first."""
-    address = f"tcp://127.0.0.1:{free_port()}"
+    address, output = f"{protocol}://127.0.0.1:{free_port()}", folder / "output"
 
     def start(name: str, *arguments: str) -> "subprocess.Popen[bytes]":
         (folder / name).mkdir(exist_ok=True)
-        return started(folder / name, "dask", *arguments, "--no-dashboard", **environment)
+        command = ["dask", *arguments, "--no-dashboard"]
+        return started(folder / name, *command, output=str(output), **environment)
 
     all_workers = []
 
@@ -133,7 +143,7 @@ def dask(folder: Path, workers: int, **environment: str) -> Iterator[Cluster]:
     for number in range(workers):
         start_worker(f"worker-{number}")
     try:
-        yield Cluster(address, scheduler, all_workers, start_worker)
+        yield Cluster(address, scheduler, all_workers, start_worker, output)
     finally:
         for process in [*all_workers, scheduler]:
             process.terminate()

@@ -125,7 +125,7 @@ def watched(
         try:
             while not study.is_over(searched) or study.find_lost(searched):
                 look = partial(study.patiently, watcher)
-                search(client, given, searched, found.url, look)
+                search(client, given, searched, look)
                 require_not_stopped(searched)
         except BaseException:
             with suppress(Exception):

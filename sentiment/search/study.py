@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sentiment import files
 from sentiment.errors import StoreError, first_line
 from sentiment.params import Sweep
+from sentiment.runs import store
 from sentiment.search.space import tidy
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ ERROR, PASSING = "error", "passing"
 def address() -> str:
     """The database of the sweeps, as SQLAlchemy names it."""
     return os.environ.get(STORAGE) or f"sqlite:///{files.root() / DATABASE}"
+
+
+def public_address() -> str:
+    """The database's address without user, password and options, fit to be shown."""
+    return store.public(address()).partition("?")[0]
 
 
 @contextmanager

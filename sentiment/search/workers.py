@@ -38,12 +38,16 @@ class Shared(NamedTuple):
         digest: SHA-256 of that.
         code: where they have the package from, see `cluster.code`.
         versions: those that they must have, see `cluster.versions`.
+        database: where the study is, see `study.public_address`. Each worker has the whole address
+            in its own environment: a task's arguments pass through the scheduler, and Dask may
+            print them.
     """
 
     name: str
     digest: str
     code: str
     versions: dict[str, str]
+    database: str
 
 
 @contextmanager
@@ -65,7 +69,11 @@ def shared(client: "distributed.Client", task: Task) -> Iterator[Shared]:
     names = {*client.run(cluster.code).values()}
     try:
         yield Shared(
-            task.parent, hashlib.sha256(content).hexdigest(), names.pop(), cluster.versions()
+            task.parent,
+            hashlib.sha256(content).hexdigest(),
+            names.pop(),
+            cluster.versions(),
+            study.public_address(),
         )
     finally:
         with suppress(Exception):  # with the scheduler, it is gone
@@ -76,9 +84,15 @@ def received(given: Shared, content: bytes) -> Task:
     """In a worker: what all trials share, from the bytes that carry it.
 
     Raises:
-        UserError: it did not arrive as it was sent, or this worker has another environment or code.
+        UserError: it did not arrive as it was sent, or this worker has another environment, code
+            or database.
     """
     cluster.require_versions(given.versions)
+    if (database := study.public_address()) != given.database:
+        raise UserError(
+            f"A worker on {platform.node()} uses the database {database}, not {given.database}. "
+            f"Start it again with the sweep's {study.STORAGE} in its environment."
+        )
     if cluster.code() != given.code:
         raise UserError(
             f"A worker on {platform.node()} has other code than the sweep: start it again."
@@ -89,13 +103,12 @@ def received(given: Shared, content: bytes) -> Task:
     return task
 
 
-def work(given: Shared, name: str, url: str, most: int) -> str | None:
+def work(given: Shared, name: str, most: int) -> str | None:
     """Take one trial of a study after the other, until all have ended or it is stopped.
 
     Args:
         given: what the workers were given.
         name: of the study.
-        url: of its database.
         most: trials that this process is to train.
 
     Returns:
@@ -111,7 +124,7 @@ def work(given: Shared, name: str, url: str, most: int) -> str | None:
     process.quiet_libraries()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # once: it remembers trials that ended
-    found = study.patiently(partial(study.open_study, name, url, task.params.sweep))
+    found = study.patiently(partial(study.open_study, name, study.address(), task.params.sweep))
     while carrier.trained < most or not worker.nanny:
         if not study.patiently(partial(take, found, task)):
             return None
@@ -185,7 +198,6 @@ def search(
     client: "distributed.Client",
     given: Shared,
     found: "optuna.Study",
-    url: str,
     watch: Callable[[], object],
 ) -> None:
     """Let all workers work on a study until its trials have ended, also those that come later.
@@ -194,7 +206,6 @@ def search(
         client: of the workers.
         given: what `shared` has given them.
         found: the study.
-        url: of its database.
         watch: called now and then; what it raises ends the search.
 
     Raises:
@@ -204,7 +215,7 @@ def search(
     from distributed import Lock
 
     def submit() -> "distributed.Future":  # not pure: the same call is made for each worker
-        return client.submit(work, given, found.study_name, url, TRIALS_A_PROCESS, pure=False)
+        return client.submit(work, given, found.study_name, TRIALS_A_PROCESS, pure=False)
 
     lock = Lock(found.study_name, client.scheduler, client.loop)
     futures, over, deaths = set[Any](), False, 0

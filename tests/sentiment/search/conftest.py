@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sentiment.params import check_params
-from sentiment.search import cluster, workers
+from sentiment.search import cluster, study, workers
 from sentiment.search.trial import Task
 from sentiment.serving.sequences import Reviews
 from tests.conftest import defaults
@@ -18,8 +18,11 @@ from tests.services import Cluster, dask
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/sweeps.db"
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database of sweeps, which workers find in their environment."""
+    address = f"sqlite:///{tmp_path}/sweeps.db"
+    monkeypatch.setenv(study.STORAGE, address)
+    return address
 
 
 @pytest.fixture

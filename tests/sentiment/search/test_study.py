@@ -283,3 +283,10 @@ def test_the_address_is_the_variable_s_or_a_file_in_the_root(
     assert study.address() == f"sqlite:///{in_tmp_path}/sweeps.db"
     monkeypatch.setenv(study.STORAGE, "postgresql://host/sweeps")
     assert study.address() == "postgresql://host/sweeps"
+
+
+def test_its_public_address_has_no_user_password_or_options(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(study.STORAGE, "postgresql://ann:sesame@host:5433/sweeps?password=sesame")
+    assert study.public_address() == "postgresql://host:5433/sweeps"

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,7 +68,7 @@ def test_a_worker_is_replaced_after_so_many_trials(
     monkeypatch.setattr(workers, "TRIALS_A_PROCESS", 2)
     with cluster.local(1) as client, workers.shared(client, task) as given:
         before = client.run(os.getpid)
-        workers.search(client, given, found, url, lambda: None)
+        workers.search(client, given, found, lambda: None)
         after = client.run(os.getpid)
     assert [trial.state.name for trial in study.slots(found)] == ["FAIL"] * 3
     assert "forget_bias" in str(study.slots(found)[0].user_attrs)
@@ -108,7 +109,7 @@ def test_a_worker_that_comes_later_takes_trials_too(url: str, task: Task) -> Non
             if len(taken_by(found)) == 2:
                 study.stop(found)
 
-        workers.search(client, given, found, url, watch)
+        workers.search(client, given, found, watch)
     assert len(taken_by(found)) == 2
 
 
@@ -122,7 +123,7 @@ def test_workers_take_no_more_trials_of_a_study_that_is_stopped(url: str, task: 
 
     with cluster.local(1) as client, workers.shared(client, task) as given:
         client.register_plugin(LetSleep())
-        workers.search(client, given, found, url, stop)
+        workers.search(client, given, found, stop)
     assert 0 < len(study.completed(found)) < 20
 
 
@@ -145,19 +146,42 @@ def test_a_worker_that_dies_is_noticed_within_a_minute_while_the_others_live(
     with cluster.local(2) as client, workers.shared(client, long) as given:
         client.register_plugin(LetSleep())
         pids = client.run(os.getpid)
-        workers.search(client, given, found, url, watch)
+        workers.search(client, given, found, watch)
     assert time.monotonic() - killed[0] < 60
     (taken_over,) = (each for each in found.trials if "retry_history" in each.system_attrs)
     assert taken_over.system_attrs["retry_history"] == [0]
     assert taken_over.state.name == "COMPLETE"
 
 
-def test_a_database_that_restarts_meanwhile_loses_no_trial(task: Task) -> None:
-    with (
-        postgres() as database,
-        cluster.local(2) as client,
-        workers.shared(client, task) as given,
-    ):
+def test_no_task_carries_the_password_of_the_database(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments: list[str] = []
+    with postgres("sesame") as database, ExitStack() as stack:
+        address = database.address.replace("test@", "test:sesame@")
+        monkeypatch.setenv(study.STORAGE, address)
+        found = study.open_study("secret", address, task.params.sweep)
+        study.want(found, 1)
+        client = stack.enter_context(cluster.local(1))
+        given = stack.enter_context(workers.shared(client, task))
+
+        def watch() -> None:
+            tasks = client.cluster.scheduler.tasks.values()
+            arguments.extend(repr((each.run_spec.args, each.run_spec.kwargs)) for each in tasks)
+
+        client.register_plugin(LetSleep())
+        workers.search(client, given, found, watch)
+    assert any("secret" in each for each in arguments)
+    assert not any("sesame" in each for each in arguments)
+
+
+def test_a_database_that_restarts_meanwhile_loses_no_trial(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with postgres() as database, ExitStack() as stack:
+        monkeypatch.setenv(study.STORAGE, database.address)
+        client = stack.enter_context(cluster.local(2))
+        given = stack.enter_context(workers.shared(client, task))
         found = study.open_study("restarted", database.address, task.params.sweep)
         study.want(found, 20)
         client.register_plugin(LetSleep())
@@ -168,29 +192,27 @@ def test_a_database_that_restarts_meanwhile_loses_no_trial(task: Task) -> None:
                 next(restarts, lambda: None)()
 
         look = partial(study.patiently, watch)
-        workers.search(client, given, found, database.address, look)
+        workers.search(client, given, found, look)
         assert study.is_over(found)
         assert [each.state.name for each in study.slots(found)] == ["COMPLETE"] * 20
 
 
 def test_workers_without_a_clone_are_replaced_and_come_later(
-    tmp_path: Path, task: Task, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, url: str, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"sqlite:///{tmp_path}/sweeps.db"
     found = study.open_study("elsewhere", url, task.params.sweep)
     study.want(found, 4)
     monkeypatch.setattr(workers, "TRIALS_A_PROCESS", 1)
     with elsewhere(tmp_path, task) as (started, client, given):
         started.start_worker("later")
         client.wait_for_workers(2)
-        workers.search(client, given, found, url, lambda: None)
+        workers.search(client, given, found, lambda: None)
     # all in the first turn: no worker is replaced while it trains
     assert [trial.state.name for trial in found.trials] == ["FAIL"] * 4
     assert {"worker-0", "later"} == {path.parent.name for path in tmp_path.glob("*/mlflow.db")}
 
 
-def test_a_scheduler_that_is_killed_is_one_message(tmp_path: Path, task: Task) -> None:
-    url = f"sqlite:///{tmp_path}/sweeps.db"
+def test_a_scheduler_that_is_killed_is_one_message(tmp_path: Path, url: str, task: Task) -> None:
     found = study.open_study("killed", url, task.params.sweep)
     study.want(found, 1000)
     with elsewhere(tmp_path, task) as (started, client, given):
@@ -200,7 +222,7 @@ def test_a_scheduler_that_is_killed_is_one_message(tmp_path: Path, task: Task) -
                 started.scheduler.kill()
 
         with pytest.raises(UserError, match="scheduler does not answer any more"):
-            workers.search(client, given, found, url, kill)
+            workers.search(client, given, found, kill)
 
 
 @pytest.mark.parametrize(
@@ -209,12 +231,13 @@ def test_a_scheduler_that_is_killed_is_one_message(tmp_path: Path, task: Task) -
         ({"digest": "0"}, "did not arrive as they were sent"),
         ({"code": "sentiment-0.zip"}, "has other code than the sweep"),
         ({"versions": {**cluster.versions(), "Python": "3.9.1"}}, "has another environment"),
+        ({"database": "postgresql://head/sweeps"}, "not postgresql://head/sweeps"),
     ],
 )
 def test_a_worker_that_comes_with_something_else_does_not_train(
     task: Task, change: dict[str, Any], message: str
 ) -> None:
     with cluster.local(1) as client, workers.shared(client, task) as given:
-        future = client.submit(workers.work, given._replace(**change), "none", "nowhere", 1)
+        future = client.submit(workers.work, given._replace(**change), "none", 1)
         with pytest.raises(UserError, match=message):
             workers.result(future)
