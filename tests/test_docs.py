@@ -122,3 +122,7 @@ def test_troubleshooting_quotes_messages() -> None:
 def test_a_quoted_message_is_one_that_is_printed(message: str, printed: list[str]) -> None:
     wanted = message.strip(f"{CUT} ")
     assert [text for text in printed if wanted in " ".join(text.split())] != []
+
+
+def test_the_page_on_trust_is_short() -> None:
+    assert len((ROOT / "docs" / "security.md").read_text(encoding="utf-8").split()) <= 600

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,12 +21,14 @@ from sentiment.runs import store
 from sentiment.search import space, study
 from tests.browser import SECONDS, keep_screenshot, open_page, text, wait_for_curves
 from tests.conftest import Caller, runs, stand_in
-from tests.project import EPOCHS, QUIET, Project, free_port, until, wait_for
+from tests.project import EPOCHS, QUIET, ROOT, Project, free_port, until, wait_for
 from tests.services import dask, mlflow_server, postgres
+from tests.team import documented
 from tools import sweep
 from tools.running import cli
 
 SWEEP = ("python", "-m", "tools.sweep")
+MARK = "sesame"  # the password of the database
 
 
 @pytest.fixture
@@ -207,22 +210,28 @@ def test_a_killed_worker_and_ctrl_c_cost_no_epoch_and_leave_no_process(project: 
         assert sorted(epochs_of(run)) == list(range(1, EPOCHS + 1))
 
 
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The variables that name an MLflow server, and PostgreSQL with its password."""
+    with (
+        postgres(MARK) as database,
+        mlflow_server(tmp_path_factory.mktemp("server")) as server,
+    ):
+        address = database.address.replace("test@", f"test:{MARK}@")
+        yield {"MLFLOW_TRACKING_URI": server, "SWEEP_STORAGE": address}
+
+
 def test_workers_elsewhere_need_no_clone_and_may_die_as_the_driver_may(
-    project: Project, tmp_path: Path
+    project: Project, servers: dict[str, str], tmp_path: Path
 ) -> None:
     """A scheduler and three workers in empty folders, PostgreSQL and an MLflow server."""
     project.change(train={"epochs": EPOCHS}, sweep={"pruner": "none"})
-    for name in ("server", "cluster"):
-        (tmp_path / name).mkdir()
-    with (
-        postgres() as database,
-        mlflow_server(tmp_path / "server") as server,
-        dask(tmp_path / "cluster", workers=3) as started,
-    ):
-        project.environment |= {"MLFLOW_TRACKING_URI": server, "SWEEP_STORAGE": database.address}
+    project.environment |= servers
+    storage, cluster = servers["SWEEP_STORAGE"], tmp_path / "cluster"
+    cluster.mkdir()
+    with dask(cluster, workers=3, SWEEP_STORAGE=storage) as started:
         command = (*SWEEP, "--trials", "3", "--scheduler", started.address)
         driver = project.start(*command)
-        cluster = tmp_path / "cluster"
         until(lambda: sum(len(begun(each)) for each in cluster.glob("*/.checkpoints")) > 1)
         for process in psutil.Process(started.workers[0].pid).children(recursive=True):
             process.kill()
@@ -230,7 +239,7 @@ def test_workers_elsewhere_need_no_clone_and_may_die_as_the_driver_may(
         driver.kill()
         driver.communicate()
         (candidate,) = json.loads(project.read(*command, "--json"))["candidates"]
-        client = mlflow.MlflowClient(server)
+        client = mlflow.MlflowClient(servers["MLFLOW_TRACKING_URI"])
         found = client.search_runs(["1"], f"params.`train.epochs` = '{EPOCHS}'")
         assert len(found) == 3 + 2
         for run in found:
@@ -239,6 +248,52 @@ def test_workers_elsewhere_need_no_clone_and_may_die_as_the_driver_may(
             assert sorted(point.step for point in points) == list(range(1, EPOCHS + 1))
         assert len(candidate["confirmed"]) == 2
     assert not list(cluster.glob("*/sentiment"))
+
+
+def test_a_worker_with_another_database_is_one_message_and_no_password_is_printed(
+    project: Project, servers: dict[str, str], tmp_path: Path
+) -> None:
+    """Dask prints of a task that fails what it can of its arguments."""
+    project.change(sweep={"seed": 6})
+    project.environment |= servers
+    other = f"postgresql://test:{MARK}@127.0.0.1:1/sweeps"
+    with dask(tmp_path, workers=1, SWEEP_STORAGE=other) as started:
+        printed = project.fail(*SWEEP, "--trials", "1", "--scheduler", started.address)
+        until(lambda: "Compute Failed" in started.output.read_text())
+    database = servers["SWEEP_STORAGE"].partition("@")[2]
+    assert (
+        f"uses the database postgresql://127.0.0.1:1/sweeps, not postgresql://{database}" in printed
+    )
+    assert "with the sweep's SWEEP_STORAGE in its environment" in printed
+    assert MARK not in printed + started.output.read_text()
+
+
+def test_a_sweep_over_tls_by_the_settings_of_the_documentation(
+    project: Project, servers: dict[str, str], tmp_path: Path
+) -> None:
+    project.change(sweep={"seed": 7})
+    commands = documented("## Dask over TLS", ROOT / "docs" / "security.md")
+    script = "\n".join([*commands, "env -0"])
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, check=True)
+    variables = dict(each.split("=", 1) for each in done.stdout.decode().split("\0") if each)
+    settings = {name: variables[name] for name in variables if name.startswith("DASK_")}
+    project.environment |= servers | settings
+    storage = {"SWEEP_STORAGE": servers["SWEEP_STORAGE"]}
+    with dask(tmp_path, workers=1, protocol="tls", **storage, **settings) as started:
+        command = (*SWEEP, "--trials", "1", "--scheduler", started.address, "--json")
+        (candidate,) = json.loads(project.read(*command))["candidates"]
+    assert started.address.startswith("tls://")
+    assert len(candidate["confirmed"]) == 2
+
+
+def test_a_scheduler_over_tls_without_certificates_is_one_message(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.change(sweep={"seed": 8})
+    monkeypatch.setattr("tools.sweep.require_servers", lambda _: None)
+    message = call.fail(sweep.main, "--scheduler", "tls://127.0.0.1:1")
+    assert "The Dask scheduler at tls://127.0.0.1:1 does not answer" in message
+    assert "check your TLS configuration" in message
 
 
 def test_a_cluster_without_servers_is_one_message(project: Project, call: Caller) -> None:
