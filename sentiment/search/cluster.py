@@ -56,8 +56,8 @@ def threads(workers: int) -> int:
 def local(workers: int) -> Iterator["distributed.Client"]:
     """So many processes on this machine, which share its cores; gone when the block ends.
 
-    They listen on the loopback alone and want a certificate made for this cluster: whoever reached
-    them could run code as this user, and so could another user of this machine.
+    They listen on the loopback only, and take calls only by a key that is made for this cluster:
+    otherwise any user of this machine could run code as this one.
     """
     os.environ.setdefault(THREADS, str(threads(workers)))
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # of workers that come and go
