@@ -155,17 +155,22 @@ def read_artifacts(folder: Path, origin: files.Origin) -> tuple[list[Model], Pat
     """The models and the word index of a served model, from the folder that MLflow keeps them in.
 
     Raises:
-        UserError: a file is missing or was changed.
+        UserError: a file is missing, was changed, is not listed with a digest, or is elsewhere.
     """
     from sentiment.serving import classifier
 
-    settings = files.read_json(folder / classifier.SETTINGS, origin)
+    path = folder / classifier.SETTINGS
+    settings = files.read_json(path, origin)
+    digests = settings["files"]
     if "models" not in settings:  # registered before there were ensembles
-        (file,) = settings["files"].keys() - {classifier.INDEX}
+        (file,) = digests.keys() - {classifier.INDEX}
         known = {name: settings[name] for name in ("layout", "batch_size") if name in settings}
         settings["models"] = [{"file": file, "weight": 1.0, **known}]
-    for name in settings["files"]:
-        files.checked(folder / name, settings["files"], origin)
+    for name in [classifier.INDEX, *(each["file"] for each in settings["models"])]:
+        # the version's author wrote the name, which may be that of any file on this machine
+        if name not in digests or (folder / name).resolve().parent != folder.resolve():
+            raise files.damaged(path, f"{name} is not one of its files", origin)
+        files.checked(folder / name, digests, origin)
     models = [
         Model(folder / each.pop("file"), weight=each.pop("weight"), settings=each)
         for each in settings["models"]

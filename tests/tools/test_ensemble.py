@@ -1,5 +1,6 @@
 """`make ensemble` on real runs: evaluated, registered, served and compared as any other model."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -158,4 +159,29 @@ def test_a_member_whose_file_was_changed_is_refused_and_nothing_is_logged(
     file.write_bytes(file.read_bytes()[:-1])
     message = call.fail(ensemble.main, "--runs", f"{one} {two}")
     assert "artifacts/model.keras is not as the stage wrote it" in message
+    assert run_ids(standing) == before
+
+
+def test_a_member_has_only_files_of_its_own_folder_that_it_lists(
+    standing: Project, made: dict[str, Any], call: Caller
+) -> None:
+    before = run_ids(standing)
+    folder = next((standing.path / "mlruns").rglob("artifacts/model.npz")).parent
+    written = files.read_json(folder / "settings.json")
+    outside = standing.path / "private.npz"
+    climbing = f"{'../' * 30}{outside.relative_to('/')}"
+    for path in (outside, folder / "unlisted.npz"):
+        shutil.copy2(folder / "model.npz", path)
+    for name, listed in [
+        ("unlisted.npz", []),
+        (str(outside), []),
+        (str(outside), [str(outside), outside.name]),
+        (climbing, [climbing, outside.name]),
+    ]:
+        digests = written["files"] | dict.fromkeys(listed, files.sha256(outside))
+        models = [{**written["models"][0], "file": name}]
+        files.write_json(folder / "settings.json", {**written, "models": models, "files": digests})
+        message = call.fail(ensemble.main, "--runs", " ".join([*made["weights"]][1:]))
+        assert f"settings.json is not as the stage wrote it ({name} is not one of its" in message
+        assert outside.read_bytes() == (folder / "model.npz").read_bytes()
     assert run_ids(standing) == before

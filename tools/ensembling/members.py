@@ -121,5 +121,5 @@ def _artifacts(version: "ModelVersion", folder: Path) -> tuple[list[Model], Path
 def _named(model: Model, number: int, folder: Path) -> Model:
     """The model under a name that no other one has."""
     place = folder / f"{number}{model.path.suffix}"
-    shutil.move(model.path, place)
+    shutil.copyfile(model.path, place)
     return model._replace(path=place)
