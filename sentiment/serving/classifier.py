@@ -9,6 +9,7 @@ of the evaluation, bit for bit.
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,8 +117,13 @@ class Sentiment(PythonModel):
     def trace(self, content: str) -> list[Step]:
         """Watch the model read: its answer after each word that it reads, and an LSTM's gates."""
         words = self.words(content)
-        steps = zip(self.reader.places(words), self.reader.after_each(words), strict=True)
-        return [Step(words[place].start, words[place].end, *step) for place, step in steps]
+        places = self.reader.places(words)
+        answers = self.reader.after(words, places).tolist()
+        gates: Sequence[Gates | None] = self.reader.gates(words) or [None] * len(places)
+        return [
+            Step(words[place].start, words[place].end, answer, at)
+            for place, answer, at in zip(places, answers, gates, strict=True)
+        ]
 
     def words(self, content: str) -> list[Word]:
         """The words of a text that the model knows, in order."""

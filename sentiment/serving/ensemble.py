@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from . import odds
 from .reader import Reader
 from .text import Word
-from .trace import Gates
 
 
 class Member(NamedTuple):
@@ -51,10 +50,11 @@ class Ensemble:
             rows.append(row)
         return self._together(rows)
 
-    def after_each(self, words: Sequence[Word]) -> list[tuple[float, Gates | None]]:
-        """Without gates: each member has its own."""
-        cut = [words[: place + 1] for place in self.places(words)]
-        return [(float(answer), None) for answer in self.answers(cut)]
+    def after(self, words: Sequence[Word], places: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._together([member.reader.after(words, places) for member in self.members])
+
+    def gates(self, words: Sequence[Word]) -> None:
+        """Each member has its own."""
 
     def _together(self, answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         weights = [member.weight for member in self.members]

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .text import Word
-from .trace import Gates
 
 FILE = "model.npz"
 BIGRAM_BITS = 32  # by which the first word is moved, so that no bigram equals a word
@@ -61,9 +60,12 @@ class Linear:
         odds = [tally.log_odds(), *tally.without_each()]
         return np.array([probability(each) for each in odds], np.float32)
 
-    def after_each(self, words: Sequence[Word]) -> list[tuple[float, Gates | None]]:
-        odds = Tally(self, ranks_of(words)).after_each()
-        return [(float(np.float32(probability(each))), None) for each in odds]
+    def after(self, words: Sequence[Word], places: NDArray[np.int64]) -> NDArray[np.float32]:
+        odds = list(Tally(self, ranks_of(words)).after_each())
+        return np.array([probability(odds[place]) for place in places], np.float32)
+
+    def gates(self, words: Sequence[Word]) -> None:
+        """It has none."""
 
     def _tally(self, ranks: NDArray[np.int64]) -> "Tally":
         tally = Tally(self, ranks)

@@ -47,14 +47,15 @@ class Network:
         without[np.arange(len(columns)), columns] = self.layout.unknown_token
         return self.ask(np.concatenate([tokens, without]))
 
-    def after_each(self, words: "Sequence[Word]") -> list[tuple[float, Gates | None]]:
-        columns, places = self._read(len(words))
-        cut = [words[: place + 1][-self.layout.max_length :] for place in places]
+    def after(self, words: "Sequence[Word]", places: NDArray[np.int64]) -> NDArray[np.float32]:
+        most, ends = self.layout.max_length, places + 1
+        if self.layout.truncating == "post":
+            ends = np.minimum(ends, most)  # no more is read
+        return self.answers([words[max(end - most, 0) : end] for end in ends])
+
+    def gates(self, words: "Sequence[Word]") -> list[Gates] | None:
         steps = gates(self.ask.model, text.pad_words([words], self.layout)[0])
-        return [
-            (float(answer), steps[column] if steps else None)
-            for answer, column in zip(self.answers(cut), columns, strict=True)
-        ]
+        return [steps[column] for column in self._read(len(words))[0]] if steps else None
 
     def _read(self, words: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The columns of the row of a text of so many words that have a word, and which word."""

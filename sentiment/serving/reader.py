@@ -27,6 +27,11 @@ class Reader(Protocol):
             shape (1 + read,).
         """
 
-    def after_each(self, words: Sequence[Word]) -> list[tuple[float, Gates | None]]:
-        """For each word that is read: the probability for the text cut after it, and the gates of
-        an LSTM at it."""
+    def after(self, words: Sequence[Word], places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The probability for the text cut after the word at each of these places, shape (places,).
+
+        The cost is linear in the number of words and that of places.
+        """
+
+    def gates(self, words: Sequence[Word]) -> list[Gates] | None:
+        """The gates of an LSTM at each word that is read; None for any other model."""

@@ -1,7 +1,8 @@
 """Several models answer as one: the mean of their log-odds, word by word."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,18 @@ import pytest
 from numpy.typing import NDArray
 
 from sentiment import files
+from sentiment.data.padding import layout
+from sentiment.network.model import build_model
+from sentiment.params import Params
 from sentiment.registry import packaging
 from sentiment.serving import linear, odds
 from sentiment.serving.classifier import Sentiment
 from sentiment.serving.ensemble import Ensemble, Member
 from sentiment.serving.linear import Linear
-from sentiment.serving.text import Word, as_words
-from sentiment.serving.trace import Gates
+from sentiment.serving.network import Network
+from sentiment.serving.predictor import Predictor
+from sentiment.serving.text import KERAS, Word, as_words
+from tests.conftest import inputs
 
 RANKS = {"good": 1, "dull": 2, "film": 3}
 
@@ -48,8 +54,11 @@ class Last:
     def without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
         return self.whole.without_each(words[-1:])
 
-    def after_each(self, words: Sequence[Word]) -> list[tuple[float, Gates | None]]:
-        return self.whole.after_each(words[-1:])
+    def after(self, words: Sequence[Word], places: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self.answers([words[: place + 1] for place in places])
+
+    def gates(self, words: Sequence[Word]) -> None:
+        """It has none."""
 
 
 ALL, END = model(2, -1), Last(model(4, -3))
@@ -85,14 +94,45 @@ def test_words_that_no_member_reads_have_no_part() -> None:
     ends = Ensemble([Member(END, 0.5), Member(END, 0.5)])
     np.testing.assert_array_equal(ends.places(as_words([1, 2, 1])), [2])
     assert len(ends.without_each(as_words([1, 2, 1]))) == 2
-    assert len(ends.after_each(as_words([1, 2, 1]))) == 1
 
 
 def test_each_step_is_the_answer_to_the_text_cut_there() -> None:
     words = as_words([1, 2, 1])
-    answers = [answer for answer, gates in BOTH.after_each(words)]
-    assert answers == BOTH.answers([words[:1], words[:2], words]).tolist()
-    assert BOTH.after_each([]) == []
+    answers = BOTH.after(words, BOTH.places(words))
+    assert answers.tolist() == BOTH.answers([words[:1], words[:2], words]).tolist()
+
+
+@pytest.fixture(params=["pre", "post"])
+def mixed(
+    request: pytest.FixtureRequest,
+    small_params: Params,
+    backend: None,  # noqa: ARG001
+) -> Sentiment:
+    """A network, which reads six tokens of a text, and a linear model, which reads all."""
+    ask = Predictor(build_model(small_params.train, inputs(20, 6)), batch_size=16)
+    read = replace(layout(small_params.pad), num_words=20, max_length=6, truncating=request.param)
+    found = Sentiment()
+    found.ranks, found.tokenizer, found.threshold = RANKS, KERAS, 0.5
+    found.reader = Ensemble([Member(Network(ask, read), 0.5), Member(ALL, 0.5)])
+    return found
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 6, 7, 40])
+def test_each_step_of_a_trace_is_the_answer_of_all_members_to_the_text_cut_there(
+    mixed: Sentiment, rng: np.random.Generator, length: int
+) -> None:
+    content = " ".join(rng.choice([*RANKS], length))
+    steps = mixed.trace(content)
+    assert len(steps) == length
+    cut = pd.DataFrame({"text": [content[: step.end] for step in steps]})
+    answers = mixed.predict(None, cut)["probability"]
+    assert [step.probability for step in steps] == answers.tolist()
+
+
+def test_a_long_text_is_traced_within_seconds(mixed: Sentiment) -> None:
+    begun = time.process_time()
+    assert len(mixed.trace("good dull " * 5000)) == 10_000
+    assert time.process_time() - begun < 10  # some 45 if each step read all words before it
 
 
 @pytest.fixture

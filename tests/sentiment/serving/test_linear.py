@@ -94,8 +94,10 @@ def test_a_word_s_part_in_the_answer_is_what_is_lost_without_it_and_its_bigrams(
     assert [word.start for word in words] == [0, 4, 9, 14, 18]
 
 
-def test_each_step_of_a_trace_is_the_answer_to_the_text_cut_there(served: Sentiment) -> None:
-    content = "not good, a film not good"
+def test_each_step_of_a_trace_is_the_answer_to_the_text_cut_there(
+    served: Sentiment, rng: np.random.Generator
+) -> None:
+    content = "not good, a film not good " + " ".join(rng.choice([*RANKS, "unknown"], 100))
     steps = served.trace(content)
     assert [step.probability for step in steps] == answers(
         served, *(content[: step.end] for step in steps)
