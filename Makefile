@@ -4,15 +4,17 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo "$$python" && exit; done; echo python3)
 endif
+# what .venv links to: a command goes on in it when .venv links to another one
+BUILT = $(realpath .venv)
 # exec: a signal to make reaches the command itself, not a shell in between
-ACTIVATED = exec env PATH="$(CURDIR)/.venv/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/.venv"
+ACTIVATED = exec env PATH="$(BUILT)/bin:$$PATH" VIRTUAL_ENV="$(BUILT)"
 
 # A variable on make's command line (`make predict TEXT=…`) is in the environment of the command,
 # which reads it as an option: `python -m tools.predict --help`.
 
 .DEFAULT_GOAL := help
 .PHONY: help repro sync verify report evaluate predict serve demo promote demote compare seeds ensemble preset sweep server migrate memory \
-	test test-fast check ui docs bench faults lock venv
+	test test-fast check ui docs bench faults lock venv .venv/sweep .venv/server
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' Makefile
@@ -82,19 +84,17 @@ preset: venv  ## write a preset's values into params.yaml: NAME=best, or NAME=no
 sweep: .venv/sweep  ## search params.yaml's space: TRIALS=20 WORKERS=2 SCHEDULER=tcp://… APPLY=1
 	@$(ACTIVATED) python -m tools.sweep
 
-.venv/sweep: requirements-sweep.txt | venv
-	@.venv/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< >&2
-	@touch $@
+# phony: make would look for the file before venv builds the environment that it has to be in
+.venv/sweep .venv/server: .venv/%: requirements-%.txt venv
+	@cmp -s $< "$(BUILT)/$*" || { \
+		"$(BUILT)/bin/python" -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< >&2 && \
+		cp $< "$(BUILT)/$*"; }
 
 server: .venv/server  ## the team's MLflow server, with users, by server.yaml: docs/team.md
 	@$(ACTIVATED) python -m tools.server
 
 migrate: .venv/server  ## this folder's whole history in MLflow to the team's server: TO=https://…
 	@$(ACTIVATED) python -m tools.migrate
-
-.venv/server: requirements-server.txt | venv
-	@.venv/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< >&2
-	@touch $@
 
 memory: venv  ## compare how far back LSTM, GRU and plain RNN remember; takes two hours
 	@$(ACTIVATED) python -m tools.memory

@@ -1,13 +1,15 @@
-"""Build `.venv` from requirements.txt, and never take a half-built one for a good one.
+"""Build the environment that `.venv` links to from requirements.txt.
 
 Runs on whatever Python 3 is there, an unsuitable one too: standard library and old syntax only.
-The stamp in `.venv` is written last. It names what the environment was built from and where:
-a changed lock, another Python or a moved folder (scripts hold absolute paths) build it anew.
+An environment is a folder `.venv-<digest>` of what it is built from and where: a changed lock,
+another Python or a moved folder (scripts hold absolute paths) give another one. `.venv` links to it
+once it is complete; until then, the one before works.
 
 uv installs the packages, several times as fast as pip, which does it where uv cannot run or fails.
 """
 
 import ast
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -19,9 +21,9 @@ from pathlib import Path
 
 LOCK = Path("requirements.txt")
 VENV = Path(".venv")
-STAMP = VENV / "complete"
-PYTHON = str(VENV / "bin" / "python")
-PIP = [PYTHON, "-m", "pip", "--disable-pip-version-check"]
+BUILT = ".venv-" + 12 * "[0-9a-f]"  # pattern of their names
+FORMER = ".venv-" + 12 * "0"  # what `.venv` is moved to that is itself an environment
+COMPLETE = "complete"  # the file that is written last
 # uv reads none of pip's settings, and a mirror, a proxy or a certificate may be all that answers:
 # pip's name, uv's variable, and what separates several values in it
 SETTINGS = [
@@ -31,8 +33,8 @@ SETTINGS = [
     ("trusted-host", "UV_INSECURE_HOST", " "),
     ("cert", "SSL_CERT_FILE", ""),
     ("proxy", "ALL_PROXY", ""),
+    ("no-index", "UV_OFFLINE", ""),
 ]
-TRUE = ("1", "true", "yes", "on")  # what pip takes for it
 
 
 def check_python(major: int, minor: int) -> None:
@@ -54,25 +56,31 @@ def check_venv_module() -> None:
         )
 
 
-def expected_stamp() -> str:
-    """What the stamp of a good environment says."""
-    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
-    return f"{digest}\n{sys.version}\n{VENV.resolve()}\n"
+def name_in(folder: Path) -> str:
+    """The name of the environment that this lock and this Python give in a folder."""
+    source = LOCK.read_bytes() + f"{sys.version}\n{folder}".encode()
+    return f".venv-{hashlib.sha256(source).hexdigest()[:12]}"
 
 
 def is_complete() -> bool:
-    """Whether `.venv` was built to the end, from this lock, by this Python, in this place."""
-    return STAMP.is_file() and STAMP.read_text(encoding="utf-8") == expected_stamp()
+    """Whether `.venv` is that environment, here or where it links to, built to the end."""
+    built = VENV.resolve()
+    return built.name == name_in(built.parent) and (built / COMPLETE).is_file()
 
 
-def clear() -> None:
-    """Remove `.venv`, its stamp first: one that is half removed is not taken for a good one."""
-    if VENV.is_symlink():
-        VENV.unlink()
-    elif VENV.exists():
-        if STAMP.exists():
-            STAMP.unlink()
-        shutil.rmtree(str(VENV))
+def use(built: Path) -> None:
+    """Let `.venv` link to an environment, and remove all others but the one before."""
+    kept = (built.name, VENV.resolve().name)  # a training or a server may still run in that one
+    if VENV.exists() and not VENV.is_symlink():
+        VENV.rename(FORMER)
+    link = Path(".venv.new")
+    link.unlink(missing_ok=True)
+    link.symlink_to(built.name)
+    link.replace(VENV)
+    for other in Path().glob(BUILT):
+        if other.name not in kept:
+            (other / COMPLETE).unlink(missing_ok=True)  # half removed, it is never used
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def succeeds(command: "list[str]", **environment: str) -> bool:
@@ -86,76 +94,79 @@ def succeeds(command: "list[str]", **environment: str) -> bool:
         return False
 
 
-def make_empty() -> bool:
-    """Make `.venv` with nothing but pip in it; whether that succeeded."""
-    clear()
-    # in an activated environment this very Python is one that was just cleared away
-    return succeeds([getattr(sys, "_base_executable", sys.executable), "-m", "venv", str(VENV)])
+def pip(built: Path) -> "list[str]":
+    """The command that runs an environment's pip."""
+    return [str(built / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
 
 
-def uv_installs() -> bool:
+def make_empty(built: Path) -> bool:
+    """Make an environment with nothing but pip in it; whether that succeeded."""
+    return succeeds([sys.executable, "-m", "venv", "--clear", str(built)])
+
+
+def uv_installs(built: Path) -> bool:
     """Install the lock with its own release of uv; whether that succeeded."""
-    pinned = VENV / "uv.txt"
-    pinned.write_text(lock_entry("uv"), encoding="utf-8")
+    pinned = built / "uv.txt"
+    entry = re.findall(r"^uv==(?:.*\\\n)*.*$", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
+    pinned.write_text("".join(entry), encoding="utf-8")
     # where uv has no wheel, building it from source would need Rust
     options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
-    if not succeeds([*PIP, "install", *options, "--requirement", str(pinned)]):
-        return False
-    settings = pip_settings()
-    command = [str(VENV / "bin" / "uv"), "pip", "install", "--python", PYTHON, "--require-hashes"]
     # without bytecode TensorFlow's import takes 20 s instead of 7
-    command += ["--compile-bytecode", "--requirement", str(LOCK)]
-    command += ["--no-index"] if settings.get("no-index", "").lower() in TRUE else []
-    return succeeds(command, **uv_environment(settings))
+    uv = [str(built / "bin" / "uv"), "pip", "install", "--require-hashes", "--compile-bytecode"]
+    return succeeds([*pip(built), "install", *options, "--requirement", str(pinned)]) and succeeds(
+        [*uv, "--python", str(built), "--requirement", str(LOCK)], **uv_environment(built)
+    )
 
 
-def lock_entry(name: str) -> str:
-    """The lock's lines of a package: its pin and its hashes."""
-    lock = LOCK.read_text(encoding="utf-8")
-    found = re.search(rf"^{name}==(?:.*\\\n)*.*$", lock, re.MULTILINE)
-    return found.group() if found else ""
-
-
-def pip_settings() -> "dict[str, str]":
-    """The settings of pip in its files and by PIP_*, by option."""
-    command = [*PIP, "config", "list"]
-    listed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    settings = dict(line.split("=", 1) for line in listed.stdout.splitlines() if "=" in line)
-    return {
-        key.partition(section)[2]: str(ast.literal_eval(value))
-        for section in ("global.", "install.", ":env:.")  # the later one wins
-        for key, value in settings.items()
-        if key.startswith(section)
+def uv_environment(built: Path) -> "dict[str, str]":
+    """pip's settings, in its files and by PIP_*, as uv's variables; those that are set stay."""
+    command = [*pip(built), "config", "list"]
+    listed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout
+    settings = {
+        option: str(ast.literal_eval(value))
+        for section in ("global", "install", ":env:")  # the later one wins
+        for option, value in re.findall(rf"^{section}\.([\w-]+)=(.+)$", listed, re.MULTILINE)
     }
-
-
-def uv_environment(pip: "dict[str, str]") -> "dict[str, str]":
-    """pip's settings as uv's variables; those that the user has set stay."""
     variables = {
-        variable: separator.join(pip[option].split()) if separator else pip[option]
+        variable: separator.join(settings[option].split()) if separator else settings[option]
         for option, variable, separator in SETTINGS
-        if pip.get(option)
+        if settings.get(option)
     }
     # as pip does, take what fits from any index: the lock has the hash of every file
     variables["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     return {name: value for name, value in variables.items() if name not in os.environ}
 
 
-def pip_installs() -> bool:
+def pip_installs(built: Path) -> bool:
     """Install the lock with pip, into an environment where uv left nothing; whether it worked."""
     print(
         "make: uv could not install it, see above. pip does, in several minutes.", file=sys.stderr
     )
-    install = [*PIP, "install", "--require-hashes", "--requirement", str(LOCK)]
-    return make_empty() and succeeds(install)
+    install = [*pip(built), "install", "--require-hashes", "--requirement", str(LOCK)]
+    return make_empty(built) and succeeds(install)
 
 
 def build() -> None:
-    """Build `.venv` from nothing; end with one line where that fails."""
-    print("Building .venv from requirements.txt: 3 GB, a minute or two.", file=sys.stderr)
-    if not (make_empty() and (uv_installs() or pip_installs())):
-        sys.exit("make: .venv could not be built, see above. Run make again to try again.")
-    STAMP.write_text(expected_stamp(), encoding="utf-8")
+    """Build the environment unless it is there, and use it; end with one line where that fails."""
+    built = Path(name_in(Path().resolve()))
+    if not (built / COMPLETE).is_file():
+        print("Building .venv from requirements.txt: 3 GB, a minute or two.", file=sys.stderr)
+        if not (make_empty(built) and (uv_installs(built) or pip_installs(built))):
+            sys.exit("make: .venv could not be built, see above. Run make again to try again.")
+        (built / COMPLETE).touch()
+    use(built)
+
+
+def build_alone() -> None:
+    """Build it unless another process that does so now has done it."""
+    with Path(".venv.lock").open("w", encoding="utf-8") as turn:
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("make: waiting for another make, which builds .venv.", file=sys.stderr)
+            fcntl.flock(turn, fcntl.LOCK_EX)
+        if not is_complete():
+            build()
 
 
 def main() -> None:
@@ -163,7 +174,7 @@ def main() -> None:
     check_venv_module()
     try:
         if not is_complete():
-            build()
+            build_alone()
     except KeyboardInterrupt:
         sys.exit("make: interrupted, .venv is not built. Run make again to build it.")
 

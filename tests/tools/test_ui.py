@@ -34,7 +34,7 @@ def moved(two_runs: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
 @pytest.fixture(scope="module")
 def ui(moved: Project) -> Iterator[Ui]:
     """`make ui`, as a user starts it."""
-    if Path(sys.prefix) != ROOT / venv.VENV or not (ROOT / venv.STAMP).is_file():
+    if Path(sys.prefix).resolve() != (ROOT / venv.VENV).resolve() or not venv.is_complete():
         pytest.skip("these tests run `make ui`, in the environment that `make` builds: `make test`")
     port = free_port()
     server = f"http://127.0.0.1:{port}"

@@ -17,7 +17,11 @@ from tools import venv
 
 PACKAGE = "example_package"
 REAL_UV = f'#!/bin/sh\nexec "{shutil.which("uv", path=str(Path(sys.executable).parent))}" "$@"\n'
-FAILING_UV = "#!/bin/sh\ntouch .venv/half-installed\necho 'no room' >&2\nexit 2\n"
+FAILING_UV = """#!/bin/sh
+touch "$(dirname "$0")/../half-installed"
+echo 'no room' >&2
+exit 2
+"""
 FOREIGN_UV = "\x7fELF of another machine"
 
 
@@ -114,6 +118,7 @@ def test_uv_builds_the_environment_once_with_bytecode_and_shows_its_progress(
     assert f" + {PACKAGE.replace('_', '-')}==1" in err
     assert installer() == "uv"
     assert list((site_packages() / "__pycache__").glob(f"{PACKAGE}.*.pyc"))
+    assert venv.VENV.is_symlink()
     venv.main()
     assert capfd.readouterr() == ("", "")
 
@@ -147,25 +152,94 @@ def test_uv_that_the_lock_does_not_have_fails(
 ) -> None:
     entry = write_wheel(wheels, PACKAGE, f"{PACKAGE}.py", "NUMBER = 1\n")
     venv.LOCK.write_text(entry, encoding="utf-8")
-    venv.VENV.mkdir()
-    monkeypatch.setattr(venv, "PIP", [sys.executable, "-m", "pip"])
-    assert not venv.uv_installs()
+    monkeypatch.setattr(venv, "pip", lambda _: [sys.executable, "-m", "pip"])
+    assert not venv.uv_installs(wheels)
 
 
-def test_failed_install_is_one_line_and_leaves_nothing_taken_for_good(
-    wheels: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def fake(name: str) -> Path:
+    """A folder that is taken for a complete environment."""
+    (Path(name) / "lib").mkdir(parents=True)
+    (Path(name) / "complete").touch()
+    return Path(name)
+
+
+@pytest.fixture(params=["link", "folder"])
+def earlier(request: pytest.FixtureRequest, wheels: Path) -> Path:
+    """The stamp of another lock's environment, which `.venv` links to or, as it once was, is."""
     lock_with(wheels, REAL_UV)
-    venv.VENV.mkdir()
-    venv.STAMP.write_text(venv.expected_stamp(), encoding="utf-8")
-    old_lock = venv.LOCK.read_bytes()
-    venv.LOCK.write_bytes(old_lock + b"no-such-package==1 --hash=sha256:" + b"0" * 64)
+    if request.param == "folder":
+        fake(".venv")
+    else:
+        venv.VENV.symlink_to(fake(".venv-0123456789ab"))
+    return venv.VENV / "complete"
+
+
+def test_failed_build_is_one_line_and_leaves_the_environment_before(
+    earlier: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with venv.LOCK.open("ab") as lock:
+        lock.write(b"no-such-package==1 --hash=sha256:" + b"0" * 64)
     with pytest.raises(SystemExit, match=r"\.venv could not be built"):
-        venv.build()
-    assert not venv.is_complete()
+        venv.main()
     assert "no-such-package" in capfd.readouterr().err
-    venv.LOCK.write_bytes(old_lock)
-    assert not venv.is_complete()
+    assert earlier.is_file()
+
+
+@pytest.mark.usefixtures("earlier")
+def test_what_is_complete_is_used_and_the_folders_that_no_command_uses_are_removed(
+    in_tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = venv.VENV.resolve()
+    built, leftover, by_hand = map(
+        fake, (venv.name_in(in_tmp_path), ".venv-" + "a" * 12, ".venv-x")
+    )
+    venv.main()
+    assert capfd.readouterr() == ("", "")
+    assert venv.VENV.resolve() == built.resolve()
+    assert not leftover.exists()
+    assert by_hand.exists()
+    kept = {built.name, by_hand.name, before.name}  # a command may still run in the one before
+    assert {".venv", *(path.name for path in in_tmp_path.glob(".venv-*"))} == kept | {".venv"}
+
+
+def test_a_command_goes_on_in_the_environment_that_another_one_follows(wheels: Path) -> None:
+    lock_with(wheels, REAL_UV)
+    venv.main()
+    first, python = venv.VENV.resolve(), str(venv.VENV.resolve() / "bin" / "python")
+    waiting = f"input(); import {PACKAGE}"
+    with subprocess.Popen([python, "-c", waiting], stdin=subprocess.PIPE, text=True) as running:
+        venv.LOCK.write_text(f"{venv.LOCK.read_text(encoding='utf-8')}# changed", encoding="utf-8")
+        subprocess.run([python, str(ROOT / "tools" / "venv.py")], check=True)
+        assert installer() == "uv"
+        assert venv.VENV.resolve() != first
+        running.communicate("\n")
+    assert running.returncode == 0
+
+
+def test_of_two_calls_at_once_one_builds_and_the_other_waits(wheels: Path) -> None:
+    lock_with(wheels, REAL_UV)
+    command = [sys.executable, str(ROOT / "tools" / "venv.py")]
+    calls = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = sorted(call.communicate(timeout=120)[1] for call in calls)
+    assert [call.returncode for call in calls] == [0, 0]
+    assert said[0].startswith("Building .venv")
+    assert said[1] == "make: waiting for another make, which builds .venv.\n"
+    assert installer() == "uv"
+
+
+def test_make_installs_the_packages_of_sweeps_into_each_environment(wheels: Path) -> None:
+    lock_with(wheels, REAL_UV)
+    shutil.copy2(ROOT / "Makefile", "Makefile")
+    Path("tools").mkdir()
+    shutil.copy2(ROOT / "tools" / "venv.py", "tools")
+    further = write_wheel(wheels, "further", "further.py", "")
+    Path("requirements-sweep.txt").write_text(further, encoding="utf-8")
+    for comment in ("", "# changed\n"):
+        with venv.LOCK.open("a", encoding="utf-8") as lock:
+            lock.write(comment)
+        subprocess.run(["make", ".venv/sweep"], check=True)
+        assert venv.is_complete()
+        assert (site_packages() / "further.py").is_file()
 
 
 def test_interrupted_build_is_one_line(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,70 +252,48 @@ def test_interrupted_build_is_one_line(in_tmp_path: Path, monkeypatch: pytest.Mo
         venv.main()
 
 
-def test_environment_can_be_rebuilt_from_within(wheels: Path) -> None:
-    lock_with(wheels, REAL_UV)
-    venv.make_empty()
-    inside = [str(venv.VENV / "bin" / "python"), str(ROOT / "tools" / "venv.py")]
-    subprocess.run(inside, check=True)
-    assert venv.is_complete()
-
-
-def test_linked_environment_is_not_touched(
-    in_tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    other = tmp_path_factory.mktemp("other")
-    (other / "complete").write_text("good", encoding="utf-8")
-    (in_tmp_path / ".venv").symlink_to(other)
-    venv.clear()
-    assert (other / "complete").read_text(encoding="utf-8") == "good"
-    assert not venv.VENV.exists()
-
-
-def test_changed_lock_or_moved_folder_builds_anew(
+def test_changed_lock_or_moved_folder_builds_anew_and_a_link_from_elsewhere_does_not(
     in_tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     venv.LOCK.write_text("", encoding="utf-8")
-    venv.VENV.mkdir()
-    venv.STAMP.write_text(venv.expected_stamp(), encoding="utf-8")
+    built = Path(venv.name_in(in_tmp_path))
+    built.mkdir()
+    (built / "complete").touch()
+    venv.VENV.symlink_to(built)
     assert venv.is_complete()
     moved = in_tmp_path.rename(tmp_path_factory.mktemp("moved") / "folder")
     monkeypatch.chdir(moved)
     assert not venv.is_complete()
-    venv.STAMP.write_text(venv.expected_stamp(), encoding="utf-8")
+    moved.rename(in_tmp_path)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    venv.VENV.symlink_to(in_tmp_path / venv.VENV)
+    venv.LOCK.write_text("", encoding="utf-8")
+    assert venv.is_complete()
     venv.LOCK.write_text("# changed", encoding="utf-8")
     assert not venv.is_complete()
 
 
-def test_settings_of_pip_come_from_its_files_and_variables(
+def test_uv_is_given_the_settings_of_pip_and_keeps_what_the_user_tells_it(
     in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = ["[global]", "index-url = https://a.example/simple", "extra-index-url =", "  b", "  c"]
+    for name in [*os.environ]:
+        if name.startswith(("PIP_", "UV_")) or name in ("SSL_CERT_FILE", "ALL_PROXY"):
+            monkeypatch.delenv(name)
+    lines = ["[global]", "index-url = https://a.example", "find-links =", "  b", "  c"]
+    lines += ["cert = f.pem", "timeout = 60", "[install]", "cert = g.pem", "proxy = file.example"]
     (in_tmp_path / "pip.conf").write_text("\n".join(lines), encoding="utf-8")
-    monkeypatch.setenv("PIP_CONFIG_FILE", str(in_tmp_path / "pip.conf"))
-    monkeypatch.setenv("PIP_INDEX_URL", "https://d.example/simple")
-    monkeypatch.setattr(venv, "PIP", [sys.executable, "-m", "pip"])
-    settings = venv.pip_settings()
-    assert settings["index-url"] == "https://d.example/simple"
-    assert settings["extra-index-url"].split() == ["b", "c"]
-
-
-def test_uv_is_given_the_sources_and_certificates_of_pip(monkeypatch: pytest.MonkeyPatch) -> None:
-    for _, name, _ in venv.SETTINGS:
-        monkeypatch.delenv(name, raising=False)
-    given = {"index-url": "a", "extra-index-url": "\nb\nc", "find-links": "d e", "cert": "f.pem"}
-    assert venv.uv_environment({**given, "timeout": "60"}) == {
-        "UV_DEFAULT_INDEX": "a",
-        "UV_INDEX": "b c",
-        "UV_FIND_LINKS": "d,e",
-        "SSL_CERT_FILE": "f.pem",
+    monkeypatch.setenv("PIP_CONFIG_FILE", "pip.conf")
+    monkeypatch.setenv("PIP_PROXY", "variable.example")
+    monkeypatch.setenv("PIP_NO_INDEX", "yes")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://mine.example")
+    monkeypatch.setattr(venv, "pip", lambda _: [sys.executable, "-m", "pip"])
+    assert venv.uv_environment(in_tmp_path) == {
+        "UV_FIND_LINKS": "b,c",
+        "SSL_CERT_FILE": "g.pem",
+        "ALL_PROXY": "variable.example",
+        "UV_OFFLINE": "yes",
         "UV_INDEX_STRATEGY": "unsafe-best-match",
     }
-
-
-def test_what_the_user_tells_uv_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "mine")
-    environment = venv.uv_environment({"index-url": "other"})
-    assert {**os.environ, **environment}["UV_DEFAULT_INDEX"] == "mine"
 
 
 def test_lock_pins_every_package_with_hashes() -> None:
