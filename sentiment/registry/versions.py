@@ -7,6 +7,7 @@ The alias `champion` moves by the rule in `params.yaml` (`promote`) as a run is 
 hand; the version's tags say which, and why.
 """
 
+import json
 import re
 import tempfile
 from collections.abc import Mapping
@@ -37,8 +38,11 @@ PROMOTED, DEMOTED = "champion", "demoted"
 DECISION, DECIDED_BY, REASON = "promote.decision", "promote.by", "promote.reason"
 REPLACED = "promote.replaced"  # tag: the version that was champion before, or `NOBODY`
 NOBODY = "none"
-# tags: the champion that a version was tested against, and as which candidate, from 1
+# tags: the champion that a version was tested against last, and as which candidate, from 1
 AGAINST, NUMBER = "promote.against", "promote.candidate"
+# tag of a champion: the number of each candidate tested against it, as JSON by version; it outlives
+# the candidates' versions and their later tests
+CANDIDATES = "promote.candidates"
 BY_RULE = "rule"
 EVALUATION = "evaluate.sha256"  # tag: digest of the about.json of what it was decided by
 
@@ -152,13 +156,16 @@ def promote_by_rule(
     current = champion(client, version.name)
     if version.tags.get(DECIDED_BY, BY_RULE) != BY_RULE or _is(version, current):
         return
-    candidate = _candidate(client, version, current) if current else 1
-    decision = _decide_against(current, read_evaluated(folder), rule, candidate)
+    candidates = _candidates(client, current) if current else {}
+    number = candidates.setdefault(str(version.version), max(candidates.values(), default=0) + 1)
+    decision = _decide_against(current, read_evaluated(folder), rule, number)
     verdict = PROMOTED if decision.promoted else "not promoted"
     whom = f" (the champion: version {current.version})" if current else ""
     tags = {DECISION: verdict, DECIDED_BY: BY_RULE, REASON: decision.reason + whom}
     if current and decision.tested:
-        tags |= {AGAINST: str(current.version), NUMBER: str(candidate)}
+        turn.check()
+        _tag(client, current, {CANDIDATES: json.dumps(candidates)})
+        tags |= {AGAINST: str(current.version), NUMBER: str(number)}
     if decision.promoted:
         _make_champion(client, version, current, tags, turn)
     else:
@@ -166,15 +173,13 @@ def promote_by_rule(
     print(f"Version {version.version} of {version.name}: {verdict}, {decision.reason}")
 
 
-def _candidate(
-    client: "mlflow.MlflowClient", version: "ModelVersion", current: "ModelVersion"
-) -> int:
-    """Which candidate against this champion a version is; one that is tested again stays it."""
-    found = client.search_model_versions(
-        f"name = '{version.name}' AND tags.`{AGAINST}` = '{current.version}'"
+def _candidates(client: "mlflow.MlflowClient", current: "ModelVersion") -> dict[str, int]:
+    """As which candidate each version was tested against a champion, by version."""
+    found = client.search_model_versions(  # versions tested before champions had the tag
+        f"name = '{current.name}' AND tags.`{AGAINST}` = '{current.version}'"
     )
     numbers = {str(each.version): int(each.tags[NUMBER]) for each in found}
-    return numbers.get(str(version.version), max(numbers.values(), default=0) + 1)
+    return numbers | json.loads(current.tags.get(CANDIDATES, "{}"))
 
 
 def _decide_against(

@@ -1,6 +1,7 @@
 """Each evaluated run of the real pipeline is a version, once, and the rule decides about it."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from stages import evaluate, train
 from tests.conftest import Caller, runs, stand_in
 from tests.project import MODEL as NAME
 from tests.project import Project
-from tools import predict, sync
+from tools import demote, predict, promote, sync
 
 
 @pytest.fixture(autouse=True)
@@ -142,3 +143,34 @@ def test_the_rule_decides_about_a_second_version(project: Project, call: Caller)
     assert f"Version 2 of {NAME}: " in output
     assert "than the champion: McNemar's exact p = " in output
     assert versions()[1].tags["promote.by"] == "rule"
+
+
+def evaluated_at(project: Project, call: Caller, threshold: float) -> ModelVersion:
+    """The version of the one run with a threshold, after an evaluation by it."""
+    project.change(evaluate={"threshold": threshold})
+    output = call(evaluate.main)
+    (found,) = re.findall(rf"^Version (\d+) of {NAME}: ", output, re.MULTILINE)
+    return versions()[int(found) - 1]
+
+
+def test_a_candidate_counts_after_its_version_was_deleted(project: Project, call: Caller) -> None:
+    first = evaluated_at(project, call, 0.9999)
+    assert "as candidate 1 against it" in first.tags["promote.reason"]
+    mlflow.MlflowClient().delete_model_version(NAME, first.version)
+    project.change(evaluate={"threshold": 0.999})
+    assert "as candidate 2 against it" in call(evaluate.main)
+
+
+def test_a_version_keeps_its_number_when_a_former_champion_comes_back(
+    project: Project, call: Caller
+) -> None:
+    first = evaluated_at(project, call, 0.9999)
+    evaluated_at(project, call, 0.999)
+    call(promote.main, "--run", str(first.run_id))
+    assert str(champion().version) == "3"
+    between = evaluated_at(project, call, 0.9999)
+    assert (between.tags["promote.against"], between.tags["promote.candidate"]) == ("3", "1")
+    call(demote.main)
+    assert str(champion().version) == "1"
+    assert evaluated_at(project, call, 0.9999).tags["promote.candidate"] == "1"
+    assert evaluated_at(project, call, 0.99).tags["promote.candidate"] == "3"
