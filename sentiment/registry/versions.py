@@ -178,8 +178,8 @@ def _candidates(client: "mlflow.MlflowClient", current: "ModelVersion") -> dict[
     found = client.search_model_versions(  # versions tested before champions had the tag
         f"name = '{current.name}' AND tags.`{AGAINST}` = '{current.version}'"
     )
-    numbers = {str(each.version): int(each.tags[NUMBER]) for each in found}
-    return numbers | json.loads(current.tags.get(CANDIDATES, "{}"))
+    numbers: dict[str, int] = json.loads(current.tags.get(CANDIDATES, "{}"))
+    return {str(each.version): int(each.tags[NUMBER]) for each in found} | numbers
 
 
 def _decide_against(

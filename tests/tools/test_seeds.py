@@ -100,17 +100,53 @@ def test_more_and_fewer_seeds_share_the_parent_and_compare_with_a_run(
     assert f"compare/{third}/report.html" in {file.path for file in logged}
 
 
-def test_lost_runs_are_made_again_and_lost_files_too(
-    group: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lost_runs_are_made_again(group: Project) -> None:
     lost = children()[43].info.run_id
     mlflow.delete_run(lost)
     assert "Running stage" not in group.run(*SEEDS, "--count", "2")
     assert children()[43].data.tags["restored_from"] == lost
-    shutil.rmtree(group.path / ".dvc" / "cache")
-    group.run("dvc", "commit", "--force", "dvc.yaml")
-    monkeypatch.setattr(dvc, "run", lambda *asked: asked[-1].endswith("seed=43"))  # fails for that
-    assert "The training of seed 43 failed" in call.fail(seeds.main, "--count", "2")
+
+
+def experiments(project: Project) -> dict[str, str]:
+    """The commits of all DVC experiments, by name."""
+    form = "--format=%(refname:lstrip=-1) %(objectname)"
+    listed = project.read("git", "for-each-ref", form, "refs/exps/*/*/*")
+    return dict(line.split() for line in listed.splitlines())
+
+
+def lose_cache(project: Project, remote: str) -> None:
+    """Lose DVC's cache, but for what is in `data/`, and name a remote."""
+    shutil.rmtree(project.path / ".dvc" / "cache")
+    project.run("dvc", "commit", "--force", "dvc.yaml")
+    project.run("dvc", "remote", "add", "--default", "shared", remote)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1/data", "/not/mounted"])
+def test_a_remote_that_cannot_be_reached_costs_no_experiment(
+    group: Project, call: Caller, address: str
+) -> None:
+    lose_cache(group, address)
+    before = experiments(group)
+    said = call.fail(seeds.main, "--count", "2")
+    assert "the DVC remote shared cannot be reached" in said
+    assert experiments(group) == before
+
+
+def test_an_experiment_whose_files_are_lost_is_removed_once_its_successor_is_trained(
+    group: Project, call: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "remote").mkdir()
+    lose_cache(group, str(tmp_path / "remote"))
+    before = experiments(group)
+    with monkeypatch.context() as patch:
+        patch.setattr(dvc, "run", lambda *asked: asked[-1].endswith("seed=43"))  # fails for that
+        assert "The training of seed 43 failed" in call.fail(seeds.main, "--count", "2")
+    assert set(before.values()) == set(experiments(group).values())
+    assert group.run(*SEEDS, "--count", "2").count("Running stage 'train'") == 1
+    after = experiments(group)
+    assert after.keys() == before.keys()
+    (changed,) = (name for name in after if after[name] != before[name])
+    assert changed.endswith("-43")
 
 
 @pytest.mark.parametrize("text", ["1", "0", "-3", "many", "2.5", "", "²"])

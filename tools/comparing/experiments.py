@@ -137,23 +137,29 @@ def _is_in_git(name: str) -> bool:
 def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterator[Member]:
     """Yield each training, which is done first where DVC does not have it with its files.
 
+    An experiment whose files are lost is called `<name>-lost` until its successor is trained.
+
     Args:
         wanted: the trainings.
         scratch: folder in which each has what is `NEEDED` of it, in a folder of its name.
         command: what resumes, for the message of a failure.
 
     Raises:
-        UserError: a training failed; what is done stays done.
+        UserError: a training failed, or DVC's remote cannot be reached; what is done stays done.
     """
     known = listed()
     for number, experiment in enumerate(wanted, 1):
         copied = scratch / experiment.name
-        if experiment.name not in known or not is_complete(experiment.name, copied):
-            if experiment.name in known:
-                dvc.output("exp", "remove", experiment.name)
+        lost = f"{experiment.name}-lost"
+        if experiment.name in known and not is_complete(experiment.name, copied):
+            dvc.output("exp", "rename", "--force", experiment.name, lost)
+            known = known - {experiment.name} | {lost}
+        if experiment.name not in known:
             print(f"Training {number} of {len(wanted)}: {experiment.label}", flush=True)
             train(experiment, command)
             revision.copy(experiment.name, NEEDED, copied)
+        if lost in known:
+            dvc.output("exp", "remove", lost)
         yield read_member(experiment.name, copied / files.DATA)
 
 
@@ -176,7 +182,7 @@ def is_complete(name: str, folder: Path) -> bool:
     """Copy what is needed of an experiment; False where its files are lost."""
     try:
         revision.copy(name, NEEDED, folder)
-    except UserError:
+    except revision.LostError:
         return False
     return True
 

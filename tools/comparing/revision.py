@@ -4,6 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sentiment.errors import UserError
+from tools.running import dvc
+
+
+class LostError(UserError):
+    """Neither DVC's cache nor its remote has a file."""
 
 
 def copy(revision: str, names: Iterable[str], target: Path) -> Path:
@@ -15,14 +20,17 @@ def copy(revision: str, names: Iterable[str], target: Path) -> Path:
         target: the folder that stands for the project's root.
 
     Raises:
-        UserError: there is no such revision, or neither cache nor remote has a file of it.
+        LostError: neither cache nor remote has a file of it.
+        UserError: there is no such revision, or a file may be in the remote, which cannot be
+            reached.
     """
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
     from dvc_data.index import DataIndexError
 
+    remote = dvc.remote()
     try:
-        system = DVCFileSystem(".", rev=revision)
+        system = DVCFileSystem(".", rev=revision, remote=remote)
         for name in names:
             place = target / name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -31,8 +39,19 @@ def copy(revision: str, names: Iterable[str], target: Path) -> Path:
         raise UserError(
             f"{revision} cannot be read as a git revision or DVC experiment: {error}."
         ) from None
-    except (FileNotFoundError, DataIndexError):
-        raise UserError(
+    except Exception as error:  # each kind of remote has errors of its own
+        problem = remote and dvc.why_not(
+            remote, absent="nothing is there; it is away or not mounted, or nobody has pushed yet"
+        )
+        if problem:
+            raise UserError(
+                f"DVC's cache lacks {name} as it was at {revision}, and the DVC remote {remote} "
+                f"cannot be reached: {problem}. Make it reachable or, if it is gone for good, "
+                f"remove it: dvc remote remove {remote}"
+            ) from None
+        if not isinstance(error, FileNotFoundError | DataIndexError):
+            raise
+        raise LostError(
             f"Neither DVC's cache nor a remote has {name} as it was at {revision}. Get it with "
             "`dvc fetch --all-commits` or `dvc exp pull`, or make it again with `dvc repro`."
         ) from None

@@ -66,17 +66,22 @@ def remote() -> str | None:
     return name
 
 
-def why_not(remote: str) -> str:
-    """Why a remote cannot be used, or nothing if it can: `dvc repro --pull` would end over it."""
+def why_not(remote: str, absent: str = "") -> str:
+    """Why a remote cannot be used, or nothing if it can: `dvc repro --pull` would end over it.
+
+    Args:
+        remote: its name.
+        absent: the answer where nothing is at its address.
+    """
     from dvc.repo import Repo
 
     try:
         with Repo() as repo:
             data = repo.cloud.get_remote_odb(name=remote)
-            data.fs.exists(data.path)
+            folder = data.fs.parent(data.fs.parent(data.path))  # of files/md5
+            return "" if data.fs.exists(folder) else absent
     except Exception as error:  # each kind of remote has errors of its own
         return first_line(error) or type(error).__name__
-    return ""
 
 
 def repair_lock(lock: Path) -> None:
