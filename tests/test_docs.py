@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import files as installed
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.project import ROOT
@@ -29,6 +30,17 @@ CODE = [
 ]
 FOLDERS = {path.relative_to(ROOT).parts[0] for path in TRACKED} - {"data", ".dvc"}  # not in git
 CUT = "…"  # in a quoted message: something that differs
+BEST = (
+    "5 seeds · bi-lstm-64 · segments 50 · max+mean · cooccurrence · bigrams 32 · word dropout 0.3"
+    " · adversarial 5 · cosine · average 0.998 · len 400"
+)
+MODELS = {  # rows of the README's results, as the generated table calls them
+    "notebook": "5 seeds · lstm-64 · len 200",
+    "best": BEST,
+    "linear: TF-IDF": "linear tfidf",
+    "linear: the same with naive-Bayes weights": "linear naive bayes",
+    "ensemble": f"{BEST}, ensemble, and linear naive bayes",
+}
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
@@ -99,6 +111,45 @@ def test_make_targets_that_a_page_names_exist(page: Path) -> None:
 def test_the_readme_names_the_usual_commands() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert {"repro", "test", "ui", "check"} <= set(re.findall(r"make ([a-z]+)", readme))
+
+
+def rows(name: str) -> dict[str, list[str]]:
+    """The other cells of each row of a page's tables, by the first cell."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    return {first: others for first, *others in cells if others}
+
+
+def statements() -> Iterator[str]:
+    """Patterns of what the README says about measurements, with the numbers of generated files."""
+    generated = rows("benchmarks/accuracy-xeon.md")
+    for label, model in MODELS.items():
+        accuracy, interval, *_, minutes, _, _ = generated[model]
+        yield rf"\| {label}[^|]*\| {accuracy} \| {interval} \| {minutes} min \|"
+    median = pd.read_csv(ROOT / "benchmarks" / "results.csv").groupby("series")["value"].median()
+    yield f"pipeline itself took {median['repro']:.0f} s"
+    yield (
+        f"default took {median['epoch, ours']:.1f} s, where the usual Keras notebook took "
+        f"{median['epoch, notebook']:.1f} s and PyTorch {median['epoch, PyTorch']:.1f} s"
+    )
+
+
+def test_the_readme_has_no_measured_number_but_those_of_generated_files() -> None:
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for statement in statements():
+        readme, count = re.subn(statement, "", readme)
+        assert count == 1, statement
+    measured = r"\b0\.\d{2,}|\b[\d.]+ (?:s|ms|min|minutes?|hours?|points?|[KMG]i?B)\b"
+    assert re.findall(measured, readme) == []
+
+
+def test_accuracies_and_intervals_in_the_docs_are_those_of_generated_tables() -> None:
+    tables = [rows(f"benchmarks/{name}.md") for name in ("accuracy", "accuracy-xeon")]
+    generated = {tuple(row[:2]) for table in tables for row in table.values()}
+    page = (ROOT / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    found = re.findall(r"\| (0\.\d+)[^|]*\| (0\.\d+ to 0\.\d+) \|", page)
+    assert len(found) == 6
+    assert set(found) <= generated
 
 
 def test_the_changelog_s_newest_version_is_the_project_s() -> None:
