@@ -8,6 +8,8 @@ from sentiment.visible import visible
 
 # a name with a password; over HTTP a name alone may be a token
 CREDENTIALS = re.compile(r"(?<=://)[^\s/:]*:[^\s/]*@|(?<=http://)[^\s/]*@|(?<=https://)[^\s/]*@")
+# of an address, or of its path as urllib3 names it; it may hold a signature or a token
+QUERY = re.compile(r"((?:://|url: )[^\s?]*)\?\S+")
 
 
 class UserError(Exception):
@@ -27,19 +29,19 @@ class RunningError(UserError):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line and without passwords."""
+    """What an error says, in one line and without secrets, see `redacted`."""
     return redacted(str(error).partition("\n")[0])
 
 
 def redacted(text: str) -> str:
-    """A text whose addresses have no name with a password, fit to be shown."""
-    return CREDENTIALS.sub("", text)
+    """A text whose addresses have no name with a password and no query, fit to be shown."""
+    return QUERY.sub(r"\1", CREDENTIALS.sub("", text))
 
 
 def explain(error: BaseException, again: str = "`dvc repro`") -> str | None:
     """Say in words what `error` means to a user, or None where only a traceback would help.
 
-    Passwords in addresses are left out, and control characters are shown.
+    Passwords and queries of addresses are left out, and control characters are shown.
 
     Args:
         error: what was raised.

@@ -1,5 +1,6 @@
 """`params.yaml`: its form, its limits, and a clear message where it does not keep to them."""
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -138,10 +139,16 @@ class Table(Section):
 
     @field_validator("train", "test")
     @classmethod
-    def _is_without_password(cls, address: str) -> str:
+    def _is_without_secret(cls, address: str) -> str:
         if CREDENTIALS.search(address):
             raise PydanticCustomError(
                 HIDDEN, "A password does not belong here, but into ~/.netrc or AWS's variables"
+            )
+        if "://" in address and re.search("[?#]", address):
+            raise PydanticCustomError(
+                HIDDEN,
+                "An address with ? or # may hold a signature or a token, and params.yaml and "
+                "dvc.lock would keep it. Leave that part out, or download the file and name it",
             )
         return address
 
@@ -176,7 +183,7 @@ class Fetch(Section):
         "has your own texts, see docs/own-texts.md"
     )
     url: str = Field(
-        pattern=r"^https?://[^\s@]+/$",
+        pattern=r"^https?://[^\s@?#]+/$",
         description="folder with both files, used where $KERAS_HOME/datasets (~/.keras/datasets) "
         "has no good copy; a password belongs into ~/.netrc",
     )

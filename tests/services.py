@@ -185,12 +185,20 @@ def ssh() -> Iterator[tuple[str, Path]]:
 
 
 class Pages(SimpleHTTPRequestHandler):
-    """Answers with an ETag, by which DVC sees what changed; `/private/` is for ann alone."""
+    """Answers with an ETag, by which DVC sees what changed; `/private/` is for ann alone.
+
+    `/signed/` leads there by an address with a signature.
+    """
 
     def do_GET(self) -> None:
         known = base64.b64encode(b"ann:secret").decode()
         private = self.path.startswith("/private/")
-        if private and self.headers["Authorization"] != f"Basic {known}":
+        if self.path.startswith("/signed/"):
+            self.send_response(HTTPStatus.FOUND)
+            moved = self.path.partition("?")[0].replace("signed", "private")
+            self.send_header("Location", f"{moved}?signature=secret")
+            self.end_headers()
+        elif private and self.headers["Authorization"] != f"Basic {known}":
             self.send_error(HTTPStatus.UNAUTHORIZED)
         else:
             super().do_GET()

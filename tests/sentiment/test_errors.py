@@ -15,9 +15,15 @@ from sentiment.errors import UserError, explain, first_line, redacted
         ("url = https://token@host/x", "url = https://host/x"),
         ("see http://host/a:b@c", "see http://host/a:b@c"),
         ("two: a://u:p@h, b://u:p@h", "two: a://h, b://h"),
+        ("403, url='https://host/a.csv?X-Amz-Signature=secret'", "403, url='https://host/a.csv"),
+        (
+            "tries exceeded with url: /a.csv?sig=secret (Cause",
+            "tries exceeded with url: /a.csv (Cause",
+        ),
+        ("Is this http://host/a.csv? Then what?", "Is this http://host/a.csv? Then what?"),
     ],
 )
-def test_a_password_in_an_address_is_left_out(text: str, shown: str) -> None:
+def test_a_password_or_query_of_an_address_is_left_out(text: str, shown: str) -> None:
     assert redacted(text) == shown
 
 

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import mlflow
 import numpy as np
@@ -32,6 +33,7 @@ from tools.comparing import experiments
 NAME = "<img src=x onerror=alert(1)>{{7*7}}$5^$.csv"
 MODEL = "img-src-x-onerror-alert-1-7-7-5-sentiment"
 HARMFUL = "\u202eSCHLECHT\u2066 \x1b[2J\x07 <script>alert(1)</script> {{7*7}} ${7*7} 'été'"
+SECRET = uuid4().hex
 GOOD, BAD = "très bon génial j’aime parfait".split(), "mauvais nul déçu ennuyeux cassé".split()
 FILLER = "le la un produit film c’est l’été jour vraiment voilà encore toujours".split()
 
@@ -230,6 +232,33 @@ def test_a_file_at_an_address_runs_again_when_its_etag_changes(
     assert "reviews.csv: 240 training and 60 test reviews" in fresh.run("dvc", "repro", "fetch")
     about = files.read_json(fresh.path / "data/fetch/about.json")
     assert address not in json.dumps(about)
+
+
+def test_a_signature_is_refused_before_dvc_records_it(
+    fresh: Project, address: str, tmp_path: Path
+) -> None:
+    write_texts(tmp_path / "web" / "reviews.csv", seed=0)
+    use_table(fresh, f"{address}/reviews.csv?signature={SECRET}")
+    for command in (("dvc", "repro"), ("python", "-m", "tools.repro")):
+        output = fresh.fail(*command)
+        assert "fetch.table.train: An address with ? or # may hold a signature" in output
+        assert SECRET not in output
+    holding = {path for path, each in fresh.contents(".").items() if SECRET.encode() in each}
+    assert holding == {"params.yaml"}
+
+
+def test_the_query_of_an_address_is_nowhere_in_an_evaluation(
+    standing: Project, address: str, tmp_path: Path, call: Caller
+) -> None:
+    write_texts(tmp_path / "web" / "elsewhere.csv", seed=5)
+    file = f"{address}/elsewhere.csv?X-Amz-Signature={SECRET}"
+    printed = call(evaluate_file.main, "--file", file, "--json")
+    made = json.loads(printed.splitlines()[-1])
+    assert mlflow.get_run(made["run_id"]).data.tags["dataset"] == "elsewhere.csv"
+    for path, content in standing.contents(".").items():
+        assert SECRET not in path
+        assert SECRET.encode() not in content
+    assert SECRET not in printed
 
 
 def test_a_file_that_is_not_there_or_damaged_leaves_what_was_fetched(

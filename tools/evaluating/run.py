@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from sentiment.data import rows
 from sentiment.data.reviews import TEST_DATA, arrays, fingerprints, read_reviews
 from sentiment.data.rows import Columns, Labels, Source
 from sentiment.errors import UserError
-from sentiment.params import Params, Table, flatten, load_params
+from sentiment.params import Params, Table, file_name, flatten, load_params
 from sentiment.pipeline import EVALUATE, FETCH
 from sentiment.registry import champion
 from sentiment.registry import versions as registry
@@ -99,7 +99,7 @@ def make(file: str, columns: Mapping[str, str], model: str | None) -> Made:
     params = load_params()
     settings = params.fetch.table.model_copy(update=dict(columns))
     with rows.local(file) as source:
-        name, digest = PurePosixPath(file).name, files.sha256(source.path)
+        name, digest = file_name(file), files.sha256(source.path)
         work = Work(champion.version(model), name, digest, settings, params)
         table = predictions(work, source)
     metrics, found = compared(work, table), evaluation(work, table)

@@ -219,6 +219,19 @@ def test_a_query_of_an_address_is_not_part_of_its_name(tmp_path: Path, address: 
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize("folder", ["private", "signed"])
+def test_what_a_server_refuses_is_said_without_the_query_of_an_address(
+    address: str, folder: str
+) -> None:
+    with (
+        pytest.raises(UserError) as raised,
+        rows.local(f"{address}/{folder}/reviews.csv?signature=secret"),
+    ):
+        pass
+    assert "reviews.csv cannot be read: 401" in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
 def test_a_signal_ends_a_copy(
     tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
