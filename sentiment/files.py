@@ -5,6 +5,7 @@ stages before included, and the SHA-256 of every other file.
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -48,24 +49,38 @@ def replaced(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `folder` when the block ends well.
 
     If the block fails, the process is killed or the machine loses power, `folder` is as it was.
+    A process that replaces a folder beside it waits until the block ends.
     """
     partial, old = _beside(folder, "partial"), _beside(folder, "old")
-    if old.exists() and not folder.exists():  # killed between the two moves below
-        old.rename(folder)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        for path in [*partial.rglob("*"), partial]:
-            _flush(path)
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        partial.rename(folder)
-        _flush(folder.parent)
-    finally:
+    with _locked(folder.parent):
+        if old.exists() and not folder.exists():  # killed between the two moves below
+            old.rename(folder)
         shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
+        partial.mkdir()
+        try:
+            yield partial
+            for path in [*partial.rglob("*"), partial]:
+                _flush(path)
+            shutil.rmtree(old, ignore_errors=True)
+            if folder.exists():
+                folder.rename(old)
+            partial.rename(folder)
+            _flush(folder.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder, made if need be, by a lock that one process has at a time, without a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

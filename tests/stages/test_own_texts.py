@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -19,13 +20,14 @@ from sentiment.data import table
 from sentiment.data.table import Rows
 from sentiment.params import load_params
 from sentiment.registry import versions as registry
+from sentiment.runs import log
 from sentiment.runs.store import EXPERIMENT
 from stages import evaluate, fetch, pad, train
 from tests.browser import keep_screenshot, open_page, text
-from tests.conftest import SWEEP_SETTINGS, Caller, Sharer, stand_in
+from tests.conftest import SWEEP_SETTINGS, Caller, Sharer, Starter, runs, stand_in
 from tests.project import Project, free_port, wait_for
 from tests.services import web
-from tools import compare, predict, report, seeds
+from tools import compare, predict, report, seeds, sync
 from tools import evaluate as evaluate_file
 from tools.comparing import experiments
 
@@ -319,6 +321,62 @@ def test_a_file_from_elsewhere_is_evaluated_as_a_run_linked_to_the_model(
     assert run.data.metrics["test_accuracy_low"] == pytest.approx(low)
     logged = {Path(each.path).name for each in client.list_artifacts(made["run_id"], "evaluate")}
     assert {"roc.png", "confusion.png", "mistakes.csv", "predictions.csv"} <= logged
+
+
+EVALUATE = ("python", "-m", "tools.evaluate", "--json", "--file")
+ENDED = """
+import os, sys
+from sentiment.runs import log
+from tools import evaluate
+from tools.running import cli
+number = int(sys.argv.pop())
+log.metrics = lambda *_: os.kill(os.getpid(), number)
+cli.run("make evaluate", evaluate.main)
+"""
+
+
+def test_evaluations_at_once_leave_each_other_alone(standing: Project, start: Starter) -> None:
+    """Two of files with the same name, and one of them again."""
+    for seed, name in enumerate("ab"):
+        (standing.path / name).mkdir()
+        write_texts(standing.path / name / "reviews.csv", seed, count=100 + seed)
+    begun = [start(standing, *EVALUATE, f"{name}/reviews.csv") for name in "aba"]
+    made = [json.loads(each.communicate(timeout=300)[0].splitlines()[-1]) for each in begun]
+    assert [each["reviews"] for each in made] == [100, 101, 100]
+    for each in made:
+        folder = standing.path / each["folder"]
+        assert files.read_json(folder / "metrics.json")["test_reviews"] == each["reviews"]
+        digests = files.read_about(folder)["files"]
+        logged = mlflow.artifacts.download_artifacts(f"runs:/{each['run_id']}/evaluate")
+        for name in digests:
+            files.checked(Path(logged) / name, digests)
+    assert len({each["folder"] for each in made}) == 3
+
+
+def test_an_evaluation_that_is_ended_is_not_running_any_more(
+    standing: Project, call: Caller
+) -> None:
+    def end(number: int) -> str:
+        standing.fail("python", "-c", ENDED, "--file", NAME, str(number))
+        return runs()[0].info.status
+
+    assert end(signal.SIGTERM) == "KILLED"
+    assert end(signal.SIGKILL) == "RUNNING"
+    call(sync.main)
+    assert [each.info.status for each in runs()] == ["KILLED", "KILLED", "FINISHED"]
+
+
+def test_an_evaluation_whose_store_fails_is_a_failed_run(
+    standing: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise mlflow.MlflowException("the disk is full")
+
+    monkeypatch.setattr(log, "metrics", fail)
+    message = call.fail(evaluate_file.main, "--file", NAME)
+    (folder,) = (standing.path / "reports").iterdir()
+    assert f"{folder.relative_to(standing.path)} has all of it, MLflow has not" in message
+    assert [each.info.status for each in runs()] == ["FAILED", "FINISHED"]
 
 
 @pytest.mark.parametrize(

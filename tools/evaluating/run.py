@@ -1,14 +1,17 @@
 """An evaluation on labelled texts as a run in MLflow, linked to the model that was asked."""
 
 import re
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
-from sentiment import files, machine
+from sentiment import files, machine, process
 from sentiment.data import rows
 from sentiment.data.reviews import TEST_DATA, arrays, fingerprints, read_reviews
 from sentiment.data.rows import Columns, Labels, Source
@@ -17,8 +20,7 @@ from sentiment.params import Params, Table, file_name, flatten, load_params
 from sentiment.pipeline import EVALUATE, FETCH
 from sentiment.registry import champion
 from sentiment.registry import versions as registry
-from sentiment.runs import log, store
-from sentiment.runs.log import Run
+from sentiment.runs import log, store, tracking
 from sentiment.runs.provenance import provenance
 from sentiment.runs.tracking import Tracker
 from sentiment.scoring.evaluation import Evaluation, evaluate_answers, numbers, write
@@ -103,11 +105,13 @@ def make(file: str, columns: Mapping[str, str], model: str | None) -> Made:
         work = Work(champion.version(model), name, digest, settings, params)
         table = predictions(work, source)
     metrics, found = compared(work, table), evaluation(work, table)
-    folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", f"evaluate-{work.name}")
-    with files.replaced(folder) as partial:
-        write(partial, found)
-        files.write_about(partial, work.shaping)
-    run_id = log_work(work, folder, numbers(found.metrics) | answers.intervals(metrics))
+    with begun(work) as tracker:
+        run_id = tracker.run.run_id
+        folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", f"evaluate-{work.name}-{run_id[:8]}")
+        with files.replaced(folder) as partial:
+            write(partial, found)
+            files.write_about(partial, work.shaping)
+        log_work(tracker, work, folder, numbers(found.metrics) | answers.intervals(metrics))
     return made(work, run_id, folder, table, metrics)
 
 
@@ -173,31 +177,40 @@ def evaluation(work: Work, table: pd.DataFrame) -> Evaluation:
     )
 
 
-def log_work(work: Work, folder: Path, metrics: Mapping[str, float]) -> str:
-    """Log an evaluation as a run of its own; return its id.
+@contextmanager
+def begun(work: Work) -> Iterator[Tracker]:
+    """Begin the evaluation's run, which ends as the block ends; raises UserError as `started`."""
+    tags = {OF: str(work.version.run_id), "dataset": work.file}
+    with (
+        process.noting_signals(),
+        tempfile.TemporaryDirectory() as scratch,
+        FileLock(Path(scratch, "lock")) as lock,
+        tracking.started(
+            work.name,
+            work.shaping,
+            {**tags, **provenance(), **machine.describe()},
+            lock=Path(lock.lock_file),
+            with_model=False,
+            unlogged=UNLOGGED,
+        ) as tracker,
+    ):
+        tracker.run = tracker.run._replace(model_id=registry.model_id(work.version))
+        yield tracker
+
+
+def log_work(tracker: Tracker, work: Work, folder: Path, metrics: Mapping[str, float]) -> None:
+    """Log an evaluation to its run.
 
     Raises:
         UserError: the store failed meanwhile.
     """
-    import mlflow
-
-    experiment_id, client = store.connect(), mlflow.MlflowClient()
-    with store.explained():
-        begun = client.create_run(experiment_id, run_name=work.name)
-        run = Run(begun.info.run_id, work.name, experiment_id, registry.model_id(work.version))
-        tracker = Tracker(run, begun.info.start_time, UNLOGGED)
-        tags = {OF: str(work.version.run_id), "dataset": work.file}
-        tracker.log(log.set_tags, {**tags, **provenance(), **machine.describe()})
-        tracker.log(log.params, work.shaping)
-        tracker.log(log.used_models, [registry.model_id(work.version)])
-        tracker.log(log.table, work.file, "evaluation", work.digest[:8])
-        tracker.log(log.metrics, metrics, work.file, work.digest[:8])
-        names = [*sorted(files.read_about(folder)["files"]), files.ABOUT]
-        tracker.log(log.folder, folder, names, EVALUATE.name)
-        client.set_terminated(run.run_id, "FAILED" if tracker.lost else "FINISHED")
+    tracker.log(log.used_models, [registry.model_id(work.version)])
+    tracker.log(log.table, work.file, "evaluation", work.digest[:8])
+    tracker.log(log.metrics, metrics, work.file, work.digest[:8])
+    names = [*sorted(files.read_about(folder)["files"]), files.ABOUT]
+    tracker.log(log.folder, folder, names, EVALUATE.name)
     if tracker.lost:
-        raise UserError(f"Run {run.run_id} is incomplete, {folder} is not: run the command again.")
-    return run.run_id
+        raise UserError(f"{folder} has all of it, MLflow has not: run the command again.")
 
 
 def summary(made: Made) -> str:
