@@ -1,5 +1,6 @@
 """The evaluation of a model: its answers to the test set, and all that follows from them."""
 
+import csv
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TextsOf = Callable[[Iterable[int]], list[str]]
+TEXT = "text"  # column of the table of mistakes
 REVIEWS_BETWEEN_SIGNALS = 2000  # more would delay a signal, fewer would leave cores idle
 
 
@@ -180,9 +182,29 @@ def write(folder: Path, evaluation: Evaluation) -> None:
     files.write_json(folder / "metrics.json", evaluation.metrics)
     files.write_arrays(folder, {"probabilities": evaluation.probabilities})
     for name, table in evaluation.tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False)
+        write_table(folder / f"{name}.csv", table)
     for name, plot in evaluation.plots.items():
         plot.savefig(folder / f"{name}.png")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV; only `read_table` reads its texts as they are.
+
+    A spreadsheet takes a text such as `=1+1` for a formula. So each text that does not begin with
+    a letter or a digit has an apostrophe before it.
+    """
+    if TEXT not in table:
+        table.to_csv(path, index=False)
+        return
+    texts = [f"'{text}" if text and not text[0].isalnum() else text for text in table[TEXT]]
+    # all in quotes: pandas writes a carriage return without them, and reads it as a line's end
+    table.assign(text=texts).to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read what `write_table` wrote; a text stays one, even such as `null` or `7`."""
+    table = pd.read_csv(path, dtype={TEXT: str}, keep_default_na=False)
+    return table.assign(text=table[TEXT].str.removeprefix("'")) if TEXT in table else table
 
 
 def numbers(metrics: dict[str, Any]) -> dict[str, float]:

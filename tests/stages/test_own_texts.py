@@ -22,6 +22,7 @@ from sentiment.params import load_params
 from sentiment.registry import versions as registry
 from sentiment.runs import log
 from sentiment.runs.store import EXPERIMENT
+from sentiment.scoring.evaluation import read_table
 from stages import evaluate, fetch, pad, train
 from tests.browser import keep_screenshot, open_page, text
 from tests.conftest import SWEEP_SETTINGS, Caller, Sharer, Starter, runs, stand_in
@@ -335,6 +336,41 @@ cli.run("make evaluate", evaluate.main)
 """
 
 
+def test_no_text_is_a_formula_in_a_spreadsheet_and_each_is_read_back_as_it_was(
+    standing: Project, call: Caller
+) -> None:
+    signs = [
+        "=",
+        "+",
+        "-",
+        "@",
+        "\t",
+        "\r",
+        "\n",
+        "'",
+        "''",
+        " =",
+        "＝",
+        "\ufeff=",
+        "\0=",
+        '"=',
+        "7",
+    ]
+    texts = [f'{sign}HYPERLINK("http://h")\r=1+1,{sign}' for sign in signs]
+    rows = [{"body": each, "stars": label} for each in texts for label in (0, 1)]  # one is wrong
+    lines = "\n".join(json.dumps(each) for each in rows)
+    (standing.path / "signs.jsonl").write_text(lines, encoding="utf-8")
+    standing.change(evaluate={"log_texts": True, "mistakes": 100})
+    made = json.loads(call(evaluate_file.main, "--file", "signs.jsonl", "--json").splitlines()[-1])
+    path = standing.path / made["folder"] / "mistakes.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        cells = [row["text"] for row in csv.DictReader(file)]
+    assert {each[0] for each in cells} == {"'", "7"}
+    mistakes = read_table(path)
+    assert sorted(mistakes["text"]) == sorted(texts)
+    assert mistakes["seen_in_training"].dtype == bool
+
+
 def test_evaluations_at_once_leave_each_other_alone(standing: Project, start: Starter) -> None:
     """Two of files with the same name, and one of them again."""
     for seed, name in enumerate("ab"):
@@ -358,7 +394,7 @@ def test_an_evaluation_that_is_ended_is_not_running_any_more(
 ) -> None:
     def end(number: int) -> str:
         standing.fail("python", "-c", ENDED, "--file", NAME, str(number))
-        return runs()[0].info.status
+        return str(runs()[0].info.status)
 
     assert end(signal.SIGTERM) == "KILLED"
     assert end(signal.SIGKILL) == "RUNNING"

@@ -174,7 +174,7 @@ def test_review_that_reads_like_a_missing_number_stays_text(
     about = files.read_about(pipeline.EVALUATE)["params"]
     (pipeline.EVALUATE / files.ABOUT).unlink()
     files.write_about(pipeline.EVALUATE, about)
-    assert set(report.read_table("mistakes")["text"]) == {"null"}
+    assert set(report.read_results().tables["mistakes"]["text"]) == {"null"}
 
 
 def test_run_holds_the_page(reported: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from sentiment.runs import log as log_to
 from sentiment.runs import store, tracking
 from sentiment.runs.log import Run
 from sentiment.scoring import significance
-from sentiment.scoring.evaluation import draw_answers, draw_training
+from sentiment.scoring.evaluation import draw_answers, draw_training, read_table
 from tools.pages import page
 
 if TYPE_CHECKING:
@@ -98,13 +98,8 @@ def read_results() -> Results:
     metrics, cost = (
         files.read_json(files.checked(EVALUATE / f"{name}.json")) for name in ("metrics", "cost")
     )
-    return Results(params, metrics, cost, {name: read_table(name) for name in TABLES})
-
-
-def read_table(name: str) -> pd.DataFrame:
-    """Read a table of `data/evaluate`; a review stays text, even one such as `null` or `7`."""
-    path = files.checked(EVALUATE / f"{name}.csv")
-    return pd.read_csv(path, dtype={"text": str}, keep_default_na=False)
+    tables = {name: read_table(files.checked(EVALUATE / f"{name}.csv")) for name in TABLES}
+    return Results(params, metrics, cost, tables)
 
 
 def changed(recorded: Mapping[str, Any], params: Params) -> list[str]:
