@@ -1,5 +1,7 @@
 """`params.yaml`: its form, its limits, and a clear message where it does not keep to them."""
 
+import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -102,6 +104,14 @@ def file_name(address: str) -> str:
     return PurePosixPath(urlsplit(address).path if "://" in address else address).name
 
 
+def label_text(value: Any) -> Any:
+    """A label that is a finite number or a truth value as JSON has it; any other as it is."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    is_number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    return json.dumps(value) if is_number else value
+
+
 class Table(Section):
     train: str = Field(
         min_length=1,
@@ -121,7 +131,9 @@ class Table(Section):
     split_seed: int = Field(ge=0, lt=SEED_LIMIT, description="which rows are set aside")
     text: str = Field(min_length=1, description="column of the texts")
     label: str = Field(min_length=1, description="column of the labels, of which there are two")
-    positive: str = Field(min_length=1, description="the label that is positive")
+    positive: str = Field(
+        min_length=1, description="the label that is positive: a text, a number or a truth value"
+    )
     group: str | None = Field(
         description="column, such as a product or an author, whose rows never lie on both sides; "
         "empty: none"
@@ -136,6 +148,11 @@ class Table(Section):
         description="characters of a text; a longer one is an error: a quote that is never closed "
         "makes one text of many",
     )
+
+    @field_validator("positive", mode="before")
+    @classmethod
+    def _is_a_label(cls, value: Any) -> Any:
+        return label_text(value)
 
     @field_validator("train", "test")
     @classmethod

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sentiment import process
 from sentiment.errors import UserError, first_line, redacted
-from sentiment.params import file_name
+from sentiment.params import file_name, label_text
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -237,11 +237,10 @@ def _text(value: Any, place: str, longest: int) -> str:
 def _label(value: Any, place: str) -> str:
     if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
         raise UserError(f"{place} is missing.")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, str | int | float):
+    label = label_text(value)
+    if not isinstance(label, str):
         raise UserError(f"{place} is {type(value).__name__}, not a text or a number.")
-    return value if isinstance(value, str) else json.dumps(value)
+    return label
 
 
 def _read_csv(source: Source, columns: Columns, limit: int) -> Iterator[Found]:

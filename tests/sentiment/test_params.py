@@ -41,6 +41,8 @@ BAD = [
     ({"fetch": {"table": {"test": "s3://b/a.csv?sig=1"}}}, "fetch.table.test", "", "a signature"),
     ({"fetch": {"table": {"train": "https://h/a.csv#t"}}}, "fetch.table.train", "", "a token"),
     ({"fetch": {"url": "https://data.example/?t=1/"}}, "fetch.url", "'https://data", "@"),
+    ({"fetch": {"table": {"positive": [1]}}}, "fetch.table.positive", "[1]", "valid string"),
+    ({"fetch": {"table": {"positive": float("nan")}}}, "positive", "nan", "valid string"),
     ({"evaluate": {"threshold": 1.0}}, "evaluate.threshold", "1.0", "less than 1"),
     ({"evaluate": {"length_buckets": [2, 1]}}, "evaluate.length_buckets", "[2, 1]", "rise"),
     ({"train": 5}, "train", "5", "mapping"),
@@ -58,6 +60,15 @@ def test_bad_value_is_one_message_with_key_value_and_what_is_allowed(
     assert key in message
     assert value in message
     assert allowed in message
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [(1, "1"), (True, "true"), (False, "false"), (0.5, "0.5"), (5.0, "5"), ("1", "1"), ("a", "a")],
+)
+def test_a_label_that_is_no_text_is_one_as_json_has_it(value: Any, label: str) -> None:
+    document = merged(defaults(), {"fetch": {"table": {"positive": value}}})
+    assert check_params(document, "params.yaml").fetch.table.positive == label
 
 
 def test_unknown_key_is_named_with_the_likely_one_and_all_allowed() -> None:

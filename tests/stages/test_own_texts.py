@@ -224,6 +224,25 @@ def address(tmp_path: Path) -> Iterator[str]:
         yield found
 
 
+def test_a_positive_label_that_is_a_number_or_truth_value_means_what_it_looks_like(
+    fresh: Project,
+) -> None:
+    texts = write_texts(fresh.path / "reviews.csv", seed=0)
+    lines = [json.dumps({"body": text, "stars": label == "1"}) for text, label in texts]
+    (fresh.path / "reviews.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    use_table(fresh, "reviews.csv")
+    fresh.change(fetch={"table": {"positive": 1}})
+    fresh.run("dvc", "repro", "fetch")
+    use_table(fresh, "reviews.jsonl")
+    fresh.commit()
+    fresh.run("dvc", "exp", "run", "--set-param", "fetch.table.positive=true", "fetch")
+    assert "positive: true" in (fresh.path / "params.yaml").read_text(encoding="utf-8")
+    about = files.read_json(fresh.path / "data/fetch/about.json")
+    assert about["params"]["fetch.table.positive"] == "true"
+    summary = files.read_json(fresh.path / "data/fetch/summary.json")
+    assert summary["train"]["positive"] == 48
+
+
 def test_a_file_at_an_address_runs_again_when_its_etag_changes(
     fresh: Project, address: str, tmp_path: Path
 ) -> None:
