@@ -9,6 +9,7 @@ A training that was killed is resumed from the end of its last epoch, see
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,7 @@ import pandas as pd
 from sentiment import files, machine, pipeline, process
 from sentiment.data.outputs import training_digests
 from sentiment.data.split import Part, split
+from sentiment.errors import NotAllowedError
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import START, Progress
 from sentiment.network.gradients import measure
@@ -32,6 +34,7 @@ from sentiment.network.training import (
 from sentiment.params import Train, dataset_name, flatten, load_params
 from sentiment.pipeline import PAD, TRAIN
 from sentiment.publish import training as publish
+from sentiment.registry.names import own_name
 from sentiment.runs import log, parents, tracking
 from sentiment.runs.names import run_name
 from sentiment.runs.provenance import provenance, uncommitted_diff
@@ -138,6 +141,8 @@ def main() -> None:
     job = read_job()
     tags = read_tags(job)
     name = run_name(job.params, job.shaping, tags.get("dvc.experiment"))
+    with suppress(NotAllowedError):  # such a training is not logged, see `started`
+        own_name(tags["dataset"])  # or `evaluate` would refuse it, after the training
     with (
         checkpoint.held(tags[tracking.KEY]) as kept,
         tracking.started(

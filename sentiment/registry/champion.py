@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from sentiment.errors import UserError, first_line
 from sentiment.params import load_params
 from sentiment.registry import versions as registry
+from sentiment.registry.names import own_name
 from sentiment.runs import store
 
 if TYPE_CHECKING:
@@ -18,8 +19,12 @@ VERSION = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<number>\d+)|@(?P<alias>.+))
 
 
 def registered() -> str:
-    """The registered model of the data set that params.yaml names; UserError as `load_params`."""
-    return registry.model_name(load_params().fetch.name)
+    """The registered model of the data set that params.yaml names.
+
+    Raises:
+        UserError: as `load_params` and `own_name`.
+    """
+    return own_name(load_params().fetch.name)
 
 
 def current() -> "ModelVersion":
@@ -31,7 +36,6 @@ def current() -> "ModelVersion":
     import mlflow
 
     name = registered()
-    store.connect()
     with store.explained():
         found = registry.champion(mlflow.MlflowClient(), name)
     if found is None:

@@ -1,8 +1,5 @@
 """The registered model of a data set: a version for each evaluated run, and its champion.
 
-That of IMDB is `imdb-sentiment`. Models of other data have others, so that champions of different
-data never meet.
-
 The alias `champion` moves by the rule in `params.yaml` (`promote`) as a run is evaluated, or by
 hand; the version's tags say which, and why.
 """
@@ -18,6 +15,7 @@ from sentiment import files
 from sentiment.errors import UserError, first_line
 from sentiment.params import Promote
 from sentiment.registry import packaging, turns
+from sentiment.registry.names import DATASET, own_name
 from sentiment.registry.packaging import Parts
 from sentiment.registry.rule import NEEDED, Decision, Evaluated, decide, read_evaluated
 from sentiment.registry.turns import Turn
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 SERVED_DIGEST = "served.sha256"  # tag of a version: digest of all that it answers by
-ENDINGS = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.(gz|bz2|xz))?$", re.IGNORECASE)
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 PROMOTED, DEMOTED = "champion", "demoted"
 # tags of a version: what was decided, by whom (`rule` or a person) and why
@@ -47,15 +44,6 @@ BY_RULE = "rule"
 EVALUATION = "evaluate.sha256"  # tag: digest of the about.json of what it was decided by
 
 
-def model_name(dataset: str) -> str:
-    """What the registered model of a data set is called, of a table by its file's name."""
-    stem = ENDINGS.sub("", dataset)
-    plain = re.sub(r"[^\w-]+", "-", stem).strip("-")
-    if stem != dataset and plain in ("", "imdb", "synthetic"):  # these are other data
-        plain = f"{plain}-table".strip("-")
-    return f"{plain}-sentiment"
-
-
 def register(run: Run, parts: Parts, folder: Path, tags: Mapping[str, str], rule: Promote) -> None:
     """Make the run's served model a version of the registered one, once; let the rule decide.
 
@@ -67,10 +55,13 @@ def register(run: Run, parts: Parts, folder: Path, tags: Mapping[str, str], rule
         folder: what `evaluate` wrote about it.
         tags: of the version; `dataset` says which registered model it is of.
         rule: the `promote` section.
+
+    Raises:
+        UserError: as `own_name`.
     """
     import mlflow
 
-    client, name = mlflow.MlflowClient(), model_name(tags["dataset"])
+    client, name = mlflow.MlflowClient(), own_name(tags[DATASET])
     known = {**tags, EVALUATION: files.sha256(folder / files.ABOUT)}
     with turns.of_this_folder():
         version = _version(client, name, run, parts, known)

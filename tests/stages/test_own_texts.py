@@ -295,6 +295,23 @@ def test_a_file_that_is_not_there_or_damaged_leaves_what_was_fetched(
     assert [*standing.path.glob("data/.*")] == [standing.path / "data/.gitignore"]
 
 
+def test_a_second_data_set_whose_name_is_taken_is_refused_before_it_is_trained_on(
+    standing: Project, call: Caller
+) -> None:
+    other = NAME.replace(".csv", ".tsv")
+    with (standing.path / other).open("w", encoding="utf-8", newline="") as file:
+        rows = write_texts(standing.path / "again.csv", seed=1)
+        csv.writer(file, csv.excel_tab).writerows([("body", "stars"), *rows])
+    use_table(standing, other)
+    for stage in (fetch, pad):
+        call(stage.main)
+    for command in (train, predict):
+        message = call.fail(command.main, TEXT="très bon")
+        assert f"{MODEL} is the registered model of {NAME}, and {other} would share it" in message
+        assert f"rename that, to other-{other} say" in message
+    assert len(runs()) == 1
+
+
 def test_champions_of_other_data_are_never_compared(standing: Project, call: Caller) -> None:
     standing.change(fetch={"dataset": "synthetic"})
     for stage in (fetch, pad, train, evaluate):

@@ -96,22 +96,6 @@ def tags(client: mlflow.MlflowClient, run: Run) -> dict[str, str]:
     return dict(registry.versions(client, run.run_id)[0].tags)
 
 
-@pytest.mark.parametrize(
-    ("dataset", "name"),
-    [
-        ("imdb", "imdb-sentiment"),
-        ("synthetic", "synthetic-sentiment"),
-        ("reviews.csv", "reviews-sentiment"),
-        ("reviews.2024.jsonl.gz", "reviews-2024-sentiment"),
-        ("Kritiken für Bücher.TSV", "Kritiken-für-Bücher-sentiment"),
-        ("imdb.csv", "imdb-table-sentiment"),
-        ("?!.parquet", "table-sentiment"),
-    ],
-)
-def test_each_data_set_has_a_registered_model(dataset: str, name: str) -> None:
-    assert registry.model_name(dataset) == name
-
-
 def test_nobody_is_champion_at_first(client: mlflow.MlflowClient) -> None:
     assert registry.champion(client, NAME) is None
     registry._ensure_registered(client, NAME)
