@@ -5,17 +5,18 @@ stages before included, and the SHA-256 of every other file.
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from sentiment.errors import UserError
@@ -49,14 +50,14 @@ def replaced(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `folder` when the block ends well.
 
     If the block fails, the process is killed or the machine loses power, `folder` is as it was.
-    A process that replaces a folder beside it waits until the block ends.
+    Another process that replaces the same folder waits until the block ends.
     """
     partial, old = _beside(folder, "partial"), _beside(folder, "old")
-    with _locked(folder.parent):
+    with _lock(folder):
         if old.exists() and not folder.exists():  # killed between the two moves below
             old.rename(folder)
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
+        partial.mkdir(parents=True)
         try:
             yield partial
             for path in [*partial.rglob("*"), partial]:
@@ -71,16 +72,14 @@ def replaced(folder: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder, made if need be, by a lock that one process has at a time, without a file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _lock(folder: Path) -> FileLock:
+    """A lock that one process of this machine holds at a time for a folder.
+
+    It is not beside the folder, where git and DVC would see it, or a network drive may have no
+    locks.
+    """
+    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    return FileLock(Path(tempfile.gettempdir(), f"replaced-{os.getuid()}-{digest}.lock"))
 
 
 @contextmanager

@@ -21,6 +21,8 @@ import pytest
 from sentiment import files
 from tests.project import QUIET, Project, default_signals, free_port, until, wait_for
 
+PASSWORD = "password-of-ann"  # at the web server
+
 
 class Database(NamedTuple):
     """A database server: its address, as SQLAlchemy takes it, and what lets it be away a while."""
@@ -191,7 +193,7 @@ class Pages(SimpleHTTPRequestHandler):
     """
 
     def do_GET(self) -> None:
-        known = base64.b64encode(b"ann:secret").decode()
+        known = base64.b64encode(f"ann:{PASSWORD}".encode()).decode()
         private = self.path.startswith("/private/")
         if self.path.startswith("/signed/"):
             self.send_response(HTTPStatus.FOUND)

@@ -28,7 +28,7 @@ from tests.browser import keep_screenshot, open_page, text
 from tests.conftest import SWEEP_SETTINGS, Caller, Sharer, Starter, runs, stand_in
 from tests.project import Project, free_port, wait_for
 from tests.services import web
-from tools import compare, predict, report, seeds, sync
+from tools import compare, predict, seeds, sync
 from tools import evaluate as evaluate_file
 from tools.comparing import experiments
 
@@ -136,34 +136,6 @@ def test_labels_that_are_rare_count_as_much_as_the_others(standing: Project) -> 
     assert metrics["test_recall"] > 0.7
     assert 0.7 < metrics["test_balanced_accuracy"] < 1
     assert 0.6 < metrics["test_average_precision"] < 1
-
-
-def test_texts_stay_on_this_machine_where_that_is_wanted(standing: Project, call: Caller) -> None:
-    """Those of files that are logged, and of the store: no three words follow each other."""
-    write_texts(standing.path / "elsewhere.csv", seed=9)
-    call(report.main)
-    file = ("--text", "body", "--label", "stars", "--positive", "1", "--file", "elsewhere.csv")
-    assert "Run " in call(evaluate_file.main, *file)
-    standing.change(train={"units": 5})
-    call(train.main)
-    call(evaluate.main)
-    call(compare.main, "--a", "champion")
-    parts = set()
-    for path in (NAME, "elsewhere.csv"):
-        for row in (standing.path / path).read_text(encoding="utf-8").lower().splitlines():
-            words = row.split()[:12]
-            parts |= {" ".join(words[at : at + 3]).encode() for at in range(len(words) - 2)}
-    standing.run("dvc", "repro", "baseline/dvc.yaml")
-    logged = [
-        *standing.path.glob("mlflow.db*"),
-        *standing.path.glob("mlruns/**/*"),
-        *standing.path.glob("reports/**/*"),
-    ]
-    contents = {path: path.read_bytes().lower() for path in logged if path.is_file()}
-    assert {path.name for path in contents} >= {"report.html", "mistakes.csv", "comparison.json"}
-    assert [
-        path for path, content in contents.items() if any(each in content for each in parts)
-    ] == []
 
 
 def test_a_changed_file_runs_again_what_depends_on_it(standing: Project) -> None:

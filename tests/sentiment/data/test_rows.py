@@ -16,7 +16,7 @@ from sentiment.data import rows
 from sentiment.data.rows import Columns, Row, Source
 from sentiment.errors import UserError
 from tests.project import free_port
-from tests.services import web
+from tests.services import PASSWORD, web
 
 COLUMNS = Columns("text", "label")
 GOOD = [("A fine film.", "1"), ('She said "no", twice.\nThen left.', "0"), ("Élan, 日本", "1")]
@@ -203,7 +203,7 @@ def test_a_password_is_found_in_netrc(
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with pytest.raises(UserError, match="401"), rows.local(where):
         pass
-    write(tmp_path / "netrc", "machine 127.0.0.1 login ann password secret\n").chmod(0o600)
+    write(tmp_path / "netrc", f"machine 127.0.0.1 login ann password {PASSWORD}\n").chmod(0o600)
     with rows.local(where) as source:
         assert len(list(rows.read(source, COLUMNS, 1000))) == len(GOOD)
 
