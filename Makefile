@@ -84,11 +84,8 @@ preset: venv  ## write a preset's values into params.yaml: NAME=best, or NAME=no
 sweep: .venv/sweep  ## search params.yaml's space: TRIALS=20 WORKERS=2 SCHEDULER=tcp://… APPLY=1
 	@$(ACTIVATED) python -m tools.sweep
 
-# phony: make would look for the file before venv builds the environment that it has to be in
-.venv/sweep .venv/server: .venv/%: requirements-%.txt venv
-	@cmp -s $< "$(BUILT)/$*" || { \
-		"$(BUILT)/bin/python" -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< >&2 && \
-		cp $< "$(BUILT)/$*"; }
+.venv/sweep .venv/server: .venv/%: venv
+	@"$(PYTHON)" tools/venv.py $*
 
 server: .venv/server  ## the team's MLflow server, with users, by server.yaml: docs/team.md
 	@$(ACTIVATED) python -m tools.server

@@ -7,9 +7,11 @@ from pathlib import Path
 from sentiment.visible import visible
 
 # a name with a password; over HTTP a name alone may be a token
-CREDENTIALS = re.compile(r"(?<=://)[^\s/:]*:[^\s/]*@|(?<=http://)[^\s/]*@|(?<=https://)[^\s/]*@")
+CREDENTIALS = re.compile(
+    r"(?<=://)[^\s/:]*:[^\s/]*@|(?<=http://)[^\s/]*@|(?<=https://)[^\s/]*@", re.IGNORECASE
+)
 # of an address, or of its path as urllib3 names it; it may hold a signature or a token
-QUERY = re.compile(r"((?:://|url: )[^\s?]*)\?\S+")
+QUERY = re.compile(r"((?:://|url: )[\w.:/%@,~+-]*)\?[^\s'\"<>)\]]+")
 
 
 class UserError(Exception):

@@ -9,14 +9,12 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from sentiment.errors import UserError
@@ -50,36 +48,24 @@ def replaced(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `folder` when the block ends well.
 
     If the block fails, the process is killed or the machine loses power, `folder` is as it was.
-    Another process that replaces the same folder waits until the block ends.
     """
     partial, old = _beside(folder, "partial"), _beside(folder, "old")
-    with _lock(folder):
-        if old.exists() and not folder.exists():  # killed between the two moves below
-            old.rename(folder)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
-            yield partial
-            for path in [*partial.rglob("*"), partial]:
-                _flush(path)
-            shutil.rmtree(old, ignore_errors=True)
-            if folder.exists():
-                folder.rename(old)
-            partial.rename(folder)
-            _flush(folder.parent)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    if old.exists() and not folder.exists():  # killed between the two moves below
+        old.rename(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        for path in [*partial.rglob("*"), partial]:
+            _flush(path)
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _lock(folder: Path) -> FileLock:
-    """A lock that one process of this machine holds at a time for a folder.
-
-    It is not beside the folder, where git and DVC would see it, or a network drive may have no
-    locks.
-    """
-    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    return FileLock(Path(tempfile.gettempdir(), f"replaced-{os.getuid()}-{digest}.lock"))
+        if folder.exists():
+            folder.rename(old)
+        partial.rename(folder)
+        _flush(folder.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

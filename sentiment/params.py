@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     Field,
     TypeAdapter,
     ValidationError,
@@ -35,6 +36,7 @@ NOT_SEARCHED = {
     "train.seed": "the luckiest seed would win. Leave it out: sweep.confirm trains the best trials "
     "again under further seeds",
 }
+WHOLE = re.compile(r"^(-?\d+)\.0+$")  # a number as pandas writes it
 CLAUSE_LENGTH = 5  # words of the longest opinion: "the plot was not good"
 
 
@@ -105,20 +107,43 @@ def file_name(address: str) -> str:
 
 
 def label_text(value: Any) -> Any:
-    """A label that is a finite number or a truth value as JSON has it; any other as it is."""
+    """A finite number or a truth value as JSON has it, also where a CSV has it as text.
+
+    So 1, 1.0, `1` and `1.0` are one label, and so are true, `true` and `True`.
+    """
+    if isinstance(value, str):
+        return value.lower() if value in ("True", "False") else WHOLE.sub(r"\1", value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     is_number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
     return json.dumps(value) if is_number else value
 
 
+def without_secret(address: Any) -> Any:
+    """An address, unless it may hold a secret: params.yaml and dvc.lock keep it as it is."""
+    if isinstance(address, str) and CREDENTIALS.search(address):
+        raise PydanticCustomError(
+            HIDDEN, "A password does not belong here, but in ~/.netrc or AWS's variables"
+        )
+    if isinstance(address, str) and re.search("://.*[?#]", address):
+        raise PydanticCustomError(
+            HIDDEN,
+            "An address with ? or # may hold a signature or a token, and params.yaml and "
+            "dvc.lock would keep it. Leave that part out, or download the file and name it",
+        )
+    return address
+
+
+Address = Annotated[str, BeforeValidator(without_secret)]
+
+
 class Table(Section):
-    train: str = Field(
+    train: Address = Field(
         min_length=1,
         description="CSV, TSV, JSON lines or Parquet, by its ending: a path, or an address that "
         "DVC and fsspec read, such as https:// or s3://",
     )
-    test: str = Field(
+    test: Address = Field(
         min_length=1,
         description="the file of the test part; the same as train: a share of it is set aside",
     )
@@ -154,21 +179,6 @@ class Table(Section):
     def _is_a_label(cls, value: Any) -> Any:
         return label_text(value)
 
-    @field_validator("train", "test")
-    @classmethod
-    def _is_without_secret(cls, address: str) -> str:
-        if CREDENTIALS.search(address):
-            raise PydanticCustomError(
-                HIDDEN, "A password does not belong here, but into ~/.netrc or AWS's variables"
-            )
-        if "://" in address and re.search("[?#]", address):
-            raise PydanticCustomError(
-                HIDDEN,
-                "An address with ? or # may hold a signature or a token, and params.yaml and "
-                "dvc.lock would keep it. Leave that part out, or download the file and name it",
-            )
-        return address
-
     @model_validator(mode="after")
     def _groups_can_be_dealt(self) -> Self:
         if self.group is not None and self.test_share > 0.5:
@@ -199,10 +209,10 @@ class Fetch(Section):
         description="the generated set is for tests and machines that cannot reach IMDB; a table "
         "has your own texts, see docs/own-texts.md"
     )
-    url: str = Field(
-        pattern=r"^https?://[^\s@?#]+/$",
+    url: Address = Field(
+        pattern=r"^https?://[^\s@]+/$",
         description="folder with both files, used where $KERAS_HOME/datasets (~/.keras/datasets) "
-        "has no good copy; a password belongs into ~/.netrc",
+        "has no good copy; a password belongs in ~/.netrc",
     )
     archive_sha256: str = Field(
         pattern=r"^[0-9a-f]{64}$", description="digest that imdb.npz must have before it is opened"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from stages import evaluate
 from tests.conftest import SWEEP_SETTINGS, Caller, stand_in
 from tests.project import Project
 from tests.services import PASSWORD, web
@@ -129,10 +128,17 @@ def test_secrets_stay_where_they_are_and_private_texts_go_where_the_docs_say(
     words = (project.path / "data/fetch/word_index.json").read_bytes()
     assert any(path.read_bytes() == words for path in project.path.glob("remote/files/md5/*/*"))
 
+    before = holding(project, ["remote"], texts)
     project.change(evaluate={"log_texts": True})
-    printed += [call(evaluate.main), call(report.main), call(compare.main, "--a", "champion")]
+    printed += [project.run("dvc", "repro"), call(report.main)]
+    printed += [call(compare.main, "--a", "champion"), project.run("dvc", "push")]
+    places = ("mlruns", "reports/compare-champion-workspace", "reports/report.html")
     logged = holding(project, MLFLOW, texts)
     assert {Path(name).name for name in logged} == {"mistakes.csv", "report.html"}
+    assert all(holding(project, [place], texts) for place in places)
+    (mistakes,) = holding(project, ["remote"], texts) - before
+    kept = (project.path / "data/evaluate/mistakes.csv").read_bytes()
+    assert (project.path / mistakes).read_bytes() == kept
     tracked = project.run("git", "ls-files").splitlines()
     assert NAME not in tracked
     project.run("git", "commit", "--quiet", "--message", "all", "--", "data", "dvc.lock")

@@ -1,5 +1,7 @@
 """Build the environment that `.venv` links to from requirements.txt.
 
+`tools/venv.py sweep` also installs requirements-sweep.txt into it.
+
 Runs on whatever Python 3 is there, an unsuitable one too: standard library and old syntax only.
 An environment is a folder `.venv-<digest>` of what it is built from and where: a changed lock,
 another Python or a moved folder (scripts hold absolute paths) give another one. `.venv` links to it
@@ -22,7 +24,7 @@ from pathlib import Path
 LOCK = Path("requirements.txt")
 VENV = Path(".venv")
 BUILT = ".venv-" + 12 * "[0-9a-f]"  # pattern of their names
-FORMER = ".venv-" + 12 * "0"  # what `.venv` is moved to that is itself an environment
+FORMER = ".venv-" + 12 * "0"  # the name that a folder `.venv` gets when a link takes its place
 COMPLETE = "complete"  # the file that is written last
 # uv reads none of pip's settings, and a mirror, a proxy or a certificate may be all that answers:
 # pip's name, uv's variable, and what separates several values in it
@@ -70,9 +72,11 @@ def is_complete() -> bool:
 
 def use(built: Path) -> None:
     """Let `.venv` link to an environment, and remove all others but the one before."""
-    kept = (built.name, VENV.resolve().name)  # a training or a server may still run in that one
+    kept = [built.name, VENV.resolve().name]  # a training or a server may still run in that one
     if VENV.exists() and not VENV.is_symlink():
+        shutil.rmtree(FORMER, ignore_errors=True)
         VENV.rename(FORMER)
+        kept.append(FORMER)
     link = Path(".venv.new")
     link.unlink(missing_ok=True)
     link.symlink_to(built.name)
@@ -157,27 +161,49 @@ def build() -> None:
     use(built)
 
 
-def build_alone() -> None:
-    """Build it unless another process that does so now has done it."""
+def lock_of(extra: str) -> Path:
+    """The lock of what a command needs beside requirements.txt."""
+    return Path(f"requirements-{extra}.txt")
+
+
+def has(extra: str) -> bool:
+    """Whether the environment has an extra, by the copy of its lock."""
+    there = VENV / extra
+    return there.is_file() and there.read_bytes() == lock_of(extra).read_bytes()
+
+
+def install(extra: str) -> None:
+    """Install an extra into the environment; end with one line where that fails."""
+    options = ["install", "--quiet", "--require-hashes", "--requirement", str(lock_of(extra))]
+    if not succeeds([*pip(VENV.resolve()), *options]):
+        sys.exit(f"make: {lock_of(extra)} could not be installed, see above. Run make again.")
+    shutil.copyfile(str(lock_of(extra)), str(VENV / extra))
+
+
+def build_alone(extras: "list[str]") -> None:
+    """Build what is missing unless another process that does so now has done it."""
     with Path(".venv.lock").open("w", encoding="utf-8") as turn:
         try:
             fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("make: waiting for another make, which builds .venv.", file=sys.stderr)
+            print("make: waiting for another make, which is building .venv.", file=sys.stderr)
             fcntl.flock(turn, fcntl.LOCK_EX)
         if not is_complete():
             build()
+        for extra in extras:
+            if not has(extra):
+                install(extra)
 
 
-def main() -> None:
+def main(extras: "list[str]") -> None:
     check_python(*sys.version_info[:2])
     check_venv_module()
     try:
-        if not is_complete():
-            build_alone()
+        if not (is_complete() and all(map(has, extras))):
+            build_alone(extras)
     except KeyboardInterrupt:
         sys.exit("make: interrupted, .venv is not built. Run make again to build it.")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -8,6 +8,7 @@ import csv
 import json
 import lzma
 import math
+import re
 import sys
 import tempfile
 import zlib
@@ -123,7 +124,7 @@ def local(address: str) -> Iterator[Source]:
         yield Source(Path(address), address)
         return
     with tempfile.TemporaryDirectory() as folder:
-        shown = redacted(address.partition("?")[0])  # a query may be a signature
+        shown = redacted(re.split("[?#]", address)[0])  # the rest may be a signature
         source = Source(Path(folder, file_name(address)), shown)
         _reader(source)  # before anything is copied
         _download(address, source)

@@ -38,7 +38,7 @@ def own_name(dataset: str) -> str:
     known = {version.tags.get(DATASET, dataset) for version in versions}
     if known and dataset not in known:
         raise UserError(
-            f"{name} is the registered model of {min(known)}, and {dataset} would share it: rename "
-            f"that, to other-{dataset} say, and name the new file in fetch.table."
+            f"{name} is the registered model of {min(known)}, and {dataset} would share it. Rename "
+            f"{dataset}, for example to other-{dataset}, and put the new name into fetch.table."
         )
     return name

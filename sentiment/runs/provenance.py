@@ -70,6 +70,8 @@ def _untracked_modules() -> Iterator[str]:
     listed = _git("ls-files", "--others", "--exclude-standard", "-z", "--", *MODULES)
     size = 0
     for name in filter(None, listed.split("\0")):
+        if Path(name).is_symlink():  # to a file that may be private
+            continue
         try:
             lines = Path(name).read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:  # gone meanwhile, or not readable

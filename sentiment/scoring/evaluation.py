@@ -1,6 +1,7 @@
 """The evaluation of a model: its answers to the test set, and all that follows from them."""
 
 import csv
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 TextsOf = Callable[[Iterable[int]], list[str]]
 TEXT = "text"  # column of the table of mistakes
+CELL_STARTS = re.compile(r"^(?=[\W_])|(?<=[;\t\r\n])(?='*[=+\-@＝＋－＠])")
+MARKED_STARTS = re.compile(r"^'|(?<=[;\t\r\n])'(?='*[=+\-@＝＋－＠])")
 REVIEWS_BETWEEN_SIGNALS = 2000  # more would delay a signal, fewer would leave cores idle
 
 
@@ -190,13 +193,14 @@ def write(folder: Path, evaluation: Evaluation) -> None:
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV; only `read_table` reads its texts as they are.
 
-    A spreadsheet takes a text such as `=1+1` for a formula. So each text that does not begin with
-    a letter or a digit has an apostrophe before it.
+    A spreadsheet takes a text such as `=1+1` for a formula. So a text that does not begin with a
+    letter or a digit has an apostrophe before it, and so has a formula within a text where a
+    spreadsheet that splits at semicolons or tabs would begin a cell.
     """
     if TEXT not in table:
         table.to_csv(path, index=False)
         return
-    texts = [f"'{text}" if text and not text[0].isalnum() else text for text in table[TEXT]]
+    texts = [CELL_STARTS.sub("'", text) for text in table[TEXT]]
     # all in quotes: pandas writes a carriage return without them, and reads it as a line's end
     table.assign(text=texts).to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)
 
@@ -204,7 +208,9 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 def read_table(path: Path) -> pd.DataFrame:
     """Read what `write_table` wrote; a text stays one, even such as `null` or `7`."""
     table = pd.read_csv(path, dtype={TEXT: str}, keep_default_na=False)
-    return table.assign(text=table[TEXT].str.removeprefix("'")) if TEXT in table else table
+    if TEXT not in table:
+        return table
+    return table.assign(text=[MARKED_STARTS.sub("", text) for text in table[TEXT]])
 
 
 def numbers(metrics: dict[str, Any]) -> dict[str, float]:

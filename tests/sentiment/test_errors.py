@@ -15,7 +15,9 @@ from sentiment.errors import UserError, explain, first_line, redacted
         ("url = https://token@host/x", "url = https://host/x"),
         ("see http://host/a:b@c", "see http://host/a:b@c"),
         ("two: a://u:p@h, b://u:p@h", "two: a://h, b://h"),
-        ("403, url='https://host/a.csv?X-Amz-Signature=secret'", "403, url='https://host/a.csv"),
+        ("403, url='https://host/a.csv?X-Amz-Signature=secret'", "403, url='https://host/a.csv'"),
+        ("match pattern '^https?://[^@]+/$'", "match pattern '^https?://[^@]+/$'"),
+        ("at HTTPS://token@host/x", "at HTTPS://host/x"),
         (
             "tries exceeded with url: /a.csv?sig=secret (Cause",
             "tries exceeded with url: /a.csv (Cause",

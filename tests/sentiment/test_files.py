@@ -1,7 +1,5 @@
 import os
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -116,19 +114,6 @@ def test_leftovers_of_a_killed_process_are_cleared(folder: Path) -> None:
     (partial / "half").write_bytes(b"half")
     with files.replaced(folder) as new:
         assert list(new.iterdir()) == []
-
-
-def test_two_that_replace_a_folder_at_once_do_not_meet(folder: Path) -> None:
-    def replace(name: str) -> list[str]:
-        with files.replaced(folder) as partial:
-            (partial / name).write_bytes(b"new")
-            time.sleep(0.2)
-            return [path.name for path in partial.iterdir()]
-
-    with ThreadPoolExecutor() as pool:
-        assert [*pool.map(replace, ["x", "y"])] == [["x"], ["y"]]
-    assert len(list(folder.iterdir())) == 1
-    assert [path.name for path in folder.parent.iterdir()] == ["pad"]
 
 
 def test_json_refuses_what_json_cannot_say(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ BAD = [
     ({"train": {"pooling": "sum"}}, "train.pooling", "'sum'", "'max+mean'"),
     ({"fetch": {"synthetic": {"vocab_size": 3}}}, "synthetic.vocab_size", "3", "equal to 200"),
     ({"fetch": {"url": "ftp://here"}}, "fetch.url", "'ftp://here'", "https?"),
-    ({"fetch": {"url": "https://me@data.example/"}}, "fetch.url", "'https://me@data", "@"),
+    ({"fetch": {"url": "https://me@data.example/"}}, "fetch.url", "", "~/.netrc"),
     ({"fetch": {"archive_sha256": "abc"}}, "fetch.archive_sha256", "'abc'", "64"),
     ({"pad": {"num_words": 3}}, "pad.num_words", "3", "greater than or equal to 5"),
     ({"pad": {"start_token": 0}}, "pad: ", "[0, 0, 2]", "must differ"),
@@ -40,7 +40,8 @@ BAD = [
     ({"fetch": {"table": {"train": "https://u:p@h/a.csv"}}}, "fetch.table.train", "", "~/.netrc"),
     ({"fetch": {"table": {"test": "s3://b/a.csv?sig=1"}}}, "fetch.table.test", "", "a signature"),
     ({"fetch": {"table": {"train": "https://h/a.csv#t"}}}, "fetch.table.train", "", "a token"),
-    ({"fetch": {"url": "https://data.example/?t=1/"}}, "fetch.url", "'https://data", "@"),
+    ({"fetch": {"url": "https://data.example/?t=1/"}}, "fetch.url", "", "a signature"),
+    ({"fetch": {"url": "HTTPS://token@data.example/"}}, "fetch.url", "", "~/.netrc"),
     ({"fetch": {"table": {"positive": [1]}}}, "fetch.table.positive", "[1]", "valid string"),
     ({"fetch": {"table": {"positive": float("nan")}}}, "positive", "nan", "valid string"),
     ({"evaluate": {"threshold": 1.0}}, "evaluate.threshold", "1.0", "less than 1"),
@@ -64,7 +65,17 @@ def test_bad_value_is_one_message_with_key_value_and_what_is_allowed(
 
 @pytest.mark.parametrize(
     ("value", "label"),
-    [(1, "1"), (True, "true"), (False, "false"), (0.5, "0.5"), (5.0, "5"), ("1", "1"), ("a", "a")],
+    [
+        (1, "1"),
+        (True, "true"),
+        (False, "false"),
+        (0.5, "0.5"),
+        (5.0, "5"),
+        ("1", "1"),
+        ("1.0", "1"),
+        ("True", "true"),
+        ("a", "a"),
+    ],
 )
 def test_a_label_that_is_no_text_is_one_as_json_has_it(value: Any, label: str) -> None:
     document = merged(defaults(), {"fetch": {"table": {"positive": value}}})

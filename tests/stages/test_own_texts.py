@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import random
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -280,7 +281,7 @@ def test_a_second_data_set_whose_name_is_taken_is_refused_before_it_is_trained_o
     for command in (train, predict):
         message = call.fail(command.main, TEXT="très bon")
         assert f"{MODEL} is the registered model of {NAME}, and {other} would share it" in message
-        assert f"rename that, to other-{other} say" in message
+        assert f"for example to other-{other}" in message
     assert len(runs()) == 1
 
 
@@ -360,6 +361,10 @@ def test_no_text_is_a_formula_in_a_spreadsheet_and_each_is_read_back_as_it_was(
         " =",
         "＝",
         "\ufeff=",
+        "a;=",
+        "a\t+",
+        "a\n@",
+        "a;'=",
         "\0=",
         '"=',
         "7",
@@ -373,7 +378,11 @@ def test_no_text_is_a_formula_in_a_spreadsheet_and_each_is_read_back_as_it_was(
     path = standing.path / made["folder"] / "mistakes.csv"
     with path.open(encoding="utf-8", newline="") as file:
         cells = [row["text"] for row in csv.DictReader(file)]
-    assert {each[0] for each in cells} == {"'", "7"}
+    assert {cell[0] for cell in cells} == {"'", "7", "a"}
+    for separator in ";\t":
+        with path.open(encoding="utf-8", newline="") as file:
+            cells = [cell for row in csv.reader(file, delimiter=separator) for cell in row]
+        assert [cell for cell in cells if re.match(r"[=+\-@＝]", cell)] == []
     mistakes = read_table(path)
     assert sorted(mistakes["text"]) == sorted(texts)
     assert mistakes["seen_in_training"].dtype == bool
@@ -419,7 +428,7 @@ def test_an_evaluation_whose_store_fails_is_a_failed_run(
     monkeypatch.setattr(log, "metrics", fail)
     message = call.fail(evaluate_file.main, "--file", NAME)
     (folder,) = (standing.path / "reports").iterdir()
-    assert f"{folder.relative_to(standing.path)} has all of it, MLflow has not" in message
+    assert f"{folder.relative_to(standing.path)} is complete, its run in MLflow is not" in message
     assert [each.info.status for each in runs()] == ["FAILED", "FINISHED"]
 
 

@@ -111,7 +111,7 @@ def test_uv_builds_the_environment_once_with_bytecode_and_shows_its_progress(
 ) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # says nothing of what is installed
     lock_with(wheels, REAL_UV)
-    venv.main()
+    venv.main([])
     out, err = capfd.readouterr()
     assert out == ""  # it is that of the command, which may be JSON
     assert "Building .venv" in err
@@ -119,7 +119,7 @@ def test_uv_builds_the_environment_once_with_bytecode_and_shows_its_progress(
     assert installer() == "uv"
     assert list((site_packages() / "__pycache__").glob(f"{PACKAGE}.*.pyc"))
     assert venv.VENV.is_symlink()
-    venv.main()
+    venv.main([])
     assert capfd.readouterr() == ("", "")
 
 
@@ -127,7 +127,7 @@ def test_pip_builds_the_environment_where_uv_fails(
     wheels: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     lock_with(wheels, FAILING_UV)
-    venv.main()
+    venv.main([])
     err = capfd.readouterr().err
     assert "no room" in err
     assert "pip does, in several minutes" in err
@@ -180,7 +180,7 @@ def test_failed_build_is_one_line_and_leaves_the_environment_before(
     with venv.LOCK.open("ab") as lock:
         lock.write(b"no-such-package==1 --hash=sha256:" + b"0" * 64)
     with pytest.raises(SystemExit, match=r"\.venv could not be built"):
-        venv.main()
+        venv.main([])
     assert "no-such-package" in capfd.readouterr().err
     assert earlier.is_file()
 
@@ -193,18 +193,19 @@ def test_what_is_complete_is_used_and_the_folders_that_no_command_uses_are_remov
     built, leftover, by_hand = map(
         fake, (venv.name_in(in_tmp_path), ".venv-" + "a" * 12, ".venv-x")
     )
-    venv.main()
+    venv.main([])
     assert capfd.readouterr() == ("", "")
     assert venv.VENV.resolve() == built.resolve()
     assert not leftover.exists()
     assert by_hand.exists()
-    kept = {built.name, by_hand.name, before.name}  # a command may still run in the one before
-    assert {".venv", *(path.name for path in in_tmp_path.glob(".venv-*"))} == kept | {".venv"}
+    former = venv.FORMER if before.name == ".venv" else before.name  # a command may run in it
+    kept = {built.name, by_hand.name, former}
+    assert {path.name for path in in_tmp_path.glob(".venv-*")} == kept
 
 
 def test_a_command_goes_on_in_the_environment_that_another_one_follows(wheels: Path) -> None:
     lock_with(wheels, REAL_UV)
-    venv.main()
+    venv.main([])
     first, python = venv.VENV.resolve(), str(venv.VENV.resolve() / "bin" / "python")
     waiting = f"input(); import {PACKAGE}"
     with subprocess.Popen([python, "-c", waiting], stdin=subprocess.PIPE, text=True) as running:
@@ -216,15 +217,30 @@ def test_a_command_goes_on_in_the_environment_that_another_one_follows(wheels: P
     assert running.returncode == 0
 
 
-def test_of_two_calls_at_once_one_builds_and_the_other_waits(wheels: Path) -> None:
+def test_of_two_calls_at_once_one_builds_and_the_other_waits(
+    wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lock_with(wheels, REAL_UV)
-    command = [sys.executable, str(ROOT / "tools" / "venv.py")]
+    further = write_wheel(wheels, "further", "further.py", "")
+    Path("requirements-sweep.txt").write_text(further, encoding="utf-8")
+    monkeypatch.setenv("PIP_LOG", "pip.log")
+    command = [sys.executable, str(ROOT / "tools" / "venv.py"), "sweep"]
     calls = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = sorted(call.communicate(timeout=120)[1] for call in calls)
     assert [call.returncode for call in calls] == [0, 0]
     assert said[0].startswith("Building .venv")
-    assert said[1] == "make: waiting for another make, which builds .venv.\n"
+    assert said[1] == "make: waiting for another make, which is building .venv.\n"
     assert installer() == "uv"
+    assert Path("pip.log").read_text(encoding="utf-8").count("Successfully installed further") == 1
+
+
+def test_packages_of_sweeps_that_cannot_be_installed_are_one_line(wheels: Path) -> None:
+    lock_with(wheels, REAL_UV)
+    missing = f"no-such-package==1 --hash=sha256:{'0' * 64}\n"
+    Path("requirements-sweep.txt").write_text(missing, encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"requirements-sweep\.txt could not be installed"):
+        venv.main(["sweep"])
+    assert not (venv.VENV / "sweep").exists()
 
 
 def test_make_installs_the_packages_of_sweeps_into_each_environment(wheels: Path) -> None:
@@ -249,7 +265,7 @@ def test_interrupted_build_is_one_line(in_tmp_path: Path, monkeypatch: pytest.Mo
     (in_tmp_path / "requirements.txt").write_text("", encoding="utf-8")
     monkeypatch.setattr(venv, "build", interrupt)
     with pytest.raises(SystemExit, match=r"interrupted, \.venv is not built"):
-        venv.main()
+        venv.main([])
 
 
 def test_changed_lock_or_moved_folder_builds_anew_and_a_link_from_elsewhere_does_not(

@@ -41,7 +41,8 @@ def copy(revision: str, names: Iterable[str], target: Path) -> Path:
         ) from None
     except Exception as error:  # each kind of remote has errors of its own
         problem = remote and dvc.why_not(
-            remote, absent="nothing is there; it is away or not mounted, or nobody has pushed yet"
+            remote,
+            absent="nothing is there; it is offline or not mounted, or nobody has pushed yet",
         )
         if problem:
             raise UserError(

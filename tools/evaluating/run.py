@@ -210,7 +210,10 @@ def log_work(tracker: Tracker, work: Work, folder: Path, metrics: Mapping[str, f
     names = [*sorted(files.read_about(folder)["files"]), files.ABOUT]
     tracker.log(log.folder, folder, names, EVALUATE.name)
     if tracker.lost:
-        raise UserError(f"{folder} has all of it, MLflow has not: run the command again.")
+        raise UserError(
+            f"{folder} is complete, its run in MLflow is not: mend what is named above and run the "
+            "command again."
+        )
 
 
 def summary(made: Made) -> str:

@@ -469,6 +469,30 @@ def test_a_long_diff_is_cut(root: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert provenance.uncommitted_diff() == f"{diff[:20]}\n[cut after 20 bytes]\n"
 
 
+def test_many_untracked_files_cost_no_more_processes(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git("init", "--quiet")
+    git("commit", "--allow-empty", "--message", "state")
+    (root / "sentiment").mkdir()
+    for number in range(200):
+        (root / "sentiment" / f"{number}.py").write_text("1\n", encoding="utf-8")
+    (root / "sentiment" / "link.py").symlink_to("/etc/hostname")
+    calls: list[object] = []
+    run = subprocess.run
+
+    def counted(*given: Any, **how: Any) -> "subprocess.CompletedProcess[bytes]":
+        calls.append(given)
+        return run(*given, **how)
+
+    monkeypatch.setattr(subprocess, "run", counted)
+    diff = provenance.uncommitted_diff()
+    assert diff.count("@@ -0,0 +1 @@") == 200
+    assert "link.py" not in diff  # what it links to may be private
+    provenance.provenance()
+    assert len(calls) < 6
+
+
 def test_a_store_that_fails_at_the_start_is_one_message(root: Path) -> None:
     (root / "mlflow.db").write_bytes(b"no database" * 100)
     with pytest.raises(UserError, match=r"store at sqlite:.*mlflow\.db cannot be used"):
