@@ -141,20 +141,18 @@ def main() -> None:
     job = read_job()
     tags = read_tags(job)
     name = run_name(job.params, job.shaping, tags.get("dvc.experiment"))
-    with suppress(NotAllowedError):  # such a training is not logged, see `started`
-        own_name(tags["dataset"])  # or `evaluate` would refuse it, after the training
-    with (
-        checkpoint.held(tags[tracking.KEY]) as kept,
-        tracking.started(
+    with checkpoint.held(tags[tracking.KEY]) as kept:
+        with suppress(NotAllowedError):  # such a training is not logged, see `started`
+            own_name(tags["dataset"])  # or `evaluate` would refuse it, after the training
+        with tracking.started(
             name,
             job.shaping,
             tags,
             lock=kept / checkpoint.LOCK,
             run_id=checkpoint.read_run(kept),
             note=partial(checkpoint.write_run, kept),
-        ) as tracker,
-    ):
-        train(job, kept, tracker, tags)
+        ) as tracker:
+            train(job, kept, tracker, tags)
     print(f"MLflow run {tracker.run.run_id}: {tracker.run.name}")
 
 
