@@ -14,8 +14,9 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,10 @@ class Source(NamedTuple):
 
     path: Path
     name: str
+
+
+RawRows = Iterator[tuple[str, dict[str, Any]]]  # the place of each row, and its values by column
+Reader = Callable[[Source, Columns, int], RawRows]
 
 
 class Row(NamedTuple):
@@ -104,13 +109,6 @@ class Labels:
             )
 
 
-class Found(NamedTuple):
-    """A row as its file has it: where it is, and values by columns."""
-
-    place: str
-    values: dict[str, Any]
-
-
 @contextmanager
 def local(address: str) -> Iterator[Source]:
     """The file on this machine; what is at an address is copied for the length of the block.
@@ -132,11 +130,7 @@ def local(address: str) -> Iterator[Source]:
 
 
 class Stopped(Exception):
-    """A signal came during a copy, which another thread makes."""
-
-    def __init__(self, ended: process.Interrupted) -> None:
-        super().__init__(str(ended))
-        self.ended = ended
+    """A signal came during a copy: fsspec's thread would lose an `Interrupted`, the argument."""
 
 
 def _download(address: str, source: Source) -> None:
@@ -151,14 +145,14 @@ def _download(address: str, source: Source) -> None:
         except FileNotFoundError:
             raise UserError(f"There is no file {source.name}.") from None
         except Stopped as stopped:
-            raise stopped.ended from None
+            raise stopped.args[0] from None
         except Exception as error:  # each kind of address has errors of its own
             reason = first_line(error) or type(error).__name__
             raise UserError(f"{source.name} cannot be read: {reason}") from None
 
 
 def _progress(bar: "tqdm[Any]", done: int) -> None:
-    """Show how much was copied; raises Stopped once a signal came: fsspec loses `SystemExit`."""
+    """Show how much was copied; raises Stopped once a signal came."""
     try:
         process.raise_noted()
     except process.Interrupted as ended:
@@ -191,6 +185,7 @@ def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
     """
     csv.field_size_limit(max(longest + 1, csv.field_size_limit()))
     for place, values in _reader(source)(source, columns, ESCAPED * longest + BYTES_AT_ONCE):
+        process.raise_noted()
         text = _text(values[columns.text], f"{place}, column {columns.text!r}", longest)
         label = _label(values[columns.label], f"{place}, column {columns.label!r}")
         group = ""
@@ -199,24 +194,20 @@ def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
         yield Row(place, text, label, group)
 
 
-def _reader(source: Source) -> Callable[[Source, Columns, int], Iterator[Found]]:
-    readers = {
-        ".csv": _read_csv,
-        ".tsv": _read_csv,
+def _reader(source: Source) -> Reader:
+    readers: dict[str, Reader] = {
+        ".csv": partial(_read_csv, csv.excel),
+        ".tsv": partial(_read_csv, csv.excel_tab),
         ".jsonl": _read_json,
         ".ndjson": _read_json,
         ".parquet": _read_parquet,
     }
-    if _kind(source) not in readers:
+    is_compressed = source.path.suffix.lower() in COMPRESSED
+    plain = source.path.with_suffix("") if is_compressed else source.path
+    if plain.suffix.lower() not in readers:
         kinds = ", ".join(readers)
         raise UserError(f"{source.name} ends in none of {kinds}, so what it is is not known.")
-    return readers[_kind(source)]
-
-
-def _kind(source: Source) -> str:
-    """The ending, without that of a compressed file."""
-    suffixes = [each.lower() for each in source.path.suffixes]
-    return next((each for each in reversed(suffixes) if each not in COMPRESSED), "")
+    return readers[plain.suffix.lower()]
 
 
 def _text(value: Any, place: str, longest: int) -> str:
@@ -244,9 +235,12 @@ def _label(value: Any, place: str) -> str:
     return label
 
 
-def _read_csv(source: Source, columns: Columns, limit: int) -> Iterator[Found]:
-    """A header, then rows of as many fields, separated by commas or, in a TSV, by tabs."""
-    dialect = csv.excel_tab if _kind(source) == ".tsv" else csv.excel
+def _read_csv(dialect: type[csv.Dialect], source: Source, columns: Columns, limit: int) -> RawRows:
+    """A header, then rows of as many fields.
+
+    Python's csv can be strict, and it counts lines. pandas and pyarrow accept stray quotes inside
+    a text and report no line; pandas also pads rows that are too short.
+    """
     reader = csv.reader(_lines(source, limit), dialect, strict=True)
     try:
         header = next(filter(None, reader), [])
@@ -260,7 +254,7 @@ def _read_csv(source: Source, columns: Columns, limit: int) -> Iterator[Found]:
                     f"{place} has {len(fields)} fields, the header {len(header)}: put texts "
                     "that hold separators in double quotes."
                 )
-            yield Found(place, dict(zip(header, fields, strict=True)))
+            yield place, dict(zip(header, fields, strict=True))
     except csv.Error as error:
         raise UserError(
             f"{source.name}, line {reader.line_num}, cannot be read: {error}. Is a quote not "
@@ -268,7 +262,7 @@ def _read_csv(source: Source, columns: Columns, limit: int) -> Iterator[Found]:
         ) from None
 
 
-def _read_json(source: Source, columns: Columns, limit: int) -> Iterator[Found]:
+def _read_json(source: Source, columns: Columns, limit: int) -> RawRows:
     """An object a line."""
     lines = ((line, text) for line, text in enumerate(_lines(source, limit), 1) if text.strip())
     for number, (line, text) in enumerate(lines, 1):
@@ -280,21 +274,25 @@ def _read_json(source: Source, columns: Columns, limit: int) -> Iterator[Found]:
         if not isinstance(values, dict):
             raise UserError(f"{place} is {type(values).__name__}, not an object with columns.")
         _require_columns(place, list(values), columns)
-        yield Found(place, values)
+        yield place, values
 
 
-def _read_parquet(source: Source, columns: Columns, _: int) -> Iterator[Found]:
+def _read_parquet(source: Source, columns: Columns, _: int) -> RawRows:
     import pyarrow
     from pyarrow import parquet
 
-    wanted, number = [each for each in columns if each is not None], 0
+    wanted, number = [name for name in columns if name is not None], 0
     try:
-        with parquet.ParquetFile(source.path, buffer_size=BYTES_AT_ONCE) as file:
+        with (
+            parquet.ParquetFile(source.path, buffer_size=BYTES_AT_ONCE) as file,
+            _bar(source.path.name, file.metadata.num_rows, "rows") as bar,
+        ):
             _require_columns(source.name, file.schema_arrow.names, columns)
-            for batch in watched(file.iter_batches(ROWS_AT_ONCE, columns=wanted), source, file):
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
                 for row in range(len(batch)):
                     number += 1
-                    yield Found(f"{source.name}, row {number}", batch.slice(row, 1).to_pylist()[0])
+                    yield f"{source.name}, row {number}", batch.slice(row, 1).to_pylist()[0]
+                bar.update(len(batch))
     except UnicodeDecodeError as error:
         raise UserError(f"{source.name}, row {number}, is not UTF-8: {error}") from None
     except (pyarrow.ArrowException, OSError) as error:
@@ -302,55 +300,32 @@ def _read_parquet(source: Source, columns: Columns, _: int) -> Iterator[Found]:
         raise UserError(f"{source.name} cannot be read {where}: {first_line(error)}") from None
 
 
-def watched(batches: Iterator[Any], source: Source, file: Any) -> Iterator[Any]:
-    """The batches of a Parquet file, with a bar that shows how many rows were read."""
-    with _bar(source.path.name, file.metadata.num_rows, "rows") as bar:
-        for batch in batches:
-            yield batch
-            process.raise_noted()
-            bar.update(len(batch))
-
-
 def _lines(source: Source, limit: int) -> Iterator[str]:
-    """The lines of a file in UTF-8, with their ends, with a bar that shows how much was read.
+    """The lines of a file in UTF-8, which may be compressed, with their ends.
 
     One of more than `limit` bytes is an error, else a file without line ends would be read whole.
     """
-    size = None if _compression(source) else source.path.stat().st_size
-    with _opened(source) as file, _bar(source.path.name, size, "B") as bar:
-        for number, line in enumerate(iter(lambda: file.readline(limit + 1), b""), 1):
-            if len(line) > limit:
-                raise UserError(
-                    f"{source.name}, line {number}, has more than {limit:,} bytes, which is more "
-                    "than fetch.table.longest allows. Is a line end missing?"
-                )
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise UserError(f"{source.name}, line {number}, is not UTF-8: {error}") from None
-            process.raise_noted()
-            bar.update(len(line))
-
-
-@contextmanager
-def _opened(source: Source) -> Iterator[BinaryIO]:
-    """The content of a file, which may be compressed."""
     from fsspec.compression import compr
-
-    kind = _compression(source)
-    try:
-        with source.path.open("rb") as file:
-            yield compr[kind](file) if kind else file
-    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise UserError(f"{source.name} cannot be read: {first_line(error)}") from None
-
-
-def _compression(source: Source) -> str | None:
-    """What fsspec calls the file's compression, or None."""
     from fsspec.utils import infer_compression
 
-    found: str | None = infer_compression(source.path.name.lower())
-    return found
+    number, name = 0, source.path.name
+    compression = infer_compression(name)
+    size = None if compression else source.path.stat().st_size
+    try:
+        with source.path.open("rb") as raw, _bar(name, size, "B") as bar:
+            file = compr[compression](raw, mode="r")
+            for number, line in enumerate(iter(lambda: file.readline(limit + 1), b""), 1):
+                if len(line) > limit:
+                    raise UserError(
+                        f"{source.name}, line {number}, has more than {limit:,} bytes, which is "
+                        "more than fetch.table.longest allows. Is a line end missing?"
+                    )
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+                bar.update(len(line))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{source.name}, line {number}, is not UTF-8: {error}") from None
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        raise UserError(f"{source.name} cannot be read: {first_line(error)}") from None
 
 
 def _bar(name: str, total: int | None, unit: str) -> "tqdm[Any]":
@@ -364,6 +339,6 @@ def _require_columns(place: str, there: list[str], columns: Columns) -> None:
     """Raise UserError unless each column that is wanted is there, once."""
     for kind, name in columns._asdict().items():
         if name is not None and there.count(name) != 1:
-            shown = ", ".join(repr(each[:NAMED]) for each in there[:NAMED]) or "none"
+            shown = ", ".join(repr(column[:NAMED]) for column in there[:NAMED]) or "none"
             what = "no column" if name not in there else "more than one column"
             raise UserError(f"{place} has {what} {name!r} (fetch.table.{kind}): {shown}.")

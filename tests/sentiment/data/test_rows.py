@@ -1,9 +1,11 @@
 """Labelled texts come from any usual file, and what is wrong with one is said by row and column."""
 
+import bz2
 import gzip
 import json
+import lzma
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,18 @@ from tests.project import free_port
 from tests.services import PASSWORD, web
 
 COLUMNS = Columns("text", "label")
-GOOD = [("A fine film.", "1"), ('She said "no", twice.\nThen left.', "0"), ("Élan, 日本", "1")]
+GOOD = [
+    ("A fine film.", "1"),
+    ('She said "no", twice.\r\n\nThen left.', "0"),
+    ("Élan, 日本", "1"),
+    ("NA", "0"),
+    ("7", "1"),
+]
+COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -48,17 +61,19 @@ def as_parquet(path: Path, **columns: Any) -> Path:
 def made(folder: Path, kind: str) -> Path:
     """A file of this kind with the rows of `GOOD`."""
     path = folder / f"reviews.{kind}"
+    if compress := COMPRESSORS.get(path.suffix.lower()):
+        return write(path, compress(made(folder, kind.partition(".")[0]).read_bytes()))
     if kind in ("csv", "tsv", "TSV"):
         return write(path, as_csv("," if kind == "csv" else "\t"))
-    if kind == "csv.gz":
-        return write(path, gzip.compress(as_csv(",").encode()))
     if kind == "jsonl":
         return write(path, as_json([{"text": text, "label": int(label)} for text, label in GOOD]))
     texts, labels = zip(*GOOD, strict=True)
     return as_parquet(path, text=list(texts), label=[float(each) for each in labels])
 
 
-@pytest.mark.parametrize("kind", ["csv", "tsv", "TSV", "csv.gz", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    "kind", ["csv", "tsv", "TSV", "csv.gz", "tsv.bz2", "jsonl.XZ", "jsonl", "parquet"]
+)
 def test_each_kind_of_file_has_the_same_rows(tmp_path: Path, kind: str) -> None:
     found = read(made(tmp_path, kind))
     assert [(each.text, each.label) for each in found] == GOOD
