@@ -1,7 +1,7 @@
 """`make compare`: what changed between two trainings, or groups of them, and what it did.
 
 A is the champion and B this workspace, unless they are named: `workspace`, `champion`, an MLflow
-run's id, the id of a group's parent run (`make seeds`), a DVC experiment or a git revision.
+run's id, or the id of a group's parent run (`make seeds`).
 Writes `reports/compare-<a>-<b>/` and logs it to both runs.
 """
 

@@ -242,12 +242,13 @@ def teammate(
     return project
 
 
-def test_commands_find_the_history_on_the_server(teammate: Project) -> None:
+def test_commands_find_the_history_on_the_server(teammate: Project, server: Team) -> None:
     run_id = files.read_json(teammate.path / "data/train/run.json")["run_id"]
     assert json.loads(teammate.read("python", "-m", "tools.sync", "--json"))["run_id"] == run_id
     answer = json.loads(teammate.read("python", "-m", "tools.predict", "--json", "--text", "fine"))
     assert 0 < answer["probability"] < 1
-    compared = teammate.read("python", "-m", "tools.compare", "--a", "HEAD", "--json")
+    ((first,),) = server.parts.sql("SELECT run_id FROM model_versions WHERE version = 1", "mlflow")
+    compared = teammate.read("python", "-m", "tools.compare", "--a", first, "--json")
     assert json.loads(compared)["b"]["run_id"] == run_id
     teammate.run("python", "-m", "tools.report")
     demoted = json.loads(teammate.read("python", "-m", "tools.demote", "--json"))

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from sentiment.errors import UserError
 from sentiment.params import PARAMS_FILE, SEED_LIMIT, Fetch, Params, changed, flatten
 from sentiment.pipeline import EVALUATE, FETCH, STAGES, TRAIN
 from sentiment.runs import log, store
-from tools.comparing import group, revision
+from tools.comparing import group
 from tools.comparing.group import SEED, Member
 from tools.running import dvc
 
@@ -21,6 +21,10 @@ NEEDED = [
     *(f"{TRAIN}/{name}" for name in ("about.json", "run.json", "gradients.csv")),
     *(f"{EVALUATE}/{name}" for name in ("about.json", "metrics.json", "gradients.csv")),
 ]
+
+
+class LostError(UserError):
+    """Neither DVC's cache nor its remote has a file."""
 
 
 class Experiment(NamedTuple):
@@ -157,7 +161,7 @@ def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterat
         if experiment.name not in known:
             print(f"Training {number} of {len(wanted)}: {experiment.label}", flush=True)
             train(experiment, command)
-            revision.copy(experiment.name, NEEDED, copied)
+            copy_files(experiment.name, NEEDED, copied)
         if lost in known:
             dvc.output("exp", "remove", lost)
         yield read_member(experiment.name, copied / files.DATA)
@@ -181,10 +185,54 @@ def listed() -> set[str]:
 def is_complete(name: str, folder: Path) -> bool:
     """Copy what is needed of an experiment; False where its files are lost."""
     try:
-        revision.copy(name, NEEDED, folder)
-    except revision.LostError:
+        copy_files(name, NEEDED, folder)
+    except LostError:
         return False
     return True
+
+
+def copy_files(experiment: str, names: Iterable[str], target: Path) -> None:
+    """Copy files or folders, from git or from DVC's cache or remote.
+
+    Args:
+        experiment: its name.
+        names: paths within the project, such as `data/train/run.json`.
+        target: the folder that stands for the project's root.
+
+    Raises:
+        LostError: neither cache nor remote has a file of it.
+        UserError: there is no such experiment, or a file may be in the remote, which cannot be
+            reached.
+    """
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from dvc_data.index import DataIndexError
+
+    remote = dvc.remote()
+    try:
+        system = DVCFileSystem(".", rev=experiment, remote=remote)
+        for name in names:
+            place = target / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            system.get(name, str(place), recursive=True)
+    except DvcException as error:
+        raise UserError(f"The DVC experiment {experiment} cannot be read: {error}.") from None
+    except Exception as error:  # each kind of remote has errors of its own
+        problem = remote and dvc.why_not(
+            remote, absent="nothing is there; it is offline or not mounted, or nobody has pushed yet"
+        )
+        if problem:
+            raise UserError(
+                f"DVC's cache lacks {name} of {experiment}, and the DVC remote {remote} "
+                f"cannot be reached: {problem}. Make it reachable or, if it is gone for good, "
+                f"remove it: dvc remote remove {remote}"
+            ) from None
+        if not isinstance(error, FileNotFoundError | DataIndexError):
+            raise
+        raise LostError(
+            f"Neither DVC's cache nor a remote has {name} of {experiment}. Get it with "
+            f"`dvc exp pull`, or remove it, to train it again: dvc exp remove {experiment}"
+        ) from None
 
 
 def read_member(name: str, data: Path) -> Member:
@@ -227,7 +275,7 @@ def restore(name: str) -> None:
     root = files.root()
     with tempfile.TemporaryDirectory() as scratch:
         folders = [f"{files.DATA}/{stage}" for stage in STAGES]
-        revision.copy(name, [*folders, str(PARAMS_FILE)], Path(scratch))
+        copy_files(name, [*folders, str(PARAMS_FILE)], Path(scratch))
         environment = os.environ | {"DVC_ROOT": str(root), "PYTHONPATH": str(root)}
         command = [sys.executable, "-m", "tools.sync"]
         subprocess.run(command, cwd=scratch, env=environment, check=False)

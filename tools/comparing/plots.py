@@ -19,7 +19,7 @@ COLORS = ("tab:blue", "tab:orange")
 
 
 def draw(comparison: Comparison, params: Evaluate) -> dict[str, Figure]:
-    """All plots, by the names of their files; no gradients where a side does not have them."""
+    """All plots by their names; no gradients where a side does not have them."""
     plots = {
         "accuracy": accuracy(comparison, params),
         "reliability": reliability(comparison, params),

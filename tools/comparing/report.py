@@ -2,7 +2,6 @@
 
 import re
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -33,13 +32,12 @@ def compare(a: str, b: str) -> tuple[Comparison, Path]:
     """Compare two sides by their names; return the result and the folder of the report.
 
     Raises:
-        UserError: a side is not there or damaged, or they cannot be compared.
+        UserError: a side is not there or damaged, they cannot be compared, or the store cannot
+            be used.
     """
     params = load_params()
     with tempfile.TemporaryDirectory() as scratch:
-        pair = sides.read(a, Path(scratch) / "a"), sides.read(b, Path(scratch) / "b")
-    find = finder()
-    first, second = (sides.located(side, find) if find else side for side in pair)
+        first, second = sides.read(a, Path(scratch) / "a"), sides.read(b, Path(scratch) / "b")
     trainings.check_comparable(first, second)
     corpus = sides.read_corpus(first, second)
     settings = params.compare
@@ -48,63 +46,33 @@ def compare(a: str, b: str) -> tuple[Comparison, Path]:
     found = comparison.compare(first, second, corpus, settings)
     folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", f"compare-{first.label}-{second.label}")
     write(folder, found, comparison_plots.draw(found, params.evaluate))
-    if find:
-        log(folder, found, find)
+    log(folder, found)
     return found, folder
 
 
-def finder() -> Callable[[str], str | None] | None:
-    """How to find a run by the id that files name: its id in the store, or None.
-
-    None instead, with a message, if the store cannot be used.
-    """
-    import mlflow
-
-    with store.attempt(UNLOGGED) as attempt:
-        experiment_id, client = store.connect(), mlflow.MlflowClient()
-    if attempt.failed:
-        return None
-
-    def find(run_id: str) -> str | None:
-        with store.explained():
-            run = store.find_recorded(client, experiment_id, run_id)
-        return str(run.info.run_id) if run else None
-
-    return find
-
-
 def write(folder: Path, found: Comparison, plots: dict[str, Figure]) -> None:
-    """Write page, Markdown, JSON and plots, in the place of an earlier report."""
+    """Write page and JSON in the place of an earlier report."""
     drawn = {name: page.svg(plot, ALTERNATIVES[name]) for name, plot in plots.items()}
     content = page.render("compare.html", comparison=found, text=comparison_text, plots=drawn)
     with files.replaced(folder) as partial:
         (partial / "report.html").write_text(content, encoding="utf-8")
-        markdown = comparison_text.report(found, plots)
-        (partial / "report.md").write_text(markdown, encoding="utf-8")
         files.write_json(partial / "comparison.json", comparison_text.document(found))
-        for name, plot in plots.items():
-            plot.savefig(partial / f"{name}.png")
 
 
-def log(folder: Path, found: Comparison, find: Callable[[str], str | None]) -> None:
+def log(folder: Path, found: Comparison) -> None:
     """Log the report to the run of each side, with the sentence as a tag.
 
     A run that the store does not have, or a store that fails, does not fail the comparison.
     """
-    a, b = found.a.run_id, found.b.run_id
-    for run_id, other in ((a, b), (b, a)):
-        with store.attempt(f"{UNLOGGED} to run {run_id}"):
-            if find(run_id) is None:
-                raise UserError(
-                    "the tracking store does not have it, `make sync` makes it from its files."
-                )
-            add(run_id, other, folder, comparison_text.signed(found))
-
-
-def add(run_id: str, other: str, folder: Path, sentence: str) -> None:
-    """Log the report and the sentence to a run."""
     import mlflow
 
     client = mlflow.MlflowClient()
-    client.log_artifacts(run_id, str(folder), f"{PLACE}/{other}")
-    client.set_tag(run_id, f"{PLACE}.{other[:8]}", sentence)
+    a, b = found.a.run_id, found.b.run_id
+    for run_id, other in ((a, b), (b, a)):
+        with store.attempt(f"{UNLOGGED} to run {run_id}"):
+            if store.find_run(client, run_id) is None:
+                raise UserError(
+                    "the tracking store does not have it, `make sync` makes it from its files."
+                )
+            client.log_artifacts(run_id, str(folder), f"{PLACE}/{other}")
+            client.set_tag(run_id, f"{PLACE}.{other[:8]}", comparison_text.signed(found))

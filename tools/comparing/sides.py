@@ -1,11 +1,10 @@
-"""A side of a comparison, read from wherever it is: this workspace, the store, or DVC's cache.
+"""A side of a comparison, read from this workspace or from the tracking store.
 
 Every file that is read is checked against the digests of its `about.json`; what the store has of
 it, that file included, against the digest in the run's tags.
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,15 +21,13 @@ from sentiment.pipeline import EVALUATE, FETCH, TRAIN
 from sentiment.registry import champion
 from sentiment.registry import versions as registry
 from sentiment.runs import log, store
-from tools.comparing import CHAMPION, WORKSPACE, revision
+from tools.comparing import CHAMPION, WORKSPACE
 from tools.comparing.group import GROUP, MEMBERS, children
 from tools.comparing.trainings import Corpus, Side, Training
 
 if TYPE_CHECKING:
     import mlflow
 
-EVALUATED = ["about.json", "predictions.csv", "cost.json"]
-TRAINED = ["about.json", "run.json", "history.csv"]
 # where a run of a network, or of a linear model, is incomplete
 SYNC = "`make sync`, where its files are, logs them again."
 FIT_AGAIN = "dvc repro --single-item --force baseline/dvc.yaml:linear@"
@@ -42,26 +39,23 @@ def read(name: str, scratch: Path) -> Side:
     """Read a side.
 
     Args:
-        name: `workspace`, `champion`, the id of an MLflow run or of the parent run of a group,
-            the name of a DVC experiment, or a git revision.
+        name: `workspace`, `champion`, or the id of an MLflow run or of a group's parent run.
         scratch: an empty folder for what is downloaded.
 
     Raises:
         UserError: there is no such side, or its files are missing or were changed.
     """
     if name == WORKSPACE:
-        return from_folder(files.DATA, name, Origin("The workspace", "Run `dvc repro`."))
+        return workspace()
     if name == CHAMPION:
         return from_store(champion_run(), name, scratch)
     if registry.RUN_ID.fullmatch(name):
         return from_store(name, name[:8], scratch)
-    origin = Origin(name, "Its copy in DVC's cache is damaged.")
-    wanted = [f"{TRAIN}/{file}" for file in TRAINED]
-    wanted += [f"{EVALUATE}/{file}" for file in EVALUATED]
-    data = revision.copy(name, wanted, scratch) / files.DATA
-    if GRADIENTS in files.read_about(data / EVALUATE.name, origin)["files"]:
-        revision.copy(name, [f"{EVALUATE}/{GRADIENTS}"], scratch)
-    return from_folder(data, name, origin)
+    raise UserError(
+        f"{name} is not `{WORKSPACE}`, `{CHAMPION}` or a run's id, which has 32 digits. Name the "
+        "run of a git revision or DVC experiment by its id: `make ui` shows all runs, and their "
+        "tags git.commit and dvc.experiment say what they were trained from."
+    )
 
 
 def champion_run() -> str:
@@ -85,16 +79,25 @@ def champion_run() -> str:
     return run_id
 
 
-def from_folder(data: Path, label: str, origin: Origin) -> Side:
-    """Read the side that `data/`, or a copy of it, has."""
-    trained, evaluated = data / TRAIN.name, data / EVALUATE.name
-    digests = files.read_about(trained, origin)["files"]
-    run = files.read_json(files.checked(trained / "run.json", digests, origin))
-    history = pd.read_csv(files.checked(trained / "history.csv", digests, origin))
-    training = read_training(run["run_id"], run["name"], evaluated, history, origin)
+def workspace() -> Side:
+    """Read the training and the evaluation in `data/`.
+
+    If its run was lost and made again from its files, it has another id than these name.
+    """
+    import mlflow
+
+    origin = Origin("The workspace", "Run `dvc repro`.")
+    digests = files.read_about(TRAIN, origin)["files"]
+    run = files.read_json(files.checked(TRAIN / "run.json", digests, origin))
+    history = pd.read_csv(files.checked(TRAIN / "history.csv", digests, origin))
+    experiment_id = store.connect()
+    with store.explained():
+        recorded = store.find_recorded(mlflow.MlflowClient(), experiment_id, run["run_id"])
+    run_id = str(recorded.info.run_id) if recorded else run["run_id"]
+    training = read_training(run_id, run["name"], EVALUATE, history, origin)
     if training.params["model.sha256"] != digests["model.keras"]:
         raise UserError(f"{origin.name} has the evaluation of another model: run `dvc repro`.")
-    return Side(label, training.run_id, training.name, [training])
+    return Side(WORKSPACE, training.run_id, training.name, [training])
 
 
 def read_training(
@@ -195,16 +198,3 @@ def read_corpus(a: Side, b: Side) -> Corpus:
                 "it had then, and run `dvc repro fetch`."
             )
     return Corpus(read_reviews(FETCH, "test"), read_words())
-
-
-def located(side: Side, find: Callable[[str], str | None]) -> Side:
-    """The side under the ids that its runs have in the store, as far as it has them.
-
-    A run that was lost and made again from its files has another id than those name.
-
-    Args:
-        side: as it was read.
-        find: from the id that files name to the one in the store, or None.
-    """
-    trainings = [each._replace(run_id=find(each.run_id) or each.run_id) for each in side.trainings]
-    return side._replace(run_id=find(side.run_id) or side.run_id, trainings=trainings)

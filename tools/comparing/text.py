@@ -1,6 +1,5 @@
-"""A comparison as Markdown and as a JSON document."""
+"""A comparison as text and as a JSON document."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple
 from itertools import groupby
@@ -8,10 +7,8 @@ from typing import Any, NamedTuple
 
 from sentiment.visible import visible
 from tools.comparing.comparison import ABSENT, Change, Comparison, Spread, Summary
-from tools.comparing.disagreement import Example
 from tools.comparing.verdict import Difference, p_text, points, span
 
-TAG = re.compile(r"<(?=\S)")  # what would begin HTML within Markdown
 LISTED = 5  # params of a section that only one side has, which are named one by one
 UNADJUSTED = (
     "Each p is for its group alone: with several groups, one below the level now and then is "
@@ -127,35 +124,6 @@ def summary(comparison: Comparison) -> str:
     )
 
 
-def report(comparison: Comparison, plots: Iterable[str]) -> str:
-    """The complete comparison.
-
-    Args:
-        comparison: what to report.
-        plots: names of the plots beside it, without `.png`.
-    """
-    return "\n".join(
-        [
-            f"# {line(comparison.a.label)} and {line(comparison.b.label)}",
-            "",
-            summary(comparison),
-            "",
-            *counted(comparison),
-            "",
-            "## Where they differ",
-            "",
-            *table(GROUP_TITLES, group_rows(comparison)),
-            "",
-            UNADJUSTED,
-            "",
-            *(f"![{name}]({name}.png)" for name in plots),
-            "",
-            *listed("A", comparison.only_a),
-            *listed("B", comparison.only_b),
-        ]
-    )
-
-
 def counted(comparison: Comparison) -> list[str]:
     """How many reviews just one side gets right, of single trainings."""
     if comparison.discordant is None:
@@ -164,30 +132,15 @@ def counted(comparison: Comparison) -> list[str]:
     return [f"Of {comparison.reviews:,} reviews, only A gets {a:,} right, only B {b:,}."]
 
 
-def listed(letter: str, examples: Sequence[Example]) -> list[str]:
-    """Reviews that only one side gets right."""
-    lines = [f"## Only {letter} is right", ""]
-    for each in examples:
-        lines += [
-            f"Review {each.review}, {each.actual}; probability of positive: "
-            f"A {each.probability_a:.3f}, B {each.probability_b:.3f}",
-            "",
-            f"> {line(each.text)}",
-            "",
-        ]
-    return lines if examples else [*lines, "There is none.", ""]
-
-
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table."""
+    """A table with its columns between bars."""
     texts = [titles, ["---"] * len(titles), *rows]
     return [f"| {' | '.join(line(text) for text in row)} |" for row in texts]
 
 
 def line(text: str) -> str:
-    """A text that Markdown shows as it is, in one line and in a cell of a table."""
-    escaped = TAG.sub("&lt;", visible(text).replace("&", "&amp;"))
-    return " ".join(escaped.split()).replace("|", "\\|")
+    """A text in one line, without control characters."""
+    return " ".join(visible(text).split())
 
 
 def document(comparison: Comparison) -> dict[str, Any]:

@@ -257,8 +257,8 @@ def test_metrics_of_single_trainings_and_groups_are_in_words() -> None:
     assert rows["seconds per epoch, median"].a == "2.00"
 
 
-def test_markdown_and_terminal_show_texts_as_they_are() -> None:
-    assert comparison_text.line("a|b <script> & p < 1\n") == "a\\|b &lt;script> &amp; p < 1"
+def test_the_terminal_shows_a_text_in_one_line_without_control_characters() -> None:
+    assert comparison_text.line("a <b> & c\n\x1b[31m") == "a <b> & c ␛[31m"
 
 
 def test_the_document_has_every_figure_as_json() -> None:
