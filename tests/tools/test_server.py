@@ -1,7 +1,6 @@
-"""`make server`: what it needs is checked before anything is changed, each in one message."""
+"""`make server`: three things are checked before anything is changed, each in one message."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import pytest
 
 from sentiment import settings
 from sentiment.errors import UserError
-from tests.project import ROOT, free_port
+from tests.project import ROOT
 from tests.team import MARK, Parts, parts
 from tools.team import checks
 from tools.team.settings import Server
@@ -60,40 +59,19 @@ def test_the_command_ends_with_the_one_message(standing: Parts, tmp_path: Path) 
     done = subprocess.run([*command, path], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == (
-        "make server: artifacts in server.yaml: s3://nobody-s cannot be used: there is no such "
-        "bucket. Make it: aws s3 mb s3://nobody-s\n"
+        "make server: artifacts in server.yaml: s3://nobody-s cannot be used: An error occurred "
+        "(404) when calling the HeadBucket operation: Not Found. Check the bucket, s3_endpoint, "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.\n"
     )
 
 
-def test_a_database_that_is_not_there(standing: Parts) -> None:
+def test_a_database_that_cannot_be_used(standing: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     base = standing.settings["runs"].rpartition("/")[0]
     message = problem(standing, users=f"{base}/nobody_s")
     assert message.startswith(f"users in server.yaml: {base}/nobody_s cannot be used: ")
-    assert "createdb --owner mlflow nobody_s" in message
-
-
-def test_a_wrong_password(standing: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 'database "nobody_s" does not exist' in message
     monkeypatch.setenv("PGPASSWORD", f"{MARK}-but-another")
-    message = problem(standing)
-    assert 'password authentication failed for user "mlflow"' in message
-    assert "~/.pgpass (127.0.0.1:" in message
-
-
-def test_no_password(standing: Parts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("PGPASSWORD")
-    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
-    assert "no password supplied" in problem(standing)
-
-
-def test_a_role_that_is_not_there(standing: Parts) -> None:
-    address = standing.settings["runs"].replace("//mlflow@", "//nobody@")
-    assert "password authentication failed" in problem(standing, runs=address)
-
-
-def test_no_database_server(standing: Parts) -> None:
-    message = problem(standing, runs=f"postgresql://mlflow@127.0.0.1:{free_port()}/mlflow")
-    assert "onnection refused" in message
-    assert message.endswith("Start PostgreSQL, or correct server.yaml.")
+    assert 'password authentication failed for user "mlflow"' in problem(standing)
 
 
 def test_a_database_of_something_else(standing: Parts) -> None:
@@ -113,39 +91,20 @@ def test_a_schema_that_this_mlflow_does_not_know(standing: Parts, name: str, tab
     standing.sql(f"INSERT INTO {table} VALUES ('0123456789ab')", f"newer_{name}")
     base = standing.settings["runs"].rpartition("/")[0]
     message = problem(standing, **{name: f"{base}/newer_{name}"})
-    assert f"permission denied for table {table}. Use the user who made its tables." in message
+    assert message.endswith(f"cannot be used: permission denied for table {table}")
     standing.sql(f"ALTER TABLE {table} OWNER TO mlflow", f"newer_{name}")
     message = problem(standing, **{name: f"{base}/newer_{name}"})
     assert f"{name} in server.yaml: {base}/newer_{name} is of a newer MLflow than " in message
     assert "(its schema is 0123456789ab)" in message
 
 
-def test_a_port_that_is_taken(standing: Parts) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        message = problem(standing, port=port)
-    assert message.startswith(
-        f"The server cannot listen on 127.0.0.1, port {port}: Address already"
-    )
-
-
-def test_an_address_that_is_not_this_machine_s(standing: Parts) -> None:
-    assert "cannot listen on 192.0.2.1" in problem(standing, host="192.0.2.1")
-
-
 def test_a_wrong_key(standing: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"{MARK}-but-another")
-    assert "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in problem(standing)
-
-
-def test_no_object_store(standing: Parts) -> None:
-    message = problem(standing, s3_endpoint=f"http://127.0.0.1:{free_port()}")
-    assert "Could not connect to the endpoint URL" in message
-    assert "Check s3_endpoint" in message
+    assert "(403)" in problem(standing)
 
 
 def test_a_folder_that_is_not_there(standing: Parts, tmp_path: Path) -> None:
-    assert "is no folder" in problem(standing, artifacts=str(tmp_path / "none"))
+    assert "is not a folder" in problem(standing, artifacts=str(tmp_path / "none"))
 
 
 @pytest.mark.parametrize("name", [checks.SECRET_KEY, checks.PASSWORD])

@@ -85,12 +85,9 @@ def migrate(settings: Server, to: str) -> Result:
             content under the same name; nothing was moved then.
     """
     runs, _ = checks.databases(settings)
-    if not checks.require_usable(runs):
+    if not checks.require_schema(runs):
         raise UserError(f"{settings.runs} is empty: start the server once, `make server`.")
-    if settings.bucket:
-        checks.require_bucket(settings.bucket, settings.s3_endpoint)
-    else:
-        checks.require_folder(Path(settings.artifacts))
+    checks.require_place(settings)
     ours = read_history()
     engine = create_engine(settings.runs, poolclass=NullPool)
     try:
