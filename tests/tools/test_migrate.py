@@ -170,7 +170,7 @@ def moved(own: Project, server: Team) -> dict[str, Any]:
 def test_called_again_nothing_is_brought_twice(moved: dict[str, Any], server: Team) -> None:
     assert moved["equal"]
     assert moved["brought"] == {"rows": 0, "files": 0}
-    assert moved["kept"] == moved["differing"] == []
+    assert moved["differing"] == []
     counts = {each["name"]: (each["here"], each["there"]) for each in moved["tables"]}
     assert counts["runs"] == (RUNS, RUNS)
     assert counts["model_versions"] == (2, 2)
@@ -230,6 +230,55 @@ def test_a_client_sees_the_same_runs_models_and_versions(
     assert found[0] == found[1]
 
 
+def test_what_is_new_on_the_laptop_is_brought(own: Project, server: Team, tmp_path: Path) -> None:
+    project = another(own, tmp_path)
+    code = (
+        "import mlflow; from sentiment.runs import store; number = store.connect(); "
+        "client = mlflow.MlflowClient(); "
+        "run_id = client.create_run(number, 1_600_000_000_000).info.run_id; "
+        "client.log_text(run_id, 'new', 'note.txt'); client.set_terminated(run_id); print(run_id)"
+    )
+    run_id = project.read("python", "-c", code).split()[-1]
+    result = json.loads(project.read(*MIGRATE, *options(server), "--json"))
+    assert result["equal"]
+    assert result["brought"]["files"] == 1
+    status = f"SELECT status FROM runs WHERE run_uuid = '{run_id}'"
+    assert server.parts.sql(status, "mlflow") == [("FINISHED",)]
+
+
+def test_other_content_under_the_same_name_is_refused_before_anything_is_written(
+    own: Project, server: Team, tmp_path: Path
+) -> None:
+    project = another(own, tmp_path)
+    with closing(sqlite3.connect(project.path / "mlflow.db")) as database, database:
+        database.execute("UPDATE params SET value = 'changed' WHERE value = '150'")
+        database.execute(f"UPDATE model_versions SET run_id = '{'0' * 32}' WHERE version = 1")
+        query = "SELECT run_uuid FROM params WHERE value = 'changed'"
+        (run_id,) = database.execute(query).fetchone()
+        database.execute(f"UPDATE tags SET value = 'imdb' WHERE run_uuid = '{run_id}'")
+    added = project.path / "mlruns" / "1" / run_id / "artifacts" / "new.txt"
+    added.parent.mkdir(parents=True, exist_ok=True)
+    added.write_text("new", encoding="utf-8")
+    before = rows(server, "params"), objects(server)
+    said = project.fail(*MIGRATE, *options(server))
+    assert "nothing was moved" in said
+    assert f"run {run_id}, in params" in said
+    assert f"run {run_id}, in tags" in said
+    assert "version 1 of synthetic-sentiment" in said
+    assert (rows(server, "params"), objects(server)) == before
+
+
+def test_another_file_under_the_same_path_is_refused(
+    own: Project, server: Team, tmp_path: Path
+) -> None:
+    project = another(own, tmp_path)
+    changed = next((project.path / "mlruns").rglob("a b.txt"))
+    changed.write_text("notes N", encoding="utf-8")
+    said = project.fail(*MIGRATE, *options(server))
+    assert "other files under the same path" in said
+    assert "notes/a b.txt" in said
+
+
 @pytest.fixture(scope="module")
 def teammate(
     own: Project, moved: dict[str, Any], server: Team, tmp_path_factory: pytest.TempPathFactory
@@ -276,79 +325,12 @@ def test_the_pages_in_the_browser_show_it(
     keep_screenshot(browser, "migrated-model")
 
 
-def test_what_was_changed_on_the_server_stays_and_is_named(
+def test_what_was_changed_on_the_server_is_named_and_stays(
     teammate: Project, own: Project, server: Team
 ) -> None:
-    """Another alias and tags, then no alias and no second version."""
     demoted = json.loads(teammate.read("python", "-m", "tools.demote", "--json"))
     assert demoted["champion"] == "1"
-    result = json.loads(own.read(*MIGRATE, *options(server), "--json"))
-    assert result["equal"]
-    assert any("version 2 of synthetic-sentiment" in each for each in result["kept"])
-    assert server.parts.sql("SELECT version FROM registered_model_aliases", "mlflow") == [(1,)]
-
-    demoted = json.loads(teammate.read("python", "-m", "tools.demote", "--json"))
-    assert demoted["champion"] is None
-    code = (
-        "import mlflow; from sentiment.runs import store; store.connect(); "
-        f"mlflow.MlflowClient().delete_model_version('{MODEL}', '2')"
-    )
-    teammate.run("python", "-c", code)
-    result = json.loads(own.read(*MIGRATE, *options(server), "--json"))
-    assert result["equal"]
-    assert result["brought"] == {"rows": 0, "files": 0}
-    assert server.parts.sql("SELECT version FROM registered_model_aliases", "mlflow") == []
-    stages = "SELECT current_stage FROM model_versions WHERE version = 2"
-    assert server.parts.sql(stages, "mlflow") == [("Deleted_Internal",)]
-
-
-def test_what_was_changed_on_the_laptop_since_is_brought(
-    own: Project, server: Team, tmp_path: Path
-) -> None:
-    project = another(own, tmp_path)
-    with closing(sqlite3.connect(project.path / "mlflow.db")) as database, database:
-        database.execute("UPDATE runs SET status = 'FINISHED' WHERE name = 'trial 4'")
-        database.execute("UPDATE tags SET value = 'imdb' WHERE value = 'synthetic'")
-        (run_id,) = database.execute("SELECT run_uuid FROM runs WHERE name = 'trial 25'").fetchone()
-    notes = project.path / f"mlruns/1/{run_id}/artifacts/notes/a b.txt"
-    notes.write_text("more notes", encoding="utf-8")
-    result = json.loads(project.read(*MIGRATE, *options(server), "--json"))
-    assert result["equal"]
-    assert result["brought"]["files"] == 1
-    assert result["brought"]["rows"] > RUNS / 2
-    status = "SELECT status FROM runs WHERE name = 'trial 4'"
-    assert server.parts.sql(status, "mlflow") == [("FINISHED",)]
-
-
-def test_other_content_under_the_same_name_is_refused_before_anything_is_written(
-    own: Project, server: Team, tmp_path: Path
-) -> None:
-    project = another(own, tmp_path)
-    with closing(sqlite3.connect(project.path / "mlflow.db")) as database, database:
-        database.execute("UPDATE params SET value = 'changed' WHERE value = '150'")
-        database.execute(f"UPDATE model_versions SET run_id = '{'0' * 32}' WHERE version = 1")
-        query = "SELECT run_uuid FROM params WHERE value = 'changed'"
-        (run_id,) = database.execute(query).fetchone()
-    added = project.path / "mlruns" / "1" / run_id / "artifacts" / "new.txt"
-    added.parent.mkdir(parents=True, exist_ok=True)
-    added.write_text("new", encoding="utf-8")
-    before = rows(server, "params"), objects(server)
-    said = project.fail(*MIGRATE, *options(server))
+    said = own.fail(*MIGRATE, *options(server))
     assert "nothing was moved" in said
-    assert f"run {run_id}, in params" in said
-    assert "version 1 of synthetic-sentiment" in said
-    assert (rows(server, "params"), objects(server)) == before
-
-
-def test_another_file_under_the_same_path_is_refused(
-    own: Project, server: Team, tmp_path: Path
-) -> None:
-    project = another(own, tmp_path)
-    changed = next((project.path / "mlruns").rglob("a b.txt"))
-    changed.write_text("notes N", encoding="utf-8")
-    known = project.path / "mlflow.db.migrated"
-    without = {name: base | {"artifacts": {}} for name, base in files.read_json(known).items()}
-    files.write_json(known, without)
-    said = project.fail(*MIGRATE, *options(server))
-    assert "other files under the same path" in said
-    assert "notes/a b.txt" in said
+    assert "version 2 of synthetic-sentiment" in said
+    assert server.parts.sql("SELECT version FROM registered_model_aliases", "mlflow") == [(1,)]

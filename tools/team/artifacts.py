@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from sentiment import files
@@ -98,40 +98,25 @@ def listed(root: Path) -> dict[str, Path]:
     return {str(PurePosixPath(path.relative_to(root))): path for path in found}
 
 
-class Plan(NamedTuple):
-    """Files by their paths on the server: those to be put there, and those it keeps otherwise."""
-
-    put: dict[str, Path]
-    kept: dict[str, Path]
-
-
-def plan(
-    sources: Mapping[str, Path], place: Place, folder: str, brought: Mapping[str, str]
-) -> Plan:
-    """What is to be done about each file.
+def missing(sources: Mapping[str, Path], place: Place, folder: str) -> dict[str, Path]:
+    """The files that the server does not have, by their paths there.
 
     Args:
         sources: the files here, by their paths there.
         place: where the server keeps them.
         folder: of the experiment there.
-        brought: the SHA-256 of each file as it was brought before.
 
     Raises:
         UserError: the server has a file with other content under the same path.
     """
     there = place.sizes(folder)
-    new = {path: source for path, source in sources.items() if path not in there}
     both = {path: source for path, source in sources.items() if path in there}
-    other = {path: sources[path] for path in differences(both, place, there)}
-    known = {path: file for path, file in other.items() if path in brought}
-    kept = {path: file for path, file in known.items() if brought[path] == files.sha256(file)}
-    changed = {path: file for path, file in known.items() if brought[path] == place.digest(path)}
-    if clashes := other.keys() - kept.keys() - changed.keys():
+    if clashes := differences(both, place, there):
         shown = "\n".join(f"  {path}" for path in sorted(clashes))
         raise UserError(
             f"The server has other files under the same path, so that nothing was moved:\n{shown}"
         )
-    return Plan(new | changed, kept)
+    return {path: source for path, source in sources.items() if path not in there}
 
 
 def put(sources: Mapping[str, Path], place: Place) -> None:

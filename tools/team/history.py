@@ -17,30 +17,27 @@ from sentiment.runs.store import EXPERIMENT
 
 Row = dict[str, Any]
 AT_ONCE = 500  # rows that one statement looks for
-ALL, NONE = ("*",), ()
-CLASH = "clash"  # what `judged` says of a row with other content there
-# the tables in an order in which each row's parents come first, and which columns of a row may not
-# differ where the server has it already: what may be changed later there stays as it is
-COMPARED: dict[str, tuple[str, ...]] = {
-    "runs": ("experiment_id", "start_time", "artifact_uri"),
-    "params": ALL,
-    "metrics": ALL,
-    "latest_metrics": NONE,
-    "tags": NONE,
-    "logged_models": ("experiment_id", "source_run_id", "creation_timestamp_ms"),
-    "logged_model_params": ALL,
-    "logged_model_tags": NONE,
-    "logged_model_metrics": ALL,
-    "datasets": ("dataset_source", "dataset_profile"),
-    "inputs": ALL,
-    "input_tags": ALL,
-    "experiment_tags": NONE,
-    "registered_models": NONE,
-    "registered_model_tags": NONE,
-    "model_versions": ("source", "run_id", "creation_time"),
-    "model_version_tags": NONE,
-    "registered_model_aliases": NONE,
-}
+# in an order in which each row's parents come first
+TABLES = (
+    "runs",
+    "params",
+    "metrics",
+    "latest_metrics",
+    "tags",
+    "logged_models",
+    "logged_model_params",
+    "logged_model_tags",
+    "logged_model_metrics",
+    "datasets",
+    "inputs",
+    "input_tags",
+    "experiment_tags",
+    "registered_models",
+    "registered_model_tags",
+    "model_versions",
+    "model_version_tags",
+    "registered_model_aliases",
+)
 LOCATIONS = ("artifact_uri", "artifact_location", "storage_location")
 
 
@@ -51,32 +48,10 @@ class Experiment(NamedTuple):
     location: str
 
 
-class Moved(NamedTuple):
-    """The rows of a table, as the server gets them.
-
-    Attributes:
-        rows: all.
-        new: those that the server does not have and never got.
-        changed: those that were changed here since they were brought, and not there.
-        kept: those that were changed there since, or removed there: they stay as they are.
-        differing: those that were changed on both sides, or differ for another reason.
-    """
-
-    rows: list[Row]
-    new: list[Row]
-    changed: list[Row]
-    kept: list[Row]
-    differing: list[Row]
-
-
-# what was brought: by table, the digest of each row by that of its primary key
-Base = dict[str, dict[str, str]]
-
-
 def tables(connection: Connection) -> dict[str, Table]:
-    """The tables of `COMPARED`, as the database has them."""
+    """The tables of `TABLES`, as the database has them."""
     known = MetaData()
-    known.reflect(connection, only=[*COMPARED, "experiments"], resolve_fks=True)
+    known.reflect(connection, only=[*TABLES, "experiments"], resolve_fks=True)
     return {table.name: table for table in known.sorted_tables}
 
 
@@ -94,7 +69,7 @@ def read(
     """All rows of the project, by table."""
     return {
         name: [dict(row) for row in connection.execute(owned(known, name, experiment)).mappings()]
-        for name in COMPARED
+        for name in TABLES
     }
 
 
@@ -164,75 +139,32 @@ def same_data(rows: Sequence[Row], theirs: Sequence[Row]) -> dict[str, str]:
     return {ours: other for ours, other in pairs if other}
 
 
-def compared(
-    connection: Connection,
-    known: Mapping[str, Table],
-    rows: Mapping[str, Sequence[Row]],
-    base: Base,
-) -> dict[str, Moved]:
-    """What the server has of the rows already, and what is to be done about each.
+def missing(
+    connection: Connection, known: Mapping[str, Table], rows: Mapping[str, Sequence[Row]]
+) -> dict[str, list[Row]]:
+    """The rows that the server does not have, by table.
 
     Args:
         connection: to the server's database.
         known: its tables.
         rows: as the server calls what is in them.
-        base: what was brought before.
 
     Raises:
-        UserError: it has a row with other content; each such run, model or version is named.
+        UserError: it has other content under a row's primary key; each such run, model or version
+            is named.
     """
-    moved, clashes = {}, list[str]()
-    for name, each in rows.items():
-        there = existing(connection, known[name], each)
-        moved[name] = Moved(list(each), [], [], [], [])
-        for row in each:
-            place = key(known[name], row)
-            other, was = there.get(place), base.get(name, {}).get(digest([place]))
-            kind = judged(row, other, was, COMPARED[name])
-            if kind == CLASH:
-                clashes.append(described(name, row))
-            elif kind:
-                getattr(moved[name], kind).append(row)
+    new, clashes = dict[str, list[Row]](), list[str]()
+    for name, ours in rows.items():
+        table = known[name]
+        there = existing(connection, table, ours)
+        new[name] = [row for row in ours if key(table, row) not in there]
+        clashes += [described(name, row) for row in ours if there.get(key(table, row), row) != row]
     if clashes:
         shown = "\n".join(f"  {clash}" for clash in dict.fromkeys(clashes))
         raise UserError(
             f"The server has other content under the same name, so that nothing was moved:\n{shown}"
         )
-    return moved
-
-
-def judged(row: Row, other: Row | None, was: str | None, columns: tuple[str, ...]) -> str:
-    """What a row is: a field of `Moved`, a clash, or nothing where both sides have the same.
-
-    Args:
-        row: here.
-        other: there, under the same primary key.
-        was: digest of the row as it was brought, if it was.
-        columns: those that may not differ.
-    """
-    ours = digest([row])
-    if other is None:
-        return "kept" if was else "new"
-    if row == other:
-        return ""
-    if was == ours:
-        return "kept"
-    if not same(row, other, columns):
-        return CLASH
-    return "changed" if was == digest([other]) else "differing"
-
-
-def brought(known: Mapping[str, Table], moved: Mapping[str, Moved], before: Base) -> Base:
-    """What was brought, all in all, now that the server has it."""
-    base: Base = {}
-    for name, each in moved.items():
-        old = before.get(name, {})
-        base[name] = {digest([key(known[name], row)]): digest([row]) for row in each.rows}
-        for row in each.differing:
-            place = digest([key(known[name], row)])
-            base[name].pop(place)
-            base[name] |= {place: old[place]} if place in old else {}
-    return base
+    return new
 
 
 def existing(
@@ -253,12 +185,6 @@ def key(table: Table, row: Row) -> tuple[Any, ...]:
     return tuple(row[column.name] for column in table.primary_key)
 
 
-def same(row: Row, other: Row, columns: tuple[str, ...]) -> bool:
-    """Whether two rows agree in what may not differ."""
-    names = row if columns == ALL else columns
-    return all(row[name] == other[name] for name in names)
-
-
 def described(name: str, row: Row) -> str:
     """What a row belongs to, for a message."""
     for column, what in (("run_uuid", "run"), ("run_id", "run"), ("model_id", "model")):
@@ -269,15 +195,13 @@ def described(name: str, row: Row) -> str:
     return f"{name}: {', '.join(str(value)[:40] for value in row.values())}"
 
 
-def write(connection: Connection, known: Mapping[str, Table], moved: Mapping[str, Moved]) -> None:
-    """Insert what is new and update what was changed; the caller's transaction makes it one."""
-    for name, each in moved.items():
-        table = known[name]
-        for start in range(0, len(each.new), AT_ONCE):
-            connection.execute(insert(table), each.new[start : start + AT_ONCE])
-        for row in each.changed:
-            at = [column == row[column.name] for column in table.primary_key]
-            connection.execute(table.update().where(*at).values(row))
+def write(
+    connection: Connection, known: Mapping[str, Table], rows: Mapping[str, Sequence[Row]]
+) -> None:
+    """Insert rows; the caller's transaction makes it one."""
+    for name, each in rows.items():
+        for start in range(0, len(each), AT_ONCE):
+            connection.execute(insert(known[name]), each[start : start + AT_ONCE])
 
 
 def make_experiment(connection: Connection, known: Mapping[str, Table], row: Row) -> Experiment:
@@ -293,22 +217,15 @@ def make_experiment(connection: Connection, known: Mapping[str, Table], row: Row
 
 
 def digests(
-    connection: Connection, known: Mapping[str, Table], moved: Mapping[str, Moved]
+    connection: Connection, known: Mapping[str, Table], rows: Mapping[str, Sequence[Row]]
 ) -> Iterator[tuple[str, int, int, str, str]]:
-    """For each table: its name, the rows here and there, and a digest of each side's.
-
-    Rows that stay otherwise on the server are left out of both digests.
-    """
-    for name, each in moved.items():
-        table = known[name]
-        left = {key(table, row) for row in (*each.kept, *each.differing)}
-        there = existing(connection, table, each.rows)
-        ours = [row for row in each.rows if key(table, row) not in left]
-        theirs = [row for place, row in there.items() if place not in left]
-        yield name, len(each.rows), len(there), digest(ours), digest(theirs)
+    """For each table: its name, the rows here and there, and a digest of each side's."""
+    for name, ours in rows.items():
+        theirs = list(existing(connection, known[name], ours).values())
+        yield name, len(ours), len(theirs), digest(ours), digest(theirs)
 
 
-def digest(rows: Sequence[Any]) -> str:
-    """One SHA-256 of rows, or of primary keys, in any order."""
+def digest(rows: Sequence[Row]) -> str:
+    """One SHA-256 of rows in any order."""
     lines = sorted(json.dumps(row, sort_keys=True, default=str) for row in rows)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

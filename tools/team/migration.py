@@ -1,6 +1,5 @@
 """A laptop's history moved to a server: read, compared, brought, and compared again."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,15 +17,13 @@ from sentiment.errors import UserError, first_line, redacted
 from sentiment.runs import store, tracking
 from tools.team import artifacts, checks, history
 from tools.team.artifacts import Place
-from tools.team.history import Base, Experiment, Moved, Row
+from tools.team.history import Experiment, Row
 from tools.team.settings import Server
 
 LOCK = 7_136_620_518_302  # of PostgreSQL: one migration at a time
 ANSWER_SECONDS = 10.0
 SERVED = "mlflow-artifacts:/"  # where the artifacts are that go through the server
 NOWHERE = Experiment(-1, f"{SERVED}-1")
-BASE = f"{store.DATABASE}.migrated"  # beside the database: what was brought to which server
-FILES = "artifacts"  # what the base calls them beside the tables
 CHANGING = ("runs", "datasets", "registered_models", "model_versions", "registered_model_aliases")
 
 
@@ -46,20 +43,18 @@ class Result(NamedTuple):
     Attributes:
         tables: of the database.
         files: artifacts here.
-        brought: rows and files that were new or changed.
-        kept: what stays as it was changed on the server, or removed there.
-        differing: what differs otherwise: rows that were changed on both sides, and files.
+        brought: rows and files that were new.
+        differing: paths of files that differ in the end.
     """
 
     tables: list[Compared]
     files: int
     brought: tuple[int, int]
-    kept: list[str]
     differing: list[str]
 
     @property
     def equal(self) -> bool:
-        """Whether the server has all, as it is here or was changed there."""
+        """Whether the server has all as it is here."""
         same = all(each.digest_here == each.digest_there for each in self.tables)
         return same and not self.differing
 
@@ -167,8 +162,9 @@ def require_server_of(engine: Engine, to: str) -> None:
             f"The MLflow server at {store.public(to)} cannot be used: {redacted(str(error))}. Set "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to the administrator's."
         ) from None
+    query = text("SELECT creation_time FROM experiments WHERE experiment_id = 0")
     with engine.connect() as connection:
-        if identity(connection) != created:
+        if str(connection.execute(query).scalar()) != created:
             raise UserError(
                 f"The server at {store.public(to)} uses another database than the one in "
                 "server.yaml: nothing was moved."
@@ -179,40 +175,35 @@ def move(ours: History, engine: Engine, place: Place) -> Result:
     """Bring what is missing: files first, then all rows in one transaction; then compare."""
     with locked(engine) as connection:
         known = history.tables(connection)
-        base = read_base(connection)
         found = history.find_experiment(connection, known)
         # before anything is written; where there is no experiment yet, any number will do
-        rows = moved_rows(connection, known, ours, found or NOWHERE)
-        history.compared(connection, known, rows, base)
+        history.missing(connection, known, moved_rows(connection, known, ours, found or NOWHERE))
         there = found or history.make_experiment(connection, known, ours.row)
         connection.commit()
         folder = require_served(there).location.removeprefix(SERVED)
         wanted = {f"{folder}/{path}": source for path, source in ours.files.items()}
-        plan = artifacts.plan(wanted, place, folder, base.get(FILES, {}))
-        artifacts.put(plan.put, place)
-        moved = write_rows(connection, known, ours, there, base)
-        tables = [Compared(*each) for each in history.digests(connection, known, moved)]
-        digests = {path: files.sha256(source) for path, source in wanted.items()}
-        write_base(connection, history.brought(known, moved, base) | {FILES: digests})
-    as_here = {path: source for path, source in wanted.items() if path not in plan.kept}
-    differing = artifacts.differences(as_here, place, place.sizes(folder))
-    count = sum(len(each.new) + len(each.changed) for each in moved.values())
-    kept = [*named(moved, "kept"), *plan.kept]
-    return Result(
-        tables, len(wanted), (count, len(plan.put)), kept, [*named(moved, "differing"), *differing]
-    )
+        new_files = artifacts.missing(wanted, place, folder)
+        artifacts.put(new_files, place)
+        tables, new_rows = write_rows(connection, known, ours, there)
+    differing = artifacts.differences(wanted, place, place.sizes(folder))
+    return Result(tables, len(wanted), (new_rows, len(new_files)), differing)
 
 
 def write_rows(
-    connection: Connection, known: Mapping[str, Any], ours: History, there: Experiment, base: Base
-) -> dict[str, Moved]:
-    """Bring all rows in one transaction, in which nobody else makes or changes any."""
+    connection: Connection, known: Mapping[str, Any], ours: History, there: Experiment
+) -> tuple[list[Compared], int]:
+    """Bring all rows in one transaction, in which nobody else makes or changes any.
+
+    Returns:
+        All tables, compared afterwards, and the number of rows that were new.
+    """
     connection.execute(text(f"LOCK TABLE {', '.join(CHANGING)} IN SHARE ROW EXCLUSIVE MODE"))
     rows = moved_rows(connection, known, ours, there)  # others may have made data sets meanwhile
-    moved = history.compared(connection, known, rows, base)
-    history.write(connection, known, moved)
+    new = history.missing(connection, known, rows)
+    history.write(connection, known, new)
     connection.commit()
-    return moved
+    tables = [Compared(*each) for each in history.digests(connection, known, rows)]
+    return tables, sum(len(each) for each in new.values())
 
 
 @contextmanager
@@ -235,27 +226,6 @@ def require_served(experiment: Experiment) -> Experiment:
     return experiment
 
 
-def read_base(connection: Connection) -> Base:
-    """What was brought to this server before."""
-    path = files.root() / BASE
-    known: Base = files.read_json(path).get(identity(connection), {}) if path.exists() else {}
-    return known
-
-
-def write_base(connection: Connection, base: Base) -> None:
-    """Remember what was brought, so that later it is known which side changed a row."""
-    path = files.root() / BASE
-    every = files.read_json(path) if path.exists() else {}
-    every[identity(connection)] = base
-    files.replace_text(path, json.dumps(every))
-
-
-def identity(connection: Connection) -> str:
-    """What a server is known by: when its database was made."""
-    query = text("SELECT creation_time FROM experiments WHERE experiment_id = 0")
-    return str(connection.execute(query).scalar())
-
-
 def moved_rows(
     connection: Connection, known: Mapping[str, Any], ours: History, there: Experiment
 ) -> dict[str, list[Row]]:
@@ -263,14 +233,6 @@ def moved_rows(
     theirs = connection.execute(history.owned(known, "datasets", there)).mappings()
     data = history.same_data(ours.rows["datasets"], [dict(row) for row in theirs])
     return history.renamed(ours.rows, ours.experiment, there, data)
-
-
-def named(moved: Mapping[str, Moved], field: str) -> list[str]:
-    """The rows of one kind, by what they belong to."""
-    found = (
-        history.described(name, row) for name, each in moved.items() for row in getattr(each, field)
-    )
-    return list(dict.fromkeys(found))
 
 
 def document(result: Result) -> dict[str, Any]:
@@ -293,7 +255,6 @@ def summary(result: Result, to: str) -> str:
         same = "equal" if each.digest_here == each.digest_there else "DIFFERENT"
         lines.append(f"{each.name:<24}{each.here:>9,}{each.there:>9,}  {same}")
     lines.append(f"artifacts: {result.files:,} files here, each compared by its SHA-256")
-    lines += [f"stays as it was changed there: {each}" for each in result.kept]
     lines += [f"DIFFERENT: {each}" for each in result.differing]
     lines.append(f"{rows:,} rows and {moved:,} files were brought to {store.public(to)}")
     return "\n".join(lines)
