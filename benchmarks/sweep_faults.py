@@ -78,10 +78,10 @@ def kill_some(each: Try) -> None:
 
 
 def two_workers(each: Try) -> AbstractContextManager[Cluster]:
-    """A cluster of two workers, which know the database of the sweeps."""
+    """A cluster of two workers in copies of the project, which know the database of the sweeps."""
     database = each.project.environment["SWEEP_STORAGE"]
     beside = each.project.path.parent / "cluster"
-    return dask(beside, 2, SWEEP_STORAGE=database, **ONE_THREAD)
+    return dask(beside, each.project.path, 2, SWEEP_STORAGE=database, **ONE_THREAD)
 
 
 def on_cluster(each: Try) -> tuple[Cluster, tuple[str, ...]]:

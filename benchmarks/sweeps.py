@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
 import click
-import numpy as np
 
 from benchmarks.report import spread
 from sentiment import machine
@@ -79,11 +78,12 @@ def task_of(params: Params) -> Task:
 def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
     """Train with these values in this process, without Optuna, Dask, MLflow and checkpoints."""
     task, beside = task_of(load_params()), []
+    reviews = sweep.training_reviews(task.reviews)
     begun = time.monotonic()
     load_keras()
     for each in values:
         start = time.monotonic()
-        job = job_of(task, each)
+        job = job_of(task, reviews, each)
         inputs = inputs_of(job.shaping, len(job.learning.y))
         model, _ = ready_model(job.params.train, inputs, job.learning)
         history = fit(
@@ -98,9 +98,9 @@ def by_workers(values: Sequence[dict[str, Any]], count: int, name: str) -> Train
     task = task_of(load_params())
     found = study.open_study(study.confirmation(name), study.address(), task.params.sweep)
     study.fill_with(found, values)
-    with cluster.local(count) as client, workers.shared(client, task) as given:
+    with cluster.local(count) as client:
         begun = time.monotonic()
-        workers.search(client, given, found, lambda: None)
+        workers.search(client, task, {}, found, lambda: None)
         seconds = time.monotonic() - begun
     return Trained(seconds, list(beside_epochs(found, count)))
 
@@ -112,7 +112,7 @@ def beside_epochs(found: "optuna.Study", first: int) -> Iterator[float]:
         yield seconds - sum(row["seconds"] for row in rows)
 
 
-def sleep(task: Task, begun: Callable[[], object], trial: "optuna.Trial") -> float:
+def sleep(task: Task, _: Reviews, begun: Callable[[], object], trial: "optuna.Trial") -> float:
     """A trial that sleeps in place of training."""
     values = space.draw(trial, task.params.sweep.space)
     begun()
@@ -129,8 +129,7 @@ def let_sleep() -> None:
 
 def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:
     """Let so many workers sleep for so many trials."""
-    none = Reviews(np.zeros(0, np.uint16), np.zeros(1, np.int64), np.zeros(0, np.uint8))
-    task = Task(params, {}, none, {}, {}, "none", "")
+    task = Task(params, {}, sweep.reviews_digest(), {}, {}, "none", "")
     found = study.open_study("sleep", url, params.sweep)
     study.want(found, trials)
     # a process that took the place of a used one would train
@@ -138,11 +137,10 @@ def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:
         patch.dict(os.environ, {study.STORAGE: url}),
         patch.object(workers, "TRIALS_A_PROCESS", trials),
         cluster.local(count) as client,
-        workers.shared(client, task) as given,
     ):
         client.run(let_sleep)
         begun = time.monotonic()
-        workers.search(client, given, found, lambda: None)
+        workers.search(client, task, {}, found, lambda: None)
         seconds = time.monotonic() - begun
     return Slept(seconds, len(study.completed(found)))
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from sentiment import files
+from sentiment.network import checkpoint
 from tests.project import QUIET, Project, default_signals, free_port, until, wait_for
 
 PASSWORD = "password-of-ann"  # at the web server
@@ -112,7 +113,7 @@ def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
 
 
 class Cluster(NamedTuple):
-    """A Dask scheduler and its workers, each started in a folder of its own.
+    """A Dask scheduler and its workers, each started in a copy of a project.
 
     What they print is in the file `output`.
     """
@@ -126,14 +127,18 @@ class Cluster(NamedTuple):
 
 @contextmanager
 def dask(
-    folder: Path, workers: int, protocol: str = "tcp", **environment: str
+    folder: Path, project: Path, workers: int, protocol: str = "tcp", **environment: str
 ) -> Iterator[Cluster]:
-    """A Dask scheduler and workers, each in a folder that is empty at first."""
+    """A Dask scheduler and workers, each in a copy of a project, below a folder."""
     address, output = f"{protocol}://127.0.0.1:{free_port()}", folder / "output"
 
     def start(name: str, *arguments: str) -> "subprocess.Popen[bytes]":
-        (folder / name).mkdir(exist_ok=True)
-        command = ["dask", *arguments, "--no-dashboard"]
+        if not (folder / name / "data").exists():  # else it is started again
+            ignored = shutil.ignore_patterns(checkpoint.FOLDER)
+            shutil.copytree(
+                project, folder / name, symlinks=True, ignore=ignored, dirs_exist_ok=True
+            )
+        command = ["python", "-m", "dask", *arguments, "--no-dashboard"]
         return started(folder / name, *command, output=str(output), **environment)
 
     all_workers = []

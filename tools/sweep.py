@@ -6,6 +6,7 @@ resumed, up to TRIALS. The best trials are then trained again under further seed
 wins. APPLY=1 writes the winner's values into params.yaml, for `dvc repro`.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
@@ -17,15 +18,13 @@ import click
 from sentiment.errors import UserError
 from sentiment.params import PARAMS_FILE, load_params
 from sentiment.runs import store
-from sentiment.search import space, study, sweep
-from sentiment.search.cluster import connected, fitting, local, require_servers
+from sentiment.search import cluster, space, study, sweep
 from sentiment.search.sweep import Candidate, Sweep
-from sentiment.search.workers import Shared, search, shared
+from sentiment.search.workers import search
 from tools.running import cli, progress, settings
 from tools.running.watcher import Watcher
 
 if TYPE_CHECKING:
-    import distributed
     import optuna
 
 REPORTS = Path("reports")
@@ -43,7 +42,7 @@ REPORTS = Path("reports")
     "--workers",
     variable="WORKERS",
     type=click.IntRange(min=1),
-    default=fitting,
+    default=cluster.fitting,
     show_default="the number of cores, or as many as fit into the memory",
     help="Processes on this machine.",
 )
@@ -58,7 +57,8 @@ def main(
     with cli.output_kept(as_json), study.explained():
         params = load_params()
         if scheduler:
-            require_servers(study.address())
+            cluster.require_servers(study.address())
+            cluster.require_committed()
         found = sweep.open_sweep(params)
         if not apply:
             run(found, trials, workers, scheduler)
@@ -106,26 +106,24 @@ def run(found: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
     study.want(first, trials)
     if study.is_over(first) and not sweep.unconfirmed(found, first, second):
         return
-    with (
-        connected(scheduler) if scheduler else local(workers) as client,
-        shared(client, task) as given,
-    ):
-        watched(found, first, "Trial", client, given)
+    required = cluster.environment() if scheduler else {}
+    started = cluster.connected(scheduler, required) if scheduler else cluster.local(workers)
+    with started as client:
+        train = partial(search, client, task, required)
+        watched(found, first, "Trial", train)
         study.fill_with(second, sweep.to_confirm(found, first))
         study.want(second, 0)
-        watched(found, second, "Confirmation", client, given)
+        watched(found, second, "Confirmation", train)
 
 
-def watched(
-    found: Sweep, searched: "optuna.Study", kind: str, client: "distributed.Client", given: Shared
-) -> None:
-    """Search, and show how far it is; where that ends early, so do the workers."""
+def watched(found: Sweep, searched: "optuna.Study", kind: str, train: Callable[..., None]) -> None:
+    """Train the trials of a study, and show how far that is; where it ends early, so do workers."""
     with progress.shown(study.wanted(searched)) as display:
         watcher = Watcher(found, searched, kind, display)
         try:
             while not study.is_over(searched) or study.find_lost(searched):
                 look = partial(study.patiently, watcher)
-                search(client, given, searched, look)
+                train(searched, look)
                 require_not_stopped(searched)
         except BaseException:
             with suppress(Exception):

@@ -35,7 +35,7 @@ def person() -> str:
 
 def provenance() -> dict[str, str]:
     """Tags that lead from a run back to who made it, the git commit and the DVC experiment."""
-    tags = {"mlflow.user": person(), "git.commit": _git("rev-parse", "HEAD")}
+    tags = {"mlflow.user": person(), "git.commit": git("rev-parse", "HEAD")}
     if tags["git.commit"]:
         tags["git.uncommitted_changes"] = _changes() or "none"
     tags["dvc.experiment"] = os.environ.get("DVC_EXP_NAME", "")
@@ -45,7 +45,7 @@ def provenance() -> dict[str, str]:
 
 def _changes() -> str:
     """Changed files as `git status` lists them; of many untracked ones the first and how many."""
-    lines = _git("status", "--porcelain", "--untracked-files=all", "--", *CHANGES).splitlines()
+    lines = git("status", "--porcelain", "--untracked-files=all", "--", *CHANGES).splitlines()
     untracked = [line for line in lines if line.startswith("??")]
     shown = lines[: len(lines) - len(untracked)] + untracked[:NAMES]
     if len(untracked) > NAMES:
@@ -59,7 +59,7 @@ def uncommitted_diff() -> str:
     Of untracked files, it has the Python modules in the project's own packages. A long diff is cut,
     and says so.
     """
-    parts = [_git("diff", "--relative", "HEAD", "--", *SHAPING), *_untracked_modules()]
+    parts = [git("diff", "--relative", "HEAD", "--", *SHAPING), *_untracked_modules()]
     diff = redacted("\n".join(filter(None, parts))).encode()
     kept = diff[:DIFF_BYTES].decode(errors="ignore")
     return kept if len(diff) <= DIFF_BYTES else f"{kept}\n[cut after {DIFF_BYTES:,} bytes]\n"
@@ -67,7 +67,7 @@ def uncommitted_diff() -> str:
 
 def _untracked_modules() -> Iterator[str]:
     """The untracked modules as diffs, until there are `DIFF_BYTES` of them."""
-    listed = _git("ls-files", "--others", "--exclude-standard", "-z", "--", *MODULES)
+    listed = git("ls-files", "--others", "--exclude-standard", "-z", "--", *MODULES)
     size = 0
     for name in filter(None, listed.split("\0")):
         if Path(name).is_symlink():  # to a file that may be private
@@ -83,7 +83,7 @@ def _untracked_modules() -> Iterator[str]:
             return
 
 
-def _git(*arguments: str) -> str:
+def git(*arguments: str) -> str:
     """The output of a git command, empty where there is no git or no repository."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, check=False)

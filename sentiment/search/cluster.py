@@ -1,24 +1,23 @@
 """Where the workers of a sweep are: on this machine, or those of a Dask scheduler elsewhere.
 
-Those elsewhere need the environment and nothing else: they get the code of this folder.
+Those on this machine run in this folder, those elsewhere in clones of it at the same commit.
 """
 
-import hashlib
 import os
 import platform
-import sys
-import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError, first_line
 from sentiment.machine import PACKAGES
+from sentiment.pipeline import FETCH
 from sentiment.runs import store
+from sentiment.runs.provenance import git
 from sentiment.search import study
+from sentiment.search.sweep import reviews_digest
 from sentiment.search.trial import THREADS
 from sentiment.serving.cores import usable_cores
 
@@ -29,7 +28,11 @@ WORKER_GB = 2.7  # memory of one that has trained as many trials as a process do
 CONNECT_SECONDS = 10
 AGAIN = "Start what is gone, and this command again: no trial that ended is trained again."
 GONE = f"The Dask scheduler does not answer any more. {AGAIN}"
-INSTALL = "Install requirements.txt and requirements-sweep.txt there, and start it again."
+CODE = (
+    "dvc.yaml",
+    "sentiment",
+    "stages",
+)  # what trains, and what says which of it shapes a training
 SETTINGS = {
     # a worker that dies is replaced, and takes the next trial, whatever it died of
     "distributed.scheduler.allowed-failures": 1000,
@@ -79,11 +82,15 @@ def local(workers: int) -> Iterator["distributed.Client"]:
 
 
 @contextmanager
-def connected(address: str) -> Iterator["distributed.Client"]:
-    """The workers of the scheduler at this address, with this project's code.
+def connected(address: str, required: Mapping[str, str]) -> Iterator["distributed.Client"]:
+    """The workers of the scheduler at this address.
+
+    Args:
+        address: of the scheduler.
+        required: what each worker must have, see `require_same`.
 
     Raises:
-        UserError: the scheduler does not answer, or its workers cannot do what is wanted.
+        UserError: the scheduler does not answer, or a worker cannot do what is wanted.
     """
     import distributed
 
@@ -92,17 +99,27 @@ def connected(address: str) -> Iterator["distributed.Client"]:
     except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two: no certificates
         raise UserError(
             f"The Dask scheduler at {address} does not answer: {first_line(error)}\n"
-            "Start it with `dask scheduler`, or leave SCHEDULER out to search on this machine."
+            "Start it with `python -m dask scheduler`, or leave SCHEDULER out to search on this "
+            "machine."
         ) from None
     with client:
         if not addresses(client):
             raise UserError(
                 f"The Dask scheduler at {address} has no workers: start some with "
-                f"`dask worker {address} --nthreads 1`."
+                f"`python -m dask worker {address} --nthreads 1`, in clones of this repository."
             )
-        with code_shared(client):
-            client.run(require_versions, versions())
-            yield client
+        try:
+            client.run_on_scheduler(require_same, {})  # it imports the code that it passes on
+            client.run(require_same, required)
+        except (UserError, OSError):
+            raise
+        except Exception as error:  # Dask wraps what an import raises in a worker
+            raise UserError(
+                f"The Dask scheduler or a worker cannot import this project: {first_line(error)}. "
+                "Start both in clones of it at this commit, with `python -m dask scheduler` and "
+                f"`python -m dask worker {address} --nthreads 1`."
+            ) from error
+        yield client
 
 
 def addresses(client: "distributed.Client") -> list[str]:
@@ -122,91 +139,56 @@ def require_servers(url: str) -> None:
         )
 
 
-@contextmanager
-def code_shared(client: "distributed.Client") -> Iterator[None]:
-    """In the block, the workers have the package `sentiment` of this folder: they need no clone.
-
-    So has the scheduler, which reads what it passes on. A worker that has the code of an earlier
-    sweep forgets it.
-
-    Raises:
-        UserError: a worker lacks a package that the code needs.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        archive = zipped(Path(__file__).parents[1], Path(folder))
-        name = archive.name
-        try:
-            send(client, archive)
-            if set(client.run(code).values()) != {name}:
-                client.run(forget)
-                client.run_on_scheduler(forget)
-                take_back(client, name)
-                send(client, archive)
-        except ImportError as error:
-            raise lacks_package(error) from error
-    try:
-        yield
-    finally:
-        take_back(client, name)
-
-
-def lacks_package(error: ImportError) -> UserError:
-    """What to say of a worker that could not import something."""
-    return UserError(f"A worker lacks a package: {first_line(error)}. {INSTALL}")
-
-
-def send(client: "distributed.Client", archive: Path) -> None:
-    """Give a file of code to the scheduler and to all workers, also those that come later."""
-    from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
-
-    for kind in (SchedulerUploadFile, UploadFile):
-        client.register_plugin(kind(str(archive)), name=archive.name)
-
-
-def take_back(client: "distributed.Client", name: str) -> None:
-    """Give it to no more workers; those that have it keep it."""
-    with suppress(Exception):  # with the scheduler, it is gone
-        client.unregister_scheduler_plugin(name)
-        client.unregister_worker_plugin(name)
-
-
-def require_versions(wanted: Mapping[str, str]) -> None:
-    """In a worker: raise UserError where it has other versions of Python or of what computes."""
-    found = versions()
-    differing = [
-        f"{name} {found[name]}, not {wanted[name]}" for name in found if found[name] != wanted[name]
-    ]
-    if differing:
+def require_committed() -> None:
+    """Raise UserError where workers elsewhere cannot have the code of this folder by git."""
+    if commit() != git("rev-parse", "HEAD"):
         raise UserError(
-            f"A worker on {platform.node()} has another environment: {'; '.join(differing)}. "
-            f"{INSTALL}"
+            "Workers on other machines run clones at the same commit as this folder, which is at "
+            f"{commit()}. Commit its code, and bring their clones to that commit."
         )
 
 
-def zipped(package: Path, folder: Path) -> Path:
-    """A package as a zip file in a folder, named by its content."""
-    sources = sorted(package.rglob("*.py"))
-    content = hashlib.sha256()
-    for source in sources:
-        content.update(f"{source.relative_to(package)}".encode() + source.read_bytes())
-    archive = folder / f"{package.name}-{content.hexdigest()[:16]}.zip"
-    with zipfile.ZipFile(archive, "w") as target:
-        for source in sources:
-            target.write(source, source.relative_to(package.parent))
-    return archive
+def environment() -> dict[str, str]:
+    """What must be the same wherever trials of a sweep are trained, fit to be shown."""
+    return {
+        "commit": commit(),
+        **versions(),
+        str(FETCH): _reviews(),
+        "database": study.public_address(),
+    }
 
 
-def code() -> str:
-    """The name of the zip file, or of the folder, that this process has the package from."""
-    return Path(__file__).parents[2].name
+def require_same(required: Mapping[str, str]) -> None:
+    """In a worker: raise UserError where something of its environment is not as the sweep's."""
+    own = environment() if required else {}
+    differing = [
+        f"{name} {own.get(name, 'unknown')}, not {wanted}"
+        for name, wanted in required.items()
+        if own.get(name) != wanted
+    ]
+    if differing:
+        raise UserError(
+            f"A worker on {platform.node()} differs from the sweep: {'; '.join(differing)}. Bring "
+            "its clone to the sweep's commit, install requirements.txt and requirements-sweep.txt, "
+            "run `dvc pull fetch` or `dvc repro fetch` there, and start it again with the sweep's "
+            f"{study.STORAGE} in its environment."
+        )
 
 
-def forget() -> None:
-    """Let this process import the package anew: the code of an earlier sweep is no longer used."""
-    package = __name__.partition(".")[0]
-    for name in [each for each in sys.modules if each.partition(".")[0] == package]:
-        del sys.modules[name]
-    sys.path[:] = [each for each in sys.path if not Path(each).name.startswith(f"{package}-")]
+@cache
+def commit() -> str:
+    """The commit that this process runs: that of its folder when it first looked."""
+    lines = git("status", "--porcelain", "--untracked-files=all", "--", *CODE).splitlines()
+    changed = ", ".join(line[3:] for line in lines)
+    head = git("rev-parse", "HEAD") or "no commit"
+    return f"{head} with uncommitted changes of {changed}" if changed else head
+
+
+def _reviews() -> str:
+    try:
+        return reviews_digest()[:8]
+    except UserError:
+        return "missing"
 
 
 def versions() -> dict[str, str]:

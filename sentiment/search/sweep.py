@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sentiment import files, pipeline
-from sentiment.data.reviews import FIELDS, read_reviews
+from sentiment.data.reviews import arrays, read_reviews
 from sentiment.errors import UserError
 from sentiment.network import checkpoint
 from sentiment.params import Params, changed, flatten, shaping_data
@@ -123,18 +123,36 @@ def data_of(params: Params) -> dict[str, Any]:
 def read_task(sweep: Sweep) -> Task:
     """What all trials share; raises UserError where `data/fetch` is not of these params."""
     data = data_of(sweep.params)
-    found = read_reviews(FETCH, "train")
-    reviews = Reviews(*(np.array(getattr(found, name)) for name in FIELDS))
     tags = {**provenance(), "dataset": sweep.params.fetch.name}
     return Task(
         sweep.params,
         data,
-        reviews,
+        reviews_digest(),
         pipeline.code_digests(CODE),
         tags,
         sweep.run_id,
         store.tracking_uri(),
     )
+
+
+def reviews_digest() -> str:
+    """SHA-256 of the training part in `data/fetch`; raises UserError where it is missing."""
+    return files.joint_digest(FETCH, arrays("train"))
+
+
+def training_reviews(digest: str) -> Reviews:
+    """The training part in `data/fetch`.
+
+    Raises:
+        UserError: it is missing, damaged or other than the sweep began with.
+    """
+    reviews = read_reviews(FETCH, "train")
+    if reviews_digest() != digest:
+        raise UserError(
+            f"{FETCH} has other reviews than the sweep began with: run `dvc repro fetch` with the "
+            "sweep's params.yaml, and `make sweep` again."
+        )
+    return reviews
 
 
 def studies(sweep: Sweep) -> "tuple[optuna.Study, optuna.Study]":

@@ -54,12 +54,12 @@ PRUNED, FAILED = "sweep.pruned", "sweep.error"
 
 
 class Task(NamedTuple):
-    """What all trials of a sweep share.
+    """What all trials of a sweep share: small and without secrets, since it is sent to workers.
 
     Attributes:
         params: those that the search starts from.
         data: the params that the reviews depend on, by dotted names.
-        reviews: of the training part, as `fetch` wrote them.
+        reviews: SHA-256 of the training part, as `fetch` wrote it.
         code: digests of the code that shapes a training, by path.
         tags: what leads back from a run to code and sweep.
         parent: id of the sweep's MLflow run.
@@ -68,7 +68,7 @@ class Task(NamedTuple):
 
     params: Params
     data: Mapping[str, Any]
-    reviews: Reviews
+    reviews: str
     code: Mapping[str, str]
     tags: Mapping[str, str]
     parent: str
@@ -97,23 +97,26 @@ def padded(reviews: Reviews, params: Params) -> tuple[NDArray[Any], NDArray[np.u
     return pad(reviews, order, layout(params.pad)), reviews.labels[order]
 
 
-def job_of(task: Task, values: Mapping[str, Any]) -> Job:
-    """The training with these values.
+def job_of(task: Task, reviews: Reviews, values: Mapping[str, Any]) -> Job:
+    """The training on these reviews with these values.
 
     Raises:
         UserError: they do not go together.
     """
     params = changed(task.params, values)
     shaping = {**task.data, **flatten(params.pad, "pad"), **flatten(params.train, "train")}
-    parts = split(*padded(task.reviews, params), params.train.validation_split)
+    parts = split(*padded(reviews, params), params.train.validation_split)
     return Job(params, shaping, *parts)
 
 
-def objective(task: Task, begun: Callable[[], object], trial: "optuna.Trial") -> float:
+def objective(
+    task: Task, reviews: Reviews, begun: Callable[[], object], trial: "optuna.Trial"
+) -> float:
     """Train a trial; return the metric of its kept epoch.
 
     Args:
         task: what all trials share.
+        reviews: the training part.
         begun: called once it has its values: it is no longer waiting, and others may propose.
         trial: what Optuna proposes.
 
@@ -128,7 +131,8 @@ def objective(task: Task, begun: Callable[[], object], trial: "optuna.Trial") ->
         with study.explained():
             values = trial.user_attrs.get(VALUES) or space.draw(trial, task.params.sweep.space)
             begun()
-            return summarize(train(job_of(task, values), task, trial))[task.params.sweep.metric]
+            trained = train(job_of(task, reviews, values), task, trial)
+            return summarize(trained)[task.params.sweep.metric]
     except Stopped as stopped:
         raise optuna.TrialPruned(str(stopped)) from None
     except Exception as error:

@@ -1,22 +1,21 @@
 """The workers of a sweep, which Dask places: each takes one trial after the other."""
 
-import hashlib
 import logging
 import os
 import pickle
-import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sentiment import process
 from sentiment.errors import StoreError, UserError, first_line
 from sentiment.network import checkpoint
-from sentiment.search import cluster, study
+from sentiment.search import cluster, study, sweep
 from sentiment.search.trial import KEY, Task, objective
+from sentiment.serving.sequences import Reviews
 
 if TYPE_CHECKING:
     import distributed
@@ -26,113 +25,46 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5  # between a worker's looks for a trial that waits
 WATCH_SECONDS = 2.0  # between the command's looks at how far they are
 TRIALS_A_PROCESS = 20  # TensorFlow keeps 30 to 150 MB of each training until its process ends
+TRAINED = "trained"  # attribute of a worker: how many trials its process has trained
 DEATHS = 20  # of workers, while no other one ends well
 DIED = "died"  # what came of the work of a worker that died as often as Dask lets one die
 
 
-class Shared(NamedTuple):
-    """What a sweep has given to its workers.
-
-    Attributes:
-        name: of the plugin that carries what all trials share.
-        digest: SHA-256 of that.
-        code: where they have the package from, see `cluster.code`.
-        versions: those that they must have, see `cluster.versions`.
-        database: where the study is, see `study.public_address`. Each worker has the whole address
-            in its own environment: a task's arguments pass through the scheduler, and Dask may
-            print them.
-    """
-
-    name: str
-    digest: str
-    code: str
-    versions: dict[str, str]
-    database: str
-
-
-@contextmanager
-def shared(client: "distributed.Client", task: Task) -> Iterator[Shared]:
-    """In the block, every worker, also one that comes later, has what all trials share.
-
-    As a plugin it is kept by the scheduler: it would be lost with the workers that hold data. It is
-    bytes, since a new worker may have the plugin before it has the code.
-    """
-    from distributed import WorkerPlugin
-
-    class Carrier(WorkerPlugin):  # type: ignore[misc]
-        def __init__(self, content: bytes) -> None:
-            self.content = content
-            self.trained = 0
-
-    content = pickle.dumps(task)
-    client.register_plugin(Carrier(content), name=task.parent)
-    names = {*client.run(cluster.code).values()}
-    try:
-        yield Shared(
-            task.parent,
-            hashlib.sha256(content).hexdigest(),
-            names.pop(),
-            cluster.versions(),
-            study.public_address(),
-        )
-    finally:
-        with suppress(Exception):  # with the scheduler, it is gone
-            client.unregister_worker_plugin(task.parent)
-
-
-def received(given: Shared, content: bytes) -> Task:
-    """In a worker: what all trials share, from the bytes that carry it.
-
-    Raises:
-        UserError: it did not arrive as it was sent, or this worker has another environment, code
-            or database.
-    """
-    cluster.require_versions(given.versions)
-    if (database := study.public_address()) != given.database:
-        raise UserError(
-            f"A worker on {platform.node()} uses the database {database}, not {given.database}. "
-            f"Start it again with the sweep's {study.STORAGE} in its environment."
-        )
-    if cluster.code() != given.code:
-        raise UserError(
-            f"A worker on {platform.node()} has other code than the sweep: start it again."
-        )
-    if hashlib.sha256(content).hexdigest() != given.digest:
-        raise UserError("The reviews did not arrive as they were sent: start the sweep again.")
-    task: Task = pickle.loads(content)
-    return task
-
-
-def work(given: Shared, name: str, most: int) -> str | None:
+def work(name: str, content: bytes, required: Mapping[str, str], most: int) -> str | None:
     """Take one trial of a study after the other, until all have ended or it is stopped.
 
     Args:
-        given: what the workers were given.
         name: of the study.
+        content: a pickled `Task`, which code of another commit may not be able to read.
+        required: what this worker must have, see `cluster.require_same`.
         most: trials that this process is to train.
 
     Returns:
         None if all have ended, else the address of this worker, whose process is to be replaced:
         until it is, it takes no more. Without a nanny, which would replace it, it goes on.
+
+    Raises:
+        UserError: this worker has another environment or other reviews than the sweep.
     """
     from distributed import get_worker
 
     worker = get_worker()
-    carrier = worker.plugins[given.name]
-    task = received(given, carrier.content)
+    cluster.require_same(required)
+    task: Task = pickle.loads(content)
+    reviews = sweep.training_reviews(task.reviews)
     os.environ["MLFLOW_TRACKING_URI"] = task.tracking_uri
     process.quiet_libraries()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # once: it remembers trials that ended
     found = study.patiently(partial(study.open_study, name, study.address(), task.params.sweep))
-    while carrier.trained < most or not worker.nanny:
-        if not study.patiently(partial(take, found, task)):
+    while (trained := getattr(worker, TRAINED, 0)) < most or not worker.nanny:
+        if not study.patiently(partial(take, found, task, reviews)):
             return None
-        carrier.trained += 1
+        setattr(worker, TRAINED, trained + 1)
     return str(worker.address)
 
 
-def take(found: "optuna.Study", task: Task) -> bool:
+def take(found: "optuna.Study", task: Task, reviews: Reviews) -> bool:
     """Train the next trial, once there is one; return False if all have ended, or it is stopped.
 
     Optuna proposes while this worker alone has the lock, so that as many trials are proposed as
@@ -150,7 +82,7 @@ def take(found: "optuna.Study", task: Task) -> bool:
             if study.is_stopped(found):
                 return False
             if study.has_work(found):
-                run_next(found, task, release)
+                run_next(found, task, reviews, release)
                 return True
             if study.is_over(found):
                 return False
@@ -159,7 +91,9 @@ def take(found: "optuna.Study", task: Task) -> bool:
         time.sleep(POLL_SECONDS)
 
 
-def run_next(found: "optuna.Study", task: Task, begun: Callable[[], None]) -> None:
+def run_next(
+    found: "optuna.Study", task: Task, reviews: Reviews, begun: Callable[[], None]
+) -> None:
     """Train the trial that has waited longest, or a new one.
 
     Raises:
@@ -168,7 +102,7 @@ def run_next(found: "optuna.Study", task: Task, begun: Callable[[], None]) -> No
     """
     try:
         found.optimize(
-            partial(objective, task, begun),
+            partial(objective, task, reviews, begun),
             n_trials=1,
             catch=(Exception,),
             callbacks=[study.retry_passing, clear],
@@ -196,7 +130,8 @@ def _once(call: Callable[[], object]) -> Callable[[], None]:
 
 def search(
     client: "distributed.Client",
-    given: Shared,
+    task: Task,
+    required: Mapping[str, str],
     found: "optuna.Study",
     watch: Callable[[], object],
 ) -> None:
@@ -204,7 +139,8 @@ def search(
 
     Args:
         client: of the workers.
-        given: what `shared` has given them.
+        task: what all trials share.
+        required: what each worker must have, see `cluster.require_same`.
         found: the study.
         watch: called now and then; what it raises ends the search.
 
@@ -215,7 +151,8 @@ def search(
     from distributed import Lock
 
     def submit() -> "distributed.Future":  # not pure: the same call is made for each worker
-        return client.submit(work, given, found.study_name, TRIALS_A_PROCESS, pure=False)
+        arguments = (found.study_name, pickle.dumps(task), required, TRIALS_A_PROCESS)
+        return client.submit(work, *arguments, pure=False)
 
     lock = Lock(found.study_name, client.scheduler, client.loop)
     futures, over, deaths = set[Any](), False, 0
@@ -288,5 +225,3 @@ def result(future: "distributed.Future") -> Any:
         return future.result()
     except KilledWorker:
         return DIED
-    except ImportError as error:
-        raise cluster.lacks_package(error) from error

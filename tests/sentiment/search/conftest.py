@@ -5,16 +5,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import distributed
-import numpy as np
 import pytest
 
-from sentiment.params import check_params
-from sentiment.search import cluster, study, workers
+from sentiment import files
+from sentiment.data import synthetic
+from sentiment.data.reviews import write_reviews
+from sentiment.params import Params, check_params
+from sentiment.pipeline import FETCH
+from sentiment.search import cluster, study, sweep
 from sentiment.search.trial import Task
-from sentiment.serving.sequences import Reviews
 from tests.conftest import defaults
-from tests.project import merged
+from tests.project import ROOT, merged
 from tests.services import Cluster, dask
+
+
+@pytest.fixture(autouse=True)
+def another_process() -> None:
+    """The process of these tests has looked at no commit yet."""
+    cluster.commit.cache_clear()
 
 
 @pytest.fixture
@@ -26,25 +34,41 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def task() -> Task:
+def fetched(root: Path, small_params: Params) -> Path:
+    """A folder with the reviews of the generated set."""
+    train, _, _ = synthetic.generate(small_params.fetch.synthetic)
+    with files.replaced(FETCH) as folder:
+        write_reviews(folder, "train", train)
+        files.write_about(folder, {})
+    return root
+
+
+@pytest.fixture
+def task(fetched: Path) -> Task:
     """Trials that fail at once, since their values do not go together."""
+    assert fetched.is_dir()
     space = {"train.forget_bias": {"choices": [2.0, 3.0]}}
     changes = {"train": {"cell": "gru"}, "sweep": {"space": space}}
     params = check_params(merged(defaults(), changes), "params.yaml")
-    none = Reviews(np.zeros(0, np.uint16), np.zeros(1, np.int64), np.zeros(0, np.uint8))
-    return Task(params, {}, none, {}, {}, "parent", "")
+    return Task(params, {}, sweep.reviews_digest(), {}, {}, "parent", "")
+
+
+@pytest.fixture
+def elsewhere(
+    fetched: Path, url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """A scheduler and a worker, each in a copy of this folder, that know the same database."""
+    assert url
+    folder = tmp_path_factory.mktemp("cluster")
+    with dask(folder, fetched, workers=1, PYTHONPATH=str(ROOT)) as started:
+        with distributed.Client(started.address) as waiting:
+            waiting.wait_for_workers(1)
+        yield started
 
 
 @contextmanager
-def elsewhere(
-    folder: Path, task: Task
-) -> Iterator[tuple[Cluster, "distributed.Client", workers.Shared]]:
-    """A scheduler and a worker in an empty folder, without a clone, with what trials share."""
-    with dask(folder, workers=1) as started:
-        with distributed.Client(started.address) as waiting:
-            waiting.wait_for_workers(1)
-        with (
-            cluster.connected(started.address) as client,
-            workers.shared(client, task) as given,
-        ):
-            yield started, client, given
+def connected(started: Cluster) -> Iterator[tuple["distributed.Client", dict[str, str]]]:
+    """A client of a cluster, and what its workers must have."""
+    required = cluster.environment()
+    with cluster.connected(started.address, required) as client:
+        yield client, required

@@ -23,6 +23,7 @@ from sentiment.runs import log, store
 from sentiment.search import study, workers
 from sentiment.search.trial import RUN, Task, first_number, own_seeds
 from sentiment.serving.backend import load_keras
+from sentiment.serving.sequences import Reviews
 from tests.conftest import inputs, runs
 
 
@@ -73,24 +74,32 @@ def test_equal_trials_at_the_same_time_are_told_apart_and_one_tried_again_is_kno
 def task(small_params: Params) -> Task:
     """A sweep of trainings of three epochs, in the store of the working directory."""
     params = changed(small_params, {"train.epochs": 3, "sweep.pruner": "none"})
-    reviews, _, _ = synthetic.generate(params.fetch.synthetic)
     data = shaping_data(params.fetch)
-    return Task(params, data, reviews, {}, {}, "parent", store.tracking_uri())
+    return Task(params, data, "", {}, {}, "parent", store.tracking_uri())
 
 
-def search(task: Task, trials: int, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
+@pytest.fixture
+def reviews(small_params: Params) -> Reviews:
+    """What it trains on."""
+    train, _, _ = synthetic.generate(small_params.fetch.synthetic)
+    return train
+
+
+def search(
+    task: Task, reviews: Reviews, trials: int, monkeypatch: pytest.MonkeyPatch
+) -> optuna.Study:
     """Take so many trials, and those that wait again without a pause."""
     monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
     found = study.open_study("sweep", study.address(), task.params.sweep)
     study.want(found, trials)
     while study.has_work(found):
-        workers.run_next(found, task, lambda: None)
+        workers.run_next(found, task, reviews, lambda: None)
     return found
 
 
 @pytest.mark.usefixtures("root_with_store", "backend")
 def test_a_trial_that_is_pruned_while_the_store_fails_is_pruned_when_tried_again(
-    task: Task, monkeypatch: pytest.MonkeyPatch
+    task: Task, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failures = [MlflowException("the server is down")]
     log_epoch = log.epoch
@@ -102,7 +111,7 @@ def test_a_trial_that_is_pruned_while_the_store_fails_is_pruned_when_tried_again
 
     monkeypatch.setattr(log, "epoch", fail_once)
     monkeypatch.setattr(optuna.Trial, "should_prune", lambda trial: trial.number == 0)
-    found = search(task, 1, monkeypatch)
+    found = search(task, reviews, 1, monkeypatch)
     assert [trial.state.name for trial in found.trials] == ["FAIL", "PRUNED"]
     (run,) = runs()
     assert run.info.status == "KILLED"
@@ -113,7 +122,7 @@ def test_a_trial_that_is_pruned_while_the_store_fails_is_pruned_when_tried_again
 
 @pytest.mark.usefixtures("root_with_store", "backend")
 def test_a_trial_whose_store_failed_is_tried_again_and_its_run_completed(
-    task: Task, monkeypatch: pytest.MonkeyPatch
+    task: Task, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log_epoch, failures = log.epoch, [MlflowException("the server is down")]
 
@@ -123,7 +132,7 @@ def test_a_trial_whose_store_failed_is_tried_again_and_its_run_completed(
         log_epoch(run, epoch, metrics)
 
     monkeypatch.setattr(log, "epoch", fail_once)
-    found = search(task, 2, monkeypatch)
+    found = search(task, reviews, 2, monkeypatch)
     trials = {trial.number: trial for trial in found.trials}
     assert [trial.state.name for trial in trials.values()] == ["FAIL", "COMPLETE", "COMPLETE"]
     assert "tried again" in trials[0].user_attrs["error"]
@@ -137,7 +146,7 @@ def test_a_trial_whose_store_failed_is_tried_again_and_its_run_completed(
 
 @pytest.mark.usefixtures("root_with_store")
 def test_a_trial_whose_values_do_not_go_together_is_a_failed_run_with_its_reason(
-    task: Task,
+    task: Task, reviews: Reviews
 ) -> None:
     params = changed(task.params, {"train.cell": "gru"})
     space = {"train.forget_bias": Values(choices=[2.0])}
@@ -145,7 +154,7 @@ def test_a_trial_whose_values_do_not_go_together_is_a_failed_run_with_its_reason
     task = task._replace(params=params.model_copy(update={"sweep": searched}))
     found = study.open_study("sweep", study.address(), searched)
     study.want(found, 1)
-    workers.run_next(found, task, lambda: None)
+    workers.run_next(found, task, reviews, lambda: None)
     (run,) = runs()
     assert run.info.status == "FAILED"
     assert run.data.params == {"train.forget_bias": "2.0"}
@@ -155,7 +164,7 @@ def test_a_trial_whose_values_do_not_go_together_is_a_failed_run_with_its_reason
 
 @pytest.mark.usefixtures("root_with_store", "backend")
 def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(
-    task: Task, monkeypatch: pytest.MonkeyPatch
+    task: Task, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def blown_up(*params: Any) -> Any:
         model, path = ready_model(*params)
@@ -165,7 +174,7 @@ def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(
     monkeypatch.setattr("sentiment.search.trial.ready_model", blown_up)
     found = study.open_study("sweep", study.address(), task.params.sweep)
     study.want(found, 1)
-    workers.run_next(found, task, lambda: None)
+    workers.run_next(found, task, reviews, lambda: None)
     (run,) = runs()
     assert run.info.status == "FAILED"
     assert "diverged" in run.data.tags["sweep.error"]
@@ -173,7 +182,7 @@ def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(
 
 @pytest.mark.usefixtures("root_with_store", "backend")
 def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
-    task: Task, monkeypatch: pytest.MonkeyPatch
+    task: Task, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its checkpoints are on the machine that died."""
     log_epoch = log.epoch
@@ -188,10 +197,10 @@ def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
     study.want(found, 1)
     with monkeypatch.context() as patch:
         patch.setattr(log, "epoch", die)
-        workers.run_next(found, task, lambda: None)
+        workers.run_next(found, task, reviews, lambda: None)
     (before,) = runs()
     shutil.rmtree(checkpoint.FOLDER)
-    workers.run_next(found, task, lambda: None)
+    workers.run_next(found, task, reviews, lambda: None)
     (run,) = runs()
     assert run.info.run_id != before.info.run_id
     assert run.info.status == "FINISHED"
@@ -203,7 +212,7 @@ def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
 
 @pytest.mark.usefixtures("root_with_store", "backend")
 def test_a_trial_whose_database_failed_is_tried_again_and_its_run_completed(
-    task: Task, monkeypatch: pytest.MonkeyPatch
+    task: Task, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report, failures = optuna.Trial.report, [StorageInternalError("the database restarts")]
 
@@ -213,7 +222,7 @@ def test_a_trial_whose_database_failed_is_tried_again_and_its_run_completed(
         report(self, value, step)
 
     monkeypatch.setattr(optuna.Trial, "report", fail_once)
-    found = search(task, 1, monkeypatch)
+    found = search(task, reviews, 1, monkeypatch)
     assert [trial.state.name for trial in found.trials] == ["FAIL", "COMPLETE"]
     (run,) = runs()
     assert run.info.status == "FINISHED"
@@ -223,7 +232,7 @@ def test_a_trial_whose_database_failed_is_tried_again_and_its_run_completed(
 
 @pytest.mark.usefixtures("root_with_store", "backend")
 def test_a_trial_that_still_runs_elsewhere_is_tried_again_until_it_does_not(
-    task: Task, monkeypatch: pytest.MonkeyPatch
+    task: Task, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More often than one that failed: it was taken for dead while its database was away."""
     held, others = checkpoint.held, [RunningError("in process 1")] * (study.RETRIES + 2)
@@ -234,6 +243,6 @@ def test_a_trial_that_still_runs_elsewhere_is_tried_again_until_it_does_not(
         return held(key)
 
     monkeypatch.setattr(checkpoint, "held", held_by_another)
-    found = search(task, 1, monkeypatch)
+    found = search(task, reviews, 1, monkeypatch)
     assert [trial.state.name for trial in study.slots(found)] == ["COMPLETE"]
     assert len(runs()) == 1

@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from unittest.mock import patch
 
 import distributed
@@ -18,8 +17,9 @@ from distributed import KilledWorker, get_worker
 from sentiment.errors import UserError
 from sentiment.search import cluster, study, workers
 from sentiment.search.trial import Task
-from tests.sentiment.search.conftest import elsewhere
-from tests.services import postgres
+from sentiment.serving.sequences import Reviews
+from tests.sentiment.search.conftest import connected
+from tests.services import Cluster, postgres
 
 
 class Future(NamedTuple):
@@ -45,14 +45,8 @@ def test_what_a_worker_died_of_is_no_error_of_its_work() -> None:
 
 
 def test_what_a_worker_raised_is_raised_here() -> None:
-    with pytest.raises(UserError, match="did not arrive"):
-        workers.result(Future("error", UserError("The reviews did not arrive")))
-
-
-def test_a_worker_without_the_packages_is_one_message() -> None:
-    error = ModuleNotFoundError("No module named 'filelock'")
-    with pytest.raises(UserError, match=r"lacks a package: No module .*requirements-sweep.txt"):
-        workers.result(Future("error", error))
+    with pytest.raises(UserError, match="differs from the sweep"):
+        workers.result(Future("error", UserError("A worker differs from the sweep")))
 
 
 def test_work_that_ended_is_fine() -> None:
@@ -66,16 +60,16 @@ def test_a_worker_is_replaced_after_so_many_trials(
     found = study.open_study("failing", url, task.params.sweep)
     study.want(found, 3)
     monkeypatch.setattr(workers, "TRIALS_A_PROCESS", 2)
-    with cluster.local(1) as client, workers.shared(client, task) as given:
+    with cluster.local(1) as client:
         before = client.run(os.getpid)
-        workers.search(client, given, found, lambda: None)
+        workers.search(client, task, {}, found, lambda: None)
         after = client.run(os.getpid)
     assert [trial.state.name for trial in study.slots(found)] == ["FAIL"] * 3
     assert "forget_bias" in str(study.slots(found)[0].user_attrs)
     assert len({*before.values(), *after.values()}) == 2
 
 
-def slept(task: Task, begun: Callable[[], object], trial: optuna.Trial) -> float:
+def slept(task: Task, _: Reviews, begun: Callable[[], object], trial: optuna.Trial) -> float:
     """A trial that sleeps in place of training, the first one for long; its worker's address."""
     begun()
     trial.set_user_attr("worker", get_worker().address)
@@ -100,7 +94,7 @@ def taken_by(found: optuna.Study) -> set[str]:
 def test_a_worker_that_comes_later_takes_trials_too(url: str, task: Task) -> None:
     found = study.open_study("growing", url, task.params.sweep)
     study.want(found, 1000)
-    with cluster.local(1) as client, workers.shared(client, task) as given:
+    with cluster.local(1) as client:
         client.register_plugin(LetSleep())
 
         def watch() -> None:
@@ -109,7 +103,7 @@ def test_a_worker_that_comes_later_takes_trials_too(url: str, task: Task) -> Non
             if len(taken_by(found)) == 2:
                 study.stop(found)
 
-        workers.search(client, given, found, watch)
+        workers.search(client, task, {}, found, watch)
     assert len(taken_by(found)) == 2
 
 
@@ -121,9 +115,9 @@ def test_workers_take_no_more_trials_of_a_study_that_is_stopped(url: str, task: 
         if taken_by(found):
             study.stop(found)
 
-    with cluster.local(1) as client, workers.shared(client, task) as given:
+    with cluster.local(1) as client:
         client.register_plugin(LetSleep())
-        workers.search(client, given, found, stop)
+        workers.search(client, task, {}, found, stop)
     assert 0 < len(study.completed(found)) < 20
 
 
@@ -143,10 +137,10 @@ def test_a_worker_that_dies_is_noticed_within_a_minute_while_the_others_live(
             os.kill(pids[first[0].user_attrs["worker"]], signal.SIGKILL)
             killed.append(time.monotonic())
 
-    with cluster.local(2) as client, workers.shared(client, long) as given:
+    with cluster.local(2) as client:
         client.register_plugin(LetSleep())
         pids = client.run(os.getpid)
-        workers.search(client, given, found, watch)
+        workers.search(client, long, {}, found, watch)
     assert time.monotonic() - killed[0] < 60
     (taken_over,) = (each for each in found.trials if "retry_history" in each.system_attrs)
     assert taken_over.system_attrs["retry_history"] == [0]
@@ -163,14 +157,13 @@ def test_no_task_carries_the_password_of_the_database(
         found = study.open_study("secret", address, task.params.sweep)
         study.want(found, 1)
         client = stack.enter_context(cluster.local(1))
-        given = stack.enter_context(workers.shared(client, task))
 
         def watch() -> None:
             tasks = client.cluster.scheduler.tasks.values()
             arguments.extend(repr((each.run_spec.args, each.run_spec.kwargs)) for each in tasks)
 
         client.register_plugin(LetSleep())
-        workers.search(client, given, found, watch)
+        workers.search(client, task, {}, found, watch)
     assert any("secret" in each for each in arguments)
     assert not any("sesame" in each for each in arguments)
 
@@ -181,7 +174,6 @@ def test_a_database_that_restarts_meanwhile_loses_no_trial(
     with postgres() as database, ExitStack() as stack:
         monkeypatch.setenv(study.STORAGE, database.address)
         client = stack.enter_context(cluster.local(2))
-        given = stack.enter_context(workers.shared(client, task))
         found = study.open_study("restarted", database.address, task.params.sweep)
         study.want(found, 20)
         client.register_plugin(LetSleep())
@@ -192,52 +184,56 @@ def test_a_database_that_restarts_meanwhile_loses_no_trial(
                 next(restarts, lambda: None)()
 
         look = partial(study.patiently, watch)
-        workers.search(client, given, found, look)
+        workers.search(client, task, {}, found, look)
         assert study.is_over(found)
         assert [each.state.name for each in study.slots(found)] == ["COMPLETE"] * 20
 
 
-def test_workers_without_a_clone_are_replaced_and_come_later(
-    tmp_path: Path, url: str, task: Task, monkeypatch: pytest.MonkeyPatch
+def test_workers_elsewhere_are_replaced_and_come_later(
+    url: str, task: Task, elsewhere: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = study.open_study("elsewhere", url, task.params.sweep)
     study.want(found, 4)
     monkeypatch.setattr(workers, "TRIALS_A_PROCESS", 1)
-    with elsewhere(tmp_path, task) as (started, client, given):
-        started.start_worker("later")
+    with connected(elsewhere) as (client, required):
+        elsewhere.start_worker("later")
         client.wait_for_workers(2)
-        workers.search(client, given, found, lambda: None)
+        workers.search(client, task, required, found, lambda: None)
     # all in the first turn: no worker is replaced while it trains
     assert [trial.state.name for trial in found.trials] == ["FAIL"] * 4
-    assert {"worker-0", "later"} == {path.parent.name for path in tmp_path.glob("*/mlflow.db")}
+    folder = elsewhere.output.parent
+    assert {"worker-0", "later"} == {path.parent.name for path in folder.glob("*/mlflow.db")}
 
 
-def test_a_scheduler_that_is_killed_is_one_message(tmp_path: Path, url: str, task: Task) -> None:
+def test_a_scheduler_that_is_killed_is_one_message(
+    url: str, task: Task, elsewhere: Cluster
+) -> None:
     found = study.open_study("killed", url, task.params.sweep)
     study.want(found, 1000)
-    with elsewhere(tmp_path, task) as (started, client, given):
+    with connected(elsewhere) as (client, required):
 
         def kill() -> None:
             if found.trials:
-                started.scheduler.kill()
+                elsewhere.scheduler.kill()
 
         with pytest.raises(UserError, match="scheduler does not answer any more"):
-            workers.search(client, given, found, kill)
+            workers.search(client, task, required, found, kill)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"digest": "0"}, "did not arrive as they were sent"),
-        ({"code": "sentiment-0.zip"}, "has other code than the sweep"),
-        ({"versions": {**cluster.versions(), "Python": "3.9.1"}}, "has another environment"),
-        ({"database": "postgresql://head/sweeps"}, "not postgresql://head/sweeps"),
-    ],
-)
-def test_a_worker_that_comes_with_something_else_does_not_train(
-    task: Task, change: dict[str, Any], message: str
-) -> None:
-    with cluster.local(1) as client, workers.shared(client, task) as given:
-        future = client.submit(workers.work, given._replace(**change), "none", 1)
-        with pytest.raises(UserError, match=message):
-            workers.result(future)
+def test_a_worker_that_differs_from_the_sweep_does_not_train(url: str, task: Task) -> None:
+    found = study.open_study("differing", url, task.params.sweep)
+    study.want(found, 1)
+    message = r"differs from the sweep: commit [\w ]+, not 0123abc"
+    with cluster.local(1) as client, pytest.raises(UserError, match=message):
+        workers.search(client, task, {"commit": "0123abc"}, found, lambda: None)
+    assert not found.trials
+
+
+def test_a_worker_whose_reviews_were_changed_meanwhile_does_not_train(url: str, task: Task) -> None:
+    found = study.open_study("changed", url, task.params.sweep)
+    study.want(found, 1)
+    other = task._replace(reviews="0123abc")
+    message = "data/fetch has other reviews than the sweep began with"
+    with cluster.local(1) as client, pytest.raises(UserError, match=message):
+        workers.search(client, other, {}, found, lambda: None)
+    assert not found.trials
