@@ -13,7 +13,7 @@ ACTIVATED = exec env PATH="$(BUILT)/bin:$$PATH" VIRTUAL_ENV="$(BUILT)"
 # which reads it as an option: `python -m tools.predict --help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help repro sync verify report evaluate predict serve demo promote demote compare seeds ensemble preset sweep server migrate memory \
+.PHONY: help repro sync verify report evaluate predict serve demo promote demote compare seeds ensemble preset sweep server migrate \
 	test test-fast check ui docs bench faults lock venv .venv/sweep .venv/server
 
 help:  ## list the targets
@@ -92,9 +92,6 @@ server: .venv/server  ## the team's MLflow server, with users, by server.yaml: d
 
 migrate: .venv/server  ## this folder's whole history in MLflow to the team's server: TO=https://…
 	@$(ACTIVATED) python -m tools.migrate
-
-memory: venv  ## compare how far back LSTM, GRU and plain RNN remember; takes two hours
-	@$(ACTIVATED) python -m tools.memory
 
 docs: venv  ## write docs/params.md and the comments of params.yaml from sentiment/params.py
 	@$(ACTIVATED) python -m tools.docs

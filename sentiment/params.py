@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -548,41 +548,6 @@ class Compare(Section):
     )
 
 
-class Memory(Section):
-    seeds: int = Field(
-        ge=2,
-        le=1000,
-        description="trainings of each network on each data set, from train.seed on; two are the "
-        "least that show a spread",
-    )
-    cue_distances: list[int] = Field(
-        min_length=1,
-        description="words from the cue to the end: one generated set for each",
-    )
-    changed_at: list[int] = Field(
-        description="those of them on which networks with one change are trained too; [] for none",
-    )
-    forget_bias: float = Field(
-        ge=-10, le=10, description="the change of the LSTM's train.forget_bias"
-    )
-    clip_norm: float = Field(
-        gt=0, le=1_000_000, description="the change of train.clip_norm, for LSTM and plain RNN"
-    )
-
-    @model_validator(mode="after")
-    def _distances_rise(self) -> Self:
-        if any(near >= far for near, far in pairwise([CLAUSE_LENGTH - 1, *self.cue_distances])):
-            raise ValueError(
-                f"cue_distances {self.cue_distances} must be at least {CLAUSE_LENGTH}, so that an "
-                "opinion fits, and rise from each to the next"
-            )
-        if not set(self.changed_at) <= set(self.cue_distances):
-            raise ValueError(
-                f"changed_at {self.changed_at} must be some of cue_distances {self.cue_distances}"
-            )
-        return self
-
-
 class Values(Section):
     """Values of a parameter to search: `choices`, or the numbers from `low` to `high`."""
 
@@ -704,6 +669,10 @@ class Promote(Section):
 
 
 class Params(Section):
+    moved: ClassVar[Mapping[str, str]] = {
+        "memory": "Remove the section: its values are constants in benchmarks/memory.py now"
+    }
+
     fetch: Fetch = Field(
         description="the reviews: IMDB as Keras publishes it, a generated set, or your own texts"
     )
@@ -712,9 +681,6 @@ class Params(Section):
     evaluate: Evaluate = Field(description="the test set: metrics, tables and plots")
     compare: Compare = Field(
         description="when `make compare` says that one run is better, see docs/comparing.md"
-    )
-    memory: Memory = Field(
-        description="what `make memory` trains, to compare how far back networks remember"
     )
     sweep: Sweep = Field(description="what `make sweep` searches, see docs/sweeps.md")
     linear: LinearModels = Field(

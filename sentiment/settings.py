@@ -1,8 +1,9 @@
 """Settings in a YAML file: read, checked, and a clear message where one is not allowed."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -19,7 +20,12 @@ class Section(BaseModel):
 
     A setting's description gives its unit and the reason for its value; the comments of the file,
     and docs/params.md for `params.yaml`, are made from it (`make docs`).
+
+    Attributes:
+        moved: for keys of earlier versions, what the message says of them.
     """
+
+    moved: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -80,7 +86,10 @@ def _suggestion(kind: type[Section], location: tuple[int | str, ...]) -> str:
             section = get_args(section)[1]
         else:
             section = section.model_fields[part].annotation
-    allowed = list(section.model_fields)
-    close = difflib.get_close_matches(str(location[-1]), allowed, n=1)
+    key, allowed = str(location[-1]), list(section.model_fields)
+    moved: Mapping[str, str] = section.moved
+    if key in moved:
+        return moved[key]
+    close = difflib.get_close_matches(key, allowed, n=1)
     hint = f"Did you mean {close[0]}? " if close else ""
     return f"{hint}Allowed: {', '.join(allowed)}"

@@ -102,6 +102,8 @@ def test_paths_that_a_page_names_exist(page: Path) -> None:
 
 @each_page
 def test_make_targets_that_a_page_names_exist(page: Path) -> None:
+    if page.name == "CHANGELOG.md":  # it names targets of earlier versions
+        return
     text = page.read_text(encoding="utf-8")
     named = set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", text, re.MULTILINE))
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

@@ -36,7 +36,7 @@ values: `pad.num_words`, say, must leave room for the marks. The message then na
 Change one for good by editing the file and running `dvc repro`; try one with
 `dvc exp run -S train.units=32`. A change runs again what depends on it: one of `fetch` everything,
 one of `pad` all but `fetch`, one of `train` both `train` and `evaluate`, one of `evaluate` or
-`promote` only `evaluate`, and one of `compare`, `memory`, `sweep` or `predict` nothing.
+`promote` only `evaluate`, and one of `compare`, `sweep` or `predict` nothing.
 """
 
 

@@ -87,6 +87,11 @@ def test_unknown_key_is_named_with_the_likely_one_and_all_allowed() -> None:
         check_params(merged(defaults(), {"train": {"unitz": 3}}), "params.yaml")
 
 
+def test_a_section_of_an_earlier_version_is_named_with_its_new_place() -> None:
+    with pytest.raises(UserError, match=r"memory: unknown key\. .*benchmarks/memory\.py"):
+        check_params({**defaults(), "memory": {"seeds": 3}}, "params.yaml")
+
+
 def test_missing_key_is_named() -> None:
     document = defaults()
     del document["pad"]["max_length"]

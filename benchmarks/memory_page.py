@@ -1,4 +1,4 @@
-"""The study of `make memory` as a part of a page: tables, plots, and what was found."""
+"""The study of `benchmarks.memory` as a part of a page: tables, plots, and what they show."""
 
 from collections.abc import Callable, Iterator
 from itertools import takewhile
@@ -18,7 +18,8 @@ from sentiment.params import Params
 from sentiment.scoring import significance
 from sentiment.scoring.plots import NEUTRAL, new_axes
 
-BEGIN, END = "<!-- written by `make memory` from here -->", "<!-- to here -->"
+BEGIN = "<!-- written by `python -m benchmarks.memory` from here -->"
+END = "<!-- to here -->"
 COLORS = ("tab:blue", "tab:green", "tab:orange", "tab:purple", "tab:red")
 ALTERNATIVES = {
     "accuracy": "Test accuracy by distance of the cue, for each cell",
@@ -73,7 +74,7 @@ def parts(study: Study, folder: Path) -> Iterator[str]:
         folder: where the plots are, seen from the page.
     """
     yield from (cells_table(study), cells_found(study), image("accuracy", folder))
-    if study.trainings["change"].any():
+    if changed_at(study):
         yield from (changes_table(study), changes_found(study), image("changes", folder))
     yield from (reach_table(study), image("gradients", folder))
 
@@ -98,8 +99,14 @@ def with_interval(values: NDArray[np.float64], confidence: float) -> str:
 
 
 def distances(study: Study) -> list[int]:
-    """The distances of the generated sets."""
-    return list(study.params.memory.cue_distances)
+    """The cue distances of the generated sets, rising."""
+    return sorted(set(study.trainings["cue_distance"]) - {0})
+
+
+def changed_at(study: Study) -> list[int]:
+    """Those of them on which networks with a change were trained, rising."""
+    table = study.trainings
+    return sorted(set(table.loc[table["change"] != "", "cue_distance"]))
 
 
 def networks(study: Study) -> list[str]:
@@ -133,8 +140,8 @@ def header(cells: list[str]) -> list[str]:
 def rows(study: Study, pairs: list[tuple[str, str]], columns: list[int]) -> Iterator[str]:
     """A line for each network and change: its accuracies at these distances."""
     for network, change in pairs:
-        found = [accuracies(study, network, change, distance) for distance in columns]
-        cells = [with_interval(values, study.params.compare.confidence) for values in found]
+        samples = [accuracies(study, network, change, distance) for distance in columns]
+        cells = [with_interval(values, study.params.compare.confidence) for values in samples]
         yield f"| {', '.join(filter(None, [network, change]))} | {' | '.join(cells)} |"
 
 
@@ -148,7 +155,7 @@ def cells_table(study: Study) -> str:
 
 def changes_table(study: Study) -> str:
     """Mean test accuracy with each change."""
-    columns = study.params.memory.changed_at
+    columns = changed_at(study)
     named = [f"cue {distance}" for distance in columns]
     return "\n".join([*header(["network", *named]), *rows(study, changes(study), columns)])
 
@@ -170,29 +177,30 @@ def learned(study: Study, network: str) -> list[int]:
 def cells_found(study: Study) -> str:
     """The sentence on the cells."""
     listed = [f"{network}: {farthest(study, network)}" for network in networks(study)]
+    seeds = study.trainings["seed"].nunique()
     return (
         f"**Found**: after {study.params.train.epochs} epochs, the furthest cue used under each of "
-        f"{study.params.memory.seeds} seeds (accuracy above {halfway(study):.3f}, halfway between "
-        f"the best without the cue and the rule itself): {'; '.join(listed)}."
+        f"{seeds} seeds (accuracy above {halfway(study):.3f}, halfway between the best without the "
+        f"cue and the rule itself): {'; '.join(listed)}."
     )
 
 
 def farthest(study: Study, network: str) -> str:
     """The greatest distance, of those tried, up to which a network uses the cue."""
-    found = learned(study, network)
-    return f"{found[-1]} words" if found else "none"
+    used = learned(study, network)
+    return f"{used[-1]} words" if used else "none"
 
 
 def differences(study: Study) -> Iterator[str]:
     """What each change did that is more than chance, by Welch's t-test."""
     confidence = study.params.compare.confidence
     for network, change in changes(study):
-        for distance in study.params.memory.changed_at if change else []:
+        for distance in changed_at(study) if change else []:
             before = accuracies(study, network, "", distance)
             after = accuracies(study, network, change, distance)
-            found = significance.mean_difference(before, after, confidence)
-            if found.p < 1 - confidence:
-                points = [100 * x for x in (found.difference, *found.interval)]
+            effect = significance.mean_difference(before, after, confidence)
+            if effect.p < 1 - confidence:
+                points = [100 * x for x in (effect.difference, *effect.interval)]
                 yield (
                     f"{network}, {change}, at {distance} words: {points[0]:+.1f} points "
                     f"({points[1]:+.1f} to {points[2]:+.1f})"
@@ -202,12 +210,11 @@ def differences(study: Study) -> Iterator[str]:
 def changes_found(study: Study) -> str:
     """The sentence on the changes."""
     confidence = 100 * study.params.compare.confidence
-    found = list(differences(study))
-    tests = sum(bool(change) for _, change in changes(study)) * len(study.params.memory.changed_at)
-    told = "; ".join(found) if found else "none of the changes made a difference beyond chance"
+    tests = sum(bool(change) for _, change in changes(study)) * len(changed_at(study))
+    effects = list(differences(study)) or ["none of the changes made a difference beyond chance"]
     return (
-        f"**Found**: {told}. (Welch's t-test, {confidence:g} % intervals; {tests} tests, none "
-        "corrected for the others.)"
+        f"**Found**: {'; '.join(effects)}. (Welch's t-test, {confidence:g} % intervals; {tests} "
+        "tests, none corrected for the others.)"
     )
 
 
@@ -228,7 +235,7 @@ def reach_table(study: Study) -> str:
 def draw(study: Study) -> dict[str, Figure]:
     """All plots, by name."""
     plots = {"accuracy": accuracy_plot(study), "gradients": gradients_plot(study)}
-    if study.trainings["change"].any():
+    if changed_at(study):
         plots["changes"] = changes_plot(study)
     return plots
 
@@ -241,9 +248,9 @@ def accuracy_plot(study: Study) -> Figure:
     )
     x = np.array(distances(study))
     for color, network in zip(COLORS, networks(study), strict=False):
-        each = np.stack([accuracies(study, network, "", distance) for distance in x])
-        axes.plot(x, each.mean(axis=1), color=color, label=network)
-        axes.plot(x, each, "o", color=color, markersize=4, alpha=0.6)
+        values = np.stack([accuracies(study, network, "", distance) for distance in x])
+        axes.plot(x, values.mean(axis=1), color=color, label=network)
+        axes.plot(x, values, "o", color=color, markersize=4, alpha=0.6)
     references(study, axes.axhline)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.legend(loc="lower left")
@@ -262,7 +269,7 @@ def changes_plot(study: Study) -> Figure:
     """Draw the accuracy of each training with a change, and of those without."""
     figure, axes = new_axes(study.params.evaluate, "With one change", "Test accuracy", "")
     pairs = changes(study)[::-1]  # the first on top
-    for color, distance in zip(COLORS, study.params.memory.changed_at, strict=False):
+    for color, distance in zip(COLORS, changed_at(study), strict=False):
         for height, (network, change) in enumerate(pairs):
             values = accuracies(study, network, change, distance)
             label = f"cue {distance}" if height == 0 else None
@@ -278,11 +285,9 @@ def changes_plot(study: Study) -> Figure:
 
 def gradients_plot(study: Study) -> Figure:
     """Draw each cell's gradient by distance, mean over the seeds, before and after training."""
+    title = "How far back the gradient reaches"
     figure, axes = new_axes(
-        study.params.evaluate,
-        "How far back the gradient reaches",
-        "Words before the last",
-        "Norm of the gradient",
+        study.params.evaluate, title, "Words before the last", "Norm of the gradient"
     )
     curves = study.curves[study.curves["cue_distance"] == shown(study)]
     means = curves.groupby(["network", "distance"])[["initial", "trained"]].mean()

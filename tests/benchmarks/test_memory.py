@@ -1,6 +1,5 @@
-"""`make memory`: what is trained, that nothing is trained twice, and what is written."""
+"""The study of memory: what is trained, that nothing is trained twice, and what is written."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,21 +7,22 @@ import mlflow
 import pandas as pd
 import pytest
 
+from benchmarks import memory
 from sentiment.errors import UserError
 from sentiment.params import Params, changed, check_params
 from tests.conftest import Caller, defaults, runs, stand_in
 from tests.project import Project, merged
-from tools import memory
-
-LEAST = {"seeds": 2, "cue_distances": [10], "changed_at": []}
 
 
 @pytest.fixture
 def project(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A finished project of one's own, set to the smallest study."""
+    """A finished project of one's own, and the smallest study."""
     project = finished.copy(tmp_path / "project")
-    project.change(memory=LEAST, train={"epochs": 1})
+    project.change(train={"epochs": 1})
     stand_in(project.path, monkeypatch)
+    monkeypatch.setattr(memory, "SEEDS", 2)
+    monkeypatch.setattr(memory, "CUE_DISTANCES", (10,))
+    monkeypatch.setattr(memory, "CHANGED_AT", ())
     for name in (
         "GIT_AUTHOR_NAME",
         "GIT_AUTHOR_EMAIL",
@@ -37,11 +37,11 @@ def test_the_study_is_written_grouped_and_not_trained_twice(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "CELLS", {"plain RNN": memory.CELLS["plain RNN"]})
-    document = json.loads(call(memory.main, "--json").splitlines()[-1])
+    call(memory.main)
     table = pd.read_csv(project.path / "docs/memory/trainings.csv")
     assert table["seed"].to_list() == [42, 43]
     by_id = {run.info.run_id: run for run in runs()}
-    parent = by_id[document["run_id"]]
+    (parent,) = [run for run in by_id.values() if memory.STUDY in run.data.tags]
     for row in table.itertuples():
         run = by_id[str(row.run_id)]
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -56,7 +56,7 @@ def test_the_study_is_written_grouped_and_not_trained_twice(
 
     before = [run.to_dictionary() for run in runs()]
     monkeypatch.setattr("tools.running.dvc.run", None)  # so that a training would fail
-    assert json.loads(call(memory.main, "--json").splitlines()[-1]) == document
+    assert parent.info.run_id in call(memory.main)
     assert [run.to_dictionary() for run in runs()] == before
     assert memory.PAGE.read_text(encoding="utf-8") == page
 
@@ -77,9 +77,10 @@ def test_the_synthetic_set_of_the_params_is_not_trained_on() -> None:
     assert 0 not in {case.distance for case in found}
 
 
-def test_changes_are_trained_where_the_params_say() -> None:
-    found = [case for case in memory.cases(params_with(memory={"changed_at": [25]})) if case.change]
-    assert [(case.network, case.change) for case in found] == [
+def test_each_change_is_trained_at_its_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "CHANGED_AT", (25,))
+    changed_cases = [case for case in memory.cases(params_with()) if case.change]
+    assert [(case.network, case.change) for case in changed_cases] == [
         ("LSTM", "forget bias 3"),
         ("LSTM", "clipped at 1"),
         ("LSTM", "Glorot weights"),
@@ -87,12 +88,11 @@ def test_changes_are_trained_where_the_params_say() -> None:
         ("plain RNN", "Glorot weights"),
         ("plain RNN", "identity weights"),
     ]
-    assert {case.distance for case in found} == {25}
+    assert {case.distance for case in changed_cases} == {25}
 
 
-@pytest.mark.parametrize("distances", [[5], [10, 10_000 - 82]])
-def test_generated_sets_are_allowed_and_keep_the_cue(distances: list[int]) -> None:
-    params = params_with(memory={"cue_distances": distances, "changed_at": distances})
+def test_generated_sets_are_allowed_and_keep_the_cue() -> None:
+    params = params_with()
     for case in memory.cases(params):
         made = changed(params, case.changes)
         if case.distance:
@@ -100,7 +100,7 @@ def test_generated_sets_are_allowed_and_keep_the_cue(distances: list[int]) -> No
 
 
 def test_generated_sets_differ_in_the_distance_alone() -> None:
-    near, far = (memory.generated(distance, params_with().memory) for distance in (10, 40))
+    near, far = (memory.generated(distance) for distance in (10, 40))
     differing = {name: far[name] - near[name] for name in near if near[name] != far[name]}
     assert set(differing.values()) == {30}
     assert set(differing) == {
@@ -122,8 +122,7 @@ def test_a_value_that_the_params_had_before_does_not_change_the_cells() -> None:
 @pytest.mark.usefixtures("project")
 def test_a_failed_training_says_how_to_resume(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tools.running.dvc.run", lambda *_: 1)
-    params = check_params(merged(defaults(), {"memory": LEAST}), "params.yaml")
     with pytest.raises(
         UserError, match=r"LSTM, cue 10 words before the end, seed 42 failed.*memory"
     ):
-        memory.train(params)
+        memory.train(params_with())

@@ -1,20 +1,22 @@
-"""`make memory`: how far back LSTM, GRU and plain RNN remember, by accuracy and by gradient.
+"""`python -m benchmarks.memory`: how far back LSTM, GRU and plain RNN remember; takes two hours.
 
-Trains them as the section `memory` of params.yaml says: on the data set of the params, and on
-generated sets whose cue is ever further from the end. Each training is a DVC experiment, so that
+Trains them on the data set of the params, and on generated sets whose cue is ever further from the
+end, and compares them by accuracy and by gradient. Each training is a DVC experiment, so that
 nothing is trained twice and an interrupted study is resumed, and a child of one run in MLflow.
 Writes docs/memory/ and its part of docs/rnn-and-lstm.md.
 """
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from benchmarks import memory_page
 from sentiment import files
 from sentiment.network import checkpoint
-from sentiment.params import CLAUSE_LENGTH, KERAS_FORGET_BIAS, Memory, Params, flatten, load_params
+from sentiment.params import KERAS_FORGET_BIAS, Params, load_params
 from sentiment.pipeline import EVALUATE, TRAIN
 from sentiment.runs import parents, store
 from sentiment.runs.parents import PARENT
@@ -24,10 +26,16 @@ from tools.comparing.experiments import Experiment
 from tools.comparing.group import ACCURACY, Member
 from tools.running import cli
 
+COMMAND = "python -m benchmarks.memory"
 STUDY = "memory.key"  # tag of the parent run: what its trainings have in common
 PAGE = Path("docs", "rnn-and-lstm.md")
 FOLDER = Path("docs", "memory")
-OPINIONS = 2  # in a generated review, or fewer where the nearest cue leaves no room for two
+SEEDS = 3  # trainings of each network on each data set, from train.seed on
+CUE_DISTANCES = (10, 25, 40, 60, 100)  # words from the cue to the end: one generated set for each
+CHANGED_AT = (40, 100)  # those of them on which networks with one change are trained too
+FORGET_BIAS = 3.0  # the change of the LSTM's train.forget_bias
+CLIP_NORM = 1.0  # the change of train.clip_norm, for LSTM and plain RNN
+OPINIONS = 2  # in a generated review; the nearest cue leaves room for two
 WORDS_BEFORE = (5, 80)  # words of a generated review before its cue, from and to
 MARKS = 2  # tokens of a review that are no such words: the cue itself and the start token
 
@@ -63,9 +71,8 @@ class Case(NamedTuple):
 
 def cases(params: Params) -> list[Case]:
     """All networks on all data sets, those with a change last."""
-    settings = params.memory
     own = {} if params.fetch.dataset == "synthetic" else {0: dict[str, Any]()}
-    sets = {distance: generated(distance, settings) for distance in settings.cue_distances} | own
+    sets = {distance: generated(distance) for distance in CUE_DISTANCES} | own
     whole = [
         Case(network, "", distance, {**cell, **data})
         for network, cell in CELLS.items()
@@ -73,17 +80,17 @@ def cases(params: Params) -> list[Case]:
     ]
     return whole + [
         Case(network, change, distance, {**CELLS[network], **changes, **sets[distance]})
-        for (network, change), changes in changed_networks(settings).items()
-        for distance in settings.changed_at
+        for (network, change), changes in changed_networks().items()
+        for distance in CHANGED_AT
     ]
 
 
-def generated(distance: int, settings: Memory) -> dict[str, Any]:
+def generated(distance: int) -> dict[str, Any]:
     """The params of a generated set whose reviews differ from another's in the distance alone."""
     least, most = WORDS_BEFORE
     return {
         "fetch.dataset": "synthetic",
-        "fetch.synthetic.opinions": min(OPINIONS, settings.cue_distances[0] // CLAUSE_LENGTH),
+        "fetch.synthetic.opinions": OPINIONS,
         "fetch.synthetic.cue_distance": distance,
         "fetch.synthetic.min_length": least + 1 + distance,
         "fetch.synthetic.max_length": most + 1 + distance,
@@ -91,10 +98,10 @@ def generated(distance: int, settings: Memory) -> dict[str, Any]:
     }
 
 
-def changed_networks(settings: Memory) -> dict[tuple[str, str], Any]:
+def changed_networks() -> dict[tuple[str, str], Any]:
     """The one change of each network that has one, by network and change."""
-    bias = {f"forget bias {settings.forget_bias:g}": {"train.forget_bias": settings.forget_bias}}
-    clipped = {f"clipped at {settings.clip_norm:g}": {"train.clip_norm": settings.clip_norm}}
+    bias = {f"forget bias {FORGET_BIAS:g}": {"train.forget_bias": FORGET_BIAS}}
+    clipped = {f"clipped at {CLIP_NORM:g}": {"train.clip_norm": CLIP_NORM}}
     glorot = {"Glorot weights": {"train.recurrent_initializer": "glorot_uniform"}}
     identity = {"identity weights": {"train.recurrent_initializer": "identity"}}
     wanted = {LSTM: bias | clipped | glorot, PLAIN_RNN: clipped | glorot | identity}
@@ -102,18 +109,13 @@ def changed_networks(settings: Memory) -> dict[tuple[str, str], Any]:
 
 
 @cli.command(__doc__)
-@cli.json_option
-def main(as_json: bool) -> None:
-    from tools.pages import memory as pages  # imports SciPy and Matplotlib: seconds before --help
-
+def main() -> None:
     params = load_params()
-    with cli.output_kept(as_json):
-        pages.require_place(PAGE)
-        parent_id, trainings, curves = train(params)
-        pages.write(pages.Study(params, trainings, curves), FOLDER, PAGE)
-        log(parent_id, FOLDER)
-    document = {"run_id": parent_id, "trainings": trainings.to_dict("records")}
-    cli.report(document, f"\nThe tables and plots are in {PAGE} and in run {parent_id}.", as_json)
+    memory_page.require_place(PAGE)
+    parent_id, trainings, curves = train(params)
+    memory_page.write(memory_page.Study(params, trainings, curves), FOLDER, PAGE)
+    log(parent_id, FOLDER)
+    print(f"\nThe tables and plots are in {PAGE} and in run {parent_id}.")
 
 
 def train(params: Params) -> tuple[str, pd.DataFrame, pd.DataFrame]:
@@ -129,11 +131,11 @@ def train(params: Params) -> tuple[str, pd.DataFrame, pd.DataFrame]:
     planned = plan(params)
     experiments.require_commit()
     experiments.require_known(params.fetch)
-    parent_id = find_or_make_parent(params)
+    parent_id = find_or_make_parent(experiment.name for _, experiment in planned)
     rows, curves = [], []
     with tempfile.TemporaryDirectory() as scratch:
         wanted = [experiment for _, experiment in planned]
-        done = experiments.trained(wanted, Path(scratch), "make memory")
+        done = experiments.trained(wanted, Path(scratch), COMMAND)
         for (case, experiment), member in zip(planned, done, strict=True):
             adopt(parent_id, member.run_id)
             data = Path(scratch) / experiment.name / files.DATA
@@ -148,11 +150,11 @@ def train(params: Params) -> tuple[str, pd.DataFrame, pd.DataFrame]:
 
 def plan(params: Params) -> list[tuple[Case, Experiment]]:
     """Each case under each seed."""
-    count, name = params.memory.seeds, params.fetch.name
+    name = params.fetch.name
     return [
         (case, experiment)
         for case in cases(params)
-        for experiment in experiments.under_seeds(params, count, case.changes, label(case, name))
+        for experiment in experiments.under_seeds(params, SEEDS, case.changes, label(case, name))
     ]
 
 
@@ -184,21 +186,15 @@ def curve(case: Case, initial: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFr
     return pd.DataFrame({**named, **columns}).reset_index()
 
 
-def find_or_make_parent(params: Params) -> str:
-    """Id of the run whose children are the trainings of this study."""
+def find_or_make_parent(trainings: Iterable[str]) -> str:
+    """Id of the run whose children are these trainings, by the names of their experiments."""
     import mlflow
-    from mlflow.entities import Param
 
-    settings = flatten(params.memory, "memory")
-    shaping = settings | {"trainings": [experiment.name for _, experiment in plan(params)]}
-    key = checkpoint.key({"params": shaping})
+    key = checkpoint.key({"trainings": list(trainings)})
     experiment_id, client = store.connect(), mlflow.MlflowClient()
     with store.explained(), parents.exclusive():
         run_id = str(parents.find_or_make(client, experiment_id, STUDY, key).info.run_id)
-        client.set_tag(run_id, "mlflow.runName", f"memory · {params.memory.seeds} seeds")
-        client.log_batch(
-            run_id, params=[Param(*pair) for pair in parents.as_text(settings).items()]
-        )
+        client.set_tag(run_id, "mlflow.runName", f"memory · {SEEDS} seeds")
     return run_id
 
 
@@ -221,4 +217,4 @@ def log(parent_id: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("make memory", main)
+    cli.run(COMMAND, main)
