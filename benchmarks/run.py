@@ -63,7 +63,7 @@ GOALS = [
         "`train` with MLflow, import aside / without", "train, no import", "untracked", False, 1.05
     ),
     Goal("evaluate, complete process", "evaluate", None, False, 10, "s"),
-    Goal("one review to a probability, p50", "one review", None, False, 1.5, "ms"),
+    Goal("one review to a probability, p50", "one review", None, False, 2, "ms"),
     Goal("growth: an epoch at 2 × reviews", "epoch, 2 x reviews", "epoch, 1 x", False, 2.1),
     Goal("growth: an epoch at 2 × length", "epoch, 2 x length", "epoch, 1 x", False, 2.1),
     Goal("growth: an epoch at 2 × units", "epoch, 2 x units", "epoch, 1 x", False, 4),

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import tensorflow as tf
 
 from sentiment.network.cells import CELLS, Cell, Tensors, Weights
-from sentiment.network.model import recurrent_layers
 from sentiment.params import Train
+from sentiment.serving.layers import recurrent_layers
 
 if TYPE_CHECKING:
     import keras

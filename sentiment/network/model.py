@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sentiment.network.batches import batches
 from sentiment.params import Bigrams, Train
-from sentiment.serving.layers import directions
+from sentiment.serving.layers import recurrent_layers
 
 if TYPE_CHECKING:
     import keras
@@ -207,16 +207,8 @@ def _recurrent(params: Train, number: int) -> "keras.layers.Layer":
     return keras.layers.Bidirectional(layer, name=f"bidirectional{suffix}")
 
 
-def recurrent_layers(model: "keras.Model") -> "list[keras.layers.RNN]":
-    """The recurrent layers of a model, those of a bidirectional one forward first."""
-    import keras
-
-    every = [each for layer in model.layers for each in directions(layer)]
-    return [layer for layer in every if isinstance(layer, keras.layers.RNN)]
-
-
 def lstm_layers(model: "keras.Model") -> "list[keras.layers.LSTM]":
-    """Those that are LSTMs."""
+    """The recurrent layers of a model that are LSTMs."""
     import keras
 
     return [layer for layer in recurrent_layers(model) if isinstance(layer, keras.layers.LSTM)]

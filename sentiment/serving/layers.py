@@ -14,6 +14,12 @@ def vectors(model: "keras.Model") -> Any:
     return model.get_layer("vectors" if "vectors" in names else "embedding").output
 
 
+def recurrent_layers(model: "keras.Model") -> "list[keras.layers.RNN]":
+    """The recurrent layers of a model, those of a bidirectional one forward first."""
+    single = [layer for outer in model.layers for layer in directions(outer)]
+    return [layer for layer in single if isinstance(layer, load_keras().layers.RNN)]
+
+
 def first_recurrent(model: "keras.Model") -> "keras.layers.RNN | keras.layers.Bidirectional":
     """The recurrent layer that reads the vectors."""
     layers = load_keras().layers

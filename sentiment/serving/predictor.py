@@ -11,29 +11,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cores import usable_cores
+from .layers import recurrent_layers
 
 if TYPE_CHECKING:
     import keras
 
 
 class Predictor:
-    """A model, as it is now, as one program, compiled by XLA for steps of `batch_size` reviews.
+    """A model as one program, compiled by XLA for steps of `batch_size` reviews.
 
     Args:
-        model: from token ids, shape (batch, length), to probabilities, shape (batch, 1).
+        model: from token ids, shape (batch, length), to probabilities, shape (batch, 1). From now
+            on it does not use cuDNN, whose kernels XLA cannot compile.
         batch_size: reviews a step; a smaller number of them is filled up, and takes as long.
     """
 
     def __init__(self, model: "keras.Model", batch_size: int) -> None:
         import tensorflow as tf
 
-        from .lookup import folded
-
+        for layer in recurrent_layers(model):
+            layer.use_cudnn = False
         self.model = model
         self.batch_size = batch_size
         self.length = model.input_shape[1]
         self._program = tf.function(
-            folded(model),
+            lambda tokens: model(tokens, training=False),
             input_signature=[tf.TensorSpec((batch_size, self.length), "int32")],
             jit_compile=True,
         ).get_concrete_function()  # called without a look at what it is called with: 0.15 ms less

@@ -1,6 +1,6 @@
 """A review gets the same bits in any company."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -40,16 +40,20 @@ NETWORKS = [
 ]
 
 
-@pytest.fixture(scope="module", params=NETWORKS, ids=lambda train: ", ".join(train))
-def model(request: pytest.FixtureRequest) -> "keras.Model":
-    train = {**request.param, "units": 8}
+def network(**train: Any) -> "keras.Model":
     dropout = {"embedding": 0.5, "input": 0.5, "head": 0.5, "word": 0.5}
-    params = Params.model_validate(merged(defaults(), {"train": {**train, "dropout": dropout}}))
+    changes = {"train": {**train, "units": 8, "dropout": dropout}}
+    params = Params.model_validate(merged(defaults(), changes))
     load_keras().utils.set_random_seed(0)
     model = build_model(params.train, inputs(WORDS, LENGTH))
     rng = np.random.default_rng(0)  # as a bias has zeros before it is trained
-    model.set_weights([rng.normal(0, 0.5, each.shape) for each in model.get_weights()])
+    model.set_weights([rng.normal(0, 0.5, weight.shape) for weight in model.get_weights()])
     return model
+
+
+@pytest.fixture(scope="module", params=NETWORKS, ids=lambda train: ", ".join(train))
+def model(request: pytest.FixtureRequest) -> "keras.Model":
+    return network(**request.param)
 
 
 @pytest.fixture
@@ -76,3 +80,12 @@ def test_bits_do_not_depend_on_the_other_reviews(model: "keras.Model", tokens: n
 
 def test_no_reviews_get_no_answers(model: "keras.Model", tokens: np.ndarray) -> None:
     assert Predictor(model, 8)(tokens[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_where_keras_would_use_cudnn_xla_compiles_the_model_all_the_same(
+    cell: str, tokens: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = Predictor(network(cell=cell), 8)(tokens)
+    monkeypatch.setattr("tensorflow.config.list_logical_devices", lambda *_: ["GPU:0"])
+    np.testing.assert_array_equal(Predictor(network(cell=cell), 8)(tokens), expected)
