@@ -290,7 +290,7 @@ def test_a_scheduler_over_tls_without_certificates_is_one_message(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.change(sweep={"seed": 8})
-    monkeypatch.setattr("tools.sweep.require_servers", lambda _: None)
+    monkeypatch.setattr("sentiment.search.cluster.require_servers", lambda _: None)
     message = call.fail(sweep.main, "--scheduler", "tls://127.0.0.1:1")
     assert "The Dask scheduler at tls://127.0.0.1:1 does not answer" in message
     assert "check your TLS configuration" in message
@@ -337,7 +337,7 @@ def test_a_scheduler_that_does_not_answer_is_one_message(
 ) -> None:
     project.change(sweep={"seed": 2})
     address = f"tcp://127.0.0.1:{free_port()}"
-    monkeypatch.setattr("tools.sweep.require_servers", lambda _: None)
+    monkeypatch.setattr("sentiment.search.cluster.require_servers", lambda _: None)
     message = call.fail(sweep.main, "--scheduler", address)
     assert f"The Dask scheduler at {address} does not answer" in message
 
@@ -346,7 +346,7 @@ def test_a_scheduler_without_workers_is_one_message(
     project: Project, call: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.change(sweep={"seed": 5})
-    monkeypatch.setattr("tools.sweep.require_servers", lambda _: None)
+    monkeypatch.setattr("sentiment.search.cluster.require_servers", lambda _: None)
     with dask(tmp_path, project.path, workers=0) as started:
         message = call.fail(sweep.main, "--scheduler", started.address)
     assert f"has no workers: start some with `python -m dask worker {started.address}" in message

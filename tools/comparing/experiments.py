@@ -219,7 +219,8 @@ def copy_files(experiment: str, names: Iterable[str], target: Path) -> None:
         raise UserError(f"The DVC experiment {experiment} cannot be read: {error}.") from None
     except Exception as error:  # each kind of remote has errors of its own
         problem = remote and dvc.why_not(
-            remote, absent="nothing is there; it is offline or not mounted, or nobody has pushed yet"
+            remote,
+            absent="nothing is there; it is offline or not mounted, or nobody has pushed yet",
         )
         if problem:
             raise UserError(
