@@ -1,6 +1,7 @@
-"""`make server`: three things are checked before anything is changed, each in one message."""
+"""`make server`: four things are checked before anything is changed, each in one message."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -96,6 +97,15 @@ def test_a_schema_that_this_mlflow_does_not_know(standing: Parts, name: str, tab
     message = problem(standing, **{name: f"{base}/newer_{name}"})
     assert f"{name} in server.yaml: {base}/newer_{name} is of a newer MLflow than " in message
     assert "(its schema is 0123456789ab)" in message
+
+
+def test_a_port_that_is_taken(standing: Parts) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        message = problem(standing, port=port)
+    assert message.startswith(
+        f"The server cannot listen on 127.0.0.1, port {port}: Address already"
+    )
 
 
 def test_a_wrong_key(standing: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What `make server` checks before it changes or starts anything; one message a problem."""
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,14 +52,29 @@ def check(settings: Server, environment: Mapping[str, str]) -> None:
     """Check what MLflow would not, or only once it serves; change nothing.
 
     Raises:
-        UserError: a database is not MLflow's or a newer one's, a secret is missing, or artifacts
-            have no place.
+        UserError: the port is taken, a database is not MLflow's or a newer one's, a secret is
+            missing, or artifacts have no place.
     """
+    require_port(settings.host, settings.port)
     runs, users = databases(settings)
     require_schema(runs)
     known = require_schema(users) and has_administrator(users)
     require_secrets(environment, with_password=not known)
     require_place(settings)
+
+
+def require_port(host: str, port: int) -> None:
+    """Raise UserError where the server cannot listen: another one may use the databases."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UserError(
+                f"The server cannot listen on {host}, port {port}: {error.strerror or error}. "
+                f"End what does, or choose another host or port in {FILE}."
+            ) from None
 
 
 def require_schema(database: Database) -> bool:
