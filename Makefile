@@ -93,7 +93,7 @@ server: .venv/server  ## the team's MLflow server, with users, by server.yaml: d
 migrate: .venv/server  ## this folder's whole history in MLflow to the team's server: TO=https://…
 	@$(ACTIVATED) python -m tools.migrate
 
-docs: venv  ## write docs/params.md and the comments of params.yaml from sentiment/params.py
+docs: venv  ## write docs/params.md from the comments of params.yaml and the limits of the code
 	@$(ACTIVATED) python -m tools.docs
 
 bench: venv .bench/complete  ## measure the speed against the goals; takes an hour

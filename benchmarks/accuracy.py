@@ -20,7 +20,7 @@ from sentiment.errors import UserError
 from sentiment.params import load_params
 from sentiment.scoring import scores
 from sentiment.scoring.gradients import reach
-from sentiment.scoring.significance import Interval, mean_interval, wilson
+from sentiment.scoring.significance import CONFIDENCE, Interval, mean_interval, wilson
 from tools.comparing import sides
 from tools.comparing.comparison import cost
 from tools.comparing.trainings import Side
@@ -133,7 +133,7 @@ def main(names: tuple[str, ...]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         found = [sides.read(name, Path(scratch, str(at))) for at, name in enumerate(names)]
     require_the_same_reviews(found)
-    bins, confidence = params.evaluate.calibration_bins, params.compare.confidence
+    bins, confidence = params.evaluate.calibration_bins, CONFIDENCE
     rows = [row(side, bins, confidence) for side in found]
     files.replace_text(RESULTS, page(rows, confidence))
     print(f"Written: {RESULTS}")

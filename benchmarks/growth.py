@@ -15,8 +15,10 @@ from sentiment.data.split import split
 from sentiment.network import training
 from sentiment.network.batches import batches
 from sentiment.network.model import build_model, inputs_of
-from sentiment.params import Train, flatten, load_params
+from sentiment.network.train_options import Train
+from sentiment.params import load_params
 from sentiment.pipeline import PAD
+from sentiment.section import flatten
 
 REVIEWS = 8000  # of which a fifth validates
 

@@ -3,7 +3,7 @@
 import statistics
 import time
 
-from sentiment.params import Train
+from sentiment.network.train_options import Train
 
 SIDE = 2048  # large enough for TensorFlow's full rate, small enough for the cache of a server
 REPEATS = 20

@@ -16,7 +16,8 @@ import pandas as pd
 from benchmarks import memory_page
 from sentiment import files
 from sentiment.network import checkpoint
-from sentiment.params import KERAS_FORGET_BIAS, Params, load_params
+from sentiment.network.train_options import KERAS_FORGET_BIAS
+from sentiment.params import Params, load_params
 from sentiment.pipeline import EVALUATE, TRAIN
 from sentiment.runs import parents, store
 from sentiment.runs.parents import PARENT

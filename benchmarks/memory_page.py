@@ -17,6 +17,7 @@ from sentiment.errors import UserError
 from sentiment.params import Params
 from sentiment.scoring import significance
 from sentiment.scoring.plots import NEUTRAL, new_axes
+from sentiment.scoring.significance import CONFIDENCE
 
 BEGIN = "<!-- written by `python -m benchmarks.memory` from here -->"
 END = "<!-- to here -->"
@@ -141,7 +142,7 @@ def rows(study: Study, pairs: list[tuple[str, str]], columns: list[int]) -> Iter
     """A line for each network and change: its accuracies at these distances."""
     for network, change in pairs:
         samples = [accuracies(study, network, change, distance) for distance in columns]
-        cells = [with_interval(values, study.params.compare.confidence) for values in samples]
+        cells = [with_interval(values, CONFIDENCE) for values in samples]
         yield f"| {', '.join(filter(None, [network, change]))} | {' | '.join(cells)} |"
 
 
@@ -193,7 +194,7 @@ def farthest(study: Study, network: str) -> str:
 
 def differences(study: Study) -> Iterator[str]:
     """What each change did that is more than chance, by Welch's t-test."""
-    confidence = study.params.compare.confidence
+    confidence = CONFIDENCE
     for network, change in changes(study):
         for distance in changed_at(study) if change else []:
             before = accuracies(study, network, "", distance)
@@ -209,7 +210,7 @@ def differences(study: Study) -> Iterator[str]:
 
 def changes_found(study: Study) -> str:
     """The sentence on the changes."""
-    confidence = 100 * study.params.compare.confidence
+    confidence = 100 * CONFIDENCE
     tests = sum(bool(change) for _, change in changes(study)) * len(changed_at(study))
     effects = list(differences(study)) or ["none of the changes made a difference beyond chance"]
     return (

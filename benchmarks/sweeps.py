@@ -28,6 +28,7 @@ from sentiment.network.model import inputs_of
 from sentiment.network.training import fit, ready_model
 from sentiment.params import Params, load_params
 from sentiment.search import cluster, space, study, sweep, workers
+from sentiment.search.sweep_options import load_options
 from sentiment.search.trial import HISTORY, Task, job_of
 from sentiment.serving.backend import load_keras
 from sentiment.serving.sequences import Reviews
@@ -72,7 +73,7 @@ def wanted(trials: int, epochs: int) -> list[dict[str, Any]]:
 
 def task_of(params: Params) -> Task:
     """What the trials of a sweep share, whose run is in the store of this folder."""
-    return sweep.read_task(sweep.open_sweep(params))
+    return sweep.read_task(sweep.open_sweep(params, load_options()))
 
 
 def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
@@ -96,7 +97,7 @@ def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
 def by_workers(values: Sequence[dict[str, Any]], count: int, name: str) -> Trained:
     """Train with these values as the trials of a sweep, by so many workers."""
     task = task_of(load_params())
-    found = study.open_study(study.confirmation(name), study.address(), task.params.sweep)
+    found = study.open_study(study.confirmation(name), study.address(), task.options)
     study.fill_with(found, values)
     with cluster.local(count) as client:
         begun = time.monotonic()
@@ -114,7 +115,7 @@ def beside_epochs(found: "optuna.Study", first: int) -> Iterator[float]:
 
 def sleep(task: Task, _: Reviews, begun: Callable[[], object], trial: "optuna.Trial") -> float:
     """A trial that sleeps in place of training."""
-    values = space.draw(trial, task.params.sweep.space)
+    values = space.draw(trial, task.options.space)
     begun()
     time.sleep(SLEEP_SECONDS)
     value = float(values["train.learning_rate"])
@@ -129,8 +130,8 @@ def let_sleep() -> None:
 
 def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:
     """Let so many workers sleep for so many trials."""
-    task = Task(params, {}, sweep.reviews_digest(), {}, {}, "none", "")
-    found = study.open_study("sleep", url, params.sweep)
+    task = Task(params, load_options(), {}, sweep.reviews_digest(), {}, {}, "none", "")
+    found = study.open_study("sleep", url, task.options)
     study.want(found, trials)
     # a process that took the place of a used one would train
     with (

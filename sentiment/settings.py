@@ -3,42 +3,28 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, get_args, get_origin
+from types import MappingProxyType
+from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sentiment.errors import UserError
-
-HIDDEN = "hidden"  # type of an error whose input may hold a password, so that it is not shown
-
-
-class Section(BaseModel):
-    """A mapping of settings: unknown keys and values of another type are errors.
-
-    A setting's description gives its unit and the reason for its value; the comments of the file,
-    and docs/params.md for `params.yaml`, are made from it (`make docs`).
-
-    Attributes:
-        moved: for keys of earlier versions, what the message says of them.
-    """
-
-    moved: ClassVar[Mapping[str, str]] = {}
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
+from sentiment.section import HIDDEN, Section
 
 Settings = TypeVar("Settings", bound=Section)
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def load(kind: type[Settings], path: Path) -> Settings:
+def load(kind: type[Settings], path: Path, moved: Mapping[str, str] = NONE) -> Settings:
     """Read and check all of a file.
 
     Args:
         kind: what it has to be.
         path: the file.
+        moved: sections of earlier versions, and what the message says of each.
 
     Raises:
         UserError: it is missing, not YAML, or a key or value is not allowed; the message
@@ -50,20 +36,24 @@ def load(kind: type[Settings], path: Path) -> Settings:
         raise UserError(f"{path} is missing: run this in the root of the project.") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
-    return check(kind, document, str(path))
+    return check(kind, document, str(path), moved)
 
 
-def check(kind: type[Settings], document: Any, source: str) -> Settings:
+def check(
+    kind: type[Settings], document: Any, source: str, moved: Mapping[str, str] = NONE
+) -> Settings:
     """Check a parsed document of `source`; raises UserError as `load` does."""
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        problems = [f"  {_problem(kind, detail)}" for detail in error.errors()]
+        problems = [f"  {_problem(kind, detail, moved)}" for detail in error.errors()]
         raise UserError("\n".join([f"{source} is not valid:", *problems])) from None
 
 
-def _problem(kind: type[Section], detail: ErrorDetails) -> str:
+def _problem(kind: type[Section], detail: ErrorDetails, moved: Mapping[str, str]) -> str:
     key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden" and key in moved:
+        return f"{key}: unknown key. Remove it: {moved[key]}"
     if detail["type"] == "extra_forbidden":
         return f"{key}: unknown key. {_suggestion(kind, detail['loc'])}"
     if detail["type"] == "missing":
@@ -87,9 +77,6 @@ def _suggestion(kind: type[Section], location: tuple[int | str, ...]) -> str:
         else:
             section = section.model_fields[part].annotation
     key, allowed = str(location[-1]), list(section.model_fields)
-    moved: Mapping[str, str] = section.moved
-    if key in moved:
-        return moved[key]
     close = difflib.get_close_matches(key, allowed, n=1)
     hint = f"Did you mean {close[0]}? " if close else ""
     return f"{hint}Allowed: {', '.join(allowed)}"

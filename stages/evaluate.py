@@ -22,11 +22,12 @@ from sentiment.data.outputs import (
 )
 from sentiment.network import checkpoint
 from sentiment.network.gradients import measure
-from sentiment.params import Promote, flatten, load_params
+from sentiment.params import Promote, load_params
 from sentiment.pipeline import EVALUATE
 from sentiment.publish import evaluation as publish
 from sentiment.runs import store, tracking
 from sentiment.scoring.evaluation import evaluate, predict, write
+from sentiment.section import flatten
 
 
 def log(run_id: str, metrics: dict[str, Any], test: TestSet, rule: Promote) -> None:

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from sentiment import files, process
 from sentiment.data import imdb, synthetic, table
+from sentiment.data.dataset import Fetch, settings_used
 from sentiment.data.reviews import Summary, as_document, summarize, write_reviews
-from sentiment.params import Fetch, load_params, shaping_data
+from sentiment.params import load_params
 from sentiment.pipeline import FETCH
 from sentiment.serving.sequences import Reviews
 from sentiment.visible import visible
@@ -62,7 +63,7 @@ def main() -> None:
             summary = summarize(source.train, source.test, source.left_out)
         files.write_json(folder / "word_index.json", source.ranks)
         files.write_json(folder / "summary.json", as_document(summary))
-        files.write_about(folder, shaping_data(params) | source.shaping)
+        files.write_about(folder, settings_used(params) | source.shaping)
     print(describe(params.name, summary))
 
 

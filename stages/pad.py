@@ -15,8 +15,9 @@ from sentiment import files, process
 from sentiment.data.padding import padded
 from sentiment.data.reviews import read_reviews
 from sentiment.files import Rows
-from sentiment.params import flatten, load_params
+from sentiment.params import load_params
 from sentiment.pipeline import FETCH, PAD
+from sentiment.section import flatten
 
 
 def watched(name: str, rows: Rows) -> Rows:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from sentiment import files, machine, pipeline, process
+from sentiment.data.dataset import dataset_name
 from sentiment.data.outputs import training_digests
 from sentiment.data.split import Part, split
 from sentiment.errors import NotAllowedError
@@ -24,6 +25,7 @@ from sentiment.network import checkpoint
 from sentiment.network.checkpoint import START, Progress
 from sentiment.network.gradients import measure
 from sentiment.network.model import inputs_of, save_model
+from sentiment.network.train_options import Train
 from sentiment.network.training import (
     Trained,
     fit,
@@ -31,7 +33,7 @@ from sentiment.network.training import (
     ready_model,
     summarize,
 )
-from sentiment.params import Train, dataset_name, flatten, load_params
+from sentiment.params import load_params
 from sentiment.pipeline import PAD, TRAIN
 from sentiment.publish import training as publish
 from sentiment.registry.names import own_name
@@ -40,6 +42,7 @@ from sentiment.runs.names import run_name
 from sentiment.runs.provenance import provenance, uncommitted_diff
 from sentiment.runs.tracking import Tracker
 from sentiment.scoring.gradients import reach
+from sentiment.section import flatten
 
 if TYPE_CHECKING:
     import keras

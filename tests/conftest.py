@@ -24,6 +24,7 @@ from sentiment.network.model import Inputs
 from sentiment.params import Params, check_params
 from sentiment.process import ENDING
 from sentiment.runs import store
+from sentiment.search.sweep_options import FILE, SweepOptions, load_options
 from sentiment.serving.backend import load_keras
 from tests.browser import chromium
 from tests.project import (
@@ -103,6 +104,12 @@ def defaults() -> dict[str, Any]:
 def inputs(num_words: int, length: int) -> Inputs:
     """What a small model reads, in five batches an epoch."""
     return Inputs(num_words, length, padding_token=0, unknown_token=2, steps=5)
+
+
+@pytest.fixture
+def sweep_options() -> SweepOptions:
+    """What the project ships to be searched."""
+    return load_options(ROOT / FILE)
 
 
 @pytest.fixture
@@ -298,7 +305,7 @@ def fitted(finished: Project, shared: Sharer) -> Project:
     """
 
     def fit(project: Project) -> None:
-        output = project.run("dvc", "repro", "baseline/dvc.yaml")
+        output = project.run("dvc", "repro", "extras/baseline/dvc.yaml")
         project.path.with_name("output").write_text(output, encoding="utf-8")
         project.commit()
 

@@ -155,7 +155,10 @@ class Project:
         return done.stdout
 
     def change(self, **sections: Any) -> None:
+        """Change params, or what a sweep searches, by their sections."""
+        options = sections.pop("sweep", {})
         change_params(self.path / "params.yaml", sections)
+        change_params(self.path / "extras" / "sweep" / "sweep.yaml", options)
 
     def contents(self, folder: str) -> dict[str, bytes]:
         """The content of every file below a folder."""

@@ -106,7 +106,7 @@ def test_secrets_stay_where_they_are_and_private_texts_go_where_the_docs_say(
     project.change(train={"units": 5})  # with evaluate.log_texts: false, as it was trained before
     printed = [
         project.run("dvc", "repro"),
-        project.run("dvc", "repro", "baseline/dvc.yaml"),
+        project.run("dvc", "repro", "extras/baseline/dvc.yaml"),
         call(report.main),
         call(compare.main, "--a", "champion"),
         project.run("python", "-m", "tools.sweep", "--trials", "2", "--workers", "1"),

@@ -13,7 +13,6 @@ import click
 import pandas as pd
 
 from sentiment.errors import UserError
-from sentiment.params import load_params
 from sentiment.registry import champion
 from sentiment.visible import visible
 from tools.running import cli
@@ -140,23 +139,35 @@ def as_table(rows: list[Answer]) -> str:
     is_flag=True,
     help="With --json: the answer after each word, and an LSTM's gates at it.",
 )
+@cli.option(
+    "--words",
+    variable="WORDS",
+    type=click.IntRange(min=0),
+    default=5,
+    help="How many words to name that moved an answer most; 0 saves the time to find them.",
+)
 @cli.model_option
 @cli.json_option
 def main(
-    text: str | None, file: Path | None, trace: bool, model: str | None, as_json: bool
+    text: str | None,
+    file: Path | None,
+    trace: bool,
+    words: int,
+    model: str | None,
+    as_json: bool,
 ) -> None:
     if trace and not as_json:
         raise click.UsageError("--trace (TRACE) is for --json (JSON).")
     with cli.output_kept(as_json):
-        texts, most = read_texts(text, file), load_params().predict.words
+        texts = read_texts(text, file)
         loaded = champion.load(champion.uri(model))
     if as_json:
-        for given in answers(loaded, texts, most):
+        for given in answers(loaded, texts, words):
             traced = champion.trace(loaded, given.text) if trace else None
             cli.print_json(as_document(given._replace(trace=traced)))
         return
-    print(as_table(list(answers(loaded, texts, most))))
-    if most:
+    print(as_table(list(answers(loaded, texts, words))))
+    if words:
         print("\nA word's number: by how much the log-odds of positive fall without it.")
 
 

@@ -1,4 +1,4 @@
-"""`make sweep`: search the space of params.yaml for the params that validate best.
+"""`make sweep`: search the space of extras/sweep/sweep.yaml for the params that validate best.
 
 Optuna proposes trials and keeps their state, Dask places them: on this machine, or on the workers
 of a scheduler. Each trial is a child of the sweep's run in MLflow. Called again, the same sweep is
@@ -20,6 +20,7 @@ from sentiment.params import PARAMS_FILE, load_params
 from sentiment.runs import store
 from sentiment.search import cluster, space, study, sweep
 from sentiment.search.sweep import Candidate, Sweep
+from sentiment.search.sweep_options import load_options
 from sentiment.search.workers import search
 from tools.running import cli, progress, settings
 from tools.running.watcher import Watcher
@@ -55,11 +56,11 @@ def main(
 ) -> int:
     require_packages()
     with cli.output_kept(as_json), study.explained():
-        params = load_params()
+        params, options = load_params(), load_options()
         if scheduler:
             cluster.require_servers(study.address())
             cluster.require_committed()
-        found = sweep.open_sweep(params)
+        found = sweep.open_sweep(params, options)
         if not apply:
             run(found, trials, workers, scheduler)
         winners = sweep.candidates(found)
@@ -165,7 +166,7 @@ def best_so_far(first: "optuna.Study") -> dict[str, Any]:
 
 def text(found: Sweep, winners: list[Candidate]) -> str:
     """A sweep as a reader sees it."""
-    metric, confirm = found.params.sweep.metric, found.params.sweep.confirm
+    metric, confirm = found.options.metric, found.options.confirm
     rows = [
         f"{each.trial:>6}  {each.found:>8.4f}  {each.mean:>8.4f} ± {each.spread:.4f}  "
         f"{space.as_text(each.values)}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from sentiment import files, process
+from sentiment.data.dataset import dataset_name
 from sentiment.data.outputs import (
     Training,
     evaluated_digests,
@@ -21,7 +22,7 @@ from sentiment.data.outputs import (
 )
 from sentiment.data.split import split
 from sentiment.errors import UserError
-from sentiment.params import dataset_name, load_params
+from sentiment.params import load_params
 from sentiment.pipeline import EVALUATE, PAD, TRAIN
 from sentiment.publish import training as publish_training
 from sentiment.runs import log, store, tracking

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment import files, process
+from sentiment.data.dataset import Fetch
 from sentiment.errors import UserError
-from sentiment.params import Fetch
 from sentiment.serving.sequences import Reviews
 
 ARCHIVE = "imdb.npz"

@@ -5,17 +5,47 @@ The result equals `keras.datasets.imdb.load_data(num_words=...)` followed by
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from sentiment.data.reviews import fingerprints
 from sentiment.files import Rows
-from sentiment.params import Pad
+from sentiment.section import SEED_LIMIT, Section
 from sentiment.serving.sequences import Layout, Reviews, pad, token_dtype
 
 AT_ONCE = 2_000_000  # tokens in memory
+
+
+class Pad(Section):
+    num_words: int = Field(ge=5, le=1_000_000)
+    max_length: int = Field(ge=1, le=10_000)
+    padding: Literal["pre", "post"]
+    truncating: Literal["pre", "post"]
+    padding_token: int = Field(ge=0)
+    start_token: int = Field(ge=0)
+    unknown_token: int = Field(ge=0)
+    index_from: int = Field(ge=0)
+    shuffle_seed: int = Field(ge=0, lt=SEED_LIMIT)
+
+    @model_validator(mode="after")
+    def _marks_are_apart(self) -> Self:
+        marks = [self.padding_token, self.start_token, self.unknown_token]
+        if len(set(marks)) < 3:
+            raise ValueError(f"padding_token, start_token and unknown_token {marks} must differ")
+        if max(marks) > self.index_from:
+            raise ValueError(
+                f"index_from {self.index_from} must be at least the largest mark {max(marks)}, "
+                "or words would share it"
+            )
+        if self.num_words <= self.index_from + 1:
+            raise ValueError(
+                f"num_words {self.num_words} must be greater than "
+                f"index_from + 1, {self.index_from + 1}, or no word is left"
+            )
+        return self
 
 
 def padded(train: Reviews, test: Reviews, params: Pad) -> dict[str, NDArray[Any] | Rows]:

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment import process
+from sentiment.data.table_options import file_name, label_text
 from sentiment.errors import UserError, first_line, redacted
-from sentiment.params import file_name, label_text
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from sentiment import files, process
 from sentiment.data import rows
 from sentiment.data.rows import Columns, Labels, Row
+from sentiment.data.table_options import Table
 from sentiment.errors import UserError
-from sentiment.params import Table
 from sentiment.serving import text
 from sentiment.serving.sequences import Reviews
 

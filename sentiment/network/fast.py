@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import tensorflow as tf
 
 from sentiment.network.cells import CELLS, Cell, Tensors, Weights
-from sentiment.params import Train
+from sentiment.network.train_options import Train
 from sentiment.serving.layers import recurrent_layers
 
 if TYPE_CHECKING:

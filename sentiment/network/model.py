@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.network.batches import batches
-from sentiment.params import Bigrams, Train
+from sentiment.network.train_options import Bigrams, Train
 from sentiment.serving.layers import recurrent_layers
 
 if TYPE_CHECKING:

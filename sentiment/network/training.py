@@ -17,7 +17,7 @@ from sentiment.network import starts
 from sentiment.network.batches import batches
 from sentiment.network.checkpoint import COUNTERS, METRICS, Progress
 from sentiment.network.model import Inputs, bigram_buckets, build_model
-from sentiment.params import Train
+from sentiment.network.train_options import Train
 from sentiment.serving.backend import load_keras
 from sentiment.serving.layers import recurrent_layers
 

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from sentiment import files
+from sentiment.data.dataset import tokenizer_of
 from sentiment.data.outputs import TestSet, evaluated_digests
-from sentiment.params import Promote, tokenizer_of
+from sentiment.params import Promote
 from sentiment.pipeline import EVALUATE, FETCH, PAD, TRAIN
 from sentiment.registry import versions
 from sentiment.registry.packaging import Model, Parts

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sentiment.params import KERAS_FORGET_BIAS, Train, dataset_name
+from sentiment.data.dataset import dataset_name
+from sentiment.network.train_options import KERAS_FORGET_BIAS, Train
 
 SEPARATOR = " · "
 

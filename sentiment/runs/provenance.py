@@ -17,9 +17,10 @@ NAMES = 100  # of untracked files among a run's tags
 CHANGES = (".", ":(exclude,glob)**/dvc.lock", ":(exclude)data")
 # Other files may hold texts, or keys as `.dvc/config` does: only their names are kept.
 MODULES = tuple(
-    f":(glob){package}/**/*.py" for package in ("baseline", "sentiment", "stages", "tools")
+    f":(glob){package}/**/*.py" for package in ("extras", "sentiment", "stages", "tools")
 )
-SHAPING = (*MODULES, ":(glob)**/dvc.yaml", "params.yaml", ":(glob)requirements*.txt")
+SETTINGS = ("params.yaml", ":(glob)extras/**/*.yaml")
+SHAPING = (*MODULES, *SETTINGS, "dvc.yaml", ":(glob)requirements*.txt")
 
 
 def person() -> str:

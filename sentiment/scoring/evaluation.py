@@ -12,9 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment import files, process
+from sentiment.data.dataset import dataset_name
 from sentiment.data.outputs import TestSet, Training
-from sentiment.params import Evaluate, dataset_name
 from sentiment.scoring import plots, scores
+from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.gradients import reach
 from sentiment.serving.predictor import Predictor
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from sentiment.params import Evaluate
+from sentiment.scoring.evaluate_options import Evaluate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+CONFIDENCE = 0.95  # level of the intervals of a single model
+
 
 class Interval(NamedTuple):
     """A confidence interval."""

@@ -1,9 +1,11 @@
-"""Values of parameters, drawn by Optuna from the space of `params.yaml`."""
+"""Values of parameters, drawn by Optuna from the space of a sweep."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sentiment.params import Params, Values, flatten, parameter
+from sentiment.params import Params, parameter
+from sentiment.search.sweep_options import Values
+from sentiment.section import flatten
 
 if TYPE_CHECKING:
     import optuna
@@ -28,7 +30,7 @@ def _value(trial: "optuna.Trial", name: str, values: Values) -> Any:
     if values.choices is not None:
         return trial.suggest_categorical(name, values.choices)
     info = parameter(name)
-    assert info is not None  # params.yaml is checked
+    assert info is not None  # the space is checked
     assert values.low is not None
     assert values.high is not None
     low, high, step = values.low, values.high, values.step

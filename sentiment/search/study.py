@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sentiment import files
 from sentiment.errors import StoreError, first_line
-from sentiment.params import Sweep
 from sentiment.runs import store
 from sentiment.search.space import tidy
+from sentiment.search.sweep_options import SweepOptions
 
 if TYPE_CHECKING:
     import optuna
@@ -122,13 +122,13 @@ def storage(url: str) -> "optuna.storages.RDBStorage":
         raise _unusable(error) from error
 
 
-def open_study(name: str, url: str, params: Sweep) -> "optuna.Study":
+def open_study(name: str, url: str, options: SweepOptions) -> "optuna.Study":
     """The study of this name, which is made if there is none.
 
     Args:
         name: its name; in one that `confirmation` gave no trial is pruned.
         url: the database.
-        params: the `sweep` section.
+        options: how to search.
     """
     import optuna
 
@@ -136,21 +136,21 @@ def open_study(name: str, url: str, params: Sweep) -> "optuna.Study":
     study = optuna.create_study(
         study_name=name,
         storage=storage(url),
-        pruner=optuna.pruners.NopPruner() if name.endswith(CONFIRMED) else _pruner(params),
-        direction="minimize" if params.metric == "val_loss" else "maximize",
+        pruner=optuna.pruners.NopPruner() if name.endswith(CONFIRMED) else _pruner(options),
+        direction="minimize" if options.metric == "val_loss" else "maximize",
         load_if_exists=True,
     )
-    seed(study, params)
+    seed(study, options)
     return study
 
 
-def seed(study: "optuna.Study", params: Sweep) -> None:
+def seed(study: "optuna.Study", options: SweepOptions) -> None:
     """Seed the sampler by how many trials were taken: seeded as before, it would repeat itself."""
     import optuna
 
     trials = study.get_trials(deepcopy=False)
     drawn = sum(trial.state != optuna.trial.TrialState.WAITING for trial in trials)
-    study.sampler = _sampler(params, params.seed + drawn)
+    study.sampler = _sampler(options, options.seed + drawn)
 
 
 def confirmation(name: str) -> str:
@@ -158,17 +158,17 @@ def confirmation(name: str) -> str:
     return f"{name}{CONFIRMED}"
 
 
-def _sampler(params: Sweep, seed: int) -> "optuna.samplers.BaseSampler":
+def _sampler(options: SweepOptions, seed: int) -> "optuna.samplers.BaseSampler":
     import optuna
 
     samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
-    return samplers[params.sampler](seed=seed % 2**32)
+    return samplers[options.sampler](seed=seed % 2**32)
 
 
-def _pruner(params: Sweep) -> "optuna.pruners.BasePruner":
+def _pruner(options: SweepOptions) -> "optuna.pruners.BasePruner":
     import optuna
 
-    if params.pruner == "none":
+    if options.pruner == "none":
         return optuna.pruners.NopPruner()
 
     class Halving(optuna.pruners.SuccessiveHalvingPruner):  # type: ignore[misc]
@@ -177,7 +177,7 @@ def _pruner(params: Sweep) -> "optuna.pruners.BasePruner":
         def prune(self, study: "optuna.Study", trial: "FrozenTrial") -> bool:
             return bool(super().prune(_Slots(study), trial))
 
-    return Halving(min_resource=params.min_epochs, reduction_factor=params.reduction)
+    return Halving(min_resource=options.min_epochs, reduction_factor=options.reduction)
 
 
 class _Slots:

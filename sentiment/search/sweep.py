@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sentiment import files, pipeline
+from sentiment.data.dataset import settings_used
 from sentiment.data.reviews import arrays, read_reviews
 from sentiment.errors import UserError
 from sentiment.network import checkpoint
-from sentiment.params import Params, changed, flatten, shaping_data
+from sentiment.params import Params, changed
 from sentiment.pipeline import FETCH
 from sentiment.runs import parents, store
 from sentiment.runs.provenance import provenance
 from sentiment.search import study
+from sentiment.search.sweep_options import SweepOptions
 from sentiment.search.trial import Task
+from sentiment.section import flatten
 from sentiment.serving.sequences import Reviews
 
 if TYPE_CHECKING:
@@ -31,12 +34,14 @@ class Sweep(NamedTuple):
 
     Attributes:
         params: those that it starts from.
+        options: what is searched, and how.
         name: of its study.
         url: of the study's database.
         run_id: its MLflow run.
     """
 
     params: Params
+    options: SweepOptions
     name: str
     url: str
     run_id: str
@@ -68,8 +73,8 @@ class Candidate(NamedTuple):
         return float(np.std(self.confirmed, ddof=1))
 
 
-def open_sweep(params: Params) -> Sweep:
-    """The sweep of these params, data and code, with its MLflow run.
+def open_sweep(params: Params, options: SweepOptions) -> Sweep:
+    """The sweep of these params, options, data and code, with its MLflow run.
 
     Raises:
         UserError: a store cannot be used.
@@ -77,29 +82,29 @@ def open_sweep(params: Params) -> Sweep:
     import mlflow
     from mlflow.entities import Param
 
-    key = key_of(params)
+    key = key_of(params, options)
     experiment_id, client = store.connect(), mlflow.MlflowClient()
     with store.explained(), parents.exclusive():
         parent = str(parents.find_or_make(client, experiment_id, KEY, key).info.run_id)
         client.set_tag(parent, "mlflow.runName", f"sweep {key[:8]}")
-        searched = parents.as_text({f"sweep.{name}": x for name, x in settings(params).items()})
+        searched = parents.as_text({f"sweep.{name}": x for name, x in settings(options).items()})
         client.log_batch(parent, params=[Param(*pair) for pair in searched.items()])
-    return Sweep(params, f"sweep-{key}", study.address(), parent)
+    return Sweep(params, options, f"sweep-{key}", study.address(), parent)
 
 
-def settings(params: Params) -> dict[str, Any]:
+def settings(options: SweepOptions) -> dict[str, Any]:
     """What shapes the search, beside the params that it starts from."""
-    return params.sweep.model_dump(exclude={"confirm"}, exclude_none=True)
+    return options.model_dump(exclude={"confirm"}, exclude_none=True)
 
 
-def key_of(params: Params) -> str:
+def key_of(params: Params, options: SweepOptions) -> str:
     """A name for a sweep, from all that shapes it: params, space, data and code.
 
     The values of the searched params are left out: written into params.yaml, the best ones are
     still those of the same sweep.
     """
-    given = {name: x for name, x in shaping_of(params).items() if name not in params.sweep.space}
-    shaping = {**given, "sweep": settings(params)}
+    given = {name: x for name, x in shaping_of(params).items() if name not in options.space}
+    shaping = {**given, "sweep": settings(options)}
     return checkpoint.key({"params": shaping, "code": pipeline.code_digests(CODE)})
 
 
@@ -112,7 +117,7 @@ def shaping_of(params: Params) -> dict[str, Any]:
 def data_of(params: Params) -> dict[str, Any]:
     """What shaped `data/fetch`; raises UserError where that is not of these params."""
     data: dict[str, Any] = files.read_about(FETCH)["params"]
-    wanted = shaping_data(params.fetch)
+    wanted = settings_used(params.fetch)
     if params.fetch.dataset == "table" and Path(params.fetch.table.train).is_file():
         wanted["fetch.table.train_sha256"] = files.sha256(Path(params.fetch.table.train))
     if not wanted.items() <= data.items():
@@ -126,6 +131,7 @@ def read_task(sweep: Sweep) -> Task:
     tags = {**provenance(), "dataset": sweep.params.fetch.name}
     return Task(
         sweep.params,
+        sweep.options,
         data,
         reviews_digest(),
         pipeline.code_digests(CODE),
@@ -158,13 +164,13 @@ def training_reviews(digest: str) -> Reviews:
 def studies(sweep: Sweep) -> "tuple[optuna.Study, optuna.Study]":
     """The study that searches, and the one that confirms."""
     names = (sweep.name, study.confirmation(sweep.name))
-    search, confirm = (study.open_study(name, sweep.url, sweep.params.sweep) for name in names)
+    search, confirm = (study.open_study(name, sweep.url, sweep.options) for name in names)
     return search, confirm
 
 
 def to_confirm(sweep: Sweep, search: "optuna.Study") -> list[dict[str, Any]]:
     """The values of the best trials, under each further seed; equal ones once."""
-    best = study.completed(search)[: sweep.params.sweep.confirm.top]
+    best = study.completed(search)[: sweep.options.confirm.top]
     listed = [values for trial in best for values in under_seeds(sweep, trial)]
     return [values for number, values in enumerate(listed) if values not in listed[:number]]
 
@@ -172,9 +178,7 @@ def to_confirm(sweep: Sweep, search: "optuna.Study") -> list[dict[str, Any]]:
 def under_seeds(sweep: Sweep, trial: "FrozenTrial") -> list[dict[str, Any]]:
     """The values of a trial under each further seed."""
     first = sweep.params.train.seed + 1
-    return [
-        {**study.values_of(trial), SEED: first + n} for n in range(sweep.params.sweep.confirm.seeds)
-    ]
+    return [{**study.values_of(trial), SEED: first + n} for n in range(sweep.options.confirm.seeds)]
 
 
 def unconfirmed(sweep: Sweep, search: "optuna.Study", confirm: "optuna.Study") -> bool:
@@ -187,18 +191,18 @@ def candidates(sweep: Sweep) -> list[Candidate]:
     search, confirm = studies(sweep)
     again = {repr(trial.user_attrs[study.VALUES]): trial for trial in study.completed(confirm)}
     found = []
-    for trial in study.completed(search)[: sweep.params.sweep.confirm.top]:
+    for trial in study.completed(search)[: sweep.options.confirm.top]:
         own = under_seeds(sweep, trial)
         done = [float(again[repr(each)].value) for each in own if repr(each) in again]
-        if len(done) == sweep.params.sweep.confirm.seeds:
+        if len(done) == sweep.options.confirm.seeds:
             found.append(Candidate(trial.number, study.values_of(trial), float(trial.value), done))
-    sign = 1 if sweep.params.sweep.metric == "val_loss" else -1
+    sign = 1 if sweep.options.metric == "val_loss" else -1
     return sorted(found, key=lambda each: sign * each.mean)
 
 
 def about_lead(sweep: Sweep, found: list[Candidate]) -> str:
     """How far the search's best trial led the others in the search, and under the further seeds."""
-    sign = -1 if sweep.params.sweep.metric == "val_loss" else 1
+    sign = -1 if sweep.options.metric == "val_loss" else 1
     best, *others = sorted(found, key=lambda each: -sign * each.found)
     if not others:
         return "Only one trial is confirmed: there is no other to compare it with."
@@ -216,7 +220,7 @@ def log_best(sweep: Sweep, search: "optuna.Study") -> None:
     import mlflow
     from mlflow.entities import Metric
 
-    client, metric = mlflow.MlflowClient(), f"best_{sweep.params.sweep.metric}"
+    client, metric = mlflow.MlflowClient(), f"best_{sweep.options.metric}"
     logged = len(client.get_metric_history(sweep.run_id, metric))
     points = [Metric(metric, *point) for point in best_so_far(search)]
     client.log_batch(sweep.run_id, metrics=points[logged:])

@@ -28,7 +28,7 @@ from sentiment.network.training import (
     ready_model,
     summarize,
 )
-from sentiment.params import Params, changed, flatten
+from sentiment.params import Params, changed
 from sentiment.publish import training as publish
 from sentiment.runs import log, store, tracking
 from sentiment.runs.names import run_name
@@ -36,6 +36,8 @@ from sentiment.runs.parents import PARENT, as_text
 from sentiment.runs.tracking import Stopped, Tracker
 from sentiment.search import space, study
 from sentiment.search.study import ERROR, FAILURES, PASSING, VALUES
+from sentiment.search.sweep_options import SweepOptions
+from sentiment.section import flatten
 from sentiment.serving.backend import load_keras
 from sentiment.serving.cores import usable_cores
 from sentiment.serving.sequences import Reviews, pad
@@ -58,6 +60,7 @@ class Task(NamedTuple):
 
     Attributes:
         params: those that the search starts from.
+        options: what is searched, and how.
         data: the params that the reviews depend on, by dotted names.
         reviews: SHA-256 of the training part, as `fetch` wrote it.
         code: digests of the code that shapes a training, by path.
@@ -67,6 +70,7 @@ class Task(NamedTuple):
     """
 
     params: Params
+    options: SweepOptions
     data: Mapping[str, Any]
     reviews: str
     code: Mapping[str, str]
@@ -129,10 +133,10 @@ def objective(
     values: dict[str, Any] = {}
     try:
         with study.explained():
-            values = trial.user_attrs.get(VALUES) or space.draw(trial, task.params.sweep.space)
+            values = trial.user_attrs.get(VALUES) or space.draw(trial, task.options.space)
             begun()
             trained = train(job_of(task, reviews, values), task, trial)
-            return summarize(trained)[task.params.sweep.metric]
+            return summarize(trained)[task.options.metric]
     except Stopped as stopped:
         raise optuna.TrialPruned(str(stopped)) from None
     except Exception as error:
@@ -197,7 +201,7 @@ def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
             with_model=False,
             unlogged="Logging to MLflow stops here, the trial is tried again",
         ) as tracker:
-            trained = resume(job, task.params.sweep.metric, kept, tracker, trial)
+            trained = resume(job, task.options.metric, kept, tracker, trial)
             publish.log_history(tracker, trained.history)
             require_store(tracker)
     return trained

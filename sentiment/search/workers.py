@@ -56,7 +56,7 @@ def work(name: str, content: bytes, required: Mapping[str, str], most: int) -> s
     process.quiet_libraries()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # once: it remembers trials that ended
-    found = study.patiently(partial(study.open_study, name, study.address(), task.params.sweep))
+    found = study.patiently(partial(study.open_study, name, study.address(), task.options))
     while (trained := getattr(worker, TRAINED, 0)) < most or not worker.nanny:
         if not study.patiently(partial(take, found, task, reviews)):
             return None
@@ -78,7 +78,7 @@ def take(found: "optuna.Study", task: Task, reviews: Reviews) -> bool:
         release = _once(lock.release)
         try:
             study.end_stale(found)
-            study.seed(found, task.params.sweep)
+            study.seed(found, task.options)
             if study.is_stopped(found):
                 return False
             if study.has_work(found):

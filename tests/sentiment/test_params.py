@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.params import Params, check_params, flatten, load_params
+from sentiment.params import Params, check_params, load_params
+from sentiment.section import flatten
 from tests.conftest import defaults
-from tests.project import ROOT, merged
+from tests.project import DEFAULT_PARAMS, ROOT, merged
 
 BAD = [
     ({"train": {"epochs": 0}}, "train.epochs", "0", "greater than or equal to 1"),
@@ -87,9 +88,25 @@ def test_unknown_key_is_named_with_the_likely_one_and_all_allowed() -> None:
         check_params(merged(defaults(), {"train": {"unitz": 3}}), "params.yaml")
 
 
-def test_a_section_of_an_earlier_version_is_named_with_its_new_place() -> None:
-    with pytest.raises(UserError, match=r"memory: unknown key\. .*benchmarks/memory\.py"):
-        check_params({**defaults(), "memory": {"seeds": 3}}, "params.yaml")
+@pytest.mark.parametrize(
+    ("section", "place"),
+    [
+        ("compare", "extras/compare/compare.yaml"),
+        ("linear", "extras/baseline/params.yaml"),
+        ("memory", "benchmarks/memory.py"),
+        ("predict", "make predict WORDS=5"),
+        ("sweep", "extras/sweep/sweep.yaml"),
+    ],
+)
+def test_a_section_of_an_earlier_version_is_named_with_its_new_place(
+    section: str, place: str
+) -> None:
+    with pytest.raises(UserError, match=f"{section}: unknown key\\. Remove it: .*{place}"):
+        check_params({**defaults(), section: {"seeds": 3}}, "params.yaml")
+
+
+def test_params_yaml_has_at_most_120_lines() -> None:
+    assert len(DEFAULT_PARAMS.read_text(encoding="utf-8").splitlines()) <= 120
 
 
 def test_missing_key_is_named() -> None:

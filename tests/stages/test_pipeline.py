@@ -17,7 +17,8 @@ import pytest
 
 from sentiment.network import checkpoint
 from sentiment.network.training import ready_model
-from sentiment.params import flatten, load_params
+from sentiment.params import load_params
+from sentiment.section import flatten
 from stages import evaluate, train
 from tests.conftest import Caller, Starter, runs, stand_in
 from tests.project import QUIET, Project, free_port, until, wait_for

@@ -1,48 +1,36 @@
+from typing import Literal, get_args, get_origin
+
 import pytest
 from pydantic import BaseModel
 
-from sentiment.params import Evaluate, Fetch, Pad, Params, Train
+from sentiment.data.dataset import Fetch
+from sentiment.data.padding import Pad
+from sentiment.network.train_options import Train
+from sentiment.params import Params, parameter
+from sentiment.scoring.evaluate_options import Evaluate
+from sentiment.section import flatten
 from tests.project import DEFAULT_PARAMS, ROOT
 from tools import docs
 
 
-def test_page_of_params_is_as_the_model_says(default_params: Params) -> None:
-    assert (ROOT / docs.PAGE).read_text(encoding="utf-8") == docs.page(default_params)
-
-
-def test_comments_of_params_are_as_the_model_says() -> None:
+def test_page_of_params_is_as_their_file_and_the_limits_say(default_params: Params) -> None:
     text = DEFAULT_PARAMS.read_text(encoding="utf-8")
-    assert docs.commented(text).splitlines() == text.splitlines()
+    assert (ROOT / docs.PAGE).read_text(encoding="utf-8") == docs.page(default_params, text)
 
 
-def test_every_parameter_and_section_has_a_description() -> None:
-    schema = Params.model_json_schema()
-    models = [schema, *schema["$defs"].values()]
-    bare = [
-        f"{model['title']}.{name}"
-        for model in models
-        for name, found in model["properties"].items()
-        if not found.get("description")
-    ]
-    assert bare == []
+def test_every_parameter_and_section_has_a_comment(default_params: Params) -> None:
+    names = {name for section, values in default_params for name in flatten(values, section)}
+    named = docs.comments(DEFAULT_PARAMS.read_text(encoding="utf-8"))
+    assert names <= named.keys()
+    assert [name for name, comment in named.items() if not comment] == []
 
 
-def test_a_comment_is_replaced_and_the_value_kept() -> None:
-    text = "# head\n\ntrain:\n  dropout:\n    head: 0.25  # as it was\n  units: 8\n"
-    assert docs.commented(text).splitlines() == [
-        "# head",
-        "",
-        "train:                   # the network and its training",
-        "  dropout:               # shares of values set to zero in training; 0 switches it off",
-        "    head: 0.25           # the vector that the classifier reads",
-        "  units: 8               # size of the recurrent state, for each direction",
-    ]
-
-
-def test_choices_come_before_the_description_of_a_comment() -> None:
-    assert docs.comment(["train", "early_stopping", "monitor"]) == (
-        "val_loss | val_accuracy: metric that has to improve"
-    )
+def test_a_comment_begins_with_the_choices_of_its_parameter() -> None:
+    named = docs.comments(DEFAULT_PARAMS.read_text(encoding="utf-8"))
+    for name in named:
+        info = parameter(name)
+        if info and get_origin(info.annotation) is Literal:
+            assert named[name].startswith(f"{' | '.join(get_args(info.annotation))}: ")
 
 
 @pytest.mark.parametrize(

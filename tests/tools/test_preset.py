@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from sentiment.params import Params, flatten, load_params
+from sentiment.params import Params, load_params
+from sentiment.section import flatten
 from tests.conftest import Caller
 from tests.project import DEFAULT_PARAMS, ROOT
 from tools import preset
@@ -57,7 +58,7 @@ def test_a_value_of_one_s_own_gives_way(root: Path, call: Caller) -> None:
         (None, "There is no preset mine. In presets/: best, notebook."),
         ("train: {unit: 8}", "presets/mine.yaml: train.unit is no parameter of pad and train."),
         ("train: {dropout: 3}", "train.dropout is no parameter of pad and train."),
-        ("predict: {words: 3}", "predict.words is no parameter of pad and train."),
+        ("evaluate: {mistakes: 3}", "evaluate.mistakes is no parameter of pad and train."),
         ("- units", "presets/mine.yaml: this is no parameter of pad and train."),
         ("train: [", "presets/mine.yaml is not valid YAML"),
         ("train: {units: 0}", "train.units: 0 is not allowed"),

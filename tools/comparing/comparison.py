@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment.params import Compare
 from sentiment.scoring import scores, significance
 from sentiment.scoring.significance import Discordant, Interval
+from tools.comparing.compare_options import CompareOptions
 from tools.comparing.disagreement import Example, Subset, both_kinds_of_examples, groups
 from tools.comparing.trainings import Corpus, Side, answers, by_review
 from tools.comparing.verdict import Difference, caveats, difference, discordant, sentence, test_name
@@ -104,7 +104,7 @@ class Comparison:
     gradients: tuple[list[pd.DataFrame], list[pd.DataFrame]]
 
 
-def compare(a: Side, b: Side, corpus: Corpus, settings: Compare) -> Comparison:
+def compare(a: Side, b: Side, corpus: Corpus, settings: CompareOptions) -> Comparison:
     """Compare two sides that `tools.comparing.trainings.check_comparable` admits.
 
     Length groups and calibration bins are those of B's params, for both.

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment.params import Compare
 from sentiment.scoring import scores
+from tools.comparing.compare_options import CompareOptions
 from tools.comparing.trainings import Answers, Corpus
 from tools.comparing.verdict import Difference, difference
 
@@ -47,7 +47,7 @@ def groups(
     rows: pd.DataFrame,
     corpus: Corpus,
     params: Mapping[str, Any],
-    settings: Compare,
+    settings: CompareOptions,
 ) -> list[Subset]:
     """How the sides differ by length of the review and by whether it negates anything."""
     negated = has_negation(corpus)[rows.index]

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sentiment import files, pipeline
+from sentiment.data.dataset import Fetch
 from sentiment.errors import UserError
-from sentiment.params import PARAMS_FILE, SEED_LIMIT, Fetch, Params, changed, flatten
+from sentiment.params import PARAMS_FILE, Params, changed
 from sentiment.pipeline import EVALUATE, FETCH, STAGES, TRAIN
 from sentiment.runs import log, store
+from sentiment.section import SEED_LIMIT, flatten
 from tools.comparing import group
 from tools.comparing.group import SEED, Member
 from tools.running import dvc

@@ -13,6 +13,7 @@ from sentiment.runs import store
 from tools.comparing import comparison, sides, trainings
 from tools.comparing import plots as comparison_plots
 from tools.comparing import text as comparison_text
+from tools.comparing.compare_options import load_options
 from tools.comparing.comparison import Comparison
 from tools.pages import page
 
@@ -40,7 +41,7 @@ def compare(a: str, b: str) -> tuple[Comparison, Path]:
         first, second = sides.read(a, Path(scratch) / "a"), sides.read(b, Path(scratch) / "b")
     trainings.check_comparable(first, second)
     corpus = sides.read_corpus(first, second)
-    settings = params.compare
+    settings = load_options()
     if not params.evaluate.log_texts:  # examples are texts
         settings = settings.model_copy(update={"examples": 0})
     found = comparison.compare(first, second, corpus, settings)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # where a run of a network, or of a linear model, is incomplete
 SYNC = "`make sync`, where its files are, logs them again."
-FIT_AGAIN = "dvc repro --single-item --force baseline/dvc.yaml:linear@"
+FIT_AGAIN = "dvc repro --single-item --force extras/baseline/dvc.yaml:linear@"
 GRADIENTS = "gradients.csv"  # evaluations before it was measured have none
 EVALUATED_TAG, TRAINED_TAG = (log.COMPLETE.format(stage.name) for stage in (EVALUATE, TRAIN))
 

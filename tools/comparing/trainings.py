@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sentiment.data.dataset import dataset_name
 from sentiment.data.reviews import TEST_DATA
 from sentiment.errors import UserError
-from sentiment.params import dataset_name
 from sentiment.scoring import scores
 from sentiment.serving.sequences import Reviews
 

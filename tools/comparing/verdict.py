@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.params import Compare
 from sentiment.scoring import significance
 from sentiment.scoring.significance import Discordant, Interval
+from tools.comparing.compare_options import CompareOptions
 from tools.comparing.trainings import Answers, Side
 
 
@@ -28,7 +28,7 @@ class Difference:
     p: float
 
 
-def difference(a: NDArray[np.bool_], b: NDArray[np.bool_], settings: Compare) -> Difference:
+def difference(a: NDArray[np.bool_], b: NDArray[np.bool_], settings: CompareOptions) -> Difference:
     """Compare accuracies, of two single trainings by review and otherwise by training.
 
     Args:

@@ -9,14 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment import files
+from sentiment.data.dataset import dataset_name
 from sentiment.data.outputs import TestSet, read_words, unpadded
 from sentiment.data.padding import seen, shuffled
 from sentiment.data.reviews import TEST_DATA, arrays, read_reviews
 from sentiment.data.split import split
 from sentiment.errors import UserError
-from sentiment.params import Evaluate, dataset_name, flatten
 from sentiment.pipeline import FETCH
 from sentiment.scoring import scores
+from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.evaluation import (
     Evaluation,
     evaluate_answers,
@@ -24,6 +25,7 @@ from sentiment.scoring.evaluation import (
     predictions_table,
     texts_of,
 )
+from sentiment.section import flatten
 from sentiment.serving.reader import Reader
 from sentiment.serving.sequences import Reviews
 from sentiment.serving.text import as_words

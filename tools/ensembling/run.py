@@ -12,7 +12,7 @@ from sentiment.data.outputs import TestSet
 from sentiment.data.reviews import TEST_DATA
 from sentiment.errors import UserError
 from sentiment.network import checkpoint
-from sentiment.params import Params, flatten, load_params
+from sentiment.params import Params, load_params
 from sentiment.pipeline import EVALUATE, FETCH, TRAIN
 from sentiment.publish import evaluation as publish
 from sentiment.publish.training import DIFF
@@ -24,6 +24,7 @@ from sentiment.runs.log import Run
 from sentiment.runs.provenance import provenance, uncommitted_diff
 from sentiment.runs.tracking import Tracker
 from sentiment.scoring.evaluation import write
+from sentiment.section import flatten
 from sentiment.serving.classifier import Sentiment
 from tools.comparing import sides
 from tools.ensembling import evaluation

@@ -15,8 +15,9 @@ from sentiment import files, machine, process
 from sentiment.data import rows
 from sentiment.data.reviews import TEST_DATA, arrays, fingerprints, read_reviews
 from sentiment.data.rows import Columns, Labels, Source
+from sentiment.data.table_options import Table, file_name
 from sentiment.errors import UserError
-from sentiment.params import Params, Table, file_name, flatten, load_params
+from sentiment.params import Params, load_params
 from sentiment.pipeline import EVALUATE, FETCH
 from sentiment.registry import champion
 from sentiment.registry import versions as registry
@@ -25,6 +26,8 @@ from sentiment.runs.provenance import provenance
 from sentiment.runs.tracking import Tracker
 from sentiment.scoring.evaluation import Evaluation, evaluate_answers, numbers, write
 from sentiment.scoring.scores import POSITIVE
+from sentiment.scoring.significance import CONFIDENCE
+from sentiment.section import flatten
 from sentiment.visible import visible
 from tools.evaluating import answers
 from tools.evaluating.answers import TEXT, Metric
@@ -119,7 +122,7 @@ def compared(work: Work, table: pd.DataFrame) -> list[Metric]:
     """The metrics on the texts beside those on the model's own test set."""
     with store.explained():
         own = registry.evaluated_of(work.version).predictions
-    bins, level = work.params.evaluate.calibration_bins, work.params.compare.confidence
+    bins, level = work.params.evaluate.calibration_bins, CONFIDENCE
     return list(answers.compared(table, own, bins, level))
 
 
@@ -136,7 +139,7 @@ def made(
         positive=int((table["actual"] == POSITIVE).sum()),
         also_in_training=int(table["seen_in_training"].sum()),
         metrics=answers.document(metrics),
-        table=answers.table(metrics, work.params.compare.confidence),
+        table=answers.table(metrics, CONFIDENCE),
     )
 
 

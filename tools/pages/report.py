@@ -13,13 +13,16 @@ from markupsafe import Markup
 from sentiment import files
 from sentiment.data.outputs import Training, evaluated_digests, read_training
 from sentiment.errors import UserError
-from sentiment.params import Evaluate, Params, flatten, load_params
+from sentiment.params import Params, load_params
 from sentiment.pipeline import EVALUATE
 from sentiment.runs import log as log_to
 from sentiment.runs import store, tracking
 from sentiment.runs.log import Run
 from sentiment.scoring import significance
+from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.evaluation import draw_answers, draw_training, read_table
+from sentiment.scoring.significance import CONFIDENCE
+from sentiment.section import flatten
 from tools.pages import page
 
 if TYPE_CHECKING:
@@ -253,7 +256,7 @@ def report(training: Training, results: Results, link: str, params: Params) -> s
         trained=moment(training.run["begun"]),
         commit=tags.get("git.commit", ""),
         changes=tags.get("git.uncommitted_changes", "none"),
-        headline=headline(results, training.history, params.compare.confidence),
+        headline=headline(results, training.history, CONFIDENCE),
         facts=facts(training.run, results.metrics),
         plots=plots(training, results, params.evaluate),
         mistakes=mistakes(results.tables["mistakes"]),

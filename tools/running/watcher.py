@@ -29,7 +29,7 @@ class Watcher:
         self, found: Sweep, searched: "optuna.Study", kind: str, display: Progress
     ) -> None:
         self.sweep, self.study, self.kind, self.display = found, searched, kind, display
-        self.metric = found.params.sweep.metric
+        self.metric = found.options.metric
         self.known = {trial.number for trial in study.slots(searched) if trial.state.is_finished()}
         self.begun, self.done = time.monotonic(), len(self.known)
         self.ended: list[FrozenTrial] = []

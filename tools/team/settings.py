@@ -9,7 +9,7 @@ import click
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from sentiment.settings import HIDDEN, Section
+from sentiment.section import HIDDEN, Section
 from tools.running import cli
 
 FILE = Path("server.yaml")

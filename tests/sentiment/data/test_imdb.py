@@ -16,9 +16,10 @@ import requests
 
 from sentiment import files
 from sentiment.data import imdb
+from sentiment.data.dataset import Fetch, settings_used
 from sentiment.data.reviews import read_reviews
 from sentiment.errors import UserError
-from sentiment.params import Fetch, Params, shaping_data
+from sentiment.params import Params
 from sentiment.pipeline import FETCH
 from stages import fetch
 from tests.conftest import defaults
@@ -236,12 +237,12 @@ def test_cache_is_found_as_keras_finds_it(
 
 
 def test_where_it_came_from_does_not_shape_the_data(params: Fetch) -> None:
-    shaping = shaping_data(params)
+    shaping = settings_used(params)
     assert set(shaping) == {"fetch.dataset", "fetch.archive_sha256", "fetch.word_index_sha256"}
 
 
 def test_settings_shape_a_synthetic_set(small_params: Params) -> None:
-    shaping = shaping_data(small_params.fetch)
+    shaping = settings_used(small_params.fetch)
     assert shaping["fetch.synthetic.train_reviews"] == 320
     assert "fetch.archive_sha256" not in shaping
 

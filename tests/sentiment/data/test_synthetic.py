@@ -7,8 +7,9 @@ from sklearn.linear_model import LogisticRegression
 
 from sentiment.data import synthetic
 from sentiment.data.padding import layout
+from sentiment.data.synthetic import Synthetic
 from sentiment.network.model import build_model
-from sentiment.params import Params, Synthetic
+from sentiment.params import Params
 from sentiment.serving import sequences
 from sentiment.serving.backend import load_keras
 from sentiment.serving.sequences import Reviews

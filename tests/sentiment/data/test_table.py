@@ -11,8 +11,9 @@ import pytest
 from sentiment.data import imdb, table
 from sentiment.data.reviews import summarize
 from sentiment.data.table import Loaded
+from sentiment.data.table_options import Table
 from sentiment.errors import UserError
-from sentiment.params import Params, Table
+from sentiment.params import Params
 from sentiment.serving import text
 from sentiment.serving.sequences import Reviews
 

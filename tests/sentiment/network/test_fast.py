@@ -8,7 +8,7 @@ import pytest
 
 from sentiment.network import training
 from sentiment.network.model import build_model
-from sentiment.params import Train
+from sentiment.network.train_options import Train
 from tests.conftest import inputs
 from tests.sentiment.network.test_training import OPTIMIZERS, learn, prepared, small
 

@@ -7,7 +7,8 @@ import pytest
 
 from sentiment.errors import UserError
 from sentiment.network.model import build_model, lstm_layers, save_model
-from sentiment.params import Params, Train, check_params
+from sentiment.network.train_options import Train
+from sentiment.params import Params, check_params
 from sentiment.serving.backend import load_keras
 from tests.conftest import defaults, inputs
 from tests.project import merged
@@ -212,15 +213,6 @@ def test_bigrams_share_the_buckets_evenly() -> None:
         (
             {"train": {"keep_best": True, "early_stopping": {"patience": 2}}},
             "a training that stops early keeps its best epoch already",
-        ),
-        (
-            {
-                "sweep": {
-                    "metric": "val_loss",
-                    "space": {"train.label_smoothing": {"choices": [0.0, 0.1]}},
-                }
-            },
-            "it changes val_loss itself",
         ),
     ],
 )

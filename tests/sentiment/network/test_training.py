@@ -10,7 +10,8 @@ from sentiment.data.split import Part, split
 from sentiment.errors import UserError
 from sentiment.network import checkpoint, training
 from sentiment.network.checkpoint import METRICS, START, Progress
-from sentiment.params import Params, Train, check_params
+from sentiment.network.train_options import Train
+from sentiment.params import Params, check_params
 from sentiment.serving.backend import load_keras
 from tests.conftest import defaults, inputs
 from tests.project import SMALL, merged

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.params import Evaluate, Params
+from sentiment.params import Params
 from sentiment.scoring import plots, scores
+from sentiment.scoring.evaluate_options import Evaluate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,6 +13,7 @@ from sentiment.data.reviews import write_reviews
 from sentiment.params import Params, check_params
 from sentiment.pipeline import FETCH
 from sentiment.search import cluster, study, sweep
+from sentiment.search.sweep_options import SweepOptions, Values
 from sentiment.search.trial import Task
 from tests.conftest import defaults
 from tests.project import ROOT, merged
@@ -44,13 +45,13 @@ def fetched(root: Path, small_params: Params) -> Path:
 
 
 @pytest.fixture
-def task(fetched: Path) -> Task:
+def task(fetched: Path, sweep_options: SweepOptions) -> Task:
     """Trials that fail at once, since their values do not go together."""
     assert fetched.is_dir()
-    space = {"train.forget_bias": {"choices": [2.0, 3.0]}}
-    changes = {"train": {"cell": "gru"}, "sweep": {"space": space}}
-    params = check_params(merged(defaults(), changes), "params.yaml")
-    return Task(params, {}, sweep.reviews_digest(), {}, {}, "parent", "")
+    space = {"train.forget_bias": Values(choices=[2.0, 3.0])}
+    params = check_params(merged(defaults(), {"train": {"cell": "gru"}}), "params.yaml")
+    options = sweep_options.model_copy(update={"space": space})
+    return Task(params, options, {}, sweep.reviews_digest(), {}, {}, "parent", "")
 
 
 @pytest.fixture

@@ -1,15 +1,16 @@
-"""Values are drawn from the space of params.yaml."""
+"""Values are drawn from the space of a sweep."""
 
 from typing import Any
 
 import optuna
 import pytest
+from ruamel.yaml import YAML
 
 from sentiment.errors import UserError
-from sentiment.params import Params, Values, check_params
 from sentiment.search import space
-from tests.conftest import defaults
-from tests.project import merged
+from sentiment.search.sweep_options import FILE, SweepOptions, Values
+from sentiment.settings import check
+from tests.project import ROOT
 
 SPACE = {
     "train.units": Values(low=8, high=64, step=8),
@@ -52,14 +53,13 @@ def test_a_logarithmic_range_is_searched_evenly_in_the_logarithm() -> None:
     assert 60 < sum(rate < 0.001 for rate in rates) < 140
 
 
-def with_space(values: Any) -> Params:
-    document = defaults()
-    document["sweep"]["space"] = values
-    return check_params(document, "params.yaml")
+def with_space(values: Any, metric: str = "val_accuracy") -> SweepOptions:
+    document = YAML(typ="safe", pure=True).load(ROOT / FILE)
+    return check(SweepOptions, document | {"space": values, "metric": metric}, "sweep.yaml")
 
 
-def test_the_shipped_space_is_allowed(default_params: Params) -> None:
-    assert len(default_params.sweep.space) >= 5
+def test_the_shipped_space_is_allowed(sweep_options: SweepOptions) -> None:
+    assert len(sweep_options.space) >= 5
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,8 @@ def test_an_empty_space_is_not_allowed() -> None:
         with_space({})
 
 
-def test_other_params_are_checked_as_before() -> None:
-    document = merged(defaults(), {"train": {"units": 0}})
-    with pytest.raises(UserError, match=r"train\.units: 0 is not allowed"):
-        check_params(document, "params.yaml")
+def test_smoothed_labels_are_not_searched_by_the_loss_that_they_change() -> None:
+    values = {"train.label_smoothing": {"choices": [0.0, 0.1]}}
+    assert with_space(values).space.keys() == values.keys()
+    with pytest.raises(UserError, match="it changes val_loss itself"):
+        with_space(values, metric="val_loss")

@@ -7,13 +7,8 @@ import pytest
 from optuna.trial import TrialState
 
 from sentiment.errors import StoreError
-from sentiment.params import Params, Sweep
 from sentiment.search import study
-
-
-@pytest.fixture
-def settings(default_params: Params) -> Sweep:
-    return default_params.sweep
+from sentiment.search.sweep_options import SweepOptions
 
 
 @pytest.fixture
@@ -22,8 +17,8 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def found(url: str, settings: Sweep) -> optuna.Study:
-    return study.open_study("some", url, settings)
+def found(url: str, sweep_options: SweepOptions) -> optuna.Study:
+    return study.open_study("some", url, sweep_options)
 
 
 def succeed(trial: optuna.Trial) -> float:
@@ -116,9 +111,9 @@ def test_a_trial_that_waits_is_work_and_one_that_runs_is_not(found: optuna.Study
     assert study.has_work(found)
 
 
-def test_completed_trials_are_listed_the_best_first(url: str, settings: Sweep) -> None:
+def test_completed_trials_are_listed_the_best_first(url: str, sweep_options: SweepOptions) -> None:
     for metric, ordered in (("val_accuracy", [0.9, 0.5]), ("val_loss", [0.5, 0.9])):
-        found = study.open_study(metric, url, settings.model_copy(update={"metric": metric}))
+        found = study.open_study(metric, url, sweep_options.model_copy(update={"metric": metric}))
         for value in (0.5, 0.9):
             found.optimize(lambda _, value=value: value, n_trials=1)
         run(found, fail_for_good)
@@ -212,18 +207,22 @@ def test_what_will_not_pass_is_not_tried_again(found: optuna.Study) -> None:
     assert [trial.state for trial in study.slots(found)] == [TrialState.FAIL]
 
 
-def test_proposals_differ_each_time_the_study_is_opened(url: str, settings: Sweep) -> None:
-    study.want(study.open_study("some", url, settings), 3)
+def test_proposals_differ_each_time_the_study_is_opened(
+    url: str, sweep_options: SweepOptions
+) -> None:
+    study.want(study.open_study("some", url, sweep_options), 3)
     for _ in range(3):
-        run(study.open_study("some", url, settings), succeed)
-    trials = study.completed(study.open_study("some", url, settings))
+        run(study.open_study("some", url, sweep_options), succeed)
+    trials = study.completed(study.open_study("some", url, sweep_options))
     assert len({trial.params["x"] for trial in trials}) == 3
 
 
-def test_the_same_seed_proposes_the_same(url: str, settings: Sweep) -> None:
+def test_the_same_seed_proposes_the_same(url: str, sweep_options: SweepOptions) -> None:
     for name in ("one", "two"):
-        run(study.open_study(name, url, settings), succeed)
-    one, two = (study.completed(study.open_study(name, url, settings)) for name in ("one", "two"))
+        run(study.open_study(name, url, sweep_options), succeed)
+    one, two = (
+        study.completed(study.open_study(name, url, sweep_options)) for name in ("one", "two")
+    )
     assert one[0].params == two[0].params
 
 
@@ -238,35 +237,35 @@ def test_given_values_are_tried_once_each(found: optuna.Study) -> None:
     assert study.missing(found, [{"x": 3}, {"x": 4}]) == [{"x": 4}]
 
 
-def is_pruned(trial: optuna.Trial, value: float, settings: Sweep) -> bool:
+def is_pruned(trial: optuna.Trial, value: float, sweep_options: SweepOptions) -> bool:
     """Whether a trial ends that has this metric when it is first compared."""
-    trial.report(value, settings.min_epochs)
+    trial.report(value, sweep_options.min_epochs)
     return bool(trial.should_prune())
 
 
 def test_of_as_many_trials_as_the_reduction_says_the_best_one_goes_on(
-    found: optuna.Study, settings: Sweep
+    found: optuna.Study, sweep_options: SweepOptions
 ) -> None:
-    ended = [is_pruned(found.ask(), value, settings) for value in (0.8, 0.7, 0.6, 0.9, 0.85)]
+    ended = [is_pruned(found.ask(), value, sweep_options) for value in (0.8, 0.7, 0.6, 0.9, 0.85)]
     assert ended == [False, True, True, False, True]
 
 
 def test_a_trial_that_was_taken_over_does_not_compete_with_itself(
-    found: optuna.Study, settings: Sweep
+    found: optuna.Study, sweep_options: SweepOptions
 ) -> None:
     """Of six, two go on; its two numbers would be these two."""
     dead = found.ask()
-    assert not is_pruned(dead, 0.9, settings)
+    assert not is_pruned(dead, 0.9, sweep_options)
     study._wait_again(found, found.tell(dead, state=TrialState.FAIL))
     assert found.ask().number == 1
-    ended = [is_pruned(found.ask(), value, settings) for value in (0.5, 0.5, 0.5, 0.5, 0.8)]
+    ended = [is_pruned(found.ask(), value, sweep_options) for value in (0.5, 0.5, 0.5, 0.5, 0.8)]
     assert ended == [True, True, True, True, False]
 
 
-def test_a_confirmation_is_never_pruned(url: str, settings: Sweep) -> None:
-    confirm = study.open_study(study.confirmation("some"), url, settings)
+def test_a_confirmation_is_never_pruned(url: str, sweep_options: SweepOptions) -> None:
+    confirm = study.open_study(study.confirmation("some"), url, sweep_options)
     assert isinstance(confirm.pruner, optuna.pruners.NopPruner)
-    search = study.open_study("some", url, settings)
+    search = study.open_study("some", url, sweep_options)
     assert isinstance(search.pruner, optuna.pruners.SuccessiveHalvingPruner)
 
 

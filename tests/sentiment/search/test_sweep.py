@@ -10,17 +10,23 @@ from optuna.trial import create_trial
 from sentiment.params import Params, changed
 from sentiment.search import study, sweep
 from sentiment.search.sweep import Sweep
+from sentiment.search.sweep_options import SweepOptions
 
 UNITS = optuna.distributions.IntDistribution(1, 100)
 
 
 @pytest.fixture(params=["val_accuracy", "val_loss"])
-def found(request: pytest.FixtureRequest, small_params: Params, tmp_path: Path) -> Sweep:
+def found(
+    request: pytest.FixtureRequest,
+    small_params: Params,
+    sweep_options: SweepOptions,
+    tmp_path: Path,
+) -> Sweep:
     """A sweep of which the best two trials are trained again under two seeds."""
-    changes = {"train.seed": 7, "sweep.metric": request.param}
-    confirm = {"sweep.confirm.top": 2, "sweep.confirm.seeds": 2}
-    params = changed(small_params, changes | confirm)
-    return Sweep(params, "sweep-1", f"sqlite:///{tmp_path}/sweeps.db", "parent")
+    confirm = sweep_options.confirm.model_copy(update={"top": 2, "seeds": 2})
+    options = sweep_options.model_copy(update={"metric": request.param, "confirm": confirm})
+    params = changed(small_params, {"train.seed": 7})
+    return Sweep(params, options, "sweep-1", f"sqlite:///{tmp_path}/sweeps.db", "parent")
 
 
 def search(found: Sweep, values: dict[int, float]) -> None:
@@ -42,7 +48,7 @@ def confirm(found: Sweep, values: dict[tuple[int, int], float]) -> None:
 
 
 def metric(found: Sweep, accuracy: float) -> float:
-    return accuracy if found.params.sweep.metric == "val_accuracy" else 1 - accuracy
+    return accuracy if found.options.metric == "val_accuracy" else 1 - accuracy
 
 
 def test_the_best_are_trained_again_under_the_seeds_after_their_own(found: Sweep) -> None:

@@ -14,13 +14,15 @@ from mlflow.exceptions import MlflowException
 from optuna.exceptions import StorageInternalError
 
 from sentiment.data import synthetic
+from sentiment.data.dataset import settings_used
 from sentiment.data.split import Part
 from sentiment.errors import RunningError
 from sentiment.network import checkpoint
 from sentiment.network.training import ready_model
-from sentiment.params import Params, Values, changed, shaping_data
+from sentiment.params import Params, changed
 from sentiment.runs import log, store
 from sentiment.search import study, workers
+from sentiment.search.sweep_options import SweepOptions, Values
 from sentiment.search.trial import RUN, Task, first_number, own_seeds
 from sentiment.serving.backend import load_keras
 from sentiment.serving.sequences import Reviews
@@ -71,11 +73,11 @@ def test_equal_trials_at_the_same_time_are_told_apart_and_one_tried_again_is_kno
 
 
 @pytest.fixture
-def task(small_params: Params) -> Task:
+def task(small_params: Params, sweep_options: SweepOptions) -> Task:
     """A sweep of trainings of three epochs, in the store of the working directory."""
-    params = changed(small_params, {"train.epochs": 3, "sweep.pruner": "none"})
-    data = shaping_data(params.fetch)
-    return Task(params, data, "", {}, {}, "parent", store.tracking_uri())
+    params = changed(small_params, {"train.epochs": 3})
+    options = sweep_options.model_copy(update={"pruner": "none"})
+    return Task(params, options, settings_used(params.fetch), "", {}, {}, "parent", store.tracking_uri())
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def search(
 ) -> optuna.Study:
     """Take so many trials, and those that wait again without a pause."""
     monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
-    found = study.open_study("sweep", study.address(), task.params.sweep)
+    found = study.open_study("sweep", study.address(), task.options)
     study.want(found, trials)
     while study.has_work(found):
         workers.run_next(found, task, reviews, lambda: None)
@@ -150,9 +152,9 @@ def test_a_trial_whose_values_do_not_go_together_is_a_failed_run_with_its_reason
 ) -> None:
     params = changed(task.params, {"train.cell": "gru"})
     space = {"train.forget_bias": Values(choices=[2.0])}
-    searched = params.sweep.model_copy(update={"space": space})
-    task = task._replace(params=params.model_copy(update={"sweep": searched}))
-    found = study.open_study("sweep", study.address(), searched)
+    options = task.options.model_copy(update={"space": space})
+    task = task._replace(params=params, options=options)
+    found = study.open_study("sweep", study.address(), options)
     study.want(found, 1)
     workers.run_next(found, task, reviews, lambda: None)
     (run,) = runs()
@@ -172,7 +174,7 @@ def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(
         return model, path
 
     monkeypatch.setattr("sentiment.search.trial.ready_model", blown_up)
-    found = study.open_study("sweep", study.address(), task.params.sweep)
+    found = study.open_study("sweep", study.address(), task.options)
     study.want(found, 1)
     workers.run_next(found, task, reviews, lambda: None)
     (run,) = runs()
@@ -193,7 +195,7 @@ def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
             raise OSError("this machine dies")
 
     monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
-    found = study.open_study("sweep", study.address(), task.params.sweep)
+    found = study.open_study("sweep", study.address(), task.options)
     study.want(found, 1)
     with monkeypatch.context() as patch:
         patch.setattr(log, "epoch", die)

@@ -57,7 +57,7 @@ def test_work_that_ended_is_fine() -> None:
 def test_a_worker_is_replaced_after_so_many_trials(
     url: str, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = study.open_study("failing", url, task.params.sweep)
+    found = study.open_study("failing", url, task.options)
     study.want(found, 3)
     monkeypatch.setattr(workers, "TRIALS_A_PROCESS", 2)
     with cluster.local(1) as client:
@@ -92,7 +92,7 @@ def taken_by(found: optuna.Study) -> set[str]:
 
 @pytest.mark.usefixtures("root_with_store")
 def test_a_worker_that_comes_later_takes_trials_too(url: str, task: Task) -> None:
-    found = study.open_study("growing", url, task.params.sweep)
+    found = study.open_study("growing", url, task.options)
     study.want(found, 1000)
     with cluster.local(1) as client:
         client.register_plugin(LetSleep())
@@ -108,7 +108,7 @@ def test_a_worker_that_comes_later_takes_trials_too(url: str, task: Task) -> Non
 
 
 def test_workers_take_no_more_trials_of_a_study_that_is_stopped(url: str, task: Task) -> None:
-    found = study.open_study("stopped", url, task.params.sweep)
+    found = study.open_study("stopped", url, task.options)
     study.want(found, 100)
 
     def stop() -> None:
@@ -126,7 +126,7 @@ def test_a_worker_that_dies_is_noticed_within_a_minute_while_the_others_live(
     url: str, task: Task
 ) -> None:
     """By the command, since all workers may train; the trial is taken over as a new one."""
-    found = study.open_study("dying", url, task.params.sweep)
+    found = study.open_study("dying", url, task.options)
     study.want(found, 2)
     long = task._replace(tags={"long": "yes"})
     killed: list[float] = []
@@ -154,7 +154,7 @@ def test_no_task_carries_the_password_of_the_database(
     with postgres("sesame") as database, ExitStack() as stack:
         address = database.address.replace("test@", "test:sesame@")
         monkeypatch.setenv(study.STORAGE, address)
-        found = study.open_study("secret", address, task.params.sweep)
+        found = study.open_study("secret", address, task.options)
         study.want(found, 1)
         client = stack.enter_context(cluster.local(1))
 
@@ -174,7 +174,7 @@ def test_a_database_that_restarts_meanwhile_loses_no_trial(
     with postgres() as database, ExitStack() as stack:
         monkeypatch.setenv(study.STORAGE, database.address)
         client = stack.enter_context(cluster.local(2))
-        found = study.open_study("restarted", database.address, task.params.sweep)
+        found = study.open_study("restarted", database.address, task.options)
         study.want(found, 20)
         client.register_plugin(LetSleep())
         restarts = iter([partial(database.restart, 4)])  # longer than a trial
@@ -192,7 +192,7 @@ def test_a_database_that_restarts_meanwhile_loses_no_trial(
 def test_workers_elsewhere_are_replaced_and_come_later(
     url: str, task: Task, elsewhere: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = study.open_study("elsewhere", url, task.params.sweep)
+    found = study.open_study("elsewhere", url, task.options)
     study.want(found, 4)
     monkeypatch.setattr(workers, "TRIALS_A_PROCESS", 1)
     with connected(elsewhere) as (client, required):
@@ -208,7 +208,7 @@ def test_workers_elsewhere_are_replaced_and_come_later(
 def test_a_scheduler_that_is_killed_is_one_message(
     url: str, task: Task, elsewhere: Cluster
 ) -> None:
-    found = study.open_study("killed", url, task.params.sweep)
+    found = study.open_study("killed", url, task.options)
     study.want(found, 1000)
     with connected(elsewhere) as (client, required):
 
@@ -221,7 +221,7 @@ def test_a_scheduler_that_is_killed_is_one_message(
 
 
 def test_a_worker_that_differs_from_the_sweep_does_not_train(url: str, task: Task) -> None:
-    found = study.open_study("differing", url, task.params.sweep)
+    found = study.open_study("differing", url, task.options)
     study.want(found, 1)
     message = r"differs from the sweep: commit [\w ]+, not 0123abc"
     with cluster.local(1) as client, pytest.raises(UserError, match=message):
@@ -230,7 +230,7 @@ def test_a_worker_that_differs_from_the_sweep_does_not_train(url: str, task: Tas
 
 
 def test_a_worker_whose_reviews_were_changed_meanwhile_does_not_train(url: str, task: Task) -> None:
-    found = study.open_study("changed", url, task.params.sweep)
+    found = study.open_study("changed", url, task.options)
     study.want(found, 1)
     other = task._replace(reviews="0123abc")
     message = "data/fetch has other reviews than the sweep began with"

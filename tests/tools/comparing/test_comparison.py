@@ -8,16 +8,17 @@ import pandas as pd
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.params import Compare, Params
+from sentiment.params import Params
 from sentiment.scoring.significance import Discordant, Interval
 from sentiment.serving.sequences import Reviews
 from tools.comparing import comparison, disagreement, report, verdict
 from tools.comparing import plots as comparison_plots
 from tools.comparing import text as comparison_text
+from tools.comparing.compare_options import CompareOptions
 from tools.comparing.trainings import Corpus, Side, Training, check_comparable
 from tools.comparing.verdict import Difference
 
-SETTINGS = Compare(confidence=0.95, bootstrap_samples=500, bootstrap_seed=0, examples=3)
+SETTINGS = CompareOptions(confidence=0.95, bootstrap_samples=500, bootstrap_seed=0, examples=3)
 WORDS = ["", "good", "bad", "not", "don't", "knot"]
 PARAMS = {
     "fetch.dataset": "imdb",

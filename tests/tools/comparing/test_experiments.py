@@ -37,7 +37,7 @@ def test_seeds_go_up_from_the_one_in_the_params() -> None:
 def test_a_name_changes_with_whatever_shapes_the_training_or_its_evaluation() -> None:
     assert named() != named(train={"units": 5})
     assert named() != named(evaluate={"threshold": 0.4})
-    assert named() == named(compare={"examples": 1})
+    assert named() == named(promote={"alpha": 0.01})
     assert named().removesuffix("-42") == named(train={"seed": 7}).removesuffix("-7")
 
 

@@ -8,19 +8,19 @@ import pytest
 from sentiment.params import Params
 from sentiment.search import study
 from sentiment.search.sweep import Sweep, candidates, to_confirm
+from sentiment.search.sweep_options import SweepOptions
 from tools.pages import sweep as pages
 
 VALUES = [0.5, 0.8, 0.7, 0.9, 0.6]
 
 
 @pytest.fixture
-def sweep(default_params: Params, tmp_path: Path) -> Sweep:
+def sweep(default_params: Params, sweep_options: SweepOptions, tmp_path: Path) -> Sweep:
     """A sweep of five trials, of which the best two were confirmed, and a failed one."""
-    confirm = default_params.sweep.confirm.model_copy(update={"top": 2, "seeds": 2})
-    settings = default_params.sweep.model_copy(update={"confirm": confirm})
-    params = default_params.model_copy(update={"sweep": settings})
-    found = Sweep(params, "sweep-x", f"sqlite:///{tmp_path}/sweeps.db", "run")
-    search = study.open_study(found.name, found.url, settings)
+    confirm = sweep_options.confirm.model_copy(update={"top": 2, "seeds": 2})
+    options = sweep_options.model_copy(update={"confirm": confirm})
+    found = Sweep(default_params, options, "sweep-x", f"sqlite:///{tmp_path}/sweeps.db", "run")
+    search = study.open_study(found.name, found.url, options)
     scale = optuna.distributions.FloatDistribution(0, 1)
     for value in VALUES:
         attrs = {"history": [{"seconds": 720.0}], "cores": 2}
@@ -35,7 +35,7 @@ def sweep(default_params: Params, tmp_path: Path) -> Sweep:
     failed = optuna.trial.TrialState.FAIL
     error = {study.ERROR: "the disk <is> full"}
     search.add_trial(optuna.trial.create_trial(state=failed, user_attrs=error))
-    again = study.open_study(study.confirmation(found.name), found.url, settings)
+    again = study.open_study(study.confirmation(found.name), found.url, options)
     for head, value in ((0.45, 0.70), (0.45, 0.72), (0.4, 0.80), (0.4, 0.78)):
         seed = 43 + len(again.trials) % 2
         values = {"train.dropout.head": head, "train.seed": seed}
@@ -44,7 +44,7 @@ def sweep(default_params: Params, tmp_path: Path) -> Sweep:
 
 
 def test_equal_trials_are_confirmed_once_and_count_each(sweep: Sweep) -> None:
-    search = study.open_study(sweep.name, sweep.url, sweep.params.sweep)
+    search = study.open_study(sweep.name, sweep.url, sweep.options)
     best = study.completed(search)[0]
     search.add_trial(
         optuna.trial.create_trial(

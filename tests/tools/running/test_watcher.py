@@ -12,6 +12,7 @@ from sentiment.errors import UserError
 from sentiment.params import Params
 from sentiment.search import study
 from sentiment.search.sweep import Sweep
+from sentiment.search.sweep_options import SweepOptions
 from sentiment.search.trial import HISTORY
 from tools.running import watcher
 from tools.running.progress import Progress
@@ -34,12 +35,17 @@ class Display(Progress):
 
 @pytest.fixture
 def searched(
-    default_params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    default_params: Params,
+    sweep_options: SweepOptions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> tuple[Sweep, optuna.Study]:
     """A sweep without a trial yet, which is not logged to MLflow."""
     monkeypatch.setattr("sentiment.search.sweep.log_best", lambda *_: None)
-    found = Sweep(default_params, "sweep-x", f"sqlite:///{tmp_path}/sweeps.db", "run")
-    return found, study.open_study(found.name, found.url, default_params.sweep)
+    found = Sweep(
+        default_params, sweep_options, "sweep-x", f"sqlite:///{tmp_path}/sweeps.db", "run"
+    )
+    return found, study.open_study(found.name, found.url, sweep_options)
 
 
 def trial(units: int, state: TrialState, **options: Any) -> optuna.trial.FrozenTrial:

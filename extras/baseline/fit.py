@@ -5,14 +5,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from sentiment.errors import UserError
-from sentiment.params import LinearModels
+from sentiment.section import Section
 from sentiment.serving.linear import Linear, bigrams
 from sentiment.serving.sequences import Reviews
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+
+
+class LinearOptions(Section):
+    min_reviews: int = Field(ge=1, le=1_000_000)
+    tfidf_c: float = Field(gt=0, le=1_000_000)
+    naive_bayes_c: float = Field(gt=0, le=1_000_000)
+    smoothing: float = Field(gt=0, le=1000)
+    max_iterations: int = Field(ge=1, le=100_000)
 
 
 class Counts(NamedTuple):
@@ -59,7 +68,7 @@ def count(reviews: Reviews, min_reviews: int) -> Counts:
     return Counts(keys[kept], matrix[:, kept])
 
 
-def fit_tfidf(counts: Counts, labels: NDArray[np.uint8], params: LinearModels) -> Linear:
+def fit_tfidf(counts: Counts, labels: NDArray[np.uint8], params: LinearOptions) -> Linear:
     """Logistic regression on TF-IDF: what occurs in few reviews weighs more."""
     from sklearn.feature_extraction.text import TfidfTransformer
 
@@ -68,7 +77,7 @@ def fit_tfidf(counts: Counts, labels: NDArray[np.uint8], params: LinearModels) -
     return _linear(counts.keys, transform.idf_, weights, bias, counted=True, normalized=True)
 
 
-def fit_naive_bayes(counts: Counts, labels: NDArray[np.uint8], params: LinearModels) -> Linear:
+def fit_naive_bayes(counts: Counts, labels: NDArray[np.uint8], params: LinearOptions) -> Linear:
     """Logistic regression on occurrence times the log-ratio by which naive Bayes weighs it.
 
     Source: Wang and Manning 2012, Baselines and Bigrams: Simple, Good Sentiment and Topic
@@ -85,7 +94,7 @@ def fit_naive_bayes(counts: Counts, labels: NDArray[np.uint8], params: LinearMod
 
 
 def _regress(
-    x: "csr_matrix", labels: NDArray[np.uint8], c: float, params: LinearModels
+    x: "csr_matrix", labels: NDArray[np.uint8], c: float, params: LinearOptions
 ) -> tuple[NDArray[np.float64], float]:
     """Weights, shape (features,), and bias of a logistic regression.
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from mlflow.entities import Run
 
-from baseline import linear
+from extras.baseline import __main__ as linear
 from sentiment import files
 from sentiment.data.reviews import read_reviews
 from sentiment.pipeline import FETCH
@@ -19,7 +19,7 @@ from tests.conftest import Caller, runs, stand_in
 from tests.project import Project
 from tools import compare, verify
 
-REPRO = ("dvc", "repro", "baseline/dvc.yaml")
+REPRO = ("dvc", "repro", "extras/baseline/dvc.yaml")
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_verify_passes_over_them(
 
 
 FAILING = """
-from baseline import linear
+from extras.baseline import __main__ as linear
 from sentiment.runs import log
 
 def fail(*_):
@@ -113,7 +113,7 @@ def test_a_run_whose_store_failed_is_resumed_by_the_next_call(
     output = project.run("python", "-c", FAILING)
     assert f"`{linear.AGAIN}tfidf` does all of it again: no space" in output
     assert (linear.FOLDER / "tfidf" / FILE).is_file()
-    project.run("python", "-m", "baseline.linear", "tfidf")
+    project.run("python", "-m", "extras.baseline", "tfidf")
     (new,) = [run for run in runs() if run.info.run_id not in before]
     assert new.info.status == "FINISHED"
     assert new.data.tags["outputs.evaluate"]
@@ -168,7 +168,9 @@ def test_the_same_reviews_give_the_same_bits(fitted: Project, project: Project) 
             assert (project.path / path).read_bytes() == (fitted.path / path).read_bytes(), path
 
 
-@pytest.mark.parametrize(("folder", "target"), [(".", "baseline/dvc.yaml"), ("baseline", "")])
+@pytest.mark.parametrize(
+    ("folder", "target"), [(".", str(linear.DECLARED)), ("extras/baseline", "")]
+)
 def test_a_failure_is_one_message_and_leaves_what_was_there(
     fitted: Project, tmp_path: Path, folder: str, target: str
 ) -> None:

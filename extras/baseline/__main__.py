@@ -1,4 +1,4 @@
-"""The stage of `baseline/dvc.yaml`: a linear model, its answers to the test set, and their run.
+"""The stage of `extras/baseline/dvc.yaml`: a linear model, its answers to the test set, their run.
 
 Writes `data/linear/<kind>/`: `model.npz` (see `sentiment.serving.linear`), `history.csv` (one row:
 accuracy and loss of both parts of the training data, and the seconds of the fit) and, as the stage
@@ -17,8 +17,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from baseline import model
-from sentiment import files, machine, pipeline, process
+from extras.baseline import fit as model
+from extras.baseline.fit import LinearOptions
+from sentiment import files, machine, pipeline, process, settings
+from sentiment.data.dataset import dataset_name, tokenizer_of
 from sentiment.data.outputs import TestSet, read_words, unpadded
 from sentiment.data.padding import seen, shuffled
 from sentiment.data.reviews import TEST_DATA, arrays, read_reviews
@@ -26,7 +28,7 @@ from sentiment.data.split import split
 from sentiment.errors import UserError
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import METRICS
-from sentiment.params import Params, dataset_name, flatten, load_params, tokenizer_of
+from sentiment.params import Params, load_params
 from sentiment.pipeline import FETCH, TRAIN
 from sentiment.publish import evaluation as publish
 from sentiment.publish.training import DIFF
@@ -44,11 +46,13 @@ from sentiment.scoring.evaluation import (
     texts_of,
     write,
 )
+from sentiment.section import flatten
 from sentiment.serving import linear
 from sentiment.serving.linear import Linear
 from sentiment.serving.sequences import Reviews
 
-DECLARED, STAGE = Path("baseline", "dvc.yaml"), "linear"
+HERE = Path("extras", "baseline")
+DECLARED, STAGE, OPTIONS = HERE / "dvc.yaml", "linear", HERE / "params.yaml"
 FOLDER = files.DATA / "linear"
 FITS = {"tfidf": model.fit_tfidf, "naive_bayes": model.fit_naive_bayes}
 PARTS = ("train", "test")
@@ -61,7 +65,8 @@ class Job(NamedTuple):
 
     Attributes:
         kind: one of `FITS`.
-        params: all of them.
+        params: those of the pipeline.
+        options: those of the linear models.
         shaping: those that shape the model and its evaluation, by dotted names.
         learning: reviews to learn from.
         validation: reviews to validate with.
@@ -71,6 +76,7 @@ class Job(NamedTuple):
 
     kind: str
     params: Params
+    options: LinearOptions
     shaping: dict[str, Any]
     learning: Reviews
     validation: Reviews
@@ -89,15 +95,16 @@ class Fitted(NamedTuple):
 
 def read_job(kind: str) -> Job:
     """Read params and reviews, split as those of the networks are."""
-    params = load_params()
+    params, options = load_params(), settings.load(LinearOptions, OPTIONS)
     train, test = (read_reviews(FETCH, part) for part in PARTS)
     orders = shuffled(len(train), len(test), params.pad.shuffle_seed)
     parts = split(orders[0], train.labels[orders[0]], params.train.validation_split)
     learning, validation = (model.part(train, each.x) for each in parts)
-    shaping = files.read_about(FETCH)["params"] | shaping_of(params, kind)
+    shaping = files.read_about(FETCH)["params"] | shaping_of(params, options, kind)
     return Job(
         kind,
         params,
+        options,
         shaping,
         learning,
         validation,
@@ -106,13 +113,13 @@ def read_job(kind: str) -> Job:
     )
 
 
-def shaping_of(params: Params, kind: str) -> dict[str, Any]:
+def shaping_of(params: Params, options: LinearOptions, kind: str) -> dict[str, Any]:
     """The params that shape a model and its evaluation, by dotted names."""
     return {
         "linear.kind": kind,
         "pad.shuffle_seed": params.pad.shuffle_seed,
         "train.validation_split": params.train.validation_split,
-        **flatten(params.linear, "linear"),
+        **flatten(options, "linear"),
         **flatten(params.evaluate, "evaluate"),
     }
 
@@ -120,9 +127,9 @@ def shaping_of(params: Params, kind: str) -> dict[str, Any]:
 def fit(job: Job) -> Fitted:
     """Fit the model, and let it answer all reviews."""
     begun = time.perf_counter()
-    counts = model.count(job.learning, job.params.linear.min_reviews)
+    counts = model.count(job.learning, job.options.min_reviews)
     process.raise_noted()
-    fitted = FITS[job.kind](counts, job.learning.labels, job.params.linear)
+    fitted = FITS[job.kind](counts, job.learning.labels, job.options)
     history = history_of(fitted, job, time.perf_counter() - begun)
     begun = time.perf_counter()
     probabilities = answers(fitted, [job.test.reviews[review] for review in job.test.order])

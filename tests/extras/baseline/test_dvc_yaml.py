@@ -1,12 +1,14 @@
-"""baseline/dvc.yaml lists exactly what its stage reads, as the root's does."""
+"""extras/baseline/dvc.yaml lists exactly what its stage reads, as the root's does."""
 
 import subprocess
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from baseline import linear
+from extras.baseline import __main__ as linear
+from extras.baseline.fit import LinearOptions
 from sentiment.params import load_params
+from sentiment.settings import load
 from tests.project import DEFAULT_PARAMS, ROOT
 from tests.stages.test_dvc_yaml import needed
 
@@ -19,15 +21,15 @@ def declared() -> dict[str, Any]:
 
 def test_it_lists_exactly_the_code_it_needs() -> None:
     listed = {dep for dep in declared()["deps"] if dep.endswith(".py")}
-    assert listed == needed(ROOT / "baseline" / "linear.py")
+    assert listed == needed(ROOT / "extras" / "baseline" / "__main__.py")
 
 
 def test_it_has_a_stage_for_each_kind_which_writes_a_folder_of_its_own() -> None:
     assert declared()["matrix"]["kind"] == list(linear.FITS)
-    assert declared()["cmd"] == "exec python -m baseline.linear ${item.kind}"
+    assert declared()["cmd"] == "exec python -m extras.baseline ${item.kind}"
     (output,) = declared()["outs"]
     assert output == {f"{linear.FOLDER}/${{item.kind}}": {"cache": False, "persist": True}}
-    assert declared()["wdir"] == ".."
+    assert declared()["wdir"] == "../.."
 
 
 def test_it_reads_the_reviews_and_no_padded_ones() -> None:
@@ -42,15 +44,12 @@ def test_git_ignores_what_it_writes() -> None:
     assert done.stdout.splitlines() == outputs
 
 
-def test_no_code_of_networks_is_listed_but_that_of_resuming() -> None:
-    listed = {dep for dep in declared()["deps"] if dep.startswith("sentiment/network/")}
-    assert listed == {"sentiment/network/checkpoint.py"}
-
-
 def test_it_reads_the_params_that_shape_it_and_the_rule() -> None:
-    shaping = linear.shaping_of(load_params(DEFAULT_PARAMS), "tfidf")
-    listed = declared()["params"]
+    options = load(LinearOptions, ROOT / linear.OPTIONS)
+    shaping = linear.shaping_of(load_params(DEFAULT_PARAMS), options, "tfidf")
+    own, *listed = declared()["params"]
+    assert own == {str(linear.OPTIONS): None}
     assert {name for name in listed if "." in name} == {
         name for name in shaping if not name.startswith(("linear.", "evaluate."))
     }
-    assert {name for name in listed if "." not in name} == {"evaluate", "linear", "promote"}
+    assert {name for name in listed if "." not in name} == {"evaluate", "promote"}

@@ -7,11 +7,14 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from baseline import model
+from extras.baseline import fit as model
+from extras.baseline.__main__ import OPTIONS
+from extras.baseline.fit import LinearOptions
 from sentiment.errors import UserError
-from sentiment.params import LinearModels, Params
 from sentiment.serving.linear import BIGRAM_BITS, Linear
 from sentiment.serving.sequences import Reviews
+from sentiment.settings import load
+from tests.project import ROOT
 
 TEXTS = [[1, 2, 3], [1, 2, 2], [4, 3], [4, 1, 2], [3, 4, 4, 2], [2, 3, 1]] * 3
 LABELS = np.array([1, 1, 0, 1, 0, 0] * 3)
@@ -24,8 +27,9 @@ def reviews() -> Reviews:
 
 
 @pytest.fixture
-def settings(default_params: Params) -> LinearModels:
-    return default_params.linear.model_copy(update={"min_reviews": 4, "max_iterations": 10_000})
+def settings() -> LinearOptions:
+    options = load(LinearOptions, ROOT / OPTIONS)
+    return options.model_copy(update={"min_reviews": 4, "max_iterations": 10_000})
 
 
 def as_text(ranks: list[list[int]]) -> list[str]:
@@ -60,7 +64,7 @@ def test_no_bigram_spans_two_reviews() -> None:
     assert first_of_next not in model.count(alone, 1).keys
 
 
-def test_tfidf_is_scikit_learn_s(reviews: Reviews, settings: LinearModels) -> None:
+def test_tfidf_is_scikit_learn_s(reviews: Reviews, settings: LinearOptions) -> None:
     fitted = model.fit_tfidf(model.count(reviews, 4), reviews.labels, settings)
     vectors = vectorizer(TfidfVectorizer)
     x = vectors.fit_transform(as_text(TEXTS))
@@ -70,7 +74,7 @@ def test_tfidf_is_scikit_learn_s(reviews: Reviews, settings: LinearModels) -> No
 
 
 def test_naive_bayes_weights_are_those_of_wang_and_manning(
-    reviews: Reviews, settings: LinearModels
+    reviews: Reviews, settings: LinearOptions
 ) -> None:
     fitted = model.fit_naive_bayes(model.count(reviews, 4), reviews.labels, settings)
     vectors = vectorizer(CountVectorizer, binary=True)
@@ -84,7 +88,7 @@ def test_naive_bayes_weights_are_those_of_wang_and_manning(
 
 @pytest.mark.parametrize("fit", [model.fit_tfidf, model.fit_naive_bayes])
 def test_the_same_reviews_give_the_same_bits(
-    fit: Callable[..., Linear], reviews: Reviews, settings: LinearModels
+    fit: Callable[..., Linear], reviews: Reviews, settings: LinearOptions
 ) -> None:
     first, second = (fit(model.count(reviews, 1), reviews.labels, settings) for _ in range(2))
     for name, array in vars(first).items():
@@ -98,7 +102,7 @@ def test_a_part_has_the_reviews_in_the_order_wanted(reviews: Reviews) -> None:
 
 
 def test_a_solver_that_does_not_converge_is_an_error(
-    reviews: Reviews, settings: LinearModels
+    reviews: Reviews, settings: LinearOptions
 ) -> None:
     few = settings.model_copy(update={"max_iterations": 1})
     with pytest.raises(
@@ -108,7 +112,7 @@ def test_a_solver_that_does_not_converge_is_an_error(
 
 
 def test_labels_that_are_all_the_same_are_an_error(
-    reviews: Reviews, settings: LinearModels
+    reviews: Reviews, settings: LinearOptions
 ) -> None:
     same = np.ones(len(reviews), np.uint8)
     with pytest.raises(UserError, match="All 18 reviews to learn from have the same label"):

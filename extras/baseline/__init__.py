@@ -1,0 +1,1 @@
+"""A linear model to compare networks with, as a pipeline of its own: `extras/baseline/dvc.yaml`."""

@@ -1,0 +1,101 @@
+"""The settings of the network and its training: the section `train`."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from sentiment.section import SEED_LIMIT, Section
+
+KERAS_FORGET_BIAS = 1.0  # what an LSTM's forget gate starts with in Keras
+
+
+class Bigrams(Section):
+    units: int = Field(ge=0, le=4096)
+    buckets: int = Field(ge=1, le=2**24)
+
+
+class Dropout(Section):
+    word: float = Field(ge=0, lt=1)
+    embedding: float = Field(ge=0, lt=1)
+    input: float = Field(ge=0, lt=1)
+    recurrent: float = Field(ge=0, lt=1)
+    head: float = Field(ge=0, lt=1)
+
+
+class EarlyStopping(Section):
+    patience: int = Field(ge=0)
+    monitor: Literal["val_loss", "val_accuracy"]
+    min_delta: float = Field(ge=0)
+
+
+class Schedule(Section):
+    kind: Literal["constant", "cosine"]
+    warmup_epochs: float = Field(ge=0, le=1000)
+
+
+class Train(Section):
+    embedding_units: int = Field(ge=1, le=4096)
+    embedding_initializer: Literal["uniform", "cooccurrence"]
+    bigrams: Bigrams
+    cell: Literal["lstm", "gru", "simple_rnn"]
+    units: int = Field(ge=1, le=4096)
+    layers: int = Field(ge=1, le=16)
+    forget_bias: float = Field(ge=-10, le=10)
+    recurrent_initializer: Literal["orthogonal", "glorot_uniform", "identity"]
+    bidirectional: bool
+    mask_padding: bool
+    segment_length: int = Field(ge=0, le=10_000)
+    pooling: Literal["last", "max", "mean", "max+mean"]
+    dropout: Dropout
+    label_smoothing: float = Field(ge=0, lt=1)
+    class_weight: Literal["none", "balanced"]
+    adversarial: float = Field(ge=0, le=1000)
+    optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"]
+    learning_rate: float = Field(gt=0, le=10)
+    schedule: Schedule
+    weight_decay: float = Field(ge=0, lt=1)
+    clip_norm: float = Field(ge=0, le=1_000_000)
+    average: float = Field(ge=0, lt=1)
+    epochs: int = Field(ge=1, le=1000)
+    batch_size: int = Field(ge=1, le=1_000_000)
+    validation_batch_size: int = Field(ge=1, le=1_000_000)
+    validation_split: float = Field(gt=0, lt=1)
+    early_stopping: EarlyStopping
+    keep_best: bool
+    gradient_reviews: int = Field(ge=1, le=100_000)
+    seed: int = Field(ge=0, lt=SEED_LIMIT)
+    deterministic: bool
+    accelerate: bool
+
+    @model_validator(mode="after")
+    def _options_go_together(self) -> Self:
+        if self.segment_length and self.pooling == "last":
+            raise ValueError(
+                f"segment_length {self.segment_length} needs another pooling than last: "
+                "the last state has read only the last segment"
+            )
+        if self.schedule.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs {self.schedule.warmup_epochs:g} must be below epochs "
+                f"{self.epochs}, or the training ends while the learning rate still rises"
+            )
+        if self.keep_best and self.early_stopping.patience:
+            raise ValueError(
+                f"keep_best needs early_stopping.patience 0, not {self.early_stopping.patience}: "
+                "a training that stops early keeps its best epoch already"
+            )
+        if self.optimizer == "adamw" and not self.weight_decay:
+            raise ValueError(
+                "optimizer adamw needs a weight_decay above 0, such as Keras' 0.004: "
+                "without one it is adam"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gates_are_there(self) -> Self:
+        if self.cell != "lstm" and self.forget_bias != KERAS_FORGET_BIAS:
+            raise ValueError(
+                f"forget_bias {self.forget_bias:g} needs cell lstm: a {self.cell} has no forget "
+                f"gate. Set it to {KERAS_FORGET_BIAS:g}"
+            )
+        return self
