@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from sentiment import files
-from sentiment.data.reviews import TEST_DATA
 from sentiment.errors import UserError
+from sentiment.files import TEST_DATA
 from sentiment.params import load_params
 from sentiment.scoring import scores
 from sentiment.scoring.gradients import reach

@@ -21,6 +21,7 @@ import click
 from benchmarks.growth import timed
 from benchmarks.report import spread
 from sentiment import files
+from sentiment.backend import load_keras
 from sentiment.data.split import split
 from sentiment.network import training
 from sentiment.network.batches import batches
@@ -29,7 +30,6 @@ from sentiment.network.train_options import Train
 from sentiment.params import load_params
 from sentiment.pipeline import PAD
 from sentiment.section import flatten
-from sentiment.serving.backend import load_keras
 from tools.running import cli
 
 REVIEWS = 8000  # of which a fifth validates

@@ -45,7 +45,7 @@ def sgemm_rate() -> float:
 
 
 def main() -> None:
-    from sentiment.serving.backend import load_keras
+    from sentiment.backend import load_keras
 
     load_keras()
     print(f"{sgemm_rate() / 1e9:.1f} GFLOP/s")

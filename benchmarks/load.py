@@ -18,7 +18,7 @@ import numpy as np
 
 from sentiment import files, machine, pipeline
 from sentiment.data import outputs
-from sentiment.data.reviews import read_reviews
+from sentiment.files import read_reviews
 from tests.project import free_port, wait_for
 from tools.running import cli
 from tools.running.server import HOST

@@ -16,12 +16,12 @@ from benchmarks import growth
 from benchmarks.growth import REVIEWS
 from benchmarks.limit import epoch_flops, sgemm_rate
 from sentiment import files
+from sentiment.backend import load_keras
 from sentiment.network import training
 from sentiment.network.train_options import Train
 from sentiment.params import changed, load_params
 from sentiment.pipeline import PAD
 from sentiment.section import flatten
-from sentiment.serving.backend import load_keras
 from tools.running import cli
 
 SEGMENTS = {"segment_length": 25, "bidirectional": True, "pooling": "max+mean"}

@@ -8,12 +8,11 @@ import time
 
 import numpy as np
 
-from sentiment import files, pipeline
+from sentiment import files, pipeline, text
 from sentiment.data import outputs
 from sentiment.data.padding import layout
-from sentiment.data.reviews import read_reviews
+from sentiment.files import read_reviews
 from sentiment.params import load_params
-from sentiment.serving import text
 from sentiment.serving.predictor import Predictor
 
 WARM_UP = 20

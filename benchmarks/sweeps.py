@@ -23,6 +23,7 @@ import click
 
 from benchmarks.report import spread
 from sentiment import machine
+from sentiment.backend import load_keras
 from sentiment.network.checkpoint import START
 from sentiment.network.model import inputs_of
 from sentiment.network.training import fit, ready_model
@@ -30,8 +31,7 @@ from sentiment.params import Params, load_params
 from sentiment.search import cluster, space, study, sweep, workers
 from sentiment.search.sweep_options import load_options
 from sentiment.search.trial import HISTORY, Task, job_of
-from sentiment.serving.backend import load_keras
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 from tests.services import postgres
 from tools.running import cli
 

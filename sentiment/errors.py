@@ -14,6 +14,9 @@ CREDENTIALS = re.compile(
 QUERY = re.compile(r"((?:://|url: )[\w.:/%@,~+-]*)\?[^\s'\"<>)\]]+")
 
 
+UNWRITTEN = re.compile(r"\d+ requested and \d+ written")  # all that NumPy says of a full disk
+
+
 class UserError(Exception):
     """Something that the user can fix; its text says what is wrong and what to do."""
 
@@ -58,6 +61,8 @@ def _said(error: BaseException, again: str) -> str | None:
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
+    if isinstance(error, OSError) and UNWRITTEN.search(str(error)):
+        return f"No space left on device ({error}). Free some space and run {again} again."
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}. {_advice(error, again)}"
     if isinstance(error, OSError):  # from a library, which says more in its text

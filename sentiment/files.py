@@ -4,23 +4,27 @@ Each folder has an `about.json` with the parameters that shaped its content, tho
 stages before included, and the SHA-256 of every other file.
 """
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sentiment.data.padding import Rows
 from sentiment.errors import UserError
+from sentiment.text import Reviews
 
 DATA = Path("data")
 ABOUT = "about.json"
+TEST_DATA = "data.test.sha256"  # tag or param: identity of the test part, however it is padded
+REVIEWS = [field.name for field in fields(Reviews)]
 
 
 class Origin(NamedTuple):
@@ -114,43 +118,14 @@ def write_json(path: Path, document: Any) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-class Rows(NamedTuple):
-    """An array that is never in memory as a whole.
-
-    Attributes:
-        shape: of the array.
-        dtype: of the array.
-        blocks: its rows, some at a time.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    blocks: Iterable[NDArray[Any]]
-
-
-def append(file: BinaryIO, array: NDArray[Any]) -> None:
-    """Write an array's values to an open file; raises OSError with its number on a full disk."""
-    try:
-        array.tofile(file)
-    except OSError as error:
-        if error.errno is None:  # NumPy only says how many bytes it could not write
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name) from error
-        raise
-
-
 def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any] | Rows]) -> None:
     """Write each array as `<name>.npy`, without pickle."""
     for name, array in arrays.items():
         path = folder / f"{name}.npy"
-        try:
-            if isinstance(array, Rows):
-                _write_rows(path, array)
-            else:
-                np.save(path, array, allow_pickle=False)
-        except OSError as error:
-            if error.errno is None:  # NumPy only says how many bytes it could not write
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-            raise
+        if isinstance(array, Rows):
+            _write_rows(path, array)
+        else:
+            np.save(path, array, allow_pickle=False)
 
 
 def _write_rows(path: Path, rows: Rows) -> None:
@@ -159,7 +134,7 @@ def _write_rows(path: Path, rows: Rows) -> None:
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for block in rows.blocks:
-            append(file, block)
+            block.tofile(file)
 
 
 def write_about(folder: Path, params: Mapping[str, Any]) -> None:
@@ -206,6 +181,25 @@ def _read_array(path: Path) -> NDArray[Any]:
     except ValueError as error:
         raise damaged(path, str(error)) from None
     return array
+
+
+def arrays(part: str) -> list[str]:
+    """The names of the arrays that `fetch` writes of the `train` or `test` part."""
+    return [f"{part}_{name}" for name in REVIEWS]
+
+
+def write_reviews(folder: Path, part: str, reviews: Reviews) -> None:
+    """Write the `train` or `test` part into a folder, an array a file."""
+    write_arrays(folder, {f"{part}_{name}": getattr(reviews, name) for name in REVIEWS})
+
+
+def read_reviews(folder: Path, part: str) -> Reviews:
+    """Read what `write_reviews` wrote.
+
+    Raises:
+        UserError: a file is missing, or is not as it was written.
+    """
+    return Reviews(*read_arrays(folder, arrays(part)))
 
 
 def joint_digest(folder: Path, names: Iterable[str], part: slice = slice(None)) -> str:

@@ -6,7 +6,7 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
-from sentiment.serving.cores import usable_cores
+from sentiment.backend import usable_cores
 
 PACKAGES = ("tensorflow", "keras", "numpy")
 SETTINGS = ("TF_NUM_", "TF_ENABLE_", "XLA_", "OMP_", "ONEDNN_", "DNNL_", "CUDA_VISIBLE_")

@@ -1,19 +1,19 @@
 """Stage 1: IMDB as Keras publishes it, a synthetic set or your own texts, as plain typed arrays.
 
-Writes `data/fetch/`: `{train,test}_{tokens,offsets,labels}.npy` (see `sentiment.data.reviews`),
+Writes `data/fetch/`: `{train,test}_{tokens,offsets,labels}.npy` (see `sentiment.text.Reviews`),
 `word_index.json`, each word's frequency rank, and `summary.json`, how many reviews there are.
 """
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sentiment import files, process
+from sentiment import downloads, files, process
 from sentiment.data import imdb, synthetic, table
-from sentiment.data.dataset import Fetch, settings_used
-from sentiment.data.reviews import Summary, as_document, summarize, write_reviews
+from sentiment.data.dataset import Fetch, Summary, as_document, settings_used, summarize
+from sentiment.files import write_reviews
 from sentiment.params import load_params
 from sentiment.pipeline import FETCH
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 from sentiment.visible import visible
 
 
@@ -30,12 +30,13 @@ class Source(NamedTuple):
 def load(params: Fetch, scratch: Path) -> Source:
     """Load the data set; large ones stay in files in `scratch`, an empty folder."""
     if params.dataset == "imdb":
-        return Source(*imdb.load(params), 0, {})
+        return Source(*imdb.parse(*downloads.imdb(params)), 0, {})
     if params.dataset == "synthetic":
         return Source(*synthetic.generate(params.synthetic), 0, {})
-    loaded = table.load(params.table, scratch)
-    digests = {f"fetch.table.{part}_sha256": digest for part, digest in loaded.digests.items()}
-    return Source(loaded.train, loaded.test, loaded.ranks, loaded.left_out, digests)
+    with downloads.tables(params.table) as (sources, digests):
+        loaded = table.load(params.table, sources, scratch)
+    shaping = {f"fetch.table.{part}_sha256": digest for part, digest in digests.items()}
+    return Source(loaded.train, loaded.test, loaded.ranks, loaded.left_out, shaping)
 
 
 def describe(name: str, summary: Summary) -> str:

@@ -12,9 +12,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from sentiment import files, process
-from sentiment.data.padding import padded
-from sentiment.data.reviews import read_reviews
-from sentiment.files import Rows
+from sentiment.data.padding import Rows, padded
+from sentiment.files import read_reviews
 from sentiment.params import load_params
 from sentiment.pipeline import FETCH, PAD
 from sentiment.section import flatten

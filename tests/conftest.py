@@ -19,13 +19,13 @@ from mlflow.entities import Run
 from ruamel.yaml import YAML
 from selenium import webdriver
 
+from sentiment.backend import load_keras
 from sentiment.errors import UserError, explain
 from sentiment.network.model import Inputs
 from sentiment.params import Params, check_params
 from sentiment.process import ENDING
 from sentiment.runs import store
 from sentiment.search.sweep_options import FILE, SweepOptions, load_options
-from sentiment.serving.backend import load_keras
 from tests.browser import chromium
 from tests.project import (
     DEFAULT_PARAMS,

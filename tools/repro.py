@@ -10,7 +10,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from sentiment import files
-from sentiment.data.imdb import Unreachable, obtain
+from sentiment.downloads import Unreachable, obtain
 from sentiment.errors import UserError
 from sentiment.params import PARAMS_FILE, Params, load_params
 from sentiment.pipeline import FETCH

@@ -23,9 +23,9 @@ from sentiment import files, machine, pipeline, process, settings
 from sentiment.data.dataset import dataset_name, tokenizer_of
 from sentiment.data.outputs import TestSet, read_words, unpadded
 from sentiment.data.padding import seen, shuffled
-from sentiment.data.reviews import TEST_DATA, arrays, read_reviews
 from sentiment.data.split import split
 from sentiment.errors import UserError
+from sentiment.files import TEST_DATA, arrays, read_reviews
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import METRICS
 from sentiment.params import Params, load_params
@@ -49,7 +49,7 @@ from sentiment.scoring.evaluation import (
 from sentiment.section import flatten
 from sentiment.serving import linear
 from sentiment.serving.linear import Linear
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 
 HERE = Path("extras", "baseline")
 DECLARED, STAGE, OPTIONS = HERE / "dvc.yaml", "linear", HERE / "params.yaml"

@@ -10,7 +10,7 @@ from pydantic import Field
 from sentiment.errors import UserError
 from sentiment.section import Section
 from sentiment.serving.linear import Linear, bigrams
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

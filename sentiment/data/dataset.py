@@ -1,13 +1,15 @@
 """Which reviews there are: IMDB's, generated ones, or texts of one's own."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from sentiment.data.synthetic import Synthetic
 from sentiment.data.table_options import Address, Table, file_name
 from sentiment.section import Section, flatten
+from sentiment.text import Reviews, fingerprints
 
 
 class Fetch(Section):
@@ -24,6 +26,41 @@ class Fetch(Section):
     def name(self) -> str:
         """What the data set is called in MLflow."""
         return self.table.name if self.dataset == "table" else self.dataset
+
+
+class Counts(NamedTuple):
+    """Of a part: its reviews, the positive ones, and those that repeat another word for word."""
+
+    reviews: int
+    positive: int
+    repeated: int
+
+
+class Summary(NamedTuple):
+    """Both parts; test reviews that occur in training; rows that were left out, without a word."""
+
+    train: Counts
+    test: Counts
+    test_in_training: int
+    left_out: int
+
+
+def summarize(train: Reviews, test: Reviews, left_out: int) -> Summary:
+    """Count reviews, and how often they repeat within and between the parts."""
+    keys = fingerprints(train), fingerprints(test)
+    learned, asked = (
+        Counts(len(part), int(part.labels.sum()), len(part) - len(np.unique(key)))
+        for part, key in zip((train, test), keys, strict=True)
+    )
+    return Summary(learned, asked, int(np.isin(keys[1], keys[0]).sum()), left_out)
+
+
+def as_document(summary: Summary) -> dict[str, Any]:
+    """The summary as `summary.json` has it."""
+    return summary._asdict() | {
+        "train": summary.train._asdict(),
+        "test": summary.test._asdict(),
+    }
 
 
 def settings_used(params: Fetch) -> dict[str, Any]:

@@ -7,10 +7,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment import files
-from sentiment.data.reviews import TEST_DATA, arrays, read_reviews
+from sentiment.backend import load_keras
+from sentiment.files import TEST_DATA, arrays, read_reviews
 from sentiment.pipeline import FETCH, PAD, TRAIN
-from sentiment.serving.backend import load_keras
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 
 if TYPE_CHECKING:
     import keras

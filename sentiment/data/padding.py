@@ -4,17 +4,15 @@ The result equals `keras.datasets.imdb.load_data(num_words=...)` followed by
 `keras.utils.pad_sequences(maxlen=...)`, computed without Keras.
 """
 
-from collections.abc import Iterator
-from typing import Any, Literal, Self
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from sentiment.data.reviews import fingerprints
-from sentiment.files import Rows
 from sentiment.section import SEED_LIMIT, Section
-from sentiment.serving.sequences import Layout, Reviews, pad, token_dtype
+from sentiment.text import Layout, Reviews, fingerprints, pad, token_dtype
 
 AT_ONCE = 2_000_000  # tokens in memory
 
@@ -46,6 +44,20 @@ class Pad(Section):
                 f"index_from + 1, {self.index_from + 1}, or no word is left"
             )
         return self
+
+
+class Rows(NamedTuple):
+    """An array that is never in memory as a whole.
+
+    Attributes:
+        shape: of the array.
+        dtype: of the array.
+        blocks: its rows, some at a time.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    blocks: Iterable[NDArray[Any]]
 
 
 def padded(train: Reviews, test: Reviews, params: Pad) -> dict[str, NDArray[Any] | Rows]:

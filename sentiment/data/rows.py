@@ -1,19 +1,15 @@
 """Labelled texts from a file: CSV, TSV, JSON lines or Parquet, read row by row.
 
-The file is one of this machine, or at an address that fsspec knows; such a one is copied to this
-machine first. CSV, TSV and JSON lines may be compressed (.gz, .bz2, .xz).
+CSV, TSV and JSON lines may be compressed (.gz, .bz2, .xz).
 """
 
 import csv
 import json
 import lzma
 import math
-import re
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment import process
-from sentiment.data.table_options import file_name, label_text
-from sentiment.errors import UserError, first_line, redacted
+from sentiment.data.table_options import label_text
+from sentiment.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+KINDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 COMPRESSED = {".gz", ".bz2", ".xz"}
 ROWS_AT_ONCE, BYTES_AT_ONCE = 1000, 2**20  # of a Parquet file
-QUIET_SECONDS = 60  # without a byte from an address, before that is given up
 ESCAPED = 12  # bytes of a character in JSON lines, at most: "\\ud83d\\ude00"
 NAMED = 20  # columns that a message names, each by as many characters at most
 
@@ -44,10 +40,21 @@ class Columns(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A file on this machine, and how messages call it."""
+    """A file on this machine, and what messages call it."""
 
     path: Path
     name: str
+
+    @property
+    def kind(self) -> str:
+        """The one of `KINDS` that its name ends in; UserError if that is none."""
+        is_compressed = self.path.suffix.lower() in COMPRESSED
+        plain = self.path.with_suffix("") if is_compressed else self.path
+        if plain.suffix.lower() not in KINDS:
+            raise UserError(
+                f"{self.name} ends in none of {', '.join(KINDS)}, so what it is is not known."
+            )
+        return plain.suffix.lower()
 
 
 RawRows = Iterator[tuple[str, dict[str, Any]]]  # the place of each row, and its values by column
@@ -109,68 +116,6 @@ class Labels:
             )
 
 
-@contextmanager
-def local(address: str) -> Iterator[Source]:
-    """The file on this machine; what is at an address is copied for the length of the block.
-
-    Raises:
-        UserError: there is no such file, or the address cannot be read.
-    """
-    if "://" not in address:
-        if not Path(address).is_file():
-            raise UserError(f"There is no file {address}.")
-        yield Source(Path(address), address)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        shown = redacted(re.split("[?#]", address)[0])  # the rest may be a signature
-        source = Source(Path(folder, file_name(address)), shown)
-        _reader(source)  # before anything is copied
-        _download(address, source)
-        yield source
-
-
-class Stopped(Exception):
-    """A signal came during a copy: fsspec's thread would lose an `Interrupted`, the argument."""
-
-
-def _download(address: str, source: Source) -> None:
-    import fsspec
-    from fsspec.callbacks import Callback
-
-    with _bar(source.path.name, None, "B") as bar:
-        callback = Callback(hooks={"bar": lambda _, value, **__: _progress(bar, value)})
-        try:
-            system, name = fsspec.url_to_fs(address, **_options(address))
-            system.get_file(name, str(source.path), callback=callback)
-        except FileNotFoundError:
-            raise UserError(f"There is no file {source.name}.") from None
-        except Stopped as stopped:
-            raise stopped.args[0] from None
-        except Exception as error:  # each kind of address has errors of its own
-            reason = first_line(error) or type(error).__name__
-            raise UserError(f"{source.name} cannot be read: {reason}") from None
-
-
-def _progress(bar: "tqdm[Any]", done: int) -> None:
-    """Show how much was copied; raises Stopped once a signal came."""
-    try:
-        process.raise_noted()
-    except process.Interrupted as ended:
-        raise Stopped(ended) from ended
-    bar.update(done - bar.n)
-
-
-def _options(address: str) -> dict[str, Any]:
-    """Let `~/.netrc` and the proxies of the environment count, and large files take their time."""
-    if not address.startswith(("http://", "https://")):
-        return {}
-    import aiohttp
-
-    quiet = {"sock_connect": QUIET_SECONDS, "sock_read": QUIET_SECONDS}
-    timeout = aiohttp.ClientTimeout(total=None, **quiet)
-    return {"client_kwargs": {"trust_env": True, "timeout": timeout}}
-
-
 def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
     """Read the rows of a file.
 
@@ -184,7 +129,7 @@ def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
             says which row and column.
     """
     csv.field_size_limit(max(longest + 1, csv.field_size_limit()))
-    for place, values in _reader(source)(source, columns, ESCAPED * longest + BYTES_AT_ONCE):
+    for place, values in _reader(source.kind)(source, columns, ESCAPED * longest + BYTES_AT_ONCE):
         process.raise_noted()
         text = _text(values[columns.text], f"{place}, column {columns.text!r}", longest)
         label = _label(values[columns.label], f"{place}, column {columns.label!r}")
@@ -194,20 +139,10 @@ def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
         yield Row(place, text, label, group)
 
 
-def _reader(source: Source) -> Reader:
-    readers: dict[str, Reader] = {
-        ".csv": partial(_read_csv, csv.excel),
-        ".tsv": partial(_read_csv, csv.excel_tab),
-        ".jsonl": _read_json,
-        ".ndjson": _read_json,
-        ".parquet": _read_parquet,
-    }
-    is_compressed = source.path.suffix.lower() in COMPRESSED
-    plain = source.path.with_suffix("") if is_compressed else source.path
-    if plain.suffix.lower() not in readers:
-        kinds = ", ".join(readers)
-        raise UserError(f"{source.name} ends in none of {kinds}, so what it is is not known.")
-    return readers[plain.suffix.lower()]
+def _reader(kind: str) -> Reader:
+    if kind in (".csv", ".tsv"):
+        return partial(_read_csv, csv.excel if kind == ".csv" else csv.excel_tab)
+    return _read_parquet if kind == ".parquet" else _read_json
 
 
 def _text(value: Any, place: str, longest: int) -> str:

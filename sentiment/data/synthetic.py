@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sentiment.section import SEED_LIMIT, Section
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 
 PRAISE = "good great wonderful superb moving brilliant charming fresh funny gripping".split()
 BLAME = "bad awful terrible dull boring weak clumsy tedious poor shallow".split()

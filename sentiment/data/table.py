@@ -5,20 +5,19 @@ read, each by a number, and once it is known how often each occurs in training, 
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment import files, process
+from sentiment import process, text
 from sentiment.data import rows
-from sentiment.data.rows import Columns, Labels, Row
+from sentiment.data.rows import Columns, Labels, Row, Source
 from sentiment.data.table_options import Table
 from sentiment.errors import UserError
-from sentiment.serving import text
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 
 AT_ONCE = 4_000_000  # words in memory
 NUMBER = np.dtype(np.uint32)
@@ -32,14 +31,12 @@ class Loaded(NamedTuple):
         test: its test part.
         ranks: the words of the training part, each with its frequency rank.
         left_out: rows whose text has no word.
-        digests: SHA-256 of the files, by the name of the parameter that names each.
     """
 
     train: Reviews
     test: Reviews
     ranks: dict[str, int]
     left_out: int
-    digests: dict[str, str]
 
 
 class Rows(NamedTuple):
@@ -129,55 +126,44 @@ class Words:
             first = last
 
 
-def load(settings: Table, scratch: Path) -> Loaded:
+def load(settings: Table, sources: Sequence[Source], scratch: Path) -> Loaded:
     """Read the files, and set a share aside for the test if there is no file of its own.
 
     Args:
         settings: the `fetch.table` section.
+        sources: the file of the training part and, if it has one of its own, that of the test part.
         scratch: an empty folder, in which the words of the result stay.
 
     Raises:
         UserError: a file cannot be read, or is not as it has to be.
     """
     reader = Reader(settings)
-    train = _append(reader, settings.train, scratch / "numbers")
+    train, *test = sources
+    _append(reader, train, scratch / "numbers")
     learned = len(reader.rows().labels)
     reader.labels.require_both(reader.rows().labels, settings.train)
-    digests = {"train": train}
-    if settings.test != settings.train:
-        digests["test"] = _append(reader, settings.test, scratch / "numbers")
+    for source in test:
+        _append(reader, source, scratch / "numbers")
     known = reader.rows()
-    if len(digests) > 1:
+    if test:
         is_test = np.arange(len(known.labels)) >= learned
-        _require_apart(known.groups, is_test, digests, settings)
+        if settings.group is not None:
+            _require_apart(known.groups, is_test, settings)
     else:
         is_test = set_aside(known, settings)
-    return _loaded(reader, known, is_test, scratch, digests)
+    return _loaded(reader, known, is_test, scratch)
 
 
-def _append(reader: Reader, address: str, path: Path) -> str:
-    """Append the words of a file's rows to those in `path`; return the file's SHA-256."""
+def _append(reader: Reader, source: Source, path: Path) -> None:
+    """Append the words of a file's rows to those in `path`."""
     columns = Columns(reader.settings.text, reader.settings.label, reader.settings.group)
-    with rows.local(address) as source, path.open("ab") as file:
+    with path.open("ab") as file:
         for block in reader.blocks(rows.read(source, columns, reader.settings.longest)):
-            files.append(file, block)
-        return files.sha256(source.path)
+            block.tofile(file)
 
 
-def _require_apart(
-    groups: NDArray[np.int64],
-    is_test: NDArray[np.bool_],
-    digests: Mapping[str, str],
-    settings: Table,
-) -> None:
-    """Raise UserError where both files are the same, or a group is in both."""
-    if digests["test"] == digests["train"]:
-        raise UserError(
-            f"{settings.test} has the same content as {settings.train}: name it in the same way, "
-            "and a share of it is set aside."
-        )
-    if settings.group is None:
-        return
+def _require_apart(groups: NDArray[np.int64], is_test: NDArray[np.bool_], settings: Table) -> None:
+    """Raise UserError where a group is in both parts."""
     both = np.intersect1d(groups[is_test], groups[~is_test])
     if len(both):
         raise UserError(
@@ -222,13 +208,7 @@ def set_aside(known: Rows, settings: Table) -> NDArray[np.bool_]:
     return chosen
 
 
-def _loaded(
-    reader: Reader,
-    known: Rows,
-    is_test: NDArray[np.bool_],
-    scratch: Path,
-    digests: dict[str, str],
-) -> Loaded:
+def _loaded(reader: Reader, known: Rows, is_test: NDArray[np.bool_], scratch: Path) -> Loaded:
     for chosen, what in ((is_test, "test"), (~is_test, "training")):
         reader.labels.require_both(known.labels[chosen], f"{reader.settings.test}, {what} part")
     words = Words(scratch / "numbers", known.lengths)
@@ -238,7 +218,7 @@ def _loaded(
     words.path.unlink()
     vocabulary = list(reader.numbers)
     reader.numbers.clear()  # with many distinct words it is most of the memory
-    return Loaded(train, test, _index(vocabulary, ranks), reader.left_out, digests)
+    return Loaded(train, test, _index(vocabulary, ranks), reader.left_out)
 
 
 def ranked(blocks: Iterable[tuple[NDArray[Any], NDArray[Any]]], count: int) -> NDArray[np.uint32]:
@@ -281,7 +261,7 @@ def _part(
         for numbers, inside in words.blocks(chosen):
             found = ranks[numbers]
             lengths += np.bincount(inside[found > 0], minlength=len(labels))
-            files.append(file, found[found > 0])
+            found[found > 0].tofile(file)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[chosen])])
     empty = np.zeros(0, NUMBER)
     tokens = np.memmap(path, NUMBER, "r") if offsets[-1] else empty

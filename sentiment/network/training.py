@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment import process
+from sentiment.backend import load_keras
 from sentiment.data.split import Part
 from sentiment.errors import UserError
 from sentiment.network import starts
@@ -18,7 +19,6 @@ from sentiment.network.batches import batches
 from sentiment.network.checkpoint import COUNTERS, METRICS, Progress
 from sentiment.network.model import Inputs, bigram_buckets, build_model
 from sentiment.network.train_options import Train
-from sentiment.serving.backend import load_keras
 from sentiment.serving.layers import recurrent_layers
 
 if TYPE_CHECKING:

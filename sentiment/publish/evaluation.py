@@ -19,7 +19,7 @@ from sentiment.runs import log
 from sentiment.runs.tracking import Tracker
 from sentiment.scoring.evaluation import numbers
 from sentiment.scoring.gradients import curve
-from sentiment.serving.sequences import Layout
+from sentiment.text import Layout
 
 GRADIENT = "gradient_norm"  # metric, whose steps are words before the last one
 

@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from sentiment import files, serving
+from sentiment import backend, files, serving, text
 from sentiment.runs import log
-from sentiment.serving.text import KERAS, UNICODE
+from sentiment.text import KERAS, UNICODE
 
 if TYPE_CHECKING:
     import mlflow
 
-CODE = Path(serving.__file__).parent
-MESSAGES = "scoring_server.py"  # of that folder: says what is wrong with a request, answers none
+SERVING = Path(serving.__file__).parent  # packed whole
+CODE = [*sorted(SERVING.glob("*.py")), Path(backend.__file__), Path(text.__file__)]
+MESSAGES = "scoring_server.py"  # of these: says what is wrong with a request, answers none
 NAME = "sentiment"  # the logged model's name in the run
 EXAMPLES = ["A fine film.", "Dull, and far too long."]
 ENTRY = """\
 import mlflow
 
-from {package}.classifier import Sentiment
+from {package}.serving.classifier import Sentiment
 
 mlflow.models.set_model(Sentiment())
 """
@@ -66,8 +67,7 @@ class Parts(NamedTuple):
 
 def digest(parts: Parts) -> str:
     """One SHA-256 of all that the served model answers by: files, settings, code."""
-    modules = (path for path in sorted(CODE.rglob("*.py")) if path.name != MESSAGES)
-    code = {str(path.relative_to(CODE)): files.sha256(path) for path in modules}
+    code = {path.name: files.sha256(path) for path in CODE if path.name != MESSAGES}
     models = [(files.sha256(path), *how) for path, *how in parts.models]
     known = [models, files.sha256(parts.words), parts.threshold, parts.tokenizer, code]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
@@ -122,7 +122,10 @@ def write_code(folder: Path, package: str) -> tuple[Path, Path]:
     """
     entry = folder / "served.py"
     entry.write_text(ENTRY.format(package=package), encoding="utf-8")
-    shutil.copytree(CODE, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / package / SERVING.name).mkdir(parents=True)
+    for path in CODE:
+        place = SERVING.name if path.parent == SERVING else "."
+        shutil.copyfile(path, folder / package / place / path.name)
     return entry, folder / package
 
 

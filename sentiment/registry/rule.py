@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sentiment import files
-from sentiment.data.reviews import TEST_DATA
+from sentiment.files import TEST_DATA
 from sentiment.params import Promote
 
 NEEDED = [files.ABOUT, "metrics.json", "predictions.csv"]  # of an evaluation

@@ -11,6 +11,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from sentiment.backend import usable_cores
 from sentiment.errors import UserError, first_line
 from sentiment.machine import PACKAGES
 from sentiment.pipeline import FETCH
@@ -19,7 +20,6 @@ from sentiment.runs.provenance import git
 from sentiment.search import study
 from sentiment.search.sweep import reviews_digest
 from sentiment.search.trial import THREADS
-from sentiment.serving.cores import usable_cores
 
 if TYPE_CHECKING:
     import distributed

@@ -7,8 +7,8 @@ import numpy as np
 
 from sentiment import files, pipeline
 from sentiment.data.dataset import settings_used
-from sentiment.data.reviews import arrays, read_reviews
 from sentiment.errors import UserError
+from sentiment.files import arrays, read_reviews
 from sentiment.network import checkpoint
 from sentiment.params import Params, changed
 from sentiment.pipeline import FETCH
@@ -18,7 +18,7 @@ from sentiment.search import study
 from sentiment.search.sweep_options import SweepOptions
 from sentiment.search.trial import Task
 from sentiment.section import flatten
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 
 if TYPE_CHECKING:
     import optuna

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment import machine
+from sentiment.backend import load_keras, usable_cores
 from sentiment.data.padding import layout, shuffled
 from sentiment.data.split import Part, split
 from sentiment.errors import RunningError, StoreError, explain
@@ -38,9 +39,7 @@ from sentiment.search import space, study
 from sentiment.search.study import ERROR, FAILURES, PASSING, VALUES
 from sentiment.search.sweep_options import SweepOptions
 from sentiment.section import flatten
-from sentiment.serving.backend import load_keras
-from sentiment.serving.cores import usable_cores
-from sentiment.serving.sequences import Reviews, pad
+from sentiment.text import Reviews, pad
 
 if TYPE_CHECKING:
     import optuna

@@ -15,7 +15,7 @@ from sentiment.errors import StoreError, UserError, first_line
 from sentiment.network import checkpoint
 from sentiment.search import cluster, study, sweep
 from sentiment.search.trial import KEY, Task, objective
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 
 if TYPE_CHECKING:
     import distributed

@@ -1,5 +1,6 @@
 """All that travels with a registered model, as a folder, and nothing else.
 
-Nothing here imports from the rest of the project, and all imports within are relative: a model
-brings its own copy of this package, under a name of its own (see `sentiment.registry.packaging`).
+Nothing here imports more of the project than `sentiment.text` and `sentiment.backend`, and all
+imports are relative: a model brings its own copy of all three, under another name (see
+`sentiment.registry.packaging`).
 """

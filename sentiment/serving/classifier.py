@@ -19,12 +19,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from . import linear, network, odds, scoring_server, text
+from .. import text
+from ..text import Layout, Word
+from . import linear, network, odds, scoring_server
 from .ensemble import Ensemble, Member
 from .reader import Reader
 from .scoring_server import COLUMN
-from .sequences import Layout
-from .text import Word
 from .trace import Gates
 
 INDEX, SETTINGS = "word_index.json", "settings.json"  # beside the model's file

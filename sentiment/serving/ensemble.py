@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..text import Word
 from . import odds
 from .reader import Reader
-from .text import Word
 
 
 class Member(NamedTuple):

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .backend import load_keras
+from ..backend import load_keras
 
 if TYPE_CHECKING:
     import keras

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .text import Word
+from ..text import Word
 
 FILE = "model.npz"
 BIGRAM_BITS = 32  # by which the first word is moved, so that no bigram equals a word

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from . import sequences, text
-from .backend import load_keras
+from .. import text
+from ..backend import load_keras
+from ..text import Layout, Word
 from .predictor import Predictor
-from .sequences import Layout
-from .text import Word
 from .trace import Gates, gates
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class Network:
 
     def _read(self, words: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The columns of the row of a text of so many words that have a word, and which word."""
-        position, inside = sequences.positions(np.array([words + 1]), self.layout)
+        position, inside = text.positions(np.array([words + 1]), self.layout)
         columns = np.flatnonzero(inside[0] & (position[0] > 0))  # position 0 is the start mark
         return columns, position[0, columns] - 1
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .cores import usable_cores
+from ..backend import usable_cores
 from .layers import recurrent_layers
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .text import Word
+from ..text import Word
 from .trace import Gates
 
 

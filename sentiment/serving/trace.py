@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backend import load_keras
 from . import layers
-from .backend import load_keras
 
 if TYPE_CHECKING:
     import keras

@@ -35,3 +35,11 @@ def test_no_message_has_one() -> None:
     assert first_line(error) == "http://host does not answer."
     gone = FileNotFoundError(2, "No such file", "s3://me:secret@host/key")
     assert "secret" not in str(explain(gone))
+
+
+def test_numpy_s_words_for_a_full_disk_say_what_to_do() -> None:
+    said = explain(OSError("1000 requested and 12 written"))
+    assert said == (
+        "No space left on device (1000 requested and 12 written). Free some space and run "
+        "`dvc repro` again."
+    )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from sentiment.registry import packaging
 from tests.project import ROOT
 
 STAGES = ["fetch", "pad", "train", "evaluate"]
@@ -68,8 +69,7 @@ def reachable(module: Path) -> set[str]:
 def needed(module: Path) -> set[str]:
     """The code that a stage depends on: what it imports and, whole, what it packs with a model."""
     names = reachable(module)
-    serving = (ROOT / "sentiment" / "serving").glob("[!_]*.py")
-    packed = {str(path.relative_to(ROOT)) for path in serving}
+    packed = {str(path.relative_to(ROOT)) for path in packaging.CODE if path.stem != "__init__"}
     return names | packed if "sentiment/registry/packaging.py" in names else names
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from sentiment import files
-from sentiment.data.reviews import read_reviews
+from sentiment.files import read_reviews
 from sentiment.pipeline import FETCH
 from sentiment.registry import champion
 from sentiment.serving import odds

@@ -13,9 +13,8 @@ import pandas as pd
 
 from sentiment import files
 from sentiment.data.outputs import read_words
-from sentiment.data.reviews import TEST_DATA, arrays, read_reviews
 from sentiment.errors import UserError
-from sentiment.files import Origin
+from sentiment.files import TEST_DATA, Origin, arrays, read_reviews
 from sentiment.network.checkpoint import METRICS
 from sentiment.pipeline import EVALUATE, FETCH, TRAIN
 from sentiment.registry import champion

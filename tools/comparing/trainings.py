@@ -7,10 +7,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment.data.dataset import dataset_name
-from sentiment.data.reviews import TEST_DATA
 from sentiment.errors import UserError
+from sentiment.files import TEST_DATA
 from sentiment.scoring import scores
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 
 
 class Training(NamedTuple):

@@ -12,9 +12,9 @@ from sentiment import files
 from sentiment.data.dataset import dataset_name
 from sentiment.data.outputs import TestSet, read_words, unpadded
 from sentiment.data.padding import seen, shuffled
-from sentiment.data.reviews import TEST_DATA, arrays, read_reviews
 from sentiment.data.split import split
 from sentiment.errors import UserError
+from sentiment.files import TEST_DATA, arrays, read_reviews
 from sentiment.pipeline import FETCH
 from sentiment.scoring import scores
 from sentiment.scoring.evaluate_options import Evaluate
@@ -27,8 +27,7 @@ from sentiment.scoring.evaluation import (
 )
 from sentiment.section import flatten
 from sentiment.serving.reader import Reader
-from sentiment.serving.sequences import Reviews
-from sentiment.serving.text import as_words
+from sentiment.text import Reviews, as_words
 from tools.ensembling.members import RUNS, SHUFFLE, SPLIT, Member, data_of
 
 

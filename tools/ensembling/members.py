@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sentiment import files
 from sentiment.data.dataset import tokenizer_of
-from sentiment.data.reviews import TEST_DATA
 from sentiment.errors import UserError
-from sentiment.files import Origin
+from sentiment.files import TEST_DATA, Origin
 from sentiment.registry import packaging, versions
 from sentiment.registry.packaging import Model, Parts
 from sentiment.runs import log

@@ -9,8 +9,8 @@ import pandas as pd
 
 from sentiment import files, machine
 from sentiment.data.outputs import TestSet
-from sentiment.data.reviews import TEST_DATA
 from sentiment.errors import UserError
+from sentiment.files import TEST_DATA
 from sentiment.network import checkpoint
 from sentiment.params import Params, load_params
 from sentiment.pipeline import EVALUATE, FETCH, TRAIN

@@ -8,12 +8,10 @@ import numpy as np
 import pandas as pd
 
 from sentiment import process
-from sentiment.data.reviews import fingerprints
 from sentiment.data.rows import Row
 from sentiment.scoring import scores, significance
 from sentiment.scoring.significance import Interval
-from sentiment.serving.sequences import Reviews
-from sentiment.serving.text import Word, known_words
+from sentiment.text import Reviews, Word, fingerprints, known_words
 
 if TYPE_CHECKING:
     from sentiment.serving.classifier import Sentiment

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from sentiment import files, machine, process
+from sentiment import downloads, files, machine, process
 from sentiment.data import rows
-from sentiment.data.reviews import TEST_DATA, arrays, fingerprints, read_reviews
 from sentiment.data.rows import Columns, Labels, Source
 from sentiment.data.table_options import Table, file_name
 from sentiment.errors import UserError
+from sentiment.files import TEST_DATA, arrays, read_reviews
 from sentiment.params import Params, load_params
 from sentiment.pipeline import EVALUATE, FETCH
 from sentiment.registry import champion
@@ -28,6 +28,7 @@ from sentiment.scoring.evaluation import Evaluation, evaluate_answers, numbers, 
 from sentiment.scoring.scores import POSITIVE
 from sentiment.scoring.significance import CONFIDENCE
 from sentiment.section import flatten
+from sentiment.text import fingerprints
 from sentiment.visible import visible
 from tools.evaluating import answers
 from tools.evaluating.answers import TEXT, Metric
@@ -103,7 +104,7 @@ def make(file: str, columns: Mapping[str, str], model: str | None) -> Made:
     """
     params = load_params()
     settings = params.fetch.table.model_copy(update=dict(columns))
-    with rows.local(file) as source:
+    with downloads.local(file) as source:
         name, digest = file_name(file), files.sha256(source.path)
         work = Work(champion.version(model), name, digest, settings, params)
         table = predictions(work, source)

@@ -12,8 +12,8 @@ from extras.baseline.__main__ import OPTIONS
 from extras.baseline.fit import LinearOptions
 from sentiment.errors import UserError
 from sentiment.serving.linear import BIGRAM_BITS, Linear
-from sentiment.serving.sequences import Reviews
 from sentiment.settings import load
+from sentiment.text import Reviews
 from tests.project import ROOT
 
 TEXTS = [[1, 2, 3], [1, 2, 2], [4, 3], [4, 1, 2], [3, 4, 4, 2], [2, 3, 1]] * 3

@@ -11,7 +11,7 @@ from mlflow.entities import Run
 
 from extras.baseline import __main__ as linear
 from sentiment import files
-from sentiment.data.reviews import read_reviews
+from sentiment.files import read_reviews
 from sentiment.pipeline import FETCH
 from sentiment.registry import champion
 from sentiment.serving.linear import FILE, Linear

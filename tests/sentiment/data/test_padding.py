@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sentiment import downloads, text
+from sentiment.backend import load_keras
 from sentiment.data import imdb, padding
-from sentiment.files import Rows
+from sentiment.data.padding import Rows
 from sentiment.params import Params
-from sentiment.serving import sequences
-from sentiment.serving.backend import load_keras
-from sentiment.serving.sequences import Layout, Reviews
+from sentiment.text import Layout, Reviews
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def reviews() -> Reviews:
 
 
 def padded(reviews: Reviews, options: Layout) -> list[list[int]]:
-    rows: list[list[int]] = sequences.pad(reviews, np.arange(len(reviews)), options).tolist()
+    rows: list[list[int]] = text.pad(reviews, np.arange(len(reviews)), options).tolist()
     return rows
 
 
@@ -63,7 +63,7 @@ def test_review_of_one_column_is_its_last_token(reviews: Reviews, options: Layou
     ("num_words", "dtype"), [(10, "uint8"), (256, "uint8"), (257, "uint16"), (65_537, "uint32")]
 )
 def test_smallest_dtype_that_fits(num_words: int, dtype: str) -> None:
-    assert sequences.token_dtype(num_words) == np.dtype(dtype)
+    assert text.token_dtype(num_words) == np.dtype(dtype)
 
 
 def test_reviews_that_also_occur_in_training_are_marked() -> None:
@@ -108,7 +108,7 @@ def test_equals_keras_pad_sequences(
     lists = [rng.integers(1, 20, rng.integers(0, 25)).tolist() for _ in range(60)]
     reviews = Reviews.from_lists(lists, np.zeros(60, int))
     chosen = replace(options, padding=padding, truncating=truncating, max_length=max_length)
-    ours = sequences.pad(reviews, np.arange(60), chosen)
+    ours = text.pad(reviews, np.arange(60), chosen)
     assert np.array_equal(ours, keras_pads(reviews, chosen))
 
 
@@ -120,7 +120,7 @@ def test_real_imdb_equals_keras_bit_for_bit(imdb_cache: Path, default_params: Pa
     assert imdb_cache.is_dir()
     keras = load_keras()
     (x_train, y_train), (x_test, y_test) = keras.datasets.imdb.load_data(num_words=10_000)
-    train, test, _ = imdb.load(default_params.fetch)
+    train, test, _ = imdb.parse(*downloads.imdb(default_params.fetch))
     made = padding.padded(train, test, default_params.pad)
     ours = {name: whole(array) for name, array in made.items()}
     assert ours["x_train"].dtype == np.uint16
@@ -134,5 +134,5 @@ def test_123_real_test_reviews_also_occur_in_training(
     imdb_cache: Path, default_params: Params
 ) -> None:
     assert imdb_cache.is_dir()
-    train, test, _ = imdb.load(default_params.fetch)
+    train, test, _ = imdb.parse(*downloads.imdb(default_params.fetch))
     assert int(padding.seen(test, train).sum()) == 123

@@ -4,8 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,9 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from sentiment import process
 from sentiment.data import rows
 from sentiment.data.rows import Columns, Row, Source
 from sentiment.errors import UserError
-from tests.project import free_port
-from tests.services import PASSWORD, web
 
 COLUMNS = Columns("text", "label")
 GOOD = [
@@ -184,93 +180,3 @@ def test_a_file_without_line_ends_is_not_read_whole(
 def test_a_name_with_colons_is_a_name(tmp_path: Path) -> None:
     path = write(tmp_path / "a::b.csv", "text,label\nfine,1\n")
     assert read(path)[0].text == "fine"
-
-
-@pytest.mark.parametrize("name", ["there.csv", ""])
-def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match="There is no file"), rows.local(str(tmp_path / name)):
-        pass
-
-
-@pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """Of a web server that has the files of a folder."""
-    with web(tmp_path) as found:
-        yield found
-
-
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_a_file_at_an_address_is_read(tmp_path: Path, address: str, kind: str) -> None:
-    made(tmp_path, kind)
-    with rows.local(f"{address}/reviews.{kind}") as source:
-        found = list(rows.read(source, COLUMNS, 1000))
-    assert [(each.text, each.label) for each in found] == GOOD
-    assert found[0].place.startswith(f"{address}/reviews.{kind}, row 1")
-    assert not source.path.exists()
-
-
-def test_a_password_is_found_in_netrc(
-    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "private").mkdir()
-    made(tmp_path / "private", "csv")
-    where = f"{address}/private/reviews.csv"
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    with pytest.raises(UserError, match="401"), rows.local(where):
-        pass
-    write(tmp_path / "netrc", f"machine 127.0.0.1 login ann password {PASSWORD}\n").chmod(0o600)
-    with rows.local(where) as source:
-        assert len(list(rows.read(source, COLUMNS, 1000))) == len(GOOD)
-
-
-def test_a_query_of_an_address_is_not_part_of_its_name(tmp_path: Path, address: str) -> None:
-    made(tmp_path, "csv")
-    with rows.local(f"{address}/reviews.csv?signature=secret") as source:
-        assert len(list(rows.read(source, COLUMNS, 1000))) == len(GOOD)
-    assert source.name == f"{address}/reviews.csv"
-    with pytest.raises(UserError) as raised, rows.local(f"{address}/a.xlsx?signature=secret"):
-        pass
-    assert "a.xlsx ends in none of" in str(raised.value)
-    assert "secret" not in str(raised.value)
-
-
-@pytest.mark.parametrize("folder", ["private", "signed"])
-def test_what_a_server_refuses_is_said_without_the_query_of_an_address(
-    address: str, folder: str
-) -> None:
-    with (
-        pytest.raises(UserError) as raised,
-        rows.local(f"{address}/{folder}/reviews.csv?signature=secret"),
-    ):
-        pass
-    assert "reviews.csv cannot be read: 401" in str(raised.value)
-    assert "secret" not in str(raised.value)
-
-
-def test_a_signal_ends_a_copy(
-    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(tmp_path / "large.csv", b"text,label\n" * 1_000_000)
-    noted = iter([None, signal.SIGTERM])
-
-    def raise_noted() -> None:
-        if number := next(noted, None):
-            raise process.Interrupted(number)
-
-    monkeypatch.setattr(process, "raise_noted", raise_noted)
-    with pytest.raises(process.Interrupted, match="SIGTERM"), rows.local(f"{address}/large.csv"):
-        pass
-    made(tmp_path, "csv")
-    with rows.local(f"{address}/reviews.csv") as source:  # another one is copied all the same
-        assert len(list(rows.read(source, COLUMNS, 1000))) == len(GOOD)
-
-
-def test_an_address_that_has_no_such_file_or_is_away_is_named(address: str) -> None:
-    for wrong, message in (
-        (f"{address}/a.csv", f"There is no file {address}/a.csv"),
-        (f"http://127.0.0.1:{free_port()}/a.csv", "/a.csv cannot be read: Cannot connect to host"),
-        ("gopher://example.org/a.csv", "a.csv cannot be read: Protocol not known: gopher"),
-    ):
-        with pytest.raises(UserError) as raised, rows.local(wrong):
-            pass
-        assert message in str(raised.value)

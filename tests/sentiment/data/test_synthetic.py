@@ -5,14 +5,14 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from sentiment import text
+from sentiment.backend import load_keras
 from sentiment.data import synthetic
 from sentiment.data.padding import layout
 from sentiment.data.synthetic import Synthetic
 from sentiment.network.model import build_model
 from sentiment.params import Params
-from sentiment.serving import sequences
-from sentiment.serving.backend import load_keras
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 from tests.conftest import inputs
 
 Generated = tuple[Reviews, Reviews, dict[str, int]]
@@ -141,7 +141,7 @@ def test_an_lstm_remembers_the_cue(default_params: Params) -> None:
     )
     train, test, _ = synthetic.generate(settings)
     options = replace(layout(default_params.pad), max_length=settings.max_length + 1)
-    x, x_test = (sequences.pad(part, np.arange(len(part)), options) for part in (train, test))
+    x, x_test = (text.pad(part, np.arange(len(part)), options) for part in (train, test))
     load_keras().utils.set_random_seed(params.seed)
     model = build_model(params, inputs(options.num_words, options.max_length))
     model.fit(x, train.labels, batch_size=64, epochs=10, verbose=0)

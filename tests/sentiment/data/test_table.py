@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sentiment import downloads, text
 from sentiment.data import imdb, table
-from sentiment.data.reviews import summarize
+from sentiment.data.dataset import summarize
 from sentiment.data.table import Loaded
 from sentiment.data.table_options import Table
 from sentiment.errors import UserError
 from sentiment.params import Params
-from sentiment.serving import text
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 
 TRAIN = [("b a b", "yes"), ("c a", "no"), ("b d", "yes"), ("d a", "no"), ("a a d", "no")]
 TEST = [("a unheard b", "yes"), ("unheard", "no")]
@@ -39,7 +39,9 @@ def load(folder: Path, settings: Table, **parts: Sequence[tuple[str, ...]]) -> L
     changes = {"train": files["train"], "test": files.get("test", files["train"])}
     scratch = folder / "scratch"
     scratch.mkdir()
-    return table.load(settings.model_copy(update=changes), scratch)
+    changed = settings.model_copy(update=changes)
+    with downloads.tables(changed) as (sources, _):
+        return table.load(changed, sources, scratch)
 
 
 def lists(reviews: Reviews) -> list[list[int]]:
@@ -169,7 +171,7 @@ def test_imdb_s_own_words_as_a_table_are_the_same_words(
     tmp_path: Path, settings: Table, imdb_cache: Path, default_params: Params
 ) -> None:
     assert imdb_cache.is_dir()
-    train, _, ranks = imdb.load(default_params.fetch)
+    train, _, ranks = imdb.parse(*downloads.imdb(default_params.fetch))
     words = ["", *sorted(ranks, key=ranks.__getitem__)]
     chosen = [*range(500), *range(len(train) - 500, len(train))]  # of both labels
     reviews = [" ".join(words[rank] for rank in train[review]) for review in chosen]

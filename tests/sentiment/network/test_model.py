@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sentiment.backend import load_keras
 from sentiment.errors import UserError
 from sentiment.network.model import build_model, lstm_layers, save_model
 from sentiment.network.train_options import Train
 from sentiment.params import Params, check_params
-from sentiment.serving.backend import load_keras
 from tests.conftest import defaults, inputs
 from tests.project import merged
 

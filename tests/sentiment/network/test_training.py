@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sentiment.backend import load_keras
 from sentiment.data.split import Part, split
 from sentiment.errors import UserError
 from sentiment.network import checkpoint, training
 from sentiment.network.checkpoint import METRICS, START, Progress
 from sentiment.network.train_options import Train
 from sentiment.params import Params, check_params
-from sentiment.serving.backend import load_keras
 from tests.conftest import defaults, inputs
 from tests.project import SMALL, merged
 

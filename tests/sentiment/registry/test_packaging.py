@@ -19,10 +19,9 @@ def parts(tmp_path: Path) -> Parts:
 @pytest.fixture
 def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the code that travels with a model, in the place of the original."""
-    copy = tmp_path / "serving"
-    shutil.copytree(packaging.CODE, copy)
-    monkeypatch.setattr(packaging, "CODE", copy)
-    return copy
+    copies = [Path(shutil.copy(path, tmp_path)) for path in packaging.CODE]
+    monkeypatch.setattr(packaging, "CODE", copies)
+    return tmp_path
 
 
 def test_changed_code_is_another_model(parts: Parts, code: Path) -> None:
@@ -56,6 +55,9 @@ def test_other_settings_and_files_are_another_model(parts: Parts, tmp_path: Path
 
 def test_all_code_travels_under_the_name_of_the_package(tmp_path: Path) -> None:
     entry, package = packaging.write_code(tmp_path, "served_abc")
-    assert "from served_abc.classifier import Sentiment" in entry.read_text(encoding="utf-8")
-    names = {path.name for path in packaging.CODE.glob("*.py")}
-    assert {path.name for path in package.iterdir()} == names
+    assert "from served_abc.serving.classifier import Sentiment" in entry.read_text(
+        encoding="utf-8"
+    )
+    names = {path.name for path in packaging.CODE}
+    assert {path.name for path in package.rglob("*.py")} == names
+    assert {path.name for path in package.iterdir()} == {"backend.py", "serving", "text.py"}

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from sentiment import files
-from sentiment.data.reviews import TEST_DATA
+from sentiment.files import TEST_DATA
 from sentiment.params import Params, Promote
 from sentiment.registry.rule import Decision, Evaluated, decide, level, read_evaluated
 from sentiment.scoring import significance

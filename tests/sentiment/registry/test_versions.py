@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from sentiment import files
-from sentiment.data.reviews import TEST_DATA
 from sentiment.errors import UserError
+from sentiment.files import TEST_DATA
 from sentiment.params import Params, Promote
 from sentiment.registry import packaging
 from sentiment.registry import versions as registry

@@ -10,7 +10,7 @@ from sentiment.data import outputs
 from sentiment.data.outputs import Training
 from sentiment.params import Params
 from sentiment.scoring import evaluation, scores
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 
 
 @pytest.fixture

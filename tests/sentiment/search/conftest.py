@@ -9,7 +9,7 @@ import pytest
 
 from sentiment import files
 from sentiment.data import synthetic
-from sentiment.data.reviews import write_reviews
+from sentiment.files import write_reviews
 from sentiment.params import Params, check_params
 from sentiment.pipeline import FETCH
 from sentiment.search import cluster, study, sweep

@@ -13,6 +13,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from optuna.exceptions import StorageInternalError
 
+from sentiment.backend import load_keras
 from sentiment.data import synthetic
 from sentiment.data.dataset import settings_used
 from sentiment.data.split import Part
@@ -24,8 +25,7 @@ from sentiment.runs import log, store
 from sentiment.search import study, workers
 from sentiment.search.sweep_options import SweepOptions, Values
 from sentiment.search.trial import RUN, Task, first_number, own_seeds
-from sentiment.serving.backend import load_keras
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 from tests.conftest import inputs, runs
 
 
@@ -77,7 +77,9 @@ def task(small_params: Params, sweep_options: SweepOptions) -> Task:
     """A sweep of trainings of three epochs, in the store of the working directory."""
     params = changed(small_params, {"train.epochs": 3})
     options = sweep_options.model_copy(update={"pruner": "none"})
-    return Task(params, options, settings_used(params.fetch), "", {}, {}, "parent", store.tracking_uri())
+    return Task(
+        params, options, settings_used(params.fetch), "", {}, {}, "parent", store.tracking_uri()
+    )
 
 
 @pytest.fixture

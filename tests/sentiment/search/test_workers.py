@@ -17,7 +17,7 @@ from distributed import KilledWorker, get_worker
 from sentiment.errors import UserError
 from sentiment.search import cluster, study, workers
 from sentiment.search.trial import Task
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 from tests.sentiment.search.conftest import connected
 from tests.services import Cluster, postgres
 

@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from sentiment import files
+from sentiment import files, text
 from sentiment.data.padding import layout
 from sentiment.network.model import build_model
 from sentiment.params import Params
 from sentiment.registry import packaging
-from sentiment.serving import classifier, network, text
+from sentiment.serving import classifier, network
 from sentiment.serving.classifier import Sentiment
 from tests.conftest import inputs
 
@@ -159,7 +159,7 @@ def test_what_travels_is_loaded_under_its_own_name_without_the_project(
     code = f"""
 import sys
 from types import SimpleNamespace
-from served_abc.classifier import Sentiment
+from served_abc.serving.classifier import Sentiment
 model = Sentiment()
 model.load_context(SimpleNamespace(artifacts={artifacts!r}))
 print(model.explain("a fine film").label)

@@ -20,7 +20,7 @@ from sentiment.serving.ensemble import Ensemble, Member
 from sentiment.serving.linear import Linear
 from sentiment.serving.network import Network
 from sentiment.serving.predictor import Predictor
-from sentiment.serving.text import KERAS, Word, as_words
+from sentiment.text import KERAS, Word, as_words
 from tests.conftest import inputs
 
 RANKS = {"good": 1, "dull": 2, "film": 3}

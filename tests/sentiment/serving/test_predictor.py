@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from sentiment.backend import load_keras
 from sentiment.network.model import build_model
 from sentiment.params import Params
-from sentiment.serving.backend import load_keras
 from sentiment.serving.predictor import Predictor
 from tests.conftest import defaults, inputs
 from tests.project import merged

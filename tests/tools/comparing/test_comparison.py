@@ -10,7 +10,7 @@ import pytest
 from sentiment.errors import UserError
 from sentiment.params import Params
 from sentiment.scoring.significance import Discordant, Interval
-from sentiment.serving.sequences import Reviews
+from sentiment.text import Reviews
 from tools.comparing import comparison, disagreement, report, verdict
 from tools.comparing import plots as comparison_plots
 from tools.comparing import text as comparison_text

@@ -10,11 +10,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from sentiment.data.reviews import fingerprints
 from sentiment.data.rows import Row
 from sentiment.scoring import scores, significance
-from sentiment.serving.sequences import Reviews
-from sentiment.serving.text import Word, known_words
+from sentiment.text import Reviews, Word, fingerprints, known_words
 from tools.evaluating import answers
 
 RANKS = {"good": 1, "bad": 2, "film": 3}

@@ -1,4 +1,4 @@
-"""Keras, without what TensorFlow prints at start-up, before its log level counts."""
+"""Keras, without what TensorFlow prints at start-up, and the cores that it may use."""
 
 import gc
 import importlib
@@ -61,3 +61,8 @@ def hidden(modules: Sequence[str]) -> Iterator[None]:
     finally:
         for name in names:
             del sys.modules[name]
+
+
+def usable_cores() -> int | None:
+    """The cores that this process may use, where the system says, else all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

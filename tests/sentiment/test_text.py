@@ -8,11 +8,11 @@ from string import ascii_lowercase, ascii_uppercase
 import numpy as np
 import pytest
 
-from sentiment.data.imdb import load
+from sentiment import downloads, text
+from sentiment.data.imdb import parse
 from sentiment.data.padding import layout
 from sentiment.params import Params, check_params
-from sentiment.serving import sequences, text
-from sentiment.serving.sequences import Layout
+from sentiment.text import Layout
 from tests.conftest import defaults
 
 UPPER = str.maketrans(ascii_lowercase, ascii_uppercase)
@@ -103,11 +103,11 @@ def test_no_text_is_no_row(options: Layout) -> None:
 
 
 @pytest.fixture(scope="module")
-def imdb(imdb_cache: Path) -> tuple[sequences.Reviews, sequences.Reviews, dict[str, int]]:
+def imdb(imdb_cache: Path) -> tuple[text.Reviews, text.Reviews, dict[str, int]]:
     params = check_params(defaults(), "params.yaml").fetch
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAS_HOME", str(imdb_cache.parent))
-        return load(params)
+        return parse(*downloads.imdb(params))
 
 
 def as_typed(words: list[str], rng: random.Random) -> str:
@@ -125,23 +125,23 @@ def as_typed(words: list[str], rng: random.Random) -> str:
 @pytest.mark.parametrize("part", [0, 1])
 def test_imdb_s_reviews_get_their_official_sequences(
     part: int,
-    imdb: tuple[sequences.Reviews, sequences.Reviews, dict[str, int]],
+    imdb: tuple[text.Reviews, text.Reviews, dict[str, int]],
     default_params: Params,
 ) -> None:
     reviews, ranks = imdb[part], imdb[2]
-    assert isinstance(reviews, sequences.Reviews)
+    assert isinstance(reviews, text.Reviews)
     words = ["", *sorted(ranks, key=ranks.__getitem__)]
     chosen = np.arange(0, len(reviews), 10)
     rng = random.Random(0)
     texts = [as_typed([words[rank] for rank in reviews[n]], rng) for n in chosen.tolist()]
     encoded = text.encode(texts, ranks, layout(default_params.pad))
-    expected = sequences.pad(reviews, chosen, layout(default_params.pad))
+    expected = text.pad(reviews, chosen, layout(default_params.pad))
     np.testing.assert_array_equal(encoded, expected)
     assert encoded.dtype == expected.dtype
 
 
 def test_a_text_with_capitals_and_punctuation_gets_its_official_sequence(
-    imdb: tuple[sequences.Reviews, sequences.Reviews, dict[str, int]], default_params: Params
+    imdb: tuple[text.Reviews, text.Reviews, dict[str, int]], default_params: Params
 ) -> None:
     """The beginning of Keras' first review, whose sequence its documentation prints."""
     raw = (

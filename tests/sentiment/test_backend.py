@@ -2,7 +2,7 @@
 
 import pytest
 
-from sentiment.serving.backend import hidden
+from sentiment.backend import hidden
 from tests.project import run_code
 
 

@@ -1,0 +1,206 @@
+"""From a text to token ids: split into words by one of two tokenizers, numbered, padded.
+
+This module travels with the served model, so that a text is encoded there by the very code that
+encoded the training data.
+
+`keras` has the rules by which Keras' IMDB files were made: those by which the raw reviews of Maas
+et al. 2011 give just those files. ASCII letters are lower-cased and no others; each of `SEPARATORS`
+separates words, the apostrophe does not, so that `<br />` leaves the word `br`. Spaces of other
+kinds, and the carriage return of Windows' line ends, separate nothing.
+
+`unicode` splits at the word boundaries of Unicode's annex 29 and lower-cases as `str.lower` does. A
+word begins with a letter, a digit or `_`; all else, emoji among it, is dropped. Scripts without
+spaces, such as Chinese and Thai, it splits into characters, since their words need a dictionary.
+
+By both, words that are not in the index are dropped.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain, pairwise
+from string import ascii_lowercase, ascii_uppercase
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+SEPARATORS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n '
+WORD = re.compile(f"[^{re.escape(SEPARATORS)}]+")
+LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+KERAS, UNICODE = TOKENIZERS = ["keras", "unicode"]
+
+
+class Rules(NamedTuple):
+    """A tokenizer: what finds the words of a text, and how each is written."""
+
+    find: Callable[[str], Iterator[re.Match[str]]]
+    lower: Callable[[str], str]
+
+
+class Word(NamedTuple):
+    """A word of a text that is in the index: its place, and its frequency rank."""
+
+    start: int
+    end: int
+    rank: int
+
+
+@cache
+def rules(tokenizer: str) -> Rules:
+    """The rules of the tokenizer of this name; ValueError if there is none."""
+    if tokenizer == KERAS:
+        return Rules(WORD.finditer, lambda word: word.translate(LOWER))
+    if tokenizer == UNICODE:
+        import regex  # what is served with the other one does without it
+
+        boundaries = regex.compile(r"(?w)\b\w.*?\b", regex.DOTALL)
+        return Rules(boundaries.finditer, str.lower)
+    raise ValueError(f"There is no tokenizer {tokenizer!r}, but {' and '.join(TOKENIZERS)}")
+
+
+def words(text: str, tokenizer: str = KERAS) -> list[str]:
+    """The words of a text, whether or not an index has them."""
+    find, lower = rules(tokenizer)
+    return [lower(match[0]) for match in find(text)]
+
+
+def known_words(text: str, ranks: Mapping[str, int], tokenizer: str = KERAS) -> list[Word]:
+    """The words of a text that are in the index `ranks` (word to frequency rank), in order."""
+    find, lower = rules(tokenizer)
+    found = ((match, ranks.get(lower(match[0]))) for match in find(text))
+    return [Word(match.start(), match.end(), rank) for match, rank in found if rank is not None]
+
+
+def as_words(ranks: Iterable[int]) -> list[Word]:
+    """Words of a review whose text is not known, which have no place in it."""
+    return [Word(0, 0, int(rank)) for rank in ranks]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a review becomes a row of token ids: the `pad` section but for the order of the rows."""
+
+    num_words: int
+    max_length: int
+    padding: Literal["pre", "post"]
+    truncating: Literal["pre", "post"]
+    padding_token: int
+    start_token: int
+    unknown_token: int
+    index_from: int
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """Reviews and their labels; `reviews[i]` is the i-th as ranks, shape (words of it,).
+
+    Attributes:
+        tokens: shape (words,), uint32: the frequency ranks of all words, 1 = most frequent,
+            review after review.
+        offsets: shape (reviews + 1,), int64: review i is `tokens[offsets[i]:offsets[i + 1]]`.
+        labels: shape (reviews,), uint8: 1 = positive, 0 = negative.
+    """
+
+    tokens: NDArray[np.uint32]
+    offsets: NDArray[np.int64]
+    labels: NDArray[np.uint8]
+
+    @classmethod
+    def from_lists(cls, reviews: list[list[int]], labels: NDArray[np.integer]) -> Self:
+        """Join lists of ranks into flat arrays."""
+        lengths = np.fromiter(map(len, reviews), np.int64, len(reviews))
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        tokens = np.fromiter(chain.from_iterable(reviews), np.uint32, int(offsets[-1]))
+        return cls(tokens, offsets, labels.astype(np.uint8))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, review: int) -> NDArray[np.uint32]:
+        return self.tokens[self.offsets[review] : self.offsets[review + 1]]
+
+    def __iter__(self) -> Iterator[NDArray[np.uint32]]:
+        return (self[review] for review in range(len(self)))
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Words of each review, shape (reviews,)."""
+        return np.diff(self.offsets)
+
+
+def token_dtype(num_words: int) -> DTypeLike:
+    """The smallest unsigned type for every token id below `num_words`."""
+    return np.min_scalar_type(num_words - 1)
+
+
+def token_ids(tokens: NDArray[np.uint32], layout: Layout) -> NDArray[Any]:
+    """Turn ranks into token ids: ranks moved up by `index_from`, rare words made unknown."""
+    ids = tokens + np.uint32(layout.index_from)
+    ids[ids >= layout.num_words] = layout.unknown_token
+    return ids.astype(token_dtype(layout.num_words))
+
+
+def pad(reviews: Reviews, order: NDArray[np.int64], layout: Layout) -> NDArray[Any]:
+    """Start mark, token ids and padding of each review in `order`.
+
+    Returns:
+        Shape (reviews, max_length), of `token_dtype`.
+    """
+    position, inside = positions(reviews.lengths[order] + 1, layout)
+    words = reviews.offsets[order][:, None] + position - 1
+    inside_words = inside & (position > 0)
+    padded = np.full(position.shape, layout.padding_token, token_dtype(layout.num_words))
+    padded[inside & (position == 0)] = layout.start_token
+    padded[inside_words] = token_ids(reviews.tokens[words[inside_words]], layout)
+    return padded
+
+
+def positions(
+    lengths: NDArray[np.int64], layout: Layout
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """For each cell of the padded array, which position of its sequence is there.
+
+    Position 0 is the start mark. Cells outside the sequence are False in the second array.
+    """
+    kept = np.minimum(lengths, layout.max_length)
+    first = lengths - kept if layout.truncating == "pre" else np.zeros_like(lengths)
+    margin = layout.max_length - kept if layout.padding == "pre" else np.zeros_like(lengths)
+    columns = np.arange(layout.max_length) - margin[:, None]
+    return columns + first[:, None], (columns >= 0) & (columns < kept[:, None])
+
+
+def encode(
+    texts: Iterable[str], ranks: Mapping[str, int], layout: Layout, tokenizer: str = KERAS
+) -> NDArray[Any]:
+    """Turn texts into padded token ids.
+
+    Args:
+        texts: any texts; one without a known word becomes a start mark alone.
+        ranks: word to frequency rank, 1 = most frequent.
+        layout: how a row is laid out.
+        tokenizer: how they are split into words.
+
+    Returns:
+        Shape (texts, max_length), of `token_dtype`.
+    """
+    return pad_words([known_words(text, ranks, tokenizer) for text in texts], layout)
+
+
+def pad_words(texts: Sequence[Sequence[Word]], layout: Layout) -> NDArray[Any]:
+    """Do that for texts whose words are known already."""
+    reviews = [[word.rank for word in words] for words in texts]
+    unlabelled = np.zeros(len(reviews), np.uint8)
+    return pad(Reviews.from_lists(reviews, unlabelled), np.arange(len(reviews)), layout)
+
+
+def fingerprints(reviews: Reviews) -> NDArray[np.uint64]:
+    """A number for each review that others of the same words have too, shape (reviews,).
+
+    Of 64 bits: among a million reviews, that two others share one has a chance of 3 in 10^8.
+    """
+    tokens, bounds = memoryview(reviews.tokens.data), pairwise(reviews.offsets.tolist())
+    digests = (hashlib.blake2b(tokens[low:high], digest_size=8).digest() for low, high in bounds)
+    return np.frombuffer(b"".join(digests), np.uint64)
