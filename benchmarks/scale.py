@@ -20,7 +20,7 @@ import numpy as np
 
 from sentiment import files, machine
 from sentiment.data import synthetic
-from sentiment.data.synthetic import Synthetic
+from sentiment.data.dataset import Synthetic
 from sentiment.params import load_params
 from sentiment.pipeline import STAGES
 from tests.project import ROOT, change_params

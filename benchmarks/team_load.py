@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import numpy as np
 
-from sentiment import files, machine, settings
+from sentiment import files, machine, params
 from tests.project import ROOT
 from tests.team import team
 from tools.running import cli
@@ -190,7 +190,7 @@ def main(seconds: float) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         for name in ("server", "team", "embedded"):
             Path(scratch, name).mkdir()
-        shipped = settings.load(Server, ROOT / FILE)
+        shipped = params.load(Server, ROOT / FILE)
         size = {"workers": shipped.workers, "connections": shipped.connections}
         with team(Path(scratch, "server"), **size) as server:
             name = f"PostgreSQL and S3, `make server` with {shipped.workers} workers"

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentiment import files, process
-from sentiment.data.dataset import Fetch
+from sentiment.data.dataset import Fetch, Table, file_name
 from sentiment.data.imdb import ARCHIVE, WORD_INDEX
 from sentiment.data.rows import Source
-from sentiment.data.table_options import Table, file_name
 from sentiment.errors import UserError, first_line, redacted
 
 if TYPE_CHECKING:

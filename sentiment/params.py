@@ -1,18 +1,23 @@
-"""`params.yaml`: its sections, the rules between them, and changes of its values."""
+"""Files of settings, each read and checked whole; `params.yaml` among them."""
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, Self, TypeVar, get_args, get_origin
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from sentiment import settings
 from sentiment.data.dataset import Fetch
 from sentiment.data.padding import Pad
+from sentiment.errors import UserError
 from sentiment.network.train_options import Train
 from sentiment.scoring.evaluate_options import Evaluate
-from sentiment.section import Section
+from sentiment.section import HIDDEN, Section
 
 PARAMS_FILE = Path("params.yaml")
 SEARCHED = ("pad", "train")  # sections whose parameters a sweep may search, and a preset set
@@ -23,6 +28,8 @@ MOVED = {  # sections of earlier versions, and where their values are now
     "predict": "`make predict WORDS=5` says how many words to name now",
     "sweep": "extras/sweep/sweep.yaml has its values now: move yours there",
 }
+Settings = TypeVar("Settings", bound=Section)
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Promote(Section):
@@ -72,13 +79,13 @@ def parameter(name: str) -> FieldInfo | None:
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
-    """Read and check all of `params.yaml`; raises UserError as `sentiment.settings.load` does."""
-    return settings.load(Params, path, MOVED)
+    """Read and check all of `params.yaml`; raises UserError as `load` does."""
+    return load(Params, path, MOVED)
 
 
 def check_params(document: Any, source: str) -> Params:
     """Check a parsed document of `source`; raises UserError as `load_params` does."""
-    return settings.check(Params, document, source, MOVED)
+    return check(Params, document, source, MOVED)
 
 
 def changed(params: Params, changes: Mapping[str, Any]) -> Params:
@@ -95,3 +102,67 @@ def changed(params: Params, changes: Mapping[str, Any]) -> Params:
             section = section.setdefault(part, {})
         section[key] = value
     return check_params(document, f"{PARAMS_FILE} with {dict(changes)}")
+
+
+def load(kind: type[Settings], path: Path, moved: Mapping[str, str] = NONE) -> Settings:
+    """Read and check all of a file.
+
+    Args:
+        kind: what it has to be.
+        path: the file.
+        moved: sections of earlier versions, and what the message says of each.
+
+    Raises:
+        UserError: it is missing, not YAML, or a key or value is not allowed; the message
+            names each key, its value and what is allowed.
+    """
+    try:
+        document = YAML(typ="safe", pure=True).load(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run this in the root of the project.") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    return check(kind, document, str(path), moved)
+
+
+def check(
+    kind: type[Settings], document: Any, source: str, moved: Mapping[str, str] = NONE
+) -> Settings:
+    """Check a parsed document of `source`; raises UserError as `load` does."""
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        problems = [f"  {_problem(kind, detail, moved)}" for detail in error.errors()]
+        raise UserError("\n".join([f"{source} is not valid:", *problems])) from None
+
+
+def _problem(kind: type[Section], detail: ErrorDetails, moved: Mapping[str, str]) -> str:
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden" and key in moved:
+        return f"{key}: unknown key. Remove it: {moved[key]}"
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: unknown key. {_suggestion(kind, detail['loc'])}"
+    if detail["type"] == "missing":
+        return f"{key}: missing"
+    if detail["type"] == "model_type":
+        return f"{key}: {detail['input']!r} is not allowed. A mapping of keys to values is expected"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == HIDDEN:
+        return f"{key}: {message}"
+    if detail["type"] == "value_error" and isinstance(detail["input"], dict):
+        return f"{key}: {message}" if key else message  # about several values, which it names
+    key = key or "the file"
+    return f"{key}: {detail['input']!r} is not allowed. {message}"
+
+
+def _suggestion(kind: type[Section], location: tuple[int | str, ...]) -> str:
+    section: Any = kind
+    for part in location[:-1]:
+        if get_origin(section) is dict:  # `part` is one of its keys
+            section = get_args(section)[1]
+        else:
+            section = section.model_fields[part].annotation
+    key, allowed = str(location[-1]), list(section.model_fields)
+    close = difflib.get_close_matches(key, allowed, n=1)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    return f"{hint}Allowed: {', '.join(allowed)}"

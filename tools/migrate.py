@@ -8,7 +8,7 @@ server.yaml names. It can be called again, brings nothing twice, and deletes not
 import os
 from pathlib import Path
 
-from sentiment import settings
+from sentiment import params
 from tools.running import cli
 from tools.team.settings import Server, settings_option
 
@@ -22,7 +22,7 @@ def main(to: str, path: Path, as_json: bool) -> int:
 
     with cli.output_kept(as_json):
         os.environ.pop("MLFLOW_TRACKING_URI", None)  # what is moved is the store in this folder
-        result = migration.migrate(settings.load(Server, path), to)
+        result = migration.migrate(params.load(Server, path), to)
     cli.report(migration.document(result), migration.summary(result, to), as_json)
     return 0 if result.equal else 1
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from sentiment import settings
+from sentiment import params
 from sentiment.errors import UserError, redacted
 from tools.running import cli, server
 from tools.team.settings import THREADS, Server, settings_option
@@ -26,7 +26,7 @@ AUTH = [sys.executable, "-m", "mlflow.server.auth"]
 def main(path: Path) -> int:
     from tools.team import checks
 
-    wanted = settings.load(Server, path)
+    wanted = params.load(Server, path)
     checks.check(wanted, os.environ)
     with tempfile.TemporaryDirectory() as folder:
         rights = Path(folder, "auth.ini")

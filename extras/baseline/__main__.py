@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from extras.baseline import fit as model
 from extras.baseline.fit import LinearOptions
-from sentiment import files, machine, pipeline, process, settings
+from sentiment import files, machine, pipeline, process
 from sentiment.data.dataset import dataset_name, tokenizer_of
 from sentiment.data.outputs import TestSet, read_words, unpadded
 from sentiment.data.padding import seen, shuffled
@@ -28,7 +28,7 @@ from sentiment.errors import UserError
 from sentiment.files import TEST_DATA, arrays, read_reviews
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import METRICS
-from sentiment.params import Params, load_params
+from sentiment.params import Params, load, load_params
 from sentiment.pipeline import FETCH, TRAIN
 from sentiment.publish import evaluation as publish
 from sentiment.publish.training import DIFF
@@ -95,7 +95,7 @@ class Fitted(NamedTuple):
 
 def read_job(kind: str) -> Job:
     """Read params and reviews, split as those of the networks are."""
-    params, options = load_params(), settings.load(LinearOptions, OPTIONS)
+    params, options = load_params(), load(LinearOptions, OPTIONS)
     train, test = (read_reviews(FETCH, part) for part in PARTS)
     orders = shuffled(len(train), len(test), params.pad.shuffle_seed)
     parts = split(orders[0], train.labels[orders[0]], params.train.validation_split)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment import process
-from sentiment.data.table_options import label_text
+from sentiment.data.dataset import label_text
 from sentiment.errors import UserError, first_line
 
 if TYPE_CHECKING:

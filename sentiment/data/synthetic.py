@@ -12,12 +12,10 @@ but cannot turn the opinions by it: at most it is right by chance in the ironic 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Self
 
 import numpy as np
-from pydantic import Field, model_validator
 
-from sentiment.section import SEED_LIMIT, Section
+from sentiment.data.dataset import Synthetic
 from sentiment.text import Reviews
 
 PRAISE = "good great wonderful superb moving brilliant charming fresh funny gripping".split()
@@ -39,39 +37,6 @@ FILLER = [
     )
 ]
 SYLLABLES = "ba ko mi ra ten lo vi sha dor nel pu gri".split()
-CLAUSE_LENGTH = 5  # words of the longest opinion: "the plot was not good"
-
-
-class Synthetic(Section):
-    seed: int = Field(ge=0, lt=SEED_LIMIT)
-    train_reviews: int = Field(ge=100, le=1_000_000)
-    test_reviews: int = Field(ge=100, le=1_000_000)
-    vocab_size: int = Field(ge=200, le=88_000)
-    min_length: int = Field(ge=1, le=10_000)
-    max_length: int = Field(ge=1, le=10_000)
-    opinions: int = Field(ge=1, le=100)
-    cue_distance: int = Field(ge=1, le=10_000)
-    negated_share: float = Field(ge=0, le=0.5)
-    ironic_share: float = Field(ge=0, le=0.5)
-    label_noise: float = Field(ge=0, lt=0.5)
-
-    @model_validator(mode="after")
-    def _lengths_fit(self) -> Self:
-        if self.max_length < self.min_length:
-            raise ValueError(
-                f"max_length {self.max_length} must be at least min_length {self.min_length}"
-            )
-        if self.min_length <= self.cue_distance:
-            raise ValueError(
-                f"min_length {self.min_length} must be greater than "
-                f"cue_distance {self.cue_distance}, so that the cue fits"
-            )
-        if self.cue_distance < CLAUSE_LENGTH * self.opinions:
-            raise ValueError(
-                f"cue_distance {self.cue_distance} must be at least "
-                f"{CLAUSE_LENGTH} times opinions {self.opinions}, so that they fit"
-            )
-        return self
 
 
 def best_accuracy(params: Synthetic) -> float:

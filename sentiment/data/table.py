@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from sentiment import process, text
 from sentiment.data import rows
+from sentiment.data.dataset import Table
 from sentiment.data.rows import Columns, Labels, Row, Source
-from sentiment.data.table_options import Table
 from sentiment.errors import UserError
 from sentiment.text import Reviews
 

@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from sentiment.params import SEARCHED, parameter
+from sentiment.params import SEARCHED, load, parameter
 from sentiment.section import SEED_LIMIT, Section
-from sentiment.settings import load
 
 FILE = Path("extras", "sweep", "sweep.yaml")
 OTHER_REVIEWS = "it changes which reviews validate, so that trials cannot be compared. Leave it out"
@@ -100,5 +99,5 @@ def _space_problems(name: str, values: Values) -> Iterator[str]:
 
 
 def load_options(path: Path = FILE) -> SweepOptions:
-    """Read and check the file; raises UserError as `sentiment.settings.load` does."""
+    """Read and check the file; raises UserError as `sentiment.params.load` does."""
     return load(SweepOptions, path)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sentiment import settings
+from sentiment import params
 from sentiment.errors import UserError
 from tests.project import ROOT
 from tests.team import MARK, Parts, parts
@@ -37,7 +37,7 @@ def standing(processes: Parts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Part
 
 
 def check(standing: Parts, **changes: Any) -> None:
-    found = settings.check(Server, {**standing.settings, **changes}, "server.yaml")
+    found = params.check(Server, {**standing.settings, **changes}, "server.yaml")
     checks.check(found, os.environ)
 
 

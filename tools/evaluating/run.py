@@ -13,8 +13,8 @@ from filelock import FileLock
 
 from sentiment import downloads, files, machine, process
 from sentiment.data import rows
+from sentiment.data.dataset import Table, file_name
 from sentiment.data.rows import Columns, Labels, Source
-from sentiment.data.table_options import Table, file_name
 from sentiment.errors import UserError
 from sentiment.files import TEST_DATA, arrays, read_reviews
 from sentiment.params import Params, load_params

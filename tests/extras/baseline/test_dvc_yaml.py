@@ -7,8 +7,7 @@ from ruamel.yaml import YAML
 
 from extras.baseline import __main__ as linear
 from extras.baseline.fit import LinearOptions
-from sentiment.params import load_params
-from sentiment.settings import load
+from sentiment.params import load, load_params
 from tests.project import DEFAULT_PARAMS, ROOT
 from tests.stages.test_dvc_yaml import needed
 

@@ -11,8 +11,8 @@ from extras.baseline import fit as model
 from extras.baseline.__main__ import OPTIONS
 from extras.baseline.fit import LinearOptions
 from sentiment.errors import UserError
+from sentiment.params import load
 from sentiment.serving.linear import BIGRAM_BITS, Linear
-from sentiment.settings import load
 from sentiment.text import Reviews
 from tests.project import ROOT
 

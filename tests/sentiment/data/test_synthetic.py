@@ -8,8 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from sentiment import text
 from sentiment.backend import load_keras
 from sentiment.data import synthetic
+from sentiment.data.dataset import Synthetic
 from sentiment.data.padding import layout
-from sentiment.data.synthetic import Synthetic
 from sentiment.network.model import build_model
 from sentiment.params import Params
 from sentiment.text import Reviews

@@ -10,9 +10,8 @@ import pytest
 
 from sentiment import downloads, text
 from sentiment.data import imdb, table
-from sentiment.data.dataset import summarize
+from sentiment.data.dataset import Table, summarize
 from sentiment.data.table import Loaded
-from sentiment.data.table_options import Table
 from sentiment.errors import UserError
 from sentiment.params import Params
 from sentiment.text import Reviews

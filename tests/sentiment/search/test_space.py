@@ -7,9 +7,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from sentiment.errors import UserError
+from sentiment.params import check
 from sentiment.search import space
 from sentiment.search.sweep_options import FILE, SweepOptions, Values
-from sentiment.settings import check
 from tests.project import ROOT
 
 SPACE = {

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from sentiment import settings
+from sentiment import params
 from sentiment.errors import UserError, explain
 from tests.project import ROOT
 from tools import server
@@ -21,12 +21,12 @@ def changed(**changes: Any) -> dict[str, Any]:
 def refused(**changes: Any) -> str:
     """What is said of these values."""
     with pytest.raises(UserError) as raised:
-        settings.check(Server, changed(**changes), "server.yaml")
+        params.check(Server, changed(**changes), "server.yaml")
     return str(explain(raised.value))
 
 
 def test_the_shipped_file_is_allowed() -> None:
-    found = settings.load(Server, ROOT / FILE)
+    found = params.load(Server, ROOT / FILE)
     assert found.bucket == "mlflow"
 
 
@@ -65,12 +65,12 @@ def test_a_key_in_an_endpoint_is_refused_and_not_shown() -> None:
 
 
 def test_a_folder_needs_no_bucket() -> None:
-    found = settings.check(Server, changed(artifacts="/srv/mlflow"), "server.yaml")
+    found = params.check(Server, changed(artifacts="/srv/mlflow"), "server.yaml")
     assert found.bucket is None
 
 
 def test_mlflow_gets_all_settings_and_no_secret(tmp_path: Path) -> None:
-    found = settings.check(
+    found = params.check(
         Server, changed(allowed_origins=["https://ml.example"], s3_endpoint="http://s3"), "x"
     )
     line = " ".join(server.command(found))
@@ -85,6 +85,6 @@ def test_mlflow_gets_all_settings_and_no_secret(tmp_path: Path) -> None:
 
 
 def test_without_other_origins_and_endpoints_mlflow_keeps_its_own(tmp_path: Path) -> None:
-    found = settings.load(Server, ROOT / FILE)
+    found = params.load(Server, ROOT / FILE)
     assert "--cors-allowed-origins" not in server.command(found)
     assert "MLFLOW_S3_ENDPOINT_URL" not in server.variables(found, tmp_path)
