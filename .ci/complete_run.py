@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import Run
 
-from sentiment.files import read_about
+from workflow.files import read_about
 
 FILES = {
     "train": {"gradients.csv", "history.csv", "metrics.json"},

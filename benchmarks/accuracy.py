@@ -14,17 +14,16 @@ import click
 import numpy as np
 import pandas as pd
 
-from sentiment import files
 from sentiment.errors import UserError
-from sentiment.files import TEST_DATA
-from sentiment.params import load_params
 from sentiment.scoring import scores
 from sentiment.scoring.gradients import reach
 from sentiment.scoring.significance import CONFIDENCE, Interval, mean_interval, wilson
 from tools.comparing import sides
 from tools.comparing.comparison import cost
 from tools.comparing.trainings import Side
-from tools.running import cli
+from workflow import cli, files
+from workflow.files import TEST_DATA
+from workflow.params import load_params
 
 RESULTS = Path(__file__).with_name("accuracy.md")
 

@@ -20,17 +20,16 @@ import click
 
 from benchmarks.growth import timed
 from benchmarks.report import spread
-from sentiment import files
 from sentiment.backend import load_keras
 from sentiment.data.split import split
 from sentiment.network import training
 from sentiment.network.batches import batches
 from sentiment.network.model import build_model, inputs_of
 from sentiment.network.train_options import Train
-from sentiment.params import load_params
-from sentiment.pipeline import PAD
 from sentiment.section import flatten
-from tools.running import cli
+from workflow import cli, files
+from workflow.files import PAD
+from workflow.params import load_params
 
 REVIEWS = 8000  # of which a fifth validates
 EPOCHS = 5  # measured in each process, after the first one

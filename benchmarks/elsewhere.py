@@ -25,9 +25,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from sentiment import files, machine
 from tests.project import ROOT, change_params
-from tools.running import cli
+from workflow import cli, files, machine
 
 RESULTS = Path(__file__).with_name("elsewhere.md")
 ROTTEN, AMAZON, TWEETS, CHINESE = "rotten-tomatoes", "amazon", "tweets", "chinese-books"

@@ -24,7 +24,7 @@ from benchmarks.sweep_faults import SWEEPS
 from benchmarks.team_faults import TEAM
 from benchmarks.training_faults import REPRO, TRAINING
 from tests.project import DEFAULT_PARAMS, EPOCHS, SMALL, Project, change_params
-from tools.running import cli
+from workflow import cli
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("faults.md")

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from sentiment import files
 from sentiment.data.split import split
 from sentiment.network import training
 from sentiment.network.batches import batches
 from sentiment.network.model import build_model, inputs_of
 from sentiment.network.train_options import Train
-from sentiment.params import load_params
-from sentiment.pipeline import PAD
 from sentiment.section import flatten
+from workflow import files
+from workflow.files import PAD
+from workflow.params import load_params
 
 REVIEWS = 8000  # of which a fifth validates
 

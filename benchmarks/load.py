@@ -16,12 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sentiment import files, machine, pipeline
-from sentiment.data import outputs
-from sentiment.files import read_reviews
 from tests.project import free_port, wait_for
-from tools.running import cli
-from tools.running.server import HOST
+from workflow import cli, files, machine, outputs
+from workflow.files import read_reviews
+from workflow.server import HOST
 
 RESULTS = Path(__file__).with_name("load.md")
 CLIENTS = (1, 10, 50)
@@ -41,8 +39,8 @@ class Load(NamedTuple):
 
 def read_texts() -> list[bytes]:
     """Bodies of requests, a real test review each."""
-    words, reviews = outputs.read_words(), read_reviews(pipeline.FETCH, "test")
-    order = files.read_arrays(pipeline.PAD, ["test_order"])[0][:TEXTS]
+    words, reviews = outputs.read_words(), read_reviews(files.FETCH, "test")
+    order = files.read_arrays(files.PAD, ["test_order"])[0][:TEXTS]
     texts = [" ".join(words[rank] for rank in reviews[review]) for review in order]
     return [json.dumps({"dataframe_records": [{"text": text}]}).encode() for text in texts]
 

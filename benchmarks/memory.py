@@ -14,18 +14,17 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from benchmarks import memory_page
-from sentiment import files
 from sentiment.network import checkpoint
 from sentiment.network.train_options import KERAS_FORGET_BIAS
-from sentiment.params import Params, load_params
-from sentiment.pipeline import EVALUATE, TRAIN
-from sentiment.runs import parents, store
-from sentiment.runs.parents import PARENT
 from sentiment.scoring import gradients
 from tools.comparing import experiments
 from tools.comparing.experiments import Experiment
 from tools.comparing.group import ACCURACY, Member
-from tools.running import cli
+from workflow import cli, files
+from workflow.files import EVALUATE, TRAIN
+from workflow.params import Params, load_params
+from workflow.runs import parents, store
+from workflow.runs.parents import PARENT
 
 COMMAND = "python -m benchmarks.memory"
 STUDY = "memory.key"  # tag of the parent run: what its trainings have in common

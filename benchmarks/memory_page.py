@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from sentiment import files
 from sentiment.data.synthetic import accuracy_without_memory, best_accuracy
 from sentiment.errors import UserError
-from sentiment.params import Params
 from sentiment.scoring import significance
 from sentiment.scoring.plots import NEUTRAL, new_axes
 from sentiment.scoring.significance import CONFIDENCE
+from workflow import files
+from workflow.params import Params
 
 BEGIN = "<!-- written by `python -m benchmarks.memory` from here -->"
 END = "<!-- to here -->"

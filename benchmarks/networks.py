@@ -15,14 +15,13 @@ import click
 from benchmarks import growth
 from benchmarks.growth import REVIEWS
 from benchmarks.limit import epoch_flops, sgemm_rate
-from sentiment import files
 from sentiment.backend import load_keras
 from sentiment.network import training
 from sentiment.network.train_options import Train
-from sentiment.params import changed, load_params
-from sentiment.pipeline import PAD
 from sentiment.section import flatten
-from tools.running import cli
+from workflow import cli, files
+from workflow.files import PAD
+from workflow.params import changed, load_params
 
 SEGMENTS = {"segment_length": 25, "bidirectional": True, "pooling": "max+mean"}
 NETWORKS: dict[str, Mapping[str, Any]] = {

@@ -8,12 +8,12 @@ import time
 
 import numpy as np
 
-from sentiment import files, pipeline, text
-from sentiment.data import outputs
-from sentiment.data.padding import layout
-from sentiment.files import read_reviews
-from sentiment.params import load_params
+from sentiment import text
+from sentiment.padding import layout
 from sentiment.serving.predictor import Predictor
+from workflow import files, outputs
+from workflow.files import read_reviews
+from workflow.params import load_params
 
 WARM_UP = 20
 
@@ -21,8 +21,8 @@ WARM_UP = 20
 def main() -> None:
     params, words = load_params(), outputs.read_words()
     ranks = {word: rank for rank, word in enumerate(words) if word}
-    x, order = files.read_arrays(pipeline.PAD, ["x_test", "test_order"])
-    reviews = read_reviews(pipeline.FETCH, "test")
+    x, order = files.read_arrays(files.PAD, ["x_test", "test_order"])
+    reviews = read_reviews(files.FETCH, "test")
     ask = Predictor(outputs.read_model(), params.evaluate.batch_size)
     for row in range(int(sys.argv[1]) + WARM_UP):
         review = " ".join(words[rank] for rank in reviews[order[row]])

@@ -29,8 +29,8 @@ from benchmarks.measure import Failed, Sample
 from benchmarks.networks import NETWORKS
 from benchmarks.report import Goal
 from sentiment.errors import UserError
-from sentiment.params import load_params
-from tools.running import cli
+from workflow import cli
+from workflow.params import load_params
 
 ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent

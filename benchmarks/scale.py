@@ -18,13 +18,12 @@ from typing import NamedTuple
 import click
 import numpy as np
 
-from sentiment import files, machine
 from sentiment.data import synthetic
 from sentiment.data.dataset import Synthetic
-from sentiment.params import load_params
-from sentiment.pipeline import STAGES
 from tests.project import ROOT, change_params
-from tools.running import cli
+from workflow import cli, files, machine
+from workflow.files import STAGES
+from workflow.params import load_params
 
 RESULTS = Path(__file__).with_name("scale.md")
 SIZES = (25_000, 1_000_000)  # reviews in all, of which a fifth is set aside

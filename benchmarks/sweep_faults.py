@@ -25,12 +25,12 @@ from benchmarks.breaking import (
     started,
     tree,
 )
+from extras.sweep import study
+from extras.sweep.trial import THREADS
 from sentiment.network import checkpoint
-from sentiment.runs.parents import PARENT
-from sentiment.search import study
-from sentiment.search.trial import THREADS
 from tests.project import EPOCHS, Project, until
 from tests.services import Cluster, dask, mlflow_server, postgres
+from workflow.runs.parents import PARENT
 
 if TYPE_CHECKING:
     import subprocess

@@ -22,18 +22,17 @@ from unittest.mock import patch
 import click
 
 from benchmarks.report import spread
-from sentiment import machine
+from extras.sweep import cluster, space, study, sweep, workers
+from extras.sweep.sweep_options import load_options
+from extras.sweep.trial import HISTORY, Task, job_of
 from sentiment.backend import load_keras
 from sentiment.network.checkpoint import START
 from sentiment.network.model import inputs_of
 from sentiment.network.training import fit, ready_model
-from sentiment.params import Params, load_params
-from sentiment.search import cluster, space, study, sweep, workers
-from sentiment.search.sweep_options import load_options
-from sentiment.search.trial import HISTORY, Task, job_of
 from sentiment.text import Reviews
 from tests.services import postgres
-from tools.running import cli
+from workflow import cli, machine
+from workflow.params import Params, load_params
 
 if TYPE_CHECKING:
     import optuna

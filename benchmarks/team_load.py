@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import numpy as np
 
-from sentiment import files, machine, params
 from tests.project import ROOT
 from tests.team import team
-from tools.running import cli
 from tools.team.settings import FILE, Server
+from workflow import cli, files, machine, params
 
 if TYPE_CHECKING:
     import mlflow
@@ -59,8 +58,8 @@ def log_trainings(folder: Path, until: float) -> dict[str, Any]:
     """Log trainings until a time; return the runs and how long each call took."""
     import mlflow
 
-    from sentiment.runs import log, store
-    from sentiment.runs.log import Run
+    from workflow.runs import log, store
+    from workflow.runs.log import Run
 
     experiment_id, client = store.connect(), mlflow.MlflowClient()
     taken: list[float] = []
@@ -94,7 +93,7 @@ def lost(run_ids: list[str]) -> Iterator[str]:
     """What the store lacks of the runs."""
     import mlflow
 
-    from sentiment.runs import store
+    from workflow.runs import store
 
     store.connect()
     client = mlflow.MlflowClient()

@@ -10,8 +10,13 @@ Drawing the curves here keeps a change of their looks from training anew.
 
 from typing import Any
 
-from sentiment import files, process
-from sentiment.data.outputs import (
+from sentiment.network import checkpoint
+from sentiment.network.gradients import measure
+from sentiment.scoring.evaluation import evaluate, predict, write
+from sentiment.section import flatten
+from workflow import files, process
+from workflow.files import EVALUATE
+from workflow.outputs import (
     TestSet,
     Training,
     evaluated_digests,
@@ -20,14 +25,9 @@ from sentiment.data.outputs import (
     read_training,
     read_words,
 )
-from sentiment.network import checkpoint
-from sentiment.network.gradients import measure
-from sentiment.params import Promote, load_params
-from sentiment.pipeline import EVALUATE
-from sentiment.publish import evaluation as publish
-from sentiment.runs import store, tracking
-from sentiment.scoring.evaluation import evaluate, predict, write
-from sentiment.section import flatten
+from workflow.params import Promote, load_params
+from workflow.publish import evaluation as publish
+from workflow.runs import store, tracking
 
 
 def log(run_id: str, metrics: dict[str, Any], test: TestSet, rule: Promote) -> None:

@@ -7,14 +7,13 @@ Writes `data/fetch/`: `{train,test}_{tokens,offsets,labels}.npy` (see `sentiment
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sentiment import downloads, files, process
 from sentiment.data import imdb, synthetic, table
 from sentiment.data.dataset import Fetch, Summary, as_document, settings_used, summarize
-from sentiment.files import write_reviews
-from sentiment.params import load_params
-from sentiment.pipeline import FETCH
 from sentiment.text import Reviews
-from sentiment.visible import visible
+from workflow import downloads, files, process
+from workflow.files import FETCH, write_reviews
+from workflow.messages import escape
+from workflow.params import load_params
 
 
 class Source(NamedTuple):
@@ -50,7 +49,7 @@ def describe(name: str, summary: Summary) -> str:
         "rows without a word are left out": summary.left_out,
     }
     lines += [", ".join(f"{count:,} {what}" for what, count in found.items() if count)]
-    return visible("\n".join(filter(None, lines)))
+    return escape("\n".join(filter(None, lines)))
 
 
 def main() -> None:

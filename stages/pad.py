@@ -11,12 +11,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from sentiment import files, process
-from sentiment.data.padding import Rows, padded
-from sentiment.files import read_reviews
-from sentiment.params import load_params
-from sentiment.pipeline import FETCH, PAD
+from sentiment.padding import Rows, padded
 from sentiment.section import flatten
+from workflow import files, process
+from workflow.files import FETCH, PAD, read_reviews
+from workflow.params import load_params
 
 
 def watched(name: str, rows: Rows) -> Rows:

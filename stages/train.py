@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from sentiment import files, machine, pipeline, process
 from sentiment.data.dataset import dataset_name
-from sentiment.data.outputs import training_digests
 from sentiment.data.split import Part, split
 from sentiment.errors import NotAllowedError
 from sentiment.network import checkpoint
@@ -33,16 +31,18 @@ from sentiment.network.training import (
     ready_model,
     summarize,
 )
-from sentiment.params import load_params
-from sentiment.pipeline import PAD, TRAIN
-from sentiment.publish import training as publish
-from sentiment.registry.names import own_name
-from sentiment.runs import log, parents, tracking
-from sentiment.runs.names import run_name
-from sentiment.runs.provenance import provenance, uncommitted_diff
-from sentiment.runs.tracking import Tracker
 from sentiment.scoring.gradients import reach
 from sentiment.section import flatten
+from workflow import files, machine, pipeline, process
+from workflow.files import PAD, TRAIN
+from workflow.outputs import training_digests
+from workflow.params import load_params
+from workflow.publish import training as publish
+from workflow.registry.names import own_name
+from workflow.runs import log, parents, tracking
+from workflow.runs.names import run_name
+from workflow.runs.provenance import provenance, uncommitted_diff
+from workflow.runs.tracking import Tracker
 
 if TYPE_CHECKING:
     import keras

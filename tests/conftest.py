@@ -19,13 +19,10 @@ from mlflow.entities import Run
 from ruamel.yaml import YAML
 from selenium import webdriver
 
+from extras.sweep.sweep_options import FILE, SweepOptions, load_options
 from sentiment.backend import load_keras
-from sentiment.errors import UserError, explain
+from sentiment.errors import UserError
 from sentiment.network.model import Inputs
-from sentiment.params import Params, check_params
-from sentiment.process import ENDING
-from sentiment.runs import store
-from sentiment.search.sweep_options import FILE, SweepOptions, load_options
 from tests.browser import chromium
 from tests.project import (
     DEFAULT_PARAMS,
@@ -37,7 +34,11 @@ from tests.project import (
     merged,
     until,
 )
-from tools.running import cli
+from workflow import cli
+from workflow.messages import explain
+from workflow.params import Params, check_params
+from workflow.process import ENDING
+from workflow.runs import store
 
 SMALL_IMDB: dict[str, Any] = {
     "fetch": {"dataset": "imdb"},

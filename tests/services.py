@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sentiment import files
 from sentiment.network import checkpoint
 from tests.project import QUIET, Project, default_signals, free_port, until, wait_for
+from workflow import files
 
 PASSWORD = "password-of-ann"  # at the web server
 

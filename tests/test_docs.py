@@ -24,7 +24,7 @@ LISTED = subprocess.run(
 ).stdout.split("\0")
 TRACKED = [ROOT / name for name in LISTED if name and (ROOT / name).is_file()]
 PAGES = [path for path in TRACKED if path.suffix == ".md"]
-SOURCES = ("stages", "extras", "sentiment", "tools")
+SOURCES = ("stages", "extras", "sentiment", "tools", "workflow")
 CODE = [
     path for path in TRACKED if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in SOURCES
 ]

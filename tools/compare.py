@@ -6,7 +6,7 @@ Writes `reports/compare-<a>-<b>/` and logs it to both runs.
 """
 
 from tools.comparing import CHAMPION, WORKSPACE
-from tools.running import cli
+from workflow import cli
 
 
 @cli.command(__doc__)

@@ -4,12 +4,11 @@ import os
 import sys
 from pathlib import Path
 
-from sentiment import files
-from sentiment.registry import champion
-from sentiment.runs import store
 from tools import pages
-from tools.running import cli, server
-from tools.running.server import HOST
+from workflow import cli, files, server
+from workflow.registry import champion
+from workflow.runs import store
+from workflow.server import HOST
 
 PAGE = Path(pages.__file__).with_name("demo.py")
 PORT = "DEMO_PORT"

@@ -1,10 +1,9 @@
 """`make demote`: take the alias from the champion, and give it back to the one before."""
 
-from sentiment import process
-from sentiment.registry import champion
-from sentiment.registry import versions as registry
-from sentiment.runs import store
-from tools.running import cli
+from workflow import cli, process
+from workflow.registry import champion
+from workflow.registry import versions as registry
+from workflow.runs import store
 
 
 @cli.command(__doc__)

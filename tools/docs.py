@@ -6,10 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sentiment import files
-from sentiment.params import PARAMS_FILE, Params, load_params
-from tools.running import cli
-from tools.running.settings import SETTING
+from workflow import cli, files
+from workflow.params import PARAMS_FILE, Params, load_params
+from workflow.params_file import SETTING
 
 PAGE = Path("docs", "params.md")
 SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}

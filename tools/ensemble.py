@@ -5,7 +5,7 @@ say. Each has the same weight, and the models of a group share theirs. The ensem
 own in MLflow, evaluated as a training is, and a version of the registered model.
 """
 
-from tools.running import cli
+from workflow import cli
 
 
 @cli.command(__doc__)

@@ -4,7 +4,7 @@ FILE is CSV, TSV, JSON lines or Parquet: a path, or an address that fsspec reads
 an MLflow run of its own, linked to the model, and is compared with the model's own test set.
 """
 
-from tools.running import cli
+from workflow import cli
 
 
 @cli.command(__doc__)

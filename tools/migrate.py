@@ -8,9 +8,8 @@ server.yaml names. It can be called again, brings nothing twice, and deletes not
 import os
 from pathlib import Path
 
-from sentiment import params
-from tools.running import cli
 from tools.team.settings import Server, settings_option
+from workflow import cli, params
 
 
 @cli.command(__doc__)

@@ -13,9 +13,9 @@ import click
 import pandas as pd
 
 from sentiment.errors import UserError
-from sentiment.registry import champion
-from sentiment.visible import visible
-from tools.running import cli
+from workflow import cli
+from workflow.messages import escape
+from workflow.registry import champion
 
 if TYPE_CHECKING:
     from sentiment.serving.classifier import Contribution, Explanation, Sentiment, Step
@@ -55,7 +55,7 @@ def read_texts(text: str | None, file: Path | None) -> list[str]:
 
 def read_csv(file: Path) -> list[str]:
     """The column `text` of a CSV file; raises UserError if it has none or is no such file."""
-    from sentiment.serving.scoring_server import COLUMN, SHIFTED, is_shifted
+    from workflow.registry.scoring_server import COLUMN, SHIFTED, is_shifted
 
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
@@ -88,7 +88,7 @@ def strongest(explanation: "Explanation", most: int) -> "list[Contribution]":
 
 def answers(model: "Sentiment", texts: list[str], most: int) -> Iterator[Answer]:
     """Answers to all texts; without words to name they are asked about together."""
-    from sentiment.serving.scoring_server import COLUMN
+    from workflow.registry.scoring_server import COLUMN
 
     if most:
         yield from (answer(model, text, most) for text in texts)
@@ -118,8 +118,8 @@ def as_table(rows: list[Answer]) -> str:
     """A line a text, with its words and what each did to the log-odds of positive."""
     lines = [f"{'label':9}{'probability':>11}  {'text':{SHOWN}}  words that moved it most"]
     for row in rows:
-        words = visible(", ".join(f"{word} {effect:+.2f}" for word, effect in row.words))
-        text = visible(" ".join(row.text.split()))
+        words = escape(", ".join(f"{word} {effect:+.2f}" for word, effect in row.words))
+        text = escape(" ".join(row.text.split()))
         shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
         lines.append(f"{row.label:9}{row.probability:11.4f}  {shown:{SHOWN}}  {words}".rstrip())
     return "\n".join(lines)

@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sentiment.errors import UserError
-from sentiment.params import PARAMS_FILE, SEARCHED, load_params, parameter
-from tools.running import cli, settings
+from workflow import cli, params_file
+from workflow.params import PARAMS_FILE, SEARCHED, load_params, parameter
 
 FOLDER = Path("presets")
 NOTEBOOK = "notebook"
@@ -24,7 +24,7 @@ NOTEBOOK = "notebook"
 @cli.json_option
 def main(name: str, as_json: bool) -> None:
     load_params()  # one that lacks a key is told so
-    changes = settings.edit(PARAMS_FILE, read(NOTEBOOK) | read(name))
+    changes = params_file.edit(PARAMS_FILE, read(NOTEBOOK) | read(name))
     printed = "\n".join(changes) or f"{PARAMS_FILE} has these values already."
     cli.report({"applied": changes}, printed, as_json)
 

@@ -1,9 +1,8 @@
 """`make promote RUN=…`: make a run's model the champion, whatever the rule decided."""
 
-from sentiment import process
-from sentiment.registry import versions as registry
-from sentiment.runs import store
-from tools.running import cli
+from workflow import cli, process
+from workflow.registry import versions as registry
+from workflow.runs import store
 
 
 @cli.command(__doc__)

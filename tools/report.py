@@ -4,7 +4,7 @@ Writes `reports/report.html`, which needs no other file and no network, and logs
 training's MLflow run. It is made from the stages' files alone: the model is not loaded.
 """
 
-from tools.running import cli
+from workflow import cli
 
 
 @cli.command(__doc__)

@@ -9,14 +9,13 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from sentiment import files
-from sentiment.downloads import Unreachable, obtain
 from sentiment.errors import UserError
-from sentiment.params import PARAMS_FILE, Params, load_params
-from sentiment.pipeline import FETCH
-from sentiment.runs import store
 from tools import sync
-from tools.running import cli, dvc
+from workflow import cli, dvc, files
+from workflow.downloads import Unreachable, obtain
+from workflow.files import FETCH
+from workflow.params import PARAMS_FILE, Params, load_params
+from workflow.runs import store
 
 RULE = "#" * 78
 SYNTHETIC = f"""

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import click
 
-from sentiment import pipeline
-from sentiment.params import load_params
-from sentiment.runs import store
-from sentiment.runs.names import group_name
 from tools.comparing import experiments, group
 from tools.comparing.group import Group
-from tools.running import cli
+from workflow import cli, pipeline
+from workflow.params import load_params
+from workflow.runs import store
+from workflow.runs.names import group_name
 
 TRAINING = ("fetch", "pad", "train")  # stages that shape a training
 

@@ -3,10 +3,10 @@
 import os
 import sys
 
-from sentiment.registry import champion
-from sentiment.runs import store
-from tools.running import cli, server
-from tools.running.server import HOST
+from workflow import cli, server
+from workflow.registry import champion
+from workflow.runs import store
+from workflow.server import HOST
 
 PORT = "SERVE_PORT"
 

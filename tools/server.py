@@ -12,10 +12,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from sentiment import params
 from sentiment.errors import UserError, redacted
-from tools.running import cli, server
 from tools.team.settings import THREADS, Server, settings_option
+from workflow import cli, params, server
 
 MLFLOW = [sys.executable, "-m", "mlflow"]
 AUTH = [sys.executable, "-m", "mlflow.server.auth"]

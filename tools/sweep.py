@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from extras.sweep import cluster, progress, space, study, sweep
+from extras.sweep.sweep import Candidate, Sweep
+from extras.sweep.sweep_options import load_options
+from extras.sweep.watcher import Watcher
+from extras.sweep.workers import search
 from sentiment.errors import UserError
-from sentiment.params import PARAMS_FILE, load_params
-from sentiment.runs import store
-from sentiment.search import cluster, space, study, sweep
-from sentiment.search.sweep import Candidate, Sweep
-from sentiment.search.sweep_options import load_options
-from sentiment.search.workers import search
-from tools.running import cli, progress, settings
-from tools.running.watcher import Watcher
+from workflow import cli, params_file
+from workflow.params import PARAMS_FILE, load_params
+from workflow.runs import store
 
 if TYPE_CHECKING:
     import optuna
@@ -153,7 +153,7 @@ def apply_best(found: Sweep, winners: list[Candidate], force: bool) -> list[str]
             "`make sweep APPLY=1 FORCE=1` applies the best trial so far."
         )
     best = winners[0].values if winners else best_so_far(first)
-    return settings.edit(PARAMS_FILE, best)
+    return params_file.edit(PARAMS_FILE, best)
 
 
 def best_so_far(first: "optuna.Study") -> dict[str, Any]:

@@ -10,9 +10,12 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from sentiment import files, process
 from sentiment.data.dataset import dataset_name
-from sentiment.data.outputs import (
+from sentiment.data.split import split
+from sentiment.errors import UserError
+from workflow import cli, files, process
+from workflow.files import EVALUATE, PAD, TRAIN
+from workflow.outputs import (
     Training,
     evaluated_digests,
     read_model,
@@ -20,14 +23,10 @@ from sentiment.data.outputs import (
     read_training,
     training_digests,
 )
-from sentiment.data.split import split
-from sentiment.errors import UserError
-from sentiment.params import load_params
-from sentiment.pipeline import EVALUATE, PAD, TRAIN
-from sentiment.publish import training as publish_training
-from sentiment.runs import log, store, tracking
-from sentiment.runs.log import Run
-from tools.running import cli
+from workflow.params import load_params
+from workflow.publish import training as publish_training
+from workflow.runs import log, store, tracking
+from workflow.runs.log import Run
 
 
 @cli.command(__doc__)
@@ -93,7 +92,7 @@ def complete_training(training: Training) -> Run:
 
 def complete_evaluation(run: Run) -> None:
     """Log what the run lacks of `data/evaluate`."""
-    from sentiment.publish import evaluation as publish  # imports SciPy and Matplotlib
+    from workflow.publish import evaluation as publish
 
     if is_complete(run, EVALUATE):
         return

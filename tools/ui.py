@@ -11,9 +11,9 @@ import time
 import webbrowser
 from contextlib import suppress
 
-from sentiment.runs import store
-from tools.running import cli, server
-from tools.running.server import HOST
+from workflow import cli, server
+from workflow.runs import store
+from workflow.server import HOST
 
 PORT = "MLFLOW_UI_PORT"
 READY_SECONDS = 180

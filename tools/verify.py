@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from sentiment import files
 from sentiment.errors import UserError
-from sentiment.params import load_params
-from sentiment.pipeline import DECLARED, STAGES
-from sentiment.runs.provenance import CHANGES
 from tools.comparing import experiments
-from tools.running import cli, dvc
+from workflow import cli, dvc, files
+from workflow.files import STAGES
+from workflow.params import load_params
+from workflow.pipeline import DECLARED
+from workflow.runs.provenance import CHANGES
 
 # which run it was and what its evaluation took: these differ in every run, and so do the digests
 LEFT_OUT = {

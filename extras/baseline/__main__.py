@@ -19,24 +19,12 @@ from numpy.typing import NDArray
 
 from extras.baseline import fit as model
 from extras.baseline.fit import LinearOptions
-from sentiment import files, machine, pipeline, process
 from sentiment.data.dataset import dataset_name, tokenizer_of
-from sentiment.data.outputs import TestSet, read_words, unpadded
-from sentiment.data.padding import seen, shuffled
 from sentiment.data.split import split
 from sentiment.errors import UserError
-from sentiment.files import TEST_DATA, arrays, read_reviews
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import METRICS
-from sentiment.params import Params, load, load_params
-from sentiment.pipeline import FETCH, TRAIN
-from sentiment.publish import evaluation as publish
-from sentiment.publish.training import DIFF
-from sentiment.registry.packaging import Model, Parts
-from sentiment.runs import log, tracking
-from sentiment.runs.names import SEPARATOR
-from sentiment.runs.provenance import provenance, uncommitted_diff
-from sentiment.runs.tracking import Tracker
+from sentiment.padding import seen, shuffled
 from sentiment.scoring import scores
 from sentiment.scoring.evaluation import (
     Evaluation,
@@ -50,6 +38,17 @@ from sentiment.section import flatten
 from sentiment.serving import linear
 from sentiment.serving.linear import Linear
 from sentiment.text import Reviews
+from workflow import files, machine, pipeline, process
+from workflow.files import FETCH, TEST_DATA, TRAIN, arrays, read_reviews
+from workflow.outputs import TestSet, read_words, unpadded
+from workflow.params import Params, load, load_params
+from workflow.publish import evaluation as publish
+from workflow.publish.training import DIFF
+from workflow.registry.packaging import Model, Parts
+from workflow.runs import log, tracking
+from workflow.runs.names import SEPARATOR
+from workflow.runs.provenance import provenance, uncommitted_diff
+from workflow.runs.tracking import Tracker
 
 HERE = Path("extras", "baseline")
 DECLARED, STAGE, OPTIONS = HERE / "dvc.yaml", "linear", HERE / "params.yaml"

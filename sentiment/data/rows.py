@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment import process
 from sentiment.data.dataset import label_text
 from sentiment.errors import UserError, first_line
+from workflow import process
 
 if TYPE_CHECKING:
     from tqdm import tqdm

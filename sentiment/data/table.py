@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment import process, text
+from sentiment import text
 from sentiment.data import rows
 from sentiment.data.dataset import Table
 from sentiment.data.rows import Columns, Labels, Row, Source
 from sentiment.errors import UserError
 from sentiment.text import Reviews
+from workflow import process
 
 AT_ONCE = 4_000_000  # words in memory
 NUMBER = np.dtype(np.uint32)

@@ -25,8 +25,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from sentiment import files
 from sentiment.errors import RunningError, UserError
+from workflow import files
 
 if TYPE_CHECKING:
     import keras

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment import process
 from sentiment.backend import load_keras
 from sentiment.data.split import Part
 from sentiment.errors import UserError
@@ -20,6 +19,7 @@ from sentiment.network.checkpoint import COUNTERS, METRICS, Progress
 from sentiment.network.model import Inputs, bigram_buckets, build_model
 from sentiment.network.train_options import Train
 from sentiment.serving.layers import recurrent_layers
+from workflow import process
 
 if TYPE_CHECKING:
     import keras

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment import files, process
 from sentiment.data.dataset import dataset_name
-from sentiment.data.outputs import TestSet, Training
 from sentiment.scoring import plots, scores
 from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.gradients import reach
 from sentiment.serving.predictor import Predictor
+from workflow import files, process
+from workflow.outputs import TestSet, Training
 
 if TYPE_CHECKING:
     import keras

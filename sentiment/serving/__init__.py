@@ -2,5 +2,5 @@
 
 Nothing here imports more of the project than `sentiment.text` and `sentiment.backend`, and all
 imports are relative: a model brings its own copy of all three, under another name (see
-`sentiment.registry.packaging`).
+`workflow.registry.packaging`).
 """

@@ -21,13 +21,13 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from .. import text
 from ..text import Layout, Word
-from . import linear, network, odds, scoring_server
+from . import linear, network, odds
 from .ensemble import Ensemble, Member
 from .reader import Reader
-from .scoring_server import COLUMN
 from .trace import Gates
 
 INDEX, SETTINGS = "word_index.json", "settings.json"  # beside the model's file
+COLUMN = "text"
 
 
 class Contribution(NamedTuple):
@@ -75,7 +75,6 @@ class Sentiment(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the files that travel with the model; ValueError if one was changed."""
         self.load({name: Path(path) for name, path in context.artifacts.items()})
-        scoring_server.answer_clearly()
 
     def load(self, paths: dict[str, Path]) -> None:
         """Load these files, by their names; ValueError if one was changed."""

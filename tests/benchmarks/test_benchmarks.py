@@ -11,8 +11,8 @@ import pytest
 from benchmarks import measure, report, run
 from benchmarks.limit import epoch_flops
 from benchmarks.report import Goal
-from sentiment.params import Params
 from tests.project import ROOT
+from workflow.params import Params
 
 ENVIRONMENT = dict(os.environ)
 

@@ -9,9 +9,9 @@ import pytest
 
 from benchmarks import memory
 from sentiment.errors import UserError
-from sentiment.params import Params, changed, check_params
 from tests.conftest import Caller, defaults, runs, stand_in
 from tests.project import Project, merged
+from workflow.params import Params, changed, check_params
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_the_study_is_written_grouped_and_not_trained_twice(
     assert "| plain RNN | 0." in page
 
     before = [run.to_dictionary() for run in runs()]
-    monkeypatch.setattr("tools.running.dvc.run", None)  # so that a training would fail
+    monkeypatch.setattr("workflow.dvc.run", None)  # so that a training would fail
     assert parent.info.run_id in call(memory.main)
     assert [run.to_dictionary() for run in runs()] == before
     assert memory.PAGE.read_text(encoding="utf-8") == page
@@ -121,7 +121,7 @@ def test_a_value_that_the_params_had_before_does_not_change_the_cells() -> None:
 
 @pytest.mark.usefixtures("project")
 def test_a_failed_training_says_how_to_resume(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.running.dvc.run", lambda *_: 1)
+    monkeypatch.setattr("workflow.dvc.run", lambda *_: 1)
     with pytest.raises(
         UserError, match=r"LSTM, cue 10 words before the end, seed 42 failed.*memory"
     ):

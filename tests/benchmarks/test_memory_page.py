@@ -10,7 +10,7 @@ import pytest
 from benchmarks import memory_page
 from benchmarks.memory_page import Study
 from sentiment.errors import UserError
-from sentiment.params import Params
+from workflow.params import Params
 
 KNOWN = {
     ("LSTM", "", 10): [0.97, 0.98, 0.975],

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sentiment.errors import UserError, explain, first_line, redacted
+from sentiment.errors import UserError, first_line, redacted
+from workflow.messages import explain
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ from string import ascii_lowercase, ascii_uppercase
 import numpy as np
 import pytest
 
-from sentiment import downloads, text
+from sentiment import text
 from sentiment.data.imdb import parse
-from sentiment.data.padding import layout
-from sentiment.params import Params, check_params
+from sentiment.padding import layout
 from sentiment.text import Layout
 from tests.conftest import defaults
+from workflow import downloads
+from workflow.params import Params, check_params
 
 UPPER = str.maketrans(ascii_lowercase, ascii_uppercase)
 RANKS = {"the": 1, "isn't": 2, "it": 3, "br": 4, "åge": 5, "Åge": 6, "rare": 20, "naïve": 7}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from sentiment.registry import packaging
 from tests.project import ROOT
+from workflow.registry import packaging
 
 STAGES = ["fetch", "pad", "train", "evaluate"]
 
@@ -70,7 +70,7 @@ def needed(module: Path) -> set[str]:
     """The code that a stage depends on: what it imports and, whole, what it packs with a model."""
     names = reachable(module)
     packed = {str(path.relative_to(ROOT)) for path in packaging.CODE if path.stem != "__init__"}
-    return names | packed if "sentiment/registry/packaging.py" in names else names
+    return names | packed if "workflow/registry/packaging.py" in names else names
 
 
 def test_packages_are_empty_so_that_no_stage_depends_on_them() -> None:
@@ -136,7 +136,7 @@ def test_what_git_keeps_is_a_metric_or_a_plot_of_dvc(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_depends_on_the_folders_it_reads(stage: str) -> None:
-    """A stage names its folders; `evaluate` reads the others' through `sentiment.data.outputs`."""
+    """A stage names its folders; `evaluate` reads the others' through `workflow.outputs`."""
     source = (ROOT / "stages" / f"{stage}.py").read_text(encoding="utf-8")
     evaluates = {"fetch", "pad", "train"} if "read_test" in source else set()
     read = {f"data/{name}" for name in STAGES if name in evaluates or name.upper() in source}
@@ -145,7 +145,7 @@ def test_stage_depends_on_the_folders_it_reads(stage: str) -> None:
 
 
 def test_evaluate_depends_on_the_files_that_it_reads_of_a_training() -> None:
-    source = (ROOT / "sentiment" / "data" / "outputs.py").read_text(encoding="utf-8")
+    source = (ROOT / "workflow" / "outputs.py").read_text(encoding="utf-8")
     written = cached("train") | uncached("train")
     named = {name for name in written if f'"{Path(name).name}"' in source}
     read = named | {"data/train/about.json"}  # of which files.checked reads the digests

@@ -16,13 +16,8 @@ import pandas as pd
 import pytest
 from selenium import webdriver
 
-from sentiment import files
 from sentiment.data import table
 from sentiment.data.table import Rows
-from sentiment.params import load_params
-from sentiment.registry import versions as registry
-from sentiment.runs import log
-from sentiment.runs.store import EXPERIMENT
 from sentiment.scoring.evaluation import read_table
 from stages import evaluate, fetch, pad, train
 from tests.browser import keep_screenshot, open_page, text
@@ -32,6 +27,11 @@ from tests.services import web
 from tools import compare, predict, seeds, sync
 from tools import evaluate as evaluate_file
 from tools.comparing import experiments
+from workflow import files
+from workflow.params import load_params
+from workflow.registry import versions as registry
+from workflow.runs import log
+from workflow.runs.store import EXPERIMENT
 
 # an image with a script, a template, and mathematics as Matplotlib reads it
 NAME = "<img src=x onerror=alert(1)>{{7*7}}$5^$.csv"
@@ -336,7 +336,7 @@ def test_a_file_from_elsewhere_is_evaluated_as_a_run_linked_to_the_model(
 EVALUATE = ("python", "-m", "tools.evaluate", "--json", "--file")
 ENDED = """
 import os, sys
-from sentiment.runs import log
+from workflow.runs import log
 from tools import evaluate
 from tools.running import cli
 number = int(sys.argv.pop())

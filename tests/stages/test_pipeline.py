@@ -17,13 +17,13 @@ import pytest
 
 from sentiment.network import checkpoint
 from sentiment.network.training import ready_model
-from sentiment.params import load_params
 from sentiment.section import flatten
 from stages import evaluate, train
 from tests.conftest import Caller, Starter, runs, stand_in
 from tests.project import QUIET, Project, free_port, until, wait_for
 from tests.stages.test_dvc_yaml import STAGES, cached, uncached
 from tests.stages.test_survival import H5PY_AT_EXIT, assert_killed
+from workflow.params import load_params
 
 FIGURES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
 NOWHERE = "http://127.0.0.1:9/"

@@ -18,12 +18,12 @@ import psutil
 import pytest
 from mlflow.entities import Run
 
-from sentiment import files
 from sentiment.network import checkpoint
 from stages import evaluate, train
 from tests.conftest import Caller, Sharer, Starter, runs, stand_in
 from tests.project import EPOCHS, MODEL, QUIET, Project, free_port, until, wait_for
 from tools import sync, verify
+from workflow import files
 
 # what h5py may print, and Python ignores, when the interpreter ends during a save
 H5PY_AT_EXIT = re.compile(

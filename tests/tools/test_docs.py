@@ -4,13 +4,13 @@ import pytest
 from pydantic import BaseModel
 
 from sentiment.data.dataset import Fetch
-from sentiment.data.padding import Pad
 from sentiment.network.train_options import Train
-from sentiment.params import Params, parameter
+from sentiment.padding import Pad
 from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.section import flatten
 from tests.project import DEFAULT_PARAMS, ROOT
 from tools import docs
+from workflow.params import Params, parameter
 
 
 def test_page_of_params_is_as_their_file_and_the_limits_say(default_params: Params) -> None:

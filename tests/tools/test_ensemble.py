@@ -11,14 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment import files
-from sentiment.files import read_reviews
-from sentiment.pipeline import FETCH
-from sentiment.registry import champion
 from sentiment.serving import odds
 from tests.conftest import Caller, Sharer, stand_in
 from tests.project import Project
 from tools import compare, ensemble, promote
+from workflow import files
+from workflow.files import FETCH, read_reviews
+from workflow.registry import champion
 
 ENSEMBLE = ("python", "-m", "tools.ensemble", "--json", "--runs")
 

@@ -12,13 +12,13 @@ import pytest
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from selenium import webdriver
 
-from sentiment import files
-from sentiment.runs import store
-from sentiment.runs.parents import PARENT
 from tests.browser import keep_screenshot, open_page
 from tests.conftest import Sharer
 from tests.project import MODEL, Project, free_port
 from tests.team import Team, password, team
+from workflow import files
+from workflow.runs import store
+from workflow.runs.parents import PARENT
 
 MIGRATE = ("python", "-m", "tools.migrate")
 RUNS = 200
@@ -233,7 +233,7 @@ def test_a_client_sees_the_same_runs_models_and_versions(
 def test_what_is_new_on_the_laptop_is_brought(own: Project, server: Team, tmp_path: Path) -> None:
     project = another(own, tmp_path)
     code = (
-        "import mlflow; from sentiment.runs import store; number = store.connect(); "
+        "import mlflow; from workflow.runs import store; number = store.connect(); "
         "client = mlflow.MlflowClient(); "
         "run_id = client.create_run(number, 1_600_000_000_000).info.run_id; "
         "client.log_text(run_id, 'new', 'note.txt'); client.set_terminated(run_id); print(run_id)"

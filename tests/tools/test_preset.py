@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from sentiment.params import Params, load_params
 from sentiment.section import flatten
 from tests.conftest import Caller
 from tests.project import DEFAULT_PARAMS, ROOT
 from tools import preset
+from workflow.params import Params, load_params
 
 PRESETS = sorted(path.stem for path in (ROOT / preset.FOLDER).glob("*.yaml"))
 

@@ -116,7 +116,7 @@ def test_a_model_that_was_changed_is_refused_in_one_message(project: Project) ->
 def test_a_model_is_asked_by_the_code_that_travels_with_it(project: Project, call: Caller) -> None:
     ask = ("--json", "--text", "a fine film", "--model", f"models:/{NAME}/1")
     before = call(predict.main, *ask).splitlines()[-1]
-    with (project.path / "sentiment" / "serving" / "text.py").open("a", encoding="utf-8") as file:
+    with (project.path / "sentiment" / "text.py").open("a", encoding="utf-8") as file:
         file.write("\n\ndef known_words(*_):\n    raise RuntimeError\n")
     after = project.run("python", "-m", "tools.predict", *ask).splitlines()[-1]
     assert json.loads(after) == json.loads(before)

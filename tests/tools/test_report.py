@@ -13,16 +13,15 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from sentiment import files, pipeline
-from sentiment.data import outputs
-from sentiment.params import Params, load_params
-from sentiment.runs import log
-from sentiment.runs.log import Run
 from tests.browser import keep_screenshot
 from tests.conftest import Caller, stand_in
 from tests.project import Project, free_port
 from tools import report as command
 from tools.pages import report
+from workflow import files, outputs
+from workflow.params import Params, load_params
+from workflow.runs import log
+from workflow.runs.log import Run
 
 REPORT = ("python", "-m", "tools.report")
 LINK = "http://127.0.0.1:5000/#/experiments/1/runs/0123abcd"
@@ -169,11 +168,11 @@ def test_review_that_reads_like_a_missing_number_stays_text(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project.path)
-    mistakes = pd.read_csv(pipeline.EVALUATE / "mistakes.csv").assign(text="null")
-    mistakes.to_csv(pipeline.EVALUATE / "mistakes.csv", index=False)
-    about = files.read_about(pipeline.EVALUATE)["params"]
-    (pipeline.EVALUATE / files.ABOUT).unlink()
-    files.write_about(pipeline.EVALUATE, about)
+    mistakes = pd.read_csv(files.EVALUATE / "mistakes.csv").assign(text="null")
+    mistakes.to_csv(files.EVALUATE / "mistakes.csv", index=False)
+    about = files.read_about(files.EVALUATE)["params"]
+    (files.EVALUATE / files.ABOUT).unlink()
+    files.write_about(files.EVALUATE, about)
     assert set(report.read_results().tables["mistakes"]["text"]) == {"null"}
 
 

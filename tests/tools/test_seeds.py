@@ -17,7 +17,7 @@ from tests.project import Project
 from tools import compare, seeds
 from tools.comparing import group as groups
 from tools.comparing.group import Group, Member
-from tools.running import dvc
+from workflow import dvc
 
 SEEDS = ("python", "-m", "tools.seeds")
 METRICS = dict.fromkeys(groups.METRICS, 0.5)

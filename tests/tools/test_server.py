@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from sentiment import params
 from sentiment.errors import UserError
 from tests.project import ROOT
 from tests.team import MARK, Parts, parts
 from tools.team import checks
 from tools.team.settings import Server
+from workflow import params
 
 TABLES = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
 

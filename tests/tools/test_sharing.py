@@ -6,10 +6,10 @@ from types import MappingProxyType
 
 import pytest
 
-from sentiment.params import load_params
 from tests.object_store import swift
 from tests.project import Project
 from tests.services import ssh
+from workflow.params import load_params
 
 TRAINED = "Training by"
 UP_TO_DATE = "Data and pipelines are up to date."
@@ -68,7 +68,7 @@ def repro(project: Project) -> str:
 
 def run_ids(project: Project) -> list[str]:
     code = (
-        "import mlflow; from sentiment.runs import store; "
+        "import mlflow; from workflow.runs import store; "
         "print(*[run.info.run_id for run in mlflow.MlflowClient().search_runs([store.connect()])])"
     )
     return project.read("python", "-c", code).split()

@@ -16,16 +16,16 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from extras.sweep import space, study
 from sentiment.errors import UserError
-from sentiment.runs import store
-from sentiment.search import space, study
 from tests.browser import SECONDS, keep_screenshot, open_page, text, wait_for_curves
 from tests.conftest import Caller, runs, stand_in
 from tests.project import EPOCHS, QUIET, ROOT, Project, free_port, until, wait_for
 from tests.services import dask, mlflow_server, postgres
 from tests.team import documented
 from tools import sweep
-from tools.running import cli
+from workflow import cli
+from workflow.runs import store
 
 SWEEP = ("python", "-m", "tools.sweep")
 MARK = "sesame"  # the password of the database
@@ -290,7 +290,7 @@ def test_a_scheduler_over_tls_without_certificates_is_one_message(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.change(sweep={"seed": 8})
-    monkeypatch.setattr("sentiment.search.cluster.require_servers", lambda _: None)
+    monkeypatch.setattr("extras.sweep.cluster.require_servers", lambda _: None)
     message = call.fail(sweep.main, "--scheduler", "tls://127.0.0.1:1")
     assert "The Dask scheduler at tls://127.0.0.1:1 does not answer" in message
     assert "check your TLS configuration" in message
@@ -328,7 +328,7 @@ def test_a_sweep_whose_best_are_not_all_confirmed_is_not_applied(
     call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of two was: it may be the worse one."""
-    monkeypatch.setattr("sentiment.search.sweep.unconfirmed", lambda *_: True)
+    monkeypatch.setattr("extras.sweep.sweep.unconfirmed", lambda *_: True)
     assert "no finished sweep" in call.fail(sweep.main, "--apply")
 
 
@@ -337,7 +337,7 @@ def test_a_scheduler_that_does_not_answer_is_one_message(
 ) -> None:
     project.change(sweep={"seed": 2})
     address = f"tcp://127.0.0.1:{free_port()}"
-    monkeypatch.setattr("sentiment.search.cluster.require_servers", lambda _: None)
+    monkeypatch.setattr("extras.sweep.cluster.require_servers", lambda _: None)
     message = call.fail(sweep.main, "--scheduler", address)
     assert f"The Dask scheduler at {address} does not answer" in message
 
@@ -346,7 +346,7 @@ def test_a_scheduler_without_workers_is_one_message(
     project: Project, call: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.change(sweep={"seed": 5})
-    monkeypatch.setattr("sentiment.search.cluster.require_servers", lambda _: None)
+    monkeypatch.setattr("extras.sweep.cluster.require_servers", lambda _: None)
     with dask(tmp_path, project.path, workers=0) as started:
         message = call.fail(sweep.main, "--scheduler", started.address)
     assert f"has no workers: start some with `python -m dask worker {started.address}" in message

@@ -15,11 +15,11 @@ import pytest
 from filelock import FileLock
 from mlflow.entities import Run
 
-from sentiment.runs import tracking
 from stages import evaluate, pad, train
 from tests.conftest import Caller, runs, stand_in
 from tests.project import Project
 from tools import sync
+from workflow.runs import tracking
 
 SYNC = ("python", "-m", "tools.sync")
 

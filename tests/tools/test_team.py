@@ -14,8 +14,6 @@ import pytest
 import requests
 from mlflow.entities import Metric
 
-from sentiment import files
-from sentiment.runs.store import EXPERIMENT
 from tests.conftest import SWEEP_SETTINGS
 from tests.object_store import client as object_client
 from tests.project import MODEL, Project, free_port, wait_for
@@ -32,6 +30,8 @@ from tests.team import (
     team,
 )
 from tests.tools.test_listening import look
+from workflow import files
+from workflow.runs.store import EXPERIMENT
 
 TOOL = ("python", "-m")
 REPRO = ("dvc", "repro")

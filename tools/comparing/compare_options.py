@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from sentiment.params import load
 from sentiment.section import SEED_LIMIT, Section
+from workflow.params import load
 
 FILE = Path("extras", "compare", "compare.yaml")
 
@@ -18,5 +18,5 @@ class CompareOptions(Section):
 
 
 def load_options(path: Path = FILE) -> CompareOptions:
-    """Read and check the file; raises UserError as `sentiment.params.load` does."""
+    """Read and check the file; raises UserError as `workflow.params.load` does."""
     return load(CompareOptions, path)

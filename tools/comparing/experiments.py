@@ -8,16 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sentiment import files, pipeline
 from sentiment.data.dataset import Fetch
 from sentiment.errors import UserError
-from sentiment.params import PARAMS_FILE, Params, changed
-from sentiment.pipeline import EVALUATE, FETCH, STAGES, TRAIN
-from sentiment.runs import log, store
 from sentiment.section import SEED_LIMIT, flatten
 from tools.comparing import group
 from tools.comparing.group import SEED, Member
-from tools.running import dvc
+from workflow import dvc, files, pipeline
+from workflow.files import EVALUATE, FETCH, STAGES, TRAIN
+from workflow.params import PARAMS_FILE, Params, changed
+from workflow.runs import log, store
 
 NEEDED = [
     *(f"{TRAIN}/{name}" for name in ("about.json", "run.json", "gradients.csv")),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sentiment.network import checkpoint
-from sentiment.runs import parents, store
-from sentiment.runs.parents import PARENT
+from workflow.runs import parents, store
+from workflow.runs.parents import PARENT
 
 if TYPE_CHECKING:
     import mlflow

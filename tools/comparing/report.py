@@ -6,16 +6,16 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from sentiment import files
 from sentiment.errors import UserError
-from sentiment.params import load_params
-from sentiment.runs import store
 from tools.comparing import comparison, sides, trainings
 from tools.comparing import plots as comparison_plots
 from tools.comparing import text as comparison_text
 from tools.comparing.compare_options import load_options
 from tools.comparing.comparison import Comparison
 from tools.pages import page
+from workflow import files
+from workflow.params import load_params
+from workflow.runs import store
 
 REPORTS = Path("reports")
 PLACE = "compare"  # where reports are in a run, and how tags with the sentence begin

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sentiment import files
-from sentiment.data.outputs import read_words
 from sentiment.errors import UserError
-from sentiment.files import TEST_DATA, Origin, arrays, read_reviews
 from sentiment.network.checkpoint import METRICS
-from sentiment.pipeline import EVALUATE, FETCH, TRAIN
-from sentiment.registry import champion
-from sentiment.registry import versions as registry
-from sentiment.runs import log, store
 from tools.comparing import CHAMPION, WORKSPACE
 from tools.comparing.group import GROUP, MEMBERS, children
 from tools.comparing.trainings import Corpus, Side, Training
+from workflow import files
+from workflow.files import EVALUATE, FETCH, TEST_DATA, TRAIN, Origin, arrays, read_reviews
+from workflow.outputs import read_words
+from workflow.registry import champion
+from workflow.registry import versions as registry
+from workflow.runs import log, store
 
 if TYPE_CHECKING:
     import mlflow

@@ -5,9 +5,9 @@ from dataclasses import asdict, astuple
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sentiment.visible import visible
 from tools.comparing.comparison import ABSENT, Change, Comparison, Spread, Summary
 from tools.comparing.verdict import Difference, p_text, points, span
+from workflow.messages import escape
 
 LISTED = 5  # params of a section that only one side has, which are named one by one
 UNADJUSTED = (
@@ -140,7 +140,7 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def line(text: str) -> str:
     """A text in one line, without control characters."""
-    return " ".join(visible(text).split())
+    return " ".join(escape(text).split())
 
 
 def document(comparison: Comparison) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from sentiment.data.dataset import dataset_name
 from sentiment.errors import UserError
-from sentiment.files import TEST_DATA
 from sentiment.scoring import scores
 from sentiment.text import Reviews
+from workflow.files import TEST_DATA
 
 
 class Training(NamedTuple):

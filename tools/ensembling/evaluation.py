@@ -8,14 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment import files
 from sentiment.data.dataset import dataset_name
-from sentiment.data.outputs import TestSet, read_words, unpadded
-from sentiment.data.padding import seen, shuffled
 from sentiment.data.split import split
 from sentiment.errors import UserError
-from sentiment.files import TEST_DATA, arrays, read_reviews
-from sentiment.pipeline import FETCH
+from sentiment.padding import seen, shuffled
 from sentiment.scoring import scores
 from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.evaluation import (
@@ -29,6 +25,9 @@ from sentiment.section import flatten
 from sentiment.serving.reader import Reader
 from sentiment.text import Reviews, as_words
 from tools.ensembling.members import RUNS, SHUFFLE, SPLIT, Member, data_of
+from workflow import files
+from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
+from workflow.outputs import TestSet, read_words, unpadded
 
 
 class Data(NamedTuple):

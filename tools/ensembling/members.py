@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sentiment import files
 from sentiment.data.dataset import tokenizer_of
 from sentiment.errors import UserError
-from sentiment.files import TEST_DATA, Origin
-from sentiment.registry import packaging, versions
-from sentiment.registry.packaging import Model, Parts
-from sentiment.runs import log
 from sentiment.serving import network
 from tools.comparing.trainings import Side, Training
+from workflow import files
+from workflow.files import TEST_DATA, Origin
+from workflow.registry import packaging, versions
+from workflow.registry.packaging import Model, Parts
+from workflow.runs import log
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

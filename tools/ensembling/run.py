@@ -7,22 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from sentiment import files, machine
-from sentiment.data.outputs import TestSet
 from sentiment.errors import UserError
-from sentiment.files import TEST_DATA
 from sentiment.network import checkpoint
-from sentiment.params import Params, load_params
-from sentiment.pipeline import EVALUATE, FETCH, TRAIN
-from sentiment.publish import evaluation as publish
-from sentiment.publish.training import DIFF
-from sentiment.registry import packaging
-from sentiment.registry import versions as registry
-from sentiment.registry.packaging import Parts
-from sentiment.runs import log, parents, store
-from sentiment.runs.log import Run
-from sentiment.runs.provenance import provenance, uncommitted_diff
-from sentiment.runs.tracking import Tracker
 from sentiment.scoring.evaluation import write
 from sentiment.section import flatten
 from sentiment.serving.classifier import Sentiment
@@ -30,6 +16,19 @@ from tools.comparing import sides
 from tools.ensembling import evaluation
 from tools.ensembling import members as choice
 from tools.ensembling.members import Member
+from workflow import files, machine
+from workflow.files import EVALUATE, FETCH, TEST_DATA, TRAIN
+from workflow.outputs import TestSet
+from workflow.params import Params, load_params
+from workflow.publish import evaluation as publish
+from workflow.publish.training import DIFF
+from workflow.registry import packaging
+from workflow.registry import versions as registry
+from workflow.registry.packaging import Parts
+from workflow.runs import log, parents, store
+from workflow.runs.log import Run
+from workflow.runs.provenance import provenance, uncommitted_diff
+from workflow.runs.tracking import Tracker
 
 if TYPE_CHECKING:
     import mlflow

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sentiment import process
 from sentiment.data.rows import Row
 from sentiment.scoring import scores, significance
 from sentiment.scoring.significance import Interval
 from sentiment.text import Reviews, Word, fingerprints, known_words
+from workflow import process
 
 if TYPE_CHECKING:
     from sentiment.serving.classifier import Sentiment

@@ -11,27 +11,26 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from sentiment import downloads, files, machine, process
 from sentiment.data import rows
 from sentiment.data.dataset import Table, file_name
 from sentiment.data.rows import Columns, Labels, Source
 from sentiment.errors import UserError
-from sentiment.files import TEST_DATA, arrays, read_reviews
-from sentiment.params import Params, load_params
-from sentiment.pipeline import EVALUATE, FETCH
-from sentiment.registry import champion
-from sentiment.registry import versions as registry
-from sentiment.runs import log, store, tracking
-from sentiment.runs.provenance import provenance
-from sentiment.runs.tracking import Tracker
 from sentiment.scoring.evaluation import Evaluation, evaluate_answers, numbers, write
 from sentiment.scoring.scores import POSITIVE
 from sentiment.scoring.significance import CONFIDENCE
 from sentiment.section import flatten
 from sentiment.text import fingerprints
-from sentiment.visible import visible
 from tools.evaluating import answers
 from tools.evaluating.answers import TEXT, Metric
+from workflow import downloads, files, machine, process
+from workflow.files import EVALUATE, FETCH, TEST_DATA, arrays, read_reviews
+from workflow.messages import escape
+from workflow.params import Params, load_params
+from workflow.registry import champion
+from workflow.registry import versions as registry
+from workflow.runs import log, store, tracking
+from workflow.runs.provenance import provenance
+from workflow.runs.tracking import Tracker
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -223,7 +222,7 @@ def log_work(tracker: Tracker, work: Work, folder: Path, metrics: Mapping[str, f
 def summary(made: Made) -> str:
     """What is reported, for a reader."""
     also = f", {made.also_in_training:,} of them also in training" if made.also_in_training else ""
-    return visible(
+    return escape(
         f"{made.model} on {made.file}\n"
         f"{made.reviews:,} texts, {made.positive:,} positive{also}\n"
         f"{made.table}\n"

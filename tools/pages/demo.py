@@ -12,12 +12,12 @@ import pandas as pd
 import streamlit as st
 
 from sentiment.errors import UserError
-from sentiment.registry import champion
-from sentiment.registry import versions as registry
-from sentiment.runs import store
 from sentiment.serving.classifier import Contribution, Explanation, Sentiment
-from sentiment.visible import visible
 from tools.pages import reading
+from workflow.messages import escape
+from workflow.registry import champion
+from workflow.registry import versions as registry
+from workflow.runs import store
 
 EXAMPLES = {
     "first": "I expected a dull sequel, but the acting is brilliant and the story moved me. "
@@ -60,7 +60,7 @@ class Champion(NamedTuple):
 
 def coloured(text: str, words: list[Contribution]) -> str:
     """The text as HTML: words that speak for positive on blue, for negative on orange."""
-    text = visible(text)  # as long as before
+    text = escape(text)  # as long as before
     strongest = max((abs(word.log_odds) for word in words), default=0.0)
     parts, end = [], 0
     for word in words:
@@ -74,7 +74,7 @@ def coloured(text: str, words: list[Contribution]) -> str:
 
 def plain(text: str) -> str:
     """A text of others, such as a file's name, as Markdown that shows just it."""
-    return MARKDOWN.sub(r"\\\g<0>", visible(text))
+    return MARKDOWN.sub(r"\\\g<0>", escape(text))
 
 
 def marked(shown: str, log_odds: float, share: float) -> str:

@@ -10,12 +10,12 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import markupsafe
 import matplotlib
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from sentiment.visible import visible
+from workflow.messages import escape
 
 TEMPLATES = Path(__file__).with_name("templates")
 # What base.html gives another value in dark mode; any other colour is the same in both.
@@ -31,7 +31,7 @@ COLOURS = {
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
-def svg(figure: Figure, alt: str) -> Markup:
+def svg(figure: Figure, alt: str) -> markupsafe.Markup:
     """Draw a figure as an SVG element, as wide as the box it stands in.
 
     Black and white become the page's ink and paper, matplotlib's first two colours the page's
@@ -47,9 +47,11 @@ def svg(figure: Figure, alt: str) -> Markup:
         figure.savefig(text, format="svg", transparent=True, metadata=NO_METADATA)
     width, height = 72 * figure.get_size_inches()
     body = recoloured(content(text.getvalue()))
-    attributes = f'viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(alt)}"'
+    attributes = (
+        f'viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{markupsafe.escape(alt)}"'
+    )
     digest = hashlib.sha256((attributes + body).encode()).hexdigest()[:8]
-    return Markup(f'<svg class="plot" {attributes}>{with_prefix(body, digest)}</svg>')
+    return markupsafe.Markup(f'<svg class="plot" {attributes}>{with_prefix(body, digest)}</svg>')
 
 
 def content(document: str) -> str:
@@ -76,13 +78,13 @@ def with_prefix(body: str, prefix: str) -> str:
 
 
 def _finalized(value: Any) -> Any:
-    return visible(value) if type(value) is str else value
+    return escape(value) if type(value) is str else value
 
 
 def render(template: str, **context: Any) -> str:
     """Fill a template of `TEMPLATES`; a missing value is an error.
 
-    Texts are escaped, and control characters in them are shown, see `sentiment.visible`.
+    Texts are escaped, and control characters in them are shown, see `workflow.messages.escape`.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

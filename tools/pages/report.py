@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 from markupsafe import Markup
 
-from sentiment import files
-from sentiment.data.outputs import Training, evaluated_digests, read_training
 from sentiment.errors import UserError
-from sentiment.params import Params, load_params
-from sentiment.pipeline import EVALUATE
-from sentiment.runs import log as log_to
-from sentiment.runs import store, tracking
-from sentiment.runs.log import Run
 from sentiment.scoring import significance
 from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.evaluation import draw_answers, draw_training, read_table
 from sentiment.scoring.significance import CONFIDENCE
 from sentiment.section import flatten
 from tools.pages import page
+from workflow import files
+from workflow.files import EVALUATE
+from workflow.outputs import Training, evaluated_digests, read_training
+from workflow.params import Params, load_params
+from workflow.runs import log as log_to
+from workflow.runs import store, tracking
+from workflow.runs.log import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,12 +10,12 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from sentiment import files
+from extras.sweep import space, study, sweep
+from extras.sweep.sweep import Candidate, Sweep
+from extras.sweep.trial import CORES, HISTORY
 from sentiment.scoring.significance import mean_interval
-from sentiment.search import space, study, sweep
-from sentiment.search.sweep import Candidate, Sweep
-from sentiment.search.trial import CORES, HISTORY
 from tools.pages import page
+from workflow import files
 
 if TYPE_CHECKING:
     import optuna

@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from sentiment import files
 from sentiment.errors import UserError
 from tools.team import s3
 from tools.team.settings import Server
+from workflow import files
 
 AT_ONCE = 8  # files that are moved or read at the same time
 CHUNK = 2**20  # bytes

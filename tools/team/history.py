@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, MetaData, Select, Table, insert, or_, select, tuple_
 
 from sentiment.errors import UserError
-from sentiment.runs.store import EXPERIMENT
+from workflow.runs.store import EXPERIMENT
 
 Row = dict[str, Any]
 AT_ONCE = 500  # rows that one statement looks for

@@ -12,13 +12,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy import Connection, Engine, NullPool, create_engine, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from sentiment import files
 from sentiment.errors import UserError, first_line, redacted
-from sentiment.runs import store, tracking
 from tools.team import artifacts, checks, history
 from tools.team.artifacts import Place
 from tools.team.history import Experiment, Row
 from tools.team.settings import Server
+from workflow import files
+from workflow.runs import store, tracking
 
 LOCK = 7_136_620_518_302  # of PostgreSQL: one migration at a time
 ANSWER_SECONDS = 10.0

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from sentiment.section import HIDDEN, Section
-from tools.running import cli
+from workflow import cli
 
 FILE = Path("server.yaml")
 DATABASE = re.compile(r"postgresql://[^\s/:@?#]+@[^\s/@?#]+/[^\s/:@?#]+")

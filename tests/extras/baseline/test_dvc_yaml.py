@@ -7,9 +7,9 @@ from ruamel.yaml import YAML
 
 from extras.baseline import __main__ as linear
 from extras.baseline.fit import LinearOptions
-from sentiment.params import load, load_params
 from tests.project import DEFAULT_PARAMS, ROOT
 from tests.stages.test_dvc_yaml import needed
+from workflow.params import load, load_params
 
 
 def declared() -> dict[str, Any]:

@@ -11,10 +11,10 @@ from extras.baseline import fit as model
 from extras.baseline.__main__ import OPTIONS
 from extras.baseline.fit import LinearOptions
 from sentiment.errors import UserError
-from sentiment.params import load
 from sentiment.serving.linear import BIGRAM_BITS, Linear
 from sentiment.text import Reviews
 from tests.project import ROOT
+from workflow.params import load
 
 TEXTS = [[1, 2, 3], [1, 2, 2], [4, 3], [4, 1, 2], [3, 4, 4, 2], [2, 3, 1]] * 3
 LABELS = np.array([1, 1, 0, 1, 0, 0] * 3)

@@ -10,14 +10,13 @@ import pytest
 from mlflow.entities import Run
 
 from extras.baseline import __main__ as linear
-from sentiment import files
-from sentiment.files import read_reviews
-from sentiment.pipeline import FETCH
-from sentiment.registry import champion
 from sentiment.serving.linear import FILE, Linear
 from tests.conftest import Caller, runs, stand_in
 from tests.project import Project
 from tools import compare, verify
+from workflow import files
+from workflow.files import FETCH, read_reviews
+from workflow.registry import champion
 
 REPRO = ("dvc", "repro", "extras/baseline/dvc.yaml")
 
@@ -94,7 +93,7 @@ def test_verify_passes_over_them(
 
 FAILING = """
 from extras.baseline import __main__ as linear
-from sentiment.runs import log
+from workflow.runs import log
 
 def fail(*_):
     raise OSError("no space")

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from sentiment import files
 from sentiment.data.dataset import settings_used
-from sentiment.files import read_reviews
-from sentiment.params import Params
-from sentiment.pipeline import FETCH
 from stages import fetch
 from tests.conftest import defaults
 from tests.project import change_params
+from workflow import files
+from workflow.files import FETCH, read_reviews
+from workflow.params import Params
 
 
 def test_where_it_came_from_does_not_shape_the_data(default_params: Params) -> None:

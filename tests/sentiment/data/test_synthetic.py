@@ -9,11 +9,11 @@ from sentiment import text
 from sentiment.backend import load_keras
 from sentiment.data import synthetic
 from sentiment.data.dataset import Synthetic
-from sentiment.data.padding import layout
 from sentiment.network.model import build_model
-from sentiment.params import Params
+from sentiment.padding import layout
 from sentiment.text import Reviews
 from tests.conftest import inputs
+from workflow.params import Params
 
 Generated = tuple[Reviews, Reviews, dict[str, int]]
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sentiment import downloads, text
+from sentiment import text
 from sentiment.data import imdb, table
 from sentiment.data.dataset import Table, summarize
 from sentiment.data.table import Loaded
 from sentiment.errors import UserError
-from sentiment.params import Params
 from sentiment.text import Reviews
+from workflow import downloads
+from workflow.params import Params
 
 TRAIN = [("b a b", "yes"), ("c a", "no"), ("b d", "yes"), ("d a", "no"), ("a a d", "no")]
 TEST = [("a unheard b", "yes"), ("unheard", "no")]

@@ -10,11 +10,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from sentiment import files
 from sentiment.errors import UserError
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import Progress
 from tests.project import ROOT
+from workflow import files
 
 
 class Variable:

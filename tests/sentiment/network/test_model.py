@@ -9,9 +9,9 @@ from sentiment.backend import load_keras
 from sentiment.errors import UserError
 from sentiment.network.model import build_model, lstm_layers, save_model
 from sentiment.network.train_options import Train
-from sentiment.params import Params, check_params
 from tests.conftest import defaults, inputs
 from tests.project import merged
+from workflow.params import Params, check_params
 
 pytestmark = pytest.mark.usefixtures("backend")
 

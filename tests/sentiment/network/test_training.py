@@ -12,9 +12,9 @@ from sentiment.errors import UserError
 from sentiment.network import checkpoint, training
 from sentiment.network.checkpoint import METRICS, START, Progress
 from sentiment.network.train_options import Train
-from sentiment.params import Params, check_params
 from tests.conftest import defaults, inputs
 from tests.project import SMALL, merged
+from workflow.params import Params, check_params
 
 if TYPE_CHECKING:
     import keras

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.data import outputs
-from sentiment.data.outputs import Training
-from sentiment.params import Params
 from sentiment.scoring import evaluation, scores
 from sentiment.text import Reviews
+from workflow import outputs
+from workflow.outputs import Training
+from workflow.params import Params
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.params import Params
 from sentiment.scoring import plots, scores
 from sentiment.scoring.evaluate_options import Evaluate
+from workflow.params import Params
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

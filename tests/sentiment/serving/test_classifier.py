@@ -13,14 +13,15 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from sentiment import files, text
-from sentiment.data.padding import layout
+from sentiment import text
 from sentiment.network.model import build_model
-from sentiment.params import Params
-from sentiment.registry import packaging
+from sentiment.padding import layout
 from sentiment.serving import classifier, network
 from sentiment.serving.classifier import Sentiment
 from tests.conftest import inputs
+from workflow import files
+from workflow.params import Params
+from workflow.registry import packaging
 
 pytestmark = pytest.mark.usefixtures("backend")
 RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}

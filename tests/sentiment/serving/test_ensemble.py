@@ -9,11 +9,8 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from sentiment import files
-from sentiment.data.padding import layout
 from sentiment.network.model import build_model
-from sentiment.params import Params
-from sentiment.registry import packaging
+from sentiment.padding import layout
 from sentiment.serving import linear, odds
 from sentiment.serving.classifier import Sentiment
 from sentiment.serving.ensemble import Ensemble, Member
@@ -22,6 +19,9 @@ from sentiment.serving.network import Network
 from sentiment.serving.predictor import Predictor
 from sentiment.text import KERAS, Word, as_words
 from tests.conftest import inputs
+from workflow import files
+from workflow.params import Params
+from workflow.registry import packaging
 
 RANKS = {"good": 1, "dull": 2, "film": 3}
 

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment import files
-from sentiment.registry import packaging
 from sentiment.serving import linear
 from sentiment.serving.classifier import Sentiment
 from sentiment.serving.linear import Linear
 from tests.project import run_code
+from workflow import files
+from workflow.registry import packaging
 
 RANKS = {"not": 1, "good": 2, "film": 3, "unheard": 9}
 NOT_GOOD = (1 << linear.BIGRAM_BITS) + 2

@@ -7,10 +7,10 @@ import pytest
 
 from sentiment.backend import load_keras
 from sentiment.network.model import build_model
-from sentiment.params import Params
 from sentiment.serving.predictor import Predictor
 from tests.conftest import defaults, inputs
 from tests.project import merged
+from workflow.params import Params
 
 if TYPE_CHECKING:
     import keras

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.params import Params
 from sentiment.scoring.significance import Discordant, Interval
 from sentiment.text import Reviews
 from tools.comparing import comparison, disagreement, report, verdict
@@ -17,6 +16,7 @@ from tools.comparing import text as comparison_text
 from tools.comparing.compare_options import CompareOptions
 from tools.comparing.trainings import Corpus, Side, Training, check_comparable
 from tools.comparing.verdict import Difference
+from workflow.params import Params
 
 SETTINGS = CompareOptions(confidence=0.95, bootstrap_samples=500, bootstrap_seed=0, examples=3)
 WORDS = ["", "good", "bad", "not", "don't", "knot"]

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from sentiment import pipeline
 from sentiment.errors import UserError
-from sentiment.params import Params, check_params
 from tests.conftest import defaults
 from tests.project import SMALL, merged
 from tools.comparing import experiments
+from workflow import pipeline
+from workflow.params import Params, check_params
 
 
 @pytest.fixture(autouse=True)

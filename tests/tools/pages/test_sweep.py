@@ -5,11 +5,11 @@ from pathlib import Path
 import optuna
 import pytest
 
-from sentiment.params import Params
-from sentiment.search import study
-from sentiment.search.sweep import Sweep, candidates, to_confirm
-from sentiment.search.sweep_options import SweepOptions
+from extras.sweep import study
+from extras.sweep.sweep import Sweep, candidates, to_confirm
+from extras.sweep.sweep_options import SweepOptions
 from tools.pages import sweep as pages
+from workflow.params import Params
 
 VALUES = [0.5, 0.8, 0.7, 0.9, 0.6]
 

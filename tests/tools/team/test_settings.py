@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from sentiment import params
-from sentiment.errors import UserError, explain
+from sentiment.errors import UserError
 from tests.project import ROOT
 from tools import server
 from tools.team.settings import FILE, Server
+from workflow import params
+from workflow.messages import explain
 
 
 def changed(**changes: Any) -> dict[str, Any]:

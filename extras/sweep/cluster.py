@@ -1,0 +1,201 @@
+"""Where the workers of a sweep are: on this machine, or those of a Dask scheduler elsewhere.
+
+Those on this machine run in this folder, those elsewhere in clones of it at the same commit.
+"""
+
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from extras.sweep import study
+from extras.sweep.sweep import reviews_digest
+from extras.sweep.trial import THREADS
+from sentiment.backend import usable_cores
+from sentiment.errors import UserError, first_line
+from workflow.files import FETCH
+from workflow.machine import PACKAGES
+from workflow.runs import store
+from workflow.runs.provenance import git
+
+if TYPE_CHECKING:
+    import distributed
+
+WORKER_GB = 2.7  # memory of one that has trained as many trials as a process does
+CONNECT_SECONDS = 10
+AGAIN = "Start what is gone, and this command again: no trial that ended is trained again."
+GONE = f"The Dask scheduler does not answer any more. {AGAIN}"
+# what trains, and what says which of it shapes a training
+CODE = ("dvc.yaml", "extras", "sentiment", "stages", "workflow")
+SETTINGS = {
+    # a worker that dies is replaced, and takes the next trial, whatever it died of
+    "distributed.scheduler.allowed-failures": 1000,
+    # looking at themselves as often as Dask does takes 2 % of a core from each training
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.tick.interval": "1s",
+}
+
+
+def fitting() -> int:
+    """How many workers this machine has cores and free memory for, at least one."""
+    import psutil
+
+    by_memory = int(psutil.virtual_memory().available / (1e9 * WORKER_GB))
+    return max(1, min(usable_cores() or 1, by_memory))
+
+
+def threads(workers: int) -> int:
+    """The threads of each worker on this machine."""
+    return max(1, (usable_cores() or 1) // workers)
+
+
+@contextmanager
+def local(workers: int) -> Iterator["distributed.Client"]:
+    """So many processes on this machine, which share its cores; gone when the block ends.
+
+    They listen on the loopback only, and take calls only by a key that is made for this cluster:
+    otherwise any user of this machine could run code as this one.
+    """
+    os.environ.setdefault(THREADS, str(threads(workers)))
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # of workers that come and go
+    import dask
+    import distributed
+
+    with (
+        dask.config.set(SETTINGS),
+        distributed.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,
+            security=True,
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def connected(address: str, required: Mapping[str, str]) -> Iterator["distributed.Client"]:
+    """The workers of the scheduler at this address.
+
+    Args:
+        address: of the scheduler.
+        required: what each worker must have, see `require_same`.
+
+    Raises:
+        UserError: the scheduler does not answer, or a worker cannot do what is wanted.
+    """
+    import distributed
+
+    try:
+        client = distributed.Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two: no certificates
+        raise UserError(
+            f"The Dask scheduler at {address} does not answer: {first_line(error)}\n"
+            "Start it with `python -m dask scheduler`, or leave SCHEDULER out to search on this "
+            "machine."
+        ) from None
+    with client:
+        if not addresses(client):
+            raise UserError(
+                f"The Dask scheduler at {address} has no workers: start some with "
+                f"`python -m dask worker {address} --nthreads 1`, in clones of this repository."
+            )
+        try:
+            client.run_on_scheduler(require_same, {})  # it imports the code that it passes on
+            client.run(require_same, required)
+        except (UserError, OSError):
+            raise
+        except Exception as error:  # Dask wraps what an import raises in a worker
+            raise UserError(
+                f"The Dask scheduler or a worker cannot import this project: {first_line(error)}. "
+                "Start both in clones of it at this commit, with `python -m dask scheduler` and "
+                f"`python -m dask worker {address} --nthreads 1`."
+            ) from error
+        yield client
+
+
+def addresses(client: "distributed.Client") -> list[str]:
+    """The workers that there are at the moment; raises UserError where the scheduler is gone."""
+    found = client.scheduler_info().get("workers", {})
+    if client.status != "running":
+        raise UserError(GONE)
+    return list(found)
+
+
+def require_servers(url: str) -> None:
+    """Raise UserError where workers elsewhere could not reach the store or this database."""
+    if not store.is_server(store.tracking_uri()) or url.startswith(store.SQLITE):
+        raise UserError(
+            "Workers on other machines reach neither mlflow.db nor sweeps.db in this folder. Name "
+            f"a server in MLFLOW_TRACKING_URI and a database such as PostgreSQL in {study.STORAGE}."
+        )
+
+
+def require_committed() -> None:
+    """Raise UserError where workers elsewhere cannot have the code of this folder by git."""
+    if commit() != git("rev-parse", "HEAD"):
+        raise UserError(
+            "Workers on other machines run clones at the same commit as this folder, which is at "
+            f"{commit()}. Commit its code, and bring their clones to that commit."
+        )
+
+
+def environment() -> dict[str, str]:
+    """What must be the same wherever trials of a sweep are trained, fit to be shown."""
+    return {
+        "commit": commit(),
+        **versions(),
+        str(FETCH): _reviews(),
+        "database": study.public_address(),
+    }
+
+
+def require_same(required: Mapping[str, str]) -> None:
+    """In a worker: raise UserError where something of its environment is not as the sweep's."""
+    own = environment() if required else {}
+    differing = [
+        f"{name} {own.get(name, 'unknown')}, not {wanted}"
+        for name, wanted in required.items()
+        if own.get(name) != wanted
+    ]
+    if differing:
+        raise UserError(
+            f"A worker on {platform.node()} differs from the sweep: {'; '.join(differing)}. Bring "
+            "its clone to the sweep's commit, install requirements.txt and requirements-sweep.txt, "
+            "run `dvc pull fetch` or `dvc repro fetch` there, and start it again with the sweep's "
+            f"{study.STORAGE} in its environment."
+        )
+
+
+@cache
+def commit() -> str:
+    """The commit that this process runs: that of its folder when it first looked."""
+    lines = git("status", "--porcelain", "--untracked-files=all", "--", *CODE).splitlines()
+    changed = ", ".join(line[3:] for line in lines)
+    head = git("rev-parse", "HEAD") or "no commit"
+    return f"{head} with uncommitted changes of {changed}" if changed else head
+
+
+def _reviews() -> str:
+    try:
+        return reviews_digest()[:8]
+    except UserError:
+        return "missing"
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages by which results can differ, or trials fail."""
+    packages = {name: _version(name) for name in (*PACKAGES, "mlflow", "optuna", "distributed")}
+    return {"Python": platform.python_version(), **packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "is missing"

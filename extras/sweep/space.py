@@ -1,0 +1,55 @@
+"""Values of parameters, drawn by Optuna from the space of a sweep."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from extras.sweep.sweep_options import Values
+from sentiment.section import flatten
+from workflow.params import Params, parameter
+
+if TYPE_CHECKING:
+    import optuna
+
+DIGITS = 6  # significant ones of a number
+
+
+def draw(trial: "optuna.Trial", space: Mapping[str, Values]) -> dict[str, Any]:
+    """A value for each parameter of the space, by its dotted name."""
+    return tidy({name: _value(trial, name, values) for name, values in space.items()})
+
+
+def tidy(drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that Optuna drew, numbers rounded: three steps of 0.1 are 0.3, as people write it."""
+    return {
+        name: float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+        for name, value in drawn.items()
+    }
+
+
+def _value(trial: "optuna.Trial", name: str, values: Values) -> Any:
+    if values.choices is not None:
+        return trial.suggest_categorical(name, values.choices)
+    info = parameter(name)
+    assert info is not None  # the space is checked
+    assert values.low is not None
+    assert values.high is not None
+    low, high, step = values.low, values.high, values.step
+    if info.annotation is int:
+        return trial.suggest_int(name, int(low), int(high), step=int(step or 1), log=values.log)
+    return trial.suggest_float(name, float(low), float(high), step=step, log=values.log)
+
+
+def changes(values: Mapping[str, Any], params: Params) -> dict[str, Any]:
+    """Those of the values that are not the params' own."""
+    own = flatten(params.pad, "pad") | flatten(params.train, "train")
+    return {name: value for name, value in values.items() if own[name] != value}
+
+
+def as_text(values: Mapping[str, Any]) -> str:
+    """Values by their names, long numbers cut."""
+    return ", ".join(f"{name}={shown(value)}" for name, value in values.items())
+
+
+def shown(value: Any) -> str:
+    """A value, a long number cut."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,253 @@
+"""A sweep: its study, its run in MLflow, and the trials that are worth training again."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from extras.sweep import study
+from extras.sweep.sweep_options import SweepOptions
+from extras.sweep.trial import Task
+from sentiment.data.dataset import settings_used
+from sentiment.errors import UserError
+from sentiment.network import checkpoint
+from sentiment.section import flatten
+from sentiment.text import Reviews
+from workflow import files, pipeline
+from workflow.files import FETCH, arrays, read_reviews
+from workflow.params import Params, changed
+from workflow.runs import parents, store
+from workflow.runs.provenance import provenance
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+KEY = "sweep.key"  # tag of a sweep's run: what its trials have in common
+SEED = "train.seed"
+CODE = ("pad", "train")  # stages whose code shapes a trial
+
+
+class Sweep(NamedTuple):
+    """A sweep.
+
+    Attributes:
+        params: those that it starts from.
+        options: what is searched, and how.
+        name: of its study.
+        url: of the study's database.
+        run_id: its MLflow run.
+    """
+
+    params: Params
+    options: SweepOptions
+    name: str
+    url: str
+    run_id: str
+
+
+class Candidate(NamedTuple):
+    """A trial that was trained again under further seeds.
+
+    Attributes:
+        trial: its number.
+        values: those that it changed, by dotted names.
+        found: the metric that the search found.
+        confirmed: the metric under each further seed.
+    """
+
+    trial: int
+    values: dict[str, Any]
+    found: float
+    confirmed: list[float]
+
+    @property
+    def mean(self) -> float:
+        """The mean under the further seeds."""
+        return float(np.mean(self.confirmed))
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation under them."""
+        return float(np.std(self.confirmed, ddof=1))
+
+
+def open_sweep(params: Params, options: SweepOptions) -> Sweep:
+    """The sweep of these params, options, data and code, with its MLflow run.
+
+    Raises:
+        UserError: a store cannot be used.
+    """
+    import mlflow
+    from mlflow.entities import Param
+
+    key = key_of(params, options)
+    experiment_id, client = store.connect(), mlflow.MlflowClient()
+    with store.explained(), parents.exclusive():
+        parent = str(parents.find_or_make(client, experiment_id, KEY, key).info.run_id)
+        client.set_tag(parent, "mlflow.runName", f"sweep {key[:8]}")
+        searched = parents.as_text({f"sweep.{name}": x for name, x in settings(options).items()})
+        client.log_batch(parent, params=[Param(*pair) for pair in searched.items()])
+    return Sweep(params, options, f"sweep-{key}", study.address(), parent)
+
+
+def settings(options: SweepOptions) -> dict[str, Any]:
+    """What shapes the search, beside the params that it starts from."""
+    return options.model_dump(exclude={"confirm"}, exclude_none=True)
+
+
+def key_of(params: Params, options: SweepOptions) -> str:
+    """A name for a sweep, from all that shapes it: params, space, data and code.
+
+    The values of the searched params are left out: written into params.yaml, the best ones are
+    still those of the same sweep.
+    """
+    given = {name: x for name, x in shaping_of(params).items() if name not in options.space}
+    shaping = {**given, "sweep": settings(options)}
+    return checkpoint.key({"params": shaping, "code": pipeline.code_digests(CODE)})
+
+
+def shaping_of(params: Params) -> dict[str, Any]:
+    """Everything that shapes a training, by dotted names."""
+    sections = flatten(params.pad, "pad") | flatten(params.train, "train")
+    return data_of(params) | sections
+
+
+def data_of(params: Params) -> dict[str, Any]:
+    """What shaped `data/fetch`; raises UserError where that is not of these params."""
+    data: dict[str, Any] = files.read_about(FETCH)["params"]
+    wanted = settings_used(params.fetch)
+    if params.fetch.dataset == "table" and Path(params.fetch.table.train).is_file():
+        wanted["fetch.table.train_sha256"] = files.sha256(Path(params.fetch.table.train))
+    if not wanted.items() <= data.items():
+        raise UserError(f"{FETCH} has other reviews than params.yaml: run `dvc repro fetch`.")
+    return data
+
+
+def read_task(sweep: Sweep) -> Task:
+    """What all trials share; raises UserError where `data/fetch` is not of these params."""
+    data = data_of(sweep.params)
+    tags = {**provenance(), "dataset": sweep.params.fetch.name}
+    return Task(
+        sweep.params,
+        sweep.options,
+        data,
+        reviews_digest(),
+        pipeline.code_digests(CODE),
+        tags,
+        sweep.run_id,
+        store.tracking_uri(),
+    )
+
+
+def reviews_digest() -> str:
+    """SHA-256 of the training part in `data/fetch`; raises UserError where it is missing."""
+    return files.joint_digest(FETCH, arrays("train"))
+
+
+def training_reviews(digest: str) -> Reviews:
+    """The training part in `data/fetch`.
+
+    Raises:
+        UserError: it is missing, damaged or other than the sweep began with.
+    """
+    reviews = read_reviews(FETCH, "train")
+    if reviews_digest() != digest:
+        raise UserError(
+            f"{FETCH} has other reviews than the sweep began with: run `dvc repro fetch` with the "
+            "sweep's params.yaml, and `make sweep` again."
+        )
+    return reviews
+
+
+def studies(sweep: Sweep) -> "tuple[optuna.Study, optuna.Study]":
+    """The study that searches, and the one that confirms."""
+    names = (sweep.name, study.confirmation(sweep.name))
+    search, confirm = (study.open_study(name, sweep.url, sweep.options) for name in names)
+    return search, confirm
+
+
+def to_confirm(sweep: Sweep, search: "optuna.Study") -> list[dict[str, Any]]:
+    """The values of the best trials, under each further seed; equal ones once."""
+    best = study.completed(search)[: sweep.options.confirm.top]
+    listed = [values for trial in best for values in under_seeds(sweep, trial)]
+    return [values for number, values in enumerate(listed) if values not in listed[:number]]
+
+
+def under_seeds(sweep: Sweep, trial: "FrozenTrial") -> list[dict[str, Any]]:
+    """The values of a trial under each further seed."""
+    first = sweep.params.train.seed + 1
+    return [{**study.values_of(trial), SEED: first + n} for n in range(sweep.options.confirm.seeds)]
+
+
+def unconfirmed(sweep: Sweep, search: "optuna.Study", confirm: "optuna.Study") -> bool:
+    """Whether a training under a further seed is missing or has not ended."""
+    return not study.is_over(confirm) or bool(study.missing(confirm, to_confirm(sweep, search)))
+
+
+def candidates(sweep: Sweep) -> list[Candidate]:
+    """The confirmed trials, the one with the best mean first."""
+    search, confirm = studies(sweep)
+    again = {repr(trial.user_attrs[study.VALUES]): trial for trial in study.completed(confirm)}
+    found = []
+    for trial in study.completed(search)[: sweep.options.confirm.top]:
+        own = under_seeds(sweep, trial)
+        done = [float(again[repr(each)].value) for each in own if repr(each) in again]
+        if len(done) == sweep.options.confirm.seeds:
+            found.append(Candidate(trial.number, study.values_of(trial), float(trial.value), done))
+    sign = 1 if sweep.options.metric == "val_loss" else -1
+    return sorted(found, key=lambda each: sign * each.mean)
+
+
+def about_lead(sweep: Sweep, found: list[Candidate]) -> str:
+    """How far the search's best trial led the others in the search, and under the further seeds."""
+    sign = -1 if sweep.options.metric == "val_loss" else 1
+    best, *others = sorted(found, key=lambda each: -sign * each.found)
+    if not others:
+        return "Only one trial is confirmed: there is no other to compare it with."
+    rival = max(others, key=lambda each: sign * each.mean)
+    after = sign * (best.mean - rival.mean)
+    return (
+        f"In the search, trial {best.trial} led trial {others[0].trial} by "
+        f"{abs(best.found - others[0].found):.4f}. Under the further seeds it "
+        f"{'trails' if after < 0 else 'leads'} trial {rival.trial} by {abs(after):.4f}."
+    )
+
+
+def log_best(sweep: Sweep, search: "optuna.Study") -> None:
+    """Log the best so far, by completed trials, to the sweep's run, as far as it lacks that."""
+    import mlflow
+    from mlflow.entities import Metric
+
+    client, metric = mlflow.MlflowClient(), f"best_{sweep.options.metric}"
+    logged = len(client.get_metric_history(sweep.run_id, metric))
+    points = [Metric(metric, *point) for point in best_so_far(search)]
+    client.log_batch(sweep.run_id, metrics=points[logged:])
+
+
+def best_so_far(search: "optuna.Study") -> list[tuple[float, int, int]]:
+    """For each completed trial, in the order in which they were, the best until then.
+
+    Returns:
+        for each: the best, when in milliseconds since 1970, and how many were completed.
+    """
+    trials = sorted(study.completed(search), key=lambda each: each.datetime_complete)
+    better = np.maximum if search.direction.name == "MAXIMIZE" else np.minimum
+    best = better.accumulate([trial.value for trial in trials])
+    moments = [int(trial.datetime_complete.timestamp() * 1000) for trial in trials]
+    return list(zip(best.tolist(), moments, range(1, len(trials) + 1), strict=True))
+
+
+def log_outcome(sweep: Sweep, winner: Candidate | None, report: Path) -> None:
+    """Log to the sweep's run its report and, if there is a winner, which params won.
+
+    By the latter, a run with these params is linked to it.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    client.log_artifacts(sweep.run_id, str(report))
+    if winner is None:
+        return
+    key = checkpoint.key(shaping_of(changed(sweep.params, winner.values)))
+    client.set_tag(sweep.run_id, parents.WINNER, key)

@@ -1,0 +1,103 @@
+"""The settings of `make sweep`, in extras/sweep/sweep.yaml: what is searched, and how."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from sentiment.section import SEED_LIMIT, Section
+from workflow.params import SEARCHED, load, parameter
+
+FILE = Path("extras", "sweep", "sweep.yaml")
+OTHER_REVIEWS = "it changes which reviews validate, so that trials cannot be compared. Leave it out"
+NOT_SEARCHED = {
+    "pad.shuffle_seed": OTHER_REVIEWS,
+    "train.validation_split": OTHER_REVIEWS,
+    "train.seed": "the luckiest seed would win. Leave it out: confirm trains the best trials again "
+    "under further seeds",
+}
+
+
+class Values(Section):
+    """Values of a parameter to search: `choices`, or the numbers from `low` to `high`."""
+
+    choices: list[bool | int | float | str] | None = Field(default=None, min_length=1)
+    low: int | float | None = None
+    high: int | float | None = None
+    step: int | float | None = Field(default=None, gt=0)
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if (self.choices is None) == (self.low is None) or (self.low is None) != (
+            self.high is None
+        ):
+            raise ValueError("give either choices, or low and high")
+        if self.low is None or self.high is None:
+            return self
+        if self.high < self.low:
+            raise ValueError(f"high {self.high} must be at least low {self.low}")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise ValueError("log needs a low above 0, and no step")
+        return self
+
+
+class Confirm(Section):
+    top: int = Field(ge=1, le=100)
+    seeds: int = Field(ge=2, le=100)
+
+
+class SweepOptions(Section):
+    metric: Literal["val_loss", "val_accuracy"]
+    sampler: Literal["tpe", "random"]
+    pruner: Literal["halving", "none"]
+    min_epochs: int = Field(ge=1, le=1000)
+    reduction: int = Field(ge=2, le=100)
+    seed: int = Field(ge=0, lt=SEED_LIMIT)
+    confirm: Confirm
+    space: dict[str, Values] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _space_is_allowed(self) -> Self:
+        problems = [
+            f"{name}: {problem}"
+            for name, values in self.space.items()
+            for problem in _space_problems(name, values)
+        ]
+        if self.metric == "val_loss" and "train.label_smoothing" in self.space:
+            problems.append(
+                "train.label_smoothing: it changes val_loss itself. Let metric be val_accuracy"
+            )
+        if problems:
+            raise ValueError(f"space: {'; '.join(problems)}")
+        return self
+
+
+def _space_problems(name: str, values: Values) -> Iterator[str]:
+    """What is wrong with the values that are searched of a parameter."""
+    info = parameter(name)
+    if info is None or name.split(".")[0] not in SEARCHED:
+        yield f"unknown, or not one of {' or '.join(SEARCHED)}"
+        return
+    if name in NOT_SEARCHED:
+        yield NOT_SEARCHED[name]
+        return
+    if values.choices is None and info.annotation not in (int, float):
+        yield "not a number: give choices"
+        return
+    if info.annotation is int and values.step is not None and values.step != int(values.step):
+        yield f"step {values.step!r} is no integer"
+    annotated: Any = Annotated[info.annotation, info]
+    allowed: Any = TypeAdapter(annotated, config={"strict": True})
+    tried: list[Any] = [values.low, values.high]
+    for value in values.choices or tried:
+        try:
+            allowed.validate_python(value)
+        except ValidationError as error:
+            yield f"{value!r} is not allowed. {error.errors()[0]['msg']}"
+
+
+def load_options(path: Path = FILE) -> SweepOptions:
+    """Read and check the file; raises UserError as `workflow.params.load` does."""
+    return load(SweepOptions, path)

@@ -1,0 +1,71 @@
+"""What makes a served model another one: what it answers by, and nothing else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from workflow.registry import packaging
+from workflow.registry.packaging import Model, Parts
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Parts:
+    file = tmp_path / "file"
+    file.write_text("content", encoding="utf-8")
+    return Parts([Model(file, {"batch_size": 4})], file, threshold=0.5)
+
+
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the code that travels with a model, in the place of the original."""
+    copies = [Path(shutil.copy(path, tmp_path)) for path in packaging.CODE]
+    monkeypatch.setattr(packaging, "CODE", copies)
+    return tmp_path
+
+
+def test_changed_code_is_another_model(parts: Parts, code: Path) -> None:
+    before = packaging.digest(parts)
+    with (code / "text.py").open("a", encoding="utf-8") as file:
+        file.write("# changed")
+    assert packaging.digest(parts) != before
+
+
+def test_another_message_of_the_scoring_server_is_the_same_model(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = packaging.digest(parts)
+    changed = tmp_path / packaging.MESSAGES.name
+    changed.write_text(f"{packaging.MESSAGES.read_text(encoding='utf-8')}# changed")
+    monkeypatch.setattr(packaging, "MESSAGES", changed)
+    assert packaging.digest(parts) == before
+
+
+def test_other_settings_and_files_are_another_model(parts: Parts, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("other", encoding="utf-8")
+    (model,) = parts.models
+    variants = [
+        parts,
+        parts._replace(threshold=0.4),
+        parts._replace(models=[model._replace(path=other)]),
+        parts._replace(models=[model._replace(settings={"batch_size": 8})]),
+        parts._replace(models=[model._replace(weight=0.5)]),
+        parts._replace(models=[model, model]),
+    ]
+    assert len({packaging.digest(each) for each in variants}) == len(variants)
+
+
+def test_all_code_travels_under_the_name_of_the_package(tmp_path: Path) -> None:
+    entry, package = packaging.write_code(tmp_path, "served_abc")
+    assert "from served_abc.serving.classifier import Sentiment" in entry.read_text(
+        encoding="utf-8"
+    )
+    names = {path.name for path in [*packaging.CODE, packaging.MESSAGES]}
+    assert {path.name for path in package.rglob("*.py")} == names
+    assert {path.name for path in package.iterdir()} == {
+        "backend.py",
+        "scoring_server.py",
+        "serving",
+        "text.py",
+    }

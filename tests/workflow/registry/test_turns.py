@@ -1,0 +1,265 @@
+"""Of those that decide about a champion at once, each decides alone."""
+
+import multiprocessing
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import mlflow
+import pytest
+
+from sentiment.errors import StoreError
+from tests.services import mlflow_server
+from tests.workflow.registry.racing import Candidate, decide
+from tests.workflow.registry.test_versions import write_evaluation
+from workflow import files
+from workflow.params import Params, Promote
+from workflow.registry import turns
+from workflow.registry import versions as registry
+from workflow.registry.turns import Turn
+
+INTERLEAVINGS, COUNTS, SEED = 50, (2, 5), 0
+REVIEWS = 60
+THREADS = 8
+
+
+class Tags:
+    """The tags of a registered model, as a client changes them."""
+
+    def __init__(self) -> None:
+        self.tags: dict[str, str] = {}
+
+    def get_registered_model(self, _: str) -> SimpleNamespace:
+        return SimpleNamespace(tags=dict(self.tags))
+
+    def set_registered_model_tag(self, _: str, key: str, text: str) -> None:
+        self.tags[key] = text
+
+    def delete_registered_model_tag(self, _: str, key: str) -> None:
+        self.tags.pop(key, None)
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setattr(turns, "LOOK_SECONDS", 0.01)
+    return Tags()
+
+
+def at_once(client: Any, decide: Callable[[Turn], None]) -> None:
+    """Let so many threads decide at the same time."""
+    given = client, "model", decide
+    threads = [threading.Thread(target=turns.decided, args=given) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=20)
+
+
+def test_no_two_decide_at_once_and_all_do(client: Any) -> None:
+    inside, most, done = 0, 0, []
+
+    def decide(turn: Turn) -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        time.sleep(0.01)
+        turn.check()
+        inside -= 1
+        done.append(turn.id)
+
+    at_once(client, decide)
+    assert most == 1
+    assert len(done) == THREADS
+    assert client.tags == {}
+
+
+def test_a_decision_that_fails_ends_its_turn(client: Any) -> None:
+    def fail(_: Turn) -> None:
+        raise StoreError("away")
+
+    with pytest.raises(StoreError):
+        turns.decided(client, "model", fail)
+    assert client.tags == {}
+
+
+def test_turns_whose_process_died_are_ended(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "DEAD_SECONDS", 0.1)
+    client.tags = {"promote.taking.one": "0", "promote.turn.other": "7", "other": "x"}
+    turns.decided(client, "model", Turn.check)
+    assert client.tags == {"other": "x"}
+
+
+def test_who_waits_says_so(
+    client: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(turns, "DEAD_SECONDS", 0.3)
+    monkeypatch.setattr(turns, "TELL_SECONDS", 0.1)
+    client.tags = {"promote.turn.other": "7"}
+    turns.decided(client, "model", Turn.check)
+    assert capsys.readouterr().out == "Waiting for another process to decide about the champion\n"
+
+
+def test_those_who_wait_long_are_not_taken_for_dead(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "DEAD_SECONDS", 0.3)
+    asked: list[str] = []
+
+    def decide(turn: Turn) -> None:
+        time.sleep(0.1)
+        asked.append(turn.id)
+        turn.check()
+
+    at_once(client, decide)
+    assert len(set(asked)) == len(asked) == THREADS
+
+
+def test_who_was_taken_for_dead_while_deciding_decides_again(client: Any) -> None:
+    asked: list[str] = []
+
+    def decide(turn: Turn) -> None:
+        asked.append(turn.id)
+        if len(asked) == 1:
+            client.tags.clear()
+        turn.check()
+
+    turns.decided(client, "model", decide)
+    assert len(set(asked)) == 2
+
+
+def test_who_was_taken_for_dead_while_taking_a_number_takes_another(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It slept while another one waited, ended it and decides: both would have the number 1."""
+    asked: list[str] = []
+    take, other = client.get_registered_model, "promote.turn.other"
+
+    def sleep(name: str) -> SimpleNamespace:
+        monkeypatch.setattr(client, "get_registered_model", take)
+        found: SimpleNamespace = take(name)
+        client.tags = {other: "1"}
+        return found
+
+    def decide(turn: Turn) -> None:
+        asked.append(turn.id)
+        assert other not in client.tags
+
+    monkeypatch.setattr(client, "get_registered_model", sleep)
+    threading.Timer(0.2, lambda: client.tags.pop(other)).start()
+    turns.decided(client, "model", decide)
+    assert len(asked) == 1
+
+
+def test_the_store_of_this_folder_takes_no_turns(
+    client: Any, monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    assert root.is_dir()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    client.tags = {"promote.turn.of-another": "1"}
+    turns.decided(client, "model", lambda turn: turn.check())
+    assert client.tags == {"promote.turn.of-another": "1"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with mlflow_server(tmp_path_factory.mktemp("server")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """Processes that have imported MLflow already, so that they meet."""
+    with ProcessPoolExecutor(5, multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+@pytest.fixture
+def rule(default_params: Params) -> Promote:
+    return default_params.promote
+
+
+class Evaluated(NamedTuple):
+    """A run with so many right answers, and the folder of its evaluation."""
+
+    right: int
+    run: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def evaluated(server: str, tmp_path_factory: pytest.TempPathFactory) -> list[Evaluated]:
+    """Runs on the server, each with its evaluation in the place of whichever version it becomes."""
+    mlflow.set_tracking_uri(server)
+    client, folder = mlflow.MlflowClient(), tmp_path_factory.mktemp("evaluated")
+    experiment, made = client.create_experiment("races"), []
+    for right in range(10, REVIEWS, 7):
+        run = client.create_run(experiment).info.run_id
+        found = write_evaluation(folder / str(right), right, REVIEWS)
+        for version in range(1, max(COUNTS) + 1):
+            client.log_artifacts(run, str(found), f"versions/{version}")
+        made.append(Evaluated(right, run, found))
+    return made
+
+
+def enter(name: str, chosen: list[Evaluated]) -> list[Candidate]:
+    """The versions of a new registered model that are to be decided about."""
+    client, made = mlflow.MlflowClient(), []
+    client.create_registered_model(name)
+    for each in chosen:
+        tags = {registry.EVALUATION: files.sha256(each.folder / files.ABOUT)}
+        version = client.create_model_version(name, f"runs:/{each.run}/model", each.run, tags=tags)
+        made.append(Candidate(version.version, each.folder))
+    return made
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_whatever_the_interleaving_each_champion_was_better_than_the_one_it_replaced(
+    count: int,
+    server: str,
+    evaluated: list[Evaluated],
+    processes: ProcessPoolExecutor,
+    rule: Promote,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    rng = random.Random(SEED)
+    for number in range(INTERLEAVINGS):
+        name, chosen = f"race-{count}-{number}", rng.sample(evaluated, count)
+        given = [(server, name, each, rule, rng.randrange(2**32)) for each in enter(name, chosen)]
+        list(processes.map(decide, *zip(*given, strict=True), timeout=60))
+        right = {version: each.right for version, each in enumerate(chosen, 1)}
+        check(name, right, f"interleaving {number} of {count}")
+
+
+def check(name: str, rights: dict[int, int], where: str) -> None:
+    """Every version has a decision and a reason, and the champions are one chain."""
+    client = mlflow.MlflowClient()
+    found = {
+        int(each.version): each.tags for each in client.search_model_versions(f"name='{name}'")
+    }
+    assert set(found) == set(rights), where
+    assert not client.get_registered_model(name).tags, where
+    current = client.get_model_version_by_alias(name, registry.CHAMPION).version
+    chain = []
+    while current != registry.NOBODY:
+        chain.append(int(current))
+        current = found[int(current)][registry.REPLACED]
+    champions = {version for version in found if found[version][registry.DECISION] == "champion"}
+    assert champions == set(chain), where
+    right = [rights[each] for each in chain]
+    assert right == sorted(right, reverse=True), where
+    for version, tags in found.items():
+        if version != chain[-1]:
+            assert f"(the champion: version {whom(tags)})" in tags[registry.REASON], where
+            assert whom(tags) in map(str, chain), where
+
+
+def whom(tags: dict[str, str]) -> str:
+    """Against which version one was tested, or to which it was compared."""
+    return tags[registry.REASON].rpartition("version ")[2].rstrip(")")

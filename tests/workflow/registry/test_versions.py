@@ -1,0 +1,291 @@
+"""The champion changes by the rule in params.yaml or by a person's word, and tags say why."""
+
+import getpass
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from sentiment.errors import UserError
+from workflow import files
+from workflow.files import TEST_DATA
+from workflow.params import Params, Promote
+from workflow.registry import packaging
+from workflow.registry import versions as registry
+from workflow.runs import store
+from workflow.runs.log import Run
+
+DIGEST, NAME = "abc", "imdb-sentiment"
+
+
+@pytest.fixture
+def rule(default_params: Params) -> Promote:
+    return default_params.promote
+
+
+@pytest.fixture
+def client(root_with_store: Path) -> Iterator[mlflow.MlflowClient]:
+    assert root_with_store.is_dir()
+    store.connect()
+    yield mlflow.MlflowClient()
+    while mlflow.active_run():
+        mlflow.end_run()
+
+
+def write_evaluation(folder: Path, right: int, of: int = 20) -> Path:
+    """A folder as `evaluate` writes one, with so many right answers."""
+    folder.mkdir(parents=True)
+    predicted = np.repeat(["positive", "negative"], [right, of - right])
+    answers = {"actual": "positive", "predicted": predicted, "probability": 0.95}
+    table = pd.DataFrame({"review": range(of), **answers})
+    table.to_csv(folder / "predictions.csv", index=False)
+    files.write_json(folder / "metrics.json", {"dataset": "imdb"})
+    files.write_about(folder, {TEST_DATA: DIGEST, "evaluate.calibration_bins": 10})
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def light_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entry of a model, without the model."""
+
+    def entry(_: object, run: Run, parts: packaging.Parts) -> str:  # noqa: ARG001
+        model = mlflow.initialize_logged_model(
+            "sentiment", source_run_id=run.run_id, experiment_id=run.experiment_id
+        )
+        return str(model.model_id)
+
+    monkeypatch.setattr(packaging, "log_model", entry)
+
+
+def new_run(client: mlflow.MlflowClient) -> Run:
+    experiment = store.connect()
+    return Run(client.create_run(experiment).info.run_id, "lstm", experiment, "")
+
+
+def submit(run: Run, right: int, rule: Promote, threshold: float = 0.5) -> Path:
+    """Register a run's model with so many right answers, and let the rule decide."""
+    folder = write_evaluation(Path(f"data-{run.run_id}-{threshold}-{right}") / "evaluate", right)
+    model = folder.parent / "file"
+    model.write_text(run.run_id, encoding="utf-8")
+    parts = packaging.Parts([packaging.Model(model, {})], model, threshold)
+    registry.register(
+        run, parts, folder, {"dataset": "imdb", "test_accuracy": str(right / 20)}, rule
+    )
+    return folder
+
+
+def submitted(client: mlflow.MlflowClient, right: int, rule: Promote) -> Run:
+    run = new_run(client)
+    submit(run, right, rule)
+    return run
+
+
+def champion_of(client: mlflow.MlflowClient) -> str | None:
+    version = registry.champion(client, NAME)
+    return version.run_id if version else None
+
+
+def tags(client: mlflow.MlflowClient, run: Run) -> dict[str, str]:
+    return dict(registry.versions(client, run.run_id)[0].tags)
+
+
+def test_nobody_is_champion_at_first(client: mlflow.MlflowClient) -> None:
+    assert registry.champion(client, NAME) is None
+    registry._ensure_registered(client, NAME)
+    assert registry.champion(client, NAME) is None
+
+
+def test_the_alias_moves_by_the_rule_and_the_version_says_why(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    first = submitted(client, 10, rule)
+    assert champion_of(client) == first.run_id
+    same = submitted(client, 10, rule)
+    assert champion_of(client) == first.run_id
+    assert tags(client, same)["promote.decision"] == "not promoted"
+    assert "not shown to be better" in tags(client, same)["promote.reason"]
+    better = submitted(client, 20, rule)
+    assert champion_of(client) == better.run_id
+    said = tags(client, better)
+    assert said["promote.decision"] == "champion"
+    assert said["promote.by"] == "rule"
+    assert said["promote.reason"].startswith("better than the champion")
+    assert said["promote.replaced"] == "1"
+    assert said["test_accuracy"] == "1.0"
+
+
+def test_candidates_against_one_champion_are_counted(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    submitted(client, 10, rule)
+    first, second = submitted(client, 11, rule), submitted(client, 12, rule)
+    assert (tags(client, first)["promote.candidate"], tags(client, first)["promote.against"]) == (
+        "1",
+        "1",
+    )
+    assert "as candidate 2 against it" in tags(client, second)["promote.reason"]
+    submit(first, 13, rule)  # evaluated anew, it stays the first one
+    assert "as candidate 1 against it" in tags(client, first)["promote.reason"]
+    client.delete_model_version(NAME, "2")
+    assert tags(client, submitted(client, 20, rule))["promote.candidate"] == "3"
+    assert tags(client, submitted(client, 20, rule))["promote.candidate"] == "1"
+
+
+def test_candidates_are_counted_that_were_tested_before_the_champion_had_their_numbers(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    submitted(client, 10, rule)
+    submitted(client, 11, rule)
+    client.delete_model_version_tag(NAME, "1", "promote.candidates")
+    assert tags(client, submitted(client, 12, rule))["promote.candidate"] == "2"
+
+
+def test_a_candidate_that_was_not_tested_is_not_counted(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    submitted(client, 10, rule)
+    strict = rule.model_copy(update={"calibration_margin": -1.0})  # kept by none
+    assert "promote.candidate" not in tags(client, submitted(client, 11, strict))
+    assert tags(client, submitted(client, 12, rule))["promote.candidate"] == "1"
+
+
+def test_the_same_model_is_the_same_version(client: mlflow.MlflowClient, rule: Promote) -> None:
+    run = submitted(client, 10, rule)
+    submit(run, 11, rule)
+    (version,) = registry.versions(client, run.run_id)
+    assert version.tags["test_accuracy"] == "0.55"
+
+
+def test_a_version_is_held_against_another_one_of_its_own_run(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    run = submitted(client, 10, rule)
+    submit(run, 20, rule, threshold=0.4)
+    newest, oldest = registry.versions(client, run.run_id)
+    assert oldest.tags["promote.reason"] == "there was no champion"
+    assert "+10 of 20 reviews" in newest.tags["promote.reason"]
+    assert newest.tags["promote.replaced"] == "1"
+    champion = registry.champion(client, NAME)
+    assert champion is not None
+    assert champion.version == newest.version
+
+
+def test_a_person_overrules_and_that_is_recorded(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    first, worse = submitted(client, 20, rule), submitted(client, 10, rule)
+    assert "is champion now" in registry.promote(worse.run_id).message
+    assert champion_of(client) == worse.run_id
+    assert tags(client, worse)["promote.by"] == f"person: {getpass.getuser()}"
+    assert tags(client, worse)["promote.reason"] == "promoted by hand"
+    assert "champion already" in registry.promote(worse.run_id).message
+    assert registry.demote(NAME).message.endswith("version 1 is champion again.")
+    assert champion_of(client) == first.run_id
+    assert tags(client, first)["promote.decision"] == "champion"
+    assert tags(client, first)["promote.reason"] == "version 2 was demoted"
+    submit(worse, 20, rule)
+    assert tags(client, worse)["promote.decision"] == "demoted"
+
+
+def test_a_person_s_word_is_about_the_run_s_present_evaluation(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    other = submitted(client, 20, rule)
+    run = new_run(client)
+    present = submit(run, 10, rule)
+    submit(run, 9, rule, threshold=0.4)
+    client.set_tag(run.run_id, "outputs.evaluate", files.sha256(present / files.ABOUT))
+    assert "Version 2 of" in registry.promote(run.run_id).message
+    assert champion_of(client) != other.run_id
+
+
+def test_a_user_without_a_name_is_recorded_by_number(
+    client: mlflow.MlflowClient, rule: Promote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    run = submitted(client, 10, rule)
+    registry.demote(NAME)
+    assert tags(client, run)["promote.by"] == f"person: uid {os.getuid()}"
+
+
+def test_the_only_champion_leaves_none_behind(client: mlflow.MlflowClient, rule: Promote) -> None:
+    submitted(client, 10, rule)
+    assert registry.demote(NAME).message.endswith("there is no champion now.")
+    assert champion_of(client) is None
+    with pytest.raises(UserError, match="There is no champion"):
+        registry.demote(NAME)
+
+
+def test_who_was_demoted_does_not_come_back(client: mlflow.MlflowClient, rule: Promote) -> None:
+    first, second = submitted(client, 10, rule), submitted(client, 10, rule)
+    registry.promote(second.run_id)
+    registry.promote(first.run_id)
+    registry.promote(second.run_id)
+    assert registry.demote(NAME).message.endswith("version 1 is champion again.")
+    assert registry.demote(NAME).message.endswith("there is no champion now.")
+    assert champion_of(client) is None
+
+
+def test_a_champion_that_was_deleted_does_not_come_back(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    submitted(client, 10, rule)
+    submitted(client, 20, rule)
+    client.delete_model_version(NAME, "1")
+    assert registry.demote(NAME).message.endswith("there is no champion now.")
+
+
+@pytest.mark.parametrize("run_id", ["0" * 32, "nobody", "' OR 1 = 1"])
+def test_a_run_without_a_version_cannot_be_promoted(
+    client: mlflow.MlflowClient, run_id: str
+) -> None:
+    registry._ensure_registered(client, NAME)
+    with pytest.raises(UserError, match=f"Run {run_id} has no registered version"):
+        registry.promote(run_id)
+
+
+def test_two_promotions_at_once_leave_the_better_one(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    """Each is better than nothing; whichever is second is held against the first."""
+    runs = {right: new_run(client) for right in (10, 20)}
+    threads = [
+        threading.Thread(target=submit, args=(run, right, rule)) for right, run in runs.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert champion_of(client) == runs[20].run_id
+    assert len(client.search_model_versions("")) == 2
+
+
+@pytest.mark.parametrize("loss", ["changed", "another", "removed"])
+def test_a_champion_whose_evaluation_is_lost_stays_and_holds_nobody_up(
+    client: mlflow.MlflowClient, rule: Promote, loss: str
+) -> None:
+    first = submitted(client, 10, rule)
+    stored = Path("mlruns", first.experiment_id, first.run_id, "artifacts", "versions", "1")
+    if loss == "changed":
+        with (stored / "predictions.csv").open("a", encoding="utf-8") as file:
+            file.write("20,positive,positive\n")
+    elif loss == "another":  # whole in itself, but not what the version was decided by
+        shutil.rmtree(stored)
+        write_evaluation(stored, 5)
+    else:
+        shutil.rmtree(stored)
+    second = submitted(client, 20, rule)
+    reason = tags(client, second)["promote.reason"]
+    assert reason.startswith("the champion's evaluation cannot be read: ")
+    assert tempfile.gettempdir() not in reason
+    assert champion_of(client) == first.run_id

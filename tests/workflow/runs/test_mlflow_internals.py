@@ -1,0 +1,21 @@
+"""What the project uses of MLflow beyond its documented interface was read in one release of it."""
+
+from importlib.metadata import version
+
+READ_IN = "3.17"
+USES = """
+- workflow/runs/store.py changes `artifact_location` in the table `experiments`, silences the
+  loggers `mlflow.store.db.utils` and `mlflow.pyfunc`, and links to pages of the UI.
+- workflow/runs/log.py gives `mlflow.tensorflow.log_model` the step that links the curves to it.
+- workflow/registry/scoring_server.py wraps `invocations` of `mlflow.pyfunc.scoring_server`, and
+  takes its messages apart at "\\nError: ", "\\nInput: " and "Encountered an unexpected error".
+"""
+
+
+def test_mlflow_is_the_release_whose_internals_were_read() -> None:
+    installed = version("mlflow").rpartition(".")[0]
+    assert installed == READ_IN, (
+        f"MLflow {installed} is installed, but these were read in {READ_IN}:{USES}"
+        "Read them again there, run the tests of sentiment/runs, sentiment/registry, "
+        "tools/serve.py and tools/ui.py, then change READ_IN."
+    )

@@ -1,0 +1,1 @@
+"""What runs, keeps and logs the pipeline; what computes is in `sentiment`."""

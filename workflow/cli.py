@@ -1,0 +1,147 @@
+"""What all commands share: options, standard output for JSON, and how a command ends."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import click
+
+from workflow import process
+from workflow.messages import explain
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+USAGE_STATUS = 2
+CLOSED_STATUS = 128 + signal.SIGPIPE
+
+
+def command(documentation: str | None) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a function a command whose help is its module's documentation."""
+    return click.command(help=documentation, context_settings=SETTINGS)
+
+
+def option(*names: str, variable: str, **settings: Any) -> Callable[[Any], Any]:
+    """An option that an environment variable, and so `make … VARIABLE=…`, sets as well."""
+    shown = {"show_envvar": True, "show_default": True}
+    return click.option(*names, envvar=variable, **{**shown, **settings})
+
+
+json_option = option(
+    "--json",
+    "as_json",
+    variable="JSON",
+    is_flag=True,
+    help="Print JSON on standard output, and all else on standard error.",
+)
+
+
+model_option = option(
+    "--model",
+    variable="MODEL",
+    show_default="the champion",
+    help="The model to use, as MLflow names it, such as models:/imdb-sentiment/1.",
+)
+
+
+@contextmanager
+def output_kept(kept: bool) -> Iterator[None]:
+    """Keep standard output clean: what anything prints in the block goes to standard error.
+
+    That includes libraries and processes that are started in it.
+
+    Args:
+        kept: False changes nothing.
+    """
+    if not kept or sys.stdout is None:
+        yield
+        return
+    flush_output()
+    before = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        flush_output()
+        os.dup2(before, 1)
+        os.close(before)
+
+
+def report(document: Any, text: str, as_json: bool) -> None:
+    """Print what a command found: a document for a script, or a text for a reader."""
+    if as_json:
+        print_json(document)
+    else:
+        print(text)
+
+
+def print_json(document: Any) -> None:
+    """Print a document as one line of JSON, at once."""
+    print(json.dumps(document, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def run(name: str, main: click.Command) -> NoReturn:
+    """Run a command on this process's arguments and end with the status that it returns.
+
+    A failure is one message on standard error and a non-zero status: 2 if the arguments are wrong,
+    128 and the number of a signal. A closed standard output (`| head`) ends it without a message.
+
+    Args:
+        name: how messages call the command, such as `make sync`.
+        main: the command, in the module that Python was started with.
+    """
+    process.end_on_signals()
+    process.quiet_libraries()
+    program = started_as()
+    try:
+        status = invoke(main, program)
+        flush_output()
+    except click.UsageError as error:
+        print(f"{name}: {error.format_message()} See {program} --help.", file=sys.stderr)
+        sys.exit(USAGE_STATUS)
+    except BrokenPipeError:
+        discard_output()
+        sys.exit(CLOSED_STATUS)
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except process.Interrupted as ended:
+        print(f"{name}: {ended}", file=sys.stderr)
+        raise
+    except BaseException as error:
+        message = explain(error, f"`{name}`")
+        if message is None:
+            raise
+        sys.exit(f"{name}: {message}")
+    sys.exit(status)
+
+
+def started_as() -> str:
+    """How this program was started, without its arguments."""
+    module = sys.modules["__main__"].__spec__
+    return f"python -m {module.name}" if module else sys.argv[0]
+
+
+def invoke(main: click.Command, program: str) -> int | None:
+    """Call a command with this process's arguments; `--help` ends it with status 0."""
+    try:
+        with main.make_context(program, sys.argv[1:]) as context:
+            status: int | None = main.invoke(context)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    return status
+
+
+def flush_output() -> None:
+    """Write out what standard output still has; a process may have been started without one."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def discard_output() -> None:
+    """Let what standard output still holds go nowhere: Python would complain as it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

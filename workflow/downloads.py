@@ -1,0 +1,232 @@
+"""Files from elsewhere: IMDB as Keras publishes it, and tables at addresses that fsspec knows."""
+
+import hashlib
+import os
+import queue
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentiment.data.dataset import Fetch, Table, file_name
+from sentiment.data.imdb import ARCHIVE, WORD_INDEX
+from sentiment.data.rows import Source
+from sentiment.errors import UserError, first_line, redacted
+from workflow import files, process
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+QUIET_SECONDS = 60  # without a byte from an address, before that is given up
+
+
+class Unreachable(UserError):
+    """IMDB is neither in Keras' cache nor to be had from `fetch.url`."""
+
+
+class Stopped(Exception):
+    """A signal came during a copy: fsspec's thread would lose an `Interrupted`, the argument."""
+
+
+def cache_folder() -> Path:
+    """Keras' own dataset cache, found by Keras' rule."""
+    home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")
+    return Path(os.environ.get("KERAS_HOME") or home / ".keras") / "datasets"
+
+
+def obtain(params: Fetch) -> dict[str, Path]:
+    """Return good copies of both files in Keras' cache, downloading what is not there.
+
+    A download is written beside its place and moved in once its digest is right.
+
+    Raises:
+        Unreachable: a file is not there and cannot be downloaded.
+        UserError: what was downloaded is not what `params.yaml` pins, or cannot be stored.
+    """
+    digests = {ARCHIVE: params.archive_sha256, WORD_INDEX: params.word_index_sha256}
+    paths = {name: cache_folder() / name for name in digests}
+    if all(paths[name].is_file() and files.sha256(paths[name]) == digests[name] for name in paths):
+        return paths
+    import requests
+
+    try:
+        require_answer(params.url, params.timeout)
+        download(digests, params)
+    except requests.RequestException as error:
+        raise Unreachable(_unreachable(params, _root_cause(error))) from None
+    except ValueError as error:  # pooch's error for a digest that does not match
+        raise UserError(f"{params.url} does not have what params.yaml pins: {error}") from None
+    except OSError as error:
+        raise UserError(f"{cache_folder()} cannot be used ({error}). Set KERAS_HOME.") from None
+    return paths
+
+
+def require_answer(url: str, seconds: float) -> None:
+    """Raise a `requests` error unless the server answers in time, however many addresses it has.
+
+    The time-out of a request applies to each address of a host, one after the other.
+    """
+    import requests
+
+    answers: queue.Queue[requests.RequestException | None] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            requests.head(url, timeout=seconds)
+            answers.put(None)
+        except requests.RequestException as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        error = answers.get(timeout=seconds)
+    except queue.Empty:
+        error = requests.Timeout(f"no answer within {seconds:g} seconds")
+    if error is not None:
+        raise error
+
+
+def download(digests: dict[str, str], params: Fetch) -> None:
+    """Download into Keras' cache what is not there with the right digest."""
+    import pooch
+    from tqdm import tqdm
+
+    class Progress(tqdm):  # type: ignore[misc]
+        def update(self, n: float | None = 1) -> None:
+            process.raise_noted()
+            super().update(n)
+
+        def __bool__(self) -> bool:  # tqdm has none before pooch knows the total
+            return True
+
+    registry = {name: f"sha256:{digest}" for name, digest in digests.items()}
+    cache = pooch.create(
+        cache_folder(), params.url, registry=registry, retry_if_failed=params.retries
+    )
+    for name in registry:
+        progress = Progress(desc=name, unit="B", unit_scale=True, disable=not sys.stderr.isatty())
+        downloader = pooch.HTTPDownloader(progressbar=progress, timeout=params.timeout)
+        cache.fetch(name, downloader=downloader)
+
+
+def _root_cause(error: BaseException) -> str:
+    while error.__context__ is not None:
+        error = error.__context__
+    return f"{type(error).__name__}: {error}"
+
+
+def _unreachable(params: Fetch, cause: str) -> str:
+    return f"""{cache_folder()} has no good copy of IMDB, and the download from {params.url}
+failed ({cause}). What you can do:
+  - put {ARCHIVE} and {WORD_INDEX} (digests in params.yaml) into {cache_folder()};
+  - name a mirror that has both in params.yaml: fetch.url;
+  - use the generated set instead: fetch.dataset: synthetic."""
+
+
+def read_pinned(path: Path, digest: str) -> bytes:
+    """Read a complete file and return its content if its SHA-256 is `digest`.
+
+    Raises:
+        UserError: it is another; nothing was interpreted.
+    """
+    content = path.read_bytes()
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != digest:
+        raise UserError(
+            f"{path} has SHA-256 {actual}, params.yaml says {digest}. Delete it to get it again."
+        )
+    return content
+
+
+def imdb(params: Fetch) -> tuple[bytes, bytes]:
+    """The content of the archive and the word index, see `obtain` and `read_pinned`."""
+    paths = obtain(params)
+    archive = read_pinned(paths[ARCHIVE], params.archive_sha256)
+    return archive, read_pinned(paths[WORD_INDEX], params.word_index_sha256)
+
+
+@contextmanager
+def tables(params: Table) -> Iterator[tuple[list[Source], dict[str, str]]]:
+    """The files of `fetch.table` on this machine: the one of training, and that of the test if any.
+
+    With their SHA-256, by the parameter that names each.
+
+    Raises:
+        UserError: see `local`; or both have the same content.
+    """
+    addresses = {"train": params.train, "test": params.test}
+    if params.test == params.train:
+        del addresses["test"]
+    with ExitStack() as stack:
+        sources = [stack.enter_context(local(address)) for address in addresses.values()]
+        digests = [files.sha256(source.path) for source in sources]
+        if len(set(digests)) < len(digests):
+            raise UserError(
+                f"{params.test} has the same content as {params.train}: name it in the same way, "
+                "and a share of it is set aside."
+            )
+        yield sources, dict(zip(addresses, digests, strict=True))
+
+
+@contextmanager
+def local(address: str) -> Iterator[Source]:
+    """The file on this machine; what is at an address is copied for the length of the block.
+
+    Raises:
+        UserError: there is no such file, or the address cannot be read.
+    """
+    if "://" not in address:
+        if not Path(address).is_file():
+            raise UserError(f"There is no file {address}.")
+        yield Source(Path(address), address)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        shown = redacted(re.split("[?#]", address)[0])  # the rest may be a signature
+        source = Source(Path(folder, file_name(address)), shown)
+        assert source.kind  # or UserError, before anything is copied
+        _download(address, source)
+        yield source
+
+
+def _download(address: str, source: Source) -> None:
+    import fsspec
+    from fsspec.callbacks import Callback
+    from tqdm import tqdm
+
+    quiet = not sys.stderr.isatty()
+    with tqdm(desc=source.path.name, unit="B", unit_scale=True, disable=quiet) as bar:
+        callback = Callback(hooks={"bar": lambda _, value, **__: _progress(bar, value)})
+        try:
+            system, name = fsspec.url_to_fs(address, **_options(address))
+            system.get_file(name, str(source.path), callback=callback)
+        except FileNotFoundError:
+            raise UserError(f"There is no file {source.name}.") from None
+        except Stopped as stopped:
+            raise stopped.args[0] from None
+        except Exception as error:  # each kind of address has errors of its own
+            reason = first_line(error) or type(error).__name__
+            raise UserError(f"{source.name} cannot be read: {reason}") from None
+
+
+def _progress(bar: "tqdm[Any]", done: int) -> None:
+    """Show how much was copied; raises Stopped once a signal came."""
+    try:
+        process.raise_noted()
+    except process.Interrupted as ended:
+        raise Stopped(ended) from ended
+    bar.update(done - bar.n)
+
+
+def _options(address: str) -> dict[str, Any]:
+    """Let `~/.netrc` and the proxies of the environment count, and large files take their time."""
+    if not address.startswith(("http://", "https://")):
+        return {}
+    import aiohttp
+
+    quiet = {"sock_connect": QUIET_SECONDS, "sock_read": QUIET_SECONDS}
+    timeout = aiohttp.ClientTimeout(total=None, **quiet)
+    return {"client_kwargs": {"trust_env": True, "timeout": timeout}}

@@ -1,0 +1,103 @@
+"""DVC commands that run stages, so that nothing they started outlives the command."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from sentiment.errors import UserError, first_line
+from workflow import groups
+
+DVC = (sys.executable, "-m", "dvc")
+RWLOCK = Path(".dvc", "tmp", "rwlock")
+MOMENT_SECONDS = 1.0
+HERE = Path()
+Environment = Mapping[str, str] | None  # None: that of this process
+
+
+def run(*arguments: str, folder: Path = HERE, environment: Environment = None) -> int:
+    """Run a DVC command that runs stages, in a process group of its own; return its exit status.
+
+    A signal to this process goes to all of the group, the stage included, and is waited for:
+    DVC by itself leaves a stage behind when it is terminated.
+
+    Args:
+        arguments: the command.
+        folder: the repository, if it is not the working directory.
+        environment: its variables, if they are not this process's.
+    """
+    repair_lock(folder / RWLOCK)
+    process = subprocess.Popen([*DVC, *arguments], cwd=folder, env=environment, process_group=0)
+    received: list[int] = []
+
+    def forward(number: int) -> None:
+        received.append(number)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+    with groups.handling(forward):
+        status = process.wait()
+    if received:
+        groups.wait(process.pid)
+        sys.exit(128 + received[0])
+    return status
+
+
+def output(*arguments: str) -> str:
+    """What a DVC command prints; raises UserError if it fails."""
+    done = subprocess.run([*DVC, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"dvc {' '.join(arguments)} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def remote() -> str | None:
+    """The name of DVC's default remote, if there is one; UserError if its config is broken."""
+    from dvc.config import Config, ConfigError
+
+    try:
+        name: str | None = Config.from_cwd()["core"].get("remote")
+    except ConfigError as error:
+        raise UserError(f"DVC's configuration cannot be read: {first_line(error)}") from None
+    return name
+
+
+def why_not(remote: str, absent: str = "") -> str:
+    """Why a remote cannot be used, or nothing if it can: `dvc repro --pull` would end over it.
+
+    Args:
+        remote: its name.
+        absent: the answer where nothing is at its address.
+    """
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            data = repo.cloud.get_remote_odb(name=remote)
+            folder = data.fs.parent(data.fs.parent(data.path))  # of files/md5
+            return "" if data.fs.exists(folder) else absent
+    except Exception as error:  # each kind of remote has errors of its own
+        return first_line(error) or type(error).__name__
+
+
+def repair_lock(lock: Path) -> None:
+    """Remove a lock file that DVC was killed over while it wrote it, and refuses to start over."""
+    if is_damaged(lock):
+        time.sleep(MOMENT_SECONDS)  # another DVC may just be writing it
+        if is_damaged(lock):
+            lock.unlink(missing_ok=True)
+
+
+def is_damaged(file: Path) -> bool:
+    """Whether a file is there and holds no JSON."""
+    try:
+        json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return True
+    return False

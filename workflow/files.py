@@ -1,0 +1,259 @@
+"""Files that are complete or not there: written beside their place, and checked when read.
+
+Each folder has an `about.json` with the parameters that shaped its content, those of the
+stages before included, and the SHA-256 of every other file.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment.errors import UserError
+from sentiment.padding import Rows
+from sentiment.text import Reviews
+
+DATA = Path("data")
+STAGES = ("fetch", "pad", "train", "evaluate")
+FETCH, PAD, TRAIN, EVALUATE = (DATA / stage for stage in STAGES)
+ABOUT = "about.json"
+TEST_DATA = "data.test.sha256"  # tag or param: identity of the test part, however it is padded
+REVIEWS = [field.name for field in fields(Reviews)]
+
+
+class Origin(NamedTuple):
+    """Where files are from that no stage of this workspace wrote, for messages about them.
+
+    Attributes:
+        name: what they belong to, such as `Run 0123`.
+        advice: a sentence on what to do if they are not as they were written.
+    """
+
+    name: str
+    advice: str
+
+
+def root() -> Path:
+    """The project's root, also for a stage that DVC runs in a temporary copy of it.
+
+    DVC names the root in `DVC_ROOT`; `dvc exp run --temp` and queued experiments run elsewhere.
+    """
+    return Path(os.environ.get("DVC_ROOT") or ".").resolve()
+
+
+@contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of `folder` when the block ends well.
+
+    If the block fails, the process is killed or the machine loses power, `folder` is as it was.
+    """
+    partial, old = _beside(folder, "partial"), _beside(folder, "old")
+    if old.exists() and not folder.exists():  # killed between the two moves below
+        old.rename(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        for path in [*partial.rglob("*"), partial]:
+            _flush(path)
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        partial.rename(folder)
+        _flush(folder.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder in another one, on the same disk, that is removed after the block."""
+    inside = folder / "scratch"
+    inside.mkdir()
+    try:
+        yield inside
+    finally:
+        shutil.rmtree(inside, ignore_errors=True)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file, as `replaced` writes a folder, making the folder that it is in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = _beside(path, "partial")
+    partial.write_text(text, encoding="utf-8")
+    _flush(partial)
+    partial.replace(path)
+    _flush(path.parent)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(f".{path.name}.{suffix}")
+
+
+def _flush(path: Path) -> None:
+    """Have the system write a file or a folder's entries to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a document as readable JSON; NaN and infinity are errors, JSON has neither."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any] | Rows]) -> None:
+    """Write each array as `<name>.npy`, without pickle."""
+    for name, array in arrays.items():
+        path = folder / f"{name}.npy"
+        if isinstance(array, Rows):
+            _write_rows(path, array)
+        else:
+            np.save(path, array, allow_pickle=False)
+
+
+def _write_rows(path: Path, rows: Rows) -> None:
+    described = np.lib.format.dtype_to_descr(rows.dtype)
+    header = {"descr": described, "fortran_order": False, "shape": rows.shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in rows.blocks:
+            block.tofile(file)
+
+
+def write_about(folder: Path, params: Mapping[str, Any]) -> None:
+    """Describe the files of a finished folder: the parameters behind them and their digests."""
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+    write_json(folder / ABOUT, {"params": dict(params), "files": files})
+
+
+def read_about(folder: Path, origin: Origin | None = None) -> dict[str, Any]:
+    """Read a folder's description, `{"params": {...}, "files": {name: SHA-256}}`.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    about = read_json(folder / ABOUT, origin)
+    if not isinstance(about, dict) or not {"params", "files"} <= about.keys():
+        raise damaged(folder / ABOUT, "params and files are not in it", origin)
+    return about
+
+
+def read_json(path: Path, origin: Origin | None = None) -> Any:
+    """Read a JSON file of a stage; raises UserError where it is missing or damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise missing(path, origin) from None
+    except ValueError as error:
+        raise damaged(path, str(error), origin) from None
+
+
+def read_arrays(folder: Path, names: Iterable[str]) -> list[NDArray[Any]]:
+    """Map `<name>.npy` of a folder, for each name, into memory, read-only.
+
+    Raises:
+        UserError: a file is missing, or its content is not what the stage wrote.
+    """
+    digests = read_about(folder)["files"]
+    return [_read_array(checked(folder / f"{name}.npy", digests)) for name in names]
+
+
+def _read_array(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise damaged(path, str(error)) from None
+    return array
+
+
+def arrays(part: str) -> list[str]:
+    """The names of the arrays that `fetch` writes of the `train` or `test` part."""
+    return [f"{part}_{name}" for name in REVIEWS]
+
+
+def write_reviews(folder: Path, part: str, reviews: Reviews) -> None:
+    """Write the `train` or `test` part into a folder, an array a file."""
+    write_arrays(folder, {f"{part}_{name}": getattr(reviews, name) for name in REVIEWS})
+
+
+def read_reviews(folder: Path, part: str) -> Reviews:
+    """Read what `write_reviews` wrote.
+
+    Raises:
+        UserError: a file is missing, or is not as it was written.
+    """
+    return Reviews(*read_arrays(folder, arrays(part)))
+
+
+def joint_digest(folder: Path, names: Iterable[str], part: slice = slice(None)) -> str:
+    """One SHA-256 of the same part of several arrays."""
+    digests = read_about(folder)["files"]
+    joined = "".join(digests[f"{name}.npy"] for name in names) + f"{part.start}:{part.stop}"
+    return hashlib.sha256(joined.encode()).hexdigest()
+
+
+def short_digest(folder: Path, names: Iterable[str], part: slice = slice(None)) -> str:
+    """The same in eight characters, as MLflow's own digests are."""
+    return joint_digest(folder, names, part)[:8]
+
+
+def checked(
+    path: Path, digests: Mapping[str, str] | None = None, origin: Origin | None = None
+) -> Path:
+    """Return `path` if it is as it was written.
+
+    Args:
+        path: a file of a stage, or a copy of one.
+        digests: the SHA-256 by name; None: what the folder's `about.json` says.
+        origin: where the file is from; None: a stage of this workspace.
+
+    Raises:
+        UserError: it is missing or has another digest.
+    """
+    known = read_about(path.parent, origin)["files"] if digests is None else digests
+    try:
+        actual = sha256(path)
+    except FileNotFoundError:
+        raise missing(path, origin) from None
+    if actual != known.get(path.name):
+        raise damaged(path, f"its SHA-256 is {actual}, not {known.get(path.name)}", origin)
+    return path
+
+
+def missing(path: Path, origin: Origin | None = None) -> UserError:
+    """The error for a stage's file that is not there."""
+    if origin:
+        return UserError(f"{_placed(path, origin)} is missing. {origin.advice}")
+    return UserError(f"{path} is missing: `dvc repro` makes it.")
+
+
+def damaged(path: Path, reason: str, origin: Origin | None = None) -> UserError:
+    """The error for a stage's file that is not as it was written."""
+    changed = f"is not as the stage wrote it ({reason})."
+    if origin:
+        return UserError(f"{_placed(path, origin)} {changed} {origin.advice}")
+    return UserError(f"{path} {changed} Delete {path.parent} and run `dvc repro`.")
+
+
+def _placed(path: Path, origin: Origin) -> str:
+    """A file by where it is from; the folder that it was copied to means nothing to a user."""
+    return f"{origin.name}: {path.parent.name}/{path.name}"

@@ -1,0 +1,168 @@
+"""Files of settings, each read and checked whole; `params.yaml` among them."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self, TypeVar, get_args, get_origin
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from sentiment.data.dataset import Fetch
+from sentiment.errors import UserError
+from sentiment.network.train_options import Train
+from sentiment.padding import Pad
+from sentiment.scoring.evaluate_options import Evaluate
+from sentiment.section import HIDDEN, Section
+
+PARAMS_FILE = Path("params.yaml")
+SEARCHED = ("pad", "train")  # sections whose parameters a sweep may search, and a preset set
+MOVED = {  # sections of earlier versions, and where their values are now
+    "compare": "extras/compare/compare.yaml has its values now: move yours there",
+    "linear": "extras/baseline/params.yaml has its values now: move yours there",
+    "memory": "its values are constants in benchmarks/memory.py now",
+    "predict": "`make predict WORDS=5` says how many words to name now",
+    "sweep": "extras/sweep/sweep.yaml has its values now: move yours there",
+}
+Settings = TypeVar("Settings", bound=Section)
+NONE: Mapping[str, str] = MappingProxyType({})
+
+
+class Promote(Section):
+    alpha: float = Field(gt=0, lt=1)
+    calibration_margin: float = Field(ge=0, le=1)
+
+
+class Params(Section):
+    fetch: Fetch
+    pad: Pad
+    train: Train
+    evaluate: Evaluate
+    promote: Promote
+
+    @model_validator(mode="after")
+    def _sections_go_together(self) -> Self:
+        segment = self.train.segment_length
+        if segment and self.pad.max_length % segment:
+            raise ValueError(
+                f"pad.max_length {self.pad.max_length} must be a multiple of "
+                f"train.segment_length {segment}, so that all segments are equally long"
+            )
+        if self.train.mask_padding and self.pad.padding_token:
+            raise ValueError(
+                f"train.mask_padding needs pad.padding_token 0, which Keras masks, not "
+                f"{self.pad.padding_token}"
+            )
+        vectors, units = self.train.embedding_initializer, self.train.embedding_units
+        if vectors == "cooccurrence" and units >= self.pad.num_words:
+            raise ValueError(
+                f"train.embedding_initializer cooccurrence needs train.embedding_units {units} "
+                f"below pad.num_words {self.pad.num_words}: there are no more dimensions than words"
+            )
+        return self
+
+
+def parameter(name: str) -> FieldInfo | None:
+    """What is known of the parameter of this dotted name; None if there is none."""
+    model: Any = Params
+    info: FieldInfo | None = None
+    for part in name.split("."):
+        info = getattr(model, "model_fields", {}).get(part)
+        if info is None:
+            return None
+        model = info.annotation
+    return None if hasattr(model, "model_fields") else info
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check all of `params.yaml`; raises UserError as `load` does."""
+    return load(Params, path, MOVED)
+
+
+def check_params(document: Any, source: str) -> Params:
+    """Check a parsed document of `source`; raises UserError as `load_params` does."""
+    return check(Params, document, source, MOVED)
+
+
+def changed(params: Params, changes: Mapping[str, Any]) -> Params:
+    """The params with other values, by their dotted names.
+
+    Raises:
+        UserError: there is no such parameter, or the values are not allowed.
+    """
+    document = params.model_dump()
+    for name, value in changes.items():
+        *sections, key = name.split(".")
+        section = document
+        for part in sections:
+            section = section.setdefault(part, {})
+        section[key] = value
+    return check_params(document, f"{PARAMS_FILE} with {dict(changes)}")
+
+
+def load(kind: type[Settings], path: Path, moved: Mapping[str, str] = NONE) -> Settings:
+    """Read and check all of a file.
+
+    Args:
+        kind: what it has to be.
+        path: the file.
+        moved: sections of earlier versions, and what the message says of each.
+
+    Raises:
+        UserError: it is missing, not YAML, or a key or value is not allowed; the message
+            names each key, its value and what is allowed.
+    """
+    try:
+        document = YAML(typ="safe", pure=True).load(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run this in the root of the project.") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    return check(kind, document, str(path), moved)
+
+
+def check(
+    kind: type[Settings], document: Any, source: str, moved: Mapping[str, str] = NONE
+) -> Settings:
+    """Check a parsed document of `source`; raises UserError as `load` does."""
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        problems = [f"  {_problem(kind, detail, moved)}" for detail in error.errors()]
+        raise UserError("\n".join([f"{source} is not valid:", *problems])) from None
+
+
+def _problem(kind: type[Section], detail: ErrorDetails, moved: Mapping[str, str]) -> str:
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden" and key in moved:
+        return f"{key}: unknown key. Remove it: {moved[key]}"
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: unknown key. {_suggestion(kind, detail['loc'])}"
+    if detail["type"] == "missing":
+        return f"{key}: missing"
+    if detail["type"] == "model_type":
+        return f"{key}: {detail['input']!r} is not allowed. A mapping of keys to values is expected"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == HIDDEN:
+        return f"{key}: {message}"
+    if detail["type"] == "value_error" and isinstance(detail["input"], dict):
+        return f"{key}: {message}" if key else message  # about several values, which it names
+    key = key or "the file"
+    return f"{key}: {detail['input']!r} is not allowed. {message}"
+
+
+def _suggestion(kind: type[Section], location: tuple[int | str, ...]) -> str:
+    section: Any = kind
+    for part in location[:-1]:
+        if get_origin(section) is dict:  # `part` is one of its keys
+            section = get_args(section)[1]
+        else:
+            section = section.model_fields[part].annotation
+    key, allowed = str(location[-1]), list(section.model_fields)
+    close = difflib.get_close_matches(key, allowed, n=1)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    return f"{hint}Allowed: {', '.join(allowed)}"

@@ -1,0 +1,68 @@
+"""Changes of `params.yaml` that keep its comments and its layout."""
+
+import re
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from workflow import files
+from workflow.params import check_params
+
+COLUMN = 24  # of the comments, where a setting is not longer
+SETTING = re.compile(r"(?P<setting>(?P<indent> *)(?P<key>\w+):.*?)(?:\s+# *(?P<comment>.*))?")
+WIDTH = 10_000  # of a line: a comment is one line, however long
+
+
+def edit(path: Path, values: Mapping[str, Any]) -> list[str]:
+    """Write values into a params file.
+
+    Args:
+        path: the file.
+        values: by dotted names.
+
+    Returns:
+        What changed, a line for each.
+
+    Raises:
+        UserError: the result would not be allowed; the file is as it was.
+    """
+    yaml = YAML()
+    yaml.width, yaml.preserve_quotes = WIDTH, True
+    document = yaml.load(path)
+    changes = [line for name, value in values.items() if (line := _change(document, name, value))]
+    text = StringIO()
+    yaml.dump(document, text)
+    check_params(YAML(typ="safe", pure=True).load(text.getvalue()), str(path))
+    if changes:
+        files.replace_text(path, _aligned(path.read_text(encoding="utf-8"), text.getvalue()))
+    return changes
+
+
+def with_comment(setting: str, comment: str) -> str:
+    """The line of a setting and its comment."""
+    return f"{setting:<{COLUMN}} # {comment}"
+
+
+def _aligned(before: str, after: str) -> str:
+    """The text after a change, with the comment of each changed line in its column again.
+
+    A longer value moves its comment, and ruamel.yaml does not move it back for a shorter one.
+    """
+    lines = after.splitlines()
+    for number, (old, new) in enumerate(zip(before.splitlines(), lines, strict=False)):
+        found = SETTING.fullmatch(new)
+        if old != new and found and found["comment"]:
+            lines[number] = with_comment(found["setting"], found["comment"])
+    return "\n".join([*lines, ""])
+
+
+def _change(document: Any, name: str, value: Any) -> str:
+    """Change one value; what changed, or nothing."""
+    *sections, key = name.split(".")
+    for section in sections:
+        document = document[section]
+    before, document[key] = document[key], value
+    return f"{name}: {before} -> {value}" if before != value else ""

@@ -1,0 +1,193 @@
+"""The served model, put together as one MLflow model: code and files, without pickle."""
+
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from sentiment import backend, serving, text
+from sentiment.text import KERAS, UNICODE
+from workflow import files
+from workflow.runs import log
+
+if TYPE_CHECKING:
+    import mlflow
+
+SERVING = Path(serving.__file__).parent  # packed whole
+CODE = [*sorted(SERVING.glob("*.py")), Path(backend.__file__), Path(text.__file__)]  # of answers
+MESSAGES = Path(__file__).with_name("scoring_server.py")  # says what is wrong with a request
+NAME = "sentiment"  # the logged model's name in the run
+EXAMPLES = ["A fine film.", "Dull, and far too long."]
+ENTRY = """\
+import mlflow
+
+from {package} import scoring_server
+from {package}.serving.classifier import Sentiment
+
+scoring_server.answer_clearly()
+mlflow.models.set_model(Sentiment())
+"""
+
+
+class Model(NamedTuple):
+    """A model, by itself or in an ensemble.
+
+    Attributes:
+        path: its file.
+        settings: a network's `layout` and `batch_size`; a linear model has none.
+        weight: in the ensemble, where those of all add up to one.
+    """
+
+    path: Path
+    settings: dict[str, Any]
+    weight: float = 1.0
+
+
+class Parts(NamedTuple):
+    """What the served model is made from.
+
+    Attributes:
+        models: one, or the members of an ensemble, each file with a name of its own.
+        words: the word index's file.
+        threshold: the probability above which a review is positive.
+        packages: those that it needs where it is served.
+        tokenizer: how a text is split into words, see `sentiment.serving.text`.
+    """
+
+    models: Sequence[Model]
+    words: Path
+    threshold: float
+    packages: Sequence[str] = log.SERVING_PACKAGES
+    tokenizer: str = KERAS
+
+
+def digest(parts: Parts) -> str:
+    """One SHA-256 of all that the served model answers by: files, settings, code."""
+    code = {path.name: files.sha256(path) for path in CODE}
+    models = [(files.sha256(path), *how) for path, *how in parts.models]
+    known = [models, files.sha256(parts.words), parts.threshold, parts.tokenizer, code]
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def log_model(client: "mlflow.MlflowClient", run: log.Run, parts: Parts) -> str:
+    """Log the served model, with its code and files, as a model of the run; return its id."""
+    import mlflow
+
+    from workflow.registry.scoring_server import COLUMN
+
+    model = mlflow.initialize_logged_model(
+        NAME, source_run_id=run.run_id, experiment_id=run.experiment_id
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        entry, code = write_code(folder, f"served_{digest(parts)[:12]}")
+        with importable(folder):
+            mlflow.pyfunc.log_model(
+                name=NAME,
+                model_id=model.model_id,
+                python_model=str(entry),
+                code_paths=[str(code)],
+                artifacts=write_artifacts(folder, parts),
+                signature=_signature(COLUMN),
+                input_example=pd.DataFrame({COLUMN: EXAMPLES}),
+                pip_requirements=log.serving_requirements(_packages(parts)),
+            )
+    _link(client, run.run_id, model.model_id)
+    return str(model.model_id)
+
+
+def _packages(parts: Parts) -> list[str]:
+    return [*parts.packages, *(["regex"] if parts.tokenizer == UNICODE else [])]
+
+
+def _link(client: "mlflow.MlflowClient", run_id: str, model_id: str) -> None:
+    """Link a run with its model; MLflow did so itself if the run is the active one."""
+    from mlflow.entities import LoggedModelOutput
+
+    outputs = client.get_run(run_id).outputs
+    linked = outputs.model_outputs if outputs else []
+    if model_id not in {output.model_id for output in linked}:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+
+
+def write_code(folder: Path, package: str) -> tuple[Path, Path]:
+    """Write the file that MLflow runs to make the model, and the package that it imports.
+
+    Each model's package has a name of its own, so that models of different code, and this
+    workspace's, are loaded side by side.
+    """
+    entry = folder / "served.py"
+    entry.write_text(ENTRY.format(package=package), encoding="utf-8")
+    (folder / package / SERVING.name).mkdir(parents=True)
+    for path in [*CODE, MESSAGES]:
+        place = SERVING.name if path.parent == SERVING else "."
+        shutil.copyfile(path, folder / package / place / path.name)
+    return entry, folder / package
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """Let what is in the folder be imported meanwhile: MLflow runs the entry as it logs it."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def write_artifacts(folder: Path, parts: Parts) -> dict[str, str]:
+    """Paths of the served model's files by their names."""
+    from sentiment.serving import classifier
+
+    paths = {**{each.path.name: each.path for each in parts.models}, classifier.INDEX: parts.words}
+    models = [
+        {"file": each.path.name, "weight": each.weight, **each.settings} for each in parts.models
+    ]
+    digests = {name: files.sha256(path) for name, path in paths.items()}
+    settings = folder / classifier.SETTINGS
+    known = {"threshold": parts.threshold, "tokenizer": parts.tokenizer, "models": models}
+    files.write_json(settings, {**known, "files": digests})
+    return {name: str(path) for name, path in {**paths, settings.name: settings}.items()}
+
+
+def read_artifacts(folder: Path, origin: files.Origin) -> tuple[list[Model], Path]:
+    """The models and the word index of a served model, from the folder that MLflow keeps them in.
+
+    Raises:
+        UserError: a file is missing, was changed, is not listed with a digest, or is elsewhere.
+    """
+    from sentiment.serving import classifier
+
+    path = folder / classifier.SETTINGS
+    settings = files.read_json(path, origin)
+    digests = settings["files"]
+    if "models" not in settings:  # registered before there were ensembles
+        (file,) = digests.keys() - {classifier.INDEX}
+        known = {name: settings[name] for name in ("layout", "batch_size") if name in settings}
+        settings["models"] = [{"file": file, "weight": 1.0, **known}]
+    for name in [classifier.INDEX, *(each["file"] for each in settings["models"])]:
+        # the version's author wrote the name, which may be that of any file on this machine
+        if name not in digests or (folder / name).resolve().parent != folder.resolve():
+            raise files.damaged(path, f"{name} is not one of its files", origin)
+        files.checked(folder / name, digests, origin)
+    models = [
+        Model(folder / each.pop("file"), weight=each.pop("weight"), settings=each)
+        for each in settings["models"]
+    ]
+    return models, folder / classifier.INDEX
+
+
+def _signature(column: str) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    inputs = Schema([ColSpec("string", column)])
+    outputs = Schema([ColSpec("string", "label"), ColSpec("float", "probability")])
+    return ModelSignature(inputs, outputs)

@@ -1,0 +1,121 @@
+"""The rule by which an evaluated model becomes champion: the `promote` section of `params.yaml`."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from workflow import files
+from workflow.files import TEST_DATA
+from workflow.params import Promote
+
+NEEDED = [files.ABOUT, "metrics.json", "predictions.csv"]  # of an evaluation
+
+
+class Evaluated(NamedTuple):
+    """A test set's answers, as the rule compares them.
+
+    Attributes:
+        test_data: digest of the reviews.
+        bins: groups of probability in the calibration error.
+        predictions: see `sentiment.scoring.scores`, in the order of the reviews' numbers.
+    """
+
+    test_data: str
+    bins: int
+    predictions: pd.DataFrame
+
+
+class Decision(NamedTuple):
+    """Whether a version becomes champion, and why.
+
+    Attributes:
+        promoted: whether it does.
+        reason: why, in a clause.
+        tested: whether that took a test, which spends some of the rule's error.
+    """
+
+    promoted: bool
+    reason: str
+    tested: bool = False
+
+
+def level(alpha: float, number: int) -> float:
+    """The significance level for the candidate of this number, from 1, against one champion.
+
+    Whoever tries many candidates finds a better one by luck. Over all numbers these levels add up
+    to alpha, so that the chance of any false promotion stays below it however many are tried.
+
+    Source: Foster and Stine 2008, Alpha-investing (levels that are spent one after the other);
+    Blum and Hardt 2015, The Ladder (why a leaderboard needs it).
+    """
+    return alpha / (number * (number + 1))
+
+
+def decide(
+    candidate: Evaluated, champion: Evaluated | None, rule: Promote, number: int = 1
+) -> Decision:
+    """Apply the rule to an evaluated model and the champion, if there is one.
+
+    Args:
+        candidate: the model.
+        champion: what it is compared with.
+        rule: the `promote` section.
+        number: which candidate this is that is tested against this champion, from 1.
+    """
+    if champion is None:
+        return Decision(True, "there was no champion")
+    if candidate.test_data != champion.test_data:
+        return Decision(False, "evaluated on other reviews than the champion")
+    errors = [_calibration_error(each, candidate.bins) for each in (candidate, champion)]
+    worse = errors[0] - errors[1]
+    if worse > rule.calibration_margin:
+        return Decision(
+            False,
+            f"calibration error greater by {worse:.4f}, more than {rule.calibration_margin}",
+        )
+    return _compare(_right(candidate), _right(champion), rule.alpha, number)
+
+
+def _calibration_error(evaluated: Evaluated, bins: int) -> float:
+    """By the same groups for both: the error depends on their number."""
+    from sentiment.scoring import scores  # imports scikit-learn, which takes a second
+
+    return scores.calibration_error(scores.reliability(evaluated.predictions, bins))
+
+
+def _right(evaluated: Evaluated) -> pd.Series:
+    return evaluated.predictions["actual"] == evaluated.predictions["predicted"]
+
+
+def _compare(candidate: pd.Series, champion: pd.Series, alpha: float, number: int) -> Decision:
+    from sentiment.scoring import significance  # imports SciPy
+
+    counts = significance.discordant(champion.to_numpy(bool), candidate.to_numpy(bool))
+    p = significance.mcnemar(counts)
+    better = counts.only_b - counts.only_a
+    least = level(alpha, number)
+    test = (
+        f"McNemar's exact p = {p:.2g}, {better:+,} of {len(candidate):,} reviews, "
+        f"as candidate {number} against it tested at {least:.2g}"
+    )
+    if better > 0 and p < least:
+        return Decision(True, f"better than the champion: {test}", tested=True)
+    return Decision(False, f"not shown to be better than the champion: {test}", tested=True)
+
+
+def read_evaluated(folder: Path) -> Evaluated:
+    """Read what the rule needs from a folder that `evaluate` wrote, or a copy of it.
+
+    Raises:
+        UserError: a file is missing or was changed.
+    """
+    about = files.read_about(folder)
+    table = files.checked(folder / "predictions.csv", about["files"])
+    predictions = pd.read_csv(table, dtype={"probability": np.float32})
+    return Evaluated(
+        about["params"][TEST_DATA],
+        about["params"]["evaluate.calibration_bins"],
+        predictions.set_index("review").sort_index(),
+    )

@@ -1,0 +1,117 @@
+"""Let MLflow's scoring server answer a bad request with one sentence and a 4xx.
+
+By itself it sends clients Python tracebacks, repeats a request of megabytes in its message, makes
+texts of numbers, nulls and nested JSON, loses the beginning of a CSV text with a comma, and fails
+over a request without a content type.
+"""
+
+import functools
+import io
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, INTERNAL_ERROR
+
+MODULE = "mlflow.pyfunc.scoring_server"
+OWN_FAULT = "Encountered an unexpected error"  # how MLflow's message of a failing model begins
+FORMS = {"inputs", "instances"}  # of TensorFlow Serving
+COLUMN = "text"  # as `sentiment.serving.classifier` calls it
+SHIFTED = "more fields than the heading: put texts that hold commas in double quotes."
+LONGEST = 500  # characters of a message
+WANTED = 'Send JSON such as {"dataframe_records": [{"text": "A fine film."}]}.'
+
+
+def answer_clearly() -> None:
+    """Put `clear` around the function that answers requests, if this process is such a server."""
+    server: Any = sys.modules.get(MODULE)
+    if server is not None and not hasattr(server.invocations, "__wrapped__"):
+        server.invocations = clear(server.invocations)
+
+
+def clear(invocations: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, but each failure is an MlflowException with a short message and no traceback."""
+
+    @functools.wraps(invocations)
+    def answer(data: bytes, content_type: str | None, *rest: Any) -> Any:
+        try:
+            require_texts(data, content_type or "")
+            return invocations(data, content_type or "none", *rest)
+        except MlflowException as error:
+            raise _explained(error) from None
+        except Exception as error:
+            raise _bad(f"The request cannot be read ({type(error).__name__}).") from None
+
+    return answer
+
+
+def require_texts(data: bytes, content_type: str) -> None:
+    """Refuse what MLflow would make other texts of than were meant.
+
+    Raises:
+        MlflowException: `inputs` or `instances` hold anything but texts, or a CSV's rows more
+            fields than its heading.
+    """
+    if content_type.startswith("text/csv"):
+        require_columns(data)
+    if content_type.startswith("application/json"):
+        require_json_texts(data)
+
+
+def require_columns(data: bytes) -> None:
+    """Refuse a CSV whose rows have more fields than its heading; raises MlflowException."""
+    try:
+        first = pd.read_csv(io.BytesIO(data), dtype=str, nrows=1)
+    except ValueError:
+        return  # MLflow says so
+    if is_shifted(first):
+        raise _bad(f"A row of the CSV has {SHIFTED}")
+
+
+def is_shifted(table: pd.DataFrame) -> bool:
+    """Whether pandas took the first field of each row for its label."""
+    return len(table) > 0 and not isinstance(table.index, pd.RangeIndex)
+
+
+def require_json_texts(data: bytes) -> None:
+    """Refuse `inputs` and `instances` that hold anything but texts; raises MlflowException."""
+    try:
+        document = json.loads(data)
+    except ValueError:
+        return  # MLflow says so
+    if isinstance(document, dict):
+        for form in FORMS & document.keys():
+            if not is_texts(document[form]):
+                raise _bad(f"{form} is not a list of texts.")
+
+
+def is_texts(given: Any) -> bool:
+    """Whether it is a text, a list of them, a column `text`, or rows with that column."""
+    if is_row(given):
+        return is_texts(given[COLUMN]) and not isinstance(given[COLUMN], dict)
+    if isinstance(given, list):
+        rows = (row[COLUMN] if is_row(row) else row for row in given)
+        return all(isinstance(row, str) for row in rows)
+    return isinstance(given, str)
+
+
+def is_row(given: Any) -> bool:
+    """Whether it is a mapping of nothing but the column `text`."""
+    return isinstance(given, dict) and given.keys() == {COLUMN}
+
+
+def _explained(error: MlflowException) -> MlflowException:
+    if error.message.startswith(OWN_FAULT):
+        print(error.json_kwargs.get("stack_trace", ""), file=sys.stderr)
+        return MlflowException("The model failed; the server's log says why.", INTERNAL_ERROR)
+    reason = error.message.rpartition("\nError: ")[2]  # the complete request comes before it
+    return _bad(reason)
+
+
+def _bad(reason: str) -> MlflowException:
+    first = reason.partition("\nInput: ")[0]  # the complete request comes after it
+    shown = first if len(first) <= LONGEST else f"{first[:LONGEST]}…"
+    return MlflowException(f"{shown} {WANTED}", BAD_REQUEST)
