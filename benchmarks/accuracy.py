@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 import click
 import numpy as np
-import pandas as pd
 
 from sentiment.errors import UserError
-from sentiment.scoring import scores
 from sentiment.scoring.gradients import reach
-from sentiment.scoring.significance import CONFIDENCE, Interval, mean_interval, wilson
+from sentiment.scoring.metrics import METRICS, Predictions
+from sentiment.scoring.significance import CONFIDENCE, Interval, mean_interval
 from tools.comparing import sides
 from tools.comparing.comparison import cost
 from tools.comparing.trainings import Side
@@ -56,37 +55,23 @@ class Row(NamedTuple):
 
 def row(side: Side, bins: int, confidence: float) -> Row:
     """The row of a side as it is: a single training, or the mean of several."""
-    tables = [each.predictions for each in side.trainings]
-    right = np.array([share_right(each) for each in tables])
-    reached = [reach(each.gradients) for each in side.trainings if each.gradients is not None]
+    accuracy, error = METRICS["accuracy"], METRICS["ece"]
+    tables = [Predictions(known.predictions, bins) for known in side.trainings]
+    right = np.array([accuracy.of(table) for table in tables])
+    reached = [reach(known.gradients) for known in side.trainings if known.gradients is not None]
     taken = cost(side)
+    own = accuracy.interval(tables[0], confidence) if side.single else None
     return Row(
         side.name,
         float(right.mean()),
-        interval(tables[0], confidence) if side.single else mean_interval(right, confidence),
+        own or mean_interval(right, confidence),
         None if side.single else float(right.std(ddof=1)),
-        float(np.mean([calibration_error(each, bins) for each in tables])),
+        float(np.mean([error.of(table) for table in tables])),
         float(np.mean(reached)) if reached else None,
         taken["training_seconds"] / 60,
         taken["parameters"],
         taken["milliseconds_per_review"],
     )
-
-
-def share_right(predictions: pd.DataFrame) -> float:
-    """The accuracy."""
-    return float((predictions["actual"] == predictions["predicted"]).mean())
-
-
-def interval(predictions: pd.DataFrame, confidence: float) -> Interval:
-    """Wilson's interval of the accuracy."""
-    right = int((predictions["actual"] == predictions["predicted"]).sum())
-    return wilson(right, len(predictions), confidence)
-
-
-def calibration_error(predictions: pd.DataFrame, bins: int) -> float:
-    """The expected calibration error."""
-    return scores.calibration_error(scores.reliability(predictions, bins))
 
 
 def table(found: Sequence[Row]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sentiment.network import checkpoint
 from sentiment.network.gradients import measure
-from sentiment.scoring.evaluation import evaluate, predict, write
+from sentiment.scoring.evaluation import evaluate, predict
 from sentiment.section import flatten
 from workflow import files, process
 from workflow.files import EVALUATE
@@ -62,7 +62,7 @@ def main() -> None:
     gradients = measure(model, test.x, *gradient_settings(training))
     evaluation = evaluate(test, read_words(), training, probabilities, gradients, params)
     with files.replaced(EVALUATE) as folder:
-        write(folder, evaluation)
+        publish.write(folder, evaluation)
         files.write_json(folder / "cost.json", cost)
         about = training.params | flatten(params, "evaluate") | evaluated_digests()
         files.write_about(folder, about)

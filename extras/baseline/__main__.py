@@ -25,15 +25,14 @@ from sentiment.errors import UserError
 from sentiment.network import checkpoint
 from sentiment.network.checkpoint import METRICS
 from sentiment.padding import seen, shuffled
-from sentiment.scoring import scores
 from sentiment.scoring.evaluation import (
     Evaluation,
     evaluate_answers,
     in_parts,
     predictions_table,
     texts_of,
-    write,
 )
+from sentiment.scoring.metrics import accuracy_and_loss
 from sentiment.section import flatten
 from sentiment.serving import linear
 from sentiment.serving.linear import Linear
@@ -140,7 +139,7 @@ def fit(job: Job) -> Fitted:
 def history_of(fitted: Linear, job: Job, seconds: float) -> pd.DataFrame:
     """One row, as a network's history has it for each epoch."""
     trained, validated = (
-        scores.accuracy_and_loss(part.labels, answers(fitted, list(part)))
+        accuracy_and_loss(part.labels, answers(fitted, list(part)))
         for part in (job.learning, job.validation)
     )
     row = {**trained, **{f"val_{name}": x for name, x in validated.items()}, "seconds": seconds}
@@ -159,7 +158,7 @@ def save(folder: Path, job: Job, fitted: Fitted, evaluation: Evaluation) -> None
     np.savez(folder / linear.FILE, **vars(fitted.model))
     fitted.history.to_csv(folder / "history.csv", index=False)
     files.write_json(folder / "cost.json", fitted.cost)
-    write(folder, evaluation)
+    publish.write(folder, evaluation)
     digests = {
         "model.sha256": files.sha256(folder / linear.FILE),
         TEST_DATA: files.joint_digest(FETCH, arrays("test")),

@@ -1,10 +1,7 @@
 """The evaluation of a model: its answers to the test set, and all that follows from them."""
 
-import csv
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,11 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment.data.dataset import dataset_name
-from sentiment.scoring import plots, scores
+from sentiment.scoring import metrics, plots
 from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.gradients import reach
+from sentiment.scoring.metrics import Predictions
 from sentiment.serving.predictor import Predictor
-from workflow import files, process
+from workflow import process
 from workflow.outputs import TestSet, Training
 
 if TYPE_CHECKING:
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TextsOf = Callable[[Iterable[int]], list[str]]
-TEXT = "text"  # column of the table of mistakes
-CELL_STARTS = re.compile(r"^(?=[\W_])|(?<=[;\t\r\n])(?='*[=+\-@＝＋－＠])")
-MARKED_STARTS = re.compile(r"^'|(?<=[;\t\r\n])'(?='*[=+\-@＝＋－＠])")
 REVIEWS_BETWEEN_SIGNALS = 2000  # more would delay a signal, fewer would leave cores idle
 
 
@@ -80,12 +75,12 @@ def in_parts(
 def predictions_table(
     test: TestSet, probabilities: NDArray[np.float32], threshold: float
 ) -> pd.DataFrame:
-    """The table that `sentiment.scoring.scores` describes, in the order of `test.x`."""
+    """The table that `sentiment.scoring.metrics` describes, in the order of `test.x`."""
     return pd.DataFrame(
         {
             "review": test.order,
-            "actual": scores.class_names(test.y),
-            "predicted": scores.class_names(probabilities > threshold),
+            "actual": metrics.class_names(test.y),
+            "predicted": metrics.class_names(probabilities > threshold),
             "probability": probabilities,
             "words": test.reviews.lengths[test.order],
             "seen_in_training": test.seen,
@@ -95,7 +90,7 @@ def predictions_table(
 
 def texts_of(test: TestSet, words: Sequence[str]) -> TextsOf:
     """What gives the complete texts of reviews, before any cut, by their positions in the part."""
-    return lambda found: [" ".join(words[rank] for rank in test.reviews[each]) for each in found]
+    return lambda rows: [" ".join(words[rank] for rank in test.reviews[row]) for row in rows]
 
 
 def evaluate(
@@ -139,32 +134,33 @@ def evaluate_answers(
         name: of the run, the title of each plot.
         params: the `evaluate` section.
     """
-    mistakes = scores.mistakes(predictions, params.mistakes)
+    mistakes = metrics.mistakes(predictions, params.mistakes)
     if params.log_texts:
         mistakes = mistakes.assign(text=texts(mistakes["review"]))
     tables = {
         "predictions": predictions,
-        "confusion": scores.confusion_matrix(predictions),
-        "roc": scores.roc_curve(predictions, params.roc_points),
-        "reliability": scores.reliability(predictions, params.calibration_bins),
-        "lengths": scores.accuracy_by_length(predictions, params.length_buckets),
+        "confusion": metrics.confusion_matrix(predictions),
+        "roc": metrics.roc_curve(predictions, params.roc_points),
+        "reliability": metrics.reliability(predictions, params.calibration_bins),
+        "lengths": metrics.accuracy_by_length(predictions, params.length_buckets),
         "mistakes": mistakes,
     }
-    parts = (tables[part] for part in ("confusion", "lengths", "reliability"))
-    metrics = {"dataset": dataset} | scores.summary(predictions, *parts)
+    measured = {"dataset": dataset} | metrics.summary(
+        Predictions(predictions, params.calibration_bins), tables["confusion"], tables["lengths"]
+    )
     probabilities = predictions["probability"].to_numpy(np.float32)
-    return Evaluation(probabilities, metrics, tables, draw_answers(metrics, tables, name, params))
+    return Evaluation(probabilities, measured, tables, draw_answers(measured, tables, name, params))
 
 
 def draw_answers(
-    metrics: dict[str, Any], tables: dict[str, pd.DataFrame], name: str, params: Evaluate
+    measured: dict[str, Any], tables: dict[str, pd.DataFrame], name: str, params: Evaluate
 ) -> dict[str, "Figure"]:
     """Draw what follows from the answers, each plot titled with the run's name."""
     return {
-        "roc": plots.roc_curve(tables["roc"], metrics["test_roc_auc"], name, params),
-        "reliability": plots.reliability(tables["reliability"], metrics["test_ece"], name, params),
+        "roc": plots.roc_curve(tables["roc"], measured["test_roc_auc"], name, params),
+        "reliability": plots.reliability(tables["reliability"], measured["test_ece"], name, params),
         "confusion": plots.confusion_matrix(tables["confusion"], name, params),
-        "lengths": plots.length_bars(tables["lengths"], metrics["test_accuracy"], name, params),
+        "lengths": plots.length_bars(tables["lengths"], measured["test_accuracy"], name, params),
     }
 
 
@@ -181,43 +177,10 @@ def draw_training(
     }
 
 
-def write(folder: Path, evaluation: Evaluation) -> None:
-    """Write metrics, probabilities, tables and plots into a folder."""
-    files.write_json(folder / "metrics.json", evaluation.metrics)
-    files.write_arrays(folder, {"probabilities": evaluation.probabilities})
-    for name, table in evaluation.tables.items():
-        write_table(folder / f"{name}.csv", table)
-    for name, plot in evaluation.plots.items():
-        plot.savefig(folder / f"{name}.png")
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV; only `read_table` reads its texts as they are.
-
-    A spreadsheet takes a text such as `=1+1` for a formula. So a text that does not begin with a
-    letter or a digit has an apostrophe before it, and so has a formula within a text where a
-    spreadsheet that splits at semicolons or tabs would begin a cell.
-    """
-    if TEXT not in table:
-        table.to_csv(path, index=False)
-        return
-    texts = [CELL_STARTS.sub("'", text) for text in table[TEXT]]
-    # all in quotes: pandas writes a carriage return without them, and reads it as a line's end
-    table.assign(text=texts).to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read what `write_table` wrote; a text stays one, even such as `null` or `7`."""
-    table = pd.read_csv(path, dtype={TEXT: str}, keep_default_na=False)
-    if TEXT not in table:
-        return table
-    return table.assign(text=[MARKED_STARTS.sub("", text) for text in table[TEXT]])
-
-
-def numbers(metrics: dict[str, Any]) -> dict[str, float]:
+def numbers(measured: dict[str, Any]) -> dict[str, float]:
     """The numbers among the metrics; a nested one is named `group_name`."""
     flat: dict[str, float] = {}
-    for key, value in metrics.items():
+    for key, value in measured.items():
         if isinstance(value, dict):
             flat |= {f"{key}_{name}": number for name, number in value.items()}
         elif not isinstance(value, str):

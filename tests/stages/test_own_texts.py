@@ -18,7 +18,6 @@ from selenium import webdriver
 
 from sentiment.data import table
 from sentiment.data.table import Rows
-from sentiment.scoring.evaluation import read_table
 from stages import evaluate, fetch, pad, train
 from tests.browser import keep_screenshot, open_page, text
 from tests.conftest import SWEEP_SETTINGS, Caller, Sharer, Starter, runs, stand_in
@@ -29,6 +28,7 @@ from tools import evaluate as evaluate_file
 from tools.comparing import experiments
 from workflow import files
 from workflow.params import load_params
+from workflow.publish.evaluation import read_table
 from workflow.registry import versions as registry
 from workflow.runs import log
 from workflow.runs.store import EXPERIMENT

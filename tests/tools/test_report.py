@@ -146,9 +146,20 @@ def test_long_review_has_to_be_opened_and_a_short_one_not() -> None:
     assert report.excerpt("word " * 40) == ""
 
 
-def test_interval_is_that_of_wilson() -> None:
-    metrics = {"test_true_positives": 50, "test_true_negatives": 30, "test_reviews": 100}
-    assert report.interval(metrics, 0.95) == "95% interval 71.12% to 86.66%"
+def test_a_share_has_wilson_s_interval_and_other_metrics_a_note(read: Read) -> None:
+    answers = pd.DataFrame(
+        {"actual": ["positive"] * 100, "predicted": ["positive"] * 80 + [""] * 20}
+    )
+    read.results.tables["predictions"] = answers
+    tiles = {tile.name: tile for tile in report.headline(read.results, read.training.history, 0.95)}
+    assert tiles["Test accuracy"].note == "95% interval 71.12% to 86.66%"
+    assert tiles["Test calibration error"].note == "expected (ECE), 10 groups"
+
+
+def test_a_metric_that_the_evaluation_lacks_is_left_out(read: Read) -> None:
+    del read.results.metrics["test_brier"]
+    tiles = report.headline(read.results, read.training.history, 0.95)
+    assert "Test Brier score" not in [tile.name for tile in tiles]
 
 
 def test_facts_that_are_not_known_are_left_out() -> None:

@@ -1,12 +1,12 @@
 """Two sides that answered the same reviews, compared: pure functions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from sentiment.scoring import scores, significance
+from sentiment.scoring.metrics import Metric, Predictions, reliability, shown_in
 from sentiment.scoring.significance import Discordant, Interval
 from tools.comparing.compare_options import CompareOptions
 from tools.comparing.disagreement import Example, Subset, both_kinds_of_examples, groups
@@ -18,11 +18,11 @@ ABSENT = "–"  # in place of the value of a param that a side does not have
 
 @dataclass(frozen=True)
 class Spread:
-    """A side's accuracy.
+    """A metric of a side.
 
     Attributes:
         mean: over its trainings.
-        interval: Wilson's, of a single training; None of a group.
+        interval: of a single training, where the metric is a share; else None.
         deviation: standard deviation over a group's trainings; None of a single one.
         low: the least of its trainings.
         high: the greatest.
@@ -37,26 +37,23 @@ class Spread:
 
 @dataclass(frozen=True)
 class Summary:
-    """A side's metrics, means over its trainings.
+    """A side's metrics and cost.
 
     Attributes:
         label: how it was asked for.
         run_id: of its run, or of the group's parent run.
         name: of that run.
         runs: ids of its trainings' runs.
-        accuracy: over all test reviews.
-        ece: expected calibration error.
-        brier: mean squared error of the probability.
-        cost: seconds of the training, of a usual (median) epoch, parameters, ms a review.
+        metrics: those of the headline, by name, see `sentiment.scoring.metrics`.
+        cost: means over its trainings: seconds of the training, of a usual (median) epoch,
+            parameters, ms a review.
     """
 
     label: str
     run_id: str
     name: str
     runs: list[str]
-    accuracy: Spread
-    ece: float
-    brier: float
+    metrics: dict[str, Spread]
     cost: dict[str, float]
 
 
@@ -80,7 +77,7 @@ class Comparison:
         test: name of the test behind every p.
         reviews: number of test reviews.
         discordant: reviews that only one of two single trainings gets right; None for groups.
-        reliability: a table for each training of A and of B, see `sentiment.scoring.scores`.
+        reliability: a table for each training of A and of B, see `sentiment.scoring.metrics`.
         curves: the history of each training of A and of B.
         gradients: a table for each training of A and of B that has one, see
             `sentiment.scoring.gradients`.
@@ -131,36 +128,35 @@ def compare(a: Side, b: Side, corpus: Corpus, settings: CompareOptions) -> Compa
         groups=groups(answers_a, answers_b, rows, corpus, params, settings),
         only_a=examples[0],
         only_b=examples[1],
-        reliability=(reliability(a, bins), reliability(b, bins)),
+        reliability=(reliabilities(a, bins), reliabilities(b, bins)),
         curves=(curves(a), curves(b)),
         gradients=(gradients(a), gradients(b)),
     )
 
 
 def summarize(side: Side, bins: int, confidence: float) -> Summary:
-    """A side's metrics."""
-    tables = [each.predictions for each in side.trainings]
-    errors = [scores.calibration_error(scores.reliability(each, bins)) for each in tables]
+    """A side's metrics and cost."""
+    tables = [Predictions(training.predictions, bins) for training in side.trainings]
     return Summary(
         label=side.label,
         run_id=side.run_id,
         name=side.name,
-        runs=[each.run_id for each in side.trainings],
-        accuracy=spread(answers(side).right, confidence),
-        ece=float(np.mean(errors)),
-        brier=float(np.mean([scores.brier(each) for each in tables])),
+        runs=[training.run_id for training in side.trainings],
+        metrics={
+            name: spread(metric, tables, confidence)
+            for name, metric in shown_in("headline").items()
+        },
         cost=cost(side),
     )
 
 
-def spread(right: NDArray[np.bool_], confidence: float) -> Spread:
-    """A side's accuracy, from whether each training is right, shape (trainings, reviews)."""
-    means = right.mean(axis=1)
-    low, high = float(means.min()), float(means.max())
-    if len(means) > 1:
-        return Spread(float(means.mean()), None, float(means.std(ddof=1)), low, high)
-    interval = significance.wilson(int(right.sum()), right.shape[1], confidence)
-    return Spread(float(means.mean()), interval, None, low, high)
+def spread(metric: Metric, tables: Sequence[Predictions], confidence: float) -> Spread:
+    """A metric of a side, from the predictions of each training."""
+    values = np.array([metric.of(table) for table in tables])
+    mean, low, high = float(values.mean()), float(values.min()), float(values.max())
+    if len(tables) > 1:
+        return Spread(mean, None, float(values.std(ddof=1)), low, high)
+    return Spread(mean, metric.interval(tables[0], confidence), None, low, high)
 
 
 def cost(side: Side) -> dict[str, float]:
@@ -176,9 +172,9 @@ def cost(side: Side) -> dict[str, float]:
     }
 
 
-def reliability(side: Side, bins: int) -> list[pd.DataFrame]:
+def reliabilities(side: Side, bins: int) -> list[pd.DataFrame]:
     """The reliability curve of each training."""
-    return [scores.reliability(each.predictions, bins) for each in side.trainings]
+    return [reliability(training.predictions, bins) for training in side.trainings]
 
 
 def curves(side: Side) -> list[pd.DataFrame]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment.scoring import scores
+from sentiment.scoring import metrics
 from tools.comparing.compare_options import CompareOptions
 from tools.comparing.trainings import Answers, Corpus
 from tools.comparing.verdict import Difference, difference
@@ -67,8 +67,8 @@ def groups(
 
 def length_groups(words: pd.Series, bounds: list[int]) -> dict[str, NDArray[np.bool_]]:
     """Which reviews fall in each group of length, by the group's name."""
-    found = scores.length_groups(words, bounds)
-    return {name: (found == name).to_numpy(bool) for name in found.cat.categories}
+    groups = metrics.length_groups(words, bounds)
+    return {name: (groups == name).to_numpy(bool) for name in groups.cat.categories}
 
 
 def has_negation(corpus: Corpus) -> NDArray[np.bool_]:

@@ -19,7 +19,6 @@ GROUP = "seeds.key"  # tag of the parent run: what its trainings have in common
 MEMBERS = "seeds.runs"  # tag of it: its trainings' runs, as JSON by seed
 EXPERIMENTS = "seeds.experiments"  # tag of it: DVC's names, as JSON by seed
 ACCURACY = "test_accuracy"
-METRICS = ("test_loss", "test_roc_auc", "test_f1", "test_brier", "test_ece")
 
 
 class Member(NamedTuple):
@@ -74,14 +73,16 @@ def seedless(shaping: Mapping[str, Any]) -> dict[str, Any]:
 
 def metrics(members: Sequence[Member]) -> dict[str, float]:
     """Mean and spread of the test's metrics over the trainings."""
-    accuracies = [each.metrics[ACCURACY] for each in members]
+    from sentiment.scoring.metrics import shown_in  # imports scikit-learn, which takes a second
+
+    spreads: dict[str, float] = {}
+    for name in shown_in("groups"):
+        values = [member.metrics[f"test_{name}"] for member in members]
+        spreads[f"test_{name}_mean"] = float(np.mean(values))
+        spreads[f"test_{name}_sd"] = float(np.std(values, ddof=1))
+    accuracies = [member.metrics[ACCURACY] for member in members]
     ends = {f"{ACCURACY}_min": min(accuracies), f"{ACCURACY}_max": max(accuracies)}
-    found: dict[str, float] = {}
-    for name in (ACCURACY, *METRICS):
-        values = [each.metrics[name] for each in members]
-        found[f"{name}_mean"] = float(np.mean(values))
-        found[f"{name}_sd"] = float(np.std(values, ddof=1))
-    return found | ends
+    return spreads | ends
 
 
 def log(group: Group) -> str:
@@ -139,18 +140,25 @@ def describe(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", group
 def document(group: Group, run_id: str) -> dict[str, Any]:
     """A group and its parent run as JSON takes them."""
     names = ("seed", "experiment", "run_id", "metrics")
-    trainings = [{name: getattr(each, name) for name in names} for each in group.members]
-    found = metrics(group.members)
-    return {"run_id": run_id, "name": group.name, "metrics": found, "trainings": trainings}
+    trainings = [{name: getattr(member, name) for name in names} for member in group.members]
+    spreads = metrics(group.members)
+    return {"run_id": run_id, "name": group.name, "metrics": spreads, "trainings": trainings}
 
 
 def table(group: Group, run_id: str) -> str:
     """A group and its parent run as a reader sees them."""
+    from sentiment.scoring.metrics import shown_in  # see `metrics`
+
     known = metrics(group.members)
     low, high = known[f"{ACCURACY}_min"], known[f"{ACCURACY}_max"]
     rows = [
-        f"{each.seed:>10}  {each.metrics[ACCURACY]:>8.4f}  {each.run_id}  {each.experiment}"
-        for each in group.members
+        f"{member.seed:>10}  {member.metrics[ACCURACY]:>8.4f}  {member.run_id}  {member.experiment}"
+        for member in group.members
+    ]
+    others = [
+        f"{metric.label} {known[f'test_{name}_mean']:.4f} ± {known[f'test_{name}_sd']:.4f}"
+        for name, metric in shown_in("groups").items()
+        if f"test_{name}" != ACCURACY
     ]
     return "\n".join(
         [
@@ -159,6 +167,7 @@ def table(group: Group, run_id: str) -> str:
             *rows,
             f"{'mean':>10}  {known[f'{ACCURACY}_mean']:.4f} ± {known[f'{ACCURACY}_sd']:.4f} "
             f"(standard deviation), range {low:.4f} to {high:.4f}",
+            f"{'':>10}  {', '.join(others)}",
             f"Seeds alone make differences of up to {100 * (high - low):.2f} points here: "
             "a smaller one between two single trainings says little about their params.",
             f"Compare the group with a run or another group: make compare B={run_id}",

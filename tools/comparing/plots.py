@@ -62,7 +62,7 @@ def accuracy(comparison: Comparison, params: Evaluate) -> Figure:
 def reliability(comparison: Comparison, params: Evaluate) -> Figure:
     """Draw how often reviews are positive against how likely each side found it."""
     figure, axes = new_axes(params, "Reliability", "Predicted probability", "Share positive")
-    errors = comparison.a.ece, comparison.b.ece
+    errors = [side.metrics["ece"].mean for side in (comparison.a, comparison.b)]
     for letter, color, tables, error in zip(
         "AB", COLORS, comparison.reliability, errors, strict=True
     ):

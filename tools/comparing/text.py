@@ -5,6 +5,7 @@ from dataclasses import asdict, astuple
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from sentiment.scoring.metrics import shown_in
 from tools.comparing.comparison import ABSENT, Change, Comparison, Spread, Summary
 from tools.comparing.verdict import Difference, p_text, points, span
 from workflow.messages import escape
@@ -59,28 +60,30 @@ def _where(change: Change) -> tuple[str, bool, bool]:
 
 
 def metrics(comparison: Comparison) -> list[Row]:
-    """The main metrics of both sides, and what they cost."""
-    both = comparison.a, comparison.b
-    costs = [side.cost for side in both]
-    level = comparison.confidence
+    """The metrics of the headline of both sides, and what they cost."""
+    a, b, level = comparison.a, comparison.b, comparison.confidence
+    costs = [a.cost, b.cost]
     return [
-        Row("accuracy", *(accuracy(side.accuracy, level) for side in both)),
-        Row("expected calibration error", *(f"{side.ece:.4f}" for side in both)),
-        Row("Brier score", *(f"{side.brier:.4f}" for side in both)),
-        Row("seconds of training", *(f"{each['training_seconds']:.1f}" for each in costs)),
-        Row("seconds per epoch, median", *(f"{each['epoch_seconds']:.2f}" for each in costs)),
-        Row("parameters", *(f"{each['parameters']:,.0f}" for each in costs)),
-        Row("ms per review", *(f"{each['milliseconds_per_review']:.3f}" for each in costs)),
+        *(
+            Row(metric.label, spread(a.metrics[name], level), spread(b.metrics[name], level))
+            for name, metric in shown_in("headline").items()
+        ),
+        Row("seconds of training", *(f"{cost['training_seconds']:.1f}" for cost in costs)),
+        Row("seconds per epoch, median", *(f"{cost['epoch_seconds']:.2f}" for cost in costs)),
+        Row("parameters", *(f"{cost['parameters']:,.0f}" for cost in costs)),
+        Row("ms per review", *(f"{cost['milliseconds_per_review']:.3f}" for cost in costs)),
     ]
 
 
-def accuracy(spread: Spread, confidence: float) -> str:
-    """A side's accuracy with its interval, or with its spread over seeds."""
-    if spread.interval:
-        low, high = spread.interval
-        return f"{spread.mean:.4f} ({100 * confidence:g} % interval {low:.4f} to {high:.4f})"
-    deviation = f"standard deviation {spread.deviation:.4f}"
-    return f"mean {spread.mean:.4f} ({deviation}, range {spread.low:.4f} to {spread.high:.4f})"
+def spread(values: Spread, confidence: float) -> str:
+    """A metric of a side, with its interval if it has one, or with its spread over seeds."""
+    if values.deviation is not None:
+        deviation = f"standard deviation {values.deviation:.4f}"
+        return f"mean {values.mean:.4f} ({deviation}, range {values.low:.4f} to {values.high:.4f})"
+    if values.interval is None:
+        return f"{values.mean:.4f}"
+    low, high = values.interval
+    return f"{values.mean:.4f} ({100 * confidence:g} % interval {low:.4f} to {high:.4f})"
 
 
 def in_words(result: Difference, confidence: float) -> str:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sentiment.data.dataset import dataset_name
 from sentiment.errors import UserError
-from sentiment.scoring import scores
+from sentiment.scoring.metrics import POSITIVE
 from sentiment.text import Reviews
 from workflow.files import TEST_DATA
 
@@ -20,7 +20,7 @@ class Training(NamedTuple):
         run_id: of its MLflow run.
         name: of its MLflow run.
         params: everything that shaped it and its evaluation, and digests of model and data.
-        predictions: see `sentiment.scoring.scores`; `probability` is float32.
+        predictions: see `sentiment.scoring.metrics`; `probability` is float32.
         history: see `sentiment.network.training.Trained`.
         gradients: see `sentiment.scoring.gradients.table`; None for an evaluation that is older
             than these.
@@ -125,6 +125,6 @@ def answers(side: Side) -> Answers:
     right = np.stack([(each["actual"] == each["predicted"]).to_numpy(bool) for each in tables])
     stacked = np.stack([each["probability"].to_numpy(np.float32) for each in tables])
     probability = stacked.mean(axis=0)
-    positive = (tables[0]["actual"] == scores.POSITIVE).to_numpy(bool)
+    positive = (tables[0]["actual"] == POSITIVE).to_numpy(bool)
     threshold = side.trainings[0].params["evaluate.threshold"]
     return Answers(right, probability, (probability > threshold) == positive)

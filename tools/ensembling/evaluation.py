@@ -12,7 +12,6 @@ from sentiment.data.dataset import dataset_name
 from sentiment.data.split import split
 from sentiment.errors import UserError
 from sentiment.padding import seen, shuffled
-from sentiment.scoring import scores
 from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.evaluation import (
     Evaluation,
@@ -21,6 +20,7 @@ from sentiment.scoring.evaluation import (
     predictions_table,
     texts_of,
 )
+from sentiment.scoring.metrics import accuracy_and_loss
 from sentiment.section import flatten
 from sentiment.serving.reader import Reader
 from sentiment.text import Reviews, as_words
@@ -108,9 +108,7 @@ def answer(
 def history(reader: Reader, members: Sequence[Member], data: Data) -> pd.DataFrame:
     """One row, as a training's history has it for each epoch; its seconds are all members'."""
     learned, validated = (
-        scores.accuracy_and_loss(
-            data.train.labels[order], probabilities_of(reader, data.train, order)
-        )
+        accuracy_and_loss(data.train.labels[order], probabilities_of(reader, data.train, order))
         for order in (data.learned, data.validation)
     )
     seconds = sum(float(member.training.history["seconds"].sum()) for member in members)

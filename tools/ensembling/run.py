@@ -9,7 +9,6 @@ import pandas as pd
 
 from sentiment.errors import UserError
 from sentiment.network import checkpoint
-from sentiment.scoring.evaluation import write
 from sentiment.section import flatten
 from sentiment.serving.classifier import Sentiment
 from tools.comparing import sides
@@ -132,7 +131,7 @@ def evaluated(work: Work, scratch: Path) -> Evaluated:
     artifacts = packaging.write_artifacts(got, parts)
     model.load({name: Path(path) for name, path in artifacts.items()})
     answered = evaluation.answer(model.reader, work.members, data, work.name, looks)
-    write(folder, answered.evaluation)
+    publish.write(folder, answered.evaluation)
     answered.history.to_csv(folder / HISTORY, index=False)
     files.write_json(folder / "cost.json", answered.cost)
     files.write_about(folder, evaluation.shaping_of(work.members, looks))

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from sentiment.data.rows import Row
-from sentiment.scoring import scores, significance
-from sentiment.scoring.significance import Interval
+from sentiment.scoring.metrics import METRICS, Metric, Predictions, class_names, shown_in
+from sentiment.scoring.significance import Interval, proportions_difference
 from sentiment.text import Reviews, Word, fingerprints, known_words
 from workflow import process
 
@@ -20,11 +20,11 @@ AT_ONCE = 2000  # texts between two looks for a signal
 TEXT = "text"
 
 
-class Metric(NamedTuple):
+class Compared(NamedTuple):
     """A metric on the texts and on the model's own test set.
 
     Attributes:
-        name: of the metric.
+        name: of the metric, see `sentiment.scoring.metrics.METRICS`.
         here: on the texts.
         interval: of that, where the metric is a share.
         there: on the test set.
@@ -50,8 +50,8 @@ def ask(
         known: fingerprints of the reviews that the model was trained on, as far as there are any.
 
     Returns:
-        The table that `sentiment.scoring.scores` describes, `review` being the row's number from 1,
-        with the texts of wrong answers in the column `text`.
+        The table that `sentiment.scoring.metrics` describes, `review` being the number of the row
+        from 1, with the texts of wrong answers in the column `text`.
     """
     given = iter(rows)
     parts = [_ask(model, [], is_positive, known)]  # of no rows: the columns and their types
@@ -66,11 +66,11 @@ def _ask(
     model: "Sentiment", rows: list[Row], is_positive: Callable[[Row], bool], known: Set[int]
 ) -> pd.DataFrame:
     """The answers to some texts."""
-    actual = scores.class_names(np.array([is_positive(row) for row in rows], bool))
+    actual = class_names(np.array([is_positive(row) for row in rows], bool))
     words = [words_of(model, row.text) for row in rows]
     probabilities = model.reader.answers(words)
     process.raise_noted()
-    predicted = scores.class_names(probabilities > model.threshold)
+    predicted = class_names(probabilities > model.threshold)
     wrong = actual != predicted
     ranks = [[word.rank for word in each] for each in words]
     keys = fingerprints(Reviews.from_lists(ranks, np.zeros(len(rows), np.uint8)))
@@ -96,83 +96,59 @@ def words_of(model: "Sentiment", content: str) -> list[Word]:
     return known_words(content, model.ranks)
 
 
-def compared(
-    here: pd.DataFrame, there: pd.DataFrame, bins: int, confidence: float
-) -> Iterator[Metric]:
-    """The metrics of two tables of predictions, of which `there` is that of the test set.
+def compared(here: Predictions, there: Predictions, confidence: float) -> Iterator[Compared]:
+    """The metrics of a file on two tables of predictions.
 
     Args:
         here: the answers to the texts.
         there: those to the test set.
-        bins: groups of probability in the calibration error.
         confidence: of the intervals.
     """
-    shares = [_shares(here), _shares(there)]
-    for name in shares[0]:
-        a, b = (each[name] for each in shares)
-        yield Metric(
+    for name, metric in shown_in("file").items():
+        yield Compared(
             name,
-            _ratio(a),
-            significance.wilson(*a, confidence) if a[1] else None,
-            _ratio(b),
-            significance.proportions_difference(b, a, confidence) if a[1] and b[1] else None,
+            metric.of(here),
+            metric.interval(here, confidence),
+            metric.of(there),
+            _difference(metric, here, there, confidence),
         )
-    first, second = (_numbers(each, bins) for each in (here, there))
-    for name, value in first.items():
-        yield Metric(name, value, None, second[name], None)
 
 
-def _ratio(share: tuple[int, int]) -> float:
-    return share[0] / share[1] if share[1] else 0.0
+def _difference(
+    metric: Metric, here: Predictions, there: Predictions, confidence: float
+) -> Interval | None:
+    """The interval of `here` less `there`, where the metric is a share."""
+    if metric.share is None:
+        return None
+    a, b = metric.share(here), metric.share(there)
+    return proportions_difference(b, a, confidence) if a[1] and b[1] else None
 
 
-def _shares(predictions: pd.DataFrame) -> dict[str, tuple[int, int]]:
-    """Metrics that are shares: how many of how many."""
-    right = predictions["actual"] == predictions["predicted"]
-    among = {
-        "accuracy": right,
-        "precision": right[predictions["predicted"] == scores.POSITIVE],
-        "recall": right[predictions["actual"] == scores.POSITIVE],
-        "specificity": right[predictions["actual"] == scores.NEGATIVE],
-    }
-    return {name: (int(each.sum()), len(each)) for name, each in among.items()}
-
-
-def _numbers(predictions: pd.DataFrame, bins: int) -> dict[str, float]:
-    """The other metrics."""
-    found = scores.scores(predictions)
-    names = ("balanced_accuracy", "f1", "roc_auc", "average_precision", "loss", "brier")
-    error = scores.calibration_error(scores.reliability(predictions, bins))
-    return {name: found[f"test_{name}"] for name in names} | {"ece": error}
-
-
-def intervals(metrics: Iterable[Metric]) -> dict[str, float]:
+def intervals(metrics: Iterable[Compared]) -> dict[str, float]:
     """The ends of all intervals, as numbers by name."""
-    found: dict[str, float] = {}
-    for each in metrics:
-        if each.interval:
-            found[f"test_{each.name}_low"], found[f"test_{each.name}_high"] = each.interval
-        if each.difference:
-            low, high = each.difference
-            found |= {f"difference_{each.name}_low": low, f"difference_{each.name}_high": high}
-        found[f"difference_{each.name}"] = each.here - each.there
-    return found
+    ends: dict[str, float] = {}
+    for name, here, interval, there, difference in metrics:
+        if interval:
+            ends[f"test_{name}_low"], ends[f"test_{name}_high"] = interval
+        if difference:
+            ends[f"difference_{name}_low"], ends[f"difference_{name}_high"] = difference
+        ends[f"difference_{name}"] = here - there
+    return ends
 
 
-def document(metrics: Iterable[Metric]) -> dict[str, Mapping[str, Any]]:
+def document(metrics: Iterable[Compared]) -> dict[str, Mapping[str, Any]]:
     """The metrics by their names, as JSON has them."""
-    return {each.name: {k: v for k, v in each._asdict().items() if k != "name"} for each in metrics}
+    return {row.name: {k: v for k, v in row._asdict().items() if k != "name"} for row in metrics}
 
 
-def table(metrics: Iterable[Metric], confidence: float) -> str:
-    """The metrics for a reader, a line each."""
+def table(metrics: Iterable[Compared], confidence: float) -> str:
+    """The metrics for a reader, a line row."""
     level = f"{100 * confidence:g} %"
     lines = [f"{'':18}{'here':>8}  {level:17}{'test set':>9}{'difference':>12}  {level}"]
-    for each in metrics:
-        name = each.name.replace("_", " ")
+    for row in metrics:
         lines.append(
-            f"{name:18}{each.here:8.4f}  {_shown(each.interval):17}{each.there:9.4f}"
-            f"{each.here - each.there:+12.4f}  {_shown(each.difference, '+')}".rstrip()
+            f"{METRICS[row.name].label:18}{row.here:8.4f}  {_shown(row.interval):17}"
+            f"{row.there:9.4f}{row.here - row.there:+12.4f}  {_shown(row.difference, '+')}".rstrip()
         )
     return "\n".join(lines)
 

@@ -15,17 +15,18 @@ from sentiment.data import rows
 from sentiment.data.dataset import Table, file_name
 from sentiment.data.rows import Columns, Labels, Source
 from sentiment.errors import UserError
-from sentiment.scoring.evaluation import Evaluation, evaluate_answers, numbers, write
-from sentiment.scoring.scores import POSITIVE
+from sentiment.scoring.evaluation import Evaluation, evaluate_answers, numbers
+from sentiment.scoring.metrics import POSITIVE, Predictions
 from sentiment.scoring.significance import CONFIDENCE
 from sentiment.section import flatten
 from sentiment.text import fingerprints
 from tools.evaluating import answers
-from tools.evaluating.answers import TEXT, Metric
+from tools.evaluating.answers import TEXT, Compared
 from workflow import downloads, files, machine, process
 from workflow.files import EVALUATE, FETCH, TEST_DATA, arrays, read_reviews
 from workflow.messages import escape
 from workflow.params import Params, load_params
+from workflow.publish import evaluation as publish
 from workflow.registry import champion
 from workflow.registry import versions as registry
 from workflow.runs import log, store, tracking
@@ -112,22 +113,22 @@ def make(file: str, columns: Mapping[str, str], model: str | None) -> Made:
         run_id = tracker.run.run_id
         folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", f"evaluate-{work.name}-{run_id[:8]}")
         with files.replaced(folder) as partial:
-            write(partial, found)
+            publish.write(partial, found)
             files.write_about(partial, work.shaping)
         log_work(tracker, work, folder, numbers(found.metrics) | answers.intervals(metrics))
     return made(work, run_id, folder, table, metrics)
 
 
-def compared(work: Work, table: pd.DataFrame) -> list[Metric]:
+def compared(work: Work, table: pd.DataFrame) -> list[Compared]:
     """The metrics on the texts beside those on the model's own test set."""
     with store.explained():
         own = registry.evaluated_of(work.version).predictions
     bins, level = work.params.evaluate.calibration_bins, CONFIDENCE
-    return list(answers.compared(table, own, bins, level))
+    return list(answers.compared(Predictions(table, bins), Predictions(own, bins), level))
 
 
 def made(
-    work: Work, run_id: str, folder: Path, table: pd.DataFrame, metrics: Sequence[Metric]
+    work: Work, run_id: str, folder: Path, table: pd.DataFrame, metrics: Sequence[Compared]
 ) -> Made:
     """What is reported of an evaluation."""
     return Made(

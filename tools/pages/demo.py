@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from sentiment.errors import UserError
+from sentiment.scoring.metrics import shown_in
 from sentiment.serving.classifier import Contribution, Explanation, Sentiment
 from tools.pages import reading
 from workflow.messages import escape
@@ -29,12 +30,6 @@ MOST_CHARACTERS = 20_000  # of a review; the model reads `pad.max_length` tokens
 POSITIVE, NEGATIVE = "31, 119, 180", "255, 127, 14"  # tab:blue and tab:orange, as RGB
 MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")  # what may mean something there, if not escaped
 FAINTEST = 0.05  # a word below this share of the strongest effect stays without colour
-METRICS = {
-    "test_accuracy": "test accuracy",
-    "test_roc_auc": "ROC AUC",
-    "test_ece": "calibration error",
-}
-
 
 CHART = {
     "mark": {"type": "line", "point": True},
@@ -166,9 +161,11 @@ def show_champion(known: Champion, tags: dict[str, str]) -> None:
     """Metrics of the test set and the curves of the training."""
     st.subheader("The champion")
     st.caption(plain(known.title))
-    columns: Any = st.columns(len(METRICS))
-    for column, (key, name) in zip(columns, METRICS.items(), strict=True):
-        column.metric(name, f"{float(tags[key]):.4f}" if key in tags else "–")
+    metrics = shown_in("demo")
+    columns: Any = st.columns(len(metrics))
+    for column, (name, metric) in zip(columns, metrics.items(), strict=True):
+        value = tags.get(f"test_{name}")
+        column.metric(f"test {metric.label}", f"{float(value):.4f}" if value else "–")
     st.vega_lite_chart(curves(known.history), CHART)
     st.caption(f"Champion because: {plain(tags.get(registry.REASON, 'unknown'))}")
 

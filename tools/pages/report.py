@@ -11,9 +11,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from sentiment.errors import UserError
-from sentiment.scoring import significance
 from sentiment.scoring.evaluate_options import Evaluate
-from sentiment.scoring.evaluation import draw_answers, draw_training, read_table
+from sentiment.scoring.evaluation import draw_answers, draw_training
+from sentiment.scoring.metrics import Metric, Predictions, shown_in
 from sentiment.scoring.significance import CONFIDENCE
 from sentiment.section import flatten
 from tools.pages import page
@@ -21,6 +21,7 @@ from workflow import files
 from workflow.files import EVALUATE
 from workflow.outputs import Training, evaluated_digests, read_training
 from workflow.params import Params, load_params
+from workflow.publish.evaluation import read_table
 from workflow.runs import log as log_to
 from workflow.runs import store, tracking
 from workflow.runs.log import Run
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 PAGE = Path("reports/report.html")
 PLACE = "report"  # folder of the run's artifacts
 UNLOGGED = "The report is not logged"
-TABLES = ("confusion", "roc", "reliability", "lengths", "mistakes", "gradients")
+TABLES = ("predictions", "confusion", "roc", "reliability", "lengths", "mistakes", "gradients")
 # inches, in place of the plots' own size: letters are of the page's size on a phone
 PLOT_SIZE = {"figure_width": 4.8, "figure_height": 3.6}
 PLOTS = {
@@ -55,7 +56,7 @@ class Results(NamedTuple):
 
     Attributes:
         params: everything that shaped it, by dotted `params.yaml` names, and digests.
-        metrics: see `sentiment.scoring.scores.summary`.
+        metrics: see `sentiment.scoring.metrics.summary`.
         cost: what an answer takes, see `sentiment.scoring.evaluation.predict`.
         tables: `TABLES`, see `sentiment.scoring.evaluation.evaluate`.
     """
@@ -121,18 +122,13 @@ def check(results: Results, params: Params) -> None:
 
 def headline(results: Results, history: pd.DataFrame, confidence: float) -> list[Headline]:
     """How good the model is and what it costs."""
-    metrics, params = results.metrics, results.params
     seconds, milliseconds = history["seconds"].sum(), results.cost["milliseconds_per_review"]
     return [
-        Headline("Test accuracy", f"{metrics['test_accuracy']:.2%}", interval(metrics, confidence)),
-        Headline("ROC AUC", f"{metrics['test_roc_auc']:.4f}", "0.5 is guessing"),
-        Headline("Test loss", f"{metrics['test_loss']:.4f}", "cross-entropy, in nats"),
-        Headline(
-            "Calibration error",
-            f"{metrics['test_ece']:.4f}",
-            f"expected (ECE), {params['evaluate.calibration_bins']} groups",
+        *(
+            tile(metric, results.metrics[f"test_{name}"], results, confidence)
+            for name, metric in shown_in("headline").items()
+            if f"test_{name}" in results.metrics
         ),
-        Headline("Brier score", f"{metrics['test_brier']:.4f}", "squared error of the probability"),
         Headline("Training", f"{seconds:,.1f} s", f"epochs: {len(history)}"),
         Headline(
             "Prediction",
@@ -143,11 +139,15 @@ def headline(results: Results, history: pd.DataFrame, confidence: float) -> list
     ]
 
 
-def interval(metrics: Mapping[str, Any], confidence: float) -> str:
-    """The confidence interval of the test accuracy, in words."""
-    right = metrics["test_true_positives"] + metrics["test_true_negatives"]
-    low, high = significance.wilson(right, metrics["test_reviews"], confidence)
-    return f"{100 * confidence:.4g}% interval {low:.2%} to {high:.2%}"
+def tile(metric: Metric, value: float, results: Results, confidence: float) -> Headline:
+    """A metric of the headline: a share in percent with its interval, others with a note."""
+    bins = results.params["evaluate.calibration_bins"]
+    interval = metric.interval(Predictions(results.tables["predictions"], bins), confidence)
+    if interval is None:
+        return Headline(f"Test {metric.label}", f"{value:.4f}", metric.note.format(bins=bins))
+    low, high = interval
+    note = f"{100 * confidence:.4g}% interval {low:.2%} to {high:.2%}"
+    return Headline(f"Test {metric.label}", f"{value:.2%}", note)
 
 
 def facts(run: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, str]:

@@ -1,5 +1,7 @@
-"""What `evaluate` logs to the training's run, and how it registers the model."""
+"""What `evaluate` writes and logs to the training's run, and how it registers the model."""
 
+import csv
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -9,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from sentiment.data.dataset import tokenizer_of
-from sentiment.scoring.evaluation import numbers
+from sentiment.scoring.evaluation import Evaluation, numbers
 from sentiment.scoring.gradients import curve
 from sentiment.text import Layout
 from workflow import files
@@ -21,6 +23,9 @@ from workflow.registry.packaging import Model, Parts
 from workflow.runs import log
 from workflow.runs.tracking import Tracker
 
+TEXT = "text"  # column of the table of mistakes
+CELL_STARTS = re.compile(r"^(?=[\W_])|(?<=[;\t\r\n])(?='*[=+\-@＝＋－＠])")
+MARKED_STARTS = re.compile(r"^'|(?<=[;\t\r\n])'(?='*[=+\-@＝＋－＠])")
 GRADIENT = "gradient_norm"  # metric, whose steps are words before the last one
 
 
@@ -46,7 +51,7 @@ def log_answers(tracker: Tracker, folder: Path, metrics: dict[str, Any], digest:
 
     Args:
         tracker: of the run.
-        folder: that `sentiment.scoring.evaluation.write` wrote, with its `about.json`.
+        folder: that `write` wrote, with its `about.json`.
         metrics: see `sentiment.scoring.evaluation.Evaluation`.
         digest: of the test set, as MLflow names it.
 
@@ -106,3 +111,36 @@ def _version_tags(metrics: dict[str, Any]) -> dict[str, str]:
 def metric_tags(metrics: dict[str, Any]) -> dict[str, str]:
     """The test's metrics as tags of a registered version."""
     return {key: str(value) for key, value in metrics.items() if not isinstance(value, dict)}
+
+
+def write(folder: Path, evaluation: Evaluation) -> None:
+    """Write metrics, probabilities, tables and plots into a folder."""
+    files.write_json(folder / "metrics.json", evaluation.metrics)
+    files.write_arrays(folder, {"probabilities": evaluation.probabilities})
+    for name, table in evaluation.tables.items():
+        write_table(folder / f"{name}.csv", table)
+    for name, plot in evaluation.plots.items():
+        plot.savefig(folder / f"{name}.png")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV; only `read_table` reads its texts as they are.
+
+    A spreadsheet takes a text such as `=1+1` for a formula. So a text that does not begin with a
+    letter or a digit has an apostrophe before it, and so has a formula within a text where a
+    spreadsheet that splits at semicolons or tabs would begin a cell.
+    """
+    if TEXT not in table:
+        table.to_csv(path, index=False)
+        return
+    texts = [CELL_STARTS.sub("'", text) for text in table[TEXT]]
+    # all in quotes: pandas writes a carriage return without them, and reads it as a line's end
+    table.assign(text=texts).to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read what `write_table` wrote; a text stays one, even such as `null` or `7`."""
+    table = pd.read_csv(path, dtype={TEXT: str}, keep_default_na=False)
+    if TEXT not in table:
+        return table
+    return table.assign(text=[MARKED_STARTS.sub("", text) for text in table[TEXT]])

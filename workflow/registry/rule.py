@@ -19,7 +19,7 @@ class Evaluated(NamedTuple):
     Attributes:
         test_data: digest of the reviews.
         bins: groups of probability in the calibration error.
-        predictions: see `sentiment.scoring.scores`, in the order of the reviews' numbers.
+        predictions: see `sentiment.scoring.metrics`, in the order of the reviews' numbers.
     """
 
     test_data: str
@@ -68,7 +68,7 @@ def decide(
         return Decision(True, "there was no champion")
     if candidate.test_data != champion.test_data:
         return Decision(False, "evaluated on other reviews than the champion")
-    errors = [_calibration_error(each, candidate.bins) for each in (candidate, champion)]
+    errors = [_calibration_error(side, candidate.bins) for side in (candidate, champion)]
     worse = errors[0] - errors[1]
     if worse > rule.calibration_margin:
         return Decision(
@@ -80,9 +80,9 @@ def decide(
 
 def _calibration_error(evaluated: Evaluated, bins: int) -> float:
     """By the same groups for both: the error depends on their number."""
-    from sentiment.scoring import scores  # imports scikit-learn, which takes a second
+    from sentiment.scoring import metrics  # imports scikit-learn, which takes a second
 
-    return scores.calibration_error(scores.reliability(evaluated.predictions, bins))
+    return metrics.calibration_error(evaluated.predictions, bins)
 
 
 def _right(evaluated: Evaluated) -> pd.Series:

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.scoring import evaluation, scores
+from sentiment.scoring import evaluation, metrics
 from sentiment.text import Reviews
 from workflow import outputs
 from workflow.outputs import Training
 from workflow.params import Params
+from workflow.publish import evaluation as publish
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_predictions_follow_the_padded_order(test_set: outputs.TestSet) -> None:
 
 def test_threshold_decides(test_set: outputs.TestSet) -> None:
     table = evaluation.predictions_table(test_set, PROBABILITIES, 0.95)
-    assert set(table["predicted"]) == {scores.NEGATIVE}
+    assert set(table["predicted"]) == {metrics.NEGATIVE}
 
 
 def test_mistakes_have_their_whole_text(evaluated: evaluation.Evaluation) -> None:
@@ -79,7 +80,7 @@ def test_metrics_have_how_far_back_the_gradient_reaches(evaluated: evaluation.Ev
 
 
 def test_all_files_are_written(evaluated: evaluation.Evaluation, tmp_path: Path) -> None:
-    evaluation.write(tmp_path, evaluated)
+    publish.write(tmp_path, evaluated)
     names = {path.name for path in tmp_path.iterdir()}
     both = {"roc", "reliability", "confusion", "lengths", "gradients"}
     tables = {f"{name}.csv" for name in both | {"predictions", "mistakes"}}
@@ -93,12 +94,12 @@ def test_all_files_are_written(evaluated: evaluation.Evaluation, tmp_path: Path)
 def test_probabilities_are_kept_as_the_model_gave_them(
     evaluated: evaluation.Evaluation, tmp_path: Path
 ) -> None:
-    evaluation.write(tmp_path, evaluated)
+    publish.write(tmp_path, evaluated)
     kept = np.load(tmp_path / "probabilities.npy")
     np.testing.assert_array_equal(kept, PROBABILITIES)
     assert kept.dtype == np.float32
 
 
 def test_numbers_of_nested_metrics_get_one_name() -> None:
-    metrics: dict[str, Any] = {"dataset": "imdb", "a": 1.0, "by_length": {"1-100": 0.5}}
-    assert evaluation.numbers(metrics) == {"a": 1.0, "by_length_1-100": 0.5}
+    measured: dict[str, Any] = {"dataset": "imdb", "a": 1.0, "by_length": {"1-100": 0.5}}
+    assert evaluation.numbers(measured) == {"a": 1.0, "by_length_1-100": 0.5}

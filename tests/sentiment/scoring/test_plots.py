@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.scoring import plots, scores
+from sentiment.scoring import metrics, plots
 from sentiment.scoring.evaluate_options import Evaluate
 from workflow.params import Params
 
@@ -76,7 +76,7 @@ def test_size_is_as_asked(history: pd.DataFrame, looks: Evaluate) -> None:
 
 
 def test_confusion_matrix_shows_counts_and_shares(looks: Evaluate) -> None:
-    cells = [(actual, predicted) for actual in scores.CLASSES for predicted in scores.CLASSES]
+    cells = [(actual, predicted) for actual in metrics.CLASSES for predicted in metrics.CLASSES]
     counts = pd.DataFrame(cells, columns=["actual", "predicted"]).assign(reviews=[3, 1, 0, 0])
     axes = plots.confusion_matrix(counts, "run", looks).axes[0]
     assert [text.get_text() for text in axes.texts] == [

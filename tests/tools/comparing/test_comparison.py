@@ -225,10 +225,11 @@ GROUP = side(
 
 def test_of_a_group_the_unit_is_a_training() -> None:
     found = compared(GROUP, side("d", training("d", right(40)), training("e", right(40, 0))))
-    assert found.a.accuracy.mean == pytest.approx(37 / 40)
-    assert found.a.accuracy.deviation == pytest.approx(1 / 40)
-    assert (found.a.accuracy.low, found.a.accuracy.high) == (36 / 40, 38 / 40)
-    assert found.a.accuracy.interval is None
+    accuracy = found.a.metrics["accuracy"]
+    assert accuracy.mean == pytest.approx(37 / 40)
+    assert accuracy.deviation == pytest.approx(1 / 40)
+    assert (accuracy.low, accuracy.high) == (36 / 40, 38 / 40)
+    assert accuracy.interval is None
     assert found.test == "Welch's t-test"
     assert found.discordant is None
     assert "points on average (" in found.sentence
@@ -254,6 +255,8 @@ def test_metrics_of_single_trainings_and_groups_are_in_words() -> None:
     rows = {row.name: row for row in comparison_text.metrics(found)}
     assert rows["accuracy"].a.startswith("0.7000 (95 % interval 0.5")
     assert rows["accuracy"].b == "mean 0.9250 (standard deviation 0.0250, range 0.9000 to 0.9500)"
+    assert rows["Brier score"].a == "0.2500"
+    assert rows["Brier score"].b.startswith("mean 0.0700 (standard deviation 0.0200, range 0.05")
     assert rows["seconds of training"].a == "4.0"
     assert rows["seconds per epoch, median"].a == "2.00"
 

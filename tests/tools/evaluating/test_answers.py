@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from sentiment.data.rows import Row
-from sentiment.scoring import scores, significance
+from sentiment.scoring import significance
+from sentiment.scoring.metrics import Predictions, class_names
 from sentiment.text import Reviews, Word, fingerprints, known_words
 from tools.evaluating import answers
 
@@ -77,8 +78,8 @@ def predictions(right: int, wrong: int) -> pd.DataFrame:
     predicted = np.where(np.tile(np.arange(right + wrong) < right, 2), actual, ~actual)
     return pd.DataFrame(
         {
-            "actual": scores.class_names(actual),
-            "predicted": scores.class_names(predicted),
+            "actual": class_names(actual),
+            "predicted": class_names(predicted),
             "probability": np.where(predicted, 0.75, 0.25).astype(np.float32),
             "words": 1,
             "seen_in_training": False,
@@ -87,8 +88,8 @@ def predictions(right: int, wrong: int) -> pd.DataFrame:
 
 
 def test_metrics_stand_beside_those_of_the_test_set() -> None:
-    compared = answers.compared(predictions(6, 4), predictions(18, 2), 10, 0.95)
-    found = {each.name: each for each in compared}
+    here, there = Predictions(predictions(6, 4), 10), Predictions(predictions(18, 2), 10)
+    found = {row.name: row for row in answers.compared(here, there, 0.95)}
     accuracy = found["accuracy"]
     assert (accuracy.here, accuracy.there) == (0.6, 0.9)
     assert accuracy.interval == significance.wilson(12, 20, 0.95)

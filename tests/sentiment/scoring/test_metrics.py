@@ -1,8 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.scoring import scores
+from sentiment.scoring import metrics, significance
+from sentiment.scoring.metrics import Predictions
 
 
 @pytest.fixture
@@ -13,7 +16,7 @@ def predictions() -> pd.DataFrame:
     return pd.DataFrame(
         {
             "actual": actual,
-            "predicted": scores.class_names(probability > 0.5),
+            "predicted": metrics.class_names(probability > 0.5),
             "probability": probability,
             "words": [10, 100, 101, 200, 201, 400, 401, 2000],
             "seen_in_training": [True, *[False] * 7],
@@ -21,8 +24,15 @@ def predictions() -> pd.DataFrame:
     )
 
 
-def test_scores_are_the_textbook_ones(predictions: pd.DataFrame) -> None:
-    result = scores.scores(predictions)
+def summary(predictions: pd.DataFrame) -> dict[str, Any]:
+    """What `metrics.json` has of these answers."""
+    confusion = metrics.confusion_matrix(predictions)
+    lengths = metrics.accuracy_by_length(predictions, [100])
+    return metrics.summary(Predictions(predictions, 4), confusion, lengths)
+
+
+def test_metrics_are_the_textbook_ones(predictions: pd.DataFrame) -> None:
+    result = summary(predictions)
     assert result["test_accuracy"] == 6 / 8
     assert result["test_precision"] == 3 / 4
     assert result["test_recall"] == 3 / 4
@@ -38,13 +48,13 @@ def test_scores_are_the_textbook_ones(predictions: pd.DataFrame) -> None:
 
 
 def test_reviews_seen_in_training_can_be_left_out(predictions: pd.DataFrame) -> None:
-    assert scores.scores(predictions)["test_accuracy_unseen"] == 5 / 7
+    assert summary(predictions)["test_accuracy_unseen"] == 5 / 7
     seen = predictions.assign(seen_in_training=True)
-    assert "test_accuracy_unseen" not in scores.scores(seen)
+    assert "test_accuracy_unseen" not in summary(seen)
 
 
 def test_labels_that_are_rare_have_metrics_of_their_own(predictions: pd.DataFrame) -> None:
-    result = scores.scores(predictions.drop(index=[0, 1, 2]))  # one positive, found fourth of five
+    result = summary(predictions.drop(index=[0, 1, 2]))  # one positive, found fourth of five
     assert result["test_balanced_accuracy"] == pytest.approx((0 + 3 / 4) / 2)
     assert result["test_average_precision"] == pytest.approx(1 / 3)
 
@@ -53,7 +63,7 @@ def test_confusion_matrix_counts_each_pair_of_actual_and_predicted(
     predictions: pd.DataFrame,
 ) -> None:
     predictions.loc[0, "predicted"] = "negative"
-    assert scores.confusion_matrix(predictions).to_numpy().tolist() == [
+    assert metrics.confusion_matrix(predictions).to_numpy().tolist() == [
         ["negative", "negative", 3],
         ["negative", "positive", 1],
         ["positive", "negative", 2],
@@ -63,7 +73,7 @@ def test_confusion_matrix_counts_each_pair_of_actual_and_predicted(
 
 def test_roc_curve_runs_from_corner_to_corner(predictions: pd.DataFrame) -> None:
     for points in (2, 3, 200):
-        curve = scores.roc_curve(predictions, points)
+        curve = metrics.roc_curve(predictions, points)
         assert len(curve) <= points
         assert curve.iloc[0].tolist() == [0, 0]
         assert curve.iloc[-1].tolist() == [1, 1]
@@ -76,8 +86,8 @@ def test_thinned_roc_curve_is_where_the_complete_one_is(
 ) -> None:
     truth = rng.integers(0, 2, 5000)
     probability = 1 / (1 + np.exp(-rng.normal(skill * (truth - 0.5))))
-    table = pd.DataFrame({"actual": scores.class_names(truth), "probability": probability})
-    curve, thin = scores.roc_curve(table, 5001), scores.roc_curve(table, 200)
+    table = pd.DataFrame({"actual": metrics.class_names(truth), "probability": probability})
+    curve, thin = metrics.roc_curve(table, 5001), metrics.roc_curve(table, 200)
     assert len(thin) <= 200 < len(curve)
     assert set(thin.itertuples(index=False)) <= set(curve.itertuples(index=False))
     along, along_thin = curve.sum(axis="columns"), thin.sum(axis="columns")
@@ -86,42 +96,84 @@ def test_thinned_roc_curve_is_where_the_complete_one_is(
 
 
 def test_length_groups_include_their_upper_bound(predictions: pd.DataFrame) -> None:
-    table = scores.accuracy_by_length(predictions, [100, 200, 400])
+    table = metrics.accuracy_by_length(predictions, [100, 200, 400])
     assert table["words"].tolist() == ["1-100", "101-200", "201-400", "over 400"]
     assert table["reviews"].tolist() == [2, 2, 2, 2]
     assert table["accuracy"].tolist() == [1, 0.5, 1, 0.5]
 
 
 def test_length_groups_without_reviews_are_left_out(predictions: pd.DataFrame) -> None:
-    table = scores.accuracy_by_length(predictions, [5, 5000])
+    table = metrics.accuracy_by_length(predictions, [5, 5000])
     assert table["words"].tolist() == ["6-5000"]
 
 
 def test_mistakes_are_the_most_confident_first(predictions: pd.DataFrame) -> None:
-    assert scores.mistakes(predictions, 25).index.tolist() == [7, 3]
-    assert scores.mistakes(predictions, 1).index.tolist() == [7]
+    assert metrics.mistakes(predictions, 25).index.tolist() == [7, 3]
+    assert metrics.mistakes(predictions, 1).index.tolist() == [7]
 
 
 def test_summary_counts_reviews_and_cells(predictions: pd.DataFrame) -> None:
-    matrix = scores.confusion_matrix(predictions)
-    lengths, groups = (
-        scores.accuracy_by_length(predictions, [100]),
-        scores.reliability(predictions, 4),
-    )
-    summary = scores.summary(predictions, matrix, lengths, groups)
-    assert summary["test_ece"] == scores.calibration_error(groups)
-    assert summary["test_reviews"] == 8
-    assert summary["test_reviews_seen"] == 1
-    assert summary["test_true_positives"] == 3
-    assert summary["test_false_positives"] == 1
-    assert summary["test_false_negatives"] == 1
-    assert summary["test_true_negatives"] == 3
-    assert summary["test_accuracy_by_length"] == {"1-100": 1.0, "over 100": 4 / 6}
+    result = summary(predictions)
+    assert result["test_ece"] == metrics.calibration_error(predictions, 4)
+    assert result["test_reviews"] == 8
+    assert result["test_reviews_seen"] == 1
+    assert result["test_true_positives"] == 3
+    assert result["test_false_positives"] == 1
+    assert result["test_false_negatives"] == 1
+    assert result["test_true_negatives"] == 3
+    assert result["test_accuracy_by_length"] == {"1-100": 1.0, "over 100": 4 / 6}
+
+
+def test_names_of_the_test_s_metrics_stay_as_runs_have_them(predictions: pd.DataFrame) -> None:
+    names = list(summary(predictions))
+    assert names[: names.index("test_reviews")] == [
+        "test_accuracy",
+        "test_balanced_accuracy",
+        "test_loss",
+        "test_precision",
+        "test_recall",
+        "test_f1",
+        "test_roc_auc",
+        "test_average_precision",
+        "test_brier",
+        "test_accuracy_unseen",
+        "test_ece",
+    ]
+
+
+def test_what_pages_read_from_a_run_is_among_the_test_s_metrics() -> None:
+    read = {*metrics.shown_in("groups"), *metrics.shown_in("demo"), *metrics.shown_in("headline")}
+    assert read <= metrics.shown_in("test").keys()
+
+
+def test_shares_are_what_they_are_the_shares_of(predictions: pd.DataFrame) -> None:
+    answers = Predictions(predictions, 4)
+    shares = {
+        name: metric.share(answers) for name, metric in metrics.METRICS.items() if metric.share
+    }
+    assert shares == {
+        "accuracy": (6, 8),
+        "precision": (3, 4),
+        "recall": (3, 4),
+        "specificity": (3, 4),
+        "accuracy_unseen": (5, 7),
+    }
+    assert all(metrics.METRICS[name].of(answers) == a / b for name, (a, b) in shares.items())
+
+
+def test_a_share_has_wilson_s_interval_unless_it_is_one_of_nothing(
+    predictions: pd.DataFrame,
+) -> None:
+    precision, answers = metrics.METRICS["precision"], Predictions(predictions, 4)
+    assert precision.interval(answers, 0.95) == significance.wilson(3, 4, 0.95)
+    never = Predictions(predictions.assign(predicted="negative"), 4)
+    assert precision.interval(never, 0.95) is None
+    assert metrics.METRICS["f1"].interval(answers, 0.95) is None
 
 
 def test_a_model_that_always_says_no_has_figures_too(predictions: pd.DataFrame) -> None:
     predictions["predicted"] = "negative"
-    assert scores.scores(predictions)["test_precision"] == 0
+    assert summary(predictions)["test_precision"] == 0
 
 
 def test_reliability_compares_what_is_said_with_what_is() -> None:
@@ -131,26 +183,26 @@ def test_reliability_compares_what_is_said_with_what_is() -> None:
             "probability": [0.0, 0.2, 0.5, 0.9, 1.0],
         }
     )
-    groups = scores.reliability(table, 2)
+    groups = metrics.reliability(table, 2)
     assert groups["reviews"].tolist() == [3, 2]
     assert groups["predicted"].tolist() == pytest.approx([0.7 / 3, 0.95])
     assert groups["observed"].tolist() == pytest.approx([2 / 3, 0.5])
     error = (3 * abs(0.7 / 3 - 2 / 3) + 2 * 0.45) / 5
-    assert scores.calibration_error(groups) == pytest.approx(error)
+    assert metrics.calibration_error(table, 2) == pytest.approx(error)
 
 
 def test_groups_without_reviews_are_left_out() -> None:
     table = pd.DataFrame({"actual": ["positive", "negative"], "probability": [0.95, 0.05]})
-    assert scores.reliability(table, 10)["reviews"].tolist() == [1, 1]
+    assert metrics.reliability(table, 10)["reviews"].tolist() == [1, 1]
 
 
 def test_who_is_always_right_and_sure_is_calibrated() -> None:
     table = pd.DataFrame({"actual": ["positive", "negative"], "probability": [1.0, 0.0]})
-    assert scores.calibration_error(scores.reliability(table, 10)) == 0
+    assert metrics.calibration_error(table, 10) == 0
 
 
 def test_loss_is_the_cross_entropy() -> None:
-    found = scores.accuracy_and_loss(np.array([1, 0], np.uint8), np.array([0.8, 0.6], np.float32))
+    found = metrics.accuracy_and_loss(np.array([1, 0], np.uint8), np.array([0.8, 0.6], np.float32))
     assert found == {
         "accuracy": 0.5,
         "loss": pytest.approx(-(np.log(0.8) + np.log(0.4)) / 2, abs=1e-6),
