@@ -57,7 +57,6 @@ def main() -> None:
     with files.replaced(FETCH) as folder:
         with files.scratch(folder) as scratch:
             source = load(params, scratch)
-            process.raise_noted()
             write_reviews(folder, "train", source.train)
             write_reviews(folder, "test", source.test)
             summary = summarize(source.train, source.test, source.left_out)

@@ -19,7 +19,7 @@ from workflow.params import load_params
 
 
 def watched(name: str, rows: Rows) -> Rows:
-    """The same rows, with a bar that shows how many are written, and signals seen in between."""
+    """The same rows, with a bar that shows how many are written."""
     from tqdm import tqdm
 
     def blocks() -> Iterator[NDArray[Any]]:
@@ -28,7 +28,6 @@ def watched(name: str, rows: Rows) -> Rows:
             for block in rows.blocks:
                 yield block
                 bar.update(len(block))
-                process.raise_noted()
 
     return rows._replace(blocks=blocks())
 

@@ -34,11 +34,11 @@ from tests.project import (
     merged,
     until,
 )
-from workflow import cli
+from workflow import cli, signals
 from workflow.messages import explain
 from workflow.params import Params, check_params
-from workflow.process import ENDING
 from workflow.runs import store
+from workflow.signals import ENDING
 
 SMALL_IMDB: dict[str, Any] = {
     "fetch": {"dataset": "imdb"},
@@ -374,6 +374,17 @@ class Caller:
         message = explain(raised.value, "`the command`")
         assert message is not None
         return message
+
+
+@pytest.fixture
+def raising(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Signals are raised in this process, as in a stage's or a command's own."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    monkeypatch.setattr(signals, "_state", signals._State())
+    signals.raise_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """`make demote`: take the alias from the champion, and give it back to the one before."""
 
-from workflow import cli, process
+from workflow import cli
 from workflow.registry import champion
 from workflow.registry import versions as registry
 from workflow.runs import store
@@ -11,8 +11,7 @@ from workflow.runs import store
 def main(as_json: bool) -> None:
     with cli.output_kept(as_json):
         store.connect()
-        with process.noting_signals():  # none may come between two changes of the store
-            outcome = registry.demote(champion.registered())
+        outcome = registry.demote(champion.registered())
     cli.report(outcome._asdict(), outcome.message, as_json)
 
 

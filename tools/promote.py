@@ -1,6 +1,6 @@
 """`make promote RUN=…`: make a run's model the champion, whatever the rule decided."""
 
-from workflow import cli, process
+from workflow import cli
 from workflow.registry import versions as registry
 from workflow.runs import store
 
@@ -16,8 +16,7 @@ from workflow.runs import store
 def main(run: str, as_json: bool) -> None:
     with cli.output_kept(as_json):
         store.connect()
-        with process.noting_signals():  # none may come between two changes of the store
-            outcome = registry.promote(run)
+        outcome = registry.promote(run)
     cli.report(outcome._asdict(), outcome.message, as_json)
 
 

@@ -13,7 +13,7 @@ from filelock import FileLock
 from sentiment.data.dataset import dataset_name
 from sentiment.data.split import split
 from sentiment.errors import UserError
-from workflow import cli, files, process
+from workflow import cli, files
 from workflow.files import EVALUATE, PAD, TRAIN
 from workflow.outputs import (
     Training,
@@ -45,7 +45,7 @@ def synchronize() -> Run:
     Raises:
         UserError: files are missing or do not belong together, or the store cannot be used.
     """
-    with FileLock(lock()), process.noting_signals():
+    with FileLock(lock()):
         tracking.end_abandoned_runs()
         training = read_training()
         run = complete_training(training)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from workflow import process
+from workflow import process, signals
 from workflow.messages import explain
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -92,7 +92,7 @@ def run(name: str, main: click.Command) -> NoReturn:
         name: how messages call the command, such as `make sync`.
         main: the command, in the module that Python was started with.
     """
-    process.end_on_signals()
+    signals.raise_signals()
     process.quiet_libraries()
     program = started_as()
     try:
@@ -104,10 +104,7 @@ def run(name: str, main: click.Command) -> NoReturn:
     except BrokenPipeError:
         discard_output()
         sys.exit(CLOSED_STATUS)
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
-    except process.Interrupted as ended:
+    except signals.Interrupted as ended:
         print(f"{name}: {ended}", file=sys.stderr)
         raise
     except BaseException as error:

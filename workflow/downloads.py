@@ -16,20 +16,16 @@ from sentiment.data.dataset import Fetch, Table, file_name
 from sentiment.data.imdb import ARCHIVE, WORD_INDEX
 from sentiment.data.rows import Source
 from sentiment.errors import UserError, first_line, redacted
-from workflow import files, process
+from workflow import files
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
+    pass
 
 QUIET_SECONDS = 60  # without a byte from an address, before that is given up
 
 
 class Unreachable(UserError):
     """IMDB is neither in Keras' cache nor to be had from `fetch.url`."""
-
-
-class Stopped(Exception):
-    """A signal came during a copy: fsspec's thread would lose an `Interrupted`, the argument."""
 
 
 def cache_folder() -> Path:
@@ -96,10 +92,6 @@ def download(digests: dict[str, str], params: Fetch) -> None:
     from tqdm import tqdm
 
     class Progress(tqdm):  # type: ignore[misc]
-        def update(self, n: float | None = 1) -> None:
-            process.raise_noted()
-            super().update(n)
-
         def __bool__(self) -> bool:  # tqdm has none before pooch knows the total
             return True
 
@@ -199,26 +191,15 @@ def _download(address: str, source: Source) -> None:
 
     quiet = not sys.stderr.isatty()
     with tqdm(desc=source.path.name, unit="B", unit_scale=True, disable=quiet) as bar:
-        callback = Callback(hooks={"bar": lambda _, value, **__: _progress(bar, value)})
+        callback = Callback(hooks={"bar": lambda _, value, **__: bar.update(value - bar.n)})
         try:
             system, name = fsspec.url_to_fs(address, **_options(address))
             system.get_file(name, str(source.path), callback=callback)
         except FileNotFoundError:
             raise UserError(f"There is no file {source.name}.") from None
-        except Stopped as stopped:
-            raise stopped.args[0] from None
         except Exception as error:  # each kind of address has errors of its own
             reason = first_line(error) or type(error).__name__
             raise UserError(f"{source.name} cannot be read: {reason}") from None
-
-
-def _progress(bar: "tqdm[Any]", done: int) -> None:
-    """Show how much was copied; raises Stopped once a signal came."""
-    try:
-        process.raise_noted()
-    except process.Interrupted as ended:
-        raise Stopped(ended) from ended
-    bar.update(done - bar.n)
 
 
 def _options(address: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sentiment.errors import UserError
 from sentiment.padding import Rows
 from sentiment.text import Reviews
+from workflow import signals
 
 DATA = Path("data")
 STAGES = ("fetch", "pad", "train", "evaluate")
@@ -64,11 +65,12 @@ def replaced(folder: Path) -> Iterator[Path]:
         yield partial
         for path in [*partial.rglob("*"), partial]:
             _flush(path)
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        partial.rename(folder)
-        _flush(folder.parent)
+        with signals.deferred():
+            shutil.rmtree(old, ignore_errors=True)
+            if folder.exists():
+                folder.rename(old)
+            partial.rename(folder)
+            _flush(folder.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-from workflow.process import ENDING
+from workflow.signals import ENDING
 
 POLL_SECONDS = 0.1
 

@@ -46,8 +46,6 @@ def explain(error: BaseException, again: str = "`dvc repro`") -> str | None:
 def _said(error: BaseException, again: str) -> str | None:
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
     if isinstance(error, OSError) and UNWRITTEN.search(str(error)):
         return f"No space left on device ({error}). Free some space and run {again} again."
     if isinstance(error, OSError) and error.filename is not None:

@@ -5,102 +5,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-from workflow import pipeline
+from workflow import pipeline, signals
 from workflow.messages import explain
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WATCH_SECONDS = 0.5
-AT_ONCE_SECONDS = 1.0  # a process group that is ended often gets several signals at the same time
-
-
-class Interrupted(SystemExit):
-    """A signal ends the process; its exit status is the one that a shell gives."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(128 + number)
-        self.number = number
-
-    def __str__(self) -> str:
-        return f"interrupted by {signal.Signals(self.number).name}"
-
-
-class _Signals:
-    """The signals that came since `note_signals`: the first one's time, and one yet to be raised.
-
-    Nothing is raised in a handler: an exception in a finalizer is lost, and one within a
-    transaction leaves the database locked for the process's own clean-up.
-    """
-
-    first: float | None = None
-    pending: int | None = None
-
-    def note(self, number: int, _: object = None) -> None:
-        now = time.monotonic()
-        if self.first is None:
-            self.first, self.pending = now, number
-        elif now - self.first > AT_ONCE_SECONDS:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-
-_signals = _Signals()
-
-
-def note_signals() -> None:
-    """From now on note a signal that would end the process, for `raise_noted` to act on.
-
-    A second one, more than `AT_ONCE_SECONDS` after the first, ends the process at once.
-    """
-    _signals.first = _signals.pending = None
-    for number in _handled(ENDING):
-        signal.signal(number, _signals.note)
-
-
-@contextmanager
-def noting_signals() -> Iterator[None]:
-    """Note signals in the block alone, unless they are noted already; raise one at its end."""
-    before = {number: signal.getsignal(number) for number in ENDING}
-    if _signals.note not in before.values():
-        note_signals()
-    try:
-        yield
-        raise_noted()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def raise_noted() -> None:
-    """Raise the signal that came since the last call, if any: at the end of each batch, say.
-
-    Raises:
-        Interrupted: a signal came.
-    """
-    number, _signals.pending = _signals.pending, None
-    if number is not None:
-        raise Interrupted(number)
-
-
-def end_on_signals() -> None:
-    """Let SIGTERM and SIGHUP end the process as SIGINT does: at once, through its clean-up."""
-
-    handled = _handled((signal.SIGTERM, signal.SIGHUP))
-
-    def end(number: int, _: object) -> None:
-        for each in handled:  # a process group that is ended often gets several
-            signal.signal(each, signal.SIG_IGN)
-        raise Interrupted(number)
-
-    for number in handled:
-        signal.signal(number, end)
-
-
-def _handled(numbers: tuple[signal.Signals, ...]) -> list[signal.Signals]:
-    """Those that are not ignored: nohup ignores SIGHUP on purpose."""
-    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def run_stage(stage: str, main: Callable[[], None]) -> None:
@@ -108,15 +18,15 @@ def run_stage(stage: str, main: Callable[[], None]) -> None:
 
     What DVC removed before it started the stage is put back when the stage fails.
     """
-    note_signals()
-    end_with_dvc()
-    quiet_libraries()
+    signals.raise_signals()
     try:
+        end_with_dvc()
+        quiet_libraries()
         main()
-        raise_noted()  # DVC ignores SIGINT and would start the next stage
+        signals.raise_lost()  # DVC ignores SIGINT and would start the next stage
     except BaseException as error:
         lost = restore(stage)
-        if isinstance(error, Interrupted):
+        if isinstance(error, signals.Interrupted):
             print(f"{stage}: {error}{lost}", file=sys.stderr)
             raise
         message = explain(error)
@@ -140,7 +50,7 @@ def end_with_dvc() -> None:
     def watch() -> None:
         while not orphan and os.getppid() == parent:
             time.sleep(WATCH_SECONDS)
-        if _signals.first is None:  # else DVC got the same signal, which is no second one
+        if not signals.has_come():  # else DVC got the same signal, which is no second one
             os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()

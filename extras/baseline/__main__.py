@@ -126,7 +126,6 @@ def fit(job: Job) -> Fitted:
     """Fit the model, and let it answer all reviews."""
     begun = time.perf_counter()
     counts = model.count(job.learning, job.options.min_reviews)
-    process.raise_noted()
     fitted = FITS[job.kind](counts, job.learning.labels, job.options)
     history = history_of(fitted, job, time.perf_counter() - begun)
     begun = time.perf_counter()

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from sentiment.data.dataset import label_text
 from sentiment.errors import UserError, first_line
-from workflow import process
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -130,7 +129,6 @@ def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
     """
     csv.field_size_limit(max(longest + 1, csv.field_size_limit()))
     for place, values in _reader(source.kind)(source, columns, ESCAPED * longest + BYTES_AT_ONCE):
-        process.raise_noted()
         text = _text(values[columns.text], f"{place}, column {columns.text!r}", longest)
         label = _label(values[columns.label], f"{place}, column {columns.label!r}")
         group = ""

@@ -18,7 +18,6 @@ from sentiment.data.dataset import Table
 from sentiment.data.rows import Columns, Labels, Row, Source
 from sentiment.errors import UserError
 from sentiment.text import Reviews
-from workflow import process
 
 AT_ONCE = 4_000_000  # words in memory
 NUMBER = np.dtype(np.uint32)
@@ -123,7 +122,6 @@ class Words:
             inside = np.repeat(np.arange(first, last), np.diff(self.offsets[first : last + 1]))
             wanted = chosen[inside]
             yield words[wanted], inside[wanted]
-            process.raise_noted()
             first = last
 
 

@@ -19,7 +19,6 @@ from sentiment.network.checkpoint import COUNTERS, METRICS, Progress
 from sentiment.network.model import Inputs, bigram_buckets, build_model
 from sentiment.network.train_options import Train
 from sentiment.serving.layers import recurrent_layers
-from workflow import process
 
 if TYPE_CHECKING:
     import keras
@@ -139,7 +138,6 @@ def fit(
             *stopping,
             *([_averager()] if params.average else []),
             _recorder(rows, stopping, on_epoch),
-            _interrupter(),
         ],
         verbose=(1 if sys.stdout.isatty() else 2) if show else 0,
     )
@@ -194,19 +192,6 @@ def _recorder(
         on_epoch(Progress(list(rows), *_state_of(stopping)))
 
     return keras.callbacks.LambdaCallback(on_epoch_begin=begin, on_epoch_end=end)
-
-
-def _interrupter() -> "keras.callbacks.Callback":
-    """A callback that ends the training between two batches once a signal came."""
-    import keras
-
-    class Interrupter(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
-            process.raise_noted()
-
-        on_test_batch_end = on_train_batch_end
-
-    return Interrupter()
 
 
 def _averager() -> "keras.callbacks.Callback":

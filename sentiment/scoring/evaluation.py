@@ -14,7 +14,6 @@ from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.gradients import reach
 from sentiment.scoring.metrics import Predictions
 from sentiment.serving.predictor import Predictor
-from workflow import process
 from workflow.outputs import TestSet, Training
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TextsOf = Callable[[Iterable[int]], list[str]]
-REVIEWS_BETWEEN_SIGNALS = 2000  # more would delay a signal, fewer would leave cores idle
+REVIEWS_AT_ONCE = 2000  # more would take more memory, fewer would leave cores idle
 
 
 class Evaluation(NamedTuple):
@@ -51,7 +50,7 @@ def predict(
     ask = Predictor(model, batch_size)
     ask(x[:1])  # compiled at the first step
     begun = time.perf_counter()
-    probabilities = in_parts(ask, x)
+    probabilities = ask(x)
     seconds = time.perf_counter() - begun
     cost = {"parameters": model.count_params(), "milliseconds_per_review": 1000 * seconds / len(x)}
     return probabilities, cost
@@ -60,16 +59,9 @@ def predict(
 def in_parts(
     ask: Callable[[Any], NDArray[np.float32]], reviews: Sequence[Any] | NDArray[Any]
 ) -> NDArray[np.float32]:
-    """Ask a model about some reviews at a time, so that a signal is seen in between.
-
-    Raises:
-        Interrupted: a signal came meanwhile.
-    """
-    parts = []
-    for start in range(0, len(reviews), REVIEWS_BETWEEN_SIGNALS):
-        parts.append(ask(reviews[start : start + REVIEWS_BETWEEN_SIGNALS]))
-        process.raise_noted()
-    return np.concatenate(parts)
+    """Ask a model about some reviews at a time."""
+    starts = range(0, len(reviews), REVIEWS_AT_ONCE)
+    return np.concatenate([ask(reviews[start : start + REVIEWS_AT_ONCE]) for start in starts])
 
 
 def predictions_table(

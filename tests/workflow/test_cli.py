@@ -12,6 +12,7 @@ import pytest
 
 from tests import project
 from tests.project import ROOT
+from workflow.signals import ENDING
 
 MODULES = [
     *(f"tools.{path.stem}" for path in sorted((ROOT / "tools").glob("[!_]*.py"))),
@@ -125,13 +126,10 @@ def test_a_command_ends_with_the_status_of_what_it_ran() -> None:
     assert run_code("return 3").returncode == 3
 
 
-def test_an_interrupted_command_is_one_message() -> None:
-    done = run_code("os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(10)")
-    assert done.stderr == "make seeds: interrupted\n"
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_command_through_its_clean_up(number: signal.Signals) -> None:
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_ends_a_command_with_one_message_and_through_its_clean_up(
+    number: signal.Signals,
+) -> None:
     done = run_code(f"""
 try:
     os.kill(os.getpid(), {int(number)})
@@ -140,6 +138,7 @@ finally:
     print("cleaned up")
 """)
     assert done.stdout == "cleaned up\n"
+    assert done.stderr == f"make seeds: interrupted by {number.name}\n"
     assert done.returncode == 128 + number
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import os
 import runpy
 import signal
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import requests
+from tqdm import tqdm
 
 from sentiment.data import imdb, rows
 from sentiment.data.dataset import Fetch
@@ -20,7 +22,7 @@ from tests.project import free_port
 from tests.sentiment.data.test_imdb import INDEX, archive
 from tests.sentiment.data.test_rows import COLUMNS, GOOD, made, write
 from tests.services import PASSWORD, web
-from workflow import downloads, process
+from workflow import downloads, signals
 from workflow.downloads import Unreachable
 from workflow.params import Params
 
@@ -245,24 +247,26 @@ def test_what_a_server_refuses_is_said_without_the_query_of_an_address(
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.usefixtures("raising")
 def test_a_signal_ends_a_copy(
     tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(tmp_path / "large.csv", b"text,label\n" * 1_000_000)
-    noted = iter([None, signal.SIGTERM])
+    write(tmp_path / "large.csv", b"text,label\n" * 10_000_000)
 
-    def raise_noted() -> None:
-        if number := next(noted, None):
-            raise process.Interrupted(number)
+    def killed(bar: Any, _: int) -> None:
+        assert bar.n == 0, "it went on"
+        bar.n = 1
+        os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(process, "raise_noted", raise_noted)
-    with (
-        pytest.raises(process.Interrupted, match="SIGTERM"),
-        downloads.local(f"{address}/large.csv"),
-    ):
-        pass
+    with monkeypatch.context() as patched:
+        patched.setattr(tqdm, "update", killed)
+        with (
+            pytest.raises(signals.Interrupted, match="SIGTERM"),
+            downloads.local(f"{address}/large.csv"),
+        ):
+            pass
     made(tmp_path, "csv")
-    with downloads.local(f"{address}/reviews.csv") as source:  # another one is copied all the same
+    with downloads.local(f"{address}/reviews.csv") as source:  # another is copied all the same
         assert len(list(rows.read(source, COLUMNS, 1000))) == len(GOOD)
 
 

@@ -11,7 +11,6 @@ from sentiment.data.rows import Row
 from sentiment.scoring.metrics import METRICS, Metric, Predictions, class_names, shown_in
 from sentiment.scoring.significance import Interval, proportions_difference
 from sentiment.text import Reviews, Word, fingerprints, known_words
-from workflow import process
 
 if TYPE_CHECKING:
     from sentiment.serving.classifier import Sentiment
@@ -69,7 +68,6 @@ def _ask(
     actual = class_names(np.array([is_positive(row) for row in rows], bool))
     words = [words_of(model, row.text) for row in rows]
     probabilities = model.reader.answers(words)
-    process.raise_noted()
     predicted = class_names(probabilities > model.threshold)
     wrong = actual != predicted
     ranks = [[word.rank for word in each] for each in words]

@@ -22,7 +22,7 @@ from sentiment.section import flatten
 from sentiment.text import fingerprints
 from tools.evaluating import answers
 from tools.evaluating.answers import TEXT, Compared
-from workflow import downloads, files, machine, process
+from workflow import downloads, files, machine
 from workflow.files import EVALUATE, FETCH, TEST_DATA, arrays, read_reviews
 from workflow.messages import escape
 from workflow.params import Params, load_params
@@ -186,7 +186,6 @@ def begun(work: Work) -> Iterator[Tracker]:
     """Begin the evaluation's run, which ends as the block ends; raises UserError as `started`."""
     tags = {OF: str(work.version.run_id), "dataset": work.file}
     with (
-        process.noting_signals(),
         tempfile.TemporaryDirectory() as scratch,
         FileLock(Path(scratch, "lock")) as lock,
         tracking.started(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from workflow import files
+from workflow import files, signals
 from workflow.runs import store
 
 if TYPE_CHECKING:
@@ -121,10 +121,10 @@ class Alone(Turn):
 
 @contextmanager
 def of_this_folder() -> Iterator[None]:
-    """Let one process of this folder in at a time."""
+    """Let one process of this folder in at a time, and no signal end it between two changes."""
     from filelock import FileLock
 
-    with FileLock(files.root() / f"{store.DATABASE}.registry.lock"):
+    with signals.deferred(), FileLock(files.root() / f"{store.DATABASE}.registry.lock"):
         yield
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from sentiment.errors import NotAllowedError
-from workflow import process
+from workflow import signals
 from workflow.runs import log, store
 from workflow.runs.log import Run
 
@@ -60,11 +60,11 @@ class Tracker:
         Raises:
             Interrupted: a signal came meanwhile.
         """
-        if not self.lost:
-            with store.attempt(self.unlogged) as attempt:
-                write(self.run, *given)
-            self.lost = attempt.failed
-        process.raise_noted()
+        with signals.deferred():
+            if not self.lost:
+                with store.attempt(self.unlogged) as attempt:
+                    write(self.run, *given)
+                self.lost = attempt.failed
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def started(
     tags, before = {**tags, **_owner(lock)}, None
     try:
         try:
-            with store.explained():
+            with signals.deferred(), store.explained():
                 found = _begun(name, tags, lock, begun, run_id)
                 note(found.info.run_id)
                 before = (
@@ -223,6 +223,7 @@ def recorded(run_id: str) -> "Tracker | None":
     return Tracker(run, found.info.start_time)
 
 
+@signals.deferred()  # an exception in a transaction leaves SQLite locked
 def _give_up(client: "mlflow.MlflowClient", before: "mlflow.entities.RunInfo", how: str) -> None:
     """End the run and its model as they are, but leave finished what was finished before.
 

@@ -19,7 +19,7 @@ import pytest
 from filelock import FileLock
 
 from sentiment.errors import UserError
-from workflow import process
+from workflow import signals
 from workflow.runs import log, provenance, store, tracking
 from workflow.runs.log import Run
 
@@ -74,6 +74,10 @@ def test_run_that_ends_otherwise_says_how_and_keeps_its_epochs(
     error: type[BaseException], expected: str
 ) -> None:
     runs: list[Run] = []
+
+    def interrupted_log(*given: Any) -> None:
+        signals._handle(signal.SIGTERM, None)
+        log.epoch(*given)
 
     def train() -> None:
         with started() as tracker:
@@ -419,17 +423,20 @@ def test_the_process_of_a_run_is_named() -> None:
 def test_a_signal_ends_the_run_once_the_store_has_taken_what_is_logged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(process, "_signals", process._Signals())
+    monkeypatch.setattr(signals, "_state", signals._State())
     runs: list[Run] = []
+
+    def interrupted_log(*given: Any) -> None:
+        signals._handle(signal.SIGTERM, None)
+        log.epoch(*given)
 
     def train() -> None:
         with started() as tracker:
             runs.append(tracker.run)
-            process._signals.note(signal.SIGTERM)
-            tracker.log(log.epoch, 1, {"loss": 0.5})
+            tracker.log(interrupted_log, 1, {"loss": 0.5})
             tracker.log(log.epoch, 2, {"loss": 0.4})
 
-    with pytest.raises(process.Interrupted):
+    with pytest.raises(signals.Interrupted):
         train()
     assert status(runs[0]) == "KILLED"
     assert steps(runs[0]) == [(1, 0.5)]
