@@ -22,7 +22,7 @@ from benchmarks.growth import timed
 from benchmarks.report import spread
 from sentiment.backend import load_keras
 from sentiment.data.split import split
-from sentiment.network import training
+from sentiment.network import architectures, training
 from sentiment.network.batches import batches
 from sentiment.network.model import build_model, inputs_of
 from sentiment.network.train_options import Train
@@ -99,7 +99,7 @@ def epochs_of(variant: Variant) -> Callable[[], float]:
     size, held_out = params.batch_size, params.validation_batch_size
     with variant.patched():
         model = build_model(params, inputs_of(shaping, len(learning.y)))
-        training.accelerate(model, params)
+        architectures.accelerate(model, params)
         model.jit_compile = variant.jit
         if variant.arrays:
             given = {"x": learning.x, "y": learning.y, "batch_size": size}

@@ -27,6 +27,11 @@ SMALL: dict[str, Any] = {
     "train": {"embedding_units": 4, "units": 4, "epochs": 2, "batch_size": 32},
     "evaluate": {"length_buckets": [40, 60], "mistakes": 5},
 }
+TRANSFORMER: dict[str, Any] = {  # what makes one of the network of these params
+    "architecture": "transformer",
+    "heads": 2,
+    "mask_padding": True,
+}
 MODEL = "synthetic-sentiment"  # registered model of the synthetic set
 # an MLflow server of one process
 QUIET = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

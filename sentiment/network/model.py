@@ -1,4 +1,4 @@
-"""The network: embedding, recurrent layers, pooling, one logistic unit."""
+"""The network: embedding, what reads the vectors, pooling, one logistic unit."""
 
 import json
 import math
@@ -12,20 +12,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sentiment.network.architectures import ARCHITECTURES
 from sentiment.network.batches import batches
 from sentiment.network.train_options import Bigrams, Train
-from sentiment.serving.layers import recurrent_layers
 
 if TYPE_CHECKING:
     import keras
 
-POOLED = ("max", "mean", "max+mean")
 # batches between two returns to Python: each return costs time, and only there do signals count
 STEPS_PER_EXECUTION = 4
-WITH_CUDNN = ("lstm", "gru")
 PRIMES = (1_000_003, 7_919)  # by which a bigram's words are hashed
 STEP = 1024  # reviews whose bigrams are looked for at once
-LOWEST = -1.0  # of a state: all cells end in a tanh, or in a mean of such
+LOWEST = float(np.finfo(np.float32).min)
 
 
 class Inputs(NamedTuple):
@@ -87,8 +85,6 @@ def build_model(params: Train, inputs: Inputs) -> "keras.Model":
     summary = _dropout("Dropout", params.dropout.head, summary)
     probability = keras.layers.Dense(1, activation="sigmoid", name="probability")(summary)
     model = keras.Model(tokens, probability, name="sentiment")
-    for layer in lstm_layers(model):
-        _start_forget_gate(layer, params.forget_bias)
     _compile(model, params, inputs.steps)
     return model
 
@@ -165,64 +161,24 @@ def bigram_buckets(model: "keras.Model", tokens: NDArray[Any]) -> NDArray[np.int
 
 
 def _states(params: Train, vectors: Any, mask: Any) -> Any:
-    """The states of the uppermost layer, or its last one: (batch, length, units) or without length.
+    """The states of the architecture, see `Architecture.states`.
 
     Segments are rows of a larger batch, and become reviews again above all layers.
     """
-    import keras
+    from keras import ops
 
+    read = ARCHITECTURES[params.architecture].states
     length, segment = vectors.shape[1], params.segment_length or vectors.shape[1]
-    if segment < length:
-        vectors = keras.ops.reshape(vectors, (-1, segment, vectors.shape[2]))
-        mask = None if mask is None else keras.ops.reshape(mask, (-1, segment))
-    states = vectors
-    for number in range(1, params.layers + 1):
-        states = _recurrent(params, number)(states, mask=mask)
-    return keras.ops.reshape(states, (-1, length, states.shape[2])) if segment < length else states
-
-
-def _recurrent(params: Train, number: int) -> "keras.layers.Layer":
-    """The recurrent layer of this number, from below."""
-    import keras
-
-    cells = {
-        "lstm": keras.layers.LSTM,
-        "gru": keras.layers.GRU,
-        "simple_rnn": keras.layers.SimpleRNN,
-    }
-    suffix = f"_{number}" if number > 1 else ""
-    # cuDNN takes no padding in front of a review, nor a segment of nothing else
-    kernels = {"use_cudnn": False} if params.mask_padding and params.cell in WITH_CUDNN else {}
-    layer = cells[params.cell](
-        params.units,
-        **kernels,
-        return_sequences=params.pooling in POOLED or number < params.layers,
-        dropout=params.dropout.input,
-        recurrent_dropout=params.dropout.recurrent,
-        recurrent_initializer=params.recurrent_initializer,
-        name=params.cell + suffix,
-    )
-    if not params.bidirectional:
-        return layer
-    return keras.layers.Bidirectional(layer, name=f"bidirectional{suffix}")
-
-
-def lstm_layers(model: "keras.Model") -> "list[keras.layers.LSTM]":
-    """The recurrent layers of a model that are LSTMs."""
-    import keras
-
-    return [layer for layer in recurrent_layers(model) if isinstance(layer, keras.layers.LSTM)]
-
-
-def _start_forget_gate(layer: "keras.layers.LSTM", bias: float) -> None:
-    """Set the second of the four parts of the bias, in Keras' order i, f, c, o."""
-    values = layer.cell.bias.numpy().copy()
-    values[layer.units : 2 * layer.units] = bias
-    layer.cell.bias.assign(values)
+    if segment >= length:
+        return read(params, vectors, mask)
+    vectors = ops.reshape(vectors, (-1, segment, vectors.shape[2]))
+    mask = None if mask is None else ops.reshape(mask, (-1, segment))
+    states = read(params, vectors, mask)
+    return ops.reshape(states, (-1, length, states.shape[2]))
 
 
 def _pool(states: Any, mask: Any, pooling: str) -> Any:
-    """Reduce (batch, length, units) to (batch, features); the last state is one already."""
+    """Reduce (batch, length, n) to (batch, features)."""
     import keras
 
     pooled = []
@@ -230,8 +186,21 @@ def _pool(states: Any, mask: Any, pooling: str) -> Any:
         pooled.append(keras.layers.GlobalMaxPooling1D(name="max")(_without_padding(states, mask)))
     if "mean" in pooling:
         pooled.append(keras.layers.GlobalAveragePooling1D(name="mean")(states, mask=mask))
-    pooled = pooled or [states]
+    pooled = pooled or [_last(states, mask)]
     return pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name="pooled")(pooled)
+
+
+def _last(states: Any, mask: Any) -> Any:
+    """The state of the last word, shape (batch, n), unless the states are such already."""
+    from keras import ops
+
+    if len(states.shape) == 2:
+        return states
+    if mask is None:
+        return states[:, -1]
+    words_so_far = ops.cumsum(ops.cast(mask, "int32"), axis=1)
+    last = ops.argmax(words_so_far, axis=1)  # the first of equal counts: padding adds none
+    return ops.take_along_axis(states, last[:, None, None], axis=1)[:, 0]
 
 
 def _without_padding(states: Any, mask: Any) -> Any:

@@ -1,12 +1,24 @@
 """The settings of the network and its training: the section `train`."""
 
-from typing import Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sentiment.section import SEED_LIMIT, Section
+from sentiment.section import SEED_LIMIT, Section, flatten
 
 KERAS_FORGET_BIAS = 1.0  # what an LSTM's forget gate starts with in Keras
+ONLY: Mapping[str, Mapping[str, Any]] = {
+    # what one architecture alone reads, with the values that it has to have with another one
+    "recurrent": {
+        "cell": "lstm",
+        "forget_bias": KERAS_FORGET_BIAS,
+        "recurrent_initializer": "orthogonal",
+        "bidirectional": False,
+        "dropout.recurrent": 0.0,
+    },
+    "transformer": {"heads": 0},
+}
 
 
 class Bigrams(Section):
@@ -37,9 +49,11 @@ class Train(Section):
     embedding_units: int = Field(ge=1, le=4096)
     embedding_initializer: Literal["uniform", "cooccurrence"]
     bigrams: Bigrams
+    architecture: Literal["recurrent", "transformer"]
     cell: Literal["lstm", "gru", "simple_rnn"]
     units: int = Field(ge=1, le=4096)
     layers: int = Field(ge=1, le=16)
+    heads: int = Field(ge=0, le=256)
     forget_bias: float = Field(ge=-10, le=10)
     recurrent_initializer: Literal["orthogonal", "glorot_uniform", "identity"]
     bidirectional: bool
@@ -99,3 +113,27 @@ class Train(Section):
                 f"gate. Set it to {KERAS_FORGET_BIAS:g}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _options_are_the_architectures(self) -> Self:
+        problems = list(_architecture_problems(self))
+        if problems:
+            raise ValueError(f"architecture {self.architecture}: {'; '.join(problems)}")
+        return self
+
+
+def _architecture_problems(params: Train) -> Iterator[str]:
+    """What does not go with the architecture."""
+    values = flatten(params, "train")
+    for owner, options in ONLY.items():
+        for name, unset in options.items():
+            if owner != params.architecture and values[f"train.{name}"] != unset:
+                yield f"{name} is the {owner} network's alone: set it to {str(unset).lower()}"
+    width = params.embedding_units + params.bigrams.units
+    if params.architecture == "transformer" and (not params.heads or width % params.heads):
+        yield (
+            f"heads {params.heads} must divide the size of the vectors, embedding_units and "
+            f"bigrams.units together, {width}"
+        )
+    if params.architecture == "transformer" and not params.mask_padding:
+        yield "mask_padding must be true, so that no word attends to padding"

@@ -14,11 +14,11 @@ from sentiment.backend import load_keras
 from sentiment.data.split import Part
 from sentiment.errors import UserError
 from sentiment.network import starts
+from sentiment.network.architectures import accelerate
 from sentiment.network.batches import batches
 from sentiment.network.checkpoint import COUNTERS, METRICS, Progress
 from sentiment.network.model import Inputs, bigram_buckets, build_model
 from sentiment.network.train_options import Train
-from sentiment.serving.layers import recurrent_layers
 
 if TYPE_CHECKING:
     import keras
@@ -85,17 +85,6 @@ def _start_vectors(model: "keras.Model", params: Train, inputs: Inputs, learning
         embedding.set_weights(
             [starts.bigram_vectors(embedding.get_weights()[0], buckets, learning.y)]
         )
-
-
-def accelerate(model: "keras.Model", params: Train) -> str:
-    """Put the model on the fast path if its params have one; say which path it is on."""
-    from sentiment.network import fast
-
-    obstacle = fast.obstacle(params)
-    if obstacle:
-        return f"stock Keras: {obstacle}"
-    fast.accelerate(model)
-    return f"fast {type(recurrent_layers(model)[0]).__name__}"
 
 
 def fit(

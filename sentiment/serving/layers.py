@@ -20,20 +20,14 @@ def recurrent_layers(model: "keras.Model") -> "list[keras.layers.RNN]":
     return [layer for layer in single if isinstance(layer, load_keras().layers.RNN)]
 
 
-def first_recurrent(model: "keras.Model") -> "keras.layers.RNN | keras.layers.Bidirectional":
-    """The recurrent layer that reads the vectors."""
+def first_recurrent(model: "keras.Model") -> "keras.layers.RNN | keras.layers.Bidirectional | None":
+    """The recurrent layer below all others; None if there is none."""
     layers = load_keras().layers
     kinds = (layers.RNN, layers.Bidirectional)
-    return next(layer for layer in model.layers if isinstance(layer, kinds))
+    return next((layer for layer in model.layers if isinstance(layer, kinds)), None)
 
 
 def directions(layer: "keras.layers.Layer") -> "list[keras.layers.RNN]":
     """The layer itself, or of a bidirectional one that which reads forward and the other."""
     both = isinstance(layer, load_keras().layers.Bidirectional)
     return [layer.forward_layer, layer.backward_layer] if both else [layer]
-
-
-def segment(layer: "keras.layers.Layer") -> int:
-    """How many steps a recurrent layer goes before it starts anew."""
-    read, *_ = load_keras().tree.flatten(layer.input)  # a mask may come after it
-    return int(read.shape[1])

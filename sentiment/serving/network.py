@@ -1,5 +1,6 @@
 """A neural network as it reads texts: padded to its length, as its training data was."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from .. import text
 from ..backend import load_keras
 from ..text import Layout, Word
 from .predictor import Predictor
-from .trace import Gates, gates
+from .trace import Gates, Watch, watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +54,14 @@ class Network:
         return self.answers([words[max(end - most, 0) : end] for end in ends])
 
     def gates(self, words: "Sequence[Word]") -> list[Gates] | None:
-        steps = gates(self.ask.model, text.pad_words([words], self.layout)[0])
-        return [steps[column] for column in self._read(len(words))[0]] if steps else None
+        if self._watch is None:
+            return None
+        steps = self._watch(text.pad_words([words], self.layout)[0])
+        return [steps[column] for column in self._read(len(words))[0]]
+
+    @cached_property  # since it is compiled
+    def _watch(self) -> Watch | None:
+        return watch(self.ask.model)
 
     def _read(self, words: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The columns of the row of a text of so many words that have a word, and which word."""

@@ -1,6 +1,7 @@
 """What an LSTM's gates and its cell do at each step of a row of token ids."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,51 +29,49 @@ class Gates(NamedTuple):
     cell: float
 
 
-def gates(model: "keras.Model", row: NDArray[np.integer]) -> list[Gates] | None:
-    """The gates of the model's first LSTM, of a bidirectional one that which reads forward.
+Watch = Callable[[NDArray[np.integer]], list[Gates]]
+
+
+def watch(model: "keras.Model") -> Watch | None:
+    """What tells the gates of a model's first LSTM; of two directions, those of the forward one.
 
     Source: Hochreiter and Schmidhuber 1997; the forget gate: Gers et al. 2000.
 
     Args:
         model: see `sentiment.network.model.build_model`.
-        row: token ids, shape (length,).
 
     Returns:
-        One for each token id; None for a model without an LSTM. Those of a skipped one, where the
-        model masks padding, say nothing.
+        From a row of token ids, shape (length,), to the gates at each of them; those of a skipped
+        one, where the model masks padding, say nothing. None for a model without an LSTM.
     """
     keras, first = load_keras(), layers.first_recurrent(model)
-    reader, *_ = layers.directions(first)
-    if not isinstance(reader, keras.layers.LSTM):
+    lstm = layers.directions(first)[0] if first else None
+    if first is None or not isinstance(lstm, keras.layers.LSTM):
         return None
-    read = keras.Model(model.input, layers.vectors(model))
-    vectors = read(row[None].astype(np.int32), training=False)[0].numpy().astype(np.float64)
-    weights = [weight.astype(np.float64) for weight in reader.get_weights()]
-    skipped = model.get_layer("embedding").mask_zero & (row == 0)
-    return _run(vectors, skipped, layers.segment(first), *weights)
+    vectors, *masks = keras.tree.flatten(first.input)
+    read = keras.layers.RNN(_watched(lstm.cell), return_sequences=True)
+    watched = keras.Model(model.input, read(vectors, mask=masks[0] if masks else None))
+
+    def gates(row: NDArray[np.integer]) -> list[Gates]:
+        steps = watched.predict_on_batch(row[None].astype(np.int32))
+        return [Gates(*step) for step in steps.reshape(-1, len(Gates._fields)).tolist()]
+
+    return gates
 
 
-def _run(
-    vectors: NDArray[np.float64],
-    skipped: NDArray[np.bool_],
-    segment: int,
-    kernel: NDArray[np.float64],
-    recurrent: NDArray[np.float64],
-    bias: NDArray[np.float64],
-) -> list[Gates]:
-    """The gates at each step; in Keras' weights their order is i, f, c, o."""
-    state = start = (np.zeros(len(recurrent)), np.zeros(len(recurrent)))
-    steps = []
-    for number, projected in enumerate(vectors @ kernel + bias):
-        h, c = state if number % segment else start
-        i, f, candidate, o = np.split(projected + h @ recurrent, 4)
-        i, f, o = _sigmoid(i), _sigmoid(f), _sigmoid(o)
-        new = f * c + i * np.tanh(candidate)
-        state = (h, c) if skipped[number] else (o * np.tanh(new), new)
-        norm = float(np.linalg.norm(state[1]))
-        steps.append(Gates(float(f.mean()), float(i.mean()), float(o.mean()), norm))
-    return steps
+def _watched(cell: "keras.layers.LSTMCell") -> "keras.layers.Layer":
+    """A cell that takes the same steps, and whose output is what `Gates` has of each."""
+    import keras
+    from keras import ops
 
+    class Watched(keras.layers.Layer):  # type: ignore[misc]
+        state_size = cell.state_size
 
-def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 0.5 + 0.5 * np.tanh(0.5 * values)  # exp would overflow
+        def call(self, inputs: Any, states: Any) -> Any:
+            values = inputs @ cell.kernel + states[0] @ cell.recurrent_kernel + cell.bias
+            parts = ops.split(ops.sigmoid(values), 4, axis=1)
+            i, f, _, o = (ops.mean(part, axis=1) for part in parts)
+            _, states = cell(inputs, states)
+            return ops.stack([f, i, o, ops.norm(states[1], axis=1)], axis=1), states
+
+    return Watched()

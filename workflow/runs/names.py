@@ -32,8 +32,10 @@ def group_name(params: Train, shaping: Mapping[str, Any], count: int) -> str:
 def _parts(params: Train, shaping: Mapping[str, Any]) -> dict[str, str]:
     """The parts of a name, in order; those that are as usual are left out."""
     dataset, schedule = dataset_name(shaping), params.schedule
+    network = params.cell if params.architecture == "recurrent" else params.architecture
     parts = {
-        "model": f"{'bi-' if params.bidirectional else ''}{params.cell}-{params.units}",
+        "model": f"{'bi-' if params.bidirectional else ''}{network}-{params.units}",
+        "heads": params.heads and f"{params.heads} heads",
         "layers": params.layers > 1 and f"{params.layers} layers",
         "mask": params.mask_padding and "masked",
         "segment": params.segment_length and f"segments {params.segment_length}",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sentiment.network import training
+from sentiment.network import architectures
 from sentiment.network.model import build_model
 from sentiment.network.train_options import Train
 from tests.conftest import inputs
@@ -186,7 +186,7 @@ def test_padding_is_masked_as_keras_masks_it(cell: str, bidirectional: bool, poo
 )
 def test_same_seed_gives_the_same_learning_curve(changes: dict[str, Any]) -> None:
     params = small(epochs=3, **changes)
-    stock, ours = learn(params), learn(params, path=training.accelerate)
+    stock, ours = learn(params), learn(params, path=architectures.accelerate)
     for name in ("accuracy", "loss", "val_accuracy", "val_loss"):
         assert ours.history[name].tolist() == pytest.approx(stock.history[name], rel=1e-4)
 
@@ -219,7 +219,7 @@ def test_what_is_saved_is_plain_keras(tmp_path: Path) -> None:
     params = small(bidirectional=True)
     model = build_model(params, inputs(20, 6))
     x, y = np.arange(48).reshape(8, 6) % 20, np.arange(8) % 2
-    training.accelerate(model, params)
+    architectures.accelerate(model, params)
     model.fit(x, y, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
@@ -248,12 +248,12 @@ def test_the_path_is_named_with_what_stands_in_the_fast_ones_way(
     changes: dict[str, Any], path: str
 ) -> None:
     params = small(**changes)
-    assert training.accelerate(build_model(params, inputs(20, 6)), params) == path
+    assert architectures.accelerate(build_model(params, inputs(20, 6)), params) == path
 
 
 def test_a_gpu_is_left_to_its_own_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     params: Train = small()
     model = build_model(params, inputs(20, 6))
     monkeypatch.setattr(GPU, lambda *_: ["GPU:0"])
-    assert "GPU" in training.accelerate(model, params)
+    assert "GPU" in architectures.accelerate(model, params)
     assert "inner_loop" not in vars(model.get_layer("lstm"))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sentiment.network import gradients, training
+from sentiment.network import architectures, gradients, training
 from sentiment.network.model import build_model
 from sentiment.scoring.gradients import by_distance, table
 from sentiment.serving import layers
@@ -102,7 +102,7 @@ def test_the_fast_path_gives_the_norms_of_stock_keras(
 ) -> None:
     model = network(**changes)
     stock = gradients.norms(model, x)
-    assert training.accelerate(model, small(**changes)) == "fast LSTM"
+    assert architectures.accelerate(model, small(**changes)) == "fast LSTM"
     np.testing.assert_allclose(gradients.norms(model, x), stock, rtol=1e-5, atol=1e-5)
 
 

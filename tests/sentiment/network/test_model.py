@@ -7,8 +7,9 @@ import pytest
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
-from sentiment.network.model import build_model, lstm_layers, save_model
+from sentiment.network.model import build_model, save_model
 from sentiment.network.train_options import Train
+from sentiment.serving.layers import recurrent_layers
 from tests.conftest import defaults, inputs
 from tests.project import merged
 from workflow.params import Params, check_params
@@ -100,7 +101,7 @@ def test_layers_read_the_states_of_those_below() -> None:
     model = build_model(settings(layers=3, units=5, bidirectional=True), inputs(50, 9))
     shapes = [model.get_layer(name).output.shape for name in STACK]
     assert shapes == [(None, 9, 10), (None, 9, 10), (None, 10)]
-    assert len(lstm_layers(model)) == 6
+    assert len(recurrent_layers(model)) == 6
 
 
 STACK = ("bidirectional", "bidirectional_2", "bidirectional_3")
@@ -307,7 +308,7 @@ def test_the_forget_gate_starts_with_the_bias_named_and_the_others_with_none(
     model = build_model(
         settings(units=3, forget_bias=2.5, bidirectional=bidirectional), inputs(50, 9)
     )
-    layers = lstm_layers(model)
+    layers = recurrent_layers(model)
     assert len(layers) == (2 if bidirectional else 1)
     for layer in layers:
         assert layer.cell.bias.numpy().tolist() == [0] * 3 + [2.5] * 3 + [0] * 6

@@ -9,7 +9,7 @@ import pytest
 from sentiment.backend import load_keras
 from sentiment.data.split import Part, split
 from sentiment.errors import UserError
-from sentiment.network import checkpoint, training
+from sentiment.network import architectures, checkpoint, training
 from sentiment.network.checkpoint import METRICS, START, Progress
 from sentiment.network.train_options import Train
 from tests.conftest import defaults, inputs
@@ -247,7 +247,10 @@ def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> NeverStopped:
 
     def train(params: Train) -> Complete:
         if str(params) not in done:
-            kept, model = tmp_path_factory.mktemp("kept"), prepared(params, training.accelerate)
+            kept, model = (
+                tmp_path_factory.mktemp("kept"),
+                prepared(params, architectures.accelerate),
+            )
 
             def keep(progress: Progress) -> None:
                 checkpoint.write(kept / str(len(progress.rows)), model, progress)
@@ -272,7 +275,7 @@ def test_training_that_goes_on_gives_the_bits_of_one_that_was_never_stopped(
 ) -> None:
     params = small(epochs=4, **changes)
     expected = never_stopped(params)
-    model = prepared(params, training.accelerate)
+    model = prepared(params, architectures.accelerate)
     newest = checkpoint.latest(expected.kept / str(after))
     assert newest is not None
     progress = checkpoint.read(newest, model)

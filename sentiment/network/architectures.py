@@ -1,0 +1,157 @@
+"""How a network reads a review's vectors; `sentiment.network.model` builds all around it."""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment.network.train_options import Train
+from sentiment.serving.layers import directions, recurrent_layers
+
+if TYPE_CHECKING:
+    import keras
+
+POOLED = ("max", "mean", "max+mean")
+WITH_CUDNN = ("lstm", "gru")
+LONGEST_WAVE = 10_000  # positions in the longest period of the sinusoids, divided by 2π
+
+
+def by_stock_keras(model: "keras.Model", params: Train) -> str:  # noqa: ARG001
+    """Leave the model as it is, see `Architecture.speed_up`."""
+    return f"stock Keras: a {params.architecture} has no other path"
+
+
+class Architecture(NamedTuple):
+    """A kind of network.
+
+    Attributes:
+        states: from the section `train`, the vectors of a review's words, shape (batch, length,
+            features), float32, and their mask, shape (batch, length), bool, or None where padding
+            is not masked: a state for each word, shape (batch, length, n), float32. With pooling
+            `last` it may be a last state of its own, shape (batch, n).
+        speed_up: lets a compiled model train faster, if it can; returns by which path it trains.
+            It changes instances, never classes or weights, so that what is saved is plain Keras.
+    """
+
+    states: Callable[[Train, Any, Any], Any]
+    speed_up: Callable[["keras.Model", Train], str] = by_stock_keras
+
+
+def recurrent(params: Train, vectors: Any, mask: Any) -> Any:
+    """The states of the uppermost of the recurrent layers, see `Architecture.states`."""
+    states = vectors
+    for number in range(1, params.layers + 1):
+        layer = _recurrent_layer(params, number)
+        states = layer(states, mask=mask)
+        if params.cell == "lstm":
+            _start_forget_gates(layer, params.forget_bias)
+    return states
+
+
+def _recurrent_layer(params: Train, number: int) -> "keras.layers.Layer":
+    """The recurrent layer of this number, from below."""
+    import keras
+
+    cells = {
+        "lstm": keras.layers.LSTM,
+        "gru": keras.layers.GRU,
+        "simple_rnn": keras.layers.SimpleRNN,
+    }
+    suffix = _suffix(number)
+    # cuDNN takes no padding in front of a review, nor a segment of nothing else
+    kernels = {"use_cudnn": False} if params.mask_padding and params.cell in WITH_CUDNN else {}
+    layer = cells[params.cell](
+        params.units,
+        **kernels,
+        return_sequences=params.pooling in POOLED or number < params.layers,
+        dropout=params.dropout.input,
+        recurrent_dropout=params.dropout.recurrent,
+        recurrent_initializer=params.recurrent_initializer,
+        name=params.cell + suffix,
+    )
+    if not params.bidirectional:
+        return layer
+    return keras.layers.Bidirectional(layer, name=f"bidirectional{suffix}")
+
+
+def _start_forget_gates(layer: "keras.layers.Layer", bias: float) -> None:
+    """Set the second of the four parts of the bias, in Keras' order i, f, c, o."""
+    for lstm in directions(layer):
+        values = lstm.cell.bias.numpy().copy()
+        values[lstm.units : 2 * lstm.units] = bias
+        lstm.cell.bias.assign(values)
+
+
+def by_fast_path(model: "keras.Model", params: Train) -> str:
+    """Put recurrent layers on the fast path if their params have one."""
+    from sentiment.network import fast
+
+    obstacle = fast.obstacle(params)
+    if obstacle:
+        return f"stock Keras: {obstacle}"
+    fast.accelerate(model)
+    return f"fast {type(recurrent_layers(model)[0]).__name__}"
+
+
+def transformer(params: Train, vectors: Any, mask: Any) -> Any:
+    """The states of the uppermost encoder block, see `Architecture.states`.
+
+    Positions count words, so that padding moves none. Dropout is where the paper has it: on what
+    each part of a block adds to its input.
+
+    Source: Vaswani et al. 2017, *Attention Is All You Need*.
+    """
+    import keras
+
+    length, width = vectors.shape[1:]
+    positions = keras.layers.Embedding(
+        length + 1, width, weights=_sinusoids(length + 1, width), trainable=False, name="positions"
+    )
+    words_so_far = keras.ops.cumsum(keras.ops.cast(mask, "int32"), axis=1)
+    states = vectors * math.sqrt(width) + positions(words_so_far)
+    for number in range(1, params.layers + 1):
+        states = _encoder_block(params, number, states, mask)
+    return states
+
+
+def _sinusoids(positions: int, width: int) -> NDArray[np.float32]:
+    """Vectors of positions, shape (positions, width)."""
+    angles = np.arange(positions)[:, None] / LONGEST_WAVE ** (np.arange(0, width, 2) / width)
+    return np.hstack([np.sin(angles), np.cos(angles)])[:, :width].astype(np.float32)
+
+
+def _encoder_block(params: Train, number: int, states: Any, mask: Any) -> Any:
+    """Self-attention and a feed-forward part, each added to its input and then normalized."""
+    import keras
+
+    width, suffix = states.shape[2], _suffix(number)
+
+    def add(states: Any, part: Any) -> Any:
+        dropped = keras.layers.Dropout(params.dropout.input)(part)
+        return keras.layers.LayerNormalization()(states + dropped)
+
+    attention = keras.layers.MultiHeadAttention(
+        params.heads, width // params.heads, name=f"attention{suffix}"
+    )
+    hidden = keras.layers.Dense(params.units, activation="relu", name=f"hidden{suffix}")
+    output = keras.layers.Dense(width, name=f"feed_forward{suffix}")
+    states = add(states, attention(states, states, value_mask=mask))
+    return add(states, output(hidden(states)))
+
+
+def _suffix(number: int) -> str:
+    """What distinguishes the names of further layers."""
+    return f"_{number}" if number > 1 else ""
+
+
+ARCHITECTURES = {  # by the values of `train.architecture`
+    "recurrent": Architecture(recurrent, by_fast_path),
+    "transformer": Architecture(transformer),
+}
+
+
+def accelerate(model: "keras.Model", params: Train) -> str:
+    """Let a compiled model train faster if its architecture and params allow it; say by what."""
+    return ARCHITECTURES[params.architecture].speed_up(model, params)
