@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from sentiment.errors import UserError
-from sentiment.scoring.gradients import reach
+from sentiment.gradients import reach
 from sentiment.scoring.metrics import METRICS, Predictions
 from sentiment.scoring.significance import CONFIDENCE, Interval, mean_interval
 from tools.comparing import sides

@@ -21,9 +21,8 @@ import click
 from benchmarks.growth import timed
 from benchmarks.report import spread
 from sentiment.backend import load_keras
-from sentiment.data.split import split
 from sentiment.network import architectures, training
-from sentiment.network.batches import batches
+from sentiment.network.batches import batches, split
 from sentiment.network.model import build_model, inputs_of
 from sentiment.network.train_options import Train
 from sentiment.section import flatten

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sentiment.data.split import split
 from sentiment.network import architectures, training
-from sentiment.network.batches import batches
+from sentiment.network.batches import batches, split
 from sentiment.network.model import build_model, inputs_of
 from sentiment.network.train_options import Train
 from sentiment.section import flatten

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from benchmarks import memory_page
+from sentiment import gradients
 from sentiment.network import checkpoint
 from sentiment.network.train_options import KERAS_FORGET_BIAS
-from sentiment.scoring import gradients
 from tools.comparing import experiments
 from tools.comparing.experiments import Experiment
 from tools.comparing.group import ACCURACY, Member

@@ -10,7 +10,7 @@ import numpy as np
 
 from sentiment import text
 from sentiment.padding import layout
-from sentiment.serving.predictor import Predictor
+from sentiment.serving.keras_reader import Predictor
 from workflow import files, outputs
 from workflow.files import read_reviews
 from workflow.params import load_params

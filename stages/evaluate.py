@@ -10,8 +10,8 @@ Drawing the curves here keeps a change of their looks from training anew.
 
 from typing import Any
 
+from sentiment.gradients import measure
 from sentiment.network import checkpoint
-from sentiment.network.gradients import measure
 from sentiment.scoring.evaluation import evaluate, predict
 from sentiment.section import flatten
 from workflow import files, process

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from sentiment.data.dataset import dataset_name
-from sentiment.data.split import Part, split
 from sentiment.errors import NotAllowedError
+from sentiment.gradients import measure, reach
 from sentiment.network import checkpoint
+from sentiment.network.batches import Part, split
 from sentiment.network.checkpoint import START, Progress
-from sentiment.network.gradients import measure
 from sentiment.network.model import inputs_of, save_model
 from sentiment.network.train_options import Train
 from sentiment.network.training import (
@@ -31,7 +31,6 @@ from sentiment.network.training import (
     ready_model,
     summarize,
 )
-from sentiment.scoring.gradients import reach
 from sentiment.section import flatten
 from workflow import files, machine, pipeline, process
 from workflow.files import PAD, TRAIN

@@ -109,9 +109,8 @@ def as_document(given: Answer) -> dict[str, Any]:
 
 
 def as_step(text: str, step: "Step") -> dict[str, Any]:
-    """A word as the model reads it, with an LSTM's gates beside the probability."""
-    gates = step.gates._asdict() if step.gates else {}
-    return {"word": text[step.start : step.end], "probability": step.probability, **gates}
+    """A word that the model reads, and its answer to the text cut after it."""
+    return {"word": text[step.start : step.end], "probability": step.probability}
 
 
 def as_table(rows: list[Answer]) -> str:
@@ -137,7 +136,7 @@ def as_table(rows: list[Answer]) -> str:
     "--trace",
     variable="TRACE",
     is_flag=True,
-    help="With --json: the answer after each word, and an LSTM's gates at it.",
+    help="With --json: the answer after each word.",
 )
 @cli.option(
     "--words",

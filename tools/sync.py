@@ -11,8 +11,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from sentiment.data.dataset import dataset_name
-from sentiment.data.split import split
 from sentiment.errors import UserError
+from sentiment.network.batches import split
 from workflow import cli, files
 from workflow.files import EVALUATE, PAD, TRAIN
 from workflow.outputs import (

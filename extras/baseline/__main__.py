@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from extras.baseline import fit as model
 from extras.baseline.fit import LinearOptions
+from extras.common import linear_reader
+from extras.common.linear_reader import Linear
 from sentiment.data.dataset import dataset_name, tokenizer_of
-from sentiment.data.split import split
 from sentiment.errors import UserError
 from sentiment.network import checkpoint
+from sentiment.network.batches import split
 from sentiment.network.checkpoint import METRICS
 from sentiment.padding import seen, shuffled
 from sentiment.scoring.evaluation import (
@@ -34,8 +36,6 @@ from sentiment.scoring.evaluation import (
 )
 from sentiment.scoring.metrics import accuracy_and_loss
 from sentiment.section import flatten
-from sentiment.serving import linear
-from sentiment.serving.linear import Linear
 from sentiment.text import Reviews
 from workflow import files, machine, pipeline, process
 from workflow.files import FETCH, TEST_DATA, TRAIN, arrays, read_reviews
@@ -154,12 +154,12 @@ def answers(fitted: Linear, reviews: Sequence[NDArray[np.uint32]]) -> NDArray[np
 
 def save(folder: Path, job: Job, fitted: Fitted, evaluation: Evaluation) -> None:
     """Write all into an empty folder, with digests of model and test set."""
-    np.savez(folder / linear.FILE, **vars(fitted.model))
+    np.savez(folder / linear_reader.FILE, **vars(fitted.model))
     fitted.history.to_csv(folder / "history.csv", index=False)
     files.write_json(folder / "cost.json", fitted.cost)
     publish.write(folder, evaluation)
     digests = {
-        "model.sha256": files.sha256(folder / linear.FILE),
+        "model.sha256": files.sha256(folder / linear_reader.FILE),
         TEST_DATA: files.joint_digest(FETCH, arrays("test")),
     }
     files.write_about(folder, job.shaping | digests)
@@ -186,7 +186,7 @@ def log_outputs(tracker: Tracker, job: Job, metrics: dict[str, Any], diff: str) 
         tracker.log(log.text, f"{diff}\n", f"{TRAIN.name}/{DIFF}")
     digests = {key: files.read_about(folder)["params"][key] for key in ("model.sha256", TEST_DATA)}
     index = files.checked(FETCH / "word_index.json")
-    fitted = [Model(folder / linear.FILE, {})]
+    fitted = [Model(folder / linear_reader.FILE, {}, reader=linear_reader.READER)]
     threshold, tokenizer = job.params.evaluate.threshold, tokenizer_of(job.shaping)
     parts = Parts(fitted, index, threshold, log.LINEAR_PACKAGES, tokenizer)
     rule, test = job.params.promote, job.test.digest

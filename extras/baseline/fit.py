@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from extras.common.linear_reader import Linear, bigrams
 from sentiment.errors import UserError
 from sentiment.section import Section
-from sentiment.serving.linear import Linear, bigrams
 from sentiment.text import Reviews
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from extras.sweep import space, study
 from extras.sweep.study import ERROR, FAILURES, PASSING, VALUES
 from extras.sweep.sweep_options import SweepOptions
 from sentiment.backend import load_keras, usable_cores
-from sentiment.data.split import Part, split
 from sentiment.errors import RunningError, StoreError
 from sentiment.network import checkpoint
+from sentiment.network.batches import Part, split
 from sentiment.network.checkpoint import START, Progress
 from sentiment.network.model import inputs_of
 from sentiment.network.training import (

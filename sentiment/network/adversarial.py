@@ -9,12 +9,12 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from sentiment.serving import layers
+from sentiment.gradients import vectors
 
 Step = Callable[[tuple[tf.Tensor, ...]], dict[str, tf.Tensor]]
 
 
-def harden(model: "keras.Model", shift: float) -> None:
+def make_adversarial(model: "keras.Model", shift: float) -> None:
     """Let each training step of a compiled model learn from its reviews and from shifted ones.
 
     The step of the instance is replaced, not its class: what is saved stays plain Keras.
@@ -28,7 +28,7 @@ def harden(model: "keras.Model", shift: float) -> None:
 
 
 def _step(model: "keras.Model", shift: float) -> Step:
-    embedding, between = model.get_layer("embedding"), layers.vectors(model)
+    embedding, between = model.get_layer("embedding"), vectors(model)
     read = keras.Model(model.input, between)
     judge = keras.Model([model.input, between], model.output)
     tracker = next(metric for metric in model.metrics if metric.name == "loss")

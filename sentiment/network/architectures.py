@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.network.train_options import Train
-from sentiment.serving.layers import directions, recurrent_layers
 
 if TYPE_CHECKING:
     import keras
@@ -74,6 +73,22 @@ def _recurrent_layer(params: Train, number: int) -> "keras.layers.Layer":
     if not params.bidirectional:
         return layer
     return keras.layers.Bidirectional(layer, name=f"bidirectional{suffix}")
+
+
+def recurrent_layers(model: "keras.Model") -> "list[keras.layers.RNN]":
+    """The recurrent layers of a model, those of a bidirectional one forward first."""
+    import keras
+
+    single = [layer for outer in model.layers for layer in directions(outer)]
+    return [layer for layer in single if isinstance(layer, keras.layers.RNN)]
+
+
+def directions(layer: "keras.layers.Layer") -> "list[keras.layers.RNN]":
+    """The layer itself, or of a bidirectional one that which reads forward and the other."""
+    import keras
+
+    both = isinstance(layer, keras.layers.Bidirectional)
+    return [layer.forward_layer, layer.backward_layer] if both else [layer]
 
 
 def _start_forget_gates(layer: "keras.layers.Layer", bias: float) -> None:

@@ -1,14 +1,44 @@
-"""Reviews as batches, in the order in which Keras would draw them from arrays."""
+"""What is trained on and what validates, and batches in the order in which Keras draws them."""
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sentiment.errors import UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 AHEAD = 2  # batches made while the model works on one; more gains nothing
+
+
+class Part(NamedTuple):
+    """Reviews to learn from or to validate on.
+
+    Attributes:
+        x: token ids, shape (reviews, max_length).
+        y: labels, shape (reviews,), 1 = positive.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[np.uint8]
+
+
+def split(x: NDArray[Any], y: NDArray[np.uint8], validation_split: float) -> tuple[Part, Part]:
+    """Set the last share aside for validation, cut where Keras' `validation_split` cuts.
+
+    Raises:
+        UserError: one of the two parts would be empty.
+    """
+    at = math.floor(len(x) * (1 - validation_split))
+    if not 0 < at < len(x):
+        raise UserError(
+            f"train.validation_split: {validation_split} of {len(x)} reviews leaves "
+            "nothing to train on or nothing to validate with."
+        )
+    return Part(x[:at], y[:at]), Part(x[at:], y[at:])
 
 
 def batches(*arrays: NDArray[Any], batch_size: int, shuffle: bool) -> "tf.data.Dataset":

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
+from sentiment.network.architectures import recurrent_layers
 from sentiment.network.cells import CELLS, Cell, Tensors, Weights
 from sentiment.network.train_options import Train
-from sentiment.serving.layers import recurrent_layers
 
 if TYPE_CHECKING:
     import keras

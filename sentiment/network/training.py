@@ -11,11 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment.backend import load_keras
-from sentiment.data.split import Part
 from sentiment.errors import UserError
-from sentiment.network import starts
+from sentiment.network import initial_embeddings
 from sentiment.network.architectures import accelerate
-from sentiment.network.batches import batches
+from sentiment.network.batches import Part, batches
 from sentiment.network.checkpoint import COUNTERS, METRICS, Progress
 from sentiment.network.model import Inputs, bigram_buckets, build_model
 from sentiment.network.train_options import Train
@@ -67,9 +66,9 @@ def initial_model(params: Train, inputs: Inputs, learning: Part) -> "keras.Model
     model = build_model(params, inputs)
     _start_vectors(model, params, inputs, learning)
     if params.adversarial:
-        from sentiment.network.adversarial import harden
+        from sentiment.network.adversarial import make_adversarial
 
-        harden(model, params.adversarial)
+        make_adversarial(model, params.adversarial)
     return model
 
 
@@ -77,13 +76,15 @@ def _start_vectors(model: "keras.Model", params: Train, inputs: Inputs, learning
     """Let the embeddings begin with what can be counted before training."""
     if params.embedding_initializer == "cooccurrence":
         marks = (inputs.padding_token, inputs.unknown_token)
-        vectors = starts.word_vectors(learning.x, inputs.num_words, params.embedding_units, marks)
+        vectors = initial_embeddings.word_vectors(
+            learning.x, inputs.num_words, params.embedding_units, marks
+        )
         model.get_layer("embedding").set_weights([vectors])
     if params.bigrams.units:
         embedding = model.get_layer("bigrams")
         buckets = bigram_buckets(model, learning.x)
         embedding.set_weights(
-            [starts.bigram_vectors(embedding.get_weights()[0], buckets, learning.y)]
+            [initial_embeddings.bigram_vectors(embedding.get_weights()[0], buckets, learning.y)]
         )
 
 

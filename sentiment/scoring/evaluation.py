@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment.data.dataset import dataset_name
+from sentiment.gradients import reach
 from sentiment.scoring import metrics, plots
 from sentiment.scoring.evaluate_options import Evaluate
-from sentiment.scoring.gradients import reach
 from sentiment.scoring.metrics import Predictions
-from sentiment.serving.predictor import Predictor
+from sentiment.serving.keras_reader import Predictor
 from workflow.outputs import TestSet, Training
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def evaluate(
         words: the vocabulary.
         training: what was evaluated.
         probabilities: see `predict`.
-        gradients: of the trained model, see `sentiment.scoring.gradients.table`.
+        gradients: of the trained model, see `sentiment.gradients.table`.
         params: the `evaluate` section.
     """
     dataset, name = dataset_name(training.params), training.run["name"]

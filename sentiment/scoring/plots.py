@@ -88,7 +88,7 @@ def gradients(tables: Mapping[str, pd.DataFrame], run: str, params: Evaluate) ->
     """Draw the gradient's norm by the distance from the last word, on a logarithmic axis.
 
     Args:
-        tables: by their labels, each as `sentiment.scoring.gradients.table` describes it; the
+        tables: by their labels, each as `sentiment.gradients.table` describes it; the
             last one's spread over the reviews is drawn too.
         run: its name.
         params: size of the plot.

@@ -1,33 +1,56 @@
 """The model as it is served: raw text in, label and probability out.
 
-MLflow keeps it as code and files, without pickle: this package, the file of the model or those of
-an ensemble's members, the word index and the settings. The text is encoded by the code that encoded
-the training data, and the model is asked as the evaluation asks it, so that its answers are those
-of the evaluation, bit for bit.
+MLflow keeps it as code and files, without pickle: this package and what it imports, the file of the
+model or those of an ensemble's members, the word index and the settings, which name what reads it.
+The text is encoded by the code that encoded the training data, and the model is asked as the
+evaluation asks it, so that its answers are those of the evaluation, bit for bit.
 """
 
 import hashlib
+import importlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from numpy.typing import NDArray
 
-from .. import text
-from ..text import Layout, Word
-from . import linear, network, odds
-from .ensemble import Ensemble, Member
-from .reader import Reader
-from .trace import Gates
+from sentiment.text import Word, known_words
 
 INDEX, SETTINGS = "word_index.json", "settings.json"  # beside the model's file
 COLUMN = "text"
+PLACE = __name__.removesuffix("sentiment.serving.classifier")  # of packages that are packed
+LEAST = 1e-7  # nearer to 0 or 1 than this, float32 has no more digits to tell probabilities apart
+
+
+class Reader(Protocol):
+    """Texts, each a sequence of known words, to probabilities of being positive."""
+
+    def answers(self, texts: Sequence[Sequence[Word]]) -> NDArray[np.float32]:
+        """The probability for each text, shape (texts,)."""
+
+    def places(self, words: Sequence[Word]) -> NDArray[np.int64]:
+        """Which of a text's words are read, rising, shape (read,)."""
+
+    def without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
+        """Leave out what each word that is read says, one word at a time.
+
+        Returns:
+            The probability for the entire text, followed by those without each word that is read,
+            shape (1 + read,).
+        """
+
+    def after(self, words: Sequence[Word], places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The probability for the text cut after the word at each of these places, shape (places,).
+
+        The cost is linear in the number of words and that of places.
+        """
 
 
 class Contribution(NamedTuple):
@@ -60,13 +83,11 @@ class Step(NamedTuple):
         start: where the word begins in the text.
         end: where it ends.
         probability: of being positive, the model's answer to the text cut after this word.
-        gates: those of an LSTM at this word; None for another cell.
     """
 
     start: int
     end: int
     probability: float
-    gates: Gates | None
 
 
 class Sentiment(PythonModel):
@@ -84,7 +105,7 @@ class Sentiment(PythonModel):
         self.threshold: float = settings["threshold"]
         self.tokenizer: str = settings["tokenizer"]
         self.ranks: dict[str, int] = json.loads(paths[INDEX].read_bytes())
-        self.reader = _reader(paths, settings["models"])
+        self.reader = load_reader(settings["model"], paths)
 
     def predict(
         self,
@@ -106,7 +127,7 @@ class Sentiment(PythonModel):
         """
         words = self.words(content)
         answers = self.reader.without_each(words)
-        effects = odds.log_odds(answers[0]) - odds.log_odds(answers[1:])
+        effects = log_odds(answers[0]) - log_odds(answers[1:])
         contributions = [
             Contribution(words[place].start, words[place].end, float(effect))
             for place, effect in zip(self.reader.places(words), effects, strict=True)
@@ -114,22 +135,32 @@ class Sentiment(PythonModel):
         return Explanation(self._label(answers[0]), float(answers[0]), contributions)
 
     def trace(self, content: str) -> list[Step]:
-        """Watch the model read: its answer after each word that it reads, and an LSTM's gates."""
+        """The model's answer after each word that it reads."""
         words = self.words(content)
         places = self.reader.places(words)
         answers = self.reader.after(words, places).tolist()
-        gates: Sequence[Gates | None] = self.reader.gates(words) or [None] * len(places)
         return [
-            Step(words[place].start, words[place].end, answer, at)
-            for place, answer, at in zip(places, answers, gates, strict=True)
+            Step(words[place].start, words[place].end, answer)
+            for place, answer in zip(places, answers, strict=True)
         ]
 
     def words(self, content: str) -> list[Word]:
         """The words of a text that the model knows, in order."""
-        return text.known_words(content, self.ranks, self.tokenizer)
+        return known_words(content, self.ranks, self.tokenizer)
 
     def _label(self, probability: np.float32) -> str:
         return "positive" if probability > self.threshold else "negative"
+
+
+def log_odds(probability: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The log-odds (natural logarithm) of probabilities, of any shape."""
+    kept = np.clip(probability.astype(np.float64), LEAST, 1 - LEAST)
+    return np.log(kept / (1 - kept))
+
+
+def probability(odds: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The probabilities of log-odds, of any shape."""
+    return (1 / (1 + np.exp(-odds))).astype(np.float32)
 
 
 def _check(path: Path, digest: str) -> None:
@@ -138,16 +169,15 @@ def _check(path: Path, digest: str) -> None:
         raise ValueError(f"{path} was changed: its SHA-256 is {actual}, not {digest}")
 
 
-def _reader(paths: dict[str, Path], models: list[dict[str, Any]]) -> Reader:
-    """The one model, or the ensemble of several."""
-    members = [Member(_load(paths[each["file"]], each), each["weight"]) for each in models]
-    return members[0].reader if len(members) == 1 else Ensemble(members)
+def load_reader(model: Mapping[str, Any], paths: Mapping[str, Path]) -> Reader:
+    """What answers for a model, by the module that its settings name.
 
-
-def _load(path: Path, model: dict[str, Any]) -> Reader:
-    if path.suffix == Path(linear.FILE).suffix:
-        return linear.load(path)
-    return network.load(path, model["batch_size"], Layout(**model["layout"]))
+    Args:
+        model: `reader`, the module, which has `load` of the same arguments; and its settings.
+        paths: of all files, by their names.
+    """
+    reader: Reader = importlib.import_module(PLACE + model["reader"]).load(model, paths)
+    return reader
 
 
 def _require_texts(texts: list[Any]) -> None:

@@ -14,8 +14,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from extras.demo.gates import Gates
 from sentiment.serving.classifier import Contribution, Step
-from sentiment.serving.trace import Gates
 from tests.browser import SECONDS, keep_screenshot, open_page, text
 from tests.conftest import Caller, stand_in
 from tests.project import Project, free_port, wait_for
@@ -59,14 +59,12 @@ def test_the_page_is_served_on_the_loopback_and_reports_to_nobody() -> None:
     assert "--browser.gatherUsageStats=false" in command
 
 
-STEPS = [
-    Step(0, 3, 0.5, Gates(0.8, 0.4, 0.6, 1.0)),
-    Step(4, 8, 0.25, Gates(0.7, 0.3, 0.5, 4.0)),
-]
+STEPS = [Step(0, 3, 0.5), Step(4, 8, 0.25)]
+GATES = [Gates(0.8, 0.4, 0.6, 1.0), Gates(0.7, 0.3, 0.5, 4.0)]
 
 
 def test_a_reading_has_a_row_for_each_word_with_its_numbers() -> None:
-    rows = reading.table("not good", STEPS).to_dict("records")
+    rows = reading.table("not good", STEPS, GATES).to_dict("records")
     assert [row["word"] for row in rows] == ["not", "good"]
     assert len({row["label"] for row in rows}) == 2
     assert [row["label"][reading.PLACE :] for row in rows] == ["not", "good"]
@@ -74,13 +72,15 @@ def test_a_reading_has_a_row_for_each_word_with_its_numbers() -> None:
 
 
 def test_strips_shade_gates_as_they_are_and_the_cell_by_its_greatest_norm() -> None:
-    shares = reading.strips(reading.table("not good", STEPS)).set_index(["name", "word"])["share"]
+    shares = reading.strips(reading.table("not good", STEPS, GATES)).set_index(["name", "word"])[
+        "share"
+    ]
     assert shares["forget gate", "good"] == 0.7
     assert (shares["cell state", "not"], shares["cell state", "good"]) == (0.25, 1.0)
 
 
 def test_a_model_without_gates_has_the_strip_of_its_answers_alone() -> None:
-    table = reading.table("not good", [step._replace(gates=None) for step in STEPS])
+    table = reading.table("not good", STEPS)
     assert reading.strips(table)["name"].unique().tolist() == ["positive"]
 
 

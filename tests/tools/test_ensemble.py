@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.serving import odds
+from sentiment.serving import classifier
 from tests.conftest import Caller, Sharer, stand_in
 from tests.project import Project
 from tools import compare, ensemble, promote
@@ -69,7 +69,7 @@ def test_it_answers_with_the_mean_of_its_members_log_odds(made: dict[str, Any]) 
     assert list(made["weights"].values()) == [1 / 3] * 3
     members = [predictions(run_id)["probability"].to_numpy() for run_id in made["weights"]]
     found = predictions(made["run_id"])
-    mean = odds.probability(odds.log_odds(np.stack(members)).mean(axis=0))
+    mean = classifier.probability(classifier.log_odds(np.stack(members)).mean(axis=0))
     np.testing.assert_allclose(found["probability"], mean, atol=1e-6)
     right = float((found["actual"] == found["predicted"]).mean())
     assert made["metrics"]["test_accuracy"] == right > 0.6

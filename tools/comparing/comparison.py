@@ -80,7 +80,7 @@ class Comparison:
         reliability: a table for each training of A and of B, see `sentiment.scoring.metrics`.
         curves: the history of each training of A and of B.
         gradients: a table for each training of A and of B that has one, see
-            `sentiment.scoring.gradients`.
+            `sentiment.gradients`.
     """
 
     a: Summary

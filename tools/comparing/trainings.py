@@ -22,7 +22,7 @@ class Training(NamedTuple):
         params: everything that shaped it and its evaluation, and digests of model and data.
         predictions: see `sentiment.scoring.metrics`; `probability` is float32.
         history: see `sentiment.network.training.Trained`.
-        gradients: see `sentiment.scoring.gradients.table`; None for an evaluation that is older
+        gradients: see `sentiment.gradients.table`; None for an evaluation that is older
             than these.
         cost: `parameters` and `milliseconds_per_review`.
     """

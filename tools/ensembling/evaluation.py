@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment.data.dataset import dataset_name
-from sentiment.data.split import split
 from sentiment.errors import UserError
+from sentiment.network.batches import split
 from sentiment.padding import seen, shuffled
 from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.evaluation import (
@@ -22,7 +22,7 @@ from sentiment.scoring.evaluation import (
 )
 from sentiment.scoring.metrics import accuracy_and_loss
 from sentiment.section import flatten
-from sentiment.serving.reader import Reader
+from sentiment.serving.classifier import Reader
 from sentiment.text import Reviews, as_words
 from tools.ensembling.members import RUNS, SHUFFLE, SPLIT, Member, data_of
 from workflow import files

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from extras.ensemble import ensemble_reader
 from sentiment.data.dataset import tokenizer_of
 from sentiment.errors import UserError
-from sentiment.serving import network
+from sentiment.serving import keras_reader
 from tools.comparing.trainings import Side, Training
 from workflow import files
 from workflow.files import TEST_DATA, Origin
@@ -100,10 +101,10 @@ def download(
     if len({files.sha256(index) for index in indices}) > 1:
         raise UserError("The models number words in other ways: an ensemble needs the same.")
     named = [_named(each, number, folder) for number, each in enumerate(models, 1)]
-    networks = any(each.path.suffix == Path(network.FILE).suffix for each in named)
+    networks = any(model.reader == keras_reader.READER for model in named)
     packages = log.SERVING_PACKAGES if networks else log.LINEAR_PACKAGES
     tokenizer = tokenizer_of(members[0].training.params)
-    return Parts(named, indices[0], threshold, packages, tokenizer)
+    return Parts(named, indices[0], threshold, packages, tokenizer, ensemble_reader.READER)
 
 
 def _artifacts(version: "ModelVersion", folder: Path) -> tuple[list[Model], Path]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
+from extras.demo.gates import Watch, watched
 from sentiment.errors import UserError
 from sentiment.scoring.metrics import shown_in
 from sentiment.serving.classifier import Contribution, Explanation, Sentiment
@@ -46,11 +47,12 @@ CHART = {
 
 
 class Champion(NamedTuple):
-    """The model that is asked, and what is known of it."""
+    """The model that is asked, what is known of it, and what tells its gates if it has some."""
 
     title: str
     history: pd.DataFrame
     model: Sentiment
+    watch: Watch | None
 
 
 def coloured(text: str, words: list[Contribution]) -> str:
@@ -95,7 +97,8 @@ def load(name: str, version: str) -> Champion:
     path = mlflow.artifacts.download_artifacts(f"runs:/{found.run_id}/train/history.csv")
     run = client.get_run(str(found.run_id))
     title = f"Version {version} of {name} · {run.info.run_name}"
-    return Champion(title, pd.read_csv(path), champion.load(f"models:/{name}/{version}"))
+    model = champion.load(f"models:/{name}/{version}")
+    return Champion(title, pd.read_csv(path), model, watched(model.reader))
 
 
 def current() -> tuple[Champion, dict[str, str]]:
@@ -118,16 +121,17 @@ def show_answer(text: str, explanation: Explanation) -> None:
     )
 
 
-def show_reading(text: str, model: Sentiment, key: str) -> None:
+def show_reading(text: str, known: Champion, key: str) -> None:
     """The probability after each word, and what an LSTM's gates do at it."""
     try:
-        steps = champion.trace(model, text)
+        steps = champion.trace(known.model, text)
     except UserError as error:
         st.caption(str(error))
         return
     if not steps:
         return
-    table = reading.table(text, steps)
+    gates = known.watch(known.model.words(text)) if known.watch else ()
+    table = reading.table(text, steps, gates)
     st.vega_lite_chart(table, reading.curve_chart(table))
     chart = f"{key}-strips-{hash(text)}"  # another text begins without a selection
     st.vega_lite_chart(
@@ -150,11 +154,11 @@ def cut(key: str, chart: str) -> None:
         st.session_state[key] = st.session_state[key][: chosen[0]["end"]]
 
 
-def show_text(label: str, key: str, model: Sentiment) -> None:
+def show_text(label: str, key: str, known: Champion) -> None:
     """A text, the answer to it, and how the model reads it."""
     text = st.text_area(label, key=key, height=160, max_chars=MOST_CHARACTERS)
-    show_answer(text, model.explain(text))
-    show_reading(text, model, key)
+    show_answer(text, known.model.explain(text))
+    show_reading(text, known, key)
 
 
 def show_champion(known: Champion, tags: dict[str, str]) -> None:
@@ -183,10 +187,10 @@ def main() -> None:
     two = st.toggle("Compare two reviews", key="two")
     left, right = st.columns(2 if two else [3, 2], gap="large")
     with left:
-        show_text("A review", "first", known.model)
+        show_text("A review", "first", known)
     with right:
         if two:
-            show_text("Another review", "second", known.model)
+            show_text("Another review", "second", known)
         else:
             show_champion(known, tags)
     if two:

@@ -1,9 +1,11 @@
 """How the demo's page shows the model reading: its answer after each word, and an LSTM's gates."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from extras.demo.gates import Gates
 from sentiment.serving.classifier import Step
 
 SELECTION = "word"  # the selection of a chart: the word that was clicked
@@ -21,20 +23,20 @@ MOST_LABELS = 40  # words that fit below a chart; of more, some are left out
 LABELS = {"labelExpr": f"slice(datum.value, {PLACE})", "labelAngle": -90, "labelLimit": 90}
 
 
-def table(text: str, steps: list[Step]) -> pd.DataFrame:
+def table(text: str, steps: list[Step], gates: Sequence[Gates] = ()) -> pd.DataFrame:
     """A row for each word: its label, its end in the text, and its numbers by `NAMES`.
 
-    A model without an LSTM has no columns for gates and cell.
+    Without gates there are no columns for them and the cell.
     """
     return pd.DataFrame(
         {
-            "label": f"{number:0{PLACE - 1}} {text[step.start : step.end]}",
+            "label": f"{number + 1:0{PLACE - 1}} {text[step.start : step.end]}",
             "word": text[step.start : step.end],
             "end": step.end,
             "probability": step.probability,
-            **(step.gates._asdict() if step.gates else {}),
+            **(gates[number]._asdict() if gates else {}),
         }
-        for number, step in enumerate(steps, 1)
+        for number, step in enumerate(steps)
     )
 
 

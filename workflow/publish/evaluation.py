@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from sentiment.data.dataset import tokenizer_of
+from sentiment.gradients import curve
 from sentiment.scoring.evaluation import Evaluation, numbers
-from sentiment.scoring.gradients import curve
 from sentiment.text import Layout
 from workflow import files
 from workflow.files import EVALUATE, FETCH, PAD, TRAIN

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sentiment.data.split import Part
-from sentiment.scoring.gradients import curve
+from sentiment.gradients import curve
+from sentiment.network.batches import Part
 from workflow import files
 from workflow.files import PAD, TRAIN
 from workflow.runs import log
@@ -47,7 +47,7 @@ def log_outputs(
         tracker: of the run, which must be the active one.
         model: the trained model.
         history: see `sentiment.network.training.Trained`.
-        gradients: before the first epoch, see `sentiment.scoring.gradients.table`.
+        gradients: before the first epoch, see `sentiment.gradients.table`.
         diff: what the code had of changes without a commit; empty where it had none.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from sentiment import backend, serving, text
+from sentiment.serving import keras_reader
 from sentiment.text import KERAS, UNICODE
 from workflow import files
 from workflow.runs import log
@@ -20,8 +22,10 @@ from workflow.runs import log
 if TYPE_CHECKING:
     import mlflow
 
-SERVING = Path(serving.__file__).parent  # packed whole
-CODE = [*sorted(SERVING.glob("*.py")), Path(backend.__file__), Path(text.__file__)]  # of answers
+SERVING = Path(serving.__file__).parent
+ROOT = SERVING.parents[1]
+CODE = [*sorted(SERVING.glob("*.py")), Path(backend.__file__), Path(text.__file__)]
+OURS = re.compile(r"^( *from )(?=(?:sentiment|extras)\.)", re.MULTILINE)  # imports
 MESSAGES = Path(__file__).with_name("scoring_server.py")  # says what is wrong with a request
 NAME = "sentiment"  # the logged model's name in the run
 EXAMPLES = ["A fine film.", "Dull, and far too long."]
@@ -29,7 +33,7 @@ ENTRY = """\
 import mlflow
 
 from {package} import scoring_server
-from {package}.serving.classifier import Sentiment
+from {package}.sentiment.serving.classifier import Sentiment
 
 scoring_server.answer_clearly()
 mlflow.models.set_model(Sentiment())
@@ -43,11 +47,13 @@ class Model(NamedTuple):
         path: its file.
         settings: a network's `layout` and `batch_size`; a linear model has none.
         weight: in the ensemble, where those of all add up to one.
+        reader: the module that reads it, which travels with it.
     """
 
     path: Path
     settings: dict[str, Any]
     weight: float = 1.0
+    reader: str = keras_reader.READER
 
 
 class Parts(NamedTuple):
@@ -58,7 +64,8 @@ class Parts(NamedTuple):
         words: the word index's file.
         threshold: the probability above which a review is positive.
         packages: those that it needs where it is served.
-        tokenizer: how a text is split into words, see `sentiment.serving.text`.
+        tokenizer: how a text is split into words, see `sentiment.text`.
+        reader: the module by which several models answer as one.
     """
 
     models: Sequence[Model]
@@ -66,11 +73,12 @@ class Parts(NamedTuple):
     threshold: float
     packages: Sequence[str] = log.SERVING_PACKAGES
     tokenizer: str = KERAS
+    reader: str = ""
 
 
 def digest(parts: Parts) -> str:
     """One SHA-256 of all that the served model answers by: files, settings, code."""
-    code = {path.name: files.sha256(path) for path in CODE}
+    code = [(path.name, files.sha256(path)) for path in code_of(parts)]
     models = [(files.sha256(path), *how) for path, *how in parts.models]
     known = [models, files.sha256(parts.words), parts.threshold, parts.tokenizer, code]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
@@ -87,7 +95,7 @@ def log_model(client: "mlflow.MlflowClient", run: log.Run, parts: Parts) -> str:
     )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        entry, code = write_code(folder, f"served_{digest(parts)[:12]}")
+        entry, code = write_code(folder, f"served_{digest(parts)[:12]}", code_of(parts))
         with importable(folder):
             mlflow.pyfunc.log_model(
                 name=NAME,
@@ -117,7 +125,13 @@ def _link(client: "mlflow.MlflowClient", run_id: str, model_id: str) -> None:
         client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
 
-def write_code(folder: Path, package: str) -> tuple[Path, Path]:
+def code_of(parts: Parts) -> list[Path]:
+    """The modules by which a model answers."""
+    readers = {parts.reader, *(model.reader for model in parts.models)} - {"", keras_reader.READER}
+    return CODE + [ROOT / f"{reader.replace('.', '/')}.py" for reader in sorted(readers)]
+
+
+def write_code(folder: Path, package: str, code: Sequence[Path]) -> tuple[Path, Path]:
     """Write the file that MLflow runs to make the model, and the package that it imports.
 
     Each model's package has a name of its own, so that models of different code, and this
@@ -125,10 +139,12 @@ def write_code(folder: Path, package: str) -> tuple[Path, Path]:
     """
     entry = folder / "served.py"
     entry.write_text(ENTRY.format(package=package), encoding="utf-8")
-    (folder / package / SERVING.name).mkdir(parents=True)
-    for path in [*CODE, MESSAGES]:
-        place = SERVING.name if path.parent == SERVING else "."
-        shutil.copyfile(path, folder / package / place / path.name)
+    for path in code:
+        place = folder / package / path.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        source = path.read_text(encoding="utf-8")
+        place.write_text(OURS.sub(rf"\g<1>{package}.", source), encoding="utf-8")
+    shutil.copy(MESSAGES, folder / package)
     return entry, folder / package
 
 
@@ -148,11 +164,13 @@ def write_artifacts(folder: Path, parts: Parts) -> dict[str, str]:
 
     paths = {**{each.path.name: each.path for each in parts.models}, classifier.INDEX: parts.words}
     models = [
-        {"file": each.path.name, "weight": each.weight, **each.settings} for each in parts.models
+        {"reader": model.reader, "file": model.path.name, "weight": model.weight, **model.settings}
+        for model in parts.models
     ]
+    answering = {"reader": parts.reader, "members": models} if parts.reader else models[0]
     digests = {name: files.sha256(path) for name, path in paths.items()}
     settings = folder / classifier.SETTINGS
-    known = {"threshold": parts.threshold, "tokenizer": parts.tokenizer, "models": models}
+    known = {"threshold": parts.threshold, "tokenizer": parts.tokenizer, "model": answering}
     files.write_json(settings, {**known, "files": digests})
     return {name: str(path) for name, path in {**paths, settings.name: settings}.items()}
 
@@ -168,20 +186,38 @@ def read_artifacts(folder: Path, origin: files.Origin) -> tuple[list[Model], Pat
     path = folder / classifier.SETTINGS
     settings = files.read_json(path, origin)
     digests = settings["files"]
-    if "models" not in settings:  # registered before there were ensembles
-        (file,) = digests.keys() - {classifier.INDEX}
-        known = {name: settings[name] for name in ("layout", "batch_size") if name in settings}
-        settings["models"] = [{"file": file, "weight": 1.0, **known}]
-    for name in [classifier.INDEX, *(each["file"] for each in settings["models"])]:
+    models = _models(settings)
+    for name in [classifier.INDEX, *(model["file"] for model in models)]:
         # the version's author wrote the name, which may be that of any file on this machine
         if name not in digests or (folder / name).resolve().parent != folder.resolve():
             raise files.damaged(path, f"{name} is not one of its files", origin)
         files.checked(folder / name, digests, origin)
-    models = [
-        Model(folder / each.pop("file"), weight=each.pop("weight"), settings=each)
-        for each in settings["models"]
+    known = [
+        Model(
+            folder / model.pop("file"),
+            weight=model.pop("weight"),
+            reader=model.pop("reader"),
+            settings=model,
+        )
+        for model in models
     ]
-    return models, folder / classifier.INDEX
+    return known, folder / classifier.INDEX
+
+
+def _models(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the settings of a served model say of each model that answers."""
+    if "model" in settings:
+        model = settings["model"]
+        members: list[dict[str, Any]] = model.get("members", [model])
+        return members
+    if "models" not in settings:  # registered before there were ensembles
+        (file,) = settings["files"].keys() - {"word_index.json"}
+        known = {name: settings[name] for name in ("layout", "batch_size") if name in settings}
+        settings["models"] = [{"file": file, "weight": 1.0, **known}]
+    for model in settings["models"]:  # registered before they named their readers
+        linear = model["file"].endswith(".npz")
+        model["reader"] = "extras.common.linear_reader" if linear else keras_reader.READER
+    return list(settings["models"])
 
 
 def _signature(column: str) -> Any:

@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from extras.baseline import fit as model
 from extras.baseline.__main__ import OPTIONS
 from extras.baseline.fit import LinearOptions
+from extras.common.linear_reader import BIGRAM_BITS, Linear
 from sentiment.errors import UserError
-from sentiment.serving.linear import BIGRAM_BITS, Linear
 from sentiment.text import Reviews
 from tests.project import ROOT
 from workflow.params import load

@@ -10,7 +10,7 @@ import pytest
 from mlflow.entities import Run
 
 from extras.baseline import __main__ as linear
-from sentiment.serving.linear import FILE, Linear
+from extras.common.linear_reader import FILE, Linear
 from tests.conftest import Caller, runs, stand_in
 from tests.project import Project
 from tools import compare, verify

@@ -19,9 +19,9 @@ from extras.sweep.trial import RUN, Task, first_number, own_seeds
 from sentiment.backend import load_keras
 from sentiment.data import synthetic
 from sentiment.data.dataset import settings_used
-from sentiment.data.split import Part
 from sentiment.errors import RunningError
 from sentiment.network import checkpoint
+from sentiment.network.batches import Part
 from sentiment.network.training import ready_model
 from sentiment.text import Reviews
 from tests.conftest import inputs, runs

@@ -7,9 +7,9 @@ import pytest
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
+from sentiment.network.architectures import recurrent_layers
 from sentiment.network.model import build_model, save_model
 from sentiment.network.train_options import Train
-from sentiment.serving.layers import recurrent_layers
 from tests.conftest import defaults, inputs
 from tests.project import merged
 from workflow.params import Params, check_params

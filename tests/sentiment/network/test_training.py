@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from sentiment.backend import load_keras
-from sentiment.data.split import Part, split
 from sentiment.errors import UserError
 from sentiment.network import architectures, checkpoint, training
+from sentiment.network.batches import Part, split
 from sentiment.network.checkpoint import METRICS, START, Progress
 from sentiment.network.train_options import Train
 from tests.conftest import defaults, inputs

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.scoring import gradients
+from sentiment import gradients
 
 PAD = 0
 PRE = np.array([[0, 0, 5, 6], [0, 5, 6, 7], [5, 6, 7, 8], [0, 0, 0, 5], [8, 7, 6, 5]])

@@ -16,8 +16,9 @@ from mlflow.exceptions import MlflowException
 from sentiment import text
 from sentiment.network.model import build_model
 from sentiment.padding import layout
-from sentiment.serving import classifier, network
+from sentiment.serving import classifier
 from sentiment.serving.classifier import Sentiment
+from sentiment.serving.keras_reader import Network
 from tests.conftest import inputs
 from workflow import files
 from workflow.params import Params
@@ -49,8 +50,8 @@ def served(artifacts: dict[str, str]) -> Sentiment:
     return model
 
 
-def network_of(served: Sentiment) -> network.Network:
-    assert isinstance(served.reader, network.Network)
+def network_of(served: Sentiment) -> Network:
+    assert isinstance(served.reader, Network)
     return served.reader
 
 
@@ -124,7 +125,6 @@ def test_a_trace_has_the_words_that_are_read_and_ends_at_the_answer(
     steps, explanation = served.trace(content), served.explain(content)
     assert [step.start for step in steps] == [word.start for word in explanation.words]
     assert steps[-1].probability == explanation.probability
-    assert all(step.gates and 0 < step.gates.forget < 1 for step in steps)
 
 
 def test_a_text_without_known_words_has_an_empty_trace(served: Sentiment) -> None:
@@ -138,7 +138,7 @@ def test_a_text_without_known_words_is_explained_by_none(served: Sentiment, cont
     assert 0 < explanation.probability < 1
 
 
-@pytest.mark.parametrize("name", [network.FILE, classifier.INDEX])
+@pytest.mark.parametrize("name", ["model.keras", classifier.INDEX])
 def test_a_file_that_was_changed_is_refused(artifacts: dict[str, str], name: str) -> None:
     with Path(artifacts[name]).open("ab") as file:
         file.write(b" ")
@@ -149,18 +149,18 @@ def test_a_file_that_was_changed_is_refused(artifacts: dict[str, str], name: str
 def test_settings_name_the_digests_of_the_files(artifacts: dict[str, str]) -> None:
     settings = json.loads(Path(artifacts[classifier.SETTINGS]).read_bytes())
     assert settings["files"] == {
-        name: files.sha256(Path(artifacts[name])) for name in (network.FILE, classifier.INDEX)
+        name: files.sha256(Path(artifacts[name])) for name in ("model.keras", classifier.INDEX)
     }
 
 
 def test_what_travels_is_loaded_under_its_own_name_without_the_project(
     tmp_path: Path, artifacts: dict[str, str]
 ) -> None:
-    packaging.write_code(tmp_path, "served_abc")
+    packaging.write_code(tmp_path, "served_abc", packaging.CODE)
     code = f"""
 import sys
 from types import SimpleNamespace
-from served_abc.serving.classifier import Sentiment
+from served_abc.sentiment.serving.classifier import Sentiment
 model = Sentiment()
 model.load_context(SimpleNamespace(artifacts={artifacts!r}))
 print(model.explain("a fine film").label)

@@ -1,13 +1,15 @@
 """What an LSTM's gates and its cell do at each step of a row of token ids."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backend import load_keras
-from . import layers
+from sentiment.network.architectures import directions
+from sentiment.serving.classifier import Reader
+from sentiment.serving.keras_reader import Network
+from sentiment.text import Word, pad_words
 
 if TYPE_CHECKING:
     import keras
@@ -29,10 +31,30 @@ class Gates(NamedTuple):
     cell: float
 
 
-Watch = Callable[[NDArray[np.integer]], list[Gates]]
+Watch = Callable[[Sequence[Word]], list[Gates]]
 
 
-def watch(model: "keras.Model") -> Watch | None:
+def watched(reader: Reader) -> Watch | None:
+    """What tells the gates at each word of a text that is read; None for a model without an LSTM.
+
+    Args:
+        reader: of a served model.
+    """
+    if not hasattr(reader, "columns"):
+        return None
+    network = cast(Network, reader)  # its class is that of the code that the model brought
+    at_tokens = watch(network.ask.model)
+    if at_tokens is None:
+        return None
+
+    def gates(words: Sequence[Word]) -> list[Gates]:
+        steps = at_tokens(pad_words([words], network.layout)[0])
+        return [steps[column] for column in network.columns(len(words))[0]]
+
+    return gates
+
+
+def watch(model: "keras.Model") -> Callable[[NDArray[np.integer]], list[Gates]] | None:
     """What tells the gates of a model's first LSTM; of two directions, those of the forward one.
 
     Source: Hochreiter and Schmidhuber 1997; the forget gate: Gers et al. 2000.
@@ -44,8 +66,11 @@ def watch(model: "keras.Model") -> Watch | None:
         From a row of token ids, shape (length,), to the gates at each of them; those of a skipped
         one, where the model masks padding, say nothing. None for a model without an LSTM.
     """
-    keras, first = load_keras(), layers.first_recurrent(model)
-    lstm = layers.directions(first)[0] if first else None
+    import keras
+
+    kinds = (keras.layers.RNN, keras.layers.Bidirectional)
+    first = next((layer for layer in model.layers if isinstance(layer, kinds)), None)
+    lstm = directions(first)[0] if first else None
     if first is None or not isinstance(lstm, keras.layers.LSTM):
         return None
     vectors, *masks = keras.tree.flatten(first.input)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from extras.demo import gates as watched
+from extras.demo.gates import Gates
+from sentiment.network.architectures import recurrent_layers
 from sentiment.network.model import build_model
-from sentiment.serving import trace
-from sentiment.serving.layers import recurrent_layers
-from sentiment.serving.trace import Gates
 from tests.conftest import inputs
 from tests.project import TRANSFORMER
 from tests.sentiment.network.test_training import small
@@ -22,7 +22,7 @@ ROW = np.array([0, 0, 3, 7, 1, 4])
 
 def gates(model: "keras.Model", row: np.ndarray) -> list[Gates]:
     """The gates at each token id, by a model that has some."""
-    watch = trace.watch(model)
+    watch = watched.watch(model)
     assert watch is not None
     return watch(row)
 
@@ -89,4 +89,4 @@ def test_gates_are_the_means_over_the_units() -> None:
 
 @pytest.mark.parametrize("changes", [{"cell": "gru"}, {"cell": "simple_rnn"}, TRANSFORMER], ids=str)
 def test_another_network_has_no_such_gates(changes: dict[str, Any]) -> None:
-    assert trace.watch(build_model(small(**changes), inputs(20, len(ROW)))) is None
+    assert watched.watch(build_model(small(**changes), inputs(20, len(ROW)))) is None

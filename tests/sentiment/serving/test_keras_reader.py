@@ -7,7 +7,7 @@ import pytest
 
 from sentiment.backend import load_keras
 from sentiment.network.model import build_model
-from sentiment.serving.predictor import Predictor
+from sentiment.serving.keras_reader import Predictor
 from tests.conftest import defaults, inputs
 from tests.project import merged
 from workflow.params import Params

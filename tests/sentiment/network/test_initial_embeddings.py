@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sentiment.network.starts import SIZE, WINDOW, bigram_vectors, word_vectors
+from sentiment.network.initial_embeddings import SIZE, WINDOW, bigram_vectors, word_vectors
 
 PADDING, UNKNOWN, COLOURS, PAINT, BEASTS, ROAR = 0, 1, (2, 3), 4, (5, 6), 7
 NUM_WORDS = 10  # 8 and 9 never occur

@@ -9,14 +9,15 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from extras.common import linear_reader
+from extras.common.linear_reader import Linear
+from extras.ensemble import ensemble_reader
+from extras.ensemble.ensemble_reader import Ensemble, Member
 from sentiment.network.model import build_model
 from sentiment.padding import layout
-from sentiment.serving import linear, odds
+from sentiment.serving import classifier
 from sentiment.serving.classifier import Sentiment
-from sentiment.serving.ensemble import Ensemble, Member
-from sentiment.serving.linear import Linear
-from sentiment.serving.network import Network
-from sentiment.serving.predictor import Predictor
+from sentiment.serving.keras_reader import Network, Predictor
 from sentiment.text import KERAS, Word, as_words
 from tests.conftest import inputs
 from workflow import files
@@ -65,7 +66,7 @@ BOTH = Ensemble([Member(ALL, 0.75), Member(END, 0.25)])
 
 
 def log_odds(*ranks: int) -> float:
-    return float(odds.log_odds(BOTH.answers([as_words(ranks)]))[0])
+    return float(classifier.log_odds(BOTH.answers([as_words(ranks)]))[0])
 
 
 def test_log_odds_are_the_weighted_mean() -> None:
@@ -77,13 +78,13 @@ def test_log_odds_are_the_weighted_mean() -> None:
 def test_a_certain_member_is_not_infinitely_so() -> None:
     certain = Ensemble([Member(model(500, 0), 0.5), Member(model(0, 0), 0.5)])
     (answer,) = certain.answers([as_words([1])])
-    assert odds.log_odds(answer) == pytest.approx(np.log(1 / odds.LEAST) / 2, abs=1e-3)
+    assert classifier.log_odds(answer) == pytest.approx(np.log(1 / classifier.LEAST) / 2, abs=1e-3)
 
 
 def test_a_word_is_left_out_where_a_member_reads_it() -> None:
     words = as_words([1, 2, 1])
     np.testing.assert_array_equal(BOTH.places(words), [0, 1, 2])
-    found = odds.log_odds(BOTH.without_each(words))
+    found = classifier.log_odds(BOTH.without_each(words))
     end = 0.25 * 4
     expected = [0.75 * 3 + end, 0.75 * 1 + end, 0.75 * 4 + end, 0.75 * 1]
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -150,12 +151,15 @@ def test_a_trace_asks_no_member_about_all_words_before_each(
 def served(tmp_path: Path) -> Sentiment:
     """An ensemble of two linear models, by its files."""
     models = []
-    for number, each in enumerate([model(2, -1), model(4, -3)], 1):
-        models.append(packaging.Model(tmp_path / f"{number}.npz", {}, number / 3))
-        np.savez(models[-1].path, **asdict(each))
+    for number, fitted in enumerate([model(2, -1), model(4, -3)], 1):
+        path = tmp_path / f"{number}.npz"
+        models.append(packaging.Model(path, {}, number / 3, linear_reader.READER))
+        np.savez(path, **asdict(fitted))
     index = tmp_path / "word_index.json"
     files.write_json(index, RANKS)
-    artifacts = packaging.write_artifacts(tmp_path, packaging.Parts(models, index, 0.5))
+    artifacts = packaging.write_artifacts(
+        tmp_path, packaging.Parts(models, index, 0.5, reader=ensemble_reader.READER)
+    )
     found = Sentiment()
     found.load({name: Path(path) for name, path in artifacts.items()})
     return found
@@ -164,7 +168,9 @@ def served(tmp_path: Path) -> Sentiment:
 def test_text_is_served_by_all_members(served: Sentiment) -> None:
     table = served.predict(None, pd.DataFrame({"text": ["A good film", "dull"]}))
     expected = [(2 + 2 * 4) / 3, (-1 + 2 * -3) / 3]
-    np.testing.assert_allclose(odds.log_odds(table["probability"].to_numpy()), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        classifier.log_odds(table["probability"].to_numpy()), expected, atol=1e-5
+    )
     assert table["label"].tolist() == ["positive", "negative"]
 
 
@@ -177,7 +183,7 @@ def test_the_files_name_members_and_weights_again(served: Sentiment, tmp_path: P
         ("1.npz", {}, 1 / 3),
         ("2.npz", {}, 2 / 3),
     ]
-    assert all(linear.load(each.path) for each in models)
+    assert {each.reader for each in models} == {linear_reader.READER}
 
 
 def test_files_that_were_registered_before_ensembles_are_read(

@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.serving import linear
+from extras.common import linear_reader
+from extras.common.linear_reader import Linear
 from sentiment.serving.classifier import Sentiment
-from sentiment.serving.linear import Linear
 from tests.project import run_code
 from workflow import files
 from workflow.registry import packaging
 
 RANKS = {"not": 1, "good": 2, "film": 3, "unheard": 9}
-NOT_GOOD = (1 << linear.BIGRAM_BITS) + 2
+NOT_GOOD = (1 << linear_reader.BIGRAM_BITS) + 2
 
 
 def model(counted: bool = True, normalized: bool = False) -> Linear:
@@ -58,7 +58,7 @@ def test_a_rank_beyond_the_last_feature_is_unknown() -> None:
 
 @pytest.fixture(params=[(True, True), (False, False)])
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Sentiment:
-    kept = packaging.Model(tmp_path / linear.FILE, {})
+    kept = packaging.Model(tmp_path / linear_reader.FILE, {}, reader=linear_reader.READER)
     parts = packaging.Parts([kept], tmp_path / "word_index.json", threshold=0.5)
     np.savez(kept.path, **asdict(model(*request.param)))
     files.write_json(parts.words, RANKS)
@@ -102,7 +102,6 @@ def test_each_step_of_a_trace_is_the_answer_to_the_text_cut_there(
     assert [step.probability for step in steps] == answers(
         served, *(content[: step.end] for step in steps)
     )
-    assert all(step.gates is None for step in steps)
 
 
 def test_a_text_without_known_words_is_answered(served: Sentiment) -> None:
@@ -116,13 +115,13 @@ def test_a_word_costs_the_same_however_long_its_text_is(
     served: Sentiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes: list[int] = []
-    change = linear.Tally._change
+    change = linear_reader.Tally._change
 
-    def counted(tally: linear.Tally, feature: int, by: int) -> None:
+    def counted(tally: linear_reader.Tally, feature: int, by: int) -> None:
         changes.append(feature)
         change(tally, feature, by)
 
-    monkeypatch.setattr(linear.Tally, "_change", counted)
+    monkeypatch.setattr(linear_reader.Tally, "_change", counted)
 
     def of_a_word(words: int) -> float:
         changes.clear()
@@ -134,12 +133,14 @@ def test_a_word_costs_the_same_however_long_its_text_is(
 
 
 def test_it_is_served_without_tensorflow(tmp_path: Path) -> None:
-    np.savez(tmp_path / linear.FILE, **asdict(model()))
+    np.savez(tmp_path / linear_reader.FILE, **asdict(model()))
     code = """
 import sys
 from pathlib import Path
-from sentiment.serving import classifier, linear
-print(linear.load(Path(sys.argv[1])).answers([[]]), {"tensorflow", "keras"} & {*sys.modules})
+from extras.common import linear_reader
+from sentiment.serving import classifier
+model, paths = {"file": "m"}, {"m": Path(sys.argv[1])}
+print(linear_reader.load(model, paths).answers([[]]), {"tensorflow", "keras"} & {*sys.modules})
 """
-    done = run_code(code, str(tmp_path / linear.FILE))
+    done = run_code(code, str(tmp_path / linear_reader.FILE))
     assert done.stdout == "[0.5621765] set()\n", done.stderr

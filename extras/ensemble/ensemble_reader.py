@@ -1,14 +1,16 @@
 """Several models that answer as one."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..text import Word
-from . import odds
-from .reader import Reader
+from sentiment.serving.classifier import Reader, load_reader, log_odds, probability
+from sentiment.text import Word
+
+READER = __name__  # in the settings of a served model
 
 
 class Member(NamedTuple):
@@ -53,11 +55,12 @@ class Ensemble:
     def after(self, words: Sequence[Word], places: NDArray[np.int64]) -> NDArray[np.float32]:
         return self._together([member.reader.after(words, places) for member in self.members])
 
-    def gates(self, words: Sequence[Word]) -> None:
-        """Each member has its own."""
-
     def _together(self, answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         weights = [member.weight for member in self.members]
-        return odds.probability(
-            np.average(odds.log_odds(np.stack(answers)), axis=0, weights=weights)
-        )
+        return probability(np.average(log_odds(np.stack(answers)), axis=0, weights=weights))
+
+
+def load(model: Mapping[str, Any], paths: Mapping[str, Path]) -> Ensemble:
+    """Load all members, see `sentiment.serving.classifier`."""
+    members = model["members"]
+    return Ensemble([Member(load_reader(member, paths), member["weight"]) for member in members])

@@ -1,16 +1,18 @@
 """A linear model of words and bigrams, pairs of words that follow each other, as plain arrays."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..text import Word
+from sentiment.text import Word
 
 FILE = "model.npz"
+READER = __name__  # in the settings of a served model
 BIGRAM_BITS = 32  # by which the first word is moved, so that no bigram equals a word
 
 
@@ -63,9 +65,6 @@ class Linear:
     def after(self, words: Sequence[Word], places: NDArray[np.int64]) -> NDArray[np.float32]:
         odds = list(Tally(self, ranks_of(words)).after_each())
         return np.array([probability(odds[place]) for place in places], np.float32)
-
-    def gates(self, words: Sequence[Word]) -> None:
-        """It has none."""
 
     def _tally(self, ranks: NDArray[np.int64]) -> "Tally":
         tally = Tally(self, ranks)
@@ -150,7 +149,7 @@ def probability(log_odds: float) -> float:
     return 0.5 + 0.5 * math.tanh(0.5 * log_odds)  # exp would overflow
 
 
-def load(path: Path) -> Linear:
-    """Read a model's arrays, which `numpy.savez` wrote."""
-    with np.load(path, allow_pickle=False) as arrays:
+def load(model: Mapping[str, Any], paths: Mapping[str, Path]) -> Linear:
+    """Read a model's arrays, which `numpy.savez` wrote, see `sentiment.serving.classifier`."""
+    with np.load(paths[model["file"]], allow_pickle=False) as arrays:
         return Linear(**arrays)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sentiment.network import architectures, gradients, training
+from sentiment import gradients
+from sentiment.gradients import by_distance, table
+from sentiment.network import architectures, training
 from sentiment.network.model import build_model
-from sentiment.scoring.gradients import by_distance, table
-from sentiment.serving import layers
 from tests.conftest import inputs
 from tests.sentiment.network.test_training import small
 
@@ -50,7 +50,7 @@ def logits(model: "keras.Model", vectors: np.ndarray) -> np.ndarray:
     import keras
 
     head = model.get_layer("probability")
-    rest = keras.Model([model.input, layers.vectors(model)], head.input)
+    rest = keras.Model([model.input, gradients.vectors(model)], head.input)
     kernel, bias = (np.asarray(weight, np.float64) for weight in head.get_weights())
     summary = rest([np.ones(vectors.shape[:2], np.int32), vectors])
     return (np.asarray(summary, np.float64) @ kernel + bias)[:, 0]
@@ -71,7 +71,7 @@ def test_norms_are_those_of_finite_differences(changes: dict[str, Any], x: np.nd
     import keras
 
     model = network(**changes)
-    vectors = np.asarray(keras.Model(model.input, layers.vectors(model))(x))
+    vectors = np.asarray(keras.Model(model.input, gradients.vectors(model))(x))
     forward, backward = (differences(model, vectors, step) for step in (STEP, -STEP))
     expected = np.linalg.norm((forward + backward) / 2, axis=2)
     smooth = np.abs(forward - backward).max(axis=2) < KINK  # else another state is the greatest

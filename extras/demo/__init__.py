@@ -1,0 +1,1 @@
+"""What the demo shows beside answers: `tools/demo.py`."""

@@ -1,0 +1,164 @@
+"""How far back a network can learn: its gradient at each distance from the last word.
+
+What a word does to the answer is traced back through all steps after it. Where that trace is
+lost, training cannot find out that the word mattered, as Hochreiter found (1991, *Untersuchungen
+zu dynamischen neuronalen Netzen*; Bengio et al. 1994, doi:10.1109/72.279181; Pascanu et al. 2013,
+proceedings.mlr.press/v28/pascanu13).
+
+Measured is the norm of the gradient of the loss by the word's vector, with that of its bigram where
+the model reads one.
+That says how strongly a small change of the vector moves the answer of this model to these reviews:
+not whether the network makes use of the word, nor what another training would have learned.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import keras
+
+BATCH = 64  # reviews a step
+REACHED = 0.01  # share of the greatest mean norm at which a gradient still counts
+LOW, HIGH = 0.1, 0.9  # quantiles over the reviews: the spread
+
+
+def measure(
+    model: "keras.Model", x: NDArray[Any], padding_token: int, reviews: int
+) -> pd.DataFrame:
+    """The table of a model's gradients on a sample of reviews.
+
+    Args:
+        model: see `norms`.
+        x: token ids of all reviews, shape (all reviews, length).
+        padding_token: the id that fills short reviews.
+        reviews: size of the sample, see `sample`.
+
+    Returns:
+        See `table`.
+    """
+    chosen = sample(x, padding_token, reviews)
+    shares = by_distance(norms(model, chosen), chosen, padding_token)
+    return table(shares)
+
+
+def norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
+    """The norm of the gradient of the logit by each word's vector.
+
+    A review's gradient of the loss (binary cross-entropy) is that of the logit times p - y, the
+    same factor at each of its words: relative to each other, both have the same norms. The logit's
+    is there also where p is 0 or 1 in float32.
+
+    Args:
+        model: as `sentiment.network.model.build_model` makes it, trained or not, accelerated or
+            not; it is left as it is.
+        x: token ids, shape (reviews, length).
+
+    Returns:
+        Shape (reviews, length).
+    """
+    import tensorflow as tf
+
+    read, network = _at_vectors(model)
+    head = model.get_layer("probability")
+
+    def norms_of(tokens: Any) -> Any:
+        vectors = tf.identity(read(tokens))  # without Keras' mask: the network makes it
+        with tf.GradientTape() as tape:
+            tape.watch(vectors)
+            summary = network([tokens, vectors], training=False)
+            logits = summary @ head.kernel + head.bias
+        return tf.norm(tape.gradient(logits, vectors), axis=2)
+
+    step = tf.function(norms_of, reduce_retracing=True)
+    steps = [x[start : start + BATCH] for start in range(0, len(x), BATCH)]
+    return np.concatenate([step(tokens.astype(np.int32)).numpy() for tokens in steps])
+
+
+def _at_vectors(model: "keras.Model") -> "tuple[keras.Model, keras.Model]":
+    """The same layers up to the vectors, and from there on; the latter makes masks of tokens."""
+    import keras
+
+    read, summary = vectors(model), model.get_layer("probability").input
+    return keras.Model(model.input, read), keras.Model([model.input, read], summary)
+
+
+def vectors(model: "keras.Model") -> Any:
+    """The output that has each word's vector, shape (batch, length, features), before dropout."""
+    names = {layer.name for layer in model.layers}
+    return model.get_layer("vectors" if "vectors" in names else "embedding").output
+
+
+def sample(x: NDArray[Any], padding_token: int, reviews: int) -> NDArray[Any]:
+    """The first reviews that fill their row; where too few do, the longest.
+
+    Args:
+        x: token ids, shape (all reviews, length).
+        padding_token: the id that fills short reviews.
+        reviews: how many, at most.
+
+    Returns:
+        Their rows, shape (reviews, length).
+    """
+    words = np.count_nonzero(x != padding_token, axis=1)
+    return x[np.argsort(-words, kind="stable")[:reviews]]
+
+
+def by_distance(
+    norms: NDArray[np.float32], x: NDArray[Any], padding_token: int
+) -> NDArray[np.float64]:
+    """Norms by the distance from a review's last word, each review's divided by their mean.
+
+    Reviews differ in the size of all of their gradients, and each is to count the same.
+
+    Args:
+        norms: shape (reviews, length).
+        x: the token ids, of the same shape.
+        padding_token: the id that fills short reviews, at either side.
+
+    Returns:
+        Shape (reviews, words of the shortest review), the last word first; zeros for a review
+        without any gradient.
+    """
+    words = x != padding_token
+    last = words.shape[1] - 1 - np.argmax(words[:, ::-1], axis=1)
+    distances = np.arange(np.count_nonzero(words, axis=1).min())
+    found = np.take_along_axis(norms.astype(np.float64), last[:, None] - distances, axis=1)
+    means = found.mean(axis=1, keepdims=True)
+    shares: NDArray[np.float64] = found / np.where(means > 0, means, 1)
+    return shares
+
+
+def table(shares: NDArray[np.float64]) -> pd.DataFrame:
+    """The gradient at each distance, relative to the mean at the last word.
+
+    Args:
+        shares: see `by_distance`.
+
+    Returns:
+        Columns `distance`, in words from the last one; `mean`; `low` and `high`, the quantiles
+        `LOW` and `HIGH` over the reviews. Without a gradient at any last word, as maximum pooling
+        may leave it, all is relative to the greatest mean.
+    """
+    mean = shares.mean(axis=0)
+    scale = mean[0] or mean.max() or 1.0
+    low, high = np.quantile(shares, [LOW, HIGH], axis=0)
+    columns = {"mean": mean / scale, "low": low / scale, "high": high / scale}
+    return pd.DataFrame({"distance": np.arange(len(mean)), **columns})
+
+
+def reach(table: pd.DataFrame) -> int:
+    """The greatest distance, in words, whose mean is at least `REACHED` of the greatest mean.
+
+    Zero for a network without any gradient.
+    """
+    means = table["mean"]
+    reached = (means > 0) & (means >= REACHED * means.max())
+    return int(table["distance"][reached].max()) if reached.any() else 0
+
+
+def curve(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The mean at each distance as the values of a metric, whose steps are the distances."""
+    return table.set_index("distance")[["mean"]].rename(columns={"mean": metric})
