@@ -140,7 +140,7 @@ def document(metrics: Iterable[Compared]) -> dict[str, Mapping[str, Any]]:
 
 
 def table(metrics: Iterable[Compared], confidence: float) -> str:
-    """The metrics for a reader, a line row."""
+    """The metrics for a reader, one a line."""
     level = f"{100 * confidence:g} %"
     lines = [f"{'':18}{'here':>8}  {level:17}{'test set':>9}{'difference':>12}  {level}"]
     for row in metrics:
