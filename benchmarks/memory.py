@@ -15,7 +15,6 @@ import pandas as pd
 
 from benchmarks import memory_page
 from sentiment import gradients
-from sentiment.network import checkpoint
 from sentiment.network.train_options import KERAS_FORGET_BIAS
 from tools.comparing import experiments
 from tools.comparing.experiments import Experiment
@@ -24,6 +23,7 @@ from workflow import cli, files
 from workflow.files import EVALUATE, TRAIN
 from workflow.params import Params, load_params
 from workflow.runs import parents, store
+from workflow.runs.identity import fingerprint
 from workflow.runs.parents import PARENT
 
 COMMAND = "python -m benchmarks.memory"
@@ -190,7 +190,7 @@ def find_or_make_parent(trainings: Iterable[str]) -> str:
     """Id of the run whose children are these trainings, by the names of their experiments."""
     import mlflow
 
-    key = checkpoint.key({"trainings": list(trainings)})
+    key = fingerprint({"trainings": list(trainings)})
     experiment_id, client = store.connect(), mlflow.MlflowClient()
     with store.explained(), parents.exclusive():
         run_id = str(parents.find_or_make(client, experiment_id, STUDY, key).info.run_id)

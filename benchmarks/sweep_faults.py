@@ -27,9 +27,9 @@ from benchmarks.breaking import (
 )
 from extras.sweep import study
 from extras.sweep.trial import THREADS
-from sentiment.network import checkpoint
 from tests.project import EPOCHS, Project, until
 from tests.services import Cluster, dask, mlflow_server, postgres
+from workflow.runs import training_run
 from workflow.runs.parents import PARENT
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def end(process: "subprocess.Popen[Any]", number: signal.Signals) -> None:
 
 def wait_for_checkpoint(folder: Path) -> None:
     """Wait until a trial below a folder has a checkpoint."""
-    until(lambda: list(folder.glob(f"**/{checkpoint.FOLDER}/*/epoch-*")))
+    until(lambda: list(folder.glob(f"**/{training_run.FOLDER}/*/epoch-*")))
 
 
 def kill_some(each: Try) -> None:
@@ -117,7 +117,7 @@ def kill_part_of_cluster(each: Try) -> None:
 
 def fill_disk_of_worker(each: Try) -> None:
     """Let the disk of one of two workers be full during a whole sweep."""
-    folder = each.project.path.parent / "cluster" / "worker-0" / checkpoint.FOLDER
+    folder = each.project.path.parent / "cluster" / "worker-0" / training_run.FOLDER
     folder.parent.mkdir(parents=True)
     with small_disk(folder):
         (folder / "filler").write_bytes(b"\0" * shutil.disk_usage(folder).free)

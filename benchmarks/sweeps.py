@@ -26,9 +26,9 @@ from extras.sweep import cluster, space, study, sweep, workers
 from extras.sweep.sweep_options import load_options
 from extras.sweep.trial import HISTORY, Task, job_of
 from sentiment.backend import load_keras
-from sentiment.network.checkpoint import START
 from sentiment.network.model import inputs_of
-from sentiment.network.training import fit, ready_model
+from sentiment.network.state import START
+from sentiment.network.training import Training
 from sentiment.text import Reviews
 from tests.services import postgres
 from workflow import cli, machine
@@ -85,10 +85,8 @@ def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
         start = time.monotonic()
         job = job_of(task, reviews, each)
         inputs = inputs_of(job.shaping, len(job.learning.y))
-        model, _ = ready_model(job.params.train, inputs, job.learning)
-        history = fit(
-            model, job.learning, job.validation, job.params.train, lambda _: None, START, show=False
-        ).history
+        training = Training(job.params.train, inputs, job.learning, job.validation)
+        history = training.fit(START, lambda _: None, show=False).history
         beside.append(time.monotonic() - start - float(history["seconds"].sum()))
     return Trained(time.monotonic() - begun, beside[1:])
 

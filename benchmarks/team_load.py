@@ -58,8 +58,8 @@ def log_trainings(folder: Path, until: float) -> dict[str, Any]:
     """Log trainings until a time; return the runs and how long each call took."""
     import mlflow
 
-    from workflow.runs import log, store
-    from workflow.runs.log import Run
+    from workflow.runs import store
+    from workflow.runs.logger import Run, RunLogger, upload
 
     experiment_id, client = store.connect(), mlflow.MlflowClient()
     taken: list[float] = []
@@ -74,11 +74,12 @@ def log_trainings(folder: Path, until: float) -> dict[str, Any]:
     while time.time() < until:
         begun = timed(client.create_run, experiment_id, None, TAGS)
         run = Run(begun.info.run_id, "", experiment_id, "")
-        timed(log.params, run, {f"param {number}": number for number in range(60)})
+        log = RunLogger(run, begun.info.start_time)
+        timed(log.params, {f"param {number}": number for number in range(60)})
         for epoch in range(1, EPOCHS + 1):
             metrics = {"loss": 1 / epoch, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
-            timed(log.epoch, run, epoch, metrics)
-        timed(log.folder, run, folder, list(FILES), "train")
+            timed(log.epoch, epoch, metrics)
+        timed(upload, run, folder, FILES, "train")
         timed(client.set_terminated, run.run_id)
         run_ids.append(run.run_id)
     return {"runs": run_ids, "calls": taken}

@@ -28,10 +28,10 @@ from benchmarks.breaking import (
     small_disk,
     started,
 )
-from sentiment.network import checkpoint
-from sentiment.network.checkpoint import METRICS
+from sentiment.network.state import METRICS
 from tests.project import EPOCHS, QUIET, Project, free_port, until, wait_for
 from tools import verify
+from workflow.runs import training_run
 
 if TYPE_CHECKING:
     import subprocess
@@ -44,13 +44,13 @@ MAKE_REPRO = ("python", "-m", "tools.repro")
 
 
 def checkpoints(project: Project) -> list[Path]:
-    return sorted(project.path.glob(f"{checkpoint.FOLDER}/*/epoch-*"))
+    return sorted(project.path.glob(f"{training_run.FOLDER}/*/epoch-*"))
 
 
 def trainer(project: Project) -> psutil.Process:
     """The process that trains, once it has come to its third epoch."""
     until(lambda: len(checkpoints(project)) >= 2)
-    (holder,) = project.path.glob(f"{checkpoint.FOLDER}/*/process")
+    (holder,) = project.path.glob(f"{training_run.FOLDER}/*/process")
     return psutil.Process(int(holder.read_text(encoding="utf-8")))
 
 
@@ -100,7 +100,7 @@ def damage_checkpoint(each: Try) -> None:
     process = started(each.project, *REPRO)
     trainer(each.project).kill()
     process.wait()
-    damage(checkpoints(each.project)[-1] / checkpoint.MODEL, each.rng)
+    damage(checkpoints(each.project)[-1] / training_run.STATE, each.rng)
     each.project.run(*REPRO)
 
 
@@ -123,7 +123,7 @@ def damage_data(each: Try) -> None:
 
 def fill_disk(each: Try) -> None:
     """Let the disk of the checkpoints be full in the middle; then there is room again."""
-    disk = each.project.path / checkpoint.FOLDER
+    disk = each.project.path / training_run.FOLDER
     with small_disk(disk):
         process = started(each.project, *REPRO)
         trainer(each.project)

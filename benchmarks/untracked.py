@@ -3,25 +3,32 @@
 import tempfile
 from pathlib import Path
 
-from sentiment.network import checkpoint, training
-from sentiment.network.checkpoint import Progress
+from sentiment.gradients import measure
+from sentiment.network.batches import split
 from sentiment.network.model import inputs_of
+from sentiment.network.state import START, Progress
+from sentiment.network.training import Training
 from stages import train
+from workflow import files
+from workflow.files import PAD
+from workflow.params import load_params
+from workflow.runs import training_run
 
 
 def main() -> None:
-    job = train.read_job()
-    inputs = inputs_of(job.shaping, len(job.learning.y))
-    model, _ = training.ready_model(job.params, inputs, job.learning)
+    params, settings_used = load_params().train, files.read_about(PAD)["params"]
+    x, y = files.read_arrays(PAD, ["x_train", "y_train"])
+    parts = learning, validation = split(x, y, params.validation_split)
+    training = Training(params, inputs_of(settings_used, len(learning.y)), *parts)
     with tempfile.TemporaryDirectory() as kept, tempfile.TemporaryDirectory() as folder:
 
         def on_epoch(progress: Progress) -> None:
-            checkpoint.write(Path(kept), model, progress)
+            training_run.write(Path(kept), len(progress.rows), training.capture(progress))
 
-        parts = job.learning, job.validation, job.params
-        initial = train.initial_gradients(job, model)
-        trained = training.fit(model, *parts, on_epoch, checkpoint.START)
-        train.write(Path(folder), model, trained, initial, {})
+        padding_token, reviews = settings_used["pad.padding_token"], params.gradient_reviews
+        gradients = measure(training.model, validation.x, padding_token, reviews)
+        trained = training.fit(START, on_epoch)
+        train.write(Path(folder), training.model, trained, gradients, {})
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ Drawing the curves here keeps a change of their looks from training anew.
 from typing import Any
 
 from sentiment.gradients import measure
-from sentiment.network import checkpoint
 from sentiment.scoring.evaluation import evaluate, predict
 from sentiment.section import flatten
 from workflow import files, process
@@ -26,25 +25,25 @@ from workflow.outputs import (
     read_words,
 )
 from workflow.params import Promote, load_params
-from workflow.publish import evaluation as publish
-from workflow.runs import store, tracking
+from workflow.publish.evaluation import publish_outputs, write
+from workflow.runs import lifecycle, store, training_run
 
 
-def log(run_id: str, metrics: dict[str, Any], test: TestSet, rule: Promote) -> None:
+def log_evaluation(run_id: str, metrics: dict[str, Any], test: TestSet, rule: Promote) -> None:
     """Add the evaluation to the training's run; without a store that has it, the stage succeeds.
 
     The metrics are on disk all the same, after a clone, a deleted store or a server that is down.
     """
-    tracker = None
+    log = None
     with store.attempt(f"The metrics stay in {EVALUATE} until `make sync` logs them") as attempt:
-        tracking.end_abandoned_runs()
-        tracker = tracking.recorded(run_id)
+        lifecycle.end_abandoned_runs()
+        log = lifecycle.recorded(run_id)
     if attempt.failed:
         return
-    if tracker is None:
+    if log is None:
         print(f"The tracking store has no run {run_id}: `make sync` makes it from {files.DATA}.")
     else:
-        publish.log_outputs(tracker, metrics, test, rule)
+        publish_outputs(log, metrics, test, rule)
 
 
 def gradient_settings(training: Training) -> tuple[int, int]:
@@ -56,17 +55,17 @@ def main() -> None:
     everything = load_params()
     params = everything.evaluate
     test, training = read_test(), read_training()
-    checkpoint.clear(training.run["tags"][tracking.KEY])
+    training_run.clear(training.run["tags"][lifecycle.KEY])
     model = read_model()
     probabilities, cost = predict(model, test.x, params.batch_size)
     gradients = measure(model, test.x, *gradient_settings(training))
     evaluation = evaluate(test, read_words(), training, probabilities, gradients, params)
     with files.replaced(EVALUATE) as folder:
-        publish.write(folder, evaluation)
+        write(folder, evaluation)
         files.write_json(folder / "cost.json", cost)
         about = training.params | flatten(params, "evaluate") | evaluated_digests()
         files.write_about(folder, about)
-    log(training.run["run_id"], evaluation.metrics, test, everything.promote)
+    log_evaluation(training.run["run_id"], evaluation.metrics, test, everything.promote)
     print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")
 
 

@@ -5,103 +5,47 @@ the gradient reaches before the first epoch), `metrics.json` (the epoch whose we
 `run.json` (which MLflow run this is, and what its code had of changes without a commit).
 
 A training that was killed is resumed from the end of its last epoch, see
-`sentiment.network.checkpoint`.
+`workflow.runs.training_run`.
 """
 
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from sentiment.data.dataset import dataset_name
 from sentiment.errors import NotAllowedError
 from sentiment.gradients import measure, reach
-from sentiment.network import checkpoint
-from sentiment.network.batches import Part, split
-from sentiment.network.checkpoint import START, Progress
+from sentiment.network.batches import split
 from sentiment.network.model import inputs_of, save_model
-from sentiment.network.train_options import Train
-from sentiment.network.training import (
-    Trained,
-    fit,
-    history_of,
-    ready_model,
-    summarize,
-)
+from sentiment.network.state import Trained
+from sentiment.network.training import Training, summarize
 from sentiment.section import flatten
 from workflow import files, machine, pipeline, process
 from workflow.files import PAD, TRAIN
 from workflow.outputs import training_digests
 from workflow.params import load_params
-from workflow.publish import training as publish
 from workflow.registry.names import own_name
-from workflow.runs import log, parents, tracking
+from workflow.runs import lifecycle
+from workflow.runs.identity import fingerprint, provenance, uncommitted_diff
+from workflow.runs.logger import now
 from workflow.runs.names import run_name
-from workflow.runs.provenance import provenance, uncommitted_diff
-from workflow.runs.tracking import Tracker
+from workflow.runs.parents import link_winner
+from workflow.runs.training_run import log_data, log_outputs, resume, training_run
 
 if TYPE_CHECKING:
     import keras
 
 
-class Job(NamedTuple):
-    """A training to be done, or to be resumed.
-
-    Attributes:
-        params: the `train` section.
-        shaping: everything that shapes it, by dotted `params.yaml` names.
-        learning: what is trained on.
-        validation: what is validated on.
-    """
-
-    params: Train
-    shaping: dict[str, Any]
-    learning: Part
-    validation: Part
-
-
-def read_job() -> Job:
-    """Read params and data of the training."""
-    params = load_params().train
-    x, y = files.read_arrays(PAD, ["x_train", "y_train"])
-    shaping = files.read_about(PAD)["params"] | flatten(params, "train")
-    return Job(params, shaping, *split(x, y, params.validation_split))
-
-
-def read_tags(job: Job) -> dict[str, str]:
+def identify(settings_used: Mapping[str, Any]) -> dict[str, str]:
     """Tags that lead back from the run: to code, data, packages and machine."""
-    computed_by = machine.describe()
-    shaping = {"params": job.shaping, "data": training_digests(), "machine": computed_by}
-    key = checkpoint.key({**shaping, "code": pipeline.code_digests(["train"])})
-    known = {tracking.KEY: key, "dataset": dataset_name(job.shaping)}
-    return {**known, **provenance(), **training_digests(), **computed_by}
-
-
-def initial_gradients(job: Job, model: "keras.Model") -> pd.DataFrame:
-    """The table of the gradients before the first step, on reviews that are never trained on."""
-    padding_token = job.shaping["pad.padding_token"]
-    return measure(model, job.validation.x, padding_token, job.params.gradient_reviews)
-
-
-def resume(job: Job, model: "keras.Model", kept: Path, tracker: Tracker) -> Trained:
-    """Train the model from the newest of the checkpoints in `kept` on, or from the beginning."""
-    newest = checkpoint.latest(kept)
-    begun = checkpoint.read(newest, model) if newest else START
-    if newest:
-        print(f"Resuming after epoch {len(begun.rows)} of run {tracker.run.run_id}", flush=True)
-        # killed between a checkpoint and its metrics, the run would lack an epoch until the end
-        publish.log_history(tracker, history_of(begun.rows))
-        if len(begun.rows) >= job.params.epochs:
-            print(f"Nothing is left to train: all is in {kept}", flush=True)
-
-    def on_epoch(progress: Progress) -> None:
-        checkpoint.write(kept, model, progress)
-        tracker.log(log.epoch, len(progress.rows), progress.rows[-1])
-
-    return fit(model, job.learning, job.validation, job.params, on_epoch, begun)
+    data, computed_by = training_digests(), machine.describe()
+    shaped = {"params": settings_used, "data": data, "machine": computed_by}
+    key = fingerprint({**shaped, "code": pipeline.code_digests(["train"])})
+    known = {lifecycle.KEY: key, "dataset": dataset_name(settings_used)}
+    return {**known, **provenance(), **data, **computed_by}
 
 
 def write(
@@ -120,42 +64,35 @@ def write(
     files.write_json(folder / "run.json", dict(identity))
 
 
-def train(job: Job, kept: Path, tracker: Tracker, tags: dict[str, str]) -> None:
-    """Train, write `data/train` and log it, resuming from the checkpoints in `kept`."""
-    diff = uncommitted_diff()
-    publish.log_data(tracker, tags["dataset"], job.learning, job.validation)
-    inputs = inputs_of(job.shaping, len(job.learning.y))
-    model, path = ready_model(job.params, inputs, job.learning)
-    print(f"Training by {path}", flush=True)
-    tags = {**tags, "train.path": path}
-    tracker.log(log.set_tags, tags)
-    tracker.log(parents.link_winner, checkpoint.key(job.shaping))
-    gradients = initial_gradients(job, model)
-    trained = resume(job, model, kept, tracker)
-    identity = {**tracker.run._asdict(), **tracker.times(), "tags": tags, "uncommitted": diff}
-    with files.replaced(TRAIN) as folder:
-        write(folder, model, trained, gradients, identity)
-        files.write_about(folder, job.shaping)
-    publish.log_outputs(tracker, model, trained.history, gradients, diff)
-
-
 def main() -> None:
-    job = read_job()
-    tags = read_tags(job)
-    name = run_name(job.params, job.shaping, tags.get("dvc.experiment"))
-    with checkpoint.held(tags[tracking.KEY]) as kept:
-        with suppress(NotAllowedError):  # such a training is not logged, see `started`
-            own_name(tags["dataset"])  # or `evaluate` would refuse it, after the training
-        with tracking.started(
-            name,
-            job.shaping,
-            tags,
-            lock=kept / checkpoint.LOCK,
-            run_id=checkpoint.read_run(kept),
-            note=partial(checkpoint.write_run, kept),
-        ) as tracker:
-            train(job, kept, tracker, tags)
-    print(f"MLflow run {tracker.run.run_id}: {tracker.run.name}")
+    params = load_params().train
+    x, y = files.read_arrays(PAD, ["x_train", "y_train"])
+    learning, validation = split(x, y, params.validation_split)
+    settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
+    tags, changes = identify(settings_used), uncommitted_diff()
+    with suppress(NotAllowedError):  # such a training is not logged, see `lifecycle.started`
+        own_name(tags["dataset"])  # or `evaluate` would refuse it, after the training
+    name = run_name(params, settings_used, tags.get("dvc.experiment"))
+    with training_run(name, settings_used, tags) as run:
+        log = run.log
+        log_data(log, tags["dataset"], learning, validation)
+        inputs = inputs_of(settings_used, len(learning.y))
+        training = Training(params, inputs, learning, validation)
+        print(f"Training by {training.path}", flush=True)
+        tags["train.path"] = training.path
+        log.tags(tags)
+        link_winner(log, fingerprint(settings_used))
+        # before the first step, on reviews that are never trained on
+        padding_token, reviews = settings_used["pad.padding_token"], params.gradient_reviews
+        gradients = measure(training.model, validation.x, padding_token, reviews)
+        trained = resume(run, training)
+        times = {"begun": log.begun, "ended": now()}
+        identity = {**log.run._asdict(), **times, "tags": tags, "uncommitted": changes}
+        with files.replaced(TRAIN) as folder:
+            write(folder, training.model, trained, gradients, identity)
+            files.write_about(folder, settings_used)
+        log_outputs(log, training.model, trained.history, gradients, changes)
+    print(f"MLflow run {log.run.run_id}: {log.run.name}")
 
 
 if __name__ == "__main__":

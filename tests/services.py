@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sentiment.network import checkpoint
 from tests.project import QUIET, Project, default_signals, free_port, until, wait_for
 from workflow import files
+from workflow.runs import training_run
 
 PASSWORD = "password-of-ann"  # at the web server
 
@@ -134,7 +134,7 @@ def dask(
 
     def start(name: str, *arguments: str) -> "subprocess.Popen[bytes]":
         if not (folder / name / "data").exists():  # else it is started again
-            ignored = shutil.ignore_patterns(checkpoint.FOLDER)
+            ignored = shutil.ignore_patterns(training_run.FOLDER)
             shutil.copytree(
                 project, folder / name, symlinks=True, ignore=ignored, dirs_exist_ok=True
             )

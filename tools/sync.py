@@ -24,9 +24,9 @@ from workflow.outputs import (
     training_digests,
 )
 from workflow.params import load_params
-from workflow.publish import training as publish_training
-from workflow.runs import log, store, tracking
-from workflow.runs.log import Run
+from workflow.runs import lifecycle, logger, store
+from workflow.runs.logger import Run, RunLogger
+from workflow.runs.training_run import log_data, log_outputs
 
 
 @cli.command(__doc__)
@@ -46,7 +46,7 @@ def synchronize() -> Run:
         UserError: files are missing or do not belong together, or the store cannot be used.
     """
     with FileLock(lock()):
-        tracking.end_abandoned_runs()
+        lifecycle.end_abandoned_runs()
         training = read_training()
         run = complete_training(training)
         if (EVALUATE / files.ABOUT).exists():
@@ -66,25 +66,25 @@ def lock() -> Path:
 
 def complete_training(training: Training) -> Run:
     """Log what the store lacks of `data/train`; return the run."""
-    tracker = tracking.recorded(training.run["run_id"])
-    if tracker and is_complete(tracker.run, TRAIN):
-        return tracker.run
-    if tracker:
-        check_idle(tracker.run)
+    log = lifecycle.recorded(training.run["run_id"])
+    if log and is_complete(log.run, TRAIN):
+        return log.run
+    if log:
+        check_idle(log.run)
     tags, begun = training.run["tags"], training.run["begun"]
-    if tracker is None:
+    if log is None:
         tags = {**tags, store.RESTORED: training.run["run_id"]}
     check_data(tags)
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
     parts = split(x, y, training.params["train.validation_split"])
-    known = tracker.run.run_id if tracker else None
-    with tracking.started(
-        training.run["name"], training.params, tags, lock(), begun, known
+    known = f"attributes.run_id = '{log.run.run_id}'" if log else ""
+    with lifecycle.started(
+        training.run["name"], training.params, tags, lock(), known, begun
     ) as resumed:
-        publish_training.log_data(resumed, dataset_name(training.params), *parts)
+        log_data(resumed, dataset_name(training.params), *parts)
         diff = training.run["uncommitted"]
         tables = training.history, training.gradients
-        publish_training.log_outputs(resumed, read_model(), *tables, diff)
+        log_outputs(resumed, read_model(), *tables, diff)
     require_complete(resumed)
     end(resumed.run, training.run["ended"])
     return resumed.run
@@ -92,7 +92,7 @@ def complete_training(training: Training) -> Run:
 
 def complete_evaluation(run: Run) -> None:
     """Log what the run lacks of `data/evaluate`."""
-    from workflow.publish import evaluation as publish
+    from workflow.publish.evaluation import publish_outputs
 
     if is_complete(run, EVALUATE):
         return
@@ -100,9 +100,9 @@ def complete_evaluation(run: Run) -> None:
         print(f"{EVALUATE} is of another model or test set: `dvc repro` makes it anew.")
         return
     metrics = files.read_json(files.checked(EVALUATE / "metrics.json"))
-    tracker = tracking.Tracker(run, 0)
-    publish.log_outputs(tracker, metrics, read_test(), load_params().promote)
-    require_complete(tracker)
+    log = RunLogger(run, 0)
+    publish_outputs(log, metrics, read_test(), load_params().promote)
+    require_complete(log)
 
 
 def is_complete(run: Run, folder: Path) -> bool:
@@ -111,7 +111,7 @@ def is_complete(run: Run, folder: Path) -> bool:
 
     with store.explained():
         tags = mlflow.MlflowClient().get_run(run.run_id).data.tags
-    return log.is_complete(tags, folder)
+    return logger.is_complete(tags, folder)
 
 
 def check_idle(run: Run) -> None:
@@ -120,8 +120,8 @@ def check_idle(run: Run) -> None:
 
     with store.explained():
         found = mlflow.MlflowClient().get_run(run.run_id)
-    number = found.data.tags.get(tracking.PROCESS)
-    if tracking.is_taken(found, lock()):
+    number = found.data.tags.get(lifecycle.PROCESS)
+    if lifecycle.is_taken(found, lock()):
         raise UserError(f"Run {run.run_id} is still running, in process {number}: wait for it.")
 
 
@@ -131,9 +131,9 @@ def check_data(tags: dict[str, str]) -> None:
         raise UserError(f"{PAD} is not what {TRAIN} was trained on: run `dvc repro` first.")
 
 
-def require_complete(tracker: tracking.Tracker) -> None:
+def require_complete(log: RunLogger) -> None:
     """Raise UserError if the store failed meanwhile; why was printed already."""
-    if tracker.lost:
+    if log.lost:
         raise UserError(
             "The run is not complete: run `make sync` again once the tracking store works."
         )

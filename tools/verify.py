@@ -20,7 +20,7 @@ from workflow import cli, dvc, files
 from workflow.files import STAGES
 from workflow.params import load_params
 from workflow.pipeline import DECLARED
-from workflow.runs.provenance import CHANGES
+from workflow.runs.identity import CHANGES
 
 # which run it was and what its evaluation took: these differ in every run, and so do the digests
 LEFT_OUT = {

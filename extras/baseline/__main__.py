@@ -23,9 +23,8 @@ from extras.common import linear_reader
 from extras.common.linear_reader import Linear
 from sentiment.data.dataset import dataset_name, tokenizer_of
 from sentiment.errors import UserError
-from sentiment.network import checkpoint
 from sentiment.network.batches import split
-from sentiment.network.checkpoint import METRICS
+from sentiment.network.state import METRICS
 from sentiment.padding import seen, shuffled
 from sentiment.scoring.evaluation import (
     Evaluation,
@@ -38,16 +37,16 @@ from sentiment.scoring.metrics import accuracy_and_loss
 from sentiment.section import flatten
 from sentiment.text import Reviews
 from workflow import files, machine, pipeline, process
-from workflow.files import FETCH, TEST_DATA, TRAIN, arrays, read_reviews
+from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
 from workflow.outputs import TestSet, read_words, unpadded
 from workflow.params import Params, load, load_params
-from workflow.publish import evaluation as publish
-from workflow.publish.training import DIFF
+from workflow.publish.evaluation import Served, TestIdentity, publish, write
 from workflow.registry.packaging import Model, Parts
-from workflow.runs import log, tracking
+from workflow.runs import lifecycle
+from workflow.runs.identity import fingerprint, provenance, uncommitted_diff
+from workflow.runs.logger import LINEAR_PACKAGES, RunLogger
 from workflow.runs.names import SEPARATOR
-from workflow.runs.provenance import provenance, uncommitted_diff
-from workflow.runs.tracking import Tracker
+from workflow.runs.training_run import clear, training_run
 
 HERE = Path("extras", "baseline")
 DECLARED, STAGE, OPTIONS = HERE / "dvc.yaml", "linear", HERE / "params.yaml"
@@ -157,7 +156,7 @@ def save(folder: Path, job: Job, fitted: Fitted, evaluation: Evaluation) -> None
     np.savez(folder / linear_reader.FILE, **vars(fitted.model))
     fitted.history.to_csv(folder / "history.csv", index=False)
     files.write_json(folder / "cost.json", fitted.cost)
-    publish.write(folder, evaluation)
+    write(folder, evaluation)
     digests = {
         "model.sha256": files.sha256(folder / linear_reader.FILE),
         TEST_DATA: files.joint_digest(FETCH, arrays("test")),
@@ -165,7 +164,7 @@ def save(folder: Path, job: Job, fitted: Fitted, evaluation: Evaluation) -> None
     files.write_about(folder, job.shaping | digests)
 
 
-def log_data(tracker: Tracker, job: Job) -> None:
+def log_data(log: RunLogger, job: Job) -> None:
     """Name the parts of the data in the run, each as the words and labels of its reviews."""
     cut, end = len(job.learning), len(job.learning) + len(job.validation)
     parts = {
@@ -176,38 +175,37 @@ def log_data(tracker: Tracker, job: Job) -> None:
     for context, (part, rows) in parts.items():
         name = f"{dataset_name(job.shaping)}-{context}"
         digest = files.short_digest(FETCH, arrays("test" if context == "test" else "train"), rows)
-        tracker.log(log.dataset, name, context, (part.tokens, part.labels), FETCH, digest)
+        log.dataset(name, context, (part.tokens, part.labels), FETCH, digest)
 
 
-def log_outputs(tracker: Tracker, job: Job, metrics: dict[str, Any], diff: str) -> None:
+def log_outputs(log: RunLogger, job: Job, metrics: dict[str, Any], diff: str) -> None:
     """Log all of the folder; register the model and let the rule decide about it."""
     folder = FOLDER / job.kind
-    if diff:
-        tracker.log(log.text, f"{diff}\n", f"{TRAIN.name}/{DIFF}")
+    log.diff(diff)
     digests = {key: files.read_about(folder)["params"][key] for key in ("model.sha256", TEST_DATA)}
     index = files.checked(FETCH / "word_index.json")
     fitted = [Model(folder / linear_reader.FILE, {}, reader=linear_reader.READER)]
     threshold, tokenizer = job.params.evaluate.threshold, tokenizer_of(job.shaping)
-    parts = Parts(fitted, index, threshold, log.LINEAR_PACKAGES, tokenizer)
-    rule, test = job.params.promote, job.test.digest
-    publish.log_model(tracker, folder, metrics, test, parts, digests, rule)
+    parts = Parts(fitted, index, threshold, LINEAR_PACKAGES, tokenizer)
+    test = TestIdentity(f"{metrics['dataset']}-test", job.test.digest)
+    publish(log, folder, metrics, test, Served(parts, digests, job.params.promote))
 
 
-def fit_and_log(job: Job, tracker: Tracker, tags: dict[str, str]) -> None:
+def fit_and_log(job: Job, log: RunLogger, tags: dict[str, str]) -> None:
     """Fit, write the folder and log it."""
     diff = uncommitted_diff()
-    tracker.log(log.set_tags, tags)
-    log_data(tracker, job)
+    log.tags(tags)
+    log_data(log, job)
     fitted = fit(job)
-    tracker.log(log.epoch, 1, fitted.history.iloc[0][list(METRICS)].to_dict())
+    log.epoch(1, {name: float(fitted.history[name].iloc[0]) for name in METRICS})
     looks, dataset = job.params.evaluate, dataset_name(job.shaping)
     predictions = predictions_table(job.test, fitted.probabilities, looks.threshold)
     texts = texts_of(job.test, job.words)
-    evaluation = evaluate_answers(predictions, texts, dataset, tracker.run.name, looks)
+    evaluation = evaluate_answers(predictions, texts, dataset, log.run.name, looks)
     with files.replaced(FOLDER / job.kind) as folder:
         save(folder, job, fitted, evaluation)
-    log_outputs(tracker, job, evaluation.metrics, diff)
-    print(f"MLflow run {tracker.run.run_id}: {tracker.run.name}")
+    log_outputs(log, job, evaluation.metrics, diff)
+    print(f"MLflow run {log.run.run_id}: {log.run.name}")
     print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")
 
 
@@ -217,7 +215,7 @@ def read_tags(job: Job) -> dict[str, str]:
     data = {f"data.{part}.sha256": files.joint_digest(FETCH, arrays(part)) for part in PARTS}
     code = pipeline.code_digests([STAGE], DECLARED)
     shaped = {"params": job.shaping, "data": data, "machine": computed_by, "code": code}
-    known = {tracking.KEY: checkpoint.key(shaped), "dataset": dataset_name(job.shaping)}
+    known = {lifecycle.KEY: fingerprint(shaped), "dataset": dataset_name(job.shaping)}
     return {**known, **provenance(), **data, **computed_by}
 
 
@@ -233,22 +231,11 @@ def main(kind: str) -> None:
         raise UserError(f"There is no linear model {kind!r}, but {' and '.join(FITS)}.")
     job = read_job(kind)
     tags = read_tags(job)
-    with (
-        checkpoint.held(tags[tracking.KEY]) as kept,
-        tracking.started(
-            run_name(job, tags),
-            job.shaping,
-            tags,
-            lock=kept / checkpoint.LOCK,
-            run_id=checkpoint.read_run(kept),
-            note=partial(checkpoint.write_run, kept),
-            with_model=False,
-            unlogged=f"Logging to MLflow stops here, `{AGAIN}{kind}` does all of it again",
-        ) as tracker,
-    ):
-        fit_and_log(job, tracker, tags)
-    if not tracker.lost:  # else the next call resumes its run
-        checkpoint.clear(tags[tracking.KEY])
+    again = f"Logging to MLflow stops here, `{AGAIN}{kind}` does all of it again"
+    with training_run(run_name(job, tags), job.shaping, tags, False, again) as run:
+        fit_and_log(job, run.log, tags)
+    if not run.log.lost:  # else the next call resumes its run
+        clear(tags[lifecycle.KEY])
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from sentiment.errors import UserError, first_line
 from workflow.files import FETCH
 from workflow.machine import PACKAGES
 from workflow.runs import store
-from workflow.runs.provenance import git
+from workflow.runs.identity import git
 
 if TYPE_CHECKING:
     import distributed

@@ -10,14 +10,13 @@ from extras.sweep.sweep_options import SweepOptions
 from extras.sweep.trial import Task
 from sentiment.data.dataset import settings_used
 from sentiment.errors import UserError
-from sentiment.network import checkpoint
 from sentiment.section import flatten
 from sentiment.text import Reviews
 from workflow import files, pipeline
 from workflow.files import FETCH, arrays, read_reviews
 from workflow.params import Params, changed
 from workflow.runs import parents, store
-from workflow.runs.provenance import provenance
+from workflow.runs.identity import fingerprint, provenance
 
 if TYPE_CHECKING:
     import optuna
@@ -104,7 +103,7 @@ def key_of(params: Params, options: SweepOptions) -> str:
     """
     given = {name: x for name, x in shaping_of(params).items() if name not in options.space}
     shaping = {**given, "sweep": settings(options)}
-    return checkpoint.key({"params": shaping, "code": pipeline.code_digests(CODE)})
+    return fingerprint({"params": shaping, "code": pipeline.code_digests(CODE)})
 
 
 def shaping_of(params: Params) -> dict[str, Any]:
@@ -249,5 +248,5 @@ def log_outcome(sweep: Sweep, winner: Candidate | None, report: Path) -> None:
     client.log_artifacts(sweep.run_id, str(report))
     if winner is None:
         return
-    key = checkpoint.key(shaping_of(changed(sweep.params, winner.values)))
+    key = fingerprint(shaping_of(changed(sweep.params, winner.values)))
     client.set_tag(sweep.run_id, parents.WINNER, key)

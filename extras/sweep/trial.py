@@ -8,7 +8,6 @@ import os
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -19,28 +18,23 @@ from extras.sweep.study import ERROR, FAILURES, PASSING, VALUES
 from extras.sweep.sweep_options import SweepOptions
 from sentiment.backend import load_keras, usable_cores
 from sentiment.errors import RunningError, StoreError
-from sentiment.network import checkpoint
 from sentiment.network.batches import Part, split
-from sentiment.network.checkpoint import START, Progress
 from sentiment.network.model import inputs_of
-from sentiment.network.training import (
-    Trained,
-    fit,
-    history_of,
-    ready_model,
-    summarize,
-)
+from sentiment.network.state import Progress, Trained
+from sentiment.network.training import Training, summarize
 from sentiment.padding import layout, shuffled
 from sentiment.section import flatten
 from sentiment.text import Reviews, pad
 from workflow import machine
 from workflow.messages import explain
 from workflow.params import Params, changed
-from workflow.publish import training as publish
-from workflow.runs import log, store, tracking
+from workflow.runs import lifecycle, store
+from workflow.runs.identity import fingerprint
+from workflow.runs.lifecycle import Stopped
+from workflow.runs.logger import RunLogger
 from workflow.runs.names import run_name
 from workflow.runs.parents import PARENT, as_text
-from workflow.runs.tracking import Stopped, Tracker
+from workflow.runs.training_run import TrainingRun, resume, training_run
 
 if TYPE_CHECKING:
     import optuna
@@ -180,46 +174,38 @@ def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
     """Train, or resume, in the trial's own run."""
     computed_by = machine.describe()
     shaped = {"params": job.shaping, "code": dict(task.code), "machine": computed_by}
-    key = checkpoint.key({**shaped, "sweep": task.parent, "trial": first_number(trial)})
-    tags = {**task.tags, **computed_by, tracking.KEY: key, PARENT: task.parent}
+    key = fingerprint({**shaped, "sweep": task.parent, "trial": first_number(trial)})
+    tags = {**task.tags, **computed_by, lifecycle.KEY: key, PARENT: task.parent}
     trial.set_user_attr(KEY, key)
     trial.set_user_attr(CORES, int(os.environ.get(THREADS) or 0) or usable_cores() or 1)
     name = run_name(job.params.train, job.shaping, f"trial {trial.number}")
-    with checkpoint.held(key) as kept:
-
-        def note(run_id: str) -> None:
-            checkpoint.write_run(kept, run_id)
-            trial.set_user_attr(RUN, run_id)
-
-        with tracking.started(
-            name,
-            job.shaping,
-            tags,
-            lock=kept / checkpoint.LOCK,
-            run_id=run_to_resume(trial, kept),
-            note=note,
-            with_model=False,
-            unlogged="Logging to MLflow stops here, the trial is tried again",
-        ) as tracker:
-            trained = resume(job, task.options.metric, kept, tracker, trial)
-            publish.log_history(tracker, trained.history)
-            require_store(tracker)
+    again = "Logging to MLflow stops here, the trial is tried again"
+    before = trial.user_attrs.get(RUN)
+    pruned = before if WHY in trial.user_attrs else None  # its run could not be told
+    with training_run(name, job.shaping, tags, False, again, pruned) as run:
+        begin(run.log, trial, before)
+        with own_seeds(job.params.train.seed):
+            inputs = inputs_of(job.shaping, len(job.learning.y))
+            training = Training(job.params.train, inputs, job.learning, job.validation)
+        run.log.tags({"train.path": training.path})
+        metric, epochs = task.options.metric, job.params.train.epochs
+        trained = resume_trial(run, training, metric, epochs, trial)
+        require_store(run.log)
     return trained
 
 
-def run_to_resume(trial: "optuna.Trial", kept: Path) -> str | None:
-    """The run of a trial that was begun before, or None where it begins anew.
+def begin(log: RunLogger, trial: "optuna.Trial", before: str | None) -> None:
+    """Note a trial's run, and delete that of which nothing comes.
 
-    It does where its checkpoints are not: on another machine, or with another number of threads.
-    A run of its own keeps it from curves of which each half is of another training.
+    A trial begins anew where its checkpoints are not: on another machine, or with another number of
+    threads. A run of its own keeps it from curves of which each half is of another training.
     """
-    run_id = trial.user_attrs.get(RUN) or checkpoint.read_run(kept)
-    trained = trial.user_attrs.get(HISTORY) and WHY not in trial.user_attrs
-    if run_id and trained and not checkpoint.latest(kept):
-        delete_unfinished(run_id)
+    if log.lost:  # no store has the run
+        return
+    if before not in (None, log.run.run_id):
+        delete_unfinished(before)
         trial.set_user_attr(HISTORY, [])
-        return None
-    return run_id
+    trial.set_user_attr(RUN, log.run.run_id)
 
 
 def delete_unfinished(run_id: str) -> None:
@@ -235,19 +221,19 @@ def delete_unfinished(run_id: str) -> None:
             client.delete_run(run_id)
 
 
-def require_store(tracker: Tracker) -> None:
+def require_store(log: RunLogger) -> None:
     """Raise StoreError where the store has failed, so that the trial is tried again.
 
     Its checkpoint has all epochs: tried again, it has nothing to train and logs what its run lacks.
     """
-    if tracker.lost:
+    if log.lost:
         raise StoreError("MLflow failed meanwhile. What the run lacks is logged when tried again.")
 
 
-def prune(why: str, tracker: Tracker) -> NoReturn:
+def prune(why: str, log: RunLogger) -> NoReturn:
     """End a trial before its time, or raise StoreError where its run cannot be told."""
-    tracker.log(log.set_tags, {PRUNED: why})
-    require_store(tracker)
+    log.tags({PRUNED: why})
+    require_store(log)
     raise Stopped(why)
 
 
@@ -279,35 +265,29 @@ def own_seeds(seed: int) -> Iterator[None]:
         seed_generator.python_random = before
 
 
-def resume(job: Job, metric: str, kept: Path, tracker: Tracker, trial: "optuna.Trial") -> Trained:
-    """Train from the newest of the checkpoints in `kept` on, or from the beginning.
+def resume_trial(
+    run: TrainingRun, training: Training, metric: str, epochs: int, trial: "optuna.Trial"
+) -> Trained:
+    """Train from the newest checkpoint on, or from the beginning, and tell Optuna how it goes.
 
     Raises:
         Stopped: others were better after as many epochs.
         UserError: the training diverged.
     """
-    params = job.params.train
-    with own_seeds(params.seed):
-        inputs = inputs_of(job.shaping, len(job.learning.y))
-        model, path = ready_model(params, inputs, job.learning)
-    tracker.log(log.set_tags, {"train.path": path})
-    newest = checkpoint.latest(kept)
-    begun = checkpoint.read(newest, model) if newest else START
-    for number, row in enumerate(begun.rows, 1):
-        trial.report(row[metric], number)
-    if WHY in trial.user_attrs:  # pruned before, when its run could not be told
-        publish.log_history(tracker, history_of(begun.rows))
-        prune(trial.user_attrs[WHY], tracker)
 
-    def on_epoch(progress: Progress) -> None:
-        number, row = len(progress.rows), progress.rows[-1]
-        checkpoint.write(kept, model, progress)
+    def at_start(progress: Progress) -> None:
+        for number, row in enumerate(progress.rows, 1):
+            trial.report(row[metric], number)
+        if WHY in trial.user_attrs:  # pruned before, when its run could not be told
+            prune(trial.user_attrs[WHY], run.log)
+
+    def after_epoch(progress: Progress) -> None:
+        number = len(progress.rows)
         trial.set_user_attr(HISTORY, progress.rows)
-        tracker.log(log.epoch, number, row)
-        trial.report(row[metric], number)
-        if number < params.epochs and trial.should_prune():
+        trial.report(progress.rows[-1][metric], number)
+        if number < epochs and trial.should_prune():
             why = f"others were better after epoch {number}"
             trial.set_user_attr(WHY, why)
-            prune(why, tracker)
+            prune(why, run.log)
 
-    return fit(model, job.learning, job.validation, params, on_epoch, begun, show=False)
+    return resume(run, training, after_epoch, at_start, show=False)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from extras.sweep import cluster, study, sweep
 from extras.sweep.trial import KEY, Task, objective
 from sentiment.errors import StoreError, UserError, first_line
-from sentiment.network import checkpoint
 from sentiment.text import Reviews
 from workflow import process
+from workflow.runs import training_run
 
 if TYPE_CHECKING:
     import distributed
@@ -114,7 +114,7 @@ def run_next(
 def clear(_: "optuna.Study", trial: "FrozenTrial") -> None:
     """Remove the checkpoints of a trial, once Optuna knows what came of it."""
     if KEY in trial.user_attrs and not study.may_pass(trial):
-        checkpoint.clear(trial.user_attrs[KEY])
+        training_run.clear(trial.user_attrs[KEY])
 
 
 def _once(call: Callable[[], object]) -> Callable[[], None]:

@@ -3,40 +3,87 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
-from sentiment.network import initial_embeddings
+from sentiment.network import initial_embeddings, state
 from sentiment.network.architectures import accelerate
 from sentiment.network.batches import Part, batches
-from sentiment.network.checkpoint import COUNTERS, METRICS, Progress
 from sentiment.network.model import Inputs, bigram_buckets, build_model
+from sentiment.network.state import COUNTERS, METRICS, OnEpoch, Progress, Trained, history_of
 from sentiment.network.train_options import Train
 
 if TYPE_CHECKING:
     import keras
 
 
-OnEpoch = Callable[[Progress], None]
-
-
-class Trained(NamedTuple):
-    """How a training went.
+class Training:
+    """A model with its data, before its first step or as `restore` puts it.
 
     Attributes:
-        history: columns `epoch`, from 1, and `METRICS`; a row an epoch.
-        kept_epoch: the epoch whose weights the model has: the best one with early stopping or
-            `keep_best`, else the last.
+        model: the model.
+        path: by which path it is trained.
     """
 
-    history: pd.DataFrame
-    kept_epoch: int
+    def __init__(self, params: Train, inputs: Inputs, learning: Part, validation: Part) -> None:
+        """Make the model.
+
+        Args:
+            params: the `train` section.
+            inputs: what the model reads.
+            learning: what is trained on.
+            validation: what is validated on after each epoch.
+        """
+        self.params, self.learning, self.validation = params, learning, validation
+        self.model = initial_model(params, inputs, learning)
+        self.path = accelerate(self.model, params)
+
+    def capture(self, progress: Progress) -> dict[str, NDArray[Any]]:
+        """All state, to the bit, as arrays by name."""
+        return state.capture(self.model, progress)
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Progress:
+        """Go to the state that `capture` took, and return how far that is."""
+        return state.restore(self.model, arrays)
+
+    def fit(self, progress: Progress, on_epoch: OnEpoch, show: bool = True) -> Trained:
+        """Train the model in place, and call `on_epoch` as each epoch ends.
+
+        Args:
+            progress: where to begin.
+            on_epoch: called with how far the training is.
+            show: whether to print how each epoch goes.
+
+        Raises:
+            UserError: a metric of an epoch is not finite: the training diverged.
+        """
+        params, rows = self.params, list(progress.rows)
+        stopping = _early_stopping(params, progress)
+        stopped = bool(progress.counters.get("stopped_epoch"))
+        weights = _weights(self.learning, params)
+        self.model.fit(
+            batches(*self.learning, *weights, batch_size=params.batch_size, shuffle=True),
+            validation_data=batches(
+                *self.validation, batch_size=params.validation_batch_size, shuffle=False
+            ),
+            initial_epoch=len(rows),
+            epochs=len(rows) if stopped else params.epochs,
+            shuffle=False,  # the batches are shuffled already
+            # in this order: averages are validated, the best of them are kept, weights go into a
+            # checkpoint
+            callbacks=[
+                *stopping,
+                *([_averager()] if params.average else []),
+                _recorder(rows, stopping, on_epoch),
+            ],
+            verbose=(1 if sys.stdout.isatty() else 2) if show else 0,
+        )
+        return Trained(history_of(rows), stopping[0].best_epoch + 1 if stopping else len(rows))
 
 
 def prepare(params: Train) -> None:
@@ -48,20 +95,8 @@ def prepare(params: Train) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def ready_model(params: Train, inputs: Inputs, learning: Part) -> tuple["keras.Model", str]:
-    """The model before its first step, and by which path it will be trained.
-
-    Args:
-        params: the `train` section.
-        inputs: what it reads.
-        learning: what it will be trained on.
-    """
-    model = initial_model(params, inputs, learning)
-    return model, accelerate(model, params)
-
-
 def initial_model(params: Train, inputs: Inputs, learning: Part) -> "keras.Model":
-    """The model of `ready_model`, with stock Keras' layers."""
+    """The model before its first step, with stock Keras' layers."""
     prepare(params)
     model = build_model(params, inputs)
     _start_vectors(model, params, inputs, learning)
@@ -88,52 +123,6 @@ def _start_vectors(model: "keras.Model", params: Train, inputs: Inputs, learning
         )
 
 
-def fit(
-    model: "keras.Model",
-    learning: Part,
-    validation: Part,
-    params: Train,
-    on_epoch: OnEpoch,
-    progress: Progress,
-    show: bool = True,
-) -> Trained:
-    """Train the model in place from `progress` on and call `on_epoch` as each epoch ends.
-
-    Args:
-        model: the model.
-        learning: what is trained on.
-        validation: what is validated on after each epoch.
-        params: the `train` section.
-        on_epoch: called with how far the training is.
-        progress: where to begin.
-        show: whether to print how each epoch goes.
-
-    Raises:
-        UserError: a metric of an epoch is not finite: the training diverged.
-    """
-    rows = list(progress.rows)
-    stopping = _early_stopping(params, progress)
-    stopped = bool(progress.counters.get("stopped_epoch"))
-    model.fit(
-        batches(*learning, *_weights(learning, params), batch_size=params.batch_size, shuffle=True),
-        validation_data=batches(
-            *validation, batch_size=params.validation_batch_size, shuffle=False
-        ),
-        initial_epoch=len(rows),
-        epochs=len(rows) if stopped else params.epochs,
-        shuffle=False,  # the batches are shuffled already
-        # in this order: averages are validated, the best of them are kept, weights go into a
-        # checkpoint
-        callbacks=[
-            *stopping,
-            *([_averager()] if params.average else []),
-            _recorder(rows, stopping, on_epoch),
-        ],
-        verbose=(1 if sys.stdout.isatty() else 2) if show else 0,
-    )
-    return Trained(history_of(rows), stopping[0].best_epoch + 1 if stopping else len(rows))
-
-
 def _weights(learning: Part, params: Train) -> list[NDArray[np.float32]]:
     """What each review counts, shape (reviews,), if not all count the same.
 
@@ -151,13 +140,6 @@ def _weights(learning: Part, params: Train) -> list[NDArray[np.float32]]:
             "same label."
         )
     return [(len(learning.y) / (2 * counts)).astype(np.float32)[learning.y]]
-
-
-def history_of(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
-    """The table of `Trained.history` from the metrics of each epoch."""
-    history = pd.DataFrame(rows, columns=list(METRICS))
-    history.insert(0, "epoch", range(1, len(rows) + 1))
-    return history
 
 
 def _recorder(

@@ -1,7 +1,7 @@
 """The evaluation of a model: its answers to the test set, and all that follows from them."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -169,7 +169,7 @@ def draw_training(
     }
 
 
-def numbers(measured: dict[str, Any]) -> dict[str, float]:
+def numbers(measured: Mapping[str, Any]) -> dict[str, float]:
     """The numbers among the metrics; a nested one is named `group_name`."""
     flat: dict[str, float] = {}
     for key, value in measured.items():

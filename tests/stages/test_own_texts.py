@@ -30,7 +30,7 @@ from workflow import files
 from workflow.params import load_params
 from workflow.publish.evaluation import read_table
 from workflow.registry import versions as registry
-from workflow.runs import log
+from workflow.runs.logger import RunLogger, guarded
 from workflow.runs.store import EXPERIMENT
 
 # an image with a script, a template, and mathematics as Matplotlib reads it
@@ -336,11 +336,11 @@ def test_a_file_from_elsewhere_is_evaluated_as_a_run_linked_to_the_model(
 EVALUATE = ("python", "-m", "tools.evaluate", "--json", "--file")
 ENDED = """
 import os, sys
-from workflow.runs import log
+from workflow.runs.logger import RunLogger
 from tools import evaluate
 from tools.running import cli
 number = int(sys.argv.pop())
-log.metrics = lambda *_: os.kill(os.getpid(), number)
+RunLogger.metrics = lambda *_: os.kill(os.getpid(), number)
 cli.run("make evaluate", evaluate.main)
 """
 
@@ -422,10 +422,11 @@ def test_an_evaluation_that_is_ended_is_not_running_any_more(
 def test_an_evaluation_whose_store_fails_is_a_failed_run(
     standing: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    @guarded
     def fail(*_: object) -> None:
         raise mlflow.MlflowException("the disk is full")
 
-    monkeypatch.setattr(log, "metrics", fail)
+    monkeypatch.setattr(RunLogger, "metrics", fail)
     message = call.fail(evaluate_file.main, "--file", NAME)
     (folder,) = (standing.path / "reports").iterdir()
     assert f"{folder.relative_to(standing.path)} is complete, its run in MLflow is not" in message

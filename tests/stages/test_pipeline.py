@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.network import checkpoint
-from sentiment.network.training import ready_model
+from sentiment.network.training import Training
 from sentiment.section import flatten
 from stages import evaluate, train
 from tests.conftest import Caller, Starter, runs, stand_in
@@ -24,6 +23,7 @@ from tests.project import QUIET, Project, free_port, until, wait_for
 from tests.stages.test_dvc_yaml import STAGES, cached, uncached
 from tests.stages.test_survival import H5PY_AT_EXIT, assert_killed
 from workflow.params import load_params
+from workflow.runs import training_run
 
 FIGURES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
 NOWHERE = "http://127.0.0.1:9/"
@@ -291,7 +291,7 @@ def test_ctrl_c_at_make_repro_kills_the_training_and_keeps_its_epochs_and_the_la
     project.change(train={"epochs": 1000})
     before = project.contents("data")
     process = start(project, "python", "-m", "tools.repro")
-    until(lambda: len(list(project.path.glob(f"{checkpoint.FOLDER}/*/epoch-*"))) >= 2)
+    until(lambda: len(list(project.path.glob(f"{training_run.FOLDER}/*/epoch-*"))) >= 2)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=30)
     assert process.returncode not in (0, None)
@@ -303,13 +303,13 @@ def test_ctrl_c_at_make_repro_kills_the_training_and_keeps_its_epochs_and_the_la
 def test_diverged_training_is_one_message(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def blown_up(*params: Any) -> Any:
-        model, path = ready_model(*params)
-        model.get_layer("probability").bias.assign([float("nan")])
-        return model, path
+    class BlownUp(Training):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            self.model.get_layer("probability").bias.assign([float("nan")])
 
     before = project.contents("data")
-    monkeypatch.setattr(train, "ready_model", blown_up)
+    monkeypatch.setattr(train, "Training", BlownUp)
     message = call.fail(train.main)
     assert "Epoch 1 diverged, loss nan: lower train.learning_rate" in message
     assert runs()[0].info.status == "FAILED"

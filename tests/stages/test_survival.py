@@ -18,12 +18,12 @@ import psutil
 import pytest
 from mlflow.entities import Run
 
-from sentiment.network import checkpoint
 from stages import evaluate, train
 from tests.conftest import Caller, Sharer, Starter, runs, stand_in
 from tests.project import EPOCHS, MODEL, QUIET, Project, free_port, until, wait_for
 from tools import sync, verify
 from workflow import files
+from workflow.runs import training_run
 
 # what h5py may print, and Python ignores, when the interpreter ends during a save
 H5PY_AT_EXIT = re.compile(
@@ -36,13 +36,13 @@ H5PY_AT_EXIT = re.compile(
 
 def epochs_done(project: Project) -> int:
     """The last epoch of which there is a checkpoint."""
-    names = [path.name for path in project.path.glob(f"{checkpoint.FOLDER}/*/epoch-*")]
+    names = [path.name for path in project.path.glob(f"{training_run.FOLDER}/*/epoch-*")]
     return max((int(name.removeprefix("epoch-")) for name in names), default=0)
 
 
 def trainer(project: Project) -> psutil.Process:
     """The process that trains."""
-    (holder,) = project.path.glob(f"{checkpoint.FOLDER}/*/process")
+    (holder,) = project.path.glob(f"{training_run.FOLDER}/*/process")
     return psutil.Process(int(holder.read_text(encoding="utf-8")))
 
 
@@ -114,7 +114,7 @@ def test_killed_training_is_resumed_in_the_same_run_to_the_same_bits(
     assert verify.differences(killed.path / "data", undisturbed) == set()
     new, _ = runs()
     assert_complete(new)
-    assert list((killed.path / checkpoint.FOLDER).glob("*/epoch-*")) == []
+    assert list((killed.path / training_run.FOLDER).glob("*/epoch-*")) == []
 
 
 def assert_killed(run: Run) -> None:
@@ -129,7 +129,7 @@ def test_checkpoint_that_was_cut_short_costs_an_epoch_and_no_more(
     killed: Project, undisturbed: Path
 ) -> None:
     done = epochs_done(killed)
-    (weights,) = killed.path.glob(f"{checkpoint.FOLDER}/*/epoch-{done:04}/model.npz")
+    (weights,) = killed.path.glob(f"{training_run.FOLDER}/*/epoch-{done:04}/state.npz")
     weights.write_bytes(weights.read_bytes()[:1000])
     output = killed.run("python", "-m", "stages.train")
     assert "A damaged checkpoint is skipped" in output
@@ -299,7 +299,7 @@ def test_store_that_is_locked_meanwhile_costs_no_epoch(
     process = begin(project, start)
     with closing(sqlite3.connect(project.path / "mlflow.db", timeout=60)) as database:
         database.execute("BEGIN EXCLUSIVE")
-        until(lambda: not list(project.path.glob(f"{checkpoint.FOLDER}/*/epoch-*")), 300)
+        until(lambda: not list(project.path.glob(f"{training_run.FOLDER}/*/epoch-*")), 300)
         database.rollback()
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output

@@ -20,8 +20,8 @@ from tools import report as command
 from tools.pages import report
 from workflow import files, outputs
 from workflow.params import Params, load_params
-from workflow.runs import log
-from workflow.runs.log import Run
+from workflow.runs import logger
+from workflow.runs.logger import Run
 
 REPORT = ("python", "-m", "tools.report")
 LINK = "http://127.0.0.1:5000/#/experiments/1/runs/0123abcd"
@@ -239,7 +239,7 @@ def test_page_is_written_where_the_run_takes_no_files(
         raise OSError(28, "No space left on device")
 
     monkeypatch.chdir(project.path)
-    monkeypatch.setattr(log, "folder", full)
+    monkeypatch.setattr(logger, "upload", full)
     report.log(Run("run", "name", "1", ""))
     assert "not logged: [Errno 28] No space left on device" in capsys.readouterr().err
 

@@ -19,7 +19,7 @@ from stages import evaluate, pad, train
 from tests.conftest import Caller, runs, stand_in
 from tests.project import Project
 from tools import sync
-from workflow.runs import tracking
+from workflow.runs import lifecycle
 
 SYNC = ("python", "-m", "tools.sync")
 
@@ -162,10 +162,10 @@ def test_a_run_that_its_training_still_writes_to_is_left_alone(
     client, lock = mlflow.MlflowClient(), project.path / "lock"
     client.delete_tag(run.info.run_id, "outputs.train")
     client.update_run(run.info.run_id, status="RUNNING")
-    client.set_tag(run.info.run_id, tracking.LOCK, str(lock))
+    client.set_tag(run.info.run_id, lifecycle.LOCK, str(lock))
     with FileLock(lock):
         message = call.fail(sync.main)
-    assert f"still running, in process {run.data.tags[tracking.PROCESS]}" in message
+    assert f"still running, in process {run.data.tags[lifecycle.PROCESS]}" in message
     assert runs()[0].info.status == "RUNNING"
 
 

@@ -16,7 +16,7 @@ from tools.comparing.group import SEED, Member
 from workflow import dvc, files, pipeline
 from workflow.files import EVALUATE, FETCH, STAGES, TRAIN
 from workflow.params import PARAMS_FILE, Params, changed
-from workflow.runs import log, store
+from workflow.runs import logger, store
 
 NEEDED = [
     *(f"{TRAIN}/{name}" for name in ("about.json", "run.json", "gradients.csv")),
@@ -268,7 +268,7 @@ def recorded(data: Path) -> str | None:
     if run is None:
         return None
     folders = [data / stage.name for stage in (TRAIN, EVALUATE)]
-    complete = all(log.is_complete(run.data.tags, folder) for folder in folders)
+    complete = all(logger.is_complete(run.data.tags, folder) for folder in folders)
     return str(run.info.run_id) if complete else None
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sentiment.network import checkpoint
 from workflow.runs import parents, store
+from workflow.runs.identity import fingerprint
 from workflow.runs.parents import PARENT
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def key(shaping: Mapping[str, Any], code: Mapping[str, str]) -> str:
         shaping: their params, by dotted names.
         code: digests of the code, by path.
     """
-    return checkpoint.key({"params": seedless(shaping), "code": dict(code)})
+    return fingerprint({"params": seedless(shaping), "code": dict(code)})
 
 
 def seedless(shaping: Mapping[str, Any]) -> dict[str, Any]:

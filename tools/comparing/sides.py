@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sentiment.errors import UserError
-from sentiment.network.checkpoint import METRICS
+from sentiment.network.state import METRICS
 from tools.comparing import CHAMPION, WORKSPACE
 from tools.comparing.group import GROUP, MEMBERS, children
 from tools.comparing.trainings import Corpus, Side, Training
@@ -21,7 +21,7 @@ from workflow.files import EVALUATE, FETCH, TEST_DATA, TRAIN, Origin, arrays, re
 from workflow.outputs import read_words
 from workflow.registry import champion
 from workflow.registry import versions as registry
-from workflow.runs import log, store
+from workflow.runs import logger, store
 
 if TYPE_CHECKING:
     import mlflow
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SYNC = "`make sync`, where its files are, logs them again."
 FIT_AGAIN = "dvc repro --single-item --force extras/baseline/dvc.yaml:linear@"
 GRADIENTS = "gradients.csv"  # evaluations before it was measured have none
-EVALUATED_TAG, TRAINED_TAG = (log.COMPLETE.format(stage.name) for stage in (EVALUATE, TRAIN))
+EVALUATED_TAG, TRAINED_TAG = (logger.COMPLETE.format(stage.name) for stage in (EVALUATE, TRAIN))
 
 
 def read(name: str, scratch: Path) -> Side:
@@ -152,7 +152,7 @@ def from_run(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", scratch:
     again = f"`{FIT_AGAIN}{kind}` fits it again." if kind else SYNC
     origin = Origin(f"Run {run_id}", again)
     evaluated = download(run_id, scratch, origin)
-    if not log.is_complete(run.data.tags, evaluated):
+    if not logger.is_complete(run.data.tags, evaluated):
         raise UserError(f"{origin.name}: its evaluation is incomplete. {origin.advice}")
     if TRAINED_TAG not in run.data.tags:
         raise UserError(f"{origin.name}: its curves are incomplete. {origin.advice}")

@@ -14,7 +14,7 @@ from workflow import files
 from workflow.files import TEST_DATA, Origin
 from workflow.registry import packaging, versions
 from workflow.registry.packaging import Model, Parts
-from workflow.runs import log
+from workflow.runs import logger
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -102,7 +102,7 @@ def download(
         raise UserError("The models number words in other ways: an ensemble needs the same.")
     named = [_named(each, number, folder) for number, each in enumerate(models, 1)]
     networks = any(model.reader == keras_reader.READER for model in named)
-    packages = log.SERVING_PACKAGES if networks else log.LINEAR_PACKAGES
+    packages = logger.SERVING_PACKAGES if networks else logger.LINEAR_PACKAGES
     tokenizer = tokenizer_of(members[0].training.params)
     return Parts(named, indices[0], threshold, packages, tokenizer, ensemble_reader.READER)
 

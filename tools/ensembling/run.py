@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from sentiment.errors import UserError
-from sentiment.network import checkpoint
 from sentiment.section import flatten
 from sentiment.serving.classifier import Sentiment
 from tools.comparing import sides
@@ -16,25 +15,22 @@ from tools.ensembling import evaluation
 from tools.ensembling import members as choice
 from tools.ensembling.members import Member
 from workflow import files, machine
-from workflow.files import EVALUATE, FETCH, TEST_DATA, TRAIN
+from workflow.files import EVALUATE, FETCH, TEST_DATA
 from workflow.outputs import TestSet
 from workflow.params import Params, load_params
-from workflow.publish import evaluation as publish
-from workflow.publish.training import DIFF
+from workflow.publish.evaluation import HISTORY, Served, TestIdentity, publish, write
 from workflow.registry import packaging
 from workflow.registry import versions as registry
 from workflow.registry.packaging import Parts
-from workflow.runs import log, parents, store
-from workflow.runs.log import Run
-from workflow.runs.provenance import provenance, uncommitted_diff
-from workflow.runs.tracking import Tracker
+from workflow.runs import logger, parents, store
+from workflow.runs.identity import fingerprint, provenance, uncommitted_diff
+from workflow.runs.logger import Run, RunLogger
 
 if TYPE_CHECKING:
     import mlflow
     from mlflow.entities.model_registry import ModelVersion
 
 KEY = "ensemble.key"  # tag of the run: what it is made from
-HISTORY = "history.csv"
 UNLOGGED = "Logging to MLflow stops here"
 
 
@@ -106,7 +102,7 @@ def key_of(members: Sequence[Member], versions: "Sequence[ModelVersion]", params
         for member, version in zip(members, versions, strict=True)
     ]
     shaping = {**flatten(params.evaluate, "evaluate"), "members": sorted(answered_by)}
-    return checkpoint.key(shaping)
+    return fingerprint(shaping)
 
 
 def find(
@@ -114,7 +110,7 @@ def find(
 ) -> "mlflow.entities.Run | None":
     """The run that has all of this ensemble, or None."""
     for run in client.search_runs([experiment_id], f"tags.`{KEY}` = '{key}'"):
-        if log.COMPLETE.format(EVALUATE.name) in run.data.tags:
+        if logger.COMPLETE.format(EVALUATE.name) in run.data.tags:
             return run
     return None
 
@@ -131,7 +127,7 @@ def evaluated(work: Work, scratch: Path) -> Evaluated:
     artifacts = packaging.write_artifacts(got, parts)
     model.load({name: Path(path) for name, path in artifacts.items()})
     answered = evaluation.answer(model.reader, work.members, data, work.name, looks)
-    publish.write(folder, answered.evaluation)
+    write(folder, answered.evaluation)
     answered.history.to_csv(folder / HISTORY, index=False)
     files.write_json(folder / "cost.json", answered.cost)
     files.write_about(folder, evaluation.shaping_of(work.members, looks))
@@ -149,21 +145,19 @@ def log_work(
     with parents.exclusive():
         begun = parents.find_or_make(client, experiment_id, KEY, work.key)
     run = Run(begun.info.run_id, work.name, experiment_id, "")
-    tracker = Tracker(run, begun.info.start_time, UNLOGGED)
-    tracker.log(log.set_tags, {"mlflow.runName": work.name, **provenance(), **machine.describe()})
-    if diff := uncommitted_diff():
-        tracker.log(log.text, f"{diff}\n", f"{TRAIN.name}/{DIFF}")
-    tracker.log(log.params, files.read_about(made.folder)["params"])
-    tracker.log(log.used_models, [registry.model_id(version) for version in work.versions])
+    log = RunLogger(run, begun.info.start_time, UNLOGGED)
+    log.tags({"mlflow.runName": work.name, **provenance(), **machine.describe()})
+    log.diff(uncommitted_diff())
+    log.params(files.read_about(made.folder)["params"])
+    log.models([registry.model_id(version) for version in work.versions])
     history = pd.read_csv(made.folder / HISTORY)
-    tracker.log(log.curves, history.set_index("epoch"), [begun.info.start_time])
-    dataset = f"{made.metrics['dataset']}-test"
-    reviews, digest = made.test.reviews, made.test.digest
-    tracker.log(log.dataset, dataset, "test", (reviews.tokens, reviews.labels), FETCH, digest)
+    log.curves(history.set_index("epoch"), [begun.info.start_time])
+    test = TestIdentity(f"{made.metrics['dataset']}-test", made.test.digest)
+    arrays = made.test.reviews.tokens, made.test.reviews.labels
+    log.dataset(test.dataset, "test", arrays, FETCH, test.digest)
     tags = {TEST_DATA: work.members[0].training.params[TEST_DATA]}
-    rule = work.params.promote
-    publish.log_model(tracker, made.folder, made.metrics, digest, made.parts, tags, rule)
-    if tracker.lost:
+    publish(log, made.folder, made.metrics, test, Served(made.parts, tags, work.params.promote))
+    if log.lost:
         raise UserError(f"The ensemble's run {run.run_id} is incomplete: run the command again.")
     return client.get_run(run.run_id)
 

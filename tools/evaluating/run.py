@@ -15,7 +15,7 @@ from sentiment.data import rows
 from sentiment.data.dataset import Table, file_name
 from sentiment.data.rows import Columns, Labels, Source
 from sentiment.errors import UserError
-from sentiment.scoring.evaluation import Evaluation, evaluate_answers, numbers
+from sentiment.scoring.evaluation import Evaluation, evaluate_answers
 from sentiment.scoring.metrics import POSITIVE, Predictions
 from sentiment.scoring.significance import CONFIDENCE
 from sentiment.section import flatten
@@ -23,15 +23,15 @@ from sentiment.text import fingerprints
 from tools.evaluating import answers
 from tools.evaluating.answers import TEXT, Compared
 from workflow import downloads, files, machine
-from workflow.files import EVALUATE, FETCH, TEST_DATA, arrays, read_reviews
+from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
 from workflow.messages import escape
 from workflow.params import Params, load_params
-from workflow.publish import evaluation as publish
+from workflow.publish.evaluation import TestIdentity, publish, write
 from workflow.registry import champion
 from workflow.registry import versions as registry
-from workflow.runs import log, store, tracking
-from workflow.runs.provenance import provenance
-from workflow.runs.tracking import Tracker
+from workflow.runs import lifecycle, store
+from workflow.runs.identity import provenance
+from workflow.runs.logger import RunLogger
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -109,13 +109,13 @@ def make(file: str, columns: Mapping[str, str], model: str | None) -> Made:
         work = Work(champion.version(model), name, digest, settings, params)
         table = predictions(work, source)
     metrics, found = compared(work, table), evaluation(work, table)
-    with begun(work) as tracker:
-        run_id = tracker.run.run_id
+    with begun(work) as log:
+        run_id = log.run.run_id
         folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", f"evaluate-{work.name}-{run_id[:8]}")
         with files.replaced(folder) as partial:
-            publish.write(partial, found)
+            write(partial, found)
             files.write_about(partial, work.shaping)
-        log_work(tracker, work, folder, numbers(found.metrics) | answers.intervals(metrics))
+        log_work(log, work, folder, found.metrics | answers.intervals(metrics))
     return made(work, run_id, folder, table, metrics)
 
 
@@ -182,37 +182,36 @@ def evaluation(work: Work, table: pd.DataFrame) -> Evaluation:
 
 
 @contextmanager
-def begun(work: Work) -> Iterator[Tracker]:
+def begun(work: Work) -> Iterator[RunLogger]:
     """Begin the evaluation's run, which ends as the block ends; raises UserError as `started`."""
     tags = {OF: str(work.version.run_id), "dataset": work.file}
     with (
         tempfile.TemporaryDirectory() as scratch,
         FileLock(Path(scratch, "lock")) as lock,
-        tracking.started(
+        lifecycle.started(
             work.name,
             work.shaping,
             {**tags, **provenance(), **machine.describe()},
             lock=Path(lock.lock_file),
             with_model=False,
-            unlogged=UNLOGGED,
-        ) as tracker,
+            consequence=UNLOGGED,
+        ) as log,
     ):
-        tracker.run = tracker.run._replace(model_id=registry.model_id(work.version))
-        yield tracker
+        log.run = log.run._replace(model_id=registry.model_id(work.version))
+        yield log
 
 
-def log_work(tracker: Tracker, work: Work, folder: Path, metrics: Mapping[str, float]) -> None:
+def log_work(log: RunLogger, work: Work, folder: Path, metrics: Mapping[str, Any]) -> None:
     """Log an evaluation to its run.
 
     Raises:
         UserError: the store failed meanwhile.
     """
-    tracker.log(log.used_models, [registry.model_id(work.version)])
-    tracker.log(log.table, work.file, "evaluation", work.digest[:8])
-    tracker.log(log.metrics, metrics, work.file, work.digest[:8])
-    names = [*sorted(files.read_about(folder)["files"]), files.ABOUT]
-    tracker.log(log.folder, folder, names, EVALUATE.name)
-    if tracker.lost:
+    log.models([registry.model_id(work.version)])
+    asked = TestIdentity(work.file, work.digest[:8])
+    log.dataset(work.file, "evaluation", None, work.file, asked.digest)
+    publish(log, folder, metrics, asked)
+    if log.lost:
         raise UserError(
             f"{folder} is complete, its run in MLflow is not: mend what is named above and run the "
             "command again."

@@ -22,9 +22,8 @@ from workflow.files import EVALUATE
 from workflow.outputs import Training, evaluated_digests, read_training
 from workflow.params import Params, load_params
 from workflow.publish.evaluation import read_table
-from workflow.runs import log as log_to
-from workflow.runs import store, tracking
-from workflow.runs.log import Run
+from workflow.runs import lifecycle, logger, store
+from workflow.runs.logger import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -266,13 +265,13 @@ def report(training: Training, results: Results, link: str, params: Params) -> s
 
 def find_run(run_id: str) -> Run | None:
     """The run that `data/` names; None, with a message, if the store does not have it or fails."""
-    tracker = None
+    recorded = None
     with store.attempt(UNLOGGED) as attempt:
-        tracker = tracking.recorded(run_id)
-    if tracker is None and not attempt.failed:
+        recorded = lifecycle.recorded(run_id)
+    if recorded is None and not attempt.failed:
         message = f"{UNLOGGED}: the tracking store has no run {run_id}, `make sync` makes it."
         print(message, file=sys.stderr)
-    return tracker.run if tracker else None
+    return recorded.run if recorded else None
 
 
 def address(training: Training, run: Run | None) -> str:
@@ -285,7 +284,7 @@ def address(training: Training, run: Run | None) -> str:
 def log(run: Run) -> None:
     """Log the page to the run; a store that fails does not fail the report."""
     with store.attempt(UNLOGGED):
-        log_to.folder(run, PAGE.parent, [PAGE.name], PLACE)
+        logger.upload(run, PAGE.parent, [PAGE.name], PLACE)
 
 
 def make() -> Path:

@@ -18,7 +18,7 @@ from tools.team.artifacts import Place
 from tools.team.history import Experiment, Row
 from tools.team.settings import Server
 from workflow import files
-from workflow.runs import store, tracking
+from workflow.runs import lifecycle, store
 
 LOCK = 7_136_620_518_302  # of PostgreSQL: one migration at a time
 ANSWER_SECONDS = 10.0
@@ -100,7 +100,7 @@ def read_history() -> History:
     database = files.root() / store.DATABASE
     if not database.is_file():
         raise UserError(f"{database} is missing: this folder has no history to move.")
-    tracking.end_abandoned_runs()
+    lifecycle.end_abandoned_runs()
     with embedded().connect() as connection:
         known = history.tables(connection)
         experiment = history.find_experiment(connection, known)

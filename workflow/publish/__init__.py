@@ -1,4 +1,1 @@
-"""What `train` and `evaluate` log to a run, from the folders that they wrote.
-
-Logged again, nothing is there twice: `make sync` logs with these functions what a run lacks.
-"""
+"""Logs an evaluation to its run and registers the model."""

@@ -1,12 +1,14 @@
-"""What `evaluate` writes and logs to the training's run, and how it registers the model."""
+"""How an evaluation is written, logged to its run, and a model that is to be served registered.
+
+Logged again, nothing is there twice: `make sync` logs in this way what a run lacks.
+"""
 
 import csv
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -20,76 +22,90 @@ from workflow.outputs import TestSet, evaluated_digests
 from workflow.params import Promote
 from workflow.registry import versions
 from workflow.registry.packaging import Model, Parts
-from workflow.runs import log
-from workflow.runs.tracking import Tracker
+from workflow.runs.logger import RunLogger, guarded, now
 
 TEXT = "text"  # column of the table of mistakes
 CELL_STARTS = re.compile(r"^(?=[\W_])|(?<=[;\t\r\n])(?='*[=+\-@＝＋－＠])")
 MARKED_STARTS = re.compile(r"^'|(?<=[;\t\r\n])'(?='*[=+\-@＝＋－＠])")
+GRADIENTS, HISTORY = "gradients.csv", "history.csv"
 GRADIENT = "gradient_norm"  # metric, whose steps are words before the last one
 
 
-def log_outputs(tracker: Tracker, metrics: dict[str, Any], test: TestSet, rule: Promote) -> None:
-    """Log all of `data/evaluate`, leaving the run's status and its end time alone.
+class TestIdentity(NamedTuple):
+    """The reviews that a model was asked about, as MLflow names a data set."""
 
-    The model is registered as it is served, and the rule decides whether it is the new champion.
+    dataset: str
+    digest: str
 
-    Raises:
-        UserError: a file is not as `evaluate` wrote it.
+
+class Served(NamedTuple):
+    """A model that is to be registered as it is served.
+
+    Attributes:
+        parts: what it is made from.
+        tags: of its version, beside the metrics.
+        rule: the `promote` section, which decides whether it is the new champion.
     """
-    dataset = f"{metrics['dataset']}-test"
-    tracker.log(log.dataset, dataset, "test", (test.x, test.y), PAD, test.digest)
-    norms = curve(pd.read_csv(files.checked(EVALUATE / "gradients.csv")), GRADIENT)
-    tracker.log(log.curves, norms, [time.time_ns() // 10**6] * len(norms))
-    log_answers(tracker, EVALUATE, metrics, test.digest)
-    tracker.log(versions.register, served_parts(), EVALUATE, _version_tags(metrics), rule)
-    tracker.log(log.complete, EVALUATE.name, EVALUATE)
+
+    parts: Parts
+    tags: Mapping[str, str]
+    rule: Promote
 
 
-def log_answers(tracker: Tracker, folder: Path, metrics: dict[str, Any], digest: str) -> None:
-    """Log the metrics of the test set, and a folder with all that follows from the answers.
+def publish(
+    log: RunLogger,
+    folder: Path,
+    metrics: Mapping[str, Any],
+    test: TestIdentity,
+    served: Served | None = None,
+) -> None:
+    """Log an evaluation, leaving the run's status and its end time alone.
 
     Args:
-        tracker: of the run.
-        folder: that `write` wrote, with its `about.json`.
+        log: of the run.
+        folder: that `write` wrote, with its `about.json`; with
+            `HISTORY` if it has all that is known of how the model was made.
         metrics: see `sentiment.scoring.evaluation.Evaluation`.
-        digest: of the test set, as MLflow names it.
+        test: what was asked about.
+        served: the model, if it is to be registered.
 
     Raises:
         UserError: a file is not as it was written.
     """
-    tracker.log(log.metrics, numbers(metrics), f"{metrics['dataset']}-test", digest)
-    names = sorted(files.read_about(folder)["files"])
-    for name in names:
-        files.checked(folder / name)
-    tracker.log(log.folder, folder, [*names, files.ABOUT], EVALUATE.name)
+    names = files.read_about(folder)["files"]
+    if GRADIENTS in names:
+        norms = curve(pd.read_csv(files.checked(folder / GRADIENTS)), GRADIENT)
+        log.curves(norms, [now()] * len(norms))
+    if HISTORY in names:
+        log.folder(folder, TRAIN.name, [HISTORY])
+        log.complete(TRAIN.name, folder)
+    log.metrics(numbers(metrics), *test)
+    log.folder(folder, EVALUATE.name)
+    if served:
+        register(log, folder, metrics, served)
+        log.complete(EVALUATE.name, folder)
 
 
-def log_model(
-    tracker: Tracker,
-    folder: Path,
-    metrics: dict[str, Any],
-    digest: str,
-    parts: Parts,
-    tags: Mapping[str, str],
-    rule: Promote,
+@guarded
+def register(log: RunLogger, folder: Path, metrics: Mapping[str, Any], served: Served) -> None:
+    """Make the model a version of the registered one, whose tags have the test's metrics."""
+    known = {name: str(value) for name, value in metrics.items() if not isinstance(value, dict)}
+    versions.register(log.run, served.parts, folder, known | dict(served.tags), served.rule)
+
+
+def publish_outputs(
+    log: RunLogger, metrics: Mapping[str, Any], test: TestSet, rule: Promote
 ) -> None:
-    """Log a model beside the pipeline with all of its folder, and register it.
+    """Log all of `data/evaluate`, and register the model of `data/train`.
 
-    Args:
-        tracker: of the run.
-        folder: with `history.csv`, and as `log_answers` wants it.
-        metrics: see `log_answers`.
-        digest: see `log_answers`.
-        parts: what the served model is made from.
-        tags: of its version, beside the metrics.
-        rule: the `promote` section.
+    Raises:
+        UserError: a file is not as its stage wrote it.
     """
-    tracker.log(log.folder, folder, ["history.csv"], TRAIN.name)
-    tracker.log(log.complete, TRAIN.name, folder)
-    log_answers(tracker, folder, metrics, digest)
-    tracker.log(versions.register, parts, folder, metric_tags(metrics) | dict(tags), rule)
-    tracker.log(log.complete, EVALUATE.name, folder)
+    dataset = f"{metrics['dataset']}-test"
+    log.dataset(dataset, "test", (test.x, test.y), PAD, test.digest)
+    data = {"data.x_train.sha256": files.read_about(PAD)["files"]["x_train.npy"]}
+    served = Served(served_parts(), evaluated_digests() | data, rule)
+    publish(log, EVALUATE, metrics, TestIdentity(dataset, test.digest), served)
 
 
 def served_parts() -> Parts:
@@ -100,17 +116,6 @@ def served_parts() -> Parts:
     model = Model(files.checked(TRAIN / "model.keras"), settings)
     index = files.checked(FETCH / "word_index.json")
     return Parts([model], index, shaping["evaluate.threshold"], tokenizer=tokenizer_of(shaping))
-
-
-def _version_tags(metrics: dict[str, Any]) -> dict[str, str]:
-    """Tags of the registered version: the test's metrics, and digests of data and model."""
-    data = files.read_about(PAD)["files"]["x_train.npy"]
-    return {**metric_tags(metrics), **evaluated_digests(), "data.x_train.sha256": data}
-
-
-def metric_tags(metrics: dict[str, Any]) -> dict[str, str]:
-    """The test's metrics as tags of a registered version."""
-    return {key: str(value) for key, value in metrics.items() if not isinstance(value, dict)}
 
 
 def write(folder: Path, evaluation: Evaluation) -> None:

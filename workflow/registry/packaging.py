@@ -17,7 +17,7 @@ from sentiment import backend, serving, text
 from sentiment.serving import keras_reader
 from sentiment.text import KERAS, UNICODE
 from workflow import files
-from workflow.runs import log
+from workflow.runs import logger
 
 if TYPE_CHECKING:
     import mlflow
@@ -71,7 +71,7 @@ class Parts(NamedTuple):
     models: Sequence[Model]
     words: Path
     threshold: float
-    packages: Sequence[str] = log.SERVING_PACKAGES
+    packages: Sequence[str] = logger.SERVING_PACKAGES
     tokenizer: str = KERAS
     reader: str = ""
 
@@ -84,7 +84,7 @@ def digest(parts: Parts) -> str:
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
-def log_model(client: "mlflow.MlflowClient", run: log.Run, parts: Parts) -> str:
+def log_model(client: "mlflow.MlflowClient", run: logger.Run, parts: Parts) -> str:
     """Log the served model, with its code and files, as a model of the run; return its id."""
     import mlflow
 
@@ -105,7 +105,7 @@ def log_model(client: "mlflow.MlflowClient", run: log.Run, parts: Parts) -> str:
                 artifacts=write_artifacts(folder, parts),
                 signature=_signature(COLUMN),
                 input_example=pd.DataFrame({COLUMN: EXAMPLES}),
-                pip_requirements=log.serving_requirements(_packages(parts)),
+                pip_requirements=logger.serving_requirements(_packages(parts)),
             )
     _link(client, run.run_id, model.model_id)
     return str(model.model_id)

@@ -19,9 +19,9 @@ from workflow.registry.names import DATASET, own_name
 from workflow.registry.packaging import Parts
 from workflow.registry.rule import NEEDED, Decision, Evaluated, decide, read_evaluated
 from workflow.registry.turns import Turn
-from workflow.runs import log, store
-from workflow.runs.log import Run
-from workflow.runs.provenance import person
+from workflow.runs import logger, store
+from workflow.runs.identity import person
+from workflow.runs.logger import Run
 
 if TYPE_CHECKING:
     import mlflow
@@ -65,7 +65,7 @@ def register(run: Run, parts: Parts, folder: Path, tags: Mapping[str, str], rule
     known = {**tags, EVALUATION: files.sha256(folder / files.ABOUT)}
     with turns.of_this_folder():
         version = _version(client, name, run, parts, known)
-        log.folder(run, folder, NEEDED, _place(version))
+        logger.upload(run, folder, NEEDED, _place(version))
         turns.decided(
             client, name, lambda turn: promote_by_rule(client, version, folder, rule, turn)
         )
@@ -270,7 +270,7 @@ def evaluated_version(client: "mlflow.MlflowClient", run_id: str) -> "ModelVersi
             f"Run {run_id} has no registered version: evaluate it with `dvc repro`, or name "
             "another run (`make ui` shows them)."
         )
-    evaluation = client.get_run(run_id).data.tags.get(log.COMPLETE.format("evaluate"))
+    evaluation = client.get_run(run_id).data.tags.get(logger.COMPLETE.format("evaluate"))
     return next((each for each in found if each.tags.get(EVALUATION) == evaluation), found[0])
 
 

@@ -7,7 +7,7 @@ from filelock import FileLock
 
 from workflow import files
 from workflow.runs import store
-from workflow.runs.log import Run
+from workflow.runs.logger import RunLogger, guarded
 
 if TYPE_CHECKING:
     import mlflow
@@ -47,16 +47,17 @@ def as_text(params: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in params.items()}
 
 
-def link_winner(run: Run, key: str) -> None:
+@guarded
+def link_winner(log: RunLogger, key: str) -> None:
     """Link a run with the sweep that found its params, if one did.
 
     Args:
-        run: the run.
+        log: of the run.
         key: of everything that shapes it, as the sweep's tag `WINNER` has it.
     """
     import mlflow
 
     client = mlflow.MlflowClient()
-    for sweep in client.search_runs([run.experiment_id], f"tags.`{WINNER}` = '{key}'"):
-        client.set_tag(run.run_id, SWEEP_RUN, sweep.info.run_id)
-        client.set_tag(sweep.info.run_id, REPRODUCED, run.run_id)
+    for sweep in client.search_runs([log.run.experiment_id], f"tags.`{WINNER}` = '{key}'"):
+        client.set_tag(log.run.run_id, SWEEP_RUN, sweep.info.run_id)
+        client.set_tag(sweep.info.run_id, REPRODUCED, log.run.run_id)

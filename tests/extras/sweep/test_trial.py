@@ -20,13 +20,13 @@ from sentiment.backend import load_keras
 from sentiment.data import synthetic
 from sentiment.data.dataset import settings_used
 from sentiment.errors import RunningError
-from sentiment.network import checkpoint
 from sentiment.network.batches import Part
-from sentiment.network.training import ready_model
+from sentiment.network.training import Training
 from sentiment.text import Reviews
 from tests.conftest import inputs, runs
 from workflow.params import Params, changed
-from workflow.runs import log, store
+from workflow.runs import store, training_run
+from workflow.runs.logger import RunLogger, guarded
 
 
 @pytest.fixture
@@ -42,10 +42,8 @@ def disturbed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def weights(params: Params) -> list["np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]:
-    model, _ = ready_model(
-        params.train, inputs(50, 10), Part(np.zeros((1, 10)), np.zeros(1, np.uint8))
-    )
-    return list(model.get_weights())
+    part = Part(np.zeros((1, 10)), np.zeros(1, np.uint8))
+    return list(Training(params.train, inputs(50, 10), part, part).model.get_weights())
 
 
 def test_draws_of_other_threads_change_no_weight(
@@ -106,14 +104,15 @@ def test_a_trial_that_is_pruned_while_the_store_fails_is_pruned_when_tried_again
     task: Task, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failures = [MlflowException("the server is down")]
-    log_epoch = log.epoch
+    log_epoch = RunLogger.epoch
 
-    def fail_once(run: log.Run, epoch: int, metrics: dict[str, Any]) -> None:
+    @guarded
+    def fail_once(log: RunLogger, epoch: int, metrics: dict[str, Any]) -> None:
         if failures:
             raise failures.pop()
-        log_epoch(run, epoch, metrics)
+        log_epoch(log, epoch, metrics)
 
-    monkeypatch.setattr(log, "epoch", fail_once)
+    monkeypatch.setattr(RunLogger, "epoch", fail_once)
     monkeypatch.setattr(optuna.Trial, "should_prune", lambda trial: trial.number == 0)
     found = search(task, reviews, 1, monkeypatch)
     assert [trial.state.name for trial in found.trials] == ["FAIL", "PRUNED"]
@@ -128,14 +127,15 @@ def test_a_trial_that_is_pruned_while_the_store_fails_is_pruned_when_tried_again
 def test_a_trial_whose_store_failed_is_tried_again_and_its_run_completed(
     task: Task, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log_epoch, failures = log.epoch, [MlflowException("the server is down")]
+    log_epoch, failures = RunLogger.epoch, [MlflowException("the server is down")]
 
-    def fail_once(run: log.Run, epoch: int, metrics: dict[str, Any]) -> None:
+    @guarded
+    def fail_once(log: RunLogger, epoch: int, metrics: dict[str, Any]) -> None:
         if epoch == 2 and failures:
             raise failures.pop()
-        log_epoch(run, epoch, metrics)
+        log_epoch(log, epoch, metrics)
 
-    monkeypatch.setattr(log, "epoch", fail_once)
+    monkeypatch.setattr(RunLogger, "epoch", fail_once)
     found = search(task, reviews, 2, monkeypatch)
     trials = {trial.number: trial for trial in found.trials}
     assert [trial.state.name for trial in trials.values()] == ["FAIL", "COMPLETE", "COMPLETE"]
@@ -170,12 +170,12 @@ def test_a_trial_whose_values_do_not_go_together_is_a_failed_run_with_its_reason
 def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(
     task: Task, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def blown_up(*params: Any) -> Any:
-        model, path = ready_model(*params)
-        model.get_layer("probability").bias.assign([float("nan")])
-        return model, path
+    class BlownUp(Training):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            self.model.get_layer("probability").bias.assign([float("nan")])
 
-    monkeypatch.setattr("extras.sweep.trial.ready_model", blown_up)
+    monkeypatch.setattr("extras.sweep.trial.Training", BlownUp)
     found = study.open_study("sweep", study.address(), task.options)
     study.want(found, 1)
     workers.run_next(found, task, reviews, lambda: None)
@@ -189,10 +189,11 @@ def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
     task: Task, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its checkpoints are on the machine that died."""
-    log_epoch = log.epoch
+    log_epoch = RunLogger.epoch
 
-    def die(run: log.Run, epoch: int, metrics: dict[str, Any]) -> None:
-        log_epoch(run, epoch, metrics)
+    @guarded
+    def die(log: RunLogger, epoch: int, metrics: dict[str, Any]) -> None:
+        log_epoch(log, epoch, metrics)
         if epoch == 2:
             raise OSError("this machine dies")
 
@@ -200,10 +201,10 @@ def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
     found = study.open_study("sweep", study.address(), task.options)
     study.want(found, 1)
     with monkeypatch.context() as patch:
-        patch.setattr(log, "epoch", die)
+        patch.setattr(RunLogger, "epoch", die)
         workers.run_next(found, task, reviews, lambda: None)
     (before,) = runs()
-    shutil.rmtree(checkpoint.FOLDER)
+    shutil.rmtree(training_run.FOLDER)
     workers.run_next(found, task, reviews, lambda: None)
     (run,) = runs()
     assert run.info.run_id != before.info.run_id
@@ -239,14 +240,14 @@ def test_a_trial_that_still_runs_elsewhere_is_tried_again_until_it_does_not(
     task: Task, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More often than one that failed: it was taken for dead while its database was away."""
-    held, others = checkpoint.held, [RunningError("in process 1")] * (study.RETRIES + 2)
+    held, others = training_run.held, [RunningError("in process 1")] * (study.RETRIES + 2)
 
     def held_by_another(key: str) -> AbstractContextManager[Path]:
         if others:
             raise others.pop()
         return held(key)
 
-    monkeypatch.setattr(checkpoint, "held", held_by_another)
+    monkeypatch.setattr(training_run, "held", held_by_another)
     found = search(task, reviews, 1, monkeypatch)
     assert [trial.state.name for trial in study.slots(found)] == ["COMPLETE"]
     assert len(runs()) == 1

@@ -150,7 +150,7 @@ def test_padding_is_masked_as_keras_masks_it(cell: str, bidirectional: bool, poo
     params = small(
         cell=cell, bidirectional=bidirectional, pooling=pooling, mask_padding=True, layers=2
     )
-    model = prepared(params)
+    model = prepared(params).model
     x = np.array([[0, 0, 1, 2, 3, 4], [1, 2, 3, 0, 0, 0], [0, 0, 0, 0, 0, 5], [9, 8, 7, 6, 5, 4]])
 
     def both() -> list[np.ndarray]:
@@ -186,7 +186,7 @@ def test_padding_is_masked_as_keras_masks_it(cell: str, bidirectional: bool, poo
 )
 def test_same_seed_gives_the_same_learning_curve(changes: dict[str, Any]) -> None:
     params = small(epochs=3, **changes)
-    stock, ours = learn(params), learn(params, path=architectures.accelerate)
+    stock, ours = learn(params), learn(params, accelerate=True)
     for name in ("accuracy", "loss", "val_accuracy", "val_loss"):
         assert ours.history[name].tolist() == pytest.approx(stock.history[name], rel=1e-4)
 
@@ -200,7 +200,7 @@ def test_updates_are_those_of_keras_with_every_optimizer(
 
     scheduled = {"schedule": {"kind": "cosine", "warmup_epochs": 0.4}, "average": 0.5}
     params = small(**changes, clip_norm=clip_norm, **(scheduled if clip_norm else {}))
-    stock, ours = (prepared(params) for _ in range(2))
+    stock, ours = (prepared(params).model for _ in range(2))
     fast.accelerate(ours)
     for step in range(3):
         rng = np.random.default_rng(step)

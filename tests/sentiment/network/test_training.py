@@ -1,17 +1,18 @@
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
-from sentiment.network import architectures, checkpoint, training
+from sentiment.network import training
 from sentiment.network.batches import Part, split
-from sentiment.network.checkpoint import METRICS, START, Progress
+from sentiment.network.state import METRICS, START, OnEpoch, Progress, Trained
 from sentiment.network.train_options import Train
+from sentiment.network.training import Training
 from tests.conftest import defaults, inputs
 from tests.project import SMALL, merged
 from workflow.params import Params, check_params
@@ -35,23 +36,15 @@ def small(**changes: Any) -> Train:
     return check_params(document, "params.yaml").train
 
 
-def prepared(params: Train, path: Callable[[Any, Train], str] | None = None) -> "keras.Model":
-    """A model as the stage has it before the first epoch."""
-    model = training.initial_model(params, inputs(20, 6), parts()[0])
-    if path:
-        path(model, params)
-    return model
+def prepared(params: Train, accelerate: bool = False, learning: Part | None = None) -> Training:
+    """A training as the stage has it before the first epoch; on the fast path if that is wanted."""
+    changed = params.model_copy(update={"accelerate": params.accelerate and accelerate})
+    given, validation = parts()
+    return Training(changed, inputs(20, 6), learning or given, validation)
 
 
-def learn(
-    params: Train,
-    path: Callable[[Any, Train], str] | None = None,
-    on_epoch: training.OnEpoch = lambda _: None,
-    model: "keras.Model | None" = None,
-    progress: Progress = START,
-) -> training.Trained:
-    model = model or prepared(params, path)
-    return training.fit(model, *parts(), params, on_epoch, progress)
+def learn(params: Train, accelerate: bool = False, on_epoch: OnEpoch = lambda _: None) -> Trained:
+    return prepared(params, accelerate).fit(START, on_epoch)
 
 
 def parts() -> tuple[Part, Part]:
@@ -116,12 +109,12 @@ def rare() -> Part:
 @pytest.mark.parametrize("adversarial", [0.0, 1e-9])
 def test_balanced_labels_count_as_by_keras_class_weights(adversarial: float) -> None:
     params = small(class_weight="balanced", epochs=1, optimizer="sgd", adversarial=adversarial)
-    ours, stock = prepared(params), prepared(small(optimizer="sgd"))
-    trained = training.fit(ours, rare(), parts()[1], params, lambda _: None, START, show=False)
+    ours, stock = prepared(params, learning=rare()), prepared(small(optimizer="sgd")).model
+    trained = ours.fit(START, lambda _: None, show=False)
     weights = {0: 30 / (2 * 24), 1: 30 / (2 * 6)}
     history = stock.fit(*rare(), batch_size=32, class_weight=weights, verbose=0).history
     assert trained.history["loss"].tolist() == pytest.approx(history["loss"], rel=1e-5)
-    for one, other in zip(ours.get_weights(), stock.get_weights(), strict=True):
+    for one, other in zip(ours.model.get_weights(), stock.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
@@ -129,7 +122,7 @@ def test_labels_that_are_all_the_same_cannot_be_balanced() -> None:
     params = small(class_weight="balanced")
     same = Part(rare().x, np.zeros(30, np.uint8))
     with pytest.raises(UserError, match=r"class_weight balanced: all 30 reviews"):
-        training.fit(prepared(params), same, parts()[1], params, lambda _: None, START)
+        prepared(params, learning=same).fit(START, lambda _: None)
 
 
 def test_early_stopping_keeps_the_best_epoch() -> None:
@@ -146,24 +139,25 @@ def test_without_early_stopping_the_last_epoch_is_kept() -> None:
 @pytest.mark.parametrize("average", [0.0, 0.5])
 def test_the_best_epoch_can_be_kept_without_stopping(average: float) -> None:
     params = small(epochs=8, learning_rate=0.5, average=average, keep_best=True)
-    model = prepared(params)
-    trained = learn(params, model=model)
+    best = prepared(params)
+    trained = best.fit(START, lambda _: None)
     losses = trained.history["val_loss"].tolist()
     assert len(losses) == 8
     assert trained.kept_epoch == losses.index(min(losses)) + 1 < 8
-    assert validated(model)["val_loss"] == pytest.approx(min(losses), rel=1e-5)
+    assert validated(best.model)["val_loss"] == pytest.approx(min(losses), rel=1e-5)
 
 
 def test_averages_of_the_weights_are_validated_and_kept() -> None:
     params = small(epochs=3, average=0.9)
-    model, found = prepared(params), []
+    averaged, found = prepared(params), []
+    model = averaged.model
 
     def look(_: Progress) -> None:
         averages = model.optimizer._model_variables_moving_average
         both = model.trainable_variables, averages
         found.append([[each.numpy().copy() for each in part] for part in both])
 
-    row = learn(params, on_epoch=look, model=model).history.iloc[-1]
+    row = averaged.fit(START, look).history.iloc[-1]
     assert validated(model) == pytest.approx(row[["val_loss", "val_accuracy"]].to_dict(), rel=1e-5)
     (last, averages), kept = found[-1], model.trainable_variables
     assert all(np.array_equal(mine, its) for mine, its in zip(kept, averages, strict=True))
@@ -171,7 +165,7 @@ def test_averages_of_the_weights_are_validated_and_kept() -> None:
 
 
 def test_an_average_weighs_the_steps_by_its_momentum() -> None:
-    model = prepared(small(average=0.75, optimizer="sgd"))
+    model = prepared(small(average=0.75, optimizer="sgd")).model
     taken: list[np.ndarray] = []
     for step in range(3):
         gradients = [np.full(each.shape, step + 1, "f") for each in model.trainable_variables]
@@ -185,7 +179,7 @@ def test_an_average_weighs_the_steps_by_its_momentum() -> None:
 
 def test_metrics_are_those_of_the_kept_epoch() -> None:
     history = pd.DataFrame({"epoch": [1, 2], **{name: [0.25, 0.5] for name in METRICS}})
-    assert training.summarize(training.Trained(history, 1)) == {
+    assert training.summarize(Trained(history, 1)) == {
         "accuracy": 0.25,
         "loss": 0.25,
         "val_accuracy": 0.25,
@@ -230,32 +224,26 @@ STOPPED = {"early_stopping": {**STOPPING, "patience": 1, "min_delta": 100.0}}  #
 
 
 class Complete(NamedTuple):
-    """A training that was never stopped, its model, and where its state after each epoch lies."""
+    """A training that was never stopped, and its state after each epoch."""
 
-    model: "keras.Model"
-    trained: training.Trained
-    kept: Path
+    training: Training
+    trained: Trained
+    states: "list[dict[str, NDArray[Any]]]"
 
 
 NeverStopped = Callable[[Train], Complete]
 
 
 @pytest.fixture(scope="module")
-def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> NeverStopped:
+def never_stopped() -> NeverStopped:
     """Train without a stop, once for all tests of the same params."""
     done: dict[str, Complete] = {}
 
     def train(params: Train) -> Complete:
         if str(params) not in done:
-            kept, model = (
-                tmp_path_factory.mktemp("kept"),
-                prepared(params, architectures.accelerate),
-            )
-
-            def keep(progress: Progress) -> None:
-                checkpoint.write(kept / str(len(progress.rows)), model, progress)
-
-            done[str(params)] = Complete(model, learn(params, on_epoch=keep, model=model), kept)
+            whole, states = prepared(params, accelerate=True), []
+            trained = whole.fit(START, lambda progress: states.append(whole.capture(progress)))
+            done[str(params)] = Complete(whole, trained, states)
         return done[str(params)]
 
     return train
@@ -275,17 +263,15 @@ def test_training_that_goes_on_gives_the_bits_of_one_that_was_never_stopped(
 ) -> None:
     params = small(epochs=4, **changes)
     expected = never_stopped(params)
-    model = prepared(params, architectures.accelerate)
-    newest = checkpoint.latest(expected.kept / str(after))
-    assert newest is not None
-    progress = checkpoint.read(newest, model)
+    resumed = prepared(params, accelerate=True)
+    progress = resumed.restore(expected.states[after - 1])
     assert len(progress.rows) == after
-    trained = learn(params, model=model, progress=progress)
+    trained = resumed.fit(progress, lambda _: None)
     assert trained.kept_epoch == expected.trained.kept_epoch
     pd.testing.assert_frame_equal(
         trained.history.drop(columns="seconds"), expected.trained.history.drop(columns="seconds")
     )
-    assert_same_state(model, expected.model)
+    assert_same_state(resumed.model, expected.training.model)
 
 
 def assert_same_state(first: "keras.Model", second: "keras.Model") -> None:
@@ -297,17 +283,18 @@ def assert_same_state(first: "keras.Model", second: "keras.Model") -> None:
 
 @pytest.mark.parametrize("changes", OPTIMIZERS, ids=str)
 def test_a_step_after_a_checkpoint_is_the_same_with_every_optimizer(
-    changes: dict[str, Any], tmp_path: Path
+    changes: dict[str, Any],
 ) -> None:
-    model, resumed = (prepared(small(**changes, seed=seed)) for seed in (1, 2))
+    first, second = (prepared(small(**changes, seed=seed)) for seed in (1, 2))
+    model = first.model
 
     def step(model: "keras.Model") -> None:
         gradients = [np.full(weight.shape, 0.1, "f") for weight in model.trainable_variables]
         model.optimizer.apply(gradients, model.trainable_variables)
 
     step(model)
-    checkpoint.write(tmp_path, model, Progress([{"loss": 0.5}], {}, []))
+    arrays = first.capture(START)
     step(model)
-    checkpoint.read(tmp_path / "epoch-0001", resumed)
-    step(resumed)
-    assert_same_state(resumed, model)
+    assert second.restore(arrays) == START
+    step(second.model)
+    assert_same_state(second.model, model)

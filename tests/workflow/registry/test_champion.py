@@ -16,7 +16,7 @@ from workflow import files
 from workflow.params import Params
 from workflow.registry import champion, packaging
 from workflow.runs import store
-from workflow.runs.log import Run
+from workflow.runs.logger import Run
 
 CHANGED = """
 

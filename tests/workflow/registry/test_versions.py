@@ -20,7 +20,7 @@ from workflow.params import Params, Promote
 from workflow.registry import packaging
 from workflow.registry import versions as registry
 from workflow.runs import store
-from workflow.runs.log import Run
+from workflow.runs.logger import Run
 
 DIGEST, NAME = "abc", "imdb-sentiment"
 

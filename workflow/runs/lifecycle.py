@@ -8,63 +8,27 @@ import fcntl
 import os
 import socket
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from sentiment.errors import NotAllowedError
 from workflow import signals
-from workflow.runs import log, store
-from workflow.runs.log import Run
+from workflow.runs import logger, store
+from workflow.runs.logger import UNLOGGED, Run, RunLogger, guarded
 
 if TYPE_CHECKING:
     import mlflow
 
-KEY = "train.key"  # tag: everything that shapes a training, see sentiment.network.checkpoint
+KEY = "train.key"  # tag: everything that shapes a training, see training_run
 MODEL_ID = "model.id"  # tag: the model's entry, which belongs to the run from its start
 # tags: the machine and, on it, the process that the run belongs to and the file that it has locked
 HOST, PROCESS, LOCK = "process.host", "process.id", "process.lock"
-UNLOGGED = "Logging to MLflow stops here, `make sync` completes it later"
 
 
 class Stopped(Exception):
     """Ends a training before its time, since it is not worth going on; its run ends as KILLED."""
-
-
-class Tracker:
-    """Logs to a run until the tracking store fails; that is printed once, and nothing more logged.
-
-    Attributes:
-        run: which run it is.
-        begun: when it began, in milliseconds since 1970.
-        lost: whether the store has failed.
-        unlogged: what is printed then: what becomes of the rest.
-    """
-
-    def __init__(self, run: Run, begun: int, unlogged: str = UNLOGGED) -> None:
-        self.run = run
-        self.begun = begun
-        self.lost = False
-        self.unlogged = unlogged
-
-    def times(self) -> dict[str, int]:
-        """When it began and, if that is now, ended, in milliseconds since 1970."""
-        return {"begun": self.begun, "ended": time.time_ns() // 10**6}
-
-    def log(self, write: Callable[..., Any], *given: Any) -> None:
-        """Call `write(run, *given)`, which logs something, unless the store has failed.
-
-        Raises:
-            Interrupted: a signal came meanwhile.
-        """
-        with signals.deferred():
-            if not self.lost:
-                with store.attempt(self.unlogged) as attempt:
-                    write(self.run, *given)
-                self.lost = attempt.failed
 
 
 @contextmanager
@@ -73,12 +37,11 @@ def started(
     params: Mapping[str, Any],
     tags: Mapping[str, str],
     lock: Path,
+    which: str = "",
     begun: int | None = None,
-    run_id: str | None = None,
-    note: Callable[[str], object] = lambda _: None,
     with_model: bool = True,
-    unlogged: str = UNLOGGED,
-) -> Iterator[Tracker]:
+    consequence: str = UNLOGGED,
+) -> Iterator[RunLogger]:
     """Start a run with its params and tags, or resume one; end it as the block ends.
 
     Args:
@@ -86,12 +49,11 @@ def started(
         params: everything that shapes it.
         tags: what leads back from it.
         lock: a file that this process has locked for as long as the run lasts.
+        which: MLflow's filter of the runs to resume, finished or not. A new one is started if
+            there is none, or another process writes to it, in a copy of this folder say.
         begun: when a new run began, in milliseconds since 1970, if that is not now.
-        run_id: a run to resume, finished or not. A new one is started if the store does not have
-            it or another process writes to it, in a copy of this folder say.
-        note: called with the run's id as soon as that is known.
         with_model: whether it gets an entry for its model.
-        unlogged: what is printed where the store fails later.
+        consequence: what is printed where the store fails later.
 
     Raises:
         UserError: the store cannot be used at the start.
@@ -102,68 +64,38 @@ def started(
     try:
         try:
             with signals.deferred(), store.explained():
-                found = _begun(name, tags, lock, begun, run_id)
-                note(found.info.run_id)
-                before = (
-                    found  # ended below from here on: until it is noted, it is found as RUNNING
-                )
-                run = _activated(found.info.run_id, name, dict(params), tags, with_model)
-            tracker = Tracker(run, found.info.start_time, unlogged)
+                before = _begun(name, tags, lock, which, begun)
+                run = _activated(before.info.run_id, name, dict(params), tags, with_model)
+            log = RunLogger(run, before.info.start_time, consequence)
         except NotAllowedError as error:
-            print(f"{unlogged}: {error}", file=sys.stderr, flush=True)
-            tracker = _unlogged(name, unlogged)
-        yield tracker
+            print(f"{consequence}: {error}", file=sys.stderr, flush=True)
+            log = RunLogger.to_nothing(name)
+        yield log
     except BaseException as error:
         failed = isinstance(error, Exception) and not isinstance(error, Stopped)
         if before:
             _give_up(mlflow.MlflowClient(), before.info, "FAILED" if failed else "KILLED")
         raise
-    tracker.log(lambda _: mlflow.end_run())
+    guarded(lambda _: mlflow.end_run())(log)
 
 
 def _begun(
-    name: str, tags: Mapping[str, str], lock: Path, begun: int | None, run_id: str | None
+    name: str, tags: Mapping[str, str], lock: Path, which: str, begun: int | None
 ) -> "mlflow.entities.Run":
     """The run to resume, or a new one."""
     import mlflow
 
     experiment_id, client = store.connect(), mlflow.MlflowClient()
     end_abandoned(client, experiment_id)
-    return (
-        _resumable(client, run_id, lock)
-        or _unnoted(client, experiment_id, tags)
-        or client.create_run(experiment_id, begun, dict(tags), name)
-    )
-
-
-def _unlogged(name: str, consequence: str) -> Tracker:
-    """A tracker that logs nothing, of a run that no store has."""
-    tracker = Tracker(Run(uuid4().hex, name, "", ""), time.time_ns() // 10**6, consequence)
-    tracker.lost = True
-    return tracker
+    runs = client.search_runs([experiment_id], which) if which else []
+    own = sorted(runs, key=lambda run: run.data.tags.get(LOCK) != tags[LOCK])  # a copy's are last
+    free = (run for run in own if not is_taken(run, lock))
+    return next(free, None) or client.create_run(experiment_id, begun, dict(tags), name)
 
 
 def _owner(lock: Path) -> dict[str, str]:
     """Tags that name this process as the run's, by which others tell whether it still runs."""
     return {HOST: socket.gethostname(), PROCESS: str(os.getpid()), LOCK: str(lock.resolve())}
-
-
-def _resumable(
-    client: "mlflow.MlflowClient", run_id: str | None, lock: Path
-) -> "mlflow.entities.Run | None":
-    """The run, unless the store does not have it or another process has it."""
-    run = store.find_run(client, run_id) if run_id else None
-    return None if run and is_taken(run, lock) else run
-
-
-def _unnoted(
-    client: "mlflow.MlflowClient", experiment_id: str, tags: Mapping[str, str]
-) -> "mlflow.entities.Run | None":
-    """A run of this training that was started here and killed before its id was noted."""
-    running = f"attributes.status = 'RUNNING' AND tags.`{KEY}` = '{tags.get(KEY, '')}'"
-    here = {HOST: tags[HOST], LOCK: tags[LOCK]}.items()
-    found = client.search_runs([experiment_id], running)
-    return next((run for run in found if here <= run.data.tags.items()), None)
 
 
 def _activated(
@@ -174,10 +106,11 @@ def _activated(
     The model's entry is made before training, so that MLflow links every epoch's metrics to it.
     """
     import mlflow
+    from mlflow.entities import RunTag
 
-    own = Run(run_id, name, "", "")
     # first: by these `end_abandoned` knows whether the run's process is alive
-    log.set_tags(own, {key: tags[key] for key in (HOST, PROCESS, LOCK)})
+    owner = [RunTag(key, tags[key]) for key in (HOST, PROCESS, LOCK)]
+    mlflow.MlflowClient().log_batch(run_id, tags=owner)
     run = mlflow.start_run(run_id=run_id)
     mlflow.set_tags({**tags, "mlflow.runName": name})
     for tag in run.data.tags:
@@ -187,7 +120,7 @@ def _activated(
     model_id = _usable_model(run) if with_model else ""
     if model_id is None:
         as_text = {key: str(value) for key, value in params.items()}
-        model_id = mlflow.initialize_logged_model(log.MODEL, params=as_text, tags=tags).model_id
+        model_id = mlflow.initialize_logged_model(logger.MODEL, params=as_text, tags=tags).model_id
         mlflow.set_tag(MODEL_ID, model_id)
     return Run(run_id, name, run.info.experiment_id, model_id)
 
@@ -199,12 +132,12 @@ def _usable_model(run: "mlflow.entities.Run") -> str | None:
     """
     model_id = run.data.tags.get(MODEL_ID)
     linked = run.outputs.model_outputs if run.outputs else []
-    if model_id in {output.model_id for output in linked} and not log.is_logged(model_id):
+    if model_id in {output.model_id for output in linked} and not logger.is_logged(model_id):
         return None
     return model_id
 
 
-def recorded(run_id: str) -> "Tracker | None":
+def recorded(run_id: str) -> RunLogger | None:
     """Log to the run that outputs name, or to the one made from them; None if there is neither.
 
     Raises:
@@ -220,7 +153,7 @@ def recorded(run_id: str) -> "Tracker | None":
     # without a model's entry it was cut off as it began: `make sync` resumes it
     name, model_id = str(found.info.run_name), found.data.tags.get(MODEL_ID, "")
     run = Run(found.info.run_id, name, experiment_id, model_id)
-    return Tracker(run, found.info.start_time)
+    return RunLogger(run, found.info.start_time)
 
 
 @signals.deferred()  # an exception in a transaction leaves SQLite locked
@@ -234,7 +167,7 @@ def _give_up(client: "mlflow.MlflowClient", before: "mlflow.entities.RunInfo", h
     finished = before.status == "FINISHED"
     with suppress(Exception):
         model_id = client.get_run(before.run_id).data.tags[MODEL_ID]
-        if not log.is_logged(model_id):
+        if not logger.is_logged(model_id):
             mlflow.finalize_logged_model(model_id, "FAILED")
     with suppress(Exception):
         mlflow.end_run("FINISHED" if finished else how)

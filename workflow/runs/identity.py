@@ -1,11 +1,14 @@
-"""What leads from a run back to its code and to who made it."""
+"""What identifies a run: what shaped it, its code, and who made it."""
 
 import difflib
 import getpass
+import hashlib
+import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from sentiment.errors import redacted
@@ -20,6 +23,12 @@ PACKAGES = ("extras", "sentiment", "stages", "tools", "workflow")
 MODULES = tuple(f":(glob){package}/**/*.py" for package in PACKAGES)
 SETTINGS = ("params.yaml", ":(glob)extras/**/*.yaml")
 SHAPING = (*MODULES, *SETTINGS, "dvc.yaml", ":(glob)requirements*.txt")
+
+
+def fingerprint(shaped: Mapping[str, Any]) -> str:
+    """A name for a training, or for what trainings have in common, from all that shapes it."""
+    text = json.dumps(shaped, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def person() -> str:

@@ -20,8 +20,8 @@ from filelock import FileLock
 
 from sentiment.errors import UserError
 from workflow import signals
-from workflow.runs import log, provenance, store, tracking
-from workflow.runs.log import Run
+from workflow.runs import identity, lifecycle, store
+from workflow.runs.logger import Run, RunLogger, guarded
 
 HISTORY = pd.DataFrame({"loss": [0.7, 0.5, 0.4], "seconds": [2.0, 1.0, 1.5]}, index=[1, 2, 3])
 BEGUN = 1_700_000_000_000
@@ -35,8 +35,9 @@ def started(
     run_id: str | None = None,
     name: str = "lstm-4",
     lock: Path = LOCK,
-) -> AbstractContextManager[tracking.Tracker]:
-    return tracking.started(name, params or {}, tags or {}, lock, BEGUN, run_id)
+) -> AbstractContextManager[RunLogger]:
+    which = f"attributes.run_id = '{run_id}'" if run_id else ""
+    return lifecycle.started(name, params or {}, tags or {}, lock, which, BEGUN)
 
 
 def status(run: Run) -> str:
@@ -56,9 +57,9 @@ def store_here(root_with_store: Path) -> Iterator[Path]:
 
 
 def test_run_that_ends_well_is_finished_with_params_and_tags() -> None:
-    with started({"train.units": 4}, {"dataset": "imdb"}) as tracker:
-        assert status(tracker.run) == "RUNNING"
-    ended = mlflow.get_run(tracker.run.run_id)
+    with started({"train.units": 4}, {"dataset": "imdb"}) as log:
+        assert status(log.run) == "RUNNING"
+    ended = mlflow.get_run(log.run.run_id)
     assert ended.info.status == "FINISHED"
     assert ended.info.start_time == BEGUN
     assert ended.info.run_name == "lstm-4"
@@ -75,14 +76,10 @@ def test_run_that_ends_otherwise_says_how_and_keeps_its_epochs(
 ) -> None:
     runs: list[Run] = []
 
-    def interrupted_log(*given: Any) -> None:
-        signals._handle(signal.SIGTERM, None)
-        log.epoch(*given)
-
     def train() -> None:
-        with started() as tracker:
-            runs.append(tracker.run)
-            tracker.log(log.epoch, 1, {"loss": 0.5})
+        with started() as log:
+            runs.append(log.run)
+            log.epoch(1, {"loss": 0.5})
             raise error
 
     with pytest.raises(error):
@@ -95,8 +92,8 @@ def test_run_that_ends_otherwise_says_how_and_keeps_its_epochs(
 
 
 def test_epochs_can_be_watched_while_the_run_goes_on(root: Path) -> None:
-    with started() as tracker:
-        tracker.log(log.epoch, 1, {"loss": 0.5})
+    with started() as log:
+        log.epoch(1, {"loss": 0.5})
         with closing(sqlite3.connect(root / "mlflow.db")) as database:
             rows = database.execute("SELECT key, step, value FROM metrics").fetchall()
     assert rows == [("loss", 1, 0.5)]
@@ -107,9 +104,9 @@ def interrupted(tags: dict[str, str] | None = None) -> Run:
     runs: list[Run] = []
 
     def train() -> None:
-        with started({"train.units": 4}, tags) as tracker:
-            runs.append(tracker.run)
-            tracker.log(log.epoch, 1, {"loss": 0.7})
+        with started({"train.units": 4}, tags) as log:
+            runs.append(log.run)
+            log.epoch(1, {"loss": 0.7})
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -118,51 +115,24 @@ def interrupted(tags: dict[str, str] | None = None) -> Run:
 
 
 def test_an_epoch_that_is_trained_again_has_one_point() -> None:
-    with started() as tracker:
+    with started() as log:
         for loss in (0.7, 0.7):
-            tracker.log(log.epoch, 1, {"loss": loss})
-    assert not tracker.lost
-    assert steps(tracker.run) == [(1, 0.7)]
+            log.epoch(1, {"loss": loss})
+    assert not log.lost
+    assert steps(log.run) == [(1, 0.7)]
 
 
 def test_a_run_that_was_killed_is_resumed_as_the_same_run() -> None:
     killed = interrupted()
-    with started({"train.units": 4}, {"dataset": "imdb"}, killed.run_id) as tracker:
-        assert tracker.run == killed
-        assert tracker.begun == BEGUN
+    with started({"train.units": 4}, {"dataset": "imdb"}, killed.run_id) as log:
+        assert log.run == killed
+        assert log.begun == BEGUN
         assert status(killed) == "RUNNING"
-        tracker.log(log.epoch, 2, {"loss": 0.5})
+        log.epoch(2, {"loss": 0.5})
     assert status(killed) == "FINISHED"
     assert steps(killed) == [(1, 0.7), (2, 0.5)]
     assert mlflow.get_run(killed.run_id).data.tags["dataset"] == "imdb"
     assert len(mlflow.search_runs(["1"], output_format="list")) == 1
-
-
-def test_the_id_of_a_run_is_noted_before_anything_is_logged_to_it() -> None:
-    noted: list[str] = []
-    with tracking.started("lstm-4", {}, {}, LOCK, note=noted.append) as tracker:
-        assert noted == [tracker.run.run_id]
-
-
-def test_a_run_whose_process_was_killed_before_its_id_was_noted_is_resumed() -> None:
-    noted: list[str] = []
-
-    def killed(run_id: str) -> None:
-        noted.append(run_id)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        tracking.started("lstm-4", {}, {tracking.KEY: "abc"}, LOCK, note=killed).__enter__()
-    for key, same in (("other", False), ("abc", True)):
-        with FileLock(LOCK), started(tags={tracking.KEY: key}) as tracker:
-            assert (tracker.run.run_id == noted[0]) is same
-
-
-def test_a_run_of_another_machine_with_the_same_path_is_left_alone() -> None:
-    theirs = interrupted({tracking.KEY: "abc"})
-    left_running(theirs, LOCK, host="another-machine")
-    with FileLock(LOCK), started(tags={tracking.KEY: "abc"}) as tracker:
-        assert tracker.run != theirs
 
 
 def test_a_lock_that_may_not_be_opened_counts_as_held(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +140,7 @@ def test_a_lock_that_may_not_be_opened_counts_as_held(monkeypatch: pytest.Monkey
         raise PermissionError
 
     monkeypatch.setattr(Path, "open", forbidden)
-    assert tracking.is_held(LOCK)
+    assert lifecycle.is_held(LOCK)
 
 
 @pytest.mark.parametrize("lost", ["never there", "deleted"])
@@ -178,61 +148,61 @@ def test_a_run_that_the_store_does_not_have_is_started_anew(lost: str) -> None:
     killed = interrupted()
     mlflow.delete_run(killed.run_id)
     run_id = killed.run_id if lost == "deleted" else "0" * 32
-    with started(run_id=run_id) as tracker:
-        assert tracker.run.run_id not in (killed.run_id, run_id)
+    with started(run_id=run_id) as log:
+        assert log.run.run_id not in (killed.run_id, run_id)
 
 
 def left_running(run: Run, lock: Path, host: str | None = None) -> None:
     """Let the store say that a process that has `lock` writes to the run."""
     client = mlflow.MlflowClient()
     client.update_run(run.run_id, "RUNNING")
-    client.set_tag(run.run_id, tracking.LOCK, str(lock.resolve()))
-    client.set_tag(run.run_id, tracking.HOST, host or socket.gethostname())
+    client.set_tag(run.run_id, lifecycle.LOCK, str(lock.resolve()))
+    client.set_tag(run.run_id, lifecycle.HOST, host or socket.gethostname())
 
 
 def test_a_run_is_resumed_after_its_machine_got_another_name() -> None:
     killed = interrupted()
     left_running(killed, Path("elsewhere"), host="before")
-    with started({"train.units": 4}, run_id=killed.run_id) as tracker:
-        assert tracker.run == killed
+    with started({"train.units": 4}, run_id=killed.run_id) as log:
+        assert log.run == killed
     assert status(killed) == "FINISHED"
-    assert mlflow.get_run(killed.run_id).data.tags[tracking.HOST] == socket.gethostname()
+    assert mlflow.get_run(killed.run_id).data.tags[lifecycle.HOST] == socket.gethostname()
 
 
 def test_a_run_is_resumed_by_the_process_that_took_over_its_lock() -> None:
     killed = interrupted()
     left_running(killed, LOCK)
-    with FileLock(LOCK), started({"train.units": 4}, run_id=killed.run_id) as tracker:
-        assert tracker.run == killed
+    with FileLock(LOCK), started({"train.units": 4}, run_id=killed.run_id) as log:
+        assert log.run == killed
 
 
 def test_a_run_that_a_copy_of_the_folder_writes_to_is_left_alone() -> None:
     killed, theirs = interrupted(), Path("copy-lock")
     left_running(killed, theirs)
-    with FileLock(theirs), started(run_id=killed.run_id) as tracker:
-        assert tracker.run != killed
+    with FileLock(theirs), started(run_id=killed.run_id) as log:
+        assert log.run != killed
     assert status(killed) == "RUNNING"
 
 
 def test_a_finished_run_whose_outputs_dvc_did_not_record_is_resumed() -> None:
     with started() as first:
-        tracker_logs_curves(first)
+        log_curves(first)
     with started(run_id=first.run.run_id) as again:
-        tracker_logs_curves(again)
+        log_curves(again)
     assert again.run == first.run
     assert status(again.run) == "FINISHED"
     assert len(steps(again.run)) == len(HISTORY)
 
 
-def tracker_logs_curves(tracker: tracking.Tracker) -> None:
-    tracker.log(log.curves, HISTORY, MOMENTS)
-    assert not tracker.lost
+def log_curves(log: RunLogger) -> None:
+    log.curves(HISTORY, MOMENTS)
+    assert not log.lost
 
 
 def test_a_run_that_an_experiment_began_is_named_after_who_finishes_it() -> None:
     killed = interrupted({"dvc.experiment": "bold", "dvc.baseline": "123"})
-    with started({"train.units": 4}, run_id=killed.run_id, name="lstm-4 anew") as tracker:
-        assert tracker.run.run_id == killed.run_id
+    with started({"train.units": 4}, run_id=killed.run_id, name="lstm-4 anew") as log:
+        assert log.run.run_id == killed.run_id
     run = mlflow.get_run(killed.run_id)
     assert run.info.run_name == "lstm-4 anew"
     assert not [tag for tag in run.data.tags if tag.startswith("dvc.")]
@@ -247,7 +217,7 @@ def test_a_run_that_breaks_as_it_begins_says_so(
     def broken(_: object) -> None:
         raise error
 
-    monkeypatch.setattr(tracking, "_usable_model", broken)
+    monkeypatch.setattr(lifecycle, "_usable_model", broken)
     with pytest.raises(error):
         started().__enter__()
     assert mlflow.active_run() is None
@@ -270,11 +240,11 @@ def test_a_finished_run_stays_finished_when_completing_it_breaks() -> None:
 def test_a_run_that_was_killed_before_it_had_a_model_gets_one() -> None:
     killed = interrupted()
     mlflow.MlflowClient().delete_tag(killed.run_id, "model.id")
-    with started({"train.units": 4}, run_id=killed.run_id) as tracker:
-        assert tracker.run.run_id == killed.run_id
-        assert tracker.run.model_id != killed.model_id
+    with started({"train.units": 4}, run_id=killed.run_id) as log:
+        assert log.run.run_id == killed.run_id
+        assert log.run.model_id != killed.model_id
     tags = mlflow.get_run(killed.run_id).data.tags
-    assert tags["model.id"] == tracker.run.model_id
+    assert tags["model.id"] == log.run.model_id
 
 
 def test_a_model_whose_logging_was_cut_off_gets_another_entry() -> None:
@@ -283,47 +253,47 @@ def test_a_model_whose_logging_was_cut_off_gets_another_entry() -> None:
     killed = interrupted()
     output = LoggedModelOutput(killed.model_id, step=1)
     mlflow.MlflowClient().log_outputs(killed.run_id, [output])
-    with started({"train.units": 4}, run_id=killed.run_id) as tracker:
-        assert tracker.run.run_id == killed.run_id
-        assert tracker.run.model_id != killed.model_id
-        tracker.log(log.curves, HISTORY, MOMENTS)
-    assert not tracker.lost
-    model = mlflow.get_logged_model(tracker.run.model_id)
+    with started({"train.units": 4}, run_id=killed.run_id) as log:
+        assert log.run.run_id == killed.run_id
+        assert log.run.model_id != killed.model_id
+        log.curves(HISTORY, MOMENTS)
+    assert not log.lost
+    model = mlflow.get_logged_model(log.run.model_id)
     assert {m.step for m in model.metrics or [] if m.key == "loss"} == {1, 2, 3}
     assert sorted(step for step, _ in steps(killed)) == [1, 2, 3]
 
 
 def test_curves_get_the_points_that_they_lack_and_no_other() -> None:
-    with started() as tracker:
-        tracker.log(log.epoch, 2, {"loss": 0.5, "seconds": 1.0})
+    with started() as log:
+        log.epoch(2, {"loss": 0.5, "seconds": 1.0})
         for _ in range(2):
-            tracker.log(log.curves, HISTORY, MOMENTS)
-    assert sorted(steps(tracker.run)) == [(1, 0.7), (2, 0.5), (3, 0.4)]
-    assert sorted(steps(tracker.run, "seconds")) == [(1, 2.0), (2, 1.0), (3, 1.5)]
-    points = mlflow.MlflowClient().get_metric_history(tracker.run.run_id, "loss")
+            log.curves(HISTORY, MOMENTS)
+    assert sorted(steps(log.run)) == [(1, 0.7), (2, 0.5), (3, 0.4)]
+    assert sorted(steps(log.run, "seconds")) == [(1, 2.0), (2, 1.0), (3, 1.5)]
+    points = mlflow.MlflowClient().get_metric_history(log.run.run_id, "loss")
     assert {p.step: p.timestamp - BEGUN for p in points if p.step != 2} == {1: 2000, 3: 4500}
 
 
 def test_a_point_that_was_logged_to_the_run_alone_is_linked_to_the_model_as_it_is() -> None:
     """A process that is killed between MLflow's two transactions leaves such a point."""
-    with started() as tracker:
-        mlflow.MlflowClient().log_metric(tracker.run.run_id, "seconds", 0.9, step=2)
-        tracker.log(log.curves, HISTORY, MOMENTS)
-    assert sorted(steps(tracker.run, "seconds")) == [(1, 2.0), (2, 0.9), (3, 1.5)]
-    linked = mlflow.get_logged_model(tracker.run.model_id).metrics or []
+    with started() as log:
+        mlflow.MlflowClient().log_metric(log.run.run_id, "seconds", 0.9, step=2)
+        log.curves(HISTORY, MOMENTS)
+    assert sorted(steps(log.run, "seconds")) == [(1, 2.0), (2, 0.9), (3, 1.5)]
+    linked = mlflow.get_logged_model(log.run.model_id).metrics or []
     assert {m.step: m.value for m in linked if m.key == "seconds"} == {1: 2.0, 2: 0.9, 3: 1.5}
 
 
 def test_a_store_that_fails_meanwhile_is_reported_once_and_ends_nothing(
     capsys: pytest.CaptureFixture[str], root: Path
 ) -> None:
-    with started() as tracker:
-        tracker.log(log.epoch, 1, {"loss": 0.7})
+    with started() as log:
+        log.epoch(1, {"loss": 0.7})
         (root / "mlflow.db").rename(root / "elsewhere")
         (root / "mlflow.db").write_bytes(b"no database" * 100)
         for epoch in (2, 3):
-            tracker.log(log.epoch, epoch, {"loss": 0.5})
-        assert tracker.lost
+            log.epoch(epoch, {"loss": 0.5})
+        assert log.lost
         said = capsys.readouterr().err
         (root / "elsewhere").rename(root / "mlflow.db")
     assert said.count("cannot be used") == 1
@@ -334,12 +304,13 @@ def test_a_store_that_fails_meanwhile_is_reported_once_and_ends_nothing(
 def test_a_disk_that_takes_no_artifact_ends_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(*_: object) -> None:
+    @guarded
+    def fail(_: RunLogger) -> None:
         raise OSError(28, "No space left on device")
 
-    with started() as tracker:
-        tracker.log(fail)
-        assert tracker.lost
+    with started() as log:
+        fail(log)
+        assert log.lost
     assert "No space left on device" in capsys.readouterr().err
 
 
@@ -367,19 +338,19 @@ def holder() -> Iterator["subprocess.Popen[bytes]"]:
 def test_a_run_is_running_as_long_as_its_process_is(holder: "subprocess.Popen[bytes]") -> None:
     run = interrupted()
     left_running(run, LOCK)
-    tracking.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
+    lifecycle.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
     assert status(run) == "RUNNING"
     holder.kill()  # and not waited for: a zombie is no process
-    while tracking.is_held(LOCK):
+    while lifecycle.is_held(LOCK):
         time.sleep(0.01)
-    tracking.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
+    lifecycle.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
     assert status(run) == "KILLED"
 
 
 def test_a_run_whose_lock_is_gone_is_killed() -> None:
     run = interrupted()
     left_running(run, Path("moved-away"))
-    tracking.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
+    lifecycle.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
     assert status(run) == "KILLED"
 
 
@@ -393,28 +364,28 @@ def test_a_run_that_ends_while_others_are_looked_at_is_finished(
         client.set_terminated(run.run_id, "FINISHED")
         return False
 
-    monkeypatch.setattr(tracking, "is_held", held)
-    tracking.end_abandoned(client, run.experiment_id)
+    monkeypatch.setattr(lifecycle, "is_held", held)
+    lifecycle.end_abandoned(client, run.experiment_id)
     assert status(run) == "FINISHED"
 
 
 def test_two_that_look_at_once_do_not_take_each_other_for_the_run_s_process() -> None:
     LOCK.touch()
     with ThreadPoolExecutor(4) as pool:
-        assert not any(pool.map(lambda _: tracking.is_held(LOCK), range(400)))
+        assert not any(pool.map(lambda _: lifecycle.is_held(LOCK), range(400)))
 
 
 def test_a_run_of_another_machine_is_left_alone() -> None:
     run = interrupted()
     left_running(run, Path("moved-away"), host="another-machine")
-    tracking.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
+    lifecycle.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
     assert status(run) == "RUNNING"
 
 
 def test_the_process_of_a_run_is_named() -> None:
-    with started() as tracker:
+    with started() as log:
         pass
-    tags = mlflow.get_run(tracker.run.run_id).data.tags
+    tags = mlflow.get_run(log.run.run_id).data.tags
     assert tags["process.id"] == str(os.getpid())
     assert tags["process.host"] == socket.gethostname()
     assert tags["process.lock"] == str(LOCK.resolve())
@@ -426,15 +397,13 @@ def test_a_signal_ends_the_run_once_the_store_has_taken_what_is_logged(
     monkeypatch.setattr(signals, "_state", signals._State())
     runs: list[Run] = []
 
-    def interrupted_log(*given: Any) -> None:
-        signals._handle(signal.SIGTERM, None)
-        log.epoch(*given)
-
     def train() -> None:
-        with started() as tracker:
-            runs.append(tracker.run)
-            tracker.log(interrupted_log, 1, {"loss": 0.5})
-            tracker.log(log.epoch, 2, {"loss": 0.4})
+        with started() as log:
+            runs.append(log.run)
+            with signals.deferred():
+                signals._handle(signal.SIGTERM, None)
+                log.epoch(1, {"loss": 0.5})
+            log.epoch(2, {"loss": 0.4})
 
     with pytest.raises(signals.Interrupted):
         train()
@@ -445,15 +414,15 @@ def test_a_signal_ends_the_run_once_the_store_has_taken_what_is_logged(
 def test_outputs_find_their_run_or_the_one_made_from_them() -> None:
     with started() as original:
         pass
-    found = tracking.recorded(original.run.run_id)
+    found = lifecycle.recorded(original.run.run_id)
     assert found is not None
     assert found.run == original.run
     with started(tags={store.RESTORED: "elsewhere"}) as restored:
         pass
-    found = tracking.recorded("elsewhere")
+    found = lifecycle.recorded("elsewhere")
     assert found is not None
     assert found.run == restored.run
-    assert tracking.recorded("nowhere") is None
+    assert lifecycle.recorded("nowhere") is None
 
 
 def git(*arguments: str) -> None:
@@ -462,18 +431,18 @@ def git(*arguments: str) -> None:
 
 
 def test_a_long_diff_is_cut(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert provenance.uncommitted_diff() == ""  # no repository
+    assert identity.uncommitted_diff() == ""  # no repository
     file = root / "params.yaml"
     file.write_text("before\n", encoding="utf-8")
     git("init", "--quiet")
     git("add", "params.yaml")
     git("commit", "--message", "state")
-    assert provenance.uncommitted_diff() == ""
+    assert identity.uncommitted_diff() == ""
     file.write_text("after\n", encoding="utf-8")
-    diff = provenance.uncommitted_diff()
+    diff = identity.uncommitted_diff()
     assert "-before\n+after" in diff
-    monkeypatch.setattr(provenance, "DIFF_BYTES", 20)
-    assert provenance.uncommitted_diff() == f"{diff[:20]}\n[cut after 20 bytes]\n"
+    monkeypatch.setattr(identity, "DIFF_BYTES", 20)
+    assert identity.uncommitted_diff() == f"{diff[:20]}\n[cut after 20 bytes]\n"
 
 
 def test_many_untracked_files_cost_no_more_processes(
@@ -493,10 +462,10 @@ def test_many_untracked_files_cost_no_more_processes(
         return run(*given, **how)
 
     monkeypatch.setattr(subprocess, "run", counted)
-    diff = provenance.uncommitted_diff()
+    diff = identity.uncommitted_diff()
     assert diff.count("@@ -0,0 +1 @@") == 200
     assert "link.py" not in diff  # what it links to may be private
-    provenance.provenance()
+    identity.provenance()
     assert len(calls) < 6
 
 

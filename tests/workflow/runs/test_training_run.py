@@ -1,0 +1,314 @@
+"""A training is resumed in its own run; its checkpoints are complete or not used, and go away."""
+
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sentiment.backend import load_keras
+from sentiment.errors import UserError
+from sentiment.network.batches import Part
+from sentiment.network.model import save_model
+from sentiment.network.state import METRICS, START, OnEpoch, Progress, Trained, history_of
+from sentiment.network.training import Training
+from tests.conftest import inputs, runs
+from tests.project import ROOT
+from workflow import files
+from workflow.params import Params
+from workflow.runs import lifecycle, training_run
+from workflow.runs.identity import fingerprint
+from workflow.runs.logger import Run, RunLogger
+from workflow.runs.training_run import FOLDER, TrainingRun, resume
+
+
+def write(folder: Path, epoch: int) -> None:
+    """Keep a state that has the number of its epoch."""
+    training_run.write(folder, epoch, {"epoch": np.array(epoch)})
+
+
+def kept(folder: Path) -> int:
+    """The number in the newest state."""
+    newest = training_run.latest(folder)
+    assert newest is not None
+    return int(training_run.read(newest)["epoch"])
+
+
+@pytest.fixture
+def folder(in_tmp_path: Path) -> Path:
+    made = in_tmp_path / FOLDER / "abc"
+    made.mkdir(parents=True)
+    return made
+
+
+def test_nothing_is_there_at_first(folder: Path) -> None:
+    assert training_run.latest(folder) is None
+
+
+def test_the_newest_epoch_is_used_also_after_the_ninth(folder: Path) -> None:
+    for epoch in (9, 10):
+        write(folder, epoch)
+    assert kept(folder) == 10
+
+
+def test_two_epochs_are_kept(folder: Path) -> None:
+    for epoch in range(1, 6):
+        write(folder, epoch)
+    assert sorted(path.name for path in folder.iterdir()) == ["epoch-0004", "epoch-0005"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "tampered", "missing", "no description"])
+def test_a_damaged_epoch_is_noticed_and_the_one_before_it_used(
+    folder: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(folder, 1)
+    write(folder, 2)
+    file = folder / "epoch-0002" / training_run.STATE
+    if damage == "missing":
+        file.unlink()
+    elif damage == "no description":
+        (folder / "epoch-0002" / files.ABOUT).write_text("{", encoding="utf-8")
+    else:
+        file.write_bytes(file.read_bytes()[:-1] + (b"" if damage == "truncated" else b"x"))
+    assert kept(folder) == 1
+    assert "A damaged checkpoint is skipped" in capsys.readouterr().out
+
+
+def test_a_write_that_was_cut_off_leaves_the_epoch_before(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, 1)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "write_about", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write(folder, 2)
+    assert kept(folder) == 1
+
+
+def test_what_was_kept_is_read_back_exactly(folder: Path) -> None:
+    arrays = {"a": np.eye(2, dtype="f"), "b": np.asarray(np.float32(0.1)), "c": np.array(3)}
+    training_run.write(folder, 3, arrays)
+    newest = training_run.latest(folder)
+    assert newest is not None
+    read = training_run.read(newest)
+    assert read.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(read[name], array)
+        assert read[name].dtype == array.dtype
+
+
+def test_each_thing_that_shapes_a_training_makes_another_key() -> None:
+    shaped = {"params": {"units": 4}, "data": "a", "code": "b", "machine": "c"}
+    changed = [{**shaped, name: "other"} for name in shaped]
+    assert len({fingerprint(document) for document in [shaped, *changed]}) == 5
+    assert fingerprint(shaped) == fingerprint(dict(reversed(shaped.items())))
+
+
+def test_a_training_that_runs_already_is_refused_and_its_process_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_run, "PATIENCE_SECONDS", 0.1)
+    code = "from workflow.runs import training_run; import time\n"
+    code += "with training_run.held('abc'):\n    print('held', flush=True); time.sleep(60)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, cwd=Path.cwd()
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"held\n"
+    with pytest.raises(UserError, match=f"running already, in process {process.pid}"):
+        training_run.held("abc").__enter__()
+    process.terminate()
+    monkeypatch.setattr(training_run, "PATIENCE_SECONDS", 60)
+    with training_run.held("abc") as lock:  # it is waited for, since it ends
+        assert lock.parent == folder
+    process.wait()
+
+
+def test_what_is_done_is_removed_and_what_nobody_came_back_for(folder: Path) -> None:
+    write(folder, 1)
+    forgotten, recent = folder.with_name("old"), folder.with_name("new")
+    for other in (forgotten, recent):
+        other.mkdir()
+    long_ago = time.time() - (training_run.FORGOTTEN_DAYS + 1) * 24 * 3600
+    os.utime(forgotten, (long_ago, long_ago))
+    training_run.clear(folder.name)
+    assert [path for path in folder.parent.iterdir() if path.is_dir()] == [recent]
+
+
+def test_what_a_training_holds_is_not_removed(folder: Path) -> None:
+    with training_run.held(folder.name) as lock:
+        write(lock.parent, 1)
+        training_run.clear(folder.name)
+        assert kept(folder) == 1
+    training_run.clear(folder.name)
+    assert not folder.exists()
+
+
+class Counting:
+    """Stands for a training of three epochs, whose state is their number."""
+
+    def capture(self, progress: Progress) -> dict[str, NDArray[Any]]:
+        return {"epoch": np.array(len(progress.rows))}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Progress:
+        return self.progress(int(arrays["epoch"]))
+
+    def progress(self, epochs: int) -> Progress:
+        return START._replace(
+            rows=[dict.fromkeys(METRICS, 1 / epoch) for epoch in range(1, epochs + 1)]
+        )
+
+    def fit(self, progress: Progress, on_epoch: OnEpoch, show: bool = True) -> Trained:
+        assert show
+        for epoch in range(len(progress.rows) + 1, 4):
+            on_epoch(self.progress(epoch))
+        return Trained(history_of(self.progress(3).rows), 3)
+
+
+@pytest.fixture
+def store(root_with_store: Path) -> Iterator[Path]:
+    yield root_with_store
+    while mlflow.active_run():
+        mlflow.end_run()
+
+
+def begun() -> AbstractContextManager[TrainingRun]:
+    return training_run.training_run("counting", {}, {lifecycle.KEY: "abc"}, with_model=False)
+
+
+def kill(after: int) -> str:
+    """Train until an epoch, then end as a killed process does; return the run's id."""
+
+    def stop(progress: Progress) -> None:
+        if len(progress.rows) == after:
+            raise KeyboardInterrupt
+
+    ids: list[str] = []
+
+    def train() -> None:
+        with begun() as run:
+            ids.append(run.log.run.run_id)
+            resume(run, Counting(), stop, stop)
+
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    return ids[0]
+
+
+def points(run_id: str) -> list[int]:
+    return [point.step for point in mlflow.MlflowClient().get_metric_history(run_id, "loss")]
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("after", [0, 1, 3])
+@pytest.mark.parametrize("state", ["KILLED", "RUNNING", "FINISHED"])
+def test_a_training_is_resumed_in_its_own_run_whenever_it_was_killed(
+    after: int, state: str
+) -> None:
+    killed = kill(after)
+    mlflow.MlflowClient().update_run(killed, state)
+    starts: list[int] = []
+    with begun() as run:
+        assert run.log.run.run_id == killed
+        resume(run, Counting(), at_start=lambda progress: starts.append(len(progress.rows)))
+    assert starts == [after]
+    assert sorted(points(killed)) == [1, 2, 3]
+    assert [each.info.status for each in runs()] == ["FINISHED"]
+
+
+@pytest.mark.usefixtures("store")
+def test_two_modules_are_between_a_training_and_mlflow_s_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    modules: set[str] = set()
+
+    def look(*_: object, **__: object) -> None:
+        modules.update(frame.f_globals["__name__"] for frame, _ in traceback.walk_stack(None))
+
+    monkeypatch.setattr(mlflow, "log_metrics", look)
+    with begun() as run:
+        resume(run, Counting())
+    ours = {name.removeprefix("workflow.runs.") for name in modules if "sentiment" in name}
+    assert ours - {__name__} == {"training_run", "logger"}
+
+
+@pytest.mark.usefixtures("store")
+def test_an_epoch_that_was_kept_but_not_logged_is_logged_as_the_training_is_resumed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(RunLogger, "epoch", lambda *_: None)
+        killed = kill(2)
+    assert points(killed) == []
+    logged: list[int] = []
+    with begun() as run:
+        resume(run, Counting(), at_start=lambda _: logged.extend(points(killed)))
+    assert sorted(logged) == [1, 2]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_training_whose_checkpoints_are_gone_begins_a_run_of_its_own() -> None:
+    killed = kill(1)
+    training_run.clear("abc")
+    with begun() as run:
+        assert run.log.run.run_id != killed
+
+
+@pytest.mark.usefixtures("store")
+def test_a_run_of_another_machine_with_the_same_path_and_training_is_left_alone() -> None:
+    theirs = kill(1)
+    client = mlflow.MlflowClient()
+    own = mlflow.get_run(theirs).data.tags[lifecycle.LOCK]
+    client.set_tag(theirs, lifecycle.LOCK, str(Path(own).with_name("lock-of-theirs")))
+    client.set_tag(theirs, lifecycle.HOST, "another-machine")
+    client.update_run(theirs, "RUNNING")
+    with begun() as run:
+        assert run.log.run.run_id != theirs
+
+
+@pytest.mark.usefixtures("store")
+def test_a_training_is_resumed_in_its_run_after_its_machine_and_folder_got_other_names() -> None:
+    killed = kill(1)
+    client = mlflow.MlflowClient()
+    lock = Path(mlflow.get_run(killed).data.tags[lifecycle.LOCK])
+    client.set_tag(killed, lifecycle.LOCK, f"/elsewhere/{FOLDER}/abc/{lock.name}")
+    client.set_tag(killed, lifecycle.HOST, "before")
+    client.update_run(killed, "RUNNING")
+    with begun() as run:
+        assert run.log.run.run_id == killed
+
+
+@pytest.mark.usefixtures("store", "backend")
+def test_a_training_gives_the_same_model_whatever_it_is_logged_to(
+    small_params: Params, tmp_path: Path
+) -> None:
+    learning = Part(np.arange(240).reshape(40, 6) % 20, np.arange(40, dtype=np.uint8) % 2)
+
+    def model_of(log: RunLogger) -> bytes:
+        folder = tmp_path / log.run.run_id
+        folder.mkdir()
+        load_keras().utils.clear_session()  # which numbers the names of models
+        training = Training(small_params.train, inputs(20, 6), learning, learning)
+        resume(TrainingRun(log, folder), training, show=False)
+        save_model(training.model, folder / "model.keras")
+        return (folder / "model.keras").read_bytes()
+
+    with begun() as run:
+        logged = model_of(run.log)
+    failing, nothing = RunLogger(Run("none", "", "1", ""), 0), RunLogger.to_nothing("nothing")
+    assert model_of(failing) == model_of(nothing) == logged
+    assert points(run.log.run.run_id) == [1, 2]
+    assert failing.lost

@@ -1,0 +1,265 @@
+"""A training and its run: begun or resumed, kept after each epoch, and what is logged of it.
+
+Checkpoints are kept in `.checkpoints/<key>/` in the project's root: outside the outputs of
+`dvc.yaml`, which DVC removes before it runs a stage. The key is made from everything that shapes
+the training, so that a checkpoint of another one is never picked up. Each epoch has a folder of its
+own, with digests: one that was cut short or changed is noticed, and the one before it used. The
+name of the lock beside them is their own: by it, as a tag, the training's run is found.
+
+They stay until the evaluation begins, by when DVC has recorded the training's outputs: killed in
+between, it runs the stage again, which then has nothing left to train.
+"""
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from sentiment.errors import RunningError, UserError
+from sentiment.gradients import curve
+from sentiment.network.batches import Part
+from sentiment.network.state import START, OnEpoch, Progress, Trained, history_of
+from workflow import files
+from workflow.files import PAD, TRAIN
+from workflow.runs import lifecycle
+from workflow.runs.lifecycle import KEY
+from workflow.runs.logger import UNLOGGED, RunLogger
+
+if TYPE_CHECKING:
+    import keras
+
+FOLDER = ".checkpoints"
+KEPT = 2  # epochs: the last one, and the one before in case the last is damaged
+FORGOTTEN_DAYS = 14  # a killed training that nobody resumed within them frees its space
+EPOCH = re.compile(r"epoch-\d{4,}")
+STATE = "state.npz"
+LOCK, HOLDER = "lock", "process"  # held while it trains, and by whom
+PATIENCE_SECONDS = 5.0  # a stage whose DVC was ended takes a moment to end itself
+LOGGED = ["gradients.csv", "history.csv", "metrics.json"]
+INITIAL_GRADIENT = "initial_gradient_norm"  # metric, whose steps are words before the last one
+
+
+class Resumable(Protocol):
+    """A training before its first step, see `sentiment.network.training.Training`."""
+
+    def capture(self, progress: Progress) -> dict[str, NDArray[Any]]:
+        """All state, as arrays by name."""
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Progress:
+        """Go to the state that `capture` took."""
+
+    def fit(self, progress: Progress, on_epoch: OnEpoch, show: bool = True) -> Trained:
+        """Train from there on."""
+
+
+class TrainingRun(NamedTuple):
+    """A training that this process alone does: its run, and the folder of its checkpoints."""
+
+    log: RunLogger
+    folder: Path
+
+
+@contextmanager
+def training_run(
+    name: str,
+    settings_used: Mapping[str, Any],
+    tags: Mapping[str, str],
+    with_model: bool = True,
+    consequence: str = UNLOGGED,
+    run_id: str | None = None,
+) -> Iterator[TrainingRun]:
+    """Lock a training, find its run or begin one, and end that as the block ends.
+
+    Args:
+        name: what the table of runs calls it.
+        settings_used: everything that shapes it, by dotted names.
+        tags: what leads back from it; `KEY` is what it is locked by.
+        with_model: whether the run gets an entry for its model.
+        consequence: what is printed where the store fails later.
+        run_id: the run, where it is known to be another than that of these checkpoints.
+
+    Raises:
+        RunningError: another process does the same training.
+        UserError: the store cannot be used at the start.
+    """
+    with held(tags[KEY]) as lock:
+        own = f"tags.`{KEY}` = '{tags[KEY]}' AND tags.`{lifecycle.LOCK}` LIKE '%/{lock.name}'"
+        which = f"attributes.run_id = '{run_id}'" if run_id else own
+        with lifecycle.started(
+            name, settings_used, tags, lock, which, with_model=with_model, consequence=consequence
+        ) as log:
+            yield TrainingRun(log, lock.parent)
+
+
+def resume(
+    run: TrainingRun,
+    training: Resumable,
+    after_epoch: OnEpoch = lambda _: None,
+    at_start: OnEpoch = lambda _: None,
+    show: bool = True,
+) -> Trained:
+    """Train from the newest checkpoint on, or from the beginning; keep and log each epoch.
+
+    Args:
+        run: the training's run.
+        training: what is trained.
+        after_epoch: called with how far the training is once an epoch is kept and logged.
+        at_start: called with how far it is before it goes on.
+        show: whether to print how each epoch goes.
+
+    Raises:
+        UserError: the training diverged.
+    """
+    newest = latest(run.folder)
+    begun = training.restore(read(newest)) if newest else START
+    done = len(begun.rows)
+    if newest:
+        print(f"Resuming after epoch {done} of run {run.log.run.run_id}", flush=True)
+        # killed between a checkpoint and its metrics, the run would lack an epoch until the end
+        run.log.history(history_of(begun.rows))
+    at_start(begun)
+
+    def on_epoch(progress: Progress) -> None:
+        write(run.folder, len(progress.rows), training.capture(progress))
+        run.log.epoch(len(progress.rows), progress.rows[-1])
+        after_epoch(progress)
+
+    trained = training.fit(begun, on_epoch, show)
+    if len(trained.history) == done:
+        print(f"Nothing was left to train: all is in {run.folder}", flush=True)
+    return trained
+
+
+@contextmanager
+def held(key: str) -> Iterator[Path]:
+    """Yield the lock of a training's checkpoints, which no other process has meanwhile.
+
+    Raises:
+        RunningError: another process has it: the same training is running already.
+    """
+    folder = _all() / key
+    holder = folder / HOLDER
+    with _guard():
+        folder.mkdir(exist_ok=True)
+        lock = _lock(folder)
+        try:
+            lock.acquire(timeout=PATIENCE_SECONDS)
+        except Timeout:
+            number = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
+            raise RunningError(
+                f"This training is running already, in process {number}. Wait until it is done."
+            ) from None
+    try:
+        holder.write_text(str(os.getpid()), encoding="utf-8")
+        yield Path(lock.lock_file)
+    finally:
+        lock.release()
+
+
+def _all() -> Path:
+    folder = files.root() / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _guard() -> FileLock:
+    """Held for a moment: a training's lock is taken or removed by one process at a time."""
+    return FileLock(_all() / LOCK)
+
+
+def _lock(folder: Path) -> FileLock:
+    """The lock of a training's folder, under a name that no other folder's has."""
+    return FileLock(next(folder.glob(f"{LOCK}-*"), folder / f"{LOCK}-{uuid4().hex}"))
+
+
+def write(folder: Path, epoch: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Keep the state after an epoch, and drop those that are no longer needed."""
+    with files.replaced(folder / f"epoch-{epoch:04}") as partial:
+        np.savez(partial / STATE, **arrays)  # type: ignore[arg-type]
+        files.write_about(partial, {"epoch": epoch})
+    for old in _epochs(folder)[KEPT:]:
+        shutil.rmtree(old)
+
+
+def read(epoch: Path) -> dict[str, NDArray[Any]]:
+    """The state that `write` kept."""
+    with np.load(epoch / STATE, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest complete state, or None; a damaged one is reported and removed."""
+    for epoch in _epochs(folder):
+        try:
+            for name in files.read_about(epoch)["files"]:
+                files.checked(epoch / name)
+        except UserError as error:
+            print(f"A damaged checkpoint is skipped: {error}", flush=True)
+            shutil.rmtree(epoch)
+        else:
+            return epoch
+    return None
+
+
+def _epochs(folder: Path) -> list[Path]:
+    """The folders of all epochs, the newest first."""
+    epochs = [path for path in folder.iterdir() if EPOCH.fullmatch(path.name)]
+    return sorted(epochs, key=lambda path: int(path.name.removeprefix("epoch-")), reverse=True)
+
+
+def clear(key: str) -> None:
+    """Remove a training's checkpoints, and those that nobody came back for; none that are held."""
+    oldest = time.time() - FORGOTTEN_DAYS * 24 * 3600
+    with _guard():
+        for folder in [path for path in _all().iterdir() if path.is_dir()]:
+            if folder.name == key or folder.stat().st_mtime < oldest:
+                with suppress(Timeout), _lock(folder).acquire(timeout=0):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def log_data(log: RunLogger, dataset: str, learning: Part, validation: Part) -> None:
+    """Name both parts of the training data in the run."""
+    cut, end = len(learning.x), len(learning.x) + len(validation.x)
+    named = {"training": (learning, slice(0, cut)), "validation": (validation, slice(cut, end))}
+    for context, (part, rows) in named.items():
+        digest = files.short_digest(PAD, ["x_train", "y_train"], rows)
+        log.dataset(f"{dataset}-{context}", context, part, PAD, digest)
+
+
+def log_outputs(
+    log: RunLogger,
+    model: "keras.Model",
+    history: pd.DataFrame,
+    gradients: pd.DataFrame,
+    diff: str,
+) -> None:
+    """Log all of `data/train`.
+
+    Args:
+        log: of the run, which must be the active one.
+        model: the trained model.
+        history: see `sentiment.network.state.Trained`.
+        gradients: before the first epoch, see `sentiment.gradients.table`.
+        diff: what the code had of changes without a commit; empty where it had none.
+
+    Raises:
+        UserError: a file is not as `train` wrote it.
+    """
+    log.folder(TRAIN, TRAIN.name, LOGGED)
+    log.history(history)
+    norms = curve(gradients, INITIAL_GRADIENT)
+    log.curves(norms, [log.begun] * len(norms))
+    log.diff(diff)
+    log.keras_model(model, len(history))
+    log.tags({"model.sha256": files.read_about(TRAIN)["files"]["model.keras"]})
+    log.complete(TRAIN.name, TRAIN)
