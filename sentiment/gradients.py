@@ -61,8 +61,8 @@ def norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
     """
     import tensorflow as tf
 
-    read, network = _at_vectors(model)
     head = model.get_layer("probability")
+    read, network = split_at_vectors(model, head.input)
 
     def norms_of(tokens: Any) -> Any:
         vectors = tf.identity(read(tokens))  # without Keras' mask: the network makes it
@@ -77,18 +77,24 @@ def norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
     return np.concatenate([step(tokens.astype(np.int32)).numpy() for tokens in steps])
 
 
-def _at_vectors(model: "keras.Model") -> "tuple[keras.Model, keras.Model]":
-    """The same layers up to the vectors, and from there on; the latter makes masks of tokens."""
-    import keras
-
-    read, summary = vectors(model), model.get_layer("probability").input
-    return keras.Model(model.input, read), keras.Model([model.input, read], summary)
-
-
 def vectors(model: "keras.Model") -> Any:
     """The output that has each word's vector, shape (batch, length, features), before dropout."""
     names = {layer.name for layer in model.layers}
     return model.get_layer("vectors" if "vectors" in names else "embedding").output
+
+
+def split_at_vectors(model: "keras.Model", output: Any) -> "tuple[keras.Model, keras.Model]":
+    """The same layers up to the vectors, and from there on to an output of one of them.
+
+    The latter reads tokens, of which it makes masks, and vectors.
+    """
+    import keras
+
+    between, tokens = vectors(model), model.input
+    history = tokens._keras_history
+    rest = keras.Model([tokens, between], output)
+    tokens._keras_history = history  # Keras writes another one there, and could not save the model
+    return keras.Model(tokens, between), rest
 
 
 def sample(x: NDArray[Any], padding_token: int, reviews: int) -> NDArray[Any]:

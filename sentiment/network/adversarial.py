@@ -9,7 +9,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from sentiment.gradients import vectors
+from sentiment.gradients import split_at_vectors
 
 Step = Callable[[tuple[tf.Tensor, ...]], dict[str, tf.Tensor]]
 
@@ -28,9 +28,8 @@ def make_adversarial(model: "keras.Model", shift: float) -> None:
 
 
 def _step(model: "keras.Model", shift: float) -> Step:
-    embedding, between = model.get_layer("embedding"), vectors(model)
-    read = keras.Model(model.input, between)
-    judge = keras.Model([model.input, between], model.output)
+    embedding = model.get_layer("embedding")
+    read, judge = split_at_vectors(model, model.output)
     tracker = next(metric for metric in model.metrics if metric.name == "loss")
 
     def step(data: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:

@@ -1,15 +1,18 @@
 """The gradient at each distance is what finite differences and a known recurrence say."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from sentiment import gradients
+from sentiment.backend import load_keras
 from sentiment.gradients import by_distance, table
 from sentiment.network import architectures, training
-from sentiment.network.model import build_model
+from sentiment.network.model import build_model, save_model
 from tests.conftest import inputs
+from tests.project import TRANSFORMER
 from tests.sentiment.network.test_training import small
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ NETWORKS: list[dict[str, Any]] = [
     {"layers": 2, "pooling": "mean", "segment_length": 4},
     {"mask_padding": True},
     {"bigrams": {"units": 2, "buckets": 50}},
+    {**TRANSFORMER, "layers": 2, "pooling": "mean"},
 ]
 
 
@@ -134,6 +138,17 @@ def test_measuring_changes_neither_the_model_nor_what_is_drawn_next(x: np.ndarra
     for one, other in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
     assert isinstance(model, keras.Model)
+
+
+@pytest.mark.parametrize("changes", [{"mask_padding": True}, TRANSFORMER], ids=str)
+def test_a_model_that_was_measured_can_be_saved(
+    changes: dict[str, Any], x: np.ndarray, tmp_path: Path
+) -> None:
+    model = network(**changes)
+    gradients.measure(model, x, 0, 3)
+    save_model(model, tmp_path / "model.keras")
+    loaded = load_keras().saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(x), model(x))
 
 
 def is_random(layer: "keras.layers.Layer") -> bool:

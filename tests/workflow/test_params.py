@@ -6,7 +6,7 @@ import pytest
 from sentiment.errors import UserError
 from sentiment.section import flatten
 from tests.conftest import defaults
-from tests.project import DEFAULT_PARAMS, ROOT, merged
+from tests.project import DEFAULT_PARAMS, ROOT, TRANSFORMER, merged
 from workflow.params import Params, check_params, load_params
 
 BAD = [
@@ -16,6 +16,7 @@ BAD = [
     ({"train": {"epochs": True}}, "train.epochs", "True", "valid integer"),
     ({"train": {"validation_split": 1.5}}, "train.validation_split", "1.5", "less than 1"),
     ({"train": {"cell": "transformer"}}, "train.cell", "'transformer'", "'simple_rnn'"),
+    ({"train": {"architecture": "lstm"}}, "train.architecture", "'lstm'", "'transformer'"),
     ({"train": {"learning_rate": float("nan")}}, "train.learning_rate", "nan", "finite"),
     ({"train": {"dropout": {"head": 1.0}}}, "train.dropout.head", "1.0", "less than 1"),
     ({"train": {"pooling": "sum"}}, "train.pooling", "'sum'", "'max+mean'"),
@@ -62,6 +63,39 @@ def test_bad_value_is_one_message_with_key_value_and_what_is_allowed(
     assert key in message
     assert value in message
     assert allowed in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"architecture": "recurrent"}, "heads is the transformer network's alone: set it to 0"),
+        ({"heads": 0}, "heads 0 must divide the size of the vectors"),
+        ({"heads": 5}, "heads 5 must divide the size of the vectors, embedding_units and"),
+        ({"bigrams": {"units": 3}}, "heads 2 must divide the size of the vectors"),
+        ({"mask_padding": False}, "mask_padding must be true"),
+        ({"cell": "gru"}, "cell is the recurrent network's alone: set it to lstm"),
+        ({"forget_bias": 3.0}, "forget_bias is the recurrent network's alone: set it to 1"),
+        (
+            {"bidirectional": True},
+            "bidirectional is the recurrent network's alone: set it to false",
+        ),
+        ({"recurrent_initializer": "identity"}, "set it to orthogonal"),
+        ({"dropout": {"recurrent": 0.2}}, "dropout.recurrent is the recurrent network's alone"),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_with_the_architecture_is_refused(
+    changes: dict[str, Any], problem: str
+) -> None:
+    document = merged(defaults(), {"train": merged(TRANSFORMER, changes)})
+    with pytest.raises(UserError, match=rf"train: architecture \w+: .*{problem}"):
+        check_params(document, "params.yaml")
+
+
+def test_all_that_does_not_go_with_an_architecture_is_told_at_once() -> None:
+    document = merged(defaults(), {"train": {"architecture": "transformer", "bidirectional": True}})
+    with pytest.raises(UserError, match=r"bidirectional .*; heads 0 .*; mask_padding "):
+        check_params(document, "params.yaml")
 
 
 @pytest.mark.parametrize(

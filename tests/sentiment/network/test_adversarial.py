@@ -1,12 +1,16 @@
 """A step learns from the reviews as they are and as they mislead most."""
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from sentiment.backend import load_keras
 from sentiment.network import training
+from sentiment.network.model import save_model
 from tests.conftest import inputs
+from tests.project import TRANSFORMER
 from tests.sentiment.network.test_training import parts, small
 
 if TYPE_CHECKING:
@@ -81,3 +85,14 @@ def test_a_model_that_is_sure_of_all_is_not_shifted() -> None:
     kernel, bias = sure.get_layer("probability").get_weights()
     sure.get_layer("probability").set_weights([kernel * 0, bias + 1000])
     assert np.isfinite(step(sure)["loss"])
+
+
+@pytest.mark.parametrize("changes", [{"mask_padding": True}, TRANSFORMER], ids=str)
+def test_a_model_that_masks_padding_can_be_saved(changes: dict[str, Any], tmp_path: Path) -> None:
+    params = small(**changes, adversarial=1.0)
+    trained = training.initial_model(params, inputs(20, 6), parts()[0])
+    step(trained)
+    save_model(trained, tmp_path / "model.keras")
+    loaded = load_keras().saving.load_model(tmp_path / "model.keras")
+    x = parts()[1].x
+    np.testing.assert_array_equal(loaded(x), trained(x))

@@ -10,6 +10,7 @@ from sentiment.network import architectures
 from sentiment.network.model import build_model
 from sentiment.network.train_options import Train
 from tests.conftest import inputs
+from tests.project import TRANSFORMER
 from tests.sentiment.network.test_training import OPTIMIZERS, learn, prepared, small
 
 if TYPE_CHECKING:
@@ -241,6 +242,7 @@ def test_what_is_saved_is_plain_keras(tmp_path: Path) -> None:
         ({"accelerate": False}, "stock Keras: train.accelerate is false"),
         ({"cell": "gru"}, "fast GRU"),
         ({"cell": "simple_rnn"}, "fast SimpleRNN"),
+        (TRANSFORMER, "stock Keras: a transformer has no other path"),
         ({"dropout": {"recurrent": 0.1}}, "stock Keras: train.dropout.recurrent is not 0"),
     ],
 )

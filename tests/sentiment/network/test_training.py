@@ -14,7 +14,7 @@ from sentiment.network.state import METRICS, START, OnEpoch, Progress, Trained
 from sentiment.network.train_options import Train
 from sentiment.network.training import Training
 from tests.conftest import defaults, inputs
-from tests.project import SMALL, merged
+from tests.project import SMALL, TRANSFORMER, merged
 from workflow.params import Params, check_params
 
 if TYPE_CHECKING:
@@ -219,6 +219,8 @@ GOING_ON: list[dict[str, Any]] = [
         "weight_decay": 0.01,
         "schedule": {"kind": "cosine", "warmup_epochs": 1.5},
     },
+    {**TRANSFORMER, "layers": 2, "pooling": "max+mean", "dropout": {"input": 0.3, "head": 0.3}},
+    {**TRANSFORMER, "adversarial": 5.0, "average": 0.9, "keep_best": True},
 ]
 STOPPED = {"early_stopping": {**STOPPING, "patience": 1, "min_delta": 100.0}}  # after two epochs
 

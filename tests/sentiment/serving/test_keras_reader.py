@@ -9,7 +9,7 @@ from sentiment.backend import load_keras
 from sentiment.network.model import build_model
 from sentiment.serving.keras_reader import Predictor
 from tests.conftest import defaults, inputs
-from tests.project import merged
+from tests.project import TRANSFORMER, merged
 from workflow.params import Params
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ NETWORKS = [
         "segment_length": 5,
         "pooling": "max+mean",
     },
+    {**TRANSFORMER, "layers": 2, "pooling": "max+mean"},
 ]
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.project import TRANSFORMER
 from workflow.params import Params, changed
 from workflow.runs.names import group_name, run_name
 
@@ -15,6 +16,12 @@ SHAPING = {"pad.max_length": 200, "fetch.dataset": "imdb"}
     [
         ({}, {}, None, "lstm-64 · len 200 · seed 42"),
         ({"cell": "gru", "units": 8}, {}, None, "gru-8 · len 200 · seed 42"),
+        (
+            {**TRANSFORMER, "units": 128, "layers": 2, "pooling": "mean"},
+            {},
+            None,
+            "transformer-128 · 2 heads · 2 layers · masked · mean · len 200 · seed 42",
+        ),
         (
             {"bidirectional": True, "pooling": "max"},
             {},
