@@ -377,11 +377,10 @@ class Caller:
 
 
 @pytest.fixture
-def raising(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Signals are raised in this process, as in a stage's or a command's own."""
-    before = {number: signal.getsignal(number) for number in ENDING}
+def same_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stages and commands set signal handlers; the tests' own process keeps those it had."""
+    before = {number: signal.getsignal(number) for number in (*ENDING, signal.SIGALRM)}
     monkeypatch.setattr(signals, "_state", signals._State())
-    signals.raise_signals()
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -92,12 +92,12 @@ def run(name: str, main: click.Command) -> NoReturn:
         name: how messages call the command, such as `make sync`.
         main: the command, in the module that Python was started with.
     """
-    signals.raise_signals()
     process.quiet_libraries()
     program = started_as()
     try:
-        status = invoke(main, program)
-        flush_output()
+        with signals.raising():
+            status = invoke(main, program)
+            flush_output()
     except click.UsageError as error:
         print(f"{name}: {error.format_message()} See {program} --help.", file=sys.stderr)
         sys.exit(USAGE_STATUS)

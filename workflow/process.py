@@ -18,12 +18,11 @@ def run_stage(stage: str, main: Callable[[], None]) -> None:
 
     What DVC removed before it started the stage is put back when the stage fails.
     """
-    signals.raise_signals()
     try:
-        end_with_dvc()
-        quiet_libraries()
-        main()
-        signals.raise_lost()  # DVC ignores SIGINT and would start the next stage
+        with signals.raising():  # also at its end: DVC ignores SIGINT and would go on
+            end_with_dvc()
+            quiet_libraries()
+            main()
     except BaseException as error:
         lost = restore(stage)
         if isinstance(error, signals.Interrupted):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AGAIN_SECONDS = 0.1  # until a signal is raised again, if that was lost
 AT_ONCE_SECONDS = 1.0  # a process group that is ended often gets several signals at the same time
 
 
@@ -34,26 +35,52 @@ class _State:
 _state = _State()
 
 
-def raise_signals() -> None:
-    """From now on raise `Interrupted` in the main thread when a signal would end the process.
+@contextmanager
+def raising() -> Iterator[None]:
+    """In the block, raise a signal that would end the process in the main thread.
 
-    A second signal, more than `AT_ONCE_SECONDS` after the first, ends the process at once.
+    It is raised again as long as it is lost: what is raised in a finalizer is printed and
+    forgotten, and TensorFlow may go on after it, or fail in another way. After the block none is
+    raised. A second signal, more than `AT_ONCE_SECONDS` after the first, ends the process at once.
+
+    Raises:
+        Interrupted: a signal came.
     """
-    _state.number = None
+    _state.number, _state.deferring = None, 0
+    signal.signal(signal.SIGALRM, _raise)
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP on purpose
             signal.signal(number, _handle)
+    try:
+        yield
+        _raise()
+    except BaseException as error:
+        if _state.number is not None and not isinstance(error, Interrupted):
+            raise Interrupted(_state.number) from error
+        raise
+    finally:
+        _state.deferring += 1
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _handle(number: int, _: object) -> None:
     now = time.monotonic()
     if _state.number is None:
         _state.number, _state.came = number, now
-        if not _state.deferring:
-            raise Interrupted(number)
+        _raise()
     elif now - _state.came > AT_ONCE_SECONDS:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+
+
+def _raise(*_: object) -> None:
+    """Raise the signal that came, unless it is deferred or being raised already."""
+    error = sys.exception()
+    while error is not None and not isinstance(error, Interrupted):
+        error = error.__context__
+    if _state.number is not None and not _state.deferring and error is None:
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS, AGAIN_SECONDS)
+        raise Interrupted(_state.number)
 
 
 @contextmanager
@@ -71,20 +98,7 @@ def deferred() -> Iterator[None]:
         yield
     finally:
         _state.deferring -= 1
-    if not _state.deferring:
-        raise_lost()
-
-
-def raise_lost() -> None:
-    """Raise a signal that came and is not being raised.
-
-    It was deferred, or lost: Python prints and forgets what is raised in a finalizer.
-
-    Raises:
-        Interrupted: there is one.
-    """
-    if _state.number is not None and not isinstance(sys.exception(), Interrupted):
-        raise Interrupted(_state.number)
+    _raise()
 
 
 def has_come() -> bool:

@@ -247,7 +247,7 @@ def test_what_a_server_refuses_is_said_without_the_query_of_an_address(
     assert "secret" not in str(raised.value)
 
 
-@pytest.mark.usefixtures("raising")
+@pytest.mark.usefixtures("same_handlers")
 def test_a_signal_ends_a_copy(
     tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +262,7 @@ def test_a_signal_ends_a_copy(
         patched.setattr(tqdm, "update", killed)
         with (
             pytest.raises(signals.Interrupted, match="SIGTERM"),
+            signals.raising(),
             downloads.local(f"{address}/large.csv"),
         ):
             pass

@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from sentiment.errors import UserError
 from workflow import files
+from workflow.signals import Interrupted, raising
 
 
 @pytest.fixture
@@ -29,6 +31,23 @@ def test_about_names_params_and_digest_of_each_file(folder: Path) -> None:
     about = files.read_about(folder)
     assert about["params"] == {"pad.max_length": 3}
     assert about["files"] == {"x.npy": files.sha256(folder / "x.npy")}
+
+
+@pytest.mark.usefixtures("same_handlers")
+def test_a_signal_in_the_swap_leaves_the_new_folder_in_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def killed(source: Path, target: Path) -> Path:
+        if source == folder:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(Interrupted), raising(), files.replaced(folder) as partial:
+        (partial / "new").touch()
+    assert [path.name for path in folder.iterdir()] == ["new"]
 
 
 def test_truncated_array_is_refused(folder: Path) -> None:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,14 +17,7 @@ from workflow.messages import explain
 from workflow.process import run_stage
 from workflow.signals import ENDING
 
-
-@pytest.fixture(autouse=True)
-def same_handlers() -> Iterator[None]:
-    """Stages and commands set signal handlers; the tests' own process keeps those it had."""
-    before = [signal.getsignal(number) for number in ENDING]
-    yield
-    for number, handler in zip(ENDING, before, strict=True):
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("same_handlers")
 
 
 def test_user_error_becomes_one_message_and_a_non_zero_status() -> None:

@@ -1,122 +1,33 @@
 """One process at a time decides who is champion: of this folder, and of all that share a server.
 
 MLflow can move no alias on the condition that it is where it was. So whoever decides takes a number
-first, as at a baker's, and waits until all smaller ones are done. The numbers are tags of the
+first, as at a baker's, and waits until all smaller ones are gone. Of two processes, the one that
+wrote its number later sees the other's, and takes a greater one. The numbers are tags of the
 registered model, so that they take no other right than a decision does.
 
-Source: Lamport 1974, *A New Solution of Dijkstra's Concurrent Programming Problem*.
+Source: Lamport 1974, *A New Solution of Dijkstra's Concurrent Programming Problem*; without its
+phase of choosing, at the price that two who choose the same number choose again.
 """
 
+import random
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, cast
 
+from sentiment.errors import StoreError
 from workflow import files, signals
 from workflow.runs import store
 
 if TYPE_CHECKING:
     import mlflow
 
-Result = TypeVar("Result")
-
-# tags, ended by whose they are: of one that is taking a number, and the number
-TAKING, NUMBER = "promote.taking.", "promote.turn."
+NUMBER = "promote.turn."  # tag: a number; the tag's name ends with whose it is
 # that a turn may last: a decision takes a few, but each request may take a minute (store.PATIENCE)
 DEAD_SECONDS = 180.0
 LOOK_SECONDS = 0.2  # between two looks at the numbers
 TELL_SECONDS = 5.0  # of waiting before that is said
-
-
-class Ended(Exception):
-    """Others have ended the turn, since it lasted too long."""
-
-
-class Turn:
-    """A process's number among those of all that want to decide.
-
-    Args:
-        client: of the store.
-        name: the registered model.
-    """
-
-    def __init__(self, client: "mlflow.MlflowClient", name: str) -> None:
-        self.client = client
-        self.name = name
-        self.id = uuid.uuid4().hex
-
-    def take(self) -> None:
-        """Take a number and wait until it is the smallest.
-
-        Raises:
-            Ended: see there.
-        """
-        self._set(TAKING, 0)
-        self._set(NUMBER, 1 + max(_of(self._tags(), NUMBER).values(), default=0))
-        if self.id not in _of(self._tags(), TAKING):  # others waited too long, and may have gone on
-            raise Ended
-        self._remove(TAKING + self.id)
-        self._wait()
-
-    def _wait(self) -> None:
-        """Wait until the number is the smallest, and end turns that last too long."""
-        first, since, told = "", time.monotonic(), False
-        while (now_first := self._first()) != NUMBER + self.id:
-            if now_first != first:
-                first, since = now_first, time.monotonic()
-            if time.monotonic() - since > DEAD_SECONDS:
-                self._remove(first)
-            if not told and time.monotonic() - since > TELL_SECONDS:
-                print("Waiting for another process to decide about the champion", flush=True)
-                told = True
-            time.sleep(LOOK_SECONDS)
-
-    def check(self) -> None:
-        """Raise `Ended` unless the turn lasts."""
-        if self.id not in _of(self._tags(), NUMBER):
-            raise Ended
-
-    def end(self) -> None:
-        """Let the next one have its turn."""
-        from mlflow.exceptions import MlflowException
-
-        for tag in (TAKING, NUMBER):
-            with suppress(MlflowException):  # others end it once it has lasted too long
-                self._remove(tag + self.id)
-
-    def _first(self) -> str:
-        """The tag of whose turn it is; who takes a number comes first: it may be a smaller one."""
-        tags = self._tags()
-        numbers, taking = _of(tags, NUMBER), _of(tags, TAKING)
-        if self.id not in numbers:
-            raise Ended
-        if taking:
-            return TAKING + min(taking)
-        return NUMBER + min(numbers, key=lambda each: (numbers[each], each))
-
-    def _tags(self) -> dict[str, str]:
-        tags: dict[str, str] = self.client.get_registered_model(self.name).tags
-        return tags
-
-    def _set(self, kind: str, number: int) -> None:
-        self.client.set_registered_model_tag(self.name, kind + self.id, str(number))
-
-    def _remove(self, tag: str) -> None:
-        if tag in self._tags():
-            self.client.delete_registered_model_tag(self.name, tag)
-
-
-def _of(tags: Mapping[str, str], kind: str) -> dict[str, int]:
-    """The tags of a kind, by whose they are."""
-    return {tag.removeprefix(kind): int(tags[tag]) for tag in tags if tag.startswith(kind)}
-
-
-class Alone(Turn):
-    """The turn of a process whose store is this folder's: no other decides meanwhile."""
-
-    def check(self) -> None:
-        """Nobody ends it."""
 
 
 @contextmanager
@@ -128,23 +39,79 @@ def of_this_folder() -> Iterator[None]:
         yield
 
 
-def decided(client: "mlflow.MlflowClient", name: str, decide: Callable[[Turn], Result]) -> Result:
-    """Decide while nobody else does; again, if others have ended the turn before that.
+@contextmanager
+def turn(client: "mlflow.MlflowClient", name: str) -> Iterator["mlflow.MlflowClient"]:
+    """Wait until nobody else decides about a registered model of a server; nobody does meanwhile.
 
-    Args:
-        client: of the store.
-        name: the registered model, which is there.
-        decide: what to do; it calls the turn's `check` just before it moves the alias. What is left
-            is a process that is stopped for longer than a turn may last right after that.
+    Yields:
+        The client, which changes nothing once others have ended the turn. What is left is a process
+        that is stopped for longer than a turn may last just before a change.
+
+    Raises:
+        StoreError: they have, since it lasted too long.
     """
     if store.is_embedded(store.tracking_uri()):
-        return decide(Alone(client, name))
-    while True:
-        turn = Turn(client, name)
-        try:
-            turn.take()
-            return decide(turn)
-        except Ended:
-            continue
-        finally:
-            turn.end()
+        yield client
+        return
+    own = _Turn(client, name)
+    try:
+        own.take()
+        own.wait()
+        yield cast("mlflow.MlflowClient", own)
+    finally:
+        own.end()
+
+
+class _Turn:
+    def __init__(self, client: "mlflow.MlflowClient", name: str) -> None:
+        self.client = client
+        self.name = name
+        self.tag = NUMBER + uuid.uuid4().hex
+
+    def __getattr__(self, method: str) -> Any:
+        if method.startswith(("set_", "delete_")):
+            self._first()
+        return getattr(self.client, method)
+
+    def take(self) -> None:
+        """Take a number until it is greater than all others."""
+        numbers = self._numbers()
+        while numbers.pop(self.tag, 0) <= max(numbers.values(), default=0):
+            time.sleep(random.uniform(0, LOOK_SECONDS))
+            number = 1 + max(numbers.values(), default=0)
+            self.client.set_registered_model_tag(self.name, self.tag, str(number))
+            numbers = self._numbers()
+
+    def wait(self) -> None:
+        """Wait until the number is the smallest, and end turns that last too long."""
+        first, since, told = "", time.monotonic(), False
+        while (now_first := self._first()) != self.tag:
+            if now_first != first:
+                first, since = now_first, time.monotonic()
+            if time.monotonic() - since > DEAD_SECONDS:
+                self.client.delete_registered_model_tag(self.name, first)
+            if not told and time.monotonic() - since > TELL_SECONDS:
+                print("Waiting for another process to decide about the champion", flush=True)
+                told = True
+            time.sleep(LOOK_SECONDS)
+
+    def end(self) -> None:
+        """Let the next one have its turn."""
+        from mlflow.exceptions import MlflowException
+
+        with suppress(MlflowException):  # others end it once it has lasted too long
+            self.client.delete_registered_model_tag(self.name, self.tag)
+
+    def _first(self) -> str:
+        """The tag of whose turn it is."""
+        numbers = self._numbers()
+        if self.tag not in numbers:
+            raise StoreError(
+                f"To decide about the champion of {self.name} took over {DEAD_SECONDS:g} seconds, "
+                "and another process ended that. Run the command again."
+            )
+        return min(numbers, key=lambda tag: (numbers[tag], tag))
+
+    def _numbers(self) -> dict[str, int]:
+        tags = self.client.get_registered_model(self.name).tags
+        return {tag: int(tags[tag]) for tag in tags if tag.startswith(NUMBER)}

@@ -18,7 +18,6 @@ from workflow.registry import packaging, turns
 from workflow.registry.names import DATASET, own_name
 from workflow.registry.packaging import Parts
 from workflow.registry.rule import NEEDED, Decision, Evaluated, decide, read_evaluated
-from workflow.registry.turns import Turn
 from workflow.runs import logger, store
 from workflow.runs.identity import person
 from workflow.runs.logger import Run
@@ -37,8 +36,7 @@ REPLACED = "promote.replaced"  # tag: the version that was champion before, or `
 NOBODY = "none"
 # tags: the champion that a version was tested against last, and as which candidate, from 1
 AGAINST, NUMBER = "promote.against", "promote.candidate"
-# tag of a champion: the number of each candidate tested against it, as JSON by version; it outlives
-# the candidates' versions and their later tests
+# tag of a champion: the number of each candidate tested against it, also of deleted ones, as JSON
 CANDIDATES = "promote.candidates"
 BY_RULE = "rule"
 EVALUATION = "evaluate.sha256"  # tag: digest of the about.json of what it was decided by
@@ -66,9 +64,8 @@ def register(run: Run, parts: Parts, folder: Path, tags: Mapping[str, str], rule
     with turns.of_this_folder():
         version = _version(client, name, run, parts, known)
         logger.upload(run, folder, NEEDED, _place(version))
-        turns.decided(
-            client, name, lambda turn: promote_by_rule(client, version, folder, rule, turn)
-        )
+        with turns.turn(client, name) as deciding:
+            promote_by_rule(deciding, version, folder, rule)
 
 
 def _version(
@@ -132,45 +129,31 @@ def champion(client: "mlflow.MlflowClient", name: str) -> "ModelVersion | None":
 
 
 def promote_by_rule(
-    client: "mlflow.MlflowClient", made: "ModelVersion", folder: Path, rule: Promote, turn: Turn
+    client: "mlflow.MlflowClient", made: "ModelVersion", folder: Path, rule: Promote
 ) -> None:
-    """Let the rule decide about a version, unless a person did or it is champion already.
+    """Let the rule decide about a version by its folder, in a turn of this client.
 
-    Args:
-        client: of the store.
-        made: the version.
-        folder: what `evaluate` wrote about it.
-        rule: the `promote` section.
-        turn: in which nobody else decides.
+    It does not if a person did, or if the version is champion already.
     """
     version = client.get_model_version(made.name, made.version)
     current = champion(client, version.name)
-    if version.tags.get(DECIDED_BY, BY_RULE) != BY_RULE or _is(version, current):
+    by_person = version.tags.get(DECIDED_BY, BY_RULE) != BY_RULE
+    if by_person or (current and current.version == version.version):
         return
-    candidates = _candidates(client, current) if current else {}
+    candidates: dict[str, int] = json.loads(current.tags.get(CANDIDATES, "{}")) if current else {}
     number = candidates.setdefault(str(version.version), max(candidates.values(), default=0) + 1)
     decision = _decide_against(current, read_evaluated(folder), rule, number)
     verdict = PROMOTED if decision.promoted else "not promoted"
     whom = f" (the champion: version {current.version})" if current else ""
     tags = {DECISION: verdict, DECIDED_BY: BY_RULE, REASON: decision.reason + whom}
     if current and decision.tested:
-        turn.check()
         _tag(client, current, {CANDIDATES: json.dumps(candidates)})
         tags |= {AGAINST: str(current.version), NUMBER: str(number)}
     if decision.promoted:
-        _make_champion(client, version, current, tags, turn)
+        _make_champion(client, version, current, tags)
     else:
         _tag(client, version, tags)
-    print(f"Version {version.version} of {version.name}: {verdict}, {decision.reason}")
-
-
-def _candidates(client: "mlflow.MlflowClient", current: "ModelVersion") -> dict[str, int]:
-    """As which candidate each version was tested against a champion, by version."""
-    found = client.search_model_versions(  # versions tested before champions had the tag
-        f"name = '{current.name}' AND tags.`{AGAINST}` = '{current.version}'"
-    )
-    numbers: dict[str, int] = json.loads(current.tags.get(CANDIDATES, "{}"))
-    return {str(each.version): int(each.tags[NUMBER]) for each in found} | numbers
+    print(f"{_named(version)}: {verdict}, {decision.reason}")
 
 
 def _decide_against(
@@ -184,10 +167,6 @@ def _decide_against(
     except (UserError, MlflowException, OSError) as error:
         why = "it was changed" if isinstance(error, UserError) else first_line(error)
         return Decision(False, f"the champion's evaluation cannot be read: {why}")
-
-
-def _is(version: "ModelVersion", other: "ModelVersion | None") -> bool:
-    return other is not None and version.version == other.version
 
 
 def evaluated_of(version: "ModelVersion") -> Evaluated:
@@ -206,12 +185,9 @@ def _make_champion(
     version: "ModelVersion",
     current: "ModelVersion | None",
     tags: Mapping[str, str],
-    turn: Turn,
 ) -> None:
     """Move the alias, once the version says why: one without a reason is never champion."""
-    replaced = str(current.version) if current else NOBODY
-    _tag(client, version, {**tags, REPLACED: replaced})
-    turn.check()
+    _tag(client, version, {**tags, REPLACED: str(current.version) if current else NOBODY})
     client.set_registered_model_alias(version.name, CHAMPION, version.version)
 
 
@@ -236,25 +212,19 @@ def promote(run: str) -> Outcome:
     import mlflow
 
     client = mlflow.MlflowClient()
-
-    def decide(turn: Turn) -> Outcome:
-        current = champion(client, version.name)
-        if _is(version, current):
-            return _outcome(version, f"{_named(version)} is champion already.")
-        _make_champion(client, version, current, _by_hand(PROMOTED, "promoted by hand"), turn)
-        return _outcome(version, f"{_named(version)}, run {run}, is champion now.")
-
     with store.explained(), turns.of_this_folder():
         version = evaluated_version(client, run)
-        return turns.decided(client, version.name, decide)
+        with turns.turn(client, version.name) as deciding:
+            current = champion(deciding, version.name)
+            already = current is not None and current.version == version.version
+            if not already:
+                _make_champion(deciding, version, current, _by_hand(PROMOTED, "promoted by hand"))
+    done = " is champion already." if already else f", run {run}, is champion now."
+    return Outcome(str(version.version), _named(version) + done)
 
 
 def _named(version: "ModelVersion") -> str:
     return f"Version {version.version} of {version.name}"
-
-
-def _outcome(version: "ModelVersion | None", message: str) -> Outcome:
-    return Outcome(str(version.version) if version else None, message)
 
 
 def model_id(version: "ModelVersion") -> str:
@@ -289,41 +259,40 @@ def demote(name: str) -> Outcome:
 
     client = mlflow.MlflowClient()
     with store.explained(), turns.of_this_folder():
-        if champion(client, name) is None:
-            raise UserError(f"There is no champion of {name}.")
-        return turns.decided(client, name, lambda turn: _demote(client, name, turn))
+        _require_champion(client, name)  # a model that is not registered has no turns
+        with turns.turn(client, name) as deciding:
+            return _demote(deciding, _require_champion(deciding, name))
 
 
-def _demote(client: "mlflow.MlflowClient", name: str, turn: Turn) -> Outcome:
+def _require_champion(client: "mlflow.MlflowClient", name: str) -> "ModelVersion":
     current = champion(client, name)
     if current is None:
-        raise UserError(f"There is no champion of {name} any more.")
+        raise UserError(f"There is no champion of {name}.")
+    return current
+
+
+def _demote(client: "mlflow.MlflowClient", current: "ModelVersion") -> Outcome:
     before = _before(client, current)
-    turn.check()
-    demoted = f"{_named(current)} is demoted"
-    tags = _by_hand(DEMOTED, "demoted by hand")
-    if before is None:
-        # first, since it needs a right of its own: who may not leaves no tag that is not so
-        client.delete_registered_model_alias(name, CHAMPION)
-        _tag(client, current, tags)
-        return _outcome(None, f"{demoted}; there is no champion now.")
-    _tag(client, before, _by_hand(PROMOTED, f"version {current.version} was demoted"))
-    client.set_registered_model_alias(name, CHAMPION, before.version)
-    _tag(client, current, tags)
-    return _outcome(before, f"{demoted}; version {before.version} is champion again.")
+    if before:
+        _tag(client, before, _by_hand(PROMOTED, f"version {current.version} was demoted"))
+        client.set_registered_model_alias(current.name, CHAMPION, before.version)
+        now = f"version {before.version} is champion again"
+    else:
+        client.delete_registered_model_alias(current.name, CHAMPION)
+        now = "there is no champion now"
+    # last: the alias needs a right of its own, and who lacks it leaves no tag that is not so
+    _tag(client, current, _by_hand(DEMOTED, "demoted by hand"))
+    return Outcome(str(before.version) if before else None, f"{_named(current)} is demoted; {now}.")
 
 
 def _before(client: "mlflow.MlflowClient", current: "ModelVersion") -> "ModelVersion | None":
     """The nearest champion before this one that is still there and was not demoted."""
     found = client.search_model_versions(f"name = '{current.name}'")
-    there = {str(each.version): each for each in found}
-    seen, number = {str(current.version)}, current.tags.get(REPLACED, NOBODY)
-    while number in there and number not in seen:
-        if there[number].tags.get(DECISION) != DEMOTED:
-            return there[number]
-        seen.add(number)
-        number = there[number].tags.get(REPLACED, NOBODY)
-    return None
+    others = {str(each.version): each for each in found if each.version != current.version}
+    version = others.pop(current.tags.get(REPLACED, NOBODY), None)
+    while version and version.tags.get(DECISION) == DEMOTED:
+        version = others.pop(version.tags.get(REPLACED, NOBODY), None)
+    return version
 
 
 def _by_hand(decision: str, reason: str) -> dict[str, str]:

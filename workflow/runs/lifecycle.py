@@ -73,8 +73,9 @@ def started(
         yield log
     except BaseException as error:
         failed = isinstance(error, Exception) and not isinstance(error, Stopped)
+        how = "FAILED" if failed and not signals.has_come() else "KILLED"
         if before:
-            _give_up(mlflow.MlflowClient(), before.info, "FAILED" if failed else "KILLED")
+            _give_up(mlflow.MlflowClient(), before.info, how)
         raise
     guarded(lambda _: mlflow.end_run())(log)
 

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pytest
-from sentiment.network.checkpoint import START
 
+from extras.demo.gates import watched
 from sentiment import gradients
 from sentiment.backend import load_keras
-from sentiment.network import architectures, training
+from sentiment.network import architectures
 from sentiment.network.architectures import ARCHITECTURES, Architecture
 from sentiment.network.model import build_model, save_model
-from sentiment.network.train_options import Train
+from sentiment.network.state import START
+from sentiment.network.train_options import ONLY, Train
+from sentiment.network.training import Training
 from sentiment.padding import layout
 from sentiment.serving.classifier import Sentiment
 from sentiment.serving.keras_reader import Predictor
@@ -23,7 +25,7 @@ from tests.project import TRANSFORMER
 from tests.sentiment.network.test_model import BEFORE, BEHIND, SHORT, answers, settings
 from tests.sentiment.network.test_training import parts, small
 from workflow import files
-from workflow.params import ONLY, Params
+from workflow.params import Params
 from workflow.registry import packaging
 
 if TYPE_CHECKING:
@@ -50,9 +52,9 @@ def another(monkeypatch: pytest.MonkeyPatch, small_params: Params) -> Train:
 
 def trained(params: Train) -> "keras.Model":
     """A model after its epochs on few short reviews."""
-    model, _ = training.ready_model(params, inputs(20, 6), parts()[0])
-    training.fit(model, *parts(), params, lambda _: None, START, show=False)
-    return model
+    training = Training(params, inputs(20, 6), *parts())
+    training.fit(START, lambda _: None, show=False)
+    return training.model
 
 
 def served(model: "keras.Model", params: Params, folder: Path) -> Sentiment:
@@ -92,7 +94,7 @@ def test_an_encoder_s_words_are_explained_and_traced_without_gates(
     assert len(explanation.words) == len(steps) == 3
     assert any(word.log_odds for word in explanation.words)
     assert steps[-1].probability == explanation.probability
-    assert {step.gates for step in steps} == {None}
+    assert watched(model.reader) is None
 
 
 def test_an_encoder_trains_by_stock_keras_unless_its_entry_has_another_path(another: Train) -> None:

@@ -41,8 +41,5 @@ def decide(uri: str, name: str, candidate: Candidate, rule: Promote, seed: int) 
     turns.LOOK_SECONDS = 0.1
     client: Any = Slow(mlflow.MlflowClient(), random.Random(seed))
     version = client.get_model_version(name, candidate.version)
-    turns.decided(
-        client,
-        name,
-        lambda turn: registry.promote_by_rule(client, version, candidate.folder, rule, turn),
-    )
+    with turns.turn(client, name) as deciding:
+        registry.promote_by_rule(deciding, version, candidate.folder, rule)

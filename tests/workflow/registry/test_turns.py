@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -21,7 +21,6 @@ from workflow import files
 from workflow.params import Params, Promote
 from workflow.registry import turns
 from workflow.registry import versions as registry
-from workflow.registry.turns import Turn
 
 INTERLEAVINGS, COUNTS, SEED = 50, (2, 5), 0
 REVIEWS = 60
@@ -51,47 +50,47 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Any:
     return Tags()
 
 
-def at_once(client: Any, decide: Callable[[Turn], None]) -> None:
-    """Let so many threads decide at the same time."""
-    given = client, "model", decide
-    threads = [threading.Thread(target=turns.decided, args=given) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=20)
+def in_turn(client: Any, work: Callable[[], None] = lambda: None) -> None:
+    with turns.turn(client, "model"):
+        work()
+
+
+def at_once(client: Any, work: Callable[[], None]) -> None:
+    """Let so many threads do it at the same time."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(lambda _: in_turn(client, work), range(THREADS), timeout=20))
 
 
 def test_no_two_decide_at_once_and_all_do(client: Any) -> None:
-    inside, most, done = 0, 0, []
+    inside, most, done = 0, 0, 0
 
-    def decide(turn: Turn) -> None:
-        nonlocal inside, most
+    def work() -> None:
+        nonlocal inside, most, done
         inside += 1
         most = max(most, inside)
         time.sleep(0.01)
-        turn.check()
         inside -= 1
-        done.append(turn.id)
+        done += 1
 
-    at_once(client, decide)
+    at_once(client, work)
     assert most == 1
-    assert len(done) == THREADS
+    assert done == THREADS
     assert client.tags == {}
 
 
 def test_a_decision_that_fails_ends_its_turn(client: Any) -> None:
-    def fail(_: Turn) -> None:
+    def fail() -> None:
         raise StoreError("away")
 
     with pytest.raises(StoreError):
-        turns.decided(client, "model", fail)
+        in_turn(client, fail)
     assert client.tags == {}
 
 
 def test_turns_whose_process_died_are_ended(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "DEAD_SECONDS", 0.1)
-    client.tags = {"promote.taking.one": "0", "promote.turn.other": "7", "other": "x"}
-    turns.decided(client, "model", Turn.check)
+    client.tags = {"promote.turn.one": "3", "promote.turn.other": "7", "other": "x"}
+    in_turn(client)
     assert client.tags == {"other": "x"}
 
 
@@ -101,7 +100,7 @@ def test_who_waits_says_so(
     monkeypatch.setattr(turns, "DEAD_SECONDS", 0.3)
     monkeypatch.setattr(turns, "TELL_SECONDS", 0.1)
     client.tags = {"promote.turn.other": "7"}
-    turns.decided(client, "model", Turn.check)
+    in_turn(client)
     assert capsys.readouterr().out == "Waiting for another process to decide about the champion\n"
 
 
@@ -109,51 +108,37 @@ def test_those_who_wait_long_are_not_taken_for_dead(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns, "DEAD_SECONDS", 0.3)
-    asked: list[str] = []
-
-    def decide(turn: Turn) -> None:
-        time.sleep(0.1)
-        asked.append(turn.id)
-        turn.check()
-
-    at_once(client, decide)
-    assert len(set(asked)) == len(asked) == THREADS
+    at_once(client, lambda: time.sleep(0.1))
+    assert client.tags == {}
 
 
-def test_who_was_taken_for_dead_while_deciding_decides_again(client: Any) -> None:
-    asked: list[str] = []
-
-    def decide(turn: Turn) -> None:
-        asked.append(turn.id)
-        if len(asked) == 1:
-            client.tags.clear()
-        turn.check()
-
-    turns.decided(client, "model", decide)
-    assert len(set(asked)) == 2
+def test_who_was_taken_for_dead_changes_nothing_and_says_so(client: Any) -> None:
+    with turns.turn(client, "model") as deciding:
+        deciding.set_registered_model_tag("model", "changed", "once")
+        client.tags = {"changed": "once"}
+        with pytest.raises(StoreError, match="Run the command again"):
+            deciding.set_registered_model_tag("model", "changed", "twice")
+    assert client.tags == {"changed": "once"}
 
 
-def test_who_was_taken_for_dead_while_taking_a_number_takes_another(
+def test_who_slept_while_taking_a_number_takes_a_greater_one(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It slept while another one waited, ended it and decides: both would have the number 1."""
-    asked: list[str] = []
-    take, other = client.get_registered_model, "promote.turn.other"
+    """Meanwhile another one took the same number, and decides."""
+    look, other = client.get_registered_model, "promote.turn.other"
 
     def sleep(name: str) -> SimpleNamespace:
-        monkeypatch.setattr(client, "get_registered_model", take)
-        found: SimpleNamespace = take(name)
+        monkeypatch.setattr(client, "get_registered_model", look)
+        found: SimpleNamespace = look(name)
         client.tags = {other: "1"}
         return found
 
-    def decide(turn: Turn) -> None:
-        asked.append(turn.id)
+    def work() -> None:
         assert other not in client.tags
 
     monkeypatch.setattr(client, "get_registered_model", sleep)
     threading.Timer(0.2, lambda: client.tags.pop(other)).start()
-    turns.decided(client, "model", decide)
-    assert len(asked) == 1
+    in_turn(client, work)
 
 
 def test_the_store_of_this_folder_takes_no_turns(
@@ -162,7 +147,7 @@ def test_the_store_of_this_folder_takes_no_turns(
     assert root.is_dir()
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     client.tags = {"promote.turn.of-another": "1"}
-    turns.decided(client, "model", lambda turn: turn.check())
+    in_turn(client)
     assert client.tags == {"promote.turn.of-another": "1"}
 
 
@@ -254,10 +239,17 @@ def check(name: str, rights: dict[int, int], where: str) -> None:
     assert champions == set(chain), where
     right = [rights[each] for each in chain]
     assert right == sorted(right, reverse=True), where
+    tests = [(tags[registry.AGAINST], tags[registry.NUMBER]) for tags in tested(found)]
+    assert len(tests) == len(set(tests)), where
     for version, tags in found.items():
         if version != chain[-1]:
             assert f"(the champion: version {whom(tags)})" in tags[registry.REASON], where
             assert whom(tags) in map(str, chain), where
+
+
+def tested(found: dict[int, dict[str, str]]) -> list[dict[str, str]]:
+    """The tags of those that were tested against a champion."""
+    return [tags for tags in found.values() if registry.AGAINST in tags]
 
 
 def whom(tags: dict[str, str]) -> str:

@@ -138,15 +138,6 @@ def test_candidates_against_one_champion_are_counted(
     assert tags(client, submitted(client, 20, rule))["promote.candidate"] == "1"
 
 
-def test_candidates_are_counted_that_were_tested_before_the_champion_had_their_numbers(
-    client: mlflow.MlflowClient, rule: Promote
-) -> None:
-    submitted(client, 10, rule)
-    submitted(client, 11, rule)
-    client.delete_model_version_tag(NAME, "1", "promote.candidates")
-    assert tags(client, submitted(client, 12, rule))["promote.candidate"] == "2"
-
-
 def test_a_candidate_that_was_not_tested_is_not_counted(
     client: mlflow.MlflowClient, rule: Promote
 ) -> None:

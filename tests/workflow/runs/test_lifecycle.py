@@ -391,17 +391,15 @@ def test_the_process_of_a_run_is_named() -> None:
     assert tags["process.lock"] == str(LOCK.resolve())
 
 
-def test_a_signal_ends_the_run_once_the_store_has_taken_what_is_logged(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(signals, "_state", signals._State())
+@pytest.mark.usefixtures("same_handlers")
+def test_a_signal_ends_the_run_once_the_store_has_taken_what_is_logged() -> None:
     runs: list[Run] = []
 
     def train() -> None:
-        with started() as log:
+        with signals.raising(), started() as log:
             runs.append(log.run)
             with signals.deferred():
-                signals._handle(signal.SIGTERM, None)
+                os.kill(os.getpid(), signal.SIGTERM)
                 log.epoch(1, {"loss": 0.5})
             log.epoch(2, {"loss": 0.4})
 
