@@ -13,10 +13,10 @@ from typing import NamedTuple
 import click
 import numpy as np
 
+from extras.common.significance import CONFIDENCE, mean_interval
 from sentiment.errors import UserError
 from sentiment.gradients import reach
-from sentiment.scoring.metrics import METRICS, Predictions
-from sentiment.scoring.significance import CONFIDENCE, Interval, mean_interval
+from sentiment.scoring.metrics import METRICS, Interval, Predictions
 from tools.comparing import sides
 from tools.comparing.comparison import cost
 from tools.comparing.trainings import Side

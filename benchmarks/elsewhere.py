@@ -26,7 +26,8 @@ from typing import Any, NamedTuple
 import click
 
 from tests.project import ROOT, change_params
-from workflow import cli, files, machine
+from workflow import cli, files
+from workflow.runs import identity
 
 RESULTS = Path(__file__).with_name("elsewhere.md")
 ROTTEN, AMAZON, TWEETS, CHINESE = "rotten-tomatoes", "amazon", "tweets", "chinese-books"
@@ -114,7 +115,7 @@ def share(metric: dict[str, Any], side: str = "interval") -> str:
 
 def page(asked: Sequence[tuple[str, str, dict[str, Any]]], own: dict[str, dict[str, Any]]) -> str:
     """The page, as Markdown."""
-    here = machine.describe()
+    here = identity.describe()
     rows = [
         f"| {name} | {where} | {found['reviews']:,} | {found['positive'] / found['reviews']:.0%} "
         f"| {found['metrics']['accuracy']['here']:.3f} {share(found['metrics']['accuracy'])} "

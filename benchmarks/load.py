@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from tests.project import free_port, wait_for
-from workflow import cli, files, machine, outputs
+from workflow import cli, evaluation, files
+from workflow.children import HOST
 from workflow.files import read_reviews
-from workflow.server import HOST
+from workflow.runs import identity
 
 RESULTS = Path(__file__).with_name("load.md")
 CLIENTS = (1, 10, 50)
@@ -39,7 +40,7 @@ class Load(NamedTuple):
 
 def read_texts() -> list[bytes]:
     """Bodies of requests, a real test review each."""
-    words, reviews = outputs.read_words(), read_reviews(files.FETCH, "test")
+    words, reviews = evaluation.read_words(), read_reviews(files.FETCH, "test")
     order = files.read_arrays(files.PAD, ["test_order"])[0][:TEXTS]
     texts = [" ".join(words[rank] for rank in reviews[review]) for review in order]
     return [json.dumps({"dataframe_records": [{"text": text}]}).encode() for text in texts]
@@ -95,7 +96,7 @@ def main() -> None:
         server.terminate()
         server.wait()
     print(table(loads))
-    here = machine.describe()
+    here = identity.describe()
     head = (
         "# Load\n\nWritten by `python -m benchmarks.load`: one real review a request; server and "
         f"clients share {here['processor.cores']} cores of an {here['processor.name']}.\n\n"

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from benchmarks import memory_page
+from extras.common import run_groups
+from extras.common.run_groups import PARENT
 from sentiment import gradients
 from sentiment.network.train_options import KERAS_FORGET_BIAS
 from tools.comparing import experiments
@@ -22,9 +24,8 @@ from tools.comparing.group import ACCURACY, Member
 from workflow import cli, files
 from workflow.files import EVALUATE, TRAIN
 from workflow.params import Params, load_params
-from workflow.runs import parents, store
+from workflow.runs import store
 from workflow.runs.identity import fingerprint
-from workflow.runs.parents import PARENT
 
 COMMAND = "python -m benchmarks.memory"
 STUDY = "memory.key"  # tag of the parent run: what its trainings have in common
@@ -192,8 +193,8 @@ def find_or_make_parent(trainings: Iterable[str]) -> str:
 
     key = fingerprint({"trainings": list(trainings)})
     experiment_id, client = store.connect(), mlflow.MlflowClient()
-    with store.explained(), parents.exclusive():
-        run_id = str(parents.find_or_make(client, experiment_id, STUDY, key).info.run_id)
+    with store.explained(), run_groups.exclusive():
+        run_id = str(run_groups.find_or_make(client, experiment_id, STUDY, key).info.run_id)
         client.set_tag(run_id, "mlflow.runName", f"memory · {SEEDS} seeds")
     return run_id
 

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
+from extras.common import significance
+from extras.common.significance import CONFIDENCE
 from sentiment.data.synthetic import accuracy_without_memory, best_accuracy
 from sentiment.errors import UserError
-from sentiment.scoring import significance
 from sentiment.scoring.plots import NEUTRAL, new_axes
-from sentiment.scoring.significance import CONFIDENCE
 from workflow import files
 from workflow.params import Params
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from sentiment import text
 from sentiment.padding import layout
-from sentiment.serving.keras_reader import Predictor
-from workflow import files, outputs
+from sentiment.serving.keras_reader import Predictor, read_model
+from workflow import evaluation, files
 from workflow.files import read_reviews
 from workflow.params import load_params
 
@@ -19,11 +19,13 @@ WARM_UP = 20
 
 
 def main() -> None:
-    params, words = load_params(), outputs.read_words()
+    params, words = load_params(), evaluation.read_words()
     ranks = {word: rank for rank, word in enumerate(words) if word}
     x, order = files.read_arrays(files.PAD, ["x_test", "test_order"])
     reviews = read_reviews(files.FETCH, "test")
-    ask = Predictor(outputs.read_model(), params.evaluate.batch_size)
+    ask = Predictor(
+        read_model(files.checked(files.TRAIN / "model.keras")), params.evaluate.batch_size
+    )
     for row in range(int(sys.argv[1]) + WARM_UP):
         review = " ".join(words[rank] for rank in reviews[order[row]])
         begun = time.perf_counter()

@@ -21,9 +21,10 @@ import numpy as np
 from sentiment.data import synthetic
 from sentiment.data.dataset import Synthetic
 from tests.project import ROOT, change_params
-from workflow import cli, files, machine
+from workflow import cli, files
 from workflow.files import STAGES
 from workflow.params import load_params
+from workflow.runs import identity
 
 RESULTS = Path(__file__).with_name("scale.md")
 SIZES = (25_000, 1_000_000)  # reviews in all, of which a fifth is set aside
@@ -83,7 +84,7 @@ def measure(reviews: int, folder: Path) -> Size:
 
 def page(sizes: Sequence[Size]) -> str:
     """The page, as Markdown."""
-    here = machine.describe()
+    here = identity.describe()
     names = [f"{size.reviews:,} reviews, {size.size / 1e9:.2f} GB" for size in sizes]
     head = ["stage", *(f"{name}: {what}" for name in names for what in ("time", "memory"))]
     lines = [f"| {' | '.join(head)} | time grows by |", "| --- " * (len(head) + 1) + "|"]

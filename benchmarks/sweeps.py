@@ -31,8 +31,9 @@ from sentiment.network.state import START
 from sentiment.network.training import Training
 from sentiment.text import Reviews
 from tests.services import postgres
-from workflow import cli, machine
+from workflow import cli
 from workflow.params import Params, load_params
+from workflow.runs import identity
 
 if TYPE_CHECKING:
     import optuna
@@ -253,7 +254,7 @@ def main(
 
 def write(trainings: str, sleeping: str, count: int) -> None:
     """Write all tables."""
-    told = machine.describe()
+    told = identity.describe()
     RESULTS.write_text(
         f"""\
 # Sweeps

@@ -23,7 +23,8 @@ import numpy as np
 from tests.project import ROOT
 from tests.team import team
 from tools.team.settings import FILE, Server
-from workflow import cli, files, machine, params
+from workflow import cli, files, params
+from workflow.runs import identity
 
 if TYPE_CHECKING:
     import mlflow
@@ -171,7 +172,7 @@ def row(load: Load) -> str:
 
 def page(loads: list[Load], seconds: float) -> str:
     """The page, as Markdown."""
-    here = machine.describe()
+    here = identity.describe()
     head = "| store | clients | trainings | calls | p50 | p99 | lost |\n" + "| --- " * 7 + "|"
     return (
         "# Logging at once\n\nWritten by `python -m benchmarks.team_load`: clients that log one "

@@ -11,21 +11,20 @@ Drawing the curves here keeps a change of their looks from training anew.
 from typing import Any
 
 from sentiment.gradients import measure
-from sentiment.scoring.evaluation import evaluate, predict
+from sentiment.scoring.answers import TestSet, TrainingRecord, evaluate, predict
 from sentiment.section import flatten
-from workflow import files, process
-from workflow.files import EVALUATE
-from workflow.outputs import (
-    TestSet,
-    Training,
+from sentiment.serving.keras_reader import read_model
+from workflow import ending, files
+from workflow.evaluation import (
     evaluated_digests,
-    read_model,
+    publish_outputs,
     read_test,
     read_training,
     read_words,
+    write,
 )
+from workflow.files import EVALUATE, TRAIN
 from workflow.params import Promote, load_params
-from workflow.publish.evaluation import publish_outputs, write
 from workflow.runs import lifecycle, store, training_run
 
 
@@ -46,7 +45,7 @@ def log_evaluation(run_id: str, metrics: dict[str, Any], test: TestSet, rule: Pr
         publish_outputs(log, metrics, test, rule)
 
 
-def gradient_settings(training: Training) -> tuple[int, int]:
+def gradient_settings(training: TrainingRecord) -> tuple[int, int]:
     """The token that fills short reviews, and on how many reviews to measure gradients."""
     return training.params["pad.padding_token"], training.params["train.gradient_reviews"]
 
@@ -56,7 +55,7 @@ def main() -> None:
     params = everything.evaluate
     test, training = read_test(), read_training()
     training_run.clear(training.run["tags"][lifecycle.KEY])
-    model = read_model()
+    model = read_model(files.checked(TRAIN / "model.keras"))
     probabilities, cost = predict(model, test.x, params.batch_size)
     gradients = measure(model, test.x, *gradient_settings(training))
     evaluation = evaluate(test, read_words(), training, probabilities, gradients, params)
@@ -70,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    process.run_stage("evaluate", main)
+    ending.run_stage("evaluate", main)

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from sentiment.data import imdb, synthetic, table
 from sentiment.data.dataset import Fetch, Summary, as_document, settings_used, summarize
 from sentiment.text import Reviews
-from workflow import downloads, files, process
+from workflow import downloads, ending, files
+from workflow.ending import escape
 from workflow.files import FETCH, write_reviews
-from workflow.messages import escape
 from workflow.params import load_params
 
 
@@ -67,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    process.run_stage("fetch", main)
+    ending.run_stage("fetch", main)

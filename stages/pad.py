@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sentiment.padding import Rows, padded
 from sentiment.section import flatten
-from workflow import files, process
+from workflow import ending, files
 from workflow.files import FETCH, PAD, read_reviews
 from workflow.params import load_params
 
@@ -46,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    process.run_stage("pad", main)
+    ending.run_stage("pad", main)

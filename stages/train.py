@@ -23,16 +23,14 @@ from sentiment.network.model import inputs_of, save_model
 from sentiment.network.state import Trained
 from sentiment.network.training import Training, summarize
 from sentiment.section import flatten
-from workflow import files, machine, pipeline, process
+from workflow import ending, files
+from workflow.evaluation import training_digests
 from workflow.files import PAD, TRAIN
-from workflow.outputs import training_digests
 from workflow.params import load_params
 from workflow.registry.names import own_name
-from workflow.runs import lifecycle
-from workflow.runs.identity import fingerprint, provenance, uncommitted_diff
+from workflow.runs import identity, lifecycle
+from workflow.runs.identity import fingerprint, provenance, run_name, uncommitted_diff
 from workflow.runs.logger import now
-from workflow.runs.names import run_name
-from workflow.runs.parents import link_winner
 from workflow.runs.training_run import log_data, log_outputs, resume, training_run
 
 if TYPE_CHECKING:
@@ -41,9 +39,9 @@ if TYPE_CHECKING:
 
 def identify(settings_used: Mapping[str, Any]) -> dict[str, str]:
     """Tags that lead back from the run: to code, data, packages and machine."""
-    data, computed_by = training_digests(), machine.describe()
+    data, computed_by = training_digests(), identity.describe()
     shaped = {"params": settings_used, "data": data, "machine": computed_by}
-    key = fingerprint({**shaped, "code": pipeline.code_digests(["train"])})
+    key = fingerprint({**shaped, "code": identity.code_digests(["train"])})
     known = {lifecycle.KEY: key, "dataset": dataset_name(settings_used)}
     return {**known, **provenance(), **data, **computed_by}
 
@@ -81,7 +79,6 @@ def main() -> None:
         print(f"Training by {training.path}", flush=True)
         tags["train.path"] = training.path
         log.tags(tags)
-        link_winner(log, fingerprint(settings_used))
         # before the first step, on reviews that are never trained on
         padding_token, reviews = settings_used["pad.padding_token"], params.gradient_reviews
         gradients = measure(training.model, validation.x, padding_token, reviews)
@@ -96,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    process.run_stage("train", main)
+    ending.run_stage("train", main)

@@ -35,7 +35,7 @@ from tests.project import (
     until,
 )
 from workflow import cli, signals
-from workflow.messages import explain
+from workflow.ending import explain
 from workflow.params import Params, check_params
 from workflow.runs import store
 from workflow.signals import ENDING

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from tools import pages
-from workflow import cli, files, server
+from workflow import children, cli, files
+from workflow.children import HOST
 from workflow.registry import champion
 from workflow.runs import store
-from workflow.server import HOST
 
 PAGE = Path(pages.__file__).with_name("demo.py")
 PORT = "DEMO_PORT"
@@ -26,13 +26,13 @@ def command(number: int) -> list[str]:
     """The command that serves the page."""
     settings = [f"--{key}={value}" for key, value in SETTINGS.items()]
     streamlit = [sys.executable, "-m", "streamlit", "run", str(PAGE)]
-    return [*streamlit, f"--server.port={number}", *settings]
+    return [*streamlit, f"--children.port={number}", *settings]
 
 
 @cli.command(__doc__)
-@server.port_option(PORT, default=8501)
+@children.port_option(PORT, default=8501)
 def main(port: int) -> int:
-    server.require_free(port, PORT)
+    children.require_free(port, PORT)
     version = champion.current()
     print(f"Version {version.version} of {version.name} at http://{HOST}:{port}", flush=True)
     environment = {
@@ -40,7 +40,7 @@ def main(port: int) -> int:
         "PYTHONPATH": str(files.root()),
         "MLFLOW_TRACKING_URI": store.tracking_uri(),
     }
-    return server.run(command(port), environment)
+    return children.run(command(port), environment)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pandas as pd
 
 from sentiment.errors import UserError
 from workflow import cli
-from workflow.messages import escape
+from workflow.ending import escape
 from workflow.registry import champion
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import click
 
 from tools.comparing import experiments, group
 from tools.comparing.group import Group
-from workflow import cli, pipeline
+from workflow import cli
 from workflow.params import load_params
-from workflow.runs import store
-from workflow.runs.names import group_name
+from workflow.runs import identity, store
+from workflow.runs.identity import group_name
 
 TRAINING = ("fetch", "pad", "train")  # stages that shape a training
 
@@ -51,7 +51,7 @@ def train_group(count: int) -> Group:
         members = list(experiments.trained(wanted, Path(scratch), "make seeds"))
     experiments.require_same_data(members)
     shaping = members[0].shaping
-    key = group.key(shaping, pipeline.code_digests(TRAINING))
+    key = group.key(shaping, identity.code_digests(TRAINING))
     return Group(group_name(params.train, shaping, count), key, members)
 
 

@@ -3,10 +3,10 @@
 import os
 import sys
 
-from workflow import cli, server
+from workflow import children, cli
+from workflow.children import HOST
 from workflow.registry import champion
 from workflow.runs import store
-from workflow.server import HOST
 
 PORT = "SERVE_PORT"
 
@@ -18,14 +18,14 @@ def command(model_uri: str, number: int) -> list[str]:
 
 
 @cli.command(__doc__)
-@server.port_option(PORT, default=5001)
+@children.port_option(PORT, default=5001)
 @cli.model_option
 def main(port: int, model: str | None) -> int:
-    server.require_free(port, PORT)
+    children.require_free(port, PORT)
     model_uri = champion.uri(model)
     print(f"Serving {model_uri} on http://{HOST}:{port}/invocations", flush=True)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store.tracking_uri()}
-    return server.run(command(model_uri, port), environment)
+    return children.run(command(model_uri, port), environment)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make server`: the team's MLflow server, with users, on PostgreSQL; settings in server.yaml.
+"""`make server`: the team's MLflow server, with users, on PostgreSQL; settings in children.yaml.
 
 It checks the port, both databases, the secrets and the place of artifacts, brings the databases to
 this MLflow's schema, and serves until it is ended. Passwords and keys come from the environment or
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sentiment.errors import UserError, redacted
 from tools.team.settings import THREADS, Server, settings_option
-from workflow import cli, params, server
+from workflow import children, cli, params
 
 MLFLOW = [sys.executable, "-m", "mlflow"]
 AUTH = [sys.executable, "-m", "mlflow.server.auth"]
@@ -33,7 +33,7 @@ def main(path: Path) -> int:
         environment = {**os.environ, **variables(wanted, rights)}
         migrate(wanted, environment)
         print(f"Serving on http://{wanted.host}:{wanted.port}", flush=True)
-        return server.run(command(wanted), environment)
+        return children.run(command(wanted), environment)
 
 
 def migrate(wanted: Server, environment: Mapping[str, str]) -> None:

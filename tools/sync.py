@@ -13,16 +13,16 @@ from filelock import FileLock
 from sentiment.data.dataset import dataset_name
 from sentiment.errors import UserError
 from sentiment.network.batches import split
+from sentiment.scoring.answers import TrainingRecord
+from sentiment.serving.keras_reader import read_model
 from workflow import cli, files
-from workflow.files import EVALUATE, PAD, TRAIN
-from workflow.outputs import (
-    Training,
+from workflow.evaluation import (
     evaluated_digests,
-    read_model,
     read_test,
     read_training,
     training_digests,
 )
+from workflow.files import EVALUATE, PAD, TRAIN
 from workflow.params import load_params
 from workflow.runs import lifecycle, logger, store
 from workflow.runs.logger import Run, RunLogger
@@ -64,7 +64,7 @@ def lock() -> Path:
     return files.root() / f"{store.DATABASE}.sync.lock"
 
 
-def complete_training(training: Training) -> Run:
+def complete_training(training: TrainingRecord) -> Run:
     """Log what the store lacks of `data/train`; return the run."""
     log = lifecycle.recorded(training.run["run_id"])
     if log and is_complete(log.run, TRAIN):
@@ -84,7 +84,7 @@ def complete_training(training: Training) -> Run:
         log_data(resumed, dataset_name(training.params), *parts)
         diff = training.run["uncommitted"]
         tables = training.history, training.gradients
-        log_outputs(resumed, read_model(), *tables, diff)
+        log_outputs(resumed, read_model(files.checked(TRAIN / "model.keras")), *tables, diff)
     require_complete(resumed)
     end(resumed.run, training.run["ended"])
     return resumed.run
@@ -92,7 +92,7 @@ def complete_training(training: Training) -> Run:
 
 def complete_evaluation(run: Run) -> None:
     """Log what the run lacks of `data/evaluate`."""
-    from workflow.publish.evaluation import publish_outputs
+    from workflow.evaluation import publish_outputs
 
     if is_complete(run, EVALUATE):
         return

@@ -11,9 +11,9 @@ import time
 import webbrowser
 from contextlib import suppress
 
-from workflow import cli, server
+from workflow import children, cli
+from workflow.children import HOST
 from workflow.runs import store
-from workflow.server import HOST
 
 PORT = "MLFLOW_UI_PORT"
 READY_SECONDS = 180
@@ -56,17 +56,17 @@ def show(page: str) -> None:
 
 
 @cli.command(__doc__)
-@server.port_option(PORT, default=5000)
+@children.port_option(PORT, default=5000)
 def main(port: int) -> int:
     """Serve the store, or open the server that is already there."""
     uri = store.tracking_uri()
     if store.is_server(uri):
         show(store.link(store.connect()))
         return 0
-    server.require_free(port, PORT)
+    children.require_free(port, PORT)
     page = store.link(store.connect(), server=f"http://{HOST}:{port}")
     threading.Thread(target=open_when_ready, args=(page, port), daemon=True).start()
-    return server.run(command(port), environment(uri))
+    return children.run(command(port), environment(uri))
 
 
 if __name__ == "__main__":

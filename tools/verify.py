@@ -19,8 +19,7 @@ from tools.comparing import experiments
 from workflow import cli, dvc, files
 from workflow.files import STAGES
 from workflow.params import load_params
-from workflow.pipeline import DECLARED
-from workflow.runs.identity import CHANGES
+from workflow.runs.identity import CHANGES, DECLARED
 
 # which run it was and what its evaluation took: these differ in every run, and so do the digests
 LEFT_OUT = {

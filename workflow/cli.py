@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
-from workflow import process, signals
-from workflow.messages import explain
+from workflow import ending, signals
+from workflow.ending import explain
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 USAGE_STATUS = 2
@@ -92,7 +92,7 @@ def run(name: str, main: click.Command) -> NoReturn:
         name: how messages call the command, such as `make sync`.
         main: the command, in the module that Python was started with.
     """
-    process.quiet_libraries()
+    ending.quiet_libraries()
     program = started_as()
     try:
         with signals.raising():

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sentiment.errors import UserError, first_line
-from workflow import groups
+from workflow import children
 
 DVC = (sys.executable, "-m", "dvc")
 RWLOCK = Path(".dvc", "tmp", "rwlock")
@@ -39,10 +39,10 @@ def run(*arguments: str, folder: Path = HERE, environment: Environment = None) -
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
 
-    with groups.handling(forward):
+    with children.handling(forward):
         status = process.wait()
     if received:
-        groups.wait(process.pid)
+        children.wait(process.pid)
         sys.exit(128 + received[0])
     return status
 

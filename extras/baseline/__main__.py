@@ -26,8 +26,9 @@ from sentiment.errors import UserError
 from sentiment.network.batches import split
 from sentiment.network.state import METRICS
 from sentiment.padding import seen, shuffled
-from sentiment.scoring.evaluation import (
+from sentiment.scoring.answers import (
     Evaluation,
+    TestSet,
     evaluate_answers,
     in_parts,
     predictions_table,
@@ -36,16 +37,14 @@ from sentiment.scoring.evaluation import (
 from sentiment.scoring.metrics import accuracy_and_loss
 from sentiment.section import flatten
 from sentiment.text import Reviews
-from workflow import files, machine, pipeline, process
+from workflow import ending, files
+from workflow.evaluation import Served, TestIdentity, publish, read_words, unpadded, write
 from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
-from workflow.outputs import TestSet, read_words, unpadded
 from workflow.params import Params, load, load_params
-from workflow.publish.evaluation import Served, TestIdentity, publish, write
 from workflow.registry.packaging import Model, Parts
-from workflow.runs import lifecycle
-from workflow.runs.identity import fingerprint, provenance, uncommitted_diff
+from workflow.runs import identity, lifecycle
+from workflow.runs.identity import SEPARATOR, fingerprint, provenance, uncommitted_diff
 from workflow.runs.logger import LINEAR_PACKAGES, RunLogger
-from workflow.runs.names import SEPARATOR
 from workflow.runs.training_run import clear, training_run
 
 HERE = Path("extras", "baseline")
@@ -211,9 +210,9 @@ def fit_and_log(job: Job, log: RunLogger, tags: dict[str, str]) -> None:
 
 def read_tags(job: Job) -> dict[str, str]:
     """Tags that lead back from the run: to code, data, packages and machine."""
-    computed_by = machine.describe() | {f"{name}.version": version(name) for name in PACKAGES}
+    computed_by = identity.describe() | {f"{name}.version": version(name) for name in PACKAGES}
     data = {f"data.{part}.sha256": files.joint_digest(FETCH, arrays(part)) for part in PARTS}
-    code = pipeline.code_digests([STAGE], DECLARED)
+    code = identity.code_digests([STAGE], DECLARED)
     shaped = {"params": job.shaping, "data": data, "machine": computed_by, "code": code}
     known = {lifecycle.KEY: fingerprint(shaped), "dataset": dataset_name(job.shaping)}
     return {**known, **provenance(), **data, **computed_by}
@@ -240,4 +239,4 @@ def main(kind: str) -> None:
 
 if __name__ == "__main__":
     wanted = "".join(sys.argv[1:])
-    process.run_stage(f"{STAGE}@{wanted}", partial(main, wanted))
+    ending.run_stage(f"{STAGE}@{wanted}", partial(main, wanted))

@@ -17,9 +17,8 @@ from extras.sweep.trial import THREADS
 from sentiment.backend import usable_cores
 from sentiment.errors import UserError, first_line
 from workflow.files import FETCH
-from workflow.machine import PACKAGES
 from workflow.runs import store
-from workflow.runs.identity import git
+from workflow.runs.identity import PACKAGES, git
 
 if TYPE_CHECKING:
     import distributed

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from extras.common import run_groups
 from extras.sweep import study
 from extras.sweep.sweep_options import SweepOptions
 from extras.sweep.trial import Task
@@ -12,17 +13,20 @@ from sentiment.data.dataset import settings_used
 from sentiment.errors import UserError
 from sentiment.section import flatten
 from sentiment.text import Reviews
-from workflow import files, pipeline
+from workflow import files
 from workflow.files import FETCH, arrays, read_reviews
 from workflow.params import Params, changed
-from workflow.runs import parents, store
+from workflow.runs import identity, store
 from workflow.runs.identity import fingerprint, provenance
 
 if TYPE_CHECKING:
+    import mlflow
     import optuna
     from optuna.trial import FrozenTrial
 
 KEY = "sweep.key"  # tag of a sweep's run: what its trials have in common
+# tags: of a training of the best params, that sweep's run; of the sweep's run, that training
+SWEEP_RUN, REPRODUCED = "sweep.run", "sweep.reproduced"
 SEED = "train.seed"
 CODE = ("pad", "train")  # stages whose code shapes a trial
 
@@ -82,10 +86,10 @@ def open_sweep(params: Params, options: SweepOptions) -> Sweep:
 
     key = key_of(params, options)
     experiment_id, client = store.connect(), mlflow.MlflowClient()
-    with store.explained(), parents.exclusive():
-        parent = str(parents.find_or_make(client, experiment_id, KEY, key).info.run_id)
+    with store.explained(), run_groups.exclusive():
+        parent = str(run_groups.find_or_make(client, experiment_id, KEY, key).info.run_id)
         client.set_tag(parent, "mlflow.runName", f"sweep {key[:8]}")
-        searched = parents.as_text({f"sweep.{name}": x for name, x in settings(options).items()})
+        searched = run_groups.as_text({f"sweep.{name}": x for name, x in settings(options).items()})
         client.log_batch(parent, params=[Param(*pair) for pair in searched.items()])
     return Sweep(params, options, f"sweep-{key}", study.address(), parent)
 
@@ -103,7 +107,7 @@ def key_of(params: Params, options: SweepOptions) -> str:
     """
     given = {name: x for name, x in shaping_of(params).items() if name not in options.space}
     shaping = {**given, "sweep": settings(options)}
-    return fingerprint({"params": shaping, "code": pipeline.code_digests(CODE)})
+    return fingerprint({"params": shaping, "code": identity.code_digests(CODE)})
 
 
 def shaping_of(params: Params) -> dict[str, Any]:
@@ -132,7 +136,7 @@ def read_task(sweep: Sweep) -> Task:
         sweep.options,
         data,
         reviews_digest(),
-        pipeline.code_digests(CODE),
+        identity.code_digests(CODE),
         tags,
         sweep.run_id,
         store.tracking_uri(),
@@ -238,15 +242,23 @@ def best_so_far(search: "optuna.Study") -> list[tuple[float, int, int]]:
 
 
 def log_outcome(sweep: Sweep, winner: Candidate | None, report: Path) -> None:
-    """Log to the sweep's run its report and, if there is a winner, which params won.
-
-    By the latter, a run with these params is linked to it.
-    """
+    """Log to the sweep's run its report, and link it with a training of the winner's params."""
     import mlflow
 
     client = mlflow.MlflowClient()
     client.log_artifacts(sweep.run_id, str(report))
-    if winner is None:
-        return
-    key = fingerprint(shaping_of(changed(sweep.params, winner.values)))
-    client.set_tag(sweep.run_id, parents.WINNER, key)
+    if winner is not None:
+        link_winner(client, sweep, winner)
+
+
+def link_winner(client: "mlflow.MlflowClient", sweep: Sweep, winner: Candidate) -> None:
+    """Link the sweep's run and the newest training of the winner's params, if there is one."""
+    values = run_groups.as_text(winner.values).items()
+    wanted = run_groups.as_text(shaping_of(changed(sweep.params, winner.values)))
+    experiment = client.get_run(sweep.run_id).info.experiment_id
+    same = " and ".join(f"params.`{name}` = '{value}'" for name, value in values)
+    for run in client.search_runs([experiment], same):
+        if run_groups.PARENT not in run.data.tags and wanted.items() <= run.data.params.items():
+            client.set_tag(run.info.run_id, SWEEP_RUN, sweep.run_id)
+            client.set_tag(sweep.run_id, REPRODUCED, run.info.run_id)
+            return

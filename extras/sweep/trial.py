@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from extras.common.run_groups import PARENT, as_text
 from extras.sweep import space, study
 from extras.sweep.study import ERROR, FAILURES, PASSING, VALUES
 from extras.sweep.sweep_options import SweepOptions
@@ -25,15 +26,12 @@ from sentiment.network.training import Training, summarize
 from sentiment.padding import layout, shuffled
 from sentiment.section import flatten
 from sentiment.text import Reviews, pad
-from workflow import machine
-from workflow.messages import explain
+from workflow.ending import explain
 from workflow.params import Params, changed
-from workflow.runs import lifecycle, store
-from workflow.runs.identity import fingerprint
+from workflow.runs import identity, lifecycle, store
+from workflow.runs.identity import fingerprint, run_name
 from workflow.runs.lifecycle import Stopped
 from workflow.runs.logger import RunLogger
-from workflow.runs.names import run_name
-from workflow.runs.parents import PARENT, as_text
 from workflow.runs.training_run import TrainingRun, resume, training_run
 
 if TYPE_CHECKING:
@@ -172,7 +170,7 @@ def log_failure(task: Task, values: Mapping[str, Any], trial: "optuna.Trial", wh
 
 def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
     """Train, or resume, in the trial's own run."""
-    computed_by = machine.describe()
+    computed_by = identity.describe()
     shaped = {"params": job.shaping, "code": dict(task.code), "machine": computed_by}
     key = fingerprint({**shaped, "sweep": task.parent, "trial": first_number(trial)})
     tags = {**task.tags, **computed_by, lifecycle.KEY: key, PARENT: task.parent}

@@ -14,7 +14,7 @@ from extras.sweep import cluster, study, sweep
 from extras.sweep.trial import KEY, Task, objective
 from sentiment.errors import StoreError, UserError, first_line
 from sentiment.text import Reviews
-from workflow import process
+from workflow import ending
 from workflow.runs import training_run
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def work(name: str, content: bytes, required: Mapping[str, str], most: int) -> s
     task: Task = pickle.loads(content)
     reviews = sweep.training_reviews(task.reviews)
     os.environ["MLFLOW_TRACKING_URI"] = task.tracking_uri
-    process.quiet_libraries()
+    ending.quiet_libraries()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # once: it remembers trials that ended
     found = study.patiently(partial(study.open_study, name, study.address(), task.options))

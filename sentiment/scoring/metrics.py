@@ -14,14 +14,20 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from sklearn import metrics
-
-from sentiment.scoring.significance import Interval, wilson
 
 NEGATIVE, POSITIVE = CLASSES = ["negative", "positive"]
 
 Place = Literal["test", "headline", "groups", "demo", "file"]
 EVERYWHERE: Set[Place] = {"test", "headline", "groups", "demo", "file"}
+
+
+class Interval(NamedTuple):
+    """A confidence interval."""
+
+    low: float
+    high: float
 
 
 class Predictions(NamedTuple):
@@ -54,6 +60,12 @@ class Metric(NamedTuple):
         """Wilson's interval; None where the metric is no share, or one of nothing."""
         right, reviews = self.share(predictions) if self.share else (0, 0)
         return wilson(right, reviews, confidence) if reviews else None
+
+
+def wilson(right: int, reviews: int, confidence: float) -> Interval:
+    """The interval of an accuracy. Source: Wilson 1927, Probable Inference."""
+    found = binomtest(right, reviews).proportion_ci(confidence, method="wilson")
+    return Interval(float(found.low), float(found.high))
 
 
 def by(column: str, score: Callable[..., float], **options: Any) -> Callable[[Predictions], float]:

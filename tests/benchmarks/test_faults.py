@@ -6,9 +6,9 @@ import mlflow
 import pytest
 
 from benchmarks import sweep_faults, training_faults
+from extras.common.run_groups import PARENT
 from tests.conftest import runs, stand_in
 from tests.project import Project
-from workflow.runs.parents import PARENT
 
 
 def test_a_training_that_nothing_disturbed_has_lost_nothing(

@@ -3,7 +3,7 @@
 import pytest
 
 from sentiment.errors import UserError, first_line, redacted
-from workflow.messages import explain
+from workflow.ending import explain
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_what_git_keeps_is_a_metric_or_a_plot_of_dvc(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_depends_on_the_folders_it_reads(stage: str) -> None:
-    """A stage names its folders; `evaluate` reads the others' through `workflow.outputs`."""
+    """A stage names its folders; `evaluate` reads the others' through `workflow.evaluation`."""
     source = (ROOT / "stages" / f"{stage}.py").read_text(encoding="utf-8")
     evaluates = {"fetch", "pad", "train"} if "read_test" in source else set()
     read = {f"data/{name}" for name in STAGES if name in evaluates or name.upper() in source}

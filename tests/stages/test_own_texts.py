@@ -27,8 +27,8 @@ from tools import compare, predict, seeds, sync
 from tools import evaluate as evaluate_file
 from tools.comparing import experiments
 from workflow import files
+from workflow.evaluation import read_table
 from workflow.params import load_params
-from workflow.publish.evaluation import read_table
 from workflow.registry import versions as registry
 from workflow.runs.logger import RunLogger, guarded
 from workflow.runs.store import EXPERIMENT

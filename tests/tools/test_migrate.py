@@ -12,13 +12,13 @@ import pytest
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from selenium import webdriver
 
+from extras.common.run_groups import PARENT
 from tests.browser import keep_screenshot, open_page
 from tests.conftest import Sharer
 from tests.project import MODEL, Project, free_port
 from tests.team import Team, password, team
 from workflow import files
 from workflow.runs import store
-from workflow.runs.parents import PARENT
 
 MIGRATE = ("python", "-m", "tools.migrate")
 RUNS = 200

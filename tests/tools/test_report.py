@@ -18,7 +18,7 @@ from tests.conftest import Caller, stand_in
 from tests.project import Project, free_port
 from tools import report as command
 from tools.pages import report
-from workflow import files, outputs
+from workflow import evaluation, files
 from workflow.params import Params, load_params
 from workflow.runs import logger
 from workflow.runs.logger import Run
@@ -45,7 +45,7 @@ class Read:
 
     def __init__(self) -> None:
         self.params = load_params()
-        self.training = outputs.read_training()
+        self.training = evaluation.read_training()
         self.results = report.read_results()
 
     def html(self) -> str:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sentiment.scoring.metrics import Metric, Predictions, reliability, shown_in
-from sentiment.scoring.significance import Discordant, Interval
+from sentiment.scoring.metrics import Interval, Metric, Predictions, reliability, shown_in
 from tools.comparing.compare_options import CompareOptions
 from tools.comparing.disagreement import Example, Subset, both_kinds_of_examples, groups
 from tools.comparing.trainings import Corpus, Side, answers, by_review
 from tools.comparing.verdict import Difference, caveats, difference, discordant, sentence, test_name
+from workflow.registry.rule import Discordant
 
 ABSENT = "–"  # in place of the value of a param that a side does not have
 

@@ -13,10 +13,10 @@ from sentiment.errors import UserError
 from sentiment.section import SEED_LIMIT, flatten
 from tools.comparing import group
 from tools.comparing.group import SEED, Member
-from workflow import dvc, files, pipeline
+from workflow import dvc, files
 from workflow.files import EVALUATE, FETCH, STAGES, TRAIN
 from workflow.params import PARAMS_FILE, Params, changed
-from workflow.runs import logger, store
+from workflow.runs import identity, logger, store
 
 NEEDED = [
     *(f"{TRAIN}/{name}" for name in ("about.json", "run.json", "gradients.csv")),
@@ -48,7 +48,7 @@ def short_key(params: Params) -> str:
     shaping = {name: value for section in sections for name, value in section.items()}
     if params.fetch.dataset == "table":
         shaping |= {name: content_of(name) for name in params.fetch.table.files}
-    return group.key(shaping, pipeline.code_digests(STAGES))[:8]
+    return group.key(shaping, identity.code_digests(STAGES))[:8]
 
 
 def content_of(address: str) -> str | None:

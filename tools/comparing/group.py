@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from workflow.runs import parents, store
+from extras.common import run_groups
+from extras.common.run_groups import PARENT
+from workflow.runs import store
 from workflow.runs.identity import fingerprint
-from workflow.runs.parents import PARENT
 
 if TYPE_CHECKING:
     import mlflow
@@ -90,8 +91,8 @@ def log(group: Group) -> str:
     import mlflow
 
     experiment_id, client = store.connect(), mlflow.MlflowClient()
-    with store.explained(), parents.exclusive():
-        parent = parents.find_or_make(client, experiment_id, GROUP, group.key)
+    with store.explained(), run_groups.exclusive():
+        parent = run_groups.find_or_make(client, experiment_id, GROUP, group.key)
         adopt(client, parent, {each.run_id for each in group.members})
         describe(client, parent, group)
     return str(parent.info.run_id)
@@ -131,7 +132,7 @@ def describe(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", group
         parent.info.run_id,
         metrics=[Metric(name, value, now, 0) for name, value in new.items()],
         params=[
-            Param(*pair) for pair in parents.as_text(seedless(group.members[0].shaping)).items()
+            Param(*pair) for pair in run_groups.as_text(seedless(group.members[0].shaping)).items()
         ],
         tags=[RunTag(*pair) for pair in tags.items()],
     )

@@ -17,8 +17,8 @@ from tools.comparing import CHAMPION, WORKSPACE
 from tools.comparing.group import GROUP, MEMBERS, children
 from tools.comparing.trainings import Corpus, Side, Training
 from workflow import files
+from workflow.evaluation import read_words
 from workflow.files import EVALUATE, FETCH, TEST_DATA, TRAIN, Origin, arrays, read_reviews
-from workflow.outputs import read_words
 from workflow.registry import champion
 from workflow.registry import versions as registry
 from workflow.runs import logger, store

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sentiment.scoring.metrics import shown_in
 from tools.comparing.comparison import ABSENT, Change, Comparison, Spread, Summary
 from tools.comparing.verdict import Difference, p_text, points, span
-from workflow.messages import escape
+from workflow.ending import escape
 
 LISTED = 5  # params of a section that only one side has, which are named one by one
 UNADJUSTED = (

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.scoring import significance
-from sentiment.scoring.significance import Discordant, Interval
+from extras.common import significance
+from sentiment.scoring.metrics import Interval
 from tools.comparing.compare_options import CompareOptions
 from tools.comparing.trainings import Answers, Side
+from workflow.registry import rule
+from workflow.registry.rule import Discordant
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def difference(a: NDArray[np.bool_], b: NDArray[np.bool_], settings: CompareOpti
         interval = significance.bootstrap(
             a[0], b[0], settings.confidence, settings.bootstrap_samples, settings.bootstrap_seed
         )
-        p = significance.mcnemar(significance.discordant(a[0], b[0]))
+        p = rule.mcnemar(rule.discordant(a[0], b[0]))
         return Difference(*accuracies, accuracies[1] - accuracies[0], interval, p)
     with warnings.catch_warnings():  # in a small group of reviews one side may have no spread
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -53,7 +55,7 @@ def difference(a: NDArray[np.bool_], b: NDArray[np.bool_], settings: CompareOpti
 def discordant(a: Answers, b: Answers) -> Discordant | None:
     """Reviews that only one of two single trainings gets right; None where one is a group."""
     pair = len(a.right) == len(b.right) == 1
-    return significance.discordant(a.right[0], b.right[0]) if pair else None
+    return rule.discordant(a.right[0], b.right[0]) if pair else None
 
 
 def test_name(a: int, b: int) -> str:

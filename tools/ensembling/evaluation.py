@@ -12,22 +12,23 @@ from sentiment.data.dataset import dataset_name
 from sentiment.errors import UserError
 from sentiment.network.batches import split
 from sentiment.padding import seen, shuffled
-from sentiment.scoring.evaluate_options import Evaluate
-from sentiment.scoring.evaluation import (
+from sentiment.scoring.answers import (
     Evaluation,
+    TestSet,
     evaluate_answers,
     in_parts,
     predictions_table,
     texts_of,
 )
+from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.metrics import accuracy_and_loss
 from sentiment.section import flatten
 from sentiment.serving.classifier import Reader
 from sentiment.text import Reviews, as_words
 from tools.ensembling.members import RUNS, SHUFFLE, SPLIT, Member, data_of
 from workflow import files
+from workflow.evaluation import read_words, unpadded
 from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
-from workflow.outputs import TestSet, read_words, unpadded
 
 
 class Data(NamedTuple):

@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from extras.common import run_groups
 from sentiment.errors import UserError
+from sentiment.scoring.answers import TestSet
 from sentiment.section import flatten
 from sentiment.serving.classifier import Sentiment
 from tools.comparing import sides
 from tools.ensembling import evaluation
 from tools.ensembling import members as choice
 from tools.ensembling.members import Member
-from workflow import files, machine
+from workflow import files
+from workflow.evaluation import HISTORY, Served, TestIdentity, publish, write
 from workflow.files import EVALUATE, FETCH, TEST_DATA
-from workflow.outputs import TestSet
 from workflow.params import Params, load_params
-from workflow.publish.evaluation import HISTORY, Served, TestIdentity, publish, write
 from workflow.registry import packaging
 from workflow.registry import versions as registry
 from workflow.registry.packaging import Parts
-from workflow.runs import logger, parents, store
+from workflow.runs import identity, logger, store
 from workflow.runs.identity import fingerprint, provenance, uncommitted_diff
 from workflow.runs.logger import Run, RunLogger
 
@@ -142,11 +143,11 @@ def log_work(
     Raises:
         UserError: the store failed meanwhile.
     """
-    with parents.exclusive():
-        begun = parents.find_or_make(client, experiment_id, KEY, work.key)
+    with run_groups.exclusive():
+        begun = run_groups.find_or_make(client, experiment_id, KEY, work.key)
     run = Run(begun.info.run_id, work.name, experiment_id, "")
     log = RunLogger(run, begun.info.start_time, UNLOGGED)
-    log.tags({"mlflow.runName": work.name, **provenance(), **machine.describe()})
+    log.tags({"mlflow.runName": work.name, **provenance(), **identity.describe()})
     log.diff(uncommitted_diff())
     log.params(files.read_about(made.folder)["params"])
     log.models([registry.model_id(version) for version in work.versions])

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from extras.common.significance import proportions_difference
 from sentiment.data.rows import Row
-from sentiment.scoring.metrics import METRICS, Metric, Predictions, class_names, shown_in
-from sentiment.scoring.significance import Interval, proportions_difference
+from sentiment.scoring.metrics import METRICS, Interval, Metric, Predictions, class_names, shown_in
 from sentiment.text import Reviews, Word, fingerprints, known_words
 
 if TYPE_CHECKING:

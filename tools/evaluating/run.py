@@ -11,25 +11,25 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
+from extras.common.significance import CONFIDENCE
 from sentiment.data import rows
 from sentiment.data.dataset import Table, file_name
 from sentiment.data.rows import Columns, Labels, Source
 from sentiment.errors import UserError
-from sentiment.scoring.evaluation import Evaluation, evaluate_answers
+from sentiment.scoring.answers import Evaluation, evaluate_answers
 from sentiment.scoring.metrics import POSITIVE, Predictions
-from sentiment.scoring.significance import CONFIDENCE
 from sentiment.section import flatten
 from sentiment.text import fingerprints
 from tools.evaluating import answers
 from tools.evaluating.answers import TEXT, Compared
-from workflow import downloads, files, machine
+from workflow import downloads, files
+from workflow.ending import escape
+from workflow.evaluation import TestIdentity, publish, write
 from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
-from workflow.messages import escape
 from workflow.params import Params, load_params
-from workflow.publish.evaluation import TestIdentity, publish, write
 from workflow.registry import champion
 from workflow.registry import versions as registry
-from workflow.runs import lifecycle, store
+from workflow.runs import identity, lifecycle, store
 from workflow.runs.identity import provenance
 from workflow.runs.logger import RunLogger
 
@@ -191,7 +191,7 @@ def begun(work: Work) -> Iterator[RunLogger]:
         lifecycle.started(
             work.name,
             work.shaping,
-            {**tags, **provenance(), **machine.describe()},
+            {**tags, **provenance(), **identity.describe()},
             lock=Path(lock.lock_file),
             with_model=False,
             consequence=UNLOGGED,

@@ -16,7 +16,7 @@ from sentiment.errors import UserError
 from sentiment.scoring.metrics import shown_in
 from sentiment.serving.classifier import Contribution, Explanation, Sentiment
 from tools.pages import reading
-from workflow.messages import escape
+from workflow.ending import escape
 from workflow.registry import champion
 from workflow.registry import versions as registry
 from workflow.runs import store

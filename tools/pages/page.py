@@ -15,7 +15,7 @@ import matplotlib
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from workflow.messages import escape
+from workflow.ending import escape
 
 TEMPLATES = Path(__file__).with_name("templates")
 # What base.html gives another value in dark mode; any other colour is the same in both.
@@ -84,7 +84,7 @@ def _finalized(value: Any) -> Any:
 def render(template: str, **context: Any) -> str:
     """Fill a template of `TEMPLATES`; a missing value is an error.
 
-    Texts are escaped, and control characters in them are shown, see `workflow.messages.escape`.
+    Texts are escaped, and control characters in them are shown, see `workflow.ending.escape`.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 from markupsafe import Markup
 
+from extras.common.significance import CONFIDENCE
 from sentiment.errors import UserError
+from sentiment.scoring.answers import TrainingRecord, draw_answers, draw_training
 from sentiment.scoring.evaluate_options import Evaluate
-from sentiment.scoring.evaluation import draw_answers, draw_training
 from sentiment.scoring.metrics import Metric, Predictions, shown_in
-from sentiment.scoring.significance import CONFIDENCE
 from sentiment.section import flatten
 from tools.pages import page
 from workflow import files
+from workflow.evaluation import evaluated_digests, read_table, read_training
 from workflow.files import EVALUATE
-from workflow.outputs import Training, evaluated_digests, read_training
 from workflow.params import Params, load_params
-from workflow.publish.evaluation import read_table
 from workflow.runs import lifecycle, logger, store
 from workflow.runs.logger import Run
 
@@ -56,8 +55,8 @@ class Results(NamedTuple):
     Attributes:
         params: everything that shaped it, by dotted `params.yaml` names, and digests.
         metrics: see `sentiment.scoring.metrics.summary`.
-        cost: what an answer takes, see `sentiment.scoring.evaluation.predict`.
-        tables: `TABLES`, see `sentiment.scoring.evaluation.evaluate`.
+        cost: what an answer takes, see `sentiment.scoring.answers.predict`.
+        tables: `TABLES`, see `sentiment.scoring.answers.evaluate`.
     """
 
     params: dict[str, Any]
@@ -128,7 +127,7 @@ def headline(results: Results, history: pd.DataFrame, confidence: float) -> list
             for name, metric in shown_in("headline").items()
             if f"test_{name}" in results.metrics
         ),
-        Headline("Training", f"{seconds:,.1f} s", f"epochs: {len(history)}"),
+        Headline("TrainingRecord", f"{seconds:,.1f} s", f"epochs: {len(history)}"),
         Headline(
             "Prediction",
             f"{milliseconds:.3f} ms",
@@ -179,7 +178,7 @@ def moment(milliseconds: int) -> str:
     return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M}"
 
 
-def plots(training: Training, results: Results, looks: Evaluate) -> list[Plot]:
+def plots(training: TrainingRecord, results: Results, looks: Evaluate) -> list[Plot]:
     """The plots of `evaluate`, drawn for the page: captions take the place of titles."""
     sized = looks.model_copy(update=PLOT_SIZE)
     name, tables = training.run["name"], results.tables
@@ -242,7 +241,7 @@ def shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def report(training: Training, results: Results, link: str, params: Params) -> str:
+def report(training: TrainingRecord, results: Results, link: str, params: Params) -> str:
     """The complete page."""
     tags = training.run["tags"]
     return page.render(
@@ -274,7 +273,7 @@ def find_run(run_id: str) -> Run | None:
     return recorded.run if recorded else None
 
 
-def address(training: Training, run: Run | None) -> str:
+def address(training: TrainingRecord, run: Run | None) -> str:
     """Where the run's page is, or would be if the store had the run."""
     if run:
         return store.link(run.experiment_id, run.run_id)

@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
+from extras.common.significance import mean_interval
 from extras.sweep import space, study, sweep
 from extras.sweep.sweep import Candidate, Sweep
 from extras.sweep.trial import CORES, HISTORY
-from sentiment.scoring.significance import mean_interval
 from tools.pages import page
 from workflow import files
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from workflow import files
 from workflow.files import TEST_DATA
@@ -39,6 +40,13 @@ class Decision(NamedTuple):
     promoted: bool
     reason: str
     tested: bool = False
+
+
+class Discordant(NamedTuple):
+    """Reviews that just one of two models gets right."""
+
+    only_a: int
+    only_b: int
 
 
 def level(alpha: float, number: int) -> float:
@@ -85,15 +93,35 @@ def _calibration_error(evaluated: Evaluated, bins: int) -> float:
     return metrics.calibration_error(evaluated.predictions, bins)
 
 
+def discordant(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Discordant:
+    """Count them.
+
+    Args:
+        a: whether the first model is right, shape (reviews,).
+        b: whether the second is, about the same reviews.
+    """
+    return Discordant(int((a & ~b).sum()), int((b & ~a).sum()))
+
+
+def mcnemar(counts: Discordant) -> float:
+    """The p of McNemar's exact test, two-sided, of the models being equally often right.
+
+    Source: McNemar 1947, Note on the sampling error of the difference between correlated
+    proportions; exact by the binomial distribution.
+    """
+    from scipy.stats import binomtest
+
+    either = counts.only_a + counts.only_b
+    return float(binomtest(counts.only_b, either).pvalue) if either else 1.0
+
+
 def _right(evaluated: Evaluated) -> pd.Series:
     return evaluated.predictions["actual"] == evaluated.predictions["predicted"]
 
 
 def _compare(candidate: pd.Series, champion: pd.Series, alpha: float, number: int) -> Decision:
-    from sentiment.scoring import significance  # imports SciPy
-
-    counts = significance.discordant(champion.to_numpy(bool), candidate.to_numpy(bool))
-    p = significance.mcnemar(counts)
+    counts = discordant(champion.to_numpy(bool), candidate.to_numpy(bool))
+    p = mcnemar(counts)
     better = counts.only_b - counts.only_a
     least = level(alpha, number)
     test = (

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.scoring import metrics, significance
+from sentiment.scoring import metrics
 from sentiment.scoring.metrics import Predictions
 
 
@@ -165,7 +165,7 @@ def test_a_share_has_wilson_s_interval_unless_it_is_one_of_nothing(
     predictions: pd.DataFrame,
 ) -> None:
     precision, answers = metrics.METRICS["precision"], Predictions(predictions, 4)
-    assert precision.interval(answers, 0.95) == significance.wilson(3, 4, 0.95)
+    assert precision.interval(answers, 0.95) == metrics.wilson(3, 4, 0.95)
     never = Predictions(predictions.assign(predicted="negative"), 4)
     assert precision.interval(never, 0.95) is None
     assert metrics.METRICS["f1"].interval(answers, 0.95) is None

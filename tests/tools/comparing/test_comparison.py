@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from sentiment.errors import UserError
-from sentiment.scoring.significance import Discordant, Interval
+from sentiment.scoring.metrics import Interval
 from sentiment.text import Reviews
 from tools.comparing import comparison, disagreement, report, verdict
 from tools.comparing import plots as comparison_plots
@@ -17,6 +17,7 @@ from tools.comparing.compare_options import CompareOptions
 from tools.comparing.trainings import Corpus, Side, Training, check_comparable
 from tools.comparing.verdict import Difference
 from workflow.params import Params
+from workflow.registry.rule import Discordant
 
 SETTINGS = CompareOptions(confidence=0.95, bootstrap_samples=500, bootstrap_seed=0, examples=3)
 WORDS = ["", "good", "bad", "not", "don't", "knot"]

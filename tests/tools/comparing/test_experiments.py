@@ -9,14 +9,14 @@ from sentiment.errors import UserError
 from tests.conftest import defaults
 from tests.project import SMALL, merged
 from tools.comparing import experiments
-from workflow import pipeline
 from workflow.params import Params, check_params
+from workflow.runs import identity
 
 
 @pytest.fixture(autouse=True)
 def code(monkeypatch: pytest.MonkeyPatch) -> None:
     """Code that does not change."""
-    monkeypatch.setattr(pipeline, "code_digests", lambda _: {"train.py": "digest"})
+    monkeypatch.setattr(identity, "code_digests", lambda _: {"train.py": "digest"})
 
 
 def small(**changes: Any) -> Params:

@@ -11,7 +11,7 @@ from tests.project import ROOT
 from tools import server
 from tools.team.settings import FILE, Server
 from workflow import params
-from workflow.messages import explain
+from workflow.ending import explain
 
 
 def changed(**changes: Any) -> dict[str, Any]:

@@ -8,11 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.scoring import significance
 from workflow import files
 from workflow.files import TEST_DATA
 from workflow.params import Params, Promote
-from workflow.registry.rule import Decision, Evaluated, decide, level, read_evaluated
+from workflow.registry.rule import (
+    Decision,
+    Discordant,
+    Evaluated,
+    decide,
+    level,
+    mcnemar,
+    read_evaluated,
+)
 
 DIGEST = "abc"
 
@@ -86,7 +93,7 @@ def test_of_two_hundred_equal_models_none_is_promoted_but_with_a_chance_below_al
     rule: Promote, rng: np.random.Generator
 ) -> None:
     """Equal ones, 40 times: each is right in the same share of reviews as the champion."""
-    mcnemar = lru_cache(significance.mcnemar)
+    exact = lru_cache(mcnemar)
     rounds, models, reviews = 40, 200, 500
     promoted, alone = 0, 0
     for _ in range(rounds):
@@ -94,7 +101,7 @@ def test_of_two_hundred_equal_models_none_is_promoted_but_with_a_chance_below_al
         gained = (right[1:] & ~right[0]).sum(axis=1)
         lost = (right[0] & ~right[1:]).sum(axis=1)
         better = gained > lost
-        p = [mcnemar(significance.Discordant(*pair)) for pair in zip(lost, gained, strict=True)]
+        p = [exact(Discordant(*pair)) for pair in zip(lost, gained, strict=True)]
         levels = [level(rule.alpha, number) for number in range(1, models + 1)]
         promoted += bool((better & (np.array(p) < levels)).any())
         alone += bool((better & (np.array(p) < rule.alpha)).any())

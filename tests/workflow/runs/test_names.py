@@ -6,7 +6,7 @@ import pytest
 
 from tests.project import TRANSFORMER
 from workflow.params import Params, changed
-from workflow.runs.names import group_name, run_name
+from workflow.runs.identity import group_name, run_name
 
 SHAPING = {"pad.max_length": 200, "fetch.dataset": "imdb"}
 

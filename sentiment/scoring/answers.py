@@ -14,7 +14,7 @@ from sentiment.scoring import metrics, plots
 from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.metrics import Predictions
 from sentiment.serving.keras_reader import Predictor
-from workflow.outputs import TestSet, Training
+from sentiment.text import Reviews
 
 if TYPE_CHECKING:
     import keras
@@ -22,6 +22,43 @@ if TYPE_CHECKING:
 
 TextsOf = Callable[[Iterable[int]], list[str]]
 REVIEWS_AT_ONCE = 2000  # more would take more memory, fewer would leave cores idle
+
+
+class TestSet(NamedTuple):
+    """The test part, all but `reviews` in the order of the padded arrays.
+
+    Attributes:
+        x: token ids, shape (reviews, max_length).
+        y: labels, shape (reviews,), 1 = positive.
+        order: each review's position in `reviews`, shape (reviews,).
+        seen: whether each also occurs in training, shape (reviews,).
+        reviews: all reviews without any cut, as `fetch` wrote them.
+        digest: short digest of x and y.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[np.uint8]
+    order: NDArray[np.int64]
+    seen: NDArray[np.bool_]
+    reviews: Reviews
+    digest: str
+
+
+class TrainingRecord(NamedTuple):
+    """What `train` wrote, but for the model.
+
+    Attributes:
+        params: everything that shaped it, by dotted `params.yaml` names.
+        history: see `sentiment.network.training.Trained`.
+        gradients: before the first epoch, see `sentiment.gradients.table`.
+        run: identity of its MLflow run, when it began and ended, its tags, and the code's
+            changes without a commit.
+    """
+
+    params: dict[str, Any]
+    history: pd.DataFrame
+    gradients: pd.DataFrame
+    run: dict[str, Any]
 
 
 class Evaluation(NamedTuple):
@@ -88,7 +125,7 @@ def texts_of(test: TestSet, words: Sequence[str]) -> TextsOf:
 def evaluate(
     test: TestSet,
     words: list[str],
-    training: Training,
+    training: TrainingRecord,
     probabilities: NDArray[np.float32],
     gradients: pd.DataFrame,
     params: Evaluate,
@@ -157,7 +194,7 @@ def draw_answers(
 
 
 def draw_training(
-    training: Training, gradients: pd.DataFrame, params: Evaluate
+    training: TrainingRecord, gradients: pd.DataFrame, params: Evaluate
 ) -> dict[str, "Figure"]:
     """Draw the curves of a training, and how far its gradients reach."""
     name, history = training.run["name"], training.history

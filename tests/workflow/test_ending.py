@@ -13,8 +13,7 @@ import pytest
 
 from sentiment.errors import UserError
 from tests.project import ROOT, run_code, until
-from workflow.messages import explain
-from workflow.process import run_stage
+from workflow.ending import explain, run_stage
 from workflow.signals import ENDING
 
 pytestmark = pytest.mark.usefixtures("same_handlers")
@@ -49,14 +48,14 @@ def test_unreadable_file_is_named() -> None:
 def test_a_signal_ends_a_stage_at_once_and_through_its_clean_up(number: signal.Signals) -> None:
     done = run_code(f"""
 import os
-from sentiment import process
+from workflow import ending
 def main():
     try:
         os.kill(os.getpid(), {int(number)})
         print("went on")
     finally:
         print("cleaned up")
-process.run_stage("pad", main)
+ending.run_stage("pad", main)
 """)
     assert done.stdout == "cleaned up\n"
     assert done.stderr == f"pad: interrupted by {number.name}\n"
@@ -67,7 +66,7 @@ def test_a_signal_that_is_lost_keeps_dvc_from_the_next_stage() -> None:
     """Python forgets what is raised while it finalizes an object."""
     done = run_code("""
 import os, signal
-from sentiment import process
+from workflow import ending
 class Finalized:
     def __del__(self):
         os.kill(os.getpid(), signal.SIGINT)
@@ -75,7 +74,7 @@ class Finalized:
 def main():
     Finalized()
     print("went on")
-process.run_stage("pad", main)
+ending.run_stage("pad", main)
 """)
     assert done.stdout == "went on\n"
     assert done.returncode == 128 + signal.SIGINT
@@ -87,7 +86,7 @@ def test_a_second_signal_ends_the_process_at_once_unless_it_comes_with_the_first
 ) -> None:
     done = run_code(f"""
 import os, signal, time
-from sentiment import process
+from workflow import ending
 def main():
     try:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -95,7 +94,7 @@ def main():
         time.sleep({pause})
         os.kill(os.getpid(), signal.SIGHUP)
         print("cleaned up", flush=True)
-process.run_stage("pad", main)
+ending.run_stage("pad", main)
 """)
     assert done.stdout == expected
     assert done.returncode == (143 if expected else -signal.SIGHUP)
@@ -104,9 +103,9 @@ process.run_stage("pad", main)
 def test_a_signal_that_is_ignored_stays_so() -> None:
     done = run_code("""
 import os, signal
-from sentiment import process
+from workflow import ending
 signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
-process.run_stage("pad", lambda: os.kill(os.getpid(), signal.SIGHUP))
+ending.run_stage("pad", lambda: os.kill(os.getpid(), signal.SIGHUP))
 """)
     assert done.returncode == 0
 
@@ -131,13 +130,13 @@ def test_what_a_library_says_of_a_file_system_is_told() -> None:
 STAGE = """
 import os, sys, time
 from pathlib import Path
-from sentiment import process
+from workflow import ending
 Path(sys.argv[1]).write_text(f"{os.getpid()}.")
 def main():
     for _ in range(50):
         time.sleep(0.1)
     Path(sys.argv[1] + "-done").touch()
-process.run_stage("pad", main)
+ending.run_stage("pad", main)
 """
 PARENT = """
 import os, subprocess, sys, time

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.project import Project
-from workflow import pipeline, process
+from workflow import ending
 
 DVC_YAML = """
 stages:
@@ -54,13 +54,13 @@ def project(ran: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pr
 def test_outputs_come_back_from_the_cache_those_that_git_tracks_too(project: Project) -> None:
     shutil.rmtree(project.path / ".git")
     project.run("git", "init", "--quiet")
-    assert process.restore("pad") == ""
+    assert ending.restore("pad") == ""
     assert project.contents("data/pad") == WRITTEN
 
 
 def test_without_the_cache_the_committed_tables_come_back_from_git(project: Project) -> None:
     shutil.rmtree(project.path.parent / "cache")
-    assert process.restore("pad") == ""
+    assert ending.restore("pad") == ""
     assert project.contents("data/pad") == {UNCACHED: b"2\n"}
 
 
@@ -68,27 +68,27 @@ def test_in_a_clone_that_never_ran_there_is_nothing_to_say(project: Project) -> 
     shutil.rmtree(project.path.parent / "cache")
     (project.path / "dvc.lock").unlink()
     project.run("git", "rm", "--cached", "--quiet", UNCACHED)
-    assert process.restore("pad") == ""
+    assert ending.restore("pad") == ""
     assert project.contents("data/pad") == {}
 
 
 def test_tables_are_no_links_whatever_dvc_is_configured_to_make(project: Project) -> None:
     project.run("dvc", "config", "cache.type", "symlink")
-    process.restore("pad")
+    ending.restore("pad")
     assert (project.path / CACHED).is_symlink()
     assert not (project.path / UNCACHED).is_symlink()
 
 
 def test_what_the_stage_has_written_stays(project: Project) -> None:
     (project.path / CACHED).write_bytes(b"new")
-    process.restore("pad")
+    ending.restore("pad")
     assert (project.path / CACHED).read_bytes() == b"new"
 
 
 def test_what_could_not_be_put_back_is_named_with_the_command_that_does(project: Project) -> None:
     (project.path / "data" / "pad").rmdir()
     (project.path / "data" / "pad").touch()
-    assert process.restore("pad") == (
+    assert ending.restore("pad") == (
         f"\nNot put back: {CACHED}, {UNCACHED}. DVC's cache has them: "
         "`dvc repro pad` with the former params and code brings them back."
     )
@@ -99,15 +99,15 @@ def test_what_could_not_be_put_back_is_named_with_the_command_that_does(project:
 
 def test_a_failure_of_dvc_is_said_and_does_not_hide_why_the_stage_failed(project: Project) -> None:
     (project.path / "dvc.lock").write_text("stages: [", encoding="utf-8")
-    assert process.restore("pad").startswith("\nThe outputs of the last good run were not put back")
+    assert ending.restore("pad").startswith("\nThe outputs of the last good run were not put back")
 
 
 def test_a_stage_that_dvc_does_not_run_puts_nothing_back(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DVC_STAGE")
-    monkeypatch.setattr(pipeline, "restore", None)
-    assert process.restore("pad") == ""
+    monkeypatch.setattr(ending, "put_back", None)
+    assert ending.restore("pad") == ""
     assert project.contents("data/pad") == {}
 
 
@@ -116,5 +116,5 @@ def test_what_git_has_of_another_run_is_not_put_back(project: Project) -> None:
     (project.path / UNCACHED).write_bytes(b"of another run\n")
     project.commit()
     (project.path / UNCACHED).unlink()
-    assert process.restore("pad") == ""
+    assert ending.restore("pad") == ""
     assert not (project.path / UNCACHED).exists()

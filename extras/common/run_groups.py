@@ -7,16 +7,12 @@ from filelock import FileLock
 
 from workflow import files
 from workflow.runs import store
-from workflow.runs.logger import RunLogger, guarded
 
 if TYPE_CHECKING:
     import mlflow
 
 PARENT = "mlflow.parentRunId"  # tag: the run that this one is listed below
 LOCK = f"{store.DATABASE}.seeds.lock"
-# tags: what a sweep's best params are, as a key; of a run with them, that sweep's run; of the
-# sweep's run, that run
-WINNER, SWEEP_RUN, REPRODUCED = "sweep.winner", "sweep.run", "sweep.reproduced"
 
 
 def exclusive() -> FileLock:
@@ -45,19 +41,3 @@ def find_or_make(
 def as_text(params: Mapping[str, Any]) -> dict[str, str]:
     """Params as MLflow keeps them."""
     return {name: str(value) for name, value in params.items()}
-
-
-@guarded
-def link_winner(log: RunLogger, key: str) -> None:
-    """Link a run with the sweep that found its params, if one did.
-
-    Args:
-        log: of the run.
-        key: of everything that shapes it, as the sweep's tag `WINNER` has it.
-    """
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    for sweep in client.search_runs([log.run.experiment_id], f"tags.`{WINNER}` = '{key}'"):
-        client.set_tag(log.run.run_id, SWEEP_RUN, sweep.info.run_id)
-        client.set_tag(sweep.info.run_id, REPRODUCED, log.run.run_id)

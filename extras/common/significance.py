@@ -12,27 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from sentiment.scoring.metrics import Interval, wilson
+from workflow.registry.rule import discordant
+
 CONFIDENCE = 0.95  # level of the intervals of a single model
-
-
-class Interval(NamedTuple):
-    """A confidence interval."""
-
-    low: float
-    high: float
-
-
-class Discordant(NamedTuple):
-    """Reviews that just one of two models gets right."""
-
-    only_a: int
-    only_b: int
-
-
-def wilson(right: int, reviews: int, confidence: float) -> Interval:
-    """The interval of an accuracy. Source: Wilson 1927, Probable Inference."""
-    found = stats.binomtest(right, reviews).proportion_ci(confidence, method="wilson")
-    return Interval(float(found.low), float(found.high))
 
 
 def proportions_difference(a: tuple[int, int], b: tuple[int, int], confidence: float) -> Interval:
@@ -53,26 +36,6 @@ def proportions_difference(a: tuple[int, int], b: tuple[int, int], confidence: f
         p_b - p_a - math.hypot(p_b - low_b, high_a - p_a),
         p_b - p_a + math.hypot(high_b - p_b, p_a - low_a),
     )
-
-
-def discordant(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Discordant:
-    """Count them.
-
-    Args:
-        a: whether the first model is right, shape (reviews,).
-        b: whether the second is, about the same reviews.
-    """
-    return Discordant(int((a & ~b).sum()), int((b & ~a).sum()))
-
-
-def mcnemar(counts: Discordant) -> float:
-    """The p of McNemar's exact test, two-sided, of the models being equally often right.
-
-    Source: McNemar 1947, Note on the sampling error of the difference between correlated
-    proportions; exact by the binomial distribution.
-    """
-    either = counts.only_a + counts.only_b
-    return float(stats.binomtest(counts.only_b, either).pvalue) if either else 1.0
 
 
 def bootstrap(

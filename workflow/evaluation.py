@@ -1,4 +1,4 @@
-"""How an evaluation is written, logged to its run, and a model that is to be served registered.
+"""What the stages wrote as an evaluation reads it, and how it is written, logged and registered.
 
 Logged again, nothing is there twice: `make sync` logs in this way what a run lacks.
 """
@@ -10,15 +10,16 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sentiment.data.dataset import tokenizer_of
 from sentiment.gradients import curve
-from sentiment.scoring.evaluation import Evaluation, numbers
-from sentiment.text import Layout
+from sentiment.scoring.answers import Evaluation, TestSet, TrainingRecord, numbers
+from sentiment.text import Layout, Reviews
 from workflow import files
-from workflow.files import EVALUATE, FETCH, PAD, TRAIN
-from workflow.outputs import TestSet, evaluated_digests
+from workflow.files import EVALUATE, FETCH, PAD, TEST_DATA, TRAIN, arrays, read_reviews
 from workflow.params import Promote
 from workflow.registry import versions
 from workflow.registry.packaging import Model, Parts
@@ -65,7 +66,7 @@ def publish(
         log: of the run.
         folder: that `write` wrote, with its `about.json`; with
             `HISTORY` if it has all that is known of how the model was made.
-        metrics: see `sentiment.scoring.evaluation.Evaluation`.
+        metrics: see `sentiment.scoring.answers.Evaluation`.
         test: what was asked about.
         served: the model, if it is to be registered.
 
@@ -149,3 +150,59 @@ def read_table(path: Path) -> pd.DataFrame:
     if TEXT not in table:
         return table
     return table.assign(text=[MARKED_STARTS.sub("", text) for text in table[TEXT]])
+
+
+def read_test() -> TestSet:
+    """Read the test part from `data/pad` and `data/fetch`."""
+    x, y, order, seen = files.read_arrays(PAD, ["x_test", "y_test", "test_order", "test_seen"])
+    digest = files.short_digest(PAD, ["x_test", "y_test"])
+    return TestSet(x, y, order, seen, read_reviews(FETCH, "test"), digest)
+
+
+def unpadded(test: Reviews, order: NDArray[np.int64], known: NDArray[np.bool_]) -> TestSet:
+    """The test part without rows of token ids, for models that read words.
+
+    Args:
+        test: the reviews.
+        order: to put them in, shape (reviews,).
+        known: whether each of `test` also occurs in training, shape (reviews,).
+    """
+    none = np.zeros((len(order), 0), np.uint8)
+    digest = files.short_digest(FETCH, arrays("test"))
+    return TestSet(none, test.labels[order], order, known[order], test, digest)
+
+
+def read_words() -> list[str]:
+    """Read the vocabulary: the word of frequency rank r is at r; rank 0 has none."""
+    index = files.read_json(files.checked(FETCH / "word_index.json"))
+    return ["", *sorted(index, key=index.__getitem__)]
+
+
+def read_training() -> TrainingRecord:
+    """Read what is known of the training from `data/train`."""
+    history = pd.read_csv(files.checked(TRAIN / "history.csv"))
+    gradients = pd.read_csv(files.checked(TRAIN / "gradients.csv"))
+    run = files.read_json(files.checked(TRAIN / "run.json"))
+    return TrainingRecord(files.read_about(TRAIN)["params"], history, gradients, run)
+
+
+def training_digests() -> dict[str, str]:
+    """Tags with the digests of the arrays that are trained on."""
+    digests = files.read_about(PAD)["files"]
+    return {f"data.{name}.sha256": digests[f"{name}.npy"] for name in ("x_train", "y_train")}
+
+
+def evaluated_digests() -> dict[str, str]:
+    """Digests of the model and the test set as they are now, to identify later what was evaluated.
+
+    `TEST_DATA` is that of the reviews themselves, however they are cut and padded: models
+    that were asked about the same reviews can be compared.
+    """
+    model = files.read_about(TRAIN)["files"]["model.keras"]
+    padded = files.read_about(PAD)["files"]
+    reviews = files.joint_digest(FETCH, arrays("test"))
+    return {
+        "model.sha256": model,
+        "data.x_test.sha256": padded["x_test.npy"],
+        TEST_DATA: reviews,
+    }

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sentiment.scoring import significance
-from sentiment.scoring.significance import Discordant
+from extras.common import significance
+from sentiment.scoring import metrics
+from workflow.registry import rule
+from workflow.registry.rule import Discordant
 
 
 def answers(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -22,12 +24,12 @@ def test_the_difference_of_two_samples_is_newcombe_s() -> None:
 
 def test_wilson_is_the_textbook_s() -> None:
     # Newcombe 1998, Statistics in Medicine 17, table I: 81 of 263 and 1 of 29
-    assert significance.wilson(81, 263, 0.95) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert significance.wilson(1, 29, 0.95) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+    assert metrics.wilson(81, 263, 0.95) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert metrics.wilson(1, 29, 0.95) == pytest.approx((0.0061, 0.1718), abs=5e-5)
 
 
 def test_reviews_that_one_gets_right_are_counted() -> None:
-    assert significance.discordant(*answers(5, 3, 2, 1)) == Discordant(3, 2)
+    assert rule.discordant(*answers(5, 3, 2, 1)) == Discordant(3, 2)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +37,7 @@ def test_reviews_that_one_gets_right_are_counted() -> None:
     [((0, 0), 1.0), ((0, 1), 1.0), ((0, 6), 2 / 2**6), ((6, 0), 2 / 2**6), ((1, 5), 14 / 2**6)],
 )
 def test_mcnemar_is_the_two_sided_binomial(counts: tuple[int, int], p: float) -> None:
-    assert significance.mcnemar(Discordant(*counts)) == pytest.approx(p)
+    assert rule.mcnemar(Discordant(*counts)) == pytest.approx(p)
 
 
 def test_bootstrap_agrees_with_drawing_the_reviews(rng: np.random.Generator) -> None:

@@ -6,20 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.scoring import evaluation, metrics
+from sentiment.scoring import answers, metrics
+from sentiment.scoring.answers import TrainingRecord
 from sentiment.text import Reviews
-from workflow import outputs
-from workflow.outputs import Training
+from workflow import evaluation as publish
 from workflow.params import Params
-from workflow.publish import evaluation as publish
 
 
 @pytest.fixture
-def test_set() -> outputs.TestSet:
+def test_set() -> answers.TestSet:
     """Four reviews; the padded ones stand in another order than the uncut ones."""
     reviews = Reviews.from_lists([[1], [1, 2], [1, 2, 3], [2, 2, 2, 2]], np.array([0, 1, 0, 1]))
     order = np.array([2, 0, 3, 1])
-    return outputs.TestSet(
+    return answers.TestSet(
         np.zeros((4, 2), np.uint16),
         reviews.labels[order],
         order,
@@ -30,10 +29,10 @@ def test_set() -> outputs.TestSet:
 
 
 @pytest.fixture
-def training() -> Training:
+def training() -> TrainingRecord:
     history = pd.DataFrame({"epoch": [1], "accuracy": [0.5], "val_accuracy": [0.5]})
     history[["loss", "val_loss"]] = 0.7
-    return Training({"fetch.dataset": "synthetic"}, history, GRADIENTS, {"name": "lstm-4"})
+    return TrainingRecord({"fetch.dataset": "synthetic"}, history, GRADIENTS, {"name": "lstm-4"})
 
 
 PROBABILITIES = np.array([0.9, 0.2, 0.6, 0.1], np.float32)
@@ -45,41 +44,41 @@ GRADIENTS = pd.DataFrame(
 
 @pytest.fixture
 def evaluated(
-    test_set: outputs.TestSet, training: Training, default_params: Params
-) -> evaluation.Evaluation:
+    test_set: answers.TestSet, training: TrainingRecord, default_params: Params
+) -> answers.Evaluation:
     looks = default_params.evaluate
-    return evaluation.evaluate(test_set, WORDS, training, PROBABILITIES, GRADIENTS, looks)
+    return answers.evaluate(test_set, WORDS, training, PROBABILITIES, GRADIENTS, looks)
 
 
-def test_predictions_follow_the_padded_order(test_set: outputs.TestSet) -> None:
-    table = evaluation.predictions_table(test_set, PROBABILITIES, 0.5)
+def test_predictions_follow_the_padded_order(test_set: answers.TestSet) -> None:
+    table = answers.predictions_table(test_set, PROBABILITIES, 0.5)
     assert table["actual"].tolist() == ["negative", "negative", "positive", "positive"]
     assert table["predicted"].tolist() == ["positive", "negative", "positive", "negative"]
     assert table["words"].tolist() == [3, 1, 4, 2]
     assert table["seen_in_training"].tolist() == [False, False, False, True]
 
 
-def test_threshold_decides(test_set: outputs.TestSet) -> None:
-    table = evaluation.predictions_table(test_set, PROBABILITIES, 0.95)
+def test_threshold_decides(test_set: answers.TestSet) -> None:
+    table = answers.predictions_table(test_set, PROBABILITIES, 0.95)
     assert set(table["predicted"]) == {metrics.NEGATIVE}
 
 
-def test_mistakes_have_their_whole_text(evaluated: evaluation.Evaluation) -> None:
+def test_mistakes_have_their_whole_text(evaluated: answers.Evaluation) -> None:
     mistakes = evaluated.tables["mistakes"]
     assert mistakes["review"].tolist() == [2, 1]
     assert mistakes["text"].tolist() == ["the film fails", "the film"]
 
 
-def test_metrics_name_the_data_set(evaluated: evaluation.Evaluation) -> None:
+def test_metrics_name_the_data_set(evaluated: answers.Evaluation) -> None:
     assert evaluated.metrics["dataset"] == "synthetic"
     assert evaluated.metrics["test_accuracy"] == 0.5
 
 
-def test_metrics_have_how_far_back_the_gradient_reaches(evaluated: evaluation.Evaluation) -> None:
+def test_metrics_have_how_far_back_the_gradient_reaches(evaluated: answers.Evaluation) -> None:
     assert evaluated.metrics["gradient_reach"] == 1
 
 
-def test_all_files_are_written(evaluated: evaluation.Evaluation, tmp_path: Path) -> None:
+def test_all_files_are_written(evaluated: answers.Evaluation, tmp_path: Path) -> None:
     publish.write(tmp_path, evaluated)
     names = {path.name for path in tmp_path.iterdir()}
     both = {"roc", "reliability", "confusion", "lengths", "gradients"}
@@ -92,7 +91,7 @@ def test_all_files_are_written(evaluated: evaluation.Evaluation, tmp_path: Path)
 
 
 def test_probabilities_are_kept_as_the_model_gave_them(
-    evaluated: evaluation.Evaluation, tmp_path: Path
+    evaluated: answers.Evaluation, tmp_path: Path
 ) -> None:
     publish.write(tmp_path, evaluated)
     kept = np.load(tmp_path / "probabilities.npy")
@@ -102,4 +101,4 @@ def test_probabilities_are_kept_as_the_model_gave_them(
 
 def test_numbers_of_nested_metrics_get_one_name() -> None:
     measured: dict[str, Any] = {"dataset": "imdb", "a": 1.0, "by_length": {"1-100": 0.5}}
-    assert evaluation.numbers(measured) == {"a": 1.0, "by_length_1-100": 0.5}
+    assert answers.numbers(measured) == {"a": 1.0, "by_length_1-100": 0.5}

@@ -1,0 +1,113 @@
+"""Processes that commands start, servers among them, which end with the command.
+
+A signal that would end the command reaches the group of its children.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+from typing import Any
+
+import click
+import psutil
+
+from sentiment.errors import UserError
+from workflow import cli, files
+from workflow.signals import ENDING
+
+POLL_SECONDS = 0.1
+HOST = "127.0.0.1"
+END_SECONDS = 4.0  # in which a server may end by itself, before it is killed
+
+
+def members(group: int) -> Iterator[psutil.Process]:
+    """The running processes of a group.
+
+    Zombies are left out: in a container, nobody may be there to reap them.
+    """
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, PermissionError, psutil.Error):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+
+
+def wait(group: int, seconds: float = float("inf")) -> bool:
+    """Wait until no process of a group runs, for so long at most; return whether none does."""
+    deadline = time.monotonic() + seconds
+    while any(members(group)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def end(group: int, seconds: float) -> None:
+    """End all of a group by SIGTERM, and what still runs `seconds` later by SIGKILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, PermissionError):  # no process is left to get it
+            os.killpg(group, number)
+        if wait(group, seconds):
+            return
+
+
+@contextmanager
+def handling(on_signal: Callable[[int], object]) -> Iterator[None]:
+    """In the block, call `on_signal` with the number of each signal that would end this process.
+
+    A signal that is ignored stays so: nohup ignores SIGHUP on purpose.
+    """
+    before = {number: signal.getsignal(number) for number in ENDING}
+    handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in handled:
+        signal.signal(number, lambda received, _: on_signal(received))
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, before[number])
+
+
+def port_option(variable: str, default: int) -> Callable[[Any], Any]:
+    """The option `--port` of a command that serves."""
+    kind = click.IntRange(1, 65535)
+    return cli.option("--port", variable=variable, type=kind, default=default, help="Listen here.")
+
+
+def require_free(port: int, variable: str) -> None:
+    """Raise UserError if something listens on a port.
+
+    Args:
+        port: the port on the loopback.
+        variable: sets another one.
+    """
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        if probe.connect_ex((HOST, port)) == 0:
+            raise UserError(f"Port {port} is taken. Choose another: {variable}={port + 1}")
+
+
+def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a server in the project's root; return its exit status, or 0 when a signal ends it.
+
+    Artifact locations are relative to the root. What the server prints goes to standard error: some
+    fail over an output that is closed, as by `head`, and keep their port. A signal, or a closed
+    terminal, ends all that the server started, within `2 * END_SECONDS`; further signals do not
+    hinder that.
+    """
+    ended: SimpleQueue[int] = SimpleQueue()  # its `put` may interrupt its `get`
+    with handling(lambda _: ended.put(0)):
+        server = subprocess.Popen(
+            command, cwd=files.root(), env=environment, process_group=0, stdout=sys.stderr
+        )
+        threading.Thread(target=lambda: ended.put(server.wait()), daemon=True).start()
+        try:
+            return ended.get()
+        finally:
+            end(server.pid, END_SECONDS)

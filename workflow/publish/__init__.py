@@ -1,1 +1,0 @@
-"""Logs an evaluation to its run and registers the model."""
