@@ -24,7 +24,7 @@ from workflow.evaluation import (
     write,
 )
 from workflow.files import EVALUATE, TRAIN
-from workflow.params import Promote, load_params
+from workflow.params import Promote, dataset_name, load_params
 from workflow.runs import lifecycle, store, training_run
 
 
@@ -58,7 +58,8 @@ def main() -> None:
     model = read_model(files.checked(TRAIN / "model.keras"))
     probabilities, cost = predict(model, test.x, params.batch_size)
     gradients = measure(model, test.x, *gradient_settings(training))
-    evaluation = evaluate(test, read_words(), training, probabilities, gradients, params)
+    dataset = dataset_name(training.params)
+    evaluation = evaluate(test, read_words(), training, probabilities, gradients, dataset, params)
     with files.replaced(EVALUATE) as folder:
         write(folder, evaluation)
         files.write_json(folder / "cost.json", cost)

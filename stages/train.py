@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sentiment.data.dataset import dataset_name
 from sentiment.errors import NotAllowedError
 from sentiment.gradients import measure, reach
 from sentiment.network.batches import split
@@ -26,7 +25,7 @@ from sentiment.section import flatten
 from workflow import ending, files
 from workflow.evaluation import training_digests
 from workflow.files import PAD, TRAIN
-from workflow.params import load_params
+from workflow.params import dataset_name, load_params
 from workflow.registry.names import own_name
 from workflow.runs import identity, lifecycle
 from workflow.runs.identity import fingerprint, provenance, run_name, uncommitted_diff

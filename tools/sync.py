@@ -10,7 +10,6 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from sentiment.data.dataset import dataset_name
 from sentiment.errors import UserError
 from sentiment.network.batches import split
 from sentiment.scoring.answers import TrainingRecord
@@ -23,7 +22,7 @@ from workflow.evaluation import (
     training_digests,
 )
 from workflow.files import EVALUATE, PAD, TRAIN
-from workflow.params import load_params
+from workflow.params import dataset_name, load_params
 from workflow.runs import lifecycle, logger, store
 from workflow.runs.logger import Run, RunLogger
 from workflow.runs.training_run import log_data, log_outputs

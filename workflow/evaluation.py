@@ -14,13 +14,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment.data.dataset import tokenizer_of
 from sentiment.gradients import curve
 from sentiment.scoring.answers import Evaluation, TestSet, TrainingRecord, numbers
 from sentiment.text import Layout, Reviews
 from workflow import files
 from workflow.files import EVALUATE, FETCH, PAD, TEST_DATA, TRAIN, arrays, read_reviews
-from workflow.params import Promote
+from workflow.params import Promote, tokenizer_of
 from workflow.registry import versions
 from workflow.registry.packaging import Model, Parts
 from workflow.runs.logger import RunLogger, guarded, now

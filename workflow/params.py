@@ -166,3 +166,14 @@ def _suggestion(kind: type[Section], location: tuple[int | str, ...]) -> str:
     close = difflib.get_close_matches(key, allowed, n=1)
     hint = f"Did you mean {close[0]}? " if close else ""
     return f"{hint}Allowed: {', '.join(allowed)}"
+
+
+def dataset_name(used: Mapping[str, Any]) -> str:
+    """What the data set is called that these parameters shaped, by their dotted names."""
+    dataset = str(used["fetch.dataset"])
+    return str(used["fetch.table.train"]) if dataset == "table" else dataset
+
+
+def tokenizer_of(used: Mapping[str, Any]) -> str:
+    """How the texts of the data set that these parameters shaped were split into words."""
+    return str(used.get("fetch.table.tokenizer", "keras"))

@@ -21,7 +21,6 @@ from extras.baseline import fit as model
 from extras.baseline.fit import LinearOptions
 from extras.common import linear_reader
 from extras.common.linear_reader import Linear
-from sentiment.data.dataset import dataset_name, tokenizer_of
 from sentiment.errors import UserError
 from sentiment.network.batches import split
 from sentiment.network.state import METRICS
@@ -40,7 +39,7 @@ from sentiment.text import Reviews
 from workflow import ending, files
 from workflow.evaluation import Served, TestIdentity, publish, read_words, unpadded, write
 from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
-from workflow.params import Params, load, load_params
+from workflow.params import Params, dataset_name, load, load_params, tokenizer_of
 from workflow.registry.packaging import Model, Parts
 from workflow.runs import identity, lifecycle
 from workflow.runs.identity import SEPARATOR, fingerprint, provenance, uncommitted_diff

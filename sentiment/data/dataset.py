@@ -6,7 +6,6 @@ The settings of each are here, what makes reviews of them in the modules of thei
 import json
 import math
 import re
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -199,14 +198,3 @@ def settings_used(params: Fetch) -> dict[str, Any]:
     names = {f"fetch.table.{part}" for part in ("train", "test")} & known.keys()
     files = {name: file_name(known[name]) for name in names}
     return {"fetch.dataset": params.dataset, **known, **files}
-
-
-def dataset_name(used: Mapping[str, Any]) -> str:
-    """What the data set is called that these parameters shaped, by their dotted names."""
-    dataset = str(used["fetch.dataset"])
-    return str(used["fetch.table.train"]) if dataset == "table" else dataset
-
-
-def tokenizer_of(used: Mapping[str, Any]) -> str:
-    """How the texts of the data set that these parameters shaped were split into words."""
-    return str(used.get("fetch.table.tokenizer", "keras"))

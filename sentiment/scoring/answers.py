@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment.data.dataset import dataset_name
 from sentiment.gradients import reach
 from sentiment.scoring import metrics, plots
 from sentiment.scoring.evaluate_options import Evaluate
@@ -128,6 +127,7 @@ def evaluate(
     training: TrainingRecord,
     probabilities: NDArray[np.float32],
     gradients: pd.DataFrame,
+    dataset: str,
     params: Evaluate,
 ) -> Evaluation:
     """Compute every metric, table and plot of a trained network.
@@ -138,9 +138,10 @@ def evaluate(
         training: what was evaluated.
         probabilities: see `predict`.
         gradients: of the trained model, see `sentiment.gradients.table`.
+        dataset: name of the data set.
         params: the `evaluate` section.
     """
-    dataset, name = dataset_name(training.params), training.run["name"]
+    name = training.run["name"]
     predictions = predictions_table(test, probabilities, params.threshold)
     answered = evaluate_answers(predictions, texts_of(test, words), dataset, name, params)
     return Evaluation(

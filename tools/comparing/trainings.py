@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment.data.dataset import dataset_name
 from sentiment.errors import UserError
 from sentiment.scoring.metrics import POSITIVE
 from sentiment.text import Reviews
 from workflow.files import TEST_DATA
+from workflow.params import dataset_name
 
 
 class Training(NamedTuple):

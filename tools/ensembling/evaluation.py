@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment.data.dataset import dataset_name
 from sentiment.errors import UserError
 from sentiment.network.batches import split
 from sentiment.padding import seen, shuffled
@@ -29,6 +28,7 @@ from tools.ensembling.members import RUNS, SHUFFLE, SPLIT, Member, data_of
 from workflow import files
 from workflow.evaluation import read_words, unpadded
 from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
+from workflow.params import dataset_name
 
 
 class Data(NamedTuple):

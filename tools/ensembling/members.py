@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from extras.ensemble import ensemble_reader
-from sentiment.data.dataset import tokenizer_of
 from sentiment.errors import UserError
 from sentiment.serving import keras_reader
 from tools.comparing.trainings import Side, Training
 from workflow import files
 from workflow.files import TEST_DATA, Origin
+from workflow.params import tokenizer_of
 from workflow.registry import packaging, versions
 from workflow.registry.packaging import Model, Parts
 from workflow.runs import logger

@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 from ruamel.yaml import YAML
 
 from sentiment.backend import usable_cores
-from sentiment.data.dataset import dataset_name
 from sentiment.errors import redacted
 from sentiment.network.train_options import KERAS_FORGET_BIAS, Train
 from workflow import files
+from workflow.params import dataset_name
 
 DIFF_BYTES = 2**20  # of uncommitted changes kept with a run
 NAMES = 100  # of untracked files among a run's tags
@@ -50,10 +50,11 @@ def fingerprint(shaped: Mapping[str, Any]) -> str:
 
 
 def code_digests(stages: Sequence[str], file: Path = DECLARED) -> dict[str, str]:
-    """SHA-256 of the code that a `dvc.yaml` lists for these stages, by path."""
+    """SHA-256 of the modules that a `dvc.yaml` lists for these stages, by path."""
     declared = YAML(typ="safe", pure=True).load(file)["stages"]
-    paths = {dep for name in stages for dep in declared[name]["deps"] if Path(dep).suffix == ".py"}
-    return {path: files.sha256(Path(path)) for path in sorted(paths)}
+    listed = {Path(dep) for name in stages for dep in declared[name]["deps"]}
+    modules = {module for path in listed for module in (path, *path.rglob("*.py"))}
+    return {str(path): files.sha256(path) for path in sorted(modules) if path.suffix == ".py"}
 
 
 def describe() -> dict[str, str]:

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from extras.baseline import __main__ as linear
 from extras.baseline.fit import LinearOptions
 from tests.project import DEFAULT_PARAMS, ROOT
-from tests.stages.test_dvc_yaml import needed
+from tests.stages.test_dvc_yaml import listed_code, needed
 from workflow.params import load, load_params
 
 
@@ -19,8 +19,7 @@ def declared() -> dict[str, Any]:
 
 
 def test_it_lists_exactly_the_code_it_needs() -> None:
-    listed = {dep for dep in declared()["deps"] if dep.endswith(".py")}
-    assert listed == needed(ROOT / "extras" / "baseline" / "__main__.py")
+    assert listed_code(declared()) == needed(ROOT / "extras" / "baseline" / "__main__.py")
 
 
 def test_it_has_a_stage_for_each_kind_which_writes_a_folder_of_its_own() -> None:
@@ -32,8 +31,7 @@ def test_it_has_a_stage_for_each_kind_which_writes_a_folder_of_its_own() -> None
 
 
 def test_it_reads_the_reviews_and_no_padded_ones() -> None:
-    data = [dep for dep in declared()["deps"] if not dep.endswith(".py")]
-    assert data == ["data/fetch"]
+    assert [dep for dep in declared()["deps"] if dep.startswith("data/")] == ["data/fetch"]
 
 
 def test_git_ignores_what_it_writes() -> None:
