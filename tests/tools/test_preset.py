@@ -55,7 +55,7 @@ def test_a_value_of_one_s_own_gives_way(root: Path, call: Caller) -> None:
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        (None, "There is no preset mine. In presets/: best, notebook."),
+        (None, "There is no preset mine. In presets/: best, notebook, transformer."),
         ("train: {unit: 8}", "presets/mine.yaml: train.unit is no parameter of pad and train."),
         ("train: {dropout: 3}", "train.dropout is no parameter of pad and train."),
         ("evaluate: {mistakes: 3}", "evaluate.mistakes is no parameter of pad and train."),
