@@ -13,7 +13,6 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
 
-from sentiment.network import checkpoint
 from sentiment.network.architectures import ARCHITECTURES, Architecture
 from stages import evaluate, train
 from tests.browser import SECONDS, open_page
@@ -25,6 +24,7 @@ from tests.stages.test_survival import epochs_done, trainer
 from tests.tools.test_demo import write_review
 from tests.tools.test_serving import Server, probabilities
 from tools import compare, ensemble, predict, promote, verify
+from workflow.runs import training_run
 
 SETTINGS: dict[str, Any] = {**TRANSFORMER, "pooling": "mean", "epochs": EPOCHS}
 NAME = "transformer-4 · 2 heads · masked · mean · len 40"
@@ -97,7 +97,7 @@ def test_killed_it_is_resumed_to_the_same_bits(
     process.communicate(timeout=60)
     assert "Resuming after epoch" in killed.run("dvc", "repro")
     assert verify.differences(killed.path / "data", transformed.path / "data") == set()
-    assert list((killed.path / checkpoint.FOLDER).glob("*/epoch-*")) == []
+    assert list((killed.path / training_run.FOLDER).glob("*/epoch-*")) == []
 
 
 @pytest.mark.usefixtures("project")
@@ -157,7 +157,7 @@ def test_another_encoder_goes_the_same_way_by_its_one_entry(
 ) -> None:
     monkeypatch.setitem(ARCHITECTURES, "transformer", Architecture(convolution))
     transformer, _ = run_ids()
-    checkpoint.clear(mlflow.get_run(transformer).data.tags["train.key"])
+    training_run.clear(mlflow.get_run(transformer).data.tags["train.key"])
     call(train.main)
     call(evaluate.main)
     newest = runs()[0].info.run_id
