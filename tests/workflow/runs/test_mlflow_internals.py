@@ -16,6 +16,6 @@ def test_mlflow_is_the_release_whose_internals_were_read() -> None:
     installed = version("mlflow").rpartition(".")[0]
     assert installed == READ_IN, (
         f"MLflow {installed} is installed, but these were read in {READ_IN}:{USES}"
-        "Read them again there, run the tests of sentiment/runs, sentiment/registry, "
+        "Read them again there, run the tests of workflow/runs, workflow/registry, "
         "tools/serve.py and tools/ui.py, then change READ_IN."
     )
