@@ -18,7 +18,7 @@ from sentiment.backend import usable_cores
 from sentiment.errors import UserError, first_line
 from workflow.files import FETCH
 from workflow.runs import store
-from workflow.runs.identity import PACKAGES, git
+from workflow.runs.identity import COMPUTING, git
 
 if TYPE_CHECKING:
     import distributed
@@ -189,7 +189,7 @@ def _reviews() -> str:
 
 def versions() -> dict[str, str]:
     """Python and the packages by which results can differ, or trials fail."""
-    packages = {name: _version(name) for name in (*PACKAGES, "mlflow", "optuna", "distributed")}
+    packages = {name: _version(name) for name in (*COMPUTING, "mlflow", "optuna", "distributed")}
     return {"Python": platform.python_version(), **packages}
 
 

@@ -195,4 +195,5 @@ def test_files_that_were_registered_before_ensembles_are_read(
     known = {name: settings["files"][name] for name in ("1.npz", "word_index.json")}
     files.write_json(path, {"threshold": 0.5, "files": known, "batch_size": 4, "layout": {}})
     ((model,), _) = packaging.read_artifacts(tmp_path, files.Origin("It", ""))
-    assert model == packaging.Model(tmp_path / "1.npz", {"batch_size": 4, "layout": {}}, weight=1.0)
+    settings = {"batch_size": 4, "layout": {}}
+    assert model == packaging.Model(tmp_path / "1.npz", settings, 1.0, linear_reader.READER)

@@ -47,7 +47,7 @@ def evaluated(
     test_set: answers.TestSet, training: TrainingRecord, default_params: Params
 ) -> answers.Evaluation:
     looks = default_params.evaluate
-    return answers.evaluate(test_set, WORDS, training, PROBABILITIES, GRADIENTS, "imdb", looks)
+    return answers.evaluate(test_set, WORDS, training, PROBABILITIES, GRADIENTS, "synthetic", looks)
 
 
 def test_predictions_follow_the_padded_order(test_set: answers.TestSet) -> None:

@@ -239,7 +239,7 @@ def check(name: str, rights: dict[int, int], where: str) -> None:
     assert champions == set(chain), where
     right = [rights[each] for each in chain]
     assert right == sorted(right, reverse=True), where
-    tests = [(tags[registry.AGAINST], tags[registry.NUMBER]) for tags in tested(found)]
+    tests = [(tags[registry.AGAINST], tags[registry.NUMBER]) for tags in compared(found)]
     assert len(tests) == len(set(tests)), where
     for version, tags in found.items():
         if version != chain[-1]:
@@ -247,7 +247,7 @@ def check(name: str, rights: dict[int, int], where: str) -> None:
             assert whom(tags) in map(str, chain), where
 
 
-def tested(found: dict[int, dict[str, str]]) -> list[dict[str, str]]:
+def compared(found: dict[int, dict[str, str]]) -> list[dict[str, str]]:
     """The tags of those that were tested against a champion."""
     return [tags for tags in found.values() if registry.AGAINST in tags]
 

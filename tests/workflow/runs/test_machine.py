@@ -35,7 +35,7 @@ def test_gpus_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_settings_that_change_bits_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith(identity.SETTINGS)]:
+    for name in [name for name in os.environ if name.startswith(identity.VARIABLES)]:
         monkeypatch.delenv(name)
     assert identity.describe()["environment.settings"] == "none"
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
