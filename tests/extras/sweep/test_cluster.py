@@ -56,7 +56,7 @@ def test_everything_in_which_a_worker_differs_is_in_one_message(
 
 
 def test_a_package_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "PACKAGES", ("numpy", "not-installed"))
+    monkeypatch.setattr(cluster, "COMPUTING", ("numpy", "not-installed"))
     assert cluster.versions()["not-installed"] == "is missing"
 
 

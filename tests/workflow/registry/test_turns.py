@@ -239,17 +239,13 @@ def check(name: str, rights: dict[int, int], where: str) -> None:
     assert champions == set(chain), where
     right = [rights[each] for each in chain]
     assert right == sorted(right, reverse=True), where
-    tests = [(tags[registry.AGAINST], tags[registry.NUMBER]) for tags in compared(found)]
-    assert len(tests) == len(set(tests)), where
+    against = [tags for tags in found.values() if registry.AGAINST in tags]
+    levels = {(tags[registry.AGAINST], tags[registry.NUMBER]) for tags in against}
+    assert len(levels) == len(against), where
     for version, tags in found.items():
         if version != chain[-1]:
             assert f"(the champion: version {whom(tags)})" in tags[registry.REASON], where
             assert whom(tags) in map(str, chain), where
-
-
-def compared(found: dict[int, dict[str, str]]) -> list[dict[str, str]]:
-    """The tags of those that were tested against a champion."""
-    return [tags for tags in found.values() if registry.AGAINST in tags]
 
 
 def whom(tags: dict[str, str]) -> str:

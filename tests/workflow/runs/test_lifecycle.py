@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -407,6 +407,23 @@ def test_a_signal_ends_the_run_once_the_store_has_taken_what_is_logged() -> None
         train()
     assert status(runs[0]) == "KILLED"
     assert steps(runs[0]) == [(1, 0.5)]
+
+
+@pytest.mark.usefixtures("same_handlers")
+def test_an_error_that_a_signal_led_to_is_no_failure_of_the_run() -> None:
+    """TensorFlow may lose what is raised and fail in another way."""
+    runs: list[Run] = []
+
+    def train() -> None:
+        with signals.raising(), started() as tracker:
+            runs.append(tracker.run)
+            with suppress(signals.Interrupted):
+                os.kill(os.getpid(), signal.SIGTERM)
+            raise TypeError
+
+    with pytest.raises(signals.Interrupted):
+        train()
+    assert status(runs[0]) == "KILLED"
 
 
 def test_outputs_find_their_run_or_the_one_made_from_them() -> None:
