@@ -6,7 +6,6 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -157,7 +156,6 @@ def test_another_encoder_goes_the_same_way_by_its_one_entry(
 ) -> None:
     monkeypatch.setitem(ARCHITECTURES, "transformer", Architecture(convolution))
     transformer, _ = run_ids()
-    training_run.clear(mlflow.get_run(transformer).data.tags["train.key"])
     call(train.main)
     call(evaluate.main)
     newest = runs()[0].info.run_id
