@@ -8,6 +8,7 @@ from sentiment.network.batches import split
 from sentiment.network.model import inputs_of
 from sentiment.network.state import START, Progress
 from sentiment.network.training import Training
+from sentiment.section import flatten
 from stages import train
 from workflow import files
 from workflow.files import PAD
@@ -16,7 +17,8 @@ from workflow.runs import training_run
 
 
 def main() -> None:
-    params, settings_used = load_params().train, files.read_about(PAD)["params"]
+    params = load_params().train
+    settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
     parts = learning, validation = split(x, y, params.validation_split)
     training = Training(params, inputs_of(settings_used, len(learning.y)), *parts)

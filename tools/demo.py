@@ -26,7 +26,7 @@ def command(number: int) -> list[str]:
     """The command that serves the page."""
     settings = [f"--{key}={value}" for key, value in SETTINGS.items()]
     streamlit = [sys.executable, "-m", "streamlit", "run", str(PAGE)]
-    return [*streamlit, f"--children.port={number}", *settings]
+    return [*streamlit, f"--server.port={number}", *settings]
 
 
 @cli.command(__doc__)

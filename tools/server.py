@@ -1,4 +1,4 @@
-"""`make server`: the team's MLflow server, with users, on PostgreSQL; settings in children.yaml.
+"""`make server`: the team's MLflow server, with users, on PostgreSQL; settings in server.yaml.
 
 It checks the port, both databases, the secrets and the place of artifacts, brings the databases to
 this MLflow's schema, and serves until it is ended. Passwords and keys come from the environment or

@@ -10,7 +10,7 @@ def test_keras_is_imported_without_a_word_and_without_scikit_learn_and_matplotli
     done = run_code("""
 import sys
 import stages.train
-from sentiment.serving.backend import OPTIONAL, load_keras
+from sentiment.backend import OPTIONAL, load_keras
 print(load_keras().__name__, {"tensorflow", *OPTIONAL} & set(sys.modules))
 import matplotlib.pyplot, sklearn
 print(sklearn.__name__)
@@ -22,7 +22,7 @@ print(sklearn.__name__)
 def test_garbage_is_looked_for_again_but_not_among_what_was_imported() -> None:
     done = run_code("""
 import gc
-from sentiment.serving.backend import load_keras
+from sentiment.backend import load_keras
 load_keras()
 print(gc.isenabled(), gc.get_freeze_count() > 100_000, len(gc.get_objects()) < 10_000)
 before = gc.get_freeze_count()

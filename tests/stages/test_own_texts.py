@@ -336,9 +336,9 @@ def test_a_file_from_elsewhere_is_evaluated_as_a_run_linked_to_the_model(
 EVALUATE = ("python", "-m", "tools.evaluate", "--json", "--file")
 ENDED = """
 import os, sys
-from workflow.runs.logger import RunLogger
 from tools import evaluate
-from tools.running import cli
+from workflow import cli
+from workflow.runs.logger import RunLogger
 number = int(sys.argv.pop())
 RunLogger.metrics = lambda *_: os.kill(os.getpid(), number)
 cli.run("make evaluate", evaluate.main)

@@ -26,8 +26,8 @@ STATUSES = ("FINISHED", "FINISHED", "FINISHED", "FAILED", "KILLED")
 KILLED = """
 import os, sys
 from tools import migrate
-from tools.running import cli
 from tools.team import history
+from workflow import cli
 
 insert, calls = history.insert, []
 

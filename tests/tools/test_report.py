@@ -153,6 +153,7 @@ def test_a_share_has_wilson_s_interval_and_other_metrics_a_note(read: Read) -> N
     read.results.tables["predictions"] = answers
     tiles = {tile.name: tile for tile in report.headline(read.results, read.training.history, 0.95)}
     assert tiles["Test accuracy"].note == "95% interval 71.12% to 86.66%"
+    assert {"Training", "Prediction"} <= tiles.keys()
     assert tiles["Test calibration error"].note == "expected (ECE), 10 groups"
 
 

@@ -42,10 +42,10 @@ time.sleep(60)
 """
 COMMAND = """
 import os, sys
-from tools.running import server
-server.END_SECONDS = 1.0
+from workflow import children
+children.END_SECONDS = 1.0
 print("serving", flush=True)
-sys.exit(server.run([sys.executable, sys.argv[1], sys.argv[2]], os.environ))
+sys.exit(children.run([sys.executable, sys.argv[1], sys.argv[2]], os.environ))
 """
 
 

@@ -24,7 +24,7 @@ HEAVY = {"tensorflow", "keras", "mlflow", "streamlit"}
 START = """
 import os, signal, sys, time
 from sentiment.errors import UserError
-from tools.running import cli
+from workflow import cli
 """
 
 
@@ -147,7 +147,7 @@ def test_a_closed_output_ends_a_command_without_a_message(flush: bool, tmp_path:
     ours, its = os.pipe()
     os.close(ours)
     main = f"@cli.command('')\ndef main():\n    print(1, flush={flush})"
-    code = f"from tools.running import cli\n{main}\ncli.run('make seeds', main)"
+    code = f"from workflow import cli\n{main}\ncli.run('make seeds', main)"
     with (tmp_path / "errors").open("w") as errors:
         done = subprocess.run(
             [sys.executable, "-c", code],

@@ -127,7 +127,7 @@ def headline(results: Results, history: pd.DataFrame, confidence: float) -> list
             for name, metric in shown_in("headline").items()
             if f"test_{name}" in results.metrics
         ),
-        Headline("TrainingRecord", f"{seconds:,.1f} s", f"epochs: {len(history)}"),
+        Headline("Training", f"{seconds:,.1f} s", f"epochs: {len(history)}"),
         Headline(
             "Prediction",
             f"{milliseconds:.3f} ms",
@@ -178,9 +178,9 @@ def moment(milliseconds: int) -> str:
     return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M}"
 
 
-def plots(training: TrainingRecord, results: Results, looks: Evaluate) -> list[Plot]:
+def plots(training: TrainingRecord, results: Results, options: Evaluate) -> list[Plot]:
     """The plots of `evaluate`, drawn for the page: captions take the place of titles."""
-    sized = looks.model_copy(update=PLOT_SIZE)
+    sized = options.model_copy(update=PLOT_SIZE)
     name, tables = training.run["name"], results.tables
     drawn = draw_answers(results.metrics, tables, name, sized)
     drawn |= draw_training(training, tables["gradients"], sized)

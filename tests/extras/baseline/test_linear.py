@@ -93,8 +93,6 @@ def test_verify_passes_over_them(
 
 FAILING = """
 from extras.baseline import __main__ as linear
-from workflow.runs import log
-from baseline import linear
 from workflow.runs import logger
 
 def fail(*_):

@@ -1,1 +1,0 @@
-"""How commands run: their options and their end, and the DVC and the servers that they start."""
