@@ -1,1 +1,1 @@
-"""What is optional: a folder each, which can be deleted. The core imports none of them."""
+"""What is optional, in folders of their own; `stages`, `workflow` and `sentiment` import none."""

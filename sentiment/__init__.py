@@ -1,11 +1,8 @@
-"""The library that the stages and the commands are made of; docs/architecture.md shows the layers.
+"""What computes, and imports nothing of the project but itself: docs/architecture.md.
 
-`errors`, `files`, `params`, `pipeline`, `process`, `machine`: what all of it needs.
-`serving`: all that travels with a registered model; needs nothing else of the project.
-`data`: reviews from their source to padded arrays, and what the stages wrote.
-`scoring`: metrics, statistical tests and plots of predictions.
-`runs`: the tracking store and the life of a run in it.
-`network`: the model, its fast path, its training and its checkpoints.
-`registry`: versions of the registered model, the rule, and the champion.
-`publish`: what `train` and `evaluate` log to a run.
+`errors`, `section`, `text`, `backend`, `gradients`: what several of the others need.
+`data`: reviews from their source. `padding`: both parts as padded arrays.
+`network`: the model, its fast path, its training and the state of that.
+`scoring`: answers, metrics, tables and plots.
+`serving`: the model that takes raw text; it travels with `text` and `backend`.
 """

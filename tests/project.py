@@ -27,6 +27,11 @@ SMALL: dict[str, Any] = {
     "train": {"embedding_units": 4, "units": 4, "epochs": 2, "batch_size": 32},
     "evaluate": {"length_buckets": [40, 60], "mistakes": 5},
 }
+EXTRAS = {  # settings beside params.yaml, by what tests call them
+    "compare": "compare/compare.yaml",
+    "linear": "baseline/params.yaml",
+    "sweep": "sweep/sweep.yaml",
+}
 TRANSFORMER: dict[str, Any] = {  # what makes one of the network of these params
     "architecture": "transformer",
     "heads": 2,
@@ -160,10 +165,11 @@ class Project:
         return done.stdout
 
     def change(self, **sections: Any) -> None:
-        """Change params, or what a sweep searches, by their sections."""
-        options = sections.pop("sweep", {})
-        change_params(self.path / "params.yaml", sections)
-        change_params(self.path / "extras" / "sweep" / "sweep.yaml", options)
+        """Change params, by their sections, and settings of `EXTRAS`."""
+        for name in EXTRAS.keys() & sections.keys():
+            change_params(self.path / "extras" / EXTRAS[name], sections.pop(name))
+        if sections:
+            change_params(self.path / "params.yaml", sections)
 
     def contents(self, folder: str) -> dict[str, bytes]:
         """The content of every file below a folder."""

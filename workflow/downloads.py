@@ -10,16 +10,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sentiment.data.dataset import Fetch, Table, file_name
 from sentiment.data.imdb import ARCHIVE, WORD_INDEX
 from sentiment.data.rows import Source
 from sentiment.errors import UserError, first_line, redacted
 from workflow import files
-
-if TYPE_CHECKING:
-    pass
 
 QUIET_SECONDS = 60  # without a byte from an address, before that is given up
 

@@ -1,8 +1,8 @@
 """The stage of `extras/baseline/dvc.yaml`: a linear model, its answers to the test set, their run.
 
-Writes `data/linear/<kind>/`: `model.npz` (see `sentiment.serving.linear`), `history.csv` (one row:
-accuracy and loss of both parts of the training data, and the seconds of the fit) and, as the stage
-`evaluate` does, metrics, probabilities, tables and plots of the answers.
+Writes `data/linear/<kind>/`: `model.npz` (see `extras.common.linear_reader`), `history.csv` (one
+row: accuracy and loss of both parts of the training data, and the seconds of the fit) and, as the
+stage `evaluate` does, metrics, probabilities, tables and plots of the answers.
 """
 
 import sys
@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from extras.baseline import fit as model
-from extras.baseline.fit import LinearOptions
+from extras.baseline import fit as fits
+from extras.baseline.fit import OPTIONS, LinearOptions
 from extras.common import linear_reader
 from extras.common.linear_reader import Linear
 from sentiment.errors import UserError
@@ -46,10 +46,9 @@ from workflow.runs.identity import SEPARATOR, fingerprint, provenance, uncommitt
 from workflow.runs.logger import LINEAR_PACKAGES, RunLogger
 from workflow.runs.training_run import clear, training_run
 
-HERE = Path("extras", "baseline")
-DECLARED, STAGE, OPTIONS = HERE / "dvc.yaml", "linear", HERE / "params.yaml"
+DECLARED, STAGE = Path("extras", "baseline", "dvc.yaml"), "linear"
 FOLDER = files.DATA / "linear"
-FITS = {"tfidf": model.fit_tfidf, "naive_bayes": model.fit_naive_bayes}
+FITS = {"tfidf": fits.fit_tfidf, "naive_bayes": fits.fit_naive_bayes}
 PARTS = ("train", "test")
 PACKAGES = ("scikit-learn", "scipy")  # compute beside those that every run names
 AGAIN = f"dvc repro --single-item --force {DECLARED}:{STAGE}@"
@@ -94,7 +93,7 @@ def read_job(kind: str) -> Job:
     train, test = (read_reviews(FETCH, part) for part in PARTS)
     orders = shuffled(len(train), len(test), params.pad.shuffle_seed)
     parts = split(orders[0], train.labels[orders[0]], params.train.validation_split)
-    learning, validation = (model.part(train, each.x) for each in parts)
+    learning, validation = (fits.choose(train, part.x) for part in parts)
     shaping = files.read_about(FETCH)["params"] | shaping_of(params, options, kind)
     return Job(
         kind,
@@ -122,7 +121,7 @@ def shaping_of(params: Params, options: LinearOptions, kind: str) -> dict[str, A
 def fit(job: Job) -> Fitted:
     """Fit the model, and let it answer all reviews."""
     begun = time.perf_counter()
-    counts = model.count(job.learning, job.options.min_reviews)
+    counts = fits.count(job.learning, job.options.min_reviews)
     fitted = FITS[job.kind](counts, job.learning.labels, job.options)
     history = history_of(fitted, job, time.perf_counter() - begun)
     begun = time.perf_counter()
@@ -145,7 +144,7 @@ def history_of(fitted: Linear, job: Job, seconds: float) -> pd.DataFrame:
 def answers(fitted: Linear, reviews: Sequence[NDArray[np.uint32]]) -> NDArray[np.float32]:
     """The probability of being positive for each review, shape (reviews,)."""
     return in_parts(
-        lambda some: fitted.probabilities([each.astype(np.int64) for each in some]), reviews
+        lambda some: fitted.probabilities([ranks.astype(np.int64) for ranks in some]), reviews
     )
 
 
@@ -196,10 +195,10 @@ def fit_and_log(job: Job, log: RunLogger, tags: dict[str, str]) -> None:
     log_data(log, job)
     fitted = fit(job)
     log.epoch(1, {name: float(fitted.history[name].iloc[0]) for name in METRICS})
-    looks, dataset = job.params.evaluate, dataset_name(job.shaping)
-    predictions = predictions_table(job.test, fitted.probabilities, looks.threshold)
+    options, dataset = job.params.evaluate, dataset_name(job.shaping)
+    predictions = predictions_table(job.test, fitted.probabilities, options.threshold)
     texts = texts_of(job.test, job.words)
-    evaluation = evaluate_answers(predictions, texts, dataset, log.run.name, looks)
+    evaluation = evaluate_answers(predictions, texts, dataset, log.run.name, options)
     with files.replaced(FOLDER / job.kind) as folder:
         save(folder, job, fitted, evaluation)
     log_outputs(log, job, evaluation.metrics, diff)

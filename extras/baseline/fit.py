@@ -1,6 +1,7 @@
 """Linear models of words and bigrams, fitted by scikit-learn: pure functions."""
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
+OPTIONS = Path("extras", "baseline", "params.yaml")
+
+
 class LinearOptions(Section):
     min_reviews: int = Field(ge=1, le=1_000_000)
     tfidf_c: float = Field(gt=0, le=1_000_000)
@@ -28,7 +32,7 @@ class Counts(NamedTuple):
     """How often each feature occurs in each review.
 
     Attributes:
-        keys: of the features, rising, shape (features,), see `sentiment.serving.linear.bigrams`.
+        keys: of the features, rising, shape (features,), see `extras.common.linear_reader.bigrams`.
         matrix: shape (reviews, features), float64.
     """
 
@@ -36,7 +40,7 @@ class Counts(NamedTuple):
     matrix: "csr_matrix"
 
 
-def part(reviews: Reviews, order: NDArray[np.int64]) -> Reviews:
+def choose(reviews: Reviews, order: NDArray[np.int64]) -> Reviews:
     """Some of the reviews, in this order."""
     lists = [reviews[review] for review in order]
     lengths = reviews.lengths[order]
@@ -63,7 +67,7 @@ def count(reviews: Reviews, min_reviews: int) -> Counts:
     kept = np.flatnonzero(matrix.getnnz(axis=0) >= min_reviews)
     if not len(kept):
         raise UserError(
-            f"linear.min_reviews: no word is in {min_reviews} of the {len(reviews)} reviews."
+            f"{OPTIONS}: min_reviews: no word is in {min_reviews} of the {len(reviews)} reviews."
         )
     return Counts(keys[kept], matrix[:, kept])
 
@@ -109,7 +113,8 @@ def _regress(
         fitted = LogisticRegression(C=c, max_iter=params.max_iterations).fit(x, labels)
     if fitted.n_iter_[0] >= params.max_iterations:
         raise UserError(
-            f"linear.max_iterations: the solver did not converge in {params.max_iterations} steps."
+            f"{OPTIONS}: max_iterations: the solver did not converge in {params.max_iterations} "
+            "steps."
         )
     return fitted.coef_[0], float(fitted.intercept_[0])
 

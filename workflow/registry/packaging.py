@@ -162,7 +162,8 @@ def write_artifacts(folder: Path, parts: Parts) -> dict[str, str]:
     """Paths of the served model's files by their names."""
     from sentiment.serving import classifier
 
-    paths = {**{each.path.name: each.path for each in parts.models}, classifier.INDEX: parts.words}
+    paths = {model.path.name: model.path for model in parts.models}
+    paths[classifier.INDEX] = parts.words
     models = [
         {"reader": model.reader, "file": model.path.name, "weight": model.weight, **model.settings}
         for model in parts.models

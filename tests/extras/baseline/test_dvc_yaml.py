@@ -6,7 +6,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from extras.baseline import __main__ as linear
-from extras.baseline.fit import LinearOptions
+from extras.baseline.fit import OPTIONS, LinearOptions
 from tests.project import DEFAULT_PARAMS, ROOT
 from tests.stages.test_dvc_yaml import listed_code, needed
 from workflow.params import load, load_params
@@ -42,10 +42,10 @@ def test_git_ignores_what_it_writes() -> None:
 
 
 def test_it_reads_the_params_that_shape_it_and_the_rule() -> None:
-    options = load(LinearOptions, ROOT / linear.OPTIONS)
+    options = load(LinearOptions, ROOT / OPTIONS)
     shaping = linear.shaping_of(load_params(DEFAULT_PARAMS), options, "tfidf")
     own, *listed = declared()["params"]
-    assert own == {str(linear.OPTIONS): None}
+    assert own == {str(OPTIONS): None}
     assert {name for name in listed if "." in name} == {
         name for name in shaping if not name.startswith(("linear.", "evaluate."))
     }

@@ -8,8 +8,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from extras.baseline import fit as model
-from extras.baseline.__main__ import OPTIONS
-from extras.baseline.fit import LinearOptions
+from extras.baseline.fit import OPTIONS, LinearOptions
 from extras.common.linear_reader import BIGRAM_BITS, Linear
 from sentiment.errors import UserError
 from sentiment.text import Reviews
@@ -54,7 +53,7 @@ def test_features_are_the_words_and_bigrams_of_enough_reviews(reviews: Reviews) 
 
 
 def test_no_word_in_so_many_reviews_is_an_error_that_names_the_parameter(reviews: Reviews) -> None:
-    with pytest.raises(UserError, match=r"linear\.min_reviews: no word is in 19 of the 18 reviews"):
+    with pytest.raises(UserError, match=r"params\.yaml: min_reviews: no word is in 19 of the 18 "):
         model.count(reviews, 19)
 
 
@@ -96,7 +95,7 @@ def test_the_same_reviews_give_the_same_bits(
 
 
 def test_a_part_has_the_reviews_in_the_order_wanted(reviews: Reviews) -> None:
-    some = model.part(reviews, np.array([4, 0]))
+    some = model.choose(reviews, np.array([4, 0]))
     assert [each.tolist() for each in some] == [TEXTS[4], TEXTS[0]]
     assert some.labels.tolist() == [0, 1]
 
@@ -106,7 +105,7 @@ def test_a_solver_that_does_not_converge_is_an_error(
 ) -> None:
     few = settings.model_copy(update={"max_iterations": 1})
     with pytest.raises(
-        UserError, match=r"linear\.max_iterations: the solver did not converge in 1"
+        UserError, match=r"params\.yaml: max_iterations: the solver did not converge in 1"
     ):
         model.fit_tfidf(model.count(reviews, 4), reviews.labels, few)
 

@@ -10,6 +10,7 @@ import pytest
 from mlflow.entities import Run
 
 from extras.baseline import __main__ as linear
+from extras.baseline.fit import OPTIONS
 from extras.common.linear_reader import FILE, Linear
 from tests.conftest import Caller, runs, stand_in
 from tests.project import Project
@@ -177,6 +178,6 @@ def test_a_failure_is_one_message_and_leaves_what_was_there(
     before = project.contents("data/linear")
     project.change(linear={"min_reviews": 1000})
     output = project.fail("bash", "-c", f"cd {folder} && dvc repro {target}")
-    assert "linear@tfidf: linear.min_reviews: no word is in 1000 of the 256 reviews." in output
+    assert f"linear@tfidf: {OPTIONS}: min_reviews: no word is in 1000 of the 256 reviews." in output
     assert "Traceback" not in output
     assert project.contents("data/linear") == before
