@@ -34,11 +34,11 @@ class Gates(NamedTuple):
 Watch = Callable[[Sequence[Word]], list[Gates]]
 
 
-def watched(reader: Reader) -> Watch | None:
+def watched(reader: Reader | None) -> Watch | None:
     """What tells the gates at each word of a text that is read; None for a model without an LSTM.
 
     Args:
-        reader: of a served model.
+        reader: of a served model; None for one that was registered before these were.
     """
     if not hasattr(reader, "columns"):
         return None

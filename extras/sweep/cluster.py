@@ -27,8 +27,8 @@ WORKER_GB = 2.7  # memory of one that has trained as many trials as a process do
 CONNECT_SECONDS = 10
 AGAIN = "Start what is gone, and this command again: no trial that ended is trained again."
 GONE = f"The Dask scheduler does not answer any more. {AGAIN}"
-# what trains, and what says which of it shapes a training
-CODE = ("dvc.yaml", "extras", "sentiment", "stages", "workflow")
+# what trains, and what says which of it shapes a training; settings are sent with each task
+CODE = ("dvc.yaml", ":(glob)extras/**/*.py", "sentiment", "stages", "workflow")
 SETTINGS = {
     # a worker that dies is replaced, and takes the next trial, whatever it died of
     "distributed.scheduler.allowed-failures": 1000,

@@ -98,7 +98,7 @@ def load(name: str, version: str) -> Champion:
     run = client.get_run(str(found.run_id))
     title = f"Version {version} of {name} · {run.info.run_name}"
     model = champion.load(f"models:/{name}/{version}")
-    return Champion(title, pd.read_csv(path), model, watched(model.reader))
+    return Champion(title, pd.read_csv(path), model, watched(getattr(model, "reader", None)))
 
 
 def current() -> tuple[Champion, dict[str, str]]:

@@ -73,6 +73,8 @@ def repository(fetched: Path) -> Project:
 
 def test_code_that_is_not_committed_is_refused_for_workers_elsewhere(repository: Project) -> None:
     (repository.path / "params.yaml").write_text("train: {}\n", encoding="utf-8")
+    (repository.path / "extras" / "sweep").mkdir(parents=True)
+    (repository.path / "extras" / "sweep" / "sweep.yaml").write_text("seed: 1\n", encoding="utf-8")
     cluster.require_committed()
     cluster.commit.cache_clear()
     (repository.path / "sentiment" / "model.py").write_text("units = 64\n", encoding="utf-8")
