@@ -110,12 +110,12 @@ def publish_outputs(
 
 def served_parts() -> Parts:
     """What the served model is made from: the model, the word index, and how both were used."""
-    shaping = files.read_about(EVALUATE)["params"]
-    layout = Layout(**{field.name: shaping[f"pad.{field.name}"] for field in fields(Layout)})
-    settings = {"layout": asdict(layout), "batch_size": shaping["evaluate.batch_size"]}
+    used = files.read_about(EVALUATE)["params"]
+    layout = Layout(**{field.name: used[f"pad.{field.name}"] for field in fields(Layout)})
+    settings = {"layout": asdict(layout), "batch_size": used["evaluate.batch_size"]}
     model = Model(files.checked(TRAIN / "model.keras"), settings)
     index = files.checked(FETCH / "word_index.json")
-    return Parts([model], index, shaping["evaluate.threshold"], tokenizer=tokenizer_of(shaping))
+    return Parts([model], index, used["evaluate.threshold"], tokenizer=tokenizer_of(used))
 
 
 def write(folder: Path, evaluation: Evaluation) -> None:

@@ -21,7 +21,7 @@ class Training(NamedTuple):
         name: of its MLflow run.
         params: everything that shaped it and its evaluation, and digests of model and data.
         predictions: see `sentiment.scoring.metrics`; `probability` is float32.
-        history: see `sentiment.network.training.Trained`.
+        history: see `sentiment.network.state.Trained`.
         gradients: see `sentiment.gradients.table`; None for an evaluation that is older
             than these.
         cost: `parameters` and `milliseconds_per_review`.

@@ -163,29 +163,29 @@ def git(*arguments: str) -> str:
     return done.stdout.decode(errors="replace").rstrip("\n")
 
 
-def run_name(params: Train, shaping: Mapping[str, Any], experiment: str | None) -> str:
+def run_name(params: Train, settings_used: Mapping[str, Any], experiment: str | None) -> str:
     """A run's name: model, length, seed, and what is out of the ordinary.
 
     Args:
         params: the `train` section.
-        shaping: everything that shapes the training, by dotted `params.yaml` names.
+        settings_used: everything that shapes the training, by dotted `params.yaml` names.
         experiment: name of the DVC experiment, if it is one.
     """
     return SEPARATOR.join(
-        [*_parts(params, shaping).values(), *([experiment] if experiment else [])]
+        [*_parts(params, settings_used).values(), *([experiment] if experiment else [])]
     )
 
 
-def group_name(params: Train, shaping: Mapping[str, Any], count: int) -> str:
+def group_name(params: Train, settings_used: Mapping[str, Any], count: int) -> str:
     """The name of a group of trainings under `count` seeds: that of its runs without the seed."""
-    parts = _parts(params, shaping)
+    parts = _parts(params, settings_used)
     del parts["seed"]
     return SEPARATOR.join([f"{count} seeds", *parts.values()])
 
 
-def _parts(params: Train, shaping: Mapping[str, Any]) -> dict[str, str]:
+def _parts(params: Train, settings_used: Mapping[str, Any]) -> dict[str, str]:
     """The parts of a name, in order; those that are as usual are left out."""
-    dataset, schedule = dataset_name(shaping), params.schedule
+    dataset, schedule = dataset_name(settings_used), params.schedule
     network = params.cell if params.architecture == "recurrent" else params.architecture
     parts = {
         "model": f"{'bi-' if params.bidirectional else ''}{network}-{params.units}",
@@ -208,7 +208,7 @@ def _parts(params: Train, shaping: Mapping[str, Any]) -> dict[str, str]:
         "clip": params.clip_norm and f"clip {params.clip_norm:g}",
         "average": params.average and f"average {params.average:g}",
         "best": params.keep_best and "best epoch",
-        "length": f"len {shaping['pad.max_length']}",
+        "length": f"len {settings_used['pad.max_length']}",
         "seed": f"seed {params.seed}",
         "dataset": dataset != "imdb" and dataset,
     }
