@@ -5,7 +5,7 @@ Writes `data/fetch/`: `{train,test}_{tokens,offsets,labels}.npy` (see `sentiment
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sentiment.data import imdb, synthetic, table
 from sentiment.data.dataset import Fetch, Summary, as_document, settings_used, summarize
@@ -17,13 +17,13 @@ from workflow.params import load_params
 
 
 class Source(NamedTuple):
-    """A data set: both parts, each word's rank, rows left out, and what shaped it beside params."""
+    """A data set: both parts, each word's rank, rows left out, and its files' digests."""
 
     train: Reviews
     test: Reviews
     ranks: dict[str, int]
     left_out: int
-    shaping: dict[str, Any]
+    digests: dict[str, str]
 
 
 def load(params: Fetch, scratch: Path) -> Source:
@@ -34,8 +34,8 @@ def load(params: Fetch, scratch: Path) -> Source:
         return Source(*synthetic.generate(params.synthetic), 0, {})
     with downloads.tables(params.table) as (sources, digests):
         loaded = table.load(params.table, sources, scratch)
-    shaping = {f"fetch.table.{part}_sha256": digest for part, digest in digests.items()}
-    return Source(loaded.train, loaded.test, loaded.ranks, loaded.left_out, shaping)
+    named = {f"fetch.table.{part}_sha256": digest for part, digest in digests.items()}
+    return Source(loaded.train, loaded.test, loaded.ranks, loaded.left_out, named)
 
 
 def describe(name: str, summary: Summary) -> str:
@@ -62,7 +62,7 @@ def main() -> None:
             summary = summarize(source.train, source.test, source.left_out)
         files.write_json(folder / "word_index.json", source.ranks)
         files.write_json(folder / "summary.json", as_document(summary))
-        files.write_about(folder, settings_used(params) | source.shaping)
+        files.write_about(folder, settings_used(params) | source.digests)
     print(describe(params.name, summary))
 
 

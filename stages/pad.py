@@ -34,14 +34,14 @@ def watched(name: str, rows: Rows) -> Rows:
 
 def main() -> None:
     params = load_params().pad
-    shaping = files.read_about(FETCH)["params"] | flatten(params, "pad")
+    settings_used = files.read_about(FETCH)["params"] | flatten(params, "pad")
     train, test = (read_reviews(FETCH, part) for part in ("train", "test"))
     arrays = padded(train, test, params)
     with files.replaced(PAD) as folder:
         for name, array in arrays.items():
             ready = watched(name, array) if isinstance(array, Rows) else array
             files.write_arrays(folder, {name: ready})
-        files.write_about(folder, shaping)
+        files.write_about(folder, settings_used)
     print(f"{len(train):,} + {len(test):,} reviews of {params.max_length} tokens")
 
 

@@ -1,1 +1,1 @@
-"""Reviews, from their source to padded arrays, and the folders that the stages wrote."""
+"""Reviews, from their source to flat arrays of word ranks."""

@@ -44,19 +44,19 @@ class Inputs(NamedTuple):
     steps: int
 
 
-def inputs_of(shaping: Mapping[str, Any], reviews: int) -> Inputs:
+def inputs_of(settings_used: Mapping[str, Any], reviews: int) -> Inputs:
     """What the model of a training on so many reviews reads.
 
     Args:
-        shaping: everything that shapes the training, by dotted `params.yaml` names.
+        settings_used: everything that shapes the training, by dotted `params.yaml` names.
         reviews: how many are learned from.
     """
     return Inputs(
-        shaping["pad.num_words"],
-        shaping["pad.max_length"],
-        shaping["pad.padding_token"],
-        shaping["pad.unknown_token"],
-        steps=math.ceil(reviews / shaping["train.batch_size"]),
+        settings_used["pad.num_words"],
+        settings_used["pad.max_length"],
+        settings_used["pad.padding_token"],
+        settings_used["pad.unknown_token"],
+        steps=math.ceil(reviews / settings_used["train.batch_size"]),
     )
 
 

@@ -1,1 +1,1 @@
-"""Metrics, statistical tests and plots of a model's predictions."""
+"""A model's answers to the test set, and the metrics, tables and plots of them."""

@@ -48,7 +48,7 @@ class TrainingRecord(NamedTuple):
 
     Attributes:
         params: everything that shaped it, by dotted `params.yaml` names.
-        history: see `sentiment.network.training.Trained`.
+        history: see `sentiment.network.state.Trained`.
         gradients: before the first epoch, see `sentiment.gradients.table`.
         run: identity of its MLflow run, when it began and ended, its tags, and the code's
             changes without a commit.
