@@ -10,6 +10,7 @@ A training that was killed is resumed from the end of its last epoch, see
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,12 @@ def identify(settings_used: Mapping[str, Any]) -> dict[str, str]:
     return {**known, **provenance(), **data, **computed_by}
 
 
+def require_own_name(tags: Mapping[str, str]) -> None:
+    """Raise UserError before the training where `evaluate` would refuse it."""
+    with suppress(NotAllowedError):  # such a training is not logged, see `lifecycle.started`
+        own_name(tags["dataset"])
+
+
 def write(
     folder: Path,
     model: "keras.Model",
@@ -67,10 +74,8 @@ def main() -> None:
     learning, validation = split(x, y, params.validation_split)
     settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     tags, changes = identify(settings_used), uncommitted_diff()
-    with suppress(NotAllowedError):  # such a training is not logged, see `lifecycle.started`
-        own_name(tags["dataset"])  # or `evaluate` would refuse it, after the training
     name = run_name(params, settings_used, tags.get("dvc.experiment"))
-    with training_run(name, settings_used, tags) as run:
+    with training_run(name, settings_used, tags, check=partial(require_own_name, tags)) as run:
         log = run.log
         log_data(log, tags["dataset"], learning, validation)
         inputs = inputs_of(settings_used, len(learning.y))

@@ -4,6 +4,7 @@ Each folder has an `about.json` with the parameters that shaped its content, tho
 stages before included, and the SHA-256 of every other file.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -126,10 +127,15 @@ def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any] | Rows]) -> Non
     """Write each array as `<name>.npy`, without pickle."""
     for name, array in arrays.items():
         path = folder / f"{name}.npy"
-        if isinstance(array, Rows):
-            _write_rows(path, array)
-        else:
-            np.save(path, array, allow_pickle=False)
+        try:
+            if isinstance(array, Rows):
+                _write_rows(path, array)
+            else:
+                np.save(path, array, allow_pickle=False)
+        except OSError as error:
+            if error.errno is None:  # NumPy only says how many bytes it could not write
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+            raise
 
 
 def _write_rows(path: Path, rows: Rows) -> None:

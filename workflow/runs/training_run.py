@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -77,6 +77,7 @@ def training_run(
     with_model: bool = True,
     consequence: str = UNLOGGED,
     run_id: str | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> Iterator[TrainingRun]:
     """Lock a training, find its run or begin one, and end that as the block ends.
 
@@ -87,12 +88,14 @@ def training_run(
         with_model: whether the run gets an entry for its model.
         consequence: what is printed where the store fails later.
         run_id: the run, where it is known to be another than that of these checkpoints.
+        check: called once the training is locked, before its run begins.
 
     Raises:
         RunningError: another process does the same training.
         UserError: the store cannot be used at the start.
     """
     with held(tags[KEY]) as lock:
+        check()
         own = f"tags.`{KEY}` = '{tags[KEY]}' AND tags.`{lifecycle.LOCK}` LIKE '%/{lock.name}'"
         which = f"attributes.run_id = '{run_id}'" if run_id else own
         with lifecycle.started(
