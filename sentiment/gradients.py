@@ -131,9 +131,9 @@ def by_distance(
     words = x != padding_token
     last = words.shape[1] - 1 - np.argmax(words[:, ::-1], axis=1)
     distances = np.arange(np.count_nonzero(words, axis=1).min())
-    found = np.take_along_axis(norms.astype(np.float64), last[:, None] - distances, axis=1)
-    means = found.mean(axis=1, keepdims=True)
-    shares: NDArray[np.float64] = found / np.where(means > 0, means, 1)
+    taken = np.take_along_axis(norms.astype(np.float64), last[:, None] - distances, axis=1)
+    means = taken.mean(axis=1, keepdims=True)
+    shares: NDArray[np.float64] = taken / np.where(means > 0, means, 1)
     return shares
 
 

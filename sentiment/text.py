@@ -70,8 +70,8 @@ def words(text: str, tokenizer: str = KERAS) -> list[str]:
 def known_words(text: str, ranks: Mapping[str, int], tokenizer: str = KERAS) -> list[Word]:
     """The words of a text that are in the index `ranks` (word to frequency rank), in order."""
     find, lower = rules(tokenizer)
-    found = ((match, ranks.get(lower(match[0]))) for match in find(text))
-    return [Word(match.start(), match.end(), rank) for match, rank in found if rank is not None]
+    ranked = ((match, ranks.get(lower(match[0]))) for match in find(text))
+    return [Word(match.start(), match.end(), rank) for match, rank in ranked if rank is not None]
 
 
 def as_words(ranks: Iterable[int]) -> list[Word]:

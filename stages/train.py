@@ -31,7 +31,7 @@ from workflow.registry.names import own_name
 from workflow.runs import identity, lifecycle
 from workflow.runs.identity import fingerprint, provenance, run_name, uncommitted_diff
 from workflow.runs.logger import now
-from workflow.runs.training_run import log_data, log_outputs, resume, training_run
+from workflow.runs.training_run import FORMAT, log_data, log_outputs, resume, training_run
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 def identify(settings_used: Mapping[str, Any]) -> dict[str, str]:
     """Tags that lead back from the run: to code, data, packages and machine."""
     data, computed_by = training_digests(), identity.describe()
-    shaped = {"params": settings_used, "data": data, "machine": computed_by}
+    shaped = {"params": settings_used, "data": data, "machine": computed_by, "checkpoints": FORMAT}
     key = fingerprint({**shaped, "code": identity.code_digests(["train"])})
     known = {lifecycle.KEY: key, "dataset": dataset_name(settings_used)}
     return {**known, **provenance(), **data, **computed_by}

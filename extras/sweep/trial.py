@@ -32,7 +32,7 @@ from workflow.runs import identity, lifecycle, store
 from workflow.runs.identity import fingerprint, run_name
 from workflow.runs.lifecycle import Stopped
 from workflow.runs.logger import RunLogger
-from workflow.runs.training_run import TrainingRun, resume, training_run
+from workflow.runs.training_run import FORMAT, TrainingRun, resume, training_run
 
 if TYPE_CHECKING:
     import optuna
@@ -172,7 +172,8 @@ def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
     """Train, or resume, in the trial's own run."""
     computed_by = identity.describe()
     shaped = {"params": job.shaping, "code": dict(task.code), "machine": computed_by}
-    key = fingerprint({**shaped, "sweep": task.parent, "trial": first_number(trial)})
+    own = {"sweep": task.parent, "trial": first_number(trial), "checkpoints": FORMAT}
+    key = fingerprint({**shaped, **own})
     tags = {**task.tags, **computed_by, lifecycle.KEY: key, PARENT: task.parent}
     trial.set_user_attr(KEY, key)
     trial.set_user_attr(CORES, int(os.environ.get(THREADS) or 0) or usable_cores() or 1)

@@ -81,13 +81,13 @@ class Reader:
         waiting: list[int] = []
         for row in given:
             positive = self.labels.is_positive(row)
-            found = text.words(row.text, self.settings.tokenizer)
-            if not found:
+            words = text.words(row.text, self.settings.tokenizer)
+            if not words:
                 self.left_out += 1
                 continue
-            waiting += [self.numbers.setdefault(word, len(self.numbers)) for word in found]
+            waiting += [self.numbers.setdefault(word, len(self.numbers)) for word in words]
             group = self._groups.setdefault(row.group, len(self._groups))
-            self._known.extend((len(found), positive, group))
+            self._known.extend((len(words), positive, group))
             if len(waiting) >= AT_ONCE:
                 yield np.array(waiting, NUMBER)
                 waiting = []
@@ -258,9 +258,10 @@ def _part(
     lengths = np.zeros(len(labels), np.int64)
     with path.open("wb") as file:
         for numbers, inside in words.blocks(chosen):
-            found = ranks[numbers]
-            lengths += np.bincount(inside[found > 0], minlength=len(labels))
-            found[found > 0].tofile(file)
+            words_ranks = ranks[numbers]
+            known = words_ranks > 0
+            lengths += np.bincount(inside[known], minlength=len(labels))
+            words_ranks[known].tofile(file)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[chosen])])
     empty = np.zeros(0, NUMBER)
     tokens = np.memmap(path, NUMBER, "r") if offsets[-1] else empty

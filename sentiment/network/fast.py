@@ -136,15 +136,11 @@ def recur(
             )
 
         last = _last(done)
-        return (_every(done) if sequences else last[0], *last), gradient
+        every = [_swap(kept.states[0][1:]) for kept in done]  # output after every step
+        return (tf.concat(every, 0) if sequences else last[0], *last), gradient
 
     output, *last = tf.custom_gradient(batch)(x, *start, *weights)
     return output, last
-
-
-def _every(done: Sequence[Forward]) -> tf.Tensor:
-    """The cell's output after every step, of all parts of a batch, batch first."""
-    return tf.concat([_swap(kept.states[0][1:]) for kept in done], 0)
 
 
 def _last(done: Sequence[Forward]) -> list[tf.Tensor]:
@@ -153,9 +149,9 @@ def _last(done: Sequence[Forward]) -> list[tf.Tensor]:
     return [tf.concat(parts, 0) for parts in zip(*ends, strict=True)]
 
 
-def _joined(found: Iterable[list[tf.Tensor]]) -> list[tf.Tensor]:
+def _joined(gradients: Iterable[list[tf.Tensor]]) -> list[tf.Tensor]:
     """The gradients of a batch from those of its parts; those of the weights come last."""
-    columns = [list(column) for column in zip(*found, strict=True)]
+    columns = [list(column) for column in zip(*gradients, strict=True)]
     rows, sums = columns[: -len(Weights._fields)], columns[-len(Weights._fields) :]
     return [*(tf.concat(row, 0) for row in rows), *map(tf.add_n, sums)]
 
@@ -204,7 +200,7 @@ def _backward(
     values, products, d_start = _loop_backward(
         cell, done.kept, done.states, weights.recurrent, words, d_states, d_last
     )
-    values, products = (tf.reshape(each, (-1, each.shape[2])) for each in (values, products))
+    values, products = (tf.reshape(rows, (-1, rows.shape[2])) for rows in (values, products))
     d_x = tf.matmul(values, weights.kernel, transpose_b=True)
     before = tf.reshape(done.states[0][:-1], (-1, units))
     return [
@@ -238,15 +234,16 @@ def _steps_forward(
     def step(t: Any, state: Any, kept: Any, states: Any) -> Any:
         after, own = cell.step(values[t], state, weights)
         if words is not None:
-            after = _mixed(words[t], after, state)
+            share = words[t]  # 0 keeps the state before
+            after = tuple(share * a + (1 - share) * b for a, b in zip(after, state, strict=True))
         return t + 1, after, _write(kept, t, own), _write(states, t + 1, after)
 
     _, example = cell.step(values[0], start, weights)
-    kept = tuple(_array(steps, each) for each in example)
-    states = _write([_array(steps + 1, each) for each in start], 0, start)
+    kept = tuple(_array(steps, value) for value in example)
+    states = _write([_array(steps + 1, value) for value in start], 0, start)
     begin = (0, tuple(start), kept, states)
     _, _, *arrays = tf.while_loop(lambda t, *_: t < steps, step, begin, parallel_iterations=1)
-    stacked = [[array.stack() for array in each] for each in arrays]
+    stacked = [[array.stack() for array in group] for group in arrays]
     return stacked[0], stacked[1]
 
 
@@ -272,13 +269,14 @@ def _steps_backward(
     def step(t: Any, gradient: Any, d_gates: Any) -> Any:
         if d_states is not None:
             gradient = (gradient[0] + d_states[t], *gradient[1:])
-        taken = gradient if words is None else [each * words[t] for each in gradient]
-        found, (direct, *others) = cell.back(taken, [d_gates.read(t), *(each[t] for each in rest)])
-        through = found @ transposed
+        taken = gradient if words is None else [value * words[t] for value in gradient]
+        needed = [d_gates.read(t), *(derivative[t] for derivative in rest)]
+        d_gate, (direct, *others) = cell.back(taken, needed)
+        through = d_gate @ transposed
         before = (through if direct is None else through + direct, *others)
         if words is not None:  # what was skipped leaves the gradient as it is
             before = tuple(b + (1 - words[t]) * g for b, g in zip(before, gradient, strict=True))
-        return t - 1, before, d_gates.write(t, found)
+        return t - 1, before, d_gates.write(t, d_gate)
 
     # the gradients take the place of the derivatives that they need: there is no second large array
     begin = (steps - 1, tuple(d_last), _array(steps, own[0]).unstack(own))
@@ -286,16 +284,11 @@ def _steps_backward(
     return cell.values(d_gates.stack()), cell.product(d_gates.stack()), start
 
 
-def _mixed(share: tf.Tensor, first: Tensors, second: Tensors) -> tuple[tf.Tensor, ...]:
-    """So much of the first state, and of the second what is left of one."""
-    return tuple(share * a + (1 - share) * b for a, b in zip(first, second, strict=True))
-
-
 def _write(
     arrays: Sequence[tf.TensorArray], step: Any, values: Tensors
 ) -> tuple[tf.TensorArray, ...]:
     """The arrays, as many as there are, with these values at a step."""
-    return tuple(array.write(step, each) for array, each in zip(arrays, values, strict=False))
+    return tuple(array.write(step, value) for array, value in zip(arrays, values, strict=False))
 
 
 def _array(length: int, like: tf.Tensor) -> tf.TensorArray:

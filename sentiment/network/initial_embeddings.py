@@ -66,10 +66,10 @@ def bigram_vectors(
 
 def _reviews_with(buckets: NDArray[np.integer], count: int) -> NDArray[np.int64]:
     """In how many of the reviews each bucket occurs, shape (count,)."""
-    found = np.zeros(count, np.int64)
+    reviews = np.zeros(count, np.int64)
     for review in buckets:
-        found[np.unique(review)] += 1
-    return found
+        reviews[np.unique(review)] += 1
+    return reviews
 
 
 def _counts(

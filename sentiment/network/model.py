@@ -124,8 +124,8 @@ def _with_bigrams(vectors: Any, words: Any, bigrams: Bigrams, inputs: Inputs) ->
     if not bigrams.units:
         return vectors
     embedding = keras.layers.Embedding(bigrams.buckets + 1, bigrams.units, name="bigrams")
-    found = embedding(_buckets(words, bigrams.buckets, inputs))
-    return keras.layers.Concatenate(name="vectors")([vectors, found])
+    pairs = embedding(_buckets(words, bigrams.buckets, inputs))
+    return keras.layers.Concatenate(name="vectors")([vectors, pairs])
 
 
 def _buckets(words: Any, count: int, inputs: Inputs) -> Any:
@@ -135,9 +135,9 @@ def _buckets(words: Any, count: int, inputs: Inputs) -> Any:
     words = ops.cast(words, "int64")  # products of 32 bits would overflow
     before = ops.pad(words[:, :-1], [[0, 0], [1, 0]], constant_values=inputs.padding_token)
     hashed = 1 + ops.mod(before * PRIMES[0] + words * PRIMES[1], count)
-    for each in (words, before):
+    for word in (words, before):
         for mark in (inputs.padding_token, inputs.unknown_token):
-            hashed = ops.where(ops.equal(each, mark), 0, hashed)
+            hashed = ops.where(ops.equal(word, mark), 0, hashed)
     return hashed
 
 
@@ -276,8 +276,8 @@ def _undated(metadata: bytes) -> bytes:
 def _numbered(config: bytes) -> bytes:
     numbers: dict[bytes, int] = {}
 
-    def number(found: re.Match[bytes]) -> bytes:
-        return found[1] + str(numbers.setdefault(found[2], len(numbers) + 1)).encode()
+    def number(match: re.Match[bytes]) -> bytes:
+        return match[1] + str(numbers.setdefault(match[2], len(numbers) + 1)).encode()
 
     return re.sub(rb'("shared_object_id": )(\d+)', number, config)
 

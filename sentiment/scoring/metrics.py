@@ -64,8 +64,8 @@ class Metric(NamedTuple):
 
 def wilson(right: int, reviews: int, confidence: float) -> Interval:
     """The interval of an accuracy. Source: Wilson 1927, Probable Inference."""
-    found = binomtest(right, reviews).proportion_ci(confidence, method="wilson")
-    return Interval(float(found.low), float(found.high))
+    interval = binomtest(right, reviews).proportion_ci(confidence, method="wilson")
+    return Interval(float(interval.low), float(interval.high))
 
 
 def by(column: str, score: Callable[..., float], **options: Any) -> Callable[[Predictions], float]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import keras
 
 FOLDER = ".checkpoints"
+FORMAT = 1  # of checkpoints, part of their key: this module is no part of the code behind it
 KEPT = 2  # epochs: the last one, and the one before in case the last is damaged
 FORGOTTEN_DAYS = 14  # a killed training that nobody resumed within them frees its space
 EPOCH = re.compile(r"epoch-\d{4,}")
