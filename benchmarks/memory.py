@@ -193,7 +193,7 @@ def find_or_make_parent(trainings: Iterable[str]) -> str:
 
     key = fingerprint({"trainings": list(trainings)})
     experiment_id, client = store.connect(), mlflow.MlflowClient()
-    with store.explained(), run_groups.exclusive():
+    with store.as_user_error(), run_groups.exclusive():
         run_id = str(run_groups.find_or_make(client, experiment_id, STUDY, key).info.run_id)
         client.set_tag(run_id, "mlflow.runName", f"memory · {SEEDS} seeds")
     return run_id
@@ -204,7 +204,7 @@ def adopt(parent_id: str, run_id: str) -> None:
     import mlflow
 
     client = mlflow.MlflowClient()
-    with store.explained():
+    with store.as_user_error():
         if PARENT not in client.get_run(run_id).data.tags:
             client.set_tag(run_id, PARENT, parent_id)
 
@@ -213,7 +213,7 @@ def log(parent_id: str, folder: Path) -> None:
     """Log the study's table and plots to its run."""
     import mlflow
 
-    with store.explained():
+    with store.as_user_error():
         mlflow.MlflowClient().log_artifacts(parent_id, str(folder))
 
 

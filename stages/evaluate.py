@@ -34,7 +34,9 @@ def log_evaluation(run_id: str, metrics: dict[str, Any], test: TestSet, rule: Pr
     The metrics are on disk all the same, after a clone, a deleted store or a server that is down.
     """
     log = None
-    with store.attempt(f"The metrics stay in {EVALUATE} until `make sync` logs them") as attempt:
+    with store.tolerating_errors(
+        f"The metrics stay in {EVALUATE} until `make sync` logs them"
+    ) as attempt:
         lifecycle.end_abandoned_runs()
         log = lifecycle.recorded(run_id)
     if attempt.failed:

@@ -61,7 +61,9 @@ def reproduce() -> int:
 def log() -> None:
     """Log what the tracking store lacks of `data/`; one that fails does not fail the pipeline."""
     run = None
-    with store.attempt(f"{files.DATA} is complete, `make sync` logs it to the tracking store"):
+    with store.tolerating_errors(
+        f"{files.DATA} is complete, `make sync` logs it to the tracking store"
+    ):
         run = sync.synchronize()
     if run:
         print(sync.describe(run))

@@ -55,7 +55,7 @@ def main(
     trials: int, workers: int, scheduler: str | None, apply: bool, force: bool, as_json: bool
 ) -> int:
     require_packages()
-    with cli.output_kept(as_json), study.explained():
+    with cli.output_kept(as_json), study.as_user_error():
         params, options = load_params(), load_options()
         if scheduler:
             cluster.require_servers(study.address())
@@ -79,7 +79,7 @@ def report(found: Sweep, winners: list[Candidate]) -> None:
 
     folder = REPORTS / found.name
     pages.write(found, winners, folder)
-    with store.attempt("The report is not logged to MLflow"):
+    with store.tolerating_errors("The report is not logged to MLflow"):
         sweep.log_best(found, sweep.studies(found)[0])  # of trials that ended when nobody watched
         sweep.log_outcome(found, winners[0] if winners else None, folder)
 

@@ -108,7 +108,7 @@ def is_complete(run: Run, folder: Path) -> bool:
     """Whether the run, by its tags, has all of a stage's folder as it is now."""
     import mlflow
 
-    with store.explained():
+    with store.as_user_error():
         tags = mlflow.MlflowClient().get_run(run.run_id).data.tags
     return logger.is_complete(tags, folder)
 
@@ -117,7 +117,7 @@ def check_idle(run: Run) -> None:
     """Leave a run alone that its training still writes to; raises UserError."""
     import mlflow
 
-    with store.explained():
+    with store.as_user_error():
         found = mlflow.MlflowClient().get_run(run.run_id)
     number = found.data.tags.get(lifecycle.PROCESS)
     if lifecycle.is_taken(found, lock()):
@@ -142,7 +142,7 @@ def end(run: Run, ended: int) -> None:
     """Let the run end when its training did, not now."""
     import mlflow
 
-    with store.explained():
+    with store.as_user_error():
         mlflow.MlflowClient().set_terminated(run.run_id, "FINISHED", ended)
 
 

@@ -56,7 +56,7 @@ def public_address() -> str:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def as_user_error() -> Iterator[None]:
     """Turn what SQLAlchemy and Optuna raise over the database into a StoreError."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
@@ -81,10 +81,10 @@ def patiently(call: Callable[[], T]) -> T:
         StoreError: it cannot be used after that time either.
     """
     for _ in range(ATTEMPTS - 1):
-        with suppress(StoreError), explained():
+        with suppress(StoreError), as_user_error():
             return call()
         time.sleep(PAUSE_SECONDS)
-    with explained():
+    with as_user_error():
         return call()
 
 
@@ -110,7 +110,7 @@ def storage(url: str) -> "optuna.storages.RDBStorage":
     )
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats, since 2.9
     try:
-        with explained():
+        with as_user_error():
             return Storage(
                 url,
                 engine_kwargs=options,

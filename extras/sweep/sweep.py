@@ -86,7 +86,7 @@ def open_sweep(params: Params, options: SweepOptions) -> Sweep:
 
     key = key_of(params, options)
     experiment_id, client = store.connect(), mlflow.MlflowClient()
-    with store.explained(), run_groups.exclusive():
+    with store.as_user_error(), run_groups.exclusive():
         parent = str(run_groups.find_or_make(client, experiment_id, KEY, key).info.run_id)
         client.set_tag(parent, "mlflow.runName", f"sweep {key[:8]}")
         searched = run_groups.as_text({f"sweep.{name}": x for name, x in settings(options).items()})

@@ -124,7 +124,7 @@ def objective(
 
     values: dict[str, Any] = {}
     try:
-        with study.explained():
+        with study.as_user_error():
             values = trial.user_attrs.get(VALUES) or space.draw(trial, task.options.space)
             begun()
             trained = train(job_of(task, reviews, values), task, trial)
@@ -145,7 +145,10 @@ def note_failure(
     trial.set_user_attr(ERROR, why)
     trial.set_user_attr(PASSING, passing)
     if not passing:
-        with store.attempt("Why the trial failed is not logged to MLflow"), study.explained():
+        with (
+            store.tolerating_errors("Why the trial failed is not logged to MLflow"),
+            study.as_user_error(),
+        ):
             log_failure(task, values, trial, why)
     elif not isinstance(error, RunningError):  # which passes as soon as the other one has ended
         trial.set_user_attr(FAILURES, trial.user_attrs.get(FAILURES, 0) + 1)
@@ -211,7 +214,7 @@ def delete_unfinished(run_id: str) -> None:
     """End and delete a run of which nothing comes; MLflow keeps it among the deleted ones."""
     import mlflow
 
-    with store.explained():
+    with store.as_user_error():
         store.connect()
         client = mlflow.MlflowClient()
         run = store.find_run(client, run_id)

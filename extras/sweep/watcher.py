@@ -58,7 +58,7 @@ class Watcher:
     def log_best(self) -> None:
         """Log the best so far to the sweep's run; the confirmation has a study of its own."""
         if self.study.study_name == self.sweep.name:
-            with store.attempt("The best so far is not logged to MLflow"):
+            with store.tolerating_errors("The best so far is not logged to MLflow"):
                 sweep.log_best(self.sweep, self.study)
 
     def line(self, trial: "FrozenTrial") -> str:

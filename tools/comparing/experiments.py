@@ -263,7 +263,7 @@ def recorded(data: Path) -> str | None:
 
     named = files.read_json(data / TRAIN.name / "run.json")["run_id"]
     experiment_id = store.connect()
-    with store.explained():
+    with store.as_user_error():
         run = store.find_recorded(mlflow.MlflowClient(), experiment_id, named)
     if run is None:
         return None

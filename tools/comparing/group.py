@@ -91,7 +91,7 @@ def log(group: Group) -> str:
     import mlflow
 
     experiment_id, client = store.connect(), mlflow.MlflowClient()
-    with store.explained(), run_groups.exclusive():
+    with store.as_user_error(), run_groups.exclusive():
         parent = run_groups.find_or_make(client, experiment_id, GROUP, group.key)
         adopt(client, parent, {each.run_id for each in group.members})
         describe(client, parent, group)

@@ -66,7 +66,7 @@ def champion_run() -> str:
 
     version = champion.current()
     run_id = str(version.run_id)
-    with store.explained():
+    with store.as_user_error():
         evaluated = mlflow.MlflowClient().get_run(run_id).data.tags.get(EVALUATED_TAG)
     if evaluated != version.tags.get(registry.EVALUATION):
         raise UserError(
@@ -89,7 +89,7 @@ def workspace() -> Side:
     run = files.read_json(files.checked(TRAIN / "run.json", digests, origin))
     history = pd.read_csv(files.checked(TRAIN / "history.csv", digests, origin))
     experiment_id = store.connect()
-    with store.explained():
+    with store.as_user_error():
         recorded = store.find_recorded(mlflow.MlflowClient(), experiment_id, run["run_id"])
     run_id = str(recorded.info.run_id) if recorded else run["run_id"]
     training = read_training(run_id, run["name"], EVALUATE, history, origin)
@@ -121,7 +121,7 @@ def from_store(run_id: str, label: str, scratch: Path) -> Side:
 
     store.connect()
     client = mlflow.MlflowClient()
-    with store.explained():
+    with store.as_user_error():
         run = store.find_run(client, run_id)
         if run is None:
             raise UserError(

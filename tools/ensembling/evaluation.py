@@ -82,7 +82,7 @@ def read_data(members: Sequence[Member]) -> Data:
 
 
 def answer(
-    reader: Reader, members: Sequence[Member], data: Data, name: str, looks: Evaluate
+    reader: Reader, members: Sequence[Member], data: Data, name: str, options: Evaluate
 ) -> Answered:
     """Ask about all reviews.
 
@@ -91,16 +91,16 @@ def answer(
         members: what it is made from.
         data: the reviews.
         name: of the run.
-        looks: the `evaluate` section.
+        options: the `evaluate` section.
     """
     begun = time.perf_counter()
     probabilities = probabilities_of(reader, data.test.reviews, data.test.order)
     taken = 1000 * (time.perf_counter() - begun) / len(probabilities)
     parameters = sum(member.training.cost["parameters"] for member in members)
     dataset = dataset_name(members[0].training.params)
-    predictions = predictions_table(data.test, probabilities, looks.threshold)
+    predictions = predictions_table(data.test, probabilities, options.threshold)
     return Answered(
-        evaluate_answers(predictions, texts_of(data.test, data.words), dataset, name, looks),
+        evaluate_answers(predictions, texts_of(data.test, data.words), dataset, name, options),
         history(reader, members, data),
         {"parameters": parameters, "milliseconds_per_review": taken},
     )
@@ -124,8 +124,8 @@ def probabilities_of(
     return in_parts(lambda some: reader.answers([as_words(reviews[each]) for each in some]), order)
 
 
-def shaping_of(members: Sequence[Member], looks: Evaluate) -> dict[str, Any]:
+def shaping_of(members: Sequence[Member], options: Evaluate) -> dict[str, Any]:
     """What shaped the ensemble and its evaluation, by dotted names."""
     runs = ", ".join(f"{member.training.run_id} × {member.weight:.4g}" for member in members)
     known = data_of(members[0].training)
-    return {**known, RUNS: runs, **flatten(looks, "evaluate")}
+    return {**known, RUNS: runs, **flatten(options, "evaluate")}

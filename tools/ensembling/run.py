@@ -54,7 +54,7 @@ def make(names: Sequence[str]) -> Made:
 
     params, experiment_id = load_params(), store.connect()
     client = mlflow.MlflowClient()
-    with tempfile.TemporaryDirectory() as scratch, store.explained():
+    with tempfile.TemporaryDirectory() as scratch, store.as_user_error():
         folder = Path(scratch)
         found = [sides.read(name, folder / f"side-{at}") for at, name in enumerate(names)]
         members = choice.choose(found)
@@ -119,19 +119,19 @@ def find(
 def evaluated(work: Work, scratch: Path) -> Evaluated:
     """Put the ensemble together, ask it, and write what follows as `evaluate` does."""
     data = evaluation.read_data(work.members)
-    looks = work.params.evaluate
+    options = work.params.evaluate
     got, folder = scratch / "models", scratch / EVALUATE.name
     got.mkdir()
     folder.mkdir()
-    parts = choice.download(work.members, work.versions, looks.threshold, got)
+    parts = choice.download(work.members, work.versions, options.threshold, got)
     model = Sentiment()
     artifacts = packaging.write_artifacts(got, parts)
     model.load({name: Path(path) for name, path in artifacts.items()})
-    answered = evaluation.answer(model.reader, work.members, data, work.name, looks)
+    answered = evaluation.answer(model.reader, work.members, data, work.name, options)
     write(folder, answered.evaluation)
     answered.history.to_csv(folder / HISTORY, index=False)
     files.write_json(folder / "cost.json", answered.cost)
-    files.write_about(folder, evaluation.shaping_of(work.members, looks))
+    files.write_about(folder, evaluation.shaping_of(work.members, options))
     return Evaluated(parts, folder, data.test, answered.evaluation.metrics)
 
 

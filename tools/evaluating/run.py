@@ -121,7 +121,7 @@ def make(file: str, columns: Mapping[str, str], model: str | None) -> Made:
 
 def compared(work: Work, table: pd.DataFrame) -> list[Compared]:
     """The metrics on the texts beside those on the model's own test set."""
-    with store.explained():
+    with store.as_user_error():
         own = registry.evaluated_of(work.version).predictions
     bins, level = work.params.evaluate.calibration_bins, CONFIDENCE
     return list(answers.compared(Predictions(table, bins), Predictions(own, bins), level))

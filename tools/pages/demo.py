@@ -104,7 +104,7 @@ def load(name: str, version: str) -> Champion:
 def current() -> tuple[Champion, dict[str, str]]:
     """The champion as it is now, and its tags; raises UserError if there is none."""
     version = champion.current()
-    with store.explained():
+    with store.as_user_error():
         return load(version.name, str(version.version)), dict(version.tags)
 
 

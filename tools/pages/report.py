@@ -265,7 +265,7 @@ def report(training: TrainingRecord, results: Results, link: str, params: Params
 def find_run(run_id: str) -> Run | None:
     """The run that `data/` names; None, with a message, if the store does not have it or fails."""
     recorded = None
-    with store.attempt(UNLOGGED) as attempt:
+    with store.tolerating_errors(UNLOGGED) as attempt:
         recorded = lifecycle.recorded(run_id)
     if recorded is None and not attempt.failed:
         message = f"{UNLOGGED}: the tracking store has no run {run_id}, `make sync` makes it."
@@ -282,7 +282,7 @@ def address(training: TrainingRecord, run: Run | None) -> str:
 
 def log(run: Run) -> None:
     """Log the page to the run; a store that fails does not fail the report."""
-    with store.attempt(UNLOGGED):
+    with store.tolerating_errors(UNLOGGED):
         logger.upload(run, PAGE.parent, [PAGE.name], PLACE)
 
 

@@ -36,7 +36,7 @@ def current() -> "ModelVersion":
     import mlflow
 
     name = registered()
-    with store.explained():
+    with store.as_user_error():
         found = registry.champion(mlflow.MlflowClient(), name)
     if found is None:
         raise UserError(
@@ -84,7 +84,7 @@ def version(chosen: str | None = None) -> "ModelVersion":
         )
     uri(chosen)
     client = mlflow.MlflowClient()
-    with store.explained():
+    with store.as_user_error():
         if found["alias"]:
             return client.get_model_version_by_alias(found["name"], found["alias"])
         return client.get_model_version(found["name"], found["number"])

@@ -32,7 +32,7 @@ def own_name(dataset: str) -> str:
 
     name = model_name(dataset)
     store.connect()
-    with store.explained():
+    with store.as_user_error():
         versions = mlflow.MlflowClient().search_model_versions(f"name = '{name}'")
     # two may share one from before this was refused
     known = {version.tags.get(DATASET, dataset) for version in versions}

@@ -212,7 +212,7 @@ def promote(run: str) -> Outcome:
     import mlflow
 
     client = mlflow.MlflowClient()
-    with store.explained(), turns.of_this_folder():
+    with store.as_user_error(), turns.of_this_folder():
         version = evaluated_version(client, run)
         with turns.turn(client, version.name) as deciding:
             current = champion(deciding, version.name)
@@ -258,7 +258,7 @@ def demote(name: str) -> Outcome:
     import mlflow
 
     client = mlflow.MlflowClient()
-    with store.explained(), turns.of_this_folder():
+    with store.as_user_error(), turns.of_this_folder():
         _require_champion(client, name)  # a model that is not registered has no turns
         with turns.turn(client, name) as deciding:
             return _demote(deciding, _require_champion(deciding, name))

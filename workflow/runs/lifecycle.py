@@ -63,7 +63,7 @@ def started(
     tags, before = {**tags, **_owner(lock)}, None
     try:
         try:
-            with signals.deferred(), store.explained():
+            with signals.deferred(), store.as_user_error():
                 before = _begun(name, tags, lock, which, begun)
                 run = _activated(before.info.run_id, name, dict(params), tags, with_model)
             log = RunLogger(run, before.info.start_time, consequence)
@@ -147,7 +147,7 @@ def recorded(run_id: str) -> RunLogger | None:
     import mlflow
 
     experiment_id = store.connect()
-    with store.explained():
+    with store.as_user_error():
         found = store.find_recorded(mlflow.MlflowClient(), experiment_id, run_id)
     if found is None:
         return None
@@ -221,5 +221,5 @@ def end_abandoned_runs() -> None:
     import mlflow
 
     experiment_id = store.connect()
-    with store.explained():
+    with store.as_user_error():
         end_abandoned(mlflow.MlflowClient(), experiment_id)

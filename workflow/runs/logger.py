@@ -53,7 +53,7 @@ def guarded(
     def unless_lost(log: "RunLogger", /, *given: Arguments.args, **named: Arguments.kwargs) -> None:
         with signals.deferred():
             if not log.lost:
-                with store.attempt(log.consequence) as attempt:
+                with store.tolerating_errors(log.consequence) as attempt:
                     write(log, *given, **named)
                 log.lost = attempt.failed
 

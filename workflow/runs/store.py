@@ -72,7 +72,7 @@ def public(uri: str) -> str:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def as_user_error() -> Iterator[None]:
     """Turn what MLflow and its database raise within the block into a UserError."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -128,7 +128,7 @@ class Attempt:
 
 
 @contextmanager
-def attempt(consequence: str) -> Iterator[Attempt]:
+def tolerating_errors(consequence: str) -> Iterator[Attempt]:
     """In the block, do what the command can do without: a store that fails only ends the block.
 
     That is printed on standard error, with the first line of what the store raised.
@@ -138,7 +138,7 @@ def attempt(consequence: str) -> Iterator[Attempt]:
     """
     made = Attempt()
     try:
-        with explained():
+        with as_user_error():
             yield made
     except (UserError, OSError) as error:
         made.failed = True
@@ -158,10 +158,10 @@ def connect() -> str:
         _move_credentials()
         _check_server(tracking_uri())
     uri = tracking_uri()
-    # MLflow prints a traceback of what it raises anyway, and `explained` says in words
+    # MLflow prints a traceback of what it raises anyway, and `as_user_error` says in words
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
-    with explained():
+    with as_user_error():
         import mlflow
 
         mlflow.set_tracking_uri(uri)

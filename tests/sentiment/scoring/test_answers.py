@@ -46,8 +46,10 @@ GRADIENTS = pd.DataFrame(
 def evaluated(
     test_set: answers.TestSet, training: TrainingRecord, default_params: Params
 ) -> answers.Evaluation:
-    looks = default_params.evaluate
-    return answers.evaluate(test_set, WORDS, training, PROBABILITIES, GRADIENTS, "synthetic", looks)
+    options = default_params.evaluate
+    return answers.evaluate(
+        test_set, WORDS, training, PROBABILITIES, GRADIENTS, "synthetic", options
+    )
 
 
 def test_predictions_follow_the_padded_order(test_set: answers.TestSet) -> None:

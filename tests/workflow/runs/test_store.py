@@ -195,7 +195,7 @@ def test_a_run_has_a_page_on_the_server_or_where_make_ui_serves(
 def test_an_attempt_survives_a_store_that_fails(
     error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with store.attempt("The report is not logged") as attempt:
+    with store.tolerating_errors("The report is not logged") as attempt:
         raise error
     assert attempt.failed
     printed = capsys.readouterr().err
@@ -205,12 +205,15 @@ def test_an_attempt_survives_a_store_that_fails(
 
 
 def test_an_attempt_that_succeeds_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with store.attempt("The report is not logged") as attempt:
+    with store.tolerating_errors("The report is not logged") as attempt:
         assert not attempt.failed
     assert not attempt.failed
     assert capsys.readouterr() == ("", "")
 
 
 def test_an_attempt_hides_no_bug() -> None:
-    with pytest.raises(ZeroDivisionError), store.attempt("The report is not logged"):
+    with (
+        pytest.raises(ZeroDivisionError),
+        store.tolerating_errors("The report is not logged"),
+    ):
         raise ZeroDivisionError
