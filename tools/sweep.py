@@ -61,6 +61,11 @@ def main(
             cluster.require_servers(study.address())
             cluster.require_committed()
         found = sweep.open_sweep(params, options)
+        if others := sweep.unfinished(found):
+            print(
+                f"A new sweep. Not resumed: {', '.join(others)}, of other params, space, data or "
+                "code, see docs/sweeps.md"
+            )
         if not apply:
             run(found, trials, workers, scheduler)
         winners = sweep.candidates(found)

@@ -21,12 +21,14 @@ from sentiment.section import HIDDEN, Section
 
 PARAMS_FILE = Path("params.yaml")
 SEARCHED = ("pad", "train")  # sections whose parameters a sweep may search, and a preset set
-MOVED = {  # sections of earlier versions, and where their values are now
+MOVED = {  # keys that earlier versions had, or lacked: where their values are now, or were
     "compare": "extras/compare/compare.yaml has its values now: move yours there",
     "linear": "extras/baseline/params.yaml has its values now: move yours there",
     "memory": "its values are constants in benchmarks/memory.py now",
     "predict": "`make predict WORDS=5` says how many words to name now",
     "sweep": "extras/sweep/sweep.yaml has its values now: move yours there",
+    "train.architecture": "`recurrent` is what earlier versions trained",
+    "train.heads": "`0` is what earlier versions trained",
 }
 Settings = TypeVar("Settings", bound=Section)
 NONE: Mapping[str, str] = MappingProxyType({})
@@ -110,7 +112,7 @@ def load(kind: type[Settings], path: Path, moved: Mapping[str, str] = NONE) -> S
     Args:
         kind: what it has to be.
         path: the file.
-        moved: sections of earlier versions, and what the message says of each.
+        moved: keys that earlier versions had, or lacked, and what the message says of them.
 
     Raises:
         UserError: it is missing, not YAML, or a key or value is not allowed; the message
@@ -143,7 +145,7 @@ def _problem(kind: type[Section], detail: ErrorDetails, moved: Mapping[str, str]
     if detail["type"] == "extra_forbidden":
         return f"{key}: unknown key. {_suggestion(kind, detail['loc'])}"
     if detail["type"] == "missing":
-        return f"{key}: missing"
+        return f"{key}: missing. {moved[key]}" if key in moved else f"{key}: missing"
     if detail["type"] == "model_type":
         return f"{key}: {detail['input']!r} is not allowed. A mapping of keys to values is expected"
     message = detail["msg"].removeprefix("Value error, ")

@@ -94,6 +94,18 @@ def open_sweep(params: Params, options: SweepOptions) -> Sweep:
     return Sweep(params, options, f"sweep-{key}", study.address(), parent)
 
 
+def unfinished(sweep: Sweep) -> list[str]:
+    """The names of the database's sweeps that have not ended; none once this one has trials."""
+    import optuna
+
+    database, (own, _) = study.storage(sweep.url), studies(sweep)
+    if own.trials:
+        return []
+    names = optuna.get_all_study_names(database)
+    others = [optuna.load_study(study_name=name, storage=database) for name in names]
+    return [other.study_name for other in others if not study.is_over(other)]
+
+
 def settings(options: SweepOptions) -> dict[str, Any]:
     """What shapes the search, beside the params that it starts from."""
     return options.model_dump(exclude={"confirm"}, exclude_none=True)

@@ -143,6 +143,16 @@ def test_params_yaml_has_at_most_120_lines() -> None:
     assert len(DEFAULT_PARAMS.read_text(encoding="utf-8").splitlines()) <= 120
 
 
+@pytest.mark.parametrize(("key", "value"), [("architecture", "recurrent"), ("heads", "0")])
+def test_a_key_that_an_earlier_version_lacked_is_named_with_the_value_that_it_had(
+    key: str, value: str
+) -> None:
+    document = defaults()
+    del document["train"][key]
+    with pytest.raises(UserError, match=rf"train\.{key}: missing\. `{value}` is what earlier"):
+        check_params(document, "params.yaml")
+
+
 def test_missing_key_is_named() -> None:
     document = defaults()
     del document["pad"]["max_length"]

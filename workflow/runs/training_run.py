@@ -131,6 +131,12 @@ def resume(
         print(f"Resuming after epoch {done} of run {run.log.run.run_id}", flush=True)
         # killed between a checkpoint and its metrics, the run would lack an epoch until the end
         run.log.history(history_of(begun.rows))
+    elif show and (others := left(run.folder)):
+        print(
+            f"Not resumed: the checkpoints in {', '.join(others)}, of other params, data, code "
+            "or packages. They stay for two weeks, see docs/reproducing.md",
+            flush=True,
+        )
     at_start(begun)
 
     def on_epoch(progress: Progress) -> None:
@@ -219,6 +225,14 @@ def _epochs(folder: Path) -> list[Path]:
     """The folders of all epochs, the newest first."""
     epochs = [path for path in folder.iterdir() if EPOCH.fullmatch(path.name)]
     return sorted(epochs, key=lambda path: int(path.name.removeprefix("epoch-")), reverse=True)
+
+
+def left(own: Path) -> list[str]:
+    """The folders of other trainings' checkpoints that no process goes on with."""
+    with _guard():
+        others = [path for path in sorted(_all().iterdir()) if path.is_dir() and path != own]
+        killed = [path for path in others if not any(map(lifecycle.is_held, path.glob(f"{LOCK}*")))]
+        return [f"{FOLDER}/{path.name}" for path in killed if _epochs(path)]
 
 
 def clear(key: str) -> None:

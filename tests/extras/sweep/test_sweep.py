@@ -116,3 +116,13 @@ def test_the_best_so_far_is_that_of_the_trials_until_then(found: Sweep) -> None:
     points = sweep.best_so_far(first)
     assert [value for value, _, _ in points] == [metric(found, x) for x in (0.5, 0.75, 0.75)]
     assert [count for _, _, count in points] == [1, 2, 3]
+
+
+def test_a_sweep_that_begins_names_those_that_have_not_ended(found: Sweep) -> None:
+    ended, killed = found._replace(name="ended"), found._replace(name="killed")
+    for other in (ended, killed):
+        search(other, {1: 0.5})
+    study.want(sweep.studies(killed)[0], 2)
+    assert sweep.unfinished(found) == ["killed"]
+    search(found, {1: 0.5})
+    assert sweep.unfinished(found) == []

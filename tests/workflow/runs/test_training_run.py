@@ -13,6 +13,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from sentiment.backend import load_keras
@@ -227,6 +228,24 @@ def test_a_training_is_resumed_in_its_own_run_whenever_it_was_killed(
     assert starts == [after]
     assert sorted(points(killed)) == [1, 2, 3]
     assert [each.info.status for each in runs()] == ["FINISHED"]
+
+
+@pytest.mark.parametrize("lock", ["lock", "lock-1"])  # as earlier versions called it, and this one
+def test_a_training_that_begins_says_whose_checkpoints_it_leaves_alone(
+    store: Path, lock: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    killed, live, empty = (store / FOLDER / name for name in ("killed", "live", "empty"))
+    for other in (killed, live, empty):
+        other.mkdir(parents=True)
+    write(killed, 1)
+    write(live, 1)
+    with FileLock(live / lock):
+        kill(1)
+        assert f"Not resumed: the checkpoints in {FOLDER}/killed, of" in capsys.readouterr().out
+        with begun() as run:
+            resume(run, Counting())
+    assert "Not resumed" not in capsys.readouterr().out
+    assert killed.is_dir()
 
 
 @pytest.mark.usefixtures("store")
