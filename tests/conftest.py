@@ -71,6 +71,7 @@ def pytest_runtest_makereport(
 # fixtures and functions that start commands, read the real IMDB, or need TensorFlow
 SLOW = {"clone", "start", "browser", "imdb_cache", "backend", "ran", "wheels", "processes"}
 SLOW |= {"subprocess", "run_code", "git", "make", "connect_in", "local", "elsewhere", "dask"}
+SLOW |= {"upgraded"}
 # begun first, so that in the end no process waits for another one that has them left
 LONGEST = ("tests/tools/test_sweep.py", "tests/stages/test_survival.py")
 

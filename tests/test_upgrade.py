@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import mlflow
@@ -23,6 +24,7 @@ from workflow.params import MOVED
 EARLIER = "8f200fd"
 # runs of the earlier version, by the numbers of their versions of the registered model
 NETWORK, LINEAR, ENSEMBLE = 1, 2, 3
+NAME = "lstm-4 · len 40 · seed 42 · synthetic"
 SETTINGS = {
     "compare": "extras/compare/compare.yaml",
     "linear": "extras/baseline/params.yaml",
@@ -48,8 +50,11 @@ def kill(project: Project, begun: Callable[[], object], *command: str) -> None:
     process = project.start(*command)
     until(lambda: process.poll() is not None or begun())
     assert process.poll() is None, process.communicate()
-    for other in [*psutil.Process(process.pid).children(recursive=True), process]:
-        other.kill()
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()  # first, or it would replace them
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
     process.communicate(timeout=60)
 
 
@@ -70,7 +75,7 @@ def upgraded(shared: Sharer) -> Project:
         change_params(project.path / "params.yaml", edited)
         project.commit()
         checkpoints = project.path / ".checkpoints"
-        epochs, locked = ("*/epoch-0001", "*/process")  # the second one locked is a trial
+        epochs, locked = ("*/epoch-0002", "*/process")  # the second one locked is a trial
         kill(project, lambda: [*checkpoints.glob(epochs)], "python", "-m", "stages.train")
         search = ("python", "-m", "tools.sweep", "--trials", "2", "--workers", "1")
         kill(project, lambda: len([*checkpoints.glob(locked)]) == 2, *search)
@@ -143,9 +148,23 @@ def test_every_key_that_has_to_be_moved_or_added_is_named_and_no_file_is_lost(
 
 def test_the_killed_training_begins_anew_and_its_checkpoints_are_named(trained: Project) -> None:
     output = trained.path.with_name("output").read_text(encoding="utf-8")
-    (checkpoint,) = trained.path.glob(".checkpoints/*/epoch-*1")
-    assert f"Not resumed: the checkpoints in .checkpoints/{checkpoint.parent.name}, of" in output
+    (folder,) = {epoch.parent.name for epoch in trained.path.glob(".checkpoints/*/epoch-*")}
+    assert f"Not resumed: the checkpoints in .checkpoints/{folder}, of" in output
     assert "Resuming" not in output
+
+
+@pytest.mark.usefixtures("standing")
+def test_the_training_has_the_curve_that_the_killed_one_had_so_far() -> None:
+    client = mlflow.MlflowClient()
+    same = f"attributes.run_name = '{NAME}' AND params.`train.epochs` = '{EPOCHS}'"
+    killed, new = client.search_runs(["1"], same, order_by=["attributes.start_time"])
+    assert killed.info.status == "KILLED"
+    earlier, curve = (
+        {point.step: point.value for point in client.get_metric_history(run.info.run_id, "loss")}
+        for run in (killed, new)
+    )
+    assert 1 in earlier
+    assert earlier.items() <= curve.items()
 
 
 def test_the_open_sweep_is_named_by_the_one_that_begins(standing: Project) -> None:
@@ -179,7 +198,7 @@ def test_a_registered_model_answers_as_it_was_evaluated(standing: Project, versi
         f"models:/{MODEL}/{version}",
     ]
     printed = standing.read("python", "-m", "tools.predict", *asked)
-    answered = np.float32([json.loads(line)["probability"] for line in printed.splitlines()])
+    answered = [np.float32(json.loads(line)["probability"]) for line in printed.splitlines()]
     evaluated = mlflow.artifacts.download_artifacts(
         f"runs:/{run_of(standing, version)}/evaluate/predictions.csv"
     )
@@ -214,5 +233,5 @@ def test_sync_finds_the_run_of_what_the_earlier_version_wrote(
 ) -> None:
     project = mended.copy(tmp_path / "project")
     stand_in(project.path, monkeypatch)
-    assert f"Run {run_of(project, NETWORK)}: lstm-4" in call(sync.main)
+    assert f"Run {run_of(project, NETWORK)}: {NAME}" in call(sync.main)
     assert champion_of(project) == NETWORK
