@@ -58,7 +58,7 @@ SWEEP_SETTINGS: dict[str, Any] = {
 
 
 def has_earlier_version() -> bool:
-    """Whether this clone has the commit that `test_upgrade.py` goes on from; a shallow one lacks it."""
+    """Whether the commit that `test_upgrade.py` goes on from is here; a shallow clone lacks it."""
     command = ["git", "cat-file", "-e", f"{EARLIER}^{{commit}}"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
