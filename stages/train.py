@@ -24,14 +24,20 @@ from sentiment.network.state import Trained
 from sentiment.network.training import Training, summarize
 from sentiment.section import flatten
 from workflow import ending, files
-from workflow.evaluation import training_digests
 from workflow.files import PAD, TRAIN
 from workflow.params import dataset_name, load_params
 from workflow.registry.names import own_name
 from workflow.runs import identity, lifecycle
 from workflow.runs.identity import fingerprint, provenance, run_name, uncommitted_diff
 from workflow.runs.logger import now
-from workflow.runs.training_run import FORMAT, log_data, log_outputs, resume, training_run
+from workflow.runs.training_run import (
+    FORMAT,
+    log_data,
+    log_outputs,
+    resume,
+    training_digests,
+    training_run,
+)
 
 if TYPE_CHECKING:
     import keras

@@ -15,17 +15,12 @@ from sentiment.network.batches import split
 from sentiment.scoring.answers import TrainingRecord
 from sentiment.serving.keras_reader import read_model
 from workflow import cli, files
-from workflow.evaluation import (
-    evaluated_digests,
-    read_test,
-    read_training,
-    training_digests,
-)
+from workflow.evaluation import evaluated_digests, read_test, read_training
 from workflow.files import EVALUATE, PAD, TRAIN
 from workflow.params import dataset_name, load_params
 from workflow.runs import lifecycle, logger, store
 from workflow.runs.logger import Run, RunLogger
-from workflow.runs.training_run import log_data, log_outputs
+from workflow.runs.training_run import log_data, log_outputs, training_digests
 
 
 @cli.command(__doc__)

@@ -185,12 +185,6 @@ def read_training() -> TrainingRecord:
     return TrainingRecord(files.read_about(TRAIN)["params"], history, gradients, run)
 
 
-def training_digests() -> dict[str, str]:
-    """Tags with the digests of the arrays that are trained on."""
-    digests = files.read_about(PAD)["files"]
-    return {f"data.{name}.sha256": digests[f"{name}.npy"] for name in ("x_train", "y_train")}
-
-
 def evaluated_digests() -> dict[str, str]:
     """Digests of the model and the test set as they are now, to identify later what was evaluated.
 

@@ -245,6 +245,12 @@ def clear(key: str) -> None:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
+def training_digests() -> dict[str, str]:
+    """Tags with the digests of the arrays that are trained on."""
+    digests = files.read_about(PAD)["files"]
+    return {f"data.{name}.sha256": digests[f"{name}.npy"] for name in ("x_train", "y_train")}
+
+
 def log_data(log: RunLogger, dataset: str, learning: Part, validation: Part) -> None:
     """Name both parts of the training data in the run."""
     cut, end = len(learning.x), len(learning.x) + len(validation.x)
