@@ -178,8 +178,8 @@ def test_a_member_has_only_files_of_its_own_folder_that_it_lists(
         (climbing, [climbing, outside.name]),
     ]:
         digests = written["files"] | dict.fromkeys(listed, files.sha256(outside))
-        models = [{**written["models"][0], "file": name}]
-        files.write_json(folder / "settings.json", {**written, "models": models, "files": digests})
+        changes = {"model": {**written["model"], "file": name}, "files": digests}
+        files.write_json(folder / "settings.json", {**written, **changes})
         message = call.fail(ensemble.main, "--runs", " ".join([*made["weights"]][1:]))
         assert f"settings.json is not as the stage wrote it ({name} is not one of its" in message
         assert outside.read_bytes() == (folder / "model.npz").read_bytes()
