@@ -32,7 +32,7 @@ report: venv  ## write one page about the run in data/, and log it to that run
 	@$(ACTIVATED) python -m tools.report
 
 test: .venv/sweep .venv/server  ## run all tests
-	@$(ACTIVATED) python -m pytest --numprocesses 3 --dist worksteal
+	@$(ACTIVATED) python -m pytest --numprocesses 4 --dist worksteal
 
 test-fast: .venv/sweep .venv/server  ## run the tests that start no command and train nothing, within a minute
 	@$(ACTIVATED) python -m pytest --numprocesses 2 --dist worksteal -m "not slow"

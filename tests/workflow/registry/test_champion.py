@@ -8,7 +8,6 @@ import mlflow
 import pandas as pd
 import pytest
 
-from sentiment import text
 from sentiment.network.model import build_model
 from sentiment.padding import layout
 from tests.conftest import inputs
@@ -50,11 +49,14 @@ def test_each_model_is_asked_by_its_own_code(
     build_model(small_params.train, inputs(20, small_params.pad.max_length)).save(model.path)
     files.write_json(parts.words, {"fine": 1, "dull": 2})
     ours = logged(parts)
-    changed = Path(shutil.copy(text.__file__, root))
-    with changed.open("a", encoding="utf-8") as file:
+    copies = [root / "copy" / path.relative_to(packaging.ROOT) for path in packaging.CODE]
+    for path, copy in zip(packaging.CODE, copies, strict=True):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    with (root / "copy" / "sentiment" / "text.py").open("a", encoding="utf-8") as file:
         file.write(CHANGED)
-    others = [path for path in packaging.CODE if path.name != changed.name]
-    monkeypatch.setattr(packaging, "CODE", [*others, changed])
+    monkeypatch.setattr(packaging, "CODE", copies)
+    monkeypatch.setattr(packaging, "ROOT", root / "copy")
     theirs = logged(parts)
     table = pd.DataFrame({"text": ["fine", "dull"]})
     for _ in range(2):  # in turns
