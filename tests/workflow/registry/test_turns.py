@@ -22,7 +22,7 @@ from workflow.params import Params, Promote
 from workflow.registry import turns
 from workflow.registry import versions as registry
 
-INTERLEAVINGS, COUNTS, SEED = 50, (2, 5), 0
+INTERLEAVINGS, COUNTS, SEED = 8, (2, 5), 0
 REVIEWS = 60
 THREADS = 8
 
