@@ -1,4 +1,4 @@
-"""A project at an earlier version goes on with this code: docs/upgrading.md."""
+"""A project at an earlier version is upgraded to this code: docs/upgrading.md."""
 
 import json
 import re

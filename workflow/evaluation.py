@@ -63,8 +63,8 @@ def publish(
 
     Args:
         log: of the run.
-        folder: that `write` wrote, with its `about.json`; with
-            `HISTORY` if it has all that is known of how the model was made.
+        folder: that `write` wrote, with its `about.json`; with `HISTORY` if it has all that is
+            known of how the model was made.
         metrics: see `sentiment.scoring.answers.Evaluation`.
         test: what was asked about.
         served: the model, if it is to be registered.

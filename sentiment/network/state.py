@@ -1,4 +1,4 @@
-"""All state of a training, as arrays: what it takes to go on with it to the same bits.
+"""All state of a training, as arrays: what it takes to resume it to the same bits.
 
 These are the variables of the model and of its optimizer, those of the generators of dropout
 included, the metrics so far and what early stopping counts. The order of the batches needs no

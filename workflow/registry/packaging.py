@@ -26,6 +26,7 @@ SERVING = Path(serving.__file__).parent
 ROOT = SERVING.parents[1]
 CODE = [*sorted(SERVING.glob("*.py")), Path(backend.__file__), Path(text.__file__)]
 OURS = re.compile(r"^( *from )(?=(?:sentiment|extras)\.)", re.MULTILINE)  # imports
+READER = re.compile(r"(sentiment\.serving|extras\.\w+)\.\w+_reader")  # of a model
 MESSAGES = Path(__file__).with_name("scoring_server.py")  # says what is wrong with a request
 NAME = "sentiment"  # the logged model's name in the run
 EXAMPLES = ["A fine film.", "Dull, and far too long."]
@@ -128,7 +129,11 @@ def _link(client: "mlflow.MlflowClient", run_id: str, model_id: str) -> None:
 def code_of(parts: Parts) -> list[Path]:
     """The modules by which a model answers."""
     readers = {parts.reader, *(model.reader for model in parts.models)} - {"", keras_reader.READER}
-    return CODE + [ROOT / f"{reader.replace('.', '/')}.py" for reader in sorted(readers)]
+    return CODE + [_module(reader) for reader in sorted(readers)]
+
+
+def _module(reader: str) -> Path:
+    return ROOT / f"{reader.replace('.', '/')}.py"
 
 
 def write_code(folder: Path, package: str, code: Sequence[Path]) -> tuple[Path, Path]:
@@ -180,7 +185,8 @@ def read_artifacts(folder: Path, origin: files.Origin) -> tuple[list[Model], Pat
     """The models and the word index of a served model, from the folder that MLflow keeps them in.
 
     Raises:
-        UserError: a file is missing, was changed, is not listed with a digest, or is elsewhere.
+        UserError: a file is missing, was changed, is not listed with a digest, or is elsewhere; or
+            a model's reader is none of this project.
     """
     from sentiment.serving import classifier
 
@@ -188,6 +194,9 @@ def read_artifacts(folder: Path, origin: files.Origin) -> tuple[list[Model], Pat
     settings = files.read_json(path, origin)
     digests = settings["files"]
     models = _models(settings)
+    for reader in (model["reader"] for model in models):  # it is to be imported and packed
+        if not READER.fullmatch(reader) or not _module(reader).is_file():
+            raise files.damaged(path, f"{reader} is no reader of this project", origin)
     for name in [classifier.INDEX, *(model["file"] for model in models)]:
         # the version's author wrote the name, which may be that of any file on this machine
         if name not in digests or (folder / name).resolve().parent != folder.resolve():
@@ -207,12 +216,14 @@ def read_artifacts(folder: Path, origin: files.Origin) -> tuple[list[Model], Pat
 
 def _models(settings: dict[str, Any]) -> list[dict[str, Any]]:
     """What the settings of a served model say of each model that answers."""
+    from sentiment.serving import classifier
+
     if "model" in settings:
         model = settings["model"]
         members: list[dict[str, Any]] = model.get("members", [model])
         return members
     if "models" not in settings:  # registered before there were ensembles
-        (file,) = settings["files"].keys() - {"word_index.json"}
+        (file,) = settings["files"].keys() - {classifier.INDEX}
         known = {name: settings[name] for name in ("layout", "batch_size") if name in settings}
         settings["models"] = [{"file": file, "weight": 1.0, **known}]
     for model in settings["models"]:  # registered before they named their readers

@@ -228,7 +228,7 @@ def _epochs(folder: Path) -> list[Path]:
 
 
 def left(own: Path) -> list[str]:
-    """The folders of other trainings' checkpoints that no process goes on with."""
+    """The folders of checkpoints of other trainings that were killed and not resumed."""
     with _guard():
         others = [path for path in sorted(_all().iterdir()) if path.is_dir() and path != own]
         killed = [path for path in others if not any(map(lifecycle.is_held, path.glob(f"{LOCK}*")))]
