@@ -1,6 +1,6 @@
 """`python -m benchmarks.accuracy`: what models reach on the test set, and what they take.
 
-Each SIDE is named as in `make compare`: the id of a run or of a group of seeds, say. A group gets a
+Each RUN is named as in `make compare`: the id of a run or of a group of seeds, say. A group gets a
 row for its mean. Writes `accuracy.md` beside this file.
 """
 
@@ -17,9 +17,9 @@ from extras.common.significance import CONFIDENCE, mean_interval
 from sentiment.errors import UserError
 from sentiment.gradients import reach
 from sentiment.scoring.metrics import METRICS, Interval, Predictions
-from tools.comparing import sides
+from tools.comparing import evaluated_runs
 from tools.comparing.comparison import cost
-from tools.comparing.trainings import Side
+from tools.comparing.trainings import RunGroup
 from workflow import cli, files
 from workflow.files import TEST_DATA
 from workflow.params import load_params
@@ -53,19 +53,21 @@ class Row(NamedTuple):
     milliseconds: float
 
 
-def row(side: Side, bins: int, confidence: float) -> Row:
-    """The row of a side as it is: a single training, or the mean of several."""
+def row(group: RunGroup, bins: int, confidence: float) -> Row:
+    """The row of a group as it is: a single training, or the mean of several."""
     accuracy, error = METRICS["accuracy"], METRICS["ece"]
-    tables = [Predictions(known.predictions, bins) for known in side.trainings]
+    tables = [Predictions(training.predictions, bins) for training in group.trainings]
     right = np.array([accuracy.of(table) for table in tables])
-    reached = [reach(known.gradients) for known in side.trainings if known.gradients is not None]
-    taken = cost(side)
-    own = accuracy.interval(tables[0], confidence) if side.single else None
+    reached = [
+        reach(training.gradients) for training in group.trainings if training.gradients is not None
+    ]
+    taken = cost(group)
+    own = accuracy.interval(tables[0], confidence) if group.single else None
     return Row(
-        side.name,
+        group.name,
         float(right.mean()),
         own or mean_interval(right, confidence),
-        None if side.single else float(right.std(ddof=1)),
+        None if group.single else float(right.std(ddof=1)),
         float(np.mean([error.of(table) for table in tables])),
         float(np.mean(reached)) if reached else None,
         taken["training_seconds"] / 60,
@@ -74,23 +76,23 @@ def row(side: Side, bins: int, confidence: float) -> Row:
     )
 
 
-def table(found: Sequence[Row]) -> str:
+def table(rows: Sequence[Row]) -> str:
     """The table, as Markdown."""
     columns = ("model", "test accuracy", "interval", "SD", "ECE", "gradient reach", "minutes")
     lines = [f"| {' | '.join([*columns, 'parameters', 'ms a review'])} |", "|" + " --- |" * 9]
-    for each in found:
-        low, high = each.interval
-        deviation = "" if each.deviation is None else f"{each.deviation:.4f}"
-        reached = "" if each.reach is None else f"{each.reach:.0f}"
+    for line in rows:
+        low, high = line.interval
+        deviation = "" if line.deviation is None else f"{line.deviation:.4f}"
+        reached = "" if line.reach is None else f"{line.reach:.0f}"
         lines.append(
-            f"| {each.name} | {each.accuracy:.4f} | {low:.4f} to {high:.4f} | {deviation} "
-            f"| {each.ece:.3f} | {reached} | {each.minutes:.1f} | {each.parameters:,.0f} "
-            f"| {each.milliseconds:.2f} |"
+            f"| {line.name} | {line.accuracy:.4f} | {low:.4f} to {high:.4f} | {deviation} "
+            f"| {line.ece:.3f} | {reached} | {line.minutes:.1f} | {line.parameters:,.0f} "
+            f"| {line.milliseconds:.2f} |"
         )
     return "\n".join(lines)
 
 
-def page(found: Sequence[Row], confidence: float) -> str:
+def page(rows: Sequence[Row], confidence: float) -> str:
     """The page, as Markdown."""
     return f"""\
 # Accuracy
@@ -99,26 +101,28 @@ Written by `python -m benchmarks.accuracy` on {datetime.now():%Y-%m-%d}, about t
 Intervals are at {100 * confidence:g} %: of the mean over seeds or, of a single model, Wilson's.
 Minutes of training and milliseconds a review are those of the machine that trained the model.
 
-{table(found)}
+{table(rows)}
 """
 
 
-def require_the_same_reviews(found: Sequence[Side]) -> None:
-    """Raise UserError where the sides were evaluated on other reviews."""
-    trainings = [each for side in found for each in side.trainings]
-    if len({each.params[TEST_DATA] for each in trainings}) > 1:
+def require_the_same_reviews(groups: Sequence[RunGroup]) -> None:
+    """Raise UserError where the groups were evaluated on other reviews."""
+    trainings = [training for group in groups for training in group.trainings]
+    if len({training.params[TEST_DATA] for training in trainings}) > 1:
         raise UserError("They were evaluated on other test reviews, so they are not comparable.")
 
 
 @cli.command(__doc__)
-@click.argument("names", metavar="SIDE...", nargs=-1, required=True)
+@click.argument("names", metavar="RUN...", nargs=-1, required=True)
 def main(names: tuple[str, ...]) -> None:
     params = load_params()
     with tempfile.TemporaryDirectory() as scratch:
-        found = [sides.read(name, Path(scratch, str(at))) for at, name in enumerate(names)]
-    require_the_same_reviews(found)
+        groups = [
+            evaluated_runs.read(name, Path(scratch, str(at))) for at, name in enumerate(names)
+        ]
+    require_the_same_reviews(groups)
     bins, confidence = params.evaluate.calibration_bins, CONFIDENCE
-    rows = [row(side, bins, confidence) for side in found]
+    rows = [row(group, bins, confidence) for group in groups]
     files.replace_text(RESULTS, page(rows, confidence))
     print(f"Written: {RESULTS}")
 

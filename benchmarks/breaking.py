@@ -80,9 +80,9 @@ def tree(process: "subprocess.Popen[Any]") -> list[psutil.Process]:
 
 
 def kill_tree(process: "subprocess.Popen[Any]") -> None:
-    for each in tree(process):
+    for child in tree(process):
         with suppress(psutil.NoSuchProcess):
-            each.kill()
+            child.kill()
     process.wait()
 
 

@@ -92,12 +92,12 @@ def params_of(variant: Variant) -> Train:
 def epochs_of(variant: Variant) -> Callable[[], float]:
     """A function that trains one epoch of a variant and returns its seconds."""
     params = params_of(variant)
-    shaping = files.read_about(PAD)["params"] | flatten(params, "train")
+    settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = (array[:REVIEWS] for array in files.read_arrays(PAD, ["x_train", "y_train"]))
     learning, validation = split(x, y, params.validation_split)
     size, held_out = params.batch_size, params.validation_batch_size
     with variant.patched():
-        model = build_model(params, inputs_of(shaping, len(learning.y)))
+        model = build_model(params, inputs_of(settings_used, len(learning.y)))
         architectures.accelerate(model, params)
         model.jit_compile = variant.jit
         if variant.arrays:

@@ -91,8 +91,8 @@ def evaluated(table: Path, model: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "tools.evaluate", "--json", "--positive", "1"]
     where = ["--file", str(table), "--model", model]
     done = subprocess.run([*command, *where], check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 def trained(table: Path, folder: Path, **changes: Any) -> dict[str, Any]:
@@ -103,8 +103,8 @@ def trained(table: Path, folder: Path, **changes: Any) -> dict[str, Any]:
     change_params(project / "params.yaml", {"fetch": {"dataset": "table", "table": settings}})
     for stage in ("fetch", "pad", "train", "evaluate"):
         subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=project, check=True)
-    found: dict[str, Any] = files.read_json(project / "data/evaluate/metrics.json")
-    return found
+    result: dict[str, Any] = files.read_json(project / "data/evaluate/metrics.json")
+    return result
 
 
 def share(metric: dict[str, Any], side: str = "interval") -> str:
@@ -117,22 +117,23 @@ def page(asked: Sequence[tuple[str, str, dict[str, Any]]], own: dict[str, dict[s
     """The page, as Markdown."""
     here = identity.describe()
     rows = [
-        f"| {name} | {where} | {found['reviews']:,} | {found['positive'] / found['reviews']:.0%} "
-        f"| {found['metrics']['accuracy']['here']:.3f} {share(found['metrics']['accuracy'])} "
-        f"| {found['metrics']['balanced_accuracy']['here']:.3f} "
-        f"| {found['metrics']['roc_auc']['here']:.3f} "
-        f"| {found['metrics']['ece']['here']:.3f} "
-        f"| {found['metrics']['accuracy']['there']:.3f} |"
-        for name, where, found in asked
+        f"| {name} | {where} | {result['reviews']:,} "
+        f"| {result['positive'] / result['reviews']:.0%} "
+        f"| {result['metrics']['accuracy']['here']:.3f} {share(result['metrics']['accuracy'])} "
+        f"| {result['metrics']['balanced_accuracy']['here']:.3f} "
+        f"| {result['metrics']['roc_auc']['here']:.3f} "
+        f"| {result['metrics']['ece']['here']:.3f} "
+        f"| {result['metrics']['accuracy']['there']:.3f} |"
+        for name, where, result in asked
     ]
     head = (
         "| model, trained on IMDB | texts | how many | positive | accuracy | balanced | ROC AUC "
         "| calibration error | accuracy on IMDB |"
     )
     below = [
-        f"| {where} | {found['test_reviews']:,} | {found['test_accuracy']:.3f} "
-        f"| {found['test_balanced_accuracy']:.3f} | {found['test_roc_auc']:.3f} |"
-        for where, found in own.items()
+        f"| {where} | {result['test_reviews']:,} | {result['test_accuracy']:.3f} "
+        f"| {result['test_balanced_accuracy']:.3f} | {result['test_roc_auc']:.3f} |"
+        for where, result in own.items()
     ]
     return "\n".join(
         [

@@ -98,7 +98,7 @@ def measure(scratch: Path, most: int, only: str) -> Iterator[tuple[str, list[lis
             ready = make_ready(group, finished, scratch / str(number))
         for fault in faults:
             tries = range(min(fault.tries, most))
-            yield fault.what, [attempt(fault, group, ready, each) for each in tries]
+            yield fault.what, [attempt(fault, group, ready, number) for number in tries]
 
 
 def rows_before() -> dict[str, str]:
@@ -113,8 +113,8 @@ def rows_before() -> dict[str, str]:
 
 def row(what: str, lost: list[list[str]]) -> str:
     """A row of the table, from what each try lost."""
-    unharmed = sum(not each for each in lost)
-    said = "; ".join(sorted({" ".join(text.split()) for each in lost for text in each})) or "–"
+    unharmed = sum(not losses for losses in lost)
+    said = "; ".join(sorted({" ".join(text.split()) for losses in lost for text in losses})) or "–"
     return f"| {what} | {len(lost)} | {unharmed} | {said} | {datetime.now():%Y-%m-%d} |"
 
 

@@ -22,15 +22,15 @@ from workflow.params import load_params
 REVIEWS = 8000  # of which a fifth validates
 
 
-def epochs_of(x: Any, y: Any, params: Train, shaping: dict[str, Any]) -> Callable[[], float]:
+def epochs_of(x: Any, y: Any, params: Train, settings_used: dict[str, Any]) -> Callable[[], float]:
     """Return a function that trains one epoch and returns its seconds; the first is done."""
-    return timed(epoch_of(x, y, params, shaping))
+    return timed(epoch_of(x, y, params, settings_used))
 
 
-def epoch_of(x: Any, y: Any, params: Train, shaping: dict[str, Any]) -> Callable[[], Any]:
+def epoch_of(x: Any, y: Any, params: Train, settings_used: dict[str, Any]) -> Callable[[], Any]:
     """Return a function that trains a new model for one epoch more each time."""
     learning, validation = split(x, y, params.validation_split)
-    inputs = inputs_of({**shaping, "pad.max_length": x.shape[1]}, len(learning.y))
+    inputs = inputs_of({**settings_used, "pad.max_length": x.shape[1]}, len(learning.y))
     model = build_model(params, inputs)
     architectures.accelerate(model, params)
     shuffled = batches(*learning, batch_size=params.batch_size, shuffle=True)
@@ -53,15 +53,15 @@ def timed(work: Callable[[], Any]) -> Callable[[], float]:
 def main() -> None:
     params = load_params().train
     training.prepare(params)
-    shaping = files.read_about(PAD)["params"] | flatten(params, "train")
+    settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
     one_x, one_y = x[:REVIEWS], y[:REVIEWS]
     wide = params.model_copy(update={"units": 2 * params.units})
     variants = {
-        "nothing": epochs_of(one_x, one_y, params, shaping),
-        "reviews": epochs_of(x[: 2 * REVIEWS], y[: 2 * REVIEWS], params, shaping),
-        "length": epochs_of(np.hstack([one_x, one_x]), one_y, params, shaping),
-        "units": epochs_of(one_x, one_y, wide, shaping),
+        "nothing": epochs_of(one_x, one_y, params, settings_used),
+        "reviews": epochs_of(x[: 2 * REVIEWS], y[: 2 * REVIEWS], params, settings_used),
+        "length": epochs_of(np.hstack([one_x, one_x]), one_y, params, settings_used),
+        "units": epochs_of(one_x, one_y, wide, settings_used),
     }
     for _ in range(int(sys.argv[1])):
         for name, epoch in variants.items():

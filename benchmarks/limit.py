@@ -26,7 +26,7 @@ def epoch_flops(params: Train, learning: int, validation: int, length: int) -> i
     """
     directions, columns = 1 + params.bidirectional, GATES[params.cell] * params.units
     features = [params.embedding_units, *[directions * params.units] * (params.layers - 1)]
-    step = sum(2 * (each + params.units) * columns * directions for each in features)
+    step = sum(2 * (size + params.units) * columns * directions for size in features)
     return (3 * learning + validation) * step * length
 
 

@@ -67,8 +67,8 @@ def measure(port: int, bodies: list[bytes], clients: int, seconds: float) -> Loa
     """Ask from so many clients at once."""
     with ThreadPoolExecutor(clients) as pool:
         starts = [bodies[number:] + bodies[:number] for number in range(clients)]
-        each = list(pool.map(lambda start: client(port, start, seconds), starts))
-    taken = np.concatenate(each)
+        seconds_of_clients = list(pool.map(lambda start: client(port, start, seconds), starts))
+    taken = np.concatenate(seconds_of_clients)
     median, p99 = np.percentile(taken, [50, 99])
     return Load(clients, len(taken) / seconds, 1000 * median, 1000 * p99)
 

@@ -37,9 +37,9 @@ NETWORKS: dict[str, Mapping[str, Any]] = {
 
 def epoch_of(params: Train) -> Callable[[], float]:
     """A function that trains one epoch of a new model and returns its seconds."""
-    shaping = files.read_about(PAD)["params"] | flatten(params, "train")
+    settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = (array[:REVIEWS] for array in files.read_arrays(PAD, ["x_train", "y_train"]))
-    train = growth.epoch_of(x, y, params, shaping)
+    train = growth.epoch_of(x, y, params, settings_used)
 
     def epoch() -> float:
         begun = time.perf_counter()
@@ -78,7 +78,7 @@ def main(rounds: int, only: str) -> None:
     params = load_params()
     training.prepare(params.train)
     length = files.read_about(PAD)["params"]["pad.max_length"]
-    for name in [each for each in NETWORKS if only in each]:
+    for name in [network for network in NETWORKS if only in network]:
         changes = {f"train.{key}": value for key, value in NETWORKS[name].items()}
         ours = changed(params, changes).train
         stock = changed(params, {**changes, "train.accelerate": False}).train

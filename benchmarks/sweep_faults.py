@@ -61,12 +61,12 @@ def wait_for_checkpoint(folder: Path) -> None:
     until(lambda: list(folder.glob(f"**/{training_run.FOLDER}/*/epoch-*")))
 
 
-def kill_some(each: Try) -> None:
+def kill_some(attempt: Try) -> None:
     """End the command, one of its workers, or all, by one of the signals."""
-    process = started(each.project, *SWEEP)
-    time.sleep(each.rng.uniform(1, each.seconds))
-    victim, number = each.rng.choice(["driver", "worker", "all"]), each.rng.choice(SIGNALS)
-    workers = [each for each in tree(process)[1:] if "spawn_main" in " ".join(each.cmdline())]
+    process = started(attempt.project, *SWEEP)
+    time.sleep(attempt.rng.uniform(1, attempt.seconds))
+    victim, number = attempt.rng.choice(["driver", "worker", "all"]), attempt.rng.choice(SIGNALS)
+    workers = [child for child in tree(process)[1:] if "spawn_main" in " ".join(child.cmdline())]
     if victim == "driver":
         end(process, number)
     elif victim == "worker" and workers:
@@ -74,34 +74,37 @@ def kill_some(each: Try) -> None:
     else:
         kill_tree(process)
     process.wait(timeout=300)
-    each.project.run(*SWEEP)
+    attempt.project.run(*SWEEP)
 
 
-def two_workers(each: Try) -> AbstractContextManager[Cluster]:
+def two_workers(attempt: Try) -> AbstractContextManager[Cluster]:
     """A cluster of two workers in copies of the project, which know the database of the sweeps."""
-    database = each.project.environment["SWEEP_STORAGE"]
-    beside = each.project.path.parent / "cluster"
-    return dask(beside, each.project.path, 2, SWEEP_STORAGE=database, **ONE_THREAD)
+    database = attempt.project.environment["SWEEP_STORAGE"]
+    beside = attempt.project.path.parent / "cluster"
+    return dask(beside, attempt.project.path, 2, SWEEP_STORAGE=database, **ONE_THREAD)
 
 
-def on_cluster(each: Try) -> tuple[Cluster, tuple[str, ...]]:
+def on_cluster(attempt: Try) -> tuple[Cluster, tuple[str, ...]]:
     """Start servers and a cluster of two; return it, and the command that uses it."""
-    beside = each.project.path.parent
+    beside = attempt.project.path.parent
     for name in ("server", "cluster"):
         (beside / name).mkdir(exist_ok=True)
-    server = each.servers.enter_context(mlflow_server(beside / "server"))
-    database = each.servers.enter_context(postgres())
-    each.project.environment |= {"MLFLOW_TRACKING_URI": server, "SWEEP_STORAGE": database.address}
-    cluster = each.servers.enter_context(two_workers(each))
+    server = attempt.servers.enter_context(mlflow_server(beside / "server"))
+    database = attempt.servers.enter_context(postgres())
+    attempt.project.environment |= {
+        "MLFLOW_TRACKING_URI": server,
+        "SWEEP_STORAGE": database.address,
+    }
+    cluster = attempt.servers.enter_context(two_workers(attempt))
     return cluster, (*SWEEP[:-2], "--scheduler", cluster.address)
 
 
-def kill_part_of_cluster(each: Try) -> None:
+def kill_part_of_cluster(attempt: Try) -> None:
     """Kill the scheduler, a worker or everything; then start anew what is gone."""
-    cluster, command = on_cluster(each)
-    process = started(each.project, *command)
-    time.sleep(each.rng.uniform(1, each.seconds))
-    victim, number = each.rng.choice(["scheduler", "worker", "all"]), each.rng.choice(SIGNALS)
+    cluster, command = on_cluster(attempt)
+    process = started(attempt.project, *command)
+    time.sleep(attempt.rng.uniform(1, attempt.seconds))
+    victim, number = attempt.rng.choice(["scheduler", "worker", "all"]), attempt.rng.choice(SIGNALS)
     # not to a group: these are started without one of their own
     (cluster.workers[0] if victim == "worker" else cluster.scheduler).send_signal(number)
     if victim == "all":
@@ -110,59 +113,59 @@ def kill_part_of_cluster(each: Try) -> None:
     if victim != "worker":
         for one in (*cluster.workers, cluster.scheduler):
             kill_tree(one)
-        cluster = each.servers.enter_context(two_workers(each))
+        cluster = attempt.servers.enter_context(two_workers(attempt))
         command = (*command[:-1], cluster.address)
-    each.project.run(*command)
+    attempt.project.run(*command)
 
 
-def fill_disk_of_worker(each: Try) -> None:
+def fill_disk_of_worker(attempt: Try) -> None:
     """Let the disk of one of two workers be full during a whole sweep."""
-    folder = each.project.path.parent / "cluster" / "worker-0" / training_run.FOLDER
+    folder = attempt.project.path.parent / "cluster" / "worker-0" / training_run.FOLDER
     folder.parent.mkdir(parents=True)
     with small_disk(folder):
         (folder / "filler").write_bytes(b"\0" * shutil.disk_usage(folder).free)
-        _, command = on_cluster(each)
-        each.project.run(*command, status=None)
+        _, command = on_cluster(attempt)
+        attempt.project.run(*command, status=None)
         (folder / "filler").unlink()
-        each.project.run(*command)
+        attempt.project.run(*command)
 
 
 def lock_database(name: str) -> "Any":
     """A fault that holds the lock of a database in the middle of a sweep."""
 
-    def happen(each: Try) -> None:
-        process = started(each.project, *SWEEP)
-        wait_for_checkpoint(each.project.path)
-        with closing(sqlite3.connect(each.project.path / name, timeout=60)) as database:
+    def happen(attempt: Try) -> None:
+        process = started(attempt.project, *SWEEP)
+        wait_for_checkpoint(attempt.project.path)
+        with closing(sqlite3.connect(attempt.project.path / name, timeout=60)) as database:
             database.execute("BEGIN EXCLUSIVE")
             time.sleep(DOWN_SECONDS)
             database.rollback()
         process.wait(timeout=300)
-        each.project.run(*SWEEP)
+        attempt.project.run(*SWEEP)
 
     return happen
 
 
-def kill_server(each: Try) -> None:
+def kill_server(attempt: Try) -> None:
     """Let the tracking server be away for a while, in the middle of a sweep."""
-    beside = each.project.path.parent / "server"
+    beside = attempt.project.path.parent / "server"
     beside.mkdir()
     with mlflow_server(beside) as address:
-        each.project.environment["MLFLOW_TRACKING_URI"] = address
-        process = started(each.project, *SWEEP)
-        wait_for_checkpoint(each.project.path)
+        attempt.project.environment["MLFLOW_TRACKING_URI"] = address
+        process = started(attempt.project, *SWEEP)
+        wait_for_checkpoint(attempt.project.path)
     time.sleep(DOWN_SECONDS)
-    each.servers.enter_context(mlflow_server(beside, port=int(address.rpartition(":")[2])))
+    attempt.servers.enter_context(mlflow_server(beside, port=int(address.rpartition(":")[2])))
     process.wait(timeout=300)
-    each.project.run(*SWEEP)
+    attempt.project.run(*SWEEP)
 
 
 def losses(project: Project, undisturbed: Project) -> list[str]:
     """What is not as it would be if nothing had happened."""
-    expected, found = curves(undisturbed), curves(project)
-    lost = [f"{len(found)} trainings"] if len(found) != TRIALS + SEEDS else []
+    expected, logged = curves(undisturbed), curves(project)
+    lost = [f"{len(logged)} trainings"] if len(logged) != TRIALS + SEEDS else []
     by_params = dict(expected)
-    for params, curve in found:
+    for params, curve in logged:
         if len(curve) != EPOCHS:
             lost.append(f"a curve has {len(curve)} points")
         elif curve != by_params.setdefault(params, curve):
@@ -173,21 +176,21 @@ def losses(project: Project, undisturbed: Project) -> list[str]:
 
 def curves(project: Project) -> list[tuple[str, list[float]]]:
     """Params and curve of each trial's run."""
-    client, found = client_of(project), []
+    client, logged = client_of(project), []
     for run in runs(project):
         if PARENT in run.data.tags:
             points = client.get_metric_history(run.info.run_id, "val_loss")
             values = [point.value for point in sorted(points, key=lambda point: point.step)]
-            found.append((str(sorted(run.data.params.items())), values))
-    return found
+            logged.append((str(sorted(run.data.params.items())), values))
+    return logged
 
 
 def unended(project: Project) -> list[str]:
     """What is wrong with the trials as Optuna has them."""
     lost = []
-    for found, wanted in zip(studies(project), (TRIALS, SEEDS), strict=True):
-        states = [trial.state.name for trial in study.slots(found)]
-        if states != ["COMPLETE"] * wanted or not study.is_over(found):
+    for searched, wanted in zip(studies(project), (TRIALS, SEEDS), strict=True):
+        states = [trial.state.name for trial in study.slots(searched)]
+        if states != ["COMPLETE"] * wanted or not study.is_over(searched):
             lost.append(f"trials are {', '.join(states)}")
     return lost
 

@@ -82,10 +82,10 @@ def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
     reviews = sweep.training_reviews(task.reviews)
     begun = time.monotonic()
     load_keras()
-    for each in values:
+    for settings in values:
         start = time.monotonic()
-        job = job_of(task, reviews, each)
-        inputs = inputs_of(job.shaping, len(job.learning.y))
+        job = job_of(task, reviews, settings)
+        inputs = inputs_of(job.settings_used, len(job.learning.y))
         training = Training(job.params.train, inputs, job.learning, job.validation)
         history = training.fit(START, lambda _: None, show=False).history
         beside.append(time.monotonic() - start - float(history["seconds"].sum()))
@@ -95,18 +95,18 @@ def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
 def by_workers(values: Sequence[dict[str, Any]], count: int, name: str) -> Trained:
     """Train with these values as the trials of a sweep, by so many workers."""
     task = task_of(load_params())
-    found = study.open_study(study.confirmation(name), study.address(), task.options)
-    study.fill_with(found, values)
+    searched = study.open_study(study.confirmation(name), study.address(), task.options)
+    study.fill_with(searched, values)
     with cluster.local(count) as client:
         begun = time.monotonic()
-        workers.search(client, task, {}, found, lambda: None)
+        workers.search(client, task, {}, searched, lambda: None)
         seconds = time.monotonic() - begun
-    return Trained(seconds, list(beside_epochs(found, count)))
+    return Trained(seconds, list(beside_epochs(searched, count)))
 
 
-def beside_epochs(found: "optuna.Study", first: int) -> Iterator[float]:
+def beside_epochs(searched: "optuna.Study", first: int) -> Iterator[float]:
     """The seconds of each trial beside its epochs, without the first ones."""
-    for trial in sorted(study.completed(found), key=lambda each: each.number)[first:]:
+    for trial in sorted(study.completed(searched), key=lambda trial: trial.number)[first:]:
         rows, seconds = trial.user_attrs[HISTORY], trial.duration.total_seconds()
         yield seconds - sum(row["seconds"] for row in rows)
 
@@ -129,8 +129,8 @@ def let_sleep() -> None:
 def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:
     """Let so many workers sleep for so many trials."""
     task = Task(params, load_options(), {}, sweep.reviews_digest(), {}, {}, "none", "")
-    found = study.open_study("sleep", url, task.options)
-    study.want(found, trials)
+    searched = study.open_study("sleep", url, task.options)
+    study.want(searched, trials)
     # a process that took the place of a used one would train
     with (
         patch.dict(os.environ, {study.STORAGE: url}),
@@ -139,9 +139,9 @@ def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:
     ):
         client.run(let_sleep)
         begun = time.monotonic()
-        workers.search(client, task, {}, found, lambda: None)
+        workers.search(client, task, {}, searched, lambda: None)
         seconds = time.monotonic() - begun
-    return Slept(seconds, len(study.completed(found)))
+    return Slept(seconds, len(study.completed(searched)))
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def trainings_table(measured: dict[str, list[Trained]], trials: int) -> str:
     rows = ["| | trials an hour | of one after the other | a trial beside its epochs, s |"]
     rows.append("|" + " --- |" * 4)
     for kind, rounds in measured.items():
-        beside = spread([x for each in rounds for x in each.beside])
+        beside = spread([seconds for one in rounds for seconds in one.beside])
         hourly = 3600 * trials / seconds[kind]
         rows.append(f"| {kind} | {hourly:.0f} | {alone / seconds[kind]:.2f} | {beside} |")
     return "\n".join(rows)
@@ -192,7 +192,7 @@ def goals_table(measured: dict[str, list[Trained]]) -> str:
     median = statistics.median
     rate = median(x.seconds for x in one) / median(x.seconds for x in two)
     alone, worker = (
-        median(x for each in measured[kind] for x in each.beside)
+        median(seconds for one in measured[kind] for seconds in one.beside)
         for kind in ("one after the other", "1 worker")
     )
     return "\n".join(

@@ -30,17 +30,17 @@ def broken(harm: Callable[[Team], object], secret: str = password(USER)) -> Call
         secret: the user's password afterwards.
     """
 
-    def happen(each: Try) -> None:
-        folder = Path(each.project.path.with_name("server"))
+    def happen(attempt: Try) -> None:
+        folder = Path(attempt.project.path.with_name("server"))
         folder.mkdir()
-        server = each.servers.enter_context(team(folder))
-        log_to(each.project, server, password(USER))
-        process = started(each.project, *REPRO)
-        trainer(each.project)
+        server = attempt.servers.enter_context(team(folder))
+        log_to(attempt.project, server, password(USER))
+        process = started(attempt.project, *REPRO)
+        trainer(attempt.project)
         harm(server)
         process.wait(timeout=300)
-        log_to(each.project, server, secret)
-        each.project.run(*SYNC)
+        log_to(attempt.project, server, secret)
+        attempt.project.run(*SYNC)
 
     return happen
 

@@ -140,8 +140,8 @@ def measure(
     ]
     failed = [number for number, process in enumerate(processes) if process.wait()]
     results = [files.read_json(path) for path in sorted(folder.glob("client-*.json"))]
-    run_ids = [run_id for each in results for run_id in each["runs"]]
-    calls = np.concatenate([each["calls"] for each in results])
+    run_ids = [run_id for result in results for run_id in result["runs"]]
+    calls = np.concatenate([result["calls"] for result in results])
     with standing_in(folder, extra):
         missing = [f"client {number} failed" for number in failed] + list(lost(run_ids))
     return Load(store, clients, len(run_ids), calls, missing)
@@ -202,7 +202,7 @@ def main(seconds: float) -> int:
         loads.append(measure(*load, Path(scratch, "embedded"), own))
     files.replace_text(RESULTS, page(loads, seconds))
     print(page(loads, seconds))
-    for problem in (each for load in loads for each in load.lost):
+    for problem in (problem for load in loads for problem in load.lost):
         print(problem, file=sys.stderr)
     return int(any(load.lost for load in loads))
 

@@ -54,54 +54,54 @@ def trainer(project: Project) -> psutil.Process:
     return psutil.Process(int(holder.read_text(encoding="utf-8")))
 
 
-def kill_all(each: Try) -> None:
+def kill_all(attempt: Try) -> None:
     """SIGKILL to DVC and its stage at a random moment."""
-    process = started(each.project, *REPRO)
-    time.sleep(each.rng.uniform(0, each.seconds))
+    process = started(attempt.project, *REPRO)
+    time.sleep(attempt.rng.uniform(0, attempt.seconds))
     kill_tree(process)
-    each.project.run(*REPRO)
+    attempt.project.run(*REPRO)
 
 
-def kill_dvc(each: Try) -> None:
+def kill_dvc(attempt: Try) -> None:
     """SIGKILL to DVC alone: its stage must end."""
-    process = started(each.project, *REPRO)
-    orphan = trainer(each.project)
+    process = started(attempt.project, *REPRO)
+    orphan = trainer(attempt.project)
     process.kill()
     process.wait()
     orphan.wait(timeout=30)
-    each.project.run(*REPRO)
+    attempt.project.run(*REPRO)
 
 
-def rename_machine(each: Try) -> None:
+def rename_machine(attempt: Try) -> None:
     """Kill all, and resume as a machine of another name, such as a container started again."""
-    process = started(each.project, *REPRO)
-    trainer(each.project).kill()
+    process = started(attempt.project, *REPRO)
+    trainer(attempt.project).kill()
     process.wait()
-    client = client_of(each.project)
-    for run in runs(each.project):
+    client = client_of(attempt.project)
+    for run in runs(attempt.project):
         client.set_tag(run.info.run_id, "process.host", "before")
-    each.project.run(*REPRO)
+    attempt.project.run(*REPRO)
 
 
 def signalled(number: signal.Signals, *command: str) -> Callable[[Try], None]:
-    def happen(each: Try) -> None:
-        process = started(each.project, *command)
-        time.sleep(each.rng.uniform(1, each.seconds))
+    def happen(attempt: Try) -> None:
+        process = started(attempt.project, *command)
+        time.sleep(attempt.rng.uniform(1, attempt.seconds))
         with suppress(ProcessLookupError):
             process.send_signal(number)
         process.wait(timeout=60)
-        each.project.run(*command)
+        attempt.project.run(*command)
 
     return happen
 
 
-def damage_checkpoint(each: Try) -> None:
+def damage_checkpoint(attempt: Try) -> None:
     """Cut short the newest checkpoint of a killed training, or change a byte of it."""
-    process = started(each.project, *REPRO)
-    trainer(each.project).kill()
+    process = started(attempt.project, *REPRO)
+    trainer(attempt.project).kill()
     process.wait()
-    damage(checkpoints(each.project)[-1] / training_run.STATE, each.rng)
-    each.project.run(*REPRO)
+    damage(checkpoints(attempt.project)[-1] / training_run.STATE, attempt.rng)
+    attempt.project.run(*REPRO)
 
 
 def damage(file: Path, rng: random.Random) -> None:
@@ -114,86 +114,86 @@ def damage(file: Path, rng: random.Random) -> None:
     file.write_bytes(content)
 
 
-def damage_data(each: Try) -> None:
+def damage_data(attempt: Try) -> None:
     """Cut short or change a file of a stage; `dvc repro` brings it back."""
-    folder = each.project.path / "data" / each.rng.choice(["fetch", "pad"])
-    damage(each.rng.choice(sorted(folder.glob("*.npy"))), each.rng)
-    each.project.run(*REPRO)
+    folder = attempt.project.path / "data" / attempt.rng.choice(["fetch", "pad"])
+    damage(attempt.rng.choice(sorted(folder.glob("*.npy"))), attempt.rng)
+    attempt.project.run(*REPRO)
 
 
-def fill_disk(each: Try) -> None:
+def fill_disk(attempt: Try) -> None:
     """Let the disk of the checkpoints be full in the middle; then there is room again."""
-    disk = each.project.path / training_run.FOLDER
+    disk = attempt.project.path / training_run.FOLDER
     with small_disk(disk):
-        process = started(each.project, *REPRO)
-        trainer(each.project)
+        process = started(attempt.project, *REPRO)
+        trainer(attempt.project)
         free = shutil.disk_usage(disk).free
         with suppress(OSError):
             (disk / "filler").write_bytes(b"\0" * free)
         assert process.wait(timeout=120) != 0, "the disk was not full"
         (disk / "filler").unlink()
-        each.project.run(*REPRO)
+        attempt.project.run(*REPRO)
 
 
-def lock_store(each: Try) -> None:
+def lock_store(attempt: Try) -> None:
     """Hold the database's lock until the training is done, then log to it."""
-    process = started(each.project, *REPRO)
-    training = trainer(each.project)
-    with closing(sqlite3.connect(each.project.path / "mlflow.db", timeout=60)) as database:
+    process = started(attempt.project, *REPRO)
+    training = trainer(attempt.project)
+    with closing(sqlite3.connect(attempt.project.path / "mlflow.db", timeout=60)) as database:
         database.execute("BEGIN EXCLUSIVE")
-        until(lambda: not training.is_running() or not checkpoints(each.project), 300)
+        until(lambda: not training.is_running() or not checkpoints(attempt.project), 300)
         database.rollback()
     process.wait(timeout=300)
-    each.project.run(*SYNC)
+    attempt.project.run(*SYNC)
 
 
-def kill_server(each: Try) -> None:
+def kill_server(attempt: Try) -> None:
     """Kill the tracking server in the middle, and start it again when the training is done."""
     port = free_port()
-    store = f"sqlite:///{each.project.path}/mlflow.db"
-    files = str(each.project.path.with_name("served"))
+    store = f"sqlite:///{attempt.project.path}/mlflow.db"
+    files = str(attempt.project.path.with_name("served"))
     command = ["mlflow", "server", "--backend-store-uri", store, "--port", str(port)]
     command += ["--artifacts-destination", files, "--default-artifact-root", files]
-    each.project.environment |= QUIET
+    attempt.project.environment |= QUIET
 
     def serve() -> "subprocess.Popen[str]":
-        process = started(each.project, *command)
+        process = started(attempt.project, *command)
         wait_for(f"http://127.0.0.1:{port}/health")
         return process
 
     server = serve()
-    each.project.environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{port}"
-    process = started(each.project, *REPRO)
-    trainer(each.project)
+    attempt.project.environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{port}"
+    process = started(attempt.project, *REPRO)
+    trainer(attempt.project)
     os.killpg(server.pid, signal.SIGKILL)
     server.wait()
     process.wait(timeout=300)
     server = serve()
-    each.project.run(*SYNC)
-    del each.project.environment["MLFLOW_TRACKING_URI"]  # its store is the project's own
+    attempt.project.run(*SYNC)
+    del attempt.project.environment["MLFLOW_TRACKING_URI"]  # its store is the project's own
     os.killpg(server.pid, signal.SIGKILL)
     server.wait()
 
 
-def two_at_once(each: Try) -> None:
+def two_at_once(attempt: Try) -> None:
     """A second `dvc repro` beside a running one must train nothing."""
-    process = started(each.project, *REPRO)
-    trainer(each.project)
-    each.project.fail(*REPRO)
+    process = started(attempt.project, *REPRO)
+    trainer(attempt.project)
+    attempt.project.fail(*REPRO)
     process.wait(timeout=300)
 
 
-def move(each: Try) -> None:
+def move(attempt: Try) -> None:
     """Move the folder when all is done, and use it there."""
     import mlflow
 
-    each.project.run(*REPRO)
-    elsewhere = each.project.path.with_name("moved")
-    each.project.path.rename(elsewhere)
-    each.project.path = elsewhere
-    each.project.run(*SYNC)
+    attempt.project.run(*REPRO)
+    elsewhere = attempt.project.path.with_name("moved")
+    attempt.project.path.rename(elsewhere)
+    attempt.project.path = elsewhere
+    attempt.project.run(*SYNC)
     with inside(elsewhere):
-        run, _ = runs(each.project)
+        run, _ = runs(attempt.project)
         artifact = f"runs:/{run.info.run_id}/evaluate/accuracy.png"
         store = f"sqlite:///{elsewhere}/mlflow.db"
         mlflow.artifacts.download_artifacts(artifact, tracking_uri=store)
@@ -210,34 +210,34 @@ def inside(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-def delete_store(each: Try) -> None:
+def delete_store(attempt: Try) -> None:
     """Delete the store; what `data/` has is logged to a new one."""
-    each.project.run(*REPRO)
-    (each.project.path / "mlflow.db").unlink()
-    shutil.rmtree(each.project.path / "mlruns")
-    each.project.run(*SYNC)
+    attempt.project.run(*REPRO)
+    (attempt.project.path / "mlflow.db").unlink()
+    shutil.rmtree(attempt.project.path / "mlruns")
+    attempt.project.run(*SYNC)
 
 
-def restore_from_cache(each: Try) -> None:
+def restore_from_cache(attempt: Try) -> None:
     """Come back to earlier params: DVC restores from its cache, and the run is the same one."""
-    each.project.run(*REPRO)
-    each.project.change(train={"epochs": 2})
-    each.project.run(*REPRO)
-    each.project.change(train={"epochs": EPOCHS})
-    each.project.run(*REPRO)
-    each.project.run(*SYNC)
+    attempt.project.run(*REPRO)
+    attempt.project.change(train={"epochs": 2})
+    attempt.project.run(*REPRO)
+    attempt.project.change(train={"epochs": EPOCHS})
+    attempt.project.run(*REPRO)
+    attempt.project.run(*SYNC)
 
 
 def losses(project: Project, undisturbed: Project) -> list[str]:
     """What is not as it would be if nothing had happened."""
     folders = (project.path / "data", undisturbed.path / "data")
     lost = [f"{name} differs" for name in verify.differences(*folders)]
-    found = [
+    trained = [
         run for run in runs(project) if run.data.params.get("train.epochs") in (str(EPOCHS), None)
     ]
-    if len(found) != 1:
-        return [*lost, f"{len(found)} runs"]
-    return lost + losses_of_run(project, found[0])
+    if len(trained) != 1:
+        return [*lost, f"{len(trained)} runs"]
+    return lost + losses_of_run(project, trained[0])
 
 
 def losses_of_run(project: Project, run: "Run") -> list[str]:

@@ -17,10 +17,10 @@ def main(a: str, b: str, as_json: bool) -> None:
     from tools.comparing import report, text  # import SciPy and Matplotlib: seconds before --help
 
     with cli.output_kept(as_json):
-        found, folder = report.compare(a, b)
+        result, folder = report.compare(a, b)
     page = str(folder / "report.html")
-    printed = f"{text.summary(found)}\n\nThe full report: {page}"
-    cli.report({**text.document(found), "report": page}, printed, as_json)
+    printed = f"{text.summary(result)}\n\nThe full report: {page}"
+    cli.report({**text.document(result), "report": page}, printed, as_json)
 
 
 if __name__ == "__main__":

@@ -43,13 +43,13 @@ def page(params: Params, text: str) -> str:
 
 def comments(text: str) -> dict[str, str]:
     """The comment of each setting and section of a YAML file, by its dotted name."""
-    found, path = {}, list[str]()
+    comments, path = {}, list[str]()
     for line in text.splitlines():
         setting = SETTING.fullmatch(line)
         if setting:
             path = [*path[: len(setting["indent"]) // 2], setting["key"]]
-            found[".".join(path)] = setting["comment"] or ""
-    return found
+            comments[".".join(path)] = setting["comment"] or ""
+    return comments
 
 
 def section(path: tuple[str, ...], values: BaseModel, meanings: dict[str, str]) -> Iterator[str]:

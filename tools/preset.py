@@ -38,7 +38,7 @@ def read(name: str) -> dict[str, Any]:
     """
     path = FOLDER / f"{name}.yaml"
     if not path.is_file():
-        there = ", ".join(sorted(each.stem for each in FOLDER.glob("*.yaml"))) or "none"
+        there = ", ".join(sorted(preset.stem for preset in FOLDER.glob("*.yaml"))) or "none"
         raise UserError(f"There is no preset {name}. In {FOLDER}/: {there}.")
     try:
         values = dict(flat(YAML(typ="safe", pure=True).load(path), ""))

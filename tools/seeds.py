@@ -30,9 +30,9 @@ TRAINING = ("fetch", "pad", "train")  # stages that shape a training
 @cli.json_option
 def main(count: int, as_json: bool) -> None:
     with cli.output_kept(as_json):
-        found = train_group(count)
-        run_id = group.log(found)
-    cli.report(group.document(found, run_id), f"\n{group.table(found, run_id)}", as_json)
+        trained = train_group(count)
+        run_id = group.log(trained)
+    cli.report(group.document(trained, run_id), f"\n{group.table(trained, run_id)}", as_json)
 
 
 def train_group(count: int) -> Group:
@@ -50,7 +50,7 @@ def train_group(count: int) -> Group:
     with tempfile.TemporaryDirectory() as scratch:
         members = list(experiments.trained(wanted, Path(scratch), "make seeds"))
     experiments.require_same_data(members)
-    shaping = members[0].shaping
+    shaping = members[0].settings_used
     key = group.key(shaping, identity.code_digests(TRAINING))
     return Group(group_name(params.train, shaping, count), key, members)
 

@@ -42,16 +42,16 @@ def migrate(wanted: Server, environment: Mapping[str, str]) -> None:
     Raises:
         UserError: a migration failed.
     """
-    for each in (
+    for upgrade in (
         [*MLFLOW, "db", "upgrade", wanted.runs],
         [*AUTH, "db", "upgrade", "--url", wanted.users],
     ):
-        done = subprocess.run(each, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(upgrade, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             said = redacted("\n".join(done.stderr.splitlines()[-5:]))
             raise UserError(
-                f"The migration of {each[-1]} failed. Restore its backup, then see MLflow's notes "
-                f"on this version:\n{said}"
+                f"The migration of {upgrade[-1]} failed. Restore its backup, then see MLflow's "
+                f"notes on this version:\n{said}"
             )
 
 

@@ -60,33 +60,33 @@ def main(
         if scheduler:
             cluster.require_servers(study.address())
             cluster.require_committed()
-        found = sweep.open_sweep(params, options)
-        if others := sweep.unfinished(found):
+        own = sweep.open_sweep(params, options)
+        if others := sweep.unfinished(own):
             print(
                 f"A new sweep. Not resumed: {', '.join(others)}, of other params, space, data or "
                 "code, see docs/sweeps.md"
             )
         if not apply:
-            run(found, trials, workers, scheduler)
-        winners = sweep.candidates(found)
+            run(own, trials, workers, scheduler)
+        winners = sweep.candidates(own)
         if winners or not apply:
-            report(found, winners)
-        changes = apply_best(found, winners, force) if apply else []
-    document = {"run_id": found.run_id, "candidates": [each._asdict() for each in winners]}
-    printed = "\n".join(changes) if apply else text(found, winners)
+            report(own, winners)
+        changes = apply_best(own, winners, force) if apply else []
+    document = {"run_id": own.run_id, "candidates": [winner._asdict() for winner in winners]}
+    printed = "\n".join(changes) if apply else text(own, winners)
     cli.report({**document, "applied": changes}, printed, as_json)
     return 0 if winners or apply else 1
 
 
-def report(found: Sweep, winners: list[Candidate]) -> None:
+def report(own: Sweep, winners: list[Candidate]) -> None:
     """Write the report, and log it and the best so far to the sweep's run."""
     from tools.pages import sweep as pages  # imports Matplotlib: seconds before --help
 
-    folder = REPORTS / found.name
-    pages.write(found, winners, folder)
+    folder = REPORTS / own.name
+    pages.write(own, winners, folder)
     with store.tolerating_errors("The report is not logged to MLflow"):
-        sweep.log_best(found, sweep.studies(found)[0])  # of trials that ended when nobody watched
-        sweep.log_outcome(found, winners[0] if winners else None, folder)
+        sweep.log_best(own, sweep.studies(own)[0])  # of trials that ended when nobody watched
+        sweep.log_outcome(own, winners[0] if winners else None, folder)
 
 
 def require_packages() -> None:
@@ -99,33 +99,33 @@ def require_packages() -> None:
         )
 
 
-def run(found: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
+def run(own: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
     """Search until the sweep has so many trials, then confirm the best.
 
     Raises:
         UserError: the first trials all failed, or the scheduler cannot be used.
     """
-    task = sweep.read_task(found)
-    first, second = sweep.studies(found)
-    for each in (first, second):
-        study.renew(each)
+    task = sweep.read_task(own)
+    first, second = sweep.studies(own)
+    for searched in (first, second):
+        study.renew(searched)
     study.want(first, trials)
-    if study.is_over(first) and not sweep.unconfirmed(found, first, second):
+    if study.is_over(first) and not sweep.unconfirmed(own, first, second):
         return
     required = cluster.environment() if scheduler else {}
     started = cluster.connected(scheduler, required) if scheduler else cluster.local(workers)
     with started as client:
         train = partial(search, client, task, required)
-        watched(found, first, "Trial", train)
-        study.fill_with(second, sweep.to_confirm(found, first))
+        watched(own, first, "Trial", train)
+        study.fill_with(second, sweep.to_confirm(own, first))
         study.want(second, 0)
-        watched(found, second, "Confirmation", train)
+        watched(own, second, "Confirmation", train)
 
 
-def watched(found: Sweep, searched: "optuna.Study", kind: str, train: Callable[..., None]) -> None:
+def watched(own: Sweep, searched: "optuna.Study", kind: str, train: Callable[..., None]) -> None:
     """Train the trials of a study, and show how far that is; where it ends early, so do workers."""
     with progress.shown(study.wanted(searched)) as display:
-        watcher = Watcher(found, searched, kind, display)
+        watcher = Watcher(own, searched, kind, display)
         try:
             while not study.is_over(searched) or study.find_lost(searched):
                 look = partial(study.patiently, watcher)
@@ -143,15 +143,15 @@ def require_not_stopped(searched: "optuna.Study") -> None:
         raise UserError("Another `make sweep` of this sweep was ended, and its workers with it.")
 
 
-def apply_best(found: Sweep, winners: list[Candidate], force: bool) -> list[str]:
+def apply_best(own: Sweep, winners: list[Candidate], force: bool) -> list[str]:
     """Write the winner's values into params.yaml; return what changed, a line for each.
 
     Raises:
         UserError: the sweep is not finished, unless that is forced, or has no trial yet.
     """
-    first, second = sweep.studies(found)
+    first, second = sweep.studies(own)
     searched = bool(winners) and study.is_over(first)
-    complete = searched and not sweep.unconfirmed(found, first, second)
+    complete = searched and not sweep.unconfirmed(own, first, second)
     if not complete and not force:
         raise UserError(
             "There is no finished sweep of these params, data and code: `make sweep` finishes it. "
@@ -169,24 +169,24 @@ def best_so_far(first: "optuna.Study") -> dict[str, Any]:
     return study.values_of(trials[0])
 
 
-def text(found: Sweep, winners: list[Candidate]) -> str:
+def text(own: Sweep, winners: list[Candidate]) -> str:
     """A sweep as a reader sees it."""
-    metric, confirm = found.options.metric, found.options.confirm
+    metric, confirm = own.options.metric, own.options.confirm
     rows = [
-        f"{each.trial:>6}  {each.found:>8.4f}  {each.mean:>8.4f} ± {each.spread:.4f}  "
-        f"{space.as_text(each.values)}"
-        for each in winners
+        f"{winner.trial:>6}  {winner.found:>8.4f}  {winner.mean:>8.4f} ± {winner.spread:.4f}  "
+        f"{space.as_text(winner.values)}"
+        for winner in winners
     ]
     if not winners:
-        return f"No trial was trained to its end, and none confirmed. MLflow run {found.run_id}."
+        return f"No trial was trained to its end, and none confirmed. MLflow run {own.run_id}."
     return "\n".join(
         [
             f"\nThe best trials by {metric}, and their means under {confirm.seeds} further seeds "
             "(± standard deviation):",
             f"{'trial':>6}  {'found':>8}  {'mean':>8}",
             *rows,
-            sweep.about_lead(found, winners),
-            f"Write the first one into params.yaml: make sweep APPLY=1. MLflow run {found.run_id}.",
+            sweep.about_lead(own, winners),
+            f"Write the first one into params.yaml: make sweep APPLY=1. MLflow run {own.run_id}.",
         ]
     )
 

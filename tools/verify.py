@@ -155,7 +155,7 @@ def explain(outcome: Outcome) -> str:
     """What differs, and what may be the reason."""
     changed = [f"  {key}: {here} → {again}" for key, (here, again) in outcome.changed.items()]
     reasons = changed or ["  nothing that the runs note of the machine and its packages"]
-    scores = " → ".join(f"{each:.4f}" for each in outcome.test_accuracy)
+    scores = " → ".join(f"{accuracy:.4f}" for accuracy in outcome.test_accuracy)
     lines = [f"  {name}" for name in outcome.differing]
     return "\n".join(
         ["Not the same again:", *lines, f"Test accuracy: {scores}", "Changed since:", *reasons]

@@ -61,7 +61,7 @@ class Job(NamedTuple):
         kind: one of `FITS`.
         params: those of the pipeline.
         options: those of the linear models.
-        shaping: those that shape the model and its evaluation, by dotted names.
+        settings_used: those that shape the model and its evaluation, by dotted names.
         learning: reviews to learn from.
         validation: reviews to validate with.
         test: the test part, whose rows no linear model reads.
@@ -71,7 +71,7 @@ class Job(NamedTuple):
     kind: str
     params: Params
     options: LinearOptions
-    shaping: dict[str, Any]
+    settings_used: dict[str, Any]
     learning: Reviews
     validation: Reviews
     test: TestSet
@@ -94,12 +94,12 @@ def read_job(kind: str) -> Job:
     orders = shuffled(len(train), len(test), params.pad.shuffle_seed)
     parts = split(orders[0], train.labels[orders[0]], params.train.validation_split)
     learning, validation = (fits.choose(train, part.x) for part in parts)
-    shaping = files.read_about(FETCH)["params"] | shaping_of(params, options, kind)
+    settings_used = files.read_about(FETCH)["params"] | settings_of(params, options, kind)
     return Job(
         kind,
         params,
         options,
-        shaping,
+        settings_used,
         learning,
         validation,
         unpadded(test, orders[1], seen(test, train)),
@@ -107,7 +107,7 @@ def read_job(kind: str) -> Job:
     )
 
 
-def shaping_of(params: Params, options: LinearOptions, kind: str) -> dict[str, Any]:
+def settings_of(params: Params, options: LinearOptions, kind: str) -> dict[str, Any]:
     """The params that shape a model and its evaluation, by dotted names."""
     return {
         "linear.kind": kind,
@@ -158,7 +158,7 @@ def save(folder: Path, job: Job, fitted: Fitted, evaluation: Evaluation) -> None
         "model.sha256": files.sha256(folder / linear_reader.FILE),
         TEST_DATA: files.joint_digest(FETCH, arrays("test")),
     }
-    files.write_about(folder, job.shaping | digests)
+    files.write_about(folder, job.settings_used | digests)
 
 
 def log_data(log: RunLogger, job: Job) -> None:
@@ -170,7 +170,7 @@ def log_data(log: RunLogger, job: Job) -> None:
         "test": (job.test.reviews, slice(None)),
     }
     for context, (part, rows) in parts.items():
-        name = f"{dataset_name(job.shaping)}-{context}"
+        name = f"{dataset_name(job.settings_used)}-{context}"
         digest = files.short_digest(FETCH, arrays("test" if context == "test" else "train"), rows)
         log.dataset(name, context, (part.tokens, part.labels), FETCH, digest)
 
@@ -182,7 +182,7 @@ def log_outputs(log: RunLogger, job: Job, metrics: dict[str, Any], diff: str) ->
     digests = {key: files.read_about(folder)["params"][key] for key in ("model.sha256", TEST_DATA)}
     index = files.checked(FETCH / "word_index.json")
     fitted = [Model(folder / linear_reader.FILE, {}, reader=linear_reader.READER)]
-    threshold, tokenizer = job.params.evaluate.threshold, tokenizer_of(job.shaping)
+    threshold, tokenizer = job.params.evaluate.threshold, tokenizer_of(job.settings_used)
     parts = Parts(fitted, index, threshold, LINEAR_PACKAGES, tokenizer)
     test = TestIdentity(f"{metrics['dataset']}-test", job.test.digest)
     publish(log, folder, metrics, test, Served(parts, digests, job.params.promote))
@@ -195,7 +195,7 @@ def fit_and_log(job: Job, log: RunLogger, tags: dict[str, str]) -> None:
     log_data(log, job)
     fitted = fit(job)
     log.epoch(1, {name: float(fitted.history[name].iloc[0]) for name in METRICS})
-    options, dataset = job.params.evaluate, dataset_name(job.shaping)
+    options, dataset = job.params.evaluate, dataset_name(job.settings_used)
     predictions = predictions_table(job.test, fitted.probabilities, options.threshold)
     texts = texts_of(job.test, job.words)
     evaluation = evaluate_answers(predictions, texts, dataset, log.run.name, options)
@@ -211,14 +211,14 @@ def read_tags(job: Job) -> dict[str, str]:
     computed_by = identity.describe() | {f"{name}.version": version(name) for name in PACKAGES}
     data = {f"data.{part}.sha256": files.joint_digest(FETCH, arrays(part)) for part in PARTS}
     code = identity.code_digests([STAGE], DECLARED)
-    shaped = {"params": job.shaping, "data": data, "machine": computed_by, "code": code}
-    known = {lifecycle.KEY: fingerprint(shaped), "dataset": dataset_name(job.shaping)}
-    return {**known, **provenance(), **data, **computed_by}
+    shaped = {"params": job.settings_used, "data": data, "machine": computed_by, "code": code}
+    identity_tags = {lifecycle.KEY: fingerprint(shaped), "dataset": dataset_name(job.settings_used)}
+    return {**identity_tags, **provenance(), **data, **computed_by}
 
 
 def run_name(job: Job, tags: Mapping[str, str]) -> str:
     """A run's name: the model, and the data set and DVC experiment where out of the ordinary."""
-    dataset = dataset_name(job.shaping)
+    dataset = dataset_name(job.settings_used)
     parts = [f"linear {job.kind.replace('_', ' ')}", dataset if dataset != "imdb" else ""]
     return SEPARATOR.join(filter(None, [*parts, tags.get("dvc.experiment", "")]))
 
@@ -229,7 +229,7 @@ def main(kind: str) -> None:
     job = read_job(kind)
     tags = read_tags(job)
     again = f"Logging to MLflow stops here, `{AGAIN}{kind}` does all of it again"
-    with training_run(run_name(job, tags), job.shaping, tags, False, again) as run:
+    with training_run(run_name(job, tags), job.settings_used, tags, False, again) as run:
         fit_and_log(job, run.log, tags)
     if not run.log.lost:  # else the next call resumes its run
         clear(tags[lifecycle.KEY])

@@ -60,8 +60,8 @@ def count(reviews: Reviews, min_reviews: int) -> Counts:
     words = reviews.tokens.astype(np.int64)
     rows = np.repeat(np.arange(len(reviews)), reviews.lengths)
     inside = rows[:-1] == rows[1:]  # no bigram spans two reviews
-    found = np.concatenate([words, bigrams(words)[inside]])
-    keys, columns = np.unique(found, return_inverse=True)
+    features = np.concatenate([words, bigrams(words)[inside]])
+    keys, columns = np.unique(features, return_inverse=True)
     where = np.concatenate([rows, rows[:-1][inside]]), columns
     matrix = csr_matrix((np.ones(len(columns)), where), (len(reviews), len(keys)))
     kept = np.flatnonzero(matrix.getnnz(axis=0) >= min_reviews)

@@ -31,8 +31,8 @@ def find_or_make(
         tag: what kind of group it is the parent of.
         key: the tag's value: what the group's trainings have in common.
     """
-    found = client.search_runs([experiment_id], f"tags.`{tag}` = '{key}'", max_results=1)
-    parent = found[0] if found else client.create_run(experiment_id, tags={tag: key})
+    parents = client.search_runs([experiment_id], f"tags.`{tag}` = '{key}'", max_results=1)
+    parent = parents[0] if parents else client.create_run(experiment_id, tags={tag: key})
     if parent.info.status != "FINISHED":
         client.set_terminated(parent.info.run_id)
     return parent

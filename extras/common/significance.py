@@ -94,7 +94,7 @@ def mean_difference(
     if np.ptp(a) == np.ptp(b) == 0:  # the t statistic is not defined
         return MeanDifference(difference, Interval(-1.0, 1.0), 1.0)
     result = stats.ttest_ind(b, a, equal_var=min(len(a), len(b)) == 1)
-    found = result.confidence_interval(confidence)
+    interval = result.confidence_interval(confidence)
     return MeanDifference(
-        difference, Interval(float(found.low), float(found.high)), float(result.pvalue)
+        difference, Interval(float(interval.low), float(interval.high)), float(result.pvalue)
     )

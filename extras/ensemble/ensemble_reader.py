@@ -38,8 +38,8 @@ class Ensemble:
 
     def places(self, words: Sequence[Word]) -> NDArray[np.int64]:
         """A word is read if a member reads it."""
-        found = [member.reader.places(words) for member in self.members]
-        return np.unique(np.concatenate(found))
+        places = [member.reader.places(words) for member in self.members]
+        return np.unique(np.concatenate(places))
 
     def without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
         """A member that does not read a word answers as it does to the entire text."""

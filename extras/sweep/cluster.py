@@ -120,10 +120,10 @@ def connected(address: str, required: Mapping[str, str]) -> Iterator["distribute
 
 def addresses(client: "distributed.Client") -> list[str]:
     """The workers that there are at the moment; raises UserError where the scheduler is gone."""
-    found = client.scheduler_info().get("workers", {})
+    workers = client.scheduler_info().get("workers", {})
     if client.status != "running":
         raise UserError(GONE)
-    return list(found)
+    return list(workers)
 
 
 def require_servers(url: str) -> None:

@@ -43,9 +43,9 @@ class Progress:
 
     def close(self) -> None:
         """Leave the lines that stay, and nothing below them."""
-        for each in [*self.below[::-1], self.bar]:
-            each.leave = False
-            each.close()
+        for bar in [*self.below[::-1], self.bar]:
+            bar.leave = False
+            bar.close()
 
 
 @contextmanager

@@ -201,7 +201,9 @@ def values_of(trial: "FrozenTrial") -> dict[str, Any]:
 def slots(study: "optuna.Study") -> "list[FrozenTrial]":
     """The trials of a study, by number, without those that others have taken the place of."""
     trials = study.get_trials(deepcopy=False)
-    replaced = {number for each in trials for number in each.system_attrs.get("retry_history", [])}
+    replaced = {
+        number for trial in trials for number in trial.system_attrs.get("retry_history", [])
+    }
     return [trial for trial in trials if trial.number not in replaced]
 
 
@@ -252,9 +254,9 @@ def completed(study: "optuna.Study") -> "list[FrozenTrial]":
     """The trials that were trained to their end, the best first."""
     import optuna
 
-    found = [each for each in slots(study) if each.state == optuna.trial.TrialState.COMPLETE]
+    trials = [trial for trial in slots(study) if trial.state == optuna.trial.TrialState.COMPLETE]
     down = study.direction == optuna.study.StudyDirection.MAXIMIZE
-    return sorted(found, key=lambda trial: -trial.value if down else trial.value)
+    return sorted(trials, key=lambda trial: -trial.value if down else trial.value)
 
 
 def retry_passing(study: "optuna.Study", trial: "FrozenTrial") -> None:
@@ -315,7 +317,7 @@ def _wait_again(study: "optuna.Study", trial: "FrozenTrial", without: Collection
     """
     import optuna
 
-    if trial.number in {each.number for each in slots(study)}:
+    if trial.number in {slot.number for slot in slots(study)}:
         dropped = {ERROR, PASSING, *without}
         failed = copy.copy(trial)
         failed.user_attrs = {k: v for k, v in trial.user_attrs.items() if k not in dropped}
@@ -347,6 +349,6 @@ def _beat(study: "optuna.Study", trial: "FrozenTrial") -> None:
 
     A process that died right after it had taken a trial left none.
     """
-    found = study._storage
-    found.record_heartbeat(trial._trial_id)
-    found.set_trial_user_attr(trial._trial_id, BEATEN, trial.number)
+    storage = study._storage
+    storage.record_heartbeat(trial._trial_id)
+    storage.set_trial_user_attr(trial._trial_id, BEATEN, trial.number)

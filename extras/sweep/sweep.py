@@ -117,12 +117,12 @@ def key_of(params: Params, options: SweepOptions) -> str:
     The values of the searched params are left out: written into params.yaml, the best ones are
     still those of the same sweep.
     """
-    given = {name: x for name, x in shaping_of(params).items() if name not in options.space}
-    shaping = {**given, "sweep": settings(options)}
-    return fingerprint({"params": shaping, "code": identity.code_digests(CODE)})
+    used = {name: x for name, x in settings_of(params).items() if name not in options.space}
+    searched = {**used, "sweep": settings(options)}
+    return fingerprint({"params": searched, "code": identity.code_digests(CODE)})
 
 
-def shaping_of(params: Params) -> dict[str, Any]:
+def settings_of(params: Params) -> dict[str, Any]:
     """Everything that shapes a training, by dotted names."""
     sections = flatten(params.pad, "pad") | flatten(params.train, "train")
     return data_of(params) | sections
@@ -204,23 +204,24 @@ def candidates(sweep: Sweep) -> list[Candidate]:
     """The confirmed trials, the one with the best mean first."""
     search, confirm = studies(sweep)
     again = {repr(trial.user_attrs[study.VALUES]): trial for trial in study.completed(confirm)}
-    found = []
+    confirmed = []
     for trial in study.completed(search)[: sweep.options.confirm.top]:
         own = under_seeds(sweep, trial)
-        done = [float(again[repr(each)].value) for each in own if repr(each) in again]
+        done = [float(again[repr(values)].value) for values in own if repr(values) in again]
         if len(done) == sweep.options.confirm.seeds:
-            found.append(Candidate(trial.number, study.values_of(trial), float(trial.value), done))
+            values, value = study.values_of(trial), float(trial.value)
+            confirmed.append(Candidate(trial.number, values, value, done))
     sign = 1 if sweep.options.metric == "val_loss" else -1
-    return sorted(found, key=lambda each: sign * each.mean)
+    return sorted(confirmed, key=lambda candidate: sign * candidate.mean)
 
 
-def about_lead(sweep: Sweep, found: list[Candidate]) -> str:
+def about_lead(sweep: Sweep, confirmed: list[Candidate]) -> str:
     """How far the search's best trial led the others in the search, and under the further seeds."""
     sign = -1 if sweep.options.metric == "val_loss" else 1
-    best, *others = sorted(found, key=lambda each: -sign * each.found)
+    best, *others = sorted(confirmed, key=lambda candidate: -sign * candidate.found)
     if not others:
         return "Only one trial is confirmed: there is no other to compare it with."
-    rival = max(others, key=lambda each: sign * each.mean)
+    rival = max(others, key=lambda candidate: sign * candidate.mean)
     after = sign * (best.mean - rival.mean)
     return (
         f"In the search, trial {best.trial} led trial {others[0].trial} by "
@@ -246,7 +247,7 @@ def best_so_far(search: "optuna.Study") -> list[tuple[float, int, int]]:
     Returns:
         for each: the best, when in milliseconds since 1970, and how many were completed.
     """
-    trials = sorted(study.completed(search), key=lambda each: each.datetime_complete)
+    trials = sorted(study.completed(search), key=lambda trial: trial.datetime_complete)
     better = np.maximum if search.direction.name == "MAXIMIZE" else np.minimum
     best = better.accumulate([trial.value for trial in trials])
     moments = [int(trial.datetime_complete.timestamp() * 1000) for trial in trials]
@@ -266,7 +267,7 @@ def log_outcome(sweep: Sweep, winner: Candidate | None, report: Path) -> None:
 def link_winner(client: "mlflow.MlflowClient", sweep: Sweep, winner: Candidate) -> None:
     """Link the sweep's run and the newest training of the winner's params, if there is one."""
     values = run_groups.as_text(winner.values).items()
-    wanted = run_groups.as_text(shaping_of(changed(sweep.params, winner.values)))
+    wanted = run_groups.as_text(settings_of(changed(sweep.params, winner.values)))
     experiment = client.get_run(sweep.run_id).info.experiment_id
     same = " and ".join(f"params.`{name}` = '{value}'" for name, value in values)
     for run in client.search_runs([experiment], same):

@@ -76,13 +76,13 @@ class Job(NamedTuple):
 
     Attributes:
         params: its params.
-        shaping: everything that shapes it, by dotted names.
+        settings_used: everything that shapes it, by dotted names.
         learning: what is trained on.
         validation: what is validated on.
     """
 
     params: Params
-    shaping: dict[str, Any]
+    settings_used: dict[str, Any]
     learning: Part
     validation: Part
 
@@ -100,9 +100,9 @@ def job_of(task: Task, reviews: Reviews, values: Mapping[str, Any]) -> Job:
         UserError: they do not go together.
     """
     params = changed(task.params, values)
-    shaping = {**task.data, **flatten(params.pad, "pad"), **flatten(params.train, "train")}
+    settings_used = {**task.data, **flatten(params.pad, "pad"), **flatten(params.train, "train")}
     parts = split(*padded(reviews, params), params.train.validation_split)
-    return Job(params, shaping, *parts)
+    return Job(params, settings_used, *parts)
 
 
 def objective(
@@ -163,8 +163,8 @@ def log_failure(task: Task, values: Mapping[str, Any], trial: "optuna.Trial", wh
     run_id = trial.user_attrs.get(RUN)
     if not run_id:
         tags = {**task.tags, PARENT: task.parent}
-        made = client.create_run(experiment_id, tags=tags, run_name=f"trial {trial.number}")
-        run_id = made.info.run_id
+        begun = client.create_run(experiment_id, tags=tags, run_name=f"trial {trial.number}")
+        run_id = begun.info.run_id
         client.set_terminated(run_id, "FAILED")
         client.log_batch(run_id, params=[Param(*pair) for pair in as_text(values).items()])
         trial.set_user_attr(RUN, run_id)
@@ -174,20 +174,20 @@ def log_failure(task: Task, values: Mapping[str, Any], trial: "optuna.Trial", wh
 def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
     """Train, or resume, in the trial's own run."""
     computed_by = identity.describe()
-    shaped = {"params": job.shaping, "code": dict(task.code), "machine": computed_by}
+    shaped = {"params": job.settings_used, "code": dict(task.code), "machine": computed_by}
     own = {"sweep": task.parent, "trial": first_number(trial), "checkpoints": FORMAT}
     key = fingerprint({**shaped, **own})
     tags = {**task.tags, **computed_by, lifecycle.KEY: key, PARENT: task.parent}
     trial.set_user_attr(KEY, key)
     trial.set_user_attr(CORES, int(os.environ.get(THREADS) or 0) or usable_cores() or 1)
-    name = run_name(job.params.train, job.shaping, f"trial {trial.number}")
+    name = run_name(job.params.train, job.settings_used, f"trial {trial.number}")
     again = "Logging to MLflow stops here, the trial is tried again"
     before = trial.user_attrs.get(RUN)
     pruned = before if WHY in trial.user_attrs else None  # its run could not be told
-    with training_run(name, job.shaping, tags, False, again, pruned) as run:
+    with training_run(name, job.settings_used, tags, False, again, pruned) as run:
         begin(run.log, trial, before)
         with own_seeds(job.params.train.seed):
-            inputs = inputs_of(job.shaping, len(job.learning.y))
+            inputs = inputs_of(job.settings_used, len(job.learning.y))
             training = Training(job.params.train, inputs, job.learning, job.validation)
         run.log.tags({"train.path": training.path})
         metric, epochs = task.options.metric, job.params.train.epochs

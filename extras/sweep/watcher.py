@@ -25,13 +25,13 @@ class Watcher:
         again: the numbers of those that failed and are tried again.
     """
 
-    def __init__(
-        self, found: Sweep, searched: "optuna.Study", kind: str, display: Progress
-    ) -> None:
-        self.sweep, self.study, self.kind, self.display = found, searched, kind, display
-        self.metric = found.options.metric
-        self.known = {trial.number for trial in study.slots(searched) if trial.state.is_finished()}
-        self.begun, self.done = time.monotonic(), len(self.known)
+    def __init__(self, own: Sweep, searched: "optuna.Study", kind: str, display: Progress) -> None:
+        self.sweep, self.study, self.kind, self.display = own, searched, kind, display
+        self.metric = own.options.metric
+        self.finished = {
+            trial.number for trial in study.slots(searched) if trial.state.is_finished()
+        }
+        self.begun, self.done = time.monotonic(), len(self.finished)
         self.ended: list[FrozenTrial] = []
         self.again: set[int] = set()
 
@@ -44,10 +44,10 @@ class Watcher:
                 self.again.add(trial.number)
                 self.display.line(f"{self.line(trial)}; it is tried again")
             ended = trial.state.is_finished() and not again
-            if ended and trial.number not in self.known:
-                self.known.add(trial.number)
+            if ended and trial.number not in self.finished:
+                self.finished.add(trial.number)
                 self.ended.append(trial)
-                self.done = sum(each.number in self.known for each in trials)
+                self.done = sum(other.number in self.finished for other in trials)
                 self.display.line(f"{self.line(trial)}; {self.progress(wanted)}")
         if len(self.ended) > before:
             self.log_best()

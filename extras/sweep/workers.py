@@ -56,15 +56,15 @@ def work(name: str, content: bytes, required: Mapping[str, str], most: int) -> s
     ending.quiet_libraries()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # once: it remembers trials that ended
-    found = study.patiently(partial(study.open_study, name, study.address(), task.options))
+    searched = study.patiently(partial(study.open_study, name, study.address(), task.options))
     while (trained := getattr(worker, TRAINED, 0)) < most or not worker.nanny:
-        if not study.patiently(partial(take, found, task, reviews)):
+        if not study.patiently(partial(take, searched, task, reviews)):
             return None
         setattr(worker, TRAINED, trained + 1)
     return str(worker.address)
 
 
-def take(found: "optuna.Study", task: Task, reviews: Reviews) -> bool:
+def take(searched: "optuna.Study", task: Task, reviews: Reviews) -> bool:
     """Train the next trial, once there is one; return False if all have ended, or it is stopped.
 
     Optuna proposes while this worker alone has the lock, so that as many trials are proposed as
@@ -72,19 +72,19 @@ def take(found: "optuna.Study", task: Task, reviews: Reviews) -> bool:
     """
     from distributed import Lock
 
-    lock = Lock(found.study_name)
+    lock = Lock(searched.study_name)
     while True:
         lock.acquire()
         release = _once(lock.release)
         try:
-            study.end_stale(found)
-            study.seed(found, task.options)
-            if study.is_stopped(found):
+            study.end_stale(searched)
+            study.seed(searched, task.options)
+            if study.is_stopped(searched):
                 return False
-            if study.has_work(found):
-                run_next(found, task, reviews, release)
+            if study.has_work(searched):
+                run_next(searched, task, reviews, release)
                 return True
-            if study.is_over(found):
+            if study.is_over(searched):
                 return False
         finally:
             release()
@@ -92,7 +92,7 @@ def take(found: "optuna.Study", task: Task, reviews: Reviews) -> bool:
 
 
 def run_next(
-    found: "optuna.Study", task: Task, reviews: Reviews, begun: Callable[[], None]
+    searched: "optuna.Study", task: Task, reviews: Reviews, begun: Callable[[], None]
 ) -> None:
     """Train the trial that has waited longest, or a new one.
 
@@ -101,7 +101,7 @@ def run_next(
             the database had failed for so long that the trial waits for another worker by now.
     """
     try:
-        found.optimize(
+        searched.optimize(
             partial(objective, task, reviews, begun),
             n_trials=1,
             catch=(Exception,),
@@ -132,7 +132,7 @@ def search(
     client: "distributed.Client",
     task: Task,
     required: Mapping[str, str],
-    found: "optuna.Study",
+    searched: "optuna.Study",
     watch: Callable[[], object],
 ) -> None:
     """Let all workers work on a study until its trials have ended, also those that come later.
@@ -141,7 +141,7 @@ def search(
         client: of the workers.
         task: what all trials share.
         required: what each worker must have, see `cluster.require_same`.
-        found: the study.
+        searched: the study.
         watch: called now and then; what it raises ends the search.
 
     Raises:
@@ -151,10 +151,10 @@ def search(
     from distributed import Lock
 
     def submit() -> "distributed.Future":  # not pure: the same call is made for each worker
-        arguments = (found.study_name, pickle.dumps(task), required, TRIALS_A_PROCESS)
+        arguments = (searched.study_name, pickle.dumps(task), required, TRIALS_A_PROCESS)
         return client.submit(work, *arguments, pure=False)
 
-    lock = Lock(found.study_name, client.scheduler, client.loop)
+    lock = Lock(searched.study_name, client.scheduler, client.loop)
     futures, over, deaths = set[Any](), False, 0
     while futures or not over:
         if not over:
@@ -167,9 +167,9 @@ def search(
             deaths = deaths + len(results) if {*results} == {DIED} else 0
         if deaths > DEATHS:
             raise UserError(f"Workers died, and all that took their places. {cluster.AGAIN}")
-        replace(client, [each for each in results if each not in (None, DIED)])
-        futures |= {submit() for each in results if each is not None}
-        end_stale(lock, found)
+        replace(client, [outcome for outcome in results if outcome not in (None, DIED)])
+        futures |= {submit() for outcome in results if outcome is not None}
+        end_stale(lock, searched)
         watch()
 
 
@@ -180,7 +180,7 @@ def ended(futures: Iterable["distributed.Future"]) -> "list[distributed.Future]"
     # a scheduler that is gone cancels all, as their status says
     with suppress(TimeoutError, CancelledError, ValueError):
         wait(futures, WATCH_SECONDS, return_when="FIRST_COMPLETED")
-    return [each for each in futures if each.done()]
+    return [future for future in futures if future.done()]
 
 
 def replace(client: "distributed.Client", used_up: Sequence[str]) -> None:
@@ -190,12 +190,12 @@ def replace(client: "distributed.Client", used_up: Sequence[str]) -> None:
             client.restart_workers(used_up)
 
 
-def end_stale(lock: "distributed.Lock", found: "optuna.Study") -> None:
+def end_stale(lock: "distributed.Lock", searched: "optuna.Study") -> None:
     """Let trials of dead workers wait: the others look only when they look for a trial.
 
     Args:
         lock: that of the workers: between a trial's end and its new turn, all seems to have ended.
-        found: the study.
+        searched: the study.
 
     Raises:
         UserError: the scheduler is gone, or the database.
@@ -206,7 +206,7 @@ def end_stale(lock: "distributed.Lock", found: "optuna.Study") -> None:
         raise UserError(cluster.GONE) from error
     if locked:
         try:
-            study.patiently(partial(study.end_stale, found))
+            study.patiently(partial(study.end_stale, searched))
         finally:
             lock.release()
 

@@ -25,7 +25,7 @@ def test_a_single_training_has_wilson_s_interval_and_no_deviation() -> None:
     assert found.interval.high == pytest.approx(0.996, abs=1e-3)
 
 
-def test_sides_on_other_reviews_are_refused() -> None:
+def test_groups_on_other_reviews_are_refused() -> None:
     other = side("other", training("five", right(40), data__test__sha256="others"))
     with pytest.raises(UserError, match="other test reviews"):
         accuracy.require_the_same_reviews([GROUP, other])

@@ -1,3 +1,3 @@
 """Two trainings, or groups of them, compared: read, tested, reported."""
 
-WORKSPACE, CHAMPION = "workspace", "champion"  # names of sides
+WORKSPACE, CHAMPION = "workspace", "champion"  # names of runs to compare

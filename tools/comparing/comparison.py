@@ -1,4 +1,4 @@
-"""Two sides that answered the same reviews, compared: pure functions."""
+"""Two groups of runs that answered the same reviews, compared: pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ import pandas as pd
 from sentiment.scoring.metrics import Interval, Metric, Predictions, reliability, shown_in
 from tools.comparing.compare_options import CompareOptions
 from tools.comparing.disagreement import Example, Subset, both_kinds_of_examples, groups
-from tools.comparing.trainings import Corpus, Side, answers, by_review
+from tools.comparing.trainings import Corpus, RunGroup, answers, by_review
 from tools.comparing.verdict import Difference, caveats, difference, discordant, sentence, test_name
 from workflow.registry.rule import Discordant
 
-ABSENT = "–"  # in place of the value of a param that a side does not have
+ABSENT = "–"  # in place of the value of a param that one group does not have
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A metric of a side.
+    """A metric of a group.
 
     Attributes:
         mean: over its trainings.
@@ -37,7 +37,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Summary:
-    """A side's metrics and cost.
+    """A group's metrics and cost.
 
     Attributes:
         label: how it was asked for.
@@ -68,7 +68,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of comparing two sides.
+    """The result of comparing two groups.
 
     Attributes:
         sentence: the outcome in words, of A and B.
@@ -101,8 +101,8 @@ class Comparison:
     gradients: tuple[list[pd.DataFrame], list[pd.DataFrame]]
 
 
-def compare(a: Side, b: Side, corpus: Corpus, settings: CompareOptions) -> Comparison:
-    """Compare two sides that `tools.comparing.trainings.check_comparable` admits.
+def compare(a: RunGroup, b: RunGroup, corpus: Corpus, settings: CompareOptions) -> Comparison:
+    """Compare two groups that `tools.comparing.trainings.check_comparable` admits.
 
     Length groups and calibration bins are those of B's params, for both.
     """
@@ -134,24 +134,24 @@ def compare(a: Side, b: Side, corpus: Corpus, settings: CompareOptions) -> Compa
     )
 
 
-def summarize(side: Side, bins: int, confidence: float) -> Summary:
-    """A side's metrics and cost."""
-    tables = [Predictions(training.predictions, bins) for training in side.trainings]
+def summarize(group: RunGroup, bins: int, confidence: float) -> Summary:
+    """A group's metrics and cost."""
+    tables = [Predictions(training.predictions, bins) for training in group.trainings]
     return Summary(
-        label=side.label,
-        run_id=side.run_id,
-        name=side.name,
-        runs=[training.run_id for training in side.trainings],
+        label=group.label,
+        run_id=group.run_id,
+        name=group.name,
+        runs=[training.run_id for training in group.trainings],
         metrics={
             name: spread(metric, tables, confidence)
             for name, metric in shown_in("headline").items()
         },
-        cost=cost(side),
+        cost=cost(group),
     )
 
 
 def spread(metric: Metric, tables: Sequence[Predictions], confidence: float) -> Spread:
-    """A metric of a side, from the predictions of each training."""
+    """A metric of a group, from the predictions of each training."""
     values = np.array([metric.of(table) for table in tables])
     mean, low, high = float(values.mean()), float(values.min()), float(values.max())
     if len(tables) > 1:
@@ -159,35 +159,36 @@ def spread(metric: Metric, tables: Sequence[Predictions], confidence: float) -> 
     return Spread(mean, metric.interval(tables[0], confidence), None, low, high)
 
 
-def cost(side: Side) -> dict[str, float]:
-    """What a training and an answer take, means over the side's trainings."""
-    seconds = [each.history["seconds"] for each in side.trainings]
+def cost(group: RunGroup) -> dict[str, float]:
+    """What a training and an answer take, means over the group's trainings."""
+    seconds = [training.history["seconds"] for training in group.trainings]
     return {
-        "training_seconds": float(np.mean([each.sum() for each in seconds])),
-        "epoch_seconds": float(np.mean([each.median() for each in seconds])),
+        "training_seconds": float(np.mean([epochs.sum() for epochs in seconds])),
+        "epoch_seconds": float(np.mean([epochs.median() for epochs in seconds])),
         **{
-            name: float(np.mean([each.cost[name] for each in side.trainings]))
+            name: float(np.mean([training.cost[name] for training in group.trainings]))
             for name in ("parameters", "milliseconds_per_review")
         },
     }
 
 
-def reliabilities(side: Side, bins: int) -> list[pd.DataFrame]:
+def reliabilities(group: RunGroup, bins: int) -> list[pd.DataFrame]:
     """The reliability curve of each training."""
-    return [reliability(training.predictions, bins) for training in side.trainings]
+    return [reliability(training.predictions, bins) for training in group.trainings]
 
 
-def curves(side: Side) -> list[pd.DataFrame]:
+def curves(group: RunGroup) -> list[pd.DataFrame]:
     """The history of each training."""
-    return [each.history for each in side.trainings]
+    return [training.history for training in group.trainings]
 
 
-def gradients(side: Side) -> list[pd.DataFrame]:
+def gradients(group: RunGroup) -> list[pd.DataFrame]:
     """The trained model's gradients of each training that has them."""
-    return [each.gradients for each in side.trainings if each.gradients is not None]
+    tables = [training.gradients for training in group.trainings]
+    return [table for table in tables if table is not None]
 
 
-def changes(a: Side, b: Side) -> list[Change]:
+def changes(a: RunGroup, b: RunGroup) -> list[Change]:
     """The params that differ, in the order of `params.yaml`; digests are not params."""
     values_a, values_b = values(a), values(b)
     names = [*values_a, *(name for name in values_b if name not in values_a)]
@@ -195,12 +196,12 @@ def changes(a: Side, b: Side) -> list[Change]:
     return [Change(*pair) for pair in pairs if pair[1] != pair[2]]
 
 
-def values(side: Side) -> dict[str, str]:
-    """A side's params as texts; the seeds of a group stand side by side."""
+def values(group: RunGroup) -> dict[str, str]:
+    """A group's params as texts; several seeds stand side by side."""
     digests = ("model.", "data.")
-    first = side.trainings[0].params
+    settings = [training.params for training in group.trainings]
     return {
-        name: ", ".join(dict.fromkeys(str(each.params.get(name)) for each in side.trainings))
-        for name in first
+        name: ", ".join(dict.fromkeys(str(used.get(name)) for used in settings))
+        for name in settings[0]
         if not name.startswith(digests)
     }

@@ -1,4 +1,4 @@
-"""Where two sides differ: on which kinds of reviews, and on which reviews."""
+"""Where two groups of runs differ: on which kinds of reviews, and on which reviews."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ CONTRACTION = "n't"
 
 @dataclass(frozen=True)
 class Subset:
-    """Some of the reviews, and how the sides differ on them; `kind` is `words` or `negation`."""
+    """Some of the reviews, and how the groups differ on them; `kind` is `words` or `negation`."""
 
     kind: str
     name: str
@@ -32,7 +32,7 @@ class Subset:
 
 @dataclass(frozen=True)
 class Example:
-    """A review that just one side gets right."""
+    """A review that only one group gets right."""
 
     review: int
     actual: str
@@ -49,7 +49,7 @@ def groups(
     params: Mapping[str, Any],
     settings: CompareOptions,
 ) -> list[Subset]:
-    """How the sides differ by length of the review and by whether it negates anything."""
+    """How the groups differ by length of the review and by whether it negates anything."""
     negated = has_negation(corpus)[rows.index]
     kinds = {
         "words": length_groups(rows["words"], params["evaluate.length_buckets"]),
@@ -95,7 +95,7 @@ def both_kinds_of_examples(
 def examples(
     mask: NDArray[np.bool_], a: Answers, b: Answers, rows: pd.DataFrame, corpus: Corpus, count: int
 ) -> list[Example]:
-    """Up to `count` reviews of the mask, those first that the sides see most differently."""
+    """Up to `count` reviews of the mask, those first that the groups see most differently."""
     apart = np.where(mask, np.abs(a.probability - b.probability), -1)
     chosen = np.argsort(-apart, kind="stable")[: min(count, int(mask.sum()))]
     return [

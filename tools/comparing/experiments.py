@@ -45,10 +45,10 @@ class Experiment(NamedTuple):
 def short_key(params: Params) -> str:
     """Eight letters that change with whatever shapes a training and its evaluation but the seed."""
     sections = [flatten(getattr(params, stage), stage) for stage in STAGES]
-    shaping = {name: value for section in sections for name, value in section.items()}
+    settings_used = {name: value for section in sections for name, value in section.items()}
     if params.fetch.dataset == "table":
-        shaping |= {name: content_of(name) for name in params.fetch.table.files}
-    return group.key(shaping, identity.code_digests(STAGES))[:8]
+        settings_used |= {name: content_of(name) for name in params.fetch.table.files}
+    return group.key(settings_used, identity.code_digests(STAGES))[:8]
 
 
 def content_of(address: str) -> str | None:
@@ -104,10 +104,10 @@ def require_commit() -> None:
 def require_same_data(members: Sequence[Member]) -> None:
     """Raise UserError where trainings have other data: a file at an address changed meanwhile."""
     data = [
-        {name: value for name, value in each.shaping.items() if name.startswith("fetch.")}
-        for each in members
+        {name: value for name, value in member.settings_used.items() if name.startswith("fetch.")}
+        for member in members
     ]
-    if any(each != data[0] for each in data):
+    if any(other != data[0] for other in data):
         raise UserError(
             "The texts changed between two trainings, so that they are no group: run `dvc repro "
             "fetch`, and then the command again."
@@ -250,11 +250,11 @@ def read_member(name: str, data: Path) -> Member:
         run_id = recorded(data)
     if run_id is None:
         raise UserError(f"The run of {name} is incomplete in the tracking store, see above.")
-    shaping = files.read_about(data / TRAIN.name)["params"]
+    settings_used = files.read_about(data / TRAIN.name)["params"]
     evaluated = data / EVALUATE.name
     digests = files.read_about(evaluated)["files"]
     metrics = files.read_json(files.checked(evaluated / "metrics.json", digests))
-    return Member(shaping[SEED], name, run_id, shaping, metrics)
+    return Member(settings_used[SEED], name, run_id, settings_used, metrics)
 
 
 def recorded(data: Path) -> str | None:

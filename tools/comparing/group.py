@@ -29,14 +29,14 @@ class Member(NamedTuple):
         seed: which one it was trained under.
         experiment: the DVC experiment.
         run_id: of its MLflow run.
-        shaping: everything that shaped it.
+        settings_used: everything that shaped it.
         metrics: the test's metrics.
     """
 
     seed: int
     experiment: str
     run_id: str
-    shaping: dict[str, Any]
+    settings_used: dict[str, Any]
     metrics: dict[str, Any]
 
 
@@ -54,22 +54,22 @@ class Group(NamedTuple):
     members: list[Member]
 
 
-def key(shaping: Mapping[str, Any], code: Mapping[str, str]) -> str:
+def key(settings_used: Mapping[str, Any], code: Mapping[str, str]) -> str:
     """A name for trainings that differ in nothing but their seed, as DVC tells them apart.
 
     The machine and its packages are left out, since DVC takes outputs from its cache whatever made
     them; each run's tags name its own.
 
     Args:
-        shaping: their params, by dotted names.
+        settings_used: their params, by dotted names.
         code: digests of the code, by path.
     """
-    return fingerprint({"params": seedless(shaping), "code": dict(code)})
+    return fingerprint({"params": seedless(settings_used), "code": dict(code)})
 
 
-def seedless(shaping: Mapping[str, Any]) -> dict[str, Any]:
+def seedless(settings_used: Mapping[str, Any]) -> dict[str, Any]:
     """The params but the seed."""
-    return {name: value for name, value in shaping.items() if name != SEED}
+    return {name: value for name, value in settings_used.items() if name != SEED}
 
 
 def metrics(members: Sequence[Member]) -> dict[str, float]:
@@ -93,7 +93,7 @@ def log(group: Group) -> str:
     experiment_id, client = store.connect(), mlflow.MlflowClient()
     with store.as_user_error(), run_groups.exclusive():
         parent = run_groups.find_or_make(client, experiment_id, GROUP, group.key)
-        adopt(client, parent, {each.run_id for each in group.members})
+        adopt(client, parent, {member.run_id for member in group.members})
         describe(client, parent, group)
     return str(parent.info.run_id)
 
@@ -103,8 +103,8 @@ def children(
 ) -> "list[mlflow.entities.Run]":
     """The runs of a group's trainings, by seed."""
     query = f"tags.`{PARENT}` = '{parent.info.run_id}'"
-    found = client.search_runs([parent.info.experiment_id], query)
-    return sorted(found, key=lambda run: int(run.data.params["train.seed"]))
+    runs = client.search_runs([parent.info.experiment_id], query)
+    return sorted(runs, key=lambda run: int(run.data.params["train.seed"]))
 
 
 def adopt(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", runs: set[str]) -> None:
@@ -125,14 +125,15 @@ def describe(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", group
     new = {name: x for name, x in metrics(group.members).items() if known.get(name) != x}
     tags = {
         "mlflow.runName": group.name,
-        MEMBERS: json.dumps({each.seed: each.run_id for each in group.members}),
-        EXPERIMENTS: json.dumps({each.seed: each.experiment for each in group.members}),
+        MEMBERS: json.dumps({member.seed: member.run_id for member in group.members}),
+        EXPERIMENTS: json.dumps({member.seed: member.experiment for member in group.members}),
     }
     client.log_batch(
         parent.info.run_id,
         metrics=[Metric(name, value, now, 0) for name, value in new.items()],
         params=[
-            Param(*pair) for pair in run_groups.as_text(seedless(group.members[0].shaping)).items()
+            Param(*pair)
+            for pair in run_groups.as_text(seedless(group.members[0].settings_used)).items()
         ],
         tags=[RunTag(*pair) for pair in tags.items()],
     )

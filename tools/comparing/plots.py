@@ -19,7 +19,7 @@ COLORS = ("tab:blue", "tab:orange")
 
 
 def draw(comparison: Comparison, params: Evaluate) -> dict[str, Figure]:
-    """All plots by their names; no gradients where a side does not have them."""
+    """All plots by their names; no gradients where one group does not have them."""
     plots = {
         "accuracy": accuracy(comparison, params),
         "reliability": reliability(comparison, params),
@@ -60,9 +60,9 @@ def accuracy(comparison: Comparison, params: Evaluate) -> Figure:
 
 
 def reliability(comparison: Comparison, params: Evaluate) -> Figure:
-    """Draw how often reviews are positive against how likely each side found it."""
+    """Draw how often reviews are positive against how likely each model says they are."""
     figure, axes = new_axes(params, "Reliability", "Predicted probability", "Share positive")
-    errors = [side.metrics["ece"].mean for side in (comparison.a, comparison.b)]
+    errors = [summary.metrics["ece"].mean for summary in (comparison.a, comparison.b)]
     for letter, color, tables, error in zip(
         "AB", COLORS, comparison.reliability, errors, strict=True
     ):
@@ -92,10 +92,10 @@ def groups(comparison: Comparison, params: Evaluate) -> Figure:
     shown = comparison.groups[::-1]  # the first on top
     for height, group in enumerate(shown):
         low, high = group.result.interval
-        known = _has_interval(group)
-        if known:
+        bounded = _has_interval(group)
+        if bounded:
             axes.plot([low, high], [height, height], color=NEUTRAL, linewidth=2, zorder=2)
-        fill = "full" if known else "none"
+        fill = "full" if bounded else "none"
         axes.plot(group.result.difference, height, "o", color="black", fillstyle=fill, zorder=3)
     axes.axvline(0, linestyle="--", color=NEUTRAL)
     axes.set_yticks(range(len(shown)), [_label(group) for group in shown])
@@ -105,7 +105,7 @@ def groups(comparison: Comparison, params: Evaluate) -> Figure:
 
 
 def _has_interval(group: Subset) -> bool:
-    """Whether trainings of a side differ on these reviews; else anything is possible."""
+    """Whether trainings of one group differ on these reviews; else anything is possible."""
     low, high = group.result.interval
     return high - low < 2
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from sentiment.errors import UserError
-from tools.comparing import comparison, sides, trainings
+from tools.comparing import comparison, evaluated_runs, trainings
 from tools.comparing import plots as comparison_plots
 from tools.comparing import text as comparison_text
 from tools.comparing.compare_options import load_options
@@ -30,45 +30,46 @@ ALTERNATIVES = {
 
 
 def compare(a: str, b: str) -> tuple[Comparison, Path]:
-    """Compare two sides by their names; return the result and the folder of the report.
+    """Compare two runs or groups by their names; return the result and the folder of the report.
 
     Raises:
-        UserError: a side is not there or damaged, they cannot be compared, or the store cannot
+        UserError: one is missing or damaged, they cannot be compared, or the store cannot
             be used.
     """
     params = load_params()
     with tempfile.TemporaryDirectory() as scratch:
-        first, second = sides.read(a, Path(scratch) / "a"), sides.read(b, Path(scratch) / "b")
+        first = evaluated_runs.read(a, Path(scratch) / "a")
+        second = evaluated_runs.read(b, Path(scratch) / "b")
     trainings.check_comparable(first, second)
-    corpus = sides.read_corpus(first, second)
+    corpus = evaluated_runs.read_corpus(first, second)
     settings = load_options()
     if not params.evaluate.log_texts:  # examples are texts
         settings = settings.model_copy(update={"examples": 0})
-    found = comparison.compare(first, second, corpus, settings)
+    result = comparison.compare(first, second, corpus, settings)
     folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", f"compare-{first.label}-{second.label}")
-    write(folder, found, comparison_plots.draw(found, params.evaluate))
-    log(folder, found)
-    return found, folder
+    write(folder, result, comparison_plots.draw(result, params.evaluate))
+    log(folder, result)
+    return result, folder
 
 
-def write(folder: Path, found: Comparison, plots: dict[str, Figure]) -> None:
+def write(folder: Path, result: Comparison, plots: dict[str, Figure]) -> None:
     """Write page and JSON in the place of an earlier report."""
     drawn = {name: page.svg(plot, ALTERNATIVES[name]) for name, plot in plots.items()}
-    content = page.render("compare.html", comparison=found, text=comparison_text, plots=drawn)
+    content = page.render("compare.html", comparison=result, text=comparison_text, plots=drawn)
     with files.replaced(folder) as partial:
         (partial / "report.html").write_text(content, encoding="utf-8")
-        files.write_json(partial / "comparison.json", comparison_text.document(found))
+        files.write_json(partial / "comparison.json", comparison_text.document(result))
 
 
-def log(folder: Path, found: Comparison) -> None:
-    """Log the report to the run of each side, with the sentence as a tag.
+def log(folder: Path, result: Comparison) -> None:
+    """Log the report to the run of each, with the sentence as a tag.
 
     A run that the store does not have, or a store that fails, does not fail the comparison.
     """
     import mlflow
 
     client = mlflow.MlflowClient()
-    a, b = found.a.run_id, found.b.run_id
+    a, b = result.a.run_id, result.b.run_id
     for run_id, other in ((a, b), (b, a)):
         with store.tolerating_errors(f"{UNLOGGED} to run {run_id}"):
             if store.find_run(client, run_id) is None:
@@ -76,4 +77,4 @@ def log(folder: Path, found: Comparison) -> None:
                     "the tracking store does not have it, `make sync` makes it from its files."
                 )
             client.log_artifacts(run_id, str(folder), f"{PLACE}/{other}")
-            client.set_tag(run_id, f"{PLACE}.{other[:8]}", comparison_text.signed(found))
+            client.set_tag(run_id, f"{PLACE}.{other[:8]}", comparison_text.signed(result))

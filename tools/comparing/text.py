@@ -10,7 +10,7 @@ from tools.comparing.comparison import ABSENT, Change, Comparison, Spread, Summa
 from tools.comparing.verdict import Difference, p_text, points, span
 from workflow.ending import escape
 
-LISTED = 5  # params of a section that only one side has, which are named one by one
+LISTED = 5  # params of a section that only one group has, which are named one by one
 UNADJUSTED = (
     "Each p is for its group alone: with several groups, one below the level now and then is "
     "to be expected."
@@ -18,49 +18,50 @@ UNADJUSTED = (
 
 
 class Row(NamedTuple):
-    """A value of both sides."""
+    """A value of both groups."""
 
     name: str
     a: str
     b: str
 
 
-def sides(comparison: Comparison) -> list[str]:
+def compared(comparison: Comparison) -> list[str]:
     """What A and B are."""
     pairs = zip("AB", (comparison.a, comparison.b), strict=True)
-    return [f"{letter} = {described(side)}" for letter, side in pairs]
+    return [f"{letter} = {described(summary)}" for letter, summary in pairs]
 
 
-def described(side: Summary) -> str:
-    """A side by its label, name and run."""
-    count = f", {len(side.runs)} trainings" if len(side.runs) > 1 else ""
-    return f"{side.label}: {side.name}, run {side.run_id}{count}"
+def described(group: Summary) -> str:
+    """A run or a group by its label, name and run."""
+    count = f", {len(group.runs)} trainings" if len(group.runs) > 1 else ""
+    return f"{group.label}: {group.name}, run {group.run_id}{count}"
 
 
 def signed(comparison: Comparison) -> str:
     """The sentence with what A and B are, fit to stand alone in a tag."""
-    return f"{comparison.sentence} {'; '.join(sides(comparison))}"
+    return f"{comparison.sentence} {'; '.join(compared(comparison))}"
 
 
 def changed(comparison: Comparison) -> list[Row]:
-    """The params that differ; many of a section that only one side has, as one row."""
+    """The params that differ; many of a section that only one group has, as one row."""
     rows = []
-    for (section, on_a, on_b), found in groupby(comparison.changes, _where):
-        each = [Row(*astuple(change)) for change in found]
-        if on_a != on_b and len(each) > LISTED:
-            count = f"{len(each)} params"
-            each = [Row(f"{section}.*", count if on_a else ABSENT, count if on_b else ABSENT)]
-        rows += each
+    for (section, on_a, on_b), alike in groupby(comparison.changes, _where):
+        section_rows = [Row(*astuple(change)) for change in alike]
+        if on_a != on_b and len(section_rows) > LISTED:
+            count = f"{len(section_rows)} params"
+            values = (count if on_a else ABSENT, count if on_b else ABSENT)
+            section_rows = [Row(f"{section}.*", *values)]
+        rows += section_rows
     return rows
 
 
 def _where(change: Change) -> tuple[str, bool, bool]:
-    """The section of a param, and which sides have it."""
+    """The section of a param, and which groups have it."""
     return change.param.partition(".")[0], change.a != ABSENT, change.b != ABSENT
 
 
 def metrics(comparison: Comparison) -> list[Row]:
-    """The metrics of the headline of both sides, and what they cost."""
+    """The metrics of the headline of both groups, and what they cost."""
     a, b, level = comparison.a, comparison.b, comparison.confidence
     costs = [a.cost, b.cost]
     return [
@@ -76,7 +77,7 @@ def metrics(comparison: Comparison) -> list[Row]:
 
 
 def spread(values: Spread, confidence: float) -> str:
-    """A metric of a side, with its interval if it has one, or with its spread over seeds."""
+    """A metric of a group, with its interval if it has one, or with its spread over seeds."""
     if values.deviation is not None:
         deviation = f"standard deviation {values.deviation:.4f}"
         return f"mean {values.mean:.4f} ({deviation}, range {values.low:.4f} to {values.high:.4f})"
@@ -114,7 +115,7 @@ def summary(comparison: Comparison) -> str:
     rows = changed(comparison)
     return "\n".join(
         [
-            *(f"- {line(side)}" for side in sides(comparison)),
+            *(f"- {line(text)}" for text in compared(comparison)),
             "",
             f"**{comparison.sentence}**",
             "",
@@ -128,7 +129,7 @@ def summary(comparison: Comparison) -> str:
 
 
 def counted(comparison: Comparison) -> list[str]:
-    """How many reviews just one side gets right, of single trainings."""
+    """How many reviews only one group gets right, of single trainings."""
     if comparison.discordant is None:
         return []
     a, b = comparison.discordant
@@ -150,8 +151,8 @@ def document(comparison: Comparison) -> dict[str, Any]:
     """The comparison as JSON takes it; curves as lists of rows."""
     as_rows = {
         name: {
-            letter: [each.to_dict("records") for each in tables]
-            for letter, tables in zip("ab", getattr(comparison, name), strict=True)
+            letter: [table.to_dict("records") for table in group_tables]
+            for letter, group_tables in zip("ab", getattr(comparison, name), strict=True)
         }
         for name in ("reliability", "curves", "gradients")
     }

@@ -36,8 +36,8 @@ class Training(NamedTuple):
     cost: dict[str, float]
 
 
-class Side(NamedTuple):
-    """One side of a comparison.
+class RunGroup(NamedTuple):
+    """A training, or a group of trainings that differ in their seeds.
 
     Attributes:
         label: how it was asked for, such as `champion`.
@@ -70,7 +70,7 @@ class Corpus(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """A side's answers to the same reviews, in the order of their numbers.
+    """A group's answers to the same reviews, in the order of their numbers.
 
     Attributes:
         right: whether each training is right, shape (trainings, reviews).
@@ -83,35 +83,36 @@ class Answers(NamedTuple):
     agreed: NDArray[np.bool_]
 
 
-def check_comparable(a: Side, b: Side) -> None:
-    """Raise UserError with the reason where the sides cannot be compared."""
+def check_comparable(a: RunGroup, b: RunGroup) -> None:
+    """Raise UserError with the reason where two groups cannot be compared."""
     if a.run_id == b.run_id:
         raise UserError(
             f"{a.label} and {b.label} are the same run, {a.run_id}: there is nothing to compare. "
             "Name another with A=… or B=…, or change a parameter and run `make repro`."
         )
-    shared = {each.run_id for each in a.trainings} & {each.run_id for each in b.trainings}
+    own, other = ({training.run_id for training in group.trainings} for group in (a, b))
+    shared = own & other
     if shared:
         raise UserError(
             f"{a.label} and {b.label} share trainings ({', '.join(sorted(shared))}), so that "
             "neither says anything about the other. `make seeds` printed how the group spreads."
         )
-    known = {each.params.get(TEST_DATA) for each in [*a.trainings, *b.trainings]}
-    if len(known) > 1:
-        sets = [f"{side.label} on {dataset(side)}" for side in (a, b)]
+    digests = {training.params.get(TEST_DATA) for training in [*a.trainings, *b.trainings]}
+    if len(digests) > 1:
+        sets = [f"{group.label} on {dataset(group)}" for group in (a, b)]
         raise UserError(
             f"They were evaluated on other test reviews, {' and '.join(sets)}, so their accuracies "
             "cannot be compared. Evaluate both on the same data set."
         )
 
 
-def dataset(side: Side) -> str:
-    """Names and short digests of the test reviews that a side was evaluated on."""
-    found = {
-        f"{dataset_name(each.params)} ({str(each.params.get(TEST_DATA))[:8]})"
-        for each in side.trainings
+def dataset(group: RunGroup) -> str:
+    """Names and short digests of the test reviews that a group was evaluated on."""
+    names = {
+        f"{dataset_name(training.params)} ({str(training.params.get(TEST_DATA))[:8]})"
+        for training in group.trainings
     }
-    return ", ".join(sorted(found))
+    return ", ".join(sorted(names))
 
 
 def by_review(training: Training) -> pd.DataFrame:
@@ -119,12 +120,12 @@ def by_review(training: Training) -> pd.DataFrame:
     return training.predictions.set_index("review").sort_index()
 
 
-def answers(side: Side) -> Answers:
-    """A side's answers, aligned."""
-    tables = [by_review(each) for each in side.trainings]
-    right = np.stack([(each["actual"] == each["predicted"]).to_numpy(bool) for each in tables])
-    stacked = np.stack([each["probability"].to_numpy(np.float32) for each in tables])
+def answers(group: RunGroup) -> Answers:
+    """A group's answers, aligned."""
+    tables = [by_review(training) for training in group.trainings]
+    right = np.stack([(table["actual"] == table["predicted"]).to_numpy(bool) for table in tables])
+    stacked = np.stack([table["probability"].to_numpy(np.float32) for table in tables])
     probability = stacked.mean(axis=0)
     positive = (tables[0]["actual"] == POSITIVE).to_numpy(bool)
-    threshold = side.trainings[0].params["evaluate.threshold"]
+    threshold = group.trainings[0].params["evaluate.threshold"]
     return Answers(right, probability, (probability > threshold) == positive)

@@ -1,7 +1,7 @@
-"""The verdict on two sides: the difference, its interval and p, in a sentence.
+"""The verdict on two groups of runs: the difference, its interval and p, in a sentence.
 
-Two single trainings are compared review by review; as soon as one side is a group, the unit is a
-training and not a review. Every difference is B less A.
+Two single trainings are compared review by review; as soon as one group has several trainings,
+the unit is a training and not a review. Every difference is B less A.
 """
 
 import warnings
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from extras.common import significance
 from sentiment.scoring.metrics import Interval
 from tools.comparing.compare_options import CompareOptions
-from tools.comparing.trainings import Answers, Side
+from tools.comparing.trainings import Answers, RunGroup
 from workflow.registry import rule
 from workflow.registry.rule import Discordant
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Accuracies of two sides, means over the trainings of each, and B's less A's."""
+    """Accuracies of two groups, means over the trainings of each, and B's less A's."""
 
     a: float
     b: float
@@ -46,10 +46,10 @@ def difference(a: NDArray[np.bool_], b: NDArray[np.bool_], settings: CompareOpti
         )
         p = rule.mcnemar(rule.discordant(a[0], b[0]))
         return Difference(*accuracies, accuracies[1] - accuracies[0], interval, p)
-    with warnings.catch_warnings():  # in a small group of reviews one side may have no spread
+    with warnings.catch_warnings():  # among few reviews one group may have no spread
         warnings.simplefilter("ignore", RuntimeWarning)
-        found = significance.mean_difference(means_a, means_b, settings.confidence)
-    return Difference(*accuracies, found.difference, found.interval, found.p)
+        test = significance.mean_difference(means_a, means_b, settings.confidence)
+    return Difference(*accuracies, test.difference, test.interval, test.p)
 
 
 def discordant(a: Answers, b: Answers) -> Discordant | None:
@@ -59,7 +59,7 @@ def discordant(a: Answers, b: Answers) -> Discordant | None:
 
 
 def test_name(a: int, b: int) -> str:
-    """The test behind p, by the number of trainings on each side."""
+    """The test behind p, by the numbers of trainings."""
     if a == b == 1:
         return "McNemar's exact"
     return "Student's t-test" if 1 in (a, b) else "Welch's t-test"
@@ -90,11 +90,11 @@ def sentence(
 
 
 def is_shown(result: Difference, confidence: float) -> bool:
-    """Whether the test rejects that the sides are equally good, at this confidence."""
+    """Whether the test rejects that both are equally good, at this confidence."""
     return result.p < 1 - confidence
 
 
-def caveats(a: Side, b: Side, result: Difference, confidence: float) -> list[str]:
+def caveats(a: RunGroup, b: RunGroup, result: Difference, confidence: float) -> list[str]:
     """What the sentence does not say."""
     low, high = result.interval
     borderline = is_shown(result, confidence) == (low <= 0 <= high)

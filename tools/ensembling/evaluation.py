@@ -121,10 +121,12 @@ def probabilities_of(
     reader: Reader, reviews: Reviews, order: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """The probability of being positive for these reviews, in this order, shape (reviews,)."""
-    return in_parts(lambda some: reader.answers([as_words(reviews[each]) for each in some]), order)
+    return in_parts(
+        lambda some: reader.answers([as_words(reviews[review]) for review in some]), order
+    )
 
 
-def shaping_of(members: Sequence[Member], options: Evaluate) -> dict[str, Any]:
+def settings_used(members: Sequence[Member], options: Evaluate) -> dict[str, Any]:
     """What shaped the ensemble and its evaluation, by dotted names."""
     runs = ", ".join(f"{member.training.run_id} × {member.weight:.4g}" for member in members)
     known = data_of(members[0].training)

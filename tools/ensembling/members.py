@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from extras.ensemble import ensemble_reader
 from sentiment.errors import UserError
 from sentiment.serving import keras_reader
-from tools.comparing.trainings import Side, Training
+from tools.comparing.trainings import RunGroup, Training
 from workflow import files
 from workflow.files import TEST_DATA, Origin
 from workflow.params import tokenizer_of
@@ -30,15 +30,17 @@ class Member(NamedTuple):
     weight: float
 
 
-def choose(found: Sequence[Side]) -> list[Member]:
-    """All trainings of the sides, each side with the same weight.
+def choose(groups: Sequence[RunGroup]) -> list[Member]:
+    """All trainings of the groups, each group with the same weight.
 
     Raises:
         UserError: there is only one, one is named twice, or they are of other data.
     """
-    share = 1 / len(found)
+    share = 1 / len(groups)
     members = [
-        Member(each, share / len(side.trainings)) for side in found for each in side.trainings
+        Member(training, share / len(group.trainings))
+        for group in groups
+        for training in group.trainings
     ]
     if len({member.training.run_id for member in members}) < len(members):
         raise UserError("A training is named twice, or is in a group that is named, too.")
@@ -75,17 +77,17 @@ def versions_of(members: Sequence[Member]) -> "list[ModelVersion]":
     import mlflow
 
     client = mlflow.MlflowClient()
-    return [versions.evaluated_version(client, each.training.run_id) for each in members]
+    return [versions.evaluated_version(client, member.training.run_id) for member in members]
 
 
 def download(
-    members: Sequence[Member], found: "Sequence[ModelVersion]", threshold: float, folder: Path
+    members: Sequence[Member], registered: "Sequence[ModelVersion]", threshold: float, folder: Path
 ) -> Parts:
     """Download the members' files and put the served model together from them.
 
     Args:
         members: of the ensemble.
-        found: the version of each.
+        registered: the version of each.
         threshold: of the ensemble.
         folder: an empty folder, where the files remain.
 
@@ -94,13 +96,13 @@ def download(
     """
     models: list[Model] = []
     indices: list[Path] = []
-    for member, version in zip(members, found, strict=True):
+    for member, version in zip(members, registered, strict=True):
         (model, *_), index = _artifacts(version, folder)
         models.append(model._replace(weight=member.weight))
         indices.append(index)
     if len({files.sha256(index) for index in indices}) > 1:
         raise UserError("The models number words in other ways: an ensemble needs the same.")
-    named = [_named(each, number, folder) for number, each in enumerate(models, 1)]
+    named = [_named(model, number, folder) for number, model in enumerate(models, 1)]
     networks = any(model.reader == keras_reader.READER for model in named)
     packages = logger.SERVING_PACKAGES if networks else logger.LINEAR_PACKAGES
     tokenizer = tokenizer_of(members[0].training.params)

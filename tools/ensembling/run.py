@@ -12,7 +12,7 @@ from sentiment.errors import UserError
 from sentiment.scoring.answers import TestSet
 from sentiment.section import flatten
 from sentiment.serving.classifier import Sentiment
-from tools.comparing import sides
+from tools.comparing import evaluated_runs
 from tools.ensembling import evaluation
 from tools.ensembling import members as choice
 from tools.ensembling.members import Member
@@ -35,7 +35,7 @@ KEY = "ensemble.key"  # tag of the run: what it is made from
 UNLOGGED = "Logging to MLflow stops here"
 
 
-class Made(NamedTuple):
+class EnsembleResult(NamedTuple):
     """What is reported: the run, the members' runs with their weights, and the metrics."""
 
     run_id: str
@@ -44,11 +44,11 @@ class Made(NamedTuple):
     metrics: dict[str, float]
 
 
-def make(names: Sequence[str]) -> Made:
-    """Make the ensemble of these sides, see `tools.comparing.sides.read`, unless it is there.
+def make(names: Sequence[str]) -> EnsembleResult:
+    """Make the ensemble of runs and groups, see `evaluated_runs.read`, unless it is there.
 
     Raises:
-        UserError: a side is none, they do not go together, or the store cannot be used.
+        UserError: one is not there, they do not go together, or the store cannot be used.
     """
     import mlflow
 
@@ -56,20 +56,20 @@ def make(names: Sequence[str]) -> Made:
     client = mlflow.MlflowClient()
     with tempfile.TemporaryDirectory() as scratch, store.as_user_error():
         folder = Path(scratch)
-        found = [sides.read(name, folder / f"side-{at}") for at, name in enumerate(names)]
-        members = choice.choose(found)
+        groups = [evaluated_runs.read(name, folder / str(at)) for at, name in enumerate(names)]
+        members = choice.choose(groups)
         versions = choice.versions_of(members)
         key = key_of(members, versions, params)
         run = find(client, experiment_id, key)
         if run is None:
-            name = f"ensemble: {' + '.join(side.name for side in found)}"
-            work = Work(name, members, versions, params, key)
-            run = log_work(client, experiment_id, work, evaluated(work, folder))
+            name = f"ensemble: {' + '.join(group.name for group in groups)}"
+            request = EnsembleRequest(name, members, versions, params, key)
+            run = log_ensemble(client, experiment_id, request, evaluated(request, folder))
     weights = {member.training.run_id: member.weight for member in members}
-    return Made(run.info.run_id, str(run.info.run_name), weights, dict(run.data.metrics))
+    return EnsembleResult(run.info.run_id, str(run.info.run_name), weights, dict(run.data.metrics))
 
 
-class Work(NamedTuple):
+class EnsembleRequest(NamedTuple):
     """What is to be evaluated and logged.
 
     Attributes:
@@ -102,8 +102,7 @@ def key_of(members: Sequence[Member], versions: "Sequence[ModelVersion]", params
         [version.tags[registry.SERVED_DIGEST], member.weight]
         for member, version in zip(members, versions, strict=True)
     ]
-    shaping = {**flatten(params.evaluate, "evaluate"), "members": sorted(answered_by)}
-    return fingerprint(shaping)
+    return fingerprint({**flatten(params.evaluate, "evaluate"), "members": sorted(answered_by)})
 
 
 def find(
@@ -116,27 +115,27 @@ def find(
     return None
 
 
-def evaluated(work: Work, scratch: Path) -> Evaluated:
+def evaluated(request: EnsembleRequest, scratch: Path) -> Evaluated:
     """Put the ensemble together, ask it, and write what follows as `evaluate` does."""
-    data = evaluation.read_data(work.members)
-    options = work.params.evaluate
-    got, folder = scratch / "models", scratch / EVALUATE.name
-    got.mkdir()
+    data = evaluation.read_data(request.members)
+    options = request.params.evaluate
+    models, folder = scratch / "models", scratch / EVALUATE.name
+    models.mkdir()
     folder.mkdir()
-    parts = choice.download(work.members, work.versions, options.threshold, got)
+    parts = choice.download(request.members, request.versions, options.threshold, models)
     model = Sentiment()
-    artifacts = packaging.write_artifacts(got, parts)
+    artifacts = packaging.write_artifacts(models, parts)
     model.load({name: Path(path) for name, path in artifacts.items()})
-    answered = evaluation.answer(model.reader, work.members, data, work.name, options)
+    answered = evaluation.answer(model.reader, request.members, data, request.name, options)
     write(folder, answered.evaluation)
     answered.history.to_csv(folder / HISTORY, index=False)
     files.write_json(folder / "cost.json", answered.cost)
-    files.write_about(folder, evaluation.shaping_of(work.members, options))
+    files.write_about(folder, evaluation.settings_used(request.members, options))
     return Evaluated(parts, folder, data.test, answered.evaluation.metrics)
 
 
-def log_work(
-    client: "mlflow.MlflowClient", experiment_id: str, work: Work, made: Evaluated
+def log_ensemble(
+    client: "mlflow.MlflowClient", experiment_id: str, request: EnsembleRequest, answered: Evaluated
 ) -> "mlflow.entities.Run":
     """Log the ensemble as a run of its own, and register it; return the run.
 
@@ -144,34 +143,35 @@ def log_work(
         UserError: the store failed meanwhile.
     """
     with run_groups.exclusive():
-        begun = run_groups.find_or_make(client, experiment_id, KEY, work.key)
-    run = Run(begun.info.run_id, work.name, experiment_id, "")
+        begun = run_groups.find_or_make(client, experiment_id, KEY, request.key)
+    run = Run(begun.info.run_id, request.name, experiment_id, "")
     log = RunLogger(run, begun.info.start_time, UNLOGGED)
-    log.tags({"mlflow.runName": work.name, **provenance(), **identity.describe()})
+    log.tags({"mlflow.runName": request.name, **provenance(), **identity.describe()})
     log.diff(uncommitted_diff())
-    log.params(files.read_about(made.folder)["params"])
-    log.models([registry.model_id(version) for version in work.versions])
-    history = pd.read_csv(made.folder / HISTORY)
+    log.params(files.read_about(answered.folder)["params"])
+    log.models([registry.model_id(version) for version in request.versions])
+    history = pd.read_csv(answered.folder / HISTORY)
     log.curves(history.set_index("epoch"), [begun.info.start_time])
-    test = TestIdentity(f"{made.metrics['dataset']}-test", made.test.digest)
-    arrays = made.test.reviews.tokens, made.test.reviews.labels
+    test = TestIdentity(f"{answered.metrics['dataset']}-test", answered.test.digest)
+    arrays = answered.test.reviews.tokens, answered.test.reviews.labels
     log.dataset(test.dataset, "test", arrays, FETCH, test.digest)
-    tags = {TEST_DATA: work.members[0].training.params[TEST_DATA]}
-    publish(log, made.folder, made.metrics, test, Served(made.parts, tags, work.params.promote))
+    tags = {TEST_DATA: request.members[0].training.params[TEST_DATA]}
+    served = Served(answered.parts, tags, request.params.promote)
+    publish(log, answered.folder, answered.metrics, test, served)
     if log.lost:
         raise UserError(f"The ensemble's run {run.run_id} is incomplete: run the command again.")
     return client.get_run(run.run_id)
 
 
-def summary(made: Made) -> str:
+def summary(result: EnsembleResult) -> str:
     """What is reported, for a reader."""
-    rows = [f"{weight:>8.3f}  {run_id}" for run_id, weight in made.weights.items()]
-    accuracy = made.metrics["test_accuracy"]
+    rows = [f"{weight:>8.3f}  {run_id}" for run_id, weight in result.weights.items()]
+    accuracy = result.metrics["test_accuracy"]
     return "\n".join(
         [
             f"{'weight':>8}  run",
             *rows,
-            f"{made.name}: run {made.run_id}",
+            f"{result.name}: run {result.run_id}",
             f"Test Accuracy: {accuracy:.4f}",
         ]
     )

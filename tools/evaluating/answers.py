@@ -52,9 +52,9 @@ def ask(
         The table that `sentiment.scoring.metrics` describes, `review` being the number of the row
         from 1, with the texts of wrong answers in the column `text`.
     """
-    given = iter(rows)
+    waiting = iter(rows)
     parts = [_ask(model, [], is_positive, known)]  # of no rows: the columns and their types
-    while some := list(islice(given, AT_ONCE)):
+    while some := list(islice(waiting, AT_ONCE)):
         parts.append(_ask(model, some, is_positive, known))
     table = pd.concat(parts, ignore_index=True)
     table.insert(0, "review", np.arange(1, len(table) + 1))
@@ -70,14 +70,14 @@ def _ask(
     probabilities = model.reader.answers(words)
     predicted = class_names(probabilities > model.threshold)
     wrong = actual != predicted
-    ranks = [[word.rank for word in each] for each in words]
+    ranks = [[word.rank for word in text] for text in words]
     keys = fingerprints(Reviews.from_lists(ranks, np.zeros(len(rows), np.uint8)))
     return pd.DataFrame(
         {
             "actual": actual,
             "predicted": predicted,
             "probability": probabilities,
-            "words": np.array([len(each) for each in words], np.int64),
+            "words": np.array([len(text) for text in words], np.int64),
             "seen_in_training": np.array([int(key) in known for key in keys], bool),
             TEXT: pd.array(
                 [row.text if is_wrong else "" for row, is_wrong in zip(rows, wrong, strict=True)],

@@ -42,7 +42,7 @@ OF = "evaluation.of"  # tag of the run: that of the model's training
 UNLOGGED = "Logging to MLflow stops here"
 
 
-class Made(NamedTuple):
+class FileResult(NamedTuple):
     """What is reported: the run, the model, the file, and each metric with that of the test set."""
 
     run_id: str
@@ -56,7 +56,7 @@ class Made(NamedTuple):
     table: str
 
 
-class Work(NamedTuple):
+class FileRequest(NamedTuple):
     """What is evaluated.
 
     Attributes:
@@ -79,7 +79,7 @@ class Work(NamedTuple):
         return f"version {self.version.version} of {self.version.name} on {self.file}"
 
     @property
-    def shaping(self) -> dict[str, Any]:
+    def settings_used(self) -> dict[str, Any]:
         """What shaped the evaluation, by dotted names."""
         read = self.settings.model_dump(include={"text", "label", "positive"})
         return {
@@ -91,7 +91,7 @@ class Work(NamedTuple):
         }
 
 
-def make(file: str, columns: Mapping[str, str], model: str | None) -> Made:
+def make(file: str, columns: Mapping[str, str], model: str | None) -> FileResult:
     """Evaluate a registered model on a file, and log that.
 
     Args:
@@ -106,35 +106,39 @@ def make(file: str, columns: Mapping[str, str], model: str | None) -> Made:
     settings = params.fetch.table.model_copy(update=dict(columns))
     with downloads.local(file) as source:
         name, digest = file_name(file), files.sha256(source.path)
-        work = Work(champion.version(model), name, digest, settings, params)
-        table = predictions(work, source)
-    metrics, found = compared(work, table), evaluation(work, table)
-    with begun(work) as log:
+        request = FileRequest(champion.version(model), name, digest, settings, params)
+        table = predictions(request, source)
+    metrics, outcome = compared(request, table), evaluation(request, table)
+    with begun(request) as log:
         run_id = log.run.run_id
-        folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", f"evaluate-{work.name}-{run_id[:8]}")
+        folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", f"evaluate-{request.name}-{run_id[:8]}")
         with files.replaced(folder) as partial:
-            write(partial, found)
-            files.write_about(partial, work.shaping)
-        log_work(log, work, folder, found.metrics | answers.intervals(metrics))
-    return made(work, run_id, folder, table, metrics)
+            write(partial, outcome)
+            files.write_about(partial, request.settings_used)
+        log_evaluation(log, request, folder, outcome.metrics | answers.intervals(metrics))
+    return result(request, run_id, folder, table, metrics)
 
 
-def compared(work: Work, table: pd.DataFrame) -> list[Compared]:
+def compared(request: FileRequest, table: pd.DataFrame) -> list[Compared]:
     """The metrics on the texts beside those on the model's own test set."""
     with store.as_user_error():
-        own = registry.evaluated_of(work.version).predictions
-    bins, level = work.params.evaluate.calibration_bins, CONFIDENCE
+        own = registry.evaluated_of(request.version).predictions
+    bins, level = request.params.evaluate.calibration_bins, CONFIDENCE
     return list(answers.compared(Predictions(table, bins), Predictions(own, bins), level))
 
 
-def made(
-    work: Work, run_id: str, folder: Path, table: pd.DataFrame, metrics: Sequence[Compared]
-) -> Made:
+def result(
+    request: FileRequest,
+    run_id: str,
+    folder: Path,
+    table: pd.DataFrame,
+    metrics: Sequence[Compared],
+) -> FileResult:
     """What is reported of an evaluation."""
-    return Made(
+    return FileResult(
         run_id=run_id,
-        model=work.shaping["evaluation.model"],
-        file=work.file,
+        model=request.settings_used["evaluation.model"],
+        file=request.file,
         folder=str(folder),
         reviews=len(table),
         positive=int((table["actual"] == POSITIVE).sum()),
@@ -144,18 +148,18 @@ def made(
     )
 
 
-def predictions(work: Work, source: Source) -> pd.DataFrame:
+def predictions(request: FileRequest, source: Source) -> pd.DataFrame:
     """The model's answers to the texts of a file, see `answers.ask`."""
-    settings = work.settings
+    settings = request.settings
     labels = Labels(settings.positive, settings.label)
-    given = rows.read(source, Columns(settings.text, settings.label), settings.longest)
-    model = champion.load(work.shaping["evaluation.model"])
+    texts = rows.read(source, Columns(settings.text, settings.label), settings.longest)
+    model = champion.load(request.settings_used["evaluation.model"])
     if not hasattr(model, "reader"):
         raise UserError(
-            f"{work.version.name} {work.version.version} was registered before models could be "
-            "evaluated on other texts: train again, or name a newer version."
+            f"{request.version.name} {request.version.version} was registered before models could "
+            "be evaluated on other texts: train again, or name a newer version."
         )
-    table = answers.ask(model, given, labels.is_positive, trained_on(work.version))
+    table = answers.ask(model, texts, labels.is_positive, trained_on(request.version))
     labels.require_both((table["actual"] == POSITIVE).to_numpy().astype(np.uint8), source.name)
     return table
 
@@ -169,47 +173,49 @@ def trained_on(version: "ModelVersion") -> set[int]:
     return set(fingerprints(read_reviews(FETCH, "train")).tolist())
 
 
-def evaluation(work: Work, table: pd.DataFrame) -> Evaluation:
+def evaluation(request: FileRequest, table: pd.DataFrame) -> Evaluation:
     """All that follows from the answers."""
     texts = table.set_index("review")[TEXT]
     return evaluate_answers(
         table.drop(columns=TEXT),
-        lambda found: [texts[each] for each in found],
-        work.file,
-        work.name,
-        work.params.evaluate,
+        lambda reviews: [texts[review] for review in reviews],
+        request.file,
+        request.name,
+        request.params.evaluate,
     )
 
 
 @contextmanager
-def begun(work: Work) -> Iterator[RunLogger]:
+def begun(request: FileRequest) -> Iterator[RunLogger]:
     """Begin the evaluation's run, which ends as the block ends; raises UserError as `started`."""
-    tags = {OF: str(work.version.run_id), "dataset": work.file}
+    tags = {OF: str(request.version.run_id), "dataset": request.file}
     with (
         tempfile.TemporaryDirectory() as scratch,
         FileLock(Path(scratch, "lock")) as lock,
         lifecycle.started(
-            work.name,
-            work.shaping,
+            request.name,
+            request.settings_used,
             {**tags, **provenance(), **identity.describe()},
             lock=Path(lock.lock_file),
             with_model=False,
             consequence=UNLOGGED,
         ) as log,
     ):
-        log.run = log.run._replace(model_id=registry.model_id(work.version))
+        log.run = log.run._replace(model_id=registry.model_id(request.version))
         yield log
 
 
-def log_work(log: RunLogger, work: Work, folder: Path, metrics: Mapping[str, Any]) -> None:
+def log_evaluation(
+    log: RunLogger, request: FileRequest, folder: Path, metrics: Mapping[str, Any]
+) -> None:
     """Log an evaluation to its run.
 
     Raises:
         UserError: the store failed meanwhile.
     """
-    log.models([registry.model_id(work.version)])
-    asked = TestIdentity(work.file, work.digest[:8])
-    log.dataset(work.file, "evaluation", None, work.file, asked.digest)
+    log.models([registry.model_id(request.version)])
+    asked = TestIdentity(request.file, request.digest[:8])
+    log.dataset(request.file, "evaluation", None, request.file, asked.digest)
     publish(log, folder, metrics, asked)
     if log.lost:
         raise UserError(
@@ -218,12 +224,14 @@ def log_work(log: RunLogger, work: Work, folder: Path, metrics: Mapping[str, Any
         )
 
 
-def summary(made: Made) -> str:
+def summary(result: FileResult) -> str:
     """What is reported, for a reader."""
-    also = f", {made.also_in_training:,} of them also in training" if made.also_in_training else ""
+    also = (
+        f", {result.also_in_training:,} of them also in training" if result.also_in_training else ""
+    )
     return escape(
-        f"{made.model} on {made.file}\n"
-        f"{made.reviews:,} texts, {made.positive:,} positive{also}\n"
-        f"{made.table}\n"
-        f"Run {made.run_id}; tables and plots in {made.folder}"
+        f"{result.model} on {result.file}\n"
+        f"{result.reviews:,} texts, {result.positive:,} positive{also}\n"
+        f"{result.table}\n"
+        f"Run {result.run_id}; tables and plots in {result.folder}"
     )

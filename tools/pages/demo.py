@@ -93,9 +93,9 @@ def load(name: str, version: str) -> Champion:
     import mlflow
 
     client = mlflow.MlflowClient()
-    found = client.get_model_version(name, version)
-    path = mlflow.artifacts.download_artifacts(f"runs:/{found.run_id}/train/history.csv")
-    run = client.get_run(str(found.run_id))
+    registered = client.get_model_version(name, version)
+    path = mlflow.artifacts.download_artifacts(f"runs:/{registered.run_id}/train/history.csv")
+    run = client.get_run(str(registered.run_id))
     title = f"Version {version} of {name} · {run.info.run_name}"
     model = champion.load(f"models:/{name}/{version}")
     return Champion(title, pd.read_csv(path), model, watched(getattr(model, "reader", None)))

@@ -67,7 +67,7 @@ def content(document: str) -> str:
 def recoloured(body: str) -> str:
     """Replace the colours by the page's variables, and fonts by the page's own."""
     pattern = rf"(fill|stroke): ({'|'.join(COLOURS)})"
-    body = re.sub(pattern, lambda found: f"{found[1]}: var(--{COLOURS[found[2]]})", body)
+    body = re.sub(pattern, lambda match: f"{match[1]}: var(--{COLOURS[match[2]]})", body)
     body = re.sub(r'font: ([\d.]+px) [^;"]+', r"font-size: \1", body)
     return re.sub(r' font-family: [^;"]+;', "", body)
 

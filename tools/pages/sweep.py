@@ -40,21 +40,21 @@ class Row(NamedTuple):
     values: dict[str, Any]
 
 
-def write(found: Sweep, winners: list[Candidate], folder: Path) -> None:
+def write(own: Sweep, winners: list[Candidate], folder: Path) -> None:
     """Write `report.html` into a folder, in the place of an earlier report."""
-    first, second = sweep.studies(found)
-    trials = [row(trial) for each in (first, second) for trial in study.slots(each)]
+    first, second = sweep.studies(own)
+    trials = [row(trial) for searched in (first, second) for trial in study.slots(searched)]
     plots = [page.svg(plot, alternative) for alternative, plot in draw(first).items()]
     content = page.render(
         "sweep.html",
-        sweep=found,
+        sweep=own,
         winners=winners,
-        lead=sweep.about_lead(found, winners) if winners else None,
+        lead=sweep.about_lead(own, winners) if winners else None,
         searched=trials[: len(study.slots(first))],
         hours=core_hours([*study.slots(first), *study.slots(second)]),
         plots=plots,
         as_text=space.as_text,
-        interval=lambda each: mean_interval(np.array(each.confirmed), CONFIDENCE),
+        interval=lambda winner: mean_interval(np.array(winner.confirmed), CONFIDENCE),
     )
     with files.replaced(folder) as partial:
         (partial / "report.html").write_text(content, encoding="utf-8")
@@ -63,9 +63,9 @@ def write(found: Sweep, winners: list[Candidate], folder: Path) -> None:
 def core_hours(trials: "Sequence[FrozenTrial]") -> float:
     """What the trainings took, each on as many cores as it had threads."""
     taken = (
-        each["seconds"] * trial.user_attrs.get(CORES, 1)
+        epoch["seconds"] * trial.user_attrs.get(CORES, 1)
         for trial in trials
-        for each in trial.user_attrs.get(HISTORY, [])
+        for epoch in trial.user_attrs.get(HISTORY, [])
     )
     return float(sum(taken)) / 3600
 
@@ -79,17 +79,17 @@ def row(trial: "FrozenTrial") -> Row:
         str((failed and trial.user_attrs.get(study.ERROR)) or trial.state.name.lower()),
         value,
         len(rows),
-        sum(each["seconds"] for each in rows),
+        sum(epoch["seconds"] for epoch in rows),
         study.values_of(trial),
     )
 
 
-def draw(found: "optuna.Study") -> dict[str, Figure]:
+def draw(searched: "optuna.Study") -> dict[str, Figure]:
     """Optuna's own plots of a study, as far as it has trials for them, by what they show."""
     import optuna
     from optuna.visualization import matplotlib as plots
 
-    trials = study.completed(found)
+    trials = study.completed(searched)
     if not trials:
         return {}
     wanted: dict[str, Callable[[optuna.Study], Any]] = {
@@ -100,14 +100,14 @@ def draw(found: "optuna.Study") -> dict[str, Figure]:
         wanted[IMPORTANCES_PLOT] = plots.plot_param_importances
     for name in trials[0].params:
         wanted[f"Metric by {name}"] = partial(plots.plot_slice, params=[name])
-    return {alternative: drawn(plot, found) for alternative, plot in wanted.items()}
+    return {alternative: drawn(plot, searched) for alternative, plot in wanted.items()}
 
 
-def drawn(plot: "Callable[[optuna.Study], Any]", found: "optuna.Study") -> Figure:
+def drawn(plot: "Callable[[optuna.Study], Any]", searched: "optuna.Study") -> Figure:
     """A plot of Optuna's, which draws with pyplot, as a figure of its own."""
     with warnings.catch_warnings(), pyplot.rc_context({"backend": "agg"}):
         warnings.simplefilter("ignore")  # they are experimental, and say so each time
-        figure: Figure = next(flat(plot(found))).get_figure()
+        figure: Figure = next(flat(plot(searched))).get_figure()
         pyplot.close(figure)
         figure.set_size_inches(*SIZE)
         figure.tight_layout()

@@ -38,8 +38,8 @@ class Folder:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """See `Place`."""
-        found = (path for path in (self.root / folder).rglob("*") if path.is_file())
-        return {str(path.relative_to(self.root)): path.stat().st_size for path in found}
+        paths = (path for path in (self.root / folder).rglob("*") if path.is_file())
+        return {str(path.relative_to(self.root)): path.stat().st_size for path in paths}
 
     def put(self, source: Path, path: str) -> None:
         """See `Place`."""
@@ -68,8 +68,8 @@ class Bucket:
             Bucket=self.name, Prefix=f"{self._key(folder)}/"
         )
         begin = len(self._key(""))
-        found = (each for page in pages for each in page.get("Contents", []))
-        return {each["Key"][begin:]: each["Size"] for each in found}
+        objects = (item for page in pages for item in page.get("Contents", []))
+        return {item["Key"][begin:]: item["Size"] for item in objects}
 
     def put(self, source: Path, path: str) -> None:
         """See `Place`."""
@@ -78,10 +78,10 @@ class Bucket:
     def digest(self, path: str) -> str:
         """See `Place`."""
         body = self.client.get_object(Bucket=self.name, Key=self._key(path))["Body"]
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         for chunk in body.iter_chunks(CHUNK):
-            found.update(chunk)
-        return found.hexdigest()
+            digest.update(chunk)
+        return digest.hexdigest()
 
     def _key(self, path: str) -> str:
         return f"{self.prefix}/{path}" if self.prefix else path
@@ -94,8 +94,8 @@ def place_of(settings: Server) -> Place:
 
 def listed(root: Path) -> dict[str, Path]:
     """All files below a folder, by their paths in it."""
-    found = (path for path in sorted(root.rglob("*")) if path.is_file())
-    return {str(PurePosixPath(path.relative_to(root))): path for path in found}
+    paths = (path for path in sorted(root.rglob("*")) if path.is_file())
+    return {str(PurePosixPath(path.relative_to(root))): path for path in paths}
 
 
 def missing(sources: Mapping[str, Path], place: Place, folder: str) -> dict[str, Path]:

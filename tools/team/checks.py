@@ -85,8 +85,8 @@ def require_schema(database: Database) -> bool:
     """
     where = f"{database.setting} in {FILE}: {database.address}"
     with connected(database) as connection:
-        found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        tables = {name for (name,) in found}
+        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        tables = {name for (name,) in rows}
         if not tables:
             return False
         if database.table not in tables:
@@ -115,8 +115,8 @@ def require_known(database: Database, version: str) -> None:
 def has_administrator(users: Database) -> bool:
     """Whether the first start came so far as to make the administrator."""
     with connected(users) as connection:
-        found = connection.execute("SELECT to_regclass('users') IS NOT NULL").fetchone()
-        if not (found and found[0]):
+        row = connection.execute("SELECT to_regclass('users') IS NOT NULL").fetchone()
+        if not (row and row[0]):
             return False
         return connection.execute("SELECT 1 FROM users WHERE is_admin").fetchone() is not None
 

@@ -107,7 +107,10 @@ def renamed(
     Raises:
         UserError: artifacts lie elsewhere than their experiment's.
     """
-    return {name: [_renamed(row, here, there, data) for row in each] for name, each in rows.items()}
+    return {
+        name: [_renamed(row, here, there, data) for row in of_table]
+        for name, of_table in rows.items()
+    }
 
 
 def _renamed(row: Row, here: Experiment, there: Experiment, data: Mapping[str, str]) -> Row:
@@ -171,13 +174,13 @@ def existing(
     connection: Connection, table: Table, rows: Sequence[Row]
 ) -> dict[tuple[Any, ...], Row]:
     """The database's rows under the same primary keys, by these."""
-    columns, found = list(table.primary_key), dict[tuple[Any, ...], Row]()
+    columns, rows_by_key = list(table.primary_key), dict[tuple[Any, ...], Row]()
     for start in range(0, len(rows), AT_ONCE):
         keys = [key(table, row) for row in rows[start : start + AT_ONCE]]
         query = select(table).where(tuple_(*columns).in_(keys))
         for row in connection.execute(query).mappings():
-            found[key(table, dict(row))] = dict(row)
-    return found
+            rows_by_key[key(table, dict(row))] = dict(row)
+    return rows_by_key
 
 
 def key(table: Table, row: Row) -> tuple[Any, ...]:
@@ -199,9 +202,9 @@ def write(
     connection: Connection, known: Mapping[str, Table], rows: Mapping[str, Sequence[Row]]
 ) -> None:
     """Insert rows; the caller's transaction makes it one."""
-    for name, each in rows.items():
-        for start in range(0, len(each), AT_ONCE):
-            connection.execute(insert(known[name]), each[start : start + AT_ONCE])
+    for name, new in rows.items():
+        for start in range(0, len(new), AT_ONCE):
+            connection.execute(insert(known[name]), new[start : start + AT_ONCE])
 
 
 def make_experiment(connection: Connection, known: Mapping[str, Table], row: Row) -> Experiment:

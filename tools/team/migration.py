@@ -55,7 +55,7 @@ class Result(NamedTuple):
     @property
     def equal(self) -> bool:
         """Whether the server has all as it is here."""
-        same = all(each.digest_here == each.digest_there for each in self.tables)
+        same = all(table.digest_here == table.digest_there for table in self.tables)
         return same and not self.differing
 
 
@@ -135,7 +135,7 @@ def require_same_schema(engine: Engine) -> None:
     """Raise UserError where the two databases are not at the same schema."""
     query = text("SELECT version_num FROM alembic_version")
     with embedded().connect() as here, engine.connect() as there:
-        ours, theirs = (set(each.execute(query).scalars()) for each in (here, there))
+        ours, theirs = (set(connection.execute(query).scalars()) for connection in (here, there))
     if ours != theirs:
         raise UserError(
             f"{store.DATABASE} and the server's database are of different MLflows. Bring both to "
@@ -175,10 +175,11 @@ def move(ours: History, engine: Engine, place: Place) -> Result:
     """Bring what is missing: files first, then all rows in one transaction; then compare."""
     with locked(engine) as connection:
         known = history.tables(connection)
-        found = history.find_experiment(connection, known)
+        present = history.find_experiment(connection, known)
         # before anything is written; where there is no experiment yet, any number will do
-        history.missing(connection, known, moved_rows(connection, known, ours, found or NOWHERE))
-        there = found or history.make_experiment(connection, known, ours.row)
+        moved = moved_rows(connection, known, ours, present or NOWHERE)
+        history.missing(connection, known, moved)
+        there = present or history.make_experiment(connection, known, ours.row)
         connection.commit()
         folder = require_served(there).location.removeprefix(SERVED)
         wanted = {f"{folder}/{path}": source for path, source in ours.files.items()}
@@ -202,8 +203,8 @@ def write_rows(
     new = history.missing(connection, known, rows)
     history.write(connection, known, new)
     connection.commit()
-    tables = [Compared(*each) for each in history.digests(connection, known, rows)]
-    return tables, sum(len(each) for each in new.values())
+    tables = [Compared(*counted) for counted in history.digests(connection, known, rows)]
+    return tables, sum(len(rows) for rows in new.values())
 
 
 @contextmanager
@@ -237,7 +238,7 @@ def moved_rows(
 
 def document(result: Result) -> dict[str, Any]:
     """The result as JSON takes it."""
-    tables = [each._asdict() for each in result.tables]
+    tables = [table._asdict() for table in result.tables]
     rows, moved = result.brought
     return {
         **result._asdict(),
@@ -251,10 +252,10 @@ def summary(result: Result, to: str) -> str:
     """The result for a reader."""
     rows, moved = result.brought
     lines = [f"{'table':<24}{'here':>9}{'there':>9}  digests"]
-    for each in result.tables:
-        same = "equal" if each.digest_here == each.digest_there else "DIFFERENT"
-        lines.append(f"{each.name:<24}{each.here:>9,}{each.there:>9,}  {same}")
+    for table in result.tables:
+        same = "equal" if table.digest_here == table.digest_there else "DIFFERENT"
+        lines.append(f"{table.name:<24}{table.here:>9,}{table.there:>9,}  {same}")
     lines.append(f"artifacts: {result.files:,} files here, each compared by its SHA-256")
-    lines += [f"DIFFERENT: {each}" for each in result.differing]
+    lines += [f"DIFFERENT: {path}" for path in result.differing]
     lines.append(f"{rows:,} rows and {moved:,} files were brought to {store.public(to)}")
     return "\n".join(lines)

@@ -43,10 +43,10 @@ def test_git_ignores_what_it_writes() -> None:
 
 def test_it_reads_the_params_that_shape_it_and_the_rule() -> None:
     options = load(LinearOptions, ROOT / OPTIONS)
-    shaping = linear.shaping_of(load_params(DEFAULT_PARAMS), options, "tfidf")
+    settings_used = linear.settings_of(load_params(DEFAULT_PARAMS), options, "tfidf")
     own, *listed = declared()["params"]
     assert own == {str(OPTIONS): None}
     assert {name for name in listed if "." in name} == {
-        name for name in shaping if not name.startswith(("linear.", "evaluate."))
+        name for name in settings_used if not name.startswith(("linear.", "evaluate."))
     }
     assert {name for name in listed if "." not in name} == {"evaluate", "promote"}

@@ -1,4 +1,4 @@
-"""What is said of two sides is what their answers carry, and no more."""
+"""What is said of two groups of runs is what their answers carry, and no more."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from tools.comparing import comparison, disagreement, report, verdict
 from tools.comparing import plots as comparison_plots
 from tools.comparing import text as comparison_text
 from tools.comparing.compare_options import CompareOptions
-from tools.comparing.trainings import Corpus, Side, Training, check_comparable
+from tools.comparing.trainings import Corpus, RunGroup, Training, check_comparable
 from tools.comparing.verdict import Difference
 from workflow.params import Params
 from workflow.registry.rule import Discordant
@@ -56,8 +56,8 @@ def training(run_id: str, probability: list[float], **changed: Any) -> Training:
     return Training(run_id, f"name {run_id}", params, predictions, history, gradients, cost)
 
 
-def side(run_id: str, *trainings: Training) -> Side:
-    return Side(run_id, run_id, f"name {run_id}", list(trainings))
+def side(run_id: str, *trainings: Training) -> RunGroup:
+    return RunGroup(run_id, run_id, f"name {run_id}", list(trainings))
 
 
 def right(count: int, *wrong: int) -> list[float]:
@@ -72,7 +72,7 @@ def corpus(count: int) -> Corpus:
     return Corpus(Reviews.from_lists(texts, np.zeros(count, np.uint8)), WORDS)
 
 
-def compared(a: Side, b: Side) -> comparison.Comparison:
+def compared(a: RunGroup, b: RunGroup) -> comparison.Comparison:
     return comparison.compare(a, b, corpus(len(a.trainings[0].predictions)), SETTINGS)
 
 

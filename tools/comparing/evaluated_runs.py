@@ -1,4 +1,4 @@
-"""A side of a comparison, read from this workspace or from the tracking store.
+"""Evaluated runs and groups of seeds, read from this workspace or from the tracking store.
 
 Every file that is read is checked against the digests of its `about.json`; what the store has of
 it, that file included, against the digest in the run's tags.
@@ -15,7 +15,7 @@ from sentiment.errors import UserError
 from sentiment.network.state import METRICS
 from tools.comparing import CHAMPION, WORKSPACE
 from tools.comparing.group import GROUP, MEMBERS, children
-from tools.comparing.trainings import Corpus, Side, Training
+from tools.comparing.trainings import Corpus, RunGroup, Training
 from workflow import files
 from workflow.evaluation import read_words
 from workflow.files import EVALUATE, FETCH, TEST_DATA, TRAIN, Origin, arrays, read_reviews
@@ -33,15 +33,15 @@ GRADIENTS = "gradients.csv"  # evaluations before it was measured have none
 EVALUATED_TAG, TRAINED_TAG = (logger.COMPLETE.format(stage.name) for stage in (EVALUATE, TRAIN))
 
 
-def read(name: str, scratch: Path) -> Side:
-    """Read a side.
+def read(name: str, scratch: Path) -> RunGroup:
+    """Read a run or a group of seeds.
 
     Args:
         name: `workspace`, `champion`, or the id of an MLflow run or of a group's parent run.
         scratch: an empty folder for what is downloaded.
 
     Raises:
-        UserError: there is no such side, or its files are missing or were changed.
+        UserError: there is no such run, or its files are missing or were changed.
     """
     if name == WORKSPACE:
         return workspace()
@@ -77,7 +77,7 @@ def champion_run() -> str:
     return run_id
 
 
-def workspace() -> Side:
+def workspace() -> RunGroup:
     """Read the training and the evaluation in `data/`.
 
     If its run was lost and made again from its files, it has another id than these name.
@@ -95,7 +95,7 @@ def workspace() -> Side:
     training = read_training(run_id, run["name"], EVALUATE, history, origin)
     if training.params["model.sha256"] != digests["model.keras"]:
         raise UserError(f"{origin.name} has the evaluation of another model: run `dvc repro`.")
-    return Side(WORKSPACE, training.run_id, training.name, [training])
+    return RunGroup(WORKSPACE, training.run_id, training.name, [training])
 
 
 def read_training(
@@ -115,8 +115,8 @@ def read_training(
     return Training(run_id, name, described["params"], predictions, history, gradients, cost)
 
 
-def from_store(run_id: str, label: str, scratch: Path) -> Side:
-    """Read the side that a run, or the parent run of a group, of the store is."""
+def from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
+    """Read a run of the store, or the trainings of a group by its parent run."""
     import mlflow
 
     store.connect()
@@ -129,10 +129,10 @@ def from_store(run_id: str, label: str, scratch: Path) -> Side:
             )
         runs = children(client, run) if GROUP in run.data.tags else [run]
         require_all(run, runs)
-        trainings = [from_run(client, each, scratch / each.info.run_id) for each in runs]
+        trainings = [from_run(client, member, scratch / member.info.run_id) for member in runs]
     if not trainings:
         raise UserError(f"The group {run_id} has no trainings: `make seeds` completes it.")
-    return Side(label, run_id, str(run.info.run_name), trainings)
+    return RunGroup(label, run_id, str(run.info.run_name), trainings)
 
 
 def require_all(parent: "mlflow.entities.Run", runs: "list[mlflow.entities.Run]") -> None:
@@ -176,22 +176,24 @@ def download(run_id: str, scratch: Path, origin: Origin) -> Path:
 def read_history(client: "mlflow.MlflowClient", run_id: str) -> pd.DataFrame:
     """A training's history, see `sentiment.network.training.Trained`, from the run's metrics."""
     points = {name: client.get_metric_history(run_id, name) for name in METRICS}
-    columns = {name: {p.step: p.value for p in each} for name, each in points.items()}
+    columns = {
+        name: {point.step: point.value for point in logged} for name, logged in points.items()
+    }
     return pd.DataFrame(columns).sort_index().rename_axis("epoch").reset_index()
 
 
-def read_corpus(a: Side, b: Side) -> Corpus:
+def read_corpus(a: RunGroup, b: RunGroup) -> Corpus:
     """Read the test reviews' text from `data/fetch`.
 
     Raises:
-        UserError: it has other reviews than the sides were evaluated on.
+        UserError: it has other reviews than they were evaluated on.
     """
-    held = files.joint_digest(FETCH, arrays("test"))
-    for side in (a, b):
-        params = side.trainings[0].params
-        if params[TEST_DATA] != held:
+    digest = files.joint_digest(FETCH, arrays("test"))
+    for group in (a, b):
+        params = group.trainings[0].params
+        if params[TEST_DATA] != digest:
             raise UserError(
-                f"{FETCH} has other reviews than {side.label} was evaluated on, and so "
+                f"{FETCH} has other reviews than {group.label} was evaluated on, and so "
                 f"not their text: set fetch.dataset to {params['fetch.dataset']}, with the values "
                 "it had then, and run `dvc repro fetch`."
             )
