@@ -71,7 +71,7 @@ def log(folder: Path, found: Comparison) -> None:
     a, b = found.a.run_id, found.b.run_id
     for run_id, other in ((a, b), (b, a)):
         with store.tolerating_errors(f"{UNLOGGED} to run {run_id}"):
-            if store.find_run(client, run_id) is None:
+            if store.find_run(client, store.connect(), run_id) is None:
                 raise UserError(
                     "the tracking store does not have it, `make sync` makes it from its files."
                 )

@@ -20,7 +20,7 @@ from workflow import files
 from workflow.evaluation import HISTORY, Served, TestIdentity, publish, write
 from workflow.files import EVALUATE, FETCH, TEST_DATA
 from workflow.params import Params, load_params
-from workflow.registry import packaging
+from workflow.registry import champion, packaging
 from workflow.registry import versions as registry
 from workflow.registry.packaging import Parts
 from workflow.runs import identity, logger, store
@@ -143,14 +143,17 @@ def log_work(
     Raises:
         UserError: the store failed meanwhile.
     """
+    from mlflow.entities import Param
+
     with run_groups.exclusive():
         begun = run_groups.find_or_make(client, experiment_id, KEY, work.key)
     run = Run(begun.info.run_id, work.name, experiment_id, "")
     log = RunLogger(run, begun.info.start_time, UNLOGGED)
     log.tags({"mlflow.runName": work.name, **provenance(), **identity.describe()})
     log.diff(uncommitted_diff())
-    log.params(files.read_about(made.folder)["params"])
-    log.models([registry.model_id(version) for version in work.versions])
+    params = run_groups.as_text(files.read_about(made.folder)["params"])
+    client.log_batch(run.run_id, params=[Param(*pair) for pair in params.items()])
+    champion.log_use(log, work.versions)
     history = pd.read_csv(made.folder / HISTORY)
     log.curves(history.set_index("epoch"), [begun.info.start_time])
     test = TestIdentity(f"{made.metrics['dataset']}-test", made.test.digest)

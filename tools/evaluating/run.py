@@ -183,20 +183,20 @@ def evaluation(work: Work, table: pd.DataFrame) -> Evaluation:
 
 @contextmanager
 def begun(work: Work) -> Iterator[RunLogger]:
-    """Begin the evaluation's run, which ends as the block ends; raises UserError as `started`."""
+    """Begin the evaluation's run, which ends as the block ends; raises UserError as `start_run`."""
     tags = {OF: str(work.version.run_id), "dataset": work.file}
     with (
         tempfile.TemporaryDirectory() as scratch,
         FileLock(Path(scratch, "lock")) as lock,
-        lifecycle.started(
+        lifecycle.start_run(
             work.name,
             work.shaping,
             {**tags, **provenance(), **identity.describe()},
             lock=Path(lock.lock_file),
             with_model=False,
-            consequence=UNLOGGED,
         ) as log,
     ):
+        log.consequence = UNLOGGED
         log.run = log.run._replace(model_id=registry.model_id(work.version))
         yield log
 
@@ -207,7 +207,7 @@ def log_work(log: RunLogger, work: Work, folder: Path, metrics: Mapping[str, Any
     Raises:
         UserError: the store failed meanwhile.
     """
-    log.models([registry.model_id(work.version)])
+    champion.log_use(log, [work.version])
     asked = TestIdentity(work.file, work.digest[:8])
     log.dataset(work.file, "evaluation", None, work.file, asked.digest)
     publish(log, folder, metrics, asked)
