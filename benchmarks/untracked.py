@@ -30,7 +30,7 @@ def main() -> None:
         padding_token, reviews = settings_used["pad.padding_token"], params.gradient_reviews
         gradients = measure(training.model, validation.x, padding_token, reviews)
         trained = training.fit(START, on_epoch)
-        train.write(Path(folder), training.model, trained, gradients, {})
+        train.write(Path(folder), training, trained, gradients)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ and `gradients.png`.
 Drawing the curves here keeps a change of their looks from training anew.
 """
 
-from typing import Any
-
 from sentiment.gradients import measure
-from sentiment.scoring.answers import TestSet, TrainingRecord, evaluate, predict
+from sentiment.scoring.answers import TrainingRecord, evaluate, predict
 from sentiment.section import flatten
 from sentiment.serving.keras_reader import read_model
 from workflow import ending, files
@@ -24,27 +22,19 @@ from workflow.evaluation import (
     write,
 )
 from workflow.files import EVALUATE, TRAIN
-from workflow.params import Promote, dataset_name, load_params
+from workflow.params import dataset_name, load_params
 from workflow.runs import lifecycle, store, training_run
+from workflow.runs.logger import RunLogger
 
 
-def log_evaluation(run_id: str, metrics: dict[str, Any], test: TestSet, rule: Promote) -> None:
-    """Add the evaluation to the training's run; without a store that has it, the stage succeeds.
-
-    The metrics are on disk all the same, after a clone, a deleted store or a server that is down.
-    """
-    log = None
-    with store.tolerating_errors(
-        f"The metrics stay in {EVALUATE} until `make sync` logs them"
-    ) as attempt:
+def find_run(run_id: str) -> RunLogger | None:
+    """The training's run; None, with a message, where the store does not have it or fails."""
+    with store.tolerating_errors(f"The metrics stay in {EVALUATE} until `make sync` logs them"):
         lifecycle.end_abandoned_runs()
-        log = lifecycle.recorded(run_id)
-    if attempt.failed:
-        return
-    if log is None:
+        if log := lifecycle.recorded(run_id):
+            return log
         print(f"The tracking store has no run {run_id}: `make sync` makes it from {files.DATA}.")
-    else:
-        publish_outputs(log, metrics, test, rule)
+    return None
 
 
 def gradient_settings(training: TrainingRecord) -> tuple[int, int]:
@@ -67,7 +57,8 @@ def main() -> None:
         files.write_json(folder / "cost.json", cost)
         about = training.params | flatten(params, "evaluate") | evaluated_digests()
         files.write_about(folder, about)
-    log_evaluation(training.run["run_id"], evaluation.metrics, test, everything.promote)
+    if log := find_run(training.run["run_id"]):  # else the files have it, and the stage succeeds
+        publish_outputs(log, evaluation.metrics, test, everything.promote)
     print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -39,39 +39,29 @@ from workflow.runs.training_run import (
     training_run,
 )
 
-if TYPE_CHECKING:
-    import keras
-
 
 def identify(settings_used: Mapping[str, Any]) -> dict[str, str]:
     """Tags that lead back from the run: to code, data, packages and machine."""
     data, computed_by = training_digests(), identity.describe()
     shaped = {"params": settings_used, "data": data, "machine": computed_by, "checkpoints": FORMAT}
     key = fingerprint({**shaped, "code": identity.code_digests(["train"])})
-    known = {lifecycle.KEY: key, "dataset": dataset_name(settings_used)}
-    return {**known, **provenance(), **data, **computed_by}
+    own = {lifecycle.KEY: key, "dataset": dataset_name(settings_used)}
+    return {**own, **provenance(), **data, **computed_by}
 
 
 def require_own_name(tags: Mapping[str, str]) -> None:
     """Raise UserError before the training where `evaluate` would refuse it."""
-    with suppress(NotAllowedError):  # such a training is not logged, see `lifecycle.started`
+    with suppress(NotAllowedError):  # such a training is not logged, see `lifecycle.start_run`
         own_name(tags["dataset"])
 
 
-def write(
-    folder: Path,
-    model: "keras.Model",
-    trained: Trained,
-    gradients: pd.DataFrame,
-    identity: Mapping[str, Any],
-) -> None:
-    """Write the model, tables, metrics and the run's identity into an empty folder."""
-    save_model(model, folder / "model.keras")
+def write(folder: Path, training: Training, trained: Trained, gradients: pd.DataFrame) -> None:
+    """Write the model, tables and metrics into an empty folder."""
+    save_model(training.model, folder / "model.keras")
     trained.history.to_csv(folder / "history.csv", index=False)
     gradients.to_csv(folder / "gradients.csv", index=False)
     metrics = summarize(trained) | {"initial_gradient_reach": reach(gradients)}
     files.write_json(folder / "metrics.json", metrics)
-    files.write_json(folder / "run.json", dict(identity))
 
 
 def main() -> None:
@@ -96,7 +86,8 @@ def main() -> None:
         times = {"begun": log.begun, "ended": now()}
         identity = {**log.run._asdict(), **times, "tags": tags, "uncommitted": changes}
         with files.replaced(TRAIN) as folder:
-            write(folder, training.model, trained, gradients, identity)
+            write(folder, training, trained, gradients)
+            files.write_json(folder / "run.json", identity)
             files.write_about(folder, settings_used)
         log_outputs(log, training.model, trained.history, gradients, changes)
     print(f"MLflow run {log.run.run_id}: {log.run.name}")

@@ -5,16 +5,19 @@ training is resumed. The parent run in MLflow has mean and spread; `make compare
 """
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
+from sentiment.network.train_options import Train
 from tools.comparing import experiments, group
 from tools.comparing.group import Group
 from workflow import cli
 from workflow.params import load_params
 from workflow.runs import identity, store
-from workflow.runs.identity import group_name
+from workflow.runs.identity import SEPARATOR, run_name
 
 TRAINING = ("fetch", "pad", "train")  # stages that shape a training
 
@@ -53,6 +56,12 @@ def train_group(count: int) -> Group:
     shaping = members[0].settings_used
     key = group.key(shaping, identity.code_digests(TRAINING))
     return Group(group_name(params.train, shaping, count), key, members)
+
+
+def group_name(params: Train, settings_used: Mapping[str, Any], count: int) -> str:
+    """The name of a group of trainings under `count` seeds: that of its runs without the seed."""
+    name = run_name(params, settings_used, None)
+    return f"{count} seeds{SEPARATOR}{name.replace(f'{SEPARATOR}seed {params.seed}', '')}"
 
 
 if __name__ == "__main__":

@@ -11,11 +11,14 @@ import time
 import webbrowser
 from contextlib import suppress
 
+from sentiment.errors import redacted
 from workflow import children, cli
 from workflow.children import HOST
 from workflow.runs import store
 
 PORT = "MLFLOW_UI_PORT"
+DEFAULT_PORT = 5000
+ADDRESS = f"http://{HOST}:{DEFAULT_PORT}"
 READY_SECONDS = 180
 
 
@@ -37,6 +40,20 @@ def environment(uri: str) -> dict[str, str]:
     return {**quiet, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
 
 
+def link(experiment_id: str, run_id: str = "", server: str = ADDRESS) -> str:
+    """Address of a run's page, or of the table of runs: MLflow's front page shows another view.
+
+    Args:
+        experiment_id: the experiment.
+        run_id: the run, or nothing for the table.
+        server: what serves the store, where `MLFLOW_TRACKING_URI` does not name a server.
+    """
+    uri = store.tracking_uri()
+    page = f"{redacted(uri).rstrip('/') if store.is_server(uri) else server}/#/experiments"
+    runs = f"runs/{run_id}" if run_id else "runs?workflowType=machine_learning"
+    return f"{page}/{experiment_id}/{runs}"
+
+
 def open_when_ready(page: str, number: int) -> None:
     """Wait until the server answers, then say where and open a browser."""
     deadline = time.monotonic() + READY_SECONDS
@@ -56,15 +73,15 @@ def show(page: str) -> None:
 
 
 @cli.command(__doc__)
-@children.port_option(PORT, default=5000)
+@children.port_option(PORT, default=DEFAULT_PORT)
 def main(port: int) -> int:
     """Serve the store, or open the server that is already there."""
     uri = store.tracking_uri()
     if store.is_server(uri):
-        show(store.link(store.connect()))
+        show(link(store.connect()))
         return 0
     children.require_free(port, PORT)
-    page = store.link(store.connect(), server=f"http://{HOST}:{port}")
+    page = link(store.connect(), server=f"http://{HOST}:{port}")
     threading.Thread(target=open_when_ready, args=(page, port), daemon=True).start()
     return children.run(command(port), environment(uri))
 

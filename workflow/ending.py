@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,15 +24,8 @@ if TYPE_CHECKING:
     from dvc.output import Output
 
 WATCH_SECONDS = 0.5
-DIRECTIONS = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-REPLACEMENT = 0xFFFD
-PICTURES = 0x2400  # the picture of control character c is at PICTURES + c
-KEPT = "\t\n"
-SHOWN = {
-    **dict.fromkeys([*range(0x80, 0xA0), *DIRECTIONS], REPLACEMENT),
-    **{code: PICTURES + code for code in range(0x20) if chr(code) not in KEPT},
-    0x7F: 0x2421,
-}
+# control characters but tab and line feed, and marks of direction
+UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 UNWRITTEN = re.compile(r"\d+ requested and \d+ written")  # all that NumPy says of a full disk
 
 
@@ -94,31 +86,19 @@ def restore(stage: str) -> str:
     """
     if os.environ.get("DVC_STAGE") != stage:
         return ""
-    try:
-        lost = put_back(stage)
-    except Exception as error:  # why the stage failed has to be said, whatever this is
-        return f"\nThe outputs of the last good run were not put back: {error}"
-    if not lost:
-        return ""
-    return (
-        f"\nNot put back: {', '.join(lost)}. DVC's cache has them: "
-        f"`dvc repro {stage}` with the former params and code brings them back."
-    )
-
-
-def put_back(stage: str) -> list[str]:
-    """Put back the outputs of a stage's last good run that are missing, from DVC's cache or git.
-
-    Returns:
-        The outputs that are still missing though DVC's cache has them.
-    """
     from dvc.repo import Repo
 
-    with Repo() as repo:
-        missing = [out for out in repo.stage.load_one(name=stage).outs if not out.exists]
-        for out in missing:
-            _put_back(out)
-        return [str(out) for out in missing if not out.exists and not out.changed_cache()]
+    try:
+        with Repo() as repo:
+            for out in repo.stage.load_one(name=stage).outs:
+                if not out.exists:
+                    _put_back(out)
+    except Exception as error:  # why the stage failed has to be said, whatever this is
+        return (
+            f"\nThe outputs of the last good run were not all put back: {error}\n"
+            f"`dvc repro {stage}` with the former params and code brings them back."
+        )
+    return ""
 
 
 def _put_back(out: "Output") -> None:
@@ -127,53 +107,40 @@ def _put_back(out: "Output") -> None:
     `dvc checkout` passes over outputs with `cache: false`, of which DVC's run cache has copies all
     the same. Where it has none, in a fresh clone or after `dvc pull`, git has the committed ones.
     """
-    from dvc.exceptions import CheckoutError
-
     tracked_by_git, out.use_cache = not out.use_cache, True
-    with suppress(CheckoutError, OSError):
-        if not out.changed_cache():
-            if tracked_by_git:  # never a link, whatever DVC is configured to make
-                shutil.copyfile(out.cache.oid_to_path(out.hash_info.value), out.fs_path)
-            else:
-                out.checkout()
-        elif tracked_by_git:
-            command = ["git", "checkout-index", "--quiet", "--", out.def_path]
-            subprocess.run(command, capture_output=True, check=False)
-            if out.exists and out.changed_checksum():  # it is of another run
-                Path(out.fs_path).unlink()
+    if not out.changed_cache():
+        if tracked_by_git:  # never a link, whatever DVC is configured to make
+            shutil.copyfile(out.cache.oid_to_path(out.hash_info.value), out.fs_path)
+        else:
+            out.checkout()
+    elif tracked_by_git:
+        command = ["git", "checkout-index", "--quiet", "--", out.def_path]
+        subprocess.run(command, capture_output=True, check=False)
+        if out.exists and out.changed_checksum():  # it is of another run
+            Path(out.fs_path).unlink()
 
 
 def escape(text: str) -> str:
-    """The text with a picture for each control character and each mark of direction.
-
-    Tabs and line feeds stay; the text is as long as before.
-    """
-    return text.translate(SHOWN)
+    """The text, as long as before, with U+FFFD for control characters and marks of direction."""
+    return UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def explain(error: BaseException, again: str = "`dvc repro`") -> str | None:
     """Say in words what `error` means to a user, or None where only a traceback would help.
 
-    Passwords and queries of addresses are left out, and control characters are shown.
-
-    Args:
-        error: what was raised.
-        again: the command to run again once it is fixed.
+    `again` is the command to run again once it is fixed. Passwords and queries of addresses are
+    left out, and control characters are replaced.
     """
-    said = _said(error, again)
-    return escape(redacted(said)) if said else None
-
-
-def _said(error: BaseException, again: str) -> str | None:
     if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, OSError) and UNWRITTEN.search(str(error)):
-        return f"No space left on device ({error}). Free some space and run {again} again."
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}. {_advice(error, again)}"
-    if isinstance(error, OSError):  # from a library, which says more in its text
-        return f"{error.strerror or error}. {_advice(error, again)}"
-    return None
+        message = str(error)
+    elif not isinstance(error, OSError):
+        return None
+    elif UNWRITTEN.search(str(error)):
+        message = f"No space left on device ({error}). Free some space and run {again} again."
+    else:  # one without a file is from a library, which may say more in its text
+        place = "" if error.filename is None else f"{error.filename}: "
+        message = f"{place}{error.strerror or error}. {_advice(error, again)}"
+    return escape(redacted(message))
 
 
 def _advice(error: OSError, again: str) -> str:

@@ -80,7 +80,7 @@ def publish(
         log.folder(folder, TRAIN.name, [HISTORY])
         log.complete(TRAIN.name, folder)
     log.metrics(numbers(metrics), *test)
-    log.folder(folder, EVALUATE.name)
+    log.folder(folder, EVALUATE.name, [*names, files.ABOUT])
     if served:
         register(log, folder, metrics, served)
         log.complete(EVALUATE.name, folder)

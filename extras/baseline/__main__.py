@@ -229,7 +229,8 @@ def main(kind: str) -> None:
     job = read_job(kind)
     tags = read_tags(job)
     again = f"Logging to MLflow stops here, `{AGAIN}{kind}` does all of it again"
-    with training_run(run_name(job, tags), job.settings_used, tags, False, again) as run:
+    with training_run(run_name(job, tags), job.settings_used, tags, with_model=False) as run:
+        run.log.consequence = again
         fit_and_log(job, run.log, tags)
     if not run.log.lost:  # else the next call resumes its run
         clear(tags[lifecycle.KEY])

@@ -7,6 +7,7 @@ for the next taker as a new one with the same values.
 
 import copy
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -19,7 +20,6 @@ from extras.sweep.space import tidy
 from extras.sweep.sweep_options import SweepOptions
 from sentiment.errors import StoreError, first_line
 from workflow import files
-from workflow.runs import store
 
 if TYPE_CHECKING:
     import optuna
@@ -52,7 +52,7 @@ def address() -> str:
 
 def public_address() -> str:
     """The database's address without user, password and options, fit to be shown."""
-    return store.public(address()).partition("?")[0]
+    return re.sub("(?<=://)[^/]*@", "", address()).partition("?")[0]
 
 
 @contextmanager

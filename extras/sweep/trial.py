@@ -30,7 +30,6 @@ from workflow.ending import explain
 from workflow.params import Params, changed
 from workflow.runs import identity, lifecycle, store
 from workflow.runs.identity import fingerprint, run_name
-from workflow.runs.lifecycle import Stopped
 from workflow.runs.logger import RunLogger
 from workflow.runs.training_run import FORMAT, TrainingRun, resume, training_run
 
@@ -45,6 +44,10 @@ CORES = "cores"  # attribute of a trial: how many it was trained on
 WHY = "why"  # attribute of a trial: what it was pruned for
 # tags of a run: why its trial ended early, or failed
 PRUNED, FAILED = "sweep.pruned", "sweep.error"
+
+
+class Stopped(BaseException):
+    """Ends a trial before its time; it is no failure, so that its run ends as KILLED."""
 
 
 class Task(NamedTuple):
@@ -181,10 +184,10 @@ def train(job: Job, task: Task, trial: "optuna.Trial") -> Trained:
     trial.set_user_attr(KEY, key)
     trial.set_user_attr(CORES, int(os.environ.get(THREADS) or 0) or usable_cores() or 1)
     name = run_name(job.params.train, job.settings_used, f"trial {trial.number}")
-    again = "Logging to MLflow stops here, the trial is tried again"
     before = trial.user_attrs.get(RUN)
     pruned = before if WHY in trial.user_attrs else None  # its run could not be told
-    with training_run(name, job.settings_used, tags, False, again, pruned) as run:
+    with training_run(name, job.settings_used, tags, with_model=False, run_id=pruned) as run:
+        run.log.consequence = "Logging to MLflow stops here, the trial is tried again"
         begin(run.log, trial, before)
         with own_seeds(job.params.train.seed):
             inputs = inputs_of(job.settings_used, len(job.learning.y))
@@ -215,9 +218,8 @@ def delete_unfinished(run_id: str) -> None:
     import mlflow
 
     with store.as_user_error():
-        store.connect()
-        client = mlflow.MlflowClient()
-        run = store.find_run(client, run_id)
+        experiment_id, client = store.connect(), mlflow.MlflowClient()
+        run = store.find_run(client, experiment_id, run_id)
         if run and run.info.status != "FINISHED":
             client.set_terminated(run_id, "KILLED")
             client.delete_run(run_id)

@@ -19,9 +19,16 @@ from tools import compare, seeds
 from tools.comparing import group as groups
 from tools.comparing.group import Group, Member
 from workflow import dvc
+from workflow.params import Params
 
 SEEDS = ("python", "-m", "tools.seeds")
 OTHERS = {f"test_{name}": 0.5 for name in shown_in("groups") if name != "accuracy"}
+
+
+def test_a_group_is_named_without_the_seed(default_params: Params) -> None:
+    params = default_params.train.model_copy(update={"seed": 7})
+    settings_used = {"pad.max_length": 200, "fetch.dataset": "imdb"}
+    assert seeds.group_name(params, settings_used, 5) == "5 seeds · lstm-64 · len 200"
 
 
 @pytest.fixture(scope="session")

@@ -23,9 +23,8 @@ from tests.conftest import Caller, runs, stand_in
 from tests.project import EPOCHS, QUIET, ROOT, Project, free_port, until, wait_for
 from tests.services import dask, mlflow_server, postgres
 from tests.team import documented
-from tools import sweep
+from tools import sweep, ui
 from workflow import cli
-from workflow.runs import store
 
 SWEEP = ("python", "-m", "tools.sweep")
 MARK = "sesame"  # the password of the database
@@ -150,7 +149,7 @@ def page(project: Project) -> Iterator[str]:
     process = project.start(*command, **QUIET)
     try:
         wait_for(f"{server}/health")
-        yield store.link("1", server=server)
+        yield ui.link("1", server=server)
     finally:
         process.terminate()
         process.communicate(timeout=60)

@@ -13,6 +13,7 @@ from selenium import webdriver
 from tests.browser import keep_screenshot, open_page, wait_for_curves
 from tests.project import ROOT, Project, free_port, wait_for
 from tools import venv
+from tools.ui import link
 
 
 class Ui(NamedTuple):
@@ -55,6 +56,16 @@ def ui(moved: Project) -> Iterator[Ui]:
     finally:
         process.terminate()
         process.communicate(timeout=60)
+
+
+def test_a_run_has_a_page_on_the_server_or_where_make_ui_serves(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert root.is_dir()
+    assert link("1", "ab") == "http://127.0.0.1:5000/#/experiments/1/runs/ab"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@host:81/")
+    assert link("1", "ab") == "https://host:81/#/experiments/1/runs/ab"
+    assert link("1").endswith("/#/experiments/1/runs?workflowType=machine_learning")
 
 
 NAMES = ("lstm-4 · len 40 · seed 42 · synthetic", "lstm-6 · len 40 · seed 42 · synthetic · six")

@@ -5,6 +5,7 @@ it, that file included, against the digest in the run's tags.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,7 @@ def workspace() -> RunGroup:
     history = pd.read_csv(files.checked(TRAIN / "history.csv", digests, origin))
     experiment_id = store.connect()
     with store.as_user_error():
-        recorded = store.find_recorded(mlflow.MlflowClient(), experiment_id, run["run_id"])
+        recorded = store.find_run(mlflow.MlflowClient(), experiment_id, run["run_id"])
     run_id = str(recorded.info.run_id) if recorded else run["run_id"]
     training = read_training(run_id, run["name"], EVALUATE, history, origin)
     if training.params["model.sha256"] != digests["model.keras"]:
@@ -119,10 +120,9 @@ def from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
     """Read a run of the store, or the trainings of a group by its parent run."""
     import mlflow
 
-    store.connect()
-    client = mlflow.MlflowClient()
+    experiment_id, client = store.connect(), mlflow.MlflowClient()
     with store.as_user_error():
-        run = store.find_run(client, run_id)
+        run = store.find_run(client, experiment_id, run_id)
         if run is None:
             raise UserError(
                 f"The tracking store has no run {run_id}. `make ui` shows those it has."
@@ -145,6 +145,12 @@ def require_all(parent: "mlflow.entities.Run", runs: "list[mlflow.entities.Run]"
         )
 
 
+def has_all(tags: Mapping[str, str], folder: Path) -> bool:
+    """Whether a run, by its tags, has all of a stage's folder as that is now."""
+    about = folder / files.ABOUT
+    return about.exists() and tags.get(logger.COMPLETE.format(folder.name)) == files.sha256(about)
+
+
 def from_run(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", scratch: Path) -> Training:
     """Download a training with its evaluation from the store."""
     run_id = run.info.run_id
@@ -152,7 +158,7 @@ def from_run(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", scratch:
     again = f"`{FIT_AGAIN}{kind}` fits it again." if kind else SYNC
     origin = Origin(f"Run {run_id}", again)
     evaluated = download(run_id, scratch, origin)
-    if not logger.is_complete(run.data.tags, evaluated):
+    if not has_all(run.data.tags, evaluated):
         raise UserError(f"{origin.name}: its evaluation is incomplete. {origin.advice}")
     if TRAINED_TAG not in run.data.tags:
         raise UserError(f"{origin.name}: its curves are incomplete. {origin.advice}")

@@ -13,10 +13,11 @@ from sentiment.errors import UserError
 from sentiment.section import SEED_LIMIT, flatten
 from tools.comparing import group
 from tools.comparing.group import SEED, Member
+from tools.comparing.sides import has_all
 from workflow import dvc, files
 from workflow.files import EVALUATE, FETCH, STAGES, TRAIN
 from workflow.params import PARAMS_FILE, Params, changed
-from workflow.runs import identity, logger, store
+from workflow.runs import identity, store
 
 NEEDED = [
     *(f"{TRAIN}/{name}" for name in ("about.json", "run.json", "gradients.csv")),
@@ -264,11 +265,11 @@ def recorded(data: Path) -> str | None:
     named = files.read_json(data / TRAIN.name / "run.json")["run_id"]
     experiment_id = store.connect()
     with store.as_user_error():
-        run = store.find_recorded(mlflow.MlflowClient(), experiment_id, named)
+        run = store.find_run(mlflow.MlflowClient(), experiment_id, named)
     if run is None:
         return None
     folders = [data / stage.name for stage in (TRAIN, EVALUATE)]
-    complete = all(logger.is_complete(run.data.tags, folder) for folder in folders)
+    complete = all(has_all(run.data.tags, folder) for folder in folders)
     return str(run.info.run_id) if complete else None
 
 

@@ -72,7 +72,7 @@ def log(folder: Path, result: Comparison) -> None:
     a, b = result.a.run_id, result.b.run_id
     for run_id, other in ((a, b), (b, a)):
         with store.tolerating_errors(f"{UNLOGGED} to run {run_id}"):
-            if store.find_run(client, run_id) is None:
+            if store.find_run(client, store.connect(), run_id) is None:
                 raise UserError(
                     "the tracking store does not have it, `make sync` makes it from its files."
                 )

@@ -20,7 +20,7 @@ from workflow import files
 from workflow.evaluation import HISTORY, Served, TestIdentity, publish, write
 from workflow.files import EVALUATE, FETCH, TEST_DATA
 from workflow.params import Params, load_params
-from workflow.registry import packaging
+from workflow.registry import champion, packaging
 from workflow.registry import versions as registry
 from workflow.registry.packaging import Parts
 from workflow.runs import identity, logger, store
@@ -142,14 +142,17 @@ def log_ensemble(
     Raises:
         UserError: the store failed meanwhile.
     """
+    from mlflow.entities import Param
+
     with run_groups.exclusive():
         begun = run_groups.find_or_make(client, experiment_id, KEY, request.key)
     run = Run(begun.info.run_id, request.name, experiment_id, "")
     log = RunLogger(run, begun.info.start_time, UNLOGGED)
     log.tags({"mlflow.runName": request.name, **provenance(), **identity.describe()})
     log.diff(uncommitted_diff())
-    log.params(files.read_about(answered.folder)["params"])
-    log.models([registry.model_id(version) for version in request.versions])
+    params = run_groups.as_text(files.read_about(answered.folder)["params"])
+    client.log_batch(run.run_id, params=[Param(*pair) for pair in params.items()])
+    champion.log_use(log, request.versions)
     history = pd.read_csv(answered.folder / HISTORY)
     log.curves(history.set_index("epoch"), [begun.info.start_time])
     test = TestIdentity(f"{answered.metrics['dataset']}-test", answered.test.digest)

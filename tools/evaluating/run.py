@@ -187,20 +187,20 @@ def evaluation(request: FileRequest, table: pd.DataFrame) -> Evaluation:
 
 @contextmanager
 def begun(request: FileRequest) -> Iterator[RunLogger]:
-    """Begin the evaluation's run, which ends as the block ends; raises UserError as `started`."""
+    """Begin the evaluation's run, which ends as the block ends; raises UserError as `start_run`."""
     tags = {OF: str(request.version.run_id), "dataset": request.file}
     with (
         tempfile.TemporaryDirectory() as scratch,
         FileLock(Path(scratch, "lock")) as lock,
-        lifecycle.started(
+        lifecycle.start_run(
             request.name,
             request.settings_used,
             {**tags, **provenance(), **identity.describe()},
             lock=Path(lock.lock_file),
             with_model=False,
-            consequence=UNLOGGED,
         ) as log,
     ):
+        log.consequence = UNLOGGED
         log.run = log.run._replace(model_id=registry.model_id(request.version))
         yield log
 
@@ -213,7 +213,7 @@ def log_evaluation(
     Raises:
         UserError: the store failed meanwhile.
     """
-    log.models([registry.model_id(request.version)])
+    champion.log_use(log, [request.version])
     asked = TestIdentity(request.file, request.digest[:8])
     log.dataset(request.file, "evaluation", None, request.file, asked.digest)
     publish(log, folder, metrics, asked)

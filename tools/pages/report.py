@@ -16,6 +16,7 @@ from sentiment.scoring.answers import TrainingRecord, draw_answers, draw_trainin
 from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.metrics import Metric, Predictions, shown_in
 from sentiment.section import flatten
+from tools import ui
 from tools.pages import page
 from workflow import files
 from workflow.evaluation import evaluated_digests, read_table, read_training
@@ -249,7 +250,7 @@ def report(training: TrainingRecord, results: Results, link: str, params: Params
         name=training.run["name"],
         run_id=link.rpartition("/")[2],
         link=link,
-        local=link.startswith(store.UI),
+        local=link.startswith(ui.ADDRESS),
         dataset=results.metrics["dataset"],
         trained=moment(training.run["begun"]),
         commit=tags.get("git.commit", ""),
@@ -264,20 +265,19 @@ def report(training: TrainingRecord, results: Results, link: str, params: Params
 
 def find_run(run_id: str) -> Run | None:
     """The run that `data/` names; None, with a message, if the store does not have it or fails."""
-    recorded = None
-    with store.tolerating_errors(UNLOGGED) as attempt:
-        recorded = lifecycle.recorded(run_id)
-    if recorded is None and not attempt.failed:
+    with store.tolerating_errors(UNLOGGED):
+        if recorded := lifecycle.recorded(run_id):
+            return recorded.run
         message = f"{UNLOGGED}: the tracking store has no run {run_id}, `make sync` makes it."
         print(message, file=sys.stderr)
-    return recorded.run if recorded else None
+    return None
 
 
 def address(training: TrainingRecord, run: Run | None) -> str:
     """Where the run's page is, or would be if the store had the run."""
     if run:
-        return store.link(run.experiment_id, run.run_id)
-    return store.link(training.run["experiment_id"], training.run["run_id"])
+        return ui.link(run.experiment_id, run.run_id)
+    return ui.link(training.run["experiment_id"], training.run["run_id"])
 
 
 def log(run: Run) -> None:

@@ -128,7 +128,7 @@ def require_ended(runs: Sequence[Row]) -> None:
 
 def embedded() -> Engine:
     """The database in this folder."""
-    return create_engine(store.embedded_uri(), poolclass=NullPool)
+    return create_engine(f"{store.SQLITE}{files.root() / store.DATABASE}", poolclass=NullPool)
 
 
 def require_same_schema(engine: Engine) -> None:
@@ -145,28 +145,31 @@ def require_same_schema(engine: Engine) -> None:
 
 def require_server_of(engine: Engine, to: str) -> None:
     """Raise UserError where the server at this address is not the one with this database."""
+    from mlflow.utils.credentials import get_default_host_creds
+
     address = f"{to.rstrip('/')}/api/2.0/mlflow/experiments/get"
     user, password = (os.environ.get(f"MLFLOW_TRACKING_{n}", "") for n in ("USERNAME", "PASSWORD"))
     try:
+        verify = get_default_host_creds(to).verify  # type: ignore[no-untyped-call]
         answer = requests.get(
             address,
             {"experiment_id": "0"},
             auth=(user, password),
             timeout=ANSWER_SECONDS,
-            verify=store.authority(),
+            verify=verify,
         )
         answer.raise_for_status()
         created = str(answer.json()["experiment"]["creation_time"])
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
-            f"The MLflow server at {store.public(to)} cannot be used: {redacted(str(error))}. Set "
+            f"The MLflow server at {redacted(to)} cannot be used: {redacted(str(error))}. Set "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to the administrator's."
         ) from None
     query = text("SELECT creation_time FROM experiments WHERE experiment_id = 0")
     with engine.connect() as connection:
         if str(connection.execute(query).scalar()) != created:
             raise UserError(
-                f"The server at {store.public(to)} uses another database than the one in "
+                f"The server at {redacted(to)} uses another database than the one in "
                 "server.yaml: nothing was moved."
             )
 
@@ -257,5 +260,5 @@ def summary(result: Result, to: str) -> str:
         lines.append(f"{table.name:<24}{table.here:>9,}{table.there:>9,}  {same}")
     lines.append(f"artifacts: {result.files:,} files here, each compared by its SHA-256")
     lines += [f"DIFFERENT: {path}" for path in result.differing]
-    lines.append(f"{rows:,} rows and {moved:,} files were brought to {store.public(to)}")
+    lines.append(f"{rows:,} rows and {moved:,} files were brought to {redacted(to)}")
     return "\n".join(lines)

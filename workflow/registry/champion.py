@@ -1,6 +1,7 @@
 """The champion as it is served, for the commands that ask it."""
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sentiment.errors import UserError, first_line
@@ -8,6 +9,7 @@ from workflow.params import load_params
 from workflow.registry import versions as registry
 from workflow.registry.names import own_name
 from workflow.runs import store
+from workflow.runs.logger import RunLogger, guarded
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -122,6 +124,20 @@ def load(model_uri: str) -> "Sentiment":
             f"{model_uri} does not take raw text: name a version of {registered()}."
         ) from None
     return model
+
+
+@guarded
+def log_use(log: RunLogger, versions: "Sequence[ModelVersion]") -> None:
+    """Record, once, that a run uses these versions."""
+    import mlflow
+    from mlflow.entities import LoggedModelInput
+
+    client, model_ids = mlflow.MlflowClient(), map(registry.model_id, versions)
+    inputs = client.get_run(log.run.run_id).inputs
+    logged = {used.model_id for used in inputs.model_inputs} if inputs else set()
+    new = [LoggedModelInput(model_id) for model_id in model_ids if model_id not in logged]
+    if new:
+        client.log_inputs(log.run.run_id, models=new)
 
 
 def trace(model: "Sentiment", text: str) -> "list[Step]":

@@ -50,7 +50,7 @@ def turn(client: "mlflow.MlflowClient", name: str) -> Iterator["mlflow.MlflowCli
     Raises:
         StoreError: they have, since it lasted too long.
     """
-    if store.is_embedded(store.tracking_uri()):
+    if store.is_embedded():
         yield client
         return
     own = _Turn(client, name)

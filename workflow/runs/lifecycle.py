@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from sentiment.errors import NotAllowedError
 from workflow import signals
 from workflow.runs import logger, store
-from workflow.runs.logger import UNLOGGED, Run, RunLogger, guarded
+from workflow.runs.logger import Run, RunLogger, guarded
 
 if TYPE_CHECKING:
     import mlflow
@@ -27,12 +28,8 @@ MODEL_ID = "model.id"  # tag: the model's entry, which belongs to the run from i
 HOST, PROCESS, LOCK = "process.host", "process.id", "process.lock"
 
 
-class Stopped(Exception):
-    """Ends a training before its time, since it is not worth going on; its run ends as KILLED."""
-
-
 @contextmanager
-def started(
+def start_run(
     name: str,
     params: Mapping[str, Any],
     tags: Mapping[str, str],
@@ -40,66 +37,58 @@ def started(
     which: str = "",
     begun: int | None = None,
     with_model: bool = True,
-    consequence: str = UNLOGGED,
 ) -> Iterator[RunLogger]:
     """Start a run with its params and tags, or resume one; end it as the block ends.
 
     Args:
-        name: what the table calls the run.
-        params: everything that shapes it.
-        tags: what leads back from it.
+        name, params, tags: of the run: what the table calls it, what shapes it, what leads back.
         lock: a file that this process has locked for as long as the run lasts.
         which: MLflow's filter of the runs to resume, finished or not. A new one is started if
             there is none, or another process writes to it, in a copy of this folder say.
         begun: when a new run began, in milliseconds since 1970, if that is not now.
         with_model: whether it gets an entry for its model.
-        consequence: what is printed where the store fails later.
 
     Raises:
         UserError: the store cannot be used at the start.
     """
     import mlflow
 
-    tags, before = {**tags, **_owner(lock)}, None
+    # tags that name this process as the run's, by which others tell whether it still runs
+    owner = {HOST: socket.gethostname(), PROCESS: str(os.getpid()), LOCK: str(lock.resolve())}
+    tags, before = {**tags, **owner}, None
     try:
         try:
             with signals.deferred(), store.as_user_error():
-                before = _begun(name, tags, lock, which, begun)
-                run = _activated(before.info.run_id, name, dict(params), tags, with_model)
-            log = RunLogger(run, before.info.start_time, consequence)
+                before = _find_or_create(name, tags, lock, which, begun)
+                run = _activate(before.info.run_id, name, dict(params), tags, with_model)
+            log = RunLogger(run, before.info.start_time)
         except NotAllowedError as error:
-            print(f"{consequence}: {error}", file=sys.stderr, flush=True)
-            log = RunLogger.to_nothing(name)
+            print(f"The run is not logged: {error}", file=sys.stderr, flush=True)
+            log = RunLogger(Run(uuid4().hex, name, "", ""), logger.now(), lost=True)
         yield log
     except BaseException as error:
-        failed = isinstance(error, Exception) and not isinstance(error, Stopped)
-        how = "FAILED" if failed and not signals.has_come() else "KILLED"
+        failed = isinstance(error, Exception) and not signals.has_come()
         if before:
-            _give_up(mlflow.MlflowClient(), before.info, how)
+            _give_up(before.info, "FAILED" if failed else "KILLED")
         raise
     guarded(lambda _: mlflow.end_run())(log)
 
 
-def _begun(
+def _find_or_create(
     name: str, tags: Mapping[str, str], lock: Path, which: str, begun: int | None
 ) -> "mlflow.entities.Run":
     """The run to resume, or a new one."""
     import mlflow
 
+    end_abandoned_runs()
     experiment_id, client = store.connect(), mlflow.MlflowClient()
-    end_abandoned(client, experiment_id)
     runs = client.search_runs([experiment_id], which) if which else []
     own = sorted(runs, key=lambda run: run.data.tags.get(LOCK) != tags[LOCK])  # a copy's are last
     free = (run for run in own if not is_taken(run, lock))
     return next(free, None) or client.create_run(experiment_id, begun, dict(tags), name)
 
 
-def _owner(lock: Path) -> dict[str, str]:
-    """Tags that name this process as the run's, by which others tell whether it still runs."""
-    return {HOST: socket.gethostname(), PROCESS: str(os.getpid()), LOCK: str(lock.resolve())}
-
-
-def _activated(
+def _activate(
     run_id: str, name: str, params: dict[str, Any], tags: dict[str, str], with_model: bool
 ) -> Run:
     """Make the run the active one, with all that it needs before its first epoch.
@@ -109,11 +98,10 @@ def _activated(
     import mlflow
     from mlflow.entities import RunTag
 
-    # first: by these `end_abandoned` knows whether the run's process is alive
-    owner = [RunTag(key, tags[key]) for key in (HOST, PROCESS, LOCK)]
-    mlflow.MlflowClient().log_batch(run_id, tags=owner)
+    # first: by these `end_abandoned_runs` knows whether the run's process is alive
+    named = {**tags, "mlflow.runName": name}
+    mlflow.MlflowClient().log_batch(run_id, tags=[RunTag(*tag) for tag in named.items()])
     run = mlflow.start_run(run_id=run_id)
-    mlflow.set_tags({**tags, "mlflow.runName": name})
     for tag in run.data.tags:
         if tag.startswith("dvc.") and tag not in tags:  # begun by an experiment, not resumed by it
             mlflow.delete_tag(tag)
@@ -148,33 +136,31 @@ def recorded(run_id: str) -> RunLogger | None:
 
     experiment_id = store.connect()
     with store.as_user_error():
-        found = store.find_recorded(mlflow.MlflowClient(), experiment_id, run_id)
-    if found is None:
+        run = store.find_run(mlflow.MlflowClient(), experiment_id, run_id)
+    if run is None:
         return None
     # without a model's entry it was cut off as it began: `make sync` resumes it
-    name, model_id = str(found.info.run_name), found.data.tags.get(MODEL_ID, "")
-    run = Run(found.info.run_id, name, experiment_id, model_id)
-    return RunLogger(run, found.info.start_time)
+    name, model_id = str(run.info.run_name), run.data.tags.get(MODEL_ID, "")
+    return RunLogger(Run(run.info.run_id, name, experiment_id, model_id), run.info.start_time)
 
 
 @signals.deferred()  # an exception in a transaction leaves SQLite locked
-def _give_up(client: "mlflow.MlflowClient", before: "mlflow.entities.RunInfo", how: str) -> None:
+def _give_up(before: "mlflow.entities.RunInfo", how: str) -> None:
     """End the run and its model as they are, but leave finished what was finished before.
 
     What the store raises now hides no earlier error.
     """
     import mlflow
 
-    finished = before.status == "FINISHED"
+    client, finished = mlflow.MlflowClient(), before.status == "FINISHED"
+    status, ended = ("FINISHED", before.end_time) if finished else (how, None)
     with suppress(Exception):
         model_id = client.get_run(before.run_id).data.tags[MODEL_ID]
         if not logger.is_logged(model_id):
             mlflow.finalize_logged_model(model_id, "FAILED")
     with suppress(Exception):
-        mlflow.end_run("FINISHED" if finished else how)
-    with suppress(Exception):
-        ended = before.end_time if finished else None
-        client.set_terminated(before.run_id, "FINISHED" if finished else how, ended)
+        mlflow.end_run(status)
+        client.set_terminated(before.run_id, status, ended)
 
 
 def is_taken(run: "mlflow.entities.Run", lock: Path) -> bool:
@@ -182,9 +168,9 @@ def is_taken(run: "mlflow.entities.Run", lock: Path) -> bool:
 
     A run that is RUNNING by another machine's word was killed before this one got another name.
     """
-    known = run.data.tags
-    here = known.get(HOST) == socket.gethostname() and known.get(LOCK) != str(lock.resolve())
-    return run.info.status == "RUNNING" and here and is_held(Path(known.get(LOCK, "")))
+    tags = run.data.tags
+    here = tags.get(HOST) == socket.gethostname() and tags.get(LOCK) != str(lock.resolve())
+    return run.info.status == "RUNNING" and here and is_held(Path(tags.get(LOCK, "")))
 
 
 def is_held(lock: Path) -> bool:
@@ -203,23 +189,21 @@ def is_held(lock: Path) -> bool:
     return False
 
 
-def end_abandoned(client: "mlflow.MlflowClient", experiment_id: str) -> None:
+def end_abandoned_runs() -> None:
     """End as KILLED each run that is RUNNING although its process on this machine has ended.
 
     One whose lock this very process has now is left for it to resume.
+
+    Raises:
+        UserError: the store cannot be used.
     """
-    here = f"tags.`{HOST}` = '{socket.gethostname()}'"
-    for run in client.search_runs([experiment_id], f"attributes.status = 'RUNNING' AND {here}"):
-        held = is_held(Path(run.data.tags.get(LOCK, "")))
-        # looked at again: its process may have finished it since the search
-        if not held and client.get_run(run.info.run_id).info.status == "RUNNING":
-            client.set_terminated(run.info.run_id, "KILLED")
-
-
-def end_abandoned_runs() -> None:
-    """End all such runs of the project; raises UserError if the store cannot be used."""
     import mlflow
 
-    experiment_id = store.connect()
+    experiment_id, client = store.connect(), mlflow.MlflowClient()
+    here = f"tags.`{HOST}` = '{socket.gethostname()}'"
     with store.as_user_error():
-        end_abandoned(mlflow.MlflowClient(), experiment_id)
+        for run in client.search_runs([experiment_id], f"attributes.status = 'RUNNING' AND {here}"):
+            ended = not is_held(Path(run.data.tags.get(LOCK, "")))
+            # looked at again: its process may have finished it since the search
+            if ended and client.get_run(run.info.run_id).info.status == "RUNNING":
+                client.set_terminated(run.info.run_id, "KILLED")

@@ -2,13 +2,14 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 from functools import wraps
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,6 @@ LINEAR_PACKAGES = ("numpy", "pandas", "mlflow")  # what serves a linear model
 SERVING_PACKAGES = ("tensorflow", "keras", *LINEAR_PACKAGES)  # what serves a network
 COMPLETE = "outputs.{}"  # tag: digest of a folder's about.json, once the run has all of it
 DIFF = "train/uncommitted.diff"
-BATCH = 1000  # metrics that MLflow takes in one call
 UNLOGGED = "Logging to MLflow stops here, `make sync` completes it later"
 Arguments = ParamSpec("Arguments")
 
@@ -50,38 +50,26 @@ def guarded(
     """
 
     @wraps(write)
-    def unless_lost(log: "RunLogger", /, *given: Arguments.args, **named: Arguments.kwargs) -> None:
+    def unless_lost(log: "RunLogger", /, *data: Arguments.args, **named: Arguments.kwargs) -> None:
+        if log.lost:
+            return
         with signals.deferred():
-            if not log.lost:
-                with store.tolerating_errors(log.consequence) as attempt:
-                    write(log, *given, **named)
-                log.lost = attempt.failed
+            with store.tolerating_errors(log.consequence):
+                write(log, *data, **named)
+                return
+            log.lost = True
 
     return unless_lost
 
 
+@dataclass
 class RunLogger:
-    """Logs to one run until the store fails; says so once, and does nothing from then on.
+    """Logs to one run until the store fails; says so once, and does nothing from then on."""
 
-    Attributes:
-        run: the run.
-        begun: when it began, in milliseconds since 1970.
-        consequence: what is printed where the store fails: what becomes of the rest.
-        lost: whether the store has failed.
-    """
-
-    def __init__(self, run: Run, begun: int, consequence: str = UNLOGGED) -> None:
-        self.run = run
-        self.begun = begun
-        self.consequence = consequence
-        self.lost = False
-
-    @classmethod
-    def to_nothing(cls, name: str) -> "RunLogger":
-        """A logger that logs nothing, of a run that no store has."""
-        log = cls(Run(uuid4().hex, name, "", ""), now())
-        log.lost = True
-        return log
+    run: Run
+    begun: int  # milliseconds since 1970
+    consequence: str = UNLOGGED  # of a store that fails: what becomes of the rest
+    lost: bool = False  # whether it has failed
 
     @guarded
     def tags(self, values: Mapping[str, str]) -> None:
@@ -91,14 +79,6 @@ class RunLogger:
         _client().log_batch(self.run.run_id, tags=[RunTag(*tag) for tag in values.items()])
 
     @guarded
-    def params(self, values: Mapping[str, Any]) -> None:
-        """Log params."""
-        from mlflow.entities import Param
-
-        known = [Param(name, str(value)) for name, value in values.items()]
-        _client().log_batch(self.run.run_id, params=known)
-
-    @guarded
     def epoch(self, number: int, row: Mapping[str, float]) -> None:
         """Log an epoch's metrics at its step, at once, so that a training can be watched.
 
@@ -106,8 +86,8 @@ class RunLogger:
         """
         import mlflow
 
-        there = _client().get_metric_history(self.run.run_id, next(iter(row)))
-        if number not in {point.step for point in there}:
+        points = _client().get_metric_history(self.run.run_id, next(iter(row)))
+        if number not in {point.step for point in points}:
             model_id = self.run.model_id or None
             mlflow.log_metrics(dict(row), step=number, run_id=self.run.run_id, model_id=model_id)
 
@@ -121,11 +101,8 @@ class RunLogger:
         """Log the points that the run or its model lacks: one for each metric and step.
 
         A point that the run has already keeps its time and its value: an epoch that was trained
-        again took other seconds.
-
-        Args:
-            table: a column for each metric, a row for each step, which is the index.
-            moments: when each step was, in milliseconds since 1970.
+        again took other seconds. The table has a column for each metric and a row for each step,
+        which is the index; `moments` are when each step was, in milliseconds since 1970.
         """
         from mlflow.entities import Metric
 
@@ -135,14 +112,13 @@ class RunLogger:
         points = []
         for name in table.columns:
             logged = client.get_metric_history(run_id, name)
-            there = {point.step: (point.value, point.timestamp) for point in logged}
+            by_step = {point.step: (point.value, point.timestamp) for point in logged}
             points += [
-                Metric(name, *there.get(step, (float(value), int(moment))), int(step), model_id)
+                Metric(name, *by_step.get(step, (float(value), int(moment))), int(step), model_id)
                 for step, value, moment in zip(table.index, table[name], moments, strict=True)
-                if step not in there or (model and (name, step) not in linked)
+                if step not in by_step or (model and (name, step) not in linked)
             ]
-        for start in range(0, len(points), BATCH):
-            client.log_batch(run_id, points[start : start + BATCH])
+        client.log_batch(run_id, points)
 
     @guarded
     def metrics(self, values: Mapping[str, float], dataset: str, digest: str) -> None:
@@ -157,17 +133,6 @@ class RunLogger:
         _client().log_batch(self.run.run_id, points)
 
     @guarded
-    def models(self, model_ids: Sequence[str]) -> None:
-        """Record, once, that the run uses these models."""
-        from mlflow.entities import LoggedModelInput
-
-        inputs = _client().get_run(self.run.run_id).inputs
-        there = {used.model_id for used in inputs.model_inputs} if inputs else set()
-        new = [LoggedModelInput(model_id) for model_id in model_ids if model_id not in there]
-        if new:
-            _client().log_inputs(self.run.run_id, models=new)
-
-    @guarded
     def dataset(
         self,
         name: str,
@@ -176,38 +141,33 @@ class RunLogger:
         source: Path | str,
         digest: str,
     ) -> None:
-        """Record, once, that the run uses a data set; `arrays` are its token ids and labels."""
+        """Record that the run uses a data set; `arrays` are its token ids and labels.
+
+        MLflow keeps one record of each name and digest.
+        """
         from mlflow.data.dataset_source_registry import get_dataset_source_from_json
         from mlflow.data.numpy_dataset import from_numpy
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        inputs = _client().get_run(self.run.run_id).inputs
-        if inputs and digest in {there.dataset.digest for there in inputs.dataset_inputs}:
-            return
         place = json.dumps({"uri": str(source)})
         described = Dataset(name, digest, "local", place)
         if arrays:
             x, y = arrays
             origin = get_dataset_source_from_json(place, "local")
-            known = from_numpy(x, targets=y, source=origin, name=name, digest=digest)
-            described = Dataset(**known.to_dict())
+            dataset = from_numpy(x, targets=y, source=origin, name=name, digest=digest)
+            described = Dataset(**dataset.to_dict())
         used = DatasetInput(described, [InputTag("mlflow.data.context", context)])
         _client().log_inputs(self.run.run_id, [used])
 
-    def folder(self, folder: Path, place: str, names: Sequence[str] = ()) -> None:
-        """Log files of a folder, by default all, to a place in the run.
+    def folder(self, folder: Path, place: str, names: Sequence[str]) -> None:
+        """Log files of a folder to a place in the run.
 
         Raises:
             UserError: a file is not as the folder's `about.json` says.
         """
-        written = names or sorted(files.read_about(folder)["files"])
-        for name in written:
+        for name in set(names) - {files.ABOUT}:
             files.checked(folder / name)
-        self._upload(folder, written if names else [*written, files.ABOUT], place)
-
-    @guarded
-    def _upload(self, folder: Path, names: Sequence[str], place: str) -> None:
-        upload(self.run, folder, names, place)
+        guarded(lambda log: upload(log.run, folder, names, place))(self)
 
     @guarded
     def diff(self, text: str) -> None:
@@ -217,29 +177,23 @@ class RunLogger:
 
     @guarded
     def keras_model(self, model: "keras.Model", epochs: int) -> None:
-        """Log the Keras model with its signature, an input example and the packages to serve it.
+        """Log the Keras model with an input example, its signature by that, and its packages.
 
         The run must be the active one. `epochs` is the step at which its curves end: MLflow links
         the run's points at that step to the model, and fails over the test's metrics, which have
         step 0.
         """
         import mlflow
-        from mlflow.models import ModelSignature
-        from mlflow.types import Schema, TensorSpec
 
         if is_logged(self.run.model_id):
             return
-        example = np.zeros((1, model.input_shape[1]), np.int32)  # no review: those stay here
-        inputs = Schema([TensorSpec(np.dtype("int32"), (-1, example.shape[1]))])
-        outputs = Schema([TensorSpec(np.dtype("float32"), (-1, 1))])
-        with _no_progress_bar():  # MLflow tries the example
+        with redirect_stdout(StringIO()):  # MLflow tries the example, and Keras shows a bar
             mlflow.tensorflow.log_model(
                 model,
                 name=MODEL,
                 model_id=self.run.model_id,
                 step=epochs,
-                signature=ModelSignature(inputs, outputs),
-                input_example=example,
+                input_example=np.zeros((1, model.input_shape[1]), np.int32),  # reviews stay here
                 pip_requirements=serving_requirements(),
             )
 
@@ -263,26 +217,6 @@ def upload(run: Run, folder: Path, names: Sequence[str], place: str) -> None:
     """Log files of a folder to a place in a run, or raise what the store raises."""
     for name in names:
         _client().log_artifact(run.run_id, str(folder / name), place)
-
-
-def is_complete(tags: Mapping[str, str], folder: Path) -> bool:
-    """Whether a run, by its tags, has all of a stage's folder as that is now."""
-    about = folder / files.ABOUT
-    return about.exists() and tags.get(COMPLETE.format(folder.name)) == files.sha256(about)
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """In the block, Keras shows no bar for what it predicts."""
-    from keras import config
-
-    shown = config.is_interactive_logging_enabled()
-    config.disable_interactive_logging()
-    try:
-        yield
-    finally:
-        if shown:
-            config.enable_interactive_logging()
 
 
 def serving_requirements(packages: Sequence[str] = SERVING_PACKAGES) -> list[str]:

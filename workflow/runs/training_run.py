@@ -11,13 +11,12 @@ between, it runs the stage again, which then has nothing left to train.
 """
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -33,34 +32,22 @@ from workflow import files
 from workflow.files import PAD, TRAIN
 from workflow.runs import lifecycle
 from workflow.runs.lifecycle import KEY
-from workflow.runs.logger import UNLOGGED, RunLogger
+from workflow.runs.logger import RunLogger
 
 if TYPE_CHECKING:
     import keras
+
+    from sentiment.network.training import Training
 
 FOLDER = ".checkpoints"
 FORMAT = 1  # of checkpoints, part of their key: this module is no part of the code behind it
 KEPT = 2  # epochs: the last one, and the one before in case the last is damaged
 FORGOTTEN_DAYS = 14  # a killed training that nobody resumed within them frees its space
-EPOCH = re.compile(r"epoch-\d{4,}")
 STATE = "state.npz"
 LOCK, HOLDER = "lock", "process"  # held while it trains, and by whom
 PATIENCE_SECONDS = 5.0  # a stage whose DVC was ended takes a moment to end itself
 LOGGED = ["gradients.csv", "history.csv", "metrics.json"]
 INITIAL_GRADIENT = "initial_gradient_norm"  # metric, whose steps are words before the last one
-
-
-class Resumable(Protocol):
-    """A training before its first step, see `sentiment.network.training.Training`."""
-
-    def capture(self, progress: Progress) -> dict[str, NDArray[Any]]:
-        """All state, as arrays by name."""
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Progress:
-        """Go to the state that `capture` took."""
-
-    def fit(self, progress: Progress, on_epoch: OnEpoch, show: bool = True) -> Trained:
-        """Train from there on."""
 
 
 class TrainingRun(NamedTuple):
@@ -76,18 +63,15 @@ def training_run(
     settings_used: Mapping[str, Any],
     tags: Mapping[str, str],
     with_model: bool = True,
-    consequence: str = UNLOGGED,
     run_id: str | None = None,
     check: Callable[[], object] = lambda: None,
 ) -> Iterator[TrainingRun]:
     """Lock a training, find its run or begin one, and end that as the block ends.
 
     Args:
-        name: what the table of runs calls it.
+        name, tags, with_model: of the run, see `lifecycle.start_run`; tag `KEY` is what it is
+            locked by.
         settings_used: everything that shapes it, by dotted names.
-        tags: what leads back from it; `KEY` is what it is locked by.
-        with_model: whether the run gets an entry for its model.
-        consequence: what is printed where the store fails later.
         run_id: the run, where it is known to be another than that of these checkpoints.
         check: called once the training is locked, before its run begins.
 
@@ -95,19 +79,19 @@ def training_run(
         RunningError: another process does the same training.
         UserError: the store cannot be used at the start.
     """
-    with held(tags[KEY]) as lock:
+    with locked(tags[KEY]) as lock:
         check()
         own = f"tags.`{KEY}` = '{tags[KEY]}' AND tags.`{lifecycle.LOCK}` LIKE '%/{lock.name}'"
         which = f"attributes.run_id = '{run_id}'" if run_id else own
-        with lifecycle.started(
-            name, settings_used, tags, lock, which, with_model=with_model, consequence=consequence
+        with lifecycle.start_run(
+            name, settings_used, tags, lock, which, with_model=with_model
         ) as log:
             yield TrainingRun(log, lock.parent)
 
 
 def resume(
     run: TrainingRun,
-    training: Resumable,
+    training: "Training",
     after_epoch: OnEpoch = lambda _: None,
     at_start: OnEpoch = lambda _: None,
     show: bool = True,
@@ -124,34 +108,30 @@ def resume(
     Raises:
         UserError: the training diverged.
     """
-    newest = latest(run.folder)
-    begun = training.restore(read(newest)) if newest else START
-    done = len(begun.rows)
-    if newest:
-        print(f"Resuming after epoch {done} of run {run.log.run.run_id}", flush=True)
+    state = latest(run.folder)
+    start = training.restore(state) if state else START
+    if state:
+        print(f"Resuming after epoch {len(start.rows)} of run {run.log.run.run_id}", flush=True)
         # killed between a checkpoint and its metrics, the run would lack an epoch until the end
-        run.log.history(history_of(begun.rows))
-    elif show and (others := left(run.folder)):
+        run.log.history(history_of(start.rows))
+    elif show and (others := unresumed(run.folder)):
         print(
             f"Not resumed: the checkpoints in {', '.join(others)}, of other params, data, code "
             "or packages. They stay for two weeks, see docs/reproducing.md",
             flush=True,
         )
-    at_start(begun)
+    at_start(start)
 
     def on_epoch(progress: Progress) -> None:
         write(run.folder, len(progress.rows), training.capture(progress))
         run.log.epoch(len(progress.rows), progress.rows[-1])
         after_epoch(progress)
 
-    trained = training.fit(begun, on_epoch, show)
-    if len(trained.history) == done:
-        print(f"Nothing was left to train: all is in {run.folder}", flush=True)
-    return trained
+    return training.fit(start, on_epoch, show)
 
 
 @contextmanager
-def held(key: str) -> Iterator[Path]:
+def locked(key: str) -> Iterator[Path]:
     """Yield the lock of a training's checkpoints, which no other process has meanwhile.
 
     Raises:
@@ -201,33 +181,26 @@ def write(folder: Path, epoch: int, arrays: Mapping[str, NDArray[Any]]) -> None:
         shutil.rmtree(old)
 
 
-def read(epoch: Path) -> dict[str, NDArray[Any]]:
-    """The state that `write` kept."""
-    with np.load(epoch / STATE, allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
-def latest(folder: Path) -> Path | None:
-    """The newest complete state, or None; a damaged one is reported and removed."""
+def latest(folder: Path) -> dict[str, NDArray[Any]] | None:
+    """The last state that `write` kept, or None; a damaged one is reported and removed."""
     for epoch in _epochs(folder):
         try:
-            for name in files.read_about(epoch)["files"]:
-                files.checked(epoch / name)
+            state = files.checked(epoch / STATE)
         except UserError as error:
             print(f"A damaged checkpoint is skipped: {error}", flush=True)
             shutil.rmtree(epoch)
-        else:
-            return epoch
+            continue
+        with np.load(state, allow_pickle=False) as arrays:
+            return dict(arrays)
     return None
 
 
 def _epochs(folder: Path) -> list[Path]:
     """The folders of all epochs, the newest first."""
-    epochs = [path for path in folder.iterdir() if EPOCH.fullmatch(path.name)]
-    return sorted(epochs, key=lambda path: int(path.name.removeprefix("epoch-")), reverse=True)
+    return sorted(folder.glob("epoch-*"), reverse=True)
 
 
-def left(own: Path) -> list[str]:
+def unresumed(own: Path) -> list[str]:
     """The folders of checkpoints of other trainings that were killed and not resumed."""
     with _guard():
         others = [path for path in sorted(_all().iterdir()) if path.is_dir() and path != own]
@@ -261,23 +234,12 @@ def log_data(log: RunLogger, dataset: str, learning: Part, validation: Part) -> 
 
 
 def log_outputs(
-    log: RunLogger,
-    model: "keras.Model",
-    history: pd.DataFrame,
-    gradients: pd.DataFrame,
-    diff: str,
+    log: RunLogger, model: "keras.Model", history: pd.DataFrame, gradients: pd.DataFrame, diff: str
 ) -> None:
-    """Log all of `data/train`.
+    """Log all of `data/train` to the active run; UserError if a file is not as it was written.
 
-    Args:
-        log: of the run, which must be the active one.
-        model: the trained model.
-        history: see `sentiment.network.state.Trained`.
-        gradients: before the first epoch, see `sentiment.gradients.table`.
-        diff: what the code had of changes without a commit; empty where it had none.
-
-    Raises:
-        UserError: a file is not as `train` wrote it.
+    `history` is that of `Trained`, `gradients` are those before the first epoch, and `diff` is what
+    the code had of changes without a commit.
     """
     log.folder(TRAIN, TRAIN.name, LOGGED)
     log.history(history)

@@ -240,14 +240,14 @@ def test_a_trial_that_still_runs_elsewhere_is_tried_again_until_it_does_not(
     task: Task, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More often than one that failed: it was taken for dead while its database was away."""
-    held, others = training_run.held, [RunningError("in process 1")] * (study.RETRIES + 2)
+    held, others = training_run.locked, [RunningError("in process 1")] * (study.RETRIES + 2)
 
     def held_by_another(key: str) -> AbstractContextManager[Path]:
         if others:
             raise others.pop()
         return held(key)
 
-    monkeypatch.setattr(training_run, "held", held_by_another)
+    monkeypatch.setattr(training_run, "locked", held_by_another)
     found = search(task, reviews, 1, monkeypatch)
     assert [trial.state.name for trial in study.slots(found)] == ["COMPLETE"]
     assert len(runs()) == 1

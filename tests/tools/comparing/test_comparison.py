@@ -263,7 +263,7 @@ def test_metrics_of_single_trainings_and_groups_are_in_words() -> None:
 
 
 def test_the_terminal_shows_a_text_in_one_line_without_control_characters() -> None:
-    assert comparison_text.line("a <b> & c\n\x1b[31m") == "a <b> & c ␛[31m"
+    assert comparison_text.line("a <b> & c\n\x1b[31m") == "a <b> & c �[31m"
 
 
 def test_the_document_has_every_figure_as_json() -> None:

@@ -37,7 +37,7 @@ def started(
     lock: Path = LOCK,
 ) -> AbstractContextManager[RunLogger]:
     which = f"attributes.run_id = '{run_id}'" if run_id else ""
-    return lifecycle.started(name, params or {}, tags or {}, lock, which, BEGUN)
+    return lifecycle.start_run(name, params or {}, tags or {}, lock, which, BEGUN)
 
 
 def status(run: Run) -> str:
@@ -338,19 +338,19 @@ def holder() -> Iterator["subprocess.Popen[bytes]"]:
 def test_a_run_is_running_as_long_as_its_process_is(holder: "subprocess.Popen[bytes]") -> None:
     run = interrupted()
     left_running(run, LOCK)
-    lifecycle.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
+    lifecycle.end_abandoned_runs()
     assert status(run) == "RUNNING"
     holder.kill()  # and not waited for: a zombie is no process
     while lifecycle.is_held(LOCK):
         time.sleep(0.01)
-    lifecycle.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
+    lifecycle.end_abandoned_runs()
     assert status(run) == "KILLED"
 
 
 def test_a_run_whose_lock_is_gone_is_killed() -> None:
     run = interrupted()
     left_running(run, Path("moved-away"))
-    lifecycle.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
+    lifecycle.end_abandoned_runs()
     assert status(run) == "KILLED"
 
 
@@ -365,7 +365,7 @@ def test_a_run_that_ends_while_others_are_looked_at_is_finished(
         return False
 
     monkeypatch.setattr(lifecycle, "is_held", held)
-    lifecycle.end_abandoned(client, run.experiment_id)
+    lifecycle.end_abandoned_runs()
     assert status(run) == "FINISHED"
 
 
@@ -378,7 +378,7 @@ def test_two_that_look_at_once_do_not_take_each_other_for_the_run_s_process() ->
 def test_a_run_of_another_machine_is_left_alone() -> None:
     run = interrupted()
     left_running(run, Path("moved-away"), host="another-machine")
-    lifecycle.end_abandoned(mlflow.MlflowClient(), run.experiment_id)
+    lifecycle.end_abandoned_runs()
     assert status(run) == "RUNNING"
 
 

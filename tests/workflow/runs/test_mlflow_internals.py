@@ -6,6 +6,7 @@ READ_IN = "3.17"
 USES = """
 - workflow/runs/store.py changes `artifact_location` in the table `experiments`, silences the
   loggers `mlflow.store.db.utils` and `mlflow.pyfunc`, and links to pages of the UI.
+- workflow/runs/store.py and identity.py read user and certificate by `mlflow.utils.credentials`.
 - workflow/runs/logger.py gives `mlflow.tensorflow.log_model` the step that links the curves to it.
 - workflow/registry/scoring_server.py wraps `invocations` of `mlflow.pyfunc.scoring_server`, and
   takes its messages apart at "\\nError: ", "\\nInput: " and "Encountered an unexpected error".

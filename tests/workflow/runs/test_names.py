@@ -1,4 +1,4 @@
-"""A run's name says what it is, and a group's what its runs have in common."""
+"""A run's name says what it is."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.project import TRANSFORMER
 from workflow.params import Params, changed
-from workflow.runs.identity import group_name, run_name
+from workflow.runs.identity import run_name
 
 SHAPING = {"pad.max_length": 200, "fetch.dataset": "imdb"}
 
@@ -76,8 +76,3 @@ def test_a_run_is_named_after_its_model_and_what_is_unusual(
 ) -> None:
     params = changed(default_params, {f"train.{name}": x for name, x in changes.items()}).train
     assert run_name(params, SHAPING | shaping, experiment) == expected
-
-
-def test_a_group_is_named_without_the_seed(default_params: Params) -> None:
-    params = default_params.train.model_copy(update={"seed": 7})
-    assert group_name(params, SHAPING, 5) == "5 seeds · lstm-64 · len 200"

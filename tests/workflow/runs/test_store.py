@@ -47,13 +47,14 @@ def test_an_experiment_that_another_process_makes_meanwhile_is_taken(
 ) -> None:
     assert root.is_dir()
     made, find = store.connect(), mlflow.MlflowClient.get_experiment_by_name
-    answers = iter([None])  # to the first question, as if it were not there yet
+    answers = [None]  # to the first question, as if it were not there yet
     monkeypatch.setattr(
         mlflow.MlflowClient,
         "get_experiment_by_name",
-        lambda client, name: next(answers, None) or find(client, name),
+        lambda client, name: answers.pop() if answers else find(client, name),
     )
     assert store.connect() == made
+    assert not answers
 
 
 def test_root_of_a_temporary_copy_is_the_main_repository(
@@ -131,24 +132,6 @@ def test_deleted_experiment_says_how_to_restore_it(root: Path) -> None:
         store.connect()
 
 
-@pytest.mark.parametrize(
-    ("variables", "verified"),
-    [
-        ({}, True),
-        ({"MLFLOW_TRACKING_SERVER_CERT_PATH": "own.pem"}, "own.pem"),
-        ({"MLFLOW_TRACKING_INSECURE_TLS": "true"}, False),
-        ({"MLFLOW_TRACKING_INSECURE_TLS": "1"}, False),
-        ({"MLFLOW_TRACKING_INSECURE_TLS": "false"}, True),
-    ],
-)
-def test_a_certificate_is_verified_as_mlflow_s_variables_say(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], verified: str | bool
-) -> None:
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert store.authority() == verified
-
-
 def test_a_certificate_that_is_not_there_is_one_message(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,11 +139,6 @@ def test_a_certificate_that_is_not_there_is_one_message(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"https://127.0.0.1:{free_port()}")
     with pytest.raises(UserError, match="does not answer"):
         store.connect()
-
-
-def test_password_in_an_address_is_not_shown() -> None:
-    assert store.public("https://me:secret@host:5000/x") == "https://host:5000/x"
-    assert store.public("sqlite:////srv/mlflow.db") == "sqlite:////srv/mlflow.db"
 
 
 def test_name_and_password_in_the_address_go_to_mlflow_s_own_variables(
@@ -179,25 +157,14 @@ def test_name_and_password_in_the_address_go_to_mlflow_s_own_variables(
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "s@cret"
 
 
-def test_a_run_has_a_page_on_the_server_or_where_make_ui_serves(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert root.is_dir()
-    assert store.link("1", "ab") == "http://127.0.0.1:5000/#/experiments/1/runs/ab"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@host:81/")
-    assert store.link("1", "ab") == "https://host:81/#/experiments/1/runs/ab"
-    assert store.link("1").endswith("/#/experiments/1/runs?workflowType=machine_learning")
-
-
 @pytest.mark.parametrize(
     "error", [UserError("no answer\nStart it."), OSError("no answer"), MlflowException("no answer")]
 )
 def test_an_attempt_survives_a_store_that_fails(
     error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with store.tolerating_errors("The report is not logged") as attempt:
+    with store.tolerating_errors("The report is not logged"):
         raise error
-    assert attempt.failed
     printed = capsys.readouterr().err
     assert printed.startswith("The report is not logged: ")
     assert "no answer" in printed
@@ -205,9 +172,8 @@ def test_an_attempt_survives_a_store_that_fails(
 
 
 def test_an_attempt_that_succeeds_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with store.tolerating_errors("The report is not logged") as attempt:
-        assert not attempt.failed
-    assert not attempt.failed
+    with store.tolerating_errors("The report is not logged"):
+        pass
     assert capsys.readouterr() == ("", "")
 
 

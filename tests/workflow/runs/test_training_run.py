@@ -39,9 +39,9 @@ def write(folder: Path, epoch: int) -> None:
 
 def kept(folder: Path) -> int:
     """The number in the newest state."""
-    newest = training_run.latest(folder)
-    assert newest is not None
-    return int(training_run.read(newest)["epoch"])
+    state = training_run.latest(folder)
+    assert state is not None
+    return int(state["epoch"])
 
 
 @pytest.fixture
@@ -101,13 +101,12 @@ def test_a_write_that_was_cut_off_leaves_the_epoch_before(
 def test_what_was_kept_is_read_back_exactly(folder: Path) -> None:
     arrays = {"a": np.eye(2, dtype="f"), "b": np.asarray(np.float32(0.1)), "c": np.array(3)}
     training_run.write(folder, 3, arrays)
-    newest = training_run.latest(folder)
-    assert newest is not None
-    read = training_run.read(newest)
-    assert read.keys() == arrays.keys()
+    state = training_run.latest(folder)
+    assert state is not None
+    assert state.keys() == arrays.keys()
     for name, array in arrays.items():
-        np.testing.assert_array_equal(read[name], array)
-        assert read[name].dtype == array.dtype
+        np.testing.assert_array_equal(state[name], array)
+        assert state[name].dtype == array.dtype
 
 
 def test_each_thing_that_shapes_a_training_makes_another_key() -> None:
@@ -122,7 +121,7 @@ def test_a_training_that_runs_already_is_refused_and_its_process_named(
 ) -> None:
     monkeypatch.setattr(training_run, "PATIENCE_SECONDS", 0.1)
     code = "from workflow.runs import training_run; import time\n"
-    code += "with training_run.held('abc'):\n    print('held', flush=True); time.sleep(60)"
+    code += "with training_run.locked('abc'):\n    print('held', flush=True); time.sleep(60)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, cwd=Path.cwd()
@@ -130,10 +129,10 @@ def test_a_training_that_runs_already_is_refused_and_its_process_named(
     assert process.stdout is not None
     assert process.stdout.readline() == b"held\n"
     with pytest.raises(UserError, match=f"running already, in process {process.pid}"):
-        training_run.held("abc").__enter__()
+        training_run.locked("abc").__enter__()
     process.terminate()
     monkeypatch.setattr(training_run, "PATIENCE_SECONDS", 60)
-    with training_run.held("abc") as lock:  # it is waited for, since it ends
+    with training_run.locked("abc") as lock:  # it is waited for, since it ends
         assert lock.parent == folder
     process.wait()
 
@@ -150,7 +149,7 @@ def test_what_is_done_is_removed_and_what_nobody_came_back_for(folder: Path) -> 
 
 
 def test_what_a_training_holds_is_not_removed(folder: Path) -> None:
-    with training_run.held(folder.name) as lock:
+    with training_run.locked(folder.name) as lock:
         write(lock.parent, 1)
         training_run.clear(folder.name)
         assert kept(folder) == 1
@@ -158,8 +157,11 @@ def test_what_a_training_holds_is_not_removed(folder: Path) -> None:
     assert not folder.exists()
 
 
-class Counting:
+class Counting(Training):
     """Stands for a training of three epochs, whose state is their number."""
+
+    def __init__(self) -> None:
+        pass
 
     def capture(self, progress: Progress) -> dict[str, NDArray[Any]]:
         return {"epoch": np.array(len(progress.rows))}
@@ -327,7 +329,8 @@ def test_a_training_gives_the_same_model_whatever_it_is_logged_to(
 
     with begun() as run:
         logged = model_of(run.log)
-    failing, nothing = RunLogger(Run("none", "", "1", ""), 0), RunLogger.to_nothing("nothing")
+    failing = RunLogger(Run("none", "", "1", ""), 0)
+    nothing = RunLogger(Run("nothing", "", "", ""), 0, lost=True)
     assert model_of(failing) == model_of(nothing) == logged
     assert points(run.log.run.run_id) == [1, 2]
     assert failing.lost
