@@ -15,7 +15,8 @@ from tools.comparing import group
 from tools.comparing.group import SEED, Member
 from workflow import dvc, files
 from workflow.files import EVALUATE, FETCH, STAGES, TRAIN
-from workflow.params import PARAMS_FILE, Params, changed
+from workflow.params import PARAMS_FILE, Params
+from workflow.params_file import changed
 from workflow.runs import identity, logger, store
 
 NEEDED = [

@@ -20,7 +20,7 @@ from workflow import files
 from workflow.evaluation import HISTORY, Served, TestIdentity, publish, write
 from workflow.files import EVALUATE, FETCH, TEST_DATA
 from workflow.params import Params, load_params
-from workflow.registry import packaging
+from workflow.registry import champion, packaging
 from workflow.registry import versions as registry
 from workflow.registry.packaging import Parts
 from workflow.runs import identity, logger, store
@@ -150,7 +150,7 @@ def log_work(
     log.tags({"mlflow.runName": work.name, **provenance(), **identity.describe()})
     log.diff(uncommitted_diff())
     log.params(files.read_about(made.folder)["params"])
-    log.models([registry.model_id(version) for version in work.versions])
+    log.models([champion.model_id(version) for version in work.versions])
     history = pd.read_csv(made.folder / HISTORY)
     log.curves(history.set_index("epoch"), [begun.info.start_time])
     test = TestIdentity(f"{made.metrics['dataset']}-test", made.test.digest)

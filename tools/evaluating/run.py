@@ -197,7 +197,7 @@ def begun(work: Work) -> Iterator[RunLogger]:
             consequence=UNLOGGED,
         ) as log,
     ):
-        log.run = log.run._replace(model_id=registry.model_id(work.version))
+        log.run = log.run._replace(model_id=champion.model_id(work.version))
         yield log
 
 
@@ -207,7 +207,7 @@ def log_work(log: RunLogger, work: Work, folder: Path, metrics: Mapping[str, Any
     Raises:
         UserError: the store failed meanwhile.
     """
-    log.models([registry.model_id(work.version)])
+    log.models([champion.model_id(work.version)])
     asked = TestIdentity(work.file, work.digest[:8])
     log.dataset(work.file, "evaluation", None, work.file, asked.digest)
     publish(log, folder, metrics, asked)

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from sentiment.errors import UserError
-from workflow import files
 from workflow.registry import packaging
 from workflow.registry.packaging import Model, Parts
 
@@ -66,16 +64,3 @@ def test_all_code_travels_under_the_name_of_the_package(tmp_path: Path) -> None:
     names = {path.name for path in [*packaging.CODE, packaging.MESSAGES]}
     assert {path.name for path in package.rglob("*.py")} == names
     assert {path.name for path in package.iterdir()} == {"scoring_server.py", "sentiment"}
-
-
-@pytest.mark.parametrize("reader", ["antigravity", "extras.common.run_groups", "/tmp/any_reader"])
-def test_a_member_s_reader_is_one_of_the_project_s(tmp_path: Path, reader: str) -> None:
-    """The version's author wrote its name, and what it names is imported and packed."""
-    (tmp_path / "any_reader.py").touch()
-    for name in ("model.npz", "word_index.json"):
-        (tmp_path / name).write_text("content", encoding="utf-8")
-    listed = {name: files.sha256(tmp_path / name) for name in ("model.npz", "word_index.json")}
-    model = {"reader": reader, "file": "model.npz", "weight": 1.0}
-    files.write_json(tmp_path / "settings.json", {"model": model, "files": listed})
-    with pytest.raises(UserError, match="is no reader of this project"):
-        packaging.read_artifacts(tmp_path, files.Origin("It", ""))
