@@ -20,7 +20,7 @@ from sentiment.scoring.metrics import METRICS, Interval, Predictions
 from tools.comparing import evaluated_runs
 from tools.comparing.comparison import cost
 from tools.comparing.trainings import RunGroup
-from workflow import cli, files
+from workflow import cli
 from workflow.files import TEST_DATA
 from workflow.params import load_params
 
@@ -123,7 +123,7 @@ def main(names: tuple[str, ...]) -> None:
     require_the_same_reviews(groups)
     bins, confidence = params.evaluate.calibration_bins, CONFIDENCE
     rows = [row(group, bins, confidence) for group in groups]
-    files.replace_text(RESULTS, page(rows, confidence))
+    cli.replace_text(RESULTS, page(rows, confidence))
     print(f"Written: {RESULTS}")
 
 

@@ -179,7 +179,7 @@ def main(folder: Path, models: tuple[str, ...]) -> None:
             CHINESE: trained(tables[CHINESE], place, tokenizer="unicode"),
         }
         text = page(asked, own)
-    files.replace_text(RESULTS, text)
+    cli.replace_text(RESULTS, text)
     print(text)
 
 

@@ -16,7 +16,7 @@ from extras.common.significance import CONFIDENCE
 from sentiment.data.synthetic import accuracy_without_memory, best_accuracy
 from sentiment.errors import UserError
 from sentiment.scoring.plots import NEUTRAL, new_axes
-from workflow import files
+from workflow import cli, files
 from workflow.params import Params
 
 BEGIN = "<!-- written by `python -m benchmarks.memory` from here -->"
@@ -64,7 +64,7 @@ def write(study: Study, folder: Path, page: Path) -> None:
             plot.savefig(partial / f"{name}.png")
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     part = "\n\n".join([BEGIN, *parts(study, folder.relative_to(page.parent)), END])
-    files.replace_text(page, before + part + rest.partition(END)[2])
+    cli.replace_text(page, before + part + rest.partition(END)[2])
 
 
 def parts(study: Study, folder: Path) -> Iterator[str]:

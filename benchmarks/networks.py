@@ -21,7 +21,8 @@ from sentiment.network.train_options import Train
 from sentiment.section import flatten
 from workflow import cli, files
 from workflow.files import PAD
-from workflow.params import changed, load_params
+from workflow.params import load_params
+from workflow.params_file import changed
 
 SEGMENTS = {"segment_length": 25, "bidirectional": True, "pooling": "max+mean"}
 NETWORKS: dict[str, Mapping[str, Any]] = {

@@ -21,7 +21,7 @@ import numpy as np
 from sentiment.data import synthetic
 from sentiment.data.dataset import Synthetic
 from tests.project import ROOT, change_params
-from workflow import cli, files
+from workflow import cli
 from workflow.files import STAGES
 from workflow.params import load_params
 from workflow.runs import identity
@@ -110,7 +110,7 @@ def main(largest: int) -> None:
     for reviews in (SIZES[0], largest):
         with tempfile.TemporaryDirectory() as folder:
             sizes.append(measure(reviews, Path(folder)))
-    files.replace_text(RESULTS, page(sizes))
+    cli.replace_text(RESULTS, page(sizes))
     print(page(sizes))
 
 

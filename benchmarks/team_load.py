@@ -202,7 +202,7 @@ def main(seconds: float) -> int:
         load = ("SQLite and a folder, embedded", EMBEDDED_CLIENTS, seconds)
         own = {"MLFLOW_TRACKING_URI": ""}
         loads.append(measure(*load, Path(scratch, "embedded"), own))
-    files.replace_text(RESULTS, page(loads, seconds))
+    cli.replace_text(RESULTS, page(loads, seconds))
     print(page(loads, seconds))
     for problem in (problem for load in loads for problem in load.lost):
         print(problem, file=sys.stderr)

@@ -9,7 +9,7 @@ Drawing the curves here keeps a change of their looks from training anew.
 """
 
 from sentiment.gradients import measure
-from sentiment.scoring.answers import TrainingRecord, evaluate, predict
+from sentiment.scoring.answers import evaluate, predict
 from sentiment.section import flatten
 from sentiment.serving.keras_reader import read_model
 from workflow import ending, files
@@ -37,11 +37,6 @@ def find_run(run_id: str) -> RunLogger | None:
     return None
 
 
-def gradient_settings(training: TrainingRecord) -> tuple[int, int]:
-    """The token that fills short reviews, and on how many reviews to measure gradients."""
-    return training.params["pad.padding_token"], training.params["train.gradient_reviews"]
-
-
 def main() -> None:
     everything = load_params()
     params = everything.evaluate
@@ -49,14 +44,14 @@ def main() -> None:
     training_run.clear(training.run["tags"][lifecycle.KEY])
     model = read_model(files.checked(TRAIN / "model.keras"))
     probabilities, cost = predict(model, test.x, params.batch_size)
-    gradients = measure(model, test.x, *gradient_settings(training))
-    dataset = dataset_name(training.params)
+    used = training.params
+    gradients = measure(model, test.x, used["pad.padding_token"], used["train.gradient_reviews"])
+    dataset = dataset_name(used)
     evaluation = evaluate(test, read_words(), training, probabilities, gradients, dataset, params)
     with files.replaced(EVALUATE) as folder:
         write(folder, evaluation)
         files.write_json(folder / "cost.json", cost)
-        about = training.params | flatten(params, "evaluate") | evaluated_digests()
-        files.write_about(folder, about)
+        files.write_about(folder, used | flatten(params, "evaluate") | evaluated_digests())
     if log := find_run(training.run["run_id"]):  # else the files have it, and the stage succeeds
         publish_outputs(log, evaluation.metrics, test, everything.promote)
     print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")

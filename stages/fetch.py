@@ -4,38 +4,27 @@ Writes `data/fetch/`: `{train,test}_{tokens,offsets,labels}.npy` (see `sentiment
 `word_index.json`, each word's frequency rank, and `summary.json`, how many reviews there are.
 """
 
+import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 from sentiment.data import imdb, synthetic, table
 from sentiment.data.dataset import Fetch, Summary, as_document, settings_used, summarize
-from sentiment.text import Reviews
+from sentiment.data.table import Loaded
 from workflow import downloads, ending, files
 from workflow.ending import escape
 from workflow.files import FETCH, write_reviews
 from workflow.params import load_params
 
 
-class Source(NamedTuple):
-    """A data set: both parts, each word's rank, rows left out, and its files' digests."""
-
-    train: Reviews
-    test: Reviews
-    ranks: dict[str, int]
-    left_out: int
-    digests: dict[str, str]
-
-
-def load(params: Fetch, scratch: Path) -> Source:
-    """Load the data set; large ones stay in files in `scratch`, an empty folder."""
+def load(params: Fetch, scratch: Path) -> tuple[Loaded, dict[str, str]]:
+    """Load the data set, a large one into files in `scratch`; with digests for its description."""
     if params.dataset == "imdb":
-        return Source(*imdb.parse(*downloads.imdb(params)), 0, {})
+        return Loaded(*imdb.parse(*downloads.imdb(params)), 0), {}
     if params.dataset == "synthetic":
-        return Source(*synthetic.generate(params.synthetic), 0, {})
+        return Loaded(*synthetic.generate(params.synthetic), 0), {}
     with downloads.tables(params.table) as (sources, digests):
         loaded = table.load(params.table, sources, scratch)
-    named = {f"fetch.table.{part}_sha256": digest for part, digest in digests.items()}
-    return Source(loaded.train, loaded.test, loaded.ranks, loaded.left_out, named)
+    return loaded, {f"fetch.table.{part}_sha256": digest for part, digest in digests.items()}
 
 
 def describe(name: str, summary: Summary) -> str:
@@ -55,14 +44,14 @@ def describe(name: str, summary: Summary) -> str:
 def main() -> None:
     params = load_params().fetch
     with files.replaced(FETCH) as folder:
-        with files.scratch(folder) as scratch:
-            source = load(params, scratch)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:  # on the same disk
+            source, digests = load(params, Path(scratch))
             write_reviews(folder, "train", source.train)
             write_reviews(folder, "test", source.test)
             summary = summarize(source.train, source.test, source.left_out)
         files.write_json(folder / "word_index.json", source.ranks)
         files.write_json(folder / "summary.json", as_document(summary))
-        files.write_about(folder, settings_used(params) | source.digests)
+        files.write_about(folder, settings_used(params) | digests)
     print(describe(params.name, summary))
 
 

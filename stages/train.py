@@ -26,7 +26,7 @@ from sentiment.section import flatten
 from workflow import ending, files
 from workflow.files import PAD, TRAIN
 from workflow.params import dataset_name, load_params
-from workflow.registry.names import own_name
+from workflow.registry.versions import own_name
 from workflow.runs import identity, lifecycle
 from workflow.runs.identity import fingerprint, provenance, run_name, uncommitted_diff
 from workflow.runs.logger import now

@@ -2,7 +2,6 @@
 
 from workflow import cli
 from workflow.registry import champion
-from workflow.registry import versions as registry
 from workflow.runs import store
 
 
@@ -11,7 +10,7 @@ from workflow.runs import store
 def main(as_json: bool) -> None:
     with cli.output_kept(as_json):
         store.connect()
-        outcome = registry.demote(champion.registered())
+        outcome = champion.demote(champion.registered())
     cli.report(outcome._asdict(), outcome.message, as_json)
 
 

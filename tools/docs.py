@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflow import cli, files
+from workflow import cli
 from workflow.params import PARAMS_FILE, Params, load_params
 from workflow.params_file import SETTING
 
@@ -30,7 +30,7 @@ one of `pad` all but `fetch`, one of `train` both `train` and `evaluate`, and on
 
 @cli.command(__doc__)
 def main() -> None:
-    files.replace_text(PAGE, page(load_params(), PARAMS_FILE.read_text(encoding="utf-8")))
+    cli.replace_text(PAGE, page(load_params(), PARAMS_FILE.read_text(encoding="utf-8")))
     print(f"{PAGE} is as {PARAMS_FILE} and the code say.")
 
 

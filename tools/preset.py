@@ -13,7 +13,8 @@ from ruamel.yaml.error import YAMLError
 
 from sentiment.errors import UserError
 from workflow import cli, params_file
-from workflow.params import PARAMS_FILE, SEARCHED, load_params, parameter
+from workflow.params import PARAMS_FILE, load_params
+from workflow.params_file import SEARCHED, parameter
 
 FOLDER = Path("presets")
 NOTEBOOK = "notebook"

@@ -1,7 +1,7 @@
 """`make promote RUN=…`: make a run's model the champion, whatever the rule decided."""
 
 from workflow import cli
-from workflow.registry import versions as registry
+from workflow.registry import champion
 from workflow.runs import store
 
 
@@ -16,7 +16,7 @@ from workflow.runs import store
 def main(run: str, as_json: bool) -> None:
     with cli.output_kept(as_json):
         store.connect()
-        outcome = registry.promote(run)
+        outcome = champion.promote(run)
     cli.report(outcome._asdict(), outcome.message, as_json)
 
 

@@ -11,8 +11,7 @@ from ruamel.yaml import YAML
 
 from sentiment.errors import UserError
 from tools import sync
-from workflow import cli, dvc, files
-from workflow.downloads import Unreachable, obtain
+from workflow import cli, downloads, dvc, files
 from workflow.files import FETCH
 from workflow.params import PARAMS_FILE, Params, load_params
 from workflow.runs import store
@@ -87,8 +86,8 @@ def not_fetched(params: Params) -> bool:
 def obtain_or_fall_back(params: Params) -> Params:
     """Try once more to get IMDB, and set the synthetic set in its place if it is out of reach."""
     try:
-        obtain(params.fetch)
-    except Unreachable:
+        downloads.imdb(params.fetch)
+    except downloads.Unreachable:
         set_dataset(PARAMS_FILE, "synthetic")
         print(FALLBACK, flush=True)
         params = load_params()
@@ -105,7 +104,7 @@ def set_dataset(path: Path, dataset: str) -> None:
     document["fetch"]["dataset"] = dataset
     text = io.StringIO()
     yaml.dump(document, text)
-    files.replace_text(path, text.getvalue())
+    cli.replace_text(path, text.getvalue())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from sentiment.network.batches import split
 from sentiment.scoring.answers import TrainingRecord
 from sentiment.serving.keras_reader import read_model
 from tools import ui
-from tools.comparing import sides
+from tools.comparing import evaluated_runs
 from workflow import cli, files
 from workflow.evaluation import evaluated_digests, read_test, read_training
 from workflow.files import EVALUATE, PAD, TRAIN
@@ -107,7 +107,7 @@ def is_complete(run: Run, folder: Path) -> bool:
 
     with store.as_user_error():
         tags = mlflow.MlflowClient().get_run(run.run_id).data.tags
-    return sides.has_all(tags, folder)
+    return evaluated_runs.has_all(tags, folder)
 
 
 def check_idle(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""What all commands share: options, standard output for JSON, and how a command ends."""
+"""What all commands share: options, standard output for JSON, text files, and how they end."""
 
 import json
 import os
@@ -6,11 +6,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from workflow import ending, signals
+from workflow import ending, files, signals
 from workflow.ending import explain
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -80,6 +81,16 @@ def report(document: Any, text: str, as_json: bool) -> None:
 def print_json(document: Any) -> None:
     """Print a document as one line of JSON, at once."""
     print(json.dumps(document, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file, as `files.replaced` writes a folder, making the folder that it is in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = files.beside(path, "partial")
+    partial.write_text(text, encoding="utf-8")
+    files.flush(partial)
+    partial.replace(path)
+    files.flush(path.parent)
 
 
 def run(name: str, main: click.Command) -> NoReturn:

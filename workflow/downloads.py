@@ -2,13 +2,12 @@
 
 import hashlib
 import os
-import queue
 import re
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,75 +30,68 @@ def cache_folder() -> Path:
     return Path(os.environ.get("KERAS_HOME") or home / ".keras") / "datasets"
 
 
-def obtain(params: Fetch) -> dict[str, Path]:
-    """Return good copies of both files in Keras' cache, downloading what is not there.
+def imdb(params: Fetch) -> tuple[bytes, bytes]:
+    """The content of the archive and the word index, downloaded where Keras' cache lacks them.
 
-    A download is written beside its place and moved in once its digest is right.
+    A download is written beside its place and moved in once its digest is right. What is returned
+    was checked after it was read.
 
     Raises:
         Unreachable: a file is not there and cannot be downloaded.
-        UserError: what was downloaded is not what `params.yaml` pins, or cannot be stored.
+        UserError: a file is not what `params.yaml` pins, or cannot be stored.
     """
-    digests = {ARCHIVE: params.archive_sha256, WORD_INDEX: params.word_index_sha256}
-    paths = {name: cache_folder() / name for name in digests}
-    if all(paths[name].is_file() and files.sha256(paths[name]) == digests[name] for name in paths):
-        return paths
+    import pooch
     import requests
 
+    digests = {ARCHIVE: params.archive_sha256, WORD_INDEX: params.word_index_sha256}
+    folder = cache_folder()
+    cache = pooch.create(folder, params.url, registry=digests, retry_if_failed=params.retries)
+    get = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=params.timeout)
+
+    def download(url: str, *target: Any) -> None:
+        _require_answer(url, params.timeout)
+        get(url, *target)
+
     try:
-        require_answer(params.url, params.timeout)
-        download(digests, params)
+        for name in digests:
+            cache.fetch(name, downloader=download)
     except requests.RequestException as error:
         raise Unreachable(_unreachable(params, _root_cause(error))) from None
     except ValueError as error:  # pooch's error for a digest that does not match
         raise UserError(f"{params.url} does not have what params.yaml pins: {error}") from None
     except OSError as error:
-        raise UserError(f"{cache_folder()} cannot be used ({error}). Set KERAS_HOME.") from None
-    return paths
+        raise UserError(f"{folder} cannot be used ({error}). Set KERAS_HOME.") from None
+    archive, index = (read_pinned(folder / name, digest) for name, digest in digests.items())
+    return archive, index
 
 
-def require_answer(url: str, seconds: float) -> None:
-    """Raise a `requests` error unless the server answers in time, however many addresses it has.
+def read_pinned(path: Path, digest: str) -> bytes:
+    """A file's content; UserError, before any of it is interpreted, if this is not its SHA-256."""
+    content = path.read_bytes()
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != digest:
+        raise UserError(
+            f"{path} has SHA-256 {actual}, params.yaml says {digest}. Delete it to get it again."
+        )
+    return content
+
+
+def _require_answer(url: str, seconds: float) -> None:
+    """Raise a Timeout if the server does not answer in time, however many addresses it has.
 
     The time-out of a request applies to each address of a host, one after the other.
     """
     import requests
 
-    answers: queue.Queue[requests.RequestException | None] = queue.Queue()
-
     def ask() -> None:
-        try:
+        with suppress(requests.RequestException):  # the download meets it, too
             requests.head(url, timeout=seconds)
-            answers.put(None)
-        except requests.RequestException as error:
-            answers.put(error)
 
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        error = answers.get(timeout=seconds)
-    except queue.Empty:
-        error = requests.Timeout(f"no answer within {seconds:g} seconds")
-    if error is not None:
-        raise error
-
-
-def download(digests: dict[str, str], params: Fetch) -> None:
-    """Download into Keras' cache what is not there with the right digest."""
-    import pooch
-    from tqdm import tqdm
-
-    class Progress(tqdm):  # type: ignore[misc]
-        def __bool__(self) -> bool:  # tqdm has none before pooch knows the total
-            return True
-
-    registry = {name: f"sha256:{digest}" for name, digest in digests.items()}
-    cache = pooch.create(
-        cache_folder(), params.url, registry=registry, retry_if_failed=params.retries
-    )
-    for name in registry:
-        progress = Progress(desc=name, unit="B", unit_scale=True, disable=not sys.stderr.isatty())
-        downloader = pooch.HTTPDownloader(progressbar=progress, timeout=params.timeout)
-        cache.fetch(name, downloader=downloader)
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise requests.Timeout(f"no answer within {seconds:g} seconds")
 
 
 def _root_cause(error: BaseException) -> str:
@@ -116,33 +108,9 @@ failed ({cause}). What you can do:
   - use the generated set instead: fetch.dataset: synthetic."""
 
 
-def read_pinned(path: Path, digest: str) -> bytes:
-    """Read a complete file and return its content if its SHA-256 is `digest`.
-
-    Raises:
-        UserError: it is another; nothing was interpreted.
-    """
-    content = path.read_bytes()
-    actual = hashlib.sha256(content).hexdigest()
-    if actual != digest:
-        raise UserError(
-            f"{path} has SHA-256 {actual}, params.yaml says {digest}. Delete it to get it again."
-        )
-    return content
-
-
-def imdb(params: Fetch) -> tuple[bytes, bytes]:
-    """The content of the archive and the word index, see `obtain` and `read_pinned`."""
-    paths = obtain(params)
-    archive = read_pinned(paths[ARCHIVE], params.archive_sha256)
-    return archive, read_pinned(paths[WORD_INDEX], params.word_index_sha256)
-
-
 @contextmanager
 def tables(params: Table) -> Iterator[tuple[list[Source], dict[str, str]]]:
-    """The files of `fetch.table` on this machine: the one of training, and that of the test if any.
-
-    With their SHA-256, by the parameter that names each.
+    """The files of `fetch.table` on this machine, and their SHA-256 by the parameter's name.
 
     Raises:
         UserError: see `local`; or both have the same content.
@@ -183,20 +151,18 @@ def local(address: str) -> Iterator[Source]:
 
 def _download(address: str, source: Source) -> None:
     import fsspec
-    from fsspec.callbacks import Callback
-    from tqdm import tqdm
+    from fsspec.callbacks import TqdmCallback
 
-    quiet = not sys.stderr.isatty()
-    with tqdm(desc=source.path.name, unit="B", unit_scale=True, disable=quiet) as bar:
-        callback = Callback(hooks={"bar": lambda _, value, **__: bar.update(value - bar.n)})
-        try:
-            system, name = fsspec.url_to_fs(address, **_options(address))
+    bar = {"desc": source.path.name, "unit": "B", "unit_scale": True}
+    try:
+        system, name = fsspec.url_to_fs(address, **_options(address))
+        with TqdmCallback({**bar, "disable": not sys.stderr.isatty()}) as callback:
             system.get_file(name, str(source.path), callback=callback)
-        except FileNotFoundError:
-            raise UserError(f"There is no file {source.name}.") from None
-        except Exception as error:  # each kind of address has errors of its own
-            reason = first_line(error) or type(error).__name__
-            raise UserError(f"{source.name} cannot be read: {reason}") from None
+    except FileNotFoundError:
+        raise UserError(f"There is no file {source.name}.") from None
+    except Exception as error:  # each kind of address has errors of its own
+        reason = first_line(error) or type(error).__name__
+        raise UserError(f"{source.name} cannot be read: {reason}") from None
 
 
 def _options(address: str) -> dict[str, Any]:

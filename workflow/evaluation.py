@@ -10,19 +10,17 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from sentiment.gradients import curve
 from sentiment.scoring.answers import Evaluation, TestSet, TrainingRecord, numbers
-from sentiment.text import Layout, Reviews
+from sentiment.text import Layout
 from workflow import files
 from workflow.files import EVALUATE, FETCH, PAD, TEST_DATA, TRAIN, arrays, read_reviews
 from workflow.params import Promote, tokenizer_of
 from workflow.registry import versions
 from workflow.registry.packaging import Model, Parts
-from workflow.runs.logger import RunLogger, guarded, now
+from workflow.runs.logger import RunLogger, now
 
 TEXT = "text"  # column of the table of mistakes
 CELL_STARTS = re.compile(r"^(?=[\W_])|(?<=[;\t\r\n])(?='*[=+\-@＝＋－＠])")
@@ -39,13 +37,7 @@ class TestIdentity(NamedTuple):
 
 
 class Served(NamedTuple):
-    """A model that is to be registered as it is served.
-
-    Attributes:
-        parts: what it is made from.
-        tags: of its version, beside the metrics.
-        rule: the `promote` section, which decides whether it is the new champion.
-    """
+    """What is registered: a served model, tags beside the metrics, and the `promote` section."""
 
     parts: Parts
     tags: Mapping[str, str]
@@ -62,11 +54,9 @@ def publish(
     """Log an evaluation, leaving the run's status and its end time alone.
 
     Args:
-        log: of the run.
         folder: that `write` wrote, with its `about.json`; with `HISTORY` if it has all that is
             known of how the model was made.
         metrics: see `sentiment.scoring.answers.Evaluation`.
-        test: what was asked about.
         served: the model, if it is to be registered.
 
     Raises:
@@ -82,15 +72,10 @@ def publish(
     log.metrics(numbers(metrics), *test)
     log.folder(folder, EVALUATE.name, [*names, files.ABOUT])
     if served:
-        register(log, folder, metrics, served)
+        # the version's tags have the test's metrics
+        tags = {name: str(value) for name, value in metrics.items() if not isinstance(value, dict)}
+        versions.register(log, served.parts, folder, tags | dict(served.tags), served.rule)
         log.complete(EVALUATE.name, folder)
-
-
-@guarded
-def register(log: RunLogger, folder: Path, metrics: Mapping[str, Any], served: Served) -> None:
-    """Make the model a version of the registered one, whose tags have the test's metrics."""
-    known = {name: str(value) for name, value in metrics.items() if not isinstance(value, dict)}
-    versions.register(log.run, served.parts, folder, known | dict(served.tags), served.rule)
 
 
 def publish_outputs(
@@ -146,9 +131,9 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 def read_table(path: Path) -> pd.DataFrame:
     """Read what `write_table` wrote; a text stays one, even such as `null` or `7`."""
     table = pd.read_csv(path, dtype={TEXT: str}, keep_default_na=False)
-    if TEXT not in table:
-        return table
-    return table.assign(text=[MARKED_STARTS.sub("", text) for text in table[TEXT]])
+    if TEXT in table:
+        table[TEXT] = [MARKED_STARTS.sub("", text) for text in table[TEXT]]
+    return table
 
 
 def read_test() -> TestSet:
@@ -156,19 +141,6 @@ def read_test() -> TestSet:
     x, y, order, seen = files.read_arrays(PAD, ["x_test", "y_test", "test_order", "test_seen"])
     digest = files.short_digest(PAD, ["x_test", "y_test"])
     return TestSet(x, y, order, seen, read_reviews(FETCH, "test"), digest)
-
-
-def unpadded(test: Reviews, order: NDArray[np.int64], known: NDArray[np.bool_]) -> TestSet:
-    """The test part without rows of token ids, for models that read words.
-
-    Args:
-        test: the reviews.
-        order: to put them in, shape (reviews,).
-        known: whether each of `test` also occurs in training, shape (reviews,).
-    """
-    none = np.zeros((len(order), 0), np.uint8)
-    digest = files.short_digest(FETCH, arrays("test"))
-    return TestSet(none, test.labels[order], order, known[order], test, digest)
 
 
 def read_words() -> list[str]:
@@ -191,11 +163,8 @@ def evaluated_digests() -> dict[str, str]:
     `TEST_DATA` is that of the reviews themselves, however they are cut and padded: models
     that were asked about the same reviews can be compared.
     """
-    model = files.read_about(TRAIN)["files"]["model.keras"]
-    padded = files.read_about(PAD)["files"]
-    reviews = files.joint_digest(FETCH, arrays("test"))
     return {
-        "model.sha256": model,
-        "data.x_test.sha256": padded["x_test.npy"],
-        TEST_DATA: reviews,
+        "model.sha256": files.read_about(TRAIN)["files"]["model.keras"],
+        "data.x_test.sha256": files.read_about(PAD)["files"]["x_test.npy"],
+        TEST_DATA: files.joint_digest(FETCH, arrays("test")),
     }

@@ -4,7 +4,6 @@ Each folder has an `about.json` with the parameters that shaped its content, tho
 stages before included, and the SHA-256 of every other file.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -13,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +30,20 @@ TEST_DATA = "data.test.sha256"  # tag or param: identity of the test part, howev
 REVIEWS = [field.name for field in fields(Reviews)]
 
 
-class Origin(NamedTuple):
-    """Where files are from that no stage of this workspace wrote, for messages about them.
+class DamagedError(UserError):
+    """A file is not as a stage wrote it; its path, problem and advice, a sentence, are the message.
 
-    Attributes:
-        name: what they belong to, such as `Run 0123`.
-        advice: a sentence on what to do if they are not as they were written.
+    The advice is for a file of `data/`: who reads one from elsewhere says another.
     """
 
-    name: str
-    advice: str
+    def __init__(self, path: Path, problem: str, advice: str) -> None:
+        super().__init__(path, problem, advice)
+        self.path = path
+        self.problem = problem
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.problem}. {self.advice}"
 
 
 def root() -> Path:
@@ -57,7 +60,7 @@ def replaced(folder: Path) -> Iterator[Path]:
 
     If the block fails, the process is killed or the machine loses power, `folder` is as it was.
     """
-    partial, old = _beside(folder, "partial"), _beside(folder, "old")
+    partial, old = beside(folder, "partial"), beside(folder, "old")
     if old.exists() and not folder.exists():  # killed between the two moves below
         old.rename(folder)
     shutil.rmtree(partial, ignore_errors=True)
@@ -65,44 +68,24 @@ def replaced(folder: Path) -> Iterator[Path]:
     try:
         yield partial
         for path in [*partial.rglob("*"), partial]:
-            _flush(path)
+            flush(path)
         with signals.deferred():
             shutil.rmtree(old, ignore_errors=True)
             if folder.exists():
                 folder.rename(old)
             partial.rename(folder)
-            _flush(folder.parent)
+            flush(folder.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
 
 
-@contextmanager
-def scratch(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder in another one, on the same disk, that is removed after the block."""
-    inside = folder / "scratch"
-    inside.mkdir()
-    try:
-        yield inside
-    finally:
-        shutil.rmtree(inside, ignore_errors=True)
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a text file, as `replaced` writes a folder, making the folder that it is in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _beside(path, "partial")
-    partial.write_text(text, encoding="utf-8")
-    _flush(partial)
-    partial.replace(path)
-    _flush(path.parent)
-
-
-def _beside(path: Path, suffix: str) -> Path:
+def beside(path: Path, suffix: str) -> Path:
+    """The hidden place beside a file or folder for what is to replace it, or was replaced."""
     return path.with_name(f".{path.name}.{suffix}")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Have the system write a file or a folder's entries to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -124,18 +107,13 @@ def write_json(path: Path, document: Any) -> None:
 
 
 def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any] | Rows]) -> None:
-    """Write each array as `<name>.npy`, without pickle."""
+    """Write each array as `<name>.npy`, without pickle; rows block by block."""
     for name, array in arrays.items():
         path = folder / f"{name}.npy"
-        try:
-            if isinstance(array, Rows):
-                _write_rows(path, array)
-            else:
-                np.save(path, array, allow_pickle=False)
-        except OSError as error:
-            if error.errno is None:  # NumPy only says how many bytes it could not write
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-            raise
+        if isinstance(array, Rows):
+            _write_rows(path, array)
+        else:
+            np.save(path, array, allow_pickle=False)
 
 
 def _write_rows(path: Path, rows: Rows) -> None:
@@ -153,44 +131,43 @@ def write_about(folder: Path, params: Mapping[str, Any]) -> None:
     write_json(folder / ABOUT, {"params": dict(params), "files": files})
 
 
-def read_about(folder: Path, origin: Origin | None = None) -> dict[str, Any]:
+def read_about(folder: Path) -> dict[str, Any]:
     """Read a folder's description, `{"params": {...}, "files": {name: SHA-256}}`.
 
     Raises:
-        UserError: it is missing or damaged.
+        DamagedError: it is missing or damaged.
     """
-    about = read_json(folder / ABOUT, origin)
+    about = read_json(folder / ABOUT)
     if not isinstance(about, dict) or not {"params", "files"} <= about.keys():
-        raise damaged(folder / ABOUT, "params and files are not in it", origin)
+        raise damaged(folder / ABOUT, "params and files are not in it")
     return about
 
 
-def read_json(path: Path, origin: Origin | None = None) -> Any:
-    """Read a JSON file of a stage; raises UserError where it is missing or damaged."""
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a stage; raises DamagedError where it is missing or damaged."""
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise missing(path, origin) from None
+        raise missing(path) from None
     except ValueError as error:
-        raise damaged(path, str(error), origin) from None
+        raise damaged(path, str(error)) from None
 
 
 def read_arrays(folder: Path, names: Iterable[str]) -> list[NDArray[Any]]:
     """Map `<name>.npy` of a folder, for each name, into memory, read-only.
 
     Raises:
-        UserError: a file is missing, or its content is not what the stage wrote.
+        DamagedError: a file is missing, or its content is not what the stage wrote.
     """
     digests = read_about(folder)["files"]
-    return [_read_array(checked(folder / f"{name}.npy", digests)) for name in names]
-
-
-def _read_array(path: Path) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise damaged(path, str(error)) from None
-    return array
+    mapped = []
+    for name in names:
+        path = checked(folder / f"{name}.npy", digests)
+        try:
+            mapped.append(np.load(path, mmap_mode="r", allow_pickle=False))
+        except ValueError as error:
+            raise damaged(path, str(error)) from None
+    return mapped
 
 
 def arrays(part: str) -> list[str]:
@@ -204,11 +181,7 @@ def write_reviews(folder: Path, part: str, reviews: Reviews) -> None:
 
 
 def read_reviews(folder: Path, part: str) -> Reviews:
-    """Read what `write_reviews` wrote.
-
-    Raises:
-        UserError: a file is missing, or is not as it was written.
-    """
+    """Read what `write_reviews` wrote; raises DamagedError as `read_arrays` does."""
     return Reviews(*read_arrays(folder, arrays(part)))
 
 
@@ -224,44 +197,32 @@ def short_digest(folder: Path, names: Iterable[str], part: slice = slice(None)) 
     return joint_digest(folder, names, part)[:8]
 
 
-def checked(
-    path: Path, digests: Mapping[str, str] | None = None, origin: Origin | None = None
-) -> Path:
+def checked(path: Path, digests: Mapping[str, str] | None = None) -> Path:
     """Return `path` if it is as it was written.
 
     Args:
         path: a file of a stage, or a copy of one.
         digests: the SHA-256 by name; None: what the folder's `about.json` says.
-        origin: where the file is from; None: a stage of this workspace.
 
     Raises:
-        UserError: it is missing or has another digest.
+        DamagedError: it is missing or has another digest.
     """
-    known = read_about(path.parent, origin)["files"] if digests is None else digests
+    digests = read_about(path.parent)["files"] if digests is None else digests
     try:
         actual = sha256(path)
     except FileNotFoundError:
-        raise missing(path, origin) from None
-    if actual != known.get(path.name):
-        raise damaged(path, f"its SHA-256 is {actual}, not {known.get(path.name)}", origin)
+        raise missing(path) from None
+    if actual != digests.get(path.name):
+        raise damaged(path, f"its SHA-256 is {actual}, not {digests.get(path.name)}")
     return path
 
 
-def missing(path: Path, origin: Origin | None = None) -> UserError:
+def missing(path: Path) -> DamagedError:
     """The error for a stage's file that is not there."""
-    if origin:
-        return UserError(f"{_placed(path, origin)} is missing. {origin.advice}")
-    return UserError(f"{path} is missing: `dvc repro` makes it.")
+    return DamagedError(path, "is missing", "`dvc repro` makes it.")
 
 
-def damaged(path: Path, reason: str, origin: Origin | None = None) -> UserError:
+def damaged(path: Path, reason: str) -> DamagedError:
     """The error for a stage's file that is not as it was written."""
-    changed = f"is not as the stage wrote it ({reason})."
-    if origin:
-        return UserError(f"{_placed(path, origin)} {changed} {origin.advice}")
-    return UserError(f"{path} {changed} Delete {path.parent} and run `dvc repro`.")
-
-
-def _placed(path: Path, origin: Origin) -> str:
-    """A file by where it is from; the folder that it was copied to means nothing to a user."""
-    return f"{origin.name}: {path.parent.name}/{path.name}"
+    problem = f"is not as the stage wrote it ({reason})"
+    return DamagedError(path, problem, f"Delete {path.parent} and run `dvc repro`.")

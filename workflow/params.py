@@ -3,11 +3,9 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Self, TypeVar, get_args, get_origin
 
 from pydantic import Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -20,7 +18,6 @@ from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.section import HIDDEN, Section
 
 PARAMS_FILE = Path("params.yaml")
-SEARCHED = ("pad", "train")  # sections whose parameters a sweep may search, and a preset set
 MOVED = {  # keys that earlier versions had, or lacked: where their values are now, or were
     "compare": "extras/compare/compare.yaml has its values now: move yours there",
     "linear": "extras/baseline/params.yaml has its values now: move yours there",
@@ -31,7 +28,6 @@ MOVED = {  # keys that earlier versions had, or lacked: where their values are n
     "train.heads": "`0` is what earlier versions trained",
 }
 Settings = TypeVar("Settings", bound=Section)
-NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Promote(Section):
@@ -68,51 +64,18 @@ class Params(Section):
         return self
 
 
-def parameter(name: str) -> FieldInfo | None:
-    """What is known of the parameter of this dotted name; None if there is none."""
-    model: Any = Params
-    info: FieldInfo | None = None
-    for part in name.split("."):
-        info = getattr(model, "model_fields", {}).get(part)
-        if info is None:
-            return None
-        model = info.annotation
-    return None if hasattr(model, "model_fields") else info
-
-
 def load_params(path: Path = PARAMS_FILE) -> Params:
     """Read and check all of `params.yaml`; raises UserError as `load` does."""
-    return load(Params, path, MOVED)
+    return load(Params, path)
 
 
 def check_params(document: Any, source: str) -> Params:
     """Check a parsed document of `source`; raises UserError as `load_params` does."""
-    return check(Params, document, source, MOVED)
+    return check(Params, document, source)
 
 
-def changed(params: Params, changes: Mapping[str, Any]) -> Params:
-    """The params with other values, by their dotted names.
-
-    Raises:
-        UserError: there is no such parameter, or the values are not allowed.
-    """
-    document = params.model_dump()
-    for name, value in changes.items():
-        *sections, key = name.split(".")
-        section = document
-        for part in sections:
-            section = section.setdefault(part, {})
-        section[key] = value
-    return check_params(document, f"{PARAMS_FILE} with {dict(changes)}")
-
-
-def load(kind: type[Settings], path: Path, moved: Mapping[str, str] = NONE) -> Settings:
-    """Read and check all of a file.
-
-    Args:
-        kind: what it has to be.
-        path: the file.
-        moved: keys that earlier versions had, or lacked, and what the message says of them.
+def load(kind: type[Settings], path: Path) -> Settings:
+    """Read and check all of a file, which has to be of this kind.
 
     Raises:
         UserError: it is missing, not YAML, or a key or value is not allowed; the message
@@ -124,21 +87,20 @@ def load(kind: type[Settings], path: Path, moved: Mapping[str, str] = NONE) -> S
         raise UserError(f"{path} is missing: run this in the root of the project.") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
-    return check(kind, document, str(path), moved)
+    return check(kind, document, str(path))
 
 
-def check(
-    kind: type[Settings], document: Any, source: str, moved: Mapping[str, str] = NONE
-) -> Settings:
+def check(kind: type[Settings], document: Any, source: str) -> Settings:
     """Check a parsed document of `source`; raises UserError as `load` does."""
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        problems = [f"  {_problem(kind, detail, moved)}" for detail in error.errors()]
+        problems = [f"  {_problem(kind, detail)}" for detail in error.errors()]
         raise UserError("\n".join([f"{source} is not valid:", *problems])) from None
 
 
-def _problem(kind: type[Section], detail: ErrorDetails, moved: Mapping[str, str]) -> str:
+def _problem(kind: type[Section], detail: ErrorDetails) -> str:
+    moved = MOVED if kind is Params else {}
     key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden" and key in moved:
         return f"{key}: unknown key. Remove it: {moved[key]}"

@@ -1,4 +1,4 @@
-"""Changes of `params.yaml` that keep its comments and its layout."""
+"""Params by their dotted names, and changes of `params.yaml` that keep comments and layout."""
 
 import re
 from collections.abc import Mapping
@@ -6,14 +6,44 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 
-from workflow import files
-from workflow.params import check_params
+from workflow import cli
+from workflow.params import PARAMS_FILE, Params, check_params
 
+SEARCHED = ("pad", "train")  # sections whose parameters a sweep may search, and a preset set
 COLUMN = 24  # of the comments, where a setting is not longer
 SETTING = re.compile(r"(?P<setting>(?P<indent> *)(?P<key>\w+):.*?)(?:\s+# *(?P<comment>.*))?")
 WIDTH = 10_000  # of a line: a comment is one line, however long
+
+
+def parameter(name: str) -> FieldInfo | None:
+    """What is known of the parameter of this dotted name; None if there is none."""
+    model: Any = Params
+    info: FieldInfo | None = None
+    for part in name.split("."):
+        info = getattr(model, "model_fields", {}).get(part)
+        if info is None:
+            return None
+        model = info.annotation
+    return None if hasattr(model, "model_fields") else info
+
+
+def changed(params: Params, changes: Mapping[str, Any]) -> Params:
+    """The params with other values, by their dotted names.
+
+    Raises:
+        UserError: there is no such parameter, or the values are not allowed.
+    """
+    document = params.model_dump()
+    for name, value in changes.items():
+        *sections, key = name.split(".")
+        section = document
+        for part in sections:
+            section = section.setdefault(part, {})
+        section[key] = value
+    return check_params(document, f"{PARAMS_FILE} with {dict(changes)}")
 
 
 def edit(path: Path, values: Mapping[str, Any]) -> list[str]:
@@ -37,7 +67,7 @@ def edit(path: Path, values: Mapping[str, Any]) -> list[str]:
     yaml.dump(document, text)
     check_params(YAML(typ="safe", pure=True).load(text.getvalue()), str(path))
     if changes:
-        files.replace_text(path, _aligned(path.read_text(encoding="utf-8"), text.getvalue()))
+        cli.replace_text(path, _aligned(path.read_text(encoding="utf-8"), text.getvalue()))
     return changes
 
 
@@ -53,9 +83,9 @@ def _aligned(before: str, after: str) -> str:
     """
     lines = after.splitlines()
     for number, (old, new) in enumerate(zip(before.splitlines(), lines, strict=False)):
-        found = SETTING.fullmatch(new)
-        if old != new and found and found["comment"]:
-            lines[number] = with_comment(found["setting"], found["comment"])
+        line = SETTING.fullmatch(new)
+        if old != new and line and line["comment"]:
+            lines[number] = with_comment(line["setting"], line["comment"])
     return "\n".join([*lines, ""])
 
 

@@ -21,6 +21,7 @@ from extras.baseline import fit as fits
 from extras.baseline.fit import OPTIONS, LinearOptions
 from extras.common import linear_reader
 from extras.common.linear_reader import Linear
+from extras.common.unpadded import unpadded
 from sentiment.errors import UserError
 from sentiment.network.batches import split
 from sentiment.network.state import METRICS
@@ -37,7 +38,7 @@ from sentiment.scoring.metrics import accuracy_and_loss
 from sentiment.section import flatten
 from sentiment.text import Reviews
 from workflow import ending, files
-from workflow.evaluation import Served, TestIdentity, publish, read_words, unpadded, write
+from workflow.evaluation import Served, TestIdentity, publish, read_words, write
 from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
 from workflow.params import Params, dataset_name, load, load_params, tokenizer_of
 from workflow.registry.packaging import Model, Parts

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from extras.sweep.sweep_options import Values
 from sentiment.section import flatten
-from workflow.params import Params, parameter
+from workflow.params import Params
+from workflow.params_file import parameter
 
 if TYPE_CHECKING:
     import optuna

@@ -15,7 +15,8 @@ from sentiment.section import flatten
 from sentiment.text import Reviews
 from workflow import files
 from workflow.files import FETCH, arrays, read_reviews
-from workflow.params import Params, changed
+from workflow.params import Params
+from workflow.params_file import changed
 from workflow.runs import identity, store
 from workflow.runs.identity import fingerprint, provenance
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from sentiment.section import SEED_LIMIT, Section
-from workflow.params import SEARCHED, load, parameter
+from workflow.params import load
+from workflow.params_file import SEARCHED, parameter
 
 FILE = Path("extras", "sweep", "sweep.yaml")
 OTHER_REVIEWS = "it changes which reviews validate, so that trials cannot be compared. Leave it out"

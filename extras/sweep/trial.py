@@ -27,7 +27,8 @@ from sentiment.padding import layout, shuffled
 from sentiment.section import flatten
 from sentiment.text import Reviews, pad
 from workflow.ending import explain
-from workflow.params import Params, changed
+from workflow.params import Params
+from workflow.params_file import changed
 from workflow.runs import identity, lifecycle, store
 from workflow.runs.identity import fingerprint, run_name
 from workflow.runs.logger import RunLogger

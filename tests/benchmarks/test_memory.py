@@ -11,7 +11,8 @@ from benchmarks import memory
 from sentiment.errors import UserError
 from tests.conftest import Caller, defaults, runs, stand_in
 from tests.project import Project, merged
-from workflow.params import Params, changed, check_params
+from workflow.params import Params, check_params
+from workflow.params_file import changed
 
 
 @pytest.fixture

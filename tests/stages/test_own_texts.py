@@ -29,7 +29,7 @@ from tools.comparing import experiments
 from workflow import files
 from workflow.evaluation import read_table
 from workflow.params import load_params
-from workflow.registry import versions as registry
+from workflow.registry import champion
 from workflow.runs.logger import RunLogger, guarded
 from workflow.runs.store import EXPERIMENT
 
@@ -324,7 +324,7 @@ def test_a_file_from_elsewhere_is_evaluated_as_a_run_linked_to_the_model(
     version = client.get_model_version_by_alias(MODEL, "champion")
     assert run.inputs
     assert run.data.tags["evaluation.of"] == version.run_id
-    assert [each.model_id for each in run.inputs.model_inputs] == [registry.model_id(version)]
+    assert [each.model_id for each in run.inputs.model_inputs] == [champion.model_id(version)]
     (used,) = run.inputs.dataset_inputs
     assert used.dataset.name == "elsewhere.jsonl"
     assert run.data.metrics["test_accuracy"] == pytest.approx(accuracy)

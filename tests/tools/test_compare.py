@@ -131,7 +131,7 @@ def test_missing_files_are_one_message(both: Project, call: Caller) -> None:
     assert f"Run {six}: evaluate/about.json is missing" in call.fail(compare.main, "--a", six)
     (both.path / "data" / "evaluate" / "predictions.csv").unlink()
     output = call.fail(compare.main, "--a", first)
-    assert "The workspace: evaluate/predictions.csv is missing. Run `dvc repro`." in output
+    assert "data/evaluate/predictions.csv is missing. `dvc repro` makes it." in output
 
 
 @pytest.mark.usefixtures("both")

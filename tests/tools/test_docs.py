@@ -10,7 +10,8 @@ from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.section import flatten
 from tests.project import DEFAULT_PARAMS, ROOT
 from tools import docs
-from workflow.params import Params, parameter
+from workflow.params import Params
+from workflow.params_file import parameter
 
 
 def test_page_of_params_is_as_their_file_and_the_limits_say(default_params: Params) -> None:

@@ -263,7 +263,7 @@ def failed(call: Caller, monkeypatch: pytest.MonkeyPatch) -> Failed:
 
 def test_missing_evaluation_is_one_message(project: Project, failed: Failed) -> None:
     shutil.rmtree(project.path / "data/evaluate")
-    assert "data/evaluate/about.json is missing: `dvc repro` makes it." in failed(project)
+    assert "data/evaluate/about.json is missing. `dvc repro` makes it." in failed(project)
 
 
 def test_damaged_table_is_one_message(project: Project, failed: Failed) -> None:

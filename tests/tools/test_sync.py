@@ -187,7 +187,7 @@ def test_make_repro_logs_to_a_new_store(project: Project) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("nothing there", "data/train/about.json is missing: `dvc repro` makes it"),
+        ("nothing there", "data/train/about.json is missing. `dvc repro` makes it"),
         ("model tampered", "data/train/model.keras is not as the stage wrote it"),
         ("other data", "data/pad is not what data/train was trained on"),
     ],

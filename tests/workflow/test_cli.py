@@ -12,6 +12,7 @@ import pytest
 
 from tests import project
 from tests.project import ROOT
+from workflow import cli
 from workflow.signals import ENDING
 
 MODULES = [
@@ -159,3 +160,19 @@ def test_a_closed_output_ends_a_command_without_a_message(flush: bool, tmp_path:
     os.close(its)
     assert (tmp_path / "errors").read_text(encoding="utf-8") == ""
     assert done.returncode == 128 + signal.SIGPIPE
+
+
+def test_text_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "reports" / "page.html"
+    cli.replace_text(path, "old")
+    cli.replace_text(path, "new · ü")
+    assert path.read_text(encoding="utf-8") == "new · ü"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_text_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    cli.replace_text(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        cli.replace_text(path, "\ud800")
+    assert path.read_text(encoding="utf-8") == "old"

@@ -155,7 +155,7 @@ def test_silent_server_is_given_up_after_the_time_out_however_many_addresses_it_
     monkeypatch.setattr(requests, "head", silent)
     begun = time.monotonic()
     with pytest.raises(Unreachable, match="no answer within 1 seconds"):
-        downloads.obtain(params.model_copy(update={"timeout": 1}))
+        downloads.imdb(params.model_copy(update={"timeout": 1}))
     assert time.monotonic() - begun < 3
 
 
@@ -165,7 +165,7 @@ def test_cache_that_cannot_be_written_is_one_message(
     (in_tmp_path / "file").write_text("in the way", encoding="utf-8")
     monkeypatch.setenv("KERAS_HOME", str(in_tmp_path / "file"))
     with pytest.raises(UserError, match=r"cannot be used.*Set KERAS_HOME"):
-        downloads.obtain(params.model_copy(update={"url": mirror}))
+        downloads.imdb(params.model_copy(update={"url": mirror}))
 
 
 @pytest.mark.usefixtures("backend")

@@ -5,7 +5,8 @@ it, that file included, against the digest in the run's tags.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from tools.comparing.group import GROUP, MEMBERS, children
 from tools.comparing.trainings import Corpus, RunGroup, Training
 from workflow import files
 from workflow.evaluation import read_words
-from workflow.files import EVALUATE, FETCH, TEST_DATA, TRAIN, Origin, arrays, read_reviews
+from workflow.files import EVALUATE, FETCH, TEST_DATA, TRAIN, DamagedError, arrays, read_reviews
 from workflow.registry import champion
 from workflow.registry import versions as registry
 from workflow.runs import logger, store
@@ -48,13 +49,31 @@ def read(name: str, scratch: Path) -> RunGroup:
         return workspace()
     if name == CHAMPION:
         return from_store(champion_run(), name, scratch)
-    if registry.RUN_ID.fullmatch(name):
+    if champion.RUN_ID.fullmatch(name):
         return from_store(name, name[:8], scratch)
     raise UserError(
         f"{name} is not `{WORKSPACE}`, `{CHAMPION}` or a run's id, which has 32 digits. Name the "
         "run of a git revision or DVC experiment by its id: `make ui` shows all runs, and their "
         "tags git.commit and dvc.experiment say what they were trained from."
     )
+
+
+@contextmanager
+def belonging_to(owner: str, advice: str) -> Iterator[None]:
+    """Say of a damaged file whose it is and what to do: its folder here means nothing to a user.
+
+    Args:
+        owner: such as `Run 0123`.
+        advice: a sentence.
+
+    Raises:
+        UserError: in place of a DamagedError of the block.
+    """
+    try:
+        yield
+    except DamagedError as error:
+        file = f"{error.path.parent.name}/{error.path.name}"
+        raise UserError(f"{owner}: {file} {error.problem}. {advice}") from None
 
 
 def champion_run() -> str:
@@ -85,33 +104,30 @@ def workspace() -> RunGroup:
     """
     import mlflow
 
-    origin = Origin("The workspace", "Run `dvc repro`.")
-    digests = files.read_about(TRAIN, origin)["files"]
-    run = files.read_json(files.checked(TRAIN / "run.json", digests, origin))
-    history = pd.read_csv(files.checked(TRAIN / "history.csv", digests, origin))
+    digests = files.read_about(TRAIN)["files"]
+    run = files.read_json(files.checked(TRAIN / "run.json", digests))
+    history = pd.read_csv(files.checked(TRAIN / "history.csv", digests))
     experiment_id = store.connect()
     with store.as_user_error():
         recorded = store.find_run(mlflow.MlflowClient(), experiment_id, run["run_id"])
     run_id = str(recorded.info.run_id) if recorded else run["run_id"]
-    training = read_training(run_id, run["name"], EVALUATE, history, origin)
+    training = read_training(run_id, run["name"], EVALUATE, history)
     if training.params["model.sha256"] != digests["model.keras"]:
-        raise UserError(f"{origin.name} has the evaluation of another model: run `dvc repro`.")
+        raise UserError("The workspace has the evaluation of another model: run `dvc repro`.")
     return RunGroup(WORKSPACE, training.run_id, training.name, [training])
 
 
-def read_training(
-    run_id: str, name: str, evaluated: Path, history: pd.DataFrame, origin: Origin
-) -> Training:
+def read_training(run_id: str, name: str, evaluated: Path, history: pd.DataFrame) -> Training:
     """Put a training together from the folder that `evaluate` wrote."""
-    described = files.read_about(evaluated, origin)
+    described = files.read_about(evaluated)
     if TEST_DATA not in described["params"]:
-        raise UserError(f"{origin.name} was evaluated by an older version: evaluate it again.")
-    table = files.checked(evaluated / "predictions.csv", described["files"], origin)
+        raise UserError(f"{name} was evaluated by an older version: evaluate it again.")
+    table = files.checked(evaluated / "predictions.csv", described["files"])
     predictions = pd.read_csv(table, dtype={"probability": np.float32})
-    cost = files.read_json(files.checked(evaluated / "cost.json", described["files"], origin))
+    cost = files.read_json(files.checked(evaluated / "cost.json", described["files"]))
     gradients = None
     if GRADIENTS in described["files"]:
-        path = files.checked(evaluated / GRADIENTS, described["files"], origin)
+        path = files.checked(evaluated / GRADIENTS, described["files"])
         gradients = pd.read_csv(path)
     return Training(run_id, name, described["params"], predictions, history, gradients, cost)
 
@@ -156,23 +172,23 @@ def from_run(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", scratch:
     run_id = run.info.run_id
     kind = run.data.params.get("linear.kind")
     again = f"`{FIT_AGAIN}{kind}` fits it again." if kind else SYNC
-    origin = Origin(f"Run {run_id}", again)
-    evaluated = download(run_id, scratch, origin)
-    if not has_all(run.data.tags, evaluated):
-        raise UserError(f"{origin.name}: its evaluation is incomplete. {origin.advice}")
-    if TRAINED_TAG not in run.data.tags:
-        raise UserError(f"{origin.name}: its curves are incomplete. {origin.advice}")
-    history = read_history(client, run_id)
-    return read_training(run_id, str(run.info.run_name), evaluated, history, origin)
+    with belonging_to(f"Run {run_id}", again):
+        evaluated = download(run_id, scratch)
+        if not has_all(run.data.tags, evaluated):
+            raise UserError(f"Run {run_id}: its evaluation is incomplete. {again}")
+        if TRAINED_TAG not in run.data.tags:
+            raise UserError(f"Run {run_id}: its curves are incomplete. {again}")
+        history = read_history(client, run_id)
+        return read_training(run_id, str(run.info.run_name), evaluated, history)
 
 
-def download(run_id: str, scratch: Path, origin: Origin) -> Path:
+def download(run_id: str, scratch: Path) -> Path:
     """Download a run's evaluation into a new folder and return where it is."""
     import mlflow
 
     place = EVALUATE.name
     if not mlflow.MlflowClient().list_artifacts(run_id, place):
-        raise files.missing(Path(place) / files.ABOUT, origin)
+        raise files.missing(Path(place) / files.ABOUT)
     scratch.mkdir(parents=True)
     return Path(
         mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{place}", dst_path=str(scratch))

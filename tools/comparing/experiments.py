@@ -12,11 +12,12 @@ from sentiment.data.dataset import Fetch
 from sentiment.errors import UserError
 from sentiment.section import SEED_LIMIT, flatten
 from tools.comparing import group
+from tools.comparing.evaluated_runs import has_all
 from tools.comparing.group import SEED, Member
-from tools.comparing.sides import has_all
 from workflow import dvc, files
 from workflow.files import EVALUATE, FETCH, STAGES, TRAIN
-from workflow.params import PARAMS_FILE, Params, changed
+from workflow.params import PARAMS_FILE, Params
+from workflow.params_file import changed
 from workflow.runs import identity, store
 
 NEEDED = [

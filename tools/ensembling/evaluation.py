@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from extras.common.unpadded import unpadded
 from sentiment.errors import UserError
 from sentiment.network.batches import split
 from sentiment.padding import seen, shuffled
@@ -26,7 +27,7 @@ from sentiment.serving.classifier import Reader
 from sentiment.text import Reviews, as_words
 from tools.ensembling.members import RUNS, SHUFFLE, SPLIT, Member, data_of
 from workflow import files
-from workflow.evaluation import read_words, unpadded
+from workflow.evaluation import read_words
 from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
 from workflow.params import dataset_name
 

@@ -1,5 +1,6 @@
 """The models of an ensemble: which they are, and their files from the registry."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,12 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from extras.ensemble import ensemble_reader
 from sentiment.errors import UserError
-from sentiment.serving import keras_reader
+from sentiment.serving import classifier, keras_reader
+from tools.comparing.evaluated_runs import belonging_to
 from tools.comparing.trainings import RunGroup, Training
 from workflow import files
-from workflow.files import TEST_DATA, Origin
+from workflow.files import TEST_DATA
 from workflow.params import tokenizer_of
-from workflow.registry import packaging, versions
+from workflow.registry import champion, packaging
 from workflow.registry.packaging import Model, Parts
 from workflow.runs import logger
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 RUNS = "ensemble.runs"  # param of an ensemble: its members' runs and their weights
+READER = re.compile(r"(sentiment\.serving|extras\.\w+)\.\w+_reader")  # of a model
 SHUFFLE, SPLIT = "pad.shuffle_seed", "train.validation_split"
 
 
@@ -77,7 +80,7 @@ def versions_of(members: Sequence[Member]) -> "list[ModelVersion]":
     import mlflow
 
     client = mlflow.MlflowClient()
-    return [versions.evaluated_version(client, member.training.run_id) for member in members]
+    return [champion.evaluated_version(client, member.training.run_id) for member in members]
 
 
 def download(
@@ -115,9 +118,56 @@ def _artifacts(version: "ModelVersion", folder: Path) -> tuple[list[Model], Path
     place = folder / str(version.version)
     place.mkdir()
     uri = f"models:/{version.name}/{version.version}"
-    got = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(place)))
-    origin = Origin(f"Version {version.version} of {version.name}", "Evaluate its run again.")
-    return packaging.read_artifacts(got / "artifacts", origin)
+    downloaded = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(place)))
+    named = f"Version {version.version} of {version.name}"
+    with belonging_to(named, "Evaluate its run again."):
+        return read_artifacts(downloaded / "artifacts")
+
+
+def read_artifacts(folder: Path) -> tuple[list[Model], Path]:
+    """The models and the word index of a served model, from the folder that MLflow keeps them in.
+
+    Raises:
+        DamagedError: a file is missing, was changed, is not listed with a digest, or is elsewhere;
+            or a model's reader is none of this project.
+    """
+    path = folder / classifier.SETTINGS
+    settings = files.read_json(path)
+    digests = settings["files"]
+    models = _models(settings)
+    for reader in (model["reader"] for model in models):  # it is to be imported and packed
+        if not READER.fullmatch(reader) or not packaging.module(reader).is_file():
+            raise files.damaged(path, f"{reader} is no reader of this project")
+    for name in [classifier.INDEX, *(model["file"] for model in models)]:
+        # the version's author wrote the name, which may be that of any file on this machine
+        if name not in digests or (folder / name).resolve().parent != folder.resolve():
+            raise files.damaged(path, f"{name} is not one of its files")
+        files.checked(folder / name, digests)
+    return [
+        Model(
+            folder / model.pop("file"),
+            weight=model.pop("weight"),
+            reader=model.pop("reader"),
+            settings=model,
+        )
+        for model in models
+    ], folder / classifier.INDEX
+
+
+def _models(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the settings of a served model say of each model that answers."""
+    if "model" in settings:
+        model = settings["model"]
+        members: list[dict[str, Any]] = model.get("members", [model])
+        return members
+    if "models" not in settings:  # registered before there were ensembles
+        (file,) = settings["files"].keys() - {classifier.INDEX}
+        network = {name: settings[name] for name in ("layout", "batch_size") if name in settings}
+        settings["models"] = [{"file": file, "weight": 1.0, **network}]
+    for model in settings["models"]:  # registered before they named their readers
+        linear = model["file"].endswith(".npz")
+        model["reader"] = "extras.common.linear_reader" if linear else keras_reader.READER
+    return list(settings["models"])
 
 
 def _named(model: Model, number: int, folder: Path) -> Model:

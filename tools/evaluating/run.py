@@ -201,7 +201,7 @@ def begun(request: FileRequest) -> Iterator[RunLogger]:
         ) as log,
     ):
         log.consequence = UNLOGGED
-        log.run = log.run._replace(model_id=registry.model_id(request.version))
+        log.run = log.run._replace(model_id=champion.model_id(request.version))
         yield log
 
 

@@ -18,7 +18,7 @@ from sentiment.scoring.metrics import Metric, Predictions, shown_in
 from sentiment.section import flatten
 from tools import ui
 from tools.pages import page
-from workflow import files
+from workflow import cli, files
 from workflow.evaluation import evaluated_digests, read_table, read_training
 from workflow.files import EVALUATE
 from workflow.params import Params, load_params
@@ -295,7 +295,7 @@ def make() -> Path:
     params, training, results = load_params(), read_training(), read_results()
     check(results, params)
     run = find_run(training.run["run_id"])
-    files.replace_text(PAGE, report(training, results, address(training, run), params))
+    cli.replace_text(PAGE, report(training, results, address(training, run), params))
     if run:
         log(run)
     return PAGE

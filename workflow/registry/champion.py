@@ -1,22 +1,25 @@
-"""The champion as it is served, for the commands that ask it."""
+"""The champion for commands: as it is served, and promoted and demoted by hand."""
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sentiment.errors import UserError, first_line
 from workflow.params import load_params
+from workflow.registry import turns
 from workflow.registry import versions as registry
-from workflow.registry.names import own_name
-from workflow.runs import store
+from workflow.runs import logger, store
+from workflow.runs.identity import person
 from workflow.runs.logger import RunLogger, guarded
 
 if TYPE_CHECKING:
+    import mlflow
     from mlflow.entities.model_registry import ModelVersion
 
     from sentiment.serving.classifier import Sentiment, Step
 
-
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+DEMOTED = "demoted"  # a decision about a version
 VERSION = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<number>\d+)|@(?P<alias>.+))")
 
 
@@ -24,9 +27,9 @@ def registered() -> str:
     """The registered model of the data set that params.yaml names.
 
     Raises:
-        UserError: as `load_params` and `own_name`.
+        UserError: as `load_params` and `registry.own_name`.
     """
-    return own_name(load_params().fetch.name)
+    return registry.own_name(load_params().fetch.name)
 
 
 def current() -> "ModelVersion":
@@ -39,14 +42,18 @@ def current() -> "ModelVersion":
 
     name = registered()
     with store.as_user_error():
-        found = registry.champion(mlflow.MlflowClient(), name)
-    if found is None:
+        return _require_champion(mlflow.MlflowClient(), name)
+
+
+def _require_champion(client: "mlflow.MlflowClient", name: str) -> "ModelVersion":
+    version = registry.champion(client, name)
+    if version is None:
         raise UserError(
             f"There is no champion of {name} yet, the model of the data set that params.yaml "
             "names. `make repro` makes one; `make promote RUN=<run id>` makes any evaluated run "
             "champion."
         )
-    return found
+    return version
 
 
 def uri(chosen: str | None = None) -> str:
@@ -78,8 +85,8 @@ def version(chosen: str | None = None) -> "ModelVersion":
 
     if not chosen:
         return current()
-    found = VERSION.fullmatch(chosen)
-    if not found:
+    parts = VERSION.fullmatch(chosen)
+    if not parts:
         raise UserError(
             f"{chosen} (option --model, variable MODEL) names no version of a registered model, "
             "such as models:/imdb-sentiment/1."
@@ -87,9 +94,9 @@ def version(chosen: str | None = None) -> "ModelVersion":
     uri(chosen)
     client = mlflow.MlflowClient()
     with store.as_user_error():
-        if found["alias"]:
-            return client.get_model_version_by_alias(found["name"], found["alias"])
-        return client.get_model_version(found["name"], found["number"])
+        if parts["alias"]:
+            return client.get_model_version_by_alias(parts["name"], parts["alias"])
+        return client.get_model_version(parts["name"], parts["number"])
 
 
 def _require_model(model_uri: str) -> None:
@@ -132,10 +139,10 @@ def log_use(log: RunLogger, versions: "Sequence[ModelVersion]") -> None:
     import mlflow
     from mlflow.entities import LoggedModelInput
 
-    client, model_ids = mlflow.MlflowClient(), map(registry.model_id, versions)
+    client, used_ids = mlflow.MlflowClient(), map(model_id, versions)
     inputs = client.get_run(log.run.run_id).inputs
     logged = {used.model_id for used in inputs.model_inputs} if inputs else set()
-    new = [LoggedModelInput(model_id) for model_id in model_ids if model_id not in logged]
+    new = [LoggedModelInput(used_id) for used_id in used_ids if used_id not in logged]
     if new:
         client.log_inputs(log.run.run_id, models=new)
 
@@ -152,3 +159,112 @@ def trace(model: "Sentiment", text: str) -> "list[Step]":
             "newer one."
         )
     return model.trace(text)
+
+
+class Outcome(NamedTuple):
+    """What was done by hand, in a sentence, and which version is champion now, if one is."""
+
+    champion: str | None
+    message: str
+
+
+def promote(run: str) -> Outcome:
+    """Make a run's version champion by hand.
+
+    Of several, that is the one of the run's present evaluation.
+
+    Args:
+        run: the run's id.
+
+    Raises:
+        UserError: the run has no version.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    with store.as_user_error(), turns.of_this_folder():
+        version = evaluated_version(client, run)
+        with turns.turn(client, version.name) as deciding:
+            current = registry.champion(deciding, version.name)
+            already = current is not None and current.version == version.version
+            if not already:
+                tags = _by_hand(registry.PROMOTED, "promoted by hand")
+                registry.make_champion(deciding, version, current, tags)
+    done = " is champion already." if already else f", run {run}, is champion now."
+    return Outcome(str(version.version), registry.described(version) + done)
+
+
+def evaluated_version(client: "mlflow.MlflowClient", run_id: str) -> "ModelVersion":
+    """The version of a run's present evaluation, or its newest; UserError if it has none."""
+    versions = registry.versions(client, run_id) if RUN_ID.fullmatch(run_id) else []
+    if not versions:
+        raise UserError(
+            f"Run {run_id} has no registered version: evaluate it with `dvc repro`, or name "
+            "another run (`make ui` shows them)."
+        )
+    evaluation = client.get_run(run_id).data.tags.get(logger.COMPLETE.format("evaluate"))
+    present = (
+        version for version in versions if version.tags.get(registry.EVALUATION) == evaluation
+    )
+    return next(present, versions[0])
+
+
+def model_id(version: "ModelVersion") -> str:
+    """The logged model that a version is; MLflow's search leaves its id out."""
+    return str(version.source).removeprefix("models:/")
+
+
+def demote(name: str) -> Outcome:
+    """Take the alias from the champion and give it back to who had it before, if anyone did.
+
+    Who was demoted or deleted meanwhile does not get it back.
+
+    Args:
+        name: of the registered model.
+
+    Raises:
+        UserError: there is no champion.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    with store.as_user_error(), turns.of_this_folder():
+        _require_champion(client, name)  # a model that is not registered has no turns
+        with turns.turn(client, name) as deciding:
+            return _demote(deciding, _require_champion(deciding, name))
+
+
+def _demote(client: "mlflow.MlflowClient", current: "ModelVersion") -> Outcome:
+    before = _before(client, current)
+    if before:
+        why = f"version {current.version} was demoted"
+        registry.tag(client, before, _by_hand(registry.PROMOTED, why))
+        client.set_registered_model_alias(current.name, registry.CHAMPION, before.version)
+        now = f"version {before.version} is champion again"
+    else:
+        client.delete_registered_model_alias(current.name, registry.CHAMPION)
+        now = "there is no champion now"
+    # last: the alias needs a right of its own, and who lacks it leaves no tag that is not so
+    registry.tag(client, current, _by_hand(DEMOTED, "demoted by hand"))
+    message = f"{registry.described(current)} is demoted; {now}."
+    return Outcome(str(before.version) if before else None, message)
+
+
+def _before(client: "mlflow.MlflowClient", current: "ModelVersion") -> "ModelVersion | None":
+    """The nearest champion before this one that is still there and was not demoted."""
+    versions = client.search_model_versions(f"name = '{current.name}'")
+    others = {
+        str(version.version): version for version in versions if version.version != current.version
+    }
+    version = others.pop(current.tags.get(registry.REPLACED, registry.NOBODY), None)
+    while version and version.tags.get(registry.DECISION) == DEMOTED:
+        version = others.pop(version.tags.get(registry.REPLACED, registry.NOBODY), None)
+    return version
+
+
+def _by_hand(decision: str, reason: str) -> dict[str, str]:
+    return {
+        registry.DECISION: decision,
+        registry.DECIDED_BY: f"person: {person()}",
+        registry.REASON: reason,
+    }

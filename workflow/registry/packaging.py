@@ -26,7 +26,6 @@ SERVING = Path(serving.__file__).parent
 ROOT = SERVING.parents[1]
 CODE = [*sorted(SERVING.glob("*.py")), Path(backend.__file__), Path(text.__file__)]
 OURS = re.compile(r"^( *from )(?=(?:sentiment|extras)\.)", re.MULTILINE)  # imports
-READER = re.compile(r"(sentiment\.serving|extras\.\w+)\.\w+_reader")  # of a model
 MESSAGES = Path(__file__).with_name("scoring_server.py")  # says what is wrong with a request
 NAME = "sentiment"  # the logged model's name in the run
 EXAMPLES = ["A fine film.", "Dull, and far too long."]
@@ -81,16 +80,22 @@ def digest(parts: Parts) -> str:
     """One SHA-256 of all that the served model answers by: files, settings, code."""
     code = [(path.name, files.sha256(path)) for path in code_of(parts)]
     models = [(files.sha256(path), *how) for path, *how in parts.models]
-    known = [models, files.sha256(parts.words), parts.threshold, parts.tokenizer, code]
-    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+    answering = [models, files.sha256(parts.words), parts.threshold, parts.tokenizer, code]
+    return hashlib.sha256(json.dumps(answering, sort_keys=True).encode()).hexdigest()
 
 
 def log_model(client: "mlflow.MlflowClient", run: logger.Run, parts: Parts) -> str:
     """Log the served model, with its code and files, as a model of the run; return its id."""
     import mlflow
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
 
-    from workflow.registry.scoring_server import COLUMN
+    from sentiment.serving.classifier import COLUMN
 
+    inputs = Schema([ColSpec("string", COLUMN)])
+    outputs = Schema([ColSpec("string", "label"), ColSpec("float", "probability")])
+    packages = [*parts.packages, *(["regex"] if parts.tokenizer == UNICODE else [])]
     model = mlflow.initialize_logged_model(
         NAME, source_run_id=run.run_id, experiment_id=run.experiment_id
     )
@@ -104,35 +109,23 @@ def log_model(client: "mlflow.MlflowClient", run: logger.Run, parts: Parts) -> s
                 python_model=str(entry),
                 code_paths=[str(code)],
                 artifacts=write_artifacts(folder, parts),
-                signature=_signature(COLUMN),
+                signature=ModelSignature(inputs, outputs),
                 input_example=pd.DataFrame({COLUMN: EXAMPLES}),
-                pip_requirements=logger.serving_requirements(_packages(parts)),
+                pip_requirements=logger.serving_requirements(packages),
             )
-    _link(client, run.run_id, model.model_id)
+    if mlflow.active_run() is None:  # else MLflow linked both
+        client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
-
-
-def _packages(parts: Parts) -> list[str]:
-    return [*parts.packages, *(["regex"] if parts.tokenizer == UNICODE else [])]
-
-
-def _link(client: "mlflow.MlflowClient", run_id: str, model_id: str) -> None:
-    """Link a run with its model; MLflow did so itself if the run is the active one."""
-    from mlflow.entities import LoggedModelOutput
-
-    outputs = client.get_run(run_id).outputs
-    linked = outputs.model_outputs if outputs else []
-    if model_id not in {output.model_id for output in linked}:
-        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
 
 def code_of(parts: Parts) -> list[Path]:
     """The modules by which a model answers."""
     readers = {parts.reader, *(model.reader for model in parts.models)} - {"", keras_reader.READER}
-    return CODE + [_module(reader) for reader in sorted(readers)]
+    return CODE + [module(reader) for reader in sorted(readers)]
 
 
-def _module(reader: str) -> Path:
+def module(reader: str) -> Path:
+    """The file of the module that reads a model."""
     return ROOT / f"{reader.replace('.', '/')}.py"
 
 
@@ -176,66 +169,6 @@ def write_artifacts(folder: Path, parts: Parts) -> dict[str, str]:
     answering = {"reader": parts.reader, "members": models} if parts.reader else models[0]
     digests = {name: files.sha256(path) for name, path in paths.items()}
     settings = folder / classifier.SETTINGS
-    known = {"threshold": parts.threshold, "tokenizer": parts.tokenizer, "model": answering}
-    files.write_json(settings, {**known, "files": digests})
+    answered_by = {"threshold": parts.threshold, "tokenizer": parts.tokenizer, "model": answering}
+    files.write_json(settings, {**answered_by, "files": digests})
     return {name: str(path) for name, path in {**paths, settings.name: settings}.items()}
-
-
-def read_artifacts(folder: Path, origin: files.Origin) -> tuple[list[Model], Path]:
-    """The models and the word index of a served model, from the folder that MLflow keeps them in.
-
-    Raises:
-        UserError: a file is missing, was changed, is not listed with a digest, or is elsewhere; or
-            a model's reader is none of this project.
-    """
-    from sentiment.serving import classifier
-
-    path = folder / classifier.SETTINGS
-    settings = files.read_json(path, origin)
-    digests = settings["files"]
-    models = _models(settings)
-    for reader in (model["reader"] for model in models):  # it is to be imported and packed
-        if not READER.fullmatch(reader) or not _module(reader).is_file():
-            raise files.damaged(path, f"{reader} is no reader of this project", origin)
-    for name in [classifier.INDEX, *(model["file"] for model in models)]:
-        # the version's author wrote the name, which may be that of any file on this machine
-        if name not in digests or (folder / name).resolve().parent != folder.resolve():
-            raise files.damaged(path, f"{name} is not one of its files", origin)
-        files.checked(folder / name, digests, origin)
-    known = [
-        Model(
-            folder / model.pop("file"),
-            weight=model.pop("weight"),
-            reader=model.pop("reader"),
-            settings=model,
-        )
-        for model in models
-    ]
-    return known, folder / classifier.INDEX
-
-
-def _models(settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the settings of a served model say of each model that answers."""
-    from sentiment.serving import classifier
-
-    if "model" in settings:
-        model = settings["model"]
-        members: list[dict[str, Any]] = model.get("members", [model])
-        return members
-    if "models" not in settings:  # registered before there were ensembles
-        (file,) = settings["files"].keys() - {classifier.INDEX}
-        known = {name: settings[name] for name in ("layout", "batch_size") if name in settings}
-        settings["models"] = [{"file": file, "weight": 1.0, **known}]
-    for model in settings["models"]:  # registered before they named their readers
-        linear = model["file"].endswith(".npz")
-        model["reader"] = "extras.common.linear_reader" if linear else keras_reader.READER
-    return list(settings["models"])
-
-
-def _signature(column: str) -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    inputs = Schema([ColSpec("string", column)])
-    outputs = Schema([ColSpec("string", "label"), ColSpec("float", "probability")])
-    return ModelSignature(inputs, outputs)

@@ -29,13 +29,7 @@ class Evaluated(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Whether a version becomes champion, and why.
-
-    Attributes:
-        promoted: whether it does.
-        reason: why, in a clause.
-        tested: whether that took a test, which spends some of the rule's error.
-    """
+    """Whether a version becomes champion; why, in a clause; whether that took a test of its own."""
 
     promoted: bool
     reason: str
@@ -64,42 +58,31 @@ def level(alpha: float, number: int) -> float:
 def decide(
     candidate: Evaluated, champion: Evaluated | None, rule: Promote, number: int = 1
 ) -> Decision:
-    """Apply the rule to an evaluated model and the champion, if there is one.
+    """Compare an evaluated model with the champion, if there is one.
 
-    Args:
-        candidate: the model.
-        champion: what it is compared with.
-        rule: the `promote` section.
-        number: which candidate this is that is tested against this champion, from 1.
+    `number` says which candidate this is that is tested against this champion, from 1.
     """
+    from sentiment.scoring import metrics  # imports scikit-learn, which takes a second
+
     if champion is None:
         return Decision(True, "there was no champion")
     if candidate.test_data != champion.test_data:
         return Decision(False, "evaluated on other reviews than the champion")
-    errors = [_calibration_error(side, candidate.bins) for side in (candidate, champion)]
+    errors = [  # by the same groups for both: the error depends on their number
+        metrics.calibration_error(evaluated.predictions, candidate.bins)
+        for evaluated in (candidate, champion)
+    ]
     worse = errors[0] - errors[1]
     if worse > rule.calibration_margin:
         return Decision(
             False,
             f"calibration error greater by {worse:.4f}, more than {rule.calibration_margin}",
         )
-    return _compare(_right(candidate), _right(champion), rule.alpha, number)
-
-
-def _calibration_error(evaluated: Evaluated, bins: int) -> float:
-    """By the same groups for both: the error depends on their number."""
-    from sentiment.scoring import metrics  # imports scikit-learn, which takes a second
-
-    return metrics.calibration_error(evaluated.predictions, bins)
+    return _test(_right(candidate), _right(champion), rule.alpha, number)
 
 
 def discordant(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Discordant:
-    """Count them.
-
-    Args:
-        a: whether the first model is right, shape (reviews,).
-        b: whether the second is, about the same reviews.
-    """
+    """Count them, of whether each model is right about the same reviews, both shape (reviews,)."""
     return Discordant(int((a & ~b).sum()), int((b & ~a).sum()))
 
 
@@ -115,12 +98,15 @@ def mcnemar(counts: Discordant) -> float:
     return float(binomtest(counts.only_b, either).pvalue) if either else 1.0
 
 
-def _right(evaluated: Evaluated) -> pd.Series:
-    return evaluated.predictions["actual"] == evaluated.predictions["predicted"]
+def _right(evaluated: Evaluated) -> NDArray[np.bool_]:
+    table = evaluated.predictions
+    return (table["actual"] == table["predicted"]).to_numpy(bool)
 
 
-def _compare(candidate: pd.Series, champion: pd.Series, alpha: float, number: int) -> Decision:
-    counts = discordant(champion.to_numpy(bool), candidate.to_numpy(bool))
+def _test(
+    candidate: NDArray[np.bool_], champion: NDArray[np.bool_], alpha: float, number: int
+) -> Decision:
+    counts = discordant(champion, candidate)
     p = mcnemar(counts)
     better = counts.only_b - counts.only_a
     least = level(alpha, number)

@@ -10,6 +10,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -55,20 +56,17 @@ def require_texts(data: bytes, content_type: str) -> None:
         MlflowException: `inputs` or `instances` hold anything but texts, or a CSV's rows more
             fields than its heading.
     """
-    if content_type.startswith("text/csv"):
-        require_columns(data)
-    if content_type.startswith("application/json"):
-        require_json_texts(data)
-
-
-def require_columns(data: bytes) -> None:
-    """Refuse a CSV whose rows have more fields than its heading; raises MlflowException."""
-    try:
-        first = pd.read_csv(io.BytesIO(data), dtype=str, nrows=1)
-    except ValueError:
-        return  # MLflow says so
-    if is_shifted(first):
-        raise _bad(f"A row of the CSV has {SHIFTED}")
+    with suppress(ValueError):  # MLflow says of it that it cannot be read
+        if content_type.startswith("text/csv"):
+            first = pd.read_csv(io.BytesIO(data), dtype=str, nrows=1)
+            if is_shifted(first):
+                raise _bad(f"A row of the CSV has {SHIFTED}")
+        if content_type.startswith("application/json"):
+            document = json.loads(data)
+            forms = FORMS & document.keys() if isinstance(document, dict) else set()
+            for form in forms:
+                if not is_texts(document[form]):
+                    raise _bad(f"{form} is not a list of texts.")
 
 
 def is_shifted(table: pd.DataFrame) -> bool:
@@ -76,31 +74,19 @@ def is_shifted(table: pd.DataFrame) -> bool:
     return len(table) > 0 and not isinstance(table.index, pd.RangeIndex)
 
 
-def require_json_texts(data: bytes) -> None:
-    """Refuse `inputs` and `instances` that hold anything but texts; raises MlflowException."""
-    try:
-        document = json.loads(data)
-    except ValueError:
-        return  # MLflow says so
-    if isinstance(document, dict):
-        for form in FORMS & document.keys():
-            if not is_texts(document[form]):
-                raise _bad(f"{form} is not a list of texts.")
-
-
-def is_texts(given: Any) -> bool:
+def is_texts(value: Any) -> bool:
     """Whether it is a text, a list of them, a column `text`, or rows with that column."""
-    if is_row(given):
-        return is_texts(given[COLUMN]) and not isinstance(given[COLUMN], dict)
-    if isinstance(given, list):
-        rows = (row[COLUMN] if is_row(row) else row for row in given)
+    if is_row(value):
+        return is_texts(value[COLUMN]) and not isinstance(value[COLUMN], dict)
+    if isinstance(value, list):
+        rows = (row[COLUMN] if is_row(row) else row for row in value)
         return all(isinstance(row, str) for row in rows)
-    return isinstance(given, str)
+    return isinstance(value, str)
 
 
-def is_row(given: Any) -> bool:
+def is_row(value: Any) -> bool:
     """Whether it is a mapping of nothing but the column `text`."""
-    return isinstance(given, dict) and given.keys() == {COLUMN}
+    return isinstance(value, dict) and value.keys() == {COLUMN}
 
 
 def _explained(error: MlflowException) -> MlflowException:

@@ -27,7 +27,6 @@ NUMBER = "promote.turn."  # tag: a number; the tag's name ends with whose it is
 # that a turn may last: a decision takes a few, but each request may take a minute (store.PATIENCE)
 DEAD_SECONDS = 180.0
 LOOK_SECONDS = 0.2  # between two looks at the numbers
-TELL_SECONDS = 5.0  # of waiting before that is said
 
 
 @contextmanager
@@ -50,6 +49,8 @@ def turn(client: "mlflow.MlflowClient", name: str) -> Iterator["mlflow.MlflowCli
     Raises:
         StoreError: they have, since it lasted too long.
     """
+    from mlflow.exceptions import MlflowException
+
     if store.is_embedded():
         yield client
         return
@@ -59,7 +60,8 @@ def turn(client: "mlflow.MlflowClient", name: str) -> Iterator["mlflow.MlflowCli
         own.wait()
         yield cast("mlflow.MlflowClient", own)
     finally:
-        own.end()
+        with suppress(MlflowException):  # others end it once it has lasted too long
+            client.delete_registered_model_tag(name, own.tag)
 
 
 class _Turn:
@@ -84,23 +86,15 @@ class _Turn:
 
     def wait(self) -> None:
         """Wait until the number is the smallest, and end turns that last too long."""
-        first, since, told = "", time.monotonic(), False
-        while (now_first := self._first()) != self.tag:
-            if now_first != first:
-                first, since = now_first, time.monotonic()
-            if time.monotonic() - since > DEAD_SECONDS:
-                self.client.delete_registered_model_tag(self.name, first)
-            if not told and time.monotonic() - since > TELL_SECONDS:
+        first, since = "", 0.0
+        while (tag := self._first()) != self.tag:
+            if not first:
                 print("Waiting for another process to decide about the champion", flush=True)
-                told = True
+            if tag != first:
+                first, since = tag, time.monotonic()
+            if time.monotonic() - since > DEAD_SECONDS:
+                self.client.delete_registered_model_tag(self.name, tag)
             time.sleep(LOOK_SECONDS)
-
-    def end(self) -> None:
-        """Let the next one have its turn."""
-        from mlflow.exceptions import MlflowException
-
-        with suppress(MlflowException):  # others end it once it has lasted too long
-            self.client.delete_registered_model_tag(self.name, self.tag)
 
     def _first(self) -> str:
         """The tag of whose turn it is."""

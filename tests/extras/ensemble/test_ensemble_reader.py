@@ -20,6 +20,7 @@ from sentiment.serving.classifier import Sentiment
 from sentiment.serving.keras_reader import Network, Predictor
 from sentiment.text import KERAS, Word, as_words
 from tests.conftest import inputs
+from tools.ensembling.members import read_artifacts
 from workflow import files
 from workflow.params import Params
 from workflow.registry import packaging
@@ -175,9 +176,8 @@ def test_text_is_served_by_all_members(served: Sentiment) -> None:
 
 
 def test_the_files_name_members_and_weights_again(served: Sentiment, tmp_path: Path) -> None:
-    origin = files.Origin("It", "")
     assert isinstance(served.reader, Ensemble)
-    models, index = packaging.read_artifacts(tmp_path, origin)
+    models, index = read_artifacts(tmp_path)
     assert index == tmp_path / "word_index.json"
     assert [(each.path.name, each.settings, each.weight) for each in models] == [
         ("1.npz", {}, 1 / 3),
@@ -194,6 +194,6 @@ def test_files_that_were_registered_before_ensembles_are_read(
     settings = files.read_json(path)
     known = {name: settings["files"][name] for name in ("1.npz", "word_index.json")}
     files.write_json(path, {"threshold": 0.5, "files": known, "batch_size": 4, "layout": {}})
-    ((model,), _) = packaging.read_artifacts(tmp_path, files.Origin("It", ""))
+    ((model,), _) = read_artifacts(tmp_path)
     settings = {"batch_size": 4, "layout": {}}
     assert model == packaging.Model(tmp_path / "1.npz", settings, 1.0, linear_reader.READER)

@@ -10,7 +10,8 @@ from optuna.trial import create_trial
 from extras.sweep import study, sweep
 from extras.sweep.sweep import Sweep
 from extras.sweep.sweep_options import SweepOptions
-from workflow.params import Params, changed
+from workflow.params import Params
+from workflow.params_file import changed
 
 UNITS = optuna.distributions.IntDistribution(1, 100)
 

@@ -24,7 +24,8 @@ from sentiment.network.batches import Part
 from sentiment.network.training import Training
 from sentiment.text import Reviews
 from tests.conftest import inputs, runs
-from workflow.params import Params, changed
+from workflow.params import Params
+from workflow.params_file import changed
 from workflow.runs import store, training_run
 from workflow.runs.logger import RunLogger, guarded
 

@@ -1,11 +1,14 @@
 """Which models make an ensemble, and how much each counts."""
 
+from pathlib import Path
+
 import pytest
 
 from sentiment.errors import UserError
 from tests.tools.comparing.test_comparison import right, side, training
 from tools.ensembling import members
-from tools.ensembling.members import choose
+from tools.ensembling.members import choose, read_artifacts
+from workflow import files
 
 GROUP = side("group", training("one", right(4)), training("two", right(4)))
 
@@ -44,3 +47,16 @@ def test_an_ensemble_is_no_member() -> None:
     joined = training("joined", right(4), **{members.RUNS: "one × 0.5"})
     with pytest.raises(UserError, match="name joined is an ensemble itself"):
         choose([GROUP, side("joined", joined)])
+
+
+@pytest.mark.parametrize("reader", ["antigravity", "extras.common.run_groups", "/tmp/any_reader"])
+def test_a_member_s_reader_is_one_of_the_project_s(tmp_path: Path, reader: str) -> None:
+    """The version's author wrote its name, and what it names is imported and packed."""
+    (tmp_path / "any_reader.py").touch()
+    for name in ("model.npz", "word_index.json"):
+        (tmp_path / name).write_text("content", encoding="utf-8")
+    listed = {name: files.sha256(tmp_path / name) for name in ("model.npz", "word_index.json")}
+    model = {"reader": reader, "file": "model.npz", "weight": 1.0}
+    files.write_json(tmp_path / "settings.json", {"model": model, "files": listed})
+    with pytest.raises(UserError, match="is no reader of this project"):
+        read_artifacts(tmp_path)

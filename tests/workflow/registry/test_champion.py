@@ -1,5 +1,7 @@
-"""Models of different code are asked side by side, each by the code that it brought."""
+"""The champion is asked by its own code, and a person's word makes and unmakes it."""
 
+import getpass
+import os
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,12 +10,22 @@ import mlflow
 import pandas as pd
 import pytest
 
+from sentiment.errors import UserError
 from sentiment.network.model import build_model
 from sentiment.padding import layout
 from tests.conftest import inputs
+from tests.workflow.registry.test_versions import (
+    NAME,
+    champion_of,
+    new_run,
+    submit,
+    submitted,
+    tags,
+)
 from workflow import files
-from workflow.params import Params
+from workflow.params import Params, Promote
 from workflow.registry import champion, packaging
+from workflow.registry import versions as registry
 from workflow.runs import store
 from workflow.runs.logger import Run
 
@@ -64,3 +76,80 @@ def test_each_model_is_asked_by_its_own_code(
         assert fine != dull
         always_fine = champion.load(theirs).predict(None, table)["probability"]
         assert always_fine.tolist() == [fine, fine]
+
+
+def test_a_person_overrules_and_that_is_recorded(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    first, worse = submitted(client, 20, rule), submitted(client, 10, rule)
+    assert "is champion now" in champion.promote(worse.run_id).message
+    assert champion_of(client) == worse.run_id
+    assert tags(client, worse)["promote.by"] == f"person: {getpass.getuser()}"
+    assert tags(client, worse)["promote.reason"] == "promoted by hand"
+    assert "champion already" in champion.promote(worse.run_id).message
+    assert champion.demote(NAME).message.endswith("version 1 is champion again.")
+    assert champion_of(client) == first.run_id
+    assert tags(client, first)["promote.decision"] == "champion"
+    assert tags(client, first)["promote.reason"] == "version 2 was demoted"
+    submit(worse, 20, rule)
+    assert tags(client, worse)["promote.decision"] == "demoted"
+
+
+def test_a_person_s_word_is_about_the_run_s_present_evaluation(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    other = submitted(client, 20, rule)
+    run = new_run(client)
+    present = submit(run, 10, rule)
+    submit(run, 9, rule, threshold=0.4)
+    client.set_tag(run.run_id, "outputs.evaluate", files.sha256(present / files.ABOUT))
+    assert "Version 2 of" in champion.promote(run.run_id).message
+    assert champion_of(client) != other.run_id
+
+
+def test_a_user_without_a_name_is_recorded_by_number(
+    client: mlflow.MlflowClient, rule: Promote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    run = submitted(client, 10, rule)
+    champion.demote(NAME)
+    assert tags(client, run)["promote.by"] == f"person: uid {os.getuid()}"
+
+
+def test_the_only_champion_leaves_none_behind(client: mlflow.MlflowClient, rule: Promote) -> None:
+    submitted(client, 10, rule)
+    assert champion.demote(NAME).message.endswith("there is no champion now.")
+    assert champion_of(client) is None
+    with pytest.raises(UserError, match="There is no champion"):
+        champion.demote(NAME)
+
+
+def test_who_was_demoted_does_not_come_back(client: mlflow.MlflowClient, rule: Promote) -> None:
+    first, second = submitted(client, 10, rule), submitted(client, 10, rule)
+    champion.promote(second.run_id)
+    champion.promote(first.run_id)
+    champion.promote(second.run_id)
+    assert champion.demote(NAME).message.endswith("version 1 is champion again.")
+    assert champion.demote(NAME).message.endswith("there is no champion now.")
+    assert champion_of(client) is None
+
+
+def test_a_champion_that_was_deleted_does_not_come_back(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    submitted(client, 10, rule)
+    submitted(client, 20, rule)
+    client.delete_model_version(NAME, "1")
+    assert champion.demote(NAME).message.endswith("there is no champion now.")
+
+
+@pytest.mark.parametrize("run_id", ["0" * 32, "nobody", "' OR 1 = 1"])
+def test_a_run_without_a_version_cannot_be_promoted(
+    client: mlflow.MlflowClient, run_id: str
+) -> None:
+    registry._ensure_registered(client, NAME)
+    with pytest.raises(UserError, match=f"Run {run_id} has no registered version"):
+        champion.promote(run_id)

@@ -10,7 +10,7 @@ import pytest
 
 from workflow import files
 from workflow.files import TEST_DATA
-from workflow.params import Params, Promote
+from workflow.params import Promote
 from workflow.registry.rule import (
     Decision,
     Discordant,
@@ -22,11 +22,6 @@ from workflow.registry.rule import (
 )
 
 DIGEST = "abc"
-
-
-@pytest.fixture
-def rule(default_params: Params) -> Promote:
-    return default_params.promote
 
 
 def evaluated(right: list[bool], error: float = 0.05, **changes: Any) -> Evaluated:

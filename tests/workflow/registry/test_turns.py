@@ -18,7 +18,7 @@ from tests.services import mlflow_server
 from tests.workflow.registry.racing import Candidate, decide
 from tests.workflow.registry.test_versions import write_evaluation
 from workflow import files
-from workflow.params import Params, Promote
+from workflow.params import Promote
 from workflow.registry import turns
 from workflow.registry import versions as registry
 
@@ -98,7 +98,6 @@ def test_who_waits_says_so(
     client: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(turns, "DEAD_SECONDS", 0.3)
-    monkeypatch.setattr(turns, "TELL_SECONDS", 0.1)
     client.tags = {"promote.turn.other": "7"}
     in_turn(client)
     assert capsys.readouterr().out == "Waiting for another process to decide about the champion\n"
@@ -162,11 +161,6 @@ def processes() -> Iterator[ProcessPoolExecutor]:
     """Processes that have imported MLflow already, so that they meet."""
     with ProcessPoolExecutor(5, multiprocessing.get_context("spawn")) as pool:
         yield pool
-
-
-@pytest.fixture
-def rule(default_params: Params) -> Promote:
-    return default_params.promote
 
 
 class Evaluated(NamedTuple):

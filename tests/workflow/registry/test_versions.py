@@ -1,11 +1,8 @@
-"""The champion changes by the rule in params.yaml or by a person's word, and tags say why."""
+"""Each evaluated model is a version, which the rule makes champion or says why it does not."""
 
-import getpass
-import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -16,27 +13,13 @@ import pytest
 from sentiment.errors import UserError
 from workflow import files
 from workflow.files import TEST_DATA
-from workflow.params import Params, Promote
+from workflow.params import Promote
 from workflow.registry import packaging
 from workflow.registry import versions as registry
 from workflow.runs import store
-from workflow.runs.logger import Run
+from workflow.runs.logger import Run, RunLogger
 
 DIGEST, NAME = "abc", "imdb-sentiment"
-
-
-@pytest.fixture
-def rule(default_params: Params) -> Promote:
-    return default_params.promote
-
-
-@pytest.fixture
-def client(root_with_store: Path) -> Iterator[mlflow.MlflowClient]:
-    assert root_with_store.is_dir()
-    store.connect()
-    yield mlflow.MlflowClient()
-    while mlflow.active_run():
-        mlflow.end_run()
 
 
 def write_evaluation(folder: Path, right: int, of: int = 20) -> Path:
@@ -51,19 +34,6 @@ def write_evaluation(folder: Path, right: int, of: int = 20) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def light_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The entry of a model, without the model."""
-
-    def entry(_: object, run: Run, parts: packaging.Parts) -> str:  # noqa: ARG001
-        model = mlflow.initialize_logged_model(
-            "sentiment", source_run_id=run.run_id, experiment_id=run.experiment_id
-        )
-        return str(model.model_id)
-
-    monkeypatch.setattr(packaging, "log_model", entry)
-
-
 def new_run(client: mlflow.MlflowClient) -> Run:
     experiment = store.connect()
     return Run(client.create_run(experiment).info.run_id, "lstm", experiment, "")
@@ -75,9 +45,11 @@ def submit(run: Run, right: int, rule: Promote, threshold: float = 0.5) -> Path:
     model = folder.parent / "file"
     model.write_text(run.run_id, encoding="utf-8")
     parts = packaging.Parts([packaging.Model(model, {})], model, threshold)
+    log = RunLogger(run, 0)
     registry.register(
-        run, parts, folder, {"dataset": "imdb", "test_accuracy": str(right / 20)}, rule
+        log, parts, folder, {"dataset": "imdb", "test_accuracy": str(right / 20)}, rule
     )
+    assert not log.lost
     return folder
 
 
@@ -94,6 +66,44 @@ def champion_of(client: mlflow.MlflowClient) -> str | None:
 
 def tags(client: mlflow.MlflowClient, run: Run) -> dict[str, str]:
     return dict(registry.versions(client, run.run_id)[0].tags)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [
+        ("imdb", "imdb-sentiment"),
+        ("synthetic", "synthetic-sentiment"),
+        ("reviews.csv", "reviews-sentiment"),
+        ("reviews.2024.jsonl.gz", "reviews-2024-sentiment"),
+        ("Kritiken für Bücher.TSV", "Kritiken-für-Bücher-sentiment"),
+        ("imdb.csv", "imdb-table-sentiment"),
+        ("?!.parquet", "table-sentiment"),
+    ],
+)
+def test_each_data_set_has_a_registered_model(dataset: str, name: str) -> None:
+    assert registry.model_name(dataset) == name
+
+
+@pytest.mark.usefixtures("root_with_store")
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("reviews.csv", "reviews.jsonl"), ("reviews.v2.csv", "reviews-v2.parquet")],
+)
+def test_a_name_that_another_file_has_is_refused_unless_both_have_it(
+    first: str, second: str
+) -> None:
+    name = registry.own_name(first)
+    client = mlflow.MlflowClient()
+    client.create_registered_model(name)
+    client.create_model_version(name, "file:///old")  # older versions do not name their data
+    assert registry.own_name(second) == name
+    client.delete_model_version(name, "1")
+    client.create_model_version(name, "file:///first", tags={"dataset": first})
+    assert registry.own_name(first) == name
+    with pytest.raises(UserError, match=f"{name} is .* of {first}, .* other-{second}"):
+        registry.own_name(second)
+    client.create_model_version(name, "file:///second", tags={"dataset": second})
+    assert registry.own_name(first) == registry.own_name(second) == name
 
 
 def test_nobody_is_champion_at_first(client: mlflow.MlflowClient) -> None:
@@ -166,83 +176,6 @@ def test_a_version_is_held_against_another_one_of_its_own_run(
     champion = registry.champion(client, NAME)
     assert champion is not None
     assert champion.version == newest.version
-
-
-def test_a_person_overrules_and_that_is_recorded(
-    client: mlflow.MlflowClient, rule: Promote
-) -> None:
-    first, worse = submitted(client, 20, rule), submitted(client, 10, rule)
-    assert "is champion now" in registry.promote(worse.run_id).message
-    assert champion_of(client) == worse.run_id
-    assert tags(client, worse)["promote.by"] == f"person: {getpass.getuser()}"
-    assert tags(client, worse)["promote.reason"] == "promoted by hand"
-    assert "champion already" in registry.promote(worse.run_id).message
-    assert registry.demote(NAME).message.endswith("version 1 is champion again.")
-    assert champion_of(client) == first.run_id
-    assert tags(client, first)["promote.decision"] == "champion"
-    assert tags(client, first)["promote.reason"] == "version 2 was demoted"
-    submit(worse, 20, rule)
-    assert tags(client, worse)["promote.decision"] == "demoted"
-
-
-def test_a_person_s_word_is_about_the_run_s_present_evaluation(
-    client: mlflow.MlflowClient, rule: Promote
-) -> None:
-    other = submitted(client, 20, rule)
-    run = new_run(client)
-    present = submit(run, 10, rule)
-    submit(run, 9, rule, threshold=0.4)
-    client.set_tag(run.run_id, "outputs.evaluate", files.sha256(present / files.ABOUT))
-    assert "Version 2 of" in registry.promote(run.run_id).message
-    assert champion_of(client) != other.run_id
-
-
-def test_a_user_without_a_name_is_recorded_by_number(
-    client: mlflow.MlflowClient, rule: Promote, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def nameless() -> str:
-        raise KeyError("uid not found")
-
-    monkeypatch.setattr(getpass, "getuser", nameless)
-    run = submitted(client, 10, rule)
-    registry.demote(NAME)
-    assert tags(client, run)["promote.by"] == f"person: uid {os.getuid()}"
-
-
-def test_the_only_champion_leaves_none_behind(client: mlflow.MlflowClient, rule: Promote) -> None:
-    submitted(client, 10, rule)
-    assert registry.demote(NAME).message.endswith("there is no champion now.")
-    assert champion_of(client) is None
-    with pytest.raises(UserError, match="There is no champion"):
-        registry.demote(NAME)
-
-
-def test_who_was_demoted_does_not_come_back(client: mlflow.MlflowClient, rule: Promote) -> None:
-    first, second = submitted(client, 10, rule), submitted(client, 10, rule)
-    registry.promote(second.run_id)
-    registry.promote(first.run_id)
-    registry.promote(second.run_id)
-    assert registry.demote(NAME).message.endswith("version 1 is champion again.")
-    assert registry.demote(NAME).message.endswith("there is no champion now.")
-    assert champion_of(client) is None
-
-
-def test_a_champion_that_was_deleted_does_not_come_back(
-    client: mlflow.MlflowClient, rule: Promote
-) -> None:
-    submitted(client, 10, rule)
-    submitted(client, 20, rule)
-    client.delete_model_version(NAME, "1")
-    assert registry.demote(NAME).message.endswith("there is no champion now.")
-
-
-@pytest.mark.parametrize("run_id", ["0" * 32, "nobody", "' OR 1 = 1"])
-def test_a_run_without_a_version_cannot_be_promoted(
-    client: mlflow.MlflowClient, run_id: str
-) -> None:
-    registry._ensure_registered(client, NAME)
-    with pytest.raises(UserError, match=f"Run {run_id} has no registered version"):
-        registry.promote(run_id)
 
 
 def test_two_promotions_at_once_leave_the_better_one(

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from tests.project import TRANSFORMER
-from workflow.params import Params, changed
+from workflow.params import Params
+from workflow.params_file import changed
 from workflow.runs.identity import run_name
 
 SHAPING = {"pad.max_length": 200, "fetch.dataset": "imdb"}
