@@ -13,10 +13,10 @@ from typing import NamedTuple
 import click
 import numpy as np
 
-from extras.common.significance import CONFIDENCE, mean_interval
+from extras.common.significance import CONFIDENCE, Interval, interval, mean_interval
 from sentiment.errors import UserError
 from sentiment.gradients import reach
-from sentiment.scoring.metrics import METRICS, Interval, Predictions
+from sentiment.scoring.metrics import METRICS, Predictions
 from tools.comparing import sides
 from tools.comparing.comparison import cost
 from tools.comparing.trainings import Side
@@ -60,7 +60,7 @@ def row(side: Side, bins: int, confidence: float) -> Row:
     right = np.array([accuracy.of(table) for table in tables])
     reached = [reach(known.gradients) for known in side.trainings if known.gradients is not None]
     taken = cost(side)
-    own = accuracy.interval(tables[0], confidence) if side.single else None
+    own = interval(accuracy, tables[0], confidence) if side.single else None
     return Row(
         side.name,
         float(right.mean()),

@@ -12,7 +12,7 @@ from workflow.runs import store
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-    from sentiment.serving.classifier import Sentiment, Step
+    from sentiment.serving.classifier import Sentiment
 
 
 VERSION = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<number>\d+)|@(?P<alias>.+))")
@@ -122,17 +122,3 @@ def load(model_uri: str) -> "Sentiment":
             f"{model_uri} does not take raw text: name a version of {registered()}."
         ) from None
     return model
-
-
-def trace(model: "Sentiment", text: str) -> "list[Step]":
-    """Watch a model read a text.
-
-    Raises:
-        UserError: its version is older than this, and brought code that cannot.
-    """
-    if not hasattr(model, "trace"):
-        raise UserError(
-            "This version was registered before models could be watched: train again, or promote a "
-            "newer one."
-        )
-    return model.trace(text)
