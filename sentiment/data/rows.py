@@ -177,7 +177,10 @@ def _read_json(source: Source, columns: Columns, limit: int) -> Records:
     """An object a line."""
     for number, line in enumerate(_lines(source, limit), 1):
         if line.strip():
-            values = json.loads(line)
+            try:
+                values = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"line {number} is not JSON: {error.msg}") from None
             if not isinstance(values, dict):
                 raise ValueError(f"line {number} is {type(values).__name__}, not an object")
             _require_columns(list(values), columns)

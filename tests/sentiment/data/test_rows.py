@@ -134,7 +134,11 @@ def test_a_group_is_read_where_one_is_named(tmp_path: Path) -> None:
             *("a.csv.gz", gzip.compress(b"text,label\n" * 999)[:40], "a.csv.gz cannot be read "),
             id="cut gzip",
         ),
-        ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', "after row 1 (line 1): Expecting"),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": 1}\n{"text"\n',
+            "after row 1 (line 1): line 2 is not JSON",
+        ),
         ("a.jsonl", "\n[1]\n", "a.jsonl cannot be read from its beginning: line 2 is list"),
         ("a.jsonl", '{"text": "a"}\n', "it has no column 'label' (fetch.table.label): 'text'"),
         ("a.jsonl", "{}\n", "it has no column 'text' (fetch.table.text): none"),
