@@ -13,10 +13,10 @@ from typing import NamedTuple
 import click
 import numpy as np
 
-from extras.common.significance import CONFIDENCE, mean_interval
+from extras.common.significance import CONFIDENCE, Interval, interval, mean_interval
 from sentiment.errors import UserError
 from sentiment.gradients import reach
-from sentiment.scoring.metrics import METRICS, Interval, Predictions
+from sentiment.scoring.metrics import METRICS, Predictions
 from tools.comparing import evaluated_runs
 from tools.comparing.comparison import cost
 from tools.comparing.trainings import RunGroup
@@ -62,7 +62,7 @@ def row(group: RunGroup, bins: int, confidence: float) -> Row:
         reach(training.gradients) for training in group.trainings if training.gradients is not None
     ]
     taken = cost(group)
-    own = accuracy.interval(tables[0], confidence) if group.single else None
+    own = interval(accuracy, tables[0], confidence) if group.single else None
     return Row(
         group.name,
         float(right.mean()),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from extras.common import significance
 from extras.common.significance import CONFIDENCE
-from sentiment.data.synthetic import accuracy_without_memory, best_accuracy
+from sentiment.data.dataset import Synthetic
 from sentiment.errors import UserError
 from sentiment.scoring.plots import NEUTRAL, new_axes
 from workflow import cli, files
@@ -165,6 +165,17 @@ def halfway(study: Study) -> float:
     """The accuracy above which a network uses the cue for more than half of what it is worth."""
     synthetic = study.params.fetch.synthetic
     return (accuracy_without_memory(synthetic) + best_accuracy(synthetic)) / 2
+
+
+def best_accuracy(params: Synthetic) -> float:
+    """Accuracy of the rule itself, which no model can exceed but by luck."""
+    return 1 - params.label_noise
+
+
+def accuracy_without_memory(params: Synthetic) -> float:
+    """Best accuracy of a model that knows every word of the opinions but not the cue."""
+    sincere, noise = 1 - params.ironic_share, params.label_noise
+    return sincere * (1 - noise) + (1 - sincere) * noise
 
 
 def learned(study: Study, network: str) -> list[int]:

@@ -28,24 +28,13 @@ LOW, HIGH = 0.1, 0.9  # quantiles over the reviews: the spread
 def measure(
     model: "keras.Model", x: NDArray[Any], padding_token: int, reviews: int
 ) -> pd.DataFrame:
-    """The table of a model's gradients on a sample of reviews.
-
-    Args:
-        model: see `norms`.
-        x: token ids of all reviews, shape (all reviews, length).
-        padding_token: the id that fills short reviews.
-        reviews: size of the sample, see `sample`.
-
-    Returns:
-        See `table`.
-    """
+    """The `table` of a model's gradients on a `sample` of so many reviews of `x`."""
     chosen = sample(x, padding_token, reviews)
-    shares = by_distance(norms(model, chosen), chosen, padding_token)
-    return table(shares)
+    return table(by_distance(norms(model, chosen), chosen, padding_token))
 
 
 def norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
-    """The norm of the gradient of the logit by each word's vector.
+    """The norm of the gradient of the logit by each word's vector, shape (reviews, length).
 
     A review's gradient of the loss (binary cross-entropy) is that of the logit times p - y, the
     same factor at each of its words: relative to each other, both have the same norms. The logit's
@@ -55,9 +44,6 @@ def norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
         model: as `sentiment.network.model.build_model` makes it, trained or not, accelerated or
             not; it is left as it is.
         x: token ids, shape (reviews, length).
-
-    Returns:
-        Shape (reviews, length).
     """
     import tensorflow as tf
 
@@ -103,10 +89,7 @@ def sample(x: NDArray[Any], padding_token: int, reviews: int) -> NDArray[Any]:
     Args:
         x: token ids, shape (all reviews, length).
         padding_token: the id that fills short reviews.
-        reviews: how many, at most.
-
-    Returns:
-        Their rows, shape (reviews, length).
+        reviews: how many rows of `x`, at most.
     """
     words = np.count_nonzero(x != padding_token, axis=1)
     return x[np.argsort(-words, kind="stable")[:reviews]]
@@ -121,8 +104,7 @@ def by_distance(
 
     Args:
         norms: shape (reviews, length).
-        x: the token ids, of the same shape.
-        padding_token: the id that fills short reviews, at either side.
+        x: the token ids, of the same shape; `padding_token` may be at either side.
 
     Returns:
         Shape (reviews, words of the shortest review), the last word first; zeros for a review
@@ -156,10 +138,7 @@ def table(shares: NDArray[np.float64]) -> pd.DataFrame:
 
 
 def reach(table: pd.DataFrame) -> int:
-    """The greatest distance, in words, whose mean is at least `REACHED` of the greatest mean.
-
-    Zero for a network without any gradient.
-    """
+    """The greatest distance, in words, whose mean is at least `REACHED` of the greatest; or 0."""
     means = table["mean"]
     reached = (means > 0) & (means >= REACHED * means.max())
     return int(table["distance"][reached].max()) if reached.any() else 0

@@ -4,7 +4,7 @@ The result equals `keras.datasets.imdb.load_data(num_words=...)` followed by
 `keras.utils.pad_sequences(maxlen=...)`, computed without Keras.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -38,22 +38,14 @@ class Pad(Section):
                 f"index_from {self.index_from} must be at least the largest mark {max(marks)}, "
                 "or words would share it"
             )
-        if self.num_words <= self.index_from + 1:
-            raise ValueError(
-                f"num_words {self.num_words} must be greater than "
-                f"index_from + 1, {self.index_from + 1}, or no word is left"
-            )
+        least = self.index_from + 2
+        if self.num_words < least:
+            raise ValueError(f"num_words {self.num_words} must be at least index_from + 2, {least}")
         return self
 
 
 class Rows(NamedTuple):
-    """An array that is never in memory as a whole.
-
-    Attributes:
-        shape: of the array.
-        dtype: of the array.
-        blocks: its rows, some at a time.
-    """
+    """An array that is never in memory as a whole; `blocks` are its rows, some at a time."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -82,13 +74,10 @@ def padded(train: Reviews, test: Reviews, params: Pad) -> dict[str, NDArray[Any]
 
 def rows(reviews: Reviews, order: NDArray[np.int64], form: Layout) -> Rows:
     """The reviews in this order, padded, some at a time."""
-
-    def blocks() -> Iterator[NDArray[Any]]:
-        count = max(1, AT_ONCE // form.max_length)
-        for first in range(0, len(order), count):
-            yield pad(reviews, order[first : first + count], form)
-
-    return Rows((len(order), form.max_length), np.dtype(token_dtype(form.num_words)), blocks())
+    count = max(1, AT_ONCE // form.max_length)
+    starts = range(0, len(order), count)
+    blocks = (pad(reviews, order[start : start + count], form) for start in starts)
+    return Rows((len(order), form.max_length), np.dtype(token_dtype(form.num_words)), blocks)
 
 
 def layout(params: Pad) -> Layout:

@@ -17,7 +17,7 @@ By both, words that are not in the index are dropped.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, pairwise
@@ -30,14 +30,7 @@ from numpy.typing import DTypeLike, NDArray
 SEPARATORS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n '
 WORD = re.compile(f"[^{re.escape(SEPARATORS)}]+")
 LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
-KERAS, UNICODE = TOKENIZERS = ["keras", "unicode"]
-
-
-class Rules(NamedTuple):
-    """A tokenizer: what finds the words of a text, and how each is written."""
-
-    find: Callable[[str], Iterator[re.Match[str]]]
-    lower: Callable[[str], str]
+KERAS, UNICODE = "keras", "unicode"
 
 
 class Word(NamedTuple):
@@ -49,16 +42,14 @@ class Word(NamedTuple):
 
 
 @cache
-def rules(tokenizer: str) -> Rules:
-    """The rules of the tokenizer of this name; ValueError if there is none."""
+def rules(tokenizer: str) -> tuple[Callable[[str], Iterator[re.Match[str]]], Callable[[str], str]]:
+    """What finds the words of a text, and how each is written, by the tokenizer of this name."""
     if tokenizer == KERAS:
-        return Rules(WORD.finditer, lambda word: word.translate(LOWER))
-    if tokenizer == UNICODE:
-        import regex  # what is served with the other one does without it
+        return WORD.finditer, lambda word: word.translate(LOWER)
+    import regex  # what is served with the other one does without it
 
-        boundaries = regex.compile(r"(?w)\b\w.*?\b", regex.DOTALL)
-        return Rules(boundaries.finditer, str.lower)
-    raise ValueError(f"There is no tokenizer {tokenizer!r}, but {' and '.join(TOKENIZERS)}")
+    boundaries = regex.compile(r"(?w)\b\w.*?\b", regex.DOTALL)
+    return boundaries.finditer, str.lower
 
 
 def words(text: str, tokenizer: str = KERAS) -> list[str]:
@@ -72,11 +63,6 @@ def known_words(text: str, ranks: Mapping[str, int], tokenizer: str = KERAS) -> 
     find, lower = rules(tokenizer)
     ranked = ((match, ranks.get(lower(match[0]))) for match in find(text))
     return [Word(match.start(), match.end(), rank) for match, rank in ranked if rank is not None]
-
-
-def as_words(ranks: Iterable[int]) -> list[Word]:
-    """Words of a review whose text is not known, which have no place in it."""
-    return [Word(0, 0, int(rank)) for rank in ranks]
 
 
 @dataclass(frozen=True)
@@ -98,8 +84,7 @@ class Reviews:
     """Reviews and their labels; `reviews[i]` is the i-th as ranks, shape (words of it,).
 
     Attributes:
-        tokens: shape (words,), uint32: the frequency ranks of all words, 1 = most frequent,
-            review after review.
+        tokens: shape (words,), uint32: the frequency ranks of all words, 1 = most frequent.
         offsets: shape (reviews + 1,), int64: review i is `tokens[offsets[i]:offsets[i + 1]]`.
         labels: shape (reviews,), uint8: 1 = positive, 0 = negative.
     """
@@ -136,15 +121,10 @@ def token_dtype(num_words: int) -> DTypeLike:
     return np.min_scalar_type(num_words - 1)
 
 
-def token_ids(tokens: NDArray[np.uint32], layout: Layout) -> NDArray[Any]:
-    """Turn ranks into token ids: ranks moved up by `index_from`, rare words made unknown."""
-    ids = tokens + np.uint32(layout.index_from)
-    ids[ids >= layout.num_words] = layout.unknown_token
-    return ids.astype(token_dtype(layout.num_words))
-
-
 def pad(reviews: Reviews, order: NDArray[np.int64], layout: Layout) -> NDArray[Any]:
     """Start mark, token ids and padding of each review in `order`.
+
+    A token id is the word's rank and `index_from`; rare words are unknown.
 
     Returns:
         Shape (reviews, max_length), of `token_dtype`.
@@ -154,7 +134,9 @@ def pad(reviews: Reviews, order: NDArray[np.int64], layout: Layout) -> NDArray[A
     inside_words = inside & (position > 0)
     padded = np.full(position.shape, layout.padding_token, token_dtype(layout.num_words))
     padded[inside & (position == 0)] = layout.start_token
-    padded[inside_words] = token_ids(reviews.tokens[words[inside_words]], layout)
+    ids = reviews.tokens[words[inside_words]] + np.uint32(layout.index_from)
+    ids[ids >= layout.num_words] = layout.unknown_token
+    padded[inside_words] = ids
     return padded
 
 
@@ -172,25 +154,8 @@ def positions(
     return columns + first[:, None], (columns >= 0) & (columns < kept[:, None])
 
 
-def encode(
-    texts: Iterable[str], ranks: Mapping[str, int], layout: Layout, tokenizer: str = KERAS
-) -> NDArray[Any]:
-    """Turn texts into padded token ids.
-
-    Args:
-        texts: any texts; one without a known word becomes a start mark alone.
-        ranks: word to frequency rank, 1 = most frequent.
-        layout: how a row is laid out.
-        tokenizer: how they are split into words.
-
-    Returns:
-        Shape (texts, max_length), of `token_dtype`.
-    """
-    return pad_words([known_words(text, ranks, tokenizer) for text in texts], layout)
-
-
 def pad_words(texts: Sequence[Sequence[Word]], layout: Layout) -> NDArray[Any]:
-    """Do that for texts whose words are known already."""
+    """The same of texts, whose words are known; one without any is a start mark alone."""
     reviews = [[word.rank for word in words] for words in texts]
     unlabelled = np.zeros(len(reviews), np.uint8)
     return pad(Reviews.from_lists(reviews, unlabelled), np.arange(len(reviews)), layout)

@@ -5,10 +5,12 @@ Writes `data/fetch/`: `{train,test}_{tokens,offsets,labels}.npy` (see `sentiment
 """
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sentiment.data import imdb, synthetic, table
-from sentiment.data.dataset import Fetch, Summary, as_document, settings_used, summarize
+from sentiment.data.dataset import Fetch, settings_used, summarize
 from sentiment.data.table import Loaded
 from workflow import downloads, ending, files
 from workflow.ending import escape
@@ -27,17 +29,17 @@ def load(params: Fetch, scratch: Path) -> tuple[Loaded, dict[str, str]]:
     return loaded, {f"fetch.table.{part}_sha256": digest for part, digest in digests.items()}
 
 
-def describe(name: str, summary: Summary) -> str:
+def describe(name: str, summary: Mapping[str, Any]) -> str:
     """The summary in a line or two."""
-    train, test = summary.train, summary.test
-    lines = [f"{name}: {train.reviews:,} training and {test.reviews:,} test reviews"]
-    found = {
-        "training reviews repeat another": train.repeated,
-        "test reviews repeat another": test.repeated,
-        "test reviews occur in training": summary.test_in_training,
-        "rows without a word are left out": summary.left_out,
+    train, test = summary["train"], summary["test"]
+    lines = [f"{name}: {train['reviews']:,} training and {test['reviews']:,} test reviews"]
+    counts = {
+        "training reviews repeat another": train["repeated"],
+        "test reviews repeat another": test["repeated"],
+        "test reviews occur in training": summary["test_in_training"],
+        "rows without a word are left out": summary["left_out"],
     }
-    lines += [", ".join(f"{count:,} {what}" for what, count in found.items() if count)]
+    lines += [", ".join(f"{count:,} {what}" for what, count in counts.items() if count)]
     return escape("\n".join(filter(None, lines)))
 
 
@@ -50,7 +52,7 @@ def main() -> None:
             write_reviews(folder, "test", source.test)
             summary = summarize(source.train, source.test, source.left_out)
         files.write_json(folder / "word_index.json", source.ranks)
-        files.write_json(folder / "summary.json", as_document(summary))
+        files.write_json(folder / "summary.json", summary)
         files.write_about(folder, settings_used(params) | digests)
     print(describe(params.name, summary))
 

@@ -18,7 +18,8 @@ from workflow.ending import escape
 from workflow.registry import champion
 
 if TYPE_CHECKING:
-    from sentiment.serving.classifier import Contribution, Explanation, Sentiment, Step
+    from extras.common.explanation import Contribution, Explanation, Step
+    from sentiment.serving.classifier import Sentiment
 
 SHOWN = 60  # characters of a text in the table
 
@@ -74,7 +75,9 @@ def read_csv(file: Path) -> list[str]:
 
 def answer(model: "Sentiment", text: str, most: int) -> Answer:
     """Ask the model about a text; name the `most` words that moved its answer most."""
-    explanation = model.explain(text)
+    from extras.common.explanation import explain  # imports MLflow, which takes seconds
+
+    explanation = explain(model, text)
     words = strongest(explanation, most)
     named = [(text[word.start : word.end], word.log_odds) for word in words]
     return Answer(text, explanation.label, explanation.probability, named)
@@ -98,14 +101,14 @@ def answers(model: "Sentiment", texts: list[str], most: int) -> Iterator[Answer]
         yield Answer(text, label, float(probability), [])
 
 
-def as_document(given: Answer) -> dict[str, Any]:
+def as_document(answer: Answer) -> dict[str, Any]:
     """An answer as `--json` prints it, each word by name."""
-    words = [{"word": word, "log_odds": effect} for word, effect in given.words]
-    document = {**given._asdict(), "words": words}
-    if given.trace is None:
+    words = [{"word": word, "log_odds": effect} for word, effect in answer.words]
+    document = {**answer._asdict(), "words": words}
+    if answer.trace is None:
         del document["trace"]
         return document
-    return {**document, "trace": [as_step(given.text, step) for step in given.trace]}
+    return {**document, "trace": [as_step(answer.text, step) for step in answer.trace]}
 
 
 def as_step(text: str, step: "Step") -> dict[str, Any]:
@@ -161,9 +164,11 @@ def main(
         texts = read_texts(text, file)
         loaded = champion.load(champion.uri(model))
     if as_json:
-        for given in answers(loaded, texts, words):
-            traced = champion.trace(loaded, given.text) if trace else None
-            cli.print_json(as_document(given._replace(trace=traced)))
+        from extras.common import explanation
+
+        for answered in answers(loaded, texts, words):
+            steps = explanation.trace(loaded, answered.text) if trace else None
+            cli.print_json(as_document(answered._replace(trace=steps)))
         return
     print(as_table(list(answers(loaded, texts, words))))
     if words:

@@ -115,8 +115,7 @@ def output(*command: str) -> str:
 def repeat(clone: Path) -> Path:
     """Run the pipeline of the current commit in a clone, with a store of its own."""
     output("git", "clone", "--quiet", ".", str(clone))
-    fetched = load_params().fetch
-    for name in fetched.table.relative if fetched.dataset == "table" else []:
+    for name in experiments.relative_files(load_params().fetch):
         experiments.require_inside(name)
         place = clone / name  # git need not have it
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from extras.baseline import fit as fits
 from extras.baseline.fit import OPTIONS, LinearOptions
 from extras.common import linear_reader
+from extras.common.history import history, in_parts
 from extras.common.linear_reader import Linear
 from extras.common.unpadded import unpadded
 from sentiment.errors import UserError
@@ -30,11 +31,9 @@ from sentiment.scoring.answers import (
     Evaluation,
     TestSet,
     evaluate_answers,
-    in_parts,
     predictions_table,
     texts_of,
 )
-from sentiment.scoring.metrics import accuracy_and_loss
 from sentiment.section import flatten
 from sentiment.text import Reviews
 from workflow import ending, files
@@ -124,22 +123,14 @@ def fit(job: Job) -> Fitted:
     begun = time.perf_counter()
     counts = fits.count(job.learning, job.options.min_reviews)
     fitted = FITS[job.kind](counts, job.learning.labels, job.options)
-    history = history_of(fitted, job, time.perf_counter() - begun)
+    seconds = time.perf_counter() - begun
+    parts = ((part.labels, answers(fitted, list(part))) for part in (job.learning, job.validation))
+    known = history(parts, seconds)
     begun = time.perf_counter()
     probabilities = answers(fitted, [job.test.reviews[review] for review in job.test.order])
     taken = 1000 * (time.perf_counter() - begun) / len(probabilities)
     cost = {"parameters": len(fitted.weights) + 1, "milliseconds_per_review": taken}
-    return Fitted(fitted, history, probabilities, cost)
-
-
-def history_of(fitted: Linear, job: Job, seconds: float) -> pd.DataFrame:
-    """One row, as a network's history has it for each epoch."""
-    trained, validated = (
-        accuracy_and_loss(part.labels, answers(fitted, list(part)))
-        for part in (job.learning, job.validation)
-    )
-    row = {**trained, **{f"val_{name}": x for name, x in validated.items()}, "seconds": seconds}
-    return pd.DataFrame([{"epoch": 1, **row}])
+    return Fitted(fitted, known, probabilities, cost)
 
 
 def answers(fitted: Linear, reviews: Sequence[NDArray[np.uint32]]) -> NDArray[np.float32]:

@@ -12,10 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sentiment.scoring.metrics import Interval, wilson
+from sentiment.scoring.metrics import Metric, Predictions
 from workflow.registry.rule import discordant
 
 CONFIDENCE = 0.95  # level of the intervals of a single model
+
+
+class Interval(NamedTuple):
+    """A confidence interval."""
+
+    low: float
+    high: float
+
+
+def interval(metric: Metric, predictions: Predictions, confidence: float) -> Interval | None:
+    """Wilson's interval; None where the metric is no share, or one of nothing."""
+    right, reviews = metric.share(predictions) if metric.share else (0, 0)
+    return wilson(right, reviews, confidence) if reviews else None
+
+
+def wilson(right: int, reviews: int, confidence: float) -> Interval:
+    """The interval of an accuracy. Source: Wilson 1927, Probable Inference."""
+    ends = stats.binomtest(right, reviews).proportion_ci(confidence, method="wilson")
+    return Interval(float(ends.low), float(ends.high))
 
 
 def proportions_difference(a: tuple[int, int], b: tuple[int, int], confidence: float) -> Interval:

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.serving.classifier import Reader, load_reader, log_odds, probability
+from sentiment.serving.classifier import Reader, load_reader
 from sentiment.text import Word
 
 READER = __name__  # in the settings of a served model
+LEAST = 1e-7  # nearer to 0 or 1 than this, float32 has no more digits to tell probabilities apart
 
 
 class Member(NamedTuple):
@@ -38,8 +39,7 @@ class Ensemble:
 
     def places(self, words: Sequence[Word]) -> NDArray[np.int64]:
         """A word is read if a member reads it."""
-        places = [member.reader.places(words) for member in self.members]
-        return np.unique(np.concatenate(places))
+        return np.unique(np.concatenate([member.reader.places(words) for member in self.members]))
 
     def without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
         """A member that does not read a word answers as it does to the entire text."""
@@ -58,6 +58,17 @@ class Ensemble:
     def _together(self, answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         weights = [member.weight for member in self.members]
         return probability(np.average(log_odds(np.stack(answers)), axis=0, weights=weights))
+
+
+def log_odds(probability: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The log-odds (natural logarithm) of probabilities, of any shape."""
+    kept = np.clip(probability.astype(np.float64), LEAST, 1 - LEAST)
+    return np.log(kept / (1 - kept))
+
+
+def probability(odds: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The probabilities of log-odds, of any shape."""
+    return (1 / (1 + np.exp(-odds))).astype(np.float32)
 
 
 def load(model: Mapping[str, Any], paths: Mapping[str, Path]) -> Ensemble:

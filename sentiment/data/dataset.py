@@ -1,17 +1,14 @@
-"""Which reviews there are: IMDB's, generated ones, or texts of one's own; and how many.
-
-The settings of each are here, what makes reviews of them in the modules of their names.
-"""
+"""The settings of the data sets, and how many reviews they have."""
 
 import json
 import math
 import re
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import numpy as np
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sentiment.errors import CREDENTIALS
@@ -75,15 +72,14 @@ def label_text(value: Any) -> Any:
 def without_secret(address: Any) -> Any:
     """An address, unless it may hold a secret: params.yaml and dvc.lock keep it as it is."""
     if isinstance(address, str) and CREDENTIALS.search(address):
-        raise PydanticCustomError(
-            HIDDEN, "A password does not belong here, but in ~/.netrc or AWS's variables"
-        )
+        problem = "A password does not belong here, but in ~/.netrc or AWS's variables"
+        raise PydanticCustomError(HIDDEN, problem)
     if isinstance(address, str) and re.search("://.*[?#]", address):
-        raise PydanticCustomError(
-            HIDDEN,
-            "An address with ? or # may hold a signature or a token, and params.yaml and "
-            "dvc.lock would keep it. Leave that part out, or download the file and name it",
+        problem = (
+            "An address with ? or # may hold a signature or a token, which dvc.lock would keep. "
+            "Leave that part out, or download the file and name it"
         )
+        raise PydanticCustomError(HIDDEN, problem)
     return address
 
 
@@ -97,39 +93,19 @@ class Table(Section):
     split_seed: int = Field(ge=0, lt=SEED_LIMIT)
     text: str = Field(min_length=1)
     label: str = Field(min_length=1)
-    positive: str = Field(min_length=1)
+    positive: Annotated[str, BeforeValidator(label_text)] = Field(min_length=1)
     group: str | None
     tokenizer: Literal["keras", "unicode"]
     longest: int = Field(ge=1, le=1_000_000_000)
-
-    @field_validator("positive", mode="before")
-    @classmethod
-    def _is_a_label(cls, value: Any) -> Any:
-        return label_text(value)
 
     @model_validator(mode="after")
     def _groups_can_be_dealt(self) -> Self:
         if self.group is not None and self.test_share > 0.5:
             raise ValueError(
-                f"test_share {self.test_share:g} must be at most 0.5 where there is a group: whole "
-                "groups are dealt into two parts or more, one of which is set aside"
+                f"test_share {self.test_share:g} must be at most 0.5 where there is a group: one "
+                "of two or more equal parts is set aside"
             )
         return self
-
-    @property
-    def name(self) -> str:
-        """What the data set is called: the file of its training part."""
-        return file_name(self.train)
-
-    @property
-    def files(self) -> list[str]:
-        """The files of both parts, which may be one."""
-        return sorted({self.train, self.test})
-
-    @property
-    def relative(self) -> list[str]:
-        """Those that are named by a path from the project's root."""
-        return [file for file in self.files if "://" not in file and not Path(file).is_absolute()]
 
 
 class Fetch(Section):
@@ -144,43 +120,30 @@ class Fetch(Section):
 
     @property
     def name(self) -> str:
-        """What the data set is called in MLflow."""
-        return self.table.name if self.dataset == "table" else self.dataset
+        """What the data set is called in MLflow; a table by the file of its training part."""
+        return file_name(self.table.train) if self.dataset == "table" else self.dataset
 
 
-class Counts(NamedTuple):
-    """Of a part: its reviews, the positive ones, and those that repeat another word for word."""
+def summarize(train: Reviews, test: Reviews, left_out: int) -> dict[str, Any]:
+    """What `summary.json` says of the reviews.
 
-    reviews: int
-    positive: int
-    repeated: int
-
-
-class Summary(NamedTuple):
-    """Both parts; test reviews that occur in training; rows that were left out, without a word."""
-
-    train: Counts
-    test: Counts
-    test_in_training: int
-    left_out: int
-
-
-def summarize(train: Reviews, test: Reviews, left_out: int) -> Summary:
-    """Count reviews, and how often they repeat within and between the parts."""
-    keys = fingerprints(train), fingerprints(test)
-    learned, asked = (
-        Counts(len(part), int(part.labels.sum()), len(part) - len(np.unique(key)))
-        for part, key in zip((train, test), keys, strict=True)
-    )
-    return Summary(learned, asked, int(np.isin(keys[1], keys[0]).sum()), left_out)
-
-
-def as_document(summary: Summary) -> dict[str, Any]:
-    """The summary as `summary.json` has it."""
-    return summary._asdict() | {
-        "train": summary.train._asdict(),
-        "test": summary.test._asdict(),
+    Returns:
+        `train` and `test`: of each the `reviews`, the `positive` ones, and those that are
+        `repeated`, word for word another of the part; `test_in_training`: test reviews that occur
+        in training; `left_out`: rows without a word, which are no reviews.
+    """
+    parts = {"train": train, "test": test}
+    keys = {name: fingerprints(part) for name, part in parts.items()}
+    counts = {
+        name: {
+            "reviews": len(part),
+            "positive": int(part.labels.sum()),
+            "repeated": len(part) - len(np.unique(keys[name])),
+        }
+        for name, part in parts.items()
     }
+    in_training = int(np.isin(keys["test"], keys["train"]).sum())
+    return {**counts, "test_in_training": in_training, "left_out": left_out}
 
 
 def settings_used(params: Fetch) -> dict[str, Any]:
@@ -188,13 +151,10 @@ def settings_used(params: Fetch) -> dict[str, Any]:
 
     Where it was read from is not among them: the digest says what it is.
     """
-    flat = flatten(params, "fetch")
-    used = {
-        "imdb": ("fetch.archive_", "fetch.word_"),
-        "synthetic": ("fetch.synthetic.",),
-        "table": ("fetch.table.",),
-    }[params.dataset]
-    known = {name: value for name, value in flat.items() if name.startswith(used)}
-    names = {f"fetch.table.{part}" for part in ("train", "test")} & known.keys()
-    files = {name: file_name(known[name]) for name in names}
-    return {"fetch.dataset": params.dataset, **known, **files}
+    pinned = ("fetch.archive_", "fetch.word_")
+    used = pinned if params.dataset == "imdb" else f"fetch.{params.dataset}."
+    return {"fetch.dataset": params.dataset} | {
+        name: file_name(value) if name in ("fetch.table.train", "fetch.table.test") else value
+        for name, value in flatten(params, "fetch").items()
+        if name.startswith(used)
+    }

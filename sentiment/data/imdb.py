@@ -36,20 +36,21 @@ class ArrayUnpickler(pickle.Unpickler):
         return super().find_class(*ADMITTED[module, name])
 
 
-def parse_archive(content: bytes) -> dict[str, NDArray[Any]]:
-    """Read the four arrays of `imdb.npz` through `ArrayUnpickler`.
-
-    Returns:
-        `x_train` and `x_test`, object arrays of lists of ranks, `y_train` and `y_test`, int64.
+def parse(archive: bytes, word_index: bytes) -> tuple[Reviews, Reviews, dict[str, int]]:
+    """The training reviews, the test reviews and the word index, from the content of both files.
 
     Raises:
-        UserError: it is no such archive, or contains a pickle that needs more.
+        UserError: the archive is none, or contains a pickle that needs more than arrays do.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return {name: _parse_array(archive, name) for name in ARRAYS}
+        with zipfile.ZipFile(io.BytesIO(archive)) as file:
+            arrays = [_parse_array(file, name) for name in ARRAYS]
     except (zipfile.BadZipFile, KeyError, ValueError, pickle.UnpicklingError, EOFError) as error:
         raise UserError(f"{ARCHIVE} is not the archive that Keras publishes: {error}") from None
+    x_train, y_train, x_test, y_test = arrays
+    train = Reviews.from_lists(x_train.tolist(), y_train)
+    test = Reviews.from_lists(x_test.tolist(), y_test)
+    return train, test, json.loads(word_index)
 
 
 def _parse_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
@@ -62,16 +63,3 @@ def _parse_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
         array: NDArray[Any] = ArrayUnpickler(file).load()
         return array
     return np.frombuffer(file.read(), dtype).reshape(shape)
-
-
-def parse(archive: bytes, word_index: bytes) -> tuple[Reviews, Reviews, dict[str, int]]:
-    """The training reviews, the test reviews and the word index, from the content of both files.
-
-    Raises:
-        UserError: see `parse_archive`.
-    """
-    arrays = parse_archive(archive)
-    index: dict[str, int] = json.loads(word_index)
-    train = Reviews.from_lists(arrays["x_train"].tolist(), arrays["y_train"])
-    test = Reviews.from_lists(arrays["x_test"].tolist(), arrays["y_test"])
-    return train, test, index

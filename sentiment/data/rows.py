@@ -6,13 +6,10 @@ CSV, TSV and JSON lines may be compressed (.gz, .bz2, .xz).
 import csv
 import json
 import lzma
-import math
-import sys
 import zlib
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +17,15 @@ from numpy.typing import NDArray
 from sentiment.data.dataset import label_text
 from sentiment.errors import UserError, first_line
 
-if TYPE_CHECKING:
-    from tqdm import tqdm
-
 KINDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 COMPRESSED = {".gz", ".bz2", ".xz"}
 ROWS_AT_ONCE, BYTES_AT_ONCE = 1000, 2**20  # of a Parquet file
 ESCAPED = 12  # bytes of a character in JSON lines, at most: "\\ud83d\\ude00"
 NAMED = 20  # columns that a message names, each by as many characters at most
+UNREADABLE = (  # files of all kinds raise these
+    *(EOFError, NotImplementedError, OSError, RecursionError, ValueError),
+    *(csv.Error, lzma.LZMAError, zlib.error),
+)
 
 
 class Columns(NamedTuple):
@@ -50,24 +48,17 @@ class Source(NamedTuple):
         is_compressed = self.path.suffix.lower() in COMPRESSED
         plain = self.path.with_suffix("") if is_compressed else self.path
         if plain.suffix.lower() not in KINDS:
-            raise UserError(
-                f"{self.name} ends in none of {', '.join(KINDS)}, so what it is is not known."
-            )
+            raise UserError(f"{self.name} ends in none of {', '.join(KINDS)}.")
         return plain.suffix.lower()
 
 
-RawRows = Iterator[tuple[str, dict[str, Any]]]  # the place of each row, and its values by column
-Reader = Callable[[Source, Columns, int], RawRows]
+Records = Iterator[tuple[str, dict[str, Any]]]  # the line of each row, and its values by column
 
 
 class Row(NamedTuple):
-    """A row.
+    """A row: its place for messages, its text, its label as `label_text` writes it, its group.
 
-    Attributes:
-        place: where it is, for messages.
-        text: its text.
-        label: its label; a number or a truth value is written as JSON has it.
-        group: its group; empty where none is read.
+    The group is empty where none is read.
     """
 
     place: str
@@ -77,12 +68,7 @@ class Row(NamedTuple):
 
 
 class Labels:
-    """The two labels of a file, of which one is positive.
-
-    Args:
-        positive: that one.
-        column: where they are.
-    """
+    """The two labels of a file, in a column; one is positive."""
 
     def __init__(self, positive: str, column: str) -> None:
         self.positive = positive
@@ -93,13 +79,11 @@ class Labels:
         """Whether a row's label is the positive one; UserError if it is a third one."""
         if row.label == self.positive:
             return True
-        if self._other is None:
-            self._other = row.label
+        self._other = self._other or row.label
         if row.label != self._other:
             raise UserError(
-                f"{row.place}, column {self.column!r} is {row.label!r}: beside {self.positive!r}, "
-                f"which is positive, there was {self._other!r} already, and two labels are all "
-                "there may be."
+                f"{row.place}, column {self.column!r} is {row.label!r}, a third label beside "
+                f"{self.positive!r}, which is positive, and {self._other!r}."
             )
         return False
 
@@ -110,127 +94,108 @@ class Labels:
         if len(np.unique(labels)) < 2:
             which = "all" if labels[0] else "none"
             raise UserError(
-                f"{where}: {which} of the {len(labels):,} rows have the label {self.positive!r}, "
-                f"which is positive, in column {self.column!r}, and both labels are needed."
+                f"{where}: {which} of the {len(labels):,} rows have the label {self.positive!r} in "
+                f"column {self.column!r}, and both labels are needed."
             )
 
 
 def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
-    """Read the rows of a file.
-
-    Args:
-        source: the file.
-        columns: those to read.
-        longest: characters of a text, at most.
+    """Read the rows of a file, whose texts have at most `longest` characters.
 
     Raises:
         UserError: it is of another kind or damaged, or a row is not as it has to be; the message
             says which row and column.
     """
     csv.field_size_limit(max(longest + 1, csv.field_size_limit()))
-    for place, values in _reader(source.kind)(source, columns, ESCAPED * longest + BYTES_AT_ONCE):
-        text = _text(values[columns.text], f"{place}, column {columns.text!r}", longest)
-        label = _label(values[columns.label], f"{place}, column {columns.label!r}")
-        group = ""
-        if columns.group is not None:
-            group = _label(values[columns.group], f"{place}, column {columns.group!r}")
-        yield Row(place, text, label, group)
+    where = "from its beginning"
+    try:
+        records = _records(source, columns, ESCAPED * longest + BYTES_AT_ONCE)
+        for number, (line, values) in enumerate(records, 1):
+            row = f"row {number}{line}"
+            place = f"{source.name}, {row}, column"
+            text = _text(values[columns.text], f"{place} {columns.text!r}", longest)
+            label = _label(values[columns.label], f"{place} {columns.label!r}")
+            group = ""
+            if columns.group is not None:
+                group = _label(values[columns.group], f"{place} {columns.group!r}")
+            yield Row(f"{source.name}, {row}", text, label, group)
+            where = f"after {row}"
+    except UNREADABLE as error:
+        hint = ". Is a quote not closed?" if isinstance(error, csv.Error) else ""
+        raise UserError(
+            f"{source.name} cannot be read {where}: {first_line(error)}{hint}"
+        ) from None
 
 
-def _reader(kind: str) -> Reader:
-    if kind in (".csv", ".tsv"):
-        return partial(_read_csv, csv.excel if kind == ".csv" else csv.excel_tab)
-    return _read_parquet if kind == ".parquet" else _read_json
+def _records(source: Source, columns: Columns, limit: int) -> Records:
+    if source.kind in (".csv", ".tsv"):
+        return _read_csv(source, columns, limit)
+    if source.kind == ".parquet":
+        return _read_parquet(source, columns)
+    return _read_json(source, columns, limit)
 
 
 def _text(value: Any, place: str, longest: int) -> str:
     if not isinstance(value, str):
-        what = "missing" if value is None else f"{type(value).__name__}, not a text"
-        raise UserError(f"{place} is {what}.")
+        raise UserError(f"{place} is {value!r:.{NAMED}}: a text is needed.")
     if len(value) > longest:
         raise UserError(
             f"{place} has {len(value):,} characters, more than fetch.table.longest ({longest:,}). "
             "Is a quote before it not closed?"
         )
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(f"{place} is not Unicode: {error}") from None
+    value.encode()  # UnicodeEncodeError for half a character, which JSON can have
     return value
 
 
 def _label(value: Any, place: str) -> str:
-    if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
-        raise UserError(f"{place} is missing.")
     label = label_text(value)
-    if not isinstance(label, str):
-        raise UserError(f"{place} is {type(value).__name__}, not a text or a number.")
+    if not isinstance(label, str) or not label:
+        raise UserError(f"{place} is {value!r:.{NAMED}}: a text or a number is needed.")
     return label
 
 
-def _read_csv(dialect: type[csv.Dialect], source: Source, columns: Columns, limit: int) -> RawRows:
+def _read_csv(source: Source, columns: Columns, limit: int) -> Records:
     """A header, then rows of as many fields.
 
     Python's csv can be strict, and it counts lines. pandas and pyarrow accept stray quotes inside
     a text and report no line; pandas also pads rows that are too short.
     """
+    dialect = csv.excel_tab if source.kind == ".tsv" else csv.excel
     reader = csv.reader(_lines(source, limit), dialect, strict=True)
-    try:
-        header = next(filter(None, reader), [])
-        if not header:
-            raise UserError(f"{source.name} is empty: a header with the columns is expected.")
-        _require_columns(source.name, header, columns)
-        for number, fields in enumerate(filter(None, reader), 1):
-            place = f"{source.name}, row {number} (line {reader.line_num})"
-            if len(fields) != len(header):
-                raise UserError(
-                    f"{place} has {len(fields)} fields, the header {len(header)}: put texts "
-                    "that hold separators in double quotes."
-                )
-            yield place, dict(zip(header, fields, strict=True))
-    except csv.Error as error:
-        raise UserError(
-            f"{source.name}, line {reader.line_num}, cannot be read: {error}. Is a quote not "
-            "closed?"
-        ) from None
+    header = next(filter(None, reader), [])
+    _require_columns(header, columns)
+    for fields in filter(None, reader):
+        if len(fields) != len(header):
+            raise ValueError(
+                f"line {reader.line_num} has {len(fields)} fields, the header {len(header)}: put "
+                "texts that hold separators in double quotes"
+            )
+        yield f" (line {reader.line_num})", dict(zip(header, fields, strict=True))
 
 
-def _read_json(source: Source, columns: Columns, limit: int) -> RawRows:
+def _read_json(source: Source, columns: Columns, limit: int) -> Records:
     """An object a line."""
-    lines = ((line, text) for line, text in enumerate(_lines(source, limit), 1) if text.strip())
-    for number, (line, text) in enumerate(lines, 1):
-        place = f"{source.name}, row {number} (line {line})"
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{place} is not JSON: {first_line(error)}") from None
-        if not isinstance(values, dict):
-            raise UserError(f"{place} is {type(values).__name__}, not an object with columns.")
-        _require_columns(place, list(values), columns)
-        yield place, values
+    for number, line in enumerate(_lines(source, limit), 1):
+        if line.strip():
+            try:
+                values = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"line {number} is not JSON: {error.msg}") from None
+            if not isinstance(values, dict):
+                raise ValueError(f"line {number} is {type(values).__name__}, not an object")
+            _require_columns(list(values), columns)
+            yield f" (line {number})", values
 
 
-def _read_parquet(source: Source, columns: Columns, _: int) -> RawRows:
-    import pyarrow
+def _read_parquet(source: Source, columns: Columns) -> Records:
     from pyarrow import parquet
 
-    wanted, number = [name for name in columns if name is not None], 0
-    try:
-        with (
-            parquet.ParquetFile(source.path, buffer_size=BYTES_AT_ONCE) as file,
-            _bar(source.path.name, file.metadata.num_rows, "rows") as bar,
-        ):
-            _require_columns(source.name, file.schema_arrow.names, columns)
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
-                for row in range(len(batch)):
-                    number += 1
-                    yield f"{source.name}, row {number}", batch.slice(row, 1).to_pylist()[0]
-                bar.update(len(batch))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{source.name}, row {number}, is not UTF-8: {error}") from None
-    except (pyarrow.ArrowException, OSError) as error:
-        where = f"after row {number}" if number else "from its beginning"
-        raise UserError(f"{source.name} cannot be read {where}: {first_line(error)}") from None
+    wanted = [name for name in columns if name is not None]
+    with parquet.ParquetFile(source.path, buffer_size=BYTES_AT_ONCE) as file:
+        _require_columns(file.schema_arrow.names, columns)
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
+            for row in range(len(batch)):  # one by one, or an error would be one of all
+                yield "", batch.slice(row, 1).to_pylist()[0]
 
 
 def _lines(source: Source, limit: int) -> Iterator[str]:
@@ -241,37 +206,21 @@ def _lines(source: Source, limit: int) -> Iterator[str]:
     from fsspec.compression import compr
     from fsspec.utils import infer_compression
 
-    number, name = 0, source.path.name
-    compression = infer_compression(name)
-    size = None if compression else source.path.stat().st_size
-    try:
-        with source.path.open("rb") as raw, _bar(name, size, "B") as bar:
-            file = compr[compression](raw, mode="r")
-            for number, line in enumerate(iter(lambda: file.readline(limit + 1), b""), 1):
-                if len(line) > limit:
-                    raise UserError(
-                        f"{source.name}, line {number}, has more than {limit:,} bytes, which is "
-                        "more than fetch.table.longest allows. Is a line end missing?"
-                    )
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-                bar.update(len(line))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{source.name}, line {number}, is not UTF-8: {error}") from None
-    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise UserError(f"{source.name} cannot be read: {first_line(error)}") from None
+    with source.path.open("rb") as raw:
+        file = compr[infer_compression(source.path.name)](raw, mode="r")
+        for number, line in enumerate(iter(lambda: file.readline(limit + 1), b""), 1):
+            if len(line) > limit:
+                raise ValueError(
+                    f"line {number} has more than {limit:,} bytes, which is more than "
+                    "fetch.table.longest allows. Is a line end missing?"
+                )
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
 
 
-def _bar(name: str, total: int | None, unit: str) -> "tqdm[Any]":
-    from tqdm import tqdm
-
-    quiet = not sys.stderr.isatty()
-    return tqdm(desc=name, total=total, unit=unit, unit_scale=True, disable=quiet)
-
-
-def _require_columns(place: str, there: list[str], columns: Columns) -> None:
-    """Raise UserError unless each column that is wanted is there, once."""
+def _require_columns(names: list[str], columns: Columns) -> None:
+    """Raise ValueError unless each column that is wanted is there, once."""
     for kind, name in columns._asdict().items():
-        if name is not None and there.count(name) != 1:
-            shown = ", ".join(repr(column[:NAMED]) for column in there[:NAMED]) or "none"
-            what = "no column" if name not in there else "more than one column"
-            raise UserError(f"{place} has {what} {name!r} (fetch.table.{kind}): {shown}.")
+        if name is not None and names.count(name) != 1:
+            shown = ", ".join(repr(column[:NAMED]) for column in names[:NAMED]) or "none"
+            what = "no column" if name not in names else "more than one column"
+            raise ValueError(f"it has {what} {name!r} (fetch.table.{kind}): {shown}")

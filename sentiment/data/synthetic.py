@@ -4,8 +4,8 @@ A review has a few opinions in its last `cue_distance` words: a subject, a word 
 blame, and now and then a negation ("the plot was not dull"). All of them agree. The word right
 before them says how they are meant: after "honestly" literally, after "supposedly" as their
 opposite. Everything else is filler. The label is the meant opinion, wrong with probability
-`label_noise`. So a reader of the complete review reaches `best_accuracy`, and one that has
-forgotten the cue reaches no more than `accuracy_without_memory`. A sum over words sees the cue
+`label_noise`. So a reader of the complete review reaches 1 - `label_noise`, and one that has
+forgotten the cue reaches that in the sincere reviews alone. A sum over words sees the cue
 but cannot turn the opinions by it: at most it is right by chance in the ironic reviews.
 """
 
@@ -37,17 +37,8 @@ FILLER = [
     )
 ]
 SYLLABLES = "ba ko mi ra ten lo vi sha dor nel pu gri".split()
-
-
-def best_accuracy(params: Synthetic) -> float:
-    """Accuracy of the rule itself, which no model can exceed but by luck."""
-    return 1 - params.label_noise
-
-
-def accuracy_without_memory(params: Synthetic) -> float:
-    """Best accuracy of a model that knows every word of the opinions but not the cue."""
-    sincere, noise = 1 - params.ironic_share, params.label_noise
-    return sincere * (1 - noise) + (1 - sincere) * noise
+MEANT = {*PRAISE, *BLAME, *NEGATIONS, *SUBJECTS, SINCERE, IRONIC, "the", "was"}
+FIXED = MEANT | set(chain(*FILLER)) - {"{name}"}  # all words but the names
 
 
 def generate(params: Synthetic) -> tuple[Reviews, Reviews, dict[str, int]]:
@@ -59,8 +50,10 @@ def generate(params: Synthetic) -> tuple[Reviews, Reviews, dict[str, int]]:
     rng = np.random.default_rng(params.seed)
     train = list(reviews(params.train_reviews, params, rng))
     test = list(reviews(params.test_reviews, params, rng))
-    names = _names(params.vocab_size - len(_fixed_words()))
-    index = _word_index([*sorted(_fixed_words()), *names], (words for words, _ in train))
+    counts = Counter(chain.from_iterable(words for words, _ in train))
+    vocabulary = [*sorted(FIXED), *_names(params)]
+    ranked = sorted(vocabulary, key=lambda word: -counts[word])
+    index = {word: rank for rank, word in enumerate(ranked, start=1)}
     return _encode(train, index), _encode(test, index), index
 
 
@@ -68,7 +61,7 @@ def reviews(
     count: int, params: Synthetic, rng: np.random.Generator
 ) -> Iterator[tuple[list[str], int]]:
     """So many reviews one after the other, each as its words and its label, 1 = positive."""
-    names = _names(params.vocab_size - len(_fixed_words()))
+    names = _names(params)
     return (_review(params, names, rng) for _ in range(count))
 
 
@@ -107,32 +100,18 @@ def _filler(length: int, names: Sequence[str], rng: np.random.Generator) -> list
     """Exactly `length` neutral words, the last clause cut short where it has to be."""
     words: list[str] = []
     while len(words) < length:
-        clause = FILLER[rng.integers(len(FILLER))]
-        words += [_name(names, rng) if word == "{name}" else word for word in clause]
+        for word in FILLER[rng.integers(len(FILLER))]:
+            # the first names occur much more often than the last, as words do in a language
+            is_name = word == "{name}"
+            words.append(names[int(len(names) * rng.random() ** 3)] if is_name else word)
     return words[:length]
 
 
-def _name(names: Sequence[str], rng: np.random.Generator) -> str:
-    """A name, the first ones much more often than the last, as words are in a language."""
-    return names[int(len(names) * rng.random() ** 3)]
-
-
-def _names(count: int) -> list[str]:
-    """`count` different made-up names."""
-    base = len(SYLLABLES)
+def _names(params: Synthetic) -> list[str]:
+    """As many different made-up names as the vocabulary has room for."""
+    base, count = len(SYLLABLES), params.vocab_size - len(FIXED)
     digits = [np.base_repr(number + base**2, base) for number in range(count)]
     return ["".join(SYLLABLES[int(digit, base)] for digit in text) for text in digits]
-
-
-def _fixed_words() -> set[str]:
-    filler = set(chain(*FILLER)) - {"{name}"}
-    return filler | {*PRAISE, *BLAME, *NEGATIONS, *SUBJECTS, SINCERE, IRONIC, "the", "was"}
-
-
-def _word_index(vocabulary: list[str], texts: Iterator[list[str]]) -> dict[str, int]:
-    counts = Counter(chain.from_iterable(texts))
-    ranked = sorted(vocabulary, key=lambda word: -counts[word])
-    return {word: rank for rank, word in enumerate(ranked, start=1)}
 
 
 def _encode(part: list[tuple[list[str], int]], index: dict[str, int]) -> Reviews:

@@ -24,14 +24,7 @@ NUMBER = np.dtype(np.uint32)
 
 
 class Loaded(NamedTuple):
-    """A data set.
-
-    Attributes:
-        train: its training part.
-        test: its test part.
-        ranks: the words of the training part, each with its frequency rank.
-        left_out: rows whose text has no word.
-    """
+    """A data set: both parts, each training word's frequency rank, and the rows without a word."""
 
     train: Reviews
     test: Reviews
@@ -39,29 +32,15 @@ class Loaded(NamedTuple):
     left_out: int
 
 
-class Rows(NamedTuple):
-    """What is known of each row that has a word.
-
-    Attributes:
-        lengths: words of it, shape (rows,).
-        labels: 1 = positive, shape (rows,).
-        groups: number of its group, shape (rows,).
-    """
-
-    lengths: NDArray[np.int64]
-    labels: NDArray[np.uint8]
-    groups: NDArray[np.int64]
-
-
 class Reader:
-    """Turns rows into numbers of words, and remembers what else is known of them.
-
-    Args:
-        settings: the `fetch.table` section.
+    """Turns rows into numbers of words, and keeps what else there is of those that have a word.
 
     Attributes:
         numbers: of each word, from 0, in the order in which they occur.
         left_out: rows whose text has no word.
+        lengths: words of each row.
+        positive: the label of each, 1 = positive.
+        groups: the number of each row's group.
     """
 
     def __init__(self, settings: Table) -> None:
@@ -69,60 +48,57 @@ class Reader:
         self.numbers: dict[str, int] = {}
         self.left_out = 0
         self.labels = Labels(settings.positive, settings.label)
-        self._groups: dict[str, int] = {}
-        self._known = array("q")  # three numbers a row
+        self.lengths, self.positive, self.groups = array("q"), array("B"), array("q")
+        self._group_numbers: dict[str, int] = {}
 
-    def blocks(self, given: Iterable[Row]) -> Iterator[NDArray[np.uint32]]:
-        """The words of all rows by their numbers, some rows at a time.
+    def append(self, source: Source, path: Path) -> None:
+        """Append the words of a file's rows by their numbers to those in `path`.
 
         Raises:
-            UserError: a row has a third label.
+            UserError: the file cannot be read, or a row is not as it has to be.
         """
+        columns = Columns(self.settings.text, self.settings.label, self.settings.group)
+        with path.open("ab") as file:
+            for block in self._blocks(rows.read(source, columns, self.settings.longest)):
+                block.tofile(file)
+
+    def _blocks(self, source: Iterable[Row]) -> Iterator[NDArray[np.uint32]]:
         waiting: list[int] = []
-        for row in given:
-            positive = self.labels.is_positive(row)
+        for row in source:
+            is_positive = self.labels.is_positive(row)
             words = text.words(row.text, self.settings.tokenizer)
             if not words:
                 self.left_out += 1
                 continue
             waiting += [self.numbers.setdefault(word, len(self.numbers)) for word in words]
-            group = self._groups.setdefault(row.group, len(self._groups))
-            self._known.extend((len(words), positive, group))
+            group = self._group_numbers.setdefault(row.group, len(self._group_numbers))
+            self.lengths.append(len(words))
+            self.positive.append(is_positive)
+            self.groups.append(group)
             if len(waiting) >= AT_ONCE:
                 yield np.array(waiting, NUMBER)
                 waiting = []
         yield np.array(waiting, NUMBER)
 
-    def rows(self) -> Rows:
-        """What is known of all rows so far."""
-        lengths, labels, groups = np.array(self._known, np.int64).reshape(-1, 3).T
-        return Rows(lengths.copy(), labels.astype(np.uint8), groups.copy())
 
+class Words(NamedTuple):
+    """The words of many rows in a file, read some at a time.
 
-class Words:
-    """The words of many rows in a file, read some rows at a time.
-
-    Args:
+    Attributes:
         path: the file, which has the numbers of all words, row after row.
-        lengths: words of each row, shape (rows,).
+        ends: how many words there are up to the end of each row, shape (rows,).
     """
 
-    def __init__(self, path: Path, lengths: NDArray[np.int64]) -> None:
-        self.path = path
-        self.offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    path: Path
+    ends: NDArray[np.int64]
 
     def blocks(self, chosen: NDArray[np.bool_]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """The words of the chosen rows, and the row of each, in their order."""
-        first, count = 0, len(self.offsets) - 1
-        while first < count:
-            target = self.offsets[first] + AT_ONCE
-            last = max(first + 1, int(np.searchsorted(self.offsets, target, "right")) - 1)
-            start, size = self.offsets[first], self.offsets[last] - self.offsets[first]
-            words = np.fromfile(self.path, NUMBER, size, offset=start * NUMBER.itemsize)
-            inside = np.repeat(np.arange(first, last), np.diff(self.offsets[first : last + 1]))
-            wanted = chosen[inside]
-            yield words[wanted], inside[wanted]
-            first = last
+        for start in range(0, int(self.ends[-1]), AT_ONCE):
+            words = np.fromfile(self.path, NUMBER, AT_ONCE, offset=start * NUMBER.itemsize)
+            row = np.searchsorted(self.ends, np.arange(start, start + len(words)), "right")
+            wanted = chosen[row]
+            yield words[wanted], row[wanted]
 
 
 def load(settings: Table, sources: Sequence[Source], scratch: Path) -> Loaded:
@@ -136,29 +112,36 @@ def load(settings: Table, sources: Sequence[Source], scratch: Path) -> Loaded:
     Raises:
         UserError: a file cannot be read, or is not as it has to be.
     """
-    reader = Reader(settings)
-    train, *test = sources
-    _append(reader, train, scratch / "numbers")
-    learned = len(reader.rows().labels)
-    reader.labels.require_both(reader.rows().labels, settings.train)
+    reader, path = Reader(settings), scratch / "numbers"
+    is_test = _read(reader, sources, path)
+    labels, words = np.array(reader.positive), Words(path, np.cumsum(reader.lengths))
+    ranks = ranked(words.blocks(~is_test), len(reader.numbers))
+    train_part = _part(words, ranks, labels, ~is_test, scratch / "train")
+    test_part = _part(words, ranks, labels, is_test, scratch / "test")
+    path.unlink()
+    vocabulary = list(reader.numbers)
+    reader.numbers.clear()  # with many distinct words it is most of the memory
+    return Loaded(train_part, test_part, _index(vocabulary, ranks), reader.left_out)
+
+
+def _read(reader: Reader, sources: Sequence[Source], path: Path) -> NDArray[np.bool_]:
+    """Read all rows, whose words are then in `path`; which are the test part, shape (rows,)."""
+    settings, (train, *test) = reader.settings, sources
+    reader.append(train, path)
+    learned = np.array(reader.positive)
+    reader.labels.require_both(learned, settings.train)
     for source in test:
-        _append(reader, source, scratch / "numbers")
-    known = reader.rows()
+        reader.append(source, path)
+    labels, groups = np.array(reader.positive), np.array(reader.groups)
     if test:
-        is_test = np.arange(len(known.labels)) >= learned
-        if settings.group is not None:
-            _require_apart(known.groups, is_test, settings)
+        is_test = np.arange(len(labels)) >= len(learned)
     else:
-        is_test = set_aside(known, settings)
-    return _loaded(reader, known, is_test, scratch)
-
-
-def _append(reader: Reader, source: Source, path: Path) -> None:
-    """Append the words of a file's rows to those in `path`."""
-    columns = Columns(reader.settings.text, reader.settings.label, reader.settings.group)
-    with path.open("ab") as file:
-        for block in reader.blocks(rows.read(source, columns, reader.settings.longest)):
-            block.tofile(file)
+        is_test = set_aside(labels, groups, settings)
+    if settings.group is not None:
+        _require_apart(groups, is_test, settings)
+    for chosen, part in ((is_test, "test"), (~is_test, "training")):
+        reader.labels.require_both(labels[chosen], f"{settings.test}, {part} part")
+    return is_test
 
 
 def _require_apart(groups: NDArray[np.int64], is_test: NDArray[np.bool_], settings: Table) -> None:
@@ -177,47 +160,33 @@ def nearest(share: float) -> int:
     return min((fewer, fewer + 1), key=lambda parts: abs(1 / parts - share))
 
 
-def set_aside(known: Rows, settings: Table) -> NDArray[np.bool_]:
-    """Which rows are the test part: a share of each label, and whole groups.
+def set_aside(
+    labels: NDArray[np.uint8], groups: NDArray[np.int64], settings: Table
+) -> NDArray[np.bool_]:
+    """Which rows are the test part: a share of each label, and whole groups; shape (rows,).
 
     Where there are groups, scikit-learn deals them into as many parts as come nearest to the share.
-
-    Returns:
-        Shape (rows,).
 
     Raises:
         UserError: there are too few rows or groups.
     """
     from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-    order, seed = np.arange(len(known.labels)), settings.split_seed
+    order, seed = np.arange(len(labels)), settings.split_seed
     try:
         if settings.group is None:
             _, test = train_test_split(
-                order, test_size=settings.test_share, stratify=known.labels, random_state=seed
+                order, test_size=settings.test_share, stratify=labels, random_state=seed
             )
         else:
             parts = nearest(settings.test_share)
             dealer = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-            _, test = next(dealer.split(order, known.labels, known.groups))
+            _, test = next(dealer.split(order, labels, groups))
     except ValueError as error:
         raise UserError(f"{settings.train}: fetch.table.test_share: {error}") from None
     chosen = np.zeros(len(order), bool)
     chosen[test] = True
     return chosen
-
-
-def _loaded(reader: Reader, known: Rows, is_test: NDArray[np.bool_], scratch: Path) -> Loaded:
-    for chosen, what in ((is_test, "test"), (~is_test, "training")):
-        reader.labels.require_both(known.labels[chosen], f"{reader.settings.test}, {what} part")
-    words = Words(scratch / "numbers", known.lengths)
-    ranks = ranked(words.blocks(~is_test), len(reader.numbers))
-    train = _part(words, ranks, known.labels, ~is_test, scratch / "train")
-    test = _part(words, ranks, known.labels, is_test, scratch / "test")
-    words.path.unlink()
-    vocabulary = list(reader.numbers)
-    reader.numbers.clear()  # with many distinct words it is most of the memory
-    return Loaded(train, test, _index(vocabulary, ranks), reader.left_out)
 
 
 def ranked(blocks: Iterable[tuple[NDArray[Any], NDArray[Any]]], count: int) -> NDArray[np.uint32]:
@@ -232,14 +201,12 @@ def ranked(blocks: Iterable[tuple[NDArray[Any], NDArray[Any]]], count: int) -> N
     Returns:
         Shape (count,); 0 for a word that does not occur there.
     """
-    counts, first = np.zeros(count, np.int64), np.full(count, -1, np.int64)
-    begun = 0
+    counts, first, begun = np.zeros(count, np.int64), np.zeros(count, np.int64), 0
     for words, _ in blocks:
-        counts += np.bincount(words, minlength=count)
-        places = np.full(count, -1, np.int64)
-        places[words[::-1]] = np.arange(len(words))[::-1]  # of several, the first one stays
-        new = (first < 0) & (places >= 0)
-        first[new] = begun + places[new]
+        distinct, places, times = np.unique(words, return_index=True, return_counts=True)
+        new = counts[distinct] == 0
+        first[distinct[new]] = begun + places[new]
+        counts[distinct] += times
         begun += len(words)
     order = np.lexsort((first, -counts))[: np.count_nonzero(counts)]
     ranks = np.zeros(count, np.uint32)
@@ -257,15 +224,14 @@ def _part(
     """The chosen rows as reviews, whose words are in a file; words without a rank are dropped."""
     lengths = np.zeros(len(labels), np.int64)
     with path.open("wb") as file:
-        for numbers, inside in words.blocks(chosen):
-            words_ranks = ranks[numbers]
-            known = words_ranks > 0
-            lengths += np.bincount(inside[known], minlength=len(labels))
-            words_ranks[known].tofile(file)
+        for numbers, row in words.blocks(chosen):
+            tokens = ranks[numbers]
+            has_rank = tokens > 0
+            lengths += np.bincount(row[has_rank], minlength=len(labels))
+            tokens[has_rank].tofile(file)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[chosen])])
     empty = np.zeros(0, NUMBER)
-    tokens = np.memmap(path, NUMBER, "r") if offsets[-1] else empty
-    return Reviews(tokens, offsets, labels[chosen])
+    return Reviews(np.memmap(path, NUMBER, "r") if offsets[-1] else empty, offsets, labels[chosen])
 
 
 def _index(words: list[str], ranks: NDArray[np.uint32]) -> dict[str, int]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from sentiment.gradients import reach
 from sentiment.scoring import metrics, plots
-from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.metrics import Predictions
+from sentiment.scoring.plots import Evaluate
 from sentiment.serving.keras_reader import Predictor
 from sentiment.text import Reviews
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TextsOf = Callable[[Iterable[int]], list[str]]
-REVIEWS_AT_ONCE = 2000  # more would take more memory, fewer would leave cores idle
 
 
 class TestSet(NamedTuple):
@@ -80,8 +79,7 @@ def predict(
         batch_size: reviews a step.
 
     Returns:
-        Probabilities, shape (reviews,), and what they took: the model's number of parameters and
-        the milliseconds of a review.
+        Probabilities, shape (reviews,), and what they cost.
     """
     ask = Predictor(model, batch_size)
     ask(x[:1])  # compiled at the first step
@@ -90,14 +88,6 @@ def predict(
     seconds = time.perf_counter() - begun
     cost = {"parameters": model.count_params(), "milliseconds_per_review": 1000 * seconds / len(x)}
     return probabilities, cost
-
-
-def in_parts(
-    ask: Callable[[Any], NDArray[np.float32]], reviews: Sequence[Any] | NDArray[Any]
-) -> NDArray[np.float32]:
-    """Ask a model about some reviews at a time."""
-    starts = range(0, len(reviews), REVIEWS_AT_ONCE)
-    return np.concatenate([ask(reviews[start : start + REVIEWS_AT_ONCE]) for start in starts])
 
 
 def predictions_table(
@@ -117,7 +107,7 @@ def predictions_table(
 
 
 def texts_of(test: TestSet, words: Sequence[str]) -> TextsOf:
-    """What gives the complete texts of reviews, before any cut, by their positions in the part."""
+    """What gives the complete texts of reviews by their positions in the part; `words` by rank."""
     return lambda rows: [" ".join(words[rank] for rank in test.reviews[row]) for row in rows]
 
 
@@ -132,14 +122,7 @@ def evaluate(
 ) -> Evaluation:
     """Compute every metric, table and plot of a trained network.
 
-    Args:
-        test: the reviews.
-        words: the vocabulary.
-        training: what was evaluated.
-        probabilities: see `predict`.
-        gradients: of the trained model, see `sentiment.gradients.table`.
-        dataset: name of the data set.
-        params: the `evaluate` section.
+    Its probabilities are those of `predict`, its gradients those of `sentiment.gradients.table`.
     """
     name = training.run["name"]
     predictions = predictions_table(test, probabilities, params.threshold)
@@ -159,9 +142,9 @@ def evaluate_answers(
 
     Args:
         predictions: see `predictions_table`.
-        texts: gives the texts of reviews, for the table of mistakes.
+        texts: see `texts_of`.
         dataset: name of the data set.
-        name: of the run, the title of each plot.
+        name: of the run, in the title of each plot.
         params: the `evaluate` section.
     """
     mistakes = metrics.mistakes(predictions, params.mistakes)

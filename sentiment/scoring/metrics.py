@@ -14,20 +14,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from sklearn import metrics
 
 NEGATIVE, POSITIVE = CLASSES = ["negative", "positive"]
 
 Place = Literal["test", "headline", "groups", "demo", "file"]
 EVERYWHERE: Set[Place] = {"test", "headline", "groups", "demo", "file"}
-
-
-class Interval(NamedTuple):
-    """A confidence interval."""
-
-    low: float
-    high: float
 
 
 class Predictions(NamedTuple):
@@ -55,17 +47,6 @@ class Metric(NamedTuple):
     shown: Set[Place]
     share: Callable[[Predictions], tuple[int, int]] | None = None
     note: str = ""
-
-    def interval(self, predictions: Predictions, confidence: float) -> Interval | None:
-        """Wilson's interval; None where the metric is no share, or one of nothing."""
-        right, reviews = self.share(predictions) if self.share else (0, 0)
-        return wilson(right, reviews, confidence) if reviews else None
-
-
-def wilson(right: int, reviews: int, confidence: float) -> Interval:
-    """The interval of an accuracy. Source: Wilson 1927, Probable Inference."""
-    interval = binomtest(right, reviews).proportion_ci(confidence, method="wilson")
-    return Interval(float(interval.low), float(interval.high))
 
 
 def by(column: str, score: Callable[..., float], **options: Any) -> Callable[[Predictions], float]:
@@ -156,16 +137,6 @@ def class_names(positive: NDArray[Any]) -> NDArray[np.str_]:
     return np.where(positive.astype(bool), POSITIVE, NEGATIVE)
 
 
-def accuracy_and_loss(
-    labels: NDArray[np.uint8], probabilities: NDArray[np.float32]
-) -> dict[str, float]:
-    """Accuracy at a threshold of one half, and cross-entropy loss (natural logarithm)."""
-    return {
-        "accuracy": float(metrics.accuracy_score(labels, probabilities > 0.5)),
-        "loss": float(metrics.log_loss(labels, probabilities.astype(np.float64))),
-    }
-
-
 def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
     """Counts of reviews: columns `actual`, `predicted` and `reviews`, a row for each cell."""
     matrix = metrics.confusion_matrix(
@@ -176,15 +147,10 @@ def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def roc_curve(predictions: pd.DataFrame, points: int) -> pd.DataFrame:
-    """The ROC curve.
+    """The ROC curve: columns `false_positive_rate` and `true_positive_rate`.
 
-    Args:
-        predictions: the table of predictions.
-        points: of the curve's corners, which may be thousands, keep at most as many, evenly
-            spaced along the curve, both ends among them.
-
-    Returns:
-        Columns `false_positive_rate` and `true_positive_rate`.
+    Of its corners, which may be thousands, at most as many as `points` are kept, evenly spaced
+    along the curve, both ends among them.
     """
     false_positive, true_positive, _ = metrics.roc_curve(
         predictions["actual"], predictions["probability"], pos_label=POSITIVE
@@ -200,11 +166,7 @@ def roc_curve(predictions: pd.DataFrame, points: int) -> pd.DataFrame:
 
 
 def accuracy_by_length(predictions: pd.DataFrame, bounds: list[int]) -> pd.DataFrame:
-    """Accuracy within groups of review length.
-
-    Args:
-        predictions: the table of predictions.
-        bounds: rising upper bounds of the groups; what is longer makes one more group.
+    """Accuracy within groups of review length, see `length_groups`.
 
     Returns:
         Columns `words` (such as `101-200`), `reviews` and `accuracy`; groups without reviews
@@ -217,7 +179,7 @@ def accuracy_by_length(predictions: pd.DataFrame, bounds: list[int]) -> pd.DataF
 
 
 def length_groups(words: pd.Series, bounds: list[int]) -> pd.Series:
-    """The group of each length: a categorical series with such values as `101-200`."""
+    """The group of each length, by rising upper bounds: a categorical series of names."""
     names = [f"{low + 1}-{high}" for low, high in pairwise([0, *bounds])] + [f"over {bounds[-1]}"]
     groups: pd.Series = pd.cut(words, [0, *bounds, np.inf], labels=names)
     return groups
@@ -226,13 +188,9 @@ def length_groups(words: pd.Series, bounds: list[int]) -> pd.Series:
 def reliability(predictions: pd.DataFrame, bins: int) -> pd.DataFrame:
     """How often reviews are positive that are given about the same probability of being so.
 
-    Args:
-        predictions: the table of predictions.
-        bins: number of groups, of equal width, from 0 to 1.
-
     Returns:
         Columns `predicted` (mean probability), `observed` (share of positive reviews) and
-        `reviews`; a row for each group that has any.
+        `reviews`; a row for each of the `bins` of equal width, from 0 to 1, that has any.
     """
     edges = np.linspace(0, 1, bins + 1)
     groups = np.clip(np.digitize(predictions["probability"], edges[1:-1], right=True), 0, bins - 1)
@@ -262,13 +220,7 @@ def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
 def summary(
     predictions: Predictions, confusion: pd.DataFrame, lengths: pd.DataFrame
 ) -> dict[str, Any]:
-    """All that is in `metrics.json` of the answers: metrics, counts of reviews, accuracy by length.
-
-    Args:
-        predictions: the answers.
-        confusion: see `confusion_matrix`.
-        lengths: see `accuracy_by_length`.
-    """
+    """All that is in `metrics.json` of the answers, by their tables of the same names."""
     true_negatives, false_positives, false_negatives, true_positives = confusion["reviews"].tolist()
     measured = {name: metric.of(predictions) for name, metric in shown_in("test").items()}
     return {

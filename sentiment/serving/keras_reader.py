@@ -49,13 +49,10 @@ class Predictor:
         ).get_concrete_function()  # called without a look at what it is called with: 0.15 ms less
 
     def __call__(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
-        """Each review's probability of being positive.
+        """Each review's probability of being positive, shape (reviews,).
 
         Args:
             tokens: token ids, shape (reviews, length), of any integer type.
-
-        Returns:
-            Shape (reviews,).
         """
         starts = range(0, len(tokens), self.batch_size)
         steps = [tokens[start : start + self.batch_size] for start in starts]
@@ -73,12 +70,7 @@ class Predictor:
 
 
 class Network:
-    """A `Reader`.
-
-    Args:
-        ask: the model.
-        layout: how a text becomes a row of token ids.
-    """
+    """A `Reader`, whose layout says how a text becomes a row of token ids."""
 
     def __init__(self, ask: Predictor, layout: Layout) -> None:
         self.ask = ask
@@ -117,12 +109,7 @@ def read_model(path: Path) -> "keras.Model":
 
 
 def load(model: Mapping[str, Any], paths: Mapping[str, Path]) -> Network:
-    """Load a network and compile it, so that the first request does not wait for that.
-
-    Args:
-        model: its `file`, `batch_size` and `layout`, see `sentiment.serving.classifier`.
-        paths: of the files, by their names.
-    """
+    """Load and compile a network by its settings, so that the first request need not wait."""
     ask = Predictor(read_model(paths[model["file"]]), model["batch_size"])
     ask(np.zeros((1, ask.length), np.int32))
     return Network(ask, Layout(**model["layout"]))

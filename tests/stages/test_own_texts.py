@@ -17,7 +17,6 @@ import pytest
 from selenium import webdriver
 
 from sentiment.data import table
-from sentiment.data.table import Rows
 from stages import evaluate, fetch, pad, train
 from tests.browser import keep_screenshot, open_page, text
 from tests.conftest import SWEEP_SETTINGS, Caller, Sharer, Starter, runs, stand_in
@@ -121,8 +120,8 @@ def test_what_is_served_equals_what_was_evaluated(standing: Project) -> None:
     texts = write_texts(standing.path / "again.csv", seed=0)
     labels = np.array([int(label) for _, label in texts], np.uint8)
     settings = load_params().fetch.table
-    known = Rows(np.ones(len(labels), np.int64), labels, np.zeros(len(labels), np.int64))
-    set_aside = np.flatnonzero(table.set_aside(known, settings))
+    groups = np.zeros(len(labels), np.int64)
+    set_aside = np.flatnonzero(table.set_aside(labels, groups, settings))
     served = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
     answers = served.predict(pd.DataFrame({"text": [texts[row][0] for row in set_aside]}))
     probabilities = np.load(standing.path / "data/evaluate/probabilities.npy")

@@ -14,8 +14,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from extras.common.explanation import Contribution, Step
 from extras.demo.gates import Gates
-from sentiment.serving.classifier import Contribution, Step
 from tests.browser import SECONDS, keep_screenshot, open_page, text
 from tests.conftest import Caller, stand_in
 from tests.project import Project, free_port, wait_for

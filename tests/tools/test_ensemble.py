@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.serving import classifier
+from extras.common.explanation import explain, trace
+from extras.ensemble import ensemble_reader
 from tests.conftest import Caller, Sharer, stand_in
 from tests.project import Project
 from tools import compare, ensemble, promote
@@ -69,7 +70,7 @@ def test_it_answers_with_the_mean_of_its_members_log_odds(made: dict[str, Any]) 
     assert list(made["weights"].values()) == [1 / 3] * 3
     members = [predictions(run_id)["probability"].to_numpy() for run_id in made["weights"]]
     found = predictions(made["run_id"])
-    mean = classifier.probability(classifier.log_odds(np.stack(members)).mean(axis=0))
+    mean = ensemble_reader.probability(ensemble_reader.log_odds(np.stack(members)).mean(axis=0))
     np.testing.assert_allclose(found["probability"], mean, atol=1e-6)
     right = float((found["actual"] == found["predicted"]).mean())
     assert made["metrics"]["test_accuracy"] == right > 0.6
@@ -104,8 +105,8 @@ def test_the_registered_model_answers_texts_as_it_was_evaluated(made: dict[str, 
     answered = model.predict(None, pd.DataFrame({"text": texts}))
     np.testing.assert_array_equal(answered["probability"], evaluated["probability"])
     assert answered["label"].tolist() == evaluated["predicted"].tolist()
-    assert len(model.explain(texts[0]).words) == len(reviews[0])
-    assert model.trace(texts[0])[-1].probability == answered["probability"][0]
+    assert len(explain(model, texts[0]).words) == len(reviews[0])
+    assert trace(model, texts[0])[-1].probability == answered["probability"][0]
 
 
 def test_the_same_members_are_the_same_run(

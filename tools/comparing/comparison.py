@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sentiment.scoring.metrics import Interval, Metric, Predictions, reliability, shown_in
+from extras.common.significance import Interval, interval
+from sentiment.scoring.metrics import Metric, Predictions, reliability, shown_in
 from tools.comparing.compare_options import CompareOptions
 from tools.comparing.disagreement import Example, Subset, both_kinds_of_examples, groups
 from tools.comparing.trainings import Corpus, RunGroup, answers, by_review
@@ -156,7 +157,7 @@ def spread(metric: Metric, tables: Sequence[Predictions], confidence: float) -> 
     mean, low, high = float(values.mean()), float(values.min()), float(values.max())
     if len(tables) > 1:
         return Spread(mean, None, float(values.std(ddof=1)), low, high)
-    return Spread(mean, metric.interval(tables[0], confidence), None, low, high)
+    return Spread(mean, interval(metric, tables[0], confidence), None, low, high)
 
 
 def cost(group: RunGroup) -> dict[str, float]:

@@ -48,9 +48,19 @@ def short_key(params: Params) -> str:
     """Eight letters that change with whatever shapes a training and its evaluation but the seed."""
     sections = [flatten(getattr(params, stage), stage) for stage in STAGES]
     settings_used = {name: value for section in sections for name, value in section.items()}
-    if params.fetch.dataset == "table":
-        settings_used |= {name: content_of(name) for name in params.fetch.table.files}
+    settings_used |= {name: content_of(name) for name in table_files(params.fetch)}
     return group.key(settings_used, identity.code_digests(STAGES))[:8]
+
+
+def table_files(params: Fetch) -> set[str]:
+    """The files with texts, by path or address: those of both parts, which may be one."""
+    return {params.table.train, params.table.test} if params.dataset == "table" else set()
+
+
+def relative_files(params: Fetch) -> list[str]:
+    """Those that are named by a path from the project's root."""
+    names = sorted(table_files(params))
+    return [name for name in names if "://" not in name and not Path(name).is_absolute()]
 
 
 def content_of(address: str) -> str | None:
@@ -118,7 +128,7 @@ def require_same_data(members: Sequence[Member]) -> None:
 
 def require_known(params: Fetch) -> None:
     """Raise UserError where texts are not in the copies of the project that experiments run in."""
-    for name in params.table.relative if params.dataset == "table" else []:
+    for name in relative_files(params):
         require_inside(name)
         if not Path(f"{name}.dvc").exists() and not _is_in_git(name):
             raise UserError(

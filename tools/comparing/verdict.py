@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extras.common import significance
-from sentiment.scoring.metrics import Interval
+from extras.common.significance import Interval
 from tools.comparing.compare_options import CompareOptions
 from tools.comparing.trainings import Answers, RunGroup
 from workflow.registry import rule

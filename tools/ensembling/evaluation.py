@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from extras.common.history import history, in_parts
 from extras.common.unpadded import unpadded
 from sentiment.errors import UserError
 from sentiment.network.batches import split
@@ -16,15 +17,13 @@ from sentiment.scoring.answers import (
     Evaluation,
     TestSet,
     evaluate_answers,
-    in_parts,
     predictions_table,
     texts_of,
 )
-from sentiment.scoring.evaluate_options import Evaluate
-from sentiment.scoring.metrics import accuracy_and_loss
+from sentiment.scoring.plots import Evaluate
 from sentiment.section import flatten
 from sentiment.serving.classifier import Reader
-from sentiment.text import Reviews, as_words
+from sentiment.text import Reviews, Word
 from tools.ensembling.members import RUNS, SHUFFLE, SPLIT, Member, data_of
 from workflow import files
 from workflow.evaluation import read_words
@@ -100,31 +99,29 @@ def answer(
     parameters = sum(member.training.cost["parameters"] for member in members)
     dataset = dataset_name(members[0].training.params)
     predictions = predictions_table(data.test, probabilities, options.threshold)
-    return Answered(
-        evaluate_answers(predictions, texts_of(data.test, data.words), dataset, name, options),
-        history(reader, members, data),
-        {"parameters": parameters, "milliseconds_per_review": taken},
-    )
-
-
-def history(reader: Reader, members: Sequence[Member], data: Data) -> pd.DataFrame:
-    """One row, as a training's history has it for each epoch; its seconds are all members'."""
-    learned, validated = (
-        accuracy_and_loss(data.train.labels[order], probabilities_of(reader, data.train, order))
+    parts = (
+        (data.train.labels[order], probabilities_of(reader, data.train, order))
         for order in (data.learned, data.validation)
     )
     seconds = sum(float(member.training.history["seconds"].sum()) for member in members)
-    row = {**learned, **{f"val_{key}": x for key, x in validated.items()}, "seconds": seconds}
-    return pd.DataFrame([{"epoch": 1, **row}])
+    return Answered(
+        evaluate_answers(predictions, texts_of(data.test, data.words), dataset, name, options),
+        history(parts, seconds),
+        {"parameters": parameters, "milliseconds_per_review": taken},
+    )
 
 
 def probabilities_of(
     reader: Reader, reviews: Reviews, order: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """The probability of being positive for these reviews, in this order, shape (reviews,)."""
-    return in_parts(
-        lambda some: reader.answers([as_words(reviews[review]) for review in some]), order
-    )
+
+    def ask(positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The words of a review whose text is not known have no place in it."""
+        ranks = [reviews[position].tolist() for position in positions]
+        return reader.answers([[Word(0, 0, rank) for rank in review] for review in ranks])
+
+    return in_parts(ask, order)
 
 
 def settings_used(members: Sequence[Member], options: Evaluate) -> dict[str, Any]:

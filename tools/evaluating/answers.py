@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from extras.common.significance import proportions_difference
+from extras.common.significance import Interval, interval, proportions_difference
 from sentiment.data.rows import Row
-from sentiment.scoring.metrics import METRICS, Interval, Metric, Predictions, class_names, shown_in
+from sentiment.scoring.metrics import METRICS, Metric, Predictions, class_names, shown_in
 from sentiment.text import Reviews, Word, fingerprints, known_words
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def compared(here: Predictions, there: Predictions, confidence: float) -> Iterat
         yield Compared(
             name,
             metric.of(here),
-            metric.interval(here, confidence),
+            interval(metric, here, confidence),
             metric.of(there),
             _difference(metric, here, there, confidence),
         )
@@ -125,9 +125,9 @@ def _difference(
 def intervals(metrics: Iterable[Compared]) -> dict[str, float]:
     """The ends of all intervals, as numbers by name."""
     ends: dict[str, float] = {}
-    for name, here, interval, there, difference in metrics:
-        if interval:
-            ends[f"test_{name}_low"], ends[f"test_{name}_high"] = interval
+    for name, here, own, there, difference in metrics:
+        if own:
+            ends[f"test_{name}_low"], ends[f"test_{name}_high"] = own
         if difference:
             ends[f"difference_{name}_low"], ends[f"difference_{name}_high"] = difference
         ends[f"difference_{name}"] = here - there

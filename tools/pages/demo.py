@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
+from extras.common.explanation import Contribution, Explanation, explain, trace
 from extras.demo.gates import Watch, watched
 from sentiment.errors import UserError
 from sentiment.scoring.metrics import shown_in
-from sentiment.serving.classifier import Contribution, Explanation, Sentiment
+from sentiment.serving.classifier import Sentiment
 from tools.pages import reading
 from workflow.ending import escape
 from workflow.registry import champion
@@ -124,7 +125,7 @@ def show_answer(text: str, explanation: Explanation) -> None:
 def show_reading(text: str, known: Champion, key: str) -> None:
     """The probability after each word, and what an LSTM's gates do at it."""
     try:
-        steps = champion.trace(known.model, text)
+        steps = trace(known.model, text)
     except UserError as error:
         st.caption(str(error))
         return
@@ -157,7 +158,7 @@ def cut(key: str, chart: str) -> None:
 def show_text(label: str, key: str, known: Champion) -> None:
     """A text, the answer to it, and how the model reads it."""
     text = st.text_area(label, key=key, height=160, max_chars=MOST_CHARACTERS)
-    show_answer(text, known.model.explain(text))
+    show_answer(text, explain(known.model, text))
     show_reading(text, known, key)
 
 

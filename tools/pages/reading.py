@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from extras.common.explanation import Step
 from extras.demo.gates import Gates
-from sentiment.serving.classifier import Step
 
 SELECTION = "word"  # the selection of a chart: the word that was clicked
 COLOUR = "#1f77b4"

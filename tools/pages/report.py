@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 from markupsafe import Markup
 
-from extras.common.significance import CONFIDENCE
+from extras.common.significance import CONFIDENCE, interval
 from sentiment.errors import UserError
 from sentiment.scoring.answers import TrainingRecord, draw_answers, draw_training
-from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.metrics import Metric, Predictions, shown_in
+from sentiment.scoring.plots import Evaluate
 from sentiment.section import flatten
 from tools import ui
 from tools.pages import page
@@ -141,10 +141,10 @@ def headline(results: Results, history: pd.DataFrame, confidence: float) -> list
 def tile(metric: Metric, value: float, results: Results, confidence: float) -> Headline:
     """A metric of the headline: a share in percent with its interval, others with a note."""
     bins = results.params["evaluate.calibration_bins"]
-    interval = metric.interval(Predictions(results.tables["predictions"], bins), confidence)
-    if interval is None:
+    ends = interval(metric, Predictions(results.tables["predictions"], bins), confidence)
+    if ends is None:
         return Headline(f"Test {metric.label}", f"{value:.4f}", metric.note.format(bins=bins))
-    low, high = interval
+    low, high = ends
     note = f"{100 * confidence:.4g}% interval {low:.2%} to {high:.2%}"
     return Headline(f"Test {metric.label}", f"{value:.2%}", note)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import mlflow
     from mlflow.entities.model_registry import ModelVersion
 
-    from sentiment.serving.classifier import Sentiment, Step
+    from sentiment.serving.classifier import Sentiment
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 DEMOTED = "demoted"  # a decision about a version
@@ -145,20 +145,6 @@ def log_use(log: RunLogger, versions: "Sequence[ModelVersion]") -> None:
     new = [LoggedModelInput(used_id) for used_id in used_ids if used_id not in logged]
     if new:
         client.log_inputs(log.run.run_id, models=new)
-
-
-def trace(model: "Sentiment", text: str) -> "list[Step]":
-    """Watch a model read a text.
-
-    Raises:
-        UserError: its version is older than this, and brought code that cannot.
-    """
-    if not hasattr(model, "trace"):
-        raise UserError(
-            "This version was registered before models could be watched: train again, or promote a "
-            "newer one."
-        )
-    return model.trace(text)
 
 
 class Outcome(NamedTuple):

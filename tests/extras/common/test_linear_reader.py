@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from extras.common import linear_reader
+from extras.common.explanation import explain, trace
 from extras.common.linear_reader import Linear
 from sentiment.serving.classifier import Sentiment
 from tests.project import run_code
@@ -83,7 +84,7 @@ def test_text_is_served_as_the_model_answers_it(served: Sentiment) -> None:
 def test_a_word_s_part_in_the_answer_is_what_is_lost_without_it_and_its_bigrams(
     served: Sentiment,
 ) -> None:
-    words = served.explain("not good film not good").words
+    words = explain(served, "not good film not good").words
     whole, first, last = answers(
         served, "not good film not good", "x good film not good", "not good film not x"
     )
@@ -98,7 +99,7 @@ def test_each_step_of_a_trace_is_the_answer_to_the_text_cut_there(
     served: Sentiment, rng: np.random.Generator
 ) -> None:
     content = "not good, a film not good " + " ".join(rng.choice([*RANKS, "unknown"], 100))
-    steps = served.trace(content)
+    steps = trace(served, content)
     assert [step.probability for step in steps] == answers(
         served, *(content[: step.end] for step in steps)
     )
@@ -107,8 +108,8 @@ def test_each_step_of_a_trace_is_the_answer_to_the_text_cut_there(
 def test_a_text_without_known_words_is_answered(served: Sentiment) -> None:
     assert answers(served, "") == pytest.approx([1 / (1 + math.exp(-0.25))])
     assert answers(served, "quite unknown") == answers(served, "")
-    assert not served.explain("").words
-    assert not served.trace("")
+    assert not explain(served, "").words
+    assert not trace(served, "")
 
 
 def test_a_word_costs_the_same_however_long_its_text_is(
@@ -126,7 +127,7 @@ def test_a_word_costs_the_same_however_long_its_text_is(
     def of_a_word(words: int) -> float:
         changes.clear()
         text = " ".join(["not good film"] * (words // 3))
-        assert len(served.explain(text).words) == len(served.trace(text)) == words
+        assert len(explain(served, text).words) == len(trace(served, text)) == words
         return len(changes) / words
 
     assert of_a_word(3000) == pytest.approx(of_a_word(300), rel=0.01)
@@ -138,6 +139,7 @@ def test_it_is_served_without_tensorflow(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from extras.common import linear_reader
+from extras.common.explanation import explain, trace
 from sentiment.serving import classifier
 model, paths = {"file": "m"}, {"m": Path(sys.argv[1])}
 print(linear_reader.load(model, paths).answers([[]]), {"tensorflow", "keras"} & {*sys.modules})

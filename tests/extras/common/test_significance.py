@@ -1,11 +1,12 @@
 """Intervals and tests give what textbooks and other ways of computing them give."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from extras.common import significance
-from sentiment.scoring import metrics
+from sentiment.scoring.metrics import METRICS, Predictions, class_names
 from workflow.registry import rule
 from workflow.registry.rule import Discordant
 
@@ -24,8 +25,18 @@ def test_the_difference_of_two_samples_is_newcombe_s() -> None:
 
 def test_wilson_is_the_textbook_s() -> None:
     # Newcombe 1998, Statistics in Medicine 17, table I: 81 of 263 and 1 of 29
-    assert metrics.wilson(81, 263, 0.95) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert metrics.wilson(1, 29, 0.95) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+    assert significance.wilson(81, 263, 0.95) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert significance.wilson(1, 29, 0.95) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+
+
+def test_a_share_has_wilson_s_interval_unless_it_is_one_of_nothing() -> None:
+    precision, actual = METRICS["precision"], class_names(np.array([1, 1, 1, 0, 0]))
+    table = pd.DataFrame({"actual": actual, "predicted": class_names(np.array([1, 1, 1, 1, 0]))})
+    answered = Predictions(table, 4)
+    assert significance.interval(precision, answered, 0.95) == significance.wilson(3, 4, 0.95)
+    never = Predictions(table.assign(predicted="negative"), 4)
+    assert significance.interval(precision, never, 0.95) is None
+    assert significance.interval(METRICS["f1"], answered, 0.95) is None
 
 
 def test_reviews_that_one_gets_right_are_counted() -> None:

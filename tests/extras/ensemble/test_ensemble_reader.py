@@ -10,15 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from extras.common import linear_reader
+from extras.common.explanation import trace
 from extras.common.linear_reader import Linear
 from extras.ensemble import ensemble_reader
 from extras.ensemble.ensemble_reader import Ensemble, Member
 from sentiment.network.model import build_model
 from sentiment.padding import layout
-from sentiment.serving import classifier
 from sentiment.serving.classifier import Sentiment
 from sentiment.serving.keras_reader import Network, Predictor
-from sentiment.text import KERAS, Word, as_words
+from sentiment.text import KERAS, Word
 from tests.conftest import inputs
 from tools.ensembling.members import read_artifacts
 from workflow import files
@@ -66,8 +66,12 @@ ALL, END = model(2, -1), Last(model(4, -3))
 BOTH = Ensemble([Member(ALL, 0.75), Member(END, 0.25)])
 
 
+def words_of(*ranks: int) -> list[Word]:
+    return [Word(0, 0, rank) for rank in ranks]
+
+
 def log_odds(*ranks: int) -> float:
-    return float(classifier.log_odds(BOTH.answers([as_words(ranks)]))[0])
+    return float(ensemble_reader.log_odds(BOTH.answers([words_of(*ranks)]))[0])
 
 
 def test_log_odds_are_the_weighted_mean() -> None:
@@ -78,14 +82,16 @@ def test_log_odds_are_the_weighted_mean() -> None:
 
 def test_a_certain_member_is_not_infinitely_so() -> None:
     certain = Ensemble([Member(model(500, 0), 0.5), Member(model(0, 0), 0.5)])
-    (answer,) = certain.answers([as_words([1])])
-    assert classifier.log_odds(answer) == pytest.approx(np.log(1 / classifier.LEAST) / 2, abs=1e-3)
+    (answer,) = certain.answers([words_of(1)])
+    assert ensemble_reader.log_odds(answer) == pytest.approx(
+        np.log(1 / ensemble_reader.LEAST) / 2, abs=1e-3
+    )
 
 
 def test_a_word_is_left_out_where_a_member_reads_it() -> None:
-    words = as_words([1, 2, 1])
+    words = words_of(1, 2, 1)
     np.testing.assert_array_equal(BOTH.places(words), [0, 1, 2])
-    found = classifier.log_odds(BOTH.without_each(words))
+    found = ensemble_reader.log_odds(BOTH.without_each(words))
     end = 0.25 * 4
     expected = [0.75 * 3 + end, 0.75 * 1 + end, 0.75 * 4 + end, 0.75 * 1]
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -93,12 +99,12 @@ def test_a_word_is_left_out_where_a_member_reads_it() -> None:
 
 def test_words_that_no_member_reads_have_no_part() -> None:
     ends = Ensemble([Member(END, 0.5), Member(END, 0.5)])
-    np.testing.assert_array_equal(ends.places(as_words([1, 2, 1])), [2])
-    assert len(ends.without_each(as_words([1, 2, 1]))) == 2
+    np.testing.assert_array_equal(ends.places(words_of(1, 2, 1)), [2])
+    assert len(ends.without_each(words_of(1, 2, 1))) == 2
 
 
 def test_each_step_is_the_answer_to_the_text_cut_there() -> None:
-    words = as_words([1, 2, 1])
+    words = words_of(1, 2, 1)
     answers = BOTH.after(words, BOTH.places(words))
     assert answers.tolist() == BOTH.answers([words[:1], words[:2], words]).tolist()
 
@@ -123,7 +129,7 @@ def test_each_step_of_a_trace_is_the_answer_of_all_members_to_the_text_cut_there
     mixed: Sentiment, rng: np.random.Generator, length: int
 ) -> None:
     content = " ".join(rng.choice([*RANKS], length))
-    steps = mixed.trace(content)
+    steps = trace(mixed, content)
     assert len(steps) == length
     cut = pd.DataFrame({"text": [content[: step.end] for step in steps]})
     answers = mixed.predict(None, cut)["probability"]
@@ -144,7 +150,7 @@ def test_a_trace_asks_no_member_about_all_words_before_each(
 
     for kind in (Linear, Network, Ensemble):
         monkeypatch.setattr(kind, "answers", count(kind.answers))
-    assert len(mixed.trace("good dull " * 50)) == 100
+    assert len(trace(mixed, "good dull " * 50)) == 100
     assert max(asked) == 6  # what the network reads of each
 
 
@@ -170,7 +176,7 @@ def test_text_is_served_by_all_members(served: Sentiment) -> None:
     table = served.predict(None, pd.DataFrame({"text": ["A good film", "dull"]}))
     expected = [(2 + 2 * 4) / 3, (-1 + 2 * -3) / 3]
     np.testing.assert_allclose(
-        classifier.log_odds(table["probability"].to_numpy()), expected, atol=1e-5
+        ensemble_reader.log_odds(table["probability"].to_numpy()), expected, atol=1e-5
     )
     assert table["label"].tolist() == ["positive", "negative"]
 

@@ -31,10 +31,12 @@ def archive(**replacements: bytes) -> bytes:
 INDEX = b'{"the": 1, "and": 2, "a": 3, "of": 4}'
 
 
-def test_archive_is_parsed_to_its_four_arrays() -> None:
-    arrays = imdb.parse_archive(archive())
-    assert arrays["x_train"].tolist() == [[1, 2, 3], [4]]
-    assert arrays["y_test"].tolist() == [1, 0]
+def test_both_files_are_parsed_to_reviews_and_the_word_index() -> None:
+    train, test, index = imdb.parse(archive(), INDEX)
+    assert [review.tolist() for review in train] == [[1, 2, 3], [4]]
+    assert [review.tolist() for review in test] == [[4], [1, 2, 3]]
+    assert train.labels.tolist() == test.labels.tolist() == [1, 0]
+    assert index["of"] == 4
 
 
 class Evil:
@@ -49,7 +51,7 @@ def test_pickle_that_names_anything_else_is_refused(capsys: pytest.CaptureFixtur
     )
     content = header.getvalue() + pickle.dumps(Evil())
     with pytest.raises(UserError, match=r"print is not admitted"):
-        imdb.parse_archive(archive(x_train=content))
+        imdb.parse(archive(x_train=content), INDEX)
     assert "owned" not in capsys.readouterr().out
 
 
@@ -58,4 +60,4 @@ def test_pickle_that_names_anything_else_is_refused(capsys: pytest.CaptureFixtur
 )
 def test_what_is_no_such_archive_is_one_message(content: bytes) -> None:
     with pytest.raises(UserError, match="is not the archive that Keras publishes"):
-        imdb.parse_archive(content)
+        imdb.parse(content, INDEX)

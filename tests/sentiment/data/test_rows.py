@@ -99,39 +99,63 @@ def test_a_group_is_read_where_one_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "", "a.csv is empty: a header with the columns is expected"),
-        ("a.csv", "body,label\n", "has no column 'text' (fetch.table.text): 'body', 'label'."),
+        ("a.csv", "", "from its beginning: it has no column 'text' (fetch.table.text): none"),
+        ("a.csv", "body,label\n", "it has no column 'text' (fetch.table.text): 'body', 'label'"),
         ("a.csv", "text,label,text\n", "more than one column 'text' (fetch.table.text): 'text',"),
-        ("a.csv", "text,label\na,1\nb\n", "a.csv, row 2 (line 3) has 1 fields, the header 2"),
-        ("a.csv", "text,label\na,1\nb,c,1\n", "row 2 (line 3) has 3 fields, the header 2"),
-        ("a.csv", 'text,label\na,1\n"b,1\n', "a.csv, line 3, cannot be read: unexpected end"),
-        ("a.csv", 'text,label\n"a"b,1\n', "a.csv, line 2, cannot be read: ',' expected after"),
-        ("a.csv", "text,label\na,1\nb,\n", "row 2 (line 3), column 'label' is missing."),
-        ("a.csv", b"text,label\na,1\n\xff,1\n", "a.csv, line 3, is not UTF-8"),
+        (
+            "a.csv",
+            "text,label\na,1\nb\n",
+            "after row 1 (line 2): line 3 has 1 fields, the header 2",
+        ),
+        ("a.csv", "text,label\na,1\nb,c,1\n", "line 3 has 3 fields, the header 2"),
+        (
+            "a.csv",
+            'text,label\na,1\n"b,1\n',
+            "a.csv cannot be read after row 1 (line 2): unexpected end",
+        ),
+        ("a.csv", 'text,label\n"a"b,1\n', "a.csv cannot be read from its beginning: ',' expected"),
+        ("a.csv", "text,label\na,1\nb,\n", "row 2 (line 3), column 'label' is '': a text or a"),
+        (
+            "a.csv",
+            b"text,label\na,1\n\xff,1\n",
+            "a.csv cannot be read after row 1 (line 2): 'utf-8'",
+        ),
         pytest.param(
             *(
                 "a.csv",
                 f"text,label\n{'a' * 10_000_000},1\n",
-                "line 2, has more than",
+                "line 2 has more than",
             ),
             id="10 MB",
         ),
         ("a.csv", f'text,label\n"{"a, " * 500}",1\n', "'text' has 1,500 characters, more than"),
         pytest.param("a.csv.gz", b"\x1f\x8b\x08\x00broken", "a.csv.gz cannot", id="no gzip"),
         pytest.param(
-            *("a.csv.gz", gzip.compress(b"text,label\n" * 999)[:40], "a.csv.gz cannot be read: "),
+            *("a.csv.gz", gzip.compress(b"text,label\n" * 999)[:40], "a.csv.gz cannot be read "),
             id="cut gzip",
         ),
-        ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', "row 2 (line 2) is not JSON: "),
-        ("a.jsonl", "\n[1]\n", "row 1 (line 2) is list, not an object with columns."),
-        ("a.jsonl", '{"text": "a"}\n', "row 1 (line 1) has no column 'label' (fetch.table.label)"),
-        ("a.jsonl", "{}\n", "row 1 (line 1) has no column 'text' (fetch.table.text): none."),
-        ("a.jsonl", '{"text": "a", "label": NaN}\n', "column 'label' is missing."),
-        pytest.param("a.jsonl", '{"text": ' + "[" * 100_000, "is not JSON", id="nested"),
-        ("a.jsonl", '{"text": 5, "label": 1}\n', "column 'text' is int, not a text."),
-        ("a.jsonl", '{"text": null, "label": 1}\n', "column 'text' is missing."),
-        ("a.jsonl", '{"text": "a", "label": [1]}\n', "column 'label' is list, not a text or"),
-        ("a.jsonl", '{"text": "\\ud800", "label": 1}\n', "column 'text' is not Unicode: "),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": 1}\n{"text"\n',
+            "after row 1 (line 1): line 2 is not JSON",
+        ),
+        ("a.jsonl", "\n[1]\n", "a.jsonl cannot be read from its beginning: line 2 is list"),
+        ("a.jsonl", '{"text": "a"}\n', "it has no column 'label' (fetch.table.label): 'text'"),
+        ("a.jsonl", "{}\n", "it has no column 'text' (fetch.table.text): none"),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": NaN}\n',
+            "row 1 (line 1), column 'label' is nan: a text",
+        ),
+        pytest.param("a.jsonl", '{"text": ' + "[" * 100_000, "maximum recursion", id="nested"),
+        ("a.jsonl", '{"text": 5, "label": 1}\n', "column 'text' is 5: a text is needed."),
+        ("a.jsonl", '{"text": null, "label": 1}\n', "column 'text' is None: a text is needed."),
+        ("a.jsonl", '{"text": "a", "label": [1]}\n', "column 'label' is [1]: a text or a"),
+        (
+            "a.jsonl",
+            '{"text": "\\ud800", "label": 1}\n',
+            "from its beginning: 'utf-8' codec can't encode",
+        ),
         ("a.parquet", b"PAR1 and no more", "a.parquet cannot be read from its beginning: "),
         ("a.xlsx", b"", "ends in none of .csv, .tsv, .jsonl, .ndjson, .parquet"),
         ("a", b"", "ends in none of .csv"),
@@ -156,7 +180,7 @@ def test_a_parquet_file_cut_short_is_refused(tmp_path: Path) -> None:
 
 def test_a_parquet_column_of_another_type_is_named(tmp_path: Path) -> None:
     path = as_parquet(tmp_path / "a.parquet", text=[1, 2], label=["a", "b"])
-    with pytest.raises(UserError, match=r"row 1, column 'text' is int, not a text"):
+    with pytest.raises(UserError, match=r"row 1, column 'text' is 1: a text is needed"):
         read(path)
 
 
@@ -164,7 +188,7 @@ def test_a_parquet_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     texts = pyarrow.array([b"fine", b"\xff"]).cast(pyarrow.binary())
     bad = pyarrow.Array.from_buffers(pyarrow.string(), 2, texts.buffers())
     path = as_parquet(tmp_path / "a.parquet", text=bad, label=["1", "0"])
-    with pytest.raises(UserError, match=r"a\.parquet, row 2, is not UTF-8"):
+    with pytest.raises(UserError, match=r"a\.parquet cannot be read after row 1: 'utf-8'"):
         read(path)
 
 
@@ -173,7 +197,7 @@ def test_a_file_without_line_ends_is_not_read_whole(
 ) -> None:
     monkeypatch.setattr(rows, "BYTES_AT_ONCE", 1000)
     path = write(tmp_path / "a.jsonl", "x" * 10_000)
-    with pytest.raises(UserError, match=r"line 1, has more than 2,200 bytes"):
+    with pytest.raises(UserError, match=r"line 1 has more than 2,200 bytes"):
         read(path, longest=100)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import pytest
 
+from extras.common.explanation import explain, trace
 from extras.demo.gates import watched
 from sentiment import gradients
 from sentiment.backend import load_keras
@@ -90,7 +91,7 @@ def test_an_encoder_s_words_are_explained_and_traced_without_gates(
     another: Train, small_params: Params, tmp_path: Path
 ) -> None:
     model = served(trained(another), small_params, tmp_path)
-    explanation, steps = model.explain("a fine film"), model.trace("a fine film")
+    explanation, steps = explain(model, "a fine film"), trace(model, "a fine film")
     assert len(explanation.words) == len(steps) == 3
     assert any(word.log_odds for word in explanation.words)
     assert steps[-1].probability == explanation.probability

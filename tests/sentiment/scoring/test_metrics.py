@@ -161,16 +161,6 @@ def test_shares_are_what_they_are_the_shares_of(predictions: pd.DataFrame) -> No
     assert all(metrics.METRICS[name].of(answers) == a / b for name, (a, b) in shares.items())
 
 
-def test_a_share_has_wilson_s_interval_unless_it_is_one_of_nothing(
-    predictions: pd.DataFrame,
-) -> None:
-    precision, answers = metrics.METRICS["precision"], Predictions(predictions, 4)
-    assert precision.interval(answers, 0.95) == metrics.wilson(3, 4, 0.95)
-    never = Predictions(predictions.assign(predicted="negative"), 4)
-    assert precision.interval(never, 0.95) is None
-    assert metrics.METRICS["f1"].interval(answers, 0.95) is None
-
-
 def test_a_model_that_always_says_no_has_figures_too(predictions: pd.DataFrame) -> None:
     predictions["predicted"] = "negative"
     assert summary(predictions)["test_precision"] == 0
@@ -199,11 +189,3 @@ def test_groups_without_reviews_are_left_out() -> None:
 def test_who_is_always_right_and_sure_is_calibrated() -> None:
     table = pd.DataFrame({"actual": ["positive", "negative"], "probability": [1.0, 0.0]})
     assert metrics.calibration_error(table, 10) == 0
-
-
-def test_loss_is_the_cross_entropy() -> None:
-    found = metrics.accuracy_and_loss(np.array([1, 0], np.uint8), np.array([0.8, 0.6], np.float32))
-    assert found == {
-        "accuracy": 0.5,
-        "loss": pytest.approx(-(np.log(0.8) + np.log(0.4)) / 2, abs=1e-6),
-    }

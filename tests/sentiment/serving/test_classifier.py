@@ -1,12 +1,11 @@
-"""Raw text in, label and probability out, and what each word did to it."""
+"""Raw text in, label and probability out."""
 
 import json
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,15 +49,13 @@ def served(artifacts: dict[str, str]) -> Sentiment:
     return model
 
 
-def network_of(served: Sentiment) -> Network:
-    assert isinstance(served.reader, Network)
-    return served.reader
-
-
 def test_answers_are_those_of_the_model_to_the_encoded_text(served: Sentiment) -> None:
     texts = ["A fine film", "dull", "", "unheard of"]
     table = served.predict(None, pd.DataFrame({"text": texts}))
-    expected = network_of(served).ask(text.encode(texts, RANKS, network_of(served).layout))
+    reader = served.reader
+    assert isinstance(reader, Network)
+    words = [text.known_words(content, RANKS) for content in texts]
+    expected = reader.ask(text.pad_words(words, reader.layout))
     np.testing.assert_array_equal(table["probability"].to_numpy(), expected)
     assert table["probability"].dtype == np.float32
     assert table["label"].tolist() == [
@@ -83,61 +80,6 @@ def test_what_is_no_text_is_refused_by_its_row(
         served.predict(None, pd.DataFrame({"text": column}))
 
 
-def test_each_word_is_held_against_an_unknown_one(served: Sentiment) -> None:
-    content = "Well: a FINE film, rare"
-    explanation = served.explain(content)
-    assert [content[w.start : w.end] for w in explanation.words] == ["a", "FINE", "film", "rare"]
-    whole, without = network_of(served).ask(
-        text.encode([content, "a rare film rare"], RANKS, network_of(served).layout)
-    )
-    assert explanation.probability == float(whole)
-    effect = np.log(whole / (1 - whole)) - np.log(without / (1 - without))
-    assert explanation.words[1].log_odds == pytest.approx(effect, abs=1e-5)
-    assert explanation.words[3].log_odds == 0  # beyond num_words it is unknown anyway
-
-
-def test_words_that_were_cut_off_have_no_part_in_the_answer(served: Sentiment) -> None:
-    content = "dull " * 4 + "a fine film a fine film"
-    assert [w.start for w in served.explain(content).words] == [20, 22, 27, 32, 34, 39]
-    reader = network_of(served)
-    reader.layout = replace(reader.layout, truncating="post")
-    assert [w.start for w in served.explain(content).words] == [0, 5, 10, 15, 20]
-
-
-def test_each_step_of_a_trace_is_the_answer_to_the_text_cut_there(served: Sentiment) -> None:
-    content = "Well: a FINE film, rare"
-    steps = served.trace(content)
-    assert [content[step.start : step.end] for step in steps] == ["a", "FINE", "film", "rare"]
-    cut = pd.DataFrame({"text": [content[: step.end] for step in steps]})
-    answers = served.predict(None, cut)["probability"].tolist()
-    assert [step.probability for step in steps] == answers
-    assert answers[-1] == served.explain(content).probability
-
-
-@pytest.mark.parametrize("truncating", ["pre", "post"])
-@pytest.mark.parametrize("padding", ["pre", "post"])
-def test_a_trace_has_the_words_that_are_read_and_ends_at_the_answer(
-    served: Sentiment, padding: Any, truncating: Any
-) -> None:
-    reader = network_of(served)
-    reader.layout = replace(reader.layout, padding=padding, truncating=truncating)
-    content = "dull " * 4 + "a fine film a fine film"
-    steps, explanation = served.trace(content), served.explain(content)
-    assert [step.start for step in steps] == [word.start for word in explanation.words]
-    assert steps[-1].probability == explanation.probability
-
-
-def test_a_text_without_known_words_has_an_empty_trace(served: Sentiment) -> None:
-    assert served.trace("unheard of") == []
-
-
-@pytest.mark.parametrize("content", ["", "unheard of", "?!"])
-def test_a_text_without_known_words_is_explained_by_none(served: Sentiment, content: str) -> None:
-    explanation = served.explain(content)
-    assert explanation.words == []
-    assert 0 < explanation.probability < 1
-
-
 @pytest.mark.parametrize("name", ["model.keras", classifier.INDEX])
 def test_a_file_that_was_changed_is_refused(artifacts: dict[str, str], name: str) -> None:
     with Path(artifacts[name]).open("ab") as file:
@@ -160,10 +102,11 @@ def test_what_travels_is_loaded_under_its_own_name_without_the_project(
     code = f"""
 import sys
 from types import SimpleNamespace
+import pandas as pd
 from served_abc.sentiment.serving.classifier import Sentiment
 model = Sentiment()
 model.load_context(SimpleNamespace(artifacts={artifacts!r}))
-print(model.explain("a fine film").label)
+print(model.predict(None, pd.DataFrame({{"text": ["a fine film"]}}))["label"][0])
 print(*[name for name in sys.modules if name.partition(".")[0] in {{"sentiment", "stages"}}])
 """
     done = subprocess.run(

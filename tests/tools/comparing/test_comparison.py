@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from extras.common.significance import Interval
 from sentiment.errors import UserError
-from sentiment.scoring.metrics import Interval
 from sentiment.text import Reviews
 from tools.comparing import comparison, disagreement, report, verdict
 from tools.comparing import plots as comparison_plots

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from extras.common import significance
 from sentiment.data.rows import Row
-from sentiment.scoring import metrics
 from sentiment.scoring.metrics import Predictions, class_names
 from sentiment.text import Reviews, Word, fingerprints, known_words
 from tools.evaluating import answers
@@ -93,7 +92,7 @@ def test_metrics_stand_beside_those_of_the_test_set() -> None:
     found = {row.name: row for row in answers.compared(here, there, 0.95)}
     accuracy = found["accuracy"]
     assert (accuracy.here, accuracy.there) == (0.6, 0.9)
-    assert accuracy.interval == metrics.wilson(12, 20, 0.95)
+    assert accuracy.interval == significance.wilson(12, 20, 0.95)
     assert accuracy.difference == significance.proportions_difference((36, 40), (12, 20), 0.95)
     assert (found["recall"].here, found["specificity"].there) == (0.6, 0.9)
     assert found["balanced_accuracy"].here == pytest.approx(0.6)

@@ -1,0 +1,85 @@
+"""What each word of a text did to a served model's answer, and the answer after each word."""
+
+from typing import NamedTuple
+
+from extras.ensemble.ensemble_reader import log_odds
+from sentiment.errors import UserError
+from sentiment.serving.classifier import Sentiment
+
+
+class Contribution(NamedTuple):
+    """What a word of a text did to the answer.
+
+    Attributes:
+        start: where the word begins in the text.
+        end: where it ends.
+        log_odds: log-odds of positive with the word less those without it, see `Reader`: above
+            zero, it speaks for positive.
+    """
+
+    start: int
+    end: int
+    log_odds: float
+
+
+class Explanation(NamedTuple):
+    """An answer, and what each word that the model knows and read did to it, in their order."""
+
+    label: str
+    probability: float
+    words: list[Contribution]
+
+
+class Step(NamedTuple):
+    """How a model reads one word of a text.
+
+    Attributes:
+        start: where the word begins in the text.
+        end: where it ends.
+        probability: of being positive, the model's answer to the text cut after this word.
+    """
+
+    start: int
+    end: int
+    probability: float
+
+
+def explain(model: Sentiment, content: str) -> Explanation:
+    """Say what each word did, by occlusion: the answer with it and without it.
+
+    Source: Zeiler and Fergus 2014, Visualizing and Understanding Convolutional Networks.
+    """
+    if hasattr(model, "explain"):  # code that earlier versions brought
+        explanation: Explanation = model.explain(content)
+        return explanation
+    words = model.words(content)
+    answers = model.reader.without_each(words)
+    effects = log_odds(answers[0]) - log_odds(answers[1:])
+    contributions = [
+        Contribution(words[place].start, words[place].end, float(effect))
+        for place, effect in zip(model.reader.places(words), effects, strict=True)
+    ]
+    return Explanation(model.label(answers[0]), float(answers[0]), contributions)
+
+
+def trace(model: Sentiment, content: str) -> list[Step]:
+    """The model's answer after each word that it reads.
+
+    Raises:
+        UserError: its version is older than this, and brought code that cannot.
+    """
+    if hasattr(model, "trace"):  # code that earlier versions brought
+        steps: list[Step] = model.trace(content)
+        return steps
+    if not hasattr(model, "reader"):
+        raise UserError(
+            "This version was registered before models could be watched: train again, or promote a "
+            "newer one."
+        )
+    words = model.words(content)
+    places = model.reader.places(words)
+    answers = model.reader.after(words, places).tolist()
+    return [
+        Step(words[place].start, words[place].end, answer)
+        for place, answer in zip(places, answers, strict=True)
+    ]
