@@ -438,7 +438,7 @@ def test_an_evaluation_whose_store_fails_is_a_failed_run(
         (("--file", "none.csv"), "There is no file none.csv."),
         (("--file", "params.yaml"), "ends in none of .csv"),
         (("--file", "data/example.csv"), "has no column 'body' (fetch.table.text): 'text'"),
-        (("--file", NAME, "--positive", "2"), "column 'stars' is '0': beside '2'"),
+        (("--file", NAME, "--positive", "2"), "column 'stars' is '0', a third label beside '2'"),
         (("--file", NAME, "--model", "runs:/0/model"), "names no version of a registered model"),
         (("--file", NAME, "--model", f"models:/{MODEL}/7"), f"There is no model models:/{MODEL}/7"),
         ((), "Missing option '--file' (env var: 'FILE')"),
