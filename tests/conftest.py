@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,10 @@ def has_earlier_version() -> bool:
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
+Project.forks = True
+if "TF_XLA_FLAGS" not in os.environ:  # what XLA has compiled, processes of these tests share
+    compiled = tempfile.TemporaryDirectory(prefix="xla-")  # removed with this, the first process
+    os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={compiled.name}"
 collect_ignore = [] if has_earlier_version() else ["test_upgrade.py"]
 
 

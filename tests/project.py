@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+
+from tests import forking
 
 ROOT = Path(__file__).parents[1]
 DEFAULT_PARAMS = Path(__file__).with_name("default_params.yaml")  # users change params.yaml
@@ -108,7 +110,15 @@ def run_code(code: str, *arguments: str, **environment: str) -> "subprocess.Comp
 
 
 class Project:
-    """A copy of the project with its own repository, where commands are run as a user does."""
+    """A copy of the project with its own repository, where commands are run as a user does.
+
+    Attributes:
+        path: of its root.
+        environment: of its commands.
+        forks: whether commands that are run to their end start as `tests.forking` says.
+    """
+
+    forks = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -142,26 +152,40 @@ class Project:
             preexec_fn=default_signals,
         )
 
+    def finish(
+        self, command: Sequence[str], environment: dict[str, str], stderr: int
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end."""
+        options: dict[str, Any] = {
+            "cwd": self.path,
+            "env": self.environment | environment,
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": stderr,
+            "text": True,
+            "timeout": 600,
+        }
+        if self.forks and forking.module(command):
+            return forking.run(command, **options)
+        return subprocess.run(command, check=False, preexec_fn=default_signals, **options)
+
     def run(self, *command: str, status: int | None = 0, **environment: str) -> str:
         """Run a command and return what it printed; `status` None admits any exit status."""
-        process = self.start(*command, **environment)
-        output, _ = process.communicate(timeout=600)
+        done = self.finish(command, environment, subprocess.STDOUT)
         if status is not None:
-            assert process.returncode == status, output
-        return output
+            assert done.returncode == status, done.stdout
+        return done.stdout
 
     def fail(self, *command: str, **environment: str) -> str:
         """Run a command that must fail and return what it printed."""
-        process = self.start(*command, **environment)
-        output, _ = process.communicate(timeout=600)
-        assert process.returncode != 0, output
-        return output
+        done = self.finish(command, environment, subprocess.STDOUT)
+        assert done.returncode != 0, done.stdout
+        return done.stdout
 
     def read(self, *command: str) -> str:
         """Run a command that must succeed and return its standard output alone."""
-        done = subprocess.run(
-            command, cwd=self.path, env=self.environment, capture_output=True, text=True, check=True
-        )
+        done = self.finish(command, {}, subprocess.PIPE)
+        assert done.returncode == 0, done.stderr
         return done.stdout
 
     def change(self, **sections: Any) -> None:
