@@ -47,7 +47,7 @@ def logged(run: Run) -> dict[str, Any]:
     own = ("process.", "model.id", "mlflow.", "restored_from", "train.checkpoint")
     tags = {key: text for key, text in run.data.tags.items() if not key.startswith(own)}
     assert run.inputs is not None
-    inputs = {(i.tags[0].value, i.dataset.digest) for i in run.inputs.dataset_inputs}
+    inputs = sorted((used.tags[0].value, used.dataset.digest) for used in run.inputs.dataset_inputs)
     model = mlflow.get_logged_model(run.data.tags["model.id"])
     return {
         "name": run.info.run_name,
