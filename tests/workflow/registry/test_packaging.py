@@ -90,6 +90,7 @@ def test_a_run_and_its_served_model_are_linked_once_whether_it_is_the_active_run
     model_id = packaging.log_model(client, run, Parts([linear], index, 0.5))
     if active:
         mlflow.end_run()
-    linked = client.get_run(run_id).outputs.model_outputs
-    assert [output.model_id for output in linked] == [model_id]
+    outputs = client.get_run(run_id).outputs
+    assert outputs
+    assert [output.model_id for output in outputs.model_outputs] == [model_id]
     assert mlflow.get_logged_model(model_id).source_run_id == run_id
