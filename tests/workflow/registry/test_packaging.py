@@ -91,6 +91,6 @@ def test_a_run_and_its_served_model_are_linked_once_whether_it_is_the_active_run
     if active:
         mlflow.end_run()
     outputs = client.get_run(run_id).outputs
-    assert outputs is not None
+    assert outputs
     assert [output.model_id for output in outputs.model_outputs] == [model_id]
     assert mlflow.get_logged_model(model_id).source_run_id == run_id
