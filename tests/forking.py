@@ -26,10 +26,11 @@ from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
 LIBRARIES = """
-    mlflow.pyfunc mlflow.store.tracking.sqlalchemy_store alembic.command
-    mlflow.store.model_registry.sqlalchemy_store matplotlib.pyplot sklearn.metrics
-    sklearn.feature_extraction.text sklearn.linear_model pyarrow pandas pooch dvc.cli.parser
-    dvc.repo dvc.repo.reproduce dvc.fs
+    mlflow.pyfunc.scoring_server mlflow.tensorflow mlflow.models.display_utils alembic.command
+    mlflow.store.tracking.sqlalchemy_workspace_store
+    mlflow.store.model_registry.sqlalchemy_workspace_store
+    matplotlib.pyplot sklearn.metrics sklearn.feature_extraction.text sklearn.linear_model
+    pyarrow pandas pooch ruamel.yaml filelock git dvc.cli.parser dvc.repo.reproduce dvc.fs
 """.split()
 PARENTS = ("dvc", "tools.repro")  # what starts others before it has connected to a store
 _may_fork = True
@@ -48,7 +49,7 @@ def _server() -> "Connection[Any, Any]":
     """The process that has the libraries, which ends with this one."""
     ours, theirs = Pipe()
     command = [sys.executable, __file__, str(theirs.fileno())]
-    subprocess.Popen(command, pass_fds=[theirs.fileno()])
+    subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=ROOT)
     theirs.close()
     return ours
 
@@ -121,9 +122,9 @@ def become(command: Sequence[str], environment: Mapping[str, str] | None) -> Non
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if environment is not None:
-        loaded = os.environ["XLA_FLAGS"]  # which Keras was imported with
         os.environ.clear()
-        os.environ.update({"XLA_FLAGS": loaded, **environment})
+        os.environ.update(environment)
+    sys.modules.pop("keras", None)  # its parts stay: the project sets flags when it imports it
     forget_project()
     sys.path[0] = str(Path.cwd())
     sys.argv = [*command]
