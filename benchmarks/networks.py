@@ -1,4 +1,4 @@
-"""How fast each kind of network trains, for `make bench`; `python -m benchmarks.networks` alone.
+"""How fast each kind of LSTM trains, for `make bench`; `python -m benchmarks.networks` alone.
 
 By the fast path and by stock Keras, both fed by the project's own batches, in turns in one process;
 and the machine's limit. Needs `data/pad`. Prints a line each, with tabs: the network, `ours` or
@@ -26,8 +26,6 @@ from workflow.params import changed, load_params
 SEGMENTS = {"segment_length": 25, "bidirectional": True, "pooling": "max+mean"}
 NETWORKS: dict[str, Mapping[str, Any]] = {
     "LSTM": {},
-    "GRU": {"cell": "gru"},
-    "plain RNN": {"cell": "simple_rnn"},
     "bidirectional, max": {"bidirectional": True, "pooling": "max"},
     "two layers": {"layers": 2},
     "masked padding": {"mask_padding": True},
@@ -78,7 +76,7 @@ def main(rounds: int, only: str) -> None:
     params = load_params()
     training.prepare(params.train)
     length = files.read_about(PAD)["params"]["pad.max_length"]
-    for name in [each for each in NETWORKS if only in each]:
+    for name in [name for name in NETWORKS if only in name]:
         changes = {f"train.{key}": value for key, value in NETWORKS[name].items()}
         ours = changed(params, changes).train
         stock = changed(params, {**changes, "train.accelerate": False}).train
