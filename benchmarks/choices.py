@@ -21,7 +21,7 @@ import click
 from benchmarks.growth import timed
 from benchmarks.report import spread
 from sentiment.backend import load_keras
-from sentiment.network import architectures, training
+from sentiment.network import training
 from sentiment.network.batches import batches, split
 from sentiment.network.model import build_model, inputs_of
 from sentiment.network.train_options import Train
@@ -91,6 +91,8 @@ def params_of(variant: Variant) -> Train:
 
 def epochs_of(variant: Variant) -> Callable[[], float]:
     """A function that trains one epoch of a variant and returns its seconds."""
+    from sentiment.network.fast import accelerate  # which imports TensorFlow
+
     params = params_of(variant)
     settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = (array[:REVIEWS] for array in files.read_arrays(PAD, ["x_train", "y_train"]))
@@ -98,7 +100,7 @@ def epochs_of(variant: Variant) -> Callable[[], float]:
     size, held_out = params.batch_size, params.validation_batch_size
     with variant.patched():
         model = build_model(params, inputs_of(settings_used, len(learning.y)))
-        architectures.accelerate(model, params)
+        accelerate(model, params)
         model.jit_compile = variant.jit
         if variant.arrays:
             given = {"x": learning.x, "y": learning.y, "batch_size": size}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sentiment.network import architectures, training
+from sentiment.network import training
 from sentiment.network.batches import batches, split
 from sentiment.network.model import build_model, inputs_of
 from sentiment.network.train_options import Train
@@ -29,10 +29,12 @@ def epochs_of(x: Any, y: Any, params: Train, settings_used: dict[str, Any]) -> C
 
 def epoch_of(x: Any, y: Any, params: Train, settings_used: dict[str, Any]) -> Callable[[], Any]:
     """Return a function that trains a new model for one epoch more each time."""
+    from sentiment.network.fast import accelerate  # which imports TensorFlow
+
     learning, validation = split(x, y, params.validation_split)
     inputs = inputs_of({**settings_used, "pad.max_length": x.shape[1]}, len(learning.y))
     model = build_model(params, inputs)
-    architectures.accelerate(model, params)
+    accelerate(model, params)
     shuffled = batches(*learning, batch_size=params.batch_size, shuffle=True)
     held_out = batches(*validation, batch_size=params.validation_batch_size, shuffle=False)
     return lambda: model.fit(shuffled, validation_data=held_out, shuffle=False, verbose=0)

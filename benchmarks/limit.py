@@ -7,13 +7,12 @@ from sentiment.network.train_options import Train
 
 SIDE = 2048  # large enough for TensorFlow's full rate, small enough for the cache of a server
 REPEATS = 20
-GATES = {"lstm": 4, "gru": 3, "simple_rnn": 1}
 
 
 def epoch_flops(params: Train, learning: int, validation: int, length: int) -> int:
-    """Count the multiplications and additions of a network's recurrent layers in an epoch.
+    """Count the multiplications and additions of the LSTM layers of a network in an epoch.
 
-    One step of an LSTM multiplies its input (features) and the last state (units) by the kernels
+    One step multiplies its input (features) and the last state (units) by the kernels
     of four gates, 4 · units columns: (features + units) · 4 · units multiply-adds, two operations
     each. The backward pass needs each product twice more: the gradient of what went in, and that
     of the kernel. Gates, embedding, dense layer and optimizer are left out; they are under 1 %.
@@ -24,9 +23,9 @@ def epoch_flops(params: Train, learning: int, validation: int, length: int) -> i
         validation: reviews that are only predicted.
         length: tokens a review.
     """
-    directions, columns = 1 + params.bidirectional, GATES[params.cell] * params.units
+    directions, columns = 1 + params.bidirectional, 4 * params.units
     features = [params.embedding_units, *[directions * params.units] * (params.layers - 1)]
-    step = sum(2 * (size + params.units) * columns * directions for size in features)
+    step = sum(2 * (width + params.units) * columns * directions for width in features)
     return (3 * learning + validation) * step * length
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.memory`: how far back LSTM, GRU and plain RNN remember; takes two hours.
+"""`python -m benchmarks.memory`: how far back LSTM, GRU and plain RNN remember; takes hours.
 
 Trains them on the data set of the params, and on generated sets whose cue is ever further from the
 end, and compares them by accuracy and by gradient. Each training is a DVC experiment, so that

@@ -1,4 +1,4 @@
-"""How fast each kind of network trains, for `make bench`; `python -m benchmarks.networks` alone.
+"""How fast each kind of LSTM trains, for `make bench`; `python -m benchmarks.networks` alone.
 
 By the fast path and by stock Keras, both fed by the project's own batches, in turns in one process;
 and the machine's limit. Needs `data/pad`. Prints a line each, with tabs: the network, `ours` or
@@ -27,8 +27,6 @@ from workflow.params_file import changed
 SEGMENTS = {"segment_length": 25, "bidirectional": True, "pooling": "max+mean"}
 NETWORKS: dict[str, Mapping[str, Any]] = {
     "LSTM": {},
-    "GRU": {"cell": "gru"},
-    "plain RNN": {"cell": "simple_rnn"},
     "bidirectional, max": {"bidirectional": True, "pooling": "max"},
     "two layers": {"layers": 2},
     "masked padding": {"mask_padding": True},

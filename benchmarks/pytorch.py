@@ -1,8 +1,4 @@
-"""The same model in plain PyTorch on the CPU.
-
-Its arguments are the folder `data/pad` and, if not all of it with an LSTM, the layer, such as GRU,
-and how many reviews.
-"""
+"""The same model in plain PyTorch on the CPU. Its argument is the folder `data/pad`."""
 
 import sys
 from pathlib import Path
@@ -12,25 +8,23 @@ import torch
 from torch import nn
 
 EPOCHS, BATCH = 5, 64
-FOLDER, LAYER, REVIEWS = [*sys.argv[1:], "LSTM", "25000"][:3]
 
 
 class Sentiment(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.embedding = nn.Embedding(10000, 64)
-        self.cell = getattr(nn, LAYER)(64, 64, batch_first=True)
+        self.lstm = nn.LSTM(64, 64, batch_first=True)
         self.head = nn.Linear(64, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        _, last = self.cell(self.embedding(x))
-        h = last[0] if isinstance(last, tuple) else last
+        _, (h, _) = self.lstm(self.embedding(x))
         return self.head(h[-1])[:, 0]
 
 
-folder, some = Path(FOLDER), slice(int(REVIEWS))
-x = torch.from_numpy(np.load(folder / "x_train.npy")[some].astype(np.int64))
-y = torch.from_numpy(np.load(folder / "y_train.npy")[some].astype(np.float32))
+folder = Path(sys.argv[1])
+x = torch.from_numpy(np.load(folder / "x_train.npy").astype(np.int64))
+y = torch.from_numpy(np.load(folder / "y_train.npy").astype(np.float32))
 cut = len(x) * 4 // 5
 model = Sentiment()
 optimizer = torch.optim.Adam(model.parameters(), lr=0.001)

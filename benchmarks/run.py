@@ -1,7 +1,7 @@
 """`make bench`: measure everything in one run and compare it with the goals.
 
 What is compared takes turns, A B A B, each in a process of its own, but for the kinds of networks:
-those take turns in one process, and PyTorch's GRU comes after them. Writes `results.csv` and
+those take turns in one process. Writes `results.csv` and
 `results.md` beside this file. What is measured is the last commit, in clones of the repository.
 """
 
@@ -23,7 +23,6 @@ import numpy as np
 import psutil
 
 from benchmarks import measure, report
-from benchmarks.growth import REVIEWS
 from benchmarks.limit import epoch_flops
 from benchmarks.measure import Failed, Sample
 from benchmarks.networks import NETWORKS
@@ -35,7 +34,6 @@ from workflow.params import load_params
 ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 TORCH = ROOT / ".bench" / "bin" / "python"
-GRU = (str(HERE / "pytorch.py"), "data/pad", "GRU", str(REVIEWS))
 TURNS = click.IntRange(min=1)
 QUIET = 0.15  # foreign cores above which a sample is not to be trusted
 PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "numpy")
@@ -67,7 +65,6 @@ GOALS = [
     Goal("growth: an epoch at 2 × reviews", "epoch, 2 x reviews", "epoch, 1 x", False, 2.1),
     Goal("growth: an epoch at 2 × length", "epoch, 2 x length", "epoch, 1 x", False, 2.1),
     Goal("growth: an epoch at 2 × units", "epoch, 2 x units", "epoch, 1 x", False, 4),
-    Goal("GRU: PyTorch / ours", "GRU, PyTorch", "GRU, ours", True, 1.25),
     *(goal for name in NETWORKS for goal in goals_of(name)),
 ]
 
@@ -185,8 +182,6 @@ def networks(bench: Bench, clone: Path, pairs: int) -> None:
     command = [sys.executable, "-m", "benchmarks.networks", "--rounds", str(pairs)]
     for name, seconds in of_networks(bench.run("networks", clone, *command).output):
         bench.series[name] += seconds
-    torch = bench.run("PyTorch GRU", clone, str(TORCH), *GRU)
-    bench.series["GRU, PyTorch"] += torch.epochs[1:]
 
 
 def of_networks(output: str) -> Iterator[tuple[str, list[float]]]:

@@ -24,31 +24,21 @@ def load_keras() -> ModuleType:
     with tempfile.TemporaryFile() as chatter:
         stderr = os.dup(STDERR)
         os.dup2(chatter.fileno(), STDERR)
+        # Python would look for garbage in all modules again and again, while importing these and
+        # later ones: 1.5 of 5.3 s until TensorFlow and MLflow are imported
+        gc.disable()
         try:
-            with hidden(OPTIONAL), uncollected():
+            with hidden(OPTIONAL):
                 return importlib.import_module("keras")
         except BaseException:
             chatter.seek(0)
             os.write(stderr, chatter.read())
             raise
         finally:
+            gc.freeze()
+            gc.enable()
             os.dup2(stderr, STDERR)
             os.close(stderr)
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """In the block, and ever after, let Python not look for garbage in what the block makes.
-
-    It would look at all modules again and again, while importing these and later ones: 1.5 of 5.3 s
-    until TensorFlow and MLflow are imported.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 @contextmanager

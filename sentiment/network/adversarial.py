@@ -4,14 +4,12 @@ Source: Miyato, Dai and Goodfellow 2017, *Adversarial Training Methods for Semi-
 Classification*.
 """
 
-from collections.abc import Callable
-
 import keras
 import tensorflow as tf
 
 from sentiment.gradients import split_at_vectors
 
-Step = Callable[[tuple[tf.Tensor, ...]], dict[str, tf.Tensor]]
+TINY = 1e-12  # or a gradient of nothing but zeros would be divided by 0
 
 
 def make_adversarial(model: "keras.Model", shift: float) -> None:
@@ -24,25 +22,22 @@ def make_adversarial(model: "keras.Model", shift: float) -> None:
         shift: length of the shift of all vectors of a review, along the gradient of its loss, in
             root mean squares of the embedding's values.
     """
-    model.train_step = _step(model, shift)
-
-
-def _step(model: "keras.Model", shift: float) -> Step:
     embedding = model.get_layer("embedding")
     read, judge = split_at_vectors(model, model.output)
     tracker = next(metric for metric in model.metrics if metric.name == "loss")
 
     def step(data: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
         tokens, labels, counts = keras.utils.unpack_x_y_sample_weight(data)
-        weights = [each.value for each in model.trainable_variables]
+        weights = [variable.value for variable in model.trainable_variables]
         with tf.GradientTape(persistent=True) as tape:
             vectors = read(tokens, training=True)
             answers = judge([tokens, vectors], training=True)
             loss = model.compute_loss(tokens, labels, answers, counts)
             with tape.stop_recording():
                 direction, *gradients = tape.gradient(loss, [vectors, *weights])
-                length = shift * _root_mean_square(embedding.embeddings)
-                shifts = length * _unit(direction)
+                length = shift * tf.sqrt(tf.reduce_mean(tf.square(embedding.embeddings)))
+                norms = tf.norm(direction, axis=(1, 2), keepdims=True)  # of each review
+                shifts = length * (direction / (norms + TINY))
             answers_misled = judge([tokens, vectors + shifts], training=True)
             misled = model.compute_loss(tokens, labels, answers_misled, counts)
         more = tape.gradient(misled, weights)
@@ -52,16 +47,4 @@ def _step(model: "keras.Model", shift: float) -> Step:
         metrics: dict[str, tf.Tensor] = model.compute_metrics(tokens, labels, answers, counts)
         return metrics
 
-    return step
-
-
-def _unit(gradient: tf.Tensor) -> tf.Tensor:
-    """The gradient of each review's vectors, shape (batch, length, units), of length 1."""
-    return gradient / (tf.norm(gradient, axis=(1, 2), keepdims=True) + TINY)
-
-
-def _root_mean_square(values: tf.Tensor) -> tf.Tensor:
-    return tf.sqrt(tf.reduce_mean(tf.square(values)))
-
-
-TINY = 1e-12  # or a gradient of nothing but zeros would be divided by 0
+    model.train_step = step

@@ -1,8 +1,13 @@
-"""How a network reads a review's vectors; `sentiment.network.model` builds all around it."""
+"""How a network reads a review's vectors; `sentiment.network.model` builds all around it.
+
+An architecture is a function of the section `train`, of the vectors of a review's words, shape
+(batch, length, features), float32, and of their mask, shape (batch, length), bool, or None where
+padding is not masked. It returns a state for each word, shape (batch, length, n), float32; with
+pooling `last` it may return a last state of its own, shape (batch, n).
+"""
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,34 +17,12 @@ from sentiment.network.train_options import Train
 if TYPE_CHECKING:
     import keras
 
-POOLED = ("max", "mean", "max+mean")
 WITH_CUDNN = ("lstm", "gru")
 LONGEST_WAVE = 10_000  # positions in the longest period of the sinusoids, divided by 2π
 
 
-def by_stock_keras(model: "keras.Model", params: Train) -> str:  # noqa: ARG001
-    """Leave the model as it is, see `Architecture.speed_up`."""
-    return f"stock Keras: a {params.architecture} has no other path"
-
-
-class Architecture(NamedTuple):
-    """A kind of network.
-
-    Attributes:
-        states: from the section `train`, the vectors of a review's words, shape (batch, length,
-            features), float32, and their mask, shape (batch, length), bool, or None where padding
-            is not masked: a state for each word, shape (batch, length, n), float32. With pooling
-            `last` it may be a last state of its own, shape (batch, n).
-        speed_up: lets a compiled model train faster, if it can; returns by which path it trains.
-            It changes instances, never classes or weights, so that what is saved is plain Keras.
-    """
-
-    states: Callable[[Train, Any, Any], Any]
-    speed_up: Callable[["keras.Model", Train], str] = by_stock_keras
-
-
 def recurrent(params: Train, vectors: Any, mask: Any) -> Any:
-    """The states of the uppermost of the recurrent layers, see `Architecture.states`."""
+    """The states of the uppermost of the recurrent layers."""
     states = vectors
     for number in range(1, params.layers + 1):
         layer = _recurrent_layer(params, number)
@@ -64,7 +47,7 @@ def _recurrent_layer(params: Train, number: int) -> "keras.layers.Layer":
     layer = cells[params.cell](
         params.units,
         **kernels,
-        return_sequences=params.pooling in POOLED or number < params.layers,
+        return_sequences=params.pooling != "last" or number < params.layers,
         dropout=params.dropout.input,
         recurrent_dropout=params.dropout.recurrent,
         recurrent_initializer=params.recurrent_initializer,
@@ -99,19 +82,8 @@ def _start_forget_gates(layer: "keras.layers.Layer", bias: float) -> None:
         lstm.cell.bias.assign(values)
 
 
-def by_fast_path(model: "keras.Model", params: Train) -> str:
-    """Put recurrent layers on the fast path if their params have one."""
-    from sentiment.network import fast
-
-    obstacle = fast.obstacle(params)
-    if obstacle:
-        return f"stock Keras: {obstacle}"
-    fast.accelerate(model)
-    return f"fast {type(recurrent_layers(model)[0]).__name__}"
-
-
 def transformer(params: Train, vectors: Any, mask: Any) -> Any:
-    """The states of the uppermost encoder block, see `Architecture.states`.
+    """The states of the uppermost encoder block.
 
     Positions count words, so that padding moves none. Dropout is where the paper has it: on what
     each part of a block adds to its input.
@@ -161,12 +133,5 @@ def _suffix(number: int) -> str:
     return f"_{number}" if number > 1 else ""
 
 
-ARCHITECTURES = {  # by the values of `train.architecture`
-    "recurrent": Architecture(recurrent, by_fast_path),
-    "transformer": Architecture(transformer),
-}
-
-
-def accelerate(model: "keras.Model", params: Train) -> str:
-    """Let a compiled model train faster if its architecture and params allow it; say by what."""
-    return ARCHITECTURES[params.architecture].speed_up(model, params)
+# by the values of `train.architecture`
+ARCHITECTURES = {"recurrent": recurrent, "transformer": transformer}

@@ -1,26 +1,42 @@
-"""Train Keras' recurrent layers faster on a CPU: the same layers and mathematics by other means.
+"""Train Keras' LSTM faster on a CPU: the same layers and mathematics by other means.
 
-Most of a cell's multiplications need no recurrence and become large matrix products before and
-after the loop over time. What is left of the loop, forward and backward, is compiled by XLA, and
-the two halves of a batch run side by side, each on one core. What differs between the cells is in
-`cells.py`; docs/speed.md has the measurements, and optimisations that did not help.
+Most of its multiplications need no recurrence and become large matrix products before and after
+the loop over time. What is left of the loop, forward and backward, is compiled by XLA, and the two
+halves of a batch run side by side, each on one core. docs/speed.md has the measurements, and
+optimisations that did not help.
 
 `accelerate` changes how the instances of one model compute, never their classes or weights: what
 is saved afterwards is plain Keras.
+
+Source: Hochreiter and Schmidhuber 1997; the forget gate: Gers et al. 2000. The gates are in Keras'
+order: input, forget, cell, output.
 """
 
-from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
 from sentiment.network.architectures import recurrent_layers
-from sentiment.network.cells import CELLS, Cell, Tensors, Weights
 from sentiment.network.train_options import Train
 
 if TYPE_CHECKING:
     import keras
+
+
+class Weights(NamedTuple):
+    """Columns by gate: shapes (features, 4 · units), (units, 4 · units) and (4 · units,)."""
+
+    kernel: tf.Tensor
+    recurrent: tf.Tensor
+    bias: tf.Tensor
+
+
+class State(NamedTuple):
+    """An LSTM's output and cell, or their gradients, each of shape (batch, units)."""
+
+    h: tf.Tensor
+    c: tf.Tensor
 
 
 class Forward(NamedTuple):
@@ -28,33 +44,36 @@ class Forward(NamedTuple):
 
     Attributes:
         inputs: shape (steps · batch, features).
-        kept: what the cell keeps of each step.
-        states: of the cell, before the first step and after each, shape (steps + 1, batch, units).
+        gates: after σ, shape (steps, batch, 4 · units).
+        states: before the first step and after each, both of shape (steps + 1, batch, units).
+        words: 1 for a step, 0 for one that is skipped, shape (steps, batch, 1); or None.
     """
 
     inputs: tf.Tensor
-    kept: Tensors
-    states: Tensors
+    gates: tf.Tensor
+    states: State
+    words: tf.Tensor | None
 
 
-def obstacle(params: Train) -> str | None:
-    """Say why stock Keras has to train a model of these params, or None where it need not."""
+def accelerate(model: "keras.Model", params: Train) -> str:
+    """Let layers and optimizer of a compiled model compute by this module, if params allow it.
+
+    Returns by which path the model trains; if by stock Keras, also why.
+    """
+    kind = params.cell if params.architecture == "recurrent" else params.architecture
     obstacles = {
+        f"a {kind} has no other path": kind != "lstm",
         "train.accelerate is false": not params.accelerate,
         "train.dropout.recurrent is not 0": params.dropout.recurrent > 0,
         "there is a GPU, which has kernels of its own": tf.config.list_physical_devices("GPU"),
     }
-    return next((reason for reason, applies in obstacles.items() if applies), None)
-
-
-def accelerate(model: "keras.Model") -> None:
-    """Make the recurrent layers and the optimizer of a compiled model compute by this file.
-
-    The layers must be as `build_model` makes them where there is no `obstacle`.
-    """
+    for obstacle, applies in obstacles.items():
+        if applies:
+            return f"stock Keras: {obstacle}"
     for layer in recurrent_layers(model):
         layer.inner_loop = partial(_inner_loop, layer)
     _compile_updates(model)
+    return "fast LSTM"
 
 
 def _compile_updates(model: "keras.Model") -> None:
@@ -66,9 +85,9 @@ def _compile_updates(model: "keras.Model") -> None:
 
 
 def _inner_loop(
-    layer: "keras.layers.RNN",
+    layer: "keras.layers.LSTM",
     sequences: tf.Tensor,
-    initial_state: Any,
+    initial_state: list[tf.Tensor],
     mask: tf.Tensor | None,
     training: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
@@ -78,82 +97,52 @@ def _inner_loop(
     if layer.go_backwards:
         sequences = tf.reverse(sequences, [1])
         mask = None if mask is None else tf.reverse(mask, [1])
-    own = layer.cell
-    weights = Weights(*map(tf.convert_to_tensor, (own.kernel, own.recurrent_kernel, own.bias)))
-    start = initial_state if isinstance(initial_state, list | tuple) else [initial_state]
-    words = None if mask is None else tf.cast(mask, tf.float32)[:, :, None]
-    cell = CELLS[type(layer).__name__]
-    states, last = recur(cell, sequences, start, weights, layer.return_sequences, words)
-    return last[0], states, last
+    words = None if mask is None else tf.cast(tf.transpose(mask), tf.float32)[:, :, None]
+    cell = layer.cell
+    weights = map(tf.convert_to_tensor, (cell.kernel, cell.recurrent_kernel, cell.bias))
+    run = tf.custom_gradient(lambda *variables: _run(layer.return_sequences, words, *variables))
+    outputs, *last = run(sequences, *initial_state, *weights)
+    return last[0], outputs, last
 
 
-def recur(
-    cell: Cell,
-    x: tf.Tensor,
-    start: Tensors,
-    weights: Weights,
-    sequences: bool,
-    words: tf.Tensor | None = None,
-) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Run a cell over a batch.
+def _run(sequences: bool, words: tf.Tensor | None, *variables: tf.Tensor) -> tuple[Any, Any]:
+    """Run an LSTM over a batch.
 
     Args:
-        cell: see there.
-        x: shape (batch, steps, features), float32.
-        start: state before the first step, each of shape (batch, units), float32.
-        weights: see there.
-        sequences: whether to return the cell's output after every step.
-        words: 1 for a step, 0 for one that is skipped, shape (batch, steps, 1), float32; or None.
+        sequences: whether to return the output after every step.
+        words: see `Forward`.
+        variables: the input, shape (batch, steps, features); `State` before the first step;
+            `Weights`. All are float32.
 
     Returns:
-        Its output after every step, shape (batch, steps, units), or with `sequences` false after
-        the last one alone; the state after the last step.
+        The output after every step, shape (batch, steps, units), or with `sequences` false after
+        the last one alone, and `State` after the last step; and what makes the gradients of the
+        variables of the gradients of these three.
     """
+    # or an eager tape records the steps as well, for which XLA has no gradient
+    x, h, c, *kernels = map(tf.stop_gradient, variables)
+    weights, halves = Weights(*kernels), _halves(x)
+    read = [None if words is None else words[:, half] for half in halves]
+    passes = [
+        _forward(weights, x[half], State(h[half], c[half]), own)
+        for half, own in zip(halves, read, strict=True)
+    ]
 
-    def batch(*given: Any) -> Any:
-        # or an eager tape records the steps as well, for which XLA has no gradient
-        x, *rest = map(tf.stop_gradient, given)
-        start, weights = rest[: -len(Weights._fields)], Weights(*rest[-len(Weights._fields) :])
-        halves = _halves(x)
-        read = [None if words is None else _swap(words[half]) for half in halves]
-        done = [
-            _forward(cell, x[half], [state[half] for state in start], weights, own)
-            for half, own in zip(halves, read, strict=True)
+    def gradient(d_outputs: tf.Tensor, d_h: tf.Tensor, d_c: tf.Tensor) -> list[tf.Tensor]:
+        d_h = d_h if sequences else d_h + d_outputs
+        d_steps = [_swap(d_outputs[half]) if sequences else None for half in halves]
+        gradients = [
+            _backward(weights, forward, own, State(d_h[half], d_c[half]))
+            for half, forward, own in zip(halves, passes, d_steps, strict=True)
         ]
+        d_x, d_start_h, d_start_c, *d_weights = zip(*gradients, strict=True)
+        rows = [tf.concat(parts, 0) for parts in (d_x, d_start_h, d_start_c)]
+        return [*rows, *map(tf.add_n, d_weights)]
 
-        def gradient(d_outputs: tf.Tensor, *d_last: tf.Tensor) -> list[tf.Tensor]:
-            ends = d_last if sequences else (d_last[0] + d_outputs, *d_last[1:])
-            return _joined(
-                _backward(
-                    cell,
-                    kept,
-                    weights,
-                    own,
-                    _swap(d_outputs[half]) if sequences else None,
-                    [end[half] for end in ends],
-                )
-                for kept, half, own in zip(done, halves, read, strict=True)
-            )
-
-        last = _last(done)
-        every = [_swap(kept.states[0][1:]) for kept in done]  # output after every step
-        return (tf.concat(every, 0) if sequences else last[0], *last), gradient
-
-    output, *last = tf.custom_gradient(batch)(x, *start, *weights)
-    return output, last
-
-
-def _last(done: Sequence[Forward]) -> list[tf.Tensor]:
-    """The state after the last step, of all parts of a batch."""
-    ends = [[states[-1] for states in kept.states] for kept in done]
-    return [tf.concat(parts, 0) for parts in zip(*ends, strict=True)]
-
-
-def _joined(gradients: Iterable[list[tf.Tensor]]) -> list[tf.Tensor]:
-    """The gradients of a batch from those of its parts; those of the weights come last."""
-    columns = [list(column) for column in zip(*gradients, strict=True)]
-    rows, sums = columns[: -len(Weights._fields)], columns[-len(Weights._fields) :]
-    return [*(tf.concat(row, 0) for row in rows), *map(tf.add_n, sums)]
+    states = [forward.states for forward in passes]
+    last = [tf.concat([h[-1] for h, _ in states], 0), tf.concat([c[-1] for _, c in states], 0)]
+    outputs = tf.concat([_swap(h[1:]) for h, _ in states], 0) if sequences else last[0]
+    return (outputs, *last), gradient
 
 
 def _halves(batch: tf.Tensor) -> tuple[slice, ...]:
@@ -167,49 +156,40 @@ def _swap(values: tf.Tensor) -> tf.Tensor:
     return tf.transpose(values, (1, 0, 2))
 
 
-def _forward(
-    cell: Cell, x: tf.Tensor, start: Tensors, weights: Weights, words: tf.Tensor | None
-) -> Forward:
-    """Run half a batch: what needs no recurrence as one product, then the loop."""
-    kernel, bias = cell.projection(weights)
+def _forward(weights: Weights, x: tf.Tensor, start: State, words: tf.Tensor | None) -> Forward:
+    """Run half a batch: what needs no recurrence as one product, then the loop.
+
+    tanh(v) = 2 σ(2v) - 1: with the cell gate's columns doubled, one σ serves all four gates.
+    """
+    columns = weights.bias.shape[0]
+    doubled = tf.repeat(tf.constant([1.0, 1.0, 2.0, 1.0]), columns // 4)
     inputs = tf.reshape(_swap(x), (-1, x.shape[2]))
-    values = tf.nn.bias_add(inputs @ kernel, bias)
-    values = tf.reshape(values, (x.shape[1], -1, kernel.shape[1]))
-    return Forward(inputs, *_loop_forward(cell, values, start, cell.looped(weights), words))
+    values = tf.nn.bias_add(inputs @ (weights.kernel * doubled), weights.bias * doubled)
+    values = tf.reshape(values, (x.shape[1], -1, columns))
+    gates, states = _loop_forward(values, start, weights.recurrent * doubled, words)
+    return Forward(inputs, gates, states, words)
 
 
 def _backward(
-    cell: Cell,
-    done: Forward,
-    weights: Weights,
-    words: tf.Tensor | None,
-    d_states: tf.Tensor | None,
-    d_last: Tensors,
+    weights: Weights, forward: Forward, d_steps: tf.Tensor | None, d_last: State
 ) -> list[tf.Tensor]:
-    """Return the gradients of x and of the start, then those of the weights, for half a batch.
-
-    Args:
-        cell: see there.
-        done: what the forward pass kept.
-        weights: see there.
-        words: see `recur`, time first.
-        d_states: gradient of the cell's output after every step, time first; None for none.
-        d_last: gradient of the state after the last step.
-    """
-    steps, units = done.states[0].shape[0] - 1, done.states[0].shape[2]
-    values, products, d_start = _loop_backward(
-        cell, done.kept, done.states, weights.recurrent, words, d_states, d_last
-    )
-    values, products = (tf.reshape(rows, (-1, rows.shape[2])) for rows in (values, products))
-    d_x = tf.matmul(values, weights.kernel, transpose_b=True)
-    before = tf.reshape(done.states[0][:-1], (-1, units))
-    return [
+    """The gradients of a half's `variables`, see `_run`, from those of its outputs and end."""
+    d_gates, d_start = _loop_backward(forward, weights.recurrent, d_steps, d_last)
+    steps, units = forward.states.h.shape[0] - 1, forward.states.h.shape[2]
+    d_gates = tf.reshape(d_gates, (-1, 4 * units))
+    d_x = tf.matmul(d_gates, weights.kernel, transpose_b=True)
+    before = tf.reshape(forward.states.h[:-1], (-1, units))
+    gradients = [
         _swap(tf.reshape(d_x, (steps, -1, d_x.shape[1]))),
         *d_start,
-        tf.matmul(done.inputs, values, transpose_a=True),
-        tf.matmul(before, products, transpose_a=True),
-        cell.bias(_sum(values), _sum(products)),
+        tf.matmul(forward.inputs, d_gates, transpose_a=True),
+        tf.matmul(before, d_gates, transpose_a=True),
+        _sum(d_gates),
     ]
+    # never computed, but TensorFlow orders the sums of adversarial gradients by the names of nodes:
+    # without it the last bits would not be those of earlier versions
+    _sum(d_gates)
+    return gradients
 
 
 def _sum(rows: tf.Tensor) -> tf.Tensor:
@@ -217,83 +197,86 @@ def _sum(rows: tf.Tensor) -> tf.Tensor:
     return tf.matmul(tf.ones((1, tf.shape(rows)[0])), rows)[0]
 
 
-def _steps_forward(
-    cell: Cell, values: tf.Tensor, start: Tensors, weights: Tensors, words: tf.Tensor | None
-) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-    """The forward loop: `kept` and `states` of `Forward`.
+@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+def _loop_forward(
+    values: tf.Tensor, start: State, recurrent: tf.Tensor, words: tf.Tensor | None
+) -> tuple[tf.Tensor, State]:
+    """All steps of half a batch: `gates` and `states` of `Forward`.
 
     Args:
-        cell: see there.
-        values: what each gate gets from the input, shape (steps, batch, gates · units).
+        values: what each gate gets from the input, shape (steps, batch, 4 · units).
         start: state before the first step.
-        weights: what a step needs of them.
-        words: see `recur`, time first.
+        recurrent: see `Weights`, the cell gate's columns doubled.
+        words: see `Forward`.
     """
     steps = values.shape[0]
 
-    def step(t: Any, state: Any, kept: Any, states: Any) -> Any:
-        after, own = cell.step(values[t], state, weights)
+    def step(t: Any, before: State, gates: Any, states: State) -> Any:
+        activated = tf.sigmoid(values[t] + before.h @ recurrent)
+        i, f, g, o = tf.split(activated, 4, 1)
+        c = f * before.c + i * (2 * g - 1)
+        after = State(o * tf.tanh(c), c)
         if words is not None:
             share = words[t]  # 0 keeps the state before
-            after = tuple(share * a + (1 - share) * b for a, b in zip(after, state, strict=True))
-        return t + 1, after, _write(kept, t, own), _write(states, t + 1, after)
+            pairs = zip(after, before, strict=True)
+            after = State(*(share * new + (1 - share) * old for new, old in pairs))
+        return t + 1, after, gates.write(t, activated), _write(states, t + 1, after)
 
-    _, example = cell.step(values[0], start, weights)
-    kept = tuple(_array(steps, value) for value in example)
-    states = _write([_array(steps + 1, value) for value in start], 0, start)
-    begin = (0, tuple(start), kept, states)
-    _, _, *arrays = tf.while_loop(lambda t, *_: t < steps, step, begin, parallel_iterations=1)
-    stacked = [[array.stack() for array in group] for group in arrays]
-    return stacked[0], stacked[1]
+    empty = State(*(_array(steps + 1, value.shape) for value in start))
+    begin = (0, start, _array(steps, values.shape[1:]), _write(empty, 0, start))
+    _, _, gates, states = tf.while_loop(lambda t, *_: t < steps, step, begin, parallel_iterations=1)
+    return gates.stack(), State(states.h.stack(), states.c.stack())
 
 
-def _steps_backward(
-    cell: Cell,
-    kept: Tensors,
-    states: Tensors,
-    recurrent: tf.Tensor,
-    words: tf.Tensor | None,
-    d_states: tf.Tensor | None,
-    d_last: Tensors,
-) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
-    """The backward loop: gradients of the gates' values, of the products and of the start.
+@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+def _loop_backward(
+    forward: Forward, recurrent: tf.Tensor, d_steps: tf.Tensor | None, d_last: State
+) -> tuple[tf.Tensor, State]:
+    """All steps of half a batch, from the last one back.
 
-    Whatever does not depend on the gradient that comes from later steps is computed before.
+    A step back is linear in the gradient of the state: the derivatives that this is multiplied by
+    are computed for all steps at once, before the loop.
+
+    Args:
+        forward: what the forward pass kept.
+        recurrent: see `Weights`.
+        d_steps: gradient of the output after every step, time first; None for none.
+        d_last: gradient of the state after the last step.
+
+    Returns:
+        The gradient of the gates before their activation, shape (steps, batch, 4 · units), and that
+        of the state before the first step.
     """
-    steps = states[0].shape[0] - 1
-    own, *rest = cell.derivatives(kept, states)
-    # rows of zeros for what is no part of the product: a part of an array alone would be copied
-    empty = own.shape[2] - recurrent.shape[1]
-    transposed = tf.pad(tf.transpose(recurrent), [[empty, 0], [0, 0]])
+    cells, words = forward.states.c, forward.words
+    steps = cells.shape[0] - 1
+    i, f, g, o = tf.split(forward.gates, 4, 2)
+    g, c = 2 * g - 1, tf.tanh(cells[1:])
+    own = [g * i * (1 - i), cells[:-1] * f * (1 - f), i * (1 - g * g), c * o * (1 - o)]
+    derivatives, h_to_c = tf.concat(own, 2), o * (1 - c * c)
+    transposed = tf.transpose(recurrent)
 
-    def step(t: Any, gradient: Any, d_gates: Any) -> Any:
-        if d_states is not None:
-            gradient = (gradient[0] + d_states[t], *gradient[1:])
-        taken = gradient if words is None else [value * words[t] for value in gradient]
-        needed = [d_gates.read(t), *(derivative[t] for derivative in rest)]
-        d_gate, (direct, *others) = cell.back(taken, needed)
-        through = d_gate @ transposed
-        before = (through if direct is None else through + direct, *others)
+    def step(t: Any, after: State, d_gates: Any) -> Any:
+        if d_steps is not None:
+            after = State(after.h + d_steps[t], after.c)
+        d_h, d_c = after if words is None else [gradient * words[t] for gradient in after]
+        d_c += d_h * h_to_c[t]
+        d_gate = tf.concat([d_c, d_c, d_c, d_h], 1) * d_gates.read(t)
+        before = State(d_gate @ transposed, d_c * f[t])
         if words is not None:  # what was skipped leaves the gradient as it is
-            before = tuple(b + (1 - words[t]) * g for b, g in zip(before, gradient, strict=True))
+            pairs = zip(before, after, strict=True)
+            before = State(*(through + (1 - words[t]) * past for through, past in pairs))
         return t - 1, before, d_gates.write(t, d_gate)
 
     # the gradients take the place of the derivatives that they need: there is no second large array
-    begin = (steps - 1, tuple(d_last), _array(steps, own[0]).unstack(own))
-    _, start, d_gates = tf.while_loop(lambda t, *_: t >= 0, step, begin, parallel_iterations=1)
-    return cell.values(d_gates.stack()), cell.product(d_gates.stack()), start
+    begin = (steps - 1, d_last, _array(steps, derivatives.shape[1:]).unstack(derivatives))
+    _, d_start, d_gates = tf.while_loop(lambda t, *_: t >= 0, step, begin, parallel_iterations=1)
+    return d_gates.stack(), d_start
 
 
-def _write(
-    arrays: Sequence[tf.TensorArray], step: Any, values: Tensors
-) -> tuple[tf.TensorArray, ...]:
-    """The arrays, as many as there are, with these values at a step."""
-    return tuple(array.write(step, value) for array, value in zip(arrays, values, strict=False))
+def _write(arrays: State, step: Any, values: State) -> State:
+    """The arrays of states with these values at a step."""
+    return State(arrays.h.write(step, values.h), arrays.c.write(step, values.c))
 
 
-def _array(length: int, like: tf.Tensor) -> tf.TensorArray:
-    return tf.TensorArray(tf.float32, length, element_shape=like.shape)
-
-
-_loop_forward = tf.function(_steps_forward, jit_compile=True)
-_loop_backward = tf.function(_steps_backward, jit_compile=True)
+def _array(length: int, shape: Any) -> tf.TensorArray:
+    return tf.TensorArray(tf.float32, length, element_shape=shape)

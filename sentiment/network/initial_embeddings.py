@@ -55,7 +55,7 @@ def bigram_vectors(
         Shape (buckets + 1, units); that of no bigram has zeros.
     """
     counts = [_reviews_with(buckets[labels == label], len(start)) for label in (1, 0)]
-    positive, negative = (SMOOTHING + each for each in counts)
+    positive, negative = (SMOOTHING + reviews for reviews in counts)
     ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
     size = np.sqrt(np.mean(ratio[1:] ** 2))
     vectors = start.copy()

@@ -1,9 +1,7 @@
 """The network: embedding, what reads the vectors, pooling, one logistic unit."""
 
-import json
 import math
 import re
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +22,9 @@ STEPS_PER_EXECUTION = 4
 PRIMES = (1_000_003, 7_919)  # by which a bigram's words are hashed
 STEP = 1024  # reviews whose bigrams are looked for at once
 LOWEST = float(np.finfo(np.float32).min)
+# what Keras writes otherwise each time that it saves a model
+DATE = re.compile(rb', "date_saved": "[^"]*"')
+ADDRESS = re.compile(rb'(?<="shared_object_id": )\d+')
 
 
 class Inputs(NamedTuple):
@@ -45,12 +46,7 @@ class Inputs(NamedTuple):
 
 
 def inputs_of(settings_used: Mapping[str, Any], reviews: int) -> Inputs:
-    """What the model of a training on so many reviews reads.
-
-    Args:
-        settings_used: everything that shapes the training, by dotted `params.yaml` names.
-        reviews: how many are learned from.
-    """
+    """What the model of a training on so many reviews reads, from all that shapes it by name."""
     return Inputs(
         settings_used["pad.num_words"],
         settings_used["pad.max_length"],
@@ -63,13 +59,8 @@ def inputs_of(settings_used: Mapping[str, Any], reviews: int) -> Inputs:
 def build_model(params: Train, inputs: Inputs) -> "keras.Model":
     """Build and compile the classifier.
 
-    Args:
-        params: the `train` section.
-        inputs: what it reads.
-
-    Returns:
-        A model from token ids, shape (batch, length), int32, to the probability that the
-        review is positive, shape (batch, 1), float32.
+    It goes from token ids, shape (batch, length), int32, to the probability that the review is
+    positive, shape (batch, 1), float32.
     """
     import keras
 
@@ -80,24 +71,20 @@ def build_model(params: Train, inputs: Inputs) -> "keras.Model":
     words = _drop_words(tokens, params.dropout.word, inputs)
     mask = embedding.compute_mask(words)
     vectors = _with_bigrams(embedding(words), words, params.bigrams, inputs)
-    vectors = _dropout("SpatialDropout1D", params.dropout.embedding, vectors)
+    if params.dropout.embedding:
+        vectors = keras.layers.SpatialDropout1D(params.dropout.embedding)(vectors)
     summary = _pool(_states(params, vectors, mask), mask, params.pooling)
-    summary = _dropout("Dropout", params.dropout.head, summary)
+    if params.dropout.head:
+        summary = keras.layers.Dropout(params.dropout.head)(summary)
     probability = keras.layers.Dense(1, activation="sigmoid", name="probability")(summary)
     model = keras.Model(tokens, probability, name="sentiment")
-    _compile(model, params, inputs.steps)
-    return model
-
-
-def _compile(model: "keras.Model", params: Train, steps: int) -> None:
-    import keras
-
     model.compile(
-        _optimizer(params, steps),
+        _optimizer(params, inputs.steps),
         loss=keras.losses.BinaryCrossentropy(label_smoothing=params.label_smoothing),
         metrics=["accuracy"],
         steps_per_execution=STEPS_PER_EXECUTION,
     )
+    return model
 
 
 def _drop_words(tokens: Any, rate: float, inputs: Inputs) -> Any:
@@ -142,32 +129,26 @@ def _buckets(words: Any, count: int, inputs: Inputs) -> Any:
 
 
 def bigram_buckets(model: "keras.Model", tokens: NDArray[Any]) -> NDArray[np.int64]:
-    """The bucket of the bigram that each word ends, as a model with bigrams reads them.
+    """The bucket of the bigram that each word ends, 0 for none, as a model with bigrams reads it.
 
-    Args:
-        model: it.
-        tokens: token ids, shape (reviews, length).
-
-    Returns:
-        Shape (reviews, length); 0 for none.
+    Tokens and buckets have the shape (reviews, length).
     """
     import keras
 
     read = keras.Model(model.input, model.get_layer("bigrams").input)
-    found: NDArray[np.int64] = read.predict(
-        batches(tokens, batch_size=STEP, shuffle=False), verbose=0
-    )
-    return found
+    steps = batches(tokens, batch_size=STEP, shuffle=False)
+    buckets: NDArray[np.int64] = read.predict(steps, verbose=0)
+    return buckets
 
 
 def _states(params: Train, vectors: Any, mask: Any) -> Any:
-    """The states of the architecture, see `Architecture.states`.
+    """The states of the architecture, see `sentiment.network.architectures`.
 
     Segments are rows of a larger batch, and become reviews again above all layers.
     """
     from keras import ops
 
-    read = ARCHITECTURES[params.architecture].states
+    read = ARCHITECTURES[params.architecture]
     length, segment = vectors.shape[1], params.segment_length or vectors.shape[1]
     if segment >= length:
         return read(params, vectors, mask)
@@ -183,7 +164,10 @@ def _pool(states: Any, mask: Any, pooling: str) -> Any:
 
     pooled = []
     if "max" in pooling:
-        pooled.append(keras.layers.GlobalMaxPooling1D(name="max")(_without_padding(states, mask)))
+        words = states
+        if mask is not None:  # Keras' layer of maxima reads none
+            words = keras.ops.where(keras.ops.expand_dims(mask, 2), states, LOWEST)
+        pooled.append(keras.layers.GlobalMaxPooling1D(name="max")(words))
     if "mean" in pooling:
         pooled.append(keras.layers.GlobalAveragePooling1D(name="mean")(states, mask=mask))
     pooled = pooled or [_last(states, mask)]
@@ -201,21 +185,6 @@ def _last(states: Any, mask: Any) -> Any:
     words_so_far = ops.cumsum(ops.cast(mask, "int32"), axis=1)
     last = ops.argmax(words_so_far, axis=1)  # the first of equal counts: padding adds none
     return ops.take_along_axis(states, last[:, None, None], axis=1)[:, 0]
-
-
-def _without_padding(states: Any, mask: Any) -> Any:
-    """The states such that none of padding is a maximum: Keras' layer of maxima reads no mask."""
-    import keras
-
-    if mask is None:
-        return states
-    return keras.ops.where(keras.ops.expand_dims(mask, 2), states, LOWEST)
-
-
-def _dropout(layer: str, rate: float, values: Any) -> Any:
-    import keras
-
-    return getattr(keras.layers, layer)(rate)(values) if rate else values
 
 
 def _optimizer(params: Train, steps: int) -> "keras.optimizers.Optimizer":
@@ -257,29 +226,16 @@ def save_model(model: "keras.Model", path: Path) -> None:
     Keras writes the date into the archive and its metadata, and addresses in memory into the
     configuration, where they distinguish shared objects; here numbers do that.
     """
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        written = Path(folder) / path.name
-        model.save(written)
-        with zipfile.ZipFile(written) as source, zipfile.ZipFile(path, "w") as target:
-            for name in sorted(source.namelist()):
-                content = source.read(name)
-                same = SAME_EACH_TIME.get(name, bytes)(content)
-                target.writestr(zipfile.ZipInfo(name), same)  # dated 1980, where zip begins
-
-
-def _undated(metadata: bytes) -> bytes:
-    document = json.loads(metadata)
-    del document["date_saved"]
-    return json.dumps(document, sort_keys=True).encode()
-
-
-def _numbered(config: bytes) -> bytes:
     numbers: dict[bytes, int] = {}
 
-    def number(match: re.Match[bytes]) -> bytes:
-        return match[1] + str(numbers.setdefault(match[2], len(numbers) + 1)).encode()
+    def number(address: re.Match[bytes]) -> bytes:
+        return str(numbers.setdefault(address[0], len(numbers) + 1)).encode()
 
-    return re.sub(rb'("shared_object_id": )(\d+)', number, config)
-
-
-SAME_EACH_TIME = {"metadata.json": _undated, "config.json": _numbered}
+    model.save(path)
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in sorted(archive.namelist())}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in contents.items():
+            if name.endswith(".json"):
+                content = ADDRESS.sub(number, DATE.sub(b"", content))
+            archive.writestr(zipfile.ZipInfo(name), content)  # dated 1980, where zip begins

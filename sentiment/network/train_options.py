@@ -1,6 +1,6 @@
 """The settings of the network and its training: the section `train`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -103,10 +103,6 @@ class Train(Section):
                 "optimizer adamw needs a weight_decay above 0, such as Keras' 0.004: "
                 "without one it is adam"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _gates_are_there(self) -> Self:
         if self.cell != "lstm" and self.forget_bias != KERAS_FORGET_BIAS:
             raise ValueError(
                 f"forget_bias {self.forget_bias:g} needs cell lstm: a {self.cell} has no forget "
@@ -116,24 +112,20 @@ class Train(Section):
 
     @model_validator(mode="after")
     def _options_are_the_architectures(self) -> Self:
-        problems = list(_architecture_problems(self))
+        values, width = flatten(self, "train"), self.embedding_units + self.bigrams.units
+        problems = [
+            f"{name} is the {owner} network's alone: set it to {str(unset).lower()}"
+            for owner, options in ONLY.items()
+            for name, unset in options.items()
+            if owner != self.architecture and values[f"train.{name}"] != unset
+        ]
+        if self.architecture == "transformer" and (not self.heads or width % self.heads):
+            problems.append(
+                f"heads {self.heads} must divide the size of the vectors, embedding_units and "
+                f"bigrams.units together, {width}"
+            )
+        if self.architecture == "transformer" and not self.mask_padding:
+            problems.append("mask_padding must be true, so that no word attends to padding")
         if problems:
             raise ValueError(f"architecture {self.architecture}: {'; '.join(problems)}")
         return self
-
-
-def _architecture_problems(params: Train) -> Iterator[str]:
-    """What does not go with the architecture."""
-    values = flatten(params, "train")
-    for owner, options in ONLY.items():
-        for name, unset in options.items():
-            if owner != params.architecture and values[f"train.{name}"] != unset:
-                yield f"{name} is the {owner} network's alone: set it to {str(unset).lower()}"
-    width = params.embedding_units + params.bigrams.units
-    if params.architecture == "transformer" and (not params.heads or width % params.heads):
-        yield (
-            f"heads {params.heads} must divide the size of the vectors, embedding_units and "
-            f"bigrams.units together, {width}"
-        )
-    if params.architecture == "transformer" and not params.mask_padding:
-        yield "mask_padding must be true, so that no word attends to padding"

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
-from sentiment.network import initial_embeddings, state
-from sentiment.network.architectures import accelerate
+from sentiment.network import initial_embeddings
 from sentiment.network.batches import Part, batches
 from sentiment.network.model import Inputs, bigram_buckets, build_model
 from sentiment.network.state import COUNTERS, METRICS, OnEpoch, Progress, Trained, history_of
@@ -20,6 +19,8 @@ from sentiment.network.train_options import Train
 
 if TYPE_CHECKING:
     import keras
+
+VARIABLE, BEST, COUNTER, ROWS = "variable", "best", "counter", "rows"  # names of arrays
 
 
 class Training:
@@ -31,25 +32,37 @@ class Training:
     """
 
     def __init__(self, params: Train, inputs: Inputs, learning: Part, validation: Part) -> None:
-        """Make the model.
-
-        Args:
-            params: the `train` section.
-            inputs: what the model reads.
-            learning: what is trained on.
-            validation: what is validated on after each epoch.
-        """
+        """Make the model, to be trained on one part and validated on the other after each epoch."""
         self.params, self.learning, self.validation = params, learning, validation
         self.model = initial_model(params, inputs, learning)
+        from sentiment.network.fast import accelerate  # imports TensorFlow, so after Keras
+
         self.path = accelerate(self.model, params)
 
     def capture(self, progress: Progress) -> dict[str, NDArray[Any]]:
-        """All state, to the bit, as arrays by name."""
-        return state.capture(self.model, progress)
+        """All state, as arrays by name: what it takes to resume the training to the same bits.
+
+        These are the variables of the model and of its optimizer, those of the generators of
+        dropout included, the metrics so far and what early stopping counts. The order of the
+        batches needs no state: with a seed set, every epoch draws the same one.
+        """
+        variables = [variable.numpy() for variable in _variables(self.model)]
+        return {
+            **{f"{VARIABLE}-{at}": np.asarray(value) for at, value in enumerate(variables)},
+            **{f"{BEST}-{at}": weights for at, weights in enumerate(progress.best)},
+            **{f"{COUNTER}-{name}": np.asarray(value) for name, value in progress.counters.items()},
+            ROWS: np.array([[row[name] for name in METRICS] for row in progress.rows], np.float64),
+        }
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Progress:
         """Go to the state that `capture` took, and return how far that is."""
-        return state.restore(self.model, arrays)
+        saved = _numbered(arrays, VARIABLE)
+        for variable, value in zip(_variables(self.model), saved, strict=True):
+            variable.assign(value)
+        rows = [dict(zip(METRICS, row, strict=True)) for row in arrays[ROWS].tolist()]
+        names = [name for name in COUNTERS if f"{COUNTER}-{name}" in arrays]
+        counters = {name: arrays[f"{COUNTER}-{name}"].item() for name in names}
+        return Progress(rows, counters, _numbered(arrays, BEST))
 
     def fit(self, progress: Progress, on_epoch: OnEpoch, show: bool = True) -> Trained:
         """Train the model in place, and call `on_epoch` as each epoch ends.
@@ -63,7 +76,7 @@ class Training:
             UserError: a metric of an epoch is not finite: the training diverged.
         """
         params, rows = self.params, list(progress.rows)
-        stopping = _early_stopping(params, progress)
+        stopping = _early_stopping(params)
         stopped = bool(progress.counters.get("stopped_epoch"))
         weights = _weights(self.learning, params)
         self.model.fit(
@@ -77,13 +90,24 @@ class Training:
             # in this order: averages are validated, the best of them are kept, weights go into a
             # checkpoint
             callbacks=[
-                *stopping,
-                *([_averager()] if params.average else []),
-                _recorder(rows, stopping, on_epoch),
+                *([stopping] if stopping else []),
+                *([_averager(self.model)] if params.average else []),
+                _recorder(rows, stopping, progress, on_epoch),
             ],
             verbose=(1 if sys.stdout.isatty() else 2) if show else 0,
         )
-        return Trained(history_of(rows), stopping[0].best_epoch + 1 if stopping else len(rows))
+        return Trained(history_of(rows), stopping.best_epoch + 1 if stopping else len(rows))
+
+
+def _variables(model: "keras.Model") -> "list[keras.Variable]":
+    """All state of the model: weights, the generators of dropout, and the optimizer's."""
+    model.optimizer.build(model.trainable_variables)
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _numbered(arrays: Mapping[str, NDArray[Any]], kind: str) -> list[NDArray[Any]]:
+    count = sum(name.startswith(f"{kind}-") for name in arrays)
+    return [arrays[f"{kind}-{at}"] for at in range(count)]
 
 
 def prepare(params: Train) -> None:
@@ -144,13 +168,21 @@ def _weights(learning: Part, params: Train) -> list[NDArray[np.float32]]:
 
 def _recorder(
     rows: list[dict[str, float]],
-    stopping: "list[keras.callbacks.EarlyStopping]",
+    stopping: "keras.callbacks.EarlyStopping | None",
+    start: Progress,
     on_epoch: OnEpoch,
 ) -> "keras.callbacks.Callback":
-    """A callback that adds each epoch's metrics to `rows` and reports how far the training is."""
+    """A callback that adds each epoch's metrics to `rows` and reports how far the training is.
+
+    Early stopping goes on as it was at the start, once Keras has reset it.
+    """
     import keras
 
     begun: list[float] = []
+
+    def resume(_: Any) -> None:
+        if start.counters:
+            vars(stopping).update(start.counters, best_weights=start.best)
 
     def begin(*_: Any) -> None:
         begun.append(time.perf_counter())
@@ -161,12 +193,13 @@ def _recorder(
         if not all(map(math.isfinite, rows[-1].values())):
             loss = rows[-1]["loss"]
             raise UserError(f"Epoch {epoch + 1} diverged, loss {loss}: lower train.learning_rate.")
-        on_epoch(Progress(list(rows), *_state_of(stopping)))
+        counters = {name: getattr(stopping, name) for name in COUNTERS} if stopping else {}
+        on_epoch(Progress(list(rows), counters, stopping.best_weights if stopping else []))
 
-    return keras.callbacks.LambdaCallback(on_epoch_begin=begin, on_epoch_end=end)
+    return keras.callbacks.LambdaCallback(begin, end, on_train_begin=resume)
 
 
-def _averager() -> "keras.callbacks.Callback":
+def _averager(model: "keras.Model") -> "keras.callbacks.Callback":
     """A callback that validates with the averages of the weights. In the end Keras keeps these.
 
     Keras' own, `SwapEMAWeights`, adds and subtracts them, which changes the last bits, and swaps
@@ -174,51 +207,31 @@ def _averager() -> "keras.callbacks.Callback":
     """
     import keras
 
-    def swap(model: "keras.Model") -> None:
+    def swap(*_: Any) -> None:
         averages = model.optimizer._model_variables_moving_average
         for weight, average in zip(model.trainable_variables, averages, strict=True):
             value = weight.numpy().copy()
             weight.assign(average)
             average.assign(value)
 
-    class Averager(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002
-            swap(self.model)
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-            swap(self.model)
-
-    return Averager()
+    return keras.callbacks.LambdaCallback(on_test_begin=swap, on_epoch_end=swap)
 
 
-def _state_of(
-    stopping: "list[keras.callbacks.EarlyStopping]",
-) -> tuple[dict[str, float], list[NDArray[Any]]]:
-    if not stopping:
-        return {}, []
-    return {name: getattr(stopping[0], name) for name in COUNTERS}, stopping[0].best_weights
-
-
-def _early_stopping(params: Train, progress: Progress) -> "list[keras.callbacks.EarlyStopping]":
-    """Keras' callback, if it is wanted, with its state as it was where the training is resumed."""
+def _early_stopping(params: Train) -> "keras.callbacks.EarlyStopping | None":
+    """Keras' callback, if it is wanted."""
     import keras
-
-    class EarlyStopping(keras.callbacks.EarlyStopping):  # type: ignore[misc]
-        def on_train_begin(self, logs: Any = None) -> None:
-            super().on_train_begin(logs)
-            if progress.counters:
-                self.__dict__.update(progress.counters, best_weights=progress.best)
 
     wanted = params.early_stopping
     patience = wanted.patience or (params.epochs if params.keep_best else 0)
-    stopping = EarlyStopping(
+    if not patience:
+        return None
+    return keras.callbacks.EarlyStopping(
         monitor=wanted.monitor,
         mode="min" if wanted.monitor == "val_loss" else "max",
         min_delta=wanted.min_delta if wanted.patience else 0.0,
         patience=patience,
         restore_best_weights=True,
     )
-    return [stopping] if patience else []
 
 
 def summarize(trained: Trained) -> dict[str, float]:

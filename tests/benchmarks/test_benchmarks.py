@@ -25,8 +25,7 @@ def sample(code: str, folder: Path) -> measure.Sample:
     ("changes", "products"),
     [
         ({}, [(64, 256), (64, 256)]),
-        ({"cell": "gru", "units": 5}, [(64, 15), (5, 15)]),
-        ({"cell": "simple_rnn", "embedding_units": 3}, [(3, 64), (64, 64)]),
+        ({"embedding_units": 3}, [(3, 256), (64, 256)]),
         ({"layers": 2, "units": 5}, [(64, 20), (5, 20), (5, 20), (5, 20)]),
         (
             {"layers": 2, "units": 5, "bidirectional": True},
@@ -116,11 +115,11 @@ def test_every_sample_is_in_the_csv(tmp_path: Path) -> None:
 
 
 def test_what_networks_took_becomes_series_without_the_first_epoch() -> None:
-    printed = "a warning\nGRU\tours\t5.0\t2.0\t4.0\nGRU\tstock\t6\t5\nGRU\tlimit\t1.5\n"
+    printed = "a warning\nLSTM\tours\t5.0\t2.0\t4.0\nLSTM\tstock\t6\t5\nLSTM\tlimit\t1.5\n"
     assert dict(run.of_networks(printed)) == {
-        "GRU, ours": [2, 4],
-        "GRU, extra": [2],
-        "GRU, stock": [5],
-        "GRU, stock, extra": [1],
-        "GRU, limit": [1.5],
+        "LSTM, ours": [2, 4],
+        "LSTM, extra": [2],
+        "LSTM, stock": [5],
+        "LSTM, stock, extra": [1],
+        "LSTM, limit": [1.5],
     }

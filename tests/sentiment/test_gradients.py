@@ -9,7 +9,7 @@ import pytest
 from sentiment import gradients
 from sentiment.backend import load_keras
 from sentiment.gradients import by_distance, table
-from sentiment.network import architectures, training
+from sentiment.network import training
 from sentiment.network.model import build_model, save_model
 from tests.conftest import inputs
 from tests.project import TRANSFORMER
@@ -104,9 +104,11 @@ def test_a_linear_recurrence_has_the_gradient_of_its_closed_form(x: np.ndarray) 
 def test_the_fast_path_gives_the_norms_of_stock_keras(
     changes: dict[str, Any], x: np.ndarray
 ) -> None:
+    from sentiment.network.fast import accelerate
+
     model = network(**changes)
     stock = gradients.norms(model, x)
-    assert architectures.accelerate(model, small(**changes)) == "fast LSTM"
+    assert accelerate(model, small(**changes)) == "fast LSTM"
     np.testing.assert_allclose(gradients.norms(model, x), stock, rtol=1e-5, atol=1e-5)
 
 

@@ -12,7 +12,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
 
-from sentiment.network.architectures import ARCHITECTURES, Architecture
+from sentiment.network.architectures import ARCHITECTURES
 from stages import evaluate, train
 from tests.browser import SECONDS, open_page
 from tests.browser import text as text_of
@@ -154,7 +154,7 @@ def test_it_is_trained_under_seeds_and_in_a_sweep(project: Project) -> None:
 def test_another_encoder_goes_the_same_way_by_its_one_entry(
     call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(ARCHITECTURES, "transformer", Architecture(convolution))
+    monkeypatch.setitem(ARCHITECTURES, "transformer", convolution)
     transformer, _ = run_ids()
     call(train.main)
     call(evaluate.main)

@@ -12,8 +12,7 @@ from extras.common.explanation import explain, trace
 from extras.demo.gates import watched
 from sentiment import gradients
 from sentiment.backend import load_keras
-from sentiment.network import architectures
-from sentiment.network.architectures import ARCHITECTURES, Architecture
+from sentiment.network.architectures import ARCHITECTURES
 from sentiment.network.model import build_model, save_model
 from sentiment.network.state import START
 from sentiment.network.train_options import ONLY, Train
@@ -47,7 +46,7 @@ def convolution(params: Train, vectors: Any, _: Any) -> Any:
 @pytest.fixture
 def another(monkeypatch: pytest.MonkeyPatch, small_params: Params) -> Train:
     """Small params of that encoder, which has an entry."""
-    monkeypatch.setitem(ARCHITECTURES, "convolution", Architecture(convolution))
+    monkeypatch.setitem(ARCHITECTURES, "convolution", convolution)
     return small_params.train.model_copy(update={"architecture": "convolution", "epochs": 1})
 
 
@@ -98,10 +97,9 @@ def test_an_encoder_s_words_are_explained_and_traced_without_gates(
     assert watched(model.reader) is None
 
 
-def test_an_encoder_trains_by_stock_keras_unless_its_entry_has_another_path(another: Train) -> None:
-    model = build_model(another, inputs(20, 6))
-    path = architectures.accelerate(model, another)
-    assert path == "stock Keras: a convolution has no other path"
+def test_an_encoder_trains_by_stock_keras(another: Train) -> None:
+    training = Training(another, inputs(20, 6), *parts())
+    assert training.path == "stock Keras: a convolution has no other path"
 
 
 @pytest.mark.parametrize("layers", [1, 2])

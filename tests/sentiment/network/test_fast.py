@@ -1,4 +1,4 @@
-"""The fast path computes what Keras computes: outputs, gradients, updates, learning curves."""
+"""The fast path computes what Keras' LSTM does: outputs, gradients, updates, learning curves."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sentiment.network import architectures
 from sentiment.network.model import build_model
 from sentiment.network.train_options import Train
 from tests.conftest import inputs
@@ -18,24 +17,18 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("backend")
 TOLERANCE = 1e-5  # float32
-CELLS = ("LSTM", "GRU", "SimpleRNN")
 GPU = "tensorflow.config.list_physical_devices"
 
 
-def layer(
-    units: int, bidirectional: bool = False, cell: str = "LSTM", **options: Any
-) -> "keras.layers.Layer":
+def model_of(
+    steps: int, features: int, units: int, bidirectional: bool = False, **options: Any
+) -> "keras.Model":
     import keras
 
-    recurrent = getattr(keras.layers, cell)(units, **options)
-    return keras.layers.Bidirectional(recurrent) if bidirectional else recurrent
-
-
-def model_of(cell: "keras.layers.Layer", steps: int, features: int) -> "keras.Model":
-    import keras
-
+    lstm = keras.layers.LSTM(units, **options)
+    layer = keras.layers.Bidirectional(lstm) if bidirectional else lstm
     inputs = keras.Input((steps, features))
-    model = keras.Model(inputs, cell(inputs))
+    model = keras.Model(inputs, layer(inputs))
     model.compile("adam", "mse")
     return model
 
@@ -63,12 +56,17 @@ def assert_same(first: list[np.ndarray], second: list[np.ndarray]) -> None:
         np.testing.assert_allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE * size)
 
 
-def compare(x: np.ndarray, units: int, bidirectional: bool = False, **options: Any) -> None:
+def accelerate(model: "keras.Model", params: Train | None = None) -> str:
     from sentiment.network import fast
 
-    model = model_of(layer(units, bidirectional, **options), *x.shape[1:])
+    return fast.accelerate(model, params or small())
+
+
+def compare(x: np.ndarray, units: int, bidirectional: bool = False, **options: Any) -> None:
+    _, steps, features = x.shape
+    model = model_of(steps, features, units, bidirectional, **options)
     expected = outputs_and_gradients(model, x)
-    fast.accelerate(model)
+    accelerate(model)
     assert_same(outputs_and_gradients(model, x), expected)
 
 
@@ -86,55 +84,48 @@ def test_outputs_and_gradients_are_those_of_keras(
     compare(random_input(batch, steps, 64), 64, bidirectional, return_sequences=sequences)
 
 
-@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("seed", range(3))
-def test_any_shape_gives_the_outputs_and_gradients_of_keras(seed: int, cell: str) -> None:
+def test_any_shape_gives_the_outputs_and_gradients_of_keras(seed: int) -> None:
     rng = np.random.default_rng(seed)
     batch, steps, features, units = (int(rng.integers(1, high)) for high in (70, 40, 50, 50))
     sequences, bidirectional = bool(rng.integers(2)), bool(rng.integers(2))
     x = random_input(batch, steps, features)
-    compare(x, units, bidirectional, cell=cell, return_sequences=sequences)
+    compare(x, units, bidirectional, return_sequences=sequences)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_final_states_and_their_gradients_are_those_of_keras(cell: str) -> None:
-    compare(random_input(6, 9, 5), 7, cell=cell, return_sequences=True, return_state=True)
+def test_final_states_and_their_gradients_are_those_of_keras() -> None:
+    compare(random_input(6, 9, 5), 7, return_sequences=True, return_state=True)
 
 
 def test_states_before_the_first_step_and_their_gradients_are_those_of_keras() -> None:
     import keras
     import tensorflow as tf
 
-    from sentiment.network import fast
-
     shapes = ((9, 5), (7,), (7,))
     inputs = [keras.Input(shape) for shape in shapes]
-    model = keras.Model(inputs, layer(7)(inputs[0], initial_state=inputs[1:]))
+    model = keras.Model(inputs, keras.layers.LSTM(7)(inputs[0], initial_state=inputs[1:]))
     model.compile("adam", "mse")
 
     def gradients() -> list[np.ndarray]:
-        given = [tf.constant(random_input(6, *shape)) for shape in shapes]
+        values = [tf.constant(random_input(6, *shape)) for shape in shapes]
         with tf.GradientTape() as tape:
-            tape.watch(given)
-            loss = tf.reduce_sum(model(given) ** 2)
-        return [gradient.numpy() for gradient in tape.gradient(loss, given)]
+            tape.watch(values)
+            loss = tf.reduce_sum(model(values) ** 2)
+        return [gradient.numpy() for gradient in tape.gradient(loss, values)]
 
     expected = gradients()
-    fast.accelerate(model)
+    accelerate(model)
     assert_same(gradients(), expected)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_input_dropout_drops_what_keras_drops(cell: str) -> None:
+def test_input_dropout_drops_what_keras_drops() -> None:
     import keras
-
-    from sentiment.network import fast
 
     def dropped(accelerated: bool) -> list[np.ndarray]:
         keras.utils.set_random_seed(3)
-        model = model_of(layer(7, cell=cell, dropout=0.5, seed=4), 9, 5)
+        model = model_of(9, 5, units=7, dropout=0.5, seed=4)
         if accelerated:
-            fast.accelerate(model)
+            accelerate(model)
         return outputs_and_gradients(model, random_input(6, 9, 5), training=True)
 
     assert_same(dropped(True), dropped(False))
@@ -142,15 +133,10 @@ def test_input_dropout_drops_what_keras_drops(cell: str) -> None:
 
 @pytest.mark.parametrize("pooling", ["last", "max+mean"])
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
-def test_padding_is_masked_as_keras_masks_it(cell: str, bidirectional: bool, pooling: str) -> None:
+def test_padding_is_masked_as_keras_masks_it(bidirectional: bool, pooling: str) -> None:
     import tensorflow as tf
 
-    from sentiment.network import fast
-
-    params = small(
-        cell=cell, bidirectional=bidirectional, pooling=pooling, mask_padding=True, layers=2
-    )
+    params = small(bidirectional=bidirectional, pooling=pooling, mask_padding=True, layers=2)
     model = prepared(params).model
     x = np.array([[0, 0, 1, 2, 3, 4], [1, 2, 3, 0, 0, 0], [0, 0, 0, 0, 0, 5], [9, 8, 7, 6, 5, 4]])
 
@@ -158,11 +144,11 @@ def test_padding_is_masked_as_keras_masks_it(cell: str, bidirectional: bool, poo
         with tf.GradientTape() as tape:
             outputs = model(x, training=True)
             loss = tf.reduce_sum(outputs * np.array([[1.0], [-2.0], [3.0], [-4.0]], "f"))
-        gradients = tape.gradient(loss, [each.value for each in model.trainable_variables])
-        return [outputs.numpy(), *(tf.convert_to_tensor(each).numpy() for each in gradients)]
+        gradients = tape.gradient(loss, [weight.value for weight in model.trainable_variables])
+        return [outputs.numpy(), *(tf.convert_to_tensor(value).numpy() for value in gradients)]
 
     expected = both()
-    fast.accelerate(model)
+    accelerate(model)
     assert_same(both(), expected)
 
 
@@ -171,8 +157,7 @@ def test_padding_is_masked_as_keras_masks_it(cell: str, bidirectional: bool, poo
     [
         {},
         {"bidirectional": True, "pooling": "max+mean"},
-        {"cell": "gru", "mask_padding": True},
-        {"cell": "simple_rnn"},
+        {"mask_padding": True},
         {"dropout": {"input": 0.2, "embedding": 0.2, "head": 0.2, "word": 0.2}},
         {"layers": 2, "pooling": "max", "segment_length": 2, "label_smoothing": 0.1},
         {
@@ -197,12 +182,10 @@ def test_same_seed_gives_the_same_learning_curve(changes: dict[str, Any]) -> Non
 def test_updates_are_those_of_keras_with_every_optimizer(
     changes: dict[str, Any], clip_norm: float
 ) -> None:
-    from sentiment.network import fast
-
     scheduled = {"schedule": {"kind": "cosine", "warmup_epochs": 0.4}, "average": 0.5}
     params = small(**changes, clip_norm=clip_norm, **(scheduled if clip_norm else {}))
     stock, ours = (prepared(params).model for _ in range(2))
-    fast.accelerate(ours)
+    accelerate(ours)
     for step in range(3):
         rng = np.random.default_rng(step)
         gradients = [
@@ -210,8 +193,9 @@ def test_updates_are_those_of_keras_with_every_optimizer(
         ]
         for model in (stock, ours):
             model.optimizer.apply(gradients, model.trainable_variables)
-    assert_same(*([v.numpy() for v in each.trainable_variables] for each in (ours, stock)))
-    assert_same(*([v.numpy() for v in each.optimizer.variables] for each in (ours, stock)))
+    models = (ours, stock)
+    assert_same(*([v.numpy() for v in model.trainable_variables] for model in models))
+    assert_same(*([v.numpy() for v in model.optimizer.variables] for model in models))
 
 
 def test_what_is_saved_is_plain_keras(tmp_path: Path) -> None:
@@ -220,7 +204,7 @@ def test_what_is_saved_is_plain_keras(tmp_path: Path) -> None:
     params = small(bidirectional=True)
     model = build_model(params, inputs(20, 6))
     x, y = np.arange(48).reshape(8, 6) % 20, np.arange(8) % 2
-    architectures.accelerate(model, params)
+    accelerate(model, params)
     model.fit(x, y, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
@@ -240,8 +224,8 @@ def test_what_is_saved_is_plain_keras(tmp_path: Path) -> None:
         ({}, "fast LSTM"),
         ({"dropout": {"input": 0.1, "embedding": 0.1, "head": 0.1}}, "fast LSTM"),
         ({"accelerate": False}, "stock Keras: train.accelerate is false"),
-        ({"cell": "gru"}, "fast GRU"),
-        ({"cell": "simple_rnn"}, "fast SimpleRNN"),
+        ({"cell": "gru"}, "stock Keras: a gru has no other path"),
+        ({"cell": "simple_rnn"}, "stock Keras: a simple_rnn has no other path"),
         (TRANSFORMER, "stock Keras: a transformer has no other path"),
         ({"dropout": {"recurrent": 0.1}}, "stock Keras: train.dropout.recurrent is not 0"),
     ],
@@ -250,12 +234,11 @@ def test_the_path_is_named_with_what_stands_in_the_fast_ones_way(
     changes: dict[str, Any], path: str
 ) -> None:
     params = small(**changes)
-    assert architectures.accelerate(build_model(params, inputs(20, 6)), params) == path
+    assert accelerate(build_model(params, inputs(20, 6)), params) == path
 
 
 def test_a_gpu_is_left_to_its_own_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    params: Train = small()
-    model = build_model(params, inputs(20, 6))
+    model = build_model(small(), inputs(20, 6))
     monkeypatch.setattr(GPU, lambda *_: ["GPU:0"])
-    assert "GPU" in architectures.accelerate(model, params)
+    assert "GPU" in accelerate(model)
     assert "inner_loop" not in vars(model.get_layer("lstm"))
