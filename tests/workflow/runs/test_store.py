@@ -111,6 +111,8 @@ def test_server_that_does_not_answer_fails_within_seconds(
         taken.bind(("127.0.0.1", 0))
         address = f"http://user:secret@127.0.0.1:{taken.getsockname()[1]}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    for name in ("USERNAME", "PASSWORD"):  # these are set, and are not to be left to other tests
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "before")
     begun = time.monotonic()
     with pytest.raises(UserError, match=r"does not answer.*MLFLOW_TRACKING_URI") as raised:
         store.connect()
