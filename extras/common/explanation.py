@@ -2,9 +2,8 @@
 
 from typing import NamedTuple
 
-from extras.ensemble.ensemble_reader import log_odds
 from sentiment.errors import UserError
-from sentiment.serving.classifier import Sentiment
+from sentiment.serving.classifier import Sentiment, log_odds
 
 
 class Contribution(NamedTuple):

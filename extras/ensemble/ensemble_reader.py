@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.serving.classifier import Reader, load_reader
+from sentiment.serving.classifier import Reader, load_reader, log_odds
 from sentiment.text import Word
 
 READER = __name__  # in the settings of a served model
-LEAST = 1e-7  # nearer to 0 or 1 than this, float32 has no more digits to tell probabilities apart
 
 
 class Member(NamedTuple):
@@ -58,12 +57,6 @@ class Ensemble:
     def _together(self, answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         weights = [member.weight for member in self.members]
         return probability(np.average(log_odds(np.stack(answers)), axis=0, weights=weights))
-
-
-def log_odds(probability: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The log-odds (natural logarithm) of probabilities, of any shape."""
-    kept = np.clip(probability.astype(np.float64), LEAST, 1 - LEAST)
-    return np.log(kept / (1 - kept))
 
 
 def probability(odds: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -25,6 +25,7 @@ from sentiment.text import Word, known_words
 
 INDEX, SETTINGS = "word_index.json", "settings.json"  # beside the model's file
 COLUMN = "text"
+LEAST = 1e-7  # nearer to 0 or 1 than this, float32 has no more digits to tell probabilities apart
 PLACE = __name__.removesuffix("sentiment.serving.classifier")  # of packages that are packed
 
 
@@ -99,6 +100,12 @@ def load_reader(model: Mapping[str, Any], paths: Mapping[str, Path]) -> Reader:
     """What answers for a model, made by `load` of the module that its settings name, `reader`."""
     reader: Reader = importlib.import_module(PLACE + model["reader"]).load(model, paths)
     return reader
+
+
+def log_odds(probability: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The log-odds (natural logarithm) of probabilities, of any shape."""
+    kept = np.clip(probability.astype(np.float64), LEAST, 1 - LEAST)
+    return np.log(kept / (1 - kept))
 
 
 def _require_texts(texts: list[Any]) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from extras.common.explanation import explain, trace
 from extras.ensemble import ensemble_reader
+from sentiment.serving import classifier
 from tests.conftest import Caller, Sharer, stand_in
 from tests.project import Project
 from tools import compare, ensemble, promote
@@ -70,7 +71,7 @@ def test_it_answers_with_the_mean_of_its_members_log_odds(made: dict[str, Any]) 
     assert list(made["weights"].values()) == [1 / 3] * 3
     members = [predictions(run_id)["probability"].to_numpy() for run_id in made["weights"]]
     found = predictions(made["run_id"])
-    mean = ensemble_reader.probability(ensemble_reader.log_odds(np.stack(members)).mean(axis=0))
+    mean = ensemble_reader.probability(classifier.log_odds(np.stack(members)).mean(axis=0))
     np.testing.assert_allclose(found["probability"], mean, atol=1e-6)
     right = float((found["actual"] == found["predicted"]).mean())
     assert made["metrics"]["test_accuracy"] == right > 0.6

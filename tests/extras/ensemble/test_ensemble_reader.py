@@ -16,6 +16,7 @@ from extras.ensemble import ensemble_reader
 from extras.ensemble.ensemble_reader import Ensemble, Member
 from sentiment.network.model import build_model
 from sentiment.padding import layout
+from sentiment.serving import classifier
 from sentiment.serving.classifier import Sentiment
 from sentiment.serving.keras_reader import Network, Predictor
 from sentiment.text import KERAS, Word
@@ -71,7 +72,7 @@ def words_of(*ranks: int) -> list[Word]:
 
 
 def log_odds(*ranks: int) -> float:
-    return float(ensemble_reader.log_odds(BOTH.answers([words_of(*ranks)]))[0])
+    return float(classifier.log_odds(BOTH.answers([words_of(*ranks)]))[0])
 
 
 def test_log_odds_are_the_weighted_mean() -> None:
@@ -83,15 +84,13 @@ def test_log_odds_are_the_weighted_mean() -> None:
 def test_a_certain_member_is_not_infinitely_so() -> None:
     certain = Ensemble([Member(model(500, 0), 0.5), Member(model(0, 0), 0.5)])
     (answer,) = certain.answers([words_of(1)])
-    assert ensemble_reader.log_odds(answer) == pytest.approx(
-        np.log(1 / ensemble_reader.LEAST) / 2, abs=1e-3
-    )
+    assert classifier.log_odds(answer) == pytest.approx(np.log(1 / classifier.LEAST) / 2, abs=1e-3)
 
 
 def test_a_word_is_left_out_where_a_member_reads_it() -> None:
     words = words_of(1, 2, 1)
     np.testing.assert_array_equal(BOTH.places(words), [0, 1, 2])
-    found = ensemble_reader.log_odds(BOTH.without_each(words))
+    found = classifier.log_odds(BOTH.without_each(words))
     end = 0.25 * 4
     expected = [0.75 * 3 + end, 0.75 * 1 + end, 0.75 * 4 + end, 0.75 * 1]
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -176,7 +175,7 @@ def test_text_is_served_by_all_members(served: Sentiment) -> None:
     table = served.predict(None, pd.DataFrame({"text": ["A good film", "dull"]}))
     expected = [(2 + 2 * 4) / 3, (-1 + 2 * -3) / 3]
     np.testing.assert_allclose(
-        ensemble_reader.log_odds(table["probability"].to_numpy()), expected, atol=1e-5
+        classifier.log_odds(table["probability"].to_numpy()), expected, atol=1e-5
     )
     assert table["label"].tolist() == ["positive", "negative"]
 
