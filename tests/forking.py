@@ -33,6 +33,8 @@ LIBRARIES = """
     pyarrow pandas pooch ruamel.yaml filelock git dvc.cli.parser dvc.repo.reproduce dvc.fs
 """.split()
 PARENTS = ("dvc", "tools.repro")  # what starts others before it has connected to a store
+# what has threads, workers or daemons of its own starts as a user starts it
+ALONE = ("dask", "tools.demo", "tools.serve", "tools.server", "tools.sweep", "tools.ui")
 _may_fork = True
 
 
@@ -105,10 +107,10 @@ def module(command: Any) -> list[str]:
     match command:
         case [_, *_, "-c", str(script)] if script.startswith("exec python "):  # as DVC starts one
             return module(shlex.split(script)[1:])
-        case ["python" | sys.executable, "-m", name, *arguments]:
+        case ["python" | sys.executable, "-m", name, *arguments] if name not in ALONE:
             return [name, *arguments]
-        case ["dvc", *arguments]:
-            return ["dvc", *arguments]
+        case ["dvc", "repro", *arguments]:
+            return ["dvc", "repro", *arguments]
     return []
 
 
