@@ -14,7 +14,7 @@ from sentiment.data.dataset import Fetch
 from sentiment.errors import UserError
 from sentiment.network.train_options import Train
 from sentiment.padding import Pad
-from sentiment.scoring.plots import Evaluate
+from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.section import HIDDEN, Section
 
 PARAMS_FILE = Path("params.yaml")

@@ -179,17 +179,13 @@ def _backward(
     d_gates = tf.reshape(d_gates, (-1, 4 * units))
     d_x = tf.matmul(d_gates, weights.kernel, transpose_b=True)
     before = tf.reshape(forward.states.h[:-1], (-1, units))
-    gradients = [
+    return [
         _swap(tf.reshape(d_x, (steps, -1, d_x.shape[1]))),
         *d_start,
         tf.matmul(forward.inputs, d_gates, transpose_a=True),
         tf.matmul(before, d_gates, transpose_a=True),
         _sum(d_gates),
     ]
-    # never computed, but TensorFlow orders the sums of adversarial gradients by the names of nodes:
-    # without it the last bits would not be those of earlier versions
-    _sum(d_gates)
-    return gradients
 
 
 def _sum(rows: tf.Tensor) -> tf.Tensor:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from sentiment.gradients import reach
 from sentiment.scoring import metrics, plots
+from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.metrics import Predictions
-from sentiment.scoring.plots import Evaluate
 from sentiment.serving.keras_reader import Predictor
 from sentiment.text import Reviews
 

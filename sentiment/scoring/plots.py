@@ -1,49 +1,23 @@
-"""The settings of the evaluation, and its plots, drawn without global state and display.
-
-Every command reads the settings, so matplotlib and pandas are not imported with this module.
-"""
+"""The plots, drawn with matplotlib's object interface: no global state, no display."""
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field, field_validator
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from sentiment.section import Section
+from sentiment.scoring.evaluate_options import Evaluate
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 TRAINING, VALIDATION, NEUTRAL = "tab:blue", "tab:orange", "0.6"
 
 
-class Evaluate(Section):
-    batch_size: int = Field(ge=1, le=1_000_000)
-    threshold: float = Field(gt=0, lt=1)
-    length_buckets: list[int] = Field(min_length=1)
-    calibration_bins: int = Field(ge=2, le=1000)
-    mistakes: int = Field(ge=0, le=10_000)
-    log_texts: bool
-    roc_points: int = Field(ge=2, le=1_000_000)
-    figure_dpi: int = Field(ge=20, le=1200)
-    figure_width: float = Field(ge=1, le=100)
-    figure_height: float = Field(ge=1, le=100)
-
-    @field_validator("length_buckets")
-    @classmethod
-    def _buckets_rise(cls, bounds: list[int]) -> list[int]:
-        if any(low >= high for low, high in pairwise([0, *bounds])):
-            raise ValueError("Bounds must be positive and rise from each to the next")
-        return bounds
-
-
-def new_axes(params: Evaluate, title: str, x: str, y: str) -> "tuple[Figure, Axes]":
+def new_axes(params: Evaluate, title: str, x: str, y: str) -> tuple[Figure, "Axes"]:
     """An empty figure of the params' size, with a title and labels."""
-    from matplotlib.figure import Figure
-
     size = params.figure_width, params.figure_height
     figure = Figure(figsize=size, dpi=params.figure_dpi, layout="constrained")
     axes = figure.add_subplot(xlabel=x, ylabel=y)
@@ -52,10 +26,8 @@ def new_axes(params: Evaluate, title: str, x: str, y: str) -> "tuple[Figure, Axe
     return figure, axes
 
 
-def curve(history: "pd.DataFrame", metric: str, run: str, params: Evaluate) -> "Figure":
+def curve(history: pd.DataFrame, metric: str, run: str, params: Evaluate) -> Figure:
     """Draw `accuracy` or `loss` of each epoch, in training and in validation."""
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
-
     drawn, axes = new_axes(params, f"{metric.capitalize()} · {run}", "Epoch", metric.capitalize())
     epochs = history["epoch"]
     axes.plot(epochs, history[metric], "o-", color=TRAINING, label="training")
@@ -69,7 +41,7 @@ def curve(history: "pd.DataFrame", metric: str, run: str, params: Evaluate) -> "
     return drawn
 
 
-def roc_curve(corners: "pd.DataFrame", area: float, run: str, params: Evaluate) -> "Figure":
+def roc_curve(corners: pd.DataFrame, area: float, run: str, params: Evaluate) -> Figure:
     """Draw the ROC curve, against the diagonal of a classifier that guesses."""
     drawn, axes = new_axes(
         params, f"ROC curve · {run}", "False positive rate", "True positive rate"
@@ -82,7 +54,7 @@ def roc_curve(corners: "pd.DataFrame", area: float, run: str, params: Evaluate) 
     return drawn
 
 
-def confusion_matrix(counts: "pd.DataFrame", run: str, params: Evaluate) -> "Figure":
+def confusion_matrix(counts: pd.DataFrame, run: str, params: Evaluate) -> Figure:
     """Draw the confusion matrix with the count and the share of its row in each cell."""
     drawn, axes = new_axes(params, f"Confusion matrix · {run}", "Predicted", "Actual")
     axes.grid(visible=False)
@@ -99,7 +71,7 @@ def confusion_matrix(counts: "pd.DataFrame", run: str, params: Evaluate) -> "Fig
     return drawn
 
 
-def reliability(groups: "pd.DataFrame", error: float, run: str, params: Evaluate) -> "Figure":
+def reliability(groups: pd.DataFrame, error: float, run: str, params: Evaluate) -> Figure:
     """Draw how often reviews are positive against how likely the model said it was."""
     drawn, axes = new_axes(
         params, f"Reliability · {run}", "Predicted probability", "Share positive"
@@ -112,10 +84,14 @@ def reliability(groups: "pd.DataFrame", error: float, run: str, params: Evaluate
     return drawn
 
 
-def gradients(tables: "Mapping[str, pd.DataFrame]", run: str, params: Evaluate) -> "Figure":
+def gradients(tables: Mapping[str, pd.DataFrame], run: str, params: Evaluate) -> Figure:
     """Draw the gradient's norm by the distance from the last word, on a logarithmic axis.
 
-    Of the last one of the tables (see `sentiment.gradients.table`) the spread is drawn too.
+    Args:
+        tables: by their labels, each as `sentiment.gradients.table` describes it; the
+            last one's spread over the reviews is drawn too.
+        run: its name.
+        params: size of the plot.
     """
     title = f"How far back the gradient reaches · {run}"
     drawn, axes = new_axes(params, title, "Words before the last", "Norm of the gradient")
@@ -129,10 +105,8 @@ def gradients(tables: "Mapping[str, pd.DataFrame]", run: str, params: Evaluate) 
     return drawn
 
 
-def length_bars(table: "pd.DataFrame", accuracy: float, run: str, params: Evaluate) -> "Figure":
+def length_bars(table: pd.DataFrame, accuracy: float, run: str, params: Evaluate) -> Figure:
     """Draw accuracy by review length, with accuracy and number of reviews in each bar."""
-    from matplotlib.ticker import PercentFormatter
-
     drawn, axes = new_axes(params, f"Accuracy by length · {run}", "Words in the review", "Accuracy")
     bars = axes.bar(table["words"].astype(str), table["accuracy"], color=TRAINING, zorder=2)
     values = zip(table["accuracy"], table["reviews"], strict=True)

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from sentiment.data.dataset import Fetch
 from sentiment.network.train_options import Train
 from sentiment.padding import Pad
-from sentiment.scoring.plots import Evaluate
+from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.section import flatten
 from tests.project import DEFAULT_PARAMS, ROOT
 from tools import docs

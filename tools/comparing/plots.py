@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from sentiment.scoring.plots import NEUTRAL, Evaluate, new_axes
+from sentiment.scoring.evaluate_options import Evaluate
+from sentiment.scoring.plots import NEUTRAL, new_axes
 from tools.comparing.comparison import Comparison
 from tools.comparing.disagreement import Subset
 from tools.comparing.verdict import points

@@ -20,7 +20,7 @@ from sentiment.scoring.answers import (
     predictions_table,
     texts_of,
 )
-from sentiment.scoring.plots import Evaluate
+from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.section import flatten
 from sentiment.serving.classifier import Reader
 from sentiment.text import Reviews, Word

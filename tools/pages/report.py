@@ -13,8 +13,8 @@ from markupsafe import Markup
 from extras.common.significance import CONFIDENCE, interval
 from sentiment.errors import UserError
 from sentiment.scoring.answers import TrainingRecord, draw_answers, draw_training
+from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.metrics import Metric, Predictions, shown_in
-from sentiment.scoring.plots import Evaluate
 from sentiment.section import flatten
 from tools import ui
 from tools.pages import page

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sentiment.scoring import metrics, plots
-from sentiment.scoring.plots import Evaluate
+from sentiment.scoring.evaluate_options import Evaluate
 from workflow.params import Params
 
 if TYPE_CHECKING:
