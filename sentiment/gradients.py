@@ -28,7 +28,14 @@ LOW, HIGH = 0.1, 0.9  # quantiles over the reviews: the spread
 def measure(
     model: "keras.Model", x: NDArray[Any], padding_token: int, reviews: int
 ) -> pd.DataFrame:
-    """The `table` of a model's gradients on a `sample` of so many reviews of `x`."""
+    """The `table` of a model's gradients on a `sample` of so many reviews.
+
+    Args:
+        model: see `norms`.
+        x: token ids of the reviews to sample from, shape (reviews, length).
+        padding_token: the id that fills short reviews.
+        reviews: how many to take.
+    """
     chosen = sample(x, padding_token, reviews)
     return table(by_distance(norms(model, chosen), chosen, padding_token))
 

@@ -155,7 +155,7 @@ def positions(
 
 
 def pad_words(texts: Sequence[Sequence[Word]], layout: Layout) -> NDArray[Any]:
-    """The same of texts, whose words are known; one without any is a start mark alone."""
+    """Rows of token ids, as `pad` makes them, of texts; one without known words is a start mark."""
     reviews = [[word.rank for word in words] for words in texts]
     unlabelled = np.zeros(len(reviews), np.uint8)
     return pad(Reviews.from_lists(reviews, unlabelled), np.arange(len(reviews)), layout)

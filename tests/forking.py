@@ -8,6 +8,7 @@ import atexit
 import gc
 import importlib
 import os
+import random
 import runpy
 import shlex
 import signal
@@ -22,6 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +44,9 @@ def run(command: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[
     """As `subprocess.run`; the command is one that `module` knows."""
     server = _server()
     server.send((command, options))
-    done: subprocess.CompletedProcess[str] = server.recv()
+    done: subprocess.CompletedProcess[str] | subprocess.TimeoutExpired = server.recv()
+    if isinstance(done, subprocess.TimeoutExpired):
+        raise done
     return done
 
 
@@ -67,7 +71,11 @@ def serve(requests: "Connection[Any, Any]") -> None:
             command, options = requests.recv()
         except EOFError:
             return
-        requests.send(subprocess.run(command, check=False, **options))
+        try:
+            done: Any = subprocess.run(command, check=False, **options)
+        except subprocess.TimeoutExpired as expired:
+            done = expired
+        requests.send(done)
 
 
 def preload() -> None:
@@ -123,6 +131,10 @@ def become(command: Sequence[str], environment: Mapping[str, str] | None) -> Non
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # as Python does when it starts
+        signal.signal(number, signal.SIG_IGN)
+    random.seed()
+    np.random.seed()
     if environment is not None:
         os.environ.clear()
         os.environ.update(environment)
@@ -145,6 +157,8 @@ def become(command: Sequence[str], environment: Mapping[str, str] | None) -> Non
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         sys.stdout.flush()
+    except BaseException:
+        status = status or 120  # as Python's
     finally:
         os._exit(status)
 

@@ -60,33 +60,35 @@ def main(
         if scheduler:
             cluster.require_servers(study.address())
             cluster.require_committed()
-        own = sweep.open_sweep(params, options)
-        if others := sweep.unfinished(own):
+        this_sweep = sweep.open_sweep(params, options)
+        if others := sweep.unfinished(this_sweep):
             print(
                 f"A new sweep. Not resumed: {', '.join(others)}, of other params, space, data or "
                 "code, see docs/sweeps.md"
             )
         if not apply:
-            run(own, trials, workers, scheduler)
-        winners = sweep.candidates(own)
+            run(this_sweep, trials, workers, scheduler)
+        winners = sweep.candidates(this_sweep)
         if winners or not apply:
-            report(own, winners)
-        changes = apply_best(own, winners, force) if apply else []
-    document = {"run_id": own.run_id, "candidates": [winner._asdict() for winner in winners]}
-    printed = "\n".join(changes) if apply else text(own, winners)
+            report(this_sweep, winners)
+        changes = apply_best(this_sweep, winners, force) if apply else []
+    document = {"run_id": this_sweep.run_id, "candidates": [winner._asdict() for winner in winners]}
+    printed = "\n".join(changes) if apply else text(this_sweep, winners)
     cli.report({**document, "applied": changes}, printed, as_json)
     return 0 if winners or apply else 1
 
 
-def report(own: Sweep, winners: list[Candidate]) -> None:
+def report(this_sweep: Sweep, winners: list[Candidate]) -> None:
     """Write the report, and log it and the best so far to the sweep's run."""
     from tools.pages import sweep as pages  # imports Matplotlib: seconds before --help
 
-    folder = REPORTS / own.name
-    pages.write(own, winners, folder)
+    folder = REPORTS / this_sweep.name
+    pages.write(this_sweep, winners, folder)
     with store.tolerating_errors("The report is not logged to MLflow"):
-        sweep.log_best(own, sweep.studies(own)[0])  # of trials that ended when nobody watched
-        sweep.log_outcome(own, winners[0] if winners else None, folder)
+        sweep.log_best(
+            this_sweep, sweep.studies(this_sweep)[0]
+        )  # of trials that ended when nobody watched
+        sweep.log_outcome(this_sweep, winners[0] if winners else None, folder)
 
 
 def require_packages() -> None:
@@ -99,33 +101,35 @@ def require_packages() -> None:
         )
 
 
-def run(own: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
+def run(this_sweep: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
     """Search until the sweep has so many trials, then confirm the best.
 
     Raises:
         UserError: the first trials all failed, or the scheduler cannot be used.
     """
-    task = sweep.read_task(own)
-    first, second = sweep.studies(own)
+    task = sweep.read_task(this_sweep)
+    first, second = sweep.studies(this_sweep)
     for searched in (first, second):
         study.renew(searched)
     study.want(first, trials)
-    if study.is_over(first) and not sweep.unconfirmed(own, first, second):
+    if study.is_over(first) and not sweep.unconfirmed(this_sweep, first, second):
         return
     required = cluster.environment() if scheduler else {}
     started = cluster.connected(scheduler, required) if scheduler else cluster.local(workers)
     with started as client:
         train = partial(search, client, task, required)
-        watched(own, first, "Trial", train)
-        study.fill_with(second, sweep.to_confirm(own, first))
+        watched(this_sweep, first, "Trial", train)
+        study.fill_with(second, sweep.to_confirm(this_sweep, first))
         study.want(second, 0)
-        watched(own, second, "Confirmation", train)
+        watched(this_sweep, second, "Confirmation", train)
 
 
-def watched(own: Sweep, searched: "optuna.Study", kind: str, train: Callable[..., None]) -> None:
+def watched(
+    this_sweep: Sweep, searched: "optuna.Study", kind: str, train: Callable[..., None]
+) -> None:
     """Train the trials of a study, and show how far that is; where it ends early, so do workers."""
     with progress.shown(study.wanted(searched)) as display:
-        watcher = Watcher(own, searched, kind, display)
+        watcher = Watcher(this_sweep, searched, kind, display)
         try:
             while not study.is_over(searched) or study.find_lost(searched):
                 look = partial(study.patiently, watcher)
@@ -143,15 +147,15 @@ def require_not_stopped(searched: "optuna.Study") -> None:
         raise UserError("Another `make sweep` of this sweep was ended, and its workers with it.")
 
 
-def apply_best(own: Sweep, winners: list[Candidate], force: bool) -> list[str]:
+def apply_best(this_sweep: Sweep, winners: list[Candidate], force: bool) -> list[str]:
     """Write the winner's values into params.yaml; return what changed, a line for each.
 
     Raises:
         UserError: the sweep is not finished, unless that is forced, or has no trial yet.
     """
-    first, second = sweep.studies(own)
+    first, second = sweep.studies(this_sweep)
     searched = bool(winners) and study.is_over(first)
-    complete = searched and not sweep.unconfirmed(own, first, second)
+    complete = searched and not sweep.unconfirmed(this_sweep, first, second)
     if not complete and not force:
         raise UserError(
             "There is no finished sweep of these params, data and code: `make sweep` finishes it. "
@@ -169,24 +173,27 @@ def best_so_far(first: "optuna.Study") -> dict[str, Any]:
     return study.values_of(trials[0])
 
 
-def text(own: Sweep, winners: list[Candidate]) -> str:
+def text(this_sweep: Sweep, winners: list[Candidate]) -> str:
     """A sweep as a reader sees it."""
-    metric, confirm = own.options.metric, own.options.confirm
+    metric, confirm = this_sweep.options.metric, this_sweep.options.confirm
     rows = [
         f"{winner.trial:>6}  {winner.found:>8.4f}  {winner.mean:>8.4f} ± {winner.spread:.4f}  "
         f"{space.as_text(winner.values)}"
         for winner in winners
     ]
     if not winners:
-        return f"No trial was trained to its end, and none confirmed. MLflow run {own.run_id}."
+        return (
+            f"No trial was trained to its end, and none confirmed. MLflow run {this_sweep.run_id}."
+        )
     return "\n".join(
         [
             f"\nThe best trials by {metric}, and their means under {confirm.seeds} further seeds "
             "(± standard deviation):",
             f"{'trial':>6}  {'found':>8}  {'mean':>8}",
             *rows,
-            sweep.about_lead(own, winners),
-            f"Write the first one into params.yaml: make sweep APPLY=1. MLflow run {own.run_id}.",
+            sweep.about_lead(this_sweep, winners),
+            "Write the first one into params.yaml: make sweep APPLY=1. "
+            f"MLflow run {this_sweep.run_id}.",
         ]
     )
 

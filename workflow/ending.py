@@ -86,38 +86,47 @@ def restore(stage: str) -> str:
     """
     if os.environ.get("DVC_STAGE") != stage:
         return ""
-    from dvc.repo import Repo
-
+    problems: list[str] = []
     try:
+        from dvc.repo import Repo
+
         with Repo() as repo:
             for out in repo.stage.load_one(name=stage).outs:
-                if not out.exists:
-                    _put_back(out)
+                if not out.exists and (problem := _put_back(out)):
+                    problems.append(f"{out}: {problem}")
     except Exception as error:  # why the stage failed has to be said, whatever this is
-        return (
-            f"\nThe outputs of the last good run were not all put back: {error}\n"
-            f"`dvc repro {stage}` with the former params and code brings them back."
-        )
-    return ""
+        problems.append(str(error))
+    if not problems:
+        return ""
+    return (
+        f"\nThe outputs of the last good run were not all put back: {'; '.join(problems)}\n"
+        f"`dvc repro {stage}` with the former params and code brings them back."
+    )
 
 
-def _put_back(out: "Output") -> None:
-    """Put one output back.
+def _put_back(out: "Output") -> str:
+    """Put one output back; return what stood in the way, if anything did.
 
     `dvc checkout` passes over outputs with `cache: false`, of which DVC's run cache has copies all
     the same. Where it has none, in a fresh clone or after `dvc pull`, git has the committed ones.
     """
+    from dvc.exceptions import CheckoutError
+
     tracked_by_git, out.use_cache = not out.use_cache, True
     if not out.changed_cache():
-        if tracked_by_git:  # never a link, whatever DVC is configured to make
-            shutil.copyfile(out.cache.oid_to_path(out.hash_info.value), out.fs_path)
-        else:
-            out.checkout()
+        try:
+            if tracked_by_git:  # never a link, whatever DVC is configured to make
+                shutil.copyfile(out.cache.oid_to_path(out.hash_info.value), out.fs_path)
+            else:
+                out.checkout()
+        except (CheckoutError, OSError) as error:
+            return str(error)
     elif tracked_by_git:
         command = ["git", "checkout-index", "--quiet", "--", out.def_path]
         subprocess.run(command, capture_output=True, check=False)
         if out.exists and out.changed_checksum():  # it is of another run
             Path(out.fs_path).unlink()
+    return ""
 
 
 def escape(text: str) -> str:

@@ -12,8 +12,8 @@ class Contribution(NamedTuple):
     Attributes:
         start: where the word begins in the text.
         end: where it ends.
-        log_odds: log-odds of positive with the word less those without it, see `Reader`: above
-            zero, it speaks for positive.
+        log_odds: log-odds of positive with the word less those without it: above zero, it
+            speaks for positive.
     """
 
     start: int

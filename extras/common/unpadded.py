@@ -10,9 +10,12 @@ from workflow.files import FETCH, arrays
 
 
 def unpadded(test: Reviews, order: NDArray[np.int64], seen: NDArray[np.bool_]) -> TestSet:
-    """The test part without rows; an order, and whether each of `test` also occurs in training.
+    """The test part without rows of token ids.
 
-    Both have the shape (reviews,).
+    Args:
+        test: the reviews.
+        order: to put them in, shape (reviews,).
+        seen: whether each of `test` also occurs in training, shape (reviews,).
     """
     none = np.zeros((len(order), 0), np.uint8)
     digest = files.short_digest(FETCH, arrays("test"))

@@ -25,9 +25,11 @@ class Watcher:
         again: the numbers of those that failed and are tried again.
     """
 
-    def __init__(self, own: Sweep, searched: "optuna.Study", kind: str, display: Progress) -> None:
-        self.sweep, self.study, self.kind, self.display = own, searched, kind, display
-        self.metric = own.options.metric
+    def __init__(
+        self, this_sweep: Sweep, searched: "optuna.Study", kind: str, display: Progress
+    ) -> None:
+        self.sweep, self.study, self.kind, self.display = this_sweep, searched, kind, display
+        self.metric = this_sweep.options.metric
         self.finished = {
             trial.number for trial in study.slots(searched) if trial.state.is_finished()
         }

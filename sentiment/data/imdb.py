@@ -40,7 +40,7 @@ def parse(archive: bytes, word_index: bytes) -> tuple[Reviews, Reviews, dict[str
     """The training reviews, the test reviews and the word index, from the content of both files.
 
     Raises:
-        UserError: the archive is none, or contains a pickle that needs more than arrays do.
+        UserError: the archive is not Keras' own, or contains a pickle that needs more than arrays.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as file:

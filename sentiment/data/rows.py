@@ -23,7 +23,7 @@ ROWS_AT_ONCE, BYTES_AT_ONCE = 1000, 2**20  # of a Parquet file
 ESCAPED = 12  # bytes of a character in JSON lines, at most: "\\ud83d\\ude00"
 NAMED = 20  # columns that a message names, each by as many characters at most
 UNREADABLE = (  # files of all kinds raise these
-    *(EOFError, NotImplementedError, OSError, RecursionError, ValueError),
+    *(EOFError, OSError, ValueError),
     *(csv.Error, lzma.LZMAError, zlib.error),
 )
 
@@ -143,7 +143,10 @@ def _text(value: Any, place: str, longest: int) -> str:
             f"{place} has {len(value):,} characters, more than fetch.table.longest ({longest:,}). "
             "Is a quote before it not closed?"
         )
-    value.encode()  # UnicodeEncodeError for half a character, which JSON can have
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # JSON can have half a character
+        raise UserError(f"{place} is not Unicode: a text is needed.") from None
     return value
 
 
@@ -163,7 +166,7 @@ def _read_csv(source: Source, columns: Columns, limit: int) -> Records:
     dialect = csv.excel_tab if source.kind == ".tsv" else csv.excel
     reader = csv.reader(_lines(source, limit), dialect, strict=True)
     header = next(filter(None, reader), [])
-    _require_columns(header, columns)
+    _require_columns("the header", header, columns)
     for fields in filter(None, reader):
         if len(fields) != len(header):
             raise ValueError(
@@ -181,21 +184,26 @@ def _read_json(source: Source, columns: Columns, limit: int) -> Records:
                 values = json.loads(line)
             except json.JSONDecodeError as error:
                 raise ValueError(f"line {number} is not JSON: {error.msg}") from None
+            except RecursionError:
+                raise ValueError(f"line {number} is nested too deeply") from None
             if not isinstance(values, dict):
                 raise ValueError(f"line {number} is {type(values).__name__}, not an object")
-            _require_columns(list(values), columns)
+            _require_columns(f"line {number}", list(values), columns)
             yield f" (line {number})", values
 
 
 def _read_parquet(source: Source, columns: Columns) -> Records:
-    from pyarrow import parquet
+    from pyarrow import ArrowException, parquet
 
     wanted = [name for name in columns if name is not None]
-    with parquet.ParquetFile(source.path, buffer_size=BYTES_AT_ONCE) as file:
-        _require_columns(file.schema_arrow.names, columns)
-        for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
-            for row in range(len(batch)):  # one by one, or an error would be one of all
-                yield "", batch.slice(row, 1).to_pylist()[0]
+    try:
+        with parquet.ParquetFile(source.path, buffer_size=BYTES_AT_ONCE) as file:
+            _require_columns("its schema", file.schema_arrow.names, columns)
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
+                for row in range(len(batch)):  # one by one, or an error would be one of all
+                    yield "", batch.slice(row, 1).to_pylist()[0]
+    except ArrowException as error:
+        raise ValueError(first_line(error)) from None
 
 
 def _lines(source: Source, limit: int) -> Iterator[str]:
@@ -217,10 +225,10 @@ def _lines(source: Source, limit: int) -> Iterator[str]:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
 
 
-def _require_columns(names: list[str], columns: Columns) -> None:
+def _require_columns(place: str, names: list[str], columns: Columns) -> None:
     """Raise ValueError unless each column that is wanted is there, once."""
     for kind, name in columns._asdict().items():
         if name is not None and names.count(name) != 1:
             shown = ", ".join(repr(column[:NAMED]) for column in names[:NAMED]) or "none"
             what = "no column" if name not in names else "more than one column"
-            raise ValueError(f"it has {what} {name!r} (fetch.table.{kind}): {shown}")
+            raise ValueError(f"{place} has {what} {name!r} (fetch.table.{kind}): {shown}")

@@ -88,7 +88,7 @@ class Training:
             epochs=len(rows) if stopped else params.epochs,
             shuffle=False,  # the batches are shuffled already
             # in this order: averages are validated, the best of them are kept, weights go into a
-            # checkpoint
+            # checkpoint; and early stopping begins before its counts are restored
             callbacks=[
                 *([stopping] if stopping else []),
                 *([_averager(self.model)] if params.average else []),
@@ -196,7 +196,9 @@ def _recorder(
         counters = {name: getattr(stopping, name) for name in COUNTERS} if stopping else {}
         on_epoch(Progress(list(rows), counters, stopping.best_weights if stopping else []))
 
-    return keras.callbacks.LambdaCallback(begin, end, on_train_begin=resume)
+    return keras.callbacks.LambdaCallback(
+        on_train_begin=resume, on_epoch_begin=begin, on_epoch_end=end
+    )
 
 
 def _averager(model: "keras.Model") -> "keras.callbacks.Callback":

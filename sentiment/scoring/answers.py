@@ -79,7 +79,8 @@ def predict(
         batch_size: reviews a step.
 
     Returns:
-        Probabilities, shape (reviews,), and what they cost.
+        Probabilities, shape (reviews,), and what they took: `parameters` of the model and
+        `milliseconds_per_review`.
     """
     ask = Predictor(model, batch_size)
     ask(x[:1])  # compiled at the first step

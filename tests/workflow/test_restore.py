@@ -90,6 +90,8 @@ def test_what_could_not_be_put_back_is_told_with_the_command_that_does(project: 
     (project.path / "data" / "pad").touch()
     message = ending.restore("pad")
     assert message.startswith("\nThe outputs of the last good run were not all put back: ")
+    assert CACHED in message
+    assert UNCACHED in message
     assert "\n`dvc repro pad` with the former params and code brings them back." in message
     (project.path / "data" / "pad").unlink()
     assert "is cached - skipping run" in project.run("dvc", "repro", "pad")

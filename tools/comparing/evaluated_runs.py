@@ -121,7 +121,7 @@ def read_training(run_id: str, name: str, evaluated: Path, history: pd.DataFrame
     """Put a training together from the folder that `evaluate` wrote."""
     described = files.read_about(evaluated)
     if TEST_DATA not in described["params"]:
-        raise UserError(f"{name} was evaluated by an older version: evaluate it again.")
+        raise UserError(f"Run {run_id} was evaluated by an older version: evaluate it again.")
     table = files.checked(evaluated / "predictions.csv", described["files"])
     predictions = pd.read_csv(table, dtype={"probability": np.float32})
     cost = files.read_json(files.checked(evaluated / "cost.json", described["files"]))
@@ -148,7 +148,8 @@ def from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
         trainings = [from_run(client, member, scratch / member.info.run_id) for member in runs]
     if not trainings:
         raise UserError(f"The group {run_id} has no trainings: `make seeds` completes it.")
-    return RunGroup(label, run_id, str(run.info.run_name), trainings)
+    # a run that was lost and made again has another id than was asked for
+    return RunGroup(label, str(run.info.run_id), str(run.info.run_name), trainings)
 
 
 def require_all(parent: "mlflow.entities.Run", runs: "list[mlflow.entities.Run]") -> None:

@@ -40,16 +40,16 @@ class Row(NamedTuple):
     values: dict[str, Any]
 
 
-def write(own: Sweep, winners: list[Candidate], folder: Path) -> None:
+def write(this_sweep: Sweep, winners: list[Candidate], folder: Path) -> None:
     """Write `report.html` into a folder, in the place of an earlier report."""
-    first, second = sweep.studies(own)
+    first, second = sweep.studies(this_sweep)
     trials = [row(trial) for searched in (first, second) for trial in study.slots(searched)]
     plots = [page.svg(plot, alternative) for alternative, plot in draw(first).items()]
     content = page.render(
         "sweep.html",
-        sweep=own,
+        sweep=this_sweep,
         winners=winners,
-        lead=sweep.about_lead(own, winners) if winners else None,
+        lead=sweep.about_lead(this_sweep, winners) if winners else None,
         searched=trials[: len(study.slots(first))],
         hours=core_hours([*study.slots(first), *study.slots(second)]),
         plots=plots,

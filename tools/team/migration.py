@@ -145,6 +145,7 @@ def require_same_schema(engine: Engine) -> None:
 
 def require_server_of(engine: Engine, to: str) -> None:
     """Raise UserError where the server at this address is not the one with this database."""
+    from mlflow.exceptions import MlflowException
     from mlflow.utils.credentials import get_default_host_creds
 
     address = f"{to.rstrip('/')}/api/2.0/mlflow/experiments/get"
@@ -160,7 +161,7 @@ def require_server_of(engine: Engine, to: str) -> None:
         )
         answer.raise_for_status()
         created = str(answer.json()["experiment"]["creation_time"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, MlflowException) as error:
         raise UserError(
             f"The MLflow server at {redacted(to)} cannot be used: {redacted(str(error))}. Set "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to the administrator's."

@@ -80,8 +80,7 @@ def _find_or_create(
     """The run to resume, or a new one."""
     import mlflow
 
-    end_abandoned_runs()
-    experiment_id, client = store.connect(), mlflow.MlflowClient()
+    experiment_id, client = end_abandoned_runs(), mlflow.MlflowClient()
     runs = client.search_runs([experiment_id], which) if which else []
     own = sorted(runs, key=lambda run: run.data.tags.get(LOCK) != tags[LOCK])  # a copy's are last
     free = (run for run in own if not is_taken(run, lock))
@@ -160,6 +159,7 @@ def _give_up(before: "mlflow.entities.RunInfo", how: str) -> None:
             mlflow.finalize_logged_model(model_id, "FAILED")
     with suppress(Exception):
         mlflow.end_run(status)
+    with suppress(Exception):
         client.set_terminated(before.run_id, status, ended)
 
 
@@ -189,10 +189,13 @@ def is_held(lock: Path) -> bool:
     return False
 
 
-def end_abandoned_runs() -> None:
+def end_abandoned_runs() -> str:
     """End as KILLED each run that is RUNNING although its process on this machine has ended.
 
     One whose lock this very process has now is left for it to resume.
+
+    Returns:
+        The experiment's id.
 
     Raises:
         UserError: the store cannot be used.
@@ -207,3 +210,4 @@ def end_abandoned_runs() -> None:
             # looked at again: its process may have finished it since the search
             if ended and client.get_run(run.info.run_id).info.status == "RUNNING":
                 client.set_terminated(run.info.run_id, "KILLED")
+    return experiment_id

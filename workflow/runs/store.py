@@ -50,7 +50,9 @@ def tracking_uri() -> str:
 
 def is_embedded() -> bool:
     """Whether the store is the database in the root."""
-    return tracking_uri() == f"{SQLITE}{files.root() / DATABASE}"
+    uri = tracking_uri()
+    path = uri.removeprefix(SQLITE)
+    return path != uri and Path(path).resolve() == files.root() / DATABASE
 
 
 def is_server(uri: str) -> bool:

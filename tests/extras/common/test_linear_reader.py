@@ -139,7 +139,6 @@ def test_it_is_served_without_tensorflow(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from extras.common import linear_reader
-from extras.common.explanation import explain, trace
 from sentiment.serving import classifier
 model, paths = {"file": "m"}, {"m": Path(sys.argv[1])}
 print(linear_reader.load(model, paths).answers([[]]), {"tensorflow", "keras"} & {*sys.modules})

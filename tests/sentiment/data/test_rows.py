@@ -99,8 +99,16 @@ def test_a_group_is_read_where_one_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "", "from its beginning: it has no column 'text' (fetch.table.text): none"),
-        ("a.csv", "body,label\n", "it has no column 'text' (fetch.table.text): 'body', 'label'"),
+        (
+            "a.csv",
+            "",
+            "from its beginning: the header has no column 'text' (fetch.table.text): none",
+        ),
+        (
+            "a.csv",
+            "body,label\n",
+            "the header has no column 'text' (fetch.table.text): 'body', 'label'",
+        ),
         ("a.csv", "text,label,text\n", "more than one column 'text' (fetch.table.text): 'text',"),
         (
             "a.csv",
@@ -140,21 +148,23 @@ def test_a_group_is_read_where_one_is_named(tmp_path: Path) -> None:
             "after row 1 (line 1): line 2 is not JSON",
         ),
         ("a.jsonl", "\n[1]\n", "a.jsonl cannot be read from its beginning: line 2 is list"),
-        ("a.jsonl", '{"text": "a"}\n', "it has no column 'label' (fetch.table.label): 'text'"),
-        ("a.jsonl", "{}\n", "it has no column 'text' (fetch.table.text): none"),
+        ("a.jsonl", '{"text": "a"}\n', "line 1 has no column 'label' (fetch.table.label): 'text'"),
+        ("a.jsonl", "{}\n", "line 1 has no column 'text' (fetch.table.text): none"),
         (
             "a.jsonl",
             '{"text": "a", "label": NaN}\n',
             "row 1 (line 1), column 'label' is nan: a text",
         ),
-        pytest.param("a.jsonl", '{"text": ' + "[" * 100_000, "maximum recursion", id="nested"),
+        pytest.param(
+            "a.jsonl", '{"text": ' + "[" * 100_000, "line 1 is nested too deeply", id="nested"
+        ),
         ("a.jsonl", '{"text": 5, "label": 1}\n', "column 'text' is 5: a text is needed."),
         ("a.jsonl", '{"text": null, "label": 1}\n', "column 'text' is None: a text is needed."),
         ("a.jsonl", '{"text": "a", "label": [1]}\n', "column 'label' is [1]: a text or a"),
         (
             "a.jsonl",
             '{"text": "\\ud800", "label": 1}\n',
-            "from its beginning: 'utf-8' codec can't encode",
+            "row 1 (line 1), column 'text' is not Unicode",
         ),
         ("a.parquet", b"PAR1 and no more", "a.parquet cannot be read from its beginning: "),
         ("a.xlsx", b"", "ends in none of .csv, .tsv, .jsonl, .ndjson, .parquet"),

@@ -3,9 +3,11 @@ import os
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
 
 from sentiment.errors import UserError
@@ -132,6 +134,21 @@ def test_deleted_experiment_says_how_to_restore_it(root: Path) -> None:
     mlflow.MlflowClient(store.tracking_uri()).delete_experiment(store.connect())
     with pytest.raises(UserError, match="mlflow experiments restore"):
         store.connect()
+
+
+@pytest.mark.parametrize(
+    ("variables", "verified"),
+    [({}, True), ({"MLFLOW_TRACKING_INSECURE_TLS": "true"}, False)],
+)
+def test_a_certificate_is_verified_as_mlflow_s_variables_say(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], verified: bool
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(requests, "get", lambda _, **options: asked.update(options))
+    store._check_server("https://127.0.0.1:1")
+    assert asked["verify"] is verified
 
 
 def test_a_certificate_that_is_not_there_is_one_message(
