@@ -10,7 +10,8 @@ import pytest
 from stages import evaluate, fetch, pad, train
 from tests.conftest import Caller, runs, stand_in
 from tests.project import Project
-from tools import compare, promote
+from tools import compare, promote, sync
+from workflow.runs.store import RESTORED
 
 COMPARE = ("python", "-m", "tools.compare")
 REPORT = {"comparison.json", "report.html"}
@@ -154,6 +155,18 @@ def test_a_run_that_the_store_lacks_is_reported(call: Caller) -> None:
     output = call(compare.main, "--a", six)
     assert f"The report is not logged to run {first}: the tracking store does not have it" in output
     assert f"compare.{first[:8]}" in mlflow.get_run(six).data.tags
+
+
+@pytest.mark.usefixtures("both")
+def test_a_run_that_was_made_again_is_compared_under_its_new_id(call: Caller) -> None:
+    six, first = ids()
+    mlflow.delete_run(first)
+    call(sync.main)
+    (again,) = (run.info.run_id for run in runs() if run.data.tags.get(RESTORED) == first)
+    output = call(compare.main, "--a", first, "--b", six)
+    assert f"A = {first[:8]}: " in output
+    assert f"run {again}" in output
+    assert f"compare.{six[:8]}" in mlflow.get_run(again).data.tags
 
 
 def test_the_page_escapes_what_it_shows(both: Project, call: Caller) -> None:
