@@ -50,7 +50,7 @@ class Linear:
     def probabilities(self, reviews: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
         """The probabilities for reviews, each the ranks of its words, shape (words,)."""
         odds = [self._tally(ranks).log_odds() for ranks in reviews]
-        return np.array([probability(odd) for odd in odds], np.float32)
+        return np.array([probability(value) for value in odds], np.float32)
 
     def places(self, words: Sequence[Word]) -> NDArray[np.int64]:
         """All are read."""
@@ -60,7 +60,7 @@ class Linear:
         """Take each word away, and the bigrams with it."""
         tally = self._tally(ranks_of(words))
         odds = [tally.log_odds(), *tally.without_each()]
-        return np.array([probability(odd) for odd in odds], np.float32)
+        return np.array([probability(value) for value in odds], np.float32)
 
     def after(self, words: Sequence[Word], places: NDArray[np.int64]) -> NDArray[np.float32]:
         odds = list(Tally(self, ranks_of(words)).after_each())

@@ -29,7 +29,7 @@ SQLITE = "sqlite:///"
 ARTIFACTS = "mlruns"
 ANSWER_SECONDS = 5.0
 RESTORED = "restored_from"  # tag: the run that a store did not have, of which this is made again
-INVALID_HOST = "Invalid Host header"  # what MLflow says to who calls it by a name that it has not
+INVALID_HOST = "Invalid Host header"  # MLflow's answer to a host name that it does not allow
 # what MLflow says of what is not there; a server with users does not tell that from what one may
 # not see
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED")
