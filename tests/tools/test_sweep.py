@@ -324,6 +324,7 @@ def test_a_sweep_in_which_no_trial_succeeds_has_a_report_and_fails(
     assert [each.path for each in logged] == ["report.html"]
 
 
+@pytest.mark.usefixtures("project")
 def test_a_sweep_whose_best_are_not_all_confirmed_is_not_applied(
     call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
