@@ -13,13 +13,12 @@ from typing import NamedTuple
 import click
 import numpy as np
 
+from extras.common import evaluated_runs
+from extras.common.evaluated_runs import RunGroup
 from extras.common.significance import CONFIDENCE, Interval, interval, mean_interval
 from sentiment.errors import UserError
 from sentiment.gradients import reach
 from sentiment.scoring.metrics import METRICS, Predictions
-from tools.comparing import evaluated_runs
-from tools.comparing.comparison import cost
-from tools.comparing.trainings import RunGroup
 from workflow import cli
 from workflow.files import TEST_DATA
 from workflow.params import load_params
@@ -61,7 +60,7 @@ def row(group: RunGroup, bins: int, confidence: float) -> Row:
     reached = [
         reach(training.gradients) for training in group.trainings if training.gradients is not None
     ]
-    taken = cost(group)
+    taken = group.cost
     own = interval(accuracy, tables[0], confidence) if group.single else None
     return Row(
         group.name,

@@ -2,7 +2,7 @@
 
 Each try is a copy of a small project with one run in its store. A command is begun and broken;
 then comes the same command, or what the fault names. What "nothing lost" means is at the top of
-`training_faults.py` and `sweep_faults.py`. Writes `faults.md` beside this file.
+the `*_faults.py` here and in `extras/`. Writes `faults.md` beside this file.
 """
 
 import random
@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,21 +21,25 @@ import click
 import psutil
 
 from benchmarks.breaking import Fault, Group, Try
-from benchmarks.sweep_faults import SWEEPS
-from benchmarks.team_faults import TEAM
-from benchmarks.training_faults import REPRO, TRAINING
+from benchmarks.training_faults import REPRO
 from tests.project import DEFAULT_PARAMS, EPOCHS, SMALL, Project, change_params
 from workflow import cli
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("faults.md")
 SEED = 0
-GROUPS = (TRAINING, TEAM, SWEEPS)
 UNTRIED = """
 Not tried: loss of power (a test watches that files and folders are flushed to the disk before they
 are moved into place), a folder on a network file system, and two machines that work in one folder
 at the same time.
 """
+
+
+def groups() -> list[Group]:
+    """The faults of the core, and those of each capability in `extras/`."""
+    modules = sorted(Path(__file__).parent.rglob("*_faults.py"), key=lambda path: path.name)
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules]
+    return [import_module(name).GROUP for name in reversed(names)]
 
 
 def finished_project(folder: Path) -> Project:
@@ -91,7 +96,7 @@ def attempt(fault: Fault, group: Group, ready: Ready, number: int) -> list[str]:
 def measure(scratch: Path, most: int, only: str) -> Iterator[tuple[str, list[list[str]]]]:
     """Try every fault whose name contains `only`; yield its name and what each try lost."""
     finished = finished_project(scratch / "finished")
-    for number, group in enumerate(GROUPS):
+    for number, group in enumerate(groups()):
         faults = [fault for fault in group.faults if only in fault.what]
         if faults:
             (scratch / str(number)).mkdir()
@@ -147,7 +152,7 @@ def write(rows: Mapping[str, str]) -> None:
         "| fault | tries | nothing lost | what was lost | tried |",
         "| --- | --- | --- | --- | --- |",
     ]
-    table = [rows[fault.what] for group in GROUPS for fault in group.faults if fault.what in rows]
+    table = [rows[fault.what] for group in groups() for fault in group.faults if fault.what in rows]
     RESULTS.write_text("\n".join([*head, *table, UNTRIED]), encoding="utf-8")
 
 

@@ -254,7 +254,7 @@ def losses_of_run(project: Project, run: "Run") -> list[str]:
     return lost
 
 
-TRAINING = Group(
+GROUP = Group(
     changes={"train": {"epochs": EPOCHS}},
     command=REPRO,
     losses=losses,

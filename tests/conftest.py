@@ -95,7 +95,7 @@ SLOW = {"clone", "start", "browser", "imdb_cache", "backend", "ran", "wheels", "
 SLOW |= {"subprocess", "run_code", "git", "make", "connect_in", "local", "elsewhere", "dask"}
 SLOW |= {"upgraded"}
 # begun first, so that in the end no process waits for another one that has them left
-LONGEST = ("tests/tools/test_sweep.py", "tests/stages/test_survival.py")
+LONGEST = ("tests/extras/sweep/test_sweep_command.py", "tests/stages/test_survival.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -307,33 +307,6 @@ def experiments(finished: Project, shared: Sharer) -> Project:
         until(lambda: "Success" in project.run("dvc", "queue", "status"), pause=2)
 
     return shared("experiments", run_queue, finished.path)
-
-
-@pytest.fixture(scope="session")
-def swept(finished: Project, shared: Sharer) -> Project:
-    """A finished project after a sweep of three trials."""
-
-    def search(project: Project) -> None:
-        project.change(sweep=SWEEP_SETTINGS)
-        project.run("git", "commit", "--all", "--quiet", "--message", "space")
-        project.run("python", "-m", "tools.sweep", "--trials", "3", "--workers", "1")
-
-    return shared("swept", search, finished.path)
-
-
-@pytest.fixture(scope="session")
-def fitted(finished: Project, shared: Sharer) -> Project:
-    """A finished project after its linear models were fitted, too.
-
-    What the command printed is in the file `output` beside it.
-    """
-
-    def fit(project: Project) -> None:
-        output = project.run("dvc", "repro", "extras/baseline/dvc.yaml")
-        project.path.with_name("output").write_text(output, encoding="utf-8")
-        project.commit()
-
-    return shared("fitted", fit, finished.path)
 
 
 @pytest.fixture(scope="session")

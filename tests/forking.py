@@ -36,7 +36,7 @@ LIBRARIES = """
 """.split()
 PARENTS = ("dvc", "tools.repro")  # what starts others before it has connected to a store
 # what has threads, workers or daemons of its own starts as a user starts it
-ALONE = ("dask", "tools.demo", "tools.serve", "tools.server", "tools.sweep", "tools.ui")
+ALONE = ("dask", "extras.demo", "tools.serve", "extras.team.server", "extras.sweep", "tools.ui")
 _may_fork = True
 
 

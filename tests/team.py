@@ -15,10 +15,10 @@ import pytest
 import requests
 from ruamel.yaml import YAML
 
+from extras.team.checks import PASSWORD, SECRET_KEY
 from tests.object_store import BINARIES, ObjectStore, swift
 from tests.project import ROOT, free_port, wait_for
 from tests.services import Database, postgres, started
-from tools.team.checks import PASSWORD, SECRET_KEY
 
 BUCKET = "mlflow"
 # every secret has this in it, so that a test can look for it
@@ -170,7 +170,13 @@ class Team(NamedTuple):
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        command = [sys.executable, "-m", "tools.server", "--settings", f"{self.folder}/server.yaml"]
+        command = [
+            sys.executable,
+            "-m",
+            "extras.team.server",
+            "--settings",
+            f"{self.folder}/server.yaml",
+        ]
         environment = {**self.parts.environment, "PYTHONPATH": str(ROOT)}
         self.processes.append(started(self.folder, *command, **environment))
         wait_for(f"{self.address}/health")

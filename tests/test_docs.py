@@ -106,8 +106,9 @@ def test_make_targets_that_a_page_names_exist(page: Path) -> None:
         return
     text = page.read_text(encoding="utf-8")
     named = set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", text, re.MULTILINE))
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert named <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    makefiles = [ROOT / "Makefile", *ROOT.glob("extras/*/targets.mk")]
+    texts = [path.read_text(encoding="utf-8") for path in makefiles]
+    assert named <= set(re.findall(r"^([a-z]+):", "\n".join(texts), re.MULTILINE))
 
 
 def test_the_readme_names_the_usual_commands() -> None:

@@ -18,7 +18,7 @@ from workflow.ending import escape
 from workflow.registry import champion
 
 if TYPE_CHECKING:
-    from extras.common.explanation import Contribution, Explanation, Step
+    from sentiment.explanation import Contribution, Explanation, Step
     from sentiment.serving.classifier import Sentiment
 
 SHOWN = 60  # characters of a text in the table
@@ -75,7 +75,7 @@ def read_csv(file: Path) -> list[str]:
 
 def answer(model: "Sentiment", text: str, most: int) -> Answer:
     """Ask the model about a text; name the `most` words that moved its answer most."""
-    from extras.common.explanation import explain  # imports MLflow, which takes seconds
+    from sentiment.explanation import explain  # imports MLflow, which takes seconds
 
     explanation = explain(model, text)
     words = strongest(explanation, most)
@@ -164,7 +164,7 @@ def main(
         texts = read_texts(text, file)
         loaded = champion.load(champion.uri(model))
     if as_json:
-        from extras.common import explanation
+        from sentiment import explanation
 
         for answered in answers(loaded, texts, words):
             steps = explanation.trace(loaded, answered.text) if trace else None

@@ -14,14 +14,13 @@ from sentiment.errors import UserError
 from sentiment.network.batches import split
 from sentiment.scoring.answers import TrainingRecord
 from sentiment.serving.keras_reader import read_model
-from tools import ui
-from tools.comparing import evaluated_runs
 from workflow import cli, files
 from workflow.evaluation import evaluated_digests, read_test, read_training
 from workflow.files import EVALUATE, PAD, TRAIN
 from workflow.params import dataset_name, load_params
 from workflow.runs import lifecycle, store
-from workflow.runs.logger import Run, RunLogger
+from workflow.runs.links import link
+from workflow.runs.logger import Run, RunLogger, has_all
 from workflow.runs.training_run import log_data, log_outputs, training_digests
 
 
@@ -30,7 +29,7 @@ from workflow.runs.training_run import log_data, log_outputs, training_digests
 def main(as_json: bool) -> None:
     with cli.output_kept(as_json):
         run = synchronize()
-    address = ui.link(run.experiment_id, run.run_id)
+    address = link(run.experiment_id, run.run_id)
     document = {"run_id": run.run_id, "name": run.name, "address": address}
     cli.report(document, describe(run), as_json)
 
@@ -52,7 +51,7 @@ def synchronize() -> Run:
 
 def describe(run: Run) -> str:
     """A run's id, name and page, in two lines."""
-    return f"Run {run.run_id}: {run.name}\n{ui.link(run.experiment_id, run.run_id)}"
+    return f"Run {run.run_id}: {run.name}\n{link(run.experiment_id, run.run_id)}"
 
 
 def lock() -> Path:
@@ -107,7 +106,7 @@ def is_complete(run: Run, folder: Path) -> bool:
 
     with store.as_user_error():
         tags = mlflow.MlflowClient().get_run(run.run_id).data.tags
-    return evaluated_runs.has_all(tags, folder)
+    return has_all(tags, folder)
 
 
 def check_idle(run: Run) -> None:

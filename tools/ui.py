@@ -11,14 +11,12 @@ import time
 import webbrowser
 from contextlib import suppress
 
-from sentiment.errors import redacted
 from workflow import children, cli
 from workflow.children import HOST
 from workflow.runs import store
+from workflow.runs.links import DEFAULT_PORT, link
 
 PORT = "MLFLOW_UI_PORT"
-DEFAULT_PORT = 5000
-ADDRESS = f"http://{HOST}:{DEFAULT_PORT}"
 READY_SECONDS = 180
 
 
@@ -38,20 +36,6 @@ def environment(uri: str) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     return {**quiet, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
-
-
-def link(experiment_id: str, run_id: str = "", server: str = ADDRESS) -> str:
-    """Address of a run's page, or of the table of runs: MLflow's front page shows another view.
-
-    Args:
-        experiment_id: the experiment.
-        run_id: the run, or nothing for the table.
-        server: what serves the store, where `MLFLOW_TRACKING_URI` does not name a server.
-    """
-    uri = store.tracking_uri()
-    page = f"{redacted(uri).rstrip('/') if store.is_server(uri) else server}/#/experiments"
-    runs = f"runs/{run_id}" if run_id else "runs?workflowType=machine_learning"
-    return f"{page}/{experiment_id}/{runs}"
 
 
 def open_when_ready(page: str, number: int) -> None:

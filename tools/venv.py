@@ -1,6 +1,6 @@
 """Build the environment that `.venv` links to from requirements.txt.
 
-`tools/venv.py sweep` also installs requirements-sweep.txt into it.
+`tools/venv.py sweep` also installs extras/sweep/requirements.txt into it.
 
 Runs on whatever Python 3 is there, an unsuitable one too: standard library and old syntax only.
 An environment is a folder `.venv-<digest>` of what it is built from and where: a changed lock,
@@ -162,8 +162,8 @@ def build() -> None:
 
 
 def lock_of(extra: str) -> Path:
-    """The lock of what a command needs beside requirements.txt."""
-    return Path(f"requirements-{extra}.txt")
+    """The lock of what a capability needs beside requirements.txt."""
+    return Path("extras", extra, "requirements.txt")
 
 
 def has(extra: str) -> bool:

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from sentiment.errors import UserError
-from tools.comparing import experiments
 from workflow import cli, dvc, files
 from workflow.files import STAGES
 from workflow.params import load_params
@@ -115,8 +114,8 @@ def output(*command: str) -> str:
 def repeat(clone: Path) -> Path:
     """Run the pipeline of the current commit in a clone, with a store of its own."""
     output("git", "clone", "--quiet", ".", str(clone))
-    for name in experiments.relative_files(load_params().fetch):
-        experiments.require_inside(name)
+    for name in dvc.relative_files(load_params().fetch):
+        dvc.require_inside(name)
         place = clone / name  # git need not have it
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(name, place)

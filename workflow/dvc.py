@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from sentiment.data.dataset import Fetch
 from sentiment.errors import UserError, first_line
 from workflow import children
 
@@ -101,3 +102,23 @@ def is_damaged(file: Path) -> bool:
     except ValueError:
         return True
     return False
+
+
+def table_files(params: Fetch) -> set[str]:
+    """The files with texts, by path or address: those of both parts, which may be one."""
+    return {params.table.train, params.table.test} if params.dataset == "table" else set()
+
+
+def relative_files(params: Fetch) -> list[str]:
+    """Those that are named by a path from the project's root."""
+    names = sorted(table_files(params))
+    return [name for name in names if "://" not in name and not Path(name).is_absolute()]
+
+
+def require_inside(name: str) -> None:
+    """Raise UserError where a path leads out of the project, since its copies lie elsewhere."""
+    if os.path.normpath(name).startswith(".."):
+        raise UserError(
+            f"{name} is outside the project, of which a copy is trained elsewhere: name it by its "
+            "absolute path in params.yaml."
+        )

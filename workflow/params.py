@@ -21,7 +21,7 @@ PARAMS_FILE = Path("params.yaml")
 MOVED = {  # keys that earlier versions had, or lacked: where their values are now, or were
     "compare": "extras/compare/compare.yaml has its values now: move yours there",
     "linear": "extras/baseline/params.yaml has its values now: move yours there",
-    "memory": "its values are constants in benchmarks/memory.py now",
+    "memory": "its values are constants in benchmarks/seeds/memory.py now",
     "predict": "`make predict WORDS=5` says how many words to name now",
     "sweep": "extras/sweep/sweep.yaml has its values now: move yours there",
     "train.architecture": "`recurrent` is what earlier versions trained",

@@ -11,7 +11,10 @@ from workflow.runs import store
 if TYPE_CHECKING:
     import mlflow
 
+WORKSPACE, CHAMPION = "workspace", "champion"  # names of runs, beside their ids
 PARENT = "mlflow.parentRunId"  # tag: the run that this one is listed below
+SEEDS = "seeds.key"  # tag of the parent of a group of seeds: what its trainings have in common
+MEMBERS = "seeds.runs"  # tag of it: its trainings' runs, as JSON by seed
 LOCK = f"{store.DATABASE}.seeds.lock"
 
 
@@ -36,6 +39,15 @@ def find_or_make(
     if parent.info.status != "FINISHED":
         client.set_terminated(parent.info.run_id)
     return parent
+
+
+def children(
+    client: "mlflow.MlflowClient", parent: "mlflow.entities.Run"
+) -> "list[mlflow.entities.Run]":
+    """The runs of a group of seeds, by seed."""
+    query = f"tags.`{PARENT}` = '{parent.info.run_id}'"
+    runs = client.search_runs([parent.info.experiment_id], query)
+    return sorted(runs, key=lambda run: int(run.data.params["train.seed"]))
 
 
 def as_text(params: Mapping[str, Any]) -> dict[str, str]:

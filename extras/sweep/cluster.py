@@ -165,8 +165,8 @@ def require_same(required: Mapping[str, str]) -> None:
     if differing:
         raise UserError(
             f"A worker on {platform.node()} differs from the sweep: {'; '.join(differing)}. Bring "
-            "its clone to the sweep's commit, install requirements.txt and requirements-sweep.txt, "
-            "run `dvc pull fetch` or `dvc repro fetch` there, and start it again with the sweep's "
+            "its clone to the sweep's commit, run `make .venv/sweep` and `dvc pull fetch` or `dvc "
+            "repro fetch` there, and start it again with the sweep's "
             f"{study.STORAGE} in its environment."
         )
 

@@ -3,7 +3,7 @@ import pytest
 
 from benchmarks import accuracy
 from sentiment.errors import UserError
-from tests.tools.comparing.test_comparison import right, side, training
+from tests.extras.compare.test_comparison import right, side, training
 
 GROUP = side("group", training("one", right(40, 3)), training("two", right(40, 3, 5, 7)))
 SURE = side("sure", training("three", right(40, 8)))

@@ -13,7 +13,7 @@ from selenium import webdriver
 from tests.browser import keep_screenshot, open_page, wait_for_curves
 from tests.project import ROOT, Project, free_port, wait_for
 from tools import venv
-from tools.ui import link
+from workflow.runs.links import link
 
 
 class Ui(NamedTuple):

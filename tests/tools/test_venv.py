@@ -217,12 +217,18 @@ def test_a_command_goes_on_in_the_environment_that_another_one_follows(wheels: P
     assert running.returncode == 0
 
 
+def sweeps_lock() -> Path:
+    """The lock of `make sweep`, whose folder is there."""
+    path = venv.lock_of("sweep")
+    path.parent.mkdir(parents=True)
+    return path
+
+
 def test_of_two_calls_at_once_one_builds_and_the_other_waits(
     wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock_with(wheels, REAL_UV)
-    further = write_wheel(wheels, "further", "further.py", "")
-    Path("requirements-sweep.txt").write_text(further, encoding="utf-8")
+    sweeps_lock().write_text(write_wheel(wheels, "further", "further.py", ""), encoding="utf-8")
     monkeypatch.setenv("PIP_LOG", "pip.log")
     command = [sys.executable, str(ROOT / "tools" / "venv.py"), "sweep"]
     calls = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
@@ -237,8 +243,8 @@ def test_of_two_calls_at_once_one_builds_and_the_other_waits(
 def test_packages_of_sweeps_that_cannot_be_installed_are_one_line(wheels: Path) -> None:
     lock_with(wheels, REAL_UV)
     missing = f"no-such-package==1 --hash=sha256:{'0' * 64}\n"
-    Path("requirements-sweep.txt").write_text(missing, encoding="utf-8")
-    with pytest.raises(SystemExit, match=r"requirements-sweep\.txt could not be installed"):
+    sweeps_lock().write_text(missing, encoding="utf-8")
+    with pytest.raises(SystemExit, match="extras/sweep/requirements.txt could not be installed"):
         venv.main(["sweep"])
     assert not (venv.VENV / "sweep").exists()
 
@@ -248,8 +254,7 @@ def test_make_installs_the_packages_of_sweeps_into_each_environment(wheels: Path
     shutil.copy2(ROOT / "Makefile", "Makefile")
     Path("tools").mkdir()
     shutil.copy2(ROOT / "tools" / "venv.py", "tools")
-    further = write_wheel(wheels, "further", "further.py", "")
-    Path("requirements-sweep.txt").write_text(further, encoding="utf-8")
+    sweeps_lock().write_text(write_wheel(wheels, "further", "further.py", ""), encoding="utf-8")
     for comment in ("", "# changed\n"):
         with venv.LOCK.open("a", encoding="utf-8") as lock:
             lock.write(comment)
@@ -312,6 +317,9 @@ def test_uv_is_given_the_settings_of_pip_and_keeps_what_the_user_tells_it(
     }
 
 
+LOCKED = [ROOT / "requirements.in", *sorted(ROOT.glob("extras/*/requirements.in"))]
+
+
 def test_lock_pins_every_package_with_hashes() -> None:
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     entries = [line for line in lines if line and not line.startswith((" ", "#"))]
@@ -319,11 +327,11 @@ def test_lock_pins_every_package_with_hashes() -> None:
     assert all("==" in entry and entry.endswith("\\") for entry in entries)
 
 
-@pytest.mark.parametrize("lock", ["requirements", "requirements-sweep", "requirements-server"])
-def test_every_direct_dependency_has_its_reason_and_is_locked(lock: str) -> None:
-    source = (ROOT / f"{lock}.in").read_text(encoding="utf-8").splitlines()
-    wanted = [line for line in source if line and not line.startswith(("#", "-"))]
-    locked = (ROOT / f"{lock}.txt").read_text(encoding="utf-8")
+@pytest.mark.parametrize("source", LOCKED, ids=lambda path: str(path.parent.relative_to(ROOT)))
+def test_every_direct_dependency_has_its_reason_and_is_locked(source: Path) -> None:
+    lines = source.read_text(encoding="utf-8").splitlines()
+    wanted = [line for line in lines if line and not line.startswith(("#", "-"))]
+    locked = source.with_suffix(".txt").read_text(encoding="utf-8")
     for line in wanted:
         wish, reason = line.split("#")
         assert reason.strip()

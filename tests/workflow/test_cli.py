@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from tests import project
@@ -15,12 +16,27 @@ from tests.project import ROOT
 from workflow import cli
 from workflow.signals import ENDING
 
-MODULES = [
+CORE = [
     *(f"tools.{path.stem}" for path in sorted((ROOT / "tools").glob("[!_]*.py"))),
     "benchmarks.run",
     "benchmarks.faults",
 ]
-COMMANDS = [module for module in MODULES if module != "tools.venv"]  # which needs no package
+CORE.remove("tools.venv")  # which needs no package
+OPTIONAL = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
+    for path in sorted((ROOT / "extras").glob("*/*.py"))
+    if "@cli.command(" in path.read_text(encoding="utf-8")
+]
+COMMANDS = [*CORE, *OPTIONAL]
+
+
+def click_command(module: str) -> click.Command:
+    """The command of `python -m <module>`."""
+    place = ROOT / module.replace(".", "/")
+    command: click.Command = importlib.import_module(
+        f"{module}.__main__" if place.is_dir() else module
+    ).main
+    return command
 HEAVY = {"tensorflow", "keras", "mlflow", "streamlit"}
 START = """
 import os, signal, sys, time
@@ -56,18 +72,19 @@ def test_help_names_every_option_and_imports_nothing_heavy(module: str) -> None:
 
 @pytest.mark.parametrize("module", COMMANDS)
 def test_every_option_has_its_help_and_its_variable(module: str) -> None:
-    for option in importlib.import_module(module).main.params:
-        assert option.help.endswith(".")
-        assert option.envvar.isupper()
+    for option in click_command(module).params:
+        assert isinstance(option, click.Option)
+        assert (option.help or "").endswith(".")
+        assert str(option.envvar).isupper()
 
 
-def test_the_documentation_lists_the_options_of_every_command() -> None:
+def test_the_documentation_lists_the_options_of_the_core_s_commands() -> None:
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     section = page.partition("## For scripts")[0]
     documented = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", section, re.MULTILINE))
     actual = {}
-    for module in COMMANDS:
-        options = importlib.import_module(module).main.params
+    for module in CORE:
+        options = click_command(module).params
         name = module.rpartition(".")[2].replace("run", "bench")
         actual[name] = ", ".join(f"`{each.opts[0]}` (`{each.envvar}`)" for each in options)
     assert documented == {name: options for name, options in actual.items() if options}

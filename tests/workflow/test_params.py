@@ -127,7 +127,7 @@ def test_unknown_key_is_named_with_the_likely_one_and_all_allowed() -> None:
     [
         ("compare", "extras/compare/compare.yaml"),
         ("linear", "extras/baseline/params.yaml"),
-        ("memory", "benchmarks/memory.py"),
+        ("memory", "benchmarks/seeds/memory.py"),
         ("predict", "make predict WORDS=5"),
         ("sweep", "extras/sweep/sweep.yaml"),
     ],

@@ -32,7 +32,7 @@ CHANGES = (".", ":(exclude,glob)**/dvc.lock", ":(exclude)data")
 PACKAGES = ("extras", "sentiment", "stages", "tools", "workflow")
 MODULES = tuple(f":(glob){package}/**/*.py" for package in PACKAGES)
 SETTINGS = ("params.yaml", ":(glob)extras/**/*.yaml")
-SHAPING = (*MODULES, *SETTINGS, "dvc.yaml", ":(glob)requirements*.txt")
+SHAPING = (*MODULES, *SETTINGS, "dvc.yaml", ":(glob)**/requirements.txt")
 COMPUTING = ("tensorflow", "keras", "numpy")
 # of the environment: what TensorFlow, XLA and oneDNN are to do otherwise than by default
 VARIABLES = ("TF_NUM_", "TF_ENABLE_", "XLA_", "OMP_", "ONEDNN_", "DNNL_", "CUDA_VISIBLE_")

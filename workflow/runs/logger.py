@@ -229,3 +229,9 @@ def is_logged(model_id: str) -> bool:
     import mlflow
 
     return str(mlflow.get_logged_model(model_id).status) == "READY"
+
+
+def has_all(tags: Mapping[str, str], folder: Path) -> bool:
+    """Whether a run, by its tags, has all of a stage's folder as that is now."""
+    about = folder / files.ABOUT
+    return about.exists() and tags.get(COMPLETE.format(folder.name)) == files.sha256(about)

@@ -14,7 +14,8 @@ from extras.baseline.fit import OPTIONS
 from extras.common.linear_reader import FILE, Linear
 from tests.conftest import Caller, runs, stand_in
 from tests.project import Project
-from tools import compare, verify
+from extras.compare import __main__ as compare
+from tools import verify
 from workflow import files
 from workflow.files import FETCH, read_reviews
 from workflow.registry import champion

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from extras.common import linear_reader
-from extras.common.explanation import explain, trace
 from extras.common.linear_reader import Linear
+from sentiment.explanation import explain, trace
 from sentiment.serving.classifier import Sentiment
 from tests.project import run_code
 from workflow import files

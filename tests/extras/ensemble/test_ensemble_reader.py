@@ -10,10 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from extras.common import linear_reader
-from extras.common.explanation import trace
 from extras.common.linear_reader import Linear
 from extras.ensemble import ensemble_reader
 from extras.ensemble.ensemble_reader import Ensemble, Member
+from extras.ensemble.members import read_artifacts
+from sentiment.explanation import trace
 from sentiment.network.model import build_model
 from sentiment.padding import layout
 from sentiment.serving import classifier
@@ -21,7 +22,6 @@ from sentiment.serving.classifier import Sentiment
 from sentiment.serving.keras_reader import Network, Predictor
 from sentiment.text import KERAS, Word
 from tests.conftest import inputs
-from tools.ensembling.members import read_artifacts
 from workflow import files
 from workflow.params import Params
 from workflow.registry import packaging

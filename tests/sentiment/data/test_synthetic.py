@@ -5,7 +5,7 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.memory_page import accuracy_without_memory, best_accuracy
+from benchmarks.seeds.memory_page import accuracy_without_memory, best_accuracy
 from sentiment import text
 from sentiment.backend import load_keras
 from sentiment.data import synthetic

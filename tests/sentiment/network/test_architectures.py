@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import pytest
 
-from extras.common.explanation import explain, trace
 from extras.demo.gates import watched
 from sentiment import gradients
 from sentiment.backend import load_keras
+from sentiment.explanation import explain, trace
 from sentiment.network.architectures import ARCHITECTURES
 from sentiment.network.model import build_model, save_model
 from sentiment.network.state import START

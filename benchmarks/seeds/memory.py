@@ -1,0 +1,221 @@
+"""`python -m benchmarks.seeds.memory`: how far back LSTM, GRU and plain RNN remember; takes hours.
+
+Trains them on the data set of the params, and on generated sets whose cue is ever further from the
+end, and compares them by accuracy and by gradient. Each training is a DVC experiment, so that
+nothing is trained twice and an interrupted study is resumed, and a child of one run in MLflow.
+Writes docs/memory/ and its part of docs/rnn-and-lstm.md.
+"""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from benchmarks.seeds import memory_page
+from extras.common import run_groups
+from extras.common.run_groups import PARENT
+from extras.seeds import experiments
+from extras.seeds.experiments import Experiment
+from extras.seeds.seed_group import ACCURACY, Member
+from sentiment import gradients
+from sentiment.network.train_options import KERAS_FORGET_BIAS
+from workflow import cli, files
+from workflow.files import EVALUATE, TRAIN
+from workflow.params import Params, load_params
+from workflow.runs import store
+from workflow.runs.identity import fingerprint
+
+COMMAND = "python -m benchmarks.seeds.memory"
+STUDY = "memory.key"  # tag of the parent run: what its trainings have in common
+PAGE = Path("docs", "rnn-and-lstm.md")
+FOLDER = Path("docs", "memory")
+SEEDS = 3  # trainings of each network on each data set, from train.seed on
+CUE_DISTANCES = (10, 25, 40, 60, 100)  # words from the cue to the end: one generated set for each
+CHANGED_AT = (40, 100)  # those of them on which networks with one change are trained too
+FORGET_BIAS = 3.0  # the change of the LSTM's train.forget_bias
+CLIP_NORM = 1.0  # the change of train.clip_norm, for LSTM and plain RNN
+OPINIONS = 2  # in a generated review; the nearest cue leaves room for two
+WORDS_BEFORE = (5, 80)  # words of a generated review before its cue, from and to
+MARKS = 2  # tokens of a review that are no such words: the cue itself and the start token
+
+LSTM, GRU, PLAIN_RNN = "LSTM", "GRU", "plain RNN"
+AS_IN_KERAS: dict[str, Any] = {
+    "train.forget_bias": KERAS_FORGET_BIAS,
+    "train.clip_norm": 0.0,
+    "train.recurrent_initializer": "orthogonal",
+    "train.segment_length": 0,  # or nothing would be remembered beyond one
+}
+CELLS: dict[str, dict[str, Any]] = {
+    LSTM: {**AS_IN_KERAS, "train.cell": "lstm"},
+    GRU: {**AS_IN_KERAS, "train.cell": "gru"},
+    PLAIN_RNN: {**AS_IN_KERAS, "train.cell": "simple_rnn"},
+}
+
+
+class Case(NamedTuple):
+    """A network on a data set, to be trained under several seeds.
+
+    Attributes:
+        network: which cell.
+        change: what is changed of it, or nothing.
+        distance: words from the cue to the end of a generated review; 0 for the params' data set.
+        changes: the values that make it, by dotted names of params.
+    """
+
+    network: str
+    change: str
+    distance: int
+    changes: dict[str, Any]
+
+
+def cases(params: Params) -> list[Case]:
+    """All networks on all data sets, those with a change last."""
+    own = {} if params.fetch.dataset == "synthetic" else {0: dict[str, Any]()}
+    sets = {distance: generated(distance) for distance in CUE_DISTANCES} | own
+    whole = [
+        Case(network, "", distance, {**cell, **data})
+        for network, cell in CELLS.items()
+        for distance, data in sets.items()
+    ]
+    return whole + [
+        Case(network, change, distance, {**CELLS[network], **changes, **sets[distance]})
+        for (network, change), changes in changed_networks().items()
+        for distance in CHANGED_AT
+    ]
+
+
+def generated(distance: int) -> dict[str, Any]:
+    """The params of a generated set whose reviews differ from another's in the distance alone."""
+    least, most = WORDS_BEFORE
+    return {
+        "fetch.dataset": "synthetic",
+        "fetch.synthetic.opinions": OPINIONS,
+        "fetch.synthetic.cue_distance": distance,
+        "fetch.synthetic.min_length": least + 1 + distance,
+        "fetch.synthetic.max_length": most + 1 + distance,
+        "pad.max_length": most + MARKS + distance,
+    }
+
+
+def changed_networks() -> dict[tuple[str, str], Any]:
+    """The one change of each network that has one, by network and change."""
+    bias = {f"forget bias {FORGET_BIAS:g}": {"train.forget_bias": FORGET_BIAS}}
+    clipped = {f"clipped at {CLIP_NORM:g}": {"train.clip_norm": CLIP_NORM}}
+    glorot = {"Glorot weights": {"train.recurrent_initializer": "glorot_uniform"}}
+    identity = {"identity weights": {"train.recurrent_initializer": "identity"}}
+    wanted = {LSTM: bias | clipped | glorot, PLAIN_RNN: clipped | glorot | identity}
+    return {(network, name): change for network, x in wanted.items() for name, change in x.items()}
+
+
+@cli.command(__doc__)
+def main() -> None:
+    params = load_params()
+    memory_page.require_place(PAGE)
+    parent_id, trainings, curves = train(params)
+    memory_page.write(memory_page.Study(params, trainings, curves), FOLDER, PAGE)
+    log(parent_id, FOLDER)
+    print(f"\nThe tables and plots are in {PAGE} and in run {parent_id}.")
+
+
+def train(params: Params) -> tuple[str, pd.DataFrame, pd.DataFrame]:
+    """Train all that is not trained yet.
+
+    Returns:
+        Id of the parent run; a row for each training, see `row`; the gradients of networks without
+        a change, see `curve`.
+
+    Raises:
+        UserError: there is no git commit, the store cannot be used, or a training failed.
+    """
+    planned = plan(params)
+    experiments.require_commit()
+    experiments.require_known(params.fetch)
+    parent_id = find_or_make_parent(experiment.name for _, experiment in planned)
+    rows, curves = [], []
+    with tempfile.TemporaryDirectory() as scratch:
+        wanted = [experiment for _, experiment in planned]
+        done = experiments.trained(wanted, Path(scratch), COMMAND)
+        for (case, experiment), member in zip(planned, done, strict=True):
+            adopt(parent_id, member.run_id)
+            data = Path(scratch) / experiment.name / files.DATA
+            tables = [
+                pd.read_csv(data / stage.name / "gradients.csv") for stage in (TRAIN, EVALUATE)
+            ]
+            rows.append(row(case, member, *tables))
+            if not case.change:
+                curves.append(curve(case, *tables))
+    return parent_id, pd.DataFrame(rows), pd.concat(curves)
+
+
+def plan(params: Params) -> list[tuple[Case, Experiment]]:
+    """Each case under each seed."""
+    name = params.fetch.name
+    return [
+        (case, experiment)
+        for case in cases(params)
+        for experiment in experiments.under_seeds(params, SEEDS, case.changes, label(case, name))
+    ]
+
+
+def label(case: Case, dataset: str) -> str:
+    """What messages call a case, on the params' data set of that name or on a generated one."""
+    data = f"cue {case.distance} words before the end" if case.distance else dataset
+    return ", ".join(filter(None, [case.network, case.change, data]))
+
+
+def row(case: Case, member: Member, initial: pd.DataFrame, trained: pd.DataFrame) -> dict[str, Any]:
+    """A training as a row of the study's table; the gradients are as `gradients.table` has them."""
+    return {
+        "network": case.network,
+        "change": case.change,
+        "cue_distance": case.distance,
+        "seed": member.seed,
+        "test_accuracy": member.metrics[ACCURACY],
+        "initial_gradient_reach": gradients.reach(initial),
+        "gradient_reach": gradients.reach(trained),
+        "run_id": member.run_id,
+    }
+
+
+def curve(case: Case, initial: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
+    """The mean gradients of a training by `distance`: `initial` and `trained`, and the network."""
+    means = {"initial": initial, "trained": trained}
+    columns = {name: table.set_index("distance")["mean"] for name, table in means.items()}
+    named = {"network": case.network, "cue_distance": case.distance}
+    return pd.DataFrame({**named, **columns}).reset_index()
+
+
+def find_or_make_parent(trainings: Iterable[str]) -> str:
+    """Id of the run whose children are these trainings, by the names of their experiments."""
+    import mlflow
+
+    key = fingerprint({"trainings": list(trainings)})
+    experiment_id, client = store.connect(), mlflow.MlflowClient()
+    with store.as_user_error(), run_groups.exclusive():
+        run_id = str(run_groups.find_or_make(client, experiment_id, STUDY, key).info.run_id)
+        client.set_tag(run_id, "mlflow.runName", f"memory · {SEEDS} seeds")
+    return run_id
+
+
+def adopt(parent_id: str, run_id: str) -> None:
+    """Let a run be a child of the study's, unless it is one of a group of `make seeds`."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    with store.as_user_error():
+        if PARENT not in client.get_run(run_id).data.tags:
+            client.set_tag(run_id, PARENT, parent_id)
+
+
+def log(parent_id: str, folder: Path) -> None:
+    """Log the study's table and plots to its run."""
+    import mlflow
+
+    with store.as_user_error():
+        mlflow.MlflowClient().log_artifacts(parent_id, str(folder))
+
+
+if __name__ == "__main__":
+    cli.run(COMMAND, main)

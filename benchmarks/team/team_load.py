@@ -1,0 +1,213 @@
+"""`python -m benchmarks.team.team_load`: many trainings log at once, to a team's server and to SQLite.
+
+Each client is a process that logs one training after the other by the project's own calls: a run
+with its params and tags, five epochs as they end, and a folder of files; without the time that a
+training takes between. Afterwards every point and every file must be there. Writes `team_load.md`
+beside this file.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+import numpy as np
+
+from extras.team.server_options import FILE, Server
+from tests.project import ROOT
+from tests.team import team
+from workflow import cli, files, params
+from workflow.runs import identity
+
+if TYPE_CHECKING:
+    import mlflow
+
+RESULTS = Path(__file__).with_name("team_load.md")
+SERVER_CLIENTS, EMBEDDED_CLIENTS = 20, 8
+EPOCHS = 5
+AT_ONCE = 8  # runs that are looked at at once afterwards
+FILES = {"history.csv": 400, "predictions.csv": 200_000, "model.keras": 1_000_000}  # bytes
+TAGS = {"mlflow.user": "client", "dataset": "none"}
+
+
+class Load(NamedTuple):
+    """What the clients of a store saw.
+
+    Attributes:
+        store: its name.
+        clients: how many logged at once.
+        trainings: that they logged in all.
+        calls: how long each call took, seconds, shape (calls,).
+        lost: what is missing afterwards.
+    """
+
+    store: str
+    clients: int
+    trainings: int
+    calls: Any
+    lost: list[str]
+
+
+def log_trainings(folder: Path, until: float) -> dict[str, Any]:
+    """Log trainings until a time; return the runs and how long each call took."""
+    import mlflow
+    from mlflow.entities import Param
+
+    from workflow.runs import store
+    from workflow.runs.logger import Run, RunLogger, upload
+
+    experiment_id, client = store.connect(), mlflow.MlflowClient()
+    taken: list[float] = []
+
+    def timed(write: Any, *given: Any) -> Any:
+        begun = time.perf_counter()
+        result = write(*given)
+        taken.append(time.perf_counter() - begun)
+        return result
+
+    run_ids = []
+    while time.time() < until:
+        begun = timed(client.create_run, experiment_id, None, TAGS)
+        run = Run(begun.info.run_id, "", experiment_id, "")
+        log = RunLogger(run, begun.info.start_time)
+        params = [Param(f"param {number}", str(number)) for number in range(60)]
+        timed(client.log_batch, run.run_id, [], params)
+        for epoch in range(1, EPOCHS + 1):
+            metrics = {"loss": 1 / epoch, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
+            timed(log.epoch, epoch, metrics)
+        timed(upload, run, folder, FILES, "train")
+        timed(client.set_terminated, run.run_id)
+        run_ids.append(run.run_id)
+    return {"runs": run_ids, "calls": taken}
+
+
+def work(number: int, until: float, folder: Path) -> None:
+    """A client: log trainings, and write what came of it into a file."""
+    files.write_json(folder / f"client-{number}.json", log_trainings(folder, until))
+
+
+def lost(run_ids: list[str]) -> Iterator[str]:
+    """What the store lacks of the runs."""
+    import mlflow
+
+    from workflow.runs import store
+
+    store.connect()
+    client = mlflow.MlflowClient()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for problems in pool.map(lambda run_id: list(lost_of(client, run_id)), run_ids):
+            yield from problems
+
+
+def lost_of(client: "mlflow.MlflowClient", run_id: str) -> Iterator[str]:
+    """What the store lacks of a run."""
+    run = client.get_run(run_id)
+    if run.info.status != "FINISHED" or len(run.data.params) != 60:
+        yield f"{run_id}: status or params"
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        points = client.get_metric_history(run_id, name)
+        if sorted(point.step for point in points) != list(range(1, EPOCHS + 1)):
+            yield f"{run_id}: {name}"
+    sizes = {Path(f.path).name: f.file_size for f in client.list_artifacts(run_id, "train")}
+    if sizes != FILES:
+        yield f"{run_id}: files"
+
+
+def measure(
+    store: str, clients: int, seconds: float, folder: Path, extra: Mapping[str, str]
+) -> Load:
+    """Let so many clients log for so many seconds, in processes of their own."""
+    for name, size in FILES.items():
+        (folder / name).write_bytes(os.urandom(size))
+    until = time.time() + 10 + seconds  # they need a while to start
+    code = (
+        "import sys; from pathlib import Path; from benchmarks.team import team_load; "
+        "team_load.work(int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3]))"
+    )
+    environment = {**os.environ, **extra, "PYTHONPATH": str(ROOT)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(number), str(until), str(folder)],
+            cwd=folder,
+            env=environment,
+        )
+        for number in range(clients)
+    ]
+    failed = [number for number, process in enumerate(processes) if process.wait()]
+    results = [files.read_json(path) for path in sorted(folder.glob("client-*.json"))]
+    run_ids = [run_id for result in results for run_id in result["runs"]]
+    calls = np.concatenate([result["calls"] for result in results])
+    with standing_in(folder, extra):
+        missing = [f"client {number} failed" for number in failed] + list(lost(run_ids))
+    return Load(store, clients, len(run_ids), calls, missing)
+
+
+@contextmanager
+def standing_in(folder: Path, extra: Mapping[str, str]) -> Iterator[None]:
+    """In the block, this process is in a folder and has further variables."""
+    before, where = dict(os.environ), Path.cwd()
+    os.chdir(folder)
+    os.environ.update(extra)
+    try:
+        yield
+    finally:
+        os.chdir(where)
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def row(load: Load) -> str:
+    """A row of the table."""
+    median, p99 = 1000 * np.percentile(load.calls, [50, 99])
+    return (
+        f"| {load.store} | {load.clients} | {load.trainings:,} | {len(load.calls):,} "
+        f"| {median:,.0f} ms | {p99:,.0f} ms | {len(load.lost) or 'nothing'} |"
+    )
+
+
+def page(loads: list[Load], seconds: float) -> str:
+    """The page, as Markdown."""
+    here = identity.describe()
+    head = "| store | clients | trainings | calls | p50 | p99 | lost |\n" + "| --- " * 7 + "|"
+    return (
+        "# Logging at once\n\nWritten by `python -m benchmarks.team.team_load`: clients that log one "
+        f"training after the other for {seconds:,.0f} s, without the time that a training takes. "
+        "Server, database, object store and clients share "
+        f"{here['processor.cores']} cores of an {here['processor.name']}.\n\n"
+        + "\n".join([head, *(row(load) for load in loads)])
+        + "\n"
+    )
+
+
+@cli.command(__doc__)
+@click.option("--seconds", type=click.FloatRange(min=1), default=300, help="How long they log.")
+def main(seconds: float) -> int:
+    loads = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in ("server", "team", "embedded"):
+            Path(scratch, name).mkdir()
+        shipped = params.load(Server, ROOT / FILE)
+        size = {"workers": shipped.workers, "connections": shipped.connections}
+        with team(Path(scratch, "server"), **size) as server:
+            name = f"PostgreSQL and S3, `make server` with {shipped.workers} workers"
+            load = (name, SERVER_CLIENTS, seconds)
+            loads.append(measure(*load, Path(scratch, "team"), server.user("alice")))
+        load = ("SQLite and a folder, embedded", EMBEDDED_CLIENTS, seconds)
+        own = {"MLFLOW_TRACKING_URI": ""}
+        loads.append(measure(*load, Path(scratch, "embedded"), own))
+    cli.replace_text(RESULTS, page(loads, seconds))
+    print(page(loads, seconds))
+    for problem in (problem for load in loads for problem in load.lost):
+        print(problem, file=sys.stderr)
+    return int(any(load.lost for load in loads))
+
+
+if __name__ == "__main__":
+    cli.run("python -m benchmarks.team.team_load", main)

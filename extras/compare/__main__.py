@@ -1,0 +1,28 @@
+"""`make compare`: what changed between two trainings, or groups of them, and what it did.
+
+A is the champion and B this workspace, unless they are named: `workspace`, `champion`, an MLflow
+run's id, or the id of a group's parent run (`make seeds`).
+Writes `reports/compare-<a>-<b>/` and logs it to both runs.
+"""
+
+from extras.common.run_groups import CHAMPION, WORKSPACE
+from workflow import cli
+
+
+@cli.command(__doc__)
+@cli.option("--a", variable="A", default=CHAMPION, help="What to compare with.")
+@cli.option("--b", variable="B", default=WORKSPACE, help="What is compared.")
+@cli.json_option
+def main(a: str, b: str, as_json: bool) -> None:
+    # they import SciPy and Matplotlib: seconds before --help
+    from extras.compare import compare_page, compare_text
+
+    with cli.output_kept(as_json):
+        result, folder = compare_page.compare(a, b)
+    page = str(folder / "report.html")
+    printed = f"{compare_text.summary(result)}\n\nThe full report: {page}"
+    cli.report({**compare_text.document(result), "report": page}, printed, as_json)
+
+
+if __name__ == "__main__":
+    cli.run("make compare", main)

@@ -1,0 +1,108 @@
+"""Whether two groups can be compared, and their answers to the same reviews."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from extras.common.evaluated_runs import RunGroup, Training
+from sentiment.errors import UserError
+from sentiment.scoring.metrics import POSITIVE
+from sentiment.text import Reviews
+from workflow import files
+from workflow.evaluation import read_words
+from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
+from workflow.params import dataset_name
+
+
+class Corpus(NamedTuple):
+    """The text of the test reviews.
+
+    Attributes:
+        reviews: as `fetch` wrote them.
+        words: the vocabulary: the word of frequency rank r is at r.
+    """
+
+    reviews: Reviews
+    words: list[str]
+
+
+class Answers(NamedTuple):
+    """A group's answers to the same reviews, in the order of their numbers.
+
+    Attributes:
+        right: whether each training is right, shape (trainings, reviews).
+        probability: of being positive, mean over the trainings, shape (reviews,), float32.
+        agreed: whether that mean gives the right class, shape (reviews,).
+    """
+
+    right: NDArray[np.bool_]
+    probability: NDArray[np.float32]
+    agreed: NDArray[np.bool_]
+
+
+def read_corpus(a: RunGroup, b: RunGroup) -> Corpus:
+    """Read the test reviews' text from `data/fetch`.
+
+    Raises:
+        UserError: it has other reviews than they were evaluated on.
+    """
+    digest = files.joint_digest(FETCH, arrays("test"))
+    for group in (a, b):
+        params = group.trainings[0].params
+        if params[TEST_DATA] != digest:
+            raise UserError(
+                f"{FETCH} has other reviews than {group.label} was evaluated on, and so "
+                f"not their text: set fetch.dataset to {params['fetch.dataset']}, with the values "
+                "it had then, and run `dvc repro fetch`."
+            )
+    return Corpus(read_reviews(FETCH, "test"), read_words())
+
+
+def check_comparable(a: RunGroup, b: RunGroup) -> None:
+    """Raise UserError with the reason where two groups cannot be compared."""
+    if a.run_id == b.run_id:
+        raise UserError(
+            f"{a.label} and {b.label} are the same run, {a.run_id}: there is nothing to compare. "
+            "Name another with A=… or B=…, or change a parameter and run `make repro`."
+        )
+    own, other = ({training.run_id for training in group.trainings} for group in (a, b))
+    shared = own & other
+    if shared:
+        raise UserError(
+            f"{a.label} and {b.label} share trainings ({', '.join(sorted(shared))}), so that "
+            "neither says anything about the other. `make seeds` printed how the group spreads."
+        )
+    digests = {training.params.get(TEST_DATA) for training in [*a.trainings, *b.trainings]}
+    if len(digests) > 1:
+        sets = [f"{group.label} on {dataset(group)}" for group in (a, b)]
+        raise UserError(
+            f"They were evaluated on other test reviews, {' and '.join(sets)}, so their accuracies "
+            "cannot be compared. Evaluate both on the same data set."
+        )
+
+
+def dataset(group: RunGroup) -> str:
+    """Names and short digests of the test reviews that a group was evaluated on."""
+    names = {
+        f"{dataset_name(training.params)} ({str(training.params.get(TEST_DATA))[:8]})"
+        for training in group.trainings
+    }
+    return ", ".join(sorted(names))
+
+
+def by_review(training: Training) -> pd.DataFrame:
+    """The predictions in the order of the reviews' numbers, whatever order they were padded in."""
+    return training.predictions.set_index("review").sort_index()
+
+
+def answers(group: RunGroup) -> Answers:
+    """A group's answers, aligned."""
+    tables = [by_review(training) for training in group.trainings]
+    right = np.stack([(table["actual"] == table["predicted"]).to_numpy(bool) for table in tables])
+    stacked = np.stack([table["probability"].to_numpy(np.float32) for table in tables])
+    probability = stacked.mean(axis=0)
+    positive = (tables[0]["actual"] == POSITIVE).to_numpy(bool)
+    threshold = group.trainings[0].params["evaluate.threshold"]
+    return Answers(right, probability, (probability > threshold) == positive)

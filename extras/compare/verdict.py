@@ -1,0 +1,133 @@
+"""The verdict on two groups of runs: the difference, its interval and p, in a sentence.
+
+Two single trainings are compared review by review; as soon as one group has several trainings,
+the unit is a training and not a review. Every difference is B less A.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extras.common import significance
+from extras.common.evaluated_runs import RunGroup
+from extras.common.significance import Interval
+from extras.compare.comparable import Answers
+from extras.compare.compare_options import CompareOptions
+from workflow.registry import rule
+from workflow.registry.rule import Discordant
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Accuracies of two groups, means over the trainings of each, and B's less A's."""
+
+    a: float
+    b: float
+    difference: float
+    interval: Interval
+    p: float
+
+
+def difference(a: NDArray[np.bool_], b: NDArray[np.bool_], settings: CompareOptions) -> Difference:
+    """Compare accuracies, of two single trainings by review and otherwise by training.
+
+    Args:
+        a: whether each training of A is right, shape (trainings, reviews).
+        b: the same of B, about the same reviews.
+        settings: confidence, and how to draw.
+    """
+    means_a, means_b = a.mean(axis=1), b.mean(axis=1)
+    accuracies = float(means_a.mean()), float(means_b.mean())
+    if len(a) == len(b) == 1:
+        interval = significance.bootstrap(
+            a[0], b[0], settings.confidence, settings.bootstrap_samples, settings.bootstrap_seed
+        )
+        p = rule.mcnemar(rule.discordant(a[0], b[0]))
+        return Difference(*accuracies, accuracies[1] - accuracies[0], interval, p)
+    with warnings.catch_warnings():  # among few reviews one group may have no spread
+        warnings.simplefilter("ignore", RuntimeWarning)
+        test = significance.mean_difference(means_a, means_b, settings.confidence)
+    return Difference(*accuracies, test.difference, test.interval, test.p)
+
+
+def discordant(a: Answers, b: Answers) -> Discordant | None:
+    """Reviews that only one of two single trainings gets right; None where one is a group."""
+    pair = len(a.right) == len(b.right) == 1
+    return rule.discordant(a.right[0], b.right[0]) if pair else None
+
+
+def test_name(a: int, b: int) -> str:
+    """The test behind p, by the numbers of trainings."""
+    if a == b == 1:
+        return "McNemar's exact"
+    return "Student's t-test" if 1 in (a, b) else "Welch's t-test"
+
+
+def sentence(
+    result: Difference, confidence: float, test: str, counts: Discordant | None = None
+) -> str:
+    """The outcome in a sentence, as far as p and the confidence carry it.
+
+    Args:
+        result: the accuracies and their difference.
+        confidence: a difference is said to be one where p is below 1 less this.
+        test: the test behind p.
+        counts: see `discordant`.
+    """
+    if counts == (0, 0):
+        return "No difference: A and B get the same reviews right."
+    average = " on average" if counts is None else ""
+    p, (low, high) = f"{test} {p_text(result.p)}", result.interval
+    if is_shown(result, confidence):
+        better, sign = ("B", 1) if result.difference > 0 else ("A", -1)
+        by = f"{points(sign * result.difference)} points{average}"
+        ends = sorted((sign * low, sign * high))
+        return f"{better} is better by {by} ({span(ends, confidence)}, {p})."
+    about = f"B − A is {points(result.difference)} points{average}"
+    return f"No difference shown: {about} ({span((low, high), confidence)}, {p})."
+
+
+def is_shown(result: Difference, confidence: float) -> bool:
+    """Whether the test rejects that both are equally good, at this confidence."""
+    return result.p < 1 - confidence
+
+
+def caveats(a: RunGroup, b: RunGroup, result: Difference, confidence: float) -> list[str]:
+    """What the sentence does not say."""
+    low, high = result.interval
+    borderline = is_shown(result, confidence) == (low <= 0 <= high)
+    notes = [
+        "The interval and the test disagree about a difference of zero: take it as undecided."
+    ] * borderline
+    if a.single and b.single:
+        notes.append(
+            "This is about these two trained models and says nothing about other seeds: "
+            '"make seeds" trains params under several.'
+        )
+    else:
+        counted = f"{len(a.trainings)} against {len(b.trainings)}"
+        notes.append(f"The unit is a training, {counted}, on these test reviews.")
+    if a.single != b.single:
+        notes.append(
+            "The single training is taken for one draw of its params' trainings, with the spread "
+            "that the group has."
+        )
+    return notes
+
+
+def span(ends: Sequence[float], confidence: float) -> str:
+    """An interval in points, with its confidence."""
+    return f"{100 * confidence:g} % interval {points(ends[0])} to {points(ends[1])}"
+
+
+def points(share: float) -> str:
+    """A difference of accuracies in percentage points."""
+    return f"{100 * share:.2f}".replace("-", "−")
+
+
+def p_text(p: float) -> str:
+    """A p as it is written, such as `p = 0.03`."""
+    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"

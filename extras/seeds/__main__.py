@@ -1,0 +1,70 @@
+"""`make seeds N=5`: train the current params under N seeds, as one group.
+
+Each seed is a DVC experiment of its own, so that nothing is trained twice and an interrupted
+training is resumed. The parent run in MLflow has mean and spread; `make compare` takes its id.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from extras.seeds import experiments, seed_group
+from extras.seeds.seed_group import Group
+from sentiment.network.train_options import Train
+from workflow import cli
+from workflow.params import load_params
+from workflow.runs import identity, store
+from workflow.runs.identity import SEPARATOR, run_name
+
+TRAINING = ("fetch", "pad", "train")  # stages that shape a training
+
+
+@cli.command(__doc__)
+@cli.option(
+    "--count",
+    variable="N",
+    type=click.IntRange(min=2),
+    default=5,
+    help="Train under this many seeds, from train.seed in params.yaml on.",
+)
+@cli.json_option
+def main(count: int, as_json: bool) -> None:
+    with cli.output_kept(as_json):
+        trained = train_group(count)
+        run_id = seed_group.log(trained)
+    cli.report(
+        seed_group.document(trained, run_id), f"\n{seed_group.table(trained, run_id)}", as_json
+    )
+
+
+def train_group(count: int) -> Group:
+    """Train the current params under `count` seeds, as far as they are not trained yet.
+
+    Raises:
+        UserError: there are no such seeds or no git commit, the store cannot be used, or a
+            training failed.
+    """
+    params = load_params()
+    wanted = experiments.under_seeds(params, count)
+    experiments.require_commit()
+    experiments.require_known(params.fetch)
+    store.connect()
+    with tempfile.TemporaryDirectory() as scratch:
+        members = list(experiments.trained(wanted, Path(scratch), "make seeds"))
+    experiments.require_same_data(members)
+    shaping = members[0].settings_used
+    key = seed_group.key(shaping, identity.code_digests(TRAINING))
+    return Group(group_name(params.train, shaping, count), key, members)
+
+
+def group_name(params: Train, settings_used: Mapping[str, Any], count: int) -> str:
+    """The name of a group of trainings under `count` seeds: that of its runs without the seed."""
+    name = run_name(params, settings_used, None)
+    return f"{count} seeds{SEPARATOR}{name.replace(f'{SEPARATOR}seed {params.seed}', '')}"
+
+
+if __name__ == "__main__":
+    cli.run("make seeds", main)

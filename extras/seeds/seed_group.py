@@ -1,0 +1,166 @@
+"""A group of trainings that differ in nothing but their seeds, and its parent run in MLflow."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from extras.common import run_groups
+from extras.common.run_groups import MEMBERS, PARENT, SEEDS, children
+from workflow.runs import store
+from workflow.runs.identity import fingerprint
+
+if TYPE_CHECKING:
+    import mlflow
+
+SEED = "train.seed"
+EXPERIMENTS = "seeds.experiments"  # tag of the parent run: DVC's names, as JSON by seed
+ACCURACY = "test_accuracy"
+
+
+class Member(NamedTuple):
+    """A training of the group.
+
+    Attributes:
+        seed: which one it was trained under.
+        experiment: the DVC experiment.
+        run_id: of its MLflow run.
+        settings_used: everything that shaped it.
+        metrics: the test's metrics.
+    """
+
+    seed: int
+    experiment: str
+    run_id: str
+    settings_used: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+class Group(NamedTuple):
+    """Trainings that differ in nothing but their seeds.
+
+    Attributes:
+        name: what MLflow's table calls it.
+        key: see `key`.
+        members: by seed.
+    """
+
+    name: str
+    key: str
+    members: list[Member]
+
+
+def key(settings_used: Mapping[str, Any], code: Mapping[str, str]) -> str:
+    """A name for trainings that differ in nothing but their seed, as DVC tells them apart.
+
+    The machine and its packages are left out, since DVC takes outputs from its cache whatever made
+    them; each run's tags name its own.
+
+    Args:
+        settings_used: their params, by dotted names.
+        code: digests of the code, by path.
+    """
+    return fingerprint({"params": seedless(settings_used), "code": dict(code)})
+
+
+def seedless(settings_used: Mapping[str, Any]) -> dict[str, Any]:
+    """The params but the seed."""
+    return {name: value for name, value in settings_used.items() if name != SEED}
+
+
+def metrics(members: Sequence[Member]) -> dict[str, float]:
+    """Mean and spread of the test's metrics over the trainings."""
+    from sentiment.scoring.metrics import shown_in  # imports scikit-learn, which takes a second
+
+    spreads: dict[str, float] = {}
+    for name in shown_in("groups"):
+        values = [member.metrics[f"test_{name}"] for member in members]
+        spreads[f"test_{name}_mean"] = float(np.mean(values))
+        spreads[f"test_{name}_sd"] = float(np.std(values, ddof=1))
+    accuracies = [member.metrics[ACCURACY] for member in members]
+    ends = {f"{ACCURACY}_min": min(accuracies), f"{ACCURACY}_max": max(accuracies)}
+    return spreads | ends
+
+
+def log(group: Group) -> str:
+    """Log the group to its parent run, and return that run's id; again changes nothing."""
+    import mlflow
+
+    experiment_id, client = store.connect(), mlflow.MlflowClient()
+    with store.as_user_error(), run_groups.exclusive():
+        parent = run_groups.find_or_make(client, experiment_id, SEEDS, group.key)
+        adopt(client, parent, {member.run_id for member in group.members})
+        describe(client, parent, group)
+    return str(parent.info.run_id)
+
+
+def adopt(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", runs: set[str]) -> None:
+    """Let just these runs be the parent's children."""
+    parent_id = parent.info.run_id
+    before = {run.info.run_id for run in children(client, parent)}
+    for run_id in before - runs:
+        client.delete_tag(run_id, PARENT)
+    for run_id in runs - before:
+        client.set_tag(run_id, PARENT, parent_id)
+
+
+def describe(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", group: Group) -> None:
+    """Give the parent run the group's name, params, metrics and members."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    now, known = time.time_ns() // 10**6, parent.data.metrics
+    new = {name: x for name, x in metrics(group.members).items() if known.get(name) != x}
+    tags = {
+        "mlflow.runName": group.name,
+        MEMBERS: json.dumps({member.seed: member.run_id for member in group.members}),
+        EXPERIMENTS: json.dumps({member.seed: member.experiment for member in group.members}),
+    }
+    client.log_batch(
+        parent.info.run_id,
+        metrics=[Metric(name, value, now, 0) for name, value in new.items()],
+        params=[
+            Param(*pair)
+            for pair in run_groups.as_text(seedless(group.members[0].settings_used)).items()
+        ],
+        tags=[RunTag(*pair) for pair in tags.items()],
+    )
+
+
+def document(group: Group, run_id: str) -> dict[str, Any]:
+    """A group and its parent run as JSON takes them."""
+    names = ("seed", "experiment", "run_id", "metrics")
+    trainings = [{name: getattr(member, name) for name in names} for member in group.members]
+    spreads = metrics(group.members)
+    return {"run_id": run_id, "name": group.name, "metrics": spreads, "trainings": trainings}
+
+
+def table(group: Group, run_id: str) -> str:
+    """A group and its parent run as a reader sees them."""
+    from sentiment.scoring.metrics import shown_in  # see `metrics`
+
+    known = metrics(group.members)
+    low, high = known[f"{ACCURACY}_min"], known[f"{ACCURACY}_max"]
+    rows = [
+        f"{member.seed:>10}  {member.metrics[ACCURACY]:>8.4f}  {member.run_id}  {member.experiment}"
+        for member in group.members
+    ]
+    others = [
+        f"{metric.label} {known[f'test_{name}_mean']:.4f} ± {known[f'test_{name}_sd']:.4f}"
+        for name, metric in shown_in("groups").items()
+        if f"test_{name}" != ACCURACY
+    ]
+    return "\n".join(
+        [
+            f"{group.name}: run {run_id}",
+            f"{'seed':>10}  {'accuracy':>8}  {'run':32}  experiment",
+            *rows,
+            f"{'mean':>10}  {known[f'{ACCURACY}_mean']:.4f} ± {known[f'{ACCURACY}_sd']:.4f} "
+            f"(standard deviation), range {low:.4f} to {high:.4f}",
+            f"{'':>10}  {', '.join(others)}",
+            f"Seeds alone make differences of up to {100 * (high - low):.2f} points here: "
+            "a smaller one between two single trainings says little about their params.",
+            f"Compare the group with a run or another group: make compare B={run_id}",
+        ]
+    )

@@ -1,0 +1,30 @@
+"""`make migrate TO=https://…`: this laptop's whole history in MLflow into the team's server.
+
+Every run, model, version and artifact, with the ids, numbers and dates that it has here. This is
+the administrator's work: it needs the server's database and the place of its artifacts, which
+server.yaml names. It can be called again, brings nothing twice, and deletes nothing here.
+"""
+
+import os
+from pathlib import Path
+
+from extras.team.server_options import Server, settings_option
+from workflow import cli, params
+
+
+@cli.command(__doc__)
+@cli.option("--to", variable="TO", required=True, help="The server's address.")
+@settings_option
+@cli.json_option
+def main(to: str, path: Path, as_json: bool) -> int:
+    from extras.team import migration
+
+    with cli.output_kept(as_json):
+        os.environ.pop("MLFLOW_TRACKING_URI", None)  # what is moved is the store in this folder
+        result = migration.migrate(params.load(Server, path), to)
+    cli.report(migration.document(result), migration.summary(result, to), as_json)
+    return 0 if result.equal else 1
+
+
+if __name__ == "__main__":
+    cli.run("make migrate", main)

@@ -1,0 +1,125 @@
+"""A page stands by itself: nothing loaded, nothing unescaped, its plots in its own colours."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jinja2 import UndefinedError
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+
+from extras.common import page
+
+
+BASE = page.TEMPLATES / "base.html"
+
+
+def drawn(label: str = "model") -> Figure:
+    """A figure with letters, a legend, markers, a picture and something clipped."""
+    figure = Figure(figsize=(4, 3))
+    axes = figure.add_subplot(title="Title", xlabel="Epoch")
+    axes.plot([1, 2], [3, 4], "o-", color="tab:blue", label=label)
+    axes.plot([1, 2], [4, 3], color="tab:orange")
+    axes.imshow(np.eye(2), cmap="Blues")
+    axes.add_patch(Circle((0, 0), 1, color="tab:green"))
+    axes.text(0, 0, "on a bar", color="white")
+    axes.legend()
+    return figure
+
+
+def ids(svg: str) -> list[str]:
+    return re.findall(r' id="([^"]+)"', svg)
+
+
+def test_same_figure_gives_the_same_bytes() -> None:
+    assert page.svg(drawn(), "a plot") == page.svg(drawn(), "a plot")
+
+
+def test_ids_of_two_figures_are_apart_and_all_references_lead_somewhere() -> None:
+    one, other = page.svg(drawn("one"), "a plot"), page.svg(drawn("other"), "a plot")
+    assert ids(one)
+    assert not set(ids(one)) & set(ids(other))
+    referred = re.findall(r'(?:url\(|href=")#([^)"]+)', one)
+    assert referred
+    assert set(referred) <= set(ids(one))
+
+
+def test_plot_is_as_wide_as_its_box() -> None:
+    opening = page.svg(drawn(), "a plot").partition(">")[0]
+    assert 'viewBox="0 0 288 216"' in opening
+    assert "width=" not in opening
+    assert "svg.plot { display: block; width: 100%" in page.render(BASE)
+
+
+def test_plot_says_what_it_shows_to_those_who_do_not_see_it() -> None:
+    opening = page.svg(drawn(), 'accuracy of "a" & b').partition(">")[0]
+    assert 'role="img"' in opening
+    assert 'aria-label="accuracy of &#34;a&#34; &amp; b"' in opening
+
+
+def test_plot_takes_the_colours_of_the_page() -> None:
+    svg = page.svg(drawn(), "a plot")
+    used = set(re.findall(r"var\(--(\w+)\)", svg))
+    assert used == {"ink", "paper", "blue", "orange", "faint"}
+    assert not set(page.COLOURS) & set(re.findall(r"#[0-9a-f]{6}", svg))
+
+
+def test_colours_of_plots_have_a_light_and_a_dark_value() -> None:
+    base = page.render(BASE)
+    for name in set(page.COLOURS.values()):
+        light, dark = re.findall(rf"--{name}: (#[0-9a-f]{{6}});", base)
+        assert light != dark
+
+
+def test_colour_that_the_page_does_not_know_stays() -> None:
+    assert "fill: #2ca02c" in page.svg(drawn(), "a plot")
+
+
+def test_letters_of_a_plot_are_text_in_the_font_of_the_page() -> None:
+    svg = page.svg(drawn(), "a plot")
+    assert ">Epoch</text>" in svg
+    assert "DejaVu" not in svg
+    assert "font-size: 10px" in svg
+
+
+def test_text_in_a_plot_is_escaped() -> None:
+    assert "&lt;script&gt;" in page.svg(drawn("<script>"), "a plot")
+
+
+def test_plot_has_neither_date_nor_address_nor_style_sheet() -> None:
+    svg = page.svg(drawn(), "a plot")
+    assert not re.search(r"metadata|https?:|<style|<\?xml|<!DOCTYPE", svg)
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    """A template that shows `text`."""
+    path = tmp_path / "text.html"
+    path.write_text("<p>{{ text }}</p>", encoding="utf-8")
+    return path
+
+
+def test_text_in_a_template_is_escaped(template: Path) -> None:
+    assert page.render(template, text="<b>") == "<p>&lt;b&gt;</p>"
+
+
+def test_plot_in_a_template_is_not_escaped_again(template: Path) -> None:
+    assert "<p><svg " in page.render(template, text=page.svg(drawn(), "a plot"))
+
+
+def test_missing_value_is_an_error(template: Path) -> None:
+    with pytest.raises(UndefinedError, match="'text' is undefined"):
+        page.render(template)
+
+
+def test_base_says_its_language_and_its_width() -> None:
+    base = page.render(BASE)
+    assert '<html lang="en">' in base
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in base
+
+
+def test_base_loads_nothing() -> None:
+    assert not re.search(
+        r"https?:|//|src=|href=|@import|url\(|<script|<link", page.render(BASE)
+    )

@@ -1,0 +1,379 @@
+"""`make sweep`: trials as runs, nothing lost, the best written back and reproduced."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import optuna
+import psutil
+import pytest
+from mlflow.entities import Run
+from optuna.trial import TrialState
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from extras.sweep import space, study
+from sentiment.errors import UserError
+from tests.browser import SECONDS, keep_screenshot, open_page, text, wait_for_curves
+from tests.conftest import Caller, runs, stand_in
+from tests.project import EPOCHS, QUIET, ROOT, Project, free_port, until, wait_for
+from tests.services import dask, mlflow_server, postgres
+from tests.team import documented
+from extras.sweep import __main__ as sweep
+from workflow.runs import links
+from workflow import cli
+
+SWEEP = ("python", "-m", "extras.sweep")
+MARK = "sesame"  # the password of the database
+
+
+@pytest.fixture
+def project(swept: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of `swept` of one's own, which is the working directory."""
+    project = swept.copy(tmp_path / "project")
+    stand_in(project.path, monkeypatch)
+    return project
+
+
+def parent() -> Run:
+    """The sweep's own run."""
+    (found,) = (run for run in runs() if "sweep.key" in run.data.tags)
+    return found
+
+
+def children() -> list[Run]:
+    """The runs of its trials, the first one first."""
+    of_sweep = parent().info.run_id
+    return [run for run in runs() if run.data.tags.get("mlflow.parentRunId") == of_sweep][::-1]
+
+
+def trials(name: str = "") -> list[optuna.trial.FrozenTrial]:
+    """The trials of the one sweep here, or those of its confirmation."""
+    key = parent().data.tags["sweep.key"]
+    found = optuna.load_study(study_name=f"sweep-{key}{name}", storage="sqlite:///sweeps.db")
+    return study.slots(found)
+
+
+def epochs_of(run: Run) -> list[int]:
+    client = mlflow.MlflowClient()
+    return [point.step for point in client.get_metric_history(run.info.run_id, "val_loss")]
+
+
+def test_each_trial_is_a_child_run_with_its_params_and_curves(project: Project) -> None:
+    assert project.path.is_dir()
+    assert len(children()) == 3 + 2
+    for run, trial in zip(children()[:3], trials(), strict=True):
+        assert run.info.run_id == trial.user_attrs["run"]
+        for name, value in space.tidy(trial.params).items():
+            assert run.data.params[name] == str(value)
+        pruned = trial.state == TrialState.PRUNED
+        assert run.info.status == ("KILLED" if pruned else "FINISHED")
+        assert ("sweep.pruned" in run.data.tags) == pruned
+        assert epochs_of(run) == ([1] if pruned else [1, 2])
+        if not pruned:
+            assert run.data.metrics["val_accuracy"] == trial.value
+
+
+def test_the_sweep_s_run_has_the_best_so_far_and_the_report(project: Project) -> None:
+    assert project.path.is_dir()
+    client, run_id = mlflow.MlflowClient(), parent().info.run_id
+    points = client.get_metric_history(run_id, "best_val_accuracy")
+    found = [trial.value for trial in trials() if trial.state == TrialState.COMPLETE]
+    assert [point.value for point in points] == [max(found[: n + 1]) for n in range(len(found))]
+    assert [file.path for file in client.list_artifacts(run_id)] == ["report.html"]
+
+
+def test_the_best_are_trained_again_under_the_seeds_after_the_first(project: Project) -> None:
+    (candidate,) = json.loads(project.read(*SWEEP, "--trials", "3", "--json"))["candidates"]
+    again = trials("-confirmed")
+    assert [trial.user_attrs["values"]["train.seed"] for trial in again] == [43, 44]
+    assert candidate["confirmed"] == [trial.value for trial in again]
+    best = max(trial.value for trial in trials() if trial.state == TrialState.COMPLETE)
+    assert candidate["found"] == best
+
+
+def test_no_trial_sees_the_test_set_or_leaves_a_model(project: Project, finished: Project) -> None:
+    for run in children():
+        assert not [name for name in run.data.metrics if name.startswith("test")]
+        assert not mlflow.MlflowClient().list_artifacts(run.info.run_id)
+        assert not (run.outputs and run.outputs.model_outputs)
+    assert project.contents("data") == finished.contents("data")
+    assert project.read("git", "status", "--porcelain") == ""  # neither params.yaml nor a lock
+    assert not list((project.path / ".checkpoints").glob("*/epoch-*"))
+
+
+def test_again_nothing_is_trained_and_more_trials_join_the_same_sweep(
+    project: Project, call: Caller
+) -> None:
+    before = [run.to_dictionary() for run in runs()]
+    call(sweep.main, "--trials", "3", "--workers", "1")
+    assert [run.to_dictionary() for run in runs()] == before
+    output = project.run(*SWEEP, TRIALS="4", WORKERS="1")
+    assert "4 of 4" in output
+    assert "oneDNN" not in output  # nor anything else that TensorFlow prints as it starts
+    assert len(trials()) == 4
+
+
+def test_the_winner_in_params_yaml_gives_its_curve_again_to_the_same_bits(
+    project: Project,
+) -> None:
+    (winner,) = json.loads(project.read(*SWEEP, "--apply", "--json"))["candidates"]
+    found = next(
+        run
+        for run, trial in zip(children(), trials(), strict=False)
+        if trial.number == winner["trial"]
+    )
+    project.run("dvc", "repro")
+    project.run(*SWEEP, TRIALS="3", WORKERS="1")  # trains nothing, and finds the training
+    (newest,) = (run for run in runs() if "sweep.run" in run.data.tags)
+    assert newest.data.tags["sweep.run"] == parent().info.run_id
+    assert parent().data.tags["sweep.reproduced"] == newest.info.run_id
+    client = mlflow.MlflowClient()
+    for metric in ("loss", "val_loss", "val_accuracy"):
+        curves = [
+            [point.value for point in client.get_metric_history(run.info.run_id, metric)]
+            for run in (found, newest)
+        ]
+        assert curves[0] == curves[1]
+    assert len(trials()) == 3  # with the winner's values it is still the same sweep
+
+
+@pytest.fixture
+def page(project: Project) -> Iterator[str]:
+    """The table of runs in MLflow's UI."""
+    server = f"http://127.0.0.1:{free_port()}"
+    command = ("mlflow", "ui", "--port", server.rpartition(":")[2])
+    process = project.start(*command, **QUIET)
+    try:
+        wait_for(f"{server}/health")
+        yield links.link("1", server=server)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_the_ui_lists_trials_below_their_sweep_and_draws_the_curve_of_each(
+    browser: webdriver.Chrome, page: str
+) -> None:
+    names = [str(run.info.run_name) for run in children()]
+    open_page(browser, page, str(parent().info.run_name), "7 matching runs")
+    assert names[0] not in text(browser)
+    browser.find_element(By.CSS_SELECTOR, "button[data-component-id*=runnamecell]").click()
+    WebDriverWait(browser, SECONDS).until(lambda b: all(name in text(b) for name in names))
+    keep_screenshot(browser, "sweep-table")
+    open_page(browser, f"{page}&compareRunsMode=CHART", *names, "Model metrics")
+    wait_for_curves(browser, "^val_accuracy$", {"val_accuracy": len(names) + 1})
+    keep_screenshot(browser, "sweep-chart")
+
+
+def begun(checkpoints: Path) -> set[Path]:
+    """The trainings that have a checkpoint, in the folder of all of them."""
+    return {epoch.parent for epoch in checkpoints.glob("*/epoch-*")}
+
+
+def workers(driver: "psutil.Process") -> list[psutil.Process]:
+    """The processes that train."""
+    return [
+        process
+        for process in driver.children(recursive=True)
+        if any(Path(file.path).name.startswith("lock-") for file in process.open_files())
+    ]
+
+
+def test_a_killed_worker_and_ctrl_c_cost_no_epoch_and_leave_no_process(project: Project) -> None:
+    project.change(train={"epochs": EPOCHS}, sweep={"pruner": "none"})
+    command = (*SWEEP, "--trials", "2", "--workers", "2")
+    process = project.start(*command)
+    driver = psutil.Process(process.pid)
+    checkpoints = project.path / ".checkpoints"
+    until(lambda: len(begun(checkpoints)) == 2)
+    workers(driver)[0].kill()
+    until(lambda: begun(checkpoints))
+    started = driver.children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGINT
+    assert "interrupted" in output
+    assert "Traceback" not in output
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert alive == []
+    project.run(*command)
+    keys = {run.data.tags["sweep.key"] for run in runs() if "sweep.key" in run.data.tags}
+    assert len(keys) == 2
+    mine = [run for run in runs() if run.data.params.get("train.epochs") == str(EPOCHS)]
+    assert len(mine) == 2 + 2
+    for run in mine:
+        assert run.info.status == "FINISHED"
+        assert sorted(epochs_of(run)) == list(range(1, EPOCHS + 1))
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The variables that name an MLflow server, and PostgreSQL with its password."""
+    with (
+        postgres(MARK) as database,
+        mlflow_server(tmp_path_factory.mktemp("server")) as server,
+    ):
+        address = database.address.replace("test@", f"test:{MARK}@")
+        yield {"MLFLOW_TRACKING_URI": server, "SWEEP_STORAGE": address}
+
+
+def test_workers_in_clones_elsewhere_may_die_as_the_driver_may(
+    project: Project, servers: dict[str, str], tmp_path: Path
+) -> None:
+    """A scheduler and three workers that fetched by themselves, PostgreSQL and an MLflow server."""
+    clone = Project(tmp_path / "clone")
+    project.run("git", "clone", "--quiet", ".", str(clone.path))
+    clone.run("dvc", "repro", "fetch")
+    project.change(train={"epochs": EPOCHS}, sweep={"pruner": "none"})
+    project.environment |= servers
+    storage, cluster = servers["SWEEP_STORAGE"], tmp_path / "cluster"
+    cluster.mkdir()
+    with dask(cluster, clone.path, workers=3, SWEEP_STORAGE=storage) as started:
+        command = (*SWEEP, "--trials", "3", "--scheduler", started.address)
+        driver = project.start(*command)
+        until(lambda: sum(len(begun(each)) for each in cluster.glob("*/.checkpoints")) > 1)
+        for process in psutil.Process(started.workers[0].pid).children(recursive=True):
+            process.kill()
+        started.workers[0].kill()
+        driver.kill()
+        driver.communicate()
+        (candidate,) = json.loads(project.read(*command, "--json"))["candidates"]
+        client = mlflow.MlflowClient(servers["MLFLOW_TRACKING_URI"])
+        found = client.search_runs(["1"], f"params.`train.epochs` = '{EPOCHS}'")
+        assert len(found) == 3 + 2
+        for run in found:
+            assert run.info.status == "FINISHED"
+            points = client.get_metric_history(run.info.run_id, "val_loss")
+            assert sorted(point.step for point in points) == list(range(1, EPOCHS + 1))
+        assert len(candidate["confirmed"]) == 2
+
+
+def test_a_worker_with_another_database_is_one_message_and_no_password_is_printed(
+    project: Project, servers: dict[str, str], tmp_path: Path
+) -> None:
+    """Dask prints of a task that fails what it can of its arguments."""
+    project.change(sweep={"seed": 6})
+    project.environment |= servers
+    other = f"postgresql://test:{MARK}@127.0.0.1:1/sweeps"
+    with dask(tmp_path, project.path, workers=1, SWEEP_STORAGE=other) as started:
+        printed = project.fail(*SWEEP, "--trials", "1", "--scheduler", started.address)
+        until(lambda: "Run Failed" in started.output.read_text())
+    database = servers["SWEEP_STORAGE"].partition("@")[2]
+    assert f"database postgresql://127.0.0.1:1/sweeps, not postgresql://{database}" in printed
+    assert "with the sweep's SWEEP_STORAGE in its environment" in printed
+    assert MARK not in printed + started.output.read_text()
+
+
+def test_a_sweep_over_tls_by_the_settings_of_the_documentation(
+    project: Project, servers: dict[str, str], tmp_path: Path
+) -> None:
+    project.change(sweep={"seed": 7})
+    commands = documented("## Dask over TLS", ROOT / "docs" / "security.md")
+    script = "\n".join([*commands, "env -0"])
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, check=True)
+    variables = dict(each.split("=", 1) for each in done.stdout.decode().split("\0") if each)
+    settings = {name: variables[name] for name in variables if name.startswith("DASK_")}
+    project.environment |= servers | settings
+    storage = {"SWEEP_STORAGE": servers["SWEEP_STORAGE"]}
+    with dask(tmp_path, project.path, workers=1, protocol="tls", **storage, **settings) as started:
+        command = (*SWEEP, "--trials", "1", "--scheduler", started.address, "--json")
+        (candidate,) = json.loads(project.read(*command))["candidates"]
+    assert started.address.startswith("tls://")
+    assert len(candidate["confirmed"]) == 2
+
+
+def test_a_scheduler_over_tls_without_certificates_is_one_message(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.change(sweep={"seed": 8})
+    monkeypatch.setattr("extras.sweep.cluster.require_servers", lambda _: None)
+    message = call.fail(sweep.main, "--scheduler", "tls://127.0.0.1:1")
+    assert "The Dask scheduler at tls://127.0.0.1:1 does not answer" in message
+    assert "check your TLS configuration" in message
+
+
+def test_a_cluster_without_servers_is_one_message(project: Project, call: Caller) -> None:
+    project.change(sweep={"seed": 3})
+    message = call.fail(sweep.main, "--scheduler", "tcp://127.0.0.1:1")
+    assert "reach neither mlflow.db nor sweeps.db in this folder" in message
+
+
+def test_an_unfinished_sweep_is_not_applied_unless_that_is_forced(
+    project: Project, call: Caller
+) -> None:
+    project.change(sweep={"seed": 1})
+    assert "no finished sweep" in call.fail(sweep.main, "--apply")
+    assert "No trial of this sweep" in call.fail(sweep.main, "--apply", "--force")
+
+
+@pytest.mark.usefixtures("project")
+def test_a_sweep_in_which_no_trial_succeeds_has_a_report_and_fails(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.change(sweep={"seed": 4})
+    monkeypatch.setattr("extras.sweep.run", lambda *_: None)
+    monkeypatch.setattr("sys.argv", ["sweep"])
+    assert cli.invoke(sweep.main, "make sweep") == 1
+    assert "No trial was trained to its end" in capsys.readouterr().out
+    (run,) = (run for run in runs() if run.data.params.get("sweep.seed") == "4")
+    logged = mlflow.MlflowClient().list_artifacts(run.info.run_id)
+    assert [each.path for each in logged] == ["report.html"]
+
+
+@pytest.mark.usefixtures("project")
+def test_a_sweep_whose_best_are_not_all_confirmed_is_not_applied(
+    call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of two was: it may be the worse one."""
+    monkeypatch.setattr("extras.sweep.sweep.unconfirmed", lambda *_: True)
+    assert "no finished sweep" in call.fail(sweep.main, "--apply")
+
+
+def test_a_scheduler_that_does_not_answer_is_one_message(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.change(sweep={"seed": 2})
+    address = f"tcp://127.0.0.1:{free_port()}"
+    monkeypatch.setattr("extras.sweep.cluster.require_servers", lambda _: None)
+    message = call.fail(sweep.main, "--scheduler", address)
+    assert f"The Dask scheduler at {address} does not answer" in message
+
+
+def test_a_scheduler_without_workers_is_one_message(
+    project: Project, call: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.change(sweep={"seed": 5})
+    monkeypatch.setattr("extras.sweep.cluster.require_servers", lambda _: None)
+    with dask(tmp_path, project.path, workers=0) as started:
+        message = call.fail(sweep.main, "--scheduler", started.address)
+    assert f"has no workers: start some with `python -m dask worker {started.address}" in message
+
+
+def test_a_sweep_whose_first_five_trials_fail_is_stopped_with_the_first_error(
+    project: Project, call: Caller
+) -> None:
+    """They are failed runs, with the reason, and the sweep goes on once that is mended."""
+    space = {"train.forget_bias": {"choices": [2.0, 3.0]}}
+    project.change(train={"cell": "gru"}, sweep={"space": space})
+    message = call.fail(sweep.main, "--trials", "30", "--workers", "1")
+    assert message.startswith("The first 5 trials all failed. The first one: ")
+    assert "train.forget_bias" in message
+    failed = [run for run in runs() if "sweep.error" in run.data.tags]
+    assert 5 <= len(failed) < 30
+    assert {run.info.status for run in failed} == {"FAILED"}
+
+
+def test_other_reviews_than_the_params_say_are_not_searched(project: Project, call: Caller) -> None:
+    project.change(fetch={"synthetic": {"seed": 5}})
+    assert "data/fetch has other reviews" in call.fail(sweep.main)
+
+
+def test_missing_packages_are_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "find_spec", lambda name: None if name == "optuna" else name)
+    with pytest.raises(UserError, match="optuna must be installed: `make sweep` does it"):
+        sweep.require_packages()

@@ -1,1 +1,0 @@
-"""The HTML pages that commands write or serve."""
