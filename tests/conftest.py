@@ -20,7 +20,6 @@ from mlflow.entities import Run
 from ruamel.yaml import YAML
 from selenium import webdriver
 
-from extras.sweep.sweep_options import FILE, SweepOptions, load_options
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
 from sentiment.network.model import Inputs
@@ -48,14 +47,6 @@ SMALL_IMDB: dict[str, Any] = {
     "train": {"embedding_units": 8, "units": 8, "epochs": 1, "batch_size": 256},
     "evaluate": {"length_buckets": [100, 200]},
 }
-SWEEP_SETTINGS: dict[str, Any] = {
-    "confirm": {"top": 1, "seeds": 2},
-    "space": {
-        "train.units": {"choices": [3, 4, 5]},
-        "train.learning_rate": {"low": 0.001, "high": 0.1, "log": True},
-        "pad.max_length": {"low": 30, "high": 60, "step": 10},
-    },
-}
 
 
 def has_earlier_version() -> bool:
@@ -68,7 +59,7 @@ Project.forks = True
 if "TF_XLA_FLAGS" not in os.environ:  # what XLA has compiled, processes of these tests share
     compiled = tempfile.TemporaryDirectory(prefix="xla-")  # removed with this, the first process
     os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={compiled.name}"
-collect_ignore = [] if has_earlier_version() else ["test_upgrade.py"]
+collect_ignore = [] if has_earlier_version() else ["extras/test_upgrade.py"]
 
 
 def pytest_report_header() -> str | None:
@@ -128,12 +119,6 @@ def defaults() -> dict[str, Any]:
 def inputs(num_words: int, length: int) -> Inputs:
     """What a small model reads, in five batches an epoch."""
     return Inputs(num_words, length, padding_token=0, unknown_token=2, steps=5)
-
-
-@pytest.fixture
-def sweep_options() -> SweepOptions:
-    """What the project ships to be searched."""
-    return load_options(ROOT / FILE)
 
 
 @pytest.fixture

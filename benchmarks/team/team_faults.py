@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmarks.breaking import Fault, Group, Try, started
 from benchmarks.training_faults import REPRO, SYNC, losses, trainer
+from tests.extras.team.servers import MARK, Team, password, team
 from tests.project import EPOCHS, Project
-from tests.team import MARK, Team, password, team
 
 AWAY_SECONDS = 60.0  # for so long the object store is away
 USER, NEXT = "alice", f"{MARK}-of-alice-2"

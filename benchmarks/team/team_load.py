@@ -21,8 +21,8 @@ import click
 import numpy as np
 
 from extras.team.server_options import FILE, Server
+from tests.extras.team.servers import team
 from tests.project import ROOT
-from tests.team import team
 from workflow import cli, files, params
 from workflow.runs import identity
 

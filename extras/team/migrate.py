@@ -8,8 +8,8 @@ server.yaml names. It can be called again, brings nothing twice, and deletes not
 import os
 from pathlib import Path
 
-from extras.team.server_options import Server, settings_option
-from workflow import cli, params
+from extras.team.server_options import load_options, settings_option
+from workflow import cli
 
 
 @cli.command(__doc__)
@@ -21,7 +21,7 @@ def main(to: str, path: Path, as_json: bool) -> int:
 
     with cli.output_kept(as_json):
         os.environ.pop("MLFLOW_TRACKING_URI", None)  # what is moved is the store in this folder
-        result = migration.migrate(params.load(Server, path), to)
+        result = migration.migrate(load_options(path), to)
     cli.report(migration.document(result), migration.summary(result, to), as_json)
     return 0 if result.equal else 1
 

@@ -12,9 +12,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from extras.team.server_options import THREADS, Server, settings_option
+from extras.team.server_options import THREADS, Server, load_options, settings_option
 from sentiment.errors import UserError, redacted
-from workflow import children, cli, params
+from workflow import children, cli
 
 MLFLOW = [sys.executable, "-m", "mlflow"]
 AUTH = [sys.executable, "-m", "mlflow.server.auth"]
@@ -25,7 +25,7 @@ AUTH = [sys.executable, "-m", "mlflow.server.auth"]
 def main(path: Path) -> int:
     from extras.team import checks
 
-    wanted = params.load(Server, path)
+    wanted = load_options(path)
     checks.check(wanted, os.environ)
     with tempfile.TemporaryDirectory() as folder:
         rights = Path(folder, "auth.ini")

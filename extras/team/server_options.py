@@ -12,16 +12,11 @@ from pydantic_core import PydanticCustomError
 from sentiment.errors import UserError
 from sentiment.section import HIDDEN, Section
 from workflow import cli
+from workflow.params import load
 
 FILE = Path("extras", "team", "server.yaml")
 DATABASE = re.compile(r"postgresql://[^\s/:@?#]+@[^\s/@?#]+/[^\s/:@?#]+")
 THREADS = 40  # calls that a worker answers at once: AnyIO's default, which MLflow leaves alone
-
-
-def _checked(context: click.Context, option: click.Parameter, path: Path) -> Path:
-    if path == FILE and Path(FILE.name).exists():
-        raise UserError(f"{FILE.name} is now {FILE}: move your settings there, and remove it.")
-    return path
 
 
 settings_option = cli.option(
@@ -30,7 +25,6 @@ settings_option = cli.option(
     variable="SETTINGS",
     type=click.Path(path_type=Path),
     default=FILE,
-    callback=_checked,
     help="The file with the server's settings.",
 )
 
@@ -119,3 +113,14 @@ class Server(Section):
         """The bucket of the artifacts, or None if they are in a folder."""
         parts = urlsplit(self.artifacts)
         return parts.netloc if parts.scheme == "s3" else None
+
+
+def load_options(path: Path) -> Server:
+    """Read and check the file.
+
+    Raises:
+        UserError: as `workflow.params.load` does, or the settings are where they were before.
+    """
+    if path == FILE and Path(FILE.name).exists():
+        raise UserError(f"{FILE.name} is now {FILE}: move your settings there, and remove it.")
+    return load(Server, path)

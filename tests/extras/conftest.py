@@ -1,9 +1,20 @@
 """Projects that tests of several capabilities read."""
 
+from typing import Any
+
 import pytest
 
 from tests.conftest import Sharer
 from tests.project import Project
+
+SWEEP_SETTINGS: dict[str, Any] = {
+    "confirm": {"top": 1, "seeds": 2},
+    "space": {
+        "train.units": {"choices": [3, 4, 5]},
+        "train.learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+        "pad.max_length": {"low": 30, "high": 60, "step": 10},
+    },
+}
 
 
 @pytest.fixture(scope="session")

@@ -12,18 +12,19 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
 
+from extras.compare import __main__ as compare
+from extras.ensemble import __main__ as ensemble
 from sentiment.network.architectures import ARCHITECTURES
 from stages import evaluate, train
 from tests.browser import SECONDS, open_page
 from tests.browser import text as text_of
-from tests.conftest import SWEEP_SETTINGS, Caller, Sharer, Starter, runs, stand_in
+from tests.conftest import Caller, Sharer, Starter, runs, stand_in
+from tests.extras.conftest import SWEEP_SETTINGS
 from tests.extras.demo.test_demo import write_review
 from tests.project import EPOCHS, MODEL, TRANSFORMER, Project, free_port, until, wait_for
 from tests.sentiment.network.test_architectures import convolution
 from tests.stages.test_survival import epochs_done, trainer
 from tests.tools.test_serving import Server, probabilities
-from extras.compare import __main__ as compare
-from extras.ensemble import __main__ as ensemble
 from tools import predict, promote, verify
 from workflow.runs import training_run
 

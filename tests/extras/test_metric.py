@@ -11,6 +11,9 @@ import pytest
 from mlflow.entities import Run
 from streamlit.testing.v1 import AppTest
 
+from extras.compare import __main__ as compare
+from extras.compare import report
+from extras.demo import __main__ as demo
 from extras.evaluate_file import __main__ as evaluate_file
 from extras.seeds import seed_group as group
 from extras.seeds.seed_group import Group, Member
@@ -18,9 +21,6 @@ from sentiment.scoring.metrics import EVERYWHERE, METRICS, Metric, Predictions
 from stages import evaluate
 from tests.conftest import Caller, runs, stand_in
 from tests.project import Project
-from extras.compare import __main__ as compare
-from extras.demo import __main__ as demo
-from extras.compare import report
 from workflow import files
 from workflow.files import EVALUATE
 from workflow.registry import versions

@@ -16,16 +16,17 @@ import pandas as pd
 import pytest
 from selenium import webdriver
 
+from extras.compare import __main__ as compare
 from extras.evaluate_file import __main__ as evaluate_file
+from extras.seeds import __main__ as seeds
 from extras.seeds import experiments
 from sentiment.data import table
 from stages import evaluate, fetch, pad, train
 from tests.browser import keep_screenshot, open_page, text
-from tests.conftest import SWEEP_SETTINGS, Caller, Sharer, Starter, runs, stand_in
+from tests.conftest import Caller, Sharer, Starter, runs, stand_in
+from tests.extras.conftest import SWEEP_SETTINGS
 from tests.project import Project, free_port, wait_for
 from tests.services import web
-from extras.compare import __main__ as compare
-from extras.seeds import __main__ as seeds
 from tools import predict, sync
 from workflow import files
 from workflow.evaluation import read_table

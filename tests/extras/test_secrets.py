@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from extras.compare import __main__ as compare
+from extras.compare import report
 from extras.evaluate_file import __main__ as evaluate_file
-from tests.conftest import SWEEP_SETTINGS, Caller, stand_in
+from tests.conftest import Caller, stand_in
+from tests.extras.conftest import SWEEP_SETTINGS
 from tests.project import Project
 from tests.services import PASSWORD, web
 from tests.stages.test_own_texts import NAME, own, write_texts
-from extras.compare import __main__ as compare
-from extras.compare import report
 
 __all__ = ["own"]  # a fixture
 

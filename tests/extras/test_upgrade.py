@@ -14,9 +14,10 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import EARLIER, SWEEP_SETTINGS, Caller, Sharer, copy_files, stand_in
-from tests.project import EPOCHS, MODEL, ROOT, SMALL, Project, change_params, until
 from extras.compare import __main__ as compare
+from tests.conftest import EARLIER, Caller, Sharer, copy_files, stand_in
+from tests.extras.conftest import SWEEP_SETTINGS
+from tests.project import EPOCHS, MODEL, ROOT, SMALL, Project, change_params, until
 from tools import demote, promote, sync
 from workflow import files
 from workflow.files import FETCH, read_reviews

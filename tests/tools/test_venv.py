@@ -244,7 +244,7 @@ def test_packages_of_sweeps_that_cannot_be_installed_are_one_line(wheels: Path) 
     lock_with(wheels, REAL_UV)
     missing = f"no-such-package==1 --hash=sha256:{'0' * 64}\n"
     sweeps_lock().write_text(missing, encoding="utf-8")
-    with pytest.raises(SystemExit, match="extras/sweep/requirements.txt could not be installed"):
+    with pytest.raises(SystemExit, match=r"extras/sweep/requirements\.txt could not be installed"):
         venv.main(["sweep"])
     assert not (venv.VENV / "sweep").exists()
 

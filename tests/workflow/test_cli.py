@@ -37,6 +37,8 @@ def click_command(module: str) -> click.Command:
         f"{module}.__main__" if place.is_dir() else module
     ).main
     return command
+
+
 HEAVY = {"tensorflow", "keras", "mlflow", "streamlit"}
 START = """
 import os, signal, sys, time

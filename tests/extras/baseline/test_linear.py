@@ -12,9 +12,9 @@ from mlflow.entities import Run
 from extras.baseline import __main__ as linear
 from extras.baseline.fit import OPTIONS
 from extras.common.linear_reader import FILE, Linear
+from extras.compare import __main__ as compare
 from tests.conftest import Caller, runs, stand_in
 from tests.project import Project
-from extras.compare import __main__ as compare
 from tools import verify
 from workflow import files
 from workflow.files import FETCH, read_reviews

@@ -11,7 +11,6 @@ from matplotlib.patches import Circle
 
 from extras.common import page
 
-
 BASE = page.TEMPLATES / "base.html"
 
 
@@ -120,6 +119,4 @@ def test_base_says_its_language_and_its_width() -> None:
 
 
 def test_base_loads_nothing() -> None:
-    assert not re.search(
-        r"https?:|//|src=|href=|@import|url\(|<script|<link", page.render(BASE)
-    )
+    assert not re.search(r"https?:|//|src=|href=|@import|url\(|<script|<link", page.render(BASE))

@@ -7,10 +7,10 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from extras.compare import __main__ as compare
 from stages import evaluate, fetch, pad, train
 from tests.conftest import Caller, runs, stand_in
 from tests.project import Project
-from extras.compare import __main__ as compare
 from tools import promote, sync
 from workflow.runs.store import RESTORED
 

@@ -13,8 +13,8 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from extras.compare import report as command
 from extras.compare import report, run_page
+from extras.compare import report as command
 from tests.browser import keep_screenshot
 from tests.conftest import Caller, stand_in
 from tests.project import Project, free_port
@@ -151,7 +151,9 @@ def test_a_share_has_wilson_s_interval_and_other_metrics_a_note(read: Read) -> N
         {"actual": ["positive"] * 100, "predicted": ["positive"] * 80 + [""] * 20}
     )
     read.results.tables["predictions"] = answers
-    tiles = {tile.name: tile for tile in run_page.headline(read.results, read.training.history, 0.95)}
+    tiles = {
+        tile.name: tile for tile in run_page.headline(read.results, read.training.history, 0.95)
+    }
     assert tiles["Test accuracy"].note == "95% interval 71.12% to 86.66%"
     assert {"Training", "Prediction"} <= tiles.keys()
     assert tiles["Test calibration error"].note == "expected (ECE), 10 groups"

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from extras.compare import __main__ as compare
+from extras.ensemble import __main__ as ensemble
 from extras.ensemble import ensemble_reader
 from sentiment.explanation import explain, trace
 from sentiment.serving import classifier
 from tests.conftest import Caller, Sharer, stand_in
 from tests.project import Project
-from extras.compare import __main__ as compare
-from extras.ensemble import __main__ as ensemble
 from tools import promote
 from workflow import files
 from workflow.files import FETCH, read_reviews

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from mlflow.entities import Run
 
+from extras.compare import __main__ as compare
+from extras.seeds import __main__ as seeds
 from extras.seeds import seed_group as groups
 from extras.seeds.seed_group import Group, Member
 from sentiment.scoring.metrics import shown_in
 from tests.conftest import Caller, Sharer, runs, stand_in
 from tests.project import Project
-from extras.compare import __main__ as compare
-from extras.seeds import __main__ as seeds
 from workflow import dvc
 from workflow.params import Params
 

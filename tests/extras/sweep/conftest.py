@@ -8,7 +8,7 @@ import distributed
 import pytest
 
 from extras.sweep import cluster, study, sweep
-from extras.sweep.sweep_options import SweepOptions, Values
+from extras.sweep.sweep_options import FILE, SweepOptions, Values, load_options
 from extras.sweep.trial import Task
 from sentiment.data import synthetic
 from tests.conftest import defaults
@@ -72,3 +72,9 @@ def connected(started: Cluster) -> Iterator[tuple["distributed.Client", dict[str
     required = cluster.environment()
     with cluster.connected(started.address, required) as client:
         yield client, required
+
+
+@pytest.fixture
+def sweep_options() -> SweepOptions:
+    """What the project ships to be searched."""
+    return load_options(ROOT / FILE)

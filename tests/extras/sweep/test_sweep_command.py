@@ -16,16 +16,16 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from extras.sweep import __main__ as sweep
 from extras.sweep import space, study
 from sentiment.errors import UserError
 from tests.browser import SECONDS, keep_screenshot, open_page, text, wait_for_curves
 from tests.conftest import Caller, runs, stand_in
+from tests.extras.documented import documented
 from tests.project import EPOCHS, QUIET, ROOT, Project, free_port, until, wait_for
 from tests.services import dask, mlflow_server, postgres
-from tests.team import documented
-from extras.sweep import __main__ as sweep
-from workflow.runs import links
 from workflow import cli
+from workflow.runs import links
 
 SWEEP = ("python", "-m", "extras.sweep")
 MARK = "sesame"  # the password of the database

@@ -15,8 +15,8 @@ from selenium import webdriver
 from extras.common.run_groups import PARENT
 from tests.browser import keep_screenshot, open_page
 from tests.conftest import Sharer
+from tests.extras.team.servers import Team, password, team
 from tests.project import MODEL, Project, free_port
-from tests.team import Team, password, team
 from workflow import files
 from workflow.runs import store
 
@@ -118,8 +118,8 @@ def rows(server: Team, table: str) -> int:
 
 def objects(server: Team) -> int:
     """The files that the server has."""
+    from tests.extras.team.servers import BUCKET
     from tests.object_store import client
-    from tests.team import BUCKET
 
     pages = client(server.parts.store.environment).get_paginator("list_objects_v2")
     return sum(page["KeyCount"] for page in pages.paginate(Bucket=BUCKET))

@@ -13,8 +13,8 @@ import pytest
 from extras.team import checks
 from extras.team.server_options import Server
 from sentiment.errors import UserError
+from tests.extras.team.servers import MARK, Parts, parts
 from tests.project import ROOT
-from tests.team import MARK, Parts, parts
 from workflow import params
 
 TABLES = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"

@@ -14,12 +14,8 @@ import pytest
 import requests
 from mlflow.entities import Metric
 
-from tests.conftest import SWEEP_SETTINGS
-from tests.object_store import client as object_client
-from tests.project import MODEL, Project, free_port, wait_for
-from tests.services import proxy
-from tests.stages.test_survival import begin
-from tests.team import (
+from tests.extras.conftest import SWEEP_SETTINGS
+from tests.extras.team.servers import (
     BUCKET,
     DATABASE_PASSWORD,
     MARK,
@@ -29,6 +25,10 @@ from tests.team import (
     run_documented,
     team,
 )
+from tests.object_store import client as object_client
+from tests.project import MODEL, Project, free_port, wait_for
+from tests.services import proxy
+from tests.stages.test_survival import begin
 from tests.tools.test_listening import look
 from workflow import files
 from workflow.runs.store import EXPERIMENT

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import pytest
 
-from extras.demo.gates import watched
 from sentiment import gradients
 from sentiment.backend import load_keras
 from sentiment.explanation import explain, trace
@@ -86,7 +85,7 @@ def test_an_entry_is_enough_to_train_an_encoder_and_to_ask_it(another: Train, po
     np.testing.assert_allclose(Predictor(model, 8)(x), model(x)[:, 0], atol=1e-6)
 
 
-def test_an_encoder_s_words_are_explained_and_traced_without_gates(
+def test_an_encoder_s_words_are_explained_and_traced(
     another: Train, small_params: Params, tmp_path: Path
 ) -> None:
     model = served(trained(another), small_params, tmp_path)
@@ -94,7 +93,6 @@ def test_an_encoder_s_words_are_explained_and_traced_without_gates(
     assert len(explanation.words) == len(steps) == 3
     assert any(word.log_odds for word in explanation.words)
     assert steps[-1].probability == explanation.probability
-    assert watched(model.reader) is None
 
 
 def test_an_encoder_trains_by_stock_keras(another: Train) -> None:

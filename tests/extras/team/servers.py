@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import dropwhile, takewhile
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ import requests
 from ruamel.yaml import YAML
 
 from extras.team.checks import PASSWORD, SECRET_KEY
+from tests.extras.documented import documented
 from tests.object_store import BINARIES, ObjectStore, swift
 from tests.project import ROOT, free_port, wait_for
 from tests.services import Database, postgres, started
@@ -55,17 +55,6 @@ class Parts(NamedTuple):
         with psycopg.connect(address, password=secret, autocommit=True) as connection:
             found = connection.execute(statement.encode())
             return found.fetchall() if found.description else []
-
-
-def documented(heading: str, page: Path = ROOT / "docs" / "team.md") -> list[str]:
-    """The commands of the first block of code after a text in docs/team.md."""
-    after = page.read_text(encoding="utf-8").partition(heading)[2]
-    lines = iter(after.splitlines())
-    block = takewhile(
-        lambda line: line.startswith("    ") or not line,
-        dropwhile(lambda line: not line.startswith("    "), lines),
-    )
-    return [line.strip() for line in block if line]
 
 
 def run_documented(
