@@ -1,4 +1,4 @@
-"""`python -m benchmarks.sweep.sweeps`: what a sweep costs beside its trainings, and how far it carries.
+"""`python -m benchmarks.sweep.sweeps`: what a sweep costs beside its trainings; its limits.
 
 The same trainings of the params in params.yaml, but for their seeds and epochs, one after the
 other, by one worker, and by two, in turns; then trials that sleep in place of training, on many

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.team.team_load`: many trainings log at once, to a team's server and to SQLite.
+"""`python -m benchmarks.team.team_load`: trainings that log at once, to a server and to SQLite.
 
 Each client is a process that logs one training after the other by the project's own calls: a run
 with its params and tags, five epochs as they end, and a folder of files; without the time that a
@@ -177,8 +177,8 @@ def page(loads: list[Load], seconds: float) -> str:
     here = identity.describe()
     head = "| store | clients | trainings | calls | p50 | p99 | lost |\n" + "| --- " * 7 + "|"
     return (
-        "# Logging at once\n\nWritten by `python -m benchmarks.team.team_load`: clients that log one "
-        f"training after the other for {seconds:,.0f} s, without the time that a training takes. "
+        "# Logging at once\n\nWritten by `python -m benchmarks.team.team_load`: clients that log "
+        f"one training after the other for {seconds:,.0f} s, without the time that a training takes. "
         "Server, database, object store and clients share "
         f"{here['processor.cores']} cores of an {here['processor.name']}.\n\n"
         + "\n".join([head, *(row(load) for load in loads)])
