@@ -129,7 +129,7 @@ def run(name: str, main: click.Command) -> NoReturn:
 def started_as() -> str:
     """How this program was started, without its arguments."""
     module = sys.modules["__main__"].__spec__
-    return f"python -m {module.name}" if module else sys.argv[0]
+    return f"python -m {module.name.removesuffix('.__main__')}" if module else sys.argv[0]
 
 
 def invoke(main: click.Command, program: str) -> int | None:

@@ -178,7 +178,7 @@ def page(loads: list[Load], seconds: float) -> str:
     head = "| store | clients | trainings | calls | p50 | p99 | lost |\n" + "| --- " * 7 + "|"
     return (
         "# Logging at once\n\nWritten by `python -m benchmarks.team.team_load`: clients that log "
-        f"one training after the other for {seconds:,.0f} s, without the time that a training takes. "
+        f"one training after the other for {seconds:,.0f} s, without the time of the training. "
         "Server, database, object store and clients share "
         f"{here['processor.cores']} cores of an {here['processor.name']}.\n\n"
         + "\n".join([head, *(row(load) for load in loads)])

@@ -12,9 +12,9 @@ from extras.compare import report
 from extras.evaluate_file import __main__ as evaluate_file
 from tests.conftest import Caller, stand_in
 from tests.extras.conftest import SWEEP_SETTINGS
+from tests.extras.test_own_texts import NAME, own, write_texts
 from tests.project import Project
 from tests.services import PASSWORD, web
-from tests.stages.test_own_texts import NAME, own, write_texts
 
 __all__ = ["own"]  # a fixture
 

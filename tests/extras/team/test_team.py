@@ -15,21 +15,21 @@ import requests
 from mlflow.entities import Metric
 
 from tests.extras.conftest import SWEEP_SETTINGS
+from tests.extras.documented import documented
 from tests.extras.team.servers import (
     BUCKET,
     DATABASE_PASSWORD,
     MARK,
     Team,
-    documented,
     password,
     run_documented,
     team,
 )
+from tests.extras.test_listening import look
 from tests.object_store import client as object_client
 from tests.project import MODEL, Project, free_port, wait_for
 from tests.services import proxy
 from tests.stages.test_survival import begin
-from tests.tools.test_listening import look
 from workflow import files
 from workflow.runs.store import EXPERIMENT
 
