@@ -1,0 +1,115 @@
+"""Each capability is one folder in `extras/`, and the rest holds without it."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Sharer
+from tests.project import ROOT, Project
+from tests.stages.test_dvc_yaml import STAGES, imported
+from tests.test_docs import dead_links
+
+SHARED = "common"  # what several capabilities import
+CAPABILITIES = sorted(
+    path.parent.name for path in ROOT.glob("extras/*/__init__.py") if path.parent.name != SHARED
+)
+EVALUATED = ["predictions.csv", "metrics.json", "probabilities.npy"]
+each_capability = pytest.mark.parametrize("name", CAPABILITIES)
+
+
+def row(name: str, readme: str) -> str:
+    """The row of the README's table of capabilities."""
+    (line,) = re.findall(rf"^\|.*`extras/{name}/`.*\n", readme, re.MULTILINE)
+    return str(line)
+
+
+def remove(name: str, root: Path) -> None:
+    """Remove a capability from a copy of the project, as the README says."""
+    readme = root / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    line = row(name, text)
+    readme.write_text(text.replace(line, ""), encoding="utf-8")
+    (page,) = re.findall(r"\]\((docs/[\w-]+\.md)\)", line)
+    (root / page).unlink()
+    for folder in ("extras", "tests/extras", "benchmarks"):
+        shutil.rmtree(root / folder / name, ignore_errors=True)
+
+
+def targets(root: Path) -> set[str]:
+    """The targets that `make` lists."""
+    listed = subprocess.run(["make"], cwd=root, capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"^  make ([\w-]+)", listed, re.MULTILINE))
+
+
+def own_targets(name: str) -> set[str]:
+    path = ROOT / "extras" / name / "targets.mk"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return set(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def copy(clone: Project, shared: Sharer) -> Iterator[Path]:
+    """A copy of the project without data."""
+    yield shared("capabilities", lambda _: None, clone.path).path
+
+
+def belongs_to(name: str, path: Path) -> bool:
+    """Whether a module is the capability's own, its tests and benchmarks included."""
+    return any(
+        path.is_relative_to(ROOT / folder / name)
+        for folder in ("extras", "tests/extras", "benchmarks")
+    )
+
+
+@each_capability
+def test_nothing_else_imports_a_capability(name: str) -> None:
+    together = ROOT / "tests" / "extras"  # tests of several capabilities
+    modules = [
+        path
+        for folder in ("stages", "sentiment", "workflow", "tools", "extras", "benchmarks", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+        if not belongs_to(name, path) and path.parent != together
+    ]
+    importing = [path for path in modules if any(belongs_to(name, i) for i in imported(path))]
+    assert importing == []
+
+
+@each_capability
+def test_without_a_capability_contracts_targets_and_links_hold(name: str, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(
+        ROOT, root, ignore=shutil.ignore_patterns(".*", "mlruns", "mlflow.db", "fetch", "pad")
+    )
+    remove(name, root)
+    assert targets(root) == targets(ROOT) - own_targets(name)
+    lint = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
+    done = subprocess.run(lint, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    pages = [root / "README.md", root / "CONTRIBUTING.md", *root.glob("docs/*.md")]
+    assert {page.name: dead_links(page) for page in pages if dead_links(page)} == {}
+
+
+def test_the_core_checks_tests_and_trains_without_any_capability(
+    finished: Project, clone: Project, tmp_path: Path
+) -> None:
+    project = clone.copy(tmp_path / "project")
+    for name in CAPABILITIES:
+        remove(name, project.path)
+    shutil.rmtree(project.path / "tests" / "extras")
+    project.commit()
+    for command in (
+        ("ruff", "check", "."),
+        ("mypy",),
+        ("lint-imports", "--no-logo"),
+        ("python", "-m", "pytest", "-q", "-m", "not slow"),
+        ("dvc", "repro"),
+    ):
+        project.run(*command)
+    for stage in STAGES:
+        for path in (finished.path / "data" / stage).glob("*.[kn]*"):  # models, arrays
+            assert path.read_bytes() == (project.path / "data" / stage / path.name).read_bytes()
