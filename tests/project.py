@@ -1,6 +1,7 @@
 """A copy of the project in which real commands are run, for tests and for `benchmarks.faults`."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -107,6 +108,15 @@ def run_code(code: str, *arguments: str, **environment: str) -> "subprocess.Comp
         env={**os.environ, **environment},
         preexec_fn=default_signals,
     )
+
+
+def module_of(target: str) -> str:
+    """The module that `make <target>` runs."""
+    for makefile in (ROOT / "Makefile", *ROOT.glob("extras/*/targets.mk")):
+        pattern = rf"^{target}:.*\n\t@\$\(ACTIVATED\) python -m (\S+)$"
+        if command := re.search(pattern, makefile.read_text(encoding="utf-8"), re.MULTILINE):
+            return command[1]
+    raise AssertionError(f"there is no `make {target}`")
 
 
 class Project:

@@ -4,12 +4,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Sharer
 from tests.project import ROOT, Project
 from tests.stages.test_dvc_yaml import STAGES, imported
 from tests.test_docs import dead_links
@@ -18,7 +16,6 @@ SHARED = "common"  # what several capabilities import
 CAPABILITIES = sorted(
     path.parent.name for path in ROOT.glob("extras/*/__init__.py") if path.parent.name != SHARED
 )
-EVALUATED = ["predictions.csv", "metrics.json", "probabilities.npy"]
 each_capability = pytest.mark.parametrize("name", CAPABILITIES)
 
 
@@ -50,12 +47,6 @@ def own_targets(name: str) -> set[str]:
     path = ROOT / "extras" / name / "targets.mk"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return set(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
-
-
-@pytest.fixture(scope="module")
-def copy(clone: Project, shared: Sharer) -> Iterator[Path]:
-    """A copy of the project without data."""
-    yield shared("capabilities", lambda _: None, clone.path).path
 
 
 def belongs_to(name: str, path: Path) -> bool:

@@ -186,5 +186,13 @@ def test_a_quoted_message_is_one_that_is_printed(message: str, printed: list[str
     assert [text for text in printed if wanted in " ".join(text.split())] != []
 
 
-def test_the_page_on_trust_is_short() -> None:
-    assert len((ROOT / "docs" / "security.md").read_text(encoding="utf-8").split()) <= 600
+def words(page: Path) -> int:
+    return len(page.read_text(encoding="utf-8").split())
+
+
+def test_pages_are_short() -> None:
+    pages = [page for page in ROOT.glob("docs/*.md") if page.name != "params.md"]  # is generated
+    readme = words(ROOT / "README.md")
+    assert readme <= 900
+    assert readme + sum(map(words, pages)) <= 12_500
+    assert words(ROOT / "docs" / "security.md") <= 600

@@ -23,8 +23,7 @@ must leave room for the marks. The message then names them all.
 Change one for good by editing the file and running `dvc repro`; try one with
 `dvc exp run -S train.units=32`. A change runs again what depends on it: one of `fetch` everything,
 one of `pad` all but `fetch`, one of `train` both `train` and `evaluate`, and one of `evaluate` or
-`promote` only `evaluate`. What is optional has its settings in a file of its own, such as
-`extras/sweep/sweep.yaml`.
+`promote` only `evaluate`. What is optional has its settings in files of its own.
 """
 
 

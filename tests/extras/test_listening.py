@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from tests.conftest import Starter
-from tests.project import EPOCHS, Project, free_port, until
+from tests.project import EPOCHS, Project, free_port, module_of, until
 from tests.services import is_open, postgres
 
 MARK = "sesame"  # the password of the database
@@ -52,7 +52,7 @@ def seen(
         address = database.address.replace("test@", f"test:{MARK}@")
         environment = {PORTS.get(name, ""): str(port), ADDRESSES.get(name, ""): address}
         environment.pop("", None)
-        process = project.start("python", "-m", f"tools.{name}", BROWSER="true", **environment)
+        process = project.start("python", "-m", module_of(name), BROWSER="true", **environment)
         try:
             until(lambda: is_open(port) or [*checkpoints.glob("*/epoch-*")] or process.poll())
             assert process.poll() is None, process.communicate()

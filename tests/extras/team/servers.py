@@ -91,7 +91,7 @@ def run_documented(
 @contextmanager
 def parts() -> Iterator[Parts]:
     """Two empty databases and an empty bucket, made as docs/team.md says, and their settings."""
-    pytest.importorskip("boto3", reason="`make .venv/server` installs it")
+    pytest.importorskip("boto3", reason="`make .venv/team` installs it")
     with postgres(DATABASE_PASSWORD) as database, swift() as store:
         port = str(urlsplit(database.address).port)
         base = f"postgresql://mlflow@127.0.0.1:{port}"

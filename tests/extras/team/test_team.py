@@ -27,7 +27,7 @@ from tests.extras.team.servers import (
 )
 from tests.extras.test_listening import look
 from tests.object_store import client as object_client
-from tests.project import MODEL, Project, free_port, wait_for
+from tests.project import MODEL, Project, free_port, module_of, wait_for
 from tests.services import proxy
 from tests.stages.test_survival import begin
 from workflow import files
@@ -100,7 +100,7 @@ def run_id_of(project: Project) -> str:
 
 def document(project: Project, tool: str, *options: str) -> dict[str, Any]:
     """What a command prints as JSON."""
-    found: dict[str, Any] = json.loads(project.read(*TOOL, f"tools.{tool}", *options, "--json"))
+    found: dict[str, Any] = json.loads(project.read(*TOOL, module_of(tool), *options, "--json"))
     return found
 
 
@@ -206,7 +206,7 @@ def test_servers_of_the_champion_take_it_from_the_server(
     bob: Project, tool: str, variable: str, health: str
 ) -> None:
     port = free_port()
-    process = bob.start(*TOOL, f"tools.{tool}", **{variable: str(port)})
+    process = bob.start(*TOOL, module_of(tool), **{variable: str(port)})
     try:
         wait_for(f"http://127.0.0.1:{port}/{health}")
         if tool == "serve":
@@ -415,7 +415,7 @@ def test_no_secret_is_in_what_a_run_wrote(
     project.run("dvc", "remote", "add", "shared", f"https://me:{MARK}@data.example/")
     output = project.run(*REPRO)
     for tool in ("sync", "report", "compare"):
-        output += project.run(*TOOL, f"tools.{tool}")
+        output += project.run(*TOOL, module_of(tool))
     output += project.fail(*REPRO, "--force", MLFLOW_TRACKING_URI=f"http://b:{MARK}@127.0.0.1:1")
     assert MARK not in output
     run = client.get_run(run_id_of(project))

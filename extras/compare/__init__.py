@@ -1,0 +1,1 @@
+"""Two runs or groups compared, and the report of one run."""

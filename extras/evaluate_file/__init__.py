@@ -1,0 +1,1 @@
+"""A model judged on labelled texts from elsewhere."""
