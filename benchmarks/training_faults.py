@@ -55,11 +55,11 @@ def trainer(project: Project) -> psutil.Process:
 
 
 def kill_all(attempt: Try) -> None:
-    """SIGKILL to DVC and its stage at a random moment."""
+    """SIGKILL to DVC and its stage at a random moment, then what repairs a half-written lock."""
     process = started(attempt.project, *REPRO)
     time.sleep(attempt.rng.uniform(0, attempt.seconds))
     kill_tree(process)
-    attempt.project.run(*REPRO)
+    attempt.project.run(*MAKE_REPRO)
 
 
 def kill_dvc(attempt: Try) -> None:
@@ -259,7 +259,7 @@ GROUP = Group(
     command=REPRO,
     losses=losses,
     faults=[
-        Fault("SIGKILL to DVC and its stage, at a random moment", 20, kill_all),
+        Fault("SIGKILL to DVC and its stage at a random moment, then `make repro`", 20, kill_all),
         Fault("SIGKILL to DVC alone", 3, kill_dvc),
         Fault("SIGTERM to `dvc repro`", 3, signalled(signal.SIGTERM, *REPRO)),
         Fault("SIGTERM to `make repro`", 3, signalled(signal.SIGTERM, *MAKE_REPRO)),

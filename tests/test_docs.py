@@ -29,6 +29,7 @@ CODE = [
     path for path in TRACKED if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in SOURCES
 ]
 FOLDERS = {path.relative_to(ROOT).parts[0] for path in TRACKED} - {"data", ".dvc"}  # not in git
+LOCKS = ("rwlock.py", "strictyaml.py")  # modules of DVC with messages that pages quote
 CUT = "…"  # in a quoted message: something that differs
 BEST = (
     "5 seeds · bi-lstm-64 · segments 50 · max+mean · cooccurrence · bigrams 32 · word dropout 0.3"
@@ -72,8 +73,8 @@ def quoted() -> list[str]:
 
 @pytest.fixture(scope="module")
 def printed() -> list[str]:
-    """All texts in this project's code, in DVC's about locks, and of a full disk."""
-    locks = [path for path in installed("dvc") or [] if path.name == "rwlock.py"]
+    """All texts in this project's code, in DVC's about its locks, and of a full disk."""
+    locks = [path for path in installed("dvc") or [] if path.name in LOCKS]
     sources = [*CODE, *(Path(str(path.locate())) for path in locks)]
     found = [text for path in sources for text in messages(path.read_text(encoding="utf-8"))]
     return [*found, os.strerror(errno.ENOSPC)]

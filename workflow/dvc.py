@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from workflow import children
 
 DVC = (sys.executable, "-m", "dvc")
 RWLOCK = Path(".dvc", "tmp", "rwlock")
+LOCK_FILE = Path("dvc.lock")
 MOMENT_SECONDS = 1.0
 HERE = Path()
 Environment = Mapping[str, str] | None  # None: that of this process
@@ -24,7 +25,8 @@ def run(*arguments: str, folder: Path = HERE, environment: Environment = None) -
     """Run a DVC command that runs stages, in a process group of its own; return its exit status.
 
     A signal to this process goes to all of the group, the stage included, and is waited for:
-    DVC by itself leaves a stage behind when it is terminated.
+    DVC by itself leaves a stage behind when it is terminated. What an earlier DVC was killed over
+    is repaired.
 
     Args:
         arguments: the command.
@@ -32,6 +34,13 @@ def run(*arguments: str, folder: Path = HERE, environment: Environment = None) -
         environment: its variables, if they are not this process's.
     """
     repair_lock(folder / RWLOCK)
+    status = _run(arguments, folder, environment)
+    if status and restore_lock_file(folder):
+        return _run(arguments, folder, environment)
+    return status
+
+
+def _run(arguments: Sequence[str], folder: Path, environment: Environment) -> int:
     process = subprocess.Popen([*DVC, *arguments], cwd=folder, env=environment, process_group=0)
     received: list[int] = []
 
@@ -91,6 +100,34 @@ def repair_lock(lock: Path) -> None:
         time.sleep(MOMENT_SECONDS)  # another DVC may just be writing it
         if is_damaged(lock):
             lock.unlink(missing_ok=True)
+
+
+def restore_lock_file(folder: Path) -> bool:
+    """Put back git's `dvc.lock` if DVC was killed while it wrote it; whether that was so.
+
+    DVC's run cache has the stages that finished since: none is run again.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from dvc.utils.strictyaml import load
+
+    file = folder / LOCK_FILE
+    try:
+        load(str(file), COMPILED_LOCKFILE_SCHEMA)
+    except FileNotFoundError:
+        return False
+    except DvcException:
+        file.unlink()
+        restore = [
+            "git",
+            "checkout",
+            "--",
+            str(LOCK_FILE),
+        ]  # where git has none, DVC makes a new one
+        subprocess.run(restore, cwd=folder, capture_output=True, check=False)
+        print(f"{file} was incomplete, since DVC was killed: git's version is back.", flush=True)
+        return True
+    return False
 
 
 def is_damaged(file: Path) -> bool:
