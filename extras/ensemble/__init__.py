@@ -1,1 +1,1 @@
-"""Several models that answer as one: `tools/ensemble.py`."""
+"""Several models that answer as one: `make ensemble`."""
