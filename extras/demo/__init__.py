@@ -1,1 +1,1 @@
-"""What the demo shows beside answers: `tools/demo.py`."""
+"""A page to try the champion: `make demo`."""
