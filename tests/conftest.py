@@ -24,6 +24,7 @@ from sentiment.backend import load_keras
 from sentiment.errors import UserError
 from sentiment.network.model import Inputs
 from tests.browser import chromium
+from tests.own_texts import NAME, use_table, write_texts
 from tests.project import (
     DEFAULT_PARAMS,
     EPOCHS,
@@ -304,6 +305,20 @@ def imdb_project(clone: Project, imdb_cache: Path, shared: Sharer) -> Project:
         assert "Version 1 of imdb-sentiment: champion, there was no champion" in output
 
     return shared("imdb", train_on_imdb, clone.path)
+
+
+@pytest.fixture(scope="session")
+def own_texts(clone: Project, shared: Sharer) -> Project:
+    """A project that was trained on a table of texts without logging them."""
+
+    def train_on_table(project: Project) -> None:
+        write_texts(project.path / NAME, seed=0)
+        use_table(project, NAME)
+        project.change(evaluate={"log_texts": False})
+        project.run("dvc", "repro")
+        project.commit()
+
+    return shared("own-texts", train_on_table, clone.path)
 
 
 @pytest.fixture

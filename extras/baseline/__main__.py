@@ -37,7 +37,7 @@ from sentiment.scoring.answers import (
 from sentiment.section import flatten
 from sentiment.text import Reviews
 from workflow import ending, files
-from workflow.evaluation import Served, TestIdentity, publish, read_words, write
+from workflow.evaluation import HISTORY, Served, TestIdentity, publish, read_words, write
 from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
 from workflow.params import Params, dataset_name, load, load_params, tokenizer_of
 from workflow.registry.packaging import Model, Parts
@@ -55,18 +55,7 @@ AGAIN = f"dvc repro --single-item --force {DECLARED}:{STAGE}@"
 
 
 class Job(NamedTuple):
-    """A model to be fitted.
-
-    Attributes:
-        kind: one of `FITS`.
-        params: those of the pipeline.
-        options: those of the linear models.
-        settings_used: those that shape the model and its evaluation, by dotted names.
-        learning: reviews to learn from.
-        validation: reviews to validate with.
-        test: the test part, whose rows no linear model reads.
-        words: the vocabulary.
-    """
+    """A model to be fitted, what shapes it and its evaluation, and the reviews of each part."""
 
     kind: str
     params: Params
@@ -75,7 +64,6 @@ class Job(NamedTuple):
     learning: Reviews
     validation: Reviews
     test: TestSet
-    words: list[str]
 
 
 class Fitted(NamedTuple):
@@ -91,20 +79,12 @@ def read_job(kind: str) -> Job:
     """Read params and reviews, split as those of the networks are."""
     params, options = load_params(), load(LinearOptions, OPTIONS)
     train, test = (read_reviews(FETCH, part) for part in PARTS)
-    orders = shuffled(len(train), len(test), params.pad.shuffle_seed)
-    parts = split(orders[0], train.labels[orders[0]], params.train.validation_split)
+    order, test_order = shuffled(len(train), len(test), params.pad.shuffle_seed)
+    parts = split(order, train.labels[order], params.train.validation_split)
     learning, validation = (fits.choose(train, part.x) for part in parts)
     settings_used = files.read_about(FETCH)["params"] | settings_of(params, options, kind)
-    return Job(
-        kind,
-        params,
-        options,
-        settings_used,
-        learning,
-        validation,
-        unpadded(test, orders[1], seen(test, train)),
-        read_words(),
-    )
+    unread = unpadded(test, test_order, seen(test, train))
+    return Job(kind, params, options, settings_used, learning, validation, unread)
 
 
 def settings_of(params: Params, options: LinearOptions, kind: str) -> dict[str, Any]:
@@ -122,28 +102,35 @@ def fit(job: Job) -> Fitted:
     """Fit the model, and let it answer all reviews."""
     begun = time.perf_counter()
     counts = fits.count(job.learning, job.options.min_reviews)
-    fitted = FITS[job.kind](counts, job.learning.labels, job.options)
+    model = FITS[job.kind](counts, job.learning.labels, job.options)
     seconds = time.perf_counter() - begun
-    parts = ((part.labels, answers(fitted, list(part))) for part in (job.learning, job.validation))
-    known = history(parts, seconds)
+    parts = [(part.labels, answers(model, list(part))) for part in (job.learning, job.validation)]
     begun = time.perf_counter()
-    probabilities = answers(fitted, [job.test.reviews[review] for review in job.test.order])
+    probabilities = answers(model, [job.test.reviews[review] for review in job.test.order])
     taken = 1000 * (time.perf_counter() - begun) / len(probabilities)
-    cost = {"parameters": len(fitted.weights) + 1, "milliseconds_per_review": taken}
-    return Fitted(fitted, known, probabilities, cost)
+    cost = {"parameters": len(model.weights) + 1, "milliseconds_per_review": taken}
+    return Fitted(model, history(parts, seconds), probabilities, cost)
 
 
-def answers(fitted: Linear, reviews: Sequence[NDArray[np.uint32]]) -> NDArray[np.float32]:
+def answers(model: Linear, reviews: Sequence[NDArray[np.uint32]]) -> NDArray[np.float32]:
     """The probability of being positive for each review, shape (reviews,)."""
     return in_parts(
-        lambda some: fitted.probabilities([ranks.astype(np.int64) for ranks in some]), reviews
+        lambda some: model.probabilities([ranks.astype(np.int64) for ranks in some]), reviews
     )
+
+
+def evaluate(job: Job, fitted: Fitted, name: str) -> Evaluation:
+    """All that follows from the answers to the test; `name` is the run's."""
+    options = job.params.evaluate
+    predictions = predictions_table(job.test, fitted.probabilities, options.threshold)
+    texts = texts_of(job.test, read_words())
+    return evaluate_answers(predictions, texts, dataset_name(job.settings_used), name, options)
 
 
 def save(folder: Path, job: Job, fitted: Fitted, evaluation: Evaluation) -> None:
     """Write all into an empty folder, with digests of model and test set."""
     np.savez(folder / linear_reader.FILE, **vars(fitted.model))
-    fitted.history.to_csv(folder / "history.csv", index=False)
+    fitted.history.to_csv(folder / HISTORY, index=False)
     files.write_json(folder / "cost.json", fitted.cost)
     write(folder, evaluation)
     digests = {
@@ -157,43 +144,34 @@ def log_data(log: RunLogger, job: Job) -> None:
     """Name the parts of the data in the run, each as the words and labels of its reviews."""
     cut, end = len(job.learning), len(job.learning) + len(job.validation)
     parts = {
-        "training": (job.learning, slice(0, cut)),
-        "validation": (job.validation, slice(cut, end)),
-        "test": (job.test.reviews, slice(None)),
+        "training": (job.learning, "train", slice(0, cut)),
+        "validation": (job.validation, "train", slice(cut, end)),
+        "test": (job.test.reviews, "test", slice(None)),
     }
-    for context, (part, rows) in parts.items():
+    for context, (reviews, part, rows) in parts.items():
         name = f"{dataset_name(job.settings_used)}-{context}"
-        digest = files.short_digest(FETCH, arrays("test" if context == "test" else "train"), rows)
-        log.dataset(name, context, (part.tokens, part.labels), FETCH, digest)
-
-
-def log_outputs(log: RunLogger, job: Job, metrics: dict[str, Any], diff: str) -> None:
-    """Log all of the folder; register the model and let the rule decide about it."""
-    folder = FOLDER / job.kind
-    log.diff(diff)
-    digests = {key: files.read_about(folder)["params"][key] for key in ("model.sha256", TEST_DATA)}
-    index = files.checked(FETCH / "word_index.json")
-    fitted = [Model(folder / linear_reader.FILE, {}, reader=linear_reader.READER)]
-    threshold, tokenizer = job.params.evaluate.threshold, tokenizer_of(job.settings_used)
-    parts = Parts(fitted, index, threshold, LINEAR_PACKAGES, tokenizer)
-    test = TestIdentity(f"{metrics['dataset']}-test", job.test.digest)
-    publish(log, folder, metrics, test, Served(parts, digests, job.params.promote))
+        digest = files.short_digest(FETCH, arrays(part), rows)
+        log.dataset(name, context, (reviews.tokens, reviews.labels), FETCH, digest)
 
 
 def fit_and_log(job: Job, log: RunLogger, tags: dict[str, str]) -> None:
-    """Fit, write the folder and log it."""
-    diff = uncommitted_diff()
+    """Fit, write the folder and log it; register the model and let the rule decide about it."""
+    diff, folder = uncommitted_diff(), FOLDER / job.kind
     log.tags(tags)
     log_data(log, job)
     fitted = fit(job)
     log.epoch(1, {name: float(fitted.history[name].iloc[0]) for name in METRICS})
-    options, dataset = job.params.evaluate, dataset_name(job.settings_used)
-    predictions = predictions_table(job.test, fitted.probabilities, options.threshold)
-    texts = texts_of(job.test, job.words)
-    evaluation = evaluate_answers(predictions, texts, dataset, log.run.name, options)
-    with files.replaced(FOLDER / job.kind) as folder:
-        save(folder, job, fitted, evaluation)
-    log_outputs(log, job, evaluation.metrics, diff)
+    evaluation = evaluate(job, fitted, log.run.name)
+    with files.replaced(folder) as partial:
+        save(partial, job, fitted, evaluation)
+    log.diff(diff)
+    model = Model(files.checked(folder / linear_reader.FILE), {}, reader=linear_reader.READER)
+    index, threshold = files.checked(FETCH / "word_index.json"), job.params.evaluate.threshold
+    parts = Parts([model], index, threshold, LINEAR_PACKAGES, tokenizer_of(job.settings_used))
+    digests = {key: files.read_about(folder)["params"][key] for key in ("model.sha256", TEST_DATA)}
+    test = TestIdentity(f"{dataset_name(job.settings_used)}-test", job.test.digest)
+    served = Served(parts, digests, job.params.promote)
+    publish(log, folder, evaluation.metrics, test, served)
     print(f"MLflow run {log.run.run_id}: {log.run.name}")
     print(f"Test Accuracy: {evaluation.metrics['test_accuracy']:.4f}")
 

@@ -15,7 +15,7 @@ from sentiment.text import Reviews
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
-
+    from sklearn.linear_model import LogisticRegression
 
 OPTIONS = Path("extras", "baseline", "params.yaml")
 
@@ -41,11 +41,9 @@ class Counts(NamedTuple):
 
 
 def choose(reviews: Reviews, order: NDArray[np.int64]) -> Reviews:
-    """Some of the reviews, in this order."""
-    lists = [reviews[review] for review in order]
-    lengths = reviews.lengths[order]
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    tokens = np.concatenate(lists) if lists else np.zeros(0, np.uint32)
+    """Some of the reviews, one at least, in this order."""
+    offsets = np.append(0, np.cumsum(reviews.lengths[order]))
+    tokens = np.concatenate([reviews[review] for review in order])
     return Reviews(tokens, offsets, reviews.labels[order])
 
 
@@ -72,16 +70,16 @@ def count(reviews: Reviews, min_reviews: int) -> Counts:
     return Counts(keys[kept], matrix[:, kept])
 
 
-def fit_tfidf(counts: Counts, labels: NDArray[np.uint8], params: LinearOptions) -> Linear:
+def fit_tfidf(counts: Counts, labels: NDArray[np.uint8], options: LinearOptions) -> Linear:
     """Logistic regression on TF-IDF: what occurs in few reviews weighs more."""
     from sklearn.feature_extraction.text import TfidfTransformer
 
     transform = TfidfTransformer().fit(counts.matrix)
-    weights, bias = _regress(transform.transform(counts.matrix), labels, params.tfidf_c, params)
-    return _linear(counts.keys, transform.idf_, weights, bias, counted=True, normalized=True)
+    fitted = _regress(transform.transform(counts.matrix), labels, options.tfidf_c, options)
+    return _linear(counts.keys, transform.idf_, fitted, tfidf=True)
 
 
-def fit_naive_bayes(counts: Counts, labels: NDArray[np.uint8], params: LinearOptions) -> Linear:
+def fit_naive_bayes(counts: Counts, labels: NDArray[np.uint8], options: LinearOptions) -> Linear:
     """Logistic regression on occurrence times the log-ratio by which naive Bayes weighs it.
 
     Source: Wang and Manning 2012, Baselines and Bigrams: Simple, Good Sentiment and Topic
@@ -89,18 +87,19 @@ def fit_naive_bayes(counts: Counts, labels: NDArray[np.uint8], params: LinearOpt
     """
     occurs = counts.matrix.sign()
     positive, negative = (
-        params.smoothing + np.asarray(occurs[labels == label].sum(axis=0)).ravel()
+        options.smoothing + np.asarray(occurs[labels == label].sum(axis=0)).ravel()
         for label in (1, 0)
     )
     ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
-    weights, bias = _regress(occurs.multiply(ratio).tocsr(), labels, params.naive_bayes_c, params)
-    return _linear(counts.keys, ratio, weights, bias, counted=False, normalized=False)
+    x = occurs.multiply(ratio).tocsr()
+    fitted = _regress(x, labels, options.naive_bayes_c, options)
+    return _linear(counts.keys, ratio, fitted, tfidf=False)
 
 
 def _regress(
-    x: "csr_matrix", labels: NDArray[np.uint8], c: float, params: LinearOptions
-) -> tuple[NDArray[np.float64], float]:
-    """Weights, shape (features,), and bias of a logistic regression.
+    x: "csr_matrix", labels: NDArray[np.uint8], c: float, options: LinearOptions
+) -> "LogisticRegression":
+    """Fit a logistic regression on features, shape (reviews, features).
 
     Raises:
         UserError: all labels are the same, or the solver did not converge.
@@ -109,29 +108,18 @@ def _regress(
 
     if len(np.unique(labels)) < 2:
         raise UserError(f"All {len(labels)} reviews to learn from have the same label.")
+    steps = options.max_iterations
     with warnings.catch_warnings(action="ignore"):  # of the same, in several paragraphs
-        fitted = LogisticRegression(C=c, max_iter=params.max_iterations).fit(x, labels)
-    if fitted.n_iter_[0] >= params.max_iterations:
-        raise UserError(
-            f"{OPTIONS}: max_iterations: the solver did not converge in {params.max_iterations} "
-            "steps."
-        )
-    return fitted.coef_[0], float(fitted.intercept_[0])
+        fitted = LogisticRegression(C=c, max_iter=steps).fit(x, labels)
+    if fitted.n_iter_[0] >= steps:
+        raise UserError(f"{OPTIONS}: max_iterations: the solver did not converge in {steps} steps.")
+    return fitted
 
 
 def _linear(
-    keys: NDArray[np.int64],
-    scale: NDArray[Any],
-    weights: NDArray[Any],
-    bias: float,
-    counted: bool,
-    normalized: bool,
+    keys: NDArray[np.int64], scale: NDArray[Any], fitted: "LogisticRegression", tfidf: bool
 ) -> Linear:
-    return Linear(
-        keys,
-        scale.astype(np.float32),
-        weights.astype(np.float32),
-        np.array(bias, np.float32),
-        np.array(counted),
-        np.array(normalized),
-    )
+    """By TF-IDF, occurrences are counted and values normalized."""
+    weights, bias = fitted.coef_[0].astype(np.float32), fitted.intercept_[0].astype(np.float32)
+    counted = normalized = np.array(tfidf)
+    return Linear(keys, scale.astype(np.float32), weights, np.array(bias), counted, normalized)

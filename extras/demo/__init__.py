@@ -1,1 +1,1 @@
-"""A page to try the champion."""
+"""A page to try the champion: `make demo`."""

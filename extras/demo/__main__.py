@@ -21,25 +21,16 @@ SETTINGS = {
 }
 
 
-def command(number: int) -> list[str]:
-    """The command that serves the page."""
-    settings = [f"--{key}={value}" for key, value in SETTINGS.items()]
-    streamlit = [sys.executable, "-m", "streamlit", "run", str(PAGE)]
-    return [*streamlit, f"--server.port={number}", *settings]
-
-
 @cli.command(__doc__)
 @children.port_option(PORT, default=8501)
 def main(port: int) -> int:
     children.require_free(port, PORT)
     version = champion.current()
     print(f"Version {version.version} of {version.name} at http://{HOST}:{port}", flush=True)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(files.root()),
-        "MLFLOW_TRACKING_URI": store.tracking_uri(),
-    }
-    return children.run(command(port), environment)
+    place = {"PYTHONPATH": str(files.root()), "MLFLOW_TRACKING_URI": store.tracking_uri()}
+    settings = [f"--{key}={value}" for key, value in (SETTINGS | {"server.port": port}).items()]
+    command = [sys.executable, "-m", "streamlit", "run", str(PAGE), *settings]
+    return children.run(command, {**os.environ, **place})
 
 
 if __name__ == "__main__":

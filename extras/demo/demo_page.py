@@ -5,18 +5,19 @@ downgrades none, and its page loads nothing from elsewhere.
 """
 
 import html
-import re
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
 from extras.demo import reading
-from extras.demo.gates import Watch, watched
+from extras.demo.gates import Gates, watched
 from sentiment.errors import UserError
-from sentiment.explanation import Contribution, Explanation, explain, trace
+from sentiment.explanation import Contribution, explain, trace
 from sentiment.scoring.metrics import shown_in
 from sentiment.serving.classifier import Sentiment
+from sentiment.text import Word
 from workflow.ending import escape
 from workflow.registry import champion
 from workflow.registry import versions as registry
@@ -30,7 +31,6 @@ EXAMPLES = {
 }
 MOST_CHARACTERS = 20_000  # of a review; the model reads `pad.max_length` tokens of it
 POSITIVE, NEGATIVE = "31, 119, 180", "255, 127, 14"  # tab:blue and tab:orange, as RGB
-MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")  # what may mean something there, if not escaped
 FAINTEST = 0.05  # a word below this share of the strongest effect stays without colour
 
 CHART = {
@@ -53,33 +53,28 @@ class Champion(NamedTuple):
     title: str
     history: pd.DataFrame
     model: Sentiment
-    watch: Watch | None
+    gates: Callable[[Sequence[Word]], list[Gates]] | None
 
 
 def coloured(text: str, words: list[Contribution]) -> str:
-    """The text as HTML: words that speak for positive on blue, for negative on orange."""
+    """The text as HTML: words that speak for positive on blue, for negative on orange.
+
+    The colour is the stronger the greater a word's share of the strongest effect.
+    """
     text = escape(text)  # as long as before
     strongest = max((abs(word.log_odds) for word in words), default=0.0)
     parts, end = [], 0
     for word in words:
         shown = html.escape(text[word.start : word.end])
         share = abs(word.log_odds) / strongest if strongest else 0.0
-        parts.append(html.escape(text[end : word.start]))
-        parts.append(marked(shown, word.log_odds, share) if share > FAINTEST else shown)
+        if share > FAINTEST:
+            colour = POSITIVE if word.log_odds > 0 else NEGATIVE
+            style = f"background: rgba({colour}, {0.15 + 0.6 * share:.2f}); border-radius: 3px"
+            title = f"{word.log_odds:+.2f}"
+            shown = f'<mark title="{title}" style="{style}; color: inherit">{shown}</mark>'
+        parts += [html.escape(text[end : word.start]), shown]
         end = word.end
     return "".join([*parts, html.escape(text[end:])]).replace("\n", "<br>")
-
-
-def plain(text: str) -> str:
-    """A text of others, such as a file's name, as Markdown that shows just it."""
-    return MARKDOWN.sub(r"\\\g<0>", escape(text))
-
-
-def marked(shown: str, log_odds: float, share: float) -> str:
-    """A word on its colour, the stronger the greater its share of the strongest effect."""
-    colour = POSITIVE if log_odds > 0 else NEGATIVE
-    style = f"background: rgba({colour}, {0.15 + 0.6 * share:.2f}); border-radius: 3px"
-    return f'<mark title="{log_odds:+.2f}" style="{style}; color: inherit">{shown}</mark>'
 
 
 def curves(history: pd.DataFrame) -> pd.DataFrame:
@@ -90,27 +85,21 @@ def curves(history: pd.DataFrame) -> pd.DataFrame:
 
 @st.cache_resource(show_spinner="Loading the model …", max_entries=2)
 def load(name: str, version: str) -> Champion:
-    """Load a version, its run's curves and its metrics; another champion is another version."""
+    """Load a version and its run's curves; another champion is another version."""
     import mlflow
 
     client = mlflow.MlflowClient()
-    registered = client.get_model_version(name, version)
-    path = mlflow.artifacts.download_artifacts(f"runs:/{registered.run_id}/train/history.csv")
-    run = client.get_run(str(registered.run_id))
+    run = client.get_run(str(client.get_model_version(name, version).run_id))
+    path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/train/history.csv")
     title = f"Version {version} of {name} · {run.info.run_name}"
     model = champion.load(f"models:/{name}/{version}")
     return Champion(title, pd.read_csv(path), model, watched(getattr(model, "reader", None)))
 
 
-def current() -> tuple[Champion, dict[str, str]]:
-    """The champion as it is now, and its tags; raises UserError if there is none."""
-    version = champion.current()
-    with store.as_user_error():
-        return load(version.name, str(version.version)), dict(version.tags)
-
-
-def show_answer(text: str, explanation: Explanation) -> None:
-    """The label, the probability as a bar, and the text with its words coloured."""
+def show_text(label: str, key: str, asked: Champion) -> None:
+    """A text, the answer to it, and how the model reads it."""
+    text = st.text_area(label, key=key, height=160, max_chars=MOST_CHARACTERS)
+    explanation = explain(asked.model, text)
     st.subheader(explanation.label.capitalize())
     share = explanation.probability
     st.progress(share, text=f"probability of being positive: {share:.1%}")
@@ -120,18 +109,19 @@ def show_answer(text: str, explanation: Explanation) -> None:
         "much the log-odds change without the word (occlusion). Words without a colour "
         "have next to no effect, or the model does not know or read them."
     )
+    show_reading(text, asked, key)
 
 
-def show_reading(text: str, known: Champion, key: str) -> None:
+def show_reading(text: str, asked: Champion, key: str) -> None:
     """The probability after each word, and what an LSTM's gates do at it."""
     try:
-        steps = trace(known.model, text)
+        steps = trace(asked.model, text)
     except UserError as error:
         st.caption(str(error))
         return
     if not steps:
         return
-    gates = known.watch(known.model.words(text)) if known.watch else ()
+    gates = asked.gates(asked.model.words(text)) if asked.gates else ()
     table = reading.table(text, steps, gates)
     st.vega_lite_chart(table, reading.curve_chart(table))
     chart = f"{key}-strips-{hash(text)}"  # another text begins without a selection
@@ -155,30 +145,25 @@ def cut(key: str, chart: str) -> None:
         st.session_state[key] = st.session_state[key][: chosen[0]["end"]]
 
 
-def show_text(label: str, key: str, known: Champion) -> None:
-    """A text, the answer to it, and how the model reads it."""
-    text = st.text_area(label, key=key, height=160, max_chars=MOST_CHARACTERS)
-    show_answer(text, explain(known.model, text))
-    show_reading(text, known, key)
-
-
-def show_champion(known: Champion, tags: dict[str, str]) -> None:
-    """Metrics of the test set and the curves of the training."""
+def show_champion(asked: Champion, tags: dict[str, str]) -> None:
+    """Metrics of the test set and the curves of the training; names are text and no Markdown."""
     st.subheader("The champion")
-    st.caption(plain(known.title))
+    st.text(escape(asked.title))
     metrics = shown_in("demo")
     columns: Any = st.columns(len(metrics))
     for column, (name, metric) in zip(columns, metrics.items(), strict=True):
         value = tags.get(f"test_{name}")
         column.metric(f"test {metric.label}", f"{float(value):.4f}" if value else "–")
-    st.vega_lite_chart(curves(known.history), CHART)
-    st.caption(f"Champion because: {plain(tags.get(registry.REASON, 'unknown'))}")
+    st.vega_lite_chart(curves(asked.history), CHART)
+    st.text(escape(f"Champion because: {tags.get(registry.REASON, 'unknown')}"))
 
 
 def main() -> None:
     st.set_page_config("Reviews: positive or negative?", layout="wide")
     try:
-        known, tags = current()
+        version = champion.current()
+        with store.as_user_error():
+            asked = load(version.name, str(version.version))
     except (UserError, OSError) as error:
         st.error(str(error))
         return
@@ -188,14 +173,12 @@ def main() -> None:
     two = st.toggle("Compare two reviews", key="two")
     left, right = st.columns(2 if two else [3, 2], gap="large")
     with left:
-        show_text("A review", "first", known)
-    with right:
-        if two:
-            show_text("Another review", "second", known)
-        else:
-            show_champion(known, tags)
+        show_text("A review", "first", asked)
     if two:
-        show_champion(known, tags)
+        with right:
+            show_text("Another review", "second", asked)
+    with st.container() if two else right:
+        show_champion(asked, dict(version.tags))
 
 
 if __name__ == "__main__":

@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 
 
 class Gates(NamedTuple):
-    """One step of an LSTM.
+    """One step of an LSTM: how much its gates let through, and the state after it.
 
     Attributes:
-        forget: the forget gate, mean over the units: how much of the cell is kept.
-        input: the input gate, mean over the units: how much of the word is let in.
-        output: the output gate, mean over the units: how much of the cell is shown.
-        cell: the Euclidean norm of the cell state after the step.
+        forget, input, output: means over the units, from 0 to 1.
+        cell: the Euclidean norm of the cell state.
     """
 
     forget: float
@@ -31,10 +29,7 @@ class Gates(NamedTuple):
     cell: float
 
 
-Watch = Callable[[Sequence[Word]], list[Gates]]
-
-
-def watched(reader: Reader | None) -> Watch | None:
+def watched(reader: Reader | None) -> Callable[[Sequence[Word]], list[Gates]] | None:
     """What tells the gates at each word of a text that is read; None for a model without an LSTM.
 
     Args:
@@ -75,11 +70,11 @@ def watch(model: "keras.Model") -> Callable[[NDArray[np.integer]], list[Gates]] 
         return None
     vectors, *masks = keras.tree.flatten(first.input)
     read = keras.layers.RNN(_watched(lstm.cell), return_sequences=True)
-    watched = keras.Model(model.input, read(vectors, mask=masks[0] if masks else None))
+    steps = keras.Model(model.input, read(vectors, mask=masks[0] if masks else None))
 
     def gates(row: NDArray[np.integer]) -> list[Gates]:
-        steps = watched.predict_on_batch(row[None].astype(np.int32))
-        return [Gates(*step) for step in steps.reshape(-1, len(Gates._fields)).tolist()]
+        numbers = steps.predict_on_batch(row[None].astype(np.int32))
+        return [Gates(*step) for step in numbers.reshape(-1, len(Gates._fields)).tolist()]
 
     return gates
 

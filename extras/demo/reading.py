@@ -17,10 +17,15 @@ NAMES = {
     "output": "output gate",
     "cell": "cell state",
 }
+IN_FULL = NAMES | {"probability": "positive after it", "cell": "norm of the cell state"}
 PLACE = 4  # characters before the word in a label
-MOST_LABELS = 40  # words that fit below a chart; of more, some are left out
 # a label is unique, and its word is all that is shown of it
-LABELS = {"labelExpr": f"slice(datum.value, {PLACE})", "labelAngle": -90, "labelLimit": 90}
+LABELS = {
+    "labelExpr": f"slice(datum.value, {PLACE})",
+    "labelAngle": -90,
+    "labelLimit": 90,
+    "labelOverlap": True,
+}
 
 
 def table(text: str, steps: list[Step], gates: Sequence[Gates] = ()) -> pd.DataFrame:
@@ -53,57 +58,47 @@ def strips(table: pd.DataFrame) -> pd.DataFrame:
     return rows.merge(table, on="label").replace({"name": NAMES})
 
 
-def _words(axis: dict[str, Any]) -> dict[str, Any]:
-    """The words along a chart, in their order."""
-    return {"field": "label", "type": "nominal", "sort": None, "title": None, "axis": axis}
-
-
-def _tooltip(table: pd.DataFrame) -> list[dict[str, str]]:
-    numbers = [name for name in NAMES if name in table]
-    titles = {**NAMES, "probability": "positive after it", "cell": "norm of the cell state"}
-    return [
-        {"field": "word", "type": "nominal", "title": "word"},
-        *(
-            {"field": name, "type": "quantitative", "title": titles[name], "format": ".3f"}
-            for name in numbers
-        ),
+def _encoding(table: pd.DataFrame, axis: dict[str, Any]) -> dict[str, Any]:
+    """The words along a chart, in their order, and their numbers at the pointer."""
+    numbers = [
+        {"field": name, "type": "quantitative", "title": title, "format": ".3f"}
+        for name, title in IN_FULL.items()
+        if name in table
     ]
+    return {
+        "x": {"field": "label", "type": "nominal", "sort": None, "title": None, "axis": axis},
+        "tooltip": [{"field": "word", "type": "nominal", "title": "word"}, *numbers],
+    }
 
 
 def curve_chart(table: pd.DataFrame) -> dict[str, Any]:
     """The probability after each word as a Vega-Lite chart of `table`."""
+    probability = {
+        "field": "probability",
+        "type": "quantitative",
+        "scale": {"domain": [0, 1]},
+        "axis": {"format": "%", "tickCount": 4},
+        "title": "positive",
+    }
     return {
         "height": 180,
         "mark": {"type": "line", "point": True, "color": COLOUR},
-        "encoding": {
-            "x": _words({"labels": False, "ticks": False}),
-            "y": {
-                "field": "probability",
-                "type": "quantitative",
-                "scale": {"domain": [0, 1]},
-                "axis": {"format": "%", "tickCount": 4},
-                "title": "positive",
-            },
-            "tooltip": _tooltip(table),
-        },
+        "encoding": _encoding(table, {"labels": False, "ticks": False}) | {"y": probability},
     }
 
 
 def strips_chart(table: pd.DataFrame) -> dict[str, Any]:
     """A strip for each number as a Vega-Lite chart of `strips`; a word can be clicked."""
+    shade = {
+        "field": "share",
+        "type": "quantitative",
+        "scale": {"domain": [0, 1], "range": [0.03, 1]},
+        "legend": None,
+    }
+    name = {"field": "name", "type": "nominal", "sort": None, "title": None}
     return {
         "height": {"step": 24},
         "params": [{"name": SELECTION, "select": {"type": "point", "fields": ["end"]}}],
         "mark": {"type": "rect", "color": COLOUR, "stroke": None},
-        "encoding": {
-            "x": _words({**LABELS, "labelOverlap": len(table) > MOST_LABELS}),
-            "y": {"field": "name", "type": "nominal", "sort": None, "title": None},
-            "opacity": {
-                "field": "share",
-                "type": "quantitative",
-                "scale": {"domain": [0, 1], "range": [0.03, 1]},
-                "legend": None,
-            },
-            "tooltip": _tooltip(table),
-        },
+        "encoding": _encoding(table, LABELS) | {"y": name, "opacity": shade},
     }

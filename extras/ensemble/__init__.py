@@ -1,1 +1,1 @@
-"""Several models that answer as one."""
+"""Several models that answer as one: `make ensemble`."""

@@ -1,29 +1,34 @@
 """An ensemble's run in MLflow, made once for the same members."""
 
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from extras.common import evaluated_runs, run_groups
-from extras.ensemble import ensemble_evaluation
-from extras.ensemble import members as choice
-from extras.ensemble.members import Member
+from extras.common.history import history, in_parts
+from extras.common.unpadded import unpadded
+from extras.ensemble.members import RUNS, SHUFFLE, Member, choose, data_of, download
 from sentiment.errors import UserError
-from sentiment.scoring.answers import TestSet
+from sentiment.network.batches import split
+from sentiment.padding import seen, shuffled
+from sentiment.scoring.answers import TestSet, evaluate_answers, predictions_table, texts_of
 from sentiment.section import flatten
-from sentiment.serving.classifier import Sentiment
+from sentiment.serving.classifier import Reader, Sentiment
+from sentiment.text import Reviews, Word
 from workflow import files
-from workflow.evaluation import HISTORY, Served, TestIdentity, publish, write
-from workflow.files import EVALUATE, FETCH, TEST_DATA
-from workflow.params import Params, load_params
+from workflow.evaluation import HISTORY, Served, TestIdentity, publish, read_words, write
+from workflow.files import EVALUATE, FETCH, TEST_DATA, arrays, read_reviews
+from workflow.params import Params, dataset_name, load_params
 from workflow.registry import champion, packaging
-from workflow.registry import versions as registry
 from workflow.registry.packaging import Parts
+from workflow.registry.versions import SERVED_DIGEST
 from workflow.runs import identity, logger, store
-from workflow.runs.identity import fingerprint, provenance, uncommitted_diff
 from workflow.runs.logger import Run, RunLogger
 
 if TYPE_CHECKING:
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 KEY = "ensemble.key"  # tag of the run: what it is made from
-UNLOGGED = "Logging to MLflow stops here"
 
 
 class EnsembleResult(NamedTuple):
@@ -41,6 +45,34 @@ class EnsembleResult(NamedTuple):
     name: str
     weights: dict[str, float]
     metrics: dict[str, float]
+
+
+class EnsembleRequest(NamedTuple):
+    """What is evaluated: the run's name, the members, and a registered version of each."""
+
+    name: str
+    members: list[Member]
+    versions: "list[ModelVersion]"
+    params: Params
+
+    @property
+    def key(self) -> str:
+        """A name for all that the ensemble answers by, and how it is evaluated."""
+        answered_by = [
+            [version.tags[SERVED_DIGEST], member.weight]
+            for member, version in zip(self.members, self.versions, strict=True)
+        ]
+        options = flatten(self.params.evaluate, "evaluate")
+        return identity.fingerprint({**options, "members": sorted(answered_by)})
+
+
+class Data(NamedTuple):
+    """The test part, and of the training part the positions that all, or none, learned from."""
+
+    test: TestSet
+    train: Reviews
+    learned: NDArray[np.int64]
+    validation: NDArray[np.int64]
 
 
 def make(names: Sequence[str]) -> EnsembleResult:
@@ -56,126 +88,129 @@ def make(names: Sequence[str]) -> EnsembleResult:
     with tempfile.TemporaryDirectory() as scratch, store.as_user_error():
         folder = Path(scratch)
         groups = [evaluated_runs.read(name, folder / str(at)) for at, name in enumerate(names)]
-        members = choice.choose(groups)
-        versions = choice.versions_of(members)
-        key = key_of(members, versions, params)
-        run = find(client, experiment_id, key)
-        if run is None:
-            name = f"ensemble: {' + '.join(group.name for group in groups)}"
-            request = EnsembleRequest(name, members, versions, params, key)
-            run = log_ensemble(client, experiment_id, request, evaluated(request, folder))
+        members = choose(groups)
+        runs = [member.training.run_id for member in members]
+        versions = [champion.evaluated_version(client, run_id) for run_id in runs]
+        name = f"ensemble: {' + '.join(group.name for group in groups)}"
+        request = EnsembleRequest(name, members, versions, params)
+        same = client.search_runs([experiment_id], f"tags.`{KEY}` = '{request.key}'")
+        complete = (run for run in same if logger.COMPLETE.format("evaluate") in run.data.tags)
+        run = next(complete, None) or evaluate_and_log(client, experiment_id, request, folder)
     weights = {member.training.run_id: member.weight for member in members}
     return EnsembleResult(run.info.run_id, str(run.info.run_name), weights, dict(run.data.metrics))
 
 
-class EnsembleRequest(NamedTuple):
-    """What is to be evaluated and logged.
-
-    Attributes:
-        name: of the run.
-        members: of the ensemble.
-        versions: of the registered model, one for each member.
-        params: all of them.
-        key: see `key_of`.
-    """
-
-    name: str
-    members: list[Member]
-    versions: "list[ModelVersion]"
-    params: Params
-    key: str
-
-
-class Evaluated(NamedTuple):
-    """An ensemble as it is to be served, and the folder with its evaluation."""
-
-    parts: Parts
-    folder: Path
-    test: TestSet
-    metrics: dict[str, Any]
-
-
-def key_of(members: Sequence[Member], versions: "Sequence[ModelVersion]", params: Params) -> str:
-    """A name for an ensemble, from all that it answers by and how it is evaluated."""
-    answered_by = [
-        [version.tags[registry.SERVED_DIGEST], member.weight]
-        for member, version in zip(members, versions, strict=True)
-    ]
-    return fingerprint({**flatten(params.evaluate, "evaluate"), "members": sorted(answered_by)})
-
-
-def find(
-    client: "mlflow.MlflowClient", experiment_id: str, key: str
-) -> "mlflow.entities.Run | None":
-    """The run that has all of this ensemble, or None."""
-    for run in client.search_runs([experiment_id], f"tags.`{KEY}` = '{key}'"):
-        if logger.COMPLETE.format(EVALUATE.name) in run.data.tags:
-            return run
-    return None
-
-
-def evaluated(request: EnsembleRequest, scratch: Path) -> Evaluated:
-    """Put the ensemble together, ask it, and write what follows as `evaluate` does."""
-    data = ensemble_evaluation.read_data(request.members)
-    options = request.params.evaluate
-    models, folder = scratch / "models", scratch / EVALUATE.name
-    models.mkdir()
-    folder.mkdir()
-    parts = choice.download(request.members, request.versions, options.threshold, models)
-    model = Sentiment()
-    artifacts = packaging.write_artifacts(models, parts)
-    model.load({name: Path(path) for name, path in artifacts.items()})
-    answered = ensemble_evaluation.answer(
-        model.reader, request.members, data, request.name, options
-    )
-    write(folder, answered.evaluation)
-    answered.history.to_csv(folder / HISTORY, index=False)
-    files.write_json(folder / "cost.json", answered.cost)
-    files.write_about(folder, ensemble_evaluation.settings_used(request.members, options))
-    return Evaluated(parts, folder, data.test, answered.evaluation.metrics)
-
-
-def log_ensemble(
-    client: "mlflow.MlflowClient", experiment_id: str, request: EnsembleRequest, answered: Evaluated
+def evaluate_and_log(
+    client: "mlflow.MlflowClient", experiment_id: str, request: EnsembleRequest, scratch: Path
 ) -> "mlflow.entities.Run":
-    """Log the ensemble as a run of its own, and register it; return the run.
+    """Evaluate an ensemble, as a run of its own and a version of the registered model.
 
     Raises:
         UserError: the store failed meanwhile.
     """
-    from mlflow.entities import Param
-
+    folder, models = scratch / EVALUATE.name, scratch / "models"
+    folder.mkdir()
+    models.mkdir()
+    data = read_data(request.members)
+    threshold = request.params.evaluate.threshold
+    parts = download(request.members, request.versions, threshold, models)
+    evaluate(request, data, load(parts, models), folder)
     with run_groups.exclusive():
         begun = run_groups.find_or_make(client, experiment_id, KEY, request.key)
     run = Run(begun.info.run_id, request.name, experiment_id, "")
-    log = RunLogger(run, begun.info.start_time, UNLOGGED)
-    log.tags({"mlflow.runName": request.name, **provenance(), **identity.describe()})
-    log.diff(uncommitted_diff())
-    params = run_groups.as_text(files.read_about(answered.folder)["params"])
-    client.log_batch(run.run_id, params=[Param(*pair) for pair in params.items()])
-    champion.log_use(log, request.versions)
-    history = pd.read_csv(answered.folder / HISTORY)
-    log.curves(history.set_index("epoch"), [begun.info.start_time])
-    test = TestIdentity(f"{answered.metrics['dataset']}-test", answered.test.digest)
-    arrays = answered.test.reviews.tokens, answered.test.reviews.labels
-    log.dataset(test.dataset, "test", arrays, FETCH, test.digest)
-    tags = {TEST_DATA: request.members[0].training.params[TEST_DATA]}
-    served = Served(answered.parts, tags, request.params.promote)
-    publish(log, answered.folder, answered.metrics, test, served)
+    log = RunLogger(run, begun.info.start_time, "Logging to MLflow stops here")
+    log_evaluation(log, request, data.test, parts, folder)
     if log.lost:
         raise UserError(f"The ensemble's run {run.run_id} is incomplete: run the command again.")
     return client.get_run(run.run_id)
 
 
+def read_data(members: Sequence[Member]) -> Data:
+    """Read the reviews that the members were trained and evaluated on from `data/fetch`.
+
+    Raises:
+        UserError: it has others.
+    """
+    wanted = data_of(members[0].training)
+    digest = files.joint_digest(FETCH, arrays("test"))
+    present = wanted | files.read_about(FETCH)["params"] | {TEST_DATA: digest}
+    if any(present[name] != value for name, value in wanted.items()):
+        raise UserError(
+            f"{FETCH} has other reviews than the models were evaluated on: set fetch.dataset to "
+            f"{wanted['fetch.dataset']}, with the values it had then, and run `dvc repro fetch`."
+        )
+    train, test = read_reviews(FETCH, "train"), read_reviews(FETCH, "test")
+    order, test_order = shuffled(len(train), len(test), wanted[SHUFFLE])
+    shares = [member.training.params["train.validation_split"] for member in members]
+    learned, _ = split(order, train.labels[order], max(shares))
+    _, validation = split(order, train.labels[order], min(shares))
+    return Data(unpadded(test, test_order, seen(test, train)), train, learned.x, validation.x)
+
+
+def load(parts: Parts, scratch: Path) -> Reader:
+    """What answers for a model that is put together from its parts, as where it is served."""
+    model = Sentiment()
+    artifacts = packaging.write_artifacts(scratch, parts)
+    model.load({name: Path(path) for name, path in artifacts.items()})
+    return model.reader
+
+
+def evaluate(request: EnsembleRequest, data: Data, reader: Reader, folder: Path) -> None:
+    """Ask an ensemble about all reviews, and write what follows as the stage `evaluate` does."""
+    members, options = request.members, request.params.evaluate
+    begun = time.perf_counter()
+    probabilities = answers(reader, data.test.reviews, data.test.order)
+    taken = 1000 * (time.perf_counter() - begun) / len(probabilities)
+    predictions = predictions_table(data.test, probabilities, options.threshold)
+    used, texts = data_of(members[0].training), texts_of(data.test, read_words())
+    write(folder, evaluate_answers(predictions, texts, dataset_name(used), request.name, options))
+    parts = [
+        (data.train.labels[order], answers(reader, data.train, order))
+        for order in (data.learned, data.validation)
+    ]
+    seconds = sum(float(member.training.history["seconds"].sum()) for member in members)
+    history(parts, seconds).to_csv(folder / HISTORY, index=False)
+    parameters = sum(member.training.cost["parameters"] for member in members)
+    cost = {"parameters": parameters, "milliseconds_per_review": taken}
+    files.write_json(folder / "cost.json", cost)
+    runs = ", ".join(f"{member.training.run_id} × {member.weight:.4g}" for member in members)
+    files.write_about(folder, {**used, RUNS: runs, **flatten(options, "evaluate")})
+
+
+def answers(reader: Reader, reviews: Reviews, order: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The probability of being positive for these reviews, in this order, shape (reviews,)."""
+
+    def ask(positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The words of a review whose text is not known have no place in it."""
+        ranks = [reviews[position].tolist() for position in positions]
+        return reader.answers([[Word(0, 0, rank) for rank in review] for review in ranks])
+
+    return in_parts(ask, order)
+
+
+def log_evaluation(
+    log: RunLogger, request: EnsembleRequest, test: TestSet, parts: Parts, folder: Path
+) -> None:
+    """Log the evaluation in a folder, and register the model that is made from the parts."""
+    import mlflow
+
+    log.tags({"mlflow.runName": request.name, **identity.provenance(), **identity.describe()})
+    log.diff(identity.uncommitted_diff())
+    mlflow.log_params(files.read_about(folder)["params"], run_id=log.run.run_id)
+    champion.log_use(log, request.versions)
+    log.curves(pd.read_csv(folder / HISTORY).set_index("epoch"), [log.begun])
+    metrics = files.read_json(folder / "metrics.json")
+    asked = TestIdentity(f"{metrics['dataset']}-test", test.digest)
+    texts = test.reviews.tokens, test.reviews.labels
+    log.dataset(asked.dataset, "test", texts, FETCH, asked.digest)
+    tags = {TEST_DATA: request.members[0].training.params[TEST_DATA]}
+    publish(log, folder, metrics, asked, Served(parts, tags, request.params.promote))
+
+
 def summary(result: EnsembleResult) -> str:
     """What is reported, for a reader."""
-    rows = [f"{weight:>8.3f}  {run_id}" for run_id, weight in result.weights.items()]
-    accuracy = result.metrics["test_accuracy"]
-    return "\n".join(
-        [
-            f"{'weight':>8}  run",
-            *rows,
-            f"{result.name}: run {result.run_id}",
-            f"Test Accuracy: {accuracy:.4f}",
-        ]
-    )
+    lines = [f"{'weight':>8}  run"]
+    lines += [f"{weight:>8.3f}  {run_id}" for run_id, weight in result.weights.items()]
+    lines += [f"{result.name}: run {result.run_id}"]
+    lines += [f"Test Accuracy: {result.metrics['test_accuracy']:.4f}"]
+    return "\n".join(lines)

@@ -1,7 +1,6 @@
 """The models of an ensemble: which they are, and their files from the registry."""
 
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from extras.common.evaluated_runs import RunGroup, Training, belonging_to
 from extras.ensemble import ensemble_reader
 from sentiment.errors import UserError
-from sentiment.serving import classifier, keras_reader
+from sentiment.serving.classifier import INDEX, SETTINGS
+from sentiment.serving.keras_reader import READER as NETWORK
 from workflow import files
 from workflow.files import TEST_DATA
 from workflow.params import tokenizer_of
-from workflow.registry import champion, packaging
+from workflow.registry import packaging
 from workflow.registry.packaging import Model, Parts
 from workflow.runs import logger
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 RUNS = "ensemble.runs"  # param of an ensemble: its members' runs and their weights
 READER = re.compile(r"(sentiment\.serving|extras\.\w+)\.\w+_reader")  # of a model
-SHUFFLE, SPLIT = "pad.shuffle_seed", "train.validation_split"
+SHUFFLE = "pad.shuffle_seed"
 
 
 class Member(NamedTuple):
@@ -38,9 +38,8 @@ def choose(groups: Sequence[RunGroup]) -> list[Member]:
     Raises:
         UserError: there is only one, one is named twice, or they are of other data.
     """
-    share = 1 / len(groups)
     members = [
-        Member(training, share / len(group.trainings))
+        Member(training, 1 / len(groups) / len(group.trainings))
         for group in groups
         for training in group.trainings
     ]
@@ -48,129 +47,78 @@ def choose(groups: Sequence[RunGroup]) -> list[Member]:
         raise UserError("A training is named twice, or is in a group that is named, too.")
     if len(members) < 2:
         raise UserError("An ensemble needs two models or more: name two runs, or a group of seeds.")
-    for member in members:
-        if RUNS in member.training.params:
-            raise UserError(f"{member.training.name} is an ensemble itself: name its members.")
-        _require_alike(members[0].training, member.training)
+    first = members[0].training
+    for other, _ in members:
+        if RUNS in other.params:
+            raise UserError(f"{other.name} is an ensemble itself: name its members.")
+        theirs = data_of(other)
+        for name, value in data_of(first).items():
+            if theirs.get(name) != value:
+                raise UserError(
+                    f"{first.name} and {other.name} differ in {name}, {value} and "
+                    f"{theirs.get(name)}: an ensemble needs models of the same data."
+                )
     return members
-
-
-def _require_alike(first: Training, other: Training) -> None:
-    for name, value in data_of(first).items():
-        if data_of(other).get(name) != value:
-            raise UserError(
-                f"{first.name} and {other.name} differ in {name}, {value} and "
-                f"{data_of(other).get(name)}: an ensemble needs models of the same data."
-            )
 
 
 def data_of(training: Training) -> dict[str, Any]:
     """The params that say which reviews a training had, and the digest of the test set."""
-    same = (SHUFFLE, TEST_DATA)
     return {
         name: value
         for name, value in training.params.items()
-        if name.startswith("fetch.") or name in same
+        if name.startswith("fetch.") or name in (SHUFFLE, TEST_DATA)
     }
 
 
-def versions_of(members: Sequence[Member]) -> "list[ModelVersion]":
-    """The registered version of each member; UserError if one has none."""
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    return [champion.evaluated_version(client, member.training.run_id) for member in members]
-
-
 def download(
-    members: Sequence[Member], registered: "Sequence[ModelVersion]", threshold: float, folder: Path
+    members: Sequence[Member], versions: "Sequence[ModelVersion]", threshold: float, folder: Path
 ) -> Parts:
-    """Download the members' files and put the served model together from them.
-
-    Args:
-        members: of the ensemble.
-        registered: the version of each.
-        threshold: of the ensemble.
-        folder: an empty folder, where the files remain.
+    """Download the members' versions, whose files remain in a folder, as one model to be served.
 
     Raises:
-        UserError: a file is missing or was changed, or the members number words in other ways.
+        UserError: a file is missing or was changed.
     """
-    models: list[Model] = []
-    indices: list[Path] = []
-    for member, version in zip(members, registered, strict=True):
-        (model, *_), index = _artifacts(version, folder)
-        models.append(model._replace(weight=member.weight))
-        indices.append(index)
-    if len({files.sha256(index) for index in indices}) > 1:
-        raise UserError("The models number words in other ways: an ensemble needs the same.")
-    named = [_named(model, number, folder) for number, model in enumerate(models, 1)]
-    networks = any(model.reader == keras_reader.READER for model in named)
-    packages = logger.SERVING_PACKAGES if networks else logger.LINEAR_PACKAGES
-    tokenizer = tokenizer_of(members[0].training.params)
-    return Parts(named, indices[0], threshold, packages, tokenizer, ensemble_reader.READER)
-
-
-def _artifacts(version: "ModelVersion", folder: Path) -> tuple[list[Model], Path]:
     import mlflow
 
-    place = folder / str(version.version)
-    place.mkdir()
-    uri = f"models:/{version.name}/{version.version}"
-    downloaded = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(place)))
-    named = f"Version {version.version} of {version.name}"
-    with belonging_to(named, "Evaluate its run again."):
-        return read_artifacts(downloaded / "artifacts")
+    models = []
+    for number, (member, version) in enumerate(zip(members, versions, strict=True), 1):
+        uri, place = f"models:/{version.name}/{version.version}", folder / str(number)
+        place.mkdir()
+        downloaded = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(place)))
+        owner = f"Version {version.version} of {version.name}"
+        with belonging_to(owner, "Evaluate its run again."):
+            model = read_model(downloaded / "artifacts")
+        # each file has a name of its own in the served model
+        path = model.path.rename(model.path.with_name(f"{number}{model.path.suffix}"))
+        models.append(model._replace(path=path, weight=member.weight))
+    has_network = any(model.reader == NETWORK for model in models)
+    packages = logger.SERVING_PACKAGES if has_network else logger.LINEAR_PACKAGES
+    tokenizer = tokenizer_of(members[0].training.params)
+    index = models[0].path.with_name(INDEX)  # all have the same, by the data that they are of
+    return Parts(models, index, threshold, packages, tokenizer, ensemble_reader.READER)
 
 
-def read_artifacts(folder: Path) -> tuple[list[Model], Path]:
-    """The models and the word index of a served model, from the folder that MLflow keeps them in.
+def read_model(folder: Path) -> Model:
+    """The model of a version, from the folder that MLflow keeps its files in.
 
     Raises:
         DamagedError: a file is missing, was changed, is not listed with a digest, or is elsewhere;
-            or a model's reader is none of this project.
+            or the model's reader is none of this project.
     """
-    path = folder / classifier.SETTINGS
+    path = folder / SETTINGS
     settings = files.read_json(path)
-    digests = settings["files"]
-    models = _models(settings)
-    for reader in (model["reader"] for model in models):  # it is to be imported and packed
-        if not READER.fullmatch(reader) or not packaging.module(reader).is_file():
-            raise files.damaged(path, f"{reader} is no reader of this project")
-    for name in [classifier.INDEX, *(model["file"] for model in models)]:
-        # the version's author wrote the name, which may be that of any file on this machine
-        if name not in digests or (folder / name).resolve().parent != folder.resolve():
-            raise files.damaged(path, f"{name} is not one of its files")
-        files.checked(folder / name, digests)
-    return [
-        Model(
-            folder / model.pop("file"),
-            weight=model.pop("weight"),
-            reader=model.pop("reader"),
-            settings=model,
-        )
-        for model in models
-    ], folder / classifier.INDEX
-
-
-def _models(settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the settings of a served model say of each model that answers."""
-    if "model" in settings:
-        model = settings["model"]
-        members: list[dict[str, Any]] = model.get("members", [model])
-        return members
-    if "models" not in settings:  # registered before there were ensembles
-        (file,) = settings["files"].keys() - {classifier.INDEX}
-        network = {name: settings[name] for name in ("layout", "batch_size") if name in settings}
-        settings["models"] = [{"file": file, "weight": 1.0, **network}]
-    for model in settings["models"]:  # registered before they named their readers
-        linear = model["file"].endswith(".npz")
-        model["reader"] = "extras.common.linear_reader" if linear else keras_reader.READER
-    return list(settings["models"])
-
-
-def _named(model: Model, number: int, folder: Path) -> Model:
-    """The model under a name that no other one has."""
-    place = folder / f"{number}{model.path.suffix}"
-    shutil.copyfile(model.path, place)
-    return model._replace(path=place)
+    # 0.2.0 had a list, and did not name readers
+    model = settings["model"] if "model" in settings else settings["models"][0]
+    name, reader = model["file"], model.get("reader")
+    if reader is None:
+        reader = "extras.common.linear_reader" if name.endswith(".npz") else NETWORK
+    # the version's author wrote both: the reader is to be imported and packed, and the name may be
+    # that of any file on this machine
+    if not READER.fullmatch(reader) or not packaging.module(reader).is_file():
+        raise files.damaged(path, f"{reader} is no reader of this project")
+    for file in (INDEX, name):
+        if file not in settings["files"] or (folder / file).resolve().parent != folder.resolve():
+            raise files.damaged(path, f"{file} is not one of its files")
+        files.checked(folder / file, settings["files"])
+    network = {key: model[key] for key in ("layout", "batch_size") if key in model}
+    return Model(folder / name, network, reader=reader)

@@ -4,44 +4,31 @@ FILE is CSV, TSV, JSON lines or Parquet: a path, or an address that fsspec reads
 an MLflow run of its own, linked to the model, and is compared with the model's own test set.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from workflow import cli
+
+
+def setting(name: str, description: str) -> Callable[[Any], Any]:
+    """An option in place of a setting of `fetch.table`."""
+    default = f"fetch.table.{name} of params.yaml"
+    return cli.option(f"--{name}", variable=name.upper(), show_default=default, help=description)
 
 
 @cli.command(__doc__)
 @cli.option("--file", variable="FILE", required=True, help="The labelled texts.")
-@cli.option(
-    "--text",
-    variable="TEXT",
-    show_default="fetch.table.text of params.yaml",
-    help="The column of the texts.",
-)
-@cli.option(
-    "--label",
-    variable="LABEL",
-    show_default="fetch.table.label",
-    help="The column of the labels.",
-)
-@cli.option(
-    "--positive",
-    variable="POSITIVE",
-    show_default="fetch.table.positive",
-    help="The label that is positive.",
-)
+@setting("text", "The column of the texts.")
+@setting("label", "The column of the labels.")
+@setting("positive", "The label that is positive.")
 @cli.model_option
 @cli.json_option
-def main(
-    file: str,
-    text: str | None,
-    label: str | None,
-    positive: str | None,
-    model: str | None,
-    as_json: bool,
-) -> None:
+def main(file: str, model: str | None, as_json: bool, **settings: str | None) -> None:
     from extras.evaluate_file import file_run  # imports SciPy and Matplotlib: seconds before --help
 
-    chosen = {"text": text, "label": label, "positive": positive}
+    changes = {name: value for name, value in settings.items() if value}
     with cli.output_kept(as_json):
-        result = file_run.make(file, {key: value for key, value in chosen.items() if value}, model)
+        result = file_run.make(file, changes, model)
     cli.report(result._asdict(), file_run.summary(result), as_json)
 
 

@@ -2,30 +2,27 @@
 
 import json
 import re
-import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from selenium import webdriver
-from selenium.webdriver.support.ui import WebDriverWait
+from streamlit.testing.v1 import AppTest
 
 from extras.compare import __main__ as compare
+from extras.demo import __main__ as demo
+from extras.demo import gates
 from extras.ensemble import __main__ as ensemble
 from sentiment.network.architectures import ARCHITECTURES
 from stages import evaluate, train
-from tests.browser import SECONDS, open_page
-from tests.browser import text as text_of
 from tests.conftest import Caller, Sharer, Starter, runs, stand_in
 from tests.extras.conftest import SWEEP_SETTINGS
-from tests.extras.demo.test_demo import write_review
-from tests.project import EPOCHS, MODEL, TRANSFORMER, Project, free_port, until, wait_for
+from tests.project import EPOCHS, MODEL, TRANSFORMER, Project, until
 from tests.sentiment.network.test_architectures import convolution
 from tests.stages.test_survival import epochs_done, trainer
-from tests.tools.test_serving import Server, probabilities
 from tools import predict, promote, verify
+from workflow.registry import champion
 from workflow.runs import training_run
 
 SETTINGS: dict[str, Any] = {**TRANSFORMER, "pooling": "mean", "epochs": EPOCHS}
@@ -47,6 +44,12 @@ def transformed(finished: Project, shared: Sharer) -> Project:
     return shared("transformed", train_transformer, finished.path)
 
 
+@pytest.fixture(autouse=True)
+def standing(transformed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That project as the working directory; tests leave it as it is."""
+    stand_in(transformed.path, monkeypatch)
+
+
 @pytest.fixture
 def project(transformed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy of `transformed` of one's own, which is the working directory."""
@@ -61,22 +64,14 @@ def run_ids() -> tuple[str, str]:
     return newest.info.run_id, oldest.info.run_id
 
 
-def traced(call: Caller, model: str) -> dict[str, Any]:
-    """What `make predict JSON=1 TRACE=1` prints of a text."""
-    ask = ("--json", "--trace", "--text", TEXT, "--model", model)
-    answer: dict[str, Any] = json.loads(call(predict.main, *ask).splitlines()[-1])
-    return answer
-
-
-def assert_read_without_gates(answer: dict[str, Any]) -> None:
-    """Each word has its effect on the answer and the answer after it, and no gate."""
+def assert_explained(call: Caller) -> None:
+    """Words have an effect on the champion's answer, which is the last one of its trace."""
+    answer = json.loads(call(predict.main, "--json", "--trace", "--text", TEXT).splitlines()[-1])
     assert {word["word"] for word in answer["words"]} <= set(TEXT.split())
     assert any(word["log_odds"] for word in answer["words"])
-    assert {frozenset(step) for step in answer["trace"]} == {frozenset({"word", "probability"})}
     assert answer["trace"][-1]["probability"] == answer["probability"]
 
 
-@pytest.mark.usefixtures("project")
 def test_its_run_is_named_and_evaluated() -> None:
     run = runs()[0]
     assert run.info.run_name == f"{NAME} · seed 42 · synthetic"
@@ -102,45 +97,34 @@ def test_killed_it_is_resumed_to_the_same_bits(
     assert list((killed.path / training_run.FOLDER).glob("*/epoch-*")) == []
 
 
-@pytest.mark.usefixtures("project")
-def test_its_answers_are_explained_and_traced_without_gates(call: Caller) -> None:
-    assert_read_without_gates(traced(call, f"models:/{MODEL}@champion"))
+def test_its_answers_are_explained_and_traced(call: Caller) -> None:
+    assert_explained(call)
 
 
-def test_it_is_served_with_the_evaluation_s_bits(project: Project, start: Starter) -> None:
-    port = free_port()
-    process = start(project, "python", "-m", "tools.serve", SERVE_PORT=str(port))
-    wait_for(f"http://127.0.0.1:{port}/health")
-    rows = pd.read_csv("data/evaluate/mistakes.csv")
-    answer = probabilities(Server(project, port).ask(rows["text"].tolist()))
-    np.testing.assert_array_equal(answer, rows["probability"].to_numpy(np.float32))
-    process.send_signal(signal.SIGTERM)
+def test_it_is_served_with_the_evaluation_s_bits() -> None:
+    rows = pd.read_csv("data/evaluate/mistakes.csv", dtype={"probability": np.float32})
+    answers = champion.load(f"models:/{MODEL}@champion").predict(None, rows[["text"]])
+    np.testing.assert_array_equal(answers["probability"], rows["probability"])
 
 
-def test_its_demo_shows_the_answer_after_each_word_and_no_gates(
-    project: Project, start: Starter, browser: webdriver.Chrome
-) -> None:
-    port = free_port()
-    start(project, "python", "-m", "extras.demo", DEMO_PORT=str(port))
-    wait_for(f"http://127.0.0.1:{port}/_stcore/health")
-    open_page(browser, f"http://127.0.0.1:{port}", "probability of being positive")
-    write_review(browser, TEXT)
-    strips = "[data-testid=stVegaLiteChart] .mark-rect path"
-    WebDriverWait(browser, SECONDS).until(
-        lambda b: len(b.find_elements("css selector", strips)) == len(TEXT.split())
-    )
-    assert "forget gate" not in text_of(browser)
+def test_its_demo_answers_and_has_no_gates() -> None:
+    page = AppTest.from_file(demo.PAGE, default_timeout=100).run()
+    assert not page.exception
+    assert page.subheader[0].value in ("Positive", "Negative")
+    assert gates.watched(champion.load(f"models:/{MODEL}@champion").reader) is None
 
 
 @pytest.mark.usefixtures("project")
-def test_it_is_compared_and_joins_an_lstm_in_an_ensemble(call: Caller) -> None:
+def test_it_joins_an_lstm_in_an_ensemble_and_both_are_compared(call: Caller) -> None:
     transformer, lstm = run_ids()
     output = call(compare.main, "--a", lstm, "--b", transformer)
     assert "| train.architecture | recurrent | transformer |" in output
     printed = call(ensemble.main, "--json", "--runs", f"{lstm} {transformer}")
-    made = json.loads(printed.splitlines()[-1])
-    assert list(made["weights"].values()) == [0.5, 0.5]
-    assert 0 < made["metrics"]["test_accuracy"] < 1
+    result = json.loads(printed.splitlines()[-1])
+    assert list(result["weights"].values()) == [0.5, 0.5]
+    output = call(compare.main, "--a", result["run_id"], "--b", transformer)
+    assert f"run {result['run_id']}" in output
+    assert f"{result['metrics']['test_accuracy']:.4f}" in output
 
 
 def test_it_is_trained_under_seeds_and_in_a_sweep(project: Project) -> None:
@@ -164,6 +148,6 @@ def test_another_encoder_goes_the_same_way_by_its_one_entry(
     newest = runs()[0].info.run_id
     assert newest != transformer
     call(promote.main, "--run", newest)
-    assert_read_without_gates(traced(call, f"models:/{MODEL}@champion"))
+    assert_explained(call)
     output = call(compare.main, "--a", transformer, "--b", newest)
     assert f"run {newest}" in output

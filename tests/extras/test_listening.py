@@ -2,28 +2,23 @@
 
 import ipaddress
 import subprocess
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 import pytest
 
 from tests.conftest import Starter
-from tests.project import EPOCHS, Project, free_port, module_of, until
+from tests.project import EPOCHS, Project, free_port, until
 from tests.services import is_open, postgres
 
 MARK = "sesame"  # the password of the database
-PORTS = {"ui": "MLFLOW_UI_PORT", "serve": "SERVE_PORT", "demo": "DEMO_PORT"}
-ADDRESSES = {"ui": "MLFLOW_TRACKING_URI", "sweep": "SWEEP_STORAGE"}
+PORTS = {"tools.ui": "MLFLOW_UI_PORT", "tools.serve": "SERVE_PORT", "extras.demo": "DEMO_PORT"}
+ADDRESSES = {"tools.ui": "MLFLOW_TRACKING_URI", "extras.sweep": "SWEEP_STORAGE"}
 
 
 class Seen(NamedTuple):
-    """What a command and all processes that it started show while it serves, or trains.
-
-    Attributes:
-        addresses: on which they listen.
-        arguments: of all of them.
-    """
+    """The addresses on which a command and all that it started listen, and their arguments."""
 
     addresses: list[str]
     arguments: list[str]
@@ -32,39 +27,33 @@ class Seen(NamedTuple):
 def look(process: "subprocess.Popen[Any]") -> Seen:
     own = psutil.Process(process.pid)
     processes = [own, *own.children(recursive=True)]
-    sockets = [socket for each in processes for socket in each.net_connections("inet")]
+    sockets = [socket for one in processes for socket in one.net_connections("inet")]
     return Seen(
         [socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN],
-        [argument for each in processes for argument in each.cmdline()],
+        [argument for one in processes for argument in one.cmdline()],
     )
 
 
-@pytest.fixture(scope="module", params=["ui", "serve", "demo", "sweep"])
-def seen(
-    request: pytest.FixtureRequest, swept: Project, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Seen]:
-    """A command at work, with a password in the address of a database where it takes one."""
-    name, port = request.param, free_port()
-    project = swept.copy(tmp_path_factory.mktemp(name) / "project")
+@pytest.mark.parametrize("name", ["tools.ui", "tools.serve", "extras.demo", "extras.sweep"])
+def test_every_socket_is_on_the_loopback_and_no_argument_is_a_password(
+    name: str, swept: Project, start: Starter, tmp_path: Path
+) -> None:
+    """Of a command at work, with a password in the address of a database where it takes one."""
+    project, port = swept.copy(tmp_path / "project"), free_port()
     project.change(sweep={"seed": 1})
     checkpoints = project.path / ".checkpoints"
     with postgres(MARK) as database:
         address = database.address.replace("test@", f"test:{MARK}@")
-        environment = {PORTS.get(name, ""): str(port), ADDRESSES.get(name, ""): address}
-        environment.pop("", None)
-        process = project.start("python", "-m", module_of(name), BROWSER="true", **environment)
-        try:
-            until(lambda: is_open(port) or [*checkpoints.glob("*/epoch-*")] or process.poll())
-            assert process.poll() is None, process.communicate()
-            yield look(process)
-        finally:
-            process.terminate()
-            process.communicate(timeout=60)
-
-
-def test_every_socket_is_on_the_loopback(seen: Seen) -> None:
+        environment = {PORTS.get(name, "UNUSED"): str(port), ADDRESSES.get(name, "UNUSED"): address}
+        process = start(project, "python", "-m", name, BROWSER="true", **environment)
+        until(lambda: is_open(port) or [*checkpoints.glob("*/epoch-*")] or process.poll())
+        assert process.poll() is None, process.communicate()
+        seen = look(process)
+        process.terminate()
+        process.communicate(timeout=60)
     assert seen.addresses
-    assert [each for each in seen.addresses if not ipaddress.ip_address(each).is_loopback] == []
+    assert all(ipaddress.ip_address(address).is_loopback for address in seen.addresses)
+    assert not [argument for argument in seen.arguments if MARK in argument]
 
 
 def test_a_training_listens_on_nothing(project: Project, start: Starter) -> None:
@@ -72,8 +61,3 @@ def test_a_training_listens_on_nothing(project: Project, start: Starter) -> None
     process = start(project, "dvc", "repro")
     until(lambda: [*project.path.glob(".checkpoints/*/epoch-*")])
     assert look(process).addresses == []
-
-
-def test_no_password_is_an_argument(seen: Seen) -> None:
-    assert seen.arguments
-    assert [each for each in seen.arguments if MARK in each] == []

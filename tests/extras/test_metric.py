@@ -1,6 +1,5 @@
 """A metric that is added to `METRICS` is wherever its entry says, without another change."""
 
-import csv
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -59,26 +58,19 @@ def by_experiment() -> dict[str | None, Run]:
     return {run.data.tags.get("dvc.experiment"): run for run in runs()}
 
 
-def test_metrics_json_has_it(evaluated: dict[str, Any]) -> None:
+def test_metrics_json_the_run_and_the_version_s_tags_have_it(evaluated: dict[str, Any]) -> None:
     table = pd.read_csv(EVALUATE / "predictions.csv")
     assert evaluated["test_errors"] == (table["actual"] != table["predicted"]).mean() > 0
-
-
-def test_mlflow_s_run_has_it(evaluated: dict[str, Any]) -> None:
-    logged = by_experiment()[None].data.metrics
-    assert logged["test_errors"] == pytest.approx(evaluated["test_errors"])
-
-
-def test_the_version_s_tags_have_it(evaluated: dict[str, Any]) -> None:
-    newest = versions.versions(mlflow.MlflowClient(), by_experiment()[None].info.run_id)[0]
+    run = by_experiment()[None]
+    assert run.data.metrics["test_errors"] == pytest.approx(evaluated["test_errors"])
+    newest = versions.versions(mlflow.MlflowClient(), run.info.run_id)[0]
     assert newest.tags["test_errors"] == str(evaluated["test_errors"])
 
 
 def test_a_comparison_has_it_of_both_sides(evaluated: dict[str, Any], call: Caller) -> None:
     six = by_experiment()["six"].info.run_id
-    (row,) = [
-        line for line in call(compare.main, "--a", six).splitlines() if "| error rate" in line
-    ]
+    printed = call(compare.main, "--a", six).splitlines()
+    (row,) = [line for line in printed if "| error rate" in line]
     assert row.count("95 % interval") == 2
     assert f"{evaluated['test_errors']:.4f} (" in row.split(" | ")[2]
 
@@ -89,12 +81,13 @@ def test_a_group_of_seeds_has_its_mean_and_spread(evaluated: dict[str, Any]) -> 
         Member(seed, "", trained[name].info.run_id, {"train.seed": seed}, evaluated)
         for seed, name in enumerate((None, "six"))
     ]
-    parent = group.log(Group("2 seeds", "key", members))
+    trainings = Group("2 seeds", "key", members)
+    parent = group.log(trainings)
     logged = mlflow.get_run(parent).data.metrics
     assert logged["test_errors_mean"] == pytest.approx(evaluated["test_errors"])
     assert logged["test_errors_sd"] == 0
     shown = f"error rate {evaluated['test_errors']:.4f} ± 0.0000"
-    assert shown in group.table(Group("2 seeds", "key", members), parent)
+    assert shown in group.table(trainings, parent)
 
 
 def test_the_report_has_it_with_its_interval(evaluated: dict[str, Any], call: Caller) -> None:
@@ -113,19 +106,14 @@ def test_the_demo_has_it(evaluated: dict[str, Any]) -> None:
 
 
 def test_a_file_s_evaluation_has_it_beside_that_of_the_test_set(
-    evaluated: dict[str, Any], call: Caller, tmp_path_factory: pytest.TempPathFactory
+    evaluated: dict[str, Any], call: Caller
 ) -> None:
-    texts = tmp_path_factory.mktemp("texts") / "texts.csv"
-    with texts.open("w", encoding="utf-8", newline="") as file:
-        rows = [(f"some film {number}", number % 2) for number in range(20)]
-        csv.writer(file).writerows([("text", "label"), *rows])
-    columns = ("--text", "text", "--label", "label", "--positive", "1")
-    printed = call(evaluate_file.main, "--file", str(texts), *columns, "--json")
-    made = json.loads(printed.splitlines()[-1])
-    row = made["metrics"]["errors"]
-    assert row["interval"][0] < row["here"] < row["interval"][1]
-    assert row["there"] == evaluated["test_errors"]
-    assert "error rate " in made["table"]
-    logged = mlflow.get_run(made["run_id"]).data.metrics
-    assert logged["test_errors"] == row["here"]
-    assert logged["difference_errors"] == pytest.approx(row["here"] - row["there"])
+    printed = call(evaluate_file.main, "--file", "data/example.csv", "--json")
+    result = json.loads(printed.splitlines()[-1])
+    metric = result["metrics"]["errors"]
+    assert metric["interval"][0] < metric["here"] < metric["interval"][1]
+    assert metric["there"] == evaluated["test_errors"]
+    assert "error rate " in result["table"]
+    logged = mlflow.get_run(result["run_id"]).data.metrics
+    assert logged["test_errors"] == metric["here"]
+    assert logged["difference_errors"] == pytest.approx(metric["here"] - metric["there"])

@@ -12,11 +12,9 @@ from extras.compare import report
 from extras.evaluate_file import __main__ as evaluate_file
 from tests.conftest import Caller, stand_in
 from tests.extras.conftest import SWEEP_SETTINGS
-from tests.extras.test_own_texts import NAME, own, write_texts
+from tests.own_texts import NAME, write_texts
 from tests.project import Project
 from tests.services import PASSWORD, web
-
-__all__ = ["own"]  # a fixture
 
 SIGNATURE = (
     "?X-Amz-Credential=planted-credential&X-Amz-Signature=planted-signature#planted-fragment"
@@ -84,12 +82,12 @@ MISTAKES = re.compile(r"mistakes\.csv|report\.html")
 
 
 def test_secrets_stay_where_they_are_and_private_texts_go_where_the_docs_say(
-    own: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Caller
+    own_texts: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Caller
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for name, value in IN_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    project = own.copy(tmp_path / "project")
+    project = own_texts.copy(tmp_path / "project")
     project.environment |= IN_ENVIRONMENT
     stand_in(project.path, monkeypatch)
     shutil.rmtree(project.path / ".git")

@@ -12,7 +12,6 @@ from mlflow.entities import Run
 from extras.baseline import __main__ as linear
 from extras.baseline.fit import OPTIONS
 from extras.common.linear_reader import FILE, Linear
-from extras.compare import __main__ as compare
 from tests.conftest import Caller, runs, stand_in
 from tests.project import Project
 from tools import verify
@@ -23,25 +22,21 @@ from workflow.registry import champion
 REPRO = ("dvc", "repro", "extras/baseline/dvc.yaml")
 
 
-@pytest.fixture
-def standing(fitted: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+@pytest.fixture(autouse=True)
+def standing(fitted: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """That project as the working directory; tests leave it as it is."""
     stand_in(fitted.path, monkeypatch)
-    return fitted
 
 
 def run_of(kind: str) -> Run:
-    (found,) = (run for run in runs() if run.data.params.get("linear.kind") == kind)
-    return found
+    (fitted,) = (run for run in runs() if run.data.params.get("linear.kind") == kind)
+    return fitted
 
 
-def test_dvc_repro_alone_leaves_them_out(finished: Project) -> None:
-    assert not (finished.path / linear.FOLDER).exists()
-    assert "Test Accuracy" not in finished.read("dvc", "repro")
-
-
-def test_who_never_fits_them_is_not_asked_for_them(project: Project) -> None:
+def test_dvc_repro_and_checkout_alone_leave_them_out(project: Project) -> None:
+    assert "Test Accuracy" not in project.read("dvc", "repro")
     project.run("dvc", "checkout")
+    assert not (project.path / linear.FOLDER).exists()
 
 
 def test_both_are_fitted_by_one_command_and_then_up_to_date(fitted: Project) -> None:
@@ -51,8 +46,7 @@ def test_both_are_fitted_by_one_command_and_then_up_to_date(fitted: Project) -> 
 
 
 @pytest.mark.parametrize("kind", linear.FITS)
-def test_a_run_has_the_metrics_of_a_training_and_all_files(standing: Project, kind: str) -> None:
-    assert standing.path.is_dir()
+def test_a_run_has_the_metrics_of_a_training_and_all_files(kind: str) -> None:
     folder, run = linear.FOLDER / kind, run_of(kind)
     assert run.info.status == "FINISHED"
     assert run.info.run_name == f"linear {kind.replace('_', ' ')} · synthetic"
@@ -62,22 +56,15 @@ def test_a_run_has_the_metrics_of_a_training_and_all_files(standing: Project, ki
     for name in ("accuracy", "loss", "val_accuracy", "val_loss", "seconds"):
         assert run.data.metrics[name] == pytest.approx(row[name])
     logged = mlflow.MlflowClient().list_artifacts(run.info.run_id, "evaluate")
-    assert {each.path for each in logged} == {f"evaluate/{path.name}" for path in folder.iterdir()}
+    assert {file.path for file in logged} == {f"evaluate/{path.name}" for path in folder.iterdir()}
+    curves = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/train/history.csv")
+    assert Path(curves).read_bytes() == (folder / "history.csv").read_bytes()
     assert run.inputs
-    assert {each.dataset.name for each in run.inputs.dataset_inputs} == {
+    assert {used.dataset.name for used in run.inputs.dataset_inputs} == {
         f"synthetic-{part}" for part in ("training", "validation", "test")
     }
     assert run.data.tags["git.uncommitted_changes"] == "none"
     assert run.data.tags["scikit-learn.version"]
-
-
-@pytest.mark.parametrize("kind", linear.FITS)
-def test_the_page_of_the_demo_has_its_history(standing: Project, kind: str) -> None:
-    path = mlflow.artifacts.download_artifacts(
-        f"runs:/{run_of(kind).info.run_id}/train/history.csv"
-    )
-    folder = standing.path / linear.FOLDER / kind
-    assert Path(path).read_bytes() == (folder / "history.csv").read_bytes()
 
 
 def test_verify_passes_over_them(
@@ -88,9 +75,9 @@ def test_verify_passes_over_them(
     monkeypatch.chdir(project.path)
     (project.path / linear.FOLDER / "tfidf" / "roc.csv").unlink()
     verify.require_the_commit_s_own_data()
-    found = {str(name) for name in verify.compared(Path("data"))}
-    assert "train/model.keras" in found
-    assert not any(name.startswith("linear") for name in found)
+    compared = {str(name) for name in verify.compared(Path("data"))}
+    assert "train/model.keras" in compared
+    assert not any(name.startswith("linear") for name in compared)
 
 
 FAILING = """
@@ -120,45 +107,26 @@ def test_a_run_whose_store_failed_is_resumed_by_the_next_call(
     assert new.data.tags["outputs.evaluate"]
 
 
-def test_another_kind_is_refused_before_anything_is_read(in_tmp_path: Path, call: Caller) -> None:
-    assert in_tmp_path.is_dir()
+@pytest.mark.usefixtures("in_tmp_path")
+def test_another_kind_is_refused_before_anything_is_read(call: Caller) -> None:
     message = call.fail(partial(linear.main, "forest"))
     assert message == "There is no linear model 'forest', but tfidf and naive_bayes."
 
 
 @pytest.mark.parametrize("kind", linear.FITS)
-def test_the_registered_model_answers_texts_as_it_was_evaluated(
-    standing: Project, kind: str
-) -> None:
-    assert standing.path.is_dir()
-    (version,) = mlflow.MlflowClient().search_model_versions(
-        f"run_id = '{run_of(kind).info.run_id}'"
-    )
+def test_the_registered_model_answers_texts_as_it_was_evaluated(kind: str) -> None:
+    run_id = run_of(kind).info.run_id
+    (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'")
     model = champion.load(f"models:/{version.name}/{version.version}")
     assert type(model.reader).__name__ == Linear.__name__
     index = files.read_json(FETCH / "word_index.json")
     words, reviews = {rank: word for word, rank in index.items()}, read_reviews(FETCH, "test")
-    predictions = pd.read_csv(
-        linear.FOLDER / kind / "predictions.csv", dtype={"probability": np.float32}
-    )
-    texts = [" ".join(words[rank] for rank in reviews[number]) for number in predictions["review"]]
-    answered = model.predict(None, pd.DataFrame({"text": texts}))
-    np.testing.assert_array_equal(answered["probability"], predictions["probability"])
-    assert answered["label"].tolist() == predictions["predicted"].tolist()
-
-
-def test_it_is_compared_with_a_network(
-    fitted: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    call: Caller,
-) -> None:  # fmt: skip
-    project = fitted.copy(tmp_path / "project")
-    stand_in(project.path, monkeypatch)
-    call(compare.main, "--a", run_of("tfidf").info.run_id)
-    (report,) = (project.path / "reports").iterdir()
-    document = files.read_json(report / "comparison.json")
-    assert document["a"]["name"] == "linear tfidf · synthetic"
-    assert document["b"]["name"].startswith("lstm-4")
-    assert document["reviews"] == 200
+    path = linear.FOLDER / kind / "predictions.csv"
+    evaluated = pd.read_csv(path, dtype={"probability": np.float32})
+    texts = [" ".join(words[rank] for rank in reviews[number]) for number in evaluated["review"]]
+    answers = model.predict(None, pd.DataFrame({"text": texts}))
+    np.testing.assert_array_equal(answers["probability"], evaluated["probability"])
+    assert answers["label"].tolist() == evaluated["predicted"].tolist()
 
 
 def test_the_same_reviews_give_the_same_bits(fitted: Project, project: Project) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 from collections.abc import Iterator
 
 import pandas as pd
@@ -15,8 +14,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from extras.demo import __main__ as demo
-from extras.demo import demo_page as demo_page
-from extras.demo import reading
+from extras.demo import demo_page, reading
 from extras.demo.gates import Gates
 from sentiment.explanation import Contribution, Step
 from tests.browser import SECONDS, keep_screenshot, open_page, text
@@ -32,6 +30,7 @@ def test_words_are_coloured_by_what_they_speak_for() -> None:
     assert f'<mark title="-1.00" style="background: rgba({demo_page.NEGATIVE}, 0.45)' in shown
     assert shown.endswith("dull</mark>&gt; &amp; the")
     assert "but<br>&lt;" in shown
+    assert demo_page.coloured("fine", [Contribution(0, 4, 0.0)]) == "fine"
 
 
 def test_a_text_cannot_bring_its_own_html() -> None:
@@ -41,22 +40,11 @@ def test_a_text_cannot_bring_its_own_html() -> None:
     assert shown.count("<mark") == 2
 
 
-@pytest.mark.parametrize("words", [[], [Contribution(0, 4, 0.0)]])
-def test_words_without_effect_have_no_colour(words: list[Contribution]) -> None:
-    assert demo_page.coloured("fine", words) == "fine"
-
-
 def test_curves_have_a_row_for_each_epoch_and_part() -> None:
     history = pd.DataFrame({"epoch": [1, 2], "accuracy": [0.7, 0.8], "val_accuracy": [0.6, 0.65]})
     rows = demo_page.curves(history.assign(loss=0.5)).to_dict("records")
     assert rows[0] == {"epoch": 1, "part": "training", "accuracy": 0.7}
     assert rows[3] == {"epoch": 2, "part": "validation", "accuracy": 0.65}
-
-
-def test_the_page_is_served_on_the_loopback_and_reports_to_nobody() -> None:
-    command = demo.command(8501)
-    assert "--server.address=127.0.0.1" in command
-    assert "--browser.gatherUsageStats=false" in command
 
 
 STEPS = [Step(0, 3, 0.5), Step(4, 8, 0.25)]
@@ -112,20 +100,15 @@ def test_a_review_gets_its_bar_its_words_and_the_champion_beside_it(
     metrics = json.loads((imdb_project.path / "data/evaluate/metrics.json").read_bytes())
     assert f"{metrics['test_accuracy']:.4f}" in text(browser)
     assert "there was no champion" in text(browser)
-    write_review(browser, "An excellent, brilliant and wonderful film. <b>Perfect</b>!")
+    assert browser.find_elements(By.CSS_SELECTOR, "[data-testid=stVegaLiteChart]")
+    review = "An excellent, brilliant and wonderful film. <b>Perfect</b>!"
+    write_review(browser, review)
     WebDriverWait(browser, SECONDS).until(lambda b: "wonderful" in marks(b))
     assert {"excellent", "wonderful"} <= set(marks(browser))
     assert "<b>Perfect</b>!" in text(browser)
-    answer = imdb_project.run(
-        "python",
-        "-m",
-        "tools.predict",
-        "--json",
-        TEXT="An excellent, brilliant and wonderful film. <b>Perfect</b>!",
-    )
+    answer = imdb_project.run("python", "-m", "tools.predict", "--json", TEXT=review)
     probability = json.loads(answer.splitlines()[-1])["probability"]
     assert f"probability of being positive: {probability:.1%}" in text(browser)
-    assert browser.find_elements(By.CSS_SELECTOR, "[data-testid=stVegaLiteChart]")
     keep_screenshot(browser, "demo")
 
 
@@ -151,8 +134,8 @@ def words_of(browser: webdriver.Chrome, words: int) -> list[WebElement]:
     strips = "[data-testid=stVegaLiteChart] .mark-rect path"
 
     def drawn(browser: webdriver.Chrome) -> list[WebElement]:
-        found = browser.find_elements(By.CSS_SELECTOR, strips)
-        return found[:words] if len(found) == words * len(reading.NAMES) else []
+        places = browser.find_elements(By.CSS_SELECTOR, strips)
+        return places[:words] if len(places) == words * len(reading.NAMES) else []
 
     return WebDriverWait(browser, SECONDS).until(drawn)
 
@@ -209,23 +192,3 @@ def test_without_a_champion_the_ways_on_are_named(
     project.change(fetch={"dataset": "imdb"})
     output = call.fail(demo.main, DEMO_PORT=str(free_port()))
     assert "There is no champion of imdb-sentiment yet" in output
-
-
-def test_a_page_whose_output_is_closed_is_served_and_ends_with_its_command(
-    imdb_project: Project,
-) -> None:
-    port = free_port()
-    process = subprocess.Popen(
-        ["python", "-m", "extras.demo"],
-        cwd=imdb_project.path,
-        env={**imdb_project.environment, "DEMO_PORT": str(port)},
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.stdout.close()  # as `| head -n 1` does
-    wait_for(f"http://127.0.0.1:{port}/_stcore/health")
-    process.terminate()
-    process.wait(timeout=10)
-    with pytest.raises(OSError, match="refused"):
-        wait_for(f"http://127.0.0.1:{port}/_stcore/health", seconds=0)

@@ -1,8 +1,6 @@
-"""`make ensemble` on real runs: evaluated, registered, served and compared as any other model."""
+"""`make ensemble` on real runs: evaluated, registered and served as any other model."""
 
 import shutil
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from extras.compare import __main__ as compare
 from extras.ensemble import __main__ as ensemble
-from extras.ensemble import ensemble_reader
 from sentiment.explanation import explain, trace
-from sentiment.serving import classifier
-from tests.conftest import Caller, Sharer, stand_in
+from sentiment.serving.classifier import log_odds
+from stages import fetch
+from tests.conftest import Caller, Sharer, runs, stand_in
 from tests.project import Project
 from tools import promote
 from workflow import files
 from workflow.files import FETCH, read_reviews
 from workflow.registry import champion
-
-ENSEMBLE = ("python", "-m", "extras.ensemble", "--json", "--runs")
-
-
-def run_ids(project: Project) -> list[str]:
-    """All runs, the oldest first: a network's and those of two linear models."""
-    with closing(sqlite3.connect(project.path / "mlflow.db")) as database:
-        rows = database.execute("SELECT run_uuid FROM runs ORDER BY start_time")
-        return [run_id for (run_id,) in rows]
 
 
 @pytest.fixture(scope="session")
@@ -41,21 +29,32 @@ def joined(fitted: Project, shared: Sharer) -> Project:
     """
 
     def join(project: Project) -> None:
-        made = project.read(*ENSEMBLE, " ".join(run_ids(project)))
-        project.path.with_name("made.json").write_text(made, encoding="utf-8")
+        store = mlflow.MlflowClient(f"sqlite:///{project.path}/mlflow.db")
+        oldest_first = store.search_runs(["1"], order_by=["attributes.start_time"])
+        run_ids = [run.info.run_id for run in oldest_first]
+        command = ("python", "-m", "extras.ensemble", "--json", "--runs", " ".join(run_ids))
+        printed = project.read(*command)
+        project.path.with_name("made.json").write_text(printed, encoding="utf-8")
 
     return shared("joined", join, fitted.path)
 
 
-@pytest.fixture
-def made(joined: Project) -> dict[str, Any]:
-    found: dict[str, Any] = files.read_json(joined.path.with_name("made.json"))
-    return found
+@pytest.fixture(autouse=True)
+def standing(joined: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That project as the working directory; tests leave it as it is."""
+    stand_in(joined.path, monkeypatch)
 
 
 @pytest.fixture
-def standing(joined: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of that project as the working directory."""
+def result(joined: Project) -> dict[str, Any]:
+    """What the command printed."""
+    printed: dict[str, Any] = files.read_json(joined.path.with_name("made.json"))
+    return printed
+
+
+@pytest.fixture
+def own(joined: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of that project of one's own, as the working directory."""
     project = joined.copy(tmp_path / "project")
     stand_in(project.path, monkeypatch)
     return project
@@ -68,110 +67,91 @@ def predictions(run_id: str) -> pd.DataFrame:
     return table.set_index("review").sort_index()
 
 
-@pytest.mark.usefixtures("standing")
-def test_it_answers_with_the_mean_of_its_members_log_odds(made: dict[str, Any]) -> None:
-    assert list(made["weights"].values()) == [1 / 3] * 3
-    members = [predictions(run_id)["probability"].to_numpy() for run_id in made["weights"]]
-    found = predictions(made["run_id"])
-    mean = ensemble_reader.probability(classifier.log_odds(np.stack(members)).mean(axis=0))
-    np.testing.assert_allclose(found["probability"], mean, atol=1e-6)
-    right = float((found["actual"] == found["predicted"]).mean())
-    assert made["metrics"]["test_accuracy"] == right > 0.6
+def test_it_answers_with_the_mean_of_its_members_log_odds(result: dict[str, Any]) -> None:
+    assert list(result["weights"].values()) == [1 / 3] * 3
+    members = [predictions(run_id)["probability"].to_numpy() for run_id in result["weights"]]
+    answers = predictions(result["run_id"])
+    mean = 1 / (1 + np.exp(-log_odds(np.stack(members)).mean(axis=0)))
+    np.testing.assert_allclose(answers["probability"], mean, atol=1e-6)
+    right = float((answers["actual"] == answers["predicted"]).mean())
+    assert result["metrics"]["test_accuracy"] == right > 0.6
 
 
-@pytest.mark.usefixtures("standing")
-def test_its_run_has_what_a_training_s_has(made: dict[str, Any]) -> None:
-    run = mlflow.get_run(made["run_id"])
+def test_its_run_has_what_a_training_s_has(result: dict[str, Any]) -> None:
+    run = mlflow.get_run(result["run_id"])
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == made["name"]
+    assert run.info.run_name == result["name"]
     assert run.data.params["fetch.dataset"] == "synthetic"
-    assert all(run_id in run.data.params["ensemble.runs"] for run_id in made["weights"])
+    assert all(run_id in run.data.params["ensemble.runs"] for run_id in result["weights"])
     assert {"val_accuracy", "val_loss", "accuracy", "seconds"} <= run.data.metrics.keys()
     assert run.inputs
     assert len(run.inputs.model_inputs) == 3
-    assert [each.dataset.name for each in run.inputs.dataset_inputs] == ["synthetic-test"]
-    logged = {each.path for each in mlflow.MlflowClient().list_artifacts(run.info.run_id)}
+    assert [used.dataset.name for used in run.inputs.dataset_inputs] == ["synthetic-test"]
+    logged = {file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id)}
     assert logged == {"evaluate", "train", "versions"}
-    seconds = [mlflow.get_run(run_id).data.metrics["seconds"] for run_id in made["weights"]]
+    seconds = [mlflow.get_run(run_id).data.metrics["seconds"] for run_id in result["weights"]]
     assert run.data.metrics["seconds"] >= max(seconds)
 
 
-@pytest.mark.usefixtures("standing")
-def test_the_registered_model_answers_texts_as_it_was_evaluated(made: dict[str, Any]) -> None:
-    (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{made['run_id']}'")
+def test_the_registered_model_answers_texts_as_it_was_evaluated(result: dict[str, Any]) -> None:
+    (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{result['run_id']}'")
     assert version.tags["promote.decision"] in ("champion", "not promoted")
     model = champion.load(f"models:/{version.name}/{version.version}")
     index = files.read_json(FETCH / "word_index.json")
     words, reviews = {rank: word for word, rank in index.items()}, read_reviews(FETCH, "test")
-    evaluated = predictions(made["run_id"])
+    evaluated = predictions(result["run_id"])
     texts = [" ".join(words[rank] for rank in reviews[review]) for review in evaluated.index]
-    answered = model.predict(None, pd.DataFrame({"text": texts}))
-    np.testing.assert_array_equal(answered["probability"], evaluated["probability"])
-    assert answered["label"].tolist() == evaluated["predicted"].tolist()
+    answers = model.predict(None, pd.DataFrame({"text": texts}))
+    np.testing.assert_array_equal(answers["probability"], evaluated["probability"])
+    assert answers["label"].tolist() == evaluated["predicted"].tolist()
     assert len(explain(model, texts[0]).words) == len(reviews[0])
-    assert trace(model, texts[0])[-1].probability == answered["probability"][0]
+    assert trace(model, texts[0])[-1].probability == answers["probability"][0]
 
 
-def test_the_same_members_are_the_same_run(
-    standing: Project, made: dict[str, Any], call: Caller
-) -> None:
-    before = run_ids(standing)
-    output = call(ensemble.main, "--runs", " ".join(made["weights"]))
-    assert f"{made['name']}: run {made['run_id']}" in output
-    assert f"Test Accuracy: {made['metrics']['test_accuracy']:.4f}" in output
-    assert run_ids(standing) == before
+def test_the_same_members_are_the_same_run(result: dict[str, Any], call: Caller) -> None:
+    before = len(runs())
+    output = call(ensemble.main, "--runs", " ".join(result["weights"]))
+    assert f"{result['name']}: run {result['run_id']}" in output
+    assert f"Test Accuracy: {result['metrics']['test_accuracy']:.4f}" in output
+    assert len(runs()) == before
 
 
-def test_it_is_compared_and_made_champion_as_any_run(
-    standing: Project, made: dict[str, Any], call: Caller
-) -> None:
-    call(promote.main, "--run", made["run_id"])
-    call(compare.main)
-    (report,) = (standing.path / "reports").iterdir()
-    document = files.read_json(report / "comparison.json")
-    assert document["a"]["run_id"] == made["run_id"]
-    assert document["reviews"] == 200
-
-
-@pytest.mark.usefixtures("standing")
-def test_what_does_not_go_together_is_one_message(made: dict[str, Any], call: Caller) -> None:
-    one, *_ = made["weights"]
+def test_what_does_not_go_together_is_one_message(result: dict[str, Any], call: Caller) -> None:
+    one, whole = next(iter(result["weights"])), result["run_id"]
     assert "needs two models or more" in call.fail(ensemble.main, "--runs", one)
     assert "named twice" in call.fail(ensemble.main, "--runs", f"{one} {one}")
-    assert "is an ensemble itself" in call.fail(ensemble.main, "--runs", f"{one} {made['run_id']}")
+    assert "is an ensemble itself" in call.fail(ensemble.main, "--runs", f"{one} {whole}")
     assert "has no run" in call.fail(ensemble.main, "--runs", f"{one} {'0' * 32}")
 
 
-def test_other_reviews_are_refused(standing: Project, made: dict[str, Any], call: Caller) -> None:
-    one, two, _ = made["weights"]
-    standing.change(fetch={"synthetic": {"seed": 1}})
-    standing.run("dvc", "repro", "fetch")
-    message = call.fail(ensemble.main, "--runs", f"{one} {two}")
-    assert message.startswith("data/fetch has other reviews than the models were evaluated on")
-    standing.run("dvc", "repro")
-    message = call.fail(ensemble.main, "--runs", f"{one} workspace")
-    assert "differ in fetch.synthetic.seed" in message
+@pytest.mark.usefixtures("own")
+def test_it_is_made_champion_as_any_run(result: dict[str, Any], call: Caller) -> None:
+    assert "is champion now" in call(promote.main, "--run", result["run_id"])
 
 
-def test_a_member_whose_file_was_changed_is_refused_and_nothing_is_logged(
-    standing: Project, made: dict[str, Any], call: Caller
+def test_a_changed_file_and_other_reviews_are_refused_and_nothing_is_logged(
+    own: Project, result: dict[str, Any], call: Caller
 ) -> None:
-    before = run_ids(standing)
-    one, two, _ = made["weights"]
-    (file,) = (standing.path / "mlruns").rglob("artifacts/model.keras")
+    before, network_and_linear = len(runs()), " ".join([*result["weights"]][:2])
+    (file,) = (own.path / "mlruns").rglob("artifacts/model.keras")
     file.write_bytes(file.read_bytes()[:-1])
-    message = call.fail(ensemble.main, "--runs", f"{one} {two}")
+    message = call.fail(ensemble.main, "--runs", network_and_linear)
+    assert message.startswith("Version 1 of synthetic-sentiment: ")
     assert "artifacts/model.keras is not as the stage wrote it" in message
-    assert run_ids(standing) == before
+    own.change(fetch={"synthetic": {"seed": 1}})
+    call(fetch.main)
+    message = call.fail(ensemble.main, "--runs", network_and_linear)
+    assert message.startswith("data/fetch has other reviews than the models were evaluated on")
+    assert len(runs()) == before
 
 
 def test_a_member_has_only_files_of_its_own_folder_that_it_lists(
-    standing: Project, made: dict[str, Any], call: Caller
+    own: Project, result: dict[str, Any], call: Caller
 ) -> None:
-    before = run_ids(standing)
-    folder = next((standing.path / "mlruns").rglob("artifacts/model.npz")).parent
-    written = files.read_json(folder / "settings.json")
-    outside = standing.path / "private.npz"
+    before, both_linear = len(runs()), " ".join([*result["weights"]][1:])
+    folder = next((own.path / "mlruns").rglob("artifacts/model.npz")).parent
+    settings = files.read_json(folder / "settings.json")
+    outside = own.path / "private.npz"
     climbing = f"{'../' * 30}{outside.relative_to('/')}"
     for path in (outside, folder / "unlisted.npz"):
         shutil.copy2(folder / "model.npz", path)
@@ -181,10 +161,10 @@ def test_a_member_has_only_files_of_its_own_folder_that_it_lists(
         (str(outside), [str(outside), outside.name]),
         (climbing, [climbing, outside.name]),
     ]:
-        digests = written["files"] | dict.fromkeys(listed, files.sha256(outside))
-        changes = {"model": {**written["model"], "file": name}, "files": digests}
-        files.write_json(folder / "settings.json", {**written, **changes})
-        message = call.fail(ensemble.main, "--runs", " ".join([*made["weights"]][1:]))
+        digests = settings["files"] | dict.fromkeys(listed, files.sha256(outside))
+        changes = {"model": {**settings["model"], "file": name}, "files": digests}
+        files.write_json(folder / "settings.json", {**settings, **changes})
+        message = call.fail(ensemble.main, "--runs", both_linear)
         assert f"settings.json is not as the stage wrote it ({name} is not one of its" in message
         assert outside.read_bytes() == (folder / "model.npz").read_bytes()
-    assert run_ids(standing) == before
+    assert len(runs()) == before

@@ -2,51 +2,37 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from extras.ensemble import members
-from extras.ensemble.members import choose, read_artifacts
+from extras.common.evaluated_runs import RunGroup, Training
+from extras.ensemble.members import choose, read_model
 from sentiment.errors import UserError
-from tests.extras.compare.test_comparison import right, side, training
 from workflow import files
 
-GROUP = side("group", training("one", right(4)), training("two", right(4)))
+
+def group(*run_ids: str, **changed: str) -> RunGroup:
+    """A group of trainings of the same data, but for what is changed; `x__y` stands for `x.y`."""
+    params = {"fetch.dataset": "imdb", "data.test.sha256": "reviews", "train.units": "4"}
+    params |= {name.replace("__", "."): value for name, value in changed.items()}
+    table = pd.DataFrame()
+    trainings = [Training(id_, f"name {id_}", params, table, table, None, {}) for id_ in run_ids]
+    return RunGroup("group", "group", "group", trainings)
 
 
-def test_each_side_counts_as_much_and_its_trainings_share() -> None:
-    chosen = choose([GROUP, side("three", training("three", right(4)))])
-    weights = {each.training.run_id: each.weight for each in chosen}
+def test_each_group_counts_as_much_and_its_trainings_share() -> None:
+    chosen = choose([group("one", "two"), group("three", train__units="8")])
+    weights = {member.training.run_id: member.weight for member in chosen}
     assert weights == {"one": 0.25, "two": 0.25, "three": 0.5}
-
-
-def test_a_group_alone_is_an_ensemble_and_a_training_alone_is_none() -> None:
-    assert [each.weight for each in choose([GROUP])] == [0.5, 0.5]
-    with pytest.raises(UserError, match="needs two models or more"):
-        choose([side("one", training("one", right(4)))])
-
-
-def test_a_training_counts_once() -> None:
-    with pytest.raises(UserError, match="named twice"):
-        choose([GROUP, side("one", GROUP.trainings[0])])
+    assert [member.weight for member in choose([group("one", "two")])] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize(
     "changed", [{"data__test__sha256": "others"}, {"fetch__dataset": "synthetic"}]
 )
 def test_models_of_other_data_are_refused(changed: dict[str, str]) -> None:
-    other = side("other", training("other", right(4), **changed))
     with pytest.raises(UserError, match=r"name one and name other differ in .*the same data"):
-        choose([GROUP, other])
-
-
-def test_models_of_other_params_go_together() -> None:
-    assert len(choose([GROUP, side("other", training("other", right(4), train__units=8))])) == 3
-
-
-def test_an_ensemble_is_no_member() -> None:
-    joined = training("joined", right(4), **{members.RUNS: "one × 0.5"})
-    with pytest.raises(UserError, match="name joined is an ensemble itself"):
-        choose([GROUP, side("joined", joined)])
+        choose([group("one", "two"), group("other", **changed)])
 
 
 @pytest.mark.parametrize("reader", ["antigravity", "extras.common.run_groups", "/tmp/any_reader"])
@@ -59,4 +45,4 @@ def test_a_member_s_reader_is_one_of_the_project_s(tmp_path: Path, reader: str) 
     model = {"reader": reader, "file": "model.npz", "weight": 1.0}
     files.write_json(tmp_path / "settings.json", {"model": model, "files": listed})
     with pytest.raises(UserError, match="is no reader of this project"):
-        read_artifacts(tmp_path)
+        read_model(tmp_path)
