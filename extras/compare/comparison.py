@@ -60,35 +60,24 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of comparing two groups.
-
-    Attributes:
-        caveats: what the sentence does not say.
-        confidence: of all intervals.
-        test: name of the test behind every p.
-        reviews: number of test reviews.
-        discordant: reviews that only one of two single trainings gets right; None for groups.
-        reliability: see `sentiment.scoring.metrics`.
-        curves: the histories.
-        gradients: see `sentiment.gradients`; of the trainings that have them.
-    """
+    """The result of comparing two groups."""
 
     a: Summary
     b: Summary
     sentence: str
-    caveats: list[str]
-    confidence: float
-    test: str
-    reviews: int
+    caveats: list[str]  # what the sentence does not say
+    confidence: float  # of all intervals
+    test: str  # the name of what is behind every p
+    reviews: int  # in the test set
     changes: list[Change]
     result: Difference
-    discordant: Discordant | None
+    discordant: Discordant | None  # reviews that only one of two single trainings gets right
     groups: list[Subset]
     only_a: list[Example]
     only_b: list[Example]
-    reliability: Tables
-    curves: Tables
-    gradients: Tables
+    reliability: Tables  # see `sentiment.scoring.metrics`
+    curves: Tables  # the histories
+    gradients: Tables  # of the trainings that have them, see `sentiment.gradients`
 
 
 def compare(a: RunGroup, b: RunGroup, corpus: Corpus, settings: CompareOptions) -> Comparison:
