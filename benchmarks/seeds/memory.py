@@ -24,6 +24,7 @@ from sentiment.network.train_options import KERAS_FORGET_BIAS
 from workflow import cli, files
 from workflow.files import EVALUATE, TRAIN
 from workflow.params import Params, load_params
+from workflow.params_file import changed
 from workflow.runs import store
 from workflow.runs.identity import fingerprint
 
@@ -130,8 +131,7 @@ def train(params: Params) -> tuple[str, pd.DataFrame, pd.DataFrame]:
         UserError: there is no git commit, the store cannot be used, or a training failed.
     """
     planned = plan(params)
-    experiments.require_commit()
-    experiments.require_known(params.fetch)
+    experiments.require_copies(params.fetch)
     parent_id = find_or_make_parent(experiment.name for _, experiment in planned)
     rows, curves = [], []
     with tempfile.TemporaryDirectory() as scratch:
@@ -153,9 +153,15 @@ def plan(params: Params) -> list[tuple[Case, Experiment]]:
     """Each case under each seed."""
     name = params.fetch.name
     return [
-        (case, experiment)
+        (
+            case,
+            experiment._replace(
+                label=f"{label(case, name)}, {experiment.label}",
+                changes={**case.changes, **experiment.changes},
+            ),
+        )
         for case in cases(params)
-        for experiment in experiments.under_seeds(params, SEEDS, case.changes, label(case, name))
+        for experiment in experiments.under_seeds(changed(params, case.changes), SEEDS)
     ]
 
 

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from extras.common.run_groups import CHAMPION, MEMBERS, SEEDS, WORKSPACE, children
+from extras.common.run_groups import CHAMPION, MEMBERS, SEEDS, WORKSPACE
 from sentiment.errors import UserError
 from sentiment.network.state import METRICS
 from workflow import files
-from workflow.files import EVALUATE, TEST_DATA, TRAIN, DamagedError
+from workflow.files import EVALUATE, TRAIN, DamagedError
 from workflow.registry import champion
-from workflow.registry import versions as registry
 from workflow.runs import logger, store
 
 if TYPE_CHECKING:
@@ -28,21 +27,17 @@ if TYPE_CHECKING:
 # where a run of a network, or of a linear model, is incomplete
 SYNC = "`make sync`, where its files are, logs them again."
 FIT_AGAIN = "dvc repro --single-item --force extras/baseline/dvc.yaml:linear@"
-GRADIENTS = "gradients.csv"  # evaluations before it was measured have none
-EVALUATED_TAG, TRAINED_TAG = (logger.COMPLETE.format(stage.name) for stage in (EVALUATE, TRAIN))
+GRADIENTS = "gradients.csv"  # a linear model has none
 
 
 class Training(NamedTuple):
     """A training with its evaluation.
 
     Attributes:
-        run_id: of its MLflow run.
-        name: of its MLflow run.
         params: everything that shaped it and its evaluation, and digests of model and data.
         predictions: see `sentiment.scoring.metrics`; `probability` is float32.
         history: see `sentiment.network.state.Trained`.
-        gradients: see `sentiment.gradients.table`; None for an evaluation that is older
-            than these.
+        gradients: see `sentiment.gradients.table`; None of a linear model.
         cost: `parameters` and `milliseconds_per_review`.
     """
 
@@ -60,9 +55,7 @@ class RunGroup(NamedTuple):
 
     Attributes:
         label: how it was asked for, such as `champion`.
-        run_id: of the training's run, or of the group's parent run.
-        name: of that run.
-        trainings: one, or those of the group.
+        run_id: of the training's run, or of the group's parent run, whose name is `name`.
     """
 
     label: str
@@ -78,15 +71,12 @@ class RunGroup(NamedTuple):
     @property
     def cost(self) -> dict[str, float]:
         """What a training and an answer take, means over the trainings."""
-        seconds = [training.history["seconds"] for training in self.trainings]
-        return {
-            "training_seconds": float(np.mean([epochs.sum() for epochs in seconds])),
-            "epoch_seconds": float(np.mean([epochs.median() for epochs in seconds])),
-            **{
-                name: float(np.mean([training.cost[name] for training in self.trainings]))
-                for name in ("parameters", "milliseconds_per_review")
-            },
-        }
+        costs = []
+        for training in self.trainings:
+            seconds = training.history["seconds"]
+            own = {"training_seconds": seconds.sum(), "epoch_seconds": seconds.median()}
+            costs.append({**own, **training.cost})
+        return {name: float(np.mean([cost[name] for cost in costs])) for name in costs[0]}
 
 
 def read(name: str, scratch: Path) -> RunGroup:
@@ -102,53 +92,26 @@ def read(name: str, scratch: Path) -> RunGroup:
     if name == WORKSPACE:
         return workspace()
     if name == CHAMPION:
-        return from_store(champion_run(), name, scratch)
+        return from_store(str(champion.current().run_id), name, scratch)
     if champion.RUN_ID.fullmatch(name):
         return from_store(name, name[:8], scratch)
     raise UserError(
-        f"{name} is not `{WORKSPACE}`, `{CHAMPION}` or a run's id, which has 32 digits. Name the "
-        "run of a git revision or DVC experiment by its id: `make ui` shows all runs, and their "
-        "tags git.commit and dvc.experiment say what they were trained from."
+        f"{name} is not `{WORKSPACE}`, `{CHAMPION}` or a run's id, which has 32 digits: `make ui` "
+        "shows all runs, with the tags git.commit and dvc.experiment."
     )
 
 
 @contextmanager
 def belonging_to(owner: str, advice: str) -> Iterator[None]:
-    """Say of a damaged file whose it is and what to do: its folder here means nothing to a user.
+    """Reword a DamagedError of the block, whose folder means nothing to a user, as a UserError.
 
-    Args:
-        owner: such as `Run 0123`.
-        advice: a sentence.
-
-    Raises:
-        UserError: in place of a DamagedError of the block.
+    It says whose the file is, such as `Run 0123`, and gives other advice, a sentence.
     """
     try:
         yield
     except DamagedError as error:
         file = f"{error.path.parent.name}/{error.path.name}"
         raise UserError(f"{owner}: {file} {error.problem}. {advice}") from None
-
-
-def champion_run() -> str:
-    """Id of the champion's run.
-
-    Raises:
-        UserError: there is no champion, or its run was evaluated anew since it became one.
-    """
-    import mlflow
-
-    version = champion.current()
-    run_id = str(version.run_id)
-    with store.as_user_error():
-        evaluated = mlflow.MlflowClient().get_run(run_id).data.tags.get(EVALUATED_TAG)
-    if evaluated != version.tags.get(registry.EVALUATION):
-        raise UserError(
-            f"Run {run_id} was evaluated anew since version {version.version} of it became "
-            f"champion. `make promote RUN={run_id}` makes the new version champion; "
-            f"A={run_id} compares with the new evaluation."
-        )
-    return run_id
 
 
 def workspace() -> RunGroup:
@@ -174,15 +137,13 @@ def workspace() -> RunGroup:
 def read_training(run_id: str, name: str, evaluated: Path, history: pd.DataFrame) -> Training:
     """Put a training together from the folder that `evaluate` wrote."""
     described = files.read_about(evaluated)
-    if TEST_DATA not in described["params"]:
-        raise UserError(f"Run {run_id} was evaluated by an older version: evaluate it again.")
-    table = files.checked(evaluated / "predictions.csv", described["files"])
+    digests = described["files"]
+    table = files.checked(evaluated / "predictions.csv", digests)
     predictions = pd.read_csv(table, dtype={"probability": np.float32})
-    cost = files.read_json(files.checked(evaluated / "cost.json", described["files"]))
+    cost = files.read_json(files.checked(evaluated / "cost.json", digests))
     gradients = None
-    if GRADIENTS in described["files"]:
-        path = files.checked(evaluated / GRADIENTS, described["files"])
-        gradients = pd.read_csv(path)
+    if GRADIENTS in digests:
+        gradients = pd.read_csv(files.checked(evaluated / GRADIENTS, digests))
     return Training(run_id, name, described["params"], predictions, history, gradients, cost)
 
 
@@ -197,57 +158,55 @@ def from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
             raise UserError(
                 f"The tracking store has no run {run_id}. `make ui` shows those it has."
             )
-        runs = children(client, run) if SEEDS in run.data.tags else [run]
-        require_all(run, runs)
-        trainings = [from_run(client, member, scratch / member.info.run_id) for member in runs]
-    if not trainings:
-        raise UserError(f"The group {run_id} has no trainings: `make seeds` completes it.")
+        trainings = [
+            from_run(client, member, scratch / member.info.run_id)
+            for member in members(client, run)
+        ]
     # a run that was lost and made again has another id than was asked for
     return RunGroup(label, str(run.info.run_id), str(run.info.run_name), trainings)
 
 
-def require_all(parent: "mlflow.entities.Run", runs: "list[mlflow.entities.Run]") -> None:
-    """Raise UserError if a training of a group was deleted: its mean would be another one."""
-    named = set(json.loads(parent.data.tags.get(MEMBERS, "{}")).values())
-    if missing := named - {run.info.run_id for run in runs}:
+def members(
+    client: "mlflow.MlflowClient", run: "mlflow.entities.Run"
+) -> "list[mlflow.entities.Run]":
+    """The run itself, or the trainings of the group whose parent it is, by seed.
+
+    Raises:
+        UserError: one was deleted: the mean of the others would be another one.
+    """
+    if SEEDS not in run.data.tags:
+        return [run]
+    named = json.loads(run.data.tags.get(MEMBERS, "{}")).values()
+    runs = [store.find_run(client, run.info.experiment_id, run_id) for run_id in named]
+    stored = [member for member in runs if member]
+    if not stored or len(stored) < len(runs):
         raise UserError(
-            f"The tracking store lacks trainings of the group {parent.info.run_id}, "
-            f"{', '.join(sorted(missing))}: `make seeds` completes it."
+            f"The tracking store lacks trainings of the group {run.info.run_id}: `make seeds` "
+            "completes it."
         )
+    return stored
 
 
 def from_run(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", scratch: Path) -> Training:
     """Download a training with its evaluation from the store."""
-    run_id = run.info.run_id
+    run_id, tags, place = run.info.run_id, run.data.tags, EVALUATE.name
     kind = run.data.params.get("linear.kind")
     again = f"`{FIT_AGAIN}{kind}` fits it again." if kind else SYNC
     with belonging_to(f"Run {run_id}", again):
-        evaluated = download(run_id, scratch)
-        if not logger.has_all(run.data.tags, evaluated):
-            raise UserError(f"Run {run_id}: its evaluation is incomplete. {again}")
-        if TRAINED_TAG not in run.data.tags:
-            raise UserError(f"Run {run_id}: its curves are incomplete. {again}")
+        if not client.list_artifacts(run_id, place):
+            raise files.missing(Path(place) / files.ABOUT)
+        scratch.mkdir(parents=True)
+        evaluated = Path(client.download_artifacts(run_id, place, str(scratch)))
+        if not (logger.has_all(tags, evaluated) and logger.COMPLETE.format(TRAIN.name) in tags):
+            raise UserError(f"Run {run_id} is incomplete. {again}")
         history = read_history(client, run_id)
         return read_training(run_id, str(run.info.run_name), evaluated, history)
 
 
-def download(run_id: str, scratch: Path) -> Path:
-    """Download a run's evaluation into a new folder and return where it is."""
-    import mlflow
-
-    place = EVALUATE.name
-    if not mlflow.MlflowClient().list_artifacts(run_id, place):
-        raise files.missing(Path(place) / files.ABOUT)
-    scratch.mkdir(parents=True)
-    return Path(
-        mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{place}", dst_path=str(scratch))
-    )
-
-
 def read_history(client: "mlflow.MlflowClient", run_id: str) -> pd.DataFrame:
     """A training's history, see `sentiment.network.training.Trained`, from the run's metrics."""
-    points = {name: client.get_metric_history(run_id, name) for name in METRICS}
     columns = {
-        name: {point.step: point.value for point in logged} for name, logged in points.items()
+        name: {point.step: point.value for point in client.get_metric_history(run_id, name)}
+        for name in METRICS
     }
     return pd.DataFrame(columns).sort_index().rename_axis("epoch").reset_index()

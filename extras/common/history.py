@@ -22,22 +22,12 @@ def in_parts(
 def history(
     parts: Iterable[tuple[NDArray[np.uint8], NDArray[np.float32]]], seconds: float
 ) -> pd.DataFrame:
-    """One row, as a network's history has it for each epoch.
+    """One row, as a network's history has it for each epoch, of a fit that took so many seconds.
 
-    Args:
-        parts: of training and of validation the labels and the answers, shape (reviews,).
-        seconds: that it took.
+    The parts are of training and of validation the labels and the answers, shape (reviews,).
     """
-    trained, validated = (accuracy_and_loss(*part) for part in parts)
-    row = {**trained, **{f"val_{name}": x for name, x in validated.items()}, "seconds": seconds}
-    return pd.DataFrame([{"epoch": 1, **row}])
-
-
-def accuracy_and_loss(
-    labels: NDArray[np.uint8], probabilities: NDArray[np.float32]
-) -> dict[str, float]:
-    """Accuracy at a threshold of one half, and cross-entropy loss (natural logarithm)."""
-    return {
-        "accuracy": float(metrics.accuracy_score(labels, probabilities > 0.5)),
-        "loss": float(metrics.log_loss(labels, probabilities.astype(np.float64))),
-    }
+    row: dict[str, float] = {"epoch": 1}
+    for prefix, (labels, answers) in zip(("", "val_"), parts, strict=True):
+        row[f"{prefix}accuracy"] = float(metrics.accuracy_score(labels, answers > 0.5))
+        row[f"{prefix}loss"] = float(metrics.log_loss(labels, answers.astype(np.float64)))
+    return pd.DataFrame([{**row, "seconds": seconds}])

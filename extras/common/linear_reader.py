@@ -1,7 +1,7 @@
 """A linear model of words and bigrams, pairs of words that follow each other, as plain arrays."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,8 @@ class Linear:
         scale: shape (features,), float32.
         weights: shape (features,), float32.
         bias: shape (), float32.
-        counted: shape (), whether occurrences are counted.
-        normalized: shape (), whether values are divided by their norm.
+        counted: shape ().
+        normalized: shape ().
     """
 
     keys: NDArray[np.int64]
@@ -49,8 +49,8 @@ class Linear:
 
     def probabilities(self, reviews: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
         """The probabilities for reviews, each the ranks of its words, shape (words,)."""
-        odds = [self._tally(ranks).log_odds() for ranks in reviews]
-        return np.array([probability(value) for value in odds], np.float32)
+        ends = [self._sums(self._features(ranks))[:, -1:] for ranks in reviews]
+        return self._answer(np.hstack([np.zeros((2, 0)), *ends]))
 
     def places(self, words: Sequence[Word]) -> NDArray[np.int64]:
         """All are read."""
@@ -58,95 +58,69 @@ class Linear:
 
     def without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
         """Take each word away, and the bigrams with it."""
-        tally = self._tally(ranks_of(words))
-        odds = [tally.log_odds(), *tally.without_each()]
-        return np.array([probability(value) for value in odds], np.float32)
+        ranks, none = ranks_of(words), np.full(1, -1)
+        features, pairs = self._features(ranks), self.find(bigrams(ranks))
+        before, after = np.append(none, pairs)[: len(ranks)], np.append(pairs, none)[: len(ranks)]
+        removed, ordered = np.array([self.find(ranks), before, after]), np.sort(features)
+        first, last = (np.searchsorted(ordered, removed, side) for side in ("left", "right"))
+        counts = last - first
+        counts[2] -= before == after  # one of the two was removed already
+        sums = whole = self._sums(features)[:, -1:]
+        for feature, count in zip(removed, counts, strict=True):
+            sums = sums + self._changes(feature, count, -1)
+        return self._answer(np.hstack([whole, sums]))
 
     def after(self, words: Sequence[Word], places: NDArray[np.int64]) -> NDArray[np.float32]:
-        odds = list(Tally(self, ranks_of(words)).after_each())
-        return np.array([probability(odds[place]) for place in places], np.float32)
-
-    def _tally(self, ranks: NDArray[np.int64]) -> "Tally":
-        tally = Tally(self, ranks)
-        for place in range(len(ranks)):
-            tally.read(place)
-        return tally
+        sums = self._sums(self._features(ranks_of(words)))
+        return self._answer(sums[:, 1::2][:, places])
 
     def find(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Which feature each key is, -1 for one that is none; shape as given."""
+        """Which feature each key is, -1 for one that is none; of the same shape."""
         places = np.searchsorted(self.keys, keys)
         places[places == len(self.keys)] = 0
         return np.where(self.keys[places] == keys, places, -1)
 
+    def _features(self, ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The features in the order of reading: each word, and then the bigram that it completes.
 
-class Tally:
-    """What has been read of a text, as the sums that its log-odds are made from.
+        Shape (2 * words - 1,), or (0,) without words; -1 for what is none.
+        """
+        pairs = self.find(bigrams(ranks))
+        return np.insert(self.find(ranks), np.arange(2, len(ranks) + 1), pairs)
 
-    Args:
-        model: by which it is read.
-        ranks: of the text's words, shape (words,).
-    """
+    def _sums(self, features: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The sums of `_changes` before the first feature and after each, (2, features + 1)."""
+        order = np.argsort(features, kind="stable")
+        ordered = features[order]
+        counts = np.empty_like(order)  # of the same feature before each
+        counts[order] = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+        changes = self._changes(features, counts, 1)
+        return np.cumsum(np.hstack([np.zeros((2, 1)), changes]), axis=1)
 
-    def __init__(self, model: Linear, ranks: NDArray[np.int64]) -> None:
-        self.model = model
-        self.words = model.find(ranks).tolist()
-        self.bigrams = model.find(bigrams(ranks)).tolist()
-        self.counts: dict[int, int] = {}
-        self.sum = self.square = 0.0
-        known = {*self.words, *self.bigrams} - {-1}
-        self.known = {
-            each: (float(model.scale[each]), float(model.weights[each])) for each in known
-        }
+    def _changes(
+        self, features: NDArray[np.int64], counts: NDArray[np.int64], by: int
+    ) -> NDArray[np.float64]:
+        """What changes as each feature that occurs `counts` times occurs `by` times more.
 
-    def read(self, place: int) -> None:
-        """Add a word and the bigram that it completes."""
-        self._change(self.words[place], 1)
-        if place:
-            self._change(self.bigrams[place - 1], 1)
+        Returns:
+            Value times weight, and the squared value, shape (2, features).
+        """
+        scale = np.where(features < 0, 0, self.scale[features]).astype(np.float64)
+        old, new = (scale * (n if self.counted else n > 0) for n in (counts, counts + by))
+        return np.array([(new - old) * self.weights[features], new * new - old * old])
 
-    def log_odds(self) -> float:
-        """Of what was read."""
-        normal = self.model.normalized and self.square > 0
-        return self.sum / (math.sqrt(self.square) if normal else 1) + float(self.model.bias)
-
-    def after_each(self) -> Iterator[float]:
-        """Read all, and give the log-odds after each word."""
-        for place in range(len(self.words)):
-            self.read(place)
-            yield self.log_odds()
-
-    def without_each(self) -> Iterator[float]:
-        """The log-odds without each word, of a text that was read."""
-        for place, word in enumerate(self.words):
-            gone = [word, *self.bigrams[max(place - 1, 0) : place + 1]]
-            before = self.sum, self.square
-            for feature in gone:
-                self._change(feature, -1)
-            yield self.log_odds()
-            for feature in gone:
-                self._change(feature, 1)
-            self.sum, self.square = before  # else rounding would add up
-
-    def _change(self, feature: int, by: int) -> None:
-        """Let a feature occur so many times more."""
-        if feature < 0:
-            return
-        scale, weight = self.known[feature]
-        count = self.counts.get(feature, 0)
-        old, new = (scale * (n if self.model.counted else n > 0) for n in (count, count + by))
-        self.counts[feature] = count + by
-        self.sum += (new - old) * weight
-        self.square += new * new - old * old
+    def _answer(self, sums: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The probabilities by sums of `_changes`, which are of shape (2, probabilities)."""
+        value, square = sums
+        norm = np.sqrt(np.where(self.normalized & (square > 0), square, 1))
+        log_odds = value / norm + float(self.bias)
+        # by the exponential it would overflow
+        return np.array([0.5 + 0.5 * math.tanh(0.5 * odds) for odds in log_odds], np.float32)
 
 
 def ranks_of(words: Sequence[Word]) -> NDArray[np.int64]:
     """The ranks of the words, shape (words,)."""
     return np.fromiter((word.rank for word in words), np.int64, len(words))
-
-
-def probability(log_odds: float) -> float:
-    """Of the log-odds."""
-    return 0.5 + 0.5 * math.tanh(0.5 * log_odds)  # exp would overflow
 
 
 def load(model: Mapping[str, Any], paths: Mapping[str, Path]) -> Linear:

@@ -5,7 +5,6 @@ the style.
 Plots are part of the page as SVG, so that they take the colours of its light or dark mode.
 """
 
-import hashlib
 import re
 from io import StringIO
 from pathlib import Path
@@ -29,6 +28,9 @@ COLOURS = {
     "#b0b0b0": "faint",
     "#cccccc": "faint",
 }
+COLOURED = re.compile(rf"(fill|stroke): ({'|'.join(COLOURS)})")
+FONT, FAMILY = re.compile(r'font: ([\d.]+px) [^;"]+'), re.compile(r' font-family: [^;"]+;')
+GROUP_IDS = re.compile(r'<g id="[^"]+">')  # the same in every plot; nothing refers to them
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
@@ -41,45 +43,21 @@ def svg(figure: Figure, alt: str) -> markupsafe.Markup:
     Args:
         figure: what to draw; its size in inches times 72 is the width in px at which letters have
             the size that the figure sets.
-        alt: what the plot shows, for those who do not see it.
+        alt: what the plot shows, for those who do not see it; another one for each plot of a page.
     """
     text = StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "page"}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": alt}):
         figure.savefig(text, format="svg", transparent=True, metadata=NO_METADATA)
+    # without the root element and the style sheet, which would be for all of the page
+    body = text.getvalue().partition("</defs>")[2].rpartition("</svg>")[0].strip()
+    body = GROUP_IDS.sub("<g>", body)
+    body = COLOURED.sub(lambda match: f"{match[1]}: var(--{COLOURS[match[2]]})", body)
+    body = FAMILY.sub("", FONT.sub(r"font-size: \1", body))
     width, height = 72 * figure.get_size_inches()
-    body = recoloured(content(text.getvalue()))
-    attributes = (
-        f'viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{markupsafe.escape(alt)}"'
+    box, label = f"0 0 {width:g} {height:g}", markupsafe.escape(alt)
+    return markupsafe.Markup(
+        f'<svg class="plot" viewBox="{box}" role="img" aria-label="{label}">{body}</svg>'
     )
-    digest = hashlib.sha256((attributes + body).encode()).hexdigest()[:8]
-    return markupsafe.Markup(f'<svg class="plot" {attributes}>{with_prefix(body, digest)}</svg>')
-
-
-def content(document: str) -> str:
-    """What matplotlib draws, without the root element and the style sheet, which would be for all.
-
-    Args:
-        document: a complete SVG document by matplotlib.
-    """
-    _, _, drawn = document.partition("</defs>")
-    return drawn.rpartition("</svg>")[0].strip()
-
-
-def recoloured(body: str) -> str:
-    """Replace the colours by the page's variables, and fonts by the page's own."""
-    pattern = rf"(fill|stroke): ({'|'.join(COLOURS)})"
-    body = re.sub(pattern, lambda match: f"{match[1]}: var(--{COLOURS[match[2]]})", body)
-    body = re.sub(r'font: ([\d.]+px) [^;"]+', r"font-size: \1", body)
-    return re.sub(r' font-family: [^;"]+;', "", body)
-
-
-def with_prefix(body: str, prefix: str) -> str:
-    """Begin every id, and every reference to one, with `prefix`."""
-    return re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{prefix}-", body)
-
-
-def _finalized(value: Any) -> Any:
-    return escape(value) if type(value) is str else value
 
 
 def render(template: Path, **context: Any) -> str:
@@ -91,7 +69,7 @@ def render(template: Path, **context: Any) -> str:
         loader=FileSystemLoader([template.parent, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_finalized,
+        finalize=lambda value: escape(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

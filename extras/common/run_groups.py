@@ -26,28 +26,15 @@ def exclusive() -> FileLock:
 def find_or_make(
     client: "mlflow.MlflowClient", experiment_id: str, tag: str, key: str
 ) -> "mlflow.entities.Run":
-    """The parent run with this tag, finished from its start.
+    """The parent run with this tag, whose value is what the group's trainings have in common.
 
-    Args:
-        client: of the store.
-        experiment_id: MLflow's experiment.
-        tag: what kind of group it is the parent of.
-        key: the tag's value: what the group's trainings have in common.
+    It is finished from its start.
     """
     parents = client.search_runs([experiment_id], f"tags.`{tag}` = '{key}'", max_results=1)
     parent = parents[0] if parents else client.create_run(experiment_id, tags={tag: key})
     if parent.info.status != "FINISHED":
         client.set_terminated(parent.info.run_id)
     return parent
-
-
-def children(
-    client: "mlflow.MlflowClient", parent: "mlflow.entities.Run"
-) -> "list[mlflow.entities.Run]":
-    """The runs of a group of seeds, by seed."""
-    query = f"tags.`{PARENT}` = '{parent.info.run_id}'"
-    runs = client.search_runs([parent.info.experiment_id], query)
-    return sorted(runs, key=lambda run: int(run.data.params["train.seed"]))
 
 
 def as_text(params: Mapping[str, Any]) -> dict[str, str]:

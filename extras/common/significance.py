@@ -1,9 +1,4 @@
-"""Whether a difference is more than chance: intervals and tests, from scipy.
-
-Two models that answered the same reviews are compared review by review, since most are right or
-wrong in both and say nothing about the difference. Groups of trainings under several seeds are
-compared by their accuracies.
-"""
+"""Whether a difference is more than chance: intervals and tests, from SciPy."""
 
 import math
 from typing import NamedTuple
@@ -41,12 +36,7 @@ def proportions_difference(a: tuple[int, int], b: tuple[int, int], confidence: f
     """The interval of share b less share a, of two samples that have nothing in common.
 
     Source: Newcombe 1998, Interval estimation for the difference between independent proportions
-    (method 10), from Wilson's intervals.
-
-    Args:
-        a: how many of how many in the first sample.
-        b: the same in the second.
-        confidence: of the interval.
+    (method 10), from Wilson's intervals; `a` and `b` are how many of how many.
     """
     (p_a, low_a, high_a), (p_b, low_b, high_b) = (
         (right / reviews, *wilson(right, reviews, confidence)) for right, reviews in (a, b)
@@ -96,24 +86,16 @@ class MeanDifference(NamedTuple):
 def mean_difference(
     a: NDArray[np.float64], b: NDArray[np.float64], confidence: float
 ) -> MeanDifference:
-    """Compare the accuracies of two groups of trainings, which differ in nothing but their seeds.
+    """Compare the accuracies of two groups of trainings, of which one has two at least.
 
     By Welch's t-test; where one group is a single training, its spread is taken to be the other's,
-    as Student's does. Where no training differs from another of its group there is no spread to
-    go by, and nothing is shown: p is 1, and the interval all there is.
+    as Student's does. Where neither group has a spread p is 1, and the interval all there is.
 
     Source: Welch 1947, The generalization of Student's problem.
-
-    Raises:
-        ValueError: neither group has two trainings, so that there is no spread to go by.
     """
-    if max(len(a), len(b)) < 2:
-        raise ValueError("neither group has two trainings")
     difference = float(b.mean() - a.mean())
     if np.ptp(a) == np.ptp(b) == 0:  # the t statistic is not defined
         return MeanDifference(difference, Interval(-1.0, 1.0), 1.0)
     result = stats.ttest_ind(b, a, equal_var=min(len(a), len(b)) == 1)
-    interval = result.confidence_interval(confidence)
-    return MeanDifference(
-        difference, Interval(float(interval.low), float(interval.high)), float(result.pvalue)
-    )
+    low, high = map(float, result.confidence_interval(confidence))
+    return MeanDifference(difference, Interval(low, high), float(result.pvalue))

@@ -10,12 +10,9 @@ from workflow.files import FETCH, arrays
 
 
 def unpadded(test: Reviews, order: NDArray[np.int64], seen: NDArray[np.bool_]) -> TestSet:
-    """The test part without rows of token ids.
+    """The test part in this order, without rows of token ids.
 
-    Args:
-        test: the reviews.
-        order: to put them in, shape (reviews,).
-        seen: whether each of `test` also occurs in training, shape (reviews,).
+    `seen` is whether each of `test` also occurs in training; both are of shape (reviews,).
     """
     none = np.zeros((len(order), 0), np.uint8)
     digest = files.short_digest(FETCH, arrays("test"))

@@ -5,6 +5,8 @@ run's id, or the id of a group's parent run (`make seeds`).
 Writes `reports/compare-<a>-<b>/` and logs it to both runs.
 """
 
+from dataclasses import asdict
+
 from extras.common.run_groups import CHAMPION, WORKSPACE
 from workflow import cli
 
@@ -21,7 +23,7 @@ def main(a: str, b: str, as_json: bool) -> None:
         result, folder = compare_page.compare(a, b)
     page = str(folder / "report.html")
     printed = f"{compare_text.summary(result)}\n\nThe full report: {page}"
-    cli.report({**compare_text.document(result), "report": page}, printed, as_json)
+    cli.report({**asdict(result), "report": page}, printed, as_json)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,7 @@ from workflow.params import dataset_name
 
 
 class Corpus(NamedTuple):
-    """The text of the test reviews.
-
-    Attributes:
-        reviews: as `fetch` wrote them.
-        words: the vocabulary: the word of frequency rank r is at r.
-    """
+    """The test reviews as `fetch` wrote them, and the word of each frequency rank."""
 
     reviews: Reviews
     words: list[str]
@@ -46,50 +41,37 @@ def read_corpus(a: RunGroup, b: RunGroup) -> Corpus:
     """Read the test reviews' text from `data/fetch`.
 
     Raises:
-        UserError: it has other reviews than they were evaluated on.
+        UserError: the groups cannot be compared, or it has other reviews than they answered.
     """
-    digest = files.joint_digest(FETCH, arrays("test"))
-    for group in (a, b):
-        params = group.trainings[0].params
-        if params[TEST_DATA] != digest:
-            raise UserError(
-                f"{FETCH} has other reviews than {group.label} was evaluated on, and so "
-                f"not their text: set fetch.dataset to {params['fetch.dataset']}, with the values "
-                "it had then, and run `dvc repro fetch`."
-            )
+    check_comparable(a, b)
+    params = a.trainings[0].params
+    if params[TEST_DATA] != files.joint_digest(FETCH, arrays("test")):
+        raise UserError(
+            f"{FETCH} has other reviews than {a.label} was evaluated on, and so not their text: "
+            f"set fetch.dataset to {params['fetch.dataset']}, with the values it had then, and "
+            "run `dvc repro fetch`."
+        )
     return Corpus(read_reviews(FETCH, "test"), read_words())
 
 
 def check_comparable(a: RunGroup, b: RunGroup) -> None:
     """Raise UserError with the reason where two groups cannot be compared."""
-    if a.run_id == b.run_id:
-        raise UserError(
-            f"{a.label} and {b.label} are the same run, {a.run_id}: there is nothing to compare. "
-            "Name another with A=… or B=…, or change a parameter and run `make repro`."
-        )
     own, other = ({training.run_id for training in group.trainings} for group in (a, b))
-    shared = own & other
-    if shared:
+    if shared := own & other:
         raise UserError(
-            f"{a.label} and {b.label} share trainings ({', '.join(sorted(shared))}), so that "
-            "neither says anything about the other. `make seeds` printed how the group spreads."
+            f"{a.label} and {b.label} share trainings ({', '.join(sorted(shared))}): there is "
+            "nothing to compare. Name another with A=… or B=…, or change a parameter and run "
+            "`make repro`."
         )
-    digests = {training.params.get(TEST_DATA) for training in [*a.trainings, *b.trainings]}
-    if len(digests) > 1:
-        sets = [f"{group.label} on {dataset(group)}" for group in (a, b)]
+    if len({training.params[TEST_DATA] for training in [*a.trainings, *b.trainings]}) > 1:
+        used = [(group.label, group.trainings[0].params) for group in (a, b)]
+        sets = [
+            f"{label} on {dataset_name(params)} ({params[TEST_DATA][:8]})" for label, params in used
+        ]
         raise UserError(
             f"They were evaluated on other test reviews, {' and '.join(sets)}, so their accuracies "
             "cannot be compared. Evaluate both on the same data set."
         )
-
-
-def dataset(group: RunGroup) -> str:
-    """Names and short digests of the test reviews that a group was evaluated on."""
-    names = {
-        f"{dataset_name(training.params)} ({str(training.params.get(TEST_DATA))[:8]})"
-        for training in group.trainings
-    }
-    return ", ".join(sorted(names))
 
 
 def by_review(training: Training) -> pd.DataFrame:

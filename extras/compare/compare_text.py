@@ -1,78 +1,53 @@
-"""A comparison as text and as a JSON document."""
+"""A comparison as text."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple
-from itertools import groupby
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 
-from extras.compare.comparison import ABSENT, Change, Comparison, Spread, Summary
-from extras.compare.verdict import Difference, p_text, points, span
+from extras.compare.comparison import Comparison, Spread
+from extras.compare.verdict import p_text, points, span
 from sentiment.scoring.metrics import shown_in
 from workflow.ending import escape
 
-LISTED = 5  # params of a section that only one group has, which are named one by one
+Row = Sequence[str]
+COSTS = {  # how they are called and written
+    "training_seconds": ("seconds of training", ".1f"),
+    "epoch_seconds": ("seconds per epoch, median", ".2f"),
+    "parameters": ("parameters", ",.0f"),
+    "milliseconds_per_review": ("ms per review", ".3f"),
+}
+GROUP_TITLES = ["reviews", "number", "A", "B", "B − A, points", "p"]
 UNADJUSTED = (
     "Each p is for its group alone: with several groups, one below the level now and then is "
     "to be expected."
 )
 
 
-class Row(NamedTuple):
-    """A value of both groups."""
-
-    name: str
-    a: str
-    b: str
-
-
 def compared(comparison: Comparison) -> list[str]:
     """What A and B are."""
-    pairs = zip("AB", (comparison.a, comparison.b), strict=True)
-    return [f"{letter} = {described(summary)}" for letter, summary in pairs]
-
-
-def described(group: Summary) -> str:
-    """A run or a group by its label, name and run."""
-    count = f", {len(group.runs)} trainings" if len(group.runs) > 1 else ""
-    return f"{group.label}: {group.name}, run {group.run_id}{count}"
-
-
-def signed(comparison: Comparison) -> str:
-    """The sentence with what A and B are, fit to stand alone in a tag."""
-    return f"{comparison.sentence} {'; '.join(compared(comparison))}"
+    return [
+        f"{letter} = {group.label}: {group.name}, run {group.run_id}"
+        + (f", {len(group.runs)} trainings" if len(group.runs) > 1 else "")
+        for letter, group in (("A", comparison.a), ("B", comparison.b))
+    ]
 
 
 def changed(comparison: Comparison) -> list[Row]:
-    """The params that differ; many of a section that only one group has, as one row."""
-    rows = []
-    for (section, on_a, on_b), alike in groupby(comparison.changes, _where):
-        section_rows = [Row(*astuple(change)) for change in alike]
-        if on_a != on_b and len(section_rows) > LISTED:
-            count = f"{len(section_rows)} params"
-            values = (count if on_a else ABSENT, count if on_b else ABSENT)
-            section_rows = [Row(f"{section}.*", *values)]
-        rows += section_rows
-    return rows
-
-
-def _where(change: Change) -> tuple[str, bool, bool]:
-    """The section of a param, and which groups have it."""
-    return change.param.partition(".")[0], change.a != ABSENT, change.b != ABSENT
+    """A row for each param that differs."""
+    return [astuple(change) for change in comparison.changes]
 
 
 def metrics(comparison: Comparison) -> list[Row]:
     """The metrics of the headline of both groups, and what they cost."""
     a, b, level = comparison.a, comparison.b, comparison.confidence
-    costs = [a.cost, b.cost]
     return [
         *(
-            Row(metric.label, spread(a.metrics[name], level), spread(b.metrics[name], level))
+            (metric.label, spread(a.metrics[name], level), spread(b.metrics[name], level))
             for name, metric in shown_in("headline").items()
         ),
-        Row("seconds of training", *(f"{cost['training_seconds']:.1f}" for cost in costs)),
-        Row("seconds per epoch, median", *(f"{cost['epoch_seconds']:.2f}" for cost in costs)),
-        Row("parameters", *(f"{cost['parameters']:,.0f}" for cost in costs)),
-        Row("ms per review", *(f"{cost['milliseconds_per_review']:.3f}" for cost in costs)),
+        *(
+            (label, f"{a.cost[name]:{form}}", f"{b.cost[name]:{form}}")
+            for name, (label, form) in COSTS.items()
+        ),
     ]
 
 
@@ -87,27 +62,20 @@ def spread(values: Spread, confidence: float) -> str:
     return f"{values.mean:.4f} ({100 * confidence:g} % interval {low:.4f} to {high:.4f})"
 
 
-def in_words(result: Difference, confidence: float) -> str:
-    """A difference with its interval, in points."""
-    return f"{points(result.difference)} ({span(result.interval, confidence)})"
-
-
-def group_rows(comparison: Comparison) -> list[list[str]]:
-    """A row for each group of reviews: name, reviews, both accuracies, difference, p."""
+def group_rows(comparison: Comparison) -> list[Row]:
+    """A row for each group of reviews, see `GROUP_TITLES`."""
     return [
-        [
-            f"{group.name} words" if group.kind == "words" else group.name,
+        (
+            group.title,
             f"{group.reviews:,}",
             f"{group.result.a:.4f}",
             f"{group.result.b:.4f}",
-            in_words(group.result, comparison.confidence),
+            f"{points(group.result.difference)} "
+            f"({span(group.result.interval, comparison.confidence)})",
             p_text(group.result.p),
-        ]
+        )
         for group in comparison.groups
     ]
-
-
-GROUP_TITLES = ["reviews", "number", "A", "B", "B − A, points", "p"]
 
 
 def summary(comparison: Comparison) -> str:
@@ -128,15 +96,7 @@ def summary(comparison: Comparison) -> str:
     )
 
 
-def counted(comparison: Comparison) -> list[str]:
-    """How many reviews only one group gets right, of single trainings."""
-    if comparison.discordant is None:
-        return []
-    a, b = comparison.discordant
-    return [f"Of {comparison.reviews:,} reviews, only A gets {a:,} right, only B {b:,}."]
-
-
-def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(titles: Row, rows: Iterable[Row]) -> list[str]:
     """A table with its columns between bars."""
     texts = [titles, ["---"] * len(titles), *rows]
     return [f"| {' | '.join(line(text) for text in row)} |" for row in texts]
@@ -145,16 +105,3 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def line(text: str) -> str:
     """A text in one line, without control characters."""
     return " ".join(escape(text).split())
-
-
-def document(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as JSON takes it; curves as lists of rows."""
-    as_rows = {
-        name: {
-            letter: [table.to_dict("records") for table in group_tables]
-            for letter, group_tables in zip("ab", getattr(comparison, name), strict=True)
-        }
-        for name in ("reliability", "curves", "gradients")
-    }
-    content: Mapping[str, Any] = asdict(comparison)
-    return {**content, **as_rows}

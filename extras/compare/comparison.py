@@ -1,33 +1,33 @@
 """Two groups of runs that answered the same reviews, compared: pure functions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from extras.common.evaluated_runs import RunGroup
+from extras.common.evaluated_runs import RunGroup, Training
 from extras.common.significance import Interval, interval
+from extras.compare import verdict
 from extras.compare.comparable import Corpus, answers, by_review
-from extras.compare.compare_options import CompareOptions
-from extras.compare.disagreement import Example, Subset, both_kinds_of_examples, groups
-from extras.compare.verdict import Difference, caveats, difference, discordant, sentence, test_name
+from extras.compare.disagreement import Example, Subset, examples, groups
+from extras.compare.verdict import CompareOptions, Difference
 from sentiment.scoring.metrics import Metric, Predictions, reliability, shown_in
+from workflow.registry import rule
 from workflow.registry.rule import Discordant
 
 ABSENT = "–"  # in place of the value of a param that one group does not have
+DIGESTS = ("model.", "data.")  # how the names of those begin that stand among the params
+Rows = list[dict[Hashable, Any]]
+Tables = dict[str, list[Rows]]  # by `a` and `b`, a table of each training
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A metric of a group.
+    """A metric over the trainings of a group, from the lowest to the highest.
 
-    Attributes:
-        mean: over its trainings.
-        interval: of a single training, where the metric is a share; else None.
-        deviation: standard deviation over a group's trainings; None of a single one.
-        low: the least of its trainings.
-        high: the greatest.
+    A single training has an interval, where the metric is a share, and no standard deviation.
     """
 
     mean: float
@@ -39,17 +39,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Summary:
-    """A group's metrics and cost.
-
-    Attributes:
-        label: how it was asked for.
-        run_id: of its run, or of the group's parent run.
-        name: of that run.
-        runs: ids of its trainings' runs.
-        metrics: those of the headline, by name, see `sentiment.scoring.metrics`.
-        cost: means over its trainings: seconds of the training, of a usual (median) epoch,
-            parameters, ms a review.
-    """
+    """A group with its trainings' runs, the metrics of the headline by name, and its cost."""
 
     label: str
     run_id: str
@@ -70,37 +60,24 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of comparing two groups.
-
-    Attributes:
-        sentence: the outcome in words, of A and B.
-        caveats: what it does not say.
-        confidence: of all intervals.
-        test: name of the test behind every p.
-        reviews: number of test reviews.
-        discordant: reviews that only one of two single trainings gets right; None for groups.
-        reliability: a table for each training of A and of B, see `sentiment.scoring.metrics`.
-        curves: the history of each training of A and of B.
-        gradients: a table for each training of A and of B that has one, see
-            `sentiment.gradients`.
-    """
+    """The result of comparing two groups."""
 
     a: Summary
     b: Summary
     sentence: str
-    caveats: list[str]
-    confidence: float
-    test: str
-    reviews: int
+    caveats: list[str]  # what the sentence does not say
+    confidence: float  # of all intervals
+    test: str  # the name of what is behind every p
+    reviews: int  # in the test set
     changes: list[Change]
     result: Difference
-    discordant: Discordant | None
+    discordant: Discordant | None  # reviews that only one of two single trainings gets right
     groups: list[Subset]
     only_a: list[Example]
     only_b: list[Example]
-    reliability: tuple[list[pd.DataFrame], list[pd.DataFrame]]
-    curves: tuple[list[pd.DataFrame], list[pd.DataFrame]]
-    gradients: tuple[list[pd.DataFrame], list[pd.DataFrame]]
+    reliability: Tables  # see `sentiment.scoring.metrics`
+    curves: Tables  # the histories
+    gradients: Tables  # of the trainings that have them, see `sentiment.gradients`
 
 
 def compare(a: RunGroup, b: RunGroup, corpus: Corpus, settings: CompareOptions) -> Comparison:
@@ -109,47 +86,43 @@ def compare(a: RunGroup, b: RunGroup, corpus: Corpus, settings: CompareOptions) 
     Length groups and calibration bins are those of B's params, for both.
     """
     params = b.trainings[0].params
-    bins = params["evaluate.calibration_bins"]
-    answers_a, answers_b = answers(a), answers(b)
-    result = difference(answers_a.right, answers_b.right, settings)
-    test = test_name(len(a.trainings), len(b.trainings))
-    counts = discordant(answers_a, answers_b)
+    bins, confidence = params["evaluate.calibration_bins"], settings.confidence
+    of_a, of_b = answers(a), answers(b)
     rows = by_review(b.trainings[0])
-    examples = both_kinds_of_examples(answers_a, answers_b, rows, corpus, settings.examples)
+    result = verdict.difference(of_a.right, of_b.right, settings)
+    test = verdict.test_name(len(a.trainings), len(b.trainings))
+    counts = rule.discordant(of_a.right[0], of_b.right[0]) if a.single and b.single else None
+    only_a, only_b = (
+        examples(mask, of_a, of_b, rows, corpus, settings.examples)
+        for mask in (of_a.agreed & ~of_b.agreed, of_b.agreed & ~of_a.agreed)
+    )
     return Comparison(
-        a=summarize(a, bins, settings.confidence),
-        b=summarize(b, bins, settings.confidence),
-        sentence=sentence(result, settings.confidence, test, counts),
-        caveats=caveats(a, b, result, settings.confidence),
-        confidence=settings.confidence,
+        a=summarize(a, bins, confidence),
+        b=summarize(b, bins, confidence),
+        sentence=verdict.sentence(result, confidence, test, counts),
+        caveats=verdict.caveats(a, b, result, confidence),
+        confidence=confidence,
         test=test,
         reviews=len(rows),
         changes=changes(a, b),
         result=result,
         discordant=counts,
-        groups=groups(answers_a, answers_b, rows, corpus, params, settings),
-        only_a=examples[0],
-        only_b=examples[1],
-        reliability=(reliabilities(a, bins), reliabilities(b, bins)),
-        curves=(curves(a), curves(b)),
-        gradients=(gradients(a), gradients(b)),
+        groups=groups(of_a, of_b, rows, corpus, params, settings),
+        only_a=only_a,
+        only_b=only_b,
+        reliability=tables(a, b, lambda training: reliability(training.predictions, bins)),
+        curves=tables(a, b, lambda training: training.history),
+        gradients=tables(a, b, lambda training: training.gradients),
     )
 
 
 def summarize(group: RunGroup, bins: int, confidence: float) -> Summary:
     """A group's metrics and cost."""
     tables = [Predictions(training.predictions, bins) for training in group.trainings]
-    return Summary(
-        label=group.label,
-        run_id=group.run_id,
-        name=group.name,
-        runs=[training.run_id for training in group.trainings],
-        metrics={
-            name: spread(metric, tables, confidence)
-            for name, metric in shown_in("headline").items()
-        },
-        cost=group.cost,
-    )
+    runs = [training.run_id for training in group.trainings]
+    shown = shown_in("headline").items()
+    metrics = {name: spread(metric, tables, confidence) for name, metric in shown}
+    return Summary(group.label, group.run_id, group.name, runs, metrics, group.cost)
 
 
 def spread(metric: Metric, tables: Sequence[Predictions], confidence: float) -> Spread:
@@ -161,36 +134,33 @@ def spread(metric: Metric, tables: Sequence[Predictions], confidence: float) -> 
     return Spread(mean, interval(metric, tables[0], confidence), None, low, high)
 
 
-def reliabilities(group: RunGroup, bins: int) -> list[pd.DataFrame]:
-    """The reliability curve of each training."""
-    return [reliability(training.predictions, bins) for training in group.trainings]
-
-
-def curves(group: RunGroup) -> list[pd.DataFrame]:
-    """The history of each training."""
-    return [training.history for training in group.trainings]
-
-
-def gradients(group: RunGroup) -> list[pd.DataFrame]:
-    """The trained model's gradients of each training that has them."""
-    tables = [training.gradients for training in group.trainings]
-    return [table for table in tables if table is not None]
+def tables(a: RunGroup, b: RunGroup, table_of: Callable[[Training], pd.DataFrame | None]) -> Tables:
+    """A table of each training that has one."""
+    return {
+        letter: [
+            table.to_dict("records")
+            for table in map(table_of, group.trainings)
+            if table is not None
+        ]
+        for letter, group in (("a", a), ("b", b))
+    }
 
 
 def changes(a: RunGroup, b: RunGroup) -> list[Change]:
-    """The params that differ, in the order of `params.yaml`; digests are not params."""
+    """The params that differ, in the order of `params.yaml`."""
     values_a, values_b = values(a), values(b)
-    names = [*values_a, *(name for name in values_b if name not in values_a)]
-    pairs = [(name, values_a.get(name, ABSENT), values_b.get(name, ABSENT)) for name in names]
-    return [Change(*pair) for pair in pairs if pair[1] != pair[2]]
+    named = [
+        Change(name, values_a.get(name, ABSENT), values_b.get(name, ABSENT))
+        for name in values_a | values_b
+    ]
+    return [change for change in named if change.a != change.b]
 
 
 def values(group: RunGroup) -> dict[str, str]:
     """A group's params as texts; several seeds stand side by side."""
-    digests = ("model.", "data.")
     settings = [training.params for training in group.trainings]
     return {
         name: ", ".join(dict.fromkeys(str(used.get(name)) for used in settings))
         for name in settings[0]
-        if not name.startswith(digests)
+        if not name.startswith(DIGESTS)
     }

@@ -9,9 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from extras.compare.comparable import Answers, Corpus
-from extras.compare.compare_options import CompareOptions
-from extras.compare.verdict import Difference, difference
-from sentiment.scoring import metrics
+from extras.compare.verdict import CompareOptions, Difference, difference
+from sentiment.scoring.metrics import length_groups
 
 NEGATIONS = frozenset(
     "no not never cannot nor neither none nobody nothing nowhere "
@@ -28,6 +27,11 @@ class Subset:
     name: str
     reviews: int
     result: Difference
+
+    @property
+    def title(self) -> str:
+        """What readers call it."""
+        return f"{self.name} words" if self.kind == "words" else self.name
 
 
 @dataclass(frozen=True)
@@ -50,46 +54,26 @@ def groups(
     settings: CompareOptions,
 ) -> list[Subset]:
     """How the groups differ by length of the review and by whether it negates anything."""
+    lengths = length_groups(rows["words"], params["evaluate.length_buckets"])
     negated = has_negation(corpus)[rows.index]
-    kinds = {
-        "words": length_groups(rows["words"], params["evaluate.length_buckets"]),
-        "negation": {"with negation": negated, "without negation": ~negated},
-    }
+    masks = [("words", name, (lengths == name).to_numpy(bool)) for name in lengths.cat.categories]
+    masks += [("negation", "with negation", negated), ("negation", "without negation", ~negated)]
     return [
         Subset(
             kind, name, int(mask.sum()), difference(a.right[:, mask], b.right[:, mask], settings)
         )
-        for kind, masks in kinds.items()
-        for name, mask in masks.items()
+        for kind, name, mask in masks
         if mask.any()
     ]
 
 
-def length_groups(words: pd.Series, bounds: list[int]) -> dict[str, NDArray[np.bool_]]:
-    """Which reviews fall in each group of length, by the group's name."""
-    groups = metrics.length_groups(words, bounds)
-    return {name: (groups == name).to_numpy(bool) for name in groups.cat.categories}
-
-
 def has_negation(corpus: Corpus) -> NDArray[np.bool_]:
     """Whether each review, uncut, has a word that negates, shape (reviews,)."""
-    negating = np.array([negates(word) for word in corpus.words])
+    negating = np.array(
+        [word in NEGATIONS or word.endswith(CONTRACTION) for word in corpus.words], bool
+    )
     counts = np.concatenate([[0], np.cumsum(negating[corpus.reviews.tokens])])
     return np.diff(counts[corpus.reviews.offsets]) > 0
-
-
-def negates(word: str) -> bool:
-    """Whether a word is a negation."""
-    return word in NEGATIONS or word.endswith(CONTRACTION)
-
-
-def both_kinds_of_examples(
-    a: Answers, b: Answers, rows: pd.DataFrame, corpus: Corpus, count: int
-) -> tuple[list[Example], list[Example]]:
-    """Reviews that only A and that only B gets right."""
-    kinds = (a.agreed & ~b.agreed, b.agreed & ~a.agreed)
-    only_a, only_b = (examples(kind, a, b, rows, corpus, count) for kind in kinds)
-    return only_a, only_b
 
 
 def examples(

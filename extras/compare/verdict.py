@@ -10,14 +10,29 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from extras.common import significance
 from extras.common.evaluated_runs import RunGroup
 from extras.common.significance import Interval
-from extras.compare.comparable import Answers
-from extras.compare.compare_options import CompareOptions
+from sentiment.section import SEED_LIMIT, Section
 from workflow.registry import rule
 from workflow.registry.rule import Discordant
+
+UNDECIDED = "The interval and the test disagree about a difference of zero: take it as undecided."
+TWO_MODELS = (
+    "This is about these two trained models and says nothing about other seeds: "
+    '"make seeds" trains params under several.'
+)
+
+
+class CompareOptions(Section):
+    """The settings of `make compare`."""
+
+    confidence: float = Field(gt=0, lt=1)
+    bootstrap_samples: int = Field(ge=100, le=1_000_000)
+    bootstrap_seed: int = Field(ge=0, lt=SEED_LIMIT)
+    examples: int = Field(ge=0, le=1000)
 
 
 @dataclass(frozen=True)
@@ -34,10 +49,7 @@ class Difference:
 def difference(a: NDArray[np.bool_], b: NDArray[np.bool_], settings: CompareOptions) -> Difference:
     """Compare accuracies, of two single trainings by review and otherwise by training.
 
-    Args:
-        a: whether each training of A is right, shape (trainings, reviews).
-        b: the same of B, about the same reviews.
-        settings: confidence, and how to draw.
+    `a` and `b` are whether each training is right about each review, shape (trainings, reviews).
     """
     means_a, means_b = a.mean(axis=1), b.mean(axis=1)
     accuracies = float(means_a.mean()), float(means_b.mean())
@@ -53,12 +65,6 @@ def difference(a: NDArray[np.bool_], b: NDArray[np.bool_], settings: CompareOpti
     return Difference(*accuracies, test.difference, test.interval, test.p)
 
 
-def discordant(a: Answers, b: Answers) -> Discordant | None:
-    """Reviews that only one of two single trainings gets right; None where one is a group."""
-    pair = len(a.right) == len(b.right) == 1
-    return rule.discordant(a.right[0], b.right[0]) if pair else None
-
-
 def test_name(a: int, b: int) -> str:
     """The test behind p, by the numbers of trainings."""
     if a == b == 1:
@@ -71,17 +77,13 @@ def sentence(
 ) -> str:
     """The outcome in a sentence, as far as p and the confidence carry it.
 
-    Args:
-        result: the accuracies and their difference.
-        confidence: a difference is said to be one where p is below 1 less this.
-        test: the test behind p.
-        counts: see `discordant`.
+    The counts are the reviews that only one of two single trainings gets right; None of groups.
     """
     if counts == (0, 0):
         return "No difference: A and B get the same reviews right."
     average = " on average" if counts is None else ""
     p, (low, high) = f"{test} {p_text(result.p)}", result.interval
-    if is_shown(result, confidence):
+    if result.p < 1 - confidence:
         better, sign = ("B", 1) if result.difference > 0 else ("A", -1)
         by = f"{points(sign * result.difference)} points{average}"
         ends = sorted((sign * low, sign * high))
@@ -90,32 +92,15 @@ def sentence(
     return f"No difference shown: {about} ({span((low, high), confidence)}, {p})."
 
 
-def is_shown(result: Difference, confidence: float) -> bool:
-    """Whether the test rejects that both are equally good, at this confidence."""
-    return result.p < 1 - confidence
-
-
 def caveats(a: RunGroup, b: RunGroup, result: Difference, confidence: float) -> list[str]:
     """What the sentence does not say."""
     low, high = result.interval
-    borderline = is_shown(result, confidence) == (low <= 0 <= high)
-    notes = [
-        "The interval and the test disagree about a difference of zero: take it as undecided."
-    ] * borderline
+    notes = [UNDECIDED] if (result.p < 1 - confidence) == (low <= 0 <= high) else []
     if a.single and b.single:
-        notes.append(
-            "This is about these two trained models and says nothing about other seeds: "
-            '"make seeds" trains params under several.'
-        )
-    else:
-        counted = f"{len(a.trainings)} against {len(b.trainings)}"
-        notes.append(f"The unit is a training, {counted}, on these test reviews.")
-    if a.single != b.single:
-        notes.append(
-            "The single training is taken for one draw of its params' trainings, with the spread "
-            "that the group has."
-        )
-    return notes
+        return [*notes, TWO_MODELS]
+    counted = f"{len(a.trainings)} against {len(b.trainings)}"
+    spread = ", of which a single one has the spread of the group" if a.single or b.single else ""
+    return [*notes, f"The unit is a training, {counted}{spread}, on these test reviews."]
 
 
 def span(ends: Sequence[float], confidence: float) -> str:

@@ -5,15 +5,12 @@ training is resumed. The parent run in MLflow has mean and spread; `make compare
 """
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
 from extras.seeds import experiments, seed_group
 from extras.seeds.seed_group import Group
-from sentiment.network.train_options import Train
 from workflow import cli
 from workflow.params import load_params
 from workflow.runs import identity, store
@@ -33,11 +30,9 @@ TRAINING = ("fetch", "pad", "train")  # stages that shape a training
 @cli.json_option
 def main(count: int, as_json: bool) -> None:
     with cli.output_kept(as_json):
-        trained = train_group(count)
-        run_id = seed_group.log(trained)
-    cli.report(
-        seed_group.document(trained, run_id), f"\n{seed_group.table(trained, run_id)}", as_json
-    )
+        group = train_group(count)
+        run_id = seed_group.log(group)
+    cli.report(seed_group.document(group, run_id), f"\n{seed_group.table(group, run_id)}", as_json)
 
 
 def train_group(count: int) -> Group:
@@ -49,21 +44,15 @@ def train_group(count: int) -> Group:
     """
     params = load_params()
     wanted = experiments.under_seeds(params, count)
-    experiments.require_commit()
-    experiments.require_known(params.fetch)
+    experiments.require_copies(params.fetch)
     store.connect()
     with tempfile.TemporaryDirectory() as scratch:
         members = list(experiments.trained(wanted, Path(scratch), "make seeds"))
-    experiments.require_same_data(members)
-    shaping = members[0].settings_used
-    key = seed_group.key(shaping, identity.code_digests(TRAINING))
-    return Group(group_name(params.train, shaping, count), key, members)
-
-
-def group_name(params: Train, settings_used: Mapping[str, Any], count: int) -> str:
-    """The name of a group of trainings under `count` seeds: that of its runs without the seed."""
-    name = run_name(params, settings_used, None)
-    return f"{count} seeds{SEPARATOR}{name.replace(f'{SEPARATOR}seed {params.seed}', '')}"
+    settings_used = members[0].settings_used
+    key = seed_group.key(settings_used, identity.code_digests(TRAINING))
+    name = run_name(params.train, settings_used, None)
+    seedless = name.replace(f"{SEPARATOR}seed {params.train.seed}", "")
+    return Group(f"{count} seeds{SEPARATOR}{seedless}", key, members)
 
 
 if __name__ == "__main__":

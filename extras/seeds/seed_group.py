@@ -1,16 +1,16 @@
 """A group of trainings that differ in nothing but their seeds, and its parent run in MLflow."""
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from extras.common import run_groups
-from extras.common.run_groups import MEMBERS, PARENT, SEEDS, children
+from extras.common.run_groups import MEMBERS, PARENT, SEEDS
 from workflow.runs import store
 from workflow.runs.identity import fingerprint
+from workflow.runs.logger import now
 
 if TYPE_CHECKING:
     import mlflow
@@ -21,15 +21,7 @@ ACCURACY = "test_accuracy"
 
 
 class Member(NamedTuple):
-    """A training of the group.
-
-    Attributes:
-        seed: which one it was trained under.
-        experiment: the DVC experiment.
-        run_id: of its MLflow run.
-        settings_used: everything that shaped it.
-        metrics: the test's metrics.
-    """
+    """A training of the group, with all that shaped it and the test's metrics."""
 
     seed: int
     experiment: str
@@ -39,13 +31,7 @@ class Member(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Trainings that differ in nothing but their seeds.
-
-    Attributes:
-        name: what MLflow's table calls it.
-        key: see `key`.
-        members: by seed.
-    """
+    """Trainings by seed, with the name in MLflow's table and the `key` of the group."""
 
     name: str
     key: str
@@ -55,12 +41,9 @@ class Group(NamedTuple):
 def key(settings_used: Mapping[str, Any], code: Mapping[str, str]) -> str:
     """A name for trainings that differ in nothing but their seed, as DVC tells them apart.
 
-    The machine and its packages are left out, since DVC takes outputs from its cache whatever made
+    It is made from their params by dotted names, and from the digests of the code by path. The
+    machine and its packages are left out, since DVC takes outputs from its cache whatever made
     them; each run's tags name its own.
-
-    Args:
-        settings_used: their params, by dotted names.
-        code: digests of the code, by path.
     """
     return fingerprint({"params": seedless(settings_used), "code": dict(code)})
 
@@ -99,7 +82,8 @@ def log(group: Group) -> str:
 def adopt(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", runs: set[str]) -> None:
     """Let just these runs be the parent's children."""
     parent_id = parent.info.run_id
-    before = {run.info.run_id for run in children(client, parent)}
+    children = client.search_runs([parent.info.experiment_id], f"tags.`{PARENT}` = '{parent_id}'")
+    before = {run.info.run_id for run in children}
     for run_id in before - runs:
         client.delete_tag(run_id, PARENT)
     for run_id in runs - before:
@@ -110,8 +94,9 @@ def describe(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", group
     """Give the parent run the group's name, params, metrics and members."""
     from mlflow.entities import Metric, Param, RunTag
 
-    now, known = time.time_ns() // 10**6, parent.data.metrics
-    new = {name: x for name, x in metrics(group.members).items() if known.get(name) != x}
+    before, moment = parent.data.metrics, now()
+    spreads = metrics(group.members).items()
+    params = run_groups.as_text(seedless(group.members[0].settings_used))
     tags = {
         "mlflow.runName": group.name,
         MEMBERS: json.dumps({member.seed: member.run_id for member in group.members}),
@@ -119,19 +104,17 @@ def describe(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", group
     }
     client.log_batch(
         parent.info.run_id,
-        metrics=[Metric(name, value, now, 0) for name, value in new.items()],
-        params=[
-            Param(*pair)
-            for pair in run_groups.as_text(seedless(group.members[0].settings_used)).items()
-        ],
-        tags=[RunTag(*pair) for pair in tags.items()],
+        [Metric(name, value, moment, 0) for name, value in spreads if before.get(name) != value],
+        [Param(*pair) for pair in params.items()],
+        [RunTag(*pair) for pair in tags.items()],
     )
 
 
 def document(group: Group, run_id: str) -> dict[str, Any]:
     """A group and its parent run as JSON takes them."""
-    names = ("seed", "experiment", "run_id", "metrics")
-    trainings = [{name: getattr(member, name) for name in names} for member in group.members]
+    trainings = [member._asdict() for member in group.members]
+    for training in trainings:
+        del training["settings_used"]
     spreads = metrics(group.members)
     return {"run_id": run_id, "name": group.name, "metrics": spreads, "trainings": trainings}
 
@@ -140,27 +123,24 @@ def table(group: Group, run_id: str) -> str:
     """A group and its parent run as a reader sees them."""
     from sentiment.scoring.metrics import shown_in  # see `metrics`
 
-    known = metrics(group.members)
-    low, high = known[f"{ACCURACY}_min"], known[f"{ACCURACY}_max"]
+    spreads = metrics(group.members)
+    low, high = spreads[f"{ACCURACY}_min"], spreads[f"{ACCURACY}_max"]
     rows = [
         f"{member.seed:>10}  {member.metrics[ACCURACY]:>8.4f}  {member.run_id}  {member.experiment}"
         for member in group.members
     ]
-    others = [
-        f"{metric.label} {known[f'test_{name}_mean']:.4f} ± {known[f'test_{name}_sd']:.4f}"
+    means = [
+        f"{metric.label} {spreads[f'test_{name}_mean']:.4f} ± {spreads[f'test_{name}_sd']:.4f}"
         for name, metric in shown_in("groups").items()
-        if f"test_{name}" != ACCURACY
     ]
     return "\n".join(
         [
             f"{group.name}: run {run_id}",
             f"{'seed':>10}  {'accuracy':>8}  {'run':32}  experiment",
             *rows,
-            f"{'mean':>10}  {known[f'{ACCURACY}_mean']:.4f} ± {known[f'{ACCURACY}_sd']:.4f} "
-            f"(standard deviation), range {low:.4f} to {high:.4f}",
-            f"{'':>10}  {', '.join(others)}",
-            f"Seeds alone make differences of up to {100 * (high - low):.2f} points here: "
-            "a smaller one between two single trainings says little about their params.",
+            f"Mean ± standard deviation: {', '.join(means)}",
+            f"Seeds alone make differences of up to {100 * (high - low):.2f} points of accuracy, "
+            f"{low:.4f} to {high:.4f}.",
             f"Compare the group with a run or another group: make compare B={run_id}",
         ]
     )

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 
@@ -14,14 +14,15 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from extras.compare import report, run_page
-from extras.compare import report as command
+from sentiment.scoring.evaluate_options import Evaluate
 from tests.browser import keep_screenshot
-from tests.conftest import Caller, stand_in
+from tests.conftest import Caller, runs, stand_in
 from tests.project import Project, free_port
-from workflow import evaluation, files
-from workflow.params import Params, load_params
+from tools import sync
+from workflow import evaluation
+from workflow.params import Params
 from workflow.runs import logger
-from workflow.runs.logger import Run
+from workflow.runs.store import RESTORED
 
 REPORT = ("python", "-m", "extras.compare.report")
 LINK = "http://127.0.0.1:5000/#/experiments/1/runs/0123abcd"
@@ -43,19 +44,19 @@ def html(reported: Project) -> str:
 class Read:
     """What `make report` reads of a finished project."""
 
-    def __init__(self) -> None:
-        self.params = load_params()
+    def __init__(self, options: Evaluate) -> None:
+        self.options = options
         self.training = evaluation.read_training()
         self.results = run_page.read_results()
 
     def html(self) -> str:
-        return run_page.report(self.training, self.results, LINK, self.params)
+        return run_page.report(self.training, self.results, LINK, self.options)
 
 
 @pytest.fixture
-def read(reported: Project, monkeypatch: pytest.MonkeyPatch) -> Read:
+def read(reported: Project, monkeypatch: pytest.MonkeyPatch, default_params: Params) -> Read:
     monkeypatch.chdir(reported.path)
-    return Read()
+    return Read(default_params.evaluate)
 
 
 def run_id(project: Project) -> str:
@@ -67,52 +68,53 @@ def test_page_has_the_run_and_where_it_comes_from(html: str, read: Read) -> None
     assert f"<h1>{read.training.run['name']}</h1>" in html
     assert f"<code>{tags['git.commit']}</code>" in html
     assert "without uncommitted changes" in html
-    assert tags["processor.name"] in unescape(html)
-    assert f"tensorflow {tags['tensorflow.version']}" in html
     assert f"/runs/{read.training.run['run_id']}" in html
+    for name in ("processor.name", "tensorflow.version", "data.x_train.sha256"):
+        assert f'<th scope="row">{name}</th><td>{tags[name]}</td>' in unescape(html)
 
 
-def test_page_has_every_metric_of_the_headline(html: str, read: Read) -> None:
+def test_page_has_every_metric_of_the_headline_and_seven_plots(html: str, read: Read) -> None:
     metrics = read.results.metrics
     assert f">{metrics['test_accuracy']:.2%}<" in html
     for name in ("test_roc_auc", "test_loss", "test_ece", "test_brier"):
         assert f">{metrics[name]:.4f}<" in html
     assert f">{read.training.history['seconds'].sum():,.1f} s<" in html
     assert f">{read.results.cost['parameters']:,}<" in html
-
-
-def test_page_has_seven_plots_that_say_what_they_show(html: str) -> None:
     assert html.count('<svg class="plot"') == 7
-    for caption, alt in run_page.PLOTS.values():
+    for caption in run_page.PLOTS.values():
         assert f"<figcaption>{caption}</figcaption>" in html
-        assert f'aria-label="{alt}"' in html
+        assert f'aria-label="{caption}"' in html
 
 
-def test_page_has_every_mistake_with_its_whole_text(html: str, read: Read) -> None:
-    texts = read.results.tables["mistakes"]["text"]
+def test_page_has_every_mistake_with_its_whole_text(read: Read) -> None:
+    mistakes = read.results.tables["mistakes"]
+    texts = ["word " * 40, "word " * 41, *mistakes["text"][2:]]
+    read.results.tables["mistakes"] = mistakes.assign(text=texts)
+    html = unescape(read.html())
     assert len(texts) == 5
-    assert all(f"<p>{text}</p>" in unescape(html) for text in texts)
+    assert all(f"<p>{text}</p>" in html for text in texts)
+    # a long one has to be opened
+    assert html.count("<details>") == 1 + sum(len(text.split()) > 40 for text in texts[2:])
+    assert f'<span class="excerpt">{("word " * 40).strip()} … </span>' in html
 
 
 def test_page_has_every_param(html: str, read: Read) -> None:
     rows = dict(re.findall(r'<th scope="row">([\w.]+)</th><td><code>([^<]+)</code>', html))
-    names = [key for key in read.results.params if key.partition(".")[0] in Params.model_fields]
-    assert set(rows) == {name.partition(".")[2] for name in names}
-    assert rows["units"] == "4"
-    assert rows["bidirectional"] == "false"
-    assert rows["length_buckets"] == "[40, 60]"
+    names = {key for key in read.results.params if key.partition(".")[0] in Params.model_fields}
+    assert set(rows) == names
+    assert rows["train.units"] == "4"
+    assert rows["train.bidirectional"] == "false"
+    assert rows["evaluate.length_buckets"] == "[40, 60]"
 
 
-def test_page_says_loudly_that_synthetic_metrics_are_not_those_of_imdb(read: Read) -> None:
+def test_page_says_that_data_are_synthetic_and_what_was_not_committed(read: Read) -> None:
     note = "the metrics are NOT IMDB's"
     assert note in unescape(read.html())
     read.results.metrics["dataset"] = "imdb"
-    assert note not in unescape(read.html())
-
-
-def test_page_shows_uncommitted_changes(read: Read) -> None:
     read.training.run["tags"]["git.uncommitted_changes"] = " M stages/<model>.py"
-    assert "<pre> M stages/&lt;model&gt;.py</pre>" in read.html()
+    html = read.html()
+    assert note not in unescape(html)
+    assert "<pre> M stages/&lt;model&gt;.py</pre>" in html
 
 
 def test_review_is_text_and_no_markup(read: Read) -> None:
@@ -122,8 +124,10 @@ def test_review_is_text_and_no_markup(read: Read) -> None:
     assert "<p>&lt;script&gt;alert(1)&lt;/script&gt; &amp; more</p>" in html
 
 
-def test_model_without_mistakes_has_no_list_of_them(read: Read) -> None:
+def test_mistakes_without_texts_are_listed_and_without_any_there_is_no_list(read: Read) -> None:
     table = read.results.tables["mistakes"]
+    read.results.tables["mistakes"] = table.drop(columns="text")
+    assert read.html().count("taken for") == 5
     read.results.tables["mistakes"] = table.head(0)
     assert "confident mistakes" not in read.html()
 
@@ -137,67 +141,35 @@ def test_page_loads_nothing(html: str) -> None:
     assert set(re.findall(r"url\((.)", html)) == {"#"}
 
 
-def test_same_files_give_the_same_page(read: Read) -> None:
-    assert read.html() == Read().html()
-
-
-def test_long_review_has_to_be_opened_and_a_short_one_not() -> None:
-    assert run_page.excerpt("word " * 41) == "word " * 39 + "word"
-    assert run_page.excerpt("word " * 40) == ""
-
-
 def test_a_share_has_wilson_s_interval_and_other_metrics_a_note(read: Read) -> None:
     answers = pd.DataFrame(
         {"actual": ["positive"] * 100, "predicted": ["positive"] * 80 + [""] * 20}
     )
     read.results.tables["predictions"] = answers
-    tiles = {
-        tile.name: tile for tile in run_page.headline(read.results, read.training.history, 0.95)
-    }
-    assert tiles["Test accuracy"].note == "95% interval 71.12% to 86.66%"
-    assert {"Training", "Prediction"} <= tiles.keys()
-    assert tiles["Test calibration error"].note == "expected (ECE), 10 groups"
+    del read.results.metrics["test_brier"]  # one that an evaluation lacks is left out
+    tiles = run_page.headline(read.results, read.training.history)
+    notes = {name: note for name, _, note in tiles}
+    assert notes["Test accuracy"] == "95% interval 71.12% to 86.66%"
+    assert notes["Test calibration error"] == "expected (ECE), 10 groups"
+    assert {"Training", "Prediction"} <= notes.keys()
+    assert "Test Brier score" not in notes
 
 
-def test_a_metric_that_the_evaluation_lacks_is_left_out(read: Read) -> None:
-    del read.results.metrics["test_brier"]
-    tiles = run_page.headline(read.results, read.training.history, 0.95)
-    assert "Test Brier score" not in [tile.name for tile in tiles]
+def test_review_that_reads_like_a_missing_number_stays_text(tmp_path: Path) -> None:
+    path = tmp_path / "mistakes.csv"
+    evaluation.write_table(path, pd.DataFrame({"text": ["null", "7"]}))
+    assert evaluation.read_table(path)["text"].tolist() == ["null", "7"]
 
 
-def test_facts_that_are_not_known_are_left_out() -> None:
-    run = {"begun": 0, "ended": 60_000, "tags": {"processor.name": "Z80"}}
-    metrics = {"test_reviews": 9, "test_reviews_seen": 0, "test_accuracy_unseen": 1.0}
-    found = run_page.facts(run, metrics)
-    assert list(found) == ["Test set", "Started", "Ended", "Machine"]
-    assert found["Ended"] == "1970-01-01 00:01 UTC"
-
-
-def test_link_leads_to_the_run_that_was_made_again(read: Read) -> None:
-    again = Run("again", "name", "7", "")
-    assert report.address(read.training, again).endswith("/#/experiments/7/runs/again")
-
-
-def test_review_that_reads_like_a_missing_number_stays_text(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+def test_run_holds_the_page_and_git_ignores_it(
+    reported: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(project.path)
-    mistakes = pd.read_csv(files.EVALUATE / "mistakes.csv").assign(text="null")
-    mistakes.to_csv(files.EVALUATE / "mistakes.csv", index=False)
-    about = files.read_about(files.EVALUATE)["params"]
-    (files.EVALUATE / files.ABOUT).unlink()
-    files.write_about(files.EVALUATE, about)
-    assert set(run_page.read_results().tables["mistakes"]["text"]) == {"null"}
-
-
-def test_run_holds_the_page(reported: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(reported.path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    mlflow.set_tracking_uri(f"sqlite:///{reported.path}/mlflow.db")
+    stand_in(reported.path, monkeypatch)
     logged = mlflow.artifacts.download_artifacts(
         run_id=run_id(reported), artifact_path="report/report.html"
     )
-    assert Path(logged).read_bytes() == (reported.path / report.PAGE).read_bytes()
+    assert Path(logged).read_bytes() == report.PAGE.read_bytes()
+    assert reported.run("git", "status", "--porcelain", "reports") == ""
 
 
 def test_report_does_not_load_tensorflow(project: Project) -> None:
@@ -210,86 +182,55 @@ def test_report_does_not_load_tensorflow(project: Project) -> None:
     assert output == "reports/report.html\n[]\n"
 
 
-def test_git_ignores_the_page(reported: Project) -> None:
-    assert reported.run("git", "status", "--porcelain", "reports") == ""
-
-
-def test_page_is_written_without_the_store(project: Project) -> None:
-    (project.path / "mlflow.db").unlink()
-    shutil.rmtree(project.path / "mlruns")
-    said, page = project.run(*REPORT).splitlines()[-2:]
-    assert said == (
-        f"The report is not logged: the tracking store has no run {run_id(project)}, "
-        "`make sync` makes it."
-    )
-    assert (project.path / page).is_file()
-
-
-def test_page_is_written_while_the_server_is_down(
+def test_page_is_written_whatever_becomes_of_the_store(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = f"http://127.0.0.1:{free_port()}"
     stand_in(project.path, monkeypatch)
-    said, page = call(command.main, MLFLOW_TRACKING_URI=server).splitlines()
-    assert said.startswith(f"The report is not logged: The MLflow server at {server} does not")
-    assert f'href="{server}/#/experiments/' in (project.path / page).read_text(encoding="utf-8")
 
-
-def test_page_is_written_where_the_run_takes_no_files(
-    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.chdir(project.path)
-    monkeypatch.setattr(logger, "upload", full)
-    report.log(Run("run", "name", "1", ""))
-    assert "not logged: [Errno 28] No space left on device" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(logger, "upload", full)
+        said = call(report.main)
+    assert "The report is not logged: [Errno 28] No space left on device" in said
+    lost = run_id(project)
+    mlflow.delete_run(lost)
+    said = call(report.main)
+    assert f"not logged: the tracking store has no run {lost}, `make sync` makes it." in said
+    call(sync.main)
+    call(report.main)  # leads to the run that was made again
+    (again,) = (run.info.run_id for run in runs() if run.data.tags.get(RESTORED) == lost)
+    assert f'/runs/{again}"' in report.PAGE.read_text(encoding="utf-8")
+    server = f"http://127.0.0.1:{free_port()}"
+    said = call(report.main, MLFLOW_TRACKING_URI=server)
+    assert said.startswith(f"The report is not logged: The MLflow server at {server} does not")
+    assert f'href="{server}/#/experiments/' in report.PAGE.read_text(encoding="utf-8")
 
 
-Failed = Callable[[Project], str]
-
-
-@pytest.fixture
-def failed(call: Caller, monkeypatch: pytest.MonkeyPatch) -> Failed:
-    """Make a report that fails, and leaves no page; return its one message."""
-
-    def fail(project: Project) -> str:
-        stand_in(project.path, monkeypatch)
-        message = call.fail(command.main)
-        assert not (project.path / report.PAGE).exists()
-        return message
-
-    return fail
-
-
-def test_missing_evaluation_is_one_message(project: Project, failed: Failed) -> None:
-    shutil.rmtree(project.path / "data/evaluate")
-    assert "data/evaluate/about.json is missing. `dvc repro` makes it." in failed(project)
-
-
-def test_damaged_table_is_one_message(project: Project, failed: Failed) -> None:
-    with (project.path / "data/evaluate/roc.csv").open("a") as file:
-        file.write("0.5,0.5\n")
-    assert "data/evaluate/roc.csv is not as the stage wrote it" in failed(project)
-
-
-def test_evaluation_of_another_model_is_one_message(project: Project, failed: Failed) -> None:
+def test_what_is_missing_or_was_changed_is_one_message(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(project.path, monkeypatch)
     about = project.path / "data/train/about.json"
     document = json.loads(about.read_text())
     document["files"]["model.keras"] = "0" * 64
     about.write_text(json.dumps(document))
-    assert "data/evaluate is of another model or test set" in failed(project)
+    assert "data/evaluate is of another model or test set" in call.fail(report.main)
+    shutil.rmtree(project.path / "data/evaluate")
+    assert "data/evaluate/about.json is missing. `dvc repro` makes it." in call.fail(report.main)
+    assert not report.PAGE.exists()
 
 
-def test_params_that_were_changed_since_are_named(project: Project, failed: Failed) -> None:
-    project.change(train={"units": 6}, compare={"examples": 3})
-    assert "made with other params (train.units): run `dvc repro` first." in failed(project)
-
-
-def test_folder_that_cannot_be_made_is_one_message(project: Project, failed: Failed) -> None:
+def test_damaged_table_and_a_folder_in_the_way_are_one_message(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(project.path, monkeypatch)
     (project.path / "reports").write_text("in the way", encoding="utf-8")
-    assert "reports: File exists. Fix that" in failed(project)
+    assert "reports: File exists. Fix that" in call.fail(report.main)
+    with (project.path / "data/evaluate/roc.csv").open("a") as file:
+        file.write("0.5,0.5\n")
+    assert "data/evaluate/roc.csv is not as the stage wrote it" in call.fail(report.main)
 
 
 @pytest.fixture
@@ -328,21 +269,13 @@ def lightness(browser: webdriver.Chrome, selector: str, style: str) -> float:
     return sum(channels) / 3
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_page_is_no_wider_than_a_phone(
-    offline: webdriver.Chrome, reported: Project, scheme: str
-) -> None:
-    show(offline, reported, 375, scheme)
-    for details in offline.find_elements(By.TAG_NAME, "details"):
-        offline.execute_script("arguments[0].open = true", details)
-    width = offline.execute_script("return document.documentElement.scrollWidth")
-    assert width == 375
-
-
-def test_every_letter_of_a_plot_can_be_read_on_a_phone(
+def test_page_fits_a_phone_and_every_letter_of_its_plots_can_be_read(
     offline: webdriver.Chrome, reported: Project
 ) -> None:
     show(offline, reported, 375, "light")
+    for details in offline.find_elements(By.TAG_NAME, "details"):
+        offline.execute_script("arguments[0].open = true", details)
+    assert offline.execute_script("return document.documentElement.scrollWidth") == 375
     heights = offline.execute_script(
         "return [...document.querySelectorAll('svg.plot text')]"
         ".map(text => text.getBoundingClientRect().height)"
@@ -350,28 +283,17 @@ def test_every_letter_of_a_plot_can_be_read_on_a_phone(
     assert min(heights) > 9
 
 
-def test_dark_mode_has_light_letters_on_a_dark_page(
-    offline: webdriver.Chrome, reported: Project
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_letters_stand_out_in_light_and_in_dark_mode_and_nothing_is_loaded(
+    offline: webdriver.Chrome, reported: Project, scheme: str
 ) -> None:
-    show(offline, reported, 1280, "dark")
-    assert lightness(offline, "body", "background-color") < 50
-    assert lightness(offline, "body", "color") > 200
-    assert lightness(offline, "svg.plot text", "fill") > 200
-
-
-def test_light_mode_has_dark_letters_on_a_light_page(
-    offline: webdriver.Chrome, reported: Project
-) -> None:
-    show(offline, reported, 1280, "light")
-    assert lightness(offline, "body", "background-color") > 200
-    assert lightness(offline, "body", "color") < 50
-    assert lightness(offline, "svg.plot text", "fill") < 50
-
-
-def test_browser_has_nothing_to_load_and_nothing_to_complain_of(
-    offline: webdriver.Chrome, reported: Project
-) -> None:
-    show(offline, reported, 1280, "light")
+    show(offline, reported, 1280, scheme)
+    paper = lightness(offline, "body", "background-color")
+    letters = [lightness(offline, "body", "color"), lightness(offline, "svg.plot text", "fill")]
+    if scheme == "dark":
+        paper, letters = 255 - paper, [255 - letter for letter in letters]
+    assert paper > 200
+    assert max(letters) < 55
     loaded = "return performance.getEntriesByType('resource').map(entry => entry.name)"
     addresses = offline.execute_script(loaded)
     assert [address for address in addresses if not address.startswith("data:")] == []

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import click
 import mlflow
@@ -20,16 +19,9 @@ from sentiment.scoring.metrics import shown_in
 from tests.conftest import Caller, Sharer, runs, stand_in
 from tests.project import Project
 from workflow import dvc
-from workflow.params import Params
 
 SEEDS = ("python", "-m", "extras.seeds")
 OTHERS = {f"test_{name}": 0.5 for name in shown_in("groups") if name != "accuracy"}
-
-
-def test_a_group_is_named_without_the_seed(default_params: Params) -> None:
-    params = default_params.train.model_copy(update={"seed": 7})
-    settings_used = {"pad.max_length": 200, "fetch.dataset": "imdb"}
-    assert seeds.group_name(params, settings_used, 5) == "5 seeds · lstm-64 · len 200"
 
 
 @pytest.fixture(scope="session")
@@ -54,14 +46,14 @@ def children() -> dict[int, Run]:
     """The runs under the one parent, by seed."""
     (parent,) = parents()
     query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-    found = mlflow.MlflowClient().search_runs(["1"], query)
-    return {int(run.data.params["train.seed"]): run for run in found}
+    trained = mlflow.MlflowClient().search_runs(["1"], query)
+    return {int(run.data.params["train.seed"]): run for run in trained}
 
 
 def test_the_parent_has_mean_and_spread_of_its_children(group: Project) -> None:
-    (parent,), found = parents(), children()
-    assert sorted(found) == [42, 43]
-    accuracies = [found[seed].data.metrics["test_accuracy"] for seed in (42, 43)]
+    (parent,), by_seed = parents(), children()
+    assert sorted(by_seed) == [42, 43]
+    accuracies = [by_seed[seed].data.metrics["test_accuracy"] for seed in (42, 43)]
     metrics = parent.data.metrics
     assert metrics["test_accuracy_mean"] == pytest.approx(np.mean(accuracies))
     assert metrics["test_accuracy_sd"] == pytest.approx(np.std(accuracies, ddof=1))
@@ -72,34 +64,43 @@ def test_the_parent_has_mean_and_spread_of_its_children(group: Project) -> None:
     assert parent.data.params["train.units"] == "4"
     assert "train.seed" not in parent.data.params
     assert json.loads(parent.data.tags["seeds.runs"]) == {
-        str(seed): run.info.run_id for seed, run in found.items()
+        str(seed): run.info.run_id for seed, run in by_seed.items()
     }
     names = json.loads(parent.data.tags["seeds.experiments"])
     assert set(names.values()) <= set(group.run("dvc", "exp", "list", "--name-only").split())
 
 
-def test_what_dvc_has_is_not_trained_again(group: Project) -> None:
+def test_what_dvc_has_is_not_trained_again_and_lost_runs_are_made_again(group: Project) -> None:
     of_data = json.loads((group.path / "data/train/run.json").read_bytes())["run_id"]
     assert children()[42].info.run_id == of_data
     before = [run.to_dictionary() for run in runs()]
-    output = group.run(*SEEDS, "--count", "2")
-    assert "Running stage" not in output
+    assert "Running stage" not in group.run(*SEEDS, "--count", "2")
     assert [run.to_dictionary() for run in runs()] == before
+    lost = children()[43].info.run_id
+    mlflow.delete_run(lost)
+    assert "Running stage" not in group.run(*SEEDS, "--count", "2")
+    assert children()[43].data.tags["restored_from"] == lost
 
 
 def test_more_and_fewer_seeds_share_the_parent_and_compare_with_a_run(
     group: Project, call: Caller
 ) -> None:
     (before,) = parents()
-    output = group.run(*SEEDS, N="3")
-    assert output.count("Running stage 'train'") == 1
+    printed = json.loads(group.read(*SEEDS, "--json", "--count", "3"))
     (parent,) = parents()
-    assert parent.info.run_id == before.info.run_id
-    assert parent.info.run_name == "3 seeds · lstm-4 · len 40 · synthetic"
-    assert sorted(children()) == [42, 43, 44]
-    assert re.search(rf"^ +44 +0\.\d{{4}}  {children()[44].info.run_id} ", output, re.MULTILINE)
-    third = children()[44].info.run_id
-    call(seeds.main, "--count", "2")
+    assert printed["run_id"] == parent.info.run_id == before.info.run_id
+    assert printed["name"] == parent.info.run_name == "3 seeds · lstm-4 · len 40 · synthetic"
+    mean = parent.data.metrics["test_accuracy_mean"]
+    assert printed["metrics"]["test_accuracy_mean"] == pytest.approx(mean)
+    by_seed = children()
+    assert sorted(by_seed) == [42, 43, 44]
+    for training in printed["trainings"]:
+        run = by_seed[training["seed"]]
+        assert training["run_id"] == run.info.run_id
+        assert training["experiment"].endswith(f"-{training['seed']}")
+        assert training["metrics"]["test_accuracy"] == run.data.metrics["test_accuracy"]
+    third = by_seed[44].info.run_id
+    call(seeds.main, N="2")
     assert sorted(children()) == [42, 43]
     output = call(compare.main, "--a", third, "--b", parent.info.run_id)
     assert "The unit is a training, 1 against 2" in output
@@ -107,13 +108,9 @@ def test_more_and_fewer_seeds_share_the_parent_and_compare_with_a_run(
     assert "| train.seed | 44 | 42, 43 |" in output
     logged = mlflow.MlflowClient().list_artifacts(parent.info.run_id, f"compare/{third}")
     assert f"compare/{third}/report.html" in {file.path for file in logged}
-
-
-def test_lost_runs_are_made_again(group: Project) -> None:
-    lost = children()[43].info.run_id
-    mlflow.delete_run(lost)
-    assert "Running stage" not in group.run(*SEEDS, "--count", "2")
-    assert children()[43].data.tags["restored_from"] == lost
+    mlflow.delete_run(children()[43].info.run_id)
+    message = call.fail(compare.main, "--a", third, "--b", parent.info.run_id)
+    assert f"lacks trainings of the group {parent.info.run_id}: `make seeds`" in message
 
 
 def experiments(project: Project) -> dict[str, str]:
@@ -141,16 +138,12 @@ def test_a_remote_that_cannot_be_reached_costs_no_experiment(
     assert experiments(group) == before
 
 
-def test_an_experiment_whose_files_are_lost_is_removed_once_its_successor_is_trained(
-    group: Project, call: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_experiment_whose_files_are_lost_is_trained_again(
+    group: Project, tmp_path: Path
 ) -> None:
     (tmp_path / "remote").mkdir()
     lose_cache(group, str(tmp_path / "remote"))
     before = experiments(group)
-    with monkeypatch.context() as patch:
-        patch.setattr(dvc, "run", lambda *asked: asked[-1].endswith("seed=43"))  # fails for that
-        assert "The training of seed 43 failed" in call.fail(seeds.main, "--count", "2")
-    assert set(before.values()) == set(experiments(group).values())
     assert group.run(*SEEDS, "--count", "2").count("Running stage 'train'") == 1
     after = experiments(group)
     assert after.keys() == before.keys()
@@ -158,48 +151,29 @@ def test_an_experiment_whose_files_are_lost_is_removed_once_its_successor_is_tra
     assert changed.endswith("-43")
 
 
-@pytest.mark.parametrize("text", ["1", "0", "-3", "many", "2.5", "", "²"])
+def test_a_training_that_failed_says_how_to_resume_and_costs_no_other_one(
+    group: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = experiments(group)
+    monkeypatch.setattr(dvc, "run", lambda *asked: asked[-1].endswith("seed=44"))  # fails for that
+    message = call.fail(seeds.main, "--count", "3")
+    assert "The training of seed 44 failed, see above. `make seeds` resumes from here" in message
+    assert experiments(group) == before
+
+
+@pytest.mark.parametrize("text", ["1", "many"])
 def test_a_number_that_makes_no_group_is_a_usage_error(text: str) -> None:
     with pytest.raises(click.UsageError, match="is not"):
         seeds.main.make_context("seeds", [f"--count={text}"])
 
 
-def test_the_key_changes_with_all_but_the_seed() -> None:
-    shaping: dict[str, Any] = {"train.units": 4, "train.seed": 1}
-    code = {"stages/train.py": "digest"}
-    same = groups.key(shaping, code)
-    assert groups.key(shaping | {"train.seed": 2}, code) == same
-    assert groups.key(shaping | {"train.units": 5}, code) != same
-    assert groups.key(shaping, {"stages/train.py": "another"}) != same
-
-
-@pytest.fixture
-def three() -> Group:
-    """Trainings under three seeds."""
-    accuracies = {1: 0.80, 2: 0.82, 3: 0.87}
+def test_the_table_names_each_run_and_the_spread() -> None:
     members = [
         Member(seed, f"seeds-{seed}", f"run-{seed}", {}, {"test_accuracy": accuracy, **OTHERS})
-        for seed, accuracy in accuracies.items()
+        for seed, accuracy in {1: 0.80, 2: 0.82, 3: 0.87}.items()
     ]
-    return Group("3 seeds", "key", members)
-
-
-def test_the_table_names_each_run_and_the_spread(three: Group) -> None:
-    printed = groups.table(three, "parent")
+    printed = groups.table(Group("3 seeds", "key", members), "parent")
     assert re.search(r"^ +2 +0\.8200  run-2  seeds-2$", printed, re.MULTILINE)
-    assert "0.8300 ± 0.0361 (standard deviation), range 0.8000 to 0.8700" in printed
-    assert "differences of up to 7.00 points" in printed
+    assert "accuracy 0.8300 ± 0.0361" in printed
+    assert "differences of up to 7.00 points of accuracy, 0.8000 to 0.8700" in printed
     assert "make compare B=parent" in printed
-
-
-def test_json_has_the_parent_the_spread_and_each_training(
-    three: Group, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(seeds, "train_group", lambda count: three if count == 3 else None)
-    monkeypatch.setattr(groups, "log", lambda _: "parent")
-    seeds.main.main(["--count=3", "--json"], standalone_mode=False)
-    document = json.loads(capfd.readouterr().out)
-    assert document["run_id"] == "parent"
-    assert document["metrics"]["test_accuracy_mean"] == pytest.approx(0.83)
-    assert [each["run_id"] for each in document["trainings"]] == ["run-1", "run-2", "run-3"]
-    assert document["trainings"][1]["metrics"]["test_accuracy"] == 0.82
