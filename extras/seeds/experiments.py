@@ -117,7 +117,6 @@ def require_same_data(members: Sequence[Member]) -> None:
 def require_known(params: Fetch) -> None:
     """Raise UserError where texts are not in the copies of the project that experiments run in."""
     for name in dvc.relative_files(params):
-        dvc.require_inside(name)
         if not Path(f"{name}.dvc").exists() and not _is_in_git(name):
             raise UserError(
                 f"{name} is known neither to git nor to DVC, and each training runs in a copy of "
