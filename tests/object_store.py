@@ -141,8 +141,8 @@ def write_settings(folder: Path, ports: dict[str, int]) -> None:
         encoding="utf-8",
     )
     for kind in KINDS:
-        known = {"port": ports[kind], "folder": folder, "kind": kind, "user": user}
-        (folder / f"{kind}.conf").write_text(SERVER.format_map(known), encoding="utf-8")
+        values = {"port": ports[kind], "folder": folder, "kind": kind, "user": user}
+        (folder / f"{kind}.conf").write_text(SERVER.format_map(values), encoding="utf-8")
         builder = [str(BINARIES / "swift-ring-builder"), f"{kind}.builder"]
         place = f"r1z1-127.0.0.1:{ports[kind]}/d1"
         for step in (["create", "2", "1", "0"], ["add", place, "1"], ["rebalance"]):
@@ -150,8 +150,8 @@ def write_settings(folder: Path, ports: dict[str, int]) -> None:
     filters = "\n".join(
         f"[filter:{name}]\nuse = egg:swift#{name}\n{OPTIONS.get(name, '')}\n" for name in MIDDLEWARE
     )
-    known = {"port": ports["proxy"], "folder": folder, "user": user, "filters": filters}
-    text = PROXY.format_map({**known, "pipeline": " ".join(MIDDLEWARE)})
+    values = {"port": ports["proxy"], "folder": folder, "user": user, "filters": filters}
+    text = PROXY.format_map({**values, "pipeline": " ".join(MIDDLEWARE)})
     (folder / "proxy.conf").write_text(text, encoding="utf-8")
 
 

@@ -47,10 +47,9 @@ def postgres(password: str = "") -> Iterator[Database]:
         command = [*user, str(binaries[-1] / program), "-D", f"{folder}/data", *arguments]
         subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
 
-    known = folder / "password"
-    known.write_text(password or "unused", encoding="utf-8")
-    auth = "scram-sha-256" if password else "trust"
-    run("initdb", f"--auth={auth}", "--username=test", "--no-sync", f"--pwfile={known}")
+    (folder / "password").write_text(password or "unused", encoding="utf-8")
+    auth = f"--auth={'scram-sha-256' if password else 'trust'}"
+    run("initdb", auth, "--username=test", "--no-sync", f"--pwfile={folder}/password")
     options = (
         f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300"
     )
@@ -94,16 +93,10 @@ def started(
 def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
     """An MLflow server with its files in a folder; its address."""
     port = port or free_port()
-    command = [
-        "mlflow",
-        "server",
-        "--port",
-        str(port),
-        "--artifacts-destination",
-        f"{folder}/files",
-    ]
-    store = f"sqlite:///{folder}/served.db"
-    process = started(folder, *command, "--backend-store-uri", store, **QUIET)
+    stores = ("--backend-store-uri", f"sqlite:///{folder}/served.db")
+    artifacts = ("--artifacts-destination", f"{folder}/files")
+    command = ("mlflow", "server", "--port", str(port), *stores, *artifacts)
+    process = started(folder, *command, **QUIET)
     try:
         wait_for(f"http://127.0.0.1:{port}/health")
         yield f"http://127.0.0.1:{port}"
@@ -179,9 +172,9 @@ def ssh() -> Iterator[tuple[str, Path]]:
         "StrictModes": "no",
         "Subsystem": "sftp internal-sftp",
     }
-    given = [f"-o{name}={value}" for name, value in options.items()]
+    arguments = [f"-o{name}={value}" for name, value in options.items()]
     Path("/run/sshd").mkdir(exist_ok=True)
-    process = started(folder, program, "-D", "-f", "/dev/null", *given)
+    process = started(folder, program, "-D", "-f", "/dev/null", *arguments)
     try:
         until(lambda: is_open(port))
         yield f"ssh://127.0.0.1:{port}", folder / "client"
@@ -198,14 +191,14 @@ class Pages(SimpleHTTPRequestHandler):
     """
 
     def do_GET(self) -> None:
-        known = base64.b64encode(f"ann:{PASSWORD}".encode()).decode()
+        secret = base64.b64encode(f"ann:{PASSWORD}".encode()).decode()
         private = self.path.startswith("/private/")
         if self.path.startswith("/signed/"):
             self.send_response(HTTPStatus.FOUND)
             moved = self.path.partition("?")[0].replace("signed", "private")
             self.send_header("Location", f"{moved}?signature=secret")
             self.end_headers()
-        elif private and self.headers["Authorization"] != f"Basic {known}":
+        elif private and self.headers["Authorization"] != f"Basic {secret}":
             self.send_error(HTTPStatus.UNAUTHORIZED)
         else:
             super().do_GET()

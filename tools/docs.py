@@ -56,27 +56,23 @@ def section(path: tuple[str, ...], values: BaseModel, meanings: dict[str, str]) 
     nested = [name for name, value in values if isinstance(value, BaseModel)]
     name = ".".join(path)
     properties = type(values).model_json_schema()["properties"]
-    rows = [
-        f"| `{name}.{key}` | `{shown(value)}` | {allowed(properties[key])} "
-        f"| {without_choices(meanings[f'{name}.{key}'], properties[key])} |"
-        for key, value in values
-        if key not in nested
+    lines = [
+        f"{'#' * (len(path) + 1)} {name}",
+        "",
+        f"{meanings[name][:1].upper()}{meanings[name][1:]}.",
+        "",
+        "| parameter | default | allowed | meaning |",
+        "| --- | --- | --- | --- |",
     ]
-    head = ["| parameter | default | allowed | meaning |", "| --- | --- | --- | --- |"]
-    title = f"{'#' * (len(path) + 1)} {name}"
-    yield "\n".join([title, "", sentence(meanings[name]), "", *head, *rows, ""])
+    for key, value in values:
+        if key not in nested:
+            schema = properties[key]
+            choices = " | ".join(schema.get("enum", []))  # which have a column of their own
+            meaning = meanings[f"{name}.{key}"].removeprefix(f"{choices}: ")
+            lines.append(f"| `{name}.{key}` | `{shown(value)}` | {allowed(schema)} | {meaning} |")
+    yield "\n".join([*lines, ""])
     for key in nested:
         yield from section((*path, key), getattr(values, key), meanings)
-
-
-def without_choices(comment: str, schema: dict[str, Any]) -> str:
-    """A comment without the choices that it begins with, which have a column of their own."""
-    return comment.removeprefix(f"{' | '.join(schema.get('enum', []))}: ")
-
-
-def sentence(description: str) -> str:
-    """A description as a sentence of its own."""
-    return f"{description[:1].upper()}{description[1:]}."
 
 
 def shown(value: Any) -> str:

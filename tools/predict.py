@@ -5,9 +5,9 @@ The text is --text, or what comes on standard input, or each text in a column of
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 import pandas as pd
@@ -18,20 +18,9 @@ from workflow.ending import escape
 from workflow.registry import champion
 
 if TYPE_CHECKING:
-    from sentiment.explanation import Contribution, Explanation, Step
     from sentiment.serving.classifier import Sentiment
 
 SHOWN = 60  # characters of a text in the table
-
-
-class Answer(NamedTuple):
-    """What is printed of a text; `trace` only where it is asked for."""
-
-    text: str
-    label: str
-    probability: float
-    words: list[tuple[str, float]]
-    trace: "list[Step] | None" = None
 
 
 def read_texts(text: str | None, file: Path | None) -> list[str]:
@@ -48,8 +37,7 @@ def read_texts(text: str | None, file: Path | None) -> list[str]:
     if text is None and (sys.stdin is None or sys.stdin.isatty()):
         raise UserError('Give a text: make predict TEXT="A fine film.", or FILE=reviews.csv')
     try:
-        given = sys.stdin.buffer.read() if text is None else os.fsencode(text)
-        return [given.decode()]
+        return [(sys.stdin.buffer.read() if text is None else os.fsencode(text)).decode()]
     except UnicodeDecodeError as error:
         raise UserError(f"The text is not UTF-8: {error}") from None
 
@@ -73,57 +61,58 @@ def read_csv(file: Path) -> list[str]:
     return list(table[COLUMN])
 
 
-def answer(model: "Sentiment", text: str, most: int) -> Answer:
-    """Ask the model about a text; name the `most` words that moved its answer most."""
+def answers(model: "Sentiment", texts: list[str], most: int) -> Iterator[dict[str, Any]]:
+    """What `--json` prints of each text: the answer, and the words that moved it most.
+
+    Args:
+        model: to ask.
+        texts: without words to name they are asked about together.
+        most: how many words to name.
+    """
     from sentiment.explanation import explain  # imports MLflow, which takes seconds
-
-    explanation = explain(model, text)
-    words = strongest(explanation, most)
-    named = [(text[word.start : word.end], word.log_odds) for word in words]
-    return Answer(text, explanation.label, explanation.probability, named)
-
-
-def strongest(explanation: "Explanation", most: int) -> "list[Contribution]":
-    """The words with the greatest effect, whichever way, the strongest first."""
-    by_effect = sorted(explanation.words, key=lambda word: abs(word.log_odds), reverse=True)
-    return [word for word in by_effect[:most] if word.log_odds]
-
-
-def answers(model: "Sentiment", texts: list[str], most: int) -> Iterator[Answer]:
-    """Answers to all texts; without words to name they are asked about together."""
     from workflow.registry.scoring_server import COLUMN
 
-    if most:
-        yield from (answer(model, text, most) for text in texts)
+    if not most:
+        table = model.predict(None, pd.DataFrame({COLUMN: texts}))
+        for text, label, share in zip(texts, table["label"], table["probability"], strict=True):
+            yield document(text, label, share, [])
         return
-    table = model.predict(None, pd.DataFrame({COLUMN: texts}))
-    for text, label, probability in zip(texts, table["label"], table["probability"], strict=True):
-        yield Answer(text, label, float(probability), [])
+    for text in texts:
+        answer = explain(model, text)
+        by_effect = sorted(answer.words, key=lambda word: abs(word.log_odds), reverse=True)
+        strongest = [word for word in by_effect[:most] if word.log_odds]
+        words = [
+            {"word": text[word.start : word.end], "log_odds": word.log_odds} for word in strongest
+        ]
+        yield document(text, answer.label, answer.probability, words)
 
 
-def as_document(answer: Answer) -> dict[str, Any]:
-    """An answer as `--json` prints it, each word by name."""
-    words = [{"word": word, "log_odds": effect} for word, effect in answer.words]
-    document = {**answer._asdict(), "words": words}
-    if answer.trace is None:
-        del document["trace"]
-        return document
-    return {**document, "trace": [as_step(answer.text, step) for step in answer.trace]}
+def document(
+    text: str, label: str, probability: float, words: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """An answer as `--json` prints it."""
+    return {"text": text, "label": label, "probability": float(probability), "words": words}
 
 
-def as_step(text: str, step: "Step") -> dict[str, Any]:
-    """A word that the model reads, and its answer to the text cut after it."""
-    return {"word": text[step.start : step.end], "probability": step.probability}
+def traced(model: "Sentiment", text: str) -> list[dict[str, Any]]:
+    """Each word that the model reads, and its answer to the text cut after it."""
+    from sentiment.explanation import trace
+
+    return [
+        {"word": text[step.start : step.end], "probability": step.probability}
+        for step in trace(model, text)
+    ]
 
 
-def as_table(rows: list[Answer]) -> str:
+def as_table(rows: Iterable[dict[str, Any]]) -> str:
     """A line a text, with its words and what each did to the log-odds of positive."""
     lines = [f"{'label':9}{'probability':>11}  {'text':{SHOWN}}  words that moved it most"]
     for row in rows:
-        words = escape(", ".join(f"{word} {effect:+.2f}" for word, effect in row.words))
-        text = escape(" ".join(row.text.split()))
+        words = escape(", ".join("{word} {log_odds:+.2f}".format(**word) for word in row["words"]))
+        text = escape(" ".join(row["text"].split()))
         shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-        lines.append(f"{row.label:9}{row.probability:11.4f}  {shown:{SHOWN}}  {words}".rstrip())
+        answer = f"{row['label']:9}{row['probability']:11.4f}"
+        lines.append(f"{answer}  {shown:{SHOWN}}  {words}".rstrip())
     return "\n".join(lines)
 
 
@@ -163,14 +152,13 @@ def main(
     with cli.output_kept(as_json):
         texts = read_texts(text, file)
         loaded = champion.load(champion.uri(model))
+    documents = answers(loaded, texts, words)
     if as_json:
-        from sentiment import explanation
-
-        for answered in answers(loaded, texts, words):
-            steps = explanation.trace(loaded, answered.text) if trace else None
-            cli.print_json(as_document(answered._replace(trace=steps)))
+        for answer in documents:
+            steps = {"trace": traced(loaded, answer["text"])} if trace else {}
+            cli.print_json({**answer, **steps})
         return
-    print(as_table(list(answers(loaded, texts, words))))
+    print(as_table(documents))
     if words:
         print("\nA word's number: by how much the log-odds of positive fall without it.")
 

@@ -4,14 +4,9 @@ Where DVC has a default remote, what that has is pulled in place of being run. W
 from its cache, or a tracking store that failed does not have, is logged afterwards.
 """
 
-import io
-from pathlib import Path
-
-from ruamel.yaml import YAML
-
 from sentiment.errors import UserError
 from tools import sync
-from workflow import cli, downloads, dvc, files
+from workflow import cli, downloads, dvc, files, params_file
 from workflow.files import FETCH
 from workflow.params import PARAMS_FILE, Params, load_params
 from workflow.runs import store
@@ -31,7 +26,6 @@ params.yaml now says fetch.dataset: synthetic. Set it back to imdb and run
 
 @cli.command(__doc__)
 def main() -> int:
-    """Run the pipeline; return DVC's exit status."""
     params = load_params()
     announce(params)
     status = reproduce()
@@ -39,7 +33,10 @@ def main() -> int:
         params = obtain_or_fall_back(params)
         status = reproduce()
     if not status:
-        log()
+        with store.tolerating_errors(
+            f"{files.DATA} is complete, `make sync` logs it to the tracking store"
+        ):
+            print(sync.describe(sync.synchronize()))
     announce(params)
     return status
 
@@ -47,25 +44,13 @@ def main() -> int:
 def reproduce() -> int:
     """Run what has changed, but for what DVC's remote has, if there is one; return DVC's status."""
     remote = dvc.remote()
-    if remote is None:
-        return dvc.run("repro")
-    problem = dvc.why_not(remote)
+    problem = dvc.why_not(remote) if remote else ""
     if problem:
         print(f"The DVC remote {remote} cannot be used, so all is run here: {problem}", flush=True)
+    if problem or not remote:
         return dvc.run("repro")
     print(f"What the DVC remote {remote} has is taken from there, and not run.", flush=True)
     return dvc.run("repro", "--pull")
-
-
-def log() -> None:
-    """Log what the tracking store lacks of `data/`; one that fails does not fail the pipeline."""
-    run = None
-    with store.tolerating_errors(
-        f"{files.DATA} is complete, `make sync` logs it to the tracking store"
-    ):
-        run = sync.synchronize()
-    if run:
-        print(sync.describe(run))
 
 
 def announce(params: Params) -> None:
@@ -88,23 +73,11 @@ def obtain_or_fall_back(params: Params) -> Params:
     try:
         downloads.imdb(params.fetch)
     except downloads.Unreachable:
-        set_dataset(PARAMS_FILE, "synthetic")
+        params_file.edit(PARAMS_FILE, {"fetch.dataset": "synthetic"})
         print(FALLBACK, flush=True)
         params = load_params()
         announce(params)
     return params
-
-
-def set_dataset(path: Path, dataset: str) -> None:
-    """Set `fetch.dataset` in a params file, keeping comments and layout."""
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    document = yaml.load(path)
-    document["fetch"]["dataset"] = dataset
-    text = io.StringIO()
-    yaml.dump(document, text)
-    cli.replace_text(path, text.getvalue())
 
 
 if __name__ == "__main__":

@@ -11,12 +11,6 @@ from workflow.runs import store
 PORT = "SERVE_PORT"
 
 
-def command(model_uri: str, number: int) -> list[str]:
-    """The command that serves a model in this environment."""
-    options = ["--env-manager", "local", "--host", HOST, "--port", str(number)]
-    return [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", model_uri, *options]
-
-
 @cli.command(__doc__)
 @children.port_option(PORT, default=5001)
 @cli.model_option
@@ -25,7 +19,9 @@ def main(port: int, model: str | None) -> int:
     model_uri = champion.uri(model)
     print(f"Serving {model_uri} on http://{HOST}:{port}/invocations", flush=True)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store.tracking_uri()}
-    return children.run(command(model_uri, port), environment)
+    options = ["--model-uri", model_uri, "--host", HOST, "--port", str(port)]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
+    return children.run([*command, *options], environment)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,12 @@ from sentiment.network.batches import split
 from sentiment.scoring.answers import TrainingRecord
 from sentiment.serving.keras_reader import read_model
 from workflow import cli, files
-from workflow.evaluation import evaluated_digests, read_test, read_training
+from workflow.evaluation import (
+    evaluated_digests,
+    publish_outputs,
+    read_test,
+    read_training,
+)
 from workflow.files import EVALUATE, PAD, TRAIN
 from workflow.params import dataset_name, load_params
 from workflow.runs import lifecycle, store
@@ -40,10 +45,9 @@ def synchronize() -> Run:
     Raises:
         UserError: files are missing or do not belong together, or the store cannot be used.
     """
-    with FileLock(lock()):
+    with FileLock(lock()), store.as_user_error():
         lifecycle.end_abandoned_runs()
-        training = read_training()
-        run = complete_training(training)
+        run = complete_training(read_training())
         if (EVALUATE / files.ABOUT).exists():
             complete_evaluation(run)
     return run
@@ -61,35 +65,43 @@ def lock() -> Path:
 
 def complete_training(training: TrainingRecord) -> Run:
     """Log what the store lacks of `data/train`; return the run."""
+    import mlflow
+
+    client, tags, which = mlflow.MlflowClient(), training.run["tags"], ""
     log = lifecycle.recorded(training.run["run_id"])
-    if log and is_complete(log.run, TRAIN):
-        return log.run
     if log:
-        check_idle(log.run)
-    tags, begun = training.run["tags"], training.run["begun"]
-    if log is None:
+        run = client.get_run(log.run.run_id)
+        if has_all(run.data.tags, TRAIN):
+            return log.run
+        if lifecycle.is_taken(run, lock()):
+            process = run.data.tags.get(lifecycle.PROCESS)
+            raise UserError(
+                f"Run {log.run.run_id} is still running, in process {process}: wait for it."
+            )
+        which = f"attributes.run_id = '{log.run.run_id}'"
+    else:
         tags = {**tags, store.RESTORED: training.run["run_id"]}
-    check_data(tags)
+    if not training_digests().items() <= tags.items():
+        raise UserError(f"{PAD} is not what {TRAIN} was trained on: run `dvc repro` first.")
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
     parts = split(x, y, training.params["train.validation_split"])
-    known = f"attributes.run_id = '{log.run.run_id}'" if log else ""
-    with lifecycle.start_run(
-        training.run["name"], training.params, tags, lock(), known, begun
-    ) as resumed:
+    name, begun = training.run["name"], training.run["begun"]
+    with lifecycle.start_run(name, training.params, tags, lock(), which, begun) as resumed:
         log_data(resumed, dataset_name(training.params), *parts)
         diff = training.run["uncommitted"]
         tables = training.history, training.gradients
         log_outputs(resumed, read_model(files.checked(TRAIN / "model.keras")), *tables, diff)
     require_complete(resumed)
-    end(resumed.run, training.run["ended"])
+    # it ended when its training did, not now
+    client.set_terminated(resumed.run.run_id, "FINISHED", training.run["ended"])
     return resumed.run
 
 
 def complete_evaluation(run: Run) -> None:
     """Log what the run lacks of `data/evaluate`."""
-    from workflow.evaluation import publish_outputs
+    import mlflow
 
-    if is_complete(run, EVALUATE):
+    if has_all(mlflow.MlflowClient().get_run(run.run_id).data.tags, EVALUATE):
         return
     if not evaluated_digests().items() <= files.read_about(EVALUATE)["params"].items():
         print(f"{EVALUATE} is of another model or test set: `dvc repro` makes it anew.")
@@ -100,46 +112,12 @@ def complete_evaluation(run: Run) -> None:
     require_complete(log)
 
 
-def is_complete(run: Run, folder: Path) -> bool:
-    """Whether the run, by its tags, has all of a stage's folder as it is now."""
-    import mlflow
-
-    with store.as_user_error():
-        tags = mlflow.MlflowClient().get_run(run.run_id).data.tags
-    return has_all(tags, folder)
-
-
-def check_idle(run: Run) -> None:
-    """Leave a run alone that its training still writes to; raises UserError."""
-    import mlflow
-
-    with store.as_user_error():
-        found = mlflow.MlflowClient().get_run(run.run_id)
-    number = found.data.tags.get(lifecycle.PROCESS)
-    if lifecycle.is_taken(found, lock()):
-        raise UserError(f"Run {run.run_id} is still running, in process {number}: wait for it.")
-
-
-def check_data(tags: dict[str, str]) -> None:
-    """Refuse to name data in the run that it was not trained on; raises UserError."""
-    if not training_digests().items() <= tags.items():
-        raise UserError(f"{PAD} is not what {TRAIN} was trained on: run `dvc repro` first.")
-
-
 def require_complete(log: RunLogger) -> None:
     """Raise UserError if the store failed meanwhile; why was printed already."""
     if log.lost:
         raise UserError(
             "The run is not complete: run `make sync` again once the tracking store works."
         )
-
-
-def end(run: Run, ended: int) -> None:
-    """Let the run end when its training did, not now."""
-    import mlflow
-
-    with store.as_user_error():
-        mlflow.MlflowClient().set_terminated(run.run_id, "FINISHED", ended)
 
 
 if __name__ == "__main__":

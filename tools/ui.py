@@ -17,12 +17,6 @@ from workflow.runs import store
 from workflow.runs.links import DEFAULT_PORT, link
 
 PORT = "MLFLOW_UI_PORT"
-READY_SECONDS = 180
-
-
-def command(number: int) -> list[str]:
-    """The command that serves the store that `environment` names."""
-    return [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(number)]
 
 
 def environment(uri: str) -> dict[str, str]:
@@ -38,12 +32,11 @@ def environment(uri: str) -> dict[str, str]:
     return {**quiet, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
 
 
-def open_when_ready(page: str, number: int) -> None:
-    """Wait until the server answers, then say where and open a browser."""
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
+def show_when_ready(page: str, port: int) -> None:
+    """Wait until the server answers, then show the page."""
+    while True:
         with socket.socket() as probe:
-            if probe.connect_ex((HOST, number)) == 0:
+            if probe.connect_ex((HOST, port)) == 0:
                 show(page)
                 return
         time.sleep(0.2)
@@ -59,15 +52,15 @@ def show(page: str) -> None:
 @cli.command(__doc__)
 @children.port_option(PORT, default=DEFAULT_PORT)
 def main(port: int) -> int:
-    """Serve the store, or open the server that is already there."""
     uri = store.tracking_uri()
     if store.is_server(uri):
         show(link(store.connect()))
         return 0
     children.require_free(port, PORT)
     page = link(store.connect(), server=f"http://{HOST}:{port}")
-    threading.Thread(target=open_when_ready, args=(page, port), daemon=True).start()
-    return children.run(command(port), environment(uri))
+    threading.Thread(target=show_when_ready, args=(page, port), daemon=True).start()
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port)]
+    return children.run(command, environment(uri))
 
 
 if __name__ == "__main__":

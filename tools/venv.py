@@ -151,7 +151,7 @@ def pip_installs(built: Path) -> bool:
 
 
 def build() -> None:
-    """Build the environment unless it is there, and use it; end with one line where that fails."""
+    """Build the environment unless it is there, and use it."""
     built = Path(name_in(Path().resolve()))
     if not (built / COMPLETE).is_file():
         print("Building .venv from requirements.txt: 3 GB, a minute or two.", file=sys.stderr)
@@ -173,34 +173,28 @@ def has(extra: str) -> bool:
 
 
 def install(extra: str) -> None:
-    """Install an extra into the environment; end with one line where that fails."""
+    """Install an extra into the environment."""
     options = ["install", "--quiet", "--require-hashes", "--requirement", str(lock_of(extra))]
     if not succeeds([*pip(VENV.resolve()), *options]):
         sys.exit(f"make: {lock_of(extra)} could not be installed, see above. Run make again.")
     shutil.copyfile(str(lock_of(extra)), str(VENV / extra))
 
 
-def build_alone(extras: "list[str]") -> None:
-    """Build what is missing unless another process that does so now has done it."""
-    with Path(".venv.lock").open("w", encoding="utf-8") as turn:
-        try:
-            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("make: waiting for another make, which is building .venv.", file=sys.stderr)
-            fcntl.flock(turn, fcntl.LOCK_EX)
-        if not is_complete():
-            build()
-        for extra in extras:
-            if not has(extra):
-                install(extra)
-
-
 def main(extras: "list[str]") -> None:
     check_python(*sys.version_info[:2])
     check_venv_module()
     try:
-        if not (is_complete() and all(map(has, extras))):
-            build_alone(extras)
+        with Path(".venv.lock").open("w", encoding="utf-8") as turn:
+            try:
+                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print("make: waiting for another make, which is building .venv.", file=sys.stderr)
+                fcntl.flock(turn, fcntl.LOCK_EX)
+            if not is_complete():
+                build()
+            for extra in extras:
+                if not has(extra):
+                    install(extra)
     except KeyboardInterrupt:
         sys.exit("make: interrupted, .venv is not built. Run make again to build it.")
 

@@ -5,17 +5,14 @@ The clone has neither the cache nor the store of this folder, so that every stag
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from sentiment.errors import UserError
-from workflow import cli, dvc, files
+from workflow import children, cli, dvc, files
 from workflow.files import STAGES
 from workflow.params import load_params
 from workflow.runs.identity import CHANGES, DECLARED
@@ -36,18 +33,11 @@ which describe the run and its cost."""
 
 
 class Outcome(NamedTuple):
-    """How two runs of the same commit's pipeline differ.
+    """How two runs of the same commit's pipeline differ, before and now."""
 
-    Attributes:
-        compared: number of files compared.
-        differing: names of the files that differ.
-        changed: what of machine and packages differs, before and now, by the run's tags.
-        test_accuracy: before and now.
-    """
-
-    compared: int
-    differing: list[str]
-    changed: dict[str, tuple[str, str | None]]
+    compared: int  # number of files
+    differing: list[str]  # their names
+    changed: dict[str, tuple[str, str | None]]  # of machine and packages, by the run's tags
     test_accuracy: tuple[float, float]
 
 
@@ -67,55 +57,38 @@ def verify() -> Outcome:
     require_the_commit_s_own_data()
     with tempfile.TemporaryDirectory() as scratch:
         again = repeat(Path(scratch) / "clone") / files.DATA
+        before, now = (
+            float(files.read_json(data / "evaluate" / "metrics.json")["test_accuracy"])
+            for data in (files.DATA, again)
+        )
         return Outcome(
-            len(list(compared(files.DATA))),
+            len(compared(files.DATA)),
             sorted(differences(files.DATA, again)),
-            changed_tags(*(read_tags(data) for data in (files.DATA, again))),
-            (read_accuracy(files.DATA), read_accuracy(again)),
+            changed_tags(files.DATA, again),
+            (before, now),
         )
 
 
-def read_tags(data: Path) -> dict[str, str]:
-    """What a run's tags say of the machine and the packages."""
-    tags: dict[str, str] = files.read_json(data / "train" / "run.json")["tags"]
-    return {name: text for name, text in tags.items() if name.startswith(KINDS)}
-
-
-def changed_tags(here: dict[str, str], again: dict[str, str]) -> dict[str, tuple[str, str | None]]:
-    """The tags that another run of the pipeline has with another value."""
-    return {key: (here[key], again.get(key)) for key in here if here[key] != again.get(key)}
-
-
-def read_accuracy(data: Path) -> float:
-    """The test accuracy."""
-    return float(files.read_json(data / "evaluate" / "metrics.json")["test_accuracy"])
+def changed_tags(recorded: Path, again: Path) -> dict[str, tuple[str, str | None]]:
+    """What of machine and packages another run of the pipeline has other tags of."""
+    before, now = (files.read_json(data / "train/run.json")["tags"] for data in (recorded, again))
+    names = [name for name in before if name.startswith(KINDS)]
+    return {name: (before[name], now.get(name)) for name in names if before[name] != now.get(name)}
 
 
 def require_the_commit_s_own_data() -> None:
     """Raise UserError unless `data/` is what the pipeline of this commit made."""
-    changed = output("git", "status", "--porcelain", "--", *CHANGES)
+    changed = children.output("git", "status", "--porcelain", "--", *CHANGES)
     if changed:
-        raise UserError(f"There are changes without a commit:\n{changed}\nCommit them first.")
-    if subprocess.run([*DVC, "status", "--quiet", str(DECLARED)], check=False).returncode:
+        raise UserError(f"There are changes without a commit:\n{changed}Commit them first.")
+    if dvc.run("status", "--quiet", str(DECLARED)):
         raise UserError("data/ is not up to date with this commit: run `make repro` first.")
-
-
-DVC = [sys.executable, "-m", "dvc"]
-
-
-def output(*command: str) -> str:
-    """What a command prints; raises UserError if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"{' '.join(command)} failed: {done.stderr.strip()}")
-    return done.stdout.rstrip()
 
 
 def repeat(clone: Path) -> Path:
     """Run the pipeline of the current commit in a clone, with a store of its own."""
-    output("git", "clone", "--quiet", ".", str(clone))
+    children.output("git", "clone", "--quiet", ".", str(clone))
     for name in dvc.relative_files(load_params().fetch):
-        dvc.require_inside(name)
         place = clone / name  # git need not have it
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(name, place)
@@ -126,18 +99,16 @@ def repeat(clone: Path) -> Path:
     return clone
 
 
-def compared(data: Path) -> Iterator[Path]:
-    """The files of `data/` that are the same in every run, relative to it."""
-    for path in sorted(path for stage in STAGES for path in (data / stage).glob("*")):
-        name = path.relative_to(data)
-        if str(name) not in LEFT_OUT:
-            yield name
+def compared(data: Path) -> set[str]:
+    """The names of the files of `data/` that are the same in every run, relative to it."""
+    paths = (path for stage in STAGES for path in (data / stage).glob("*"))
+    return {str(path.relative_to(data)) for path in paths} - LEFT_OUT
 
 
 def differences(recorded: Path, again: Path) -> set[str]:
     """The names of all files that differ, or that one side lacks."""
-    names = set(compared(recorded)) | set(compared(again))
-    return {str(name) for name in names if content(recorded / name) != content(again / name)}
+    names = compared(recorded) | compared(again)
+    return {name for name in names if content(recorded / name) != content(again / name)}
 
 
 def content(path: Path) -> Any:

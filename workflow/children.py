@@ -28,10 +28,7 @@ END_SECONDS = 4.0  # in which a server may end by itself, before it is killed
 
 
 def members(group: int) -> Iterator[psutil.Process]:
-    """The running processes of a group.
-
-    Zombies are left out: in a container, nobody may be there to reap them.
-    """
+    """The running processes of a group; in a container, nobody may be there to reap zombies."""
     for process in psutil.process_iter():
         with suppress(ProcessLookupError, PermissionError, psutil.Error):
             if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
@@ -80,17 +77,25 @@ def port_option(variable: str, default: int) -> Callable[[Any], Any]:
     return cli.option("--port", variable=variable, type=kind, default=default, help="Listen here.")
 
 
-def require_free(port: int, variable: str) -> None:
-    """Raise UserError if something listens on a port.
+def require_free(port: int, setting: str, host: str = HOST) -> None:
+    """Raise UserError where a server cannot listen on this port, which the setting says."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UserError(
+                f"Port {port} is taken or not allowed on {host}: {error.strerror}. Choose another "
+                f"by {setting}."
+            ) from None
 
-    Args:
-        port: the port on the loopback.
-        variable: sets another one.
-    """
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        if probe.connect_ex((HOST, port)) == 0:
-            raise UserError(f"Port {port} is taken. Choose another: {variable}={port + 1}")
+
+def output(*command: str) -> str:
+    """What a command prints; raises UserError if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+    return done.stdout
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> int:

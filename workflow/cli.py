@@ -51,10 +51,7 @@ model_option = option(
 def output_kept(kept: bool) -> Iterator[None]:
     """Keep standard output clean: what anything prints in the block goes to standard error.
 
-    That includes libraries and processes that are started in it.
-
-    Args:
-        kept: False changes nothing.
+    That includes libraries and processes that are started in it. With `kept` False, nothing does.
     """
     if not kept or sys.stdout is None:
         yield
@@ -94,17 +91,14 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def run(name: str, main: click.Command) -> NoReturn:
-    """Run a command on this process's arguments and end with the status that it returns.
+    """Run a command, which messages call by this name, and end with the status that it returns.
 
     A failure is one message on standard error and a non-zero status: 2 if the arguments are wrong,
     128 and the number of a signal. A closed standard output (`| head`) ends it without a message.
-
-    Args:
-        name: how messages call the command, such as `make sync`.
-        main: the command, in the module that Python was started with.
     """
     ending.quiet_libraries()
-    program = started_as()
+    module = sys.modules["__main__"].__spec__
+    program = f"python -m {module.name.removesuffix('.__main__')}" if module else sys.argv[0]
     try:
         with signals.raising():
             status = invoke(main, program)
@@ -113,7 +107,7 @@ def run(name: str, main: click.Command) -> NoReturn:
         print(f"{name}: {error.format_message()} See {program} --help.", file=sys.stderr)
         sys.exit(USAGE_STATUS)
     except BrokenPipeError:
-        discard_output()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would complain as it ends
         sys.exit(CLOSED_STATUS)
     except signals.Interrupted as ended:
         print(f"{name}: {ended}", file=sys.stderr)
@@ -124,12 +118,6 @@ def run(name: str, main: click.Command) -> NoReturn:
             raise
         sys.exit(f"{name}: {message}")
     sys.exit(status)
-
-
-def started_as() -> str:
-    """How this program was started, without its arguments."""
-    module = sys.modules["__main__"].__spec__
-    return f"python -m {module.name.removesuffix('.__main__')}" if module else sys.argv[0]
 
 
 def invoke(main: click.Command, program: str) -> int | None:
@@ -146,10 +134,3 @@ def flush_output() -> None:
     """Write out what standard output still has; a process may have been started without one."""
     if sys.stdout is not None:
         sys.stdout.flush()
-
-
-def discard_output() -> None:
-    """Let what standard output still holds go nowhere: Python would complain as it ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)

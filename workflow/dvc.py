@@ -27,11 +27,6 @@ def run(*arguments: str, folder: Path = HERE, environment: Environment = None) -
     A signal to this process goes to all of the group, the stage included, and is waited for:
     DVC by itself leaves a stage behind when it is terminated. What an earlier DVC was killed over
     is repaired.
-
-    Args:
-        arguments: the command.
-        folder: the repository, if it is not the working directory.
-        environment: its variables, if they are not this process's.
     """
     repair_lock(folder / RWLOCK)
     status = _run(arguments, folder, environment)
@@ -59,10 +54,7 @@ def _run(arguments: Sequence[str], folder: Path, environment: Environment) -> in
 
 def output(*arguments: str) -> str:
     """What a DVC command prints; raises UserError if it fails."""
-    done = subprocess.run([*DVC, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"dvc {' '.join(arguments)} failed: {done.stderr.strip()}")
-    return done.stdout
+    return children.output(*DVC, *arguments)
 
 
 def remote() -> str | None:
@@ -79,9 +71,7 @@ def remote() -> str | None:
 def why_not(remote: str, absent: str = "") -> str:
     """Why a remote cannot be used, or nothing if it can: `dvc repro --pull` would end over it.
 
-    Args:
-        remote: its name.
-        absent: the answer where nothing is at its address.
+    `absent` is the answer where nothing is at its address.
     """
     from dvc.repo import Repo
 
@@ -96,10 +86,16 @@ def why_not(remote: str, absent: str = "") -> str:
 
 def repair_lock(lock: Path) -> None:
     """Remove a lock file that DVC was killed over while it wrote it, and refuses to start over."""
-    if is_damaged(lock):
-        time.sleep(MOMENT_SECONDS)  # another DVC may just be writing it
-        if is_damaged(lock):
-            lock.unlink(missing_ok=True)
+    for pause in (MOMENT_SECONDS, 0.0):  # another DVC may just be writing it
+        try:
+            json.loads(lock.read_bytes())
+        except FileNotFoundError:
+            return
+        except ValueError:
+            time.sleep(pause)
+        else:
+            return
+    lock.unlink(missing_ok=True)
 
 
 def restore_lock_file(folder: Path) -> bool:
@@ -118,25 +114,9 @@ def restore_lock_file(folder: Path) -> bool:
         return False
     except DvcException:
         file.unlink()
-        restore = [
-            "git",
-            "checkout",
-            "--",
-            str(LOCK_FILE),
-        ]  # where git has none, DVC makes a new one
+        restore = ["git", "checkout", "--", str(LOCK_FILE)]  # where git has none, DVC makes one
         subprocess.run(restore, cwd=folder, capture_output=True, check=False)
         print(f"{file} was incomplete, since DVC was killed: git's version is back.", flush=True)
-        return True
-    return False
-
-
-def is_damaged(file: Path) -> bool:
-    """Whether a file is there and holds no JSON."""
-    try:
-        json.loads(file.read_bytes())
-    except FileNotFoundError:
-        return False
-    except ValueError:
         return True
     return False
 
@@ -147,15 +127,17 @@ def table_files(params: Fetch) -> set[str]:
 
 
 def relative_files(params: Fetch) -> list[str]:
-    """Those that are named by a path from the project's root."""
+    """Those that are named by a path from the project's root, which a copy of it needs, too.
+
+    Raises:
+        UserError: a path leads out of the project.
+    """
     names = sorted(table_files(params))
-    return [name for name in names if "://" not in name and not Path(name).is_absolute()]
-
-
-def require_inside(name: str) -> None:
-    """Raise UserError where a path leads out of the project, since its copies lie elsewhere."""
-    if os.path.normpath(name).startswith(".."):
-        raise UserError(
-            f"{name} is outside the project, of which a copy is trained elsewhere: name it by its "
-            "absolute path in params.yaml."
-        )
+    inside = [name for name in names if "://" not in name and not Path(name).is_absolute()]
+    for name in inside:
+        if os.path.normpath(name).startswith(".."):
+            raise UserError(
+                f"{name} is outside the project, of which a copy is trained elsewhere: name it by "
+                "its absolute path in params.yaml."
+            )
+    return inside

@@ -38,23 +38,12 @@ def changed(params: Params, changes: Mapping[str, Any]) -> Params:
     """
     document = params.model_dump()
     for name, value in changes.items():
-        *sections, key = name.split(".")
-        section = document
-        for part in sections:
-            section = section.setdefault(part, {})
-        section[key] = value
+        _replace(document, name, value)
     return check_params(document, f"{PARAMS_FILE} with {dict(changes)}")
 
 
 def edit(path: Path, values: Mapping[str, Any]) -> list[str]:
-    """Write values into a params file.
-
-    Args:
-        path: the file.
-        values: by dotted names.
-
-    Returns:
-        What changed, a line for each.
+    """Write values, by their dotted names, into a params file; return a line for each that changed.
 
     Raises:
         UserError: the result would not be allowed; the file is as it was.
@@ -62,18 +51,16 @@ def edit(path: Path, values: Mapping[str, Any]) -> list[str]:
     yaml = YAML()
     yaml.width, yaml.preserve_quotes = WIDTH, True
     document = yaml.load(path)
-    changes = [line for name, value in values.items() if (line := _change(document, name, value))]
+    former = {name: _replace(document, name, value) for name, value in values.items()}
+    changes = [
+        f"{name}: {former[name]} -> {new}" for name, new in values.items() if former[name] != new
+    ]
     text = StringIO()
     yaml.dump(document, text)
     check_params(YAML(typ="safe", pure=True).load(text.getvalue()), str(path))
     if changes:
         cli.replace_text(path, _aligned(path.read_text(encoding="utf-8"), text.getvalue()))
     return changes
-
-
-def with_comment(setting: str, comment: str) -> str:
-    """The line of a setting and its comment."""
-    return f"{setting:<{COLUMN}} # {comment}"
 
 
 def _aligned(before: str, after: str) -> str:
@@ -85,14 +72,15 @@ def _aligned(before: str, after: str) -> str:
     for number, (old, new) in enumerate(zip(before.splitlines(), lines, strict=False)):
         line = SETTING.fullmatch(new)
         if old != new and line and line["comment"]:
-            lines[number] = with_comment(line["setting"], line["comment"])
+            lines[number] = f"{line['setting']:<{COLUMN}} # {line['comment']}"
     return "\n".join([*lines, ""])
 
 
-def _change(document: Any, name: str, value: Any) -> str:
-    """Change one value; what changed, or nothing."""
+def _replace(document: Any, name: str, value: Any) -> Any:
+    """Set a value by its dotted name; return the former one."""
     *sections, key = name.split(".")
     for section in sections:
-        document = document[section]
-    before, document[key] = document[key], value
-    return f"{name}: {before} -> {value}" if before != value else ""
+        document = document.setdefault(section, {})
+    former = document.get(key)
+    document[key] = value
+    return former

@@ -71,7 +71,6 @@ def require_copies(params: Fetch) -> None:
             "as an experiment: git init && git add --all && git commit --message start"
         )
     for name in dvc.relative_files(params):
-        dvc.require_inside(name)
         if not Path(f"{name}.dvc").exists() and not identity.git("ls-files", "--", name):
             raise UserError(
                 f"{name} is known neither to git nor to DVC, and each training runs in a copy of "

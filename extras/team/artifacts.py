@@ -4,119 +4,88 @@ import hashlib
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
-from typing import Protocol
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from extras.team import s3
 from extras.team.server_options import Server
-from sentiment.errors import UserError
 from workflow import files
 
 AT_ONCE = 8  # files that are moved or read at the same time
 CHUNK = 2**20  # bytes
-
-
-class Place(Protocol):
-    """Where a server keeps artifacts, by their paths."""
-
-    def sizes(self, folder: str) -> dict[str, int]:
-        """The bytes of each file below a folder, by its path."""
-
-    def put(self, source: Path, path: str) -> None:
-        """Write a file whole, or not at all."""
-
-    def digest(self, path: str) -> str:
-        """The SHA-256 of a file that is there."""
+# what speaks S3, but is not Amazon's, may not know the newer checksums
+CHECKSUMS = {
+    "request_checksum_calculation": "when_required",
+    "response_checksum_validation": "when_required",
+}
 
 
 class Folder:
-    """A folder of this machine."""
+    """A folder of this machine in which the server keeps artifacts, by their paths."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, settings: Server) -> None:
+        self.root = Path(settings.artifacts)
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """See `Place`."""
+        """The bytes of each file below a folder, by its path."""
         paths = (path for path in (self.root / folder).rglob("*") if path.is_file())
         return {str(path.relative_to(self.root)): path.stat().st_size for path in paths}
 
     def put(self, source: Path, path: str) -> None:
-        """See `Place`."""
+        """Write a file whole, or not at all."""
         place = self.root / path
         place.parent.mkdir(parents=True, exist_ok=True)
-        partial = place.with_name(f".{place.name}.partial")
+        partial = files.beside(place, "partial")
         shutil.copyfile(source, partial)
         partial.replace(place)
 
     def digest(self, path: str) -> str:
-        """See `Place`."""
+        """The SHA-256 of a file that is there."""
         return files.sha256(self.root / path)
 
 
 class Bucket:
-    """A bucket, or a folder in one."""
+    """A bucket, or a folder in one, in which the server does so: with the methods of `Folder`."""
 
     def __init__(self, settings: Server) -> None:
-        parts = urlsplit(settings.artifacts)
-        self.name, self.prefix = parts.netloc, parts.path.strip("/")
-        self.client = s3.client(settings.s3_endpoint)
+        folder = urlsplit(settings.artifacts).path.strip("/")
+        self.name, self.prefix = settings.bucket, f"{folder}/" if folder else ""
+        self.client = s3_client(settings)
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """See `Place`."""
         pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.name, Prefix=f"{self._key(folder)}/"
+            Bucket=self.name, Prefix=f"{self.prefix}{folder}/"
         )
-        begin = len(self._key(""))
         objects = (item for page in pages for item in page.get("Contents", []))
-        return {item["Key"][begin:]: item["Size"] for item in objects}
+        return {item["Key"].removeprefix(self.prefix): item["Size"] for item in objects}
 
     def put(self, source: Path, path: str) -> None:
-        """See `Place`."""
-        self.client.upload_file(str(source), self.name, self._key(path))
+        self.client.upload_file(str(source), self.name, f"{self.prefix}{path}")
 
     def digest(self, path: str) -> str:
-        """See `Place`."""
-        body = self.client.get_object(Bucket=self.name, Key=self._key(path))["Body"]
+        body = self.client.get_object(Bucket=self.name, Key=f"{self.prefix}{path}")["Body"]
         digest = hashlib.sha256()
         for chunk in body.iter_chunks(CHUNK):
             digest.update(chunk)
         return digest.hexdigest()
 
-    def _key(self, path: str) -> str:
-        return f"{self.prefix}/{path}" if self.prefix else path
+
+Place = Folder | Bucket
 
 
-def place_of(settings: Server) -> Place:
-    """Where the server keeps its artifacts."""
-    return Bucket(settings) if settings.bucket else Folder(Path(settings.artifacts))
-
-
-def listed(root: Path) -> dict[str, Path]:
-    """All files below a folder, by their paths in it."""
-    paths = (path for path in sorted(root.rglob("*")) if path.is_file())
-    return {str(PurePosixPath(path.relative_to(root))): path for path in paths}
-
-
-def missing(sources: Mapping[str, Path], place: Place, folder: str) -> dict[str, Path]:
-    """The files that the server does not have, by their paths there.
+def s3_client(settings: Server, **options: Any) -> Any:
+    """Boto's client, whose key is in AWS's variables or files as they are now.
 
     Args:
-        sources: the files here, by their paths there.
-        place: where the server keeps them.
-        folder: of the experiment there.
-
-    Raises:
-        UserError: the server has a file with other content under the same path.
+        settings: of the server.
+        options: of botocore's `Config`.
     """
-    there = place.sizes(folder)
-    both = {path: source for path, source in sources.items() if path in there}
-    if clashes := differences(both, place, there):
-        shown = "\n".join(f"  {path}" for path in sorted(clashes))
-        raise UserError(
-            f"The server has other files under the same path, so that nothing was moved:\n{shown}"
-        )
-    return {path: source for path, source in sources.items() if path not in there}
+    import boto3
+    from botocore.config import Config
+
+    endpoint = settings.s3_endpoint or None
+    config = Config(**options, **(CHECKSUMS if endpoint else {}))
+    return boto3.Session().client("s3", endpoint_url=endpoint, config=config)
 
 
 def put(sources: Mapping[str, Path], place: Place) -> None:
@@ -125,22 +94,27 @@ def put(sources: Mapping[str, Path], place: Place) -> None:
         list(pool.map(lambda path: place.put(sources[path], path), sources))
 
 
-def differences(sources: Mapping[str, Path], place: Place, there: Mapping[str, int]) -> list[str]:
-    """The paths at which the server has no such file or another one.
+def compare(
+    sources: Mapping[str, Path], place: Place, folder: str
+) -> tuple[dict[str, Path], list[str]]:
+    """Compare files with those of the server, by their SHA-256.
 
     Args:
         sources: the files here, by their paths there.
-        place: where the server keeps them.
-        there: the bytes of each file that it has.
+        place: where the server keeps its own.
+        folder: of the experiment there.
+
+    Returns:
+        The files that the server lacks, and the paths at which it has another one.
     """
+    sizes = place.sizes(folder)
+    absent = {path: source for path, source in sources.items() if path not in sizes}
+    present = [path for path in sources if path in sizes]
 
     def differs(path: str) -> bool:
         source = sources[path]
-        return there.get(path) != source.stat().st_size or place.digest(path) != files.sha256(
-            source
-        )
+        return sizes[path] != source.stat().st_size or place.digest(path) != files.sha256(source)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return [
-            path for path, found in zip(sources, pool.map(differs, sources), strict=True) if found
-        ]
+        marks = zip(present, pool.map(differs, present), strict=True)
+        return absent, [path for path, other in marks if other]

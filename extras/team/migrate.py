@@ -5,7 +5,6 @@ the administrator's work: it needs the server's database and the place of its ar
 server.yaml names. It can be called again, brings nothing twice, and deletes nothing here.
 """
 
-import os
 from pathlib import Path
 
 from extras.team.server_options import load_options, settings_option
@@ -20,10 +19,9 @@ def main(to: str, path: Path, as_json: bool) -> int:
     from extras.team import migration
 
     with cli.output_kept(as_json):
-        os.environ.pop("MLFLOW_TRACKING_URI", None)  # what is moved is the store in this folder
         result = migration.migrate(load_options(path), to)
-    cli.report(migration.document(result), migration.summary(result, to), as_json)
-    return 0 if result.equal else 1
+    cli.report(result, migration.summary(result, to), as_json)
+    return int(not result["equal"])
 
 
 if __name__ == "__main__":

@@ -9,15 +9,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
+from extras.team import artifacts
 from extras.team.server_options import THREADS, Server, load_options, settings_option
 from sentiment.errors import UserError, redacted
 from workflow import children, cli
 
 MLFLOW = [sys.executable, "-m", "mlflow"]
-AUTH = [sys.executable, "-m", "mlflow.server.auth"]
+MLFLOW_AUTH = [sys.executable, "-m", "mlflow.server.auth"]
 
 
 @cli.command(__doc__)
@@ -25,81 +25,71 @@ AUTH = [sys.executable, "-m", "mlflow.server.auth"]
 def main(path: Path) -> int:
     from extras.team import checks
 
-    wanted = load_options(path)
-    checks.check(wanted, os.environ)
+    settings = load_options(path)
+    checks.check(settings)
     with tempfile.TemporaryDirectory() as folder:
         rights = Path(folder, "auth.ini")
-        rights.write_text(auth_ini(wanted), encoding="utf-8")
-        environment = {**os.environ, **variables(wanted, rights)}
-        migrate(wanted, environment)
-        print(f"Serving on http://{wanted.host}:{wanted.port}", flush=True)
-        return children.run(command(wanted), environment)
+        rights.write_text(auth_ini(settings), encoding="utf-8")
+        os.environ.update(variables(settings, rights))
+        upgrade([*MLFLOW, "db", "upgrade", settings.runs])
+        upgrade([*MLFLOW_AUTH, "db", "upgrade", "--url", settings.users])
+        print(f"Serving on http://{settings.host}:{settings.port}", flush=True)
+        return children.run(command(settings), os.environ)
 
 
-def migrate(wanted: Server, environment: Mapping[str, str]) -> None:
-    """Bring both databases to this MLflow's schema, by its own commands.
-
-    Raises:
-        UserError: a migration failed.
-    """
-    for upgrade in (
-        [*MLFLOW, "db", "upgrade", wanted.runs],
-        [*AUTH, "db", "upgrade", "--url", wanted.users],
-    ):
-        done = subprocess.run(upgrade, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            said = redacted("\n".join(done.stderr.splitlines()[-5:]))
-            raise UserError(
-                f"The migration of {upgrade[-1]} failed. Restore its backup, then see MLflow's "
-                f"notes on this version:\n{said}"
-            )
+def upgrade(command: list[str]) -> None:
+    """Bring a database to this MLflow's schema by MLflow's command; UserError if that fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = redacted("\n".join(done.stderr.splitlines()[-5:]))
+        raise UserError(
+            f"The migration of {command[-1]} failed. Restore its backup, then see MLflow's notes "
+            f"on this version:\n{said}"
+        )
 
 
-def command(wanted: Server) -> list[str]:
+def command(settings: Server) -> list[str]:
     """The command that serves."""
+    origins = settings.allowed_origins
     return [
         *MLFLOW,
         "server",
-        *("--backend-store-uri", wanted.runs),
-        *("--artifacts-destination", wanted.artifacts),
+        *("--backend-store-uri", settings.runs),
+        *("--artifacts-destination", settings.artifacts),
         *("--app-name", "basic-auth"),
-        *("--host", wanted.host),
-        *("--port", str(wanted.port)),
-        *("--workers", str(wanted.workers)),
-        *("--allowed-hosts", ",".join(wanted.allowed_hosts)),
-        *(
-            ["--cors-allowed-origins", ",".join(wanted.allowed_origins)]
-            * bool(wanted.allowed_origins)
-        ),
+        *("--host", settings.host),
+        *("--port", str(settings.port)),
+        *("--workers", str(settings.workers)),
+        *("--allowed-hosts", ",".join(settings.allowed_hosts)),
+        *(["--cors-allowed-origins", ",".join(origins)] if origins else []),
     ]
 
 
-def variables(wanted: Server, rights: Path) -> dict[str, str]:
+def variables(settings: Server, rights: Path) -> dict[str, str]:
     """What MLflow reads from the environment beside its options."""
-    known = {
+    common = {
         "MLFLOW_AUTH_CONFIG_PATH": str(rights),
-        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(wanted.connections),
+        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(settings.connections),
         # `log-batch` holds a connection while it waits for a second one: with no more of them than
         # calls at once, all could wait for ever
-        "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(THREADS + 1 - wanted.connections),
+        "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(THREADS + 1 - settings.connections),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    if wanted.s3_endpoint:  # what speaks S3 may not know Amazon's newer checksums
-        known["MLFLOW_S3_ENDPOINT_URL"] = wanted.s3_endpoint
-        known["AWS_REQUEST_CHECKSUM_CALCULATION"] = "when_required"
-        known["AWS_RESPONSE_CHECKSUM_VALIDATION"] = "when_required"
-    return known
+    if not settings.s3_endpoint:
+        return common
+    checksums = {f"AWS_{name.upper()}": value for name, value in artifacts.CHECKSUMS.items()}
+    return {**common, "MLFLOW_S3_ENDPOINT_URL": settings.s3_endpoint, **checksums}
 
 
-def auth_ini(wanted: Server) -> str:
+def auth_ini(settings: Server) -> str:
     """MLflow's settings of users, which have no secret."""
     return f"""\
 [mlflow]
-default_permission = {wanted.default_permission}
-database_uri = {wanted.users.replace("%", "%%")}
+default_permission = {settings.default_permission}
+database_uri = {settings.users.replace("%", "%%")}
 admin_username = admin
-auth_cache_ttl_seconds = {wanted.password_seconds}
+auth_cache_ttl_seconds = {settings.password_seconds}
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 """
 

@@ -2,11 +2,11 @@
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 import click
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sentiment.errors import UserError
@@ -15,7 +15,6 @@ from workflow import cli
 from workflow.params import load
 
 FILE = Path("extras", "team", "server.yaml")
-DATABASE = re.compile(r"postgresql://[^\s/:@?#]+@[^\s/@?#]+/[^\s/:@?#]+")
 THREADS = 40  # calls that a worker answers at once: AnyIO's default, which MLflow leaves alone
 
 
@@ -29,76 +28,50 @@ settings_option = cli.option(
 )
 
 
+def _matching(pattern: str, message: str) -> AfterValidator:
+    """The check of an address that is never shown, since it may hold a password."""
+
+    def check(address: str) -> str:
+        if not re.fullmatch(pattern, address):
+            raise PydanticCustomError(HIDDEN, message)
+        return address
+
+    return AfterValidator(check)
+
+
+Database = Annotated[
+    str,
+    _matching(
+        r"postgresql://[^\s/:@?#]+@[^\s/@?#]+/[^\s/:@?#]+",
+        "An address such as postgresql://user@host:5432/name is expected. A password does not "
+        "belong here, but into ~/.pgpass or PGPASSWORD",
+    ),
+]
+Endpoint = Annotated[
+    str,
+    _matching(
+        r"(https?://[^\s@]+)?",
+        "An address such as https://s3.example.org is expected. A key does not belong here, but "
+        "into AWS's variables or files",
+    ),
+]
+
+
 class Server(Section):
-    """All of `server.yaml`."""
+    """All of `server.yaml`, whose comments say what each setting means."""
 
-    runs: str = Field(
-        description="database of runs, postgresql://user@host:port/name; the password belongs into "
-        "~/.pgpass or PGPASSWORD"
-    )
-    users: str = Field(
-        description="database of users and their rights, another one: both have migrations"
-    )
-    artifacts: str = Field(
-        pattern=r"^(s3://[^\s/]+(/\S*)?|/\S+)$",
-        description="s3://bucket or s3://bucket/folder, whose key is in AWS's usual variables or "
-        "files; or a folder of this machine, from /",
-    )
-    s3_endpoint: str = Field(
-        description="address of what speaks S3, where it is not Amazon's; empty otherwise",
-    )
-    host: str = Field(
-        min_length=1,
-        description="address to listen on; 127.0.0.1 where a proxy with TLS stands before it",
-    )
-    port: int = Field(ge=1, le=65535, description="port to listen on")
-    allowed_hosts: list[str] = Field(
-        min_length=1,
-        description="names by which clients call this server, against DNS rebinding; `name:*` for "
-        "any port",
-    )
-    allowed_origins: list[str] = Field(
-        description="pages of other servers whose scripts may call this one"
-    )
-    default_permission: Literal["READ", "USE", "EDIT", "MANAGE"] = Field(
-        description="what a user may do at least with what is not their own: EDIT where all train; "
-        "with READ, rights are granted to those who may"
-    )
-    password_seconds: int = Field(
-        ge=0,
-        le=3600,
-        description="for so long a worker takes a password that it has checked without checking it "
-        "again, which takes a fifth of a second of a core; and an old one that was changed",
-    )
-    workers: int = Field(ge=1, le=128, description="processes that answer requests")
-    connections: int = Field(
-        ge=1,
-        le=THREADS,
-        description="that each of a worker's three pools (runs, registered models, users) keeps "
-        "open; PostgreSQL allows 100 in all by default, and a rush needs two for each call",
-    )
-
-    @field_validator("s3_endpoint")
-    @classmethod
-    def _is_an_endpoint_without_key(cls, address: str) -> str:
-        if not re.fullmatch(r"(https?://[^\s@]+)?", address):
-            raise PydanticCustomError(
-                HIDDEN,
-                "An address such as https://s3.example.org is expected. A key does not belong "
-                "here, but into AWS's variables or files",
-            )
-        return address
-
-    @field_validator("runs", "users")
-    @classmethod
-    def _is_an_address_without_password(cls, address: str) -> str:
-        if not DATABASE.fullmatch(address):
-            raise PydanticCustomError(
-                HIDDEN,
-                "An address such as postgresql://user@host:5432/name is expected. A password does "
-                "not belong here, but into ~/.pgpass or PGPASSWORD",
-            )
-        return address
+    runs: Database
+    users: Database
+    artifacts: str = Field(pattern=r"^(s3://[^\s/]+(/\S*)?|/\S+)$")
+    s3_endpoint: Endpoint
+    host: str = Field(min_length=1)
+    port: int = Field(ge=1, le=65535)
+    allowed_hosts: list[str] = Field(min_length=1)
+    allowed_origins: list[str]
+    default_permission: Literal["READ", "USE", "EDIT", "MANAGE"]
+    password_seconds: int = Field(ge=0, le=3600)
+    workers: int = Field(ge=1, le=128)
+    connections: int = Field(ge=1, le=THREADS)
 
     @model_validator(mode="after")
     def _databases_are_two(self) -> Self:
@@ -109,10 +82,10 @@ class Server(Section):
         return self
 
     @property
-    def bucket(self) -> str | None:
-        """The bucket of the artifacts, or None if they are in a folder."""
+    def bucket(self) -> str:
+        """The bucket of the artifacts; empty where they are in a folder."""
         parts = urlsplit(self.artifacts)
-        return parts.netloc if parts.scheme == "s3" else None
+        return parts.netloc if parts.scheme == "s3" else ""
 
 
 def load_options(path: Path) -> Server:

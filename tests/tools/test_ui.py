@@ -1,12 +1,12 @@
 """`make ui` in a real browser; the screenshots stay in test-artifacts/."""
 
-import json
 import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import mlflow
 import pytest
 from selenium import webdriver
 
@@ -17,11 +17,11 @@ from workflow.runs.links import link
 
 
 class Ui(NamedTuple):
-    """A running MLflow UI: its address, the page it announced, and its two runs."""
+    """A running MLflow UI: its address, the page it announced, and the ids of its two runs."""
 
     server: str
     page: str
-    runs: list[dict[str, str]]
+    runs: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +42,7 @@ def ui(moved: Project) -> Iterator[Ui]:
     process = moved.start("make", "ui", MLFLOW_UI_PORT=str(port), BROWSER="true")
     try:
         wait_for(f"{server}/health")
-        body = {"experiment_ids": ["1"]}
-        request = urllib.request.Request(
-            f"{server}/api/2.0/mlflow/runs/search",
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            runs = [run["info"] for run in json.loads(answer.read())["runs"]]
+        runs = [run.info.run_id for run in mlflow.MlflowClient(server).search_runs(["1"])]
         assert process.stdout is not None
         page = next(line for line in process.stdout if line.startswith("The runs: "))
         yield Ui(server, page.removeprefix("The runs: ").strip(), runs)
@@ -84,16 +77,9 @@ def test_chart_page_shows_both_accuracy_curves_of_both_runs(
     keep_screenshot(browser, "charts")
 
 
-def test_compare_page_sets_both_runs_side_by_side(ui: Ui, browser: webdriver.Chrome) -> None:
-    runs = json.dumps([run["run_id"] for run in ui.runs])
-    page = f'{ui.server}/#/compare-runs?runs={runs}&experiments=["1"]'
-    open_page(browser, page, "Comparing 2 Runs", *NAMES, "train.units", "test_accuracy")
-    keep_screenshot(browser, "compare")
-
-
 def test_artifacts_of_a_moved_project_are_served(ui: Ui) -> None:
-    for run in ui.runs:
-        query = f"path=evaluate/accuracy.png&run_uuid={run['run_id']}"
+    for run_id in ui.runs:
+        query = f"path=evaluate/accuracy.png&run_uuid={run_id}"
         with urllib.request.urlopen(f"{ui.server}/get-artifact?{query}", timeout=30) as answer:
             assert answer.read().startswith(b"\x89PNG")
 
@@ -101,5 +87,5 @@ def test_artifacts_of_a_moved_project_are_served(ui: Ui) -> None:
 def test_second_ui_on_the_same_port_is_one_message(ui: Ui, moved: Project) -> None:
     port = ui.server.rpartition(":")[2]
     output = moved.fail("make", "ui", MLFLOW_UI_PORT=port, BROWSER="true")
-    assert f"Port {port} is taken" in output
+    assert f"Port {port} is taken or not allowed on 127.0.0.1: Address already in use" in output
     assert "Traceback" not in output

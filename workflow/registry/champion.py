@@ -33,11 +33,7 @@ def registered() -> str:
 
 
 def current() -> "ModelVersion":
-    """The version that is champion.
-
-    Raises:
-        UserError: there is none, or the store cannot be used.
-    """
+    """The version that is champion; UserError if there is none."""
     import mlflow
 
     name = registered()
@@ -57,30 +53,24 @@ def _require_champion(client: "mlflow.MlflowClient", name: str) -> "ModelVersion
 
 
 def uri(chosen: str | None = None) -> str:
-    """Which model to ask.
+    """The address of the champion, or that of a model of MLflow; UserError if there is none."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
 
-    Args:
-        chosen: a model as MLflow names it; None: the champion.
-
-    Raises:
-        UserError: there is no such model or no champion, or the store cannot be used.
-    """
-    if chosen:
-        store.connect()
-        _require_model(chosen)
-        return chosen
-    return f"models:/{current().name}@{registry.CHAMPION}"
+    if not chosen:
+        return f"models:/{current().name}@{registry.CHAMPION}"
+    store.connect()
+    try:
+        mlflow.models.get_model_info(chosen)
+    except (MlflowException, OSError, ValueError) as error:
+        raise UserError(
+            f"There is no model {chosen} (option --model, variable MODEL): {first_line(error)}"
+        ) from None
+    return chosen
 
 
 def version(chosen: str | None = None) -> "ModelVersion":
-    """Which version of a registered model to ask.
-
-    Args:
-        chosen: as MLflow names it, by number or alias; None: the champion.
-
-    Raises:
-        UserError: there is none, or the store cannot be used.
-    """
+    """The champion, or a version that is named by number or alias; UserError if there is none."""
     import mlflow
 
     if not chosen:
@@ -99,24 +89,8 @@ def version(chosen: str | None = None) -> "ModelVersion":
         return client.get_model_version(parts["name"], parts["number"])
 
 
-def _require_model(model_uri: str) -> None:
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    try:
-        mlflow.models.get_model_info(model_uri)
-    except (MlflowException, OSError, ValueError) as error:
-        raise UserError(
-            f"There is no model {model_uri} (option --model, variable MODEL): {first_line(error)}"
-        ) from None
-
-
 def load(model_uri: str) -> "Sentiment":
-    """Load a version of the registered model, with the code that it brought.
-
-    Raises:
-        UserError: there is no such model, or it is another kind of model.
-    """
+    """Load a registered model with the code that it brought; UserError where it takes no text."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -154,29 +128,20 @@ class Outcome(NamedTuple):
     message: str
 
 
-def promote(run: str) -> Outcome:
-    """Make a run's version champion by hand.
-
-    Of several, that is the one of the run's present evaluation.
-
-    Args:
-        run: the run's id.
-
-    Raises:
-        UserError: the run has no version.
-    """
+def promote(run_id: str) -> Outcome:
+    """Make a run's version champion by hand, see `evaluated_version`."""
     import mlflow
 
     client = mlflow.MlflowClient()
     with store.as_user_error(), turns.of_this_folder():
-        version = evaluated_version(client, run)
+        version = evaluated_version(client, run_id)
         with turns.turn(client, version.name) as deciding:
-            current = registry.champion(deciding, version.name)
-            already = current is not None and current.version == version.version
+            former = registry.champion(deciding, version.name)
+            already = former is not None and former.version == version.version
             if not already:
                 tags = _by_hand(registry.PROMOTED, "promoted by hand")
-                registry.make_champion(deciding, version, current, tags)
-    done = " is champion already." if already else f", run {run}, is champion now."
+                registry.make_champion(deciding, version, former, tags)
+    done = " is champion already." if already else f", run {run_id}, is champion now."
     return Outcome(str(version.version), registry.described(version) + done)
 
 
@@ -203,13 +168,8 @@ def model_id(version: "ModelVersion") -> str:
 def demote(name: str) -> Outcome:
     """Take the alias from the champion and give it back to who had it before, if anyone did.
 
-    Who was demoted or deleted meanwhile does not get it back.
-
-    Args:
-        name: of the registered model.
-
-    Raises:
-        UserError: there is no champion.
+    Who was demoted or deleted meanwhile does not get it back. A UserError is raised where the
+    registered model has no champion.
     """
     import mlflow
 
@@ -239,13 +199,13 @@ def _demote(client: "mlflow.MlflowClient", current: "ModelVersion") -> Outcome:
 def _before(client: "mlflow.MlflowClient", current: "ModelVersion") -> "ModelVersion | None":
     """The nearest champion before this one that is still there and was not demoted."""
     versions = client.search_model_versions(f"name = '{current.name}'")
-    others = {
-        str(version.version): version for version in versions if version.version != current.version
-    }
-    version = others.pop(current.tags.get(registry.REPLACED, registry.NOBODY), None)
-    while version and version.tags.get(registry.DECISION) == DEMOTED:
-        version = others.pop(version.tags.get(registry.REPLACED, registry.NOBODY), None)
-    return version
+    others = {str(version.version): version for version in versions}
+    former: ModelVersion | None = others.pop(str(current.version))
+    while former:
+        former = others.pop(former.tags.get(registry.REPLACED, registry.NOBODY), None)
+        if former and former.tags.get(registry.DECISION) != DEMOTED:
+            return former
+    return None
 
 
 def _by_hand(decision: str, reason: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from extras.team.checks import PASSWORD, SECRET_KEY
 from tests.extras.documented import documented
-from tests.object_store import BINARIES, ObjectStore, swift
+from tests.object_store import BINARIES, ObjectStore, client, swift
 from tests.project import ROOT, free_port, wait_for
 from tests.services import Database, postgres, started
 
@@ -53,8 +53,8 @@ class Parts(NamedTuple):
         base = self.database.address.rpartition("/")[0]
         address, secret = f"{base}/{database}", DATABASE_PASSWORD
         with psycopg.connect(address, password=secret, autocommit=True) as connection:
-            found = connection.execute(statement.encode())
-            return found.fetchall() if found.description else []
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
 
 
 def run_documented(
@@ -63,7 +63,7 @@ def run_documented(
     typed: str = "",
     instead: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Run these commands, but `make`, each as it is written there.
+    """Run the commands that docs/team.md has after a heading, but `make`, as they are written.
 
     Args:
         heading: what stands before them.
@@ -72,9 +72,8 @@ def run_documented(
         instead: what stands here in place of what is there, such as a port.
     """
     path = f"{BINARIES}:{os.environ['PATH']}"
-    for line in documented(heading):
-        if line.startswith("make "):
-            continue
+    lines = [line for line in documented(heading) if not line.startswith("make ")]
+    for line in lines:
         for there, here in instead.items():
             line = line.replace(there, here)
         subprocess.run(
@@ -152,6 +151,13 @@ class Team(NamedTuple):
         answer.raise_for_status()
         return answer.json()
 
+    def objects(self) -> dict[str, bytes]:
+        """The files in the server's bucket, by their keys."""
+        s3 = client(self.parts.store.environment)
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return {key: s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
+
     def stop(self) -> None:
         """End the server."""
         self.processes[-1].terminate()
@@ -159,13 +165,8 @@ class Team(NamedTuple):
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        command = [
-            sys.executable,
-            "-m",
-            "extras.team.server",
-            "--settings",
-            f"{self.folder}/server.yaml",
-        ]
+        settings = ("--settings", f"{self.folder}/server.yaml")
+        command = [sys.executable, "-m", "extras.team.server", *settings]
         environment = {**self.parts.environment, "PYTHONPATH": str(ROOT)}
         self.processes.append(started(self.folder, *command, **environment))
         wait_for(f"{self.address}/health")
@@ -179,15 +180,14 @@ def team(folder: Path, **changes: Any) -> Iterator[Team]:
         folder: for its settings.
         changes: settings other than those of `parts`.
     """
-    with parts() as found:
-        found.write(folder, **changes)
-        server = Team(f"http://127.0.0.1:{found.settings['port']}", found, [], folder)
+    with parts() as standing:
+        standing.write(folder, **changes)
+        server = Team(f"http://127.0.0.1:{standing.settings['port']}", standing, [], folder)
         server.start()
         try:
             for name in USERS:
-                server.ask(
-                    "POST", "2.0/mlflow/users/create", username=name, password=password(name)
-                )
+                path, secret = "2.0/mlflow/users/create", password(name)
+                server.ask("POST", path, username=name, password=secret)
             yield server
         finally:
             server.stop()

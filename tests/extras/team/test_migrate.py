@@ -10,12 +10,12 @@ from typing import Any
 import mlflow
 import pytest
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
-from selenium import webdriver
 
 from extras.common.run_groups import PARENT
-from tests.browser import keep_screenshot, open_page
+from extras.team import artifacts
 from tests.conftest import Sharer
-from tests.extras.team.servers import Team, password, team
+from tests.extras.team.servers import Team, team
+from tests.extras.team.test_server_options import options
 from tests.project import MODEL, Project, free_port
 from workflow import files
 from workflow.runs import store
@@ -70,13 +70,10 @@ def laptop(two_runs: Project, shared: Sharer) -> Project:
     """A project with 200 runs, two of them trainings that were champion one after the other."""
 
     def fill(project: Project) -> None:
-        project.run(
-            "python", "-c", "from tests.extras.team.test_migrate import add_runs; add_runs()"
-        )
-        with closing(sqlite3.connect(project.path / "mlflow.db")) as database:
-            query = f"SELECT run_id FROM model_versions WHERE name = '{MODEL}' ORDER BY version"
-            trained = [run_id for (run_id,) in database.execute(query)]
-        for run_id in trained:
+        code = "from tests.extras.team.test_migrate import add_runs; add_runs()"
+        project.run("python", "-c", code)
+        query = f"SELECT run_id FROM model_versions WHERE name = '{MODEL}' ORDER BY version"
+        for (run_id,) in execute(project, query):
             project.run("python", "-m", "tools.promote", "--run", run_id)
 
     return shared("laptop", fill, two_runs.path)
@@ -84,18 +81,16 @@ def laptop(two_runs: Project, shared: Sharer) -> Project:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    with team(tmp_path_factory.mktemp("team")) as found:
-        yield found
+    with team(tmp_path_factory.mktemp("team")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
 def own(laptop: Project, server: Team, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy of the laptop's project, with the administrator's environment."""
     project = laptop.copy(tmp_path_factory.mktemp("laptop") / "project")
-    project.environment |= server.parts.environment
-    project.environment |= {
-        name: value for name, value in server.user("admin").items() if name != "MLFLOW_TRACKING_URI"
-    }
+    project.environment |= server.parts.environment | server.user("admin")
+    del project.environment["MLFLOW_TRACKING_URI"]
     return project
 
 
@@ -106,7 +101,7 @@ def another(own: Project, folder: Path) -> Project:
     return project
 
 
-def options(server: Team) -> tuple[str, ...]:
+def target(server: Team) -> tuple[str, ...]:
     return ("--to", server.address, "--settings", f"{server.folder}/server.yaml")
 
 
@@ -116,32 +111,47 @@ def rows(server: Team, table: str) -> int:
     return int(count)
 
 
-def objects(server: Team) -> int:
-    """The files that the server has."""
-    from tests.extras.team.servers import BUCKET
-    from tests.object_store import client
+def execute(project: Project, *statements: str) -> list[Any]:
+    """Execute statements in a laptop's database; the rows of the last one."""
+    with closing(sqlite3.connect(project.path / "mlflow.db")) as database, database:
+        cursors = [database.execute(statement) for statement in statements]
+        return cursors[-1].fetchall()
 
-    pages = client(server.parts.store.environment).get_paginator("list_objects_v2")
-    return sum(page["KeyCount"] for page in pages.paginate(Bucket=BUCKET))
+
+def migrate(project: Project, server: Team) -> dict[str, Any]:
+    """What `make migrate` prints as JSON."""
+    result: dict[str, Any] = json.loads(project.read(*MIGRATE, *target(server), "--json"))
+    return result
+
+
+def test_a_server_s_folder_gets_what_it_lacks_and_says_what_differs(tmp_path: Path) -> None:
+    place = artifacts.Folder(options(artifacts=str(tmp_path / "there")))
+    sources = {f"1/{name}": tmp_path / name for name in ("same", "new", "longer", "other")}
+    for source in sources.values():
+        source.write_text("content", encoding="utf-8")
+    artifacts.put({name: sources[name] for name in sources if name != "1/new"}, place)
+    (tmp_path / "there/1/longer").write_text("content and more", encoding="utf-8")
+    (tmp_path / "there/1/other").write_text("CONTENT", encoding="utf-8")
+    new, differing = artifacts.compare(sources, place, "1")
+    assert (new, differing) == ({"1/new": tmp_path / "new"}, ["1/longer", "1/other"])
+    assert len(list(tmp_path.glob("there/1/*"))) == 3  # and nothing beside them
 
 
 def test_what_stands_in_the_way_is_one_message_and_nothing_is_moved(
     own: Project, server: Team, tmp_path: Path
 ) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
-    said = own.fail(*MIGRATE, "--to", nowhere, *options(server)[2:])
-    assert f"The MLflow server at {nowhere} cannot be used" in said
-    said = own.fail(*MIGRATE, *options(server), MLFLOW_TRACKING_PASSWORD="another one")
-    assert "401" in said
+    said = own.fail(*MIGRATE, "--to", nowhere, *target(server)[2:])
+    assert f"The MLflow store at {nowhere} cannot be used" in said
+    said = own.fail(*MIGRATE, *target(server), MLFLOW_TRACKING_PASSWORD="another one")
+    assert "does not know admin by this password" in said
     settings = server.parts.write(tmp_path, runs=server.parts.settings["users"] + "x")
     said = own.fail(*MIGRATE, "--to", server.address, "--settings", str(settings))
     assert "does not exist" in said
-    with closing(sqlite3.connect(own.path / "mlflow.db")) as database, database:
-        database.execute("UPDATE runs SET status = 'RUNNING' WHERE name = 'trial 1'")
-    assert "Still running: " in own.fail(*MIGRATE, *options(server))
-    with closing(sqlite3.connect(own.path / "mlflow.db")) as database, database:
-        database.execute("UPDATE runs SET status = 'FINISHED' WHERE name = 'trial 1'")
-    assert rows(server, "runs") == objects(server) == 0
+    execute(own, "UPDATE runs SET status = 'RUNNING' WHERE name = 'trial 1'")
+    assert "Still running: " in own.fail(*MIGRATE, *target(server))
+    execute(own, "UPDATE runs SET status = 'FINISHED' WHERE name = 'trial 1'")
+    assert rows(server, "runs") == len(server.objects()) == 0
 
 
 def test_a_migration_that_is_killed_leaves_no_row_and_is_gone_on_with(
@@ -152,48 +162,46 @@ def test_a_migration_that_is_killed_leaves_no_row_and_is_gone_on_with(
     process.communicate(timeout=300)
     assert process.returncode == -9
     assert rows(server, "runs") == rows(server, "metrics") == 0
-    uploaded = objects(server)
-    assert uploaded > 0
-    result = json.loads(own.read(*MIGRATE, *options(server), "--json"))
+    uploaded = server.objects()
+    assert uploaded
+    result = migrate(own, server)
     assert result["equal"]
     assert result["brought"]["files"] == 0
-    assert objects(server) == uploaded == result["files"]
+    assert server.objects() == uploaded
+    assert result["files"] == len(uploaded)
     assert rows(server, "runs") == RUNS
 
 
 @pytest.fixture(scope="module")
 def moved(own: Project, server: Team) -> dict[str, Any]:
     """The result of another migration after the first one."""
-    own.run(*MIGRATE, *options(server))
-    found: dict[str, Any] = json.loads(own.read(*MIGRATE, *options(server), "--json"))
-    return found
+    own.run(*MIGRATE, *target(server))
+    return migrate(own, server)
 
 
 def test_called_again_nothing_is_brought_twice(moved: dict[str, Any], server: Team) -> None:
     assert moved["equal"]
     assert moved["brought"] == {"rows": 0, "files": 0}
     assert moved["differing"] == []
-    counts = {each["name"]: (each["here"], each["there"]) for each in moved["tables"]}
+    counts = {table["name"]: (table["here"], table["there"]) for table in moved["tables"]}
     assert counts["runs"] == (RUNS, RUNS)
     assert counts["model_versions"] == (2, 2)
     assert rows(server, "registered_model_aliases") == 1
 
 
 def described(run: Run, client: mlflow.MlflowClient) -> dict[str, Any]:
-    """All of a run but where its artifacts are."""
-    info = {name: value for name, value in dict(run.info).items() if name != "artifact_uri"}
-    points = {
+    """All of a run but where its artifacts are, with every point of its metrics."""
+    document: dict[str, Any] = run.to_dictionary()
+    for name in ("artifact_uri", "experiment_id"):
+        del document["info"][name]
+    document["points"] = {
         name: sorted(
-            (each.step, each.timestamp, str(each.value))
-            for each in client.get_metric_history(run.info.run_id, name)
+            (point.step, point.timestamp, str(point.value))
+            for point in client.get_metric_history(run.info.run_id, name)
         )
-        for name in run.data.metrics
+        for name in document["data"].pop("metrics")
     }
-    inputs = run.inputs.to_dictionary() if run.inputs else {}
-    outputs = run.outputs.to_dictionary() if run.outputs else {}
-    info.pop("experiment_id")
-    return {"info": info, "tags": run.data.tags, "params": run.data.params, "points": points,
-            "inputs": inputs, "outputs": outputs}  # fmt: skip
+    return document
 
 
 @pytest.mark.usefixtures("moved")
@@ -205,31 +213,36 @@ def test_a_client_sees_the_same_runs_models_and_versions(
     monkeypatch.chdir(own.path)
     here = mlflow.MlflowClient(f"sqlite:///{own.path}/mlflow.db")
     there = mlflow.MlflowClient(server.address)
-    found = []
-    for client in (here, there):
-        experiment = client.get_experiment_by_name(store.EXPERIMENT)
-        assert experiment
-        searched = client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL,
-                                      max_results=1000)  # fmt: skip
-        some = [
-            run for at, run in enumerate(searched) if at % 9 == 0 or run.data.tags.get("model.id")
-        ]
-        found.append([described(run, client) for run in some])
-        versions = client.search_model_versions(f"name = '{MODEL}'")
-        found[-1] += [
+    assert len(history(here)) > 24
+    assert history(here) == history(there)
+
+
+def history(client: mlflow.MlflowClient) -> list[dict[str, Any]]:
+    """Every ninth run, each that has a model, and all versions, as a client sees them."""
+    experiment = client.get_experiment_by_name(store.EXPERIMENT)
+    assert experiment
+    ids = [experiment.experiment_id]
+    all_runs = client.search_runs(ids, run_view_type=ViewType.ALL, max_results=1000)
+    versions = client.search_model_versions(f"name = '{MODEL}'")
+    champion = client.get_model_version_by_alias(MODEL, "champion")
+    return [
+        *(
+            described(run, client)
+            for number, run in enumerate(all_runs)
+            if number % 9 == 0 or run.data.tags.get("model.id")
+        ),
+        *(
             {
-                "version": str(each.version),
-                "tags": each.tags,
-                "run": each.run_id,
-                "source": each.source,
-                "created": each.creation_timestamp,
+                "version": str(version.version),
+                "tags": version.tags,
+                "run": version.run_id,
+                "source": version.source,
+                "created": version.creation_timestamp,
             }
-            for each in sorted(versions, key=lambda version: int(version.version))
-        ]  # fmt: skip
-        champion = client.get_model_version_by_alias(MODEL, "champion")
-        found[-1].append({"champion": str(champion.version), "model": champion.source})
-    assert len(found[0]) > 24
-    assert found[0] == found[1]
+            for version in sorted(versions, key=lambda version: int(version.version))
+        ),
+        {"champion": str(champion.version), "model": champion.source},
+    ]
 
 
 def test_what_is_new_on_the_laptop_is_brought(own: Project, server: Team, tmp_path: Path) -> None:
@@ -241,7 +254,7 @@ def test_what_is_new_on_the_laptop_is_brought(own: Project, server: Team, tmp_pa
         "client.log_text(run_id, 'new', 'note.txt'); client.set_terminated(run_id); print(run_id)"
     )
     run_id = project.read("python", "-c", code).split()[-1]
-    result = json.loads(project.read(*MIGRATE, *options(server), "--json"))
+    result = migrate(project, server)
     assert result["equal"]
     assert result["brought"]["files"] == 1
     status = f"SELECT status FROM runs WHERE run_uuid = '{run_id}'"
@@ -252,48 +265,36 @@ def test_other_content_under_the_same_name_is_refused_before_anything_is_written
     own: Project, server: Team, tmp_path: Path
 ) -> None:
     project = another(own, tmp_path)
-    with closing(sqlite3.connect(project.path / "mlflow.db")) as database, database:
-        database.execute("UPDATE params SET value = 'changed' WHERE value = '150'")
-        database.execute(f"UPDATE model_versions SET run_id = '{'0' * 32}' WHERE version = 1")
-        query = "SELECT run_uuid FROM params WHERE value = 'changed'"
-        (run_id,) = database.execute(query).fetchone()
-        database.execute(f"UPDATE tags SET value = 'imdb' WHERE run_uuid = '{run_id}'")
-    added = project.path / "mlruns" / "1" / run_id / "artifacts" / "new.txt"
-    added.parent.mkdir(parents=True, exist_ok=True)
-    added.write_text("new", encoding="utf-8")
-    before = rows(server, "params"), objects(server)
-    said = project.fail(*MIGRATE, *options(server))
+    changed = next((project.path / "mlruns").rglob("a b.txt"))
+    before = rows(server, "params"), server.objects()
+    changed.write_text("notes N", encoding="utf-8")
+    changed.with_name("new.txt").write_text("new", encoding="utf-8")
+    said = project.fail(*MIGRATE, *target(server))
+    assert "other files under the same path" in said
+    assert "notes/a b.txt" in said
+    ((run_id,),) = execute(project, "SELECT run_uuid FROM params WHERE value = '150'")
+    execute(
+        project,
+        "UPDATE params SET value = 'changed' WHERE value = '150'",
+        f"UPDATE tags SET value = 'imdb' WHERE run_uuid = '{run_id}'",
+        f"UPDATE model_versions SET run_id = '{'0' * 32}' WHERE version = 1",
+    )
+    said = project.fail(*MIGRATE, *target(server))
     assert "nothing was moved" in said
     assert f"run {run_id}, in params" in said
     assert f"run {run_id}, in tags" in said
     assert "version 1 of synthetic-sentiment" in said
-    assert (rows(server, "params"), objects(server)) == before
+    assert (rows(server, "params"), server.objects()) == before
 
 
-def test_another_file_under_the_same_path_is_refused(
-    own: Project, server: Team, tmp_path: Path
+def test_commands_use_the_history_on_the_server_and_what_they_change_there_stays(
+    moved: dict[str, Any], own: Project, server: Team, tmp_path: Path
 ) -> None:
-    project = another(own, tmp_path)
-    changed = next((project.path / "mlruns").rglob("a b.txt"))
-    changed.write_text("notes N", encoding="utf-8")
-    said = project.fail(*MIGRATE, *options(server))
-    assert "other files under the same path" in said
-    assert "notes/a b.txt" in said
-
-
-@pytest.fixture(scope="module")
-def teammate(
-    own: Project, moved: dict[str, Any], server: Team, tmp_path_factory: pytest.TempPathFactory
-) -> Project:
-    """A copy of the project without the history, on the server's."""
+    """By a teammate, who has the project without the history."""
     assert moved["equal"]
-    project = own.copy(tmp_path_factory.mktemp("teammate") / "project")
-    (project.path / "mlflow.db").unlink()
-    project.environment |= server.user("admin")
-    return project
-
-
-def test_commands_find_the_history_on_the_server(teammate: Project, server: Team) -> None:
+    teammate = own.copy(tmp_path / "project")
+    (teammate.path / "mlflow.db").unlink()
+    teammate.environment |= server.user("admin")
     run_id = files.read_json(teammate.path / "data/train/run.json")["run_id"]
     assert json.loads(teammate.read("python", "-m", "tools.sync", "--json"))["run_id"] == run_id
     answer = json.loads(teammate.read("python", "-m", "tools.predict", "--json", "--text", "fine"))
@@ -302,37 +303,13 @@ def test_commands_find_the_history_on_the_server(teammate: Project, server: Team
     compared = teammate.read("python", "-m", "extras.compare", "--a", first, "--json")
     assert json.loads(compared)["b"]["run_id"] == run_id
     teammate.run("python", "-m", "extras.compare.report")
+    promote = ("python", "-m", "tools.promote", "--json", "--run")
+    assert json.loads(teammate.read(*promote, first))["champion"] == "1"
+    assert json.loads(teammate.read(*promote, run_id))["champion"] == "2"
     demoted = json.loads(teammate.read("python", "-m", "tools.demote", "--json"))
     assert demoted["champion"] == "1"
-    promoted = teammate.read("python", "-m", "tools.promote", "--run", run_id, "--json")
-    assert json.loads(promoted)["champion"] == "2"
     assert not (teammate.path / "mlflow.db").exists()
-
-
-def test_the_pages_in_the_browser_show_it(
-    moved: dict[str, Any], own: Project, server: Team, browser: webdriver.Chrome
-) -> None:
-    """The newest runs first, children below them, and the versions, the second of them champion."""
-    assert moved["equal"]
-    with closing(sqlite3.connect(own.path / "mlflow.db")) as database:
-        children = f"SELECT run_uuid FROM tags WHERE key = '{PARENT}'"
-        query = f"SELECT name FROM runs WHERE run_uuid NOT IN ({children}) ORDER BY start_time DESC"
-        names = [name for (name,) in database.execute(f"{query} LIMIT 4")]
-    host = server.address.removeprefix("http://")
-    browser.get(f"http://admin:{password('admin')}@{host}")  # as if typed where Chromium asks
-    page = "#/experiments/1/runs?workflowType=machine_learning"
-    open_page(browser, f"{server.address}/{page}", *names)
-    keep_screenshot(browser, "migrated-runs")
-    open_page(browser, f"{server.address}/#/models/{MODEL}", "Version 1", "Version 2", "@ champion")
-    keep_screenshot(browser, "migrated-model")
-
-
-def test_what_was_changed_on_the_server_is_named_and_stays(
-    teammate: Project, own: Project, server: Team
-) -> None:
-    demoted = json.loads(teammate.read("python", "-m", "tools.demote", "--json"))
-    assert demoted["champion"] == "1"
-    said = own.fail(*MIGRATE, *options(server))
+    said = own.fail(*MIGRATE, *target(server))
     assert "nothing was moved" in said
     assert "version 2 of synthetic-sentiment" in said
     assert server.parts.sql("SELECT version FROM registered_model_aliases", "mlflow") == [(1,)]

@@ -14,21 +14,17 @@ from workflow import params
 from workflow.ending import explain
 
 
-def changed(**changes: Any) -> dict[str, Any]:
+def options(**changes: Any) -> Server:
+    """The settings that are shipped, with other values."""
     document: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / FILE)
-    return {**document, **changes}
+    return params.check(Server, {**document, **changes}, "server.yaml")
 
 
 def refused(**changes: Any) -> str:
     """What is said of these values."""
     with pytest.raises(UserError) as raised:
-        params.check(Server, changed(**changes), "server.yaml")
+        options(**changes)
     return str(explain(raised.value))
-
-
-def test_the_shipped_file_is_allowed() -> None:
-    found = params.load(Server, ROOT / FILE)
-    assert found.bucket == "mlflow"
 
 
 @pytest.mark.parametrize(
@@ -65,27 +61,23 @@ def test_a_key_in_an_endpoint_is_refused_and_not_shown() -> None:
     assert "sesame" not in said
 
 
-def test_a_folder_needs_no_bucket() -> None:
-    found = params.check(Server, changed(artifacts="/srv/mlflow"), "server.yaml")
-    assert found.bucket is None
-
-
 def test_mlflow_gets_all_settings_and_no_secret(tmp_path: Path) -> None:
-    found = params.check(
-        Server, changed(allowed_origins=["https://ml.example"], s3_endpoint="http://s3"), "x"
-    )
-    line = " ".join(server.command(found))
-    assert f"--backend-store-uri {found.runs} --artifacts-destination s3://mlflow" in line
+    settings = options(allowed_origins=["https://ml.example"], s3_endpoint="http://s3")
+    line = " ".join(server.command(settings))
+    assert f"--backend-store-uri {settings.runs} --artifacts-destination s3://mlflow" in line
     assert "--cors-allowed-origins https://ml.example" in line
-    known = server.variables(found, tmp_path / "auth.ini")
-    assert known["MLFLOW_S3_ENDPOINT_URL"] == "http://s3"
-    assert known["MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"] == "5"
-    rights = server.auth_ini(found)
-    assert f"database_uri = {found.users}" in rights
+    variables = server.variables(settings, tmp_path / "auth.ini")
+    assert variables["MLFLOW_S3_ENDPOINT_URL"] == "http://s3"
+    assert variables["AWS_REQUEST_CHECKSUM_CALCULATION"] == "when_required"
+    assert variables["MLFLOW_SQLALCHEMYSTORE_POOL_SIZE"] == "5"
+    rights = server.auth_ini(settings)
+    assert f"database_uri = {settings.users}" in rights
     assert "password" not in rights
 
 
-def test_without_other_origins_and_endpoints_mlflow_keeps_its_own(tmp_path: Path) -> None:
-    found = params.load(Server, ROOT / FILE)
-    assert "--cors-allowed-origins" not in server.command(found)
-    assert "MLFLOW_S3_ENDPOINT_URL" not in server.variables(found, tmp_path)
+def test_what_is_shipped_leaves_origins_and_the_endpoint_to_mlflow(tmp_path: Path) -> None:
+    settings = options()
+    assert settings.bucket == "mlflow"
+    assert "--cors-allowed-origins" not in server.command(settings)
+    assert "MLFLOW_S3_ENDPOINT_URL" not in server.variables(settings, tmp_path)
+    assert options(artifacts="/srv/mlflow").bucket == ""

@@ -137,6 +137,22 @@ def test_who_was_demoted_does_not_come_back(client: mlflow.MlflowClient, rule: P
     assert champion_of(client) is None
 
 
+def test_a_candidate_keeps_its_number_when_a_former_champion_comes_back(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
+    submitted(client, 10, rule)
+    first, second = submitted(client, 10, rule), submitted(client, 10, rule)
+    champion.promote(second.run_id)
+    submit(first, 9, rule)
+    assert tags(client, first)["promote.against"] == "3"
+    assert tags(client, first)["promote.candidate"] == "1"
+    champion.demote(NAME)
+    submit(first, 8, rule)
+    assert tags(client, first)["promote.against"] == "1"
+    assert tags(client, first)["promote.candidate"] == "1"
+    assert tags(client, submitted(client, 10, rule))["promote.candidate"] == "3"
+
+
 def test_a_champion_that_was_deleted_does_not_come_back(
     client: mlflow.MlflowClient, rule: Promote
 ) -> None:

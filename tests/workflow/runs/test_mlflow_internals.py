@@ -6,8 +6,8 @@ READ_IN = "3.17"
 USES = """
 - workflow/runs/store.py changes `artifact_location` in the table `experiments`, and silences the
   loggers `mlflow.store.db.utils` and `mlflow.pyfunc`; tools/ui.py links to pages of the UI.
-- workflow/runs/store.py and identity.py and extras/team/migration.py read user and certificate by
-  `mlflow.utils.credentials`.
+- workflow/runs/store.py and identity.py read user and certificate by `mlflow.utils.credentials`;
+  extras/team/store_history.py copies the tables of MLflow's database.
 - workflow/runs/logger.py gives `mlflow.tensorflow.log_model` the step that links the curves to it,
   and logs a data set again, of which MLflow keeps one record by name and digest.
 - workflow/registry/scoring_server.py wraps `invocations` of `mlflow.pyfunc.scoring_server`, and
