@@ -23,15 +23,15 @@ import click
 
 from benchmarks.report import spread
 from extras.sweep import cluster, space, study, sweep, workers
+from extras.sweep.sweep import Sweep
 from extras.sweep.sweep_options import load_options
-from extras.sweep.trial import HISTORY, Task, job_of
+from extras.sweep.trial import HISTORY, prepare
 from sentiment.backend import load_keras
-from sentiment.network.model import inputs_of
 from sentiment.network.state import START
-from sentiment.network.training import Training
 from sentiment.text import Reviews
 from tests.services import postgres
 from workflow import cli
+from workflow.files import FETCH, read_reviews
 from workflow.params import Params, load_params
 from workflow.runs import identity
 
@@ -71,22 +71,15 @@ def wanted(trials: int, epochs: int) -> list[dict[str, Any]]:
     return [{"train.seed": number, "train.epochs": epochs} for number in range(trials)]
 
 
-def task_of(params: Params) -> Task:
-    """What the trials of a sweep share, whose run is in the store of this folder."""
-    return sweep.read_task(sweep.open_sweep(params, load_options()))
-
-
 def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
     """Train with these values in this process, without Optuna, Dask, MLflow and checkpoints."""
-    task, beside = task_of(load_params()), []
-    reviews = sweep.training_reviews(task.reviews)
+    this_sweep, beside = sweep.open_sweep(load_params(), load_options()), []
+    reviews = read_reviews(FETCH, "train")
     begun = time.monotonic()
     load_keras()
     for settings in values:
         start = time.monotonic()
-        job = job_of(task, reviews, settings)
-        inputs = inputs_of(job.settings_used, len(job.learning.y))
-        training = Training(job.params.train, inputs, job.learning, job.validation)
+        _, training = prepare(this_sweep, reviews, settings)
         history = training.fit(START, lambda _: None, show=False).history
         beside.append(time.monotonic() - start - float(history["seconds"].sum()))
     return Trained(time.monotonic() - begun, beside[1:])
@@ -94,12 +87,12 @@ def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
 
 def by_workers(values: Sequence[dict[str, Any]], count: int, name: str) -> Trained:
     """Train with these values as the trials of a sweep, by so many workers."""
-    task = task_of(load_params())
-    searched = study.open_study(study.confirmation(name), study.address(), task.options)
+    this_sweep = sweep.open_sweep(load_params(), load_options())
+    searched = study.open_study(study.confirmation(name), this_sweep.options)
     study.fill_with(searched, values)
     with cluster.local(count) as client:
         begun = time.monotonic()
-        workers.search(client, task, {}, searched, lambda: None)
+        workers.search(client, this_sweep, (), searched, lambda: None)
         seconds = time.monotonic() - begun
     return Trained(seconds, list(beside_epochs(searched, count)))
 
@@ -111,9 +104,11 @@ def beside_epochs(searched: "optuna.Study", first: int) -> Iterator[float]:
         yield seconds - sum(row["seconds"] for row in rows)
 
 
-def sleep(task: Task, _: Reviews, begun: Callable[[], object], trial: "optuna.Trial") -> float:
+def sleep(
+    this_sweep: Sweep, _: Reviews, begun: Callable[[], object], trial: "optuna.Trial"
+) -> float:
     """A trial that sleeps in place of training."""
-    values = space.draw(trial, task.options.space)
+    values = space.draw(trial, this_sweep.options.space)
     begun()
     time.sleep(SLEEP_SECONDS)
     value = float(values["train.learning_rate"])
@@ -128,18 +123,19 @@ def let_sleep() -> None:
 
 def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:
     """Let so many workers sleep for so many trials."""
-    task = Task(params, load_options(), {}, sweep.reviews_digest(), {}, {}, "none", "")
-    searched = study.open_study("sleep", url, task.options)
-    study.want(searched, trials)
+    options = load_options()
+    this_sweep = Sweep("sleep", "none", "", params, options, {}, {}, {})
     # a process that took the place of a used one would train
     with (
         patch.dict(os.environ, {study.STORAGE: url}),
         patch.object(workers, "TRIALS_A_PROCESS", trials),
         cluster.local(count) as client,
     ):
+        searched = study.open_study(this_sweep.name, options)
+        study.want(searched, trials)
         client.run(let_sleep)
         begun = time.monotonic()
-        workers.search(client, task, {}, searched, lambda: None)
+        workers.search(client, this_sweep, (), searched, lambda: None)
         seconds = time.monotonic() - begun
     return Slept(seconds, len(study.completed(searched)))
 

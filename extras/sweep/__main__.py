@@ -6,16 +6,14 @@ resumed, up to TRIALS. The best trials are then trained again under further seed
 wins. APPLY=1 writes the winner's values into params.yaml, for `dvc repro`.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
+import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
+from tqdm import tqdm
 
-from extras.sweep import cluster, progress, space, study, sweep
+from extras.sweep import cluster, space, study, sweep
 from extras.sweep.sweep import Candidate, Sweep
 from extras.sweep.sweep_options import load_options
 from extras.sweep.watcher import Watcher
@@ -24,9 +22,6 @@ from sentiment.errors import UserError
 from workflow import cli, params_file
 from workflow.params import PARAMS_FILE, load_params
 from workflow.runs import store
-
-if TYPE_CHECKING:
-    import optuna
 
 REPORTS = Path("reports")
 
@@ -58,7 +53,7 @@ def main(
     with cli.output_kept(as_json), study.as_user_error():
         params, options = load_params(), load_options()
         if scheduler:
-            cluster.require_servers(study.address())
+            cluster.require_servers()
             cluster.require_committed()
         this_sweep = sweep.open_sweep(params, options)
         if others := sweep.unfinished(this_sweep):
@@ -80,15 +75,17 @@ def main(
 
 def report(this_sweep: Sweep, winners: list[Candidate]) -> None:
     """Write the report, and log it and the best so far to the sweep's run."""
+    import mlflow
+
     from extras.sweep import sweep_page  # imports Matplotlib: seconds before --help
 
-    folder = REPORTS / this_sweep.name
+    folder, (first, _) = REPORTS / this_sweep.name, sweep.studies(this_sweep)
     sweep_page.write(this_sweep, winners, folder)
     with store.tolerating_errors("The report is not logged to MLflow"):
-        sweep.log_best(
-            this_sweep, sweep.studies(this_sweep)[0]
-        )  # of trials that ended when nobody watched
-        sweep.log_outcome(this_sweep, winners[0] if winners else None, folder)
+        sweep.log_best(this_sweep, first)  # of trials that ended when nobody watched
+        mlflow.MlflowClient().log_artifacts(this_sweep.run_id, str(folder))
+        if winners:
+            sweep.link_winner(this_sweep, winners[0])
 
 
 def require_packages() -> None:
@@ -107,44 +104,28 @@ def run(this_sweep: Sweep, trials: int, workers: int, scheduler: str | None) -> 
     Raises:
         UserError: the first trials all failed, or the scheduler cannot be used.
     """
-    task = sweep.read_task(this_sweep)
     first, second = sweep.studies(this_sweep)
     for searched in (first, second):
-        study.renew(searched)
+        study.retry(searched, afresh=True)
     study.want(first, trials)
     if study.is_over(first) and not sweep.unconfirmed(this_sweep, first, second):
         return
-    required = cluster.environment() if scheduler else {}
+    required = cluster.environment() if scheduler else cluster.reviews()
     started = cluster.connected(scheduler, required) if scheduler else cluster.local(workers)
     with started as client:
-        train = partial(search, client, task, required)
-        watched(this_sweep, first, "Trial", train)
-        study.fill_with(second, sweep.to_confirm(this_sweep, first))
-        study.want(second, 0)
-        watched(this_sweep, second, "Confirmation", train)
-
-
-def watched(
-    this_sweep: Sweep, searched: "optuna.Study", kind: str, train: Callable[..., None]
-) -> None:
-    """Train the trials of a study, and show how far that is; where it ends early, so do workers."""
-    with progress.shown(study.wanted(searched)) as display:
-        watcher = Watcher(this_sweep, searched, kind, display)
-        try:
-            while not study.is_over(searched) or study.find_lost(searched):
-                look = partial(study.patiently, watcher)
-                train(searched, look)
-                require_not_stopped(searched)
-        except BaseException:
-            with suppress(Exception):
-                study.stop(searched)
-            raise
-
-
-def require_not_stopped(searched: "optuna.Study") -> None:
-    """Raise UserError where another command has stopped the study meanwhile."""
-    if study.is_stopped(searched):
-        raise UserError("Another `make sweep` of this sweep was ended, and its workers with it.")
+        for searched, kind in ((first, "Trial"), (second, "Confirmation")):
+            if searched is second:
+                study.fill_with(second, sweep.to_confirm(this_sweep, first))
+            with tqdm(
+                desc=kind,
+                total=study.wanted(searched),
+                initial=len(study.ended(searched)),
+                leave=False,
+                file=sys.stdout,
+                disable=None,  # on a terminal alone
+            ) as bar:
+                watch = Watcher(this_sweep, searched, kind, bar)
+                search(client, this_sweep, required, searched, watch)
 
 
 def apply_best(this_sweep: Sweep, winners: list[Candidate], force: bool) -> list[str]:
@@ -161,30 +142,23 @@ def apply_best(this_sweep: Sweep, winners: list[Candidate], force: bool) -> list
             "There is no finished sweep of these params, data and code: `make sweep` finishes it. "
             "`make sweep APPLY=1 FORCE=1` applies the best trial so far."
         )
-    best = winners[0].values if winners else best_so_far(first)
-    return params_file.edit(PARAMS_FILE, best)
-
-
-def best_so_far(first: "optuna.Study") -> dict[str, Any]:
-    """The values of the best trial; raises UserError where none was trained to its end."""
-    trials = study.completed(first)
-    if not trials:
+    if not winners and not study.completed(first):
         raise UserError("No trial of this sweep was trained to its end yet: run `make sweep`.")
-    return study.values_of(trials[0])
+    best = winners[0].values if winners else study.values_of(study.completed(first)[0])
+    return params_file.edit(PARAMS_FILE, best)
 
 
 def text(this_sweep: Sweep, winners: list[Candidate]) -> str:
     """A sweep as a reader sees it."""
     metric, confirm = this_sweep.options.metric, this_sweep.options.confirm
+    run = f"MLflow run {this_sweep.run_id}."
+    if not winners:
+        return f"No trial was trained to its end, and none confirmed. {run}"
     rows = [
         f"{winner.trial:>6}  {winner.found:>8.4f}  {winner.mean:>8.4f} ± {winner.spread:.4f}  "
         f"{space.as_text(winner.values)}"
         for winner in winners
     ]
-    if not winners:
-        return (
-            f"No trial was trained to its end, and none confirmed. MLflow run {this_sweep.run_id}."
-        )
     return "\n".join(
         [
             f"\nThe best trials by {metric}, and their means under {confirm.seeds} further seeds "
@@ -192,8 +166,7 @@ def text(this_sweep: Sweep, winners: list[Candidate]) -> str:
             f"{'trial':>6}  {'found':>8}  {'mean':>8}",
             *rows,
             sweep.about_lead(this_sweep, winners),
-            "Write the first one into params.yaml: make sweep APPLY=1. "
-            f"MLflow run {this_sweep.run_id}.",
+            f"Write the first one into params.yaml: make sweep APPLY=1. {run}",
         ]
     )
 

@@ -5,17 +5,17 @@ Those on this machine run in this folder, those elsewhere in clones of it at the
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from extras.sweep import study
-from extras.sweep.sweep import reviews_digest
 from extras.sweep.trial import THREADS
 from sentiment.backend import usable_cores
 from sentiment.errors import UserError, first_line
+from workflow import files
 from workflow.files import FETCH
 from workflow.runs import store
 from workflow.runs.identity import COMPUTING, git
@@ -36,6 +36,7 @@ SETTINGS = {
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.admin.tick.interval": "1s",
 }
+Environment = tuple[tuple[str, str], ...]  # names and values
 
 
 def fitting() -> int:
@@ -46,11 +47,6 @@ def fitting() -> int:
     return max(1, min(usable_cores() or 1, by_memory))
 
 
-def threads(workers: int) -> int:
-    """The threads of each worker on this machine."""
-    return max(1, (usable_cores() or 1) // workers)
-
-
 @contextmanager
 def local(workers: int) -> Iterator["distributed.Client"]:
     """So many processes on this machine, which share its cores; gone when the block ends.
@@ -58,7 +54,7 @@ def local(workers: int) -> Iterator["distributed.Client"]:
     They listen on the loopback only, and take calls only by a key that is made for this cluster:
     otherwise any user of this machine could run code as this one.
     """
-    os.environ.setdefault(THREADS, str(threads(workers)))
+    os.environ.setdefault(THREADS, str(max(1, (usable_cores() or 1) // workers)))
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # of workers that come and go
     import dask
     import distributed
@@ -78,12 +74,8 @@ def local(workers: int) -> Iterator["distributed.Client"]:
 
 
 @contextmanager
-def connected(address: str, required: Mapping[str, str]) -> Iterator["distributed.Client"]:
-    """The workers of the scheduler at this address.
-
-    Args:
-        address: of the scheduler.
-        required: what each worker must have, see `require_same`.
+def connected(address: str, required: Environment) -> Iterator["distributed.Client"]:
+    """The workers of the scheduler at this address, each of which has what is required.
 
     Raises:
         UserError: the scheduler does not answer, or a worker cannot do what is wanted.
@@ -105,7 +97,7 @@ def connected(address: str, required: Mapping[str, str]) -> Iterator["distribute
                 f"`python -m dask worker {address} --nthreads 1`, in clones of this repository."
             )
         try:
-            client.run_on_scheduler(require_same, {})  # it imports the code that it passes on
+            client.run_on_scheduler(require_same, ())  # it imports the code that it passes on
             client.run(require_same, required)
         except (UserError, OSError):
             raise
@@ -126,9 +118,10 @@ def addresses(client: "distributed.Client") -> list[str]:
     return list(workers)
 
 
-def require_servers(url: str) -> None:
-    """Raise UserError where workers elsewhere could not reach the store or this database."""
-    if not store.is_server(store.tracking_uri()) or url.startswith(store.SQLITE):
+def require_servers() -> None:
+    """Raise UserError where workers elsewhere could not reach the store or the database."""
+    local = study.address().startswith(store.SQLITE)
+    if local or not store.is_server(store.tracking_uri()):
         raise UserError(
             "Workers on other machines reach neither mlflow.db nor sweeps.db in this folder. Name "
             f"a server in MLFLOW_TRACKING_URI and a database such as PostgreSQL in {study.STORAGE}."
@@ -144,22 +137,35 @@ def require_committed() -> None:
         )
 
 
-def environment() -> dict[str, str]:
-    """What must be the same wherever trials of a sweep are trained, fit to be shown."""
-    return {
-        "commit": commit(),
-        **versions(),
-        str(FETCH): _reviews(),
-        "database": study.public_address(),
-    }
+def reviews() -> Environment:
+    """Which training part `data/fetch` has, as what must be the same in each worker here."""
+    try:
+        return ((str(FETCH), files.short_digest(FETCH, files.arrays("train"))),)
+    except UserError:
+        return ((str(FETCH), "missing"),)
 
 
-def require_same(required: Mapping[str, str]) -> None:
+def environment() -> Environment:
+    """What must be the same wherever trials of a sweep are trained, fit to be shown.
+
+    Versions are those by which results can differ, or trials fail.
+    """
+    packages = (*COMPUTING, "mlflow", "optuna", "distributed")
+    return (
+        ("commit", commit()),
+        ("Python", platform.python_version()),
+        *((package, version(package)) for package in packages),
+        *reviews(),
+        ("database", study.public_address()),
+    )
+
+
+def require_same(required: Environment) -> None:
     """In a worker: raise UserError where something of its environment is not as the sweep's."""
-    own = environment() if required else {}
+    own = dict(environment()) if required else {}
     differing = [
         f"{name} {own.get(name, 'unknown')}, not {wanted}"
-        for name, wanted in required.items()
+        for name, wanted in required
         if own.get(name) != wanted
     ]
     if differing:
@@ -178,23 +184,3 @@ def commit() -> str:
     changed = ", ".join(line[3:] for line in lines)
     head = git("rev-parse", "HEAD") or "no commit"
     return f"{head} with uncommitted changes of {changed}" if changed else head
-
-
-def _reviews() -> str:
-    try:
-        return reviews_digest()[:8]
-    except UserError:
-        return "missing"
-
-
-def versions() -> dict[str, str]:
-    """Python and the packages by which results can differ, or trials fail."""
-    packages = {name: _version(name) for name in (*COMPUTING, "mlflow", "optuna", "distributed")}
-    return {"Python": platform.python_version(), **packages}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "is missing"

@@ -48,9 +48,5 @@ def changes(values: Mapping[str, Any], params: Params) -> dict[str, Any]:
 
 def as_text(values: Mapping[str, Any]) -> str:
     """Values by their names, long numbers cut."""
-    return ", ".join(f"{name}={shown(value)}" for name, value in values.items())
-
-
-def shown(value: Any) -> str:
-    """A value, a long number cut."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    shown = {k: f"{x:.4g}" if isinstance(x, float) else str(x) for k, x in values.items()}
+    return ", ".join(f"{name}={value}" for name, value in shown.items())

@@ -1,8 +1,8 @@
 """A sweep's Optuna study: what its trials are, which are done, and which goes next.
 
 All truth is in Optuna's storage. There a study says how many trials it is to have, and whoever
-takes one sets it running. A trial whose process died is found by its missing heartbeat, and waits
-for the next taker as a new one with the same values.
+takes one sets it running. One that failed for a reason that may pass, as when its process dies,
+waits for the next taker as a new trial with the same values.
 """
 
 import copy
@@ -10,10 +10,10 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from extras.sweep.space import tidy
@@ -23,7 +23,7 @@ from workflow import files
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, TrialState
 
 T = TypeVar("T")
 
@@ -36,13 +36,10 @@ PAUSE_SECONDS = 20
 ATTEMPTS = 15  # to use a database that fails, with such a pause after each: five minutes
 DEATHS = 20  # of the process that trains it, after which a trial is not taken over any more
 RETRIES = 2  # of a trial that failed for a reason that may pass, such as a store that is down
-FAILURES = "failures"  # attribute of a trial: how often it did
 WANTED = "wanted"  # attribute of a study: how many trials it is to have
-STOPPED = "stopped"  # attribute of a study: whether its workers are to take no more trials
 VALUES = "values"  # attribute of a trial that draws none: the values that it is given
-BEATEN = "beaten"  # attribute of a trial: its number, once another process gave it a heartbeat
-# attributes of a trial that failed: why, and whether that may pass
-ERROR, PASSING = "error", "passing"
+# attributes of a trial that failed: how often it did, why, and whether that may pass
+FAILURES, ERROR, PASSING = "failures", "error", "passing"
 
 
 def address() -> str:
@@ -56,22 +53,18 @@ def public_address() -> str:
 
 
 @contextmanager
-def as_user_error() -> Iterator[None]:
-    """Turn what SQLAlchemy and Optuna raise over the database into a StoreError."""
+def as_user_error(*others: type[Exception]) -> Iterator[None]:
+    """Turn what SQLAlchemy and Optuna raise over the database, and others, into a StoreError."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (SQLAlchemyError, StorageInternalError) as error:
-        raise _unusable(error) from error
-
-
-def _unusable(error: BaseException) -> StoreError:
-    return StoreError(
-        f"The database of the sweeps cannot be used: {first_line(error)}\n"
-        f"Fix it, or name another in {STORAGE}."
-    )
+    except (SQLAlchemyError, StorageInternalError, *others) as error:
+        raise StoreError(
+            f"The database of the sweeps cannot be used: {first_line(error)}\n"
+            f"Fix it, or name another in {STORAGE}."
+        ) from error
 
 
 def patiently(call: Callable[[], T]) -> T:
@@ -102,67 +95,46 @@ def storage(url: str) -> "optuna.storages.RDBStorage":
             with suppress(optuna.exceptions.StorageInternalError):  # which would end all later ones
                 super().record_heartbeat(trial_id)
 
-    # a server that was restarted has closed its connections: they are tried before each use
-    options = (
-        {"connect_args": {"timeout": BUSY_SECONDS}}
-        if url.startswith("sqlite")
-        else {"pool_pre_ping": True}
-    )
+        def set_trial_state_values(
+            self, trial_id: int, state: "TrialState", values: Sequence[float] | None = None
+        ) -> bool:
+            if state == optuna.trial.TrialState.RUNNING:
+                # Optuna misses only heartbeats of which there was one, should the process die now
+                self.record_heartbeat(trial_id)
+            return bool(super().set_trial_state_values(trial_id, state, values))
+
+    busy = {"connect_args": {"timeout": BUSY_SECONDS}} if url.startswith("sqlite") else {}
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats, since 2.9
-    try:
-        with as_user_error():
-            return Storage(
-                url,
-                engine_kwargs=options,
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=GRACE_SECONDS,
-                heartbeat_stale_trial_callback=_take_over,
-            )
-    except ImportError as error:  # of the database's driver
-        raise _unusable(error) from error
+    with as_user_error(ImportError):  # of the database's driver
+        return Storage(
+            url,
+            # a server that was restarted has closed its connections: they are tried before use
+            engine_kwargs={"pool_pre_ping": True, **busy},
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
+        )
 
 
-def open_study(name: str, url: str, options: SweepOptions) -> "optuna.Study":
+def open_study(name: str, options: SweepOptions) -> "optuna.Study":
     """The study of this name, which is made if there is none.
 
-    Args:
-        name: its name; in one that `confirmation` gave no trial is pruned.
-        url: the database.
-        options: how to search.
+    In one that `confirmation` gave the name no trial is pruned.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
+    return optuna.create_study(
         study_name=name,
-        storage=storage(url),
+        storage=storage(address()),
         pruner=optuna.pruners.NopPruner() if name.endswith(CONFIRMED) else _pruner(options),
         direction="minimize" if options.metric == "val_loss" else "maximize",
         load_if_exists=True,
     )
-    seed(study, options)
-    return study
-
-
-def seed(study: "optuna.Study", options: SweepOptions) -> None:
-    """Seed the sampler by how many trials were taken: seeded as before, it would repeat itself."""
-    import optuna
-
-    trials = study.get_trials(deepcopy=False)
-    drawn = sum(trial.state != optuna.trial.TrialState.WAITING for trial in trials)
-    study.sampler = _sampler(options, options.seed + drawn)
 
 
 def confirmation(name: str) -> str:
     """The name of the study in which the best trials of another one are confirmed."""
     return f"{name}{CONFIRMED}"
-
-
-def _sampler(options: SweepOptions, seed: int) -> "optuna.samplers.BaseSampler":
-    import optuna
-
-    samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
-    return samplers[options.sampler](seed=seed % 2**32)
 
 
 def _pruner(options: SweepOptions) -> "optuna.pruners.BasePruner":
@@ -175,22 +147,14 @@ def _pruner(options: SweepOptions) -> "optuna.pruners.BasePruner":
         """Successive halving in which a trial that was taken over does not compete twice."""
 
         def prune(self, study: "optuna.Study", trial: "FrozenTrial") -> bool:
-            return bool(super().prune(_Slots(study), trial))
+            seen = SimpleNamespace(
+                get_trials=lambda **_: slots(study),
+                direction=study.direction,
+                _storage=study._storage,
+            )
+            return bool(super().prune(seen, trial))
 
     return Halving(min_resource=options.min_epochs, reduction_factor=options.reduction)
-
-
-class _Slots:
-    """A study of which only the trials in `slots` are seen."""
-
-    def __init__(self, study: "optuna.Study") -> None:
-        self._study = study
-
-    def get_trials(self, **_: bool) -> "list[FrozenTrial]":
-        return slots(self._study)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._study, name)
 
 
 def values_of(trial: "FrozenTrial") -> dict[str, Any]:
@@ -201,35 +165,29 @@ def values_of(trial: "FrozenTrial") -> dict[str, Any]:
 def slots(study: "optuna.Study") -> "list[FrozenTrial]":
     """The trials of a study, by number, without those that others have taken the place of."""
     trials = study.get_trials(deepcopy=False)
-    replaced = {
-        number for trial in trials for number in trial.system_attrs.get("retry_history", [])
-    }
+    replaced = {number for trial in trials for number in _history(trial)}
     return [trial for trial in trials if trial.number not in replaced]
 
 
+def _history(trial: "FrozenTrial") -> list[int]:
+    """The numbers of the trials that this one takes the place of."""
+    return list(trial.system_attrs.get("retry_history", []))
+
+
+def first_number(trial: "optuna.Trial") -> int:
+    """The number of a trial, or of the first one that it takes the place of."""
+    attributes = trial.storage.get_trial_system_attrs(trial._trial_id)
+    return int(attributes.get("failed_trial", trial.number))
+
+
 def want(study: "optuna.Study", trials: int) -> None:
-    """Let the study have so many trials in the end, or as many as are there, and be worked on."""
+    """Let the study have so many trials in the end, or as many as are there."""
     study.set_user_attr(WANTED, trials)
-    study.set_user_attr(STOPPED, False)
-
-
-def stop(study: "optuna.Study") -> None:
-    """Let no worker take another trial until the next call of `want`."""
-    study.set_user_attr(STOPPED, True)
-
-
-def is_stopped(study: "optuna.Study") -> bool:
-    """Whether `stop` was called since."""
-    return bool(study.user_attrs.get(STOPPED))
 
 
 def wanted(study: "optuna.Study") -> int:
     """How many trials it is to have: those that were asked for, or that are there."""
-    return max(_asked(study), len(slots(study)))
-
-
-def _asked(study: "optuna.Study") -> int:
-    return int(study.user_attrs.get(WANTED, 0))
+    return max(int(study.user_attrs.get(WANTED, 0)), len(slots(study)))
 
 
 def fill_with(study: "optuna.Study", wanted: Sequence[dict[str, Any]]) -> None:
@@ -244,32 +202,45 @@ def missing(study: "optuna.Study", wanted: Sequence[dict[str, Any]]) -> list[dic
     return [values for values in wanted if values not in there]
 
 
-def is_over(study: "optuna.Study") -> bool:
-    """Whether every trial that is wanted has ended, in whatever way."""
+def ended(study: "optuna.Study") -> "list[FrozenTrial]":
+    """The trials that have ended, in whatever way, and take no other turn by themselves."""
     trials = slots(study)
-    return len(trials) >= _asked(study) and all(trial.state.is_finished() for trial in trials)
+    return [trial for trial in trials if trial.state.is_finished() and not will_be_retried(trial)]
+
+
+def is_over(study: "optuna.Study") -> bool:
+    """Whether every trial that is wanted has ended."""
+    return len(ended(study)) >= wanted(study)
+
+
+def has_work(study: "optuna.Study") -> bool:
+    """Whether there is a trial to be taken: one that waits, or is wanted and not there yet."""
+    return _has_waiting(study) or len(slots(study)) < wanted(study)
+
+
+def _has_waiting(study: "optuna.Study") -> bool:
+    return any(trial.state.name == "WAITING" for trial in study.get_trials(deepcopy=False))
+
+
+def prepare_next(study: "optuna.Study", options: SweepOptions) -> None:
+    """Let a trial wait, a new one if there is none, and seed the sampler that draws its values.
+
+    It is seeded by how many trials were taken: seeded as before, it would repeat itself.
+    """
+    import optuna
+
+    if not _has_waiting(study):
+        study.enqueue_trial({})
+    samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+    taken = sum(trial.state.name != "WAITING" for trial in study.get_trials(deepcopy=False))
+    study.sampler = samplers[options.sampler](seed=(options.seed + taken) % 2**32)
 
 
 def completed(study: "optuna.Study") -> "list[FrozenTrial]":
     """The trials that were trained to their end, the best first."""
-    import optuna
-
-    trials = [trial for trial in slots(study) if trial.state == optuna.trial.TrialState.COMPLETE]
-    down = study.direction == optuna.study.StudyDirection.MAXIMIZE
+    trials = [trial for trial in slots(study) if trial.state.name == "COMPLETE"]
+    down = study.direction.name == "MAXIMIZE"
     return sorted(trials, key=lambda trial: -trial.value if down else trial.value)
-
-
-def retry_passing(study: "optuna.Study", trial: "FrozenTrial") -> None:
-    """Let a trial wait again that failed for a reason that may pass, a few times."""
-    if will_be_retried(trial):
-        time.sleep(PAUSE_SECONDS)  # or a store that is down for a moment would fail all trials
-        _wait_again(study, trial)
-
-
-def will_be_retried(trial: "FrozenTrial") -> bool:
-    """Whether a trial that failed takes its turn again by itself."""
-    deaths = len(trial.system_attrs.get("retry_history", []))
-    return may_pass(trial) and trial.user_attrs.get(FAILURES, 0) <= RETRIES and deaths < DEATHS
 
 
 def may_pass(trial: "FrozenTrial") -> bool:
@@ -280,75 +251,26 @@ def may_pass(trial: "FrozenTrial") -> bool:
     return trial.state.name == "FAIL" and bool(trial.user_attrs.get(PASSING, True))
 
 
-def renew(study: "optuna.Study") -> None:
-    """Let the trials wait again that failed for a reason that may have passed, as often as others.
-
-    Call it before any worker takes a trial: one may be about to let its own wait again.
-    """
-    for trial in slots(study):
-        if may_pass(trial):
-            _wait_again(study, trial, without=(FAILURES,))
+def will_be_retried(trial: "FrozenTrial") -> bool:
+    """Whether a trial that failed takes its turn again by itself."""
+    failures, deaths = trial.user_attrs.get(FAILURES, 0), len(_history(trial))
+    return may_pass(trial) and failures <= RETRIES and deaths < DEATHS
 
 
-def find_lost(study: "optuna.Study") -> bool:
-    """Let trials wait whose worker died before it let them; return whether any does.
-
-    Call it when no worker takes trials any more.
-    """
-    lost = [trial for trial in slots(study) if will_be_retried(trial)]
-    for trial in lost:
-        _wait_again(study, trial)
-    return bool(lost)
-
-
-def _take_over(study: "optuna.Study", trial: "FrozenTrial") -> None:
-    """Let a trial wait again whose process died, but not for ever."""
-    if len(trial.system_attrs.get("retry_history", [])) < DEATHS:
-        _wait_again(study, trial)
-
-
-def _wait_again(study: "optuna.Study", trial: "FrozenTrial", without: Collection[str] = ()) -> None:
-    """Add a trial that takes the place of this one, unless another process has done so.
+def retry(study: "optuna.Study", afresh: bool = False) -> None:
+    """Let the trials wait again that failed for a reason that may pass, or whose process died.
 
     Args:
-        study: the study.
-        trial: one that has failed; why it did is not what its successor fails of.
-        without: further attributes that the successor does not get.
+        study: a study, of which one process does this.
+        afresh: also those that have failed too often, which then may fail as often again.
     """
     import optuna
 
-    if trial.number in {slot.number for slot in slots(study)}:
-        dropped = {ERROR, PASSING, *without}
-        failed = copy.copy(trial)
-        failed.user_attrs = {k: v for k, v in trial.user_attrs.items() if k not in dropped}
-        optuna.storages.RetryHeartbeatStaleTrialCallback()(study, failed)
-
-
-def has_work(study: "optuna.Study") -> bool:
-    """Whether there is a trial to be taken: one that waits, or is wanted and not there yet."""
-    trials = slots(study)
-    waiting = any(trial.state.name == "WAITING" for trial in trials)
-    return waiting or len(trials) < _asked(study)
-
-
-def end_stale(study: "optuna.Study") -> None:
-    """Let each trial whose process died wait again, as a new one."""
-    import optuna
-
-    running = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING])
-    for trial in running:
-        seconds = (datetime.now() - trial.datetime_start).total_seconds()
-        if seconds > HEARTBEAT_SECONDS and trial.user_attrs.get(BEATEN) != trial.number:
-            with suppress(optuna.exceptions.UpdateFinishedTrialError):
-                _beat(study, trial)
     optuna.storages.fail_stale_trials(study)
-
-
-def _beat(study: "optuna.Study", trial: "FrozenTrial") -> None:
-    """Give a trial one heartbeat: Optuna misses only those of which there was one.
-
-    A process that died right after it had taken a trial left none.
-    """
-    storage = study._storage
-    storage.record_heartbeat(trial._trial_id)
-    storage.set_trial_user_attr(trial._trial_id, BEATEN, trial.number)
+    for trial in slots(study):
+        if may_pass(trial) if afresh else will_be_retried(trial):
+            # Optuna changes what it is given, and lets the new trial have all attributes
+            again = copy.deepcopy(trial)
+            for name in (ERROR, FAILURES) if afresh else (ERROR,):
+                again.user_attrs.pop(name, None)
+            optuna.storages.RetryHeartbeatStaleTrialCallback()(study, again)

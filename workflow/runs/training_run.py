@@ -63,7 +63,6 @@ def training_run(
     settings_used: Mapping[str, Any],
     tags: Mapping[str, str],
     with_model: bool = True,
-    run_id: str | None = None,
     check: Callable[[], object] = lambda: None,
 ) -> Iterator[TrainingRun]:
     """Lock a training, find its run or begin one, and end that as the block ends.
@@ -72,7 +71,6 @@ def training_run(
         name, tags, with_model: of the run, see `lifecycle.start_run`; tag `KEY` is what it is
             locked by.
         settings_used: everything that shapes it, by dotted names.
-        run_id: the run, where it is known to be another than that of these checkpoints.
         check: called once the training is locked, before its run begins.
 
     Raises:
@@ -81,8 +79,7 @@ def training_run(
     """
     with locked(tags[KEY]) as lock:
         check()
-        own = f"tags.`{KEY}` = '{tags[KEY]}' AND tags.`{lifecycle.LOCK}` LIKE '%/{lock.name}'"
-        which = f"attributes.run_id = '{run_id}'" if run_id else own
+        which = f"tags.`{KEY}` = '{tags[KEY]}' AND tags.`{lifecycle.LOCK}` LIKE '%/{lock.name}'"
         with lifecycle.start_run(
             name, settings_used, tags, lock, which, with_model=with_model
         ) as log:

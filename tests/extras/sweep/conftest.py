@@ -1,28 +1,35 @@
 """Sweeps of trials that fail at once, and workers elsewhere."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import distributed
 import pytest
 
-from extras.sweep import cluster, study, sweep
+from extras.sweep import cluster, study
+from extras.sweep.sweep import Sweep
 from extras.sweep.sweep_options import FILE, SweepOptions, Values, load_options
-from extras.sweep.trial import Task
 from sentiment.data import synthetic
-from tests.conftest import defaults
-from tests.project import ROOT, merged
+from sentiment.data.dataset import settings_used
+from sentiment.text import Reviews
+from tests.project import ROOT
 from tests.services import Cluster, dask
 from workflow import files
 from workflow.files import FETCH, write_reviews
-from workflow.params import Params, check_params
+from workflow.params import Params
+from workflow.params_file import changed
 
 
 @pytest.fixture(autouse=True)
 def another_process() -> None:
     """The process of these tests has looked at no commit yet."""
     cluster.commit.cache_clear()
+
+
+@pytest.fixture
+def sweep_options() -> SweepOptions:
+    """What the project ships to be searched."""
+    return load_options(ROOT / FILE)
 
 
 @pytest.fixture
@@ -34,23 +41,39 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def fetched(root: Path, small_params: Params) -> Path:
-    """A folder with the reviews of the generated set."""
+def reviews(small_params: Params) -> Reviews:
+    """The training part of the generated set."""
     train, _, _ = synthetic.generate(small_params.fetch.synthetic)
+    return train
+
+
+@pytest.fixture
+def fetched(root: Path, reviews: Reviews) -> Path:
+    """A folder with these reviews."""
     with files.replaced(FETCH) as folder:
-        write_reviews(folder, "train", train)
+        write_reviews(folder, "train", reviews)
         files.write_about(folder, {})
     return root
 
 
 @pytest.fixture
-def task(fetched: Path, sweep_options: SweepOptions) -> Task:
-    """Trials that fail at once, since their values do not go together."""
+def small_sweep(small_params: Params, sweep_options: SweepOptions) -> Sweep:
+    """A sweep of short trainings that prunes none and confirms the best two under two seeds."""
+    confirm = sweep_options.confirm.model_copy(update={"top": 2, "seeds": 2})
+    options = sweep_options.model_copy(update={"pruner": "none", "confirm": confirm})
+    data = settings_used(small_params.fetch)
+    return Sweep("sweep-x", "parent", "", small_params, options, data, {}, {})
+
+
+@pytest.fixture
+def failing(small_sweep: Sweep, fetched: Path) -> Sweep:
+    """A sweep whose trials fail at once, since their values do not go together."""
     assert fetched.is_dir()
     space = {"train.forget_bias": Values(choices=[2.0, 3.0])}
-    params = check_params(merged(defaults(), {"train": {"cell": "gru"}}), "params.yaml")
-    options = sweep_options.model_copy(update={"space": space})
-    return Task(params, options, {}, sweep.reviews_digest(), {}, {}, "parent", "")
+    return small_sweep._replace(
+        params=changed(small_sweep.params, {"train.cell": "gru"}),
+        options=small_sweep.options.model_copy(update={"space": space}),
+    )
 
 
 @pytest.fixture
@@ -64,17 +87,3 @@ def elsewhere(
         with distributed.Client(started.address) as waiting:
             waiting.wait_for_workers(1)
         yield started
-
-
-@contextmanager
-def connected(started: Cluster) -> Iterator[tuple["distributed.Client", dict[str, str]]]:
-    """A client of a cluster, and what its workers must have."""
-    required = cluster.environment()
-    with cluster.connected(started.address, required) as client:
-        yield client, required
-
-
-@pytest.fixture
-def sweep_options() -> SweepOptions:
-    """What the project ships to be searched."""
-    return load_options(ROOT / FILE)

@@ -1,5 +1,6 @@
 """Workers share a machine; those elsewhere run clones, and are asked what they have."""
 
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,18 +10,11 @@ import pytest
 from distributed.security import Security
 
 from extras.sweep import cluster, study
+from extras.sweep.trial import THREADS
 from sentiment.errors import UserError
 from tests.project import Project
 from tests.services import Cluster, dask
 from workflow.files import FETCH
-
-
-@pytest.mark.parametrize(("count", "each"), [(1, 8), (2, 4), (3, 2), (20, 1)])
-def test_workers_share_the_cores_of_this_machine(
-    monkeypatch: pytest.MonkeyPatch, count: int, each: int
-) -> None:
-    monkeypatch.setattr(cluster, "usable_cores", lambda: 8)
-    assert cluster.threads(count) == each
 
 
 @pytest.mark.parametrize(("memory", "cores", "count"), [(64e9, 8, 8), (8e9, 8, 2), (1e9, 8, 1)])
@@ -32,13 +26,43 @@ def test_as_many_workers_as_have_a_core_and_memory_are_started(
     assert cluster.fitting() == count
 
 
-def test_who_reaches_the_port_of_a_cluster_here_is_not_let_in() -> None:
-    with cluster.local(1) as client:
+def test_workers_here_share_the_cores_and_who_reaches_their_port_is_not_let_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster, "usable_cores", lambda: 5)
+    monkeypatch.setenv(THREADS, "")
+    monkeypatch.delenv(THREADS)
+    with cluster.local(2) as client:
+        assert [*client.run(os.environ.get, THREADS).values()] == ["2", "2"]
         address = client.scheduler.addr.partition("://")[2]
         with pytest.raises(OSError, match="closed"):
             distributed.Client(f"tcp://{address}", timeout=3)
         with pytest.raises(OSError, match="certificate"):
             distributed.Client(f"tls://{address}", timeout=3, security=Security.temporary())
+
+
+@pytest.mark.parametrize(
+    ("protocol", "reason"), [("tcp", ""), ("tls", ".*check your TLS configuration")]
+)
+def test_a_scheduler_that_does_not_answer_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, protocol: str, reason: str
+) -> None:
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    message = f"Dask scheduler at {protocol}://127.0.0.1:1 does not answer{reason}"
+    with (
+        pytest.raises(UserError, match=message),
+        cluster.connected(f"{protocol}://127.0.0.1:1", ()),
+    ):
+        pass
+
+
+def test_a_scheduler_without_workers_is_one_message(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with dask(tmp_path_factory.mktemp("cluster"), root, workers=0) as started:
+        message = f"has no workers: start some with `python -m dask worker {started.address}"
+        with pytest.raises(UserError, match=message), cluster.connected(started.address, ()):
+            pass
 
 
 def test_everything_in_which_a_worker_differs_is_in_one_message(
@@ -52,12 +76,7 @@ def test_everything_in_which_a_worker_differs_is_in_one_message(
     monkeypatch.setenv(study.STORAGE, "postgresql://user:sesame@head/sweeps?sslmode=require")
     message = r"keras [\d.]+, not 0\.1; database postgresql://head/sweeps, not postgresql://other"
     with pytest.raises(UserError, match=message):
-        cluster.require_same({"keras": "0.1", "database": "postgresql://other"})
-
-
-def test_a_package_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "COMPUTING", ("numpy", "not-installed"))
-    assert cluster.versions()["not-installed"] == "is missing"
+        cluster.require_same((("keras", "0.1"), ("database", "postgresql://other")))
 
 
 @pytest.fixture
@@ -82,10 +101,8 @@ def test_code_that_is_not_committed_is_refused_for_workers_elsewhere(repository:
     message = r"uncommitted changes of sentiment/model\.py, sentiment/new\.py\. Commit its code"
     with pytest.raises(UserError, match=message):
         cluster.require_committed()
-
-
-def test_a_folder_without_a_commit_has_no_workers_elsewhere(fetched: Path) -> None:
-    assert not (fetched / ".git").exists()
+    cluster.commit.cache_clear()
+    shutil.rmtree(repository.path / ".git")
     with pytest.raises(UserError, match=r"which is at no commit\. Commit"):
         cluster.require_committed()
 
@@ -94,9 +111,10 @@ def test_a_folder_without_a_commit_has_no_workers_elsewhere(fetched: Path) -> No
 def test_a_worker_at_another_commit_or_with_changed_code_is_refused(elsewhere: Cluster) -> None:
     """Also one whose clone was brought to the commit after it had loaded another one's code."""
     required = cluster.environment()
+    commit = dict(required)["commit"]
     worker = Project(elsewhere.output.parent / "worker-0")
     (worker.path / "sentiment" / "model.py").write_text("units = 64\n", encoding="utf-8")
-    changed = rf"commit {required['commit']} with uncommitted changes of sentiment/model\.py, not"
+    changed = rf"commit {commit} with uncommitted changes of sentiment/model\.py, not"
     with pytest.raises(UserError, match=changed), cluster.connected(elsewhere.address, required):
         pass
     worker.run("git", "checkout", "--quiet", "--", ".")
@@ -109,18 +127,9 @@ def test_a_worker_at_another_commit_or_with_changed_code_is_refused(elsewhere: C
     worker.run("git", "commit", "--quiet", "--allow-empty", "--message", "another")
     with distributed.Client(elsewhere.address) as client:
         client.restart()
-    another = rf"commit {worker.read('git', 'rev-parse', 'HEAD').strip()}, not {required['commit']}"
+    another = rf"commit {worker.read('git', 'rev-parse', 'HEAD').strip()}, not {commit}"
     with pytest.raises(UserError, match=another), cluster.connected(elsewhere.address, required):
         pass
-
-
-def test_a_scheduler_outside_of_a_clone_is_one_message(
-    fetched: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    with dask(tmp_path_factory.mktemp("cluster"), fetched, workers=1) as started:
-        with distributed.Client(started.address) as client:
-            client.wait_for_workers(1)
-        require_not_importable(started)
 
 
 def test_a_worker_without_the_code_of_the_sweep_is_one_message(elsewhere: Cluster) -> None:
@@ -131,15 +140,9 @@ def test_a_worker_without_the_code_of_the_sweep_is_one_message(elsewhere: Cluste
     elsewhere.start_worker("other")
     with distributed.Client(elsewhere.address) as client:
         client.wait_for_workers(2)
-    require_not_importable(elsewhere)
-
-
-def require_not_importable(started: Cluster) -> None:
     message = (
         r"cannot import this project: .*No module named.* clones of it .*`python -m dask worker"
     )
-    with (
-        pytest.raises(UserError, match=message),
-        cluster.connected(started.address, cluster.environment()),
-    ):
+    required = cluster.environment()
+    with pytest.raises(UserError, match=message), cluster.connected(elsewhere.address, required):
         pass

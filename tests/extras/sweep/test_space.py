@@ -1,5 +1,6 @@
 """Values are drawn from the space of a sweep."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -21,36 +22,33 @@ SPACE = {
 }
 
 
-def drawn(count: int) -> list[dict[str, Any]]:
+def drawn(count: int, values: Mapping[str, Values]) -> list[dict[str, Any]]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    return [space.draw(study.ask(), SPACE) for _ in range(count)]
+    return [space.draw(study.ask(), values) for _ in range(count)]
 
 
 def test_values_are_of_the_parameter_s_type_and_within_its_range() -> None:
-    found = drawn(50)
-    assert {each["train.units"] for each in found} <= set(range(8, 65, 8))
-    assert all(type(each["train.units"]) is int for each in found)
-    assert all(type(each["train.dropout.head"]) is float for each in found)
-    assert all(0.0001 <= each["train.learning_rate"] <= 0.01 for each in found)
-    assert {each["train.pooling"] for each in found} == {"last", "max"}
-    assert {each["train.bidirectional"] for each in found} == {False, True}
+    """Those of a logarithmic range are even in the logarithm."""
+    trials = drawn(200, SPACE)
+    assert {values["train.units"] for values in trials} == set(range(8, 65, 8))
+    assert all(type(values["train.units"]) is int for values in trials)
+    assert all(type(values["train.dropout.head"]) is float for values in trials)
+    assert {values["train.pooling"] for values in trials} == {"last", "max"}
+    assert {values["train.bidirectional"] for values in trials} == {False, True}
+    rates = [values["train.learning_rate"] for values in trials]
+    assert all(0.0001 <= rate <= 0.01 for rate in rates)
+    assert 60 < sum(rate < 0.001 for rate in rates) < 140
 
 
 def test_values_are_as_people_write_them() -> None:
     """Three steps of 0.1 are 0.30000000000000004 by themselves."""
     tenths = {"train.dropout.head": Values(low=0.1, high=0.4, step=0.1)}
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    found = {str(space.draw(study.ask(), tenths)["train.dropout.head"]) for _ in range(30)}
-    assert found == {"0.1", "0.2", "0.3", "0.4"}
+    texts = {str(values["train.dropout.head"]) for values in drawn(30, tenths)}
+    assert texts == {"0.1", "0.2", "0.3", "0.4"}
     assert space.tidy({"train.learning_rate": 0.001793807724144196, "train.units": 7}) == {
         "train.learning_rate": 0.00179381,
         "train.units": 7,
     }
-
-
-def test_a_logarithmic_range_is_searched_evenly_in_the_logarithm() -> None:
-    rates = [each["train.learning_rate"] for each in drawn(200)]
-    assert 60 < sum(rate < 0.001 for rate in rates) < 140
 
 
 def with_space(values: Any, metric: str = "val_accuracy") -> SweepOptions:
@@ -58,15 +56,10 @@ def with_space(values: Any, metric: str = "val_accuracy") -> SweepOptions:
     return check(SweepOptions, document | {"space": values, "metric": metric}, "sweep.yaml")
 
 
-def test_the_shipped_space_is_allowed(sweep_options: SweepOptions) -> None:
-    assert len(sweep_options.space) >= 5
-
-
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
         ("train.unit", {"choices": [1]}, "train.unit: unknown"),
-        ("train.dropout", {"choices": [1]}, "train.dropout: unknown"),
         ("train.units.x", {"choices": [1]}, "train.units.x: unknown"),
         ("evaluate.threshold", {"low": 0.1, "high": 0.9}, "not one of pad or train"),
         ("train.units", {"choices": [16, 0]}, "train.units: 0 is not allowed"),
@@ -74,12 +67,10 @@ def test_the_shipped_space_is_allowed(sweep_options: SweepOptions) -> None:
         ("train.units", {"low": 8, "high": 16.5}, "16.5 is not allowed"),
         ("train.units", {"low": 16, "high": 8}, "high 8 must be at least low 16"),
         ("train.units", {"low": 8}, "give either choices, or low and high"),
-        ("train.units", {}, "give either choices, or low and high"),
         ("train.units", {"low": 8, "high": 9, "choices": [8]}, "give either choices, or low"),
         ("train.units", {"low": 8, "high": 64, "step": 0}, "greater than 0"),
         ("train.units", {"low": 8, "high": 64, "step": 0.5}, "step 0.5 is no integer"),
         ("train.units", {"low": 8, "hihg": 64}, "Did you mean high?"),
-        ("train.units", 8, "A mapping of keys to values is expected"),
         ("train.learning_rate", {"low": 0, "high": 0.1, "log": True}, "log needs a low above 0"),
         ("train.pooling", {"low": 1, "high": 2}, "not a number: give choices"),
         ("train.pooling", {"choices": ["middle"]}, "'middle' is not allowed"),
