@@ -1,10 +1,11 @@
 """Projects that tests of several capabilities read."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Sharer
+from tests.conftest import Sharer, stand_in
 from tests.project import Project
 
 SWEEP_SETTINGS: dict[str, Any] = {
@@ -42,3 +43,21 @@ def fitted(finished: Project, shared: Sharer) -> Project:
         project.commit()
 
     return shared("fitted", fit, finished.path)
+
+
+@pytest.fixture(scope="session")
+def grouped(finished: Project, shared: Sharer) -> Project:
+    """A finished project with a group of two seeds, the first of them that of `data/`."""
+
+    def group_seeds(project: Project) -> None:
+        project.run("python", "-m", "extras.seeds", "--count", "2")
+
+    return shared("grouped", group_seeds, finished.path)
+
+
+@pytest.fixture
+def group(grouped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of `grouped` of one's own, which is the working directory."""
+    project = grouped.copy(tmp_path / "project")
+    stand_in(project.path, monkeypatch)
+    return project

@@ -335,9 +335,3 @@ def test_a_person_promotes_and_demotes(
     assert "label" in call(predict.main, TEXT="a")
     assert "Missing option '--run' (env var: 'RUN')" in call.fail(promote.main)
     assert "has no registered version" in call.fail(promote.main, "--run", "0" * 32)
-
-
-def test_serving_runs_mlflow_s_own_command_on_the_loopback() -> None:
-    command = serve.command("models:/imdb-sentiment@champion", 5001)
-    assert command[1:5] == ["-m", "mlflow", "models", "serve"]
-    assert command[command.index("--host") + 1] == "127.0.0.1"

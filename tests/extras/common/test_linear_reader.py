@@ -3,6 +3,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,9 @@ from sentiment.serving.classifier import Sentiment
 from tests.project import run_code
 from workflow import files
 from workflow.registry import packaging
+from workflow.registry.packaging import Model, Parts
+from workflow.runs import store
+from workflow.runs.logger import Run
 
 RANKS = {"not": 1, "good": 2, "film": 3, "unheard": 9}
 NOT_GOOD, GOOD_GOOD = (rank << linear_reader.BIGRAM_BITS for rank in (1, 2))
@@ -113,3 +117,25 @@ print(linear_reader.load(model, paths).answers([[]]), {"tensorflow", "keras"} & 
 """
     done = run_code(code, str(tmp_path / linear_reader.FILE))
     assert done.stdout == "[0.5621765] set()\n", done.stderr
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_a_run_and_its_served_model_are_linked_once_whether_it_is_the_active_run_or_not(
+    root_with_store: Path, active: bool
+) -> None:
+    np.savez(root_with_store / linear_reader.FILE, **asdict(model()))
+    index = root_with_store / "word_index.json"
+    files.write_json(index, {"not": 1, "good": 2})
+    linear = Model(root_with_store / linear_reader.FILE, {}, reader=linear_reader.READER)
+    experiment_id, client = store.connect(), mlflow.MlflowClient()
+    run_id = client.create_run(experiment_id).info.run_id
+    if active:
+        mlflow.start_run(run_id)
+    run = Run(run_id, "linear", experiment_id, "")
+    model_id = packaging.log_model(client, run, Parts([linear], index, 0.5))
+    if active:
+        mlflow.end_run()
+    outputs = client.get_run(run_id).outputs
+    assert outputs
+    assert [output.model_id for output in outputs.model_outputs] == [model_id]
+    assert mlflow.get_logged_model(model_id).source_run_id == run_id

@@ -116,3 +116,10 @@ def test_a_page_without_a_part_for_the_study_is_one_message(tmp_path: Path) -> N
             page.write_text(text, encoding="utf-8")
         with pytest.raises(UserError, match="has no part for the study"):
             memory_page.require_place(page)
+
+
+def test_without_memory_only_sincere_reviews_are_answered_rightly(default_params: Params) -> None:
+    shares = {"ironic_share": 0.2, "label_noise": 0.1}
+    settings = default_params.fetch.synthetic.model_copy(update=shares)
+    assert memory_page.best_accuracy(settings) == 0.9
+    assert memory_page.accuracy_without_memory(settings) == pytest.approx(0.74)

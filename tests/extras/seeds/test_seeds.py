@@ -11,31 +11,16 @@ import numpy as np
 import pytest
 from mlflow.entities import Run
 
-from extras.compare import __main__ as compare
 from extras.seeds import __main__ as seeds
 from extras.seeds import seed_group as groups
 from extras.seeds.seed_group import Group, Member
 from sentiment.scoring.metrics import shown_in
-from tests.conftest import Caller, Sharer, runs, stand_in
+from tests.conftest import Caller, runs
 from tests.project import Project
 from workflow import dvc
 
 SEEDS = ("python", "-m", "extras.seeds")
 OTHERS = {f"test_{name}": 0.5 for name in shown_in("groups") if name != "accuracy"}
-
-
-@pytest.fixture(scope="session")
-def grouped(finished: Project, shared: Sharer) -> Project:
-    """A finished project with a group of two seeds, the first of them that of `data/`."""
-    return shared("grouped", lambda project: project.run(*SEEDS, "--count", "2"), finished.path)
-
-
-@pytest.fixture
-def group(grouped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of `grouped` of one's own, which is the working directory."""
-    project = grouped.copy(tmp_path / "project")
-    stand_in(project.path, monkeypatch)
-    return project
 
 
 def parents() -> list[Run]:
@@ -80,37 +65,6 @@ def test_what_dvc_has_is_not_trained_again_and_lost_runs_are_made_again(group: P
     mlflow.delete_run(lost)
     assert "Running stage" not in group.run(*SEEDS, "--count", "2")
     assert children()[43].data.tags["restored_from"] == lost
-
-
-def test_more_and_fewer_seeds_share_the_parent_and_compare_with_a_run(
-    group: Project, call: Caller
-) -> None:
-    (before,) = parents()
-    printed = json.loads(group.read(*SEEDS, "--json", "--count", "3"))
-    (parent,) = parents()
-    assert printed["run_id"] == parent.info.run_id == before.info.run_id
-    assert printed["name"] == parent.info.run_name == "3 seeds · lstm-4 · len 40 · synthetic"
-    mean = parent.data.metrics["test_accuracy_mean"]
-    assert printed["metrics"]["test_accuracy_mean"] == pytest.approx(mean)
-    by_seed = children()
-    assert sorted(by_seed) == [42, 43, 44]
-    for training in printed["trainings"]:
-        run = by_seed[training["seed"]]
-        assert training["run_id"] == run.info.run_id
-        assert training["experiment"].endswith(f"-{training['seed']}")
-        assert training["metrics"]["test_accuracy"] == run.data.metrics["test_accuracy"]
-    third = by_seed[44].info.run_id
-    call(seeds.main, N="2")
-    assert sorted(children()) == [42, 43]
-    output = call(compare.main, "--a", third, "--b", parent.info.run_id)
-    assert "The unit is a training, 1 against 2" in output
-    assert "Student's t-test" in output
-    assert "| train.seed | 44 | 42, 43 |" in output
-    logged = mlflow.MlflowClient().list_artifacts(parent.info.run_id, f"compare/{third}")
-    assert f"compare/{third}/report.html" in {file.path for file in logged}
-    mlflow.delete_run(children()[43].info.run_id)
-    message = call.fail(compare.main, "--a", third, "--b", parent.info.run_id)
-    assert f"lacks trainings of the group {parent.info.run_id}: `make seeds`" in message
 
 
 def experiments(project: Project) -> dict[str, str]:

@@ -1,20 +1,12 @@
 """What makes a served model another one: what it answers by, and nothing else."""
 
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
-import mlflow
-import numpy as np
 import pytest
 
-from extras.common import linear_reader
-from tests.extras.ensemble.test_ensemble_reader import model
-from workflow import files
 from workflow.registry import packaging
 from workflow.registry.packaging import Model, Parts
-from workflow.runs import store
-from workflow.runs.logger import Run
 
 
 @pytest.fixture
@@ -72,25 +64,3 @@ def test_all_code_travels_under_the_name_of_the_package(tmp_path: Path) -> None:
     names = {path.name for path in [*packaging.CODE, packaging.MESSAGES]}
     assert {path.name for path in package.rglob("*.py")} == names
     assert {path.name for path in package.iterdir()} == {"scoring_server.py", "sentiment"}
-
-
-@pytest.mark.parametrize("active", [True, False])
-def test_a_run_and_its_served_model_are_linked_once_whether_it_is_the_active_run_or_not(
-    root_with_store: Path, active: bool
-) -> None:
-    np.savez(root_with_store / linear_reader.FILE, **asdict(model(2, -1)))
-    index = root_with_store / "word_index.json"
-    files.write_json(index, {"good": 1, "dull": 2})
-    linear = Model(root_with_store / linear_reader.FILE, {}, reader=linear_reader.READER)
-    experiment_id, client = store.connect(), mlflow.MlflowClient()
-    run_id = client.create_run(experiment_id).info.run_id
-    if active:
-        mlflow.start_run(run_id)
-    run = Run(run_id, "linear", experiment_id, "")
-    model_id = packaging.log_model(client, run, Parts([linear], index, 0.5))
-    if active:
-        mlflow.end_run()
-    outputs = client.get_run(run_id).outputs
-    assert outputs
-    assert [output.model_id for output in outputs.model_outputs] == [model_id]
-    assert mlflow.get_logged_model(model_id).source_run_id == run_id
