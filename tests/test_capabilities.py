@@ -71,11 +71,10 @@ def test_nothing_else_imports_a_capability(name: str) -> None:
 
 
 @each_capability
-def test_without_a_capability_contracts_targets_and_links_hold(name: str, tmp_path: Path) -> None:
-    root = tmp_path / "project"
-    shutil.copytree(
-        ROOT, root, ignore=shutil.ignore_patterns(".*", "mlruns", "mlflow.db", "fetch", "pad")
-    )
+def test_without_a_capability_contracts_targets_and_links_hold(
+    clone: Project, name: str, tmp_path: Path
+) -> None:
+    root = clone.copy(tmp_path / "project").path
     remove(name, root)
     assert targets(root) == targets(ROOT) - own_targets(name)
     lint = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
