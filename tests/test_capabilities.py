@@ -19,20 +19,14 @@ CAPABILITIES = sorted(
 each_capability = pytest.mark.parametrize("name", CAPABILITIES)
 
 
-def row(name: str, readme: str) -> str:
-    """The row of the README's table of capabilities."""
-    (line,) = re.findall(rf"^\|.*`extras/{name}/`.*\n", readme, re.MULTILINE)
-    return str(line)
-
-
 def remove(name: str, root: Path) -> None:
     """Remove a capability from a copy of the project, as the README says."""
-    readme = root / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    line = row(name, text)
-    readme.write_text(text.replace(line, ""), encoding="utf-8")
-    (page,) = re.findall(r"\]\((docs/[\w-]+\.md)\)", line)
-    (root / page).unlink()
+    for page in (root / "README.md", root / "CONTRIBUTING.md"):
+        text = page.read_text(encoding="utf-8")
+        (row,) = re.findall(rf"^\|.*`extras/{name}/`.*\n", text, re.MULTILINE)
+        page.write_text(text.replace(row, ""), encoding="utf-8")
+        for own in re.findall(r"\]\((docs/[\w-]+\.md)\)", row):
+            (root / own).unlink()
     for folder in ("extras", "tests/extras", "benchmarks"):
         shutil.rmtree(root / folder / name, ignore_errors=True)
 
@@ -91,6 +85,7 @@ def test_the_core_checks_tests_and_trains_without_any_capability(
     for name in CAPABILITIES:
         remove(name, project.path)
     shutil.rmtree(project.path / "tests" / "extras")
+    (project.path / "tests" / Path(__file__).name).unlink()
     project.commit()
     for command in (
         ("ruff", "check", "."),
