@@ -33,7 +33,7 @@ def test_more_and_fewer_seeds_share_the_parent_and_compare_with_a_run(
     call(seeds.main, N="2")
     assert sorted(children()) == [42, 43]
     output = call(compare.main, "--a", third, "--b", parent.info.run_id)
-    assert "The unit is a training, 1 against 2" in output
+    assert "a training, 1 against 2, of which a single one has the spread of the group" in output
     assert "Student's t-test" in output
     assert "| train.seed | 44 | 42, 43 |" in output
     logged = mlflow.MlflowClient().list_artifacts(parent.info.run_id, f"compare/{third}")
