@@ -69,14 +69,14 @@ def upgraded(shared: Sharer) -> Project:
         project.run("dvc", "repro")
         project.run("dvc", "repro", "baseline/dvc.yaml:linear@tfidf")
         runs = " ".join(run_of(project, version) for version in (NETWORK, LINEAR))
-        project.run("python", "-m", "extras.ensemble", "--runs", runs)
+        project.run("python", "-m", "tools.ensemble", "--runs", runs)
         edited = {"train": {"epochs": EPOCHS}, "sweep": SWEEP_SETTINGS}
         change_params(project.path / "params.yaml", edited)
         project.commit()
         checkpoints = project.path / ".checkpoints"
         epochs, locked = ("*/epoch-0002", "*/process")  # the second one locked is a trial
         kill(project, lambda: [*checkpoints.glob(epochs)], "python", "-m", "stages.train")
-        search = ("python", "-m", "extras.sweep", "--trials", "2", "--workers", "1")
+        search = ("python", "-m", "tools.sweep", "--trials", "2", "--workers", "1")
         kill(project, lambda: len([*checkpoints.glob(locked)]) == 2, *search)
         users = [":(exclude)params.yaml", ":(exclude)*dvc.lock", ":(exclude)data"]
         params = (project.path / "params.yaml").read_bytes()

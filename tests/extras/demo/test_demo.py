@@ -183,6 +183,7 @@ def test_nothing_is_loaded_from_elsewhere(browser: webdriver.Chrome, page: str) 
     )
     assert loaded
     assert [name for name in loaded if not name.startswith((page, "data:", "blob:"))] == []
+    assert demo.SETTINGS["browser.gatherUsageStats"] == "false"  # which needs a network to be seen
 
 
 def test_without_a_champion_the_ways_on_are_named(
