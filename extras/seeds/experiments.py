@@ -81,6 +81,8 @@ def require_copies(params: Fetch) -> None:
 def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterator[Member]:
     """Yield each training, which is done first where DVC does not have it with its files.
 
+    An experiment whose files are lost is called `<name>-lost` until its successor is trained.
+
     Args:
         wanted: the trainings.
         scratch: folder in which each has what is `NEEDED` of it, in a folder of its name.
@@ -91,9 +93,11 @@ def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterat
     """
     listed = dvc.output("exp", "list", "--all-commits", "--name-only").split()
     for number, (name, label, changes) in enumerate(wanted, 1):
+        lost = f"{name}-lost"
         if name not in listed or not copy_files(name, NEEDED, scratch / name):
-            if name in listed:  # but its files are lost
-                dvc.output("exp", "remove", name)
+            if name in listed:
+                dvc.output("exp", "rename", "--force", name, lost)
+                listed.append(lost)
             print(f"Training {number} of {len(wanted)}: {label}", flush=True)
             options = [f"--set-param={param}={value}" for param, value in changes.items()]
             # in a folder of its own, so that `data/` and `params.yaml` stay as they are
@@ -103,6 +107,8 @@ def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterat
                     "once that is fixed."
                 )
             copy_files(name, NEEDED, scratch / name)
+        if lost in listed:
+            dvc.output("exp", "remove", lost)
         yield read_member(name, scratch / name / files.DATA)
 
 
