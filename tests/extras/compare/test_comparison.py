@@ -94,7 +94,10 @@ def test_the_better_side_is_named_with_interval_and_p() -> None:
     )
     assert "says nothing about other seeds" in " ".join(result.caveats)
     exchanged = compared(B, A)
-    assert exchanged.sentence.startswith("A is better by 27.50 points (95 % interval ")
+    low, high = exchanged.result.interval
+    assert exchanged.sentence.startswith(
+        f"A is better by 27.50 points (95 % interval {-100 * high:.2f} to {-100 * low:.2f}, "
+    )
     assert exchanged.result.p == result.result.p
 
 
