@@ -48,6 +48,7 @@ def train_group(count: int) -> Group:
     store.connect()
     with tempfile.TemporaryDirectory() as scratch:
         members = list(experiments.trained(wanted, Path(scratch), "make seeds"))
+    seed_group.require_same_data(members)
     settings_used = members[0].settings_used
     key = seed_group.key(settings_used, identity.code_digests(TRAINING))
     name = run_name(params.train, settings_used, None)

@@ -8,6 +8,7 @@ import numpy as np
 
 from extras.common import run_groups
 from extras.common.run_groups import MEMBERS, PARENT, SEEDS
+from sentiment.errors import UserError
 from workflow.runs import store
 from workflow.runs.identity import fingerprint
 from workflow.runs.logger import now
@@ -51,6 +52,19 @@ def key(settings_used: Mapping[str, Any], code: Mapping[str, str]) -> str:
 def seedless(settings_used: Mapping[str, Any]) -> dict[str, Any]:
     """The params but the seed."""
     return {name: value for name, value in settings_used.items() if name != SEED}
+
+
+def require_same_data(members: Sequence[Member]) -> None:
+    """Raise UserError where trainings have other texts: a file at an address changed meanwhile."""
+    data = [
+        {name: value for name, value in member.settings_used.items() if name.startswith("fetch.")}
+        for member in members
+    ]
+    if any(other != data[0] for other in data):
+        raise UserError(
+            "The texts changed between two trainings, so that they are no group: run `dvc repro "
+            "fetch`, and then the command again."
+        )
 
 
 def metrics(members: Sequence[Member]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from mlflow.entities import Run
 from extras.seeds import __main__ as seeds
 from extras.seeds import seed_group as groups
 from extras.seeds.seed_group import Group, Member
+from sentiment.errors import UserError
 from sentiment.scoring.metrics import shown_in
 from tests.conftest import Caller, runs
 from tests.project import Project
@@ -126,3 +127,13 @@ def test_the_table_names_each_run_and_the_spread() -> None:
     assert "accuracy 0.8300 ± 0.0361" in printed
     assert "differences of up to 7.00 points of accuracy, 0.8000 to 0.8700" in printed
     assert "make compare B=parent" in printed
+
+
+def test_trainings_on_texts_that_changed_meanwhile_are_no_group() -> None:
+    members = [
+        Member(seed, f"seeds-{seed}", f"run-{seed}", {"fetch.table.train_sha256": digest}, {})
+        for seed, digest in enumerate(["one", "one", "another"])
+    ]
+    groups.require_same_data(members[:2])
+    with pytest.raises(UserError, match="The texts changed between two trainings"):
+        groups.require_same_data(members)
