@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import pytest
 
@@ -13,46 +14,44 @@ from workflow.params import load_params
 
 TRAINED = "Training by"
 UP_TO_DATE = "Data and pipelines are up to date."
+RUN_IDS = (
+    "import mlflow; from workflow.runs import store; "
+    "print(*[run.info.run_id for run in mlflow.MlflowClient().search_runs([store.connect()])])"
+)
 
 
-class Team:
-    """Two clones of one repository, which share data by a DVC remote.
+class Team(NamedTuple):
+    """Two clones of one repository, which share data by a DVC remote; the first is finished."""
+
+    first: Project
+    second: Project
+
+
+def share(
+    first: Project, folder: Path, remote: str, settings: Mapping[str, str] = MappingProxyType({})
+) -> Team:
+    """Let a second person, with the same environment, clone a finished project.
 
     Args:
-        first: a finished project.
+        first: the project.
         folder: for the other clone, and what both share.
-        remote: address of the DVC remote; None: a folder.
-        settings: of the remote, which each person's own configuration has.
-        environment: of both.
+        remote: address of the DVC remote.
+        settings: of the remote, which are not in git: each person's configuration has them.
     """
-
-    def __init__(
-        self,
-        first: Project,
-        folder: Path,
-        remote: str | None = None,
-        settings: Mapping[str, str] = MappingProxyType({}),
-        environment: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        self.hub = folder / "hub.git"
-        self.first = first
-        self.second = Project(folder / "second")
-        first.run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(self.hub))
-        first.run("git", "remote", "add", "hub", str(self.hub))
-        address = remote or str(folder / "remote")
-        first.run("dvc", "remote", "add", "--default", "shared", address)
-        first.commit()
-        prepare(first, settings, environment)
-        push(first)
-        first.run(
-            "git", "clone", "--quiet", "--origin", "hub", str(self.hub), str(folder / "second")
-        )
-        prepare(self.second, settings, environment)
+    hub, second = folder / "hub.git", Project(folder / "second")
+    second.environment = first.environment
+    first.run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(hub))
+    first.run("git", "remote", "add", "hub", str(hub))
+    first.run("dvc", "remote", "add", "--default", "shared", remote)
+    first.commit()
+    configure(first, settings)
+    push(first)
+    first.run("git", "clone", "--quiet", "--origin", "hub", str(hub), str(second.path))
+    configure(second, settings)
+    return Team(first, second)
 
 
-def prepare(project: Project, settings: Mapping[str, str], environment: Mapping[str, str]) -> None:
-    """Give a person their own settings of the remote, which are not in git."""
-    project.environment |= environment
+def configure(project: Project, settings: Mapping[str, str]) -> None:
     for name, value in settings.items():
         project.run("dvc", "remote", "modify", "--local", "shared", name, value)
 
@@ -67,40 +66,32 @@ def repro(project: Project) -> str:
 
 
 def run_ids(project: Project) -> list[str]:
-    code = (
-        "import mlflow; from workflow.runs import store; "
-        "print(*[run.info.run_id for run in mlflow.MlflowClient().search_runs([store.connect()])])"
-    )
-    return project.read("python", "-c", code).split()
+    return project.read("python", "-c", RUN_IDS).split()
 
 
 @pytest.fixture
 def team(project: Project, tmp_path: Path) -> Team:
-    return Team(project, tmp_path)
-
-
-def test_the_round_trip_of_two(team: Team) -> None:
-    assert_round_trip(team)
+    return share(project, tmp_path, str(tmp_path / "remote"))
 
 
 def test_the_round_trip_by_s3(project: Project, tmp_path: Path) -> None:
     pytest.importorskip("dvc_s3")
     with swift("dvc") as store:
+        project.environment |= store.environment
         settings = {"endpointurl": store.endpoint}
-        team = Team(project, tmp_path, "s3://dvc/imdb", settings, store.environment)
-        assert_round_trip(team)
+        assert_round_trip(share(project, tmp_path, "s3://dvc/imdb", settings))
 
 
 def test_the_round_trip_over_ssh(project: Project, tmp_path: Path) -> None:
     pytest.importorskip("dvc_ssh")
     with ssh() as (address, key):
-        settings = {"keyfile": str(key)}
-        assert_round_trip(Team(project, tmp_path, f"{address}{tmp_path}/remote", settings))
+        remote, settings = f"{address}{tmp_path}/remote", {"keyfile": str(key)}
+        assert_round_trip(share(project, tmp_path, remote, settings))
 
 
 def assert_round_trip(team: Team) -> None:
     """What one trained, the other takes, changes and gives back; the first compares both."""
-    first, second = team.first, team.second
+    first, second = team
     said = repro(second)
     assert "What the DVC remote shared has is taken from there" in said
     assert TRAINED not in said
@@ -118,12 +109,11 @@ def assert_round_trip(team: Team) -> None:
     first.run("git", "pull", "--quiet", "hub", "main")
     assert TRAINED not in repro(first)
     assert first.contents("data/train") == second.contents("data/train")
-    compared = first.run("python", "-m", "extras.compare", "--a", before)
-    assert "train.seed" in compared
+    assert "train.seed" in first.run("python", "-m", "extras.compare", "--a", before)
 
 
 def test_a_conflict_in_the_lock_is_solved_as_the_docs_say(team: Team) -> None:
-    first, second = team.first, team.second
+    first, second = team
     for person, change in ((first, {"seed": 7}), (second, {"units": 5})):
         person.change(train=change)
         repro(person)

@@ -14,7 +14,6 @@ import pytest
 import requests
 from mlflow.entities import Metric
 
-from tests.extras.conftest import SWEEP_SETTINGS
 from tests.extras.documented import documented
 from tests.extras.team.servers import (
     BUCKET,
@@ -27,20 +26,19 @@ from tests.extras.team.servers import (
 )
 from tests.extras.test_listening import look
 from tests.object_store import client as object_client
-from tests.project import MODEL, Project, free_port, module_of, wait_for
+from tests.project import MODEL, Project, free_port, wait_for
 from tests.services import proxy
-from tests.stages.test_survival import begin
 from workflow import files
 from workflow.runs.store import EXPERIMENT
 
-TOOL = ("python", "-m")
 REPRO = ("dvc", "repro")
+SYNC = ("python", "-m", "tools.sync")
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    with team(tmp_path_factory.mktemp("team")) as found:
-        yield found
+    with team(tmp_path_factory.mktemp("team")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -51,22 +49,17 @@ def alice(server: Team, finished: Project, tmp_path_factory: pytest.TempPathFact
     output = project.run(*REPRO, "--force")
     assert f"Version 1 of {MODEL}: champion, there was no champion" in output
     project.commit()
-    allow(server, "bob")
-    return project
-
-
-def allow(server: Team, user: str) -> None:
-    """Let a user change the project's experiment and its registered model."""
     path = f"2.0/mlflow/experiments/get-by-name?experiment_name={EXPERIMENT}"
     experiment = server.ask("GET", path)["experiment"]["experiment_id"]
     for kind, name in (("experiment", experiment), ("registered_model", MODEL)):
-        grant = {"username": user, "resource_type": kind, "resource_id": name, "permission": "EDIT"}
-        server.ask("POST", "3.0/mlflow/users/permissions/grant", **grant)
+        right = {"resource_type": kind, "resource_id": name, "permission": "EDIT"}
+        server.ask("POST", "3.0/mlflow/users/permissions/grant", username="bob", **right)
+    return project
 
 
 @pytest.fixture(scope="module")
 def bob(alice: Project, server: Team, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project on Bob's machine, which has no store of its own, after a training of his.
+    """The project on Bob's machine, who may change what Alice made, after a training of his.
 
     What the command printed is in the file `output` beside it.
     """
@@ -78,7 +71,7 @@ def bob(alice: Project, server: Team, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def member(alice: Project, server: Team, name: str, folder: Path) -> Project:
-    """A copy of the project on another user's machine."""
+    """A copy of the project on another user's machine, which has no store of its own."""
     project = alice.copy(folder / "project")
     (project.path / "mlflow.db").unlink()
     project.environment |= server.user(name)
@@ -98,10 +91,10 @@ def run_id_of(project: Project) -> str:
     return str(files.read_json(project.path / "data/train/run.json")["run_id"])
 
 
-def document(project: Project, tool: str, *options: str) -> dict[str, Any]:
+def document(project: Project, module: str, *options: str) -> dict[str, Any]:
     """What a command prints as JSON."""
-    found: dict[str, Any] = json.loads(project.read(*TOOL, module_of(tool), *options, "--json"))
-    return found
+    result: dict[str, Any] = json.loads(project.read("python", "-m", module, *options, "--json"))
+    return result
 
 
 def test_the_server_listens_where_its_settings_say_and_no_argument_is_a_secret(
@@ -109,112 +102,82 @@ def test_the_server_listens_where_its_settings_say_and_no_argument_is_a_secret(
 ) -> None:
     seen = look(server.processes[-1])
     assert {*seen.addresses} == {"127.0.0.1"}
-    assert [each for each in seen.arguments if MARK in each] == []
+    assert [argument for argument in seen.arguments if MARK in argument] == []
 
 
-def test_repro_has_all_of_a_run_on_the_server(alice: Project, client: mlflow.MlflowClient) -> None:
-    run = client.get_run(run_id_of(alice))
-    assert run.info.status == "FINISHED"
-    assert run.data.tags["mlflow.user"] == "alice"
-    assert {"accuracy", "test_accuracy"} <= run.data.metrics.keys()
-    assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
-    names = {each.path for each in client.list_artifacts(run.info.run_id)}
-    assert {"train", "evaluate", "versions"} <= names
-
-
-def test_another_user_s_run_stands_beside_it_and_is_tested_against_the_champion(
-    bob: Project, alice: Project, client: mlflow.MlflowClient
+def test_both_users_runs_stand_beside_each_other_and_are_tested_against_one_champion(
+    alice: Project, bob: Project, client: mlflow.MlflowClient
 ) -> None:
+    first, second = (client.get_run(run_id_of(project)) for project in (alice, bob))
+    assert [run.data.tags["mlflow.user"] for run in (first, second)] == ["alice", "bob"]
+    assert first.info.status == "FINISHED"
+    assert first.info.experiment_id == second.info.experiment_id
+    assert {"accuracy", "test_accuracy"} <= first.data.metrics.keys()
+    assert first.info.artifact_uri.startswith("mlflow-artifacts:/")
+    names = {item.path for item in client.list_artifacts(first.info.run_id)}
+    assert {"train", "evaluate", "versions"} <= names
     output = bob.path.with_name("output").read_text(encoding="utf-8")
     assert f"of {MODEL}: not promoted, not shown to be better than the champion" in output
-    run = client.get_run(run_id_of(bob))
-    assert run.data.tags["mlflow.user"] == "bob"
-    assert run.info.experiment_id == client.get_run(run_id_of(alice)).info.experiment_id
-    (version,) = client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    (version,) = client.search_model_versions(f"run_id = '{second.info.run_id}'")
     assert version.tags["promote.reason"].endswith("(the champion: version 1)")
 
 
-def test_sync_finds_the_run(bob: Project) -> None:
-    assert document(bob, "sync")["run_id"] == run_id_of(bob)
-
-
-def test_compare_reads_both_users_runs_and_logs_to_them(
-    bob: Project, alice: Project, client: mlflow.MlflowClient
+def test_sync_compare_report_and_predict_use_the_server(
+    alice: Project, bob: Project, client: mlflow.MlflowClient
 ) -> None:
-    found = document(bob, "compare")
-    assert (found["a"]["run_id"], found["b"]["run_id"]) == (run_id_of(alice), run_id_of(bob))
-    for run_id in (run_id_of(alice), run_id_of(bob)):
-        assert client.list_artifacts(run_id, "compare")
-
-
-def test_report_is_in_the_run(bob: Project, client: mlflow.MlflowClient) -> None:
-    bob.run(*TOOL, "extras.compare.report")
+    assert document(bob, "tools.sync")["run_id"] == run_id_of(bob)
+    compared = document(bob, "extras.compare")
+    assert (compared["a"]["run_id"], compared["b"]["run_id"]) == (run_id_of(alice), run_id_of(bob))
+    assert all(client.list_artifacts(run_id_of(project), "compare") for project in (alice, bob))
+    bob.run("python", "-m", "extras.compare.report")
     assert client.list_artifacts(run_id_of(bob), "report")
+    assert 0 < document(bob, "tools.predict", "--text", "fine")["probability"] < 1
 
 
-def test_predict_asks_the_champion(bob: Project) -> None:
-    assert 0 < document(bob, "predict", "--text", "fine")["probability"] < 1
-
-
-def test_the_champion_is_changed_by_hand_and_given_back(
+def test_the_champion_is_changed_by_hand_and_given_back_but_not_deleted_without_the_right(
     bob: Project, client: mlflow.MlflowClient
 ) -> None:
+    """MLflow counts it as deleting to take the alias away for good."""
     (version,) = client.search_model_versions(f"run_id = '{run_id_of(bob)}'")
-    promoted = document(bob, "promote", "--run", run_id_of(bob))
+    promoted = document(bob, "tools.promote", "--run", run_id_of(bob))
     assert promoted["champion"] == str(version.version)
-    assert document(bob, "demote")["champion"] == "1"
-
-
-def test_who_may_not_delete_cannot_take_the_alias_from_the_only_champion(
-    bob: Project, client: mlflow.MlflowClient
-) -> None:
-    """MLflow counts that as deleting; the version says nothing that is not so."""
-    assert "does not let bob do this" in bob.fail(*TOOL, "tools.demote")
+    assert document(bob, "tools.demote")["champion"] == "1"
+    assert "does not let bob do this" in bob.fail("python", "-m", "tools.demote")
     champion = client.get_model_version_by_alias(MODEL, "champion")
-    assert champion.tags["promote.decision"] == "champion"
+    assert champion.tags["promote.decision"] == "champion"  # nothing that is not so
 
 
-def test_seeds_are_one_group_on_the_server(bob: Project, client: mlflow.MlflowClient) -> None:
-    found = document(bob, "seeds", "--count", "2")
-    parent = client.get_run(found["run_id"])
-    assert parent.data.metrics.keys() >= {"test_accuracy_mean"}
-    assert len(found["trainings"]) == 2
-
-
-def test_an_ensemble_is_made_from_runs_on_the_server(bob: Project, alice: Project) -> None:
-    found = document(bob, "ensemble", "--runs", f"{run_id_of(alice)} {run_id_of(bob)}")
-    assert list(found["weights"].values()) == [0.5, 0.5]
-
-
-def test_a_sweep_logs_its_trials_to_the_server(
-    alice: Project, server: Team, tmp_path: Path, client: mlflow.MlflowClient
+def test_seeds_ensembles_and_evaluations_of_other_texts_are_runs_on_the_server(
+    alice: Project, bob: Project, client: mlflow.MlflowClient
 ) -> None:
-    project = member(alice, server, "bob", tmp_path)
-    project.change(sweep=SWEEP_SETTINGS)
-    project.run("git", "commit", "--all", "--quiet", "--message", "space")
-    found = document(project, "sweep", "--trials", "2", "--workers", "1")
-    parent = client.get_run(found["run_id"])
-    query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-    assert len(client.search_runs([parent.info.experiment_id], query)) >= 2
+    group = document(bob, "extras.seeds", "--count", "2")
+    assert "test_accuracy_mean" in client.get_run(group["run_id"]).data.metrics
+    members = f"{run_id_of(alice)} {run_id_of(bob)}"
+    ensemble = document(bob, "extras.ensemble", "--runs", members)
+    assert list(ensemble["weights"].values()) == [0.5, 0.5]
+    evaluated = document(bob, "extras.evaluate_file", "--file", "data/example.csv")
+    run = client.get_run(evaluated["run_id"])
+    assert run.data.tags["mlflow.user"] == "bob"
+    accuracy = evaluated["metrics"]["accuracy"]["here"]
+    assert run.data.metrics["test_accuracy"] == pytest.approx(accuracy)
+    champion = client.get_model_version_by_alias(MODEL, "champion")
+    assert run.data.tags["evaluation.of"] == champion.run_id
 
 
-@pytest.mark.parametrize(("tool", "variable", "health"), [
-    ("serve", "SERVE_PORT", "health"),
-    ("demo", "DEMO_PORT", "_stcore/health"),
+@pytest.mark.parametrize(("module", "variable", "health"), [
+    ("tools.serve", "SERVE_PORT", "health"),
+    ("extras.demo", "DEMO_PORT", "_stcore/health"),
 ])  # fmt: skip
 def test_servers_of_the_champion_take_it_from_the_server(
-    bob: Project, tool: str, variable: str, health: str
+    bob: Project, module: str, variable: str, health: str
 ) -> None:
-    port = free_port()
-    process = bob.start(*TOOL, module_of(tool), **{variable: str(port)})
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    process = bob.start("python", "-m", module, **{variable: str(port)})
     try:
-        wait_for(f"http://127.0.0.1:{port}/{health}")
-        if tool == "serve":
-            answer = requests.post(
-                f"http://127.0.0.1:{port}/invocations",
-                json={"dataframe_records": [{"text": "fine"}]},
-                timeout=30,
-            )
+        wait_for(f"{address}/{health}")
+        if module == "tools.serve":
+            body = {"dataframe_records": [{"text": "fine"}]}
+            answer = requests.post(f"{address}/invocations", json=body, timeout=30)
             assert answer.json()["predictions"][0]["label"] in ("positive", "negative")
     finally:
         process.send_signal(signal.SIGTERM)
@@ -235,17 +198,7 @@ def test_twenty_trainings_that_log_at_once_do_not_wait_for_each_other_for_ever(
 
     with ThreadPoolExecutor(len(run_ids)) as pool:
         list(pool.map(log, run_ids))  # what waited for 30 seconds would raise
-    for run_id in run_ids:
-        assert len(client.get_metric_history(run_id, "loss")) == 20
-
-
-def test_a_model_is_evaluated_on_other_texts(bob: Project, client: mlflow.MlflowClient) -> None:
-    made = document(bob, "evaluate", "--file", "data/example.csv")
-    run = client.get_run(made["run_id"])
-    assert run.data.tags["mlflow.user"] == "bob"
-    assert run.data.metrics["test_accuracy"] == pytest.approx(made["metrics"]["accuracy"]["here"])
-    champion = client.get_model_version_by_alias(MODEL, "champion")
-    assert run.data.tags["evaluation.of"] == champion.run_id
+    assert all(len(client.get_metric_history(run_id, "loss")) == 20 for run_id in run_ids)
 
 
 def test_deleted_runs_are_removed_with_their_files_as_the_docs_say(
@@ -255,19 +208,21 @@ def test_deleted_runs_are_removed_with_their_files_as_the_docs_say(
     deleted = client.create_run(kept.info.experiment_id).info.run_id
     client.log_text(deleted, "of a deleted run", "note.txt")
     client.delete_run(deleted)
-    assert keys(server, deleted)
-    found = server.parts
-    address = found.settings["runs"].rpartition("/")[0]
-    instead = {
-        "postgresql://mlflow@127.0.0.1:5432": address,
-        "https://mlflow.example.org": server.address,
-    }
-    run_documented("**Deleted runs**", found.environment | server.user("admin"), instead=instead)
-    assert keys(server, deleted) == []
+    before = server.objects()
+    assert any(deleted in key for key in before)
+    instead = {**documented_database(server), "https://mlflow.example.org": server.address}
+    environment = server.parts.environment | server.user("admin")
+    run_documented("**Deleted runs**", environment, instead=instead)
+    assert server.objects() == {key: file for key, file in before.items() if deleted not in key}
     with pytest.raises(mlflow.exceptions.MlflowException, match="not found"):
         client.get_run(deleted)
-    assert keys(server, run_id_of(alice))
     assert client.get_run(run_id_of(alice)).data.metrics == kept.data.metrics
+
+
+def documented_database(server: Team) -> dict[str, str]:
+    """The address of the databases in place of that in the docs."""
+    address = server.parts.settings["runs"].rpartition("/")[0]
+    return {"postgresql://mlflow@127.0.0.1:5432": address}
 
 
 def test_a_proxy_with_tls_stands_before_it_as_the_docs_say(
@@ -288,8 +243,7 @@ def test_a_proxy_with_tls_stands_before_it_as_the_docs_say(
         "MLFLOW_TRACKING_SERVER_CERT_PATH": str(tmp_path / "certificate.pem"),
     }
     with proxy(tmp_path, site, port):
-        output = project.run(*TOOL, "tools.sync")
-        assert f"https://127.0.0.1:{port}/#/experiments/" in output
+        assert f"https://127.0.0.1:{port}/#/experiments/" in project.run(*SYNC)
         code = (
             "import mlflow, numpy; mlflow.set_experiment('imdb-lstm'); run = mlflow.start_run(); "
             "numpy.save('large.npy', numpy.random.bytes(60_000_000)); "
@@ -298,13 +252,6 @@ def test_a_proxy_with_tls_stands_before_it_as_the_docs_say(
             "assert open(got, 'rb').read() == open('large.npy', 'rb').read(); print('same')"
         )
         assert "same" in project.run("python", "-c", code)
-
-
-def keys(server: Team, run_id: str) -> list[str]:
-    """The files of a run in the bucket."""
-    pages = object_client(server.parts.store.environment).get_paginator("list_objects_v2")
-    found = [each["Key"] for page in pages.paginate(Bucket=BUCKET) for each in page["Contents"]]
-    return [key for key in found if run_id in key]
 
 
 def test_who_may_only_read_trains_all_the_same_and_sync_logs_it_later(
@@ -317,10 +264,10 @@ def test_who_may_only_read_trains_all_the_same_and_sync_logs_it_later(
     assert output.count("does not let reader do this") == 1
     assert "`make sync`" in output
     assert "Traceback" not in output
-    assert "does not let reader do this" in project.fail(*TOOL, "tools.sync")
+    assert "does not let reader do this" in project.fail(*SYNC)
     assert len(client.search_runs(["1"])) == before
     project.environment |= server.user("bob")
-    project.run(*TOOL, "tools.sync")
+    project.run(*SYNC)
     (run,) = client.search_runs(["1"], f"tags.restored_from = '{run_id_of(project)}'")
     assert {"accuracy", "test_accuracy"} <= run.data.metrics.keys()
 
@@ -337,69 +284,24 @@ def test_a_wrong_password_is_one_message(alice: Project, server: Team, tmp_path:
     assert project.contents("data") == before
 
 
-def test_a_password_that_is_changed_meanwhile_costs_no_epoch(
-    alice: Project, server: Team, tmp_path: Path, client: mlflow.MlflowClient
-) -> None:
-    """What is logged before is kept, and the rest is logged with the new one."""
-    project = member(alice, server, "bob", tmp_path)
-    training = begin(project, Project.start)
-    change_password(server, f"{MARK}-of-bob-2")
-    try:
-        output, _ = training.communicate(timeout=240)
-        assert training.returncode == 0, output
-        assert output.count("does not know bob by this password") == 2  # train, evaluate
-        assert MARK not in output
-        project.environment["MLFLOW_TRACKING_PASSWORD"] = f"{MARK}-of-bob-2"
-        project.run(*TOOL, "tools.sync")
-    finally:
-        change_password(server, password("bob"))
-    run = client.get_run(run_id_of(project))
-    assert len(client.get_metric_history(run.info.run_id, "loss")) == len(
-        (project.path / "data/train/history.csv").read_text(encoding="utf-8").splitlines()[1:]
-    )
-    assert "test_accuracy" in run.data.metrics
-
-
-def change_password(server: Team, secret: str) -> None:
-    server.ask("PATCH", "2.0/mlflow/users/update-password", username="bob", password=secret)
-
-
-def secret_places(folder: Path) -> list[str]:
-    """Files below a folder that have a secret in them, but for the tests, which name them."""
-    found = []
-    for path in folder.rglob("*"):
-        inside = path.relative_to(folder)
-        if inside.parts[0] != "tests" and path.is_file() and MARK.encode() in path.read_bytes():
-            found.append(str(inside))
-    return found
-
-
 def test_a_backup_is_restored_as_the_docs_say(alice: Project, server: Team, tmp_path: Path) -> None:
-    found, asked = server.parts, ("--text", "a fine film, and a dull one")
-    before = document(alice, "predict", *asked)
-    address = found.settings["runs"].rpartition("/")[0]
-    instead = {"postgresql://mlflow@127.0.0.1:5432": address, "/backup": str(tmp_path)}
-    environment = {**found.environment, "HOME": str(tmp_path)}
+    standing, asked = server.parts, ("--text", "a fine film, and a dull one")
+    before = document(alice, "tools.predict", *asked)
+    instead = {**documented_database(server), "/backup": str(tmp_path)}
+    environment = {**standing.environment, "HOME": str(tmp_path)}
     with chdir(tmp_path):
         run_documented("**Backup.**", environment, instead=instead)
         server.stop()
         for name in ("mlflow", "mlflow_auth"):
-            found.sql(f"DROP DATABASE {name}")
-            found.sql(f"CREATE DATABASE {name} OWNER mlflow")
-        empty(found.store.environment)
+            standing.sql(f"DROP DATABASE {name}")
+            standing.sql(f"CREATE DATABASE {name} OWNER mlflow")
+        for key in server.objects():
+            object_client(standing.store.environment).delete_object(Bucket=BUCKET, Key=key)
         run_documented("**Restore.**", environment, instead=instead)
         server.start()
-    assert document(alice, "predict", *asked) == before
-    assert document(alice, "sync")["run_id"] == run_id_of(alice)
-    assert document(alice, "verify")["differing"] == []
-
-
-def empty(environment: dict[str, str]) -> None:
-    """Remove all files of the server."""
-    s3 = object_client(environment)
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
-        for each in page["Contents"]:
-            s3.delete_object(Bucket=BUCKET, Key=each["Key"])
+    assert document(alice, "tools.predict", *asked) == before
+    assert document(alice, "tools.sync")["run_id"] == run_id_of(alice)
+    assert document(alice, "tools.verify")["differing"] == []
 
 
 def test_no_secret_is_in_what_a_run_wrote(
@@ -414,15 +316,17 @@ def test_no_secret_is_in_what_a_run_wrote(
     project.change(train={"seed": 10})
     project.run("dvc", "remote", "add", "shared", f"https://me:{MARK}@data.example/")
     output = project.run(*REPRO)
-    for tool in ("sync", "report", "compare"):
-        output += project.run(*TOOL, module_of(tool))
+    for module in ("tools.sync", "extras.compare.report", "extras.compare"):
+        output += project.run("python", "-m", module)
     output += project.fail(*REPRO, "--force", MLFLOW_TRACKING_URI=f"http://b:{MARK}@127.0.0.1:1")
     assert MARK not in output
     run = client.get_run(run_id_of(project))
     assert "git.uncommitted_changes" in run.data.tags
     assert run.data.tags["mlflow.user"] == "bob"
     project.run("git", "checkout", "--", ".dvc/config")  # where the user wrote it
-    assert secret_places(project.path) == []
+    (project.path / "tests").rename(tmp_path / "tests")  # which name it, too
+    written = project.contents(".")
+    assert [name for name, content in written.items() if MARK.encode() in content] == []
     dump = subprocess.run(
         ["pg_dumpall", "--dbname", server.parts.settings["runs"], "--data-only"],
         env={**project.environment, "PGPASSWORD": DATABASE_PASSWORD},
@@ -430,8 +334,4 @@ def test_no_secret_is_in_what_a_run_wrote(
     ).stdout  # fmt: skip
     assert run.info.run_id.encode() in dump
     assert MARK.encode() not in dump
-    s3 = object_client(server.parts.store.environment)
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
-        for each in page["Contents"]:
-            content = s3.get_object(Bucket=BUCKET, Key=each["Key"])["Body"].read()
-            assert MARK.encode() not in content, each["Key"]
+    assert [key for key, file in server.objects().items() if MARK.encode() in file] == []
