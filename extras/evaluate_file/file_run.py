@@ -17,7 +17,7 @@ from sentiment.data import rows
 from sentiment.data.dataset import Table, file_name
 from sentiment.data.rows import Columns, Labels, Source
 from sentiment.errors import UserError
-from sentiment.scoring.answers import evaluate_answers
+from sentiment.scoring.answers import Evaluation, evaluate_answers
 from sentiment.scoring.metrics import POSITIVE, Predictions
 from sentiment.section import flatten
 from sentiment.text import fingerprints
@@ -106,8 +106,9 @@ def make(file: str, changes: Mapping[str, str], model: str | None) -> FileResult
         own = registry.evaluated_of(version).predictions
     bins = params.evaluate.calibration_bins
     metrics = file_answers.compared(Predictions(answers, bins), Predictions(own, bins))
+    evaluation = evaluated(request, answers)
     with begun(request) as log:
-        folder = write_and_log(log, request, answers, metrics)
+        folder = write_and_log(log, request, evaluation, metrics)
     return FileResult(
         run_id=log.run.run_id,
         model=request.model,
@@ -127,6 +128,11 @@ def ask(request: FileRequest, source: Source) -> pd.DataFrame:
     labels = Labels(settings.positive, settings.label)
     texts = rows.read(source, Columns(settings.text, settings.label), settings.longest)
     model = champion.load(request.model)
+    if not hasattr(model, "reader"):
+        raise UserError(
+            f"{request.model} was registered before models could be evaluated on other texts: "
+            "train again, or name a newer version."
+        )
     table = file_answers.ask(model, texts, labels.is_positive, trained_on(version))
     labels.require_both((table["actual"] == POSITIVE).to_numpy().astype(np.uint8), source.name)
     return table
@@ -138,6 +144,18 @@ def trained_on(version: "ModelVersion") -> set[int]:
     if is_there and version.tags.get(TEST_DATA) == files.joint_digest(FETCH, arrays("test")):
         return set(fingerprints(read_reviews(FETCH, "train")).tolist())
     return set()
+
+
+def evaluated(request: FileRequest, answers: pd.DataFrame) -> Evaluation:
+    """All that follows from the answers."""
+    texts = answers.set_index("review")[TEXT]
+    return evaluate_answers(
+        answers.drop(columns=TEXT),
+        lambda reviews: [texts[review] for review in reviews],
+        request.file,
+        request.name,
+        request.params.evaluate,
+    )
 
 
 @contextmanager
@@ -157,21 +175,13 @@ def begun(request: FileRequest) -> Iterator[RunLogger]:
 
 
 def write_and_log(
-    log: RunLogger, request: FileRequest, answers: pd.DataFrame, metrics: Mapping[str, Compared]
+    log: RunLogger, request: FileRequest, evaluation: Evaluation, metrics: Mapping[str, Compared]
 ) -> Path:
-    """Write what follows from the answers into a folder, and log it; return the folder.
+    """Write an evaluation into a folder, and log it; return the folder.
 
     Raises:
         UserError: the store failed meanwhile.
     """
-    texts = answers.set_index("review")[TEXT]
-    evaluation = evaluate_answers(
-        answers.drop(columns=TEXT),
-        lambda reviews: [texts[review] for review in reviews],
-        request.file,
-        request.name,
-        request.params.evaluate,
-    )
     name = f"evaluate-{request.name}-{log.run.run_id[:8]}"
     folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", name)
     with files.replaced(folder) as partial:
