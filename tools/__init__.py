@@ -16,5 +16,7 @@ MOVED = {
 
 # Python imports this package before it looks for the module of `python -m tools.<name>`, and only
 # then is argv so: nothing else could answer for a module that is not here any more.
-if sys.argv[0] == "-m" and (former := next(filter(MOVED.get, sys.orig_argv), "")):
-    sys.exit(f"{former} has moved: python -m {MOVED[former]}")
+if sys.argv[0] == "-m":
+    former = sys.orig_argv[sys.orig_argv.index("-m") + 1]
+    if former in MOVED:
+        sys.exit(f"{former} has moved: python -m {MOVED[former]}")

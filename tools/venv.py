@@ -183,6 +183,8 @@ def install(extra: str) -> None:
 def main(extras: "list[str]") -> None:
     check_python(*sys.version_info[:2])
     check_venv_module()
+    if is_complete() and all(map(has, extras)):
+        return
     try:
         with Path(".venv.lock").open("w", encoding="utf-8") as turn:
             try:

@@ -8,7 +8,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from extras.sweep import study
@@ -154,10 +154,17 @@ def environment() -> Environment:
     return (
         ("commit", commit()),
         ("Python", platform.python_version()),
-        *((package, version(package)) for package in packages),
+        *((package, _version(package)) for package in packages),
         *reviews(),
         ("database", study.public_address()),
     )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
 
 
 def require_same(required: Environment) -> None:
@@ -168,6 +175,11 @@ def require_same(required: Environment) -> None:
         for name, wanted in required
         if own.get(name) != wanted
     ]
+    if differing and len(required) == 1:  # the reviews, in a process of this machine
+        raise UserError(
+            f"{FETCH} has other reviews than the sweep began with: run `dvc repro fetch` with the "
+            "params that it began with, and `make sweep` again."
+        )
     if differing:
         raise UserError(
             f"A worker on {platform.node()} differs from the sweep: {'; '.join(differing)}. Bring "

@@ -164,9 +164,25 @@ def values_of(trial: "FrozenTrial") -> dict[str, Any]:
 
 def slots(study: "optuna.Study") -> "list[FrozenTrial]":
     """The trials of a study, by number, without those that others have taken the place of."""
-    trials = study.get_trials(deepcopy=False)
+    trials = tries(study)
     replaced = {number for trial in trials for number in _history(trial)}
     return [trial for trial in trials if trial.number not in replaced]
+
+
+def tries(study: "optuna.Study") -> "list[FrozenTrial]":
+    """All trials of a study, by number, those that others have taken the place of included."""
+    second = {trial.number for trial in _doubles(study)}
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.number not in second]
+
+
+def _doubles(study: "optuna.Study") -> "list[FrozenTrial]":
+    """The trials whose place another one had: two commands let the same trial wait again."""
+    places, doubles = set[int](), []
+    for trial in study.get_trials(deepcopy=False):
+        for place in _history(trial)[-1:]:
+            doubles += [trial] if place in places else []
+            places.add(place)
+    return doubles
 
 
 def _history(trial: "FrozenTrial") -> list[int]:
@@ -260,8 +276,10 @@ def will_be_retried(trial: "FrozenTrial") -> bool:
 def retry(study: "optuna.Study", afresh: bool = False) -> None:
     """Let the trials wait again that failed for a reason that may pass, or whose process died.
 
+    Where several commands do so at once, the first that a command lets wait is the one.
+
     Args:
-        study: a study, of which one process does this.
+        study: a study.
         afresh: also those that have failed too often, which then may fail as often again.
     """
     import optuna
@@ -274,3 +292,6 @@ def retry(study: "optuna.Study", afresh: bool = False) -> None:
             for name in (ERROR, FAILURES) if afresh else (ERROR,):
                 again.user_attrs.pop(name, None)
             optuna.storages.RetryHeartbeatStaleTrialCallback()(study, again)
+    for trial in _doubles(study):
+        if trial.state.name == "WAITING":
+            study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)

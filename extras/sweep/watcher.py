@@ -24,12 +24,13 @@ class Watcher:
         self, this_sweep: Sweep, searched: "optuna.Study", kind: str, bar: "tqdm[None]"
     ) -> None:
         self.sweep, self.study, self.kind, self.bar = this_sweep, searched, kind, bar
-        self.told = {trial.number for trial in study.ended(searched)}
+        trials = study.tries(searched)
+        self.told = {trial.number for trial in trials if trial.state.is_finished()}
         self.ended: list[FrozenTrial] = []  # since then, in that order
 
     def __call__(self) -> None:
         before = len(self.ended)
-        for trial in study.slots(self.study):
+        for trial in study.tries(self.study):
             if trial.state.is_finished() and trial.number not in self.told:
                 self.told.add(trial.number)
                 again = study.will_be_retried(trial)

@@ -33,7 +33,7 @@ def check(settings: Server) -> None:
         UserError: the port is taken, a database is not MLflow's or a newer one's, a secret is
             missing, or artifacts have no place.
     """
-    children.require_free(settings.port, f"port in {FILE}", settings.host)
+    children.require_free(settings.port, f"host or port in {FILE}", settings.host)
     require_schema(settings, RUNS)
     require_secrets(is_first_start=not require_schema(settings, USERS))
     require_place(settings)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from extras.team import artifacts, checks
 from extras.team.artifacts import Place
-from extras.team.server_options import Server
+from extras.team.server_options import FILE, Server
 from extras.team.store_history import SERVED, Database, Row
 from sentiment.errors import UserError, first_line, redacted
 from workflow import files
@@ -97,6 +97,10 @@ def require_counterpart(engine: Engine, to: str) -> None:
     """Raise UserError where the server at this address has not this database, or another schema."""
     import mlflow
 
+    if not store.is_server(to):
+        raise UserError(
+            f"{redacted(to)} is no address of a server, such as https://mlflow.example.org"
+        )
     os.environ["MLFLOW_TRACKING_URI"] = to  # for what is said of a server that does not answer
     with store.as_user_error():
         created = mlflow.MlflowClient(to).get_experiment("0").creation_time
@@ -105,8 +109,8 @@ def require_counterpart(engine: Engine, to: str) -> None:
     with embedded().connect() as here, engine.connect() as there:
         if there.execute(default).scalar() != created:
             raise UserError(
-                f"The server at {redacted(to)} uses another database than the one in "
-                "server.yaml: nothing was moved."
+                f"The server at {redacted(to)} uses another database than the one in {FILE}: "
+                "nothing was moved."
             )
         if here.execute(schema).scalar() != there.execute(schema).scalar():
             raise UserError(

@@ -90,7 +90,6 @@ def resume(
     run: TrainingRun,
     training: "Training",
     after_epoch: OnEpoch = lambda _: None,
-    at_start: OnEpoch = lambda _: None,
     show: bool = True,
 ) -> Trained:
     """Train from the newest checkpoint on, or from the beginning; keep and log each epoch.
@@ -99,7 +98,6 @@ def resume(
         run: the training's run.
         training: what is trained.
         after_epoch: called with how far the training is once an epoch is kept and logged.
-        at_start: called with how far it is before it goes on.
         show: whether to print how each epoch goes.
 
     Raises:
@@ -117,7 +115,6 @@ def resume(
             "or packages. They stay for two weeks, see docs/reproducing.md",
             flush=True,
         )
-    at_start(start)
 
     def on_epoch(progress: Progress) -> None:
         write(run.folder, len(progress.rows), training.capture(progress))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -146,3 +147,11 @@ def test_a_worker_without_the_code_of_the_sweep_is_one_message(elsewhere: Cluste
     required = cluster.environment()
     with pytest.raises(UserError, match=message), cluster.connected(elsewhere.address, required):
         pass
+
+
+def test_a_package_that_a_worker_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(cluster, "version", version)
+    assert ("optuna", "missing") in cluster.environment()

@@ -136,6 +136,19 @@ def test_a_trial_that_failed_without_a_reason_waits_again_once(searched: optuna.
     assert states(searched) == ["WAITING"]
 
 
+def test_a_trial_that_two_commands_let_wait_at_once_is_one(
+    searched: optuna.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
+    both_see = study.slots(searched)
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "slots", lambda _: both_see)
+        for _ in range(2):
+            study.retry(searched)
+    assert states(searched) == ["WAITING"]
+    assert [trial.state.name for trial in searched.trials] == ["FAIL", "WAITING", "FAIL"]
+
+
 def test_a_trial_whose_process_dies_again_and_again_is_given_up(
     searched: optuna.Study, sweep_options: SweepOptions
 ) -> None:

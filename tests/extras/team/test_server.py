@@ -95,7 +95,7 @@ def test_a_port_that_is_taken(standing: Parts) -> None:
         port = taken.getsockname()[1]
         message = problem(standing, port=port)
     assert message.startswith(f"Port {port} is taken or not allowed on 127.0.0.1: Address already")
-    assert message.endswith(f"by port in {FILE}.")
+    assert message.endswith(f"by host or port in {FILE}.")
 
 
 def test_a_folder_that_is_not_there(standing: Parts, tmp_path: Path) -> None:

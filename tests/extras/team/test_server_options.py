@@ -7,7 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from extras.team import server
-from extras.team.server_options import FILE, Server
+from extras.team.server_options import FILE, Server, load_options
 from sentiment.errors import UserError
 from tests.project import ROOT
 from workflow import params
@@ -81,3 +81,9 @@ def test_what_is_shipped_leaves_origins_and_the_endpoint_to_mlflow(tmp_path: Pat
     assert "--cors-allowed-origins" not in server.command(settings)
     assert "MLFLOW_S3_ENDPOINT_URL" not in server.variables(settings, tmp_path)
     assert options(artifacts="/srv/mlflow").bucket == ""
+
+
+def test_settings_where_they_were_before_are_named_with_their_new_place(in_tmp_path: Path) -> None:
+    (in_tmp_path / "server.yaml").touch()
+    with pytest.raises(UserError, match=r"server\.yaml is now extras/team/server\.yaml: move"):
+        load_options(FILE)

@@ -26,7 +26,7 @@ from tests.extras.team.servers import (
 )
 from tests.extras.test_listening import look
 from tests.object_store import client as object_client
-from tests.project import MODEL, Project, free_port, wait_for
+from tests.project import EPOCHS, MODEL, Project, free_port, until, wait_for
 from tests.services import proxy
 from workflow import files
 from workflow.runs.store import EXPERIMENT
@@ -282,6 +282,32 @@ def test_a_wrong_password_is_one_message(alice: Project, server: Team, tmp_path:
     assert "Traceback" not in output
     assert MARK not in output
     assert project.contents("data") == before
+
+
+def test_a_password_that_is_changed_meanwhile_costs_no_epoch(
+    alice: Project, server: Team, tmp_path: Path, client: mlflow.MlflowClient
+) -> None:
+    project = member(alice, server, "bob", tmp_path)
+    project.change(train={"epochs": EPOCHS, "seed": 10})
+    training = project.start(*REPRO)
+    until(lambda: [*project.path.glob(".checkpoints/*/epoch-*")])
+    change_password(server, f"{MARK}-of-bob-2")
+    try:
+        output, _ = training.communicate(timeout=240)
+        assert training.returncode == 0, output
+        assert output.count("does not know bob by this password") == 2  # train, evaluate
+        assert MARK not in output
+        project.environment["MLFLOW_TRACKING_PASSWORD"] = f"{MARK}-of-bob-2"
+        project.run(*SYNC)
+    finally:
+        change_password(server, password("bob"))
+    run_id = run_id_of(project)
+    assert len(client.get_metric_history(run_id, "loss")) == EPOCHS
+    assert "test_accuracy" in client.get_run(run_id).data.metrics
+
+
+def change_password(server: Team, secret: str) -> None:
+    server.ask("PATCH", "2.0/mlflow/users/update-password", username="bob", password=secret)
 
 
 def test_a_backup_is_restored_as_the_docs_say(alice: Project, server: Team, tmp_path: Path) -> None:

@@ -160,8 +160,8 @@ def test_what_a_training_holds_is_not_removed(folder: Path) -> None:
 class Counting(Training):
     """Stands for a training of three epochs, whose state is their number."""
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, begin: OnEpoch = lambda _: None) -> None:
+        self.begin = begin
 
     def capture(self, progress: Progress) -> dict[str, NDArray[Any]]:
         return {"epoch": np.array(len(progress.rows))}
@@ -176,6 +176,7 @@ class Counting(Training):
 
     def fit(self, progress: Progress, on_epoch: OnEpoch, show: bool = True) -> Trained:
         assert show
+        self.begin(progress)
         for epoch in range(len(progress.rows) + 1, 4):
             on_epoch(self.progress(epoch))
         return Trained(history_of(self.progress(3).rows), 3)
@@ -226,7 +227,7 @@ def test_a_training_is_resumed_in_its_own_run_whenever_it_was_killed(
     starts: list[int] = []
     with begun() as run:
         assert run.log.run.run_id == killed
-        resume(run, Counting(), at_start=lambda progress: starts.append(len(progress.rows)))
+        resume(run, Counting(lambda progress: starts.append(len(progress.rows))))
     assert starts == [after]
     assert sorted(points(killed)) == [1, 2, 3]
     assert [each.info.status for each in runs()] == ["FINISHED"]
@@ -276,7 +277,7 @@ def test_an_epoch_that_was_kept_but_not_logged_is_logged_as_the_training_is_resu
     assert points(killed) == []
     logged: list[int] = []
     with begun() as run:
-        resume(run, Counting(), at_start=lambda _: logged.extend(points(killed)))
+        resume(run, Counting(lambda _: logged.extend(points(killed))))
     assert sorted(logged) == [1, 2]
 
 
