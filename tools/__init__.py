@@ -7,6 +7,7 @@ MOVED = {
     "tools.demo": "extras.demo",
     "tools.ensemble": "extras.ensemble",
     "tools.evaluate": "extras.evaluate_file",
+    "tools.memory": "benchmarks.seeds.memory",
     "tools.migrate": "extras.team.migrate",
     "tools.report": "extras.compare.report",
     "tools.seeds": "extras.seeds",

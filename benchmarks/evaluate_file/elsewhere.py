@@ -137,7 +137,8 @@ def page(asked: Sequence[tuple[str, str, dict[str, Any]]], own: dict[str, dict[s
     ]
     return "\n".join(
         [
-            "# Texts from elsewhere\n\nBy `python -m benchmarks.evaluate_file.elsewhere`, on "
+            "# Texts from elsewhere\n\nWritten by `python -m benchmarks.evaluate_file.elsewhere`, "
+            "on "
             f"{here['processor.cores']} cores of an {here['processor.name']}.\n",
             head,
             "| --- " * 9 + "|",

@@ -16,7 +16,7 @@ from sentiment.scoring.answers import TrainingRecord, draw_answers, draw_trainin
 from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.scoring.metrics import Metric, Predictions, shown_in
 from workflow import files
-from workflow.evaluation import evaluated_digests, read_table
+from workflow.evaluation import TEXT, evaluated_digests, read_table
 from workflow.files import EVALUATE
 from workflow.params import Params
 from workflow.runs.links import ADDRESS
@@ -131,7 +131,9 @@ def fit(axes: "Axes") -> None:
 
 def report(training: TrainingRecord, results: Results, link: str, options: Evaluate) -> str:
     """The complete page, which leads to the run at the address `link`."""
-    run = training.run
+    run, mistakes = training.run, results.tables["mistakes"]
+    if not options.log_texts:  # they may have been logged when the table was made
+        mistakes = mistakes.drop(columns=TEXT, errors="ignore")
     return page.render(
         TEMPLATE,
         run=run,
@@ -142,7 +144,7 @@ def report(training: TrainingRecord, results: Results, link: str, options: Evalu
         headline=headline(results, training.history),
         facts=facts(run, results.metrics),
         plots=plots(training, results, options),
-        mistakes=results.tables["mistakes"].to_dict("records"),
+        mistakes=mistakes.to_dict("records"),
         params={
             name: value
             for name, value in results.params.items()

@@ -76,7 +76,7 @@ def download(
     """Download the members' versions, whose files remain in a folder, as one model to be served.
 
     Raises:
-        UserError: a file is missing or was changed.
+        UserError: a file is missing or was changed, or the members number words in other ways.
     """
     import mlflow
 
@@ -91,11 +91,13 @@ def download(
         # each file has a name of its own in the served model
         path = model.path.rename(model.path.with_name(f"{number}{model.path.suffix}"))
         models.append(model._replace(path=path, weight=member.weight))
+    indices = [model.path.with_name(INDEX) for model in models]
+    if len({files.sha256(index) for index in indices}) > 1:
+        raise UserError("The models number words in other ways: an ensemble needs the same.")
     has_network = any(model.reader == NETWORK for model in models)
     packages = logger.SERVING_PACKAGES if has_network else logger.LINEAR_PACKAGES
     tokenizer = tokenizer_of(members[0].training.params)
-    index = models[0].path.with_name(INDEX)  # all have the same, by the data that they are of
-    return Parts(models, index, threshold, packages, tokenizer, ensemble_reader.READER)
+    return Parts(models, indices[0], threshold, packages, tokenizer, ensemble_reader.READER)
 
 
 def read_model(folder: Path) -> Model:
@@ -107,6 +109,8 @@ def read_model(folder: Path) -> Model:
     """
     path = folder / SETTINGS
     settings = files.read_json(path)
+    if not {"model", "models"} & settings.keys():
+        raise files.damaged(path, "is of a version before 0.2.0")
     # 0.2.0 had a list, and did not name readers
     model = settings["model"] if "model" in settings else settings["models"][0]
     name, reader = model["file"], model.get("reader")

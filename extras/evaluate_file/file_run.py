@@ -128,7 +128,7 @@ def ask(request: FileRequest, source: Source) -> pd.DataFrame:
     labels = Labels(settings.positive, settings.label)
     texts = rows.read(source, Columns(settings.text, settings.label), settings.longest)
     model = champion.load(request.model)
-    if not hasattr(model, "reader"):
+    if not (hasattr(model, "reader") and hasattr(model, "words")):
         raise UserError(
             f"{request.model} was registered before models could be evaluated on other texts: "
             "train again, or name a newer version."

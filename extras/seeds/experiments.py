@@ -106,7 +106,7 @@ def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterat
                     f"The training of {label} failed, see above. `{command}` resumes from here "
                     "once that is fixed."
                 )
-            copy_files(name, NEEDED, scratch / name)
+            require_files(name, NEEDED, scratch / name)
         if lost in listed:
             dvc.output("exp", "remove", lost)
         yield read_member(name, scratch / name / files.DATA)
@@ -154,6 +154,15 @@ def copy_files(experiment: str, names: Iterable[str], target: Path) -> bool:
     return True
 
 
+def require_files(experiment: str, names: Iterable[str], target: Path) -> None:
+    """As `copy_files`; raises UserError also where a file is lost."""
+    if not copy_files(experiment, names, target):
+        raise UserError(
+            f"Neither DVC's cache nor a remote has all files of {experiment}. Get them with `dvc "
+            f"exp pull`, or remove it, to train it again: dvc exp remove {experiment}"
+        )
+
+
 def read_member(name: str, data: Path) -> Member:
     """Read an experiment's copy of `data/`; its run is made where the store does not have it."""
     if recorded(data) is None:
@@ -184,7 +193,7 @@ def restore(name: str) -> None:
     root = files.root()
     with tempfile.TemporaryDirectory() as scratch:
         folders = [f"{files.DATA}/{stage}" for stage in STAGES]
-        copy_files(name, [*folders, str(PARAMS_FILE)], Path(scratch))
+        require_files(name, [*folders, str(PARAMS_FILE)], Path(scratch))
         environment = os.environ | {"DVC_ROOT": str(root), "PYTHONPATH": str(root)}
         command = [sys.executable, "-m", "tools.sync"]
         subprocess.run(command, cwd=scratch, env=environment, check=False)

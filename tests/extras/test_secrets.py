@@ -149,3 +149,7 @@ def test_secrets_stay_where_they_are_and_private_texts_go_where_the_docs_say(
     output = "\n".join(printed).lower().encode()
     assert [secret for secret in SECRETS if secret in output] == []
     assert not any(text in output for text in texts)
+
+    project.change(evaluate={"log_texts": False})
+    call(report.main)
+    assert holding(project, ["reports/report.html"], texts) == set()

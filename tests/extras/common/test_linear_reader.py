@@ -2,6 +2,7 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -103,6 +104,27 @@ def test_a_text_without_known_words_is_answered(served: Sentiment) -> None:
     assert answers(served, "quite unknown") == answers(served, "")
     assert not explain(served, "").words
     assert not trace(served, "")
+
+
+def test_a_word_costs_the_same_however_long_its_text_is(
+    served: Sentiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features: list[int] = []
+    changes = Linear._changes
+
+    def counted(reader: Linear, asked: np.ndarray, *rest: Any) -> np.ndarray:
+        features.append(len(asked))
+        return changes(reader, asked, *rest)
+
+    monkeypatch.setattr(Linear, "_changes", counted)
+
+    def of_a_word(words: int) -> float:
+        features.clear()
+        text = " ".join(["not good film"] * (words // 3))
+        assert len(explain(served, text).words) == len(trace(served, text)) == words
+        return sum(features) / words
+
+    assert of_a_word(3000) == pytest.approx(of_a_word(300), rel=0.01)
 
 
 def test_it_is_served_without_tensorflow(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from extras.evaluate_file import __main__ as evaluate_file
-from tests.conftest import Caller, runs, stand_in
+from tests.conftest import Caller, Starter, runs, stand_in
 from tests.own_texts import MODEL, NAME, write_texts
 from tests.project import Project
 from tools import sync
@@ -78,6 +78,25 @@ def test_texts_that_the_model_was_trained_on_are_counted(call: Caller, project: 
     assert len(folders) == 2
     for folder in folders:
         assert files.read_json(folder / "metrics.json")["test_reviews"] == 240
+
+
+def test_evaluations_at_once_leave_each_other_alone(project: Project, start: Starter) -> None:
+    """Two of files with the same name, and one of them again."""
+    for seed, name in enumerate("ab"):
+        (project.path / name).mkdir()
+        write_texts(project.path / name / "reviews.csv", seed, count=100 + seed)
+    command = ("python", "-m", "extras.evaluate_file", "--json", "--file")
+    started = [start(project, *command, f"{name}/reviews.csv") for name in "aba"]
+    results = [json.loads(p.communicate(timeout=300)[0].splitlines()[-1]) for p in started]
+    assert [result["reviews"] for result in results] == [100, 101, 100]
+    assert len({result["folder"] for result in results}) == 3
+    for result in results:
+        folder = project.path / result["folder"]
+        assert files.read_json(folder / "metrics.json")["test_reviews"] == result["reviews"]
+        digests = files.read_about(folder)["files"]
+        logged = mlflow.artifacts.download_artifacts(f"runs:/{result['run_id']}/evaluate")
+        for name in digests:
+            files.checked(Path(logged) / name, digests)
 
 
 def test_an_evaluation_that_is_killed_is_not_running_any_more(

@@ -49,3 +49,11 @@ def test_without_a_commit_it_is_one_message(in_tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no git repository with a commit"):
         experiments.require_copies(small().fetch)
     assert list(in_tmp_path.iterdir()) == []
+
+
+def test_an_experiment_that_has_lost_a_file_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiments, "copy_files", lambda *_: False)
+    with pytest.raises(UserError, match=r"has all files of seeds-1\. .*dvc exp remove seeds-1"):
+        experiments.require_files("seeds-1", ["data/fetch"], tmp_path)
