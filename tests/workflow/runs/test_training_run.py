@@ -205,7 +205,7 @@ def kill(after: int) -> str:
     def train() -> None:
         with begun() as run:
             ids.append(run.log.run.run_id)
-            resume(run, Counting(), stop, stop)
+            resume(run, Counting(stop), stop)
 
     with pytest.raises(KeyboardInterrupt):
         train()
