@@ -245,6 +245,7 @@ def history(client: mlflow.MlflowClient) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.usefixtures("moved")
 def test_what_is_new_on_the_laptop_is_brought(own: Project, server: Team, tmp_path: Path) -> None:
     project = another(own, tmp_path)
     code = (
