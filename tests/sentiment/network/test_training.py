@@ -71,9 +71,11 @@ def test_history_has_a_row_for_each_epoch_and_each_is_told_as_it_ends() -> None:
     assert [len(progress.rows) for progress in reported] == [1, 2, 3]
     assert [row["loss"] for row in reported[-1].rows] == trained.history["loss"].tolist()
     assert (trained.history["seconds"] > 0).all()
+    other = learn(small(epochs=1, seed=1)).history["loss"]
+    assert other[0] != trained.history["loss"][0]
 
 
-def test_curve_is_the_one_of_stock_keras_with_the_seed_and_no_other() -> None:
+def test_curve_is_the_one_of_stock_keras_with_the_seed() -> None:
     ours = learn(small(seed=5)).history
     keras = load_keras()
     keras.utils.set_random_seed(5)
@@ -85,8 +87,6 @@ def test_curve_is_the_one_of_stock_keras_with_the_seed_and_no_other() -> None:
     stock = model.fit(*reviews(), **options).history
     for name in CURVES:
         assert ours[name].tolist() == pytest.approx(stock[name], rel=1e-6)
-    again, other = (learn(small(seed=seed)).history["loss"].tolist() for seed in (5, 2))
-    assert again == ours["loss"].tolist() != other
 
 
 def rare() -> Part:
@@ -180,8 +180,8 @@ def test_deterministic_operations_are_asked_for(small_params: Params) -> None:
 
 RESUMED: list[Changes] = [
     {"accelerate": False, "dropout": {"recurrent": 0.3, "input": 0.3}},
-    {"cell": "gru", "bidirectional": True, "pooling": "max+mean"},
-    {"layers": 2, "bidirectional": True, "pooling": "max", "segment_length": 2},
+    {"cell": "gru"},
+    {"bidirectional": True, "pooling": "max+mean", "segment_length": 2},
     {
         "mask_padding": True,
         "dropout": {"word": 0.3, "embedding": 0.3, "input": 0.3, "head": 0.3},
@@ -200,13 +200,7 @@ RESUMED: list[Changes] = [
         "weight_decay": 0.01,
         "schedule": {"kind": "cosine", "warmup_epochs": 1.5},
     },
-    {
-        **TRANSFORMER,
-        "layers": 2,
-        "pooling": "max+mean",
-        "dropout": {"input": 0.3, "head": 0.3},
-        "adversarial": 5.0,
-    },
+    {**TRANSFORMER, "pooling": "max+mean", "dropout": {"input": 0.3, "head": 0.3}},
 ]
 STOPPED = {"early_stopping": {"patience": 1, "monitor": "val_loss", "min_delta": 100.0}}
 
@@ -224,7 +218,7 @@ def never_stopped(params: Train) -> "tuple[Training, Trained, list[dict[str, NDA
     ("changes", "after"),
     [
         *((changes, 2) for changes in RESUMED),
-        *(({}, after) for after in (1, 2, 3)),
+        *(({}, after) for after in (1, 3)),
         *((STOPPED, after) for after in (1, 2)),  # which ends after two epochs
     ],
     ids=str,
