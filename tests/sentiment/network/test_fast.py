@@ -133,7 +133,6 @@ def test_padding_is_masked_as_keras_masks_it(bidirectional: bool, pooling: str) 
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
         {"dropout": {"input": 0.2, "embedding": 0.2, "head": 0.2, "word": 0.2}},
         {"layers": 2, "pooling": "max+mean", "segment_length": 2, "label_smoothing": 0.1},
         {

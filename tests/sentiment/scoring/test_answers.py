@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -61,12 +62,13 @@ def test_files_are_plots_tables_metrics_and_the_model_s_very_answers(
 ) -> None:
     publish.write(tmp_path, evaluated)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names - {"metrics.json", "probabilities.npy"} == {
-        *(f"{name}.csv" for name in evaluated.tables),
-        *(f"{name}.png" for name in evaluated.plots),
-    }
-    for path in tmp_path.glob("*.png"):
-        assert path.read_bytes().startswith(b"\x89PNG")
+    both = {"roc", "reliability", "confusion", "lengths", "gradients"}
+    tables = {f"{name}.csv" for name in both | {"predictions", "mistakes"}}
+    plots = {f"{name}.png" for name in both | {"accuracy", "loss"}}
+    assert names == {"metrics.json", "probabilities.npy"} | tables | plots
+    for name in plots:
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "metrics.json").read_bytes())["test_reviews"] == 4
     kept = np.load(tmp_path / "probabilities.npy")
     np.testing.assert_array_equal(kept, PROBABILITIES)
     assert kept.dtype == np.float32
