@@ -2,18 +2,14 @@
 
 from typing import NamedTuple
 
-from sentiment.errors import UserError
 from sentiment.serving.classifier import Sentiment, log_odds
 
 
 class Contribution(NamedTuple):
-    """What a word of a text did to the answer.
+    """What the word at `text[start:end]` did to the answer.
 
-    Attributes:
-        start: where the word begins in the text.
-        end: where it ends.
-        log_odds: log-odds of positive with the word less those without it: above zero, it
-            speaks for positive.
+    `log_odds` are those of positive with the word less those without it: above zero, it speaks for
+    positive.
     """
 
     start: int
@@ -30,13 +26,7 @@ class Explanation(NamedTuple):
 
 
 class Step(NamedTuple):
-    """How a model reads one word of a text.
-
-    Attributes:
-        start: where the word begins in the text.
-        end: where it ends.
-        probability: of being positive, the model's answer to the text cut after this word.
-    """
+    """The probability of positive for the text cut after the word at `text[start:end]`."""
 
     start: int
     end: int
@@ -62,19 +52,10 @@ def explain(model: Sentiment, content: str) -> Explanation:
 
 
 def trace(model: Sentiment, content: str) -> list[Step]:
-    """The model's answer after each word that it reads.
-
-    Raises:
-        UserError: its version is older than this, and brought code that cannot.
-    """
+    """The model's answer after each word that it reads."""
     if hasattr(model, "trace"):  # code that earlier versions brought
         steps: list[Step] = model.trace(content)
         return steps
-    if not hasattr(model, "reader"):
-        raise UserError(
-            "This version was registered before models could be watched: train again, or promote a "
-            "newer one."
-        )
     words = model.words(content)
     places = model.reader.places(words)
     answers = model.reader.after(words, places).tolist()

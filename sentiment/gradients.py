@@ -6,9 +6,8 @@ zu dynamischen neuronalen Netzen*; Bengio et al. 1994, doi:10.1109/72.279181; Pa
 proceedings.mlr.press/v28/pascanu13).
 
 Measured is the norm of the gradient of the loss by the word's vector, with that of its bigram where
-the model reads one.
-That says how strongly a small change of the vector moves the answer of this model to these reviews:
-not whether the network makes use of the word, nor what another training would have learned.
+the model reads one: how strongly a small change of it moves the answer of this model to these
+reviews, not whether the network uses the word, nor what another training would have learned.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -28,14 +27,7 @@ LOW, HIGH = 0.1, 0.9  # quantiles over the reviews: the spread
 def measure(
     model: "keras.Model", x: NDArray[Any], padding_token: int, reviews: int
 ) -> pd.DataFrame:
-    """The `table` of a model's gradients on a `sample` of so many reviews.
-
-    Args:
-        model: see `norms`.
-        x: token ids of the reviews to sample from, shape (reviews, length).
-        padding_token: the id that fills short reviews.
-        reviews: how many to take.
-    """
+    """The `table` of a model's gradients, see `norms`, on a `sample` of so many reviews."""
     chosen = sample(x, padding_token, reviews)
     return table(by_distance(norms(model, chosen), chosen, padding_token))
 
@@ -77,10 +69,7 @@ def vectors(model: "keras.Model") -> Any:
 
 
 def split_at_vectors(model: "keras.Model", output: Any) -> "tuple[keras.Model, keras.Model]":
-    """The same layers up to the vectors, and from there on to an output of one of them.
-
-    The latter reads tokens, of which it makes masks, and vectors.
-    """
+    """The layers up to the vectors, and those from tokens, for masks, and vectors to an output."""
     import keras
 
     between, tokens = vectors(model), model.input
@@ -91,13 +80,7 @@ def split_at_vectors(model: "keras.Model", output: Any) -> "tuple[keras.Model, k
 
 
 def sample(x: NDArray[Any], padding_token: int, reviews: int) -> NDArray[Any]:
-    """The first reviews that fill their row; where too few do, the longest.
-
-    Args:
-        x: token ids, shape (all reviews, length).
-        padding_token: the id that fills short reviews.
-        reviews: how many rows of `x`, at most.
-    """
+    """The first so many reviews that fill their row of `x`; where too few do, the longest."""
     words = np.count_nonzero(x != padding_token, axis=1)
     return x[np.argsort(-words, kind="stable")[:reviews]]
 
@@ -107,11 +90,8 @@ def by_distance(
 ) -> NDArray[np.float64]:
     """Norms by the distance from a review's last word, each review's divided by their mean.
 
-    Reviews differ in the size of all of their gradients, and each is to count the same.
-
-    Args:
-        norms: shape (reviews, length).
-        x: the token ids, of the same shape; `padding_token` may be at either side.
+    Reviews differ in the size of all of their gradients, and each is to count the same. `norms` and
+    `x`, the token ids, have the shape (reviews, length); padding may be at either side.
 
     Returns:
         Shape (reviews, words of the shortest review), the last word first; zeros for a review
@@ -127,10 +107,7 @@ def by_distance(
 
 
 def table(shares: NDArray[np.float64]) -> pd.DataFrame:
-    """The gradient at each distance, relative to the mean at the last word.
-
-    Args:
-        shares: see `by_distance`.
+    """The gradient at each distance, relative to the mean at the last word, of `by_distance`.
 
     Returns:
         Columns `distance`, in words from the last one; `mean`; `low` and `high`, the quantiles

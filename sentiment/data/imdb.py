@@ -15,13 +15,7 @@ from sentiment.text import Reviews
 ARCHIVE = "imdb.npz"
 WORD_INDEX = "imdb_word_index.json"
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-# NumPy 2 moved the function that the file, made with NumPy 1, names.
-ADMITTED = {
-    ("numpy.core.multiarray", "_reconstruct"): ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"): ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy", "ndarray"): ("numpy", "ndarray"),
-    ("numpy", "dtype"): ("numpy", "dtype"),
-}
+ADMITTED = {("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
 
 
 class ArrayUnpickler(pickle.Unpickler):
@@ -31,9 +25,11 @@ class ArrayUnpickler(pickle.Unpickler):
     """
 
     def find_class(self, module: str, name: str) -> Any:
+        if module == "numpy.core.multiarray":  # as the file, made with NumPy 1, calls it
+            module = "numpy._core.multiarray"
         if (module, name) not in ADMITTED:
             raise pickle.UnpicklingError(f"{module}.{name} is not admitted")
-        return super().find_class(*ADMITTED[module, name])
+        return super().find_class(module, name)
 
 
 def parse(archive: bytes, word_index: bytes) -> tuple[Reviews, Reviews, dict[str, int]]:

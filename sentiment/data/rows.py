@@ -22,15 +22,10 @@ COMPRESSED = {".gz", ".bz2", ".xz"}
 ROWS_AT_ONCE, BYTES_AT_ONCE = 1000, 2**20  # of a Parquet file
 ESCAPED = 12  # bytes of a character in JSON lines, at most: "\\ud83d\\ude00"
 NAMED = 20  # columns that a message names, each by as many characters at most
-UNREADABLE = (  # files of all kinds raise these
-    *(EOFError, OSError, ValueError),
-    *(csv.Error, lzma.LZMAError, zlib.error),
-)
+UNREADABLE = (EOFError, OSError, ValueError, csv.Error, lzma.LZMAError, zlib.error)
 
 
 class Columns(NamedTuple):
-    """The columns that are read; `group` None for none."""
-
     text: str
     label: str
     group: str | None = None
@@ -107,9 +102,12 @@ def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
             says which row and column.
     """
     csv.field_size_limit(max(longest + 1, csv.field_size_limit()))
+    readers = {".csv": _read_csv, ".tsv": _read_csv, ".parquet": _read_parquet}
+    records = readers.get(source.kind, _read_json)(
+        source, columns, ESCAPED * longest + BYTES_AT_ONCE
+    )
     where = "from its beginning"
     try:
-        records = _records(source, columns, ESCAPED * longest + BYTES_AT_ONCE)
         for number, (line, values) in enumerate(records, 1):
             row = f"row {number}{line}"
             place = f"{source.name}, {row}, column"
@@ -125,14 +123,6 @@ def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
         raise UserError(
             f"{source.name} cannot be read {where}: {first_line(error)}{hint}"
         ) from None
-
-
-def _records(source: Source, columns: Columns, limit: int) -> Records:
-    if source.kind in (".csv", ".tsv"):
-        return _read_csv(source, columns, limit)
-    if source.kind == ".parquet":
-        return _read_parquet(source, columns)
-    return _read_json(source, columns, limit)
 
 
 def _text(value: Any, place: str, longest: int) -> str:
@@ -192,7 +182,7 @@ def _read_json(source: Source, columns: Columns, limit: int) -> Records:
             yield f" (line {number})", values
 
 
-def _read_parquet(source: Source, columns: Columns) -> Records:
+def _read_parquet(source: Source, columns: Columns, _: int) -> Records:
     from pyarrow import ArrowException, parquet
 
     wanted = [name for name in columns if name is not None]

@@ -33,14 +33,10 @@ class Loaded(NamedTuple):
 
 
 class Reader:
-    """Turns rows into numbers of words, and keeps what else there is of those that have a word.
+    """Turns rows into `numbers` of words, from 0, in the order in which they occur.
 
-    Attributes:
-        numbers: of each word, from 0, in the order in which they occur.
-        left_out: rows whose text has no word.
-        lengths: words of each row.
-        positive: the label of each, 1 = positive.
-        groups: the number of each row's group.
+    Of each row that has a word it keeps how many these are, whether it is `positive` and the number
+    of its group; of the others, how many are `left_out`.
     """
 
     def __init__(self, settings: Table) -> None:
@@ -52,11 +48,7 @@ class Reader:
         self._group_numbers: dict[str, int] = {}
 
     def append(self, source: Source, path: Path) -> None:
-        """Append the words of a file's rows by their numbers to those in `path`.
-
-        Raises:
-            UserError: the file cannot be read, or a row is not as it has to be.
-        """
+        """Append the words of a file's rows by their numbers to those in `path`."""
         columns = Columns(self.settings.text, self.settings.label, self.settings.group)
         with path.open("ab") as file:
             for block in self._blocks(rows.read(source, columns, self.settings.longest)):
@@ -82,11 +74,9 @@ class Reader:
 
 
 class Words(NamedTuple):
-    """The words of many rows in a file, read some at a time.
+    """The numbers of all words of many rows in a file, read some at a time.
 
-    Attributes:
-        path: the file, which has the numbers of all words, row after row.
-        ends: how many words there are up to the end of each row, shape (rows,).
+    `ends` are how many words there are up to the end of each row, shape (rows,).
     """
 
     path: Path
@@ -104,10 +94,7 @@ class Words(NamedTuple):
 def load(settings: Table, sources: Sequence[Source], scratch: Path) -> Loaded:
     """Read the files, and set a share aside for the test if there is no file of its own.
 
-    Args:
-        settings: the `fetch.table` section.
-        sources: the file of the training part and, if it has one of its own, that of the test part.
-        scratch: an empty folder, in which the words of the result stay.
+    The words of the result stay in `scratch`, an empty folder.
 
     Raises:
         UserError: a file cannot be read, or is not as it has to be.
@@ -137,21 +124,15 @@ def _read(reader: Reader, sources: Sequence[Source], path: Path) -> NDArray[np.b
         is_test = np.arange(len(labels)) >= len(learned)
     else:
         is_test = set_aside(labels, groups, settings)
-    if settings.group is not None:
-        _require_apart(groups, is_test, settings)
+    shared = np.intersect1d(groups[is_test], groups[~is_test])
+    if settings.group is not None and len(shared):
+        raise UserError(
+            f"{len(shared):,} of the groups in column {settings.group!r} of {settings.test} are "
+            f"also in {settings.train}: take their rows from one of both."
+        )
     for chosen, part in ((is_test, "test"), (~is_test, "training")):
         reader.labels.require_both(labels[chosen], f"{settings.test}, {part} part")
     return is_test
-
-
-def _require_apart(groups: NDArray[np.int64], is_test: NDArray[np.bool_], settings: Table) -> None:
-    """Raise UserError where a group is in both parts."""
-    both = np.intersect1d(groups[is_test], groups[~is_test])
-    if len(both):
-        raise UserError(
-            f"{len(both):,} of the groups in column {settings.group!r} of {settings.test} are also "
-            f"in {settings.train}: take their rows from one of both."
-        )
 
 
 def nearest(share: float) -> int:
@@ -192,14 +173,11 @@ def set_aside(
 def ranked(blocks: Iterable[tuple[NDArray[Any], NDArray[Any]]], count: int) -> NDArray[np.uint32]:
     """The frequency rank of each word, as Keras' `Tokenizer` ranks them.
 
-    The most frequent word has rank 1; of two that are equally frequent, the one that occurs first.
-
-    Args:
-        blocks: the words of the training part, by their numbers, in their order.
-        count: of all words.
+    The most frequent word of the training part, whose `blocks` these are, has rank 1; of two that
+    are equally frequent, the one that occurs first.
 
     Returns:
-        Shape (count,); 0 for a word that does not occur there.
+        Shape (count,), for all words; 0 for one that does not occur there.
     """
     counts, first, begun = np.zeros(count, np.int64), np.zeros(count, np.int64), 0
     for words, _ in blocks:

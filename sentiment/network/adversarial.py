@@ -15,12 +15,9 @@ TINY = 1e-12  # or a gradient of nothing but zeros would be divided by 0
 def make_adversarial(model: "keras.Model", shift: float) -> None:
     """Let each training step of a compiled model learn from its reviews and from shifted ones.
 
-    The step of the instance is replaced, not its class: what is saved stays plain Keras.
-
-    Args:
-        model: see `sentiment.network.model.build_model`.
-        shift: length of the shift of all vectors of a review, along the gradient of its loss, in
-            root mean squares of the embedding's values.
+    The shift of all vectors of a review is along the gradient of its loss; its length is in root
+    mean squares of the embedding's values. The step of the instance is replaced, not its class:
+    what is saved stays plain Keras.
     """
     embedding = model.get_layer("embedding")
     read, judge = split_at_vectors(model, model.output)

@@ -15,12 +15,7 @@ AHEAD = 2  # batches made while the model works on one; more gains nothing
 
 
 class Part(NamedTuple):
-    """Reviews to learn from or to validate on.
-
-    Attributes:
-        x: token ids, shape (reviews, max_length).
-        y: labels, shape (reviews,), 1 = positive.
-    """
+    """Reviews: token ids, shape (reviews, max_length), and labels, 1 = positive."""
 
     x: NDArray[Any]
     y: NDArray[np.uint8]
@@ -48,14 +43,12 @@ def batches(*arrays: NDArray[Any], batch_size: int, shuffle: bool) -> "tf.data.D
     autotuning on, which here has nothing to tune and whose thread, once it sleeps, keeps every
     epoch and every call from ending for up to several seconds (docs/speed.md).
 
-    Args:
-        arrays: each of shape (reviews, …), such as token ids and labels; may be mapped from files.
-        batch_size: reviews a batch; the last one has what is left.
-        shuffle: draw the order by TensorFlow's global seed; where that was set, every epoch
-            gets the same order, as with Keras' own dataset.
+    The arrays, each of shape (reviews, …), may be mapped from files. They are shuffled by
+    TensorFlow's global seed; where that was set, every epoch gets the same order, as with Keras'
+    own dataset.
 
     Returns:
-        A dataset of one tensor, or a tuple of tensors, a batch.
+        A dataset of one tensor, or a tuple of tensors, a batch; the last one has what is left.
     """
     import tensorflow as tf
 

@@ -56,10 +56,7 @@ class Forward(NamedTuple):
 
 
 def accelerate(model: "keras.Model", params: Train) -> str:
-    """Let layers and optimizer of a compiled model compute by this module, if params allow it.
-
-    Returns by which path the model trains; if by stock Keras, also why.
-    """
+    """Let a compiled model compute by this module if params allow it; say which path it takes."""
     kind = params.cell if params.architecture == "recurrent" else params.architecture
     obstacles = {
         f"a {kind} has no other path": kind != "lstm",
@@ -108,11 +105,8 @@ def _inner_loop(
 def _run(sequences: bool, words: tf.Tensor | None, *variables: tf.Tensor) -> tuple[Any, Any]:
     """Run an LSTM over a batch.
 
-    Args:
-        sequences: whether to return the output after every step.
-        words: see `Forward`.
-        variables: the input, shape (batch, steps, features); `State` before the first step;
-            `Weights`. All are float32.
+    The variables, all float32, are the input, shape (batch, steps, features), `State` before the
+    first step and `Weights`.
 
     Returns:
         The output after every step, shape (batch, steps, units), or with `sequences` false after
@@ -121,7 +115,8 @@ def _run(sequences: bool, words: tf.Tensor | None, *variables: tf.Tensor) -> tup
     """
     # or an eager tape records the steps as well, for which XLA has no gradient
     x, h, c, *kernels = map(tf.stop_gradient, variables)
-    weights, halves = Weights(*kernels), _halves(x)
+    weights, middle = Weights(*kernels), tf.shape(x)[0] // 2
+    halves = slice(None, middle), slice(middle, None)  # these run side by side
     read = [None if words is None else words[:, half] for half in halves]
     passes = [
         _forward(weights, x[half], State(h[half], c[half]), own)
@@ -143,12 +138,6 @@ def _run(sequences: bool, words: tf.Tensor | None, *variables: tf.Tensor) -> tup
     last = [tf.concat([h[-1] for h, _ in states], 0), tf.concat([c[-1] for _, c in states], 0)]
     outputs = tf.concat([_swap(h[1:]) for h, _ in states], 0) if sequences else last[0]
     return (outputs, *last), gradient
-
-
-def _halves(batch: tf.Tensor) -> tuple[slice, ...]:
-    """The parts of a batch that run side by side."""
-    middle = tf.shape(batch)[0] // 2
-    return slice(None, middle), slice(middle, None)
 
 
 def _swap(values: tf.Tensor) -> tf.Tensor:
@@ -199,11 +188,8 @@ def _loop_forward(
 ) -> tuple[tf.Tensor, State]:
     """All steps of half a batch: `gates` and `states` of `Forward`.
 
-    Args:
-        values: what each gate gets from the input, shape (steps, batch, 4 · units).
-        start: state before the first step.
-        recurrent: see `Weights`, the cell gate's columns doubled.
-        words: see `Forward`.
+    The values are what each gate gets from the input, shape (steps, batch, 4 · units); there and in
+    the recurrent weights the cell gate's columns are doubled.
     """
     steps = values.shape[0]
 
@@ -232,12 +218,6 @@ def _loop_backward(
 
     A step back is linear in the gradient of the state: the derivatives that this is multiplied by
     are computed for all steps at once, before the loop.
-
-    Args:
-        forward: what the forward pass kept.
-        recurrent: see `Weights`.
-        d_steps: gradient of the output after every step, time first; None for none.
-        d_last: gradient of the state after the last step.
 
     Returns:
         The gradient of the gates before their activation, shape (steps, batch, 4 · units), and that

@@ -21,8 +21,7 @@ def word_vectors(
     Learned from Word Embeddings*, whose values the constants are.
 
     Args:
-        tokens: token ids, shape (reviews, length).
-        num_words: token ids are below it.
+        tokens: token ids, all below `num_words`, shape (reviews, length).
         units: size of a vector, below `num_words`.
         marks: token ids that stand for no word.
 

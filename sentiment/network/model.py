@@ -28,21 +28,13 @@ ADDRESS = re.compile(rb'(?<="shared_object_id": )\d+')
 
 
 class Inputs(NamedTuple):
-    """What a model reads.
+    """What a model reads."""
 
-    Attributes:
-        num_words: token ids run from 0 to num_words - 1.
-        length: tokens a review.
-        padding_token: the id that fills short reviews.
-        unknown_token: the id in place of a rare word.
-        steps: batches an epoch, by which the learning rate's schedule goes.
-    """
-
-    num_words: int
-    length: int
-    padding_token: int
-    unknown_token: int
-    steps: int
+    num_words: int  # token ids run from 0 to num_words - 1
+    length: int  # tokens a review
+    padding_token: int  # the id that fills short reviews
+    unknown_token: int  # the id in place of a rare word
+    steps: int  # batches an epoch, by which the learning rate's schedule goes
 
 
 def inputs_of(settings_used: Mapping[str, Any], reviews: int) -> Inputs:
@@ -129,10 +121,7 @@ def _buckets(words: Any, count: int, inputs: Inputs) -> Any:
 
 
 def bigram_buckets(model: "keras.Model", tokens: NDArray[Any]) -> NDArray[np.int64]:
-    """The bucket of the bigram that each word ends, 0 for none, as a model with bigrams reads it.
-
-    Tokens and buckets have the shape (reviews, length).
-    """
+    """The bucket of the bigram that each word ends, 0 for none, shape (reviews, length)."""
     import keras
 
     read = keras.Model(model.input, model.get_layer("bigrams").input)

@@ -24,15 +24,9 @@ VARIABLE, BEST, COUNTER, ROWS = "variable", "best", "counter", "rows"  # names o
 
 
 class Training:
-    """A model with its data, before its first step or as `restore` puts it.
-
-    Attributes:
-        model: the model.
-        path: by which path it is trained.
-    """
+    """A model with its data, before its first step or as `restore` puts it; `path` trains it."""
 
     def __init__(self, params: Train, inputs: Inputs, learning: Part, validation: Part) -> None:
-        """Make the model, to be trained on one part and validated on the other after each epoch."""
         self.params, self.learning, self.validation = params, learning, validation
         self.model = initial_model(params, inputs, learning)
         from sentiment.network.fast import accelerate  # imports TensorFlow, so after Keras
@@ -42,9 +36,7 @@ class Training:
     def capture(self, progress: Progress) -> dict[str, NDArray[Any]]:
         """All state, as arrays by name: what it takes to resume the training to the same bits.
 
-        These are the variables of the model and of its optimizer, those of the generators of
-        dropout included, the metrics so far and what early stopping counts. The order of the
-        batches needs no state: with a seed set, every epoch draws the same one.
+        The order of the batches needs no state: with a seed set, every epoch draws the same one.
         """
         variables = [variable.numpy() for variable in _variables(self.model)]
         return {
@@ -66,11 +58,6 @@ class Training:
 
     def fit(self, progress: Progress, on_epoch: OnEpoch, show: bool = True) -> Trained:
         """Train the model in place, and call `on_epoch` as each epoch ends.
-
-        Args:
-            progress: where to begin.
-            on_epoch: called with how far the training is.
-            show: whether to print how each epoch goes.
 
         Raises:
             UserError: a metric of an epoch is not finite: the training diverged.
@@ -100,7 +87,7 @@ class Training:
 
 
 def _variables(model: "keras.Model") -> "list[keras.Variable]":
-    """All state of the model: weights, the generators of dropout, and the optimizer's."""
+    """All state: weights, the generators of dropout, and the optimizer's."""
     model.optimizer.build(model.trainable_variables)
     return [*model.variables, *model.optimizer.variables]
 
@@ -172,16 +159,13 @@ def _recorder(
     start: Progress,
     on_epoch: OnEpoch,
 ) -> "keras.callbacks.Callback":
-    """A callback that adds each epoch's metrics to `rows` and reports how far the training is.
-
-    Early stopping goes on as it was at the start, once Keras has reset it.
-    """
+    """A callback that adds each epoch's metrics to `rows` and reports how far the training is."""
     import keras
 
     begun: list[float] = []
 
     def resume(_: Any) -> None:
-        if start.counters:
+        if start.counters:  # Keras has just reset them
             vars(stopping).update(start.counters, best_weights=start.best)
 
     def begin(*_: Any) -> None:
@@ -220,7 +204,6 @@ def _averager(model: "keras.Model") -> "keras.callbacks.Callback":
 
 
 def _early_stopping(params: Train) -> "keras.callbacks.EarlyStopping | None":
-    """Keras' callback, if it is wanted."""
     import keras
 
     wanted = params.early_stopping

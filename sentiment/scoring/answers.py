@@ -23,39 +23,26 @@ TextsOf = Callable[[Iterable[int]], list[str]]
 
 
 class TestSet(NamedTuple):
-    """The test part, all but `reviews` in the order of the padded arrays.
+    """The test part, all but `reviews` in the order of the padded arrays, shape (reviews, …)."""
 
-    Attributes:
-        x: token ids, shape (reviews, max_length).
-        y: labels, shape (reviews,), 1 = positive.
-        order: each review's position in `reviews`, shape (reviews,).
-        seen: whether each also occurs in training, shape (reviews,).
-        reviews: all reviews without any cut, as `fetch` wrote them.
-        digest: short digest of x and y.
-    """
-
-    x: NDArray[Any]
-    y: NDArray[np.uint8]
-    order: NDArray[np.int64]
-    seen: NDArray[np.bool_]
-    reviews: Reviews
-    digest: str
+    x: NDArray[Any]  # token ids, shape (reviews, max_length)
+    y: NDArray[np.uint8]  # labels, 1 = positive
+    order: NDArray[np.int64]  # each review's position in `reviews`
+    seen: NDArray[np.bool_]  # whether each also occurs in training
+    reviews: Reviews  # without any cut, as `fetch` wrote them
+    digest: str  # of x and y, short
 
 
 class TrainingRecord(NamedTuple):
     """What `train` wrote, but for the model.
 
-    Attributes:
-        params: everything that shaped it, by dotted `params.yaml` names.
-        history: see `sentiment.network.state.Trained`.
-        gradients: before the first epoch, see `sentiment.gradients.table`.
-        run: identity of its MLflow run, when it began and ended, its tags, and the code's
-            changes without a commit.
+    Its run has the identity of the MLflow run, when it began and ended, its tags, and the code's
+    changes without a commit.
     """
 
-    params: dict[str, Any]
-    history: pd.DataFrame
-    gradients: pd.DataFrame
+    params: dict[str, Any]  # everything that shaped it, by dotted names
+    history: pd.DataFrame  # see `sentiment.network.state.Trained`
+    gradients: pd.DataFrame  # before the first epoch, see `sentiment.gradients.table`
     run: dict[str, Any]
 
 
@@ -72,11 +59,6 @@ def predict(
     model: "keras.Model", x: NDArray[Any], batch_size: int
 ) -> tuple[NDArray[np.float32], dict[str, float]]:
     """Ask the model for each review's probability of being positive, and time that.
-
-    Args:
-        model: see `sentiment.network.model.build_model`.
-        x: token ids, shape (reviews, max_length).
-        batch_size: reviews a step.
 
     Returns:
         Probabilities, shape (reviews,), and what they took: `parameters` of the model and
@@ -121,10 +103,7 @@ def evaluate(
     dataset: str,
     params: Evaluate,
 ) -> Evaluation:
-    """Compute every metric, table and plot of a trained network.
-
-    Its probabilities are those of `predict`, its gradients those of `sentiment.gradients.table`.
-    """
+    """Compute every metric, table and plot of a network, from `predict` and `gradients.table`."""
     name = training.run["name"]
     predictions = predictions_table(test, probabilities, params.threshold)
     answered = evaluate_answers(predictions, texts_of(test, words), dataset, name, params)
@@ -141,12 +120,7 @@ def evaluate_answers(
 ) -> Evaluation:
     """Compute what follows from the answers alone, whatever model gave them.
 
-    Args:
-        predictions: see `predictions_table`.
-        texts: see `texts_of`.
-        dataset: name of the data set.
-        name: of the run, in the title of each plot.
-        params: the `evaluate` section.
+    `name` is that of the run, in the title of each plot.
     """
     mistakes = metrics.mistakes(predictions, params.mistakes)
     if params.log_texts:

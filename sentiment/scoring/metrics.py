@@ -23,10 +23,8 @@ EVERYWHERE: Set[Place] = {"test", "headline", "groups", "demo", "file"}
 
 
 class Predictions(NamedTuple):
-    """A table of predictions, and the number of groups of probability in its calibration error."""
-
     table: pd.DataFrame
-    bins: int
+    bins: int  # groups of probability in the calibration error
 
 
 class Metric(NamedTuple):
@@ -75,7 +73,7 @@ def accuracy_among(
 
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy_among("accuracy", lambda table: table, EVERYWHERE),
-    "balanced_accuracy": Metric(  # mean of both labels' accuracies
+    "balanced_accuracy": Metric(
         "balanced accuracy", by("predicted", metrics.balanced_accuracy_score), {"test", "file"}
     ),
     "loss": Metric(
@@ -166,12 +164,7 @@ def roc_curve(predictions: pd.DataFrame, points: int) -> pd.DataFrame:
 
 
 def accuracy_by_length(predictions: pd.DataFrame, bounds: list[int]) -> pd.DataFrame:
-    """Accuracy within groups of review length, see `length_groups`.
-
-    Returns:
-        Columns `words` (such as `101-200`), `reviews` and `accuracy`; groups without reviews
-        are left out.
-    """
+    """Columns `words` (such as `101-200`), `reviews` and `accuracy` of groups with reviews."""
     groups = length_groups(predictions["words"], bounds)
     right = predictions["actual"] == predictions["predicted"]
     table = right.groupby(groups, observed=True).agg(reviews="count", accuracy="mean")
@@ -188,9 +181,8 @@ def length_groups(words: pd.Series, bounds: list[int]) -> pd.Series:
 def reliability(predictions: pd.DataFrame, bins: int) -> pd.DataFrame:
     """How often reviews are positive that are given about the same probability of being so.
 
-    Returns:
-        Columns `predicted` (mean probability), `observed` (share of positive reviews) and
-        `reviews`; a row for each of the `bins` of equal width, from 0 to 1, that has any.
+    Columns are `predicted` (mean probability), `observed` (share of positive reviews) and
+    `reviews`; there is a row for each of the `bins` of equal width, from 0 to 1, that has any.
     """
     edges = np.linspace(0, 1, bins + 1)
     groups = np.clip(np.digitize(predictions["probability"], edges[1:-1], right=True), 0, bins - 1)

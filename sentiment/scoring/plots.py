@@ -87,11 +87,7 @@ def reliability(groups: pd.DataFrame, error: float, run: str, params: Evaluate) 
 def gradients(tables: Mapping[str, pd.DataFrame], run: str, params: Evaluate) -> Figure:
     """Draw the gradient's norm by the distance from the last word, on a logarithmic axis.
 
-    Args:
-        tables: by their labels, each as `sentiment.gradients.table` describes it; the
-            last one's spread over the reviews is drawn too.
-        run: its name.
-        params: size of the plot.
+    Of the last one of the tables, by their labels, the spread over the reviews is drawn too.
     """
     title = f"How far back the gradient reaches · {run}"
     drawn, axes = new_axes(params, title, "Words before the last", "Norm of the gradient")

@@ -39,12 +39,7 @@ class Reader(Protocol):
         """Which of a text's words are read, rising, shape (read,)."""
 
     def without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
-        """Leave out what each word that is read says, one word at a time.
-
-        Returns:
-            The probability for the entire text, followed by those without each word that is read,
-            shape (1 + read,).
-        """
+        """The probability for the text, then those without each word read, shape (1 + read,)."""
 
     def after(self, words: Sequence[Word], places: NDArray[np.int64]) -> NDArray[np.float32]:
         """The probability for the text cut after the word at each of these places, shape (places,).

@@ -9,25 +9,29 @@ import pandas as pd
 import pytest
 
 from sentiment import text
-from sentiment.errors import UserError
 from sentiment.explanation import Contribution, Explanation, Step, explain, trace
 from sentiment.network.model import build_model
 from sentiment.padding import layout
 from sentiment.serving.classifier import Sentiment
 from sentiment.serving.keras_reader import Network, Predictor
 from tests.conftest import inputs
+from tests.sentiment.network.test_training import small
 from workflow.params import Params
 
 pytestmark = pytest.mark.usefixtures("backend")
 RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
+CONTENT, LONG = "Well: a FINE film, rare", "dull " * 4 + "a fine film a fine film"
+
+
+@pytest.fixture(scope="module")
+def ask(backend: None) -> Predictor:  # noqa: ARG001
+    """A small untrained network."""
+    return Predictor(build_model(small(), inputs(20, 6)), 4)
 
 
 @pytest.fixture
-def reader(small_params: Params, backend: None) -> Network:  # noqa: ARG001
-    """A small untrained network."""
-    model = build_model(small_params.train, inputs(20, 6))
-    read = replace(layout(small_params.pad), num_words=20, max_length=6)
-    return Network(Predictor(model, 4), read)
+def reader(ask: Predictor, small_params: Params) -> Network:
+    return Network(ask, replace(layout(small_params.pad), num_words=20, max_length=6))
 
 
 @pytest.fixture
@@ -39,10 +43,9 @@ def served(reader: Network) -> Sentiment:
 
 
 def test_each_word_is_held_against_an_unknown_one(served: Sentiment, reader: Network) -> None:
-    content = "Well: a FINE film, rare"
-    explanation = explain(served, content)
-    assert [content[w.start : w.end] for w in explanation.words] == ["a", "FINE", "film", "rare"]
-    words = [text.known_words(each, RANKS) for each in (content, "a rare film rare")]
+    explanation = explain(served, CONTENT)
+    assert [CONTENT[w.start : w.end] for w in explanation.words] == ["a", "FINE", "film", "rare"]
+    words = [text.known_words(content, RANKS) for content in (CONTENT, "a rare film rare")]
     whole, without = reader.ask(text.pad_words(words, reader.layout))
     assert explanation.probability == float(whole)
     effect = np.log(whole / (1 - whole)) - np.log(without / (1 - without))
@@ -50,45 +53,34 @@ def test_each_word_is_held_against_an_unknown_one(served: Sentiment, reader: Net
     assert explanation.words[3].log_odds == 0  # beyond num_words it is unknown anyway
 
 
-def test_words_that_were_cut_off_have_no_part_in_the_answer(
-    served: Sentiment, reader: Network
-) -> None:
-    content = "dull " * 4 + "a fine film a fine film"
-    assert [w.start for w in explain(served, content).words] == [20, 22, 27, 32, 34, 39]
-    reader.layout = replace(reader.layout, truncating="post")
-    assert [w.start for w in explain(served, content).words] == [0, 5, 10, 15, 20]
-
-
 def test_each_step_of_a_trace_is_the_answer_to_the_text_cut_there(served: Sentiment) -> None:
-    content = "Well: a FINE film, rare"
-    steps = trace(served, content)
-    assert [content[step.start : step.end] for step in steps] == ["a", "FINE", "film", "rare"]
-    cut = pd.DataFrame({"text": [content[: step.end] for step in steps]})
+    steps = trace(served, CONTENT)
+    assert [CONTENT[step.start : step.end] for step in steps] == ["a", "FINE", "film", "rare"]
+    cut = pd.DataFrame({"text": [CONTENT[: step.end] for step in steps]})
     answers = served.predict(None, cut)["probability"].tolist()
     assert [step.probability for step in steps] == answers
-    assert answers[-1] == explain(served, content).probability
+    assert answers[-1] == explain(served, CONTENT).probability
 
 
-@pytest.mark.parametrize("truncating", ["pre", "post"])
 @pytest.mark.parametrize("padding", ["pre", "post"])
-def test_a_trace_has_the_words_that_are_read_and_ends_at_the_answer(
-    served: Sentiment, reader: Network, padding: Any, truncating: Any
+@pytest.mark.parametrize(
+    ("truncating", "starts"), [("pre", [20, 22, 27, 32, 34, 39]), ("post", [0, 5, 10, 15, 20])]
+)
+def test_words_that_are_cut_off_have_no_part_and_a_trace_ends_at_the_answer(
+    served: Sentiment, reader: Network, padding: Any, truncating: Any, starts: list[int]
 ) -> None:
     reader.layout = replace(reader.layout, padding=padding, truncating=truncating)
-    content = "dull " * 4 + "a fine film a fine film"
-    steps, explanation = trace(served, content), explain(served, content)
-    assert [step.start for step in steps] == [word.start for word in explanation.words]
+    steps, explanation = trace(served, LONG), explain(served, LONG)
+    assert [word.start for word in explanation.words] == starts
+    assert [step.start for step in steps] == starts
     assert steps[-1].probability == explanation.probability
-
-
-def test_a_text_without_known_words_has_an_empty_trace(served: Sentiment) -> None:
-    assert trace(served, "unheard of") == []
 
 
 @pytest.mark.parametrize("content", ["", "unheard of", "?!"])
 def test_a_text_without_known_words_is_explained_by_none(served: Sentiment, content: str) -> None:
     explanation = explain(served, content)
     assert explanation.words == []
+    assert trace(served, content) == []
     assert 0 < explanation.probability < 1
 
 
@@ -98,8 +90,3 @@ def test_a_model_that_brought_code_to_explain_itself_does_so() -> None:
     earlier = SimpleNamespace(explain=lambda _: explanation, trace=lambda _: steps)
     assert explain(cast(Sentiment, earlier), "a") is explanation
     assert trace(cast(Sentiment, earlier), "a") is steps
-
-
-def test_a_model_whose_code_cannot_be_watched_is_named() -> None:
-    with pytest.raises(UserError, match="registered before models could be watched"):
-        trace(cast(Sentiment, SimpleNamespace()), "a")

@@ -1,6 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,44 +20,25 @@ def options(default_params: Params) -> Layout:
     return replace(padding.layout(default_params.pad), num_words=10, max_length=4)
 
 
-@pytest.fixture
-def reviews() -> Reviews:
-    return Reviews.from_lists([[1, 2], [6, 7, 3, 4, 5]], np.array([1, 0]))
-
-
-def padded(reviews: Reviews, options: Layout) -> list[list[int]]:
-    rows: list[list[int]] = text.pad(reviews, np.arange(len(reviews)), options).tolist()
-    return rows
-
-
-def test_short_review_is_filled_in_front_after_its_start_mark(
-    reviews: Reviews, options: Layout
+@pytest.mark.parametrize(
+    ("review", "changes", "row"),
+    [
+        ([1, 2], {}, [0, 1, 4, 5]),  # filled in front of its start mark
+        ([6, 7, 3, 4, 5], {}, [2, 6, 7, 8]),  # cut in front; a word above num_words is unknown
+        ([1, 2], {"padding": "post"}, [1, 4, 5, 0]),
+        ([6, 7, 3, 4, 5], {"truncating": "post"}, [1, 9, 2, 6]),
+        ([1, 2], {"num_words": 6}, [0, 1, 4, 5]),
+        ([6, 7, 3, 4, 5], {"num_words": 6}, [2, 2, 2, 2]),
+        ([], {}, [0, 0, 0, 1]),
+        ([1, 2], {"max_length": 1}, [5]),
+        ([6, 7, 3, 4, 5], {"max_length": 1}, [8]),
+    ],
+)
+def test_a_review_becomes_a_row(
+    review: list[int], changes: dict[str, Any], row: list[int], options: Layout
 ) -> None:
-    assert padded(reviews, options)[0] == [0, 1, 4, 5]
-
-
-def test_long_review_keeps_its_end(reviews: Reviews, options: Layout) -> None:
-    assert padded(reviews, options)[1] == [2, 6, 7, 8]
-
-
-def test_post_fills_and_cuts_behind(reviews: Reviews, options: Layout) -> None:
-    post = replace(options, padding="post", truncating="post")
-    assert padded(reviews, post) == [[1, 4, 5, 0], [1, 9, 2, 6]]
-
-
-def test_rare_words_become_unknown(reviews: Reviews, options: Layout) -> None:
-    few = replace(options, num_words=6)
-    assert padded(reviews, few) == [[0, 1, 4, 5], [2, 2, 2, 2]]
-
-
-def test_empty_review_is_its_start_mark(options: Layout) -> None:
-    empty = Reviews.from_lists([[]], np.array([1]))
-    assert padded(empty, options) == [[0, 0, 0, 1]]
-
-
-def test_review_of_one_column_is_its_last_token(reviews: Reviews, options: Layout) -> None:
-    narrow = replace(options, max_length=1)
-    assert padded(reviews, narrow) == [[5], [8]]
+    reviews = Reviews.from_lists([[9], review], np.array([0, 1]))
+    assert text.pad(reviews, np.array([1]), replace(options, **changes)).tolist() == [row]
 
 
 @pytest.mark.parametrize(
@@ -81,36 +62,32 @@ def test_order_is_a_permutation_that_the_seed_decides() -> None:
 
 
 def keras_pads(reviews: Reviews, options: Layout) -> NDArray[np.int32]:
-    keras = load_keras()
-    ids = [
-        [options.start_token]
-        + [
-            word if word < options.num_words else options.unknown_token
-            for word in (int(rank) + options.index_from for rank in review)
-        ]
-        for review in reviews
+    ids = [[int(rank) + options.index_from for rank in review] for review in reviews]
+    known = [
+        [word if word < options.num_words else options.unknown_token for word in words]
+        for words in ids
     ]
-    result: NDArray[np.int32] = keras.utils.pad_sequences(
-        ids, options.max_length, padding=options.padding, truncating=options.truncating
+    result: NDArray[np.int32] = load_keras().utils.pad_sequences(
+        [[options.start_token, *words] for words in known],
+        options.max_length,
+        padding=options.padding,
+        truncating=options.truncating,
     )
     return result
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("padding", ["pre", "post"])
 @pytest.mark.parametrize("truncating", ["pre", "post"])
 @pytest.mark.parametrize("max_length", [1, 7, 30])
 def test_equals_keras_pad_sequences(
-    rng: np.random.Generator,
-    options: Layout,
-    padding: Literal["pre", "post"],
-    truncating: Literal["pre", "post"],
-    max_length: int,
+    rng: np.random.Generator, options: Layout, padding: Any, truncating: Any, max_length: int
 ) -> None:
     lists = [rng.integers(1, 20, rng.integers(0, 25)).tolist() for _ in range(60)]
     reviews = Reviews.from_lists(lists, np.zeros(60, int))
     chosen = replace(options, padding=padding, truncating=truncating, max_length=max_length)
-    ours = text.pad(reviews, np.arange(60), chosen)
-    assert np.array_equal(ours, keras_pads(reviews, chosen))
+    rows = text.pad(reviews, np.arange(60), chosen)
+    assert np.array_equal(rows, keras_pads(reviews, chosen))
 
 
 def whole(array: NDArray[Any] | Rows) -> NDArray[Any]:
@@ -122,18 +99,11 @@ def test_real_imdb_equals_keras_bit_for_bit(imdb_cache: Path, default_params: Pa
     keras = load_keras()
     (x_train, y_train), (x_test, y_test) = keras.datasets.imdb.load_data(num_words=10_000)
     train, test, _ = imdb.parse(*downloads.imdb(default_params.fetch))
-    made = padding.padded(train, test, default_params.pad)
-    ours = {name: whole(array) for name, array in made.items()}
+    arrays = padding.padded(train, test, default_params.pad)
+    ours = {name: whole(array) for name, array in arrays.items()}
     assert ours["x_train"].dtype == np.uint16
     assert np.array_equal(ours["x_train"], keras.utils.pad_sequences(x_train, maxlen=200))
     assert np.array_equal(ours["x_test"], keras.utils.pad_sequences(x_test, maxlen=200))
     assert np.array_equal(ours["y_train"], y_train)
     assert np.array_equal(ours["y_test"], y_test)
-
-
-def test_123_real_test_reviews_also_occur_in_training(
-    imdb_cache: Path, default_params: Params
-) -> None:
-    assert imdb_cache.is_dir()
-    train, test, _ = imdb.parse(*downloads.imdb(default_params.fetch))
-    assert int(padding.seen(test, train).sum()) == 123
+    assert int(ours["test_seen"].sum()) == 123

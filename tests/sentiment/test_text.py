@@ -16,8 +16,10 @@ from tests.conftest import defaults
 from workflow import downloads
 from workflow.params import Params, check_params
 
+Imdb = tuple[text.Reviews, text.Reviews, dict[str, int]]
 UPPER = str.maketrans(ascii_lowercase, ascii_uppercase)
 RANKS = {"the": 1, "isn't": 2, "it": 3, "br": 4, "åge": 5, "Åge": 6, "rare": 20, "naïve": 7}
+RANKS |= {"i̇yi": 8, "i̇yi̇": 9, "film": 10}
 
 
 @pytest.fixture
@@ -25,12 +27,8 @@ def options(default_params: Params) -> Layout:
     return replace(layout(default_params.pad), num_words=12, max_length=6)
 
 
-def ranks_of(content: str) -> list[int]:
-    return [word.rank for word in text.known_words(content, RANKS)]
-
-
 def encode(texts: list[str], ranks: dict[str, int], options: Layout) -> np.ndarray:
-    return text.pad_words([text.known_words(each, ranks) for each in texts], options)
+    return text.pad_words([text.known_words(content, ranks) for content in texts], options)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +49,7 @@ def encode(texts: list[str], ranks: dict[str, int], options: Layout) -> np.ndarr
     ],
 )
 def test_words_are_found_by_the_rules_of_the_files(content: str, expected: list[int]) -> None:
-    assert ranks_of(content) == expected
+    assert [word.rank for word in text.known_words(content, RANKS)] == expected
 
 
 @pytest.mark.parametrize(
@@ -71,16 +69,16 @@ def test_words_end_at_the_boundaries_of_unicode(content: str, expected: list[str
     assert text.words(content, "unicode") == expected
 
 
-def test_a_letter_that_lower_case_makes_two_keeps_the_places_of_the_others() -> None:
-    content = "İyi, İYİ film"
-    words = text.known_words(content, {"i̇yi": 1, "film": 2, "i̇yi̇": 3}, "unicode")
-    assert [content[word.start : word.end] for word in words] == ["İyi", "İYİ", "film"]
-
-
-def test_words_say_where_they_stand() -> None:
-    content = "Well, THE naïve isn't"
-    words = text.known_words(content, RANKS)
-    assert [content[word.start : word.end] for word in words] == ["THE", "naïve", "isn't"]
+@pytest.mark.parametrize(
+    ("content", "tokenizer", "shown"),
+    [
+        ("Well, THE naïve isn't", "keras", ["THE", "naïve", "isn't"]),
+        ("İyi, İYİ film", "unicode", ["İyi", "İYİ", "film"]),  # lower case makes two letters of İ
+    ],
+)
+def test_words_say_where_they_stand(content: str, tokenizer: str, shown: list[str]) -> None:
+    words = text.known_words(content, RANKS, tokenizer)
+    assert [content[word.start : word.end] for word in words] == shown
 
 
 @pytest.mark.parametrize(
@@ -96,14 +94,11 @@ def test_words_say_where_they_stand() -> None:
 )
 def test_a_text_is_marked_and_padded(content: str, expected: list[int], options: Layout) -> None:
     assert encode([content], RANKS, options).tolist() == [expected]
-
-
-def test_no_text_is_no_row(options: Layout) -> None:
     assert encode([], RANKS, options).shape == (0, 6)
 
 
 @pytest.fixture(scope="module")
-def imdb(imdb_cache: Path) -> tuple[text.Reviews, text.Reviews, dict[str, int]]:
+def imdb(imdb_cache: Path) -> Imdb:
     params = check_params(defaults(), "params.yaml").fetch
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAS_HOME", str(imdb_cache.parent))
@@ -124,14 +119,12 @@ def as_typed(words: list[str], rng: random.Random) -> str:
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_imdb_s_reviews_get_their_official_sequences(
-    part: int,
-    imdb: tuple[text.Reviews, text.Reviews, dict[str, int]],
-    default_params: Params,
+    part: int, imdb: Imdb, default_params: Params
 ) -> None:
     reviews, ranks = imdb[part], imdb[2]
     assert isinstance(reviews, text.Reviews)
     words = ["", *sorted(ranks, key=ranks.__getitem__)]
-    chosen = np.arange(0, len(reviews), 10)
+    chosen = np.arange(0, len(reviews), 25)
     rng = random.Random(0)
     texts = [as_typed([words[rank] for rank in reviews[n]], rng) for n in chosen.tolist()]
     encoded = encode(texts, ranks, layout(default_params.pad))
@@ -140,9 +133,7 @@ def test_imdb_s_reviews_get_their_official_sequences(
     assert encoded.dtype == expected.dtype
 
 
-def test_a_text_with_capitals_and_punctuation_gets_its_official_sequence(
-    imdb: tuple[text.Reviews, text.Reviews, dict[str, int]], default_params: Params
-) -> None:
+def test_a_text_as_published_gets_its_official_sequence(imdb: Imdb, default_params: Params) -> None:
     """The beginning of Keras' first review, whose sequence its documentation prints."""
     raw = (
         "This film was just brilliant, casting, location, scenery, story, direction; "

@@ -9,7 +9,7 @@ import pytest
 from sentiment.data import imdb
 from sentiment.errors import UserError
 
-NOWHERE = "http://127.0.0.1:9/"
+INDEX = b'{"the": 1, "and": 2, "a": 3, "of": 4}'
 
 
 def archive(**replacements: bytes) -> bytes:
@@ -26,9 +26,6 @@ def archive(**replacements: bytes) -> bytes:
             entry = zipfile.ZipInfo(f"{name}.npy")
             file.writestr(entry, replacements.get(name, content.getvalue()))
     return buffer.getvalue()
-
-
-INDEX = b'{"the": 1, "and": 2, "a": 3, "of": 4}'
 
 
 def test_both_files_are_parsed_to_reviews_and_the_word_index() -> None:

@@ -12,8 +12,8 @@ from sentiment.network.batches import batches, split
 pytestmark = pytest.mark.usefixtures("backend")
 
 
-def recorded(*given: Any, epochs: int, **options: Any) -> list[list[int]]:
-    """The reviews of each batch that `fit` trains on, of a model whose output is its input."""
+def recorded(*data: Any, **options: Any) -> list[list[int]]:
+    """The reviews of each batch of three epochs of `fit`."""
     import keras
 
     keras.utils.set_random_seed(7)
@@ -26,14 +26,14 @@ def recorded(*given: Any, epochs: int, **options: Any) -> list[list[int]]:
 
     model = Recorder()
     model.compile(run_eagerly=True)
-    model.fit(*given, epochs=epochs, verbose=0, **options)
+    model.fit(*data, epochs=3, verbose=0, **options)
     return seen
 
 
 def test_the_order_is_the_one_keras_draws_from_arrays() -> None:
     x, y = np.arange(23)[:, None], np.zeros(23, np.uint8)
-    keras = recorded(x, y, epochs=3, batch_size=5)
-    ours = recorded(batches(x, y, batch_size=5, shuffle=True), epochs=3, shuffle=False)
+    keras = recorded(x, y, batch_size=5)
+    ours = recorded(batches(x, y, batch_size=5, shuffle=True), shuffle=False)
     assert ours == keras
     assert sorted(chain(*ours[:5])) == list(range(23))
     assert list(chain(*ours[:5])) != list(range(23))
@@ -42,9 +42,9 @@ def test_the_order_is_the_one_keras_draws_from_arrays() -> None:
 @pytest.mark.parametrize(("reviews", "sizes"), [(4, [4]), (8, [4, 4]), (9, [4, 4, 1])])
 def test_the_last_batch_has_what_is_left(reviews: int, sizes: list[int]) -> None:
     x = np.arange(reviews)
-    made = [batch.numpy() for batch in batches(x, batch_size=4, shuffle=False)]
-    assert [len(batch) for batch in made] == sizes
-    assert np.concatenate(made).tolist() == x.tolist()
+    cut = [batch.numpy() for batch in batches(x, batch_size=4, shuffle=False)]
+    assert [len(batch) for batch in cut] == sizes
+    assert np.concatenate(cut).tolist() == x.tolist()
 
 
 def test_arrays_stay_together_and_keep_their_types() -> None:
@@ -54,9 +54,8 @@ def test_arrays_stay_together_and_keep_their_types() -> None:
         assert (some_x.dtype, some_y.dtype) == ("uint16", "uint8")
 
 
-@pytest.mark.parametrize(("reviews", "share"), [(100, 0.2), (25_000, 0.2), (7, 0.3), (1001, 0.15)])
-@pytest.mark.usefixtures("backend")
-def test_split_cuts_where_keras_cuts(reviews: int, share: float) -> None:
+@pytest.mark.parametrize(("reviews", "share"), [(25_000, 0.2), (7, 0.3), (1001, 0.15)])
+def test_split_cuts_where_keras_cuts_and_copies_nothing(reviews: int, share: float) -> None:
     from keras.src.trainers.data_adapters.array_slicing import train_validation_split
 
     x, y = np.arange(reviews)[:, None], np.zeros(reviews, np.uint8)
@@ -64,13 +63,8 @@ def test_split_cuts_where_keras_cuts(reviews: int, share: float) -> None:
     learning, validation = split(x, y, share)
     assert np.array_equal(learning.x, keras_x)
     assert np.array_equal(validation.x, keras_validation)
-
-
-def test_split_copies_nothing() -> None:
-    x, y = np.zeros((10, 2)), np.zeros(10, np.uint8)
-    learning, validation = split(x, y, 0.2)
-    assert learning.x.base is x
-    assert validation.x.base is x
+    assert np.shares_memory(learning.x, x)
+    assert np.shares_memory(validation.x, x)
 
 
 @pytest.mark.parametrize(("reviews", "share"), [(10, 0.9999), (0, 0.5)])

@@ -15,7 +15,7 @@ def sentences() -> np.ndarray:
     return np.array([[PADDING, UNKNOWN, *pair, PADDING] for pair in pairs] * 5, np.uint16)
 
 
-def found(units: int = 3) -> np.ndarray:
+def vectors_of(units: int) -> np.ndarray:
     return word_vectors(sentences(), NUM_WORDS, units, (PADDING, UNKNOWN))
 
 
@@ -24,27 +24,21 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def test_words_with_the_same_neighbours_are_near_each_other_and_others_are_not() -> None:
-    vectors = found()
+    vectors = vectors_of(3)
     assert cosine(*vectors[list(COLOURS)]) > 0.99
     assert cosine(*vectors[list(BEASTS)]) > 0.99
     assert abs(cosine(vectors[COLOURS[0]], vectors[BEASTS[0]])) < 0.01
+    np.testing.assert_array_equal(vectors_of(3), vectors)
 
 
-def test_vectors_are_as_many_and_as_long_as_asked_for() -> None:
-    vectors = found(units=4)
+def test_vectors_are_as_many_and_as_long_as_asked_for_zeros_where_no_word_occurs() -> None:
+    vectors = vectors_of(4)
     assert vectors.shape == (NUM_WORDS, 4)
     assert vectors.dtype == np.float32
     assert np.sqrt(np.mean(vectors**2)) == np.float32(SIZE)
-
-
-def test_marks_and_words_that_never_occur_have_zeros() -> None:
-    sizes = np.abs(found()).max(axis=1)
+    sizes = np.abs(vectors).max(axis=1)
     assert (sizes[[PADDING, UNKNOWN, 8, 9]] < 1e-6).all()
     assert (sizes[[*COLOURS, PAINT, *BEASTS, ROAR]] > 0.01).all()
-
-
-def test_same_reviews_give_the_same_bits() -> None:
-    np.testing.assert_array_equal(found(), found())
 
 
 @pytest.mark.parametrize(("distance", "near"), [(1, True), (WINDOW, True), (WINDOW + 1, False)])
@@ -61,11 +55,11 @@ def test_reviews_of_one_word_give_zeros() -> None:
 def test_the_first_value_of_a_bigram_is_the_log_ratio_of_naive_bayes() -> None:
     buckets = np.array([[1, 1, 2], [1, 3, 0], [2, 2, 0], [3, 3, 3]])  # 4 never occurs
     labels = np.array([1, 1, 0, 0])
-    found = bigram_vectors(np.full((5, 2), 7, np.float32), buckets, labels)
+    vectors = bigram_vectors(np.full((5, 2), 7, np.float32), buckets, labels)
     positive, negative = np.array([2, 3, 2, 2, 1]), np.array([2, 1, 2, 2, 1])
     ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
-    np.testing.assert_allclose(found[1:, 0] / found[1, 0], ratio[1:] / ratio[1], rtol=1e-5)
-    assert np.sqrt(np.mean(found[1:, 0] ** 2)) == pytest.approx(SIZE)
-    assert found[1, 0] > 0
-    assert (found[1:, 1] == 7).all()
-    assert not found[0].any()
+    np.testing.assert_allclose(vectors[1:, 0] / vectors[1, 0], ratio[1:] / ratio[1], rtol=1e-5)
+    assert np.sqrt(np.mean(vectors[1:, 0] ** 2)) == pytest.approx(SIZE)
+    assert vectors[1, 0] > 0
+    assert (vectors[1:, 1] == 7).all()
+    assert not vectors[0].any()

@@ -1,55 +1,38 @@
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from sentiment.scoring import answers, metrics
-from sentiment.scoring.answers import TrainingRecord
+from sentiment.scoring.answers import Evaluation, TrainingRecord
 from sentiment.text import Reviews
 from workflow import evaluation as publish
 from workflow.params import Params
-
-
-@pytest.fixture
-def test_set() -> answers.TestSet:
-    """Four reviews; the padded ones stand in another order than the uncut ones."""
-    reviews = Reviews.from_lists([[1], [1, 2], [1, 2, 3], [2, 2, 2, 2]], np.array([0, 1, 0, 1]))
-    order = np.array([2, 0, 3, 1])
-    return answers.TestSet(
-        np.zeros((4, 2), np.uint16),
-        reviews.labels[order],
-        order,
-        np.array([False, False, False, True]),
-        reviews,
-        "abcd1234",
-    )
-
-
-@pytest.fixture
-def training() -> TrainingRecord:
-    history = pd.DataFrame({"epoch": [1], "accuracy": [0.5], "val_accuracy": [0.5]})
-    history[["loss", "val_loss"]] = 0.7
-    return TrainingRecord({"fetch.dataset": "synthetic"}, history, GRADIENTS, {"name": "lstm-4"})
-
 
 PROBABILITIES = np.array([0.9, 0.2, 0.6, 0.1], np.float32)
 WORDS = ["", "the", "film", "fails"]
 GRADIENTS = pd.DataFrame(
     {"distance": [0, 1, 2], "mean": [1.0, 0.5, 0.001], "low": [0.5, 0.1, 0.0], "high": 1.5}
 )
+HISTORY = {"epoch": [1], "accuracy": 0.5, "val_accuracy": 0.5, "loss": 0.7, "val_loss": 0.7}
 
 
 @pytest.fixture
-def evaluated(
-    test_set: answers.TestSet, training: TrainingRecord, default_params: Params
-) -> answers.Evaluation:
-    options = default_params.evaluate
-    return answers.evaluate(
-        test_set, WORDS, training, PROBABILITIES, GRADIENTS, "synthetic", options
-    )
+def test_set() -> answers.TestSet:
+    """Four reviews; the padded ones stand in another order than the uncut ones."""
+    reviews = Reviews.from_lists([[1], [1, 2], [1, 2, 3], [2, 2, 2, 2]], np.array([0, 1, 0, 1]))
+    order, seen = np.array([2, 0, 3, 1]), np.array([False, False, False, True])
+    x = np.zeros((4, 2), np.uint16)
+    return answers.TestSet(x, reviews.labels[order], order, seen, reviews, "abcd1234")
+
+
+@pytest.fixture
+def evaluated(test_set: answers.TestSet, default_params: Params) -> Evaluation:
+    training = TrainingRecord({}, pd.DataFrame(HISTORY), GRADIENTS, {"name": "lstm-4"})
+    options = default_params.evaluate.model_copy(update={"figure_dpi": 20})
+    return answers.evaluate(test_set, WORDS, training, PROBABILITIES, GRADIENTS, "imdb", options)
 
 
 def test_predictions_follow_the_padded_order(test_set: answers.TestSet) -> None:
@@ -58,29 +41,25 @@ def test_predictions_follow_the_padded_order(test_set: answers.TestSet) -> None:
     assert table["predicted"].tolist() == ["positive", "negative", "positive", "negative"]
     assert table["words"].tolist() == [3, 1, 4, 2]
     assert table["seen_in_training"].tolist() == [False, False, False, True]
+    strict = answers.predictions_table(test_set, PROBABILITIES, threshold=0.95)
+    assert set(strict["predicted"]) == {metrics.NEGATIVE}
 
 
-def test_threshold_decides(test_set: answers.TestSet) -> None:
-    table = answers.predictions_table(test_set, PROBABILITIES, 0.95)
-    assert set(table["predicted"]) == {metrics.NEGATIVE}
-
-
-def test_mistakes_have_their_whole_text(evaluated: answers.Evaluation) -> None:
+def test_mistakes_have_their_whole_text(evaluated: Evaluation) -> None:
     mistakes = evaluated.tables["mistakes"]
     assert mistakes["review"].tolist() == [2, 1]
     assert mistakes["text"].tolist() == ["the film fails", "the film"]
 
 
-def test_metrics_name_the_data_set(evaluated: answers.Evaluation) -> None:
-    assert evaluated.metrics["dataset"] == "synthetic"
-    assert evaluated.metrics["test_accuracy"] == 0.5
-
-
-def test_metrics_have_how_far_back_the_gradient_reaches(evaluated: answers.Evaluation) -> None:
+def test_metrics_name_the_data_set_and_the_gradient_s_reach(evaluated: Evaluation) -> None:
+    shown = {name: evaluated.metrics[name] for name in ("dataset", "test_accuracy")}
+    assert shown == {"dataset": "imdb", "test_accuracy": 0.5}
     assert evaluated.metrics["gradient_reach"] == 1
 
 
-def test_all_files_are_written(evaluated: answers.Evaluation, tmp_path: Path) -> None:
+def test_files_are_plots_tables_metrics_and_the_model_s_very_answers(
+    evaluated: Evaluation, tmp_path: Path
+) -> None:
     publish.write(tmp_path, evaluated)
     names = {path.name for path in tmp_path.iterdir()}
     both = {"roc", "reliability", "confusion", "lengths", "gradients"}
@@ -90,17 +69,11 @@ def test_all_files_are_written(evaluated: answers.Evaluation, tmp_path: Path) ->
     for name in plots:
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "metrics.json").read_bytes())["test_reviews"] == 4
-
-
-def test_probabilities_are_kept_as_the_model_gave_them(
-    evaluated: answers.Evaluation, tmp_path: Path
-) -> None:
-    publish.write(tmp_path, evaluated)
     kept = np.load(tmp_path / "probabilities.npy")
     np.testing.assert_array_equal(kept, PROBABILITIES)
     assert kept.dtype == np.float32
 
 
 def test_numbers_of_nested_metrics_get_one_name() -> None:
-    measured: dict[str, Any] = {"dataset": "imdb", "a": 1.0, "by_length": {"1-100": 0.5}}
+    measured = {"dataset": "imdb", "a": 1.0, "by_length": {"1-100": 0.5}}
     assert answers.numbers(measured) == {"a": 1.0, "by_length_1-100": 0.5}

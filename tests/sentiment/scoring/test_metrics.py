@@ -7,21 +7,16 @@ import pytest
 from sentiment.scoring import metrics
 from sentiment.scoring.metrics import Predictions
 
-
-@pytest.fixture
-def predictions() -> pd.DataFrame:
-    """Eight reviews, six of them right."""
-    actual = ["positive"] * 4 + ["negative"] * 4
-    probability = np.array([0.9, 0.8, 0.6, 0.3, 0.1, 0.2, 0.4, 0.95])
-    return pd.DataFrame(
-        {
-            "actual": actual,
-            "predicted": metrics.class_names(probability > 0.5),
-            "probability": probability,
-            "words": [10, 100, 101, 200, 201, 400, 401, 2000],
-            "seen_in_training": [True, *[False] * 7],
-        }
-    )
+PROBABILITY = np.array([0.9, 0.8, 0.6, 0.3, 0.1, 0.2, 0.4, 0.95])
+PREDICTIONS = pd.DataFrame(  # six of eight are right
+    {
+        "actual": ["positive"] * 4 + ["negative"] * 4,
+        "predicted": metrics.class_names(PROBABILITY > 0.5),
+        "probability": PROBABILITY,
+        "words": [10, 100, 101, 200, 201, 400, 401, 2000],
+        "seen_in_training": [True, *[False] * 7],
+    }
+)
 
 
 def summary(predictions: pd.DataFrame) -> dict[str, Any]:
@@ -31,39 +26,47 @@ def summary(predictions: pd.DataFrame) -> dict[str, Any]:
     return metrics.summary(Predictions(predictions, 4), confusion, lengths)
 
 
-def test_metrics_are_the_textbook_ones(predictions: pd.DataFrame) -> None:
-    result = summary(predictions)
-    assert result["test_accuracy"] == 6 / 8
-    assert result["test_precision"] == 3 / 4
-    assert result["test_recall"] == 3 / 4
-    assert result["test_f1"] == pytest.approx(3 / 4)
-    truth = np.array([1, 1, 1, 1, 0, 0, 0, 0])
-    p = predictions["probability"].to_numpy()
-    assert result["test_brier"] == pytest.approx(np.mean((p - truth) ** 2))
-    assert result["test_loss"] == pytest.approx(
-        -np.mean(truth * np.log(p) + (1 - truth) * np.log(1 - p))
-    )
-    above = np.mean([a > b for a in p[:4] for b in p[4:]])
-    assert result["test_roc_auc"] == pytest.approx(above)
+def test_metrics_are_the_textbook_ones_by_the_names_that_runs_have() -> None:
+    truth, p = np.array([1, 1, 1, 1, 0, 0, 0, 0]), PREDICTIONS["probability"].to_numpy()
+    expected = {
+        "test_accuracy": 6 / 8,
+        "test_balanced_accuracy": 6 / 8,
+        "test_loss": -np.mean(truth * np.log(p) + (1 - truth) * np.log(1 - p)),
+        "test_precision": 3 / 4,
+        "test_recall": 3 / 4,
+        "test_f1": 3 / 4,
+        "test_roc_auc": np.mean([a > b for a in p[:4] for b in p[4:]]),
+        "test_average_precision": (1 / 2 + 2 / 3 + 3 / 4 + 4 / 6) / 4,
+        "test_brier": np.mean((p - truth) ** 2),
+        "test_accuracy_unseen": 5 / 7,
+        "test_ece": metrics.calibration_error(PREDICTIONS, 4),
+        "test_reviews": 8,
+        "test_reviews_seen": 1,
+        "test_true_positives": 3,
+        "test_false_positives": 1,
+        "test_true_negatives": 3,
+        "test_false_negatives": 1,
+    }
+    result = summary(PREDICTIONS)
+    assert result.pop("test_accuracy_by_length") == {"1-100": 1.0, "over 100": 4 / 6}
+    assert result == pytest.approx(expected)
+    assert list(result) == list(expected)
 
 
-def test_reviews_seen_in_training_can_be_left_out(predictions: pd.DataFrame) -> None:
-    assert summary(predictions)["test_accuracy_unseen"] == 5 / 7
-    seen = predictions.assign(seen_in_training=True)
-    assert "test_accuracy_unseen" not in summary(seen)
+def test_where_all_reviews_were_seen_none_are_unseen() -> None:
+    assert "test_accuracy_unseen" not in summary(PREDICTIONS.assign(seen_in_training=True))
 
 
-def test_labels_that_are_rare_have_metrics_of_their_own(predictions: pd.DataFrame) -> None:
-    result = summary(predictions.drop(index=[0, 1, 2]))  # one positive, found fourth of five
+def test_labels_that_are_rare_have_metrics_of_their_own() -> None:
+    result = summary(PREDICTIONS.drop(index=[0, 1, 2]))  # one positive, found fourth of five
     assert result["test_balanced_accuracy"] == pytest.approx((0 + 3 / 4) / 2)
     assert result["test_average_precision"] == pytest.approx(1 / 3)
 
 
-def test_confusion_matrix_counts_each_pair_of_actual_and_predicted(
-    predictions: pd.DataFrame,
-) -> None:
-    predictions.loc[0, "predicted"] = "negative"
-    assert metrics.confusion_matrix(predictions).to_numpy().tolist() == [
+def test_confusion_matrix_counts_each_pair_of_actual_and_predicted() -> None:
+    changed = PREDICTIONS.copy()
+    changed.loc[0, "predicted"] = "negative"
+    assert metrics.confusion_matrix(changed).to_numpy().tolist() == [
         ["negative", "negative", 3],
         ["negative", "positive", 1],
         ["positive", "negative", 2],
@@ -71,16 +74,15 @@ def test_confusion_matrix_counts_each_pair_of_actual_and_predicted(
     ]
 
 
-def test_roc_curve_runs_from_corner_to_corner(predictions: pd.DataFrame) -> None:
-    for points in (2, 3, 200):
-        curve = metrics.roc_curve(predictions, points)
-        assert len(curve) <= points
-        assert curve.iloc[0].tolist() == [0, 0]
-        assert curve.iloc[-1].tolist() == [1, 1]
-        assert (curve.diff().dropna() >= 0).all().all()
+@pytest.mark.parametrize("points", [2, 3, 200])
+def test_roc_curve_runs_from_corner_to_corner(points: int) -> None:
+    curve = metrics.roc_curve(PREDICTIONS, points)
+    assert len(curve) <= points
+    assert curve.iloc[[0, -1]].to_numpy().tolist() == [[0, 0], [1, 1]]
+    assert (curve.diff().dropna() >= 0).all().all()
 
 
-@pytest.mark.parametrize("skill", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("skill", [0.0, 3.0])
 def test_thinned_roc_curve_is_where_the_complete_one_is(
     skill: float, rng: np.random.Generator
 ) -> None:
@@ -95,50 +97,17 @@ def test_thinned_roc_curve_is_where_the_complete_one_is(
     assert np.abs(drawn - curve["true_positive_rate"]).max() < 0.003
 
 
-def test_length_groups_include_their_upper_bound(predictions: pd.DataFrame) -> None:
-    table = metrics.accuracy_by_length(predictions, [100, 200, 400])
+def test_length_groups_include_their_upper_bound_and_are_left_out_without_reviews() -> None:
+    table = metrics.accuracy_by_length(PREDICTIONS, [100, 200, 400])
     assert table["words"].tolist() == ["1-100", "101-200", "201-400", "over 400"]
     assert table["reviews"].tolist() == [2, 2, 2, 2]
     assert table["accuracy"].tolist() == [1, 0.5, 1, 0.5]
+    assert metrics.accuracy_by_length(PREDICTIONS, [5, 5000])["words"].tolist() == ["6-5000"]
 
 
-def test_length_groups_without_reviews_are_left_out(predictions: pd.DataFrame) -> None:
-    table = metrics.accuracy_by_length(predictions, [5, 5000])
-    assert table["words"].tolist() == ["6-5000"]
-
-
-def test_mistakes_are_the_most_confident_first(predictions: pd.DataFrame) -> None:
-    assert metrics.mistakes(predictions, 25).index.tolist() == [7, 3]
-    assert metrics.mistakes(predictions, 1).index.tolist() == [7]
-
-
-def test_summary_counts_reviews_and_cells(predictions: pd.DataFrame) -> None:
-    result = summary(predictions)
-    assert result["test_ece"] == metrics.calibration_error(predictions, 4)
-    assert result["test_reviews"] == 8
-    assert result["test_reviews_seen"] == 1
-    assert result["test_true_positives"] == 3
-    assert result["test_false_positives"] == 1
-    assert result["test_false_negatives"] == 1
-    assert result["test_true_negatives"] == 3
-    assert result["test_accuracy_by_length"] == {"1-100": 1.0, "over 100": 4 / 6}
-
-
-def test_names_of_the_test_s_metrics_stay_as_runs_have_them(predictions: pd.DataFrame) -> None:
-    names = list(summary(predictions))
-    assert names[: names.index("test_reviews")] == [
-        "test_accuracy",
-        "test_balanced_accuracy",
-        "test_loss",
-        "test_precision",
-        "test_recall",
-        "test_f1",
-        "test_roc_auc",
-        "test_average_precision",
-        "test_brier",
-        "test_accuracy_unseen",
-        "test_ece",
-    ]
+def test_mistakes_are_the_most_confident_first() -> None:
+    assert metrics.mistakes(PREDICTIONS, 25).index.tolist() == [7, 3]
+    assert metrics.mistakes(PREDICTIONS, 1).index.tolist() == [7]
 
 
 def test_what_pages_read_from_a_run_is_among_the_test_s_metrics() -> None:
@@ -146,33 +115,24 @@ def test_what_pages_read_from_a_run_is_among_the_test_s_metrics() -> None:
     assert read <= metrics.shown_in("test").keys()
 
 
-def test_shares_are_what_they_are_the_shares_of(predictions: pd.DataFrame) -> None:
-    answers = Predictions(predictions, 4)
+def test_shares_are_what_they_are_the_shares_of() -> None:
+    answers = Predictions(PREDICTIONS, 4)
     shares = {
         name: metric.share(answers) for name, metric in metrics.METRICS.items() if metric.share
     }
-    assert shares == {
-        "accuracy": (6, 8),
-        "precision": (3, 4),
-        "recall": (3, 4),
-        "specificity": (3, 4),
-        "accuracy_unseen": (5, 7),
-    }
+    rates = dict.fromkeys(("precision", "recall", "specificity"), (3, 4))
+    assert shares == {"accuracy": (6, 8), **rates, "accuracy_unseen": (5, 7)}
     assert all(metrics.METRICS[name].of(answers) == a / b for name, (a, b) in shares.items())
 
 
-def test_a_model_that_always_says_no_has_figures_too(predictions: pd.DataFrame) -> None:
-    predictions["predicted"] = "negative"
-    assert summary(predictions)["test_precision"] == 0
+def test_a_model_that_always_says_no_has_figures_too() -> None:
+    result = summary(PREDICTIONS.assign(predicted="negative"))
+    assert result["test_precision"] == result["test_f1"] == 0
 
 
 def test_reliability_compares_what_is_said_with_what_is() -> None:
-    table = pd.DataFrame(
-        {
-            "actual": ["negative", "positive", "positive", "positive", "negative"],
-            "probability": [0.0, 0.2, 0.5, 0.9, 1.0],
-        }
-    )
+    labels = ["negative", "positive", "positive", "positive", "negative"]
+    table = pd.DataFrame({"actual": labels, "probability": [0.0, 0.2, 0.5, 0.9, 1.0]})
     groups = metrics.reliability(table, 2)
     assert groups["reviews"].tolist() == [3, 2]
     assert groups["predicted"].tolist() == pytest.approx([0.7 / 3, 0.95])
@@ -181,11 +141,7 @@ def test_reliability_compares_what_is_said_with_what_is() -> None:
     assert metrics.calibration_error(table, 2) == pytest.approx(error)
 
 
-def test_groups_without_reviews_are_left_out() -> None:
-    table = pd.DataFrame({"actual": ["positive", "negative"], "probability": [0.95, 0.05]})
-    assert metrics.reliability(table, 10)["reviews"].tolist() == [1, 1]
-
-
-def test_who_is_always_right_and_sure_is_calibrated() -> None:
+def test_who_is_always_right_and_sure_is_calibrated_in_the_groups_that_have_reviews() -> None:
     table = pd.DataFrame({"actual": ["positive", "negative"], "probability": [1.0, 0.0]})
     assert metrics.calibration_error(table, 10) == 0
+    assert metrics.reliability(table, 10)["reviews"].tolist() == [1, 1]

@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from sentiment import text
-from sentiment.network.model import build_model
+from sentiment.network.model import build_model, save_model
 from sentiment.padding import layout
 from sentiment.serving import classifier
 from sentiment.serving.classifier import Sentiment
@@ -23,34 +24,37 @@ from workflow import files
 from workflow.params import Params
 from workflow.registry import packaging
 
+if TYPE_CHECKING:
+    import keras
+
 pytestmark = pytest.mark.usefixtures("backend")
 RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
 
 
-@pytest.fixture
-def artifacts(tmp_path: Path, small_params: Params) -> dict[str, str]:
-    """The files of a small untrained model."""
-    model = build_model(small_params.train, inputs(20, 6))
-    settings = {
-        "layout": asdict(layout(small_params.pad)) | {"num_words": 20, "max_length": 6},
-        "batch_size": 4,
-    }
-    kept = packaging.Model(tmp_path / "model.keras", settings)
-    parts = packaging.Parts([kept], tmp_path / "word_index.json", threshold=0.5)
-    model.save(kept.path)
+def packed(model: "keras.Model", params: Params, folder: Path) -> dict[str, str]:
+    """The files of a model of reviews of six words, as a registered version has them."""
+    shape = asdict(layout(params.pad)) | {"num_words": 20, "max_length": 6}
+    kept = packaging.Model(folder / "model.keras", {"layout": shape, "batch_size": 4})
+    parts = packaging.Parts([kept], folder / "word_index.json", threshold=0.5)
+    save_model(model, kept.path)
     files.write_json(parts.words, RANKS)
-    return packaging.write_artifacts(tmp_path, parts)
+    return packaging.write_artifacts(folder, parts)
 
 
-@pytest.fixture
-def served(artifacts: dict[str, str]) -> Sentiment:
+def load(artifacts: dict[str, str]) -> Sentiment:
     model = Sentiment()
     model.load_context(SimpleNamespace(artifacts=artifacts))  # type: ignore[arg-type]
     return model
 
 
-def test_answers_are_those_of_the_model_to_the_encoded_text(served: Sentiment) -> None:
-    texts = ["A fine film", "dull", "", "unheard of"]
+@pytest.fixture
+def artifacts(tmp_path: Path, small_params: Params) -> dict[str, str]:
+    """The files of a small untrained model."""
+    return packed(build_model(small_params.train, inputs(20, 6)), small_params, tmp_path)
+
+
+def test_answers_are_those_of_the_model_to_the_encoded_text(artifacts: dict[str, str]) -> None:
+    served, texts = load(artifacts), ["A fine film", "dull", "", "unheard of"]
     table = served.predict(None, pd.DataFrame({"text": texts}))
     reader = served.reader
     assert isinstance(reader, Network)
@@ -58,41 +62,36 @@ def test_answers_are_those_of_the_model_to_the_encoded_text(served: Sentiment) -
     expected = reader.ask(text.pad_words(words, reader.layout))
     np.testing.assert_array_equal(table["probability"].to_numpy(), expected)
     assert table["probability"].dtype == np.float32
-    assert table["label"].tolist() == [
-        "positive" if probability > 0.5 else "negative" for probability in expected
-    ]
+    assert table["label"].tolist() == [served.label(probability) for probability in expected]
     assert table["probability"][2] == table["probability"][3]  # no known word in either
-
-
-def test_no_rows_get_no_answers(served: Sentiment) -> None:
     assert len(served.predict(None, pd.DataFrame({"text": []}))) == 0
 
 
+def test_a_probability_above_the_threshold_is_positive() -> None:
+    model = Sentiment()
+    model.threshold = 0.75
+    labels = [model.label(np.float32(probability)) for probability in (0.5, 0.75, 0.8)]
+    assert labels == ["negative", "negative", "positive"]
+
+
 @pytest.mark.parametrize(
-    ("given", "problem"),
+    ("value", "problem"),
     [(None, "missing"), (float("nan"), "missing"), (5, "int, not"), (["a"], "list, not")],
 )
-def test_what_is_no_text_is_refused_by_its_row(
-    served: Sentiment, given: object, problem: str
-) -> None:
-    column = pd.Series(["a", given], dtype=object)
+def test_what_is_no_text_is_refused_by_its_row(value: object, problem: str) -> None:
+    column = pd.Series(["a", value], dtype=object)
     with pytest.raises(MlflowException, match=f"Row 1 of column 'text' is {problem}"):
-        served.predict(None, pd.DataFrame({"text": column}))
+        Sentiment().predict(None, pd.DataFrame({"text": column}))
 
 
 @pytest.mark.parametrize("name", ["model.keras", classifier.INDEX])
 def test_a_file_that_was_changed_is_refused(artifacts: dict[str, str], name: str) -> None:
+    settings = json.loads(Path(artifacts[classifier.SETTINGS]).read_bytes())
+    assert settings["files"][name] == files.sha256(Path(artifacts[name]))
     with Path(artifacts[name]).open("ab") as file:
         file.write(b" ")
     with pytest.raises(ValueError, match=f"{name} was changed"):
-        Sentiment().load_context(SimpleNamespace(artifacts=artifacts))  # type: ignore[arg-type]
-
-
-def test_settings_name_the_digests_of_the_files(artifacts: dict[str, str]) -> None:
-    settings = json.loads(Path(artifacts[classifier.SETTINGS]).read_bytes())
-    assert settings["files"] == {
-        name: files.sha256(Path(artifacts[name])) for name in ("model.keras", classifier.INDEX)
-    }
+        load(artifacts)
 
 
 def test_what_travels_is_loaded_under_its_own_name_without_the_project(
