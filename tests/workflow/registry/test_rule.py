@@ -79,9 +79,9 @@ def test_all_levels_together_are_alpha() -> None:
 def test_of_two_hundred_equal_models_none_is_promoted_but_with_a_chance_below_alpha(
     rule: Promote, rng: np.random.Generator
 ) -> None:
-    """Equal ones, 40 times: each is right in the same share of reviews as the champion."""
+    """Equal ones, 20 times: each is right in the same share of reviews as the champion."""
     exact = lru_cache(mcnemar)
-    rounds, models, reviews = 40, 200, 500
+    rounds, models, reviews = 20, 200, 500
     promoted, alone = 0, 0
     for _ in range(rounds):
         right = rng.random((models + 1, reviews)) < 0.85

@@ -41,7 +41,7 @@ def test_processes_that_create_the_store_at_once_share_one_experiment(
         assert len(set(pool.map(connect_in, [str(root)] * 3))) == 1
 
 
-@pytest.mark.usefixtures("root")
+@pytest.mark.usefixtures("root_with_store")
 def test_an_experiment_that_another_process_makes_meanwhile_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -58,16 +58,12 @@ def test_an_experiment_that_another_process_makes_meanwhile_is_taken(
 
 @pytest.mark.parametrize(
     ("uri", "name"),
-    [
-        ("", "mlflow.db"),
-        ("sqlite:///mlflow.db", "mlflow.db"),
-        ("sqlite:///runs.db", "runs.db"),
-    ],
+    [("", "mlflow.db"), ("sqlite:///mlflow.db", "mlflow.db"), ("sqlite:///runs.db", "runs.db")],
 )
 def test_the_store_of_a_temporary_copy_is_in_the_root(
-    root: Path, monkeypatch: pytest.MonkeyPatch, uri: str, name: str
+    root_with_store: Path, monkeypatch: pytest.MonkeyPatch, uri: str, name: str
 ) -> None:
-    copy = root / ".dvc" / "tmp" / "exps" / "copy"
+    root, copy = root_with_store, root_with_store / ".dvc" / "tmp" / "exps" / "copy"
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)
     monkeypatch.setenv("DVC_ROOT", str(root))
