@@ -24,11 +24,7 @@ VERSION = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<number>\d+)|@(?P<alias>.+))
 
 
 def registered() -> str:
-    """The registered model of the data set that params.yaml names.
-
-    Raises:
-        UserError: as `load_params` and `registry.own_name`.
-    """
+    """The registered model of the data set that params.yaml names; UserError as `own_name`."""
     return registry.own_name(load_params().fetch.name)
 
 
@@ -109,16 +105,12 @@ def load(model_uri: str) -> "Sentiment":
 
 @guarded
 def log_use(log: RunLogger, versions: "Sequence[ModelVersion]") -> None:
-    """Record, once, that a run uses these versions."""
+    """Record that a run uses these versions; MLflow keeps one record of each."""
     import mlflow
     from mlflow.entities import LoggedModelInput
 
-    client, used_ids = mlflow.MlflowClient(), map(model_id, versions)
-    inputs = client.get_run(log.run.run_id).inputs
-    logged = {used.model_id for used in inputs.model_inputs} if inputs else set()
-    new = [LoggedModelInput(used_id) for used_id in used_ids if used_id not in logged]
-    if new:
-        client.log_inputs(log.run.run_id, models=new)
+    models = [LoggedModelInput(model_id(version)) for version in versions]
+    mlflow.MlflowClient().log_inputs(log.run.run_id, models=models)
 
 
 class Outcome(NamedTuple):
@@ -136,12 +128,11 @@ def promote(run_id: str) -> Outcome:
     with store.as_user_error(), turns.of_this_folder():
         version = evaluated_version(client, run_id)
         with turns.turn(client, version.name) as deciding:
-            former = registry.champion(deciding, version.name)
-            already = former is not None and former.version == version.version
-            if not already:
+            former, done = registry.champion(deciding, version.name), " is champion already."
+            if former is None or former.version != version.version:
                 tags = _by_hand(registry.PROMOTED, "promoted by hand")
                 registry.make_champion(deciding, version, former, tags)
-    done = " is champion already." if already else f", run {run_id}, is champion now."
+                done = f", run {run_id}, is champion now."
     return Outcome(str(version.version), registry.described(version) + done)
 
 
@@ -153,10 +144,8 @@ def evaluated_version(client: "mlflow.MlflowClient", run_id: str) -> "ModelVersi
             f"Run {run_id} has no registered version: evaluate it with `dvc repro`, or name "
             "another run (`make ui` shows them)."
         )
-    evaluation = client.get_run(run_id).data.tags.get(logger.COMPLETE.format("evaluate"))
-    present = (
-        version for version in versions if version.tags.get(registry.EVALUATION) == evaluation
-    )
+    digest = client.get_run(run_id).data.tags.get(logger.COMPLETE.format("evaluate"))
+    present = (version for version in versions if version.tags.get(registry.EVALUATION) == digest)
     return next(present, versions[0])
 
 
@@ -177,23 +166,19 @@ def demote(name: str) -> Outcome:
     with store.as_user_error(), turns.of_this_folder():
         _require_champion(client, name)  # a model that is not registered has no turns
         with turns.turn(client, name) as deciding:
-            return _demote(deciding, _require_champion(deciding, name))
-
-
-def _demote(client: "mlflow.MlflowClient", current: "ModelVersion") -> Outcome:
-    before = _before(client, current)
-    if before:
-        why = f"version {current.version} was demoted"
-        registry.tag(client, before, _by_hand(registry.PROMOTED, why))
-        client.set_registered_model_alias(current.name, registry.CHAMPION, before.version)
-        now = f"version {before.version} is champion again"
-    else:
-        client.delete_registered_model_alias(current.name, registry.CHAMPION)
-        now = "there is no champion now"
-    # last: the alias needs a right of its own, and who lacks it leaves no tag that is not so
-    registry.tag(client, current, _by_hand(DEMOTED, "demoted by hand"))
-    message = f"{registry.described(current)} is demoted; {now}."
-    return Outcome(str(before.version) if before else None, message)
+            current = _require_champion(deciding, name)
+            before = _before(deciding, current)
+            if before:
+                why = f"version {current.version} was demoted"
+                registry.tag(deciding, before, _by_hand(registry.PROMOTED, why))
+                deciding.set_registered_model_alias(name, registry.CHAMPION, before.version)
+            else:
+                deciding.delete_registered_model_alias(name, registry.CHAMPION)
+            # last: the alias needs a right of its own, and who lacks it leaves no tag that is wrong
+            registry.tag(deciding, current, _by_hand(DEMOTED, "demoted by hand"))
+    number = str(before.version) if before else None
+    now = f"version {number} is champion again" if before else "there is no champion now"
+    return Outcome(number, f"{registry.described(current)} is demoted; {now}.")
 
 
 def _before(client: "mlflow.MlflowClient", current: "ModelVersion") -> "ModelVersion | None":

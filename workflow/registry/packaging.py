@@ -6,8 +6,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -102,7 +101,8 @@ def log_model(client: "mlflow.MlflowClient", run: logger.Run, parts: Parts) -> s
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         entry, code = write_code(folder, f"served_{digest(parts)[:12]}", code_of(parts))
-        with importable(folder):
+        sys.path.insert(0, scratch)  # MLflow runs the entry as it logs it
+        try:
             mlflow.pyfunc.log_model(
                 name=NAME,
                 model_id=model.model_id,
@@ -113,6 +113,8 @@ def log_model(client: "mlflow.MlflowClient", run: logger.Run, parts: Parts) -> s
                 input_example=pd.DataFrame({COLUMN: EXAMPLES}),
                 pip_requirements=logger.serving_requirements(packages),
             )
+        finally:
+            sys.path.remove(scratch)
     if mlflow.active_run() is None:  # else MLflow linked both
         client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
@@ -146,29 +148,22 @@ def write_code(folder: Path, package: str, code: Sequence[Path]) -> tuple[Path, 
     return entry, folder / package
 
 
-@contextmanager
-def importable(folder: Path) -> Iterator[None]:
-    """Let what is in the folder be imported meanwhile: MLflow runs the entry as it logs it."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-
-
 def write_artifacts(folder: Path, parts: Parts) -> dict[str, str]:
     """Paths of the served model's files by their names."""
     from sentiment.serving import classifier
 
     paths = {model.path.name: model.path for model in parts.models}
     paths[classifier.INDEX] = parts.words
-    models = [
+    members = [
         {"reader": model.reader, "file": model.path.name, "weight": model.weight, **model.settings}
         for model in parts.models
     ]
-    answering = {"reader": parts.reader, "members": models} if parts.reader else models[0]
-    digests = {name: files.sha256(path) for name, path in paths.items()}
-    settings = folder / classifier.SETTINGS
-    answered_by = {"threshold": parts.threshold, "tokenizer": parts.tokenizer, "model": answering}
-    files.write_json(settings, {**answered_by, "files": digests})
-    return {name: str(path) for name, path in {**paths, settings.name: settings}.items()}
+    settings = {
+        "threshold": parts.threshold,
+        "tokenizer": parts.tokenizer,
+        "model": {"reader": parts.reader, "members": members} if parts.reader else members[0],
+        "files": {name: files.sha256(path) for name, path in paths.items()},
+    }
+    paths[classifier.SETTINGS] = folder / classifier.SETTINGS
+    files.write_json(paths[classifier.SETTINGS], settings)
+    return {name: str(path) for name, path in paths.items()}

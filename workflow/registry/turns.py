@@ -42,12 +42,9 @@ def of_this_folder() -> Iterator[None]:
 def turn(client: "mlflow.MlflowClient", name: str) -> Iterator["mlflow.MlflowClient"]:
     """Wait until nobody else decides about a registered model of a server; nobody does meanwhile.
 
-    Yields:
-        The client, which changes nothing once others have ended the turn. What is left is a process
-        that is stopped for longer than a turn may last just before a change.
-
-    Raises:
-        StoreError: they have, since it lasted too long.
+    The client that is yielded changes nothing once others have ended the turn, since it lasted too
+    long, but raises StoreError. What is left is a process that is stopped for that long just before
+    a change.
     """
     from mlflow.exceptions import MlflowException
 
@@ -76,7 +73,6 @@ class _Turn:
         return getattr(self.client, method)
 
     def take(self) -> None:
-        """Take a number until it is greater than all others."""
         numbers = self._numbers()
         while numbers.pop(self.tag, 0) <= max(numbers.values(), default=0):
             time.sleep(random.uniform(0, LOOK_SECONDS))
@@ -85,7 +81,6 @@ class _Turn:
             numbers = self._numbers()
 
     def wait(self) -> None:
-        """Wait until the number is the smallest, and end turns that last too long."""
         first, since = "", 0.0
         while (tag := self._first()) != self.tag:
             if not first:

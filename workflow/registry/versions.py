@@ -62,9 +62,9 @@ def own_name(dataset: str) -> str:
     name = model_name(dataset)
     store.connect()
     with store.as_user_error():
-        found = mlflow.MlflowClient().search_model_versions(f"name = '{name}'")
+        registered = mlflow.MlflowClient().search_model_versions(f"name = '{name}'")
     # two may share one from before this was refused
-    names = {version.tags.get(DATASET, dataset) for version in found}
+    names = {version.tags.get(DATASET, dataset) for version in registered}
     if names and dataset not in names:
         raise UserError(
             f"{name} is the registered model of {min(names)}, and {dataset} would share it. Rename "
@@ -107,13 +107,8 @@ def _version(
             return version
     model_id = packaging.log_model(client, run, parts)
     _ensure_registered(client, name)
-    return client.create_model_version(
-        name,
-        f"models:/{model_id}",
-        run.run_id,
-        tags=dict(tags),
-        model_id=model_id,  # a server wants it, to believe the address
-    )
+    source = f"models:/{model_id}"  # which a server believes, given the id
+    return client.create_model_version(name, source, run.run_id, tags=dict(tags), model_id=model_id)
 
 
 def _place(version: "ModelVersion") -> str:
@@ -123,8 +118,8 @@ def _place(version: "ModelVersion") -> str:
 
 def versions(client: "mlflow.MlflowClient", run_id: str) -> "list[ModelVersion]":
     """The versions that were made from a run, the newest first."""
-    found = client.search_model_versions(f"run_id = '{run_id}'")
-    return sorted(found, key=lambda version: int(version.version), reverse=True)
+    unsorted = client.search_model_versions(f"run_id = '{run_id}'")
+    return sorted(unsorted, key=lambda version: int(version.version), reverse=True)
 
 
 def _ensure_registered(client: "mlflow.MlflowClient", name: str) -> None:
@@ -140,7 +135,6 @@ def _ensure_registered(client: "mlflow.MlflowClient", name: str) -> None:
 
 
 def tag(client: "mlflow.MlflowClient", version: "ModelVersion", tags: Mapping[str, str]) -> None:
-    """Set tags of a version."""
     for key, text in tags.items():
         client.set_model_version_tag(version.name, version.version, key, text)
 
@@ -221,5 +215,4 @@ def make_champion(
 
 
 def described(version: "ModelVersion") -> str:
-    """A version in a sentence."""
     return f"Version {version.version} of {version.name}"

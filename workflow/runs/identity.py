@@ -25,8 +25,7 @@ from workflow.params import dataset_name
 
 DIFF_BYTES = 2**20  # of uncommitted changes kept with a run
 NAMES = 100  # of untracked files among a run's tags
-# The pipeline's own products: they change in every run and say nothing about what shaped it;
-# `dvc status` tells whether they are up to date.
+# without the pipeline's own products, which say nothing about what shaped a run
 CHANGES = (".", ":(exclude,glob)**/dvc.lock", ":(exclude)data")
 # Other files may hold texts, or keys as `.dvc/config` does: only their names are kept.
 PACKAGES = ("extras", "sentiment", "stages", "tools", "workflow")

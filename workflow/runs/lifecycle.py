@@ -60,7 +60,7 @@ def start_run(
         try:
             with signals.deferred(), store.as_user_error():
                 before = _find_or_create(name, tags, lock, which, begun)
-                run = _activate(before.info.run_id, name, dict(params), tags, with_model)
+                run = _activate(before.info.run_id, name, params, tags, with_model)
             log = RunLogger(run, before.info.start_time)
         except NotAllowedError as error:
             print(f"The run is not logged: {error}", file=sys.stderr, flush=True)
@@ -88,7 +88,7 @@ def _find_or_create(
 
 
 def _activate(
-    run_id: str, name: str, params: dict[str, Any], tags: dict[str, str], with_model: bool
+    run_id: str, name: str, params: Mapping[str, Any], tags: dict[str, str], with_model: bool
 ) -> Run:
     """Make the run the active one, with all that it needs before its first epoch.
 
@@ -104,7 +104,7 @@ def _activate(
     for tag in run.data.tags:
         if tag.startswith("dvc.") and tag not in tags:  # begun by an experiment, not resumed by it
             mlflow.delete_tag(tag)
-    mlflow.log_params(params)
+    mlflow.log_params(dict(params))
     model_id = _usable_model(run) if with_model else ""
     if model_id is None:
         as_text = {key: str(value) for key, value in params.items()}
@@ -114,7 +114,7 @@ def _activate(
 
 
 def _usable_model(run: "mlflow.entities.Run") -> str | None:
-    """The model's entry of a run, unless there is none or its logging was cut off.
+    """The model's entry, unless there is none or its logging was cut off.
 
     MLflow links a model to its run before it stores it, and refuses to link it again.
     """

@@ -73,7 +73,6 @@ class RunLogger:
 
     @guarded
     def tags(self, values: Mapping[str, str]) -> None:
-        """Set tags."""
         from mlflow.entities import RunTag
 
         _client().log_batch(self.run.run_id, tags=[RunTag(*tag) for tag in values.items()])
@@ -141,10 +140,7 @@ class RunLogger:
         source: Path | str,
         digest: str,
     ) -> None:
-        """Record that the run uses a data set; `arrays` are its token ids and labels.
-
-        MLflow keeps one record of each name and digest.
-        """
+        """Record that the run uses a data set, once; `arrays` are its token ids and labels."""
         from mlflow.data.dataset_source_registry import get_dataset_source_from_json
         from mlflow.data.numpy_dataset import from_numpy
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -171,7 +167,6 @@ class RunLogger:
 
     @guarded
     def diff(self, text: str) -> None:
-        """Log what the code had of changes without a commit, if it had any."""
         if text:
             _client().log_text(self.run.run_id, f"{text}\n", DIFF)
 

@@ -25,7 +25,6 @@ from tests.workflow.registry.test_versions import (
 from workflow import files
 from workflow.params import Params, Promote
 from workflow.registry import champion, packaging
-from workflow.registry import versions as registry
 from workflow.runs import store
 from workflow.runs.logger import Run
 
@@ -52,10 +51,8 @@ def logged(parts: packaging.Parts) -> str:
 def test_each_model_is_asked_by_its_own_code(
     root: Path, small_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {
-        "layout": asdict(replace(layout(small_params.pad), num_words=20)),
-        "batch_size": 4,
-    }
+    used = replace(layout(small_params.pad), num_words=20)
+    settings = {"layout": asdict(used), "batch_size": 4}
     model = packaging.Model(root / "model.keras", settings)
     parts = packaging.Parts([model], root / "index.json", threshold=0.5)
     build_model(small_params.train, inputs(20, small_params.pad.max_length)).save(model.path)
@@ -107,7 +104,7 @@ def test_a_person_s_word_is_about_the_run_s_present_evaluation(
     assert champion_of(client) != other.run_id
 
 
-def test_a_user_without_a_name_is_recorded_by_number(
+def test_the_only_champion_leaves_none_behind_and_a_user_without_a_name_is_recorded_by_number(
     client: mlflow.MlflowClient, rule: Promote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nameless() -> str:
@@ -115,19 +112,16 @@ def test_a_user_without_a_name_is_recorded_by_number(
 
     monkeypatch.setattr(getpass, "getuser", nameless)
     run = submitted(client, 10, rule)
-    champion.demote(NAME)
-    assert tags(client, run)["promote.by"] == f"person: uid {os.getuid()}"
-
-
-def test_the_only_champion_leaves_none_behind(client: mlflow.MlflowClient, rule: Promote) -> None:
-    submitted(client, 10, rule)
     assert champion.demote(NAME).message.endswith("there is no champion now.")
     assert champion_of(client) is None
+    assert tags(client, run)["promote.by"] == f"person: uid {os.getuid()}"
     with pytest.raises(UserError, match="There is no champion"):
         champion.demote(NAME)
 
 
-def test_who_was_demoted_does_not_come_back(client: mlflow.MlflowClient, rule: Promote) -> None:
+def test_who_was_demoted_or_deleted_does_not_come_back(
+    client: mlflow.MlflowClient, rule: Promote
+) -> None:
     first, second = submitted(client, 10, rule), submitted(client, 10, rule)
     champion.promote(second.run_id)
     champion.promote(first.run_id)
@@ -135,6 +129,10 @@ def test_who_was_demoted_does_not_come_back(client: mlflow.MlflowClient, rule: P
     assert champion.demote(NAME).message.endswith("version 1 is champion again.")
     assert champion.demote(NAME).message.endswith("there is no champion now.")
     assert champion_of(client) is None
+    submitted(client, 10, rule)
+    submitted(client, 20, rule)
+    client.delete_model_version(NAME, "3")
+    assert champion.demote(NAME).message.endswith("there is no champion now.")
 
 
 def test_a_candidate_keeps_its_number_when_a_former_champion_comes_back(
@@ -153,19 +151,8 @@ def test_a_candidate_keeps_its_number_when_a_former_champion_comes_back(
     assert tags(client, submitted(client, 10, rule))["promote.candidate"] == "3"
 
 
-def test_a_champion_that_was_deleted_does_not_come_back(
-    client: mlflow.MlflowClient, rule: Promote
-) -> None:
-    submitted(client, 10, rule)
-    submitted(client, 20, rule)
-    client.delete_model_version(NAME, "1")
-    assert champion.demote(NAME).message.endswith("there is no champion now.")
-
-
+@pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("run_id", ["0" * 32, "nobody", "' OR 1 = 1"])
-def test_a_run_without_a_version_cannot_be_promoted(
-    client: mlflow.MlflowClient, run_id: str
-) -> None:
-    registry._ensure_registered(client, NAME)
+def test_a_run_without_a_version_cannot_be_promoted(run_id: str) -> None:
     with pytest.raises(UserError, match=f"Run {run_id} has no registered version"):
         champion.promote(run_id)

@@ -11,15 +11,8 @@ import pytest
 from workflow import files
 from workflow.files import TEST_DATA
 from workflow.params import Promote
-from workflow.registry.rule import (
-    Decision,
-    Discordant,
-    Evaluated,
-    decide,
-    level,
-    mcnemar,
-    read_evaluated,
-)
+from workflow.registry import rule as rules
+from workflow.registry.rule import Decision, Discordant, Evaluated, decide, level, mcnemar
 
 DIGEST = "abc"
 
@@ -67,9 +60,8 @@ def test_not_shown_to_be_better_is_not(right: list[bool], rule: Promote) -> None
 
 
 def test_the_level_is_the_rule_s(rule: Promote) -> None:
-    candidate = evaluated([True] * 15 + [False] * 5)
     lenient = rule.model_copy(update={"alpha": 0.2})
-    assert decide(candidate, CHAMPION, lenient).promoted
+    assert decide(evaluated([True] * 15 + [False] * 5), CHAMPION, lenient).promoted
 
 
 def test_each_further_candidate_is_tested_at_a_lower_level(rule: Promote) -> None:
@@ -87,9 +79,9 @@ def test_all_levels_together_are_alpha() -> None:
 def test_of_two_hundred_equal_models_none_is_promoted_but_with_a_chance_below_alpha(
     rule: Promote, rng: np.random.Generator
 ) -> None:
-    """Equal ones, 40 times: each is right in the same share of reviews as the champion."""
+    """Equal ones, 20 times: each is right in the same share of reviews as the champion."""
     exact = lru_cache(mcnemar)
-    rounds, models, reviews = 40, 200, 500
+    rounds, models, reviews = 20, 200, 500
     promoted, alone = 0, 0
     for _ in range(rounds):
         right = rng.random((models + 1, reviews)) < 0.85
@@ -122,8 +114,7 @@ def test_calibration_is_compared_by_the_same_groups_of_probability(rule: Promote
 
 
 def test_other_reviews_are_not_compared(rule: Promote) -> None:
-    candidate = evaluated([True] * 20, test_data="other")
-    decision = decide(candidate, CHAMPION, rule)
+    decision = decide(evaluated([True] * 20, test_data="other"), CHAMPION, rule)
     assert decision == Decision(False, "evaluated on other reviews than the champion")
 
 
@@ -131,6 +122,6 @@ def test_an_evaluation_is_read_in_the_order_of_the_reviews(tmp_path: Path, rule:
     table = evaluated([True] * 15 + [False] * 5).predictions
     table.sample(frac=1, random_state=0).to_csv(tmp_path / "predictions.csv")
     files.write_about(tmp_path, {TEST_DATA: DIGEST, "evaluate.calibration_bins": 10})
-    read = read_evaluated(tmp_path)
+    read = rules.read_evaluated(tmp_path)
     assert decide(read, CHAMPION, rule).reason.count("+5 of 20 reviews") == 1
     pd.testing.assert_frame_equal(read.predictions, table)

@@ -1,11 +1,11 @@
 """Of those that decide about a champion at once, each decides alone."""
 
-import multiprocessing
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from workflow.params import Promote
 from workflow.registry import turns
 from workflow.registry import versions as registry
 
-INTERLEAVINGS, COUNTS, SEED = 8, (2, 5), 0
+INTERLEAVINGS, SEED = {2: 5, 5: 3}, 0  # of so many that decide at once
 REVIEWS = 60
 THREADS = 8
 
@@ -55,24 +55,22 @@ def in_turn(client: Any, work: Callable[[], None] = lambda: None) -> None:
         work()
 
 
-def at_once(client: Any, work: Callable[[], None]) -> None:
-    """Let so many threads do it at the same time."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda _: in_turn(client, work), range(THREADS), timeout=20))
-
-
-def test_no_two_decide_at_once_and_all_do(client: Any) -> None:
+def test_no_two_decide_at_once_and_those_who_wait_long_are_not_taken_for_dead(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "DEAD_SECONDS", 1.0)
     inside, most, done = 0, 0, 0
 
     def work() -> None:
         nonlocal inside, most, done
         inside += 1
         most = max(most, inside)
-        time.sleep(0.01)
+        time.sleep(0.15)
         inside -= 1
         done += 1
 
-    at_once(client, work)
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(lambda _: in_turn(client, work), range(THREADS), timeout=20))
     assert most == 1
     assert done == THREADS
     assert client.tags == {}
@@ -87,28 +85,14 @@ def test_a_decision_that_fails_ends_its_turn(client: Any) -> None:
     assert client.tags == {}
 
 
-def test_turns_whose_process_died_are_ended(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_waits_says_so_and_ends_turns_whose_process_died(
+    client: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(turns, "DEAD_SECONDS", 0.1)
     client.tags = {"promote.turn.one": "3", "promote.turn.other": "7", "other": "x"}
     in_turn(client)
     assert client.tags == {"other": "x"}
-
-
-def test_who_waits_says_so(
-    client: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(turns, "DEAD_SECONDS", 0.3)
-    client.tags = {"promote.turn.other": "7"}
-    in_turn(client)
     assert capsys.readouterr().out == "Waiting for another process to decide about the champion\n"
-
-
-def test_those_who_wait_long_are_not_taken_for_dead(
-    client: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(turns, "DEAD_SECONDS", 0.3)
-    at_once(client, lambda: time.sleep(0.1))
-    assert client.tags == {}
 
 
 def test_who_was_taken_for_dead_changes_nothing_and_says_so(client: Any) -> None:
@@ -128,9 +112,9 @@ def test_who_slept_while_taking_a_number_takes_a_greater_one(
 
     def sleep(name: str) -> SimpleNamespace:
         monkeypatch.setattr(client, "get_registered_model", look)
-        found: SimpleNamespace = look(name)
+        seen: SimpleNamespace = look(name)
         client.tags = {other: "1"}
-        return found
+        return seen
 
     def work() -> None:
         assert other not in client.tags
@@ -140,10 +124,10 @@ def test_who_slept_while_taking_a_number_takes_a_greater_one(
     in_turn(client, work)
 
 
+@pytest.mark.usefixtures("root")
 def test_the_store_of_this_folder_takes_no_turns(
-    client: Any, monkeypatch: pytest.MonkeyPatch, root: Path
+    client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert root.is_dir()
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     client.tags = {"promote.turn.of-another": "1"}
     in_turn(client)
@@ -157,9 +141,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[ProcessPoolExecutor]:
-    """Processes that have imported MLflow already, so that they meet."""
-    with ProcessPoolExecutor(5, multiprocessing.get_context("spawn")) as pool:
+def processes(forkserver: ForkServerContext) -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(max(INTERLEAVINGS), forkserver) as pool:
         yield pool
 
 
@@ -175,29 +158,29 @@ class Evaluated(NamedTuple):
 def evaluated(server: str, tmp_path_factory: pytest.TempPathFactory) -> list[Evaluated]:
     """Runs on the server, each with its evaluation in the place of whichever version it becomes."""
     mlflow.set_tracking_uri(server)
-    client, folder = mlflow.MlflowClient(), tmp_path_factory.mktemp("evaluated")
-    experiment, made = client.create_experiment("races"), []
+    client, scratch = mlflow.MlflowClient(), tmp_path_factory.mktemp("evaluated")
+    experiment, runs = client.create_experiment("races"), []
     for right in range(10, REVIEWS, 7):
         run = client.create_run(experiment).info.run_id
-        found = write_evaluation(folder / str(right), right, REVIEWS)
-        for version in range(1, max(COUNTS) + 1):
-            client.log_artifacts(run, str(found), f"versions/{version}")
-        made.append(Evaluated(right, run, found))
-    return made
+        folder = write_evaluation(scratch / str(right), right, REVIEWS)
+        for version in range(1, max(INTERLEAVINGS) + 1):
+            client.log_artifacts(run, str(folder), f"versions/{version}")
+        runs.append(Evaluated(right, run, folder))
+    return runs
 
 
 def enter(name: str, chosen: list[Evaluated]) -> list[Candidate]:
     """The versions of a new registered model that are to be decided about."""
-    client, made = mlflow.MlflowClient(), []
+    client, candidates = mlflow.MlflowClient(), []
     client.create_registered_model(name)
-    for each in chosen:
-        tags = {registry.EVALUATION: files.sha256(each.folder / files.ABOUT)}
-        version = client.create_model_version(name, f"runs:/{each.run}/model", each.run, tags=tags)
-        made.append(Candidate(version.version, each.folder))
-    return made
+    for _, run, folder in chosen:
+        tags = {registry.EVALUATION: files.sha256(folder / files.ABOUT)}
+        version = client.create_model_version(name, f"runs:/{run}/model", run, tags=tags)
+        candidates.append(Candidate(version.version, folder))
+    return candidates
 
 
-@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("count", INTERLEAVINGS)
 def test_whatever_the_interleaving_each_champion_was_better_than_the_one_it_replaced(
     count: int,
     server: str,
@@ -208,35 +191,39 @@ def test_whatever_the_interleaving_each_champion_was_better_than_the_one_it_repl
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     rng = random.Random(SEED)
-    for number in range(INTERLEAVINGS):
+    for number in range(INTERLEAVINGS[count]):
         name, chosen = f"race-{count}-{number}", rng.sample(evaluated, count)
-        given = [(server, name, each, rule, rng.randrange(2**32)) for each in enter(name, chosen)]
-        list(processes.map(decide, *zip(*given, strict=True), timeout=60))
-        right = {version: each.right for version, each in enumerate(chosen, 1)}
-        check(name, right, f"interleaving {number} of {count}")
+        decisions = [
+            (server, name, candidate, rule, rng.randrange(2**32))
+            for candidate in enter(name, chosen)
+        ]
+        list(processes.map(decide, *zip(*decisions, strict=True), timeout=60))
+        rights = {version: run.right for version, run in enumerate(chosen, 1)}
+        check(name, rights, f"interleaving {number} of {count}")
 
 
 def check(name: str, rights: dict[int, int], where: str) -> None:
     """Every version has a decision and a reason, and the champions are one chain."""
     client = mlflow.MlflowClient()
-    found = {
-        int(each.version): each.tags for each in client.search_model_versions(f"name='{name}'")
-    }
-    assert set(found) == set(rights), where
+    versions = client.search_model_versions(f"name='{name}'")
+    tags_of = {int(version.version): version.tags for version in versions}
+    assert set(tags_of) == set(rights), where
     assert not client.get_registered_model(name).tags, where
     current = client.get_model_version_by_alias(name, registry.CHAMPION).version
     chain = []
     while current != registry.NOBODY:
         chain.append(int(current))
-        current = found[int(current)][registry.REPLACED]
-    champions = {version for version in found if found[version][registry.DECISION] == "champion"}
-    assert champions == set(chain), where
-    right = [rights[each] for each in chain]
+        current = tags_of[int(current)][registry.REPLACED]
+    decided = {
+        version for version, tags in tags_of.items() if tags[registry.DECISION] == "champion"
+    }
+    assert decided == set(chain), where
+    right = [rights[version] for version in chain]
     assert right == sorted(right, reverse=True), where
-    against = [tags for tags in found.values() if registry.AGAINST in tags]
-    levels = {(tags[registry.AGAINST], tags[registry.NUMBER]) for tags in against}
-    assert len(levels) == len(against), where
-    for version, tags in found.items():
+    tested = [tags for tags in tags_of.values() if registry.AGAINST in tags]
+    levels = {(tags[registry.AGAINST], tags[registry.NUMBER]) for tags in tested}
+    assert len(levels) == len(tested), where
+    for version, tags in tags_of.items():
         if version != chain[-1]:
             assert f"(the champion: version {whom(tags)})" in tags[registry.REASON], where
             assert whom(tags) in map(str, chain), where

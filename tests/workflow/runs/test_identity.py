@@ -21,11 +21,14 @@ flags\t\t: fpu sse4_2 avx avx2 avx512f fma lahf_lm
 """
 
 
-def test_versions_and_the_vector_units_are_named(
+def test_versions_and_the_vector_units_are_named_where_the_system_says_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "cpuinfo").write_text(CPUINFO, encoding="utf-8")
     monkeypatch.setattr(identity, "CPUINFO", tmp_path / "cpuinfo")
+    described = identity.describe()
+    assert described["processor.features"] == "unknown"
+    assert int(described["processor.cores"]) > 0
+    (tmp_path / "cpuinfo").write_text(CPUINFO, encoding="utf-8")
     described = identity.describe()
     assert described["tensorflow.version"] == version("tensorflow")
     assert described["processor.name"] == "Example CPU"
@@ -52,77 +55,46 @@ def test_settings_that_change_bits_are_named(monkeypatch: pytest.MonkeyPatch) ->
     assert identity.describe()["environment.settings"] == named
 
 
-def test_a_system_without_that_file_is_described_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(identity, "CPUINFO", tmp_path / "none")
-    described = identity.describe()
-    assert described["processor.features"] == "unknown"
-    assert int(described["processor.cores"]) > 0
-
-
 @pytest.mark.parametrize(
-    ("changes", "shaping", "experiment", "expected"),
+    ("changes", "expected"),
     [
-        ({}, {}, None, "lstm-64 · len 200 · seed 42"),
-        ({"cell": "gru", "units": 8}, {}, None, "gru-8 · len 200 · seed 42"),
+        ({}, "lstm-64"),
+        ({"cell": "gru", "units": 8, "bidirectional": True}, "bi-gru-8"),
         (
             {**TRANSFORMER, "units": 128, "layers": 2, "pooling": "mean"},
-            {},
-            None,
-            "transformer-128 · 2 heads · 2 layers · masked · mean · len 200 · seed 42",
-        ),
-        (
-            {"bidirectional": True, "pooling": "max"},
-            {},
-            None,
-            "bi-lstm-64 · max · len 200 · seed 42",
+            "transformer-128 · 2 heads · 2 layers · masked · mean",
         ),
         (
             {"forget_bias": 3.0, "recurrent_initializer": "identity", "clip_norm": 1.0},
-            {},
-            None,
-            "lstm-64 · forget 3 · identity · clip 1 · len 200 · seed 42",
+            "lstm-64 · forget 3 · identity · clip 1",
         ),
         (
             {"layers": 2, "mask_padding": True, "segment_length": 25, "pooling": "max"},
-            {},
-            None,
-            "lstm-64 · 2 layers · masked · segments 25 · max · len 200 · seed 42",
+            "lstm-64 · 2 layers · masked · segments 25 · max",
         ),
         (
             {"dropout.word": 0.3, "label_smoothing": 0.1, "weight_decay": 0.01, "average": 0.998},
-            {},
-            None,
-            "lstm-64 · word dropout 0.3 · smoothing 0.1 · decay 0.01 · average 0.998 · len 200 · "
-            "seed 42",
+            "lstm-64 · word dropout 0.3 · smoothing 0.1 · decay 0.01 · average 0.998",
         ),
         (
             {"embedding_initializer": "cooccurrence", "bigrams.units": 32, "adversarial": 5.0},
-            {},
-            None,
-            "lstm-64 · cooccurrence · bigrams 32 · adversarial 5 · len 200 · seed 42",
+            "lstm-64 · cooccurrence · bigrams 32 · adversarial 5",
         ),
         (
-            {"schedule.kind": "cosine", "schedule.warmup_epochs": 0.5, "keep_best": True},
-            {},
-            None,
-            "lstm-64 · cosine · warm-up 0.5 · best epoch · len 200 · seed 42",
+            {"schedule.kind": "cosine", "schedule.warmup_epochs": 0.5},
+            "lstm-64 · cosine · warm-up 0.5",
         ),
-        (
-            {},
-            {"fetch.dataset": "synthetic"},
-            "bold",
-            "lstm-64 · len 200 · seed 42 · synthetic · bold",
-        ),
+        ({"keep_best": True}, "lstm-64 · best epoch"),
     ],
 )
 def test_a_run_is_named_after_its_model_and_what_is_unusual(
-    default_params: Params,
-    changes: dict[str, Any],
-    shaping: dict[str, Any],
-    experiment: str | None,
-    expected: str,
+    default_params: Params, changes: dict[str, Any], expected: str
 ) -> None:
     params = changed(default_params, {f"train.{name}": x for name, x in changes.items()}).train
-    assert run_name(params, SHAPING | shaping, experiment) == expected
+    assert run_name(params, SHAPING, None) == f"{expected} · len 200 · seed 42"
+
+
+def test_a_run_is_named_after_its_data_and_experiment_too(default_params: Params) -> None:
+    synthetic = SHAPING | {"fetch.dataset": "synthetic"}
+    name = "lstm-64 · len 200 · seed 42 · synthetic · bold"
+    assert run_name(default_params.train, synthetic, "bold") == name

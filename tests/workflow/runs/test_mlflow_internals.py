@@ -9,7 +9,8 @@ USES = """
 - workflow/runs/store.py and identity.py read user and certificate by `mlflow.utils.credentials`;
   extras/team/store_history.py copies the tables of MLflow's database.
 - workflow/runs/logger.py gives `mlflow.tensorflow.log_model` the step that links the curves to it,
-  and logs a data set again, of which MLflow keeps one record by name and digest.
+  and logs a data set again, of which MLflow keeps one record by name and digest;
+  workflow/registry/champion.py logs the model that a run uses again, of which it keeps one record.
 - workflow/registry/scoring_server.py wraps `invocations` of `mlflow.pyfunc.scoring_server`, and
   takes its messages apart at "\\nError: ", "\\nInput: " and "Encountered an unexpected error".
 """

@@ -46,25 +46,17 @@ def kept(folder: Path) -> int:
 
 @pytest.fixture
 def folder(in_tmp_path: Path) -> Path:
-    made = in_tmp_path / FOLDER / "abc"
-    made.mkdir(parents=True)
-    return made
+    path = in_tmp_path / FOLDER / "abc"
+    path.mkdir(parents=True)
+    return path
 
 
-def test_nothing_is_there_at_first(folder: Path) -> None:
+def test_two_epochs_are_kept_and_the_newest_is_used_also_after_the_ninth(folder: Path) -> None:
     assert training_run.latest(folder) is None
-
-
-def test_the_newest_epoch_is_used_also_after_the_ninth(folder: Path) -> None:
-    for epoch in (9, 10):
+    for epoch in range(6, 11):
         write(folder, epoch)
-    assert kept(folder) == 10
-
-
-def test_two_epochs_are_kept(folder: Path) -> None:
-    for epoch in range(1, 6):
-        write(folder, epoch)
-    assert sorted(path.name for path in folder.iterdir()) == ["epoch-0004", "epoch-0005"]
+        assert kept(folder) == epoch
+    assert sorted(path.name for path in folder.iterdir()) == ["epoch-0009", "epoch-0010"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "tampered", "missing", "no description"])
@@ -137,24 +129,18 @@ def test_a_training_that_runs_already_is_refused_and_its_process_named(
     process.wait()
 
 
-def test_what_is_done_is_removed_and_what_nobody_came_back_for(folder: Path) -> None:
-    write(folder, 1)
+def test_what_is_done_or_forgotten_is_removed_unless_a_training_holds_it(folder: Path) -> None:
     forgotten, recent = folder.with_name("old"), folder.with_name("new")
     for other in (forgotten, recent):
         other.mkdir()
     long_ago = time.time() - (training_run.FORGOTTEN_DAYS + 1) * 24 * 3600
     os.utime(forgotten, (long_ago, long_ago))
-    training_run.clear(folder.name)
-    assert [path for path in folder.parent.iterdir() if path.is_dir()] == [recent]
-
-
-def test_what_a_training_holds_is_not_removed(folder: Path) -> None:
     with training_run.locked(folder.name) as lock:
         write(lock.parent, 1)
         training_run.clear(folder.name)
         assert kept(folder) == 1
     training_run.clear(folder.name)
-    assert not folder.exists()
+    assert [path for path in folder.parent.iterdir() if path.is_dir()] == [recent]
 
 
 class Counting(Training):
@@ -217,8 +203,9 @@ def points(run_id: str) -> list[int]:
 
 
 @pytest.mark.usefixtures("store")
-@pytest.mark.parametrize("after", [0, 1, 3])
-@pytest.mark.parametrize("state", ["KILLED", "RUNNING", "FINISHED"])
+@pytest.mark.parametrize(
+    ("after", "state"), [(0, "KILLED"), (1, "RUNNING"), (1, "FINISHED"), (3, "RUNNING")]
+)
 def test_a_training_is_resumed_in_its_own_run_whenever_it_was_killed(
     after: int, state: str
 ) -> None:
@@ -230,7 +217,7 @@ def test_a_training_is_resumed_in_its_own_run_whenever_it_was_killed(
         resume(run, Counting(lambda progress: starts.append(len(progress.rows))))
     assert starts == [after]
     assert sorted(points(killed)) == [1, 2, 3]
-    assert [each.info.status for each in runs()] == ["FINISHED"]
+    assert [run.info.status for run in runs()] == ["FINISHED"]
 
 
 @pytest.mark.parametrize("lock", ["lock", "lock-1"])  # as earlier versions called it, and this one
@@ -264,7 +251,7 @@ def test_two_modules_are_between_a_training_and_mlflow_s_call(
     with begun() as run:
         resume(run, Counting())
     ours = {name.removeprefix("workflow.runs.") for name in modules if name.startswith("workflow.")}
-    assert ours - {__name__} == {"training_run", "logger"}
+    assert ours == {"training_run", "logger"}
 
 
 @pytest.mark.usefixtures("store")
@@ -290,27 +277,18 @@ def test_a_training_whose_checkpoints_are_gone_begins_a_run_of_its_own() -> None
 
 
 @pytest.mark.usefixtures("store")
-def test_a_run_of_another_machine_with_the_same_path_and_training_is_left_alone() -> None:
-    theirs = kill(1)
-    client = mlflow.MlflowClient()
-    own = mlflow.get_run(theirs).data.tags[lifecycle.LOCK]
-    client.set_tag(theirs, lifecycle.LOCK, str(Path(own).with_name("lock-of-theirs")))
-    client.set_tag(theirs, lifecycle.HOST, "another-machine")
-    client.update_run(theirs, "RUNNING")
-    with begun() as run:
-        assert run.log.run.run_id != theirs
-
-
-@pytest.mark.usefixtures("store")
-def test_a_training_is_resumed_in_its_run_after_its_machine_and_folder_got_other_names() -> None:
-    killed = kill(1)
-    client = mlflow.MlflowClient()
+@pytest.mark.parametrize("own", [True, False])
+def test_a_training_is_resumed_by_its_lock_s_name_whatever_machine_and_folder_are_called(
+    own: bool,
+) -> None:
+    killed, client = kill(1), mlflow.MlflowClient()
     lock = Path(mlflow.get_run(killed).data.tags[lifecycle.LOCK])
-    client.set_tag(killed, lifecycle.LOCK, f"/elsewhere/{FOLDER}/abc/{lock.name}")
-    client.set_tag(killed, lifecycle.HOST, "before")
+    theirs = f"/elsewhere/{FOLDER}/abc/{lock.name}" if own else lock.with_name("lock-of-theirs")
+    client.set_tag(killed, lifecycle.LOCK, str(theirs))
+    client.set_tag(killed, lifecycle.HOST, "another-machine")
     client.update_run(killed, "RUNNING")
     with begun() as run:
-        assert run.log.run.run_id == killed
+        assert (run.log.run.run_id == killed) == own
 
 
 @pytest.mark.usefixtures("store", "backend")
