@@ -35,6 +35,7 @@ LIBRARIES = """
     pyarrow pandas pooch ruamel.yaml filelock git dvc.cli.parser dvc.repo.reproduce dvc.fs
 """.split()
 PARENTS = ("dvc", "tools.repro")  # what starts others before it has connected to a store
+DVC = ("add", "commit", "init", "metrics", "params", "plots", "repro", "status")  # its commands
 # what has threads, workers or daemons of its own starts as a user starts it
 ALONE = ("dask", "extras.demo", "tools.serve", "extras.team.server", "extras.sweep", "tools.ui")
 _may_fork = True
@@ -117,8 +118,8 @@ def module(command: Any) -> list[str]:
             return module(shlex.split(script)[1:])
         case ["python" | sys.executable, "-m", name, *arguments] if name not in ALONE:
             return [name, *arguments]
-        case ["dvc", "repro", *arguments]:
-            return ["dvc", "repro", *arguments]
+        case ["dvc", name, *arguments] if name in DVC:
+            return ["dvc", name, *arguments]
     return []
 
 

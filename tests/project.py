@@ -1,7 +1,6 @@
 """A copy of the project in which real commands are run, for tests and for `benchmarks.faults`."""
 
 import os
-import re
 import shutil
 import signal
 import socket
@@ -77,7 +76,7 @@ def wait_for(url: str, seconds: float = 300) -> None:
         except OSError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.3)
+            time.sleep(0.1)
         else:
             return
 
@@ -108,15 +107,6 @@ def run_code(code: str, *arguments: str, **environment: str) -> "subprocess.Comp
         env={**os.environ, **environment},
         preexec_fn=default_signals,
     )
-
-
-def module_of(target: str) -> str:
-    """The module that `make <target>` runs."""
-    for makefile in (ROOT / "Makefile", *ROOT.glob("extras/*/targets.mk")):
-        pattern = rf"^{target}:.*\n\t@\$\(ACTIVATED\) python -m (\S+)$"
-        if command := re.search(pattern, makefile.read_text(encoding="utf-8"), re.MULTILINE):
-            return command[1]
-    raise AssertionError(f"there is no `make {target}`")
 
 
 class Project:

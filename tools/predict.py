@@ -62,45 +62,34 @@ def read_csv(file: Path) -> list[str]:
 
 
 def answers(model: "Sentiment", texts: list[str], most: int) -> Iterator[dict[str, Any]]:
-    """What `--json` prints of each text: the answer, and the words that moved it most.
-
-    Args:
-        model: to ask.
-        texts: without words to name they are asked about together.
-        most: how many words to name.
-    """
+    """What `--json` prints of each text: the answer, and the `most` words that moved it most."""
     from sentiment.explanation import explain  # imports MLflow, which takes seconds
     from workflow.registry.scoring_server import COLUMN
 
     if not most:
         table = model.predict(None, pd.DataFrame({COLUMN: texts}))
         for text, label, share in zip(texts, table["label"], table["probability"], strict=True):
-            yield document(text, label, share, [])
+            yield {"text": text, "label": label, "probability": float(share), "words": []}
         return
     for text in texts:
         answer = explain(model, text)
         by_effect = sorted(answer.words, key=lambda word: abs(word.log_odds), reverse=True)
-        strongest = [word for word in by_effect[:most] if word.log_odds]
         words = [
-            {"word": text[word.start : word.end], "log_odds": word.log_odds} for word in strongest
+            {"word": text[word.start : word.end], "log_odds": word.log_odds}
+            for word in by_effect[:most]
+            if word.log_odds
         ]
-        yield document(text, answer.label, answer.probability, words)
-
-
-def document(
-    text: str, label: str, probability: float, words: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """An answer as `--json` prints it."""
-    return {"text": text, "label": label, "probability": float(probability), "words": words}
+        document = {"text": text, "label": answer.label, "probability": float(answer.probability)}
+        yield {**document, "words": words}
 
 
 def traced(model: "Sentiment", text: str) -> list[dict[str, Any]]:
     """Each word that the model reads, and its answer to the text cut after it."""
     from sentiment.explanation import trace
 
+    steps = trace(model, text)
     return [
-        {"word": text[step.start : step.end], "probability": step.probability}
-        for step in trace(model, text)
+        {"word": text[step.start : step.end], "probability": step.probability} for step in steps
     ]
 
 
@@ -125,10 +114,7 @@ def as_table(rows: Iterable[dict[str, Any]]) -> str:
     help="A CSV file in UTF-8 whose column `text` is asked about.",
 )
 @cli.option(
-    "--trace",
-    variable="TRACE",
-    is_flag=True,
-    help="With --json: the answer after each word.",
+    "--trace", variable="TRACE", is_flag=True, help="With --json: the answer after each word."
 )
 @cli.option(
     "--words",
@@ -140,12 +126,7 @@ def as_table(rows: Iterable[dict[str, Any]]) -> str:
 @cli.model_option
 @cli.json_option
 def main(
-    text: str | None,
-    file: Path | None,
-    trace: bool,
-    words: int,
-    model: str | None,
-    as_json: bool,
+    text: str | None, file: Path | None, trace: bool, words: int, model: str | None, as_json: bool
 ) -> None:
     if trace and not as_json:
         raise click.UsageError("--trace (TRACE) is for --json (JSON).")

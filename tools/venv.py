@@ -40,18 +40,13 @@ SETTINGS = [
 
 
 def check_python(major: int, minor: int) -> None:
-    """End with one line unless the version is suitable."""
+    """End with one line unless the version is suitable and can make virtual environments."""
     if not (3, 11) <= (major, minor) <= (3, 13):
         sys.exit(
             f"make: Python {major}.{minor} is not suitable, 3.11 to 3.13 are. "
             "Install one, or name it: make PYTHON=/path/to/python3.12 ..."
         )
-
-
-def check_venv_module() -> None:
-    """End with one line unless this Python can make virtual environments."""
     if not all(importlib.util.find_spec(module) for module in ("venv", "ensurepip")):
-        major, minor = sys.version_info[:2]
         sys.exit(
             f"make: {sys.executable} cannot make virtual environments. Install its venv module "
             f"(on Debian and Ubuntu: apt install python{major}.{minor}-venv)."
@@ -103,11 +98,6 @@ def pip(built: Path) -> "list[str]":
     return [str(built / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
 
 
-def make_empty(built: Path) -> bool:
-    """Make an environment with nothing but pip in it; whether that succeeded."""
-    return succeeds([sys.executable, "-m", "venv", "--clear", str(built)])
-
-
 def uv_installs(built: Path) -> bool:
     """Install the lock with its own release of uv; whether that succeeded."""
     pinned = built / "uv.txt"
@@ -141,13 +131,18 @@ def uv_environment(built: Path) -> "dict[str, str]":
     return {name: value for name, value in variables.items() if name not in os.environ}
 
 
-def pip_installs(built: Path) -> bool:
-    """Install the lock with pip, into an environment where uv left nothing; whether it worked."""
+def install_lock(built: Path) -> bool:
+    """Make an environment of the lock by uv or else, in an empty one, by pip; whether it worked."""
+    empty = [sys.executable, "-m", "venv", "--clear", str(built)]
+    if not succeeds(empty):
+        return False
+    if uv_installs(built):
+        return True
     print(
         "make: uv could not install it, see above. pip does, in several minutes.", file=sys.stderr
     )
     install = [*pip(built), "install", "--require-hashes", "--requirement", str(LOCK)]
-    return make_empty(built) and succeeds(install)
+    return succeeds(empty) and succeeds(install)
 
 
 def build() -> None:
@@ -155,7 +150,7 @@ def build() -> None:
     built = Path(name_in(Path().resolve()))
     if not (built / COMPLETE).is_file():
         print("Building .venv from requirements.txt: 3 GB, a minute or two.", file=sys.stderr)
-        if not (make_empty(built) and (uv_installs(built) or pip_installs(built))):
+        if not install_lock(built):
             sys.exit("make: .venv could not be built, see above. Run make again to try again.")
         (built / COMPLETE).touch()
     use(built)
@@ -182,7 +177,6 @@ def install(extra: str) -> None:
 
 def main(extras: "list[str]") -> None:
     check_python(*sys.version_info[:2])
-    check_venv_module()
     if is_complete() and all(map(has, extras)):
         return
     try:

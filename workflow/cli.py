@@ -56,13 +56,13 @@ def output_kept(kept: bool) -> Iterator[None]:
     if not kept or sys.stdout is None:
         yield
         return
-    flush_output()
+    flush()
     before = os.dup(1)
     os.dup2(2, 1)
     try:
         yield
     finally:
-        flush_output()
+        flush()
         os.dup2(before, 1)
         os.close(before)
 
@@ -102,7 +102,7 @@ def run(name: str, main: click.Command) -> NoReturn:
     try:
         with signals.raising():
             status = invoke(main, program)
-            flush_output()
+            flush()
     except click.UsageError as error:
         print(f"{name}: {error.format_message()} See {program} --help.", file=sys.stderr)
         sys.exit(USAGE_STATUS)
@@ -130,7 +130,6 @@ def invoke(main: click.Command, program: str) -> int | None:
     return status
 
 
-def flush_output() -> None:
-    """Write out what standard output still has; a process may have been started without one."""
-    if sys.stdout is not None:
-        sys.stdout.flush()
+def flush() -> None:
+    """Write out what standard output still has, if the process was started with one."""
+    print(end="", flush=True)

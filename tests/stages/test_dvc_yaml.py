@@ -3,7 +3,6 @@
 import ast
 import re
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.project import ROOT
+from tests.project import ROOT, run_code
 from workflow.registry import packaging
 
 STAGES = ["fetch", "pad", "train", "evaluate"]
@@ -29,7 +28,8 @@ def path_of(output: str | dict[str, Any]) -> str:
 def outputs_of(stage: str) -> list[str | dict[str, Any]]:
     """What a stage writes, as `dvc.yaml` lists it."""
     stages = declared()
-    return [each for kind in ("outs", "metrics", "plots") for each in stages[stage].get(kind, [])]
+    kinds = (stages[stage].get(kind, []) for kind in ("outs", "metrics", "plots"))
+    return [output for outputs in kinds for output in outputs]
 
 
 def cached(stage: str) -> set[str]:
@@ -40,22 +40,21 @@ def cached(stage: str) -> set[str]:
 def uncached(stage: str) -> set[str]:
     """The outputs that git keeps."""
     listed = [output for output in outputs_of(stage) if isinstance(output, dict)]
-    assert not any(options["cache"] for each in listed for options in each.values())
+    assert not any(options["cache"] for output in listed for options in output.values())
     return {path_of(output) for output in listed}
 
 
 def imported(path: Path) -> set[Path]:
     """The project's modules that a module imports, directly."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    found: set[Path] = set()
+    named: set[Path] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             start = path.parents[node.level - 1] if node.level else ROOT
             base = start.joinpath(*(node.module or "").split("."))
-            for each in (base, *(base / alias.name for alias in node.names)):
-                if each.is_relative_to(ROOT):
-                    found.add(each.with_suffix(".py"))
-    return {each for each in found if each.is_file()}
+            named |= {base, *(base / alias.name for alias in node.names)}
+    modules = {path.with_suffix(".py") for path in named if path.is_relative_to(ROOT)}
+    return {module for module in modules if module.is_file()}
 
 
 def reachable(module: Path) -> set[str]:
@@ -63,16 +62,15 @@ def reachable(module: Path) -> set[str]:
 
     Nothing is followed into `workflow`: what runs and logs a stage shapes no result.
     """
-    found, waiting = set[Path](), {module}
+    seen, waiting = set[Path](), {module}
     while waiting:
         path = waiting.pop()
-        found.add(path)
-        waiting |= {path for path in imported(path) - found if is_computing(path)}
-    return {str(path.relative_to(ROOT)) for path in found}
-
-
-def is_computing(path: Path) -> bool:
-    return path.relative_to(ROOT).parts[0] in ("sentiment", "extras")
+        seen.add(path)
+        new = imported(path) - seen
+        waiting |= {
+            path for path in new if path.relative_to(ROOT).parts[0] in ("sentiment", "extras")
+        }
+    return {str(path.relative_to(ROOT)) for path in seen}
 
 
 def needed(module: Path) -> set[str]:
@@ -92,20 +90,15 @@ def listed_code(stage: Mapping[str, Any]) -> set[str]:
 
 
 def test_packages_are_empty_so_that_no_stage_depends_on_them() -> None:
-    for path in [
-        *(ROOT / "sentiment").rglob("__init__.py"),
-        *(ROOT / "workflow").rglob("__init__.py"),
-    ]:
+    tops = (ROOT / "sentiment", ROOT / "workflow")
+    for path in [path for top in tops for path in top.rglob("__init__.py")]:
         (docstring,) = ast.parse(path.read_text(encoding="utf-8")).body
         assert isinstance(docstring, ast.Expr)
 
 
-def test_only_stages_are_in_stages() -> None:
+def test_only_stages_are_in_stages_and_declared_in_the_order_the_data_flows() -> None:
     names = {path.stem for path in (ROOT / "stages").glob("*.py")}
     assert names == {"__init__", *STAGES}
-
-
-def test_the_stages_are_declared_in_the_order_the_data_flows() -> None:
     assert list(declared()) == STAGES
 
 
@@ -136,14 +129,11 @@ def test_git_keeps_metrics_and_summaries_and_nothing_with_a_row_for_each_review(
     }
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_git_ignores_what_dvc_keeps_so_that_dvc_adds_no_gitignore_to_a_stage_s_folder(
-    stage: str,
-) -> None:
-    outputs = sorted(cached(stage) | uncached(stage))
+def test_git_ignores_what_dvc_keeps_so_that_dvc_adds_no_gitignore_to_a_stage_s_folder() -> None:
+    outputs = [name for stage in STAGES for name in sorted(cached(stage) | uncached(stage))]
     command = ["git", "check-ignore", "--no-index", *outputs]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(done.stdout.splitlines()) == cached(stage)
+    assert set(done.stdout.splitlines()) == {name for stage in STAGES for name in cached(stage)}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -184,11 +174,6 @@ def test_plots_do_not_belong_to_training() -> None:
     assert "sentiment/scoring/plots.py" not in listed_code(declared()["train"])
 
 
-@pytest.mark.parametrize("stage", ["fetch", "pad"])
-def test_preparing_data_imports_neither_tensorflow_nor_mlflow(stage: str) -> None:
-    code = (
-        f"import sys, stages.{stage}; print({{'tensorflow', 'keras', 'mlflow'}} & set(sys.modules))"
-    )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
+def test_preparing_data_imports_neither_tensorflow_nor_mlflow() -> None:
+    heavy = "{'tensorflow', 'keras', 'mlflow'} & set(sys.modules)"
+    assert run_code(f"import sys, stages.fetch, stages.pad; print({heavy})").stdout == "set()\n"

@@ -4,9 +4,7 @@ import json
 import os
 import signal
 import sys
-import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,14 @@ import pytest
 
 from sentiment.network.training import Training
 from sentiment.section import flatten
-from stages import evaluate, train
+from stages import evaluate, pad, train
 from tests.conftest import Caller, Starter, runs, stand_in
 from tests.project import QUIET, Project, free_port, until, wait_for
 from tests.stages.test_dvc_yaml import STAGES, cached, uncached
-from tests.stages.test_survival import H5PY_AT_EXIT, assert_killed
+from tests.stages.test_survival import H5PY_AT_EXIT, assert_killed, epochs_done
+from tools import repro
+from workflow import dvc
 from workflow.params import load_params
-from workflow.runs import training_run
 
 FIGURES = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")
 NOWHERE = "http://127.0.0.1:9/"
@@ -32,7 +31,7 @@ NOWHERE = "http://127.0.0.1:9/"
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Stand in the project's root: its artifact locations are relative."""
-    for name in ("project", "fresh", "two_runs"):
+    for name in ("finished", "two_runs", "project"):  # a copy comes after what it is a copy of
         if name in request.fixturenames:
             stand_in(request.getfixturevalue(name).path, monkeypatch)
 
@@ -49,13 +48,6 @@ def ask(url: str, document: Any) -> Any:
     )
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.loads(answer.read())
-
-
-def test_nothing_to_do_is_said_and_nothing_runs(project: Project) -> None:
-    before = project.contents("data")
-    assert "Data and pipelines are up to date." in project.run("dvc", "repro")
-    assert project.contents("data") == before
-    assert len(runs()) == 1
 
 
 def test_each_stage_wrote_what_dvc_yaml_lists_and_git_keeps_its_part(project: Project) -> None:
@@ -87,31 +79,24 @@ def test_changed_train_param_reruns_train_and_evaluate_and_the_runs_compare(
             assert [point.step for point in points] == list(range(1, epochs + 1))
 
 
-def test_changed_max_length_reruns_pad_onwards(project: Project) -> None:
-    project.change(pad={"max_length": 30})
-    assert executed(project.run("dvc", "repro", "pad")) == ["pad"]
-    assert set(json.loads(project.run("dvc", "status", "--json", "dvc.yaml"))) == {
-        "train",
-        "evaluate",
-    }
-
-
-@pytest.mark.parametrize("change", [{"figure_dpi": 60}, {"threshold": 0.6}])
-def test_looks_and_threshold_rerun_evaluate_only(
-    project: Project, change: dict[str, float]
-) -> None:
-    project.change(evaluate=change)
-    assert executed(project.run("dvc", "repro", "--dry")) == ["evaluate"]
-
-
-def test_changed_documentation_or_mirror_reruns_no_training(project: Project) -> None:
+def test_a_change_reruns_what_depends_on_it_and_nothing_else(project: Project) -> None:
+    before = project.contents("data")
     (project.path / "README.md").write_text("changed", encoding="utf-8")
+    assert "Data and pipelines are up to date." in project.run("dvc", "repro")
+    assert project.contents("data") == before
+    assert len(runs()) == 1
     project.change(fetch={"url": NOWHERE})
     assert executed(project.run("dvc", "repro")) == ["fetch"]
+    project.change(evaluate={"figure_dpi": 60, "threshold": 0.6})
+    assert executed(project.run("dvc", "repro", "--dry")) == ["evaluate"]
+    project.change(pad={"max_length": 30})
+    assert executed(project.run("dvc", "repro", "pad")) == ["pad"]
+    changed = json.loads(project.run("dvc", "status", "--json", "dvc.yaml"))
+    assert set(changed) == {"train", "evaluate"}
 
 
-def test_run_holds_all_params_that_shaped_it_by_their_dotted_names(project: Project) -> None:
-    params = load_params(project.path / "params.yaml")
+def test_run_holds_all_params_that_shaped_it_by_their_dotted_names(finished: Project) -> None:
+    params = load_params(finished.path / "params.yaml")
     shaped = {f"fetch.synthetic.{key}" for key, _ in params.fetch.synthetic} | {"fetch.dataset"}
     shaped |= set(flatten(params.pad, "pad")) | set(flatten(params.train, "train"))
     logged = runs()[0].data.params
@@ -120,9 +105,9 @@ def test_run_holds_all_params_that_shaped_it_by_their_dotted_names(project: Proj
     assert logged["train.early_stopping.patience"] == "0"
 
 
-def test_run_holds_figures_files_data_sets_and_tags(project: Project) -> None:
+def test_run_holds_figures_files_data_sets_and_tags(finished: Project) -> None:
     (run,) = runs()
-    metrics = json.loads((project.path / "data/evaluate/metrics.json").read_bytes())
+    metrics = json.loads((finished.path / "data/evaluate/metrics.json").read_bytes())
     assert run.info.run_name == "lstm-4 · len 40 · seed 42 · synthetic"
     assert run.info.status == "FINISHED"
     assert run.data.metrics["test_accuracy"] == metrics["test_accuracy"]
@@ -133,7 +118,7 @@ def test_run_holds_figures_files_data_sets_and_tags(project: Project) -> None:
         for folder in ("train", "evaluate")
         for file in client.list_artifacts(run.info.run_id, folder)
     }
-    written = project.contents("data/train") | project.contents("data/evaluate")
+    written = finished.contents("data/train") | finished.contents("data/evaluate")
     names = {path.removeprefix("data/") for path in written}
     here = {"train/about.json", "train/model.keras", "train/run.json"}
     assert logged == names - here
@@ -145,7 +130,7 @@ def test_run_holds_figures_files_data_sets_and_tags(project: Project) -> None:
     assert len({i.dataset.digest for i in run.inputs.dataset_inputs}) == 3
     tags = run.data.tags
     assert tags["dataset"] == "synthetic"
-    assert tags["git.commit"] == project.run("git", "rev-parse", "HEAD~1").strip()
+    assert tags["git.commit"] == finished.run("git", "rev-parse", "HEAD~1").strip()
     assert tags["git.uncommitted_changes"] == "none"
 
 
@@ -154,35 +139,31 @@ def test_uncommitted_changes_are_named() -> None:
     assert runs()[0].data.tags["git.uncommitted_changes"] == "M  params.yaml"
 
 
-def test_figures_are_linked_to_the_model(project: Project) -> None:
-    identity = json.loads((project.path / "data/train/run.json").read_bytes())
+def test_figures_are_linked_to_the_model(finished: Project) -> None:
+    identity = json.loads((finished.path / "data/train/run.json").read_bytes())
     model = mlflow.get_logged_model(identity["model_id"])
     assert model.status == "READY"
     logged = {(metric.key, metric.step) for metric in model.metrics or []}
     assert {("val_accuracy", 1), ("val_accuracy", 2), ("test_accuracy", 0)} <= logged
 
 
-def test_logged_model_predicts_what_evaluate_saw(project: Project) -> None:
+def test_logged_model_predicts_what_evaluate_saw_over_http_too(
+    finished: Project, start: Starter
+) -> None:
     (run,) = runs()
-    model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    address, port = f"runs:/{run.info.run_id}/model", free_port()
+    command = ["mlflow", "models", "serve", "--env-manager", "local", "--model-uri", address]
+    start(finished, *command, "--port", str(port))
+    model = mlflow.pyfunc.load_model(address)
     assert model.metadata.signature is not None
     assert model.input_example.shape == (1, 40)
-    x = np.load(project.path / "data/pad/x_test.npy").astype(np.int32)
-    seen = pd.read_csv(project.path / "data/evaluate/predictions.csv")["probability"]
-    assert model.predict(x)[:, 0] == pytest.approx(seen.to_numpy(), abs=1e-6)
-
-
-def test_served_model_answers_over_http(project: Project, start: Starter) -> None:
-    (run,) = runs()
-    port = free_port()
-    model = f"runs:/{run.info.run_id}/model"
-    command = ["mlflow", "models", "serve", "--env-manager", "local", "--model-uri", model]
-    start(project, *command, "--port", str(port))
+    x = np.load(finished.path / "data/pad/x_test.npy").astype(np.int32)
+    table = pd.read_csv(finished.path / "data/evaluate/predictions.csv")
+    seen = table["probability"].to_numpy()
+    assert model.predict(x)[:, 0] == pytest.approx(seen, abs=1e-6)
     wait_for(f"http://127.0.0.1:{port}/ping")
-    x = np.load(project.path / "data/pad/x_test.npy")[:3]
-    answer = ask(f"http://127.0.0.1:{port}/invocations", {"inputs": x.tolist()})
-    seen = pd.read_csv(project.path / "data/evaluate/predictions.csv")["probability"][:3]
-    assert np.ravel(answer["predictions"]) == pytest.approx(seen.to_numpy(), abs=1e-6)
+    answer = ask(f"http://127.0.0.1:{port}/invocations", {"inputs": x[:3].tolist()})
+    assert np.ravel(answer["predictions"]) == pytest.approx(seen[:3], abs=1e-6)
 
 
 def test_moved_folder_keeps_its_artifacts(project: Project, tmp_path: Path) -> None:
@@ -206,50 +187,38 @@ def test_bad_params_fail_with_one_message_and_touch_nothing(project: Project) ->
     assert len(runs()) == 1
 
 
-def test_make_repro_refuses_bad_params_before_dvc_starts(project: Project) -> None:
-    project.change(train={"epochs": 0})
-    output = project.fail("python", "-m", "tools.repro")
-    assert "train.epochs: 0 is not allowed" in output
-    assert "Running stage" not in output
-
-
-@pytest.mark.parametrize(
-    ("reader", "path", "damage"),
-    [
-        ("pad", "data/fetch/train_tokens.npy", "truncated"),
-        ("train", "data/pad/x_train.npy", "tampered"),
-        ("evaluate", "data/train/model.keras", "truncated"),
-        ("evaluate", "data/train/run.json", "missing"),
-        ("evaluate", "data/fetch/word_index.json", "tampered"),
-    ],
-)
-def test_damaged_file_is_refused_by_its_reader_and_healed_by_dvc_repro(
-    project: Project, reader: str, path: str, damage: str
+def test_make_repro_refuses_bad_params_before_dvc_starts(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = project.path / path
-    content = file.read_bytes()
-    before = project.contents(f"data/{reader}")
-    if damage == "missing":
-        file.unlink()
-    else:
-        file.write_bytes(content[:-9] if damage == "truncated" else content[:-9] + b"tampered!")
-    output = project.fail("python", "-m", f"stages.{reader}")
-    assert path in output
-    assert "Traceback" not in output
-    assert project.contents(f"data/{reader}") == before
+    project.change(train={"epochs": 0})
+    monkeypatch.setattr(dvc, "run", None)
+    assert "train.epochs: 0 is not allowed" in call.fail(repro.main)
+
+
+def test_damaged_files_are_refused_by_their_readers_and_healed_by_dvc_repro(
+    project: Project, call: Caller
+) -> None:
+    before = project.contents("data")
+    damaged = {
+        "data/fetch/train_tokens.npy": (pad, before["data/fetch/train_tokens.npy"][:-9]),
+        "data/pad/x_train.npy": (train, before["data/pad/x_train.npy"][:-9] + b"tampered!"),
+        "data/train/model.keras": (evaluate, before["data/train/model.keras"][:-9]),
+        "data/train/run.json": (evaluate, None),
+        "data/fetch/word_index.json": (evaluate, before["data/fetch/word_index.json"] + b" "),
+    }
+    for path, (reader, content) in damaged.items():
+        if content is None:
+            (project.path / path).unlink()
+        else:
+            (project.path / path).write_bytes(content)
+        assert path in call.fail(reader.main)
+        (project.path / path).write_bytes(before[path])
+    assert project.contents("data") == before
+    for path, (_, content) in damaged.items():
+        (project.path / path).write_bytes(content or b"")
+    (project.path / "data/train/run.json").unlink()
     project.run("dvc", "repro")
-    assert file.read_bytes() == content
-
-
-def test_imdb_out_of_reach_fails_in_fetch_within_seconds(fresh: Project) -> None:
-    fresh.change(fetch={"dataset": "imdb", "url": NOWHERE})
-    begun = time.monotonic()
-    output = fresh.fail("dvc", "repro", KERAS_HOME=str(fresh.path / "nothing"))
-    assert time.monotonic() - begun < 30
-    assert executed(output) == ["fetch"]
-    assert "Connection refused" in output
-    assert "fetch.dataset: synthetic" in output
-    assert "Traceback" not in output
+    assert project.contents("data").items() >= {path: before[path] for path in damaged}.items()
 
 
 def test_make_repro_goes_on_with_the_synthetic_set_and_says_so(project: Project) -> None:
@@ -258,6 +227,8 @@ def test_make_repro_goes_on_with_the_synthetic_set_and_says_so(project: Project)
     output = project.run("python", "-m", "tools.repro", KERAS_HOME=nothing)
     assert load_params(project.path / "params.yaml").fetch.dataset == "synthetic"
     assert executed(output) == ["fetch", "fetch", "evaluate"]
+    assert "Connection refused" in output
+    assert "Traceback" not in output
     start, end = output.index("NOT IMDB's"), output.rindex("NOT IMDB's")
     assert start < output.index("Test Accuracy: 0.") < end
     assert "params.yaml now says fetch.dataset: synthetic" in output
@@ -266,32 +237,22 @@ def test_make_repro_goes_on_with_the_synthetic_set_and_says_so(project: Project)
     assert metrics["dataset"] == "synthetic"
 
 
-def test_another_failure_is_not_taken_for_want_of_imdb(fresh: Project, imdb_cache: Path) -> None:
-    fresh.change(fetch={"dataset": "imdb"})
-    (fresh.path / "stages" / "pad.py").write_text("raise SystemExit('broken')", encoding="utf-8")
-    output = fresh.fail("python", "-m", "tools.repro", KERAS_HOME=str(imdb_cache.parent))
-    assert "broken" in output
-    assert load_params(fresh.path / "params.yaml").fetch.dataset == "imdb"
+def test_another_failure_is_not_taken_for_want_of_imdb(
+    imdb_project: Project, tmp_path: Path
+) -> None:
+    project = imdb_project.copy(tmp_path / "project")
+    (project.path / "stages" / "pad.py").write_text("raise SystemExit('broken')", encoding="utf-8")
+    assert "broken" in project.fail("python", "-m", "tools.repro")
+    assert load_params(project.path / "params.yaml").fetch.dataset == "imdb"
 
 
-@pytest.fixture
-def default_signals() -> Iterator[None]:
-    """Commands start with the default handlers, though nohup or & may run these tests."""
-    numbers = (signal.SIGINT, signal.SIGHUP)
-    before = [signal.signal(number, lambda *_: None) for number in numbers]
-    yield
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
-
-
-@pytest.mark.usefixtures("default_signals")
 def test_ctrl_c_at_make_repro_kills_the_training_and_keeps_its_epochs_and_the_last_run_s_files(
     project: Project, start: Starter
 ) -> None:
     project.change(train={"epochs": 1000})
     before = project.contents("data")
     process = start(project, "python", "-m", "tools.repro")
-    until(lambda: len(list(project.path.glob(f"{training_run.FOLDER}/*/epoch-*"))) >= 2)
+    until(lambda: epochs_done(project) >= 2)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=30)
     assert process.returncode not in (0, None)
@@ -300,19 +261,25 @@ def test_ctrl_c_at_make_repro_kills_the_training_and_keeps_its_epochs_and_the_la
     assert project.contents("data") == before
 
 
-def test_diverged_training_is_one_message(
+class BlownUp(Training):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.model.get_layer("probability").bias.assign([float("nan")])
+
+
+def test_diverged_training_is_one_message_and_a_bug_a_traceback_and_the_run_is_failed(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class BlownUp(Training):
-        def __init__(self, *given: Any) -> None:
-            super().__init__(*given)
-            self.model.get_layer("probability").bias.assign([float("nan")])
-
     before = project.contents("data")
     monkeypatch.setattr(train, "Training", BlownUp)
     message = call.fail(train.main)
     assert "Epoch 1 diverged, loss nan: lower train.learning_rate" in message
     assert runs()[0].info.status == "FAILED"
+    project.change(train={"seed": 1})
+    monkeypatch.setattr(train, "Training", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        call(train.main)
+    assert [run.info.status for run in runs()] == ["FAILED", "FAILED", "FINISHED"]
     assert project.contents("data") == before
 
 
@@ -321,7 +288,7 @@ def test_training_shows_a_progress_bar_on_a_terminal(
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     for seed in (1, 2):  # the end of a training leaves the next one its bar
-        project.change(train={"seed": seed})
+        project.change(train={"seed": seed, "epochs": 1})
         assert "━" in call(train.main)
 
 
@@ -330,15 +297,6 @@ def test_training_shows_a_plain_line_for_each_epoch_elsewhere(two_runs: Project)
     assert "━" not in output
     assert "\r" not in output
     assert output.count("val_accuracy:") == 3
-
-
-def test_failed_training_is_failed(project: Project) -> None:
-    with (project.path / "sentiment" / "network" / "model.py").open("a", encoding="utf-8") as file:
-        file.write("\n\ndef build_model(*_):\n    raise RuntimeError('broken')\n")
-    before = project.contents("data")
-    assert "RuntimeError: broken" in project.fail("dvc", "repro")
-    assert runs()[0].info.status == "FAILED"
-    assert project.contents("data") == before
 
 
 def test_experiments_of_dvc_are_runs_named_after_them(two_runs: Project) -> None:
@@ -359,11 +317,10 @@ def test_dvc_compares_metrics_params_and_plots(two_runs: Project, tmp_path: Path
     assert loss["diff"] == pytest.approx(loss["new"] - loss["old"])
     params = json.loads(project.run("dvc", "params", "diff", "--json"))
     assert params["params.yaml"]["train.units"] == {"old": 4, "new": 6, "diff": 2}
-    project.run("dvc", "plots", "show")
+    project.run("dvc", "plots", "diff")
     page = (project.path / "dvc_plots" / "index.html").read_text(encoding="utf-8")
     for part in ("val_accuracy", "true_positive_rate", "predicted", "observed"):
         assert part in page
-    project.run("dvc", "plots", "diff")
 
 
 def test_a_fresh_clone_knows_the_committed_run(project: Project, tmp_path: Path) -> None:
@@ -386,20 +343,20 @@ def test_a_fresh_clone_knows_the_committed_run(project: Project, tmp_path: Path)
     assert clone.run("git", "status", "--porcelain") == ""
 
 
-def test_server_that_does_not_answer_is_one_message_and_loses_nothing(project: Project) -> None:
+def test_server_that_does_not_answer_is_one_message_and_loses_nothing(
+    project: Project, call: Caller
+) -> None:
     project.change(train={"units": 5})
     before = project.contents("data")
-    output = project.fail("dvc", "repro", MLFLOW_TRACKING_URI=NOWHERE)
-    assert "does not answer" in output
-    assert "Traceback" not in output
+    assert "does not answer" in call.fail(train.main, MLFLOW_TRACKING_URI=NOWHERE)
     assert project.contents("data") == before
 
 
 def test_bare_mlflow_ui_shows_the_runs_and_their_artifacts(
-    project: Project, start: Starter
+    finished: Project, start: Starter
 ) -> None:
     port = free_port()
-    start(project, "mlflow", "ui", "--port", str(port), **QUIET)
+    start(finished, "mlflow", "ui", "--port", str(port), **QUIET)
     wait_for(f"http://127.0.0.1:{port}/health")
     mlflow.set_tracking_uri(f"http://127.0.0.1:{port}")
     (run,) = runs()
@@ -415,9 +372,8 @@ def test_evaluation_of_a_run_that_the_store_does_not_have_goes_on(
 ) -> None:
     if loss == "run":
         mlflow.MlflowClient().delete_run(runs()[0].info.run_id)
-        output = call(evaluate.main)
     else:
         (project.path / "mlflow.db").unlink()
-        output = project.run("python", "-m", "stages.evaluate")
+    output = call(evaluate.main)
     assert "The tracking store has no run" in output
     assert "Test Accuracy: 0." in output

@@ -7,7 +7,7 @@ from typing import Any
 import mlflow
 import pytest
 
-from tests.conftest import stand_in
+from tests.conftest import Sharer, stand_in
 from tests.project import Project
 
 SECRET = "AKIAPLANTED"
@@ -15,10 +15,7 @@ MODULE = "sentiment/data/another.py"
 HOLDING_SECRETS = (".env", ".dvc/config.local", "review.txt", "reviews.json", "reviews.csv~")
 
 
-@pytest.fixture(scope="module")
-def changed(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that was trained with many files that are not committed."""
-    project = finished.copy(tmp_path_factory.mktemp("changed") / "project")
+def train_with_changes(project: Project) -> None:
     for name in (*HOLDING_SECRETS, "staged.txt"):
         (project.path / name).write_text(f"# {SECRET}\n", encoding="utf-8")
     project.run("git", "add", "staged.txt")
@@ -28,9 +25,14 @@ def changed(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
     for number in range(150):
         (project.path / "many" / f"{number:03}.py").touch()
     (project.path / MODULE).write_text("ANSWER = 42", encoding="utf-8")
-    project.change(train={"units": 5})
+    project.change(train={"units": 5, "epochs": 1})
     project.run("dvc", "repro", "train")
-    return project
+
+
+@pytest.fixture(scope="session")
+def changed(finished: Project, shared: Sharer) -> Project:
+    """A project that was trained with many files that are not committed."""
+    return shared("changed", train_with_changes, finished.path)
 
 
 @pytest.fixture

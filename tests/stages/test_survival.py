@@ -11,12 +11,16 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import mlflow
+import mlflow.store.db.utils
 import psutil
 import pytest
 from mlflow.entities import Run
+from mlflow.tracking import fluent
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from stages import evaluate, train
 from tests.conftest import Caller, Sharer, Starter, runs, stand_in
@@ -24,6 +28,7 @@ from tests.project import EPOCHS, MODEL, QUIET, Project, free_port, until, wait_
 from tools import sync, verify
 from workflow import files
 from workflow.runs import training_run
+from workflow.runs.logger import RunLogger
 
 # what h5py may print, and Python ignores, when the interpreter ends during a save
 H5PY_AT_EXIT = re.compile(
@@ -34,10 +39,14 @@ H5PY_AT_EXIT = re.compile(
 )
 
 
+def checkpoints(project: Project) -> list[Path]:
+    """The folders of all checkpoints, the newest last."""
+    return sorted(project.path.glob(f"{training_run.FOLDER}/*/epoch-*"))
+
+
 def epochs_done(project: Project) -> int:
     """The last epoch of which there is a checkpoint."""
-    names = [path.name for path in project.path.glob(f"{training_run.FOLDER}/*/epoch-*")]
-    return max((int(name.removeprefix("epoch-")) for name in names), default=0)
+    return max((int(path.name[-4:]) for path in checkpoints(project)), default=0)
 
 
 def trainer(project: Project) -> psutil.Process:
@@ -46,10 +55,10 @@ def trainer(project: Project) -> psutil.Process:
     return psutil.Process(int(holder.read_text(encoding="utf-8")))
 
 
-def begin(project: Project, start: Starter, *command: str) -> "subprocess.Popen[str]":
+def begin(project: Project, start: Starter) -> "subprocess.Popen[str]":
     """Start a training and let it come to its third epoch."""
     project.change(train={"epochs": EPOCHS})
-    process = start(project, *(command or ("dvc", "repro")))
+    process = start(project, "dvc", "repro")
     until(lambda: epochs_done(project) >= 3)
     return process
 
@@ -93,28 +102,10 @@ def assert_trained(run: Run, epochs: int = EPOCHS) -> None:
     assert model.status == "READY"
 
 
-def assert_complete(run: Run) -> None:
+def assert_complete(run: Run, epochs: int = EPOCHS) -> None:
     """The run has all of its training, and its evaluation."""
-    assert_trained(run)
+    assert_trained(run, epochs)
     assert "test_accuracy" in run.data.metrics
-
-
-def test_killed_training_is_resumed_in_the_same_run_to_the_same_bits(
-    killed: Project, start: Starter, undisturbed: Path
-) -> None:
-    """Killed by SIGKILL at first, then by SIGTERM, which ends it through its clean-up."""
-    process, done = start(killed, "python", "-m", "stages.train"), epochs_done(killed)
-    until(lambda: epochs_done(killed) > done)
-    process.terminate()
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert "Traceback" not in H5PY_AT_EXIT.sub("", output)
-    assert_killed(runs()[0])
-    assert "Resuming after epoch" in killed.run("dvc", "repro")
-    assert verify.differences(killed.path / "data", undisturbed) == set()
-    new, _ = runs()
-    assert_complete(new)
-    assert list((killed.path / training_run.FOLDER).glob("*/epoch-*")) == []
 
 
 def assert_killed(run: Run) -> None:
@@ -125,11 +116,43 @@ def assert_killed(run: Run) -> None:
     assert sorted(point.step for point in points) == list(range(1, len(points) + 1))
 
 
+def test_killed_training_is_resumed_in_the_same_run_to_the_same_bits(
+    killed: Project, start: Starter, undisturbed: Path
+) -> None:
+    """By SIGKILL; by SIGTERM, which ends it through its clean-up; and with the DVC that ran it.
+
+    In the end, `make repro` mends the lock file that DVC was killed over.
+    """
+    process, done = start(killed, "python", "-m", "stages.train"), epochs_done(killed)
+    until(lambda: epochs_done(killed) > done)
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in H5PY_AT_EXIT.sub("", output)
+    assert_killed(runs()[0])
+
+    process, done = start(killed, "dvc", "repro"), epochs_done(killed)
+    until(lambda: epochs_done(killed) > done)
+    orphan = trainer(killed)
+    process.kill()
+    orphan.wait(timeout=15)
+    process.communicate(timeout=60)
+    assert_killed(runs()[0])
+
+    (killed.path / ".dvc" / "tmp" / "rwlock").write_text("", encoding="utf-8")
+    assert "JSON structure is corrupted" in killed.fail("dvc", "repro")
+    assert "Resuming after epoch" in killed.run("python", "-m", "tools.repro")
+    assert verify.differences(killed.path / "data", undisturbed) == set()
+    new, _ = runs()
+    assert_complete(new)
+    assert checkpoints(killed) == []
+
+
 def test_checkpoint_that_was_cut_short_costs_an_epoch_and_no_more(
     killed: Project, undisturbed: Path
 ) -> None:
     done = epochs_done(killed)
-    (weights,) = killed.path.glob(f"{training_run.FOLDER}/*/epoch-{done:04}/state.npz")
+    weights = checkpoints(killed)[-1] / "state.npz"
     weights.write_bytes(weights.read_bytes()[:1000])
     output = killed.run("python", "-m", "stages.train")
     assert "A damaged checkpoint is skipped" in output
@@ -151,23 +174,6 @@ def test_a_run_whose_process_is_gone_is_swept_by_the_next_command(call: Caller) 
     (abandoned,) = [run for run in runs() if run.info.status == "RUNNING"]
     call.fail(sync.main)  # DVC took data/train away before the training
     assert mlflow.get_run(abandoned.info.run_id).info.status == "KILLED"
-
-
-def test_killed_dvc_leaves_no_training_behind(project: Project, start: Starter) -> None:
-    process = begin(project, start)
-    orphan = trainer(project)
-    process.kill()
-    orphan.wait(timeout=15)
-    process.communicate(timeout=60)
-    assert runs()[0].info.status == "KILLED"
-    assert "Resuming after epoch" in project.run("dvc", "repro", "train")
-    assert_trained(runs()[0])
-
-
-def test_a_lock_file_that_dvc_was_killed_over_is_mended(project: Project) -> None:
-    (project.path / ".dvc" / "tmp" / "rwlock").write_text("", encoding="utf-8")
-    assert "JSON structure is corrupted" in project.fail("dvc", "repro")
-    assert "up to date" in project.run("python", "-m", "tools.repro")
 
 
 def test_a_second_repro_or_training_says_who_runs_already_and_trains_nothing(
@@ -193,29 +199,6 @@ def test_a_second_repro_or_training_says_who_runs_already_and_trains_nothing(
     assert_killed(runs()[0])
 
 
-class Served(NamedTuple):
-    """A project whose server died in the middle of a training, and is there again.
-
-    Attributes:
-        project: the project, after `make sync`.
-        address: of the server.
-        run: the run as the server had it when it died.
-        output: what the training printed.
-    """
-
-    project: Project
-    address: str
-    run: Run
-    output: str
-
-
-def kill_tree(process: "subprocess.Popen[str]") -> None:
-    parent = psutil.Process(process.pid)
-    for each in [*parent.children(recursive=True), parent]:
-        each.kill()
-    process.communicate()
-
-
 @contextmanager
 def server(project: Project, port: int) -> Iterator[None]:
     """An MLflow server, killed in the end."""
@@ -227,85 +210,106 @@ def server(project: Project, port: int) -> Iterator[None]:
         wait_for(f"http://127.0.0.1:{port}/health")
         yield
     finally:
-        kill_tree(process)
-
-
-@pytest.fixture(scope="module")
-def served(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    project, port = finished.copy(tmp_path_factory.mktemp("served") / "project"), free_port()
-    address = f"http://127.0.0.1:{port}"
-    project.environment["MLFLOW_TRACKING_URI"] = address
-    with server(project, port):
-        training = begin(project, Project.start)
-        (run,) = mlflow.MlflowClient(address).search_runs(["1"])
-    output, _ = training.communicate(timeout=240)
-    assert training.returncode == 0, output
-    with server(project, port):
-        project.run("python", "-m", "tools.sync")
-        yield Served(project, address, run, output)
-
-
-@pytest.fixture
-def at_server(served: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
-    """Stand in the project of `served`, at its server."""
-    stand_in(served.project.path, monkeypatch)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", served.address)
-    mlflow.set_tracking_uri(served.address)
-    return served
+        parent = psutil.Process(process.pid)
+        for member in [*parent.children(recursive=True), parent]:
+            member.kill()
+        process.communicate()
 
 
 def test_server_that_dies_costs_no_epoch_and_is_completed_later(
-    at_server: Served, undisturbed: Path
+    project: Project,
+    start: Starter,
+    call: Caller,
+    undisturbed: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert "make sync" in at_server.output
-    assert "Traceback" not in at_server.output
-    assert verify.differences(at_server.project.path / "data", undisturbed) == set()
-    (run,) = runs()
-    assert run.info.run_id == at_server.run.info.run_id
-    assert_complete(run)
-    assert "restored_from" not in run.data.tags
+    """It has the runs by its address alone: files, champion and answers, too."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    own = {run.info.run_id for run in runs()}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    mlflow.set_tracking_uri(address)
+    project.environment["MLFLOW_TRACKING_URI"] = address
+    with server(project, port):
+        training = begin(project, start)
+        (begun,) = mlflow.MlflowClient().search_runs(["1"])
+    output, _ = training.communicate(timeout=240)
+    assert training.returncode == 0, output
+    assert begun.data.params["train.epochs"] == str(EPOCHS)
+    assert "make sync" in output
+    assert "Traceback" not in output
+    assert verify.differences(project.path / "data", undisturbed) == set()
+    with server(project, port):
+        call(sync.main)
+        (run,) = runs()
+        run_id = run.info.run_id
+        assert run_id == begun.info.run_id
+        assert_complete(run)
+        assert "restored_from" not in run.data.tags
+        call(evaluate.main)
+        path = mlflow.artifacts.download_artifacts(f"runs:/{run_id}/evaluate/accuracy.png")
+        assert Path(path).read_bytes().startswith(b"\x89PNG")
+        champion = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion")
+        assert champion.run_id == run_id
+        predicted = project.run("python", "-m", "tools.predict", TEXT="a")
+        assert re.search(r"^(positive|negative) ", predicted, re.MULTILINE)
+    mlflow.set_tracking_uri(f"sqlite:///{project.path}/mlflow.db")
+    assert {run.info.run_id for run in runs()} == own
 
 
-def test_server_takes_the_runs_by_its_address_alone(at_server: Served, call: Caller) -> None:
-    assert at_server.run.data.params["train.epochs"] == str(EPOCHS)
-    call(evaluate.main)
-    (run,) = runs()
-    assert "test_accuracy" in run.data.metrics
-    path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/evaluate/accuracy.png")
-    assert Path(path).read_bytes().startswith(b"\x89PNG")
-    champion = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion")
-    assert champion.run_id == run.info.run_id
-    predicted = at_server.project.run("python", "-m", "tools.predict", TEXT="a")
-    assert re.search(r"^(positive|negative) ", predicted, re.MULTILINE)
-    mlflow.set_tracking_uri(f"sqlite:///{at_server.project.path}/mlflow.db")
-    assert run.info.run_id not in {own.info.run_id for own in runs()}
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """MLflow waits for a locked database less long."""
+
+    def shorter(_: Any, __: Any, statement: str, values: Any, *___: Any) -> tuple[str, Any]:
+        return statement.replace("busy_timeout = 20000", "busy_timeout = 200"), values
+
+    event.listen(Engine, "before_cursor_execute", shorter, retval=True)
+    monkeypatch.setattr(mlflow.store.db.utils, "MAX_RETRY_COUNT", 1)
+    yield
+    event.remove(Engine, "before_cursor_execute", shorter)
 
 
-def test_store_that_is_locked_is_one_message_and_loses_nothing(project: Project) -> None:
+@pytest.fixture
+def database(project: Project) -> Iterator[sqlite3.Connection]:
+    """The store's database."""
+    with closing(sqlite3.connect(project.path / "mlflow.db")) as connection:
+        yield connection
+
+
+@pytest.mark.usefixtures("impatient")
+def test_store_that_is_locked_is_one_message_and_loses_nothing(
+    project: Project, call: Caller, database: sqlite3.Connection
+) -> None:
     project.change(train={"epochs": 3})
     before = project.contents("data")
-    with closing(sqlite3.connect(project.path / "mlflow.db")) as database:
-        database.execute("BEGIN EXCLUSIVE")
-        output = project.fail("dvc", "repro")
+    database.execute("BEGIN EXCLUSIVE")
+    output = call.fail(train.main)
     assert "cannot be used" in output
     assert "locked" in output
-    assert "Traceback" not in output
     assert project.contents("data") == before
 
 
+@pytest.mark.usefixtures("impatient", "project")
 def test_store_that_is_locked_meanwhile_costs_no_epoch(
-    project: Project, start: Starter, call: Caller
+    call: Caller, database: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = begin(project, start)
-    with closing(sqlite3.connect(project.path / "mlflow.db", timeout=60)) as database:
-        database.execute("BEGIN EXCLUSIVE")
-        until(lambda: not list(project.path.glob(f"{training_run.FOLDER}/*/epoch-*")), 300)
-        database.rollback()
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
-    assert output.count("cannot be used") <= 1
+    log_epoch = RunLogger.epoch
+
+    def lock(log: RunLogger, number: int, row: dict[str, float]) -> None:
+        if number == 2:
+            database.execute("BEGIN EXCLUSIVE")
+        log_epoch(log, number, row)
+
+    monkeypatch.setattr(RunLogger, "epoch", lock)
+    output = call(train.main)
+    assert output.count("cannot be used") == 1
+    # as when the training's process ends
+    fluent._active_run_stack.get().clear()  # type: ignore[no-untyped-call]
+    database.rollback()
+    call(evaluate.main)
     call(sync.main)
-    assert_complete(runs()[0])
+    assert_complete(runs()[0], 2)
 
 
 @pytest.fixture
@@ -321,27 +325,27 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)  # arrays may be mapped yet
 
 
-@pytest.mark.parametrize("place", ["data", ".checkpoints"])
 def test_full_disk_is_one_message_and_what_was_there_stays(
-    project: Project, call: Caller, small_disk: Path, place: str
+    project: Project, call: Caller, small_disk: Path
 ) -> None:
+    """First below the checkpoints, then below the outputs."""
     before = project.contents("data")
-    target = project.path / place
-    if target.exists():
-        shutil.copytree(target, small_disk / "kept", symlinks=True)
-        shutil.rmtree(target)
-    (small_disk / "kept").mkdir(exist_ok=True)
-    target.symlink_to(small_disk / "kept")
-    (small_disk / "filler").write_bytes(b"\0" * free_bytes(small_disk, 100_000))
-    project.change(train={"units": 128, "epochs": 2})
-    output = call.fail(train.main)
-    assert "No space left on device" in output
-    assert "Free some space" in output
-    assert project.contents("data") == before
-    (small_disk / "filler").unlink()
+    project.change(train={"units": 128, "epochs": 1})
+    for place in (project.path / training_run.FOLDER, project.path / "data"):
+        kept = small_disk / place.name
+        if place.exists():
+            shutil.copytree(place, kept, symlinks=True)
+            shutil.rmtree(place)
+        kept.mkdir(exist_ok=True)
+        place.symlink_to(kept)
+        filler = small_disk / "filler"
+        filler.write_bytes(b"\0" * max(0, shutil.disk_usage(small_disk).free - 100_000))
+        output = call.fail(train.main)
+        assert "No space left on device" in output
+        assert "Free some space" in output
+        assert project.contents("data") == before
+        filler.unlink()
+        if place.name != "data":
+            place.unlink()
     call(train.main)
     assert files.read_about(project.path / "data" / "train")["params"]["train.units"] == 128
-
-
-def free_bytes(folder: Path, but: int) -> int:
-    return max(0, shutil.disk_usage(folder).free - but)

@@ -33,7 +33,7 @@ def test_the_notebook_s_are_the_params_that_are_shipped(default_params: Params) 
 
 
 @pytest.mark.usefixtures("root")
-@pytest.mark.parametrize("name", [each for each in PRESETS if each != preset.NOTEBOOK])
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != preset.NOTEBOOK])
 def test_another_has_only_what_differs_and_is_written_and_undone(name: str, call: Caller) -> None:
     own, notebook = preset.read(name), preset.read(preset.NOTEBOOK)
     assert all(value != notebook[key] for key, value in own.items())
@@ -77,9 +77,5 @@ def test_params_that_lack_a_key_are_told_so(root: Path, call: Caller) -> None:
     text = DEFAULT_PARAMS.read_text(encoding="utf-8").replace("  schedule: ", "  schedules: ")
     (root / "params.yaml").write_text(text, encoding="utf-8")
     assert "train.schedule: missing" in call.fail(preset.main, "--name", "best")
-
-
-@pytest.mark.usefixtures("root")
-def test_without_a_name_nothing_changes(call: Caller) -> None:
     assert "--name" in call.fail(preset.main)
-    assert Path("params.yaml").read_bytes() == DEFAULT_PARAMS.read_bytes()
+    assert (root / "params.yaml").read_text(encoding="utf-8") == text

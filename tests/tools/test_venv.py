@@ -1,6 +1,5 @@
 """How `.venv` is built: from wheels made here, by the uv of the environment that runs the tests."""
 
-import base64
 import hashlib
 import os
 import re
@@ -22,7 +21,6 @@ touch "$(dirname "$0")/../half-installed"
 echo 'no room' >&2
 exit 2
 """
-FOREIGN_UV = "\x7fELF of another machine"
 
 
 @pytest.mark.parametrize("version", [(3, 10), (3, 14)])
@@ -45,8 +43,8 @@ def test_missing_venv_module_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
         "importlib.util.find_spec", lambda name: None if name == "ensurepip" else name
     )
     with pytest.raises(SystemExit, match="cannot make virtual environments") as raised:
-        venv.check_venv_module()
-    assert f"python3.{sys.version_info[1]}-venv" in str(raised.value.code)
+        venv.check_python(3, 11)
+    assert "python3.11-venv" in str(raised.value.code)
 
 
 def write_wheel(folder: Path, name: str, file: str, content: str) -> str:
@@ -57,22 +55,16 @@ def write_wheel(folder: Path, name: str, file: str, content: str) -> str:
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    record = "".join(f"{path},{recorded(text)}\n" for path, text in contents.items())
+    contents[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in (*contents, f"{info}/RECORD"))
     path = folder / f"{name}-1-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
-        for member, text in {**contents, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
+        for member, text in contents.items():
             entry = zipfile.ZipInfo(member)
             entry.external_attr = 0o100755 << 16
             archive.writestr(entry, text)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     hashes = (f" \\\n    --hash=sha256:{digits}" for digits in ("0" * 64, digest))
     return f"{name.replace('_', '-')}==1{''.join(hashes)}\n"
-
-
-def recorded(text: str) -> str:
-    """Digest and size as a wheel's RECORD has them."""
-    digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
-    return f"sha256={digest},{len(text.encode())}"
 
 
 @pytest.fixture
@@ -105,33 +97,44 @@ def installer() -> str:
     return record.read_text(encoding="utf-8").strip()
 
 
-def test_uv_builds_the_environment_once_with_bytecode_and_shows_its_progress(
-    wheels: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def lock_of_sweeps(entry: str) -> None:
+    """Lock what `make sweep` needs."""
+    path = venv.lock_of("sweep")
+    path.parent.mkdir(parents=True)
+    path.write_text(entry, encoding="utf-8")
+
+
+def test_of_two_calls_at_once_one_builds_by_uv_with_bytecode_and_the_other_waits(
+    wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # says nothing of what is installed
     lock_with(wheels, REAL_UV)
-    venv.main([])
-    out, err = capfd.readouterr()
-    assert out == ""  # it is that of the command, which may be JSON
-    assert "Building .venv" in err
-    assert f" + {PACKAGE.replace('_', '-')}==1" in err
+    lock_of_sweeps(write_wheel(wheels, "further", "further.py", ""))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # says nothing of what is installed
+    monkeypatch.setenv("PIP_LOG", "pip.log")
+    command = [sys.executable, str(ROOT / "tools" / "venv.py"), "sweep"]
+    pipe = subprocess.PIPE
+    calls = [subprocess.Popen(command, text=True, stdout=pipe, stderr=pipe) for _ in range(2)]
+    outputs, errors = zip(*(call.communicate(timeout=120) for call in calls), strict=True)
+    assert [call.returncode for call in calls] == [0, 0]
+    assert outputs == ("", "")  # it is that of the command, which may be JSON
+    building, waiting = sorted(errors)
+    assert building.startswith("Building .venv")
+    assert f" + {PACKAGE.replace('_', '-')}==1" in building
+    assert waiting == "make: waiting for another make, which is building .venv.\n"
+    assert Path("pip.log").read_text(encoding="utf-8").count("Successfully installed further") == 1
     assert installer() == "uv"
     assert list((site_packages() / "__pycache__").glob(f"{PACKAGE}.*.pyc"))
     assert venv.VENV.is_symlink()
-    venv.main([])
-    assert capfd.readouterr() == ("", "")
+    assert subprocess.check_output(command, stderr=subprocess.STDOUT) == b""
 
 
-@pytest.mark.parametrize(
-    ("uv", "reason"), [(FAILING_UV, "no room"), (FOREIGN_UV, "Exec format error")]
-)
 def test_pip_builds_the_environment_where_uv_fails(
-    wheels: Path, capfd: pytest.CaptureFixture[str], uv: str, reason: str
+    wheels: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    lock_with(wheels, uv)
+    lock_with(wheels, FAILING_UV)
     venv.main([])
     err = capfd.readouterr().err
-    assert reason in err
+    assert "no room" in err
     assert "pip does, in several minutes" in err
     assert f"Successfully installed {PACKAGE.replace('_', '-')}-1" in err
     assert installer() == "pip"
@@ -139,24 +142,37 @@ def test_pip_builds_the_environment_where_uv_fails(
     assert venv.is_complete()
 
 
+def test_a_program_of_another_machine_fails_as_any(
+    in_tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = in_tmp_path / "uv"
+    program.write_text("\x7fELF of another machine", encoding="utf-8")
+    program.chmod(0o755)
+    assert not venv.succeeds([str(program)])
+    assert "Exec format error" in capfd.readouterr().err
+
+
 def fake(name: str) -> Path:
-    """A folder that is taken for a complete environment."""
-    (Path(name) / "lib").mkdir(parents=True)
+    """A folder that is taken for a complete environment, with the tests' own Python."""
+    (Path(name) / "bin").mkdir(parents=True)
+    python = Path(name) / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
     (Path(name) / "complete").touch()
     return Path(name)
 
 
 @pytest.fixture(params=["link", "folder"])
 def earlier(request: pytest.FixtureRequest, wheels: Path) -> Path:
-    """The stamp of another lock's environment, which `.venv` links to or, as it once was, is."""
+    """Another lock's environment, which `.venv` links to or, as it once was, is."""
     lock_with(wheels, REAL_UV)
     if request.param == "folder":
-        fake(".venv")
-    else:
-        venv.VENV.symlink_to(fake(".venv-0123456789ab"))
-    return venv.VENV / "complete"
+        return fake(".venv")
+    venv.VENV.symlink_to(fake(".venv-0123456789ab"))
+    return venv.VENV
 
 
+@pytest.mark.parametrize("earlier", ["link"], indirect=True)
 def test_failed_build_is_one_line_and_leaves_the_environment_before(
     earlier: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,7 +181,7 @@ def test_failed_build_is_one_line_and_leaves_the_environment_before(
     with pytest.raises(SystemExit, match=r"\.venv could not be built"):
         venv.main([])
     assert "no-such-package" in capfd.readouterr().err
-    assert earlier.is_file()
+    assert (earlier / "complete").is_file()
 
 
 @pytest.mark.usefixtures("earlier")
@@ -186,64 +202,34 @@ def test_what_is_complete_is_used_and_the_folders_that_no_command_uses_are_remov
     assert {path.name for path in in_tmp_path.glob(".venv-*")} == kept
 
 
-def test_a_command_goes_on_in_the_environment_that_another_one_follows(wheels: Path) -> None:
-    lock_with(wheels, REAL_UV)
-    venv.main([])
-    first, python = venv.VENV.resolve(), str(venv.VENV.resolve() / "bin" / "python")
-    waiting = f"input(); import {PACKAGE}"
-    with subprocess.Popen([python, "-c", waiting], stdin=subprocess.PIPE, text=True) as running:
-        venv.LOCK.write_text(f"{venv.LOCK.read_text(encoding='utf-8')}# changed", encoding="utf-8")
-        subprocess.run([python, str(ROOT / "tools" / "venv.py")], check=True)
-        assert installer() == "uv"
-        assert venv.VENV.resolve() != first
-        running.communicate("\n")
-    assert running.returncode == 0
-
-
-def sweeps_lock() -> Path:
-    """The lock of `make sweep`, whose folder is there."""
-    path = venv.lock_of("sweep")
-    path.parent.mkdir(parents=True)
-    return path
-
-
-def test_of_two_calls_at_once_one_builds_and_the_other_waits(
-    wheels: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock_with(wheels, REAL_UV)
-    sweeps_lock().write_text(write_wheel(wheels, "further", "further.py", ""), encoding="utf-8")
-    monkeypatch.setenv("PIP_LOG", "pip.log")
-    command = [sys.executable, str(ROOT / "tools" / "venv.py"), "sweep"]
-    calls = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = sorted(call.communicate(timeout=120)[1] for call in calls)
-    assert [call.returncode for call in calls] == [0, 0]
-    assert said[0].startswith("Building .venv")
-    assert said[1] == "make: waiting for another make, which is building .venv.\n"
-    assert installer() == "uv"
-    assert Path("pip.log").read_text(encoding="utf-8").count("Successfully installed further") == 1
-
-
 def test_packages_of_sweeps_that_cannot_be_installed_are_one_line(wheels: Path) -> None:
     lock_with(wheels, REAL_UV)
-    missing = f"no-such-package==1 --hash=sha256:{'0' * 64}\n"
-    sweeps_lock().write_text(missing, encoding="utf-8")
+    venv.VENV.symlink_to(fake(venv.name_in(Path().resolve())))
+    lock_of_sweeps(f"no-such-package==1 --hash=sha256:{'0' * 64}\n")
     with pytest.raises(SystemExit, match=r"extras/sweep/requirements\.txt could not be installed"):
         venv.main(["sweep"])
     assert not (venv.VENV / "sweep").exists()
 
 
-def test_make_installs_the_packages_of_sweeps_into_each_environment(wheels: Path) -> None:
-    lock_with(wheels, REAL_UV)
+@pytest.mark.parametrize("earlier", ["link"], indirect=True)
+def test_make_builds_another_environment_for_another_lock_and_a_command_goes_on_in_its_own(
+    wheels: Path, earlier: Path
+) -> None:
     shutil.copy2(ROOT / "Makefile", "Makefile")
     Path("tools").mkdir()
     shutil.copy2(ROOT / "tools" / "venv.py", "tools")
-    sweeps_lock().write_text(write_wheel(wheels, "further", "further.py", ""), encoding="utf-8")
-    for comment in ("", "# changed\n"):
-        with venv.LOCK.open("a", encoding="utf-8") as lock:
-            lock.write(comment)
+    lock_of_sweeps(write_wheel(wheels, "further", "further.py", ""))
+    (earlier / "module.py").touch()
+    own = earlier.resolve()
+    command = [str(own / "bin" / "python"), "-c", "input(); import module"]
+    pipe, there = subprocess.PIPE, {**os.environ, "PYTHONPATH": str(own)}
+    with subprocess.Popen(command, stdin=pipe, text=True, env=there) as running:
         subprocess.run(["make", ".venv/sweep"], check=True)
-        assert venv.is_complete()
-        assert (site_packages() / "further.py").is_file()
+        running.communicate("\n")
+    assert running.returncode == 0
+    assert venv.VENV.resolve() != own
+    assert venv.is_complete()
+    assert (site_packages() / "further.py").is_file()
 
 
 def test_interrupted_build_is_one_line(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.project import ROOT, default_signals, until
+from workflow.signals import ENDING
 
 SECONDS = 4  # from a signal to a server's end, at most: twice what COMMAND allows it, and more
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
@@ -98,21 +99,15 @@ def take(terminal: int) -> None:
     os.close(os.open(os.ttyname(terminal), os.O_RDWR))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_server_that_ignores_it(noted: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "numbers", [[number] for number in ENDING] + [[signal.SIGHUP, signal.SIGTERM, signal.SIGINT]]
+)
+def test_signals_end_a_server_that_ignores_them(noted: Path, numbers: list[signal.Signals]) -> None:
     with start(noted) as command:
         until(lambda: len(running(noted)) == 2)
-        command.send_signal(number)
-        until(lambda: not running(noted), SECONDS)
-        assert command.wait(SECONDS) == 0
-
-
-def test_further_signals_do_not_keep_a_server_alive(noted: Path) -> None:
-    with start(noted) as command:
-        until(lambda: len(running(noted)) == 2)
-        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+        for number in numbers:
             command.send_signal(number)
-            time.sleep(0.5)
+            time.sleep(0.3)
         until(lambda: not running(noted), SECONDS)
         assert command.wait(SECONDS) == 0
 

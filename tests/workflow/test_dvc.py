@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Sharer
 from tests.project import Project
 from workflow import dvc
 
@@ -16,11 +17,8 @@ stages:
 """
 
 
-@pytest.fixture
-def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository whose stage ran for two inputs, and whose `dvc.lock` was then cut short."""
-    project = Project(tmp_path / "project")
-    project.path.mkdir()
+def cut_short(project: Project) -> None:
+    project.path.mkdir(parents=True)
     (project.path / "dvc.yaml").write_text(DVC_YAML, encoding="utf-8")
     project.run("git", "init", "--quiet")
     project.run("dvc", "init", "--quiet")
@@ -32,6 +30,18 @@ def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lock = project.path / "dvc.lock"
     content = lock.read_bytes()
     lock.write_bytes(content[: content.index(b"cmd")])
+
+
+@pytest.fixture
+def ran(shared: Sharer) -> Project:
+    """A repository whose stage ran for two inputs, and whose `dvc.lock` was then cut short."""
+    return shared("cut-short", cut_short)
+
+
+@pytest.fixture
+def killed(ran: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, which is the working directory."""
+    project = ran.copy(tmp_path / "project")
     monkeypatch.chdir(project.path)
     return project.path
 

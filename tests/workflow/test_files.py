@@ -22,13 +22,10 @@ def folder(tmp_path: Path) -> Path:
     return target
 
 
-def test_array_is_read_as_it_was_written(folder: Path) -> None:
+def test_a_folder_is_read_as_it_was_written(folder: Path) -> None:
     (array,) = files.read_arrays(folder, ["x"])
     assert array.dtype == np.uint8
     assert array.tolist() == [0, 1, 2, 3, 4, 5]
-
-
-def test_about_names_params_and_digest_of_each_file(folder: Path) -> None:
     about = files.read_about(folder)
     assert about["params"] == {"pad.max_length": 3}
     assert about["files"] == {"x.npy": files.sha256(folder / "x.npy")}
@@ -51,38 +48,29 @@ def test_a_signal_in_the_swap_leaves_the_new_folder_in_place(
     assert [path.name for path in folder.iterdir()] == ["new"]
 
 
-def test_truncated_array_is_refused(folder: Path) -> None:
-    path = folder / "x.npy"
-    path.write_bytes(path.read_bytes()[:-2])
-    with pytest.raises(UserError, match=r"x\.npy is not as the stage wrote it.*run `dvc repro`"):
-        files.read_arrays(folder, ["x"])
-
-
-def test_tampered_array_is_refused(folder: Path) -> None:
-    path = folder / "x.npy"
-    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
-    with pytest.raises(UserError, match="SHA-256"):
-        files.read_arrays(folder, ["x"])
-
-
-def test_missing_array_is_named(folder: Path) -> None:
-    (folder / "x.npy").unlink()
-    with pytest.raises(UserError, match=r"x\.npy is missing\. `dvc repro` makes it"):
-        files.read_arrays(folder, ["x"])
-
-
-@pytest.mark.parametrize("damage", ["truncated", "tampered", "missing"])
-def test_damaged_file_of_any_kind_is_refused(folder: Path, damage: str) -> None:
-    path = folder / "model.keras"
+@pytest.mark.parametrize("name", ["x.npy", "model.keras"])
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"012345678", "is not as the stage wrote it .*SHA-256.*run `dvc repro`"),
+        (b"012345678x", "is not as the stage wrote it"),
+        (None, "is missing. `dvc repro` makes it"),
+    ],
+)
+def test_truncated_tampered_or_missing_file_is_refused(
+    folder: Path, name: str, content: bytes | None, problem: str
+) -> None:
+    path = folder / name
     path.write_bytes(b"0123456789")
     files.write_about(folder, {})
-    if damage == "missing":
-        path.unlink()
-    else:
-        path.write_bytes(b"012345678" if damage == "truncated" else b"012345678x")
-    expected = "is missing. `dvc repro`" if damage == "missing" else "is not as the stage wrote it"
-    with pytest.raises(UserError, match=rf"model\.keras {expected}"):
-        files.checked(path)
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(files.DamagedError, match=rf"{name} {problem}") as raised:
+        files.read_arrays(folder, ["x"]) if name == "x.npy" else files.checked(path)
+    error = pickle.loads(pickle.dumps(raised.value))  # also in another process
+    assert (error.path, error.problem) == (path, raised.value.problem)
+    assert str(error) == str(raised.value)
 
 
 def test_pickled_array_is_refused_even_with_the_right_digest(folder: Path) -> None:
@@ -101,39 +89,24 @@ def test_damaged_description_is_refused(folder: Path, text: str) -> None:
 
 
 def test_failed_block_leaves_the_folder_as_it_was(folder: Path) -> None:
+    """Also one that was killed between the two moves."""
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-
-    def fail() -> None:
-        with files.replaced(folder) as partial:
-            (partial / "x.npy").write_bytes(b"new")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
+    folder.rename(folder.with_name(".pad.old"))
+    with pytest.raises(ValueError, match="pickle"), files.replaced(folder) as partial:
+        files.write_arrays(partial, {"x": np.array([None])})
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == ["pad"]
 
 
 def test_new_folder_takes_the_place_of_the_old_one_whole(folder: Path) -> None:
+    """Nor is anything left of a process that was killed."""
+    partial = folder.with_name(".pad.partial")
+    partial.mkdir()
+    (partial / "half").write_bytes(b"half")
     with files.replaced(folder) as partial:
         (partial / "y.npy").write_bytes(b"new")
     assert [path.name for path in folder.iterdir()] == ["y.npy"]
     assert [path.name for path in folder.parent.iterdir()] == ["pad"]
-
-
-def test_folder_is_back_after_a_kill_between_the_two_moves(folder: Path) -> None:
-    folder.rename(folder.with_name(".pad.old"))
-    with pytest.raises(RuntimeError), files.replaced(folder):
-        raise RuntimeError
-    assert files.read_arrays(folder, ["x"])[0].tolist() == [0, 1, 2, 3, 4, 5]
-
-
-def test_leftovers_of_a_killed_process_are_cleared(folder: Path) -> None:
-    partial = folder.with_name(".pad.partial")
-    partial.mkdir()
-    (partial / "half").write_bytes(b"half")
-    with files.replaced(folder) as new:
-        assert list(new.iterdir()) == []
 
 
 def test_json_refuses_what_json_cannot_say(tmp_path: Path) -> None:
@@ -153,21 +126,10 @@ def test_short_digest_depends_on_every_named_array_and_the_part(folder: Path) ->
     assert all(len(digest) == 8 for digest in digests)
 
 
-def test_the_error_for_a_damaged_file_has_its_path_and_problem_in_another_process_too(
-    folder: Path,
-) -> None:
-    (folder / "x.npy").unlink()
-    with pytest.raises(files.DamagedError) as raised:
-        files.checked(folder / "x.npy")
-    error = pickle.loads(pickle.dumps(raised.value))
-    assert (error.path, error.problem) == (folder / "x.npy", "is missing")
-    assert str(error) == str(raised.value)
-
-
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """The system calls that matter after a loss of power, as they come, with names of files."""
-    made: list[tuple[str, ...]] = []
+    calls: list[tuple[str, ...]] = []
 
     def name_of(descriptor: int) -> str:
         inode = os.fstat(descriptor).st_ino
@@ -177,7 +139,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ..
 
     def recorded(call: Callable[..., None], names: Callable[..., tuple[str, ...]]) -> None:
         def record(*arguments: object) -> None:
-            made.append((call.__name__, *names(*arguments)))
+            calls.append((call.__name__, *names(*arguments)))
             call(*arguments)
 
         monkeypatch.setattr(os, call.__name__, record)
@@ -185,7 +147,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ..
     recorded(os.fsync, lambda descriptor: (name_of(descriptor),))
     for move in (os.rename, os.replace):
         recorded(move, lambda old, new: (Path(old).name, Path(new).name))
-    return made
+    return calls
 
 
 def test_a_folder_is_on_the_disk_before_it_is_moved_and_then_the_move_is(

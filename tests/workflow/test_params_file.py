@@ -30,11 +30,8 @@ def test_only_the_values_change(file: Path) -> None:
     units, head = changed_lines(file)
     assert units.startswith("  units: 32              # size of the recurrent state, ")
     assert head.startswith("    head: 0.5            # ")
-
-
-def test_a_value_that_is_there_already_is_no_change(file: Path) -> None:
     written = file.stat().st_mtime_ns
-    assert params_file.edit(file, {"train.units": 64}) == []
+    assert params_file.edit(file, {"train.units": 32}) == []
     assert file.stat().st_mtime_ns == written
 
 

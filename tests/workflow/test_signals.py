@@ -25,12 +25,6 @@ def interrupted(work: Callable[[], object]) -> Interrupted:
     return raised.value
 
 
-def test_a_signal_is_raised_at_once() -> None:
-    error = interrupted(end)
-    assert str(error) == "interrupted by SIGTERM"
-    assert error.code == 128 + signal.SIGTERM
-
-
 def test_a_signal_in_a_block_that_defers_it_is_raised_at_the_end_of_the_outermost() -> None:
     steps = []
 
