@@ -8,8 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import mlflow
-import numpy as np
-import pandas as pd
 import psutil
 import pytest
 from ruamel.yaml import YAML
@@ -18,11 +16,10 @@ from extras.compare import __main__ as compare
 from extras.ensemble import __main__ as ensemble
 from extras.sweep import __main__ as sweep
 from tests.conftest import EARLIER, Caller, Sharer, copy_files, stand_in
-from tests.extras.conftest import SWEEP_SETTINGS
+from tests.extras.conftest import SWEEP_SETTINGS, answering_as_evaluated
 from tests.project import EPOCHS, EXTRAS, MODEL, ROOT, SMALL, Project, change_params, until
-from tools import demote, predict, promote, sync
+from tools import demote, promote, sync
 from workflow import files
-from workflow.files import FETCH, read_reviews
 from workflow.params import MOVED
 
 # runs of the earlier version, by the numbers of their versions of the registered model
@@ -175,19 +172,12 @@ def test_the_champion_stays_until_the_rule_says_otherwise(trained: Project) -> N
     assert champion_of(trained) == NETWORK
 
 
-def test_registered_models_answer_as_they_were_evaluated(standing: Project, call: Caller) -> None:
-    words = {rank: word for word, rank in files.read_json(FETCH / "word_index.json").items()}
-    reviews = read_reviews(FETCH, "test")
-    texts = [" ".join(words[rank] for rank in review) for review in reviews]
-    pd.DataFrame({"text": texts}).to_csv("texts.csv", index=False)
-    for version in (NETWORK, LINEAR, ENSEMBLE):
-        asked = ("--words", "0", "--file", "texts.csv", "--model", f"models:/{MODEL}/{version}")
-        printed = call(predict.main, "--json", *asked).splitlines()[-len(reviews) :]
-        answers = [np.float32(json.loads(line)["probability"]) for line in printed]
-        path = f"runs:/{run_of(standing, version)}/evaluate/predictions.csv"
-        evaluated = mlflow.artifacts.download_artifacts(path)
-        table = pd.read_csv(evaluated, dtype={"probability": np.float32}).set_index("review")
-        np.testing.assert_array_equal(answers, table["probability"].sort_index())
+@pytest.mark.parametrize("version", [NETWORK, LINEAR, ENSEMBLE])
+def test_a_registered_model_answers_as_it_was_evaluated(
+    trained: Project, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(trained.path, monkeypatch)
+    answering_as_evaluated(run_of(trained, version))
 
 
 def test_runs_are_compared_with_a_new_one(standing: Project, call: Caller) -> None:

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 import mlflow
-import numpy as np
 import pandas as pd
 import pytest
 from mlflow.entities import Run
@@ -14,11 +13,10 @@ from extras.baseline import __main__ as linear
 from extras.baseline.fit import OPTIONS
 from extras.common.linear_reader import FILE, Linear
 from tests.conftest import Caller, runs, stand_in
+from tests.extras.conftest import answering_as_evaluated
 from tests.project import Project
 from tools import verify
 from workflow import files
-from workflow.files import FETCH, read_reviews
-from workflow.registry import champion
 
 REPRO = ("dvc", "repro", "extras/baseline/dvc.yaml")
 
@@ -111,18 +109,8 @@ def test_a_run_whose_store_failed_is_resumed_by_the_next_call(own: Project, call
 
 @pytest.mark.parametrize("kind", linear.FITS)
 def test_the_registered_model_answers_texts_as_it_was_evaluated(kind: str) -> None:
-    run_id = run_of(kind).info.run_id
-    (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'")
-    model = champion.load(f"models:/{version.name}/{version.version}")
+    model = answering_as_evaluated(run_of(kind).info.run_id)
     assert type(model.reader).__name__ == Linear.__name__
-    index = files.read_json(FETCH / "word_index.json")
-    words, reviews = {rank: word for word, rank in index.items()}, read_reviews(FETCH, "test")
-    path = linear.FOLDER / kind / "predictions.csv"
-    evaluated = pd.read_csv(path, dtype={"probability": np.float32})
-    texts = [" ".join(words[rank] for rank in reviews[number]) for number in evaluated["review"]]
-    answers = model.predict(None, pd.DataFrame({"text": texts}))
-    np.testing.assert_array_equal(answers["probability"], evaluated["probability"])
-    assert answers["label"].tolist() == evaluated["predicted"].tolist()
 
 
 def test_the_same_reviews_give_the_same_bits(fitted: Project, own: Project, call: Caller) -> None:
