@@ -99,7 +99,7 @@ def marks(browser: webdriver.Chrome) -> list[str]:
 
 def curve_points(browser: webdriver.Chrome, part: str) -> int:
     """How many epochs the champion's curve of a part has."""
-    return len(browser.find_elements(By.CSS_SELECTOR, f"[aria-label$='part: {part}']"))
+    return len(browser.find_elements(By.CSS_SELECTOR, f".mark-symbol [aria-label$='{part}']"))
 
 
 def test_a_review_gets_its_bar_its_words_and_the_champion_beside_it(
@@ -139,11 +139,11 @@ def test_a_review_without_known_words_is_answered(
 
 def words_of(browser: webdriver.Chrome, words: int) -> list[WebElement]:
     """The places of so many words in the first strip, once all strips are there."""
-    strips = "[data-testid=stVegaLiteChart] .mark-rect path"
+    selector, strips = "[data-testid=stVegaLiteChart] .mark-rect path", len(reading.STRIPS)
 
     def drawn(browser: webdriver.Chrome) -> list[WebElement]:
-        places = browser.find_elements(By.CSS_SELECTOR, strips)
-        return places[:words] if len(places) == words * len(reading.STRIPS) else []
+        places = browser.find_elements(By.CSS_SELECTOR, selector)
+        return places[::strips] if len(places) == words * strips else []
 
     return WebDriverWait(browser, SECONDS).until(drawn)
 
