@@ -4,33 +4,23 @@ import ast
 import errno
 import os
 import re
-import subprocess
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import files as installed
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from tests.project import ROOT
+from tests.test_size import tracked
 
-LISTED = subprocess.run(
-    ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    check=True,
-).stdout.split("\0")
-TRACKED = [ROOT / name for name in LISTED if name and (ROOT / name).is_file()]
+TRACKED = tracked()
 PAGES = [path for path in TRACKED if path.suffix == ".md"]
 SOURCES = ("stages", "extras", "sentiment", "tools", "workflow")
-CODE = [
-    path for path in TRACKED if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in SOURCES
-]
+CODE = tracked(*(f"{name}/*.py" for name in SOURCES))
 FOLDERS = {path.relative_to(ROOT).parts[0] for path in TRACKED} - {"data", ".dvc"}  # not in git
 LOCKS = ("rwlock.py", "strictyaml.py")  # modules of DVC with messages that pages quote
-OF_OTHER_VERSIONS = ("CHANGELOG.md", "upgrading.md")  # they name what was, or may be removed
+OF_OTHERS = ("CHANGELOG.md", "upgrading.md")  # they name what was, or may be removed
 CUT = "…"  # in a quoted message: something that differs
 BEST = (
     "5 seeds · bi-lstm-64 · segments 50 · max+mean · cooccurrence · bigrams 32 · word dropout 0.3"
@@ -43,7 +33,6 @@ MODELS = {  # rows of the README's results, as the generated table calls them
     "linear: the same with naive-Bayes weights": "linear naive bayes",
     "ensemble": f"{BEST}, ensemble, and linear naive bayes",
 }
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def headings(page: Path) -> set[str]:
@@ -72,15 +61,6 @@ def quoted() -> list[str]:
     return re.findall(r"^\| `([^`]+)` \|", first, re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def printed() -> list[str]:
-    """All texts in this project's code, in DVC's about its locks, and of a full disk."""
-    locks = [path for path in installed("dvc") or [] if path.name in LOCKS]
-    sources = [*CODE, *(Path(str(path.locate())) for path in locks)]
-    found = [text for path in sources for text in messages(path.read_text(encoding="utf-8"))]
-    return [*found, os.strerror(errno.ENOSPC)]
-
-
 def dead_links(page: Path) -> list[str]:
     """The links of a page to places in the project that are not there."""
     targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
@@ -95,29 +75,27 @@ def dead_links(page: Path) -> list[str]:
     return dead
 
 
-@each_page
-def test_links_within_the_project_lead_somewhere(page: Path) -> None:
-    assert dead_links(page) == []
+def test_links_within_the_project_lead_somewhere() -> None:
+    assert {page.name: dead_links(page) for page in PAGES if dead_links(page)} == {}
 
 
-@each_page
-def test_paths_that_a_page_names_exist(page: Path) -> None:
-    if page.name in OF_OTHER_VERSIONS:
-        return
-    named = set(re.findall(r"`([\w.-]+/[\w./-]*)`", page.read_text(encoding="utf-8")))
-    paths = [path for path in named if path.split("/")[0] in FOLDERS]
+def named(pattern: str) -> set[str]:
+    """What the pages name of this version."""
+    pages = [page.read_text(encoding="utf-8") for page in PAGES if page.name not in OF_OTHERS]
+    return {name for page in pages for name in re.findall(pattern, page, re.MULTILINE)}
+
+
+def test_paths_that_a_page_names_exist() -> None:
+    paths = [path for path in named(r"`([\w.-]+/[\w./-]*)`") if path.split("/")[0] in FOLDERS]
+    assert len(paths) > 20
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-@each_page
-def test_make_targets_that_a_page_names_exist(page: Path) -> None:
-    if page.name in OF_OTHER_VERSIONS:
-        return
-    text = page.read_text(encoding="utf-8")
-    named = set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", text, re.MULTILINE))
+def test_make_targets_that_a_page_names_exist() -> None:
     makefiles = [ROOT / "Makefile", *ROOT.glob("extras/*/targets.mk")]
     texts = [path.read_text(encoding="utf-8") for path in makefiles]
-    assert named <= set(re.findall(r"^([a-z]+):", "\n".join(texts), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z]+):", "\n".join(texts), re.MULTILINE))
+    assert {"repro", "sync"} < named(r"(?:^ {4}|`)make ([a-z]+)") <= targets
 
 
 def test_the_readme_names_the_usual_commands() -> None:
@@ -162,9 +140,9 @@ def test_accuracies_and_intervals_in_the_docs_are_those_of_generated_tables() ->
     ]
     generated = {tuple(row[:2]) for table in tables for row in table.values()}
     page = (ROOT / "docs" / "accuracy.md").read_text(encoding="utf-8")
-    found = re.findall(r"\| (0\.\d+)[^|]*\| (0\.\d+ to 0\.\d+) \|", page)
-    assert len(found) == 7
-    assert set(found) <= generated
+    shown = re.findall(r"\| (0\.\d+)[^|]*\| (0\.\d+ to 0\.\d+) \|", page)
+    assert len(shown) == 7
+    assert set(shown) <= generated
 
 
 def test_the_changelog_s_newest_version_is_the_project_s() -> None:
@@ -173,21 +151,14 @@ def test_the_changelog_s_newest_version_is_the_project_s() -> None:
     assert re.findall(r"^## \[(\d.+)\]", changelog, re.MULTILINE)[0] == project["version"]
 
 
-def test_messages_are_read_from_code_with_placeholders_and_without_docstrings() -> None:
-    source = '"""Doc."""\nprint(f"Port {port} is taken. " "Choose another.")\n'
-    found = list(messages(source))
-    assert "Port … is taken. Choose another." in found
-    assert "Doc." not in found
-
-
-def test_troubleshooting_quotes_messages() -> None:
-    assert len(quoted()) > 10
-
-
-@pytest.mark.parametrize("message", quoted())
-def test_a_quoted_message_is_one_that_is_printed(message: str, printed: list[str]) -> None:
-    wanted = message.strip(f"{CUT} ")
-    assert [text for text in printed if wanted in " ".join(text.split())] != []
+def test_quoted_messages_are_printed_by_the_code_by_dvc_s_locks_or_of_a_full_disk() -> None:
+    locks = [Path(str(path.locate())) for path in installed("dvc") or [] if path.name in LOCKS]
+    sources = (path.read_text(encoding="utf-8") for path in [*CODE, *locks])
+    printed = [text for source in sources for text in messages(source)]
+    lines = [" ".join(text.split()) for text in [*printed, os.strerror(errno.ENOSPC)]]
+    quotes = [message.strip(f"{CUT} ") for message in quoted()]
+    assert len(quotes) > 10
+    assert [quote for quote in quotes if not any(quote in line for line in lines)] == []
 
 
 def words(page: Path) -> int:

@@ -3,11 +3,12 @@
 import ast
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from tests.project import ROOT, Project, run_code
+from tests.project import ROOT, Project
 from tests.stages.test_dvc_yaml import STAGES, declared, listed_code
 from workflow.params import Params
 
@@ -29,22 +30,14 @@ def taken(path: Path) -> Iterator[str]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("sentiment"):
             continue
-        module = import_module(str(node.module))
         for alias in node.names:
-            given = getattr(module, alias.name, None)
-            if inspect.isfunction(given):
+            value = getattr(import_module(str(node.module)), alias.name, None)
+            if inspect.isfunction(value):
                 yield f"{node.module}.{alias.name}"
-            if inspect.ismodule(given):
-                yield from called(tree, given.__name__, alias.name)
-
-
-def called(tree: ast.Module, module: str, name: str) -> Iterator[str]:
-    """The functions of a module that are called by its name."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            given = getattr(import_module(module), node.attr, None)
-            if node.value.id == name and inspect.isfunction(given):
-                yield f"{module}.{node.attr}"
+            if inspect.ismodule(value):
+                names = re.findall(rf"\b{alias.name}\.(\w+)", ast.unparse(tree))
+                functions = dict(inspect.getmembers(value, inspect.isfunction))
+                yield from (f"{value.__name__}.{name}" for name in names if name in functions)
 
 
 def test_of_what_computes_few_functions_are_taken_each_for_a_reason() -> None:
@@ -83,11 +76,12 @@ print(len(trained.history), answers.shape, bool((answers > 0).all() and (answers
 
 
 def test_a_network_trains_and_answers_where_nothing_else_can_be_imported(
-    small_params: Params,
+    clone: Project, tmp_path: Path, small_params: Params
 ) -> None:
-    params = small_params.train.model_dump_json()
-    done = run_code(ALONE, params)
-    assert done.stdout.splitlines()[-1:] == ["2 (64,) True"], done.stderr
+    project = clone.copy(tmp_path / "project")
+    (project.path / "alone.py").write_text(ALONE, encoding="utf-8")
+    printed = project.read("python", "-m", "alone", small_params.train.model_dump_json())
+    assert printed.splitlines()[-1:] == ["2 (64,) True"]
 
 
 STALE = """
@@ -95,40 +89,36 @@ import json, sys
 from pathlib import Path
 from dvc.repo import Repo
 
-def stale():
+for names in sys.argv[1:]:
+    before = {Path(name): Path(name).read_bytes() for name in names.split()}
+    for path, content in before.items():
+        path.write_bytes(content + b"# a comment\\n")
     with Repo() as repo:
-        return sorted(repo.status(targets=["dvc.yaml"]))
-
-print(json.dumps(["nothing", stale()]))
-for name in sys.argv[1:]:
-    path = Path(name)
-    before = path.read_bytes()
-    path.write_bytes(before + b"# a comment\\n")
-    print(json.dumps([name, stale()]), flush=True)
-    path.write_bytes(before)
+        print(json.dumps([names, sorted(repo.status(targets=["dvc.yaml"]))]), flush=True)
+    for path, content in before.items():
+        path.write_bytes(content)
 """
-
-
-def modules() -> list[Path]:
-    """The modules of the core."""
-    folders = ("stages", "sentiment", "workflow")
-    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
-    return [path for path in paths if path.stem != "__init__"]
 
 
 def test_dvc_runs_again_what_reaches_an_edited_module_and_nothing_for_infrastructure(
     finished: Project, tmp_path: Path
 ) -> None:
-    """A comment is appended to each module in turn, and DVC asked what it would run."""
-    names = [str(path.relative_to(ROOT)) for path in modules()]
+    """A comment is appended to each computing module in turn, and DVC asked what it would run."""
+    computing, infrastructure = (
+        [
+            str(path.relative_to(ROOT))
+            for folder in folders
+            for path in sorted((ROOT / folder).rglob("*.py"))
+            if path.stem != "__init__"
+        ]
+        for folders in (("stages", "sentiment"), ("workflow",))
+    )
     project = finished.copy(tmp_path / "project")
-    answers = [
-        json.loads(line) for line in project.read("python", "-c", STALE, *names).splitlines()
-    ]
-    stages = {stage: listed_code(declared()[stage]) for stage in STAGES}
-    reached = {name: [stage for stage in sorted(STAGES) if name in stages[stage]] for name in names}
-    assert dict(answers) == {"nothing": [], **reached}
+    edits = (" ".join(infrastructure), *computing)  # of infrastructure all at once
+    printed = project.read("python", "-c", STALE, *edits)
+    stages = {stage: listed_code(declared()[stage]) for stage in sorted(STAGES)}
+    reached = {name: [stage for stage in stages if name in stages[stage]] for name in computing}
+    answers = dict(map(json.loads, printed.splitlines()))
+    assert answers == {" ".join(infrastructure): [], **reached}
     of_commands = "sentiment/explanation.py"  # of `make predict` and `make demo`
-    assert {name for name in names if not reached[name]} == {
-        name for name in names if name.startswith("workflow/") or name == of_commands
-    }
+    assert [name for name in computing if not reached[name]] == [of_commands]

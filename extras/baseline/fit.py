@@ -48,11 +48,7 @@ def choose(reviews: Reviews, order: NDArray[np.int64]) -> Reviews:
 
 
 def count(reviews: Reviews, min_reviews: int) -> Counts:
-    """Count the words and bigrams of at least so many reviews.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Count the words and bigrams of at least so many reviews; UserError if there is none."""
     from scipy.sparse import csr_matrix
 
     words = reviews.tokens.astype(np.int64)
@@ -99,11 +95,7 @@ def fit_naive_bayes(counts: Counts, labels: NDArray[np.uint8], options: LinearOp
 def _regress(
     x: "csr_matrix", labels: NDArray[np.uint8], c: float, options: LinearOptions
 ) -> "LogisticRegression":
-    """Fit a logistic regression on features, shape (reviews, features).
-
-    Raises:
-        UserError: all labels are the same, or the solver did not converge.
-    """
+    """Fit a logistic regression; UserError if all labels are the same, or it did not converge."""
     from sklearn.linear_model import LogisticRegression
 
     if len(np.unique(labels)) < 2:

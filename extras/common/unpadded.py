@@ -1,19 +1,112 @@
-"""The test part for models that read words, not rows of token ids."""
+"""The data and the evaluation of models that read a review's words, not a row of token ids."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from sklearn import metrics
 
-from sentiment.scoring.answers import TestSet
+from sentiment.network.batches import split
+from sentiment.padding import seen, shuffled
+from sentiment.scoring.answers import TestSet, evaluate_answers, predictions_table, texts_of
+from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.text import Reviews
 from workflow import files
-from workflow.files import FETCH, arrays
+from workflow.evaluation import HISTORY, read_words, write
+from workflow.files import FETCH, arrays, read_reviews
+from workflow.params import dataset_name
+
+REVIEWS_AT_ONCE = 2000  # more would take more memory, fewer would leave cores idle
+Ranks = NDArray[np.int64]  # of a review's words, shape (words,)
 
 
-def unpadded(test: Reviews, order: NDArray[np.int64], seen: NDArray[np.bool_]) -> TestSet:
-    """The test part in this order, without rows of token ids.
+class Data(NamedTuple):
+    """The test part, and the positions in the training part that were learned from, and not."""
 
-    `seen` is whether each of `test` also occurs in training; both are of shape (reviews,).
+    test: TestSet
+    train: Reviews
+    learned: NDArray[np.int64]
+    validation: NDArray[np.int64]
+
+
+class Model(NamedTuple):
+    """A model that gives a probability for each review, and what it took to make it."""
+
+    ask: Callable[[list[Ranks]], NDArray[np.float32]]
+    parameters: float
+    seconds: float
+
+
+def read_data(seed: int, shares: Sequence[float]) -> Data:
+    """Read `data/fetch`, shuffled and split as networks split it.
+
+    With several shares for validation, models of all these shares learned from `learned`, and none
+    from `validation`.
     """
-    none = np.zeros((len(order), 0), np.uint8)
-    digest = files.short_digest(FETCH, arrays("test"))
-    return TestSet(none, test.labels[order], order, seen[order], test, digest)
+    train, test = read_reviews(FETCH, "train"), read_reviews(FETCH, "test")
+    order, test_order = shuffled(len(train), len(test), seed)
+    learned, _ = split(order, train.labels[order], max(shares))
+    _, validation = split(order, train.labels[order], min(shares))
+    no_rows, digest = np.zeros((len(test), 0), np.uint8), files.short_digest(FETCH, arrays("test"))
+    is_seen, labels = seen(test, train)[test_order], test.labels[test_order]
+    tested = TestSet(no_rows, labels, test_order, is_seen, test, digest)
+    return Data(tested, train, learned.x, validation.x)
+
+
+def evaluate(
+    folder: Path, model: Model, data: Data, params: Mapping[str, Any], name: str, options: Evaluate
+) -> pd.DataFrame:
+    """Ask a model about all reviews, and write what follows as the stage `evaluate` does.
+
+    Args:
+        folder: it also gets `HISTORY`, and `about.json` with the params and all that it had before.
+        params: what shaped model, data and evaluation, by dotted names.
+        name: of the run.
+        options: the `evaluate` section.
+
+    Returns:
+        See `history`.
+    """
+    begun = time.perf_counter()
+    probabilities = answers(model, data.test.reviews, data.test.order)
+    taken = 1000 * (time.perf_counter() - begun) / len(probabilities)
+    predictions = predictions_table(data.test, probabilities, options.threshold)
+    texts = texts_of(data.test, read_words())
+    write(folder, evaluate_answers(predictions, texts, dataset_name(params), name, options))
+    parts = [
+        (data.train.labels[order], answers(model, data.train, order))
+        for order in (data.learned, data.validation)
+    ]
+    table = history(parts, model.seconds)
+    table.to_csv(folder / HISTORY, index=False)
+    cost = {"parameters": model.parameters, "milliseconds_per_review": taken}
+    files.write_json(folder / "cost.json", cost)
+    files.write_about(folder, params)
+    return table
+
+
+def answers(model: Model, reviews: Reviews, order: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The probability of being positive for these reviews, in this order, shape (reviews,)."""
+    starts = range(0, len(order), REVIEWS_AT_ONCE)
+    parts = (order[start : start + REVIEWS_AT_ONCE] for start in starts)
+    return np.concatenate(
+        [model.ask([reviews[review].astype(np.int64) for review in part]) for part in parts]
+    )
+
+
+def history(
+    parts: Iterable[tuple[NDArray[np.uint8], NDArray[np.float32]]], seconds: float
+) -> pd.DataFrame:
+    """One row, as a network's history has it for each epoch, of a fit that took so many seconds.
+
+    The parts are of training and of validation the labels and the answers, shape (reviews,).
+    """
+    row: dict[str, float] = {"epoch": 1}
+    for prefix, (labels, probabilities) in zip(("", "val_"), parts, strict=True):
+        row[f"{prefix}accuracy"] = float(metrics.accuracy_score(labels, probabilities > 0.5))
+        row[f"{prefix}loss"] = float(metrics.log_loss(labels, probabilities.astype(np.float64)))
+    return pd.DataFrame([{**row, "seconds": seconds}])

@@ -33,7 +33,9 @@ MOST_CHARACTERS = 20_000  # of a review; the model reads `pad.max_length` tokens
 POSITIVE, NEGATIVE = "31, 119, 180", "255, 127, 14"  # tab:blue and tab:orange, as RGB
 FAINTEST = 0.05  # a word below this share of the strongest effect stays without colour
 
+CURVES = {"accuracy": "training", "val_accuracy": "validation"}  # columns of a history
 CHART = {
+    "transform": [{"fold": [*CURVES.values()], "as": ["part", "accuracy"]}],
     "mark": {"type": "line", "point": True},
     "encoding": {
         "x": {"field": "epoch", "type": "ordinal", "axis": {"labelAngle": 0}},
@@ -51,7 +53,7 @@ class Champion(NamedTuple):
     """The model that is asked, what is known of it, and what tells its gates if it has some."""
 
     title: str
-    history: pd.DataFrame
+    history: pd.DataFrame  # a row an epoch
     model: Sentiment
     gates: Callable[[Sequence[Word]], list[Gates]] | None
 
@@ -62,11 +64,11 @@ def coloured(text: str, words: list[Contribution]) -> str:
     The colour is the stronger the greater a word's share of the strongest effect.
     """
     text = escape(text)  # as long as before
-    strongest = max((abs(word.log_odds) for word in words), default=0.0)
+    strongest = max((abs(word.log_odds) for word in words), default=0.0) or 1.0
     parts, end = [], 0
     for word in words:
         shown = html.escape(text[word.start : word.end])
-        share = abs(word.log_odds) / strongest if strongest else 0.0
+        share = abs(word.log_odds) / strongest
         if share > FAINTEST:
             colour = POSITIVE if word.log_odds > 0 else NEGATIVE
             style = f"background: rgba({colour}, {0.15 + 0.6 * share:.2f}); border-radius: 3px"
@@ -77,12 +79,6 @@ def coloured(text: str, words: list[Contribution]) -> str:
     return "".join([*parts, html.escape(text[end:])]).replace("\n", "<br>")
 
 
-def curves(history: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy by epoch, a row for each epoch and part, as `CHART` draws it."""
-    parts = history.rename(columns={"accuracy": "training", "val_accuracy": "validation"})
-    return parts.melt("epoch", ["training", "validation"], "part", "accuracy")
-
-
 @st.cache_resource(show_spinner="Loading the model …", max_entries=2)
 def load(name: str, version: str) -> Champion:
     """Load a version and its run's curves; another champion is another version."""
@@ -91,9 +87,10 @@ def load(name: str, version: str) -> Champion:
     client = mlflow.MlflowClient()
     run = client.get_run(str(client.get_model_version(name, version).run_id))
     path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/train/history.csv")
+    history = pd.read_csv(path).rename(columns=CURVES)
     title = f"Version {version} of {name} · {run.info.run_name}"
     model = champion.load(f"models:/{name}/{version}")
-    return Champion(title, pd.read_csv(path), model, watched(getattr(model, "reader", None)))
+    return Champion(title, history, model, watched(model.reader))
 
 
 def show_text(label: str, key: str, asked: Champion) -> None:
@@ -114,23 +111,15 @@ def show_text(label: str, key: str, asked: Champion) -> None:
 
 def show_reading(text: str, asked: Champion, key: str) -> None:
     """The probability after each word, and what an LSTM's gates do at it."""
-    try:
-        steps = trace(asked.model, text)
-    except UserError as error:
-        st.caption(str(error))
-        return
+    steps = trace(asked.model, text)
     if not steps:
         return
     gates = asked.gates(asked.model.words(text)) if asked.gates else ()
     table = reading.table(text, steps, gates)
     st.vega_lite_chart(table, reading.curve_chart(table))
     chart = f"{key}-strips-{hash(text)}"  # another text begins without a selection
-    st.vega_lite_chart(
-        reading.strips(table),
-        reading.strips_chart(table),
-        key=chart,
-        on_select=lambda: cut(key, chart),
-    )
+    strips = reading.strips_chart(table)
+    st.vega_lite_chart(table, strips, key=chart, on_select=lambda: cut(key, chart))
     st.caption(
         "Above, the answer to the text up to each word. Below, shaded by their size: of an LSTM "
         "the means of its forget, input and output gate, and the norm of its cell state, relative "
@@ -154,7 +143,7 @@ def show_champion(asked: Champion, tags: dict[str, str]) -> None:
     for column, (name, metric) in zip(columns, metrics.items(), strict=True):
         value = tags.get(f"test_{name}")
         column.metric(f"test {metric.label}", f"{float(value):.4f}" if value else "–")
-    st.vega_lite_chart(curves(asked.history), CHART)
+    st.vega_lite_chart(asked.history, CHART)
     st.text(escape(f"Champion because: {tags.get(registry.REASON, 'unknown')}"))
 
 

@@ -16,12 +16,7 @@ if TYPE_CHECKING:
 
 
 class Gates(NamedTuple):
-    """One step of an LSTM: how much its gates let through, and the state after it.
-
-    Attributes:
-        forget, input, output: means over the units, from 0 to 1.
-        cell: the Euclidean norm of the cell state.
-    """
+    """One step of an LSTM: the means of its gates, from 0 to 1, and the norm of the cell state."""
 
     forget: float
     input: float
@@ -29,11 +24,10 @@ class Gates(NamedTuple):
     cell: float
 
 
-def watched(reader: Reader | None) -> Callable[[Sequence[Word]], list[Gates]] | None:
+def watched(reader: Reader) -> Callable[[Sequence[Word]], list[Gates]] | None:
     """What tells the gates at each word of a text that is read; None for a model without an LSTM.
 
-    Args:
-        reader: of a served model; None for one that was registered before these were.
+    There is none for a model that brought a reader from before gates were told from here.
     """
     if not hasattr(reader, "columns"):
         return None
@@ -53,9 +47,6 @@ def watch(model: "keras.Model") -> Callable[[NDArray[np.integer]], list[Gates]] 
     """What tells the gates of a model's first LSTM; of two directions, those of the forward one.
 
     Source: Hochreiter and Schmidhuber 1997; the forget gate: Gers et al. 2000.
-
-    Args:
-        model: see `sentiment.network.model.build_model`.
 
     Returns:
         From a row of token ids, shape (length,), to the gates at each of them; those of a skipped

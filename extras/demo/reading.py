@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from extras.demo.gates import Gates
@@ -10,14 +11,9 @@ from sentiment.explanation import Step
 
 SELECTION = "word"  # the selection of a chart: the word that was clicked
 COLOUR = "#1f77b4"
-NAMES = {
-    "probability": "positive",
-    "forget": "forget gate",
-    "input": "input gate",
-    "output": "output gate",
-    "cell": "cell state",
-}
-IN_FULL = NAMES | {"probability": "positive after it", "cell": "norm of the cell state"}
+NORM = "norm of the cell state"
+GATES = ["forget gate", "input gate", "output gate", NORM]  # columns, as `Gates` has them
+STRIPS = ["positive", "forget gate", "input gate", "output gate", "cell state"]
 PLACE = 4  # characters before the word in a label
 # a label is unique, and its word is all that is shown of it
 LABELS = {
@@ -29,40 +25,32 @@ LABELS = {
 
 
 def table(text: str, steps: list[Step], gates: Sequence[Gates] = ()) -> pd.DataFrame:
-    """A row for each word: its label, its end in the text, and its numbers by `NAMES`.
+    """A row for each word: its label, its end in the text, and its numbers.
 
-    Without gates there are no columns for them and the cell.
+    Those of `STRIPS` are from 0 to 1: a cell state is its norm relative to the greatest. Without
+    gates there are no columns for them and the cell.
     """
-    return pd.DataFrame(
+    rows = pd.DataFrame(
         {
-            "label": f"{number + 1:0{PLACE - 1}} {text[step.start : step.end]}",
+            "label": f"{number:0{PLACE - 1}} {text[step.start : step.end]}",
             "word": text[step.start : step.end],
             "end": step.end,
-            "probability": step.probability,
-            **(gates[number]._asdict() if gates else {}),
+            "positive": step.probability,
         }
-        for number, step in enumerate(steps)
+        for number, step in enumerate(steps, 1)
     )
-
-
-def strips(table: pd.DataFrame) -> pd.DataFrame:
-    """A row for each word and each of its numbers, as `strips_chart` draws it.
-
-    `share` is what shades it: a gate and a probability as they are, the cell's norm relative to its
-    greatest.
-    """
-    shown = [name for name in NAMES if name in table]
-    rows = table.melt(["label"], shown, "name", "value")
-    cell = rows["name"] == "cell"
-    rows["share"] = rows["value"].where(~cell, rows["value"] / (rows["value"][cell].max() or 1))
-    return rows.merge(table, on="label").replace({"name": NAMES})
+    if gates:
+        rows[GATES] = np.array(gates)
+        rows["cell state"] = rows[NORM] / (rows[NORM].max() or 1)
+    return rows
 
 
 def _encoding(table: pd.DataFrame, axis: dict[str, Any]) -> dict[str, Any]:
     """The words along a chart, in their order, and their numbers at the pointer."""
+    titles = {"positive": "positive after it"} | {name: name for name in GATES}
     numbers = [
         {"field": name, "type": "quantitative", "title": title, "format": ".3f"}
-        for name, title in IN_FULL.items()
+        for name, title in titles.items()
         if name in table
     ]
     return {
@@ -74,11 +62,10 @@ def _encoding(table: pd.DataFrame, axis: dict[str, Any]) -> dict[str, Any]:
 def curve_chart(table: pd.DataFrame) -> dict[str, Any]:
     """The probability after each word as a Vega-Lite chart of `table`."""
     probability = {
-        "field": "probability",
+        "field": "positive",
         "type": "quantitative",
         "scale": {"domain": [0, 1]},
         "axis": {"format": "%", "tickCount": 4},
-        "title": "positive",
     }
     return {
         "height": 180,
@@ -88,7 +75,7 @@ def curve_chart(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def strips_chart(table: pd.DataFrame) -> dict[str, Any]:
-    """A strip for each number as a Vega-Lite chart of `strips`; a word can be clicked."""
+    """A strip for each of `STRIPS` as a Vega-Lite chart of `table`; a word can be clicked."""
     shade = {
         "field": "share",
         "type": "quantitative",
@@ -96,8 +83,10 @@ def strips_chart(table: pd.DataFrame) -> dict[str, Any]:
         "legend": None,
     }
     name = {"field": "name", "type": "nominal", "sort": None, "title": None}
+    shown = [name for name in STRIPS if name in table]
     return {
         "height": {"step": 24},
+        "transform": [{"fold": shown, "as": ["name", "share"]}],
         "params": [{"name": SELECTION, "select": {"type": "point", "fields": ["end"]}}],
         "mark": {"type": "rect", "color": COLOUR, "stroke": None},
         "encoding": _encoding(table, LABELS) | {"y": name, "opacity": shade},

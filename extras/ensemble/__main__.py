@@ -16,7 +16,7 @@ def main(runs: str, as_json: bool) -> None:
 
     with cli.output_kept(as_json):
         ensemble = ensemble_run.make(runs.split())
-    cli.report(ensemble._asdict(), ensemble_run.summary(ensemble), as_json)
+    cli.report(ensemble, ensemble_run.summary(ensemble), as_json)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from workflow.files import TEST_DATA
 from workflow.params import tokenizer_of
 from workflow.registry import packaging
 from workflow.registry.packaging import Model, Parts
+from workflow.registry.versions import described
 from workflow.runs import logger
 
 if TYPE_CHECKING:
@@ -51,12 +52,11 @@ def choose(groups: Sequence[RunGroup]) -> list[Member]:
     for other, _ in members:
         if RUNS in other.params:
             raise UserError(f"{other.name} is an ensemble itself: name its members.")
-        theirs = data_of(other)
         for name, value in data_of(first).items():
-            if theirs.get(name) != value:
+            if other.params.get(name) != value:
                 raise UserError(
                     f"{first.name} and {other.name} differ in {name}, {value} and "
-                    f"{theirs.get(name)}: an ensemble needs models of the same data."
+                    f"{other.params.get(name)}: an ensemble needs models of the same data."
                 )
     return members
 
@@ -85,8 +85,7 @@ def download(
         uri, place = f"models:/{version.name}/{version.version}", folder / str(number)
         place.mkdir()
         downloaded = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(place)))
-        owner = f"Version {version.version} of {version.name}"
-        with belonging_to(owner, "Evaluate its run again."):
+        with belonging_to(described(version), "Evaluate its run again."):
             model = read_model(downloaded / "artifacts")
         # each file has a name of its own in the served model
         path = model.path.rename(model.path.with_name(f"{number}{model.path.suffix}"))
@@ -104,18 +103,16 @@ def read_model(folder: Path) -> Model:
     """The model of a version, from the folder that MLflow keeps its files in.
 
     Raises:
-        DamagedError: a file is missing, was changed, is not listed with a digest, or is elsewhere;
-            or the model's reader is none of this project.
+        DamagedError: a file is missing, changed, not listed with a digest, or elsewhere; or the
+            model's reader is none of this project.
     """
     path = folder / SETTINGS
     settings = files.read_json(path)
-    if not {"model", "models"} & settings.keys():
-        raise files.damaged(path, "is of a version before 0.2.0")
     # 0.2.0 had a list, and did not name readers
     model = settings["model"] if "model" in settings else settings["models"][0]
-    name, reader = model["file"], model.get("reader")
-    if reader is None:
-        reader = "extras.common.linear_reader" if name.endswith(".npz") else NETWORK
+    name = model["file"]
+    default = "extras.common.linear_reader" if name.endswith(".npz") else NETWORK
+    reader = model.get("reader", default)
     # the version's author wrote both: the reader is to be imported and packed, and the name may be
     # that of any file on this machine
     if not READER.fullmatch(reader) or not packaging.module(reader).is_file():

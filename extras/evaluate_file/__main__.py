@@ -29,7 +29,7 @@ def main(file: str, model: str | None, as_json: bool, **settings: str | None) ->
     changes = {name: value for name, value in settings.items() if value}
     with cli.output_kept(as_json):
         result = file_run.make(file, changes, model)
-    cli.report(result._asdict(), file_run.summary(result), as_json)
+    cli.report(result, file_run.summary(result), as_json)
 
 
 if __name__ == "__main__":

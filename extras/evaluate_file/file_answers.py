@@ -1,15 +1,17 @@
 """A model's answers to labelled texts, and its metrics on them beside those of its own test set."""
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from extras.common.significance import CONFIDENCE, Interval, interval, proportions_difference
 from sentiment.data.rows import Row
-from sentiment.scoring.metrics import METRICS, Predictions, class_names, shown_in
+from sentiment.scoring.answers import TestSet, predictions_table
+from sentiment.scoring.metrics import METRICS, Predictions, shown_in
 from sentiment.text import Reviews, fingerprints
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ TEXT = "text"
 class Compared(NamedTuple):
     """A metric on the texts, `here`, and on the model's own test set, `there`.
 
-    Where it is a share, with its interval on the texts and that of `here` less `there`.
+    A share has its interval on the texts, and that of `here` less `there`.
     """
 
     here: float
@@ -32,15 +34,12 @@ class Compared(NamedTuple):
 
 
 def ask(
-    model: "Sentiment", rows: Iterable[Row], is_positive: Callable[[Row], bool], known: Set[int]
+    model: "Sentiment",
+    rows: Iterable[Row],
+    is_positive: Callable[[Row], bool],
+    known: NDArray[np.uint64],
 ) -> pd.DataFrame:
-    """Ask a model about texts.
-
-    Args:
-        model: the model.
-        rows: the texts.
-        is_positive: whether a row's label is the positive one.
-        known: fingerprints of the reviews that the model was trained on, as far as there are any.
+    """Ask a model, which was trained on the reviews with the fingerprints `known`, about texts.
 
     Returns:
         The table that `sentiment.scoring.metrics` describes, `review` being the number of the row
@@ -51,30 +50,23 @@ def ask(
     while some := list(islice(waiting, AT_ONCE)):
         parts.append(_ask(model, some, is_positive, known))
     table = pd.concat(parts, ignore_index=True)
-    table.insert(0, "review", np.arange(1, len(table) + 1))
-    return table
+    return table.assign(review=np.arange(1, len(table) + 1))
 
 
 def _ask(
-    model: "Sentiment", rows: list[Row], is_positive: Callable[[Row], bool], known: Set[int]
+    model: "Sentiment",
+    rows: list[Row],
+    is_positive: Callable[[Row], bool],
+    known: NDArray[np.uint64],
 ) -> pd.DataFrame:
-    actual = class_names(np.array([is_positive(row) for row in rows], bool))
+    labels = np.array([is_positive(row) for row in rows], np.uint8)
     words = [model.words(row.text) for row in rows]
-    probabilities = model.reader.answers(words)
-    predicted = class_names(probabilities > model.threshold)
-    ranks = [[word.rank for word in text] for text in words]
-    keys = fingerprints(Reviews.from_lists(ranks, np.zeros(len(rows), np.uint8)))
+    reviews = Reviews.from_lists([[word.rank for word in text] for text in words], labels)
+    seen, no_rows = np.isin(fingerprints(reviews), known), np.zeros((len(rows), 0), np.uint8)
+    test = TestSet(no_rows, labels, np.arange(len(rows)), seen, reviews, "")
+    table = predictions_table(test, model.reader.answers(words), model.threshold)
     texts = pd.Series([row.text for row in rows], dtype="str")
-    return pd.DataFrame(
-        {
-            "actual": actual,
-            "predicted": predicted,
-            "probability": probabilities,
-            "words": np.array([len(text) for text in words], np.int64),
-            "seen_in_training": np.array([int(key) in known for key in keys], bool),
-            TEXT: texts.where(actual != predicted, ""),
-        }
-    )
+    return table.assign(**{TEXT: texts.where(table["actual"] != table["predicted"], "")})
 
 
 def compared(here: Predictions, there: Predictions) -> dict[str, Compared]:

@@ -2,22 +2,22 @@
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from extras.evaluate_file import file_answers
-from extras.evaluate_file.file_answers import TEXT, Compared
+from extras.evaluate_file.file_answers import TEXT
 from sentiment.data import rows
 from sentiment.data.dataset import Table, file_name
 from sentiment.data.rows import Columns, Labels, Source
 from sentiment.errors import UserError
-from sentiment.scoring.answers import Evaluation, evaluate_answers
+from sentiment.scoring.answers import evaluate_answers
 from sentiment.scoring.metrics import POSITIVE, Predictions
 from sentiment.section import flatten
 from sentiment.text import fingerprints
@@ -29,28 +29,12 @@ from workflow.params import Params, load_params
 from workflow.registry import champion
 from workflow.registry import versions as registry
 from workflow.runs import identity, lifecycle, store
-from workflow.runs.logger import RunLogger
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 REPORTS = Path("reports")
-FORBIDDEN_IN_NAMES = re.compile(r"[^\w.-]+")
 OF = "evaluation.of"  # tag of the run: that of the model's training
-
-
-class FileResult(NamedTuple):
-    """What is reported: the run, the model, the file, and each metric with that of the test set."""
-
-    run_id: str
-    model: str
-    file: str
-    folder: str
-    reviews: int
-    positive: int
-    also_in_training: int
-    metrics: dict[str, dict[str, Any]]
-    table: str
 
 
 class FileRequest(NamedTuple):
@@ -64,7 +48,6 @@ class FileRequest(NamedTuple):
 
     @property
     def model(self) -> str:
-        """As MLflow names it."""
         return f"models:/{self.version.name}/{self.version.version}"
 
     @property
@@ -85,13 +68,11 @@ class FileRequest(NamedTuple):
         }
 
 
-def make(file: str, changes: Mapping[str, str], model: str | None) -> FileResult:
-    """Evaluate a registered model on a file, and log that.
+def make(file: str, changes: Mapping[str, str], model: str | None) -> dict[str, Any]:
+    """Evaluate the champion or another model on a file, and log that.
 
-    Args:
-        file: a path or an address.
-        changes: `text`, `label` and `positive` where they are not those of `fetch.table`.
-        model: as MLflow names it; None: the champion.
+    The file is a path or an address, the changes are of settings in `fetch.table`;
+    docs/evaluating.md says what is returned.
 
     Raises:
         UserError: the file or the model is not as it has to be, or the store cannot be used.
@@ -106,106 +87,90 @@ def make(file: str, changes: Mapping[str, str], model: str | None) -> FileResult
         own = registry.evaluated_of(version).predictions
     bins = params.evaluate.calibration_bins
     metrics = file_answers.compared(Predictions(answers, bins), Predictions(own, bins))
-    evaluation = evaluated(request, answers)
-    with begun(request) as log:
-        folder = write_and_log(log, request, evaluation, metrics)
-    return FileResult(
-        run_id=log.run.run_id,
-        model=request.model,
-        file=request.file,
-        folder=str(folder),
-        reviews=len(answers),
-        positive=int((answers["actual"] == POSITIVE).sum()),
-        also_in_training=int(answers["seen_in_training"].sum()),
-        metrics={name: metric._asdict() for name, metric in metrics.items()},
-        table=file_answers.table(metrics),
-    )
+    run_id, folder = write_and_log(request, answers, file_answers.numbers(metrics))
+    return {
+        "run_id": run_id,
+        "model": request.model,
+        "file": request.file,
+        "folder": str(folder),
+        "reviews": len(answers),
+        "positive": int((answers["actual"] == POSITIVE).sum()),
+        "also_in_training": int(answers["seen_in_training"].sum()),
+        "metrics": {name: metric._asdict() for name, metric in metrics.items()},
+        "table": file_answers.table(metrics),
+    }
 
 
 def ask(request: FileRequest, source: Source) -> pd.DataFrame:
     """The model's answers to the texts of a file, see `file_answers.ask`."""
-    settings, version = request.settings, request.version
+    settings = request.settings
     labels = Labels(settings.positive, settings.label)
     texts = rows.read(source, Columns(settings.text, settings.label), settings.longest)
-    model = champion.load(request.model)
-    if not (hasattr(model, "reader") and hasattr(model, "words")):
-        raise UserError(
-            f"{request.model} was registered before models could be evaluated on other texts: "
-            "train again, or name a newer version."
-        )
-    table = file_answers.ask(model, texts, labels.is_positive, trained_on(version))
+    model, known = champion.load(request.model), trained_on(request.version)
+    table = file_answers.ask(model, texts, labels.is_positive, known)
     labels.require_both((table["actual"] == POSITIVE).to_numpy().astype(np.uint8), source.name)
     return table
 
 
-def trained_on(version: "ModelVersion") -> set[int]:
+def trained_on(version: "ModelVersion") -> NDArray[np.uint64]:
     """Fingerprints of the reviews that a version was trained on, if `data/fetch` has them."""
     is_there = (FETCH / files.ABOUT).exists()
     if is_there and version.tags.get(TEST_DATA) == files.joint_digest(FETCH, arrays("test")):
-        return set(fingerprints(read_reviews(FETCH, "train")).tolist())
-    return set()
+        return fingerprints(read_reviews(FETCH, "train"))
+    return np.zeros(0, np.uint64)
 
 
-def evaluated(request: FileRequest, answers: pd.DataFrame) -> Evaluation:
-    """All that follows from the answers."""
+def write_and_log(
+    request: FileRequest, answers: pd.DataFrame, numbers: Mapping[str, float]
+) -> tuple[str, Path]:
+    """Evaluate the answers into a folder, and log that; return the run's id and the folder.
+
+    Raises:
+        UserError: the store cannot be used, or failed meanwhile.
+    """
     texts = answers.set_index("review")[TEXT]
-    return evaluate_answers(
+    evaluation = evaluate_answers(
         answers.drop(columns=TEXT),
         lambda reviews: [texts[review] for review in reviews],
         request.file,
         request.name,
         request.params.evaluate,
     )
-
-
-@contextmanager
-def begun(request: FileRequest) -> Iterator[RunLogger]:
-    """Begin the evaluation's run, which ends as the block ends; raises UserError as `start_run`."""
     tags = {OF: str(request.version.run_id), "dataset": request.file}
     tags |= identity.provenance() | identity.describe()
-    with tempfile.TemporaryDirectory() as scratch, FileLock(Path(scratch, "lock")) as lock:
-        path = Path(lock.lock_file)
-        started = lifecycle.start_run(
-            request.name, request.settings_used, tags, path, with_model=False
-        )
-        with started as log:
-            log.consequence = "Logging to MLflow stops here"
-            log.run = log.run._replace(model_id=champion.model_id(request.version))
-            yield log
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        FileLock(Path(scratch, "lock")) as lock,
+        lifecycle.start_run(
+            request.name, request.settings_used, tags, Path(lock.lock_file), with_model=False
+        ) as log,
+    ):
+        log.consequence = "Logging to MLflow stops here"
+        log.run = log.run._replace(model_id=champion.model_id(request.version))
+        name = f"evaluate-{request.name}-{log.run.run_id[:8]}"
+        folder = REPORTS / re.sub(r"[^\w.-]+", "-", name)
+        with files.replaced(folder) as partial:
+            write(partial, evaluation)
+            files.write_about(partial, request.settings_used)
+        champion.log_use(log, [request.version])
+        test = TestIdentity(request.file, request.digest[:8])
+        log.dataset(test.dataset, "evaluation", None, request.file, test.digest)
+        publish(log, folder, evaluation.metrics | dict(numbers), test)
+        if log.lost:
+            raise UserError(
+                f"{folder} is complete, its run in MLflow is not: mend what is named above and run "
+                "the command again."
+            )
+    return log.run.run_id, folder
 
 
-def write_and_log(
-    log: RunLogger, request: FileRequest, evaluation: Evaluation, metrics: Mapping[str, Compared]
-) -> Path:
-    """Write an evaluation into a folder, and log it; return the folder.
-
-    Raises:
-        UserError: the store failed meanwhile.
-    """
-    name = f"evaluate-{request.name}-{log.run.run_id[:8]}"
-    folder = REPORTS / FORBIDDEN_IN_NAMES.sub("-", name)
-    with files.replaced(folder) as partial:
-        write(partial, evaluation)
-        files.write_about(partial, request.settings_used)
-    champion.log_use(log, [request.version])
-    asked = TestIdentity(request.file, request.digest[:8])
-    log.dataset(request.file, "evaluation", None, request.file, asked.digest)
-    publish(log, folder, evaluation.metrics | file_answers.numbers(metrics), asked)
-    if log.lost:
-        raise UserError(
-            f"{folder} is complete, its run in MLflow is not: mend what is named above and run the "
-            "command again."
-        )
-    return folder
-
-
-def summary(result: FileResult) -> str:
-    """What is reported, for a reader."""
-    also = result.also_in_training
+def summary(result: Mapping[str, Any]) -> str:
+    """What `make` returns, for a reader."""
+    also = result["also_in_training"]
     seen = f", {also:,} of them also in training" if also else ""
     return escape(
-        f"{result.model} on {result.file}\n"
-        f"{result.reviews:,} texts, {result.positive:,} positive{seen}\n"
-        f"{result.table}\n"
-        f"Run {result.run_id}; tables and plots in {result.folder}"
+        f"{result['model']} on {result['file']}\n"
+        f"{result['reviews']:,} texts, {result['positive']:,} positive{seen}\n"
+        f"{result['table']}\n"
+        f"Run {result['run_id']}; tables and plots in {result['folder']}"
     )

@@ -3,10 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+import mlflow
+import numpy as np
+import pandas as pd
 import pytest
 
+from sentiment.serving.classifier import Sentiment
 from tests.conftest import Sharer, stand_in
 from tests.project import Project
+from workflow import files
+from workflow.files import FETCH, read_reviews
+from workflow.registry import champion
 
 SWEEP_SETTINGS: dict[str, Any] = {
     "confirm": {"top": 1, "seeds": 2},
@@ -16,6 +23,26 @@ SWEEP_SETTINGS: dict[str, Any] = {
         "pad.max_length": {"low": 30, "high": 60, "step": 10},
     },
 }
+
+
+def predictions(run_id: str) -> pd.DataFrame:
+    """A run's answers to the test set, by review."""
+    path = mlflow.artifacts.download_artifacts(f"runs:/{run_id}/evaluate/predictions.csv")
+    table = pd.read_csv(path, dtype={"probability": np.float32})
+    return table.set_index("review").sort_index()
+
+
+def answering_as_evaluated(run_id: str) -> Sentiment:
+    """A run's registered model, once it answered texts with the bits of its evaluation."""
+    (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'")
+    model = champion.load(f"models:/{version.name}/{version.version}")
+    index, evaluated = files.read_json(FETCH / "word_index.json"), predictions(run_id)
+    words = {rank: word for word, rank in index.items()}
+    texts = [" ".join(words[rank] for rank in review) for review in read_reviews(FETCH, "test")]
+    answers = model.predict(None, pd.DataFrame({"text": texts}))
+    np.testing.assert_array_equal(answers["probability"], evaluated["probability"])
+    assert answers["label"].tolist() == evaluated["predicted"].tolist()
+    return model
 
 
 @pytest.fixture(scope="session")

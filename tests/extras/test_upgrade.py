@@ -8,40 +8,23 @@ from contextlib import suppress
 from pathlib import Path
 
 import mlflow
-import numpy as np
-import pandas as pd
 import psutil
 import pytest
 from ruamel.yaml import YAML
 
 from extras.compare import __main__ as compare
+from extras.ensemble import __main__ as ensemble
+from extras.sweep import __main__ as sweep
 from tests.conftest import EARLIER, Caller, Sharer, copy_files, stand_in
-from tests.extras.conftest import SWEEP_SETTINGS
-from tests.project import EPOCHS, MODEL, ROOT, SMALL, Project, change_params, until
+from tests.extras.conftest import SWEEP_SETTINGS, answering_as_evaluated
+from tests.project import EPOCHS, EXTRAS, MODEL, ROOT, SMALL, Project, change_params, until
 from tools import demote, promote, sync
 from workflow import files
-from workflow.files import FETCH, read_reviews
 from workflow.params import MOVED
 
 # runs of the earlier version, by the numbers of their versions of the registered model
 NETWORK, LINEAR, ENSEMBLE = 1, 2, 3
 NAME = "lstm-4 · len 40 · seed 42 · synthetic"
-SETTINGS = {
-    "compare": "extras/compare/compare.yaml",
-    "linear": "extras/baseline/params.yaml",
-    "sweep": "extras/sweep/sweep.yaml",
-}
-
-
-def check_out(project: Project) -> None:
-    """Check the earlier version out as a repository of its own, with small parameters."""
-    command = ["git", "archive", EARLIER, "--", ".", ":(exclude)*dvc.lock", ":(exclude)data/*/*"]
-    archive = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-    project.path.mkdir(parents=True)
-    subprocess.run(["tar", "--extract"], cwd=project.path, input=archive.stdout, check=True)
-    change_params(project.path / "params.yaml", SMALL)
-    project.run("git", "init", "--quiet")
-    project.commit()
 
 
 def kill(project: Project, begun: Callable[[], object], *command: str) -> None:
@@ -65,7 +48,14 @@ def upgraded(shared: Sharer) -> Project:
     """
 
     def use_and_upgrade(project: Project) -> None:
-        check_out(project)
+        kept = ("--", ".", ":(exclude)*dvc.lock", ":(exclude)data/*/*")
+        command = ("git", "archive", EARLIER, *kept)
+        archive = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+        project.path.mkdir(parents=True)
+        subprocess.run(["tar", "--extract"], cwd=project.path, input=archive, check=True)
+        change_params(project.path / "params.yaml", SMALL)
+        project.run("git", "init", "--quiet")
+        project.commit()
         project.run("dvc", "repro")
         project.run("dvc", "repro", "baseline/dvc.yaml:linear@tfidf")
         runs = " ".join(run_of(project, version) for version in (NETWORK, LINEAR))
@@ -74,8 +64,8 @@ def upgraded(shared: Sharer) -> Project:
         change_params(project.path / "params.yaml", edited)
         project.commit()
         checkpoints = project.path / ".checkpoints"
-        epochs, locked = ("*/epoch-0002", "*/process")  # the second one locked is a trial
-        kill(project, lambda: [*checkpoints.glob(epochs)], "python", "-m", "stages.train")
+        epoch, locked = "*/epoch-0002", "*/process"  # the second one locked is a trial
+        kill(project, lambda: [*checkpoints.glob(epoch)], "python", "-m", "stages.train")
         search = ("python", "-m", "tools.sweep", "--trials", "2", "--workers", "1")
         kill(project, lambda: len([*checkpoints.glob(locked)]) == 2, *search)
         users = [":(exclude)params.yaml", ":(exclude)*dvc.lock", ":(exclude)data"]
@@ -98,8 +88,8 @@ def mended(upgraded: Project, shared: Sharer) -> Project:
         params["train"] |= {"architecture": "recurrent", "heads": 0}
         removed = {name: params.pop(name) for name in MOVED if name in params}
         yaml.dump(params, path)
-        for name, file in SETTINGS.items():
-            yaml.dump(removed[name], project.path / file)
+        for name, file in EXTRAS.items():
+            yaml.dump(removed[name], project.path / "extras" / file)
         project.commit()
 
     return shared("mended", mend, upgraded.path)
@@ -166,14 +156,14 @@ def test_the_training_has_the_curve_that_the_killed_one_had_so_far() -> None:
     assert earlier.items() <= curve.items()
 
 
-def test_the_open_sweep_is_named_by_the_one_that_begins(standing: Project) -> None:
-    output = standing.fail("python", "-m", "extras.sweep", "--apply")
-    client = mlflow.MlflowClient()
-    runs = client.search_runs(["1"], order_by=["attributes.start_time"])
+@pytest.mark.usefixtures("standing")
+def test_the_open_sweep_is_named_by_the_one_that_begins(call: Caller) -> None:
+    assert "There is no finished sweep" in call.fail(sweep.main, "--apply")
+    runs = mlflow.MlflowClient().search_runs(["1"], order_by=["attributes.start_time"])
     earlier, new = (run.data.tags["sweep.key"] for run in runs if "sweep.key" in run.data.tags)
-    assert f"A new sweep. Not resumed: sweep-{earlier}, of other" in output
     assert new != earlier
-    assert "There is no finished sweep" in output
+    output = call.capsys.readouterr().out
+    assert f"A new sweep. Not resumed: sweep-{earlier}, of other" in output
 
 
 def test_the_champion_stays_until_the_rule_says_otherwise(trained: Project) -> None:
@@ -183,41 +173,24 @@ def test_the_champion_stays_until_the_rule_says_otherwise(trained: Project) -> N
 
 
 @pytest.mark.parametrize("version", [NETWORK, LINEAR, ENSEMBLE])
-def test_a_registered_model_answers_as_it_was_evaluated(standing: Project, version: int) -> None:
-    words = {rank: word for word, rank in files.read_json(FETCH / "word_index.json").items()}
-    texts = [" ".join(words[rank] for rank in review) for review in read_reviews(FETCH, "test")]
-    pd.DataFrame({"text": texts}).to_csv("texts.csv", index=False)
-    asked = [
-        "--json",
-        "--words",
-        "0",
-        "--file",
-        "texts.csv",
-        "--model",
-        f"models:/{MODEL}/{version}",
-    ]
-    printed = standing.read("python", "-m", "tools.predict", *asked)
-    answered = [np.float32(json.loads(line)["probability"]) for line in printed.splitlines()]
-    evaluated = mlflow.artifacts.download_artifacts(
-        f"runs:/{run_of(standing, version)}/evaluate/predictions.csv"
-    )
-    table = pd.read_csv(evaluated, dtype={"probability": np.float32}).set_index("review")
-    np.testing.assert_array_equal(answered, table["probability"].sort_index())
+def test_a_registered_model_answers_as_it_was_evaluated(
+    trained: Project, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(trained.path, monkeypatch)
+    answering_as_evaluated(run_of(trained, version))
 
 
-@pytest.mark.parametrize("version", [NETWORK, LINEAR, ENSEMBLE])
-def test_a_run_is_compared_with_a_new_one(standing: Project, version: int, call: Caller) -> None:
-    call(compare.main, "--a", run_of(standing, version), "--b", "workspace")
-    (report,) = standing.path.glob("reports/*/comparison.json")
-    assert files.read_json(report)["reviews"] == 200
+def test_runs_are_compared_with_a_new_one(standing: Project, call: Caller) -> None:
+    for version in (NETWORK, LINEAR, ENSEMBLE):
+        call(compare.main, "--a", run_of(standing, version), "--b", "workspace")
+    reports = [*standing.path.glob("reports/*/comparison.json")]
+    assert [files.read_json(report)["reviews"] for report in reports] == [200] * 3
 
 
-def test_models_of_both_versions_are_an_ensemble(standing: Project) -> None:
+def test_models_of_both_versions_are_an_ensemble(standing: Project, call: Caller) -> None:
     members = [run_of(standing, version) for version in (NETWORK, LINEAR, ENSEMBLE + 1)]
-    made = json.loads(
-        standing.read("python", "-m", "extras.ensemble", "--json", "--runs", " ".join(members))
-    )
-    assert list(made["weights"]) == members
+    printed = call(ensemble.main, "--json", "--runs", " ".join(members))
+    assert list(json.loads(printed.splitlines()[-1])["weights"]) == members
 
 
 def test_an_earlier_model_is_promoted_and_demoted(standing: Project, call: Caller) -> None:

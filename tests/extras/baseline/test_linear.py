@@ -1,10 +1,10 @@
 """The pipeline of the linear models, run as a user does."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 
 import mlflow
-import numpy as np
 import pandas as pd
 import pytest
 from mlflow.entities import Run
@@ -13,11 +13,10 @@ from extras.baseline import __main__ as linear
 from extras.baseline.fit import OPTIONS
 from extras.common.linear_reader import FILE, Linear
 from tests.conftest import Caller, runs, stand_in
+from tests.extras.conftest import answering_as_evaluated
 from tests.project import Project
 from tools import verify
 from workflow import files
-from workflow.files import FETCH, read_reviews
-from workflow.registry import champion
 
 REPRO = ("dvc", "repro", "extras/baseline/dvc.yaml")
 
@@ -26,6 +25,14 @@ REPRO = ("dvc", "repro", "extras/baseline/dvc.yaml")
 def standing(fitted: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """That project as the working directory; tests leave it as it is."""
     stand_in(fitted.path, monkeypatch)
+
+
+@pytest.fixture
+def own(fitted: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of that project of one's own, as the working directory."""
+    project = fitted.copy(tmp_path / "project")
+    stand_in(project.path, monkeypatch)
+    return project
 
 
 def run_of(kind: str) -> Run:
@@ -67,13 +74,9 @@ def test_a_run_has_the_metrics_of_a_training_and_all_files(kind: str) -> None:
     assert run.data.tags["scikit-learn.version"]
 
 
-def test_verify_passes_over_them(
-    fitted: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_verify_passes_over_them(own: Project) -> None:
     """Though they are not up to date, and their folders are deeper."""
-    project = fitted.copy(tmp_path / "project")
-    monkeypatch.chdir(project.path)
-    (project.path / linear.FOLDER / "tfidf" / "roc.csv").unlink()
+    (own.path / linear.FOLDER / "tfidf" / "roc.csv").unlink()
     verify.require_the_commit_s_own_data()
     compared = {str(name) for name in verify.compared(Path("data"))}
     assert "train/model.keras" in compared
@@ -92,61 +95,38 @@ linear.main("tfidf")
 """
 
 
-def test_a_run_whose_store_failed_is_resumed_by_the_next_call(
-    fitted: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = fitted.copy(tmp_path / "project")
-    stand_in(project.path, monkeypatch)
+def test_a_run_whose_store_failed_is_resumed_by_the_next_call(own: Project, call: Caller) -> None:
     before = {run.info.run_id for run in runs()}
-    output = project.run("python", "-c", FAILING)
+    (own.path / "failing.py").write_text(FAILING, encoding="utf-8")
+    output = own.run("python", "-m", "failing")
     assert f"`{linear.AGAIN}tfidf` does all of it again: no space" in output
     assert (linear.FOLDER / "tfidf" / FILE).is_file()
-    project.run("python", "-m", "extras.baseline", "tfidf")
+    call(partial(linear.main, "tfidf"))
     (new,) = [run for run in runs() if run.info.run_id not in before]
     assert new.info.status == "FINISHED"
     assert new.data.tags["outputs.evaluate"]
 
 
-@pytest.mark.usefixtures("in_tmp_path")
-def test_another_kind_is_refused_before_anything_is_read(call: Caller) -> None:
-    message = call.fail(partial(linear.main, "forest"))
-    assert message == "There is no linear model 'forest', but tfidf and naive_bayes."
-
-
 @pytest.mark.parametrize("kind", linear.FITS)
 def test_the_registered_model_answers_texts_as_it_was_evaluated(kind: str) -> None:
-    run_id = run_of(kind).info.run_id
-    (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'")
-    model = champion.load(f"models:/{version.name}/{version.version}")
+    model = answering_as_evaluated(run_of(kind).info.run_id)
     assert type(model.reader).__name__ == Linear.__name__
-    index = files.read_json(FETCH / "word_index.json")
-    words, reviews = {rank: word for word, rank in index.items()}, read_reviews(FETCH, "test")
-    path = linear.FOLDER / kind / "predictions.csv"
-    evaluated = pd.read_csv(path, dtype={"probability": np.float32})
-    texts = [" ".join(words[rank] for rank in reviews[number]) for number in evaluated["review"]]
-    answers = model.predict(None, pd.DataFrame({"text": texts}))
-    np.testing.assert_array_equal(answers["probability"], evaluated["probability"])
-    assert answers["label"].tolist() == evaluated["predicted"].tolist()
 
 
-def test_the_same_reviews_give_the_same_bits(fitted: Project, project: Project) -> None:
-    project.run(*REPRO)
+def test_the_same_reviews_give_the_same_bits(fitted: Project, own: Project, call: Caller) -> None:
+    shutil.rmtree(own.path / linear.FOLDER)
     for kind in linear.FITS:
+        call(partial(linear.main, kind))
         for name in ("model.npz", "probabilities.npy", "predictions.csv", "roc.png"):
             path = linear.FOLDER / kind / name
-            assert (project.path / path).read_bytes() == (fitted.path / path).read_bytes(), path
+            assert (own.path / path).read_bytes() == (fitted.path / path).read_bytes(), path
 
 
-@pytest.mark.parametrize(
-    ("folder", "target"), [(".", str(linear.DECLARED)), ("extras/baseline", "")]
-)
-def test_a_failure_is_one_message_and_leaves_what_was_there(
-    fitted: Project, tmp_path: Path, folder: str, target: str
-) -> None:
-    project = fitted.copy(tmp_path / "project")
-    before = project.contents("data/linear")
-    project.change(linear={"min_reviews": 1000})
-    output = project.fail("bash", "-c", f"cd {folder} && dvc repro {target}")
+def test_a_failure_is_one_message_and_leaves_what_was_there(own: Project) -> None:
+    """Also where DVC is called in the capability's own folder."""
+    before = own.contents("data/linear")
+    own.change(linear={"min_reviews": 1000})
+    output = Project(own.path / "extras" / "baseline").fail("dvc", "repro")
     assert f"linear@tfidf: {OPTIONS}: min_reviews: no word is in 1000 of the 256 reviews." in output
     assert "Traceback" not in output
-    assert project.contents("data/linear") == before
+    assert own.contents("data/linear") == before

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from extras.common.history import history
+from extras.common.unpadded import history
 
 
 def test_it_has_accuracy_and_cross_entropy_of_both_parts_in_one_row() -> None:

@@ -20,6 +20,7 @@ from sentiment.explanation import Contribution, Step
 from tests.browser import SECONDS, keep_screenshot, open_page, text
 from tests.conftest import Caller, stand_in
 from tests.project import Project, free_port, wait_for
+from tools import predict
 
 
 def test_words_are_coloured_by_what_they_speak_for() -> None:
@@ -40,13 +41,6 @@ def test_a_text_cannot_bring_its_own_html() -> None:
     assert shown.count("<mark") == 2
 
 
-def test_curves_have_a_row_for_each_epoch_and_part() -> None:
-    history = pd.DataFrame({"epoch": [1, 2], "accuracy": [0.7, 0.8], "val_accuracy": [0.6, 0.65]})
-    rows = demo_page.curves(history.assign(loss=0.5)).to_dict("records")
-    assert rows[0] == {"epoch": 1, "part": "training", "accuracy": 0.7}
-    assert rows[3] == {"epoch": 2, "part": "validation", "accuracy": 0.65}
-
-
 STEPS = [Step(0, 3, 0.5), Step(4, 8, 0.25)]
 GATES = [Gates(0.8, 0.4, 0.6, 1.0), Gates(0.7, 0.3, 0.5, 4.0)]
 
@@ -56,20 +50,23 @@ def test_a_reading_has_a_row_for_each_word_with_its_numbers() -> None:
     assert [row["word"] for row in rows] == ["not", "good"]
     assert len({row["label"] for row in rows}) == 2
     assert [row["label"][reading.PLACE :] for row in rows] == ["not", "good"]
-    assert (rows[1]["end"], rows[1]["probability"], rows[1]["forget"]) == (8, 0.25, 0.7)
+    assert (rows[1]["end"], rows[1]["positive"], rows[1]["forget gate"]) == (8, 0.25, 0.7)
+
+
+def strips(table: pd.DataFrame) -> list[str]:
+    shown: list[str] = reading.strips_chart(table)["transform"][0]["fold"]
+    return shown
 
 
 def test_strips_shade_gates_as_they_are_and_the_cell_by_its_greatest_norm() -> None:
-    shares = reading.strips(reading.table("not good", STEPS, GATES)).set_index(["name", "word"])[
-        "share"
-    ]
-    assert shares["forget gate", "good"] == 0.7
-    assert (shares["cell state", "not"], shares["cell state", "good"]) == (0.25, 1.0)
+    table = reading.table("not good", STEPS, GATES)
+    assert strips(table) == reading.STRIPS
+    assert table["output gate"].tolist() == [0.6, 0.5]
+    assert table["cell state"].tolist() == [0.25, 1.0]
 
 
 def test_a_model_without_gates_has_the_strip_of_its_answers_alone() -> None:
-    table = reading.table("not good", STEPS)
-    assert reading.strips(table)["name"].unique().tolist() == ["positive"]
+    assert strips(reading.table("not good", STEPS)) == ["positive"]
 
 
 @pytest.fixture(scope="module")
@@ -93,30 +90,41 @@ def write_review(browser: webdriver.Chrome, review: str) -> None:
     box.send_keys(Keys.CONTROL, Keys.ENTER)
 
 
-def test_a_review_gets_its_bar_its_words_and_the_champion_beside_it(
-    browser: webdriver.Chrome, page: str, imdb_project: Project
-) -> None:
-    open_page(browser, page, "probability of being positive", "The champion", "test accuracy")
-    metrics = json.loads((imdb_project.path / "data/evaluate/metrics.json").read_bytes())
-    assert f"{metrics['test_accuracy']:.4f}" in text(browser)
-    assert "there was no champion" in text(browser)
-    assert browser.find_elements(By.CSS_SELECTOR, "[data-testid=stVegaLiteChart]")
-    review = "An excellent, brilliant and wonderful film. <b>Perfect</b>!"
-    write_review(browser, review)
-    WebDriverWait(browser, SECONDS).until(lambda b: "wonderful" in marks(b))
-    assert {"excellent", "wonderful"} <= set(marks(browser))
-    assert "<b>Perfect</b>!" in text(browser)
-    answer = imdb_project.run("python", "-m", "tools.predict", "--json", TEXT=review)
-    probability = json.loads(answer.splitlines()[-1])["probability"]
-    assert f"probability of being positive: {probability:.1%}" in text(browser)
-    keep_screenshot(browser, "demo")
-
-
 def marks(browser: webdriver.Chrome) -> list[str]:
     """The coloured words, read in one go: Streamlit replaces them as it answers."""
     script = "return [...document.querySelectorAll('mark')].map(mark => mark.textContent)"
     words: list[str] = browser.execute_script(script)
     return words
+
+
+def curve_points(browser: webdriver.Chrome, part: str) -> int:
+    """How many epochs the champion's curve of a part has."""
+    return len(browser.find_elements(By.CSS_SELECTOR, f".mark-symbol [aria-label$='{part}']"))
+
+
+def test_a_review_gets_its_bar_its_words_and_the_champion_beside_it(
+    browser: webdriver.Chrome,
+    page: str,
+    imdb_project: Project,
+    call: Caller,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    open_page(browser, page, "probability of being positive", "The champion", "test accuracy")
+    metrics = json.loads((imdb_project.path / "data/evaluate/metrics.json").read_bytes())
+    assert f"{metrics['test_accuracy']:.4f}" in text(browser)
+    assert "there was no champion" in text(browser)
+    WebDriverWait(browser, SECONDS).until(
+        lambda b: [curve_points(b, part) for part in ("training", "validation")] == [1, 1]
+    )
+    review = "An excellent, brilliant and wonderful film. <b>Perfect</b>!"
+    write_review(browser, review)
+    WebDriverWait(browser, SECONDS).until(lambda b: "wonderful" in marks(b))
+    assert {"excellent", "wonderful"} <= set(marks(browser))
+    assert "<b>Perfect</b>!" in text(browser)
+    stand_in(imdb_project.path, monkeypatch)
+    answer = json.loads(call(predict.main, "--json", "--text", review).splitlines()[-1])
+    assert f"probability of being positive: {answer['probability']:.1%}" in text(browser)
+    keep_screenshot(browser, "demo")
 
 
 @pytest.mark.parametrize("review", ["zzzunheard", "?!"])
@@ -131,11 +139,11 @@ def test_a_review_without_known_words_is_answered(
 
 def words_of(browser: webdriver.Chrome, words: int) -> list[WebElement]:
     """The places of so many words in the first strip, once all strips are there."""
-    strips = "[data-testid=stVegaLiteChart] .mark-rect path"
+    selector, strips = "[data-testid=stVegaLiteChart] .mark-rect path", len(reading.STRIPS)
 
     def drawn(browser: webdriver.Chrome) -> list[WebElement]:
-        places = browser.find_elements(By.CSS_SELECTOR, strips)
-        return places[:words] if len(places) == words * len(reading.NAMES) else []
+        places = browser.find_elements(By.CSS_SELECTOR, selector)
+        return places[::strips] if len(places) == words * strips else []
 
     return WebDriverWait(browser, SECONDS).until(drawn)
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import keras
 
 pytestmark = pytest.mark.usefixtures("backend")
-ROW = np.array([0, 0, 3, 7, 1, 4])
+ROW = np.array([0, 0, 3, 7, 1, 4, 1, 1])
+SO_FAR = [slice(n + 1) for n in range(6)]
 
 
 def gates(model: "keras.Model", row: np.ndarray) -> list[Gates]:
@@ -30,47 +31,30 @@ def gates(model: "keras.Model", row: np.ndarray) -> list[Gates]:
 @pytest.mark.parametrize(
     ("changes", "seen"),
     [
-        ({}, [ROW[: n + 1] for n in range(6)]),
-        ({"bidirectional": True, "layers": 2}, [ROW[: n + 1] for n in range(6)]),
-        ({"mask_padding": True}, [None, None, *(ROW[2 : n + 1] for n in range(2, 6))]),
-        (
-            {"segment_length": 4, "pooling": "max"},
-            [ROW[: n + 1] if n < 4 else ROW[4 : n + 1] for n in range(6)],
-        ),
+        ({}, SO_FAR),
+        ({"bidirectional": True, "layers": 2}, SO_FAR),
+        ({"mask_padding": True}, [None, None, *(slice(2, n + 1) for n in range(2, 6))]),
+        ({"segment_length": 4, "pooling": "max"}, [*SO_FAR[:4], slice(4, 5), slice(4, 6)]),
+        ({"bigrams": {"units": 3, "buckets": 50}}, SO_FAR),
     ],
-    ids=["one", "the first of two", "padding is skipped", "segments"],
+    ids=["one", "the first of two", "padding is skipped", "segments", "bigrams beside the words"],
 )
 def test_the_cell_is_the_one_that_keras_computes(
-    changes: dict[str, Any], seen: list[np.ndarray | None]
+    changes: dict[str, Any], seen: list[slice | None]
 ) -> None:
     import keras
 
-    model = build_model(small(**changes), inputs(20, 8))
-    layer, state = recurrent_layers(model)[0], keras.layers.LSTM(4, return_state=True)
-    embedding = keras.layers.Embedding(20, 4)
-    state(embedding(ROW[None]))
-    embedding.set_weights(model.get_layer("embedding").get_weights())
-    state.set_weights(layer.get_weights())
-    steps = gates(model, np.array([*ROW, 1, 1]))
-    for step, tokens in zip(steps, seen, strict=False):
-        cell = 0 if tokens is None else state(embedding(tokens[None]))[2]
-        assert step.cell == pytest.approx(float(np.linalg.norm(cell)), rel=1e-5)
-
-
-def test_bigrams_are_read_with_the_words() -> None:
-    import keras
-
-    model = build_model(small(bigrams={"units": 3, "buckets": 50}), inputs(20, len(ROW)))
-    (layer,), state = recurrent_layers(model), keras.layers.LSTM(4, return_state=True)
-    bigrams = keras.Model(model.input, model.get_layer("bigrams").output)(ROW[None])
-    words = model.get_layer("embedding").get_weights()[0][ROW]
-    vectors = np.concatenate([words, np.asarray(bigrams)[0]], axis=1)
+    model = build_model(small(**changes), inputs(20, len(ROW)))
+    vectors = model.get_layer("embedding").get_weights()[0][ROW]
+    if "bigrams" in changes:
+        bigrams = keras.Model(model.input, model.get_layer("bigrams").output)(ROW[None])
+        vectors = np.concatenate([vectors, np.asarray(bigrams)[0]], axis=1)
+    state = keras.layers.LSTM(4, return_state=True)
     state(vectors[None])
-    state.set_weights(layer.get_weights())
-    steps = gates(model, ROW)
-    for number, step in enumerate(steps, 1):
-        cell = float(np.linalg.norm(state(vectors[None, :number])[2]))
-        assert step.cell == pytest.approx(cell, rel=1e-5)
+    state.set_weights(recurrent_layers(model)[0].get_weights())
+    for step, part in zip(gates(model, ROW), seen, strict=False):
+        cell = state(vectors[None, part])[2] if part else 0
+        assert step.cell == pytest.approx(float(np.linalg.norm(cell)), rel=1e-5)
 
 
 def test_gates_are_the_means_over_the_units() -> None:

@@ -14,11 +14,10 @@ from sentiment.explanation import explain, trace
 from sentiment.serving.classifier import log_odds
 from stages import fetch
 from tests.conftest import Caller, Sharer, runs, stand_in
+from tests.extras.conftest import answering_as_evaluated, predictions
 from tests.project import Project
 from tools import promote
 from workflow import files
-from workflow.files import FETCH, read_reviews
-from workflow.registry import champion
 
 
 @pytest.fixture(scope="session")
@@ -60,13 +59,6 @@ def own(joined: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
     return project
 
 
-def predictions(run_id: str) -> pd.DataFrame:
-    """A run's answers to the test set, by review."""
-    path = mlflow.artifacts.download_artifacts(f"runs:/{run_id}/evaluate/predictions.csv")
-    table = pd.read_csv(path, dtype={"probability": np.float32})
-    return table.set_index("review").sort_index()
-
-
 def test_it_answers_with_the_mean_of_its_members_log_odds(result: dict[str, Any]) -> None:
     assert list(result["weights"].values()) == [1 / 3] * 3
     members = [predictions(run_id)["probability"].to_numpy() for run_id in result["weights"]]
@@ -96,16 +88,10 @@ def test_its_run_has_what_a_training_s_has(result: dict[str, Any]) -> None:
 def test_the_registered_model_answers_texts_as_it_was_evaluated(result: dict[str, Any]) -> None:
     (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{result['run_id']}'")
     assert version.tags["promote.decision"] in ("champion", "not promoted")
-    model = champion.load(f"models:/{version.name}/{version.version}")
-    index = files.read_json(FETCH / "word_index.json")
-    words, reviews = {rank: word for word, rank in index.items()}, read_reviews(FETCH, "test")
-    evaluated = predictions(result["run_id"])
-    texts = [" ".join(words[rank] for rank in reviews[review]) for review in evaluated.index]
-    answers = model.predict(None, pd.DataFrame({"text": texts}))
-    np.testing.assert_array_equal(answers["probability"], evaluated["probability"])
-    assert answers["label"].tolist() == evaluated["predicted"].tolist()
-    assert len(explain(model, texts[0]).words) == len(reviews[0])
-    assert trace(model, texts[0])[-1].probability == answers["probability"][0]
+    model, text = answering_as_evaluated(result["run_id"]), "dull but good"
+    (answer,) = model.predict(None, pd.DataFrame({"text": [text]}))["probability"]
+    assert len(explain(model, text).words) == len(model.words(text)) > 1
+    assert trace(model, text)[-1].probability == answer
 
 
 def test_the_same_members_are_the_same_run(result: dict[str, Any], call: Caller) -> None:

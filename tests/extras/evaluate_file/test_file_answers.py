@@ -35,8 +35,7 @@ def asked(count: int, *trained_on: list[int]) -> pd.DataFrame:
     texts = ["Good film.", "bad film", "bad", "?"]
     rows = [Row(f"row {number}", texts[number % 4], "1", "") for number in range(count)]
     reviews = Reviews.from_lists([*trained_on], np.zeros(len(trained_on), np.uint8))
-    known = set(fingerprints(reviews).tolist())
-    return answers.ask(model, rows, lambda row: row.text != "bad", known)
+    return answers.ask(model, rows, lambda row: row.text != "bad", fingerprints(reviews))
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 8, 9])
