@@ -1,12 +1,13 @@
 """Projects that tests of several capabilities read."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Sharer, stand_in
-from tests.project import Project
+from tests.project import EPOCHS, TRANSFORMER, Project
 
 SWEEP_SETTINGS: dict[str, Any] = {
     "confirm": {"top": 1, "seeds": 2},
@@ -16,6 +17,7 @@ SWEEP_SETTINGS: dict[str, Any] = {
         "pad.max_length": {"low": 30, "high": 60, "step": 10},
     },
 }
+NAME = "transformer-4 · 2 heads · masked · mean · len 40"  # of a run of `transformed`
 
 
 @pytest.fixture(scope="session")
@@ -46,13 +48,27 @@ def fitted(finished: Project, shared: Sharer) -> Project:
 
 
 @pytest.fixture(scope="session")
-def grouped(finished: Project, shared: Sharer) -> Project:
-    """A finished project with a group of two seeds, the first of them that of `data/`."""
+def transformed(finished: Project, shared: Sharer) -> Project:
+    """A finished project after its second training, of a transformer, which is champion."""
+
+    def train_transformer(project: Project) -> None:
+        project.change(train={**TRANSFORMER, "pooling": "mean", "epochs": EPOCHS})
+        project.run("dvc", "repro")
+        run_id = json.loads((project.path / "data/train/run.json").read_bytes())["run_id"]
+        project.run("python", "-m", "tools.promote", "--run", run_id)
+        project.commit()
+
+    return shared("transformed", train_transformer, finished.path)
+
+
+@pytest.fixture(scope="session")
+def grouped(transformed: Project, shared: Sharer) -> Project:
+    """That project with a group of two seeds, the first of them that of `data/`."""
 
     def group_seeds(project: Project) -> None:
         project.run("python", "-m", "extras.seeds", "--count", "2")
 
-    return shared("grouped", group_seeds, finished.path)
+    return shared("grouped", group_seeds, transformed.path)
 
 
 @pytest.fixture
