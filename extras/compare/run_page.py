@@ -66,7 +66,8 @@ def read_results() -> Results:
 def headline(results: Results) -> list[tuple[str, str, str]]:
     """Metrics, values and notes; the note of a share, which is in percent, is its interval."""
     bins = results.params["evaluate.calibration_bins"]
-    answered, tiles = Predictions(results.tables["predictions"], bins), []
+    answered = Predictions(results.tables["predictions"], bins)
+    tiles = []
     for name, metric in shown_in("headline").items():
         value = results.metrics.get(f"test_{name}")
         if value is None:  # not defined, or of an evaluation that did not know it

@@ -180,7 +180,7 @@ GROUP = side("group", *C)
 
 
 def test_of_a_group_the_unit_is_a_training() -> None:
-    others = side("d", training("d", right(40, 5)), training("e", right(40, 5, 6)))
+    others = side("d", training("d", right(40, 5)), training("e", right(40, 5, 7)))
     result = compared(GROUP, others)
     assert [example.review for example in result.only_a] == [5]  # by the mean probability
     accuracy = result.a.metrics["accuracy"]
