@@ -117,8 +117,8 @@ def module(command: Any) -> list[str]:
             return module(shlex.split(script)[1:])
         case ["python" | sys.executable, "-m", name, *arguments] if name not in ALONE:
             return [name, *arguments]
-        case ["dvc", "repro", *arguments]:
-            return ["dvc", "repro", *arguments]
+        case ["dvc", "repro" | "exp" | "commit", *_]:
+            return [*command]
     return []
 
 

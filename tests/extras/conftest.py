@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from subprocess import STDOUT
 from typing import Any
 
 import pytest
 
 from tests.conftest import Sharer, stand_in
 from tests.project import EPOCHS, TRANSFORMER, Project
+from workflow import dvc
 
 SWEEP_SETTINGS: dict[str, Any] = {
     "confirm": {"top": 1, "seeds": 2},
@@ -18,6 +20,19 @@ SWEEP_SETTINGS: dict[str, Any] = {
     },
 }
 NAME = "transformer-4 · 2 heads · masked · mean · len 40"  # of a run of `transformed`
+
+
+def fork_dvc(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let DVC that trains for this process start as `tests.forking` says; what it prints."""
+    printed: list[str] = []
+
+    def run(*arguments: str) -> int:
+        done = project.finish(("dvc", *arguments), {}, STDOUT)
+        printed.append(done.stdout)
+        return done.returncode
+
+    monkeypatch.setattr(dvc, "run", run)
+    return printed
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +81,12 @@ def grouped(transformed: Project, shared: Sharer) -> Project:
     """That project with a group of two seeds, the first of them that of `data/`."""
 
     def group_seeds(project: Project) -> None:
-        project.run("python", "-m", "extras.seeds", "--count", "2")
+        from extras.seeds import __main__ as seeds  # who deletes it has no group
+
+        with pytest.MonkeyPatch.context() as patch:
+            stand_in(project.path, patch)
+            fork_dvc(project, patch)
+            seeds.main(["--count", "2"], standalone_mode=False)
 
     return shared("grouped", group_seeds, transformed.path)
 

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.seeds import memory
 from sentiment.errors import UserError
 from tests.conftest import Caller, defaults, runs, stand_in
+from tests.extras.conftest import fork_dvc
 from tests.project import Project, merged
 from workflow.params import Params, check_params
 from workflow.params_file import changed
@@ -25,8 +26,7 @@ def project(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(memory, "SEEDS", 2)
     monkeypatch.setattr(memory, "CUE_DISTANCES", (10,))
     monkeypatch.setattr(memory, "CHANGED_AT", ())
-    for name in ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL"):
-        monkeypatch.setenv(f"GIT_{name}", project.environment[f"GIT_{name}"])
+    fork_dvc(project, monkeypatch)
     return project
 
 

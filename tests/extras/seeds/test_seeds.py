@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from pathlib import Path
-from subprocess import PIPE
 
 import click
 import mlflow
@@ -18,7 +17,7 @@ from extras.seeds.seed_group import Group, Member
 from sentiment.errors import UserError
 from sentiment.scoring.metrics import shown_in
 from tests.conftest import Caller, runs
-from tests.extras.conftest import NAME
+from tests.extras.conftest import NAME, fork_dvc
 from tests.project import Project
 from workflow import dvc
 
@@ -67,18 +66,17 @@ def test_the_parent_has_mean_and_spread_of_its_children(group: Project) -> None:
     assert set(names.values()) <= experiments(group).keys()
 
 
-@pytest.mark.usefixtures("group")
 def test_what_dvc_has_is_not_trained_again_and_lost_runs_are_made_again(
-    call: Caller, monkeypatch: pytest.MonkeyPatch
+    group: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dvc, "run", None)  # so that a training would fail
     of_data = json.loads(Path("data/train/run.json").read_bytes())["run_id"]
     assert children()[42].info.run_id == of_data
     before = [run.to_dictionary() for run in runs()]
-    call(seeds.main, N="2")
+    assert "Running stage" not in group.run("python", "-m", "extras.seeds", "--count", "2")
     assert [run.to_dictionary() for run in runs()] == before
     lost = children()[43].info.run_id
     mlflow.delete_run(lost)
+    monkeypatch.setattr(dvc, "run", None)  # so that a training would fail
     call(seeds.main, N="2")
     assert children()[43].data.tags["restored_from"] == lost
 
@@ -112,14 +110,15 @@ def test_lost_and_further_seeds_are_trained_and_more_or_fewer_share_the_parent(
     assert "The training of seed 43 failed, see above. `make seeds` resumes from here" in message
     assert set(before.values()) == set(experiments(group).values())
 
-    done = group.finish(("python", "-m", "extras.seeds", "--json", "--count", "3"), {}, PIPE)
-    assert done.stderr.count("Running stage 'train'") == 2
+    output = fork_dvc(group, monkeypatch)
+    printed = json.loads(call(seeds.main, "--json", "--count", "3").splitlines()[-1])
+    assert ["Running stage 'train'" in text for text in output] == [True, True]
     after = experiments(group)
     changed, added = sorted(name for name in after if after[name] != before.get(name))
     assert changed.endswith("-43")
     assert added.endswith("-44")
     assert after.keys() == before.keys() | {added}
-    printed, parent, by_seed = json.loads(done.stdout), the_parent(), children()
+    parent, by_seed = the_parent(), children()
     assert printed["run_id"] == parent.info.run_id == parent_id
     assert printed["name"] == parent.info.run_name == f"3 seeds · {NAME} · synthetic"
     mean = parent.data.metrics["test_accuracy_mean"]
