@@ -41,7 +41,7 @@ def metrics(comparison: Comparison) -> list[Row]:
         (label, f"{a.cost[name]:{form}}", f"{b.cost[name]:{form}}")
         for name, (label, form) in COSTS.items()
     ]
-    return measured + costs
+    return [*measured, *costs]
 
 
 def spread(values: Spread, confidence: float) -> str:
