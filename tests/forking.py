@@ -35,7 +35,7 @@ LIBRARIES = """
     pyarrow pandas pooch ruamel.yaml filelock git dvc.cli.parser dvc.repo.reproduce dvc.fs
 """.split()
 PARENTS = ("dvc", "tools.repro")  # what starts others before it has connected to a store
-DVC = ("add", "commit", "init", "metrics", "params", "plots", "repro", "status")  # its commands
+DVC = ("add", "commit", "exp", "init", "metrics", "params", "plots", "repro", "status")
 # what has threads, workers or daemons of its own starts as a user starts it
 ALONE = ("dask", "extras.demo", "tools.serve", "extras.team.server", "extras.sweep", "tools.ui")
 _may_fork = True

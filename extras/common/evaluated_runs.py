@@ -1,7 +1,7 @@
 """Evaluated runs and groups of seeds, read from this workspace or from the tracking store.
 
-Every file that is read is checked against the digests of its `about.json`; what the store has of
-it, that file included, against the digest in the run's tags.
+Every file is checked against the digests of its `about.json`; that file, where the store has it,
+against the digest in the run's tags.
 """
 
 import json
@@ -16,18 +16,18 @@ import pandas as pd
 from extras.common.run_groups import CHAMPION, MEMBERS, SEEDS, WORKSPACE
 from sentiment.errors import UserError
 from sentiment.network.state import METRICS
-from workflow import files
+from workflow import evaluation, files
 from workflow.files import EVALUATE, TRAIN, DamagedError
 from workflow.registry import champion
-from workflow.runs import logger, store
+from workflow.runs import lifecycle, logger, store
 
 if TYPE_CHECKING:
     import mlflow
 
-# where a run of a network, or of a linear model, is incomplete
-SYNC = "`make sync`, where its files are, logs them again."
-FIT_AGAIN = "dvc repro --single-item --force extras/baseline/dvc.yaml:linear@"
-GRADIENTS = "gradients.csv"  # a linear model has none
+LOG_AGAIN = (
+    "`make sync`, where its files are, logs them again; "
+    "`dvc repro --force extras/baseline/dvc.yaml` fits linear models again."
+)
 
 
 class Training(NamedTuple):
@@ -65,17 +65,19 @@ class RunGroup(NamedTuple):
 
     @property
     def single(self) -> bool:
-        """Whether it is one training and not a group."""
         return len(self.trainings) == 1
 
     @property
     def cost(self) -> dict[str, float]:
         """What a training and an answer take, means over the trainings."""
-        costs = []
-        for training in self.trainings:
-            seconds = training.history["seconds"]
-            own = {"training_seconds": seconds.sum(), "epoch_seconds": seconds.median()}
-            costs.append({**own, **training.cost})
+        costs = [
+            {
+                "training_seconds": training.history["seconds"].sum(),
+                "epoch_seconds": training.history["seconds"].median(),
+                **training.cost,
+            }
+            for training in self.trainings
+        ]
         return {name: float(np.mean([cost[name] for cost in costs])) for name in costs[0]}
 
 
@@ -115,35 +117,25 @@ def belonging_to(owner: str, advice: str) -> Iterator[None]:
 
 
 def workspace() -> RunGroup:
-    """Read the training and the evaluation in `data/`.
-
-    If its run was lost and made again from its files, it has another id than these name.
-    """
-    import mlflow
-
-    digests = files.read_about(TRAIN)["files"]
-    run = files.read_json(files.checked(TRAIN / "run.json", digests))
-    history = pd.read_csv(files.checked(TRAIN / "history.csv", digests))
-    experiment_id = store.connect()
-    with store.as_user_error():
-        recorded = store.find_run(mlflow.MlflowClient(), experiment_id, run["run_id"])
-    run_id = str(recorded.info.run_id) if recorded else run["run_id"]
-    training = read_training(run_id, run["name"], EVALUATE, history)
-    if training.params["model.sha256"] != digests["model.keras"]:
+    """Read the training and the evaluation in `data/`; its run may have been made again of them."""
+    record = evaluation.read_training()
+    recorded = lifecycle.recorded(record.run["run_id"])
+    run_id = recorded.run.run_id if recorded else record.run["run_id"]
+    training = evaluated(run_id, record.run["name"], EVALUATE, record.history)
+    if training.params["model.sha256"] != files.read_about(TRAIN)["files"]["model.keras"]:
         raise UserError("The workspace has the evaluation of another model: run `dvc repro`.")
-    return RunGroup(WORKSPACE, training.run_id, training.name, [training])
+    return RunGroup(WORKSPACE, run_id, training.name, [training])
 
 
-def read_training(run_id: str, name: str, evaluated: Path, history: pd.DataFrame) -> Training:
+def evaluated(run_id: str, name: str, folder: Path, history: pd.DataFrame) -> Training:
     """Put a training together from the folder that `evaluate` wrote."""
-    described = files.read_about(evaluated)
-    digests = described["files"]
-    table = files.checked(evaluated / "predictions.csv", digests)
+    described = files.read_about(folder)
+    table = files.checked(folder / "predictions.csv")
     predictions = pd.read_csv(table, dtype={"probability": np.float32})
-    cost = files.read_json(files.checked(evaluated / "cost.json", digests))
+    cost = files.read_json(files.checked(folder / "cost.json"))
     gradients = None
-    if GRADIENTS in digests:
-        gradients = pd.read_csv(files.checked(evaluated / GRADIENTS, digests))
+    if evaluation.GRADIENTS in described["files"]:
+        gradients = pd.read_csv(files.checked(folder / evaluation.GRADIENTS))
     return Training(run_id, name, described["params"], predictions, history, gradients, cost)
 
 
@@ -158,10 +150,8 @@ def from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
             raise UserError(
                 f"The tracking store has no run {run_id}. `make ui` shows those it has."
             )
-        trainings = [
-            from_run(client, member, scratch / member.info.run_id)
-            for member in members(client, run)
-        ]
+        runs = members(client, run)
+        trainings = [from_run(client, member, scratch / member.info.run_id) for member in runs]
     # a run that was lost and made again has another id than was asked for
     return RunGroup(label, str(run.info.run_id), str(run.info.run_name), trainings)
 
@@ -190,17 +180,14 @@ def members(
 def from_run(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", scratch: Path) -> Training:
     """Download a training with its evaluation from the store."""
     run_id, tags, place = run.info.run_id, run.data.tags, EVALUATE.name
-    kind = run.data.params.get("linear.kind")
-    again = f"`{FIT_AGAIN}{kind}` fits it again." if kind else SYNC
-    with belonging_to(f"Run {run_id}", again):
+    with belonging_to(f"Run {run_id}", LOG_AGAIN):
         if not client.list_artifacts(run_id, place):
             raise files.missing(Path(place) / files.ABOUT)
         scratch.mkdir(parents=True)
-        evaluated = Path(client.download_artifacts(run_id, place, str(scratch)))
-        if not (logger.has_all(tags, evaluated) and logger.COMPLETE.format(TRAIN.name) in tags):
-            raise UserError(f"Run {run_id} is incomplete. {again}")
-        history = read_history(client, run_id)
-        return read_training(run_id, str(run.info.run_name), evaluated, history)
+        folder = Path(client.download_artifacts(run_id, place, str(scratch)))
+        if not (logger.has_all(tags, folder) and logger.COMPLETE.format(TRAIN.name) in tags):
+            raise UserError(f"Run {run_id} is incomplete. {LOG_AGAIN}")
+        return evaluated(run_id, str(run.info.run_name), folder, read_history(client, run_id))
 
 
 def read_history(client: "mlflow.MlflowClient", run_id: str) -> pd.DataFrame:

@@ -53,7 +53,6 @@ class Linear:
         return self._answer(np.hstack([np.zeros((2, 0)), *ends]))
 
     def places(self, words: Sequence[Word]) -> NDArray[np.int64]:
-        """All are read."""
         return np.arange(len(words))
 
     def without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
@@ -119,7 +118,6 @@ class Linear:
 
 
 def ranks_of(words: Sequence[Word]) -> NDArray[np.int64]:
-    """The ranks of the words, shape (words,)."""
     return np.fromiter((word.rank for word in words), np.int64, len(words))
 
 

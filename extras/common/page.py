@@ -1,8 +1,6 @@
 """Self-contained HTML pages: one file that shows the same in mail, on a phone and from an archive.
 
-Templates are in `templates/` of what renders them, and extend `base.html` here, which has all of
-the style.
-Plots are part of the page as SVG, so that they take the colours of its light or dark mode.
+Templates extend `base.html` here, which has the style. Plots are part of the page, as SVG.
 """
 
 import re
@@ -35,15 +33,10 @@ NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def svg(figure: Figure, alt: str) -> markupsafe.Markup:
-    """Draw a figure as an SVG element, as wide as the box it stands in.
+    """Draw a figure as an SVG element, as wide as its box, in the page's `COLOURS` and letters.
 
-    Black and white become the page's ink and paper, matplotlib's first two colours the page's
-    blue and orange; the letters are the page's own. The same figure gives the same text.
-
-    Args:
-        figure: what to draw; its size in inches times 72 is the width in px at which letters have
-            the size that the figure sets.
-        alt: what the plot shows, for those who do not see it; another one for each plot of a page.
+    Letters have the figure's size where the box is 72 px an inch wide. `alt` says what the plot
+    shows, another text for each of a page. The same figure gives the same element.
     """
     text = StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": alt}):

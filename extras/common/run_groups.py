@@ -26,10 +26,7 @@ def exclusive() -> FileLock:
 def find_or_make(
     client: "mlflow.MlflowClient", experiment_id: str, tag: str, key: str
 ) -> "mlflow.entities.Run":
-    """The parent run with this tag, whose value is what the group's trainings have in common.
-
-    It is finished from its start.
-    """
+    """The parent run, finished from its start, whose tag says what its trainings have in common."""
     parents = client.search_runs([experiment_id], f"tags.`{tag}` = '{key}'", max_results=1)
     parent = parents[0] if parents else client.create_run(experiment_id, tags={tag: key})
     if parent.info.status != "FINISHED":

@@ -14,8 +14,6 @@ CONFIDENCE = 0.95  # level of the intervals of a single model
 
 
 class Interval(NamedTuple):
-    """A confidence interval."""
-
     low: float
     high: float
 

@@ -75,12 +75,11 @@ def check_comparable(a: RunGroup, b: RunGroup) -> None:
 
 
 def by_review(training: Training) -> pd.DataFrame:
-    """The predictions in the order of the reviews' numbers, whatever order they were padded in."""
+    """The predictions in the order of the reviews' numbers; padding shuffles them."""
     return training.predictions.set_index("review").sort_index()
 
 
 def answers(group: RunGroup) -> Answers:
-    """A group's answers, aligned."""
     tables = [by_review(training) for training in group.trainings]
     right = np.stack([(table["actual"] == table["predicted"]).to_numpy(bool) for table in tables])
     stacked = np.stack([table["probability"].to_numpy(np.float32) for table in tables])

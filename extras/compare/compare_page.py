@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from extras.common import evaluated_runs, page
-from extras.compare import comparable, compare_plots, compare_text, comparison
+from extras.compare import comparable, compare_plots, compare_text, comparison, verdict
 from extras.compare.comparison import Comparison
 from extras.compare.verdict import CompareOptions
 from sentiment.errors import UserError
@@ -24,8 +24,7 @@ def compare(a: str, b: str) -> tuple[Comparison, Path]:
     """Compare two runs or groups by their names; return the result and the folder of the report.
 
     Raises:
-        UserError: one is missing or damaged, they cannot be compared, or the store cannot
-            be used.
+        UserError: as `evaluated_runs.read` and `comparable.read_corpus`.
     """
     params, settings = load_params().evaluate, load(CompareOptions, OPTIONS)
     with tempfile.TemporaryDirectory() as scratch:
@@ -44,9 +43,9 @@ def compare(a: str, b: str) -> tuple[Comparison, Path]:
 def write(folder: Path, result: Comparison, params: Evaluate) -> None:
     """Write page and JSON in the place of an earlier report."""
     plots = compare_plots.draw(result, params)
-    content = page.render(TEMPLATE, comparison=result, text=compare_text, plots=plots)
+    context = {"comparison": result, "text": compare_text, "verdict": verdict, "plots": plots}
     with files.replaced(folder) as partial:
-        (partial / "report.html").write_text(content, encoding="utf-8")
+        (partial / "report.html").write_text(page.render(TEMPLATE, **context), encoding="utf-8")
         files.write_json(partial / "comparison.json", asdict(result))
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 
 from extras.compare.comparison import Comparison, Spread
-from extras.compare.verdict import p_text, points, span
 from sentiment.scoring.metrics import shown_in
 from workflow.ending import escape
 
@@ -15,11 +14,6 @@ COSTS = {  # how they are called and written
     "parameters": ("parameters", ",.0f"),
     "milliseconds_per_review": ("ms per review", ".3f"),
 }
-GROUP_TITLES = ["reviews", "number", "A", "B", "B − A, points", "p"]
-UNADJUSTED = (
-    "Each p is for its group alone: with several groups, one below the level now and then is "
-    "to be expected."
-)
 
 
 def compared(comparison: Comparison) -> list[str]:
@@ -39,16 +33,15 @@ def changed(comparison: Comparison) -> list[Row]:
 def metrics(comparison: Comparison) -> list[Row]:
     """The metrics of the headline of both groups, and what they cost."""
     a, b, level = comparison.a, comparison.b, comparison.confidence
-    return [
-        *(
-            (metric.label, spread(a.metrics[name], level), spread(b.metrics[name], level))
-            for name, metric in shown_in("headline").items()
-        ),
-        *(
-            (label, f"{a.cost[name]:{form}}", f"{b.cost[name]:{form}}")
-            for name, (label, form) in COSTS.items()
-        ),
+    measured = [
+        (metric.label, spread(a.metrics[name], level), spread(b.metrics[name], level))
+        for name, metric in shown_in("headline").items()
     ]
+    costs = [
+        (label, f"{a.cost[name]:{form}}", f"{b.cost[name]:{form}}")
+        for name, (label, form) in COSTS.items()
+    ]
+    return [*measured, *costs]
 
 
 def spread(values: Spread, confidence: float) -> str:
@@ -62,44 +55,23 @@ def spread(values: Spread, confidence: float) -> str:
     return f"{values.mean:.4f} ({100 * confidence:g} % interval {low:.4f} to {high:.4f})"
 
 
-def group_rows(comparison: Comparison) -> list[Row]:
-    """A row for each group of reviews, see `GROUP_TITLES`."""
-    return [
-        (
-            group.title,
-            f"{group.reviews:,}",
-            f"{group.result.a:.4f}",
-            f"{group.result.b:.4f}",
-            f"{points(group.result.difference)} "
-            f"({span(group.result.interval, comparison.confidence)})",
-            p_text(group.result.p),
-        )
-        for group in comparison.groups
-    ]
-
-
 def summary(comparison: Comparison) -> str:
     """What is printed: the outcome, what changed, the main metrics."""
     rows = changed(comparison)
-    return "\n".join(
-        [
-            *(f"- {line(text)}" for text in compared(comparison)),
-            "",
-            f"**{comparison.sentence}**",
-            "",
-            *comparison.caveats,
-            "",
-            *(table(["param", "A", "B"], rows) if rows else ["No param differs."]),
-            "",
-            *table(["", "A", "B"], metrics(comparison)),
-        ]
-    )
+    parts = [
+        "\n".join(f"- {line(text)}" for text in compared(comparison)),
+        f"**{comparison.sentence}**",
+        "\n".join(comparison.caveats),
+        table(["param", "A", "B"], rows) if rows else "No param differs.",
+        table(["", "A", "B"], metrics(comparison)),
+    ]
+    return "\n\n".join(parts)
 
 
-def table(titles: Row, rows: Iterable[Row]) -> list[str]:
+def table(titles: Row, rows: Iterable[Row]) -> str:
     """A table with its columns between bars."""
     texts = [titles, ["---"] * len(titles), *rows]
-    return [f"| {' | '.join(line(text) for text in row)} |" for row in texts]
+    return "\n".join(f"| {' | '.join(line(text) for text in row)} |" for row in texts)
 
 
 def line(text: str) -> str:

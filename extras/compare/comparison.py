@@ -81,10 +81,7 @@ class Comparison:
 
 
 def compare(a: RunGroup, b: RunGroup, corpus: Corpus, settings: CompareOptions) -> Comparison:
-    """Compare two groups that `extras.compare.comparable.check_comparable` admits.
-
-    Length groups and calibration bins are those of B's params, for both.
-    """
+    """Compare two groups that `check_comparable` admits, by B's length groups and bins."""
     params = b.trainings[0].params
     bins, confidence = params["evaluate.calibration_bins"], settings.confidence
     of_a, of_b = answers(a), answers(b)
@@ -117,7 +114,6 @@ def compare(a: RunGroup, b: RunGroup, corpus: Corpus, settings: CompareOptions) 
 
 
 def summarize(group: RunGroup, bins: int, confidence: float) -> Summary:
-    """A group's metrics and cost."""
     tables = [Predictions(training.predictions, bins) for training in group.trainings]
     runs = [training.run_id for training in group.trainings]
     shown = shown_in("headline").items()
@@ -136,13 +132,10 @@ def spread(metric: Metric, tables: Sequence[Predictions], confidence: float) -> 
 
 def tables(a: RunGroup, b: RunGroup, table_of: Callable[[Training], pd.DataFrame | None]) -> Tables:
     """A table of each training that has one."""
+    by_letter = {"a": map(table_of, a.trainings), "b": map(table_of, b.trainings)}
     return {
-        letter: [
-            table.to_dict("records")
-            for table in map(table_of, group.trainings)
-            if table is not None
-        ]
-        for letter, group in (("a", a), ("b", b))
+        letter: [table.to_dict("records") for table in tables if table is not None]
+        for letter, tables in by_letter.items()
     }
 
 

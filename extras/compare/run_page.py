@@ -1,7 +1,6 @@
 """The page of `make report`, from the stages' files alone: the model is not loaded."""
 
 import textwrap
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +13,7 @@ from extras.common.significance import CONFIDENCE, interval
 from sentiment.errors import UserError
 from sentiment.scoring.answers import TrainingRecord, draw_answers, draw_training
 from sentiment.scoring.evaluate_options import Evaluate
-from sentiment.scoring.metrics import Metric, Predictions, shown_in
+from sentiment.scoring.metrics import Predictions, shown_in
 from workflow import files
 from workflow.evaluation import TEXT, evaluated_digests, read_table
 from workflow.files import EVALUATE
@@ -28,7 +27,6 @@ TEMPLATE = Path(__file__).with_name("templates") / "report.html"
 TABLES = ("predictions", "confusion", "roc", "reliability", "lengths", "mistakes", "gradients")
 # inches, in place of the plots' own size: letters are of the page's size on a phone
 PLOT_SIZE = {"figure_width": 4.8, "figure_height": 3.6}
-Tile = tuple[str, str, str]  # of the headline: a metric, its value, and a note
 PLOTS = {  # their captions
     "accuracy": "Accuracy by epoch",
     "loss": "Loss by epoch",
@@ -65,42 +63,21 @@ def read_results() -> Results:
     return Results(params, metrics, cost, tables)
 
 
-def headline(results: Results, history: pd.DataFrame) -> list[Tile]:
-    """How good the model is and what it costs."""
-    seconds, milliseconds = history["seconds"].sum(), results.cost["milliseconds_per_review"]
-    return [
-        *(
-            tile(metric, results.metrics[f"test_{name}"], results)
-            for name, metric in shown_in("headline").items()
-            if f"test_{name}" in results.metrics
-        ),
-        ("Training", f"{seconds:,.1f} s", f"epochs: {len(history)}"),
-        ("Prediction", f"{milliseconds:.3f} ms", "a review, all cores at work"),
-        ("Parameters", f"{results.cost['parameters']:,}", "weights of the model"),
-    ]
-
-
-def tile(metric: Metric, value: float, results: Results) -> Tile:
-    """A metric of the headline: a share in percent with its interval, others with a note."""
+def headline(results: Results) -> list[tuple[str, str, str]]:
+    """Metrics, values and notes; the note of a share, which is in percent, is its interval."""
     bins = results.params["evaluate.calibration_bins"]
-    ends = interval(metric, Predictions(results.tables["predictions"], bins), CONFIDENCE)
-    if ends is None:
-        return (f"Test {metric.label}", f"{value:.4f}", metric.note.format(bins=bins))
-    note = f"{100 * CONFIDENCE:.4g}% interval {ends.low:.2%} to {ends.high:.2%}"
-    return (f"Test {metric.label}", f"{value:.2%}", note)
-
-
-def facts(run: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, str]:
-    """What was run, when and where: what the run's tags say, but for those about git."""
-    unseen = metrics.get("test_accuracy_unseen")
-    without = f" ({unseen:.2%} accuracy without these)" if unseen is not None else ""
-    return {
-        "Test set": f"{metrics['test_reviews']:,} reviews, {metrics['test_reviews_seen']:,} of "
-        f"them also in training{without}",
-        "Started": f"{moment(run['begun'])} UTC",
-        "Ended": f"{moment(run['ended'])} UTC",
-        **{name: text for name, text in run["tags"].items() if not name.startswith("git.")},
-    }
+    answered = Predictions(results.tables["predictions"], bins)
+    tiles = []
+    for name, metric in shown_in("headline").items():
+        value = results.metrics.get(f"test_{name}")
+        if value is None:  # not defined, or of an evaluation that did not know it
+            continue
+        if ends := interval(metric, answered, CONFIDENCE):
+            note = f"{100 * CONFIDENCE:.4g}% interval {ends.low:.2%} to {ends.high:.2%}"
+            tiles.append((metric.label, f"{value:.2%}", note))
+        else:
+            tiles.append((metric.label, f"{value:.4f}", metric.note.format(bins=bins)))
+    return tiles
 
 
 def moment(milliseconds: int) -> str:
@@ -131,18 +108,20 @@ def fit(axes: "Axes") -> None:
 
 def report(training: TrainingRecord, results: Results, link: str, options: Evaluate) -> str:
     """The complete page, which leads to the run at the address `link`."""
-    run, mistakes = training.run, results.tables["mistakes"]
+    mistakes = results.tables["mistakes"]
     if not options.log_texts:  # they may have been logged when the table was made
         mistakes = mistakes.drop(columns=TEXT, errors="ignore")
     return page.render(
         TEMPLATE,
-        run=run,
+        run=training.run,
         link=link,
         local=link.startswith(ADDRESS),
-        dataset=results.metrics["dataset"],
-        trained=moment(run["begun"]),
-        headline=headline(results, training.history),
-        facts=facts(run, results.metrics),
+        moment=moment,
+        headline=headline(results),
+        metrics=results.metrics,
+        cost=results.cost,
+        epochs=len(training.history),
+        seconds=training.history["seconds"].sum(),
         plots=plots(training, results, options),
         mistakes=mistakes.to_dict("records"),
         params={

@@ -25,8 +25,6 @@ NEEDED = [
 
 
 class Experiment(NamedTuple):
-    """A training that is wanted."""
-
     name: str  # what DVC calls it
     label: str  # what messages call it
     changes: Mapping[str, Any]  # of values in `params.yaml`, by dotted names
@@ -34,9 +32,9 @@ class Experiment(NamedTuple):
 
 def short_key(params: Params) -> str:
     """Eight letters that change with whatever shapes a training and its evaluation but the seed."""
-    sections = [flatten(getattr(params, stage), stage) for stage in STAGES]
-    settings_used = {name: value for section in sections for name, value in section.items()}
-    settings_used |= {name: content_of(name) for name in dvc.table_files(params.fetch)}
+    settings_used = {name: content_of(name) for name in dvc.table_files(params.fetch)}
+    for stage in STAGES:
+        settings_used |= flatten(getattr(params, stage), stage)
     return seed_group.key(settings_used, identity.code_digests(STAGES))[:8]
 
 
@@ -82,11 +80,8 @@ def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterat
     """Yield each training, which is done first where DVC does not have it with its files.
 
     An experiment whose files are lost is called `<name>-lost` until its successor is trained.
-
-    Args:
-        wanted: the trainings.
-        scratch: folder in which each has what is `NEEDED` of it, in a folder of its name.
-        command: what resumes, for the message of a failure.
+    Each leaves what is `NEEDED` of it in a folder of its name in `scratch`; `command` is what
+    resumes, for the message of a failure.
 
     Raises:
         UserError: a training failed, or DVC's remote cannot be reached; what is done stays done.
@@ -113,12 +108,7 @@ def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterat
 
 
 def copy_files(experiment: str, names: Iterable[str], target: Path) -> bool:
-    """Copy an experiment's files or folders, from git or from DVC's cache or remote.
-
-    Args:
-        experiment: its name.
-        names: paths within the project, such as `data/train/run.json`.
-        target: the folder that stands for the project's root.
+    """Copy files or folders of an experiment's project, from git or from DVC's cache or remote.
 
     Returns:
         Whether all are there; else a file is lost: neither cache nor remote has it.
@@ -155,7 +145,7 @@ def copy_files(experiment: str, names: Iterable[str], target: Path) -> bool:
 
 
 def require_files(experiment: str, names: Iterable[str], target: Path) -> None:
-    """As `copy_files`; raises UserError also where a file is lost."""
+    """`copy_files`, with a UserError also where a file is lost."""
     if not copy_files(experiment, names, target):
         raise UserError(
             f"Neither DVC's cache nor a remote has all files of {experiment}. Get them with `dvc "
@@ -184,8 +174,9 @@ def recorded(data: Path) -> str | None:
     with store.as_user_error():
         run = store.find_run(mlflow.MlflowClient(), experiment_id, named)
     folders = [data / stage.name for stage in (TRAIN, EVALUATE)]
-    complete = run and all(logger.has_all(run.data.tags, folder) for folder in folders)
-    return str(run.info.run_id) if run and complete else None
+    if run and all(logger.has_all(run.data.tags, folder) for folder in folders):
+        return str(run.info.run_id)
+    return None
 
 
 def restore(name: str) -> None:

@@ -42,15 +42,12 @@ class Group(NamedTuple):
 def key(settings_used: Mapping[str, Any], code: Mapping[str, str]) -> str:
     """A name for trainings that differ in nothing but their seed, as DVC tells them apart.
 
-    It is made from their params by dotted names, and from the digests of the code by path. The
-    machine and its packages are left out, since DVC takes outputs from its cache whatever made
-    them; each run's tags name its own.
+    Machine and packages are left out: DVC takes outputs from its cache whatever made them.
     """
     return fingerprint({"params": seedless(settings_used), "code": dict(code)})
 
 
 def seedless(settings_used: Mapping[str, Any]) -> dict[str, Any]:
-    """The params but the seed."""
     return {name: value for name, value in settings_used.items() if name != SEED}
 
 
@@ -68,17 +65,17 @@ def require_same_data(members: Sequence[Member]) -> None:
 
 
 def metrics(members: Sequence[Member]) -> dict[str, float]:
-    """Mean and spread of the test's metrics over the trainings."""
+    """Mean and spread of the test's metrics that every training has: one may not be defined."""
     from sentiment.scoring.metrics import shown_in  # imports scikit-learn, which takes a second
 
     spreads: dict[str, float] = {}
-    for name in shown_in("groups"):
-        values = [member.metrics[f"test_{name}"] for member in members]
-        spreads[f"test_{name}_mean"] = float(np.mean(values))
-        spreads[f"test_{name}_sd"] = float(np.std(values, ddof=1))
+    for name in (f"test_{name}" for name in shown_in("groups")):
+        values = [member.metrics[name] for member in members if name in member.metrics]
+        if len(values) == len(members):
+            spreads |= {f"{name}_mean": float(np.mean(values))}
+            spreads |= {f"{name}_sd": float(np.std(values, ddof=1))}
     accuracies = [member.metrics[ACCURACY] for member in members]
-    ends = {f"{ACCURACY}_min": min(accuracies), f"{ACCURACY}_max": max(accuracies)}
-    return spreads | ends
+    return spreads | {f"{ACCURACY}_min": min(accuracies), f"{ACCURACY}_max": max(accuracies)}
 
 
 def log(group: Group) -> str:
@@ -126,9 +123,10 @@ def describe(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", group
 
 def document(group: Group, run_id: str) -> dict[str, Any]:
     """A group and its parent run as JSON takes them."""
-    trainings = [member._asdict() for member in group.members]
-    for training in trainings:
-        del training["settings_used"]
+    trainings = [
+        {name: value for name, value in member._asdict().items() if name != "settings_used"}
+        for member in group.members
+    ]
     spreads = metrics(group.members)
     return {"run_id": run_id, "name": group.name, "metrics": spreads, "trainings": trainings}
 
@@ -146,6 +144,7 @@ def table(group: Group, run_id: str) -> str:
     means = [
         f"{metric.label} {spreads[f'test_{name}_mean']:.4f} ± {spreads[f'test_{name}_sd']:.4f}"
         for name, metric in shown_in("groups").items()
+        if f"test_{name}_mean" in spreads
     ]
     return "\n".join(
         [

@@ -1,6 +1,8 @@
 """Projects that tests of several capabilities read."""
 
+import json
 from pathlib import Path
+from subprocess import STDOUT
 from typing import Any
 
 import mlflow
@@ -10,8 +12,8 @@ import pytest
 
 from sentiment.serving.classifier import Sentiment
 from tests.conftest import Sharer, stand_in
-from tests.project import Project
-from workflow import files
+from tests.project import EPOCHS, TRANSFORMER, Project
+from workflow import dvc, files
 from workflow.files import FETCH, read_reviews
 from workflow.registry import champion
 
@@ -23,6 +25,20 @@ SWEEP_SETTINGS: dict[str, Any] = {
         "pad.max_length": {"low": 30, "high": 60, "step": 10},
     },
 }
+NAME = "transformer-4 · 2 heads · masked · mean · len 40"  # of a run of `transformed`
+
+
+def fork_dvc(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let DVC that trains for this process start as `tests.forking` says; what it prints."""
+    printed: list[str] = []
+
+    def run(*arguments: str) -> int:
+        done = project.finish(("dvc", *arguments), {}, STDOUT)
+        printed.append(done.stdout)
+        return done.returncode
+
+    monkeypatch.setattr(dvc, "run", run)
+    return printed
 
 
 def predictions(run_id: str) -> pd.DataFrame:
@@ -73,13 +89,32 @@ def fitted(finished: Project, shared: Sharer) -> Project:
 
 
 @pytest.fixture(scope="session")
-def grouped(finished: Project, shared: Sharer) -> Project:
-    """A finished project with a group of two seeds, the first of them that of `data/`."""
+def transformed(finished: Project, shared: Sharer) -> Project:
+    """A finished project after its second training, of a transformer, which is champion."""
+
+    def train_transformer(project: Project) -> None:
+        project.change(train={**TRANSFORMER, "pooling": "mean", "epochs": EPOCHS})
+        project.run("dvc", "repro")
+        run_id = json.loads((project.path / "data/train/run.json").read_bytes())["run_id"]
+        project.run("python", "-m", "tools.promote", "--run", run_id)
+        project.commit()
+
+    return shared("transformed", train_transformer, finished.path)
+
+
+@pytest.fixture(scope="session")
+def grouped(transformed: Project, shared: Sharer) -> Project:
+    """That project with a group of two seeds, the first of them that of `data/`."""
 
     def group_seeds(project: Project) -> None:
-        project.run("python", "-m", "extras.seeds", "--count", "2")
+        from extras.seeds import __main__ as seeds  # who deletes it has no group
 
-    return shared("grouped", group_seeds, finished.path)
+        with pytest.MonkeyPatch.context() as patch:
+            stand_in(project.path, patch)
+            fork_dvc(project, patch)
+            seeds.main(["--count", "2"], standalone_mode=False)
+
+    return shared("grouped", group_seeds, transformed.path)
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
-"""A network that is not recurrent goes wherever a recurrent one goes, by the real commands."""
+"""A network that is not recurrent goes wherever a recurrent one goes, by the real commands.
+
+`make seeds` trains one in `tests/extras/seeds/test_seeds.py`.
+"""
 
 import json
 import re
+import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,32 +19,16 @@ from extras.demo import gates
 from extras.ensemble import __main__ as ensemble
 from sentiment.network.architectures import ARCHITECTURES
 from stages import evaluate, train
-from tests.conftest import Caller, Sharer, Starter, runs, stand_in
-from tests.extras.conftest import SWEEP_SETTINGS
-from tests.project import EPOCHS, MODEL, TRANSFORMER, Project, until
+from tests.conftest import Caller, Starter, runs, stand_in
+from tests.extras.conftest import NAME, SWEEP_SETTINGS
+from tests.project import MODEL, Project, until
 from tests.sentiment.network.test_architectures import convolution
 from tests.stages.test_survival import epochs_done, trainer
 from tools import predict, promote, verify
 from workflow.registry import champion
 from workflow.runs import training_run
 
-SETTINGS: dict[str, Any] = {**TRANSFORMER, "pooling": "mean", "epochs": EPOCHS}
-NAME = "transformer-4 · 2 heads · masked · mean · len 40"
 TEXT = "the plot was not good"
-
-
-@pytest.fixture(scope="session")
-def transformed(finished: Project, shared: Sharer) -> Project:
-    """A finished project after its second training, of a transformer, which is champion."""
-
-    def train_transformer(project: Project) -> None:
-        project.change(train=SETTINGS)
-        project.run("dvc", "repro")
-        run_id = json.loads((project.path / "data/train/run.json").read_bytes())["run_id"]
-        project.run("python", "-m", "tools.promote", "--run", run_id)
-        project.commit()
-
-    return shared("transformed", train_transformer, finished.path)
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +72,7 @@ def test_killed_it_is_resumed_to_the_same_bits(
     finished: Project, transformed: Project, tmp_path: Path, start: Starter
 ) -> None:
     killed = finished.copy(tmp_path / "killed")
-    killed.change(train=SETTINGS)
+    shutil.copy2(transformed.path / "params.yaml", killed.path)
     process = start(killed, "dvc", "repro")
     until(lambda: epochs_done(killed) >= 3)
     training = trainer(killed)
@@ -127,20 +114,18 @@ def test_it_joins_an_lstm_in_an_ensemble_and_both_are_compared(call: Caller) -> 
     assert f"{result['metrics']['test_accuracy']:.4f}" in output
 
 
-def test_it_is_trained_under_seeds_and_in_a_sweep(project: Project) -> None:
-    project.run("python", "-m", "extras.seeds", "--count", "2")
+def test_it_is_trained_in_a_sweep(project: Project) -> None:
     space = {"train.heads": {"choices": [1, 4]}, "train.layers": {"low": 1, "high": 2}}
-    project.change(train={"epochs": 2}, sweep=SWEEP_SETTINGS | {"space": space})
+    project.change(train={"epochs": 1}, sweep=SWEEP_SETTINGS | {"space": space})
     project.run("python", "-m", "extras.sweep", "--trials", "1", "--workers", "1")
     names = [run.info.run_name for run in runs()]
-    assert f"2 seeds · {NAME} · synthetic" in names
     assert [name for name in names if re.search("transformer-4 · [14] heads.* · seed 43", name)]
 
 
-@pytest.mark.usefixtures("project")
 def test_another_encoder_goes_the_same_way_by_its_one_entry(
-    call: Caller, monkeypatch: pytest.MonkeyPatch
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    project.change(train={"epochs": 1})
     monkeypatch.setitem(ARCHITECTURES, "transformer", convolution)
     transformer, _ = run_ids()
     call(train.main)

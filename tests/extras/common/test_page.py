@@ -27,18 +27,14 @@ def drawn(label: str = "model") -> Figure:
     return figure
 
 
-def ids(svg: str) -> list[str]:
-    return re.findall(r' id="([^"]+)"', svg)
-
-
 def test_same_figure_gives_the_same_bytes_and_ids_of_two_are_apart() -> None:
     one, other = page.svg(drawn("one"), "one plot"), page.svg(drawn("other"), "another plot")
     assert one == page.svg(drawn("one"), "one plot")
-    assert ids(one)
-    assert not set(ids(one)) & set(ids(other))
-    referred = re.findall(r'(?:url\(|href=")#([^)"]+)', one)
+    ids, others = (set(re.findall(r' id="([^"]+)"', svg)) for svg in (one, other))
+    assert not ids & others
+    referred = set(re.findall(r'(?:url\(|href=")#([^)"]+)', one))
     assert referred
-    assert set(referred) <= set(ids(one))
+    assert referred <= ids
 
 
 def test_plot_is_as_wide_as_its_box_and_says_what_it_shows() -> None:
@@ -64,29 +60,17 @@ def test_plot_takes_the_colours_and_the_font_of_the_page() -> None:
     assert "font-size: 10px" in svg
 
 
-def test_text_in_a_plot_is_escaped() -> None:
-    assert "&lt;script&gt;" in page.svg(drawn("<script>"), "a plot")
-
-
-def test_plot_has_neither_date_nor_address_nor_style_sheet() -> None:
-    svg = page.svg(drawn(), "a plot")
+def test_plot_has_neither_date_nor_address_nor_style_sheet_and_its_text_is_escaped() -> None:
+    svg = page.svg(drawn("<script>"), "a plot")
     assert not re.search(r"metadata|https?:|<style|<\?xml|<!DOCTYPE", svg)
+    assert "&lt;script&gt;" in svg
 
 
-@pytest.fixture
-def template(tmp_path: Path) -> Path:
-    """A template that shows `text`."""
-    path = tmp_path / "text.html"
-    path.write_text("<p>{{ text }}</p>", encoding="utf-8")
-    return path
-
-
-def test_text_in_a_template_is_escaped_once(template: Path) -> None:
+def test_text_in_a_template_is_escaped_once_and_a_missing_one_is_an_error(tmp_path: Path) -> None:
+    template = tmp_path / "text.html"
+    template.write_text("<p>{{ text }}</p>", encoding="utf-8")
     assert page.render(template, text="<b>\x1b") == "<p>&lt;b&gt;\ufffd</p>"
     assert "<p><svg " in page.render(template, text=page.svg(drawn(), "a plot"))
-
-
-def test_missing_value_is_an_error(template: Path) -> None:
     with pytest.raises(UndefinedError, match="'text' is undefined"):
         page.render(template)
 

@@ -17,14 +17,11 @@ def answers(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarr
     return a, b
 
 
-def test_the_difference_of_two_samples_is_newcombe_s() -> None:
+def test_intervals_of_shares_and_their_difference_are_the_literature_s() -> None:
     # Newcombe 1998, Statistics in Medicine 17, 873, table II, method 10: 56/70 and 48/80
     result = significance.proportions_difference((48, 80), (56, 70), 0.95)
     assert result == pytest.approx((0.0524, 0.3339), abs=5e-5)
-
-
-def test_wilson_is_the_textbook_s() -> None:
-    # Newcombe 1998, Statistics in Medicine 17, table I: 81 of 263 and 1 of 29
+    # the same volume, 857, table I: 81 of 263 and 1 of 29
     assert significance.wilson(81, 263, 0.95) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert significance.wilson(1, 29, 0.95) == pytest.approx((0.0061, 0.1718), abs=5e-5)
 

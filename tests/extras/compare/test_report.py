@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pandas as pd
@@ -14,7 +15,6 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from extras.compare import report, run_page
-from sentiment.scoring.evaluate_options import Evaluate
 from tests.browser import keep_screenshot
 from tests.conftest import Caller, runs, stand_in
 from tests.project import Project, free_port
@@ -24,7 +24,6 @@ from workflow.params import Params
 from workflow.runs import logger
 from workflow.runs.store import RESTORED
 
-REPORT = ("python", "-m", "extras.compare.report")
 LINK = "http://127.0.0.1:5000/#/experiments/1/runs/0123abcd"
 
 
@@ -32,22 +31,18 @@ LINK = "http://127.0.0.1:5000/#/experiments/1/runs/0123abcd"
 def reported(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A finished project with its report; tests leave it alone."""
     project = finished.copy(tmp_path_factory.mktemp("report") / "project")
-    assert project.run(*REPORT) == "reports/report.html\n"
+    assert project.run("python", "-m", "extras.compare.report") == "reports/report.html\n"
     return project
 
 
 @pytest.fixture
-def html(reported: Project) -> str:
-    return (reported.path / report.PAGE).read_text(encoding="utf-8")
+def html(reported: Project, monkeypatch: pytest.MonkeyPatch) -> str:
+    stand_in(reported.path, monkeypatch)
+    return report.PAGE.read_text(encoding="utf-8")
 
 
-class Read:
+class Read(SimpleNamespace):
     """What `make report` reads of a finished project."""
-
-    def __init__(self, options: Evaluate) -> None:
-        self.options = options
-        self.training = evaluation.read_training()
-        self.results = run_page.read_results()
 
     def html(self) -> str:
         return run_page.report(self.training, self.results, LINK, self.options)
@@ -55,12 +50,21 @@ class Read:
 
 @pytest.fixture
 def read(reported: Project, monkeypatch: pytest.MonkeyPatch, default_params: Params) -> Read:
-    monkeypatch.chdir(reported.path)
-    return Read(default_params.evaluate)
+    stand_in(reported.path, monkeypatch)
+    options = default_params.evaluate
+    training, results = evaluation.read_training(), run_page.read_results()
+    return Read(options=options, training=training, results=results)
 
 
-def run_id(project: Project) -> str:
-    return str(json.loads((project.path / "data/train/run.json").read_text())["run_id"])
+@pytest.fixture
+def own(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A finished project of one's own, which is the working directory."""
+    stand_in(project.path, monkeypatch)
+    return project
+
+
+def run_id() -> str:
+    return str(json.loads(Path("data/train/run.json").read_text())["run_id"])
 
 
 def test_page_has_the_run_and_where_it_comes_from(html: str, read: Read) -> None:
@@ -69,17 +73,18 @@ def test_page_has_the_run_and_where_it_comes_from(html: str, read: Read) -> None
     assert f"<code>{tags['git.commit']}</code>" in html
     assert "without uncommitted changes" in html
     assert f"/runs/{read.training.run['run_id']}" in html
+    assert '<th scope="row">Test set</th><td>200 reviews, ' in html
     for name in ("processor.name", "tensorflow.version", "data.x_train.sha256"):
         assert f'<th scope="row">{name}</th><td>{tags[name]}</td>' in unescape(html)
 
 
 def test_page_has_every_metric_of_the_headline_and_seven_plots(html: str, read: Read) -> None:
-    metrics = read.results.metrics
-    assert f">{metrics['test_accuracy']:.2%}<" in html
-    for name in ("test_roc_auc", "test_loss", "test_ece", "test_brier"):
-        assert f">{metrics[name]:.4f}<" in html
-    assert f">{read.training.history['seconds'].sum():,.1f} s<" in html
-    assert f">{read.results.cost['parameters']:,}<" in html
+    metrics, cost = read.results.metrics, read.results.cost
+    shown = [f"{metrics['test_accuracy']:.2%}", f"{cost['parameters']:,}"]
+    shown += [f"{metrics[f'test_{name}']:.4f}" for name in ("roc_auc", "loss", "ece", "brier")]
+    shown += [f"{read.training.history['seconds'].sum():,.1f} s"]
+    shown += [f"{cost['milliseconds_per_review']:.3f} ms"]
+    assert [value for value in shown if f'<dd class="value">{value}</dd>' not in html] == []
     assert html.count('<svg class="plot"') == 7
     for caption in run_page.PLOTS.values():
         assert f"<figcaption>{caption}</figcaption>" in html
@@ -102,8 +107,8 @@ def test_page_has_every_param(html: str, read: Read) -> None:
     rows = dict(re.findall(r'<th scope="row">([\w.]+)</th><td><code>([^<]+)</code>', html))
     names = {key for key in read.results.params if key.partition(".")[0] in Params.model_fields}
     assert set(rows) == names
-    assert rows["train.units"] == "4"
-    assert rows["train.bidirectional"] == "false"
+    expected = {"units": "4", "bidirectional": "false"}
+    assert {name: rows[f"train.{name}"] for name in expected} == expected
     assert rows["evaluate.length_buckets"] == "[40, 60]"
 
 
@@ -117,15 +122,12 @@ def test_page_says_that_data_are_synthetic_and_what_was_not_committed(read: Read
     assert "<pre> M stages/&lt;model&gt;.py</pre>" in html
 
 
-def test_review_is_text_and_no_markup(read: Read) -> None:
-    read.results.tables["mistakes"].loc[0, "text"] = "<script>alert(1)</script> & more"
+def test_a_mistake_is_text_and_no_markup_and_needs_no_text(read: Read) -> None:
+    table = read.results.tables["mistakes"]
+    table.loc[0, "text"] = "<script>alert(1)</script> & more"
     html = read.html()
     assert "<script" not in html
     assert "<p>&lt;script&gt;alert(1)&lt;/script&gt; &amp; more</p>" in html
-
-
-def test_mistakes_without_texts_are_listed_and_without_any_there_is_no_list(read: Read) -> None:
-    table = read.results.tables["mistakes"]
     read.results.tables["mistakes"] = table.drop(columns="text")
     assert read.html().count("taken for") == 5
     read.results.tables["mistakes"] = table.head(0)
@@ -135,24 +137,20 @@ def test_mistakes_without_texts_are_listed_and_without_any_there_is_no_list(read
 def test_page_loads_nothing(html: str) -> None:
     assert not re.search(r"<(script|link|iframe|object|embed|img)|\bsrc=|@import", html)
     targets = re.findall(r'href="\s*([^"]*)"', html)
-    outward = [target for target in targets if not target.startswith(("#", "data:image/png;"))]
-    assert len(outward) == 1
-    assert outward[0].startswith("http://127.0.0.1:5000/#/experiments/")
+    (outward,) = [target for target in targets if not target.startswith(("#", "data:image/png;"))]
+    assert outward.startswith("http://127.0.0.1:5000/#/experiments/")
     assert set(re.findall(r"url\((.)", html)) == {"#"}
 
 
 def test_a_share_has_wilson_s_interval_and_other_metrics_a_note(read: Read) -> None:
-    answers = pd.DataFrame(
+    read.results.tables["predictions"] = pd.DataFrame(
         {"actual": ["positive"] * 100, "predicted": ["positive"] * 80 + [""] * 20}
     )
-    read.results.tables["predictions"] = answers
     del read.results.metrics["test_brier"]  # one that an evaluation lacks is left out
-    tiles = run_page.headline(read.results, read.training.history)
-    notes = {name: note for name, _, note in tiles}
-    assert notes["Test accuracy"] == "95% interval 71.12% to 86.66%"
-    assert notes["Test calibration error"] == "expected (ECE), 10 groups"
-    assert {"Training", "Prediction"} <= notes.keys()
-    assert "Test Brier score" not in notes
+    notes = {name: note for name, _, note in run_page.headline(read.results)}
+    assert notes["accuracy"] == "95% interval 71.12% to 86.66%"
+    assert notes["calibration error"] == "expected (ECE), 10 groups"
+    assert "Brier score" not in notes
 
 
 def test_review_that_reads_like_a_missing_number_stays_text(tmp_path: Path) -> None:
@@ -161,32 +159,18 @@ def test_review_that_reads_like_a_missing_number_stays_text(tmp_path: Path) -> N
     assert evaluation.read_table(path)["text"].tolist() == ["null", "7"]
 
 
-def test_run_holds_the_page_and_git_ignores_it(
-    reported: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stand_in(reported.path, monkeypatch)
+def test_run_holds_the_page_and_git_ignores_it(reported: Project, html: str) -> None:
     logged = mlflow.artifacts.download_artifacts(
-        run_id=run_id(reported), artifact_path="report/report.html"
+        run_id=run_id(), artifact_path="report/report.html"
     )
-    assert Path(logged).read_bytes() == report.PAGE.read_bytes()
+    assert Path(logged).read_text(encoding="utf-8") == html
     assert reported.run("git", "status", "--porcelain", "reports") == ""
 
 
-def test_report_does_not_load_tensorflow(project: Project) -> None:
-    loaded = "print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
-    output = project.run(
-        "python",
-        "-c",
-        f"import sys; from extras.compare import report; print(report.make()); {loaded}",
-    )
-    assert output == "reports/report.html\n[]\n"
-
-
+@pytest.mark.usefixtures("own")
 def test_page_is_written_whatever_becomes_of_the_store(
-    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+    call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand_in(project.path, monkeypatch)
-
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -194,7 +178,7 @@ def test_page_is_written_whatever_becomes_of_the_store(
         patch.setattr(logger, "upload", full)
         said = call(report.main)
     assert "The report is not logged: [Errno 28] No space left on device" in said
-    lost = run_id(project)
+    lost = run_id()
     mlflow.delete_run(lost)
     said = call(report.main)
     assert f"not logged: the tracking store has no run {lost}, `make sync` makes it." in said
@@ -208,29 +192,21 @@ def test_page_is_written_whatever_becomes_of_the_store(
     assert f'href="{server}/#/experiments/' in report.PAGE.read_text(encoding="utf-8")
 
 
-def test_what_is_missing_or_was_changed_is_one_message(
-    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stand_in(project.path, monkeypatch)
-    about = project.path / "data/train/about.json"
+@pytest.mark.usefixtures("own")
+def test_what_is_missing_damaged_or_in_the_way_is_one_message(call: Caller) -> None:
+    reports, about, roc = map(Path, ("reports", "data/train/about.json", "data/evaluate/roc.csv"))
+    reports.write_text("in the way", encoding="utf-8")
+    assert "reports: File exists. Fix that" in call.fail(report.main)
+    reports.unlink()
+    roc.write_text(f"{roc.read_text()}0.5,0.5\n")
+    assert "data/evaluate/roc.csv is not as the stage wrote it" in call.fail(report.main)
     document = json.loads(about.read_text())
     document["files"]["model.keras"] = "0" * 64
     about.write_text(json.dumps(document))
     assert "data/evaluate is of another model or test set" in call.fail(report.main)
-    shutil.rmtree(project.path / "data/evaluate")
+    shutil.rmtree("data/evaluate")
     assert "data/evaluate/about.json is missing. `dvc repro` makes it." in call.fail(report.main)
     assert not report.PAGE.exists()
-
-
-def test_damaged_table_and_a_folder_in_the_way_are_one_message(
-    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stand_in(project.path, monkeypatch)
-    (project.path / "reports").write_text("in the way", encoding="utf-8")
-    assert "reports: File exists. Fix that" in call.fail(report.main)
-    with (project.path / "data/evaluate/roc.csv").open("a") as file:
-        file.write("0.5,0.5\n")
-    assert "data/evaluate/roc.csv is not as the stage wrote it" in call.fail(report.main)
 
 
 @pytest.fixture
@@ -247,16 +223,6 @@ def offline(browser: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
     browser.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, **again})
 
 
-def show(browser: webdriver.Chrome, project: Project, width: int, scheme: str) -> None:
-    """Open the page in a window of that width, in `light` or `dark` mode; keep a picture."""
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-    browser.get((project.path / report.PAGE).as_uri())
-    keep_screenshot(browser, f"report-{width}-{scheme}")
-
-
 def complaints(browser: webdriver.Chrome) -> list[str]:
     """What the browser's console says that was not read yet."""
     return [entry["message"] for entry in browser.get_log("browser")]  # type: ignore[no-untyped-call]
@@ -265,29 +231,27 @@ def complaints(browser: webdriver.Chrome) -> list[str]:
 def lightness(browser: webdriver.Chrome, selector: str, style: str) -> float:
     """How light a colour of an element is, from 0 to 255."""
     value = browser.find_element(By.CSS_SELECTOR, selector).value_of_css_property(style)
-    channels = [int(number) for number in re.findall(r"\d+", value)[:3]]
-    return sum(channels) / 3
+    return sum(int(number) for number in re.findall(r"\d+", value)[:3]) / 3
 
 
-def test_page_fits_a_phone_and_every_letter_of_its_plots_can_be_read(
-    offline: webdriver.Chrome, reported: Project
+@pytest.mark.parametrize(("width", "scheme"), [(375, "light"), (1280, "light"), (1280, "dark")])
+def test_page_fits_its_window_letters_stand_out_and_nothing_is_loaded(
+    offline: webdriver.Chrome, reported: Project, width: int, scheme: str
 ) -> None:
-    show(offline, reported, 375, "light")
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    offline.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    offline.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    offline.get((reported.path / report.PAGE).as_uri())
+    keep_screenshot(offline, f"report-{width}-{scheme}")
     for details in offline.find_elements(By.TAG_NAME, "details"):
         offline.execute_script("arguments[0].open = true", details)
-    assert offline.execute_script("return document.documentElement.scrollWidth") == 375
+    assert offline.execute_script("return document.documentElement.scrollWidth") <= width
     heights = offline.execute_script(
         "return [...document.querySelectorAll('svg.plot text')]"
         ".map(text => text.getBoundingClientRect().height)"
     )
     assert min(heights) > 9
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_letters_stand_out_in_light_and_in_dark_mode_and_nothing_is_loaded(
-    offline: webdriver.Chrome, reported: Project, scheme: str
-) -> None:
-    show(offline, reported, 1280, scheme)
     paper = lightness(offline, "body", "background-color")
     letters = [lightness(offline, "body", "color"), lightness(offline, "svg.plot text", "fill")]
     if scheme == "dark":

@@ -74,48 +74,44 @@ def test_the_reach_is_that_on_the_data_set_of_the_params_or_at_the_greatest_dist
     lines = memory_page.reach_table(study).splitlines()
     assert lines[0].startswith("| `gradient_reach` on imdb, in words |")
     assert lines[2] == "| LSTM | 21 (20 to 22) | 110 (100 to 120) |"
-    rows = study.trainings["cue_distance"] != 0
-    study = study._replace(trainings=study.trainings[rows])
+    study = study._replace(trainings=study.trainings.query("cue_distance != 0"))
     assert memory_page.reach_table(study).startswith("| `gradient_reach` on cue 40, in words |")
     assert "imdb" not in memory_page.cells_table(study)
 
 
 def test_the_plots_show_what_was_trained(study: Study) -> None:
-    plots = memory_page.draw(study)
-    (axes,) = plots["accuracy"].axes
-    lines = {str(line.get_label()): line for line in axes.get_lines()}
-    assert lines["LSTM"].get_ydata() == pytest.approx([0.975, 0.8466667])
-    assert lines["best without the cue"].get_ydata() == pytest.approx([0.788, 0.788])
-    (axes,) = plots["gradients"].axes
-    lines = {str(line.get_label()): line for line in axes.get_lines()}
-    assert lines["plain RNN, trained"].get_ydata() == pytest.approx(2 * 0.9 ** np.arange(5))
+    lines = {
+        (name, str(line.get_label())): line.get_ydata()
+        for name, plot in memory_page.draw(study).items()
+        for line in plot.axes[0].get_lines()
+    }
+    assert lines["accuracy", "LSTM"] == pytest.approx([0.975, 0.8466667])
+    assert lines["accuracy", "best without the cue"] == pytest.approx([0.788, 0.788])
+    assert lines["gradients", "plain RNN, trained"] == pytest.approx(2 * 0.9 ** np.arange(5))
 
 
 def test_only_the_study_s_part_of_a_page_is_written(study: Study, tmp_path: Path) -> None:
     page, folder = tmp_path / "page.md", tmp_path / "memory"
     page.write_text(f"Before.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n", encoding="utf-8")
-    plots = {"accuracy.png", "changes.png", "gradients.png"}
+    written = {"accuracy.png", "changes.png", "gradients.png", "trainings.csv"}
     memory_page.write(study, folder, page)
-    assert {file.name for file in folder.iterdir()} == plots | {"trainings.csv"}
+    assert {file.name for file in folder.iterdir()} == written
     text = page.read_text(encoding="utf-8")
     assert text.startswith(f"Before.\n\n{BEGIN}\n\n| network |")
     assert text.endswith(f"\n\n{END}\n\nAfter.\n")
     assert "old" not in text
     assert "](memory/changes.png)" in text
     # a study without changes has no part about them
-    study = study._replace(trainings=study.trainings[study.trainings["change"] == ""])
+    study = study._replace(trainings=study.trainings.query("change == ''"))
     memory_page.write(study, folder, page)
-    assert {file.name for file in folder.iterdir()} == plots - {"changes.png"} | {"trainings.csv"}
+    assert {file.name for file in folder.iterdir()} == written - {"changes.png"}
     assert "changes" not in page.read_text(encoding="utf-8")
-
-
-def test_a_page_without_a_part_for_the_study_is_one_message(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    for text in (None, "", f"{END}\n{BEGIN}", BEGIN * 2):
-        if text is not None:
-            page.write_text(text, encoding="utf-8")
+    for broken in ("", f"{END}\n{BEGIN}", BEGIN * 2):
+        page.write_text(broken, encoding="utf-8")
         with pytest.raises(UserError, match="has no part for the study"):
             memory_page.require_place(page)
+    with pytest.raises(UserError, match="has no part for the study"):
+        memory_page.require_place(tmp_path / "missing.md")
 
 
 def test_without_memory_only_sincere_reviews_are_answered_rightly(default_params: Params) -> None:
