@@ -82,7 +82,7 @@ def test_no_workers_one_with_another_database_and_one_without_the_code_are_one_m
         (folder / "other" / "sentiment").mkdir(parents=True)
         (folder / "other" / "sentiment" / "__init__.py").touch()
         started.workers[0].terminate()
-        started.workers[0].wait()
+        started.workers[0].wait(timeout=30)
         started.start_worker("other")
         with distributed.Client(started.address) as client:
             until(lambda: [Path(cwd).name for cwd in client.run(os.getcwd).values()] == ["other"])

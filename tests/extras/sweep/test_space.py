@@ -61,6 +61,7 @@ def with_space(values: Any, metric: str = "val_accuracy") -> SweepOptions:
     ("name", "values", "message"),
     [
         ("train.unit", {"choices": [1]}, "train.unit: unknown"),
+        ("train.units.x", {"choices": [1]}, "train.units.x: unknown"),
         ("evaluate.threshold", {"low": 0.1, "high": 0.9}, "not one of pad or train"),
         ("train.units", {"choices": [16, 0]}, "train.units: 0 is not allowed"),
         ("", None, "at least 1 item"),
@@ -69,6 +70,8 @@ def with_space(values: Any, metric: str = "val_accuracy") -> SweepOptions:
         ("train.units", {"low": 16, "high": 8}, "high 8 must be at least low 16"),
         ("train.units", {"low": 8}, "give either choices, or low and high"),
         ("train.units", {"low": 8, "high": 9, "choices": [8]}, "give either choices, or low"),
+        ("train.units", {"low": 8, "high": 64, "step": 0}, "greater than 0"),
+        ("train.units", {"low": 8, "hihg": 64}, "Did you mean high?"),
         ("train.units", {"low": 8, "high": 64, "step": 0.5}, "step 0.5 is no integer"),
         ("train.learning_rate", {"low": 0, "high": 0.1, "log": True}, "log needs a low above 0"),
         ("train.pooling", {"low": 1, "high": 2}, "not a number: give choices"),

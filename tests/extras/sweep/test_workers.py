@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
-from unittest.mock import patch
+from typing import Any
+from unittest.mock import Mock, patch
 
 import distributed
 import optuna
@@ -21,29 +21,20 @@ from sentiment.text import Reviews
 from tests.services import Cluster, postgres
 
 
-class Future(NamedTuple):
-    """What Dask says of a worker's work."""
-
-    status: str
-    error: BaseException | None = None
-
-    def result(self) -> None:
-        if self.error:
-            raise self.error
-
-
 @pytest.mark.parametrize(
-    ("future", "message"),
+    ("status", "error", "message"),
     [
-        (Future("cancelled"), r"scheduler does not answer any more.*this command again"),
-        (Future("lost"), r"scheduler does not answer any more.*this command again"),
-        (Future("error", KilledWorker("work", None, 3)), r"A worker died.*this command again"),
-        (Future("error", UserError("A worker differs")), r"^A worker differs$"),
+        ("cancelled", None, r"scheduler does not answer any more.*this command again"),
+        ("lost", None, r"scheduler does not answer any more.*this command again"),
+        ("error", KilledWorker("work", None, 3), r"A worker died.*this command again"),
+        ("error", UserError("A worker differs"), r"^A worker differs$"),
     ],
 )
-def test_work_that_cannot_go_on_is_one_message(future: Future, message: str) -> None:
+def test_work_that_cannot_go_on_is_one_message(
+    status: str, error: BaseException | None, message: str
+) -> None:
     with pytest.raises(UserError, match=message):
-        workers.result(future)
+        workers.result(Mock(status=status, **{"result.side_effect": error}))
 
 
 def slept(sweep: Sweep, _: Reviews, begun: Callable[[], object], trial: optuna.Trial) -> float:
@@ -60,7 +51,7 @@ class LetSleep(distributed.WorkerPlugin):  # type: ignore[misc]
 
     def setup(self, **_: object) -> None:
         patch.object(workers, "objective", slept).start()
-        study.PAUSE_SECONDS, study.HEARTBEAT_SECONDS = 0.5, 1
+        study.PAUSE_SECONDS = study.HEARTBEAT_SECONDS = 1
 
 
 def noted(searched: optuna.Study, name: str) -> list[Any]:
@@ -144,7 +135,7 @@ def test_a_worker_that_dies_is_noticed_within_a_minute_while_the_others_live(
 def test_a_database_that_restarts_loses_no_trial_and_no_task_carries_its_password(
     failing: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "PAUSE_SECONDS", 0.5)
+    monkeypatch.setattr(study, "PAUSE_SECONDS", 1)
     arguments: list[str] = []
     with postgres("sesame") as database:
         monkeypatch.setenv(study.STORAGE, database.address.replace("test@", "test:sesame@"))
