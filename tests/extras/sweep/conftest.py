@@ -1,4 +1,4 @@
-"""Sweeps of trials that fail at once, and workers elsewhere."""
+"""A small sweep, its reviews and its database, and workers elsewhere."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from extras.sweep import cluster, study
 from extras.sweep.sweep import Sweep
-from extras.sweep.sweep_options import FILE, SweepOptions, Values, load_options
+from extras.sweep.sweep_options import FILE, SweepOptions, load_options
 from sentiment.data import synthetic
 from sentiment.data.dataset import settings_used
 from sentiment.text import Reviews
@@ -17,7 +17,6 @@ from tests.services import Cluster, dask
 from workflow import files
 from workflow.files import FETCH, write_reviews
 from workflow.params import Params
-from workflow.params_file import changed
 
 
 @pytest.fixture(autouse=True)
@@ -63,17 +62,6 @@ def small_sweep(small_params: Params, sweep_options: SweepOptions) -> Sweep:
     options = sweep_options.model_copy(update={"pruner": "none", "confirm": confirm})
     data = settings_used(small_params.fetch)
     return Sweep("sweep-x", "parent", "", small_params, options, data, {}, {})
-
-
-@pytest.fixture
-def failing(small_sweep: Sweep, fetched: Path) -> Sweep:
-    """A sweep whose trials fail at once, since their values do not go together."""
-    assert fetched.is_dir()
-    space = {"train.forget_bias": Values(choices=[2.0, 3.0])}
-    return small_sweep._replace(
-        params=changed(small_sweep.params, {"train.cell": "gru"}),
-        options=small_sweep.options.model_copy(update={"space": space}),
-    )
 
 
 @pytest.fixture

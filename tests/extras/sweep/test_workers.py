@@ -70,11 +70,11 @@ class EnoughError(Exception):
 
 
 def test_workers_elsewhere_come_later_are_replaced_and_take_no_more_without_their_command(
-    failing: Sweep, elsewhere: Cluster, monkeypatch: pytest.MonkeyPatch
+    small_sweep: Sweep, elsewhere: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And a command whose scheduler is killed says so."""
     monkeypatch.setattr(workers, "TRIALS_A_PROCESS", 2)
-    searched, required = open_study(failing, 1000), cluster.environment()
+    searched, required = open_study(small_sweep, 1000), cluster.environment()
 
     def watch() -> None:
         folders = {*noted(searched, "folder")}
@@ -86,7 +86,7 @@ def test_workers_elsewhere_come_later_are_replaced_and_take_no_more_without_thei
     with cluster.connected(elsewhere.address, required) as client:
         client.register_plugin(LetSleep())
         with pytest.raises(EnoughError):
-            workers.search(client, failing, required, searched, watch)
+            workers.search(client, small_sweep, required, searched, watch)
     time.sleep(1)
     before = [trial.state.name for trial in searched.trials]
     # none is in its second turn: no worker is replaced while it trains
@@ -104,17 +104,17 @@ def test_workers_elsewhere_come_later_are_replaced_and_take_no_more_without_thei
         cluster.connected(elsewhere.address, required) as client,
         pytest.raises(UserError, match="scheduler does not answer any more"),
     ):
-        workers.search(client, failing, required, searched, kill)
+        workers.search(client, small_sweep, required, searched, kill)
 
 
-@pytest.mark.usefixtures("url")
+@pytest.mark.usefixtures("fetched", "url")
 def test_a_worker_that_dies_is_noticed_within_a_minute_while_the_others_live(
-    failing: Sweep, monkeypatch: pytest.MonkeyPatch
+    small_sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The trial is taken over as a new one."""
     assert study.GRACE_SECONDS + workers.WATCH_SECONDS < 60
     monkeypatch.setattr(study, "GRACE_SECONDS", 6)
-    searched = open_study(failing, 2)
+    searched = open_study(small_sweep, 2)
     killed: list[float] = []
 
     def watch() -> None:
@@ -125,15 +125,16 @@ def test_a_worker_that_dies_is_noticed_within_a_minute_while_the_others_live(
 
     with cluster.local(2) as client:
         client.register_plugin(LetSleep())
-        workers.search(client, failing._replace(tags={"long": "yes"}), (), searched, watch)
+        workers.search(client, small_sweep._replace(tags={"long": "yes"}), (), searched, watch)
     assert time.monotonic() - killed[0] < 30
     (taken_over,) = (trial for trial in searched.trials if "retry_history" in trial.system_attrs)
     assert taken_over.system_attrs["retry_history"] == [0]
     assert taken_over.state.name == "COMPLETE"
 
 
+@pytest.mark.usefixtures("fetched")
 def test_a_database_that_restarts_loses_no_trial_and_no_task_carries_its_password(
-    failing: Sweep, monkeypatch: pytest.MonkeyPatch
+    small_sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study, "PAUSE_SECONDS", 1)
     arguments: list[str] = []
@@ -141,7 +142,7 @@ def test_a_database_that_restarts_loses_no_trial_and_no_task_carries_its_passwor
         monkeypatch.setenv(study.STORAGE, database.address.replace("test@", "test:sesame@"))
         restarts = iter([partial(database.restart, 2)])  # longer than a trial
         with cluster.local(2) as client:
-            searched = open_study(failing, 10)
+            searched = open_study(small_sweep, 10)
             client.register_plugin(LetSleep())
 
             def watch() -> None:
@@ -150,7 +151,7 @@ def test_a_database_that_restarts_loses_no_trial_and_no_task_carries_its_passwor
                 if noted(searched, "process"):
                     next(restarts, lambda: None)()
 
-            workers.search(client, failing, (), searched, watch)
+            workers.search(client, small_sweep, (), searched, watch)
             assert study.is_over(searched)
             assert [trial.state.name for trial in study.slots(searched)] == ["COMPLETE"] * 10
     assert any("sweep-x" in text for text in arguments)
