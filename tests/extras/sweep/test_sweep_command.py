@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -174,13 +175,14 @@ def has_begun(project: Project) -> bool:
     return any(project.path.glob(".checkpoints/*/epoch-*"))
 
 
-def workers(driver: "psutil.Process") -> list[psutil.Process]:
+def workers(driver: psutil.Process) -> set[psutil.Process]:
     """The processes that train."""
-    return [
-        process
-        for process in driver.children(recursive=True)
-        if any(Path(file.path).name.startswith("lock-") for file in process.open_files())
-    ]
+    training = set()
+    for process in driver.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if any(Path(file.path).name.startswith("lock-") for file in process.open_files()):
+                training.add(process)
+    return training
 
 
 def test_a_killed_worker_and_ctrl_c_cost_no_epoch_and_more_trials_join_the_same_sweep(
@@ -189,9 +191,10 @@ def test_a_killed_worker_and_ctrl_c_cost_no_epoch_and_more_trials_join_the_same_
     project.change(**LONG)
     process = project.start(*SWEEP, "--trials", "2", "--workers", "2")
     driver = psutil.Process(process.pid)
-    until(lambda: has_begun(project) and workers(driver))
-    workers(driver)[0].kill()
-    until(lambda: workers(driver))
+    until(lambda: has_begun(project) and workers(driver), pause=0.1)
+    victim = workers(driver).pop()
+    victim.kill()
+    until(lambda: workers(driver) - {victim}, pause=0.1)
     started = driver.children(recursive=True)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=30)
