@@ -9,6 +9,7 @@ import pytest
 from extras.sweep import cluster, study
 from extras.sweep.sweep import Sweep
 from extras.sweep.sweep_options import FILE, SweepOptions, load_options
+from extras.sweep.trial import THREADS
 from sentiment.data import synthetic
 from sentiment.data.dataset import settings_used
 from sentiment.text import Reviews
@@ -20,9 +21,12 @@ from workflow.params import Params
 
 
 @pytest.fixture(autouse=True)
-def another_process() -> None:
-    """The process of these tests has looked at no commit yet."""
+def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has looked at no commit yet, and has no variables that a cluster here has set."""
     cluster.commit.cache_clear()
+    for name in (THREADS, "DASK_LOGGING__DISTRIBUTED"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Workers share a machine; those elsewhere run clones, and are asked what they have."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,8 +31,6 @@ def test_workers_here_share_the_cores_and_who_reaches_their_port_is_not_let_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cluster, "usable_cores", lambda: 5)
-    monkeypatch.setenv(THREADS, "")
-    monkeypatch.delenv(THREADS)
     with cluster.local(2) as client:
         assert [*client.run(os.environ.get, THREADS).values()] == ["2", "2"]
         address = client.scheduler.addr.partition("://")[2]
@@ -76,7 +75,7 @@ def test_no_workers_one_with_another_database_and_one_without_the_code_are_one_m
         message = refusal(started.address, required)
         assert f"database postgresql://head/sweeps, not {url}" in message
         assert "with the sweep's SWEEP_STORAGE in its environment" in message
-        until(lambda: "Run Failed" in started.output.read_text())
+        until(lambda: "Run Failed" in started.output.read_text(), seconds=30)
         assert "sesame" not in message + started.output.read_text()
 
         (folder / "other" / "sentiment").mkdir(parents=True)
@@ -87,8 +86,7 @@ def test_no_workers_one_with_another_database_and_one_without_the_code_are_one_m
         with distributed.Client(started.address) as client:
             until(lambda: [Path(cwd).name for cwd in client.run(os.getcwd).values()] == ["other"])
         message = refusal(started.address, required)
-    assert "cannot import this project: No module named" in message
-    assert "clones of it at this commit" in message
+    assert re.search("cannot import this project: .*No module named.* clones of it at", message)
 
 
 @pytest.fixture

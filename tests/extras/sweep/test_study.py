@@ -159,8 +159,9 @@ def test_a_trial_that_two_commands_let_wait_at_once_is_one(
 
 
 def test_a_trial_whose_process_dies_again_and_again_is_given_up(
-    searched: optuna.Study, run: Runner
+    searched: optuna.Study, run: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(study, "DEATHS", 3)
     study.want(searched, 1)
     for _ in range(study.DEATHS):
         run(die)
@@ -240,7 +241,7 @@ def test_of_as_many_trials_as_the_reduction_says_the_best_one_goes_on_once(
 
 
 def test_a_confirmation_is_never_pruned(sweep_options: SweepOptions) -> None:
-    confirm = study.open_study(study.confirmation("some"), sweep_options)
+    confirm = study.open_study("some" + study.CONFIRMED, sweep_options)
     assert isinstance(confirm.pruner, optuna.pruners.NopPruner)
 
 
