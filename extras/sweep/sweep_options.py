@@ -89,7 +89,8 @@ def _space_problems(name: str, values: Values) -> Iterator[str]:
         yield f"step {values.step!r} is no integer"
     kind: Any = Annotated[info.annotation, info]
     allowed: Any = TypeAdapter(kind, config={"strict": True})
-    for value in values.choices or [values.low, values.high]:
+    searched: list[Any] = [values.low, values.high]
+    for value in values.choices or searched:
         try:
             allowed.validate_python(value)
         except ValidationError as error:

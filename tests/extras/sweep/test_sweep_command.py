@@ -245,8 +245,13 @@ def test_workers_in_three_clones_over_tls_may_die_as_the_driver_may(
             until(lambda: started.output.read_text().count("Registered to") == 3)
             command = (*SWEEP, "--trials", "3", "--scheduler", started.address)
             driver = project.start(*command)
-            training = set[Project]()
-            until(lambda: training.update(filter(has_begun, clones)) or len(training) == 3)
+            waiting = {*clones}
+
+            def all_have_begun() -> bool:
+                waiting.difference_update([clone for clone in clones if has_begun(clone)])
+                return not waiting
+
+            until(all_have_begun)
             for process in psutil.Process(started.workers[0].pid).children(recursive=True):
                 process.kill()
             started.workers[0].kill()
