@@ -88,7 +88,7 @@ def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
 def by_workers(values: Sequence[dict[str, Any]], count: int, name: str) -> Trained:
     """Train with these values as the trials of a sweep, by so many workers."""
     this_sweep = sweep.open_sweep(load_params(), load_options())
-    searched = study.open_study(study.confirmation(name), this_sweep.options)
+    searched = study.open_study(name + study.CONFIRMED, this_sweep.options)
     study.fill_with(searched, values)
     with cluster.local(count) as client:
         begun = time.monotonic()

@@ -6,12 +6,10 @@ resumed, up to TRIALS. The best trials are then trained again under further seed
 wins. APPLY=1 writes the winner's values into params.yaml, for `dvc repro`.
 """
 
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from extras.sweep import cluster, space, study, sweep
 from extras.sweep.sweep import Candidate, Sweep
@@ -53,8 +51,7 @@ def main(
     with cli.output_kept(as_json), study.as_user_error():
         params, options = load_params(), load_options()
         if scheduler:
-            cluster.require_servers()
-            cluster.require_committed()
+            cluster.require_shared()
         this_sweep = sweep.open_sweep(params, options)
         if others := sweep.unfinished(this_sweep):
             print(
@@ -89,7 +86,6 @@ def report(this_sweep: Sweep, winners: list[Candidate]) -> None:
 
 
 def require_packages() -> None:
-    """Raise UserError where the packages of sweeps are not installed."""
     missing = [name for name in ("optuna", "distributed") if not find_spec(name)]
     if missing:
         raise UserError(
@@ -99,16 +95,12 @@ def require_packages() -> None:
 
 
 def run(this_sweep: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
-    """Search until the sweep has so many trials, then confirm the best.
-
-    Raises:
-        UserError: the first trials all failed, or the scheduler cannot be used.
-    """
+    """Search until the sweep has so many trials, then confirm the best."""
     first, second = sweep.studies(this_sweep)
     for searched in (first, second):
         study.retry(searched, afresh=True)
     study.want(first, trials)
-    if study.is_over(first) and not sweep.unconfirmed(this_sweep, first, second):
+    if sweep.is_finished(this_sweep):
         return
     required = cluster.environment() if scheduler else cluster.reviews()
     started = cluster.connected(scheduler, required) if scheduler else cluster.local(workers)
@@ -116,40 +108,25 @@ def run(this_sweep: Sweep, trials: int, workers: int, scheduler: str | None) -> 
         for searched, kind in ((first, "Trial"), (second, "Confirmation")):
             if searched is second:
                 study.fill_with(second, sweep.to_confirm(this_sweep, first))
-            with tqdm(
-                desc=kind,
-                total=study.wanted(searched),
-                initial=len(study.ended(searched)),
-                leave=False,
-                file=sys.stdout,
-                disable=None,  # on a terminal alone
-            ) as bar:
-                watch = Watcher(this_sweep, searched, kind, bar)
-                search(client, this_sweep, required, searched, watch)
+            watch = Watcher(this_sweep, searched, kind)
+            search(client, this_sweep, required, searched, watch)
 
 
 def apply_best(this_sweep: Sweep, winners: list[Candidate], force: bool) -> list[str]:
-    """Write the winner's values into params.yaml; return what changed, a line for each.
-
-    Raises:
-        UserError: the sweep is not finished, unless that is forced, or has no trial yet.
-    """
-    first, second = sweep.studies(this_sweep)
-    searched = bool(winners) and study.is_over(first)
-    complete = searched and not sweep.unconfirmed(this_sweep, first, second)
-    if not complete and not force:
+    """Write the winner's values into params.yaml; return what changed, a line for each."""
+    if not (winners and sweep.is_finished(this_sweep)) and not force:
         raise UserError(
             "There is no finished sweep of these params, data and code: `make sweep` finishes it. "
             "`make sweep APPLY=1 FORCE=1` applies the best trial so far."
         )
-    if not winners and not study.completed(first):
+    completed = study.completed(sweep.studies(this_sweep)[0])
+    if not completed:
         raise UserError("No trial of this sweep was trained to its end yet: run `make sweep`.")
-    best = winners[0].values if winners else study.values_of(study.completed(first)[0])
+    best = winners[0].values if winners else study.values_of(completed[0])
     return params_file.edit(PARAMS_FILE, best)
 
 
 def text(this_sweep: Sweep, winners: list[Candidate]) -> str:
-    """A sweep as a reader sees it."""
     metric, confirm = this_sweep.options.metric, this_sweep.options.confirm
     run = f"MLflow run {this_sweep.run_id}."
     if not winners:

@@ -8,13 +8,13 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from extras.sweep import study
 from extras.sweep.trial import THREADS
 from sentiment.backend import usable_cores
-from sentiment.errors import UserError, first_line
+from sentiment.errors import UserError, first_line, redacted
 from workflow import files
 from workflow.files import FETCH
 from workflow.runs import store
@@ -49,10 +49,10 @@ def fitting() -> int:
 
 @contextmanager
 def local(workers: int) -> Iterator["distributed.Client"]:
-    """So many processes on this machine, which share its cores; gone when the block ends.
+    """So many processes on this machine, which share its cores.
 
-    They listen on the loopback only, and take calls only by a key that is made for this cluster:
-    otherwise any user of this machine could run code as this one.
+    They listen on the loopback and take calls by a key of their own: otherwise any user of this
+    machine could run code as this one.
     """
     os.environ.setdefault(THREADS, str(max(1, (usable_cores() or 1) // workers)))
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # of workers that come and go
@@ -75,11 +75,7 @@ def local(workers: int) -> Iterator["distributed.Client"]:
 
 @contextmanager
 def connected(address: str, required: Environment) -> Iterator["distributed.Client"]:
-    """The workers of the scheduler at this address, each of which has what is required.
-
-    Raises:
-        UserError: the scheduler does not answer, or a worker cannot do what is wanted.
-    """
+    """The workers of the scheduler at this address; raises UserError where one differs."""
     import distributed
 
     try:
@@ -97,39 +93,35 @@ def connected(address: str, required: Environment) -> Iterator["distributed.Clie
                 f"`python -m dask worker {address} --nthreads 1`, in clones of this repository."
             )
         try:
-            client.run_on_scheduler(require_same, ())  # it imports the code that it passes on
+            client.run_on_scheduler(commit)  # it imports the code that it passes on
             client.run(require_same, required)
         except (UserError, OSError):
             raise
         except Exception as error:  # Dask wraps what an import raises in a worker
             raise UserError(
                 f"The Dask scheduler or a worker cannot import this project: {first_line(error)}. "
-                "Start both in clones of it at this commit, with `python -m dask scheduler` and "
-                f"`python -m dask worker {address} --nthreads 1`."
+                "Start both in clones of it at this commit, after `make .venv/sweep`, with `python "
+                f"-m dask scheduler` and `python -m dask worker {address} --nthreads 1`."
             ) from error
         yield client
 
 
 def addresses(client: "distributed.Client") -> list[str]:
-    """The workers that there are at the moment; raises UserError where the scheduler is gone."""
+    """The workers at the moment; raises UserError where the scheduler is gone."""
     workers = client.scheduler_info().get("workers", {})
     if client.status != "running":
         raise UserError(GONE)
     return list(workers)
 
 
-def require_servers() -> None:
-    """Raise UserError where workers elsewhere could not reach the store or the database."""
+def require_shared() -> None:
+    """Raise UserError where workers elsewhere could not reach the stores or have the code."""
     local = study.address().startswith(store.SQLITE)
     if local or not store.is_server(store.tracking_uri()):
         raise UserError(
             "Workers on other machines reach neither mlflow.db nor sweeps.db in this folder. Name "
             f"a server in MLFLOW_TRACKING_URI and a database such as PostgreSQL in {study.STORAGE}."
         )
-
-
-def require_committed() -> None:
-    """Raise UserError where workers elsewhere cannot have the code of this folder by git."""
     if commit() != git("rev-parse", "HEAD"):
         raise UserError(
             "Workers on other machines run clones at the same commit as this folder, which is at "
@@ -138,7 +130,7 @@ def require_committed() -> None:
 
 
 def reviews() -> Environment:
-    """Which training part `data/fetch` has, as what must be the same in each worker here."""
+    """Which training part `data/fetch` has."""
     try:
         return ((str(FETCH), files.short_digest(FETCH, files.arrays("train"))),)
     except UserError:
@@ -154,22 +146,15 @@ def environment() -> Environment:
     return (
         ("commit", commit()),
         ("Python", platform.python_version()),
-        *((package, _version(package)) for package in packages),
+        *((package, version(package)) for package in packages),
         *reviews(),
-        ("database", study.public_address()),
+        ("database", redacted(study.address())),
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "missing"
 
 
 def require_same(required: Environment) -> None:
     """In a worker: raise UserError where something of its environment is not as the sweep's."""
-    own = dict(environment()) if required else {}
+    own = dict(environment())
     differing = [
         f"{name} {own.get(name, 'unknown')}, not {wanted}"
         for name, wanted in required

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from extras.sweep.sweep_options import Values
-from sentiment.section import flatten
-from workflow.params import Params
 from workflow.params_file import parameter
 
 if TYPE_CHECKING:
@@ -40,13 +38,5 @@ def _value(trial: "optuna.Trial", name: str, values: Values) -> Any:
     return trial.suggest_float(name, float(low), float(high), step=step, log=values.log)
 
 
-def changes(values: Mapping[str, Any], params: Params) -> dict[str, Any]:
-    """Those of the values that are not the params' own."""
-    own = flatten(params.pad, "pad") | flatten(params.train, "train")
-    return {name: value for name, value in values.items() if own[name] != value}
-
-
 def as_text(values: Mapping[str, Any]) -> str:
-    """Values by their names, long numbers cut."""
-    shown = {k: f"{x:.4g}" if isinstance(x, float) else str(x) for k, x in values.items()}
-    return ", ".join(f"{name}={value}" for name, value in shown.items())
+    return ", ".join(f"{name}={value}" for name, value in values.items())

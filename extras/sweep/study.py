@@ -7,7 +7,6 @@ waits for the next taker as a new trial with the same values.
 
 import copy
 import os
-import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from extras.common import run_groups
 from extras.sweep.space import tidy
 from extras.sweep.sweep_options import SweepOptions
 from sentiment.errors import StoreError, first_line
@@ -43,13 +43,7 @@ FAILURES, ERROR, PASSING = "failures", "error", "passing"
 
 
 def address() -> str:
-    """The database of the sweeps, as SQLAlchemy names it."""
     return os.environ.get(STORAGE) or f"sqlite:///{files.root() / DATABASE}"
-
-
-def public_address() -> str:
-    """The database's address without user, password and options, fit to be shown."""
-    return re.sub("(?<=://)[^/]*@", "", address()).partition("?")[0]
 
 
 @contextmanager
@@ -68,11 +62,7 @@ def as_user_error(*others: type[Exception]) -> Iterator[None]:
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """Call something again for a few minutes until the database can be used, as after a restart.
-
-    Raises:
-        StoreError: it cannot be used after that time either.
-    """
+    """Call again for a few minutes until the database can be used; then raise StoreError."""
     for _ in range(ATTEMPTS - 1):
         with suppress(StoreError), as_user_error():
             return call()
@@ -83,11 +73,7 @@ def patiently(call: Callable[[], T]) -> T:
 
 @cache
 def storage(url: str) -> "optuna.storages.RDBStorage":
-    """Connect to a database, once for each process.
-
-    Raises:
-        StoreError: it cannot be used.
-    """
+    """Connect to a database, once for each process; raises StoreError."""
     import optuna
 
     class Storage(optuna.storages.RDBStorage):  # type: ignore[misc]
@@ -116,10 +102,7 @@ def storage(url: str) -> "optuna.storages.RDBStorage":
 
 
 def open_study(name: str, options: SweepOptions) -> "optuna.Study":
-    """The study of this name, which is made if there is none.
-
-    In one that `confirmation` gave the name no trial is pruned.
-    """
+    """The study of this name, which is made if there is none; no confirmation is pruned."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -130,11 +113,6 @@ def open_study(name: str, options: SweepOptions) -> "optuna.Study":
         direction="minimize" if options.metric == "val_loss" else "maximize",
         load_if_exists=True,
     )
-
-
-def confirmation(name: str) -> str:
-    """The name of the study in which the best trials of another one are confirmed."""
-    return f"{name}{CONFIRMED}"
 
 
 def _pruner(options: SweepOptions) -> "optuna.pruners.BasePruner":
@@ -164,29 +142,12 @@ def values_of(trial: "FrozenTrial") -> dict[str, Any]:
 
 def slots(study: "optuna.Study") -> "list[FrozenTrial]":
     """The trials of a study, by number, without those that others have taken the place of."""
-    trials = tries(study)
+    trials = study.get_trials(deepcopy=False)
     replaced = {number for trial in trials for number in _history(trial)}
     return [trial for trial in trials if trial.number not in replaced]
 
 
-def tries(study: "optuna.Study") -> "list[FrozenTrial]":
-    """All trials of a study, by number, those that others have taken the place of included."""
-    second = {trial.number for trial in _doubles(study)}
-    return [trial for trial in study.get_trials(deepcopy=False) if trial.number not in second]
-
-
-def _doubles(study: "optuna.Study") -> "list[FrozenTrial]":
-    """The trials whose place another one had: two commands let the same trial wait again."""
-    places, doubles = set[int](), []
-    for trial in study.get_trials(deepcopy=False):
-        for place in _history(trial)[-1:]:
-            doubles += [trial] if place in places else []
-            places.add(place)
-    return doubles
-
-
 def _history(trial: "FrozenTrial") -> list[int]:
-    """The numbers of the trials that this one takes the place of."""
     return list(trial.system_attrs.get("retry_history", []))
 
 
@@ -230,7 +191,7 @@ def is_over(study: "optuna.Study") -> bool:
 
 
 def has_work(study: "optuna.Study") -> bool:
-    """Whether there is a trial to be taken: one that waits, or is wanted and not there yet."""
+    """Whether a trial waits, or is wanted and not there yet."""
     return _has_waiting(study) or len(slots(study)) < wanted(study)
 
 
@@ -255,8 +216,8 @@ def prepare_next(study: "optuna.Study", options: SweepOptions) -> None:
 def completed(study: "optuna.Study") -> "list[FrozenTrial]":
     """The trials that were trained to their end, the best first."""
     trials = [trial for trial in slots(study) if trial.state.name == "COMPLETE"]
-    down = study.direction.name == "MAXIMIZE"
-    return sorted(trials, key=lambda trial: -trial.value if down else trial.value)
+    highest_first = study.direction.name == "MAXIMIZE"
+    return sorted(trials, key=lambda trial: trial.value, reverse=highest_first)
 
 
 def may_pass(trial: "FrozenTrial") -> bool:
@@ -276,22 +237,16 @@ def will_be_retried(trial: "FrozenTrial") -> bool:
 def retry(study: "optuna.Study", afresh: bool = False) -> None:
     """Let the trials wait again that failed for a reason that may pass, or whose process died.
 
-    Where several commands do so at once, the first that a command lets wait is the one.
-
-    Args:
-        study: a study.
-        afresh: also those that have failed too often, which then may fail as often again.
+    With `afresh` also those that have failed too often, which then may fail as often again.
     """
     import optuna
 
-    optuna.storages.fail_stale_trials(study)
-    for trial in slots(study):
-        if may_pass(trial) if afresh else will_be_retried(trial):
-            # Optuna changes what it is given, and lets the new trial have all attributes
-            again = copy.deepcopy(trial)
-            for name in (ERROR, FAILURES) if afresh else (ERROR,):
-                again.user_attrs.pop(name, None)
-            optuna.storages.RetryHeartbeatStaleTrialCallback()(study, again)
-    for trial in _doubles(study):
-        if trial.state.name == "WAITING":
-            study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
+    with run_groups.exclusive():  # another command of this folder may do so, too
+        optuna.storages.fail_stale_trials(study)
+        for trial in slots(study):
+            if may_pass(trial) if afresh else will_be_retried(trial):
+                # Optuna changes what it is given, and lets the new trial have all attributes
+                again = copy.deepcopy(trial)
+                for name in (ERROR, FAILURES) if afresh else (ERROR,):
+                    again.user_attrs.pop(name, None)
+                optuna.storages.RetryHeartbeatStaleTrialCallback()(study, again)

@@ -53,12 +53,11 @@ class Candidate(NamedTuple):
 
     @property
     def mean(self) -> float:
-        """The mean under the further seeds."""
         return float(np.mean(self.confirmed))
 
     @property
     def spread(self) -> float:
-        """The standard deviation under them."""
+        """The standard deviation."""
         return float(np.std(self.confirmed, ddof=1))
 
 
@@ -120,9 +119,8 @@ def data_of(params: Params) -> dict[str, Any]:
 
 def studies(sweep: Sweep) -> "tuple[optuna.Study, optuna.Study]":
     """The study that searches, and the one that confirms."""
-    names = (sweep.name, study.confirmation(sweep.name))
-    search, confirm = (study.open_study(name, sweep.options) for name in names)
-    return search, confirm
+    search = study.open_study(sweep.name, sweep.options)
+    return search, study.open_study(sweep.name + study.CONFIRMED, sweep.options)
 
 
 def to_confirm(sweep: Sweep, search: "optuna.Study") -> list[dict[str, Any]]:
@@ -133,14 +131,15 @@ def to_confirm(sweep: Sweep, search: "optuna.Study") -> list[dict[str, Any]]:
 
 
 def under_seeds(sweep: Sweep, trial: "FrozenTrial") -> list[dict[str, Any]]:
-    """The values of a trial under each further seed."""
     first = sweep.params.train.seed + 1
     return [{**study.values_of(trial), SEED: first + n} for n in range(sweep.options.confirm.seeds)]
 
 
-def unconfirmed(sweep: Sweep, search: "optuna.Study", confirm: "optuna.Study") -> bool:
-    """Whether a training under a further seed is missing or has not ended."""
-    return not study.is_over(confirm) or bool(study.missing(confirm, to_confirm(sweep, search)))
+def is_finished(sweep: Sweep) -> bool:
+    """Whether all trials have ended, and the best were trained again under each further seed."""
+    search, confirm = studies(sweep)
+    missing = study.missing(confirm, to_confirm(sweep, search))
+    return study.is_over(search) and study.is_over(confirm) and not missing
 
 
 def candidates(sweep: Sweep) -> list[Candidate]:

@@ -31,9 +31,8 @@ class Values(Section):
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> Self:
-        if (self.choices is None) == (self.low is None) or (self.low is None) != (
-            self.high is None
-        ):
+        is_range = self.choices is None
+        if is_range == (self.low is None) or is_range == (self.high is None):
             raise ValueError("give either choices, or low and high")
         if self.low is None or self.high is None:
             return self
@@ -76,7 +75,6 @@ class SweepOptions(Section):
 
 
 def _space_problems(name: str, values: Values) -> Iterator[str]:
-    """What is wrong with the values that are searched of a parameter."""
     info = parameter(name)
     if info is None or name.split(".")[0] not in SEARCHED:
         yield f"unknown, or not one of {' or '.join(SEARCHED)}"
@@ -89,10 +87,10 @@ def _space_problems(name: str, values: Values) -> Iterator[str]:
         return
     if info.annotation is int and values.step is not None and values.step != int(values.step):
         yield f"step {values.step!r} is no integer"
-    annotated: Any = Annotated[info.annotation, info]
-    allowed: Any = TypeAdapter(annotated, config={"strict": True})
-    tried: list[Any] = [values.low, values.high]
-    for value in values.choices or tried:
+    kind: Any = Annotated[info.annotation, info]
+    allowed: Any = TypeAdapter(kind, config={"strict": True})
+    searched: list[Any] = [values.low, values.high]
+    for value in values.choices or searched:
         try:
             allowed.validate_python(value)
         except ValidationError as error:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).with_name("templates") / "sweep.html"
 FEWEST = 4  # completed trials from which on importances say anything
 SIZE = (7.0, 4.5)  # inches of a plot
+Plot = Callable[["optuna.Study"], Any]
 
 
 def write(this_sweep: Sweep, winners: list[Candidate], folder: Path) -> None:
@@ -37,46 +38,44 @@ def write(this_sweep: Sweep, winners: list[Candidate], folder: Path) -> None:
         lead=sweep.about_lead(this_sweep, winners) if winners else None,
         searched=[row(trial) for trial in trials],
         hours=core_hours([*trials, *study.slots(second)]),
-        plots=[page.svg(plot, alternative) for alternative, plot in draw(first).items()],
+        plots=[page.svg(draw(plot, first), title) for title, plot in plots_of(first).items()],
         as_text=space.as_text,
         interval=lambda winner: mean_interval(np.array(winner.confirmed), CONFIDENCE),
     )
-    with files.replaced(folder) as partial:
-        (partial / "report.html").write_text(content, encoding="utf-8")
+    with files.replaced(folder) as partial_folder:
+        (partial_folder / "report.html").write_text(content, encoding="utf-8")
 
 
 def core_hours(trials: "Sequence[FrozenTrial]") -> float:
     """What the trainings took, each on as many cores as it had threads."""
-    taken = (
-        epoch["seconds"] * trial.user_attrs.get(CORES, 1)
-        for trial in trials
-        for epoch in trial.user_attrs.get(HISTORY, [])
-    )
-    return float(sum(taken)) / 3600
+    return float(sum(seconds(trial) * trial.user_attrs.get(CORES, 1) for trial in trials)) / 3600
+
+
+def seconds(trial: "FrozenTrial") -> float:
+    return float(sum(epoch["seconds"] for epoch in trial.user_attrs.get(HISTORY, [])))
 
 
 def row(trial: "FrozenTrial") -> dict[str, Any]:
     """A trial as a table shows it."""
-    rows, failed = trial.user_attrs.get(HISTORY, []), trial.state.name == "FAIL"
+    failed = trial.state.name == "FAIL"
     return {
         "number": trial.number,
         "state": (failed and trial.user_attrs.get(study.ERROR)) or trial.state.name.lower(),
         "value": "" if trial.value is None else f"{trial.value:.4f}",
-        "epochs": len(rows),
-        "seconds": sum(epoch["seconds"] for epoch in rows),
+        "epochs": len(trial.user_attrs.get(HISTORY, [])),
+        "seconds": seconds(trial),
         "params": study.values_of(trial),
     }
 
 
-def draw(searched: "optuna.Study") -> dict[str, Figure]:
+def plots_of(searched: "optuna.Study") -> dict[str, Plot]:
     """Optuna's own plots of a study, as far as it has trials for them, by what they show."""
-    import optuna
     from optuna.visualization import matplotlib as plots
 
     trials = study.completed(searched)
     if not trials:
         return {}
-    wanted: dict[str, Callable[[optuna.Study], Any]] = {
+    wanted: dict[str, Plot] = {
         "Metric of each trial, and the best so far": plots.plot_optimization_history,
         "Values of all trials side by side, by their metric": plots.plot_parallel_coordinate,
     }
@@ -84,10 +83,10 @@ def draw(searched: "optuna.Study") -> dict[str, Figure]:
         wanted["Importance of each searched param"] = plots.plot_param_importances
     for name in trials[0].params:
         wanted[f"Metric by {name}"] = partial(plots.plot_slice, params=[name])
-    return {alternative: drawn(plot, searched) for alternative, plot in wanted.items()}
+    return wanted
 
 
-def drawn(plot: "Callable[[optuna.Study], Any]", searched: "optuna.Study") -> Figure:
+def draw(plot: Plot, searched: "optuna.Study") -> Figure:
     """A plot of Optuna's, which draws with pyplot, as a figure of its own."""
     with warnings.catch_warnings(), pyplot.rc_context({"backend": "agg"}):
         warnings.simplefilter("ignore")  # they are experimental, and say so each time

@@ -50,8 +50,6 @@ def prepare(
 ) -> tuple[dict[str, Any], Training]:
     """All that shapes a training with these values, by dotted names, and the training itself.
 
-    The reviews are padded as the stage `pad` does it.
-
     Raises:
         UserError: the values do not go together.
     """
@@ -86,13 +84,12 @@ def own_seeds(seed: int) -> Iterator[None]:
 def objective(
     sweep: Sweep, reviews: Reviews, begun: Callable[[], object], trial: "optuna.Trial"
 ) -> float:
-    """Train a trial; return the metric of its kept epoch.
+    """Train a trial; return the metric of its kept epoch, or note why it failed.
 
     `begun` is called once the trial has its values: it waits no longer, and others may propose.
 
     Raises:
         optuna.TrialPruned: others were better after as many epochs.
-        Exception: the values do not go together, the training diverged, or a store failed.
     """
     import optuna
 
@@ -122,19 +119,17 @@ def note_failure(
     trial.set_user_attr(ERROR, why)
     trial.set_user_attr(PASSING, passing)
     if not passing:
-        with (
-            store.tolerating_errors("Why the trial failed is not logged to MLflow"),
-            study.as_user_error(),
-        ):
-            log_failure(sweep, values, trial, why)
+        log_failure(sweep, values, trial, why)
         return
     if not isinstance(error, RunningError):  # which passes as soon as the other one has ended
         trial.set_user_attr(FAILURES, trial.user_attrs.get(FAILURES, 0) + 1)
     time.sleep(study.PAUSE_SECONDS)
 
 
+@store.tolerating_errors("Why the trial failed is not logged to MLflow")
+@study.as_user_error()
 def log_failure(sweep: Sweep, values: Mapping[str, Any], trial: "optuna.Trial", why: str) -> None:
-    """Tag the trial's run with the reason; without one, since it never began, make one of it."""
+    """Tag the trial's run with the reason; make one where it never began."""
     import mlflow
     from mlflow.entities import Param
 
@@ -153,12 +148,7 @@ def log_failure(sweep: Sweep, values: Mapping[str, Any], trial: "optuna.Trial", 
 def train(
     sweep: Sweep, settings_used: Mapping[str, Any], training: Training, trial: "optuna.Trial"
 ) -> Trained:
-    """Train, or resume, in the trial's own run, and tell Optuna how it goes.
-
-    Raises:
-        Stopped: others were better after as many epochs.
-        UserError: the training diverged, or a store failed.
-    """
+    """Train, or resume, in the trial's own run, and tell Optuna how it goes."""
     computed_by, metric = identity.describe(), sweep.options.metric
     shaped = {"params": settings_used, "code": sweep.code, "machine": computed_by}
     # trials that drew the same values have checkpoints of their own
@@ -192,8 +182,8 @@ def train(
 def take_run(run_id: str, trial: "optuna.Trial") -> None:
     """Note a trial's run; end and delete another one that it had, of which nothing comes.
 
-    A trial begins anew where its checkpoints are not: on another machine, or with another number of
-    threads. A run of its own keeps it from curves of which each half is of another training.
+    A trial begins anew, with a run of its own, where its checkpoints are not: on another machine,
+    or with another number of threads.
     """
     import mlflow
 
@@ -210,9 +200,6 @@ def take_run(run_id: str, trial: "optuna.Trial") -> None:
 
 
 def require_store(log: RunLogger) -> None:
-    """Raise StoreError where the store has failed, so that the trial is tried again.
-
-    Its checkpoint has all epochs: tried again, it has nothing to train and logs what its run lacks.
-    """
+    """Raise StoreError where the store has failed: tried again, the trial logs what it lacks."""
     if log.lost:
         raise StoreError("MLflow failed meanwhile. What the run lacks is logged when tried again.")

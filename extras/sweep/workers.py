@@ -4,7 +4,7 @@ import logging
 import os
 import pickle
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from functools import lru_cache, partial
@@ -36,14 +36,11 @@ def work(name: str, content: bytes, required: cluster.Environment, most: int) ->
         name: of the study.
         content: a pickled `Sweep`, which code of another commit may not be able to read.
         required: what this worker must have, see `cluster.require_same`.
-        most: trials that a process is to train.
+        most: trials that a process is to train. Without a nanny, which would replace it, it goes
+            on.
 
     Returns:
-        The address of this worker if it took none, since its process is to be replaced. Without a
-        nanny, which would replace it, it goes on.
-
-    Raises:
-        UserError: this worker has another environment or other reviews than the sweep.
+        The address of this worker where its process is to be replaced.
     """
     from distributed import get_worker
 
@@ -60,7 +57,7 @@ def work(name: str, content: bytes, required: cluster.Environment, most: int) ->
 def load(
     name: str, content: bytes, required: cluster.Environment
 ) -> "tuple[optuna.Study, Sweep, Reviews]":
-    """What a worker needs of a study, which it reads before its first trial of that."""
+    """What a worker reads before its first trial; raises UserError where it differs."""
     cluster.require_same(required)
     this_sweep: Sweep = pickle.loads(content)
     reviews = read_reviews(FETCH, "train")
@@ -93,8 +90,8 @@ def run_next(
     """Train the trial that has waited longest, or a new one.
 
     Raises:
-        StoreError: Optuna could not record what came of it, since its database failed, or since
-            the database had failed for so long that the trial waits for another worker by now.
+        StoreError: what came of it is not recorded: the database failed, or had failed for so long
+            that the trial waits for another worker by now.
     """
     try:
         study.prepare_next(searched, this_sweep.options)
@@ -109,7 +106,7 @@ def run_next(
 
 
 def clear(_: "optuna.Study", trial: "FrozenTrial") -> None:
-    """Remove the checkpoints of a trial, once Optuna knows what came of it."""
+    """Remove a trial's checkpoints, once Optuna knows what came of it."""
     if KEY in trial.user_attrs and not study.may_pass(trial):
         training_run.clear(trial.user_attrs[KEY])
 
@@ -123,11 +120,8 @@ def search(
 ) -> None:
     """Let all workers train a study's trials until they have ended, also workers that come later.
 
-    A worker whose command is gone ends the trial that it trains, and takes no other.
-
-    Args:
-        required: what each worker must have, see `cluster.require_same`.
-        watch: called now and then; what it raises ends the search.
+    A worker whose command is gone ends the trial that it trains, and takes no other. `watch` is
+    called now and then; what it raises ends the search.
 
     Raises:
         UserError: as `result` does.
@@ -138,17 +132,18 @@ def search(
         study.retry(searched)
         return study.is_over(searched)
 
-    def submit() -> "distributed.Future":  # not pure: the same call is made for each worker
-        arguments = (searched.study_name, pickle.dumps(this_sweep), required, TRIALS_A_PROCESS)
-        return client.submit(work, *arguments, pure=False)
-
+    arguments = (searched.study_name, pickle.dumps(this_sweep), required, TRIALS_A_PROCESS)
     futures = set[Any]()
     while not study.patiently(look) or futures:
         if study.patiently(partial(study.has_work, searched)):
-            futures |= {submit() for _ in cluster.addresses(client)[len(futures) :]}
+            for _ in cluster.addresses(client)[len(futures) :]:
+                futures.add(client.submit(work, *arguments, pure=False))  # else they would be one
         done = ended(futures)
         futures -= done
-        replace(client, {result(future) for future in done} - {None})
+        used_up = {result(future) for future in done} - {None}
+        with suppress(KeyError, AssertionError, OSError, TimeoutError):  # some may be gone
+            if used_up:
+                client.restart_workers([*used_up])
 
 
 def ended(futures: "set[distributed.Future]") -> "set[distributed.Future]":
@@ -161,13 +156,6 @@ def ended(futures: "set[distributed.Future]") -> "set[distributed.Future]":
     with suppress(TimeoutError, CancelledError, ValueError):
         wait(futures, WATCH_SECONDS, return_when="FIRST_COMPLETED")
     return {future for future in futures if future.done()}
-
-
-def replace(client: "distributed.Client", used_up: Collection[str]) -> None:
-    """Let workers go on in new processes, those that are still there."""
-    with suppress(KeyError, AssertionError, OSError, TimeoutError):
-        if used_up:
-            client.restart_workers([*used_up])
 
 
 def result(future: "distributed.Future") -> Any:

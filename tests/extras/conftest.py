@@ -20,9 +20,9 @@ from workflow.registry import champion
 SWEEP_SETTINGS: dict[str, Any] = {
     "confirm": {"top": 1, "seeds": 2},
     "space": {
-        "train.units": {"choices": [3, 4, 5]},
+        "train.units": {"choices": [3, 4]},
         "train.learning_rate": {"low": 0.001, "high": 0.1, "log": True},
-        "pad.max_length": {"low": 30, "high": 60, "step": 10},
+        "pad.max_length": {"low": 30, "high": 40, "step": 10},
     },
 }
 NAME = "transformer-4 · 2 heads · masked · mean · len 40"  # of a run of `transformed`

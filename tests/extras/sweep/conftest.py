@@ -1,4 +1,4 @@
-"""Sweeps of trials that fail at once, and workers elsewhere."""
+"""A small sweep, its reviews and its database, and workers elsewhere."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 
 from extras.sweep import cluster, study
 from extras.sweep.sweep import Sweep
-from extras.sweep.sweep_options import FILE, SweepOptions, Values, load_options
+from extras.sweep.sweep_options import FILE, SweepOptions, load_options
+from extras.sweep.trial import THREADS
 from sentiment.data import synthetic
 from sentiment.data.dataset import settings_used
 from sentiment.text import Reviews
@@ -17,13 +18,15 @@ from tests.services import Cluster, dask
 from workflow import files
 from workflow.files import FETCH, write_reviews
 from workflow.params import Params
-from workflow.params_file import changed
 
 
 @pytest.fixture(autouse=True)
-def another_process() -> None:
-    """The process of these tests has looked at no commit yet."""
+def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has looked at no commit yet, and has no variables that a cluster here has set."""
     cluster.commit.cache_clear()
+    for name in (THREADS, "DASK_LOGGING__DISTRIBUTED"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -63,17 +66,6 @@ def small_sweep(small_params: Params, sweep_options: SweepOptions) -> Sweep:
     options = sweep_options.model_copy(update={"pruner": "none", "confirm": confirm})
     data = settings_used(small_params.fetch)
     return Sweep("sweep-x", "parent", "", small_params, options, data, {}, {})
-
-
-@pytest.fixture
-def failing(small_sweep: Sweep, fetched: Path) -> Sweep:
-    """A sweep whose trials fail at once, since their values do not go together."""
-    assert fetched.is_dir()
-    space = {"train.forget_bias": Values(choices=[2.0, 3.0])}
-    return small_sweep._replace(
-        params=changed(small_sweep.params, {"train.cell": "gru"}),
-        options=small_sweep.options.model_copy(update={"space": space}),
-    )
 
 
 @pytest.fixture

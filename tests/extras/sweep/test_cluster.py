@@ -1,8 +1,8 @@
 """Workers share a machine; those elsewhere run clones, and are asked what they have."""
 
 import os
+import re
 import shutil
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,10 +10,10 @@ import distributed
 import pytest
 from distributed.security import Security
 
-from extras.sweep import cluster, study
+from extras.sweep import cluster, study, workers
 from extras.sweep.trial import THREADS
 from sentiment.errors import UserError
-from tests.project import Project
+from tests.project import ROOT, Project, until
 from tests.services import Cluster, dask
 from workflow.files import FETCH
 
@@ -31,8 +31,6 @@ def test_workers_here_share_the_cores_and_who_reaches_their_port_is_not_let_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cluster, "usable_cores", lambda: 5)
-    monkeypatch.setenv(THREADS, "")
-    monkeypatch.delenv(THREADS)
     with cluster.local(2) as client:
         assert [*client.run(os.environ.get, THREADS).values()] == ["2", "2"]
         address = client.scheduler.addr.partition("://")[2]
@@ -42,42 +40,53 @@ def test_workers_here_share_the_cores_and_who_reaches_their_port_is_not_let_in(
             distributed.Client(f"tls://{address}", timeout=3, security=Security.temporary())
 
 
+def refusal(address: str, required: cluster.Environment = ()) -> str:
+    """The message with which a cluster is refused."""
+    with pytest.raises(UserError) as raised, cluster.connected(address, required):
+        pass
+    return str(raised.value)
+
+
 @pytest.mark.parametrize(
-    ("protocol", "reason"), [("tcp", ""), ("tls", ".*check your TLS configuration")]
+    ("protocol", "reason"), [("tcp", ""), ("tls", "check your TLS configuration")]
 )
 def test_a_scheduler_that_does_not_answer_is_one_message(
     monkeypatch: pytest.MonkeyPatch, protocol: str, reason: str
 ) -> None:
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
-    message = f"Dask scheduler at {protocol}://127.0.0.1:1 does not answer{reason}"
-    with (
-        pytest.raises(UserError, match=message),
-        cluster.connected(f"{protocol}://127.0.0.1:1", ()),
-    ):
-        pass
+    message = refusal(f"{protocol}://127.0.0.1:1")
+    assert f"Dask scheduler at {protocol}://127.0.0.1:1 does not answer" in message
+    assert reason in message
 
 
-def test_a_scheduler_without_workers_is_one_message(
-    root: Path, tmp_path_factory: pytest.TempPathFactory
+def test_no_workers_one_with_another_database_and_one_without_the_code_are_one_message(
+    fetched: Path, url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with dask(tmp_path_factory.mktemp("cluster"), root, workers=0) as started:
-        message = f"has no workers: start some with `python -m dask worker {started.address}"
-        with pytest.raises(UserError, match=message), cluster.connected(started.address, ()):
-            pass
+    """Without the code is one at a commit that has other modules."""
+    folder, required = tmp_path_factory.mktemp("cluster"), cluster.environment()
+    environment = {"PYTHONPATH": str(ROOT), study.STORAGE: "postgresql://ann:sesame@head/sweeps"}
+    with dask(folder, fetched, workers=0, **environment) as started:
+        start = f"has no workers: start some with `python -m dask worker {started.address}"
+        assert start in refusal(started.address)
 
+        started.start_worker("worker-0")
+        with distributed.Client(started.address) as client:
+            client.wait_for_workers(1)
+        message = refusal(started.address, required)
+        assert f"database postgresql://head/sweeps, not {url}" in message
+        assert "with the sweep's SWEEP_STORAGE in its environment" in message
+        until(lambda: "Run Failed" in started.output.read_text(), seconds=30)
+        assert "sesame" not in message + started.output.read_text()
 
-def test_everything_in_which_a_worker_differs_is_in_one_message(
-    fetched: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    required = cluster.environment()
-    cluster.require_same(required)
-    shutil.rmtree(fetched / FETCH)
-    with pytest.raises(UserError, match=r"data/fetch missing, not \w{8}\. .*`dvc pull fetch`"):
-        cluster.require_same(required)
-    monkeypatch.setenv(study.STORAGE, "postgresql://user:sesame@head/sweeps?sslmode=require")
-    message = r"keras [\d.]+, not 0\.1; database postgresql://head/sweeps, not postgresql://other"
-    with pytest.raises(UserError, match=message):
-        cluster.require_same((("keras", "0.1"), ("database", "postgresql://other")))
+        (folder / "other" / "sentiment").mkdir(parents=True)
+        (folder / "other" / "sentiment" / "__init__.py").touch()
+        started.workers[0].terminate()
+        started.workers[0].wait(timeout=30)
+        started.start_worker("other")
+        with distributed.Client(started.address) as client:
+            until(lambda: [Path(cwd).name for cwd in client.run(os.getcwd).values()] == ["other"])
+        message = refusal(started.address, required)
+    assert re.search("cannot import this project: .*No module named.* clones of it at", message)
 
 
 @pytest.fixture
@@ -91,21 +100,23 @@ def repository(fetched: Path) -> Project:
     return project
 
 
-def test_code_that_is_not_committed_is_refused_for_workers_elsewhere(repository: Project) -> None:
+def test_code_that_is_not_committed_is_refused_for_workers_elsewhere(
+    repository: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(study.STORAGE, "postgresql://head/sweeps")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://head:5000")
     (repository.path / "params.yaml").write_text("train: {}\n", encoding="utf-8")
     (repository.path / "extras" / "sweep").mkdir(parents=True)
     (repository.path / "extras" / "sweep" / "sweep.yaml").write_text("seed: 1\n", encoding="utf-8")
-    cluster.require_committed()
-    cluster.commit.cache_clear()
+    cluster.require_shared()
     (repository.path / "sentiment" / "model.py").write_text("units = 64\n", encoding="utf-8")
     (repository.path / "sentiment" / "new.py").touch()
-    message = r"uncommitted changes of sentiment/model\.py, sentiment/new\.py\. Commit its code"
-    with pytest.raises(UserError, match=message):
-        cluster.require_committed()
-    cluster.commit.cache_clear()
-    shutil.rmtree(repository.path / ".git")
-    with pytest.raises(UserError, match=r"which is at no commit\. Commit"):
-        cluster.require_committed()
+    changed = r"uncommitted changes of sentiment/model\.py, sentiment/new\.py\. Commit its code"
+    for message in (changed, r"which is at no commit\. Commit"):
+        cluster.commit.cache_clear()
+        with pytest.raises(UserError, match=message):
+            cluster.require_shared()
+        shutil.rmtree(repository.path / ".git", ignore_errors=True)
 
 
 @pytest.mark.usefixtures("repository")
@@ -115,43 +126,32 @@ def test_a_worker_at_another_commit_or_with_changed_code_is_refused(elsewhere: C
     commit = dict(required)["commit"]
     worker = Project(elsewhere.output.parent / "worker-0")
     (worker.path / "sentiment" / "model.py").write_text("units = 64\n", encoding="utf-8")
-    changed = rf"commit {commit} with uncommitted changes of sentiment/model\.py, not"
-    with pytest.raises(UserError, match=changed), cluster.connected(elsewhere.address, required):
-        pass
+    changed = f"commit {commit} with uncommitted changes of sentiment/model.py, not"
+    assert changed in refusal(elsewhere.address, required)
     worker.run("git", "checkout", "--quiet", "--", ".")
-    with pytest.raises(UserError, match=changed), cluster.connected(elsewhere.address, required):
-        pass
+    assert changed in refusal(elsewhere.address, required)
     with distributed.Client(elsewhere.address) as client:
         client.restart()
-    with cluster.connected(elsewhere.address, required):
-        pass
-    worker.run("git", "commit", "--quiet", "--allow-empty", "--message", "another")
-    with distributed.Client(elsewhere.address) as client:
+        with cluster.connected(elsewhere.address, required):
+            pass
+        worker.run("git", "commit", "--quiet", "--allow-empty", "--message", "another")
         client.restart()
-    another = rf"commit {worker.read('git', 'rev-parse', 'HEAD').strip()}, not {commit}"
-    with pytest.raises(UserError, match=another), cluster.connected(elsewhere.address, required):
-        pass
+    another = worker.read("git", "rev-parse", "HEAD").strip()
+    assert f"commit {another}, not {commit}" in refusal(elsewhere.address, required)
 
 
-def test_a_worker_without_the_code_of_the_sweep_is_one_message(elsewhere: Cluster) -> None:
-    """As one at a commit that has other modules."""
-    other = elsewhere.output.parent / "other"
-    (other / "sentiment").mkdir(parents=True)
-    (other / "sentiment" / "__init__.py").touch()
-    elsewhere.start_worker("other")
-    with distributed.Client(elsewhere.address) as client:
-        client.wait_for_workers(2)
-    message = (
-        r"cannot import this project: .*No module named.* clones of it .*`python -m dask worker"
-    )
-    required = cluster.environment()
-    with pytest.raises(UserError, match=message), cluster.connected(elsewhere.address, required):
-        pass
-
-
-def test_a_package_that_a_worker_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def version(package: str) -> str:
-        raise PackageNotFoundError(package)
-
-    monkeypatch.setattr(cluster, "version", version)
-    assert ("optuna", "missing") in cluster.environment()
+def test_everything_in_which_a_worker_differs_is_in_one_message(
+    fetched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in that of a worker here that begins after `data/fetch` has got other reviews."""
+    required, here = cluster.environment(), cluster.reviews()
+    cluster.require_same(required)
+    shutil.rmtree(fetched / FETCH)
+    with pytest.raises(UserError, match=r"data/fetch missing, not \w{8}\. .*`dvc pull fetch`"):
+        cluster.require_same(required)
+    with pytest.raises(UserError, match="data/fetch has other reviews than the sweep began with"):
+        workers.load("some", b"", here)
+    monkeypatch.setenv(study.STORAGE, "postgresql://user:sesame@head/sweeps?sslmode=require")
+    message = r"keras [\d.]+, not 0\.1; database postgresql://head/sweeps, not postgresql://other"
+    with pytest.raises(UserError, match=message):
+        cluster.require_same((("keras", "0.1"), ("database", "postgresql://other")))

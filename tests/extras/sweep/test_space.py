@@ -1,5 +1,6 @@
 """Values are drawn from the space of a sweep."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,14 +64,15 @@ def with_space(values: Any, metric: str = "val_accuracy") -> SweepOptions:
         ("train.units.x", {"choices": [1]}, "train.units.x: unknown"),
         ("evaluate.threshold", {"low": 0.1, "high": 0.9}, "not one of pad or train"),
         ("train.units", {"choices": [16, 0]}, "train.units: 0 is not allowed"),
+        ("", None, "at least 1 item"),
         ("train.units", {"choices": []}, "at least 1 item"),
         ("train.units", {"low": 8, "high": 16.5}, "16.5 is not allowed"),
         ("train.units", {"low": 16, "high": 8}, "high 8 must be at least low 16"),
         ("train.units", {"low": 8}, "give either choices, or low and high"),
         ("train.units", {"low": 8, "high": 9, "choices": [8]}, "give either choices, or low"),
         ("train.units", {"low": 8, "high": 64, "step": 0}, "greater than 0"),
-        ("train.units", {"low": 8, "high": 64, "step": 0.5}, "step 0.5 is no integer"),
         ("train.units", {"low": 8, "hihg": 64}, "Did you mean high?"),
+        ("train.units", {"low": 8, "high": 64, "step": 0.5}, "step 0.5 is no integer"),
         ("train.learning_rate", {"low": 0, "high": 0.1, "log": True}, "log needs a low above 0"),
         ("train.pooling", {"low": 1, "high": 2}, "not a number: give choices"),
         ("train.pooling", {"choices": ["middle"]}, "'middle' is not allowed"),
@@ -80,14 +82,8 @@ def with_space(values: Any, metric: str = "val_accuracy") -> SweepOptions:
     ],
 )
 def test_a_space_that_is_not_allowed_is_one_message(name: str, values: Any, message: str) -> None:
-    with pytest.raises(UserError) as raised:
-        with_space({name: values})
-    assert message in str(raised.value)
-
-
-def test_an_empty_space_is_not_allowed() -> None:
-    with pytest.raises(UserError, match="at least 1 item"):
-        with_space({})
+    with pytest.raises(UserError, match=re.escape(message)):
+        with_space({name: values} if name else {})
 
 
 def test_smoothed_labels_are_not_searched_by_the_loss_that_they_change() -> None:

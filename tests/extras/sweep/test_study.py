@@ -1,5 +1,8 @@
 """What a study's trials are, which are done, and which goes next."""
 
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -10,7 +13,10 @@ from extras.sweep import study
 from extras.sweep.sweep_options import SweepOptions
 from sentiment.errors import StoreError
 
-pytestmark = pytest.mark.usefixtures("url")
+Objective = Callable[[optuna.Trial], float]
+Runner = Callable[..., list[str]]
+
+pytestmark = pytest.mark.usefixtures("in_tmp_path", "url")
 
 
 @pytest.fixture
@@ -33,17 +39,30 @@ def fail_for_good(trial: optuna.Trial) -> float:
     raise ValueError("they do not go together")
 
 
-def run(
-    searched: optuna.Study,
-    objective: "optuna.study.study.ObjectiveFuncType",
-    options: SweepOptions,
-) -> None:
-    study.prepare_next(searched, options)
-    searched.optimize(objective, n_trials=1, catch=(Exception,))
+def die(_: optuna.Trial) -> float:
+    """Leave no reason, as a process that dies."""
+    raise RuntimeError
+
+
+@pytest.fixture
+def run(searched: optuna.Study, sweep_options: SweepOptions) -> Runner:
+    """Train the next trial by a function, and tell the states of all."""
+
+    def run_next(objective: Objective, of: optuna.Study = searched) -> list[str]:
+        study.prepare_next(of, sweep_options)
+        of.optimize(objective, n_trials=1, catch=(Exception,))
+        return states(of)
+
+    return run_next
 
 
 def states(searched: optuna.Study) -> list[str]:
     return [trial.state.name for trial in study.slots(searched)]
+
+
+def retried(searched: optuna.Study, afresh: bool = False) -> list[str]:
+    study.retry(searched, afresh)
+    return states(searched)
 
 
 def test_a_database_that_fails_is_tried_again_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,12 +89,12 @@ def test_a_heartbeat_that_is_missed_ends_no_later_ones(monkeypatch: pytest.Monke
 
 
 def test_as_many_trials_are_taken_as_were_last_asked_for_or_are_there(
-    searched: optuna.Study, sweep_options: SweepOptions
+    searched: optuna.Study, run: Runner
 ) -> None:
     study.want(searched, 3)
     for ended in (succeed, fail_for_good):
         assert study.has_work(searched)
-        run(searched, ended, sweep_options)
+        run(ended)
     assert study.has_work(searched)
     assert not study.is_over(searched)
     study.want(searched, 1)
@@ -93,76 +112,63 @@ def test_as_many_trials_are_taken_as_were_last_asked_for_or_are_there(
     ("metric", "ordered"), [("val_accuracy", [0.9, 0.5]), ("val_loss", [0.5, 0.9])]
 )
 def test_completed_trials_are_listed_the_best_first(
-    sweep_options: SweepOptions, metric: str, ordered: list[float]
+    sweep_options: SweepOptions, run: Runner, metric: str, ordered: list[float]
 ) -> None:
-    searched = study.open_study(metric, sweep_options.model_copy(update={"metric": metric}))
+    of_metric = study.open_study(metric, sweep_options.model_copy(update={"metric": metric}))
     for value in (0.5, 0.9):
-        searched.optimize(lambda _, value=value: value, n_trials=1)
-    run(searched, fail_for_good, sweep_options)
-    assert [trial.value for trial in study.completed(searched)] == ordered
+        of_metric.optimize(lambda _, value=value: value, n_trials=1)
+    run(fail_for_good, of_metric)
+    assert [trial.value for trial in study.completed(of_metric)] == ordered
 
 
 def test_what_may_pass_is_tried_again_a_few_times_and_as_often_in_the_next_call(
-    searched: optuna.Study, sweep_options: SweepOptions
+    searched: optuna.Study, run: Runner
 ) -> None:
     study.want(searched, 1)
     for afresh in (False, True):
         study.retry(searched, afresh)
         for _ in range(study.RETRIES):
-            run(searched, fail, sweep_options)
+            run(fail)
             assert not study.is_over(searched)
-            study.retry(searched)
-            assert states(searched) == ["WAITING"]
-        run(searched, fail, sweep_options)
+            assert retried(searched) == ["WAITING"]
+        run(fail)
         assert study.is_over(searched)
-        study.retry(searched)
-        assert states(searched) == ["FAIL"]
+        assert retried(searched) == ["FAIL"]
 
 
-def test_what_will_not_pass_is_not_tried_again(
-    searched: optuna.Study, sweep_options: SweepOptions
-) -> None:
-    run(searched, fail_for_good, sweep_options)
-    study.retry(searched, afresh=True)
-    assert states(searched) == ["FAIL"]
-
-
-def test_a_trial_that_failed_without_a_reason_waits_again_once(searched: optuna.Study) -> None:
-    """Its process died, or the database failed as the reason was to be noted."""
-    searched.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
-    for _ in range(2):
-        study.retry(searched)
-    assert len(searched.trials) == 2
-    assert states(searched) == ["WAITING"]
+def test_what_will_not_pass_is_not_tried_again(searched: optuna.Study, run: Runner) -> None:
+    run(fail_for_good)
+    assert retried(searched, afresh=True) == ["FAIL"]
 
 
 def test_a_trial_that_two_commands_let_wait_at_once_is_one(
-    searched: optuna.Study, monkeypatch: pytest.MonkeyPatch
+    searched: optuna.Study, run: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    searched.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
-    both_see = study.slots(searched)
-    with monkeypatch.context() as patch:
-        patch.setattr(study, "slots", lambda _: both_see)
-        for _ in range(2):
-            study.retry(searched)
-    assert states(searched) == ["WAITING"]
-    assert [trial.state.name for trial in searched.trials] == ["FAIL", "WAITING", "FAIL"]
+    run(die)
+    slots = study.slots
+
+    def slowly(of: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+        trials = slots(of)
+        time.sleep(0.3)
+        return trials
+
+    monkeypatch.setattr(study, "slots", slowly)
+    with ThreadPoolExecutor() as commands:
+        list(commands.map(study.retry, [searched, searched]))
+    assert [trial.state.name for trial in searched.trials] == ["FAIL", "WAITING"]
 
 
 def test_a_trial_whose_process_dies_again_and_again_is_given_up(
-    searched: optuna.Study, sweep_options: SweepOptions
+    searched: optuna.Study, run: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(_: optuna.Trial) -> float:
-        raise RuntimeError
-
+    monkeypatch.setattr(study, "DEATHS", 3)
     study.want(searched, 1)
     for _ in range(study.DEATHS):
-        run(searched, die, sweep_options)
-        study.retry(searched)
-    assert states(searched) == ["WAITING"]
-    run(searched, die, sweep_options)
-    study.retry(searched)
-    assert states(searched) == ["FAIL"]
+        run(die)
+        assert retried(searched) == ["WAITING"]
+        assert retried(searched) == ["WAITING"]
+    run(die)
+    assert retried(searched) == ["FAIL"]
     assert study.is_over(searched)
 
 
@@ -171,17 +177,15 @@ def test_a_trial_whose_process_died_as_it_took_it_is_missed(
 ) -> None:
     study.prepare_next(searched, sweep_options)
     searched.ask()  # which starts no heartbeat
-    study.retry(searched)
-    assert states(searched) == ["RUNNING"]
+    assert retried(searched) == ["RUNNING"]
     heartbeat = "UPDATE trial_heartbeats SET heartbeat = '2026-01-01 00:00:00'"
     with searched._storage._backend.engine.begin() as connection:
         assert connection.exec_driver_sql(heartbeat).rowcount == 1
-    study.retry(searched)
-    assert states(searched) == ["WAITING"]
+    assert retried(searched) == ["WAITING"]
 
 
 def test_equal_trials_are_told_apart_and_one_that_is_tried_again_is_known(
-    searched: optuna.Study, sweep_options: SweepOptions
+    searched: optuna.Study, run: Runner
 ) -> None:
     numbers: list[int] = []
 
@@ -191,24 +195,23 @@ def test_equal_trials_are_told_apart_and_one_that_is_tried_again_is_known(
 
     for _ in range(4):
         study.retry(searched)
-        run(searched, note, sweep_options)
+        run(note)
     assert [trial.number for trial in searched.trials] == [0, 1, 2, 3]
     assert numbers == [0, 1, 1, 1]
 
 
 def test_the_same_seed_proposes_the_same_and_no_two_proposals_are_equal(
-    sweep_options: SweepOptions,
+    sweep_options: SweepOptions, run: Runner
 ) -> None:
     """Each time the study is opened, as by another process."""
+    proposed: list[list[float]] = []
     for name in ("one", "two"):
         for _ in range(3):
-            run(study.open_study(name, sweep_options), succeed, sweep_options)
-    one, two = (
-        [trial.params["x"] for trial in study.open_study(name, sweep_options).trials]
-        for name in ("one", "two")
-    )
-    assert one == two
-    assert len({*one}) == 3
+            opened = study.open_study(name, sweep_options)
+            run(succeed, opened)
+        proposed.append([trial.params["x"] for trial in opened.trials])
+    assert proposed[0] == proposed[1]
+    assert len({*proposed[0]}) == 3
 
 
 def test_given_values_are_tried_once_each(searched: optuna.Study) -> None:
@@ -219,36 +222,26 @@ def test_given_values_are_tried_once_each(searched: optuna.Study) -> None:
     assert study.missing(searched, [{"x": 3}, {"x": 4}]) == [{"x": 4}]
 
 
-def is_pruned(trial: optuna.Trial, value: float, sweep_options: SweepOptions) -> bool:
-    """Whether a trial ends that has this metric when it is first compared."""
-    trial.report(value, sweep_options.min_epochs)
-    return bool(trial.should_prune())
-
-
-def test_of_as_many_trials_as_the_reduction_says_the_best_one_goes_on(
+def test_of_as_many_trials_as_the_reduction_says_the_best_one_goes_on_once(
     searched: optuna.Study, sweep_options: SweepOptions
 ) -> None:
-    metrics = (0.8, 0.7, 0.6, 0.9, 0.85)
-    ended = [is_pruned(searched.ask(), metric, sweep_options) for metric in metrics]
-    assert ended == [False, True, True, False, True]
+    """One that was taken over does not compete with itself: of six two go on, by other numbers."""
 
+    def is_pruned(trial: optuna.Trial, value: float) -> bool:
+        trial.report(value, sweep_options.min_epochs)
+        return bool(trial.should_prune())
 
-def test_a_trial_that_was_taken_over_does_not_compete_with_itself(
-    searched: optuna.Study, sweep_options: SweepOptions
-) -> None:
-    """Of six, two go on; its two numbers would be these two."""
     dead = searched.ask()
-    assert not is_pruned(dead, 0.9, sweep_options)
+    assert not is_pruned(dead, 0.9)
     searched.tell(dead, state=TrialState.FAIL)
     study.retry(searched)
     assert searched.ask().number == 1
-    metrics = (0.5, 0.5, 0.5, 0.5, 0.8)
-    ended = [is_pruned(searched.ask(), metric, sweep_options) for metric in metrics]
-    assert ended == [True, True, True, True, False]
+    pruned = [is_pruned(searched.ask(), value) for value in (0.5, 0.6, 0.5, 0.5, 0.8, 0.7)]
+    assert pruned == [True, True, True, True, False, True]
 
 
 def test_a_confirmation_is_never_pruned(sweep_options: SweepOptions) -> None:
-    confirm = study.open_study(study.confirmation("some"), sweep_options)
+    confirm = study.open_study("some" + study.CONFIRMED, sweep_options)
     assert isinstance(confirm.pruner, optuna.pruners.NopPruner)
 
 
@@ -258,12 +251,10 @@ def test_a_database_that_cannot_be_used_is_one_message(url: str) -> None:
         study.storage(url)
 
 
-def test_the_address_is_a_file_in_the_root_or_the_variable_s_and_shown_without_a_password(
+def test_the_address_is_a_file_in_the_root_or_the_variable_s(
     in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(study.STORAGE, "postgresql://host:5433/sweeps")
+    assert study.address() == "postgresql://host:5433/sweeps"
     monkeypatch.delenv(study.STORAGE)
     assert study.address() == f"sqlite:///{in_tmp_path}/sweeps.db"
-    address = "postgresql://ann:sesame@host:5433/sweeps?password=sesame"
-    monkeypatch.setenv(study.STORAGE, address)
-    assert study.address() == address
-    assert study.public_address() == "postgresql://host:5433/sweeps"

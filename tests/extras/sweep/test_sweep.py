@@ -52,16 +52,10 @@ def metric(sweep: Sweep, accuracy: float) -> float:
 def test_the_best_are_trained_again_under_the_seeds_after_their_own(sweep: Sweep) -> None:
     """Those with equal values once."""
     first = search(sweep, {1: 0.5, 2: 0.75, 3: 0.625})
-    again = sweeps.to_confirm(sweep, first)
-    assert [(values["train.units"], values["train.seed"]) for values in again] == [
-        (2, 8),
-        (2, 9),
-        (3, 8),
-        (3, 9),
-    ]
+    again = [[*values.values()] for values in sweeps.to_confirm(sweep, first)]
+    assert again == [[2, 8], [2, 9], [3, 8], [3, 9]]
     search(sweep, {2: 0.75})
-    assert {values["train.units"] for values in sweeps.to_confirm(sweep, first)} == {2}
-    assert len(sweeps.to_confirm(sweep, first)) == 2
+    assert [[*values.values()] for values in sweeps.to_confirm(sweep, first)] == [[2, 8], [2, 9]]
 
 
 def test_the_best_mean_wins_and_not_the_best_trial(sweep: Sweep) -> None:
@@ -91,15 +85,17 @@ def test_the_lead_of_the_search_s_best_trial_is_told_before_and_after_confirmati
     )
 
 
-def test_a_trial_that_lacks_a_seed_is_no_candidate_and_the_sweep_unconfirmed(sweep: Sweep) -> None:
+def test_a_trial_that_lacks_a_seed_is_no_candidate_and_the_sweep_unfinished(sweep: Sweep) -> None:
     search(sweep, {2: 0.75, 3: 0.625})
     confirm(sweep, {(2, 8): 0.5, (2, 9): 0.5, (3, 8): 0.625})
     (only,) = sweeps.candidates(sweep)
     assert only.values == {"train.units": 2}
     assert "there is no other to compare it with" in sweeps.about_lead(sweep, [only])
-    assert sweeps.unconfirmed(sweep, *sweeps.studies(sweep))
+    assert not sweeps.is_finished(sweep)
     confirm(sweep, {(3, 9): 0.5})
-    assert not sweeps.unconfirmed(sweep, *sweeps.studies(sweep))
+    assert sweeps.is_finished(sweep)
+    study.want(sweeps.studies(sweep)[0], 3)
+    assert not sweeps.is_finished(sweep)
 
 
 def test_the_best_until_each_trial_s_end_is_logged_once(

@@ -1,10 +1,13 @@
 """`make sweep`: trials as runs, nothing lost, the best written back and reproduced."""
 
 import json
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import optuna
@@ -23,14 +26,22 @@ from sentiment.section import flatten
 from tests.browser import SECONDS, keep_screenshot, open_page, text, wait_for_curves
 from tests.conftest import Caller, runs, stand_in
 from tests.extras.documented import documented
-from tests.project import EPOCHS, QUIET, ROOT, Project, free_port, until, wait_for
+from tests.project import QUIET, ROOT, Project, free_port, until, wait_for
 from tests.services import dask, mlflow_server, postgres
 from workflow import cli
 from workflow.params import load_params
 from workflow.runs import links
 
-SWEEP = ("python", "-m", "extras.sweep")
 MARK = "sesame"  # the password of the database
+LONG = {"train": {"epochs": 8}, "sweep": {"pruner": "none"}}  # enough to be broken in the middle
+# as `python -m extras.sweep`, but that a process which died is noticed sooner
+SWEEP = (
+    "python",
+    "-c",
+    "from extras.sweep import __main__, study\n"
+    "study.GRACE_SECONDS = 15\n"
+    "__main__.cli.run('make sweep', __main__.main)",
+)
 
 
 @pytest.fixture
@@ -60,9 +71,12 @@ def trials(name: str = "") -> list[optuna.trial.FrozenTrial]:
     return study.slots(searched)
 
 
-def epochs_of(run: Run) -> list[int]:
-    client = mlflow.MlflowClient()
-    return [point.step for point in client.get_metric_history(run.info.run_id, "val_loss")]
+def curve(run: Run, metric: str = "val_loss", store: str | None = None) -> dict[int, float]:
+    """A metric of a run, of this store or another, by epoch: each has been logged once."""
+    points = mlflow.MlflowClient(store).get_metric_history(run.info.run_id, metric)
+    values = {point.step: point.value for point in points}
+    assert len(values) == len(points)
+    return dict(sorted(values.items()))
 
 
 def test_each_trial_is_a_run_of_its_params_and_curve_without_model_and_test_set(
@@ -76,7 +90,7 @@ def test_each_trial_is_a_run_of_its_params_and_curve_without_model_and_test_set(
         pruned = trial.state == TrialState.PRUNED
         assert run.info.status == ("KILLED" if pruned else "FINISHED")
         assert ("sweep.pruned" in run.data.tags) == pruned
-        assert epochs_of(run) == ([1] if pruned else [1, 2])
+        assert [*curve(run)] == ([1] if pruned else [1, 2])
         if not pruned:
             assert run.data.metrics["val_accuracy"] == trial.value
     for run in children():
@@ -88,10 +102,19 @@ def test_each_trial_is_a_run_of_its_params_and_curve_without_model_and_test_set(
     assert not list((project.path / ".checkpoints").glob("*/epoch-*"))
 
 
-def test_the_best_are_trained_again_under_the_seeds_after_the_first_and_reported(
-    project: Project,
+def candidates(printed: str) -> list[dict[str, Any]]:
+    """Those of the JSON that a command printed last."""
+    document: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return list(document["candidates"])
+
+
+@pytest.mark.usefixtures("project")
+def test_the_best_are_trained_again_under_the_seeds_after_the_first_and_none_twice(
+    call: Caller,
 ) -> None:
-    (candidate,) = json.loads(project.read(*SWEEP, "--trials", "3", "--json"))["candidates"]
+    before = [run.to_dictionary() for run in runs()]
+    (candidate,) = candidates(call(sweep.main, "--trials", "3", "--json"))
+    assert [run.to_dictionary() for run in runs()] == before
     again = trials("-confirmed")
     assert [trial.user_attrs["values"]["train.seed"] for trial in again] == [43, 44]
     assert candidate["confirmed"] == [trial.value for trial in again]
@@ -104,35 +127,18 @@ def test_the_best_are_trained_again_under_the_seeds_after_the_first_and_reported
     assert [file.path for file in client.list_artifacts(run_id)] == ["report.html"]
 
 
-def test_again_nothing_is_trained_and_more_trials_join_the_same_sweep(
+def test_the_winner_in_params_yaml_gives_its_curve_again_to_the_same_bits(
     project: Project, call: Caller
 ) -> None:
-    before = [run.to_dictionary() for run in runs()]
-    call(sweep.main, "--trials", "3", "--workers", "1")
-    assert [run.to_dictionary() for run in runs()] == before
-    output = project.run(*SWEEP, TRIALS="4", WORKERS="1")
-    assert "4 of 4" in output
-    assert "oneDNN" not in output  # nor anything else that TensorFlow prints as it starts
-    assert len(trials()) == 4
-
-
-def test_the_winner_in_params_yaml_gives_its_curve_again_to_the_same_bits(
-    project: Project,
-) -> None:
-    (winner,) = json.loads(project.read(*SWEEP, "--apply", "--json"))["candidates"]
+    (winner,) = candidates(call(sweep.main, "--apply", "--json"))
     trial = children()[winner["trial"]]
     project.run("dvc", "repro")
-    project.run(*SWEEP, TRIALS="3", WORKERS="1")  # trains nothing, and finds the training
+    call(sweep.main, "--trials", "3")  # trains nothing, and finds the training
     (newest,) = (run for run in runs() if "sweep.run" in run.data.tags)
     assert newest.data.tags["sweep.run"] == parent().info.run_id
     assert parent().data.tags["sweep.reproduced"] == newest.info.run_id
-    client = mlflow.MlflowClient()
     for metric in ("loss", "val_loss", "val_accuracy"):
-        curves = [
-            [point.value for point in client.get_metric_history(run.info.run_id, metric)]
-            for run in (trial, newest)
-        ]
-        assert curves[0] == curves[1]
+        assert curve(trial, metric) == curve(newest, metric)
     assert len(trials()) == 3  # with the winner's values it is still the same sweep
 
 
@@ -164,29 +170,31 @@ def test_the_ui_lists_trials_below_their_sweep_and_draws_the_curve_of_each(
     keep_screenshot(browser, "sweep-chart")
 
 
-def begun(checkpoints: Path) -> set[Path]:
-    """The trainings that have a checkpoint, in the folder of all of them."""
-    return {epoch.parent for epoch in checkpoints.glob("*/epoch-*")}
+def has_begun(project: Project) -> bool:
+    """Whether a training has a checkpoint there."""
+    return any(project.path.glob(".checkpoints/*/epoch-*"))
 
 
-def workers(driver: "psutil.Process") -> list[psutil.Process]:
+def workers(driver: psutil.Process) -> set[psutil.Process]:
     """The processes that train."""
-    return [
-        process
-        for process in driver.children(recursive=True)
-        if any(Path(file.path).name.startswith("lock-") for file in process.open_files())
-    ]
+    training = set()
+    for process in driver.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if any(Path(file.path).name.startswith("lock-") for file in process.open_files()):
+                training.add(process)
+    return training
 
 
-def test_a_killed_worker_and_ctrl_c_cost_no_epoch_and_leave_no_process(project: Project) -> None:
-    project.change(train={"epochs": EPOCHS}, sweep={"pruner": "none"})
-    command = (*SWEEP, "--trials", "2", "--workers", "2")
-    process = project.start(*command)
+def test_a_killed_worker_and_ctrl_c_cost_no_epoch_and_more_trials_join_the_same_sweep(
+    project: Project,
+) -> None:
+    project.change(**LONG)
+    process = project.start(*SWEEP, "--trials", "2", "--workers", "1")
     driver = psutil.Process(process.pid)
-    checkpoints = project.path / ".checkpoints"
-    until(lambda: len(begun(checkpoints)) == 2)
-    workers(driver)[0].kill()
-    until(lambda: begun(checkpoints))
+    until(lambda: has_begun(project) and workers(driver), pause=0.1)
+    victim = workers(driver).pop()
+    victim.kill()
+    until(lambda: workers(driver) - {victim}, pause=0.1)
     started = driver.children(recursive=True)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=30)
@@ -195,96 +203,79 @@ def test_a_killed_worker_and_ctrl_c_cost_no_epoch_and_leave_no_process(project: 
     assert "Traceback" not in output
     _, alive = psutil.wait_procs(started, timeout=10)
     assert alive == []
-    project.run(*command)
-    keys = {run.data.tags["sweep.key"] for run in runs() if "sweep.key" in run.data.tags}
-    assert len(keys) == 2
-    mine = [run for run in runs() if run.data.params.get("train.epochs") == str(EPOCHS)]
-    assert len(mine) == 2 + 2
+    output = project.run(*SWEEP, TRIALS="3", WORKERS="1")
+    assert "Resuming after epoch" in output
+    assert "3 of 3" in output
+    assert "oneDNN" not in output  # nor anything else that TensorFlow prints as it starts
+    assert len([run for run in runs() if "sweep.key" in run.data.tags]) == 2
+    mine = [run for run in runs() if run.data.params.get("train.epochs") == "8"]
+    assert len(mine) == 3 + 2
     for run in mine:
         assert run.info.status == "FINISHED"
-        assert sorted(epochs_of(run)) == list(range(1, EPOCHS + 1))
+        assert [*curve(run)] == [*range(1, 9)]
 
 
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The variables that name an MLflow server, and PostgreSQL with its password."""
-    with (
-        postgres(MARK) as database,
-        mlflow_server(tmp_path_factory.mktemp("server")) as server,
-    ):
-        address = database.address.replace("test@", f"test:{MARK}@")
-        yield {"MLFLOW_TRACKING_URI": server, "SWEEP_STORAGE": address}
+def documented_tls(folder: Path) -> dict[str, str]:
+    """The settings of Dask by the commands of the documentation, which write into a folder."""
+    commands = documented("## Dask over TLS", ROOT / "docs" / "security.md")
+    script = "\n".join([*commands, "env -0"])
+    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, check=True)
+    variables = dict(line.split("=", 1) for line in done.stdout.decode().split("\0") if line)
+    return {name: variables[name] for name in variables if name.startswith("DASK_")}
 
 
-def test_workers_in_clones_elsewhere_may_die_as_the_driver_may(
-    project: Project, servers: dict[str, str], tmp_path: Path
+def test_workers_in_three_clones_over_tls_may_die_as_the_driver_may(
+    project: Project, tmp_path: Path
 ) -> None:
-    """A scheduler and three workers that fetched by themselves, PostgreSQL and an MLflow server."""
-    clone = Project(tmp_path / "clone")
-    project.run("git", "clone", "--quiet", ".", str(clone.path))
-    clone.run("dvc", "repro", "fetch")
-    project.change(train={"epochs": EPOCHS}, sweep={"pruner": "none"})
-    project.environment |= servers
-    storage, cluster = servers["SWEEP_STORAGE"], tmp_path / "cluster"
-    cluster.mkdir()
-    with dask(cluster, clone.path, workers=3, SWEEP_STORAGE=storage) as started:
-        command = (*SWEEP, "--trials", "3", "--scheduler", started.address)
-        driver = project.start(*command)
-        until(lambda: sum(len(begun(folder)) for folder in cluster.glob("*/.checkpoints")) > 1)
-        for process in psutil.Process(started.workers[0].pid).children(recursive=True):
-            process.kill()
-        started.workers[0].kill()
-        driver.kill()
-        driver.communicate()
-        (candidate,) = json.loads(project.read(*command, "--json"))["candidates"]
-        client = mlflow.MlflowClient(servers["MLFLOW_TRACKING_URI"])
-        logged = client.search_runs(["1"], f"params.`train.epochs` = '{EPOCHS}'")
+    """With PostgreSQL, an MLflow server, and reviews that were fetched in a clone."""
+    clones = [Project(tmp_path / f"worker-{number}") for number in range(3)]
+    for clone in clones:
+        project.run("git", "clone", "--quiet", "--shared", ".", str(clone.path))
+    clones[0].run("dvc", "repro", "fetch")
+    for clone in clones[1:]:
+        shutil.copytree(clones[0].path / "data", clone.path / "data", dirs_exist_ok=True)
+    project.change(**LONG)
+    (tmp_path / "server").mkdir()
+    settings = documented_tls(tmp_path)
+    with postgres(MARK) as database, mlflow_server(tmp_path / "server") as server:
+        settings["SWEEP_STORAGE"] = database.address.replace("test@", f"test:{MARK}@")
+        project.environment |= {"MLFLOW_TRACKING_URI": server, **settings}
+        with dask(tmp_path, project.path, workers=3, protocol="tls", **settings) as started:
+            assert started.address.startswith("tls://")
+            until(lambda: started.output.read_text().count("Registered to") == 3)
+            command = (*SWEEP, "--trials", "3", "--scheduler", started.address)
+            driver = project.start(*command)
+            waiting = {*clones}
+
+            def all_have_begun() -> bool:
+                waiting.difference_update([clone for clone in clones if has_begun(clone)])
+                return not waiting
+
+            until(all_have_begun)
+            for process in psutil.Process(started.workers[0].pid).children(recursive=True):
+                process.kill()
+            started.workers[0].kill()
+            driver.kill()
+            driver.communicate()
+            (candidate,) = candidates(project.read(*command, "--json"))
+            printed = started.output.read_text()
+        assert len(candidate["confirmed"]) == 2
+        assert MARK not in printed
+        client = mlflow.MlflowClient(server)
+        logged = client.search_runs(["1"], "params.`train.epochs` = '8'")
         assert len(logged) == 3 + 2
         for run in logged:
             assert run.info.status == "FINISHED"
-            points = client.get_metric_history(run.info.run_id, "val_loss")
-            assert sorted(point.step for point in points) == list(range(1, EPOCHS + 1))
-        assert len(candidate["confirmed"]) == 2
+            assert [*curve(run, store=server)] == [*range(1, 9)]
 
 
-def test_a_worker_with_another_database_is_one_message_and_no_password_is_printed(
-    project: Project, servers: dict[str, str], tmp_path: Path
+def test_a_cluster_without_servers_or_other_reviews_are_one_message(
+    project: Project, call: Caller
 ) -> None:
-    """Dask prints of a task that fails what it can of its arguments."""
-    project.change(sweep={"seed": 6})
-    project.environment |= servers
-    other = f"postgresql://test:{MARK}@127.0.0.1:1/sweeps"
-    with dask(tmp_path, project.path, workers=1, SWEEP_STORAGE=other) as started:
-        printed = project.fail(*SWEEP, "--trials", "1", "--scheduler", started.address)
-        until(lambda: "Run Failed" in started.output.read_text())
-    database = servers["SWEEP_STORAGE"].partition("@")[2]
-    assert f"database postgresql://127.0.0.1:1/sweeps, not postgresql://{database}" in printed
-    assert "with the sweep's SWEEP_STORAGE in its environment" in printed
-    assert MARK not in printed + started.output.read_text()
-
-
-def test_a_sweep_over_tls_by_the_settings_of_the_documentation(
-    project: Project, servers: dict[str, str], tmp_path: Path
-) -> None:
-    project.change(sweep={"seed": 7})
-    commands = documented("## Dask over TLS", ROOT / "docs" / "security.md")
-    script = "\n".join([*commands, "env -0"])
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, check=True)
-    variables = dict(line.split("=", 1) for line in done.stdout.decode().split("\0") if line)
-    settings = {name: variables[name] for name in variables if name.startswith("DASK_")}
-    project.environment |= servers | settings
-    storage = {"SWEEP_STORAGE": servers["SWEEP_STORAGE"]}
-    with dask(tmp_path, project.path, workers=1, protocol="tls", **storage, **settings) as started:
-        command = (*SWEEP, "--trials", "1", "--scheduler", started.address, "--json")
-        (candidate,) = json.loads(project.read(*command))["candidates"]
-    assert started.address.startswith("tls://")
-    assert len(candidate["confirmed"]) == 2
-
-
-def test_a_cluster_without_servers_is_one_message(project: Project, call: Caller) -> None:
-    project.change(sweep={"seed": 3})
     message = call.fail(sweep.main, "--scheduler", "tcp://127.0.0.1:1")
     assert "reach neither mlflow.db nor sweeps.db in this folder" in message
+    project.change(fetch={"synthetic": {"seed": 5}})
+    assert "data/fetch has other reviews" in call.fail(sweep.main)
 
 
 def test_an_unfinished_sweep_is_not_applied_unless_that_is_forced(
@@ -292,7 +283,7 @@ def test_an_unfinished_sweep_is_not_applied_unless_that_is_forced(
 ) -> None:
     """One of two that was confirmed may be the worse one."""
     with monkeypatch.context() as patch:
-        patch.setattr("extras.sweep.sweep.unconfirmed", lambda *_: True)
+        patch.setattr("extras.sweep.sweep.is_finished", lambda _: False)
         assert "no finished sweep" in call.fail(sweep.main, "--apply")
         patch.setattr("extras.sweep.sweep.candidates", lambda _: [])
         best = max(trials(), key=lambda trial: trial.value if trial.state.name == "COMPLETE" else 0)
@@ -314,6 +305,8 @@ def test_a_sweep_in_which_no_trial_succeeds_has_a_report_and_fails(
     assert cli.invoke(sweep.main, "make sweep") == 1
     assert "No trial was trained to its end" in capsys.readouterr().out
     (run,) = (run for run in runs() if run.data.params.get("sweep.seed") == "4")
+    page = project.path / "reports" / f"sweep-{run.data.tags['sweep.key']}" / "report.html"
+    assert "No trial is confirmed yet" in page.read_text(encoding="utf-8")
     logged = mlflow.MlflowClient().list_artifacts(run.info.run_id)
     assert [file.path for file in logged] == ["report.html"]
 
@@ -334,11 +327,6 @@ def test_a_sweep_whose_first_five_trials_fail_is_stopped_with_the_first_error(
         assert run.data.params.keys() == {"train.forget_bias"}
         assert "train.forget_bias" in run.data.tags["sweep.error"]
         assert "mlflow.parentRunId" in run.data.tags
-
-
-def test_other_reviews_than_the_params_say_are_not_searched(project: Project, call: Caller) -> None:
-    project.change(fetch={"synthetic": {"seed": 5}})
-    assert "data/fetch has other reviews" in call.fail(sweep.main)
 
 
 def test_missing_packages_are_one_message(monkeypatch: pytest.MonkeyPatch) -> None:

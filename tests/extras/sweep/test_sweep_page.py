@@ -47,8 +47,3 @@ def test_the_page_has_confirmed_trials_their_lead_plots_and_every_trial(
     assert text.count('class="plot"') == 4
     assert "Metric by train.dropout.head" in text
     assert "http" not in text.replace("http://www.w3.org", "")
-
-
-def test_a_sweep_without_a_completed_trial_has_a_page_too(sweep: Sweep, tmp_path: Path) -> None:
-    pages.write(sweep._replace(name="sweep-y"), [], tmp_path / "report")
-    assert "No trial is confirmed yet" in (tmp_path / "report" / "report.html").read_text()

@@ -32,28 +32,23 @@ from workflow.runs.logger import RunLogger, guarded
 pytestmark = pytest.mark.usefixtures("root_with_store", "backend")
 
 
-@pytest.fixture
-def disturbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python's global generator is drawn from meanwhile, as other threads may do."""
-    set_seed = load_keras().utils.set_random_seed
-
-    def disturb(seed: int) -> None:
-        set_seed(seed)
-        random.random()
-
-    monkeypatch.setattr("keras.utils.set_random_seed", disturb)
-
-
 def weights(params: Params) -> list["np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]:
     part = Part(np.zeros((1, 10)), np.zeros(1, np.uint8))
     return list(Training(params.train, inputs(50, 10), part, part).model.get_weights())
 
 
 def test_draws_of_other_threads_change_no_weight(
-    small_params: Params, request: pytest.FixtureRequest
+    small_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed = weights(small_params)
-    request.getfixturevalue("disturbed")
+    set_seed = load_keras().utils.set_random_seed
+
+    def disturb(seed: int) -> None:
+        """Draw from Python's global generator, as other threads may do meanwhile."""
+        set_seed(seed)
+        random.random()
+
+    monkeypatch.setattr("keras.utils.set_random_seed", disturb)
     assert any((a != b).any() for a, b in zip(weights(small_params), undisturbed, strict=True))
     with own_seeds(small_params.train.seed):
         again = weights(small_params)
@@ -61,22 +56,25 @@ def test_draws_of_other_threads_change_no_weight(
         np.testing.assert_array_equal(mine, its)
 
 
+Search = Callable[..., optuna.Study]
+
+
 @pytest.fixture
-def sweep(small_sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> Sweep:
-    """A sweep of trainings of three epochs, in the store of the working directory."""
+def search(small_sweep: Sweep, reviews: Reviews, monkeypatch: pytest.MonkeyPatch) -> Search:
+    """Train so many trials of three epochs, and again those that wait again."""
     monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
     params = changed(small_sweep.params, {"train.epochs": 3})
-    return small_sweep._replace(params=params, tracking_uri=store.tracking_uri())
+    sweep = small_sweep._replace(params=params, tracking_uri=store.tracking_uri())
 
+    def search(trials: int = 1) -> optuna.Study:
+        searched = study.open_study(sweep.name, sweep.options)
+        study.want(searched, trials)
+        while not study.is_over(searched):
+            study.retry(searched)
+            workers.run_next(searched, sweep, reviews, lambda: None)
+        return searched
 
-def search(sweep: Sweep, reviews: Reviews, trials: int = 1) -> optuna.Study:
-    """Train so many trials, and again those that wait again."""
-    searched = study.open_study(sweep.name, sweep.options)
-    study.want(searched, trials)
-    while not study.is_over(searched):
-        study.retry(searched)
-        workers.run_next(searched, sweep, reviews, lambda: None)
-    return searched
+    return search
 
 
 def points(run: Run) -> list[int]:
@@ -85,14 +83,22 @@ def points(run: Run) -> list[int]:
     return sorted(point.step for point in history)
 
 
-def failing_once(write: Callable[..., Any], epoch: int, error: Exception) -> Callable[..., Any]:
-    """A function that writes the metrics of an epoch, and fails the first time at this one."""
-    failures = [error]
+Breaker = Callable[[type, str, int, Exception], None]
 
-    def fail_once(first: Any, *rest: Any) -> None:
-        if epoch in rest and failures:
-            raise failures.pop()
-        write(first, *rest)
+
+@pytest.fixture
+def fail_once(monkeypatch: pytest.MonkeyPatch) -> Breaker:
+    """Let a method that writes the metrics of an epoch fail the first time at this one."""
+
+    def fail_once(kind: type, name: str, epoch: int, error: Exception) -> None:
+        write, failures = getattr(kind, name), [error]
+
+        def writer(first: Any, *rest: Any) -> None:
+            if epoch in rest and failures:
+                raise failures.pop()
+            write(first, *rest)
+
+        monkeypatch.setattr(kind, name, guarded(writer) if kind is RunLogger else writer)
 
     return fail_once
 
@@ -105,17 +111,10 @@ def failing_once(write: Callable[..., Any], epoch: int, error: Exception) -> Cal
     ],
 )
 def test_a_trial_whose_store_or_database_failed_is_tried_again_and_its_run_completed(
-    sweep: Sweep,
-    reviews: Reviews,
-    monkeypatch: pytest.MonkeyPatch,
-    kind: type,
-    name: str,
-    error: Exception,
-    reason: str,
+    search: Search, fail_once: Breaker, kind: type, name: str, error: Exception, reason: str
 ) -> None:
-    writer = failing_once(getattr(kind, name), 2, error)
-    monkeypatch.setattr(kind, name, guarded(writer) if kind is RunLogger else writer)
-    failed, again, other = search(sweep, reviews, trials=2).trials
+    fail_once(kind, name, 2, error)
+    failed, again, other = search(trials=2).trials
     states = [trial.state.name for trial in (failed, again, other)]
     assert states == ["FAIL", "COMPLETE", "COMPLETE"]
     assert reason in failed.user_attrs["error"]
@@ -126,13 +125,12 @@ def test_a_trial_whose_store_or_database_failed_is_tried_again_and_its_run_compl
 
 
 def test_a_trial_that_is_to_be_pruned_as_the_store_fails_is_tried_again(
-    sweep: Sweep, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
+    search: Search, fail_once: Breaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or its run would stay a running one."""
-    writer = failing_once(RunLogger.epoch, 1, MlflowException("the server is down"))
-    monkeypatch.setattr(RunLogger, "epoch", guarded(writer))
+    fail_once(RunLogger, "epoch", 1, MlflowException("the server is down"))
     monkeypatch.setattr(optuna.Trial, "should_prune", lambda _: True)
-    trials = search(sweep, reviews).trials
+    trials = search().trials
     assert [trial.state.name for trial in trials] == ["FAIL", "PRUNED"]
     (run,) = runs()
     assert run.info.status == "KILLED"
@@ -141,7 +139,7 @@ def test_a_trial_that_is_to_be_pruned_as_the_store_fails_is_tried_again(
 
 
 def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(
-    sweep: Sweep, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
+    search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class BlownUp(Training):
         def __init__(self, *arguments: Any) -> None:
@@ -149,19 +147,18 @@ def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(
             self.model.get_layer("probability").bias.assign([float("nan")])
 
     monkeypatch.setattr("extras.sweep.trial.Training", BlownUp)
-    search(sweep, reviews)
+    search()
     (run,) = runs()
     assert run.info.status == "FAILED"
     assert "diverged" in run.data.tags["sweep.error"]
 
 
 def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
-    sweep: Sweep, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
+    search: Search, fail_once: Breaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its checkpoints are on the machine that died."""
     begun: list[Run] = []
-    writer = failing_once(RunLogger.epoch, 2, OSError("this machine dies"))
-    monkeypatch.setattr(RunLogger, "epoch", guarded(writer))
+    fail_once(RunLogger, "epoch", 2, OSError("this machine dies"))
     retry = study.retry
 
     def lose_checkpoints(searched: optuna.Study) -> None:
@@ -171,7 +168,7 @@ def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
         retry(searched)
 
     monkeypatch.setattr(study, "retry", lose_checkpoints)
-    search(sweep, reviews)
+    search()
     (run,) = runs()
     assert run.info.run_id != begun[0].info.run_id
     assert run.info.status == "FINISHED"
@@ -181,7 +178,7 @@ def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
 
 
 def test_a_trial_that_still_runs_elsewhere_is_tried_again_until_it_does_not(
-    sweep: Sweep, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
+    search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More often than one that failed: it was taken for dead while its database was away."""
     locked, others = training_run.locked, [RunningError("in process 1")] * (study.RETRIES + 2)
@@ -192,5 +189,5 @@ def test_a_trial_that_still_runs_elsewhere_is_tried_again_until_it_does_not(
         return locked(key)
 
     monkeypatch.setattr(training_run, "locked", locked_by_another)
-    assert [trial.state.name for trial in study.slots(search(sweep, reviews))] == ["COMPLETE"]
+    assert [trial.state.name for trial in study.slots(search())] == ["COMPLETE"]
     assert len(runs()) == 1

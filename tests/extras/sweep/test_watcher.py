@@ -1,12 +1,10 @@
 """What `make sweep` shows while its workers train."""
 
-from io import StringIO
 from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from tqdm import tqdm
 
 from extras.sweep import study, watcher
 from extras.sweep.sweep import Sweep, studies
@@ -29,15 +27,11 @@ def trial(units: int, state: TrialState, **options: Any) -> FrozenTrial:
     return create_trial(state=state, params=params, distributions=distributions, **options)
 
 
-def watch(sweep: Sweep, searched: optuna.Study) -> Watcher:
-    return Watcher(sweep, searched, "Trial", tqdm(file=StringIO(), disable=None))
-
-
 def test_each_trial_that_ends_is_a_line_with_the_best_so_far(
     small_sweep: Sweep, searched: optuna.Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
     searched.add_trial(trial(4, TrialState.COMPLETE, value=0.8))
-    look = watch(small_sweep, searched)
+    look = Watcher(small_sweep, searched, "Trial")
     searched.add_trial(trial(128, TrialState.COMPLETE, value=0.9))
     searched.add_trial(trial(4, TrialState.PRUNED))
     searched.add_trial(trial(32, TrialState.RUNNING))
@@ -46,7 +40,7 @@ def test_each_trial_that_ends_is_a_line_with_the_best_so_far(
     ended, best = "3 of 4", "best 0.9000: train.units=128"
     assert capsys.readouterr().out.splitlines() == [
         f"Trial 1: val_accuracy 0.9000, train.units=128; {ended}, {best}",
-        f"Trial 2: pruned, nothing changed; {ended}, {best}",
+        f"Trial 2: pruned, train.units=4; {ended}, {best}",
     ]
 
 
@@ -54,7 +48,7 @@ def test_a_trial_that_is_tried_again_is_told_once_and_has_not_ended(
     small_sweep: Sweep, searched: optuna.Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Else a store that is down for a minute would look like trials that all fail."""
-    look = watch(small_sweep, searched)
+    look = Watcher(small_sweep, searched, "Trial")
     passing = {study.ERROR: "the store is down", study.PASSING: True}
     for _ in range(watcher.FIRST):
         searched.add_trial(trial(4, TrialState.FAIL, user_attrs=passing))
@@ -62,7 +56,7 @@ def test_a_trial_that_is_tried_again_is_told_once_and_has_not_ended(
     look()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == watcher.FIRST
-    assert lines[0] == "Trial 0: failed: the store is down, nothing changed; it is tried again"
+    assert lines[0] == "Trial 0: failed: the store is down, train.units=4; it is tried again"
 
 
 def test_a_sweep_whose_first_trials_all_fail_is_stopped() -> None:
