@@ -77,11 +77,7 @@ def run_documented(
 ) -> None:
     """Run the commands that docs/team.md has after a heading, but `make`, as they are written.
 
-    Args:
-        heading: what stands before them.
-        environment: of the commands.
-        instead: what stands here in place of what is there, such as a port.
-        typed: what the user types where one asks.
+    `instead` says what stands here in place of what is there, `typed` is what the user types.
     """
     path = f"{BINARIES}:{os.environ['PATH']}"
     for line in documented(heading):
@@ -129,13 +125,7 @@ def parts() -> Iterator[Parts]:
 
 
 class Team(NamedTuple):
-    """A team's server.
-
-    Attributes:
-        parts: what it stands on.
-        folder: where its settings are.
-        processes: each that served, the last one now.
-    """
+    """A team's server; its settings are in the folder, and the last of the processes serves."""
 
     parts: Parts
     folder: Path
@@ -156,9 +146,8 @@ class Team(NamedTuple):
     def ask(self, method: str, path: str, **body: str) -> Any:
         """Ask MLflow's interface for users, as the administrator."""
         secret = ("admin", ADMIN_PASSWORD)
-        answer = requests.request(
-            method, f"{self.address}/api/{path}", json=body, auth=secret, timeout=30
-        )
+        url = f"{self.address}/api/{path}"
+        answer = requests.request(method, url, json=body, auth=secret, timeout=30)
         answer.raise_for_status()
         return answer.json()
 
@@ -177,13 +166,7 @@ class Team(NamedTuple):
 
 @contextmanager
 def serving(standing: Parts, folder: Path, **changes: Any) -> Iterator[Team]:
-    """A server on these parts, whose users may read all and change what is theirs.
-
-    Args:
-        standing: what it stands on.
-        folder: for its settings.
-        changes: settings other than those of the parts.
-    """
+    """A server on these parts, whose users may read all and change what is theirs."""
     standing.write(folder, **changes)
     server = Team(standing, folder, [])
     server.start()
