@@ -86,13 +86,24 @@ def pytest_runtest_makereport(
 SLOW = {"clone", "start", "browser", "imdb_cache", "backend", "ran", "wheels", "processes"}
 SLOW |= {"subprocess", "run_code", "git", "make", "connect_in", "local", "elsewhere", "dask"}
 SLOW |= {"upgraded"}
-# begun first, so that in the end no process waits for another one that has them left
-LONGEST = ("tests/extras/sweep/test_sweep_command.py", "tests/stages/test_survival.py")
+# begun first, each by a process of its own: none waits for another one in the end, and what these
+# tests share, such as a server, is made once
+LONGEST = (
+    ("tests/extras/sweep/test_sweep_command.py",),
+    ("tests/stages/test_survival.py",),
+    tuple(f"tests/extras/team/test_{name}.py" for name in ("migrate", "server", "team")),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark a test as slow that uses one of these, or a fixture that does; put the longest first."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+    """Mark a test as slow that uses one of these, or a fixture that does; place the longest."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    share = len(items) // processes  # pytest-xdist's `worksteal` gives so many to each, in order
+    groups = [[item for item in items if item.nodeid.startswith(names)] for names in LONGEST]
+    items[:] = [item for item in items if not any(item in group for group in groups)]
+    for number, group in enumerate(groups):
+        start = number % processes * share + processes
+        items[start:start] = group
     for item in items:
         assert isinstance(item, pytest.Function)
         if SLOW & {*item.fixturenames, *item.function.__code__.co_names}:

@@ -57,11 +57,8 @@ def postgres(password: str = "") -> Iterator[Database]:
     def start() -> None:
         run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
 
-    def stop() -> None:
-        run("pg_ctl", "-m", "immediate", "stop")
-
     def restart(seconds: float) -> None:
-        stop()
+        run("pg_ctl", "-m", "immediate", "stop")
         time.sleep(seconds)
         start()
 
@@ -69,14 +66,14 @@ def postgres(password: str = "") -> Iterator[Database]:
     try:
         yield Database(f"postgresql://test@127.0.0.1:{port}/postgres", restart)
     finally:
-        stop()
+        run("pg_ctl", "-m", "immediate", "stop")
         shutil.rmtree(folder)
 
 
 def started(
     folder: Path, *command: str, output: str = os.devnull, **environment: str
 ) -> "subprocess.Popen[bytes]":
-    """Start a server in a folder; its output goes to a file, since a full pipe would stop it."""
+    """Start a server; its output goes to a file, since a full pipe would stop it."""
     with Path(output).open("ab") as printed:
         return subprocess.Popen(
             command,
@@ -89,20 +86,36 @@ def started(
         )
 
 
+def installed(name: str) -> str:
+    """The path of a server's program; without it, the test is skipped."""
+    program = shutil.which(name, path="/usr/sbin:/usr/bin")
+    if program is None:
+        pytest.skip(f"{name} is not installed")
+    return program
+
+
+@contextmanager
+def ending(process: "subprocess.Popen[bytes]", port: int) -> Iterator[None]:
+    """Wait until a server listens on a port; it ends with the block."""
+    try:
+        until(lambda: is_open(port))
+        yield
+    finally:
+        process.terminate()  # and not SIGKILL: it ends its own workers
+        process.wait(timeout=30)
+
+
 @contextmanager
 def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
     """An MLflow server with its files in a folder; its address."""
     port = port or free_port()
+    address = f"http://127.0.0.1:{port}"
     stores = ("--backend-store-uri", f"sqlite:///{folder}/served.db")
     artifacts = ("--artifacts-destination", f"{folder}/files")
     command = ("mlflow", "server", "--port", str(port), *stores, *artifacts)
-    process = started(folder, *command, **QUIET)
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()  # and not SIGKILL: it ends its own worker
-        process.wait(timeout=30)
+    with ending(started(folder, *command, **QUIET), port):
+        wait_for(f"{address}/health")
+        yield address
 
 
 class Cluster(NamedTuple):
@@ -154,10 +167,7 @@ def dask(
 @contextmanager
 def ssh() -> Iterator[tuple[str, Path]]:
     """Debian's SSH server for this user: its address without a path, and the client's key."""
-    program = shutil.which("sshd", path="/usr/sbin:/usr/bin")
-    if program is None:
-        pytest.skip("The SSH server is not installed")
-    folder, port = Path(tempfile.mkdtemp(prefix="ssh-")), free_port()
+    program, folder, port = installed("sshd"), Path(tempfile.mkdtemp(prefix="ssh-")), free_port()
     for name in ("host", "client"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
         subprocess.run(command, check=True)
@@ -174,14 +184,9 @@ def ssh() -> Iterator[tuple[str, Path]]:
     }
     arguments = [f"-o{name}={value}" for name, value in options.items()]
     Path("/run/sshd").mkdir(exist_ok=True)
-    process = started(folder, program, "-D", "-f", "/dev/null", *arguments)
-    try:
-        until(lambda: is_open(port))
+    with ending(started(folder, program, "-D", "-f", "/dev/null", *arguments), port):
         yield f"ssh://127.0.0.1:{port}", folder / "client"
-    finally:
-        process.terminate()
-        process.wait()
-        shutil.rmtree(folder)
+    shutil.rmtree(folder)
 
 
 class Pages(SimpleHTTPRequestHandler):
@@ -229,9 +234,7 @@ def proxy(folder: Path, site: str, port: int) -> Iterator[None]:
 
     That is `certificate.pem` with the key `key.pem`, for 127.0.0.1.
     """
-    program = shutil.which("nginx", path="/usr/sbin:/usr/bin")
-    if program is None:
-        pytest.skip("nginx is not installed")
+    program = installed("nginx")
     new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test"]
     names = ["-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
     where = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
@@ -242,13 +245,8 @@ def proxy(folder: Path, site: str, port: int) -> Iterator[None]:
     http = "\n".join(["access_log off;", *temporary, site])
     start = f"daemon off; pid {folder}/pid; error_log stderr;\nevents {{}}\n"
     settings.write_text(f"{start}http {{\n{http}\n}}\n", encoding="utf-8")
-    process = started(folder, program, "-e", "stderr", "-c", str(settings))
-    try:
-        until(lambda: is_open(port))
+    with ending(started(folder, program, "-e", "stderr", "-c", str(settings)), port):
         yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def is_open(port: int) -> bool:

@@ -12,7 +12,6 @@ from extras.team.server_options import Server
 from workflow import files
 
 AT_ONCE = 8  # files that are moved or read at the same time
-CHUNK = 2**20  # bytes
 # what speaks S3, but is not Amazon's, may not know the newer checksums
 CHECKSUMS = {
     "request_checksum_calculation": "when_required",
@@ -64,22 +63,14 @@ class Bucket:
 
     def digest(self, path: str) -> str:
         body = self.client.get_object(Bucket=self.name, Key=f"{self.prefix}{path}")["Body"]
-        digest = hashlib.sha256()
-        for chunk in body.iter_chunks(CHUNK):
-            digest.update(chunk)
-        return digest.hexdigest()
+        return hashlib.file_digest(body, "sha256").hexdigest()
 
 
 Place = Folder | Bucket
 
 
 def s3_client(settings: Server, **options: Any) -> Any:
-    """Boto's client, whose key is in AWS's variables or files as they are now.
-
-    Args:
-        settings: of the server.
-        options: of botocore's `Config`.
-    """
+    """Boto's client, by AWS's variables as they are now; options of botocore's `Config`."""
     import boto3
     from botocore.config import Config
 
@@ -88,33 +79,24 @@ def s3_client(settings: Server, **options: Any) -> Any:
     return boto3.Session().client("s3", endpoint_url=endpoint, config=config)
 
 
-def put(sources: Mapping[str, Path], place: Place) -> None:
-    """Write all files, each by its path there."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(lambda path: place.put(sources[path], path), sources))
-
-
 def compare(
     sources: Mapping[str, Path], place: Place, folder: str
 ) -> tuple[dict[str, Path], list[str]]:
-    """Compare files with those of the server, by their SHA-256.
+    """The files that a folder of the server lacks, and the paths at which it has another one.
 
     Args:
         sources: the files here, by their paths there.
-        place: where the server keeps its own.
+        place: where the server keeps its own; files there are compared by their SHA-256.
         folder: of the experiment there.
-
-    Returns:
-        The files that the server lacks, and the paths at which it has another one.
     """
     sizes = place.sizes(folder)
-    absent = {path: source for path, source in sources.items() if path not in sizes}
-    present = [path for path in sources if path in sizes]
 
     def differs(path: str) -> bool:
         source = sources[path]
         return sizes[path] != source.stat().st_size or place.digest(path) != files.sha256(source)
 
+    present = [path for path in sources if path in sizes]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         marks = zip(present, pool.map(differs, present), strict=True)
-        return absent, [path for path, other in marks if other]
+        differing = [path for path, other in marks if other]
+    return {path: source for path, source in sources.items() if path not in sizes}, differing

@@ -1,28 +1,21 @@
 """What `make server` checks before it changes or starts anything; one message a problem."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from extras.team import artifacts
 from extras.team.server_options import FILE, Server
 from sentiment.errors import UserError, first_line
 from workflow import children
 
-if TYPE_CHECKING:
-    import psycopg
-
 ANSWER_SECONDS = 5
 ONCE = {"total_max_attempts": 1}
 PASSWORD, SECRET_KEY = "MLFLOW_AUTH_ADMIN_PASSWORD", "MLFLOW_FLASK_SERVER_SECRET_KEY"
 PASSWORD_LENGTH = 12  # what MLflow wants at least
-RUNS, USERS = "runs", "users"  # the settings of the databases
-# where a database says which of MLflow's migrations it had, and where MLflow's package has them
+# by setting, where a database says which of MLflow's migrations it had, and where MLflow has them
 MIGRATIONS = {
-    RUNS: ("alembic_version", "store/db_migrations"),
-    USERS: ("alembic_version_auth", "server/auth/db/migrations"),
+    "runs": ("alembic_version", "store/db_migrations"),
+    "users": ("alembic_version_auth", "server/auth/db/migrations"),
 }
 
 
@@ -34,8 +27,8 @@ def check(settings: Server) -> None:
             missing, or artifacts have no place.
     """
     children.require_free(settings.port, f"host or port in {FILE}", settings.host)
-    require_schema(settings, RUNS)
-    require_secrets(is_first_start=not require_schema(settings, USERS))
+    require_schema(settings, "runs")
+    require_secrets(is_first_start=not require_schema(settings, "users"))
     require_place(settings)
 
 
@@ -45,22 +38,30 @@ def require_schema(settings: Server, database: str) -> bool:
     Raises:
         UserError: it cannot be used, has tables of something else, or a newer MLflow's.
     """
-    versions, scripts = MIGRATIONS[database]
-    with connected(settings, database) as connection:
-        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        tables = {name for (name,) in rows}
-        if not tables:
-            return False
-        if versions not in tables:
-            where = shown(settings, database)
-            raise UserError(f"{where} has tables that are not MLflow's. Name an empty database.")
-        for (version,) in connection.execute(f"SELECT version_num FROM {versions}"):
-            require_known(version, scripts, shown(settings, database))
+    import psycopg
+
+    address = getattr(settings, database)
+    shown = f"{database} in {FILE}: {address}"
+    table, scripts = MIGRATIONS[database]
+    try:
+        with psycopg.connect(address, connect_timeout=ANSWER_SECONDS) as connection:
+            rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            tables = {name for (name,) in rows}
+            if not tables:
+                return False
+            if table not in tables:
+                raise UserError(
+                    f"{shown} has tables that are not MLflow's. Name an empty database."
+                )
+            versions = connection.execute(f"SELECT version_num FROM {table}").fetchall()
+    except psycopg.Error as error:
+        raise UserError(f"{shown} cannot be used: {first_line(error)}") from None
+    for (version,) in versions:
+        require_known(version, scripts, shown)
     return True
 
 
 def require_known(version: str, scripts: str, database: str) -> None:
-    """Raise UserError where this MLflow does not know a migration that the database had."""
     import mlflow
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
@@ -74,27 +75,7 @@ def require_known(version: str, scripts: str, database: str) -> None:
         ) from None
 
 
-@contextmanager
-def connected(settings: Server, database: str) -> "Iterator[psycopg.Connection[tuple[str, ...]]]":
-    """A connection to a database; what PostgreSQL refuses in the block is a UserError."""
-    import psycopg
-
-    address = getattr(settings, database)
-    try:
-        with psycopg.connect(address, connect_timeout=ANSWER_SECONDS) as connection:
-            yield connection
-    except psycopg.Error as error:
-        where = shown(settings, database)
-        raise UserError(f"{where} cannot be used: {first_line(error)}") from None
-
-
-def shown(settings: Server, database: str) -> str:
-    """A database in a message."""
-    return f"{database} in {FILE}: {getattr(settings, database)}"
-
-
 def require_secrets(is_first_start: bool) -> None:
-    """Raise UserError where a secret is missing that the databases do not keep."""
     if not os.environ.get(SECRET_KEY):
         raise UserError(
             f"{SECRET_KEY} is not set: the key that signs the pages' forms, the same at each "

@@ -1,7 +1,7 @@
 """A laptop's history moved to a server: read, compared, brought, and compared again."""
 
 import os
-from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,10 +30,6 @@ class History(NamedTuple):
 def migrate(settings: Server, to: str) -> dict[str, Any]:
     """Move everything that the server does not have yet.
 
-    Args:
-        settings: of the server.
-        to: its address.
-
     Returns:
         `tables` of the database, each as `Database.compare` has it; the number of `files` here;
         the numbers of rows and files that were `brought`; the paths of files that are `differing`
@@ -43,7 +39,7 @@ def migrate(settings: Server, to: str) -> dict[str, Any]:
         UserError: something cannot be reached, a training is running, or the server has other
             content under the same name; nothing was moved then.
     """
-    if not checks.require_schema(settings, checks.RUNS):
+    if not checks.require_schema(settings, "runs"):
         raise UserError(f"{settings.runs} is empty: start the server once, `make server`.")
     checks.require_place(settings)
     ours = read_history()
@@ -70,15 +66,7 @@ def read_history() -> History:
         experiment = database.experiment()
         assert experiment  # `end_abandoned_runs` made it if there was none
         rows = database.read(experiment)
-    require_ended(rows["runs"])
-    place = files.root() / experiment["artifact_location"]
-    paths = (path for path in place.rglob("*") if path.is_file())
-    return History(experiment, rows, {str(path.relative_to(place)): path for path in paths})
-
-
-def require_ended(runs: Sequence[Row]) -> None:
-    """Raise UserError where a run that was not deleted is running, here or on another machine."""
-    active = (run for run in runs if run["lifecycle_stage"] == "active")
+    active = (run for run in rows["runs"] if run["lifecycle_stage"] == "active")
     running = [run["run_uuid"] for run in active if run["status"] == "RUNNING"]
     if running:
         raise UserError(
@@ -86,10 +74,12 @@ def require_ended(runs: Sequence[Row]) -> None:
             'ended by: python -c "import mlflow; mlflow.MlflowClient('
             f"'{store.SQLITE}{store.DATABASE}').set_terminated('<run id>', 'KILLED')\""
         )
+    place = files.root() / experiment["artifact_location"]
+    paths = (path for path in place.rglob("*") if path.is_file())
+    return History(experiment, rows, {str(path.relative_to(place)): path for path in paths})
 
 
 def embedded() -> Engine:
-    """The database in this folder."""
     return create_engine(f"{store.SQLITE}{files.root() / store.DATABASE}", poolclass=NullPool)
 
 
@@ -129,9 +119,15 @@ def move(ours: History, engine: Engine, place: Place) -> dict[str, Any]:
         rows = server.renamed(ours.rows, ours.experiment, there)
         new_rows = server.missing(rows)
         sources = {f"{folder}/{path}": source for path, source in ours.files.items()}
-        new_files = missing_files(sources, place, folder)
+        new_files, differing = artifacts.compare(sources, place, folder)
+        if differing:
+            raise UserError(
+                "The server has other files under the same path, so that nothing was moved:"
+                + "".join(f"\n  {path}" for path in sorted(differing))
+            )
         connection.commit()  # a new experiment, whose number is in the files' paths
-        artifacts.put(new_files, place)
+        with ThreadPoolExecutor(artifacts.AT_ONCE) as pool:
+            list(pool.map(place.put, new_files.values(), new_files))
         server.write(new_rows)
         connection.commit()
         tables = [server.compare(name, of_table) for name, of_table in rows.items()]
@@ -147,7 +143,6 @@ def move(ours: History, engine: Engine, place: Place) -> dict[str, Any]:
 
 
 def is_equal(table: dict[str, Any]) -> bool:
-    """Whether both sides have the same rows of a table."""
     return bool(table["digest_here"] == table["digest_there"])
 
 
@@ -160,17 +155,6 @@ def served_folder(experiment: Row) -> str:
             "its own: rename it, and try again."
         )
     return location.removeprefix(SERVED)
-
-
-def missing_files(sources: dict[str, Path], place: Place, folder: str) -> dict[str, Path]:
-    """The files that the server lacks; UserError if it has another one under the same path."""
-    absent, differing = artifacts.compare(sources, place, folder)
-    if differing:
-        shown = "\n".join(f"  {path}" for path in sorted(differing))
-        raise UserError(
-            f"The server has other files under the same path, so that nothing was moved:\n{shown}"
-        )
-    return absent
 
 
 def summary(result: dict[str, Any], to: str) -> str:

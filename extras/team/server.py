@@ -49,7 +49,6 @@ def upgrade(command: list[str]) -> None:
 
 
 def command(settings: Server) -> list[str]:
-    """The command that serves."""
     origins = settings.allowed_origins
     return [
         *MLFLOW,
@@ -67,7 +66,7 @@ def command(settings: Server) -> list[str]:
 
 def variables(settings: Server, rights: Path) -> dict[str, str]:
     """What MLflow reads from the environment beside its options."""
-    common = {
+    values = {
         "MLFLOW_AUTH_CONFIG_PATH": str(rights),
         "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(settings.connections),
         # `log-batch` holds a connection while it waits for a second one: with no more of them than
@@ -76,14 +75,13 @@ def variables(settings: Server, rights: Path) -> dict[str, str]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    if not settings.s3_endpoint:
-        return common
-    checksums = {f"AWS_{name.upper()}": value for name, value in artifacts.CHECKSUMS.items()}
-    return {**common, "MLFLOW_S3_ENDPOINT_URL": settings.s3_endpoint, **checksums}
+    if settings.s3_endpoint:
+        values["MLFLOW_S3_ENDPOINT_URL"] = settings.s3_endpoint
+        values |= {f"AWS_{name.upper()}": value for name, value in artifacts.CHECKSUMS.items()}
+    return values
 
 
 def auth_ini(settings: Server) -> str:
-    """MLflow's settings of users, which have no secret."""
     return f"""\
 [mlflow]
 default_permission = {settings.default_permission}

@@ -16,8 +16,6 @@ from workflow.params import load
 
 FILE = Path("extras", "team", "server.yaml")
 THREADS = 40  # calls that a worker answers at once: AnyIO's default, which MLflow leaves alone
-
-
 settings_option = cli.option(
     "--settings",
     "path",
@@ -29,7 +27,7 @@ settings_option = cli.option(
 
 
 def _matching(pattern: str, message: str) -> AfterValidator:
-    """The check of an address that is never shown, since it may hold a password."""
+    """The check of an address, which is never shown, since it may hold a password."""
 
     def check(address: str) -> str:
         if not re.fullmatch(pattern, address):
@@ -89,11 +87,6 @@ class Server(Section):
 
 
 def load_options(path: Path) -> Server:
-    """Read and check the file.
-
-    Raises:
-        UserError: as `workflow.params.load` does, or the settings are where they were before.
-    """
     if path == FILE and Path(FILE.name).exists():
         raise UserError(f"{FILE.name} is now {FILE}: move your settings there, and remove it.")
     return load(Server, path)

@@ -46,7 +46,7 @@ class Database:
 
     def read(self, experiment: Row) -> dict[str, list[Row]]:
         """All rows of the project."""
-        return {name: self._rows(self._owned(name, experiment)) for name in TABLES}
+        return {name: self._owned(name, experiment) for name in TABLES}
 
     def renamed(self, rows: Rows, here: Row, there: Row) -> dict[str, list[Row]]:
         """The other side's rows, as this one calls what is in them.
@@ -59,7 +59,7 @@ class Database:
         Raises:
             UserError: artifacts lie elsewhere than their experiment's.
         """
-        theirs = self._rows(self._owned("datasets", there))
+        theirs = self._owned("datasets", there)
         data_sets = {(row["name"], row["digest"]): str(row["dataset_uuid"]) for row in theirs}
         ids = {
             row["dataset_uuid"]: data_sets.get((row["name"], row["digest"])) or row["dataset_uuid"]
@@ -77,18 +77,17 @@ class Database:
             UserError: it has other content under a row's primary key; each such run, model or
                 version is named.
         """
-        new, clashes = dict[str, list[Row]](), list[str]()
+        new, clashes = dict[str, list[Row]](), dict[str, None]()
         for name, of_table in rows.items():
             present = self._existing(name, of_table)
-            keys = [self._key(name, row) for row in of_table]
-            pairs = list(zip(keys, of_table, strict=True))
+            pairs = [(self._key(name, row), row) for row in of_table]
             new[name] = [row for key, row in pairs if key not in present]
-            clashes += [described(name, row) for key, row in pairs if present.get(key, row) != row]
+            others = [row for key, row in pairs if present.get(key, row) != row]
+            clashes |= dict.fromkeys(described(name, row) for row in others)
         if clashes:
-            shown = "\n".join(f"  {clash}" for clash in dict.fromkeys(clashes))
             raise UserError(
-                "The server has other content under the same name, so that nothing was moved:\n"
-                f"{shown}"
+                "The server has other content under the same name, so that nothing was moved:"
+                + "".join(f"\n  {clash}" for clash in clashes)
             )
         return new
 
@@ -118,24 +117,22 @@ class Database:
     def _rows(self, query: Select[Any]) -> list[Row]:
         return [dict(row) for row in self.connection.execute(query).mappings()]
 
-    def _owned(self, name: str, experiment: Row) -> Select[Any]:
-        """The query for a table's rows that are the project's."""
-        table, runs = self.tables[name], self.tables["runs"].c
-        columns, number = table.c, experiment["experiment_id"]
-        ids = select(runs.run_uuid).where(runs.experiment_id == number)
+    def _owned(self, name: str, experiment: Row) -> list[Row]:
+        """A table's rows that are the project's."""
+        table, number = self.tables[name], experiment["experiment_id"]
+        columns, runs = table.c, self.tables["runs"].c
         inputs, versions = self.tables["inputs"].c, self.tables["model_versions"].c
+        ids = select(runs.run_uuid).where(runs.experiment_id == number)
         linked = or_(inputs.source_id.in_(ids), inputs.destination_id.in_(ids))
         if "experiment_id" in columns:
-            return select(table).where(columns.experiment_id == number)
-        if "run_uuid" in columns:
-            return select(table).where(columns.run_uuid.in_(ids))
-        if name == "inputs":
-            return select(table).where(linked)
-        if name == "input_tags":
-            uuids = select(inputs.input_uuid).where(linked)
-            return select(table).where(columns.input_uuid.in_(uuids))
-        models = select(versions.name).where(versions.run_id.in_(ids))
-        return select(table).where(columns.name.in_(models))
+            own = columns.experiment_id == number
+        elif "run_uuid" in columns:
+            own = columns.run_uuid.in_(ids)
+        elif name in ("inputs", "input_tags"):
+            own = columns.input_uuid.in_(select(inputs.input_uuid).where(linked))
+        else:
+            own = columns.name.in_(select(versions.name).where(versions.run_id.in_(ids)))
+        return self._rows(select(table).where(own))
 
     def _existing(self, name: str, rows: Sequence[Row]) -> dict[tuple[Any, ...], Row]:
         """This side's rows under the same primary keys, by these."""
@@ -176,11 +173,11 @@ def _relocated(location: str, here: Row, there: Row) -> str:
 
 def described(name: str, row: Row) -> str:
     """What a row belongs to, for a message."""
-    for column, what in (("run_uuid", "run"), ("run_id", "run"), ("model_id", "model")):
-        if column in row and name != "model_versions":
-            return f"{what} {row[column]}, in {name}"
     if "version" in row:
         return f"version {row['version']} of {row['name']}"
+    for column, what in (("run_uuid", "run"), ("run_id", "run"), ("model_id", "model")):
+        if column in row:
+            return f"{what} {row[column]}, in {name}"
     return f"{name}: {', '.join(str(value)[:40] for value in row.values())}"
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from sentiment.serving.classifier import Sentiment
 from tests.conftest import Sharer, stand_in
+from tests.extras.planted import run_everything
 from tests.project import EPOCHS, TRANSFORMER, Project
 from workflow import dvc, files
 from workflow.files import FETCH, read_reviews
@@ -123,3 +124,9 @@ def group(grouped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     project = grouped.copy(tmp_path / "project")
     stand_in(project.path, monkeypatch)
     return project
+
+
+@pytest.fixture(scope="session")
+def private(own_texts: Project, shared: Sharer) -> Project:
+    """A project with secrets and texts of one's own after all commands that could let them out."""
+    return shared("private", run_everything, own_texts.path)

@@ -9,11 +9,10 @@ import psutil
 import pytest
 
 from tests.conftest import Starter
-from tests.project import EPOCHS, Project, free_port, until
+from tests.project import Project, free_port, until
 from tests.services import is_open, postgres
 
 MARK = "sesame"  # the password of the database
-PORTS = {"tools.ui": "MLFLOW_UI_PORT", "tools.serve": "SERVE_PORT", "extras.demo": "DEMO_PORT"}
 ADDRESSES = {"tools.ui": "MLFLOW_TRACKING_URI", "extras.sweep": "SWEEP_STORAGE"}
 
 
@@ -34,18 +33,18 @@ def look(process: "subprocess.Popen[Any]") -> Seen:
     )
 
 
-@pytest.mark.parametrize("name", ["tools.ui", "tools.serve", "extras.demo", "extras.sweep"])
+@pytest.mark.parametrize("name", ADDRESSES)
 def test_every_socket_is_on_the_loopback_and_no_argument_is_a_password(
     name: str, swept: Project, start: Starter, tmp_path: Path
 ) -> None:
-    """Of a command at work, with a password in the address of a database where it takes one."""
+    """Of a command at work, with a password in the address of its database."""
     project, port = swept.copy(tmp_path / "project"), free_port()
     project.change(sweep={"seed": 1})
     checkpoints = project.path / ".checkpoints"
     with postgres(MARK) as database:
         address = database.address.replace("test@", f"test:{MARK}@")
-        environment = {PORTS.get(name, "UNUSED"): str(port), ADDRESSES.get(name, "UNUSED"): address}
-        process = start(project, "python", "-m", name, BROWSER="true", **environment)
+        environment = {"MLFLOW_UI_PORT": str(port), ADDRESSES[name]: address, "BROWSER": "true"}
+        process = start(project, "python", "-m", name, **environment)
         until(lambda: is_open(port) or [*checkpoints.glob("*/epoch-*")] or process.poll())
         assert process.poll() is None, process.communicate()
         seen = look(process)
@@ -54,10 +53,3 @@ def test_every_socket_is_on_the_loopback_and_no_argument_is_a_password(
     assert seen.addresses
     assert all(ipaddress.ip_address(address).is_loopback for address in seen.addresses)
     assert not [argument for argument in seen.arguments if MARK in argument]
-
-
-def test_a_training_listens_on_nothing(project: Project, start: Starter) -> None:
-    project.change(train={"epochs": EPOCHS})
-    process = start(project, "dvc", "repro")
-    until(lambda: [*project.path.glob(".checkpoints/*/epoch-*")])
-    assert look(process).addresses == []

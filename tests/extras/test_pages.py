@@ -1,25 +1,13 @@
 """Texts and names of others do nothing on the pages of a capability that show them."""
 
-import pytest
+from pathlib import Path
+
 from selenium import webdriver
 
 from tests.browser import keep_screenshot, open_page, text
 from tests.conftest import Starter
 from tests.own_texts import CONTROLS, NAME
 from tests.project import Project, free_port, wait_for
-
-
-@pytest.fixture(scope="module")
-def shown(own_texts: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with texts of one's own in its report and in a comparison."""
-    project = own_texts.copy(tmp_path_factory.mktemp("shown") / "project")
-    project.change(evaluate={"log_texts": True})
-    project.run("dvc", "repro")
-    project.run("python", "-m", "extras.compare.report")
-    project.change(train={"units": 3})
-    project.run("dvc", "repro")
-    project.run("python", "-m", "extras.compare", "--a", "champion")
-    return project
 
 
 def assert_harmless(browser: webdriver.Chrome, page: str, *expected: str) -> None:
@@ -34,8 +22,8 @@ def assert_harmless(browser: webdriver.Chrome, page: str, *expected: str) -> Non
     assert [sign for sign in (">49", " 49 ", "$49") if sign in content] == []
 
 
-def test_in_report_and_comparison(shown: Project, browser: webdriver.Chrome) -> None:
-    reports = shown.path / "reports"
+def test_in_report_and_comparison(private: Project, browser: webdriver.Chrome) -> None:
+    reports = private.path / "reports"
     assert_harmless(browser, (reports / "compare-champion-workspace/report.html").as_uri(), NAME)
     page = (reports / "report.html").as_uri()
     assert_harmless(browser, page, NAME, "Most confident mistakes")
@@ -43,9 +31,11 @@ def test_in_report_and_comparison(shown: Project, browser: webdriver.Chrome) -> 
     keep_screenshot(browser, "own-texts-report")
 
 
-def test_in_the_demo(shown: Project, start: Starter, browser: webdriver.Chrome) -> None:
-    port = free_port()
-    start(shown, "python", "-m", "extras.demo", DEMO_PORT=str(port))
+def test_in_the_demo(
+    private: Project, start: Starter, browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    project, port = private.copy(tmp_path / "project"), free_port()
+    start(project, "python", "-m", "extras.demo", DEMO_PORT=str(port))
     wait_for(f"http://127.0.0.1:{port}/_stcore/health")
     assert_harmless(browser, f"http://127.0.0.1:{port}", "The champion", NAME)
     keep_screenshot(browser, "own-texts-demo")

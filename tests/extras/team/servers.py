@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,12 +14,12 @@ import requests
 from ruamel.yaml import YAML
 
 from extras.team.checks import PASSWORD, SECRET_KEY
+from extras.team.server_options import FILE
 from tests.extras.documented import documented
 from tests.object_store import BINARIES, ObjectStore, client, swift
 from tests.project import ROOT, free_port, wait_for
 from tests.services import Database, postgres, started
 
-BUCKET = "mlflow"
 # every secret has this in it, so that a test can look for it
 MARK = "sesame"
 DATABASE_PASSWORD, ADMIN_PASSWORD = f"{MARK}-of-the-database", f"{MARK}-of-the-admin"
@@ -28,17 +27,26 @@ USERS = ("alice", "bob", "reader")
 
 
 def password(user: str) -> str:
-    """A user's password."""
     return ADMIN_PASSWORD if user == "admin" else f"{MARK}-of-{user}"
 
 
 class Parts(NamedTuple):
-    """What the server stands on: a database server, an object store, its settings and secrets."""
+    """What a server stands on: a database server, an object store, its settings and secrets."""
 
     database: Database
     store: ObjectStore
     settings: dict[str, Any]
     environment: dict[str, str]
+
+    def empty(self, name: str) -> "Parts":
+        """The same for another server, with two databases and a bucket of this name."""
+        base = self.settings["runs"].rpartition("/")[0]
+        for database in (name, f"{name}_auth"):
+            self.sql(f"CREATE DATABASE {database} OWNER mlflow")
+        client(self.store.environment).create_bucket(Bucket=name)
+        databases = {"runs": f"{base}/{name}", "users": f"{base}/{name}_auth"}
+        own = {**databases, "artifacts": f"s3://{name}", "port": free_port()}
+        return self._replace(settings={**self.settings, **own})
 
     def write(self, folder: Path, **changes: Any) -> Path:
         """Write `server.yaml` into a folder, with other values."""
@@ -56,35 +64,35 @@ class Parts(NamedTuple):
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
+    def objects(self) -> dict[str, bytes]:
+        """The files in the bucket, by their keys."""
+        s3, bucket = client(self.store.environment), urlsplit(self.settings["artifacts"]).netloc
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+
 
 def run_documented(
-    heading: str,
-    environment: Mapping[str, str],
-    typed: str = "",
-    instead: Mapping[str, str] = MappingProxyType({}),
+    heading: str, environment: Mapping[str, str], instead: Mapping[str, str], typed: str = ""
 ) -> None:
     """Run the commands that docs/team.md has after a heading, but `make`, as they are written.
 
-    Args:
-        heading: what stands before them.
-        environment: of the commands.
-        typed: what the user types where one asks.
-        instead: what stands here in place of what is there, such as a port.
+    `instead` says what stands here in place of what is there, `typed` is what the user types.
     """
     path = f"{BINARIES}:{os.environ['PATH']}"
-    lines = [line for line in documented(heading) if not line.startswith("make ")]
-    for line in lines:
+    for line in documented(heading):
         for there, here in instead.items():
             line = line.replace(there, here)
-        subprocess.run(
-            ["bash", "-c", line],
-            env={**os.environ, **environment, "PATH": path},
-            input=typed,
-            text=True,
-            check=True,
-            capture_output=True,
-            start_new_session=True,  # without a terminal, passwords are read from the input
-        )
+        if not line.startswith("make "):
+            subprocess.run(
+                ["bash", "-c", line],
+                env={**os.environ, **environment, "PATH": path},
+                input=typed,
+                text=True,
+                check=True,
+                capture_output=True,
+                start_new_session=True,  # without a terminal, passwords are read from the input
+            )
 
 
 @contextmanager
@@ -96,20 +104,17 @@ def parts() -> Iterator[Parts]:
         base = f"postgresql://mlflow@127.0.0.1:{port}"
         where = {"PGHOST": "127.0.0.1", "PGPORT": port, "PGUSER": "test"}
         administrator = {**where, "PGPASSWORD": DATABASE_PASSWORD, **store.environment}
-        run_documented("## The server", administrator, f"{DATABASE_PASSWORD}\n" * 2)
+        run_documented("## The server", administrator, {}, f"{DATABASE_PASSWORD}\n" * 2)
         settings = {
+            **YAML(typ="safe", pure=True).load(ROOT / FILE),
             "runs": f"{base}/mlflow",
             "users": f"{base}/mlflow_auth",
-            "artifacts": f"s3://{BUCKET}",
+            "artifacts": "s3://mlflow",
             "s3_endpoint": store.endpoint,
-            "host": "127.0.0.1",
             "port": free_port(),
             "allowed_hosts": ["127.0.0.1:*"],
-            "allowed_origins": [],
             "default_permission": "READ",
-            "password_seconds": 60,
             "workers": 1,
-            "connections": 5,
         }
         secrets = {
             "PGPASSWORD": DATABASE_PASSWORD,
@@ -120,19 +125,15 @@ def parts() -> Iterator[Parts]:
 
 
 class Team(NamedTuple):
-    """A team's server.
+    """A team's server; its settings are in the folder, and the last of the processes serves."""
 
-    Attributes:
-        address: of the server.
-        parts: what it stands on.
-        processes: each that served, the last one now.
-        folder: where its settings are.
-    """
-
-    address: str
     parts: Parts
-    processes: "list[subprocess.Popen[bytes]]"
     folder: Path
+    processes: "list[subprocess.Popen[bytes]]"
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.parts.settings['port']}"
 
     def user(self, name: str) -> dict[str, str]:
         """The variables by which a user's machine reaches the server."""
@@ -145,21 +146,12 @@ class Team(NamedTuple):
     def ask(self, method: str, path: str, **body: str) -> Any:
         """Ask MLflow's interface for users, as the administrator."""
         secret = ("admin", ADMIN_PASSWORD)
-        answer = requests.request(
-            method, f"{self.address}/api/{path}", json=body, auth=secret, timeout=30
-        )
+        url = f"{self.address}/api/{path}"
+        answer = requests.request(method, url, json=body, auth=secret, timeout=30)
         answer.raise_for_status()
         return answer.json()
 
-    def objects(self) -> dict[str, bytes]:
-        """The files in the server's bucket, by their keys."""
-        s3 = client(self.parts.store.environment)
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
-        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-        return {key: s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
-
     def stop(self) -> None:
-        """End the server."""
         self.processes[-1].terminate()
         self.processes[-1].wait(timeout=60)
 
@@ -173,21 +165,22 @@ class Team(NamedTuple):
 
 
 @contextmanager
-def team(folder: Path, **changes: Any) -> Iterator[Team]:
-    """A team's server with users, who may read all and change what is theirs.
+def serving(standing: Parts, folder: Path, **changes: Any) -> Iterator[Team]:
+    """A server on these parts, whose users may read all and change what is theirs."""
+    standing.write(folder, **changes)
+    server = Team(standing, folder, [])
+    server.start()
+    try:
+        for name in USERS:
+            secret = password(name)
+            server.ask("POST", "2.0/mlflow/users/create", username=name, password=secret)
+        yield server
+    finally:
+        server.stop()
 
-    Args:
-        folder: for its settings.
-        changes: settings other than those of `parts`.
-    """
-    with parts() as standing:
-        standing.write(folder, **changes)
-        server = Team(f"http://127.0.0.1:{standing.settings['port']}", standing, [], folder)
-        server.start()
-        try:
-            for name in USERS:
-                path, secret = "2.0/mlflow/users/create", password(name)
-                server.ask("POST", path, username=name, password=secret)
-            yield server
-        finally:
-            server.stop()
+
+@contextmanager
+def team(folder: Path, **changes: Any) -> Iterator[Team]:
+    """A server and all that it stands on."""
+    with parts() as standing, serving(standing, folder, **changes) as server:
+        yield server

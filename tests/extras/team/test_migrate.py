@@ -1,4 +1,4 @@
-"""`make migrate`: a history of 200 runs on the team's server, whole, once and unchanged."""
+"""`make migrate`: a history of many runs on the team's server, whole, once and unchanged."""
 
 import json
 import sqlite3
@@ -9,36 +9,28 @@ from typing import Any
 
 import mlflow
 import pytest
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Metric, Param, RunTag, ViewType
 
 from extras.common.run_groups import PARENT
 from extras.team import artifacts
-from tests.conftest import Sharer
-from tests.extras.team.servers import Team, team
-from tests.extras.team.test_server_options import options
+from tests.conftest import Sharer, stand_in
+from tests.extras.team.servers import Parts, Team, serving
+from tests.extras.team.test_server import options
 from tests.project import MODEL, Project, free_port
 from workflow import files
 from workflow.runs import store
 
 MIGRATE = ("python", "-m", "extras.team.migrate")
-RUNS = 200
+RUNS = 100
 STATUSES = ("FINISHED", "FINISHED", "FINISHED", "FAILED", "KILLED")
 KILLED = """
-import os, sys
-from extras.team import migrate
-from extras.team import store_history as history
+import os
+from extras.team import migrate, store_history
 from workflow import cli
 
-insert, calls = history.insert, []
-
-def killed(table):
-    calls.append(table)
-    if len(calls) > 4:
-        os.kill(os.getpid(), 9)
-    return insert(table)
-
-history.insert = killed
-sys.argv = ["migrate", "--to", "{address}", "--settings", "{settings}"]
+insert, left = store_history.insert, [1, 2, 3, 4]
+die = lambda _: os.kill(os.getpid(), 9)
+store_history.insert = lambda table: (insert if left and left.pop() else die)(table)
 cli.run("make migrate", migrate.main)
 """
 
@@ -52,12 +44,9 @@ def add_runs() -> None:
         run_id = client.create_run(experiment_id, begun, tags).info.run_id
         parent = run_id if first else parent
         points = [Metric("loss", 1 / step, begun + step, step) for step in range(1, 6)]
-        client.log_batch(
-            run_id,
-            metrics=[*points, Metric("accuracy", float("nan"), begun, 1)],
-            params=[Param("train.units", str(number)), Param("note", "ä, 'quoted'\n")],
-            tags=[RunTag("dataset", "synthetic")],
-        )
+        metrics = [*points, Metric("accuracy", float("nan"), begun, 1)]
+        params = [Param("train.units", str(number)), Param("note", "ä, 'quoted'\n")]
+        client.log_batch(run_id, metrics, params, [RunTag("dataset", "synthetic")])
         client.set_terminated(run_id, STATUSES[number % 5], begun + 50_000)
         if number % 10 == 3:
             client.delete_run(run_id)
@@ -65,13 +54,20 @@ def add_runs() -> None:
             client.log_text(run_id, f"notes {number}", "notes/a b.txt")
 
 
+def execute(project: Project, *statements: str) -> list[Any]:
+    """Execute statements in a laptop's database; the rows of the last one."""
+    with closing(sqlite3.connect(project.path / "mlflow.db")) as database, database:
+        return [database.execute(statement).fetchall() for statement in statements][-1]
+
+
 @pytest.fixture(scope="session")
 def laptop(two_runs: Project, shared: Sharer) -> Project:
-    """A project with 200 runs, two of them trainings that were champion one after the other."""
+    """A project with `RUNS` runs, two of them trainings that were champion one after the other."""
 
     def fill(project: Project) -> None:
-        code = "from tests.extras.team.test_migrate import add_runs; add_runs()"
-        project.run("python", "-c", code)
+        with pytest.MonkeyPatch.context() as patch:
+            stand_in(project.path, patch)
+            add_runs()
         query = f"SELECT run_id FROM model_versions WHERE name = '{MODEL}' ORDER BY version"
         for (run_id,) in execute(project, query):
             project.run("python", "-m", "tools.promote", "--run", run_id)
@@ -80,8 +76,8 @@ def laptop(two_runs: Project, shared: Sharer) -> Project:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    with team(tmp_path_factory.mktemp("team")) as started:
+def server(processes: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    with serving(processes.empty("moved"), tmp_path_factory.mktemp("moved")) as started:
         yield started
 
 
@@ -94,9 +90,10 @@ def own(laptop: Project, server: Team, tmp_path_factory: pytest.TempPathFactory)
     return project
 
 
-def another(own: Project, folder: Path) -> Project:
+@pytest.fixture
+def another(own: Project, tmp_path: Path) -> Project:
     """Another laptop with the same history, and the administrator's environment."""
-    project = own.copy(folder / "project")
+    project = own.copy(tmp_path / "project")
     project.environment |= own.environment
     return project
 
@@ -107,21 +104,17 @@ def target(server: Team) -> tuple[str, ...]:
 
 def rows(server: Team, table: str) -> int:
     """The rows of a table on the server."""
-    ((count,),) = server.parts.sql(f"SELECT count(*) FROM {table}", "mlflow")
+    ((count,),) = server.parts.sql(f"SELECT count(*) FROM {table}", "moved")
     return int(count)
 
 
-def execute(project: Project, *statements: str) -> list[Any]:
-    """Execute statements in a laptop's database; the rows of the last one."""
-    with closing(sqlite3.connect(project.path / "mlflow.db")) as database, database:
-        cursors = [database.execute(statement) for statement in statements]
-        return cursors[-1].fetchall()
+def document(project: Project, *command: str) -> Any:
+    """What a command prints as JSON."""
+    return json.loads(project.read("python", "-m", *command, "--json"))
 
 
-def migrate(project: Project, server: Team) -> dict[str, Any]:
-    """What `make migrate` prints as JSON."""
-    result: dict[str, Any] = json.loads(project.read(*MIGRATE, *target(server), "--json"))
-    return result
+def migrate(project: Project, server: Team) -> Any:
+    return document(project, "extras.team.migrate", *target(server))
 
 
 def test_a_server_s_folder_gets_what_it_lacks_and_says_what_differs(tmp_path: Path) -> None:
@@ -129,7 +122,8 @@ def test_a_server_s_folder_gets_what_it_lacks_and_says_what_differs(tmp_path: Pa
     sources = {f"1/{name}": tmp_path / name for name in ("same", "new", "longer", "other")}
     for source in sources.values():
         source.write_text("content", encoding="utf-8")
-    artifacts.put({name: sources[name] for name in sources if name != "1/new"}, place)
+    for path in ("1/same", "1/longer", "1/other"):
+        place.put(sources[path], path)
     (tmp_path / "there/1/longer").write_text("content and more", encoding="utf-8")
     (tmp_path / "there/1/other").write_text("CONTENT", encoding="utf-8")
     new, differing = artifacts.compare(sources, place, "1")
@@ -151,35 +145,34 @@ def test_what_stands_in_the_way_is_one_message_and_nothing_is_moved(
     execute(own, "UPDATE runs SET status = 'RUNNING' WHERE name = 'trial 1'")
     assert "Still running: " in own.fail(*MIGRATE, *target(server))
     execute(own, "UPDATE runs SET status = 'FINISHED' WHERE name = 'trial 1'")
-    assert rows(server, "runs") == len(server.objects()) == 0
+    assert rows(server, "runs") == len(server.parts.objects()) == 0
 
 
 def test_a_migration_that_is_killed_leaves_no_row_and_is_gone_on_with(
     own: Project, server: Team
 ) -> None:
-    code = KILLED.format(address=server.address, settings=f"{server.folder}/server.yaml")
-    process = own.start("python", "-c", code)
+    process = own.start("python", "-c", KILLED, *target(server))
     process.communicate(timeout=300)
     assert process.returncode == -9
     assert rows(server, "runs") == rows(server, "metrics") == 0
-    uploaded = server.objects()
+    uploaded = server.parts.objects()
     assert uploaded
     result = migrate(own, server)
     assert result["equal"]
     assert result["brought"]["files"] == 0
-    assert server.objects() == uploaded
+    assert server.parts.objects() == uploaded
     assert result["files"] == len(uploaded)
     assert rows(server, "runs") == RUNS
 
 
 @pytest.fixture(scope="module")
-def moved(own: Project, server: Team) -> dict[str, Any]:
+def moved(own: Project, server: Team) -> Any:
     """The result of another migration after the first one."""
     own.run(*MIGRATE, *target(server))
     return migrate(own, server)
 
 
-def test_called_again_nothing_is_brought_twice(moved: dict[str, Any], server: Team) -> None:
+def test_called_again_nothing_is_brought_twice(moved: Any, server: Team) -> None:
     assert moved["equal"]
     assert moved["brought"] == {"rows": 0, "files": 0}
     assert moved["differing"] == []
@@ -189,19 +182,27 @@ def test_called_again_nothing_is_brought_twice(moved: dict[str, Any], server: Te
     assert rows(server, "registered_model_aliases") == 1
 
 
-def described(run: Run, client: mlflow.MlflowClient) -> dict[str, Any]:
-    """All of a run but where its artifacts are, with every point of its metrics."""
-    document: dict[str, Any] = run.to_dictionary()
-    for name in ("artifact_uri", "experiment_id"):
-        del document["info"][name]
-    document["points"] = {
-        name: sorted(
-            (point.step, point.timestamp, str(point.value))
-            for point in client.get_metric_history(run.info.run_id, name)
-        )
-        for name in document["data"].pop("metrics")
-    }
-    return document
+def history(client: mlflow.MlflowClient) -> str:
+    """All runs, some of their curves, and all versions, as a client sees them."""
+    experiment = client.get_experiment_by_name(store.EXPERIMENT)
+    assert experiment
+    ids = [experiment.experiment_id]
+    runs = client.search_runs(ids, run_view_type=ViewType.ALL, max_results=1000)
+    documents = [run.to_dictionary() for run in runs]
+    for run in documents:  # but where its artifacts are
+        del run["info"]["artifact_uri"], run["info"]["experiment_id"]
+        run["inputs"]["dataset_inputs"].sort(key=str)
+    curves = [
+        sorted((point.step, point.timestamp, point.value) for point in points)
+        for run in runs[::9]
+        for points in (client.get_metric_history(run.info.run_id, it) for it in run.data.metrics)
+    ]
+    versions = sorted(
+        [str(it.version), it.run_id, it.source, it.creation_timestamp, sorted(it.tags.items())]
+        for it in client.search_model_versions(f"name = '{MODEL}'")
+    )
+    champion = client.get_model_version_by_alias(MODEL, "champion")
+    return json.dumps([documents, curves, versions, str(champion.version)], sort_keys=True)
 
 
 @pytest.mark.usefixtures("moved")
@@ -211,106 +212,70 @@ def test_a_client_sees_the_same_runs_models_and_versions(
     for name, value in server.user("admin").items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(own.path)
-    here = mlflow.MlflowClient(f"sqlite:///{own.path}/mlflow.db")
-    there = mlflow.MlflowClient(server.address)
-    assert len(history(here)) > 24
-    assert history(here) == history(there)
-
-
-def history(client: mlflow.MlflowClient) -> list[dict[str, Any]]:
-    """Every ninth run, each that has a model, and all versions, as a client sees them."""
-    experiment = client.get_experiment_by_name(store.EXPERIMENT)
-    assert experiment
-    ids = [experiment.experiment_id]
-    all_runs = client.search_runs(ids, run_view_type=ViewType.ALL, max_results=1000)
-    versions = client.search_model_versions(f"name = '{MODEL}'")
-    champion = client.get_model_version_by_alias(MODEL, "champion")
-    return [
-        *(
-            described(run, client)
-            for number, run in enumerate(all_runs)
-            if number % 9 == 0 or run.data.tags.get("model.id")
-        ),
-        *(
-            {
-                "version": str(version.version),
-                "tags": version.tags,
-                "run": version.run_id,
-                "source": version.source,
-                "created": version.creation_timestamp,
-            }
-            for version in sorted(versions, key=lambda version: int(version.version))
-        ),
-        {"champion": str(champion.version), "model": champion.source},
-    ]
+    here = history(mlflow.MlflowClient(f"sqlite:///{own.path}/mlflow.db"))
+    assert here.count('"run_name"') == RUNS
+    assert here == history(mlflow.MlflowClient(server.address))
 
 
 @pytest.mark.usefixtures("moved")
-def test_what_is_new_on_the_laptop_is_brought(own: Project, server: Team, tmp_path: Path) -> None:
-    project = another(own, tmp_path)
-    code = (
-        "import mlflow; from workflow.runs import store; number = store.connect(); "
-        "client = mlflow.MlflowClient(); "
-        "run_id = client.create_run(number, 1_600_000_000_000).info.run_id; "
-        "client.log_text(run_id, 'new', 'note.txt'); client.set_terminated(run_id); print(run_id)"
-    )
-    run_id = project.read("python", "-c", code).split()[-1]
-    result = migrate(project, server)
+def test_what_is_new_on_the_laptop_is_brought(
+    another: Project, server: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(another.path, monkeypatch)
+    client = mlflow.MlflowClient()
+    run_id = client.create_run(store.connect(), 1_600_000_000_000).info.run_id
+    client.log_text(run_id, "new", "note.txt")
+    client.set_terminated(run_id)
+    result = migrate(another, server)
     assert result["equal"]
     assert result["brought"]["files"] == 1
     status = f"SELECT status FROM runs WHERE run_uuid = '{run_id}'"
-    assert server.parts.sql(status, "mlflow") == [("FINISHED",)]
+    assert server.parts.sql(status, "moved") == [("FINISHED",)]
 
 
+@pytest.mark.usefixtures("moved")
 def test_other_content_under_the_same_name_is_refused_before_anything_is_written(
-    own: Project, server: Team, tmp_path: Path
+    another: Project, server: Team
 ) -> None:
-    project = another(own, tmp_path)
-    changed = next((project.path / "mlruns").rglob("a b.txt"))
-    before = rows(server, "params"), server.objects()
+    changed = next((another.path / "mlruns").rglob("a b.txt"))
+    before = rows(server, "params"), server.parts.objects()
     changed.write_text("notes N", encoding="utf-8")
     changed.with_name("new.txt").write_text("new", encoding="utf-8")
-    said = project.fail(*MIGRATE, *target(server))
+    said = another.fail(*MIGRATE, *target(server))
     assert "other files under the same path" in said
     assert "notes/a b.txt" in said
-    ((run_id,),) = execute(project, "SELECT run_uuid FROM params WHERE value = '150'")
+    one = "key = 'train.units' AND value = '75'"
+    ((run_id,),) = execute(another, f"SELECT run_uuid FROM params WHERE {one}")
     execute(
-        project,
-        "UPDATE params SET value = 'changed' WHERE value = '150'",
+        another,
+        f"UPDATE params SET value = 'changed' WHERE {one}",
         f"UPDATE tags SET value = 'imdb' WHERE run_uuid = '{run_id}'",
         f"UPDATE model_versions SET run_id = '{'0' * 32}' WHERE version = 1",
     )
-    said = project.fail(*MIGRATE, *target(server))
-    assert "nothing was moved" in said
-    assert f"run {run_id}, in params" in said
-    assert f"run {run_id}, in tags" in said
+    said = another.fail(*MIGRATE, *target(server))
+    for part in ("nothing was moved", f"run {run_id}, in params", f"run {run_id}, in tags"):
+        assert part in said
     assert "version 1 of synthetic-sentiment" in said
-    assert (rows(server, "params"), server.objects()) == before
+    assert (rows(server, "params"), server.parts.objects()) == before
 
 
+@pytest.mark.usefixtures("moved")
 def test_commands_use_the_history_on_the_server_and_what_they_change_there_stays(
-    moved: dict[str, Any], own: Project, server: Team, tmp_path: Path
+    own: Project, server: Team, tmp_path: Path
 ) -> None:
     """By a teammate, who has the project without the history."""
-    assert moved["equal"]
     teammate = own.copy(tmp_path / "project")
     (teammate.path / "mlflow.db").unlink()
     teammate.environment |= server.user("admin")
     run_id = files.read_json(teammate.path / "data/train/run.json")["run_id"]
-    assert json.loads(teammate.read("python", "-m", "tools.sync", "--json"))["run_id"] == run_id
-    answer = json.loads(teammate.read("python", "-m", "tools.predict", "--json", "--text", "fine"))
+    assert document(teammate, "tools.sync")["run_id"] == run_id
+    answer = document(teammate, "tools.predict", "--text", "fine")
     assert 0 < answer["probability"] < 1
-    ((first,),) = server.parts.sql("SELECT run_id FROM model_versions WHERE version = 1", "mlflow")
-    compared = teammate.read("python", "-m", "extras.compare", "--a", first, "--json")
-    assert json.loads(compared)["b"]["run_id"] == run_id
-    teammate.run("python", "-m", "extras.compare.report")
-    promote = ("python", "-m", "tools.promote", "--json", "--run")
-    assert json.loads(teammate.read(*promote, first))["champion"] == "1"
-    assert json.loads(teammate.read(*promote, run_id))["champion"] == "2"
-    demoted = json.loads(teammate.read("python", "-m", "tools.demote", "--json"))
-    assert demoted["champion"] == "1"
+    ((first,),) = server.parts.sql("SELECT run_id FROM model_versions WHERE version = 1", "moved")
+    assert document(teammate, "extras.compare", "--a", first)["b"]["run_id"] == run_id
+    assert document(teammate, "tools.promote", "--run", first)["champion"] == "1"
     assert not (teammate.path / "mlflow.db").exists()
     said = own.fail(*MIGRATE, *target(server))
     assert "nothing was moved" in said
     assert "version 2 of synthetic-sentiment" in said
-    assert server.parts.sql("SELECT version FROM registered_model_aliases", "mlflow") == [(1,)]
+    assert server.parts.sql("SELECT version FROM registered_model_aliases", "moved") == [(1,)]

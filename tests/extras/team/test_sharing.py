@@ -1,9 +1,6 @@
 """A second person gets what the first one trained, by git and a DVC remote, and goes on from it."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import NamedTuple
 
 import pytest
 
@@ -13,30 +10,16 @@ from tests.services import ssh
 from workflow.params import load_params
 
 TRAINED = "Training by"
-UP_TO_DATE = "Data and pipelines are up to date."
 RUN_IDS = (
     "import mlflow; from workflow.runs import store; "
     "print(*[run.info.run_id for run in mlflow.MlflowClient().search_runs([store.connect()])])"
 )
 
 
-class Team(NamedTuple):
-    """Two clones of one repository, which share data by a DVC remote; the first is finished."""
+def share(first: Project, folder: Path, remote: str, **settings: str) -> Project:
+    """Let a second person clone a finished project; both share data by a DVC remote.
 
-    first: Project
-    second: Project
-
-
-def share(
-    first: Project, folder: Path, remote: str, settings: Mapping[str, str] = MappingProxyType({})
-) -> Team:
-    """Let a second person, with the same environment, clone a finished project.
-
-    Args:
-        first: the project.
-        folder: for the other clone, and what both share.
-        remote: address of the DVC remote.
-        settings: of the remote, which are not in git: each person's configuration has them.
+    Settings of the remote are not in git: each person's configuration has them.
     """
     hub, second = folder / "hub.git", Project(folder / "second")
     second.environment = first.environment
@@ -48,10 +31,10 @@ def share(
     push(first)
     first.run("git", "clone", "--quiet", "--origin", "hub", str(hub), str(second.path))
     configure(second, settings)
-    return Team(first, second)
+    return second
 
 
-def configure(project: Project, settings: Mapping[str, str]) -> None:
+def configure(project: Project, settings: dict[str, str]) -> None:
     for name, value in settings.items():
         project.run("dvc", "remote", "modify", "--local", "shared", name, value)
 
@@ -65,73 +48,76 @@ def repro(project: Project) -> str:
     return project.run("python", "-m", "tools.repro")
 
 
+def is_up_to_date(project: Project) -> bool:
+    said = project.run("dvc", "status", "evaluate", "--with-deps").strip()
+    return said == "Data and pipelines are up to date."
+
+
 def run_ids(project: Project) -> list[str]:
     return project.read("python", "-c", RUN_IDS).split()
 
 
-@pytest.fixture
-def team(project: Project, tmp_path: Path) -> Team:
-    return share(project, tmp_path, str(tmp_path / "remote"))
-
-
-def test_the_round_trip_by_s3(project: Project, tmp_path: Path) -> None:
-    pytest.importorskip("dvc_s3")
-    with swift("dvc") as store:
-        project.environment |= store.environment
-        settings = {"endpointurl": store.endpoint}
-        assert_round_trip(share(project, tmp_path, "s3://dvc/imdb", settings))
-
-
-def test_the_round_trip_over_ssh(project: Project, tmp_path: Path) -> None:
-    pytest.importorskip("dvc_ssh")
-    with ssh() as (address, key):
-        remote, settings = f"{address}{tmp_path}/remote", {"keyfile": str(key)}
-        assert_round_trip(share(project, tmp_path, remote, settings))
-
-
-def assert_round_trip(team: Team) -> None:
-    """What one trained, the other takes, changes and gives back; the first compares both."""
-    first, second = team
+def assert_taken(first: Project, second: Project) -> None:
+    """What the first one trained, the second takes, bit for bit, and makes known to the store."""
     said = repro(second)
     assert "What the DVC remote shared has is taken from there" in said
     assert TRAINED not in said
     for folder in ("data/train", "data/evaluate", "data/pad"):
         assert second.contents(folder) == first.contents(folder)
-    assert len(run_ids(second)) == 1  # made known to the store, as by `make sync`
-    assert second.run("dvc", "status", "evaluate", "--with-deps").strip() == UP_TO_DATE
-
-    (before,) = run_ids(first)
-    second.change(train={"seed": 7})
-    assert TRAINED in repro(second)
-    second.commit()
-    push(second)
-
-    first.run("git", "pull", "--quiet", "hub", "main")
-    assert TRAINED not in repro(first)
-    assert first.contents("data/train") == second.contents("data/train")
-    assert "train.seed" in first.run("python", "-m", "extras.compare", "--a", before)
+    assert len(run_ids(second)) == 1  # as by `make sync`
+    assert is_up_to_date(second)
 
 
-def test_a_conflict_in_the_lock_is_solved_as_the_docs_say(team: Team) -> None:
-    first, second = team
-    for person, change in ((first, {"seed": 7}), (second, {"units": 5})):
-        person.change(train=change)
+def test_what_one_trained_is_taken_over_ssh(project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("dvc_ssh")
+    with ssh() as (address, key):
+        remote = f"{address}{tmp_path}/remote"
+        assert_taken(project, share(project, tmp_path, remote, keyfile=str(key)))
+
+
+def test_by_s3_the_other_takes_it_changes_it_and_gives_it_back(
+    project: Project, tmp_path: Path
+) -> None:
+    pytest.importorskip("dvc_s3")
+    with swift("dvc") as store:
+        project.environment |= store.environment
+        second = share(project, tmp_path, "s3://dvc/imdb", endpointurl=store.endpoint)
+        assert_taken(project, second)
+        (before,) = run_ids(project)
+        second.change(train={"seed": 7})
+        assert TRAINED in repro(second)
+        second.commit()
+        push(second)
+
+        project.run("git", "pull", "--quiet", "hub", "main")
+        assert TRAINED not in repro(project)
+        assert project.contents("data/train") == second.contents("data/train")
+        assert "train.seed" in project.run("python", "-m", "extras.compare", "--a", before)
+
+
+def test_a_conflict_in_the_lock_is_solved_as_the_docs_say(project: Project, tmp_path: Path) -> None:
+    second = share(project, tmp_path, str(tmp_path / "remote"))
+    project.change(train={"seed": 7})
+    second.change(evaluate={"threshold": 0.6})
+    for person in (project, second):
         repro(person)
         person.commit()
-    push(first)
+    push(project)
     assert "CONFLICT" in second.fail("git", "pull", "--no-rebase", "hub", "main")
     second.run("git", "checkout", "--theirs", "dvc.lock", "data")
-    assert TRAINED in repro(second)
+    assert TRAINED not in repro(second)  # since the first one did, and pushed it
     second.commit()
-    params = load_params(second.path / "params.yaml").train
-    assert (params.seed, params.units) == (7, 5)
-    assert second.run("dvc", "status", "evaluate", "--with-deps").strip() == UP_TO_DATE
+    params = load_params(second.path / "params.yaml")
+    assert (params.train.seed, params.evaluate.threshold) == (7, 0.6)
+    assert second.contents("data/train") == project.contents("data/train")
+    assert is_up_to_date(second)
 
 
-def test_what_a_remote_lacks_is_trained(team: Team, tmp_path: Path) -> None:
+def test_what_a_remote_lacks_is_trained(project: Project, tmp_path: Path) -> None:
+    second = share(project, tmp_path, str(tmp_path / "remote"))
     (tmp_path / "remote").rename(tmp_path / "away")
-    assert TRAINED in repro(team.second)
-    assert (team.second.path / "data" / "evaluate" / "metrics.json").exists()
+    assert TRAINED in repro(second)
+    assert (second.path / "data" / "evaluate" / "metrics.json").exists()
 
 
 @pytest.mark.parametrize("address", ["ssh://127.0.0.1:1/data", "s3://nowhere/data"])

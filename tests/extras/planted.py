@@ -1,0 +1,86 @@
+"""Secrets and private texts where users have them, and all commands that could let them out."""
+
+import shutil
+from pathlib import Path
+
+from tests.own_texts import NAME, write_texts
+from tests.project import Project
+from tests.services import PASSWORD, web
+
+SIGNATURE = (
+    "?X-Amz-Credential=planted-credential&X-Amz-Signature=planted-signature#planted-fragment"
+)
+IN_FILES = {
+    ".env": "AWS_SECRET_ACCESS_KEY=planted-dotenv",
+    ".env.local": "API_KEY=planted-dotenv-local",
+    "review.txt": "My doctor said planted-untracked-text",
+    "reviews.json": '["planted-json"]',
+    "reviews.csv~": "body,stars\nplanted-backup,1",
+    "keys/notes.py": "KEY = 'planted-module-elsewhere'",
+    "staged.md": "planted-staged",
+    ".dvc/config": "['remote \"own\"']\n    url = s3://own\n    access_key_id = planted-dvc-config",
+    ".dvc/config.local": "['remote \"own\"']\n    secret_access_key = planted-dvc-local",
+}
+IN_ENVIRONMENT = {
+    "AWS_SECRET_ACCESS_KEY": "planted-environment",
+    "MLFLOW_TRACKING_USERNAME": "ann",
+    "MLFLOW_TRACKING_PASSWORD": "planted-tracking-password",
+    "HTTPS_PROXY": "http://ann:planted-proxy@127.0.0.1:9",
+}
+SECRETS = [PASSWORD.encode(), b"planted-"]
+PRIVATE = Path("web", "private", "elsewhere.csv")  # in the home, and on a web server
+
+
+def plant(project: Project) -> None:
+    """Put secrets and private texts into files; the home is the folder above the project."""
+    for name, content in IN_FILES.items():
+        (project.path / name).parent.mkdir(exist_ok=True)
+        with (project.path / name).open("a", encoding="utf-8") as file:
+            file.write(f"{content}\n")
+    project.run("git", "add", "staged.md")
+    address = "https://ann:planted-token@127.0.0.1/project.git"
+    project.run("git", "remote", "add", "origin", address)
+    netrc = project.path.with_name(".netrc")
+    netrc.write_text(f"machine 127.0.0.1 login ann password {PASSWORD}\n", encoding="utf-8")
+    netrc.chmod(0o600)
+
+
+def run_everything(project: Project) -> None:
+    """Run the commands, first with `evaluate.log_texts: false`, as the project was trained before.
+
+    Beside the project are then `unlogged`, a copy of it before texts were logged, and what the
+    commands printed, in the file `printed`; the texts that were evaluated are in `PRIVATE`.
+    """
+    home = project.path.parent
+    project.environment |= {**IN_ENVIRONMENT, "HOME": str(home)}
+    shutil.rmtree(project.path / ".git")
+    project.run("git", "init", "--quiet")
+    project.run("dvc", "add", NAME)
+    project.run("dvc", "remote", "add", "--default", "folder", str(project.path / "remote"))
+    space = {"train.units": {"choices": [3, 4]}}
+    project.change(sweep={"confirm": {"top": 1, "seeds": 2}, "space": space})
+    project.commit()
+    plant(project)
+    (home / PRIVATE).parent.mkdir(parents=True)
+    write_texts(home / PRIVATE, seed=9)
+    repro, compare = ("dvc", "repro"), ("python", "-m", "extras.compare", "--a", "champion")
+    report = ("python", "-m", "extras.compare.report")
+    sweep = ("python", "-m", "extras.sweep", "--trials", "1", "--workers", "1")
+    columns = ("--text", "body", "--label", "stars", "--positive", "1")
+    evaluate = ("python", "-m", "extras.evaluate_file", *columns, "--file")
+
+    project.change(train={"units": 5})
+    linear = (*repro, "extras/baseline/dvc.yaml")
+    printed = [project.run(*command) for command in (repro, linear, report, compare, sweep)]
+    with web(home / "web") as address:
+        private = f"{address}/private/"
+        printed.append(project.run(*evaluate, f"{private}elsewhere.csv{SIGNATURE}"))
+        printed.append(project.fail(*evaluate, f"{private}gone.csv{SIGNATURE}"))
+        (home / ".netrc").unlink()
+        printed.append(project.fail(*evaluate, f"{private}elsewhere.csv{SIGNATURE}"))
+    printed.append(project.run("dvc", "push"))
+    shutil.copytree(project.path, home / "unlogged", symlinks=True)
+    project.change(evaluate={"log_texts": True})
+    printed += [project.run(*command) for command in (repro, report, compare, ("dvc", "push"))]
+    project.run("git", "commit", "--quiet", "--message", "all", "--", "data", "dvc.lock")
+    (home / "printed").write_text("\n".join(printed), encoding="utf-8")
