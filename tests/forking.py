@@ -34,7 +34,8 @@ LIBRARIES = """
     matplotlib.pyplot sklearn.metrics sklearn.feature_extraction.text sklearn.linear_model
     pyarrow pandas pooch ruamel.yaml filelock git dvc.cli.parser dvc.repo.reproduce dvc.fs
 """.split()
-PARENTS = ("dvc", "tools.repro")  # what starts others before it has connected to a store
+# what starts others before it has connected to a store
+PARENTS = ("dvc", "tools.repro", "tools.verify")
 DVC = ("add", "commit", "exp", "init", "metrics", "params", "plots", "repro", "status")
 # what has threads, workers or daemons of its own starts as a user starts it
 ALONE = ("dask", "extras.demo", "tools.serve", "extras.team.server", "extras.sweep", "tools.ui")

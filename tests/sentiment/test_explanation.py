@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from sentiment import text
+from sentiment.errors import UserError
 from sentiment.explanation import Contribution, Explanation, Step, explain, trace
 from sentiment.network.model import build_model
 from sentiment.padding import layout
@@ -90,3 +91,8 @@ def test_a_model_that_brought_code_to_explain_itself_does_so() -> None:
     earlier = SimpleNamespace(explain=lambda _: explanation, trace=lambda _: steps)
     assert explain(cast(Sentiment, earlier), "a") is explanation
     assert trace(cast(Sentiment, earlier), "a") is steps
+
+
+def test_a_model_whose_code_cannot_be_watched_is_named() -> None:
+    with pytest.raises(UserError, match="registered before models could be watched"):
+        trace(cast(Sentiment, SimpleNamespace()), "a")
