@@ -108,6 +108,8 @@ def read_model(folder: Path) -> Model:
     """
     path = folder / SETTINGS
     settings = files.read_json(path)
+    if not {"model", "models"} & settings.keys():
+        raise files.damaged(path, "is of a version before 0.2.0")
     # 0.2.0 had a list, and did not name readers
     model = settings["model"] if "model" in settings else settings["models"][0]
     name = model["file"]

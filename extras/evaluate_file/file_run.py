@@ -107,6 +107,11 @@ def ask(request: FileRequest, source: Source) -> pd.DataFrame:
     labels = Labels(settings.positive, settings.label)
     texts = rows.read(source, Columns(settings.text, settings.label), settings.longest)
     model, known = champion.load(request.model), trained_on(request.version)
+    if not (hasattr(model, "reader") and hasattr(model, "words")):
+        raise UserError(
+            f"{request.model} was registered before models could be evaluated on other texts: "
+            "train again, or name a newer version."
+        )
     table = file_answers.ask(model, texts, labels.is_positive, known)
     labels.require_both((table["actual"] == POSITIVE).to_numpy().astype(np.uint8), source.name)
     return table

@@ -46,3 +46,9 @@ def test_a_member_s_reader_is_one_of_the_project_s(tmp_path: Path, reader: str) 
     files.write_json(tmp_path / "settings.json", {"model": model, "files": listed})
     with pytest.raises(UserError, match="is no reader of this project"):
         read_model(tmp_path)
+
+
+def test_a_member_of_a_version_before_0_2_0_is_refused(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "settings.json", {"files": {"model.keras": "digest"}})
+    with pytest.raises(UserError, match=r"of a version before 0\.2\.0"):
+        read_model(tmp_path)
