@@ -17,7 +17,7 @@ def archive(**replacements: bytes) -> bytes:
     reviews = np.array([[1, 2, 3], [4]], dtype=object)
     labels = np.array([1, 0])
     buffer = io.BytesIO()
-    arrays = {"x_train": reviews, "y_train": labels, "x_test": reviews[::-1], "y_test": labels}
+    arrays = {"x_train": reviews, "y_train": labels, "x_test": reviews[::-1], "y_test": labels[::-1]}
     with zipfile.ZipFile(buffer, "w") as file:
         for name, array in arrays.items():
             content = io.BytesIO()
@@ -32,7 +32,7 @@ def test_both_files_are_parsed_to_reviews_and_the_word_index() -> None:
     train, test, index = imdb.parse(archive(), INDEX)
     assert [review.tolist() for review in train] == [[1, 2, 3], [4]]
     assert [review.tolist() for review in test] == [[4], [1, 2, 3]]
-    assert train.labels.tolist() == test.labels.tolist() == [1, 0]
+    assert (train.labels.tolist(), test.labels.tolist()) == ([1, 0], [0, 1])
     assert index["of"] == 4
 
 

@@ -72,6 +72,8 @@ def test_confusion_matrix_counts_each_pair_of_actual_and_predicted() -> None:
         ["positive", "negative", 2],
         ["positive", "positive", 2],
     ]
+    result = summary(changed)
+    assert (result["test_false_positives"], result["test_false_negatives"]) == (1, 2)
 
 
 @pytest.mark.parametrize("points", [2, 3, 200])
