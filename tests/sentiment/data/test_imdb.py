@@ -17,7 +17,12 @@ def archive(**replacements: bytes) -> bytes:
     reviews = np.array([[1, 2, 3], [4]], dtype=object)
     labels = np.array([1, 0])
     buffer = io.BytesIO()
-    arrays = {"x_train": reviews, "y_train": labels, "x_test": reviews[::-1], "y_test": labels[::-1]}
+    arrays = {
+        "x_train": reviews,
+        "y_train": labels,
+        "x_test": reviews[::-1],
+        "y_test": labels[::-1],
+    }
     with zipfile.ZipFile(buffer, "w") as file:
         for name, array in arrays.items():
             content = io.BytesIO()
