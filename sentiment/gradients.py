@@ -27,7 +27,10 @@ LOW, HIGH = 0.1, 0.9  # quantiles over the reviews: the spread
 def measure(
     model: "keras.Model", x: NDArray[Any], padding_token: int, reviews: int
 ) -> pd.DataFrame:
-    """The `table` of a model's gradients, see `norms`, on a `sample` of so many reviews."""
+    """The `table` of a model's gradients on a `sample` of its reviews.
+
+    `x` are token ids, shape (all reviews, length); at most `reviews` of them are taken.
+    """
     chosen = sample(x, padding_token, reviews)
     return table(by_distance(norms(model, chosen), chosen, padding_token))
 
@@ -69,7 +72,10 @@ def vectors(model: "keras.Model") -> Any:
 
 
 def split_at_vectors(model: "keras.Model", output: Any) -> "tuple[keras.Model, keras.Model]":
-    """The layers up to the vectors, and those from tokens, for masks, and vectors to an output."""
+    """Two models: from tokens to the words' vectors; from tokens and vectors to `output`.
+
+    The second one needs the tokens for its masks.
+    """
     import keras
 
     between, tokens = vectors(model), model.input
@@ -80,7 +86,10 @@ def split_at_vectors(model: "keras.Model", output: Any) -> "tuple[keras.Model, k
 
 
 def sample(x: NDArray[Any], padding_token: int, reviews: int) -> NDArray[Any]:
-    """The first so many reviews that fill their row of `x`; where too few do, the longest."""
+    """The first reviews that fill their row of `x`, shape (all reviews, length), or the longest.
+
+    There are `reviews` of them at most; `padding_token` fills short ones.
+    """
     words = np.count_nonzero(x != padding_token, axis=1)
     return x[np.argsort(-words, kind="stable")[:reviews]]
 
@@ -107,7 +116,7 @@ def by_distance(
 
 
 def table(shares: NDArray[np.float64]) -> pd.DataFrame:
-    """The gradient at each distance, relative to the mean at the last word, of `by_distance`.
+    """The gradient at each distance, from `by_distance`, relative to the mean at the last word.
 
     Returns:
         Columns `distance`, in words from the last one; `mean`; `low` and `high`, the quantiles

@@ -81,7 +81,7 @@ def rows(reviews: Reviews, order: NDArray[np.int64], form: Layout) -> Rows:
 
 
 def layout(params: Pad) -> Layout:
-    """The params but the order of the reviews."""
+    """The params that a served model needs, too: all but the order of the reviews."""
     return Layout(**params.model_dump(exclude={"shuffle_seed"}))
 
 

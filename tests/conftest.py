@@ -86,8 +86,8 @@ def pytest_runtest_makereport(
 SLOW = {"clone", "start", "browser", "imdb_cache", "backend", "ran", "wheels", "processes"}
 SLOW |= {"subprocess", "run_code", "git", "make", "connect_in", "local", "elsewhere", "dask"}
 SLOW |= {"upgraded"}
-# begun first, each by a process of its own: none waits for another one in the end, and what these
-# tests share, such as a server, is made once
+# in `make test` begun first, each by a process of its own: none waits for another one in the end,
+# and what these tests share, such as a server, is made once
 LONGEST = (
     ("tests/extras/sweep/test_sweep_command.py",),
     ("tests/stages/test_survival.py",),
@@ -102,7 +102,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     groups = [[item for item in items if item.nodeid.startswith(names)] for names in LONGEST]
     items[:] = [item for item in items if not any(item in group for group in groups)]
     for number, group in enumerate(groups):
-        start = number % processes * share + processes
+        start = number % processes * share + processes  # a share may begin that much later
         items[start:start] = group
     for item in items:
         assert isinstance(item, pytest.Function)

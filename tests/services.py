@@ -167,26 +167,27 @@ def dask(
 @contextmanager
 def ssh() -> Iterator[tuple[str, Path]]:
     """Debian's SSH server for this user: its address without a path, and the client's key."""
-    program, folder, port = installed("sshd"), Path(tempfile.mkdtemp(prefix="ssh-")), free_port()
-    for name in ("host", "client"):
-        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
-        subprocess.run(command, check=True)
-    shutil.copyfile(folder / "client.pub", folder / "allowed")
-    options = {
-        "ListenAddress": "127.0.0.1",
-        "Port": port,
-        "HostKey": folder / "host",
-        "AuthorizedKeysFile": folder / "allowed",
-        "PidFile": "none",
-        "PasswordAuthentication": "no",
-        "StrictModes": "no",
-        "Subsystem": "sftp internal-sftp",
-    }
-    arguments = [f"-o{name}={value}" for name, value in options.items()]
-    Path("/run/sshd").mkdir(exist_ok=True)
-    with ending(started(folder, program, "-D", "-f", "/dev/null", *arguments), port):
-        yield f"ssh://127.0.0.1:{port}", folder / "client"
-    shutil.rmtree(folder)
+    program, port = installed("sshd"), free_port()
+    with tempfile.TemporaryDirectory(prefix="ssh-") as name:
+        folder = Path(name)
+        for own in ("host", "client"):
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / own)]
+            subprocess.run(command, check=True)
+        shutil.copyfile(folder / "client.pub", folder / "allowed")
+        options = {
+            "ListenAddress": "127.0.0.1",
+            "Port": port,
+            "HostKey": folder / "host",
+            "AuthorizedKeysFile": folder / "allowed",
+            "PidFile": "none",
+            "PasswordAuthentication": "no",
+            "StrictModes": "no",
+            "Subsystem": "sftp internal-sftp",
+        }
+        arguments = [f"-o{option}={value}" for option, value in options.items()]
+        Path("/run/sshd").mkdir(exist_ok=True)
+        with ending(started(folder, program, "-D", "-f", "/dev/null", *arguments), port):
+            yield f"ssh://127.0.0.1:{port}", folder / "client"
 
 
 class Pages(SimpleHTTPRequestHandler):

@@ -95,13 +95,13 @@ def test_the_core_checks_tests_and_trains_without_any_capability(
         ("ruff", "check", "."),
         ("mypy",),
         ("lint-imports", "--no-logo"),
-        ("python", "-m", "pytest", "-q", "-m", "not slow"),
     )
     checks = [start(project, *command) for command in commands]
     project.run("dvc", "repro")
     for check in checks:
         output, _ = check.communicate(timeout=600)
         assert check.returncode == 0, output
+    project.run("python", "-m", "pytest", "-q", "-m", "not slow")
     outputs = [  # models and arrays
         path.relative_to(finished.path)
         for stage in STAGES

@@ -79,8 +79,8 @@ def answers(model: "Sentiment", texts: list[str], most: int) -> Iterator[dict[st
             for word in by_effect[:most]
             if word.log_odds
         ]
-        document = {"text": text, "label": answer.label, "probability": float(answer.probability)}
-        yield {**document, "words": words}
+        probability = float(answer.probability)
+        yield {"text": text, "label": answer.label, "probability": probability, "words": words}
 
 
 def traced(model: "Sentiment", text: str) -> list[dict[str, Any]]:

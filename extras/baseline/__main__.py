@@ -20,6 +20,7 @@ from extras.baseline import fit as fits
 from extras.baseline.fit import OPTIONS, LinearOptions
 from extras.common import linear_reader, unpadded
 from extras.common.linear_reader import Linear
+from sentiment.errors import UserError
 from sentiment.network.state import METRICS
 from sentiment.section import flatten
 from workflow import ending, files
@@ -146,6 +147,8 @@ def run_name(job: Job, tags: Mapping[str, str]) -> str:
 
 
 def main(kind: str) -> None:
+    if kind not in FITS:
+        raise UserError(f"There is no linear model {kind!r}, but {' and '.join(FITS)}.")
     job = read_job(kind)
     tags = read_tags(job)
     with training_run(run_name(job, tags), job.settings_used, tags, with_model=False) as run:
@@ -156,5 +159,5 @@ def main(kind: str) -> None:
 
 
 if __name__ == "__main__":
-    wanted = sys.argv[1]
+    wanted = "".join(sys.argv[1:])
     ending.run_stage(f"{STAGE}@{wanted}", partial(main, wanted))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LOG_AGAIN = (
     "`make sync`, where its files are, logs them again; "
-    "`dvc repro --force extras/baseline/dvc.yaml` fits linear models again."
+    "`dvc repro --single-item --force extras/baseline/dvc.yaml` fits linear models again."
 )
 
 
@@ -117,7 +117,10 @@ def belonging_to(owner: str, advice: str) -> Iterator[None]:
 
 
 def workspace() -> RunGroup:
-    """Read the training and the evaluation in `data/`; its run may have been made again of them."""
+    """Read the training and the evaluation in `data/`.
+
+    If its run was lost and logged again, `run_id` is that of the new one.
+    """
     record = evaluation.read_training()
     recorded = lifecycle.recorded(record.run["run_id"])
     run_id = recorded.run.run_id if recorded else record.run["run_id"]

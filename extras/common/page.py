@@ -33,10 +33,11 @@ NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def svg(figure: Figure, alt: str) -> markupsafe.Markup:
-    """Draw a figure as an SVG element, as wide as its box, in the page's `COLOURS` and letters.
+    """Draw a figure as an SVG element as wide as its box, in the page's `COLOURS` and font.
 
-    Letters have the figure's size where the box is 72 px an inch wide. `alt` says what the plot
-    shows, another text for each of a page. The same figure gives the same element.
+    Letters have the size that the figure sets where the box is 72 px wide for each of its inches.
+    `alt` describes the plot for those who do not see it, and must be unique on a page. The same
+    figure gives the same text.
     """
     text = StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": alt}):

@@ -19,7 +19,7 @@ LOCK = f"{store.DATABASE}.seeds.lock"
 
 
 def exclusive() -> FileLock:
-    """Held while a parent is made or changed: one process of this project at a time does."""
+    """Held while a parent is changed, or trials are to wait again: by one process of a project."""
     return FileLock(files.root() / LOCK)
 
 

@@ -34,7 +34,10 @@ class Data(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A model that gives a probability for each review, and what it took to make it."""
+    """A model and what it took to make it.
+
+    `ask` gives a probability for each review, shape (reviews,), float32; to fit it took `seconds`.
+    """
 
     ask: Callable[[list[Ranks]], NDArray[np.float32]]
     parameters: float
@@ -63,7 +66,8 @@ def evaluate(
     """Ask a model about all reviews, and write what follows as the stage `evaluate` does.
 
     Args:
-        folder: it also gets `HISTORY`, and `about.json` with the params and all that it had before.
+        folder: an empty one, or with the model's file; it gets what the stage `evaluate` writes,
+            `HISTORY`, `cost.json`, and `about.json` with the params and the digests of all files.
         params: what shaped model, data and evaluation, by dotted names.
         name: of the run.
         options: the `evaluate` section.

@@ -24,7 +24,8 @@ def compare(a: str, b: str) -> tuple[Comparison, Path]:
     """Compare two runs or groups by their names; return the result and the folder of the report.
 
     Raises:
-        UserError: as `evaluated_runs.read` and `comparable.read_corpus`.
+        UserError: a run is missing or damaged, the two cannot be compared, or the store cannot be
+            used.
     """
     params, settings = load_params().evaluate, load(CompareOptions, OPTIONS)
     with tempfile.TemporaryDirectory() as scratch:

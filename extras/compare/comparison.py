@@ -81,7 +81,7 @@ class Comparison:
 
 
 def compare(a: RunGroup, b: RunGroup, corpus: Corpus, settings: CompareOptions) -> Comparison:
-    """Compare two groups that `check_comparable` admits, by B's length groups and bins."""
+    """Compare two groups that `check_comparable` admits; groups of length and bins are B's."""
     params = b.trainings[0].params
     bins, confidence = params["evaluate.calibration_bins"], settings.confidence
     of_a, of_b = answers(a), answers(b)

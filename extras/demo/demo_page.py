@@ -90,6 +90,8 @@ def load(name: str, version: str) -> Champion:
     history = pd.read_csv(path).rename(columns=CURVES)
     title = f"Version {version} of {name} · {run.info.run_name}"
     model = champion.load(f"models:/{name}/{version}")
+    if not hasattr(model, "reader"):
+        raise UserError(f"{title} was registered before 0.2.0: evaluate its run again.")
     return Champion(title, history, model, watched(model.reader))
 
 

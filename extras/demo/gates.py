@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Gates(NamedTuple):
-    """One step of an LSTM: the means of its gates, from 0 to 1, and the norm of the cell state."""
+    """One step of an LSTM: its gates, means over the units from 0 to 1, and its cell state's norm.
+
+    The norm is the Euclidean one.
+    """
 
     forget: float
     input: float
@@ -27,7 +30,7 @@ class Gates(NamedTuple):
 def watched(reader: Reader) -> Callable[[Sequence[Word]], list[Gates]] | None:
     """What tells the gates at each word of a text that is read; None for a model without an LSTM.
 
-    There is none for a model that brought a reader from before gates were told from here.
+    None also for a reader without `columns`, which models of earlier versions brought.
     """
     if not hasattr(reader, "columns"):
         return None

@@ -24,7 +24,8 @@ TEXT = "text"
 class Compared(NamedTuple):
     """A metric on the texts, `here`, and on the model's own test set, `there`.
 
-    A share has its interval on the texts, and that of `here` less `there`.
+    A share also has its interval on the texts, and the interval of the difference `here` less
+    `there`.
     """
 
     here: float
@@ -39,7 +40,10 @@ def ask(
     is_positive: Callable[[Row], bool],
     known: NDArray[np.uint64],
 ) -> pd.DataFrame:
-    """Ask a model, which was trained on the reviews with the fingerprints `known`, about texts.
+    """Ask a model about texts.
+
+    `known` are the fingerprints of the reviews that it was trained on, shape (reviews,); empty if
+    there are none.
 
     Returns:
         The table that `sentiment.scoring.metrics` describes, `review` being the number of the row

@@ -71,8 +71,13 @@ class FileRequest(NamedTuple):
 def make(file: str, changes: Mapping[str, str], model: str | None) -> dict[str, Any]:
     """Evaluate the champion or another model on a file, and log that.
 
-    The file is a path or an address, the changes are of settings in `fetch.table`;
-    docs/evaluating.md says what is returned.
+    Args:
+        file: a path or an address.
+        changes: `text`, `label` and `positive` where they are not those of `fetch.table`.
+        model: as MLflow names it; None: the champion.
+
+    Returns:
+        What `make evaluate JSON=1` prints.
 
     Raises:
         UserError: the file or the model is not as it has to be, or the store cannot be used.

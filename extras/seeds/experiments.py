@@ -80,8 +80,8 @@ def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterat
     """Yield each training, which is done first where DVC does not have it with its files.
 
     An experiment whose files are lost is called `<name>-lost` until its successor is trained.
-    Each leaves what is `NEEDED` of it in a folder of its name in `scratch`; `command` is what
-    resumes, for the message of a failure.
+    `scratch` gets, in a folder named after each experiment, the files that are `NEEDED`. The
+    message of a failure says to run `command` again.
 
     Raises:
         UserError: a training failed, or DVC's remote cannot be reached; what is done stays done.
@@ -108,7 +108,10 @@ def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterat
 
 
 def copy_files(experiment: str, names: Iterable[str], target: Path) -> bool:
-    """Copy files or folders of an experiment's project, from git or from DVC's cache or remote.
+    """Copy an experiment's files or folders, from git or from DVC's cache or remote.
+
+    `names` are paths in the project, such as `data/train/run.json`; `target` is in place of its
+    root.
 
     Returns:
         Whether all are there; else a file is lost: neither cache nor remote has it.

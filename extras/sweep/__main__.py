@@ -95,7 +95,11 @@ def require_packages() -> None:
 
 
 def run(this_sweep: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
-    """Search until the sweep has so many trials, then confirm the best."""
+    """Search until the sweep has so many trials, then confirm the best.
+
+    Raises:
+        UserError: the first trials all failed, or the scheduler cannot be used.
+    """
     first, second = sweep.studies(this_sweep)
     for searched in (first, second):
         study.retry(searched, afresh=True)
@@ -113,7 +117,11 @@ def run(this_sweep: Sweep, trials: int, workers: int, scheduler: str | None) -> 
 
 
 def apply_best(this_sweep: Sweep, winners: list[Candidate], force: bool) -> list[str]:
-    """Write the winner's values into params.yaml; return what changed, a line for each."""
+    """Write the winner's values into params.yaml; return what changed, a line for each.
+
+    Raises:
+        UserError: the sweep is not finished, unless that is forced, or has no trial yet.
+    """
     if not (winners and sweep.is_finished(this_sweep)) and not force:
         raise UserError(
             "There is no finished sweep of these params, data and code: `make sweep` finishes it. "

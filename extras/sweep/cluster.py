@@ -5,6 +5,7 @@ Those on this machine run in this folder, those elsewhere in clones of it at the
 
 import os
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from extras.sweep import study
 from extras.sweep.trial import THREADS
 from sentiment.backend import usable_cores
-from sentiment.errors import UserError, first_line, redacted
+from sentiment.errors import UserError, first_line
 from workflow import files
 from workflow.files import FETCH
 from workflow.runs import store
@@ -75,7 +76,12 @@ def local(workers: int) -> Iterator["distributed.Client"]:
 
 @contextmanager
 def connected(address: str, required: Environment) -> Iterator["distributed.Client"]:
-    """The workers of the scheduler at this address; raises UserError where one differs."""
+    """The workers of the scheduler at this address.
+
+    Raises:
+        UserError: the scheduler does not answer or has no workers, or it or one of them lacks the
+            sweep's code, packages, reviews or database.
+    """
     import distributed
 
     try:
@@ -148,7 +154,8 @@ def environment() -> Environment:
         ("Python", platform.python_version()),
         *((package, version(package)) for package in packages),
         *reviews(),
-        ("database", redacted(study.address())),
+        # without user, password and options, which may be secret, or another machine's own
+        ("database", re.sub("(?<=://)[^/]*@", "", study.address()).partition("?")[0]),
     )
 
 

@@ -62,7 +62,11 @@ def as_user_error(*others: type[Exception]) -> Iterator[None]:
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """Call again for a few minutes until the database can be used; then raise StoreError."""
+    """Call something again until the database can be used, for a few minutes.
+
+    Raises:
+        StoreError: it cannot be used after that time either.
+    """
     for _ in range(ATTEMPTS - 1):
         with suppress(StoreError), as_user_error():
             return call()

@@ -84,12 +84,13 @@ def own_seeds(seed: int) -> Iterator[None]:
 def objective(
     sweep: Sweep, reviews: Reviews, begun: Callable[[], object], trial: "optuna.Trial"
 ) -> float:
-    """Train a trial; return the metric of its kept epoch, or note why it failed.
+    """Train a trial; return the metric of its kept epoch. Why it failed is noted in the study.
 
     `begun` is called once the trial has its values: it waits no longer, and others may propose.
 
     Raises:
         optuna.TrialPruned: others were better after as many epochs.
+        Exception: the values do not go together, the training diverged, or a store failed.
     """
     import optuna
 
@@ -148,7 +149,12 @@ def log_failure(sweep: Sweep, values: Mapping[str, Any], trial: "optuna.Trial", 
 def train(
     sweep: Sweep, settings_used: Mapping[str, Any], training: Training, trial: "optuna.Trial"
 ) -> Trained:
-    """Train, or resume, in the trial's own run, and tell Optuna how it goes."""
+    """Train, or resume, in the trial's own run, and tell Optuna how it goes.
+
+    Raises:
+        Stopped: others were better after as many epochs.
+        UserError: the training diverged, or a store failed.
+    """
     computed_by, metric = identity.describe(), sweep.options.metric
     shaped = {"params": settings_used, "code": sweep.code, "machine": computed_by}
     # trials that drew the same values have checkpoints of their own

@@ -30,17 +30,19 @@ TRAINED = "trained"  # attribute of a worker: how many trials its process has tr
 
 
 def work(name: str, content: bytes, required: cluster.Environment, most: int) -> str | None:
-    """Train the next trial of a study, if there is one to be taken.
+    """Train the next trial of a study, if one is to be taken.
 
     Args:
         name: of the study.
         content: a pickled `Sweep`, which code of another commit may not be able to read.
         required: what this worker must have, see `cluster.require_same`.
-        most: trials that a process is to train. Without a nanny, which would replace it, it goes
-            on.
+        most: trials after which the process is to be replaced, if a nanny is there to do so.
 
     Returns:
-        The address of this worker where its process is to be replaced.
+        This worker's address if its process is to be replaced; it trained nothing then.
+
+    Raises:
+        UserError: this worker has another environment or other reviews than the sweep.
     """
     from distributed import get_worker
 
@@ -57,7 +59,11 @@ def work(name: str, content: bytes, required: cluster.Environment, most: int) ->
 def load(
     name: str, content: bytes, required: cluster.Environment
 ) -> "tuple[optuna.Study, Sweep, Reviews]":
-    """What a worker reads before its first trial; raises UserError where it differs."""
+    """What a worker reads before its first trial.
+
+    Raises:
+        UserError: the worker differs from the sweep, see `cluster.require_same`.
+    """
     cluster.require_same(required)
     this_sweep: Sweep = pickle.loads(content)
     reviews = read_reviews(FETCH, "train")

@@ -70,7 +70,10 @@ Place = Folder | Bucket
 
 
 def s3_client(settings: Server, **options: Any) -> Any:
-    """Boto's client, by AWS's variables as they are now; options of botocore's `Config`."""
+    """Boto's client, with the key of AWS's variables or files as they are now.
+
+    The options are of botocore's `Config`.
+    """
     import boto3
     from botocore.config import Config
 

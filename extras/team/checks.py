@@ -62,6 +62,7 @@ def require_schema(settings: Server, database: str) -> bool:
 
 
 def require_known(version: str, scripts: str, database: str) -> None:
+    """Raise UserError where this MLflow does not know a migration that the database had."""
     import mlflow
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
@@ -76,6 +77,7 @@ def require_known(version: str, scripts: str, database: str) -> None:
 
 
 def require_secrets(is_first_start: bool) -> None:
+    """Raise UserError where a secret is missing that the databases do not keep."""
     if not os.environ.get(SECRET_KEY):
         raise UserError(
             f"{SECRET_KEY} is not set: the key that signs the pages' forms, the same at each "

@@ -87,6 +87,11 @@ class Server(Section):
 
 
 def load_options(path: Path) -> Server:
+    """Read and check the file.
+
+    Raises:
+        UserError: as `workflow.params.load`, or the settings are in the place of earlier versions.
+    """
     if path == FILE and Path(FILE.name).exists():
         raise UserError(f"{FILE.name} is now {FILE}: move your settings there, and remove it.")
     return load(Server, path)

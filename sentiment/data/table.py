@@ -48,7 +48,11 @@ class Reader:
         self._group_numbers: dict[str, int] = {}
 
     def append(self, source: Source, path: Path) -> None:
-        """Append the words of a file's rows by their numbers to those in `path`."""
+        """Append the words of a file's rows by their numbers to those in `path`.
+
+        Raises:
+            UserError: the file cannot be read, or a row is not as it has to be.
+        """
         columns = Columns(self.settings.text, self.settings.label, self.settings.group)
         with path.open("ab") as file:
             for block in self._blocks(rows.read(source, columns, self.settings.longest)):
@@ -94,7 +98,8 @@ class Words(NamedTuple):
 def load(settings: Table, sources: Sequence[Source], scratch: Path) -> Loaded:
     """Read the files, and set a share aside for the test if there is no file of its own.
 
-    The words of the result stay in `scratch`, an empty folder.
+    The sources are the file of the training part and, if it has one of its own, that of the test
+    part. The words of the result stay in `scratch`, an empty folder.
 
     Raises:
         UserError: a file cannot be read, or is not as it has to be.
@@ -173,11 +178,11 @@ def set_aside(
 def ranked(blocks: Iterable[tuple[NDArray[Any], NDArray[Any]]], count: int) -> NDArray[np.uint32]:
     """The frequency rank of each word, as Keras' `Tokenizer` ranks them.
 
-    The most frequent word of the training part, whose `blocks` these are, has rank 1; of two that
-    are equally frequent, the one that occurs first.
+    The most frequent word has rank 1; of two that are equally frequent, the one that occurs first.
+    `blocks` are the words of the training part, by their numbers below `count`.
 
     Returns:
-        Shape (count,), for all words; 0 for one that does not occur there.
+        Shape (count,); 0 for a word that does not occur there.
     """
     counts, first, begun = np.zeros(count, np.int64), np.zeros(count, np.int64), 0
     for words, _ in blocks:

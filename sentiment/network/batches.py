@@ -15,7 +15,7 @@ AHEAD = 2  # batches made while the model works on one; more gains nothing
 
 
 class Part(NamedTuple):
-    """Reviews: token ids, shape (reviews, max_length), and labels, 1 = positive."""
+    """Token ids, shape (reviews, max_length), and labels, shape (reviews,), 1 = positive."""
 
     x: NDArray[Any]
     y: NDArray[np.uint8]
@@ -43,9 +43,9 @@ def batches(*arrays: NDArray[Any], batch_size: int, shuffle: bool) -> "tf.data.D
     autotuning on, which here has nothing to tune and whose thread, once it sleeps, keeps every
     epoch and every call from ending for up to several seconds (docs/speed.md).
 
-    The arrays, each of shape (reviews, …), may be mapped from files. They are shuffled by
-    TensorFlow's global seed; where that was set, every epoch gets the same order, as with Keras'
-    own dataset.
+    The arrays, each of shape (reviews, …), may be mapped from files. With `shuffle` the order is
+    drawn by TensorFlow's global seed; where that was set, every epoch gets the same one, as with
+    Keras' own dataset.
 
     Returns:
         A dataset of one tensor, or a tuple of tensors, a batch; the last one has what is left.

@@ -56,7 +56,10 @@ class Forward(NamedTuple):
 
 
 def accelerate(model: "keras.Model", params: Train) -> str:
-    """Let a compiled model compute by this module if params allow it; say which path it takes."""
+    """Let a compiled model compute by this module, if params allow it.
+
+    Returns the path by which it trains; where that is stock Keras, also why.
+    """
     kind = params.cell if params.architecture == "recurrent" else params.architecture
     obstacles = {
         f"a {kind} has no other path": kind != "lstm",
@@ -106,7 +109,7 @@ def _run(sequences: bool, words: tf.Tensor | None, *variables: tf.Tensor) -> tup
     """Run an LSTM over a batch.
 
     The variables, all float32, are the input, shape (batch, steps, features), `State` before the
-    first step and `Weights`.
+    first step and `Weights`; `words` is as in `Forward`.
 
     Returns:
         The output after every step, shape (batch, steps, units), or with `sequences` false after

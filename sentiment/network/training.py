@@ -24,7 +24,10 @@ VARIABLE, BEST, COUNTER, ROWS = "variable", "best", "counter", "rows"  # names o
 
 
 class Training:
-    """A model with its data, before its first step or as `restore` puts it; `path` trains it."""
+    """A model with its data, before its first step or as `restore` puts it.
+
+    `path` says whether it trains by the fast path or by stock Keras, and why.
+    """
 
     def __init__(self, params: Train, inputs: Inputs, learning: Part, validation: Part) -> None:
         self.params, self.learning, self.validation = params, learning, validation

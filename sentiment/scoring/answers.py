@@ -34,16 +34,12 @@ class TestSet(NamedTuple):
 
 
 class TrainingRecord(NamedTuple):
-    """What `train` wrote, but for the model.
-
-    Its run has the identity of the MLflow run, when it began and ended, its tags, and the code's
-    changes without a commit.
-    """
+    """What `train` wrote, but for the model."""
 
     params: dict[str, Any]  # everything that shaped it, by dotted names
     history: pd.DataFrame  # see `sentiment.network.state.Trained`
     gradients: pd.DataFrame  # before the first epoch, see `sentiment.gradients.table`
-    run: dict[str, Any]
+    run: dict[str, Any]  # the MLflow run: identity, begin and end, tags, changes without a commit
 
 
 class Evaluation(NamedTuple):
@@ -59,6 +55,8 @@ def predict(
     model: "keras.Model", x: NDArray[Any], batch_size: int
 ) -> tuple[NDArray[np.float32], dict[str, float]]:
     """Ask the model for each review's probability of being positive, and time that.
+
+    `x` are token ids, shape (reviews, max_length); a step has `batch_size` of them.
 
     Returns:
         Probabilities, shape (reviews,), and what they took: `parameters` of the model and
@@ -103,7 +101,10 @@ def evaluate(
     dataset: str,
     params: Evaluate,
 ) -> Evaluation:
-    """Compute every metric, table and plot of a network, from `predict` and `gradients.table`."""
+    """Compute every metric, table and plot of a trained network.
+
+    Its probabilities are those of `predict`, its gradients those of `sentiment.gradients.table`.
+    """
     name = training.run["name"]
     predictions = predictions_table(test, probabilities, params.threshold)
     answered = evaluate_answers(predictions, texts_of(test, words), dataset, name, params)
@@ -120,7 +121,7 @@ def evaluate_answers(
 ) -> Evaluation:
     """Compute what follows from the answers alone, whatever model gave them.
 
-    `name` is that of the run, in the title of each plot.
+    The columns are those of `predictions_table`; `name` is the run's, in the title of each plot.
     """
     mistakes = metrics.mistakes(predictions, params.mistakes)
     if params.log_texts:

@@ -87,7 +87,8 @@ def reliability(groups: pd.DataFrame, error: float, run: str, params: Evaluate) 
 def gradients(tables: Mapping[str, pd.DataFrame], run: str, params: Evaluate) -> Figure:
     """Draw the gradient's norm by the distance from the last word, on a logarithmic axis.
 
-    Of the last one of the tables, by their labels, the spread over the reviews is drawn too.
+    The tables, by their labels, are of `sentiment.gradients.table`. The last one is drawn with its
+    spread over the reviews.
     """
     title = f"How far back the gradient reaches · {run}"
     drawn, axes = new_axes(params, title, "Words before the last", "Norm of the gradient")

@@ -49,7 +49,10 @@ class Predictor:
         ).get_concrete_function()  # called without a look at what it is called with: 0.15 ms less
 
     def __call__(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
-        """Each review's probability of being positive, from ids of shape (reviews, length)."""
+        """Each review's probability of being positive, shape (reviews,).
+
+        Token ids have the shape (reviews, length) and any integer type.
+        """
         starts = range(0, len(tokens), self.batch_size)
         steps = [tokens[start : start + self.batch_size] for start in starts]
         if len(steps) < 2:

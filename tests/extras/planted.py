@@ -77,8 +77,9 @@ def run_everything(project: Project) -> None:
         printed.append(project.run(*evaluate, f"{private}elsewhere.csv{SIGNATURE}"))
         printed.append(project.fail(*evaluate, f"{private}gone.csv{SIGNATURE}"))
         (home / ".netrc").unlink()
-        printed.append(project.fail(*evaluate, f"{private}elsewhere.csv{SIGNATURE}"))
-    printed.append(project.run("dvc", "push"))
+        refused = project.fail(*evaluate, f"{private}elsewhere.csv{SIGNATURE}")
+        assert "401" in refused  # without the password
+    printed += [refused, project.run("dvc", "push")]
     shutil.copytree(project.path, home / "unlogged", symlinks=True)
     project.change(evaluate={"log_texts": True})
     printed += [project.run(*command) for command in (repro, report, compare, ("dvc", "push"))]

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from tests.conftest import Starter
-from tests.project import Project, free_port, until
+from tests.project import EPOCHS, Project, free_port, until
 from tests.services import is_open, postgres
 
 MARK = "sesame"  # the password of the database
@@ -53,3 +53,10 @@ def test_every_socket_is_on_the_loopback_and_no_argument_is_a_password(
     assert seen.addresses
     assert all(ipaddress.ip_address(address).is_loopback for address in seen.addresses)
     assert not [argument for argument in seen.arguments if MARK in argument]
+
+
+def test_a_training_listens_on_nothing(project: Project, start: Starter) -> None:
+    project.change(train={"epochs": EPOCHS})
+    process = start(project, "dvc", "repro")
+    until(lambda: [*project.path.glob(".checkpoints/*/epoch-*")])
+    assert look(process).addresses == []

@@ -96,7 +96,9 @@ def test_a_changed_file_runs_again_what_depends_on_it(own: Project) -> None:
     assert "not promoted, evaluated on other reviews than the champion" in output
 
 
-def test_copies_have_the_texts_once_dvc_knows_them(own: Project) -> None:
+def test_copies_have_the_texts_once_dvc_knows_them_and_give_the_same_files(
+    own: Project,
+) -> None:
     own.run("git", "rm", "--quiet", "--cached", "--", NAME)
     own.run("git", "commit", "--quiet", "--message", "without")
     own.run("dvc", "add", NAME)

@@ -15,7 +15,7 @@ import pytest
 
 from sentiment.network.training import Training
 from sentiment.section import flatten
-from stages import evaluate, pad, train
+from stages import evaluate, fetch, pad, train
 from tests.conftest import Caller, Starter, runs, stand_in
 from tests.project import QUIET, Project, free_port, until, wait_for
 from tests.stages.test_dvc_yaml import STAGES, cached, uncached
@@ -101,8 +101,8 @@ def test_run_holds_all_params_that_shaped_it_by_their_dotted_names(finished: Pro
     shaped |= set(flatten(params.pad, "pad")) | set(flatten(params.train, "train"))
     logged = runs()[0].data.params
     assert set(logged) == shaped
-    assert logged["pad.max_length"] == "40"
-    assert logged["train.early_stopping.patience"] == "0"
+    recorded = json.loads((finished.path / "data/train/about.json").read_bytes())["params"]
+    assert logged == {name: str(recorded[name]) for name in shaped}
 
 
 def test_run_holds_figures_files_data_sets_and_tags(finished: Project) -> None:
@@ -113,6 +113,9 @@ def test_run_holds_figures_files_data_sets_and_tags(finished: Project) -> None:
     assert run.data.metrics["test_accuracy"] == metrics["test_accuracy"]
     assert run.data.metrics["test_brier"] == metrics["test_brier"]
     client = mlflow.MlflowClient()
+    for name in ("initial_gradient_norm", "gradient_norm"):
+        first = client.get_metric_history(run.info.run_id, name)[0]
+        assert (first.step, first.value) == (0, 1), name
     logged = {
         file.path
         for folder in ("train", "evaluate")
@@ -235,6 +238,12 @@ def test_make_repro_goes_on_with_the_synthetic_set_and_says_so(project: Project)
     assert runs()[0].data.tags["dataset"] == "synthetic"
     metrics = json.loads((project.path / "data/evaluate/metrics.json").read_bytes())
     assert metrics["dataset"] == "synthetic"
+
+
+def test_imdb_out_of_reach_is_one_message(project: Project, call: Caller) -> None:
+    project.change(fetch={"dataset": "imdb", "url": NOWHERE})
+    message = call.fail(fetch.main, KERAS_HOME=str(project.path / "nothing"))
+    assert "fetch.dataset: synthetic" in message
 
 
 def test_another_failure_is_not_taken_for_want_of_imdb(

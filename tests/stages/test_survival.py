@@ -262,7 +262,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """MLflow waits for a locked database less long."""
 
     def shorter(_: Any, __: Any, statement: str, values: Any, *___: Any) -> tuple[str, Any]:
-        return statement.replace("busy_timeout = 20000", "busy_timeout = 200"), values
+        return re.sub(r"busy_timeout = \d+", "busy_timeout = 200", statement), values
 
     event.listen(Engine, "before_cursor_execute", shorter, retval=True)
     monkeypatch.setattr(mlflow.store.db.utils, "MAX_RETRY_COUNT", 1)

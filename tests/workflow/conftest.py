@@ -2,8 +2,11 @@
 
 import multiprocessing
 from multiprocessing.context import ForkServerContext
+from multiprocessing.forkserver import ensure_running
 
 import pytest
+
+from tests.project import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -13,4 +16,9 @@ def forkserver() -> ForkServerContext:
     context.set_forkserver_preload(
         [f"tests.workflow.{name}" for name in ("registry.racing", "runs.test_store")]
     )
+    with pytest.MonkeyPatch.context() as patch:  # what is so now, all of its processes have
+        patch.chdir(ROOT)
+        for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
+            patch.delenv(name, raising=False)
+        ensure_running()
     return context

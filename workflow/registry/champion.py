@@ -24,7 +24,11 @@ VERSION = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<number>\d+)|@(?P<alias>.+))
 
 
 def registered() -> str:
-    """The registered model of the data set that params.yaml names; UserError as `own_name`."""
+    """The registered model of the data set that params.yaml names.
+
+    Raises:
+        UserError: as `load_params` and `registry.own_name`.
+    """
     return registry.own_name(load_params().fetch.name)
 
 
@@ -128,8 +132,10 @@ def promote(run_id: str) -> Outcome:
     with store.as_user_error(), turns.of_this_folder():
         version = evaluated_version(client, run_id)
         with turns.turn(client, version.name) as deciding:
-            former, done = registry.champion(deciding, version.name), " is champion already."
-            if former is None or former.version != version.version:
+            former = registry.champion(deciding, version.name)
+            if former is not None and former.version == version.version:
+                done = " is champion already."
+            else:
                 tags = _by_hand(registry.PROMOTED, "promoted by hand")
                 registry.make_champion(deciding, version, former, tags)
                 done = f", run {run_id}, is champion now."
@@ -166,19 +172,19 @@ def demote(name: str) -> Outcome:
     with store.as_user_error(), turns.of_this_folder():
         _require_champion(client, name)  # a model that is not registered has no turns
         with turns.turn(client, name) as deciding:
-            current = _require_champion(deciding, name)
-            before = _before(deciding, current)
+            demoted = _require_champion(deciding, name)
+            before = _before(deciding, demoted)
             if before:
-                why = f"version {current.version} was demoted"
+                why = f"version {demoted.version} was demoted"
                 registry.tag(deciding, before, _by_hand(registry.PROMOTED, why))
                 deciding.set_registered_model_alias(name, registry.CHAMPION, before.version)
             else:
                 deciding.delete_registered_model_alias(name, registry.CHAMPION)
             # last: the alias needs a right of its own, and who lacks it leaves no tag that is wrong
-            registry.tag(deciding, current, _by_hand(DEMOTED, "demoted by hand"))
+            registry.tag(deciding, demoted, _by_hand(DEMOTED, "demoted by hand"))
     number = str(before.version) if before else None
     now = f"version {number} is champion again" if before else "there is no champion now"
-    return Outcome(number, f"{registry.described(current)} is demoted; {now}.")
+    return Outcome(number, f"{registry.described(demoted)} is demoted; {now}.")
 
 
 def _before(client: "mlflow.MlflowClient", current: "ModelVersion") -> "ModelVersion | None":

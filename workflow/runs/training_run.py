@@ -92,7 +92,8 @@ def resume(
     """Train from the newest checkpoint on, or from the beginning; keep and log each epoch.
 
     Args:
-        run, training: of the same training.
+        run: the training's run.
+        training: what is trained.
         after_epoch: called with how far the training is once an epoch is kept and logged.
         show: whether to print how each epoch goes.
 

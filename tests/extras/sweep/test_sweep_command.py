@@ -191,8 +191,14 @@ def test_a_killed_worker_and_ctrl_c_cost_no_epoch_and_more_trials_join_the_same_
     project.change(**LONG)
     process = project.start(*SWEEP, "--trials", "2", "--workers", "1")
     driver = psutil.Process(process.pid)
-    until(lambda: has_begun(project) and workers(driver), pause=0.1)
-    victim = workers(driver).pop()
+    victims: list[psutil.Process] = []
+
+    def find_victim() -> bool:
+        victims.extend(workers(driver) if has_begun(project) else ())
+        return bool(victims)
+
+    until(find_victim, pause=0.1)
+    victim = victims[0]
     victim.kill()
     until(lambda: workers(driver) - {victim}, pause=0.1)
     started = driver.children(recursive=True)

@@ -18,6 +18,7 @@ from extras.sweep import cluster, study, workers
 from extras.sweep.sweep import Sweep
 from sentiment.errors import UserError
 from sentiment.text import Reviews
+from tests.project import until
 from tests.services import Cluster, postgres
 
 
@@ -87,11 +88,10 @@ def test_workers_elsewhere_come_later_are_replaced_and_take_no_more_without_thei
         client.register_plugin(LetSleep())
         with pytest.raises(EnoughError):
             workers.search(client, small_sweep, required, searched, watch)
-    time.sleep(1)
-    before = [trial.state.name for trial in searched.trials]
     # none is in its second turn: no worker is replaced while it trains
-    assert {*before} == {"COMPLETE"}
-    time.sleep(1)
+    until(lambda: {trial.state.name for trial in searched.trials} == {"COMPLETE"}, seconds=30)
+    before = [*searched.trials]
+    time.sleep(2)
     assert len(searched.trials) == len(before) < 100
     by_process = noted(searched, "process")
     assert max(map(by_process.count, by_process)) == 2

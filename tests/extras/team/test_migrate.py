@@ -274,6 +274,8 @@ def test_commands_use_the_history_on_the_server_and_what_they_change_there_stays
     ((first,),) = server.parts.sql("SELECT run_id FROM model_versions WHERE version = 1", "moved")
     assert document(teammate, "extras.compare", "--a", first)["b"]["run_id"] == run_id
     assert document(teammate, "tools.promote", "--run", first)["champion"] == "1"
+    assert document(teammate, "tools.promote", "--run", run_id)["champion"] == "2"
+    assert document(teammate, "tools.demote")["champion"] == "1"
     assert not (teammate.path / "mlflow.db").exists()
     said = own.fail(*MIGRATE, *target(server))
     assert "nothing was moved" in said

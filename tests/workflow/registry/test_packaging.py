@@ -23,7 +23,7 @@ def test_changed_code_is_another_model_but_another_message_of_the_scoring_server
     monkeypatch.setattr(packaging, "MESSAGES", Path(shutil.copy(packaging.MESSAGES, tmp_path)))
     copies = [Path(shutil.copy(path, tmp_path)) for path in packaging.CODE]
     monkeypatch.setattr(packaging, "CODE", copies)
-    for name, same in (("scoring_server.py", True), ("text.py", False)):
+    for name, same in ((packaging.MESSAGES.name, True), ("text.py", False)):
         with (tmp_path / name).open("a", encoding="utf-8") as file:
             file.write("# changed")
         assert (packaging.digest(parts) == before) == same
