@@ -124,7 +124,11 @@ BAD_JSON = [
         *(("a.csv", *case) for case in BAD_CSV),
         *(("a.jsonl", *case) for case in BAD_JSON),
         ("a.csv.gz", b"\x1f\x8b\x08\x00broken", "a.csv.gz cannot"),
-        ("a.csv.gz", gzip.compress(b"text,label\n" * 999, mtime=0)[:40], "a.csv.gz cannot be read "),
+        (
+            "a.csv.gz",
+            gzip.compress(b"text,label\n" * 999, mtime=0)[:40],
+            "a.csv.gz cannot be read ",
+        ),
         ("a.parquet", b"PAR1 and no more", "a.parquet cannot be read from its beginning: "),
         ("a.xlsx", b"", "ends in none of .csv, .tsv, .jsonl, .ndjson, .parquet"),
         ("a", b"", "ends in none of .csv"),
