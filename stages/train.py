@@ -10,6 +10,7 @@ A training that was killed is resumed from the end of its last epoch, see
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,7 @@ def main() -> None:
     settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     tags, changes = identify(settings_used), uncommitted_diff()
     name = run_name(params, settings_used, tags.get("dvc.experiment"))
-    require_own_name(tags)
-    with training_run(name, settings_used, tags) as run:
+    with training_run(name, settings_used, tags, check=partial(require_own_name, tags)) as run:
         log = run.log
         log_data(log, tags["dataset"], learning, validation)
         inputs = inputs_of(settings_used, len(learning.y))

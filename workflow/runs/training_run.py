@@ -13,7 +13,7 @@ between, it runs the stage again, which then has nothing left to train.
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -63,6 +63,7 @@ def training_run(
     settings_used: Mapping[str, Any],
     tags: Mapping[str, str],
     with_model: bool = True,
+    check: Callable[[], object] = lambda: None,
 ) -> Iterator[TrainingRun]:
     """Lock a training, find its run or begin one, and end that as the block ends.
 
@@ -70,12 +71,14 @@ def training_run(
         name, tags, with_model: of the run, see `lifecycle.start_run`; tag `KEY` is what it is
             locked by.
         settings_used: everything that shapes it, by dotted names.
+        check: called once the training is locked, before its run begins.
 
     Raises:
         RunningError: another process does the same training.
         UserError: the store cannot be used at the start.
     """
     with locked(tags[KEY]) as lock:
+        check()
         which = f"tags.`{KEY}` = '{tags[KEY]}' AND tags.`{lifecycle.LOCK}` LIKE '%/{lock.name}'"
         with lifecycle.start_run(
             name, settings_used, tags, lock, which, with_model=with_model
