@@ -74,7 +74,7 @@ demote: venv  ## decide: take the alias from the champion, and give it back to t
 preset: venv  ## pipeline: write a preset's values into params.yaml: NAME=best, or NAME=notebook to go back
 	@$(ACTIVATED) python -m tools.preset
 
-docs: venv  ## contribute: write docs/params.md from the comments of params.yaml and the limits of the code
+docs: venv  ## contribute: write docs/params.md from tests/default_params.yaml and the limits of the code
 	@$(ACTIVATED) python -m tools.docs
 
 bench: venv .bench/complete  ## contribute: measure the speed against the goals; takes an hour
