@@ -52,6 +52,11 @@ def test_both_are_fitted_by_one_command_and_then_up_to_date(fitted: Project) -> 
     assert "Data and pipelines are up to date" in fitted.read(*REPRO)
 
 
+def test_another_kind_is_refused_before_anything_is_read(call: Caller) -> None:
+    message = call.fail(partial(linear.main, "forest"))
+    assert message == "There is no linear model 'forest', but tfidf and naive_bayes."
+
+
 @pytest.mark.parametrize("kind", linear.FITS)
 def test_a_run_has_the_metrics_of_a_training_and_all_files(kind: str) -> None:
     folder, run = linear.FOLDER / kind, run_of(kind)

@@ -3,7 +3,10 @@
 import json
 import signal
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
+import mlflow
 import pandas as pd
 import pytest
 from selenium import webdriver
@@ -16,11 +19,25 @@ from selenium.webdriver.support.ui import WebDriverWait
 from extras.demo import __main__ as demo
 from extras.demo import demo_page, reading
 from extras.demo.gates import Gates
+from sentiment.errors import UserError
 from sentiment.explanation import Contribution, Step
 from tests.browser import SECONDS, keep_screenshot, open_page, text
 from tests.conftest import Caller, stand_in
 from tests.project import Project, free_port, wait_for
 from tools import predict
+from workflow.registry import champion
+
+
+def test_a_model_of_before_0_2_0_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run = SimpleNamespace(info=SimpleNamespace(run_id="a", run_name="lstm"))
+    client = SimpleNamespace(get_run=lambda _: run, get_model_version=lambda *_: run.info)
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda: client)
+    (tmp_path / "history.csv").write_text("epoch\n1\n", encoding="utf-8")
+    path = str(tmp_path / "history.csv")
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lambda _: path)
+    monkeypatch.setattr(champion, "load", lambda _: object())
+    with pytest.raises(UserError, match=r"Version 1 of m · lstm was registered before 0\.2\.0"):
+        demo_page.load("m", "1")
 
 
 def test_words_are_coloured_by_what_they_speak_for() -> None:

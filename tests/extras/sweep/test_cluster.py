@@ -151,7 +151,7 @@ def test_everything_in_which_a_worker_differs_is_in_one_message(
         cluster.require_same(required)
     with pytest.raises(UserError, match="data/fetch has other reviews than the sweep began with"):
         workers.load("some", b"", here)
-    monkeypatch.setenv(study.STORAGE, "postgresql://user:sesame@head/sweeps?sslmode=require")
-    message = r"keras [\d.]+, not 0\.1; database postgresql://head/sweeps, not postgresql://other"
-    with pytest.raises(UserError, match=message):
+    monkeypatch.setenv(study.STORAGE, "postgresql://user:sesame@[::1]/sweeps?password=sesame")
+    shown = re.escape("database postgresql://[::1]/sweeps, not postgresql://other")
+    with pytest.raises(UserError, match=rf"keras [\d.]+, not 0\.1; {shown}"):
         cluster.require_same((("keras", "0.1"), ("database", "postgresql://other")))
