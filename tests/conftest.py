@@ -100,7 +100,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
     share = len(items) // processes  # pytest-xdist's `worksteal` gives so many to each, in order
     groups = [[item for item in items if item.nodeid.startswith(names)] for names in LONGEST]
-    items[:] = [item for item in items if not any(item in group for group in groups)]
+    longest = tuple(name for names in LONGEST for name in names)
+    items[:] = [item for item in items if not item.nodeid.startswith(longest)]
     for number, group in enumerate(groups):
         start = number % processes * share + processes  # a share may begin that much later
         items[start:start] = group
