@@ -1,6 +1,8 @@
 """Each evaluated run of the real pipeline is a version, once, and the rule decides about it."""
 
 import json
+import shutil
+from pathlib import Path
 
 import mlflow
 import pandas as pd
@@ -78,6 +80,18 @@ def test_a_model_that_takes_no_text_or_was_changed_is_refused_in_one_message(
     output = call.fail(predict.main, TEXT="a", MODEL=f"models:/{NAME}/1")
     assert f"models:/{NAME}/1 cannot be loaded: " in output
     assert "word_index.json was changed" in output
+
+
+def test_a_model_that_could_not_be_loaded_is_loaded_from_elsewhere(
+    project: Project, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intact = project.copy(tmp_path / "intact")
+    (index,) = project.path.glob("mlruns/1/models/*/artifacts/**/word_index.json")
+    index.unlink()
+    assert "cannot be loaded: " in call.fail(predict.main, TEXT="a", MODEL=f"models:/{NAME}/1")
+    shutil.rmtree(project.path / "mlruns")
+    stand_in(intact.path, monkeypatch)
+    assert "label" in call(predict.main, TEXT="a", MODEL=f"models:/{NAME}/1")
 
 
 def test_a_changed_rule_trains_nothing(project: Project) -> None:

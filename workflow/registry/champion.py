@@ -1,6 +1,7 @@
 """The champion for commands: as it is served, and promoted and demoted by hand."""
 
 import re
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -8,6 +9,7 @@ from sentiment.errors import UserError, first_line
 from workflow.params import load_params
 from workflow.registry import turns
 from workflow.registry import versions as registry
+from workflow.registry.packaging import PACKAGE
 from workflow.runs import logger, store
 from workflow.runs.identity import person
 from workflow.runs.logger import RunLogger, guarded
@@ -94,9 +96,13 @@ def load(model_uri: str) -> "Sentiment":
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    imported = {*sys.modules}
     try:
         loaded = mlflow.pyfunc.load_model(model_uri)
     except (MlflowException, OSError, ValueError, ImportError) as error:
+        for name in sys.modules.keys() - imported:
+            if name.startswith(PACKAGE):  # half of its code, from a folder that may go
+                del sys.modules[name]
         raise UserError(f"{model_uri} cannot be loaded: {first_line(error)}") from None
     try:
         model: Sentiment = loaded.unwrap_python_model()

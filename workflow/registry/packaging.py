@@ -26,6 +26,7 @@ ROOT = SERVING.parents[1]
 CODE = [*sorted(SERVING.glob("*.py")), Path(backend.__file__), Path(text.__file__)]
 OURS = re.compile(r"^( *from )(?=(?:sentiment|extras)\.)", re.MULTILINE)  # imports
 MESSAGES = Path(__file__).with_name("scoring_server.py")  # says what is wrong with a request
+PACKAGE = "served_"  # begins the name of a model's code
 NAME = "sentiment"  # the logged model's name in the run
 EXAMPLES = ["A fine film.", "Dull, and far too long."]
 ENTRY = """\
@@ -100,7 +101,7 @@ def log_model(client: "mlflow.MlflowClient", run: logger.Run, parts: Parts) -> s
     )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        entry, code = write_code(folder, f"served_{digest(parts)[:12]}", code_of(parts))
+        entry, code = write_code(folder, f"{PACKAGE}{digest(parts)[:12]}", code_of(parts))
         sys.path.insert(0, scratch)  # MLflow runs the entry as it logs it
         try:
             mlflow.pyfunc.log_model(
