@@ -59,7 +59,7 @@ venv:  ## contribute: build .venv from requirements.txt, if it is not built alre
 		{ echo "make: there is no $(PYTHON): install Python 3.11, 3.12 or 3.13." >&2; exit 1; }
 	@"$(PYTHON)" tools/venv.py
 
-predict: venv  ## use: ask the champion: TEXT="…", FILE=reviews.csv, or standard input; JSON=1
+predict: venv  ## use: ask the champion: TEXT="…", or FILE=reviews.csv; JSON=1
 	@$(ACTIVATED) python -m tools.predict
 
 serve: venv  ## use: serve the champion's raw-text model on 127.0.0.1:5001

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import mlflow
 import numpy as np
 
 from extras.common import evaluated_runs
 from extras.common.evaluated_runs import RunGroup
 from extras.common.significance import CONFIDENCE, Interval, interval, mean_interval
 from sentiment.errors import UserError
-from sentiment.gradients import reach
 from sentiment.scoring.metrics import METRICS, Predictions
 from workflow import cli
 from workflow.files import TEST_DATA
@@ -57,9 +57,8 @@ def row(group: RunGroup, bins: int, confidence: float) -> Row:
     accuracy, error = METRICS["accuracy"], METRICS["ece"]
     tables = [Predictions(training.predictions, bins) for training in group.trainings]
     right = np.array([accuracy.of(table) for table in tables])
-    reached = [
-        reach(training.gradients) for training in group.trainings if training.gradients is not None
-    ]
+    logged = [mlflow.get_run(training.run_id).data.metrics for training in group.trainings]
+    reached = [metrics["gradient_reach"] for metrics in logged if "gradient_reach" in metrics]
     taken = group.cost
     own = interval(accuracy, tables[0], confidence) if group.single else None
     return Row(

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from sentiment.errors import UserError
 from sentiment.serving.classifier import Sentiment, log_odds
 
 
@@ -53,19 +52,10 @@ def explain(model: Sentiment, content: str) -> Explanation:
 
 
 def trace(model: Sentiment, content: str) -> list[Step]:
-    """The model's answer after each word that it reads.
-
-    Raises:
-        UserError: its version is older than this, and brought code that cannot.
-    """
+    """The model's answer after each word that it reads."""
     if hasattr(model, "trace"):  # code that earlier versions brought
         steps: list[Step] = model.trace(content)
         return steps
-    if not hasattr(model, "reader"):
-        raise UserError(
-            "This version was registered before models could be watched: train again, or promote a "
-            "newer one."
-        )
     words = model.words(content)
     places = model.reader.places(words)
     answers = model.reader.after(words, places).tolist()

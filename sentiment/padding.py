@@ -4,17 +4,16 @@ The result equals `keras.datasets.imdb.load_data(num_words=...)` followed by
 `keras.utils.pad_sequences(maxlen=...)`, computed without Keras.
 """
 
-from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from sentiment.section import SEED_LIMIT, Section
-from sentiment.text import Layout, Reviews, fingerprints, pad, token_dtype
+from sentiment.text import Layout, Reviews, fingerprints, pad
 
-AT_ONCE = 2_000_000  # tokens in memory
+AT_ONCE = 2_000_000  # tokens whose positions are in memory
 
 
 class Pad(Section):
@@ -44,15 +43,7 @@ class Pad(Section):
         return self
 
 
-class Rows(NamedTuple):
-    """An array that is never in memory as a whole; `blocks` are its rows, some at a time."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    blocks: Iterable[NDArray[Any]]
-
-
-def padded(train: Reviews, test: Reviews, params: Pad) -> dict[str, NDArray[Any] | Rows]:
+def padded(train: Reviews, test: Reviews, params: Pad) -> dict[str, NDArray[Any]]:
     """Pad and shuffle both parts.
 
     Returns:
@@ -72,12 +63,11 @@ def padded(train: Reviews, test: Reviews, params: Pad) -> dict[str, NDArray[Any]
     }
 
 
-def rows(reviews: Reviews, order: NDArray[np.int64], form: Layout) -> Rows:
-    """The reviews in this order, padded, some at a time."""
+def rows(reviews: Reviews, order: NDArray[np.int64], form: Layout) -> NDArray[Any]:
+    """The reviews in this order, padded, shape (reviews, max_length)."""
     count = max(1, AT_ONCE // form.max_length)
     starts = range(0, len(order), count)
-    blocks = (pad(reviews, order[start : start + count], form) for start in starts)
-    return Rows((len(order), form.max_length), np.dtype(token_dtype(form.num_words)), blocks)
+    return np.concatenate([pad(reviews, order[start : start + count], form) for start in starts])
 
 
 def layout(params: Pad) -> Layout:

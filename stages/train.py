@@ -9,14 +9,11 @@ A training that was killed is resumed from the end of its last epoch, see
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from sentiment.errors import NotAllowedError
 from sentiment.gradients import measure, reach
 from sentiment.network.batches import split
 from sentiment.network.model import inputs_of, save_model
@@ -26,7 +23,6 @@ from sentiment.section import flatten
 from workflow import ending, files
 from workflow.files import PAD, TRAIN
 from workflow.params import dataset_name, load_params
-from workflow.registry.versions import own_name
 from workflow.runs import identity, lifecycle
 from workflow.runs.identity import fingerprint, provenance, run_name, uncommitted_diff
 from workflow.runs.logger import now
@@ -49,12 +45,6 @@ def identify(settings_used: Mapping[str, Any]) -> dict[str, str]:
     return {**own, **provenance(), **data, **computed_by}
 
 
-def require_own_name(tags: Mapping[str, str]) -> None:
-    """Raise UserError before the training where `evaluate` would refuse it."""
-    with suppress(NotAllowedError):  # such a training is not logged, see `lifecycle.start_run`
-        own_name(tags["dataset"])
-
-
 def write(folder: Path, training: Training, trained: Trained, gradients: pd.DataFrame) -> None:
     """Write the model, tables and metrics into an empty folder."""
     save_model(training.model, folder / "model.keras")
@@ -71,7 +61,7 @@ def main() -> None:
     settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     tags, changes = identify(settings_used), uncommitted_diff()
     name = run_name(params, settings_used, tags.get("dvc.experiment"))
-    with training_run(name, settings_used, tags, check=partial(require_own_name, tags)) as run:
+    with training_run(name, settings_used, tags) as run:
         log = run.log
         log_data(log, tags["dataset"], learning, validation)
         inputs = inputs_of(settings_used, len(learning.y))

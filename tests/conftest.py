@@ -25,23 +25,13 @@ from sentiment.errors import UserError
 from sentiment.network.model import Inputs
 from tests.browser import chromium
 from tests.own_texts import NAME, use_table, write_texts
-from tests.project import (
-    DEFAULT_PARAMS,
-    EPOCHS,
-    ROOT,
-    SMALL,
-    Project,
-    change_params,
-    merged,
-    until,
-)
-from workflow import cli, signals
+from tests.project import DEFAULT_PARAMS, EPOCHS, ROOT, SMALL, Project, change_params, merged
+from workflow import signals
 from workflow.ending import explain
 from workflow.params import Params, check_params
 from workflow.runs import store
 from workflow.signals import ENDING
 
-EARLIER = "8f200fd"  # commit: what users may upgrade from
 SMALL_IMDB: dict[str, Any] = {
     "fetch": {"dataset": "imdb"},
     "pad": {"num_words": 10_000, "max_length": 200},
@@ -50,24 +40,10 @@ SMALL_IMDB: dict[str, Any] = {
 }
 
 
-def has_earlier_version() -> bool:
-    """Whether the commit that `test_upgrade.py` goes on from is here; a shallow clone lacks it."""
-    command = ["git", "cat-file", "-e", f"{EARLIER}^{{commit}}"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
-
-
 Project.forks = True
 if "TF_XLA_FLAGS" not in os.environ:  # what XLA has compiled, processes of these tests share
     compiled = tempfile.TemporaryDirectory(prefix="xla-")  # removed with this, the first process
     os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={compiled.name}"
-collect_ignore = [] if has_earlier_version() else ["extras/test_upgrade.py"]
-
-
-def pytest_report_header() -> str | None:
-    """Say what is not collected."""
-    if not collect_ignore:
-        return None
-    return f"test_upgrade.py is left out: commit {EARLIER} is not here, `git fetch --unshallow`"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -85,7 +61,7 @@ def pytest_runtest_makereport(
 # fixtures and functions that start commands, read the real IMDB, or need TensorFlow
 SLOW = {"clone", "start", "browser", "imdb_cache", "backend", "ran", "wheels", "processes"}
 SLOW |= {"subprocess", "run_code", "git", "make", "connect_in", "local", "elsewhere", "dask"}
-SLOW |= {"upgraded"}
+SLOW |= {"upgraded", "mlflow_server"}
 # in `make test` begun first, each by a process of its own: none waits for another one in the end,
 # and what these tests share, such as a server, is made once
 LONGEST = (
@@ -192,6 +168,13 @@ def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
 
 
+def own_copy(project: Project, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Stand in a copy of a project of one's own, which is put into a folder."""
+    copied = project.copy(folder / "project")
+    stand_in(copied.path, monkeypatch)
+    return copied
+
+
 def runs() -> list[Run]:
     """All runs of the store in the working directory, the newest first."""
     client = mlflow.MlflowClient()
@@ -295,19 +278,6 @@ def two_runs(finished: Project, shared: Sharer) -> Project:
 
 
 @pytest.fixture(scope="session")
-def experiments(finished: Project, shared: Sharer) -> Project:
-    """A finished project with the experiment `six`, trained by DVC's queue in a temporary copy."""
-
-    def run_queue(project: Project) -> None:
-        command = ["dvc", "exp", "run", "--set-param", "train.units=6"]
-        project.run(*command, "--queue", "--name", "six")
-        project.run("dvc", "queue", "start")
-        until(lambda: "Success" in project.run("dvc", "queue", "status"), pause=2)
-
-    return shared("experiments", run_queue, finished.path)
-
-
-@pytest.fixture(scope="session")
 def imdb_project(clone: Project, imdb_cache: Path, shared: Sharer) -> Project:
     """A project whose small model was trained on IMDB, and is champion by the rule."""
 
@@ -369,7 +339,10 @@ class Caller:
         for name, value in environment.items():
             self.monkeypatch.setenv(name, value)
         self.capsys.readouterr()
-        assert not (cli.invoke(main, "command") if isinstance(main, click.Command) else main())
+        if isinstance(main, click.Command):
+            assert not main.main(standalone_mode=False)
+        else:
+            assert not main()
         printed = self.capsys.readouterr()
         return f"{printed.err}{printed.out}"
 

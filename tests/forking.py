@@ -14,16 +14,21 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
+from io import BytesIO
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sqlalchemy.orm import configure_mappers
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
@@ -33,23 +38,44 @@ LIBRARIES = """
     mlflow.store.model_registry.sqlalchemy_workspace_store
     matplotlib.pyplot sklearn.metrics sklearn.feature_extraction.text sklearn.linear_model
     pyarrow pandas pooch ruamel.yaml filelock git dvc.cli.parser dvc.repo.reproduce dvc.fs
+    uvicorn fastapi mlflow.cli mlflow.server.handlers
 """.split()
 # what starts others before it has connected to a store
 PARENTS = ("dvc", "tools.repro", "tools.verify")
 DVC = ("add", "commit", "exp", "init", "metrics", "params", "plots", "repro", "status")
-# what has threads, workers or daemons of its own starts as a user starts it
-ALONE = ("dask", "extras.demo", "tools.serve", "extras.team.server", "extras.sweep", "tools.ui")
+# what has workers of its own, or is not in the project's folder, starts as a user starts it
+ALONE = ("dask", "extras.sweep", "extras.team.server")
 _may_fork = True
+_asking = threading.Lock()
 
 
-def run(command: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[str]":
-    """As `subprocess.run`; the command is one that `module` knows."""
-    server = _server()
-    server.send((command, options))
-    done: subprocess.CompletedProcess[str] | subprocess.TimeoutExpired = server.recv()
-    if isinstance(done, subprocess.TimeoutExpired):
-        raise done
-    return done
+class Started(subprocess.Popen[Any]):
+    """A process of a command that `module` knows; the server forks it and waits for it."""
+
+    def _execute_child(self, args: Any, *options: Any) -> None:
+        """Let the server start it in `cwd`, with `env` and these standard streams."""
+        streams = [options[9], options[12], options[14]]  # -1 for one of this process
+        with _asking:
+            _server().send((args, {"cwd": options[4], "env": options[5]}))
+            for standard, own in enumerate(streams):
+                send_handle(_server(), standard if own == -1 else own, 0)
+            self.pid = _server().recv()
+        self._close_pipe_fds(*options[9:15])  # type: ignore[attr-defined]
+
+    def _internal_poll(self, *_: Any, **__: Any) -> int | None:
+        if self.returncode is None:
+            with _asking:
+                _server().send(self.pid)
+                self.returncode = _server().recv()
+        return self.returncode
+
+    def _wait(self, timeout: float | None) -> int:
+        deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while (status := self._internal_poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            time.sleep(0.01)
+        return status
 
 
 @cache
@@ -63,21 +89,27 @@ def _server() -> "Connection[Any, Any]":
 
 
 def serve(requests: "Connection[Any, Any]") -> None:
-    """Run commands that are asked for, one after the other."""
+    """Start commands, and say of which the status is asked whether and how it ended."""
     for number in (signal.SIGINT, signal.SIGHUP):  # nohup, say, ignores a terminal's signals
         signal.signal(number, signal.SIG_DFL)
     preload()
     subprocess.Popen = Popen  # type: ignore[misc]
+    processes: dict[int, subprocess.Popen[Any]] = {}
     while True:
         try:
-            command, options = requests.recv()
+            request = requests.recv()
         except EOFError:
             return
-        try:
-            done: Any = subprocess.run(command, check=False, **options)
-        except subprocess.TimeoutExpired as expired:
-            done = expired
-        requests.send(done)
+        if isinstance(request, int):
+            requests.send(processes[request].poll())
+            continue
+        command, options = request
+        streams = {name: recv_handle(requests) for name in ("stdin", "stdout", "stderr")}
+        process = Popen(command, **streams, **options)
+        for stream in streams.values():
+            os.close(stream)
+        processes[process.pid] = process
+        requests.send(process.pid)
 
 
 def preload() -> None:
@@ -87,6 +119,10 @@ def preload() -> None:
     importlib.import_module("sentiment.backend").load_keras()
     for name in LIBRARIES:
         importlib.import_module(name)
+    # what they keep: mappers of the store's tables, a table of all packages, fonts
+    configure_mappers()
+    importlib.import_module("mlflow.utils.requirements_utils")._init_packages_to_modules_map()
+    importlib.import_module("matplotlib.figure").Figure().subplots().figure.savefig(BytesIO())
     tqdm.monitor_interval = 0  # no thread: a process that has some is not forked
     forget_project()
     gc.freeze()
@@ -121,6 +157,8 @@ def module(command: Any) -> list[str]:
             return [name, *arguments]
         case ["dvc", name, *arguments] if name in DVC:
             return ["dvc", name, *arguments]
+        case ["mlflow", *arguments]:
+            return ["mlflow", *arguments]
     return []
 
 
@@ -140,7 +178,9 @@ def become(command: Sequence[str], environment: Mapping[str, str] | None) -> Non
     if environment is not None:
         os.environ.clear()
         os.environ.update(environment)
-    sys.modules.pop("keras", None)  # its parts stay: the project sets flags when it imports it
+    tempfile.tempdir = None  # TMPDIR says
+    for name in ("keras", "mlflow.server"):  # its parts stay, but it reads the environment
+        sys.modules.pop(name, None)
     forget_project()
     sys.path[0] = str(Path.cwd())
     sys.argv = [*command]

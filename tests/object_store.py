@@ -3,18 +3,18 @@
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from tests.project import ROOT, default_signals, free_port, wait_for
+from tests.project import ROOT, free_port, wait_for
+from tests.services import started
 
 BINARIES = ROOT / ".swift" / "bin"
 KEY, SECRET = "mlops:AK1", "not-so-secret"
@@ -74,12 +74,17 @@ def swift(*buckets: str) -> Iterator[ObjectStore]:
     ports = {kind: free_port() for kind in ("account", "container", "object", "proxy")}
     write_settings(folder, ports)
     endpoint = f"http://127.0.0.1:{ports['proxy']}"
-    processes = {kind: start(folder, kind) for kind in ports}
+
+    def start(kind: str) -> "subprocess.Popen[bytes]":
+        command = (str(BINARIES / f"swift-{kind}-server"), f"{folder}/{kind}.conf")
+        return started(folder, *command, output=f"{folder}/log-{kind}", SWIFT_TEST_IN_PROCESS="")
+
+    processes = {kind: start(kind) for kind in ports}
 
     def pause(seconds: float) -> None:
-        end(processes["proxy"])
+        processes["proxy"].kill()
         time.sleep(seconds)
-        processes["proxy"] = start(folder, "proxy")
+        processes["proxy"] = start("proxy")
         wait_for(f"{endpoint}/healthcheck")
 
     environment = {
@@ -97,7 +102,8 @@ def swift(*buckets: str) -> Iterator[ObjectStore]:
         yield ObjectStore(endpoint, environment, pause)
     finally:
         for process in processes.values():
-            end(process)
+            process.kill()
+            process.wait()
         shutil.rmtree(folder)
 
 
@@ -110,8 +116,7 @@ def client(environment: dict[str, str]) -> Any:
 
 
 def write_settings(folder: Path, ports: dict[str, int]) -> None:
-    for name in ("disks/d1", "log"):
-        (folder / name).mkdir(parents=True)
+    (folder / "disks/d1").mkdir(parents=True)
     (folder / "swift.conf").write_text(
         "[swift-hash]\nswift_hash_path_prefix = a\nswift_hash_path_suffix = b\n"
         "[storage-policy:0]\nname = one\ndefault = yes\n",
@@ -125,25 +130,3 @@ def write_settings(folder: Path, ports: dict[str, int]) -> None:
         (folder / f"{kind}.conf").write_text("\n".join([text, *sections]), encoding="utf-8")
     command = [str(BINARIES / "python"), "-c", RINGS, *map(str, ports.values())]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
-
-
-def start(folder: Path, kind: str) -> "subprocess.Popen[bytes]":
-    """Start one of Swift's servers; what it prints is in a file beside its settings."""
-    with (folder / "log" / kind).open("ab") as log:
-        return subprocess.Popen(
-            [BINARIES / f"swift-{kind}-server", folder / f"{kind}.conf"],
-            cwd=folder,
-            env={**os.environ, "SWIFT_TEST_IN_PROCESS": ""},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=default_signals,
-        )
-
-
-def end(process: "subprocess.Popen[bytes]") -> None:
-    """End one and what it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

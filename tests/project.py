@@ -109,13 +109,18 @@ def run_code(code: str, *arguments: str, **environment: str) -> "subprocess.Comp
     )
 
 
+def process_of(command: Sequence[str]) -> "type[subprocess.Popen[Any]]":
+    """The class of a command's process."""
+    return forking.Started if Project.forks and forking.module(command) else subprocess.Popen
+
+
 class Project:
     """A copy of the project with its own repository, where commands are run as a user does.
 
     Attributes:
         path: of its root.
         environment: of its commands.
-        forks: whether commands that are run to their end start as `tests.forking` says.
+        forks: whether commands start as `tests.forking` says.
     """
 
     forks = False
@@ -141,33 +146,34 @@ class Project:
         return Project(path)
 
     def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+        return self.begin(command, environment, subprocess.STDOUT)
+
+    def begin(
+        self, command: Sequence[str], environment: Mapping[str, str], stderr: int
+    ) -> "subprocess.Popen[str]":
+        """Start a command whose standard output is read."""
+        return process_of(command)(
             command,
             cwd=self.path,
-            env=self.environment | environment,
+            env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             text=True,
-            preexec_fn=default_signals,
+            preexec_fn=default_signals,  # a process that is forked has them anyway
         )
 
     def finish(
-        self, command: Sequence[str], environment: dict[str, str], stderr: int
+        self, command: Sequence[str], environment: Mapping[str, str], stderr: int
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
-        options: dict[str, Any] = {
-            "cwd": self.path,
-            "env": self.environment | environment,
-            "stdin": subprocess.DEVNULL,
-            "stdout": subprocess.PIPE,
-            "stderr": stderr,
-            "text": True,
-            "timeout": 600,
-        }
-        if self.forks and forking.module(command):
-            return forking.run(command, **options)
-        return subprocess.run(command, check=False, preexec_fn=default_signals, **options)
+        with self.begin(command, environment, stderr) as process:
+            try:
+                printed = process.communicate(timeout=600)
+            except BaseException:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(command, process.returncode, *printed)
 
     def run(self, *command: str, status: int | None = 0, **environment: str) -> str:
         """Run a command and return what it printed; `status` None admits any exit status."""

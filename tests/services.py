@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,9 +16,10 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
 
-from tests.project import QUIET, Project, default_signals, free_port, until, wait_for
+from tests.project import QUIET, Project, default_signals, free_port, process_of, wait_for
 from workflow import files
 from workflow.runs import training_run
 
@@ -75,7 +76,7 @@ def started(
 ) -> "subprocess.Popen[bytes]":
     """Start a server; its output goes to a file, since a full pipe would stop it."""
     with Path(output).open("ab") as printed:
-        return subprocess.Popen(
+        return process_of(command)(
             command,
             cwd=folder,
             env=Project(folder).environment | environment,
@@ -86,25 +87,6 @@ def started(
         )
 
 
-def installed(name: str) -> str:
-    """The path of a server's program; without it, the test is skipped."""
-    program = shutil.which(name, path="/usr/sbin:/usr/bin")
-    if program is None:
-        pytest.skip(f"{name} is not installed")
-    return program
-
-
-@contextmanager
-def ending(process: "subprocess.Popen[bytes]", port: int) -> Iterator[None]:
-    """Wait until a server listens on a port; it ends with the block."""
-    try:
-        until(lambda: is_open(port))
-        yield
-    finally:
-        process.terminate()  # and not SIGKILL: it ends its own workers
-        process.wait(timeout=30)
-
-
 @contextmanager
 def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
     """An MLflow server with its files in a folder; its address."""
@@ -113,9 +95,13 @@ def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
     stores = ("--backend-store-uri", f"sqlite:///{folder}/served.db")
     artifacts = ("--artifacts-destination", f"{folder}/files")
     command = ("mlflow", "server", "--port", str(port), *stores, *artifacts)
-    with ending(started(folder, *command, **QUIET), port):
+    process = started(folder, *command, **QUIET)
+    try:
         wait_for(f"{address}/health")
         yield address
+    finally:
+        process.terminate()  # and not SIGKILL: it ends its own workers
+        process.wait(timeout=30)
 
 
 class Cluster(NamedTuple):
@@ -159,35 +145,18 @@ def dask(
         yield Cluster(address, scheduler, all_workers, start_worker, output)
     finally:
         for process in [*all_workers, scheduler]:
-            process.terminate()
-        for process in [*all_workers, scheduler]:
-            process.wait(timeout=30)
+            kill(process)
 
 
-@contextmanager
-def ssh() -> Iterator[tuple[str, Path]]:
-    """Debian's SSH server for this user: its address without a path, and the client's key."""
-    program, port = installed("sshd"), free_port()
-    with tempfile.TemporaryDirectory(prefix="ssh-") as name:
-        folder = Path(name)
-        for own in ("host", "client"):
-            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / own)]
-            subprocess.run(command, check=True)
-        shutil.copyfile(folder / "client.pub", folder / "allowed")
-        options = {
-            "ListenAddress": "127.0.0.1",
-            "Port": port,
-            "HostKey": folder / "host",
-            "AuthorizedKeysFile": folder / "allowed",
-            "PidFile": "none",
-            "PasswordAuthentication": "no",
-            "StrictModes": "no",
-            "Subsystem": "sftp internal-sftp",
-        }
-        arguments = [f"-o{option}={value}" for option, value in options.items()]
-        Path("/run/sshd").mkdir(exist_ok=True)
-        with ending(started(folder, program, "-D", "-f", "/dev/null", *arguments), port):
-            yield f"ssh://127.0.0.1:{port}", folder / "client"
+def kill(process: "subprocess.Popen[Any]") -> None:
+    """Kill a process with its children, if it has not ended."""
+    if process.poll() is None:
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()  # first, or it would replace them
+        process.wait()
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
 
 
 class Pages(SimpleHTTPRequestHandler):
@@ -227,27 +196,6 @@ def web(folder: Path) -> Iterator[str]:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-@contextmanager
-def proxy(folder: Path, site: str, port: int) -> Iterator[None]:
-    """Debian's nginx with a site, which listens on a port and finds its certificate in the folder.
-
-    That is `certificate.pem` with the key `key.pem`, for 127.0.0.1.
-    """
-    program = installed("nginx")
-    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test"]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
-    where = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
-    subprocess.run([*new, *names, *where], check=True, capture_output=True)
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    temporary = [f"{kind}_temp_path {folder}/{kind};" for kind in kinds]
-    settings = folder / "nginx.conf"
-    http = "\n".join(["access_log off;", *temporary, site])
-    start = f"daemon off; pid {folder}/pid; error_log stderr;\nevents {{}}\n"
-    settings.write_text(f"{start}http {{\n{http}\n}}\n", encoding="utf-8")
-    with ending(started(folder, program, "-e", "stderr", "-c", str(settings)), port):
-        yield
 
 
 def is_open(port: int) -> bool:

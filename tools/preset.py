@@ -31,24 +31,15 @@ def main(name: str, as_json: bool) -> None:
 
 
 def read(name: str) -> dict[str, Any]:
-    """The values of a preset, by dotted names.
-
-    Raises:
-        UserError: there is no such preset, or it has other keys than parameters of `pad` and
-            `train`.
-    """
+    """The values of a preset, by dotted names; UserError if there are others than parameters."""
     path = FOLDER / f"{name}.yaml"
-    if not path.is_file():
-        there = ", ".join(sorted(preset.stem for preset in FOLDER.glob("*.yaml"))) or "none"
-        raise UserError(f"There is no preset {name}. In {FOLDER}/: {there}.")
     try:
         values = dict(flat(YAML(typ="safe", pure=True).load(path), ""))
-    except (YAMLError, UnicodeDecodeError) as error:
+    except YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     unknown = [key for key in values if parameter(key) is None or key.split(".")[0] not in SEARCHED]
     if unknown:
-        allowed = " and ".join(SEARCHED)
-        raise UserError(f"{path}: {unknown[0] or 'this'} is no parameter of {allowed}.")
+        raise UserError(f"{path}: {unknown[0] or 'it'} is no parameter of {' or '.join(SEARCHED)}.")
     return values
 
 

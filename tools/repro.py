@@ -4,40 +4,37 @@ Where DVC has a default remote, what that has is pulled in place of being run. W
 from its cache, or a tracking store that failed does not have, is logged afterwards.
 """
 
+from sentiment.data.dataset import Fetch
 from sentiment.errors import UserError
 from tools import sync
 from workflow import cli, downloads, dvc, files, params_file
 from workflow.files import FETCH
-from workflow.params import PARAMS_FILE, Params, load_params
+from workflow.params import PARAMS_FILE, load_params
 from workflow.runs import store
 
-RULE = "#" * 78
-SYNTHETIC = f"""
-{RULE}
-##  SYNTHETIC DATA (fetch.dataset in params.yaml): the metrics are NOT IMDB's.
-{RULE}
-"""
-FALLBACK = """
+SYNTHETIC = "SYNTHETIC DATA (fetch.dataset in params.yaml): the metrics are NOT IMDB's."
+FALLBACK = f"""
 IMDB is out of reach, see above, so this continues with the synthetic set:
 params.yaml now says fetch.dataset: synthetic. Set it back to imdb and run
 `make repro` again once the files are within reach.
+{SYNTHETIC}
 """
 
 
 @cli.command(__doc__)
 def main() -> int:
-    params = load_params()
-    announce(params)
+    wanted = load_params().fetch
     status = reproduce()
-    if status and not_fetched(params):
-        params = obtain_or_fall_back(params)
+    if status and not_fetched(wanted):
+        obtain_or_fall_back(wanted)
         status = reproduce()
     if not status:
         with store.tolerating_errors(
             f"{files.DATA} is complete, `make sync` logs it to the tracking store"
         ):
             print(sync.describe(sync.synchronize()))
-    announce(params)
+    if load_params().fetch.dataset == "synthetic":
+        print(SYNTHETIC)
     return status
 
 
@@ -53,31 +50,22 @@ def reproduce() -> int:
     return dvc.run("repro", "--pull")
 
 
-def announce(params: Params) -> None:
-    """Print a banner where the metrics are not IMDB's."""
-    if params.fetch.dataset == "synthetic":
-        print(SYNTHETIC, flush=True)
-
-
-def not_fetched(params: Params) -> bool:
+def not_fetched(wanted: Fetch) -> bool:
     """Whether IMDB is wanted and `fetch` has not got it."""
     try:
         fetched = files.read_about(FETCH)["params"]["fetch.dataset"]
     except UserError:
         fetched = None
-    return params.fetch.dataset == "imdb" and fetched != "imdb"
+    return wanted.dataset == "imdb" and fetched != "imdb"
 
 
-def obtain_or_fall_back(params: Params) -> Params:
+def obtain_or_fall_back(wanted: Fetch) -> None:
     """Try once more to get IMDB, and set the synthetic set in its place if it is out of reach."""
     try:
-        downloads.imdb(params.fetch)
+        downloads.imdb(wanted)
     except downloads.Unreachable:
         params_file.edit(PARAMS_FILE, {"fetch.dataset": "synthetic"})
         print(FALLBACK, flush=True)
-        params = load_params()
-        announce(params)
-    return params
 
 
 if __name__ == "__main__":

@@ -15,12 +15,7 @@ from sentiment.network.batches import split
 from sentiment.scoring.answers import TrainingRecord
 from sentiment.serving.keras_reader import read_model
 from workflow import cli, files
-from workflow.evaluation import (
-    evaluated_digests,
-    publish_outputs,
-    read_test,
-    read_training,
-)
+from workflow.evaluation import evaluated_digests, publish_outputs, read_test, read_training
 from workflow.files import EVALUATE, PAD, TRAIN
 from workflow.params import dataset_name, load_params
 from workflow.runs import lifecycle, store
@@ -74,10 +69,7 @@ def complete_training(training: TrainingRecord) -> Run:
         if has_all(run.data.tags, TRAIN):
             return log.run
         if lifecycle.is_taken(run, lock()):
-            process = run.data.tags.get(lifecycle.PROCESS)
-            raise UserError(
-                f"Run {log.run.run_id} is still running, in process {process}: wait for it."
-            )
+            raise UserError(f"Run {log.run.run_id} is still running: wait for it.")
         which = f"attributes.run_id = '{log.run.run_id}'"
     else:
         tags = {**tags, store.RESTORED: training.run["run_id"]}

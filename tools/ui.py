@@ -36,9 +36,9 @@ def show_when_ready(page: str, port: int) -> None:
 
 def show(page: str) -> None:
     """Print an address and open it in the user's browser, if there is one."""
+    webbrowser.open(page)
     with suppress(BrokenPipeError):  # nobody reads it any more
         print(f"\nThe runs: {page}\n", flush=True)
-    webbrowser.open(page)
 
 
 @cli.command(__doc__)

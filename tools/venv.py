@@ -7,16 +7,15 @@ An environment is a folder `.venv-<digest>` of what it is built from and where: 
 another Python or a moved folder (scripts hold absolute paths) give another one. `.venv` links to it
 once it is complete; until then, the one before works.
 
-uv installs the packages, several times as fast as pip, which does it where uv cannot run or fails.
+uv installs the packages, several times as fast as pip, which does it where uv fails.
 """
 
-import ast
 import fcntl
 import hashlib
-import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,30 +25,14 @@ VENV = Path(".venv")
 BUILT = ".venv-" + 12 * "[0-9a-f]"  # pattern of their names
 FORMER = ".venv-" + 12 * "0"  # the name that a folder `.venv` gets when a link takes its place
 COMPLETE = "complete"  # the file that is written last
-# uv reads none of pip's settings, and a mirror, a proxy or a certificate may be all that answers:
-# pip's name, uv's variable, and what separates several values in it
-SETTINGS = [
-    ("index-url", "UV_DEFAULT_INDEX", ""),
-    ("extra-index-url", "UV_INDEX", " "),
-    ("find-links", "UV_FIND_LINKS", ","),
-    ("trusted-host", "UV_INSECURE_HOST", " "),
-    ("cert", "SSL_CERT_FILE", ""),
-    ("proxy", "ALL_PROXY", ""),
-    ("no-index", "UV_OFFLINE", ""),
-]
 
 
 def check_python(major: int, minor: int) -> None:
-    """End with one line unless the version is suitable and can make virtual environments."""
+    """End with one line unless the version is suitable."""
     if not (3, 11) <= (major, minor) <= (3, 13):
         sys.exit(
             f"make: Python {major}.{minor} is not suitable, 3.11 to 3.13 are. "
             "Install one, or name it: make PYTHON=/path/to/python3.12 ..."
-        )
-    if not all(importlib.util.find_spec(module) for module in ("venv", "ensurepip")):
-        sys.exit(
-            f"make: {sys.executable} cannot make virtual environments. Install its venv module "
-            f"(on Debian and Ubuntu: apt install python{major}.{minor}-venv)."
         )
 
 
@@ -83,14 +66,10 @@ def use(built: Path) -> None:
 
 
 def succeeds(command: "list[str]", **environment: str) -> bool:
-    """Run a command whose output the user sees; whether it could be run, and succeeded."""
-    try:
-        variables = {**os.environ, **environment}
-        # standard output is that of the command which make runs next, and may be JSON
-        return subprocess.call(command, env=variables, stdout=sys.stderr) == 0
-    except OSError as error:
-        print(f"make: {error}", file=sys.stderr)
-        return False
+    """Run a command whose output the user sees; whether it succeeded."""
+    # standard output is that of the command which make runs next, and may be JSON
+    variables = {**environment, **os.environ}
+    return subprocess.call(command, env=variables, stdout=sys.stderr) == 0
 
 
 def pip(built: Path) -> "list[str]":
@@ -107,28 +86,10 @@ def uv_installs(built: Path) -> bool:
     options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
     # without bytecode TensorFlow's import takes 20 s instead of 7
     uv = [str(built / "bin" / "uv"), "pip", "install", "--require-hashes", "--compile-bytecode"]
+    # pip trusts the system's certificates, uv only if it is told
     return succeeds([*pip(built), "install", *options, "--requirement", str(pinned)]) and succeeds(
-        [*uv, "--python", str(built), "--requirement", str(LOCK)], **uv_environment(built)
+        [*uv, "--python", str(built), "--requirement", str(LOCK)], UV_SYSTEM_CERTS="true"
     )
-
-
-def uv_environment(built: Path) -> "dict[str, str]":
-    """pip's settings, in its files and by PIP_*, as uv's variables; those that are set stay."""
-    command = [*pip(built), "config", "list"]
-    listed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout
-    settings = {
-        option: str(ast.literal_eval(value))
-        for section in ("global", "install", ":env:")  # the later one wins
-        for option, value in re.findall(rf"^{section}\.([\w-]+)=(.+)$", listed, re.MULTILINE)
-    }
-    variables = {
-        variable: separator.join(settings[option].split()) if separator else settings[option]
-        for option, variable, separator in SETTINGS
-        if settings.get(option)
-    }
-    # as pip does, take what fits from any index: the lock has the hash of every file
-    variables["UV_INDEX_STRATEGY"] = "unsafe-best-match"
-    return {name: value for name, value in variables.items() if name not in os.environ}
 
 
 def install_lock(built: Path) -> bool:
@@ -179,21 +140,15 @@ def main(extras: "list[str]") -> None:
     check_python(*sys.version_info[:2])
     if is_complete() and all(map(has, extras)):
         return
-    try:
-        with Path(".venv.lock").open("w", encoding="utf-8") as turn:
-            try:
-                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print("make: waiting for another make, which is building .venv.", file=sys.stderr)
-                fcntl.flock(turn, fcntl.LOCK_EX)
-            if not is_complete():
-                build()
-            for extra in extras:
-                if not has(extra):
-                    install(extra)
-    except KeyboardInterrupt:
-        sys.exit("make: interrupted, .venv is not built. Run make again to build it.")
+    with Path(".venv.lock").open("w", encoding="utf-8") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # another make may be building it
+        if not is_complete():
+            build()
+        for extra in extras:
+            if not has(extra):
+                install(extra)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C without a traceback
     main(sys.argv[1:])

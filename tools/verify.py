@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -18,27 +18,9 @@ from workflow.params import load_params
 from workflow.runs.identity import CHANGES, DECLARED
 
 # which run it was and what its evaluation took: these differ in every run, and so do the digests
-LEFT_OUT = {
-    "train/about.json",
-    "train/run.json",
-    "evaluate/about.json",
-    "evaluate/cost.json",
-}
+LEFT_OUT = {"train/about.json", "train/run.json", "evaluate/about.json", "evaluate/cost.json"}
 MEASURED = ["seconds"]  # columns of tables that are measured, and differ as well
 KINDS = ("python", "tensorflow", "keras", "numpy", "processor", "environment")  # of a run's tags
-SAME = f"""\
-All {{}} files are the same, bit for bit.
-Left out: measured seconds, and {", ".join(sorted(LEFT_OUT))}, \
-which describe the run and its cost."""
-
-
-class Outcome(NamedTuple):
-    """How two runs of the same commit's pipeline differ, before and now."""
-
-    compared: int  # number of files
-    differing: list[str]  # their names
-    changed: dict[str, tuple[str, str | None]]  # of machine and packages, by the run's tags
-    test_accuracy: tuple[float, float]
 
 
 @cli.command(__doc__)
@@ -46,34 +28,40 @@ class Outcome(NamedTuple):
 def main(as_json: bool) -> int:
     with cli.output_kept(as_json):
         outcome = verify()
-    if outcome.differing and not as_json:
-        raise UserError(explain(outcome))
-    cli.report(outcome._asdict(), SAME.format(outcome.compared), as_json)
-    return int(bool(outcome.differing))
+    if outcome["differing"] and not as_json:
+        before, now = outcome["test_accuracy"]
+        changed = (f"{name} {old} → {new}" for name, (old, new) in outcome["changed"].items())
+        raise UserError(
+            f"Not the same again: {', '.join(outcome['differing'])}\n"
+            f"Test accuracy: {before} → {now}\n"
+            f"Changed since: {', '.join(changed) or 'no package, and not the machine'}"
+        )
+    cli.report(outcome, f"All {outcome['compared']} files are the same, bit for bit.", as_json)
+    return int(bool(outcome["differing"]))
 
 
-def verify() -> Outcome:
-    """Run the pipeline again, and compare; raises UserError if that is not possible."""
+def verify() -> dict[str, Any]:
+    """Run the pipeline again, and compare: what `--json` prints.
+
+    Raises:
+        UserError: `data/` is not the commit's own, or the pipeline failed.
+    """
     require_the_commit_s_own_data()
     with tempfile.TemporaryDirectory() as scratch:
         again = repeat(Path(scratch) / "clone") / files.DATA
-        before, now = (
-            float(files.read_json(data / "evaluate" / "metrics.json")["test_accuracy"])
-            for data in (files.DATA, again)
-        )
-        return Outcome(
-            len(compared(files.DATA)),
-            sorted(differences(files.DATA, again)),
-            changed_tags(files.DATA, again),
-            (before, now),
-        )
-
-
-def changed_tags(recorded: Path, again: Path) -> dict[str, tuple[str, str | None]]:
-    """What of machine and packages another run of the pipeline has other tags of."""
-    before, now = (files.read_json(data / "train/run.json")["tags"] for data in (recorded, again))
-    names = [name for name in before if name.startswith(KINDS)]
-    return {name: (before[name], now.get(name)) for name in names if before[name] != now.get(name)}
+        folders = (files.DATA, again)
+        before, now = (files.read_json(data / "train/run.json")["tags"] for data in folders)
+        metrics = [files.read_json(data / "evaluate/metrics.json") for data in folders]
+        return {
+            "compared": len(compared(files.DATA)),
+            "differing": sorted(differences(files.DATA, again)),
+            "changed": {
+                name: (value, now.get(name))
+                for name, value in before.items()
+                if name.startswith(KINDS) and value != now.get(name)
+            },
+            "test_accuracy": [run["test_accuracy"] for run in metrics],
+        }
 
 
 def require_the_commit_s_own_data() -> None:
@@ -93,7 +81,9 @@ def repeat(clone: Path) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(name, place)
     outside = ("DVC_", "MLFLOW_", "GIT_")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(outside)}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(outside)
+    }
     if dvc.run("repro", folder=clone, environment=environment):
         raise UserError("The pipeline failed in a clone of this commit, see above.")
     return clone
@@ -118,17 +108,6 @@ def content(path: Path) -> Any:
     if path.name == "history.csv":
         return pd.read_csv(path).drop(columns=MEASURED).to_csv()
     return files.sha256(path)
-
-
-def explain(outcome: Outcome) -> str:
-    """What differs, and what may be the reason."""
-    changed = [f"  {key}: {here} → {again}" for key, (here, again) in outcome.changed.items()]
-    reasons = changed or ["  nothing that the runs note of the machine and its packages"]
-    scores = " → ".join(f"{accuracy:.4f}" for accuracy in outcome.test_accuracy)
-    lines = [f"  {name}" for name in outcome.differing]
-    return "\n".join(
-        ["Not the same again:", *lines, f"Test accuracy: {scores}", "Changed since:", *reasons]
-    )
 
 
 if __name__ == "__main__":

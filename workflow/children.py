@@ -8,19 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from queue import SimpleQueue
+from contextlib import suppress
 from typing import Any
 
 import click
 import psutil
 
 from sentiment.errors import UserError
-from workflow import cli, files
-from workflow.signals import ENDING
+from workflow import cli, files, signals
 
 POLL_SECONDS = 0.1
 HOST = "127.0.0.1"
@@ -54,23 +51,6 @@ def end(group: int, seconds: float) -> None:
             return
 
 
-@contextmanager
-def handling(on_signal: Callable[[int], object]) -> Iterator[None]:
-    """In the block, call `on_signal` with the number of each signal that would end this process.
-
-    A signal that is ignored stays so: nohup ignores SIGHUP on purpose.
-    """
-    before = {number: signal.getsignal(number) for number in ENDING}
-    handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-    for number in handled:
-        signal.signal(number, lambda received, _: on_signal(received))
-    try:
-        yield
-    finally:
-        for number in handled:
-            signal.signal(number, before[number])
-
-
 def port_option(variable: str, default: int) -> Callable[[Any], Any]:
     """The option `--port` of a command that serves."""
     kind = click.IntRange(1, 65535)
@@ -79,15 +59,14 @@ def port_option(variable: str, default: int) -> Callable[[Any], Any]:
 
 def require_free(port: int, setting: str, host: str = HOST) -> None:
     """Raise UserError where a server cannot listen on this port, which the setting says."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise UserError(
-                f"Port {port} is taken or not allowed on {host}: {error.strerror}. Choose another "
-                f"by {setting}."
-            ) from None
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise UserError(
+            f"Port {port} is taken or not allowed on {host}: {error.strerror}. Choose another "
+            f"by {setting}."
+        ) from None
 
 
 def output(*command: str) -> str:
@@ -99,20 +78,20 @@ def output(*command: str) -> str:
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run a server in the project's root; return its exit status, or 0 when a signal ends it.
+    """Run a server in the project's root until it or this process ends; return its exit status.
 
     Artifact locations are relative to the root. What the server prints goes to standard error: some
     fail over an output that is closed, as by `head`, and keep their port. A signal, or a closed
-    terminal, ends all that the server started, within `2 * END_SECONDS`; further signals do not
-    hinder that.
+    terminal, ends all that the server started, within `2 * END_SECONDS`.
     """
-    ended: SimpleQueue[int] = SimpleQueue()  # its `put` may interrupt its `get`
-    with handling(lambda _: ended.put(0)):
-        server = subprocess.Popen(
-            command, cwd=files.root(), env=environment, process_group=0, stdout=sys.stderr
-        )
-        threading.Thread(target=lambda: ended.put(server.wait()), daemon=True).start()
-        try:
-            return ended.get()
-        finally:
-            end(server.pid, END_SECONDS)
+    server = None
+    try:
+        with signals.deferred():  # else it may be left behind
+            server = subprocess.Popen(
+                command, cwd=files.root(), env=environment, process_group=0, stdout=sys.stderr
+            )
+        return server.wait()
+    finally:
+        if server:
+            with signals.deferred():
+                end(server.pid, END_SECONDS)

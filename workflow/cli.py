@@ -11,12 +11,9 @@ from typing import Any, NoReturn
 
 import click
 
-from workflow import ending, files, signals
-from workflow.ending import explain
+from workflow import ending, files
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-USAGE_STATUS = 2
-CLOSED_STATUS = 128 + signal.SIGPIPE
 
 
 def command(documentation: str | None) -> Callable[[Callable[..., Any]], click.Command]:
@@ -53,16 +50,16 @@ def output_kept(kept: bool) -> Iterator[None]:
 
     That includes libraries and processes that are started in it. With `kept` False, nothing does.
     """
-    if not kept or sys.stdout is None:
+    if not kept:
         yield
         return
-    flush()
+    sys.stdout.flush()
     before = os.dup(1)
     os.dup2(2, 1)
     try:
         yield
     finally:
-        flush()
+        sys.stdout.flush()
         os.dup2(before, 1)
         os.close(before)
 
@@ -97,39 +94,15 @@ def run(name: str, main: click.Command) -> NoReturn:
     128 and the number of a signal. A closed standard output (`| head`) ends it without a message.
     """
     ending.quiet_libraries()
-    module = sys.modules["__main__"].__spec__
-    program = f"python -m {module.name.removesuffix('.__main__')}" if module else sys.argv[0]
-    try:
-        with signals.raising():
-            status = invoke(main, program)
-            flush()
-    except click.UsageError as error:
-        print(f"{name}: {error.format_message()} See {program} --help.", file=sys.stderr)
-        sys.exit(USAGE_STATUS)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would complain as it ends
-        sys.exit(CLOSED_STATUS)
-    except signals.Interrupted as ended:
-        print(f"{name}: {ended}", file=sys.stderr)
-        raise
-    except BaseException as error:
-        message = explain(error, f"`{name}`")
-        if message is None:
-            raise
-        sys.exit(f"{name}: {message}")
+    with ending.one_message(name, f"`{name}`"):
+        try:
+            status = main.main(standalone_mode=False)
+            print(end="", flush=True)
+        except click.UsageError as error:
+            program = error.ctx.command_path if error.ctx else ""
+            print(f"{name}: {error.format_message()} See {program} --help.", file=sys.stderr)
+            status = error.exit_code
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would complain as it ends
+            status = 128 + signal.SIGPIPE
     sys.exit(status)
-
-
-def invoke(main: click.Command, program: str) -> int | None:
-    """Call a command with this process's arguments; `--help` ends it with status 0."""
-    try:
-        with main.make_context(program, sys.argv[1:]) as context:
-            status: int | None = main.invoke(context)
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
-    return status
-
-
-def flush() -> None:
-    """Write out what standard output still has, if the process was started with one."""
-    print(end="", flush=True)

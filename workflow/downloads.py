@@ -4,11 +4,9 @@ import os
 import re
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from sentiment.data.dataset import Fetch, Table, file_name
 from sentiment.data.imdb import ARCHIVE, WORD_INDEX
@@ -24,9 +22,8 @@ class Unreachable(UserError):
 
 
 def cache_folder() -> Path:
-    """Keras' own dataset cache, found by Keras' rule."""
-    home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")
-    return Path(os.environ.get("KERAS_HOME") or home / ".keras") / "datasets"
+    """Keras' own dataset cache."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
 
 
 def imdb(params: Fetch) -> tuple[bytes, bytes]:
@@ -36,7 +33,7 @@ def imdb(params: Fetch) -> tuple[bytes, bytes]:
 
     Raises:
         Unreachable: a file is not there and cannot be downloaded.
-        UserError: a file is not what `params.yaml` pins, or cannot be stored.
+        UserError: a file is not what `params.yaml` pins.
     """
     import pooch
     import requests
@@ -44,46 +41,15 @@ def imdb(params: Fetch) -> tuple[bytes, bytes]:
     digests = {ARCHIVE: params.archive_sha256, WORD_INDEX: params.word_index_sha256}
     folder = cache_folder()
     cache = pooch.create(folder, params.url, registry=digests, retry_if_failed=params.retries)
-    get = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=params.timeout)
-
-    def download(url: str, *target: Any) -> None:
-        _require_answer(url, params.timeout)
-        get(url, *target)
-
+    download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=params.timeout)
     try:
         for name in digests:
             cache.fetch(name, downloader=download)
     except requests.RequestException as error:
-        raise Unreachable(_unreachable(params, _root_cause(error))) from None
+        raise Unreachable(_unreachable(params, first_line(error))) from None
     except ValueError as error:  # pooch's error for a digest that does not match
         raise UserError(f"{params.url} does not have what params.yaml pins: {error}") from None
-    except OSError as error:
-        raise UserError(f"{folder} cannot be used ({error}). Set KERAS_HOME.") from None
     return (folder / ARCHIVE).read_bytes(), (folder / WORD_INDEX).read_bytes()
-
-
-def _require_answer(url: str, seconds: float) -> None:
-    """Raise a Timeout if the server does not answer in time, however many addresses it has.
-
-    The time-out of a request applies to each address of a host, one after the other.
-    """
-    import requests
-
-    def ask() -> None:
-        with suppress(requests.RequestException):  # the download meets it, too
-            requests.head(url, timeout=seconds)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise requests.Timeout(f"no answer within {seconds:g} seconds")
-
-
-def _root_cause(error: BaseException) -> str:
-    while error.__context__ is not None:
-        error = error.__context__
-    return f"{type(error).__name__}: {error}"
 
 
 def _unreachable(params: Fetch, cause: str) -> str:
@@ -136,27 +102,18 @@ def local(address: str) -> Iterator[Source]:
 
 
 def _download(address: str, source: Source) -> None:
+    import aiohttp
     import fsspec
-    from fsspec.callbacks import TqdmCallback
 
-    bar = {"desc": source.path.name, "unit": "B", "unit_scale": True}
+    # `~/.netrc` and the proxies of the environment count, and large files take their time
+    timeout = aiohttp.ClientTimeout(sock_connect=QUIET_SECONDS, sock_read=QUIET_SECONDS)
+    http = {"client_kwargs": {"trust_env": True, "timeout": timeout}}
     try:
-        system, name = fsspec.url_to_fs(address, **_options(address))
-        with TqdmCallback({**bar, "disable": not sys.stderr.isatty()}) as callback:
-            system.get_file(name, str(source.path), callback=callback)
+        options = http if address.startswith(("http://", "https://")) else {}
+        system, name = fsspec.url_to_fs(address, **options)
+        system.get_file(name, str(source.path))
     except FileNotFoundError:
         raise UserError(f"There is no file {source.name}.") from None
     except Exception as error:  # each kind of address has errors of its own
         reason = first_line(error) or type(error).__name__
         raise UserError(f"{source.name} cannot be read: {reason}") from None
-
-
-def _options(address: str) -> dict[str, Any]:
-    """Let `~/.netrc` and the proxies of the environment count, and large files take their time."""
-    if not address.startswith(("http://", "https://")):
-        return {}
-    import aiohttp
-
-    quiet = {"sock_connect": QUIET_SECONDS, "sock_read": QUIET_SECONDS}
-    timeout = aiohttp.ClientTimeout(total=None, **quiet)
-    return {"client_kwargs": {"trust_env": True, "timeout": timeout}}

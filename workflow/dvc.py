@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sentiment.data.dataset import Fetch
 from sentiment.errors import UserError, first_line
-from workflow import children
+from workflow import children, signals
 
 DVC = (sys.executable, "-m", "dvc")
 RWLOCK = Path(".dvc", "tmp", "rwlock")
@@ -24,9 +24,9 @@ Environment = Mapping[str, str] | None  # None: that of this process
 def run(*arguments: str, folder: Path = HERE, environment: Environment = None) -> int:
     """Run a DVC command that runs stages, in a process group of its own; return its exit status.
 
-    A signal to this process goes to all of the group, the stage included, and is waited for:
-    DVC by itself leaves a stage behind when it is terminated. What an earlier DVC was killed over
-    is repaired.
+    The signal that ends this process goes to all of the group, the stage included, whose end is
+    waited for: DVC by itself leaves a stage behind when it is terminated. What an earlier DVC was
+    killed over is repaired.
     """
     repair_lock(folder / RWLOCK)
     status = _run(arguments, folder, environment)
@@ -36,20 +36,17 @@ def run(*arguments: str, folder: Path = HERE, environment: Environment = None) -
 
 
 def _run(arguments: Sequence[str], folder: Path, environment: Environment) -> int:
-    process = subprocess.Popen([*DVC, *arguments], cwd=folder, env=environment, process_group=0)
-    received: list[int] = []
-
-    def forward(number: int) -> None:
-        received.append(number)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-
-    with children.handling(forward):
-        status = process.wait()
-    if received:
-        children.wait(process.pid)
-        sys.exit(128 + received[0])
-    return status
+    command, process = [*DVC, *arguments], None
+    try:
+        with signals.deferred():  # else it may be left behind
+            process = subprocess.Popen(command, cwd=folder, env=environment, process_group=0)
+        return process.wait()
+    except signals.Interrupted as ended:
+        if process:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, ended.number)
+            children.wait(process.pid)
+        raise
 
 
 def output(*arguments: str) -> str:
@@ -68,20 +65,17 @@ def remote() -> str | None:
     return name
 
 
-def why_not(remote: str, absent: str = "") -> str:
-    """Why a remote cannot be used, or nothing if it can: `dvc repro --pull` would end over it.
-
-    `absent` is the answer where nothing is at its address.
-    """
+def why_not(remote: str) -> str:
+    """Why a remote cannot be used, or nothing if it can: `dvc repro --pull` would end over it."""
     from dvc.repo import Repo
 
     try:
         with Repo() as repo:
             data = repo.cloud.get_remote_odb(name=remote)
-            folder = data.fs.parent(data.fs.parent(data.path))  # of files/md5
-            return "" if data.fs.exists(folder) else absent
+            data.fs.exists(data.path)
     except Exception as error:  # each kind of remote has errors of its own
         return first_line(error) or type(error).__name__
+    return ""
 
 
 def repair_lock(lock: Path) -> None:
@@ -136,8 +130,5 @@ def relative_files(params: Fetch) -> list[str]:
     inside = [name for name in names if "://" not in name and not Path(name).is_absolute()]
     for name in inside:
         if os.path.normpath(name).startswith(".."):
-            raise UserError(
-                f"{name} is outside the project, of which a copy is trained elsewhere: name it by "
-                "its absolute path in params.yaml."
-            )
+            raise UserError(f"{name} is outside the project: name it by its absolute path.")
     return inside

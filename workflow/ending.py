@@ -13,7 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,20 +35,31 @@ def run_stage(stage: str, main: Callable[[], None]) -> None:
 
     What DVC removed before it started the stage is put back when the stage fails.
     """
+    with one_message(stage, "`dvc repro`", lambda: restore(stage)):
+        end_with_dvc()
+        quiet_libraries()
+        main()
+
+
+@contextmanager
+def one_message(name: str, again: str, clean_up: Callable[[], str] = lambda: "") -> Iterator[None]:
+    """End the process with one message where the block fails, and with its status on a signal.
+
+    A signal is raised also at the end of the block: DVC ignores SIGINT and would go on. After a
+    failure, `clean_up` is called; what it returns ends the message.
+    """
     try:
-        with signals.raising():  # also at its end: DVC ignores SIGINT and would go on
-            end_with_dvc()
-            quiet_libraries()
-            main()
+        with signals.raising():
+            yield
     except BaseException as error:
-        lost = restore(stage)
+        rest = clean_up()
         if isinstance(error, signals.Interrupted):
-            print(f"{stage}: {error}{lost}", file=sys.stderr)
+            print(f"{name}: {error}{rest}", file=sys.stderr)
             raise
-        message = explain(error)
+        message = explain(error, again)
         if message is None:
             raise
-        sys.exit(f"{stage}: {message}{lost}")
+        sys.exit(f"{name}: {message}{rest}")
 
 
 def end_with_dvc() -> None:
@@ -86,7 +98,7 @@ def restore(stage: str) -> str:
     """
     if os.environ.get("DVC_STAGE") != stage:
         return ""
-    problems: list[str] = []
+    problems = []
     try:
         from dvc.repo import Repo
 
@@ -113,19 +125,18 @@ def _put_back(out: "Output") -> str:
     from dvc.exceptions import CheckoutError
 
     tracked_by_git, out.use_cache = not out.use_cache, True
-    if not out.changed_cache():
-        try:
-            if tracked_by_git:  # never a link, whatever DVC is configured to make
-                shutil.copyfile(out.cache.oid_to_path(out.hash_info.value), out.fs_path)
-            else:
-                out.checkout()
-        except (CheckoutError, OSError) as error:
-            return str(error)
-    elif tracked_by_git:
-        command = ["git", "checkout-index", "--quiet", "--", out.def_path]
-        subprocess.run(command, capture_output=True, check=False)
-        if out.exists and out.changed_checksum():  # it is of another run
-            Path(out.fs_path).unlink()
+    try:
+        if not out.changed_cache() and tracked_by_git:  # never a link, as DVC may make
+            shutil.copyfile(out.cache.oid_to_path(out.hash_info.value), out.fs_path)
+        elif not out.changed_cache():
+            out.checkout()
+        elif tracked_by_git:
+            command = ["git", "checkout-index", "--quiet", "--", out.def_path]
+            subprocess.run(command, capture_output=True, check=False)
+            if out.exists and out.changed_checksum():  # it is of another run
+                Path(out.fs_path).unlink()
+    except (CheckoutError, OSError) as error:
+        return str(error)
     return ""
 
 
@@ -148,15 +159,6 @@ def explain(error: BaseException, again: str = "`dvc repro`") -> str | None:
         message = f"No space left on device ({error}). Free some space and run {again} again."
     else:  # one without a file is from a library, which may say more in its text
         place = "" if error.filename is None else f"{error.filename}: "
-        message = f"{place}{error.strerror or error}. {_advice(error, again)}"
+        advice = "Free some space" if error.errno == errno.ENOSPC else "Fix that"
+        message = f"{place}{error.strerror or error}. {advice} and run {again} again."
     return escape(redacted(message))
-
-
-def _advice(error: OSError, again: str) -> str:
-    if error.errno == errno.ENOSPC:
-        return f"Free some space and run {again} again."
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"Give yourself the right to use it and run {again} again."
-    if error.errno == errno.ENOENT and "data" in Path(str(error.filename)).parts:
-        return "Run `dvc repro`, which makes what is missing."
-    return f"Fix that and run {again} again."

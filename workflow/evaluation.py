@@ -23,8 +23,7 @@ from workflow.registry.packaging import Model, Parts
 from workflow.runs.logger import RunLogger, now
 
 TEXT = "text"  # column of the table of mistakes
-CELL_STARTS = re.compile(r"^(?=[\W_])|(?<=[;\t\r\n])(?='*[=+\-@＝＋－＠])")
-MARKED_STARTS = re.compile(r"^'|(?<=[;\t\r\n])'(?='*[=+\-@＝＋－＠])")
+FORMULA = re.compile(r"^(?=[\W_])")  # may be the start of one
 GRADIENTS, HISTORY = "gradients.csv", "history.csv"
 GRADIENT = "gradient_norm"  # metric, whose steps are words before the last one
 
@@ -117,13 +116,12 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV; only `read_table` reads its texts as they are.
 
     A spreadsheet takes a text such as `=1+1` for a formula. So a text that does not begin with a
-    letter or a digit has an apostrophe before it, and so has a formula within a text where a
-    spreadsheet that splits at semicolons or tabs would begin a cell.
+    letter or a digit has an apostrophe before it.
     """
     if TEXT not in table:
         table.to_csv(path, index=False)
         return
-    texts = [CELL_STARTS.sub("'", text) for text in table[TEXT]]
+    texts = [FORMULA.sub("'", text) for text in table[TEXT]]
     # all in quotes: pandas writes a carriage return without them, and reads it as a line's end
     table.assign(text=texts).to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)
 
@@ -132,7 +130,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """Read what `write_table` wrote; a text stays one, even such as `null` or `7`."""
     table = pd.read_csv(path, dtype={TEXT: str}, keep_default_na=False)
     if TEXT in table:
-        table[TEXT] = [MARKED_STARTS.sub("", text) for text in table[TEXT]]
+        table[TEXT] = [text.removeprefix("'") for text in table[TEXT]]
     return table
 
 

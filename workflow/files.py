@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.errors import UserError
-from sentiment.padding import Rows
 from sentiment.text import Reviews
 from workflow import signals
 
@@ -30,17 +29,16 @@ TEST_DATA = "data.test.sha256"  # tag or param: identity of the test part, howev
 REVIEWS = [field.name for field in fields(Reviews)]
 
 
+@dataclass(eq=False)
 class DamagedError(UserError):
     """A file is not as a stage wrote it; its path, problem and advice, a sentence, are the message.
 
     The advice is for a file of `data/`: who reads one from elsewhere says another.
     """
 
-    def __init__(self, path: Path, problem: str, advice: str) -> None:
-        super().__init__(path, problem, advice)
-        self.path = path
-        self.problem = problem
-        self.advice = advice
+    path: Path
+    problem: str
+    advice: str
 
     def __str__(self) -> str:
         return f"{self.path} {self.problem}. {self.advice}"
@@ -106,23 +104,10 @@ def write_json(path: Path, document: Any) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any] | Rows]) -> None:
-    """Write each array as `<name>.npy`, without pickle; rows block by block."""
+def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write each array as `<name>.npy`, without pickle."""
     for name, array in arrays.items():
-        path = folder / f"{name}.npy"
-        if isinstance(array, Rows):
-            _write_rows(path, array)
-        else:
-            np.save(path, array, allow_pickle=False)
-
-
-def _write_rows(path: Path, rows: Rows) -> None:
-    described = np.lib.format.dtype_to_descr(rows.dtype)
-    header = {"descr": described, "fortran_order": False, "shape": rows.shape}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for block in rows.blocks:
-            block.tofile(file)
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
 def write_about(folder: Path, params: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ MOVED = {  # keys that earlier versions had, or lacked: where their values are n
     "compare": "extras/compare/compare.yaml has its values now: move yours there",
     "linear": "extras/baseline/params.yaml has its values now: move yours there",
     "memory": "its values are constants in benchmarks/seeds/memory.py now",
-    "predict": "`make predict WORDS=5` says how many words to name now",
+    "predict": "`make predict` names five words now",
     "sweep": "extras/sweep/sweep.yaml has its values now: move yours there",
     "train.architecture": "`recurrent` is what earlier versions trained",
     "train.heads": "`0` is what earlier versions trained",
@@ -100,22 +100,20 @@ def check(kind: type[Settings], document: Any, source: str) -> Settings:
 
 
 def _problem(kind: type[Section], detail: ErrorDetails) -> str:
-    moved = MOVED if kind is Params else {}
-    key = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden" and key in moved:
-        return f"{key}: unknown key. Remove it: {moved[key]}"
+    key = ".".join(str(part) for part in detail["loc"]) or "the file"
+    moved = MOVED.get(key, "") if kind is Params else ""
+    if detail["type"] == "extra_forbidden" and moved:
+        return f"{key}: unknown key. Remove it: {moved}"
     if detail["type"] == "extra_forbidden":
         return f"{key}: unknown key. {_suggestion(kind, detail['loc'])}"
     if detail["type"] == "missing":
-        return f"{key}: missing. {moved[key]}" if key in moved else f"{key}: missing"
+        return f"{key}: missing. {moved}".removesuffix(". ")
     if detail["type"] == "model_type":
         return f"{key}: {detail['input']!r} is not allowed. A mapping of keys to values is expected"
     message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == HIDDEN:
+    several = detail["type"] == "value_error" and isinstance(detail["input"], dict)
+    if several or detail["type"] == HIDDEN:  # the message names the values, or must not
         return f"{key}: {message}"
-    if detail["type"] == "value_error" and isinstance(detail["input"], dict):
-        return f"{key}: {message}" if key else message  # about several values, which it names
-    key = key or "the file"
     return f"{key}: {detail['input']!r} is not allowed. {message}"
 
 

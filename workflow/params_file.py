@@ -1,4 +1,4 @@
-"""Params by their dotted names, and changes of `params.yaml` that keep comments and layout."""
+"""Params by their dotted names, and changes of `params.yaml` that keep its comments."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,6 @@ from workflow import cli
 from workflow.params import PARAMS_FILE, Params, check_params
 
 SEARCHED = ("pad", "train")  # sections whose parameters a sweep may search, and a preset set
-COLUMN = 24  # of the comments, where a setting is not longer
 SETTING = re.compile(r"(?P<setting>(?P<indent> *)(?P<key>\w+):.*?)(?:\s+# *(?P<comment>.*))?")
 WIDTH = 10_000  # of a line: a comment is one line, however long
 
@@ -59,21 +58,8 @@ def edit(path: Path, values: Mapping[str, Any]) -> list[str]:
     yaml.dump(document, text)
     check_params(YAML(typ="safe", pure=True).load(text.getvalue()), str(path))
     if changes:
-        cli.replace_text(path, _aligned(path.read_text(encoding="utf-8"), text.getvalue()))
+        cli.replace_text(path, text.getvalue())
     return changes
-
-
-def _aligned(before: str, after: str) -> str:
-    """The text after a change, with the comment of each changed line in its column again.
-
-    A longer value moves its comment, and ruamel.yaml does not move it back for a shorter one.
-    """
-    lines = after.splitlines()
-    for number, (old, new) in enumerate(zip(before.splitlines(), lines, strict=False)):
-        line = SETTING.fullmatch(new)
-        if old != new and line and line["comment"]:
-            lines[number] = f"{line['setting']:<{COLUMN}} # {line['comment']}"
-    return "\n".join([*lines, ""])
 
 
 def _replace(document: Any, name: str, value: Any) -> Any:

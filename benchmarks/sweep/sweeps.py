@@ -25,7 +25,7 @@ from benchmarks.report import spread
 from extras.sweep import cluster, space, study, sweep, workers
 from extras.sweep.sweep import Sweep
 from extras.sweep.sweep_options import load_options
-from extras.sweep.trial import HISTORY, prepare
+from extras.sweep.trial import RUN, prepare
 from sentiment.backend import load_keras
 from sentiment.network.state import START
 from sentiment.text import Reviews
@@ -33,7 +33,7 @@ from tests.services import postgres
 from workflow import cli
 from workflow.files import FETCH, read_reviews
 from workflow.params import Params, load_params
-from workflow.runs import identity
+from workflow.runs import identity, store
 
 if TYPE_CHECKING:
     import optuna
@@ -99,9 +99,12 @@ def by_workers(values: Sequence[dict[str, Any]], count: int, name: str) -> Train
 
 def beside_epochs(searched: "optuna.Study", first: int) -> Iterator[float]:
     """The seconds of each trial beside its epochs, without the first ones."""
+    import mlflow
+
+    client = mlflow.MlflowClient(store.tracking_uri())
     for trial in sorted(study.completed(searched), key=lambda trial: trial.number)[first:]:
-        rows, seconds = trial.user_attrs[HISTORY], trial.duration.total_seconds()
-        yield seconds - sum(row["seconds"] for row in rows)
+        epochs = client.get_metric_history(trial.user_attrs[RUN], "seconds")
+        yield trial.duration.total_seconds() - sum(epoch.value for epoch in epochs)
 
 
 def sleep(

@@ -194,8 +194,7 @@ def main(seconds: float) -> int:
         for name in ("server", "team", "embedded"):
             Path(scratch, name).mkdir()
         shipped = params.load(Server, ROOT / FILE)
-        size = {"workers": shipped.workers, "connections": shipped.connections}
-        with team(Path(scratch, "server"), **size) as server:
+        with team(Path(scratch, "server"), workers=shipped.workers) as server:
             name = f"PostgreSQL and S3, `make server` with {shipped.workers} workers"
             load = (name, SERVER_CLIENTS, seconds)
             loads.append(measure(*load, Path(scratch, "team"), server.user("alice")))

@@ -20,7 +20,6 @@ from extras.baseline import fit as fits
 from extras.baseline.fit import OPTIONS, LinearOptions
 from extras.common import linear_reader, unpadded
 from extras.common.linear_reader import Linear
-from sentiment.errors import UserError
 from sentiment.network.state import METRICS
 from sentiment.section import flatten
 from workflow import ending, files
@@ -88,26 +87,13 @@ def save(folder: Path, job: Job, model: Linear, seconds: float, name: str) -> pd
     return unpadded.evaluate(folder, answering, job.data, params, name, job.params.evaluate)
 
 
-def log_data(log: RunLogger, job: Job) -> None:
-    """Name the parts of the data in the run, each as the words and labels of its reviews."""
-    train, learned, validation = job.data.train, job.data.learned, job.data.validation
-    cut = len(learned)
-    parts = {
-        "training": (fits.choose(train, learned), "train", slice(0, cut)),
-        "validation": (fits.choose(train, validation), "train", slice(cut, cut + len(validation))),
-        "test": (job.data.test.reviews, "test", slice(None)),
-    }
-    for context, (reviews, part, rows) in parts.items():
-        name = f"{dataset_name(job.settings_used)}-{context}"
-        digest = files.short_digest(FETCH, arrays(part), rows)
-        log.dataset(name, context, (reviews.tokens, reviews.labels), FETCH, digest)
-
-
 def fit_and_log(job: Job, log: RunLogger, tags: Mapping[str, str]) -> None:
     """Fit, write the folder and log it; register the model and let the rule decide about it."""
     diff, folder = identity.uncommitted_diff(), FOLDER / job.kind
     log.tags(tags)
-    log_data(log, job)
+    test = TestIdentity(f"{dataset_name(job.settings_used)}-test", job.data.test.digest)
+    reviews = job.data.test.reviews
+    log.dataset(test.dataset, "test", (reviews.tokens, reviews.labels), FETCH, test.digest)
     model, seconds = fit(job)
     with files.replaced(folder) as partial_folder:
         history = save(partial_folder, job, model, seconds, log.run.name)
@@ -118,7 +104,6 @@ def fit_and_log(job: Job, log: RunLogger, tags: Mapping[str, str]) -> None:
     parts = Parts([saved], index, threshold, LINEAR_PACKAGES, tokenizer_of(job.settings_used))
     params = files.read_about(folder)["params"]
     digests = {key: params[key] for key in ("model.sha256", TEST_DATA)}
-    test = TestIdentity(f"{dataset_name(job.settings_used)}-test", job.data.test.digest)
     metrics = files.read_json(folder / "metrics.json")
     publish(log, folder, metrics, test, Served(parts, digests, job.params.promote))
     print(f"MLflow run {log.run.run_id}: {log.run.name}")
@@ -132,10 +117,7 @@ def read_tags(job: Job) -> dict[str, str]:
     data = {f"data.{part}.sha256": files.joint_digest(FETCH, arrays(part)) for part in parts}
     code = identity.code_digests([STAGE], DECLARED)
     shaped = {"params": job.settings_used, "data": data, "machine": machine, "code": code}
-    own = {
-        lifecycle.KEY: identity.fingerprint(shaped),
-        "dataset": dataset_name(job.settings_used),
-    }
+    own = {lifecycle.KEY: identity.fingerprint(shaped), "dataset": dataset_name(job.settings_used)}
     return {**own, **identity.provenance(), **data, **machine}
 
 
@@ -147,8 +129,6 @@ def run_name(job: Job, tags: Mapping[str, str]) -> str:
 
 
 def main(kind: str) -> None:
-    if kind not in FITS:
-        raise UserError(f"There is no linear model {kind!r}, but {' and '.join(FITS)}.")
     job = read_job(kind)
     tags = read_tags(job)
     with training_run(run_name(job, tags), job.settings_used, tags, with_model=False) as run:

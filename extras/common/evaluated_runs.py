@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     import mlflow
 
 LOG_AGAIN = (
-    "`make sync`, where its files are, logs them again; "
-    "`dvc repro --single-item --force extras/baseline/dvc.yaml` fits linear models again."
+    "`make sync`, where its files are, logs them again; linear models and ensembles are made anew."
 )
 
 
@@ -37,7 +36,6 @@ class Training(NamedTuple):
         params: everything that shaped it and its evaluation, and digests of model and data.
         predictions: see `sentiment.scoring.metrics`; `probability` is float32.
         history: see `sentiment.network.state.Trained`.
-        gradients: see `sentiment.gradients.table`; None of a linear model.
         cost: `parameters` and `milliseconds_per_review`.
     """
 
@@ -46,7 +44,6 @@ class Training(NamedTuple):
     params: dict[str, Any]
     predictions: pd.DataFrame
     history: pd.DataFrame
-    gradients: pd.DataFrame | None
     cost: dict[str, float]
 
 
@@ -71,11 +68,7 @@ class RunGroup(NamedTuple):
     def cost(self) -> dict[str, float]:
         """What a training and an answer take, means over the trainings."""
         costs = [
-            {
-                "training_seconds": training.history["seconds"].sum(),
-                "epoch_seconds": training.history["seconds"].median(),
-                **training.cost,
-            }
+            {"training_seconds": training.history["seconds"].sum(), **training.cost}
             for training in self.trainings
         ]
         return {name: float(np.mean([cost[name] for cost in costs])) for name in costs[0]}
@@ -98,8 +91,7 @@ def read(name: str, scratch: Path) -> RunGroup:
     if champion.RUN_ID.fullmatch(name):
         return from_store(name, name[:8], scratch)
     raise UserError(
-        f"{name} is not `{WORKSPACE}`, `{CHAMPION}` or a run's id, which has 32 digits: `make ui` "
-        "shows all runs, with the tags git.commit and dvc.experiment."
+        f"{name} is not `{WORKSPACE}`, `{CHAMPION}` or a run's id, as `make ui` shows it."
     )
 
 
@@ -136,10 +128,7 @@ def evaluated(run_id: str, name: str, folder: Path, history: pd.DataFrame) -> Tr
     table = files.checked(folder / "predictions.csv")
     predictions = pd.read_csv(table, dtype={"probability": np.float32})
     cost = files.read_json(files.checked(folder / "cost.json"))
-    gradients = None
-    if evaluation.GRADIENTS in described["files"]:
-        gradients = pd.read_csv(files.checked(folder / evaluation.GRADIENTS))
-    return Training(run_id, name, described["params"], predictions, history, gradients, cost)
+    return Training(run_id, name, described["params"], predictions, history, cost)
 
 
 def from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
@@ -150,9 +139,7 @@ def from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
     with store.as_user_error():
         run = store.find_run(client, experiment_id, run_id)
         if run is None:
-            raise UserError(
-                f"The tracking store has no run {run_id}. `make ui` shows those it has."
-            )
+            raise UserError(f"The tracking store has no run {run_id}.")
         runs = members(client, run)
         trainings = [from_run(client, member, scratch / member.info.run_id) for member in runs]
     # a run that was lost and made again has another id than was asked for

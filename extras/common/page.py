@@ -3,7 +3,6 @@
 Templates extend `base.html` here, which has the style. Plots are part of the page, as SVG.
 """
 
-import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,37 +15,20 @@ from matplotlib.figure import Figure
 from workflow.ending import escape
 
 TEMPLATES = Path(__file__).with_name("templates")
-# What base.html gives another value in dark mode; any other colour is the same in both.
-COLOURS = {
-    "#000000": "ink",
-    "#ffffff": "paper",
-    "#1f77b4": "blue",
-    "#ff7f0e": "orange",
-    "#999999": "faint",
-    "#b0b0b0": "faint",
-    "#cccccc": "faint",
-}
-COLOURED = re.compile(rf"(fill|stroke): ({'|'.join(COLOURS)})")
-FONT, FAMILY = re.compile(r'font: ([\d.]+px) [^;"]+'), re.compile(r' font-family: [^;"]+;')
-GROUP_IDS = re.compile(r'<g id="[^"]+">')  # the same in every plot; nothing refers to them
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def svg(figure: Figure, alt: str) -> markupsafe.Markup:
-    """Draw a figure as an SVG element as wide as its box, in the page's `COLOURS` and font.
+    """Draw a figure as an SVG element as wide as its box.
 
-    Letters have the size that the figure sets where the box is 72 px wide for each of its inches.
     `alt` describes the plot for those who do not see it, and must be unique on a page. The same
     figure gives the same text.
     """
     text = StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": alt}):
-        figure.savefig(text, format="svg", transparent=True, metadata=NO_METADATA)
+        figure.savefig(text, format="svg", metadata=NO_METADATA)
     # without the root element and the style sheet, which would be for all of the page
     body = text.getvalue().partition("</defs>")[2].rpartition("</svg>")[0].strip()
-    body = GROUP_IDS.sub("<g>", body)
-    body = COLOURED.sub(lambda match: f"{match[1]}: var(--{COLOURS[match[2]]})", body)
-    body = FAMILY.sub("", FONT.sub(r"font-size: \1", body))
     width, height = 72 * figure.get_size_inches()
     box, label = f"0 0 {width:g} {height:g}", markupsafe.escape(alt)
     return markupsafe.Markup(

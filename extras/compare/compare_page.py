@@ -4,12 +4,15 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
+from matplotlib.figure import Figure
+
 from extras.common import evaluated_runs, page
-from extras.compare import comparable, compare_plots, compare_text, comparison, verdict
+from extras.compare import comparable, compare_text, comparison, verdict
 from extras.compare.comparison import Comparison
 from extras.compare.verdict import CompareOptions
-from sentiment.errors import UserError
 from sentiment.scoring.evaluate_options import Evaluate
+from sentiment.scoring.plots import NEUTRAL, new_axes
 from workflow import files
 from workflow.params import load, load_params
 from workflow.runs import store
@@ -43,11 +46,28 @@ def compare(a: str, b: str) -> tuple[Comparison, Path]:
 
 def write(folder: Path, result: Comparison, params: Evaluate) -> None:
     """Write page and JSON in the place of an earlier report."""
-    plots = compare_plots.draw(result, params)
-    context = {"comparison": result, "text": compare_text, "verdict": verdict, "plots": plots}
+    plot = page.svg(reliability(result, params), "Reliability of A and B")
+    context = {"comparison": result, "text": compare_text, "verdict": verdict, "plot": plot}
     with files.replaced(folder) as partial:
         (partial / "report.html").write_text(page.render(TEMPLATE, **context), encoding="utf-8")
         files.write_json(partial / "comparison.json", asdict(result))
+
+
+def reliability(comparison: Comparison, params: Evaluate) -> Figure:
+    """Draw how often reviews are positive against how likely each model says they are.
+
+    A's lines are wider, so that they are seen where B's lie on them.
+    """
+    figure, axes = new_axes(params, "Reliability", "Predicted probability", "Share positive")
+    for letter, color, width in (("a", "tab:blue", 2.5), ("b", "tab:orange", 1.2)):
+        for number, table in enumerate(map(pd.DataFrame, comparison.reliability[letter])):
+            label = letter.upper() if number == 0 else None
+            (line,) = axes.plot(table["predicted"], table["observed"], "o-", color=color)
+            line.set(linewidth=width, alpha=0.8, label=label)
+    axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="perfectly calibrated")
+    axes.set_aspect("equal")
+    axes.legend(loc="upper left")
+    return figure
 
 
 def log(folder: Path, result: Comparison) -> None:
@@ -62,9 +82,6 @@ def log(folder: Path, result: Comparison) -> None:
     said = f"{result.sentence} {'; '.join(compare_text.compared(result))}"
     for run_id, other in ((a, b), (b, a)):
         with store.tolerating_errors(f"The report is not logged to run {run_id}"):
-            if store.find_run(client, store.connect(), run_id) is None:
-                raise UserError(
-                    "the tracking store does not have it, `make sync` makes it from its files."
-                )
+            store.connect()
             client.log_artifacts(run_id, str(folder), f"{PLACE}/{other}")
             client.set_tag(run_id, f"{PLACE}.{other[:8]}", said)

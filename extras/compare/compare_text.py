@@ -10,7 +10,6 @@ from workflow.ending import escape
 Row = Sequence[str]
 COSTS = {  # how they are called and written
     "training_seconds": ("seconds of training", ".1f"),
-    "epoch_seconds": ("seconds per epoch, median", ".2f"),
     "parameters": ("parameters", ",.0f"),
     "milliseconds_per_review": ("ms per review", ".3f"),
 }

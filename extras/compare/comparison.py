@@ -1,13 +1,12 @@
 """Two groups of runs that answered the same reviews, compared: pure functions."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from extras.common.evaluated_runs import RunGroup, Training
+from extras.common.evaluated_runs import RunGroup
 from extras.common.significance import Interval, interval
 from extras.compare import verdict
 from extras.compare.comparable import Corpus, answers, by_review
@@ -20,7 +19,6 @@ from workflow.registry.rule import Discordant
 ABSENT = "–"  # in place of the value of a param that one group does not have
 DIGESTS = ("model.", "data.")  # how the names of those begin that stand among the params
 Rows = list[dict[Hashable, Any]]
-Tables = dict[str, list[Rows]]  # by `a` and `b`, a table of each training
 
 
 @dataclass(frozen=True)
@@ -75,9 +73,7 @@ class Comparison:
     groups: list[Subset]
     only_a: list[Example]
     only_b: list[Example]
-    reliability: Tables  # see `sentiment.scoring.metrics`
-    curves: Tables  # the histories
-    gradients: Tables  # of the trainings that have them, see `sentiment.gradients`
+    reliability: dict[str, list[Rows]]  # by `a` and `b`, see `sentiment.scoring.metrics`
 
 
 def compare(a: RunGroup, b: RunGroup, corpus: Corpus, settings: CompareOptions) -> Comparison:
@@ -96,7 +92,7 @@ def compare(a: RunGroup, b: RunGroup, corpus: Corpus, settings: CompareOptions) 
     return Comparison(
         a=summarize(a, bins, confidence),
         b=summarize(b, bins, confidence),
-        sentence=verdict.sentence(result, confidence, test, counts),
+        sentence=verdict.sentence(result, confidence, test),
         caveats=verdict.caveats(a, b, result, confidence),
         confidence=confidence,
         test=test,
@@ -104,12 +100,16 @@ def compare(a: RunGroup, b: RunGroup, corpus: Corpus, settings: CompareOptions) 
         changes=changes(a, b),
         result=result,
         discordant=counts,
-        groups=groups(of_a, of_b, rows, corpus, params, settings),
+        groups=groups(of_a, of_b, rows, params["evaluate.length_buckets"], settings),
         only_a=only_a,
         only_b=only_b,
-        reliability=tables(a, b, lambda training: reliability(training.predictions, bins)),
-        curves=tables(a, b, lambda training: training.history),
-        gradients=tables(a, b, lambda training: training.gradients),
+        reliability={
+            letter: [
+                reliability(training.predictions, bins).to_dict("records")
+                for training in group.trainings
+            ]
+            for letter, group in (("a", a), ("b", b))
+        },
     )
 
 
@@ -128,15 +128,6 @@ def spread(metric: Metric, tables: Sequence[Predictions], confidence: float) -> 
     if len(tables) > 1:
         return Spread(mean, None, float(values.std(ddof=1)), low, high)
     return Spread(mean, interval(metric, tables[0], confidence), None, low, high)
-
-
-def tables(a: RunGroup, b: RunGroup, table_of: Callable[[Training], pd.DataFrame | None]) -> Tables:
-    """A table of each training that has one."""
-    by_letter = {"a": map(table_of, a.trainings), "b": map(table_of, b.trainings)}
-    return {
-        letter: [table.to_dict("records") for table in tables if table is not None]
-        for letter, tables in by_letter.items()
-    }
 
 
 def changes(a: RunGroup, b: RunGroup) -> list[Change]:

@@ -1,8 +1,6 @@
 """Where two groups of runs differ: on which kinds of reviews, and on which reviews."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,26 +10,15 @@ from extras.compare.comparable import Answers, Corpus
 from extras.compare.verdict import CompareOptions, Difference, difference
 from sentiment.scoring.metrics import length_groups
 
-NEGATIONS = frozenset(
-    "no not never cannot nor neither none nobody nothing nowhere "
-    "without hardly scarcely barely".split()
-)
-CONTRACTION = "n't"
-
 
 @dataclass(frozen=True)
 class Subset:
-    """Some of the reviews, and how the groups differ on them; `kind` is `words` or `negation`."""
+    """Some of the reviews, by their number of words, and how the groups differ on them."""
 
-    kind: str
     name: str
     reviews: int
     result: Difference
-
-    @property
-    def title(self) -> str:
-        """What readers call it."""
-        return f"{self.name} words" if self.kind == "words" else self.name
+    kind: str = "words"  # in comparison.json
 
 
 @dataclass(frozen=True)
@@ -46,34 +33,16 @@ class Example:
 
 
 def groups(
-    a: Answers,
-    b: Answers,
-    rows: pd.DataFrame,
-    corpus: Corpus,
-    params: Mapping[str, Any],
-    settings: CompareOptions,
+    a: Answers, b: Answers, rows: pd.DataFrame, buckets: list[int], settings: CompareOptions
 ) -> list[Subset]:
-    """How the groups differ by length of the review and by whether it negates anything."""
-    lengths = length_groups(rows["words"], params["evaluate.length_buckets"])
-    negated = has_negation(corpus)[rows.index]
-    masks = [("words", name, (lengths == name).to_numpy(bool)) for name in lengths.cat.categories]
-    masks += [("negation", "with negation", negated), ("negation", "without negation", ~negated)]
+    """How the groups differ by length of the review."""
+    lengths = length_groups(rows["words"], buckets)
+    masks = {name: (lengths == name).to_numpy(bool) for name in lengths.cat.categories}
     return [
-        Subset(
-            kind, name, int(mask.sum()), difference(a.right[:, mask], b.right[:, mask], settings)
-        )
-        for kind, name, mask in masks
+        Subset(name, int(mask.sum()), difference(a.right[:, mask], b.right[:, mask], settings))
+        for name, mask in masks.items()
         if mask.any()
     ]
-
-
-def has_negation(corpus: Corpus) -> NDArray[np.bool_]:
-    """Whether each review, uncut, has a word that negates, shape (reviews,)."""
-    negating = np.array(
-        [word in NEGATIONS or word.endswith(CONTRACTION) for word in corpus.words], bool
-    )
-    counts = np.concatenate([[0], np.cumsum(negating[corpus.reviews.tokens])])
-    return np.diff(counts[corpus.reviews.offsets]) > 0
 
 
 def examples(

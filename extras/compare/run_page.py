@@ -1,9 +1,8 @@
 """The page of `make report`, from the stages' files alone: the model is not loaded."""
 
-import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from markupsafe import Markup
@@ -20,13 +19,8 @@ from workflow.files import EVALUATE
 from workflow.params import Params
 from workflow.runs.links import ADDRESS
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 TEMPLATE = Path(__file__).with_name("templates") / "report.html"
 TABLES = ("predictions", "confusion", "roc", "reliability", "lengths", "mistakes", "gradients")
-# inches, in place of the plots' own size: letters are of the page's size on a phone
-PLOT_SIZE = {"figure_width": 4.8, "figure_height": 3.6}
 PLOTS = {  # their captions
     "accuracy": "Accuracy by epoch",
     "loss": "Loss by epoch",
@@ -36,7 +30,6 @@ PLOTS = {  # their captions
     "lengths": "Accuracy by length of the review",
     "gradients": "How far back the gradient reaches: its norm by words before the last",
 }
-LABEL_LETTERS, LEGEND_LETTERS = 10, 20  # of a line in a plot of that size
 
 
 class Results(NamedTuple):
@@ -87,23 +80,11 @@ def moment(milliseconds: int) -> str:
 
 def plots(training: TrainingRecord, results: Results, options: Evaluate) -> dict[str, Markup]:
     """The plots of `evaluate` by their captions, which take the place of titles."""
-    sized, name = options.model_copy(update=PLOT_SIZE), training.run["name"]
-    drawn = draw_answers(results.metrics, results.tables, name, sized)
-    drawn |= draw_training(training, results.tables["gradients"], sized)
+    drawn = draw_answers(results.metrics, results.tables, training.run["name"], options)
+    drawn |= draw_training(training, results.tables["gradients"], options)
     for figure in drawn.values():
-        fit(figure.axes[0])
+        figure.axes[0].set_title("")
     return {caption: page.svg(drawn[name], caption) for name, caption in PLOTS.items()}
-
-
-def fit(axes: "Axes") -> None:
-    """Leave out the title, which the caption says, and break labels that are too wide."""
-    axes.set_title("")
-    legend = axes.get_legend()
-    labels = [(label, LABEL_LETTERS) for label in axes.texts]
-    labels += [(entry, LEGEND_LETTERS) for entry in (legend.get_texts() if legend else [])]
-    for label, letters in labels:
-        lines = label.get_text().splitlines()
-        label.set_text("\n".join(textwrap.fill(line, letters) for line in lines))
 
 
 def report(training: TrainingRecord, results: Results, link: str, options: Evaluate) -> str:

@@ -17,7 +17,6 @@ from extras.common.evaluated_runs import RunGroup
 from extras.common.significance import Interval
 from sentiment.section import SEED_LIMIT, Section
 from workflow.registry import rule
-from workflow.registry.rule import Discordant
 
 UNDECIDED = "The interval and the test disagree about a difference of zero: take it as undecided."
 TWO_MODELS = (
@@ -72,24 +71,15 @@ def test_name(a: int, b: int) -> str:
     return "Student's t-test" if 1 in (a, b) else "Welch's t-test"
 
 
-def sentence(
-    result: Difference, confidence: float, test: str, counts: Discordant | None = None
-) -> str:
-    """The outcome in a sentence, as far as p and the confidence carry it.
-
-    The counts are the reviews that only one of two single trainings gets right; None of groups.
-    """
-    if counts == (0, 0):
-        return "No difference: A and B get the same reviews right."
-    average = " on average" if counts is None else ""
+def sentence(result: Difference, confidence: float, test: str) -> str:
+    """The outcome in a sentence, as far as p and the confidence carry it."""
     p, (low, high) = f"{test} {p_text(result.p)}", result.interval
     if result.p < 1 - confidence:
         better, sign = ("B", 1) if result.difference > 0 else ("A", -1)
-        by = f"{points(sign * result.difference)} points{average}"
-        ends = sorted((sign * low, sign * high))
-        return f"{better} is better by {by} ({span(ends, confidence)}, {p})."
-    about = f"B − A is {points(result.difference)} points{average}"
-    return f"No difference shown: {about} ({span((low, high), confidence)}, {p})."
+        by, ends = points(sign * result.difference), sorted((sign * low, sign * high))
+        return f"{better} is better by {by} points ({span(ends, confidence)}, {p})."
+    interval = span((low, high), confidence)
+    return f"No difference shown: B − A is {points(result.difference)} points ({interval}, {p})."
 
 
 def caveats(a: RunGroup, b: RunGroup, result: Difference, confidence: float) -> list[str]:
@@ -99,8 +89,7 @@ def caveats(a: RunGroup, b: RunGroup, result: Difference, confidence: float) -> 
     if a.single and b.single:
         return [*notes, TWO_MODELS]
     counted = f"{len(a.trainings)} against {len(b.trainings)}"
-    spread = ", of which a single one has the spread of the group" if a.single or b.single else ""
-    return [*notes, f"The unit is a training, {counted}{spread}, on these test reviews."]
+    return [*notes, f"The unit is a training, {counted}, on these test reviews."]
 
 
 def span(ends: Sequence[float], confidence: float) -> str:

@@ -1,4 +1,4 @@
-"""An ensemble's run in MLflow, made once for the same members."""
+"""An ensemble's run in MLflow."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 from numpy.typing import NDArray
 
-from extras.common import evaluated_runs, run_groups, unpadded
+from extras.common import evaluated_runs, unpadded
 from extras.common.unpadded import Data, Ranks
 from extras.ensemble.members import RUNS, SHUFFLE, Member, choose, data_of, download
 from sentiment.errors import UserError
@@ -21,15 +22,10 @@ from workflow.evaluation import Served, TestIdentity, publish
 from workflow.files import EVALUATE, FETCH, TEST_DATA, arrays
 from workflow.params import Params, load_params
 from workflow.registry import champion, packaging
-from workflow.registry.versions import SERVED_DIGEST
-from workflow.runs import identity, logger, store
-from workflow.runs.logger import Run, RunLogger
+from workflow.runs import identity, lifecycle, store
 
 if TYPE_CHECKING:
-    import mlflow
     from mlflow.entities.model_registry import ModelVersion
-
-KEY = "ensemble.key"  # tag of the run: what it is made from
 
 
 class EnsembleRequest(NamedTuple):
@@ -40,19 +36,9 @@ class EnsembleRequest(NamedTuple):
     versions: "list[ModelVersion]"
     params: Params
 
-    @property
-    def key(self) -> str:
-        """A name for all that the ensemble answers by, and how it is evaluated."""
-        answered_by = [
-            [version.tags[SERVED_DIGEST], member.weight]
-            for member, version in zip(self.members, self.versions, strict=True)
-        ]
-        options = flatten(self.params.evaluate, "evaluate")
-        return identity.fingerprint({**options, "members": sorted(answered_by)})
-
 
 def make(names: Sequence[str]) -> dict[str, Any]:
-    """Make the ensemble of runs and groups, see `evaluated_runs.read`, unless it is there.
+    """Make the ensemble of runs and groups, see `evaluated_runs.read`.
 
     Returns:
         The run's id, name and metrics, and the weights of the members by their runs.
@@ -62,7 +48,8 @@ def make(names: Sequence[str]) -> dict[str, Any]:
     """
     import mlflow
 
-    params, experiment_id = load_params(), store.connect()
+    params = load_params()
+    store.connect()
     client = mlflow.MlflowClient()
     with tempfile.TemporaryDirectory() as scratch, store.as_user_error():
         folder = Path(scratch)
@@ -71,18 +58,16 @@ def make(names: Sequence[str]) -> dict[str, Any]:
         weights = {member.training.run_id: member.weight for member in members}
         versions = [champion.evaluated_version(client, run_id) for run_id in weights]
         name = f"ensemble: {' + '.join(group.name for group in groups)}"
-        request = EnsembleRequest(name, members, versions, params)
-        same = client.search_runs([experiment_id], f"tags.`{KEY}` = '{request.key}'")
-        complete = (run for run in same if logger.COMPLETE.format("evaluate") in run.data.tags)
-        run = next(complete, None) or evaluate_and_log(client, experiment_id, request, folder)
-    named = {"run_id": run.info.run_id, "name": str(run.info.run_name)}
-    return {**named, "weights": weights, "metrics": dict(run.data.metrics)}
+        run_id = evaluate_and_log(EnsembleRequest(name, members, versions, params), folder)
+        metrics = dict(client.get_run(run_id).data.metrics)
+    return {"run_id": run_id, "name": name, "weights": weights, "metrics": metrics}
 
 
-def evaluate_and_log(
-    client: "mlflow.MlflowClient", experiment_id: str, request: EnsembleRequest, scratch: Path
-) -> "mlflow.entities.Run":
+def evaluate_and_log(request: EnsembleRequest, scratch: Path) -> str:
     """Evaluate an ensemble, as a run of its own and a version of the registered model.
+
+    Returns:
+        The run's id.
 
     Raises:
         UserError: the store failed meanwhile.
@@ -93,20 +78,25 @@ def evaluate_and_log(
     data = read_data(request.members)
     parts = download(request.members, request.versions, request.params.evaluate.threshold, models)
     history = evaluate(request, data, packaging.write_artifacts(models, parts), folder)
-    with run_groups.exclusive():
-        begun = run_groups.find_or_make(client, experiment_id, KEY, request.key)
-    run = Run(begun.info.run_id, request.name, experiment_id, "")
-    log = RunLogger(run, begun.info.start_time, "Logging to MLflow stops here")
-    log_origin(log, request, files.read_about(folder)["params"])
-    log.curves(history.set_index("epoch"), [log.begun])
-    metrics, reviews = files.read_json(folder / "metrics.json"), data.test.reviews
+    params, metrics = files.read_about(folder)["params"], files.read_json(folder / "metrics.json")
     test = TestIdentity(f"{metrics['dataset']}-test", data.test.digest)
-    log.dataset(test.dataset, "test", (reviews.tokens, reviews.labels), FETCH, test.digest)
-    tags = {TEST_DATA: request.members[0].training.params[TEST_DATA]}
-    publish(log, folder, metrics, test, Served(parts, tags, request.params.promote))
-    if log.lost:
-        raise UserError(f"The ensemble's run {run.run_id} is incomplete: run the command again.")
-    return client.get_run(run.run_id)
+    reviews, digests = data.test.reviews, {TEST_DATA: params[TEST_DATA]}
+    origin = identity.provenance() | identity.describe()
+    with (
+        FileLock(scratch / "lock") as lock,
+        lifecycle.start_run(
+            request.name, params, origin, Path(lock.lock_file), with_model=False
+        ) as log,
+    ):
+        log.consequence = "Logging to MLflow stops here"
+        log.diff(identity.uncommitted_diff())
+        champion.log_use(log, request.versions)
+        log.curves(history.set_index("epoch"), [log.begun])
+        log.dataset(test.dataset, "test", (reviews.tokens, reviews.labels), FETCH, test.digest)
+        publish(log, folder, metrics, test, Served(parts, digests, request.params.promote))
+        if log.lost:
+            raise UserError(f"Run {log.run.run_id} is incomplete: run the command again.")
+    return log.run.run_id
 
 
 def read_data(members: Sequence[Member]) -> Data:
@@ -149,19 +139,7 @@ def evaluate(
     return unpadded.evaluate(folder, model, data, used, request.name, options)
 
 
-def log_origin(log: RunLogger, request: EnsembleRequest, params: Mapping[str, str]) -> None:
-    """Log what leads back from the run, the members' models included."""
-    import mlflow
-
-    log.tags({"mlflow.runName": request.name, **identity.provenance(), **identity.describe()})
-    log.diff(identity.uncommitted_diff())
-    mlflow.log_params(dict(params), run_id=log.run.run_id)
-    champion.log_use(log, request.versions)
-
-
 def summary(ensemble: Mapping[str, Any]) -> str:
     """What `make` returns, for a reader."""
-    weights = [f"{weight:>8.3f}  {run_id}" for run_id, weight in ensemble["weights"].items()]
-    named = f"{ensemble['name']}: run {ensemble['run_id']}"
-    accuracy = f"Test Accuracy: {ensemble['metrics']['test_accuracy']:.4f}"
-    return "\n".join([f"{'weight':>8}  run", *weights, named, accuracy])
+    accuracy = ensemble["metrics"]["test_accuracy"]
+    return f"{ensemble['name']}: run {ensemble['run_id']}\nTest Accuracy: {accuracy:.4f}"

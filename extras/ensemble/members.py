@@ -44,10 +44,10 @@ def choose(groups: Sequence[RunGroup]) -> list[Member]:
         for group in groups
         for training in group.trainings
     ]
-    if len({member.training.run_id for member in members}) < len(members):
-        raise UserError("A training is named twice, or is in a group that is named, too.")
     if len(members) < 2:
         raise UserError("An ensemble needs two models or more: name two runs, or a group of seeds.")
+    if len({member.training.run_id for member in members}) < len(members):
+        raise UserError("A training is named twice, or is in a group that is named, too.")
     first = members[0].training
     for other, _ in members:
         if RUNS in other.params:
@@ -108,9 +108,7 @@ def read_model(folder: Path) -> Model:
     """
     path = folder / SETTINGS
     settings = files.read_json(path)
-    if not {"model", "models"} & settings.keys():
-        raise files.damaged(path, "is of a version before 0.2.0")
-    # 0.2.0 had a list, and did not name readers
+    # an earlier version had a list, and did not name readers
     model = settings["model"] if "model" in settings else settings["models"][0]
     name = model["file"]
     default = "extras.common.linear_reader" if name.endswith(".npz") else NETWORK

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sentiment.serving.classifier import Sentiment
 
 AT_ONCE = 2000  # texts in memory
-TEXT = "text"
 
 
 class Compared(NamedTuple):
@@ -49,28 +48,18 @@ def ask(
         The table that `sentiment.scoring.metrics` describes, `review` being the number of the row
         from 1, with the texts of wrong answers in the column `text`.
     """
-    waiting = iter(rows)
-    parts = [_ask(model, [], is_positive, known)]  # of no rows: the columns and their types
-    while some := list(islice(waiting, AT_ONCE)):
-        parts.append(_ask(model, some, is_positive, known))
+    waiting, parts = iter(rows), list[pd.DataFrame]()
+    while (some := list(islice(waiting, AT_ONCE))) or not parts:
+        labels = np.array([is_positive(row) for row in some], np.uint8)
+        words = [model.words(row.text) for row in some]
+        reviews = Reviews.from_lists([[word.rank for word in text] for text in words], labels)
+        seen, no_rows = np.isin(fingerprints(reviews), known), np.zeros((len(some), 0), np.uint8)
+        test = TestSet(no_rows, labels, np.arange(len(some)), seen, reviews, "")
+        part = predictions_table(test, model.reader.answers(words), model.threshold)
+        texts = pd.Series([row.text for row in some], dtype="str")
+        parts.append(part.assign(text=texts.where(part["actual"] != part["predicted"], "")))
     table = pd.concat(parts, ignore_index=True)
     return table.assign(review=np.arange(1, len(table) + 1))
-
-
-def _ask(
-    model: "Sentiment",
-    rows: list[Row],
-    is_positive: Callable[[Row], bool],
-    known: NDArray[np.uint64],
-) -> pd.DataFrame:
-    labels = np.array([is_positive(row) for row in rows], np.uint8)
-    words = [model.words(row.text) for row in rows]
-    reviews = Reviews.from_lists([[word.rank for word in text] for text in words], labels)
-    seen, no_rows = np.isin(fingerprints(reviews), known), np.zeros((len(rows), 0), np.uint8)
-    test = TestSet(no_rows, labels, np.arange(len(rows)), seen, reviews, "")
-    table = predictions_table(test, model.reader.answers(words), model.threshold)
-    texts = pd.Series([row.text for row in rows], dtype="str")
-    return table.assign(**{TEXT: texts.where(table["actual"] != table["predicted"], "")})
 
 
 def compared(here: Predictions, there: Predictions) -> dict[str, Compared]:
@@ -85,27 +74,11 @@ def compared(here: Predictions, there: Predictions) -> dict[str, Compared]:
     return metrics
 
 
-def numbers(metrics: Mapping[str, Compared]) -> dict[str, float]:
-    """The differences and the ends of all intervals, as MLflow's metrics."""
-    values: dict[str, float] = {}
-    for name, (here, own, there, difference) in metrics.items():
-        values[f"difference_{name}"] = here - there
-        for kind, ends in (("test", own), ("difference", difference)):
-            if ends:
-                values |= {f"{kind}_{name}_low": ends.low, f"{kind}_{name}_high": ends.high}
-    return values
-
-
 def table(metrics: Mapping[str, Compared]) -> str:
     """The metrics for a reader, one a line."""
     level = f"{100 * CONFIDENCE:g} %"
-    lines = [f"{'':18}{'here':>8}  {level:17}{'test set':>9}{'difference':>12}  {level}"]
-    for name, (here, own, there, difference) in metrics.items():
-        line = f"{METRICS[name].label:18}{here:8.4f}  {_shown(own):17}"
-        line += f"{there:9.4f}{here - there:+12.4f}  {_shown(difference, '+')}"
-        lines.append(line.rstrip())
+    lines = [f"{'':18}{'here':>8}  {level:17}{'test set':>9}"]
+    for name, (here, ends, there, _) in metrics.items():
+        shown = f"{ends.low:.4f} to {ends.high:.4f}" if ends else ""
+        lines.append(f"{METRICS[name].label:18}{here:8.4f}  {shown:17}{there:9.4f}")
     return "\n".join(lines)
-
-
-def _shown(ends: Interval | None, sign: str = "") -> str:
-    return f"{ends.low:{sign}.4f} to {ends.high:{sign}.4f}" if ends else ""

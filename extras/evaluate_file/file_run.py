@@ -12,7 +12,6 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from extras.evaluate_file import file_answers
-from extras.evaluate_file.file_answers import TEXT
 from sentiment.data import rows
 from sentiment.data.dataset import Table, file_name
 from sentiment.data.rows import Columns, Labels, Source
@@ -92,7 +91,7 @@ def make(file: str, changes: Mapping[str, str], model: str | None) -> dict[str, 
         own = registry.evaluated_of(version).predictions
     bins = params.evaluate.calibration_bins
     metrics = file_answers.compared(Predictions(answers, bins), Predictions(own, bins))
-    run_id, folder = write_and_log(request, answers, file_answers.numbers(metrics))
+    run_id, folder = write_and_log(request, answers)
     return {
         "run_id": run_id,
         "model": request.model,
@@ -112,11 +111,6 @@ def ask(request: FileRequest, source: Source) -> pd.DataFrame:
     labels = Labels(settings.positive, settings.label)
     texts = rows.read(source, Columns(settings.text, settings.label), settings.longest)
     model, known = champion.load(request.model), trained_on(request.version)
-    if not (hasattr(model, "reader") and hasattr(model, "words")):
-        raise UserError(
-            f"{request.model} was registered before models could be evaluated on other texts: "
-            "train again, or name a newer version."
-        )
     table = file_answers.ask(model, texts, labels.is_positive, known)
     labels.require_both((table["actual"] == POSITIVE).to_numpy().astype(np.uint8), source.name)
     return table
@@ -130,17 +124,15 @@ def trained_on(version: "ModelVersion") -> NDArray[np.uint64]:
     return np.zeros(0, np.uint64)
 
 
-def write_and_log(
-    request: FileRequest, answers: pd.DataFrame, numbers: Mapping[str, float]
-) -> tuple[str, Path]:
+def write_and_log(request: FileRequest, answers: pd.DataFrame) -> tuple[str, Path]:
     """Evaluate the answers into a folder, and log that; return the run's id and the folder.
 
     Raises:
         UserError: the store cannot be used, or failed meanwhile.
     """
-    texts = answers.set_index("review")[TEXT]
+    texts = answers.set_index("review")["text"]
     evaluation = evaluate_answers(
-        answers.drop(columns=TEXT),
+        answers.drop(columns="text"),
         lambda reviews: [texts[review] for review in reviews],
         request.file,
         request.name,
@@ -165,22 +157,18 @@ def write_and_log(
         champion.log_use(log, [request.version])
         test = TestIdentity(request.file, request.digest[:8])
         log.dataset(test.dataset, "evaluation", None, request.file, test.digest)
-        publish(log, folder, evaluation.metrics | dict(numbers), test)
+        publish(log, folder, evaluation.metrics, test)
         if log.lost:
             raise UserError(
-                f"{folder} is complete, its run in MLflow is not: mend what is named above and run "
-                "the command again."
+                f"{folder} is complete, its run in MLflow is not: run the command again."
             )
     return log.run.run_id, folder
 
 
 def summary(result: Mapping[str, Any]) -> str:
     """What `make` returns, for a reader."""
-    also = result["also_in_training"]
-    seen = f", {also:,} of them also in training" if also else ""
     return escape(
-        f"{result['model']} on {result['file']}\n"
-        f"{result['reviews']:,} texts, {result['positive']:,} positive{seen}\n"
-        f"{result['table']}\n"
+        f"{result['model']} on {result['file']}\n{result['reviews']:,} texts, "
+        f"{result['also_in_training']:,} of them also in training\n{result['table']}\n"
         f"Run {result['run_id']}; tables and plots in {result['folder']}"
     )

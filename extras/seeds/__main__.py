@@ -13,10 +13,8 @@ from extras.seeds import experiments, seed_group
 from extras.seeds.seed_group import Group
 from workflow import cli
 from workflow.params import load_params
-from workflow.runs import identity, store
+from workflow.runs import store
 from workflow.runs.identity import SEPARATOR, run_name
-
-TRAINING = ("fetch", "pad", "train")  # stages that shape a training
 
 
 @cli.command(__doc__)
@@ -39,8 +37,7 @@ def train_group(count: int) -> Group:
     """Train the current params under `count` seeds, as far as they are not trained yet.
 
     Raises:
-        UserError: there are no such seeds or no git commit, the store cannot be used, or a
-            training failed.
+        UserError: there is no git commit, the store cannot be used, or a training failed.
     """
     params = load_params()
     wanted = experiments.under_seeds(params, count)
@@ -48,12 +45,9 @@ def train_group(count: int) -> Group:
     store.connect()
     with tempfile.TemporaryDirectory() as scratch:
         members = list(experiments.trained(wanted, Path(scratch), "make seeds"))
-    seed_group.require_same_data(members)
-    settings_used = members[0].settings_used
-    key = seed_group.key(settings_used, identity.code_digests(TRAINING))
-    name = run_name(params.train, settings_used, None)
+    name = run_name(params.train, members[0].settings_used, None)
     seedless = name.replace(f"{SEPARATOR}seed {params.train.seed}", "")
-    return Group(f"{count} seeds{SEPARATOR}{seedless}", key, members)
+    return Group(f"{count} seeds{SEPARATOR}{seedless}", experiments.short_key(params), members)
 
 
 if __name__ == "__main__":

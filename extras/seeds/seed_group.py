@@ -1,23 +1,17 @@
 """A group of trainings that differ in nothing but their seeds, and its parent run in MLflow."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from extras.common import run_groups
 from extras.common.run_groups import MEMBERS, PARENT, SEEDS
-from sentiment.errors import UserError
 from workflow.runs import store
-from workflow.runs.identity import fingerprint
 from workflow.runs.logger import now
 
-if TYPE_CHECKING:
-    import mlflow
-
 SEED = "train.seed"
-EXPERIMENTS = "seeds.experiments"  # tag of the parent run: DVC's names, as JSON by seed
 ACCURACY = "test_accuracy"
 
 
@@ -32,36 +26,11 @@ class Member(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Trainings by seed, with the name in MLflow's table and the `key` of the group."""
+    """Trainings by seed, with the name in MLflow's table and the key of their params and code."""
 
     name: str
     key: str
     members: list[Member]
-
-
-def key(settings_used: Mapping[str, Any], code: Mapping[str, str]) -> str:
-    """A name for trainings that differ in nothing but their seed, as DVC tells them apart.
-
-    Machine and packages are left out: DVC takes outputs from its cache whatever made them.
-    """
-    return fingerprint({"params": seedless(settings_used), "code": dict(code)})
-
-
-def seedless(settings_used: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings_used.items() if name != SEED}
-
-
-def require_same_data(members: Sequence[Member]) -> None:
-    """Raise UserError where trainings have other texts: a file at an address changed meanwhile."""
-    data = [
-        {name: value for name, value in member.settings_used.items() if name.startswith("fetch.")}
-        for member in members
-    ]
-    if any(other != data[0] for other in data):
-        raise UserError(
-            "The texts changed between two trainings, so that they are no group: run `dvc repro "
-            "fetch`, and then the command again."
-        )
 
 
 def metrics(members: Sequence[Member]) -> dict[str, float]:
@@ -79,46 +48,28 @@ def metrics(members: Sequence[Member]) -> dict[str, float]:
 
 
 def log(group: Group) -> str:
-    """Log the group to its parent run, and return that run's id; again changes nothing."""
+    """Log the group to its parent run, and return that run's id."""
     import mlflow
-
-    experiment_id, client = store.connect(), mlflow.MlflowClient()
-    with store.as_user_error(), run_groups.exclusive():
-        parent = run_groups.find_or_make(client, experiment_id, SEEDS, group.key)
-        adopt(client, parent, {member.run_id for member in group.members})
-        describe(client, parent, group)
-    return str(parent.info.run_id)
-
-
-def adopt(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", runs: set[str]) -> None:
-    """Let just these runs be the parent's children."""
-    parent_id = parent.info.run_id
-    children = client.search_runs([parent.info.experiment_id], f"tags.`{PARENT}` = '{parent_id}'")
-    before = {run.info.run_id for run in children}
-    for run_id in before - runs:
-        client.delete_tag(run_id, PARENT)
-    for run_id in runs - before:
-        client.set_tag(run_id, PARENT, parent_id)
-
-
-def describe(client: "mlflow.MlflowClient", parent: "mlflow.entities.Run", group: Group) -> None:
-    """Give the parent run the group's name, params, metrics and members."""
     from mlflow.entities import Metric, Param, RunTag
 
-    before, moment = parent.data.metrics, now()
-    spreads = metrics(group.members).items()
-    params = run_groups.as_text(seedless(group.members[0].settings_used))
+    experiment_id, client, moment = store.connect(), mlflow.MlflowClient(), now()
+    settings_used = run_groups.as_text(group.members[0].settings_used)
     tags = {
         "mlflow.runName": group.name,
         MEMBERS: json.dumps({member.seed: member.run_id for member in group.members}),
-        EXPERIMENTS: json.dumps({member.seed: member.experiment for member in group.members}),
     }
-    client.log_batch(
-        parent.info.run_id,
-        [Metric(name, value, moment, 0) for name, value in spreads if before.get(name) != value],
-        [Param(*pair) for pair in params.items()],
-        [RunTag(*pair) for pair in tags.items()],
-    )
+    with store.as_user_error(), run_groups.exclusive():
+        parent = run_groups.find_or_make(client, experiment_id, SEEDS, group.key)
+        run_id = str(parent.info.run_id)
+        for member in group.members:
+            client.set_tag(member.run_id, PARENT, run_id)
+        client.log_batch(
+            run_id,
+            [Metric(name, value, moment, 0) for name, value in metrics(group.members).items()],
+            [Param(*pair) for pair in settings_used.items() if pair[0] != SEED],
+            [RunTag(*pair) for pair in tags.items()],
+        )
+    return run_id
 
 
 def document(group: Group, run_id: str) -> dict[str, Any]:
@@ -152,8 +103,6 @@ def table(group: Group, run_id: str) -> str:
             f"{'seed':>10}  {'accuracy':>8}  {'run':32}  experiment",
             *rows,
             f"Mean ± standard deviation: {', '.join(means)}",
-            f"Seeds alone make differences of up to {100 * (high - low):.2f} points of accuracy, "
-            f"{low:.4f} to {high:.4f}.",
-            f"Compare the group with a run or another group: make compare B={run_id}",
+            f"Range of the accuracy: {low:.4f} to {high:.4f}",
         ]
     )

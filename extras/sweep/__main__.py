@@ -6,7 +6,6 @@ resumed, up to TRIALS. The best trials are then trained again under further seed
 wins. APPLY=1 writes the winner's values into params.yaml, for `dvc repro`.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -42,56 +41,34 @@ REPORTS = Path("reports")
 )
 @cli.option("--scheduler", variable="SCHEDULER", help="Address of a Dask scheduler to use instead.")
 @cli.option("--apply", variable="APPLY", is_flag=True, help="Write the winner into params.yaml.")
-@cli.option("--force", variable="FORCE", is_flag=True, help="Even if the sweep is not finished.")
 @cli.json_option
-def main(
-    trials: int, workers: int, scheduler: str | None, apply: bool, force: bool, as_json: bool
-) -> int:
-    require_packages()
+def main(trials: int, workers: int, scheduler: str | None, apply: bool, as_json: bool) -> int:
     with cli.output_kept(as_json), study.as_user_error():
         params, options = load_params(), load_options()
         if scheduler:
             cluster.require_shared()
         this_sweep = sweep.open_sweep(params, options)
-        if others := sweep.unfinished(this_sweep):
-            print(
-                f"A new sweep. Not resumed: {', '.join(others)}, of other params, space, data or "
-                "code, see docs/sweeps.md"
-            )
         if not apply:
             run(this_sweep, trials, workers, scheduler)
+            report(this_sweep)
         winners = sweep.candidates(this_sweep)
-        if winners or not apply:
-            report(this_sweep, winners)
-        changes = apply_best(this_sweep, winners, force) if apply else []
+        changes = apply_best(this_sweep, winners) if apply else []
     document = {"run_id": this_sweep.run_id, "candidates": [winner._asdict() for winner in winners]}
     printed = "\n".join(changes) if apply else text(this_sweep, winners)
     cli.report({**document, "applied": changes}, printed, as_json)
-    return 0 if winners or apply else 1
+    return 0 if winners else 1
 
 
-def report(this_sweep: Sweep, winners: list[Candidate]) -> None:
-    """Write the report, and log it and the best so far to the sweep's run."""
+def report(this_sweep: Sweep) -> None:
+    """Write the report, and log it to the sweep's run."""
     import mlflow
 
     from extras.sweep import sweep_page  # imports Matplotlib: seconds before --help
 
-    folder, (first, _) = REPORTS / this_sweep.name, sweep.studies(this_sweep)
-    sweep_page.write(this_sweep, winners, folder)
+    folder = REPORTS / this_sweep.name
+    sweep_page.write(this_sweep, folder)
     with store.tolerating_errors("The report is not logged to MLflow"):
-        sweep.log_best(this_sweep, first)  # of trials that ended when nobody watched
         mlflow.MlflowClient().log_artifacts(this_sweep.run_id, str(folder))
-        if winners:
-            sweep.link_winner(this_sweep, winners[0])
-
-
-def require_packages() -> None:
-    missing = [name for name in ("optuna", "distributed") if not find_spec(name)]
-    if missing:
-        raise UserError(
-            f"{' and '.join(missing)} must be installed: `make sweep` does it, or "
-            "pip install --require-hashes -r extras/sweep/requirements.txt"
-        )
 
 
 def run(this_sweep: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
@@ -109,33 +86,25 @@ def run(this_sweep: Sweep, trials: int, workers: int, scheduler: str | None) -> 
     required = cluster.environment() if scheduler else cluster.reviews()
     started = cluster.connected(scheduler, required) if scheduler else cluster.local(workers)
     with started as client:
-        for searched, kind in ((first, "Trial"), (second, "Confirmation")):
-            if searched is second:
-                study.fill_with(second, sweep.to_confirm(this_sweep, first))
-            watch = Watcher(this_sweep, searched, kind)
-            search(client, this_sweep, required, searched, watch)
+        search(client, this_sweep, required, first, Watcher(this_sweep, first, "Trial"))
+        study.fill_with(second, sweep.to_confirm(this_sweep, first))
+        search(client, this_sweep, required, second, Watcher(this_sweep, second, "Confirmation"))
 
 
-def apply_best(this_sweep: Sweep, winners: list[Candidate], force: bool) -> list[str]:
+def apply_best(this_sweep: Sweep, winners: list[Candidate]) -> list[str]:
     """Write the winner's values into params.yaml; return what changed, a line for each.
 
     Raises:
-        UserError: the sweep is not finished, unless that is forced, or has no trial yet.
+        UserError: the sweep is not finished: of two, one that was confirmed may be the worse one.
     """
-    if not (winners and sweep.is_finished(this_sweep)) and not force:
+    if not (winners and sweep.is_finished(this_sweep)):
         raise UserError(
-            "There is no finished sweep of these params, data and code: `make sweep` finishes it. "
-            "`make sweep APPLY=1 FORCE=1` applies the best trial so far."
+            "There is no finished sweep of these params, data and code: `make sweep` finishes it."
         )
-    completed = study.completed(sweep.studies(this_sweep)[0])
-    if not completed:
-        raise UserError("No trial of this sweep was trained to its end yet: run `make sweep`.")
-    best = winners[0].values if winners else study.values_of(completed[0])
-    return params_file.edit(PARAMS_FILE, best)
+    return params_file.edit(PARAMS_FILE, winners[0].values)
 
 
 def text(this_sweep: Sweep, winners: list[Candidate]) -> str:
-    metric, confirm = this_sweep.options.metric, this_sweep.options.confirm
     run = f"MLflow run {this_sweep.run_id}."
     if not winners:
         return f"No trial was trained to its end, and none confirmed. {run}"
@@ -146,11 +115,10 @@ def text(this_sweep: Sweep, winners: list[Candidate]) -> str:
     ]
     return "\n".join(
         [
-            f"\nThe best trials by {metric}, and their means under {confirm.seeds} further seeds "
-            "(± standard deviation):",
+            f"\nThe best by {this_sweep.options.metric}, and means under further seeds (± their "
+            "standard deviation):",
             f"{'trial':>6}  {'found':>8}  {'mean':>8}",
             *rows,
-            sweep.about_lead(this_sweep, winners),
             f"Write the first one into params.yaml: make sweep APPLY=1. {run}",
         ]
     )

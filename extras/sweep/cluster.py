@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extras.sweep import study
@@ -26,17 +27,9 @@ if TYPE_CHECKING:
 
 WORKER_GB = 2.7  # memory of one that has trained as many trials as a process does
 CONNECT_SECONDS = 10
-AGAIN = "Start what is gone, and this command again: no trial that ended is trained again."
-GONE = f"The Dask scheduler does not answer any more. {AGAIN}"
+GONE = "The Dask scheduler does not answer any more. Start what is gone, and this command again."
 # what trains, and what says which of it shapes a training; settings are sent with each task
 CODE = ("dvc.yaml", ":(glob)extras/**/*.py", "sentiment", "stages", "workflow")
-SETTINGS = {
-    # a worker that dies is replaced, and takes the next trial, whatever it died of
-    "distributed.scheduler.allowed-failures": 1000,
-    # looking at themselves as often as Dask does takes 2 % of a core from each training
-    "distributed.admin.system-monitor.interval": "5s",
-    "distributed.admin.tick.interval": "1s",
-}
 Environment = tuple[tuple[str, str], ...]  # names and values
 
 
@@ -57,11 +50,9 @@ def local(workers: int) -> Iterator["distributed.Client"]:
     """
     os.environ.setdefault(THREADS, str(max(1, (usable_cores() or 1) // workers)))
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # of workers that come and go
-    import dask
     import distributed
 
     with (
-        dask.config.set(SETTINGS),
         distributed.LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -89,8 +80,7 @@ def connected(address: str, required: Environment) -> Iterator["distributed.Clie
     except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two: no certificates
         raise UserError(
             f"The Dask scheduler at {address} does not answer: {first_line(error)}\n"
-            "Start it with `python -m dask scheduler`, or leave SCHEDULER out to search on this "
-            "machine."
+            "Start it with `python -m dask scheduler`, or leave SCHEDULER out."
         ) from None
     with client:
         if not addresses(client):
@@ -106,8 +96,7 @@ def connected(address: str, required: Environment) -> Iterator["distributed.Clie
         except Exception as error:  # Dask wraps what an import raises in a worker
             raise UserError(
                 f"The Dask scheduler or a worker cannot import this project: {first_line(error)}. "
-                "Start both in clones of it at this commit, after `make .venv/sweep`, with `python "
-                f"-m dask scheduler` and `python -m dask worker {address} --nthreads 1`."
+                "Start both in clones of it at this commit, after `make .venv/sweep`."
             ) from error
         yield client
 
@@ -121,17 +110,12 @@ def addresses(client: "distributed.Client") -> list[str]:
 
 
 def require_shared() -> None:
-    """Raise UserError where workers elsewhere could not reach the stores or have the code."""
+    """Raise UserError where workers elsewhere could not reach the stores."""
     local = study.address().startswith(store.SQLITE)
     if local or not store.is_server(store.tracking_uri()):
         raise UserError(
             "Workers on other machines reach neither mlflow.db nor sweeps.db in this folder. Name "
             f"a server in MLFLOW_TRACKING_URI and a database such as PostgreSQL in {study.STORAGE}."
-        )
-    if commit() != git("rev-parse", "HEAD"):
-        raise UserError(
-            "Workers on other machines run clones at the same commit as this folder, which is at "
-            f"{commit()}. Commit its code, and bring their clones to that commit."
         )
 
 
@@ -161,13 +145,14 @@ def environment() -> Environment:
 
 def require_same(required: Environment) -> None:
     """In a worker: raise UserError where something of its environment is not as the sweep's."""
-    own = dict(environment())
+    is_here = len(required) == 1  # a process of this machine, whose code may be uncommitted
+    own = dict(reviews() if is_here else environment())
     differing = [
         f"{name} {own.get(name, 'unknown')}, not {wanted}"
         for name, wanted in required
         if own.get(name) != wanted
     ]
-    if differing and len(required) == 1:  # the reviews, in a process of this machine
+    if differing and is_here:
         raise UserError(
             f"{FETCH} has other reviews than the sweep began with: run `dvc repro fetch` with the "
             "params that it began with, and `make sweep` again."
@@ -183,8 +168,14 @@ def require_same(required: Environment) -> None:
 
 @cache
 def commit() -> str:
-    """The commit that this process runs: that of its folder when it first looked."""
-    lines = git("status", "--porcelain", "--untracked-files=all", "--", *CODE).splitlines()
-    changed = ", ".join(line[3:] for line in lines)
-    head = git("rev-parse", "HEAD") or "no commit"
-    return f"{head} with uncommitted changes of {changed}" if changed else head
+    """The commit that this process runs: that of its folder when it first looked.
+
+    Raises:
+        UserError: its code is not committed.
+    """
+    if changed := git("status", "--porcelain", "--untracked-files=all", "--", *CODE):
+        raise UserError(
+            f"{Path.cwd()} on {platform.node()} has uncommitted changes:\n{changed}\nWorkers on "
+            "other machines run clones at the same commit. Commit its code, and bring them to that."
+        )
+    return git("rev-parse", "HEAD")

@@ -1,8 +1,8 @@
 """A sweep's Optuna study: what its trials are, which are done, and which goes next.
 
 All truth is in Optuna's storage. There a study says how many trials it is to have, and whoever
-takes one sets it running. One that failed for a reason that may pass, as when its process dies,
-waits for the next taker as a new trial with the same values.
+takes one sets it running. One whose process dies waits for the next taker as a new trial with the
+same values.
 """
 
 import copy
@@ -12,18 +12,17 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from extras.common import run_groups
 from extras.sweep.space import tidy
 from extras.sweep.sweep_options import SweepOptions
-from sentiment.errors import StoreError, first_line
+from sentiment.errors import RunningError, StoreError, first_line
 from workflow import files
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.trial import FrozenTrial, TrialState
+    from optuna.trial import FrozenTrial
 
 T = TypeVar("T")
 
@@ -32,14 +31,12 @@ DATABASE = "sweeps.db"
 CONFIRMED = "-confirmed"  # ending of a study's name
 HEARTBEAT_SECONDS, GRACE_SECONDS = 5, 30
 BUSY_SECONDS = 20  # to wait for another's transaction; a live trial's heartbeat is back in time
-PAUSE_SECONDS = 20
-ATTEMPTS = 15  # to use a database that fails, with such a pause after each: five minutes
+PAUSE_SECONDS = 10
+ATTEMPTS = 15  # to use a store that fails, with such a pause after each: two minutes
 DEATHS = 20  # of the process that trains it, after which a trial is not taken over any more
-RETRIES = 2  # of a trial that failed for a reason that may pass, such as a store that is down
 WANTED = "wanted"  # attribute of a study: how many trials it is to have
 VALUES = "values"  # attribute of a trial that draws none: the values that it is given
-# attributes of a trial that failed: how often it did, why, and whether that may pass
-FAILURES, ERROR, PASSING = "failures", "error", "passing"
+ERROR, PASSING = "error", "passing"  # attributes of a trial that failed: why, and if that may pass
 
 
 def address() -> str:
@@ -62,14 +59,17 @@ def as_user_error(*others: type[Exception]) -> Iterator[None]:
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """Call something again until the database can be used, for a few minutes.
+    """Call something until a store, the disk or what another process has can be used, for a while.
 
     Raises:
-        StoreError: it cannot be used after that time either.
+        UserError, OSError: it cannot be used after a few minutes either.
     """
     for _ in range(ATTEMPTS - 1):
-        with suppress(StoreError), as_user_error():
-            return call()
+        try:
+            with as_user_error():
+                return call()
+        except (StoreError, RunningError, OSError) as error:
+            print(f"{first_line(error)} This is tried again.", flush=True)
         time.sleep(PAUSE_SECONDS)
     with as_user_error():
         return call()
@@ -84,14 +84,6 @@ def storage(url: str) -> "optuna.storages.RDBStorage":
         def record_heartbeat(self, trial_id: int) -> None:
             with suppress(optuna.exceptions.StorageInternalError):  # which would end all later ones
                 super().record_heartbeat(trial_id)
-
-        def set_trial_state_values(
-            self, trial_id: int, state: "TrialState", values: Sequence[float] | None = None
-        ) -> bool:
-            if state == optuna.trial.TrialState.RUNNING:
-                # Optuna misses only heartbeats of which there was one, should the process die now
-                self.record_heartbeat(trial_id)
-            return bool(super().set_trial_state_values(trial_id, state, values))
 
     busy = {"connect_args": {"timeout": BUSY_SECONDS}} if url.startswith("sqlite") else {}
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats, since 2.9
@@ -110,33 +102,18 @@ def open_study(name: str, options: SweepOptions) -> "optuna.Study":
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+    if options.pruner == "halving" and not name.endswith(CONFIRMED):
+        pruner = optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=options.min_epochs, reduction_factor=options.reduction
+        )
     return optuna.create_study(
         study_name=name,
         storage=storage(address()),
-        pruner=optuna.pruners.NopPruner() if name.endswith(CONFIRMED) else _pruner(options),
+        pruner=pruner,
         direction="minimize" if options.metric == "val_loss" else "maximize",
         load_if_exists=True,
     )
-
-
-def _pruner(options: SweepOptions) -> "optuna.pruners.BasePruner":
-    import optuna
-
-    if options.pruner == "none":
-        return optuna.pruners.NopPruner()
-
-    class Halving(optuna.pruners.SuccessiveHalvingPruner):  # type: ignore[misc]
-        """Successive halving in which a trial that was taken over does not compete twice."""
-
-        def prune(self, study: "optuna.Study", trial: "FrozenTrial") -> bool:
-            seen = SimpleNamespace(
-                get_trials=lambda **_: slots(study),
-                direction=study.direction,
-                _storage=study._storage,
-            )
-            return bool(super().prune(seen, trial))
-
-    return Halving(min_resource=options.min_epochs, reduction_factor=options.reduction)
 
 
 def values_of(trial: "FrozenTrial") -> dict[str, Any]:
@@ -172,9 +149,10 @@ def wanted(study: "optuna.Study") -> int:
 
 
 def fill_with(study: "optuna.Study", wanted: Sequence[dict[str, Any]]) -> None:
-    """Let there be a trial with each of these values, the new ones waiting."""
-    for values in missing(study, wanted):
-        study.enqueue_trial({}, user_attrs={VALUES: values})
+    """Let there be one trial with each of these values, the new ones waiting."""
+    for values in wanted:
+        if missing(study, [values]):
+            study.enqueue_trial({}, user_attrs={VALUES: values})
 
 
 def missing(study: "optuna.Study", wanted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -184,9 +162,9 @@ def missing(study: "optuna.Study", wanted: Sequence[dict[str, Any]]) -> list[dic
 
 
 def ended(study: "optuna.Study") -> "list[FrozenTrial]":
-    """The trials that have ended, in whatever way, and take no other turn by themselves."""
+    """The trials that have ended, in whatever way, and wait for no other turn."""
     trials = slots(study)
-    return [trial for trial in trials if trial.state.is_finished() and not will_be_retried(trial)]
+    return [trial for trial in trials if trial.state.is_finished() and not is_dead(trial)]
 
 
 def is_over(study: "optuna.Study") -> bool:
@@ -196,11 +174,12 @@ def is_over(study: "optuna.Study") -> bool:
 
 def has_work(study: "optuna.Study") -> bool:
     """Whether a trial waits, or is wanted and not there yet."""
-    return _has_waiting(study) or len(slots(study)) < wanted(study)
+    return bool(_waiting(study)) or len(slots(study)) < wanted(study)
 
 
-def _has_waiting(study: "optuna.Study") -> bool:
-    return any(trial.state.name == "WAITING" for trial in study.get_trials(deepcopy=False))
+def _waiting(study: "optuna.Study") -> "list[FrozenTrial]":
+    trials = study.get_trials(deepcopy=False)
+    return [trial for trial in trials if trial.state.name == "WAITING"]
 
 
 def prepare_next(study: "optuna.Study", options: SweepOptions) -> None:
@@ -210,47 +189,45 @@ def prepare_next(study: "optuna.Study", options: SweepOptions) -> None:
     """
     import optuna
 
-    if not _has_waiting(study):
+    if not _waiting(study):
         study.enqueue_trial({})
+    # Optuna misses only heartbeats of which there was one, should the process die as it takes it
+    for trial in _waiting(study)[:1]:  # unless another command has just taken it
+        study._storage.record_heartbeat(trial._trial_id)
     samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
-    taken = sum(trial.state.name != "WAITING" for trial in study.get_trials(deepcopy=False))
+    taken = len(study.get_trials(deepcopy=False)) - len(_waiting(study))
     study.sampler = samplers[options.sampler](seed=(options.seed + taken) % 2**32)
 
 
 def completed(study: "optuna.Study") -> "list[FrozenTrial]":
     """The trials that were trained to their end, the best first."""
     trials = [trial for trial in slots(study) if trial.state.name == "COMPLETE"]
-    highest_first = study.direction.name == "MAXIMIZE"
-    return sorted(trials, key=lambda trial: trial.value, reverse=highest_first)
+    return sorted(trials, key=lambda trial: trial.value, reverse=study.direction.name == "MAXIMIZE")
 
 
 def may_pass(trial: "FrozenTrial") -> bool:
-    """Whether a trial failed for a reason that may pass.
-
-    Without a reason its process died, or the database failed as it was to be noted.
-    """
+    """Whether a trial failed for a reason that may pass, or its process died."""
     return trial.state.name == "FAIL" and bool(trial.user_attrs.get(PASSING, True))
 
 
-def will_be_retried(trial: "FrozenTrial") -> bool:
-    """Whether a trial that failed takes its turn again by itself."""
-    failures, deaths = trial.user_attrs.get(FAILURES, 0), len(_history(trial))
-    return may_pass(trial) and failures <= RETRIES and deaths < DEATHS
+def is_dead(trial: "FrozenTrial") -> bool:
+    """Whether a trial failed without a reason, and is to be taken over.
+
+    Its process died, or the database failed as the reason was to be noted.
+    """
+    failed = trial.state.name == "FAIL" and ERROR not in trial.user_attrs
+    return failed and len(_history(trial)) < DEATHS
 
 
 def retry(study: "optuna.Study", afresh: bool = False) -> None:
-    """Let the trials wait again that failed for a reason that may pass, or whose process died.
-
-    With `afresh` also those that have failed too often, which then may fail as often again.
-    """
+    """Let the trials wait again whose process died, and with `afresh` all that may pass now."""
     import optuna
 
     with run_groups.exclusive():  # another command of this folder may do so, too
         optuna.storages.fail_stale_trials(study)
         for trial in slots(study):
-            if may_pass(trial) if afresh else will_be_retried(trial):
+            if is_dead(trial) or (afresh and may_pass(trial)):
                 # Optuna changes what it is given, and lets the new trial have all attributes
                 again = copy.deepcopy(trial)
-                for name in (ERROR, FAILURES) if afresh else (ERROR,):
-                    again.user_attrs.pop(name, None)
+                again.user_attrs.pop(ERROR, None)
                 optuna.storages.RetryHeartbeatStaleTrialCallback()(study, again)

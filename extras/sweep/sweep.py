@@ -15,7 +15,6 @@ from sentiment.section import flatten
 from workflow import files
 from workflow.files import FETCH
 from workflow.params import Params
-from workflow.params_file import changed
 from workflow.runs import identity, store
 from workflow.runs.identity import fingerprint, provenance
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 KEY = "sweep.key"  # tag of a sweep's run: what its trials have in common
-# tags: of a training of the best params, that sweep's run; of the sweep's run, that training
-SWEEP_RUN, REPRODUCED = "sweep.run", "sweep.reproduced"
 SEED = "train.seed"
 CODE = ("pad", "train")  # stages whose code shapes a trial
 
@@ -88,19 +85,6 @@ def open_sweep(params: Params, options: SweepOptions) -> Sweep:
     return Sweep(name, run_id, uri, params, options, data, code, tags)
 
 
-def unfinished(sweep: Sweep) -> list[str]:
-    """The names of the database's sweeps that have not ended; none once this one has trials."""
-    import optuna
-
-    search, _ = studies(sweep)
-    if search.trials:
-        return []
-    database = study.storage(study.address())
-    names = optuna.get_all_study_names(database)
-    others = [optuna.load_study(study_name=name, storage=database) for name in names]
-    return [other.study_name for other in others if not study.is_over(other)]
-
-
 def settings_of(data: Mapping[str, Any], params: Params) -> dict[str, Any]:
     """Everything that shapes a training, by dotted names; `data` is what shaped the reviews."""
     return {**data, **flatten(params.pad, "pad"), **flatten(params.train, "train")}
@@ -124,10 +108,9 @@ def studies(sweep: Sweep) -> "tuple[optuna.Study, optuna.Study]":
 
 
 def to_confirm(sweep: Sweep, search: "optuna.Study") -> list[dict[str, Any]]:
-    """The values of the best trials, under each further seed; equal ones once."""
+    """The values of the best trials, under each further seed."""
     best = study.completed(search)[: sweep.options.confirm.top]
-    listed = [values for trial in best for values in under_seeds(sweep, trial)]
-    return [values for number, values in enumerate(listed) if values not in listed[:number]]
+    return [values for trial in best for values in under_seeds(sweep, trial)]
 
 
 def under_seeds(sweep: Sweep, trial: "FrozenTrial") -> list[dict[str, Any]]:
@@ -155,52 +138,3 @@ def candidates(sweep: Sweep) -> list[Candidate]:
             confirmed.append(Candidate(trial.number, values, trial.value, metrics))
     sign = 1 if sweep.options.metric == "val_loss" else -1
     return sorted(confirmed, key=lambda candidate: sign * candidate.mean)
-
-
-def about_lead(sweep: Sweep, confirmed: list[Candidate]) -> str:
-    """How far the search's best trial led the others in the search, and under the further seeds."""
-    sign = -1 if sweep.options.metric == "val_loss" else 1
-    best, *others = sorted(confirmed, key=lambda candidate: -sign * candidate.found)
-    if not others:
-        return "Only one trial is confirmed: there is no other to compare it with."
-    rival = max(others, key=lambda candidate: sign * candidate.mean)
-    after = sign * (best.mean - rival.mean)
-    return (
-        f"In the search, trial {best.trial} led trial {others[0].trial} by "
-        f"{abs(best.found - others[0].found):.4f}. Under the further seeds it "
-        f"{'trails' if after < 0 else 'leads'} trial {rival.trial} by {abs(after):.4f}."
-    )
-
-
-def log_best(sweep: Sweep, search: "optuna.Study") -> None:
-    """Log the best so far, by completed trials, to the sweep's run, as far as it lacks that."""
-    import mlflow
-    from mlflow.entities import Metric
-
-    client, name = mlflow.MlflowClient(), f"best_{sweep.options.metric}"
-    trials = sorted(study.completed(search), key=lambda trial: trial.datetime_complete)
-    better = np.minimum if sweep.options.metric == "val_loss" else np.maximum
-    best = better.accumulate([trial.value for trial in trials])
-    points = [
-        Metric(name, float(value), int(trial.datetime_complete.timestamp() * 1000), number)
-        for number, (value, trial) in enumerate(zip(best, trials, strict=True), 1)
-    ]
-    logged = len(client.get_metric_history(sweep.run_id, name))
-    client.log_batch(sweep.run_id, metrics=points[logged:])
-
-
-def link_winner(sweep: Sweep, winner: Candidate) -> None:
-    """Link the sweep's run and the newest training of the winner's params, if there is one."""
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    values = run_groups.as_text(winner.values).items()
-    params = changed(sweep.params, winner.values)
-    wanted = run_groups.as_text(settings_of(sweep.data, params))
-    experiment = client.get_run(sweep.run_id).info.experiment_id
-    same = " and ".join(f"params.`{name}` = '{value}'" for name, value in values)
-    for run in client.search_runs([experiment], same):
-        if run_groups.PARENT not in run.data.tags and wanted.items() <= run.data.params.items():
-            client.set_tag(run.info.run_id, SWEEP_RUN, sweep.run_id)
-            client.set_tag(sweep.run_id, REPRODUCED, run.info.run_id)
-            return

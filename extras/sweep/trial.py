@@ -4,18 +4,17 @@ It trains as the stage `train` does: the same model, path, seeds and batches, wi
 after each epoch. It never sees the test set.
 """
 
-import os
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from extras.common.run_groups import PARENT, as_text
+from extras.common.run_groups import PARENT
 from extras.sweep import space, study
-from extras.sweep.study import ERROR, FAILURES, PASSING, VALUES
+from extras.sweep.study import ERROR, PASSING, VALUES
 from extras.sweep.sweep import Sweep, settings_of
-from sentiment.backend import load_keras, usable_cores
+from sentiment.backend import load_keras
 from sentiment.errors import RunningError, StoreError
 from sentiment.network.batches import split
 from sentiment.network.model import inputs_of
@@ -33,9 +32,7 @@ from workflow.runs.training_run import FORMAT, resume, training_run
 if TYPE_CHECKING:
     import optuna
 
-# attributes of a trial: its MLflow run, the key of its checkpoints, the metrics by epoch, and how
-# many cores it was trained on
-RUN, KEY, HISTORY, CORES = "run", "key", "history", "cores"
+RUN, KEY = "run", "key"  # attributes of a trial: its MLflow run, and the key of its checkpoints
 THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's own variable: how many it computes with
 # tags of a run: why its trial ended early, or failed
 PRUNED, FAILED = "sweep.pruned", "sweep.error"
@@ -87,6 +84,7 @@ def objective(
     """Train a trial; return the metric of its kept epoch. Why it failed is noted in the study.
 
     `begun` is called once the trial has its values: it waits no longer, and others may propose.
+    One that was taken for dead waits here for the process that trains it still.
 
     Raises:
         optuna.TrialPruned: others were better after as many epochs.
@@ -94,56 +92,30 @@ def objective(
     """
     import optuna
 
-    values: dict[str, Any] = {}
     try:
-        with study.as_user_error():
-            values = trial.user_attrs.get(VALUES) or space.draw(trial, sweep.options.space)
-            begun()
-            trained = train(sweep, *prepare(sweep, reviews, values), trial)
-            return summarize(trained)[sweep.options.metric]
+        drawn = partial(space.draw, trial, sweep.options.space)
+        values = trial.user_attrs.get(VALUES) or study.patiently(drawn)
+        begun()
+        trained = study.patiently(lambda: train(sweep, *prepare(sweep, reviews, values), trial))
+        return summarize(trained)[sweep.options.metric]
     except Stopped as stopped:
         raise optuna.TrialPruned(str(stopped)) from None
     except Exception as error:
-        note_failure(error, sweep, values, trial)
+        note_failure(error, trial)
         raise
 
 
-def note_failure(
-    error: Exception, sweep: Sweep, values: Mapping[str, Any], trial: "optuna.Trial"
-) -> None:
-    """Note why a trial failed, for Optuna and, if that will not pass, for MLflow.
-
-    Otherwise wait a moment: a store that is down meanwhile would fail all trials.
-    """
-    why = explain(error, "`make sweep`") or repr(error)
-    passing = isinstance(error, StoreError | OSError | RunningError)
-    trial.set_user_attr(ERROR, why)
-    trial.set_user_attr(PASSING, passing)
-    if not passing:
-        log_failure(sweep, values, trial, why)
-        return
-    if not isinstance(error, RunningError):  # which passes as soon as the other one has ended
-        trial.set_user_attr(FAILURES, trial.user_attrs.get(FAILURES, 0) + 1)
-    time.sleep(study.PAUSE_SECONDS)
-
-
-@store.tolerating_errors("Why the trial failed is not logged to MLflow")
-@study.as_user_error()
-def log_failure(sweep: Sweep, values: Mapping[str, Any], trial: "optuna.Trial", why: str) -> None:
-    """Tag the trial's run with the reason; make one where it never began."""
+def note_failure(error: Exception, trial: "optuna.Trial") -> None:
+    """Note why a trial failed, for Optuna and, where it has a run, for MLflow."""
     import mlflow
-    from mlflow.entities import Param
 
-    experiment_id, client = store.connect(), mlflow.MlflowClient()
-    run_id = trial.user_attrs.get(RUN)
-    if not run_id:
-        tags = {**sweep.tags, PARENT: sweep.run_id}
-        run = client.create_run(experiment_id, tags=tags, run_name=f"trial {trial.number}")
-        run_id = run.info.run_id
-        client.set_terminated(run_id, "FAILED")
-        client.log_batch(run_id, params=[Param(*pair) for pair in as_text(values).items()])
-        trial.set_user_attr(RUN, run_id)
-    client.set_tag(run_id, FAILED, why)
+    why = explain(error, "`make sweep`") or repr(error)
+    trial.set_user_attr(PASSING, isinstance(error, StoreError | OSError | RunningError))
+    trial.set_user_attr(ERROR, why)
+    if run_id := trial.user_attrs.get(RUN):
+        with store.tolerating_errors("Why the trial failed is not logged to MLflow"):
+            store.connect()
+            mlflow.MlflowClient().set_tag(run_id, FAILED, why)
 
 
 def train(
@@ -162,11 +134,9 @@ def train(
     key = fingerprint({**shaped, **own})
     tags = {**sweep.tags, **computed_by, lifecycle.KEY: key, PARENT: sweep.run_id}
     trial.set_user_attr(KEY, key)
-    trial.set_user_attr(CORES, int(os.environ.get(THREADS) or 0) or usable_cores() or 1)
 
     def after_epoch(progress: Progress) -> None:
         number = len(progress.rows)
-        trial.set_user_attr(HISTORY, progress.rows)
         trial.report(progress.rows[-1][metric], number)
         if number < training.params.epochs and trial.should_prune():
             why = f"others were better after epoch {number}"
@@ -186,7 +156,7 @@ def train(
 
 
 def take_run(run_id: str, trial: "optuna.Trial") -> None:
-    """Note a trial's run; end and delete another one that it had, of which nothing comes.
+    """Note a trial's run; delete another one that it had, of which nothing comes.
 
     A trial begins anew, with a run of its own, where its checkpoints are not: on another machine,
     or with another number of threads.
@@ -196,12 +166,7 @@ def take_run(run_id: str, trial: "optuna.Trial") -> None:
     before = trial.user_attrs.get(RUN)
     if before not in (None, run_id):
         with store.as_user_error():
-            experiment_id, client = store.connect(), mlflow.MlflowClient()
-            run = store.find_run(client, experiment_id, before)
-            if run and run.info.status != "FINISHED":
-                client.set_terminated(before, "KILLED")
-                client.delete_run(before)
-        trial.set_user_attr(HISTORY, [])
+            mlflow.MlflowClient().delete_run(before)
     trial.set_user_attr(RUN, run_id)
 
 

@@ -165,19 +165,19 @@ def ended(futures: "set[distributed.Future]") -> "set[distributed.Future]":
 
 
 def result(future: "distributed.Future") -> Any:
-    """What `work` returned.
+    """What `work` returned; nothing where Dask gave up, since it killed several workers.
 
     Raises:
-        UserError: the scheduler is gone, so many workers died that Dask gives up, or this one
-            cannot do what is wanted.
+        UserError: the scheduler is gone, or this worker cannot do what is wanted.
     """
     from distributed import KilledWorker
+    from distributed.comm import CommClosedError
 
     if future.status in ("cancelled", "lost"):
         raise UserError(cluster.GONE)
     try:
         return future.result()
-    except KilledWorker as error:
-        raise UserError(
-            f"A worker died, and those that took its turn after it. {cluster.AGAIN}"
-        ) from error
+    except KilledWorker:  # a trial that kills each of them is given up in the end
+        return None
+    except CommClosedError as error:
+        raise UserError(cluster.GONE) from error

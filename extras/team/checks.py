@@ -2,78 +2,50 @@
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from extras.team import artifacts
 from extras.team.server_options import FILE, Server
 from sentiment.errors import UserError, first_line
 from workflow import children
 
 ANSWER_SECONDS = 5
-ONCE = {"total_max_attempts": 1}
 PASSWORD, SECRET_KEY = "MLFLOW_AUTH_ADMIN_PASSWORD", "MLFLOW_FLASK_SERVER_SECRET_KEY"
 PASSWORD_LENGTH = 12  # what MLflow wants at least
-# by setting, where a database says which of MLflow's migrations it had, and where MLflow has them
-MIGRATIONS = {
-    "runs": ("alembic_version", "store/db_migrations"),
-    "users": ("alembic_version_auth", "server/auth/db/migrations"),
-}
 
 
 def check(settings: Server) -> None:
     """Check what MLflow would not, or only once it serves; change nothing.
 
     Raises:
-        UserError: the port is taken, a database is not MLflow's or a newer one's, a secret is
-            missing, or artifacts have no place.
+        UserError: the port is taken, a database is not MLflow's, a secret is missing, or artifacts
+            have no place.
     """
     children.require_free(settings.port, f"host or port in {FILE}", settings.host)
-    require_schema(settings, "runs")
-    require_secrets(is_first_start=not require_schema(settings, "users"))
+    require_mlflow(settings, "runs", "alembic_version")
+    has_users = require_mlflow(settings, "users", "alembic_version_auth")
+    require_secrets(is_first_start=not has_users)
     require_place(settings)
 
 
-def require_schema(settings: Server, database: str) -> bool:
+def require_mlflow(settings: Server, database: str, table: str) -> bool:
     """Whether a database has tables of MLflow already, or is empty.
 
     Raises:
-        UserError: it cannot be used, has tables of something else, or a newer MLflow's.
+        UserError: it cannot be used, or has tables, but not this one, which MLflow always makes.
     """
     import psycopg
 
     address = getattr(settings, database)
     shown = f"{database} in {FILE}: {address}"
-    table, scripts = MIGRATIONS[database]
     try:
         with psycopg.connect(address, connect_timeout=ANSWER_SECONDS) as connection:
             rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
             tables = {name for (name,) in rows}
-            if not tables:
-                return False
-            if table not in tables:
-                raise UserError(
-                    f"{shown} has tables that are not MLflow's. Name an empty database."
-                )
-            versions = connection.execute(f"SELECT version_num FROM {table}").fetchall()
     except psycopg.Error as error:
         raise UserError(f"{shown} cannot be used: {first_line(error)}") from None
-    for (version,) in versions:
-        require_known(version, scripts, shown)
-    return True
-
-
-def require_known(version: str, scripts: str, database: str) -> None:
-    """Raise UserError where this MLflow does not know a migration that the database had."""
-    import mlflow
-    from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
-
-    try:
-        ScriptDirectory(str(Path(mlflow.__file__).parent / scripts)).get_revision(version)
-    except CommandError:
-        raise UserError(
-            f"{database} is of a newer MLflow than {mlflow.__version__} (its schema is {version}). "
-            "Start the newer one, or restore a backup of before."
-        ) from None
+    if tables and table not in tables:
+        raise UserError(f"{shown} has tables that are not MLflow's. Name an empty database.")
+    return bool(tables)
 
 
 def require_secrets(is_first_start: bool) -> None:
@@ -92,20 +64,25 @@ def require_secrets(is_first_start: bool) -> None:
 
 def require_place(settings: Server) -> None:
     """Raise UserError where artifacts cannot be written: MLflow would serve without them."""
+    import boto3
+    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    if not settings.bucket:
+    address = urlsplit(settings.artifacts)
+    if address.scheme != "s3":
         folder = Path(settings.artifacts)
         if not (folder.is_dir() and os.access(folder, os.W_OK)):
             raise UserError(
                 f"artifacts in {FILE}: {folder} is not a folder that this user can write to."
             )
         return
+    config = Config(connect_timeout=ANSWER_SECONDS, retries={"total_max_attempts": 1})
     try:
-        client = artifacts.s3_client(settings, connect_timeout=ANSWER_SECONDS, retries=ONCE)
-        client.head_bucket(Bucket=settings.bucket)
+        endpoint = settings.s3_endpoint or None
+        client = boto3.Session().client("s3", endpoint_url=endpoint, config=config)
+        client.head_bucket(Bucket=address.netloc)
     except (BotoCoreError, ClientError, ValueError) as error:
         raise UserError(
-            f"artifacts in {FILE}: s3://{settings.bucket} cannot be used: {first_line(error)}. "
+            f"artifacts in {FILE}: s3://{address.netloc} cannot be used: {first_line(error)}. "
             "Check the bucket, s3_endpoint, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         ) from None

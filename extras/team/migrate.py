@@ -1,25 +1,22 @@
 """`make migrate TO=https://…`: this laptop's whole history in MLflow into the team's server.
 
 Every run, model, version and artifact, with the ids, numbers and dates that it has here. This is
-the administrator's work: it needs the server's database and the place of its artifacts, which
-server.yaml names. It can be called again, brings nothing twice, and deletes nothing here.
+the administrator's work: it needs the server's database, which server.yaml names. It can be called
+again, brings nothing twice, and deletes nothing here.
 """
 
-from pathlib import Path
-
-from extras.team.server_options import load_options, settings_option
+from extras.team.server_options import load_options
 from workflow import cli
 
 
 @cli.command(__doc__)
 @cli.option("--to", variable="TO", required=True, help="The server's address.")
-@settings_option
 @cli.json_option
-def main(to: str, path: Path, as_json: bool) -> int:
+def main(to: str, as_json: bool) -> int:
     from extras.team import migration
 
     with cli.output_kept(as_json):
-        result = migration.migrate(load_options(path), to)
+        result = migration.migrate(load_options(), to)
     cli.report(result, migration.summary(result, to), as_json)
     return int(not result["equal"])
 

@@ -1,20 +1,15 @@
 """A laptop's history moved to a server: read, compared, brought, and compared again."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from boto3.exceptions import Boto3Error
-from botocore.exceptions import BotoCoreError, ClientError
-from sqlalchemy import Engine, NullPool, create_engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import NullPool, create_engine
 
 from extras.team import artifacts, checks
-from extras.team.artifacts import Place
 from extras.team.server_options import FILE, Server
-from extras.team.store_history import SERVED, Database, Row
-from sentiment.errors import UserError, first_line, redacted
+from extras.team.store_history import Database, Row, renamed
+from sentiment.errors import UserError, redacted
 from workflow import files
 from workflow.runs import lifecycle, store
 
@@ -31,7 +26,7 @@ def migrate(settings: Server, to: str) -> dict[str, Any]:
     """Move everything that the server does not have yet.
 
     Returns:
-        `tables` of the database, each as `Database.compare` has it; the number of `files` here;
+        The numbers of rows `here` and `there` of each of the `tables`; the number of `files` here;
         the numbers of rows and files that were `brought`; the paths of files that are `differing`
         in the end; and whether all is `equal`.
 
@@ -39,19 +34,19 @@ def migrate(settings: Server, to: str) -> dict[str, Any]:
         UserError: something cannot be reached, a training is running, or the server has other
             content under the same name; nothing was moved then.
     """
-    if not checks.require_schema(settings, "runs"):
-        raise UserError(f"{settings.runs} is empty: start the server once, `make server`.")
-    checks.require_place(settings)
-    ours = read_history()
-    engine = create_engine(settings.runs, poolclass=NullPool)
-    try:
-        require_counterpart(engine, to)
-        place = artifacts.Bucket(settings) if settings.bucket else artifacts.Folder(settings)
-        return move(ours, engine, place)
-    except (SQLAlchemyError, BotoCoreError, ClientError, Boto3Error) as error:
+    if not store.is_server(to):
         raise UserError(
-            f"The migration was cut off: {first_line(error)}\nNothing is lost: run it again."
-        ) from error
+            f"{redacted(to)} is no address of a server, such as https://mlflow.example.org"
+        )
+    if not checks.require_mlflow(settings, "runs", "alembic_version"):
+        raise UserError(f"{settings.runs} is empty: start the server once, `make server`.")
+    ours = read_history()
+    os.environ["MLFLOW_TRACKING_URI"] = to
+    experiment_id = store.connect()
+    engine = create_engine(settings.runs, poolclass=NullPool)
+    with store.as_user_error(), engine.connect() as connection:
+        server = Database(connection)
+        return move(ours, server, counterpart(server, experiment_id))
 
 
 def read_history() -> History:
@@ -61,7 +56,8 @@ def read_history() -> History:
         raise UserError(f"{path} is missing: this folder has no history to move.")
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # what is moved is the store in this folder
     lifecycle.end_abandoned_runs()
-    with embedded().connect() as connection:
+    engine = create_engine(f"{store.SQLITE}{path}", poolclass=NullPool)
+    with store.as_user_error(), engine.connect() as connection:
         database = Database(connection)
         experiment = database.experiment()
         assert experiment  # `end_abandoned_runs` made it if there was none
@@ -69,101 +65,64 @@ def read_history() -> History:
     active = (run for run in rows["runs"] if run["lifecycle_stage"] == "active")
     running = [run["run_uuid"] for run in active if run["status"] == "RUNNING"]
     if running:
-        raise UserError(
-            f"Still running: {', '.join(running)}. Let it end first. One whose machine is gone is "
-            'ended by: python -c "import mlflow; mlflow.MlflowClient('
-            f"'{store.SQLITE}{store.DATABASE}').set_terminated('<run id>', 'KILLED')\""
-        )
+        raise UserError(f"Still running: {', '.join(running)}. Let it end first.")
     place = files.root() / experiment["artifact_location"]
-    paths = (path for path in place.rglob("*") if path.is_file())
+    paths = (path for path in place.glob("*/**/*") if path.is_file())
     return History(experiment, rows, {str(path.relative_to(place)): path for path in paths})
 
 
-def embedded() -> Engine:
-    return create_engine(f"{store.SQLITE}{files.root() / store.DATABASE}", poolclass=NullPool)
-
-
-def require_counterpart(engine: Engine, to: str) -> None:
-    """Raise UserError where the server at this address has not this database, or another schema."""
+def counterpart(server: Database, experiment_id: str) -> Row:
+    """The database's row of the server's experiment; UserError if it is another server's."""
     import mlflow
 
-    if not store.is_server(to):
+    row = server.experiment()
+    if not row or row["creation_time"] != mlflow.get_experiment(experiment_id).creation_time:
         raise UserError(
-            f"{redacted(to)} is no address of a server, such as https://mlflow.example.org"
+            f"The server at {redacted(store.tracking_uri())} uses another database than the one in "
+            f"{FILE}: nothing was moved."
         )
-    os.environ["MLFLOW_TRACKING_URI"] = to  # for what is said of a server that does not answer
-    with store.as_user_error():
-        created = mlflow.MlflowClient(to).get_experiment("0").creation_time
-    default = text("SELECT creation_time FROM experiments WHERE experiment_id = 0")
-    schema = text("SELECT version_num FROM alembic_version")
-    with embedded().connect() as here, engine.connect() as there:
-        if there.execute(default).scalar() != created:
-            raise UserError(
-                f"The server at {redacted(to)} uses another database than the one in {FILE}: "
-                "nothing was moved."
-            )
-        if here.execute(schema).scalar() != there.execute(schema).scalar():
-            raise UserError(
-                f"{store.DATABASE} and the server's database are of different MLflows. Bring both "
-                "to this one's schema: "
-                f"`mlflow db upgrade {store.SQLITE}{store.DATABASE}`, `make server`."
-            )
+    return row
 
 
-def move(ours: History, engine: Engine, place: Place) -> dict[str, Any]:
-    """Bring what is missing: files first, then all rows in one transaction; then compare."""
-    with engine.connect() as connection:
-        server = Database(connection)
-        there = server.experiment() or server.make_experiment(ours.experiment)
-        folder = served_folder(there)
-        rows = server.renamed(ours.rows, ours.experiment, there)
-        new_rows = server.missing(rows)
-        sources = {f"{folder}/{path}": source for path, source in ours.files.items()}
-        new_files, differing = artifacts.compare(sources, place, folder)
-        if differing:
-            raise UserError(
-                "The server has other files under the same path, so that nothing was moved:"
-                + "".join(f"\n  {path}" for path in sorted(differing))
-            )
-        connection.commit()  # a new experiment, whose number is in the files' paths
-        with ThreadPoolExecutor(artifacts.AT_ONCE) as pool:
-            list(pool.map(place.put, new_files.values(), new_files))
-        server.write(new_rows)
-        connection.commit()
-        tables = [server.compare(name, of_table) for name, of_table in rows.items()]
-    absent, differing = artifacts.compare(sources, place, folder)
-    wrong = [*absent, *differing]
+def move(ours: History, server: Database, there: Row) -> dict[str, Any]:
+    """Bring what is missing: files first, then all rows in one transaction; compare both."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    rows = renamed(ours.rows, ours.experiment, there)
+    new_rows = server.missing(rows)
+    repository = get_artifact_repository(there["artifact_location"])
+    absent, differing = artifacts.compare(ours.files, repository)
+    # an upload that was killed may have left the half of a file, of a run without a row
+    runs = {row["run_uuid"] for row in new_rows["runs"]}
+    models = {row["model_id"] for row in new_rows["logged_models"]}
+    partial = {path for path in differing if {*Path(path).parts} & (runs | models)}
+    if others := differing - partial:
+        raise UserError(
+            "The server has other files under the same path, so that nothing was moved:"
+            + "".join(f"\n  {path}" for path in sorted(others))
+        )
+    server.connection.commit()  # no transaction stays open while files are brought
+    new_files = {path: ours.files[path] for path in absent | partial}
+    artifacts.put(new_files, repository)
+    server.write(new_rows)
+    lacking = server.missing(rows)
+    server.connection.commit()
+    absent, differing = artifacts.compare(ours.files, repository)
     return {
-        "tables": tables,
-        "files": len(sources),
+        "tables": [
+            {"name": name, "here": len(of_table), "there": len(of_table) - len(lacking[name])}
+            for name, of_table in rows.items()
+        ],
+        "files": len(ours.files),
         "brought": {"rows": sum(map(len, new_rows.values())), "files": len(new_files)},
-        "differing": wrong,
-        "equal": not wrong and all(is_equal(table) for table in tables),
+        "differing": sorted(absent | differing),
+        "equal": not absent | differing and not any(lacking.values()),
     }
-
-
-def is_equal(table: dict[str, Any]) -> bool:
-    return bool(table["digest_here"] == table["digest_there"])
-
-
-def served_folder(experiment: Row) -> str:
-    """The experiment's folder among the server's artifacts; UserError if it is elsewhere."""
-    location: str = experiment["artifact_location"]
-    if not location.startswith(SERVED):
-        raise UserError(
-            f"The server's experiment has its artifacts in {location}, not where the server keeps "
-            "its own: rename it, and try again."
-        )
-    return location.removeprefix(SERVED)
 
 
 def summary(result: dict[str, Any], to: str) -> str:
     """What `migrate` returned, for a reader."""
-    lines = [f"{'table':<24}{'here':>9}{'there':>9}  digests"]
-    for table in result["tables"]:
-        same = "equal" if is_equal(table) else "DIFFERENT"
-        lines.append(f"{table['name']:<24}{table['here']:>9,}{table['there']:>9,}  {same}")
-    lines.append(f"artifacts: {result['files']:,} files here, each compared by its SHA-256")
-    lines += [f"DIFFERENT: {path}" for path in result["differing"]]
     numbers = "{rows:,} rows and {files:,} files".format_map(result["brought"])
-    return "\n".join([*lines, f"{numbers} were brought to {redacted(to)}"])
+    lines = [f"DIFFERENT: {path}" for path in result["differing"]]
+    state = "equal" if result["equal"] else "DIFFERENT"
+    return "\n".join([*lines, f"{numbers} were brought to {redacted(to)}: both are {state} now."])

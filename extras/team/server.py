@@ -11,21 +11,23 @@ import sys
 import tempfile
 from pathlib import Path
 
-from extras.team import artifacts
-from extras.team.server_options import THREADS, Server, load_options, settings_option
+from extras.team.server_options import Server, load_options
 from sentiment.errors import UserError, redacted
 from workflow import children, cli
 
 MLFLOW = [sys.executable, "-m", "mlflow"]
 MLFLOW_AUTH = [sys.executable, "-m", "mlflow.server.auth"]
+# in which a worker does not check a password again, which takes 0.2 s of a core
+PASSWORD_SECONDS = 60
+CONNECTIONS = 5  # that each of a worker's three pools (runs, registered models, users) keeps open
+THREADS = 40  # calls that a worker answers at once: AnyIO's default, which MLflow leaves alone
 
 
 @cli.command(__doc__)
-@settings_option
-def main(path: Path) -> int:
+def main() -> int:
     from extras.team import checks
 
-    settings = load_options(path)
+    settings = load_options()
     checks.check(settings)
     with tempfile.TemporaryDirectory() as folder:
         rights = Path(folder, "auth.ini")
@@ -41,15 +43,14 @@ def upgrade(command: list[str]) -> None:
     """Bring a database to this MLflow's schema by MLflow's command; UserError if that fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = redacted("\n".join(done.stderr.splitlines()[-5:]))
+        said = redacted(done.stderr.strip().rpartition("\n")[2])
         raise UserError(
-            f"The migration of {command[-1]} failed. Restore its backup, then see MLflow's notes "
-            f"on this version:\n{said}"
+            f"{command[-1]} cannot be brought to the schema of this MLflow: {said}. If a newer one "
+            "made it, start that; else restore its backup, and see MLflow's notes on this version."
         )
 
 
 def command(settings: Server) -> list[str]:
-    origins = settings.allowed_origins
     return [
         *MLFLOW,
         "server",
@@ -60,7 +61,6 @@ def command(settings: Server) -> list[str]:
         *("--port", str(settings.port)),
         *("--workers", str(settings.workers)),
         *("--allowed-hosts", ",".join(settings.allowed_hosts)),
-        *(["--cors-allowed-origins", ",".join(origins)] if origins else []),
     ]
 
 
@@ -68,16 +68,18 @@ def variables(settings: Server, rights: Path) -> dict[str, str]:
     """What MLflow reads from the environment beside its options."""
     values = {
         "MLFLOW_AUTH_CONFIG_PATH": str(rights),
-        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(settings.connections),
+        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(CONNECTIONS),
         # `log-batch` holds a connection while it waits for a second one: with no more of them than
         # calls at once, all could wait for ever
-        "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(THREADS + 1 - settings.connections),
+        "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(THREADS + 1 - CONNECTIONS),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     if settings.s3_endpoint:
         values["MLFLOW_S3_ENDPOINT_URL"] = settings.s3_endpoint
-        values |= {f"AWS_{name.upper()}": value for name, value in artifacts.CHECKSUMS.items()}
+        # what speaks S3, but is not Amazon's, may not know the newer checksums
+        values["AWS_REQUEST_CHECKSUM_CALCULATION"] = "when_required"
+        values["AWS_RESPONSE_CHECKSUM_VALIDATION"] = "when_required"
     return values
 
 
@@ -87,7 +89,7 @@ def auth_ini(settings: Server) -> str:
 default_permission = {settings.default_permission}
 database_uri = {settings.users.replace("%", "%%")}
 admin_username = admin
-auth_cache_ttl_seconds = {settings.password_seconds}
+auth_cache_ttl_seconds = {PASSWORD_SECONDS}
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 """
 

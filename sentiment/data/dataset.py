@@ -34,19 +34,12 @@ class Synthetic(Section):
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> Self:
-        if self.max_length < self.min_length:
+        words = CLAUSE_LENGTH * self.opinions
+        if not words <= self.cue_distance < self.min_length <= self.max_length:
             raise ValueError(
-                f"max_length {self.max_length} must be at least min_length {self.min_length}"
-            )
-        if self.min_length <= self.cue_distance:
-            raise ValueError(
-                f"min_length {self.min_length} must be greater than "
-                f"cue_distance {self.cue_distance}, so that the cue fits"
-            )
-        if self.cue_distance < CLAUSE_LENGTH * self.opinions:
-            raise ValueError(
-                f"cue_distance {self.cue_distance} must be at least "
-                f"{CLAUSE_LENGTH} times opinions {self.opinions}, so that they fit"
+                f"max_length {self.max_length} must be at least min_length {self.min_length}, that "
+                f"greater than cue_distance {self.cue_distance}, and that at least {CLAUSE_LENGTH} "
+                f"times opinions {self.opinions}"
             )
         return self
 
@@ -97,15 +90,6 @@ class Table(Section):
     group: str | None
     tokenizer: Literal["keras", "unicode"]
     longest: int = Field(ge=1, le=1_000_000_000)
-
-    @model_validator(mode="after")
-    def _groups_can_be_dealt(self) -> Self:
-        if self.group is not None and self.test_share > 0.5:
-            raise ValueError(
-                f"test_share {self.test_share:g} must be at most 0.5 where there is a group: one "
-                "of two or more equal parts is set aside"
-            )
-        return self
 
 
 class Fetch(Section):

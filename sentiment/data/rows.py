@@ -1,11 +1,11 @@
 """Labelled texts from a file: CSV, TSV, JSON lines or Parquet, read row by row.
 
-CSV, TSV and JSON lines may be compressed (.gz, .bz2, .xz).
+CSV, TSV and JSON lines may be compressed by gzip (.gz).
 """
 
 import csv
+import gzip
 import json
-import lzma
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +18,8 @@ from sentiment.data.dataset import label_text
 from sentiment.errors import UserError, first_line
 
 KINDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-COMPRESSED = {".gz", ".bz2", ".xz"}
-ROWS_AT_ONCE, BYTES_AT_ONCE = 1000, 2**20  # of a Parquet file
-ESCAPED = 12  # bytes of a character in JSON lines, at most: "\\ud83d\\ude00"
 NAMED = 20  # columns that a message names, each by as many characters at most
-UNREADABLE = (EOFError, OSError, ValueError, csv.Error, lzma.LZMAError, zlib.error)
+UNREADABLE = (EOFError, OSError, ValueError, csv.Error, zlib.error)
 
 
 class Columns(NamedTuple):
@@ -40,11 +37,14 @@ class Source(NamedTuple):
     @property
     def kind(self) -> str:
         """The one of `KINDS` that its name ends in; UserError if that is none."""
-        is_compressed = self.path.suffix.lower() in COMPRESSED
-        plain = self.path.with_suffix("") if is_compressed else self.path
+        plain = self.path.with_suffix("") if self.is_compressed else self.path
         if plain.suffix.lower() not in KINDS:
-            raise UserError(f"{self.name} ends in none of {', '.join(KINDS)}.")
+            raise UserError(f"{self.name} ends in none of {', '.join(KINDS)}, nor these with .gz.")
         return plain.suffix.lower()
+
+    @property
+    def is_compressed(self) -> bool:
+        return self.path.suffix.lower() == ".gz"
 
 
 Records = Iterator[tuple[str, dict[str, Any]]]  # the line of each row, and its values by column
@@ -103,9 +103,7 @@ def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
     """
     csv.field_size_limit(max(longest + 1, csv.field_size_limit()))
     readers = {".csv": _read_csv, ".tsv": _read_csv, ".parquet": _read_parquet}
-    records = readers.get(source.kind, _read_json)(
-        source, columns, ESCAPED * longest + BYTES_AT_ONCE
-    )
+    records = readers.get(source.kind, _read_json)(source, columns)
     where = "from its beginning"
     try:
         for number, (line, values) in enumerate(records, 1):
@@ -133,10 +131,6 @@ def _text(value: Any, place: str, longest: int) -> str:
             f"{place} has {len(value):,} characters, more than fetch.table.longest ({longest:,}). "
             "Is a quote before it not closed?"
         )
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # JSON can have half a character
-        raise UserError(f"{place} is not Unicode: a text is needed.") from None
     return value
 
 
@@ -147,14 +141,14 @@ def _label(value: Any, place: str) -> str:
     return label
 
 
-def _read_csv(source: Source, columns: Columns, limit: int) -> Records:
+def _read_csv(source: Source, columns: Columns) -> Records:
     """A header, then rows of as many fields.
 
     Python's csv can be strict, and it counts lines. pandas and pyarrow accept stray quotes inside
     a text and report no line; pandas also pads rows that are too short.
     """
     dialect = csv.excel_tab if source.kind == ".tsv" else csv.excel
-    reader = csv.reader(_lines(source, limit), dialect, strict=True)
+    reader = csv.reader(_lines(source), dialect, strict=True)
     header = next(filter(None, reader), [])
     _require_columns("the header", header, columns)
     for fields in filter(None, reader):
@@ -166,59 +160,44 @@ def _read_csv(source: Source, columns: Columns, limit: int) -> Records:
         yield f" (line {reader.line_num})", dict(zip(header, fields, strict=True))
 
 
-def _read_json(source: Source, columns: Columns, limit: int) -> Records:
+def _read_json(source: Source, columns: Columns) -> Records:
     """An object a line."""
-    for number, line in enumerate(_lines(source, limit), 1):
+    for number, line in enumerate(_lines(source), 1):
         if line.strip():
             try:
                 values = json.loads(line)
             except json.JSONDecodeError as error:
                 raise ValueError(f"line {number} is not JSON: {error.msg}") from None
-            except RecursionError:
-                raise ValueError(f"line {number} is nested too deeply") from None
             if not isinstance(values, dict):
                 raise ValueError(f"line {number} is {type(values).__name__}, not an object")
             _require_columns(f"line {number}", list(values), columns)
             yield f" (line {number})", values
 
 
-def _read_parquet(source: Source, columns: Columns, _: int) -> Records:
+def _read_parquet(source: Source, columns: Columns) -> Records:
     from pyarrow import ArrowException, parquet
 
     wanted = [name for name in columns if name is not None]
     try:
-        with parquet.ParquetFile(source.path, buffer_size=BYTES_AT_ONCE) as file:
+        with parquet.ParquetFile(source.path) as file:
             _require_columns("its schema", file.schema_arrow.names, columns)
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
-                for row in range(len(batch)):  # one by one, or an error would be one of all
-                    yield "", batch.slice(row, 1).to_pylist()[0]
+            for batch in file.iter_batches(columns=wanted):
+                yield from (("", row) for row in batch.to_pylist())
     except ArrowException as error:
         raise ValueError(first_line(error)) from None
 
 
-def _lines(source: Source, limit: int) -> Iterator[str]:
-    """The lines of a file in UTF-8, which may be compressed, with their ends.
-
-    One of more than `limit` bytes is an error, else a file without line ends would be read whole.
-    """
-    from fsspec.compression import compr
-    from fsspec.utils import infer_compression
-
+def _lines(source: Source) -> Iterator[str]:
+    """The lines of a file in UTF-8, which may be compressed, with their ends."""
     with source.path.open("rb") as raw:
-        file = compr[infer_compression(source.path.name)](raw, mode="r")
-        for number, line in enumerate(iter(lambda: file.readline(limit + 1), b""), 1):
-            if len(line) > limit:
-                raise ValueError(
-                    f"line {number} has more than {limit:,} bytes, which is more than "
-                    "fetch.table.longest allows. Is a line end missing?"
-                )
+        file = gzip.GzipFile(fileobj=raw) if source.is_compressed else raw
+        for number, line in enumerate(file, 1):
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
 
 
 def _require_columns(place: str, names: list[str], columns: Columns) -> None:
-    """Raise ValueError unless each column that is wanted is there, once."""
+    """Raise ValueError unless each column that is wanted is there."""
     for kind, name in columns._asdict().items():
-        if name is not None and names.count(name) != 1:
+        if name is not None and name not in names:
             shown = ", ".join(repr(column[:NAMED]) for column in names[:NAMED]) or "none"
-            what = "no column" if name not in names else "more than one column"
-            raise ValueError(f"{place} has {what} {name!r} (fetch.table.{kind}): {shown}")
+            raise ValueError(f"{place} has no column {name!r} (fetch.table.{kind}): {shown}")

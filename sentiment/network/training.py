@@ -141,18 +141,10 @@ def _weights(learning: Part, params: Train) -> list[NDArray[np.float32]]:
     """What each review counts, shape (reviews,), if not all count the same.
 
     Source: King and Zeng 2001, Logistic Regression in Rare Events Data; scikit-learn's `balanced`.
-
-    Raises:
-        UserError: all have the same label, so that there is nothing to balance.
     """
     if params.class_weight == "none":
         return []
-    counts = np.bincount(learning.y, minlength=2)
-    if not counts.all():
-        raise UserError(
-            f"train.class_weight balanced: all {len(learning.y):,} reviews to learn from have the "
-            "same label."
-        )
+    counts = np.maximum(np.bincount(learning.y, minlength=2), 1)
     return [(len(learning.y) / (2 * counts)).astype(np.float32)[learning.y]]
 
 

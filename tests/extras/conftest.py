@@ -1,9 +1,11 @@
 """Projects that tests of several capabilities read."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import STDOUT
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
@@ -11,12 +13,15 @@ import pandas as pd
 import pytest
 
 from sentiment.serving.classifier import Sentiment
-from tests.conftest import Sharer, stand_in
+from tests.conftest import Sharer, own_copy, stand_in
 from tests.extras.planted import run_everything
 from tests.project import EPOCHS, TRANSFORMER, Project
 from workflow import dvc, files
 from workflow.files import FETCH, read_reviews
 from workflow.registry import champion
+
+if TYPE_CHECKING:
+    import distributed
 
 SWEEP_SETTINGS: dict[str, Any] = {
     "confirm": {"top": 1, "seeds": 2},
@@ -26,7 +31,6 @@ SWEEP_SETTINGS: dict[str, Any] = {
         "pad.max_length": {"low": 30, "high": 40, "step": 10},
     },
 }
-NAME = "transformer-4 · 2 heads · masked · mean · len 40"  # of a run of `transformed`
 
 
 def fork_dvc(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -62,14 +66,31 @@ def answering_as_evaluated(run_id: str) -> Sentiment:
     return model
 
 
+@contextmanager
+def in_this_process(workers: int) -> "Iterator[distributed.Client]":
+    """Dask's workers as threads of this process, which has TensorFlow."""
+    import distributed  # who deletes the sweep may have no Dask
+
+    with (
+        distributed.LocalCluster(workers, 1, processes=False, dashboard_address=None) as started,
+        distributed.Client(started) as client,
+    ):
+        yield client
+
+
 @pytest.fixture(scope="session")
 def swept(finished: Project, shared: Sharer) -> Project:
     """A finished project after a sweep of three trials."""
 
     def search(project: Project) -> None:
+        from extras.sweep import __main__ as sweep
+
         project.change(sweep=SWEEP_SETTINGS)
         project.run("git", "commit", "--all", "--quiet", "--message", "space")
-        project.run("python", "-m", "extras.sweep", "--trials", "3", "--workers", "1")
+        with pytest.MonkeyPatch.context() as patch:
+            stand_in(project.path, patch)
+            patch.setattr("extras.sweep.cluster.local", in_this_process)
+            sweep.main(["--trials", "3"], standalone_mode=False)
 
     return shared("swept", search, finished.path)
 
@@ -104,8 +125,8 @@ def transformed(finished: Project, shared: Sharer) -> Project:
 
 
 @pytest.fixture(scope="session")
-def grouped(transformed: Project, shared: Sharer) -> Project:
-    """That project with a group of two seeds, the first of them that of `data/`."""
+def grouped(two_runs: Project, shared: Sharer) -> Project:
+    """A project with a group of two seeds, the first of them that of `data/`."""
 
     def group_seeds(project: Project) -> None:
         from extras.seeds import __main__ as seeds  # who deletes it has no group
@@ -115,15 +136,13 @@ def grouped(transformed: Project, shared: Sharer) -> Project:
             fork_dvc(project, patch)
             seeds.main(["--count", "2"], standalone_mode=False)
 
-    return shared("grouped", group_seeds, transformed.path)
+    return shared("grouped", group_seeds, two_runs.path)
 
 
 @pytest.fixture
 def group(grouped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy of `grouped` of one's own, which is the working directory."""
-    project = grouped.copy(tmp_path / "project")
-    stand_in(project.path, monkeypatch)
-    return project
+    return own_copy(grouped, tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")

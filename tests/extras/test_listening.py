@@ -2,18 +2,16 @@
 
 import ipaddress
 import subprocess
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
-import pytest
 
 from tests.conftest import Starter
-from tests.project import EPOCHS, Project, free_port, until
+from tests.extras.conftest import SWEEP_SETTINGS
+from tests.project import Project, free_port, until
 from tests.services import is_open, postgres
 
 MARK = "sesame"  # the password of the database
-ADDRESSES = {"tools.ui": "MLFLOW_TRACKING_URI", "extras.sweep": "SWEEP_STORAGE"}
 
 
 class Seen(NamedTuple):
@@ -33,30 +31,27 @@ def look(process: "subprocess.Popen[Any]") -> Seen:
     )
 
 
-@pytest.mark.parametrize("name", ADDRESSES)
 def test_every_socket_is_on_the_loopback_and_no_argument_is_a_password(
-    name: str, swept: Project, start: Starter, tmp_path: Path
+    project: Project, start: Starter
 ) -> None:
-    """Of a command at work, with a password in the address of its database."""
-    project, port = swept.copy(tmp_path / "project"), free_port()
-    project.change(sweep={"seed": 1})
-    checkpoints = project.path / ".checkpoints"
+    """Of `make ui` and of a sweep whose trial trains, with a password in a database's address."""
+    project.change(sweep=SWEEP_SETTINGS)
+    port, checkpoints = free_port(), project.path / ".checkpoints"
     with postgres(MARK) as database:
         address = database.address.replace("test@", f"test:{MARK}@")
-        environment = {"MLFLOW_UI_PORT": str(port), ADDRESSES[name]: address, "BROWSER": "true"}
-        process = start(project, "python", "-m", name, **environment)
-        until(lambda: is_open(port) or [*checkpoints.glob("*/epoch-*")] or process.poll())
-        assert process.poll() is None, process.communicate()
-        seen = look(process)
-        process.terminate()
-        process.communicate(timeout=60)
-    assert seen.addresses
-    assert all(ipaddress.ip_address(address).is_loopback for address in seen.addresses)
-    assert not [argument for argument in seen.arguments if MARK in argument]
-
-
-def test_a_training_listens_on_nothing(project: Project, start: Starter) -> None:
-    project.change(train={"epochs": EPOCHS})
-    process = start(project, "dvc", "repro")
-    until(lambda: [*project.path.glob(".checkpoints/*/epoch-*")])
-    assert look(process).addresses == []
+        command = ("python", "-m", "extras.sweep", "--workers", "1")
+        sweep = start(project, *command, SWEEP_STORAGE=address)
+        store = address.replace("/postgres", "/template1")  # another database, which is there
+        settings = {"MLFLOW_UI_PORT": str(port), "MLFLOW_TRACKING_URI": store, "BROWSER": "true"}
+        processes = [sweep, start(project, "python", "-m", "tools.ui", **settings)]
+        until(lambda: is_open(port) or processes[1].poll() is not None)
+        until(lambda: [*checkpoints.glob("*/epoch-*")] or sweep.poll() is not None)
+        for process in processes:
+            assert process.poll() is None, process.communicate()
+            seen = look(process)
+            assert seen.addresses
+            assert all(ipaddress.ip_address(address).is_loopback for address in seen.addresses)
+            assert not [argument for argument in seen.arguments if MARK in argument]
+            process.terminate()
+        for process in processes:
+            process.communicate(timeout=60)

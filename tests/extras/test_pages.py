@@ -1,13 +1,15 @@
 """Texts and names of others do nothing on the pages of a capability that show them."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
+import pytest
 from selenium import webdriver
 
-from tests.browser import keep_screenshot, open_page, text
-from tests.conftest import Starter
+from tests.browser import keep_screenshot, open_page
 from tests.own_texts import CONTROLS, NAME
-from tests.project import Project, free_port, wait_for
+from tests.project import Project
+
+WIDTH = 375  # of a phone's window, in pixels
 
 
 def assert_harmless(browser: webdriver.Chrome, page: str, *expected: str) -> None:
@@ -22,20 +24,23 @@ def assert_harmless(browser: webdriver.Chrome, page: str, *expected: str) -> Non
     assert [sign for sign in (">49", " 49 ", "$49") if sign in content] == []
 
 
-def test_in_report_and_comparison(private: Project, browser: webdriver.Chrome) -> None:
-    reports = private.path / "reports"
-    assert_harmless(browser, (reports / "compare-champion-workspace/report.html").as_uri(), NAME)
-    page = (reports / "report.html").as_uri()
-    assert_harmless(browser, page, NAME, "Most confident mistakes")
-    assert "produit" in text(browser)  # of a text, where that is allowed
-    keep_screenshot(browser, "own-texts-report")
+@pytest.fixture
+def phone(browser: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
+    """A browser with the window of a phone."""
+    size = {"width": WIDTH, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    yield browser
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_in_the_demo(
-    private: Project, start: Starter, browser: webdriver.Chrome, tmp_path: Path
+def test_report_and_comparison_load_nothing_and_fit_a_phone(
+    private: Project, phone: webdriver.Chrome
 ) -> None:
-    project, port = private.copy(tmp_path / "project"), free_port()
-    start(project, "python", "-m", "extras.demo", DEMO_PORT=str(port))
-    wait_for(f"http://127.0.0.1:{port}/_stcore/health")
-    assert_harmless(browser, f"http://127.0.0.1:{port}", "The champion", NAME)
-    keep_screenshot(browser, "own-texts-demo")
+    for name, content in (("compare-champion-workspace/report", ""), ("report", "produit")):
+        page = (private.path / "reports" / f"{name}.html").as_uri()
+        assert_harmless(phone, page, NAME, content)  # of a text, where that is allowed
+        keep_screenshot(phone, f"own-texts-{name.replace('/', '-')}")
+        assert phone.execute_script("return document.documentElement.scrollWidth") <= WIDTH
+        loaded = "return performance.getEntriesByType('resource').map(entry => entry.name)"
+        addresses = phone.execute_script(loaded)
+        assert [address for address in addresses if not address.startswith("data:")] == []

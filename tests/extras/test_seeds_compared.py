@@ -10,13 +10,13 @@ from tests.extras.seeds.test_seeds import children, the_parent
 
 @pytest.mark.usefixtures("group")
 def test_a_training_and_a_group_are_compared_by_its_spread(call: Caller) -> None:
-    parent, lstm = the_parent().info.run_id, runs()[-1].info.run_id
-    output = call(compare.main, "--a", lstm, "--b", parent)
-    assert "a training, 1 against 2, of which a single one has the spread of the group" in output
+    parent, single = the_parent().info.run_id, runs()[-1].info.run_id
+    output = call(compare.main, "--a", single, "--b", parent)
+    assert "The unit is a training, 1 against 2" in output
     assert "Student's t-test" in output
     assert "| train.seed | 42 | 42, 43 |" in output
-    logged = mlflow.MlflowClient().list_artifacts(parent, f"compare/{lstm}")
-    assert f"compare/{lstm}/report.html" in {file.path for file in logged}
+    logged = mlflow.MlflowClient().list_artifacts(parent, f"compare/{single}")
+    assert f"compare/{single}/report.html" in {file.path for file in logged}
     mlflow.delete_run(children()[43].info.run_id)
-    message = call.fail(compare.main, "--a", lstm, "--b", parent)
+    message = call.fail(compare.main, "--a", single, "--b", parent)
     assert f"lacks trainings of the group {parent}: `make seeds`" in message

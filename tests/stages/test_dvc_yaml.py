@@ -2,7 +2,6 @@
 
 import ast
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.project import ROOT, run_code
+from tests.project import ROOT
 from workflow.registry import packaging
 
 STAGES = ["fetch", "pad", "train", "evaluate"]
@@ -89,21 +88,10 @@ def listed_code(stage: Mapping[str, Any]) -> set[str]:
     return {str(path.relative_to(ROOT)) for path in modules if path.stem != "__init__"}
 
 
-def test_packages_are_empty_so_that_no_stage_depends_on_them() -> None:
-    tops = (ROOT / "sentiment", ROOT / "workflow")
-    for path in [path for top in tops for path in top.rglob("__init__.py")]:
-        (docstring,) = ast.parse(path.read_text(encoding="utf-8")).body
-        assert isinstance(docstring, ast.Expr)
-
-
-def test_only_stages_are_in_stages_and_declared_in_the_order_the_data_flows() -> None:
-    names = {path.stem for path in (ROOT / "stages").glob("*.py")}
-    assert names == {"__init__", *STAGES}
-    assert list(declared()) == STAGES
-
-
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_lists_exactly_the_code_it_needs(stage: str) -> None:
+    """A change of how plots look does not train anew."""
+    assert ("sentiment/scoring/plots.py" in listed_code(declared()[stage])) == (stage == "evaluate")
     assert listed_code(declared()[stage]) == needed(ROOT / "stages" / f"{stage}.py")
 
 
@@ -116,32 +104,10 @@ def test_stage_reads_its_own_params_and_writes_its_own_folder(stage: str) -> Non
         assert name == f"data/{stage}" or name.startswith(f"data/{stage}/")
 
 
-def test_git_keeps_metrics_and_summaries_and_nothing_with_a_row_for_each_review() -> None:
-    kept = {
-        "train": ("gradients.csv", "history.csv", "metrics.json"),
-        "evaluate": (
-            *("confusion.csv", "gradients.csv", "lengths.csv", "metrics.json"),
-            *("reliability.csv", "roc.csv"),
-        ),
-    }
-    assert {name for stage in STAGES for name in uncached(stage)} == {
-        f"data/{stage}/{name}" for stage, names in kept.items() for name in names
-    }
-
-
-def test_git_ignores_what_dvc_keeps_so_that_dvc_adds_no_gitignore_to_a_stage_s_folder() -> None:
-    outputs = [name for stage in STAGES for name in sorted(cached(stage) | uncached(stage))]
-    command = ["git", "check-ignore", "--no-index", *outputs]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(done.stdout.splitlines()) == {name for stage in STAGES for name in cached(stage)}
-
-
 @pytest.mark.parametrize("stage", STAGES)
 def test_what_git_keeps_is_a_metric_or_a_plot_of_dvc(stage: str) -> None:
     """Any other output with `cache: false` would keep the stage out of DVC's run cache."""
-    for kind, suffix in (("metrics", ".json"), ("plots", ".csv")):
-        listed = {path_of(output) for output in declared()[stage].get(kind, [])}
-        assert listed == {name for name in uncached(stage) if name.endswith(suffix)}
+    assert set(declared()[stage].get("outs", [])) == cached(stage)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -161,19 +127,3 @@ def test_evaluate_depends_on_the_files_that_it_reads_of_a_training() -> None:
     named = {name for name in written if f'TRAIN / "{Path(name).name}"' in source}
     read = named | {"data/train/about.json"}  # of which files.checked reads the digests
     assert set(declared()["evaluate"]["deps"]) & written == read
-
-
-def test_plots_are_drawn_from_what_git_keeps() -> None:
-    """A fresh clone has no other file, over which DVC would warn."""
-    kept = {name for stage in STAGES for name in uncached(stage)}
-    plots = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["plots"]
-    assert {name for plot in plots for axes in plot.values() for name in axes["y"]} <= kept
-
-
-def test_plots_do_not_belong_to_training() -> None:
-    assert "sentiment/scoring/plots.py" not in listed_code(declared()["train"])
-
-
-def test_preparing_data_imports_neither_tensorflow_nor_mlflow() -> None:
-    heavy = "{'tensorflow', 'keras', 'mlflow'} & set(sys.modules)"
-    assert run_code(f"import sys, stages.fetch, stages.pad; print({heavy})").stdout == "set()\n"

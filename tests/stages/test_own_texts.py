@@ -1,9 +1,7 @@
 """Texts of one's own go through the same pipeline by naming a file, and stay where they should."""
 
-import csv
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,8 +11,8 @@ import pandas as pd
 import pytest
 
 from sentiment.data import table
-from stages import fetch, pad, train
-from tests.conftest import Caller, runs, stand_in
+from stages import fetch
+from tests.conftest import Caller, own_copy, runs, stand_in
 from tests.own_texts import CONTROLS, HARMFUL, MODEL, NAME, use_table, write_texts
 from tests.project import Project
 from tests.services import web
@@ -35,12 +33,12 @@ def standing(own_texts: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 @pytest.fixture
 def own(own_texts: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy of that project of one's own, as the working directory."""
-    project = own_texts.copy(tmp_path / "project")
-    stand_in(project.path, monkeypatch)
-    return project
+    return own_copy(own_texts, tmp_path, monkeypatch)
 
 
-def test_the_run_names_the_file_and_its_digest(standing: Project) -> None:
+def test_the_run_names_the_file_and_its_digest_and_has_a_registered_model_of_its_own(
+    standing: Project,
+) -> None:
     (run,) = runs()
     digest = hashlib.sha256((standing.path / NAME).read_bytes()).hexdigest()
     assert run.data.params["fetch.table.train"] == NAME
@@ -50,10 +48,6 @@ def test_the_run_names_the_file_and_its_digest(standing: Project) -> None:
     names = {used.dataset.name for used in run.inputs.dataset_inputs}
     assert names == {f"{NAME}-{part}" for part in ("training", "validation", "test")}
     assert run.info.run_name == f"lstm-4 · balanced · len 40 · seed 42 · {NAME}"
-
-
-@pytest.mark.usefixtures("standing")
-def test_its_registered_model_is_its_own() -> None:
     champion = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion")
     assert champion.tags["promote.reason"] == "there was no champion"
     assert champion.tags["dataset"] == NAME
@@ -73,11 +67,8 @@ def test_what_is_served_equals_what_was_evaluated(standing: Project, tmp_path: P
 
 def test_labels_that_are_rare_count_as_much_as_the_others(standing: Project) -> None:
     metrics = files.read_json(standing.path / "data/evaluate/metrics.json")
-    summary = files.read_json(standing.path / "data/fetch/summary.json")
-    assert summary["train"] == {"reviews": 192, "positive": 48, "repeated": 0}
     assert metrics["test_recall"] > 0.7
     assert 0.7 < metrics["test_balanced_accuracy"] < 1
-    assert 0.6 < metrics["test_average_precision"] < 1
 
 
 @pytest.mark.usefixtures("standing")
@@ -88,60 +79,33 @@ def test_a_text_does_nothing_in_the_terminal(call: Caller) -> None:
 
 
 def test_a_changed_file_runs_again_what_depends_on_it(own: Project) -> None:
-    assert "Data and pipelines are up to date" in own.run("dvc", "repro")
+    assert json.loads(own.run("dvc", "status", "--json", "dvc.yaml")) == {}
     write_texts(own.path / NAME, seed=1)
-    output = own.run("dvc", "repro")
-    for stage in ("fetch", "pad", "train", "evaluate"):
-        assert f"Running stage '{stage}'" in output
-    assert "not promoted, evaluated on other reviews than the champion" in output
+    assert set(json.loads(own.run("dvc", "status", "--json", "dvc.yaml"))) == {"fetch"}
 
 
-def test_copies_have_the_texts_once_dvc_knows_them_and_give_the_same_files(
-    own: Project,
-) -> None:
+def test_copies_have_the_texts_once_dvc_knows_them_and_give_the_same_files(own: Project) -> None:
     own.run("git", "rm", "--quiet", "--cached", "--", NAME)
     own.run("git", "commit", "--quiet", "--message", "without")
     own.run("dvc", "add", NAME)
     own.commit()
     before = own.contents("data")
-    output = own.run("python", "-m", "tools.verify", TF_XLA_FLAGS="")  # as compiled anew
+    output = own.run("python", "-m", "tools.verify")
     assert "Running stage 'train'" in output
     assert "files are the same, bit for bit" in output
     assert own.contents("data") == before
-    output = own.run("dvc", "exp", "run", "--temp", "--set-param", "train.seed=7")
-    assert "seed 7" in output
-    assert "Test Accuracy: " in output
-
-
-@pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """Of a web server that has the files of the folder `web`."""
-    (tmp_path / "web").mkdir()
-    write_texts(tmp_path / "web" / "reviews.csv", seed=0)
-    with web(tmp_path / "web") as server:
-        yield server
-
-
-def test_a_file_at_an_address_runs_again_when_its_etag_changes(
-    fresh: Project, address: str, tmp_path: Path
-) -> None:
-    use_table(fresh, f"{address}/reviews.csv")
-    assert "reviews.csv: 192 training and 48 test reviews" in fresh.run("dvc", "repro", "fetch")
-    assert "Data and pipelines are up to date" in fresh.run("dvc", "repro", "fetch")
-    write_texts(tmp_path / "web" / "reviews.csv", seed=1, count=300)
-    assert "reviews.csv: 240 training and 60 test reviews" in fresh.run("dvc", "repro", "fetch")
-    about = files.read_about(fresh.path / "data/fetch")
-    assert address not in json.dumps(about)
 
 
 def test_a_signature_is_refused_before_dvc_records_it(
-    fresh: Project, address: str, call: Caller, monkeypatch: pytest.MonkeyPatch
+    fresh: Project, call: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(fresh.path)
-    use_table(fresh, f"{address}/reviews.csv?signature={SECRET}")
-    for output in (fresh.fail("dvc", "repro"), call.fail(repro.main)):
-        assert "fetch.table.train: An address with ? or # may hold a signature" in output
-        assert SECRET not in output
+    write_texts(tmp_path / "reviews.csv", seed=0)
+    with web(tmp_path) as address:
+        use_table(fresh, f"{address}/reviews.csv?signature={SECRET}")
+        for output in (fresh.fail("dvc", "repro"), call.fail(repro.main)):
+            assert "fetch.table.train: An address with ? or # may hold a signature" in output
+            assert SECRET not in output
     contents = fresh.contents(".").items()
     assert {path for path, content in contents if SECRET.encode() in content} == {"params.yaml"}
 
@@ -156,20 +120,3 @@ def test_a_file_that_is_not_there_or_damaged_leaves_what_was_fetched(
     assert f"There is no file {NAME}." in call.fail(fetch.main)
     assert own.contents("data/fetch") == before
     assert [*own.path.glob("data/.*")] == [own.path / "data/.gitignore"]
-
-
-def test_a_second_data_set_whose_name_is_taken_is_refused_before_it_is_trained_on(
-    own: Project, call: Caller
-) -> None:
-    other = NAME.replace(".csv", ".tsv")
-    rows = write_texts(own.path / "again.csv", seed=1)
-    with (own.path / other).open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, csv.excel_tab).writerows([("body", "stars"), *rows])
-    use_table(own, other)
-    for stage in (fetch, pad):
-        call(stage.main)
-    for command in (train, predict):
-        message = call.fail(command.main, TEXT="très bon")
-        assert f"{MODEL} is the registered model of {NAME}, and {other} would share it" in message
-        assert f"for example to other-{other}" in message
-    assert len(runs()) == 1

@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ from mlflow.tracking import fluent
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from stages import evaluate, train
-from tests.conftest import Caller, Sharer, Starter, runs, stand_in
-from tests.project import EPOCHS, MODEL, QUIET, Project, free_port, until, wait_for
+from stages import pad, train
+from tests.conftest import Caller, Starter, runs, stand_in
+from tests.project import EPOCHS, MODEL, Project, free_port, until
+from tests.services import mlflow_server
 from tools import sync, verify
-from workflow import files
 from workflow.runs import training_run
 from workflow.runs.logger import RunLogger
 
@@ -55,39 +55,17 @@ def trainer(project: Project) -> psutil.Process:
     return psutil.Process(int(holder.read_text(encoding="utf-8")))
 
 
-def begin(project: Project, start: Starter) -> "subprocess.Popen[str]":
-    """Start a training and let it come to its third epoch."""
-    project.change(train={"epochs": EPOCHS})
-    process = start(project, "dvc", "repro")
-    until(lambda: epochs_done(project) >= 3)
+def begin(project: Project, start: Starter, *command: str) -> "subprocess.Popen[str]":
+    """Start a training, by `dvc repro` if nothing else is said, and let it do two more epochs."""
+    process, done = start(project, *(command or ("dvc", "repro"))), epochs_done(project)
+    until(lambda: process.poll() is not None or epochs_done(project) >= done + 2)
+    assert process.poll() is None, process.communicate()
     return process
 
 
 @pytest.fixture
 def project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A finished project of one's own, which is the working directory."""
-    stand_in(project.path, monkeypatch)
-    return project
-
-
-@pytest.fixture(scope="session")
-def shared_killed(finished: Project, shared: Sharer) -> Project:
-    """A finished project; DVC and its second training were killed after the third epoch."""
-
-    def kill(project: Project) -> None:
-        process = begin(project, Project.start)
-        training = trainer(project)
-        process.kill()
-        training.kill()
-        process.communicate(timeout=60)
-
-    return shared("killed", kill, finished.path)
-
-
-@pytest.fixture
-def killed(shared_killed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of `shared_killed` of one's own, which is the working directory."""
-    project = shared_killed.copy(tmp_path / "project")
     stand_in(project.path, monkeypatch)
     return project
 
@@ -102,9 +80,9 @@ def assert_trained(run: Run, epochs: int = EPOCHS) -> None:
     assert model.status == "READY"
 
 
-def assert_complete(run: Run, epochs: int = EPOCHS) -> None:
+def assert_complete(run: Run) -> None:
     """The run has all of its training, and its evaluation."""
-    assert_trained(run, epochs)
+    assert_trained(run)
     assert "test_accuracy" in run.data.metrics
 
 
@@ -117,70 +95,49 @@ def assert_killed(run: Run) -> None:
 
 
 def test_killed_training_is_resumed_in_the_same_run_to_the_same_bits(
-    killed: Project, start: Starter, undisturbed: Path
+    project: Project, start: Starter, call: Caller, undisturbed: Path
 ) -> None:
-    """By SIGKILL; by SIGTERM, which ends it through its clean-up; and with the DVC that ran it.
+    """By SIGKILL, and by SIGTERM, which it sends itself when the DVC that runs it is killed.
 
-    In the end, `make repro` mends the lock file that DVC was killed over.
+    In the end, `make repro` mends the lock file that DVC was killed over, and passes over a
+    checkpoint that was cut short.
     """
-    process, done = start(killed, "python", "-m", "stages.train"), epochs_done(killed)
-    until(lambda: epochs_done(killed) > done)
-    process.terminate()
+    project.change(train={"epochs": EPOCHS})
+    process = begin(project, start, "python", "-m", "stages.train")
+    process.kill()
+    process.communicate(timeout=60)
+    assert runs()[0].info.status == "RUNNING"
+    call(sync.main)
+    assert_killed(runs()[0])
+
+    process = begin(project, start)
+    orphan = trainer(project)
+    process.kill()
+    orphan.wait(timeout=15)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
+    assert "Resuming after epoch" in output
     assert "Traceback" not in H5PY_AT_EXIT.sub("", output)
     assert_killed(runs()[0])
 
-    process, done = start(killed, "dvc", "repro"), epochs_done(killed)
-    until(lambda: epochs_done(killed) > done)
-    orphan = trainer(killed)
-    process.kill()
-    orphan.wait(timeout=15)
-    process.communicate(timeout=60)
-    assert_killed(runs()[0])
-
-    (killed.path / ".dvc" / "tmp" / "rwlock").write_text("", encoding="utf-8")
-    assert "JSON structure is corrupted" in killed.fail("dvc", "repro")
-    assert "Resuming after epoch" in killed.run("python", "-m", "tools.repro")
-    assert verify.differences(killed.path / "data", undisturbed) == set()
-    new, _ = runs()
-    assert_complete(new)
-    assert checkpoints(killed) == []
-
-
-def test_checkpoint_that_was_cut_short_costs_an_epoch_and_no_more(
-    killed: Project, undisturbed: Path
-) -> None:
-    done = epochs_done(killed)
-    weights = checkpoints(killed)[-1] / "state.npz"
+    (project.path / ".dvc" / "tmp" / "rwlock").write_text("", encoding="utf-8")
+    done = epochs_done(project)
+    weights = checkpoints(project)[-1] / "state.npz"
     weights.write_bytes(weights.read_bytes()[:1000])
-    output = killed.run("python", "-m", "stages.train")
+    output = project.run("python", "-m", "tools.repro")
     assert "A damaged checkpoint is skipped" in output
     assert f"Resuming after epoch {done - 1}" in output
-    differing = verify.differences(killed.path / "data", undisturbed)
-    assert [name for name in differing if name.startswith("train/")] == []
-    assert_trained(runs()[0])
+    assert verify.differences(project.path / "data", undisturbed) == set()
+    new, _ = runs()
+    assert_complete(new)
+    assert checkpoints(project) == []
 
 
-def test_checkpoint_of_another_training_is_not_picked_up(killed: Project, call: Caller) -> None:
-    killed.change(train={"epochs": 2, "seed": 1})
-    assert "Resuming" not in call(train.main)
-    assert_trained(runs()[0], 2)
-    assert len(runs()) == 3
-
-
-@pytest.mark.usefixtures("killed")
-def test_a_run_whose_process_is_gone_is_swept_by_the_next_command(call: Caller) -> None:
-    (abandoned,) = [run for run in runs() if run.info.status == "RUNNING"]
-    call.fail(sync.main)  # DVC took data/train away before the training
-    assert mlflow.get_run(abandoned.info.run_id).info.status == "KILLED"
-
-
-def test_a_second_repro_or_training_says_who_runs_already_and_trains_nothing(
+def test_a_second_training_is_refused_and_ctrl_c_at_make_repro_kills_the_first_but_no_files(
     project: Project, start: Starter
 ) -> None:
-    """The first one goes on; in the end, SIGTERM to DVC leaves no training behind either."""
-    process = begin(project, start)
+    project.change(train={"epochs": 1000})
+    before = project.contents("data")
+    process = begin(project, start, "python", "-m", "tools.repro")
     training = trainer(project)
     training.suspend()
     repeated = project.fail("dvc", "repro")
@@ -188,32 +145,17 @@ def test_a_second_repro_or_training_says_who_runs_already_and_trains_nothing(
     done = epochs_done(project)
     training.resume()
     until(lambda: epochs_done(project) > done)
-    assert str(process.pid) in repeated
+    assert str(training.ppid()) in repeated
     assert "Training by" not in repeated
     assert f"running already, in process {training.pid}" in again
     assert "Traceback" not in again
-    process.terminate()
-    training.wait(timeout=15)
-    process.communicate(timeout=60)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode not in (0, None)
+    assert "Traceback" not in H5PY_AT_EXIT.sub("", output)
+    assert project.contents("data") == before
     assert len(runs()) == 2
     assert_killed(runs()[0])
-
-
-@contextmanager
-def server(project: Project, port: int) -> Iterator[None]:
-    """An MLflow server, killed in the end."""
-    beside = project.path.parent
-    command = ["mlflow", "server", "--backend-store-uri", f"sqlite:///{beside}/server.db"]
-    command += ["--artifacts-destination", str(beside / "served"), "--port", str(port)]
-    process = project.start(*command, **QUIET)
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health")
-        yield
-    finally:
-        parent = psutil.Process(process.pid)
-        for member in [*parent.children(recursive=True), parent]:
-            member.kill()
-        process.communicate()
 
 
 def test_server_that_dies_costs_no_epoch_and_is_completed_later(
@@ -223,14 +165,14 @@ def test_server_that_dies_costs_no_epoch_and_is_completed_later(
     undisturbed: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It has the runs by its address alone: files, champion and answers, too."""
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
+    """It has the runs by its address alone."""
+    address = f"http://127.0.0.1:{(port := free_port())}"
     own = {run.info.run_id for run in runs()}
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     mlflow.set_tracking_uri(address)
     project.environment["MLFLOW_TRACKING_URI"] = address
-    with server(project, port):
+    project.change(train={"epochs": EPOCHS})
+    with mlflow_server(project.path.parent, port):
         training = begin(project, start)
         (begun,) = mlflow.MlflowClient().search_runs(["1"])
     output, _ = training.communicate(timeout=240)
@@ -239,20 +181,14 @@ def test_server_that_dies_costs_no_epoch_and_is_completed_later(
     assert "make sync" in output
     assert "Traceback" not in output
     assert verify.differences(project.path / "data", undisturbed) == set()
-    with server(project, port):
+    with mlflow_server(project.path.parent, port):
         call(sync.main)
         (run,) = runs()
-        run_id = run.info.run_id
-        assert run_id == begun.info.run_id
+        assert run.info.run_id == begun.info.run_id
         assert_complete(run)
         assert "restored_from" not in run.data.tags
-        call(evaluate.main)
-        path = mlflow.artifacts.download_artifacts(f"runs:/{run_id}/evaluate/accuracy.png")
-        assert Path(path).read_bytes().startswith(b"\x89PNG")
-        champion = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion")
-        assert champion.run_id == run_id
-        predicted = project.run("python", "-m", "tools.predict", TEXT="a")
-        assert re.search(r"^(positive|negative) ", predicted, re.MULTILINE)
+        (version,) = mlflow.MlflowClient().search_model_versions()
+        assert (version.name, version.run_id) == (MODEL, run.info.run_id)
     mlflow.set_tracking_uri(f"sqlite:///{project.path}/mlflow.db")
     assert {run.info.run_id for run in runs()} == own
 
@@ -278,15 +214,14 @@ def database(project: Project) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_store_that_is_locked_is_one_message_and_loses_nothing(
+def test_store_that_is_locked_or_does_not_answer_is_one_message_and_loses_nothing(
     project: Project, call: Caller, database: sqlite3.Connection
 ) -> None:
     project.change(train={"epochs": 3})
     before = project.contents("data")
     database.execute("BEGIN EXCLUSIVE")
-    output = call.fail(train.main)
-    assert "cannot be used" in output
-    assert "locked" in output
+    assert re.search("cannot be used.*locked", call.fail(train.main))
+    assert "does not answer" in call.fail(train.main, MLFLOW_TRACKING_URI="http://127.0.0.1:9/")
     assert project.contents("data") == before
 
 
@@ -307,9 +242,8 @@ def test_store_that_is_locked_meanwhile_costs_no_epoch(
     # as when the training's process ends
     fluent._active_run_stack.get().clear()  # type: ignore[no-untyped-call]
     database.rollback()
-    call(evaluate.main)
     call(sync.main)
-    assert_complete(runs()[0], 2)
+    assert_trained(runs()[0], 2)
 
 
 @pytest.fixture
@@ -328,24 +262,19 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_full_disk_is_one_message_and_what_was_there_stays(
     project: Project, call: Caller, small_disk: Path
 ) -> None:
-    """First below the checkpoints, then below the outputs."""
+    """A training fills it by its checkpoints, `pad` by its outputs."""
     before = project.contents("data")
     project.change(train={"units": 128, "epochs": 1})
-    for place in (project.path / training_run.FOLDER, project.path / "data"):
-        kept = small_disk / place.name
-        if place.exists():
-            shutil.copytree(place, kept, symlinks=True)
-            shutil.rmtree(place)
-        kept.mkdir(exist_ok=True)
-        place.symlink_to(kept)
+    for place, stage in ((training_run.FOLDER, train), ("data", pad)):
+        kept = small_disk / place
+        (project.path / place).mkdir(exist_ok=True)
+        shutil.copytree(project.path / place, kept, symlinks=True)
+        shutil.rmtree(project.path / place)
+        (project.path / place).symlink_to(kept)
         filler = small_disk / "filler"
-        filler.write_bytes(b"\0" * max(0, shutil.disk_usage(small_disk).free - 100_000))
-        output = call.fail(train.main)
+        filler.write_bytes(b"\0" * max(0, shutil.disk_usage(small_disk).free - 10_000))
+        output = call.fail(stage.main)
         assert "No space left on device" in output
         assert "Free some space" in output
         assert project.contents("data") == before
         filler.unlink()
-        if place.name != "data":
-            place.unlink()
-    call(train.main)
-    assert files.read_about(project.path / "data" / "train")["params"]["train.units"] == 128

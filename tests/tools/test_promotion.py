@@ -27,7 +27,9 @@ def versions() -> list[ModelVersion]:
     return sorted(unsorted, key=lambda version: int(version.version))
 
 
-def test_a_version_names_its_run_its_metrics_and_its_data(project: Project) -> None:
+def test_a_version_names_its_run_its_metrics_and_its_data_and_is_registered_once(
+    project: Project, call: Caller
+) -> None:
     (run,), (version,) = runs(), versions()
     metrics = json.loads((project.path / "data/evaluate/metrics.json").read_bytes())
     assert version.run_id == run.info.run_id
@@ -36,16 +38,11 @@ def test_a_version_names_its_run_its_metrics_and_its_data(project: Project) -> N
     for tag in ("model.sha256", "data.x_train.sha256"):
         assert version.tags[tag] == run.data.tags[tag]
     assert len(version.tags["data.test.sha256"]) == 64
-    assert version.tags["promote.decision"] == "champion"
     assert version.tags["promote.reason"] == "there was no champion"
-
-
-def test_logging_again_registers_nothing_more(project: Project, call: Caller) -> None:
-    before = [version.tags for version in versions()]
     project.change(evaluate={"threshold": 0.9})  # that is not what data/evaluate was made with
-    mlflow.MlflowClient().delete_tag(runs()[0].info.run_id, "outputs.evaluate")
+    mlflow.MlflowClient().delete_tag(run.info.run_id, "outputs.evaluate")
     call(sync.main)
-    assert [version.tags for version in versions()] == before
+    assert [again.tags for again in versions()] == [version.tags]
 
 
 def test_another_threshold_is_another_version_of_the_same_run_and_the_rule_decides_about_it(
@@ -66,36 +63,17 @@ def test_another_threshold_is_another_version_of_the_same_run_and_the_rule_decid
     assert first.tags["served.sha256"] != second.tags["served.sha256"]
 
 
-def test_a_model_that_takes_no_text_or_was_changed_is_refused_in_one_message(
-    project: Project, call: Caller
+def test_a_model_that_takes_no_text_or_was_changed_is_refused_and_its_copy_is_loaded(
+    project: Project, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = f"runs:/{runs()[0].info.run_id}/model"
-    output = call.fail(predict.main, TEXT="a", MODEL=model)
-    assert f"{model} does not take raw text" in output
-    (version,) = versions()
-    folder = f"mlruns/1/models/{str(version.source)[8:]}/artifacts"
-    (index,) = project.path.glob(f"{folder}/**/word_index.json")
+    intact, model = project.copy(tmp_path / "intact"), f"runs:/{runs()[0].info.run_id}/model"
+    assert f"{model} does not take raw text" in call.fail(predict.main, TEXT="a", MODEL=model)
+    (index,) = project.path.glob("mlruns/1/models/*/artifacts/**/word_index.json")
     with index.open("ab") as file:
         file.write(b" ")
     output = call.fail(predict.main, TEXT="a", MODEL=f"models:/{NAME}/1")
     assert f"models:/{NAME}/1 cannot be loaded: " in output
     assert "word_index.json was changed" in output
-
-
-def test_a_model_that_could_not_be_loaded_is_loaded_from_elsewhere(
-    project: Project, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    intact = project.copy(tmp_path / "intact")
-    (index,) = project.path.glob("mlruns/1/models/*/artifacts/**/word_index.json")
-    index.unlink()
-    assert "cannot be loaded: " in call.fail(predict.main, TEXT="a", MODEL=f"models:/{NAME}/1")
     shutil.rmtree(project.path / "mlruns")
     stand_in(intact.path, monkeypatch)
     assert "label" in call(predict.main, TEXT="a", MODEL=f"models:/{NAME}/1")
-
-
-def test_a_changed_rule_trains_nothing(project: Project) -> None:
-    project.change(promote={"alpha": 0.04})
-    output = project.run("dvc", "repro", "--dry")
-    assert "Running stage 'evaluate'" in output
-    assert "Running stage 'train'" not in output

@@ -15,7 +15,6 @@ from tests.conftest import Caller, stand_in
 from tests.project import ROOT, Project, free_port, wait_for
 from tools import ui as command
 from tools import venv
-from workflow.runs.links import link
 
 
 class Ui(NamedTuple):
@@ -53,43 +52,26 @@ def ui(moved: Project) -> Iterator[Ui]:
         process.communicate(timeout=60)
 
 
-def test_a_run_has_a_page_on_the_server_or_where_make_ui_serves(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert root.is_dir()
-    assert link("1", "ab") == "http://127.0.0.1:5000/#/experiments/1/runs/ab"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@host:81/")
-    assert link("1", "ab") == "https://host:81/#/experiments/1/runs/ab"
-    assert link("1").endswith("/#/experiments/1/runs?workflowType=machine_learning")
-
-
 NAMES = ("lstm-4 · len 40 · seed 42 · synthetic", "lstm-6 · len 40 · seed 42 · synthetic · six")
 
 
-def test_ui_opens_at_the_table_with_both_runs(ui: Ui, browser: webdriver.Chrome) -> None:
-    open_page(browser, ui.page, *NAMES, "2 matching runs")
-    keep_screenshot(browser, "runs")
-
-
-def test_chart_page_shows_both_accuracy_curves_of_both_runs(
+def test_ui_opens_at_the_table_and_charts_both_accuracy_curves_of_both_runs(
     ui: Ui, browser: webdriver.Chrome
 ) -> None:
+    open_page(browser, ui.page, *NAMES, "2 matching runs")
+    keep_screenshot(browser, "runs")
     open_page(browser, f"{ui.page}&compareRunsMode=CHART", *NAMES, "Model metrics")
     wait_for_curves(browser, "^(val_)?accuracy$", {"accuracy": 2, "val_accuracy": 2})
     keep_screenshot(browser, "charts")
 
 
-def test_artifacts_of_a_moved_project_are_served(ui: Ui) -> None:
+def test_artifacts_of_a_moved_project_are_served_and_its_port_is_taken(
+    ui: Ui, moved: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for run_id in ui.runs:
         query = f"path=evaluate/accuracy.png&run_uuid={run_id}"
         with urllib.request.urlopen(f"{ui.server}/get-artifact?{query}", timeout=30) as answer:
             assert answer.read().startswith(b"\x89PNG")
-
-
-def test_second_ui_on_the_same_port_is_one_message(
-    ui: Ui, moved: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
     stand_in(moved.path, monkeypatch)
-    port = ui.server.rpartition(":")[2]
-    message = call.fail(command.main, MLFLOW_UI_PORT=port)
-    assert f"Port {port} is taken or not allowed on 127.0.0.1: Address already in use" in message
+    message = call.fail(command.main, MLFLOW_UI_PORT=ui.server.rpartition(":")[2])
+    assert "is taken or not allowed on 127.0.0.1: Address already in use" in message

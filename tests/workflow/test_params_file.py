@@ -1,4 +1,4 @@
-"""Changes of a params file keep its comments and its layout."""
+"""Changes of a params file keep its comments."""
 
 import difflib
 import shutil

@@ -22,16 +22,12 @@ if TYPE_CHECKING:
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 DEMOTED = "demoted"  # a decision about a version
-VERSION = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<number>\d+)|@(?P<alias>.+))")
+VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d+)")
 
 
 def registered() -> str:
-    """The registered model of the data set that params.yaml names.
-
-    Raises:
-        UserError: as `load_params` and `registry.own_name`.
-    """
-    return registry.own_name(load_params().fetch.name)
+    """The registered model of the data set that params.yaml names; UserError as `load_params`."""
+    return registry.model_name(load_params().fetch.name)
 
 
 def current() -> "ModelVersion":
@@ -39,6 +35,7 @@ def current() -> "ModelVersion":
     import mlflow
 
     name = registered()
+    store.connect()
     with store.as_user_error():
         return _require_champion(mlflow.MlflowClient(), name)
 
@@ -47,9 +44,7 @@ def _require_champion(client: "mlflow.MlflowClient", name: str) -> "ModelVersion
     version = registry.champion(client, name)
     if version is None:
         raise UserError(
-            f"There is no champion of {name} yet, the model of the data set that params.yaml "
-            "names. `make repro` makes one; `make promote RUN=<run id>` makes any evaluated run "
-            "champion."
+            f"There is no champion of {name} yet: `make repro` or `make promote RUN=…` makes one."
         )
     return version
 
@@ -72,23 +67,20 @@ def uri(chosen: str | None = None) -> str:
 
 
 def version(chosen: str | None = None) -> "ModelVersion":
-    """The champion, or a version that is named by number or alias; UserError if there is none."""
+    """The champion, or a version that is named by its number; UserError if there is none."""
     import mlflow
 
     if not chosen:
         return current()
     parts = VERSION.fullmatch(chosen)
-    if not parts:
+    if parts is None:
         raise UserError(
             f"{chosen} (option --model, variable MODEL) names no version of a registered model, "
             "such as models:/imdb-sentiment/1."
         )
     uri(chosen)
-    client = mlflow.MlflowClient()
     with store.as_user_error():
-        if parts["alias"]:
-            return client.get_model_version_by_alias(parts["name"], parts["alias"])
-        return client.get_model_version(parts["name"], parts["number"])
+        return mlflow.MlflowClient().get_model_version(parts["name"], parts["number"])
 
 
 def load(model_uri: str) -> "Sentiment":

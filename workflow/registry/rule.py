@@ -75,8 +75,7 @@ def decide(
     worse = errors[0] - errors[1]
     if worse > rule.calibration_margin:
         return Decision(
-            False,
-            f"calibration error greater by {worse:.4f}, more than {rule.calibration_margin}",
+            False, f"calibration error greater by {worse:.4f}, more than {rule.calibration_margin}"
         )
     return _test(_right(candidate), _right(champion), rule.alpha, number)
 

@@ -57,36 +57,21 @@ def require_texts(data: bytes, content_type: str) -> None:
             fields than its heading.
     """
     with suppress(ValueError):  # MLflow says of it that it cannot be read
-        if content_type.startswith("text/csv"):
-            first = pd.read_csv(io.BytesIO(data), dtype=str, nrows=1)
-            if is_shifted(first):
-                raise _bad(f"A row of the CSV has {SHIFTED}")
+        csv = content_type.startswith("text/csv")
+        if csv and is_shifted(pd.read_csv(io.BytesIO(data), dtype=str, nrows=1)):
+            raise _bad(f"A row of the CSV has {SHIFTED}")
         if content_type.startswith("application/json"):
             document = json.loads(data)
             forms = FORMS & document.keys() if isinstance(document, dict) else set()
             for form in forms:
-                if not is_texts(document[form]):
+                rows = document[form]
+                if not (isinstance(rows, list) and all(isinstance(row, str) for row in rows)):
                     raise _bad(f"{form} is not a list of texts.")
 
 
 def is_shifted(table: pd.DataFrame) -> bool:
     """Whether pandas took the first field of each row for its label."""
     return len(table) > 0 and not isinstance(table.index, pd.RangeIndex)
-
-
-def is_texts(value: Any) -> bool:
-    """Whether it is a text, a list of them, a column `text`, or rows with that column."""
-    if is_row(value):
-        return is_texts(value[COLUMN]) and not isinstance(value[COLUMN], dict)
-    if isinstance(value, list):
-        rows = (row[COLUMN] if is_row(row) else row for row in value)
-        return all(isinstance(row, str) for row in rows)
-    return isinstance(value, str)
-
-
-def is_row(value: Any) -> bool:
-    """Whether it is a mapping of nothing but the column `text`."""
-    return isinstance(value, dict) and value.keys() == {COLUMN}
 
 
 def _explained(error: MlflowException) -> MlflowException:

@@ -51,28 +51,6 @@ def model_name(dataset: str) -> str:
     return f"{plain}-sentiment"
 
 
-def own_name(dataset: str) -> str:
-    """The same, if no other data set has that model.
-
-    Raises:
-        UserError: the model has versions, of other data sets alone; or the store cannot be used.
-    """
-    import mlflow
-
-    name = model_name(dataset)
-    store.connect()
-    with store.as_user_error():
-        registered = mlflow.MlflowClient().search_model_versions(f"name = '{name}'")
-    # two may share one from before this was refused
-    names = {version.tags.get(DATASET, dataset) for version in registered}
-    if names and dataset not in names:
-        raise UserError(
-            f"{name} is the registered model of {min(names)}, and {dataset} would share it. Rename "
-            f"{dataset}, for example to other-{dataset}, and put the new name into fetch.table."
-        )
-    return name
-
-
 @guarded
 def register(
     log: RunLogger, parts: Parts, folder: Path, tags: Mapping[str, str], rule: Promote
@@ -84,7 +62,7 @@ def register(
     """
     import mlflow
 
-    client, name, run = mlflow.MlflowClient(), own_name(tags[DATASET]), log.run
+    client, name, run = mlflow.MlflowClient(), model_name(tags[DATASET]), log.run
     tags = {
         **tags,
         SERVED_DIGEST: packaging.digest(parts),

@@ -1,6 +1,5 @@
 """What identifies a run: what shaped it, its code, the machine, who made it, and its name."""
 
-import difflib
 import getpass
 import hashlib
 import json
@@ -9,7 +8,6 @@ import platform
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from workflow import files
 from workflow.params import dataset_name
 
 DIFF_BYTES = 2**20  # of uncommitted changes kept with a run
-NAMES = 100  # of untracked files among a run's tags
+TAG = 8000  # characters that MLflow's database takes of a tag
 # without the pipeline's own products, which say nothing about what shaped a run
 CHANGES = (".", ":(exclude,glob)**/dvc.lock", ":(exclude)data")
 # Other files may hold texts, or keys as `.dvc/config` does: only their names are kept.
@@ -39,7 +37,6 @@ CPUINFO = Path("/proc/cpuinfo")
 GPUS = Path("/proc/driver/nvidia/gpus")  # there by the driver; with one, kernels are others
 # vector units, which decide in what order numbers are summed
 VECTORS = re.compile(r"\b(?:sse4_2|fma|avx\w*|amx\w*|asimd\w*|sve\w*)\b")
-FLAGS = r"(?:flags|Features)\s*:\s*(.+)"
 SEPARATOR = " · "
 DECLARED = Path("dvc.yaml")
 
@@ -60,14 +57,14 @@ def code_digests(stages: Sequence[str], file: Path = DECLARED) -> dict[str, str]
 
 def describe() -> dict[str, str]:
     """Versions of Python and the packages that compute, and the processor with its cores."""
-    vectors = sorted(set(VECTORS.findall(_first(CPUINFO, FLAGS))))
+    flags = _first(CPUINFO, r"(?:flags|Features)\s*:\s*(.+)")
     gpus = [_first(file, r"Model:\s*(.+)") for file in sorted(GPUS.glob("*/information"))]
     settings = [f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(VARIABLES)]
     return {
         "python.version": platform.python_version(),
         **{f"{package}.version": version(package) for package in COMPUTING},
         "processor.name": _first(CPUINFO, r"model name\s*:\s*(.+)") or platform.machine(),
-        "processor.features": " ".join(vectors) or "unknown",
+        "processor.features": " ".join(sorted(set(VECTORS.findall(flags)))) or "unknown",
         "processor.cores": str(usable_cores()),
         "processor.gpus": ", ".join(filter(None, gpus)) or "none",
         "environment.settings": " ".join(settings) or "none",
@@ -98,40 +95,19 @@ def provenance() -> dict[str, str]:
     """Tags that lead from a run back to who made it, the git commit and the DVC experiment."""
     tags = {"mlflow.user": person(), "git.commit": git("rev-parse", "HEAD")}
     if tags["git.commit"]:
-        tags["git.uncommitted_changes"] = _changes() or "none"
+        changes = git("status", "--porcelain", "--untracked-files=normal", "--", *CHANGES)[:TAG]
+        tags["git.uncommitted_changes"] = changes or "none"
     tags["dvc.experiment"] = os.environ.get("DVC_EXP_NAME", "")
     tags["dvc.baseline"] = os.environ.get("DVC_EXP_BASELINE_REV", "")
     return {key: value for key, value in tags.items() if value}
 
 
-def _changes() -> str:
-    """Changed files as `git status` lists them; of many untracked ones the first and how many."""
-    lines = git("status", "--porcelain", "--untracked-files=all", "--", *CHANGES).splitlines()
-    untracked = sum(line.startswith("??") for line in lines)  # which are the last
-    if untracked > NAMES:
-        shown = lines[: len(lines) - untracked + NAMES]
-        lines = [f"{untracked:,} untracked files, of which {NAMES} are listed", *shown]
-    return "\n".join(lines)
-
-
 def uncommitted_diff() -> str:
     """Changes of code and settings since the commit, without passwords in addresses.
 
-    Of untracked files, it has the Python modules in the project's own packages. A long diff is cut,
-    and says so.
+    Files that git does not track are not in it. A long diff is cut, and says so.
     """
-    parts = [git("diff", "--relative", "HEAD", "--", *SHAPING)]
-    listed = git("ls-files", "--others", "--exclude-standard", "-z", "--", *MODULES)
-    for name in filter(None, listed.split("\0")):
-        if sum(map(len, parts)) > DIFF_BYTES:
-            break
-        if Path(name).is_symlink():  # to a file that may be private
-            continue
-        with suppress(OSError):  # gone meanwhile, or not readable
-            lines = Path(name).read_text(encoding="utf-8", errors="replace").splitlines()
-            added = difflib.unified_diff([], lines, os.devnull, f"b/{name}", lineterm="")
-            parts.append("\n".join(added))
-    diff = redacted("\n".join(filter(None, parts))).encode()
+    diff = redacted(git("diff", "--relative", "HEAD", "--", *SHAPING)).encode()
     kept = diff[:DIFF_BYTES].decode(errors="ignore")
     return kept if len(diff) <= DIFF_BYTES else f"{kept}\n[cut after {DIFF_BYTES:,} bytes]\n"
 

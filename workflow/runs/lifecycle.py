@@ -101,9 +101,6 @@ def _activate(
     named = {**tags, "mlflow.runName": name}
     mlflow.MlflowClient().log_batch(run_id, tags=[RunTag(*tag) for tag in named.items()])
     run = mlflow.start_run(run_id=run_id)
-    for tag in run.data.tags:
-        if tag.startswith("dvc.") and tag not in tags:  # begun by an experiment, not resumed by it
-            mlflow.delete_tag(tag)
     mlflow.log_params(dict(params))
     model_id = _usable_model(run) if with_model else ""
     if model_id is None:

@@ -114,8 +114,7 @@ def connect() -> str:
     """Point MLflow at the store, make the experiment if there is none, and return its id.
 
     Raises:
-        UserError: the server does not answer, the database cannot be used, or the experiment
-            was deleted.
+        UserError: the server does not answer, or the database cannot be used.
     """
     for name, text in PATIENCE.items():
         os.environ.setdefault(name, text)
@@ -159,24 +158,13 @@ def _check_server(uri: str) -> None:
 
 def _experiment() -> str:
     import mlflow
-    from mlflow.exceptions import MlflowException
 
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
         # a server knows where; by itself MLflow would take the working directory's `mlruns`
         place = None if is_server(tracking_uri()) else str(files.root() / ARTIFACTS / EXPERIMENT)
-        try:
-            return str(client.create_experiment(EXPERIMENT, place))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            return _experiment()  # another process made it meanwhile
-    if experiment.lifecycle_stage != "active":
-        raise UserError(
-            f"The experiment {EXPERIMENT} was deleted from the tracking store. "
-            f"Restore it: mlflow experiments restore --experiment-id {experiment.experiment_id}"
-        )
+        return str(client.create_experiment(EXPERIMENT, place))
     return str(experiment.experiment_id)
 
 

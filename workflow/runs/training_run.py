@@ -13,7 +13,7 @@ between, it runs the stage again, which then has nothing left to train.
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,11 +59,7 @@ class TrainingRun(NamedTuple):
 
 @contextmanager
 def training_run(
-    name: str,
-    settings_used: Mapping[str, Any],
-    tags: Mapping[str, str],
-    with_model: bool = True,
-    check: Callable[[], object] = lambda: None,
+    name: str, settings_used: Mapping[str, Any], tags: Mapping[str, str], with_model: bool = True
 ) -> Iterator[TrainingRun]:
     """Lock a training, find its run or begin one, and end that as the block ends.
 
@@ -71,14 +67,12 @@ def training_run(
         name, tags, with_model: of the run, see `lifecycle.start_run`; tag `KEY` is what it is
             locked by.
         settings_used: everything that shapes it, by dotted names.
-        check: called once the training is locked, before its run begins.
 
     Raises:
         RunningError: another process does the same training.
         UserError: the store cannot be used at the start.
     """
     with locked(tags[KEY]) as lock:
-        check()
         which = f"tags.`{KEY}` = '{tags[KEY]}' AND tags.`{lifecycle.LOCK}` LIKE '%/{lock.name}'"
         with lifecycle.start_run(
             name, settings_used, tags, lock, which, with_model=with_model
@@ -87,10 +81,7 @@ def training_run(
 
 
 def resume(
-    run: TrainingRun,
-    training: "Training",
-    after_epoch: OnEpoch = lambda _: None,
-    show: bool = True,
+    run: TrainingRun, training: "Training", after_epoch: OnEpoch = lambda _: None, show: bool = True
 ) -> Trained:
     """Train from the newest checkpoint on, or from the beginning; keep and log each epoch.
 
@@ -109,12 +100,6 @@ def resume(
         print(f"Resuming after epoch {len(start.rows)} of run {run.log.run.run_id}", flush=True)
         # killed between a checkpoint and its metrics, the run would lack an epoch until the end
         run.log.history(history_of(start.rows))
-    elif show and (others := unresumed(run.folder)):
-        print(
-            f"Not resumed: the checkpoints in {', '.join(others)}, of other params, data, code "
-            "or packages. They stay for two weeks, see docs/reproducing.md",
-            flush=True,
-        )
 
     def on_epoch(progress: Progress) -> None:
         write(run.folder, len(progress.rows), training.capture(progress))
@@ -191,14 +176,6 @@ def latest(folder: Path) -> dict[str, NDArray[Any]] | None:
 
 def _epochs(folder: Path) -> list[Path]:  # the newest first
     return sorted(folder.glob("epoch-*"), reverse=True)
-
-
-def unresumed(own: Path) -> list[str]:
-    """The folders of checkpoints of other trainings that were killed and not resumed."""
-    with _guard():
-        others = [path for path in sorted(_all().iterdir()) if path.is_dir() and path != own]
-        killed = [path for path in others if not any(map(lifecycle.is_held, path.glob(f"{LOCK}*")))]
-        return [f"{FOLDER}/{path.name}" for path in killed if _epochs(path)]
 
 
 def clear(key: str) -> None:

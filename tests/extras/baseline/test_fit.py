@@ -9,7 +9,6 @@ from sklearn.linear_model import LogisticRegression
 from extras.baseline import fit as model
 from extras.baseline.fit import OPTIONS, LinearOptions
 from extras.common.linear_reader import BIGRAM_BITS, Linear
-from sentiment.errors import UserError
 from sentiment.text import Reviews
 from tests.project import ROOT
 from workflow.params import load
@@ -49,12 +48,8 @@ def test_features_are_the_words_and_bigrams_of_enough_reviews(reviews: Reviews) 
     assert sorted(counts.matrix.sum(axis=0).tolist()[0]) == sorted(vectors.sum(axis=0).tolist()[0])
     assert (1 << BIGRAM_BITS) + 2 in counts.keys
     assert (3 << BIGRAM_BITS) + 1 not in model.count(reviews, 7).keys
-
-
-def test_no_bigram_spans_two_reviews() -> None:
-    first_of_next = (3 << BIGRAM_BITS) + 1  # [1, 2, 3], [1, 2, 2]
-    alone = Reviews.from_lists([[1, 2, 3], [1, 2, 2]], np.array([1, 0]))
-    assert first_of_next not in model.count(alone, 1).keys
+    alone = Reviews.from_lists(TEXTS[:2], LABELS[:2])
+    assert (3 << BIGRAM_BITS) + 1 not in model.count(alone, 1).keys  # none spans two reviews
 
 
 def test_tfidf_is_scikit_learn_s(reviews: Reviews, settings: LinearOptions) -> None:
@@ -83,12 +78,3 @@ def test_a_part_has_the_reviews_in_the_order_wanted(reviews: Reviews) -> None:
     some = model.choose(reviews, np.array([4, 0]))
     assert [review.tolist() for review in some] == [TEXTS[4], TEXTS[0]]
     assert some.labels.tolist() == [0, 1]
-
-
-def test_what_cannot_be_fitted_is_one_message(reviews: Reviews, settings: LinearOptions) -> None:
-    counts, same = model.count(reviews, 4), np.ones(len(reviews), np.uint8)
-    few = settings.model_copy(update={"max_iterations": 1})
-    with pytest.raises(UserError, match=r"max_iterations: the solver did not converge in 1 "):
-        model.fit_tfidf(counts, reviews.labels, few)
-    with pytest.raises(UserError, match="All 18 reviews to learn from have the same label"):
-        model.fit_naive_bayes(counts, same, settings)

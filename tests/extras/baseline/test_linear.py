@@ -1,6 +1,5 @@
 """The pipeline of the linear models, run as a user does."""
 
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -11,83 +10,13 @@ from mlflow.entities import Run
 
 from extras.baseline import __main__ as linear
 from extras.baseline.fit import OPTIONS
-from extras.common.linear_reader import FILE, Linear
-from tests.conftest import Caller, runs, stand_in
+from extras.common.linear_reader import Linear
+from tests.conftest import Caller, own_copy, runs, stand_in
 from tests.extras.conftest import answering_as_evaluated
 from tests.project import Project
-from tools import verify
 from workflow import files
 
 REPRO = ("dvc", "repro", "extras/baseline/dvc.yaml")
-
-
-@pytest.fixture(autouse=True)
-def standing(fitted: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That project as the working directory; tests leave it as it is."""
-    stand_in(fitted.path, monkeypatch)
-
-
-@pytest.fixture
-def own(fitted: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of that project of one's own, as the working directory."""
-    project = fitted.copy(tmp_path / "project")
-    stand_in(project.path, monkeypatch)
-    return project
-
-
-def run_of(kind: str) -> Run:
-    (fitted,) = (run for run in runs() if run.data.params.get("linear.kind") == kind)
-    return fitted
-
-
-def test_dvc_repro_and_checkout_alone_leave_them_out(project: Project) -> None:
-    assert "Test Accuracy" not in project.read("dvc", "repro")
-    project.run("dvc", "checkout")
-    assert not (project.path / linear.FOLDER).exists()
-
-
-def test_both_are_fitted_by_one_command_and_then_up_to_date(fitted: Project) -> None:
-    output = fitted.path.with_name("output").read_text(encoding="utf-8")
-    assert output.count("Test Accuracy: 0.") == 2
-    assert "Data and pipelines are up to date" in fitted.read(*REPRO)
-
-
-def test_another_kind_is_refused_before_anything_is_read(call: Caller) -> None:
-    message = call.fail(partial(linear.main, "forest"))
-    assert message == "There is no linear model 'forest', but tfidf and naive_bayes."
-
-
-@pytest.mark.parametrize("kind", linear.FITS)
-def test_a_run_has_the_metrics_of_a_training_and_all_files(kind: str) -> None:
-    folder, run = linear.FOLDER / kind, run_of(kind)
-    assert run.info.status == "FINISHED"
-    assert run.info.run_name == f"linear {kind.replace('_', ' ')} · synthetic"
-    metrics = files.read_json(folder / "metrics.json")
-    assert run.data.metrics["test_accuracy"] == metrics["test_accuracy"] > 0.6
-    row = pd.read_csv(folder / "history.csv").iloc[0]
-    for name in ("accuracy", "loss", "val_accuracy", "val_loss", "seconds"):
-        assert run.data.metrics[name] == pytest.approx(row[name])
-    logged = mlflow.MlflowClient().list_artifacts(run.info.run_id, "evaluate")
-    assert {file.path for file in logged} == {f"evaluate/{path.name}" for path in folder.iterdir()}
-    curves = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/train/history.csv")
-    assert Path(curves).read_bytes() == (folder / "history.csv").read_bytes()
-    assert run.inputs
-    assert {used.dataset.name for used in run.inputs.dataset_inputs} == {
-        f"synthetic-{part}" for part in ("training", "validation", "test")
-    }
-    assert run.data.tags["git.uncommitted_changes"] == "none"
-    assert run.data.tags["scikit-learn.version"]
-
-
-def test_verify_passes_over_them(own: Project) -> None:
-    """Though they are not up to date, and their folders are deeper."""
-    (own.path / linear.FOLDER / "tfidf" / "roc.csv").unlink()
-    verify.require_the_commit_s_own_data()
-    compared = {str(name) for name in verify.compared(Path("data"))}
-    assert "train/model.keras" in compared
-    assert not any(name.startswith("linear") for name in compared)
-
-
 FAILING = """
 from extras.baseline import __main__ as linear
 from workflow.runs import logger
@@ -100,31 +29,65 @@ linear.main("tfidf")
 """
 
 
-def test_a_run_whose_store_failed_is_resumed_by_the_next_call(own: Project, call: Caller) -> None:
+@pytest.fixture(autouse=True)
+def standing(fitted: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That project as the working directory; tests leave it as it is."""
+    stand_in(fitted.path, monkeypatch)
+
+
+@pytest.fixture
+def own(fitted: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of that project of one's own, as the working directory."""
+    return own_copy(fitted, tmp_path, monkeypatch)
+
+
+def run_of(kind: str) -> Run:
+    (fitted,) = (run for run in runs() if run.data.params.get("linear.kind") == kind)
+    return fitted
+
+
+def test_both_are_fitted_by_one_command_and_then_up_to_date(fitted: Project) -> None:
+    output = fitted.path.with_name("output").read_text(encoding="utf-8")
+    assert output.count("Test Accuracy: 0.") == 2
+    assert "Data and pipelines are up to date" in fitted.read(*REPRO)
+
+
+@pytest.mark.parametrize("kind", linear.FITS)
+def test_a_run_has_the_metrics_of_a_training_all_files_and_a_model_that_answers_texts(
+    kind: str,
+) -> None:
+    folder, run = linear.FOLDER / kind, run_of(kind)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == f"linear {kind.replace('_', ' ')} · synthetic"
+    metrics = files.read_json(folder / "metrics.json")
+    assert run.data.metrics["test_accuracy"] == metrics["test_accuracy"] > 0.6
+    row = pd.read_csv(folder / "history.csv").iloc[0]
+    for name in ("accuracy", "loss", "val_accuracy", "val_loss", "seconds"):
+        assert run.data.metrics[name] == pytest.approx(row[name])
+    logged = mlflow.MlflowClient().list_artifacts(run.info.run_id, "evaluate")
+    assert {file.path for file in logged} == {f"evaluate/{path.name}" for path in folder.iterdir()}
+    assert run.inputs
+    assert run.outputs
+    assert len(run.outputs.model_outputs) == 1
+    assert [used.dataset.name for used in run.inputs.dataset_inputs] == ["synthetic-test"]
+    model = answering_as_evaluated(run.info.run_id)
+    assert type(model.reader).__name__ == Linear.__name__
+
+
+def test_a_run_whose_store_failed_is_resumed_by_the_next_call_to_the_same_bits(
+    fitted: Project, own: Project, call: Caller
+) -> None:
     before = {run.info.run_id for run in runs()}
     (own.path / "failing.py").write_text(FAILING, encoding="utf-8")
     output = own.run("python", "-m", "failing")
     assert f"`{linear.AGAIN}tfidf` does all of it again: no space" in output
-    assert (linear.FOLDER / "tfidf" / FILE).is_file()
     call(partial(linear.main, "tfidf"))
     (new,) = [run for run in runs() if run.info.run_id not in before]
     assert new.info.status == "FINISHED"
     assert new.data.tags["outputs.evaluate"]
-
-
-@pytest.mark.parametrize("kind", linear.FITS)
-def test_the_registered_model_answers_texts_as_it_was_evaluated(kind: str) -> None:
-    model = answering_as_evaluated(run_of(kind).info.run_id)
-    assert type(model.reader).__name__ == Linear.__name__
-
-
-def test_the_same_reviews_give_the_same_bits(fitted: Project, own: Project, call: Caller) -> None:
-    shutil.rmtree(own.path / linear.FOLDER)
-    for kind in linear.FITS:
-        call(partial(linear.main, kind))
-        for name in ("model.npz", "probabilities.npy", "predictions.csv", "roc.png"):
-            path = linear.FOLDER / kind / name
-            assert (own.path / path).read_bytes() == (fitted.path / path).read_bytes(), path
+    for name in ("model.npz", "probabilities.npy", "predictions.csv", "roc.png"):
+        path = linear.FOLDER / "tfidf" / name
+        assert (own.path / path).read_bytes() == (fitted.path / path).read_bytes(), path
 
 
 def test_a_failure_is_one_message_and_leaves_what_was_there(own: Project) -> None:

@@ -2,9 +2,7 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,8 +15,6 @@ from tests.project import run_code
 from workflow import files
 from workflow.registry import packaging
 from workflow.registry.packaging import Model, Parts
-from workflow.runs import store
-from workflow.runs.logger import Run
 
 RANKS = {"not": 1, "good": 2, "film": 3, "unheard": 9}
 NOT_GOOD, GOOD_GOOD = (rank << linear_reader.BIGRAM_BITS for rank in (1, 2))
@@ -101,27 +97,6 @@ def test_a_text_without_known_words_is_answered(served: Sentiment) -> None:
     assert not trace(served, "")
 
 
-def test_a_word_costs_the_same_however_long_its_text_is(
-    served: Sentiment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    features: list[int] = []
-    changes = Linear._changes
-
-    def counted(reader: Linear, asked: np.ndarray, *rest: Any) -> np.ndarray:
-        features.append(len(asked))
-        return changes(reader, asked, *rest)
-
-    monkeypatch.setattr(Linear, "_changes", counted)
-
-    def of_a_word(words: int) -> float:
-        features.clear()
-        text = " ".join(["not good film"] * (words // 3))
-        assert len(explain(served, text).words) == len(trace(served, text)) == words
-        return sum(features) / words
-
-    assert of_a_word(3000) == pytest.approx(of_a_word(300), rel=0.01)
-
-
 def test_it_is_served_without_tensorflow(tmp_path: Path) -> None:
     np.savez(tmp_path / linear_reader.FILE, **asdict(model()))
     code = """
@@ -134,21 +109,3 @@ print(linear_reader.load(model, paths).answers([[]]), {"tensorflow", "keras"} & 
 """
     done = run_code(code, str(tmp_path / linear_reader.FILE))
     assert done.stdout == "[0.5621765] set()\n", done.stderr
-
-
-@pytest.mark.parametrize("active", [True, False])
-def test_a_run_and_its_served_model_are_linked_once_whether_it_is_the_active_run_or_not(
-    root_with_store: Path, active: bool
-) -> None:
-    experiment_id, client = store.connect(), mlflow.MlflowClient()
-    run_id = client.create_run(experiment_id).info.run_id
-    if active:
-        mlflow.start_run(run_id)
-    run = Run(run_id, "linear", experiment_id, "")
-    model_id = packaging.log_model(client, run, parts(root_with_store, model()))
-    if active:
-        mlflow.end_run()
-    outputs = client.get_run(run_id).outputs
-    assert outputs
-    assert [output.model_id for output in outputs.model_outputs] == [model_id]
-    assert mlflow.get_logged_model(model_id).source_run_id == run_id

@@ -16,7 +16,7 @@ def group(*run_ids: str, **changed: str) -> RunGroup:
     params = {"fetch.dataset": "imdb", "data.test.sha256": "reviews", "train.units": "4"}
     params |= {name.replace("__", "."): value for name, value in changed.items()}
     table = pd.DataFrame()
-    trainings = [Training(id_, f"name {id_}", params, table, table, None, {}) for id_ in run_ids]
+    trainings = [Training(id_, f"name {id_}", params, table, table, {}) for id_ in run_ids]
     return RunGroup("group", "group", "group", trainings)
 
 
@@ -27,28 +27,39 @@ def test_each_group_counts_as_much_and_its_trainings_share() -> None:
     assert [member.weight for member in choose([group("one", "two")])] == [0.5, 0.5]
 
 
+def test_other_data_the_same_run_twice_and_a_single_one_are_refused() -> None:
+    for name in ("data__test__sha256", "fetch__dataset"):
+        with pytest.raises(UserError, match=r"name one and name other differ in .*the same data"):
+            choose([group("one", "two"), group("other", **{name: "others"})])
+    with pytest.raises(UserError, match="needs two models or more"):
+        choose([group("one")])
+    with pytest.raises(UserError, match="is named twice"):
+        choose([group("one", "two"), group("one")])
+
+
 @pytest.mark.parametrize(
-    "changed", [{"data__test__sha256": "others"}, {"fetch__dataset": "synthetic"}]
+    ("changes", "message"),
+    [
+        ({"reader": "extras.common.run_groups"}, "is no reader of this project"),
+        ({"reader": "/tmp/any_reader"}, "is no reader of this project"),
+        ({"file": "unlisted.npz"}, "unlisted.npz is not one of its files"),
+        ({"file": "../outside.npz"}, "../outside.npz is not one of its files"),
+    ],
 )
-def test_models_of_other_data_are_refused(changed: dict[str, str]) -> None:
-    with pytest.raises(UserError, match=r"name one and name other differ in .*the same data"):
-        choose([group("one", "two"), group("other", **changed)])
-
-
-@pytest.mark.parametrize("reader", ["antigravity", "extras.common.run_groups", "/tmp/any_reader"])
-def test_a_member_s_reader_is_one_of_the_project_s(tmp_path: Path, reader: str) -> None:
-    """The version's author wrote its name, and what it names is imported and packed."""
-    (tmp_path / "any_reader.py").touch()
-    for name in ("model.npz", "word_index.json"):
-        (tmp_path / name).write_text("content", encoding="utf-8")
-    listed = {name: files.sha256(tmp_path / name) for name in ("model.npz", "word_index.json")}
-    model = {"reader": reader, "file": "model.npz", "weight": 1.0}
-    files.write_json(tmp_path / "settings.json", {"model": model, "files": listed})
-    with pytest.raises(UserError, match="is no reader of this project"):
-        read_model(tmp_path)
-
-
-def test_a_member_of_a_version_before_0_2_0_is_refused(tmp_path: Path) -> None:
-    files.write_json(tmp_path / "settings.json", {"files": {"model.keras": "digest"}})
-    with pytest.raises(UserError, match=r"of a version before 0\.2\.0"):
-        read_model(tmp_path)
+def test_a_member_has_readers_of_the_project_and_files_of_its_own_folder_that_it_lists(
+    changes: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    """The version's author wrote the names: a reader is imported, and files are packed."""
+    folder = tmp_path / "artifacts"
+    folder.mkdir()
+    names = ("model.npz", "word_index.json", "../outside.npz")
+    for name in (*names, "unlisted.npz"):
+        (folder / name).write_text("content", encoding="utf-8")
+    listed = {Path(name).name: files.sha256(folder / name) for name in names} | {names[2]: ""}
+    model = {"reader": "extras.common.linear_reader", "file": "model.npz", "weight": 1.0}
+    settings = {"model": model, "files": listed}
+    files.write_json(folder / "settings.json", settings)
+    assert read_model(folder).path == folder / "model.npz"
+    files.write_json(folder / "settings.json", {**settings, "model": model | changes})
+    with pytest.raises(UserError, match=message):
+        read_model(folder)

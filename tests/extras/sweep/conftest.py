@@ -1,9 +1,7 @@
 """A small sweep, its reviews and its database, and workers elsewhere."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import distributed
 import pytest
 
 from extras.sweep import cluster, study
@@ -14,7 +12,6 @@ from sentiment.data import synthetic
 from sentiment.data.dataset import settings_used
 from sentiment.text import Reviews
 from tests.project import ROOT
-from tests.services import Cluster, dask
 from workflow import files
 from workflow.files import FETCH, write_reviews
 from workflow.params import Params
@@ -66,16 +63,3 @@ def small_sweep(small_params: Params, sweep_options: SweepOptions) -> Sweep:
     options = sweep_options.model_copy(update={"pruner": "none", "confirm": confirm})
     data = settings_used(small_params.fetch)
     return Sweep("sweep-x", "parent", "", small_params, options, data, {}, {})
-
-
-@pytest.fixture
-def elsewhere(
-    fetched: Path, url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
-    """A scheduler and a worker, each in a copy of this folder, that know the same database."""
-    assert url
-    folder = tmp_path_factory.mktemp("cluster")
-    with dask(folder, fetched, workers=1, PYTHONPATH=str(ROOT)) as started:
-        with distributed.Client(started.address) as waiting:
-            waiting.wait_for_workers(1)
-        yield started

@@ -52,42 +52,29 @@ def test_values_are_as_people_write_them() -> None:
     }
 
 
-def with_space(values: Any, metric: str = "val_accuracy") -> SweepOptions:
-    document = YAML(typ="safe", pure=True).load(ROOT / FILE)
-    return check(SweepOptions, document | {"space": values, "metric": metric}, "sweep.yaml")
-
-
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("train.unit", {"choices": [1]}, "train.unit: unknown"),
-        ("train.units.x", {"choices": [1]}, "train.units.x: unknown"),
-        ("evaluate.threshold", {"low": 0.1, "high": 0.9}, "not one of pad or train"),
+        ("train.unit", {"choices": [1]}, "train.unit: no parameter of pad or train"),
         ("train.units", {"choices": [16, 0]}, "train.units: 0 is not allowed"),
         ("", None, "at least 1 item"),
-        ("train.units", {"choices": []}, "at least 1 item"),
         ("train.units", {"low": 8, "high": 16.5}, "16.5 is not allowed"),
-        ("train.units", {"low": 16, "high": 8}, "high 8 must be at least low 16"),
         ("train.units", {"low": 8}, "give either choices, or low and high"),
-        ("train.units", {"low": 8, "high": 9, "choices": [8]}, "give either choices, or low"),
-        ("train.units", {"low": 8, "high": 64, "step": 0}, "greater than 0"),
         ("train.units", {"low": 8, "hihg": 64}, "Did you mean high?"),
-        ("train.units", {"low": 8, "high": 64, "step": 0.5}, "step 0.5 is no integer"),
-        ("train.learning_rate", {"low": 0, "high": 0.1, "log": True}, "log needs a low above 0"),
         ("train.pooling", {"low": 1, "high": 2}, "not a number: give choices"),
-        ("train.pooling", {"choices": ["middle"]}, "'middle' is not allowed"),
-        ("train.validation_split", {"choices": [0.1, 0.2]}, "changes which reviews validate"),
-        ("pad.shuffle_seed", {"choices": [113, 114]}, "changes which reviews validate"),
-        ("train.seed", {"low": 1, "high": 9}, "the luckiest seed would win"),
+        ("train.seed", {"low": 1, "high": 9}, "that may be searched"),
     ],
 )
 def test_a_space_that_is_not_allowed_is_one_message(name: str, values: Any, message: str) -> None:
+    document = YAML(typ="safe", pure=True).load(ROOT / FILE)
+    document["space"] = {name: values} if name else {}
     with pytest.raises(UserError, match=re.escape(message)):
-        with_space({name: values} if name else {})
+        check(SweepOptions, document, "sweep.yaml")
 
 
 def test_smoothed_labels_are_not_searched_by_the_loss_that_they_change() -> None:
-    values = {"train.label_smoothing": {"choices": [0.0, 0.1]}}
-    assert with_space(values).space.keys() == values.keys()
-    with pytest.raises(UserError, match="it changes val_loss itself"):
-        with_space(values, metric="val_loss")
+    document = YAML(typ="safe", pure=True).load(ROOT / FILE)
+    document["space"] = {"train.label_smoothing": {"choices": [0.0, 0.1]}}
+    assert check(SweepOptions, {**document, "metric": "val_accuracy"}, "sweep.yaml")
+    with pytest.raises(UserError, match="it changes val_loss"):
+        check(SweepOptions, {**document, "metric": "val_loss"}, "sweep.yaml")

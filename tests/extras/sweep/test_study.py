@@ -1,20 +1,18 @@
 """What a study's trials are, which are done, and which goes next."""
 
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
+from unittest.mock import Mock
 
 import optuna
 import pytest
-from optuna.trial import TrialState
 
 from extras.sweep import study
 from extras.sweep.sweep_options import SweepOptions
 from sentiment.errors import StoreError
 
 Objective = Callable[[optuna.Trial], float]
-Runner = Callable[..., list[str]]
+Runner = Callable[..., None]
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path", "url")
 
@@ -28,15 +26,10 @@ def succeed(trial: optuna.Trial) -> float:
     return float(trial.suggest_float("x", 0, 1))
 
 
-def fail(trial: optuna.Trial) -> float:
-    trial.set_user_attr(study.PASSING, True)
-    trial.set_user_attr(study.FAILURES, trial.user_attrs.get(study.FAILURES, 0) + 1)
+def fail(trial: optuna.Trial, passing: bool = True) -> float:
+    trial.set_user_attr(study.PASSING, passing)
+    trial.set_user_attr(study.ERROR, "disk full")
     raise OSError("disk full")
-
-
-def fail_for_good(trial: optuna.Trial) -> float:
-    trial.set_user_attr(study.PASSING, False)
-    raise ValueError("they do not go together")
 
 
 def die(_: optuna.Trial) -> float:
@@ -46,130 +39,88 @@ def die(_: optuna.Trial) -> float:
 
 @pytest.fixture
 def run(searched: optuna.Study, sweep_options: SweepOptions) -> Runner:
-    """Train the next trial by a function, and tell the states of all."""
+    """Train the next trial by a function."""
 
-    def run_next(objective: Objective, of: optuna.Study = searched) -> list[str]:
+    def run_next(objective: Objective, of: optuna.Study = searched) -> None:
         study.prepare_next(of, sweep_options)
         of.optimize(objective, n_trials=1, catch=(Exception,))
-        return states(of)
 
     return run_next
 
 
-def states(searched: optuna.Study) -> list[str]:
+def retried(searched: optuna.Study, afresh: bool = False) -> list[str]:
+    study.retry(searched, afresh)
     return [trial.state.name for trial in study.slots(searched)]
 
 
-def retried(searched: optuna.Study, afresh: bool = False) -> list[str]:
-    study.retry(searched, afresh)
-    return states(searched)
-
-
 def test_a_database_that_fails_is_tried_again_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[str] = []
-
-    def use() -> str:
-        calls.append("tried")
-        raise optuna.exceptions.StorageInternalError("it is gone")
-
+    use = Mock(side_effect=optuna.exceptions.StorageInternalError("it is gone"))
     monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
     with pytest.raises(StoreError, match=r"it is gone\n.*SWEEP_STORAGE"):
         study.patiently(use)
-    assert len(calls) == study.ATTEMPTS
+    assert use.call_count == study.ATTEMPTS
 
 
 def test_a_heartbeat_that_is_missed_ends_no_later_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    storage = study.storage(study.address())
-
-    def fail(*_: object) -> None:
-        raise optuna.exceptions.StorageInternalError("it restarts")
-
-    monkeypatch.setattr(optuna.storages.RDBStorage, "record_heartbeat", fail)
-    storage.record_heartbeat(1)
+    failing = Mock(side_effect=optuna.exceptions.StorageInternalError("it restarts"))
+    monkeypatch.setattr(optuna.storages.RDBStorage, "record_heartbeat", failing)
+    study.storage(study.address()).record_heartbeat(1)
+    assert failing.called
 
 
 def test_as_many_trials_are_taken_as_were_last_asked_for_or_are_there(
     searched: optuna.Study, run: Runner
 ) -> None:
     study.want(searched, 3)
-    for ended in (succeed, fail_for_good):
+    for ended in (succeed, partial(fail, passing=False)):
         assert study.has_work(searched)
         run(ended)
-    assert study.has_work(searched)
     assert not study.is_over(searched)
     study.want(searched, 1)
-    assert study.is_over(searched)
-    assert not study.has_work(searched)
+    assert (study.is_over(searched), study.has_work(searched)) == (True, False)
     assert study.wanted(searched) == 2
     searched.enqueue_trial({})
     assert study.has_work(searched)
     searched.ask()  # it runs
-    assert not study.has_work(searched)
-    assert not study.is_over(searched)
+    assert (study.is_over(searched), study.has_work(searched)) == (False, False)
 
 
 @pytest.mark.parametrize(
-    ("metric", "ordered"), [("val_accuracy", [0.9, 0.5]), ("val_loss", [0.5, 0.9])]
+    ("objective", "now", "later"),
+    [
+        (die, "WAITING", "WAITING"),
+        (fail, "FAIL", "WAITING"),
+        (partial(fail, passing=False), "FAIL", "FAIL"),
+    ],
 )
-def test_completed_trials_are_listed_the_best_first(
-    sweep_options: SweepOptions, run: Runner, metric: str, ordered: list[float]
+def test_what_died_is_tried_again_what_may_pass_in_the_next_call_and_nothing_else(
+    searched: optuna.Study, run: Runner, objective: Objective, now: str, later: str
 ) -> None:
-    of_metric = study.open_study(metric, sweep_options.model_copy(update={"metric": metric}))
-    for value in (0.5, 0.9):
-        of_metric.optimize(lambda _, value=value: value, n_trials=1)
-    run(fail_for_good, of_metric)
-    assert [trial.value for trial in study.completed(of_metric)] == ordered
+    run(objective)
+    assert retried(searched) == [now]
+    assert study.is_over(searched) == (now == "FAIL")
+    assert retried(searched, afresh=True) == [later]
+    assert study.is_over(searched) == (later == "FAIL")
 
 
-def test_what_may_pass_is_tried_again_a_few_times_and_as_often_in_the_next_call(
-    searched: optuna.Study, run: Runner
-) -> None:
-    study.want(searched, 1)
-    for afresh in (False, True):
-        study.retry(searched, afresh)
-        for _ in range(study.RETRIES):
-            run(fail)
-            assert not study.is_over(searched)
-            assert retried(searched) == ["WAITING"]
-        run(fail)
-        assert study.is_over(searched)
-        assert retried(searched) == ["FAIL"]
-
-
-def test_what_will_not_pass_is_not_tried_again(searched: optuna.Study, run: Runner) -> None:
-    run(fail_for_good)
-    assert retried(searched, afresh=True) == ["FAIL"]
-
-
-def test_a_trial_that_two_commands_let_wait_at_once_is_one(
+def test_a_trial_whose_process_dies_again_and_again_is_known_by_its_first_and_given_up(
     searched: optuna.Study, run: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(die)
-    slots = study.slots
+    monkeypatch.setattr(study, "DEATHS", 2)
+    numbers: list[int] = []
 
-    def slowly(of: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-        trials = slots(of)
-        time.sleep(0.3)
-        return trials
+    def note(trial: optuna.Trial) -> float:
+        numbers.append(study.first_number(trial))
+        return die(trial)
 
-    monkeypatch.setattr(study, "slots", slowly)
-    with ThreadPoolExecutor() as commands:
-        list(commands.map(study.retry, [searched, searched]))
-    assert [trial.state.name for trial in searched.trials] == ["FAIL", "WAITING"]
-
-
-def test_a_trial_whose_process_dies_again_and_again_is_given_up(
-    searched: optuna.Study, run: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(study, "DEATHS", 3)
-    study.want(searched, 1)
+    run(succeed)
     for _ in range(study.DEATHS):
-        run(die)
-        assert retried(searched) == ["WAITING"]
-        assert retried(searched) == ["WAITING"]
-    run(die)
-    assert retried(searched) == ["FAIL"]
+        run(note)
+        assert retried(searched) == ["COMPLETE", "WAITING"]
+    run(note)
+    assert retried(searched) == ["COMPLETE", "FAIL"]
     assert study.is_over(searched)
+    assert numbers == [1, 1, 1]
 
 
 def test_a_trial_whose_process_died_as_it_took_it_is_missed(
@@ -182,22 +133,6 @@ def test_a_trial_whose_process_died_as_it_took_it_is_missed(
     with searched._storage._backend.engine.begin() as connection:
         assert connection.exec_driver_sql(heartbeat).rowcount == 1
     assert retried(searched) == ["WAITING"]
-
-
-def test_equal_trials_are_told_apart_and_one_that_is_tried_again_is_known(
-    searched: optuna.Study, run: Runner
-) -> None:
-    numbers: list[int] = []
-
-    def note(trial: optuna.Trial) -> float:
-        numbers.append(study.first_number(trial))
-        return fail(trial) if trial.number else 0.5
-
-    for _ in range(4):
-        study.retry(searched)
-        run(note)
-    assert [trial.number for trial in searched.trials] == [0, 1, 2, 3]
-    assert numbers == [0, 1, 1, 1]
 
 
 def test_the_same_seed_proposes_the_same_and_no_two_proposals_are_equal(
@@ -215,46 +150,23 @@ def test_the_same_seed_proposes_the_same_and_no_two_proposals_are_equal(
 
 
 def test_given_values_are_tried_once_each(searched: optuna.Study) -> None:
-    study.fill_with(searched, [{"x": 1}, {"x": 2}])
+    study.fill_with(searched, [{"x": 1}, {"x": 2}, {"x": 1}])
     study.fill_with(searched, [{"x": 2}, {"x": 3}])
     values = [trial.user_attrs[study.VALUES] for trial in study.slots(searched)]
     assert values == [{"x": 1}, {"x": 2}, {"x": 3}]
     assert study.missing(searched, [{"x": 3}, {"x": 4}]) == [{"x": 4}]
 
 
-def test_of_as_many_trials_as_the_reduction_says_the_best_one_goes_on_once(
+def test_trials_are_pruned_as_the_options_say_and_no_confirmation(
     searched: optuna.Study, sweep_options: SweepOptions
 ) -> None:
-    """One that was taken over does not compete with itself: of six two go on, by other numbers."""
-
-    def is_pruned(trial: optuna.Trial, value: float) -> bool:
-        trial.report(value, sweep_options.min_epochs)
-        return bool(trial.should_prune())
-
-    dead = searched.ask()
-    assert not is_pruned(dead, 0.9)
-    searched.tell(dead, state=TrialState.FAIL)
-    study.retry(searched)
-    assert searched.ask().number == 1
-    pruned = [is_pruned(searched.ask(), value) for value in (0.5, 0.6, 0.5, 0.5, 0.8, 0.7)]
-    assert pruned == [True, True, True, True, False, True]
+    unpruned = sweep_options.model_copy(update={"pruner": "none"})
+    assert isinstance(searched.pruner, optuna.pruners.SuccessiveHalvingPruner)
+    for name, options in (("some" + study.CONFIRMED, sweep_options), ("some", unpruned)):
+        assert isinstance(study.open_study(name, options).pruner, optuna.pruners.NopPruner)
 
 
-def test_a_confirmation_is_never_pruned(sweep_options: SweepOptions) -> None:
-    confirm = study.open_study("some" + study.CONFIRMED, sweep_options)
-    assert isinstance(confirm.pruner, optuna.pruners.NopPruner)
-
-
-@pytest.mark.parametrize("url", ["sqlite:////nowhere/at/all.db", "nonsense", "what://x"])
+@pytest.mark.parametrize("url", ["sqlite:////nowhere/at/all.db", "what://x"])
 def test_a_database_that_cannot_be_used_is_one_message(url: str) -> None:
     with pytest.raises(StoreError, match="SWEEP_STORAGE"):
         study.storage(url)
-
-
-def test_the_address_is_a_file_in_the_root_or_the_variable_s(
-    in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(study.STORAGE, "postgresql://host:5433/sweeps")
-    assert study.address() == "postgresql://host:5433/sweeps"
-    monkeypatch.delenv(study.STORAGE)
-    assert study.address() == f"sqlite:///{in_tmp_path}/sweeps.db"

@@ -38,21 +38,10 @@ class Parts(NamedTuple):
     settings: dict[str, Any]
     environment: dict[str, str]
 
-    def empty(self, name: str) -> "Parts":
-        """The same for another server, with two databases and a bucket of this name."""
-        base = self.settings["runs"].rpartition("/")[0]
-        for database in (name, f"{name}_auth"):
-            self.sql(f"CREATE DATABASE {database} OWNER mlflow")
-        client(self.store.environment).create_bucket(Bucket=name)
-        databases = {"runs": f"{base}/{name}", "users": f"{base}/{name}_auth"}
-        own = {**databases, "artifacts": f"s3://{name}", "port": free_port()}
-        return self._replace(settings={**self.settings, **own})
-
-    def write(self, folder: Path, **changes: Any) -> Path:
-        """Write `server.yaml` into a folder, with other values."""
-        path = folder / "server.yaml"
-        YAML().dump({**self.settings, **changes}, path)
-        return path
+    def write(self, folder: Path, **changes: Any) -> None:
+        """Write the settings where a command in this folder reads them, with other values."""
+        (folder / FILE).parent.mkdir(parents=True, exist_ok=True)
+        YAML().dump({**self.settings, **changes}, folder / FILE)
 
     def sql(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """The rows of a statement in one of the databases."""
@@ -157,8 +146,7 @@ class Team(NamedTuple):
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        settings = ("--settings", f"{self.folder}/server.yaml")
-        command = [sys.executable, "-m", "extras.team.server", *settings]
+        command = (sys.executable, "-m", "extras.team.server")
         environment = {**self.parts.environment, "PYTHONPATH": str(ROOT)}
         self.processes.append(started(self.folder, *command, **environment))
         wait_for(f"{self.address}/health")

@@ -7,9 +7,3 @@ from workflow.params import Params
 def test_where_it_came_from_does_not_shape_the_data(default_params: Params) -> None:
     used = settings_used(default_params.fetch)
     assert set(used) == {"fetch.dataset", "fetch.archive_sha256", "fetch.word_index_sha256"}
-
-
-def test_settings_shape_a_synthetic_set(small_params: Params) -> None:
-    used = settings_used(small_params.fetch)
-    assert used["fetch.synthetic.train_reviews"] == 320
-    assert "fetch.archive_sha256" not in used

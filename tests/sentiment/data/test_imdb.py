@@ -17,12 +17,8 @@ def archive(**replacements: bytes) -> bytes:
     reviews = np.array([[1, 2, 3], [4]], dtype=object)
     labels = np.array([1, 0])
     buffer = io.BytesIO()
-    arrays = {
-        "x_train": reviews,
-        "y_train": labels,
-        "x_test": reviews[::-1],
-        "y_test": labels[::-1],
-    }
+    test = {"x_test": reviews[::-1], "y_test": labels[::-1]}
+    arrays = {"x_train": reviews, "y_train": labels, **test}
     with zipfile.ZipFile(buffer, "w") as file:
         for name, array in arrays.items():
             content = io.BytesIO()
@@ -57,9 +53,7 @@ def test_pickle_that_names_anything_else_is_refused(capsys: pytest.CaptureFixtur
     assert "owned" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"no zip", archive()[:-30], archive(x_train=b"no array"), archive(y_test=b"")]
-)
+@pytest.mark.parametrize("content", [archive()[:-30], archive(x_train=b"no array")])
 def test_what_is_no_such_archive_is_one_message(content: bytes) -> None:
     with pytest.raises(UserError, match="is not the archive that Keras publishes"):
         imdb.parse(content, INDEX)

@@ -34,7 +34,7 @@ def step(taken: "keras.Model") -> dict[str, float]:
 
 
 def by_hand(start: "keras.Model", shift: float) -> tuple[float, float, list[np.ndarray]]:
-    """Loss, loss of the shifted reviews, and the weights after a step, by the paper's formulas."""
+    """Mean of both losses, accuracy without a shift, and the weights after a step, by the paper."""
     import tensorflow as tf
 
     learning, _ = parts()
@@ -43,48 +43,40 @@ def by_hand(start: "keras.Model", shift: float) -> tuple[float, float, list[np.n
     after = load_keras().Model(embedding.output, start.output)
     weights = [weight.value for weight in start.trainable_variables]
 
-    def loss(shifts: np.ndarray | float) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
+    def loss(shifts: np.ndarray | float) -> tuple[tf.Tensor, ...]:
         with tf.GradientTape(persistent=True) as tape:
             vectors = embedding(x) + shifts
             tape.watch(vectors)
             p = after(vectors)
             value = -tf.reduce_mean(y * tf.math.log(p) + (1 - y) * tf.math.log(1 - p))
-        return value, tape.gradient(value, weights), tape.gradient(value, vectors)
+        return value, p, tape.gradient(value, weights), tape.gradient(value, vectors)
 
-    clean, slopes, to_vectors = loss(0.0)
+    clean, p, slopes, to_vectors = loss(0.0)
     size = np.sqrt(np.mean(embedding.get_weights()[0] ** 2))
     norms = np.sqrt(np.sum(to_vectors.numpy() ** 2, axis=(1, 2), keepdims=True))
-    misled, more, _ = loss(shift * size * to_vectors.numpy() / norms)
+    misled, _, more, _ = loss(shift * size * to_vectors.numpy() / norms)
     stepped = [
         weight - RATE * (tf.convert_to_tensor(one) + tf.convert_to_tensor(other)) / 2
         for weight, one, other in zip(weights, slopes, more, strict=True)
     ]
-    return float(clean), float(misled), [weight.numpy() for weight in stepped]
+    accuracy = float(np.mean((p.numpy() > 0.5) == y.numpy()))
+    return float(clean + misled) / 2, accuracy, [weight.numpy() for weight in stepped]
 
 
-def test_a_step_is_that_of_the_mean_of_both_losses() -> None:
-    clean, misled, expected = by_hand(model(0.0), 5.0)
+def test_a_step_is_that_of_the_mean_of_both_losses_and_one_that_is_sure_is_not_shifted() -> None:
+    loss, accuracy, expected = by_hand(model(0.0), 5.0)
     taken = model(5.0)
-    assert step(taken)["loss"] == pytest.approx((clean + misled) / 2, rel=1e-5)
+    assert step(taken) == pytest.approx({"loss": loss, "accuracy": accuracy}, rel=1e-5)
     for weight, value in zip(taken.trainable_variables, expected, strict=True):
         np.testing.assert_allclose(weight.numpy(), value, atol=1e-6)
+    kernel, bias = taken.get_layer("probability").get_weights()
+    taken.get_layer("probability").set_weights([kernel * 0, bias + 1000])
+    assert np.isfinite(step(taken)["loss"])
 
 
-def test_a_longer_shift_misleads_more_and_accuracy_is_of_the_reviews_as_they_are() -> None:
-    none, short, long = (step(model(shift)) for shift in (0.0, 5.0, 500.0))
-    assert none["loss"] <= short["loss"] <= long["loss"] - 0.01
-    assert none["accuracy"] == long["accuracy"]
-
-
-def test_a_model_that_is_sure_of_all_is_not_shifted() -> None:
-    sure = model(5.0)
-    kernel, bias = sure.get_layer("probability").get_weights()
-    sure.get_layer("probability").set_weights([kernel * 0, bias + 1000])
-    assert np.isfinite(step(sure)["loss"])
-
-
-@pytest.mark.parametrize("changes", [{"mask_padding": True}, TRANSFORMER], ids=str)
-@pytest.mark.parametrize("shift", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("shift", "changes"), [(0.0, {"mask_padding": True}), (1.0, TRANSFORMER)], ids=str
+)
 def test_a_masked_model_that_was_measured_and_misled_can_be_saved(
     shift: float, changes: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -53,14 +53,10 @@ def test_metrics_are_the_textbook_ones_by_the_names_that_runs_have() -> None:
     assert list(result) == list(expected)
 
 
-def test_where_all_reviews_were_seen_none_are_unseen() -> None:
+def test_some_answers_leave_no_metric_or_zero() -> None:
     assert "test_accuracy_unseen" not in summary(PREDICTIONS.assign(seen_in_training=True))
-
-
-def test_labels_that_are_rare_have_metrics_of_their_own() -> None:
-    result = summary(PREDICTIONS.drop(index=[0, 1, 2]))  # one positive, found fourth of five
-    assert result["test_balanced_accuracy"] == pytest.approx((0 + 3 / 4) / 2)
-    assert result["test_average_precision"] == pytest.approx(1 / 3)
+    never = summary(PREDICTIONS.assign(predicted="negative"))
+    assert never["test_precision"] == never["test_f1"] == 0
 
 
 def test_confusion_matrix_counts_each_pair_of_actual_and_predicted() -> None:
@@ -76,23 +72,13 @@ def test_confusion_matrix_counts_each_pair_of_actual_and_predicted() -> None:
     assert (result["test_false_positives"], result["test_false_negatives"]) == (1, 2)
 
 
-@pytest.mark.parametrize("points", [2, 3, 200])
-def test_roc_curve_runs_from_corner_to_corner(points: int) -> None:
-    curve = metrics.roc_curve(PREDICTIONS, points)
-    assert len(curve) <= points
-    assert curve.iloc[[0, -1]].to_numpy().tolist() == [[0, 0], [1, 1]]
-    assert (curve.diff().dropna() >= 0).all().all()
-
-
-@pytest.mark.parametrize("skill", [0.0, 3.0])
-def test_thinned_roc_curve_is_where_the_complete_one_is(
-    skill: float, rng: np.random.Generator
-) -> None:
+def test_thinned_roc_curve_is_where_the_complete_one_is(rng: np.random.Generator) -> None:
     truth = rng.integers(0, 2, 5000)
-    probability = 1 / (1 + np.exp(-rng.normal(skill * (truth - 0.5))))
+    probability = 1 / (1 + np.exp(-rng.normal(3 * (truth - 0.5))))
     table = pd.DataFrame({"actual": metrics.class_names(truth), "probability": probability})
     curve, thin = metrics.roc_curve(table, 5001), metrics.roc_curve(table, 200)
     assert len(thin) <= 200 < len(curve)
+    assert thin.iloc[[0, -1]].to_numpy().tolist() == [[0, 0], [1, 1]]
     assert set(thin.itertuples(index=False)) <= set(curve.itertuples(index=False))
     along, along_thin = curve.sum(axis="columns"), thin.sum(axis="columns")
     drawn = np.interp(along, along_thin, thin["true_positive_rate"])
@@ -112,11 +98,6 @@ def test_mistakes_are_the_most_confident_first() -> None:
     assert metrics.mistakes(PREDICTIONS, 1).index.tolist() == [7]
 
 
-def test_what_pages_read_from_a_run_is_among_the_test_s_metrics() -> None:
-    read = {*metrics.shown_in("groups"), *metrics.shown_in("demo"), *metrics.shown_in("headline")}
-    assert read <= metrics.shown_in("test").keys()
-
-
 def test_shares_are_what_they_are_the_shares_of() -> None:
     answers = Predictions(PREDICTIONS, 4)
     shares = {
@@ -125,11 +106,6 @@ def test_shares_are_what_they_are_the_shares_of() -> None:
     rates = dict.fromkeys(("precision", "recall", "specificity"), (3, 4))
     assert shares == {"accuracy": (6, 8), **rates, "accuracy_unseen": (5, 7)}
     assert all(metrics.METRICS[name].of(answers) == a / b for name, (a, b) in shares.items())
-
-
-def test_a_model_that_always_says_no_has_figures_too() -> None:
-    result = summary(PREDICTIONS.assign(predicted="negative"))
-    assert result["test_precision"] == result["test_f1"] == 0
 
 
 def test_reliability_compares_what_is_said_with_what_is() -> None:
@@ -141,9 +117,4 @@ def test_reliability_compares_what_is_said_with_what_is() -> None:
     assert groups["observed"].tolist() == pytest.approx([2 / 3, 0.5])
     error = (3 * abs(0.7 / 3 - 2 / 3) + 2 * 0.45) / 5
     assert metrics.calibration_error(table, 2) == pytest.approx(error)
-
-
-def test_who_is_always_right_and_sure_is_calibrated_in_the_groups_that_have_reviews() -> None:
-    table = pd.DataFrame({"actual": ["positive", "negative"], "probability": [1.0, 0.0]})
-    assert metrics.calibration_error(table, 10) == 0
-    assert metrics.reliability(table, 10)["reviews"].tolist() == [1, 1]
+    assert metrics.reliability(table, 1000)["reviews"].tolist() == [1] * 5

@@ -42,13 +42,3 @@ def test_other_settings_and_files_are_another_model(parts: Parts, tmp_path: Path
         parts._replace(models=[model, model]),
     ]
     assert len(set(map(packaging.digest, variants))) == len(variants)
-
-
-def test_all_code_travels_under_the_name_of_the_package(tmp_path: Path) -> None:
-    entry, package = packaging.write_code(tmp_path, "served_abc", packaging.CODE)
-    assert "from served_abc.sentiment.serving.classifier import Sentiment" in entry.read_text(
-        encoding="utf-8"
-    )
-    names = {path.name for path in [*packaging.CODE, packaging.MESSAGES]}
-    assert {path.name for path in package.rglob("*.py")} == names
-    assert {path.name for path in package.iterdir()} == {"scoring_server.py", "sentiment"}
