@@ -100,8 +100,7 @@ def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
         wait_for(f"{address}/health")
         yield address
     finally:
-        process.terminate()  # and not SIGKILL: it ends its own workers
-        process.wait(timeout=30)
+        kill(process)
 
 
 class Cluster(NamedTuple):
