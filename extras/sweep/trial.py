@@ -5,7 +5,7 @@ after each epoch. It never sees the test set.
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from workflow.ending import explain
 from workflow.params_file import changed
 from workflow.runs import identity, lifecycle, store
 from workflow.runs.identity import fingerprint, run_name
-from workflow.runs.logger import RunLogger
+from workflow.runs.logger import Run, RunLogger
 from workflow.runs.training_run import FORMAT, resume, training_run
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ def train(
     own = {"sweep": sweep.run_id, "trial": study.first_number(trial), "checkpoints": FORMAT}
     key = fingerprint({**shaped, **own})
     tags = {**sweep.tags, **computed_by, lifecycle.KEY: key, PARENT: sweep.run_id}
+    keys = {key, trial.user_attrs.get(KEY, key)}
     trial.set_user_attr(KEY, key)
 
     def after_epoch(progress: Progress) -> None:
@@ -148,26 +149,29 @@ def train(
     with training_run(name, settings_used, tags, with_model=False) as run:
         run.log.consequence = "Logging to MLflow stops here, the trial is tried again"
         if not run.log.lost:  # else no store has the run
-            take_run(run.log.run.run_id, trial)
+            take_run(run.log.run, keys, trial)
         run.log.tags({"train.path": training.path})
         trained = resume(run, training, after_epoch, show=False)
         require_store(run.log)
     return trained
 
 
-def take_run(run_id: str, trial: "optuna.Trial") -> None:
-    """Note a trial's run; delete another one that it had, of which nothing comes.
+def take_run(run: Run, keys: Iterable[str], trial: "optuna.Trial") -> None:
+    """Note a trial's run; delete others of its keys, of which nothing comes.
 
     A trial begins anew, with a run of its own, where its checkpoints are not: on another machine,
-    or with another number of threads.
+    or with another number of threads. The run before may have been killed before it was noted.
     """
     import mlflow
 
-    before = trial.user_attrs.get(RUN)
-    if before not in (None, run_id):
-        with store.as_user_error():
-            mlflow.MlflowClient().delete_run(before)
-    trial.set_user_attr(RUN, run_id)
+    client = mlflow.MlflowClient()
+    with store.as_user_error():
+        for key in keys:
+            same = f"tags.`{lifecycle.KEY}` = '{key}'"
+            for other in client.search_runs([run.experiment_id], same):
+                if other.info.run_id != run.run_id:
+                    client.delete_run(other.info.run_id)
+    trial.set_user_attr(RUN, run.run_id)
 
 
 def require_store(log: RunLogger) -> None:

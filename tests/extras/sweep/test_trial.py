@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from optuna.exceptions import StorageInternalError
 
-from extras.sweep import study, workers
+from extras.sweep import study, trial, workers
 from extras.sweep.sweep import Sweep
 from extras.sweep.trial import own_seeds
 from sentiment.backend import load_keras
@@ -82,13 +82,13 @@ def points(run: Run) -> list[int]:
 
 
 def fail_once(
-    monkeypatch: pytest.MonkeyPatch, kind: type, name: str, epoch: int, error: Exception
+    monkeypatch: pytest.MonkeyPatch, kind: Any, name: str, epoch: int | None, error: Exception
 ) -> None:
-    """Let a method that writes the metrics of an epoch fail the first time at this one."""
+    """Let a function fail the first time, or the first time that it has this epoch."""
     write, failures = getattr(kind, name), [error]
 
     def writer(first: Any, *rest: Any) -> None:
-        if epoch in rest and failures:
+        if failures and epoch in (None, *rest):
             raise failures.pop()
         write(first, *rest)
 
@@ -124,12 +124,17 @@ def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(
     assert "diverged" in run.data.tags["sweep.error"]
 
 
+@pytest.mark.parametrize(
+    ("owner", "name", "epoch"),
+    [(RunLogger, "epoch", 2), (trial, "take_run", None)],
+    ids=["in an epoch", "as its run begins"],
+)
 def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
-    search: Search, monkeypatch: pytest.MonkeyPatch
+    search: Search, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, epoch: int | None
 ) -> None:
     """Its checkpoints are on the machine that died."""
     begun: list[Run] = []
-    fail_once(monkeypatch, RunLogger, "epoch", 2, OSError("this machine dies"))
+    fail_once(monkeypatch, owner, name, epoch, OSError("this machine dies"))
 
     def lose_checkpoints(_: float) -> None:
         begun.extend(runs())
