@@ -1,7 +1,6 @@
 """A network that is not recurrent goes wherever a recurrent one goes, by the real commands.
 
-`make seeds` trains one in `tests/extras/seeds/test_seeds.py`; that one that was killed is resumed
-to the same bits, and that another encoder is one entry, is tested in `tests/sentiment/network/`.
+That a resumed one has the same bits, and another encoder is one entry: `tests/sentiment/network/`.
 """
 
 import json

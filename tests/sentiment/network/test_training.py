@@ -12,7 +12,7 @@ from sentiment.network.state import METRICS, START, OnEpoch, Progress, Trained
 from sentiment.network.train_options import Train
 from sentiment.network.training import Training
 from tests.conftest import defaults, inputs
-from tests.project import SMALL, merged
+from tests.project import SMALL, TRANSFORMER, merged
 from workflow.params import Params, check_params
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ RESUMED: list[Changes] = [
         "weight_decay": 0.01,
         "schedule": {"kind": "cosine", "warmup_epochs": 1.5},
     },
+    {**TRANSFORMER, "pooling": "max+mean", "dropout": {"input": 0.3, "head": 0.3}},
     STOPPED,  # which ends after two epochs
 ]
 
