@@ -1,8 +1,8 @@
 """A laptop's history in MLflow's database: its rows, what they are called on a server, and the way.
 
 Both databases have the same tables, since both are at this MLflow's schema. What a row is known by
-stays: the ids of runs and models, the numbers of versions, every date. Only the experiment's number
-is the server's, and with it where artifacts are.
+stays: the ids, numbers and dates of runs, models and versions. The experiment's number and date are
+the server's, and so is where artifacts are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ class Database:
         """Those of the rows that this side does not have.
 
         Raises:
-            UserError: it has other content under a row's primary key; each such key is named.
+            UserError: it has other content under a primary key; the first such keys are named.
         """
         new, clashes = dict[str, list[Row]](), list[str]()
         for name, of_table in rows.items():

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import mlflow
     from mlflow.entities.model_registry import ModelVersion
 
-ENDINGS = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.(gz|bz2|xz))?$", re.IGNORECASE)
+ENDINGS = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", re.IGNORECASE)
 CHAMPION = "champion"
 DATASET = "dataset"  # tag of a version
 SERVED_DIGEST = "served.sha256"  # tag of a version: digest of all that it answers by
