@@ -59,10 +59,10 @@ venv:  ## contribute: build .venv from requirements.txt, if it is not built alre
 		{ echo "make: there is no $(PYTHON): install Python 3.11, 3.12 or 3.13." >&2; exit 1; }
 	@"$(PYTHON)" tools/venv.py
 
-predict: venv  ## use: ask the champion: TEXT="…", or FILE=reviews.csv; JSON=1
+predict: venv  ## use: ask the champion: TEXT="…"; JSON=1
 	@$(ACTIVATED) python -m tools.predict
 
-serve: venv  ## use: serve the champion's raw-text model on 127.0.0.1:5001
+serve: venv  ## use: serve the champion's raw-text model on 127.0.0.1:5001; LOG=folder logs its answers
 	@$(ACTIVATED) python -m tools.serve
 
 promote: venv  ## decide: make a run's model the champion: RUN=<run id>

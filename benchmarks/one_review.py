@@ -29,7 +29,7 @@ def main() -> None:
     for row in range(int(sys.argv[1]) + WARM_UP):
         review = " ".join(words[rank] for rank in reviews[order[row]])
         begun = time.perf_counter()
-        tokens = text.pad_words([text.known_words(review, ranks)], layout(params.pad))
+        tokens = text.pad_ranks([text.encode(review, ranks).ranks], layout(params.pad))
         ask(tokens)
         seconds = time.perf_counter() - begun
         if not np.array_equal(tokens[0], x[row]):

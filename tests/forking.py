@@ -44,7 +44,7 @@ LIBRARIES = """
 PARENTS = ("dvc", "tools.repro", "tools.verify")
 DVC = ("add", "commit", "exp", "init", "metrics", "params", "plots", "repro", "status")
 # what has workers of its own, or is not in the project's folder, starts as a user starts it
-ALONE = ("dask", "extras.sweep", "extras.team.server")
+ALONE = ("dask", "extras.score", "extras.sweep", "extras.team.server")
 _may_fork = True
 _asking = threading.Lock()
 

@@ -10,8 +10,8 @@ import pytest
 from tests.project import ROOT
 from tests.stages.test_dvc_yaml import STAGES, imported, needed
 
-MODULES, LINES, LONGEST = 45, 6600, 300
-ALL_LINES, TEST_LINES = 12_500, 12_000
+MODULES, LINES, LONGEST = 46, 6600, 300
+ALL_LINES, TEST_LINES = 13_810, 13_450
 ROUNDED = 50  # lines of a package, in the table
 
 

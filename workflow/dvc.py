@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sentiment.data.dataset import Fetch
+from sentiment.data.dataset import NOTHING, Fetch
 from sentiment.errors import UserError, first_line
-from workflow import children, signals
+from workflow import children, files, signals
 
 DVC = (sys.executable, "-m", "dvc")
 RWLOCK = Path(".dvc", "tmp", "rwlock")
@@ -116,8 +116,9 @@ def restore_lock_file(folder: Path) -> bool:
 
 
 def table_files(params: Fetch) -> set[str]:
-    """The files with texts, by path or address: those of both parts, which may be one."""
-    return {params.table.train, params.table.test} if params.dataset == "table" else set()
+    """The files with texts, by path or address: those of both parts, maybe one, and those added."""
+    own = {params.table.train, params.table.test} if params.dataset == "table" else set()
+    return own | (set(files.tables(params.add)) if params.add != NOTHING else set())
 
 
 def relative_files(params: Fetch) -> list[str]:

@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from sentiment.gradients import curve
+from sentiment.profile import describe
 from sentiment.scoring.answers import Evaluation, TestSet, TrainingRecord, numbers
-from sentiment.text import Layout
+from sentiment.text import Layout, Limits
 from workflow import files
 from workflow.files import EVALUATE, FETCH, PAD, TEST_DATA, TRAIN, arrays, read_reviews
 from workflow.params import Promote, tokenizer_of
 from workflow.registry import versions
 from workflow.registry.packaging import Model, Parts
+from workflow.registry.rule import read_evaluated
 from workflow.runs.logger import RunLogger, now
 
 TEXT = "text"  # column of the table of mistakes
@@ -73,8 +75,20 @@ def publish(
     if served:
         # the version's tags have the test's metrics
         tags = {name: str(value) for name, value in metrics.items() if not isinstance(value, dict)}
-        versions.register(log, served.parts, folder, tags | dict(served.tags), served.rule)
+        tags |= served.tags
+        profile = profile_of(folder, served.parts)
+        versions.register(log, served.parts, folder, tags, served.rule, profile)
         log.complete(EVALUATE.name, folder)
+
+
+def profile_of(folder: Path, parts: Parts) -> dict[str, Any]:
+    """The profile of a model by the texts in `data/fetch` and the folder of its evaluation."""
+    layouts = [model.settings.get("layout") for model in parts.models]
+    reads = Limits.of(layouts, len(read_words()) - 1)
+    reviews = {part: read_reviews(FETCH, part) for part in ("train", "test")}
+    (dropped,) = files.read_arrays(FETCH, ["test_dropped"])
+    profile = describe(reviews, dropped, read_evaluated(folder).predictions, reads)
+    return {"tokenizer": parts.tokenizer, "threshold": parts.threshold, **profile}
 
 
 def publish_outputs(

@@ -98,6 +98,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def tables(place: str) -> list[str]:
+    """The file at a path or an address, or those of a folder that are not hidden, by name."""
+    return sorted(map(str, Path(place).glob("[!.]*"))) or [place]
+
+
 def write_json(path: Path, document: Any) -> None:
     """Write a document as readable JSON; NaN and infinity are errors, JSON has neither."""
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)

@@ -20,6 +20,7 @@ from sentiment.section import HIDDEN, Section
 PARAMS_FILE = Path("params.yaml")
 MOVED = {  # keys that earlier versions had, or lacked: where their values are now, or were
     "compare": "extras/compare/compare.yaml has its values now: move yours there",
+    "fetch.add": "`data/none.csv` adds no texts, as in earlier versions",
     "linear": "extras/baseline/params.yaml has its values now: move yours there",
     "memory": "its values are constants in benchmarks/seeds/memory.py now",
     "predict": "`make predict` names five words now",
@@ -133,7 +134,8 @@ def _suggestion(kind: type[Section], location: tuple[int | str, ...]) -> str:
 def dataset_name(used: Mapping[str, Any]) -> str:
     """What the data set is called that these parameters shaped, by their dotted names."""
     dataset = str(used["fetch.dataset"])
-    return str(used["fetch.table.train"]) if dataset == "table" else dataset
+    own = str(used["fetch.table.train"]) if dataset == "table" else dataset
+    return f"{own}+{used['fetch.add']}" if "fetch.add" in used else own
 
 
 def tokenizer_of(used: Mapping[str, Any]) -> str:

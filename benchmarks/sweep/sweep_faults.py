@@ -25,9 +25,9 @@ from benchmarks.breaking import (
     started,
     tree,
 )
+from extras.common.cluster import THREADS
 from extras.common.run_groups import PARENT
 from extras.sweep import study
-from extras.sweep.trial import THREADS
 from tests.project import EPOCHS, Project, until
 from tests.services import Cluster, dask, mlflow_server, postgres
 from workflow.runs import training_run

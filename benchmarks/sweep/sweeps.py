@@ -22,7 +22,8 @@ from unittest.mock import patch
 import click
 
 from benchmarks.report import spread
-from extras.sweep import cluster, space, study, sweep, workers
+from extras.common import cluster
+from extras.sweep import space, study, sweep, workers
 from extras.sweep.sweep import Sweep
 from extras.sweep.sweep_options import load_options
 from extras.sweep.trial import RUN, prepare

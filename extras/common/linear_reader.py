@@ -44,8 +44,8 @@ class Linear:
     counted: NDArray[np.bool_]
     normalized: NDArray[np.bool_]
 
-    def answers(self, texts: Sequence[Sequence[Word]]) -> NDArray[np.float32]:
-        return self.probabilities([ranks_of(words) for words in texts])
+    def answers(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        return self.probabilities([np.array(ranks, np.int64) for ranks in texts])
 
     def probabilities(self, reviews: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
         """The probabilities for reviews, each the ranks of its words, shape (words,)."""

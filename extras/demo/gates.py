@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sentiment.network.architectures import directions
 from sentiment.serving.classifier import Reader
 from sentiment.serving.keras_reader import Network
-from sentiment.text import Word, pad_words
+from sentiment.text import Word, pad_ranks
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +40,7 @@ def watched(reader: Reader) -> Callable[[Sequence[Word]], list[Gates]] | None:
         return None
 
     def gates(words: Sequence[Word]) -> list[Gates]:
-        steps = at_tokens(pad_words([words], network.layout)[0])
+        steps = at_tokens(pad_ranks([[word.rank for word in words]], network.layout)[0])
         return [steps[column] for column in network.columns(len(words))[0]]
 
     return gates

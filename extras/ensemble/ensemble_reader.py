@@ -25,7 +25,7 @@ class Ensemble:
     members: Sequence[Reader]
     weights: Sequence[float]
 
-    def answers(self, texts: Sequence[Sequence[Word]]) -> NDArray[np.float32]:
+    def answers(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         return self._together([member.answers(texts) for member in self.members])
 
     def places(self, words: Sequence[Word]) -> NDArray[np.int64]:

@@ -16,7 +16,6 @@ from extras.ensemble.members import RUNS, SHUFFLE, Member, choose, data_of, down
 from sentiment.errors import UserError
 from sentiment.section import flatten
 from sentiment.serving.classifier import Sentiment
-from sentiment.text import Word
 from workflow import files
 from workflow.evaluation import Served, TestIdentity, publish
 from workflow.files import EVALUATE, FETCH, TEST_DATA, arrays
@@ -125,10 +124,7 @@ def evaluate(
     served.load({name: Path(path) for name, path in artifacts.items()})
 
     def ask(reviews: list[Ranks]) -> NDArray[np.float32]:
-        """The words of a review whose text is not known have no place in it."""
-        return served.reader.answers(
-            [[Word(0, 0, rank) for rank in ranks.tolist()] for ranks in reviews]
-        )
+        return served.reader.answers([ranks.tolist() for ranks in reviews])
 
     members, options = request.members, request.params.evaluate
     parameters = sum(member.training.cost["parameters"] for member in members)

@@ -2,6 +2,7 @@
 
 FILE is CSV, TSV, JSON lines or Parquet: a path, or an address that fsspec reads. The evaluation is
 an MLflow run of its own, linked to the model, and is compared with the model's own test set.
+With LOG, FILE has ids of requests in the column `request_id`, whose answers the log has.
 """
 
 from collections.abc import Callable
@@ -21,14 +22,16 @@ def setting(name: str, description: str) -> Callable[[Any], Any]:
 @setting("text", "The column of the texts.")
 @setting("label", "The column of the labels.")
 @setting("positive", "The label that is positive.")
+@cli.option("--log", variable="LOG", help="The folder of `make serve LOG=…`.")
 @cli.model_option
 @cli.json_option
 def main(file: str, model: str | None, as_json: bool, **settings: str | None) -> None:
     from extras.evaluate_file import file_run  # imports SciPy and Matplotlib: seconds before --help
 
+    log = settings.pop("log") or ""
     changes = {name: value for name, value in settings.items() if value}
     with cli.output_kept(as_json):
-        result = file_run.make(file, changes, model)
+        result = file_run.make(file, changes, model, log)
     cli.report(result, file_run.summary(result), as_json)
 
 

@@ -1,18 +1,22 @@
 """A model's answers to labelled texts, and its metrics on them beside those of its own test set."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from extras.common.significance import CONFIDENCE, Interval, interval, proportions_difference
-from sentiment.data.rows import Row
+from sentiment.data.rows import NAMED, Row
+from sentiment.errors import UserError
 from sentiment.scoring.answers import TestSet, predictions_table
-from sentiment.scoring.metrics import METRICS, Predictions, shown_in
-from sentiment.text import Reviews, fingerprints
+from sentiment.scoring.metrics import METRICS, Predictions, class_names, shown_in
+from sentiment.text import Reviews, encode, fingerprints
+from workflow.registry.scoring_server import COLUMN, ID
 
 if TYPE_CHECKING:
     from sentiment.serving.classifier import Sentiment
@@ -51,15 +55,49 @@ def ask(
     waiting, parts = iter(rows), list[pd.DataFrame]()
     while (some := list(islice(waiting, AT_ONCE))) or not parts:
         labels = np.array([is_positive(row) for row in some], np.uint8)
-        words = [model.words(row.text) for row in some]
-        reviews = Reviews.from_lists([[word.rank for word in text] for text in words], labels)
+        texts = pd.Series([row.text for row in some], dtype="str")
+        words = [encode(text, model.ranks, model.tokenizer).ranks for text in texts]
+        reviews = Reviews.from_lists(words, labels)
         seen, no_rows = np.isin(fingerprints(reviews), known), np.zeros((len(some), 0), np.uint8)
         test = TestSet(no_rows, labels, np.arange(len(some)), seen, reviews, "")
-        part = predictions_table(test, model.reader.answers(words), model.threshold)
-        texts = pd.Series([row.text for row in some], dtype="str")
+        answers = model.predict(None, texts.to_frame(COLUMN))["probability"].to_numpy(np.float32)
+        part = predictions_table(test, answers, model.threshold)
         parts.append(part.assign(text=texts.where(part["actual"] != part["predicted"], "")))
     table = pd.concat(parts, ignore_index=True)
     return table.assign(review=np.arange(1, len(table) + 1))
+
+
+def logged(log: Path, version: str, labels: Mapping[str, bool], threshold: float) -> pd.DataFrame:
+    """What `ask` returns, of a version's answers in a log, by the labels of requests' ids.
+
+    What was seen in training is not known. Ids without an answer are named; UserError if all are.
+    """
+    lines = dict[str, dict[str, Any]]()
+    for path in sorted(log.glob("*.jsonl")):
+        with path.open(encoding="utf-8") as file:
+            try:
+                logged = [line for line in map(json.loads, file) if line[ID] in labels]
+            except (ValueError, KeyError, TypeError):
+                raise UserError(f"{path} is no log of `make serve`.") from None
+        lines |= {line[ID]: line for line in logged if line["version"] == version}
+    if missing := [number for number in labels if number not in lines]:
+        named = ", ".join(missing[:NAMED]) + ", …" * (len(missing) > NAMED)
+        message = (
+            f"{len(missing):,} of {len(labels):,} ids have no answer of {version} in {log}: {named}"
+        )
+        if not lines:
+            raise UserError(message)
+        print(message)
+    table = pd.DataFrame([*lines.values()], columns=["words", "probability"])
+    answers = table["probability"].to_numpy(np.float32)
+    return table.assign(
+        review=np.arange(1, len(table) + 1),
+        actual=class_names(np.array([labels[number] for number in lines])),
+        predicted=class_names(answers > threshold),
+        probability=answers,
+        seen_in_training=False,
+        text=[line.get("text", "") for line in lines.values()],
+    )
 
 
 def compared(here: Predictions, there: Predictions) -> dict[str, Compared]:

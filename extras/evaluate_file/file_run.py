@@ -27,6 +27,7 @@ from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
 from workflow.params import Params, load_params
 from workflow.registry import champion
 from workflow.registry import versions as registry
+from workflow.registry.scoring_server import ID
 from workflow.runs import identity, lifecycle, store
 
 if TYPE_CHECKING:
@@ -67,13 +68,14 @@ class FileRequest(NamedTuple):
         }
 
 
-def make(file: str, changes: Mapping[str, str], model: str | None) -> dict[str, Any]:
+def make(file: str, changes: Mapping[str, str], model: str | None, log: str) -> dict[str, Any]:
     """Evaluate the champion or another model on a file, and log that.
 
     Args:
         file: a path or an address.
         changes: `text`, `label` and `positive` where they are not those of `fetch.table`.
         model: as MLflow names it; None: the champion.
+        log: the folder of its answers to requests, whose ids are the file's texts; else empty.
 
     Returns:
         What `make evaluate JSON=1` prints.
@@ -82,11 +84,12 @@ def make(file: str, changes: Mapping[str, str], model: str | None) -> dict[str, 
         UserError: the file or the model is not as it has to be, or the store cannot be used.
     """
     params = load_params()
-    settings = params.fetch.table.model_copy(update=dict(changes))
+    table = params.fetch.table
+    settings = table.model_copy(update={"text": ID if log else table.text, **changes})
     with downloads.local(file) as source:
         digest, version = files.sha256(source.path), champion.version(model)
         request = FileRequest(version, file_name(file), digest, settings, params)
-        answers = ask(request, source)
+        answers = ask(request, source, log)
     with store.as_user_error():
         own = registry.evaluated_of(version).predictions
     bins = params.evaluate.calibration_bins
@@ -105,13 +108,17 @@ def make(file: str, changes: Mapping[str, str], model: str | None) -> dict[str, 
     }
 
 
-def ask(request: FileRequest, source: Source) -> pd.DataFrame:
-    """The model's answers to the texts of a file, see `file_answers.ask`."""
+def ask(request: FileRequest, source: Source, log: str) -> pd.DataFrame:
+    """The model's answers to the texts of a file, or those in a log, see `file_answers`."""
     settings = request.settings
     labels = Labels(settings.positive, settings.label)
     texts = rows.read(source, Columns(settings.text, settings.label), settings.longest)
     model, known = champion.load(request.model), trained_on(request.version)
-    table = file_answers.ask(model, texts, labels.is_positive, known)
+    if log:
+        numbers = {row.text: labels.is_positive(row) for row in texts}
+        table = file_answers.logged(Path(log), request.model, numbers, model.threshold)
+    else:
+        table = file_answers.ask(model, texts, labels.is_positive, known)
     labels.require_both((table["actual"] == POSITIVE).to_numpy().astype(np.uint8), source.name)
     return table
 
@@ -169,6 +176,6 @@ def summary(result: Mapping[str, Any]) -> str:
     """What `make` returns, for a reader."""
     return escape(
         f"{result['model']} on {result['file']}\n{result['reviews']:,} texts, "
-        f"{result['also_in_training']:,} of them also in training\n{result['table']}\n"
+        f"{result['also_in_training']:,} of them known from training\n{result['table']}\n"
         f"Run {result['run_id']}; tables and plots in {result['folder']}"
     )

@@ -52,7 +52,8 @@ def content_of(address: str) -> str | None:
     if "://" not in address:
         return files.sha256(Path(address)) if Path(address).is_file() else None
     fetched = files.read_about(FETCH)["params"]
-    return str([fetched.get(f"fetch.table.{part}_sha256") for part in ("train", "test")])
+    parts = ("table.train", "table.test", "add")
+    return str([fetched.get(f"fetch.{part}_sha256") for part in parts])
 
 
 def under_seeds(params: Params, count: int) -> list[Experiment]:
@@ -67,7 +68,9 @@ def under_seeds(params: Params, count: int) -> list[Experiment]:
 def require_copies(params: Fetch) -> None:
     """Raise UserError where the copies of the project that DVC trains in would lack texts."""
     for name in dvc.relative_files(params):
-        if not Path(f"{name}.dvc").exists() and not identity.git("ls-files", "--", name):
+        places = (Path(name), *Path(name).parents)  # DVC may know the folder that a file is in
+        by_dvc = any(Path(f"{place}.dvc").exists() for place in places)
+        if not by_dvc and not identity.git("ls-files", "--", name):
             raise UserError(
                 f"{name} is known neither to git nor to DVC, and each training runs in a copy of "
                 f"the project, which has only what these know: dvc add '{name}'"

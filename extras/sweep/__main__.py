@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from extras.sweep import cluster, space, study, sweep
+from extras.common import cluster
+from extras.sweep import environment, space, study, sweep
 from extras.sweep.sweep import Candidate, Sweep
 from extras.sweep.sweep_options import load_options
 from extras.sweep.watcher import Watcher
@@ -35,7 +36,7 @@ REPORTS = Path("reports")
     "--workers",
     variable="WORKERS",
     type=click.IntRange(min=1),
-    default=cluster.fitting,
+    default=environment.fitting,
     show_default="the number of cores, or as many as fit into the memory",
     help="Processes on this machine.",
 )
@@ -46,7 +47,7 @@ def main(trials: int, workers: int, scheduler: str | None, apply: bool, as_json:
     with cli.output_kept(as_json), study.as_user_error():
         params, options = load_params(), load_options()
         if scheduler:
-            cluster.require_shared()
+            environment.require_shared()
         this_sweep = sweep.open_sweep(params, options)
         if not apply:
             run(this_sweep, trials, workers, scheduler)
@@ -83,8 +84,10 @@ def run(this_sweep: Sweep, trials: int, workers: int, scheduler: str | None) -> 
     study.want(first, trials)
     if sweep.is_finished(this_sweep):
         return
-    required = cluster.environment() if scheduler else cluster.reviews()
-    started = cluster.connected(scheduler, required) if scheduler else cluster.local(workers)
+    required = environment.environment() if scheduler else environment.reviews()
+    started = cluster.local(workers)
+    if scheduler:
+        started = cluster.connected(scheduler, "sweep", environment.environment, environment.ADVICE)
     with started as client:
         search(client, this_sweep, required, first, Watcher(this_sweep, first, "Trial"))
         study.fill_with(second, sweep.to_confirm(this_sweep, first))

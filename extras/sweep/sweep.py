@@ -9,12 +9,12 @@ import numpy as np
 from extras.common import run_groups
 from extras.sweep import study
 from extras.sweep.sweep_options import SweepOptions
-from sentiment.data.dataset import settings_used
+from sentiment.data.dataset import NOTHING, settings_used
 from sentiment.errors import UserError
 from sentiment.section import flatten
-from workflow import files
+from workflow import downloads, files
 from workflow.files import FETCH
-from workflow.params import Params
+from workflow.params import Params, dataset_name
 from workflow.runs import identity, store
 from workflow.runs.identity import fingerprint, provenance
 
@@ -96,7 +96,10 @@ def data_of(params: Params) -> dict[str, Any]:
     wanted = settings_used(params.fetch)
     if params.fetch.dataset == "table" and Path(params.fetch.table.train).is_file():
         wanted["fetch.table.train_sha256"] = files.sha256(Path(params.fetch.table.train))
-    if not wanted.items() <= data.items():
+    if params.fetch.add != NOTHING and Path(params.fetch.add).exists():
+        with downloads.added(params.fetch.add) as (_, digest):
+            wanted["fetch.add_sha256"] = digest
+    if dataset_name(data) != params.fetch.name or not wanted.items() <= data.items():
         raise UserError(f"{FETCH} has other reviews than params.yaml: run `dvc repro fetch`.")
     return data
 

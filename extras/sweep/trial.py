@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import optuna
 
 RUN, KEY = "run", "key"  # attributes of a trial: its MLflow run, and the key of its checkpoints
-THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's own variable: how many it computes with
 # tags of a run: why its trial ended early, or failed
 PRUNED, FAILED = "sweep.pruned", "sweep.error"
 

@@ -3,17 +3,16 @@
 import logging
 import os
 import pickle
-import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from extras.sweep import cluster, study
+from extras.common import cluster
+from extras.sweep import environment, study
 from extras.sweep.sweep import Sweep
 from extras.sweep.trial import KEY, objective
-from sentiment.errors import StoreError, UserError, first_line
+from sentiment.errors import StoreError, first_line
 from sentiment.text import Reviews
 from workflow import ending
 from workflow.files import FETCH, read_reviews
@@ -64,7 +63,9 @@ def load(
     Raises:
         UserError: the worker differs from the sweep, see `cluster.require_same`.
     """
-    cluster.require_same(required)
+    # in a process of this machine, the code may be uncommitted
+    own = environment.reviews if len(required) == 1 else environment.environment
+    cluster.require_same(own, required, environment.ADVICE)
     this_sweep: Sweep = pickle.loads(content)
     reviews = read_reviews(FETCH, "train")
     os.environ["MLFLOW_TRACKING_URI"] = this_sweep.tracking_uri
@@ -130,7 +131,7 @@ def search(
     called now and then; what it raises ends the search.
 
     Raises:
-        UserError: as `result` does.
+        UserError: as `cluster.result` does.
     """
 
     def look() -> bool:
@@ -144,40 +145,9 @@ def search(
         if study.patiently(partial(study.has_work, searched)):
             for _ in cluster.addresses(client)[len(futures) :]:
                 futures.add(client.submit(work, *arguments, pure=False))  # else they would be one
-        done = ended(futures)
+        done = cluster.ended(futures)
         futures -= done
-        used_up = {result(future) for future in done} - {None}
+        used_up = {cluster.result(future) for future in done} - {None}
         with suppress(KeyError, AssertionError, OSError, TimeoutError):  # some may be gone
             if used_up:
                 client.restart_workers([*used_up])
-
-
-def ended(futures: "set[distributed.Future]") -> "set[distributed.Future]":
-    """Wait a moment for the first ones that are done, or lost with the scheduler."""
-    from distributed import wait
-
-    if not futures:
-        time.sleep(WATCH_SECONDS)
-    # a scheduler that is gone cancels all, as their status says
-    with suppress(TimeoutError, CancelledError, ValueError):
-        wait(futures, WATCH_SECONDS, return_when="FIRST_COMPLETED")
-    return {future for future in futures if future.done()}
-
-
-def result(future: "distributed.Future") -> Any:
-    """What `work` returned; nothing where Dask gave up, since it killed several workers.
-
-    Raises:
-        UserError: the scheduler is gone, or this worker cannot do what is wanted.
-    """
-    from distributed import KilledWorker
-    from distributed.comm import CommClosedError
-
-    if future.status in ("cancelled", "lost"):
-        raise UserError(cluster.GONE)
-    try:
-        return future.result()
-    except KilledWorker:  # a trial that kills each of them is given up in the end
-        return None
-    except CommClosedError as error:
-        raise UserError(cluster.GONE) from error

@@ -16,6 +16,8 @@ from sentiment.section import HIDDEN, SEED_LIMIT, Section, flatten
 from sentiment.text import Reviews, fingerprints
 
 WHOLE = re.compile(r"^(-?\d+)\.0+$")  # a number as pandas writes it
+NOTHING = "data/none.csv"  # to add, where there is nothing: DVC takes no empty dependency
+ADDING = re.compile(r"fetch\.(add|table\.(test_share|split_seed|text|label|positive|longest))")
 CLAUSE_LENGTH = 5  # words of the longest opinion of the generated set: "the plot was not good"
 
 
@@ -99,13 +101,15 @@ class Fetch(Section):
     word_index_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     timeout: float = Field(gt=0, le=3600)
     retries: int = Field(ge=0, le=100)
+    add: Address = Field(min_length=1)
     synthetic: Synthetic
     table: Table
 
     @property
     def name(self) -> str:
-        """What the data set is called in MLflow; a table by the file of its training part."""
-        return file_name(self.table.train) if self.dataset == "table" else self.dataset
+        """What the data set is called in MLflow; tables by their files, or the folder of them."""
+        own = file_name(self.table.train) if self.dataset == "table" else self.dataset
+        return f"{own}+{file_name(self.add)}" if self.add != NOTHING else own
 
 
 def summarize(train: Reviews, test: Reviews, left_out: int) -> dict[str, Any]:
@@ -137,8 +141,9 @@ def settings_used(params: Fetch) -> dict[str, Any]:
     """
     pinned = ("fetch.archive_", "fetch.word_")
     used = pinned if params.dataset == "imdb" else f"fetch.{params.dataset}."
+    addresses = ("fetch.add", "fetch.table.train", "fetch.table.test")
     return {"fetch.dataset": params.dataset} | {
-        name: file_name(value) if name in ("fetch.table.train", "fetch.table.test") else value
+        name: file_name(value) if name in addresses else value
         for name, value in flatten(params, "fetch").items()
-        if name.startswith(used)
+        if name.startswith(used) or (params.add != NOTHING and ADDING.fullmatch(name))
     }

@@ -7,7 +7,7 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +18,10 @@ from sentiment.data.dataset import label_text
 from sentiment.errors import UserError, first_line
 
 KINDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+BATCH_ROWS = 1000  # of a Parquet file, in memory at once
 NAMED = 20  # columns that a message names, each by as many characters at most
 UNREADABLE = (EOFError, OSError, ValueError, csv.Error, zlib.error)
+OPEN_QUOTE = ("unexpected end of data", "field larger than field limit")  # of Python's csv
 
 
 class Columns(NamedTuple):
@@ -47,7 +49,8 @@ class Source(NamedTuple):
         return self.path.suffix.lower() == ".gz"
 
 
-Records = Iterator[tuple[str, dict[str, Any]]]  # the line of each row, and its values by column
+# the line of each row, and its values by column or, of a malformed one, what is wrong with it
+Records = Iterator[tuple[str, dict[str, Any] | Exception]]
 
 
 class Row(NamedTuple):
@@ -101,26 +104,54 @@ def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
         UserError: it is of another kind or damaged, or a row is not as it has to be; the message
             says which row and column.
     """
-    csv.field_size_limit(max(longest + 1, csv.field_size_limit()))
+    names = {f"fetch.table.{kind}": name for kind, name in columns._asdict().items() if name}
+    for row, values in records(source, names, longest + 1):
+        if isinstance(values, Exception):
+            raise _unreadable(source, f"at {row}", values)
+        place = f"{source.name}, {row}, column"
+        text = _text(values[columns.text], f"{place} {columns.text!r}", longest)
+        label = _label(values[columns.label], f"{place} {columns.label!r}")
+        group = ""
+        if columns.group is not None:
+            group = _label(values[columns.group], f"{place} {columns.group!r}")
+        yield Row(f"{source.name}, {row}", text, label, group)
+
+
+def records(source: Source, columns: Mapping[str, str], limit: int) -> Records:
+    """Read the rows of a file, malformed ones included; the place of each, and its values.
+
+    `columns` are needed, by what sets them. A field of more characters than `limit` is taken for a
+    quote that is not closed.
+
+    Raises:
+        UserError: the file, or what is left of it, cannot be read.
+    """
+    csv.field_size_limit(max(limit, csv.field_size_limit()))
     readers = {".csv": _read_csv, ".tsv": _read_csv, ".parquet": _read_parquet}
-    records = readers.get(source.kind, _read_json)(source, columns)
     where = "from its beginning"
     try:
-        for number, (line, values) in enumerate(records, 1):
+        rows = readers.get(source.kind, _read_json)(source, columns)
+        for number, (line, values) in enumerate(rows, 1):
             row = f"row {number}{line}"
-            place = f"{source.name}, {row}, column"
-            text = _text(values[columns.text], f"{place} {columns.text!r}", longest)
-            label = _label(values[columns.label], f"{place} {columns.label!r}")
-            group = ""
-            if columns.group is not None:
-                group = _label(values[columns.group], f"{place} {columns.group!r}")
-            yield Row(f"{source.name}, {row}", text, label, group)
+            if isinstance(values, dict) and not _is_unicode(values):
+                values = ValueError("it is not UTF-8")
+            yield row, values
             where = f"after {row}"
     except UNREADABLE as error:
-        hint = ". Is a quote not closed?" if isinstance(error, csv.Error) else ""
-        raise UserError(
-            f"{source.name} cannot be read {where}: {first_line(error)}{hint}"
-        ) from None
+        raise _unreadable(source, where, error) from None
+
+
+def _unreadable(source: Source, where: str, error: Exception) -> UserError:
+    hint = ". Is a quote not closed?" if isinstance(error, csv.Error) else ""
+    return UserError(f"{source.name} cannot be read {where}: {first_line(error)}{hint}")
+
+
+def _is_unicode(values: Mapping[str, Any]) -> bool:
+    try:
+        "".join(value for value in values.values() if isinstance(value, str)).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text(value: Any, place: str, longest: int) -> str:
@@ -141,7 +172,7 @@ def _label(value: Any, place: str) -> str:
     return label
 
 
-def _read_csv(source: Source, columns: Columns) -> Records:
+def _read_csv(source: Source, columns: Mapping[str, str]) -> Records:
     """A header, then rows of as many fields.
 
     Python's csv can be strict, and it counts lines. pandas and pyarrow accept stray quotes inside
@@ -151,53 +182,73 @@ def _read_csv(source: Source, columns: Columns) -> Records:
     reader = csv.reader(_lines(source), dialect, strict=True)
     header = next(filter(None, reader), [])
     _require_columns("the header", header, columns)
-    for fields in filter(None, reader):
-        if len(fields) != len(header):
-            raise ValueError(
-                f"line {reader.line_num} has {len(fields)} fields, the header {len(header)}: put "
-                "texts that hold separators in double quotes"
+    while True:
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if str(error).startswith(OPEN_QUOTE):
+                raise
+            yield f" (line {reader.line_num})", error
+            continue
+        if fields and len(fields) != len(header):
+            problem = (
+                f"it has {len(fields)} fields, the header {len(header)}: put texts that hold "
+                "separators in double quotes"
             )
-        yield f" (line {reader.line_num})", dict(zip(header, fields, strict=True))
+            yield f" (line {reader.line_num})", ValueError(problem)
+        elif fields:
+            yield f" (line {reader.line_num})", dict(zip(header, fields, strict=True))
 
 
-def _read_json(source: Source, columns: Columns) -> Records:
+def _read_json(source: Source, columns: Mapping[str, str]) -> Records:
     """An object a line."""
     for number, line in enumerate(_lines(source), 1):
         if line.strip():
-            try:
-                values = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"line {number} is not JSON: {error.msg}") from None
-            if not isinstance(values, dict):
-                raise ValueError(f"line {number} is {type(values).__name__}, not an object")
-            _require_columns(f"line {number}", list(values), columns)
-            yield f" (line {number})", values
+            yield f" (line {number})", _object(line, columns)
 
 
-def _read_parquet(source: Source, columns: Columns) -> Records:
+def _object(line: str, columns: Mapping[str, str]) -> dict[str, Any] | ValueError:
+    try:
+        values = json.loads(line)
+        if not isinstance(values, dict):
+            return ValueError(f"it is {type(values).__name__}, not an object")
+        _require_columns("it", list(values), columns)
+    except json.JSONDecodeError as error:
+        return ValueError(f"it is not JSON: {error.msg}")
+    except (ValueError, RecursionError) as error:
+        return ValueError(first_line(error))
+    return values
+
+
+def _read_parquet(source: Source, columns: Mapping[str, str]) -> Records:
     from pyarrow import ArrowException, parquet
 
-    wanted = [name for name in columns if name is not None]
     try:
         with parquet.ParquetFile(source.path) as file:
             _require_columns("its schema", file.schema_arrow.names, columns)
-            for batch in file.iter_batches(columns=wanted):
+            for batch in file.iter_batches(BATCH_ROWS, columns=[*columns.values()]):
                 yield from (("", row) for row in batch.to_pylist())
     except ArrowException as error:
         raise ValueError(first_line(error)) from None
 
 
 def _lines(source: Source) -> Iterator[str]:
-    """The lines of a file in UTF-8, which may be compressed, with their ends."""
+    """The lines of a file in UTF-8, which may be compressed, with their ends.
+
+    Bytes that are none become what `_is_unicode` recognizes.
+    """
     with source.path.open("rb") as raw:
         file = gzip.GzipFile(fileobj=raw) if source.is_compressed else raw
         for number, line in enumerate(file, 1):
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            text = line.decode("utf-8", "surrogateescape")
+            yield text.removeprefix("\ufeff") if number == 1 else text
 
 
-def _require_columns(place: str, names: list[str], columns: Columns) -> None:
-    """Raise ValueError unless each column that is wanted is there."""
-    for kind, name in columns._asdict().items():
-        if name is not None and name not in names:
+def _require_columns(place: str, names: list[str], columns: Mapping[str, str]) -> None:
+    """Raise ValueError unless each column that is needed is there."""
+    for setting, name in columns.items():
+        if name not in names:
             shown = ", ".join(repr(column[:NAMED]) for column in names[:NAMED]) or "none"
-            raise ValueError(f"{place} has no column {name!r} (fetch.table.{kind}): {shown}")
+            raise ValueError(f"{place} has no column {name!r} ({setting}): {shown}")

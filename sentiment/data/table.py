@@ -4,8 +4,10 @@ The texts themselves are never in memory together: their words are written into 
 read, each by a number, and once it is known how often each occurs in training, by its rank.
 """
 
+import hmac
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,19 +19,23 @@ from sentiment.data import rows
 from sentiment.data.dataset import Table
 from sentiment.data.rows import Columns, Labels, Row, Source
 from sentiment.errors import UserError
-from sentiment.text import Reviews
+from sentiment.text import Reviews, fingerprints
 
 AT_ONCE = 4_000_000  # words in memory
 NUMBER = np.dtype(np.uint32)
 
 
 class Loaded(NamedTuple):
-    """A data set: both parts, each training word's frequency rank, and the rows without a word."""
+    """A data set: both parts, each training word's frequency rank, and the rows without a word.
+
+    `dropped` are the words of each test review that have no rank, shape (reviews,), or (1,) of all.
+    """
 
     train: Reviews
     test: Reviews
     ranks: dict[str, int]
     left_out: int
+    dropped: NDArray[np.int64] = np.zeros(1, np.int64)
 
 
 class Reader:
@@ -39,11 +45,11 @@ class Reader:
     of its group; of the others, how many are `left_out`.
     """
 
-    def __init__(self, settings: Table) -> None:
+    def __init__(self, settings: Table, labels: Labels) -> None:
         self.settings = settings
         self.numbers: dict[str, int] = {}
         self.left_out = 0
-        self.labels = Labels(settings.positive, settings.label)
+        self.labels = labels
         self.lengths, self.positive, self.groups = array("q"), array("B"), array("q")
         self._group_numbers: dict[str, int] = {}
 
@@ -95,7 +101,7 @@ class Words(NamedTuple):
             yield words[wanted], row[wanted]
 
 
-def load(settings: Table, sources: Sequence[Source], scratch: Path) -> Loaded:
+def load(settings: Table, sources: Sequence[Source], scratch: Path, labels: Labels) -> Loaded:
     """Read the files, and set a share aside for the test if there is no file of its own.
 
     The sources are the file of the training part and, if it has one of its own, that of the test
@@ -104,16 +110,17 @@ def load(settings: Table, sources: Sequence[Source], scratch: Path) -> Loaded:
     Raises:
         UserError: a file cannot be read, or is not as it has to be.
     """
-    reader, path = Reader(settings), scratch / "numbers"
+    reader, path = Reader(settings, labels), scratch / "numbers"
     is_test = _read(reader, sources, path)
-    labels, words = np.array(reader.positive), Words(path, np.cumsum(reader.lengths))
+    positive, words = np.array(reader.positive), Words(path, np.cumsum(reader.lengths))
     ranks = ranked(words.blocks(~is_test), len(reader.numbers))
-    train_part = _part(words, ranks, labels, ~is_test, scratch / "train")
-    test_part = _part(words, ranks, labels, is_test, scratch / "test")
+    train_part = _part(words, ranks, positive, ~is_test, scratch / "train")
+    test_part = _part(words, ranks, positive, is_test, scratch / "test")
     path.unlink()
     vocabulary = list(reader.numbers)
     reader.numbers.clear()  # with many distinct words it is most of the memory
-    return Loaded(train_part, test_part, _index(vocabulary, ranks), reader.left_out)
+    dropped = np.array(reader.lengths)[is_test] - test_part.lengths
+    return Loaded(train_part, test_part, _index(vocabulary, ranks), reader.left_out, dropped)
 
 
 def _read(reader: Reader, sources: Sequence[Source], path: Path) -> NDArray[np.bool_]:
@@ -221,3 +228,43 @@ def _index(words: list[str], ranks: NDArray[np.uint32]) -> dict[str, int]:
     """The words that have a rank, the first one first."""
     order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]
     return {words[number]: rank for rank, number in enumerate(order, 1)}
+
+
+def join(
+    loaded: Loaded, settings: Table, tokenizer: str, sources: Sequence[Source], labels: Labels
+) -> Loaded:
+    """A data set with the rows of further files, encoded by its word index; UserError as `load`.
+
+    A hash of its known words, by HMAC (RFC 2104), puts each row for good into training or test. A
+    review that the data set has already goes where that is, into training if in both parts.
+    """
+    if settings.group is not None:
+        raise UserError("fetch.add needs an empty fetch.table.group: it puts texts one by one.")
+    columns, key = Columns(settings.text, settings.label), str(settings.split_seed).encode()
+    reviews, positive, aside, left_out = list["array[int]"](), array("B"), array("B"), 0
+    dropped = array("q")
+    for row in chain.from_iterable(rows.read(file, columns, settings.longest) for file in sources):
+        is_positive, words = labels.is_positive(row), text.words(row.text, tokenizer)
+        if not words:
+            left_out += 1
+            continue
+        known = [word for word in words if word in loaded.ranks]
+        digest = hmac.digest(key, " ".join(known).encode(), "sha256")
+        aside.append(int.from_bytes(digest[:8]) < settings.test_share * 2**64)
+        reviews.append(array("I", [loaded.ranks[word] for word in known]))
+        positive.append(is_positive)
+        dropped.append(len(words) - len(known))
+    added = Reviews.from_lists(reviews, np.array(positive))
+    labels.require_both(added.labels, "fetch.add")
+    keys, parts = fingerprints(added), (loaded.train, loaded.test)
+    in_train, in_test = (np.isin(keys, fingerprints(part)) for part in parts)
+    is_test = (np.array(aside, bool) | in_test) & ~in_train
+    train, test = (
+        Reviews.from_lists(
+            [*part, *compress(reviews, chosen)], np.append(part.labels, added.labels[chosen])
+        )
+        for part, chosen in zip(parts, (~is_test, is_test), strict=True)
+    )
+    own = np.broadcast_to(loaded.dropped, len(loaded.test))
+    both = np.append(own, np.array(dropped)[is_test])
+    return Loaded(train, test, loaded.ranks, loaded.left_out + left_out, both)

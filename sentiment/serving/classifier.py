@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
-from sentiment.text import Word, known_words
+from sentiment.text import Limits, Word, encode, known_words
 
 INDEX, SETTINGS = "word_index.json", "settings.json"  # beside the model's file
 COLUMN = "text"
@@ -32,8 +32,8 @@ PLACE = __name__.removesuffix("sentiment.serving.classifier")  # of packages tha
 class Reader(Protocol):
     """Texts, each a sequence of known words, to probabilities of being positive."""
 
-    def answers(self, texts: Sequence[Sequence[Word]]) -> NDArray[np.float32]:
-        """The probability for each text, shape (texts,)."""
+    def answers(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """The probability for each text, of which these are the words' ranks, shape (texts,)."""
 
     def places(self, words: Sequence[Word]) -> NDArray[np.int64]:
         """Which of a text's words are read, rising, shape (read,)."""
@@ -51,6 +51,8 @@ class Reader(Protocol):
 class Sentiment(PythonModel):
     """A column `text` of strings to columns `label` and `probability` (of being positive)."""
 
+    observe: Callable[..., None] | None = None  # is told texts, their words and probabilities
+
     def load_context(self, context: PythonModelContext) -> None:
         """Load the files that travel with the model; ValueError if one was changed."""
         self.load({name: Path(path) for name, path in context.artifacts.items()})
@@ -67,6 +69,8 @@ class Sentiment(PythonModel):
         self.threshold: float = settings["threshold"]
         self.tokenizer: str = settings["tokenizer"]
         self.ranks: dict[str, int] = json.loads(paths[INDEX].read_bytes())
+        members = settings["model"].get("members", [settings["model"]])
+        self.limits = Limits.of([member.get("layout") for member in members], len(self.ranks))
         self.reader = load_reader(settings["model"], paths)
 
     def predict(
@@ -78,7 +82,10 @@ class Sentiment(PythonModel):
         """Label and probability of each text; MlflowException if one is no text."""
         texts = list(model_input[COLUMN])
         _require_texts(texts)
-        probabilities = self.reader.answers([self.words(text) for text in texts])
+        encoded = [encode(text, self.ranks, self.tokenizer) for text in texts]
+        probabilities = self.reader.answers([text.ranks for text in encoded])
+        if self.observe:
+            self.observe(texts, encoded, probabilities)
         labels = [self.label(probability) for probability in probabilities]
         return pd.DataFrame({"label": labels, "probability": probabilities})
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.backend import load_keras, usable_cores
-from sentiment.text import Layout, Word, pad_words, positions
+from sentiment.text import Layout, Word, pad_ranks, positions
 
 if TYPE_CHECKING:
     import keras
@@ -75,15 +75,15 @@ class Network:
         self.ask = ask
         self.layout = layout
 
-    def answers(self, texts: Sequence[Sequence[Word]]) -> NDArray[np.float32]:
-        return self.ask(pad_words(texts, self.layout))
+    def answers(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        return self.ask(pad_ranks(texts, self.layout))
 
     def places(self, words: Sequence[Word]) -> NDArray[np.int64]:
         return self.columns(len(words))[1]
 
     def without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
         """Put an unknown word in the place of each word that is read."""
-        tokens = pad_words([words], self.layout)
+        tokens = pad_ranks([[word.rank for word in words]], self.layout)
         columns, _ = self.columns(len(words))
         without = np.repeat(tokens, len(columns), axis=0)
         without[np.arange(len(columns)), columns] = self.layout.unknown_token
@@ -93,7 +93,8 @@ class Network:
         most, ends = self.layout.max_length, places + 1
         if self.layout.truncating == "post":
             ends = np.minimum(ends, most)  # no more is read
-        return self.answers([words[max(end - most, 0) : end] for end in ends])
+        ranks = [word.rank for word in words]
+        return self.answers([ranks[max(end - most, 0) : end] for end in ends])
 
     def columns(self, words: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The columns of the row of a text of so many words that have a word, and which word."""

@@ -89,7 +89,7 @@ def swept(finished: Project, shared: Sharer) -> Project:
         project.run("git", "commit", "--all", "--quiet", "--message", "space")
         with pytest.MonkeyPatch.context() as patch:
             stand_in(project.path, patch)
-            patch.setattr("extras.sweep.cluster.local", in_this_process)
+            patch.setattr("extras.common.cluster.local", in_this_process)
             sweep.main(["--trials", "3"], standalone_mode=False)
 
     return shared("swept", search, finished.path)

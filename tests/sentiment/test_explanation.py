@@ -45,8 +45,8 @@ def served(reader: Network) -> Sentiment:
 def test_each_word_is_held_against_an_unknown_one(served: Sentiment, reader: Network) -> None:
     explanation = explain(served, CONTENT)
     assert [CONTENT[w.start : w.end] for w in explanation.words] == ["a", "FINE", "film", "rare"]
-    words = [text.known_words(content, RANKS) for content in (CONTENT, "a rare film rare")]
-    whole, without = reader.ask(text.pad_words(words, reader.layout))
+    ranks = [text.encode(content, RANKS).ranks for content in (CONTENT, "a rare film rare")]
+    whole, without = reader.ask(text.pad_ranks(ranks, reader.layout))
     assert explanation.probability == float(whole)
     effect = np.log(whole / (1 - whole)) - np.log(without / (1 - without))
     assert explanation.words[1].log_odds == pytest.approx(effect, abs=1e-5)

@@ -1,13 +1,18 @@
 """A text gets the token ids that Keras' files would have for it."""
 
 import json
+import string
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis.strategies import characters
+from hypothesis.strategies import text as hypothesis_texts
 
 from sentiment import text
+from sentiment.data import imdb
 from sentiment.padding import layout
 from sentiment.text import Layout
 from workflow import downloads
@@ -23,7 +28,7 @@ def options(default_params: Params) -> Layout:
 
 
 def encode(texts: list[str], ranks: dict[str, int], options: Layout) -> np.ndarray:
-    return text.pad_words([text.known_words(content, ranks) for content in texts], options)
+    return text.pad_ranks([text.encode(content, ranks).ranks for content in texts], options)
 
 
 def test_words_are_found_by_the_rules_of_the_files() -> None:
@@ -39,6 +44,32 @@ def test_words_are_found_by_the_rules_of_the_files() -> None:
     }
     words = {content: text.known_words(content, RANKS) for content in expected}
     assert {content: [word.rank for word in words[content]] for content in words} == expected
+
+
+@settings(database=None, deadline=None)
+@given(hypothesis_texts(alphabet=characters(exclude_categories=[])))
+@example(string.printable * 2)
+def test_words_without_their_places_are_those_with_them(content: str) -> None:
+    for tokenizer in (text.KERAS, text.UNICODE):
+        words = text.words(content, tokenizer)
+        index = {word: rank for rank, word in enumerate(words[::2])}
+        encoded = text.encode(content, index, tokenizer)
+        places = text.known_words(content, index, tokenizer)
+        assert encoded == ([word.rank for word in places], len(words))
+        written = [index[text.words(content[w.start : w.end], tokenizer)[0]] for w in places]
+        assert encoded.ranks == written
+
+
+def test_the_reviews_of_imdb_are_encoded_as_published(
+    imdb_cache: Path, default_params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(imdb_cache.parent))
+    train, test, ranks = imdb.parse(*downloads.imdb(default_params.fetch))
+    words = ["", *sorted(ranks, key=ranks.__getitem__)]
+    capitals = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
+    for review in (*train, *test):
+        content = ", ".join(words[rank] for rank in review.tolist()).translate(capitals)
+        assert text.encode(content, ranks) == (review.tolist(), len(review))
 
 
 def test_words_end_at_the_boundaries_of_unicode() -> None:

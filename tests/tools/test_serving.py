@@ -1,41 +1,58 @@
 """The champion answers raw text through a real server as the evaluation did, whatever is sent."""
 
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 import requests
+from mlflow.models.cli import generate_dockerfile
 
 from tests.conftest import Caller, stand_in
 from tests.project import MODEL, Project, free_port, wait_for
+from tests.services import kill
 from tools import demote, predict, promote, serve
+from workflow.registry.scoring_server import FOLDER, VERSION
 
 REVIEWS = 1000
 JSON = "application/json"
 
 
 class Server(NamedTuple):
-    """A server of the champion."""
+    """A server of the champion, and the folder of its log."""
 
     project: Project
     port: int
+    log: Path
 
-    def post(self, body: bytes | str, content_type: str | None = JSON) -> requests.Response:
+    def post(
+        self, body: bytes | str, content_type: str | None = JSON, **headers: str
+    ) -> requests.Response:
         address = f"http://127.0.0.1:{self.port}/invocations"
-        headers = {"Content-Type": content_type} if content_type else {}
+        headers |= {"Content-Type": content_type} if content_type else {}
         sent = body.encode() if isinstance(body, str) else body
         return requests.post(address, sent, headers=headers, timeout=120)
 
     def ask(self, texts: list[str]) -> list[dict[str, Any]]:
         records = [{"text": text} for text in texts]
         return predictions(self.post(json.dumps({"dataframe_records": records})))
+
+    def lines(self, answer: requests.Response) -> dict[str, dict[str, Any]]:
+        """What is logged of a request, by what follows its id."""
+        logged = (json.loads(line) for path in self.log.iterdir() for line in path.open())
+        number = answer.headers["X-Request-Id"]
+        rows = {line["request_id"]: line for line in logged if number in line["request_id"]}
+        return {name.removeprefix(number): line for name, line in rows.items()}
 
 
 def predictions(answer: requests.Response) -> list[dict[str, Any]]:
@@ -45,17 +62,19 @@ def predictions(answer: requests.Response) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def server(imdb_project: Project) -> Iterator[Server]:
-    port = free_port()
+def server(imdb_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    port, log = free_port(), tmp_path_factory.mktemp("log")
     settings = {"SERVE_PORT": str(port), "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    settings["LOG"] = str(log)
     process = imdb_project.start("python", "-m", "tools.serve", **settings)
     try:
         wait_for(f"http://127.0.0.1:{port}/health")
-        yield Server(imdb_project, port)
+        yield Server(imdb_project, port, log)
     finally:
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=60)
-    assert "Serving models:/imdb-sentiment@champion" in output
+    assert "Serving models:/imdb-sentiment/1" in output  # the champion, now
+    assert output.count("Answers are not logged: ") <= 1
     with pytest.raises(OSError, match="refused"):
         wait_for(f"http://127.0.0.1:{port}/health", seconds=0)
 
@@ -105,8 +124,41 @@ def test_every_form_that_mlflow_knows_is_answered(server: Server) -> None:
         ('{"dataframe_split": {"columns": ["text"], "data": [["A fine film."]]}}', JSON),
         ('text\n"A fine film."\n', "text/csv"),
     ]
-    answers = [predictions(server.post(*body)) for body in bodies]
-    assert answers == [server.ask(["A fine film."])] * len(bodies)
+    answers = [server.post(*body) for body in bodies]
+    expected = server.ask(["A fine film."])
+    assert [predictions(answer) for answer in answers] == [expected] * len(bodies)
+    for answer in answers:
+        (line,) = server.lines(answer).values()
+        assert (line["words"], line["probability"]) == (3, expected[0]["probability"])
+
+
+def test_each_text_of_a_request_is_logged_by_the_version_without_itself(server: Server) -> None:
+    body = json.dumps({"inputs": ["A fine zzzunheard film.", "dull " * 300]})
+    for number in ("", "mine:7"):
+        answer = server.post(body, **{"X-Request-Id": number})
+        assert answer.headers["X-Request-Id"] == number or len(number) < len("mine:7")
+        lines = server.lines(answer)
+        assert [*lines] == ["-0", "-1"]
+        expected = {"version": "models:/imdb-sentiment/1", "words": 4, "unknown": 0.25}
+        assert lines["-0"].items() >= {**expected, "truncated": False}.items()
+        assert lines["-1"].items() >= {"words": 300, "unknown": 0, "truncated": True}.items()
+        rows = predictions(answer)
+        assert [line["probability"] for line in lines.values()] == [
+            row["probability"] for row in rows
+        ]
+        assert all("text" not in line for line in lines.values())
+    assert not any(b"zzzunheard" in path.read_bytes() for path in server.log.iterdir())
+    assert server.lines(server.post('{"inputs": [5]}')) == {}
+
+
+def test_a_full_disk_costs_lines_and_no_answers(server: Server) -> None:
+    expected = server.ask(["A fine film."])
+    day = max(server.log.iterdir())
+    kept = day.rename(server.log / "kept")
+    day.symlink_to("/dev/full")
+    assert [server.ask(["A fine film."]) for _ in range(3)] == [expected] * 3
+    kept.replace(day)
+    assert server.lines(server.post('{"inputs": ["A fine film."]}')).keys() == {""}
 
 
 def test_odd_texts_are_answered_and_one_of_megabytes_by_its_end(server: Server) -> None:
@@ -141,6 +193,36 @@ def test_what_is_no_text_gets_a_clear_4xx_and_no_traceback(
     assert not re.search(r"Traceback|stack_trace|\.py", answer.text)
 
 
+@pytest.mark.usefixtures("inside")
+def test_what_a_container_gets_serves_and_logs_by_two_processes_with_its_requirements_alone(
+    server: Server, call: Caller, tmp_path: Path
+) -> None:
+    version, port, env = "models:/imdb-sentiment/1", free_port(), tmp_path / "env"
+    call(generate_dockerfile, "--model-uri", version, "--output-directory", str(tmp_path))
+    assert "COPY model_dir /opt/ml/model" in (tmp_path / "Dockerfile").read_text(encoding="utf-8")
+    requirements = str(tmp_path / "model_dir" / "requirements.txt")
+    install = ["pip", "install", "--python", str(env), "--requirement", requirements]
+    for command in (["venv", "--python", sys.executable, str(env)], install):
+        uv = str(Path(sys.executable).with_name("uv"))
+        subprocess.run([uv, *command], check=True, capture_output=True)
+    settings = {"PATH": f"{env}/bin{os.pathsep}{os.defpath}", "HOME": str(tmp_path)}
+    settings |= {FOLDER: str(tmp_path / "log"), VERSION: version}
+    serving = [f"{env}/bin/mlflow", "models", "serve", "--env-manager", "local", "--workers", "2"]
+    serving += ["--model-uri", str(tmp_path / "model_dir"), "--port", str(port)]
+    process = subprocess.Popen(serving, cwd=tmp_path, env=settings)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health")
+        elsewhere, texts = Server(server.project, port, tmp_path / "log"), ["A fine film."] * 20
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(elsewhere.ask, [texts] * 40))
+    finally:
+        kill(process)
+    assert answers == [server.ask(texts)] * len(answers)
+    (path,) = elsewhere.log.iterdir()
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert len({line["request_id"] for line in lines}) == len(lines) == 40 * 20
+
+
 def test_no_file_of_the_model_is_a_pickle(imdb_project: Project) -> None:
     (settings,) = imdb_project.path.glob("mlruns/1/models/*/artifacts/artifacts/settings.json")
     suffixes = {path.suffix for path in settings.parents[1].rglob("*") if path.is_file()}
@@ -160,34 +242,13 @@ def test_predict_prints_label_probability_and_the_words_that_moved_it_most(call:
 
 
 @pytest.mark.usefixtures("inside")
-def test_predict_reads_a_csv_and_agrees_with_the_server(
-    call: Caller, server: Server, tmp_path: Path
-) -> None:
-    texts = ["A fine film.", 'He said: "dull", twice', "", "nan"]
-    pd.DataFrame({"id": range(4), "text": texts}).to_csv(tmp_path / "r.csv", index=False)
-    output = call(predict.main, FILE=str(tmp_path / "r.csv"), JSON="1")
-    answers = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    assert [answer["text"] for answer in answers] == texts
-    rows = server.ask(texts)
+def test_predict_agrees_with_the_server(call: Caller, server: Server) -> None:
+    assert "Missing option '--text' (env var: 'TEXT')" in call.fail(predict.main)
+    texts = ["A fine film.", 'He said: "dull", twice', "nan"]
+    printed = [call(predict.main, "--json", TEXT=text).splitlines()[-1] for text in texts]
+    answers, rows = [json.loads(line) for line in printed], server.ask(texts)
     assert [answer["label"] for answer in answers] == [row["label"] for row in rows]
     np.testing.assert_array_equal(probabilities(answers), probabilities(rows))
-
-
-def test_predict_says_what_is_wrong_with_its_options_and_a_file(
-    call: Caller, tmp_path: Path
-) -> None:
-    file = tmp_path / "r.csv"
-    assert f"{file}: No such file" in call.fail(predict.main, "--file", str(file))
-    for content, message in (
-        (b"review\na\n", "has no column 'text', but review"),
-        (b"text\n\xff\n", "is not a CSV file in UTF-8"),
-        (b"text\nA fine film, really\n", "more fields than the heading: put texts that hold"),
-        (b"", "is not a CSV file in UTF-8"),
-    ):
-        file.write_bytes(content)
-        assert message in call.fail(predict.main, "--file", str(file))
-    for options in ([], ["--file", str(file), "--text", "a"]):
-        assert "Give one: make predict TEXT=" in call.fail(predict.main, *options)
 
 
 def test_a_person_promotes_and_demotes_and_without_a_champion_the_ways_on_are_named(
@@ -206,3 +267,6 @@ def test_a_person_promotes_and_demotes_and_without_a_champion_the_ways_on_are_na
     assert "label" in call(predict.main, TEXT="a")
     assert "Missing option '--run' (env var: 'RUN')" in call.fail(promote.main)
     assert "has no registered version" in call.fail(promote.main, "--run", "0" * 32)
+    mlflow.MlflowClient().delete_model_version_tag(MODEL, "1", "served.log")
+    message = call.fail(serve.main, SERVE_PORT=str(free_port()), LOG="log")
+    assert f"models:/{MODEL}/1 cannot log: register it anew by `make repro`" in message

@@ -117,6 +117,21 @@ def test_a_file_at_an_address_is_read_by_the_password_in_netrc(
     assert not source.path.exists()
 
 
+def test_a_folder_is_all_its_files_but_hidden_ones_and_an_address_one_file(
+    tmp_path: Path, address: str
+) -> None:
+    (tmp_path / "added").mkdir()
+    for name in ("b.csv", "a.csv", ".gitignore"):
+        write(tmp_path / "added" / name, name)
+    with downloads.added(f"{tmp_path}/added/") as (sources, both):
+        assert [source.path.name for source in sources] == ["a.csv", "b.csv"]
+    with downloads.added(f"{address}/added/a.csv") as (sources, one):
+        assert [source.path.read_text(encoding="utf-8") for source in sources] == ["a.csv"]
+    write(tmp_path / "added" / "b.csv", "changed")
+    with downloads.added(f"{tmp_path}/added") as (_, changed):
+        assert len({both, one, changed}) == 3
+
+
 def test_what_cannot_be_used_is_named_without_the_query_of_its_address(
     tmp_path: Path, address: str
 ) -> None:

@@ -1,15 +1,13 @@
 """The champion for commands: as it is served, and promoted and demoted by hand."""
 
 import re
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from sentiment.errors import UserError, first_line
 from workflow.params import load_params
-from workflow.registry import turns
+from workflow.registry import packaging, turns
 from workflow.registry import versions as registry
-from workflow.registry.packaging import PACKAGE
 from workflow.runs import logger, store
 from workflow.runs.identity import person
 from workflow.runs.logger import RunLogger, guarded
@@ -18,10 +16,9 @@ if TYPE_CHECKING:
     import mlflow
     from mlflow.entities.model_registry import ModelVersion
 
-    from sentiment.serving.classifier import Sentiment
-
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 DEMOTED = "demoted"  # a decision about a version
+load = packaging.load
 VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d+)")
 
 
@@ -81,28 +78,6 @@ def version(chosen: str | None = None) -> "ModelVersion":
     uri(chosen)
     with store.as_user_error():
         return mlflow.MlflowClient().get_model_version(parts["name"], parts["number"])
-
-
-def load(model_uri: str) -> "Sentiment":
-    """Load a registered model with the code that it brought; UserError where it takes no text."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    imported = {*sys.modules}
-    try:
-        loaded = mlflow.pyfunc.load_model(model_uri)
-    except (MlflowException, OSError, ValueError, ImportError) as error:
-        for name in sys.modules.keys() - imported:
-            if name.startswith(PACKAGE):  # half of its code, from a folder that may go
-                del sys.modules[name]
-        raise UserError(f"{model_uri} cannot be loaded: {first_line(error)}") from None
-    try:
-        model: Sentiment = loaded.unwrap_python_model()
-    except MlflowException:
-        raise UserError(
-            f"{model_uri} does not take raw text: name a version of {registered()}."
-        ) from None
-    return model
 
 
 @guarded

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from sentiment import backend, serving, text
+from sentiment.errors import UserError, first_line
 from sentiment.serving import keras_reader
 from sentiment.text import KERAS, UNICODE
 from workflow import files
@@ -20,6 +21,8 @@ from workflow.runs import logger
 
 if TYPE_CHECKING:
     import mlflow
+
+    from sentiment.serving.classifier import Sentiment
 
 SERVING = Path(serving.__file__).parent
 ROOT = SERVING.parents[1]
@@ -35,8 +38,7 @@ import mlflow
 from {package} import scoring_server
 from {package}.sentiment.serving.classifier import Sentiment
 
-scoring_server.answer_clearly()
-mlflow.models.set_model(Sentiment())
+mlflow.models.set_model(scoring_server.prepare(Sentiment()))
 """
 
 
@@ -168,3 +170,25 @@ def write_artifacts(folder: Path, parts: Parts) -> dict[str, str]:
     paths[classifier.SETTINGS] = folder / classifier.SETTINGS
     files.write_json(paths[classifier.SETTINGS], settings)
     return {name: str(path) for name, path in paths.items()}
+
+
+def load(model_uri: str) -> "Sentiment":
+    """Load a registered model with the code that it brought; UserError where it takes no text."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    imported = {*sys.modules}
+    try:
+        loaded = mlflow.pyfunc.load_model(model_uri)
+    except (MlflowException, OSError, ValueError, ImportError) as error:
+        for name in sys.modules.keys() - imported:
+            if name.startswith(PACKAGE):  # half of its code, from a folder that may go
+                del sys.modules[name]
+        raise UserError(f"{model_uri} cannot be loaded: {first_line(error)}") from None
+    try:
+        model: Sentiment = loaded.unwrap_python_model()
+    except MlflowException:
+        raise UserError(
+            f"{model_uri} does not take raw text: name a version of a registered model."
+        ) from None
+    return model

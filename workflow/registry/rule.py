@@ -1,7 +1,8 @@
 """The rule by which an evaluated model becomes champion: the `promote` section of `params.yaml`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,11 +22,13 @@ class Evaluated(NamedTuple):
         test_data: digest of the reviews.
         bins: groups of probability in the calibration error.
         predictions: see `sentiment.scoring.metrics`, in the order of the reviews' numbers.
+        data: params that shaped the reviews, but for which texts were added, by dotted names.
     """
 
     test_data: str
     bins: int
     predictions: pd.DataFrame
+    data: Mapping[str, Any] = {}
 
 
 class Decision(NamedTuple):
@@ -125,10 +128,12 @@ def read_evaluated(folder: Path) -> Evaluated:
         UserError: a file is missing or was changed.
     """
     about = files.read_about(folder)
+    params = about["params"].items()
     table = files.checked(folder / "predictions.csv", about["files"])
     predictions = pd.read_csv(table, dtype={"probability": np.float32})
     return Evaluated(
         about["params"][TEST_DATA],
         about["params"]["evaluate.calibration_bins"],
         predictions.set_index("review").sort_index(),
+        {k: v for k, v in params if k.startswith("fetch.") and k != "fetch.add_sha256"},
     )

@@ -1,4 +1,4 @@
-"""Let MLflow's scoring server answer a bad request with one sentence and a 4xx.
+"""Let MLflow's scoring server answer a bad request with one sentence and a 4xx, and log answers.
 
 By itself it sends clients Python tracebacks, repeats a request of megabytes in its message, makes
 texts of numbers, nulls and nested JSON, loses the beginning of a CSV text with a comma, and fails
@@ -8,9 +8,14 @@ over a request without a content type.
 import functools
 import io
 import json
+import os
 import sys
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -24,13 +29,77 @@ COLUMN = "text"  # as `sentiment.serving.classifier` calls it
 SHIFTED = "more fields than the heading: put texts that hold commas in double quotes."
 LONGEST = 500  # characters of a message
 WANTED = 'Send JSON such as {"dataframe_records": [{"text": "A fine film."}]}.'
+FOLDER, VERSION, TEXTS = "SERVE_LOG", "SERVE_VERSION", "SERVE_LOG_TEXTS"  # in the environment
+ID, HEADER = "request_id", "X-Request-Id"  # of a line, of a request and its answer
+REQUEST = ContextVar("request", default="")  # the id of the one that is answered
 
 
-def answer_clearly() -> None:
-    """Put `clear` around the function that answers requests, if this process is such a server."""
+def prepare(model: Any) -> Any:
+    """Return a model, which answers clearly, and logs, if this process is such a server."""
     server: Any = sys.modules.get(MODULE)
     if server is not None and not hasattr(server.invocations, "__wrapped__"):
         server.invocations = clear(server.invocations)
+        if FOLDER in os.environ:
+            model.observe = Log(model)
+            decorate = server._async_catch_mlflow_exception  # what gets a request
+            server._async_catch_mlflow_exception = lambda get: identified(decorate(get))
+    return model
+
+
+def identified(get: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, but a request has an id, its client's or a new one, which the answer names."""
+
+    @functools.wraps(get)
+    async def answer(request: Any) -> Any:
+        REQUEST.set(request.headers.get(HEADER, "")[:LONGEST] or uuid.uuid4().hex)
+        response = await get(request)
+        response.headers[HEADER] = REQUEST.get()
+        return response
+
+    return answer
+
+
+class Log:
+    """Appends a line of JSON for each text that a model answers to the day's file (UTC)."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.version, self.is_failing = model, os.environ[VERSION], False
+
+    def __call__(self, texts: list[str], encoded: list[Any], probabilities: Any) -> None:
+        """Append the lines of a request; where that fails they are lost, which is told once."""
+        now, limits, texts_too = datetime.now(UTC), self.model.limits, os.environ.get(TEXTS) == "1"
+        time, lines = now.isoformat(timespec="milliseconds"), ""
+        for row, words in enumerate(encoded):
+            line = {
+                "time": time,
+                "version": self.version,
+                "words": words.words,
+                "unknown": limits.unknown(words) / max(words.words, 1),
+                "truncated": limits.truncates(words),
+                "probability": float(probabilities[row]),
+                ID: REQUEST.get() + (f"-{row}" if len(texts) > 1 else ""),
+            }
+            lines += json.dumps(line | ({"text": texts[row]} if texts_too else {})) + "\n"
+        try:
+            append(Path(os.environ[FOLDER], f"{now:%Y-%m-%d}.jsonl"), lines.encode())
+            self.is_failing = False
+        except OSError as error:
+            if not self.is_failing:
+                print(f"Answers are not logged: {error}", file=sys.stderr)
+            self.is_failing = True
+
+
+def append(path: Path, lines: bytes) -> None:
+    """Append all of the lines to a file or none; several processes and threads may at once."""
+    import fcntl  # which Windows has not: models are served there without a log
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        end = file.seek(0, os.SEEK_END)
+        if file.write(lines) < len(lines):
+            file.truncate(end)
+            raise OSError(f"no room is left for {path}")
 
 
 def clear(invocations: Callable[..., Any]) -> Callable[..., Any]:

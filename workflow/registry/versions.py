@@ -10,10 +10,11 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sentiment.errors import UserError, first_line
 from workflow import files
+from workflow.files import FETCH, read_reviews
 from workflow.params import Promote
 from workflow.registry import packaging, turns
 from workflow.registry.packaging import Parts
@@ -29,6 +30,7 @@ ENDINGS = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", re.IGNORECASE)
 CHAMPION = "champion"
 DATASET = "dataset"  # tag of a version
 SERVED_DIGEST = "served.sha256"  # tag of a version: digest of all that it answers by
+LOGS = "served.log"  # tag of a version whose code can log what it answers
 PROMOTED = "champion"
 # tags of a version: what was decided, by whom (`rule` or a person) and why
 DECISION, DECIDED_BY, REASON = "promote.decision", "promote.by", "promote.reason"
@@ -39,26 +41,31 @@ AGAINST, NUMBER = "promote.against", "promote.candidate"
 # tag of a champion: the number of each candidate tested against it, also of deleted ones, as JSON
 CANDIDATES = "promote.candidates"
 BY_RULE = "rule"
+PROFILE = "profile.json"  # beside a version's evaluation
 EVALUATION = "evaluate.sha256"  # tag: digest of the about.json of what it was decided by
 
 
 def model_name(dataset: str) -> str:
-    """What the registered model of a data set is called, of a table by its file's name."""
-    stem = ENDINGS.sub("", dataset)
-    plain = re.sub(r"[^\w-]+", "-", stem).strip("-")
-    if stem != dataset and plain in ("", "imdb", "synthetic"):  # these are other data
+    """What the registered model of a data set is called, of tables by their names."""
+    plain = re.sub(r"[^\w-]+", "-", ENDINGS.sub("", dataset)).strip("-")
+    if plain != dataset and plain in ("", "imdb", "synthetic"):  # these are other data
         plain = f"{plain}-table".strip("-")
     return f"{plain}-sentiment"
 
 
 @guarded
 def register(
-    log: RunLogger, parts: Parts, folder: Path, tags: Mapping[str, str], rule: Promote
+    log: RunLogger,
+    parts: Parts,
+    folder: Path,
+    tags: Mapping[str, str],
+    rule: Promote,
+    profile: Mapping[str, Any],
 ) -> None:
     """Make the run's served model a version of the registered one, once; let the rule decide.
 
     The version keeps the evaluation in `folder`, by which it is decided: the run's own may change
-    later. Of its tags, `dataset` says which registered model it is of.
+    later; and the profile of its texts. Its tag `dataset` says which registered model it is of.
     """
     import mlflow
 
@@ -66,11 +73,13 @@ def register(
     tags = {
         **tags,
         SERVED_DIGEST: packaging.digest(parts),
+        LOGS: "True",
         EVALUATION: files.sha256(folder / files.ABOUT),
     }
     with turns.of_this_folder():
         version = _version(client, name, run, parts, tags)
         logger.upload(run, folder, NEEDED, _place(version))
+        client.log_dict(run.run_id, dict(profile), f"{_place(version)}/{PROFILE}")
         with turns.turn(client, name) as deciding:
             promote_by_rule(deciding, version, folder, rule)
 
@@ -164,10 +173,38 @@ def _decide_against(
     from mlflow.exceptions import MlflowException
 
     try:
-        return decide(candidate, evaluated_of(current) if current else None, rule, number)
+        former = evaluated_of(current) if current else None
     except (UserError, MlflowException, OSError) as error:
         why = "it was changed" if isinstance(error, UserError) else first_line(error)
         return Decision(False, f"the champion's evaluation cannot be read: {why}")
+    if not (current and former) or former.test_data == candidate.test_data:
+        return decide(candidate, former, rule, number)
+    try:
+        asked = ask_again(current, former, candidate)
+    except (UserError, MlflowException, OSError) as error:
+        other = "evaluated on other reviews than the champion, which is not asked about them"
+        return Decision(False, f"{other}: {first_line(error)}")
+    decision = decide(candidate, asked, rule, number)
+    again = "; the champion was asked again, about these test reviews"
+    return decision._replace(reason=decision.reason + again)
+
+
+def ask_again(version: "ModelVersion", former: Evaluated, candidate: Evaluated) -> Evaluated:
+    """A version's own answers to the test reviews of a candidate, which `data/fetch` has.
+
+    It was trained on none that are new to it if just the added texts changed: `table.join` puts
+    each on one side for good. Else, or if it numbers words in another way, a UserError is raised.
+    """
+    if former.data != candidate.data or "fetch.add" not in candidate.data:
+        raise UserError("it may have been trained on some of them")
+    model = packaging.load(f"models:/{version.name}/{version.version}")
+    if model.ranks != files.read_json(files.checked(FETCH / "word_index.json")):
+        raise UserError("it numbers words in another way")
+    reviews = [review.tolist() for review in read_reviews(FETCH, "test")]
+    probability = model.reader.answers(reviews)
+    predicted = [model.label(answer) for answer in probability]
+    table = candidate.predictions.assign(predicted=predicted, probability=probability)
+    return candidate._replace(predictions=table)
 
 
 def evaluated_of(version: "ModelVersion") -> Evaluated:
@@ -179,6 +216,21 @@ def evaluated_of(version: "ModelVersion") -> Evaluated:
         folder = Path(mlflow.artifacts.download_artifacts(place, dst_path=scratch))
         files.checked(folder / files.ABOUT, {files.ABOUT: version.tags.get(EVALUATION, "")})
         return read_evaluated(folder)
+
+
+def profile_of(version: "ModelVersion") -> dict[str, Any]:
+    """What `register` got of a version's texts; UserError if that was nothing."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    place = f"runs:/{version.run_id}/{_place(version)}/{PROFILE}"
+    try:
+        return dict(mlflow.artifacts.load_dict(place))
+    except (MlflowException, OSError):
+        raise UserError(
+            f"{described(version)} has no profile to compare texts with: an earlier version of "
+            "this project registered it. It can still be served and scored with."
+        ) from None
 
 
 def make_champion(

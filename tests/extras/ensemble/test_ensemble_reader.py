@@ -34,7 +34,7 @@ class Last:
     def __init__(self, whole: Linear) -> None:
         self.whole = whole
 
-    def answers(self, texts: Sequence[Sequence[Word]]) -> NDArray[np.float32]:
+    def answers(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         return self.whole.answers([text[-1:] for text in texts])
 
     def places(self, words: Sequence[Word]) -> NDArray[np.int64]:
@@ -44,22 +44,23 @@ class Last:
         return self.whole.without_each(words[-1:])
 
     def after(self, words: Sequence[Word], places: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self.answers([words[: place + 1] for place in places])
+        return self.answers([[words[place].rank] for place in places])
 
 
 def test_log_odds_are_the_weighted_mean_and_a_word_is_left_out_where_a_member_reads_it() -> None:
     both = Ensemble([model(2, -1), Last(model(4, -3))], [0.75, 0.25])
-    words, end = [Word(0, 0, rank) for rank in (1, 2, 1)], 0.25 * 4
-    answers = classifier.log_odds(both.answers([words, words[:2], []]))
+    ranks, end = [1, 2, 1], 0.25 * 4
+    words = [Word(0, 0, rank) for rank in ranks]
+    answers = classifier.log_odds(both.answers([ranks, ranks[:2], []]))
     np.testing.assert_allclose(answers, [0.75 * 3 + end, 0.75 - 0.25 * 3, 0], atol=1e-5)
     np.testing.assert_array_equal(both.places(words), [0, 1, 2])
     np.testing.assert_array_equal(
-        both.after(words, np.array([1, 2])), both.answers([words[:2], words])
+        both.after(words, np.array([1, 2])), both.answers([ranks[:2], ranks])
     )
     effects = classifier.log_odds(both.without_each(words))
     expected = [0.75 * 3 + end, 0.75 * 1 + end, 0.75 * 4 + end, 0.75 * 1]
     np.testing.assert_allclose(effects, expected, atol=1e-5)
-    (certain,) = Ensemble([model(500, 0), model(0, 0)], [0.5, 0.5]).answers([words[:1]])
+    (certain,) = Ensemble([model(500, 0), model(0, 0)], [0.5, 0.5]).answers([ranks[:1]])
     assert 0.99 < certain < 1  # and not infinitely so
 
 

@@ -1,6 +1,7 @@
 """`make evaluate FILE=…`: a model's answers to a file of labelled texts are a run of their own."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -14,6 +15,7 @@ from tests.own_texts import MODEL, NAME, write_texts
 from tests.project import Project
 from workflow import files
 from workflow.registry import champion
+from workflow.registry.scoring_server import FOLDER, REQUEST, TEXTS, VERSION, Log
 from workflow.runs.logger import RunLogger, guarded
 
 
@@ -67,7 +69,7 @@ def test_texts_that_the_model_was_trained_on_are_counted_and_a_store_that_fails_
 ) -> None:
     printed = call(evaluate_file.main, "--file", NAME)
     assert f"models:/{MODEL}/1 on {NAME}" in printed
-    assert "240 texts, 192 of them also in training" in printed
+    assert "240 texts, 192 of them known from training" in printed
 
     @guarded
     def fail(*_: object) -> None:
@@ -81,6 +83,67 @@ def test_texts_that_the_model_was_trained_on_are_counted_and_a_store_that_fails_
     assert len(folders) == 2
     for folder in folders:
         assert files.read_json(folder / "metrics.json")["test_reviews"] == 240
+
+
+@pytest.fixture
+def logged(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], pd.DataFrame]:
+    """Logs 240 texts, with or without them, and writes their labels into `labels.csv`.
+
+    Returns the texts, their labels and what the model answered.
+    """
+
+    def log(with_texts: bool) -> pd.DataFrame:
+        rows = pd.DataFrame(write_texts(project.path / "other.csv", seed=5), columns=["text", "y"])
+        ids = [f"a-{row}" for row in rows.index]
+        rows[["y"]].assign(request_id=ids).rename(columns={"y": "stars"}).to_csv("labels.csv")
+        settings = {FOLDER: "log", VERSION: f"models:/{MODEL}/1", TEXTS: str(int(with_texts))}
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        model = champion.load(settings[VERSION])
+        monkeypatch.setattr(model, "observe", Log(model))
+        REQUEST.set("a")
+        return rows.assign(answer=model.predict(None, rows[["text"]])["label"])
+
+    return log
+
+
+@pytest.mark.parametrize("with_texts", [False, True])
+def test_labels_join_the_answers_in_a_log_by_the_ids_of_requests(
+    logged: Callable[[bool], pd.DataFrame], project: Project, call: Caller, with_texts: bool
+) -> None:
+    project.change(evaluate={"log_texts": True})
+    rows = logged(with_texts)
+    labels = Path("labels.csv")
+    labels.write_text(f"{labels.read_text()}240,1,elsewhere\n241,0,a-\n", encoding="utf-8")
+    printed = call(evaluate_file.main, FILE="labels.csv", LOG="log", JSON="1")
+    assert f"2 of 242 ids have no answer of models:/{MODEL}/1 in log: elsewhere, a-\n" in printed
+    result = json.loads(printed.splitlines()[-1])
+    assert (result["reviews"], result["positive"]) == (240, 60)
+    right = (rows["answer"] == "positive") == (rows["y"] == "1")
+    assert result["metrics"]["accuracy"]["here"] == pytest.approx(right.mean())
+    run = mlflow.MlflowClient().get_run(result["run_id"])
+    assert run.data.params["evaluation.text"] == "request_id"
+    answers = pd.read_csv(Path(result["folder"]) / "predictions.csv")
+    assert answers["predicted"].tolist() == rows["answer"].tolist()
+    assert answers["words"].min() > 10
+    texts = pd.read_csv(Path(result["folder"]) / "mistakes.csv", keep_default_na=False)["text"]
+    assert len(texts) == 20
+    assert set(texts) <= (set(rows["text"][~right]) if with_texts else {""})
+
+
+def test_labels_that_no_answer_in_the_log_is_of_are_one_message(
+    logged: Callable[[bool], pd.DataFrame], call: Caller
+) -> None:
+    logged(False)
+    (path,) = Path("log").iterdir()
+    content = path.read_text()
+    path.write_text(content.replace(f"{MODEL}/1", f"{MODEL}/2"), encoding="utf-8")
+    message = f"240 of 240 ids have no answer of models:/{MODEL}/1 in log: a-0, a-1, "
+    assert message in call.fail(evaluate_file.main, FILE="labels.csv", LOG="log")
+    path.write_text(content[:-9], encoding="utf-8")
+    assert f"{path} is no log of" in call.fail(evaluate_file.main, FILE="labels.csv", LOG="log")
+    assert "no column 'request_id'" in call.fail(evaluate_file.main, FILE="other.csv", LOG="log")
+    assert len(runs()) == 1
 
 
 def test_what_cannot_be_evaluated_is_one_message(call: Caller, project: Project) -> None:

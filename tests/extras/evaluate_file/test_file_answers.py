@@ -1,8 +1,6 @@
 """Answers to labelled texts come in one table, whatever their number."""
 
 from collections.abc import Sequence
-from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,8 @@ from numpy.typing import NDArray
 
 from extras.evaluate_file import file_answers as answers
 from sentiment.data.rows import Row
-from sentiment.text import Reviews, Word, fingerprints, known_words
+from sentiment.serving.classifier import Sentiment
+from sentiment.text import KERAS, Reviews, fingerprints
 
 RANKS = {"good": 1, "bad": 2, "film": 3}
 
@@ -20,15 +19,16 @@ RANKS = {"good": 1, "bad": 2, "film": 3}
 class ByCount:
     """A reader whose answer is the share of good words."""
 
-    def answers(self, texts: Sequence[Sequence[Word]]) -> NDArray[np.float32]:
-        shares = [sum(word.rank == 1 for word in words) / max(1, len(words)) for words in texts]
+    def answers(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        shares = [ranks.count(1) / max(1, len(ranks)) for ranks in texts]
         return np.array(shares, np.float32)
 
 
 def asked(count: int, *trained_on: list[int]) -> pd.DataFrame:
     """The answers to so many texts; all but `bad` are labelled positive."""
-    words = partial(known_words, ranks=RANKS)
-    model: Any = SimpleNamespace(reader=ByCount(), threshold=0.4, words=words)
+    model: Any = Sentiment()
+    model.ranks, model.tokenizer, model.threshold = RANKS, KERAS, 0.4
+    model.reader = ByCount()
     texts = ["Good film.", "bad film", "bad", "?"]
     rows = [Row(f"row {number}", texts[number % 4], "1", "") for number in range(count)]
     reviews = Reviews.from_lists([*trained_on], np.zeros(len(trained_on), np.uint8))

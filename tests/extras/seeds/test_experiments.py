@@ -6,6 +6,7 @@ import pytest
 
 from extras.seeds import __main__ as seeds
 from extras.seeds import experiments
+from sentiment.errors import UserError
 from tests.conftest import Caller, defaults
 from tests.own_texts import NAME, use_table, write_texts
 from tests.project import SMALL, Project, merged
@@ -46,4 +47,14 @@ def test_texts_are_in_each_copy_and_others_make_another_training(
     fresh.run("git", "add", NAME)
     experiments.require_copies(params.fetch)
     write_texts(fresh.path / NAME, seed=1)
-    assert experiments.short_key(params) != before
+    changed = experiments.short_key(params)
+    assert changed != before
+    (fresh.path / "added").mkdir()
+    write_texts(fresh.path / "added" / "answers.csv", seed=2)
+    fresh.change(fetch={"add": "added"})
+    params = load_params()
+    with pytest.raises(UserError, match=r"added/answers\.csv is known neither to git nor to DVC"):
+        experiments.require_copies(params.fetch)
+    (fresh.path / "added.dvc").touch()  # of the folder
+    experiments.require_copies(params.fetch)
+    assert experiments.short_key(params) != changed

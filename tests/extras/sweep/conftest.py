@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from extras.sweep import cluster, study
+from extras.common import cluster
+from extras.common.cluster import THREADS
+from extras.sweep import study
 from extras.sweep.sweep import Sweep
 from extras.sweep.sweep_options import FILE, SweepOptions, load_options
-from extras.sweep.trial import THREADS
 from sentiment.data import synthetic
 from sentiment.data.dataset import settings_used
 from sentiment.text import Reviews

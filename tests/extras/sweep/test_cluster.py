@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import distributed
 import pytest
 
-from extras.sweep import cluster, study
-from extras.sweep.trial import THREADS
+from extras.common import cluster
+from extras.common.cluster import THREADS
+from extras.sweep import environment, study
 from sentiment.errors import UserError
 from tests.project import ROOT, Project, until
 from tests.services import dask, kill
@@ -21,9 +22,9 @@ from workflow.files import FETCH
 def test_as_many_workers_as_have_a_core_and_memory_are_started(
     monkeypatch: pytest.MonkeyPatch, memory: float, count: int
 ) -> None:
-    monkeypatch.setattr(cluster, "usable_cores", lambda: 8)
+    monkeypatch.setattr(environment, "usable_cores", lambda: 8)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=memory))
-    assert cluster.fitting() == count
+    assert environment.fitting() == count
 
 
 def test_workers_here_share_the_cores_and_who_reaches_their_port_is_not_let_in(
@@ -42,7 +43,7 @@ def test_a_scheduler_that_does_not_answer_is_one_message(monkeypatch: pytest.Mon
     address = "tcp://127.0.0.1:1"
     with (
         pytest.raises(UserError, match=f"Dask scheduler at {address} does not answer"),
-        cluster.connected(address, ()),
+        cluster.connected(address, "sweep", environment.environment, environment.ADVICE),
     ):
         pass
 
@@ -73,9 +74,10 @@ def test_code_that_is_not_committed_is_refused_for_workers_elsewhere(repository:
 def test_no_workers_one_without_the_code_and_one_that_differs_are_one_message(
     repository: Project, url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder, required = tmp_path_factory.mktemp("cluster"), cluster.environment()
-    environment = {"PYTHONPATH": str(ROOT), study.STORAGE: "postgresql://ann:sesame@head/sweeps"}
-    with dask(folder, repository.path, workers=0, **environment) as started:
+    folder, required = tmp_path_factory.mktemp("cluster"), environment.environment()
+    own = ("sweep", environment.environment, environment.ADVICE)
+    variables = {"PYTHONPATH": str(ROOT), study.STORAGE: "postgresql://ann:sesame@head/sweeps"}
+    with dask(folder, repository.path, workers=0, **variables) as started:
 
         def refusal(name: str) -> str:
             """The message of a search by this worker alone; without a name, by none."""
@@ -86,7 +88,10 @@ def test_no_workers_one_without_the_code_and_one_that_differs_are_one_message(
                 if name:
                     started.start_worker(name)
                     client.wait_for_workers(1)
-            with pytest.raises(UserError) as raised, cluster.connected(started.address, required):
+            with (
+                pytest.raises(UserError) as raised,
+                cluster.connected(started.address, *own),
+            ):
                 pass
             return str(raised.value)
 
@@ -102,7 +107,7 @@ def test_no_workers_one_without_the_code_and_one_that_differs_are_one_message(
         files.write_json(worker.path / FETCH / "about.json", others)
         message = refusal("worker")
         commit = worker.read("git", "rev-parse", "HEAD").strip()
-    assert f"differs from the sweep: commit {commit}, not {dict(required)['commit']}" in message
+    assert f"differs: commit {commit}, not {dict(required)['commit']}" in message
     assert "; data/fetch " in message
     assert f"; database postgresql://head/sweeps, not {url}. Bring its clone to" in message
     assert "sesame" not in message + started.output.read_text()

@@ -11,7 +11,7 @@ from extras.sweep import sweep as sweeps
 from extras.sweep.sweep import Sweep
 from sentiment.data.dataset import settings_used
 from sentiment.errors import UserError
-from workflow import files
+from workflow import downloads, files
 from workflow.files import FETCH
 from workflow.params import Params
 from workflow.params_file import changed
@@ -83,3 +83,16 @@ def test_texts_that_changed_since_they_were_fetched_are_refused(small_params: Pa
     table.write_text("text,label\nanother,1\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"data/fetch has other reviews .*`dvc repro fetch`"):
         sweeps.data_of(params)
+
+
+@pytest.mark.usefixtures("root")
+def test_texts_that_join_the_data_set_since_it_was_fetched_are_missed(small_params: Params) -> None:
+    Path("a.csv").write_text("text,label\n", encoding="utf-8")
+    joined = changed(small_params, {"fetch.add": "a.csv"})
+    with downloads.added("a.csv") as (_, digest), files.replaced(FETCH) as folder:
+        files.write_about(folder, {**settings_used(joined.fetch), "fetch.add_sha256": digest})
+    assert sweeps.data_of(joined)["fetch.add"] == "a.csv"
+    Path("a.csv").write_text("text,label\nanother,1\n", encoding="utf-8")
+    for params in (joined, small_params):
+        with pytest.raises(UserError, match="data/fetch has other reviews"):
+            sweeps.data_of(params)

@@ -223,7 +223,7 @@ def test_no_servers_other_reviews_and_an_unfinished_sweep_are_one_message(
 def test_a_sweep_whose_first_five_trials_fail_is_stopped_with_the_first_error(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extras.sweep.cluster.local", in_this_process)
+    monkeypatch.setattr("extras.common.cluster.local", in_this_process)
     space = {"train.forget_bias": {"choices": [2.0, 3.0]}}
     project.change(train={"cell": "gru"}, sweep={"space": space})
     message = call.fail(sweep.main, "--trials", "30", "--workers", "1")

@@ -12,7 +12,8 @@ import distributed
 import optuna
 import pytest
 
-from extras.sweep import cluster, study, workers
+from extras.common import cluster
+from extras.sweep import environment, study, workers
 from extras.sweep.sweep import Sweep
 from sentiment.errors import UserError
 from sentiment.text import Reviews
@@ -57,7 +58,7 @@ def test_workers_elsewhere_come_later_are_replaced_and_take_no_more_without_thei
 ) -> None:
     """And a command whose scheduler is killed says so."""
     monkeypatch.setattr(workers, "TRIALS_A_PROCESS", 2)
-    searched, required = open_study(small_sweep, 1000), cluster.environment()
+    searched, required = open_study(small_sweep, 1000), environment.environment()
     folder = tmp_path_factory.mktemp("cluster")
     with dask(folder, fetched, workers=1, PYTHONPATH=str(ROOT)) as elsewhere:
         with distributed.Client(elsewhere.address) as client:
@@ -70,7 +71,9 @@ def test_workers_elsewhere_come_later_are_replaced_and_take_no_more_without_thei
             if len(folders) == 2 and len({*noted(searched, "process")}) > 3:
                 raise KeyboardInterrupt
 
-        with cluster.connected(elsewhere.address, required) as client:
+        with cluster.connected(
+            elsewhere.address, "sweep", environment.environment, environment.ADVICE
+        ) as client:
             client.register_plugin(LetSleep())
             with pytest.raises(KeyboardInterrupt):
                 workers.search(client, small_sweep, required, searched, watch)
@@ -92,7 +95,9 @@ def test_workers_elsewhere_come_later_are_replaced_and_take_no_more_without_thei
                 elsewhere.scheduler.kill()
 
         with (
-            cluster.connected(elsewhere.address, required) as client,
+            cluster.connected(
+                elsewhere.address, "sweep", environment.environment, environment.ADVICE
+            ) as client,
             pytest.raises(UserError, match="scheduler does not answer any more"),
         ):
             workers.search(client, small_sweep, required, searched, kill_scheduler)

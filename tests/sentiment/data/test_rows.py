@@ -74,16 +74,16 @@ def test_a_mark_of_byte_order_and_windows_line_ends_are_no_part_of_the_rows(tmp_
 BAD_CSV = [
     ("", "from its beginning: the header has no column 'text' (fetch.table.text): none"),
     ("body,label\n", "the header has no column 'text' (fetch.table.text): 'body', 'label'"),
-    ("text,label\na,1\nb\n", "after row 1 (line 2): line 3 has 1 fields, the header 2"),
+    ("text,label\na,1\nb\n", "at row 2 (line 3): it has 1 fields, the header 2"),
     ('text,label\na,1\n"b,1\n', "a.csv cannot be read after row 1 (line 2): unexpected end"),
     ("text,label\na,1\nb,\n", "row 2 (line 3), column 'label' is '': a text or a"),
-    (b"text,label\na,1\n\xff,1\n", "a.csv cannot be read after row 1 (line 2): 'utf-8'"),
+    (b"text,label\na,1\n\xff,1\n", "a.csv cannot be read at row 2 (line 3): it is not UTF-8"),
     (f'text,label\n"{"a, " * 500}",1\n', "'text' has 1,500 characters, more than"),
 ]
 BAD_JSON = [
-    ('{"text": "a", "label": 1}\n{"text"\n', "after row 1 (line 1): line 2 is not JSON"),
-    ("\n[1]\n", "a.jsonl cannot be read from its beginning: line 2 is list"),
-    ('{"text": "a"}\n', "line 1 has no column 'label' (fetch.table.label): 'text'"),
+    ('{"text": "a", "label": 1}\n{"text"\n', "at row 2 (line 2): it is not JSON"),
+    ("\n[1]\n", "a.jsonl cannot be read at row 1 (line 2): it is list"),
+    ('{"text": "a"}\n', "row 1 (line 1): it has no column 'label' (fetch.table.label): 'text'"),
     ('{"text": "a", "label": NaN}\n', "row 1 (line 1), column 'label' is nan: a text"),
     ('{"text": 5, "label": 1}\n', "column 'text' is 5: a text is needed."),
 ]

@@ -9,6 +9,7 @@ import pytest
 
 from sentiment.data import table
 from sentiment.data.dataset import summarize
+from sentiment.data.rows import Labels
 from sentiment.data.table import Loaded
 from sentiment.errors import UserError
 from sentiment.text import Reviews
@@ -43,7 +44,8 @@ def load(tmp_path: Path, default_params: Params) -> Loader:
         )
         (folder / "scratch").mkdir()
         with downloads.tables(settings) as (sources, _):
-            return table.load(settings, sources, folder / "scratch")
+            labels = Labels(settings.positive, settings.label)
+            return table.load(settings, sources, folder / "scratch", labels)
 
     return load_rows
 
@@ -59,6 +61,7 @@ def test_words_are_ranked_as_keras_ranks_them_and_others_dropped(load: Loader) -
     assert loaded.train.labels.tolist() == [1, 0, 1, 0, 0]
     assert lists(loaded.test) == [[1, 2], []]
     assert loaded.test.labels.tolist() == [1, 0]
+    assert loaded.dropped.tolist() == [1, 1]
 
 
 def test_large_files_are_read_in_blocks_with_the_same_result(

@@ -1,6 +1,7 @@
 """Raw text in, label and probability out."""
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from sentiment.padding import layout
 from sentiment.serving import classifier
 from sentiment.serving.classifier import Sentiment
 from sentiment.serving.keras_reader import Network
+from sentiment.text import Encoded, Limits
 from tests.conftest import inputs
 from workflow import files
 from workflow.params import Params
@@ -58,8 +60,8 @@ def test_answers_are_those_of_the_model_to_the_encoded_text(artifacts: dict[str,
     table = served.predict(None, pd.DataFrame({"text": texts}))
     reader = served.reader
     assert isinstance(reader, Network)
-    words = [text.known_words(content, RANKS) for content in texts]
-    expected = reader.ask(text.pad_words(words, reader.layout))
+    ranks = [text.encode(content, RANKS).ranks for content in texts]
+    expected = reader.ask(text.pad_ranks(ranks, reader.layout))
     np.testing.assert_array_equal(table["probability"].to_numpy(), expected)
     assert table["probability"].dtype == np.float32
     assert table["label"].tolist() == [served.label(probability) for probability in expected]
@@ -68,6 +70,16 @@ def test_answers_are_those_of_the_model_to_the_encoded_text(artifacts: dict[str,
     served.threshold = 0.75
     labels = [served.label(np.float32(probability)) for probability in (0.5, 0.75, 0.8)]
     assert labels == ["negative", "negative", "positive"]
+
+
+def test_what_a_model_does_not_read_is_known_by_its_settings() -> None:
+    layout = {"num_words": 20, "index_from": 3, "max_length": 6}
+    read = Limits.of([layout], 88)
+    assert read == (16, 5)  # the start mark takes one token
+    assert Limits.of([layout, {**layout, "max_length": 9}], 88) == (16, 8)
+    assert Limits.of([layout, None], 88) == (88, math.inf)
+    assert read.unknown(Encoded([16, 17, 1], words=5)) == 3
+    assert [read.truncates(Encoded([1] * words, words)) for words in (5, 6)] == [False, True]
 
 
 @pytest.mark.parametrize(("value", "problem"), [(float("nan"), "missing"), (5, "int, not")])

@@ -21,7 +21,7 @@ from workflow.runs.logger import Run, RunLogger
 DIGEST, NAME = "abc", "imdb-sentiment"
 
 
-def write_evaluation(folder: Path, right: int, of: int = 20) -> Path:
+def write_evaluation(folder: Path, right: int, of: int = 20, **params: object) -> Path:
     """A folder as `evaluate` writes one, with so many right answers."""
     folder.mkdir(parents=True)
     predicted = np.repeat(["positive", "negative"], [right, of - right])
@@ -29,7 +29,7 @@ def write_evaluation(folder: Path, right: int, of: int = 20) -> Path:
     table = pd.DataFrame({"review": range(of), **answers})
     table.to_csv(folder / "predictions.csv", index=False)
     files.write_json(folder / "metrics.json", {"dataset": "imdb"})
-    files.write_about(folder, {TEST_DATA: DIGEST, "evaluate.calibration_bins": 10})
+    files.write_about(folder, {TEST_DATA: DIGEST, "evaluate.calibration_bins": 10, **params})
     return folder
 
 
@@ -46,7 +46,12 @@ def submit(run: Run, right: int, rule: Promote, threshold: float = 0.5) -> Path:
     parts = packaging.Parts([packaging.Model(model, {})], model, threshold)
     log = RunLogger(run, 0)
     registry.register(
-        log, parts, folder, {"dataset": "imdb", "test_accuracy": str(right / 20)}, rule
+        log,
+        parts,
+        folder,
+        {"dataset": "imdb", "test_accuracy": str(right / 20)},
+        rule,
+        {"words": right},
     )
     assert not log.lost
     return folder
@@ -73,6 +78,8 @@ def tags(client: mlflow.MlflowClient, run: Run) -> dict[str, str]:
         ("imdb", "imdb-sentiment"),
         ("Kritiken für Bücher.2024.jsonl.gz", "Kritiken-für-Bücher-2024-sentiment"),
         ("imdb.csv", "imdb-table-sentiment"),
+        ("imdb+answers", "imdb-answers-sentiment"),
+        ("imdb+!", "imdb-table-sentiment"),
     ],
 )
 def test_each_data_set_has_a_registered_model(dataset: str, name: str) -> None:
@@ -127,6 +134,8 @@ def test_the_same_model_is_the_same_version_and_another_one_of_its_run_is_held_a
     submit(run, 20, rule, threshold=0.4)
     newest, oldest = registry.versions(client, run.run_id)
     assert oldest.tags["promote.reason"] == "there was no champion"
+    assert registry.profile_of(newest) == {"words": 20}
+    assert registry.profile_of(oldest) == {"words": 11}
     assert "+9 of 20 reviews" in newest.tags["promote.reason"]
     assert newest.tags["promote.replaced"] == "1"
     champion = registry.champion(client, NAME)

@@ -1,44 +1,33 @@
-"""Where the workers of a sweep are: on this machine, or those of a Dask scheduler elsewhere.
+"""Workers that Dask places: processes on this machine, or those of a scheduler elsewhere.
 
 Those on this machine run in this folder, those elsewhere in clones of it at the same commit.
 """
 
 import os
 import platform
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from extras.sweep import study
-from extras.sweep.trial import THREADS
 from sentiment.backend import usable_cores
 from sentiment.errors import UserError, first_line
-from workflow import files
-from workflow.files import FETCH
-from workflow.runs import store
 from workflow.runs.identity import COMPUTING, git
 
 if TYPE_CHECKING:
     import distributed
 
-WORKER_GB = 2.7  # memory of one that has trained as many trials as a process does
 CONNECT_SECONDS = 10
+WATCH_SECONDS = 2.0  # between looks at how far the workers are
+THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's own variable: how many it computes with
 GONE = "The Dask scheduler does not answer any more. Start what is gone, and this command again."
-# what trains, and what says which of it shapes a training; settings are sent with each task
+# what computes, and what says which of it shapes a training; settings are sent with each task
 CODE = ("dvc.yaml", ":(glob)extras/**/*.py", "sentiment", "stages", "workflow")
 Environment = tuple[tuple[str, str], ...]  # names and values
-
-
-def fitting() -> int:
-    """How many workers this machine has cores and free memory for, at least one."""
-    import psutil
-
-    by_memory = int(psutil.virtual_memory().available / (1e9 * WORKER_GB))
-    return max(1, min(usable_cores() or 1, by_memory))
 
 
 @contextmanager
@@ -66,12 +55,19 @@ def local(workers: int) -> Iterator["distributed.Client"]:
 
 
 @contextmanager
-def connected(address: str, required: Environment) -> Iterator["distributed.Client"]:
+def connected(
+    address: str, extra: str, own: Callable[[], Environment], advice: str
+) -> Iterator["distributed.Client"]:
     """The workers of the scheduler at this address.
+
+    Args:
+        extra: the requirements that they need, such as `sweep`.
+        own: what a process has that must be the same in this one and in theirs.
+        advice: what to do where it is not.
 
     Raises:
         UserError: the scheduler does not answer or has no workers, or it or one of them lacks the
-            sweep's code, packages, reviews or database.
+            code, or differs.
     """
     import distributed
 
@@ -90,13 +86,13 @@ def connected(address: str, required: Environment) -> Iterator["distributed.Clie
             )
         try:
             client.run_on_scheduler(commit)  # it imports the code that it passes on
-            client.run(require_same, required)
+            client.run(require_same, own, own(), advice)
         except (UserError, OSError):
             raise
         except Exception as error:  # Dask wraps what an import raises in a worker
             raise UserError(
                 f"The Dask scheduler or a worker cannot import this project: {first_line(error)}. "
-                "Start both in clones of it at this commit, after `make .venv/sweep`."
+                f"Start both in clones of it at this commit, after `make .venv/{extra}`."
             ) from error
         yield client
 
@@ -109,61 +105,54 @@ def addresses(client: "distributed.Client") -> list[str]:
     return list(workers)
 
 
-def require_shared() -> None:
-    """Raise UserError where workers elsewhere could not reach the stores."""
-    local = study.address().startswith(store.SQLITE)
-    if local or not store.is_server(store.tracking_uri()):
-        raise UserError(
-            "Workers on other machines reach neither mlflow.db nor sweeps.db in this folder. Name "
-            f"a server in MLFLOW_TRACKING_URI and a database such as PostgreSQL in {study.STORAGE}."
-        )
+def ended(futures: "set[distributed.Future]") -> "set[distributed.Future]":
+    """Wait a moment for the first ones that are done, or lost with the scheduler."""
+    from distributed import wait
+
+    if not futures:
+        time.sleep(WATCH_SECONDS)
+    # a scheduler that is gone cancels all, as their status says
+    with suppress(TimeoutError, CancelledError, ValueError):
+        wait(futures, WATCH_SECONDS, return_when="FIRST_COMPLETED")
+    return {future for future in futures if future.done()}
 
 
-def reviews() -> Environment:
-    """Which training part `data/fetch` has."""
-    try:
-        return ((str(FETCH), files.short_digest(FETCH, files.arrays("train"))),)
-    except UserError:
-        return ((str(FETCH), "missing"),)
+def result(future: "distributed.Future") -> Any:
+    """What a task returned; nothing where Dask gave up, since it killed several workers.
 
-
-def environment() -> Environment:
-    """What must be the same wherever trials of a sweep are trained, fit to be shown.
-
-    Versions are those by which results can differ, or trials fail.
+    Raises:
+        UserError: the scheduler is gone, or the task raised it.
     """
-    packages = (*COMPUTING, "mlflow", "optuna", "distributed")
-    return (
-        ("commit", commit()),
-        ("Python", platform.python_version()),
-        *((package, version(package)) for package in packages),
-        *reviews(),
-        # without user, password and options, which may be secret, or another machine's own
-        ("database", re.sub("(?<=://)[^/]*@", "", study.address()).partition("?")[0]),
-    )
+    from distributed import KilledWorker
+    from distributed.comm import CommClosedError
+
+    if future.status in ("cancelled", "lost"):
+        raise UserError(GONE)
+    try:
+        return future.result()
+    except KilledWorker:  # a task that kills each of them is given up in the end
+        return None
+    except CommClosedError as error:
+        raise UserError(GONE) from error
 
 
-def require_same(required: Environment) -> None:
-    """In a worker: raise UserError where something of its environment is not as the sweep's."""
-    is_here = len(required) == 1  # a process of this machine, whose code may be uncommitted
-    own = dict(reviews() if is_here else environment())
-    differing = [
-        f"{name} {own.get(name, 'unknown')}, not {wanted}"
+def versions(*packages: str) -> Environment:
+    """The commit, and the versions by which results can differ or a task fail."""
+    names = (*COMPUTING, "mlflow", "distributed", *packages)
+    python = ("Python", platform.python_version())
+    return (("commit", commit()), python, *((name, version(name)) for name in names))
+
+
+def require_same(own: Callable[[], Environment], required: Environment, advice: str) -> None:
+    """In a worker: raise UserError, with this advice, where its own environment is another one."""
+    there = dict(own())
+    differing = "; ".join(
+        f"{name} {there.get(name, 'unknown')}, not {wanted}"
         for name, wanted in required
-        if own.get(name) != wanted
-    ]
-    if differing and is_here:
-        raise UserError(
-            f"{FETCH} has other reviews than the sweep began with: run `dvc repro fetch` with the "
-            "params that it began with, and `make sweep` again."
-        )
+        if there.get(name) != wanted
+    )
     if differing:
-        raise UserError(
-            f"A worker on {platform.node()} differs from the sweep: {'; '.join(differing)}. Bring "
-            "its clone to the sweep's commit, run `make .venv/sweep` and `dvc pull fetch` or `dvc "
-            "repro fetch` there, and start it again with the sweep's "
-            f"{study.STORAGE} in its environment."
-        )
+        raise UserError(f"A worker on {platform.node()} differs: {differing}. {advice}")
 
 
 @cache

@@ -1,0 +1,131 @@
+"""Ways to break a scoring, and what of it can be lost.
+
+Nothing is lost if afterwards every row is there once, in its order, with the answer that it has
+where nothing happened, and if the folder has no other files. A part may be scored twice for each
+worker that was killed.
+"""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+
+import pandas as pd
+
+from benchmarks.breaking import Fault, Group, Try, kill_tree, small_disk, started, tree
+from extras.score.parts import PARTS
+from extras.score.score_run import MANIFEST
+from tests.own_texts import write_texts
+from tests.project import Project, until
+from tests.services import dask, kill, mlflow_server
+
+FILE, OUT, ROWS = "long.csv", "answers", 60_000
+COMMAND = ("python", "-m", "extras.score", "--file", FILE, "--text", "body", "--out", OUT)
+HERE = (*COMMAND, "--workers", "2")
+WRITE = f"from tests.own_texts import *; write_texts(Path('{FILE}'), 3, {ROWS})"
+
+
+def begin(attempt: Try, *command: str) -> "subprocess.Popen[str]":
+    """Write the texts, and start to score them."""
+    write_texts(attempt.project.path / FILE, 3, ROWS)
+    return started(attempt.project, *command)
+
+
+def kill_worker(attempt: Try) -> None:
+    process = begin(attempt, *HERE)
+    time.sleep(attempt.rng.uniform(1, attempt.seconds))
+    workers = [child for child in tree(process) if "spawn_main" in " ".join(child.cmdline())]
+    if workers:
+        attempt.rng.choice(workers).kill()
+    process.wait(timeout=300)
+    assert process.returncode == 0
+
+
+def kill_command(attempt: Try) -> None:
+    """Its workers may live a moment longer."""
+    process = begin(attempt, *HERE)
+    time.sleep(attempt.rng.uniform(1, attempt.seconds))
+    process.kill()
+    process.wait()
+    attempt.project.run(*HERE)
+
+
+def kill_all(attempt: Try) -> None:
+    process = begin(attempt, *HERE)
+    time.sleep(attempt.rng.uniform(1, attempt.seconds))
+    kill_tree(process)
+    attempt.project.run(*HERE)
+
+
+def kill_scheduler(attempt: Try) -> None:
+    """Kill the scheduler of two workers in clones; then start all of it anew."""
+    beside = attempt.project.path.parent
+    (beside / "server").mkdir()
+    shutil.copy2(attempt.project.path / "mlflow.db", beside / "server" / "served.db")
+    server = attempt.servers.enter_context(mlflow_server(beside / "server"))
+    attempt.project.environment["MLFLOW_TRACKING_URI"] = server
+    for name in ("first", "second"):
+        (beside / name).mkdir()
+        cluster = attempt.servers.enter_context(dask(beside / name, attempt.project.path, 2))
+        command = (*COMMAND, "--scheduler", cluster.address)
+        until(lambda: cluster.output.read_text().count("Registered to") == 2)  # noqa: B023
+        if name == "second":
+            attempt.project.run(*command)
+            return
+        process = begin(attempt, *command)
+        time.sleep(attempt.rng.uniform(1, attempt.seconds))
+        for one in (cluster.scheduler, *cluster.workers):
+            kill(one)
+        process.wait(timeout=300)
+
+
+def fill_disk(attempt: Try) -> None:
+    folder = attempt.project.path / OUT
+    with small_disk(folder):
+        attempt.project.run(*HERE, status=1)
+        shutil.copytree(folder, attempt.project.path / "kept")
+    (attempt.project.path / "kept").rename(folder)
+    attempt.project.run(*HERE)
+
+
+def change_file(attempt: Try) -> None:
+    """Append a row while the file is scored: the answers are those to the file as it was."""
+    process = begin(attempt, *HERE)
+    time.sleep(attempt.rng.uniform(1, attempt.seconds))
+    with (attempt.project.path / FILE).open("a", encoding="utf-8") as file:
+        file.write("another,1\n")
+    process.wait(timeout=300)
+    if process.returncode:  # it was still being read
+        write_texts(attempt.project.path / FILE, 3, ROWS)
+        attempt.project.run(*HERE)
+
+
+def losses(project: Project, undisturbed: Project) -> list[str]:
+    """What is not as it would be if nothing had happened."""
+    lost, folder = [], project.path / OUT
+    answers, expected = (pd.read_parquet(one.path / OUT / PARTS) for one in (project, undisturbed))
+    if not answers.equals(expected):
+        lost.append(f"{len(answers)} answers, or others")
+    if sorted(os.listdir(folder)) != [".lock", MANIFEST, PARTS]:  # noqa: PTH208
+        lost.append("files are left over")
+    return lost
+
+
+def kill_at_random(what: str, happen: Callable[[Try], None]) -> Fault:
+    return Fault(f"scoring: {what} killed at a random moment, then again", 20, happen)
+
+
+GROUP = Group(
+    changes={},
+    command=("bash", "-c", f'python -c "{WRITE}" && {" ".join(HERE)}'),
+    losses=losses,
+    faults=[
+        kill_at_random("a worker", kill_worker),
+        kill_at_random("the command", kill_command),
+        kill_at_random("the command and its workers", kill_all),
+        kill_at_random("a cluster's scheduler and workers", kill_scheduler),
+        Fault("scoring: disk full, then not", 3, fill_disk),
+        Fault("scoring: the file changes meanwhile", 3, change_file),
+    ],
+)

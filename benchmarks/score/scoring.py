@@ -1,0 +1,113 @@
+"""`python -m benchmarks.score.scoring`: how fast a large file is scored, and in how much memory.
+
+The champion answers reviews that are cut from IMDB's test part, all of 250 words, by one process,
+by one worker and by two, in turns. Needs `data/fetch` of IMDB and a champion. Writes `scoring.md`
+beside this file.
+"""
+
+import csv
+import hashlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import numpy as np
+import psutil
+
+from extras.score.parts import PARTS
+from workflow import cli
+from workflow.evaluation import read_words
+from workflow.files import FETCH, read_reviews
+from workflow.runs.identity import describe
+
+RESULTS = Path(__file__).with_name("scoring.md")
+WORDS = 250  # of a review
+WAYS = {"one process": (), "one worker": ("--workers", "1"), "two workers": ("--workers", "2")}
+
+
+class Sample(NamedTuple):
+    """What scoring the file took once: its digest is that of all answers, in their order."""
+
+    seconds: float
+    gigabytes: float  # the largest process
+    digest: str
+
+
+def write(path: Path, count: int) -> None:
+    """Write a CSV file of so many reviews, which are the same ones over and over."""
+    words, reviews = np.array(read_words(), object), read_reviews(FETCH, "test")
+    texts = words[reviews.tokens[: len(reviews.tokens) // WORDS * WORDS]].reshape(-1, WORDS)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text"])
+        for number in range(count):
+            writer.writerow([" ".join(texts[number % len(texts)])])
+
+
+def score(path: Path, out: Path, options: tuple[str, ...]) -> Sample:
+    """Score the file by the command, as a user does."""
+    command = [sys.executable, "-m", "extras.score", "--file", str(path), "--out", str(out)]
+    begun, most = time.monotonic(), 0.0
+    process = psutil.Popen([*command, *options], stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        for one in (process, *process.children(recursive=True)):
+            try:
+                most = max(most, one.memory_info().rss / 1e9)
+            except psutil.Error:
+                continue
+        time.sleep(0.5)
+    seconds = time.monotonic() - begun
+    assert process.returncode == 0
+    digest = hashlib.sha256()
+    for part in sorted((out / PARTS).iterdir()):
+        digest.update(part.read_bytes())
+    shutil.rmtree(out)
+    return Sample(seconds, most, digest.hexdigest())
+
+
+def rows(samples: dict[str, list[Sample]], count: int) -> Iterator[str]:
+    for way, taken in samples.items():
+        seconds = statistics.median(sample.seconds for sample in taken)
+        memory = max(sample.gigabytes for sample in taken)
+        yield f"| {way} | {len(taken)} | {seconds:.0f} | {count / seconds:,.0f} | {memory:.2f} |"
+
+
+@cli.command(__doc__)
+@cli.option("--texts", variable="TEXTS", type=click.IntRange(min=1), default=1_000_000)
+@cli.option("--turns", variable="TURNS", type=click.IntRange(min=1), default=1)
+def main(texts: int, turns: int) -> None:
+    samples: dict[str, list[Sample]] = {way: [] for way in WAYS}
+    with tempfile.TemporaryDirectory() as scratch:
+        write(Path(scratch, "texts.csv"), texts)
+        for _ in range(turns):
+            for way, options in WAYS.items():
+                sample = score(Path(scratch, "texts.csv"), Path(scratch, "out"), options)
+                samples[way].append(sample)
+                print(way, sample, flush=True)
+    one, two = (
+        statistics.median(sample.seconds for sample in samples[way])
+        for way in ("one worker", "two workers")
+    )
+    digests = {sample.digest for taken in samples.values() for sample in taken}
+    lines = [
+        f"# Scoring\n\n{texts:,} texts of {WORDS} words by the champion, by the whole command, on "
+        f"{describe()['processor.name']}, {datetime.now():%Y-%m-%d}.\n",
+        "| | turns | seconds, median | texts a second | GB of the largest process |",
+        "| --- | --- | --- | --- | --- |",
+        *rows(samples, texts),
+        f"\nTwo workers are {one / two:.2f} times as fast as one. "
+        f"The files are {'the same' if len(digests) == 1 else 'NOT the same'} to the byte.\n",
+    ]
+    RESULTS.write_text("\n".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    cli.run("python -m benchmarks.score.scoring", main)

@@ -1,0 +1,1 @@
+"""Labels and probabilities for files of texts of any size."""

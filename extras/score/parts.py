@@ -1,0 +1,176 @@
+"""A file of texts in parts that any process can score, each into a file of its own.
+
+The texts are copied once, into Parquet, of which a row group is a part. A part is written beside
+its place and moved there, with what it was made from in its metadata: it is whole or not there.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
+
+from extras.common.texts import Record
+from sentiment.errors import UserError
+from sentiment.text import Limits, encode
+from workflow import files
+from workflow.registry import champion
+
+if TYPE_CHECKING:
+    from sentiment.serving.classifier import Sentiment
+
+PARTS = "parts"  # in the folder of the answers: what reads a folder of Parquet takes no other file
+ROWS = 10_000  # of a part, but for the last
+COPY = ".texts.parquet"
+COPIED = pa.schema({"text": pa.large_string(), "id": pa.string(), "error": pa.string()})
+ORIGIN, COUNTS = b"score.origin", b"score.counts"  # in a part's metadata
+SCHEMA = pa.schema(
+    {
+        "row": pa.int64(),  # from 1
+        "id": pa.string(),
+        "label": pa.string(),
+        "probability": pa.float32(),
+        "words": pa.int32(),
+        "unknown": pa.int32(),
+        "error": pa.string(),
+    }
+)
+
+
+class Job(NamedTuple):
+    """What is the same for all parts.
+
+    Attributes:
+        folder: that of the answers, which every worker can reach.
+        model: address of the registered version.
+        tracking_uri: of the store that has it.
+        origin: digests of the input and the model, and how the input is read and divided.
+        pinned: whether a worker keeps to one core.
+    """
+
+    folder: Path
+    model: str
+    tracking_uri: str
+    origin: dict[str, Any]
+    pinned: bool
+
+
+class Counts(NamedTuple):
+    rows: int
+    errors: int
+    positive: int
+
+
+def copy(records: Iterable[Record], path: Path) -> None:
+    """Copy texts into a Parquet file, a row group for each part."""
+    remaining = iter(records)
+    with parquet.ParquetWriter(path, COPIED, compression="zstd") as writer:
+        path.chmod(0o600)
+        while part := list(islice(remaining, ROWS)):
+            rows = pa.Table.from_pylist([record._asdict() for record in part], COPIED)
+            writer.write_table(rows, row_group_size=ROWS)
+
+
+def sizes(job: Job) -> list[int]:
+    """How many rows each part has."""
+    described = parquet.read_metadata(job.folder / COPY)
+    return [described.row_group(part).num_rows for part in range(described.num_row_groups)]
+
+
+def place(job: Job, part: int) -> Path:
+    """The file of a part, by its number from 0: names are in the order of the input."""
+    return job.folder / PARTS / f"part-{part + 1:06}.parquet"
+
+
+def finished(job: Job, part: int) -> Counts | None:
+    """The counts of a part that is there already, or None.
+
+    Raises:
+        UserError: it was made from something else.
+    """
+    try:
+        metadata = parquet.read_schema(place(job, part)).metadata or {}
+        origin, counts = (json.loads(metadata[key]) for key in (ORIGIN, COUNTS))
+    except (OSError, pa.ArrowInvalid, KeyError, ValueError):
+        return None
+    other = [name for name, value in job.origin.items() if origin.get(name) != value]
+    if other:
+        raise UserError(
+            f"{job.folder} has answers with another {', '.join(other)}: name another folder in "
+            "OUT, or remove it."
+        )
+    return Counts(*counts)
+
+
+def score(job: Job, part: int) -> Counts:
+    """Score a part and write its file."""
+    if job.pinned:
+        pin()
+    model = load(job.model, job.tracking_uri)
+    with parquet.ParquetFile(job.folder / COPY) as file:
+        records = file.read_row_group(part).to_pandas()
+    answers = answer(model, records)
+    answers.insert(0, "row", np.arange(len(records)) + part * ROWS + 1)
+    counts = Counts(
+        len(answers),
+        int(answers["error"].notna().sum()),
+        int((answers["label"] == "positive").sum()),
+    )
+    write(job, part, answers, counts)
+    return counts
+
+
+@cache
+def load(model: str, tracking_uri: str) -> "Sentiment":
+    os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
+    return champion.load(model)
+
+
+def answer(model: "Sentiment", records: pd.DataFrame) -> pd.DataFrame:
+    """The model's answers to records, in their order, with the columns of `SCHEMA` but `row`.
+
+    A record with an error has no answer.
+    """
+    from sentiment.serving.classifier import COLUMN
+
+    texts = records.loc[records["error"].isna(), [COLUMN]]
+    answers = model.predict(None, texts).set_index(texts.index)
+    # a model that an earlier release registered does not say what it reads
+    limits = getattr(model, "limits", Limits(len(model.ranks), np.inf))
+    encoded = [encode(text, model.ranks, model.tokenizer) for text in texts[COLUMN]]
+    answers["words"] = [text.words for text in encoded]
+    answers["unknown"] = [limits.unknown(text) for text in encoded]
+    return answers.reindex(records.index).join(records[["id", "error"]])
+
+
+def write(job: Job, part: int, answers: pd.DataFrame, counts: Counts) -> None:
+    schema = SCHEMA if job.origin["id"] else SCHEMA.remove(SCHEMA.get_field_index("id"))
+    described = schema.with_metadata({ORIGIN: json.dumps(job.origin), COUNTS: json.dumps(counts)})
+    table = pa.Table.from_pandas(answers, described, preserve_index=False)
+    path = place(job, part)
+    beside = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        parquet.write_table(table, beside)
+        files.flush(beside)
+        beside.replace(path)
+        files.flush(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@cache
+def pin() -> None:
+    """Keep this worker to one core: by itself a model takes all, and several would share them."""
+    from distributed import get_worker
+
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(get_worker().name) % len(cores)]})

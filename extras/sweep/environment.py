@@ -1,0 +1,51 @@
+"""What the workers of a sweep must have, wherever they are."""
+
+import re
+
+from extras.common import cluster
+from extras.common.cluster import Environment
+from extras.sweep import study
+from sentiment.backend import usable_cores
+from sentiment.errors import UserError
+from workflow import files
+from workflow.files import FETCH
+from workflow.runs import store
+
+ADVICE = (
+    "Bring its clone to the sweep's commit, run `make .venv/sweep` and `dvc pull fetch` or `dvc "
+    f"repro fetch` there, and start it again with the sweep's {study.STORAGE} in its environment."
+)
+WORKER_GB = 2.7  # memory of one that has trained as many trials as a process does
+
+
+def fitting() -> int:
+    """How many workers this machine has cores and free memory for, at least one."""
+    import psutil
+
+    by_memory = int(psutil.virtual_memory().available / (1e9 * WORKER_GB))
+    return max(1, min(usable_cores() or 1, by_memory))
+
+
+def require_shared() -> None:
+    """Raise UserError where workers elsewhere could not reach the stores."""
+    local = study.address().startswith(store.SQLITE)
+    if local or not store.is_server(store.tracking_uri()):
+        raise UserError(
+            "Workers on other machines reach neither mlflow.db nor sweeps.db in this folder. Name "
+            f"a server in MLFLOW_TRACKING_URI and a database such as PostgreSQL in {study.STORAGE}."
+        )
+
+
+def reviews() -> Environment:
+    """Which training part `data/fetch` has."""
+    try:
+        return ((str(FETCH), files.short_digest(FETCH, files.arrays("train"))),)
+    except UserError:
+        return ((str(FETCH), "missing"),)
+
+
+def environment() -> Environment:
+    """What must be the same wherever trials of a sweep are trained, fit to be shown."""
+    # without user, password and options, which may be secret, or another machine's own
+    database = re.sub("(?<=://)[^/]*@", "", study.address()).partition("?")[0]
+    return (*cluster.versions("optuna"), *reviews(), ("database", database))

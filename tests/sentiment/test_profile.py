@@ -1,0 +1,82 @@
+"""A profile says what texts looked like, and none of them."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sentiment import profile
+from sentiment.text import Limits, Reviews, encode
+from tests.project import Project
+
+RANKS = {"a": 1, "fine": 2, "film": 3, "rare": 4}
+READS = Limits(rank=3, words=4)
+
+
+def reviews(lists: list[list[int]]) -> Reviews:
+    return Reviews.from_lists(lists, np.arange(len(lists)) % 2)
+
+
+def random_reviews(count: int, seed: int) -> Reviews:
+    """Reviews of 50 words, as unequally frequent as a language's."""
+    drawn = np.random.default_rng(seed).zipf(1.3, (count, 50)) % 3000 + 1
+    return reviews(drawn.tolist())
+
+
+def test_numbers_of_reviews_are_those_that_a_served_model_says_of_their_texts() -> None:
+    texts = ["a fine film", "A rare, UNHEARD film", "a fine fine rare film", ""]
+    encoded = [encode(text, RANKS) for text in texts]
+    dropped = np.array([text.words - len(text.ranks) for text in encoded])
+    numbers = profile.measured(reviews([text.ranks for text in encoded]), dropped, READS)
+    assert numbers["words"].tolist() == [text.words for text in encoded] == [3, 4, 5, 0]
+    assert (numbers["unknown"] * numbers["words"]).tolist() == [*map(READS.unknown, encoded)]
+    assert numbers["truncated"].tolist() == [*map(READS.truncates, encoded)]
+    assert numbers["unknown"].tolist() == [0, 0.5, 0.2, 0]
+
+
+def test_both_parts_and_the_answers_are_described_by_mean_and_deviation() -> None:
+    rows = [("negative", "positive", 0.75), ("positive", "positive", 0.875)]
+    table = pd.DataFrame(rows, columns=["actual", "predicted", "probability"])
+    parts = {"train": reviews([[1], [1, 2, 3]]), "test": reviews([[1, 2], [1, 2]])}
+    described = profile.describe(parts, np.array([0, 2]), table, READS)
+    assert described["texts"] == {"train": 2, "test": 2}
+    assert described["accuracy"] == 0.5
+    assert described["train"]["words"] == [2, 1]
+    assert described["train"]["positive"] == [0.5, 0.5]
+    assert described["test"]["words"] == [3, 1]
+    assert described["test"]["unknown"] == [0.25, 0.25]
+    assert described["test"]["positive"] == [1, 0]
+    assert described["test"]["confidence"] == [0.8125, 0.0625]
+
+
+def test_no_word_is_counted_that_fewer_than_ten_texts_have() -> None:
+    described = profile.word_use(reviews([[1, 1, 2]] * 9 + [[1]] + [[5000]] * 20))
+    assert described["use"][:3] == [10, 0, 0]
+    assert sum(described["use"]) == 10
+
+
+@pytest.mark.parametrize("count", [100, 2000])
+def test_samples_of_the_same_texts_are_as_far_apart_as_said(count: int) -> None:
+    described = profile.word_use(random_reviews(5000, seed=0))
+    mean, deviation = described["apart"]
+    kept = np.array(described["use"]) > 0
+    expected = mean * np.sqrt(1 / count + 1 / 5000)
+    for seed in range(1, 6):
+        found = profile.use([*random_reviews(count, seed)])[kept]
+        distance = profile.distance(found, np.array(described["use"])[kept])
+        assert abs(distance / expected - 1) < max(5 * deviation / mean, 0.1)
+
+
+def test_a_registered_model_has_the_profile_of_its_texts(own_texts: Project) -> None:
+    """Words that training had not are unknown, too, or unchanged texts would seem to have more."""
+    (path,) = own_texts.path.glob("mlruns/*/*/artifacts/versions/1/profile.json")
+    assert path.stat().st_size < 100_000
+    data = own_texts.path / "data" / "fetch"
+    dropped = np.load(data / "test_dropped.npy")
+    words = np.diff(np.load(data / "test_offsets.npy")) + dropped
+    described = json.loads(path.read_bytes())
+    assert (described["tokenizer"], described["threshold"]) == ("unicode", 0.5)
+    assert described["texts"]["test"] == len(words)
+    assert described["test"]["words"][0] == pytest.approx(words.mean())
+    assert described["test"]["unknown"][0] >= (dropped / words).mean()
