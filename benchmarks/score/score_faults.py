@@ -82,8 +82,12 @@ def kill_scheduler(attempt: Try) -> None:
 
 def fill_disk(attempt: Try) -> None:
     folder = attempt.project.path / OUT
+    write_texts(attempt.project.path / FILE, 3, ROWS)
     with small_disk(folder):
-        attempt.project.run(*HERE, status=1)
+        free = shutil.disk_usage(folder).free
+        (folder / "filler").write_bytes(b"\0" * attempt.rng.randint(free // 2, free))
+        attempt.project.run(*HERE, status=None)
+        (folder / "filler").unlink()
         shutil.copytree(folder, attempt.project.path / "kept")
     (attempt.project.path / "kept").rename(folder)
     attempt.project.run(*HERE)
