@@ -5,11 +5,11 @@ where nothing happened, and if the folder has no other files. A part may be scor
 worker that was killed.
 """
 
-import os
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 
@@ -18,7 +18,7 @@ from extras.score.parts import PARTS
 from extras.score.score_run import MANIFEST
 from tests.own_texts import write_texts
 from tests.project import Project, until
-from tests.services import dask, kill, mlflow_server
+from tests.services import Cluster, dask, kill, mlflow_server
 
 FILE, OUT, ROWS = "long.csv", "answers", 60_000
 COMMAND = ("python", "-m", "extras.score", "--file", FILE, "--text", "body", "--out", OUT)
@@ -58,6 +58,10 @@ def kill_all(attempt: Try) -> None:
     attempt.project.run(*HERE)
 
 
+def are_ready(cluster: Cluster) -> bool:
+    return cluster.output.read_text().count("Registered to") == len(cluster.workers)
+
+
 def kill_scheduler(attempt: Try) -> None:
     """Kill the scheduler of two workers in clones; then start all of it anew."""
     beside = attempt.project.path.parent
@@ -69,7 +73,7 @@ def kill_scheduler(attempt: Try) -> None:
         (beside / name).mkdir()
         cluster = attempt.servers.enter_context(dask(beside / name, attempt.project.path, 2))
         command = (*COMMAND, "--scheduler", cluster.address)
-        until(lambda: cluster.output.read_text().count("Registered to") == 2)  # noqa: B023
+        until(partial(are_ready, cluster))
         if name == "second":
             attempt.project.run(*command)
             return
@@ -111,7 +115,7 @@ def losses(project: Project, undisturbed: Project) -> list[str]:
     answers, expected = (pd.read_parquet(one.path / OUT / PARTS) for one in (project, undisturbed))
     if not answers.equals(expected):
         lost.append(f"{len(answers)} answers, or others")
-    if sorted(os.listdir(folder)) != [".lock", MANIFEST, PARTS]:  # noqa: PTH208
+    if sorted(path.name for path in folder.iterdir()) != [".lock", MANIFEST, PARTS]:
         lost.append("files are left over")
     return lost
 

@@ -5,6 +5,7 @@ files with a row for each text, without the text, and in the end manifest.json. 
 command goes on where it ended.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,13 @@ def main(most_errors: float, as_json: bool, **request: Any) -> int:
     with cli.output_kept(as_json):
         manifest = score_run.run(score_run.Request(**request))
     cli.report(manifest, score_run.summary(manifest, request["out"]), as_json)
-    return int(manifest["errors"] > most_errors * manifest["rows"])
+    if manifest["errors"] <= most_errors * manifest["rows"]:
+        return 0
+    print(
+        f"More than {most_errors:.2%} of the rows have no answer; `error` says why.",
+        file=sys.stderr,
+    )
+    return 1
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pyarrow import parquet
 
 from extras.common.texts import Record
 from sentiment.errors import UserError
-from sentiment.text import Limits, encode
+from sentiment.text import Encoded, Limits, encode
 from workflow import files
 from workflow.registry import champion
 
@@ -141,11 +141,12 @@ def answer(model: "Sentiment", records: pd.DataFrame) -> pd.DataFrame:
     """
     from sentiment.serving.classifier import COLUMN
 
-    texts = records.loc[records["error"].isna(), [COLUMN]]
+    texts, encoded = records.loc[records["error"].isna(), [COLUMN]], list[Encoded]()
+    model.observe = lambda _texts, words, _probabilities: encoded.extend(words)
     answers = model.predict(None, texts).set_index(texts.index)
-    # a model that an earlier release registered does not say what it reads
+    # a model that an earlier release registered says neither its words nor what it reads
+    encoded = encoded or [encode(text, model.ranks, model.tokenizer) for text in texts[COLUMN]]
     limits = getattr(model, "limits", Limits(len(model.ranks), np.inf))
-    encoded = [encode(text, model.ranks, model.tokenizer) for text in texts[COLUMN]]
     answers["words"] = [text.words for text in encoded]
     answers["unknown"] = [limits.unknown(text) for text in encoded]
     return answers.reindex(records.index).join(records[["id", "error"]])

@@ -114,7 +114,7 @@ def test_each_kind_of_file_has_the_same_answers_also_compressed_and_at_an_addres
 
 
 def test_rows_without_an_answer_say_why_and_too_many_of_them_end_with_status_1(
-    project: Project, call: Caller
+    project: Project, call: Caller, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [("body", "nr"), *((f"parfait {n}", n) for n in range(98)), ("",), ("voilà", 99)]
     with (project.path / "bad.csv").open("w", encoding="utf-8", newline="") as file:
@@ -127,6 +127,7 @@ def test_rows_without_an_answer_say_why_and_too_many_of_them_end_with_status_1(
     assert table.loc[98, ["label", "probability", "words", "unknown"]].isna().all()
     command = ["--file", "bad.csv", "--out", "out", "--text", "body", "--most-errors", "0.009"]
     assert score.main.main(command, standalone_mode=False) == 1
+    assert "More than 0.90% of the rows have no answer" in capsys.readouterr().err
 
 
 def test_finished_parts_are_kept_and_answers_to_something_else_are_refused(
