@@ -78,8 +78,8 @@ def known_words(text: str, ranks: Mapping[str, int], tokenizer: str = KERAS) -> 
 
 def encode(text: str, ranks: Mapping[str, int], tokenizer: str = KERAS) -> Encoded:
     """The words of a text by the index `ranks`, as `known_words`, but without their places."""
-    ranked = [ranks.get(word) for word in words(text, tokenizer)]
-    return Encoded([rank for rank in ranked if rank is not None], len(ranked))
+    found = words(text, tokenizer)
+    return Encoded([*filter(None, map(ranks.get, found))], len(found))  # ranks begin at 1
 
 
 class Limits(NamedTuple):

@@ -17,8 +17,6 @@ from sentiment.data.rows import Labels
 from sentiment.data.table import Loaded
 from sentiment.text import fingerprints
 from workflow import downloads, ending, files
-from workflow.ending import escape
-from workflow.files import FETCH, write_reviews
 from workflow.params import load_params, tokenizer_of
 
 
@@ -54,16 +52,16 @@ def describe(name: str, summary: Mapping[str, Any]) -> str:
         "rows without a word are left out": summary["left_out"],
     }
     lines += [", ".join(f"{count:,} {what}" for what, count in counts.items() if count)]
-    return escape("\n".join(filter(None, lines)))
+    return ending.escape("\n".join(filter(None, lines)))
 
 
 def main() -> None:
     params = load_params().fetch
-    with files.replaced(FETCH) as folder:
+    with files.replaced(files.FETCH) as folder:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:  # on the same disk
             source, digests = load(params, Path(scratch))
-            write_reviews(folder, "train", source.train)
-            write_reviews(folder, "test", source.test)
+            files.write_reviews(folder, "train", source.train)
+            files.write_reviews(folder, "test", source.test)
             files.write_arrays(folder, {"test_dropped": source.dropped})
             summary = summarize(source.train, source.test, source.left_out)
         files.write_json(folder / "word_index.json", source.ranks)

@@ -1,6 +1,7 @@
 """Fixtures that several test modules use, and the rule that CI skips nothing."""
 
 import gc
+import json
 import os
 import shutil
 import signal
@@ -155,10 +156,12 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def root_with_store(root: Path, empty_store: Path) -> Path:
-    """A folder with a store without a run."""
+def root_with_store(root: Path, empty_store: Path) -> Iterator[Path]:
+    """A folder with a store without a run; none is active afterwards."""
     shutil.copy2(empty_store, root)
-    return root
+    yield root
+    while mlflow.active_run():
+        mlflow.end_run()
 
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +183,17 @@ def runs() -> list[Run]:
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("imdb-lstm")
     return list(client.search_runs([experiment.experiment_id])) if experiment else []
+
+
+def curve(run_id: str, metric: str = "loss", store: str | None = None) -> list[tuple[int, float]]:
+    """The points of a metric of a run, of this store or another, in the order of the epochs."""
+    points = mlflow.MlflowClient(store).get_metric_history(run_id, metric)
+    return sorted((point.step, point.value) for point in points)
+
+
+def epochs(run_id: str, metric: str = "loss", store: str | None = None) -> list[int]:
+    """The epoch of each point of such a curve."""
+    return [epoch for epoch, _ in curve(run_id, metric, store)]
 
 
 @pytest.fixture(scope="session")
@@ -310,9 +324,9 @@ def fresh(clone: Project, tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def project(finished: Project, tmp_path: Path) -> Project:
-    """A finished project of one's own, in another place than it was made in."""
-    return finished.copy(tmp_path / "project")
+def project(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A finished project of one's own, moved from where it was made; the test stands in it."""
+    return own_copy(finished, tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -345,6 +359,10 @@ class Caller:
             assert not main()
         printed = self.capsys.readouterr()
         return f"{printed.err}{printed.out}"
+
+    def json(self, main: Main, *arguments: str, **environment: str) -> Any:
+        """Call a `main` that must succeed and return the JSON that it printed last."""
+        return json.loads(self(main, "--json", *arguments, **environment).splitlines()[-1])
 
     def fail(self, main: Main, *arguments: str, **environment: str) -> str:
         """Call a `main` that must fail with one message, and return that."""

@@ -1,5 +1,6 @@
 """A copy of the project in which real commands are run, for tests and for `benchmarks.faults`."""
 
+import json
 import os
 import shutil
 import signal
@@ -139,6 +140,11 @@ class Project:
             "GIT_COMMITTER_NAME": "test",
             "GIT_COMMITTER_EMAIL": "test@example.org",
         }
+
+    @property
+    def run_id(self) -> str:
+        """Of the run that made `data/`."""
+        return str(json.loads((self.path / "data/train/run.json").read_bytes())["run_id"])
 
     def copy(self, path: Path) -> "Project":
         """A project of the same content in another place, with the user's environment."""

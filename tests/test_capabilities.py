@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Starter
 from tests.project import ROOT, Project
 from tests.stages.test_dvc_yaml import STAGES, imported
-from tests.test_docs import dead_links
+from tests.test_docs import dead_links, targets
 
 SHARED = "common"  # what several capabilities import
 MYPY_CACHE = ROOT / ".mypy_cache"
@@ -30,12 +30,6 @@ def remove(name: str, root: Path) -> None:
             (root / own).unlink()
     for folder in ("extras", "tests/extras", "benchmarks"):
         shutil.rmtree(root / folder / name, ignore_errors=True)
-
-
-def targets(root: Path) -> set[str]:
-    """The targets that `make` lists."""
-    listed = subprocess.run(["make"], cwd=root, capture_output=True, text=True, check=True).stdout
-    return set(re.findall(r"^  make ([\w-]+)", listed, re.MULTILINE))
 
 
 def own_targets(name: str) -> set[str]:

@@ -2,14 +2,12 @@
 
 import ast
 import inspect
-import json
 import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 from tests.project import ROOT, Project
-from tests.stages.test_dvc_yaml import STAGES, declared, listed_code
 from workflow.params import Params
 
 TAKEN = {
@@ -83,44 +81,3 @@ def test_a_network_trains_and_answers_where_nothing_else_can_be_imported(
     (project.path / "alone.py").write_text(ALONE, encoding="utf-8")
     printed = project.read("python", "-m", "alone", small_params.train.model_dump_json())
     assert printed.splitlines()[-1:] == ["2 (64,) True"]
-
-
-STALE = """
-import json, sys
-from pathlib import Path
-from dvc.repo import Repo
-
-for names in sys.argv[1:]:
-    before = {Path(name): Path(name).read_bytes() for name in names.split()}
-    for path, content in before.items():
-        path.write_bytes(content + b"# a comment\\n")
-    with Repo() as repo:
-        print(json.dumps([names, sorted(repo.status(targets=["dvc.yaml"]))]), flush=True)
-    for path, content in before.items():
-        path.write_bytes(content)
-"""
-
-
-def test_dvc_runs_again_what_reaches_an_edited_module_and_nothing_for_infrastructure(
-    finished: Project, tmp_path: Path
-) -> None:
-    """A comment is appended to each computing module in turn, and DVC asked what it would run."""
-    computing, infrastructure = (
-        [
-            str(path.relative_to(ROOT))
-            for folder in folders
-            for path in sorted((ROOT / folder).rglob("*.py"))
-            if path.stem != "__init__"
-        ]
-        for folders in (("stages", "sentiment"), ("workflow",))
-    )
-    project = finished.copy(tmp_path / "project")
-    edits = (" ".join(infrastructure), *computing)  # of infrastructure all at once
-    printed = project.read("python", "-c", STALE, *edits)
-    stages = {stage: listed_code(declared()[stage]) for stage in sorted(STAGES)}
-    reached = {name: [stage for stage in stages if name in stages[stage]] for name in computing}
-    answers = dict(map(json.loads, printed.splitlines()))
-    assert answers == {" ".join(infrastructure): [], **reached}
-    # of `make predict` and `make demo`; of what is kept with a version, but in no output
-    elsewhere = ["sentiment/explanation.py", "sentiment/profile.py"]
-    assert [name for name in computing if not reached[name]] == elsewhere

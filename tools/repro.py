@@ -8,7 +8,6 @@ from sentiment.data.dataset import Fetch
 from sentiment.errors import UserError
 from tools import sync
 from workflow import cli, downloads, dvc, files, params_file
-from workflow.files import FETCH
 from workflow.params import PARAMS_FILE, load_params
 from workflow.runs import store
 
@@ -53,7 +52,7 @@ def reproduce() -> int:
 def not_fetched(wanted: Fetch) -> bool:
     """Whether IMDB is wanted and `fetch` has not got it."""
     try:
-        fetched = files.read_about(FETCH)["params"]["fetch.dataset"]
+        fetched = files.read_about(files.FETCH)["params"]["fetch.dataset"]
     except UserError:
         fetched = None
     return wanted.dataset == "imdb" and fetched != "imdb"

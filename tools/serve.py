@@ -5,7 +5,6 @@ import sys
 
 from sentiment.errors import UserError
 from workflow import children, cli
-from workflow.children import HOST
 from workflow.registry import champion, versions
 from workflow.runs import store
 
@@ -18,6 +17,8 @@ PORT = "SERVE_PORT"
 @cli.option("--log", variable="LOG", help="Log what is answered, in a file a day in this folder.")
 @cli.option("--log-texts", variable="LOG_TEXTS", is_flag=True, help="Log the texts, too.")
 def main(port: int, model: str | None, log: str | None, log_texts: bool) -> int:
+    if log_texts and not log:
+        raise UserError("LOG_TEXTS=1 needs the log's folder: add LOG=log.")
     children.require_free(port, PORT)
     model_uri = champion.uri(model)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store.tracking_uri()}
@@ -31,8 +32,8 @@ def main(port: int, model: str | None, log: str | None, log_texts: bool) -> int:
                 f"{model_uri} cannot log: register it anew by `make repro`, then promote that one."
             )
         environment |= {FOLDER: log, VERSION: model_uri, TEXTS: str(int(log_texts))}
-    print(f"Serving {model_uri} on http://{HOST}:{port}/invocations", flush=True)
-    options = ["--model-uri", model_uri, "--host", HOST, "--port", str(port)]
+    print(f"Serving {model_uri} on http://{children.HOST}:{port}/invocations", flush=True)
+    options = ["--model-uri", model_uri, "--host", children.HOST, "--port", str(port)]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
     return children.run([*command, *options], environment)
 

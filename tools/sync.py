@@ -37,8 +37,8 @@ def main(as_json: bool) -> None:
 def synchronize() -> Run:
     """Log to the tracking store what it lacks of `data/`; return the run.
 
-    Raises:
-        UserError: files are missing or do not belong together, or the store cannot be used.
+    A UserError says which files are missing or do not belong together, or what is wrong with the
+    store.
     """
     with FileLock(lock()), store.as_user_error():
         lifecycle.end_abandoned_runs()

@@ -12,7 +12,6 @@ import webbrowser
 from contextlib import suppress
 
 from workflow import children, cli
-from workflow.children import HOST
 from workflow.runs import store
 from workflow.runs.links import DEFAULT_PORT, link
 
@@ -28,7 +27,7 @@ def show_when_ready(page: str, port: int) -> None:
     """Wait until the server answers, then show the page."""
     while True:
         with socket.socket() as probe:
-            if not probe.connect_ex((HOST, port)):
+            if not probe.connect_ex((children.HOST, port)):
                 break
         time.sleep(0.2)
     show(page)
@@ -49,9 +48,9 @@ def main(port: int) -> int:
         show(link(store.connect()))
         return 0
     children.require_free(port, PORT)
-    page = link(store.connect(), server=f"http://{HOST}:{port}")
+    page = link(store.connect(), server=f"http://{children.HOST}:{port}")
     threading.Thread(target=show_when_ready, args=(page, port), daemon=True).start()
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port)]
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", children.HOST, "--port", str(port)]
     # not an argument, which others see: the store's address may have a password
     return children.run(command, {**QUIET, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri})
 

@@ -13,7 +13,6 @@ import pandas as pd
 
 from sentiment.errors import UserError
 from workflow import children, cli, dvc, files
-from workflow.files import STAGES
 from workflow.params import load_params
 from workflow.runs.identity import CHANGES, DECLARED
 
@@ -43,8 +42,7 @@ def main(as_json: bool) -> int:
 def verify() -> dict[str, Any]:
     """Run the pipeline again, and compare: what `--json` prints.
 
-    Raises:
-        UserError: `data/` is not the commit's own, or the pipeline failed.
+    A UserError is raised where `data/` is not the commit's own, or the pipeline fails.
     """
     require_the_commit_s_own_data()
     with tempfile.TemporaryDirectory() as scratch:
@@ -91,7 +89,7 @@ def repeat(clone: Path) -> Path:
 
 def compared(data: Path) -> set[str]:
     """The names of the files of `data/` that are the same in every run, relative to it."""
-    paths = (path for stage in STAGES for path in (data / stage).glob("*"))
+    paths = (path for stage in files.STAGES for path in (data / stage).glob("*"))
     return {str(path.relative_to(data)) for path in paths} - LEFT_OUT
 
 

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -30,11 +30,8 @@ def cache_folder() -> Path:
 def imdb(params: Fetch) -> tuple[bytes, bytes]:
     """The content of the archive and the word index, downloaded where Keras' cache lacks them.
 
-    A download is written beside its place and moved in once its digest is right.
-
-    Raises:
-        Unreachable: a file is not there and cannot be downloaded.
-        UserError: a file is not what `params.yaml` pins.
+    A download is written beside its place and moved in once its digest is right. Raises Unreachable
+    where a file is not to be had, and UserError where it is not what `params.yaml` pins.
     """
     import pooch
     import requests
@@ -63,17 +60,14 @@ failed ({cause}). What you can do:
 
 @contextmanager
 def tables(params: Table) -> Iterator[tuple[list[Source], dict[str, str]]]:
-    """The files of `fetch.table` on this machine, and their SHA-256 by the parameter's name.
+    """The files of `fetch.table`, see `local`, and their SHA-256 by the parameter's name.
 
-    Raises:
-        UserError: see `local`; or both have the same content.
+    A UserError is raised where both have the same content.
     """
     addresses = {"train": params.train, "test": params.test}
     if params.test == params.train:
         del addresses["test"]
-    with ExitStack() as stack:
-        sources = [stack.enter_context(local(address)) for address in addresses.values()]
-        digests = [files.sha256(source.path) for source in sources]
+    with _all_local(addresses.values()) as (sources, digests):
         if len(set(digests)) < len(digests):
             raise UserError(
                 f"{params.test} has the same content as {params.train}: name it in the same way, "
@@ -84,19 +78,23 @@ def tables(params: Table) -> Iterator[tuple[list[Source], dict[str, str]]]:
 
 @contextmanager
 def added(place: str) -> Iterator[tuple[list[Source], str]]:
-    """The tables of `fetch.add` on this machine, and one SHA-256 of all; UserError as `local`."""
-    with ExitStack() as stack:
-        sources = [stack.enter_context(local(name)) for name in files.tables(place)]
-        digests = [files.sha256(source.path) for source in sources]
+    """The tables of `fetch.add`, see `local`, and one SHA-256 of all."""
+    with _all_local(files.tables(place)) as (sources, digests):
         yield sources, hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+@contextmanager
+def _all_local(addresses: Iterable[str]) -> Iterator[tuple[list[Source], list[str]]]:
+    with ExitStack() as stack:
+        sources = [stack.enter_context(local(address)) for address in addresses]
+        yield sources, [files.sha256(source.path) for source in sources]
 
 
 @contextmanager
 def local(address: str) -> Iterator[Source]:
     """The file on this machine; what is at an address is copied for the length of the block.
 
-    Raises:
-        UserError: there is no such file, or the address cannot be read.
+    A UserError is raised where there is no such file, or the address cannot be read.
     """
     if "://" not in address:
         if not Path(address).is_file():

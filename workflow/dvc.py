@@ -49,11 +49,6 @@ def _run(arguments: Sequence[str], folder: Path, environment: Environment) -> in
         raise
 
 
-def output(*arguments: str) -> str:
-    """What a DVC command prints; raises UserError if it fails."""
-    return children.output(*DVC, *arguments)
-
-
 def remote() -> str | None:
     """The name of DVC's default remote, if there is one; UserError if its config is broken."""
     from dvc.config import Config, ConfigError
@@ -124,8 +119,7 @@ def table_files(params: Fetch) -> set[str]:
 def relative_files(params: Fetch) -> list[str]:
     """Those that are named by a path from the project's root, which a copy of it needs, too.
 
-    Raises:
-        UserError: a path leads out of the project.
+    A UserError is raised where a path leads out of the project.
     """
     names = sorted(table_files(params))
     inside = [name for name in names if "://" not in name and not Path(name).is_absolute()]

@@ -22,6 +22,7 @@ from workflow.params import Promote, tokenizer_of
 from workflow.registry import versions
 from workflow.registry.packaging import Model, Parts
 from workflow.registry.rule import read_evaluated
+from workflow.registry.versions import Served
 from workflow.runs.logger import RunLogger, now
 
 TEXT = "text"  # column of the table of mistakes
@@ -37,14 +38,6 @@ class TestIdentity(NamedTuple):
     digest: str
 
 
-class Served(NamedTuple):
-    """What is registered: a served model, tags beside the metrics, and the `promote` section."""
-
-    parts: Parts
-    tags: Mapping[str, str]
-    rule: Promote
-
-
 def publish(
     log: RunLogger,
     folder: Path,
@@ -52,16 +45,10 @@ def publish(
     test: TestIdentity,
     served: Served | None = None,
 ) -> None:
-    """Log an evaluation, leaving the run's status and its end time alone.
+    """Log an evaluation, leaving the run's status and its end time alone; register what is served.
 
-    Args:
-        folder: that `write` wrote, with its `about.json`; with `HISTORY` if it has all that is
-            known of how the model was made.
-        metrics: see `sentiment.scoring.answers.Evaluation`.
-        served: the model, if it is to be registered.
-
-    Raises:
-        UserError: a file is not as it was written.
+    `folder` is one that `write` wrote, with its `about.json`, and with `HISTORY` if it has all that
+    is known of how the model was made. A UserError is raised where a file was changed.
     """
     names = files.read_about(folder)["files"]
     if GRADIENTS in names:
@@ -75,9 +62,8 @@ def publish(
     if served:
         # the version's tags have the test's metrics
         tags = {name: str(value) for name, value in metrics.items() if not isinstance(value, dict)}
-        tags |= served.tags
-        profile = profile_of(folder, served.parts)
-        versions.register(log, served.parts, folder, tags, served.rule, profile)
+        served = served._replace(tags={**tags, **served.tags})
+        versions.register(log, served, folder, profile_of(folder, served.parts))
         log.complete(EVALUATE.name, folder)
 
 
@@ -94,11 +80,7 @@ def profile_of(folder: Path, parts: Parts) -> dict[str, Any]:
 def publish_outputs(
     log: RunLogger, metrics: Mapping[str, Any], test: TestSet, rule: Promote
 ) -> None:
-    """Log all of `data/evaluate`, and register the model of `data/train`.
-
-    Raises:
-        UserError: a file is not as its stage wrote it.
-    """
+    """Log all of `data/evaluate`, and register the model of `data/train`; see `publish`."""
     dataset = f"{metrics['dataset']}-test"
     log.dataset(dataset, "test", (test.x, test.y), PAD, test.digest)
     data = {"data.x_train.sha256": files.read_about(PAD)["files"]["x_train.npy"]}

@@ -122,11 +122,7 @@ def write_about(folder: Path, params: Mapping[str, Any]) -> None:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """Read a folder's description, `{"params": {...}, "files": {name: SHA-256}}`.
-
-    Raises:
-        DamagedError: it is missing or damaged.
-    """
+    """Read, as `read_json`, a folder's `{"params": {...}, "files": {name: SHA-256}}`."""
     about = read_json(folder / ABOUT)
     if not isinstance(about, dict) or not {"params", "files"} <= about.keys():
         raise damaged(folder / ABOUT, "params and files are not in it")
@@ -146,8 +142,7 @@ def read_json(path: Path) -> Any:
 def read_arrays(folder: Path, names: Iterable[str]) -> list[NDArray[Any]]:
     """Map `<name>.npy` of a folder, for each name, into memory, read-only.
 
-    Raises:
-        DamagedError: a file is missing, or its content is not what the stage wrote.
+    Raises DamagedError where a file is missing or not what the stage wrote.
     """
     digests = read_about(folder)["files"]
     mapped = []
@@ -188,14 +183,9 @@ def short_digest(folder: Path, names: Iterable[str], part: slice = slice(None)) 
 
 
 def checked(path: Path, digests: Mapping[str, str] | None = None) -> Path:
-    """Return `path` if it is as it was written.
+    """Return the path of a stage's file, or a copy of one; DamagedError if that has changed.
 
-    Args:
-        path: a file of a stage, or a copy of one.
-        digests: the SHA-256 by name; None: what the folder's `about.json` says.
-
-    Raises:
-        DamagedError: it is missing or has another digest.
+    `digests` are the SHA-256 by name; None: what the folder's `about.json` says.
     """
     digests = read_about(path.parent)["files"] if digests is None else digests
     try:

@@ -78,9 +78,8 @@ def check_params(document: Any, source: str) -> Params:
 def load(kind: type[Settings], path: Path) -> Settings:
     """Read and check all of a file, which has to be of this kind.
 
-    Raises:
-        UserError: it is missing, not YAML, or a key or value is not allowed; the message
-            names each key, its value and what is allowed.
+    A UserError says what is wrong with the file, or names each key that is, its value and what is
+    allowed.
     """
     try:
         document = YAML(typ="safe", pure=True).load(path)

@@ -30,11 +30,7 @@ def parameter(name: str) -> FieldInfo | None:
 
 
 def changed(params: Params, changes: Mapping[str, Any]) -> Params:
-    """The params with other values, by their dotted names.
-
-    Raises:
-        UserError: there is no such parameter, or the values are not allowed.
-    """
+    """The params with other values, by their dotted names; UserError if these are not allowed."""
     document = params.model_dump()
     for name, value in changes.items():
         _replace(document, name, value)
@@ -44,8 +40,7 @@ def changed(params: Params, changes: Mapping[str, Any]) -> Params:
 def edit(path: Path, values: Mapping[str, Any]) -> list[str]:
     """Write values, by their dotted names, into a params file; return a line for each that changed.
 
-    Raises:
-        UserError: the result would not be allowed; the file is as it was.
+    Where the result is not allowed, a UserError is raised, and the file is as it was.
     """
     yaml = YAML()
     yaml.width, yaml.preserve_quotes = WIDTH, True

@@ -37,14 +37,11 @@ _state = _State()
 
 @contextmanager
 def raising() -> Iterator[None]:
-    """In the block, raise a signal that would end the process in the main thread.
+    """In the block, raise a signal that would end the process in the main thread, as Interrupted.
 
     It is raised again as long as it is lost: what is raised in a finalizer is printed and
     forgotten, and TensorFlow may go on after it, or fail in another way. After the block none is
     raised. A second signal, more than `AT_ONCE_SECONDS` after the first, ends the process at once.
-
-    Raises:
-        Interrupted: a signal came.
     """
     _state.number, _state.deferring = None, 0
     signal.signal(signal.SIGALRM, _raise)
@@ -85,11 +82,7 @@ def _raise(*_: object) -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let no signal cut the block short; one that came meanwhile is raised at its end.
-
-    Raises:
-        Interrupted: a signal came.
-    """
+    """Let no signal cut the block short; one that came meanwhile is raised at its end."""
     if threading.current_thread() is not threading.main_thread():  # no signal is raised there
         yield
         return

@@ -9,9 +9,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import pandas as pd
+import psutil
 
 from benchmarks.breaking import Fault, Group, Try, kill_tree, small_disk, started, tree
 from extras.score.parts import PARTS
@@ -35,8 +37,8 @@ def begin(attempt: Try, *command: str) -> "subprocess.Popen[str]":
 def kill_worker(attempt: Try) -> None:
     process = begin(attempt, *HERE)
     time.sleep(attempt.rng.uniform(1, attempt.seconds))
-    workers = [child for child in tree(process) if "spawn_main" in " ".join(child.cmdline())]
-    if workers:
+    with suppress(psutil.NoSuchProcess, IndexError):  # it has just ended, or none has begun
+        workers = [child for child in tree(process) if "spawn_main" in " ".join(child.cmdline())]
         attempt.rng.choice(workers).kill()
     process.wait(timeout=300)
     assert process.returncode == 0

@@ -210,9 +210,9 @@ def differences(study: Study) -> Iterator[str]:
         for distance in changed_at(study) if change else []:
             before = accuracies(study, network, "", distance)
             after = accuracies(study, network, change, distance)
-            effect = significance.mean_difference(before, after, confidence)
-            if effect.p < 1 - confidence:
-                points = [100 * x for x in (effect.difference, *effect.interval)]
+            ends, p = significance.mean_difference(before, after, confidence)
+            if p < 1 - confidence:
+                points = [100 * x for x in (after.mean() - before.mean(), *ends)]
                 yield (
                     f"{network}, {change}, at {distance} words: {points[0]:+.1f} points "
                     f"({points[1]:+.1f} to {points[2]:+.1f})"

@@ -25,7 +25,7 @@ from benchmarks.report import spread
 from extras.common import cluster
 from extras.sweep import space, study, sweep, workers
 from extras.sweep.sweep import Sweep
-from extras.sweep.sweep_options import load_options
+from extras.sweep.sweep_options import FILE, SweepOptions
 from extras.sweep.trial import RUN, prepare
 from sentiment.backend import load_keras
 from sentiment.network.state import START
@@ -33,7 +33,7 @@ from sentiment.text import Reviews
 from tests.services import postgres
 from workflow import cli
 from workflow.files import FETCH, read_reviews
-from workflow.params import Params, load_params
+from workflow.params import Params, load, load_params
 from workflow.runs import identity, store
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def wanted(trials: int, epochs: int) -> list[dict[str, Any]]:
 
 def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
     """Train with these values in this process, without Optuna, Dask, MLflow and checkpoints."""
-    this_sweep, beside = sweep.open_sweep(load_params(), load_options()), []
+    this_sweep, beside = sweep.open_sweep(load_params(), load(SweepOptions, FILE)), []
     reviews = read_reviews(FETCH, "train")
     begun = time.monotonic()
     load_keras()
@@ -88,7 +88,7 @@ def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
 
 def by_workers(values: Sequence[dict[str, Any]], count: int, name: str) -> Trained:
     """Train with these values as the trials of a sweep, by so many workers."""
-    this_sweep = sweep.open_sweep(load_params(), load_options())
+    this_sweep = sweep.open_sweep(load_params(), load(SweepOptions, FILE))
     searched = study.open_study(name + study.CONFIRMED, this_sweep.options)
     study.fill_with(searched, values)
     with cluster.local(count) as client:
@@ -127,7 +127,7 @@ def let_sleep() -> None:
 
 def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:
     """Let so many workers sleep for so many trials."""
-    options = load_options()
+    options = load(SweepOptions, FILE)
     this_sweep = Sweep("sleep", "none", "", params, options, {}, {}, {})
     # a process that took the place of a used one would train
     with (

@@ -1,1 +1,0 @@
-"""A linear model to compare networks with, as a pipeline of its own: `extras/baseline/dvc.yaml`."""

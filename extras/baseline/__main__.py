@@ -14,16 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from extras.baseline import fit as fits
 from extras.baseline.fit import OPTIONS, LinearOptions
 from extras.common import linear_reader, unpadded
 from extras.common.linear_reader import Linear
-from sentiment.network.state import METRICS
 from sentiment.section import flatten
 from workflow import ending, files
-from workflow.evaluation import Served, TestIdentity, publish
 from workflow.files import FETCH, TEST_DATA, arrays
 from workflow.params import Params, dataset_name, load, load_params, tokenizer_of
 from workflow.registry.packaging import Model, Parts
@@ -76,7 +73,7 @@ def fit(job: Job) -> tuple[Linear, float]:
     return model, time.perf_counter() - begun
 
 
-def save(folder: Path, job: Job, model: Linear, seconds: float, name: str) -> pd.DataFrame:
+def save(folder: Path, job: Job, model: Linear, seconds: float, name: str) -> None:
     """Write model and evaluation into an empty folder, see `unpadded.evaluate`."""
     np.savez(folder / linear_reader.FILE, **vars(model))
     params = job.settings_used | {
@@ -84,28 +81,21 @@ def save(folder: Path, job: Job, model: Linear, seconds: float, name: str) -> pd
         TEST_DATA: files.joint_digest(FETCH, arrays("test")),
     }
     answering = unpadded.Model(model.probabilities, len(model.weights) + 1, seconds)
-    return unpadded.evaluate(folder, answering, job.data, params, name, job.params.evaluate)
+    unpadded.evaluate(folder, answering, job.data, params, name, job.params.evaluate)
 
 
 def fit_and_log(job: Job, log: RunLogger, tags: Mapping[str, str]) -> None:
     """Fit, write the folder and log it; register the model and let the rule decide about it."""
     diff, folder = identity.uncommitted_diff(), FOLDER / job.kind
     log.tags(tags)
-    test = TestIdentity(f"{dataset_name(job.settings_used)}-test", job.data.test.digest)
-    reviews = job.data.test.reviews
-    log.dataset(test.dataset, "test", (reviews.tokens, reviews.labels), FETCH, test.digest)
     model, seconds = fit(job)
     with files.replaced(folder) as partial_folder:
-        history = save(partial_folder, job, model, seconds, log.run.name)
-    log.epoch(1, {name: float(history[name].iloc[0]) for name in METRICS})
+        save(partial_folder, job, model, seconds, log.run.name)
     log.diff(diff)
     saved = Model(files.checked(folder / linear_reader.FILE), {}, reader=linear_reader.READER)
     index, threshold = files.checked(FETCH / "word_index.json"), job.params.evaluate.threshold
     parts = Parts([saved], index, threshold, LINEAR_PACKAGES, tokenizer_of(job.settings_used))
-    params = files.read_about(folder)["params"]
-    digests = {key: params[key] for key in ("model.sha256", TEST_DATA)}
-    metrics = files.read_json(folder / "metrics.json")
-    publish(log, folder, metrics, test, Served(parts, digests, job.params.promote))
+    metrics = unpadded.publish_evaluation(log, folder, job.data.test, parts, job.params.promote)
     print(f"MLflow run {log.run.run_id}: {log.run.name}")
     print(f"Test Accuracy: {metrics['test_accuracy']:.4f}")
 

@@ -1,20 +1,19 @@
 """Linear models of words and bigrams, fitted by scikit-learn: pure functions."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.linear_model import LogisticRegression
 
 from extras.common.linear_reader import Linear, bigrams
 from sentiment.errors import UserError
 from sentiment.section import Section
 from sentiment.text import Reviews
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-    from sklearn.linear_model import LogisticRegression
 
 OPTIONS = Path("extras", "baseline", "params.yaml")
 
@@ -36,7 +35,7 @@ class Counts(NamedTuple):
     """
 
     keys: NDArray[np.int64]
-    matrix: "csr_matrix"
+    matrix: csr_matrix
 
 
 def choose(reviews: Reviews, order: NDArray[np.int64]) -> Reviews:
@@ -48,8 +47,6 @@ def choose(reviews: Reviews, order: NDArray[np.int64]) -> Reviews:
 
 def count(reviews: Reviews, min_reviews: int) -> Counts:
     """Count the words and bigrams of at least so many reviews; UserError if there is none."""
-    from scipy.sparse import csr_matrix
-
     words = reviews.tokens.astype(np.int64)
     rows = np.repeat(np.arange(len(reviews)), reviews.lengths)
     inside = rows[:-1] == rows[1:]  # no bigram spans two reviews
@@ -67,10 +64,9 @@ def count(reviews: Reviews, min_reviews: int) -> Counts:
 
 def fit_tfidf(counts: Counts, labels: NDArray[np.uint8], options: LinearOptions) -> Linear:
     """Logistic regression on TF-IDF: what occurs in few reviews weighs more."""
-    from sklearn.feature_extraction.text import TfidfTransformer
-
     transform = TfidfTransformer().fit(counts.matrix)
-    fitted = _regress(transform.transform(counts.matrix), labels, options.tfidf_c, options)
+    model = LogisticRegression(C=options.tfidf_c, max_iter=options.max_iterations)
+    fitted = model.fit(transform.transform(counts.matrix), labels)
     return _linear(counts.keys, transform.idf_, fitted, tfidf=True)
 
 
@@ -86,21 +82,13 @@ def fit_naive_bayes(counts: Counts, labels: NDArray[np.uint8], options: LinearOp
         for label in (1, 0)
     )
     ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
-    x = occurs.multiply(ratio).tocsr()
-    fitted = _regress(x, labels, options.naive_bayes_c, options)
+    model = LogisticRegression(C=options.naive_bayes_c, max_iter=options.max_iterations)
+    fitted = model.fit(occurs.multiply(ratio).tocsr(), labels)
     return _linear(counts.keys, ratio, fitted, tfidf=False)
 
 
-def _regress(
-    x: "csr_matrix", labels: NDArray[np.uint8], c: float, options: LinearOptions
-) -> "LogisticRegression":
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(C=c, max_iter=options.max_iterations).fit(x, labels)
-
-
 def _linear(
-    keys: NDArray[np.int64], scale: NDArray[Any], fitted: "LogisticRegression", tfidf: bool
+    keys: NDArray[np.int64], scale: NDArray[Any], fitted: LogisticRegression, tfidf: bool
 ) -> Linear:
     """By TF-IDF, occurrences are counted and values normalized."""
     weights, bias = fitted.coef_[0].astype(np.float32), fitted.intercept_[0].astype(np.float32)

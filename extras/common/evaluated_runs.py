@@ -8,10 +8,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from extras.common.run_groups import CHAMPION, MEMBERS, SEEDS, WORKSPACE
 from sentiment.errors import UserError
@@ -20,9 +22,6 @@ from workflow import evaluation, files
 from workflow.files import EVALUATE, TRAIN, DamagedError
 from workflow.registry import champion
 from workflow.runs import lifecycle, logger, store
-
-if TYPE_CHECKING:
-    import mlflow
 
 LOG_AGAIN = (
     "`make sync`, where its files are, logs them again; linear models and ensembles are made anew."
@@ -133,9 +132,7 @@ def evaluated(run_id: str, name: str, folder: Path, history: pd.DataFrame) -> Tr
 
 def from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
     """Read a run of the store, or the trainings of a group by its parent run."""
-    import mlflow
-
-    experiment_id, client = store.connect(), mlflow.MlflowClient()
+    experiment_id, client = store.connect(), MlflowClient()
     with store.as_user_error():
         run = store.find_run(client, experiment_id, run_id)
         if run is None:
@@ -146,9 +143,7 @@ def from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
     return RunGroup(label, str(run.info.run_id), str(run.info.run_name), trainings)
 
 
-def members(
-    client: "mlflow.MlflowClient", run: "mlflow.entities.Run"
-) -> "list[mlflow.entities.Run]":
+def members(client: MlflowClient, run: Run) -> list[Run]:
     """The run itself, or the trainings of the group whose parent it is, by seed.
 
     Raises:
@@ -167,7 +162,7 @@ def members(
     return stored
 
 
-def from_run(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", scratch: Path) -> Training:
+def from_run(client: MlflowClient, run: Run, scratch: Path) -> Training:
     """Download a training with its evaluation from the store."""
     run_id, tags, place = run.info.run_id, run.data.tags, EVALUATE.name
     with belonging_to(f"Run {run_id}", LOG_AGAIN):
@@ -180,7 +175,7 @@ def from_run(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", scratch:
         return evaluated(run_id, str(run.info.run_name), folder, read_history(client, run_id))
 
 
-def read_history(client: "mlflow.MlflowClient", run_id: str) -> pd.DataFrame:
+def read_history(client: MlflowClient, run_id: str) -> pd.DataFrame:
     """A training's history, see `sentiment.network.training.Trained`, from the run's metrics."""
     columns = {
         name: {point.step: point.value for point in client.get_metric_history(run_id, name)}

@@ -1,15 +1,22 @@
-"""Runs that have others below them, such as a group of seeds; no training is logged to them."""
+"""Runs that train nothing: parents, such as of a group of seeds, and users of registered models."""
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from sentiment.errors import UserError
 from workflow import files
-from workflow.runs import store
+from workflow.registry import champion
+from workflow.runs import identity, lifecycle, store
+from workflow.runs.logger import RunLogger
 
 if TYPE_CHECKING:
     import mlflow
+    from mlflow.entities.model_registry import ModelVersion
 
 WORKSPACE, CHAMPION = "workspace", "champion"  # names of runs, beside their ids
 PARENT = "mlflow.parentRunId"  # tag: the run that this one is listed below
@@ -34,6 +41,26 @@ def find_or_make(
     return parent
 
 
-def as_text(params: Mapping[str, Any]) -> dict[str, str]:
-    """Params as MLflow keeps them."""
-    return {name: str(value) for name, value in params.items()}
+@contextmanager
+def using(
+    versions: "Sequence[ModelVersion]",
+    name: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> Iterator[RunLogger]:
+    """Start a run that uses these versions; end it as the block ends.
+
+    Raises:
+        UserError: the store cannot be used at the start, or failed meanwhile.
+    """
+    tags = {**tags, **identity.provenance(), **identity.describe()}
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        FileLock(Path(scratch, "lock")) as lock,
+        lifecycle.start_run(name, params, tags, Path(lock.lock_file), with_model=False) as log,
+    ):
+        log.consequence = "Logging to MLflow stops here"
+        champion.log_use(log, versions)
+        yield log
+        if log.lost:
+            raise UserError(f"Run {log.run.run_id} is incomplete: run the command again.")

@@ -73,27 +73,19 @@ def mean_interval(values: NDArray[np.float64], confidence: float) -> Interval:
     return Interval(float(values.mean() - half), float(values.mean() + half))
 
 
-class MeanDifference(NamedTuple):
-    """Mean of group b less mean of group a, with its interval and the p of there being none."""
-
-    difference: float
-    interval: Interval
-    p: float
-
-
 def mean_difference(
     a: NDArray[np.float64], b: NDArray[np.float64], confidence: float
-) -> MeanDifference:
-    """Compare the accuracies of two groups of trainings, of which one has two at least.
+) -> tuple[Interval, float]:
+    """The interval of mean b less mean a, and the p of there being no difference.
 
-    By Welch's t-test; where one group is a single training, its spread is taken to be the other's,
-    as Student's does. Where neither group has a spread p is 1, and the interval all there is.
+    Of two groups of trainings, of which one has two at least, by Welch's t-test; where one group
+    is a single training, its spread is taken to be the other's, as Student's does. Where neither
+    group has a spread p is 1, and the interval all there is.
 
     Source: Welch 1947, The generalization of Student's problem.
     """
-    difference = float(b.mean() - a.mean())
     if np.ptp(a) == np.ptp(b) == 0:  # the t statistic is not defined
-        return MeanDifference(difference, Interval(-1.0, 1.0), 1.0)
+        return Interval(-1.0, 1.0), 1.0
     result = stats.ttest_ind(b, a, equal_var=min(len(a), len(b)) == 1)
     low, high = map(float, result.confidence_interval(confidence))
-    return MeanDifference(difference, Interval(low, high), float(result.pvalue))
+    return Interval(low, high), float(result.pvalue)

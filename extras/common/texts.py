@@ -1,11 +1,19 @@
-"""Texts from a file of any size that need no labels; a row that has none says why."""
+"""Texts from a file of any size that need no labels, and a model's answers to them."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
 
 from sentiment.data import rows
 from sentiment.data.rows import Source
 from sentiment.errors import first_line
+from sentiment.text import Encoded, Limits, encode
+from workflow.registry.scoring_server import COLUMN
+
+if TYPE_CHECKING:
+    from sentiment.serving.classifier import Sentiment
 
 TIMES_LONGEST = 10  # characters of a field, in the longest text's, that show an open quote
 
@@ -47,3 +55,22 @@ def _problem(values: Mapping[str, Any], column: str, longest: int) -> str | None
     if len(text) > longest:
         return f"column {column!r} has {len(text):,} characters, more than {longest:,}"
     return None
+
+
+def answers(model: "Sentiment", texts: pd.Series) -> pd.DataFrame:
+    """A model's answers to texts, by their index.
+
+    Returns:
+        Columns `label`, `probability`, `words` (in all), `unknown` (words) and `truncated`.
+    """
+    encoded = list[Encoded]()
+    model.observe = lambda _texts, words, _probabilities: encoded.extend(words)
+    table = model.predict(None, texts.to_frame(COLUMN)).set_index(texts.index)
+    # a model that an earlier release registered says neither its words nor what it reads
+    encoded = encoded or [encode(text, model.ranks, model.tokenizer) for text in texts]
+    limits = getattr(model, "limits", Limits(len(model.ranks), np.inf))
+    return table.assign(
+        words=[text.words for text in encoded],
+        unknown=[limits.unknown(text) for text in encoded],
+        truncated=[limits.truncates(text) for text in encoded],
+    )

@@ -16,9 +16,12 @@ from sentiment.scoring.answers import TestSet, evaluate_answers, predictions_tab
 from sentiment.scoring.evaluate_options import Evaluate
 from sentiment.text import Reviews
 from workflow import files
-from workflow.evaluation import HISTORY, read_words, write
-from workflow.files import FETCH, arrays, read_reviews
-from workflow.params import dataset_name
+from workflow.evaluation import HISTORY, TestIdentity, publish, read_words, write
+from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
+from workflow.params import Promote, dataset_name
+from workflow.registry.packaging import Parts
+from workflow.registry.versions import Served
+from workflow.runs.logger import RunLogger, now
 
 REVIEWS_AT_ONCE = 2000  # more would take more memory, fewer would leave cores idle
 Ranks = NDArray[np.int64]  # of a review's words, shape (words,)
@@ -62,7 +65,7 @@ def read_data(seed: int, shares: Sequence[float]) -> Data:
 
 def evaluate(
     folder: Path, model: Model, data: Data, params: Mapping[str, Any], name: str, options: Evaluate
-) -> pd.DataFrame:
+) -> None:
     """Ask a model about all reviews, and write what follows as the stage `evaluate` does.
 
     Args:
@@ -71,9 +74,6 @@ def evaluate(
         params: what shaped model, data and evaluation, by dotted names.
         name: of the run.
         options: the `evaluate` section.
-
-    Returns:
-        See `history`.
     """
     begun = time.perf_counter()
     probabilities = answers(model, data.test.reviews, data.test.order)
@@ -85,12 +85,25 @@ def evaluate(
         (data.train.labels[order], answers(model, data.train, order))
         for order in (data.learned, data.validation)
     ]
-    table = history(parts, model.seconds)
-    table.to_csv(folder / HISTORY, index=False)
+    history(parts, model.seconds).to_csv(folder / HISTORY, index=False)
     cost = {"parameters": model.parameters, "milliseconds_per_review": taken}
     files.write_json(folder / "cost.json", cost)
     files.write_about(folder, params)
-    return table
+
+
+def publish_evaluation(
+    log: RunLogger, folder: Path, test: TestSet, parts: Parts, rule: Promote
+) -> dict[str, Any]:
+    """Log what `evaluate` wrote, and let the rule decide about the model; return the metrics."""
+    metrics: dict[str, Any] = files.read_json(folder / "metrics.json")
+    params = files.read_about(folder)["params"]
+    log.curves(pd.read_csv(folder / HISTORY, index_col="epoch"), [now()])
+    identity = TestIdentity(f"{metrics['dataset']}-test", test.digest)
+    reviews = test.reviews.tokens, test.reviews.labels
+    log.dataset(identity.dataset, "test", reviews, FETCH, identity.digest)
+    digests = {key: params[key] for key in ("model.sha256", TEST_DATA) if key in params}
+    publish(log, folder, metrics, identity, Served(parts, digests, rule))
+    return metrics
 
 
 def answers(model: Model, reviews: Reviews, order: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -1,1 +1,0 @@
-"""Two runs or groups compared, and the report of one run."""

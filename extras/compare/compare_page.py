@@ -4,6 +4,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -75,8 +76,6 @@ def log(folder: Path, result: Comparison) -> None:
 
     A run that the store does not have, or a store that fails, does not fail the comparison.
     """
-    import mlflow
-
     client = mlflow.MlflowClient()
     a, b = result.a.run_id, result.b.run_id
     said = f"{result.sentence} {'; '.join(compare_text.compared(result))}"

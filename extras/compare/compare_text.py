@@ -1,7 +1,6 @@
 """A comparison as text."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple
 
 from extras.compare.comparison import Comparison, Spread
 from sentiment.scoring.metrics import shown_in
@@ -26,7 +25,7 @@ def compared(comparison: Comparison) -> list[str]:
 
 def changed(comparison: Comparison) -> list[Row]:
     """A row for each param that differs."""
-    return [astuple(change) for change in comparison.changes]
+    return [[*change.values()] for change in comparison.changes]
 
 
 def metrics(comparison: Comparison) -> list[Row]:

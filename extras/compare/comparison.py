@@ -48,15 +48,6 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Change:
-    """A param that differs; several values of a group are one text."""
-
-    param: str
-    a: str
-    b: str
-
-
-@dataclass(frozen=True)
 class Comparison:
     """The result of comparing two groups."""
 
@@ -67,7 +58,7 @@ class Comparison:
     confidence: float  # of all intervals
     test: str  # the name of what is behind every p
     reviews: int  # in the test set
-    changes: list[Change]
+    changes: list[dict[str, str]]  # `param`, `a` and `b` of each that differs
     result: Difference
     discordant: Discordant | None  # reviews that only one of two single trainings gets right
     groups: list[Subset]
@@ -130,14 +121,14 @@ def spread(metric: Metric, tables: Sequence[Predictions], confidence: float) -> 
     return Spread(mean, interval(metric, tables[0], confidence), None, low, high)
 
 
-def changes(a: RunGroup, b: RunGroup) -> list[Change]:
+def changes(a: RunGroup, b: RunGroup) -> list[dict[str, str]]:
     """The params that differ, in the order of `params.yaml`."""
     values_a, values_b = values(a), values(b)
-    named = [
-        Change(name, values_a.get(name, ABSENT), values_b.get(name, ABSENT))
+    return [
+        {"param": name, "a": values_a.get(name, ABSENT), "b": values_b.get(name, ABSENT)}
         for name in values_a | values_b
+        if values_a.get(name) != values_b.get(name)
     ]
-    return [change for change in named if change.a != change.b]
 
 
 def values(group: RunGroup) -> dict[str, str]:

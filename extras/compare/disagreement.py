@@ -18,7 +18,6 @@ class Subset:
     name: str
     reviews: int
     result: Difference
-    kind: str = "words"  # in comparison.json
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,6 @@ UNLOGGED = "The report is not logged"
 
 @cli.command(__doc__)
 def main() -> None:
-    print(make())
-
-
-def make() -> Path:
-    """Write the page and log it to the run, if the store has that; return where it is.
-
-    Raises:
-        UserError: files are missing or damaged.
-    """
     from extras.compare import run_page  # imports SciPy and Matplotlib: seconds before --help
     from workflow.evaluation import read_training
 
@@ -40,7 +31,7 @@ def make() -> Path:
     if run:
         with store.tolerating_errors(UNLOGGED):
             logger.upload(run, PAGE.parent, [PAGE.name], PLACE)
-    return PAGE
+    print(PAGE)
 
 
 def find_run(run_id: str) -> Run | None:

@@ -50,18 +50,20 @@ def difference(a: NDArray[np.bool_], b: NDArray[np.bool_], settings: CompareOpti
 
     `a` and `b` are whether each training is right about each review, shape (trainings, reviews).
     """
-    means_a, means_b = a.mean(axis=1), b.mean(axis=1)
-    accuracies = float(means_a.mean()), float(means_b.mean())
+    accuracies_a, accuracies_b = a.mean(axis=1), b.mean(axis=1)
+    mean_a, mean_b = float(accuracies_a.mean()), float(accuracies_b.mean())
     if len(a) == len(b) == 1:
         interval = significance.bootstrap(
             a[0], b[0], settings.confidence, settings.bootstrap_samples, settings.bootstrap_seed
         )
         p = rule.mcnemar(rule.discordant(a[0], b[0]))
-        return Difference(*accuracies, accuracies[1] - accuracies[0], interval, p)
-    with warnings.catch_warnings():  # among few reviews one group may have no spread
-        warnings.simplefilter("ignore", RuntimeWarning)
-        test = significance.mean_difference(means_a, means_b, settings.confidence)
-    return Difference(*accuracies, test.difference, test.interval, test.p)
+    else:
+        with warnings.catch_warnings():  # among few reviews one group may have no spread
+            warnings.simplefilter("ignore", RuntimeWarning)
+            interval, p = significance.mean_difference(
+                accuracies_a, accuracies_b, settings.confidence
+            )
+    return Difference(mean_a, mean_b, mean_b - mean_a, interval, p)
 
 
 def test_name(a: int, b: int) -> str:

@@ -1,1 +1,0 @@
-"""A page to try the champion: `make demo`."""

@@ -6,9 +6,10 @@ downgrades none, and its page loads nothing from elsewhere.
 
 import html
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import streamlit as st
+from mlflow.entities.model_registry import ModelVersion
 
 from extras.demo import reading
 from extras.demo.gates import Gates, watched
@@ -21,9 +22,6 @@ from workflow.ending import escape
 from workflow.registry import champion
 from workflow.registry import versions as registry
 from workflow.runs import store
-
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
 
 EXAMPLE = (
     "I expected a dull sequel, but the acting is brilliant and the story moved me. "
@@ -92,7 +90,7 @@ def show_answer(asked: Champion) -> None:
         )
 
 
-def show_champion(version: "ModelVersion") -> None:
+def show_champion(version: ModelVersion) -> None:
     """Name the version, and show its metrics on the test set."""
     st.subheader("The champion")
     st.text(registry.described(version))

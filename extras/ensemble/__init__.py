@@ -1,1 +1,0 @@
-"""Several models that answer as one: `make ensemble`."""

@@ -3,28 +3,24 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import mlflow
 import numpy as np
-import pandas as pd
-from filelock import FileLock
+from mlflow.entities.model_registry import ModelVersion
 from numpy.typing import NDArray
 
-from extras.common import evaluated_runs, unpadded
+from extras.common import evaluated_runs, run_groups, unpadded
 from extras.common.unpadded import Data, Ranks
 from extras.ensemble.members import RUNS, SHUFFLE, Member, choose, data_of, download
 from sentiment.errors import UserError
 from sentiment.section import flatten
 from sentiment.serving.classifier import Sentiment
 from workflow import files
-from workflow.evaluation import Served, TestIdentity, publish
 from workflow.files import EVALUATE, FETCH, TEST_DATA, arrays
 from workflow.params import Params, load_params
 from workflow.registry import champion, packaging
-from workflow.runs import identity, lifecycle, store
-
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
+from workflow.runs import identity, store
 
 
 class EnsembleRequest(NamedTuple):
@@ -32,7 +28,7 @@ class EnsembleRequest(NamedTuple):
 
     name: str
     members: list[Member]
-    versions: "list[ModelVersion]"
+    versions: list[ModelVersion]
     params: Params
 
 
@@ -45,8 +41,6 @@ def make(names: Sequence[str]) -> dict[str, Any]:
     Raises:
         UserError: one is not there, they do not go together, or the store cannot be used.
     """
-    import mlflow
-
     params = load_params()
     store.connect()
     client = mlflow.MlflowClient()
@@ -76,25 +70,11 @@ def evaluate_and_log(request: EnsembleRequest, scratch: Path) -> str:
     models.mkdir()
     data = read_data(request.members)
     parts = download(request.members, request.versions, request.params.evaluate.threshold, models)
-    history = evaluate(request, data, packaging.write_artifacts(models, parts), folder)
-    params, metrics = files.read_about(folder)["params"], files.read_json(folder / "metrics.json")
-    test = TestIdentity(f"{metrics['dataset']}-test", data.test.digest)
-    reviews, digests = data.test.reviews, {TEST_DATA: params[TEST_DATA]}
-    origin = identity.provenance() | identity.describe()
-    with (
-        FileLock(scratch / "lock") as lock,
-        lifecycle.start_run(
-            request.name, params, origin, Path(lock.lock_file), with_model=False
-        ) as log,
-    ):
-        log.consequence = "Logging to MLflow stops here"
+    evaluate(request, data, packaging.write_artifacts(models, parts), folder)
+    params = files.read_about(folder)["params"]
+    with run_groups.using(request.versions, request.name, params, {}) as log:
         log.diff(identity.uncommitted_diff())
-        champion.log_use(log, request.versions)
-        log.curves(history.set_index("epoch"), [log.begun])
-        log.dataset(test.dataset, "test", (reviews.tokens, reviews.labels), FETCH, test.digest)
-        publish(log, folder, metrics, test, Served(parts, digests, request.params.promote))
-        if log.lost:
-            raise UserError(f"Run {log.run.run_id} is incomplete: run the command again.")
+        unpadded.publish_evaluation(log, folder, data.test, parts, request.params.promote)
     return log.run.run_id
 
 
@@ -118,7 +98,7 @@ def read_data(members: Sequence[Member]) -> Data:
 
 def evaluate(
     request: EnsembleRequest, data: Data, artifacts: Mapping[str, str], folder: Path
-) -> pd.DataFrame:
+) -> None:
     """Ask the model that these files are as where it is served, see `unpadded.evaluate`."""
     served = Sentiment()
     served.load({name: Path(path) for name, path in artifacts.items()})
@@ -132,7 +112,7 @@ def evaluate(
     runs = ", ".join(f"{member.training.run_id} × {member.weight:.4g}" for member in members)
     used = {**data_of(members[0].training), RUNS: runs, **flatten(options, "evaluate")}
     model = unpadded.Model(ask, parameters, seconds)
-    return unpadded.evaluate(folder, model, data, used, request.name, options)
+    unpadded.evaluate(folder, model, data, used, request.name, options)
 
 
 def summary(ensemble: Mapping[str, Any]) -> str:

@@ -3,7 +3,10 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
 
 from extras.common.evaluated_runs import RunGroup, Training, belonging_to
 from extras.ensemble import ensemble_reader
@@ -17,9 +20,6 @@ from workflow.registry import packaging
 from workflow.registry.packaging import Model, Parts
 from workflow.registry.versions import described
 from workflow.runs import logger
-
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
 
 RUNS = "ensemble.runs"  # param of an ensemble: its members' runs and their weights
 READER = re.compile(r"(sentiment\.serving|extras\.\w+)\.\w+_reader")  # of a model
@@ -71,15 +71,13 @@ def data_of(training: Training) -> dict[str, Any]:
 
 
 def download(
-    members: Sequence[Member], versions: "Sequence[ModelVersion]", threshold: float, folder: Path
+    members: Sequence[Member], versions: Sequence[ModelVersion], threshold: float, folder: Path
 ) -> Parts:
     """Download the members' versions, whose files remain in a folder, as one model to be served.
 
     Raises:
         UserError: a file is missing or was changed, or the members number words in other ways.
     """
-    import mlflow
-
     models = []
     for number, (member, version) in enumerate(zip(members, versions, strict=True), 1):
         uri, place = f"models:/{version.name}/{version.version}", folder / str(number)

@@ -1,1 +1,0 @@
-"""A model judged on labelled texts from elsewhere."""

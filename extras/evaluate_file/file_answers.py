@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,9 @@ from sentiment.data.rows import NAMED, Row
 from sentiment.errors import UserError
 from sentiment.scoring.answers import TestSet, predictions_table
 from sentiment.scoring.metrics import METRICS, Predictions, class_names, shown_in
+from sentiment.serving.classifier import Sentiment
 from sentiment.text import Reviews, encode, fingerprints
 from workflow.registry.scoring_server import COLUMN, ID
-
-if TYPE_CHECKING:
-    from sentiment.serving.classifier import Sentiment
 
 AT_ONCE = 2000  # texts in memory
 
@@ -38,7 +36,7 @@ class Compared(NamedTuple):
 
 
 def ask(
-    model: "Sentiment",
+    model: Sentiment,
     rows: Iterable[Row],
     is_positive: Callable[[Row], bool],
     known: NDArray[np.uint64],

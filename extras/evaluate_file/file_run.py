@@ -1,21 +1,20 @@
 """An evaluation on labelled texts as a run in MLflow, linked to the model that was asked."""
 
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
+from mlflow.entities.model_registry import ModelVersion
 from numpy.typing import NDArray
 
+from extras.common import run_groups
 from extras.evaluate_file import file_answers
 from sentiment.data import rows
 from sentiment.data.dataset import Table, file_name
 from sentiment.data.rows import Columns, Labels, Source
-from sentiment.errors import UserError
 from sentiment.scoring.answers import evaluate_answers
 from sentiment.scoring.metrics import POSITIVE, Predictions
 from sentiment.section import flatten
@@ -28,10 +27,7 @@ from workflow.params import Params, load_params
 from workflow.registry import champion
 from workflow.registry import versions as registry
 from workflow.registry.scoring_server import ID
-from workflow.runs import identity, lifecycle, store
-
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
+from workflow.runs import store
 
 REPORTS = Path("reports")
 OF = "evaluation.of"  # tag of the run: that of the model's training
@@ -40,7 +36,7 @@ OF = "evaluation.of"  # tag of the run: that of the model's training
 class FileRequest(NamedTuple):
     """What is evaluated: a version, on a file with this SHA-256, which is read by the settings."""
 
-    version: "ModelVersion"
+    version: ModelVersion
     file: str
     digest: str
     settings: Table
@@ -123,7 +119,7 @@ def ask(request: FileRequest, source: Source, log: str) -> pd.DataFrame:
     return table
 
 
-def trained_on(version: "ModelVersion") -> NDArray[np.uint64]:
+def trained_on(version: ModelVersion) -> NDArray[np.uint64]:
     """Fingerprints of the reviews that a version was trained on, if `data/fetch` has them."""
     is_there = (FETCH / files.ABOUT).exists()
     if is_there and version.tags.get(TEST_DATA) == files.joint_digest(FETCH, arrays("test")):
@@ -146,29 +142,16 @@ def write_and_log(request: FileRequest, answers: pd.DataFrame) -> tuple[str, Pat
         request.params.evaluate,
     )
     tags = {OF: str(request.version.run_id), "dataset": request.file}
-    tags |= identity.provenance() | identity.describe()
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        FileLock(Path(scratch, "lock")) as lock,
-        lifecycle.start_run(
-            request.name, request.settings_used, tags, Path(lock.lock_file), with_model=False
-        ) as log,
-    ):
-        log.consequence = "Logging to MLflow stops here"
+    with run_groups.using([request.version], request.name, request.settings_used, tags) as log:
         log.run = log.run._replace(model_id=champion.model_id(request.version))
         name = f"evaluate-{request.name}-{log.run.run_id[:8]}"
         folder = REPORTS / re.sub(r"[^\w.-]+", "-", name)
         with files.replaced(folder) as partial:
             write(partial, evaluation)
             files.write_about(partial, request.settings_used)
-        champion.log_use(log, [request.version])
         test = TestIdentity(request.file, request.digest[:8])
         log.dataset(test.dataset, "evaluation", None, request.file, test.digest)
         publish(log, folder, evaluation.metrics, test)
-        if log.lost:
-            raise UserError(
-                f"{folder} is complete, its run in MLflow is not: run the command again."
-            )
     return log.run.run_id, folder
 
 

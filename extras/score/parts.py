@@ -18,9 +18,9 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
+from extras.common import texts
 from extras.common.texts import Record
 from sentiment.errors import UserError
-from sentiment.text import Encoded, Limits, encode
 from workflow import files
 from workflow.registry import champion
 
@@ -72,11 +72,11 @@ class Counts(NamedTuple):
 def copy(records: Iterable[Record], path: Path) -> None:
     """Copy texts into a Parquet file, a row group for each part."""
     remaining = iter(records)
-    with parquet.ParquetWriter(path, COPIED, compression="zstd") as writer:
+    with parquet.ParquetWriter(path, COPIED, compression="lz4") as writer:
         path.chmod(0o600)
         while part := list(islice(remaining, ROWS)):
-            rows = pa.Table.from_pylist([record._asdict() for record in part], COPIED)
-            writer.write_table(rows, row_group_size=ROWS)
+            columns = dict(zip(COPIED.names, zip(*part, strict=True), strict=True))
+            writer.write_table(pa.table(columns, COPIED), row_group_size=ROWS)
 
 
 def sizes(job: Job) -> list[int]:
@@ -114,11 +114,12 @@ def score(job: Job, part: int) -> Counts:
     """Score a part and write its file."""
     if job.pinned:
         pin()
-    model = load(job.model, job.tracking_uri)
     with parquet.ParquetFile(job.folder / COPY) as file:
         records = file.read_row_group(part).to_pandas()
-    answers = answer(model, records)
-    answers.insert(0, "row", np.arange(len(records)) + part * ROWS + 1)
+    good = records.loc[records["error"].isna(), "text"]
+    answers = texts.answers(load(job.model, job.tracking_uri), good).reindex(records.index)
+    answers = answers.join(records[["id", "error"]])
+    answers["row"] = np.arange(len(records)) + part * ROWS + 1
     counts = Counts(
         len(answers),
         int(answers["error"].notna().sum()),
@@ -132,24 +133,6 @@ def score(job: Job, part: int) -> Counts:
 def load(model: str, tracking_uri: str) -> "Sentiment":
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
     return champion.load(model)
-
-
-def answer(model: "Sentiment", records: pd.DataFrame) -> pd.DataFrame:
-    """The model's answers to records, in their order, with the columns of `SCHEMA` but `row`.
-
-    A record with an error has no answer.
-    """
-    from sentiment.serving.classifier import COLUMN
-
-    texts, encoded = records.loc[records["error"].isna(), [COLUMN]], list[Encoded]()
-    model.observe = lambda _texts, words, _probabilities: encoded.extend(words)
-    answers = model.predict(None, texts).set_index(texts.index)
-    # a model that an earlier release registered says neither its words nor what it reads
-    encoded = encoded or [encode(text, model.ranks, model.tokenizer) for text in texts[COLUMN]]
-    limits = getattr(model, "limits", Limits(len(model.ranks), np.inf))
-    answers["words"] = [text.words for text in encoded]
-    answers["unknown"] = [limits.unknown(text) for text in encoded]
-    return answers.reindex(records.index).join(records[["id", "error"]])
 
 
 def write(job: Job, part: int, answers: pd.DataFrame, counts: Counts) -> None:

@@ -97,9 +97,10 @@ def prepare(request: Request, version: "ModelVersion") -> Job:
     for left in (request.out / parts.PARTS).glob(".part-*"):  # by a worker that was killed
         left.unlink()
     with downloads.local(request.file) as source:
-        digest = files.sha256(source.path)
+        before = source.path.stat()
         parts.copy(texts.read(source, columns, longest), request.out / parts.COPY)
-        if files.sha256(source.path) != digest:
+        digest, after = files.sha256(source.path), source.path.stat()
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise UserError(f"{source.name} changed while it was read: run the command again.")
     model = f"models:/{version.name}/{version.version}"
     origin = {
@@ -180,5 +181,5 @@ def summary(manifest: Mapping[str, Any], folder: Path) -> str:
     return escape(
         f"{manifest['rows']:,} rows of {manifest['file']} by {manifest['model']}: "
         f"{manifest['positive']:,} positive, {manifest['errors']:,} without an answer\n"
-        f"Run {manifest['run_id']}; {len(manifest['parts']):,} files and {MANIFEST} in {folder}"
+        f"Run {manifest['run_id']}; answers and {MANIFEST} in {folder}"
     )

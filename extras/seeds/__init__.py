@@ -1,1 +1,0 @@
-"""Trainings that differ in nothing but their seeds."""

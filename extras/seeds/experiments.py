@@ -9,15 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from extras.seeds.seed_group import SEED, Member
+import mlflow
+from dvc.api import DVCFileSystem
+
+from extras.seeds.seed_group import SEED, Group, Member
 from sentiment.data.dataset import Fetch
 from sentiment.errors import UserError, first_line
 from sentiment.section import flatten
-from workflow import dvc, files
+from workflow import children, dvc, files
 from workflow.files import EVALUATE, FETCH, STAGES, TRAIN
-from workflow.params import PARAMS_FILE, Params
+from workflow.params import PARAMS_FILE, Params, load_params
 from workflow.runs import identity, logger, store
-from workflow.runs.identity import fingerprint
+from workflow.runs.identity import SEPARATOR, fingerprint, run_name
 
 NEEDED = [
     *(f"{TRAIN}/{name}" for name in ("about.json", "run.json", "gradients.csv")),
@@ -29,6 +32,23 @@ class Experiment(NamedTuple):
     name: str  # what DVC calls it
     label: str  # what messages call it
     changes: Mapping[str, Any]  # of values in `params.yaml`, by dotted names
+
+
+def train_group(count: int) -> Group:
+    """Train the current params under `count` seeds, as far as they are not trained yet.
+
+    Raises:
+        UserError: there is no git commit, the store cannot be used, or a training failed.
+    """
+    params = load_params()
+    wanted = under_seeds(params, count)
+    require_copies(params.fetch)
+    store.connect()
+    with tempfile.TemporaryDirectory() as scratch:
+        members = list(trained(wanted, Path(scratch), "make seeds"))
+    name = run_name(params.train, members[0].settings_used, None)
+    seedless = name.replace(f"{SEPARATOR}seed {params.train.seed}", "")
+    return Group(f"{count} seeds{SEPARATOR}{seedless}", short_key(params), members)
 
 
 def short_key(params: Params) -> str:
@@ -86,7 +106,7 @@ def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterat
     Raises:
         UserError: a training failed, or an experiment's files cannot be read; what is done stays.
     """
-    listed = dvc.output("exp", "list", "--all-commits", "--name-only").split()
+    listed = children.output(*dvc.DVC, "exp", "list", "--all-commits", "--name-only").split()
     for number, (name, label, changes) in enumerate(wanted, 1):
         if name not in listed:
             print(f"Training {number} of {len(wanted)}: {label}", flush=True)
@@ -107,8 +127,6 @@ def copy_files(experiment: str, names: Iterable[str], target: Path) -> None:
     `names` are paths in the project, such as `data/train/run.json`; `target` is in place of its
     root. Raises UserError where one cannot be read.
     """
-    from dvc.api import DVCFileSystem
-
     try:
         system = DVCFileSystem(".", rev=experiment)
         for name in names:
@@ -139,8 +157,6 @@ def read_member(name: str, data: Path) -> Member:
 
 def recorded(data: Path) -> str | None:
     """Id of the run that has all of a training and its evaluation, if the store has it."""
-    import mlflow
-
     named = files.read_json(data / TRAIN.name / "run.json")["run_id"]
     experiment_id = store.connect()
     with store.as_user_error():

@@ -4,10 +4,13 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import mlflow
 import numpy as np
+from mlflow.entities import Metric, Param, RunTag
 
 from extras.common import run_groups
 from extras.common.run_groups import MEMBERS, PARENT, SEEDS
+from sentiment.scoring.metrics import shown_in
 from workflow.runs import store
 from workflow.runs.logger import now
 
@@ -35,8 +38,6 @@ class Group(NamedTuple):
 
 def metrics(members: Sequence[Member]) -> dict[str, float]:
     """Mean and spread of the test's metrics that every training has: one may not be defined."""
-    from sentiment.scoring.metrics import shown_in  # imports scikit-learn, which takes a second
-
     spreads: dict[str, float] = {}
     for name in (f"test_{name}" for name in shown_in("groups")):
         values = [member.metrics[name] for member in members if name in member.metrics]
@@ -49,11 +50,8 @@ def metrics(members: Sequence[Member]) -> dict[str, float]:
 
 def log(group: Group) -> str:
     """Log the group to its parent run, and return that run's id."""
-    import mlflow
-    from mlflow.entities import Metric, Param, RunTag
-
     experiment_id, client, moment = store.connect(), mlflow.MlflowClient(), now()
-    settings_used = run_groups.as_text(group.members[0].settings_used)
+    settings_used = group.members[0].settings_used
     tags = {
         "mlflow.runName": group.name,
         MEMBERS: json.dumps({member.seed: member.run_id for member in group.members}),
@@ -66,7 +64,7 @@ def log(group: Group) -> str:
         client.log_batch(
             run_id,
             [Metric(name, value, moment, 0) for name, value in metrics(group.members).items()],
-            [Param(*pair) for pair in settings_used.items() if pair[0] != SEED],
+            [Param(name, str(x)) for name, x in settings_used.items() if name != SEED],
             [RunTag(*pair) for pair in tags.items()],
         )
     return run_id
@@ -84,8 +82,6 @@ def document(group: Group, run_id: str) -> dict[str, Any]:
 
 def table(group: Group, run_id: str) -> str:
     """A group and its parent run as a reader sees them."""
-    from sentiment.scoring.metrics import shown_in  # see `metrics`
-
     spreads = metrics(group.members)
     low, high = spreads[f"{ACCURACY}_min"], spreads[f"{ACCURACY}_max"]
     rows = [

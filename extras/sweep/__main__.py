@@ -6,22 +6,19 @@ resumed, up to TRIALS. The best trials are then trained again under further seed
 wins. APPLY=1 writes the winner's values into params.yaml, for `dvc repro`.
 """
 
-from pathlib import Path
-
 import click
+import psutil
 
-from extras.common import cluster
-from extras.sweep import environment, space, study, sweep
-from extras.sweep.sweep import Candidate, Sweep
-from extras.sweep.sweep_options import load_options
-from extras.sweep.watcher import Watcher
-from extras.sweep.workers import search
-from sentiment.errors import UserError
-from workflow import cli, params_file
-from workflow.params import PARAMS_FILE, load_params
-from workflow.runs import store
+from sentiment.backend import usable_cores
+from workflow import cli
 
-REPORTS = Path("reports")
+WORKER_GB = 2.7  # memory of one that has trained as many trials as a process does
+
+
+def fitting() -> int:
+    """How many workers this machine has cores and free memory for, at least one."""
+    by_memory = int(psutil.virtual_memory().available / (1e9 * WORKER_GB))
+    return max(1, min(usable_cores() or 1, by_memory))
 
 
 @cli.command(__doc__)
@@ -36,7 +33,7 @@ REPORTS = Path("reports")
     "--workers",
     variable="WORKERS",
     type=click.IntRange(min=1),
-    default=environment.fitting,
+    default=fitting,
     show_default="the number of cores, or as many as fit into the memory",
     help="Processes on this machine.",
 )
@@ -44,87 +41,12 @@ REPORTS = Path("reports")
 @cli.option("--apply", variable="APPLY", is_flag=True, help="Write the winner into params.yaml.")
 @cli.json_option
 def main(trials: int, workers: int, scheduler: str | None, apply: bool, as_json: bool) -> int:
-    with cli.output_kept(as_json), study.as_user_error():
-        params, options = load_params(), load_options()
-        if scheduler:
-            environment.require_shared()
-        this_sweep = sweep.open_sweep(params, options)
-        if not apply:
-            run(this_sweep, trials, workers, scheduler)
-            report(this_sweep)
-        winners = sweep.candidates(this_sweep)
-        changes = apply_best(this_sweep, winners) if apply else []
-    document = {"run_id": this_sweep.run_id, "candidates": [winner._asdict() for winner in winners]}
-    printed = "\n".join(changes) if apply else text(this_sweep, winners)
-    cli.report({**document, "applied": changes}, printed, as_json)
-    return 0 if winners else 1
+    from extras.sweep import sweep_run  # imports Optuna, Dask and Matplotlib: seconds before --help
 
-
-def report(this_sweep: Sweep) -> None:
-    """Write the report, and log it to the sweep's run."""
-    import mlflow
-
-    from extras.sweep import sweep_page  # imports Matplotlib: seconds before --help
-
-    folder = REPORTS / this_sweep.name
-    sweep_page.write(this_sweep, folder)
-    with store.tolerating_errors("The report is not logged to MLflow"):
-        mlflow.MlflowClient().log_artifacts(this_sweep.run_id, str(folder))
-
-
-def run(this_sweep: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
-    """Search until the sweep has so many trials, then confirm the best.
-
-    Raises:
-        UserError: the first trials all failed, or the scheduler cannot be used.
-    """
-    first, second = sweep.studies(this_sweep)
-    for searched in (first, second):
-        study.retry(searched, afresh=True)
-    study.want(first, trials)
-    if sweep.is_finished(this_sweep):
-        return
-    required = environment.environment() if scheduler else environment.reviews()
-    started = cluster.local(workers)
-    if scheduler:
-        started = cluster.connected(scheduler, "sweep", environment.environment, environment.ADVICE)
-    with started as client:
-        search(client, this_sweep, required, first, Watcher(this_sweep, first, "Trial"))
-        study.fill_with(second, sweep.to_confirm(this_sweep, first))
-        search(client, this_sweep, required, second, Watcher(this_sweep, second, "Confirmation"))
-
-
-def apply_best(this_sweep: Sweep, winners: list[Candidate]) -> list[str]:
-    """Write the winner's values into params.yaml; return what changed, a line for each.
-
-    Raises:
-        UserError: the sweep is not finished: of two, one that was confirmed may be the worse one.
-    """
-    if not (winners and sweep.is_finished(this_sweep)):
-        raise UserError(
-            "There is no finished sweep of these params, data and code: `make sweep` finishes it."
-        )
-    return params_file.edit(PARAMS_FILE, winners[0].values)
-
-
-def text(this_sweep: Sweep, winners: list[Candidate]) -> str:
-    run = f"MLflow run {this_sweep.run_id}."
-    if not winners:
-        return f"No trial was trained to its end, and none confirmed. {run}"
-    rows = [
-        f"{winner.trial:>6}  {winner.found:>8.4f}  {winner.mean:>8.4f} ± {winner.spread:.4f}  "
-        f"{space.as_text(winner.values)}"
-        for winner in winners
-    ]
-    return "\n".join(
-        [
-            f"\nThe best by {this_sweep.options.metric}, and means under further seeds (± their "
-            "standard deviation):",
-            f"{'trial':>6}  {'found':>8}  {'mean':>8}",
-            *rows,
-            f"Write the first one into params.yaml: make sweep APPLY=1. {run}",
-        ]
-    )
+    with cli.output_kept(as_json):
+        document, text = sweep_run.make(trials, workers, scheduler, apply)
+    cli.report(document, text, as_json)
+    return 0 if document["candidates"] else 1
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import re
 from extras.common import cluster
 from extras.common.cluster import Environment
 from extras.sweep import study
-from sentiment.backend import usable_cores
 from sentiment.errors import UserError
 from workflow import files
 from workflow.files import FETCH
@@ -15,15 +14,6 @@ ADVICE = (
     "Bring its clone to the sweep's commit, run `make .venv/sweep` and `dvc pull fetch` or `dvc "
     f"repro fetch` there, and start it again with the sweep's {study.STORAGE} in its environment."
 )
-WORKER_GB = 2.7  # memory of one that has trained as many trials as a process does
-
-
-def fitting() -> int:
-    """How many workers this machine has cores and free memory for, at least one."""
-    import psutil
-
-    by_memory = int(psutil.virtual_memory().available / (1e9 * WORKER_GB))
-    return max(1, min(usable_cores() or 1, by_memory))
 
 
 def require_shared() -> None:

@@ -1,18 +1,17 @@
 """Values of parameters, drawn by Optuna from the space of a sweep."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import optuna
 
 from extras.sweep.sweep_options import Values
 from workflow.params_file import parameter
 
-if TYPE_CHECKING:
-    import optuna
-
 DIGITS = 6  # significant ones of a number
 
 
-def draw(trial: "optuna.Trial", space: Mapping[str, Values]) -> dict[str, Any]:
+def draw(trial: optuna.Trial, space: Mapping[str, Values]) -> dict[str, Any]:
     """A value for each parameter of the space, by its dotted name."""
     return tidy({name: _value(trial, name, values) for name, values in space.items()})
 
@@ -25,17 +24,13 @@ def tidy(drawn: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _value(trial: "optuna.Trial", name: str, values: Values) -> Any:
+def _value(trial: optuna.Trial, name: str, values: Values) -> Any:
     if values.choices is not None:
         return trial.suggest_categorical(name, values.choices)
-    info = parameter(name)
-    assert info is not None  # the space is checked
-    assert values.low is not None
-    assert values.high is not None
-    low, high, step = values.low, values.high, values.step
-    if info.annotation is int:
-        return trial.suggest_int(name, int(low), int(high), step=int(step or 1), log=values.log)
-    return trial.suggest_float(name, float(low), float(high), step=step, log=values.log)
+    info, ends = parameter(name), (values.low, values.high)
+    if info and info.annotation is int:
+        return trial.suggest_int(name, *ends, step=int(values.step or 1), log=values.log)
+    return trial.suggest_float(name, *ends, step=values.step, log=values.log)
 
 
 def as_text(values: Mapping[str, Any]) -> str:

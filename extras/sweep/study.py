@@ -12,17 +12,18 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.trial import FrozenTrial
+from sqlalchemy.exc import SQLAlchemyError
 
 from extras.common import run_groups
 from extras.sweep.space import tidy
 from extras.sweep.sweep_options import SweepOptions
 from sentiment.errors import RunningError, StoreError, first_line
 from workflow import files
-
-if TYPE_CHECKING:
-    import optuna
-    from optuna.trial import FrozenTrial
 
 T = TypeVar("T")
 
@@ -46,9 +47,6 @@ def address() -> str:
 @contextmanager
 def as_user_error(*others: type[Exception]) -> Iterator[None]:
     """Turn what SQLAlchemy and Optuna raise over the database, and others, into a StoreError."""
-    from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
     except (SQLAlchemyError, StorageInternalError, *others) as error:
@@ -76,13 +74,12 @@ def patiently(call: Callable[[], T]) -> T:
 
 
 @cache
-def storage(url: str) -> "optuna.storages.RDBStorage":
+def storage(url: str) -> optuna.storages.RDBStorage:
     """Connect to a database, once for each process; raises StoreError."""
-    import optuna
 
     class Storage(optuna.storages.RDBStorage):  # type: ignore[misc]
         def record_heartbeat(self, trial_id: int) -> None:
-            with suppress(optuna.exceptions.StorageInternalError):  # which would end all later ones
+            with suppress(StorageInternalError):  # which would end all later ones
                 super().record_heartbeat(trial_id)
 
     busy = {"connect_args": {"timeout": BUSY_SECONDS}} if url.startswith("sqlite") else {}
@@ -97,10 +94,8 @@ def storage(url: str) -> "optuna.storages.RDBStorage":
         )
 
 
-def open_study(name: str, options: SweepOptions) -> "optuna.Study":
+def open_study(name: str, options: SweepOptions) -> optuna.Study:
     """The study of this name, which is made if there is none; no confirmation is pruned."""
-    import optuna
-
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if options.pruner == "halving" and not name.endswith(CONFIRMED):
@@ -116,79 +111,77 @@ def open_study(name: str, options: SweepOptions) -> "optuna.Study":
     )
 
 
-def values_of(trial: "FrozenTrial") -> dict[str, Any]:
+def values_of(trial: FrozenTrial) -> dict[str, Any]:
     """The values of a trial, whether it drew them or was given them."""
     return dict(trial.user_attrs.get(VALUES) or tidy(trial.params))
 
 
-def slots(study: "optuna.Study") -> "list[FrozenTrial]":
+def slots(study: optuna.Study) -> list[FrozenTrial]:
     """The trials of a study, by number, without those that others have taken the place of."""
     trials = study.get_trials(deepcopy=False)
     replaced = {number for trial in trials for number in _history(trial)}
     return [trial for trial in trials if trial.number not in replaced]
 
 
-def _history(trial: "FrozenTrial") -> list[int]:
+def _history(trial: FrozenTrial) -> list[int]:
     return list(trial.system_attrs.get("retry_history", []))
 
 
-def first_number(trial: "optuna.Trial") -> int:
+def first_number(trial: optuna.Trial) -> int:
     """The number of a trial, or of the first one that it takes the place of."""
     attributes = trial.storage.get_trial_system_attrs(trial._trial_id)
     return int(attributes.get("failed_trial", trial.number))
 
 
-def want(study: "optuna.Study", trials: int) -> None:
+def want(study: optuna.Study, trials: int) -> None:
     """Let the study have so many trials in the end, or as many as are there."""
     study.set_user_attr(WANTED, trials)
 
 
-def wanted(study: "optuna.Study") -> int:
+def wanted(study: optuna.Study) -> int:
     """How many trials it is to have: those that were asked for, or that are there."""
     return max(int(study.user_attrs.get(WANTED, 0)), len(slots(study)))
 
 
-def fill_with(study: "optuna.Study", wanted: Sequence[dict[str, Any]]) -> None:
+def fill_with(study: optuna.Study, wanted: Sequence[dict[str, Any]]) -> None:
     """Let there be one trial with each of these values, the new ones waiting."""
     for values in wanted:
         if missing(study, [values]):
             study.enqueue_trial({}, user_attrs={VALUES: values})
 
 
-def missing(study: "optuna.Study", wanted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def missing(study: optuna.Study, wanted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those of the values with which there is no trial yet."""
     there = [trial.user_attrs.get(VALUES) for trial in slots(study)]
     return [values for values in wanted if values not in there]
 
 
-def ended(study: "optuna.Study") -> "list[FrozenTrial]":
+def ended(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that have ended, in whatever way, and wait for no other turn."""
     trials = slots(study)
     return [trial for trial in trials if trial.state.is_finished() and not is_dead(trial)]
 
 
-def is_over(study: "optuna.Study") -> bool:
+def is_over(study: optuna.Study) -> bool:
     """Whether every trial that is wanted has ended."""
     return len(ended(study)) >= wanted(study)
 
 
-def has_work(study: "optuna.Study") -> bool:
+def has_work(study: optuna.Study) -> bool:
     """Whether a trial waits, or is wanted and not there yet."""
     return bool(_waiting(study)) or len(slots(study)) < wanted(study)
 
 
-def _waiting(study: "optuna.Study") -> "list[FrozenTrial]":
+def _waiting(study: optuna.Study) -> list[FrozenTrial]:
     trials = study.get_trials(deepcopy=False)
     return [trial for trial in trials if trial.state.name == "WAITING"]
 
 
-def prepare_next(study: "optuna.Study", options: SweepOptions) -> None:
+def prepare_next(study: optuna.Study, options: SweepOptions) -> None:
     """Let a trial wait, a new one if there is none, and seed the sampler that draws its values.
 
     It is seeded by how many trials were taken: seeded as before, it would repeat itself.
     """
-    import optuna
-
     if not _waiting(study):
         study.enqueue_trial({})
     # Optuna misses only heartbeats of which there was one, should the process die as it takes it
@@ -199,18 +192,18 @@ def prepare_next(study: "optuna.Study", options: SweepOptions) -> None:
     study.sampler = samplers[options.sampler](seed=(options.seed + taken) % 2**32)
 
 
-def completed(study: "optuna.Study") -> "list[FrozenTrial]":
+def completed(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that were trained to their end, the best first."""
     trials = [trial for trial in slots(study) if trial.state.name == "COMPLETE"]
     return sorted(trials, key=lambda trial: trial.value, reverse=study.direction.name == "MAXIMIZE")
 
 
-def may_pass(trial: "FrozenTrial") -> bool:
+def may_pass(trial: FrozenTrial) -> bool:
     """Whether a trial failed for a reason that may pass, or its process died."""
     return trial.state.name == "FAIL" and bool(trial.user_attrs.get(PASSING, True))
 
 
-def is_dead(trial: "FrozenTrial") -> bool:
+def is_dead(trial: FrozenTrial) -> bool:
     """Whether a trial failed without a reason, and is to be taken over.
 
     Its process died, or the database failed as the reason was to be noted.
@@ -219,10 +212,8 @@ def is_dead(trial: "FrozenTrial") -> bool:
     return failed and len(_history(trial)) < DEATHS
 
 
-def retry(study: "optuna.Study", afresh: bool = False) -> None:
+def retry(study: optuna.Study, afresh: bool = False) -> None:
     """Let the trials wait again whose process died, and with `afresh` all that may pass now."""
-    import optuna
-
     with run_groups.exclusive():  # another command of this folder may do so, too
         optuna.storages.fail_stale_trials(study)
         for trial in slots(study):

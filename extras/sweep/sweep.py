@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import optuna
+from optuna.trial import FrozenTrial
 
 from extras.common import run_groups
 from extras.sweep import study
@@ -17,10 +19,6 @@ from workflow.files import FETCH
 from workflow.params import Params, dataset_name
 from workflow.runs import identity, store
 from workflow.runs.identity import fingerprint, provenance
-
-if TYPE_CHECKING:
-    import optuna
-    from optuna.trial import FrozenTrial
 
 KEY = "sweep.key"  # tag of a sweep's run: what its trials have in common
 SEED = "train.seed"
@@ -78,8 +76,8 @@ def open_sweep(params: Params, options: SweepOptions) -> Sweep:
     with store.as_user_error(), run_groups.exclusive():
         run_id = run_groups.find_or_make(client, experiment_id, KEY, key).info.run_id
         client.set_tag(run_id, "mlflow.runName", f"sweep {key[:8]}")
-        searched = run_groups.as_text({f"sweep.{name}": x for name, x in settings.items()})
-        client.log_batch(run_id, params=[Param(*pair) for pair in searched.items()])
+        searched = [Param(f"sweep.{name}", str(x)) for name, x in settings.items()]
+        client.log_batch(run_id, params=searched)
     tags = {**provenance(), "dataset": params.fetch.name}
     name, uri = f"sweep-{key}", store.tracking_uri()
     return Sweep(name, run_id, uri, params, options, data, code, tags)
@@ -104,19 +102,19 @@ def data_of(params: Params) -> dict[str, Any]:
     return data
 
 
-def studies(sweep: Sweep) -> "tuple[optuna.Study, optuna.Study]":
+def studies(sweep: Sweep) -> tuple[optuna.Study, optuna.Study]:
     """The study that searches, and the one that confirms."""
     search = study.open_study(sweep.name, sweep.options)
     return search, study.open_study(sweep.name + study.CONFIRMED, sweep.options)
 
 
-def to_confirm(sweep: Sweep, search: "optuna.Study") -> list[dict[str, Any]]:
+def to_confirm(sweep: Sweep, search: optuna.Study) -> list[dict[str, Any]]:
     """The values of the best trials, under each further seed."""
     best = study.completed(search)[: sweep.options.confirm.top]
     return [values for trial in best for values in under_seeds(sweep, trial)]
 
 
-def under_seeds(sweep: Sweep, trial: "FrozenTrial") -> list[dict[str, Any]]:
+def under_seeds(sweep: Sweep, trial: FrozenTrial) -> list[dict[str, Any]]:
     first = sweep.params.train.seed + 1
     return [{**study.values_of(trial), SEED: first + n} for n in range(sweep.options.confirm.seeds)]
 

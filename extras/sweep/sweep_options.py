@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from sentiment.section import SEED_LIMIT, Section
-from workflow.params import load
 from workflow.params_file import SEARCHED, parameter
 
 FILE = Path("extras", "sweep", "sweep.yaml")
@@ -84,8 +83,3 @@ def _space_problems(name: str, values: Values) -> Iterator[str]:
             allowed.validate_python(value)
         except ValidationError as error:
             yield f"{value!r} is not allowed. {error.errors()[0]['msg']}"
-
-
-def load_options(path: Path = FILE) -> SweepOptions:
-    """Read and check the file; raises UserError as `workflow.params.load` does."""
-    return load(SweepOptions, path)

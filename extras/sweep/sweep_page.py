@@ -3,21 +3,20 @@
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import markupsafe
 import numpy as np
+import optuna
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from optuna.visualization import matplotlib as plots
 
 from extras.common import page
 from extras.common.significance import CONFIDENCE, mean_interval
 from extras.sweep import space, study, sweep
 from extras.sweep.sweep import Sweep
 from workflow import files
-
-if TYPE_CHECKING:
-    import optuna
 
 TEMPLATE = Path(__file__).with_name("templates") / "sweep.html"
 FEWEST = 4  # completed trials from which on importances say anything
@@ -40,10 +39,8 @@ def write(this_sweep: Sweep, folder: Path) -> None:
         (partial_folder / "report.html").write_text(content, encoding="utf-8")
 
 
-def plots_of(searched: "optuna.Study") -> list[markupsafe.Markup]:
+def plots_of(searched: optuna.Study) -> list[markupsafe.Markup]:
     """Optuna's own plots of a study, once it has trials for them."""
-    from optuna.visualization import matplotlib as plots
-
     if len(study.completed(searched)) < FEWEST:
         return []
     return [
@@ -52,7 +49,7 @@ def plots_of(searched: "optuna.Study") -> list[markupsafe.Markup]:
     ]
 
 
-def draw(plot: Callable[["optuna.Study"], Any], searched: "optuna.Study") -> Figure:
+def draw(plot: Callable[[optuna.Study], Any], searched: optuna.Study) -> Figure:
     """A plot of Optuna's, which draws with pyplot, as a figure of its own."""
     with warnings.catch_warnings(), pyplot.rc_context({"backend": "agg"}):
         warnings.simplefilter("ignore")  # they are experimental, and say so each time

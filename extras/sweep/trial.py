@@ -8,7 +8,9 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import optuna
 
 from extras.common.run_groups import PARENT
 from extras.sweep import space, study
@@ -28,9 +30,6 @@ from workflow.runs import identity, lifecycle, store
 from workflow.runs.identity import fingerprint, run_name
 from workflow.runs.logger import Run, RunLogger
 from workflow.runs.training_run import FORMAT, resume, training_run
-
-if TYPE_CHECKING:
-    import optuna
 
 RUN, KEY = "run", "key"  # attributes of a trial: its MLflow run, and the key of its checkpoints
 # tags of a run: why its trial ended early, or failed
@@ -78,7 +77,7 @@ def own_seeds(seed: int) -> Iterator[None]:
 
 
 def objective(
-    sweep: Sweep, reviews: Reviews, begun: Callable[[], object], trial: "optuna.Trial"
+    sweep: Sweep, reviews: Reviews, begun: Callable[[], object], trial: optuna.Trial
 ) -> float:
     """Train a trial; return the metric of its kept epoch. Why it failed is noted in the study.
 
@@ -89,8 +88,6 @@ def objective(
         optuna.TrialPruned: others were better after as many epochs.
         Exception: the values do not go together, the training diverged, or a store failed.
     """
-    import optuna
-
     try:
         drawn = partial(space.draw, trial, sweep.options.space)
         values = trial.user_attrs.get(VALUES) or study.patiently(drawn)
@@ -104,7 +101,7 @@ def objective(
         raise
 
 
-def note_failure(error: Exception, trial: "optuna.Trial") -> None:
+def note_failure(error: Exception, trial: optuna.Trial) -> None:
     """Note why a trial failed, for Optuna and, where it has a run, for MLflow."""
     import mlflow
 
@@ -118,7 +115,7 @@ def note_failure(error: Exception, trial: "optuna.Trial") -> None:
 
 
 def train(
-    sweep: Sweep, settings_used: Mapping[str, Any], training: Training, trial: "optuna.Trial"
+    sweep: Sweep, settings_used: Mapping[str, Any], training: Training, trial: optuna.Trial
 ) -> Trained:
     """Train, or resume, in the trial's own run, and tell Optuna how it goes.
 
@@ -155,7 +152,7 @@ def train(
     return trained
 
 
-def take_run(run: Run, keys: Iterable[str], trial: "optuna.Trial") -> None:
+def take_run(run: Run, keys: Iterable[str], trial: optuna.Trial) -> None:
     """Note a trial's run; delete others of its keys, of which nothing comes.
 
     A trial begins anew, with a run of its own, where its checkpoints are not: on another machine,

@@ -6,7 +6,11 @@ import pickle
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import distributed
+import optuna
+from optuna.trial import FrozenTrial
 
 from extras.common import cluster
 from extras.sweep import environment, study
@@ -18,12 +22,6 @@ from workflow import ending
 from workflow.files import FETCH, read_reviews
 from workflow.runs import training_run
 
-if TYPE_CHECKING:
-    import distributed
-    import optuna
-    from optuna.trial import FrozenTrial
-
-WATCH_SECONDS = 2.0  # between the command's looks at how far they are
 TRIALS_A_PROCESS = 20  # TensorFlow keeps 30 to 150 MB of each training until its process ends
 TRAINED = "trained"  # attribute of a worker: how many trials its process has trained
 
@@ -43,9 +41,7 @@ def work(name: str, content: bytes, required: cluster.Environment, most: int) ->
     Raises:
         UserError: this worker has another environment or other reviews than the sweep.
     """
-    from distributed import get_worker
-
-    worker = get_worker()
+    worker = distributed.get_worker()
     trained = getattr(worker, TRAINED, 0)
     if trained >= most and worker.nanny:
         return str(worker.address)
@@ -57,7 +53,7 @@ def work(name: str, content: bytes, required: cluster.Environment, most: int) ->
 @lru_cache(maxsize=1)
 def load(
     name: str, content: bytes, required: cluster.Environment
-) -> "tuple[optuna.Study, Sweep, Reviews]":
+) -> tuple[optuna.Study, Sweep, Reviews]:
     """What a worker reads before its first trial.
 
     Raises:
@@ -75,16 +71,14 @@ def load(
     return searched, this_sweep, reviews
 
 
-def take(searched: "optuna.Study", this_sweep: Sweep, reviews: Reviews) -> bool:
+def take(searched: optuna.Study, this_sweep: Sweep, reviews: Reviews) -> bool:
     """Train the next trial; return False if all are taken.
 
     Optuna proposes while this worker alone has the lock, so that no more trials are proposed than
     are wanted, and each knows of those before it.
     """
-    from distributed import Lock
-
     with ExitStack() as alone:
-        alone.enter_context(Lock(searched.study_name))
+        alone.enter_context(distributed.Lock(searched.study_name))
         if not study.has_work(searched):
             return False
         run_next(searched, this_sweep, reviews, alone.close)
@@ -92,7 +86,7 @@ def take(searched: "optuna.Study", this_sweep: Sweep, reviews: Reviews) -> bool:
 
 
 def run_next(
-    searched: "optuna.Study", this_sweep: Sweep, reviews: Reviews, begun: Callable[[], None]
+    searched: optuna.Study, this_sweep: Sweep, reviews: Reviews, begun: Callable[[], None]
 ) -> None:
     """Train the trial that has waited longest, or a new one.
 
@@ -112,17 +106,17 @@ def run_next(
         raise StoreError(f"Optuna could not record a trial: {first_line(error)}") from error
 
 
-def clear(_: "optuna.Study", trial: "FrozenTrial") -> None:
+def clear(_: optuna.Study, trial: FrozenTrial) -> None:
     """Remove a trial's checkpoints, once Optuna knows what came of it."""
     if KEY in trial.user_attrs and not study.may_pass(trial):
         training_run.clear(trial.user_attrs[KEY])
 
 
 def search(
-    client: "distributed.Client",
+    client: distributed.Client,
     this_sweep: Sweep,
     required: cluster.Environment,
-    searched: "optuna.Study",
+    searched: optuna.Study,
     watch: Callable[[], object],
 ) -> None:
     """Let all workers train a study's trials until they have ended, also workers that come later.

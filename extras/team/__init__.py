@@ -1,1 +1,0 @@
-"""A team's MLflow server, and the move of a history to it."""

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import mlflow
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from sqlalchemy import NullPool, create_engine
 
 from extras.team import artifacts, checks
@@ -73,8 +75,6 @@ def read_history() -> History:
 
 def counterpart(server: Database, experiment_id: str) -> Row:
     """The database's row of the server's experiment; UserError if it is another server's."""
-    import mlflow
-
     row = server.experiment()
     if not row or row["creation_time"] != mlflow.get_experiment(experiment_id).creation_time:
         raise UserError(
@@ -86,8 +86,6 @@ def counterpart(server: Database, experiment_id: str) -> Row:
 
 def move(ours: History, server: Database, there: Row) -> dict[str, Any]:
     """Bring what is missing: files first, then all rows in one transaction; compare both."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
     rows = renamed(ours.rows, ours.experiment, there)
     new_rows = server.missing(rows)
     repository = get_artifact_repository(there["artifact_location"])

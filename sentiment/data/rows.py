@@ -100,9 +100,7 @@ class Labels:
 def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
     """Read the rows of a file, whose texts have at most `longest` characters.
 
-    Raises:
-        UserError: it is of another kind or damaged, or a row is not as it has to be; the message
-            says which row and column.
+    A UserError says what is wrong with the file, or with which row and column.
     """
     names = {f"fetch.table.{kind}": name for kind, name in columns._asdict().items() if name}
     for row, values in records(source, names, longest + 1):
@@ -111,9 +109,8 @@ def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
         place = f"{source.name}, {row}, column"
         text = _text(values[columns.text], f"{place} {columns.text!r}", longest)
         label = _label(values[columns.label], f"{place} {columns.label!r}")
-        group = ""
-        if columns.group is not None:
-            group = _label(values[columns.group], f"{place} {columns.group!r}")
+        by = columns.group
+        group = "" if by is None else _label(values[by], f"{place} {by!r}")
         yield Row(f"{source.name}, {row}", text, label, group)
 
 
@@ -121,10 +118,7 @@ def records(source: Source, columns: Mapping[str, str], limit: int) -> Records:
     """Read the rows of a file, malformed ones included; the place of each, and its values.
 
     `columns` are needed, by what sets them. A field of more characters than `limit` is taken for a
-    quote that is not closed.
-
-    Raises:
-        UserError: the file, or what is left of it, cannot be read.
+    quote that is not closed. Where what is left of the file cannot be read, a UserError is raised.
     """
     csv.field_size_limit(max(limit, csv.field_size_limit()))
     readers = {".csv": _read_csv, ".tsv": _read_csv, ".parquet": _read_parquet}
@@ -183,23 +177,21 @@ def _read_csv(source: Source, columns: Mapping[str, str]) -> Records:
     header = next(filter(None, reader), [])
     _require_columns("the header", header, columns)
     while True:
+        row: dict[str, Any] | Exception = {}
         try:
-            fields = next(reader)
+            if fields := next(reader):
+                row = dict(zip(header, fields, strict=True))
         except StopIteration:
             return
         except csv.Error as error:
             if str(error).startswith(OPEN_QUOTE):
                 raise
-            yield f" (line {reader.line_num})", error
-            continue
-        if fields and len(fields) != len(header):
-            problem = (
-                f"it has {len(fields)} fields, the header {len(header)}: put texts that hold "
-                "separators in double quotes"
-            )
-            yield f" (line {reader.line_num})", ValueError(problem)
-        elif fields:
-            yield f" (line {reader.line_num})", dict(zip(header, fields, strict=True))
+            row = error
+        except ValueError:
+            counts = f"it has {len(fields)} fields, the header {len(header)}"
+            row = ValueError(f"{counts}: put texts that hold separators in double quotes")
+        if row:
+            yield f" (line {reader.line_num})", row
 
 
 def _read_json(source: Source, columns: Mapping[str, str]) -> Records:

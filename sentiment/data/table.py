@@ -56,8 +56,7 @@ class Reader:
     def append(self, source: Source, path: Path) -> None:
         """Append the words of a file's rows by their numbers to those in `path`.
 
-        Raises:
-            UserError: the file cannot be read, or a row is not as it has to be.
+        A UserError is raised as by `rows.read`.
         """
         columns = Columns(self.settings.text, self.settings.label, self.settings.group)
         with path.open("ab") as file:
@@ -105,10 +104,8 @@ def load(settings: Table, sources: Sequence[Source], scratch: Path, labels: Labe
     """Read the files, and set a share aside for the test if there is no file of its own.
 
     The sources are the file of the training part and, if it has one of its own, that of the test
-    part. The words of the result stay in `scratch`, an empty folder.
-
-    Raises:
-        UserError: a file cannot be read, or is not as it has to be.
+    part. The words of the result stay in `scratch`, an empty folder. A UserError says what is wrong
+    with a file.
     """
     reader, path = Reader(settings, labels), scratch / "numbers"
     is_test = _read(reader, sources, path)
@@ -159,9 +156,7 @@ def set_aside(
     """Which rows are the test part: a share of each label, and whole groups; shape (rows,).
 
     Where there are groups, scikit-learn deals them into as many parts as come nearest to the share.
-
-    Raises:
-        UserError: there are too few rows or groups.
+    A UserError is raised where there are too few rows or groups.
     """
     from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 

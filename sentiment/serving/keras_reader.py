@@ -2,13 +2,14 @@
 
 It is asked in steps of one fixed shape: the same review gets the same bits in any company, since
 matrix products of another shape may be summed in another order. The evaluation and the served
-model both ask so, which makes their answers equal and not just close.
+model both ask so, which makes their answers equal and not just close. A larger shape is used only
+where it is seen to sum in the same order, which depends on the shape and never on the values.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,54 +19,81 @@ from sentiment.text import Layout, Word, pad_ranks, positions
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 READER = __name__  # in the settings of a served model
 DIRECTIONS = ("forward_layer", "backward_layer")  # of a bidirectional layer
+LARGE = 128  # reviews a step, which takes half the time for each
+MANY = 5000  # reviews that are worth another compilation
+SOME = 1024  # reviews that show whether the bits are the same
+
+
+class Program(NamedTuple):
+    """A model compiled for steps of so many reviews."""
+
+    size: int
+    call: Callable[[NDArray[np.int32]], "tf.Tensor"]
+
+    def answers(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
+        """What `Predictor` returns; the last step is filled up, and takes as long."""
+        steps = [tokens[start : start + self.size] for start in range(0, len(tokens), self.size)]
+        if len(steps) < 2:
+            return self.step(tokens) if steps else np.zeros(0, np.float32)
+        # a step keeps one core busy: several at once leave the bits of each as they are
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            return np.concatenate(list(pool.map(self.step, steps)))
+
+    def step(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
+        full = np.zeros((self.size, tokens.shape[1]), np.int32)
+        full[: len(tokens)] = tokens
+        answers: NDArray[np.float32] = self.call(full).numpy()
+        return answers[: len(tokens), 0]
 
 
 class Predictor:
-    """A model as one program, compiled by XLA for steps of `batch_size` reviews.
+    """A model compiled by XLA for steps of `batch_size` reviews.
+
+    Asked about many reviews, it takes larger steps if they give some of these the same bits.
 
     Args:
         model: from token ids, shape (batch, length), to probabilities, shape (batch, 1). From now
             on it does not use cuDNN, whose kernels XLA cannot compile.
-        batch_size: reviews a step; a smaller number of them is filled up, and takes as long.
+        batch_size: reviews a step.
     """
 
     def __init__(self, model: "keras.Model", batch_size: int) -> None:
-        import tensorflow as tf
-
         for outer in model.layers:
             for layer in (outer, *(getattr(outer, name, outer) for name in DIRECTIONS)):
                 if hasattr(layer, "use_cudnn"):
                     layer.use_cudnn = False
         self.model = model
-        self.batch_size = batch_size
         self.length = model.input_shape[1]
-        self._program = tf.function(
-            lambda tokens: model(tokens, training=False),
-            input_signature=[tf.TensorSpec((batch_size, self.length), "int32")],
-            jit_compile=True,
-        ).get_concrete_function()  # called without a look at what it is called with: 0.15 ms less
+        self._program = self._compiled(batch_size)
+        self._large: Program | None = None
 
     def __call__(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
         """Each review's probability of being positive, shape (reviews,).
 
         Token ids have the shape (reviews, length) and any integer type.
         """
-        starts = range(0, len(tokens), self.batch_size)
-        steps = [tokens[start : start + self.batch_size] for start in starts]
-        if len(steps) < 2:
-            return self._step(tokens) if steps else np.zeros(0, np.float32)
-        # a step keeps one core busy: several at once leave the bits of each as they are
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            return np.concatenate(list(pool.map(self._step, steps)))
+        if len(tokens) < MANY:
+            return self._program.answers(tokens)
+        if self._large is None:
+            large, some = self._compiled(LARGE), tokens[:SOME]
+            is_same = np.array_equal(large.answers(some), self._program.answers(some))
+            self._large = large if is_same else self._program
+        return self._large.answers(tokens)
 
-    def _step(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
-        step = np.zeros((self.batch_size, self.length), np.int32)
-        step[: len(tokens)] = tokens
-        answers: NDArray[np.float32] = self._program(step).numpy()
-        return answers[: len(tokens), 0]
+    def _compiled(self, size: int) -> Program:
+        import tensorflow as tf
+
+        call = tf.function(
+            lambda tokens: self.model(tokens, training=False),
+            input_signature=[tf.TensorSpec((size, self.length), "int32")],
+            jit_compile=True,
+        )
+        # called without a look at what it is called with: 0.15 ms less
+        return Program(size, call.get_concrete_function())
 
 
 class Network:

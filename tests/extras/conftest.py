@@ -1,6 +1,5 @@
 """Projects that tests of several capabilities read."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,8 +116,7 @@ def transformed(finished: Project, shared: Sharer) -> Project:
     def train_transformer(project: Project) -> None:
         project.change(train={**TRANSFORMER, "pooling": "mean", "epochs": EPOCHS})
         project.run("dvc", "repro")
-        run_id = json.loads((project.path / "data/train/run.json").read_bytes())["run_id"]
-        project.run("python", "-m", "tools.promote", "--run", run_id)
+        project.run("python", "-m", "tools.promote", "--run", project.run_id)
         project.commit()
 
     return shared("transformed", train_transformer, finished.path)

@@ -3,7 +3,6 @@
 That a resumed one has the same bits, and another encoder is one entry: `tests/sentiment/network/`.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +34,7 @@ def test_it_is_served_with_the_evaluation_s_bits_explained_traced_and_shown(call
     served = champion.load(f"models:/{MODEL}@champion")
     answers = served.predict(None, rows[["text"]])
     np.testing.assert_array_equal(answers["probability"], rows["probability"])
-    answer = json.loads(call(predict.main, "--json", "--text", TEXT).splitlines()[-1])
+    answer = call.json(predict.main, "--text", TEXT)
     assert {word["word"] for word in answer["words"]} <= set(TEXT.split())
     assert any(word["log_odds"] for word in answer["words"])
     steps = trace(champion.load(champion.uri(None)), TEXT)
@@ -53,7 +52,6 @@ def test_it_joins_an_lstm_in_an_ensemble_and_both_are_compared(
     transformer, lstm = (run.info.run_id for run in runs())
     output = call(compare.main, "--a", lstm, "--b", transformer)
     assert "| train.architecture | recurrent | transformer |" in output
-    printed = call(ensemble.main, "--json", "--runs", f"{lstm} {transformer}")
-    result = json.loads(printed.splitlines()[-1])
+    result = call.json(ensemble.main, "--runs", f"{lstm} {transformer}")
     assert list(result["weights"].values()) == [0.5, 0.5]
     assert 0 < result["metrics"]["test_accuracy"] < 1

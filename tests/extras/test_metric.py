@@ -1,6 +1,5 @@
 """A metric that is added to `METRICS` is wherever its entry says, without another change."""
 
-import json
 from collections.abc import Iterator
 from operator import truediv
 from typing import Any
@@ -83,8 +82,7 @@ def test_the_demo_and_the_evaluation_of_a_file_have_it(
     values = {metric.label: metric.value for metric in page.metric}
     assert values["test error rate"] == f"{evaluated['test_errors']:.4f}"
 
-    printed = call(evaluate_file.main, "--file", "data/example.csv", "--json")
-    result = json.loads(printed.splitlines()[-1])
+    result = call.json(evaluate_file.main, "--file", "data/example.csv")
     metric = result["metrics"]["errors"]
     assert metric["there"] == evaluated["test_errors"]
     assert metric["interval"][0] < metric["here"] < metric["interval"][1]

@@ -1,6 +1,5 @@
 """A project at an earlier version is upgraded to this code: docs/upgrading.md."""
 
-import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from ruamel.yaml import YAML
 
 from extras.compare import __main__ as compare
 from extras.ensemble import __main__ as ensemble
-from tests.conftest import Caller, Sharer, copy_files, own_copy
+from tests.conftest import Caller, Sharer, copy_files, curve, own_copy
 from tests.extras.conftest import SWEEP_SETTINGS, answering_as_evaluated
 from tests.project import EPOCHS, EXTRAS, MODEL, ROOT, SMALL, Project, change_params, until
 from tests.services import kill
@@ -140,12 +139,9 @@ def test_the_killed_training_begins_anew_with_the_curve_that_it_had_so_far(
     same = f"attributes.run_name = '{NAME}' AND params.`train.epochs` = '{EPOCHS}'"
     killed, new = client.search_runs(["1"], same, order_by=["attributes.start_time"])
     assert killed.info.status == "KILLED"
-    earlier, curve = (
-        {point.step: point.value for point in client.get_metric_history(run.info.run_id, "loss")}
-        for run in (killed, new)
-    )
-    assert 1 in earlier
-    assert earlier.items() <= curve.items()
+    earlier, again = (curve(run.info.run_id) for run in (killed, new))
+    assert earlier
+    assert earlier == again[: len(earlier)]
 
 
 def test_earlier_models_answer_as_evaluated_and_are_compared_joined_promoted_and_demoted(
@@ -157,8 +153,7 @@ def test_earlier_models_answer_as_evaluated_and_are_compared_joined_promoted_and
     (report,) = standing.path.glob("reports/*/comparison.json")
     assert files.read_json(report)["reviews"] == 200
     members = [run_of(standing, version) for version in (NETWORK, LINEAR, ENSEMBLE + 1)]
-    printed = call(ensemble.main, "--json", "--runs", " ".join(members))
-    assert list(json.loads(printed.splitlines()[-1])["weights"]) == members
+    assert [*call.json(ensemble.main, "--runs", " ".join(members))["weights"]] == members
     call(promote.main, "--run", run_of(standing, LINEAR))
     assert champion_of(standing) == LINEAR
     call(demote.main)

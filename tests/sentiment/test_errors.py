@@ -27,8 +27,3 @@ def test_no_message_has_one() -> None:
     assert first_line(error) == "http://host does not answer."
     gone = FileNotFoundError(2, "No such file", "s3://me:secret@host/key")
     assert "secret" not in str(explain(gone))
-
-
-def test_numpy_s_words_for_a_full_disk_say_what_to_do() -> None:
-    said = str(explain(OSError("1000 requested and 12 written")))
-    assert said.startswith("No space left on device (1000 requested and 12 written). Free some")

@@ -1,8 +1,9 @@
-"""The gradient at each distance is what finite differences say."""
+"""The gradient at each distance is what finite differences say, and relative to the last word's."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sentiment import gradients
@@ -16,7 +17,6 @@ from tests.sentiment.network.test_training import small
 if TYPE_CHECKING:
     import keras
 
-pytestmark = pytest.mark.usefixtures("backend")
 WORDS, LENGTH = 20, 12
 STEP, KINK = 1e-3, 5e-3  # of a number in a vector; of the slopes to both sides
 NETWORKS: list[dict[str, Any]] = [
@@ -26,10 +26,13 @@ NETWORKS: list[dict[str, Any]] = [
     {"bigrams": {"units": 2, "buckets": 50}},
     {**TRANSFORMER, "layers": 2, "pooling": "mean"},
 ]
+PAD = 0
+PRE = np.array([[0, 0, 5, 6], [0, 5, 6, 7], [5, 6, 7, 8], [0, 0, 0, 5], [8, 7, 6, 5]])
+POST = np.array([[5, 6, 0, 0], [5, 6, 7, 0]])
 
 
 @pytest.fixture
-def x(rng: np.random.Generator) -> np.ndarray:
+def x(rng: np.random.Generator, backend: None) -> np.ndarray:  # noqa: ARG001
     """Token ids of five reviews without padding."""
     return rng.integers(1, WORDS, (5, LENGTH)).astype(np.uint16)
 
@@ -99,3 +102,42 @@ def test_measuring_changes_neither_the_model_nor_what_is_drawn_next(x: np.ndarra
     gradients.measure(model, x, 0, 3)
     for variable, value in zip(variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
+
+
+def test_the_sample_is_the_first_reviews_that_fill_their_row_then_the_longest() -> None:
+    assert gradients.sample(PRE, PAD, 2).tolist() == [[5, 6, 7, 8], [8, 7, 6, 5]]
+    assert gradients.sample(PRE, PAD, 3).tolist()[2] == [0, 5, 6, 7]
+    assert len(gradients.sample(PRE, PAD, 99)) == len(PRE)
+
+
+@pytest.mark.parametrize(
+    ("x", "norms", "expected"),
+    [
+        (PRE[:2], [[1, 3, 1, 3], [2, 2, 6, 18]], [[1.5, 0.5], [1.5, 0.5]]),
+        (POST, [[3, 1, 1, 3], [2, 2, 6, 18]], [[0.5, 1.5], [1.5, 0.5]]),
+        (np.ones((1, 3)), [[0, 0, 0]], [[0, 0, 0]]),
+    ],
+    ids=["pre", "post", "none"],
+)
+def test_distances_count_from_the_last_word_and_are_shares_of_the_review_s_mean(
+    x: np.ndarray, norms: list[list[float]], expected: list[list[float]]
+) -> None:
+    assert gradients.by_distance(np.array(norms, np.float32), x, PAD).tolist() == expected
+
+
+def test_the_table_is_relative_to_the_last_word_or_else_to_the_greatest_mean() -> None:
+    table = gradients.table(np.array([[2.0, 1.0], [2.0, 3.0]]))
+    assert table["mean"].tolist() == [1.0, 1.0]
+    assert table["low"].tolist() == pytest.approx([1.0, 0.6])
+    assert table["high"].tolist() == pytest.approx([1.0, 1.4])
+    assert gradients.table(np.array([[0.0, 4.0, 2.0]]))["mean"].tolist() == [0.0, 1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("means", "expected"), [([1.0, 0.5, 0.01, 0.009], 2), ([1.0, 50.0, 0.4], 1), ([0.0, 0.0], 0)]
+)
+def test_the_reach_ends_at_a_hundredth_of_the_greatest_mean(
+    means: list[float], expected: int
+) -> None:
+    table = pd.DataFrame({"distance": range(len(means)), "mean": means})
+    assert gradients.reach(table) == expected

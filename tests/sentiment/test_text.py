@@ -1,6 +1,5 @@
 """A text gets the token ids that Keras' files would have for it."""
 
-import json
 import string
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +51,7 @@ def test_words_are_found_by_the_rules_of_the_files() -> None:
 def test_words_without_their_places_are_those_with_them(content: str) -> None:
     for tokenizer in (text.KERAS, text.UNICODE):
         words = text.words(content, tokenizer)
-        index = {word: rank for rank, word in enumerate(words[::2])}
+        index = {word: rank for rank, word in enumerate(words[::2], 1)}
         encoded = text.encode(content, index, tokenizer)
         places = text.known_words(content, index, tokenizer)
         assert encoded == ([word.rank for word in places], len(words))
@@ -98,18 +97,3 @@ def test_texts_are_marked_and_padded(options: Layout) -> None:
     }
     assert encode([*texts], RANKS, options).tolist() == [*texts.values()]
     assert encode([], RANKS, options).shape == (0, 6)
-
-
-def test_a_text_as_published_gets_its_official_sequence(
-    imdb_cache: Path, default_params: Params, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The beginning of Keras' first review, whose sequence its documentation prints."""
-    monkeypatch.setenv("KERAS_HOME", str(imdb_cache.parent))
-    ranks = json.loads(downloads.imdb(default_params.fetch)[1])
-    raw = (
-        "This film was just brilliant, casting, location, scenery, story, direction; "
-        "everyone's really suited the part they played"
-    )
-    row = encode([raw], ranks, layout(default_params.pad))[0]
-    official = [1, 14, 22, 16, 43, 530, 973, 1622, 1385, 65, 458, 4468, 66, 3941, 4, 173]
-    assert row[np.flatnonzero(row)][: len(official)].tolist() == official

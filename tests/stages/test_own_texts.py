@@ -17,7 +17,6 @@ from tests.own_texts import CONTROLS, HARMFUL, MODEL, NAME, use_table, write_tex
 from tests.project import Project
 from tests.services import web
 from tools import predict, repro
-from workflow import files
 from workflow.params import load_params
 
 SECRET = uuid4().hex
@@ -63,12 +62,6 @@ def test_what_is_served_equals_what_was_evaluated(standing: Project, tmp_path: P
     probabilities = np.load(standing.path / "data/evaluate/probabilities.npy")
     order = np.load(standing.path / "data/pad/test_order.npy")
     np.testing.assert_array_equal(answers["probability"].to_numpy()[order], probabilities)
-
-
-def test_labels_that_are_rare_count_as_much_as_the_others(standing: Project) -> None:
-    metrics = files.read_json(standing.path / "data/evaluate/metrics.json")
-    assert metrics["test_recall"] > 0.7
-    assert 0.7 < metrics["test_balanced_accuracy"] < 1
 
 
 @pytest.mark.usefixtures("standing")

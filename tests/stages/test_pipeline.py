@@ -12,7 +12,7 @@ import pytest
 from sentiment.network.training import Training
 from sentiment.section import flatten
 from stages import evaluate, pad, train
-from tests.conftest import Caller, runs, stand_in
+from tests.conftest import Caller, curve, epochs, runs, stand_in
 from tests.project import Project
 from tests.stages.test_dvc_yaml import STAGES, cached, uncached
 from tools import repro
@@ -25,7 +25,7 @@ NOWHERE = "http://127.0.0.1:9/"
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Stand in the project's root: its artifact locations are relative."""
-    for name in ("finished", "two_runs", "project"):  # a copy comes after what it is a copy of
+    for name in ("finished", "two_runs"):  # a copy comes after what it is a copy of
         if name in request.fixturenames:
             stand_in(request.getfixturevalue(name).path, monkeypatch)
 
@@ -56,11 +56,9 @@ def test_an_experiment_of_dvc_reruns_what_its_param_changes_and_is_a_run_of_its_
     new, old = runs()
     assert (new.data.params["train.units"], old.data.params["train.units"]) == ("6", "4")
     assert new.data.metrics["test_loss"] != old.data.metrics["test_loss"]
-    client = mlflow.MlflowClient()
-    for run, epochs in ((new, 3), (old, 2)):
+    for run, last in ((new, 3), (old, 2)):
         for name in ("accuracy", "loss", "val_accuracy", "val_loss", "seconds"):
-            points = client.get_metric_history(run.info.run_id, name)
-            assert [point.step for point in points] == list(range(1, epochs + 1))
+            assert epochs(run.info.run_id, name) == list(range(1, last + 1))
     assert new.info.run_name.endswith("six")
     assert (
         new.data.tags.items()
@@ -109,8 +107,7 @@ def test_run_holds_figures_files_data_sets_and_tags(finished: Project) -> None:
     assert run.data.metrics["test_brier"] == metrics["test_brier"]
     client = mlflow.MlflowClient()
     for name in ("initial_gradient_norm", "gradient_norm"):
-        first = client.get_metric_history(run.info.run_id, name)[0]
-        assert (first.step, first.value) == (0, 1), name
+        assert curve(run.info.run_id, name)[0] == (0, 1), name
     logged = {
         file.path
         for folder in ("train", "evaluate")

@@ -8,7 +8,7 @@ import mlflow
 import pytest
 
 from stages import train
-from tests.conftest import Caller, stand_in
+from tests.conftest import Caller
 from tests.project import Project
 
 SECRET = "AKIAPLANTED"
@@ -24,7 +24,6 @@ def test_changes_of_params_and_modules_are_kept_and_of_other_files_few_names_and
     with (project.path / ".dvc/config").open("a", encoding="utf-8") as config:
         config.write(f"['remote \"own\"']\n    url = s3://nowhere\n    access_key_id = {SECRET}\n")
     project.change(train={"units": 5, "epochs": 1})
-    stand_in(project.path, monkeypatch)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert "━" in call(train.main)  # the progress bar of a terminal
     record = json.loads((project.path / "data/train/run.json").read_bytes())

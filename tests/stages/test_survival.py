@@ -23,7 +23,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from stages import pad, train
-from tests.conftest import Caller, Starter, runs, stand_in
+from tests.conftest import Caller, Starter, epochs, runs
 from tests.project import EPOCHS, MODEL, Project, free_port, until
 from tests.services import mlflow_server
 from tools import sync, verify
@@ -63,19 +63,11 @@ def begin(project: Project, start: Starter, *command: str) -> "subprocess.Popen[
     return process
 
 
-@pytest.fixture
-def project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A finished project of one's own, which is the working directory."""
-    stand_in(project.path, monkeypatch)
-    return project
-
-
-def assert_trained(run: Run, epochs: int = EPOCHS) -> None:
+def assert_trained(run: Run, last: int = EPOCHS) -> None:
     """The run is finished, has its model, and every curve has one point an epoch."""
     assert run.info.status == "FINISHED"
     for name in ("loss", "accuracy", "val_loss", "val_accuracy", "seconds"):
-        points = mlflow.MlflowClient().get_metric_history(run.info.run_id, name)
-        assert sorted(point.step for point in points) == list(range(1, epochs + 1)), name
+        assert epochs(run.info.run_id, name) == list(range(1, last + 1)), name
     model = mlflow.get_logged_model(run.data.tags["model.id"])
     assert model.status == "READY"
 
@@ -89,9 +81,9 @@ def assert_complete(run: Run) -> None:
 def assert_killed(run: Run) -> None:
     """The run is killed, and its curves have one point for each epoch up to then."""
     assert run.info.status == "KILLED"
-    points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
-    assert points
-    assert sorted(point.step for point in points) == list(range(1, len(points) + 1))
+    logged = epochs(run.info.run_id)
+    assert logged
+    assert logged == list(range(1, len(logged) + 1))
 
 
 def test_killed_training_is_resumed_in_the_same_run_to_the_same_bits(

@@ -16,11 +16,6 @@ from tests.project import Project
 from tools import predict, sync
 
 
-@pytest.fixture(autouse=True)
-def inside(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(project.path, monkeypatch)
-
-
 def versions() -> list[ModelVersion]:
     """All versions, the oldest first."""
     unsorted = mlflow.MlflowClient().search_model_versions(f"name = '{NAME}'")

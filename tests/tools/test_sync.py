@@ -12,7 +12,7 @@ from filelock import FileLock
 from mlflow.entities import Run
 
 from stages import pad, train
-from tests.conftest import Caller, runs, stand_in
+from tests.conftest import Caller, curve, runs, stand_in
 from tests.project import MODEL, Project
 from tools import sync
 from workflow.files import sha256
@@ -21,18 +21,10 @@ from workflow.runs import lifecycle
 SYNC = ("python", "-m", "tools.sync")
 
 
-@pytest.fixture(autouse=True)
-def inside(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(project.path, monkeypatch)
-
-
 def logged(run: Run) -> dict[str, Any]:
     """All that the store knows of a run, but for its identity and its process."""
     client = mlflow.MlflowClient()
-    metrics = {
-        name: sorted((p.step, p.value) for p in client.get_metric_history(run.info.run_id, name))
-        for name in run.data.metrics
-    }
+    metrics = {name: curve(run.info.run_id, name) for name in run.data.metrics}
     artifacts = {
         file.path: file.file_size
         for folder in ("train", "evaluate")

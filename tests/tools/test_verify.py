@@ -17,7 +17,6 @@ def test_what_differs_is_named_with_what_changed_since(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Without the run in the clone, which gives what the first run gave."""
-    monkeypatch.chdir(project.path)
     monkeypatch.setattr(verify, "repeat", lambda clone: finished.copy(clone).path)
     folder = project.path / "data" / "train"
     run = json.loads((folder / "run.json").read_bytes())
@@ -39,7 +38,6 @@ def test_what_differs_is_named_with_what_changed_since(
 def test_what_is_not_the_commits_own_is_refused(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(project.path)
     monkeypatch.setattr(verify, "repeat", None)  # which trains
     project.change(train={"units": 5})
     assert "Commit them first" in call.fail(verify.main)

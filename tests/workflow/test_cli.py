@@ -11,7 +11,6 @@ import pytest
 
 from tests import project
 from tests.project import ROOT
-from tools import MOVED
 
 CORE = [
     *(f"tools.{path.stem}" for path in sorted((ROOT / "tools").glob("[!_]*.py"))),
@@ -71,14 +70,6 @@ def test_the_documentation_lists_the_options_of_the_core_s_commands() -> None:
         name = module.rpartition(".")[2].replace("run", "bench")
         actual[name] = ", ".join(f"`{option.opts[0]}` (`{option.envvar}`)" for option in options)
     assert documented == {name: options for name, options in actual.items() if options}
-
-
-def test_a_command_that_moved_names_its_new_module() -> None:
-    for former, module in MOVED.items():
-        command = [sys.executable, "-m", former, "--help"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == 1
-        assert done.stderr == f"{former} has moved: python -m {module}\n"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.usefixtures("same_handlers")
 def test_an_error_of_the_system_is_named_with_what_to_do() -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "data/.pad.partial/x.npy")
     assert "x.npy: No space left on device. Free some space and run" in str(explain(full))
+    cut = explain(OSError("1000 requested and 12 written"))  # as NumPy has it
+    assert str(cut).startswith("No space left on device (1000 requested and 12 written). Free some")
     absent = explain(FileNotFoundError(2, "No such file", "typo.csv"), "`make predict`")
     assert absent == "typo.csv: No such file. Fix that and run `make predict` again."
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
+VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d+)")
 DEMOTED = "demoted"  # a decision about a version
 load = packaging.load
-VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d+)")
 
 
 def registered() -> str:

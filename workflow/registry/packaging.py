@@ -15,7 +15,6 @@ import pandas as pd
 from sentiment import backend, serving, text
 from sentiment.errors import UserError, first_line
 from sentiment.serving import keras_reader
-from sentiment.text import KERAS, UNICODE
 from workflow import files
 from workflow.runs import logger
 
@@ -43,39 +42,23 @@ mlflow.models.set_model(scoring_server.prepare(Sentiment()))
 
 
 class Model(NamedTuple):
-    """A model, by itself or in an ensemble.
+    """A model, by itself or in an ensemble."""
 
-    Attributes:
-        path: its file.
-        settings: a network's `layout` and `batch_size`; a linear model has none.
-        weight: in the ensemble, where those of all add up to one.
-        reader: the module that reads it, which travels with it.
-    """
-
-    path: Path
-    settings: dict[str, Any]
-    weight: float = 1.0
-    reader: str = keras_reader.READER
+    path: Path  # of its file
+    settings: dict[str, Any]  # a network's `layout` and `batch_size`; a linear model has none
+    weight: float = 1.0  # in the ensemble, where those of all add up to one
+    reader: str = keras_reader.READER  # the module that reads it, which travels with it
 
 
 class Parts(NamedTuple):
-    """What the served model is made from.
+    """What the served model is made from."""
 
-    Attributes:
-        models: one, or the members of an ensemble, each file with a name of its own.
-        words: the word index's file.
-        threshold: the probability above which a review is positive.
-        packages: those that it needs where it is served.
-        tokenizer: how a text is split into words, see `sentiment.text`.
-        reader: the module by which several models answer as one.
-    """
-
-    models: Sequence[Model]
-    words: Path
-    threshold: float
-    packages: Sequence[str] = logger.SERVING_PACKAGES
-    tokenizer: str = KERAS
-    reader: str = ""
+    models: Sequence[Model]  # one, or those of an ensemble, each file with a name of its own
+    words: Path  # the word index's file
+    threshold: float  # the probability above which a review is positive
+    packages: Sequence[str] = logger.SERVING_PACKAGES  # those that it needs where it is served
+    tokenizer: str = text.KERAS  # how a text is split into words, see `sentiment.text`
+    reader: str = ""  # the module by which several models answer as one
 
 
 def digest(parts: Parts) -> str:
@@ -97,7 +80,7 @@ def log_model(client: "mlflow.MlflowClient", run: logger.Run, parts: Parts) -> s
 
     inputs = Schema([ColSpec("string", COLUMN)])
     outputs = Schema([ColSpec("string", "label"), ColSpec("float", "probability")])
-    packages = [*parts.packages, *(["regex"] if parts.tokenizer == UNICODE else [])]
+    packages = [*parts.packages, *(["regex"] if parts.tokenizer == text.UNICODE else [])]
     model = mlflow.initialize_logged_model(
         NAME, source_run_id=run.run_id, experiment_id=run.experiment_id
     )

@@ -9,26 +9,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from workflow import files
-from workflow.files import TEST_DATA
 from workflow.params import Promote
 
 NEEDED = [files.ABOUT, "metrics.json", "predictions.csv"]  # of an evaluation
 
 
 class Evaluated(NamedTuple):
-    """A test set's answers, as the rule compares them.
+    """A test set's answers, as the rule compares them."""
 
-    Attributes:
-        test_data: digest of the reviews.
-        bins: groups of probability in the calibration error.
-        predictions: see `sentiment.scoring.metrics`, in the order of the reviews' numbers.
-        data: params that shaped the reviews, but for which texts were added, by dotted names.
-    """
-
-    test_data: str
-    bins: int
-    predictions: pd.DataFrame
-    data: Mapping[str, Any] = {}
+    test_data: str  # digest of the reviews
+    bins: int  # groups of probability in the calibration error
+    predictions: pd.DataFrame  # see `sentiment.scoring.metrics`, in the order of the reviews
+    data: Mapping[str, Any] = {}  # what shaped the reviews, but for which texts were added
 
 
 class Decision(NamedTuple):
@@ -58,19 +50,13 @@ def level(alpha: float, number: int) -> float:
     return alpha / (number * (number + 1))
 
 
-def decide(
-    candidate: Evaluated, champion: Evaluated | None, rule: Promote, number: int = 1
-) -> Decision:
-    """Compare an evaluated model with the champion, if there is one.
+def decide(candidate: Evaluated, champion: Evaluated, rule: Promote, number: int = 1) -> Decision:
+    """Compare a model with the champion, both evaluated on the same reviews.
 
     `number` says which candidate this is that is tested against this champion, from 1.
     """
     from sentiment.scoring import metrics  # imports scikit-learn, which takes a second
 
-    if champion is None:
-        return Decision(True, "there was no champion")
-    if candidate.test_data != champion.test_data:
-        return Decision(False, "evaluated on other reviews than the champion")
     errors = [  # by the same groups for both: the error depends on their number
         metrics.calibration_error(evaluated.predictions, candidate.bins)
         for evaluated in (candidate, champion)
@@ -124,16 +110,15 @@ def _test(
 def read_evaluated(folder: Path) -> Evaluated:
     """Read what the rule needs from a folder that `evaluate` wrote, or a copy of it.
 
-    Raises:
-        UserError: a file is missing or was changed.
+    Raises UserError where a file is missing or was changed.
     """
     about = files.read_about(folder)
-    params = about["params"].items()
+    params = about["params"]
     table = files.checked(folder / "predictions.csv", about["files"])
     predictions = pd.read_csv(table, dtype={"probability": np.float32})
     return Evaluated(
-        about["params"][TEST_DATA],
-        about["params"]["evaluate.calibration_bins"],
+        params[files.TEST_DATA],
+        params["evaluate.calibration_bins"],
         predictions.set_index("review").sort_index(),
-        {k: v for k, v in params if k.startswith("fetch.") and k != "fetch.add_sha256"},
+        {k: v for k, v in params.items() if k.startswith("fetch.") and k != "fetch.add_sha256"},
     )

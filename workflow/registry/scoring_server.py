@@ -26,7 +26,6 @@ MODULE = "mlflow.pyfunc.scoring_server"
 OWN_FAULT = "Encountered an unexpected error"  # how MLflow's message of a failing model begins
 FORMS = {"inputs", "instances"}  # of TensorFlow Serving
 COLUMN = "text"  # as `sentiment.serving.classifier` calls it
-SHIFTED = "more fields than the heading: put texts that hold commas in double quotes."
 LONGEST = 500  # characters of a message
 WANTED = 'Send JSON such as {"dataframe_records": [{"text": "A fine film."}]}.'
 FOLDER, VERSION, TEXTS = "SERVE_LOG", "SERVE_VERSION", "SERVE_LOG_TEXTS"  # in the environment
@@ -119,28 +118,25 @@ def clear(invocations: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def require_texts(data: bytes, content_type: str) -> None:
-    """Refuse what MLflow would make other texts of than were meant.
+    """Raise MlflowException for what MLflow would make other texts of than were meant.
 
-    Raises:
-        MlflowException: `inputs` or `instances` hold anything but texts, or a CSV's rows more
-            fields than its heading.
+    That is anything but texts in `inputs` or `instances`, and a CSV's rows of more fields than its
+    heading.
     """
     with suppress(ValueError):  # MLflow says of it that it cannot be read
-        csv = content_type.startswith("text/csv")
-        if csv and is_shifted(pd.read_csv(io.BytesIO(data), dtype=str, nrows=1)):
-            raise _bad(f"A row of the CSV has {SHIFTED}")
+        if content_type.startswith("text/csv"):
+            table = pd.read_csv(io.BytesIO(data), dtype=str, nrows=1)
+            if len(table) and not isinstance(table.index, pd.RangeIndex):  # made of first fields
+                raise _bad(
+                    "A row of the CSV has more fields than the heading: put texts that hold commas "
+                    "in double quotes."
+                )
         if content_type.startswith("application/json"):
             document = json.loads(data)
-            forms = FORMS & document.keys() if isinstance(document, dict) else set()
-            for form in forms:
+            for form in FORMS & document.keys() if isinstance(document, dict) else ():
                 rows = document[form]
                 if not (isinstance(rows, list) and all(isinstance(row, str) for row in rows)):
                     raise _bad(f"{form} is not a list of texts.")
-
-
-def is_shifted(table: pd.DataFrame) -> bool:
-    """Whether pandas took the first field of each row for its label."""
-    return len(table) > 0 and not isinstance(table.index, pd.RangeIndex)
 
 
 def _explained(error: MlflowException) -> MlflowException:

@@ -10,11 +10,10 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sentiment.errors import UserError, first_line
 from workflow import files
-from workflow.files import FETCH, read_reviews
 from workflow.params import Promote
 from workflow.registry import packaging, turns
 from workflow.registry.packaging import Parts
@@ -53,15 +52,16 @@ def model_name(dataset: str) -> str:
     return f"{plain}-sentiment"
 
 
+class Served(NamedTuple):
+    """What is registered: a served model, the version's tags, and the `promote` section."""
+
+    parts: Parts
+    tags: Mapping[str, str]
+    rule: Promote
+
+
 @guarded
-def register(
-    log: RunLogger,
-    parts: Parts,
-    folder: Path,
-    tags: Mapping[str, str],
-    rule: Promote,
-    profile: Mapping[str, Any],
-) -> None:
+def register(log: RunLogger, served: Served, folder: Path, profile: Mapping[str, Any]) -> None:
     """Make the run's served model a version of the registered one, once; let the rule decide.
 
     The version keeps the evaluation in `folder`, by which it is decided: the run's own may change
@@ -69,19 +69,19 @@ def register(
     """
     import mlflow
 
-    client, name, run = mlflow.MlflowClient(), model_name(tags[DATASET]), log.run
+    client, name, run = mlflow.MlflowClient(), model_name(served.tags[DATASET]), log.run
     tags = {
-        **tags,
-        SERVED_DIGEST: packaging.digest(parts),
+        **served.tags,
+        SERVED_DIGEST: packaging.digest(served.parts),
         LOGS: "True",
         EVALUATION: files.sha256(folder / files.ABOUT),
     }
     with turns.of_this_folder():
-        version = _version(client, name, run, parts, tags)
+        version = _version(client, name, run, served.parts, tags)
         logger.upload(run, folder, NEEDED, _place(version))
         client.log_dict(run.run_id, dict(profile), f"{_place(version)}/{PROFILE}")
         with turns.turn(client, name) as deciding:
-            promote_by_rule(deciding, version, folder, rule)
+            promote_by_rule(deciding, version, folder, served.rule)
 
 
 def _version(
@@ -172,20 +172,20 @@ def _decide_against(
     """Decide; a champion whose evaluation is lost keeps its place, and holds nobody else up."""
     from mlflow.exceptions import MlflowException
 
+    if current is None:
+        return Decision(True, "there was no champion")
+    again, problem = "", "the champion's evaluation cannot be read"
     try:
-        former = evaluated_of(current) if current else None
+        former = evaluated_of(current)
+        if former.test_data != candidate.test_data:
+            again = "; the champion was asked again, about these test reviews"
+            problem = "evaluated on other reviews than the champion, which is not asked about them"
+            former = ask_again(current, former, candidate)
+    except files.DamagedError as error:  # its folder may be one that is removed by now
+        return Decision(False, f"{problem}: {error.path.name} {error.problem}")
     except (UserError, MlflowException, OSError) as error:
-        why = "it was changed" if isinstance(error, UserError) else first_line(error)
-        return Decision(False, f"the champion's evaluation cannot be read: {why}")
-    if not (current and former) or former.test_data == candidate.test_data:
-        return decide(candidate, former, rule, number)
-    try:
-        asked = ask_again(current, former, candidate)
-    except (UserError, MlflowException, OSError) as error:
-        other = "evaluated on other reviews than the champion, which is not asked about them"
-        return Decision(False, f"{other}: {first_line(error)}")
-    decision = decide(candidate, asked, rule, number)
-    again = "; the champion was asked again, about these test reviews"
+        return Decision(False, f"{problem}: {first_line(error)}")
+    decision = decide(candidate, former, rule, number)
     return decision._replace(reason=decision.reason + again)
 
 
@@ -198,10 +198,10 @@ def ask_again(version: "ModelVersion", former: Evaluated, candidate: Evaluated) 
     if former.data != candidate.data or "fetch.add" not in candidate.data:
         raise UserError("it may have been trained on some of them")
     model = packaging.load(f"models:/{version.name}/{version.version}")
-    if model.ranks != files.read_json(files.checked(FETCH / "word_index.json")):
+    if model.ranks != files.read_json(files.checked(files.FETCH / "word_index.json")):
         raise UserError("it numbers words in another way")
-    reviews = [review.tolist() for review in read_reviews(FETCH, "test")]
-    probability = model.reader.answers(reviews)
+    reviews = files.read_reviews(files.FETCH, "test")
+    probability = model.reader.answers([review.tolist() for review in reviews])
     predicted = [model.label(answer) for answer in probability]
     table = candidate.predictions.assign(predicted=predicted, probability=probability)
     return candidate._replace(predictions=table)

@@ -48,8 +48,7 @@ def start_run(
         begun: when a new run began, in milliseconds since 1970, if that is not now.
         with_model: whether it gets an entry for its model.
 
-    Raises:
-        UserError: the store cannot be used at the start.
+    A UserError is raised where the store cannot be used at the start.
     """
     import mlflow
 
@@ -125,8 +124,7 @@ def _usable_model(run: "mlflow.entities.Run") -> str | None:
 def recorded(run_id: str) -> RunLogger | None:
     """Log to the run that outputs name, or to the one made from them; None if there is neither.
 
-    Raises:
-        UserError: the store cannot be used.
+    A UserError is raised where the store cannot be used.
     """
     import mlflow
 
@@ -189,13 +187,8 @@ def is_held(lock: Path) -> bool:
 def end_abandoned_runs() -> str:
     """End as KILLED each run that is RUNNING although its process on this machine has ended.
 
-    One whose lock this very process has now is left for it to resume.
-
-    Returns:
-        The experiment's id.
-
-    Raises:
-        UserError: the store cannot be used.
+    One whose lock this very process has now is left for it to resume. Returns the experiment's id;
+    a UserError is raised where the store cannot be used.
     """
     import mlflow
 

@@ -11,10 +11,7 @@ ADDRESS = f"http://{HOST}:{DEFAULT_PORT}"
 def link(experiment_id: str, run_id: str = "", server: str = ADDRESS) -> str:
     """Address of a run's page, or of the table of runs: MLflow's front page shows another view.
 
-    Args:
-        experiment_id: the experiment.
-        run_id: the run, or nothing for the table.
-        server: what serves the store, where `MLFLOW_TRACKING_URI` does not name a server.
+    `server` serves the store where `MLFLOW_TRACKING_URI` does not name a server.
     """
     uri = store.tracking_uri()
     page = f"{redacted(uri).rstrip('/') if store.is_server(uri) else server}/#/experiments"

@@ -45,8 +45,7 @@ def guarded(
 ) -> "Callable[Concatenate[RunLogger, Arguments], None]":
     """Let a function that logs do nothing once the store has failed, and note it where it fails.
 
-    Raises:
-        Interrupted: a signal came meanwhile.
+    A signal that comes meanwhile is raised at its end.
     """
 
     @wraps(write)
@@ -156,11 +155,7 @@ class RunLogger:
         _client().log_inputs(self.run.run_id, [used])
 
     def folder(self, folder: Path, place: str, names: Sequence[str]) -> None:
-        """Log files of a folder to a place in the run.
-
-        Raises:
-            UserError: a file is not as the folder's `about.json` says.
-        """
+        """Log files of a folder to a place in the run; UserError if one was changed."""
         for name in set(names) - {files.ABOUT}:
             files.checked(folder / name)
         guarded(lambda log: upload(log.run, folder, names, place))(self)

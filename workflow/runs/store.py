@@ -113,8 +113,7 @@ def tolerating_errors(consequence: str) -> Iterator[None]:
 def connect() -> str:
     """Point MLflow at the store, make the experiment if there is none, and return its id.
 
-    Raises:
-        UserError: the server does not answer, or the database cannot be used.
+    A UserError says why the server or the database cannot be used.
     """
     for name, text in PATIENCE.items():
         os.environ.setdefault(name, text)

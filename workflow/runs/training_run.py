@@ -63,14 +63,8 @@ def training_run(
 ) -> Iterator[TrainingRun]:
     """Lock a training, find its run or begin one, and end that as the block ends.
 
-    Args:
-        name, tags, with_model: of the run, see `lifecycle.start_run`; tag `KEY` is what it is
-            locked by.
-        settings_used: everything that shapes it, by dotted names.
-
-    Raises:
-        RunningError: another process does the same training.
-        UserError: the store cannot be used at the start.
+    It is locked by its tag `KEY`; `settings_used` is everything that shapes it, by dotted names.
+    Raises RunningError as `locked`, and UserError as `lifecycle.start_run`.
     """
     with locked(tags[KEY]) as lock:
         which = f"tags.`{KEY}` = '{tags[KEY]}' AND tags.`{lifecycle.LOCK}` LIKE '%/{lock.name}'"
@@ -85,14 +79,8 @@ def resume(
 ) -> Trained:
     """Train from the newest checkpoint on, or from the beginning; keep and log each epoch.
 
-    Args:
-        run: the training's run.
-        training: what is trained.
-        after_epoch: called with how far the training is once an epoch is kept and logged.
-        show: whether to print how each epoch goes.
-
-    Raises:
-        UserError: the training diverged.
+    `after_epoch` is called with how far the training is once an epoch is kept and logged; `show`
+    says whether to print how each epoch goes. A UserError is raised where the training diverges.
     """
     state = latest(run.folder)
     start = training.restore(state) if state else START
@@ -111,11 +99,7 @@ def resume(
 
 @contextmanager
 def locked(key: str) -> Iterator[Path]:
-    """Yield the lock of a training's checkpoints, which no other process has meanwhile.
-
-    Raises:
-        RunningError: another process has it: the same training is running already.
-    """
+    """Yield the lock of a training's checkpoints; RunningError if another process has it."""
     folder = _all() / key
     holder = folder / HOLDER
     with _guard():

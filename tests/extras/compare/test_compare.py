@@ -1,6 +1,5 @@
 """`make compare` on real runs: every kind of side, the report in both runs, and refusals."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def test_the_champion_is_compared_with_the_workspace_and_both_runs_have_the_repo
     client = mlflow.MlflowClient()
     client.set_tag(first, "mlflow.runName", "<script>alert(1)</script>")
     call(promote.main, "--run", first)
-    printed = json.loads(call(compare.main, "--json").splitlines()[-1])
+    printed = call.json(compare.main)
     page = both.path / printed.pop("report")
     assert page == both.path / "reports/compare-champion-workspace/report.html"
     assert printed == files.read_json(page.with_name("comparison.json"))

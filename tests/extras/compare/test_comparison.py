@@ -172,7 +172,7 @@ def test_a_single_training_is_held_against_a_group_by_its_spread() -> None:
     # by hand: 9 of 40, spread 1 of 40: t = 9 / √(1 + 1/3), two degrees of freedom
     assert result.result.p == pytest.approx(0.0161, abs=1e-4)
     assert result.b.runs == ["c0", "c1", "c2"]
-    assert result.changes[0].b == "0, 1, 2"
+    assert result.changes[0]["b"] == "0, 1, 2"
 
 
 def test_metrics_of_single_trainings_and_groups_are_in_words() -> None:

@@ -37,17 +37,6 @@ def read(finished: Project, monkeypatch: pytest.MonkeyPatch, default_params: Par
     return Read(options=options, training=training, results=results)
 
 
-@pytest.fixture
-def own(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A finished project of one's own, which is the working directory."""
-    stand_in(project.path, monkeypatch)
-    return project
-
-
-def run_id() -> str:
-    return str(json.loads(Path("data/train/run.json").read_text())["run_id"])
-
-
 def test_page_has_the_run_metrics_plots_and_params_and_loads_nothing(read: Read) -> None:
     html, training, results = read.html(), read.training, read.results
     tags = training.run["tags"]
@@ -96,21 +85,20 @@ def test_every_mistake_has_its_whole_text_as_text_or_none(read: Read) -> None:
     assert read.html().count("taken for") == 5
 
 
-@pytest.mark.usefixtures("own")
 def test_the_run_has_the_page_and_it_is_written_whatever_becomes_of_the_store(
-    call: Caller, monkeypatch: pytest.MonkeyPatch
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     assert call(report.main) == "reports/report.html\n"
-    logged = mlflow.artifacts.load_text(f"runs:/{run_id()}/report/report.html")
+    logged = mlflow.artifacts.load_text(f"runs:/{project.run_id}/report/report.html")
     assert logged == report.PAGE.read_text(encoding="utf-8")
     with monkeypatch.context() as patch:
         patch.setattr(logger, "upload", full)
         said = call(report.main)
     assert "The report is not logged: [Errno 28] No space left on device" in said
-    lost = run_id()
+    lost = project.run_id
     mlflow.delete_run(lost)
     said = call(report.main)
     assert f"not logged: the tracking store has no run {lost}, `make sync` makes it." in said
@@ -123,7 +111,7 @@ def test_the_run_has_the_page_and_it_is_written_whatever_becomes_of_the_store(
     assert said.startswith(f"The report is not logged: The MLflow server at {server} does not")
 
 
-@pytest.mark.usefixtures("own")
+@pytest.mark.usefixtures("project")
 def test_what_is_missing_damaged_or_in_the_way_is_one_message(call: Caller) -> None:
     reports, about, roc = map(Path, ("reports", "data/train/about.json", "data/evaluate/roc.csv"))
     reports.write_text("in the way", encoding="utf-8")

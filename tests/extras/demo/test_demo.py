@@ -1,7 +1,5 @@
 """`make demo` in a real browser: what it says of a text, and that nothing comes from elsewhere."""
 
-import json
-
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -77,7 +75,7 @@ def test_a_review_gets_its_answer_its_words_and_the_gates_beside_the_champion(
         lambda b: "<b>film</b>!" in text(b) and "plot" in marks(b)
     )
     stand_in(finished.path, monkeypatch)
-    answer = json.loads(call(predict.main, "--json", "--text", review).splitlines()[-1])
+    answer = call.json(predict.main, "--text", review)
     assert f"probability of being positive: {answer['probability']:.1%}" in text(browser)
     lines = ["positive", *reading.GATES]
     WebDriverWait(browser, SECONDS).until(lambda b: [points(b, name) for name in lines] == [6] * 5)
@@ -93,10 +91,7 @@ def test_a_review_gets_its_answer_its_words_and_the_gates_beside_the_champion(
     assert demo.SETTINGS["browser.gatherUsageStats"] == "false"  # which needs a network to be seen
 
 
-def test_without_a_champion_the_ways_on_are_named(
-    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stand_in(project.path, monkeypatch)
+def test_without_a_champion_the_ways_on_are_named(project: Project, call: Caller) -> None:
     project.change(fetch={"dataset": "imdb"})
     output = call.fail(demo.main, DEMO_PORT=str(free_port()))
     assert "There is no champion of imdb-sentiment yet" in output

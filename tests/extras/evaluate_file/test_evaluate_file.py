@@ -77,7 +77,7 @@ def test_texts_that_the_model_was_trained_on_are_counted_and_a_store_that_fails_
 
     monkeypatch.setattr(RunLogger, "metrics", fail)
     message = call.fail(evaluate_file.main, "--file", NAME)
-    assert "is complete, its run in MLflow is not: run the command again" in message
+    assert "is incomplete: run the command again" in message
     assert [run.info.status for run in runs()] == ["FAILED", "FINISHED", "FINISHED"]
     folders = [*(project.path / "reports").iterdir()]
     assert len(folders) == 2

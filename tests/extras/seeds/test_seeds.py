@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -63,8 +62,7 @@ def test_the_parent_has_mean_and_spread_of_its_children() -> None:
 def test_what_dvc_has_is_not_trained_again_and_lost_runs_are_made_again(
     group: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of_data = json.loads(Path("data/train/run.json").read_bytes())["run_id"]
-    assert children()[42].info.run_id == of_data
+    assert children()[42].info.run_id == group.run_id
     before = [run.to_dictionary() for run in runs()]
     assert "Running stage" not in group.run("python", "-m", "extras.seeds", "--count", "2")
     assert [run.to_dictionary() for run in runs()] == before
@@ -85,7 +83,7 @@ def test_an_interrupted_call_goes_on_where_it_was_and_more_seeds_share_the_paren
     assert "The training of seed 44 failed, see above. `make seeds` resumes from here" in message
 
     output = fork_dvc(group, monkeypatch)
-    printed = json.loads(call(seeds.main, "--json", "--count", "3").splitlines()[-1])
+    printed = call.json(seeds.main, "--count", "3")
     assert ["Running stage 'train'" in text for text in output] == [True]
     (added,) = listed(group) - before
     assert added.endswith("-44")

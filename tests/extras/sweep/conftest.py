@@ -8,14 +8,14 @@ from extras.common import cluster
 from extras.common.cluster import THREADS
 from extras.sweep import study
 from extras.sweep.sweep import Sweep
-from extras.sweep.sweep_options import FILE, SweepOptions, load_options
+from extras.sweep.sweep_options import FILE, SweepOptions
 from sentiment.data import synthetic
 from sentiment.data.dataset import settings_used
 from sentiment.text import Reviews
 from tests.project import ROOT
 from workflow import files
 from workflow.files import FETCH, write_reviews
-from workflow.params import Params
+from workflow.params import Params, load
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def sweep_options() -> SweepOptions:
     """What the project ships to be searched."""
-    return load_options(ROOT / FILE)
+    return load(SweepOptions, ROOT / FILE)
 
 
 @pytest.fixture

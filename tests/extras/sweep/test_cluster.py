@@ -10,6 +10,7 @@ import pytest
 
 from extras.common import cluster
 from extras.common.cluster import THREADS
+from extras.sweep import __main__ as sweep
 from extras.sweep import environment, study
 from sentiment.errors import UserError
 from tests.project import ROOT, Project, until
@@ -17,14 +18,16 @@ from tests.services import dask, kill
 from workflow import files
 from workflow.files import FETCH
 
+OWN = ("sweep", environment.environment, environment.ADVICE)  # what a sweep asks of workers
+
 
 @pytest.mark.parametrize(("memory", "count"), [(64e9, 8), (8e9, 2), (1e9, 1)])
 def test_as_many_workers_as_have_a_core_and_memory_are_started(
     monkeypatch: pytest.MonkeyPatch, memory: float, count: int
 ) -> None:
-    monkeypatch.setattr(environment, "usable_cores", lambda: 8)
+    monkeypatch.setattr(sweep, "usable_cores", lambda: 8)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=memory))
-    assert environment.fitting() == count
+    assert sweep.fitting() == count
 
 
 def test_workers_here_share_the_cores_and_who_reaches_their_port_is_not_let_in(
@@ -43,7 +46,7 @@ def test_a_scheduler_that_does_not_answer_is_one_message(monkeypatch: pytest.Mon
     address = "tcp://127.0.0.1:1"
     with (
         pytest.raises(UserError, match=f"Dask scheduler at {address} does not answer"),
-        cluster.connected(address, "sweep", environment.environment, environment.ADVICE),
+        cluster.connected(address, *OWN),
     ):
         pass
 
@@ -75,7 +78,6 @@ def test_no_workers_one_without_the_code_and_one_that_differs_are_one_message(
     repository: Project, url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder, required = tmp_path_factory.mktemp("cluster"), environment.environment()
-    own = ("sweep", environment.environment, environment.ADVICE)
     variables = {"PYTHONPATH": str(ROOT), study.STORAGE: "postgresql://ann:sesame@head/sweeps"}
     with dask(folder, repository.path, workers=0, **variables) as started:
 
@@ -88,10 +90,7 @@ def test_no_workers_one_without_the_code_and_one_that_differs_are_one_message(
                 if name:
                     started.start_worker(name)
                     client.wait_for_workers(1)
-            with (
-                pytest.raises(UserError) as raised,
-                cluster.connected(started.address, *own),
-            ):
+            with pytest.raises(UserError) as raised, cluster.connected(started.address, *OWN):
                 pass
             return str(raised.value)
 

@@ -72,27 +72,24 @@ def test_the_best_are_trained_again_under_the_next_seeds_and_the_best_mean_wins(
 
 
 @pytest.mark.usefixtures("root")
-def test_texts_that_changed_since_they_were_fetched_are_refused(small_params: Params) -> None:
-    table = Path("texts.csv")
-    table.write_text("text,label\n", encoding="utf-8")
-    params = changed(small_params, {"fetch.dataset": "table", "fetch.table.train": str(table)})
-    data = {**settings_used(params.fetch), "fetch.table.train_sha256": files.sha256(table)}
-    with files.replaced(FETCH) as folder:
-        files.write_about(folder, data)
-    assert sweeps.data_of(params) == data
-    table.write_text("text,label\nanother,1\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"data/fetch has other reviews .*`dvc repro fetch`"):
-        sweeps.data_of(params)
-
-
-@pytest.mark.usefixtures("root")
-def test_texts_that_join_the_data_set_since_it_was_fetched_are_missed(small_params: Params) -> None:
-    Path("a.csv").write_text("text,label\n", encoding="utf-8")
-    joined = changed(small_params, {"fetch.add": "a.csv"})
-    with downloads.added("a.csv") as (_, digest), files.replaced(FETCH) as folder:
-        files.write_about(folder, {**settings_used(joined.fetch), "fetch.add_sha256": digest})
-    assert sweeps.data_of(joined)["fetch.add"] == "a.csv"
-    Path("a.csv").write_text("text,label\nanother,1\n", encoding="utf-8")
-    for params in (joined, small_params):
-        with pytest.raises(UserError, match="data/fetch has other reviews"):
-            sweeps.data_of(params)
+def test_texts_that_changed_or_joined_since_they_were_fetched_are_refused(
+    small_params: Params,
+) -> None:
+    own, added = Path("own.csv"), Path("added.csv")
+    for table in (own, added):
+        table.write_text("text,label\n", encoding="utf-8")
+    alone = changed(small_params, {"fetch.dataset": "table", "fetch.table.train": str(own)})
+    joined = changed(alone, {"fetch.add": str(added)})
+    with downloads.added(str(added)) as (_, digest), files.replaced(FETCH) as folder:
+        digests = {"fetch.table.train_sha256": files.sha256(own), "fetch.add_sha256": digest}
+        files.write_about(folder, settings_used(joined.fetch) | digests)
+    assert sweeps.data_of(joined)["fetch.add"] == "added.csv"
+    refusal = "data/fetch has other reviews .*`dvc repro fetch`"
+    with pytest.raises(UserError, match=refusal):
+        sweeps.data_of(alone)
+    for table in (own, added):
+        before = table.read_bytes()
+        table.write_text("text,label\nanother,1\n", encoding="utf-8")
+        with pytest.raises(UserError, match=refusal):
+            sweeps.data_of(joined)
+        table.write_bytes(before)

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from extras.sweep import __main__ as sweep
 from extras.sweep import space, study
-from tests.conftest import Caller, own_copy, runs
+from tests.conftest import Caller, curve, epochs, own_copy, runs
 from tests.extras.conftest import in_this_process
 from tests.extras.documented import documented
 from tests.project import ROOT, Project, until
@@ -60,14 +60,6 @@ def trials(name: str = "") -> list[optuna.trial.FrozenTrial]:
     return study.slots(searched)
 
 
-def curve(run: Run, metric: str = "val_loss", store: str | None = None) -> dict[int, float]:
-    """A metric of a run, of this store or another, by epoch: each has been logged once."""
-    points = mlflow.MlflowClient(store).get_metric_history(run.info.run_id, metric)
-    values = {point.step: point.value for point in points}
-    assert len(values) == len(points)
-    return dict(sorted(values.items()))
-
-
 def winner_of(printed: str) -> dict[str, Any]:
     """The only candidate of the JSON that a command printed last."""
     (winner,) = json.loads(printed.splitlines()[-1])["candidates"]
@@ -85,7 +77,7 @@ def test_each_trial_is_a_run_of_its_params_and_curve_without_model_and_test_set(
         pruned = trial.state == TrialState.PRUNED
         assert run.info.status == ("KILLED" if pruned else "FINISHED")
         assert ("sweep.pruned" in run.data.tags) == pruned
-        assert [*curve(run)] == ([1] if pruned else [1, 2])
+        assert epochs(run.info.run_id) == ([1] if pruned else [1, 2])
         if not pruned:
             assert run.data.metrics["val_accuracy"] == trial.value
     for run in children():
@@ -108,9 +100,9 @@ def test_the_confirmed_winner_in_params_yaml_gives_its_curve_again_to_the_same_b
     assert winner["confirmed"] == [trial.value for trial in again]
     complete = [trial.value for trial in trials() if trial.state == TrialState.COMPLETE]
     assert winner["found"] == max(complete)
-    trial = children()[winner["trial"]]
+    trial = children()[winner["trial"]].info.run_id
     project.run("dvc", "repro")
-    newest = runs()[0]
+    newest = runs()[0].info.run_id
     for metric in ("loss", "val_loss", "val_accuracy"):
         assert curve(trial, metric) == curve(newest, metric)
     before = len(runs())
@@ -161,7 +153,7 @@ def test_a_killed_worker_and_ctrl_c_cost_no_epoch_and_more_trials_join_the_same_
     assert len(mine) == 3 + 2
     for run in mine:
         assert run.info.status == "FINISHED"
-        assert [*curve(run)] == [*range(1, 9)]
+        assert epochs(run.info.run_id) == [*range(1, 9)]
 
 
 def documented_tls(folder: Path) -> dict[str, str]:
@@ -205,7 +197,7 @@ def test_workers_in_three_clones_over_tls_may_die_as_the_driver_may(
         assert len(logged) == 3 + 2
         for run in logged:
             assert run.info.status == "FINISHED"
-            assert [*curve(run, store=server)] == [*range(1, 9)]
+            assert epochs(run.info.run_id, store=server) == [*range(1, 9)]
 
 
 def test_no_servers_other_reviews_and_an_unfinished_sweep_are_one_message(

@@ -23,7 +23,7 @@ from sentiment.errors import RunningError
 from sentiment.network.batches import Part
 from sentiment.network.training import Training
 from sentiment.text import Reviews
-from tests.conftest import inputs, runs
+from tests.conftest import epochs, inputs, runs
 from tests.stages.test_pipeline import BlownUp
 from workflow.params import Params
 from workflow.params_file import changed
@@ -75,12 +75,6 @@ def search(small_sweep: Sweep, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
     return search
 
 
-def points(run: Run) -> list[int]:
-    """The epochs of a run's curve."""
-    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_loss")
-    return sorted(point.step for point in history)
-
-
 def fail_once(
     monkeypatch: pytest.MonkeyPatch, kind: Any, name: str, epoch: int | None, error: Exception
 ) -> None:
@@ -110,7 +104,7 @@ def test_a_trial_whose_store_or_database_failed_or_that_runs_elsewhere_goes_on_i
     monkeypatch.setattr(training_run, "locked", locked_by_another)
     assert [trial.state.name for trial in search().trials] == ["COMPLETE"]
     (run,) = runs()
-    assert (run.info.status, points(run)) == ("FINISHED", [1, 2, 3])
+    assert (run.info.status, epochs(run.info.run_id)) == ("FINISHED", [1, 2, 3])
 
 
 def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(
@@ -144,5 +138,5 @@ def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
     search()
     (run,) = runs()
     assert run.info.run_id != begun[0].info.run_id
-    assert (run.info.status, points(run)) == ("FINISHED", [1, 2, 3])
+    assert (run.info.status, epochs(run.info.run_id)) == ("FINISHED", [1, 2, 3])
     assert mlflow.get_run(begun[0].info.run_id).info.lifecycle_stage == "deleted"

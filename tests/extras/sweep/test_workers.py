@@ -17,6 +17,7 @@ from extras.sweep import environment, study, workers
 from extras.sweep.sweep import Sweep
 from sentiment.errors import UserError
 from sentiment.text import Reviews
+from tests.extras.sweep.test_cluster import OWN
 from tests.project import ROOT, until
 from tests.services import dask, postgres
 
@@ -71,9 +72,7 @@ def test_workers_elsewhere_come_later_are_replaced_and_take_no_more_without_thei
             if len(folders) == 2 and len({*noted(searched, "process")}) > 3:
                 raise KeyboardInterrupt
 
-        with cluster.connected(
-            elsewhere.address, "sweep", environment.environment, environment.ADVICE
-        ) as client:
+        with cluster.connected(elsewhere.address, *OWN) as client:
             client.register_plugin(LetSleep())
             with pytest.raises(KeyboardInterrupt):
                 workers.search(client, small_sweep, required, searched, watch)
@@ -95,9 +94,7 @@ def test_workers_elsewhere_come_later_are_replaced_and_take_no_more_without_thei
                 elsewhere.scheduler.kill()
 
         with (
-            cluster.connected(
-                elsewhere.address, "sweep", environment.environment, environment.ADVICE
-            ) as client,
+            cluster.connected(elsewhere.address, *OWN) as client,
             pytest.raises(UserError, match="scheduler does not answer any more"),
         ):
             workers.search(client, small_sweep, required, searched, kill_scheduler)

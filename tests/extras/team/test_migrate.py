@@ -53,11 +53,6 @@ def rows(server: Team, table: str) -> int:
     return int(count)
 
 
-def again(call: Caller, server: Team) -> Any:
-    """What the command prints as JSON."""
-    return json.loads(call(migrate.main, "--to", server.address, "--json").splitlines()[-1])
-
-
 def test_what_stands_in_the_way_is_one_message_and_nothing_is_moved(
     own: Path, server: Team, call: Caller
 ) -> None:
@@ -93,7 +88,7 @@ def test_a_migration_that_is_killed_leaves_no_row_and_is_gone_on_with(
     uploaded = server.parts.objects()
     (cut,) = (key for key in uploaded if key.endswith("a b.txt"))
     object_client(server.parts.store.environment).put_object(Bucket="mlflow", Key=cut, Body=b"no")
-    result = again(call, server)
+    result = call.json(migrate.main, "--to", server.address)
     assert result["equal"]
     assert result["brought"]["files"] == 1
     assert server.parts.objects() == uploaded
@@ -145,7 +140,7 @@ def test_what_is_new_is_brought_and_other_content_under_the_same_name_refused(
     run_id = client.create_run(store.connect(), 1_600_000_000_000).info.run_id
     client.log_text(run_id, "new", "note.txt")
     client.set_terminated(run_id)
-    result = again(call, server)
+    result = call.json(migrate.main, "--to", server.address)
     assert result["equal"]
     assert result["brought"]["files"] == 1
     status = f"SELECT status FROM runs WHERE run_uuid = '{run_id}'"

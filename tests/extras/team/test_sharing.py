@@ -84,5 +84,4 @@ def test_a_remote_that_cannot_be_used_is_said_and_holds_nothing_up(
     assert "The DVC remote shared cannot be used, so all is run here: " in said
     assert "Stage 'train' didn't change" in said
     (project.path / ".dvc" / "config").write_text("<<<<<<< HEAD\n", encoding="utf-8")
-    call.monkeypatch.chdir(project.path)
     assert "DVC's configuration cannot be read" in call.fail(repro.main)

@@ -1,6 +1,5 @@
 """A team: training, logging and champions on the server that `make server` starts, by user."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -19,7 +18,6 @@ from tests.extras.test_listening import look
 from tests.object_store import BINARIES
 from tests.project import MODEL, Project
 from tools import demote, promote
-from workflow import files
 from workflow.runs.store import EXPERIMENT
 
 REPRO = ("dvc", "repro")
@@ -76,11 +74,6 @@ def client(server: Team, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient
     return mlflow.MlflowClient(server.address)
 
 
-def run_id_of(project: Project) -> str:
-    """The run that made `data/`."""
-    return str(files.read_json(project.path / "data/train/run.json")["run_id"])
-
-
 def test_a_backup_is_restored_as_the_docs_say(
     experiment_id: str, laptop: Project, server: Team, tmp_path: Path
 ) -> None:
@@ -109,7 +102,7 @@ def test_a_backup_is_restored_as_the_docs_say(
 def test_a_training_is_logged_beside_the_moved_history_and_tested_against_its_champion(
     bob: Project, experiment_id: str, client: mlflow.MlflowClient
 ) -> None:
-    run = client.get_run(run_id_of(bob))
+    run = client.get_run(bob.run_id)
     assert (run.info.experiment_id, run.info.status) == (experiment_id, "FINISHED")
     assert run.data.tags["mlflow.user"] == "bob"
     assert {"accuracy", "test_accuracy"} <= run.data.metrics.keys()
@@ -126,11 +119,11 @@ def test_the_champion_is_changed_by_hand_and_given_back_but_not_deleted_without_
     bob: Project, server: Team, client: mlflow.MlflowClient, call: Caller
 ) -> None:
     """MLflow counts it as deleting to take the alias away for good."""
-    (version,) = client.search_model_versions(f"run_id = '{run_id_of(bob)}'")
+    (version,) = client.search_model_versions(f"run_id = '{bob.run_id}'")
     call.monkeypatch.chdir(bob.path)
-    said = call(promote.main, "--run", run_id_of(bob), "--json", **server.user("bob"))
-    assert json.loads(said)["champion"] == str(version.version)
-    assert json.loads(call(demote.main, "--json"))["champion"] == "1"
+    promoted = call.json(promote.main, "--run", bob.run_id, **server.user("bob"))
+    assert promoted["champion"] == str(version.version)
+    assert call.json(demote.main)["champion"] == "1"
     assert "does not let bob do this" in call.fail(demote.main)
     champion = client.get_model_version_by_alias(MODEL, "champion")
     assert champion.tags["promote.decision"] == "champion"  # nothing that is not so
@@ -165,7 +158,7 @@ def test_who_may_only_read_trains_all_the_same_and_sync_logs_it_later(
     assert len(client.search_runs([experiment_id])) == before
     project.environment |= server.user("bob")
     project.run(*SYNC)
-    (run,) = client.search_runs([experiment_id], f"tags.restored_from = '{run_id_of(project)}'")
+    (run,) = client.search_runs([experiment_id], f"tags.restored_from = '{project.run_id}'")
     assert {"accuracy", "test_accuracy"} <= run.data.metrics.keys()
 
 
@@ -180,7 +173,7 @@ def test_the_server_is_on_the_loopback_and_no_secret_in_arguments_or_in_what_a_r
     output += bob.run(*SYNC) + bob.run("python", "-m", "extras.compare.report")
     output += bob.fail(*SYNC, MLFLOW_TRACKING_URI=f"http://b:{MARK}@127.0.0.1:1")
     assert MARK not in output
-    run = client.get_run(run_id_of(bob))
+    run = client.get_run(bob.run_id)
     assert "git.uncommitted_changes" in run.data.tags
     shutil.rmtree(bob.path / "tests")  # which name it, too
     written = bob.contents(".")

@@ -80,20 +80,16 @@ def test_what_reads_the_same_is_on_the_same_side(joined: Joiner) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tables", "changes", "message"),
+    ("labels", "changes", "message"),
     [
-        (
-            [[("a", "yes")], [("b", "never")]],
-            {},
-            "1.csv, row 1 (line 2), column 'label' is 'never'",
-        ),
-        ([[("a", "yes")]], {}, "fetch.add: all of the 1 rows have the label 'yes'"),
-        ([[("a", "no")]], {"group": "author"}, "fetch.add needs an empty fetch.table.group"),
+        (["yes", "never"], {}, "1.csv, row 1 (line 2), column 'label' is 'never'"),
+        (["yes"], {}, "fetch.add: all of the 1 rows have the label 'yes'"),
+        (["no"], {"group": "author"}, "fetch.add needs an empty fetch.table.group"),
     ],
 )
 def test_unfit_tables_are_refused(
-    joined: Joiner, tables: list[list[tuple[str, str]]], changes: dict[str, str], message: str
+    joined: Joiner, labels: list[str], changes: dict[str, str], message: str
 ) -> None:
     with pytest.raises(UserError) as raised:
-        joined(*tables, **changes)
+        joined(*([("a", label)] for label in labels), **changes)
     assert message in str(raised.value)

@@ -59,12 +59,6 @@ def test_each_kind_of_file_has_the_same_rows(tmp_path: Path, kind: str) -> None:
     assert [(row.text, row.label) for row in read(made(tmp_path, kind))] == GOOD
 
 
-def test_a_label_that_is_no_text_is_written_as_json_has_it(tmp_path: Path) -> None:
-    values = [{"text": "a", "label": label} for label in (True, 1, 0.0, "yes", 0.5)]
-    path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, values)))
-    assert [row.label for row in read(path)] == ["true", "1", "0", "yes", "0.5"]
-
-
 def test_a_mark_of_byte_order_and_windows_line_ends_are_no_part_of_the_rows(tmp_path: Path) -> None:
     content = b"\xef\xbb\xbf\r\ntext,label\r\nfine,1\r\n\r\ndull,0\r\n"
     path = write(tmp_path / "a::b.csv", content)  # a name with colons is a name

@@ -1,4 +1,4 @@
-"""A transformer is the paper's, padding and positions included; another encoder is one entry."""
+"""A transformer is the paper's, positions included; another encoder is one entry."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -17,7 +17,7 @@ from sentiment.network.training import Training
 from sentiment.serving.keras_reader import Predictor
 from tests.conftest import inputs
 from tests.project import TRANSFORMER
-from tests.sentiment.network.test_model import BEFORE, BEHIND, SHORT, answers, settings
+from tests.sentiment.network.test_model import settings
 from tests.sentiment.network.test_training import parts
 from tests.sentiment.serving.test_classifier import load, packed
 from workflow.params import Params
@@ -56,14 +56,6 @@ def test_an_entry_is_enough_to_train_an_encoder_ask_and_explain_it(
     assert len(explanation.words) == len(steps) == 3
     assert any(word.log_odds for word in explanation.words)
     assert steps[-1].probability == explanation.probability
-
-
-@pytest.mark.parametrize("pooling", ["last", "max+mean"])
-def test_padding_changes_no_answer_of_a_transformer(pooling: str) -> None:
-    train = settings(**TRANSFORMER, pooling=pooling, layers=2)
-    before, behind = answers(train, BEFORE, BEHIND)
-    assert before == pytest.approx(behind, abs=1e-6)
-    assert [before] == pytest.approx(answers(train, SHORT), abs=1e-6)
 
 
 def test_blocks_compute_as_the_paper_has_it() -> None:

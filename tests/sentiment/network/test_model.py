@@ -11,7 +11,7 @@ from sentiment.network.architectures import recurrent_layers
 from sentiment.network.model import build_model, save_model
 from sentiment.network.train_options import Train
 from tests.conftest import defaults, inputs
-from tests.project import merged
+from tests.project import TRANSFORMER, merged
 from workflow.params import Params, check_params
 
 pytestmark = pytest.mark.usefixtures("backend")
@@ -49,18 +49,27 @@ def test_masked_answers_are_those_of_stock_keras() -> None:
     assert ours == model(np.array([BEFORE, BEHIND])).numpy()[:, 0].tolist()
 
 
+RECURRENT: list[dict[str, Any]] = [
+    {"cell": "lstm"},
+    {"cell": "gru", "bidirectional": True},
+    {"cell": "simple_rnn", "bidirectional": True, "pooling": "max+mean"},
+]
+
+
 @pytest.mark.parametrize(
-    ("cell", "bidirectional", "pooling"),
-    [("lstm", False, "last"), ("gru", True, "last"), ("simple_rnn", True, "max+mean")],
+    "changes", [*RECURRENT, TRANSFORMER, {**TRANSFORMER, "pooling": "max+mean"}], ids=str
 )
-def test_masked_padding_changes_no_answer(cell: str, bidirectional: bool, pooling: str) -> None:
-    options = {"cell": cell, "bidirectional": bidirectional, "pooling": pooling}
-    train = settings(**options, units=8, mask_padding=True, layers=2)
+def test_masked_padding_changes_no_answer(changes: dict[str, Any]) -> None:
+    train = settings(**{"units": 8, "layers": 2, "mask_padding": True, **changes})
     before, behind = answers(train, BEFORE, BEHIND)
     assert 0 < before < 1
     assert before == pytest.approx(behind, abs=1e-6)
     assert [before] == pytest.approx(answers(train, SHORT), abs=1e-6)
-    before, behind = answers(train.model_copy(update={"mask_padding": False}), BEFORE, BEHIND)
+
+
+@pytest.mark.parametrize("changes", RECURRENT, ids=str)
+def test_padding_that_is_not_masked_is_read(changes: dict[str, Any]) -> None:
+    before, behind = answers(settings(**changes, units=8, layers=2), BEFORE, BEHIND)
     assert abs(before - behind) > 1e-6
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from sentiment.scoring import answers, metrics
-from sentiment.scoring.answers import Evaluation, TrainingRecord
+from sentiment.scoring.answers import TrainingRecord
 from sentiment.text import Reviews
 from workflow.params import Params
 
@@ -24,13 +24,6 @@ def test_set() -> answers.TestSet:
     return answers.TestSet(x, reviews.labels[order], order, seen, reviews, "abcd1234")
 
 
-@pytest.fixture
-def evaluated(test_set: answers.TestSet, default_params: Params) -> Evaluation:
-    training = TrainingRecord({}, pd.DataFrame(HISTORY), GRADIENTS, {"name": "lstm-4"})
-    options = default_params.evaluate.model_copy(update={"figure_dpi": 20})
-    return answers.evaluate(test_set, WORDS, training, PROBABILITIES, GRADIENTS, "imdb", options)
-
-
 def test_predictions_follow_the_padded_order(test_set: answers.TestSet) -> None:
     table = answers.predictions_table(test_set, PROBABILITIES, 0.5)
     assert table["actual"].tolist() == ["negative", "negative", "positive", "positive"]
@@ -42,8 +35,13 @@ def test_predictions_follow_the_padded_order(test_set: answers.TestSet) -> None:
 
 
 def test_metrics_name_the_data_set_and_mistakes_have_their_whole_text(
-    evaluated: Evaluation,
+    test_set: answers.TestSet, default_params: Params
 ) -> None:
+    training = TrainingRecord({}, pd.DataFrame(HISTORY), GRADIENTS, {"name": "lstm-4"})
+    options = default_params.evaluate.model_copy(update={"figure_dpi": 20})
+    evaluated = answers.evaluate(
+        test_set, WORDS, training, PROBABILITIES, GRADIENTS, "imdb", options
+    )
     shown = {"dataset": "imdb", "test_accuracy": 0.5, "gradient_reach": 1}
     assert shown.items() <= evaluated.metrics.items()
     mistakes = evaluated.tables["mistakes"]

@@ -1,5 +1,3 @@
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,10 +5,6 @@ import pytest
 from sentiment.scoring import metrics, plots
 from sentiment.scoring.evaluate_options import Evaluate
 from workflow.params import Params
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "loss": [0.6, 0.5, 0.4], "val_loss": [0.6, 0.55, 0.6]})
 
@@ -20,15 +14,10 @@ def options(default_params: Params) -> Evaluate:
     return default_params.evaluate
 
 
-def axes_of(figure: "Figure") -> "Axes":
-    (axes,) = figure.axes
-    return axes
-
-
 def test_curve_has_title_labels_legend_and_both_lines_in_the_size_asked(options: Evaluate) -> None:
     asked = options.model_copy(update={"figure_width": 4.0, "figure_height": 3.0, "figure_dpi": 50})
     figure = plots.curve(HISTORY, "loss", "lstm-64", asked)
-    axes = axes_of(figure)
+    (axes,) = figure.axes
     shown = [axes.get_title(), axes.get_xlabel(), axes.get_ylabel()]
     assert shown == ["Loss · lstm-64", "Epoch", "Loss"]
     legend = axes.get_legend()
@@ -42,6 +31,6 @@ def test_curve_has_title_labels_legend_and_both_lines_in_the_size_asked(options:
 def test_confusion_matrix_shows_counts_and_shares(options: Evaluate) -> None:
     cells = [(actual, predicted) for actual in metrics.CLASSES for predicted in metrics.CLASSES]
     counts = pd.DataFrame(cells, columns=["actual", "predicted"]).assign(reviews=[3, 1, 0, 0])
-    axes = axes_of(plots.confusion_matrix(counts, "run", options))
+    (axes,) = plots.confusion_matrix(counts, "run", options).axes
     shown = [text.get_text() for text in axes.texts]
     assert shown == ["3\n75.0%", "1\n25.0%", "0\n0.0%", "0\n0.0%"]

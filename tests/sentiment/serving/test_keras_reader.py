@@ -7,7 +7,8 @@ import pytest
 
 from sentiment.backend import load_keras
 from sentiment.network.model import build_model
-from sentiment.serving.keras_reader import Predictor
+from sentiment.serving import keras_reader
+from sentiment.serving.keras_reader import Predictor, Program
 from tests.conftest import inputs
 from tests.project import TRANSFORMER
 from tests.sentiment.network.test_model import settings
@@ -36,19 +37,16 @@ def network(**changes: Any) -> "keras.Model":
     return model
 
 
-@pytest.fixture(scope="module", params=NETWORKS, ids=lambda changes: ", ".join(changes))
-def ask(request: pytest.FixtureRequest) -> Predictor:
-    return Predictor(network(**request.param), 8)
-
-
 @pytest.fixture
 def tokens(rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, WORDS, (REVIEWS, LENGTH)).astype(np.uint16)
 
 
+@pytest.mark.parametrize("changes", NETWORKS, ids=", ".join)
 def test_answers_are_the_model_s_and_their_bits_do_not_depend_on_the_other_reviews(
-    ask: Predictor, tokens: np.ndarray
+    changes: dict[str, Any], tokens: np.ndarray
 ) -> None:
+    ask = Predictor(network(**changes), 8)
     together = ask(tokens)
     assert together.dtype == np.float32
     np.testing.assert_allclose(together, ask.model(tokens)[:, 0], atol=1e-6)
@@ -57,6 +55,39 @@ def test_answers_are_the_model_s_and_their_bits_do_not_depend_on_the_other_revie
     shifted = np.concatenate([ask(tokens[:3]), ask(tokens[3:3]), ask(tokens[3:])])
     np.testing.assert_array_equal(alone, together)
     np.testing.assert_array_equal(shifted, together)
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch, tokens: np.ndarray) -> np.ndarray:
+    for name, value in {"MANY": REVIEWS, "SOME": REVIEWS // 2, "LARGE": 16}.items():
+        monkeypatch.setattr(keras_reader, name, value)
+    return tokens
+
+
+def test_many_reviews_are_asked_about_in_larger_steps_with_the_same_bits(
+    many: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, sizes = Predictor(network(cell="lstm"), 8), list[int]()
+    few = np.concatenate([ask(many[:20]), ask(many[20:])])
+    step = Program.step
+
+    def counted(program: Program, tokens: np.ndarray) -> np.ndarray:
+        sizes.append(program.size)
+        return step(program, tokens)
+
+    monkeypatch.setattr(Program, "step", counted)
+    np.testing.assert_array_equal(ask(many), few)
+    assert sizes[-3:] == [16, 16, 16]
+
+
+def test_larger_steps_with_other_bits_are_not_used(
+    many: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Predictor(network(cell="lstm"), 8)
+    few = np.concatenate([ask(many[:20]), ask(many[20:])])
+    other = Program(16, lambda tokens: load_keras().ops.full((len(tokens), 1), 0.5))
+    monkeypatch.setattr(ask, "_compiled", lambda _: other)
+    np.testing.assert_array_equal(ask(many), few)
 
 
 def test_where_keras_would_use_cudnn_xla_compiles_the_model_all_the_same(

@@ -1,6 +1,5 @@
 """Versions of the registered model without the model, which takes seconds to log."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -26,11 +25,9 @@ def entry(_: object, run: Run, parts: packaging.Parts) -> str:  # noqa: ARG001
 
 
 @pytest.fixture
-def client(root_with_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[mlflow.MlflowClient]:
+def client(root_with_store: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
     """A client of this folder's store, where models are registered without their files."""
     assert root_with_store.is_dir()
     monkeypatch.setattr(packaging, "log_model", entry)
     store.connect()
-    yield mlflow.MlflowClient()
-    while mlflow.active_run():
-        mlflow.end_run()
+    return mlflow.MlflowClient()

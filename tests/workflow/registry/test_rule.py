@@ -88,11 +88,6 @@ def test_calibration_is_compared_by_the_same_groups_of_probability(rule: Promote
     assert decide(candidate, champion, rule).promoted
 
 
-def test_other_reviews_are_not_compared(rule: Promote) -> None:
-    decision = decide(evaluated([True] * 20, test_data="other"), CHAMPION, rule)
-    assert decision == Decision(False, "evaluated on other reviews than the champion")
-
-
 def test_an_evaluation_is_read_in_the_order_of_the_reviews(tmp_path: Path, rule: Promote) -> None:
     table = evaluated([True] * 15 + [False] * 5).predictions
     table.sample(frac=1, random_state=0).to_csv(tmp_path / "predictions.csv")

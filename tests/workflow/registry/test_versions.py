@@ -45,14 +45,8 @@ def submit(run: Run, right: int, rule: Promote, threshold: float = 0.5) -> Path:
     model.write_text(run.run_id, encoding="utf-8")
     parts = packaging.Parts([packaging.Model(model, {})], model, threshold)
     log = RunLogger(run, 0)
-    registry.register(
-        log,
-        parts,
-        folder,
-        {"dataset": "imdb", "test_accuracy": str(right / 20)},
-        rule,
-        {"words": right},
-    )
+    said = {"dataset": "imdb", "test_accuracy": str(right / 20)}
+    registry.register(log, registry.Served(parts, said, rule), folder, {"words": right})
     assert not log.lost
     return folder
 

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,12 @@ import pytest
 from filelock import FileLock
 from mlflow.entities import LoggedModelOutput, RunInfo
 
+from tests.conftest import curve, epochs
 from workflow import signals
 from workflow.runs import identity, lifecycle
 from workflow.runs.logger import Run, RunLogger
 
+pytestmark = pytest.mark.usefixtures("root_with_store")
 HISTORY = pd.DataFrame({"loss": [0.7, 0.5, 0.4], "seconds": [2.0, 1.0, 1.5]}, index=[1, 2, 3])
 BEGUN = 1_700_000_000_000
 MOMENTS = [BEGUN + 2000, BEGUN + 3000, BEGUN + 4500]
@@ -63,24 +64,12 @@ def tags_of(run: Run) -> dict[str, str]:
     return dict(mlflow.get_run(run.run_id).data.tags)
 
 
-def steps(run: Run, name: str = "loss") -> list[tuple[int, float]]:
-    points = mlflow.MlflowClient().get_metric_history(run.run_id, name)
-    return sorted((point.step, point.value) for point in points)
-
-
 def left_running(run: Run, lock: Path, host: str = HERE) -> None:
     """Let the store say that a process that has `lock` writes to the run."""
     client = mlflow.MlflowClient()
     client.update_run(run.run_id, "RUNNING")
     client.set_tag(run.run_id, lifecycle.LOCK, str(lock.resolve()))
     client.set_tag(run.run_id, lifecycle.HOST, host)
-
-
-@pytest.fixture(autouse=True)
-def store_here(root_with_store: Path) -> Iterator[Path]:
-    yield root_with_store
-    while mlflow.active_run():
-        mlflow.end_run()
 
 
 def test_run_that_ends_well_is_finished_with_params_tags_and_the_name_of_its_process() -> None:
@@ -102,23 +91,10 @@ def test_run_that_ends_otherwise_says_how_and_keeps_its_epochs(
 ) -> None:
     run = broken(error)
     assert info(run).status == expected
-    assert steps(run) == [(1, 0.7)]
+    assert curve(run.run_id) == [(1, 0.7)]
     model = mlflow.get_logged_model(run.model_id)
     assert model.status == "FAILED"
     assert [(metric.key, metric.step) for metric in model.metrics or []] == [("loss", 1)]
-
-
-def test_a_run_that_was_killed_is_resumed_as_the_same_run() -> None:
-    killed = broken()
-    with started({"train.units": 4}, {"dataset": "imdb"}, killed.run_id) as log:
-        assert log.run == killed
-        assert log.begun == BEGUN
-        assert info(killed).status == "RUNNING"
-        log.epoch(2, {"loss": 0.5})
-    assert info(killed).status == "FINISHED"
-    assert steps(killed) == [(1, 0.7), (2, 0.5)]
-    assert tags_of(killed)["dataset"] == "imdb"
-    assert len(mlflow.search_runs(["1"], output_format="list")) == 1
 
 
 @pytest.mark.parametrize(
@@ -135,10 +111,12 @@ def test_a_run_is_resumed_unless_another_process_writes_to_it(
     killed = broken()
     left_running(killed, lock, host)
     held = FileLock(lock) if locked else nullcontext()
-    with held, started({"train.units": 4}, run_id=killed.run_id) as log:
+    with held, started({"train.units": 4}, {"dataset": "imdb"}, killed.run_id) as log:
         assert (log.run == killed) == resumed
+        assert (log.begun, info(log.run).status) == (BEGUN, "RUNNING")
     assert info(killed).status == ("FINISHED" if resumed else "RUNNING")
     assert tags_of(killed)[lifecycle.HOST] == HERE
+    assert tags_of(log.run)["dataset"] == "imdb"
 
 
 def test_a_finished_run_stays_finished_when_completing_it_breaks() -> None:
@@ -168,7 +146,7 @@ def test_a_run_without_a_usable_entry_for_its_model_gets_another(cut_off: str) -
     assert tags_of(killed)["model.id"] == log.run.model_id
     model = mlflow.get_logged_model(log.run.model_id)
     assert {m.step for m in model.metrics or [] if m.key == "loss"} == {1, 2, 3}
-    assert [step for step, _ in steps(killed)] == [1, 2, 3]
+    assert epochs(killed.run_id) == [1, 2, 3]
 
 
 def test_curves_get_the_points_that_they_lack_and_link_those_of_the_run_alone_as_they_are() -> None:
@@ -180,8 +158,8 @@ def test_curves_get_the_points_that_they_lack_and_link_those_of_the_run_alone_as
         client.log_metric(log.run.run_id, "seconds", 0.9, step=3)
         for _ in range(2):
             log.curves(HISTORY, MOMENTS)
-    assert steps(log.run) == [(1, 0.7), (2, 0.5), (3, 0.4)]
-    assert steps(log.run, "seconds") == [(1, 2.0), (2, 1.0), (3, 0.9)]
+    assert curve(log.run.run_id) == [(1, 0.7), (2, 0.5), (3, 0.4)]
+    assert curve(log.run.run_id, "seconds") == [(1, 2.0), (2, 1.0), (3, 0.9)]
     points = client.get_metric_history(log.run.run_id, "loss")
     assert {p.step: p.timestamp - BEGUN for p in points if p.step != 2} == {1: 2000, 3: 4500}
     linked = mlflow.get_logged_model(log.run.model_id).metrics or []

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sentiment.errors import UserError
 from sentiment.network.state import METRICS, START, OnEpoch, Progress, Trained, history_of
 from sentiment.network.training import Training
-from tests.conftest import runs
+from tests.conftest import epochs, runs
 from tests.project import ROOT
 from workflow import files
 from workflow.runs import lifecycle, training_run
@@ -137,14 +137,6 @@ class Counting(Training):
         return Trained(history_of(self.progress(3).rows), 3)
 
 
-@pytest.fixture
-def store(root_with_store: Path) -> Iterator[None]:
-    assert root_with_store.is_dir()
-    yield
-    while mlflow.active_run():
-        mlflow.end_run()
-
-
 def begun() -> AbstractContextManager[TrainingRun]:
     return training_run.training_run("counting", {}, {lifecycle.KEY: "abc"}, with_model=False)
 
@@ -168,11 +160,7 @@ def kill(after: int) -> str:
     return ids[0]
 
 
-def points(run_id: str) -> list[int]:
-    return [point.step for point in mlflow.MlflowClient().get_metric_history(run_id, "loss")]
-
-
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("root_with_store")
 @pytest.mark.parametrize(("after", "state"), [(0, "KILLED"), (1, "FINISHED"), (3, "RUNNING")])
 def test_a_training_is_resumed_in_its_own_run_whenever_it_was_killed(
     after: int, state: str
@@ -184,25 +172,25 @@ def test_a_training_is_resumed_in_its_own_run_whenever_it_was_killed(
         assert run.log.run.run_id == killed
         resume(run, Counting(lambda progress: starts.append(len(progress.rows))))
     assert starts == [after]
-    assert sorted(points(killed)) == [1, 2, 3]
+    assert epochs(killed) == [1, 2, 3]
     assert [run.info.status for run in runs()] == ["FINISHED"]
 
 
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("root_with_store")
 def test_an_epoch_that_was_kept_but_not_logged_is_logged_as_the_training_is_resumed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(RunLogger, "epoch", lambda *_: None)
         killed = kill(2)
-    assert points(killed) == []
+    assert epochs(killed) == []
     logged: list[int] = []
     with begun() as run:
-        resume(run, Counting(lambda _: logged.extend(points(killed))))
-    assert sorted(logged) == [1, 2]
+        resume(run, Counting(lambda _: logged.extend(epochs(killed))))
+    assert logged == [1, 2]
 
 
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("root_with_store")
 @pytest.mark.parametrize("own", [True, False])
 def test_a_training_is_resumed_by_its_lock_s_name_whatever_machine_and_folder_are_called(
     own: bool,

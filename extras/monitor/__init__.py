@@ -1,0 +1,1 @@
+"""What arrives, compared with what a model was trained and tested on."""

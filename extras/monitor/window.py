@@ -1,0 +1,74 @@
+"""The texts that are looked at, from the log of a server or from a file."""
+
+import heapq
+import json
+import random
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from extras.common import texts
+from workflow import downloads
+
+if TYPE_CHECKING:
+    from sentiment.serving.classifier import Sentiment
+
+LOGGED = ["words", "unknown", "truncated", "probability"]  # `unknown` is a share
+AT_ONCE = 5000  # texts that the model is asked about
+Seen = tuple[list[float], str | None]  # what is logged of a text; the text itself, if it is known
+
+
+def collect(seen: Iterable[Seen], most: int) -> tuple[pd.DataFrame, list[str]]:
+    """What is `LOGGED` of all texts, a row for each, and at most so many texts, drawn at random."""
+    rows, rng = list[list[float]](), random.Random(0)
+
+    def keyed() -> Iterator[tuple[float, str]]:
+        for row, text in seen:
+            rows.append(row)
+            if text is not None:
+                yield rng.random(), text
+
+    sample = [text for _, text in heapq.nlargest(most, keyed())]
+    return pd.DataFrame(rows, columns=LOGGED, dtype=float), sample
+
+
+def logs(path: Path) -> list[Path]:
+    """The files of a log, the oldest first; none if this is no log."""
+    if path.is_dir():
+        return sorted(path.glob("*.jsonl"))
+    if path.suffix != ".jsonl" or not path.is_file():
+        return []
+    with path.open("rb") as file:
+        return [path] if parsed(file.readline()) else []
+
+
+def parsed(line: bytes) -> dict[str, Any]:
+    """A line of a log; empty if it is none, as a full disk may leave it."""
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) and values.keys() >= {*LOGGED, "version"} else {}
+
+
+def read_log(files: list[Path], version: str) -> Iterator[Seen]:
+    """What a log says of the texts that a version answered."""
+    for path in files:
+        with path.open("rb") as file:
+            for values in map(parsed, file):
+                if values.get("version") == version:
+                    yield [values[name] for name in LOGGED], values.get("text")
+
+
+def read_file(file: str, column: str, longest: int, model: "Sentiment") -> Iterator[Seen]:
+    """What a model says of the texts of a file; UserError if that cannot be read."""
+    with downloads.local(file) as source:
+        records = texts.read(source, texts.Columns(column), longest)
+        good = (record.text for record in records if not record.error)
+        while len(some := pd.Series(islice(good, AT_ONCE), dtype="str")):
+            table = texts.answers(model, some)
+            table["unknown"] /= table["words"].clip(lower=1)
+            yield from zip(table[LOGGED].astype(float).to_numpy().tolist(), some, strict=True)
