@@ -1,1 +1,0 @@
-"""What arrives, compared with what a model was trained and tested on."""

@@ -1,1 +1,0 @@
-"""Labels and probabilities for files of texts of any size."""
