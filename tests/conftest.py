@@ -69,6 +69,7 @@ LONGEST = (
     ("tests/extras/sweep/test_sweep_command.py",),
     ("tests/stages/test_survival.py",),
     tuple(f"tests/extras/team/test_{name}.py" for name in ("migrate", "server", "team")),
+    ("tests/extras/test_answers_loop.py",),
 )
 
 
