@@ -103,7 +103,8 @@ class Limits(NamedTuple):
     def unknown(self, text: Encoded) -> int:
         """How many words of a text the model does not tell from any other unknown word."""
         most = self.rank  # to look it up for each word would take longer than all else
-        return text.words - len([rank for rank in text.ranks if rank <= most])
+        rare = [rank for rank in text.ranks if rank > most]
+        return text.words - len(text.ranks) + len(rare)
 
     def truncates(self, text: Encoded) -> bool:
         """Whether the model leaves out some of a text's words."""

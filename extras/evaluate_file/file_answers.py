@@ -1,7 +1,9 @@
 """A model's answers to labelled texts, and its metrics on them beside those of its own test set."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,31 +70,32 @@ def ask(
 def logged(log: Path, version: str, labels: Mapping[str, bool], threshold: float) -> pd.DataFrame:
     """What `ask` returns, of a version's answers in a log, by the labels of requests' ids.
 
-    What was seen in training is not known. Ids without an answer are named; UserError if all are.
+    What was seen in training is not known. Ids without one answer are named; UserError if all are.
     """
-    lines = dict[str, dict[str, Any]]()
+    answers = defaultdict[str, dict[float, dict[str, Any]]](dict)
     for path in sorted(log.glob("*.jsonl")):
-        with path.open(encoding="utf-8") as file:
-            try:
-                logged = [line for line in map(json.loads, file) if line[ID] in labels]
-            except (ValueError, KeyError, TypeError):
-                raise UserError(f"{path} is no log of `make serve`.") from None
-        lines |= {line[ID]: line for line in logged if line["version"] == version}
+        with path.open("rb") as file:
+            for line in file:
+                with suppress(ValueError, KeyError, TypeError):  # a full disk cuts a line short
+                    values = json.loads(line)
+                    if values[ID] in labels and values["version"] == version:
+                        answers[values[ID]][values["probability"]] = values
+    found = {number: [*lines.values()] for number, lines in answers.items()}
+    lines = {number: same[0] for number, same in found.items() if len(same) == 1}
     if missing := [number for number in labels if number not in lines]:
         named = ", ".join(missing[:NAMED]) + ", …" * (len(missing) > NAMED)
-        message = (
-            f"{len(missing):,} of {len(labels):,} ids have no answer of {version} in {log}: {named}"
-        )
+        count = f"{len(missing):,} of {len(labels):,} ids"
+        message = f"{count} do not have one answer of {version} in {log}: {named}"
         if not lines:
             raise UserError(message)
         print(message)
     table = pd.DataFrame([*lines.values()], columns=["words", "probability"])
-    answers = table["probability"].to_numpy(np.float32)
+    probability = table["probability"].to_numpy(np.float32)
     return table.assign(
         review=np.arange(1, len(table) + 1),
         actual=class_names(np.array([labels[number] for number in lines])),
-        predicted=class_names(answers > threshold),
-        probability=answers,
+        predicted=class_names(probability > threshold),
+        probability=probability,
         seen_in_training=False,
         text=[line.get("text", "") for line in lines.values()],
     )

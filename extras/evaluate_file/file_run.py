@@ -15,6 +15,7 @@ from extras.evaluate_file import file_answers
 from sentiment.data import rows
 from sentiment.data.dataset import Table, file_name
 from sentiment.data.rows import Columns, Labels, Source
+from sentiment.errors import UserError
 from sentiment.scoring.answers import evaluate_answers
 from sentiment.scoring.metrics import POSITIVE, Predictions
 from sentiment.section import flatten
@@ -111,7 +112,10 @@ def ask(request: FileRequest, source: Source, log: str) -> pd.DataFrame:
     texts = rows.read(source, Columns(settings.text, settings.label), settings.longest)
     model, known = champion.load(request.model), trained_on(request.version)
     if log:
-        numbers = {row.text: labels.is_positive(row) for row in texts}
+        numbers = dict[str, bool]()
+        for row in texts:
+            if numbers.setdefault(row.text, labels.is_positive(row)) != labels.is_positive(row):
+                raise UserError(f"{row.place}: {row.text} has both labels.")
         table = file_answers.logged(Path(log), request.model, numbers, model.threshold)
     else:
         table = file_answers.ask(model, texts, labels.is_positive, known)

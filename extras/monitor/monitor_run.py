@@ -61,14 +61,17 @@ def make(file: str, chosen: str | None, column: str | None, labels: int) -> dict
     else:
         column = column or settings.text
         seen = window.read_file(file, column, settings.longest, champion.load(model))
-    numbers, sample = window.collect(seen, options.sample)
+    numbers, sample = window.collect(seen, max(options.sample, labels))
     if numbers.empty:
         raise UserError(f"{file} has no text, or none that {model} answered: name it (MODEL=…).")
     if len(sample) < labels:
-        raise UserError(f"{file} has {len(sample):,} texts to label: `make serve LOG_TEXTS=1`.")
+        raise UserError(f"{file} has {len(sample):,} texts to label; `LOG_TEXTS=1` logs them.")
     report = {"file": file_name(file.rstrip("/")), "model": model, "moment": moment}
     report |= compare(numbers, sample, model, described, options)
-    return write_and_log(report, version, flatten(options, "monitor"), sample[:labels])
+    # a space keeps a text from being a formula in a spreadsheet, and is in no word
+    rows = pd.DataFrame({settings.text: [FORMULA.sub(" ", text) for text in sample[:labels]]})
+    rows[settings.label] = ""
+    return write_and_log(report, version, flatten(options, "monitor"), rows)
 
 
 def compare(
@@ -122,7 +125,7 @@ def known_errors(model: str, described: Mapping[str, Any], least: int) -> dict[s
 
 
 def write_and_log(
-    report: dict[str, Any], version: "ModelVersion", settings: Mapping[str, Any], texts: list[str]
+    report: dict[str, Any], version: "ModelVersion", settings: Mapping[str, Any], rows: pd.DataFrame
 ) -> dict[str, Any]:
     """Write the report, with texts to be labelled, and log it; return it with their places."""
     title, status = f"monitor {report['file']}", {STATUS: report["status"]}
@@ -131,12 +134,11 @@ def write_and_log(
         short = log.run.run_id[:8]
         folder = REPORTS / re.sub(r"[^\w.-]+", "-", f"{title}-{short}")
         report |= {"run_id": log.run.run_id, "page": str(folder / PAGE)}
-        report["labels"] = str(folder / f"label-{short}.csv") if texts else ""
+        report["labels"] = str(folder / f"label-{short}.csv") if len(rows) else ""
         with files.replaced(folder) as partial:
-            if texts:  # a space keeps one from being a formula in a spreadsheet, and is in no word
-                table = pd.DataFrame({"text": [FORMULA.sub(" ", text) for text in texts]})
+            if report["labels"]:
                 place = partial / Path(report["labels"]).name
-                table.assign(label="").to_csv(place, index=False, lineterminator="\r\n")
+                rows.to_csv(place, index=False, lineterminator="\r\n")
             html = page.render(TEMPLATE, report=report, accuracy=accuracy(report))
             (partial / PAGE).write_text(html, encoding="utf-8")
             files.write_about(partial, settings)
@@ -196,6 +198,6 @@ def summary(report: Mapping[str, Any]) -> str:
         f"Run {report['run_id']}; page: {report['page']}",
     ]
     if file := report["labels"]:
-        options = f"FILE={file} TEXT=text LABEL=label MODEL={report['model']}"
-        lines.append(f"Fill in the labels there, then: make evaluate {options}")
+        command = f"make evaluate FILE={file} MODEL={report['model']}"
+        lines.append(f"Fill in the labels there, then: {command}")
     return escape("\n".join(lines))

@@ -23,7 +23,7 @@ Seen = tuple[list[float], str | None]  # what is logged of a text; the text itse
 
 def collect(seen: Iterable[Seen], most: int) -> tuple[pd.DataFrame, list[str]]:
     """What is `LOGGED` of all texts, a row for each, and at most so many texts, drawn at random."""
-    rows, rng = list[list[float]](), random.Random(0)
+    rows, rng = list[list[float]](), random.Random()
 
     def keyed() -> Iterator[tuple[float, str]]:
         for row, text in seen:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
@@ -31,6 +32,7 @@ PARTS = "parts"  # in the folder of the answers: what reads a folder of Parquet 
 ROWS = 10_000  # of a part, but for the last
 COPY = ".texts.parquet"
 COPIED = pa.schema({"text": pa.large_string(), "id": pa.string(), "error": pa.string()})
+ALONE = Lock()  # a worker may have several threads, which share one model
 ORIGIN, COUNTS = b"score.origin", b"score.counts"  # in a part's metadata
 SCHEMA = pa.schema(
     {
@@ -90,14 +92,14 @@ def place(job: Job, part: int) -> Path:
     return job.folder / PARTS / f"part-{part + 1:06}.parquet"
 
 
-def finished(job: Job, part: int) -> Counts | None:
-    """The counts of a part that is there already, or None.
+def finished(job: Job, path: Path) -> Counts | None:
+    """The counts of a part if its file is there already, or None.
 
     Raises:
         UserError: it was made from something else.
     """
     try:
-        metadata = parquet.read_schema(place(job, part)).metadata or {}
+        metadata = parquet.read_schema(path).metadata or {}
         origin, counts = (json.loads(metadata[key]) for key in (ORIGIN, COUNTS))
     except (OSError, pa.ArrowInvalid, KeyError, ValueError):
         return None
@@ -117,8 +119,9 @@ def score(job: Job, part: int) -> Counts:
     with parquet.ParquetFile(job.folder / COPY) as file:
         records = file.read_row_group(part).to_pandas()
     good = records.loc[records["error"].isna(), "text"]
-    answers = texts.answers(load(job.model, job.tracking_uri), good).reindex(records.index)
-    answers = answers.join(records[["id", "error"]])
+    with ALONE:
+        answers = texts.answers(load(job.model, job.tracking_uri), good)
+    answers = answers.reindex(records.index).join(records[["id", "error"]])
     answers["row"] = np.arange(len(records)) + part * ROWS + 1
     counts = Counts(
         len(answers),

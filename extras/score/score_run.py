@@ -63,13 +63,16 @@ def run(request: Request) -> dict[str, Any]:
         lock = stack.enter_context(alone(folder))
         stack.callback((folder / parts.COPY).unlink, missing_ok=True)
         job = prepare(request, version)
-        there = [parts.finished(job, part) for part in range(len(parts.sizes(job)))]
+        places = [parts.place(job, part) for part in range(len(parts.sizes(job)))]
+        for path in (job.folder / parts.PARTS).glob("part-*"):  # refuses what is of another file
+            parts.finished(job, path)
+        there = [parts.finished(job, path) for path in places]
         log = stack.enter_context(started(request, job, version, lock))
         begun = time.monotonic()
         counts = score(job, there, request)
         log_counts(log, job, version, file_name(request.file), counts, time.monotonic() - begun)
-    names = [parts.place(job, part).name for part in range(len(there))]
-    ran = {"file": request.file, "run_id": log.run.run_id, "parts": names}
+    names = [path.name for path in places]
+    ran = {"file": file_name(request.file), "run_id": log.run.run_id, "parts": names}
     manifest = {**ran, **job.origin, **counts._asdict()}
     cli.replace_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     if log.lost:

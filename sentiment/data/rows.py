@@ -178,13 +178,15 @@ def _read_csv(source: Source, columns: Mapping[str, str]) -> Records:
     _require_columns("the header", header, columns)
     while True:
         row: dict[str, Any] | Exception = {}
+        before = reader.line_num
         try:
             if fields := next(reader):
                 row = dict(zip(header, fields, strict=True))
         except StopIteration:
             return
         except csv.Error as error:
-            if str(error).startswith(OPEN_QUOTE):
+            # a quote that opens in one row and closes in another would hide those between
+            if str(error).startswith(OPEN_QUOTE) or reader.line_num > before + 1:
                 raise
             row = error
         except ValueError:

@@ -231,7 +231,8 @@ def join(
     """A data set with the rows of further files, encoded by its word index; UserError as `load`.
 
     A hash of its known words, by HMAC (RFC 2104), puts each row for good into training or test. A
-    review that the data set has already goes where that is, into training if in both parts.
+    review that the data set has already goes where that is, into training if in both parts. Of
+    rows that read the same, the first one counts.
     """
     if settings.group is not None:
         raise UserError("fetch.add needs an empty fetch.table.group: it puts texts one by one.")
@@ -254,12 +255,13 @@ def join(
     keys, parts = fingerprints(added), (loaded.train, loaded.test)
     in_train, in_test = (np.isin(keys, fingerprints(part)) for part in parts)
     is_test = (np.array(aside, bool) | in_test) & ~in_train
+    is_new = np.isin(np.arange(len(keys)), np.unique(keys, return_index=True)[1])
     train, test = (
         Reviews.from_lists(
             [*part, *compress(reviews, chosen)], np.append(part.labels, added.labels[chosen])
         )
-        for part, chosen in zip(parts, (~is_test, is_test), strict=True)
+        for part, chosen in zip(parts, (is_new & ~is_test, is_new & is_test), strict=True)
     )
     own = np.broadcast_to(loaded.dropped, len(loaded.test))
-    both = np.append(own, np.array(dropped)[is_test])
+    both = np.append(own, np.array(dropped)[is_new & is_test])
     return Loaded(train, test, loaded.ranks, loaded.left_out + left_out, both)

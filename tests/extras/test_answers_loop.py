@@ -59,7 +59,7 @@ def test_a_champion_is_replaced_by_one_that_learned_from_what_it_answered(
 
     def run(number: int, status: int = 0, **more: str) -> str:
         command, variables = step(number)
-        return fresh.run(*command, status=status, **variables, **more)
+        return fresh.run(*command, status=status, **variables | more)
 
     assert f"Version 1 of {MODEL}: champion, there was no champion" in run(5)
     texts, port = elsewhere(500), free_port()
@@ -70,7 +70,9 @@ def test_a_champion_is_replaced_by_one_that_learned_from_what_it_answered(
     requests.post(f"http://127.0.0.1:{port}/invocations", json=records, timeout=120)
     server.terminate()
 
-    assert f"log, 500 texts for models:/{MODEL}/1: alarm" in run(2, status=3)
+    report = run(2, status=3)
+    assert f"log, 500 texts for models:/{MODEL}/1: alarm" in report
+    assert "no estimate until `make evaluate` judged a labelled file" in report
     (copy,) = documented("\n3. ", ROOT / "docs" / "answers.md")
     subprocess.run(["bash", "-c", copy], cwd=fresh.path, check=True)
     august = fresh.path / "answers" / "august.csv"
@@ -81,6 +83,8 @@ def test_a_champion_is_replaced_by_one_that_learned_from_what_it_answered(
 
     evaluated = json.loads(run(4, JSON="1").splitlines()[-1])
     assert evaluated["metrics"]["accuracy"]["here"] < 0.75
+    again = json.loads(run(2, status=3, LABEL="0", JSON="1").splitlines()[-1])
+    assert [*again["errors"]] == ["august.csv"]
     retrained = run(5)
     assert f"Version 2 of {MODEL}: champion, better than the champion: McNemar" in retrained
 

@@ -114,9 +114,16 @@ def test_labels_join_the_answers_in_a_log_by_the_ids_of_requests(
     project.change(evaluate={"log_texts": True})
     rows = logged(with_texts)
     labels = Path("labels.csv")
-    labels.write_text(f"{labels.read_text()}240,1,elsewhere\n241,0,a-\n", encoding="utf-8")
+    more = "240,1,elsewhere\n241,0,a-\n242,0,twice\n"
+    labels.write_text(f"{labels.read_text()}{more}", encoding="utf-8")
+    (path,) = Path("log").iterdir()
+    line = json.loads(path.read_text().partition("\n")[0])
+    twice = [json.dumps({**line, "request_id": "twice", "probability": p}) for p in (0.1, 0.9)]
+    with path.open("a") as file:
+        file.write("\n".join(["", *twice, json.dumps(line)[:-9]]))
     printed = call(evaluate_file.main, FILE="labels.csv", LOG="log", JSON="1")
-    assert f"2 of 242 ids have no answer of models:/{MODEL}/1 in log: elsewhere, a-\n" in printed
+    message = f"do not have one answer of models:/{MODEL}/1 in log: elsewhere, a-, twice\n"
+    assert f"3 of 243 ids {message}" in printed
     result = json.loads(printed.splitlines()[-1])
     assert (result["reviews"], result["positive"]) == (240, 60)
     right = (rows["answer"] == "positive") == (rows["y"] == "1")
@@ -138,10 +145,11 @@ def test_labels_that_no_answer_in_the_log_is_of_are_one_message(
     (path,) = Path("log").iterdir()
     content = path.read_text()
     path.write_text(content.replace(f"{MODEL}/1", f"{MODEL}/2"), encoding="utf-8")
-    message = f"240 of 240 ids have no answer of models:/{MODEL}/1 in log: a-0, a-1, "
+    message = f"240 of 240 ids do not have one answer of models:/{MODEL}/1 in log: a-0, a-1, "
     assert message in call.fail(evaluate_file.main, FILE="labels.csv", LOG="log")
-    path.write_text(content[:-9], encoding="utf-8")
-    assert f"{path} is no log of" in call.fail(evaluate_file.main, FILE="labels.csv", LOG="log")
+    Path("both.csv").write_text("request_id,stars\na-1,1\na-1,2\n", encoding="utf-8")
+    message = "both.csv, row 2 (line 3): a-1 has both labels"
+    assert message in call.fail(evaluate_file.main, FILE="both.csv", LOG="log")
     assert "no column 'request_id'" in call.fail(evaluate_file.main, FILE="other.csv", LOG="log")
     assert len(runs()) == 1
 

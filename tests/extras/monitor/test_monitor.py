@@ -103,9 +103,9 @@ def test_a_reader_is_told_of_the_page_and_how_to_label(capsys: pytest.CaptureFix
     _, _, after = printed.partition("then: make evaluate FILE=")
     with Path(after.split()[0]).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len({row["text"] for row in rows}) == 100
-    assert all(row["text"].startswith(" =Arrived\rlate, ") for row in rows)
-    assert {row["label"] for row in rows} == {""}
+    assert len({row["body"] for row in rows}) == 100
+    assert all(row["body"].startswith(" =Arrived\rlate, ") for row in rows)
+    assert {row["stars"] for row in rows} == {""}
 
 
 def test_a_model_without_a_profile_is_one_message(project: Project) -> None:

@@ -6,6 +6,8 @@ import gzip
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import pytest
 from pyarrow import parquet
 
 from extras.score import __main__ as score
-from extras.score import parts
+from extras.score import parts, score_run
 from sentiment.text import UNICODE, encode
 from tests.conftest import Caller, own_copy, runs, stand_in
 from tests.own_texts import MODEL, write_texts
@@ -108,9 +110,11 @@ def test_each_kind_of_file_has_the_same_answers_also_compressed_and_at_an_addres
     scored(call)
     expected = answers(project.path / "out")
     with web(folder) as address:
-        for name in (f"{address}/texts.jsonl.gz", "web/texts.parquet", "web/texts.tsv"):
-            scored(call, file=name, out=f"out-{Path(name).name}")
-            pd.testing.assert_frame_equal(answers(Path(f"out-{Path(name).name}")), expected)
+        signed = f"{address}/texts.jsonl.gz?X-Amz-Signature=planted"
+        for out, name in (("gz", signed), ("pq", "web/texts.parquet"), ("tsv", "web/texts.tsv")):
+            manifest = scored(call, file=name, out=out)
+            pd.testing.assert_frame_equal(answers(Path(out)), expected)
+            assert manifest["file"] == Path(name).name.partition("?")[0]
 
 
 def test_rows_without_an_answer_say_why_and_too_many_of_them_end_with_status_1(
@@ -145,12 +149,28 @@ def test_finished_parts_are_kept_and_answers_to_something_else_are_refused(
 
     command = ("--out", "out", "--text", "body")
     write_texts(project.path / "other.csv", seed=8)
-    assert "has answers with another file_sha256" in call.fail(
-        score.main, "--file", "other.csv", *command
-    )
+    (project.path / "empty.csv").write_text("body,stars\n", encoding="utf-8")
+    for file in ("other.csv", "empty.csv"):
+        message = call.fail(score.main, "--file", file, *command)
+        assert "has answers with another file_sha256" in message
     message = call.fail(score.main, "--file", "texts.csv", "--id", "body", *command)
     assert "out has answers with another id: name another folder in OUT, or remove it" in message
     pd.testing.assert_frame_equal(answers(project.path / "out"), table)
+
+
+@pytest.mark.usefixtures("project")
+def test_the_threads_of_a_worker_take_turns_at_the_model(
+    call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored(call, out="alone")
+
+    def threads(job: parts.Job, todo: list[int], _: Any) -> list[parts.Counts]:
+        with ThreadPoolExecutor() as pool:
+            return [*pool.map(partial(parts.score, job), todo)]
+
+    monkeypatch.setattr(score_run, "outcomes", threads)
+    scored(call)
+    pd.testing.assert_frame_equal(answers(Path("out")), answers(Path("alone")))
 
 
 def test_what_cannot_be_scored_is_one_message_and_leaves_no_text(

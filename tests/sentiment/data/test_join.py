@@ -72,8 +72,10 @@ def test_a_text_stays_on_its_side_whatever_is_added_and_a_share_is_set_aside(
 
 def test_what_reads_the_same_is_on_the_same_side(joined: Joiner) -> None:
     again = [(f"Film, unheard{label} {text.split()[1].upper()}", label) for text, label in MANY]
-    train, test = sides(joined(MANY, again))
+    loaded = joined(MANY, again)
+    train, test = sides(loaded)
     assert not train & test
+    assert len(loaded.train) + len(loaded.test) == 5 + len(MANY)  # the first of two counts
     own = [("good film", "yes"), ("bad film", "no"), ("good good good", "yes")]
     for share in (1e-9, 1 - 1e-9):  # `bad film` is in both parts
         assert sides(joined(own, test_share=share)) == [{(1, 3), (2, 3)}, {(1, 1, 1)}]
