@@ -114,8 +114,7 @@ def test_labels_join_the_answers_in_a_log_by_the_ids_of_requests(
     project.change(evaluate={"log_texts": True})
     rows = logged(with_texts)
     labels = Path("labels.csv")
-    more = "240,1,elsewhere\n241,0,a-\n242,0,twice\n"
-    labels.write_text(f"{labels.read_text()}{more}", encoding="utf-8")
+    labels.write_text(f"{labels.read_text()}240,1,elsewhere\n241,0,a-\n242,0,twice\n")
     (path,) = Path("log").iterdir()
     line = json.loads(path.read_text().partition("\n")[0])
     twice = [json.dumps({**line, "request_id": "twice", "probability": p}) for p in (0.1, 0.9)]
