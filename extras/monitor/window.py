@@ -23,13 +23,13 @@ Seen = tuple[list[float], str | None]  # what is logged of a text; the text itse
 
 def collect(seen: Iterable[Seen], most: int) -> tuple[pd.DataFrame, list[str]]:
     """What is `LOGGED` of all texts, a row for each, and at most so many texts, drawn at random."""
-    rows, rng = list[list[float]](), random.Random()
+    rows = list[list[float]]()
 
     def keyed() -> Iterator[tuple[float, str]]:
         for row, text in seen:
             rows.append(row)
             if text is not None:
-                yield rng.random(), text
+                yield random.random(), text
 
     sample = [text for _, text in heapq.nlargest(most, keyed())]
     return pd.DataFrame(rows, columns=LOGGED, dtype=float), sample

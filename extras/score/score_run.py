@@ -64,9 +64,9 @@ def run(request: Request) -> dict[str, Any]:
         stack.callback((folder / parts.COPY).unlink, missing_ok=True)
         job = prepare(request, version)
         places = [parts.place(job, part) for part in range(len(parts.sizes(job)))]
-        for path in (job.folder / parts.PARTS).glob("part-*"):  # refuses what is of another file
-            parts.finished(job, path)
-        there = [parts.finished(job, path) for path in places]
+        found = (job.folder / parts.PARTS).glob("part-*")  # also parts that this file has not
+        done = {path: parts.finished(job, path) for path in found}
+        there = [done.get(path) for path in places]
         log = stack.enter_context(started(request, job, version, lock))
         begun = time.monotonic()
         counts = score(job, there, request)
