@@ -111,8 +111,7 @@ def by_distance(
     distances = np.arange(np.count_nonzero(words, axis=1).min())
     taken = np.take_along_axis(norms.astype(np.float64), last[:, None] - distances, axis=1)
     means = taken.mean(axis=1, keepdims=True)
-    shares: NDArray[np.float64] = taken / np.where(means > 0, means, 1)
-    return shares
+    return np.asarray(taken / np.where(means > 0, means, 1))
 
 
 def table(shares: NDArray[np.float64]) -> pd.DataFrame:

@@ -4,10 +4,10 @@ A preset is a file in `presets/`. It has what differs from `presets/notebook.yam
 other params of `pad` and `train` get: two presets never mix. NAME=notebook goes back.
 """
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dvc.utils.flatten import flatten
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -34,22 +34,15 @@ def read(name: str) -> dict[str, Any]:
     """The values of a preset, by dotted names; UserError if there are others than parameters."""
     path = FOLDER / f"{name}.yaml"
     try:
-        values = dict(flat(YAML(typ="safe", pure=True).load(path), ""))
-    except YAMLError as error:
+        document = YAML(typ="safe", pure=True).load(path)
+        values = flatten(document) if isinstance(document, dict) else {"": document}
+    except (YAMLError, ValueError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
-    unknown = [key for key in values if parameter(key) is None or key.split(".")[0] not in SEARCHED]
+    names = map(str, values)
+    unknown = [key for key in names if parameter(key) is None or key.split(".")[0] not in SEARCHED]
     if unknown:
         raise UserError(f"{path}: {unknown[0] or 'it'} is no parameter of {' or '.join(SEARCHED)}.")
     return values
-
-
-def flat(document: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The values of nested mappings, by dotted names."""
-    if not isinstance(document, Mapping):
-        yield name, document
-        return
-    for key, value in document.items():
-        yield from flat(value, f"{name}.{key}" if name else str(key))
 
 
 if __name__ == "__main__":

@@ -65,16 +65,8 @@ def output_kept(kept: bool) -> Iterator[None]:
 
 
 def report(document: Any, text: str, as_json: bool) -> None:
-    """Print what a command found: a document for a script, or a text for a reader."""
-    if as_json:
-        print_json(document)
-    else:
-        print(text)
-
-
-def print_json(document: Any) -> None:
-    """Print a document as one line of JSON, at once."""
-    print(json.dumps(document, ensure_ascii=False, allow_nan=False), flush=True)
+    """Print what a command found: a line of JSON for a script, or a text for a reader."""
+    print(json.dumps(document, ensure_ascii=False, allow_nan=False) if as_json else text)
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -116,8 +116,10 @@ def load(settings: Table, sources: Sequence[Source], scratch: Path, labels: Labe
     path.unlink()
     vocabulary = list(reader.numbers)
     reader.numbers.clear()  # with many distinct words it is most of the memory
+    order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]  # the first word first
+    index = {vocabulary[number]: rank for rank, number in enumerate(order, 1)}
     dropped = np.array(reader.lengths)[is_test] - test_part.lengths
-    return Loaded(train_part, test_part, _index(vocabulary, ranks), reader.left_out, dropped)
+    return Loaded(train_part, test_part, index, reader.left_out, dropped)
 
 
 def _read(reader: Reader, sources: Sequence[Source], path: Path) -> NDArray[np.bool_]:
@@ -217,12 +219,6 @@ def _part(
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[chosen])])
     empty = np.zeros(0, NUMBER)
     return Reviews(np.memmap(path, NUMBER, "r") if offsets[-1] else empty, offsets, labels[chosen])
-
-
-def _index(words: list[str], ranks: NDArray[np.uint32]) -> dict[str, int]:
-    """The words that have a rank, the first one first."""
-    order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]
-    return {words[number]: rank for rank, number in enumerate(order, 1)}
 
 
 def join(

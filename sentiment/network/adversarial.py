@@ -20,7 +20,7 @@ def make_adversarial(model: "keras.Model", shift: float) -> None:
     what is saved stays plain Keras.
     """
     embedding = model.get_layer("embedding")
-    read, judge = split_at_vectors(model, model.output)
+    read, judge = split_at_vectors(model, model.get_layer("probability").output)
     tracker = next(metric for metric in model.metrics if metric.name == "loss")
 
     def step(data: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:

@@ -1,14 +1,19 @@
-"""What embeddings begin with: what can be counted in the reviews before training."""
+"""What embeddings begin with: what can be counted or fitted before the network is trained."""
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
+
+from sentiment.errors import UserError
+from sentiment.network.train_options import Train
 
 WINDOW = 5  # words to either side; one so many words away counts as 1 / that many
 CONTEXT_POWER = 0.75  # of a context's share, so that rare contexts weigh less
 VALUE_POWER = 0.5  # of the singular values
 ITERATIONS = 3  # of the randomized decomposition
 SMOOTHING = 1  # reviews of each class that every bucket is counted in beside those that have it
+SCALE = 20  # of a logistic regression's features, so that the best `wide.c` is near 1
+STEPS = 1000  # of its solver, at most; IMDB takes 20
 SIZE = 0.05  # root mean square of the values; that of Keras' own, within ±0.05, is 0.029
 
 
@@ -53,9 +58,7 @@ def bigram_vectors(
     Returns:
         Shape (buckets + 1, units); that of no bigram has zeros.
     """
-    counts = [_reviews_with(buckets[labels == label], len(start)) for label in (1, 0)]
-    positive, negative = (SMOOTHING + reviews for reviews in counts)
-    ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
+    ratio = _log_ratio(_occurrence(buckets, len(start)), labels)
     size = np.sqrt(np.mean(ratio[1:] ** 2))
     vectors = start.copy()
     vectors[:, 0] = ratio * (SIZE / size if size else 0)
@@ -63,12 +66,59 @@ def bigram_vectors(
     return vectors
 
 
-def _reviews_with(buckets: NDArray[np.integer], count: int) -> NDArray[np.int64]:
-    """In how many of the reviews each bucket occurs, shape (count,)."""
-    reviews = np.zeros(count, np.int64)
-    for review in buckets:
-        reviews[np.unique(review)] += 1
-    return reviews
+def wide_weights(
+    features: NDArray[np.integer], labels: NDArray[np.integer], count: int, params: Train
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Fit a logistic regression to features times their log-ratio by naive Bayes.
+
+    Source: as that of `bigram_vectors`.
+
+    Args:
+        features: of each review, from 1, below `count`, and 0 for none, shape (reviews, n); the
+            same ones count once.
+        labels: 1 = positive, 0 = negative, shape (reviews,).
+
+    Returns:
+        Each feature's weight, shape (count, 1), and the bias, shape (1,), which is added to the sum
+        of a review's weights divided by the root of their number.
+
+    Raises:
+        UserError: all labels are the same, or no feature is in enough reviews.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    occurs, least = _occurrence(features, count)[:, 1:], params.wide.min_reviews
+    sizes = scipy.sparse.diags_array(1 / np.sqrt(np.maximum(occurs.sum(axis=1), 1)))
+    kept = np.flatnonzero(occurs.sum(axis=0) >= least)
+    if not len(kept):
+        raise UserError(
+            f"train.wide.min_reviews: no word is in {least} of the {len(labels)} reviews."
+        )
+    if len(np.unique(labels)) < 2:
+        raise UserError("train.wide needs reviews of both labels to learn from.")
+    occurs = occurs[:, kept]
+    ratio = SCALE * _log_ratio(occurs, labels)
+    balanced = None if params.class_weight == "none" else params.class_weight
+    model = LogisticRegression(C=params.wide.c, class_weight=balanced, max_iter=STEPS)
+    model.fit(sizes @ occurs @ scipy.sparse.diags_array(ratio), labels)
+    weights = np.zeros((count, 1), np.float32)
+    weights[1 + kept, 0] = ratio * model.coef_[0]
+    return weights, model.intercept_
+
+
+def _log_ratio(occurs: scipy.sparse.csr_array, labels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """By which naive Bayes weighs each feature, shape (features,)."""
+    positive, negative = (SMOOTHING + occurs[labels == label].sum(axis=0) for label in (1, 0))
+    return np.asarray(np.log(positive / positive.sum() / negative * negative.sum()))
+
+
+def _occurrence(features: NDArray[np.integer], count: int) -> scipy.sparse.csr_array:
+    """Whether each review has each feature, shape (reviews, count)."""
+    rows = np.arange(0, features.size + 1, features.shape[1])
+    entries = np.ones(features.size, bool), features.ravel(), rows
+    occurs = scipy.sparse.csr_array(entries, (len(features), count), copy=True)
+    occurs.sum_duplicates()  # in the copy
+    return occurs
 
 
 def _counts(

@@ -1,4 +1,4 @@
-"""The network: embedding, what reads the vectors, pooling, one logistic unit."""
+"""The network: embedding, what reads the vectors, pooling, one logistic unit, and a wide path."""
 
 import math
 import re
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sentiment.network.architectures import ARCHITECTURES
 from sentiment.network.batches import batches
-from sentiment.network.train_options import Bigrams, Train
+from sentiment.network.train_options import Bigrams, Train, Wide
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # batches between two returns to Python: each return costs time, and only there do signals count
 STEPS_PER_EXECUTION = 4
 PRIMES = (1_000_003, 7_919)  # by which a bigram's words are hashed
-STEP = 1024  # reviews whose bigrams are looked for at once
+STEP = 1024  # reviews whose words and bigrams are looked for at once
+LEAST = 1e-7  # nearer to 0 or 1, float32 has no more digits to tell probabilities apart
 LOWEST = float(np.finfo(np.float32).min)
 # what Keras writes otherwise each time that it saves a model
 DATE = re.compile(rb', "date_saved": "[^"]*"')
@@ -69,7 +70,8 @@ def build_model(params: Train, inputs: Inputs) -> "keras.Model":
     if params.dropout.head:
         summary = keras.layers.Dropout(params.dropout.head)(summary)
     probability = keras.layers.Dense(1, activation="sigmoid", name="probability")(summary)
-    model = keras.Model(tokens, probability, name="sentiment")
+    answer = _with_wide(probability, tokens, params.wide, inputs)
+    model = keras.Model(tokens, answer, name="sentiment")
     model.compile(
         _optimizer(params, inputs.steps),
         loss=keras.losses.BinaryCrossentropy(label_smoothing=params.label_smoothing),
@@ -120,14 +122,41 @@ def _buckets(words: Any, count: int, inputs: Inputs) -> Any:
     return hashed
 
 
-def bigram_buckets(model: "keras.Model", tokens: NDArray[Any]) -> NDArray[np.int64]:
-    """The bucket of the bigram that each word ends, 0 for none, shape (reviews, length)."""
+def _with_wide(probability: Any, tokens: Any, wide: Wide, inputs: Inputs) -> Any:
+    """The mean, in log-odds, of what the deep path answers and what a linear model beside it does.
+
+    The linear model adds a weight for each word and bigram, once however often it occurs, and
+    divides the sum by the root of their number. Source: Cheng et al. 2016, *Wide & Deep Learning
+    for Recommender Systems*, except that the paths are trained apart.
+    """
+    import keras
+    from keras import ops
+
+    if not wide.buckets:
+        return probability
+    words = ops.where(ops.equal(tokens, inputs.padding_token), 0, tokens + 1)
+    pairs = ops.cast(_buckets(tokens, wide.buckets, inputs), "int32")
+    bigrams = ops.where(ops.equal(pairs, 0), 0, inputs.num_words + pairs)
+    features = ops.sort(ops.concatenate([words, bigrams], axis=1))  # 0 is none
+    before = ops.pad(features[:, :-1], [[0, 0], [1, 0]])
+    first = ops.cast(ops.not_equal(features, before), "float32")  # of those that are the same
+    count = inputs.num_words + wide.buckets + 1
+    weights = keras.layers.Embedding(count, 1, "zeros", trainable=False, name="wide")(features)
+    terms = (weights[:, :, 0] * first, first)
+    total, number = (ops.sum(values, axis=1, keepdims=True) for values in terms)
+    log_odds = keras.layers.Dense(1, trainable=False, name="wide_log_odds")
+    linear = log_odds(total / ops.sqrt(ops.maximum(number, 1)))
+    kept = ops.clip(probability, LEAST, 1 - LEAST)
+    return ops.sigmoid((ops.log(kept / (1 - kept)) + linear) / 2)
+
+
+def read_by(layer: str, model: "keras.Model", tokens: NDArray[Any]) -> NDArray[np.integer]:
+    """What a layer of embeddings, "bigrams" or "wide", reads of each review, shape (reviews, n)."""
     import keras
 
-    read = keras.Model(model.input, model.get_layer("bigrams").input)
+    read = keras.Model(model.input, model.get_layer(layer).input)
     steps = batches(tokens, batch_size=STEP, shuffle=False)
-    buckets: NDArray[np.int64] = read.predict(steps, verbose=0)
-    return buckets
+    return np.asarray(read.predict(steps, verbose=0))
 
 
 def _states(params: Train, vectors: Any, mask: Any) -> Any:

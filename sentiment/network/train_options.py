@@ -26,6 +26,12 @@ class Bigrams(Section):
     buckets: int = Field(ge=1, le=2**24)
 
 
+class Wide(Section):
+    buckets: int = Field(ge=0, le=2**24)
+    min_reviews: int = Field(ge=1, le=1_000_000)
+    c: float = Field(gt=0, le=1_000_000)
+
+
 class Dropout(Section):
     word: float = Field(ge=0, lt=1)
     embedding: float = Field(ge=0, lt=1)
@@ -49,6 +55,7 @@ class Train(Section):
     embedding_units: int = Field(ge=1, le=4096)
     embedding_initializer: Literal["uniform", "cooccurrence"]
     bigrams: Bigrams
+    wide: Wide
     architecture: Literal["recurrent", "transformer"]
     cell: Literal["lstm", "gru", "simple_rnn"]
     units: int = Field(ge=1, le=4096)

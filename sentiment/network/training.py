@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
-from sentiment.network import initial_embeddings
 from sentiment.network.batches import Part, batches
-from sentiment.network.model import Inputs, bigram_buckets, build_model
+from sentiment.network.initial_embeddings import bigram_vectors, wide_weights, word_vectors
+from sentiment.network.model import Inputs, build_model, read_by
 from sentiment.network.state import COUNTERS, METRICS, OnEpoch, Progress, Trained, history_of
 from sentiment.network.train_options import Train
 
@@ -68,7 +68,11 @@ class Training:
         params, rows = self.params, list(progress.rows)
         stopping = _early_stopping(params)
         stopped = bool(progress.counters.get("stopped_epoch"))
-        weights = _weights(self.learning, params)
+        weights = []  # see King and Zeng 2001, *Logistic Regression in Rare Events Data*
+        if params.class_weight != "none":
+            from sklearn.utils.class_weight import compute_sample_weight
+
+            weights = [compute_sample_weight(params.class_weight, self.learning.y)]
         self.model.fit(
             batches(*self.learning, *weights, batch_size=params.batch_size, shuffle=True),
             validation_data=batches(
@@ -125,27 +129,33 @@ def _start_vectors(model: "keras.Model", params: Train, inputs: Inputs, learning
     """Let the embeddings begin with what can be counted before training."""
     if params.embedding_initializer == "cooccurrence":
         marks = (inputs.padding_token, inputs.unknown_token)
-        vectors = initial_embeddings.word_vectors(
-            learning.x, inputs.num_words, params.embedding_units, marks
-        )
+        vectors = word_vectors(learning.x, inputs.num_words, params.embedding_units, marks)
         model.get_layer("embedding").set_weights([vectors])
     if params.bigrams.units:
-        embedding = model.get_layer("bigrams")
-        buckets = bigram_buckets(model, learning.x)
-        embedding.set_weights(
-            [initial_embeddings.bigram_vectors(embedding.get_weights()[0], buckets, learning.y)]
-        )
+        embedding, buckets = model.get_layer("bigrams"), read_by("bigrams", model, learning.x)
+        start = embedding.get_weights()[0]
+        embedding.set_weights([bigram_vectors(start, buckets, learning.y)])
+    if params.wide.buckets:
+        _fit_wide(model, params, learning)
 
 
-def _weights(learning: Part, params: Train) -> list[NDArray[np.float32]]:
-    """What each review counts, shape (reviews,), if not all count the same.
+def _fit_wide(model: "keras.Model", params: Train, learning: Part) -> None:
+    """Fit the wide path, and let a step of training see the deep path alone.
 
-    Source: King and Zeng 2001, Logistic Regression in Rare Events Data; scikit-learn's `balanced`.
+    One that sees the linear model's answers learns only what these leave over: together they erred
+    more than when trained apart (docs/accuracy.md).
     """
-    if params.class_weight == "none":
-        return []
-    counts = np.maximum(np.bincount(learning.y, minlength=2), 1)
-    return [(len(learning.y) / (2 * counts)).astype(np.float32)[learning.y]]
+    import keras
+
+    embedding, features = model.get_layer("wide"), read_by("wide", model, learning.x)
+    weights, bias = wide_weights(features, learning.y, embedding.input_dim, params)
+    embedding.set_weights([weights])
+    model.get_layer("wide_log_odds").set_weights([np.ones((1, 1)), bias])
+    deep = keras.Model(model.input, model.get_layer("probability").output)
+    whole = model.call  # of the instance, not of its class: what is saved stays plain Keras
+    model.call = lambda tokens, training=None, **others: (deep if training else whole)(
+        tokens, training=training, **others
+    )
 
 
 def _recorder(

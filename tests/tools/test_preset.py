@@ -58,6 +58,8 @@ def test_what_cannot_be_used_is_one_message_and_changes_nothing(root: Path, call
         ("train: {unit: 8}", "presets/mine.yaml: train.unit is no parameter of pad or train"),
         ("evaluate: {threshold: 0.4}", "evaluate.threshold is no parameter of pad or train"),
         ("- units", "presets/mine.yaml: it is no parameter"),
+        ("1: 2", "presets/mine.yaml: 1 is no parameter"),
+        ("train: {units: 9}\ntrain.units: 8", "presets/mine.yaml is not valid YAML: duplicated"),
         ("train: [", "presets/mine.yaml is not valid YAML"),
         ("train: {units: 0}", "train.units: 0 is not allowed"),
     ):

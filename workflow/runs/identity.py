@@ -139,6 +139,7 @@ def run_name(params: Train, settings_used: Mapping[str, Any], experiment: str | 
         params.recurrent_initializer != "orthogonal" and params.recurrent_initializer,
         params.embedding_initializer != "uniform" and params.embedding_initializer,
         params.bigrams.units and f"bigrams {params.bigrams.units}",
+        params.wide.buckets and "wide",
         params.dropout.word and f"word dropout {params.dropout.word:g}",
         params.label_smoothing and f"smoothing {params.label_smoothing:g}",
         params.class_weight != "none" and params.class_weight,

@@ -127,6 +127,7 @@ RESUMED: list[Changes] = [
         "optimizer": "rmsprop",
         "embedding_initializer": "cooccurrence",
         "bigrams": {"units": 2, "buckets": 50},
+        "wide": {"buckets": 50, "min_reviews": 1},
         "dropout": {"embedding": 0.3},
     },
     {

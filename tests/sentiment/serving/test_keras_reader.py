@@ -22,7 +22,7 @@ SEGMENTS = {"mask_padding": True, "segment_length": 5, "pooling": "max+mean"}
 NETWORKS: list[dict[str, Any]] = [
     {"cell": "lstm"},
     {"bidirectional": True, "layers": 2, "bigrams": {"units": 3, "buckets": 50}, **SEGMENTS},
-    {"cell": "gru", "mask_padding": True},
+    {"cell": "gru", "mask_padding": True, "wide": {"buckets": 50}},
     {**TRANSFORMER, "layers": 2, "pooling": "max+mean"},
 ]
 

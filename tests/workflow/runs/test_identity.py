@@ -50,8 +50,8 @@ def test_versions_machine_and_settings_that_change_bits_are_named(
             "transformer-128 · 2 heads · 2 layers · masked · mean",
         ),
         (
-            {"bidirectional": True, "forget_bias": 3.0, "dropout.word": 0.3, "clip_norm": 1.0},
-            "bi-lstm-64 · forget 3 · word dropout 0.3 · clip 1",
+            {"bidirectional": True, "wide.buckets": 9, "dropout.word": 0.3, "clip_norm": 1.0},
+            "bi-lstm-64 · wide · word dropout 0.3 · clip 1",
         ),
     ],
 )

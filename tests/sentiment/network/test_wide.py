@@ -1,0 +1,115 @@
+"""The answer is the mean of two models that were trained apart: a network and a linear one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from sentiment.backend import load_keras
+from sentiment.errors import UserError
+from sentiment.explanation import explain, trace
+from sentiment.network.initial_embeddings import wide_weights
+from sentiment.network.model import read_by, save_model
+from sentiment.network.state import START
+from tests.project import TRANSFORMER
+from tests.sentiment.network.test_training import CURVES, parts, prepared, small, validated
+from tests.sentiment.serving.test_classifier import load, packed
+from workflow.params import Params
+
+if TYPE_CHECKING:
+    import keras
+
+pytestmark = pytest.mark.usefixtures("backend")
+WIDE = {"wide": {"buckets": 1000, "min_reviews": 1}}
+# features of five reviews: 1 says positive, 2 negative, 3 nothing; 4 is in one review, 0 is none
+FEATURES = np.array([[0, 1, 1, 3], [0, 1, 4, 0], [2, 2, 2, 0], [0, 3, 2, 3], [0, 1, 1, 3]])
+LABELS = np.array([1, 1, 0, 0, 1], np.uint8)
+
+
+def log_odds(model: "keras.Model", x: np.ndarray, layer: str = "") -> np.ndarray:
+    """Those of a model, or of what one of its layers answers."""
+    asked = load_keras().Model(model.input, model.get_layer(layer).output) if layer else model
+    p = np.asarray(asked(x), np.float64)
+    return np.log(p / (1 - p))[:, 0]
+
+
+def test_the_answer_is_the_mean_of_both_in_log_odds() -> None:
+    model, x = prepared(small(**WIDE)).model, parts()[1].x
+    (weights,), (_, bias) = (
+        model.get_layer(f"wide{end}").get_weights() for end in ("", "_log_odds")
+    )
+    deep, whole = log_odds(model, x, "probability"), log_odds(model, x)
+    for review, *both in zip(read_by("wide", model, x), deep, whole, strict=True):
+        distinct = np.unique(review[review > 0])
+        linear = weights[distinct, 0].sum() / np.sqrt(len(distinct)) + bias[0]
+        assert both[1] == pytest.approx((both[0] + linear) / 2, abs=1e-5)
+
+
+def test_a_feature_is_a_word_or_a_bigram_and_padding_is_none() -> None:
+    model = prepared(small(**WIDE, mask_padding=True)).model
+    x = np.array([[0, 0, 0, 5, 6, 7], [5, 6, 7, 0, 0, 0], [0, 0, 0, 7, 6, 5]])
+    before, behind, turned = read_by("wide", model, x)
+    np.testing.assert_array_equal(before, behind)
+    assert [number for number in before if number <= 20] == [0] * 7 + [6, 7, 8]
+    assert len({*before[-2:]} | {*turned[-2:]}) == 4
+    assert log_odds(model, x[:1]) == pytest.approx(log_odds(model, x[1:2]), abs=1e-6)
+
+
+@pytest.mark.parametrize("weighed", ["none", "balanced"])
+def test_weights_are_those_of_a_regression_on_ratios_of_naive_bayes(weighed: str) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    before, wide = FEATURES.copy(), {"min_reviews": 2, "c": 0.5}
+    weights, bias = wide_weights(FEATURES, LABELS, 6, small(wide=wide, class_weight=weighed))
+    occurs = np.array([[n in review for n in range(1, 6)] for review in FEATURES], float)
+    positive, negative = (1 + occurs[label == LABELS, :3].sum(axis=0) for label in (1, 0))
+    ratio = 20 * np.log(positive / positive.sum() / (negative / negative.sum()))
+    x = occurs[:, :3] / np.sqrt(occurs.sum(axis=1, keepdims=True)) * ratio
+    counts = None if weighed == "none" else weighed
+    expected = LogisticRegression(C=0.5, tol=1e-8, class_weight=counts).fit(x, LABELS)
+    np.testing.assert_allclose(weights[1:4, 0], ratio * expected.coef_[0], atol=1e-2)
+    assert bias == pytest.approx(expected.intercept_, abs=1e-3)
+    assert not weights[[0, 4, 5]].any()  # no feature, one in a single review, one in none
+    np.testing.assert_array_equal(FEATURES, before)
+
+
+def test_a_linear_model_of_nothing_is_refused() -> None:
+    with pytest.raises(UserError, match="min_reviews: no word is in 9 of the 5 reviews"):
+        wide_weights(FEATURES, LABELS, 6, small(wide={"min_reviews": 9}))
+    with pytest.raises(UserError, match="both labels"):
+        wide_weights(FEATURES, LABELS * 0, 6, small(**WIDE))
+
+
+MISLED = {"adversarial": 5.0, "dropout": {"word": 0.3}, "average": 0.9}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"cell": "simple_rnn"}, {**TRANSFORMER, "pooling": "mean"}, MISLED], ids=str
+)
+def test_the_network_learns_as_if_it_were_alone_and_the_whole_is_validated(
+    changes: dict[str, Any],
+) -> None:
+    alone, beside = (prepared(small(**changes, **more), accelerate=True) for more in ({}, WIDE))
+    expected, trained = (one.fit(START, lambda _: None).history for one in (alone, beside))
+    own = log_odds(beside.model, parts()[1].x, "probability")
+    np.testing.assert_allclose(own, log_odds(alone.model, parts()[1].x), atol=1e-5)
+    for name in CURVES[:2]:
+        assert trained[name].tolist() == pytest.approx(expected[name].tolist(), rel=1e-5)
+    loss = validated(beside.model)["val_loss"]
+    assert trained["val_loss"].iloc[-1] == pytest.approx(loss, rel=1e-5)
+    assert abs(loss - expected["val_loss"].iloc[-1]) > 1e-3
+
+
+def test_it_is_saved_served_explained_and_traced(small_params: Params, tmp_path: Path) -> None:
+    trained = prepared(small(**WIDE))
+    trained.fit(START, lambda _: None, show=False)
+    model, x = trained.model, parts()[1].x
+    save_model(model, tmp_path / "saved.keras")
+    loaded = load_keras().saving.load_model(tmp_path / "saved.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded(x), model(x))
+    assert loaded.get_layer("wide").get_weights()[0].any()
+    served = load(packed(model, small_params, tmp_path))
+    explanation, steps = explain(served, "a fine film"), trace(served, "a fine film")
+    assert any(word.log_odds for word in explanation.words)
+    assert steps[-1].probability == explanation.probability
