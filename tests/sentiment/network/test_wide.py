@@ -36,9 +36,8 @@ def log_odds(model: "keras.Model", x: np.ndarray, layer: str = "") -> np.ndarray
 
 def test_the_answer_is_the_mean_of_both_in_log_odds() -> None:
     model, x = prepared(small(**WIDE)).model, parts()[1].x
-    (weights,), (_, bias) = (
-        model.get_layer(f"wide{end}").get_weights() for end in ("", "_log_odds")
-    )
+    layers = model.get_layer("wide"), model.get_layer("wide_log_odds")
+    weights, _, bias = (value for layer in layers for value in layer.get_weights())
     deep, whole = log_odds(model, x, "probability"), log_odds(model, x)
     for review, *both in zip(read_by("wide", model, x), deep, whole, strict=True):
         distinct = np.unique(review[review > 0])
@@ -92,8 +91,8 @@ def test_the_network_learns_as_if_it_were_alone_and_the_whole_is_validated(
 ) -> None:
     alone, beside = (prepared(small(**changes, **more), accelerate=True) for more in ({}, WIDE))
     expected, trained = (one.fit(START, lambda _: None).history for one in (alone, beside))
-    own = log_odds(beside.model, parts()[1].x, "probability")
-    np.testing.assert_allclose(own, log_odds(alone.model, parts()[1].x), atol=1e-5)
+    x, own = parts()[1].x, log_odds(alone.model, parts()[1].x)
+    np.testing.assert_allclose(log_odds(beside.model, x, "probability"), own, atol=1e-5)
     for name in CURVES[:2]:
         assert trained[name].tolist() == pytest.approx(expected[name].tolist(), rel=1e-5)
     loss = validated(beside.model)["val_loss"]
@@ -110,6 +109,6 @@ def test_it_is_saved_served_explained_and_traced(small_params: Params, tmp_path:
     np.testing.assert_array_equal(loaded(x), model(x))
     assert loaded.get_layer("wide").get_weights()[0].any()
     served = load(packed(model, small_params, tmp_path))
-    explanation, steps = explain(served, "a fine film"), trace(served, "a fine film")
+    explanation = explain(served, "a fine film")
     assert any(word.log_odds for word in explanation.words)
-    assert steps[-1].probability == explanation.probability
+    assert trace(served, "a fine film")[-1].probability == explanation.probability
