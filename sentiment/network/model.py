@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 STEPS_PER_EXECUTION = 4
 PRIMES = (1_000_003, 7_919)  # by which a bigram's words are hashed
 STEP = 1024  # reviews whose words and bigrams are looked for at once
-LEAST = 1e-7  # nearer to 0 or 1, float32 has no more digits to tell probabilities apart
 LOWEST = float(np.finfo(np.float32).min)
 # what Keras writes otherwise each time that it saves a model
 DATE = re.compile(rb', "date_saved": "[^"]*"')
@@ -146,7 +145,8 @@ def _with_wide(probability: Any, tokens: Any, wide: Wide, inputs: Inputs) -> Any
     total, number = (ops.sum(values, axis=1, keepdims=True) for values in terms)
     log_odds = keras.layers.Dense(1, trainable=False, name="wide_log_odds")
     linear = log_odds(total / ops.sqrt(ops.maximum(number, 1)))
-    kept = ops.clip(probability, LEAST, 1 - LEAST)
+    least = keras.config.epsilon()  # as Keras' own loss clips probabilities
+    kept = ops.clip(probability, least, 1 - least)
     return ops.sigmoid((ops.log(kept / (1 - kept)) + linear) / 2)
 
 
