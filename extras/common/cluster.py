@@ -126,13 +126,11 @@ def result(future: "distributed.Future") -> Any:
     from distributed import KilledWorker
     from distributed.comm import CommClosedError
 
-    if future.status in ("cancelled", "lost"):
-        raise UserError(GONE)
     try:
         return future.result()
     except KilledWorker:  # a task that kills each of them is given up in the end
         return None
-    except CommClosedError as error:
+    except (CommClosedError, CancelledError) as error:
         raise UserError(GONE) from error
 
 

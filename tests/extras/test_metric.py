@@ -48,9 +48,7 @@ def evaluated(
         yield files.read_json(EVALUATE / "metrics.json")
 
 
-def test_the_run_comparison_report_and_groups_have_it(
-    evaluated: dict[str, Any], call: Caller
-) -> None:
+def test_run_comparison_report_and_groups_have_it(evaluated: dict[str, Any], call: Caller) -> None:
     value = evaluated["test_errors"]
     table = pd.read_csv(EVALUATE / "predictions.csv")
     assert value == (table["actual"] != table["predicted"]).mean() > 0
@@ -74,9 +72,7 @@ def test_the_run_comparison_report_and_groups_have_it(
     assert group.metrics(members)["test_errors_mean"] == pytest.approx(value)
 
 
-def test_the_demo_and_the_evaluation_of_a_file_have_it(
-    evaluated: dict[str, Any], call: Caller
-) -> None:
+def test_demo_and_evaluation_of_a_file_have_it(evaluated: dict[str, Any], call: Caller) -> None:
     page = AppTest.from_file(demo.PAGE, default_timeout=100).run()
     assert not page.exception
     values = {metric.label: metric.value for metric in page.metric}

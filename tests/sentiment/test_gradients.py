@@ -136,8 +136,6 @@ def test_the_table_is_relative_to_the_last_word_or_else_to_the_greatest_mean() -
 @pytest.mark.parametrize(
     ("means", "expected"), [([1.0, 0.5, 0.01, 0.009], 2), ([1.0, 50.0, 0.4], 1), ([0.0, 0.0], 0)]
 )
-def test_the_reach_ends_at_a_hundredth_of_the_greatest_mean(
-    means: list[float], expected: int
-) -> None:
+def test_the_reach_ends_at_a_hundredth_of_the_greatest(means: list[float], expected: int) -> None:
     table = pd.DataFrame({"distance": range(len(means)), "mean": means})
     assert gradients.reach(table) == expected

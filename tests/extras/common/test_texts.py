@@ -73,9 +73,7 @@ def test_a_null_of_parquet_is_no_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("open_text", [b"open, " * 10, b"open, " * 30_000, b'open\n3,"lost" one\n'])
-def test_a_quote_that_its_row_does_not_close_is_one_message(
-    tmp_path: Path, open_text: bytes
-) -> None:
+def test_a_quote_its_row_does_not_close_is_one_message(tmp_path: Path, open_text: bytes) -> None:
     content = b'nr,text\n1,fine\n2,"' + open_text
     with pytest.raises(UserError, match=r"a\.csv cannot be read after row 1.*quote not closed"):
         read(tmp_path / "a.csv", content)

@@ -4,9 +4,11 @@ import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import distributed
 import pytest
+from distributed.client import FutureCancelledError
 
 from extras.common import cluster
 from extras.common.cluster import THREADS
@@ -49,6 +51,12 @@ def test_a_scheduler_that_does_not_answer_is_one_message(monkeypatch: pytest.Mon
         cluster.connected(address, *OWN),
     ):
         pass
+
+
+def test_a_scheduler_that_goes_while_it_sends_a_result_is_one_message() -> None:
+    future = Mock(**{"result.side_effect": FutureCancelledError("part", "connection-lost")})
+    with pytest.raises(UserError, match="scheduler does not answer any more"):
+        cluster.result(future)
 
 
 @pytest.fixture

@@ -19,9 +19,7 @@ from workflow.params import Promote
 from workflow.registry import champion
 
 
-def test_a_person_overrules_and_that_is_recorded(
-    client: mlflow.MlflowClient, rule: Promote
-) -> None:
+def test_a_person_overrules_and_it_is_recorded(client: mlflow.MlflowClient, rule: Promote) -> None:
     first, worse = submitted(client, 20, rule), submitted(client, 10, rule)
     assert "is champion now" in champion.promote(worse.run_id).message
     assert champion_of(client) == worse.run_id

@@ -162,9 +162,7 @@ def kill(after: int) -> str:
 
 @pytest.mark.usefixtures("root_with_store")
 @pytest.mark.parametrize(("after", "state"), [(0, "KILLED"), (1, "FINISHED"), (3, "RUNNING")])
-def test_a_training_is_resumed_in_its_own_run_whenever_it_was_killed(
-    after: int, state: str
-) -> None:
+def test_a_training_is_resumed_in_its_own_run_whenever_it_is_killed(after: int, state: str) -> None:
     killed = kill(after)
     mlflow.MlflowClient().update_run(killed, state)
     starts: list[int] = []
