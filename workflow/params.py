@@ -27,7 +27,7 @@ MOVED = {  # keys that earlier versions had, or lacked: where their values are n
     "sweep": "extras/sweep/sweep.yaml has its values now: move yours there",
     "train.architecture": "`recurrent` is what earlier versions trained",
     "train.heads": "`0` is what earlier versions trained",
-    "train.wide": "`{buckets: 0, min_reviews: 3, c: 0.2}` is what earlier versions trained",
+    "train.wide": "presets/notebook.yaml has what earlier versions trained",
 }
 Settings = TypeVar("Settings", bound=Section)
 

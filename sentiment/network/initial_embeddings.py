@@ -11,7 +11,6 @@ WINDOW = 5  # words to either side; one so many words away counts as 1 / that ma
 CONTEXT_POWER = 0.75  # of a context's share, so that rare contexts weigh less
 VALUE_POWER = 0.5  # of the singular values
 ITERATIONS = 3  # of the randomized decomposition
-SMOOTHING = 1  # reviews of each class that every bucket is counted in beside those that have it
 SCALE = 20  # of a logistic regression's features, so that the best `wide.c` is near 1
 STEPS = 1000  # of its solver, at most; IMDB takes 20
 SIZE = 0.05  # root mean square of the values; that of Keras' own, within ±0.05, is 0.029
@@ -58,7 +57,7 @@ def bigram_vectors(
     Returns:
         Shape (buckets + 1, units); that of no bigram has zeros.
     """
-    ratio = _log_ratio(_occurrence(buckets, len(start)), labels)
+    ratio = _log_ratio(_occurrence(buckets, len(start)), labels, smoothing=1)
     size = np.sqrt(np.mean(ratio[1:] ** 2))
     vectors = start.copy()
     vectors[:, 0] = ratio * (SIZE / size if size else 0)
@@ -91,13 +90,11 @@ def wide_weights(
     sizes = scipy.sparse.diags_array(1 / np.sqrt(np.maximum(occurs.sum(axis=1), 1)))
     kept = np.flatnonzero(occurs.sum(axis=0) >= least)
     if not len(kept):
-        raise UserError(
-            f"train.wide.min_reviews: no word is in {least} of the {len(labels)} reviews."
-        )
+        raise UserError(f"train.wide.min_reviews: no word is in {least} of {len(labels)} reviews.")
     if len(np.unique(labels)) < 2:
         raise UserError("train.wide needs reviews of both labels to learn from.")
     occurs = occurs[:, kept]
-    ratio = SCALE * _log_ratio(occurs, labels)
+    ratio = SCALE * _log_ratio(occurs, labels, params.wide.smoothing)
     balanced = None if params.class_weight == "none" else params.class_weight
     model = LogisticRegression(C=params.wide.c, class_weight=balanced, max_iter=STEPS)
     model.fit(sizes @ occurs @ scipy.sparse.diags_array(ratio), labels)
@@ -106,9 +103,11 @@ def wide_weights(
     return weights, model.intercept_
 
 
-def _log_ratio(occurs: scipy.sparse.csr_array, labels: NDArray[np.integer]) -> NDArray[np.float64]:
+def _log_ratio(
+    occurs: scipy.sparse.csr_array, labels: NDArray[np.integer], smoothing: float
+) -> NDArray[np.float64]:
     """By which naive Bayes weighs each feature, shape (features,)."""
-    positive, negative = (SMOOTHING + occurs[labels == label].sum(axis=0) for label in (1, 0))
+    positive, negative = (smoothing + occurs[labels == label].sum(axis=0) for label in (1, 0))
     return np.asarray(np.log(positive / positive.sum() / negative * negative.sum()))
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # batches between two returns to Python: each return costs time, and only there do signals count
 STEPS_PER_EXECUTION = 4
-PRIMES = (1_000_003, 7_919)  # by which a bigram's words are hashed
-STEP = 1024  # reviews whose words and bigrams are looked for at once
+PRIMES = (7_919, 1_000_003, 104_729)  # by which an n-gram is hashed, its last word first
+STEP = 1024  # reviews whose words and n-grams are looked for at once
 LOWEST = float(np.finfo(np.float32).min)
 # what Keras writes otherwise each time that it saves a model
 DATE = re.compile(rb', "date_saved": "[^"]*"')
@@ -104,27 +104,29 @@ def _with_bigrams(vectors: Any, words: Any, bigrams: Bigrams, inputs: Inputs) ->
     if not bigrams.units:
         return vectors
     embedding = keras.layers.Embedding(bigrams.buckets + 1, bigrams.units, name="bigrams")
-    pairs = embedding(_buckets(words, bigrams.buckets, inputs))
+    pairs = embedding(_buckets(words, 2, bigrams.buckets, inputs))
     return keras.layers.Concatenate(name="vectors")([vectors, pairs])
 
 
-def _buckets(words: Any, count: int, inputs: Inputs) -> Any:
-    """The bucket of each word and the one before it, from 1; 0 if either is padding or unknown."""
+def _buckets(words: Any, size: int, count: int, inputs: Inputs) -> Any:
+    """The bucket of the n-gram that each word ends, from 1; 0 if a word is padding or unknown."""
     from keras import ops
 
     words = ops.cast(words, "int64")  # products of 32 bits would overflow
-    before = ops.pad(words[:, :-1], [[0, 0], [1, 0]], constant_values=inputs.padding_token)
-    hashed = 1 + ops.mod(before * PRIMES[0] + words * PRIMES[1], count)
-    for word in (words, before):
+    hashed, lacks = ops.zeros_like(words), ops.zeros_like(words, "bool")
+    for distance, prime in enumerate(PRIMES[:size]):
+        earlier = ops.pad(words, [[0, 0], [distance, 0]], constant_values=inputs.padding_token)
+        earlier = earlier[:, : words.shape[1]]
+        hashed += prime * earlier
         for mark in (inputs.padding_token, inputs.unknown_token):
-            hashed = ops.where(ops.equal(word, mark), 0, hashed)
-    return hashed
+            lacks = ops.logical_or(lacks, ops.equal(earlier, mark))
+    return ops.cast(ops.where(lacks, 0, 1 + ops.mod(hashed, count)), "int32")
 
 
 def _with_wide(probability: Any, tokens: Any, wide: Wide, inputs: Inputs) -> Any:
-    """The mean, in log-odds, of what the deep path answers and what a linear model beside it does.
+    """A weighted mean, in log-odds, of what the deep path answers and a linear model beside it.
 
-    The linear model adds a weight for each word and bigram, once however often it occurs, and
+    The linear model adds a weight for each word and n-gram, once however often it occurs, and
     divides the sum by the root of their number. Source: Cheng et al. 2016, *Wide & Deep Learning
     for Recommender Systems*, except that the paths are trained apart.
     """
@@ -134,9 +136,9 @@ def _with_wide(probability: Any, tokens: Any, wide: Wide, inputs: Inputs) -> Any
     if not wide.buckets:
         return probability
     words = ops.where(ops.equal(tokens, inputs.padding_token), 0, tokens + 1)
-    pairs = ops.cast(_buckets(tokens, wide.buckets, inputs), "int32")
-    bigrams = ops.where(ops.equal(pairs, 0), 0, inputs.num_words + pairs)
-    features = ops.sort(ops.concatenate([words, bigrams], axis=1))  # 0 is none
+    hashed = [_buckets(tokens, size, wide.buckets, inputs) for size in range(2, wide.ngrams + 1)]
+    ngrams = [ops.where(ops.equal(ids, 0), 0, inputs.num_words + ids) for ids in hashed]
+    features = ops.sort(ops.concatenate([words, *ngrams], axis=1))  # 0 is none
     before = ops.pad(features[:, :-1], [[0, 0], [1, 0]])
     first = ops.cast(ops.not_equal(features, before), "float32")  # of those that are the same
     count = inputs.num_words + wide.buckets + 1
@@ -147,7 +149,7 @@ def _with_wide(probability: Any, tokens: Any, wide: Wide, inputs: Inputs) -> Any
     linear = log_odds(total / ops.sqrt(ops.maximum(number, 1)))
     least = keras.config.epsilon()  # as Keras' own loss clips probabilities
     kept = ops.clip(probability, least, 1 - least)
-    return ops.sigmoid((ops.log(kept / (1 - kept)) + linear) / 2)
+    return ops.sigmoid((1 - wide.share) * ops.log(kept / (1 - kept)) + wide.share * linear)
 
 
 def read_by(layer: str, model: "keras.Model", tokens: NDArray[Any]) -> NDArray[np.integer]:

@@ -28,8 +28,11 @@ class Bigrams(Section):
 
 class Wide(Section):
     buckets: int = Field(ge=0, le=2**24)
+    ngrams: int = Field(ge=2, le=3)
     min_reviews: int = Field(ge=1, le=1_000_000)
+    smoothing: float = Field(gt=0, le=1_000_000)
     c: float = Field(gt=0, le=1_000_000)
+    share: float = Field(gt=0, lt=1)
 
 
 class Dropout(Section):

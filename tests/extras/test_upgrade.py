@@ -87,7 +87,7 @@ def trained(upgraded: Project, shared: Sharer) -> Project:
         params = yaml.load(path)
         params["fetch"]["add"] = "data/none.csv"
         params["train"] |= {"architecture": "recurrent", "heads": 0}
-        params["train"]["wide"] = {"buckets": 0, "min_reviews": 3, "c": 0.2}
+        params["train"]["wide"] = yaml.load(ROOT / "presets/notebook.yaml")["train"]["wide"]
         removed = {name: params.pop(name) for name in MOVED if name in params}
         yaml.dump(params, path)
         for name, file in EXTRAS.items():

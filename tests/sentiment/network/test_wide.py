@@ -1,4 +1,4 @@
-"""The answer is the mean of two models that were trained apart: a network and a linear one."""
+"""Beside the network is a linear model; the answer is a mean of both, which were trained apart."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,24 +34,27 @@ def log_odds(model: "keras.Model", x: np.ndarray, layer: str = "") -> np.ndarray
     return np.log(p / (1 - p))[:, 0]
 
 
-def test_the_answer_is_the_mean_of_both_in_log_odds() -> None:
-    model, x = prepared(small(**WIDE)).model, parts()[1].x
+def test_the_answer_is_a_weighted_mean_of_both_in_log_odds() -> None:
+    model, x = prepared(small(wide={**WIDE["wide"], "share": 0.75})).model, parts()[1].x
     layers = model.get_layer("wide"), model.get_layer("wide_log_odds")
     weights, _, bias = (value for layer in layers for value in layer.get_weights())
     deep, whole = log_odds(model, x, "probability"), log_odds(model, x)
     for review, *both in zip(read_by("wide", model, x), deep, whole, strict=True):
         distinct = np.unique(review[review > 0])
         linear = weights[distinct, 0].sum() / np.sqrt(len(distinct)) + bias[0]
-        assert both[1] == pytest.approx((both[0] + linear) / 2, abs=1e-5)
+        assert both[1] == pytest.approx(both[0] / 4 + 3 * linear / 4, abs=1e-5)
 
 
-def test_a_feature_is_a_word_or_a_bigram_and_padding_is_none() -> None:
-    model = prepared(small(**WIDE, mask_padding=True)).model
+@pytest.mark.parametrize(("ngrams", "none", "some"), [(2, 7, 2), (3, 12, 3)])
+def test_a_feature_is_a_word_or_an_n_gram_and_padding_is_none(
+    ngrams: int, none: int, some: int
+) -> None:
+    model = prepared(small(wide={**WIDE["wide"], "ngrams": ngrams}, mask_padding=True)).model
     x = np.array([[0, 0, 0, 5, 6, 7], [5, 6, 7, 0, 0, 0], [0, 0, 0, 7, 6, 5]])
     before, behind, turned = read_by("wide", model, x)
     np.testing.assert_array_equal(before, behind)
-    assert [number for number in before if number <= 20] == [0] * 7 + [6, 7, 8]
-    assert len({*before[-2:]} | {*turned[-2:]}) == 4
+    assert [number for number in before if number <= 20] == [0] * none + [6, 7, 8]
+    assert len({*before[-some:]} | {*turned[-some:]}) == 2 * some
     assert log_odds(model, x[:1]) == pytest.approx(log_odds(model, x[1:2]), abs=1e-6)
 
 
@@ -59,22 +62,22 @@ def test_a_feature_is_a_word_or_a_bigram_and_padding_is_none() -> None:
 def test_weights_are_those_of_a_regression_on_ratios_of_naive_bayes(weighed: str) -> None:
     from sklearn.linear_model import LogisticRegression
 
-    before, wide = FEATURES.copy(), {"min_reviews": 2, "c": 0.5}
+    before, wide = FEATURES.copy(), {"min_reviews": 2, "smoothing": 0.5, "c": 0.5}
     weights, bias = wide_weights(FEATURES, LABELS, 6, small(wide=wide, class_weight=weighed))
     occurs = np.array([[n in review for n in range(1, 6)] for review in FEATURES], float)
-    positive, negative = (1 + occurs[label == LABELS, :3].sum(axis=0) for label in (1, 0))
+    positive, negative = (0.5 + occurs[label == LABELS, :3].sum(axis=0) for label in (1, 0))
     ratio = 20 * np.log(positive / positive.sum() / (negative / negative.sum()))
     x = occurs[:, :3] / np.sqrt(occurs.sum(axis=1, keepdims=True)) * ratio
     counts = None if weighed == "none" else weighed
     expected = LogisticRegression(C=0.5, tol=1e-8, class_weight=counts).fit(x, LABELS)
     np.testing.assert_allclose(weights[1:4, 0], ratio * expected.coef_[0], atol=1e-2)
-    assert bias == pytest.approx(expected.intercept_, abs=1e-3)
+    assert bias == pytest.approx(expected.intercept_, abs=1e-2)
     assert not weights[[0, 4, 5]].any()  # no feature, one in a single review, one in none
     np.testing.assert_array_equal(FEATURES, before)
 
 
 def test_a_linear_model_of_nothing_is_refused() -> None:
-    with pytest.raises(UserError, match="min_reviews: no word is in 9 of the 5 reviews"):
+    with pytest.raises(UserError, match="min_reviews: no word is in 9 of 5 reviews"):
         wide_weights(FEATURES, LABELS, 6, small(wide={"min_reviews": 9}))
     with pytest.raises(UserError, match="both labels"):
         wide_weights(FEATURES, LABELS * 0, 6, small(**WIDE))
