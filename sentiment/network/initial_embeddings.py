@@ -11,7 +11,7 @@ WINDOW = 5  # words to either side; one so many words away counts as 1 / that ma
 CONTEXT_POWER = 0.75  # of a context's share, so that rare contexts weigh less
 VALUE_POWER = 0.5  # of the singular values
 ITERATIONS = 3  # of the randomized decomposition
-SCALE = 20  # of a logistic regression's features, so that the best `wide.c` is near 1
+SCALE = 20  # of a logistic regression's features, so that good values of `wide.c` are near 1
 STEPS = 1000  # of its solver, at most; IMDB takes 20
 SIZE = 0.05  # root mean square of the values; that of Keras' own, within ±0.05, is 0.029
 
@@ -57,7 +57,7 @@ def bigram_vectors(
     Returns:
         Shape (buckets + 1, units); that of no bigram has zeros.
     """
-    ratio = _log_ratio(_occurrence(buckets, len(start)), labels, smoothing=1)
+    ratio = _log_ratio(_occurrence(buckets, len(start)), labels, smoothing=1)  # theirs
     size = np.sqrt(np.mean(ratio[1:] ** 2))
     vectors = start.copy()
     vectors[:, 0] = ratio * (SIZE / size if size else 0)

@@ -30,7 +30,7 @@ class Wide(Section):
     buckets: int = Field(ge=0, le=2**24)
     ngrams: int = Field(ge=2, le=3)
     min_reviews: int = Field(ge=1, le=1_000_000)
-    smoothing: float = Field(gt=0, le=1_000_000)
+    smoothing: float = Field(ge=0.001, le=1000)
     c: float = Field(gt=0, le=1_000_000)
     share: float = Field(gt=0, lt=1)
 

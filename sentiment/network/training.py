@@ -142,8 +142,8 @@ def _start_vectors(model: "keras.Model", params: Train, inputs: Inputs, learning
 def _fit_wide(model: "keras.Model", params: Train, learning: Part) -> None:
     """Fit the wide path, and let a step of training see the deep path alone.
 
-    One that sees the linear model's answers learns only what these leave over: together they erred
-    more than when trained apart (docs/accuracy.md).
+    One that sees the linear model's answers learns only what these leave over, and together they
+    were no better (docs/accuracy.md).
     """
     import keras
 

@@ -83,7 +83,7 @@ def test_missing_keys_and_wrong_values_are_told_at_once() -> None:
     del document["pad"]["max_length"], document["train"]["wide"]
     with pytest.raises(UserError, match=r"(?s)pad.max_length: missing.*train.epochs: 0") as raised:
         check_params(document, "params.yaml")
-    assert "train.wide: missing. presets/notebook.yaml has what" in str(raised.value)
+    assert "train.wide: missing. copy it from presets/notebook.yaml" in str(raised.value)
 
 
 def test_missing_file_says_where_to_run(tmp_path: Path) -> None:
