@@ -57,7 +57,7 @@ def bigram_vectors(
     Returns:
         Shape (buckets + 1, units); that of no bigram has zeros.
     """
-    ratio = _log_ratio(_occurrence(buckets, len(start)), labels, smoothing=1)  # theirs
+    ratio = _log_ratio(_occurrence(buckets, len(start)), labels, smoothing=1)  # as in the paper
     size = np.sqrt(np.mean(ratio[1:] ** 2))
     vectors = start.copy()
     vectors[:, 0] = ratio * (SIZE / size if size else 0)

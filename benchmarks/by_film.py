@@ -1,0 +1,61 @@
+"""How accurate the model of params.yaml is on films that it has not learned from.
+
+In Keras' archive, before the shuffle, reviews of one film with the same label stand together: the
+last fifth of each label has films of its own. Reviews of these films with the other label are
+learned from, so that what is measured is too low; it is for comparing params.
+
+Run `dvc repro pad` before. Prints accuracy and loss of the network, of the linear model that
+`train.wide` sets beside it, and of both; with the argument `linear`, those of the linear model.
+"""
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment.network.batches import Part
+from sentiment.network.model import inputs_of
+from sentiment.network.state import START
+from sentiment.network.training import Training
+from sentiment.padding import shuffled
+from sentiment.section import flatten
+from workflow import files
+from workflow.files import PAD
+from workflow.params import load_params
+
+LEARNED = 0.8  # of each label's reviews
+
+
+def by_film(x: NDArray[Any], y: NDArray[np.uint8], seed: int) -> tuple[Part, Part]:
+    """What to learn from and what to validate on, from rows that `seed` shuffled."""
+    place, _ = shuffled(len(y), 0, seed)
+    first = np.array([place[y == label].min() for label in (0, 1)])
+    learned = place - first[y] < LEARNED * np.bincount(y)[y]
+    return Part(x[learned], y[learned]), Part(x[~learned], y[~learned])
+
+
+def main() -> None:
+    import keras
+    from sklearn.metrics import accuracy_score, log_loss
+
+    params = load_params()
+    settings_used = files.read_about(PAD)["params"] | flatten(params.train, "train")
+    x, y = files.read_arrays(PAD, ["x_train", "y_train"])
+    learning, validation = by_film(x, y, settings_used["pad.shuffle_seed"])
+    inputs = inputs_of(settings_used, len(learning.y))
+    trained = Training(params.train, inputs, learning, validation)
+    outputs = {"linear": trained.model.get_layer("wide_log_odds").output}
+    if sys.argv[1:] != ["linear"]:
+        trained.fit(START, lambda _: None)
+        outputs["network"] = trained.model.get_layer("probability").output
+        outputs["both"] = trained.model.output
+    for name, output in outputs.items():
+        answers = keras.Model(trained.model.input, output).predict(validation.x, verbose=0)[:, 0]
+        p = 1 / (1 + np.exp(-answers.astype(np.float64))) if name == "linear" else answers
+        accuracy, loss = accuracy_score(validation.y, p > 0.5), log_loss(validation.y, p)
+        print(f"{name}\t{accuracy:.4f}\t{loss:.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
