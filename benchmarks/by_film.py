@@ -4,8 +4,8 @@ In Keras' archive, before the shuffle, reviews of one film with the same label s
 last fifth of each label has films of its own. Reviews of these films with the other label are
 learned from, so that what is measured is too low; it is for comparing params.
 
-Run `dvc repro pad` before. Prints accuracy and loss of the network, of the linear model that
-`train.wide` sets beside it, and of both; with the argument `linear`, those of the linear model.
+Run `dvc repro pad` before. Prints accuracy and loss of the linear model of `train.wide`, if there
+is one, of the network, and of both; with the argument `linear`, of the linear model alone.
 """
 
 import sys
@@ -45,7 +45,9 @@ def main() -> None:
     learning, validation = by_film(x, y, settings_used["pad.shuffle_seed"])
     inputs = inputs_of(settings_used, len(learning.y))
     trained = Training(params.train, inputs, learning, validation)
-    outputs = {"linear": trained.model.get_layer("wide_log_odds").output}
+    outputs = {}
+    if params.train.wide.buckets:
+        outputs["linear"] = trained.model.get_layer("wide_log_odds").output
     if sys.argv[1:] != ["linear"]:
         trained.fit(START, lambda _: None)
         outputs["network"] = trained.model.get_layer("probability").output
