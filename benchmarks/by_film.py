@@ -1,16 +1,16 @@
-"""How accurate the model of params.yaml is on films that it has not learned from.
+"""`python -m benchmarks.by_film`: the model of params.yaml on films that it has not learned from.
 
 In Keras' archive, before the shuffle, reviews of one film with the same label stand together: the
 last fifth of each label has films of its own. Reviews of these films with the other label are
 learned from, so that what is measured is too low; it is for comparing params.
 
 Run `dvc repro pad` before. Prints accuracy and loss of the linear model of `train.wide`, if there
-is one, of the network, and of both; with the argument `linear`, of the linear model alone.
+is one, of the network, and of both.
 """
 
-import sys
 from typing import Any
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +20,7 @@ from sentiment.network.state import START
 from sentiment.network.training import Training
 from sentiment.padding import shuffled
 from sentiment.section import flatten
-from workflow import files
+from workflow import cli, files
 from workflow.files import PAD
 from workflow.params import load_params
 
@@ -28,14 +28,16 @@ LEARNED = 0.8  # of each label's reviews
 
 
 def by_film(x: NDArray[Any], y: NDArray[np.uint8], seed: int) -> tuple[Part, Part]:
-    """What to learn from and what to validate on, from rows that `seed` shuffled."""
+    """What to learn from and to validate on: reviews, shuffled by `seed`, and their labels."""
     place, _ = shuffled(len(y), 0, seed)
     first = np.array([place[y == label].min() for label in (0, 1)])
     learned = place - first[y] < LEARNED * np.bincount(y)[y]
     return Part(x[learned], y[learned]), Part(x[~learned], y[~learned])
 
 
-def main() -> None:
+@cli.command(__doc__)
+@click.option("--linear", is_flag=True, help="Only the linear model, without training a network.")
+def main(linear: bool) -> None:
     import keras
     from sklearn.metrics import accuracy_score, log_loss
 
@@ -48,7 +50,7 @@ def main() -> None:
     outputs = {}
     if params.train.wide.buckets:
         outputs["linear"] = trained.model.get_layer("wide_log_odds").output
-    if sys.argv[1:] != ["linear"]:
+    if not linear:
         trained.fit(START, lambda _: None)
         outputs["network"] = trained.model.get_layer("probability").output
         outputs["both"] = trained.model.output
@@ -60,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run("python -m benchmarks.by_film", main)

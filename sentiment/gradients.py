@@ -6,7 +6,7 @@ zu dynamischen neuronalen Netzen*; Bengio et al. 1994, doi:10.1109/72.279181; Pa
 proceedings.mlr.press/v28/pascanu13).
 
 Measured is the norm of the gradient of the loss by the word's vector, with that of its bigram where
-the model reads one: how strongly a small change of it moves the answer of this model to these
+the model reads one: how strongly a small change of it moves the network's answer to these
 reviews, not whether the network uses the word, nor what another training would have learned.
 """
 

@@ -27,7 +27,7 @@ MOVED = {  # keys that earlier versions had, or lacked: where their values are n
     "sweep": "extras/sweep/sweep.yaml has its values now: move yours there",
     "train.architecture": "`recurrent` is what earlier versions trained",
     "train.heads": "`0` is what earlier versions trained",
-    "train.wide": "copy it from presets/notebook.yaml, where it adds nothing",
+    "train.wide": "copy it from presets/notebook.yaml, where it is off",
 }
 Settings = TypeVar("Settings", bound=Section)
 

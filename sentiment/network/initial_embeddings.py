@@ -11,8 +11,8 @@ WINDOW = 5  # words to either side; one so many words away counts as 1 / that ma
 CONTEXT_POWER = 0.75  # of a context's share, so that rare contexts weigh less
 VALUE_POWER = 0.5  # of the singular values
 ITERATIONS = 3  # of the randomized decomposition
-SCALE = 20  # of a logistic regression's features, so that good values of `wide.c` are near 1
-STEPS = 1000  # of its solver, at most; IMDB takes 20
+SCALE = 20  # of a logistic regression's features, so that good values of `wide.c` are 0.1 to 1
+STEPS = 1000  # of its solver, at most; IMDB takes 21
 SIZE = 0.05  # root mean square of the values; that of Keras' own, within ±0.05, is 0.029
 
 
@@ -78,8 +78,8 @@ def wide_weights(
         labels: 1 = positive, 0 = negative, shape (reviews,).
 
     Returns:
-        Each feature's weight, shape (count, 1), and the bias, shape (1,), which is added to the sum
-        of a review's weights divided by the root of their number.
+        Each feature's weight, shape (count, 1), and the bias, shape (1,): log-odds are the sum of a
+        review's weights, divided by the root of the number of its features, plus the bias.
 
     Raises:
         UserError: all labels are the same, or no feature is in enough reviews.

@@ -126,7 +126,7 @@ def initial_model(params: Train, inputs: Inputs, learning: Part) -> "keras.Model
 
 
 def _start_vectors(model: "keras.Model", params: Train, inputs: Inputs, learning: Part) -> None:
-    """Let the embeddings begin with what can be counted before training."""
+    """Before training, let embeddings begin with what can be counted, and fit the wide path."""
     if params.embedding_initializer == "cooccurrence":
         marks = (inputs.padding_token, inputs.unknown_token)
         vectors = word_vectors(learning.x, inputs.num_words, params.embedding_units, marks)
@@ -142,8 +142,8 @@ def _start_vectors(model: "keras.Model", params: Train, inputs: Inputs, learning
 def _fit_wide(model: "keras.Model", params: Train, learning: Part) -> None:
     """Fit the wide path, and let a step of training see the deep path alone.
 
-    One that sees the linear model's answers learns only what these leave over, and together they
-    were no better (docs/accuracy.md).
+    Trained on the mean of both, the network would learn only what the linear model leaves over,
+    which validated no better (docs/accuracy.md).
     """
     import keras
 
