@@ -30,9 +30,9 @@ PACKAGES = ("extras", "sentiment", "stages", "tools", "workflow")
 MODULES = tuple(f":(glob){package}/**/*.py" for package in PACKAGES)
 SETTINGS = ("params.yaml", ":(glob)extras/**/*.yaml")
 SHAPING = (*MODULES, *SETTINGS, "dvc.yaml", ":(glob)**/requirements.txt")
-COMPUTING = ("tensorflow", "keras", "numpy")
-# of the environment: what TensorFlow, XLA and oneDNN are to do otherwise than by default
-VARIABLES = ("TF_NUM_", "TF_ENABLE_", "XLA_", "OMP_", "ONEDNN_", "DNNL_", "CUDA_VISIBLE_")
+COMPUTING = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn")
+# of the environment: what these packages, XLA and oneDNN are to do otherwise than by default
+VARIABLES = tuple("TF_NUM_ TF_ENABLE_ XLA_ OMP_ OPENBLAS_ ONEDNN_ DNNL_ CUDA_VISIBLE_".split())
 CPUINFO = Path("/proc/cpuinfo")
 GPUS = Path("/proc/driver/nvidia/gpus")  # there by the driver; with one, kernels are others
 # vector units, which decide in what order numbers are summed

@@ -32,13 +32,15 @@ def test_versions_machine_and_settings_that_change_bits_are_named(
     for name in [name for name in os.environ if name.startswith(identity.VARIABLES)]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     described = identity.describe()
     assert int(described["processor.cores"]) > 0
-    assert described["tensorflow.version"] == version("tensorflow")
+    for package in ("tensorflow", "scipy", "scikit-learn"):  # these fit what training starts from
+        assert described[f"{package}.version"] == version(package)
     assert described["processor.name"] == "Example CPU"
     assert described["processor.features"] == "avx avx2 avx512f fma sse4_2"
     assert described["processor.gpus"] == "Example"
-    assert described["environment.settings"] == "ONEDNN_MAX_CPU_ISA=AVX2"
+    assert described["environment.settings"] == "ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_NUM_THREADS=1"
 
 
 @pytest.mark.parametrize(
