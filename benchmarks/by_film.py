@@ -39,6 +39,7 @@ def by_film(x: NDArray[Any], y: NDArray[np.uint8], seed: int) -> tuple[Part, Par
 @click.option("--linear", is_flag=True, help="Only the linear model, without training a network.")
 def main(linear: bool) -> None:
     import keras
+    from scipy.special import expit
     from sklearn.metrics import accuracy_score, log_loss
 
     params = load_params()
@@ -56,7 +57,7 @@ def main(linear: bool) -> None:
         outputs["both"] = trained.model.output
     for name, output in outputs.items():
         answers = keras.Model(trained.model.input, output).predict(validation.x, verbose=0)[:, 0]
-        p = 1 / (1 + np.exp(-answers.astype(np.float64))) if name == "linear" else answers
+        p = expit(answers.astype(np.float64)) if name == "linear" else answers
         accuracy, loss = accuracy_score(validation.y, p > 0.5), log_loss(validation.y, p)
         print(f"{name}\t{accuracy:.4f}\t{loss:.4f}", flush=True)
 
