@@ -46,9 +46,8 @@ def lines(path: Path) -> int:
 def package(path: Path) -> str:
     """The package that a module is counted in: a capability is one of its own."""
     first, *others = path.relative_to(ROOT).parts[:-1]
-    return (
-        f"{first}/{others[0]}" if first in ("extras", "sentiment", "workflow") and others else first
-    )
+    nested = others and first in ("extras", "sentiment", "workflow")
+    return f"{first}/{others[0]}" if nested else first
 
 
 def test_the_core_has_few_modules_and_lines() -> None:
