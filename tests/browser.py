@@ -19,7 +19,7 @@ OPTIONS = (
     "--disable-background-networking --disable-component-update --disable-sync "
     "--window-size=1600,1000"
 ).split()
-SECONDS = 60
+SECONDS = 300
 
 
 @contextmanager

@@ -409,4 +409,4 @@ def start() -> Iterator[Starter]:
     yield start_one
     for process in processes:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)

@@ -175,7 +175,7 @@ class Project:
         """Run a command to its end."""
         with self.begin(command, environment, stderr) as process:
             try:
-                printed = process.communicate(timeout=600)
+                printed = process.communicate(timeout=1800)
             except BaseException:
                 process.kill()
                 raise

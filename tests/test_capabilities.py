@@ -93,7 +93,7 @@ def test_the_core_checks_tests_and_trains_without_any_capability(
     checks = [start(project, *command) for command in commands]
     project.run("dvc", "repro")
     for check in checks:
-        output, _ = check.communicate(timeout=600)
+        output, _ = check.communicate(timeout=1800)
         assert check.returncode == 0, output
     project.run("python", "-m", "pytest", "-q", "-m", "not slow")
     outputs = [  # models and arrays

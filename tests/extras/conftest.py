@@ -66,12 +66,12 @@ def answering_as_evaluated(run_id: str) -> Sentiment:
 
 
 @contextmanager
-def in_this_process(workers: int) -> "Iterator[distributed.Client]":
-    """Dask's workers as threads of this process, which has TensorFlow."""
+def in_this_process(_: int) -> "Iterator[distributed.Client]":
+    """One of Dask's workers, in this process, which has TensorFlow."""
     import distributed  # who deletes the sweep may have no Dask
 
     with (
-        distributed.LocalCluster(workers, 1, processes=False, dashboard_address=None) as started,
+        distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as started,
         distributed.Client(started) as client,
     ):
         yield client

@@ -22,12 +22,12 @@ class Seen(NamedTuple):
 
 
 def look(process: "subprocess.Popen[Any]") -> Seen:
-    own = psutil.Process(process.pid)
-    processes = [own, *own.children(recursive=True)]
-    sockets = [socket for one in processes for socket in one.net_connections("inet")]
+    pids = {process.pid, *(one.pid for one in psutil.Process(process.pid).children(recursive=True))}
+    sockets = [socket for socket in psutil.net_connections("inet") if socket.pid in pids]
+    there = [one for one in psutil.process_iter(["cmdline"]) if one.pid in pids]
     return Seen(
         [socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN],
-        [argument for one in processes for argument in one.cmdline()],
+        [argument for one in there for argument in one.info["cmdline"] or ()],
     )
 
 
@@ -54,4 +54,4 @@ def test_every_socket_is_on_the_loopback_and_no_argument_is_a_password(
             assert not [argument for argument in seen.arguments if MARK in argument]
             process.terminate()
         for process in processes:
-            process.communicate(timeout=60)
+            process.communicate(timeout=300)

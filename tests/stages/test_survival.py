@@ -97,7 +97,7 @@ def test_killed_training_is_resumed_in_the_same_run_to_the_same_bits(
     project.change(train={"epochs": EPOCHS})
     process = begin(project, start, "python", "-m", "stages.train")
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert runs()[0].info.status == "RUNNING"
     call(sync.main)
     assert_killed(runs()[0])
@@ -105,8 +105,8 @@ def test_killed_training_is_resumed_in_the_same_run_to_the_same_bits(
     process = begin(project, start)
     orphan = trainer(project)
     process.kill()
-    orphan.wait(timeout=15)
-    output, _ = process.communicate(timeout=60)
+    orphan.wait(timeout=150)
+    output, _ = process.communicate(timeout=300)
     assert "Resuming after epoch" in output
     assert "Traceback" not in H5PY_AT_EXIT.sub("", output)
     assert_killed(runs()[0])
@@ -142,7 +142,7 @@ def test_a_second_training_is_refused_and_ctrl_c_at_make_repro_kills_the_first_b
     assert f"running already, in process {training.pid}" in again
     assert "Traceback" not in again
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode not in (0, None)
     assert "Traceback" not in H5PY_AT_EXIT.sub("", output)
     assert project.contents("data") == before
@@ -167,7 +167,7 @@ def test_server_that_dies_costs_no_epoch_and_is_completed_later(
     with mlflow_server(project.path.parent, port):
         training = begin(project, start)
         (begun,) = mlflow.MlflowClient().search_runs(["1"])
-    output, _ = training.communicate(timeout=240)
+    output, _ = training.communicate(timeout=600)
     assert training.returncode == 0, output
     assert begun.data.params["train.epochs"] == str(EPOCHS)
     assert "make sync" in output

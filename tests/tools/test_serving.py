@@ -72,7 +72,7 @@ def server(imdb_project: Project, tmp_path_factory: pytest.TempPathFactory) -> I
         yield Server(imdb_project, port, log)
     finally:
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=300)
     assert "Serving models:/imdb-sentiment/1" in output  # the champion, now
     assert "Answers are not logged" not in output
     with pytest.raises(OSError, match="refused"):
@@ -196,7 +196,7 @@ def test_what_a_container_gets_serves_and_logs_by_two_processes_with_its_require
         uv = str(Path(sys.executable).with_name("uv"))
         subprocess.run([uv, *command], check=True, capture_output=True)
     settings = {"PATH": f"{env}/bin{os.pathsep}{os.defpath}", "HOME": str(tmp_path)}
-    settings |= {FOLDER: str(tmp_path / "log"), VERSION: version}
+    settings |= {FOLDER: "log", VERSION: version, "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": "300"}
     serving = [f"{env}/bin/mlflow", "models", "serve", "--env-manager", "local", "--workers", "2"]
     serving += ["--model-uri", str(tmp_path / "model_dir"), "--port", str(port)]
     process = subprocess.Popen(serving, cwd=tmp_path, env=settings)

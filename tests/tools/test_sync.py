@@ -76,7 +76,7 @@ def test_of_two_at_once_in_a_clone_elsewhere_one_makes_the_run_and_its_version_i
     shutil.copytree(project.path / ".dvc" / "cache", clone.path / ".dvc" / "cache")
     clone.run("dvc", "checkout")
     processes = [clone.start(*SYNC) for _ in range(2)]
-    printed = {process.communicate(timeout=240)[0].splitlines()[-1] for process in processes}
+    printed = {process.communicate(timeout=600)[0].splitlines()[-1] for process in processes}
     assert len(printed) == 1
     stand_in(clone.path, monkeypatch)
     (restored,) = runs()

@@ -49,7 +49,7 @@ def ui(moved: Project) -> Iterator[Ui]:
         yield Ui(server, page.removeprefix("The runs: ").strip(), runs)
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
 
 
 NAMES = ("lstm-4 · len 40 · seed 42 · synthetic", "lstm-6 · len 40 · seed 42 · synthetic · six")

@@ -117,7 +117,7 @@ def test_of_two_makes_at_once_one_builds_by_uv_while_a_command_goes_on_in_the_on
     make = ["make", "--no-print-directory", f"PYTHON={sys.executable}", ".venv/sweep"]
     with subprocess.Popen(training, stdin=pipe, text=True, env=there) as running:
         calls = [subprocess.Popen(make, text=True, stdout=pipe, stderr=pipe) for _ in range(2)]
-        outputs, errors = zip(*(call.communicate(timeout=120) for call in calls), strict=True)
+        outputs, errors = zip(*(call.communicate(timeout=600) for call in calls), strict=True)
         running.communicate("\n")
     assert [call.returncode for call in (*calls, running)] == [0, 0, 0]
     assert outputs == ("", "")  # it is that of the command, which may be JSON

@@ -13,7 +13,7 @@ import pytest
 
 from tests.project import ROOT, default_signals, until
 
-SECONDS = 4  # from a signal to a server's end, at most: twice what COMMAND allows it, and more
+SECONDS = 30  # from a signal to a server's end, at most: by itself it would go on for 60
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 NOTED = "open(f'{sys.argv[1]}/{os.getpid()}', 'w').close(); "
 FAIL = """
@@ -33,7 +33,7 @@ time.sleep(60)
 COMMAND = """
 import os, sys
 from workflow import children, signals
-children.END_SECONDS = 1.0
+children.END_SECONDS, signals.AT_ONCE_SECONDS = 1.0, 60.0
 with signals.raising():
     sys.exit(children.run([sys.executable, sys.argv[1], sys.argv[2]], os.environ))
 """

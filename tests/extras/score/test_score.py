@@ -229,8 +229,8 @@ def finished(folder: Path) -> int:
 def test_a_worker_the_command_and_a_scheduler_may_be_killed(
     project: Project, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """60,000 texts are six parts; the workers of the scheduler are in clones."""
-    write_texts(project.path / "long.csv", seed=3, count=60_000)
+    """100,000 texts are ten parts; the workers of the scheduler are in clones."""
+    write_texts(project.path / "long.csv", seed=3, count=100_000)
     command = ("python", "-m", "extras.score", "--file", "long.csv", "--text", "body", "--out")
     monkeypatch.undo()
     stand_in(project.path, monkeypatch)
@@ -243,22 +243,22 @@ def test_a_worker_the_command_and_a_scheduler_may_be_killed(
     until(lambda: finished(out) > 1)
     process.kill()
     process.communicate()
-    (tmp_path / "server").mkdir()
-    shutil.copy2(project.path / "mlflow.db", tmp_path / "server" / "served.db")
+    shutil.copy2(project.path / "mlflow.db", tmp_path / "served.db")
     with (
-        mlflow_server(tmp_path / "server") as server,
+        mlflow_server(tmp_path) as server,
         dask(tmp_path, project.path, workers=2) as cluster,
     ):
-        elsewhere = (*command, str(out), "--scheduler", cluster.address)
+        until(lambda: cluster.output.read_text().count("Registered to") == 2)
+        elsewhere, done = (*command, str(out), "--scheduler", cluster.address), finished(out)
         process = project.start(*elsewhere, MLFLOW_TRACKING_URI=server)
-        until(lambda: finished(out) > 2)
+        until(lambda: finished(out) > done)
         kill(cluster.workers[0])
-        until(lambda: finished(out) > 3)
+        until(lambda: finished(out) > done + 1)
         kill(cluster.scheduler)
         printed, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "The Dask scheduler does not answer any more" in printed
     scored(call, file="long.csv")
     pd.testing.assert_frame_equal(answers(out), answers(project.path / "whole"))
-    assert len(answers(out)) == 60_000
+    assert len(answers(out)) == 100_000
     assert not [*out.glob(".texts*"), *out.glob(f"{parts.PARTS}/.*")]

@@ -40,7 +40,7 @@ def test_workers_here_share_the_cores_and_who_reaches_their_port_is_not_let_in(
         assert [*client.run(os.environ.get, THREADS).values()] == ["2", "2"]
         address = client.scheduler.addr.partition("://")[2]
         with pytest.raises(OSError, match="closed"):
-            distributed.Client(f"tcp://{address}", timeout=3)
+            distributed.Client(f"tcp://{address}", timeout=30)
 
 
 def test_a_scheduler_that_does_not_answer_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_no_workers_one_without_the_code_and_one_that_differs_are_one_message(
             """The message of a search by this worker alone; without a name, by none."""
             for worker in started.workers:
                 kill(worker)
-            with distributed.Client(started.address) as client:
+            with distributed.Client(started.address, timeout=300) as client:
                 until(lambda: not client.scheduler_info()["workers"])
                 if name:
                     started.start_worker(name)

@@ -62,7 +62,7 @@ def test_workers_elsewhere_come_later_are_replaced_and_take_no_more_without_thei
     searched, required = open_study(small_sweep, 1000), environment.environment()
     folder = tmp_path_factory.mktemp("cluster")
     with dask(folder, fetched, workers=1, PYTHONPATH=str(ROOT)) as elsewhere:
-        with distributed.Client(elsewhere.address) as client:
+        with distributed.Client(elsewhere.address, timeout=300) as client:
             client.wait_for_workers(1)
 
         def watch() -> None:

@@ -136,13 +136,13 @@ class Team(NamedTuple):
         """Ask MLflow's interface for users, as the administrator."""
         secret = ("admin", ADMIN_PASSWORD)
         url = f"{self.address}/api/{path}"
-        answer = requests.request(method, url, json=body, auth=secret, timeout=30)
+        answer = requests.request(method, url, json=body, auth=secret, timeout=300)
         answer.raise_for_status()
         return answer.json()
 
     def stop(self) -> None:
         self.processes[-1].terminate()
-        self.processes[-1].wait(timeout=60)
+        self.processes[-1].wait(timeout=300)
 
     def start(self) -> None:
         """Start it, and wait until it answers."""

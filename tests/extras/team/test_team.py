@@ -69,7 +69,7 @@ def bob(
 @pytest.fixture
 def client(server: Team, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
     """The administrator's client."""
-    for name, value in server.user("admin").items():
+    for name, value in {**server.user("admin"), "MLFLOW_HTTP_REQUEST_TIMEOUT": "300"}.items():
         monkeypatch.setenv(name, value)
     return mlflow.MlflowClient(server.address)
 

@@ -58,8 +58,9 @@ def in_turn(client: Any, work: Callable[[], None] = lambda: None) -> None:
 def test_no_two_decide_at_once_and_those_who_wait_long_are_not_taken_for_dead(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "DEAD_SECONDS", 1.0)
+    monkeypatch.setattr(turns, "DEAD_SECONDS", 2)  # by a clock that counts the turns that are over
     inside, most, done = 0, 0, 0
+    monkeypatch.setattr(turns, "time", SimpleNamespace(sleep=time.sleep, monotonic=lambda: done))
 
     def work() -> None:
         nonlocal inside, most, done
@@ -70,9 +71,8 @@ def test_no_two_decide_at_once_and_those_who_wait_long_are_not_taken_for_dead(
         done += 1
 
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda _: in_turn(client, work), range(THREADS), timeout=20))
-    assert most == 1
-    assert done == THREADS
+        list(pool.map(lambda _: in_turn(client, work), range(THREADS), timeout=120))
+    assert (most, done) == (1, THREADS)
     assert client.tags == {}
 
 
@@ -173,7 +173,7 @@ def test_whatever_the_interleaving_each_champion_was_better_than_the_one_it_repl
             version = client.create_model_version(name, f"runs:/{run}/model", run, tags=tags)
             candidate = Candidate(version.version, folder)
             decisions.append((server, name, candidate, rule, rng.randrange(2**32)))
-        list(processes.map(decide, *zip(*decisions, strict=True), timeout=60))
+        list(processes.map(decide, *zip(*decisions, strict=True), timeout=600))
         check(name, [run.right for run in chosen])
 
 
