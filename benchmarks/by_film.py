@@ -14,6 +14,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from sentiment.errors import UserError
 from sentiment.network.batches import Part
 from sentiment.network.model import inputs_of
 from sentiment.network.state import START
@@ -22,7 +23,7 @@ from sentiment.padding import shuffled
 from sentiment.section import flatten
 from workflow import cli, files
 from workflow.files import PAD
-from workflow.params import load_params
+from workflow.params import dataset_name, load_params
 
 LEARNED = 0.8  # of each label's reviews
 
@@ -44,19 +45,24 @@ def main(linear: bool) -> None:
 
     params = load_params()
     settings_used = files.read_about(PAD)["params"] | flatten(params.train, "train")
+    if dataset_name(settings_used) != "imdb":
+        raise UserError("Only IMDB has its films in order: set fetch.dataset to imdb, add nothing.")
+    if linear and not params.train.wide.buckets:
+        raise UserError("There is no linear model: set train.wide.buckets above 0.")
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
     learning, validation = by_film(x, y, settings_used["pad.shuffle_seed"])
     inputs = inputs_of(settings_used, len(learning.y))
-    trained = Training(params.train, inputs, learning, validation)
+    training = Training(params.train, inputs, learning, validation)
     outputs = {}
     if params.train.wide.buckets:
-        outputs["linear"] = trained.model.get_layer("wide_log_odds").output
+        outputs["linear"] = training.model.get_layer("wide_log_odds").output
     if not linear:
-        trained.fit(START, lambda _: None)
-        outputs["network"] = trained.model.get_layer("probability").output
-        outputs["both"] = trained.model.output
+        training.fit(START, lambda _: None)
+        outputs["network"] = training.model.get_layer("probability").output
+        if params.train.wide.buckets:
+            outputs["both"] = training.model.output
     for name, output in outputs.items():
-        answers = keras.Model(trained.model.input, output).predict(validation.x, verbose=0)[:, 0]
+        answers = keras.Model(training.model.input, output).predict(validation.x, verbose=0)[:, 0]
         p = expit(answers.astype(np.float64)) if name == "linear" else answers
         accuracy, loss = accuracy_score(validation.y, p > 0.5), log_loss(validation.y, p)
         print(f"{name}\t{accuracy:.4f}\t{loss:.4f}", flush=True)

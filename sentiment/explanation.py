@@ -1,6 +1,6 @@
 """What each word of a text did to a served model's answer, and the answer after each word."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from sentiment.serving.classifier import Sentiment, log_odds
 
@@ -39,8 +39,7 @@ def explain(model: Sentiment, content: str) -> Explanation:
     Source: Zeiler and Fergus 2014, Visualizing and Understanding Convolutional Networks.
     """
     if hasattr(model, "explain"):  # code that earlier versions brought
-        explanation: Explanation = model.explain(content)
-        return explanation
+        return cast(Explanation, model.explain(content))
     words = model.words(content)
     answers = model.reader.without_each(words)
     effects = log_odds(answers[0]) - log_odds(answers[1:])
@@ -54,8 +53,7 @@ def explain(model: Sentiment, content: str) -> Explanation:
 def trace(model: Sentiment, content: str) -> list[Step]:
     """The model's answer after each word that it reads."""
     if hasattr(model, "trace"):  # code that earlier versions brought
-        steps: list[Step] = model.trace(content)
-        return steps
+        return cast(list[Step], model.trace(content))
     words = model.words(content)
     places = model.reader.places(words)
     answers = model.reader.after(words, places).tolist()

@@ -86,12 +86,14 @@ def split_at_vectors(model: "keras.Model", output: Any) -> "tuple[keras.Model, k
 
 
 def sample(x: NDArray[Any], padding_token: int, reviews: int) -> NDArray[Any]:
-    """The first reviews that fill their row of `x`, shape (all reviews, length), or the longest.
+    """The first reviews that fill their row of `x`, shape (all reviews, length), else the longest.
 
     There are `reviews` of them at most; `padding_token` fills short ones.
     """
     words = np.count_nonzero(x != padding_token, axis=1)
-    return x[np.argsort(-words, kind="stable")[:reviews]]
+    longest = np.argsort(-words, kind="stable")[:reviews]
+    full = longest[words[longest] == x.shape[1]]
+    return x[full if len(full) else longest]
 
 
 def by_distance(

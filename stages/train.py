@@ -74,10 +74,10 @@ def main() -> None:
         gradients = measure(training.model, validation.x, padding_token, reviews)
         trained = resume(run, training)
         times = {"begun": log.begun, "ended": now()}
-        identity = {**log.run._asdict(), **times, "tags": tags, "uncommitted": changes}
+        record = {**log.run._asdict(), **times, "tags": tags, "uncommitted": changes}
         with files.replaced(TRAIN) as folder:
             write(folder, training, trained, gradients)
-            files.write_json(folder / "run.json", identity)
+            files.write_json(folder / "run.json", record)
             files.write_about(folder, settings_used)
         log_outputs(log, training.model, trained.history, gradients, changes)
     print(f"MLflow run {log.run.run_id}: {log.run.name}")

@@ -90,9 +90,9 @@ def wide_weights(
     sizes = scipy.sparse.diags_array(1 / np.sqrt(np.maximum(occurs.sum(axis=1), 1)))
     kept = np.flatnonzero(occurs.sum(axis=0) >= least)
     if not len(kept):
-        raise UserError(f"train.wide.min_reviews: no word is in {least} of {len(labels)} reviews.")
+        raise UserError(f"No word is in {least} reviews: lower train.wide.min_reviews.")
     if len(np.unique(labels)) < 2:
-        raise UserError("train.wide needs reviews of both labels to learn from.")
+        raise UserError("All reviews to learn from have one label: set train.wide.buckets to 0.")
     occurs = occurs[:, kept]
     ratio = SCALE * _log_ratio(occurs, labels, params.wide.smoothing)
     balanced = None if params.class_weight == "none" else params.class_weight
@@ -106,7 +106,7 @@ def wide_weights(
 def _log_ratio(
     occurs: scipy.sparse.csr_array, labels: NDArray[np.integer], smoothing: float
 ) -> NDArray[np.float64]:
-    """By which naive Bayes weighs each feature, shape (features,)."""
+    """The log-ratio by which naive Bayes weighs each feature, shape (features,)."""
     positive, negative = (smoothing + occurs[labels == label].sum(axis=0) for label in (1, 0))
     return np.asarray(np.log(positive / positive.sum() / negative * negative.sum()))
 

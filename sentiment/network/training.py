@@ -117,7 +117,7 @@ def initial_model(params: Train, inputs: Inputs, learning: Part) -> "keras.Model
     """The model before its first step, with stock Keras' layers."""
     prepare(params)
     model = build_model(params, inputs)
-    _start_vectors(model, params, inputs, learning)
+    _start_weights(model, params, inputs, learning)
     if params.adversarial:
         from sentiment.network.adversarial import make_adversarial
 
@@ -125,7 +125,7 @@ def initial_model(params: Train, inputs: Inputs, learning: Part) -> "keras.Model
     return model
 
 
-def _start_vectors(model: "keras.Model", params: Train, inputs: Inputs, learning: Part) -> None:
+def _start_weights(model: "keras.Model", params: Train, inputs: Inputs, learning: Part) -> None:
     """Before training, let embeddings begin with what can be counted, and fit the wide path."""
     if params.embedding_initializer == "cooccurrence":
         marks = (inputs.padding_token, inputs.unknown_token)

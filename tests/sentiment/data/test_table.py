@@ -39,9 +39,8 @@ def load(tmp_path: Path, default_params: Params) -> Loader:
         header = "text,label,group" if changes.get("group") else "text,label"
         path = write(folder / "train.csv", train, header)
         test_path = path if test is None else write(folder / "test.csv", test, header)
-        settings = default_params.fetch.table.model_copy(
-            update={"positive": "yes", "train": path, "test": test_path, **changes}
-        )
+        update = {"positive": "yes", "train": path, "test": test_path, **changes}
+        settings = default_params.fetch.table.model_copy(update=update)
         (folder / "scratch").mkdir()
         with downloads.tables(settings) as (sources, _):
             labels = Labels(settings.positive, settings.label)

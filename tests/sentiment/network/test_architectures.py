@@ -84,10 +84,8 @@ def test_blocks_compute_as_the_paper_has_it() -> None:
         scores = np.exp(query @ key.transpose(0, 2, 1) / np.sqrt(32))
         heads = scores / scores.sum(axis=2, keepdims=True) @ value
         x = add(x, np.einsum("htd,hdf->tf", heads, out) + out_bias)
-        (up, up_bias), (down, down_bias) = (
-            weights[f"hidden{block}"],
-            weights[f"feed_forward{block}"],
-        )
+        up, up_bias = weights[f"hidden{block}"]
+        down, down_bias = weights[f"feed_forward{block}"]
         x = add(x, np.maximum(x @ up + up_bias, 0) @ down + down_bias)
     kernel, bias = weights["probability"]
     logit = float((x.mean(axis=0) @ kernel + bias)[0])

@@ -93,9 +93,7 @@ def test_updates_are_those_of_keras_with_every_optimizer(optimizer: str) -> None
     accelerate(ours)
     rng = np.random.default_rng(0)
     for _ in range(3):
-        gradients = [
-            rng.normal(size=weight.shape).astype("f") for weight in stock.trainable_variables
-        ]
+        gradients = [rng.normal(size=one.shape).astype("f") for one in stock.trainable_variables]
         for model in models:
             model.optimizer.apply(gradients, model.trainable_variables)
     assert_same(*([v.numpy() for v in model.trainable_variables] for model in models))

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from sentiment.backend import load_keras
 from sentiment.network import training
 from sentiment.network.batches import Part, split
+from sentiment.network.initial_embeddings import bigram_vectors, word_vectors
+from sentiment.network.model import read_by
 from sentiment.network.state import METRICS, START, OnEpoch, Progress, Trained
 from sentiment.network.train_options import Train
 from sentiment.network.training import Training
@@ -148,6 +150,13 @@ def assert_same(one: dict[str, NDArray[Any]], other: dict[str, NDArray[Any]]) ->
         np.testing.assert_array_equal(array, other[name])
 
 
+def test_vectors_begin_with_what_is_counted_in_what_is_learned_from() -> None:
+    model, (x, y) = prepared(small(**RESUMED[2])).model, parts()[0]
+    words, pairs = (model.get_layer(name).get_weights()[0] for name in ("embedding", "bigrams"))
+    np.testing.assert_allclose(words, word_vectors(x, 20, 4, (0, 2)), atol=1e-6)
+    np.testing.assert_array_equal(pairs, bigram_vectors(pairs, read_by("bigrams", model, x), y))
+
+
 @pytest.mark.parametrize("changes", RESUMED, ids=str)
 def test_a_resumed_training_has_the_bits_of_a_whole_one(changes: Changes) -> None:
     """A training that went on is set back, which has to undo all that it did since."""
@@ -161,7 +170,7 @@ def test_a_resumed_training_has_the_bits_of_a_whole_one(changes: Changes) -> Non
         loss = whole.history["val_loss"].iloc[-1]
         assert validated(model)["val_loss"] == pytest.approx(loss, rel=1e-5)
     assert (len(states), whole.kept_epoch) == (2, 1) if changes == STOPPED else len(states) == 3
-    for after in (1, 2):
+    for after in range(1, len(states) + 1):
         progress = trained.restore(states[after - 1])
         assert len(progress.rows) == after
         resumed = trained.fit(progress, lambda _: None)

@@ -13,7 +13,7 @@ PREDICTIONS = pd.DataFrame(  # six of eight are right
         "actual": ["positive"] * 4 + ["negative"] * 4,
         "predicted": metrics.class_names(PROBABILITY > 0.5),
         "probability": PROBABILITY,
-        "words": [10, 100, 101, 200, 201, 400, 401, 2000],
+        "words": [0, 100, 101, 200, 201, 400, 401, 2000],
         "seen_in_training": [True, *[False] * 7],
     }
 )
@@ -90,7 +90,7 @@ def test_length_groups_include_their_upper_bound_and_are_left_out_without_review
     assert table["words"].tolist() == ["1-100", "101-200", "201-400", "over 400"]
     assert table["reviews"].tolist() == [2, 2, 2, 2]
     assert table["accuracy"].tolist() == [1, 0.5, 1, 0.5]
-    assert metrics.accuracy_by_length(PREDICTIONS, [5, 5000])["words"].tolist() == ["6-5000"]
+    assert metrics.accuracy_by_length(PREDICTIONS, [5, 5000])["words"].tolist() == ["1-5", "6-5000"]
 
 
 def test_mistakes_are_the_most_confident_first() -> None:
@@ -100,9 +100,7 @@ def test_mistakes_are_the_most_confident_first() -> None:
 
 def test_shares_are_what_they_are_the_shares_of() -> None:
     answers = Predictions(PREDICTIONS, 4)
-    shares = {
-        name: metric.share(answers) for name, metric in metrics.METRICS.items() if metric.share
-    }
+    shares = {name: one.share(answers) for name, one in metrics.METRICS.items() if one.share}
     rates = dict.fromkeys(("precision", "recall", "specificity"), (3, 4))
     assert shares == {"accuracy": (6, 8), **rates, "accuracy_unseen": (5, 7)}
     assert all(metrics.METRICS[name].of(answers) == a / b for name, (a, b) in shares.items())

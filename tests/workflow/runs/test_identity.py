@@ -35,7 +35,7 @@ def test_versions_machine_and_settings_that_change_bits_are_named(
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     described = identity.describe()
     assert int(described["processor.cores"]) > 0
-    for package in ("tensorflow", "scipy", "scikit-learn"):  # these fit what training starts from
+    for package in ("tensorflow", "scipy", "scikit-learn"):  # what computes
         assert described[f"{package}.version"] == version(package)
     assert described["processor.name"] == "Example CPU"
     assert described["processor.features"] == "avx avx2 avx512f fma sse4_2"
