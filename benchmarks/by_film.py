@@ -14,6 +14,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from sentiment.backend import load_keras
 from sentiment.errors import UserError
 from sentiment.network.batches import Part
 from sentiment.network.model import inputs_of
@@ -39,11 +40,10 @@ def by_film(x: NDArray[Any], y: NDArray[np.uint8], seed: int) -> tuple[Part, Par
 @cli.command(__doc__)
 @click.option("--linear", is_flag=True, help="Only the linear model, without training a network.")
 def main(linear: bool) -> None:
-    import keras
     from scipy.special import expit
     from sklearn.metrics import accuracy_score, log_loss
 
-    params = load_params()
+    keras, params = load_keras(), load_params()
     settings_used = files.read_about(PAD)["params"] | flatten(params.train, "train")
     if dataset_name(settings_used) != "imdb":
         raise UserError("Only IMDB has its films in order: set fetch.dataset to imdb, add nothing.")

@@ -8,7 +8,7 @@ from extras.team.server_options import FILE, Server
 from sentiment.errors import UserError, first_line
 from workflow import children
 
-ANSWER_SECONDS = 5
+ANSWER_SECONDS = 20
 PASSWORD, SECRET_KEY = "MLFLOW_AUTH_ADMIN_PASSWORD", "MLFLOW_FLASK_SERVER_SECRET_KEY"
 PASSWORD_LENGTH = 12  # what MLflow wants at least
 
@@ -76,7 +76,7 @@ def require_place(settings: Server) -> None:
                 f"artifacts in {FILE}: {folder} is not a folder that this user can write to."
             )
         return
-    config = Config(connect_timeout=ANSWER_SECONDS, retries={"total_max_attempts": 1})
+    config = Config(connect_timeout=ANSWER_SECONDS, retries={"total_max_attempts": 2})
     try:
         endpoint = settings.s3_endpoint or None
         client = boto3.Session().client("s3", endpoint_url=endpoint, config=config)

@@ -27,7 +27,7 @@ EXPERIMENT = "imdb-lstm"
 DATABASE = "mlflow.db"
 SQLITE = "sqlite:///"
 ARTIFACTS = "mlruns"
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 20.0
 RESTORED = "restored_from"  # tag: the run that a store did not have, of which this is made again
 INVALID_HOST = "Invalid Host header"  # MLflow's answer to a host name that it does not allow
 # what MLflow says of what is not there; a server with users does not tell that from what one may

@@ -174,9 +174,8 @@ def test_workers_in_three_clones_over_tls_may_die_as_the_driver_may(
         project.run("git", "clone", "--quiet", "--shared", ".", str(clone.path))
         shutil.copytree(project.path / "data", clone.path / "data", dirs_exist_ok=True)
     project.change(**LONG)
-    (tmp_path / "server").mkdir()
     settings = documented_tls(tmp_path)
-    with postgres(MARK) as database, mlflow_server(tmp_path / "server") as server:
+    with postgres(MARK) as database, mlflow_server(tmp_path) as server:
         settings["SWEEP_STORAGE"] = database.address.replace("test@", f"test:{MARK}@")
         project.environment |= {"MLFLOW_TRACKING_URI": server, **settings}
         with dask(tmp_path, project.path, workers=3, protocol="tls", **settings) as started:
@@ -184,8 +183,9 @@ def test_workers_in_three_clones_over_tls_may_die_as_the_driver_may(
             until(lambda: started.output.read_text().count("Registered to") == 3)
             command = (*SWEEP, "--trials", "3", "--scheduler", started.address)
             driver = project.start(*command)
-            until(lambda: all((clone.path / ".checkpoints").exists() for clone in clones))
-            kill(started.workers[0])
+            begun = [clone.path / ".checkpoints" for clone in clones]
+            until(lambda: any(path.exists() for path in begun))
+            kill(started.workers[[path.exists() for path in begun].index(True)])
             driver.kill()
             driver.communicate()
             winner = winner_of(project.read(*command, "--json"))
