@@ -34,8 +34,8 @@ class Pad(Section):
             raise ValueError(f"padding_token, start_token and unknown_token {marks} must differ")
         if max(marks) > self.index_from:
             raise ValueError(
-                f"index_from {self.index_from} must be at least the largest mark {max(marks)}, "
-                "or words would share it"
+                f"index_from {self.index_from} must be at least {max(marks)}, the largest special "
+                "token, or words would share it"
             )
         least = self.index_from + 2
         if self.num_words < least:

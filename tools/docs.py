@@ -17,7 +17,7 @@ HEAD = """\
 Every setting of [params.yaml](../params.yaml), made by `make docs` from its comments and from the
 limits in the code. An unknown key, a wrong type or a value that is not allowed stops the pipeline
 with a message before anything is written. Some limits depend on other values: `pad.num_words`, say,
-must leave room for the marks. The message then names them all.
+must leave room for the special tokens. The message then names them all.
 
 A change runs again what depends on it: one of `fetch` everything, one of `pad` all but `fetch`, one
 of `train` both `train` and `evaluate`, and one of `evaluate` or `promote` only `evaluate`.

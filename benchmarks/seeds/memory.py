@@ -56,7 +56,7 @@ CELLS: dict[str, dict[str, Any]] = {
 
 
 class Case(NamedTuple):
-    """A network on a data set, to be trained under several seeds.
+    """A network on a data set, to be trained with several seeds.
 
     Attributes:
         network: which cell.
@@ -150,7 +150,7 @@ def train(params: Params) -> tuple[str, pd.DataFrame, pd.DataFrame]:
 
 
 def plan(params: Params) -> list[tuple[Case, Experiment]]:
-    """Each case under each seed."""
+    """Each case with each seed."""
     name = params.fetch.name
     return [
         (

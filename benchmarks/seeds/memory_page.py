@@ -86,7 +86,7 @@ def image(name: str, folder: Path) -> str:
 
 
 def accuracies(study: Study, network: str, change: str, distance: int) -> NDArray[np.float64]:
-    """The test accuracy under each seed; empty for what was not trained."""
+    """The test accuracy with each seed; empty for what was not trained."""
     table = study.trainings
     chosen = (table["network"] == network) & (table["change"] == change)
     chosen &= table["cue_distance"] == distance
@@ -179,7 +179,7 @@ def accuracy_without_memory(params: Synthetic) -> float:
 
 
 def learned(study: Study, network: str) -> list[int]:
-    """The distances, from the nearest on, at which a network uses the cue under every seed."""
+    """The distances, from the nearest on, at which a network uses the cue with every seed."""
     least = halfway(study)
     return list(
         takewhile(lambda x: (accuracies(study, network, "", x) > least).all(), distances(study))
@@ -191,7 +191,7 @@ def cells_found(study: Study) -> str:
     listed = [f"{network}: {farthest(study, network)}" for network in networks(study)]
     seeds = study.trainings["seed"].nunique()
     return (
-        f"**Found**: after {study.params.train.epochs} epochs, the furthest cue used under each of "
+        f"**Found**: after {study.params.train.epochs} epochs, the furthest cue used with each of "
         f"{seeds} seeds (accuracy above {halfway(study):.3f}, halfway between the best without the "
         f"cue and the rule itself): {'; '.join(listed)}."
     )

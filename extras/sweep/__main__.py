@@ -2,7 +2,7 @@
 
 Optuna proposes trials and keeps their state, Dask places them: on this machine, or on the workers
 of a scheduler. Each trial is a child of the sweep's run in MLflow. Called again, the same sweep is
-resumed, up to TRIALS. The best trials are then trained again under further seeds; the best mean
+resumed, up to TRIALS. The best trials are then trained again with further seeds; the best mean
 wins. APPLY=1 writes the winner's values into params.yaml, for `dvc repro`.
 """
 

@@ -39,7 +39,7 @@ class Sweep(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A trial that was trained again under further seeds."""
+    """A trial that was trained again with further seeds."""
 
     trial: int  # its number
     values: dict[str, Any]  # by dotted names

@@ -131,7 +131,7 @@ def text(this_sweep: Sweep, winners: list[Candidate]) -> str:
     ]
     return "\n".join(
         [
-            f"\nThe best by {this_sweep.options.metric}, and means under further seeds (± their "
+            f"\nThe best by {this_sweep.options.metric}, and means with further seeds (± their "
             "standard deviation):",
             f"{'trial':>6}  {'found':>8}  {'mean':>8}",
             *rows,

@@ -59,7 +59,7 @@ def fetched(root: Path, reviews: Reviews) -> Path:
 
 @pytest.fixture
 def small_sweep(small_params: Params, sweep_options: SweepOptions) -> Sweep:
-    """A sweep of short trainings that prunes none and confirms the best two under two seeds."""
+    """A sweep of short trainings that prunes none and confirms the best two with two seeds."""
     confirm = sweep_options.confirm.model_copy(update={"top": 2, "seeds": 2})
     options = sweep_options.model_copy(update={"pruner": "none", "confirm": confirm})
     data = settings_used(small_params.fetch)

@@ -41,7 +41,7 @@ def search(sweep: Sweep, values: dict[int, float]) -> optuna.Study:
 
 
 def confirm(sweep: Sweep, values: dict[tuple[int, int], float]) -> None:
-    """Let them have had these under further seeds."""
+    """Let them have had these with further seeds."""
     _, second = sweeps.studies(sweep)
     for (units, seed), accuracy in values.items():
         attrs = {study.VALUES: {"train.units": units, "train.seed": seed}}
