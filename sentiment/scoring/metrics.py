@@ -174,7 +174,7 @@ def accuracy_by_length(predictions: pd.DataFrame, bounds: list[int]) -> pd.DataF
 def length_groups(words: pd.Series, bounds: list[int]) -> pd.Series:
     """The group of each length, by rising upper bounds: a categorical series of names."""
     names = [f"{low + 1}-{high}" for low, high in pairwise([0, *bounds])] + [f"over {bounds[-1]}"]
-    groups: pd.Series = pd.cut(words, [-1, *bounds, np.inf], labels=names)  # 0: none is known
+    groups: pd.Series = pd.cut(words, [-1, *bounds, np.inf], labels=names)  # 0: no known word
     return groups
 
 

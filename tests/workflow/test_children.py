@@ -13,7 +13,7 @@ import pytest
 
 from tests.project import ROOT, default_signals, until
 
-SECONDS = 30  # from a signal to a server's end, at most: by itself it would go on for 60
+SECONDS = 10  # from a signal to a server's end, at most: COMMAND allows it 2
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 NOTED = "open(f'{sys.argv[1]}/{os.getpid()}', 'w').close(); "
 FAIL = """

@@ -80,7 +80,7 @@ def test_out_of_reach_fails_within_seconds_and_names_cause_and_ways_on(
     begun = time.monotonic()
     with pytest.raises(Unreachable) as raised:
         downloads.imdb(params)
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 10
     message = str(raised.value)
     for part in ("Connection refused", str(cache), "fetch.url", "fetch.dataset: synthetic"):
         assert part in message

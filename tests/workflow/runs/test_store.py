@@ -46,7 +46,7 @@ def test_a_server_that_does_not_answer_fails_within_seconds_and_no_password_is_s
     begun = time.monotonic()
     with pytest.raises(UserError, match=r"does not answer.*MLFLOW_TRACKING_URI") as raised:
         store.connect()
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 10
     assert "cret" not in str(raised.value)
     assert "@" not in os.environ["MLFLOW_TRACKING_URI"]
     assert os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
