@@ -1,8 +1,8 @@
-"""Stage 1: IMDB as Keras publishes it, a synthetic set or your own texts, as plain typed arrays.
+"""Stage 1: read IMDB, a synthetic dataset or your own texts into plain typed arrays.
 
-Writes `data/fetch/`: `{train,test}_{tokens,offsets,labels}.npy` (see `sentiment.text.Reviews`),
-`test_dropped.npy` (see `sentiment.data.table.Loaded`), `word_index.json`, each word's frequency
-rank, and `summary.json`, how many reviews there are.
+Writes `data/fetch/`: `{train,test}_{tokens,offsets,labels}.npy` (see `sentiment.tokenizer.Reviews`),
+`test_dropped.npy` (see `sentiment.data.table.EncodedDataset`), `word_index.json` (each word's
+frequency rank) and `summary.json` (how many reviews there are).
 """
 
 import hashlib
@@ -12,63 +12,72 @@ from pathlib import Path
 from typing import Any
 
 from sentiment.data import imdb, synthetic, table
-from sentiment.data.dataset import NOTHING, Fetch, settings_used, summarize
-from sentiment.data.rows import Labels
-from sentiment.data.table import Loaded
-from sentiment.text import fingerprints
-from workflow import downloads, ending, files
-from workflow.params import load_params, tokenizer_of
+from sentiment.data.params import NO_ADDED_TEXTS, Dataset, FetchParams, describe_dataset
+from sentiment.data.rows import BinaryLabels
+from sentiment.data.summary import summarize_dataset
+from sentiment.data.table import EncodedDataset
+from sentiment.tokenizer import review_hashes
+from workflow import downloads, files
+from workflow.about import AboutFetch, write_about
+from workflow.commands import run_stage
+from workflow.files import FETCH
+from workflow.params import load_params
+from workflow.terminal import replace_control_characters
 
 
-def load(params: Fetch, scratch: Path) -> tuple[Loaded, dict[str, str]]:
-    """Load the data set, a large one into files in `scratch`; with digests for its description."""
-    labels, digests = Labels(params.table.positive, params.table.label), dict[str, str]()
+def load_dataset(params: FetchParams, scratch: Path) -> tuple[EncodedDataset, Dataset]:
+    """Load the dataset, and describe what it depends on. Large arrays are files in `scratch`."""
+    labels = BinaryLabels(params.table.positive, params.table.label)
+    digests: dict[str, str] = {}
     if params.dataset == "imdb":
-        loaded = Loaded(*imdb.parse(*downloads.imdb(params)), 0)
+        encoded = EncodedDataset(*imdb.parse(*downloads.fetch_imdb(params)), 0)
     elif params.dataset == "synthetic":
-        loaded = Loaded(*synthetic.generate(params.synthetic), 0)
+        encoded = EncodedDataset(*synthetic.generate(params.synthetic), 0)
     else:
-        with downloads.tables(params.table) as (sources, of_parts):
-            loaded = table.load(params.table, sources, scratch, labels)
-        digests = {f"fetch.table.{part}_sha256": digest for part, digest in of_parts.items()}
-    if params.add != NOTHING:
-        own = b"".join(fingerprints(part).tobytes() for part in (loaded.train, loaded.test))
-        # as long as it is the same, a text that joins stays in training or in the test part
-        digests["fetch.own_sha256"] = hashlib.sha256(own).hexdigest()
-        tokenizer = tokenizer_of(settings_used(params))
-        with downloads.added(params.add) as (sources, digests["fetch.add_sha256"]):
-            loaded = table.join(loaded, params.table, tokenizer, sources, labels)
-    return loaded, digests
+        with downloads.local_tables(params.table) as (sources, table_digests):
+            encoded = table.load_table(params.table, sources, scratch, labels)
+        digests = {f"{split}_sha256": digest for split, digest in table_digests.items()}
+    if params.add != NO_ADDED_TEXTS:
+        # As long as this digest is the same, an added text stays in the training or the test set.
+        hashes = (review_hashes(split).tobytes() for split in (encoded.train, encoded.test))
+        digests["own_sha256"] = hashlib.sha256(b"".join(hashes)).hexdigest()
+        tokenizer = describe_dataset(params).tokenizer
+        with downloads.local_added_tables(params.add) as (sources, digests["add_sha256"]):
+            encoded = table.add_texts(encoded, params.table, tokenizer, sources, labels)
+    return encoded, describe_dataset(params, **digests)
 
 
-def describe(name: str, summary: Mapping[str, Any]) -> str:
-    """The summary in a line or two."""
-    train, test = summary["train"], summary["test"]
-    lines = [f"{name}: {train['reviews']:,} training and {test['reviews']:,} test reviews"]
+def format_summary(name: str, summary: Mapping[str, Any]) -> str:
+    """Format the summary of a dataset as one or two lines."""
+    train = summary["train"]
+    test = summary["test"]
     counts = {
         "training reviews repeat another": train["repeated"],
         "test reviews repeat another": test["repeated"],
-        "test reviews occur in training": summary["test_in_training"],
-        "rows without a word are left out": summary["left_out"],
+        "test reviews are also in the training set": summary["test_in_training"],
+        "rows without a word are skipped": summary["left_out"],
     }
-    lines += [", ".join(f"{count:,} {what}" for what, count in counts.items() if count)]
-    return ending.escape("\n".join(filter(None, lines)))
+    lines = [f"{name}: {train['reviews']:,} training and {test['reviews']:,} test reviews"]
+    notes = [f"{count:,} {what}" for what, count in counts.items() if count]
+    if notes:
+        lines.append(", ".join(notes))
+    return replace_control_characters("\n".join(lines))
 
 
 def main() -> None:
     params = load_params().fetch
-    with files.replaced(files.FETCH) as folder:
+    with files.atomic_folder(FETCH) as folder:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:  # on the same disk
-            source, digests = load(params, Path(scratch))
-            files.write_reviews(folder, "train", source.train)
-            files.write_reviews(folder, "test", source.test)
-            files.write_arrays(folder, {"test_dropped": source.dropped})
-            summary = summarize(source.train, source.test, source.left_out)
-        files.write_json(folder / "word_index.json", source.ranks)
+            encoded, dataset = load_dataset(params, Path(scratch))
+            files.write_reviews(folder, "train", encoded.train)
+            files.write_reviews(folder, "test", encoded.test)
+            files.write_arrays(folder, {"test_dropped": encoded.words_dropped})
+            summary = summarize_dataset(encoded.train, encoded.test, encoded.rows_skipped)
+        files.write_json(folder / "word_index.json", encoded.word_index)
         files.write_json(folder / "summary.json", summary)
-        files.write_about(folder, settings_used(params) | digests)
-    print(describe(params.name, summary))
+        write_about(folder, AboutFetch(dataset=dataset))
+    print(format_summary(params.name, summary))
 
 
 if __name__ == "__main__":
-    ending.run_stage("fetch", main)
+    run_stage("fetch", main)

@@ -1,26 +1,28 @@
-"""Stage 2: cut the vocabulary, add the marks, and pad every review to the same length.
+"""Stage 2: limit the vocabulary, add the special tokens, and pad every review to the same length.
 
-Writes `data/pad/`: `x_train.npy`, `x_test.npy` (token ids, reviews x max_length), `y_train.npy`,
-`y_test.npy` (labels), `test_order.npy` (each test review's position in `data/fetch`) and
-`test_seen.npy` (whether it also occurs in training).
+Writes `data/pad/`: `x_train.npy`, `x_test.npy` (token ids, shape (reviews, max_length)),
+`y_train.npy`, `y_test.npy` (labels, shape (reviews,)), `test_order.npy` (each test review's
+position in `data/fetch`) and `test_seen.npy` (whether a test review is also in the training set).
 """
 
-from sentiment.padding import padded
-from sentiment.section import flatten
-from workflow import ending, files
-from workflow.files import FETCH, PAD, read_reviews
+from sentiment.padding import pad_splits
+from workflow import files
+from workflow.about import AboutFetch, AboutPad, read_about, write_about
+from workflow.commands import run_stage
+from workflow.files import FETCH, PAD
 from workflow.params import load_params
 
 
 def main() -> None:
     params = load_params().pad
-    settings_used = files.read_about(FETCH)["params"] | flatten(params, "pad")
-    train, test = (read_reviews(FETCH, part) for part in ("train", "test"))
-    with files.replaced(PAD) as folder:
-        files.write_arrays(folder, padded(train, test, params))
-        files.write_about(folder, settings_used)
+    fetched = read_about(FETCH, AboutFetch)
+    train = files.read_reviews(FETCH, "train")
+    test = files.read_reviews(FETCH, "test")
+    with files.atomic_folder(PAD) as folder:
+        files.write_arrays(folder, pad_splits(train, test, params))
+        write_about(folder, AboutPad(dataset=fetched.dataset, pad=params))
     print(f"{len(train):,} + {len(test):,} reviews of {params.max_length} tokens")
 
 
 if __name__ == "__main__":
-    ending.run_stage("pad", main)
+    run_stage("pad", main)

@@ -1,87 +1,134 @@
-"""Stage 3: train the model, watched by MLflow.
+"""Stage 3: train the model, one MLflow run for each training.
 
-Writes `data/train/`: `model.keras`, `history.csv` (a row an epoch), `gradients.csv` (how far back
-the gradient reaches before the first epoch), `metrics.json` (the epoch whose weights are kept),
-`run.json` (which MLflow run this is, and what its code had of changes without a commit).
+Writes `data/train/`: `model.keras`, `history.csv` (one row an epoch), `gradients.csv` (how far back
+the gradient reaches before the first epoch), `metrics.json` (of the epoch whose weights are kept)
+and `run.json` (what MLflow is told beside params and files).
 
-A training that was killed is resumed from the end of its last epoch, see
-`workflow.runs.training_run`.
+A training that was interrupted is resumed after its last finished epoch, see
+`workflow.checkpoints`.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from sentiment.gradients import measure, reach
-from sentiment.network.batches import split
-from sentiment.network.model import inputs_of, save_model
-from sentiment.network.state import Trained
-from sentiment.network.training import Training, summarize
-from sentiment.section import flatten
-from workflow import ending, files
+from sentiment.gradients import gradient_reach, measure_gradients
+from sentiment.network.batches import Split, train_validation_split
+from sentiment.network.model import model_inputs, save_model
+from sentiment.network.progress import NO_PROGRESS, Progress, TrainingResult, history_frame
+from sentiment.network.training import Training, training_metrics
+from workflow import checkpoints, files, outputs, provenance, tracking
+from workflow.about import AboutPad, AboutTrain, read_about, write_about
+from workflow.checkpoints import TrainingStart
+from workflow.commands import run_stage
 from workflow.files import PAD, TRAIN
-from workflow.params import dataset_name, load_params
-from workflow.runs import identity, lifecycle
-from workflow.runs.identity import fingerprint, provenance, run_name, uncommitted_diff
-from workflow.runs.logger import now
-from workflow.runs.training_run import (
-    FORMAT,
-    log_data,
-    log_outputs,
-    resume,
-    training_digests,
-    training_run,
-)
+from workflow.outputs import RunRecord
+from workflow.params import load_params
+from workflow.publish import publish
 
 
-def identify(settings_used: Mapping[str, Any]) -> dict[str, str]:
-    """Tags that lead back from the run: to code, data, packages and machine."""
-    data, computed_by = training_digests(), identity.describe()
-    shaped = {"params": settings_used, "data": data, "machine": computed_by, "checkpoints": FORMAT}
-    key = fingerprint({**shaped, "code": identity.code_digests(["train"])})
-    own = {lifecycle.KEY: key, "dataset": dataset_name(settings_used)}
-    return {**own, **provenance(), **data, **computed_by}
+def checkpoint_key(about: AboutTrain, machine_tags: dict[str, str]) -> str:
+    """Return a digest of everything that the bits of a training depend on."""
+    return provenance.short_digest_of(
+        {
+            "params": about.model_dump(exclude={"files"}),
+            "data": files.read_digests(PAD),
+            "code": provenance.code_digests(["train"]),
+            "machine": machine_tags,
+            "format": checkpoints.FORMAT,
+        }
+    )
 
 
-def write(folder: Path, training: Training, trained: Trained, gradients: pd.DataFrame) -> None:
-    """Write the model, tables and metrics into an empty folder."""
+def describe_run(
+    about: AboutTrain, key: str, start: TrainingStart, tags: dict[str, str], splits: list[Split]
+) -> RunRecord:
+    """Describe a training for MLflow."""
+    dataset = about.dataset.name
+    train_split, val_split = splits
+    boundary = len(train_split.y)
+    rows = {
+        "training": (train_split, slice(0, boundary)),
+        "validation": (val_split, slice(boundary, boundary + len(val_split.y))),
+    }
+    digests = files.read_digests(PAD)
+    return RunRecord(
+        training_id=start.training_id,
+        name=provenance.run_name(
+            about.train, about.pad, about.dataset, tags.get("dvc.experiment")
+        ),
+        started=start.time,
+        tags={
+            "dataset": dataset,
+            outputs.TRAINING_KEY: key,
+            **tags,
+            **{f"data.{name}.sha256": digests[f"{name}.npy"] for name in ("x_train", "y_train")},
+        },
+        datasets=[
+            tracking.describe_arrays(
+                f"{dataset}-{context}",
+                context,
+                split.x,
+                split.y,
+                PAD,
+                files.short_digest(PAD, ["x_train", "y_train"], part),
+            )
+            for context, (split, part) in rows.items()
+        ],
+        uncommitted=provenance.uncommitted_diff(),
+    )
+
+
+def write_training(
+    folder: Path, training: Training, result: TrainingResult, gradients: pd.DataFrame
+) -> None:
+    """Write the model, tables and metrics of a training into an empty folder."""
     save_model(training.model, folder / "model.keras")
-    trained.history.to_csv(folder / "history.csv", index=False)
+    result.history.to_csv(folder / "history.csv", index=False)
     gradients.to_csv(folder / "gradients.csv", index=False)
-    metrics = summarize(trained) | {"initial_gradient_reach": reach(gradients)}
+    metrics = training_metrics(result) | {"initial_gradient_reach": gradient_reach(gradients)}
     files.write_json(folder / "metrics.json", metrics)
 
 
 def main() -> None:
     params = load_params().train
+    padded = read_about(PAD, AboutPad)
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
-    learning, validation = split(x, y, params.validation_split)
-    settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
-    tags, changes = identify(settings_used), uncommitted_diff()
-    name = run_name(params, settings_used, tags.get("dvc.experiment"))
-    with training_run(name, settings_used, tags) as run:
-        log = run.log
-        log_data(log, tags["dataset"], learning, validation)
-        inputs = inputs_of(settings_used, len(learning.y))
-        training = Training(params, inputs, learning, validation)
+    train_split, val_split = train_validation_split(x, y, params.validation_split)
+    about = AboutTrain(dataset=padded.dataset, pad=padded.pad, train=params)
+    machine_tags = provenance.machine_tags()
+    key = checkpoint_key(about, machine_tags)
+    with checkpoints.exclusive_checkpoint(key) as checkpoint:
+        inputs = model_inputs(padded.pad, params, len(train_split.y))
+        training = Training(params, inputs, train_split, val_split)
         print(f"Training by {training.path}", flush=True)
-        tags["train.path"] = training.path
-        log.tags(tags)
-        # before the first step, on reviews that are never trained on
-        padding_token, reviews = settings_used["pad.padding_token"], params.gradient_reviews
-        gradients = measure(training.model, validation.x, padding_token, reviews)
-        trained = resume(run, training)
-        times = {"begun": log.begun, "ended": now()}
-        record = {**log.run._asdict(), **times, "tags": tags, "uncommitted": changes}
-        with files.replaced(TRAIN) as folder:
-            write(folder, training, trained, gradients)
-            files.write_json(folder / "run.json", record)
-            files.write_about(folder, settings_used)
-        log_outputs(log, training.model, trained.history, gradients, changes)
-    print(f"MLflow run {log.run.run_id}: {log.run.name}")
+        tags = {**provenance.provenance_tags(), **machine_tags, "train.path": training.path}
+        record = describe_run(about, key, checkpoint.start, tags, [train_split, val_split])
+        with tracking.live_run(record, about.flat_params()) as run:
+            # Before the first epoch, on reviews that are never trained on.
+            gradients = measure_gradients(
+                training.model, val_split.x, padded.pad.padding_token, params.gradient_reviews
+            )
+            progress = NO_PROGRESS
+            if checkpoint.state:
+                progress = training.restore(checkpoint.state)
+                print(f"Resuming after epoch {len(progress.epochs)}", flush=True)
+                run.log_epochs(history_frame(progress.epochs))  # the last may not be logged yet
+
+            def after_epoch(progress: Progress) -> None:
+                checkpoint.write(training.capture(progress))
+                run.log_epochs(history_frame(progress.epochs))
+
+            result = training.fit(progress, after_epoch)
+            record = record.model_copy(update={"ended": tracking.now_ms()})
+            with files.atomic_folder(TRAIN) as folder:
+                write_training(folder, training, result, gradients)
+                outputs.write_run_record(folder, record)
+                write_about(folder, about)
+            published = run.attempt(publish)
+    if published:
+        print(f"MLflow run {published.run_id}: {published.name}")
 
 
 if __name__ == "__main__":
-    ending.run_stage("train", main)
+    run_stage("train", main)

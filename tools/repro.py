@@ -1,71 +1,85 @@
-"""`make repro`: run the pipeline by `dvc repro`, on the synthetic set where IMDB is out of reach.
+"""`make repro`: run the pipeline with `dvc repro`, on the synthetic dataset if IMDB is unavailable.
 
-Where DVC has a default remote, what that has is pulled in place of being run. What DVC restored
-from its cache, or a tracking store that failed does not have, is logged afterwards.
+If DVC has a default remote, what the remote has is pulled instead of being run. What DVC restored
+from its cache, or a store that failed lacks, is logged to MLflow afterwards.
 """
 
-from sentiment.data.dataset import Fetch
-from sentiment.errors import UserError
-from tools import sync
-from workflow import cli, downloads, dvc, files, params_file
+import sys
+
+from sentiment.data.params import FetchParams
+from sentiment.errors import StoreError, UserError, first_line
+from tools.sync import format_run
+from workflow import downloads, dvc_commands, files, params_file
+from workflow.about import AboutFetch, read_about
+from workflow.commands import command, run_command
 from workflow.params import PARAMS_FILE, load_params
-from workflow.runs import store
+from workflow.publish import publish
 
-SYNTHETIC = "SYNTHETIC DATA (fetch.dataset in params.yaml): the metrics are NOT IMDB's."
-FALLBACK = f"""
-IMDB is out of reach, see above, so this continues with the synthetic set:
+SYNTHETIC_NOTE = "SYNTHETIC DATA (fetch.dataset in params.yaml): the metrics are NOT IMDB's."
+FALLBACK_NOTE = f"""
+IMDB is unavailable, see above, so this continues with the synthetic dataset:
 params.yaml now says fetch.dataset: synthetic. Set it back to imdb and run
-`make repro` again once the files are within reach.
-{SYNTHETIC}
+`make repro` again once the files are available.
+{SYNTHETIC_NOTE}
 """
 
 
-@cli.command(__doc__)
+@command(__doc__)
 def main() -> int:
-    wanted = load_params().fetch
-    status = reproduce()
-    if status and not_fetched(wanted):
-        obtain_or_fall_back(wanted)
-        status = reproduce()
+    params = load_params().fetch
+    status = run_pipeline()
+    if status and is_imdb_missing(params):
+        use_synthetic_if_unavailable(params)
+        status = run_pipeline()
     if not status:
-        with store.tolerating_errors(
-            f"{files.DATA} is complete, `make sync` logs it to the tracking store"
-        ):
-            print(sync.describe(sync.synchronize()))
+        publish_or_explain()
     if load_params().fetch.dataset == "synthetic":
-        print(SYNTHETIC)
+        print(SYNTHETIC_NOTE)
     return status
 
 
-def reproduce() -> int:
-    """Run what has changed, but for what DVC's remote has, if there is one; return DVC's status."""
-    remote = dvc.remote()
-    problem = dvc.why_not(remote) if remote else ""
+def run_pipeline() -> int:
+    """Run the stages that changed, or pull them from DVC's remote; return DVC's exit status."""
+    remote = dvc_commands.default_remote()
+    if not remote:
+        return dvc_commands.run_dvc("repro")
+    problem = dvc_commands.remote_problem(remote)
     if problem:
-        print(f"The DVC remote {remote} cannot be used, so all is run here: {problem}", flush=True)
-    if problem or not remote:
-        return dvc.run("repro")
-    print(f"What the DVC remote {remote} has is taken from there, and not run.", flush=True)
-    return dvc.run("repro", "--pull")
+        print(f"The DVC remote {remote} cannot be used, so every stage runs here: {problem}", flush=True)
+        return dvc_commands.run_dvc("repro")
+    print(f"What the DVC remote {remote} has is pulled instead of being run.", flush=True)
+    return dvc_commands.run_dvc("repro", "--pull")
 
 
-def not_fetched(wanted: Fetch) -> bool:
-    """Whether IMDB is wanted and `fetch` has not got it."""
+def is_imdb_missing(params: FetchParams) -> bool:
+    """Return whether the params want IMDB and `data/fetch` has another dataset or none."""
+    if params.dataset != "imdb":
+        return False
     try:
-        fetched = files.read_about(files.FETCH)["params"]["fetch.dataset"]
+        return read_about(files.FETCH, AboutFetch).dataset.dataset != "imdb"
     except UserError:
-        fetched = None
-    return wanted.dataset == "imdb" and fetched != "imdb"
+        return True
 
 
-def obtain_or_fall_back(wanted: Fetch) -> None:
-    """Try once more to get IMDB, and set the synthetic set in its place if it is out of reach."""
+def use_synthetic_if_unavailable(params: FetchParams) -> None:
+    """Try once more to download IMDB, and write `fetch.dataset: synthetic` if that fails."""
     try:
-        downloads.imdb(wanted)
-    except downloads.Unreachable:
-        params_file.edit(PARAMS_FILE, {"fetch.dataset": "synthetic"})
-        print(FALLBACK, flush=True)
+        downloads.fetch_imdb(params)
+    except downloads.ImdbUnavailableError:
+        params_file.update_params_file(PARAMS_FILE, {"fetch.dataset": "synthetic"})
+        print(FALLBACK_NOTE, flush=True)
+
+
+def publish_or_explain() -> None:
+    """Bring MLflow up to date and print the run; a store that fails does not fail the pipeline."""
+    try:
+        print(format_run(publish()))
+    except (StoreError, OSError) as error:
+        print(
+            f"{files.DATA} is complete, `make sync` logs it to MLflow later: {first_line(error)}",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":
-    cli.run("make repro", main)
+    run_command("make repro", main)

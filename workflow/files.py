@@ -1,7 +1,6 @@
-"""Files that are complete or not there: written beside their place, and checked when read.
+"""Files that are written whole or not at all, and verified when they are read.
 
-Each folder has an `about.json` with the parameters that shaped its content, those of the
-stages before included, and the SHA-256 of every other file.
+Every folder of `data/` has an `about.json` (see `workflow.about`) with the SHA-256 of its files.
 """
 
 import hashlib
@@ -18,22 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.errors import UserError
-from sentiment.text import Reviews
-from workflow import signals
+from sentiment.tokenizer import Reviews
 
 DATA = Path("data")
 STAGES = ("fetch", "pad", "train", "evaluate")
-FETCH, PAD, TRAIN, EVALUATE = (DATA / stage for stage in STAGES)
-ABOUT = "about.json"
-TEST_DATA = "data.test.sha256"  # tag or param: identity of the test part, however it is padded
-REVIEWS = [field.name for field in fields(Reviews)]
+FETCH = DATA / "fetch"
+PAD = DATA / "pad"
+TRAIN = DATA / "train"
+EVALUATE = DATA / "evaluate"
+ABOUT_FILE = "about.json"
+REVIEW_ARRAYS = [field.name for field in fields(Reviews)]
 
 
 @dataclass(eq=False)
 class DamagedError(UserError):
-    """A file is not as a stage wrote it; its path, problem and advice, a sentence, are the message.
+    """A file differs from what its stage wrote.
 
-    The advice is for a file of `data/`: who reads one from elsewhere says another.
+    The message is the path, the problem and the advice. The default advice is for files in
+    `data/`. Callers that read other files replace it.
     """
 
     path: Path
@@ -45,46 +46,69 @@ class DamagedError(UserError):
 
 
 def root() -> Path:
-    """The project's root, also for a stage that DVC runs in a temporary copy of it.
+    """Return the project's root, also for a stage that runs in a temporary copy of the project.
 
-    DVC names the root in `DVC_ROOT`; `dvc exp run --temp` and queued experiments run elsewhere.
+    DVC names the root in `DVC_ROOT`. `dvc exp run --temp` and queued experiments run elsewhere.
     """
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 
 @contextmanager
-def replaced(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of `folder` when the block ends well.
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that replaces `folder` when the block succeeds.
 
-    If the block fails, the process is killed or the machine loses power, `folder` is as it was.
+    If the block fails, the process is killed or the machine loses power, `folder` stays as it was,
+    or is put back by the next call.
     """
-    partial, old = beside(folder, "partial"), beside(folder, "old")
-    if old.exists() and not folder.exists():  # killed between the two moves below
-        old.rename(folder)
+    partial = hidden_sibling(folder, "partial")
+    replaced = hidden_sibling(folder, "old")
+    if replaced.exists() and not folder.exists():  # killed between the two renames below
+        replaced.rename(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
         for path in [*partial.rglob("*"), partial]:
-            flush(path)
-        with signals.deferred():
-            shutil.rmtree(old, ignore_errors=True)
-            if folder.exists():
-                folder.rename(old)
-            partial.rename(folder)
-            flush(folder.parent)
+            fsync(path)
+        shutil.rmtree(replaced, ignore_errors=True)
+        if folder.exists():
+            folder.rename(replaced)
+        partial.rename(folder)
+        fsync(folder.parent)
     finally:
+        if replaced.exists() and not folder.exists():  # interrupted between the two renames
+            replaced.rename(folder)
         shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
-def beside(path: Path, suffix: str) -> Path:
-    """The hidden place beside a file or folder for what is to replace it, or was replaced."""
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield the path of a new file that replaces `path` when the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = hidden_sibling(path, "partial")
+    try:
+        yield partial
+        fsync(partial)
+        partial.replace(path)
+        fsync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, and the folder that it is in."""
+    with atomic_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def hidden_sibling(path: Path, suffix: str) -> Path:
+    """Return the hidden path beside a file or folder for what replaces it, or was replaced."""
     return path.with_name(f".{path.name}.{suffix}")
 
 
-def flush(path: Path) -> None:
-    """Have the system write a file or a folder's entries to the disk."""
+def fsync(path: Path) -> None:
+    """Have the system write a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -93,20 +117,78 @@ def flush(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's content, as hexadecimal digits."""
+    """Return the SHA-256 of a file's content, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def tables(place: str) -> list[str]:
-    """The file at a path or an address, or those of a folder that are not hidden, by name."""
-    return sorted(map(str, Path(place).glob("[!.]*"))) or [place]
+def digests_of(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file in a folder but `about.json`, by name."""
+    paths = sorted(path for path in folder.iterdir() if path.name != ABOUT_FILE)
+    return {path.name: sha256(path) for path in paths}
+
+
+def list_tables(path_or_url: str) -> list[str]:
+    """Return the path or URL of a table, or the paths of the visible files in a folder by name."""
+    return sorted(map(str, Path(path_or_url).glob("[!.]*"))) or [path_or_url]
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write a document as readable JSON; NaN and infinity are errors, JSON has neither."""
+    """Write a document as readable JSON.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON has no words for.
+    """
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a stage.
+
+    Raises:
+        DamagedError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise missing_error(path) from None
+    except (ValueError, RecursionError) as error:
+        raise damaged_error(path, str(error)) from None
+
+
+def read_digests(folder: Path) -> dict[str, str]:
+    """Read the SHA-256 of each file of a folder from its `about.json`.
+
+    Raises:
+        DamagedError: `about.json` is missing or damaged.
+    """
+    document = read_json(folder / ABOUT_FILE)
+    digests = document.get("files") if isinstance(document, dict) else None
+    if not isinstance(digests, dict):
+        raise damaged_error(folder / ABOUT_FILE, "it lists no files")
+    return digests
+
+
+def verified(path: Path, digests: Mapping[str, str] | None = None) -> Path:
+    """Return the path of a stage's file, or of a copy of one, after comparing its SHA-256.
+
+    Args:
+        path: the file.
+        digests: the expected SHA-256 by file name. By default, those in the folder's `about.json`.
+
+    Raises:
+        DamagedError: the file is missing or was changed.
+    """
+    if digests is None:
+        digests = read_digests(path.parent)
+    try:
+        actual = sha256(path)
+    except FileNotFoundError:
+        raise missing_error(path) from None
+    if actual != digests.get(path.name):
+        raise damaged_error(path, f"its SHA-256 is {actual}, not {digests.get(path.name)}")
+    return path
 
 
 def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -115,94 +197,60 @@ def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
-def write_about(folder: Path, params: Mapping[str, Any]) -> None:
-    """Describe the files of a finished folder: the parameters behind them and their digests."""
-    files = {path.name: sha256(path) for path in sorted(folder.iterdir())}
-    write_json(folder / ABOUT, {"params": dict(params), "files": files})
-
-
-def read_about(folder: Path) -> dict[str, Any]:
-    """Read, as `read_json`, a folder's `{"params": {...}, "files": {name: SHA-256}}`."""
-    about = read_json(folder / ABOUT)
-    if not isinstance(about, dict) or not {"params", "files"} <= about.keys():
-        raise damaged(folder / ABOUT, "params and files are not in it")
-    return about
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file of a stage; raises DamagedError where it is missing or damaged."""
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise missing(path) from None
-    except ValueError as error:
-        raise damaged(path, str(error)) from None
-
-
 def read_arrays(folder: Path, names: Iterable[str]) -> list[NDArray[Any]]:
-    """Map `<name>.npy` of a folder, for each name, into memory, read-only.
+    """Map `<name>.npy` of a folder into memory, read-only, for each name.
 
-    Raises DamagedError where a file is missing or not what the stage wrote.
+    Raises:
+        DamagedError: a file is missing or differs from what the stage wrote.
     """
-    digests = read_about(folder)["files"]
-    mapped = []
+    digests = read_digests(folder)
+    arrays = []
     for name in names:
-        path = checked(folder / f"{name}.npy", digests)
+        path = verified(folder / f"{name}.npy", digests)
         try:
-            mapped.append(np.load(path, mmap_mode="r", allow_pickle=False))
+            arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
         except ValueError as error:
-            raise damaged(path, str(error)) from None
-    return mapped
+            raise damaged_error(path, str(error)) from None
+    return arrays
 
 
-def arrays(part: str) -> list[str]:
-    """The names of the arrays that `fetch` writes of the `train` or `test` part."""
-    return [f"{part}_{name}" for name in REVIEWS]
+def array_names(split: str) -> list[str]:
+    """Return the names of the arrays that `fetch` writes of the `train` or the `test` set."""
+    return [f"{split}_{name}" for name in REVIEW_ARRAYS]
 
 
-def write_reviews(folder: Path, part: str, reviews: Reviews) -> None:
-    """Write the `train` or `test` part into a folder, an array a file."""
-    write_arrays(folder, {f"{part}_{name}": getattr(reviews, name) for name in REVIEWS})
+def write_reviews(folder: Path, split: str, reviews: Reviews) -> None:
+    """Write the reviews of the `train` or the `test` set into a folder, one file an array."""
+    write_arrays(folder, {f"{split}_{name}": getattr(reviews, name) for name in REVIEW_ARRAYS})
 
 
-def read_reviews(folder: Path, part: str) -> Reviews:
-    """Read what `write_reviews` wrote; raises DamagedError as `read_arrays` does."""
-    return Reviews(*read_arrays(folder, arrays(part)))
+def read_reviews(folder: Path, split: str) -> Reviews:
+    """Read what `write_reviews` wrote.
 
-
-def joint_digest(folder: Path, names: Iterable[str], part: slice = slice(None)) -> str:
-    """One SHA-256 of the same part of several arrays."""
-    digests = read_about(folder)["files"]
-    joined = "".join(digests[f"{name}.npy"] for name in names) + f"{part.start}:{part.stop}"
-    return hashlib.sha256(joined.encode()).hexdigest()
-
-
-def short_digest(folder: Path, names: Iterable[str], part: slice = slice(None)) -> str:
-    """The same in eight characters, as MLflow's own digests are."""
-    return joint_digest(folder, names, part)[:8]
-
-
-def checked(path: Path, digests: Mapping[str, str] | None = None) -> Path:
-    """Return the path of a stage's file, or a copy of one; DamagedError if that has changed.
-
-    `digests` are the SHA-256 by name; None: what the folder's `about.json` says.
+    Raises:
+        DamagedError: a file is missing or was changed.
     """
-    digests = read_about(path.parent)["files"] if digests is None else digests
-    try:
-        actual = sha256(path)
-    except FileNotFoundError:
-        raise missing(path) from None
-    if actual != digests.get(path.name):
-        raise damaged(path, f"its SHA-256 is {actual}, not {digests.get(path.name)}")
-    return path
+    return Reviews(*read_arrays(folder, array_names(split)))
 
 
-def missing(path: Path) -> DamagedError:
-    """The error for a stage's file that is not there."""
+def joint_digest(folder: Path, names: Iterable[str], rows: slice = slice(None)) -> str:
+    """Return one SHA-256 for the same rows of several arrays, from `about.json`."""
+    digests = read_digests(folder)
+    text = "".join(digests[f"{name}.npy"] for name in names) + f"{rows.start}:{rows.stop}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def short_digest(folder: Path, names: Iterable[str], rows: slice = slice(None)) -> str:
+    """Return the first eight characters of `joint_digest`: MLflow's dataset digests are as long."""
+    return joint_digest(folder, names, rows)[:8]
+
+
+def missing_error(path: Path) -> DamagedError:
+    """Return the error for a stage's file that does not exist."""
     return DamagedError(path, "is missing", "`dvc repro` makes it.")
 
 
-def damaged(path: Path, reason: str) -> DamagedError:
-    """The error for a stage's file that is not as it was written."""
+def damaged_error(path: Path, reason: str) -> DamagedError:
+    """Return the error for a stage's file that was changed."""
     problem = f"is not as the stage wrote it ({reason})"
     return DamagedError(path, problem, f"Delete {path.parent} and run `dvc repro`.")

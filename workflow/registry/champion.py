@@ -1,44 +1,51 @@
-"""The champion for commands: as it is served, and promoted and demoted by hand."""
+"""The champion as commands use it: found, loaded, and promoted or demoted by hand."""
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from sentiment.errors import UserError, first_line
+from workflow import files, provenance, store, tracking
 from workflow.params import load_params
-from workflow.registry import packaging, turns
-from workflow.registry import versions as registry
-from workflow.runs import logger, store
-from workflow.runs.identity import person
-from workflow.runs.logger import RunLogger, guarded
+from workflow.registry import packaging, versions
+from workflow.tracking import calls_store
 
 if TYPE_CHECKING:
     import mlflow
     from mlflow.entities.model_registry import ModelVersion
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
-VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d+)")
+VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d+)")
 DEMOTED = "demoted"  # a decision about a version
-load = packaging.load
+load_model = packaging.load_model
 
 
-def registered() -> str:
-    """The registered model of the data set that params.yaml names; UserError as `load_params`."""
-    return registry.model_name(load_params().fetch.name)
+class ChampionChange(NamedTuple):
+    """The number of the version that is champion now, if one is, and what was done, in words."""
+
+    champion: str | None
+    message: str
 
 
-def current() -> "ModelVersion":
-    """The version that is champion; UserError if there is none."""
+def registered_model_name() -> str:
+    """Return the registered model of the dataset in params.yaml."""
+    return versions.model_name(load_params().fetch.name)
+
+
+@calls_store
+def champion_version() -> "ModelVersion":
+    """Return the champion.
+
+    Raises:
+        UserError: there is none.
+    """
     import mlflow
 
-    name = registered()
     store.connect()
-    with store.as_user_error():
-        return _require_champion(mlflow.MlflowClient(), name)
+    return _require_champion(mlflow.MlflowClient(), registered_model_name())
 
 
 def _require_champion(client: "mlflow.MlflowClient", name: str) -> "ModelVersion":
-    version = registry.champion(client, name)
+    version = versions.find_champion(client, name)
     if version is None:
         raise UserError(
             f"There is no champion of {name} yet: `make repro` or `make promote RUN=…` makes one."
@@ -46,135 +53,135 @@ def _require_champion(client: "mlflow.MlflowClient", name: str) -> "ModelVersion
     return version
 
 
-def uri(chosen: str | None = None) -> str:
-    """The address of the champion, or that of a model of MLflow; UserError if there is none."""
+@calls_store
+def resolve_version(model_uri: str | None) -> "ModelVersion":
+    """Return the version that a URI names, or the champion.
+
+    Raises:
+        UserError: there is no such version.
+    """
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    if not chosen:
-        return f"models:/{current().name}@{registry.CHAMPION}"
-    store.connect()
-    try:
-        mlflow.models.get_model_info(chosen)
-    except (MlflowException, OSError, ValueError) as error:
-        raise UserError(
-            f"There is no model {chosen} (option --model, variable MODEL): {first_line(error)}"
-        ) from None
-    return chosen
-
-
-def version(chosen: str | None = None) -> "ModelVersion":
-    """The champion, or a version that is named by its number; UserError if there is none."""
-    import mlflow
-
-    if not chosen:
-        return current()
-    parts = VERSION.fullmatch(chosen)
+    if not model_uri:
+        return champion_version()
+    parts = VERSION_URI.fullmatch(model_uri)
     if parts is None:
         raise UserError(
-            f"{chosen} (option --model, variable MODEL) names no version of a registered model, "
-            "such as models:/imdb-sentiment/1."
+            f"{model_uri} is not a model version. Use a URI such as models:/imdb-sentiment/1 "
+            "(option --model, variable MODEL)."
         )
-    uri(chosen)
-    with store.as_user_error():
+    store.connect()
+    try:
         return mlflow.MlflowClient().get_model_version(parts["name"], parts["number"])
-
-
-@guarded
-def log_use(log: RunLogger, versions: "Sequence[ModelVersion]") -> None:
-    """Record that a run uses these versions; MLflow keeps one record of each."""
-    import mlflow
-    from mlflow.entities import LoggedModelInput
-
-    models = [LoggedModelInput(model_id(version)) for version in versions]
-    mlflow.MlflowClient().log_inputs(log.run.run_id, models=models)
-
-
-class Outcome(NamedTuple):
-    """What was done by hand, in a sentence, and which version is champion now, if one is."""
-
-    champion: str | None
-    message: str
-
-
-def promote(run_id: str) -> Outcome:
-    """Make a run's version champion by hand, see `evaluated_version`."""
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    with store.as_user_error(), turns.of_this_folder():
-        version = evaluated_version(client, run_id)
-        with turns.turn(client, version.name) as deciding:
-            former = registry.champion(deciding, version.name)
-            if former is not None and former.version == version.version:
-                done = " is champion already."
-            else:
-                tags = _by_hand(registry.PROMOTED, "promoted by hand")
-                registry.make_champion(deciding, version, former, tags)
-                done = f", run {run_id}, is champion now."
-    return Outcome(str(version.version), registry.described(version) + done)
-
-
-def evaluated_version(client: "mlflow.MlflowClient", run_id: str) -> "ModelVersion":
-    """The version of a run's present evaluation, or its newest; UserError if it has none."""
-    versions = registry.versions(client, run_id) if RUN_ID.fullmatch(run_id) else []
-    if not versions:
+    except MlflowException as error:
+        if error.error_code not in store.NOT_FOUND_CODES:
+            raise
         raise UserError(
-            f"Run {run_id} has no registered version: evaluate it with `dvc repro`, or name "
-            "another run (`make ui` shows them)."
-        )
-    digest = client.get_run(run_id).data.tags.get(logger.COMPLETE.format("evaluate"))
-    present = (version for version in versions if version.tags.get(registry.EVALUATION) == digest)
-    return next(present, versions[0])
+            f"There is no model version {model_uri} (option --model, variable MODEL): "
+            f"{first_line(error)}"
+        ) from None
 
 
-def model_id(version: "ModelVersion") -> str:
-    """The logged model that a version is; MLflow's search leaves its id out."""
-    return str(version.source).removeprefix("models:/")
+def model_uri_of(version: "ModelVersion") -> str:
+    """Return the URI of a version."""
+    return f"models:/{version.name}/{version.version}"
 
 
-def demote(name: str) -> Outcome:
-    """Take the alias from the champion and give it back to who had it before, if anyone did.
+@calls_store
+def promote(run_id: str) -> ChampionChange:
+    """Make the version of a run the champion, whatever the rule decided.
 
-    Who was demoted or deleted meanwhile does not get it back. A UserError is raised where the
-    registered model has no champion.
+    Raises:
+        UserError: the run has no version.
     """
     import mlflow
 
+    store.connect()
     client = mlflow.MlflowClient()
-    with store.as_user_error(), turns.of_this_folder():
-        _require_champion(client, name)  # a model that is not registered has no turns
-        with turns.turn(client, name) as deciding:
-            demoted = _require_champion(deciding, name)
-            before = _before(deciding, demoted)
-            if before:
-                why = f"version {demoted.version} was demoted"
-                registry.tag(deciding, before, _by_hand(registry.PROMOTED, why))
-                deciding.set_registered_model_alias(name, registry.CHAMPION, before.version)
-            else:
-                deciding.delete_registered_model_alias(name, registry.CHAMPION)
-            # last: the alias needs a right of its own, and who lacks it leaves no tag that is wrong
-            registry.tag(deciding, demoted, _by_hand(DEMOTED, "demoted by hand"))
-    number = str(before.version) if before else None
-    now = f"version {number} is champion again" if before else "there is no champion now"
-    return Outcome(number, f"{registry.described(demoted)} is demoted; {now}.")
+    version = evaluated_version(run_id)
+    former = versions.find_champion(client, version.name)
+    title = versions.version_title(version)
+    if former and former.version == version.version:
+        return ChampionChange(str(version.version), f"{title} is champion already.")
+    tags = _decision_by_hand(versions.CHAMPION, "promoted by hand")
+    versions.set_champion(client, version, former, tags)
+    return ChampionChange(str(version.version), f"{title}, run {run_id}, is champion now.")
 
 
-def _before(client: "mlflow.MlflowClient", current: "ModelVersion") -> "ModelVersion | None":
-    """The nearest champion before this one that is still there and was not demoted."""
-    versions = client.search_model_versions(f"name = '{current.name}'")
-    others = {str(version.version): version for version in versions}
-    former: ModelVersion | None = others.pop(str(current.version))
+@calls_store
+def evaluated_version(run_id: str) -> "ModelVersion":
+    """Return the version of a run's present evaluation, or the run's newest version.
+
+    Raises:
+        UserError: the run has no version.
+    """
+    import mlflow
+
+    found = versions.versions_of_run(run_id) if RUN_ID.fullmatch(run_id) else []
+    if not found:
+        raise UserError(
+            f"Run {run_id} has no registered version. Evaluate it with `dvc repro`, or name "
+            "another run (`make ui` shows them)."
+        )
+    tags = mlflow.MlflowClient().get_run(run_id).data.tags
+    digest = tags.get(tracking.COMPLETE.format(files.EVALUATE.name))
+    for version in found:
+        if version.tags.get(versions.EVALUATION_TAG) == digest:
+            return version
+    return found[0]
+
+
+@calls_store
+def demote(name: str) -> ChampionChange:
+    """Take the alias from the champion, and give it back to the champion before.
+
+    A version that was demoted or deleted in the meantime does not get it back.
+
+    Raises:
+        UserError: the registered model has no champion.
+    """
+    import mlflow
+
+    store.connect()
+    client = mlflow.MlflowClient()
+    demoted = _require_champion(client, name)
+    before = _champion_before(client, demoted)
+    if before:
+        reason = f"version {demoted.version} was demoted"
+        tags = _decision_by_hand(versions.CHAMPION, reason)
+        versions.set_version_tags(client, before, tags)
+        client.set_registered_model_alias(name, versions.CHAMPION, before.version)
+        number = str(before.version)
+        outcome = f"version {number} is champion again"
+    else:
+        client.delete_registered_model_alias(name, versions.CHAMPION)
+        number = None
+        outcome = "there is no champion now"
+    # Tag last: moving the alias needs its own permission, and without it no wrong tag remains.
+    tags = _decision_by_hand(DEMOTED, "demoted by hand")
+    versions.set_version_tags(client, demoted, tags)
+    return ChampionChange(number, f"{versions.version_title(demoted)} is demoted; {outcome}.")
+
+
+def _champion_before(
+    client: "mlflow.MlflowClient", champion: "ModelVersion"
+) -> "ModelVersion | None":
+    """Return the latest champion before this one that still exists and was not demoted."""
+    found = client.search_model_versions(f"name = '{champion.name}'")
+    others = {str(version.version): version for version in found}
+    former: ModelVersion | None = others.pop(str(champion.version))
     while former:
-        former = others.pop(former.tags.get(registry.REPLACED, registry.NOBODY), None)
-        if former and former.tags.get(registry.DECISION) != DEMOTED:
+        replaced = former.tags.get(versions.REPLACED_TAG, versions.NO_VERSION)
+        former = others.pop(replaced, None)
+        if former and former.tags.get(versions.DECISION_TAG) != DEMOTED:
             return former
     return None
 
 
-def _by_hand(decision: str, reason: str) -> dict[str, str]:
+def _decision_by_hand(decision: str, reason: str) -> dict[str, str]:
     return {
-        registry.DECISION: decision,
-        registry.DECIDED_BY: f"person: {person()}",
-        registry.REASON: reason,
+        versions.DECISION_TAG: decision,
+        versions.DECIDED_BY_TAG: f"person: {provenance.user_name()}",
+        versions.REASON_TAG: reason,
     }

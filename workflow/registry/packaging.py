@@ -1,8 +1,12 @@
-"""The served model, put together as one MLflow model: code and files, without pickle."""
+"""A registered model as MLflow keeps it: code and files, without pickle.
+
+The code that travels with a model imports its own modules relatively. It is copied into a folder
+whose name has the package's digest, so that models of different code can be loaded in one process,
+beside the project's own modules.
+"""
 
 import hashlib
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -12,166 +16,175 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from sentiment import backend, serving, text
+import sentiment
+from sentiment import tokenizer
 from sentiment.errors import UserError, first_line
-from sentiment.serving import keras_reader
-from workflow import files
-from workflow.runs import logger
+from workflow import files, tracking
+from workflow.tracking import Run
 
 if TYPE_CHECKING:
-    import mlflow
+    from sentiment.serving.pyfunc_model import SentimentModel
 
-    from sentiment.serving.classifier import Sentiment
-
-SERVING = Path(serving.__file__).parent
-ROOT = SERVING.parents[1]
-CODE = [*sorted(SERVING.glob("*.py")), Path(backend.__file__), Path(text.__file__)]
-OURS = re.compile(r"^( *from )(?=(?:sentiment|extras)\.)", re.MULTILINE)  # imports
-MESSAGES = Path(__file__).with_name("scoring_server.py")  # says what is wrong with a request
-PACKAGE = "served_"  # begins the name of a model's code
-NAME = "sentiment"  # the logged model's name in the run
+SENTIMENT = Path(sentiment.__file__).parent
+TRAVELING_CODE = ("__init__.py", "backend.py", "tokenizer.py", "serving/*.py")
+MODEL_NAME = "sentiment"  # of the logged model in a run
+KERAS_CLASSIFIER = "keras_classifier"
 EXAMPLES = ["A fine film.", "Dull, and far too long."]
 ENTRY = """\
 import mlflow
 
-from {package} import scoring_server
-from {package}.sentiment.serving.classifier import Sentiment
+from {package}.serving.pyfunc_model import SentimentModel
 
-mlflow.models.set_model(scoring_server.prepare(Sentiment()))
+mlflow.models.set_model(SentimentModel())
 """
 
 
-class Model(NamedTuple):
+class PackagedModel(NamedTuple):
     """A model, by itself or in an ensemble."""
 
     path: Path  # of its file
-    settings: dict[str, Any]  # a network's `layout` and `batch_size`; a linear model has none
-    weight: float = 1.0  # in the ensemble, where those of all add up to one
-    reader: str = keras_reader.READER  # the module that reads it, which travels with it
+    config: dict[str, Any]  # a network's `layout` and `batch_size`; a linear model has none
+    weight: float = 1.0  # in the ensemble, where all weights add up to one
+    classifier: str = KERAS_CLASSIFIER  # the module of `sentiment.serving` that reads the file
 
 
-class Parts(NamedTuple):
-    """What the served model is made from."""
+class ModelPackage(NamedTuple):
+    """Everything that a registered model's predictions depend on, beside the code."""
 
-    models: Sequence[Model]  # one, or those of an ensemble, each file with a name of its own
-    words: Path  # the word index's file
+    models: Sequence[PackagedModel]  # one, or the members of an ensemble
+    word_index: Path
     threshold: float  # the probability above which a review is positive
-    packages: Sequence[str] = logger.SERVING_PACKAGES  # those that it needs where it is served
-    tokenizer: str = text.KERAS  # how a text is split into words, see `sentiment.text`
-    reader: str = ""  # the module by which several models answer as one
+    packages: Sequence[str] = tracking.SERVING_PACKAGES  # what it needs to be served
+    tokenizer: str = tokenizer.KERAS
+    classifier: str = ""  # the module of `sentiment.serving` that combines several models
 
 
-def digest(parts: Parts) -> str:
-    """One SHA-256 of all that the served model answers by: files, settings, code."""
-    code = [(path.name, files.sha256(path)) for path in code_of(parts)]
-    models = [(files.sha256(path), *how) for path, *how in parts.models]
-    answering = [models, files.sha256(parts.words), parts.threshold, parts.tokenizer, code]
-    return hashlib.sha256(json.dumps(answering, sort_keys=True).encode()).hexdigest()
+def code_files() -> list[Path]:
+    """Return the modules that travel with every model."""
+    return [path for pattern in TRAVELING_CODE for path in sorted(SENTIMENT.glob(pattern))]
 
 
-def log_model(client: "mlflow.MlflowClient", run: logger.Run, parts: Parts) -> str:
-    """Log the served model, with its code and files, as a model of the run; return its id."""
+def package_digest(package: ModelPackage) -> str:
+    """Return the SHA-256 of everything that the predictions depend on: files, config and code."""
+    document = {
+        "models": [(files.sha256(path), *rest) for path, *rest in package.models],
+        "word_index": files.sha256(package.word_index),
+        "threshold": package.threshold,
+        "tokenizer": package.tokenizer,
+        "classifier": package.classifier,
+        "code": [(str(path.relative_to(SENTIMENT)), files.sha256(path)) for path in code_files()],
+    }
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def log_package(run: Run, package: ModelPackage) -> str:
+    """Log a model package as a logged model of a run, unless the run has it; return its id."""
+    digest = package_digest(package)
+
+    def log(model_id: str) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            _log_package(package, digest, model_id, Path(scratch))
+
+    return tracking.log_model(run, MODEL_NAME, digest, {}, log)
+
+
+def _log_package(package: ModelPackage, digest: str, model_id: str, scratch: Path) -> None:
     import mlflow
-    from mlflow.entities import LoggedModelOutput
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    from sentiment.serving.classifier import COLUMN
+    from sentiment.serving.pyfunc_model import TEXT_COLUMN
 
-    inputs = Schema([ColSpec("string", COLUMN)])
-    outputs = Schema([ColSpec("string", "label"), ColSpec("float", "probability")])
-    packages = [*parts.packages, *(["regex"] if parts.tokenizer == text.UNICODE else [])]
-    model = mlflow.initialize_logged_model(
-        NAME, source_run_id=run.run_id, experiment_id=run.experiment_id
+    signature = ModelSignature(
+        inputs=Schema([ColSpec("string", TEXT_COLUMN)]),
+        outputs=Schema([ColSpec("string", "label"), ColSpec("float", "probability")]),
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        entry, code = write_code(folder, f"{PACKAGE}{digest(parts)[:12]}", code_of(parts))
-        sys.path.insert(0, scratch)  # MLflow runs the entry as it logs it
-        try:
-            mlflow.pyfunc.log_model(
-                name=NAME,
-                model_id=model.model_id,
-                python_model=str(entry),
-                code_paths=[str(code)],
-                artifacts=write_artifacts(folder, parts),
-                signature=ModelSignature(inputs, outputs),
-                input_example=pd.DataFrame({COLUMN: EXAMPLES}),
-                pip_requirements=logger.serving_requirements(packages),
-            )
-        finally:
-            sys.path.remove(scratch)
-    if mlflow.active_run() is None:  # else MLflow linked both
-        client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
-    return str(model.model_id)
+    requirements = [*package.packages]
+    if package.tokenizer == tokenizer.UNICODE:
+        requirements.append("regex")
+    entry, code = write_code(scratch, f"served_{digest[:12]}")
+    sys.path.insert(0, str(scratch))  # MLflow runs the entry while it logs it
+    try:
+        mlflow.pyfunc.log_model(
+            name=MODEL_NAME,
+            model_id=model_id,
+            python_model=str(entry),
+            code_paths=[str(code)],
+            artifacts=write_artifacts(scratch, package),
+            signature=signature,
+            input_example=pd.DataFrame({TEXT_COLUMN: EXAMPLES}),
+            pip_requirements=tracking.serving_requirements(requirements),
+        )
+    finally:
+        sys.path.remove(str(scratch))
 
 
-def code_of(parts: Parts) -> list[Path]:
-    """The modules by which a model answers."""
-    readers = {parts.reader, *(model.reader for model in parts.models)} - {"", keras_reader.READER}
-    return CODE + [module(reader) for reader in sorted(readers)]
+def write_code(folder: Path, package: str) -> tuple[Path, Path]:
+    """Write the file that MLflow runs to create a model, and the package that it imports.
 
-
-def module(reader: str) -> Path:
-    """The file of the module that reads a model."""
-    return ROOT / f"{reader.replace('.', '/')}.py"
-
-
-def write_code(folder: Path, package: str, code: Sequence[Path]) -> tuple[Path, Path]:
-    """Write the file that MLflow runs to make the model, and the package that it imports.
-
-    Each model's package has a name of its own, so that models of different code, and this
-    workspace's, are loaded side by side.
+    Returns:
+        The paths of the file and of the package.
     """
     entry = folder / "served.py"
     entry.write_text(ENTRY.format(package=package), encoding="utf-8")
-    for path in code:
-        place = folder / package / path.relative_to(ROOT)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        source = path.read_text(encoding="utf-8")
-        place.write_text(OURS.sub(rf"\g<1>{package}.", source), encoding="utf-8")
-    shutil.copy(MESSAGES, folder / package)
+    for path in code_files():
+        copy = folder / package / path.relative_to(SENTIMENT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
     return entry, folder / package
 
 
-def write_artifacts(folder: Path, parts: Parts) -> dict[str, str]:
-    """Paths of the served model's files by their names."""
-    from sentiment.serving import classifier
+def write_artifacts(folder: Path, package: ModelPackage) -> dict[str, str]:
+    """Write a package's config into a folder; return the paths of all its files by name."""
+    from sentiment.serving.pyfunc_model import CONFIG_FILE, WORD_INDEX_FILE
 
-    paths = {model.path.name: model.path for model in parts.models}
-    paths[classifier.INDEX] = parts.words
+    paths = {model.path.name: model.path for model in package.models}
+    paths[WORD_INDEX_FILE] = package.word_index
     members = [
-        {"reader": model.reader, "file": model.path.name, "weight": model.weight, **model.settings}
-        for model in parts.models
+        {
+            "classifier": model.classifier,
+            "file": model.path.name,
+            "weight": model.weight,
+            **model.config,
+        }
+        for model in package.models
     ]
-    settings = {
-        "threshold": parts.threshold,
-        "tokenizer": parts.tokenizer,
-        "model": {"reader": parts.reader, "members": members} if parts.reader else members[0],
+    config = {
+        "threshold": package.threshold,
+        "tokenizer": package.tokenizer,
+        "model": {"classifier": package.classifier, "members": members}
+        if package.classifier
+        else members[0],
         "files": {name: files.sha256(path) for name, path in paths.items()},
     }
-    paths[classifier.SETTINGS] = folder / classifier.SETTINGS
-    files.write_json(paths[classifier.SETTINGS], settings)
+    paths[CONFIG_FILE] = folder / CONFIG_FILE
+    files.write_json(paths[CONFIG_FILE], config)
     return {name: str(path) for name, path in paths.items()}
 
 
-def load(model_uri: str) -> "Sentiment":
-    """Load a registered model with the code that it brought; UserError where it takes no text."""
+def load_model(model_uri: str) -> "SentimentModel":
+    """Load a registered model with the code that it brought.
+
+    Raises:
+        UserError: the model cannot be loaded, or does not take raw texts.
+    """
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    imported = {*sys.modules}
     try:
         loaded = mlflow.pyfunc.load_model(model_uri)
     except (MlflowException, OSError, ValueError, ImportError) as error:
-        for name in sys.modules.keys() - imported:
-            if name.startswith(PACKAGE):  # half of its code, from a folder that may go
-                del sys.modules[name]
         raise UserError(f"{model_uri} cannot be loaded: {first_line(error)}") from None
     try:
-        model: Sentiment = loaded.unwrap_python_model()
+        model: SentimentModel = loaded.unwrap_python_model()
     except MlflowException:
         raise UserError(
-            f"{model_uri} does not take raw text: name a version of a registered model."
+            f"{model_uri} does not take raw texts. Name a version of a registered model, such as "
+            "models:/imdb-sentiment/1."
         ) from None
+    if not hasattr(model, "predict_texts"):
+        raise UserError(
+            f"{model_uri} was registered by version 0.x. Train it again with `dvc repro`, which "
+            "registers it again."
+        )
     return model

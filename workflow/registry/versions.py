@@ -1,8 +1,8 @@
-"""The registered model of a data set: a version for each evaluated run, and its champion.
+"""The registered model of a dataset: one version for each evaluated model, and the champion.
 
-That of IMDB is `imdb-sentiment`. Models of other data have others, so that champions of different
-data never meet. The alias `champion` moves by the rule in `params.yaml` (`promote`) as a run is
-evaluated, or by hand, see `workflow.registry.champion`; the version's tags say which, and why.
+The registered model of IMDB is `imdb-sentiment`. Other datasets have others, so that champions of
+different data never compete. The alias `champion` moves by the rule in params.yaml (`promote`) when
+a model is evaluated, or by hand (see `workflow.registry.champion`). The version's tags say why.
 """
 
 import json
@@ -12,237 +12,312 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sentiment.data.params import Dataset
 from sentiment.errors import UserError, first_line
-from workflow import files
-from workflow.params import Promote
-from workflow.registry import packaging, turns
-from workflow.registry.packaging import Parts
-from workflow.registry.rule import NEEDED, Decision, Evaluated, decide, read_evaluated
-from workflow.runs import logger, store
-from workflow.runs.logger import Run, RunLogger, guarded
+from workflow import files, store, tracking
+from workflow.params import PromoteParams
+from workflow.registry import packaging
+from workflow.registry.packaging import ModelPackage
+from workflow.registry.promotion import (
+    NEEDED_FILES,
+    Decision,
+    Evaluated,
+    decide_promotion,
+    read_evaluated,
+)
+from workflow.tracking import Run, calls_store
 
 if TYPE_CHECKING:
     import mlflow
     from mlflow.entities.model_registry import ModelVersion
 
-ENDINGS = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", re.IGNORECASE)
-CHAMPION = "champion"
-DATASET = "dataset"  # tag of a version
-SERVED_DIGEST = "served.sha256"  # tag of a version: digest of all that it answers by
-LOGS = "served.log"  # tag of a version whose code can log what it answers
-PROMOTED = "champion"
-# tags of a version: what was decided, by whom (`rule` or a person) and why
-DECISION, DECIDED_BY, REASON = "promote.decision", "promote.by", "promote.reason"
-REPLACED = "promote.replaced"  # tag: the version that was champion before, or `NOBODY`
-NOBODY = "none"
-# tags: the champion that a version was tested against last, and as which candidate, from 1
-AGAINST, NUMBER = "promote.against", "promote.candidate"
-# tag of a champion: the number of each candidate tested against it, also of deleted ones, as JSON
-CANDIDATES = "promote.candidates"
-BY_RULE = "rule"
-PROFILE = "profile.json"  # beside a version's evaluation
-EVALUATION = "evaluate.sha256"  # tag: digest of the about.json of what it was decided by
+TABLE_EXTENSION = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", re.IGNORECASE)
+CHAMPION = "champion"  # the alias, and a decision
+NOT_PROMOTED = "not promoted"
+RULE = "rule"
+NO_VERSION = "none"
+PROFILE_FILE = "profile.json"  # in the artifacts of a version's evaluation
+# Tags of a version
+DATASET_TAG = "dataset"
+PACKAGE_TAG = "served.sha256"  # digest of everything that its predictions depend on
+EVALUATION_TAG = "evaluate.sha256"  # digest of the about.json of its evaluation
+DECISION_TAG = "promote.decision"
+DECIDED_BY_TAG = "promote.by"  # the rule, or a person
+REASON_TAG = "promote.reason"
+REPLACED_TAG = "promote.replaced"  # the version that was champion before, or NO_VERSION
+AGAINST_TAG = "promote.against"  # the champion that it was tested against
+NUMBER_TAG = "promote.candidate"  # as which candidate, from 1
+# Tag of a champion: the number of each test against it, as JSON, by version and test set. Deleted
+# versions stay in it.
+TESTS_TAG = "promote.candidates"
 
 
 def model_name(dataset: str) -> str:
-    """What the registered model of a data set is called, of tables by their names."""
-    plain = re.sub(r"[^\w-]+", "-", ENDINGS.sub("", dataset)).strip("-")
-    if plain != dataset and plain in ("", "imdb", "synthetic"):  # these are other data
+    """Return the name of a dataset's registered model, such as `imdb-sentiment`."""
+    plain = re.sub(r"[^\w-]+", "-", TABLE_EXTENSION.sub("", dataset)).strip("-")
+    if plain != dataset and plain in ("", "imdb", "synthetic"):  # a table of that name
         plain = f"{plain}-table".strip("-")
     return f"{plain}-sentiment"
 
 
-class Served(NamedTuple):
-    """What is registered: a served model, the version's tags, and the `promote` section."""
+class Registration(NamedTuple):
+    """What is registered.
 
-    parts: Parts
+    Attributes:
+        dataset: the dataset that the model was trained on.
+        package: the model package.
+        tags: of the version.
+        profile: numbers that later texts are compared with, see `sentiment.profile`.
+        promote: the params of the promotion rule.
+    """
+
+    dataset: str
+    package: ModelPackage
     tags: Mapping[str, str]
-    rule: Promote
+    profile: Mapping[str, Any]
+    promote: PromoteParams
 
 
-@guarded
-def register(log: RunLogger, served: Served, folder: Path, profile: Mapping[str, Any]) -> None:
-    """Make the run's served model a version of the registered one, once; let the rule decide.
+@calls_store
+def register_model(run: Run, registration: Registration, folder: Path) -> None:
+    """Register a model package of a run, once, and let the rule decide about its promotion.
 
-    The version keeps the evaluation in `folder`, by which it is decided: the run's own may change
-    later; and the profile of its texts. Its tag `dataset` says which registered model it is of.
+    Args:
+        run: the run that evaluated the model.
+        folder: of the evaluation. The version keeps a copy of it, since the run's may be replaced.
     """
     import mlflow
 
-    client, name, run = mlflow.MlflowClient(), model_name(served.tags[DATASET]), log.run
+    client = mlflow.MlflowClient()
+    name = model_name(registration.dataset)
+    digest = packaging.package_digest(registration.package)
     tags = {
-        **served.tags,
-        SERVED_DIGEST: packaging.digest(served.parts),
-        LOGS: "True",
-        EVALUATION: files.sha256(folder / files.ABOUT),
+        **registration.tags,
+        DATASET_TAG: registration.dataset,
+        PACKAGE_TAG: digest,
+        EVALUATION_TAG: files.sha256(folder / files.ABOUT_FILE),
     }
-    with turns.of_this_folder():
-        version = _version(client, name, run, served.parts, tags)
-        logger.upload(run, folder, NEEDED, _place(version))
-        client.log_dict(run.run_id, dict(profile), f"{_place(version)}/{PROFILE}")
-        with turns.turn(client, name) as deciding:
-            promote_by_rule(deciding, version, folder, served.rule)
+    version = _find_version(run, name, digest)
+    if version is None:
+        model_id = packaging.log_package(run, registration.package)
+        _ensure_registered_model(client, name)
+        source = f"models:/{model_id}"
+        version = client.create_model_version(
+            name, source, run.run_id, tags=tags, model_id=model_id
+        )
+    set_version_tags(client, version, tags)
+    tracking.log_files(run, folder, NEEDED_FILES, _artifact_path(version))
+    profile = json.dumps(dict(registration.profile), indent=2, ensure_ascii=False)
+    tracking.log_text(run, profile, f"{_artifact_path(version)}/{PROFILE_FILE}")
+    promote_by_rule(client, version, folder, registration.promote)
 
 
-def _version(
-    client: "mlflow.MlflowClient", name: str, run: Run, parts: Parts, tags: Mapping[str, str]
-) -> "ModelVersion":
-    """The version of just this model, which is made if there is none."""
-    for version in versions(client, run.run_id):
-        if version.name == name and version.tags.get(SERVED_DIGEST) == tags[SERVED_DIGEST]:
-            tag(client, version, tags)
+def _find_version(run: Run, name: str, digest: str) -> "ModelVersion | None":
+    for version in versions_of_run(run.run_id):
+        if version.name == name and version.tags.get(PACKAGE_TAG) == digest:
             return version
-    model_id = packaging.log_model(client, run, parts)
-    _ensure_registered(client, name)
-    source = f"models:/{model_id}"  # which a server believes, given the id
-    return client.create_model_version(name, source, run.run_id, tags=dict(tags), model_id=model_id)
+    return None
 
 
-def _place(version: "ModelVersion") -> str:
-    """Where a version's evaluation is among its run's artifacts."""
+def _artifact_path(version: "ModelVersion") -> str:
+    """Return where a version's evaluation is among the artifacts of its run."""
     return f"versions/{version.version}"
 
 
-def versions(client: "mlflow.MlflowClient", run_id: str) -> "list[ModelVersion]":
-    """The versions that were made from a run, the newest first."""
-    unsorted = client.search_model_versions(f"run_id = '{run_id}'")
-    return sorted(unsorted, key=lambda version: int(version.version), reverse=True)
+@calls_store
+def versions_of_run(run_id: str) -> "list[ModelVersion]":
+    """Return the versions that were made from a run, the newest first."""
+    import mlflow
+
+    versions = mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'")
+    return sorted(versions, key=lambda version: int(version.version), reverse=True)
 
 
-def _ensure_registered(client: "mlflow.MlflowClient", name: str) -> None:
+def _ensure_registered_model(client: "mlflow.MlflowClient", name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
         client.create_registered_model(
-            name, description="Raw text of a review to label and probability of positive."
+            name, description="Raw text of a review to its label and the probability of positive."
         )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
 
 
-def tag(client: "mlflow.MlflowClient", version: "ModelVersion", tags: Mapping[str, str]) -> None:
-    for key, text in tags.items():
-        client.set_model_version_tag(version.name, version.version, key, text)
+def set_version_tags(
+    client: "mlflow.MlflowClient", version: "ModelVersion", tags: Mapping[str, str]
+) -> None:
+    """Set tags of a version."""
+    for tag, value in tags.items():
+        client.set_model_version_tag(version.name, version.version, tag, value)
 
 
-def champion(client: "mlflow.MlflowClient", name: str) -> "ModelVersion | None":
-    """The version of a registered model that is champion, or None."""
+def find_champion(client: "mlflow.MlflowClient", name: str) -> "ModelVersion | None":
+    """Return the champion of a registered model, or None if there is none."""
     from mlflow.exceptions import MlflowException
 
     try:
         return client.get_model_version_by_alias(name, CHAMPION)
     except MlflowException as error:
-        if error.error_code in (*store.ABSENT, "INVALID_PARAMETER_VALUE"):
+        if error.error_code in (*store.NOT_FOUND_CODES, "INVALID_PARAMETER_VALUE"):
             return None
         raise
 
 
 def promote_by_rule(
-    client: "mlflow.MlflowClient", version: "ModelVersion", folder: Path, rule: Promote
+    client: "mlflow.MlflowClient", version: "ModelVersion", folder: Path, params: PromoteParams
 ) -> None:
-    """Let the rule decide about a version by its folder, in a turn of this client.
+    """Let the rule decide about a version, given the folder of its evaluation.
 
-    It does not if a person did, or if the version is champion already.
+    The rule does not decide about a champion, nor about a version that a person decided about. It
+    decides again if the champion was replaced in the meantime.
     """
     version = client.get_model_version(version.name, version.version)
-    current = champion(client, version.name)
-    by_person = version.tags.get(DECIDED_BY, BY_RULE) != BY_RULE
-    if by_person or (current and current.version == version.version):
+    if version.tags.get(DECIDED_BY_TAG, RULE) != RULE:
         return
-    candidates: dict[str, int] = json.loads(current.tags.get(CANDIDATES, "{}")) if current else {}
-    number = candidates.setdefault(str(version.version), max(candidates.values(), default=0) + 1)
-    decision = _decide_against(current, read_evaluated(folder), rule, number)
-    verdict = PROMOTED if decision.promoted else "not promoted"
-    whom = f" (the champion: version {current.version})" if current else ""
-    tags = {DECISION: verdict, DECIDED_BY: BY_RULE, REASON: decision.reason + whom}
-    if current and decision.tested:
-        tag(client, current, {CANDIDATES: json.dumps(candidates)})
-        tags |= {AGAINST: str(current.version), NUMBER: str(number)}
+    candidate = read_evaluated(folder)
+    while True:
+        champion = find_champion(client, version.name)
+        if champion and champion.version == version.version:
+            return
+        tests: dict[str, int] = json.loads(champion.tags.get(TESTS_TAG, "{}")) if champion else {}
+        # A larger test set is another look at the same candidate, and so another test.
+        test = f"{version.version}@{candidate.test_digest[:8]}"
+        number = tests.setdefault(test, max(tests.values(), default=0) + 1)
+        decision = _decide_against(champion, candidate, params, number)
+        now = find_champion(client, version.name)
+        if (now and now.version) == (champion and champion.version):
+            break
+    verdict = CHAMPION if decision.promoted else NOT_PROMOTED
+    against = f" (the champion: version {champion.version})" if champion else ""
+    tags = {
+        DECISION_TAG: verdict,
+        DECIDED_BY_TAG: RULE,
+        REASON_TAG: decision.reason + against,
+    }
+    if champion and decision.tested:
+        set_version_tags(client, champion, {TESTS_TAG: json.dumps(tests)})
+        tags[AGAINST_TAG] = str(champion.version)
+        tags[NUMBER_TAG] = str(number)
     if decision.promoted:
-        make_champion(client, version, current, tags)
+        set_champion(client, version, champion, tags)
     else:
-        tag(client, version, tags)
-    print(f"{described(version)}: {verdict}, {decision.reason}")
+        set_version_tags(client, version, tags)
+    print(f"{version_title(version)}: {verdict}, {decision.reason}")
 
 
 def _decide_against(
-    current: "ModelVersion | None", candidate: Evaluated, rule: Promote, number: int
+    champion: "ModelVersion | None", candidate: Evaluated, params: PromoteParams, number: int
 ) -> Decision:
-    """Decide; a champion whose evaluation is lost keeps its place, and holds nobody else up."""
+    """Decide about a candidate. A champion whose evaluation cannot be read stays champion."""
     from mlflow.exceptions import MlflowException
 
-    if current is None:
+    if champion is None:
         return Decision(True, "there was no champion")
-    again, problem = "", "the champion's evaluation cannot be read"
+    problem = "the champion's evaluation cannot be read"
+    note = ""
     try:
-        former = evaluated_of(current)
-        if former.test_data != candidate.test_data:
-            again = "; the champion was asked again, about these test reviews"
-            problem = "evaluated on other reviews than the champion, which is not asked about them"
-            former = ask_again(current, former, candidate)
-    except files.DamagedError as error:  # its folder may be one that is removed by now
+        former = load_evaluation(champion)
+        if former.test_digest != candidate.test_digest:
+            problem = "evaluated on other reviews than the champion, which does not predict them"
+            note = "; the champion predicted these test reviews again"
+            former = predict_on_new_test_set(champion, former, candidate)
+    except files.DamagedError as error:  # its path may be one that was removed
         return Decision(False, f"{problem}: {error.path.name} {error.problem}")
     except (UserError, MlflowException, OSError) as error:
         return Decision(False, f"{problem}: {first_line(error)}")
-    decision = decide(candidate, former, rule, number)
-    return decision._replace(reason=decision.reason + again)
+    decision = decide_promotion(candidate, former, params, number)
+    return decision._replace(reason=decision.reason + note)
 
 
-def ask_again(version: "ModelVersion", former: Evaluated, candidate: Evaluated) -> Evaluated:
-    """A version's own answers to the test reviews of a candidate, which `data/fetch` has.
+def predict_on_new_test_set(
+    version: "ModelVersion", former: Evaluated, candidate: Evaluated
+) -> Evaluated:
+    """Evaluate a version on the test reviews of a candidate, which `data/fetch` has.
 
-    It was trained on none that are new to it if just the added texts changed: `table.join` puts
-    each on one side for good. Else, or if it numbers words in another way, a UserError is raised.
+    This is fair only if nothing but the added texts changed: each text is in the training set or in
+    the test set for good, so the version was not trained on any new test review.
+
+    Raises:
+        UserError: the version may have been trained on some of the reviews, or has another word
+            index.
     """
-    if former.data != candidate.data or "fetch.add" not in candidate.data:
+    if not _differ_only_in_added_texts(former.dataset, candidate.dataset):
         raise UserError("it may have been trained on some of them")
-    model = packaging.load(f"models:/{version.name}/{version.version}")
-    if model.ranks != files.read_json(files.checked(files.FETCH / "word_index.json")):
-        raise UserError("it numbers words in another way")
+    model = packaging.load_model(f"models:/{version.name}/{version.version}")
+    if model.word_index != files.read_json(files.verified(files.FETCH / "word_index.json")):
+        raise UserError("it has another word index")
     reviews = files.read_reviews(files.FETCH, "test")
-    probability = model.reader.answers([review.tolist() for review in reviews])
-    predicted = [model.label(answer) for answer in probability]
+    probability = model.classifier.predict_probability([review.tolist() for review in reviews])
+    predicted = [model.label_of(value) for value in probability]
     table = candidate.predictions.assign(predicted=predicted, probability=probability)
     return candidate._replace(predictions=table)
 
 
-def evaluated_of(version: "ModelVersion") -> Evaluated:
-    """What the rule needs of a version, from its run; UserError if it is not as it was."""
+def _differ_only_in_added_texts(a: Dataset, b: Dataset) -> bool:
+    if a.add is None:
+        return False
+    ignored = {"add_sha256": None}
+    return a.model_copy(update=ignored) == b.model_copy(update=ignored)
+
+
+@calls_store
+def load_evaluation(version: "ModelVersion") -> Evaluated:
+    """Load what the rule needs of a version, from its run.
+
+    Raises:
+        DamagedError: a file was changed.
+        StoreError: the files cannot be downloaded.
+    """
     import mlflow
 
     with tempfile.TemporaryDirectory() as scratch:
-        place = f"runs:/{version.run_id}/{_place(version)}"
-        folder = Path(mlflow.artifacts.download_artifacts(place, dst_path=scratch))
-        files.checked(folder / files.ABOUT, {files.ABOUT: version.tags.get(EVALUATION, "")})
+        uri = f"runs:/{version.run_id}/{_artifact_path(version)}"
+        folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
+        expected = {files.ABOUT_FILE: version.tags.get(EVALUATION_TAG, "")}
+        files.verified(folder / files.ABOUT_FILE, expected)
         return read_evaluated(folder)
 
 
-def profile_of(version: "ModelVersion") -> dict[str, Any]:
-    """What `register` got of a version's texts; UserError if that was nothing."""
+def load_profile(version: "ModelVersion") -> dict[str, Any]:
+    """Load the profile that a version was registered with.
+
+    Raises:
+        UserError: the version has no profile.
+    """
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    place = f"runs:/{version.run_id}/{_place(version)}/{PROFILE}"
+    uri = f"runs:/{version.run_id}/{_artifact_path(version)}/{PROFILE_FILE}"
     try:
-        return dict(mlflow.artifacts.load_dict(place))
-    except (MlflowException, OSError):
+        return dict(mlflow.artifacts.load_dict(uri))
+    except (MlflowException, OSError) as error:
         raise UserError(
-            f"{described(version)} has no profile to compare texts with: an earlier version of "
-            "this project registered it. It can still be served and scored with."
+            f"{version_title(version)} has no profile to compare texts with: {first_line(error)}. "
+            "Run `make sync` where its data/ is, or train it again."
         ) from None
 
 
-def make_champion(
+def set_champion(
     client: "mlflow.MlflowClient",
     version: "ModelVersion",
-    current: "ModelVersion | None",
+    former: "ModelVersion | None",
     tags: Mapping[str, str],
 ) -> None:
-    """Move the alias, once the version says why: one without a reason is never champion."""
-    tag(client, version, {**tags, REPLACED: str(current.version) if current else NOBODY})
+    """Move the alias to a version, after its tags say why: no champion is without a reason."""
+    replaced = str(former.version) if former else NO_VERSION
+    set_version_tags(client, version, {**tags, REPLACED_TAG: replaced})
     client.set_registered_model_alias(version.name, CHAMPION, version.version)
 
 
-def described(version: "ModelVersion") -> str:
+def version_title(version: "ModelVersion") -> str:
+    """Return how messages call a version."""
     return f"Version {version.version} of {version.name}"
+
+
+def version_tags(metrics: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of a version: its test metrics, and the digests of model and test set."""
+    plain = {name: str(value) for name, value in metrics.items() if not isinstance(value, dict)}
+    return {**plain, **digests}
+

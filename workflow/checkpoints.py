@@ -1,0 +1,125 @@
+"""The state of a training that goes on, in `.checkpoints/<key>/` in the project's root.
+
+The key depends on everything that the training depends on, so that a checkpoint of another training
+is never restored. The checkpoint stays until the evaluation starts, because only then has DVC
+recorded the training's outputs. If DVC is killed before that, it runs the stage again, which
+restores the last epoch and has nothing left to train.
+"""
+
+import os
+import shutil
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from sentiment.errors import AlreadyRunningError
+from workflow import files
+
+FOLDER = ".checkpoints"
+LOCKS = "locks"
+FORMAT = 2  # part of every key: a checkpoint of another format is never restored
+STATE_FILE = "state.npz"
+START_FILE = "start.json"
+PROCESS_FILE = "process"  # the id of the process that trains
+STALE_AFTER_DAYS = 14  # after this, a checkpoint that nobody resumed is removed
+WAIT_SECONDS = 5.0  # a training that was just interrupted needs a moment to end
+
+
+class TrainingStart(NamedTuple):
+    """What identifies a training from its start on, however often it is resumed."""
+
+    training_id: str
+    time: int  # milliseconds since 1970
+
+
+class Checkpoint:
+    """The state of one training, which this process alone reads and writes.
+
+    Attributes:
+        start: the id and the time of the training's start.
+        state: the arrays that were written after the last epoch; None before the first.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = self._read_state()
+        self.start = self._read_or_make_start()
+
+    def write(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write the state after an epoch in place of the state before it."""
+        with files.atomic_file(self.folder / STATE_FILE) as partial, partial.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+
+    def _read_state(self) -> dict[str, NDArray[Any]] | None:
+        path = self.folder / STATE_FILE
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            print(f"{path} is damaged ({error}). The training starts again.", flush=True)
+            # The training gets a new id: its epochs are not those that were logged before.
+            path.unlink()
+            (self.folder / START_FILE).unlink(missing_ok=True)
+            return None
+
+    def _read_or_make_start(self) -> TrainingStart:
+        path = self.folder / START_FILE
+        if path.exists():
+            return TrainingStart(**files.read_json(path))
+        start = TrainingStart(uuid4().hex, time.time_ns() // 10**6)
+        with files.atomic_file(path) as partial:
+            files.write_json(partial, start._asdict())
+        return start
+
+
+@contextmanager
+def exclusive_checkpoint(key: str) -> Iterator[Checkpoint]:
+    """Yield the checkpoint of a training. No other process can have it during the block.
+
+    Raises:
+        AlreadyRunningError: another process trains this.
+    """
+    folder = files.root() / FOLDER / key
+    process = folder / PROCESS_FILE
+    lock = _lock(key)
+    try:
+        lock.acquire(timeout=WAIT_SECONDS)
+    except Timeout:
+        number = process.read_text(encoding="utf-8") if process.exists() else "unknown"
+        raise AlreadyRunningError(
+            f"This training is running already, in process {number}. Wait until it is done."
+        ) from None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        process.write_text(str(os.getpid()), encoding="utf-8")
+        yield Checkpoint(folder)
+    finally:
+        lock.release()
+
+
+def remove_checkpoint(key: str) -> None:
+    """Remove a training's checkpoint, and those that nobody resumed, unless they are in use."""
+    oldest = time.time() - STALE_AFTER_DAYS * 24 * 3600
+    for folder in (files.root() / FOLDER).glob("*"):
+        is_stale = folder.stat().st_mtime < oldest
+        if folder.name != LOCKS and (folder.name == key or is_stale):
+            with suppress(Timeout), _lock(folder.name).acquire(timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(key: str) -> FileLock:
+    """Return the lock of a training. The system releases it if its process ends."""
+    locks = files.root() / FOLDER / LOCKS
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / key)

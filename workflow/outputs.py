@@ -1,0 +1,149 @@
+"""What stages and commands read and write of `data/`, beside the arrays."""
+
+import csv
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from sentiment.evaluation.evaluate import EvalDataset, Evaluation, TrainingRecord
+from sentiment.section import Section
+from workflow import files
+from workflow.about import AboutEvaluate, AboutTrain, read_about
+from workflow.files import EVALUATE, FETCH, PAD, TRAIN, array_names
+
+TEXT_COLUMN = "text"  # of the table of mistakes
+FORMULA_START = re.compile(r"^(?=[\W_])")  # a spreadsheet may take such a text for a formula
+MODEL_DIGEST = "model.sha256"
+TEST_ROWS_DIGEST = "data.x_test.sha256"
+TEST_DIGEST = "data.test.sha256"  # of the test reviews, however they are truncated and padded
+TRAINING_KEY = "train.key"  # tag: the key of the checkpoint, see `workflow.checkpoints`
+
+
+class DatasetRecord(Section):
+    """A dataset that a run uses, as MLflow describes one."""
+
+    context: str  # training, validation or test
+    name: str
+    digest: str
+    source_type: str
+    source: str
+    dataset_schema: str | None = None
+    profile: str | None = None
+
+
+class RunRecord(Section):
+    """What MLflow is told of a training beside its params and files: `data/train/run.json`."""
+
+    training_id: str
+    name: str
+    started: int  # milliseconds since 1970
+    ended: int | None = None
+    tags: dict[str, str]
+    datasets: list[DatasetRecord]
+    uncommitted: str  # diff of code and params
+
+
+def write_run_record(folder: Path, record: RunRecord) -> None:
+    """Write `run.json` into the folder of a training."""
+    files.write_json(folder / "run.json", record.model_dump(exclude_none=True))
+
+
+def read_run_record() -> RunRecord:
+    """Read `data/train/run.json`.
+
+    Raises:
+        DamagedError: the file is missing or was changed.
+    """
+    return RunRecord.model_validate(files.read_json(files.verified(TRAIN / "run.json")))
+
+
+def read_training_record() -> TrainingRecord:
+    """Read what an evaluation shows of the training in `data/train`.
+
+    Raises:
+        DamagedError: a file is missing or was changed.
+    """
+    return TrainingRecord(
+        name=read_run_record().name,
+        history=pd.read_csv(files.verified(TRAIN / "history.csv")),
+        gradients=pd.read_csv(files.verified(TRAIN / "gradients.csv")),
+    )
+
+
+def read_eval_dataset() -> EvalDataset:
+    """Read the test set from `data/pad` and `data/fetch`.
+
+    Raises:
+        DamagedError: a file is missing or was changed.
+    """
+    x, y, order, seen = files.read_arrays(PAD, ["x_test", "y_test", "test_order", "test_seen"])
+    return EvalDataset(
+        x=x,
+        y=y,
+        order=order,
+        seen=seen,
+        reviews=files.read_reviews(FETCH, "test"),
+        digest=files.short_digest(PAD, ["x_test", "y_test"]),
+    )
+
+
+def read_vocabulary() -> list[str]:
+    """Read the words by frequency rank from `data/fetch`. Rank 0 is no word's.
+
+    Raises:
+        DamagedError: the word index is missing or was changed.
+    """
+    index = files.read_json(files.verified(FETCH / "word_index.json"))
+    return ["", *sorted(index, key=index.__getitem__)]
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
+    """Write metrics, probabilities, tables and plots into a folder."""
+    files.write_json(folder / "metrics.json", evaluation.metrics)
+    files.write_arrays(folder, {"probabilities": evaluation.probabilities})
+    for name, table in evaluation.tables.items():
+        write_table(folder / f"{name}.csv", table)
+    for name, plot in evaluation.plots.items():
+        plot.savefig(folder / f"{name}.png")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV.
+
+    A text that does not start with a letter or a digit gets an apostrophe before it, so that no
+    spreadsheet takes it for a formula. `read_table` removes the apostrophe.
+    """
+    if TEXT_COLUMN not in table:
+        table.to_csv(path, index=False)
+        return
+    texts = [FORMULA_START.sub("'", text) for text in table[TEXT_COLUMN]]
+    # Quote all texts: pandas writes a carriage return unquoted, and reads it as the end of a line.
+    table.assign(text=texts).to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read what `write_table` wrote. A text stays a text, even `null` or `7`."""
+    table = pd.read_csv(path, dtype={TEXT_COLUMN: str}, keep_default_na=False)
+    if TEXT_COLUMN in table:
+        table[TEXT_COLUMN] = [text.removeprefix("'") for text in table[TEXT_COLUMN]]
+    return table
+
+
+def current_digests() -> dict[str, str]:
+    """Return the digests of the model and the test set in `data/`, as an evaluation records them.
+
+    Two evaluations with the same `TEST_DIGEST` can be compared, whatever model they are of.
+    """
+    return {
+        MODEL_DIGEST: read_about(TRAIN, AboutTrain).files["model.keras"],
+        TEST_ROWS_DIGEST: files.read_digests(PAD)["x_test.npy"],
+        TEST_DIGEST: files.joint_digest(FETCH, array_names("test")),
+    }
+
+
+def is_evaluation_current() -> bool:
+    """Return whether `data/evaluate` is of the model and the test set in `data/`."""
+    if not (EVALUATE / files.ABOUT_FILE).exists():
+        return False
+    return read_about(EVALUATE, AboutEvaluate).digests == current_digests()

@@ -1,0 +1,126 @@
+"""Bring MLflow up to date with `data/`. This is all of `make sync`, and how stages log what they wrote.
+
+Called twice, it changes nothing.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+
+from sentiment.evaluation.evaluate import flatten_metrics
+from sentiment.padding import layout
+from sentiment.profile import build_profile
+from sentiment.tokenizer import ReadLimits
+from workflow import files, outputs, store, tracking
+from workflow.about import AboutEvaluate, AboutTrain, read_about
+from workflow.files import EVALUATE, FETCH, PAD, TRAIN
+from workflow.outputs import DatasetRecord, RunRecord
+from workflow.params import load_params
+from workflow.registry import versions
+from workflow.registry.packaging import ModelPackage, PackagedModel
+from workflow.registry.promotion import read_evaluated
+from workflow.registry.versions import Registration
+from workflow.tracking import Run, calls_store
+
+
+def publish() -> Run:
+    """Log to MLflow what it lacks of `data/`, and register the evaluated model.
+
+    The evaluation is left out if it is of another model or test set than those in `data/`.
+
+    Returns:
+        The run of the training in `data/train`.
+
+    Raises:
+        StoreError: the tracking store cannot be used.
+        DamagedError: a file is missing or was changed.
+    """
+    with FileLock(files.root() / f"{store.DATABASE}.publish.lock"):
+        return _publish()
+
+
+@calls_store
+def _publish() -> Run:
+    record = outputs.read_run_record()
+    run, model_id = tracking.complete_training(record, read_about(TRAIN, AboutTrain))
+    if outputs.is_evaluation_current() and not tracking.has_all_outputs(run, EVALUATE):
+        _publish_network_evaluation(run, record, model_id)
+    return run
+
+
+def _publish_network_evaluation(run: Run, record: RunRecord, model_id: str) -> None:
+    about = read_about(EVALUATE, AboutEvaluate)
+    gradients = pd.read_csv(files.verified(EVALUATE / "gradients.csv"))
+    # The training's end, so that the points are the same whenever they are logged.
+    moment = record.ended or record.started
+    points = tracking.gradient_points(gradients, tracking.GRADIENT_NORM, moment, model_id)
+    tracking.log_points(run, points)
+    test = outputs.read_eval_dataset()
+    dataset = tracking.describe_arrays(
+        f"{about.dataset.name}-test", "test", test.x, test.y, PAD, test.digest
+    )
+    publish_evaluation(run, EVALUATE, about, dataset, network_package(about), model_id)
+
+
+@calls_store
+def publish_evaluation(
+    run: Run,
+    folder: Path,
+    about: AboutEvaluate,
+    dataset: DatasetRecord,
+    package: ModelPackage,
+    model_id: str | None = None,
+) -> dict[str, Any]:
+    """Log the evaluation of any model to a run, and register the model.
+
+    Args:
+        folder: of the evaluation.
+        about: the folder's `about.json`.
+        dataset: the test set.
+        package: the evaluated model, to be registered.
+        model_id: the logged Keras model, if there is one.
+
+    Returns:
+        The metrics.
+    """
+    metrics: dict[str, Any] = files.read_json(files.verified(folder / "metrics.json"))
+    tracking.log_evaluation(run, folder, flatten_metrics(metrics), dataset, model_id)
+    registration = Registration(
+        dataset=about.dataset.name,
+        package=package,
+        tags=versions.version_tags(metrics, about.digests),
+        profile=package_profile(package, folder),
+        promote=load_params().promote,
+    )
+    versions.register_model(run, registration, folder)
+    tracking.mark_complete(run, folder)
+    return metrics
+
+
+def network_package(about: AboutEvaluate) -> ModelPackage:
+    """Return the package of the network in `data/train`, which an evaluation describes."""
+    assert about.pad is not None  # as every evaluation of a network has it
+    config = {"layout": asdict(layout(about.pad)), "batch_size": about.evaluate.batch_size}
+    return ModelPackage(
+        models=[PackagedModel(files.verified(TRAIN / "model.keras"), config)],
+        word_index=files.verified(FETCH / "word_index.json"),
+        threshold=about.evaluate.threshold,
+        tokenizer=about.dataset.tokenizer,
+    )
+
+
+def package_profile(package: ModelPackage, folder: Path) -> dict[str, Any]:
+    """Return the profile of an evaluated model, from the texts in `data/fetch`.
+
+    Args:
+        folder: of the evaluation.
+    """
+    layouts = [model.config.get("layout") for model in package.models]
+    limits = ReadLimits.from_layouts(layouts, len(outputs.read_vocabulary()) - 1)
+    reviews = {split: files.read_reviews(FETCH, split) for split in ("train", "test")}
+    (dropped,) = files.read_arrays(FETCH, ["test_dropped"])
+    profile = build_profile(reviews, dropped, read_evaluated(folder).predictions, limits)
+    return {"tokenizer": package.tokenizer, "threshold": package.threshold, **profile}

@@ -1,1 +1,0 @@
-"""The tracking store and the life of a run in it."""

@@ -1,0 +1,222 @@
+"""Where MLflow keeps runs: in the project's root, or on a server.
+
+Without `MLFLOW_TRACKING_URI`, the tracking store is the one that `mlflow ui` shows in the root:
+`mlflow.db`, with artifacts in `mlruns/`.
+"""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock
+
+from sentiment.errors import NotAllowedError, StoreError, first_line, redacted
+from workflow import files, processes
+
+EXPERIMENT = "imdb-lstm"
+DATABASE = "mlflow.db"
+ARTIFACTS = "mlruns"
+SQLITE = "sqlite:///"
+DEFAULT_UI_PORT = 5000  # of `mlflow ui`
+DEFAULT_UI = f"http://{processes.LOOPBACK}:{DEFAULT_UI_PORT}"
+RESPONSE_TIMEOUT = 20.0  # seconds
+# MLflow's own limits let a server that does not answer hold a training up for minutes.
+MLFLOW_HTTP_LIMITS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+# What MLflow says of what does not exist. A server with users does not tell that from what the user
+# may not see.
+NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED")
+INVALID_HOST = "Invalid Host header"  # MLflow's answer to a host name that it does not serve
+
+
+def tracking_uri() -> str:
+    """Return `MLFLOW_TRACKING_URI`, or the URI of the database in the root.
+
+    A relative path to a database starts from the root, wherever a stage runs: DVC removes its
+    temporary copies of the project.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{DATABASE}"
+    path = uri.removeprefix(SQLITE)
+    return f"{SQLITE}{files.root() / path}" if path not in ("", uri) else uri
+
+
+def is_local() -> bool:
+    """Return whether the tracking store is the database in the root."""
+    path = tracking_uri().removeprefix(SQLITE)
+    return path != tracking_uri() and Path(path).resolve() == files.root() / DATABASE
+
+
+def is_server(uri: str) -> bool:
+    """Return whether a tracking store is reached over HTTP."""
+    return urlsplit(uri).scheme in ("http", "https")
+
+
+def experiment_url(experiment_id: str, ui: str = DEFAULT_UI) -> str:
+    """Return the URL of the table of runs. MLflow's front page shows another view.
+
+    Args:
+        ui: the URL of the UI unless the tracking store is a server, which has its own.
+    """
+    return f"{_experiments_url(ui)}/{experiment_id}/runs?workflowType=machine_learning"
+
+
+def run_url(experiment_id: str, run_id: str, ui: str = DEFAULT_UI) -> str:
+    """Return the URL of a run's page, see `experiment_url`."""
+    return f"{_experiments_url(ui)}/{experiment_id}/runs/{run_id}"
+
+
+def _experiments_url(ui: str) -> str:
+    uri = tracking_uri()
+    base = redacted(uri).rstrip("/") if is_server(uri) else ui
+    return f"{base}/#/experiments"
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn what MLflow and its database raise in the block into a `StoreError`.
+
+    Raises:
+        StoreError: the store cannot be used.
+        NotAllowedError: the user lacks a right on the server.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, ModuleNotFoundError) as error:
+        raise _store_error(error) from error
+
+
+def _store_error(error: Exception) -> StoreError:
+    from mlflow.exceptions import MlflowException
+
+    status = 0
+    if isinstance(error, MlflowException):
+        status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+    store = redacted(tracking_uri())
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or "you"
+    if status == HTTPStatus.UNAUTHORIZED:
+        return StoreError(
+            f"The MLflow server at {store} rejected the user name or password. Set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and run the command again."
+        )
+    if status == HTTPStatus.FORBIDDEN and INVALID_HOST not in str(error):
+        return NotAllowedError(
+            f"The MLflow server at {store} does not let {user} do this. Ask its administrator for "
+            "the right to change the experiment and the registered model."
+        )
+    return StoreError(
+        f"The MLflow store at {store} cannot be used: {first_line(error) or type(error).__name__}\n"
+        "Fix it, or set MLFLOW_TRACKING_URI to another store, and run the command again."
+    )
+
+
+def connect() -> str:
+    """Point MLflow at the tracking store, create the experiment if needed, and return its id.
+
+    Raises:
+        StoreError: the server or the database cannot be used.
+    """
+    for name, value in MLFLOW_HTTP_LIMITS.items():
+        os.environ.setdefault(name, value)
+    # MLflow prints tracebacks of errors that `store_errors` puts into words.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
+    with store_errors():
+        import mlflow
+
+        if is_server(tracking_uri()):
+            _move_credentials_to_environment()
+            _check_server(tracking_uri())
+        mlflow.set_tracking_uri(tracking_uri())
+        experiment_id = _local_experiment() if is_local() else _experiment(tracking_uri())
+        mlflow.set_experiment(experiment_id=experiment_id)  # logged models are created in it
+    return experiment_id
+
+
+def _move_credentials_to_environment() -> None:
+    """Move user name and password out of the URI, which MLflow prints, to MLflow's variables."""
+    parts = urlsplit(tracking_uri())
+    if parts.username:
+        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+    if parts.password:
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
+    os.environ["MLFLOW_TRACKING_URI"] = redacted(tracking_uri())
+
+
+def _check_server(uri: str) -> None:
+    """Fail within seconds if the server does not answer. MLflow's retries take minutes."""
+    import requests
+
+    verify: bool | str = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS") == "true":
+        verify = False
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=RESPONSE_TIMEOUT, verify=verify)
+    except (OSError, ValueError) as error:  # `requests` raises these, as does a bad certificate
+        raise StoreError(
+            f"The MLflow server at {redacted(uri)} does not answer ({type(error).__name__}). "
+            "Start it, or unset MLFLOW_TRACKING_URI to use the store in this folder."
+        ) from None
+
+
+def _experiment(uri: str) -> str:
+    """Return the id of the experiment in a store, which is created if needed."""
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is not None:
+        return str(experiment.experiment_id)
+    # A server knows where its artifacts are. For a database, MLflow would take `mlruns` in the
+    # working directory, which may be a temporary copy of the project.
+    location = None if is_server(uri) else str(files.root() / ARTIFACTS / EXPERIMENT)
+    return str(client.create_experiment(EXPERIMENT, location))
+
+
+def _local_experiment() -> str:
+    """Return the id of the experiment in the root's database, which is created if needed.
+
+    The database is created by one process at a time, since MLflow's creation is a race, and under
+    another name, so that a process that is killed leaves no half of it.
+    """
+    _link_artifacts()
+    database = files.root() / DATABASE
+    with FileLock(files.root() / f"{DATABASE}.lock"):
+        if not database.exists():
+            with files.atomic_file(database) as partial:
+                partial.unlink(missing_ok=True)  # left by a process that was killed
+                _make_movable(partial, _experiment(f"{SQLITE}{partial}"))
+        experiment_id = _experiment(f"{SQLITE}{database}")
+        _make_movable(database, experiment_id)
+    return experiment_id
+
+
+def _link_artifacts() -> None:
+    """Let a temporary copy of the project use the root's artifacts, whose locations are relative."""
+    if Path.cwd() != files.root() and not Path(ARTIFACTS).exists():
+        (files.root() / ARTIFACTS).mkdir(exist_ok=True)
+        Path(ARTIFACTS).symlink_to(files.root() / ARTIFACTS)
+
+
+def _make_movable(database: Path, experiment_id: str) -> None:
+    """Make the experiment's artifact location relative, so that the project can be moved.
+
+    MLflow makes a local artifact location absolute when it creates an experiment. It resolves a
+    relative one against the working directory, and runs and models inherit it.
+    """
+    location = f"{ARTIFACTS}/{experiment_id}"
+    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+        connection.execute(
+            "UPDATE experiments SET artifact_location = ?1"
+            " WHERE experiment_id = ?2 AND artifact_location <> ?1",
+            (location, experiment_id),
+        )
