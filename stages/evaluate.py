@@ -8,10 +8,10 @@ and `gradients.png`.
 Drawing the curves here keeps a change of their looks from training anew.
 """
 
-from sentiment.gradients import measure
-from sentiment.scoring.answers import evaluate, predict
+from sentiment.evaluation.evaluate import evaluate_network, predict_and_time
+from sentiment.gradients import measure_gradients
 from sentiment.section import flatten
-from sentiment.serving.keras_reader import read_model
+from sentiment.serving.keras_classifier import load_keras_model
 from workflow import ending, files
 from workflow.evaluation import (
     evaluated_digests,
@@ -42,12 +42,16 @@ def main() -> None:
     params = everything.evaluate
     test, training = read_test(), read_training()
     training_run.clear(training.run["tags"][lifecycle.KEY])
-    model = read_model(files.checked(TRAIN / "model.keras"))
-    probabilities, cost = predict(model, test.x, params.batch_size)
+    model = load_keras_model(files.checked(TRAIN / "model.keras"))
+    probabilities, cost = predict_and_time(model, test.x, params.batch_size)
     used = training.params
-    gradients = measure(model, test.x, used["pad.padding_token"], used["train.gradient_reviews"])
+    gradients = measure_gradients(
+        model, test.x, used["pad.padding_token"], used["train.gradient_reviews"]
+    )
     dataset = dataset_name(used)
-    evaluation = evaluate(test, read_words(), training, probabilities, gradients, dataset, params)
+    evaluation = evaluate_network(
+        test, read_words(), training, probabilities, gradients, dataset, params
+    )
     with files.replaced(EVALUATE) as folder:
         write(folder, evaluation)
         files.write_json(folder / "cost.json", cost)

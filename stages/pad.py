@@ -5,7 +5,7 @@ Writes `data/pad/`: `x_train.npy`, `x_test.npy` (token ids, reviews x max_length
 `test_seen.npy` (whether it also occurs in training).
 """
 
-from sentiment.padding import padded
+from sentiment.padding import pad_splits
 from sentiment.section import flatten
 from workflow import ending, files
 from workflow.files import FETCH, PAD, read_reviews
@@ -17,7 +17,7 @@ def main() -> None:
     settings_used = files.read_about(FETCH)["params"] | flatten(params, "pad")
     train, test = (read_reviews(FETCH, part) for part in ("train", "test"))
     with files.replaced(PAD) as folder:
-        files.write_arrays(folder, padded(train, test, params))
+        files.write_arrays(folder, pad_splits(train, test, params))
         files.write_about(folder, settings_used)
     print(f"{len(train):,} + {len(test):,} reviews of {params.max_length} tokens")
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import pandas as pd
 
-from sentiment.gradients import measure, reach
-from sentiment.network.batches import split
-from sentiment.network.model import inputs_of, save_model
-from sentiment.network.state import Trained
-from sentiment.network.training import Training, summarize
+from sentiment.gradients import gradient_reach, measure_gradients
+from sentiment.network.batches import train_validation_split
+from sentiment.network.model import model_inputs, save_model
+from sentiment.network.progress import TrainingResult
+from sentiment.network.training import Training, training_metrics
 from sentiment.section import flatten
 from workflow import ending, files
 from workflow.files import PAD, TRAIN
@@ -45,33 +45,35 @@ def identify(settings_used: Mapping[str, Any]) -> dict[str, str]:
     return {**own, **provenance(), **data, **computed_by}
 
 
-def write(folder: Path, training: Training, trained: Trained, gradients: pd.DataFrame) -> None:
+def write(
+    folder: Path, training: Training, trained: TrainingResult, gradients: pd.DataFrame
+) -> None:
     """Write the model, tables and metrics into an empty folder."""
     save_model(training.model, folder / "model.keras")
     trained.history.to_csv(folder / "history.csv", index=False)
     gradients.to_csv(folder / "gradients.csv", index=False)
-    metrics = summarize(trained) | {"initial_gradient_reach": reach(gradients)}
+    metrics = training_metrics(trained) | {"initial_gradient_reach": gradient_reach(gradients)}
     files.write_json(folder / "metrics.json", metrics)
 
 
 def main() -> None:
     params = load_params().train
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
-    learning, validation = split(x, y, params.validation_split)
+    learning, validation = train_validation_split(x, y, params.validation_split)
     settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     tags, changes = identify(settings_used), uncommitted_diff()
     name = run_name(params, settings_used, tags.get("dvc.experiment"))
     with training_run(name, settings_used, tags) as run:
         log = run.log
         log_data(log, tags["dataset"], learning, validation)
-        inputs = inputs_of(settings_used, len(learning.y))
+        inputs = model_inputs(settings_used, len(learning.y))
         training = Training(params, inputs, learning, validation)
         print(f"Training by {training.path}", flush=True)
         tags["train.path"] = training.path
         log.tags(tags)
         # before the first step, on reviews that are never trained on
         padding_token, reviews = settings_used["pad.padding_token"], params.gradient_reviews
-        gradients = measure(training.model, validation.x, padding_token, reviews)
+        gradients = measure_gradients(training.model, validation.x, padding_token, reviews)
         trained = resume(run, training)
         times = {"begun": log.begun, "ended": now()}
         record = {**log.run._asdict(), **times, "tags": tags, "uncommitted": changes}

@@ -4,7 +4,7 @@ Where DVC has a default remote, what that has is pulled in place of being run. W
 from its cache, or a tracking store that failed does not have, is logged afterwards.
 """
 
-from sentiment.data.dataset import Fetch
+from sentiment.data.params import FetchParams
 from sentiment.errors import UserError
 from tools import sync
 from workflow import cli, downloads, dvc, files, params_file
@@ -49,7 +49,7 @@ def reproduce() -> int:
     return dvc.run("repro", "--pull")
 
 
-def not_fetched(wanted: Fetch) -> bool:
+def not_fetched(wanted: FetchParams) -> bool:
     """Whether IMDB is wanted and `fetch` has not got it."""
     try:
         fetched = files.read_about(files.FETCH)["params"]["fetch.dataset"]
@@ -58,7 +58,7 @@ def not_fetched(wanted: Fetch) -> bool:
     return wanted.dataset == "imdb" and fetched != "imdb"
 
 
-def obtain_or_fall_back(wanted: Fetch) -> None:
+def obtain_or_fall_back(wanted: FetchParams) -> None:
     """Try once more to get IMDB, and set the synthetic set in its place if it is out of reach."""
     try:
         downloads.imdb(wanted)

@@ -11,9 +11,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from sentiment.errors import UserError
-from sentiment.network.batches import split
-from sentiment.scoring.answers import TrainingRecord
-from sentiment.serving.keras_reader import read_model
+from sentiment.evaluation.evaluate import TrainingRecord
+from sentiment.network.batches import train_validation_split
+from sentiment.serving.keras_classifier import load_keras_model
 from workflow import cli, files
 from workflow.evaluation import evaluated_digests, publish_outputs, read_test, read_training
 from workflow.files import EVALUATE, PAD, TRAIN
@@ -76,13 +76,13 @@ def complete_training(training: TrainingRecord) -> Run:
     if not training_digests().items() <= tags.items():
         raise UserError(f"{PAD} is not what {TRAIN} was trained on: run `dvc repro` first.")
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
-    parts = split(x, y, training.params["train.validation_split"])
+    parts = train_validation_split(x, y, training.params["train.validation_split"])
     name, begun = training.run["name"], training.run["begun"]
     with lifecycle.start_run(name, training.params, tags, lock(), which, begun) as resumed:
         log_data(resumed, dataset_name(training.params), *parts)
         diff = training.run["uncommitted"]
         tables = training.history, training.gradients
-        log_outputs(resumed, read_model(files.checked(TRAIN / "model.keras")), *tables, diff)
+        log_outputs(resumed, load_keras_model(files.checked(TRAIN / "model.keras")), *tables, diff)
     require_complete(resumed)
     # it ended when its training did, not now
     client.set_terminated(resumed.run.run_id, "FINISHED", training.run["ended"])

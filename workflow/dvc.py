@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sentiment.data.dataset import NOTHING, Fetch
+from sentiment.data.params import NO_ADDED_TEXTS, FetchParams
 from sentiment.errors import UserError, first_line
 from workflow import children, files, signals
 
@@ -110,13 +110,13 @@ def restore_lock_file(folder: Path) -> bool:
     return False
 
 
-def table_files(params: Fetch) -> set[str]:
+def table_files(params: FetchParams) -> set[str]:
     """The files with texts, by path or address: those of both parts, maybe one, and those added."""
     own = {params.table.train, params.table.test} if params.dataset == "table" else set()
-    return own | (set(files.tables(params.add)) if params.add != NOTHING else set())
+    return own | (set(files.tables(params.add)) if params.add != NO_ADDED_TEXTS else set())
 
 
-def relative_files(params: Fetch) -> list[str]:
+def relative_files(params: FetchParams) -> list[str]:
     """Those that are named by a path from the project's root, which a copy of it needs, too.
 
     A UserError is raised where a path leads out of the project.

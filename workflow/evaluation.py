@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from sentiment.gradients import curve
-from sentiment.profile import describe
-from sentiment.scoring.answers import Evaluation, TestSet, TrainingRecord, numbers
-from sentiment.text import Layout, Limits
+from sentiment.evaluation.evaluate import EvalDataset, Evaluation, TrainingRecord, flatten_metrics
+from sentiment.gradients import as_metric
+from sentiment.profile import build_profile
+from sentiment.tokenizer import Layout, ReadLimits
 from workflow import files
 from workflow.files import EVALUATE, FETCH, PAD, TEST_DATA, TRAIN, arrays, read_reviews
 from workflow.params import Promote, tokenizer_of
@@ -52,12 +52,12 @@ def publish(
     """
     names = files.read_about(folder)["files"]
     if GRADIENTS in names:
-        norms = curve(pd.read_csv(files.checked(folder / GRADIENTS)), GRADIENT)
+        norms = as_metric(pd.read_csv(files.checked(folder / GRADIENTS)), GRADIENT)
         log.curves(norms, [now()] * len(norms))
     if HISTORY in names:
         log.folder(folder, TRAIN.name, [HISTORY])
         log.complete(TRAIN.name, folder)
-    log.metrics(numbers(metrics), *test)
+    log.metrics(flatten_metrics(metrics), *test)
     log.folder(folder, EVALUATE.name, [*names, files.ABOUT])
     if served:
         # the version's tags have the test's metrics
@@ -70,15 +70,15 @@ def publish(
 def profile_of(folder: Path, parts: Parts) -> dict[str, Any]:
     """The profile of a model by the texts in `data/fetch` and the folder of its evaluation."""
     layouts = [model.settings.get("layout") for model in parts.models]
-    reads = Limits.of(layouts, len(read_words()) - 1)
+    reads = ReadLimits.from_layouts(layouts, len(read_words()) - 1)
     reviews = {part: read_reviews(FETCH, part) for part in ("train", "test")}
     (dropped,) = files.read_arrays(FETCH, ["test_dropped"])
-    profile = describe(reviews, dropped, read_evaluated(folder).predictions, reads)
+    profile = build_profile(reviews, dropped, read_evaluated(folder).predictions, reads)
     return {"tokenizer": parts.tokenizer, "threshold": parts.threshold, **profile}
 
 
 def publish_outputs(
-    log: RunLogger, metrics: Mapping[str, Any], test: TestSet, rule: Promote
+    log: RunLogger, metrics: Mapping[str, Any], test: EvalDataset, rule: Promote
 ) -> None:
     """Log all of `data/evaluate`, and register the model of `data/train`; see `publish`."""
     dataset = f"{metrics['dataset']}-test"
@@ -130,11 +130,11 @@ def read_table(path: Path) -> pd.DataFrame:
     return table
 
 
-def read_test() -> TestSet:
+def read_test() -> EvalDataset:
     """Read the test part from `data/pad` and `data/fetch`."""
     x, y, order, seen = files.read_arrays(PAD, ["x_test", "y_test", "test_order", "test_seen"])
     digest = files.short_digest(PAD, ["x_test", "y_test"])
-    return TestSet(x, y, order, seen, read_reviews(FETCH, "test"), digest)
+    return EvalDataset(x, y, order, seen, read_reviews(FETCH, "test"), digest)
 
 
 def read_words() -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.errors import UserError
-from sentiment.text import Reviews
+from sentiment.tokenizer import Reviews
 from workflow import signals
 
 DATA = Path("data")

@@ -10,11 +10,11 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from sentiment.data.dataset import Fetch
+from sentiment.data.params import FetchParams
 from sentiment.errors import UserError
-from sentiment.network.train_options import Train
-from sentiment.padding import Pad
-from sentiment.scoring.evaluate_options import Evaluate
+from sentiment.evaluation.params import EvaluateParams
+from sentiment.network.params import TrainParams
+from sentiment.padding import PadParams
 from sentiment.section import HIDDEN, Section
 
 PARAMS_FILE = Path("params.yaml")
@@ -38,10 +38,10 @@ class Promote(Section):
 
 
 class Params(Section):
-    fetch: Fetch
-    pad: Pad
-    train: Train
-    evaluate: Evaluate
+    fetch: FetchParams
+    pad: PadParams
+    train: TrainParams
+    evaluate: EvaluateParams
     promote: Promote
 
     @model_validator(mode="after")

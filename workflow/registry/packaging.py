@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -12,32 +11,28 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from sentiment import backend, serving, text
+import sentiment
 from sentiment.errors import UserError, first_line
-from sentiment.serving import keras_reader
+from sentiment.tokenizer import KERAS, UNICODE
 from workflow import files
 from workflow.runs import logger
 
 if TYPE_CHECKING:
     import mlflow
 
-    from sentiment.serving.classifier import Sentiment
+    from sentiment.serving.pyfunc_model import SentimentModel
 
-SERVING = Path(serving.__file__).parent
-ROOT = SERVING.parents[1]
-CODE = [*sorted(SERVING.glob("*.py")), Path(backend.__file__), Path(text.__file__)]
-OURS = re.compile(r"^( *from )(?=(?:sentiment|extras)\.)", re.MULTILINE)  # imports
-MESSAGES = Path(__file__).with_name("scoring_server.py")  # says what is wrong with a request
+ROOT = Path(sentiment.__file__).parent
+# they import each other relatively, and nothing else of the project
+CODE = [*(ROOT / name for name in ("__init__.py", "backend.py", "tokenizer.py"))]
+CODE += sorted(ROOT.glob("serving/*.py"))
 PACKAGE = "served_"  # begins the name of a model's code
 NAME = "sentiment"  # the logged model's name in the run
 EXAMPLES = ["A fine film.", "Dull, and far too long."]
 ENTRY = """\
 import mlflow
-
-from {package} import scoring_server
-from {package}.sentiment.serving.classifier import Sentiment
-
-mlflow.models.set_model(scoring_server.prepare(Sentiment()))
+from {package}.serving.pyfunc_model import SentimentModel
+mlflow.models.set_model(SentimentModel())
 """
 
 
@@ -47,7 +42,7 @@ class Model(NamedTuple):
     path: Path  # of its file
     settings: dict[str, Any]  # a network's `layout` and `batch_size`; a linear model has none
     weight: float = 1.0  # in the ensemble, where those of all add up to one
-    reader: str = keras_reader.READER  # the module that reads it, which travels with it
+    classifier: str = "keras_classifier"  # one of `sentiment.serving.pyfunc_model.CLASSIFIERS`
 
 
 class Parts(NamedTuple):
@@ -57,13 +52,13 @@ class Parts(NamedTuple):
     words: Path  # the word index's file
     threshold: float  # the probability above which a review is positive
     packages: Sequence[str] = logger.SERVING_PACKAGES  # those that it needs where it is served
-    tokenizer: str = text.KERAS  # how a text is split into words, see `sentiment.text`
-    reader: str = ""  # the module by which several models answer as one
+    tokenizer: str = KERAS  # how a text is split into words, see `sentiment.tokenizer`
+    classifier: str = ""  # of several models
 
 
 def digest(parts: Parts) -> str:
     """One SHA-256 of all that the served model answers by: files, settings, code."""
-    code = [(path.name, files.sha256(path)) for path in code_of(parts)]
+    code = [(path.relative_to(ROOT).as_posix(), files.sha256(path)) for path in CODE]
     models = [(files.sha256(path), *how) for path, *how in parts.models]
     answering = [models, files.sha256(parts.words), parts.threshold, parts.tokenizer, code]
     return hashlib.sha256(json.dumps(answering, sort_keys=True).encode()).hexdigest()
@@ -76,17 +71,17 @@ def log_model(client: "mlflow.MlflowClient", run: logger.Run, parts: Parts) -> s
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    from sentiment.serving.classifier import COLUMN
+    from sentiment.serving.pyfunc_model import TEXT_COLUMN
 
-    inputs = Schema([ColSpec("string", COLUMN)])
+    inputs = Schema([ColSpec("string", TEXT_COLUMN)])
     outputs = Schema([ColSpec("string", "label"), ColSpec("float", "probability")])
-    packages = [*parts.packages, *(["regex"] if parts.tokenizer == text.UNICODE else [])]
+    packages = [*parts.packages, *(["regex"] if parts.tokenizer == UNICODE else [])]
     model = mlflow.initialize_logged_model(
         NAME, source_run_id=run.run_id, experiment_id=run.experiment_id
     )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        entry, code = write_code(folder, f"{PACKAGE}{digest(parts)[:12]}", code_of(parts))
+        entry, code = write_code(folder, f"{PACKAGE}{digest(parts)[:12]}")
         sys.path.insert(0, scratch)  # MLflow runs the entry as it logs it
         try:
             mlflow.pyfunc.log_model(
@@ -96,7 +91,7 @@ def log_model(client: "mlflow.MlflowClient", run: logger.Run, parts: Parts) -> s
                 code_paths=[str(code)],
                 artifacts=write_artifacts(folder, parts),
                 signature=ModelSignature(inputs, outputs),
-                input_example=pd.DataFrame({COLUMN: EXAMPLES}),
+                input_example=pd.DataFrame({TEXT_COLUMN: EXAMPLES}),
                 pip_requirements=logger.serving_requirements(packages),
             )
         finally:
@@ -106,18 +101,7 @@ def log_model(client: "mlflow.MlflowClient", run: logger.Run, parts: Parts) -> s
     return str(model.model_id)
 
 
-def code_of(parts: Parts) -> list[Path]:
-    """The modules by which a model answers."""
-    readers = {parts.reader, *(model.reader for model in parts.models)} - {"", keras_reader.READER}
-    return CODE + [module(reader) for reader in sorted(readers)]
-
-
-def module(reader: str) -> Path:
-    """The file of the module that reads a model."""
-    return ROOT / f"{reader.replace('.', '/')}.py"
-
-
-def write_code(folder: Path, package: str, code: Sequence[Path]) -> tuple[Path, Path]:
+def write_code(folder: Path, package: str) -> tuple[Path, Path]:
     """Write the file that MLflow runs to make the model, and the package that it imports.
 
     Each model's package has a name of its own, so that models of different code, and this
@@ -125,37 +109,42 @@ def write_code(folder: Path, package: str, code: Sequence[Path]) -> tuple[Path, 
     """
     entry = folder / "served.py"
     entry.write_text(ENTRY.format(package=package), encoding="utf-8")
-    for path in code:
-        place = folder / package / path.relative_to(ROOT)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        source = path.read_text(encoding="utf-8")
-        place.write_text(OURS.sub(rf"\g<1>{package}.", source), encoding="utf-8")
-    shutil.copy(MESSAGES, folder / package)
+    for path in CODE:
+        copy = folder / package / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
     return entry, folder / package
 
 
 def write_artifacts(folder: Path, parts: Parts) -> dict[str, str]:
     """Paths of the served model's files by their names."""
-    from sentiment.serving import classifier
+    from sentiment.serving import pyfunc_model
 
     paths = {model.path.name: model.path for model in parts.models}
-    paths[classifier.INDEX] = parts.words
+    paths[pyfunc_model.WORD_INDEX_FILE] = parts.words
     members = [
-        {"reader": model.reader, "file": model.path.name, "weight": model.weight, **model.settings}
+        {
+            "classifier": model.classifier,
+            "file": model.path.name,
+            "weight": model.weight,
+            **model.settings,
+        }
         for model in parts.models
     ]
     settings = {
         "threshold": parts.threshold,
         "tokenizer": parts.tokenizer,
-        "model": {"reader": parts.reader, "members": members} if parts.reader else members[0],
+        "model": {"classifier": parts.classifier, "members": members}
+        if parts.classifier
+        else members[0],
         "files": {name: files.sha256(path) for name, path in paths.items()},
     }
-    paths[classifier.SETTINGS] = folder / classifier.SETTINGS
-    files.write_json(paths[classifier.SETTINGS], settings)
+    paths[pyfunc_model.CONFIG_FILE] = folder / pyfunc_model.CONFIG_FILE
+    files.write_json(paths[pyfunc_model.CONFIG_FILE], settings)
     return {name: str(path) for name, path in paths.items()}
 
 
-def load(model_uri: str) -> "Sentiment":
+def load(model_uri: str) -> "SentimentModel":
     """Load a registered model with the code that it brought; UserError where it takes no text."""
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -169,7 +158,7 @@ def load(model_uri: str) -> "Sentiment":
                 del sys.modules[name]
         raise UserError(f"{model_uri} cannot be loaded: {first_line(error)}") from None
     try:
-        model: Sentiment = loaded.unwrap_python_model()
+        model: SentimentModel = loaded.unwrap_python_model()
     except MlflowException:
         raise UserError(
             f"{model_uri} does not take raw text: name a version of a registered model."

@@ -19,7 +19,7 @@ class Evaluated(NamedTuple):
 
     test_data: str  # digest of the reviews
     bins: int  # groups of probability in the calibration error
-    predictions: pd.DataFrame  # see `sentiment.scoring.metrics`, in the order of the reviews
+    predictions: pd.DataFrame  # see `sentiment.evaluation.metrics`, in the order of the reviews
     data: Mapping[str, Any] = {}  # what shaped the reviews, but for which texts were added
 
 
@@ -55,7 +55,7 @@ def decide(candidate: Evaluated, champion: Evaluated, rule: Promote, number: int
 
     `number` says which candidate this is that is tested against this champion, from 1.
     """
-    from sentiment.scoring import metrics  # imports scikit-learn, which takes a second
+    from sentiment.evaluation import metrics  # imports scikit-learn, which takes a second
 
     errors = [  # by the same groups for both: the error depends on their number
         metrics.calibration_error(evaluated.predictions, candidate.bins)

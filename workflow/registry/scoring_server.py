@@ -25,7 +25,7 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST, INTERNAL_ERROR
 MODULE = "mlflow.pyfunc.scoring_server"
 OWN_FAULT = "Encountered an unexpected error"  # how MLflow's message of a failing model begins
 FORMS = {"inputs", "instances"}  # of TensorFlow Serving
-COLUMN = "text"  # as `sentiment.serving.classifier` calls it
+COLUMN = "text"  # as `sentiment.serving.pyfunc_model` calls it
 LONGEST = 500  # characters of a message
 WANTED = 'Send JSON such as {"dataframe_records": [{"text": "A fine film."}]}.'
 FOLDER, VERSION, TEXTS = "SERVE_LOG", "SERVE_VERSION", "SERVE_LOG_TEXTS"  # in the environment
@@ -39,7 +39,6 @@ def prepare(model: Any) -> Any:
     if server is not None and not hasattr(server.invocations, "__wrapped__"):
         server.invocations = clear(server.invocations)
         if FOLDER in os.environ:
-            model.observe = Log(model)
             decorate = server._async_catch_mlflow_exception  # what gets a request
             server._async_catch_mlflow_exception = lambda get: identified(decorate(get))
     return model

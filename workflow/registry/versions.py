@@ -198,11 +198,11 @@ def ask_again(version: "ModelVersion", former: Evaluated, candidate: Evaluated) 
     if former.data != candidate.data or "fetch.add" not in candidate.data:
         raise UserError("it may have been trained on some of them")
     model = packaging.load(f"models:/{version.name}/{version.version}")
-    if model.ranks != files.read_json(files.checked(files.FETCH / "word_index.json")):
+    if model.word_index != files.read_json(files.checked(files.FETCH / "word_index.json")):
         raise UserError("it numbers words in another way")
     reviews = files.read_reviews(files.FETCH, "test")
-    probability = model.reader.answers([review.tolist() for review in reviews])
-    predicted = [model.label(answer) for answer in probability]
+    probability = model.classifier.predict_probability([review.tolist() for review in reviews])
+    predicted = [model.label_of(answer) for answer in probability]
     table = candidate.predictions.assign(predicted=predicted, probability=probability)
     return candidate._replace(predictions=table)
 

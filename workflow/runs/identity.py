@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from sentiment.backend import usable_cores
 from sentiment.errors import redacted
-from sentiment.network.train_options import KERAS_FORGET_BIAS, Train
+from sentiment.network.params import KERAS_FORGET_BIAS, TrainParams
 from workflow import files
 from workflow.params import dataset_name
 
@@ -121,7 +121,7 @@ def git(*arguments: str) -> str:
     return done.stdout.decode(errors="replace").rstrip("\n")
 
 
-def run_name(params: Train, settings_used: Mapping[str, Any], experiment: str | None) -> str:
+def run_name(params: TrainParams, settings_used: Mapping[str, Any], experiment: str | None) -> str:
     """A run's name: model, length, seed, what is out of the ordinary, and the DVC experiment.
 
     `settings_used` is everything that shapes the training, by dotted `params.yaml` names.

@@ -90,7 +90,7 @@ class RunLogger:
             mlflow.log_metrics(dict(row), step=number, run_id=self.run.run_id, model_id=model_id)
 
     def history(self, table: pd.DataFrame) -> None:
-        """Log what is missing of a history, see `sentiment.network.state.Trained`."""
+        """Log what is missing of a history, see `sentiment.network.progress.TrainingResult`."""
         ended = self.begun + (1000 * table["seconds"].cumsum()).astype(int)
         self.curves(table.set_index("epoch"), ended.tolist())
 

@@ -24,10 +24,10 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from sentiment.errors import RunningError, UserError
-from sentiment.gradients import curve
-from sentiment.network.batches import Part
-from sentiment.network.state import START, OnEpoch, Progress, Trained, history_of
+from sentiment.errors import AlreadyRunningError, UserError
+from sentiment.gradients import as_metric
+from sentiment.network.batches import Split
+from sentiment.network.progress import NO_PROGRESS, OnEpoch, Progress, TrainingResult, history_frame
 from workflow import files
 from workflow.files import PAD, TRAIN
 from workflow.runs import lifecycle
@@ -76,22 +76,22 @@ def training_run(
 
 def resume(
     run: TrainingRun, training: "Training", after_epoch: OnEpoch = lambda _: None, show: bool = True
-) -> Trained:
+) -> TrainingResult:
     """Train from the newest checkpoint on, or from the beginning; keep and log each epoch.
 
     `after_epoch` is called with how far the training is once an epoch is kept and logged; `show`
     says whether to print how each epoch goes. A UserError is raised where the training diverges.
     """
     state = latest(run.folder)
-    start = training.restore(state) if state else START
+    start = training.restore(state) if state else NO_PROGRESS
     if state:
-        print(f"Resuming after epoch {len(start.rows)} of run {run.log.run.run_id}", flush=True)
+        print(f"Resuming after epoch {len(start.epochs)} of run {run.log.run.run_id}", flush=True)
         # killed between a checkpoint and its metrics, the run would lack an epoch until the end
-        run.log.history(history_of(start.rows))
+        run.log.history(history_frame(start.epochs))
 
     def on_epoch(progress: Progress) -> None:
-        write(run.folder, len(progress.rows), training.capture(progress))
-        run.log.epoch(len(progress.rows), progress.rows[-1])
+        write(run.folder, len(progress.epochs), training.capture(progress))
+        run.log.epoch(len(progress.epochs), progress.epochs[-1])
         after_epoch(progress)
 
     return training.fit(start, on_epoch, show)
@@ -109,7 +109,7 @@ def locked(key: str) -> Iterator[Path]:
             lock.acquire(timeout=PATIENCE_SECONDS)
         except Timeout:
             number = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
-            raise RunningError(
+            raise AlreadyRunningError(
                 f"This training is running already, in process {number}. Wait until it is done."
             ) from None
     try:
@@ -178,7 +178,7 @@ def training_digests() -> dict[str, str]:
     return {f"data.{name}.sha256": digests[f"{name}.npy"] for name in ("x_train", "y_train")}
 
 
-def log_data(log: RunLogger, dataset: str, learning: Part, validation: Part) -> None:
+def log_data(log: RunLogger, dataset: str, learning: Split, validation: Split) -> None:
     """Name both parts of the training data in the run."""
     cut, end = len(learning.x), len(learning.x) + len(validation.x)
     named = {"training": (learning, slice(0, cut)), "validation": (validation, slice(cut, end))}
@@ -197,7 +197,7 @@ def log_outputs(
     """
     log.folder(TRAIN, TRAIN.name, LOGGED)
     log.history(history)
-    norms = curve(gradients, INITIAL_GRADIENT)
+    norms = as_metric(gradients, INITIAL_GRADIENT)
     log.curves(norms, [log.begun] * len(norms))
     log.diff(diff)
     log.keras_model(model, len(history))

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sentiment.serving.classifier import Sentiment
-from sentiment.text import Encoded, Limits
+from sentiment.serving.pyfunc_model import SentimentModel
+from sentiment.tokenizer import Encoded, ReadLimits
 from workflow.registry import scoring_server
 from workflow.registry.scoring_server import FOLDER, REQUEST, TEXTS, VERSION, Log, append
 
@@ -29,8 +29,8 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Log:
     monkeypatch.setenv(VERSION, "models:/m/3")
     monkeypatch.setenv(TEXTS, "0")
     REQUEST.set("r")
-    model = Sentiment()
-    model.limits = Limits(3, 2)
+    model = SentimentModel()
+    model.limits = ReadLimits(3, 2)
     return Log(model)
 
 
@@ -141,4 +141,4 @@ def test_a_writer_waits_for_one_that_may_have_to_take_its_lines_back(tmp_path: P
 
 def test_a_server_logs_only_if_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(FOLDER, raising=False)
-    assert scoring_server.prepare(Sentiment()).observe is None
+    assert scoring_server.prepare(SentimentModel()).observe is None

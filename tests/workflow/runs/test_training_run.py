@@ -15,7 +15,14 @@ import pytest
 from numpy.typing import NDArray
 
 from sentiment.errors import UserError
-from sentiment.network.state import METRICS, START, OnEpoch, Progress, Trained, history_of
+from sentiment.network.progress import (
+    METRICS,
+    NO_PROGRESS,
+    OnEpoch,
+    Progress,
+    TrainingResult,
+    history_frame,
+)
 from sentiment.network.training import Training
 from tests.conftest import epochs, runs
 from tests.project import ROOT
@@ -119,22 +126,22 @@ class Counting(Training):
         self.begin = begin
 
     def capture(self, progress: Progress) -> dict[str, NDArray[Any]]:
-        return {"epoch": np.array(len(progress.rows))}
+        return {"epoch": np.array(len(progress.epochs))}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Progress:
         return self.progress(int(arrays["epoch"]))
 
     def progress(self, epochs: int) -> Progress:
-        return START._replace(
-            rows=[dict.fromkeys(METRICS, 1 / epoch) for epoch in range(1, epochs + 1)]
+        return NO_PROGRESS._replace(
+            epochs=[dict.fromkeys(METRICS, 1 / epoch) for epoch in range(1, epochs + 1)]
         )
 
-    def fit(self, progress: Progress, on_epoch: OnEpoch, show: bool = True) -> Trained:
+    def fit(self, progress: Progress, on_epoch: OnEpoch, show: bool = True) -> TrainingResult:
         assert show
         self.begin(progress)
-        for epoch in range(len(progress.rows) + 1, 4):
+        for epoch in range(len(progress.epochs) + 1, 4):
             on_epoch(self.progress(epoch))
-        return Trained(history_of(self.progress(3).rows), 3)
+        return TrainingResult(history_frame(self.progress(3).epochs), 3)
 
 
 def begun() -> AbstractContextManager[TrainingRun]:
@@ -145,7 +152,7 @@ def kill(after: int) -> str:
     """Train until an epoch, then end as a killed process does; return the run's id."""
 
     def stop(progress: Progress) -> None:
-        if len(progress.rows) == after:
+        if len(progress.epochs) == after:
             raise KeyboardInterrupt
 
     ids: list[str] = []
@@ -168,7 +175,7 @@ def test_a_training_is_resumed_in_its_own_run_whenever_it_is_killed(after: int, 
     starts: list[int] = []
     with begun() as run:
         assert run.log.run.run_id == killed
-        resume(run, Counting(lambda progress: starts.append(len(progress.rows))))
+        resume(run, Counting(lambda progress: starts.append(len(progress.epochs))))
     assert starts == [after]
     assert epochs(killed) == [1, 2, 3]
     assert [run.info.status for run in runs()] == ["FINISHED"]
