@@ -18,7 +18,7 @@ from extras.common import evaluated_runs
 from extras.common.evaluated_runs import RunGroup
 from extras.common.significance import CONFIDENCE, Interval, interval, mean_interval
 from sentiment.errors import UserError
-from sentiment.scoring.metrics import METRICS, Predictions
+from sentiment.evaluation.metrics import METRICS, Predictions
 from workflow import cli
 from workflow.files import TEST_DATA
 from workflow.params import load_params
@@ -56,7 +56,7 @@ def row(group: RunGroup, bins: int, confidence: float) -> Row:
     """The row of a group as it is: a single training, or the mean of several."""
     accuracy, error = METRICS["accuracy"], METRICS["ece"]
     tables = [Predictions(training.predictions, bins) for training in group.trainings]
-    right = np.array([accuracy.of(table) for table in tables])
+    right = np.array([accuracy.compute(table) for table in tables])
     logged = [mlflow.get_run(training.run_id).data.metrics for training in group.trainings]
     reached = [metrics["gradient_reach"] for metrics in logged if "gradient_reach" in metrics]
     taken = group.cost
@@ -66,7 +66,7 @@ def row(group: RunGroup, bins: int, confidence: float) -> Row:
         float(right.mean()),
         own or mean_interval(right, confidence),
         None if group.single else float(right.std(ddof=1)),
-        float(np.mean([error.of(table) for table in tables])),
+        float(np.mean([error.compute(table) for table in tables])),
         float(np.mean(reached)) if reached else None,
         taken["training_seconds"] / 60,
         taken["parameters"],

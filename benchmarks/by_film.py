@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
-from sentiment.network.batches import Part
-from sentiment.network.model import inputs_of
-from sentiment.network.state import START
+from sentiment.network.batches import Split
+from sentiment.network.model import model_inputs
+from sentiment.network.progress import NO_PROGRESS
 from sentiment.network.training import Training
-from sentiment.padding import shuffled
+from sentiment.padding import shuffle_orders
 from sentiment.section import flatten
 from workflow import cli, files
 from workflow.files import PAD
@@ -29,12 +29,12 @@ from workflow.params import dataset_name, load_params
 LEARNED = 0.8  # of each label's reviews
 
 
-def by_film(x: NDArray[Any], y: NDArray[np.uint8], seed: int) -> tuple[Part, Part]:
+def by_film(x: NDArray[Any], y: NDArray[np.uint8], seed: int) -> tuple[Split, Split]:
     """What to learn from and to validate on: reviews, shuffled by `seed`, and their labels."""
-    place, _ = shuffled(len(y), 0, seed)
+    place, _ = shuffle_orders(len(y), 0, seed)
     first = np.array([place[y == label].min() for label in (0, 1)])
     learned = place - first[y] < LEARNED * np.bincount(y)[y]
-    return Part(x[learned], y[learned]), Part(x[~learned], y[~learned])
+    return Split(x[learned], y[learned]), Split(x[~learned], y[~learned])
 
 
 @cli.command(__doc__)
@@ -51,13 +51,13 @@ def main(linear: bool) -> None:
         raise UserError("There is no linear model: set train.wide.buckets above 0.")
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
     learning, validation = by_film(x, y, settings_used["pad.shuffle_seed"])
-    inputs = inputs_of(settings_used, len(learning.y))
+    inputs = model_inputs(settings_used, len(learning.y))
     training = Training(params.train, inputs, learning, validation)
     outputs = {}
     if params.train.wide.buckets:
         outputs["linear"] = training.model.get_layer("wide_log_odds").output
     if not linear:
-        training.fit(START, lambda _: None)
+        training.fit(NO_PROGRESS, lambda _: None)
         outputs["network"] = training.model.get_layer("probability").output
         if params.train.wide.buckets:
             outputs["both"] = training.model.output

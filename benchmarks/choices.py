@@ -22,9 +22,9 @@ from benchmarks.growth import timed
 from benchmarks.report import spread
 from sentiment.backend import load_keras
 from sentiment.network import training
-from sentiment.network.batches import batches, split
-from sentiment.network.model import build_model, inputs_of
-from sentiment.network.train_options import Train
+from sentiment.network.batches import batched_dataset, train_validation_split
+from sentiment.network.model import build_model, model_inputs
+from sentiment.network.params import TrainParams
 from sentiment.section import flatten
 from workflow import cli, files
 from workflow.files import PAD
@@ -58,10 +58,10 @@ TOGETHER = {
     PLAIN: Variant(),
     "stock LSTM layer": Variant(STOCK),
     "each batch in one piece": Variant(
-        patched=lambda: patch("sentiment.network.fast._halves", lambda _: (slice(None),))
+        patched=lambda: patch("sentiment.network.fast_lstm._halves", lambda _: (slice(None),))
     ),
     "the optimizer's update not compiled": Variant(
-        patched=lambda: patch("sentiment.network.fast._compile_updates")
+        patched=lambda: patch("sentiment.network.fast_lstm._compile_updates")
     ),
     "arrays, which Keras batches": Variant(arrays=True),
     "`steps_per_execution` 1": steps(1),
@@ -85,36 +85,41 @@ APART = {
 VARIANTS = TOGETHER | APART
 
 
-def params_of(variant: Variant) -> Train:
+def params_of(variant: Variant) -> TrainParams:
     return load_params().train.model_copy(update=variant.params)
 
 
 def epochs_of(variant: Variant) -> Callable[[], float]:
     """A function that trains one epoch of a variant and returns its seconds."""
-    from sentiment.network.fast import accelerate  # which imports TensorFlow
+    from sentiment.network.fast_lstm import accelerate  # which imports TensorFlow
 
     params = params_of(variant)
     settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = (array[:REVIEWS] for array in files.read_arrays(PAD, ["x_train", "y_train"]))
-    learning, validation = split(x, y, params.validation_split)
+    learning, validation = train_validation_split(x, y, params.validation_split)
     size, held_out = params.batch_size, params.validation_batch_size
     with variant.patched():
-        model = build_model(params, inputs_of(settings_used, len(learning.y)))
+        model = build_model(params, model_inputs(settings_used, len(learning.y)))
         accelerate(model, params)
         model.jit_compile = variant.jit
         if variant.arrays:
             given = {"x": learning.x, "y": learning.y, "batch_size": size}
             tested = {"validation_data": validation, "validation_batch_size": held_out}
         else:
-            given = {"x": batches(*learning, batch_size=size, shuffle=True), "shuffle": False}
-            tested = {"validation_data": batches(*validation, batch_size=held_out, shuffle=False)}
+            given = {
+                "x": batched_dataset(*learning, batch_size=size, shuffle=True),
+                "shuffle": False,
+            }
+            tested = {
+                "validation_data": batched_dataset(*validation, batch_size=held_out, shuffle=False)
+            }
         return timed(lambda: model.fit(**given, **tested, verbose=0))
 
 
 def measure_here(names: list[str]) -> None:
     """Train the variants in turn; print each one's number and the seconds of each epoch."""
     load_keras()
-    training.prepare(params_of(VARIANTS[names[0]]))  # determinism cannot be switched off again
+    training.set_seeds(params_of(VARIANTS[names[0]]))  # determinism cannot be switched off again
     epochs = {name: epochs_of(VARIANTS[name]) for name in names}
     for _ in range(EPOCHS):
         for name, epoch in epochs.items():

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from sentiment.network import training
-from sentiment.network.batches import batches, split
-from sentiment.network.model import build_model, inputs_of
-from sentiment.network.train_options import Train
+from sentiment.network.batches import batched_dataset, train_validation_split
+from sentiment.network.model import build_model, model_inputs
+from sentiment.network.params import TrainParams
 from sentiment.section import flatten
 from workflow import files
 from workflow.files import PAD
@@ -22,21 +22,25 @@ from workflow.params import load_params
 REVIEWS = 8000  # of which a fifth validates
 
 
-def epochs_of(x: Any, y: Any, params: Train, settings_used: dict[str, Any]) -> Callable[[], float]:
+def epochs_of(
+    x: Any, y: Any, params: TrainParams, settings_used: dict[str, Any]
+) -> Callable[[], float]:
     """Return a function that trains one epoch and returns its seconds; the first is done."""
     return timed(epoch_of(x, y, params, settings_used))
 
 
-def epoch_of(x: Any, y: Any, params: Train, settings_used: dict[str, Any]) -> Callable[[], Any]:
+def epoch_of(
+    x: Any, y: Any, params: TrainParams, settings_used: dict[str, Any]
+) -> Callable[[], Any]:
     """Return a function that trains a new model for one epoch more each time."""
-    from sentiment.network.fast import accelerate  # which imports TensorFlow
+    from sentiment.network.fast_lstm import accelerate  # which imports TensorFlow
 
-    learning, validation = split(x, y, params.validation_split)
-    inputs = inputs_of({**settings_used, "pad.max_length": x.shape[1]}, len(learning.y))
+    learning, validation = train_validation_split(x, y, params.validation_split)
+    inputs = model_inputs({**settings_used, "pad.max_length": x.shape[1]}, len(learning.y))
     model = build_model(params, inputs)
     accelerate(model, params)
-    shuffled = batches(*learning, batch_size=params.batch_size, shuffle=True)
-    held_out = batches(*validation, batch_size=params.validation_batch_size, shuffle=False)
+    shuffled = batched_dataset(*learning, batch_size=params.batch_size, shuffle=True)
+    held_out = batched_dataset(*validation, batch_size=params.validation_batch_size, shuffle=False)
     return lambda: model.fit(shuffled, validation_data=held_out, shuffle=False, verbose=0)
 
 
@@ -54,7 +58,7 @@ def timed(work: Callable[[], Any]) -> Callable[[], float]:
 
 def main() -> None:
     params = load_params().train
-    training.prepare(params)
+    training.set_seeds(params)
     settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
     one_x, one_y = x[:REVIEWS], y[:REVIEWS]

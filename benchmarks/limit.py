@@ -3,13 +3,13 @@
 import statistics
 import time
 
-from sentiment.network.train_options import Train
+from sentiment.network.params import TrainParams
 
 SIDE = 2048  # large enough for TensorFlow's full rate, small enough for the cache of a server
 REPEATS = 20
 
 
-def epoch_flops(params: Train, learning: int, validation: int, length: int) -> int:
+def epoch_flops(params: TrainParams, learning: int, validation: int, length: int) -> int:
     """Count the multiplications and additions of the LSTM layers of a network in an epoch.
 
     One step multiplies its input (features) and the last state (units) by the kernels

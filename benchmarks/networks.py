@@ -17,7 +17,7 @@ from benchmarks.growth import REVIEWS
 from benchmarks.limit import epoch_flops, sgemm_rate
 from sentiment.backend import load_keras
 from sentiment.network import training
-from sentiment.network.train_options import Train
+from sentiment.network.params import TrainParams
 from sentiment.section import flatten
 from workflow import cli, files
 from workflow.files import PAD
@@ -34,7 +34,7 @@ NETWORKS: dict[str, Mapping[str, Any]] = {
 }
 
 
-def epoch_of(params: Train) -> Callable[[], float]:
+def epoch_of(params: TrainParams) -> Callable[[], float]:
     """A function that trains one epoch of a new model and returns its seconds."""
     settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = (array[:REVIEWS] for array in files.read_arrays(PAD, ["x_train", "y_train"]))
@@ -48,7 +48,7 @@ def epoch_of(params: Train) -> Callable[[], float]:
     return epoch
 
 
-def in_turns(both: Mapping[str, Train], rounds: int) -> dict[str, list[float]]:
+def in_turns(both: Mapping[str, TrainParams], rounds: int) -> dict[str, list[float]]:
     """The seconds of epochs of these params, which take turns."""
     epochs = {name: epoch_of(params) for name, params in both.items()}
     taken: dict[str, list[float]] = defaultdict(list)
@@ -58,7 +58,7 @@ def in_turns(both: Mapping[str, Train], rounds: int) -> dict[str, list[float]]:
     return taken
 
 
-def limit(params: Train, length: int, rate: float) -> float:
+def limit(params: TrainParams, length: int, rate: float) -> float:
     """The least seconds that an epoch's products take at this rate, in FLOP/s."""
     learning = int(REVIEWS * (1 - params.validation_split))
     return epoch_flops(params, learning, REVIEWS - learning, length) / rate
@@ -75,7 +75,7 @@ def line(*parts: str | float) -> str:
 def main(rounds: int, only: str) -> None:
     load_keras()
     params = load_params()
-    training.prepare(params.train)
+    training.set_seeds(params.train)
     length = files.read_about(PAD)["params"]["pad.max_length"]
     for name in [network for network in NETWORKS if only in network]:
         changes = {f"train.{key}": value for key, value in NETWORKS[name].items()}

@@ -8,9 +8,9 @@ import time
 
 import numpy as np
 
-from sentiment import text
+from sentiment import tokenizer
 from sentiment.padding import layout
-from sentiment.serving.keras_reader import Predictor, read_model
+from sentiment.serving.keras_classifier import BatchPredictor, load_keras_model
 from workflow import evaluation, files
 from workflow.files import read_reviews
 from workflow.params import load_params
@@ -23,13 +23,13 @@ def main() -> None:
     ranks = {word: rank for rank, word in enumerate(words) if word}
     x, order = files.read_arrays(files.PAD, ["x_test", "test_order"])
     reviews = read_reviews(files.FETCH, "test")
-    ask = Predictor(
-        read_model(files.checked(files.TRAIN / "model.keras")), params.evaluate.batch_size
+    ask = BatchPredictor(
+        load_keras_model(files.checked(files.TRAIN / "model.keras")), params.evaluate.batch_size
     )
     for row in range(int(sys.argv[1]) + WARM_UP):
         review = " ".join(words[rank] for rank in reviews[order[row]])
         begun = time.perf_counter()
-        tokens = text.pad_ranks([text.encode(review, ranks).ranks], layout(params.pad))
+        tokens = tokenizer.pad_ranks([tokenizer.encode(review, ranks).ranks], layout(params.pad))
         ask(tokens)
         seconds = time.perf_counter() - begun
         if not np.array_equal(tokens[0], x[row]):

@@ -19,7 +19,7 @@ import click
 import numpy as np
 
 from sentiment.data import synthetic
-from sentiment.data.dataset import Synthetic
+from sentiment.data.params import SyntheticParams
 from tests.project import ROOT, change_params
 from workflow import cli
 from workflow.files import STAGES
@@ -48,7 +48,7 @@ class Size(NamedTuple):
     stages: dict[str, Taken]
 
 
-def write_table(path: Path, reviews: int, params: Synthetic) -> None:
+def write_table(path: Path, reviews: int, params: SyntheticParams) -> None:
     """Write so many reviews of the generator as a table."""
     rng = np.random.default_rng(params.seed)
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from benchmarks.breaking import Fault, Group, Try, client_of, kill_tree, runs, small_disk, started
-from sentiment.network.state import METRICS
+from sentiment.network.progress import METRICS
 from tests.project import EPOCHS, QUIET, Project, free_port, until, wait_for
 from tools import verify
 from workflow.runs import training_run

@@ -3,10 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from sentiment.gradients import measure
-from sentiment.network.batches import split
-from sentiment.network.model import inputs_of
-from sentiment.network.state import START, Progress
+from sentiment.gradients import measure_gradients
+from sentiment.network.batches import train_validation_split
+from sentiment.network.model import model_inputs
+from sentiment.network.progress import NO_PROGRESS, Progress
 from sentiment.network.training import Training
 from sentiment.section import flatten
 from stages import train
@@ -20,16 +20,16 @@ def main() -> None:
     params = load_params().train
     settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
-    parts = learning, validation = split(x, y, params.validation_split)
-    training = Training(params, inputs_of(settings_used, len(learning.y)), *parts)
+    parts = learning, validation = train_validation_split(x, y, params.validation_split)
+    training = Training(params, model_inputs(settings_used, len(learning.y)), *parts)
     with tempfile.TemporaryDirectory() as kept, tempfile.TemporaryDirectory() as folder:
 
         def on_epoch(progress: Progress) -> None:
-            training_run.write(Path(kept), len(progress.rows), training.capture(progress))
+            training_run.write(Path(kept), len(progress.epochs), training.capture(progress))
 
         padding_token, reviews = settings_used["pad.padding_token"], params.gradient_reviews
-        gradients = measure(training.model, validation.x, padding_token, reviews)
-        trained = training.fit(START, on_epoch)
+        gradients = measure_gradients(training.model, validation.x, padding_token, reviews)
+        trained = training.fit(NO_PROGRESS, on_epoch)
         train.write(Path(folder), training, trained, gradients)
 
 

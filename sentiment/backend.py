@@ -28,7 +28,7 @@ def load_keras() -> ModuleType:
         # later ones: 1.5 of 5.3 s until TensorFlow and MLflow are imported
         gc.disable()
         try:
-            with hidden(OPTIONAL):
+            with hide_modules(OPTIONAL):
                 return importlib.import_module("keras")
         except BaseException:
             chatter.seek(0)
@@ -42,7 +42,7 @@ def load_keras() -> ModuleType:
 
 
 @contextmanager
-def hidden(modules: Sequence[str]) -> Iterator[None]:
+def hide_modules(modules: Sequence[str]) -> Iterator[None]:
     """In the block, let these seem not to be installed, but for those that are imported already."""
     names = [name for name in modules if name not in sys.modules]
     sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # None: not to be imported

@@ -22,7 +22,7 @@ class NotAllowedError(StoreError):
     """A store is there, and this user may not do there what is wanted."""
 
 
-class RunningError(UserError):
+class AlreadyRunningError(UserError):
     """Another process does what is wanted; it will have ended later."""
 
 

@@ -2,10 +2,10 @@
 
 from typing import NamedTuple, cast
 
-from sentiment.serving.classifier import Sentiment, log_odds
+from sentiment.serving.pyfunc_model import SentimentModel, log_odds
 
 
-class Contribution(NamedTuple):
+class WordAttribution(NamedTuple):
     """What the word at `text[start:end]` did to the answer.
 
     `log_odds` are those of positive with the word less those without it: above zero, it speaks for
@@ -22,10 +22,10 @@ class Explanation(NamedTuple):
 
     label: str
     probability: float
-    words: list[Contribution]
+    words: list[WordAttribution]
 
 
-class Step(NamedTuple):
+class PrefixPrediction(NamedTuple):
     """The probability of positive for the text cut after the word at `text[start:end]`."""
 
     start: int
@@ -33,31 +33,31 @@ class Step(NamedTuple):
     probability: float
 
 
-def explain(model: Sentiment, content: str) -> Explanation:
+def explain(model: SentimentModel, content: str) -> Explanation:
     """Say what each word did, by occlusion: the answer with it and without it.
 
     Source: Zeiler and Fergus 2014, Visualizing and Understanding Convolutional Networks.
     """
     if hasattr(model, "explain"):  # code that earlier versions brought
         return cast(Explanation, model.explain(content))
-    words = model.words(content)
-    answers = model.reader.without_each(words)
+    words = model.tokenize(content)
+    answers = model.classifier.predict_without_each(words)
     effects = log_odds(answers[0]) - log_odds(answers[1:])
     contributions = [
-        Contribution(words[place].start, words[place].end, float(effect))
-        for place, effect in zip(model.reader.places(words), effects, strict=True)
+        WordAttribution(words[place].start, words[place].end, float(effect))
+        for place, effect in zip(model.classifier.positions_read(words), effects, strict=True)
     ]
-    return Explanation(model.label(answers[0]), float(answers[0]), contributions)
+    return Explanation(model.label_of(answers[0]), float(answers[0]), contributions)
 
 
-def trace(model: Sentiment, content: str) -> list[Step]:
+def prefix_predictions(model: SentimentModel, content: str) -> list[PrefixPrediction]:
     """The model's answer after each word that it reads."""
     if hasattr(model, "trace"):  # code that earlier versions brought
-        return cast(list[Step], model.trace(content))
-    words = model.words(content)
-    places = model.reader.places(words)
-    answers = model.reader.after(words, places).tolist()
+        return cast(list[PrefixPrediction], model.trace(content))
+    words = model.tokenize(content)
+    places = model.classifier.positions_read(words)
+    answers = model.classifier.predict_prefixes(words, places).tolist()
     return [
-        Step(words[place].start, words[place].end, answer)
+        PrefixPrediction(words[place].start, words[place].end, answer)
         for place, answer in zip(places, answers, strict=True)
     ]

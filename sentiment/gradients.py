@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     import keras
 
 BATCH = 64  # reviews a step
-REACHED = 0.01  # share of the greatest mean norm at which a gradient still counts
-LOW, HIGH = 0.1, 0.9  # quantiles over the reviews: the spread
+REACH_THRESHOLD = 0.01  # share of the greatest mean norm at which a gradient still counts
+LOWER_QUANTILE, UPPER_QUANTILE = 0.1, 0.9  # quantiles over the reviews: the spread
 
 
-def measure(
+def measure_gradients(
     model: "keras.Model", x: NDArray[Any], padding_token: int, reviews: int
 ) -> pd.DataFrame:
     """The `table` of a model's gradients on a `sample` of its reviews.
 
     `x` are token ids, shape (all reviews, length); at most `reviews` of them are taken.
     """
-    chosen = sample(x, padding_token, reviews)
-    return table(by_distance(norms(model, chosen), chosen, padding_token))
+    chosen = select_reviews(x, padding_token, reviews)
+    return distance_table(norms_by_distance(gradient_norms(model, chosen), chosen, padding_token))
 
 
-def norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
+def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
     """The norm of the gradient of the logit by each word's vector, shape (reviews, length).
 
     A review's gradient of the loss (binary cross-entropy) is that of the logit times p - y, the
@@ -85,7 +85,7 @@ def split_at_vectors(model: "keras.Model", output: Any) -> "tuple[keras.Model, k
     return keras.Model(tokens, between), rest
 
 
-def sample(x: NDArray[Any], padding_token: int, reviews: int) -> NDArray[Any]:
+def select_reviews(x: NDArray[Any], padding_token: int, reviews: int) -> NDArray[Any]:
     """The first reviews that fill their row of `x`, shape (all reviews, length), else the longest.
 
     There are `reviews` of them at most; `padding_token` fills short ones.
@@ -96,7 +96,7 @@ def sample(x: NDArray[Any], padding_token: int, reviews: int) -> NDArray[Any]:
     return x[full if len(full) else longest]
 
 
-def by_distance(
+def norms_by_distance(
     norms: NDArray[np.float32], x: NDArray[Any], padding_token: int
 ) -> NDArray[np.float64]:
     """Norms by the distance from a review's last word, each review's divided by their mean.
@@ -116,7 +116,7 @@ def by_distance(
     return np.asarray(taken / np.where(means > 0, means, 1))
 
 
-def table(shares: NDArray[np.float64]) -> pd.DataFrame:
+def distance_table(shares: NDArray[np.float64]) -> pd.DataFrame:
     """The gradient at each distance, from `by_distance`, relative to the mean at the last word.
 
     Returns:
@@ -126,18 +126,18 @@ def table(shares: NDArray[np.float64]) -> pd.DataFrame:
     """
     mean = shares.mean(axis=0)
     scale = mean[0] or mean.max() or 1.0
-    low, high = np.quantile(shares, [LOW, HIGH], axis=0)
+    low, high = np.quantile(shares, [LOWER_QUANTILE, UPPER_QUANTILE], axis=0)
     columns = {"mean": mean / scale, "low": low / scale, "high": high / scale}
     return pd.DataFrame({"distance": np.arange(len(mean)), **columns})
 
 
-def reach(table: pd.DataFrame) -> int:
+def gradient_reach(table: pd.DataFrame) -> int:
     """The greatest distance, in words, whose mean is at least `REACHED` of the greatest; or 0."""
     means = table["mean"]
-    reached = (means > 0) & (means >= REACHED * means.max())
+    reached = (means > 0) & (means >= REACH_THRESHOLD * means.max())
     return int(table["distance"][reached].max()) if reached.any() else 0
 
 
-def curve(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+def as_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The mean at each distance as the values of a metric, whose steps are the distances."""
     return table.set_index("distance")[["mean"]].rename(columns={"mean": metric})

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from sentiment.section import SEED_LIMIT, Section
-from sentiment.text import Layout, Reviews, fingerprints, pad
+from sentiment.tokenizer import Layout, Reviews, pad, review_hashes
 
-AT_ONCE = 2_000_000  # tokens whose positions are in memory
+CHUNK_TOKENS = 2_000_000  # tokens whose positions are in memory
 
 
-class Pad(Section):
+class PadParams(Section):
     num_words: int = Field(ge=5, le=1_000_000)
     max_length: int = Field(ge=1, le=10_000)
     padding: Literal["pre", "post"]
@@ -28,7 +28,7 @@ class Pad(Section):
     shuffle_seed: int = Field(ge=0, lt=SEED_LIMIT)
 
     @model_validator(mode="after")
-    def _marks_are_apart(self) -> Self:
+    def _check_special_tokens(self) -> Self:
         marks = [self.padding_token, self.start_token, self.unknown_token]
         if len(set(marks)) < 3:
             raise ValueError(f"padding_token, start_token and unknown_token {marks} must differ")
@@ -43,7 +43,7 @@ class Pad(Section):
         return self
 
 
-def padded(train: Reviews, test: Reviews, params: Pad) -> dict[str, NDArray[Any]]:
+def pad_splits(train: Reviews, test: Reviews, params: PadParams) -> dict[str, NDArray[Any]]:
     """Pad and shuffle both parts.
 
     Returns:
@@ -51,31 +51,31 @@ def padded(train: Reviews, test: Reviews, params: Pad) -> dict[str, NDArray[Any]
         shape (reviews,); `test_order`: each test review's position in `test`; `test_seen`: whether
         it also occurs in training.
     """
-    train_order, test_order = shuffled(len(train), len(test), params.shuffle_seed)
+    train_order, test_order = shuffle_orders(len(train), len(test), params.shuffle_seed)
     form = layout(params)
     return {
-        "x_train": rows(train, train_order, form),
+        "x_train": pad_in_chunks(train, train_order, form),
         "y_train": train.labels[train_order],
-        "x_test": rows(test, test_order, form),
+        "x_test": pad_in_chunks(test, test_order, form),
         "y_test": test.labels[test_order],
         "test_order": test_order,
-        "test_seen": seen(test, train)[test_order],
+        "test_seen": seen_in_training(test, train)[test_order],
     }
 
 
-def rows(reviews: Reviews, order: NDArray[np.int64], form: Layout) -> NDArray[Any]:
+def pad_in_chunks(reviews: Reviews, order: NDArray[np.int64], form: Layout) -> NDArray[Any]:
     """The reviews in this order, padded, shape (reviews, max_length)."""
-    count = max(1, AT_ONCE // form.max_length)
+    count = max(1, CHUNK_TOKENS // form.max_length)
     starts = range(0, len(order), count)
     return np.concatenate([pad(reviews, order[start : start + count], form) for start in starts])
 
 
-def layout(params: Pad) -> Layout:
+def layout(params: PadParams) -> Layout:
     """The params that a served model needs, too: all but the order of the reviews."""
     return Layout(**params.model_dump(exclude={"shuffle_seed"}))
 
 
-def shuffled(train: int, test: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def shuffle_orders(train: int, test: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Orders for both parts, drawn one after the other as `keras.datasets.imdb` draws them."""
     rng = np.random.RandomState(seed)
     orders = np.arange(train), np.arange(test)
@@ -84,6 +84,6 @@ def shuffled(train: int, test: int, seed: int) -> tuple[NDArray[np.int64], NDArr
     return orders
 
 
-def seen(test: Reviews, train: Reviews) -> NDArray[np.bool_]:
+def seen_in_training(test: Reviews, train: Reviews) -> NDArray[np.bool_]:
     """Whether each test review is, word for word, also a training review; shape (test,)."""
-    return np.isin(fingerprints(test), fingerprints(train))
+    return np.isin(review_hashes(test), review_hashes(train))

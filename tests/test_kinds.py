@@ -12,14 +12,14 @@ from workflow.params import Params
 
 TAKEN = {
     "sentiment.backend.usable_cores": "the cores belong to a run's identity",
-    "sentiment.data.dataset.file_name": "a file's name without the query of its address",
+    "sentiment.data.params.file_name": "a file's name without the query of its address",
     "sentiment.errors.first_line": "errors of libraries in messages",
     "sentiment.errors.redacted": "no password in a message",
-    "sentiment.gradients.curve": "gradients as the values of a metric",
-    "sentiment.network.state.history_of": "the curve of a training that is resumed",
-    "sentiment.profile.describe": "a version keeps what its texts looked like",
-    "sentiment.scoring.answers.numbers": "the metrics that MLflow takes",
-    "sentiment.scoring.metrics.calibration_error": "the rule asks for it, by the same groups",
+    "sentiment.gradients.as_metric": "gradients as the values of a metric",
+    "sentiment.network.progress.history_frame": "the curve of a training that is resumed",
+    "sentiment.profile.build_profile": "a version keeps what its texts looked like",
+    "sentiment.evaluation.evaluate.flatten_metrics": "the metrics that MLflow takes",
+    "sentiment.evaluation.metrics.calibration_error": "the rule asks for it, by the same groups",
 }
 
 
@@ -56,20 +56,20 @@ class Refused:
 sys.meta_path.insert(0, Refused())
 
 import json
-from sentiment.network.batches import Part
+from sentiment.network.batches import Split
 from sentiment.network.model import Inputs
-from sentiment.network.state import START
-from sentiment.network.train_options import Train
+from sentiment.network.progress import NO_PROGRESS
+from sentiment.network.params import TrainParams
 from sentiment.network.training import Training
-from sentiment.serving.keras_reader import Predictor
+from sentiment.serving.keras_classifier import BatchPredictor
 
 rng = np.random.default_rng(0)
 x = rng.integers(3, 20, (64, 6)).astype(np.uint8)
-part = Part(x, (x[:, -1] > 10).astype(np.uint8))
-inputs = Inputs(20, 6, padding_token=0, unknown_token=2, steps=1)
-training = Training(Train.model_validate(json.loads(sys.argv[1])), inputs, part, part)
-trained = training.fit(START, lambda _: None, show=False)
-answers = Predictor(training.model, 8)(x)
+part = Split(x, (x[:, -1] > 10).astype(np.uint8))
+inputs = Inputs(20, 6, padding_token=0, unknown_token=2, steps_per_epoch=1)
+training = Training(TrainParams.model_validate(json.loads(sys.argv[1])), inputs, part, part)
+trained = training.fit(NO_PROGRESS, lambda _: None, verbose=False)
+answers = BatchPredictor(training.model, 8)(x)
 print(len(trained.history), answers.shape, bool((answers > 0).all() and (answers < 1).all()))
 """
 

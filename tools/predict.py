@@ -11,13 +11,13 @@ from workflow.ending import escape
 from workflow.registry import champion
 
 if TYPE_CHECKING:
-    from sentiment.serving.classifier import Sentiment
+    from sentiment.serving.pyfunc_model import SentimentModel
 
 SHOWN = 60  # characters of a text in the table
 WORDS = 5  # that moved an answer most
 
 
-def explained(model: "Sentiment", text: str) -> dict[str, Any]:
+def explained(model: "SentimentModel", text: str) -> dict[str, Any]:
     """What `--json` prints: the answer to a text, with the words that moved it most."""
     from sentiment.explanation import explain  # imports MLflow, which takes seconds
 

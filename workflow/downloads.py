@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sentiment.data.dataset import Fetch, Table, file_name
 from sentiment.data.imdb import ARCHIVE, WORD_INDEX
+from sentiment.data.params import FetchParams, TableParams, file_name
 from sentiment.data.rows import Source
 from sentiment.errors import UserError, first_line, redacted
 from workflow import files
@@ -27,7 +27,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
 
 
-def imdb(params: Fetch) -> tuple[bytes, bytes]:
+def imdb(params: FetchParams) -> tuple[bytes, bytes]:
     """The content of the archive and the word index, downloaded where Keras' cache lacks them.
 
     A download is written beside its place and moved in once its digest is right. Raises Unreachable
@@ -50,7 +50,7 @@ def imdb(params: Fetch) -> tuple[bytes, bytes]:
     return (folder / ARCHIVE).read_bytes(), (folder / WORD_INDEX).read_bytes()
 
 
-def _unreachable(params: Fetch, cause: str) -> str:
+def _unreachable(params: FetchParams, cause: str) -> str:
     return f"""{cache_folder()} has no good copy of IMDB, and the download from {params.url}
 failed ({cause}). What you can do:
   - put {ARCHIVE} and {WORD_INDEX} (digests in params.yaml) into {cache_folder()};
@@ -59,7 +59,7 @@ failed ({cause}). What you can do:
 
 
 @contextmanager
-def tables(params: Table) -> Iterator[tuple[list[Source], dict[str, str]]]:
+def tables(params: TableParams) -> Iterator[tuple[list[Source], dict[str, str]]]:
     """The files of `fetch.table`, see `local`, and their SHA-256 by the parameter's name.
 
     A UserError is raised where both have the same content.
@@ -104,7 +104,7 @@ def local(address: str) -> Iterator[Source]:
     with tempfile.TemporaryDirectory() as folder:
         shown = redacted(re.split("[?#]", address)[0])  # the rest may be a signature
         source = Source(Path(folder, file_name(address)), shown)
-        assert source.kind  # or UserError, before anything is copied
+        assert source.extension  # or UserError, before anything is copied
         _download(address, source)
         yield source
 

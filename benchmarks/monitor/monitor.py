@@ -28,8 +28,8 @@ from extras.monitor import shift
 from extras.monitor.monitor_run import OPTIONS
 from extras.monitor.shift import MonitorOptions
 from sentiment import profile
-from sentiment.serving.classifier import Sentiment
-from sentiment.text import Limits, Reviews, encode
+from sentiment.serving.pyfunc_model import SentimentModel
+from sentiment.tokenizer import ReadLimits, Reviews, encode
 from workflow import cli
 from workflow.files import FETCH, read_reviews
 from workflow.params import load
@@ -95,34 +95,36 @@ class Asker:
     def __init__(self, uri: str, reviews: Reviews) -> None:
         import mlflow
 
-        self.model: Sentiment = champion.load(uri)
-        settings = mlflow.artifacts.load_dict(f"{uri}/artifacts/settings.json")["model"]
+        self.model: SentimentModel = champion.load(uri)
+        settings = mlflow.artifacts.load_dict(f"{uri}/artifacts/config.json")["model"]
         layouts = [member.get("layout") for member in settings.get("members", [settings])]
-        self.reads = Limits.of(layouts, len(self.model.ranks))
+        self.reads = ReadLimits.from_layouts(layouts, len(self.model.word_index))
         self.answers = registry.evaluated_of(champion.version(uri)).predictions
         right = self.answers["predicted"] == self.answers["actual"]
         self.imdb = self.asked(reviews, np.zeros(1), self.answers["probability"], right)
 
     def asked(self, reviews: Reviews, dropped: Any, probability: Any, right: Any) -> Asked:
-        numbers = profile.measured(reviews, dropped, self.reads)
+        numbers = profile.text_statistics(reviews, dropped, self.reads)
         table = pd.DataFrame(numbers | {"probability": probability, "right": right}).astype(float)
         words = (np.unique(review).astype(np.int64) for review in reviews)
-        return Asked(table, [ranks[ranks <= profile.WORDS] for ranks in words])
+        return Asked(table, [ranks[ranks <= profile.MAX_WORDS] for ranks in words])
 
     def described(self, reviews: Reviews, chosen: NDArray[np.int64]) -> dict[str, Any]:
         """The profile of these reviews."""
         some = Reviews.from_lists([reviews[at].tolist() for at in chosen], reviews.labels[chosen])
         parts, table = {"train": some, "test": some}, self.answers.iloc[chosen]
-        found = profile.describe(parts, np.zeros(1), table, self.reads)
+        found = profile.build_profile(parts, np.zeros(1), table, self.reads)
         return {"threshold": self.model.threshold, **found}
 
     def ask(self, texts: pd.DataFrame) -> Asked:
         """Ask about labelled texts."""
         frame = texts[["text"]].astype("str")
         answers = self.model.predict(None, frame)["probability"].to_numpy(float)
-        encoded = [encode(text, self.model.ranks, self.model.tokenizer) for text in frame["text"]]
+        encoded = [
+            encode(text, self.model.word_index, self.model.tokenizer) for text in frame["text"]
+        ]
         reviews = Reviews.from_lists([text.ranks for text in encoded], texts["label"].to_numpy())
-        dropped = np.array([text.words - len(text.ranks) for text in encoded])
+        dropped = np.array([text.word_count - len(text.ranks) for text in encoded])
         right = (answers > self.model.threshold) == (reviews.labels == 1)
         return self.asked(reviews, dropped, answers, right)
 

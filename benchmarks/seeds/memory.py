@@ -20,7 +20,7 @@ from extras.seeds import experiments
 from extras.seeds.experiments import Experiment
 from extras.seeds.seed_group import ACCURACY, Member
 from sentiment import gradients
-from sentiment.network.train_options import KERAS_FORGET_BIAS
+from sentiment.network.params import KERAS_FORGET_BIAS
 from workflow import cli, files
 from workflow.files import EVALUATE, TRAIN
 from workflow.params import Params, load_params
@@ -179,8 +179,8 @@ def row(case: Case, member: Member, initial: pd.DataFrame, trained: pd.DataFrame
         "cue_distance": case.distance,
         "seed": member.seed,
         "test_accuracy": member.metrics[ACCURACY],
-        "initial_gradient_reach": gradients.reach(initial),
-        "gradient_reach": gradients.reach(trained),
+        "initial_gradient_reach": gradients.gradient_reach(initial),
+        "gradient_reach": gradients.gradient_reach(trained),
         "run_id": member.run_id,
     }
 

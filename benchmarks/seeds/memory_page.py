@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from extras.common import significance
 from extras.common.significance import CONFIDENCE
-from sentiment.data.dataset import Synthetic
+from sentiment.data.params import SyntheticParams
 from sentiment.errors import UserError
-from sentiment.scoring.plots import NEUTRAL, new_axes
+from sentiment.evaluation.plots import NEUTRAL, new_axes
 from workflow import cli, files
 from workflow.params import Params
 
@@ -167,12 +167,12 @@ def halfway(study: Study) -> float:
     return (accuracy_without_memory(synthetic) + best_accuracy(synthetic)) / 2
 
 
-def best_accuracy(params: Synthetic) -> float:
+def best_accuracy(params: SyntheticParams) -> float:
     """Accuracy of the rule itself, which no model can exceed but by luck."""
     return 1 - params.label_noise
 
 
-def accuracy_without_memory(params: Synthetic) -> float:
+def accuracy_without_memory(params: SyntheticParams) -> float:
     """Best accuracy of a model that knows every word of the opinions but not the cue."""
     sincere, noise = 1 - params.ironic_share, params.label_noise
     return sincere * (1 - noise) + (1 - sincere) * noise

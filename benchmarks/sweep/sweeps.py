@@ -28,8 +28,8 @@ from extras.sweep.sweep import Sweep
 from extras.sweep.sweep_options import FILE, SweepOptions
 from extras.sweep.trial import RUN, prepare
 from sentiment.backend import load_keras
-from sentiment.network.state import START
-from sentiment.text import Reviews
+from sentiment.network.progress import NO_PROGRESS
+from sentiment.tokenizer import Reviews
 from tests.services import postgres
 from workflow import cli
 from workflow.files import FETCH, read_reviews
@@ -81,7 +81,7 @@ def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
     for settings in values:
         start = time.monotonic()
         _, training = prepare(this_sweep, reviews, settings)
-        history = training.fit(START, lambda _: None, show=False).history
+        history = training.fit(NO_PROGRESS, lambda _: None, verbose=False).history
         beside.append(time.monotonic() - start - float(history["seconds"].sum()))
     return Trained(time.monotonic() - begun, beside[1:])
 

@@ -1,8 +1,8 @@
 """The stage of `extras/baseline/dvc.yaml`: a linear model, its answers to the test set, their run.
 
-Writes `data/linear/<kind>/`: `model.npz` (see `extras.common.linear_reader`), `history.csv` (one
-row: accuracy and loss of both parts of the training data, and the seconds of the fit) and, as the
-stage `evaluate` does, metrics, probabilities, tables and plots of the answers.
+Writes `data/linear/<kind>/`: `model.npz` (see `sentiment.serving.linear_classifier`), `history.csv`
+(one row: accuracy and loss of both parts of the training data, and the seconds of the fit) and, as
+the stage `evaluate` does, metrics, probabilities, tables and plots of the answers.
 """
 
 import sys
@@ -17,9 +17,10 @@ import numpy as np
 
 from extras.baseline import fit as fits
 from extras.baseline.fit import OPTIONS, LinearOptions
-from extras.common import linear_reader, unpadded
-from extras.common.linear_reader import Linear
+from extras.common import unpadded
 from sentiment.section import flatten
+from sentiment.serving import linear_classifier
+from sentiment.serving.linear_classifier import LinearClassifier
 from workflow import ending, files
 from workflow.files import FETCH, TEST_DATA, arrays
 from workflow.params import Params, dataset_name, load, load_params, tokenizer_of
@@ -64,7 +65,7 @@ def settings_of(params: Params, options: LinearOptions, kind: str) -> dict[str, 
     }
 
 
-def fit(job: Job) -> tuple[Linear, float]:
+def fit(job: Job) -> tuple[LinearClassifier, float]:
     """Fit the model, in so many seconds."""
     learning = fits.choose(job.data.train, job.data.learned)
     begun = time.perf_counter()
@@ -73,11 +74,11 @@ def fit(job: Job) -> tuple[Linear, float]:
     return model, time.perf_counter() - begun
 
 
-def save(folder: Path, job: Job, model: Linear, seconds: float, name: str) -> None:
+def save(folder: Path, job: Job, model: LinearClassifier, seconds: float, name: str) -> None:
     """Write model and evaluation into an empty folder, see `unpadded.evaluate`."""
-    np.savez(folder / linear_reader.FILE, **vars(model))
+    np.savez(folder / linear_classifier.FILE, **vars(model))
     params = job.settings_used | {
-        "model.sha256": files.sha256(folder / linear_reader.FILE),
+        "model.sha256": files.sha256(folder / linear_classifier.FILE),
         TEST_DATA: files.joint_digest(FETCH, arrays("test")),
     }
     answering = unpadded.Model(model.probabilities, len(model.weights) + 1, seconds)
@@ -92,7 +93,9 @@ def fit_and_log(job: Job, log: RunLogger, tags: Mapping[str, str]) -> None:
     with files.replaced(folder) as partial_folder:
         save(partial_folder, job, model, seconds, log.run.name)
     log.diff(diff)
-    saved = Model(files.checked(folder / linear_reader.FILE), {}, reader=linear_reader.READER)
+    saved = Model(
+        files.checked(folder / linear_classifier.FILE), {}, classifier="linear_classifier"
+    )
     index, threshold = files.checked(FETCH / "word_index.json"), job.params.evaluate.threshold
     parts = Parts([saved], index, threshold, LINEAR_PACKAGES, tokenizer_of(job.settings_used))
     metrics = unpadded.publish_evaluation(log, folder, job.data.test, parts, job.params.promote)

@@ -10,10 +10,10 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 
-from extras.common.linear_reader import Linear, bigrams
 from sentiment.errors import UserError
 from sentiment.section import Section
-from sentiment.text import Reviews
+from sentiment.serving.linear_classifier import LinearClassifier, bigrams
+from sentiment.tokenizer import Reviews
 
 OPTIONS = Path("extras", "baseline", "params.yaml")
 
@@ -30,7 +30,7 @@ class Counts(NamedTuple):
     """How often each feature occurs in each review.
 
     Attributes:
-        keys: of the features, rising, shape (features,), see `extras.common.linear_reader.bigrams`.
+        keys: of the features, rising, shape (features,), see `linear_classifier.bigrams`.
         matrix: shape (reviews, features), float64.
     """
 
@@ -62,7 +62,9 @@ def count(reviews: Reviews, min_reviews: int) -> Counts:
     return Counts(keys[kept], matrix[:, kept])
 
 
-def fit_tfidf(counts: Counts, labels: NDArray[np.uint8], options: LinearOptions) -> Linear:
+def fit_tfidf(
+    counts: Counts, labels: NDArray[np.uint8], options: LinearOptions
+) -> LinearClassifier:
     """Logistic regression on TF-IDF: what occurs in few reviews weighs more."""
     transform = TfidfTransformer().fit(counts.matrix)
     model = LogisticRegression(C=options.tfidf_c, max_iter=options.max_iterations)
@@ -70,7 +72,9 @@ def fit_tfidf(counts: Counts, labels: NDArray[np.uint8], options: LinearOptions)
     return _linear(counts.keys, transform.idf_, fitted, tfidf=True)
 
 
-def fit_naive_bayes(counts: Counts, labels: NDArray[np.uint8], options: LinearOptions) -> Linear:
+def fit_naive_bayes(
+    counts: Counts, labels: NDArray[np.uint8], options: LinearOptions
+) -> LinearClassifier:
     """Logistic regression on occurrence times the log-ratio by which naive Bayes weighs it.
 
     Source: Wang and Manning 2012, Baselines and Bigrams: Simple, Good Sentiment and Topic
@@ -89,8 +93,10 @@ def fit_naive_bayes(counts: Counts, labels: NDArray[np.uint8], options: LinearOp
 
 def _linear(
     keys: NDArray[np.int64], scale: NDArray[Any], fitted: LogisticRegression, tfidf: bool
-) -> Linear:
+) -> LinearClassifier:
     """By TF-IDF, occurrences are counted and values normalized."""
     weights, bias = fitted.coef_[0].astype(np.float32), fitted.intercept_[0].astype(np.float32)
     counted = normalized = np.array(tfidf)
-    return Linear(keys, scale.astype(np.float32), weights, np.array(bias), counted, normalized)
+    return LinearClassifier(
+        keys, scale.astype(np.float32), weights, np.array(bias), counted, normalized
+    )

@@ -17,7 +17,7 @@ from mlflow.entities import Run
 
 from extras.common.run_groups import CHAMPION, MEMBERS, SEEDS, WORKSPACE
 from sentiment.errors import UserError
-from sentiment.network.state import METRICS
+from sentiment.network.progress import METRICS
 from workflow import evaluation, files
 from workflow.files import EVALUATE, TRAIN, DamagedError
 from workflow.registry import champion
@@ -33,8 +33,8 @@ class Training(NamedTuple):
 
     Attributes:
         params: everything that shaped it and its evaluation, and digests of model and data.
-        predictions: see `sentiment.scoring.metrics`; `probability` is float32.
-        history: see `sentiment.network.state.Trained`.
+        predictions: see `sentiment.evaluation.metrics`; `probability` is float32.
+        history: see `sentiment.network.progress.TrainingResult`.
         cost: `parameters` and `milliseconds_per_review`.
     """
 

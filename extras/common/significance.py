@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sentiment.scoring.metrics import Metric, Predictions
+from sentiment.evaluation.metrics import Metric, Predictions
 from workflow.registry.rule import discordant
 
 CONFIDENCE = 0.95  # level of the intervals of a single model
@@ -20,7 +20,7 @@ class Interval(NamedTuple):
 
 def interval(metric: Metric, predictions: Predictions, confidence: float) -> Interval | None:
     """Wilson's interval; None where the metric is no share, or one of nothing."""
-    right, reviews = metric.share(predictions) if metric.share else (0, 0)
+    right, reviews = metric.proportion(predictions) if metric.proportion else (0, 0)
     return wilson(right, reviews, confidence) if reviews else None
 
 

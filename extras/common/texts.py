@@ -9,11 +9,9 @@ import pandas as pd
 from sentiment.data import rows
 from sentiment.data.rows import Source
 from sentiment.errors import first_line
-from sentiment.text import Encoded, Limits, encode
-from workflow.registry.scoring_server import COLUMN
 
 if TYPE_CHECKING:
-    from sentiment.serving.classifier import Sentiment
+    from sentiment.serving.pyfunc_model import SentimentModel
 
 TIMES_LONGEST = 10  # characters of a field, in the longest text's, that show an open quote
 
@@ -38,7 +36,7 @@ def read(source: Source, columns: Columns, longest: int) -> Iterator[Record]:
         UserError: the file cannot be read any further.
     """
     names = {"TEXT": columns.text} | ({"ID": columns.id} if columns.id else {})
-    for _, values in rows.records(source, names, TIMES_LONGEST * longest):
+    for _, values in rows.read_rows(source, names, TIMES_LONGEST * longest):
         if isinstance(values, Exception):
             yield Record("", None, first_line(values))
             continue
@@ -57,20 +55,13 @@ def _problem(values: Mapping[str, Any], column: str, longest: int) -> str | None
     return None
 
 
-def answers(model: "Sentiment", texts: pd.Series) -> pd.DataFrame:
+def answers(model: "SentimentModel", texts: pd.Series) -> pd.DataFrame:
     """A model's answers to texts, by their index.
 
     Returns:
         Columns `label`, `probability`, `words` (in all), `unknown` (words) and `truncated`.
     """
-    encoded = list[Encoded]()
-    model.observe = lambda _texts, words, _probabilities: encoded.extend(words)
-    table = model.predict(None, texts.to_frame(COLUMN)).set_index(texts.index)
-    # a model that an earlier release registered says neither its words nor what it reads
-    encoded = encoded or [encode(text, model.ranks, model.tokenizer) for text in texts]
-    limits = getattr(model, "limits", Limits(len(model.ranks), np.inf))
-    return table.assign(
-        words=[text.words for text in encoded],
-        unknown=[limits.unknown(text) for text in encoded],
-        truncated=[limits.truncates(text) for text in encoded],
-    )
+    predictions = model.predict_texts(texts.tolist())
+    columns = ["label", "probability", "words", "unknown", "truncated"]
+    table = pd.DataFrame(predictions, texts.index, columns)
+    return table.astype({"probability": np.float32})

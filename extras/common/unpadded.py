@@ -10,11 +10,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from sentiment.network.batches import split
-from sentiment.padding import seen, shuffled
-from sentiment.scoring.answers import TestSet, evaluate_answers, predictions_table, texts_of
-from sentiment.scoring.evaluate_options import Evaluate
-from sentiment.text import Reviews
+from sentiment.evaluation.evaluate import (
+    EvalDataset,
+    evaluate_predictions,
+    predictions_table,
+    text_lookup,
+)
+from sentiment.evaluation.params import EvaluateParams
+from sentiment.network.batches import train_validation_split
+from sentiment.padding import seen_in_training, shuffle_orders
+from sentiment.tokenizer import Reviews
 from workflow import files
 from workflow.evaluation import HISTORY, TestIdentity, publish, read_words, write
 from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
@@ -30,7 +35,7 @@ Ranks = NDArray[np.int64]  # of a review's words, shape (words,)
 class Data(NamedTuple):
     """The test part, and the positions in the training part that were learned from, and not."""
 
-    test: TestSet
+    test: EvalDataset
     train: Reviews
     learned: NDArray[np.int64]
     validation: NDArray[np.int64]
@@ -54,17 +59,22 @@ def read_data(seed: int, shares: Sequence[float]) -> Data:
     from `validation`.
     """
     train, test = read_reviews(FETCH, "train"), read_reviews(FETCH, "test")
-    order, test_order = shuffled(len(train), len(test), seed)
-    learned, _ = split(order, train.labels[order], max(shares))
-    _, validation = split(order, train.labels[order], min(shares))
+    order, test_order = shuffle_orders(len(train), len(test), seed)
+    learned, _ = train_validation_split(order, train.labels[order], max(shares))
+    _, validation = train_validation_split(order, train.labels[order], min(shares))
     no_rows, digest = np.zeros((len(test), 0), np.uint8), files.short_digest(FETCH, arrays("test"))
-    is_seen, labels = seen(test, train)[test_order], test.labels[test_order]
-    tested = TestSet(no_rows, labels, test_order, is_seen, test, digest)
+    is_seen, labels = seen_in_training(test, train)[test_order], test.labels[test_order]
+    tested = EvalDataset(no_rows, labels, test_order, is_seen, test, digest)
     return Data(tested, train, learned.x, validation.x)
 
 
 def evaluate(
-    folder: Path, model: Model, data: Data, params: Mapping[str, Any], name: str, options: Evaluate
+    folder: Path,
+    model: Model,
+    data: Data,
+    params: Mapping[str, Any],
+    name: str,
+    options: EvaluateParams,
 ) -> None:
     """Ask a model about all reviews, and write what follows as the stage `evaluate` does.
 
@@ -79,8 +89,8 @@ def evaluate(
     probabilities = answers(model, data.test.reviews, data.test.order)
     taken = 1000 * (time.perf_counter() - begun) / len(probabilities)
     predictions = predictions_table(data.test, probabilities, options.threshold)
-    texts = texts_of(data.test, read_words())
-    write(folder, evaluate_answers(predictions, texts, dataset_name(params), name, options))
+    texts = text_lookup(data.test, read_words())
+    write(folder, evaluate_predictions(predictions, texts, dataset_name(params), name, options))
     parts = [
         (data.train.labels[order], answers(model, data.train, order))
         for order in (data.learned, data.validation)
@@ -92,7 +102,7 @@ def evaluate(
 
 
 def publish_evaluation(
-    log: RunLogger, folder: Path, test: TestSet, parts: Parts, rule: Promote
+    log: RunLogger, folder: Path, test: EvalDataset, parts: Parts, rule: Promote
 ) -> dict[str, Any]:
     """Log what `evaluate` wrote, and let the rule decide about the model; return the metrics."""
     metrics: dict[str, Any] = files.read_json(folder / "metrics.json")

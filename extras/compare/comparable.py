@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from extras.common.evaluated_runs import RunGroup, Training
 from sentiment.errors import UserError
-from sentiment.scoring.metrics import POSITIVE
-from sentiment.text import Reviews
+from sentiment.evaluation.metrics import POSITIVE
+from sentiment.tokenizer import Reviews
 from workflow import files
 from workflow.evaluation import read_words
 from workflow.files import FETCH, TEST_DATA, arrays, read_reviews

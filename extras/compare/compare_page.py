@@ -12,8 +12,8 @@ from extras.common import evaluated_runs, page
 from extras.compare import comparable, compare_text, comparison, verdict
 from extras.compare.comparison import Comparison
 from extras.compare.verdict import CompareOptions
-from sentiment.scoring.evaluate_options import Evaluate
-from sentiment.scoring.plots import NEUTRAL, new_axes
+from sentiment.evaluation.params import EvaluateParams
+from sentiment.evaluation.plots import NEUTRAL, new_axes
 from workflow import files
 from workflow.params import load, load_params
 from workflow.runs import store
@@ -45,7 +45,7 @@ def compare(a: str, b: str) -> tuple[Comparison, Path]:
     return result, folder
 
 
-def write(folder: Path, result: Comparison, params: Evaluate) -> None:
+def write(folder: Path, result: Comparison, params: EvaluateParams) -> None:
     """Write page and JSON in the place of an earlier report."""
     plot = page.svg(reliability(result, params), "Reliability of A and B")
     context = {"comparison": result, "text": compare_text, "verdict": verdict, "plot": plot}
@@ -54,7 +54,7 @@ def write(folder: Path, result: Comparison, params: Evaluate) -> None:
         files.write_json(partial / "comparison.json", asdict(result))
 
 
-def reliability(comparison: Comparison, params: Evaluate) -> Figure:
+def reliability(comparison: Comparison, params: EvaluateParams) -> Figure:
     """Draw how often reviews are positive against how likely each model says they are.
 
     A's lines are wider, so that they are seen where B's lie on them.

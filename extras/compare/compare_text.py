@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from extras.compare.comparison import Comparison, Spread
-from sentiment.scoring.metrics import shown_in
+from sentiment.evaluation.metrics import metrics_for
 from workflow.ending import escape
 
 Row = Sequence[str]
@@ -33,7 +33,7 @@ def metrics(comparison: Comparison) -> list[Row]:
     a, b, level = comparison.a, comparison.b, comparison.confidence
     measured = [
         (metric.label, spread(a.metrics[name], level), spread(b.metrics[name], level))
-        for name, metric in shown_in("headline").items()
+        for name, metric in metrics_for("headline").items()
     ]
     costs = [
         (label, f"{a.cost[name]:{form}}", f"{b.cost[name]:{form}}")

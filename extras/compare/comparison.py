@@ -12,7 +12,7 @@ from extras.compare import verdict
 from extras.compare.comparable import Corpus, answers, by_review
 from extras.compare.disagreement import Example, Subset, examples, groups
 from extras.compare.verdict import CompareOptions, Difference
-from sentiment.scoring.metrics import Metric, Predictions, reliability, shown_in
+from sentiment.evaluation.metrics import Metric, Predictions, metrics_for, reliability
 from workflow.registry import rule
 from workflow.registry.rule import Discordant
 
@@ -64,7 +64,7 @@ class Comparison:
     groups: list[Subset]
     only_a: list[Example]
     only_b: list[Example]
-    reliability: dict[str, list[Rows]]  # by `a` and `b`, see `sentiment.scoring.metrics`
+    reliability: dict[str, list[Rows]]  # by `a` and `b`, see `sentiment.evaluation.metrics`
 
 
 def compare(a: RunGroup, b: RunGroup, corpus: Corpus, settings: CompareOptions) -> Comparison:
@@ -107,14 +107,14 @@ def compare(a: RunGroup, b: RunGroup, corpus: Corpus, settings: CompareOptions) 
 def summarize(group: RunGroup, bins: int, confidence: float) -> Summary:
     tables = [Predictions(training.predictions, bins) for training in group.trainings]
     runs = [training.run_id for training in group.trainings]
-    shown = shown_in("headline").items()
+    shown = metrics_for("headline").items()
     metrics = {name: spread(metric, tables, confidence) for name, metric in shown}
     return Summary(group.label, group.run_id, group.name, runs, metrics, group.cost)
 
 
 def spread(metric: Metric, tables: Sequence[Predictions], confidence: float) -> Spread:
     """A metric of a group, from the predictions of each training."""
-    values = np.array([metric.of(table) for table in tables])
+    values = np.array([metric.compute(table) for table in tables])
     mean, low, high = float(values.mean()), float(values.min()), float(values.max())
     if len(tables) > 1:
         return Spread(mean, None, float(values.std(ddof=1)), low, high)

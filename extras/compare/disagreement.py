@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from extras.compare.comparable import Answers, Corpus
 from extras.compare.verdict import CompareOptions, Difference, difference
-from sentiment.scoring.metrics import length_groups
+from sentiment.evaluation.metrics import length_groups
 
 
 @dataclass(frozen=True)

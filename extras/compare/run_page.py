@@ -10,9 +10,9 @@ from markupsafe import Markup
 from extras.common import page
 from extras.common.significance import CONFIDENCE, interval
 from sentiment.errors import UserError
-from sentiment.scoring.answers import TrainingRecord, draw_answers, draw_training
-from sentiment.scoring.evaluate_options import Evaluate
-from sentiment.scoring.metrics import Predictions, shown_in
+from sentiment.evaluation.evaluate import TrainingRecord, plot_predictions, plot_training
+from sentiment.evaluation.metrics import Predictions, metrics_for
+from sentiment.evaluation.params import EvaluateParams
 from workflow import files
 from workflow.evaluation import TEXT, evaluated_digests, read_table
 from workflow.files import EVALUATE
@@ -33,7 +33,7 @@ PLOTS = {  # their captions
 
 
 class Results(NamedTuple):
-    """What `evaluate` wrote, see `sentiment.scoring.answers`.
+    """What `evaluate` wrote, see `sentiment.evaluation.evaluate`.
 
     The params are by dotted `params.yaml` names, with digests; the tables are `TABLES`.
     """
@@ -61,7 +61,7 @@ def headline(results: Results) -> list[tuple[str, str, str]]:
     bins = results.params["evaluate.calibration_bins"]
     answered = Predictions(results.tables["predictions"], bins)
     tiles = []
-    for name, metric in shown_in("headline").items():
+    for name, metric in metrics_for("headline").items():
         value = results.metrics.get(f"test_{name}")
         if value is None:  # not defined, or of an evaluation that did not know it
             continue
@@ -78,16 +78,16 @@ def moment(milliseconds: int) -> str:
     return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M}"
 
 
-def plots(training: TrainingRecord, results: Results, options: Evaluate) -> dict[str, Markup]:
+def plots(training: TrainingRecord, results: Results, options: EvaluateParams) -> dict[str, Markup]:
     """The plots of `evaluate` by their captions, which take the place of titles."""
-    drawn = draw_answers(results.metrics, results.tables, training.run["name"], options)
-    drawn |= draw_training(training, results.tables["gradients"], options)
+    drawn = plot_predictions(results.metrics, results.tables, training.run["name"], options)
+    drawn |= plot_training(training, results.tables["gradients"], options)
     for figure in drawn.values():
         figure.axes[0].set_title("")
     return {caption: page.svg(drawn[name], caption) for name, caption in PLOTS.items()}
 
 
-def report(training: TrainingRecord, results: Results, link: str, options: Evaluate) -> str:
+def report(training: TrainingRecord, results: Results, link: str, options: EvaluateParams) -> str:
     """The complete page, which leads to the run at the address `link`."""
     mistakes = results.tables["mistakes"]
     if not options.log_texts:  # they may have been logged when the table was made

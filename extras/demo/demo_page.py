@@ -14,10 +14,10 @@ from mlflow.entities.model_registry import ModelVersion
 from extras.demo import reading
 from extras.demo.gates import Gates, watched
 from sentiment.errors import UserError
-from sentiment.explanation import Contribution, explain, trace
-from sentiment.scoring.metrics import shown_in
-from sentiment.serving.classifier import Sentiment
-from sentiment.text import Word
+from sentiment.evaluation.metrics import metrics_for
+from sentiment.explanation import WordAttribution, explain, prefix_predictions
+from sentiment.serving.pyfunc_model import SentimentModel
+from sentiment.tokenizer import Word
 from workflow.ending import escape
 from workflow.registry import champion
 from workflow.registry import versions as registry
@@ -35,11 +35,11 @@ FAINTEST = 0.05  # a word below this share of the strongest effect stays without
 class Champion(NamedTuple):
     """The model that is asked, and what tells its gates if it has some."""
 
-    model: Sentiment
+    model: SentimentModel
     gates: Callable[[Sequence[Word]], list[Gates]] | None
 
 
-def coloured(text: str, words: list[Contribution]) -> str:
+def coloured(text: str, words: list[WordAttribution]) -> str:
     """The text as HTML: words that speak for positive on blue, for negative on orange.
 
     The colour is the stronger the greater a word's share of the strongest effect.
@@ -64,7 +64,7 @@ def coloured(text: str, words: list[Contribution]) -> str:
 def load(name: str, version: str) -> Champion:
     """Load a version; another champion is another version."""
     model = champion.load(f"models:/{name}/{version}")
-    return Champion(model, watched(model.reader))
+    return Champion(model, watched(model.classifier))
 
 
 def show_answer(asked: Champion) -> None:
@@ -80,8 +80,8 @@ def show_answer(asked: Champion) -> None:
         "much the log-odds change without the word (occlusion). Words without a colour "
         "have next to no effect, or the model does not know or read them."
     )
-    if steps := trace(asked.model, text):
-        gates = asked.gates(asked.model.words(text)) if asked.gates else ()
+    if steps := prefix_predictions(asked.model, text):
+        gates = asked.gates(asked.model.tokenize(text)) if asked.gates else ()
         table = reading.table(text, steps, gates)
         st.vega_lite_chart(table, reading.chart(table))
         st.caption(
@@ -94,7 +94,7 @@ def show_champion(version: ModelVersion) -> None:
     """Name the version, and show its metrics on the test set."""
     st.subheader("The champion")
     st.text(registry.described(version))
-    metrics = shown_in("demo")
+    metrics = metrics_for("demo")
     columns: Any = st.columns(len(metrics))
     for column, (name, metric) in zip(columns, metrics.items(), strict=True):
         value = version.tags.get(f"test_{name}")

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.network.architectures import directions
-from sentiment.serving.classifier import Reader
-from sentiment.serving.keras_reader import Network
-from sentiment.text import Word, pad_ranks
+from sentiment.serving.keras_classifier import KerasClassifier
+from sentiment.serving.pyfunc_model import TextClassifier
+from sentiment.tokenizer import Word, pad_ranks
 
 if TYPE_CHECKING:
     import keras
@@ -27,15 +27,15 @@ class Gates(NamedTuple):
     cell: float
 
 
-def watched(reader: Reader) -> Callable[[Sequence[Word]], list[Gates]] | None:
+def watched(reader: TextClassifier) -> Callable[[Sequence[Word]], list[Gates]] | None:
     """What tells the gates at each word of a text that is read; None for a model without an LSTM.
 
     None also for a reader without `columns`, which models of earlier versions brought.
     """
     if not hasattr(reader, "columns"):
         return None
-    network = cast(Network, reader)  # its class is that of the code that the model brought
-    at_tokens = watch(network.ask.model)
+    network = cast(KerasClassifier, reader)  # its class is that of the code that the model brought
+    at_tokens = watch(network.predictor.model)
     if at_tokens is None:
         return None
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from extras.demo.gates import Gates
-from sentiment.explanation import Step
+from sentiment.explanation import PrefixPrediction
 
 GATES = ["forget gate", "input gate", "output gate", "cell state"]  # columns, as `Gates` has them
 PLACE = 4  # characters before the word in a label
@@ -15,7 +15,7 @@ PLACE = 4  # characters before the word in a label
 LABELS = {"labelExpr": f"slice(datum.value, {PLACE})", "labelAngle": -90, "labelOverlap": True}
 
 
-def table(text: str, steps: list[Step], gates: Sequence[Gates] = ()) -> pd.DataFrame:
+def table(text: str, steps: list[PrefixPrediction], gates: Sequence[Gates] = ()) -> pd.DataFrame:
     """A row for each word: its label, and numbers from 0 to 1.
 
     A cell state is its norm relative to the greatest. Without gates there are no columns for them

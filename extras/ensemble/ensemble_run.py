@@ -15,7 +15,7 @@ from extras.common.unpadded import Data, Ranks
 from extras.ensemble.members import RUNS, SHUFFLE, Member, choose, data_of, download
 from sentiment.errors import UserError
 from sentiment.section import flatten
-from sentiment.serving.classifier import Sentiment
+from sentiment.serving.pyfunc_model import SentimentModel
 from workflow import files
 from workflow.files import EVALUATE, FETCH, TEST_DATA, arrays
 from workflow.params import Params, load_params
@@ -100,11 +100,11 @@ def evaluate(
     request: EnsembleRequest, data: Data, artifacts: Mapping[str, str], folder: Path
 ) -> None:
     """Ask the model that these files are as where it is served, see `unpadded.evaluate`."""
-    served = Sentiment()
+    served = SentimentModel()
     served.load({name: Path(path) for name, path in artifacts.items()})
 
     def ask(reviews: list[Ranks]) -> NDArray[np.float32]:
-        return served.reader.answers([ranks.tolist() for ranks in reviews])
+        return served.classifier.predict_probability([ranks.tolist() for ranks in reviews])
 
     members, options = request.members, request.params.evaluate
     parameters = sum(member.training.cost["parameters"] for member in members)

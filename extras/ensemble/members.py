@@ -1,6 +1,5 @@
 """The models of an ensemble: which they are, and their files from the registry."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,20 +8,16 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 
 from extras.common.evaluated_runs import RunGroup, Training, belonging_to
-from extras.ensemble import ensemble_reader
 from sentiment.errors import UserError
-from sentiment.serving.classifier import INDEX, SETTINGS
-from sentiment.serving.keras_reader import READER as NETWORK
+from sentiment.serving.pyfunc_model import CLASSIFIERS, CONFIG_FILE, WORD_INDEX_FILE
 from workflow import files
 from workflow.files import TEST_DATA
 from workflow.params import tokenizer_of
-from workflow.registry import packaging
 from workflow.registry.packaging import Model, Parts
 from workflow.registry.versions import described
 from workflow.runs import logger
 
 RUNS = "ensemble.runs"  # param of an ensemble: its members' runs and their weights
-READER = re.compile(r"(sentiment\.serving|extras\.\w+)\.\w+_reader")  # of a model
 SHUFFLE = "pad.shuffle_seed"
 
 
@@ -88,13 +83,13 @@ def download(
         # each file has a name of its own in the served model
         path = model.path.rename(model.path.with_name(f"{number}{model.path.suffix}"))
         models.append(model._replace(path=path, weight=member.weight))
-    indices = [model.path.with_name(INDEX) for model in models]
+    indices = [model.path.with_name(WORD_INDEX_FILE) for model in models]
     if len({files.sha256(index) for index in indices}) > 1:
         raise UserError("The models number words in other ways: an ensemble needs the same.")
-    has_network = any(model.reader == NETWORK for model in models)
+    has_network = any(model.classifier == "keras_classifier" for model in models)
     packages = logger.SERVING_PACKAGES if has_network else logger.LINEAR_PACKAGES
     tokenizer = tokenizer_of(members[0].training.params)
-    return Parts(models, indices[0], threshold, packages, tokenizer, ensemble_reader.READER)
+    return Parts(models, indices[0], threshold, packages, tokenizer, "ensemble_classifier")
 
 
 def read_model(folder: Path) -> Model:
@@ -102,22 +97,18 @@ def read_model(folder: Path) -> Model:
 
     Raises:
         DamagedError: a file is missing, changed, not listed with a digest, or elsewhere; or the
-            model's reader is none of this project.
+            model's classifier is unknown.
     """
-    path = folder / SETTINGS
+    path = folder / CONFIG_FILE
     settings = files.read_json(path)
-    # an earlier version had a list, and did not name readers
-    model = settings["model"] if "model" in settings else settings["models"][0]
+    model = settings["model"]
     name = model["file"]
-    default = "extras.common.linear_reader" if name.endswith(".npz") else NETWORK
-    reader = model.get("reader", default)
-    # the version's author wrote both: the reader is to be imported and packed, and the name may be
-    # that of any file on this machine
-    if not READER.fullmatch(reader) or not packaging.module(reader).is_file():
-        raise files.damaged(path, f"{reader} is no reader of this project")
-    for file in (INDEX, name):
+    classifier = model["classifier"]
+    if classifier not in CLASSIFIERS:  # it is imported where the ensemble is loaded
+        raise files.damaged(path, f"{classifier!r} is not one of {', '.join(CLASSIFIERS)}")
+    for file in (WORD_INDEX_FILE, name):
         if file not in settings["files"] or (folder / file).resolve().parent != folder.resolve():
             raise files.damaged(path, f"{file} is not one of its files")
         files.checked(folder / file, settings["files"])
     network = {key: model[key] for key in ("layout", "batch_size") if key in model}
-    return Model(folder / name, network, reader=reader)
+    return Model(folder / name, network, classifier=classifier)

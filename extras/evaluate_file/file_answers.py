@@ -13,12 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from extras.common.significance import CONFIDENCE, Interval, interval, proportions_difference
-from sentiment.data.rows import NAMED, Row
+from sentiment.data.rows import MAX_NAMES_SHOWN, Row
 from sentiment.errors import UserError
-from sentiment.scoring.answers import TestSet, predictions_table
-from sentiment.scoring.metrics import METRICS, Predictions, class_names, shown_in
-from sentiment.serving.classifier import Sentiment
-from sentiment.text import Reviews, encode, fingerprints
+from sentiment.evaluation.evaluate import EvalDataset, predictions_table
+from sentiment.evaluation.metrics import METRICS, Predictions, class_names, metrics_for
+from sentiment.serving.pyfunc_model import SentimentModel
+from sentiment.tokenizer import Reviews, encode, review_hashes
 from workflow.registry.scoring_server import COLUMN, ID
 
 AT_ONCE = 2000  # texts in memory
@@ -38,7 +38,7 @@ class Compared(NamedTuple):
 
 
 def ask(
-    model: Sentiment,
+    model: SentimentModel,
     rows: Iterable[Row],
     is_positive: Callable[[Row], bool],
     known: NDArray[np.uint64],
@@ -49,17 +49,17 @@ def ask(
     there are none.
 
     Returns:
-        The table that `sentiment.scoring.metrics` describes, `review` being the number of the row
-        from 1, with the texts of wrong answers in the column `text`.
+        The table that `sentiment.evaluation.metrics` describes, `review` being the number of the
+        row from 1, with the texts of wrong answers in the column `text`.
     """
     waiting, parts = iter(rows), list[pd.DataFrame]()
     while (some := list(islice(waiting, AT_ONCE))) or not parts:
         labels = np.array([is_positive(row) for row in some], np.uint8)
         texts = pd.Series([row.text for row in some], dtype="str")
-        words = [encode(text, model.ranks, model.tokenizer).ranks for text in texts]
+        words = [encode(text, model.word_index, model.tokenizer).ranks for text in texts]
         reviews = Reviews.from_lists(words, labels)
-        seen, no_rows = np.isin(fingerprints(reviews), known), np.zeros((len(some), 0), np.uint8)
-        test = TestSet(no_rows, labels, np.arange(len(some)), seen, reviews, "")
+        seen, no_rows = np.isin(review_hashes(reviews), known), np.zeros((len(some), 0), np.uint8)
+        test = EvalDataset(no_rows, labels, np.arange(len(some)), seen, reviews, "")
         answers = model.predict(None, texts.to_frame(COLUMN))["probability"].to_numpy(np.float32)
         part = predictions_table(test, answers, model.threshold)
         parts.append(part.assign(text=texts.where(part["actual"] != part["predicted"], "")))
@@ -83,7 +83,7 @@ def logged(log: Path, version: str, labels: Mapping[str, bool], threshold: float
     found = {number: [*lines.values()] for number, lines in answers.items()}
     lines = {number: same[0] for number, same in found.items() if len(same) == 1}
     if missing := [number for number in labels if number not in lines]:
-        named = ", ".join(missing[:NAMED]) + ", …" * (len(missing) > NAMED)
+        named = ", ".join(missing[:MAX_NAMES_SHOWN]) + ", …" * (len(missing) > MAX_NAMES_SHOWN)
         count = f"{len(missing):,} of {len(labels):,} ids"
         message = f"{count} do not have one answer of {version} in {log}: {named}"
         if not lines:
@@ -104,12 +104,14 @@ def logged(log: Path, version: str, labels: Mapping[str, bool], threshold: float
 def compared(here: Predictions, there: Predictions) -> dict[str, Compared]:
     """The metrics of a file by their names, on the answers to the texts and to the test set."""
     metrics = {}
-    for name, metric in shown_in("file").items():
+    for name, metric in metrics_for("file").items():
         own, theirs = (interval(metric, answers, CONFIDENCE) for answers in (here, there))
         difference = None
-        if metric.share and own and theirs:
-            difference = proportions_difference(metric.share(there), metric.share(here), CONFIDENCE)
-        metrics[name] = Compared(metric.of(here), own, metric.of(there), difference)
+        if metric.proportion and own and theirs:
+            difference = proportions_difference(
+                metric.proportion(there), metric.proportion(here), CONFIDENCE
+            )
+        metrics[name] = Compared(metric.compute(here), own, metric.compute(there), difference)
     return metrics
 
 

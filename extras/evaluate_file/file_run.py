@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from extras.common import run_groups
 from extras.evaluate_file import file_answers
 from sentiment.data import rows
-from sentiment.data.dataset import Table, file_name
-from sentiment.data.rows import Columns, Labels, Source
+from sentiment.data.params import TableParams, file_name
+from sentiment.data.rows import BinaryLabels, Columns, Source
 from sentiment.errors import UserError
-from sentiment.scoring.answers import evaluate_answers
-from sentiment.scoring.metrics import POSITIVE, Predictions
+from sentiment.evaluation.evaluate import evaluate_predictions
+from sentiment.evaluation.metrics import POSITIVE, Predictions
 from sentiment.section import flatten
-from sentiment.text import fingerprints
+from sentiment.tokenizer import review_hashes
 from workflow import downloads, files
 from workflow.ending import escape
 from workflow.evaluation import TestIdentity, publish, write
@@ -40,7 +40,7 @@ class FileRequest(NamedTuple):
     version: ModelVersion
     file: str
     digest: str
-    settings: Table
+    settings: TableParams
     params: Params
 
     @property
@@ -108,18 +108,22 @@ def make(file: str, changes: Mapping[str, str], model: str | None, log: str) -> 
 def ask(request: FileRequest, source: Source, log: str) -> pd.DataFrame:
     """The model's answers to the texts of a file, or those in a log, see `file_answers`."""
     settings = request.settings
-    labels = Labels(settings.positive, settings.label)
-    texts = rows.read(source, Columns(settings.text, settings.label), settings.longest)
+    labels = BinaryLabels(settings.positive, settings.label)
+    texts = rows.read_labelled_rows(
+        source, Columns(settings.text, settings.label), settings.longest
+    )
     model, known = champion.load(request.model), trained_on(request.version)
     if log:
         numbers = dict[str, bool]()
         for row in texts:
             if numbers.setdefault(row.text, labels.is_positive(row)) != labels.is_positive(row):
-                raise UserError(f"{row.place}: {row.text} has both labels.")
+                raise UserError(f"{row.location}: {row.text} has both labels.")
         table = file_answers.logged(Path(log), request.model, numbers, model.threshold)
     else:
         table = file_answers.ask(model, texts, labels.is_positive, known)
-    labels.require_both((table["actual"] == POSITIVE).to_numpy().astype(np.uint8), source.name)
+    labels.check_both_present(
+        (table["actual"] == POSITIVE).to_numpy().astype(np.uint8), source.name
+    )
     return table
 
 
@@ -127,7 +131,7 @@ def trained_on(version: ModelVersion) -> NDArray[np.uint64]:
     """Fingerprints of the reviews that a version was trained on, if `data/fetch` has them."""
     is_there = (FETCH / files.ABOUT).exists()
     if is_there and version.tags.get(TEST_DATA) == files.joint_digest(FETCH, arrays("test")):
-        return fingerprints(read_reviews(FETCH, "train"))
+        return review_hashes(read_reviews(FETCH, "train"))
     return np.zeros(0, np.uint64)
 
 
@@ -138,7 +142,7 @@ def write_and_log(request: FileRequest, answers: pd.DataFrame) -> tuple[str, Pat
         UserError: the store cannot be used, or failed meanwhile.
     """
     texts = answers.set_index("review")["text"]
-    evaluation = evaluate_answers(
+    evaluation = evaluate_predictions(
         answers.drop(columns="text"),
         lambda reviews: [texts[review] for review in reviews],
         request.file,

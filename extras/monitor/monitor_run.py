@@ -14,11 +14,11 @@ from extras.common import page, run_groups
 from extras.common.significance import CONFIDENCE, wilson
 from extras.monitor import shift, window
 from extras.monitor.shift import MonitorOptions
-from sentiment.data.dataset import file_name
+from sentiment.data.params import file_name
 from sentiment.errors import UserError
-from sentiment.scoring.metrics import POSITIVE
+from sentiment.evaluation.metrics import POSITIVE
 from sentiment.section import flatten
-from sentiment.text import encode
+from sentiment.tokenizer import encode
 from workflow import files
 from workflow.ending import escape
 from workflow.evaluation import FORMULA

@@ -54,7 +54,7 @@ def effects(
     if words:
         mean, deviation = use["apart"]
         chance = (mean + z * deviation) * math.sqrt(1 / len(words) + 1 / use["texts"])
-        rows["word_use"] = (0.0, profile.distance(*uses(words, described)), chance)
+        rows["word_use"] = (0.0, profile.total_variation_distance(*uses(words, described)), chance)
     table = pd.DataFrame.from_dict(rows, "index", columns=["expected", "found", "chance"])
     table.insert(2, "effect", table["found"] - table["expected"])
     table["floor"] = pd.Series(options.floors)
@@ -66,7 +66,7 @@ def effects(
 def uses(words: Texts, described: Mapping[str, Any]) -> list[NDArray[np.int64]]:
     """How many texts have each word, found and expected, of those that the profile has."""
     expected = np.array(described["word_use"]["use"])
-    return [profile.use(words) * (expected > 0), expected]
+    return [profile.document_frequencies(words) * (expected > 0), expected]
 
 
 def moved(

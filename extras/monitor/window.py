@@ -14,7 +14,7 @@ from extras.common import texts
 from workflow import downloads
 
 if TYPE_CHECKING:
-    from sentiment.serving.classifier import Sentiment
+    from sentiment.serving.pyfunc_model import SentimentModel
 
 LOGGED = ["words", "unknown", "truncated", "probability"]  # `unknown` is a share
 AT_ONCE = 5000  # texts that the model is asked about
@@ -63,7 +63,7 @@ def read_log(files: list[Path], version: str) -> Iterator[Seen]:
                     yield [values[name] for name in LOGGED], values.get("text")
 
 
-def read_file(file: str, column: str, longest: int, model: "Sentiment") -> Iterator[Seen]:
+def read_file(file: str, column: str, longest: int, model: "SentimentModel") -> Iterator[Seen]:
     """What a model says of the texts of a file; UserError if that cannot be read."""
     with downloads.local(file) as source:
         records = texts.read(source, texts.Columns(column), longest)

@@ -26,7 +26,7 @@ from workflow import files
 from workflow.registry import champion
 
 if TYPE_CHECKING:
-    from sentiment.serving.classifier import Sentiment
+    from sentiment.serving.pyfunc_model import SentimentModel
 
 PARTS = "parts"  # in the folder of the answers: what reads a folder of Parquet takes no other file
 ROWS = 10_000  # of a part, but for the last
@@ -133,7 +133,7 @@ def score(job: Job, part: int) -> Counts:
 
 
 @cache
-def load(model: str, tracking_uri: str) -> "Sentiment":
+def load(model: str, tracking_uri: str) -> "SentimentModel":
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
     return champion.load(model)
 

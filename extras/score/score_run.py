@@ -14,7 +14,7 @@ from extras.common import cluster, texts
 from extras.common.texts import Columns
 from extras.score import parts
 from extras.score.parts import Counts, Job
-from sentiment.data.dataset import file_name
+from sentiment.data.params import file_name
 from sentiment.errors import UserError
 from workflow import cli, downloads, files
 from workflow.ending import escape

@@ -13,7 +13,7 @@ import mlflow
 from dvc.api import DVCFileSystem
 
 from extras.seeds.seed_group import SEED, Group, Member
-from sentiment.data.dataset import Fetch
+from sentiment.data.params import FetchParams
 from sentiment.errors import UserError, first_line
 from sentiment.section import flatten
 from workflow import children, dvc, files
@@ -85,7 +85,7 @@ def under_seeds(params: Params, count: int) -> list[Experiment]:
     ]
 
 
-def require_copies(params: Fetch) -> None:
+def require_copies(params: FetchParams) -> None:
     """Raise UserError where the copies of the project that DVC trains in would lack texts."""
     for name in dvc.relative_files(params):
         places = (Path(name), *Path(name).parents)  # DVC may know the folder that a file is in

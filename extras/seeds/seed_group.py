@@ -10,7 +10,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 from extras.common import run_groups
 from extras.common.run_groups import MEMBERS, PARENT, SEEDS
-from sentiment.scoring.metrics import shown_in
+from sentiment.evaluation.metrics import metrics_for
 from workflow.runs import store
 from workflow.runs.logger import now
 
@@ -39,7 +39,7 @@ class Group(NamedTuple):
 def metrics(members: Sequence[Member]) -> dict[str, float]:
     """Mean and spread of the test's metrics that every training has: one may not be defined."""
     spreads: dict[str, float] = {}
-    for name in (f"test_{name}" for name in shown_in("groups")):
+    for name in (f"test_{name}" for name in metrics_for("groups")):
         values = [member.metrics[name] for member in members if name in member.metrics]
         if len(values) == len(members):
             spreads |= {f"{name}_mean": float(np.mean(values))}
@@ -90,7 +90,7 @@ def table(group: Group, run_id: str) -> str:
     ]
     means = [
         f"{metric.label} {spreads[f'test_{name}_mean']:.4f} ± {spreads[f'test_{name}_sd']:.4f}"
-        for name, metric in shown_in("groups").items()
+        for name, metric in metrics_for("groups").items()
         if f"test_{name}_mean" in spreads
     ]
     return "\n".join(

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from extras.common import run_groups
 from extras.sweep.space import tidy
 from extras.sweep.sweep_options import SweepOptions
-from sentiment.errors import RunningError, StoreError, first_line
+from sentiment.errors import AlreadyRunningError, StoreError, first_line
 from workflow import files
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ def patiently(call: Callable[[], T]) -> T:
         try:
             with as_user_error():
                 return call()
-        except (StoreError, RunningError, OSError) as error:
+        except (StoreError, AlreadyRunningError, OSError) as error:
             print(f"{first_line(error)} This is tried again.", flush=True)
         time.sleep(PAUSE_SECONDS)
     with as_user_error():

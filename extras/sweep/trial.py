@@ -17,13 +17,13 @@ from extras.sweep import space, study
 from extras.sweep.study import ERROR, PASSING, VALUES
 from extras.sweep.sweep import Sweep, settings_of
 from sentiment.backend import load_keras
-from sentiment.errors import RunningError, StoreError
-from sentiment.network.batches import split
-from sentiment.network.model import inputs_of
-from sentiment.network.state import Progress, Trained
-from sentiment.network.training import Training, summarize
-from sentiment.padding import layout, shuffled
-from sentiment.text import Reviews, pad
+from sentiment.errors import AlreadyRunningError, StoreError
+from sentiment.network.batches import train_validation_split
+from sentiment.network.model import model_inputs
+from sentiment.network.progress import Progress, TrainingResult
+from sentiment.network.training import Training, training_metrics
+from sentiment.padding import layout, shuffle_orders
+from sentiment.tokenizer import Reviews, pad
 from workflow.ending import explain
 from workflow.params_file import changed
 from workflow.runs import identity, lifecycle, store
@@ -50,10 +50,10 @@ def prepare(
     """
     params = changed(sweep.params, values)
     settings_used = settings_of(sweep.data, params)
-    order, _ = shuffled(len(reviews), 0, params.pad.shuffle_seed)
+    order, _ = shuffle_orders(len(reviews), 0, params.pad.shuffle_seed)
     x, y = pad(reviews, order, layout(params.pad)), reviews.labels[order]
-    learning, validation = split(x, y, params.train.validation_split)
-    inputs = inputs_of(settings_used, len(learning.y))
+    learning, validation = train_validation_split(x, y, params.train.validation_split)
+    inputs = model_inputs(settings_used, len(learning.y))
     with own_seeds(params.train.seed):
         return settings_used, Training(params.train, inputs, learning, validation)
 
@@ -93,7 +93,7 @@ def objective(
         values = trial.user_attrs.get(VALUES) or study.patiently(drawn)
         begun()
         trained = study.patiently(lambda: train(sweep, *prepare(sweep, reviews, values), trial))
-        return summarize(trained)[sweep.options.metric]
+        return training_metrics(trained)[sweep.options.metric]
     except Stopped as stopped:
         raise optuna.TrialPruned(str(stopped)) from None
     except Exception as error:
@@ -106,7 +106,7 @@ def note_failure(error: Exception, trial: optuna.Trial) -> None:
     import mlflow
 
     why = explain(error, "`make sweep`") or repr(error)
-    trial.set_user_attr(PASSING, isinstance(error, StoreError | OSError | RunningError))
+    trial.set_user_attr(PASSING, isinstance(error, StoreError | OSError | AlreadyRunningError))
     trial.set_user_attr(ERROR, why)
     if run_id := trial.user_attrs.get(RUN):
         with store.tolerating_errors("Why the trial failed is not logged to MLflow"):
@@ -116,7 +116,7 @@ def note_failure(error: Exception, trial: optuna.Trial) -> None:
 
 def train(
     sweep: Sweep, settings_used: Mapping[str, Any], training: Training, trial: optuna.Trial
-) -> Trained:
+) -> TrainingResult:
     """Train, or resume, in the trial's own run, and tell Optuna how it goes.
 
     Raises:
@@ -133,8 +133,8 @@ def train(
     trial.set_user_attr(KEY, key)
 
     def after_epoch(progress: Progress) -> None:
-        number = len(progress.rows)
-        trial.report(progress.rows[-1][metric], number)
+        number = len(progress.epochs)
+        trial.report(progress.epochs[-1][metric], number)
         if number < training.params.epochs and trial.should_prune():
             why = f"others were better after epoch {number}"
             run.log.tags({PRUNED: why})

@@ -17,7 +17,7 @@ from extras.sweep import environment, study
 from extras.sweep.sweep import Sweep
 from extras.sweep.trial import KEY, objective
 from sentiment.errors import StoreError, first_line
-from sentiment.text import Reviews
+from sentiment.tokenizer import Reviews
 from workflow import ending
 from workflow.files import FETCH, read_reviews
 from workflow.runs import training_run

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.errors import UserError
-from sentiment.text import Reviews
+from sentiment.tokenizer import Reviews
 
 ARCHIVE = "imdb.npz"
 WORD_INDEX = "imdb_word_index.json"

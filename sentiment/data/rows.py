@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.data.dataset import label_text
+from sentiment.data.params import normalize_label
 from sentiment.errors import UserError, first_line
 
-KINDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 BATCH_ROWS = 1000  # of a Parquet file, in memory at once
-NAMED = 20  # columns that a message names, each by as many characters at most
+MAX_NAMES_SHOWN = 20  # columns that a message names, each by as many characters at most
 UNREADABLE = (EOFError, OSError, ValueError, csv.Error, zlib.error)
 OPEN_QUOTE = ("unexpected end of data", "field larger than field limit")  # of Python's csv
 
@@ -37,11 +37,13 @@ class Source(NamedTuple):
     name: str
 
     @property
-    def kind(self) -> str:
+    def extension(self) -> str:
         """The one of `KINDS` that its name ends in; UserError if that is none."""
         plain = self.path.with_suffix("") if self.is_compressed else self.path
-        if plain.suffix.lower() not in KINDS:
-            raise UserError(f"{self.name} ends in none of {', '.join(KINDS)}, nor these with .gz.")
+        if plain.suffix.lower() not in EXTENSIONS:
+            raise UserError(
+                f"{self.name} ends in none of {', '.join(EXTENSIONS)}, nor these with .gz."
+            )
         return plain.suffix.lower()
 
     @property
@@ -59,13 +61,13 @@ class Row(NamedTuple):
     The group is empty where none is read.
     """
 
-    place: str
+    location: str
     text: str
     label: str
     group: str
 
 
-class Labels:
+class BinaryLabels:
     """The two labels of a file, in a column; one is positive."""
 
     def __init__(self, positive: str, column: str) -> None:
@@ -80,12 +82,12 @@ class Labels:
         self._other = self._other or row.label
         if row.label != self._other:
             raise UserError(
-                f"{row.place}, column {self.column!r} is {row.label!r}, a third label beside "
+                f"{row.location}, column {self.column!r} is {row.label!r}, a third label beside "
                 f"{self.positive!r}, which is positive, and {self._other!r}."
             )
         return False
 
-    def require_both(self, labels: NDArray[np.uint8], where: str) -> None:
+    def check_both_present(self, labels: NDArray[np.uint8], where: str) -> None:
         """Raise UserError unless there are rows, 1 = positive, of both labels."""
         if not len(labels):
             raise UserError(f"{where} has no row with a word in its text.")
@@ -97,24 +99,24 @@ class Labels:
             )
 
 
-def read(source: Source, columns: Columns, longest: int) -> Iterator[Row]:
-    """Read the rows of a file, whose texts have at most `longest` characters.
+def read_labelled_rows(source: Source, columns: Columns, max_characters: int) -> Iterator[Row]:
+    """Read the rows of a file, whose texts have at most `max_characters` characters.
 
     A UserError says what is wrong with the file, or with which row and column.
     """
     names = {f"fetch.table.{kind}": name for kind, name in columns._asdict().items() if name}
-    for row, values in records(source, names, longest + 1):
+    for row, values in read_rows(source, names, max_characters + 1):
         if isinstance(values, Exception):
             raise _unreadable(source, f"at {row}", values)
         place = f"{source.name}, {row}, column"
-        text = _text(values[columns.text], f"{place} {columns.text!r}", longest)
+        text = _text(values[columns.text], f"{place} {columns.text!r}", max_characters)
         label = _label(values[columns.label], f"{place} {columns.label!r}")
         by = columns.group
         group = "" if by is None else _label(values[by], f"{place} {by!r}")
         yield Row(f"{source.name}, {row}", text, label, group)
 
 
-def records(source: Source, columns: Mapping[str, str], limit: int) -> Records:
+def read_rows(source: Source, columns: Mapping[str, str], limit: int) -> Records:
     """Read the rows of a file, malformed ones included; the place of each, and its values.
 
     `columns` are needed, by what sets them. A field of more characters than `limit` is taken for a
@@ -124,7 +126,7 @@ def records(source: Source, columns: Mapping[str, str], limit: int) -> Records:
     readers = {".csv": _read_csv, ".tsv": _read_csv, ".parquet": _read_parquet}
     where = "from its beginning"
     try:
-        rows = readers.get(source.kind, _read_json)(source, columns)
+        rows = readers.get(source.extension, _read_json)(source, columns)
         for number, (line, values) in enumerate(rows, 1):
             row = f"row {number}{line}"
             if isinstance(values, dict) and not _is_unicode(values):
@@ -148,21 +150,21 @@ def _is_unicode(values: Mapping[str, Any]) -> bool:
     return True
 
 
-def _text(value: Any, place: str, longest: int) -> str:
+def _text(value: Any, place: str, max_characters: int) -> str:
     if not isinstance(value, str):
-        raise UserError(f"{place} is {value!r:.{NAMED}}: a text is needed.")
-    if len(value) > longest:
+        raise UserError(f"{place} is {value!r:.{MAX_NAMES_SHOWN}}: a text is needed.")
+    if len(value) > max_characters:
         raise UserError(
-            f"{place} has {len(value):,} characters, more than fetch.table.longest ({longest:,}). "
-            "Is a quote before it not closed?"
+            f"{place} has {len(value):,} characters, more than fetch.table.longest "
+            f"({max_characters:,}). Is a quote before it not closed?"
         )
     return value
 
 
 def _label(value: Any, place: str) -> str:
-    label = label_text(value)
+    label = normalize_label(value)
     if not isinstance(label, str) or not label:
-        raise UserError(f"{place} is {value!r:.{NAMED}}: a text or a number is needed.")
+        raise UserError(f"{place} is {value!r:.{MAX_NAMES_SHOWN}}: a text or a number is needed.")
     return label
 
 
@@ -172,7 +174,7 @@ def _read_csv(source: Source, columns: Mapping[str, str]) -> Records:
     Python's csv can be strict, and it counts lines. pandas and pyarrow accept stray quotes inside
     a text and report no line; pandas also pads rows that are too short.
     """
-    dialect = csv.excel_tab if source.kind == ".tsv" else csv.excel
+    dialect = csv.excel_tab if source.extension == ".tsv" else csv.excel
     reader = csv.reader(_lines(source), dialect, strict=True)
     header = next(filter(None, reader), [])
     _require_columns("the header", header, columns)
@@ -244,5 +246,8 @@ def _require_columns(place: str, names: list[str], columns: Mapping[str, str]) -
     """Raise ValueError unless each column that is needed is there."""
     for setting, name in columns.items():
         if name not in names:
-            shown = ", ".join(repr(column[:NAMED]) for column in names[:NAMED]) or "none"
+            shown = (
+                ", ".join(repr(column[:MAX_NAMES_SHOWN]) for column in names[:MAX_NAMES_SHOWN])
+                or "none"
+            )
             raise ValueError(f"{place} has no column {name!r} ({setting}): {shown}")

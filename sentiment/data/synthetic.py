@@ -15,8 +15,8 @@ from itertools import chain
 
 import numpy as np
 
-from sentiment.data.dataset import Synthetic
-from sentiment.text import Reviews
+from sentiment.data.params import SyntheticParams
+from sentiment.tokenizer import Reviews
 
 PRAISE = "good great wonderful superb moving brilliant charming fresh funny gripping".split()
 BLAME = "bad awful terrible dull boring weak clumsy tedious poor shallow".split()
@@ -41,7 +41,7 @@ MEANT = {*PRAISE, *BLAME, *NEGATIONS, *SUBJECTS, SINCERE, IRONIC, "the", "was"}
 FIXED = MEANT | set(chain(*FILLER)) - {"{name}"}  # all words but the names
 
 
-def generate(params: Synthetic) -> tuple[Reviews, Reviews, dict[str, int]]:
+def generate(params: SyntheticParams) -> tuple[Reviews, Reviews, dict[str, int]]:
     """Generate training reviews, test reviews and the word index.
 
     As in IMDB's files, words are ranked by their frequency in the training part. Those that do
@@ -58,7 +58,7 @@ def generate(params: Synthetic) -> tuple[Reviews, Reviews, dict[str, int]]:
 
 
 def reviews(
-    count: int, params: Synthetic, rng: np.random.Generator
+    count: int, params: SyntheticParams, rng: np.random.Generator
 ) -> Iterator[tuple[list[str], int]]:
     """So many reviews one after the other, each as its words and its label, 1 = positive."""
     names = _names(params)
@@ -66,7 +66,7 @@ def reviews(
 
 
 def _review(
-    params: Synthetic, names: Sequence[str], rng: np.random.Generator
+    params: SyntheticParams, names: Sequence[str], rng: np.random.Generator
 ) -> tuple[list[str], int]:
     positive, ironic = rng.random() < 0.5, rng.random() < params.ironic_share
     length = int(rng.integers(params.min_length, params.max_length, endpoint=True))
@@ -78,7 +78,7 @@ def _review(
 
 
 def _opinions(
-    positive: bool, params: Synthetic, names: Sequence[str], rng: np.random.Generator
+    positive: bool, params: SyntheticParams, names: Sequence[str], rng: np.random.Generator
 ) -> list[str]:
     """`cue_distance` words with the opinions, with filler before and between them."""
     clauses = [_opinion(positive, params, rng) for _ in range(params.opinions)]
@@ -89,7 +89,7 @@ def _opinions(
     return list(chain(*chain(*zip(parts, clauses, strict=False)), parts[-1]))
 
 
-def _opinion(positive: bool, params: Synthetic, rng: np.random.Generator) -> list[str]:
+def _opinion(positive: bool, params: SyntheticParams, rng: np.random.Generator) -> list[str]:
     negated = rng.random() < params.negated_share
     words = PRAISE if positive ^ negated else BLAME
     negation = [str(rng.choice(NEGATIONS))] if negated else []
@@ -107,7 +107,7 @@ def _filler(length: int, names: Sequence[str], rng: np.random.Generator) -> list
     return words[:length]
 
 
-def _names(params: Synthetic) -> list[str]:
+def _names(params: SyntheticParams) -> list[str]:
     """As many different made-up names as the vocabulary has room for."""
     base, count = len(SYLLABLES), params.vocab_size - len(FIXED)
     digits = [np.base_repr(number + base**2, base) for number in range(count)]

@@ -14,18 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment import text
 from sentiment.data import rows
-from sentiment.data.dataset import Table
-from sentiment.data.rows import Columns, Labels, Row, Source
+from sentiment.data.params import TableParams
+from sentiment.data.rows import BinaryLabels, Columns, Row, Source
 from sentiment.errors import UserError
-from sentiment.text import Reviews, fingerprints
+from sentiment.tokenizer import Reviews, review_hashes, tokenize
 
-AT_ONCE = 4_000_000  # words in memory
+CHUNK_WORDS = 4_000_000  # words in memory
 NUMBER = np.dtype(np.uint32)
 
 
-class Loaded(NamedTuple):
+class EncodedDataset(NamedTuple):
     """A data set: both parts, each training word's frequency rank, and the rows without a word.
 
     `dropped` are the words of each test review that have no rank, shape (reviews,), or (1,) of all.
@@ -33,22 +32,22 @@ class Loaded(NamedTuple):
 
     train: Reviews
     test: Reviews
-    ranks: dict[str, int]
-    left_out: int
-    dropped: NDArray[np.int64] = np.zeros(1, np.int64)
+    word_index: dict[str, int]
+    rows_skipped: int
+    words_dropped: NDArray[np.int64] = np.zeros(1, np.int64)
 
 
-class Reader:
+class RowEncoder:
     """Turns rows into `numbers` of words, from 0, in the order in which they occur.
 
     Of each row that has a word it keeps how many these are, whether it is `positive` and the number
     of its group; of the others, how many are `left_out`.
     """
 
-    def __init__(self, settings: Table, labels: Labels) -> None:
-        self.settings = settings
+    def __init__(self, params: TableParams, labels: BinaryLabels) -> None:
+        self.params = params
         self.numbers: dict[str, int] = {}
-        self.left_out = 0
+        self.rows_skipped = 0
         self.labels = labels
         self.lengths, self.positive, self.groups = array("q"), array("B"), array("q")
         self._group_numbers: dict[str, int] = {}
@@ -58,59 +57,63 @@ class Reader:
 
         A UserError is raised as by `rows.read`.
         """
-        columns = Columns(self.settings.text, self.settings.label, self.settings.group)
+        columns = Columns(self.params.text, self.params.label, self.params.group)
         with path.open("ab") as file:
-            for block in self._blocks(rows.read(source, columns, self.settings.longest)):
+            for block in self._blocks(
+                rows.read_labelled_rows(source, columns, self.params.longest)
+            ):
                 block.tofile(file)
 
     def _blocks(self, source: Iterable[Row]) -> Iterator[NDArray[np.uint32]]:
         waiting: list[int] = []
         for row in source:
             is_positive = self.labels.is_positive(row)
-            words = text.words(row.text, self.settings.tokenizer)
+            words = tokenize(row.text, self.params.tokenizer)
             if not words:
-                self.left_out += 1
+                self.rows_skipped += 1
                 continue
             waiting += [self.numbers.setdefault(word, len(self.numbers)) for word in words]
             group = self._group_numbers.setdefault(row.group, len(self._group_numbers))
             self.lengths.append(len(words))
             self.positive.append(is_positive)
             self.groups.append(group)
-            if len(waiting) >= AT_ONCE:
+            if len(waiting) >= CHUNK_WORDS:
                 yield np.array(waiting, NUMBER)
                 waiting = []
         yield np.array(waiting, NUMBER)
 
 
-class Words(NamedTuple):
+class WordFile(NamedTuple):
     """The numbers of all words of many rows in a file, read some at a time.
 
     `ends` are how many words there are up to the end of each row, shape (rows,).
     """
 
     path: Path
-    ends: NDArray[np.int64]
+    row_ends: NDArray[np.int64]
 
-    def blocks(self, chosen: NDArray[np.bool_]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    def iter_blocks(self, chosen: NDArray[np.bool_]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """The words of the chosen rows, and the row of each, in their order."""
-        for start in range(0, int(self.ends[-1]), AT_ONCE):
-            words = np.fromfile(self.path, NUMBER, AT_ONCE, offset=start * NUMBER.itemsize)
-            row = np.searchsorted(self.ends, np.arange(start, start + len(words)), "right")
+        for start in range(0, int(self.row_ends[-1]), CHUNK_WORDS):
+            words = np.fromfile(self.path, NUMBER, CHUNK_WORDS, offset=start * NUMBER.itemsize)
+            row = np.searchsorted(self.row_ends, np.arange(start, start + len(words)), "right")
             wanted = chosen[row]
             yield words[wanted], row[wanted]
 
 
-def load(settings: Table, sources: Sequence[Source], scratch: Path, labels: Labels) -> Loaded:
+def load_table(
+    params: TableParams, sources: Sequence[Source], scratch: Path, labels: BinaryLabels
+) -> EncodedDataset:
     """Read the files, and set a share aside for the test if there is no file of its own.
 
     The sources are the file of the training part and, if it has one of its own, that of the test
     part. The words of the result stay in `scratch`, an empty folder. A UserError says what is wrong
     with a file.
     """
-    reader, path = Reader(settings, labels), scratch / "numbers"
+    reader, path = RowEncoder(params, labels), scratch / "numbers"
     is_test = _read(reader, sources, path)
-    positive, words = np.array(reader.positive), Words(path, np.cumsum(reader.lengths))
-    ranks = ranked(words.blocks(~is_test), len(reader.numbers))
+    positive, words = np.array(reader.positive), WordFile(path, np.cumsum(reader.lengths))
+    ranks = frequency_ranks(words.iter_blocks(~is_test), len(reader.numbers))
     train_part = _part(words, ranks, positive, ~is_test, scratch / "train")
     test_part = _part(words, ranks, positive, is_test, scratch / "test")
     path.unlink()
@@ -119,41 +122,41 @@ def load(settings: Table, sources: Sequence[Source], scratch: Path, labels: Labe
     order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]  # the first word first
     index = {vocabulary[number]: rank for rank, number in enumerate(order, 1)}
     dropped = np.array(reader.lengths)[is_test] - test_part.lengths
-    return Loaded(train_part, test_part, index, reader.left_out, dropped)
+    return EncodedDataset(train_part, test_part, index, reader.rows_skipped, dropped)
 
 
-def _read(reader: Reader, sources: Sequence[Source], path: Path) -> NDArray[np.bool_]:
+def _read(reader: RowEncoder, sources: Sequence[Source], path: Path) -> NDArray[np.bool_]:
     """Read all rows, whose words are then in `path`; which are the test part, shape (rows,)."""
-    settings, (train, *test) = reader.settings, sources
+    params, (train, *test) = reader.params, sources
     reader.append(train, path)
     learned = np.array(reader.positive)
-    reader.labels.require_both(learned, settings.train)
+    reader.labels.check_both_present(learned, params.train)
     for source in test:
         reader.append(source, path)
     labels, groups = np.array(reader.positive), np.array(reader.groups)
     if test:
         is_test = np.arange(len(labels)) >= len(learned)
     else:
-        is_test = set_aside(labels, groups, settings)
+        is_test = choose_test_rows(labels, groups, params)
     shared = np.intersect1d(groups[is_test], groups[~is_test])
-    if settings.group is not None and len(shared):
+    if params.group is not None and len(shared):
         raise UserError(
-            f"{len(shared):,} of the groups in column {settings.group!r} of {settings.test} are "
-            f"also in {settings.train}: take their rows from one of both."
+            f"{len(shared):,} of the groups in column {params.group!r} of {params.test} are "
+            f"also in {params.train}: take their rows from one of both."
         )
     for chosen, part in ((is_test, "test"), (~is_test, "training")):
-        reader.labels.require_both(labels[chosen], f"{settings.test}, {part} part")
+        reader.labels.check_both_present(labels[chosen], f"{params.test}, {part} part")
     return is_test
 
 
-def nearest(share: float) -> int:
+def number_of_folds(share: float) -> int:
     """In how many parts, two at least, one part comes nearest to a share of at most a half."""
     fewer = max(2, int(1 / share))
     return min((fewer, fewer + 1), key=lambda parts: abs(1 / parts - share))
 
 
-def set_aside(
-    labels: NDArray[np.uint8], groups: NDArray[np.int64], settings: Table
+def choose_test_rows(
+    labels: NDArray[np.uint8], groups: NDArray[np.int64], params: TableParams
 ) -> NDArray[np.bool_]:
     """Which rows are the test part: a share of each label, and whole groups; shape (rows,).
 
@@ -162,24 +165,26 @@ def set_aside(
     """
     from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-    order, seed = np.arange(len(labels)), settings.split_seed
+    order, seed = np.arange(len(labels)), params.split_seed
     try:
-        if settings.group is None:
+        if params.group is None:
             _, test = train_test_split(
-                order, test_size=settings.test_share, stratify=labels, random_state=seed
+                order, test_size=params.test_share, stratify=labels, random_state=seed
             )
         else:
-            parts = nearest(settings.test_share)
+            parts = number_of_folds(params.test_share)
             dealer = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
             _, test = next(dealer.split(order, labels, groups))
     except ValueError as error:
-        raise UserError(f"{settings.train}: fetch.table.test_share: {error}") from None
+        raise UserError(f"{params.train}: fetch.table.test_share: {error}") from None
     chosen = np.zeros(len(order), bool)
     chosen[test] = True
     return chosen
 
 
-def ranked(blocks: Iterable[tuple[NDArray[Any], NDArray[Any]]], count: int) -> NDArray[np.uint32]:
+def frequency_ranks(
+    blocks: Iterable[tuple[NDArray[Any], NDArray[Any]]], count: int
+) -> NDArray[np.uint32]:
     """The frequency rank of each word, as Keras' `Tokenizer` ranks them.
 
     The most frequent word has rank 1; of two that are equally frequent, the one that occurs first.
@@ -202,7 +207,7 @@ def ranked(blocks: Iterable[tuple[NDArray[Any], NDArray[Any]]], count: int) -> N
 
 
 def _part(
-    words: Words,
+    words: WordFile,
     ranks: NDArray[np.uint32],
     labels: NDArray[np.uint8],
     chosen: NDArray[np.bool_],
@@ -211,7 +216,7 @@ def _part(
     """The chosen rows as reviews, whose words are in a file; words without a rank are dropped."""
     lengths = np.zeros(len(labels), np.int64)
     with path.open("wb") as file:
-        for numbers, row in words.blocks(chosen):
+        for numbers, row in words.iter_blocks(chosen):
             tokens = ranks[numbers]
             has_rank = tokens > 0
             lengths += np.bincount(row[has_rank], minlength=len(labels))
@@ -221,35 +226,41 @@ def _part(
     return Reviews(np.memmap(path, NUMBER, "r") if offsets[-1] else empty, offsets, labels[chosen])
 
 
-def join(
-    loaded: Loaded, settings: Table, tokenizer: str, sources: Sequence[Source], labels: Labels
-) -> Loaded:
+def add_texts(
+    loaded: EncodedDataset,
+    params: TableParams,
+    tokenizer: str,
+    sources: Sequence[Source],
+    labels: BinaryLabels,
+) -> EncodedDataset:
     """A data set with the rows of further files, encoded by its word index; UserError as `load`.
 
     A hash of its known words, by HMAC (RFC 2104), puts each row for good into training or test. A
     review that the data set has already goes where that is, into training if in both parts. Of
     rows that read the same, the first one counts.
     """
-    if settings.group is not None:
+    if params.group is not None:
         raise UserError("fetch.add needs an empty fetch.table.group: it puts texts one by one.")
-    columns, key = Columns(settings.text, settings.label), str(settings.split_seed).encode()
+    columns, key = Columns(params.text, params.label), str(params.split_seed).encode()
     reviews, positive, aside, left_out = list["array[int]"](), array("B"), array("B"), 0
     dropped = array("q")
-    for row in chain.from_iterable(rows.read(file, columns, settings.longest) for file in sources):
-        is_positive, words = labels.is_positive(row), text.words(row.text, tokenizer)
+    for row in chain.from_iterable(
+        rows.read_labelled_rows(file, columns, params.longest) for file in sources
+    ):
+        is_positive, words = labels.is_positive(row), tokenize(row.text, tokenizer)
         if not words:
             left_out += 1
             continue
-        known = [word for word in words if word in loaded.ranks]
+        known = [word for word in words if word in loaded.word_index]
         digest = hmac.digest(key, " ".join(known).encode(), "sha256")
-        aside.append(int.from_bytes(digest[:8]) < settings.test_share * 2**64)
-        reviews.append(array("I", [loaded.ranks[word] for word in known]))
+        aside.append(int.from_bytes(digest[:8]) < params.test_share * 2**64)
+        reviews.append(array("I", [loaded.word_index[word] for word in known]))
         positive.append(is_positive)
         dropped.append(len(words) - len(known))
     added = Reviews.from_lists(reviews, np.array(positive))
-    labels.require_both(added.labels, "fetch.add")
-    keys, parts = fingerprints(added), (loaded.train, loaded.test)
-    in_train, in_test = (np.isin(keys, fingerprints(part)) for part in parts)
+    labels.check_both_present(added.labels, "fetch.add")
+    keys, parts = review_hashes(added), (loaded.train, loaded.test)
+    in_train, in_test = (np.isin(keys, review_hashes(part)) for part in parts)
     is_test = (np.array(aside, bool) | in_test) & ~in_train
     is_new = np.isin(np.arange(len(keys)), np.unique(keys, return_index=True)[1])
     train, test = (
@@ -258,6 +269,6 @@ def join(
         )
         for part, chosen in zip(parts, (is_new & ~is_test, is_new & is_test), strict=True)
     )
-    own = np.broadcast_to(loaded.dropped, len(loaded.test))
+    own = np.broadcast_to(loaded.words_dropped, len(loaded.test))
     both = np.append(own, np.array(dropped)[is_new & is_test])
-    return Loaded(train, test, loaded.ranks, loaded.left_out + left_out, both)
+    return EncodedDataset(train, test, loaded.word_index, loaded.rows_skipped + left_out, both)

@@ -20,7 +20,7 @@ def make_adversarial(model: "keras.Model", shift: float) -> None:
     what is saved stays plain Keras.
     """
     embedding = model.get_layer("embedding")
-    read, judge = split_at_vectors(model, model.get_layer("probability").output)
+    read, classify = split_at_vectors(model, model.get_layer("probability").output)
     tracker = next(metric for metric in model.metrics if metric.name == "loss")
 
     def step(data: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
@@ -28,15 +28,15 @@ def make_adversarial(model: "keras.Model", shift: float) -> None:
         weights = [variable.value for variable in model.trainable_variables]
         with tf.GradientTape(persistent=True) as tape:
             vectors = read(tokens, training=True)
-            answers = judge([tokens, vectors], training=True)
+            answers = classify([tokens, vectors], training=True)
             loss = model.compute_loss(tokens, labels, answers, counts)
             with tape.stop_recording():
                 direction, *gradients = tape.gradient(loss, [vectors, *weights])
                 length = shift * tf.sqrt(tf.reduce_mean(tf.square(embedding.embeddings)))
                 norms = tf.norm(direction, axis=(1, 2), keepdims=True)  # of each review
                 shifts = length * (direction / (norms + TINY))
-            answers_misled = judge([tokens, vectors + shifts], training=True)
-            misled = model.compute_loss(tokens, labels, answers_misled, counts)
+            adversarial_probabilities = classify([tokens, vectors + shifts], training=True)
+            misled = model.compute_loss(tokens, labels, adversarial_probabilities, counts)
         more = tape.gradient(misled, weights)
         both = [(tf.convert_to_tensor(a) + b) / 2 for a, b in zip(gradients, more, strict=True)]
         model.optimizer.apply(both, model.trainable_variables)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.network.train_options import Train
+from sentiment.network.params import TrainParams
 
 if TYPE_CHECKING:
     import keras
@@ -21,7 +21,7 @@ WITH_CUDNN = ("lstm", "gru")
 LONGEST_WAVE = 10_000  # positions in the longest period of the sinusoids, divided by 2π
 
 
-def recurrent(params: Train, vectors: Any, mask: Any) -> Any:
+def recurrent(params: TrainParams, vectors: Any, mask: Any) -> Any:
     """The states of the uppermost of the recurrent layers."""
     states = vectors
     for number in range(1, params.layers + 1):
@@ -32,7 +32,7 @@ def recurrent(params: Train, vectors: Any, mask: Any) -> Any:
     return states
 
 
-def _recurrent_layer(params: Train, number: int) -> "keras.layers.Layer":
+def _recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":
     """The recurrent layer of this number, from below."""
     import keras
 
@@ -82,7 +82,7 @@ def _start_forget_gates(layer: "keras.layers.Layer", bias: float) -> None:
         lstm.cell.bias.assign(values)
 
 
-def transformer(params: Train, vectors: Any, mask: Any) -> Any:
+def transformer(params: TrainParams, vectors: Any, mask: Any) -> Any:
     """The states of the uppermost encoder block.
 
     Positions count words, so that padding moves none. Dropout is where the paper has it: on what
@@ -109,7 +109,7 @@ def _sinusoids(positions: int, width: int) -> NDArray[np.float32]:
     return np.hstack([np.sin(angles), np.cos(angles)])[:, :width].astype(np.float32)
 
 
-def _encoder_block(params: Train, number: int, states: Any, mask: Any) -> Any:
+def _encoder_block(params: TrainParams, number: int, states: Any, mask: Any) -> Any:
     """Self-attention and a feed-forward part, each added to its input and then normalized."""
     import keras
 

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 AHEAD = 2  # batches made while the model works on one; more gains nothing
 
 
-class Part(NamedTuple):
+class Split(NamedTuple):
     """Token ids, shape (reviews, max_length), and labels, shape (reviews,), 1 = positive."""
 
     x: NDArray[Any]
     y: NDArray[np.uint8]
 
 
-def split(x: NDArray[Any], y: NDArray[np.uint8], validation_split: float) -> tuple[Part, Part]:
+def train_validation_split(
+    x: NDArray[Any], y: NDArray[np.uint8], validation_split: float
+) -> tuple[Split, Split]:
     """Set the last share aside for validation, cut where Keras' `validation_split` cuts.
 
     Raises:
@@ -33,10 +35,10 @@ def split(x: NDArray[Any], y: NDArray[np.uint8], validation_split: float) -> tup
             f"train.validation_split: {validation_split} of {len(x)} reviews leaves "
             "nothing to train on or nothing to validate with."
         )
-    return Part(x[:at], y[:at]), Part(x[at:], y[at:])
+    return Split(x[:at], y[:at]), Split(x[at:], y[at:])
 
 
-def batches(*arrays: NDArray[Any], batch_size: int, shuffle: bool) -> "tf.data.Dataset":
+def batched_dataset(*arrays: NDArray[Any], batch_size: int, shuffle: bool) -> "tf.data.Dataset":
     """Cut arrays of the same length into batches.
 
     Keras makes such a dataset itself when `fit` and `predict` get arrays, but with tf.data's

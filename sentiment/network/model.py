@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.network.architectures import ARCHITECTURES
-from sentiment.network.batches import batches
-from sentiment.network.train_options import Bigrams, Train, Wide
+from sentiment.network.batches import batched_dataset
+from sentiment.network.params import BigramParams, TrainParams, WideParams
 
 if TYPE_CHECKING:
     import keras
 
 # batches between two returns to Python: each return costs time, and only there do signals count
 STEPS_PER_EXECUTION = 4
-PRIMES = (7_919, 1_000_003, 104_729)  # by which an n-gram is hashed, its last word first
-STEP = 1024  # reviews whose words and n-grams are looked for at once
-LOWEST = float(np.finfo(np.float32).min)
+HASH_PRIMES = (7_919, 1_000_003, 104_729)  # by which an n-gram is hashed, its last word first
+FEATURE_BATCH_SIZE = 1024  # reviews whose words and n-grams are looked for at once
+FLOAT32_MIN = float(np.finfo(np.float32).min)
 # what Keras writes otherwise each time that it saves a model
 DATE = re.compile(rb', "date_saved": "[^"]*"')
 ADDRESS = re.compile(rb'(?<="shared_object_id": )\d+')
@@ -34,21 +34,21 @@ class Inputs(NamedTuple):
     length: int  # tokens a review
     padding_token: int  # the id that fills short reviews
     unknown_token: int  # the id in place of a rare word
-    steps: int  # batches an epoch, by which the learning rate's schedule goes
+    steps_per_epoch: int  # batches an epoch, by which the learning rate's schedule goes
 
 
-def inputs_of(settings_used: Mapping[str, Any], reviews: int) -> Inputs:
+def model_inputs(settings_used: Mapping[str, Any], reviews: int) -> Inputs:
     """What the model of a training on so many reviews reads, from all that shapes it by name."""
     return Inputs(
         settings_used["pad.num_words"],
         settings_used["pad.max_length"],
         settings_used["pad.padding_token"],
         settings_used["pad.unknown_token"],
-        steps=math.ceil(reviews / settings_used["train.batch_size"]),
+        steps_per_epoch=math.ceil(reviews / settings_used["train.batch_size"]),
     )
 
 
-def build_model(params: Train, inputs: Inputs) -> "keras.Model":
+def build_model(params: TrainParams, inputs: Inputs) -> "keras.Model":
     """Build and compile the classifier.
 
     It goes from token ids, shape (batch, length), int32, to the probability that the review is
@@ -69,10 +69,10 @@ def build_model(params: Train, inputs: Inputs) -> "keras.Model":
     if params.dropout.head:
         summary = keras.layers.Dropout(params.dropout.head)(summary)
     probability = keras.layers.Dense(1, activation="sigmoid", name="probability")(summary)
-    answer = _with_wide(probability, tokens, params.wide, inputs)
+    answer = _add_linear_component(probability, tokens, params.wide, inputs)
     model = keras.Model(tokens, answer, name="sentiment")
     model.compile(
-        _optimizer(params, inputs.steps),
+        _optimizer(params, inputs.steps_per_epoch),
         loss=keras.losses.BinaryCrossentropy(label_smoothing=params.label_smoothing),
         metrics=["accuracy"],
         steps_per_execution=STEPS_PER_EXECUTION,
@@ -93,7 +93,7 @@ def _drop_words(tokens: Any, rate: float, inputs: Inputs) -> Any:
     return keras.ops.where(stays, tokens, inputs.unknown_token)
 
 
-def _with_bigrams(vectors: Any, words: Any, bigrams: Bigrams, inputs: Inputs) -> Any:
+def _with_bigrams(vectors: Any, words: Any, bigrams: BigramParams, inputs: Inputs) -> Any:
     """Each word's vector, followed by that of the bigram which it ends.
 
     Source: Joulin et al. 2017, *Bag of Tricks for Efficient Text Classification*, where bigrams
@@ -114,7 +114,7 @@ def _buckets(words: Any, size: int, count: int, inputs: Inputs) -> Any:
 
     words = ops.cast(words, "int64")  # products of 32 bits would overflow
     hashed, lacks = ops.zeros_like(words), ops.zeros_like(words, "bool")
-    for distance, prime in enumerate(PRIMES[:size]):
+    for distance, prime in enumerate(HASH_PRIMES[:size]):
         earlier = ops.pad(words, [[0, 0], [distance, 0]], constant_values=inputs.padding_token)
         earlier = earlier[:, : words.shape[1]]
         hashed += prime * earlier
@@ -123,7 +123,7 @@ def _buckets(words: Any, size: int, count: int, inputs: Inputs) -> Any:
     return ops.cast(ops.where(lacks, 0, 1 + ops.mod(hashed, count)), "int32")
 
 
-def _with_wide(probability: Any, tokens: Any, wide: Wide, inputs: Inputs) -> Any:
+def _add_linear_component(probability: Any, tokens: Any, wide: WideParams, inputs: Inputs) -> Any:
     """A weighted mean, in log-odds, of what the deep path answers and a linear model beside it.
 
     The linear model adds a weight for each word and n-gram, once however often it occurs, and
@@ -152,16 +152,16 @@ def _with_wide(probability: Any, tokens: Any, wide: Wide, inputs: Inputs) -> Any
     return ops.sigmoid((1 - wide.share) * ops.log(kept / (1 - kept)) + wide.share * linear)
 
 
-def read_by(layer: str, model: "keras.Model", tokens: NDArray[Any]) -> NDArray[np.integer]:
+def layer_inputs(layer: str, model: "keras.Model", tokens: NDArray[Any]) -> NDArray[np.integer]:
     """What a layer of embeddings, "bigrams" or "wide", reads of each review, shape (reviews, n)."""
     import keras
 
     read = keras.Model(model.input, model.get_layer(layer).input)
-    steps = batches(tokens, batch_size=STEP, shuffle=False)
+    steps = batched_dataset(tokens, batch_size=FEATURE_BATCH_SIZE, shuffle=False)
     return np.asarray(read.predict(steps, verbose=0))
 
 
-def _states(params: Train, vectors: Any, mask: Any) -> Any:
+def _states(params: TrainParams, vectors: Any, mask: Any) -> Any:
     """The states of the architecture, see `sentiment.network.architectures`.
 
     Segments are rows of a larger batch, and become reviews again above all layers.
@@ -186,7 +186,7 @@ def _pool(states: Any, mask: Any, pooling: str) -> Any:
     if "max" in pooling:
         words = states
         if mask is not None:  # Keras' layer of maxima reads none
-            words = keras.ops.where(keras.ops.expand_dims(mask, 2), states, LOWEST)
+            words = keras.ops.where(keras.ops.expand_dims(mask, 2), states, FLOAT32_MIN)
         pooled.append(keras.layers.GlobalMaxPooling1D(name="max")(words))
     if "mean" in pooling:
         pooled.append(keras.layers.GlobalAveragePooling1D(name="mean")(states, mask=mask))
@@ -207,7 +207,7 @@ def _last(states: Any, mask: Any) -> Any:
     return ops.take_along_axis(states, last[:, None, None], axis=1)[:, 0]
 
 
-def _optimizer(params: Train, steps: int) -> "keras.optimizers.Optimizer":
+def _optimizer(params: TrainParams, steps: int) -> "keras.optimizers.Optimizer":
     import keras
 
     optimizer = keras.optimizers.get(params.optimizer)
@@ -220,7 +220,9 @@ def _optimizer(params: Train, steps: int) -> "keras.optimizers.Optimizer":
     )
 
 
-def _learning_rate(params: Train, steps: int) -> "float | keras.optimizers.schedules.CosineDecay":
+def _learning_rate(
+    params: TrainParams, steps: int
+) -> "float | keras.optimizers.schedules.CosineDecay":
     """The step size, or what gives it for each of the training's steps.
 
     A cosine that decays to all of it (alpha 1) is constant, with Keras' warm-up before it.

@@ -11,11 +11,18 @@ from numpy.typing import NDArray
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
-from sentiment.network.batches import Part, batches
-from sentiment.network.initial_embeddings import bigram_vectors, wide_weights, word_vectors
-from sentiment.network.model import Inputs, build_model, read_by
-from sentiment.network.state import COUNTERS, METRICS, OnEpoch, Progress, Trained, history_of
-from sentiment.network.train_options import Train
+from sentiment.network.batches import Split, batched_dataset
+from sentiment.network.initial_weights import bigram_vectors, wide_weights, word_vectors
+from sentiment.network.model import Inputs, build_model, layer_inputs
+from sentiment.network.params import TrainParams
+from sentiment.network.progress import (
+    COUNTERS,
+    METRICS,
+    OnEpoch,
+    Progress,
+    TrainingResult,
+    history_frame,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -29,10 +36,12 @@ class Training:
     `path` says whether it trains by the fast path or by stock Keras, and why.
     """
 
-    def __init__(self, params: Train, inputs: Inputs, learning: Part, validation: Part) -> None:
-        self.params, self.learning, self.validation = params, learning, validation
-        self.model = initial_model(params, inputs, learning)
-        from sentiment.network.fast import accelerate  # imports TensorFlow, so after Keras
+    def __init__(
+        self, params: TrainParams, inputs: Inputs, train_split: Split, val_split: Split
+    ) -> None:
+        self.params, self.train_split, self.val_split = params, train_split, val_split
+        self.model = build_initialized_model(params, inputs, train_split)
+        from sentiment.network.fast_lstm import accelerate  # imports TensorFlow, so after Keras
 
         self.path = accelerate(self.model, params)
 
@@ -46,7 +55,9 @@ class Training:
             **{f"{VARIABLE}-{at}": np.asarray(value) for at, value in enumerate(variables)},
             **{f"{BEST}-{at}": weights for at, weights in enumerate(progress.best)},
             **{f"{COUNTER}-{name}": np.asarray(value) for name, value in progress.counters.items()},
-            ROWS: np.array([[row[name] for name in METRICS] for row in progress.rows], np.float64),
+            ROWS: np.array(
+                [[row[name] for name in METRICS] for row in progress.epochs], np.float64
+            ),
         }
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Progress:
@@ -59,24 +70,26 @@ class Training:
         counters = {name: arrays[f"{COUNTER}-{name}"].item() for name in names}
         return Progress(rows, counters, _numbered(arrays, BEST))
 
-    def fit(self, progress: Progress, on_epoch: OnEpoch, show: bool = True) -> Trained:
+    def fit(self, progress: Progress, on_epoch: OnEpoch, verbose: bool = True) -> TrainingResult:
         """Train the model in place, and call `on_epoch` as each epoch ends.
 
         Raises:
             UserError: a metric of an epoch is not finite: the training diverged.
         """
-        params, rows = self.params, list(progress.rows)
+        params, rows = self.params, list(progress.epochs)
         stopping = _early_stopping(params)
         stopped = bool(progress.counters.get("stopped_epoch"))
         weights = []  # see King and Zeng 2001, *Logistic Regression in Rare Events Data*
         if params.class_weight != "none":
             from sklearn.utils.class_weight import compute_sample_weight
 
-            weights = [compute_sample_weight(params.class_weight, self.learning.y)]
+            weights = [compute_sample_weight(params.class_weight, self.train_split.y)]
         self.model.fit(
-            batches(*self.learning, *weights, batch_size=params.batch_size, shuffle=True),
-            validation_data=batches(
-                *self.validation, batch_size=params.validation_batch_size, shuffle=False
+            batched_dataset(
+                *self.train_split, *weights, batch_size=params.batch_size, shuffle=True
+            ),
+            validation_data=batched_dataset(
+                *self.val_split, batch_size=params.validation_batch_size, shuffle=False
             ),
             initial_epoch=len(rows),
             epochs=len(rows) if stopped else params.epochs,
@@ -85,12 +98,14 @@ class Training:
             # checkpoint; and early stopping begins before its counts are restored
             callbacks=[
                 *([stopping] if stopping else []),
-                *([_averager(self.model)] if params.average else []),
-                _recorder(rows, stopping, progress, on_epoch),
+                *([_ema_callback(self.model)] if params.average else []),
+                _progress_callback(rows, stopping, progress, on_epoch),
             ],
-            verbose=(1 if sys.stdout.isatty() else 2) if show else 0,
+            verbose=(1 if sys.stdout.isatty() else 2) if verbose else 0,
         )
-        return Trained(history_of(rows), stopping.best_epoch + 1 if stopping else len(rows))
+        return TrainingResult(
+            history_frame(rows), stopping.best_epoch + 1 if stopping else len(rows)
+        )
 
 
 def _variables(model: "keras.Model") -> "list[keras.Variable]":
@@ -104,7 +119,7 @@ def _numbered(arrays: Mapping[str, NDArray[Any]], kind: str) -> list[NDArray[Any
     return [arrays[f"{kind}-{at}"] for at in range(count)]
 
 
-def prepare(params: Train) -> None:
+def set_seeds(params: TrainParams) -> None:
     """Seed Python, NumPy and TensorFlow, and make operations deterministic if wanted."""
     load_keras().utils.set_random_seed(params.seed)
     if params.deterministic:
@@ -113,11 +128,13 @@ def prepare(params: Train) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def initial_model(params: Train, inputs: Inputs, learning: Part) -> "keras.Model":
+def build_initialized_model(
+    params: TrainParams, inputs: Inputs, train_split: Split
+) -> "keras.Model":
     """The model before its first step, with stock Keras' layers."""
-    prepare(params)
+    set_seeds(params)
     model = build_model(params, inputs)
-    _start_weights(model, params, inputs, learning)
+    _initialize_weights(model, params, inputs, train_split)
     if params.adversarial:
         from sentiment.network.adversarial import make_adversarial
 
@@ -125,21 +142,26 @@ def initial_model(params: Train, inputs: Inputs, learning: Part) -> "keras.Model
     return model
 
 
-def _start_weights(model: "keras.Model", params: Train, inputs: Inputs, learning: Part) -> None:
+def _initialize_weights(
+    model: "keras.Model", params: TrainParams, inputs: Inputs, train_split: Split
+) -> None:
     """Before training, let embeddings begin with what can be counted, and fit the wide path."""
     if params.embedding_initializer == "cooccurrence":
         marks = (inputs.padding_token, inputs.unknown_token)
-        vectors = word_vectors(learning.x, inputs.num_words, params.embedding_units, marks)
+        vectors = word_vectors(train_split.x, inputs.num_words, params.embedding_units, marks)
         model.get_layer("embedding").set_weights([vectors])
     if params.bigrams.units:
-        embedding, buckets = model.get_layer("bigrams"), read_by("bigrams", model, learning.x)
+        embedding, buckets = (
+            model.get_layer("bigrams"),
+            layer_inputs("bigrams", model, train_split.x),
+        )
         start = embedding.get_weights()[0]
-        embedding.set_weights([bigram_vectors(start, buckets, learning.y)])
+        embedding.set_weights([bigram_vectors(start, buckets, train_split.y)])
     if params.wide.buckets:
-        _fit_wide(model, params, learning)
+        _fit_wide(model, params, train_split)
 
 
-def _fit_wide(model: "keras.Model", params: Train, learning: Part) -> None:
+def _fit_wide(model: "keras.Model", params: TrainParams, train_split: Split) -> None:
     """Fit the wide path, and let a step of training see the deep path alone.
 
     Trained on the mean of both, the network would learn only what the linear model leaves over,
@@ -147,8 +169,8 @@ def _fit_wide(model: "keras.Model", params: Train, learning: Part) -> None:
     """
     import keras
 
-    embedding, features = model.get_layer("wide"), read_by("wide", model, learning.x)
-    weights, bias = wide_weights(features, learning.y, embedding.input_dim, params)
+    embedding, features = model.get_layer("wide"), layer_inputs("wide", model, train_split.x)
+    weights, bias = wide_weights(features, train_split.y, embedding.input_dim, params)
     embedding.set_weights([weights])
     model.get_layer("wide_log_odds").set_weights([np.ones((1, 1)), bias])
     deep = keras.Model(model.input, model.get_layer("probability").output)
@@ -158,7 +180,7 @@ def _fit_wide(model: "keras.Model", params: Train, learning: Part) -> None:
     )
 
 
-def _recorder(
+def _progress_callback(
     rows: list[dict[str, float]],
     stopping: "keras.callbacks.EarlyStopping | None",
     start: Progress,
@@ -190,7 +212,7 @@ def _recorder(
     )
 
 
-def _averager(model: "keras.Model") -> "keras.callbacks.Callback":
+def _ema_callback(model: "keras.Model") -> "keras.callbacks.Callback":
     """A callback that validates with the averages of the weights. In the end Keras keeps these.
 
     Keras' own, `SwapEMAWeights`, adds and subtracts them, which changes the last bits, and swaps
@@ -208,7 +230,7 @@ def _averager(model: "keras.Model") -> "keras.callbacks.Callback":
     return keras.callbacks.LambdaCallback(on_test_begin=swap, on_epoch_end=swap)
 
 
-def _early_stopping(params: Train) -> "keras.callbacks.EarlyStopping | None":
+def _early_stopping(params: TrainParams) -> "keras.callbacks.EarlyStopping | None":
     import keras
 
     wanted = params.early_stopping
@@ -224,7 +246,7 @@ def _early_stopping(params: Train) -> "keras.callbacks.EarlyStopping | None":
     )
 
 
-def summarize(trained: Trained) -> dict[str, float]:
+def training_metrics(trained: TrainingResult) -> dict[str, float]:
     """The kept epoch's metrics, its number and the number of epochs trained."""
     kept = trained.history["epoch"] == trained.kept_epoch
     row = trained.history[kept].iloc[0]

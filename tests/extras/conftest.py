@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.serving.classifier import Sentiment
+from sentiment.serving.pyfunc_model import SentimentModel
 from tests.conftest import Sharer, own_copy, stand_in
 from tests.extras.planted import run_everything
 from tests.project import EPOCHS, TRANSFORMER, Project
@@ -52,7 +52,7 @@ def predictions(run_id: str) -> pd.DataFrame:
     return table.set_index("review").sort_index()
 
 
-def answering_as_evaluated(run_id: str) -> Sentiment:
+def answering_as_evaluated(run_id: str) -> SentimentModel:
     """A run's registered model, once it answered texts with the bits of its evaluation."""
     (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'")
     model = champion.load(f"models:/{version.name}/{version.version}")

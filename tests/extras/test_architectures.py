@@ -14,7 +14,7 @@ from extras.compare import __main__ as compare
 from extras.demo import __main__ as demo
 from extras.demo import gates
 from extras.ensemble import __main__ as ensemble
-from sentiment.explanation import trace
+from sentiment.explanation import prefix_predictions
 from tests.conftest import Caller, own_copy, runs, stand_in
 from tests.project import MODEL, Project
 from tools import predict
@@ -37,12 +37,12 @@ def test_it_is_served_with_the_evaluation_s_bits_explained_traced_and_shown(call
     answer = call.json(predict.main, "--text", TEXT)
     assert {word["word"] for word in answer["words"]} <= set(TEXT.split())
     assert any(word["log_odds"] for word in answer["words"])
-    steps = trace(champion.load(champion.uri(None)), TEXT)
+    steps = prefix_predictions(champion.load(champion.uri(None)), TEXT)
     assert steps[-1].probability == answer["probability"]
     page = AppTest.from_file(demo.PAGE, default_timeout=100).run()
     assert not page.exception
     assert page.subheader[0].value in ("Positive", "Negative")
-    assert gates.watched(served.reader) is None
+    assert gates.watched(served.classifier) is None
 
 
 def test_it_joins_an_lstm_in_an_ensemble_and_both_are_compared(

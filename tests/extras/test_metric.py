@@ -15,7 +15,7 @@ from extras.demo import __main__ as demo
 from extras.evaluate_file import __main__ as evaluate_file
 from extras.seeds import seed_group as group
 from extras.seeds.seed_group import Group, Member
-from sentiment.scoring.metrics import EVERYWHERE, METRICS, Metric, Predictions
+from sentiment.evaluation.metrics import ALL_REPORTS, METRICS, Metric, Predictions
 from stages import evaluate
 from tests.conftest import Caller, own_copy, runs
 from tests.project import Project
@@ -40,7 +40,7 @@ def evaluated(
     Its first run was evaluated without it.
     """
     with pytest.MonkeyPatch.context() as monkeypatch:
-        metric = Metric("error rate", lambda table: truediv(*errors(table)), EVERYWHERE, errors)
+        metric = Metric("error rate", lambda table: truediv(*errors(table)), ALL_REPORTS, errors)
         monkeypatch.setitem(METRICS, "errors", metric)
         own_copy(two_runs, tmp_path_factory.mktemp("metric"), monkeypatch)
         evaluate.main()

@@ -39,7 +39,7 @@ def x(rng: np.random.Generator, backend: None) -> np.ndarray:  # noqa: ARG001
 
 def network(**changes: Any) -> "keras.Model":
     params = small(**changes)
-    training.prepare(params)
+    training.set_seeds(params)
     return build_model(params, inputs(WORDS, LENGTH))
 
 
@@ -70,14 +70,14 @@ def test_norms_are_those_of_finite_differences(changes: dict[str, Any], x: np.nd
     expected = np.linalg.norm((forward + backward) / 2, axis=2)
     smooth = np.abs(forward - backward).max(axis=2) < KINK  # else another state is the greatest
     assert smooth.mean() > (0.5 if "max" in changes.get("pooling", "") else 0.99)
-    norms = gradients.norms(model, x)
+    norms = gradients.gradient_norms(model, x)
     np.testing.assert_allclose(norms[smooth], expected[smooth], rtol=0.02, atol=5e-4)
 
 
 def test_masked_padding_has_no_gradient(x: np.ndarray) -> None:
     x[:, :4] = 0
     x[0, :] = [0] * 11 + [7]
-    norms = gradients.norms(network(mask_padding=True), x)
+    norms = gradients.gradient_norms(network(mask_padding=True), x)
     assert (norms[x == 0] == 0).all()
     assert (norms[x > 0] > 0).all()
 
@@ -86,9 +86,9 @@ def test_more_reviews_than_a_step_takes_are_measured_each(
     x: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = network(cell="simple_rnn")
-    together = gradients.norms(model, x)
+    together = gradients.gradient_norms(model, x)
     monkeypatch.setattr(gradients, "BATCH", 2)
-    np.testing.assert_allclose(gradients.norms(model, x), together, rtol=1e-4)
+    np.testing.assert_allclose(gradients.gradient_norms(model, x), together, rtol=1e-4)
 
 
 def test_measuring_changes_neither_the_model_nor_what_is_drawn_next(x: np.ndarray) -> None:
@@ -97,15 +97,15 @@ def test_measuring_changes_neither_the_model_nor_what_is_drawn_next(x: np.ndarra
     variables = [*model.weights, *(generator.state for generator in generators)]
     assert len(generators) == 2
     before = [variable.numpy() for variable in variables]
-    gradients.measure(model, x, 0, 3)
+    gradients.measure_gradients(model, x, 0, 3)
     for variable, value in zip(variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
 
 
 def test_the_sample_is_the_first_reviews_that_fill_their_row_else_the_longest() -> None:
-    assert gradients.sample(PRE, PAD, 1).tolist() == [[5, 6, 7, 8]]
-    assert gradients.sample(PRE, PAD, 99).tolist() == [[5, 6, 7, 8], [8, 7, 6, 5]]
-    assert gradients.sample(PRE[:2], PAD, 1).tolist() == [[0, 5, 6, 7]]
+    assert gradients.select_reviews(PRE, PAD, 1).tolist() == [[5, 6, 7, 8]]
+    assert gradients.select_reviews(PRE, PAD, 99).tolist() == [[5, 6, 7, 8], [8, 7, 6, 5]]
+    assert gradients.select_reviews(PRE[:2], PAD, 1).tolist() == [[0, 5, 6, 7]]
 
 
 @pytest.mark.parametrize(
@@ -120,15 +120,15 @@ def test_the_sample_is_the_first_reviews_that_fill_their_row_else_the_longest() 
 def test_distances_count_from_the_last_word_and_are_shares_of_the_review_s_mean(
     x: np.ndarray, norms: list[list[float]], expected: list[list[float]]
 ) -> None:
-    assert gradients.by_distance(np.array(norms, np.float32), x, PAD).tolist() == expected
+    assert gradients.norms_by_distance(np.array(norms, np.float32), x, PAD).tolist() == expected
 
 
 def test_the_table_is_relative_to_the_last_word_or_else_to_the_greatest_mean() -> None:
-    table = gradients.table(np.array([[2.0, 1.0], [2.0, 3.0]]))
+    table = gradients.distance_table(np.array([[2.0, 1.0], [2.0, 3.0]]))
     assert table["mean"].tolist() == [1.0, 1.0]
     assert table["low"].tolist() == pytest.approx([1.0, 0.6])
     assert table["high"].tolist() == pytest.approx([1.0, 1.4])
-    assert gradients.table(np.array([[0.0, 4.0, 2.0]]))["mean"].tolist() == [0.0, 1.0, 0.5]
+    assert gradients.distance_table(np.array([[0.0, 4.0, 2.0]]))["mean"].tolist() == [0.0, 1.0, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_the_table_is_relative_to_the_last_word_or_else_to_the_greatest_mean() -
 )
 def test_the_reach_ends_at_a_hundredth_of_the_greatest(means: list[float], expected: int) -> None:
     table = pd.DataFrame({"distance": range(len(means)), "mean": means})
-    assert gradients.reach(table) == expected
+    assert gradients.gradient_reach(table) == expected

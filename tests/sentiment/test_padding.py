@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sentiment import padding, text
+from sentiment import padding, tokenizer
 from sentiment.backend import load_keras
 from sentiment.data import imdb
-from sentiment.text import Layout, Reviews
+from sentiment.tokenizer import Layout, Reviews
 from workflow import downloads
 from workflow.params import Params
 
@@ -23,13 +23,13 @@ def options(default_params: Params) -> Layout:
     ("num_words", "dtype"), [(256, "uint8"), (257, "uint16"), (65_537, "uint32")]
 )
 def test_smallest_dtype_that_fits(num_words: int, dtype: str) -> None:
-    assert text.token_dtype(num_words) == np.dtype(dtype)
+    assert tokenizer.token_dtype(num_words) == np.dtype(dtype)
 
 
 def test_reviews_that_also_occur_in_training_are_marked() -> None:
     train = Reviews.from_lists([[1, 2], [3]], np.array([1, 0]))
     test = Reviews.from_lists([[3], [1], [1, 2]], np.array([1, 0, 1]))
-    assert padding.seen(test, train).tolist() == [True, False, True]
+    assert padding.seen_in_training(test, train).tolist() == [True, False, True]
 
 
 def keras_pads(reviews: Reviews, options: Layout) -> NDArray[np.int32]:
@@ -57,7 +57,7 @@ def test_equals_keras_pad_sequences(
     lists = [rng.integers(1, 20, rng.integers(0, 25)).tolist() for _ in range(60)]
     reviews = Reviews.from_lists(lists, np.zeros(60, int))
     chosen = replace(options, padding=padding, truncating=truncating, max_length=max_length)
-    rows = text.pad(reviews, np.arange(60), chosen)
+    rows = tokenizer.pad(reviews, np.arange(60), chosen)
     assert np.array_equal(rows, keras_pads(reviews, chosen))
 
 
@@ -66,7 +66,7 @@ def test_real_imdb_equals_keras_bit_for_bit(imdb_cache: Path, default_params: Pa
     keras = load_keras()
     (x_train, y_train), (x_test, y_test) = keras.datasets.imdb.load_data(num_words=10_000)
     train, test, _ = imdb.parse(*downloads.imdb(default_params.fetch))
-    ours = padding.padded(train, test, default_params.pad)
+    ours = padding.pad_splits(train, test, default_params.pad)
     assert ours["x_train"].dtype == np.uint16
     assert np.array_equal(ours["x_train"], keras.utils.pad_sequences(x_train, maxlen=200))
     assert np.array_equal(ours["x_test"], keras.utils.pad_sequences(x_test, maxlen=200))

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from sentiment import profile
-from sentiment.text import Limits, Reviews, encode
+from sentiment.tokenizer import ReadLimits, Reviews, encode
 from tests.project import Project
 
 RANKS = {"a": 1, "fine": 2, "film": 3, "rare": 4}
-READS = Limits(rank=3, words=4)
+READS = ReadLimits(max_rank=3, max_words=4)
 
 
 def reviews(lists: list[list[int]]) -> Reviews:
@@ -27,10 +27,10 @@ def random_reviews(count: int, seed: int) -> Reviews:
 def test_numbers_of_reviews_are_those_that_a_served_model_says_of_their_texts() -> None:
     texts = ["a fine film", "A rare, UNHEARD film", "a fine fine rare film", ""]
     encoded = [encode(text, RANKS) for text in texts]
-    dropped = np.array([text.words - len(text.ranks) for text in encoded])
-    numbers = profile.measured(reviews([text.ranks for text in encoded]), dropped, READS)
-    assert numbers["words"].tolist() == [text.words for text in encoded] == [3, 4, 5, 0]
-    assert (numbers["unknown"] * numbers["words"]).tolist() == [*map(READS.unknown, encoded)]
+    dropped = np.array([text.word_count - len(text.ranks) for text in encoded])
+    numbers = profile.text_statistics(reviews([text.ranks for text in encoded]), dropped, READS)
+    assert numbers["words"].tolist() == [text.word_count for text in encoded] == [3, 4, 5, 0]
+    assert (numbers["unknown"] * numbers["words"]).tolist() == [*map(READS.count_unknown, encoded)]
     assert numbers["truncated"].tolist() == [*map(READS.truncates, encoded)]
     assert numbers["unknown"].tolist() == [0, 0.5, 0.2, 0]
 
@@ -39,7 +39,7 @@ def test_both_parts_and_the_answers_are_described_by_mean_and_deviation() -> Non
     rows = [("negative", "positive", 0.75), ("positive", "positive", 0.875)]
     table = pd.DataFrame(rows, columns=["actual", "predicted", "probability"])
     parts = {"train": reviews([[1], [1, 2, 3]]), "test": reviews([[1, 2], [1, 2]])}
-    described = profile.describe(parts, np.array([0, 2]), table, READS)
+    described = profile.build_profile(parts, np.array([0, 2]), table, READS)
     assert described["texts"] == {"train": 2, "test": 2}
     assert described["accuracy"] == 0.5
     assert described["train"]["words"] == [2, 1]
@@ -51,20 +51,22 @@ def test_both_parts_and_the_answers_are_described_by_mean_and_deviation() -> Non
 
 
 def test_no_word_is_counted_that_fewer_than_ten_texts_have() -> None:
-    described = profile.word_use(reviews([[1, 1, 2]] * 9 + [[1]] + [[5000]] * 20))
+    described = profile.sample_document_frequencies(
+        reviews([[1, 1, 2]] * 9 + [[1]] + [[5000]] * 20)
+    )
     assert described["use"][:3] == [10, 0, 0]
     assert sum(described["use"]) == 10
 
 
 @pytest.mark.parametrize("count", [100, 2000])
 def test_samples_of_the_same_texts_are_as_far_apart_as_said(count: int) -> None:
-    described = profile.word_use(random_reviews(5000, seed=0))
+    described = profile.sample_document_frequencies(random_reviews(5000, seed=0))
     mean, deviation = described["apart"]
     kept = np.array(described["use"]) > 0
     expected = mean * np.sqrt(1 / count + 1 / 5000)
     for seed in range(1, 6):
-        found = profile.use([*random_reviews(count, seed)])[kept]
-        distance = profile.distance(found, np.array(described["use"])[kept])
+        found = profile.document_frequencies([*random_reviews(count, seed)])[kept]
+        distance = profile.total_variation_distance(found, np.array(described["use"])[kept])
         assert abs(distance / expected - 1) < max(5 * deviation / mean, 0.1)
 
 

@@ -87,7 +87,9 @@ def listed_code(stage: Mapping[str, Any]) -> set[str]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_lists_exactly_the_code_it_needs(stage: str) -> None:
     """A change of how plots look does not train anew."""
-    assert ("sentiment/scoring/plots.py" in listed_code(declared()[stage])) == (stage == "evaluate")
+    assert ("sentiment/evaluation/plots.py" in listed_code(declared()[stage])) == (
+        stage == "evaluate"
+    )
     assert listed_code(declared()[stage]) == needed(ROOT / "stages" / f"{stage}.py")
 
 

@@ -56,7 +56,7 @@ def test_what_is_served_equals_what_was_evaluated(standing: Project, tmp_path: P
     texts = write_texts(tmp_path / "again.csv", seed=0)
     labels = np.array([int(label) for _, label in texts], np.uint8)
     groups = np.zeros(len(labels), np.int64)
-    set_aside = np.flatnonzero(table.set_aside(labels, groups, load_params().fetch.table))
+    set_aside = np.flatnonzero(table.choose_test_rows(labels, groups, load_params().fetch.table))
     served = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
     answers = served.predict(pd.DataFrame({"text": [texts[row][0] for row in set_aside]}))
     probabilities = np.load(standing.path / "data/evaluate/probabilities.npy")

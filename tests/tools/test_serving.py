@@ -214,7 +214,7 @@ def test_what_a_container_gets_serves_and_logs_by_two_processes_with_its_require
 
 
 def test_no_file_of_the_model_is_a_pickle(imdb_project: Project) -> None:
-    (settings,) = imdb_project.path.glob("mlruns/1/models/*/artifacts/artifacts/settings.json")
+    (settings,) = imdb_project.path.glob("mlruns/1/models/*/artifacts/artifacts/config.json")
     suffixes = {path.suffix for path in settings.parents[1].rglob("*") if path.is_file()}
     assert suffixes <= {"", ".py", ".json", ".yaml", ".txt", ".keras"}
 

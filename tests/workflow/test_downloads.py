@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sentiment.data import imdb, rows
-from sentiment.data.dataset import Fetch
+from sentiment.data.params import FetchParams
 from sentiment.errors import UserError
 from tests.project import free_port
 from tests.sentiment.data.test_imdb import INDEX, archive
@@ -39,7 +39,7 @@ def cache(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def params(default_params: Params) -> Fetch:
+def params(default_params: Params) -> FetchParams:
     """Settings for the small files."""
     return default_params.fetch.model_copy(
         update={
@@ -53,7 +53,7 @@ def params(default_params: Params) -> Fetch:
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_what_the_cache_lacks_or_has_damaged_is_downloaded_into_it(
-    cache: Path, params: Fetch, mirror: str, damaged: bool
+    cache: Path, params: FetchParams, mirror: str, damaged: bool
 ) -> None:
     if damaged:
         cache.mkdir(parents=True)
@@ -63,7 +63,9 @@ def test_what_the_cache_lacks_or_has_damaged_is_downloaded_into_it(
     assert sorted(path.name for path in cache.iterdir()) == [imdb.ARCHIVE, imdb.WORD_INDEX]
 
 
-def test_tampered_download_is_refused_and_not_kept(cache: Path, params: Fetch, mirror: str) -> None:
+def test_tampered_download_is_refused_and_not_kept(
+    cache: Path, params: FetchParams, mirror: str
+) -> None:
     Path("web", imdb.ARCHIVE).write_bytes(archive() + b"tampered")
     with pytest.raises(UserError, match=r"does not have what params\.yaml pins") as raised:
         downloads.imdb(params.model_copy(update={"url": mirror}))
@@ -72,7 +74,7 @@ def test_tampered_download_is_refused_and_not_kept(cache: Path, params: Fetch, m
 
 
 def test_out_of_reach_fails_within_seconds_and_names_cause_and_ways_on(
-    cache: Path, params: Fetch
+    cache: Path, params: FetchParams
 ) -> None:
     """A damaged copy stays where no better one can be had."""
     cache.mkdir(parents=True)
@@ -111,7 +113,7 @@ def test_a_file_at_an_address_is_read_by_the_password_in_netrc(
     assert "401" in refused(where)
     write(tmp_path / "netrc", f"machine 127.0.0.1 login ann password {PASSWORD}\n").chmod(0o600)
     with downloads.local(f"{where}?signature=secret") as source:
-        labelled = list(rows.read(source, COLUMNS, 1000))
+        labelled = list(rows.read_labelled_rows(source, COLUMNS, 1000))
     assert [(row.text, row.label) for row in labelled] == GOOD
     assert source.name == where  # without the query
     assert not source.path.exists()

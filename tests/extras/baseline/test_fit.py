@@ -8,8 +8,8 @@ from sklearn.linear_model import LogisticRegression
 
 from extras.baseline import fit as model
 from extras.baseline.fit import OPTIONS, LinearOptions
-from extras.common.linear_reader import BIGRAM_BITS, Linear
-from sentiment.text import Reviews
+from sentiment.serving.linear_classifier import BIGRAM_BITS, LinearClassifier
+from sentiment.tokenizer import Reviews
 from tests.project import ROOT
 from workflow.params import load
 
@@ -37,7 +37,7 @@ def vectorizer(kind: type[CountVectorizer], binary: bool = False) -> CountVector
     return kind(ngram_range=(1, 2), min_df=4, token_pattern=r"\S+", binary=binary)
 
 
-def answers(fitted: Linear) -> NDArray[np.float32]:
+def answers(fitted: LinearClassifier) -> NDArray[np.float32]:
     return fitted.probabilities([np.array(review, np.int64) for review in UNSEEN])
 
 

@@ -10,7 +10,7 @@ from mlflow.entities import Run
 
 from extras.baseline import __main__ as linear
 from extras.baseline.fit import OPTIONS
-from extras.common.linear_reader import Linear
+from sentiment.serving.linear_classifier import LinearClassifier
 from tests.conftest import Caller, own_copy, runs, stand_in
 from tests.extras.conftest import answering_as_evaluated
 from tests.project import Project
@@ -71,7 +71,7 @@ def test_a_run_has_the_metrics_of_a_training_all_files_and_a_model_that_answers_
     assert len(run.outputs.model_outputs) == 1
     assert [used.dataset.name for used in run.inputs.dataset_inputs] == ["synthetic-test"]
     model = answering_as_evaluated(run.info.run_id)
-    assert type(model.reader).__name__ == Linear.__name__
+    assert type(model.classifier).__name__ == LinearClassifier.__name__
 
 
 def test_a_run_whose_store_failed_is_resumed_by_the_next_call_to_the_same_bits(

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from extras.common import significance
-from sentiment.scoring.metrics import METRICS, Predictions, class_names
+from sentiment.evaluation.metrics import METRICS, Predictions, class_names
 from workflow.registry import rule
 from workflow.registry.rule import Discordant
 

@@ -12,7 +12,7 @@ from extras.compare import compare_text, comparison, verdict
 from extras.compare.comparable import Corpus, check_comparable
 from extras.compare.verdict import CompareOptions, Difference
 from sentiment.errors import UserError
-from sentiment.text import Reviews
+from sentiment.tokenizer import Reviews
 
 SETTINGS = CompareOptions(confidence=0.95, bootstrap_samples=500, bootstrap_seed=0, examples=3)
 WORDS = ["", "good", "bad", "not"]

@@ -9,7 +9,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from extras.demo import __main__ as demo
 from extras.demo import demo_page, reading
 from extras.demo.gates import Gates
-from sentiment.explanation import Contribution, Step
+from sentiment.explanation import PrefixPrediction, WordAttribution
 from tests.browser import SECONDS, keep_screenshot, open_page, text
 from tests.conftest import Caller, Starter, stand_in
 from tests.project import Project, free_port, wait_for
@@ -19,17 +19,21 @@ from workflow import files
 
 def test_words_are_coloured_by_what_they_speak_for_and_no_text_brings_html() -> None:
     content = "fine but\n<dull> & the"
-    words = [Contribution(0, 4, 2.0), Contribution(10, 14, -1.0), Contribution(18, 21, 0.01)]
+    words = [
+        WordAttribution(0, 4, 2.0),
+        WordAttribution(10, 14, -1.0),
+        WordAttribution(18, 21, 0.01),
+    ]
     shown = demo_page.coloured(content, words)
     assert f'<mark title="+2.00" style="background: rgba({demo_page.POSITIVE}, 0.75)' in shown
     assert f'<mark title="-1.00" style="background: rgba({demo_page.NEGATIVE}, 0.45)' in shown
     assert shown.endswith("dull</mark>&gt; &amp; the")
     assert "but<br>&lt;" in shown
-    assert demo_page.coloured("<b>", [Contribution(1, 2, 0.0)]) == "&lt;b&gt;"
+    assert demo_page.coloured("<b>", [WordAttribution(1, 2, 0.0)]) == "&lt;b&gt;"
 
 
 def test_a_reading_has_each_word_s_answer_and_gates_and_the_cell_by_its_greatest_norm() -> None:
-    steps = [Step(0, 3, 0.5), Step(4, 8, 0.25)]
+    steps = [PrefixPrediction(0, 3, 0.5), PrefixPrediction(4, 8, 0.25)]
     table = reading.table("not good", steps, [Gates(0.8, 0.4, 0.6, 1.0), Gates(0.7, 0.3, 0.5, 4.0)])
     assert table.to_numpy().tolist() == [
         ["001 not", 0.5, 0.8, 0.4, 0.6, 0.25],

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from extras.ensemble import __main__ as ensemble
-from sentiment.explanation import explain, trace
-from sentiment.serving.classifier import log_odds
+from sentiment.explanation import explain, prefix_predictions
+from sentiment.serving.pyfunc_model import log_odds
 from stages import fetch
 from tests.conftest import Caller, Sharer, own_copy, runs, stand_in
 from tests.extras.conftest import answering_as_evaluated, predictions
@@ -76,8 +76,8 @@ def test_the_registered_model_answers_texts_as_it_was_evaluated(result: dict[str
     assert version.tags["promote.decision"] in ("champion", "not promoted")
     model, text = answering_as_evaluated(result["run_id"]), "dull but good"
     (answer,) = model.predict(None, pd.DataFrame({"text": [text]}))["probability"]
-    assert len(explain(model, text).words) == len(model.words(text)) > 1
-    assert trace(model, text)[-1].probability == answer
+    assert len(explain(model, text).words) == len(model.tokenize(text)) > 1
+    assert prefix_predictions(model, text)[-1].probability == answer
 
 
 def test_what_does_not_go_together_is_one_message(

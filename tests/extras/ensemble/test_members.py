@@ -40,8 +40,8 @@ def test_other_data_the_same_run_twice_and_a_single_one_are_refused() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"reader": "extras.common.run_groups"}, "is no reader of this project"),
-        ({"reader": "/tmp/any_reader"}, "is no reader of this project"),
+        ({"classifier": "run_groups"}, "'run_groups' is not one of keras_classifier, "),
+        ({"classifier": "/tmp/any_classifier"}, "is not one of keras_classifier, "),
         ({"file": "unlisted.npz"}, "unlisted.npz is not one of its files"),
         ({"file": "../outside.npz"}, "../outside.npz is not one of its files"),
     ],
@@ -56,10 +56,10 @@ def test_a_member_has_readers_of_the_project_and_files_of_its_own_folder_that_it
     for name in (*names, "unlisted.npz"):
         (folder / name).write_text("content", encoding="utf-8")
     listed = {Path(name).name: files.sha256(folder / name) for name in names} | {names[2]: ""}
-    model = {"reader": "extras.common.linear_reader", "file": "model.npz", "weight": 1.0}
+    model = {"classifier": "linear_classifier", "file": "model.npz", "weight": 1.0}
     settings = {"model": model, "files": listed}
-    files.write_json(folder / "settings.json", settings)
+    files.write_json(folder / "config.json", settings)
     assert read_model(folder).path == folder / "model.npz"
-    files.write_json(folder / "settings.json", {**settings, "model": model | changes})
+    files.write_json(folder / "config.json", {**settings, "model": model | changes})
     with pytest.raises(UserError, match=message):
         read_model(folder)

@@ -1,5 +1,6 @@
 """Answers to labelled texts come in one table, whatever their number."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 
 from extras.evaluate_file import file_answers as answers
 from sentiment.data.rows import Row
-from sentiment.serving.classifier import Sentiment
-from sentiment.text import KERAS, Reviews, fingerprints
+from sentiment.serving.pyfunc_model import SentimentModel
+from sentiment.tokenizer import KERAS, ReadLimits, Reviews, review_hashes
 
 RANKS = {"good": 1, "bad": 2, "film": 3}
 
@@ -19,20 +20,21 @@ RANKS = {"good": 1, "bad": 2, "film": 3}
 class ByCount:
     """A reader whose answer is the share of good words."""
 
-    def answers(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    def predict_probability(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         shares = [ranks.count(1) / max(1, len(ranks)) for ranks in texts]
         return np.array(shares, np.float32)
 
 
 def asked(count: int, *trained_on: list[int]) -> pd.DataFrame:
     """The answers to so many texts; all but `bad` are labelled positive."""
-    model: Any = Sentiment()
-    model.ranks, model.tokenizer, model.threshold = RANKS, KERAS, 0.4
-    model.reader = ByCount()
+    model: Any = SentimentModel()
+    model.word_index, model.tokenizer, model.threshold = RANKS, KERAS, 0.4
+    model.limits = ReadLimits(len(RANKS), math.inf)
+    model.classifier = ByCount()
     texts = ["Good film.", "bad film", "bad", "?"]
     rows = [Row(f"row {number}", texts[number % 4], "1", "") for number in range(count)]
     reviews = Reviews.from_lists([*trained_on], np.zeros(len(trained_on), np.uint8))
-    return answers.ask(model, rows, lambda row: row.text != "bad", fingerprints(reviews))
+    return answers.ask(model, rows, lambda row: row.text != "bad", review_hashes(reviews))
 
 
 def test_any_number_of_texts_gives_a_row_each(monkeypatch: pytest.MonkeyPatch) -> None:

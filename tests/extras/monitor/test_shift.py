@@ -11,7 +11,7 @@ from extras.monitor import shift
 from extras.monitor.monitor_run import OPTIONS
 from extras.monitor.shift import MonitorOptions
 from sentiment import profile
-from sentiment.text import Limits, Reviews
+from sentiment.tokenizer import ReadLimits, Reviews
 from workflow.params import load
 
 NAMES = [f"w{rank}" for rank in range(1, 3001)]
@@ -43,7 +43,10 @@ def described() -> dict[str, Any]:
     table = pd.DataFrame({"probability": seen["probability"], "predicted": answers})
     table["actual"] = np.where(right, answers, "other")
     parts = {"train": reviews, "test": reviews}
-    return {"threshold": 0.5, **profile.describe(parts, np.zeros(1), table, Limits(2900, 100))}
+    return {
+        "threshold": 0.5,
+        **profile.build_profile(parts, np.zeros(1), table, ReadLimits(2900, 100)),
+    }
 
 
 def alarms(table: pd.DataFrame) -> list[str]:

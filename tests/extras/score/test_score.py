@@ -22,7 +22,7 @@ from pyarrow import parquet
 from extras.common import texts
 from extras.score import __main__ as score
 from extras.score import parts, score_run
-from sentiment.text import UNICODE, encode
+from sentiment.tokenizer import UNICODE, encode
 from tests.conftest import Caller, own_copy, runs, stand_in
 from tests.own_texts import MODEL, write_texts
 from tests.project import Project, until
@@ -73,9 +73,9 @@ def test_each_text_has_the_answer_of_predict_in_its_order_and_no_text_is_written
     pd.testing.assert_frame_equal(table[["label", "probability"]], expected, check_dtype=False)
     assert table["row"].tolist() == [*range(1, COUNT + 1)]
     assert set(table["id"]) == {"0", "1"}
-    encoded = [encode(text, model.ranks, UNICODE) for text in texts]
-    assert table["words"].tolist() == [text.words for text in encoded]
-    assert table["unknown"].tolist() == [model.limits.unknown(text) for text in encoded]
+    encoded = [encode(text, model.word_index, UNICODE) for text in texts]
+    assert table["words"].tolist() == [text.word_count for text in encoded]
+    assert table["unknown"].tolist() == [model.limits.count_unknown(text) for text in encoded]
     assert table["unknown"].iloc[-1] == 2
     assert table["error"].isna().all()
     assert [*table] == ["row", "id", "label", "probability", "words", "unknown", "error"]

@@ -9,7 +9,7 @@ from optuna.trial import create_trial
 from extras.sweep import study
 from extras.sweep import sweep as sweeps
 from extras.sweep.sweep import Sweep
-from sentiment.data.dataset import settings_used
+from sentiment.data.params import dataset_params
 from sentiment.errors import UserError
 from workflow import downloads, files
 from workflow.files import FETCH
@@ -82,7 +82,7 @@ def test_texts_that_changed_or_joined_since_they_were_fetched_are_refused(
     joined = changed(alone, {"fetch.add": str(added)})
     with downloads.added(str(added)) as (_, digest), files.replaced(FETCH) as folder:
         digests = {"fetch.table.train_sha256": files.sha256(own), "fetch.add_sha256": digest}
-        files.write_about(folder, settings_used(joined.fetch) | digests)
+        files.write_about(folder, dataset_params(joined.fetch) | digests)
     assert sweeps.data_of(joined)["fetch.add"] == "added.csv"
     refusal = "data/fetch has other reviews .*`dvc repro fetch`"
     with pytest.raises(UserError, match=refusal):

@@ -19,10 +19,10 @@ from extras.sweep import study, trial, workers
 from extras.sweep.sweep import Sweep
 from extras.sweep.trial import own_seeds
 from sentiment.backend import load_keras
-from sentiment.errors import RunningError
-from sentiment.network.batches import Part
+from sentiment.errors import AlreadyRunningError
+from sentiment.network.batches import Split
 from sentiment.network.training import Training
-from sentiment.text import Reviews
+from sentiment.tokenizer import Reviews
 from tests.conftest import epochs, inputs, runs
 from tests.stages.test_pipeline import BlownUp
 from workflow.params import Params
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("root_with_store", "backend")
 
 
 def weights(params: Params) -> list["np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]:
-    part = Part(np.zeros((1, 10)), np.zeros(1, np.uint8))
+    part = Split(np.zeros((1, 10)), np.zeros(1, np.uint8))
     return list(Training(params.train, inputs(50, 10), part, part).model.get_weights())
 
 
@@ -94,7 +94,7 @@ def test_a_trial_whose_store_or_database_failed_or_that_runs_elsewhere_goes_on_i
 ) -> None:
     fail_once(monkeypatch, optuna.Trial, "report", 1, StorageInternalError("it restarts"))
     fail_once(monkeypatch, RunLogger, "epoch", 2, MlflowException("the server is down"))
-    locked, others = training_run.locked, [RunningError("in process 1")]
+    locked, others = training_run.locked, [AlreadyRunningError("in process 1")]
 
     def locked_by_another(key: str) -> AbstractContextManager[Path]:
         if others:

@@ -16,7 +16,7 @@ from extras.common import cluster
 from extras.sweep import environment, study, workers
 from extras.sweep.sweep import Sweep
 from sentiment.errors import UserError
-from sentiment.text import Reviews
+from sentiment.tokenizer import Reviews
 from tests.extras.sweep.test_cluster import OWN
 from tests.project import ROOT, until
 from tests.services import dask, postgres

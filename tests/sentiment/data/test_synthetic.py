@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from sentiment.data import synthetic
-from sentiment.data.dataset import Synthetic
-from sentiment.text import Reviews
+from sentiment.data.params import SyntheticParams
+from sentiment.tokenizer import Reviews
 
 Generated = tuple[Reviews, Reviews, dict[str, int]]
 SIZES = {"train_reviews": 4000, "test_reviews": 2000, "vocab_size": 400, "opinions": 3}
 LENGTHS = {"min_length": 30, "max_length": 80, "cue_distance": 25}
 SHARES = {"negated_share": 0.2, "ironic_share": 0.2, "label_noise": 0.1}
-SETTINGS = Synthetic.model_validate({"seed": 1, **SIZES, **LENGTHS, **SHARES})
+SETTINGS = SyntheticParams.model_validate({"seed": 1, **SIZES, **LENGTHS, **SHARES})
 
 
 @pytest.fixture(scope="module")

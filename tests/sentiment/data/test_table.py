@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from sentiment.data import table
-from sentiment.data.dataset import summarize
-from sentiment.data.rows import Labels
-from sentiment.data.table import Loaded
+from sentiment.data.params import summarize_dataset
+from sentiment.data.rows import BinaryLabels
+from sentiment.data.table import EncodedDataset
 from sentiment.errors import UserError
-from sentiment.text import Reviews
+from sentiment.tokenizer import Reviews
 from workflow import downloads
 from workflow.params import Params
 
@@ -27,14 +27,14 @@ def write(path: Path, rows: Rows, header: str) -> str:
     return str(path)
 
 
-Loader = Callable[..., Loaded]
+Loader = Callable[..., EncodedDataset]
 
 
 @pytest.fixture
 def load(tmp_path: Path, default_params: Params) -> Loader:
     """Load a table of these rows, with one of the test's rows, too, or without."""
 
-    def load_rows(train: Rows, test: Rows | None = None, **changes: object) -> Loaded:
+    def load_rows(train: Rows, test: Rows | None = None, **changes: object) -> EncodedDataset:
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
         header = "text,label,group" if changes.get("group") else "text,label"
         path = write(folder / "train.csv", train, header)
@@ -43,8 +43,8 @@ def load(tmp_path: Path, default_params: Params) -> Loader:
         settings = default_params.fetch.table.model_copy(update=update)
         (folder / "scratch").mkdir()
         with downloads.tables(settings) as (sources, _):
-            labels = Labels(settings.positive, settings.label)
-            return table.load(settings, sources, folder / "scratch", labels)
+            labels = BinaryLabels(settings.positive, settings.label)
+            return table.load_table(settings, sources, folder / "scratch", labels)
 
     return load_rows
 
@@ -55,12 +55,12 @@ def lists(reviews: Reviews) -> list[list[int]]:
 
 def test_words_are_ranked_as_keras_ranks_them_and_others_dropped(load: Loader) -> None:
     loaded = load(TRAIN, TEST)
-    assert loaded.ranks == {"a": 1, "b": 2, "d": 3, "c": 4}  # b and d: the first one first
+    assert loaded.word_index == {"a": 1, "b": 2, "d": 3, "c": 4}  # b and d: the first one first
     assert lists(loaded.train) == [[2, 1, 2], [4, 1], [3, 3], [3, 1], [1, 1, 2]]
     assert loaded.train.labels.tolist() == [1, 0, 1, 0, 0]
     assert lists(loaded.test) == [[1, 2], []]
     assert loaded.test.labels.tolist() == [1, 0]
-    assert loaded.dropped.tolist() == [1, 1]
+    assert loaded.words_dropped.tolist() == [1, 1]
 
 
 def test_large_files_are_read_in_blocks_with_the_same_result(
@@ -72,9 +72,9 @@ def test_large_files_are_read_in_blocks_with_the_same_result(
         for row in range(150)
     ]
     large = load(rows)
-    monkeypatch.setattr(table, "AT_ONCE", 7)
+    monkeypatch.setattr(table, "CHUNK_WORDS", 7)
     small = load(rows)
-    assert small.ranks == large.ranks
+    assert small.word_index == large.word_index
     for one, other in ((small.train, large.train), (small.test, large.test)):
         for name in ("tokens", "offsets", "labels"):
             assert np.array_equal(getattr(one, name), getattr(other, name))
@@ -86,8 +86,8 @@ def test_a_share_of_each_label_is_set_aside_by_the_seed(load: Loader) -> None:
     for loaded in (first, again, other):
         assert (len(loaded.train), len(loaded.test)) == (160, 40)
         assert (loaded.train.labels.sum(), loaded.test.labels.sum()) == (40, 10)
-    assert set(first.ranks) == set(again.ranks)  # the numbers of the rows are words, too
-    assert set(first.ranks) != set(other.ranks)
+    assert set(first.word_index) == set(again.word_index)  # the numbers of the rows are words, too
+    assert set(first.word_index) != set(other.word_index)
 
 
 def test_the_rows_of_a_group_never_lie_on_both_sides(load: Loader) -> None:
@@ -97,7 +97,7 @@ def test_the_rows_of_a_group_never_lie_on_both_sides(load: Loader) -> None:
     ]
     loaded = load(rows, group="group")
     assert 30 <= len(loaded.test) <= 60
-    known = {word for word in loaded.ranks if word.startswith("g")}
+    known = {word for word in loaded.word_index if word.startswith("g")}
     for review in loaded.test:  # the group's own word is unknown, since all its rows are here
         assert len(review) == 1
     assert len(known) == 23 - len(loaded.test) // 10
@@ -112,7 +112,7 @@ def test_a_test_file_with_a_group_of_the_training_is_refused(load: Loader) -> No
 def test_texts_without_a_word_are_left_out_and_repeated_reviews_counted(load: Loader) -> None:
     train = [*TRAIN, ("B, a? B!", "yes"), ("", "no"), (" ?! ", "yes")]
     loaded = load(train, [*TEST, ("c a", "no"), ("c a", "yes")])
-    summary = summarize(loaded.train, loaded.test, loaded.left_out)
+    summary = summarize_dataset(loaded.train, loaded.test, loaded.rows_skipped)
     assert summary["left_out"] == 2
     assert summary["train"] == {"reviews": 6, "positive": 3, "repeated": 1}
     assert summary["test"]["repeated"] == 1

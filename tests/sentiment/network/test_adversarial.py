@@ -23,7 +23,7 @@ RATE = 0.5
 
 def model(shift: float, **changes: Any) -> "keras.Model":
     params = small(adversarial=shift, optimizer="sgd", learning_rate=RATE, **changes)
-    return training.initial_model(params, inputs(20, 6), parts()[0])
+    return training.build_initialized_model(params, inputs(20, 6), parts()[0])
 
 
 def step(taken: "keras.Model") -> dict[str, float]:
@@ -81,7 +81,7 @@ def test_a_masked_model_that_was_measured_and_misled_can_be_saved(
     shift: float, changes: dict[str, Any], tmp_path: Path
 ) -> None:
     trained = model(shift, **changes)
-    gradients.measure(trained, parts()[1].x, 0, 3)
+    gradients.measure_gradients(trained, parts()[1].x, 0, 3)
     step(trained)
     save_model(trained, tmp_path / "model.keras")
     loaded = load_keras().saving.load_model(tmp_path / "model.keras")

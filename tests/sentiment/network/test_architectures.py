@@ -8,24 +8,24 @@ import pytest
 
 from sentiment import gradients
 from sentiment.backend import load_keras
-from sentiment.explanation import explain, trace
+from sentiment.explanation import explain, prefix_predictions
 from sentiment.network.architectures import ARCHITECTURES
 from sentiment.network.model import build_model
-from sentiment.network.state import START
-from sentiment.network.train_options import Train
+from sentiment.network.params import TrainParams
+from sentiment.network.progress import NO_PROGRESS
 from sentiment.network.training import Training
-from sentiment.serving.keras_reader import Predictor
+from sentiment.serving.keras_classifier import BatchPredictor
 from tests.conftest import inputs
 from tests.project import TRANSFORMER
 from tests.sentiment.network.test_model import settings
 from tests.sentiment.network.test_training import parts
-from tests.sentiment.serving.test_classifier import load, packed
+from tests.sentiment.serving.test_pyfunc_model import load, packed
 from workflow.params import Params
 
 pytestmark = pytest.mark.usefixtures("backend")
 
 
-def convolution(params: Train, vectors: Any, _: Any) -> Any:
+def convolution(params: TrainParams, vectors: Any, _: Any) -> Any:
     """The states of an encoder that the project does not have."""
     import keras
 
@@ -34,7 +34,7 @@ def convolution(params: Train, vectors: Any, _: Any) -> Any:
 
 
 def test_params_yaml_may_name_what_has_an_entry() -> None:
-    allowed = get_args(Train.model_fields["architecture"].annotation)
+    allowed = get_args(TrainParams.model_fields["architecture"].annotation)
     assert set(allowed) == ARCHITECTURES.keys()
 
 
@@ -46,13 +46,13 @@ def test_an_entry_is_enough_to_train_an_encoder_ask_and_explain_it(
     params = small_params.train.model_copy(update=changes)
     training = Training(params, inputs(20, 6), *parts())
     assert training.path == "stock Keras: a convolution has no other path"
-    training.fit(START, lambda _: None, show=False)
+    training.fit(NO_PROGRESS, lambda _: None, verbose=False)
     model, x = training.model, parts()[1].x
     assert model.get_layer("convolution").output.shape == (None, 6, 4)
-    assert gradients.norms(model, x).shape == x.shape
-    np.testing.assert_allclose(Predictor(model, 8)(x), model(x)[:, 0], atol=1e-6)
+    assert gradients.gradient_norms(model, x).shape == x.shape
+    np.testing.assert_allclose(BatchPredictor(model, 8)(x), model(x)[:, 0], atol=1e-6)
     served = load(packed(model, small_params, tmp_path))
-    explanation, steps = explain(served, "a fine film"), trace(served, "a fine film")
+    explanation, steps = explain(served, "a fine film"), prefix_predictions(served, "a fine film")
     assert len(explanation.words) == len(steps) == 3
     assert any(word.log_odds for word in explanation.words)
     assert steps[-1].probability == explanation.probability

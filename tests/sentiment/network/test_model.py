@@ -9,7 +9,7 @@ from sentiment.backend import load_keras
 from sentiment.errors import UserError
 from sentiment.network.architectures import recurrent_layers
 from sentiment.network.model import build_model, save_model
-from sentiment.network.train_options import Train
+from sentiment.network.params import TrainParams
 from tests.conftest import defaults, inputs
 from tests.project import TRANSFORMER, merged
 from workflow.params import Params, check_params
@@ -19,11 +19,11 @@ BEFORE, BEHIND, SHORT = [0, 0, 0, 7, 8, 9], [7, 8, 9, 0, 0, 0], [7, 8, 9]
 BIGRAMS = {"units": 3, "buckets": 1000}
 
 
-def settings(**changes: Any) -> Train:
+def settings(**changes: Any) -> TrainParams:
     return check_params(merged(defaults(), {"train": changes}), "params.yaml").train
 
 
-def answers(train: Train, *reviews: list[int]) -> list[float]:
+def answers(train: TrainParams, *reviews: list[int]) -> list[float]:
     """The probability of each review, by a model with the weights of a seed."""
     load_keras().utils.set_random_seed(1)
     model = build_model(train, inputs(50, len(reviews[0])))

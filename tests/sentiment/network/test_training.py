@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from sentiment.backend import load_keras
 from sentiment.network import training
-from sentiment.network.batches import Part, split
-from sentiment.network.initial_embeddings import bigram_vectors, word_vectors
-from sentiment.network.model import read_by
-from sentiment.network.state import METRICS, START, OnEpoch, Progress, Trained
-from sentiment.network.train_options import Train
+from sentiment.network.batches import Split, train_validation_split
+from sentiment.network.initial_weights import bigram_vectors, word_vectors
+from sentiment.network.model import layer_inputs
+from sentiment.network.params import TrainParams
+from sentiment.network.progress import METRICS, NO_PROGRESS, OnEpoch, Progress, TrainingResult
 from sentiment.network.training import Training
 from tests.conftest import defaults, inputs
 from tests.project import SMALL, TRANSFORMER, merged
@@ -25,20 +25,24 @@ Changes = dict[str, Any]
 CURVES = ("accuracy", "loss", "val_accuracy", "val_loss")
 
 
-def small(**changes: Any) -> Train:
+def small(**changes: Any) -> TrainParams:
     document = merged(merged(defaults(), SMALL), {"train": changes})
     return check_params(document, "params.yaml").train
 
 
-def prepared(params: Train, accelerate: bool = False, learning: Part | None = None) -> Training:
+def prepared(
+    params: TrainParams, accelerate: bool = False, learning: Split | None = None
+) -> Training:
     """A training as the stage has it before the first epoch; on the fast path if that is wanted."""
     changed = params.model_copy(update={"accelerate": params.accelerate and accelerate})
     default, validation = parts()
     return Training(changed, inputs(20, 6), learning or default, validation)
 
 
-def learn(params: Train, accelerate: bool = False, on_epoch: OnEpoch = lambda _: None) -> Trained:
-    return prepared(params, accelerate).fit(START, on_epoch)
+def learn(
+    params: TrainParams, accelerate: bool = False, on_epoch: OnEpoch = lambda _: None
+) -> TrainingResult:
+    return prepared(params, accelerate).fit(NO_PROGRESS, on_epoch)
 
 
 def reviews() -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
@@ -47,9 +51,9 @@ def reviews() -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
     return x, (x[:, 0] > 9).astype(np.uint8)
 
 
-def parts() -> tuple[Part, Part]:
+def parts() -> tuple[Split, Split]:
     """These, to learn from and to validate on."""
-    return split(*reviews(), 0.2)
+    return train_validation_split(*reviews(), 0.2)
 
 
 def validated(model: "keras.Model") -> dict[str, float]:
@@ -73,17 +77,17 @@ def test_curve_is_the_one_of_stock_keras_with_the_seed_and_each_epoch_is_told() 
         assert trained.history[name].tolist() == pytest.approx(stock[name], rel=1e-6)
     assert list(trained.history) == ["epoch", *METRICS]
     assert (trained.history["epoch"].tolist(), trained.kept_epoch) == ([1, 2], 2)
-    assert [len(progress.rows) for progress in reported] == [1, 2]
-    assert reported[-1].rows == trained.history[[*METRICS]].to_dict("records")
+    assert [len(progress.epochs) for progress in reported] == [1, 2]
+    assert reported[-1].epochs == trained.history[[*METRICS]].to_dict("records")
 
 
 def test_balanced_labels_count_as_by_keras_class_weights() -> None:
     """In adversarial training, too."""
     learning, _ = parts()
-    rare = Part(learning.x[:30], (np.arange(30) % 5 == 0).astype(np.uint8))
+    rare = Split(learning.x[:30], (np.arange(30) % 5 == 0).astype(np.uint8))
     params = small(class_weight="balanced", epochs=1, optimizer="sgd", adversarial=1e-9)
     ours, stock = prepared(params, learning=rare), prepared(small(optimizer="sgd")).model
-    trained = ours.fit(START, lambda _: None, show=False)
+    trained = ours.fit(NO_PROGRESS, lambda _: None, verbose=False)
     weights = {0: 30 / (2 * 24), 1: 30 / (2 * 6)}
     history = stock.fit(*rare, batch_size=32, class_weight=weights, verbose=0).history
     assert trained.history["loss"].tolist() == pytest.approx(history["loss"], rel=1e-5)
@@ -93,7 +97,7 @@ def test_balanced_labels_count_as_by_keras_class_weights() -> None:
 
 def test_the_best_epoch_can_be_kept_without_stopping() -> None:
     best = prepared(small(epochs=8, learning_rate=0.5, average=0.5, keep_best=True))
-    trained = best.fit(START, lambda _: None)
+    trained = best.fit(NO_PROGRESS, lambda _: None)
     losses = trained.history["val_loss"].tolist()
     assert len(losses) == 8
     assert trained.kept_epoch == losses.index(min(losses)) + 1 < 8
@@ -103,13 +107,13 @@ def test_the_best_epoch_can_be_kept_without_stopping() -> None:
 def test_metrics_are_those_of_the_kept_epoch() -> None:
     history = pd.DataFrame({"epoch": [1, 2], **{name: [0.25, 0.5] for name in METRICS}})
     expected = {**dict.fromkeys(CURVES, 0.25), "kept_epoch": 1, "epochs": 2}
-    assert training.summarize(Trained(history, 1)) == expected
+    assert training.training_metrics(TrainingResult(history, 1)) == expected
 
 
 def test_deterministic_operations_are_asked_for(small_params: Params) -> None:
     from tensorflow.python.framework import config
 
-    training.prepare(small_params.train)
+    training.set_seeds(small_params.train)
     assert config.is_op_determinism_enabled()
 
 
@@ -154,7 +158,9 @@ def test_vectors_begin_with_what_is_counted_in_what_is_learned_from() -> None:
     model, (x, y) = prepared(small(**RESUMED[2])).model, parts()[0]
     words, pairs = (model.get_layer(name).get_weights()[0] for name in ("embedding", "bigrams"))
     np.testing.assert_allclose(words, word_vectors(x, 20, 4, (0, 2)), atol=1e-6)
-    np.testing.assert_array_equal(pairs, bigram_vectors(pairs, read_by("bigrams", model, x), y))
+    np.testing.assert_array_equal(
+        pairs, bigram_vectors(pairs, layer_inputs("bigrams", model, x), y)
+    )
 
 
 @pytest.mark.parametrize("changes", RESUMED, ids=str)
@@ -162,8 +168,8 @@ def test_a_resumed_training_has_the_bits_of_a_whole_one(changes: Changes) -> Non
     """A training that went on is set back, which has to undo all that it did since."""
     trained = prepared(small(epochs=3, **changes), accelerate=True)
     states: list[dict[str, NDArray[Any]]] = []
-    whole = trained.fit(START, lambda progress: states.append(trained.capture(progress)))
-    end, model = trained.capture(START), trained.model
+    whole = trained.fit(NO_PROGRESS, lambda progress: states.append(trained.capture(progress)))
+    end, model = trained.capture(NO_PROGRESS), trained.model
     if "average" in changes:
         averages = model.optimizer._model_variables_moving_average
         assert all(map(np.array_equal, model.trainable_variables, averages))
@@ -172,8 +178,8 @@ def test_a_resumed_training_has_the_bits_of_a_whole_one(changes: Changes) -> Non
     assert (len(states), whole.kept_epoch) == (2, 1) if changes == STOPPED else len(states) == 3
     for after in range(1, len(states) + 1):
         progress = trained.restore(states[after - 1])
-        assert len(progress.rows) == after
+        assert len(progress.epochs) == after
         resumed = trained.fit(progress, lambda _: None)
         assert resumed.kept_epoch == whole.kept_epoch
         assert resumed.history.drop(columns="seconds").equals(whole.history.drop(columns="seconds"))
-        assert_same(trained.capture(START), end)
+        assert_same(trained.capture(NO_PROGRESS), end)

@@ -9,13 +9,13 @@ import pytest
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
-from sentiment.explanation import explain, trace
-from sentiment.network.initial_embeddings import wide_weights
-from sentiment.network.model import PRIMES, Inputs, build_model, read_by, save_model
-from sentiment.network.state import START
+from sentiment.explanation import explain, prefix_predictions
+from sentiment.network.initial_weights import wide_weights
+from sentiment.network.model import HASH_PRIMES, Inputs, build_model, layer_inputs, save_model
+from sentiment.network.progress import NO_PROGRESS
 from tests.project import TRANSFORMER
 from tests.sentiment.network.test_training import CURVES, parts, prepared, small, validated
-from tests.sentiment.serving.test_classifier import load, packed
+from tests.sentiment.serving.test_pyfunc_model import load, packed
 from workflow.params import Params
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def log_odds(model: "keras.Model", x: np.ndarray, layer: str = "") -> np.ndarray
 def test_the_answer_is_a_weighted_mean_of_both_in_log_odds() -> None:
     params, (learning, (x, _)) = small(wide={**WIDE["wide"], "share": 0.75}), parts()
     model = prepared(params).model
-    weights, bias = wide_weights(read_by("wide", model, learning.x), learning.y, 1021, params)
+    weights, bias = wide_weights(layer_inputs("wide", model, learning.x), learning.y, 1021, params)
     deep, whole = log_odds(model, x, "probability"), log_odds(model, x)
-    for review, *both in zip(read_by("wide", model, x), deep, whole, strict=True):
+    for review, *both in zip(layer_inputs("wide", model, x), deep, whole, strict=True):
         distinct = np.unique(review[review > 0])
         linear = weights[distinct, 0].sum() / np.sqrt(len(distinct)) + bias[0]
         assert both[1] == pytest.approx(both[0] / 4 + 3 * linear / 4, abs=1e-5)
@@ -52,10 +52,10 @@ def test_features_are_all_words_and_the_n_grams_of_known_ones(ngrams: int) -> No
     for text in ([29_000, 28_000, 27_000], [5, 29_000, 2, 6, 7, 8], [9], []):
         spans = [(at, at + size) for size in range(2, ngrams + 1) for at in range(7 - size)]
         grams = [text[start:end] for start, end in spans if end <= len(text)]
-        sums = [sum(map(mul, gram[::-1], PRIMES)) for gram in grams if 2 not in gram]
+        sums = [sum(map(mul, gram[::-1], HASH_PRIMES)) for gram in grams if 2 not in gram]
         expected = sorted([*(word + 1 for word in text), *(30_001 + n % 1000 for n in sums)])
         padding = [0] * (6 - len(text))
-        for found in read_by("wide", model, np.array([padding + text, text + padding])):
+        for found in layer_inputs("wide", model, np.array([padding + text, text + padding])):
             assert found[found > 0].tolist() == expected
 
 
@@ -94,7 +94,7 @@ def test_the_network_learns_as_if_it_were_alone_and_the_whole_is_validated(
     changes: dict[str, Any],
 ) -> None:
     alone, beside = (prepared(small(**changes, **more), accelerate=True) for more in ({}, WIDE))
-    expected, trained = (one.fit(START, lambda _: None).history for one in (alone, beside))
+    expected, trained = (one.fit(NO_PROGRESS, lambda _: None).history for one in (alone, beside))
     x, own = parts()[1].x, log_odds(alone.model, parts()[1].x)
     np.testing.assert_allclose(log_odds(beside.model, x, "probability"), own, atol=1e-5)
     for name in CURVES[:2]:
@@ -106,7 +106,7 @@ def test_the_network_learns_as_if_it_were_alone_and_the_whole_is_validated(
 
 def test_it_is_saved_served_explained_and_traced(small_params: Params, tmp_path: Path) -> None:
     trained = prepared(small(**WIDE))
-    trained.fit(START, lambda _: None, show=False)
+    trained.fit(NO_PROGRESS, lambda _: None, verbose=False)
     model, x = trained.model, parts()[1].x
     model.get_layer("probability").set_weights([np.zeros((4, 1)), np.zeros(1)])  # says nothing
     save_model(model, tmp_path / "saved.keras")
@@ -115,4 +115,4 @@ def test_it_is_saved_served_explained_and_traced(small_params: Params, tmp_path:
     served = load(packed(model, small_params, tmp_path))
     explanation = explain(served, "a fine film")
     assert any(word.log_odds for word in explanation.words)
-    assert trace(served, "a fine film")[-1].probability == explanation.probability
+    assert prefix_predictions(served, "a fine film")[-1].probability == explanation.probability

@@ -8,8 +8,8 @@ import mlflow
 import numpy as np
 import pytest
 
-from sentiment.serving.classifier import Sentiment
-from sentiment.text import Reviews
+from sentiment.serving.pyfunc_model import SentimentModel
+from sentiment.tokenizer import Reviews
 from tests.workflow.registry import test_versions
 from tests.workflow.registry.test_versions import champion_of, submitted, tags, write_evaluation
 from workflow import files
@@ -23,15 +23,17 @@ UNKNOWN = "it may have been trained on some of them"
 OTHER = "evaluated on other reviews than the champion, which is not asked about them: "
 
 
-class Model(Sentiment):
+class Model(SentimentModel):
     """Right about the first ten reviews, which are all positive."""
 
-    threshold, ranks = 0.5, RANKS
+    threshold, word_index = 0.5, RANKS
 
     def __init__(self) -> None:
-        self.reader: Any = self
+        self.classifier: Any = self
 
-    def answers(self, texts: Sequence[Sequence[int]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def predict_probability(
+        self, texts: Sequence[Sequence[int]]
+    ) -> np.ndarray[Any, np.dtype[np.float32]]:
         assert texts[0] == [1, 2]
         return np.where(np.arange(len(texts)) < 10, 0.95, 0.05).astype(np.float32)
 

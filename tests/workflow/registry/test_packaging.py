@@ -16,17 +16,19 @@ def parts(tmp_path: Path) -> Parts:
     return Parts([Model(file, {"batch_size": 4})], file, threshold=0.5)
 
 
-def test_changed_code_is_another_model_but_another_message_of_the_scoring_server_is_not(
+def test_changed_code_is_another_model(
     parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = packaging.digest(parts)
-    monkeypatch.setattr(packaging, "MESSAGES", Path(shutil.copy(packaging.MESSAGES, tmp_path)))
-    copies = [Path(shutil.copy(path, tmp_path)) for path in packaging.CODE]
-    monkeypatch.setattr(packaging, "CODE", copies)
-    for name, same in ((packaging.MESSAGES.name, True), ("text.py", False)):
-        with (tmp_path / name).open("a", encoding="utf-8") as file:
-            file.write("# changed")
-        assert (packaging.digest(parts) == before) == same
+    copy = tmp_path / "sentiment"
+    shutil.copytree(packaging.ROOT, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    code = [copy / path.relative_to(packaging.ROOT) for path in packaging.CODE]
+    monkeypatch.setattr(packaging, "ROOT", copy)
+    monkeypatch.setattr(packaging, "CODE", code)
+    assert packaging.digest(parts) == before
+    with (copy / "tokenizer.py").open("a", encoding="utf-8") as file:
+        file.write("# changed")
+    assert packaging.digest(parts) != before
 
 
 def test_other_settings_and_files_are_another_model(parts: Parts, tmp_path: Path) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sentiment.text import Word
+from ..tokenizer import Word
 
 FILE = "model.npz"
-READER = __name__  # in the settings of a served model
 BIGRAM_BITS = 32  # by which the first word is moved, so that no bigram equals a word
 
 
@@ -22,8 +21,8 @@ def bigrams(ranks: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
-class Linear:
-    """A `Reader`: log-odds of positive are `bias` and the sum of values times weights of features.
+class LinearClassifier:
+    """A `TextClassifier`: log-odds of positive are `bias` and the sum of values times weights.
 
     A feature's value is its scale, times its number of occurrences if they are `counted`; all
     values are divided by their Euclidean norm if they are `normalized`.
@@ -44,7 +43,7 @@ class Linear:
     counted: NDArray[np.bool_]
     normalized: NDArray[np.bool_]
 
-    def answers(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    def predict_probability(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         return self.probabilities([np.array(ranks, np.int64) for ranks in texts])
 
     def probabilities(self, reviews: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
@@ -52,10 +51,10 @@ class Linear:
         ends = [self._sums(self._features(ranks))[:, -1:] for ranks in reviews]
         return self._answer(np.hstack([np.zeros((2, 0)), *ends]))
 
-    def places(self, words: Sequence[Word]) -> NDArray[np.int64]:
+    def positions_read(self, words: Sequence[Word]) -> NDArray[np.int64]:
         return np.arange(len(words))
 
-    def without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
+    def predict_without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
         """Take each word away, and the bigrams with it."""
         ranks, none = ranks_of(words), np.full(1, -1)
         features, pairs = self._features(ranks), self.find(bigrams(ranks))
@@ -69,7 +68,9 @@ class Linear:
             sums = sums + self._changes(feature, count, -1)
         return self._answer(np.hstack([whole, sums]))
 
-    def after(self, words: Sequence[Word], places: NDArray[np.int64]) -> NDArray[np.float32]:
+    def predict_prefixes(
+        self, words: Sequence[Word], places: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
         sums = self._sums(self._features(ranks_of(words)))
         return self._answer(sums[:, 1::2][:, places])
 
@@ -121,7 +122,7 @@ def ranks_of(words: Sequence[Word]) -> NDArray[np.int64]:
     return np.fromiter((word.rank for word in words), np.int64, len(words))
 
 
-def load(model: Mapping[str, Any], paths: Mapping[str, Path]) -> Linear:
-    """Read a model's arrays, which `numpy.savez` wrote, see `sentiment.serving.classifier`."""
+def load(model: Mapping[str, Any], paths: Mapping[str, Path]) -> LinearClassifier:
+    """Read a model's arrays, which `numpy.savez` wrote, see `sentiment.serving.pyfunc_model`."""
     with np.load(paths[model["file"]], allow_pickle=False) as arrays:
-        return Linear(**arrays)
+        return LinearClassifier(**arrays)

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.scoring import answers, metrics
-from sentiment.scoring.answers import TrainingRecord
-from sentiment.text import Reviews
+from sentiment.evaluation import evaluate, metrics
+from sentiment.evaluation.evaluate import TrainingRecord
+from sentiment.tokenizer import Reviews
 from workflow.params import Params
 
 PROBABILITIES = np.array([0.9, 0.2, 0.6, 0.1], np.float32)
@@ -16,30 +16,30 @@ HISTORY = {"epoch": [1], "accuracy": 0.5, "val_accuracy": 0.5, "loss": 0.7, "val
 
 
 @pytest.fixture
-def test_set() -> answers.TestSet:
+def test_set() -> evaluate.EvalDataset:
     """Four reviews; the padded ones stand in another order than the uncut ones."""
     reviews = Reviews.from_lists([[1], [1, 2], [1, 2, 3], [2, 2, 2, 2]], np.array([0, 1, 0, 1]))
     order, seen = np.array([2, 0, 3, 1]), np.array([False, False, False, True])
     x = np.zeros((4, 2), np.uint16)
-    return answers.TestSet(x, reviews.labels[order], order, seen, reviews, "abcd1234")
+    return evaluate.EvalDataset(x, reviews.labels[order], order, seen, reviews, "abcd1234")
 
 
-def test_predictions_follow_the_padded_order(test_set: answers.TestSet) -> None:
-    table = answers.predictions_table(test_set, PROBABILITIES, 0.5)
+def test_predictions_follow_the_padded_order(test_set: evaluate.EvalDataset) -> None:
+    table = evaluate.predictions_table(test_set, PROBABILITIES, 0.5)
     assert table["actual"].tolist() == ["negative", "negative", "positive", "positive"]
     assert table["predicted"].tolist() == ["positive", "negative", "positive", "negative"]
     assert table["words"].tolist() == [3, 1, 4, 2]
     assert table["seen_in_training"].tolist() == [False, False, False, True]
-    strict = answers.predictions_table(test_set, PROBABILITIES, threshold=0.95)
+    strict = evaluate.predictions_table(test_set, PROBABILITIES, threshold=0.95)
     assert set(strict["predicted"]) == {metrics.NEGATIVE}
 
 
 def test_metrics_name_the_data_set_and_mistakes_have_their_whole_text(
-    test_set: answers.TestSet, default_params: Params
+    test_set: evaluate.EvalDataset, default_params: Params
 ) -> None:
     training = TrainingRecord({}, pd.DataFrame(HISTORY), GRADIENTS, {"name": "lstm-4"})
     options = default_params.evaluate.model_copy(update={"figure_dpi": 20})
-    evaluated = answers.evaluate(
+    evaluated = evaluate.evaluate_network(
         test_set, WORDS, training, PROBABILITIES, GRADIENTS, "imdb", options
     )
     shown = {"dataset": "imdb", "test_accuracy": 0.5, "gradient_reach": 1}
@@ -51,4 +51,4 @@ def test_metrics_name_the_data_set_and_mistakes_have_their_whole_text(
 
 def test_numbers_of_nested_metrics_get_one_name() -> None:
     measured = {"dataset": "imdb", "a": 1.0, "by_length": {"1-100": 0.5}}
-    assert answers.numbers(measured) == {"a": 1.0, "by_length_1-100": 0.5}
+    assert evaluate.flatten_metrics(measured) == {"a": 1.0, "by_length_1-100": 0.5}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sentiment.network.initial_embeddings import SIZE, WINDOW, bigram_vectors, word_vectors
+from sentiment.network.initial_weights import RMS_VALUE, WINDOW, bigram_vectors, word_vectors
 
 PADDING, UNKNOWN, COLOURS, PAINT, BEASTS, ROAR = 0, 1, (2, 3), 4, (5, 6), 7
 NUM_WORDS = 10  # 8 and 9 never occur
@@ -26,7 +26,7 @@ def test_words_with_the_same_neighbours_are_near_each_other_and_others_are_not()
     assert abs(cosine(vectors[COLOURS[0]], vectors[BEASTS[0]])) < 0.01
     assert vectors.shape == (NUM_WORDS, 4)
     assert vectors.dtype == np.float32
-    assert np.sqrt(np.mean(vectors**2)) == np.float32(SIZE)
+    assert np.sqrt(np.mean(vectors**2)) == np.float32(RMS_VALUE)
     sizes = np.abs(vectors).max(axis=1)
     assert (sizes[[PADDING, UNKNOWN, 8, 9]] < 1e-6).all()
     assert (sizes[[*COLOURS, PAINT, *BEASTS, ROAR]] > 0.01).all()
@@ -46,7 +46,7 @@ def test_the_first_value_of_a_bigram_is_the_log_ratio_of_naive_bayes() -> None:
     positive, negative = np.array([2, 3, 2, 2, 1]), np.array([2, 1, 2, 2, 1])
     ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
     np.testing.assert_allclose(vectors[1:, 0] / vectors[1, 0], ratio[1:] / ratio[1], rtol=1e-5)
-    assert np.sqrt(np.mean(vectors[1:, 0] ** 2)) == pytest.approx(SIZE)
+    assert np.sqrt(np.mean(vectors[1:, 0] ** 2)) == pytest.approx(RMS_VALUE)
     assert vectors[1, 0] > 0
     assert (vectors[1:, 1] == 7).all()
     assert not vectors[0].any()

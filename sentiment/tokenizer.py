@@ -47,11 +47,13 @@ class Encoded(NamedTuple):
     """A text: the frequency ranks of those of its words that are in the index, in order."""
 
     ranks: list[int]
-    words: int  # in all
+    word_count: int  # in all
 
 
 @cache
-def rules(tokenizer: str) -> tuple[Callable[[str], Iterator[re.Match[str]]], Callable[[str], str]]:
+def tokenizer_functions(
+    tokenizer: str,
+) -> tuple[Callable[[str], Iterator[re.Match[str]]], Callable[[str], str]]:
     """What finds the words of a text, and how each is written, by the tokenizer of this name."""
     if tokenizer == KERAS:
         return WORD.finditer, lambda word: word.translate(LOWER)
@@ -61,35 +63,35 @@ def rules(tokenizer: str) -> tuple[Callable[[str], Iterator[re.Match[str]]], Cal
     return boundaries.finditer, str.lower
 
 
-def words(text: str, tokenizer: str = KERAS) -> list[str]:
+def tokenize(text: str, tokenizer: str = KERAS) -> list[str]:
     """The words of a text, whether or not an index has them."""
     if tokenizer == KERAS:  # as `rules` says, seven times as fast
         return list(filter(None, text.translate(SPACED).split(" ")))
-    find, lower = rules(tokenizer)
+    find, lower = tokenizer_functions(tokenizer)
     return [lower(match[0]) for match in find(text)]
 
 
-def known_words(text: str, ranks: Mapping[str, int], tokenizer: str = KERAS) -> list[Word]:
+def tokenize_with_spans(text: str, ranks: Mapping[str, int], tokenizer: str = KERAS) -> list[Word]:
     """The words of a text that are in the index `ranks` (word to frequency rank), in order."""
-    find, lower = rules(tokenizer)
+    find, lower = tokenizer_functions(tokenizer)
     ranked = ((match, ranks.get(lower(match[0]))) for match in find(text))
     return [Word(match.start(), match.end(), rank) for match, rank in ranked if rank is not None]
 
 
 def encode(text: str, ranks: Mapping[str, int], tokenizer: str = KERAS) -> Encoded:
     """The words of a text by the index `ranks`, as `known_words`, but without their places."""
-    found = words(text, tokenizer)
+    found = tokenize(text, tokenizer)
     return Encoded([*filter(None, map(ranks.get, found))], len(found))  # ranks begin at 1
 
 
-class Limits(NamedTuple):
+class ReadLimits(NamedTuple):
     """What a model reads of a text: ranks up to `rank`, of `words` words of the index at most."""
 
-    rank: int
-    words: float
+    max_rank: int
+    max_words: float
 
     @classmethod
-    def of(cls, layouts: Sequence[Mapping[str, Any] | None], index: int) -> Self:
+    def from_layouts(cls, layouts: Sequence[Mapping[str, Any] | None], index: int) -> Self:
         """Those of a model, whose index has so many words, by the layouts of its members.
 
         It reads what one of them does; a linear model has no layout, and reads everything.
@@ -100,15 +102,15 @@ class Limits(NamedTuple):
         ranks = [layout["num_words"] - layout["index_from"] - 1 for layout in networks]
         return cls(max(ranks), max(layout["max_length"] - 1 for layout in networks))
 
-    def unknown(self, text: Encoded) -> int:
+    def count_unknown(self, text: Encoded) -> int:
         """How many words of a text the model does not tell from any other unknown word."""
-        most = self.rank  # to look it up for each word would take longer than all else
+        most = self.max_rank  # to look it up for each word would take longer than all else
         rare = [rank for rank in text.ranks if rank > most]
-        return text.words - len(text.ranks) + len(rare)
+        return text.word_count - len(text.ranks) + len(rare)
 
     def truncates(self, text: Encoded) -> bool:
         """Whether the model leaves out some of a text's words."""
-        return len(text.ranks) > self.words
+        return len(text.ranks) > self.max_words
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def pad_ranks(texts: Sequence[Sequence[int]], layout: Layout) -> NDArray[Any]:
     return pad(Reviews.from_lists(texts, unlabelled), np.arange(len(texts)), layout)
 
 
-def fingerprints(reviews: Reviews) -> NDArray[np.uint64]:
+def review_hashes(reviews: Reviews) -> NDArray[np.uint64]:
     """A 64-bit hash of each review's words, shape (reviews,).
 
     Among a million different reviews, two share one with a chance of 3 in 10^8.

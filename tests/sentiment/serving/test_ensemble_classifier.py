@@ -8,59 +8,61 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from extras.common import linear_reader
-from extras.common.linear_reader import Linear
-from extras.ensemble import ensemble_reader
-from extras.ensemble.ensemble_reader import Ensemble
-from sentiment.serving import classifier
-from sentiment.serving.classifier import Sentiment
-from sentiment.text import Word
+from sentiment.serving import pyfunc_model
+from sentiment.serving.ensemble_classifier import EnsembleClassifier
+from sentiment.serving.linear_classifier import LinearClassifier
+from sentiment.serving.pyfunc_model import SentimentModel
+from sentiment.tokenizer import Word
 from workflow import files
 from workflow.registry import packaging
 
 RANKS = {"good": 1, "dull": 2, "film": 3}
 
 
-def model(good: float, dull: float) -> Linear:
+def model(good: float, dull: float) -> LinearClassifier:
     """It knows two words."""
     keys, ones, bias = np.array([1, 2]), np.ones(2, np.float32), np.array(0, np.float32)
     weights = np.array([good, dull], np.float32)
-    return Linear(keys, ones, weights, bias, np.array(True), np.array(False))
+    return LinearClassifier(keys, ones, weights, bias, np.array(True), np.array(False))
 
 
 class Last:
     """A reader that reads the last word alone, as a network of one token does."""
 
-    def __init__(self, whole: Linear) -> None:
+    def __init__(self, whole: LinearClassifier) -> None:
         self.whole = whole
 
-    def answers(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        return self.whole.answers([text[-1:] for text in texts])
+    def predict_probability(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        return self.whole.predict_probability([text[-1:] for text in texts])
 
-    def places(self, words: Sequence[Word]) -> NDArray[np.int64]:
+    def positions_read(self, words: Sequence[Word]) -> NDArray[np.int64]:
         return np.arange(len(words))[-1:]
 
-    def without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
-        return self.whole.without_each(words[-1:])
+    def predict_without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
+        return self.whole.predict_without_each(words[-1:])
 
-    def after(self, words: Sequence[Word], places: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self.answers([[words[place].rank] for place in places])
+    def predict_prefixes(
+        self, words: Sequence[Word], places: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        return self.predict_probability([[words[place].rank] for place in places])
 
 
 def test_log_odds_are_the_weighted_mean_and_a_word_is_left_out_where_a_member_reads_it() -> None:
-    both = Ensemble([model(2, -1), Last(model(4, -3))], [0.75, 0.25])
+    both = EnsembleClassifier([model(2, -1), Last(model(4, -3))], [0.75, 0.25])
     ranks, end = [1, 2, 1], 0.25 * 4
     words = [Word(0, 0, rank) for rank in ranks]
-    answers = classifier.log_odds(both.answers([ranks, ranks[:2], []]))
+    answers = pyfunc_model.log_odds(both.predict_probability([ranks, ranks[:2], []]))
     np.testing.assert_allclose(answers, [0.75 * 3 + end, 0.75 - 0.25 * 3, 0], atol=1e-5)
-    np.testing.assert_array_equal(both.places(words), [0, 1, 2])
+    np.testing.assert_array_equal(both.positions_read(words), [0, 1, 2])
     np.testing.assert_array_equal(
-        both.after(words, np.array([1, 2])), both.answers([ranks[:2], ranks])
+        both.predict_prefixes(words, np.array([1, 2])), both.predict_probability([ranks[:2], ranks])
     )
-    effects = classifier.log_odds(both.without_each(words))
+    effects = pyfunc_model.log_odds(both.predict_without_each(words))
     expected = [0.75 * 3 + end, 0.75 * 1 + end, 0.75 * 4 + end, 0.75 * 1]
     np.testing.assert_allclose(effects, expected, atol=1e-5)
-    (certain,) = Ensemble([model(500, 0), model(0, 0)], [0.5, 0.5]).answers([ranks[:1]])
+    (certain,) = EnsembleClassifier([model(500, 0), model(0, 0)], [0.5, 0.5]).predict_probability(
+        [ranks[:1]]
+    )
     assert 0.99 < certain < 1  # and not infinitely so
 
 
@@ -68,15 +70,15 @@ def test_text_is_served_by_all_members(tmp_path: Path) -> None:
     models = []
     for number, fitted in enumerate([model(2, -1), model(4, -3)], 1):
         path = tmp_path / f"{number}.npz"
-        models.append(packaging.Model(path, {}, number / 3, linear_reader.READER))
+        models.append(packaging.Model(path, {}, number / 3, "linear_classifier"))
         np.savez(path, **asdict(fitted))
     index = tmp_path / "word_index.json"
     files.write_json(index, RANKS)
-    parts = packaging.Parts(models, index, 0.5, reader=ensemble_reader.READER)
-    served = Sentiment()
+    parts = packaging.Parts(models, index, 0.5, classifier="ensemble_classifier")
+    served = SentimentModel()
     artifacts = packaging.write_artifacts(tmp_path, parts)
     served.load({name: Path(path) for name, path in artifacts.items()})
     table = served.predict(None, pd.DataFrame({"text": ["A good film", "dull"]}))
-    odds = classifier.log_odds(table["probability"].to_numpy())
+    odds = pyfunc_model.log_odds(table["probability"].to_numpy())
     np.testing.assert_allclose(odds, [(2 + 2 * 4) / 3, (-1 + 2 * -3) / 3], atol=1e-5)
     assert table["label"].tolist() == ["positive", "negative"]

@@ -19,16 +19,16 @@ class Progress(NamedTuple):
         best: weights of the best epoch so far as early stopping keeps them; empty without it.
     """
 
-    rows: list[dict[str, float]]
+    epochs: list[dict[str, float]]
     counters: dict[str, float]
     best: list[NDArray[Any]]
 
 
-START = Progress([], {}, [])
+NO_PROGRESS = Progress([], {}, [])
 OnEpoch = Callable[[Progress], None]
 
 
-class Trained(NamedTuple):
+class TrainingResult(NamedTuple):
     """How a training went.
 
     Attributes:
@@ -41,7 +41,7 @@ class Trained(NamedTuple):
     kept_epoch: int
 
 
-def history_of(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+def history_frame(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
     """The table of `Trained.history` from the metrics of each epoch."""
     history = pd.DataFrame(rows, columns=list(METRICS))
     history.insert(0, "epoch", range(1, len(rows) + 1))

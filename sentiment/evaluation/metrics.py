@@ -18,8 +18,8 @@ from sklearn import metrics
 
 NEGATIVE, POSITIVE = CLASSES = ["negative", "positive"]
 
-Place = Literal["test", "headline", "groups", "demo", "file"]
-EVERYWHERE: Set[Place] = {"test", "headline", "groups", "demo", "file"}
+Report = Literal["test", "headline", "groups", "demo", "file"]
+ALL_REPORTS: Set[Report] = {"test", "headline", "groups", "demo", "file"}
 
 
 class Predictions(NamedTuple):
@@ -41,13 +41,15 @@ class Metric(NamedTuple):
     """
 
     label: str
-    of: Callable[[Predictions], float]
-    shown: Set[Place]
-    share: Callable[[Predictions], tuple[int, int]] | None = None
+    compute: Callable[[Predictions], float]
+    reports: Set[Report]
+    proportion: Callable[[Predictions], tuple[int, int]] | None = None
     note: str = ""
 
 
-def by(column: str, score: Callable[..., float], **options: Any) -> Callable[[Predictions], float]:
+def sklearn_metric(
+    column: str, score: Callable[..., float], **options: Any
+) -> Callable[[Predictions], float]:
     """A function of scikit-learn, applied to the actual classes and a column of the table."""
     return lambda p: float(score(p.table["actual"], p.table[column], **options))
 
@@ -55,10 +57,10 @@ def by(column: str, score: Callable[..., float], **options: Any) -> Callable[[Pr
 def accuracy_among(
     label: str,
     choose: Callable[[pd.DataFrame], pd.DataFrame],
-    shown: Set[Place],
-    of_none: float = 0.0,
+    reports: Set[Report],
+    if_empty: float = 0.0,
 ) -> Metric:
-    """The share of right answers to the reviews that are chosen; `of_none` if there are none."""
+    """The share of right answers to the reviews that are chosen; `if_empty` if there are none."""
 
     def share(predictions: Predictions) -> tuple[int, int]:
         table = choose(predictions.table)
@@ -66,20 +68,22 @@ def accuracy_among(
 
     def of(predictions: Predictions) -> float:
         right, reviews = share(predictions)
-        return right / reviews if reviews else of_none
+        return right / reviews if reviews else if_empty
 
-    return Metric(label, of, shown, share)
+    return Metric(label, of, reports, share)
 
 
 METRICS: dict[str, Metric] = {
-    "accuracy": accuracy_among("accuracy", lambda table: table, EVERYWHERE),
+    "accuracy": accuracy_among("accuracy", lambda table: table, ALL_REPORTS),
     "balanced_accuracy": Metric(
-        "balanced accuracy", by("predicted", metrics.balanced_accuracy_score), {"test", "file"}
+        "balanced accuracy",
+        sklearn_metric("predicted", metrics.balanced_accuracy_score),
+        {"test", "file"},
     ),
     "loss": Metric(
         "loss",
-        by("probability", metrics.log_loss, labels=CLASSES),
-        EVERYWHERE - {"demo"},
+        sklearn_metric("probability", metrics.log_loss, labels=CLASSES),
+        ALL_REPORTS - {"demo"},
         note="cross-entropy, in nats",
     ),
     "precision": accuracy_among(
@@ -93,41 +97,44 @@ METRICS: dict[str, Metric] = {
     ),
     "f1": Metric(
         "F1",
-        by("predicted", metrics.f1_score, pos_label=POSITIVE, zero_division=0.0),
+        sklearn_metric("predicted", metrics.f1_score, pos_label=POSITIVE, zero_division=0.0),
         {"test", "groups", "file"},
     ),
     "roc_auc": Metric(
-        "ROC AUC", by("probability", metrics.roc_auc_score), EVERYWHERE, note="0.5 is guessing"
+        "ROC AUC",
+        sklearn_metric("probability", metrics.roc_auc_score),
+        ALL_REPORTS,
+        note="0.5 is guessing",
     ),
     "average_precision": Metric(  # area under the curve of precision by recall
         "average precision",
-        by("probability", metrics.average_precision_score, pos_label=POSITIVE),
+        sklearn_metric("probability", metrics.average_precision_score, pos_label=POSITIVE),
         {"test", "file"},
     ),
     "brier": Metric(
         "Brier score",
-        by("probability", metrics.brier_score_loss, pos_label=POSITIVE),
-        EVERYWHERE - {"demo"},
+        sklearn_metric("probability", metrics.brier_score_loss, pos_label=POSITIVE),
+        ALL_REPORTS - {"demo"},
         note="squared error of the probability",
     ),
     "accuracy_unseen": accuracy_among(
         "accuracy on unseen reviews",
         lambda table: table[~table["seen_in_training"]],
         {"test"},
-        of_none=math.nan,  # left out of `metrics.json`
+        if_empty=math.nan,  # left out of `metrics.json`
     ),
     "ece": Metric(
         "calibration error",
         lambda predictions: calibration_error(*predictions),
-        EVERYWHERE,
+        ALL_REPORTS,
         note="expected (ECE), {bins} groups",
     ),
 }
 
 
-def shown_in(place: Place) -> dict[str, Metric]:
+def metrics_for(place: Report) -> dict[str, Metric]:
     """The metrics that are shown there, by name and in the order of `METRICS`."""
-    return {name: metric for name, metric in METRICS.items() if place in metric.shown}
+    return {name: metric for name, metric in METRICS.items() if place in metric.reports}
 
 
 def class_names(positive: NDArray[Any]) -> NDArray[np.str_]:
@@ -209,12 +216,12 @@ def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
     return wrong.loc[error.sort_values(ascending=False, kind="stable").index[:count]]
 
 
-def summary(
+def test_metrics(
     predictions: Predictions, confusion: pd.DataFrame, lengths: pd.DataFrame
 ) -> dict[str, Any]:
     """All that is in `metrics.json` of the answers, by their tables of the same names."""
     true_negatives, false_positives, false_negatives, true_positives = confusion["reviews"].tolist()
-    measured = {name: metric.of(predictions) for name, metric in shown_in("test").items()}
+    measured = {name: metric.compute(predictions) for name, metric in metrics_for("test").items()}
     return {
         **{f"test_{name}": value for name, value in measured.items() if not math.isnan(value)},
         "test_reviews": len(predictions.table),

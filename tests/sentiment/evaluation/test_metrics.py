@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.scoring import metrics
-from sentiment.scoring.metrics import Predictions
+from sentiment.evaluation import metrics
+from sentiment.evaluation.metrics import Predictions
 
 PROBABILITY = np.array([0.9, 0.8, 0.6, 0.3, 0.1, 0.2, 0.4, 0.95])
 PREDICTIONS = pd.DataFrame(  # six of eight are right
@@ -23,7 +23,7 @@ def summary(predictions: pd.DataFrame) -> dict[str, Any]:
     """What `metrics.json` has of these answers."""
     confusion = metrics.confusion_matrix(predictions)
     lengths = metrics.accuracy_by_length(predictions, [100])
-    return metrics.summary(Predictions(predictions, 4), confusion, lengths)
+    return metrics.test_metrics(Predictions(predictions, 4), confusion, lengths)
 
 
 def test_metrics_are_the_textbook_ones_by_the_names_that_runs_have() -> None:
@@ -100,10 +100,12 @@ def test_mistakes_are_the_most_confident_first() -> None:
 
 def test_shares_are_what_they_are_the_shares_of() -> None:
     answers = Predictions(PREDICTIONS, 4)
-    shares = {name: one.share(answers) for name, one in metrics.METRICS.items() if one.share}
+    shares = {
+        name: one.proportion(answers) for name, one in metrics.METRICS.items() if one.proportion
+    }
     rates = dict.fromkeys(("precision", "recall", "specificity"), (3, 4))
     assert shares == {"accuracy": (6, 8), **rates, "accuracy_unseen": (5, 7)}
-    assert all(metrics.METRICS[name].of(answers) == a / b for name, (a, b) in shares.items())
+    assert all(metrics.METRICS[name].compute(answers) == a / b for name, (a, b) in shares.items())
 
 
 def test_reliability_compares_what_is_said_with_what_is() -> None:

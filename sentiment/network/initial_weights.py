@@ -5,15 +5,17 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from sentiment.errors import UserError
-from sentiment.network.train_options import Train
+from sentiment.network.params import TrainParams
 
 WINDOW = 5  # words to either side; one so many words away counts as 1 / that many
 CONTEXT_POWER = 0.75  # of a context's share, so that rare contexts weigh less
 VALUE_POWER = 0.5  # of the singular values
 ITERATIONS = 3  # of the randomized decomposition
-SCALE = 20  # of a logistic regression's features, so that good values of `wide.c` are 0.1 to 1
-STEPS = 1000  # of its solver, at most; IMDB takes 21
-SIZE = 0.05  # root mean square of the values; that of Keras' own, within ±0.05, is 0.029
+FEATURE_SCALE = (
+    20  # of a logistic regression's features, so that good values of `wide.c` are 0.1 to 1
+)
+MAX_ITERATIONS = 1000  # of its solver, at most; IMDB takes 21
+RMS_VALUE = 0.05  # root mean square of the values; that of Keras' own, within ±0.05, is 0.029
 
 
 def word_vectors(
@@ -38,7 +40,7 @@ def word_vectors(
     left, values, _ = randomized_svd(information, units, n_iter=ITERATIONS, random_state=0)
     vectors: NDArray[np.float32] = (left * values**VALUE_POWER).astype(np.float32)
     size = np.sqrt(np.mean(vectors**2))
-    return vectors * np.float32(SIZE / size if size else 0)
+    return vectors * np.float32(RMS_VALUE / size if size else 0)
 
 
 def bigram_vectors(
@@ -60,13 +62,13 @@ def bigram_vectors(
     ratio = _log_ratio(_occurrence(buckets, len(start)), labels, smoothing=1)  # as in the paper
     size = np.sqrt(np.mean(ratio[1:] ** 2))
     vectors = start.copy()
-    vectors[:, 0] = ratio * (SIZE / size if size else 0)
+    vectors[:, 0] = ratio * (RMS_VALUE / size if size else 0)
     vectors[0] = 0
     return vectors
 
 
 def wide_weights(
-    features: NDArray[np.integer], labels: NDArray[np.integer], count: int, params: Train
+    features: NDArray[np.integer], labels: NDArray[np.integer], count: int, params: TrainParams
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Fit a logistic regression to features times their log-ratio by naive Bayes.
 
@@ -94,9 +96,9 @@ def wide_weights(
     if len(np.unique(labels)) < 2:
         raise UserError("All reviews to learn from have one label: set train.wide.buckets to 0.")
     occurs = occurs[:, kept]
-    ratio = SCALE * _log_ratio(occurs, labels, params.wide.smoothing)
+    ratio = FEATURE_SCALE * _log_ratio(occurs, labels, params.wide.smoothing)
     balanced = None if params.class_weight == "none" else params.class_weight
-    model = LogisticRegression(C=params.wide.c, class_weight=balanced, max_iter=STEPS)
+    model = LogisticRegression(C=params.wide.c, class_weight=balanced, max_iter=MAX_ITERATIONS)
     model.fit(sizes @ occurs @ scipy.sparse.diags_array(ratio), labels)
     weights = np.zeros((count, 1), np.float32)
     weights[1 + kept, 0] = ratio * model.coef_[0]

@@ -13,15 +13,17 @@ from pydantic_core import PydanticCustomError
 
 from sentiment.errors import CREDENTIALS
 from sentiment.section import HIDDEN, SEED_LIMIT, Section, flatten
-from sentiment.text import Reviews, fingerprints
+from sentiment.tokenizer import Reviews, review_hashes
 
-WHOLE = re.compile(r"^(-?\d+)\.0+$")  # a number as pandas writes it
-NOTHING = "data/none.csv"  # to add, where there is nothing: DVC takes no empty dependency
-ADDING = re.compile(r"fetch\.(add|table\.(test_share|split_seed|text|label|positive|longest))")
+INTEGER_AS_FLOAT = re.compile(r"^(-?\d+)\.0+$")  # a number as pandas writes it
+NO_ADDED_TEXTS = "data/none.csv"  # to add, where there is nothing: DVC takes no empty dependency
+ADDED_TEXT_PARAMS = re.compile(
+    r"fetch\.(add|table\.(test_share|split_seed|text|label|positive|longest))"
+)
 CLAUSE_LENGTH = 5  # words of the longest opinion of the generated set: "the plot was not good"
 
 
-class Synthetic(Section):
+class SyntheticParams(Section):
     seed: int = Field(ge=0, lt=SEED_LIMIT)
     train_reviews: int = Field(ge=100, le=1_000_000)
     test_reviews: int = Field(ge=100, le=1_000_000)
@@ -51,20 +53,20 @@ def file_name(address: str) -> str:
     return PurePosixPath(urlsplit(address).path if "://" in address else address).name
 
 
-def label_text(value: Any) -> Any:
+def normalize_label(value: Any) -> Any:
     """A finite number or a truth value as JSON has it, also where a CSV has it as text.
 
     So 1, 1.0, `1` and `1.0` are one label, and so are true, `true` and `True`.
     """
     if isinstance(value, str):
-        return value.lower() if value in ("True", "False") else WHOLE.sub(r"\1", value)
+        return value.lower() if value in ("True", "False") else INTEGER_AS_FLOAT.sub(r"\1", value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     is_number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
     return json.dumps(value) if is_number else value
 
 
-def without_secret(address: Any) -> Any:
+def reject_credentials(address: Any) -> Any:
     """An address, unless it may hold a secret: params.yaml and dvc.lock keep it as it is."""
     if isinstance(address, str) and CREDENTIALS.search(address):
         problem = "A password does not belong here, but in ~/.netrc or AWS's variables"
@@ -78,41 +80,41 @@ def without_secret(address: Any) -> Any:
     return address
 
 
-Address = Annotated[str, BeforeValidator(without_secret)]
+PathOrUrl = Annotated[str, BeforeValidator(reject_credentials)]
 
 
-class Table(Section):
-    train: Address = Field(min_length=1)
-    test: Address = Field(min_length=1)
+class TableParams(Section):
+    train: PathOrUrl = Field(min_length=1)
+    test: PathOrUrl = Field(min_length=1)
     test_share: float = Field(gt=0, lt=1)
     split_seed: int = Field(ge=0, lt=SEED_LIMIT)
     text: str = Field(min_length=1)
     label: str = Field(min_length=1)
-    positive: Annotated[str, BeforeValidator(label_text)] = Field(min_length=1)
+    positive: Annotated[str, BeforeValidator(normalize_label)] = Field(min_length=1)
     group: str | None
     tokenizer: Literal["keras", "unicode"]
     longest: int = Field(ge=1, le=1_000_000_000)
 
 
-class Fetch(Section):
+class FetchParams(Section):
     dataset: Literal["imdb", "synthetic", "table"]
-    url: Address = Field(pattern=r"^https?://[^\s@]+/$")
+    url: PathOrUrl = Field(pattern=r"^https?://[^\s@]+/$")
     archive_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     word_index_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     timeout: float = Field(gt=0, le=3600)
     retries: int = Field(ge=0, le=100)
-    add: Address = Field(min_length=1)
-    synthetic: Synthetic
-    table: Table
+    add: PathOrUrl = Field(min_length=1)
+    synthetic: SyntheticParams
+    table: TableParams
 
     @property
     def name(self) -> str:
         """What the data set is called in MLflow; tables by their files, or the folder of them."""
         own = file_name(self.table.train) if self.dataset == "table" else self.dataset
-        return f"{own}+{file_name(self.add)}" if self.add != NOTHING else own
+        return f"{own}+{file_name(self.add)}" if self.add != NO_ADDED_TEXTS else own
 
 
-def summarize(train: Reviews, test: Reviews, left_out: int) -> dict[str, Any]:
+def summarize_dataset(train: Reviews, test: Reviews, left_out: int) -> dict[str, Any]:
     """What `summary.json` says of the reviews.
 
     Returns:
@@ -121,7 +123,7 @@ def summarize(train: Reviews, test: Reviews, left_out: int) -> dict[str, Any]:
         in training; `left_out`: rows without a word, which are no reviews.
     """
     parts = {"train": train, "test": test}
-    keys = {name: fingerprints(part) for name, part in parts.items()}
+    keys = {name: review_hashes(part) for name, part in parts.items()}
     counts = {
         name: {
             "reviews": len(part),
@@ -134,7 +136,7 @@ def summarize(train: Reviews, test: Reviews, left_out: int) -> dict[str, Any]:
     return {**counts, "test_in_training": in_training, "left_out": left_out}
 
 
-def settings_used(params: Fetch) -> dict[str, Any]:
+def dataset_params(params: FetchParams) -> dict[str, Any]:
     """The parameters that the data depends on, by their dotted names.
 
     Where it was read from is not among them: the digest says what it is.
@@ -145,5 +147,6 @@ def settings_used(params: Fetch) -> dict[str, Any]:
     return {"fetch.dataset": params.dataset} | {
         name: file_name(value) if name in addresses else value
         for name, value in flatten(params, "fetch").items()
-        if name.startswith(used) or (params.add != NOTHING and ADDING.fullmatch(name))
+        if name.startswith(used)
+        or (params.add != NO_ADDED_TEXTS and ADDED_TEXT_PARAMS.fullmatch(name))
     }

@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from sentiment import text
+from sentiment import tokenizer
 from sentiment.network.model import build_model, save_model
 from sentiment.padding import layout
-from sentiment.serving import classifier
-from sentiment.serving.classifier import Sentiment
-from sentiment.serving.keras_reader import Network
-from sentiment.text import Encoded, Limits
+from sentiment.serving import pyfunc_model
+from sentiment.serving.keras_classifier import KerasClassifier
+from sentiment.serving.pyfunc_model import SentimentModel
+from sentiment.tokenizer import Encoded, ReadLimits
 from tests.conftest import inputs
 from workflow import files
 from workflow.params import Params
@@ -43,8 +43,8 @@ def packed(model: "keras.Model", params: Params, folder: Path) -> dict[str, str]
     return packaging.write_artifacts(folder, parts)
 
 
-def load(artifacts: dict[str, str]) -> Sentiment:
-    model = Sentiment()
+def load(artifacts: dict[str, str]) -> SentimentModel:
+    model = SentimentModel()
     model.load_context(SimpleNamespace(artifacts=artifacts))  # type: ignore[arg-type]
     return model
 
@@ -58,27 +58,27 @@ def artifacts(tmp_path: Path, small_params: Params) -> dict[str, str]:
 def test_answers_are_those_of_the_model_to_the_encoded_text(artifacts: dict[str, str]) -> None:
     served, texts = load(artifacts), ["A fine film", "dull", "", "unheard of"]
     table = served.predict(None, pd.DataFrame({"text": texts}))
-    reader = served.reader
-    assert isinstance(reader, Network)
-    ranks = [text.encode(content, RANKS).ranks for content in texts]
-    expected = reader.ask(text.pad_ranks(ranks, reader.layout))
+    reader = served.classifier
+    assert isinstance(reader, KerasClassifier)
+    ranks = [tokenizer.encode(content, RANKS).ranks for content in texts]
+    expected = reader.predictor(tokenizer.pad_ranks(ranks, reader.layout))
     np.testing.assert_array_equal(table["probability"].to_numpy(), expected)
     assert table["probability"].dtype == np.float32
-    assert table["label"].tolist() == [served.label(probability) for probability in expected]
+    assert table["label"].tolist() == [served.label_of(probability) for probability in expected]
     assert table["probability"][2] == table["probability"][3]  # no known word in either
     assert len(served.predict(None, pd.DataFrame({"text": []}))) == 0
     served.threshold = 0.75
-    labels = [served.label(np.float32(probability)) for probability in (0.5, 0.75, 0.8)]
+    labels = [served.label_of(np.float32(probability)) for probability in (0.5, 0.75, 0.8)]
     assert labels == ["negative", "negative", "positive"]
 
 
 def test_what_a_model_does_not_read_is_known_by_its_settings() -> None:
     layout = {"num_words": 20, "index_from": 3, "max_length": 6}
-    read = Limits.of([layout], 88)
+    read = ReadLimits.from_layouts([layout], 88)
     assert read == (16, 5)  # the start mark takes one token
-    assert Limits.of([layout, {**layout, "max_length": 9}], 88) == (16, 8)
-    assert Limits.of([layout, None], 88) == (88, math.inf)
-    assert read.unknown(Encoded([16, 17, 1], words=5)) == 3
+    assert ReadLimits.from_layouts([layout, {**layout, "max_length": 9}], 88) == (16, 8)
+    assert ReadLimits.from_layouts([layout, None], 88) == (88, math.inf)
+    assert read.count_unknown(Encoded([16, 17, 1], word_count=5)) == 3
     assert [read.truncates(Encoded([1] * words, words)) for words in (5, 6)] == [False, True]
 
 
@@ -86,12 +86,12 @@ def test_what_a_model_does_not_read_is_known_by_its_settings() -> None:
 def test_what_is_no_text_is_refused_by_its_row(value: object, problem: str) -> None:
     column = pd.Series(["a", value], dtype=object)
     with pytest.raises(MlflowException, match=f"Row 1 of column 'text' is {problem}"):
-        Sentiment().predict(None, pd.DataFrame({"text": column}))
+        SentimentModel().predict(None, pd.DataFrame({"text": column}))
 
 
-@pytest.mark.parametrize("name", ["model.keras", classifier.INDEX])
+@pytest.mark.parametrize("name", ["model.keras", pyfunc_model.WORD_INDEX_FILE])
 def test_a_file_that_was_changed_is_refused(artifacts: dict[str, str], name: str) -> None:
-    settings = json.loads(Path(artifacts[classifier.SETTINGS]).read_bytes())
+    settings = json.loads(Path(artifacts[pyfunc_model.CONFIG_FILE]).read_bytes())
     assert settings["files"][name] == files.sha256(Path(artifacts[name]))
     with Path(artifacts[name]).open("ab") as file:
         file.write(b" ")
@@ -102,13 +102,13 @@ def test_a_file_that_was_changed_is_refused(artifacts: dict[str, str], name: str
 def test_what_travels_is_loaded_under_its_own_name_without_the_project(
     tmp_path: Path, artifacts: dict[str, str]
 ) -> None:
-    packaging.write_code(tmp_path, "served_abc", packaging.CODE)
+    packaging.write_code(tmp_path, "served_abc")
     code = f"""
 import sys
 from types import SimpleNamespace
 import pandas as pd
-from served_abc.sentiment.serving.classifier import Sentiment
-model = Sentiment()
+from served_abc.serving.pyfunc_model import SentimentModel
+model = SentimentModel()
 model.load_context(SimpleNamespace(artifacts={artifacts!r}))
 print(model.predict(None, pd.DataFrame({{"text": ["a fine film"]}}))["label"][0])
 print(*[name for name in sys.modules if name.partition(".")[0] in {{"sentiment", "stages"}}])

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from sentiment.section import SEED_LIMIT, Section, flatten
 
 KERAS_FORGET_BIAS = 1.0  # what an LSTM's forget gate starts with in Keras
-ONLY: Mapping[str, Mapping[str, Any]] = {
+ARCHITECTURE_PARAMS: Mapping[str, Mapping[str, Any]] = {
     # what one architecture alone reads, with the values that it has to have with another one
     "recurrent": {
         "cell": "lstm",
@@ -21,12 +21,12 @@ ONLY: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-class Bigrams(Section):
+class BigramParams(Section):
     units: int = Field(ge=0, le=4096)
     buckets: int = Field(ge=1, le=2**24)
 
 
-class Wide(Section):
+class WideParams(Section):
     buckets: int = Field(ge=0, le=2**24)
     ngrams: int = Field(ge=2, le=3)
     min_reviews: int = Field(ge=1, le=1_000_000)
@@ -35,7 +35,7 @@ class Wide(Section):
     share: float = Field(gt=0, lt=1)
 
 
-class Dropout(Section):
+class DropoutParams(Section):
     word: float = Field(ge=0, lt=1)
     embedding: float = Field(ge=0, lt=1)
     input: float = Field(ge=0, lt=1)
@@ -43,22 +43,22 @@ class Dropout(Section):
     head: float = Field(ge=0, lt=1)
 
 
-class EarlyStopping(Section):
+class EarlyStoppingParams(Section):
     patience: int = Field(ge=0)
     monitor: Literal["val_loss", "val_accuracy"]
     min_delta: float = Field(ge=0)
 
 
-class Schedule(Section):
+class ScheduleParams(Section):
     kind: Literal["constant", "cosine"]
     warmup_epochs: float = Field(ge=0, le=1000)
 
 
-class Train(Section):
+class TrainParams(Section):
     embedding_units: int = Field(ge=1, le=4096)
     embedding_initializer: Literal["uniform", "cooccurrence"]
-    bigrams: Bigrams
-    wide: Wide
+    bigrams: BigramParams
+    wide: WideParams
     architecture: Literal["recurrent", "transformer"]
     cell: Literal["lstm", "gru", "simple_rnn"]
     units: int = Field(ge=1, le=4096)
@@ -70,13 +70,13 @@ class Train(Section):
     mask_padding: bool
     segment_length: int = Field(ge=0, le=10_000)
     pooling: Literal["last", "max", "mean", "max+mean"]
-    dropout: Dropout
+    dropout: DropoutParams
     label_smoothing: float = Field(ge=0, lt=1)
     class_weight: Literal["none", "balanced"]
     adversarial: float = Field(ge=0, le=1000)
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"]
     learning_rate: float = Field(gt=0, le=10)
-    schedule: Schedule
+    schedule: ScheduleParams
     weight_decay: float = Field(ge=0, lt=1)
     clip_norm: float = Field(ge=0, le=1_000_000)
     average: float = Field(ge=0, lt=1)
@@ -84,7 +84,7 @@ class Train(Section):
     batch_size: int = Field(ge=1, le=1_000_000)
     validation_batch_size: int = Field(ge=1, le=1_000_000)
     validation_split: float = Field(gt=0, lt=1)
-    early_stopping: EarlyStopping
+    early_stopping: EarlyStoppingParams
     keep_best: bool
     gradient_reviews: int = Field(ge=1, le=100_000)
     seed: int = Field(ge=0, lt=SEED_LIMIT)
@@ -92,7 +92,7 @@ class Train(Section):
     accelerate: bool
 
     @model_validator(mode="after")
-    def _options_go_together(self) -> Self:
+    def _check_combinations(self) -> Self:
         if self.segment_length and self.pooling == "last":
             raise ValueError(
                 f"segment_length {self.segment_length} needs another pooling than last: "
@@ -121,11 +121,11 @@ class Train(Section):
         return self
 
     @model_validator(mode="after")
-    def _options_are_the_architectures(self) -> Self:
+    def _check_architecture_params(self) -> Self:
         values, width = flatten(self, "train"), self.embedding_units + self.bigrams.units
         problems = [
             f"{name} is the {owner} network's alone: set it to {str(unset).lower()}"
-            for owner, options in ONLY.items()
+            for owner, options in ARCHITECTURE_PARAMS.items()
             for name, unset in options.items()
             if owner != self.architecture and values[f"train.{name}"] != unset
         ]

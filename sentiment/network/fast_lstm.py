@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import tensorflow as tf
 
 from sentiment.network.architectures import recurrent_layers
-from sentiment.network.train_options import Train
+from sentiment.network.params import TrainParams
 
 if TYPE_CHECKING:
     import keras
@@ -55,7 +55,7 @@ class Forward(NamedTuple):
     words: tf.Tensor | None
 
 
-def accelerate(model: "keras.Model", params: Train) -> str:
+def accelerate(model: "keras.Model", params: TrainParams) -> str:
     """Let a compiled model compute by this module, if params allow it.
 
     Returns the path by which it trains; where that is stock Keras, also why.

@@ -7,8 +7,8 @@ import pytest
 
 from sentiment.backend import load_keras
 from sentiment.network.model import build_model
-from sentiment.serving import keras_reader
-from sentiment.serving.keras_reader import Predictor, Program
+from sentiment.serving import keras_classifier
+from sentiment.serving.keras_classifier import BatchPredictor, CompiledModel
 from tests.conftest import inputs
 from tests.project import TRANSFORMER
 from tests.sentiment.network.test_model import settings
@@ -46,7 +46,7 @@ def tokens(rng: np.random.Generator) -> np.ndarray:
 def test_answers_are_the_model_s_and_their_bits_do_not_depend_on_the_other_reviews(
     changes: dict[str, Any], tokens: np.ndarray
 ) -> None:
-    ask = Predictor(network(**changes), 8)
+    ask = BatchPredictor(network(**changes), 8)
     together = ask(tokens)
     assert together.dtype == np.float32
     np.testing.assert_allclose(together, ask.model(tokens)[:, 0], atol=1e-6)
@@ -59,23 +59,27 @@ def test_answers_are_the_model_s_and_their_bits_do_not_depend_on_the_other_revie
 
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch, tokens: np.ndarray) -> np.ndarray:
-    for name, value in {"MANY": REVIEWS, "SOME": REVIEWS // 2, "LARGE": 16}.items():
-        monkeypatch.setattr(keras_reader, name, value)
+    for name, value in {
+        "LARGE_INPUT": REVIEWS,
+        "PROBE_SIZE": REVIEWS // 2,
+        "LARGE_BATCH_SIZE": 16,
+    }.items():
+        monkeypatch.setattr(keras_classifier, name, value)
     return tokens
 
 
 def test_many_reviews_are_asked_about_in_larger_steps_with_the_same_bits(
     many: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask, sizes = Predictor(network(cell="lstm"), 8), list[int]()
+    ask, sizes = BatchPredictor(network(cell="lstm"), 8), list[int]()
     few = np.concatenate([ask(many[:20]), ask(many[20:])])
-    step = Program.step
+    step = CompiledModel.predict_batch
 
-    def counted(program: Program, tokens: np.ndarray) -> np.ndarray:
+    def counted(program: CompiledModel, tokens: np.ndarray) -> np.ndarray:
         sizes.append(program.size)
         return step(program, tokens)
 
-    monkeypatch.setattr(Program, "step", counted)
+    monkeypatch.setattr(CompiledModel, "predict_batch", counted)
     np.testing.assert_array_equal(ask(many), few)
     assert sizes[-3:] == [16, 16, 16]
 
@@ -83,9 +87,9 @@ def test_many_reviews_are_asked_about_in_larger_steps_with_the_same_bits(
 def test_larger_steps_with_other_bits_are_not_used(
     many: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = Predictor(network(cell="lstm"), 8)
+    ask = BatchPredictor(network(cell="lstm"), 8)
     few = np.concatenate([ask(many[:20]), ask(many[20:])])
-    other = Program(16, lambda tokens: load_keras().ops.full((len(tokens), 1), 0.5))
+    other = CompiledModel(16, lambda tokens: load_keras().ops.full((len(tokens), 1), 0.5))
     monkeypatch.setattr(ask, "_compiled", lambda _: other)
     np.testing.assert_array_equal(ask(many), few)
 
@@ -94,6 +98,6 @@ def test_where_keras_would_use_cudnn_xla_compiles_the_model_all_the_same(
     tokens: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = {"cell": "gru", "bidirectional": True}
-    expected = Predictor(network(**changes), 8)(tokens)
+    expected = BatchPredictor(network(**changes), 8)(tokens)
     monkeypatch.setattr("tensorflow.config.list_logical_devices", lambda *_: ["GPU:0"])
-    np.testing.assert_array_equal(Predictor(network(**changes), 8)(tokens), expected)
+    np.testing.assert_array_equal(BatchPredictor(network(**changes), 8)(tokens), expected)

@@ -8,7 +8,7 @@ import pytest
 
 from sentiment.backend import load_keras
 from sentiment.network.model import build_model
-from sentiment.network.train_options import Train
+from sentiment.network.params import TrainParams
 from tests.conftest import inputs
 from tests.sentiment.network.test_training import CURVES, Changes, learn, prepared, small
 
@@ -37,10 +37,10 @@ def assert_same(first: list[np.ndarray], second: list[np.ndarray]) -> None:
         np.testing.assert_allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE * size)
 
 
-def accelerate(model: "keras.Model", params: Train | None = None) -> str:
-    from sentiment.network import fast
+def accelerate(model: "keras.Model", params: TrainParams | None = None) -> str:
+    from sentiment.network import fast_lstm
 
-    return fast.accelerate(model, params or small())
+    return fast_lstm.accelerate(model, params or small())
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis.strategies import characters
 from hypothesis.strategies import text as hypothesis_texts
 
-from sentiment import text
+from sentiment import tokenizer
 from sentiment.data import imdb
 from sentiment.padding import layout
-from sentiment.text import Layout
+from sentiment.tokenizer import Layout
 from workflow import downloads
 from workflow.params import Params
 
@@ -27,7 +27,9 @@ def options(default_params: Params) -> Layout:
 
 
 def encode(texts: list[str], ranks: dict[str, int], options: Layout) -> np.ndarray:
-    return text.pad_ranks([text.encode(content, ranks).ranks for content in texts], options)
+    return tokenizer.pad_ranks(
+        [tokenizer.encode(content, ranks).ranks for content in texts], options
+    )
 
 
 def test_words_are_found_by_the_rules_of_the_files() -> None:
@@ -41,7 +43,7 @@ def test_words_are_found_by_the_rules_of_the_files() -> None:
         "unheard the of it": [1, 3],
         "it\u00a0the": [],  # no-break space separates nothing, as in the files
     }
-    words = {content: text.known_words(content, RANKS) for content in expected}
+    words = {content: tokenizer.tokenize_with_spans(content, RANKS) for content in expected}
     assert {content: [word.rank for word in words[content]] for content in words} == expected
 
 
@@ -49,13 +51,13 @@ def test_words_are_found_by_the_rules_of_the_files() -> None:
 @given(hypothesis_texts(alphabet=characters(exclude_categories=[])))
 @example(string.printable * 2)
 def test_words_without_their_places_are_those_with_them(content: str) -> None:
-    for tokenizer in (text.KERAS, text.UNICODE):
-        words = text.words(content, tokenizer)
+    for name in (tokenizer.KERAS, tokenizer.UNICODE):
+        words = tokenizer.tokenize(content, name)
         index = {word: rank for rank, word in enumerate(words[::2], 1)}
-        encoded = text.encode(content, index, tokenizer)
-        places = text.known_words(content, index, tokenizer)
+        encoded = tokenizer.encode(content, index, name)
+        places = tokenizer.tokenize_with_spans(content, index, name)
         assert encoded == ([word.rank for word in places], len(words))
-        written = [index[text.words(content[w.start : w.end], tokenizer)[0]] for w in places]
+        written = [index[tokenizer.tokenize(content[w.start : w.end], name)[0]] for w in places]
         assert encoded.ranks == written
 
 
@@ -68,7 +70,7 @@ def test_the_reviews_of_imdb_are_encoded_as_published(
     capitals = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
     for review in (*train, *test):
         content = ", ".join(words[rank] for rank in review.tolist()).translate(capitals)
-        assert text.encode(content, ranks) == (review.tolist(), len(review))
+        assert tokenizer.encode(content, ranks) == (review.tolist(), len(review))
 
 
 def test_words_end_at_the_boundaries_of_unicode() -> None:
@@ -79,12 +81,12 @@ def test_words_end_at_the_boundaries_of_unicode() -> None:
         "я тебя\nlove 👍🏽 …": ["я", "тебя", "love"],
         "我喜欢": ["我", "喜", "欢"],  # its words need a dictionary
     }
-    assert {content: text.words(content, "unicode") for content in expected} == expected
+    assert {content: tokenizer.tokenize(content, "unicode") for content in expected} == expected
 
 
 def test_words_say_where_they_stand() -> None:
     content = "İyi, İYİ film"  # lower case makes two letters of İ
-    words = text.known_words(content, RANKS, "unicode")
+    words = tokenizer.tokenize_with_spans(content, RANKS, "unicode")
     assert [content[word.start : word.end] for word in words] == ["İyi", "İYİ", "film"]
 
 

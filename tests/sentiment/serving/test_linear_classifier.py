@@ -7,22 +7,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from extras.common import linear_reader
-from extras.common.linear_reader import Linear
-from sentiment.explanation import explain, trace
-from sentiment.serving.classifier import Sentiment
+from sentiment.explanation import explain, prefix_predictions
+from sentiment.serving import linear_classifier
+from sentiment.serving.linear_classifier import LinearClassifier
+from sentiment.serving.pyfunc_model import SentimentModel
 from tests.project import run_code
 from workflow import files
 from workflow.registry import packaging
 from workflow.registry.packaging import Model, Parts
 
 RANKS = {"not": 1, "good": 2, "film": 3, "unheard": 9}
-NOT_GOOD, GOOD_GOOD = (rank << linear_reader.BIGRAM_BITS for rank in (1, 2))
+NOT_GOOD, GOOD_GOOD = (rank << linear_classifier.BIGRAM_BITS for rank in (1, 2))
 
 
-def model(counted: bool = True, normalized: bool = False) -> Linear:
+def model(counted: bool = True, normalized: bool = False) -> LinearClassifier:
     """It knows the words `not` and `good`, and the bigrams `not good` and `good good`."""
-    return Linear(
+    return LinearClassifier(
         np.array([1, 2, NOT_GOOD + 2, GOOD_GOOD + 2]),
         np.array([1, 1, 2, 0.5], np.float32),
         np.array([-0.5, 2, -3, 1.5], np.float32),
@@ -32,7 +32,7 @@ def model(counted: bool = True, normalized: bool = False) -> Linear:
     )
 
 
-def log_odds(fitted: Linear, *ranks: int) -> float:
+def log_odds(fitted: LinearClassifier, *ranks: int) -> float:
     (probability,) = fitted.probabilities([np.array(ranks, np.int64)])
     return float(np.log(probability / (1 - probability)))
 
@@ -47,28 +47,28 @@ def test_log_odds_are_the_sum_of_words_and_bigrams_that_it_knows() -> None:
         assert log_odds(model(), *unknown) == pytest.approx(0.25, abs=1e-5)
 
 
-def parts(folder: Path, fitted: Linear) -> Parts:
+def parts(folder: Path, fitted: LinearClassifier) -> Parts:
     """What a served model is made from, in a folder."""
-    saved = Model(folder / linear_reader.FILE, {}, reader=linear_reader.READER)
+    saved = Model(folder / linear_classifier.FILE, {}, classifier="linear_classifier")
     np.savez(saved.path, **asdict(fitted))
     files.write_json(folder / "word_index.json", RANKS)
     return Parts([saved], folder / "word_index.json", threshold=0.5)
 
 
 @pytest.fixture(params=[(True, True), (False, False)])
-def served(request: pytest.FixtureRequest, tmp_path: Path) -> Sentiment:
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> SentimentModel:
     artifacts = packaging.write_artifacts(tmp_path, parts(tmp_path, model(*request.param)))
-    sentiment = Sentiment()
+    sentiment = SentimentModel()
     sentiment.load_context(SimpleNamespace(artifacts=artifacts))  # type: ignore[arg-type]
     return sentiment
 
 
-def answers(served: Sentiment, *texts: str) -> list[float]:
+def answers(served: SentimentModel, *texts: str) -> list[float]:
     return list(served.predict(None, pd.DataFrame({"text": texts}))["probability"])
 
 
 def test_a_word_s_part_in_the_answer_is_what_is_lost_without_it_and_its_bigrams(
-    served: Sentiment,
+    served: SentimentModel,
 ) -> None:
     texts = ["not good film not good good good", "unheard good film not good good good"]
     texts += ["not good film not unheard good good", "not good film not good unheard good"]
@@ -82,30 +82,30 @@ def test_a_word_s_part_in_the_answer_is_what_is_lost_without_it_and_its_bigrams(
 
 
 def test_each_step_of_a_trace_is_the_answer_to_the_text_cut_there(
-    served: Sentiment, rng: np.random.Generator
+    served: SentimentModel, rng: np.random.Generator
 ) -> None:
     content = "not good, a film not good " + " ".join(rng.choice([*RANKS, "unknown"], 100))
-    steps = trace(served, content)
+    steps = prefix_predictions(served, content)
     assert [step.probability for step in steps] == answers(
         served, *(content[: step.end] for step in steps)
     )
 
 
-def test_a_text_without_known_words_is_answered(served: Sentiment) -> None:
+def test_a_text_without_known_words_is_answered(served: SentimentModel) -> None:
     assert answers(served, "", "quite unknown") == pytest.approx([1 / (1 + math.exp(-0.25))] * 2)
     assert not explain(served, "").words
-    assert not trace(served, "")
+    assert not prefix_predictions(served, "")
 
 
 def test_it_is_served_without_tensorflow(tmp_path: Path) -> None:
-    np.savez(tmp_path / linear_reader.FILE, **asdict(model()))
+    np.savez(tmp_path / linear_classifier.FILE, **asdict(model()))
     code = """
 import sys
 from pathlib import Path
-from extras.common import linear_reader
-from sentiment.serving import classifier
+from sentiment.serving import linear_classifier, pyfunc_model
 model, paths = {"file": "m"}, {"m": Path(sys.argv[1])}
-print(linear_reader.load(model, paths).answers([[]]), {"tensorflow", "keras"} & {*sys.modules})
+probabilities = linear_classifier.load(model, paths).predict_probability([[]])
+print(probabilities, {"tensorflow", "keras"} & {*sys.modules})
 """
-    done = run_code(code, str(tmp_path / linear_reader.FILE))
+    done = run_code(code, str(tmp_path / linear_classifier.FILE))
     assert done.stdout == "[0.5621765] set()\n", done.stderr

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from sentiment.scoring.evaluate_options import Evaluate
+from sentiment.evaluation.params import EvaluateParams
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TRAINING, VALIDATION, NEUTRAL = "tab:blue", "tab:orange", "0.6"
 
 
-def new_axes(params: Evaluate, title: str, x: str, y: str) -> tuple[Figure, "Axes"]:
+def new_axes(params: EvaluateParams, title: str, x: str, y: str) -> tuple[Figure, "Axes"]:
     """An empty figure of the params' size, with a title and labels."""
     size = params.figure_width, params.figure_height
     figure = Figure(figsize=size, dpi=params.figure_dpi, layout="constrained")
@@ -26,7 +26,7 @@ def new_axes(params: Evaluate, title: str, x: str, y: str) -> tuple[Figure, "Axe
     return figure, axes
 
 
-def curve(history: pd.DataFrame, metric: str, run: str, params: Evaluate) -> Figure:
+def curve(history: pd.DataFrame, metric: str, run: str, params: EvaluateParams) -> Figure:
     """Draw `accuracy` or `loss` of each epoch, in training and in validation."""
     drawn, axes = new_axes(params, f"{metric.capitalize()} · {run}", "Epoch", metric.capitalize())
     epochs = history["epoch"]
@@ -41,7 +41,7 @@ def curve(history: pd.DataFrame, metric: str, run: str, params: Evaluate) -> Fig
     return drawn
 
 
-def roc_curve(corners: pd.DataFrame, area: float, run: str, params: Evaluate) -> Figure:
+def roc_curve(corners: pd.DataFrame, area: float, run: str, params: EvaluateParams) -> Figure:
     """Draw the ROC curve, against the diagonal of a classifier that guesses."""
     drawn, axes = new_axes(
         params, f"ROC curve · {run}", "False positive rate", "True positive rate"
@@ -54,7 +54,7 @@ def roc_curve(corners: pd.DataFrame, area: float, run: str, params: Evaluate) ->
     return drawn
 
 
-def confusion_matrix(counts: pd.DataFrame, run: str, params: Evaluate) -> Figure:
+def confusion_matrix(counts: pd.DataFrame, run: str, params: EvaluateParams) -> Figure:
     """Draw the confusion matrix with the count and the share of its row in each cell."""
     drawn, axes = new_axes(params, f"Confusion matrix · {run}", "Predicted", "Actual")
     axes.grid(visible=False)
@@ -71,7 +71,7 @@ def confusion_matrix(counts: pd.DataFrame, run: str, params: Evaluate) -> Figure
     return drawn
 
 
-def reliability(groups: pd.DataFrame, error: float, run: str, params: Evaluate) -> Figure:
+def reliability(groups: pd.DataFrame, error: float, run: str, params: EvaluateParams) -> Figure:
     """Draw how often reviews are positive against how likely the model said it was."""
     drawn, axes = new_axes(
         params, f"Reliability · {run}", "Predicted probability", "Share positive"
@@ -84,11 +84,11 @@ def reliability(groups: pd.DataFrame, error: float, run: str, params: Evaluate) 
     return drawn
 
 
-def gradients(tables: Mapping[str, pd.DataFrame], run: str, params: Evaluate) -> Figure:
+def gradients(tables: Mapping[str, pd.DataFrame], run: str, params: EvaluateParams) -> Figure:
     """Draw the gradient's norm by the distance from the last word, on a logarithmic axis.
 
-    The tables, by their labels, are of `sentiment.gradients.table`. The last one is drawn with its
-    spread over the reviews.
+    The tables, by their labels, are of `sentiment.gradients.distance_table`. The last one is drawn
+    with its spread over the reviews.
     """
     title = f"How far back the gradient reaches · {run}"
     drawn, axes = new_axes(params, title, "Words before the last", "Norm of the gradient")
@@ -102,7 +102,7 @@ def gradients(tables: Mapping[str, pd.DataFrame], run: str, params: Evaluate) ->
     return drawn
 
 
-def length_bars(table: pd.DataFrame, accuracy: float, run: str, params: Evaluate) -> Figure:
+def length_bars(table: pd.DataFrame, accuracy: float, run: str, params: EvaluateParams) -> Figure:
     """Draw accuracy by review length, with accuracy and number of reviews in each bar."""
     drawn, axes = new_axes(params, f"Accuracy by length · {run}", "Words in the review", "Accuracy")
     bars = axes.bar(table["words"].astype(str), table["accuracy"], color=TRAINING, zorder=2)

@@ -6,43 +6,43 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sentiment.data.rows import Labels, Row, Source
-from sentiment.data.table import Loaded, join
+from sentiment.data.rows import BinaryLabels, Row, Source
+from sentiment.data.table import EncodedDataset, add_texts
 from sentiment.errors import UserError
-from sentiment.text import Reviews
+from sentiment.tokenizer import Reviews
 from tests.sentiment.data.test_table import lists, write
 from workflow.params import Params
 
 RANKS = {"good": 1, "bad": 2, "film": 3} | {f"w{number}": 4 + number for number in range(400)}
-OWN = Loaded(
+OWN = EncodedDataset(
     Reviews.from_lists([[1, 3], [2, 3]], np.array([1, 0])),
     Reviews.from_lists([[1, 1, 1], [2, 2, 2], [2, 3]], np.array([1, 0, 0])),
     RANKS,
-    left_out=1,
+    rows_skipped=1,
 )
 MANY = [(f"film w{number}", "yes" if number % 2 else "no") for number in range(400)]
-Joiner = Callable[..., Loaded]
+Joiner = Callable[..., EncodedDataset]
 
 
 @pytest.fixture
 def joined(tmp_path: Path, default_params: Params) -> Joiner:
     """`OWN` with the rows of tables, one for each argument."""
 
-    def join_rows(*tables: Sequence[tuple[str, str]], **changes: object) -> Loaded:
+    def join_rows(*tables: Sequence[tuple[str, str]], **changes: object) -> EncodedDataset:
         update = {"positive": "yes", **changes}
         settings = default_params.fetch.table.model_copy(update=update)
         paths = [tmp_path / f"{number}.csv" for number, _ in enumerate(tables)]
         for path, rows in zip(paths, tables, strict=True):
             write(path, rows, "text,label")
         sources = [Source(path, path.name) for path in paths]
-        labels = Labels(settings.positive, settings.label)
+        labels = BinaryLabels(settings.positive, settings.label)
         labels.is_positive(Row("row 1 of the data set", "", "no", ""))
-        return join(OWN, settings, "keras", sources, labels)
+        return add_texts(OWN, settings, "keras", sources, labels)
 
     return join_rows
 
 
-def sides(loaded: Loaded) -> list[set[tuple[int, ...]]]:
+def sides(loaded: EncodedDataset) -> list[set[tuple[int, ...]]]:
     """The reviews that joined the training part, and those that joined the test part."""
     parts = (loaded.train, OWN.train), (loaded.test, OWN.test)
     return [{*map(tuple, lists(part)[len(own) :])} for part, own in parts]
@@ -53,7 +53,7 @@ def test_texts_are_encoded_by_the_word_index_after_the_data_set_s_own(joined: Jo
     assert lists(loaded.train) == [[1, 3], [2, 3], [1, 3], [2]]
     assert loaded.train.labels.tolist() == [1, 0, 1, 0]
     assert lists(loaded.test) == lists(OWN.test)
-    assert (loaded.ranks, loaded.left_out) == (RANKS, 2)
+    assert (loaded.word_index, loaded.rows_skipped) == (RANKS, 2)
 
 
 def test_a_text_stays_on_its_side_whatever_is_added_and_a_share_is_set_aside(
@@ -66,7 +66,7 @@ def test_a_text_stays_on_its_side_whatever_is_added_and_a_share_is_set_aside(
     assert 52 <= len(after[1]) <= 108  # 80, within 3.5 standard deviations
     assert sides(joined(MANY, split_seed=1))[1] != after[1]
     tested = joined([("film unheard of", "yes"), ("bad", "no")], test_share=1 - 1e-9)
-    assert tested.dropped.tolist() == [0, 0, 0, 2, 0]
+    assert tested.words_dropped.tolist() == [0, 0, 0, 2, 0]
     assert after[1] < sides(joined(MANY, test_share=0.5))[1]
 
 

@@ -8,21 +8,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sentiment.gradients import reach
-from sentiment.scoring import metrics, plots
-from sentiment.scoring.evaluate_options import Evaluate
-from sentiment.scoring.metrics import Predictions
-from sentiment.serving.keras_reader import MANY, Predictor
-from sentiment.text import Reviews
+from sentiment.evaluation import metrics, plots
+from sentiment.evaluation.metrics import Predictions
+from sentiment.evaluation.params import EvaluateParams
+from sentiment.gradients import gradient_reach
+from sentiment.serving.keras_classifier import LARGE_INPUT, BatchPredictor
+from sentiment.tokenizer import Reviews
 
 if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
-TextsOf = Callable[[Iterable[int]], list[str]]
+TextLookup = Callable[[Iterable[int]], list[str]]
 
 
-class TestSet(NamedTuple):
+class EvalDataset(NamedTuple):
     """The test part, all but `reviews` in the order of the padded arrays, shape (reviews, …)."""
 
     x: NDArray[Any]  # token ids, shape (reviews, max_length)
@@ -37,8 +37,8 @@ class TrainingRecord(NamedTuple):
     """What `train` wrote, but for the model."""
 
     params: dict[str, Any]  # everything that shaped it, by dotted names
-    history: pd.DataFrame  # see `sentiment.network.state.Trained`
-    gradients: pd.DataFrame  # before the first epoch, see `sentiment.gradients.table`
+    history: pd.DataFrame  # see `sentiment.network.progress.TrainingResult`
+    gradients: pd.DataFrame  # before the first epoch, see `sentiment.gradients.distance_table`
     run: dict[str, Any]  # the MLflow run: identity, begin and end, tags, changes without a commit
 
 
@@ -51,7 +51,7 @@ class Evaluation(NamedTuple):
     plots: dict[str, "Figure"]
 
 
-def predict(
+def predict_and_time(
     model: "keras.Model", x: NDArray[Any], batch_size: int
 ) -> tuple[NDArray[np.float32], dict[str, float]]:
     """Ask the model for each review's probability of being positive, and time that.
@@ -62,8 +62,8 @@ def predict(
         Probabilities, shape (reviews,), and what they took: `parameters` of the model and
         `milliseconds_per_review`.
     """
-    ask = Predictor(model, batch_size)
-    ask(x[:MANY])  # which compiles all that is used
+    ask = BatchPredictor(model, batch_size)
+    ask(x[:LARGE_INPUT])  # which compiles all that is used
     begun = time.perf_counter()
     probabilities = ask(x)
     seconds = time.perf_counter() - begun
@@ -72,9 +72,9 @@ def predict(
 
 
 def predictions_table(
-    test: TestSet, probabilities: NDArray[np.float32], threshold: float
+    test: EvalDataset, probabilities: NDArray[np.float32], threshold: float
 ) -> pd.DataFrame:
-    """The table that `sentiment.scoring.metrics` describes, in the order of `test.x`."""
+    """The table that `sentiment.evaluation.metrics` describes, in the order of `test.x`."""
     return pd.DataFrame(
         {
             "review": test.order,
@@ -87,37 +87,38 @@ def predictions_table(
     )
 
 
-def texts_of(test: TestSet, words: Sequence[str]) -> TextsOf:
+def text_lookup(test: EvalDataset, words: Sequence[str]) -> TextLookup:
     """What gives the complete texts of reviews by their positions in the part; `words` by rank."""
     return lambda rows: [" ".join(words[rank] for rank in test.reviews[row]) for row in rows]
 
 
-def evaluate(
-    test: TestSet,
+def evaluate_network(
+    test: EvalDataset,
     words: list[str],
     training: TrainingRecord,
     probabilities: NDArray[np.float32],
     gradients: pd.DataFrame,
     dataset: str,
-    params: Evaluate,
+    params: EvaluateParams,
 ) -> Evaluation:
     """Compute every metric, table and plot of a trained network.
 
-    Its probabilities are those of `predict`, its gradients those of `sentiment.gradients.table`.
+    Its probabilities are those of `predict`, its gradients those of
+    `sentiment.gradients.distance_table`.
     """
     name = training.run["name"]
     predictions = predictions_table(test, probabilities, params.threshold)
-    answered = evaluate_answers(predictions, texts_of(test, words), dataset, name, params)
+    answered = evaluate_predictions(predictions, text_lookup(test, words), dataset, name, params)
     return Evaluation(
         probabilities,
-        answered.metrics | {"gradient_reach": reach(gradients)},
+        answered.metrics | {"gradient_reach": gradient_reach(gradients)},
         answered.tables | {"gradients": gradients},
-        answered.plots | draw_training(training, gradients, params),
+        answered.plots | plot_training(training, gradients, params),
     )
 
 
-def evaluate_answers(
-    predictions: pd.DataFrame, texts: TextsOf, dataset: str, name: str, params: Evaluate
+def evaluate_predictions(
+    predictions: pd.DataFrame, texts: TextLookup, dataset: str, name: str, params: EvaluateParams
 ) -> Evaluation:
     """Compute what follows from the answers alone, whatever model gave them.
 
@@ -134,15 +135,17 @@ def evaluate_answers(
         "lengths": metrics.accuracy_by_length(predictions, params.length_buckets),
         "mistakes": mistakes,
     }
-    measured = {"dataset": dataset} | metrics.summary(
+    measured = {"dataset": dataset} | metrics.test_metrics(
         Predictions(predictions, params.calibration_bins), tables["confusion"], tables["lengths"]
     )
     probabilities = predictions["probability"].to_numpy(np.float32)
-    return Evaluation(probabilities, measured, tables, draw_answers(measured, tables, name, params))
+    return Evaluation(
+        probabilities, measured, tables, plot_predictions(measured, tables, name, params)
+    )
 
 
-def draw_answers(
-    measured: dict[str, Any], tables: dict[str, pd.DataFrame], name: str, params: Evaluate
+def plot_predictions(
+    measured: dict[str, Any], tables: dict[str, pd.DataFrame], name: str, params: EvaluateParams
 ) -> dict[str, "Figure"]:
     """Draw what follows from the answers, each plot titled with the run's name."""
     return {
@@ -153,8 +156,8 @@ def draw_answers(
     }
 
 
-def draw_training(
-    training: TrainingRecord, gradients: pd.DataFrame, params: Evaluate
+def plot_training(
+    training: TrainingRecord, gradients: pd.DataFrame, params: EvaluateParams
 ) -> dict[str, "Figure"]:
     """Draw the curves of a training, and how far its gradients reach."""
     name, history = training.run["name"], training.history
@@ -166,7 +169,7 @@ def draw_training(
     }
 
 
-def numbers(measured: Mapping[str, Any]) -> dict[str, float]:
+def flatten_metrics(measured: Mapping[str, Any]) -> dict[str, float]:
     """The numbers among the metrics; a nested one is named `group_name`."""
     flat: dict[str, float] = {}
     for key, value in measured.items():

@@ -2,19 +2,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.scoring import metrics, plots
-from sentiment.scoring.evaluate_options import Evaluate
+from sentiment.evaluation import metrics, plots
+from sentiment.evaluation.params import EvaluateParams
 from workflow.params import Params
 
 HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "loss": [0.6, 0.5, 0.4], "val_loss": [0.6, 0.55, 0.6]})
 
 
 @pytest.fixture
-def options(default_params: Params) -> Evaluate:
+def options(default_params: Params) -> EvaluateParams:
     return default_params.evaluate
 
 
-def test_curve_has_title_labels_legend_and_both_lines_in_the_size_asked(options: Evaluate) -> None:
+def test_curve_has_title_labels_legend_and_both_lines_in_the_size_asked(
+    options: EvaluateParams,
+) -> None:
     asked = options.model_copy(update={"figure_width": 4.0, "figure_height": 3.0, "figure_dpi": 50})
     figure = plots.curve(HISTORY, "loss", "lstm-64", asked)
     (axes,) = figure.axes
@@ -28,7 +30,7 @@ def test_curve_has_title_labels_legend_and_both_lines_in_the_size_asked(options:
     assert figure.canvas.get_width_height() == (200, 150)
 
 
-def test_confusion_matrix_shows_counts_and_shares(options: Evaluate) -> None:
+def test_confusion_matrix_shows_counts_and_shares(options: EvaluateParams) -> None:
     cells = [(actual, predicted) for actual in metrics.CLASSES for predicted in metrics.CLASSES]
     counts = pd.DataFrame(cells, columns=["actual", "predicted"]).assign(reviews=[3, 1, 0, 0])
     (axes,) = plots.confusion_matrix(counts, "run", options).axes

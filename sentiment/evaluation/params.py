@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from sentiment.section import Section
 
 
-class Evaluate(Section):
+class EvaluateParams(Section):
     batch_size: int = Field(ge=1, le=1_000_000)
     threshold: float = Field(gt=0, lt=1)
     length_buckets: list[int] = Field(min_length=1)
