@@ -1,19 +1,23 @@
-"""The store is one, wherever a stage runs; one that cannot be used is one message."""
+"""There is one tracking store, wherever a stage runs; one that cannot be used is one message."""
 
 import os
+import sqlite3
+import subprocess
+import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from sentiment.errors import UserError
-from tests.project import free_port
-from workflow.runs import store
+from sentiment.errors import NotAllowedError, StoreError
+from tests.project import ROOT, free_port
+from workflow import store
 
 
-def test_the_store_is_what_a_bare_mlflow_ui_shows_and_moves_with_its_folder(root: Path) -> None:
+def test_store_is_the_one_that_mlflow_ui_shows_and_moves_with_its_folder(root: Path) -> None:
     experiment_id = store.connect()
     assert store.tracking_uri() == f"sqlite:///{root}/mlflow.db"
     assert (root / "mlflow.db").is_file()
@@ -22,10 +26,18 @@ def test_the_store_is_what_a_bare_mlflow_ui_shows_and_moves_with_its_folder(root
     assert store.connect() == experiment_id
 
 
-def test_the_store_of_a_temporary_copy_is_in_the_root(
+def test_store_that_mlflow_ui_created_becomes_movable(root: Path) -> None:
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{root}/mlflow.db")
+    created = client.create_experiment(store.EXPERIMENT)
+    assert store.connect() == created
+    assert mlflow.get_experiment(created).artifact_location == f"mlruns/{created}"
+
+
+def test_temporary_copy_of_the_project_uses_the_store_in_the_root(
     root_with_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, copy = root_with_store, root_with_store / ".dvc" / "tmp" / "exps" / "copy"
+    root = root_with_store
+    copy = root / ".dvc" / "tmp" / "exps" / "copy"
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)
     monkeypatch.setenv("DVC_ROOT", str(root))
@@ -36,17 +48,41 @@ def test_the_store_of_a_temporary_copy_is_in_the_root(
     assert store.tracking_uri() == f"sqlite:///{root}/runs.db"
 
 
-def test_a_server_that_does_not_answer_fails_within_seconds_and_no_password_is_shown(
+CREATE = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from workflow import store
+def kill_soon():
+    while not any(Path().glob(".mlflow.db*")):
+        time.sleep(0.001)
+    time.sleep(float(sys.argv[1]))
+    os.kill(os.getpid(), signal.SIGKILL)
+threading.Thread(target=kill_soon, daemon=True).start()
+store.connect()
+"""
+
+
+@pytest.mark.slow
+def test_store_is_usable_after_a_kill_while_it_was_created(root: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for seconds in ("0", "0.2", "0.6"):
+        command = [sys.executable, "-c", CREATE, seconds]
+        subprocess.run(command, env=environment, check=False)
+    assert store.connect() == "1"
+    assert [path.name for path in root.glob(".mlflow.db*")] == []
+
+
+def test_server_that_does_not_answer_fails_within_seconds_and_no_password_is_shown(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MLflow prints the address, and the run's page would have name and password."""
+    """MLflow prints the URI, and the run's page would have name and password."""
     for name in ("USERNAME", "PASSWORD"):
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "before")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:s%40cret@127.0.0.1:{free_port()}/")
-    begun = time.monotonic()
-    with pytest.raises(UserError, match=r"does not answer.*MLFLOW_TRACKING_URI") as raised:
+    started = time.monotonic()
+    with pytest.raises(StoreError, match=r"does not answer.*MLFLOW_TRACKING_URI") as raised:
         store.connect()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - started < 10
     assert "cret" not in str(raised.value)
     assert "@" not in os.environ["MLFLOW_TRACKING_URI"]
     assert os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
@@ -56,19 +92,39 @@ def test_a_server_that_does_not_answer_fails_within_seconds_and_no_password_is_s
 
 def test_damaged_database_is_one_message(root: Path) -> None:
     (root / "mlflow.db").write_bytes(b"no database" * 100)
-    with pytest.raises(UserError, match=r"store at sqlite:.*mlflow\.db cannot be used"):
+    with pytest.raises(StoreError, match=r"store at sqlite:.*mlflow\.db cannot be used"):
         store.connect()
 
 
 @pytest.mark.parametrize(
-    "error", [UserError("no answer\nStart it."), OSError("no answer"), MlflowException("no answer")]
+    ("code", "kind", "message"),
+    [
+        ("UNAUTHENTICATED", StoreError, "rejected the user name or password"),
+        ("PERMISSION_DENIED", NotAllowedError, "does not let you do this"),
+        ("INTERNAL_ERROR", StoreError, "cannot be used: no answer"),
+    ],
 )
-def test_an_attempt_survives_a_store_that_fails(
-    error: Exception, capsys: pytest.CaptureFixture[str]
+def test_error_of_a_server_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, code: str, kind: type[StoreError], message: str
 ) -> None:
-    with store.tolerating_errors("The report is not logged"):
-        raise error
-    printed = capsys.readouterr().err
-    assert printed.startswith("The report is not logged: ")
-    assert "no answer" in printed
-    assert printed.count("\n") == 1
+    from mlflow.protos import databricks_pb2
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:secret@mlflow.example.org")
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    with pytest.raises(kind, match=message) as raised, store.store_errors():
+        raise MlflowException("no answer", databricks_pb2.ErrorCode.Value(code))
+    assert "secret" not in str(raised.value)
+
+
+def test_error_of_the_database_is_one_of_the_store(root: Path) -> None:
+    with pytest.raises(StoreError, match="no such table"), store.store_errors():
+        with closing(sqlite3.connect(root / "other.db")) as database:
+            database.execute("SELECT * FROM nothing")
+
+
+def test_pages_of_runs_are_on_the_server_or_in_the_local_ui(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert store.run_url("1", "abc") == "http://127.0.0.1:5000/#/experiments/1/runs/abc"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:secret@mlflow.example.org/")
+    table = "https://mlflow.example.org/#/experiments/1/runs?workflowType=machine_learning"
+    assert store.experiment_url("1") == table

@@ -5,29 +5,31 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from workflow.params import Params, Promote
+from workflow import store, tracking
+from workflow.params import Params, PromoteParams
 from workflow.registry import packaging
-from workflow.runs import store
-from workflow.runs.logger import Run
+from workflow.tracking import Run
 
 
 @pytest.fixture
-def rule(default_params: Params) -> Promote:
+def promote_params(default_params: Params) -> PromoteParams:
     return default_params.promote
 
 
-def entry(_: object, run: Run, parts: packaging.Parts) -> str:  # noqa: ARG001
-    """The entry of a model, without the model."""
-    model = mlflow.initialize_logged_model(
-        "sentiment", source_run_id=run.run_id, experiment_id=run.experiment_id
-    )
-    return str(model.model_id)
+def log_empty_model(run: Run, package: packaging.ModelPackage) -> str:
+    """Log a model without files."""
+
+    def finalize(model_id: str) -> None:
+        mlflow.finalize_logged_model(model_id, "READY")
+
+    digest = packaging.package_digest(package)
+    return tracking.log_model(run, packaging.MODEL_NAME, digest, {}, finalize)
 
 
 @pytest.fixture
 def client(root_with_store: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
     """A client of this folder's store, where models are registered without their files."""
     assert root_with_store.is_dir()
-    monkeypatch.setattr(packaging, "log_model", entry)
+    monkeypatch.setattr(packaging, "log_package", log_empty_model)
     store.connect()
     return mlflow.MlflowClient()

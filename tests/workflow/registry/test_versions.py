@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-import threading
 from pathlib import Path
 
 import mlflow
@@ -10,60 +9,105 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workflow import files
-from workflow.files import TEST_DATA
-from workflow.params import Promote
-from workflow.registry import packaging
-from workflow.registry import versions as registry
-from workflow.runs import store
-from workflow.runs.logger import Run, RunLogger
+from sentiment.data.params import Dataset
+from sentiment.errors import UserError
+from workflow import files, store, tracking
+from workflow.about import AboutEvaluate, write_about
+from workflow.outputs import TEST_DIGEST
+from workflow.params import Params, PromoteParams
+from workflow.registry import champion, promotion, versions
+from workflow.registry.packaging import ModelPackage, PackagedModel
+from workflow.registry.promotion import Decision, Evaluated
+from workflow.registry.versions import Registration
+from workflow.tracking import Run
 
-DIGEST, NAME = "abc", "imdb-sentiment"
+NAME = "imdb-sentiment"
+IMDB = Dataset(dataset="imdb", archive_sha256="abc")
 
 
-def write_evaluation(folder: Path, right: int, of: int = 20, **params: object) -> Path:
-    """A folder as `evaluate` writes one, with so many right answers."""
+def write_evaluation(
+    folder: Path,
+    params: Params,
+    correct: int,
+    reviews: int = 20,
+    test_digest: str = "abc",
+    dataset: Dataset = IMDB,
+) -> Path:
+    """Write the folder of an evaluation with this number of correct predictions."""
     folder.mkdir(parents=True)
-    predicted = np.repeat(["positive", "negative"], [right, of - right])
-    answers = {"actual": "positive", "predicted": predicted, "probability": 0.95}
-    table = pd.DataFrame({"review": range(of), **answers})
-    table.to_csv(folder / "predictions.csv", index=False)
-    files.write_json(folder / "metrics.json", {"dataset": "imdb"})
-    files.write_about(folder, {TEST_DATA: DIGEST, "evaluate.calibration_bins": 10, **params})
+    predicted = np.repeat(["positive", "negative"], [correct, reviews - correct])
+    columns = {"actual": "positive", "predicted": predicted, "probability": 0.95}
+    pd.DataFrame({"review": range(reviews), **columns}).to_csv(
+        folder / "predictions.csv", index=False
+    )
+    files.write_json(folder / "metrics.json", {"dataset": dataset.name})
+    about = AboutEvaluate(
+        dataset=dataset, evaluate=params.evaluate, digests={TEST_DIGEST: test_digest}
+    )
+    write_about(folder, about)
     return folder
 
 
-def new_run(client: mlflow.MlflowClient) -> Run:
-    experiment = store.connect()
-    return Run(client.create_run(experiment).info.run_id, "lstm", experiment, "")
+class Submitter:
+    """Registers models that differ in their number of correct predictions."""
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+        self.evaluation: dict[str, object] = {}  # more arguments of `write_evaluation`
+        self.submitted = 0
+
+    def new_run(self) -> Run:
+        client = mlflow.MlflowClient()
+        experiment_id = store.connect()
+        run_id = client.create_run(experiment_id).info.run_id
+        return Run(run_id, "lstm", experiment_id)
+
+    def register(
+        self,
+        run: Run,
+        correct: int,
+        promote: PromoteParams | None = None,
+        threshold: float = 0.5,
+    ) -> Path:
+        """Register a run's model; return the folder of its evaluation."""
+        self.submitted += 1
+        folder = write_evaluation(
+            Path(f"submitted-{self.submitted}", "evaluate"),
+            self.params,
+            correct,
+            **self.evaluation,  # type: ignore[arg-type]
+        )
+        model = folder.parent / "model"
+        model.write_text(run.run_id, encoding="utf-8")
+        registration = Registration(
+            dataset="imdb",
+            package=ModelPackage([PackagedModel(model, {})], model, threshold),
+            tags={"test_accuracy": str(correct / 20)},
+            profile={"words": correct},
+            promote=promote or self.params.promote,
+        )
+        versions.register_model(run, registration, folder)
+        return folder
+
+    def __call__(self, correct: int, promote: PromoteParams | None = None) -> Run:
+        """Register the model of a new run."""
+        run = self.new_run()
+        self.register(run, correct, promote)
+        return run
 
 
-def submit(run: Run, right: int, rule: Promote, threshold: float = 0.5) -> Path:
-    """Register a run's model with so many right answers, and let the rule decide."""
-    folder = write_evaluation(Path(f"data-{run.run_id}-{threshold}-{right}") / "evaluate", right)
-    model = folder.parent / "file"
-    model.write_text(run.run_id, encoding="utf-8")
-    parts = packaging.Parts([packaging.Model(model, {})], model, threshold)
-    log = RunLogger(run, 0)
-    said = {"dataset": "imdb", "test_accuracy": str(right / 20)}
-    registry.register(log, registry.Served(parts, said, rule), folder, {"words": right})
-    assert not log.lost
-    return folder
+@pytest.fixture
+def submit(default_params: Params) -> Submitter:
+    return Submitter(default_params)
 
 
-def submitted(client: mlflow.MlflowClient, right: int, rule: Promote) -> Run:
-    run = new_run(client)
-    submit(run, right, rule)
-    return run
-
-
-def champion_of(client: mlflow.MlflowClient) -> str | None:
-    version = registry.champion(client, NAME)
+def champion_run(client: mlflow.MlflowClient) -> str | None:
+    version = versions.find_champion(client, NAME)
     return version.run_id if version else None
 
 
-def tags(client: mlflow.MlflowClient, run: Run) -> dict[str, str]:
-    return dict(registry.versions(client, run.run_id)[0].tags)
+def tags_of(run: Run) -> dict[str, str]:
+    return dict(versions.versions_of_run(run.run_id)[0].tags)
 
 
 @pytest.mark.parametrize(
@@ -76,94 +120,157 @@ def tags(client: mlflow.MlflowClient, run: Run) -> dict[str, str]:
         ("imdb+!", "imdb-table-sentiment"),
     ],
 )
-def test_each_data_set_has_a_registered_model(dataset: str, name: str) -> None:
-    assert registry.model_name(dataset) == name
+def test_each_dataset_has_a_registered_model(dataset: str, name: str) -> None:
+    assert versions.model_name(dataset) == name
 
 
-def test_the_alias_moves_by_the_rule_and_the_version_says_why(
-    client: mlflow.MlflowClient, rule: Promote
+def test_first_version_is_champion(client: mlflow.MlflowClient, submit: Submitter) -> None:
+    assert champion_run(client) is None
+    first = submit(10)
+    assert champion_run(client) == first.run_id
+    assert tags_of(first)["promote.reason"] == "there was no champion"
+
+
+def test_equal_version_is_not_promoted_and_says_why(
+    client: mlflow.MlflowClient, submit: Submitter
 ) -> None:
-    assert champion_of(client) is None
-    first = submitted(client, 10, rule)
-    assert champion_of(client) == first.run_id
-    same = submitted(client, 10, rule)
-    assert champion_of(client) == first.run_id
-    assert tags(client, same)["promote.decision"] == "not promoted"
-    assert "not shown to be better" in tags(client, same)["promote.reason"]
-    better = submitted(client, 20, rule)
-    assert champion_of(client) == better.run_id
-    said = tags(client, better)
-    assert said["promote.decision"] == "champion"
-    assert said["promote.by"] == "rule"
-    assert said["promote.reason"].startswith("better than the champion")
-    assert said["promote.replaced"] == "1"
-    assert said["test_accuracy"] == "1.0"
+    first = submit(10)
+    equal = submit(10)
+    assert champion_run(client) == first.run_id
+    assert tags_of(equal)["promote.decision"] == "not promoted"
+    assert "not shown to be better" in tags_of(equal)["promote.reason"]
 
 
-def test_candidates_tested_against_one_champion_are_counted(
-    client: mlflow.MlflowClient, rule: Promote
+def test_better_version_becomes_champion_and_says_why(
+    client: mlflow.MlflowClient, submit: Submitter
 ) -> None:
-    submitted(client, 10, rule)
-    strict = rule.model_copy(update={"calibration_margin": -1.0})  # kept by none
-    untested = submitted(client, 11, strict)
-    assert "promote.candidate" not in tags(client, untested)
-    first, second = submitted(client, 11, rule), submitted(client, 12, rule)
-    assert tags(client, first)["promote.candidate"] == "1"
-    assert tags(client, first)["promote.against"] == "1"
-    assert "as candidate 2 against it" in tags(client, second)["promote.reason"]
-    submit(first, 13, rule)  # evaluated anew, it stays the first one
-    assert "as candidate 1 against it" in tags(client, first)["promote.reason"]
-    client.delete_model_version(NAME, "3")
-    assert tags(client, submitted(client, 20, rule))["promote.candidate"] == "3"
-    assert tags(client, submitted(client, 20, rule))["promote.candidate"] == "1"
+    submit(10)
+    better = submit(20)
+    assert champion_run(client) == better.run_id
+    tags = tags_of(better)
+    assert tags["promote.decision"] == "champion"
+    assert tags["promote.by"] == "rule"
+    assert tags["promote.reason"].startswith("better than the champion")
+    assert tags["promote.replaced"] == "1"
+    assert tags["test_accuracy"] == "1.0"
 
 
-def test_the_same_model_is_the_same_version_and_another_one_of_its_run_is_held_against_it(
-    client: mlflow.MlflowClient, rule: Promote
+@pytest.mark.usefixtures("client")
+def test_candidates_are_numbered_as_they_are_tested_against_a_champion(submit: Submitter) -> None:
+    submit(10)
+    strict = submit.params.promote.model_copy(update={"calibration_margin": -1.0})
+    untested = submit(11, strict)  # refused before the test
+    assert "promote.candidate" not in tags_of(untested)
+    first = submit(11)
+    second = submit(12)
+    assert tags_of(first)["promote.candidate"] == "1"
+    assert tags_of(first)["promote.against"] == "1"
+    assert "as candidate 2 against it" in tags_of(second)["promote.reason"]
+
+
+def test_number_of_a_deleted_candidate_is_not_given_again(
+    client: mlflow.MlflowClient, submit: Submitter
 ) -> None:
-    run = submitted(client, 10, rule)
-    submit(run, 11, rule)
-    (version,) = registry.versions(client, run.run_id)
+    submit(10)
+    submit(11)
+    client.delete_model_version(NAME, "2")
+    assert tags_of(submit(11))["promote.candidate"] == "2"
+
+
+@pytest.mark.usefixtures("client")
+def test_candidate_that_is_evaluated_again_on_the_same_test_set_keeps_its_number(
+    submit: Submitter,
+) -> None:
+    submit(10)
+    candidate = submit(11)
+    submit.register(candidate, 12)
+    assert "as candidate 1 against it" in tags_of(candidate)["promote.reason"]
+
+
+@pytest.mark.usefixtures("client")
+def test_candidate_that_is_evaluated_on_another_test_set_is_tested_at_a_lower_level(
+    submit: Submitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each test set is another look at the same pair of models."""
+    submit(10)
+    candidate = submit(11)
+
+    def predict_again(_: object, former: Evaluated, candidate: Evaluated) -> Evaluated:
+        return former._replace(test_digest=candidate.test_digest)
+
+    monkeypatch.setattr(versions, "predict_on_new_test_set", predict_again)
+    submit.evaluation = {"test_digest": "larger"}
+    submit.register(candidate, 11)
+    assert "as candidate 2 against it tested at 0.0083" in tags_of(candidate)["promote.reason"]
+
+
+def test_same_package_of_a_run_is_the_same_version(
+    client: mlflow.MlflowClient, submit: Submitter
+) -> None:
+    run = submit(10)
+    submit.register(run, 11)
+    (version,) = versions.versions_of_run(run.run_id)
     assert version.tags["test_accuracy"] == "0.55"
-    submit(run, 20, rule, threshold=0.4)
-    newest, oldest = registry.versions(client, run.run_id)
-    assert oldest.tags["promote.reason"] == "there was no champion"
-    assert registry.profile_of(newest) == {"words": 20}
-    assert registry.profile_of(oldest) == {"words": 11}
-    assert "+9 of 20 reviews" in newest.tags["promote.reason"]
-    assert newest.tags["promote.replaced"] == "1"
-    champion = registry.champion(client, NAME)
-    assert champion is not None
-    assert champion.version == newest.version
+    assert versions.load_profile(version) == {"words": 11}
+    assert champion_run(client) == run.run_id
 
 
-def test_two_promotions_at_once_leave_the_better_one(
-    client: mlflow.MlflowClient, rule: Promote
+@pytest.mark.usefixtures("client")
+def test_another_package_of_a_run_is_another_version_that_is_tested_against_the_first(
+    submit: Submitter,
 ) -> None:
-    """Each is better than nothing; whichever is second is held against the first."""
-    runs = {right: new_run(client) for right in (10, 20)}
-    threads = [
-        threading.Thread(target=submit, args=(run, right, rule)) for right, run in runs.items()
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert champion_of(client) == runs[20].run_id
-    assert len(client.search_model_versions("")) == 2
+    run = submit(10)
+    submit.register(run, 20, threshold=0.4)
+    newest, oldest = versions.versions_of_run(run.run_id)
+    assert oldest.tags["promote.reason"] == "there was no champion"
+    assert versions.load_profile(newest) == {"words": 20}
+    assert versions.load_profile(oldest) == {"words": 10}
+    assert "+10 of 20 reviews" in newest.tags["promote.reason"]
+    assert champion.champion_version().version == newest.version
+
+
+def test_rule_decides_again_if_the_champion_was_replaced_in_the_meantime(
+    client: mlflow.MlflowClient, submit: Submitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(10)
+    strong = submit(13)  # not promoted: too few more
+    decide = promotion.decide_promotion
+    champions = []
+
+    def replace_champion(candidate: Evaluated, former: Evaluated, *rest: object) -> Decision:
+        champions.append(int((former.predictions["predicted"] == "positive").sum()))
+        client.set_registered_model_alias(NAME, "champion", "2")
+        return decide(candidate, former, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(versions, "decide_promotion", replace_champion)
+    candidate = submit(18)  # better than 10, not shown to be better than 13
+    assert champions == [10, 13]
+    assert champion_run(client) == strong.run_id
+    assert tags_of(candidate)["promote.against"] == "2"
 
 
 @pytest.mark.parametrize("loss", ["another", "removed"])
-def test_a_champion_whose_evaluation_is_lost_stays_and_holds_nobody_up(
-    client: mlflow.MlflowClient, rule: Promote, loss: str
+def test_champion_whose_evaluation_is_lost_stays_champion(
+    client: mlflow.MlflowClient, submit: Submitter, loss: str
 ) -> None:
-    first = submitted(client, 10, rule)
+    first = submit(10)
     stored = Path("mlruns", first.experiment_id, first.run_id, "artifacts", "versions", "1")
     shutil.rmtree(stored)
     if loss == "another":  # whole in itself, but not what the version was decided by
-        write_evaluation(stored, 5)
-    second = submitted(client, 20, rule)
-    reason = tags(client, second)["promote.reason"]
+        write_evaluation(stored, submit.params, 5)
+    second = submit(20)
+    reason = tags_of(second)["promote.reason"]
     assert reason.startswith("the champion's evaluation cannot be read: ")
     assert tempfile.gettempdir() not in reason
-    assert champion_of(client) == first.run_id
+    assert champion_run(client) == first.run_id
+
+
+@pytest.mark.usefixtures("client")
+def test_version_without_a_profile_is_told_so(submit: Submitter) -> None:
+    run = submit(10)
+    (version,) = versions.versions_of_run(run.run_id)
+    for profile in Path("mlruns").rglob("profile.json"):
+        profile.unlink()
+    with pytest.raises(UserError, match="Version 1 of imdb-sentiment has no profile"):
+        versions.load_profile(version)
+    assert tracking.model_id_of(version).startswith("m-")

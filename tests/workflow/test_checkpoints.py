@@ -1,0 +1,107 @@
+"""A training's checkpoint is written whole, restored by that training alone, and goes away."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sentiment.errors import AlreadyRunningError
+from tests.project import ROOT
+from workflow import checkpoints
+from workflow.checkpoints import FOLDER, STATE_FILE, exclusive_checkpoint, remove_checkpoint
+
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
+
+def write_epoch(epoch: int, key: str = "abc") -> None:
+    with exclusive_checkpoint(key) as checkpoint:
+        checkpoint.write({"epoch": np.array(epoch)})
+
+
+def test_state_of_the_last_epoch_is_read_back() -> None:
+    with exclusive_checkpoint("abc") as checkpoint:
+        assert checkpoint.state is None
+    write_epoch(9)
+    write_epoch(10)
+    with exclusive_checkpoint("abc") as checkpoint:
+        assert checkpoint.state is not None
+        assert checkpoint.state["epoch"] == 10
+
+
+def test_training_keeps_its_id_and_time_however_often_it_is_resumed() -> None:
+    with exclusive_checkpoint("abc") as first:
+        pass
+    with exclusive_checkpoint("abc") as resumed, exclusive_checkpoint("other") as other:
+        assert resumed.start == first.start
+        assert other.start.training_id != first.start.training_id
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", None])
+def test_damaged_state_starts_a_new_training(
+    content: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a new id: epochs that are trained again are not those that were logged before."""
+    write_epoch(2)
+    path = Path(FOLDER, "abc", STATE_FILE)
+    with exclusive_checkpoint("abc") as before:
+        pass
+    path.write_bytes(path.read_bytes()[:-30] if content is None else content)
+    with exclusive_checkpoint("abc") as checkpoint:
+        assert checkpoint.state is None
+        assert checkpoint.start.training_id != before.start.training_id
+    assert f"{STATE_FILE} is damaged" in capsys.readouterr().out
+
+
+def test_interrupted_write_leaves_the_state_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_epoch(1)
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(np, "savez", interrupt)
+        write_epoch(2)
+    with exclusive_checkpoint("abc") as checkpoint:
+        assert checkpoint.state is not None
+        assert checkpoint.state["epoch"] == 1
+
+
+@pytest.mark.slow
+def test_training_that_is_running_is_refused_and_its_process_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code = """
+import time
+from workflow.checkpoints import exclusive_checkpoint
+with exclusive_checkpoint("abc"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    monkeypatch.setattr(checkpoints, "WAIT_SECONDS", 0.1)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(AlreadyRunningError, match=f"already, in process {process.pid}"):
+            exclusive_checkpoint("abc").__enter__()
+        process.kill()
+        monkeypatch.setattr(checkpoints, "WAIT_SECONDS", 60)
+        with exclusive_checkpoint("abc"):  # the system has released the lock
+            pass
+
+
+def test_finished_and_stale_checkpoints_are_removed_unless_they_are_in_use() -> None:
+    for key in ("finished", "stale", "recent", "running"):
+        write_epoch(1, key)
+    long_ago = time.time() - (checkpoints.STALE_AFTER_DAYS + 1) * 24 * 3600
+    for key in ("stale", "running"):
+        os.utime(Path(FOLDER, key), (long_ago, long_ago))
+    with exclusive_checkpoint("running"):
+        os.utime(Path(FOLDER, "running"), (long_ago, long_ago))
+        remove_checkpoint("finished")
+    assert sorted(path.name for path in Path(FOLDER).iterdir()) == ["locks", "recent", "running"]

@@ -1,0 +1,252 @@
+"""A run is a projection of files: what is logged twice is there once, and statuses tell the truth."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.entities import RunInfo
+
+from sentiment.errors import StoreError
+from sentiment.network.progress import METRICS
+from tests.conftest import curve, runs
+from workflow import store, tracking
+from workflow.commands import Interrupted, exit_with_message
+from workflow.outputs import RunRecord
+from workflow.tracking import Run, live_run, plain_run
+
+pytestmark = pytest.mark.usefixtures("root_with_store")
+
+STARTED = 1_700_000_000_000
+RECORD = RunRecord(
+    training_id="abc",
+    name="lstm-4",
+    started=STARTED,
+    tags={"dataset": "imdb"},
+    datasets=[tracking.describe_file("imdb-training", "training", "data/pad", "12345678")],
+    uncommitted="",
+)
+PARAMS = {"train.units": 4}
+
+
+def history(*seconds: float) -> pd.DataFrame:
+    """A history with an epoch for each of these durations."""
+    epochs = range(1, len(seconds) + 1)
+    table = pd.DataFrame({name: [1 / epoch for epoch in epochs] for name in METRICS})
+    return table.assign(epoch=epochs, seconds=seconds)
+
+
+def info() -> RunInfo:
+    (run,) = runs()
+    return run.info
+
+
+def points(metric: str) -> list[tuple[int, int]]:
+    """The step, and the milliseconds since the training's start, of each point."""
+    logged = mlflow.MlflowClient().get_metric_history(info().run_id, metric)
+    return sorted((point.step, point.timestamp - STARTED) for point in logged)
+
+
+def test_live_run_has_params_tags_datasets_and_each_epoch_as_it_ends() -> None:
+    with live_run(RECORD, PARAMS) as run:
+        for seconds in ([2.0], [2.0, 1.5]):
+            run.log_epochs(history(*seconds))
+            assert len(points("loss")) == len(seconds)
+        (logged,) = runs()
+    assert (logged.info.status, logged.info.start_time) == ("RUNNING", STARTED)
+    assert logged.info.run_name == "lstm-4"
+    assert logged.data.params == {"train.units": "4"}
+    assert logged.data.tags["dataset"] == "imdb"
+    assert logged.data.tags["training.id"] == "abc"
+    assert [used.dataset.name for used in logged.inputs.dataset_inputs] == ["imdb-training"]
+    assert points("val_accuracy") == [(1, 2000), (2, 3500)]
+
+
+def test_resumed_training_continues_its_run_and_each_epoch_is_there_once() -> None:
+    with pytest.raises(KeyboardInterrupt), live_run(RECORD, PARAMS) as run:
+        run.log_epochs(history(2.0))
+        raise KeyboardInterrupt
+    assert info().status == "KILLED"
+    with live_run(RECORD, PARAMS) as run:
+        assert info().status == "RUNNING"
+        run.log_epochs(history(2.0))  # as the checkpoint has it
+        run.log_epochs(history(2.0, 1.0))
+    assert points("loss") == [(1, 2000), (2, 3000)]
+
+
+def test_another_training_has_another_run() -> None:
+    for training_id in ("abc", "def"):
+        with live_run(RECORD.model_copy(update={"training_id": training_id}), PARAMS):
+            pass
+    assert len(runs()) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")]
+)
+def test_run_of_a_training_that_did_not_end_well_says_how(
+    error: type[BaseException], status: str
+) -> None:
+    with pytest.raises(error), live_run(RECORD, PARAMS):
+        raise error
+    assert info().status == status
+
+
+def test_signal_while_mlflow_writes_ends_the_run_as_killed(
+    default_signals: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction is completed: a transaction that is cut short would leave SQLite locked."""
+    log_batch = mlflow.MlflowClient.log_batch
+
+    def interrupted(*args: object, **kwargs: object) -> None:
+        if kwargs.get("metrics") or len(args) > 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        log_batch(*args, **kwargs)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_batch", interrupted)
+    with pytest.raises(Interrupted), exit_with_message("train", "`dvc repro`"):
+        with live_run(RECORD, PARAMS) as run:
+            run.log_epochs(history(2.0))
+    assert info().status == "KILLED"
+    assert points("loss") == [(1, 2000)]
+
+
+def break_store(root: Path) -> Callable[[], None]:
+    """Damage the database; return what repairs it."""
+    database = root / "mlflow.db"
+    intact = database.read_bytes()
+    database.write_bytes(b"no database" * 100)
+
+    def repair() -> None:
+        database.write_bytes(intact)
+
+    return repair
+
+
+def test_store_that_fails_midway_is_reported_once_and_costs_no_epoch(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with live_run(RECORD, PARAMS) as run:
+        run.log_epochs(history(2.0))
+        repair = break_store(root)
+        run.log_epochs(history(2.0, 1.0))
+        run.log_epochs(history(2.0, 1.0, 1.0))
+        assert run.has_store_failed
+        repair()
+    printed = capsys.readouterr().err
+    assert printed.count("Nothing more is logged to MLflow, `make sync` does it later") == 1
+    assert "Traceback" not in printed
+    assert curve(info().run_id) == [(1, 1.0)]
+
+
+def test_store_that_is_away_at_the_start_costs_no_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9/")
+        with live_run(RECORD, PARAMS) as run:
+            run.log_epochs(history(2.0))
+    assert run.run is None
+    assert capsys.readouterr().err.count("does not answer") == 1
+
+
+def test_error_of_the_training_is_raised_even_if_the_store_fails_with_it(root: Path) -> None:
+    with pytest.raises(ZeroDivisionError), live_run(RECORD, PARAMS):
+        break_store(root)
+        raise ZeroDivisionError
+
+
+def new_run() -> Run:
+    with plain_run("evaluation", {}, {}) as run:
+        return run
+
+
+def test_plain_run_ends_with_its_block() -> None:
+    with plain_run("ensemble", {"ensemble.runs": "a, b"}, {"dataset": "imdb"}) as run:
+        assert info().status == "RUNNING"
+    (logged,) = runs()
+    assert logged.info.status == "FINISHED"
+    assert logged.info.run_id == run.run_id
+    assert logged.data.params == {"ensemble.runs": "a, b"}
+
+
+def test_plain_run_fails_with_its_block() -> None:
+    with pytest.raises(ZeroDivisionError), plain_run("ensemble", {}):
+        raise ZeroDivisionError
+    assert info().status == "FAILED"
+
+
+def test_plain_run_needs_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9/")
+    with pytest.raises(StoreError, match="does not answer"), plain_run("ensemble", {}):
+        pass
+
+
+def test_metric_that_is_logged_again_stays_one_point_unless_it_changed() -> None:
+    run = new_run()
+    for value in (0.8, 0.8, 0.9, 0.8, 0.8):
+        tracking.log_metrics(run, {"test_accuracy": value})
+    history = mlflow.MlflowClient().get_metric_history(run.run_id, "test_accuracy")
+    assert sorted(point.value for point in history) == [0.8, 0.8, 0.9]
+    assert mlflow.get_run(run.run_id).data.metrics == {"test_accuracy": 0.8}
+
+
+def log_dummy_model(run: Run, digest: str = "abc") -> str:
+    """Log a model without files."""
+    return tracking.log_model(run, "model", digest, {"train.units": 4}, finalize)
+
+
+def finalize(model_id: str) -> None:
+    mlflow.finalize_logged_model(model_id, "READY")
+
+
+def test_model_is_logged_once_and_linked_to_its_run_and_its_metrics() -> None:
+    run = new_run()
+    model_id = log_dummy_model(run)
+    assert log_dummy_model(run) == model_id
+    tracking.log_points(run, tracking.epoch_points(history(2.0), STARTED, model_id=model_id))
+    logged = mlflow.get_logged_model(model_id)
+    assert logged.source_run_id == run.run_id
+    assert logged.params == {"train.units": "4"}
+    assert {(metric.key, metric.step) for metric in logged.metrics} >= {("val_accuracy", 1)}
+    outputs = mlflow.get_run(run.run_id).outputs.model_outputs
+    assert [output.model_id for output in outputs] == [model_id]
+
+
+def test_points_that_were_logged_before_the_model_are_linked_without_doubles() -> None:
+    run = new_run()
+    tracking.log_points(run, tracking.epoch_points(history(2.0, 1.0), STARTED))
+    model_id = log_dummy_model(run)
+    for _ in range(2):
+        points = tracking.epoch_points(history(2.0, 1.0), STARTED, model_id=model_id)
+        tracking.log_points(run, points)
+    assert curve(run.run_id) == [(1, 1.0), (2, 0.5)]
+    linked = [metric.step for metric in mlflow.get_logged_model(model_id).metrics if metric.key == "loss"]
+    assert sorted(linked) == [1, 2]
+
+
+def test_model_whose_logging_was_interrupted_is_replaced() -> None:
+    run = new_run()
+
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tracking.log_model(run, "model", "abc", {}, interrupt)
+    model_id = log_dummy_model(run)
+    found = mlflow.MlflowClient().search_logged_models([run.experiment_id])
+    assert [model.model_id for model in found] == [model_id]
+
+
+def test_another_model_of_the_same_run_is_another_logged_model() -> None:
+    run = new_run()
+    assert log_dummy_model(run, "abc") != log_dummy_model(run, "def")
+
+
+def test_error_of_mlflow_is_one_of_the_store() -> None:
+    store.connect()
+    with pytest.raises(StoreError, match="cannot be used"):
+        tracking.log_tags(Run("0" * 32, "lost", "1"), {"a": "b"})
