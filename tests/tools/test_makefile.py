@@ -126,3 +126,11 @@ def test_part_of_the_tests_is_one_folder(project: Path) -> None:
     )
     arguments = json.loads(run_make(project, "test").stdout)["arguments"]
     assert arguments[-1] == "worksteal"
+
+
+def test_lock_without_uv_is_one_line(project: Path) -> None:
+    done = run_make(project, "lock")
+    assert done.returncode
+    assert done.stderr.splitlines()[0] == (
+        "make: .venv has no uv. Remove .venv and run make lock again."
+    )
