@@ -41,7 +41,7 @@ def read_preset(name: str) -> dict[str, Any]:
     path = FOLDER / f"{name}.yaml"
     try:
         document = YAML(typ="safe", pure=True).load(path)
-        values = flatten(document) if isinstance(document, dict) else None
+        values: dict[str, Any] | None = flatten(document) if isinstance(document, dict) else None
     except FileNotFoundError:
         presets = ", ".join(sorted(preset.stem for preset in FOLDER.glob("*.yaml")))
         raise UserError(f"{path} does not exist. Use one of these names: {presets}.") from None
