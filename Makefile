@@ -2,8 +2,8 @@
 # which reads it as an option: `python -m tools.predict --help`. Make would expand its value first,
 # and so run what a text such as `$(shell …)` says. Each of these variables is therefore set again,
 # to its own unexpanded value, before anything else is expanded. `override` and `export` are two
-# statements, because the GNU make of macOS, 3.81, takes `override export X` for a variable named
-# "export X". By its documentation 3.81 has all that is used here; the tests ran with 4.4 only.
+# statements for GNU make 3.81, which macOS has: modifiers can be combined only since 3.82. The
+# tests ran with 4.4, none with 3.81.
 set_verbatim = $(eval override $1 := $$(value $1))$(eval export $1)
 $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(call set_verbatim,$(name))))
 

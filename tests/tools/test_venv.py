@@ -133,6 +133,7 @@ def lock_with(wheels: Path, uv: str) -> None:
     venv.LOCK.write_text("".join(entries), encoding="utf-8")
 
 
+@pytest.mark.slow  # installs packages
 def test_pip_builds_the_environment_where_uv_fails(
     wheels: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +168,7 @@ def earlier(wheels: Path) -> Path:
     return venv.VENV.resolve()
 
 
+@pytest.mark.slow  # installs packages
 def test_of_two_makes_at_once_one_builds_by_uv_while_a_command_goes_on_in_the_one_before(
     wheels: Path, earlier: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
