@@ -22,12 +22,12 @@ CAPABILITIES = sorted(
 
 def remove(name: str, root: Path) -> None:
     """Remove a capability from a copy of the project, as the README says."""
-    for page in (root / "README.md", root / "CONTRIBUTING.md"):
-        text = page.read_text(encoding="utf-8")
-        (row,) = re.findall(rf"^\|.*`extras/{name}/`.*\n", text, re.MULTILINE)
-        page.write_text(text.replace(row, ""), encoding="utf-8")
-        for own in re.findall(r"\]\((docs/[\w-]+\.md)\)", row):
-            (root / own).unlink()
+    readme = root / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\|.*`extras/{name}/`.*\n", text, re.MULTILINE)
+    readme.write_text(text.replace(row, ""), encoding="utf-8")
+    for page in re.findall(r"\]\((docs/[\w-]+\.md)\)", row):
+        (root / page).unlink()
     for folder in ("extras", "tests/extras", "benchmarks"):
         shutil.rmtree(root / folder / name, ignore_errors=True)
 

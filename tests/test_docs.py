@@ -10,7 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from tests.project import ROOT
-from tests.test_size import tracked
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """Return the files that git tracks, or would track."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
+
 
 TRACKED = tracked()
 PAGES = [path for path in TRACKED if path.suffix == ".md"]
@@ -18,7 +25,6 @@ SOURCES = ("stages", "extras", "sentiment", "tools", "workflow")
 CODE = tracked(*(f"{name}/*.py" for name in SOURCES))
 FOLDERS = {path.relative_to(ROOT).parts[0] for path in TRACKED} - {"data", ".dvc"}  # not in git
 LOCKS = ("rwlock.py", "strictyaml.py")  # modules of DVC with messages that pages quote
-OF_OTHERS = ("CHANGELOG.md", "upgrading.md")  # they name what was, or may be removed
 
 
 def headings(page: Path) -> set[str]:
@@ -47,7 +53,8 @@ def test_links_within_the_project_lead_somewhere() -> None:
 
 def named(pattern: str) -> set[str]:
     """What the pages name of this version."""
-    pages = [page.read_text(encoding="utf-8") for page in PAGES if page.name not in OF_OTHERS]
+    # the changelog also names what was removed
+    pages = [page.read_text(encoding="utf-8") for page in PAGES if page.name != "CHANGELOG.md"]
     return {name for page in pages for name in re.findall(pattern, page, re.MULTILINE)}
 
 
@@ -109,15 +116,3 @@ def test_quoted_messages_are_printed_by_the_code_by_dvc_s_locks_or_of_a_full_dis
     parts = [part.strip() for quote in quotes for part in quote.split("…")]  # for what differs
     assert len(quotes) > 10
     assert [part for part in parts if part not in printed] == []
-
-
-def words(page: Path) -> int:
-    return len(page.read_text(encoding="utf-8").split())
-
-
-def test_pages_are_short() -> None:
-    pages = [page for page in ROOT.glob("docs/*.md") if page.name != "params.md"]  # is generated
-    readme = words(ROOT / "README.md")
-    assert readme <= 900
-    assert readme + sum(map(words, pages)) <= 13_400
-    assert words(ROOT / "docs" / "security.md") <= 600

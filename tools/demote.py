@@ -1,18 +1,18 @@
-"""`make demote`: take the alias from the champion, and give it back to the one before."""
+"""`make demote`: take the alias from the champion and return it to the previous champion."""
 
-from workflow import cli
-from workflow.registry import champion
-from workflow.runs import store
+from workflow import store
+from workflow.commands import command, json_option, print_result, run_command, stdout_to_stderr
+from workflow.registry.champion import demote, registered_model_name
 
 
-@cli.command(__doc__)
-@cli.json_option
+@command(__doc__)
+@json_option
 def main(as_json: bool) -> None:
-    with cli.output_kept(as_json):
+    with stdout_to_stderr(as_json):
         store.connect()
-        outcome = champion.demote(champion.registered())
-    cli.report(outcome._asdict(), outcome.message, as_json)
+        change = demote(registered_model_name())
+    print_result(change._asdict(), change.message, as_json)
 
 
 if __name__ == "__main__":
-    cli.run("make demote", main)
+    run_command("make demote", main)

@@ -1,59 +1,76 @@
-"""`make predict`: ask the champion about a text, and which words moved the answer most.
+"""`make predict`: predict the sentiment of a text, and show which words matter most.
 
-`make score` answers a file of texts.
+To predict a file of texts, use `make batch-predict`.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from sentiment.errors import UserError
-from workflow import cli
-from workflow.ending import escape
-from workflow.registry import champion
+from workflow.commands import (
+    command,
+    json_option,
+    model_option,
+    option,
+    print_result,
+    run_command,
+    stdout_to_stderr,
+)
+from workflow.registry.champion import load_model, model_uri_of, resolve_version
+from workflow.terminal import replace_control_characters
 
 if TYPE_CHECKING:
     from sentiment.serving.pyfunc_model import SentimentModel
 
-SHOWN = 60  # characters of a text in the table
-WORDS = 5  # that moved an answer most
+MAX_TEXT_WIDTH = 60  # characters of the text in the table
+MAX_WORDS = 5  # words with the largest attributions
 
 
-def explained(model: "SentimentModel", text: str) -> dict[str, Any]:
-    """What `--json` prints: the answer to a text, with the words that moved it most."""
+def explain_prediction(model: "SentimentModel", text: str) -> dict[str, Any]:
+    """Return what `--json` prints: the prediction for a text, and its largest attributions."""
     from sentiment.explanation import explain  # imports MLflow, which takes seconds
 
-    answer = explain(model, text)
-    by_effect = sorted(answer.words, key=lambda word: abs(word.log_odds), reverse=True)
+    explanation = explain(model, text)
+    largest = sorted(explanation.words, key=lambda word: abs(word.log_odds), reverse=True)
     words = [
         {"word": text[word.start : word.end], "log_odds": word.log_odds}
-        for word in by_effect[:WORDS]
+        for word in largest[:MAX_WORDS]
         if word.log_odds
     ]
-    probability = float(answer.probability)
-    return {"text": text, "label": answer.label, "probability": probability, "words": words}
+    return {
+        "text": text,
+        "label": explanation.label,
+        "probability": float(explanation.probability),
+        "words": words,
+    }
 
 
-def as_table(answer: dict[str, Any]) -> str:
-    """The answer, and what each word did to the log-odds of positive."""
-    words = escape(", ".join("{word} {log_odds:+.2f}".format(**word) for word in answer["words"]))
-    text = escape(" ".join(answer["text"].split()))
-    shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-    line = f"{answer['label']:9}{answer['probability']:11.4f}  {shown:{SHOWN}}  {words}".rstrip()
-    return f"{'label':9}{'probability':>11}  {'text':{SHOWN}}  words that moved it most\n{line}"
+def format_prediction(prediction: dict[str, Any]) -> str:
+    """Return a table with the prediction, and each word's attribution in log-odds of positive."""
+    text = replace_control_characters(" ".join(prediction["text"].split()))
+    if len(text) > MAX_TEXT_WIDTH:
+        text = f"{text[: MAX_TEXT_WIDTH - 1]}…"
+    attributions = ("{word} {log_odds:+.2f}".format(**word) for word in prediction["words"])
+    words = replace_control_characters(", ".join(attributions))
+    header = f"{'label':9}{'probability':>11}  {'text':{MAX_TEXT_WIDTH}}  words that matter most"
+    prediction_columns = f"{prediction['label']:9}{prediction['probability']:11.4f}"
+    row = f"{prediction_columns}  {text:{MAX_TEXT_WIDTH}}  {words}".rstrip()
+    return f"{header}\n{row}"
 
 
-@cli.command(__doc__)
-@cli.option("--text", variable="TEXT", required=True, help="The text to ask about.")
-@cli.model_option
-@cli.json_option
-def main(text: str, model: str | None, as_json: bool) -> None:
+@command(__doc__)
+@option("--text", envvar="TEXT", required=True, help="The text to predict.")
+@model_option
+@json_option
+def main(text: str, model_uri: str | None, as_json: bool) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
         raise UserError("The text is not UTF-8.") from None
-    with cli.output_kept(as_json):
-        answer = explained(champion.load(champion.uri(model)), text)
-    cli.report(answer, as_table(answer), as_json)
+    with stdout_to_stderr(as_json):
+        model = load_model(model_uri_of(resolve_version(model_uri)))
+        prediction = explain_prediction(model, text)
+    print_result(prediction, format_prediction(prediction), as_json)
 
 
 if __name__ == "__main__":
-    cli.run("make predict", main)
+    run_command("make predict", main)

@@ -1,7 +1,8 @@
-"""`make preset`: write the params of a preset, NAME=best say, into params.yaml, for `dvc repro`.
+"""`make preset`: write the params of a preset, for example NAME=best, into params.yaml.
 
-A preset is a file in `presets/`. It has what differs from `presets/notebook.yaml`, whose values all
-other params of `pad` and `train` get: two presets never mix. NAME=notebook goes back.
+A preset is a file in `presets/`. It lists only what differs from `presets/notebook.yaml`. All other
+params of `pad` and `train` get the notebook's values, so two presets never mix. NAME=notebook
+restores the notebook's params. `dvc repro` then trains with them.
 """
 
 from pathlib import Path
@@ -12,38 +13,47 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sentiment.errors import UserError
-from workflow import cli, params_file
-from workflow.params import PARAMS_FILE, load_params
-from workflow.params_file import SEARCHED, parameter
+from workflow.commands import command, json_option, option, print_result, run_command
+from workflow.params import PARAMS_FILE
+from workflow.params_file import TUNABLE_SECTIONS, is_tunable, update_params_file
 
 FOLDER = Path("presets")
 NOTEBOOK = "notebook"
 
 
-@cli.command(__doc__)
-@cli.option("--name", variable="NAME", required=True, help="A file in presets/, without .yaml.")
-@cli.json_option
+@command(__doc__)
+@option(
+    "--name", envvar="NAME", required=True, help="The name of a file in presets/, without .yaml."
+)
+@json_option
 def main(name: str, as_json: bool) -> None:
-    load_params()  # one that lacks a key is told so
-    changes = params_file.edit(PARAMS_FILE, read(NOTEBOOK) | read(name))
-    printed = "\n".join(changes) or f"{PARAMS_FILE} has these values already."
-    cli.report({"applied": changes}, printed, as_json)
+    changes = update_params_file(PARAMS_FILE, read_preset(NOTEBOOK) | read_preset(name))
+    text = "\n".join(changes) or f"{PARAMS_FILE} has these values already."
+    print_result({"applied": changes}, text, as_json)
 
 
-def read(name: str) -> dict[str, Any]:
-    """The values of a preset, by dotted names; UserError if there are others than parameters."""
+def read_preset(name: str) -> dict[str, Any]:
+    """Return the values of a preset by their dotted names.
+
+    Raises:
+        UserError: the preset is missing, or not valid, or sets other values than tunable params.
+    """
     path = FOLDER / f"{name}.yaml"
     try:
         document = YAML(typ="safe", pure=True).load(path)
-        values = flatten(document) if isinstance(document, dict) else {"": document}
+        values: dict[str, Any] | None = flatten(document) if isinstance(document, dict) else None
+    except FileNotFoundError:
+        presets = ", ".join(sorted(preset.stem for preset in FOLDER.glob("*.yaml")))
+        raise UserError(f"{path} does not exist. Use one of these names: {presets}.") from None
     except (YAMLError, ValueError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
-    names = map(str, values)
-    unknown = [key for key in names if parameter(key) is None or key.split(".")[0] not in SEARCHED]
-    if unknown:
-        raise UserError(f"{path}: {unknown[0] or 'it'} is no parameter of {' or '.join(SEARCHED)}.")
+    if values is None:
+        raise UserError(f"{path} is not a mapping of params to values.")
+    for key in values:
+        if not is_tunable(str(key)):
+            raise UserError(f"{path}: {key} is not a param of {' or '.join(TUNABLE_SECTIONS)}.")
     return values
 
 
 if __name__ == "__main__":
-    cli.run("make preset", main)
+    run_command("make preset", main)

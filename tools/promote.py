@@ -1,24 +1,32 @@
-"""`make promote RUN=…`: make a run's model the champion, whatever the rule decided."""
+"""`make promote RUN=…`: make a run's model the champion, whatever the promotion rule decided."""
 
-from workflow import cli
-from workflow.registry import champion
-from workflow.runs import store
+from workflow import store
+from workflow.commands import (
+    command,
+    json_option,
+    option,
+    print_result,
+    run_command,
+    stdout_to_stderr,
+)
+from workflow.registry.champion import promote
 
 
-@cli.command(__doc__)
-@cli.option(
+@command(__doc__)
+@option(
     "--run",
-    variable="RUN",
+    "run_id",
+    envvar="RUN",
     required=True,
     help="The run's id, which `make sync` and `make ui` show.",
 )
-@cli.json_option
-def main(run: str, as_json: bool) -> None:
-    with cli.output_kept(as_json):
+@json_option
+def main(run_id: str, as_json: bool) -> None:
+    with stdout_to_stderr(as_json):
         store.connect()
-        outcome = champion.promote(run)
-    cli.report(outcome._asdict(), outcome.message, as_json)
+        change = promote(run_id)
+    print_result(change._asdict(), change.message, as_json)
 
 
 if __name__ == "__main__":
-    cli.run("make promote", main)
+    run_command("make promote", main)

@@ -1,6 +1,6 @@
-"""`make ui`: the MLflow UI on the loopback, opened at this project's runs.
+"""`make ui`: serve the MLflow UI on the loopback and open it at this project's runs.
 
-With a server in MLFLOW_TRACKING_URI, that server's page is opened instead.
+If MLFLOW_TRACKING_URI names a server, open that server's page instead.
 """
 
 import os
@@ -11,49 +11,51 @@ import time
 import webbrowser
 from contextlib import suppress
 
-from workflow import children, cli
-from workflow.runs import store
-from workflow.runs.links import DEFAULT_PORT, link
+from workflow import store
+from workflow.commands import command, port_option, run_command
+from workflow.processes import LOOPBACK, check_port_is_free, run_server
 
 PORT = "MLFLOW_UI_PORT"
-QUIET = {  # two processes and 0.5 GB instead of fifteen and 2 GB
+SERVER_ENVIRONMENT = {  # two processes and 0.5 GB instead of fifteen and 2 GB
     "MLFLOW_WORKERS": "1",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+POLL_SECONDS = 0.2
 
 
-def show_when_ready(page: str, port: int) -> None:
-    """Wait until the server answers, then show the page."""
+def open_page_when_ready(url: str, port: int) -> None:
+    """Wait until the server accepts connections, then open the page."""
     while True:
         with socket.socket() as probe:
-            if not probe.connect_ex((children.HOST, port)):
+            if probe.connect_ex((LOOPBACK, port)) == 0:
                 break
-        time.sleep(0.2)
-    show(page)
+        time.sleep(POLL_SECONDS)
+    open_page(url)
 
 
-def show(page: str) -> None:
-    """Print an address and open it in the user's browser, if there is one."""
-    webbrowser.open(page)
-    with suppress(BrokenPipeError):  # nobody reads it any more
-        print(f"\nThe runs: {page}\n", flush=True)
+def open_page(url: str) -> None:
+    """Print a URL and open it in the user's browser, if there is one."""
+    webbrowser.open(url)
+    with suppress(BrokenPipeError):  # standard output may be closed while the server runs
+        print(f"\nThe runs: {url}\n", flush=True)
 
 
-@cli.command(__doc__)
-@children.port_option(PORT, default=DEFAULT_PORT)
+@command(__doc__)
+@port_option(PORT, default=store.DEFAULT_UI_PORT)
 def main(port: int) -> int:
     uri = store.tracking_uri()
     if store.is_server(uri):
-        show(link(store.connect()))
+        open_page(store.experiment_url(store.connect()))
         return 0
-    children.require_free(port, PORT)
-    page = link(store.connect(), server=f"http://{children.HOST}:{port}")
-    threading.Thread(target=show_when_ready, args=(page, port), daemon=True).start()
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", children.HOST, "--port", str(port)]
-    # not an argument, which others see: the store's address may have a password
-    return children.run(command, {**QUIET, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri})
+    check_port_is_free(port, PORT)
+    url = store.experiment_url(store.connect(), f"http://{LOOPBACK}:{port}")
+    threading.Thread(target=open_page_when_ready, args=(url, port), daemon=True).start()
+    server = [sys.executable, "-m", "mlflow", "ui", "--host", LOOPBACK, "--port", str(port)]
+    # The store's URI may have a password, and others can see the arguments of a process.
+    environment = {**SERVER_ENVIRONMENT, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
+    return run_server(server, environment)
 
 
 if __name__ == "__main__":
-    cli.run("make ui", main)
+    run_command("make ui", main)

@@ -2,12 +2,14 @@
 
 `tools/venv.py sweep` also installs extras/sweep/requirements.txt into it.
 
-Runs on whatever Python 3 is there, an unsuitable one too: standard library and old syntax only.
-An environment is a folder `.venv-<digest>` of what it is built from and where: a changed lock,
-another Python or a moved folder (scripts hold absolute paths) give another one. `.venv` links to it
-once it is complete; until then, the one before works.
+This file runs on any Python 3, also on an unsuitable one, so it uses only old syntax and the
+standard library.
 
-uv installs the packages, several times as fast as pip, which does it where uv fails.
+An environment is a folder `.venv-<digest>`. The digest is that of the lock, the Python and the
+folder's path, because scripts hold absolute paths: if one of them changes, another environment is
+built. `.venv` links to it when it is complete. Until then, the previous environment works.
+
+uv installs the packages several times as fast as pip. If uv fails, pip installs them.
 """
 
 import fcntl
@@ -19,16 +21,18 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TextIO
 
 LOCK = Path("requirements.txt")
 VENV = Path(".venv")
-BUILT = ".venv-" + 12 * "[0-9a-f]"  # pattern of their names
-FORMER = ".venv-" + 12 * "0"  # the name that a folder `.venv` gets when a link takes its place
-COMPLETE = "complete"  # the file that is written last
+NAME_PATTERN = ".venv-" + 12 * "[0-9a-f]"
+REPLACED = ".venv-" + 12 * "0"  # a folder `.venv` gets this name when a link takes its place
+COMPLETE = "complete"  # this file is written last
+BUILD_LOCK = Path(".venv.lock")  # one process at a time builds
 
 
 def check_python(major: int, minor: int) -> None:
-    """End with one line unless the version is suitable."""
+    """Exit with one line unless the version is suitable."""
     if not (3, 11) <= (major, minor) <= (3, 13):
         sys.exit(
             f"make: Python {major}.{minor} is not suitable, 3.11 to 3.13 are. "
@@ -37,51 +41,73 @@ def check_python(major: int, minor: int) -> None:
 
 
 def name_in(folder: Path) -> str:
-    """The name of the environment that this lock and this Python give in a folder."""
+    """Return the name of the environment of this lock and this Python in a folder."""
     source = LOCK.read_bytes() + f"{sys.version}\n{folder}".encode()
     return f".venv-{hashlib.sha256(source).hexdigest()[:12]}"
 
 
 def is_complete() -> bool:
-    """Whether `.venv` is that environment, here or where it links to, built to the end."""
+    """Return whether `.venv`, or what it links to, is the complete environment of this lock."""
     built = VENV.resolve()
     return built.name == name_in(built.parent) and (built / COMPLETE).is_file()
 
 
-def use(built: Path) -> None:
-    """Let `.venv` link to an environment, and remove all others but the one before."""
-    kept = [built.name, VENV.resolve().name]  # a training or a server may still run in that one
+def link_environment(built: Path) -> None:
+    """Let `.venv` link to an environment, and remove all others but the previous one."""
+    # a training or a server may still run in the previous environment
+    kept = [built.name, VENV.resolve().name]
     if VENV.exists() and not VENV.is_symlink():
-        shutil.rmtree(FORMER, ignore_errors=True)
-        VENV.rename(FORMER)
-        kept.append(FORMER)
+        shutil.rmtree(REPLACED, ignore_errors=True)
+        VENV.rename(REPLACED)
+        kept.append(REPLACED)
     link = Path(".venv.new")
     link.unlink(missing_ok=True)
     link.symlink_to(built.name)
     link.replace(VENV)
-    for other in Path().glob(BUILT):
+    for other in Path().glob(NAME_PATTERN):
         if other.name not in kept:
-            (other / COMPLETE).unlink(missing_ok=True)  # half removed, it is never used
+            # without this file, an environment that is only partly removed is never used
+            (other / COMPLETE).unlink(missing_ok=True)
             shutil.rmtree(other, ignore_errors=True)
 
 
 def succeeds(command: "list[str]", **environment: str) -> bool:
-    """Run a command whose output the user sees; whether it succeeded."""
-    # standard output is that of the command which make runs next, and may be JSON
+    """Run a command, let the user see its output, and return whether it succeeded."""
     variables = {**environment, **os.environ}
-    return subprocess.call(command, env=variables, stdout=sys.stderr) == 0
+    return (
+        subprocess.call(
+            command,
+            env=variables,
+            # make's standard output is that of the command that it runs next, maybe JSON
+            stdout=sys.stderr,
+            # The command inherits the locked file. If only this process is killed, nobody else
+            # builds before the command has finished.
+            close_fds=False,
+        )
+        == 0
+    )
 
 
 def pip(built: Path) -> "list[str]":
-    """The command that runs an environment's pip."""
+    """Return the command that runs an environment's pip."""
     return [str(built / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
 
 
+def pinned_uv() -> str:
+    """Return the entry of uv in the lock. Exit with one line if it has none."""
+    entry = re.search(r"^uv==(?:.*\\\n)*.*$", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
+    if entry is None:
+        sys.exit(
+            f"make: {LOCK} does not list uv, which installs the packages. "
+            f"Restore the file: git checkout {LOCK}"
+        )
+    return entry.group()
+
+
 def uv_installs(built: Path) -> bool:
-    """Install the lock with its own release of uv; whether that succeeded."""
+    """Install the lock with the release of uv that it pins; return whether that succeeded."""
     pinned = built / "uv.txt"
-    entry = re.findall(r"^uv==(?:.*\\\n)*.*$", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
-    pinned.write_text("".join(entry), encoding="utf-8")
+    pinned.write_text(pinned_uv(), encoding="utf-8")
     # where uv has no wheel, building it from source would need Rust
     options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
     # without bytecode TensorFlow's import takes 20 s instead of 7
@@ -93,39 +119,38 @@ def uv_installs(built: Path) -> bool:
 
 
 def install_lock(built: Path) -> bool:
-    """Make an environment of the lock by uv or else, in an empty one, by pip; whether it worked."""
-    empty = [sys.executable, "-m", "venv", "--clear", str(built)]
-    if not succeeds(empty):
+    """Create an environment and install the lock by uv or else by pip; return whether it worked."""
+    create_empty = [sys.executable, "-m", "venv", "--clear", str(built)]
+    if not succeeds(create_empty):
         return False
     if uv_installs(built):
         return True
-    print(
-        "make: uv could not install it, see above. pip does, in several minutes.", file=sys.stderr
-    )
+    print("make: uv failed, see above. pip installs instead, in several minutes.", file=sys.stderr)
     install = [*pip(built), "install", "--require-hashes", "--requirement", str(LOCK)]
-    return succeeds(empty) and succeeds(install)
+    return succeeds(create_empty) and succeeds(install)
 
 
 def build() -> None:
-    """Build the environment unless it is there, and use it."""
+    """Build the environment unless it exists, and let `.venv` link to it."""
     built = Path(name_in(Path().resolve()))
     if not (built / COMPLETE).is_file():
+        pinned_uv()
         print("Building .venv from requirements.txt: 3 GB, a minute or two.", file=sys.stderr)
         if not install_lock(built):
             sys.exit("make: .venv could not be built, see above. Run make again to try again.")
         (built / COMPLETE).touch()
-    use(built)
+    link_environment(built)
 
 
 def lock_of(extra: str) -> Path:
-    """The lock of what a capability needs beside requirements.txt."""
+    """Return the path of the lock that lists what an extra needs beyond requirements.txt."""
     return Path("extras", extra, "requirements.txt")
 
 
-def has(extra: str) -> bool:
-    """Whether the environment has an extra, by the copy of its lock."""
-    there = VENV / extra
-    return there.is_file() and there.read_bytes() == lock_of(extra).read_bytes()
+def is_installed(extra: str) -> bool:
+    """Return whether the environment has an extra, by the copy of its lock."""
+    copy = VENV / extra
+    return copy.is_file() and copy.read_bytes() == lock_of(extra).read_bytes()
 
 
 def install(extra: str) -> None:
@@ -136,16 +161,29 @@ def install(extra: str) -> None:
     shutil.copyfile(str(lock_of(extra)), str(VENV / extra))
 
 
+def open_build_lock() -> TextIO:
+    """Open the file that a build locks. Exit with one line if this folder is not writable."""
+    try:
+        file = BUILD_LOCK.open("w", encoding="utf-8")
+    except OSError as error:
+        sys.exit(
+            f"make: .venv has to be built, but this folder is not writable ({error}). "
+            "Run make in a copy of the project of your own."
+        )
+    os.set_inheritable(file.fileno(), True)
+    return file
+
+
 def main(extras: "list[str]") -> None:
     check_python(*sys.version_info[:2])
-    if is_complete() and all(map(has, extras)):
+    if is_complete() and all(map(is_installed, extras)):
         return
-    with Path(".venv.lock").open("w", encoding="utf-8") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)  # another make may be building it
+    with open_build_lock() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # wait for another make that builds it
         if not is_complete():
             build()
         for extra in extras:
-            if not has(extra):
+            if not is_installed(extra):
                 install(extra)
 
 

@@ -1,6 +1,6 @@
-"""`make verify`: run the commit's pipeline again, elsewhere, and compare with `data/`.
+"""`make verify`: run this commit's pipeline again in a clone, and compare its files with `data/`.
 
-The clone has neither the cache nor the store of this folder, so that every stage really runs.
+The clone has no DVC cache and no tracking store, so every stage runs.
 """
 
 import os
@@ -12,101 +12,143 @@ from typing import Any
 import pandas as pd
 
 from sentiment.errors import UserError
-from workflow import children, cli, dvc, files
+from workflow.commands import command, json_option, print_result, run_command, stdout_to_stderr
+from workflow.dvc_commands import project_table_files, run_dvc
+from workflow.files import DATA, STAGES, read_json, sha256
 from workflow.params import load_params
-from workflow.runs.identity import CHANGES, DECLARED
+from workflow.processes import command_output
+from workflow.provenance import CHANGED_PATHS, DVC_FILE
 
-# which run it was and what its evaluation took: these differ in every run, and so do the digests
-LEFT_OUT = {"train/about.json", "train/run.json", "evaluate/about.json", "evaluate/cost.json"}
-MEASURED = ["seconds"]  # columns of tables that are measured, and differ as well
-KINDS = ("python", "tensorflow", "keras", "numpy", "processor", "environment")  # of a run's tags
+# These name the run and measure its costs, or have the digests of files that do.
+IGNORED_FILES = {
+    "train/about.json",
+    "train/run.json",
+    "evaluate/about.json",
+    "evaluate/cost.json",
+}
+TIMING_COLUMNS = ["seconds"]  # of history.csv
+# Prefixes of a run's tags that say what may change the bits of a result.
+ENVIRONMENT_TAGS = (
+    "python.",
+    "tensorflow.",
+    "keras.",
+    "numpy.",
+    "scipy.",
+    "scikit-learn.",
+    "processor.",
+)
+PROJECT_VARIABLES = ("DVC_", "MLFLOW_", "GIT_")  # prefixes; the clone has its own settings
 
 
-@cli.command(__doc__)
-@cli.json_option
+@command(__doc__)
+@json_option
 def main(as_json: bool) -> int:
-    with cli.output_kept(as_json):
-        outcome = verify()
-    if outcome["differing"] and not as_json:
-        before, now = outcome["test_accuracy"]
-        changed = (f"{name} {old} → {new}" for name, (old, new) in outcome["changed"].items())
-        raise UserError(
-            f"Not the same again: {', '.join(outcome['differing'])}\n"
-            f"Test accuracy: {before} → {now}\n"
-            f"Changed since: {', '.join(changed) or 'no package, and not the machine'}"
-        )
-    cli.report(outcome, f"All {outcome['compared']} files are the same, bit for bit.", as_json)
-    return int(bool(outcome["differing"]))
+    with stdout_to_stderr(as_json):
+        result = verify()
+    if result["differing"] and not as_json:
+        raise UserError(format_differences(result))
+    print_result(result, f"All {result['compared']} files are the same, bit for bit.", as_json)
+    return 1 if result["differing"] else 0
+
+
+def format_differences(result: dict[str, Any]) -> str:
+    """Return the message about files that differ, from what `verify` returns."""
+    recorded_accuracy, new_accuracy = result["test_accuracy"]
+    changes = [f"{tag} {old} → {new}" for tag, (old, new) in result["changed"].items()]
+    return (
+        f"These files differ: {', '.join(result['differing'])}\n"
+        f"Test accuracy: {recorded_accuracy} → {new_accuracy}\n"
+        f"Changed since: {', '.join(changes) or 'no package, and not the machine'}"
+    )
 
 
 def verify() -> dict[str, Any]:
-    """Run the pipeline again, and compare: what `--json` prints.
+    """Run the pipeline again and compare the results. Return what `--json` prints.
 
-    A UserError is raised where `data/` is not the commit's own, or the pipeline fails.
+    Raises:
+        UserError: `data/` is not up to date with the commit, or the pipeline fails in the clone.
     """
-    require_the_commit_s_own_data()
+    check_data_is_up_to_date()
     with tempfile.TemporaryDirectory() as scratch:
-        again = repeat(Path(scratch) / "clone") / files.DATA
-        folders = (files.DATA, again)
-        before, now = (files.read_json(data / "train/run.json")["tags"] for data in folders)
-        metrics = [files.read_json(data / "evaluate/metrics.json") for data in folders]
+        new_data = run_in_clone(Path(scratch) / "clone") / DATA
         return {
-            "compared": len(compared(files.DATA)),
-            "differing": sorted(differences(files.DATA, again)),
-            "changed": {
-                name: (value, now.get(name))
-                for name, value in before.items()
-                if name.startswith(KINDS) and value != now.get(name)
-            },
-            "test_accuracy": [run["test_accuracy"] for run in metrics],
+            "compared": len(comparable_files(DATA)),
+            "differing": sorted(differing_files(DATA, new_data)),
+            "changed": changed_environment(DATA, new_data),
+            "test_accuracy": [
+                read_json(data / "evaluate" / "metrics.json")["test_accuracy"]
+                for data in (DATA, new_data)
+            ],
         }
 
 
-def require_the_commit_s_own_data() -> None:
-    """Raise UserError unless `data/` is what the pipeline of this commit made."""
-    changed = children.output("git", "status", "--porcelain", "--", *CHANGES)
-    if changed:
-        raise UserError(f"There are changes without a commit:\n{changed}Commit them first.")
-    if dvc.run("status", "--quiet", str(DECLARED)):
-        raise UserError("data/ is not up to date with this commit: run `make repro` first.")
+def check_data_is_up_to_date() -> None:
+    """Check that the pipeline of the current commit made `data/`.
+
+    Raises:
+        UserError: there are uncommitted changes, or a stage has to run.
+    """
+    changes = command_output("git", "status", "--porcelain", "--", *CHANGED_PATHS)
+    if changes:
+        raise UserError(f"There are uncommitted changes:\n{changes}Commit them first.")
+    if run_dvc("status", "--quiet", str(DVC_FILE)):
+        raise UserError("data/ is not up to date with this commit. Run `make repro` first.")
 
 
-def repeat(clone: Path) -> Path:
-    """Run the pipeline of the current commit in a clone, with a store of its own."""
-    children.output("git", "clone", "--quiet", ".", str(clone))
-    for name in dvc.relative_files(load_params().fetch):
-        place = clone / name  # git need not have it
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(name, place)
-    outside = ("DVC_", "MLFLOW_", "GIT_")
+def run_in_clone(clone: Path) -> Path:
+    """Clone the current commit, run its pipeline there with a store of its own, return the clone.
+
+    Raises:
+        UserError: the pipeline fails.
+    """
+    command_output("git", "clone", "--quiet", ".", str(clone))
+    for name in project_table_files(load_params().fetch):
+        table = clone / name
+        table.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(name, table)  # git may not track it
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(outside)
+        name: value for name, value in os.environ.items() if not name.startswith(PROJECT_VARIABLES)
     }
-    if dvc.run("repro", folder=clone, environment=environment):
+    if run_dvc("repro", folder=clone, environment=environment):
         raise UserError("The pipeline failed in a clone of this commit, see above.")
     return clone
 
 
-def compared(data: Path) -> set[str]:
-    """The names of the files of `data/` that are the same in every run, relative to it."""
-    paths = (path for stage in files.STAGES for path in (data / stage).glob("*"))
-    return {str(path.relative_to(data)) for path in paths} - LEFT_OUT
+def changed_environment(recorded: Path, new: Path) -> dict[str, tuple[str, str | None]]:
+    """Return the tags of machine and packages that changed between two runs, old and new value."""
+    old_tags = read_json(recorded / "train" / "run.json")["tags"]
+    new_tags = read_json(new / "train" / "run.json")["tags"]
+    return {
+        tag: (value, new_tags.get(tag))
+        for tag, value in old_tags.items()
+        if tag.startswith(ENVIRONMENT_TAGS) and value != new_tags.get(tag)
+    }
 
 
-def differences(recorded: Path, again: Path) -> set[str]:
-    """The names of all files that differ, or that one side lacks."""
-    names = compared(recorded) | compared(again)
-    return {name for name in names if content(recorded / name) != content(again / name)}
+def comparable_files(data: Path) -> set[str]:
+    """Return the files of `data/` that are the same in every run, by their path in it."""
+    paths = (path for stage in STAGES for path in (data / stage).glob("*"))
+    return {str(path.relative_to(data)) for path in paths} - IGNORED_FILES
 
 
-def content(path: Path) -> Any:
-    """What of a file can be compared: its digest, or its table without what is measured."""
+def differing_files(recorded: Path, new: Path) -> set[str]:
+    """Return the files that differ or that one of two `data/` folders lacks."""
+    names = comparable_files(recorded) | comparable_files(new)
+    return {
+        name
+        for name in names
+        if comparable_content(recorded / name) != comparable_content(new / name)
+    }
+
+
+def comparable_content(path: Path) -> str | None:
+    """Return the digest of a file, or a table without its timings; None if there is no file."""
     if not path.exists():
         return None
     if path.name == "history.csv":
-        return pd.read_csv(path).drop(columns=MEASURED).to_csv()
-    return files.sha256(path)
+        return pd.read_csv(path).drop(columns=TIMING_COLUMNS).to_csv()
+    return sha256(path)
 
 
 if __name__ == "__main__":
-    cli.run("make verify", main)
+    run_command("make verify", main)

@@ -1,4 +1,4 @@
-"""Files from elsewhere: IMDB as Keras publishes it, and tables at addresses that fsspec knows."""
+"""Files from elsewhere: IMDB as Keras publishes it, and tables at URLs that fsspec can read."""
 
 import hashlib
 import os
@@ -15,23 +15,28 @@ from sentiment.data.rows import Source
 from sentiment.errors import UserError, first_line, redacted
 from workflow import files
 
-QUIET_SECONDS = 60  # without a byte from an address, before that is given up
+MAX_SILENCE = 60  # seconds without a byte from a server, after which a download fails
 
 
-class Unreachable(UserError):
-    """IMDB is neither in Keras' cache nor to be had from `fetch.url`."""
+class ImdbUnavailableError(UserError):
+    """IMDB is not in Keras' cache and cannot be downloaded from `fetch.url`."""
 
 
 def cache_folder() -> Path:
-    """Keras' own dataset cache."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+    """Return Keras' own dataset cache."""
+    keras_home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    return Path(keras_home, "datasets")
 
 
-def imdb(params: FetchParams) -> tuple[bytes, bytes]:
-    """The content of the archive and the word index, downloaded where Keras' cache lacks them.
+def fetch_imdb(params: FetchParams) -> tuple[bytes, bytes]:
+    """Return the content of IMDB's archive and of its word index.
 
-    A download is written beside its place and moved in once its digest is right. Raises Unreachable
-    where a file is not to be had, and UserError where it is not what `params.yaml` pins.
+    A file that Keras' cache lacks is downloaded into it. A download is moved to its place only once
+    its digest is right.
+
+    Raises:
+        ImdbUnavailableError: a file cannot be downloaded.
+        UserError: a file differs from the digest in `params.yaml`.
     """
     import pooch
     import requests
@@ -44,84 +49,97 @@ def imdb(params: FetchParams) -> tuple[bytes, bytes]:
         for name in digests:
             cache.fetch(name, downloader=download)
     except requests.RequestException as error:
-        raise Unreachable(_unreachable(params, first_line(error))) from None
-    except ValueError as error:  # pooch's error for a digest that does not match
-        raise UserError(f"{params.url} does not have what params.yaml pins: {error}") from None
+        raise _unavailable_error(params, first_line(error)) from None
+    except ValueError as error:  # pooch raises it if a digest does not match
+        raise UserError(
+            f"{params.url} does not have the files with the digests in params.yaml: {error}"
+        ) from None
     return (folder / ARCHIVE).read_bytes(), (folder / WORD_INDEX).read_bytes()
 
 
-def _unreachable(params: FetchParams, cause: str) -> str:
-    return f"""{cache_folder()} has no good copy of IMDB, and the download from {params.url}
-failed ({cause}). What you can do:
-  - put {ARCHIVE} and {WORD_INDEX} (digests in params.yaml) into {cache_folder()};
-  - name a mirror that has both in params.yaml: fetch.url;
-  - use the generated set instead: fetch.dataset: synthetic."""
+def _unavailable_error(params: FetchParams, cause: str) -> ImdbUnavailableError:
+    folder = cache_folder()
+    return ImdbUnavailableError(
+        f"{folder} does not have IMDB, and the download from {params.url} failed ({cause}). "
+        f"You can:\n"
+        f"  - put {ARCHIVE} and {WORD_INDEX} (digests in params.yaml) into {folder}\n"
+        f"  - set fetch.url in params.yaml to a mirror that has both files\n"
+        f"  - use the generated dataset instead: set fetch.dataset to synthetic"
+    )
 
 
 @contextmanager
-def tables(params: TableParams) -> Iterator[tuple[list[Source], dict[str, str]]]:
-    """The files of `fetch.table`, see `local`, and their SHA-256 by the parameter's name.
+def local_tables(params: TableParams) -> Iterator[tuple[list[Source], dict[str, str]]]:
+    """Yield the files of `fetch.table`, and their SHA-256 by `train` and `test`.
 
-    A UserError is raised where both have the same content.
+    Raises:
+        UserError: a file cannot be read, see `local_copy`, or both files have the same content.
     """
-    addresses = {"train": params.train, "test": params.test}
-    if params.test == params.train:
-        del addresses["test"]
-    with _all_local(addresses.values()) as (sources, digests):
+    tables = {"train": params.train}
+    if params.test != params.train:
+        tables["test"] = params.test
+    with _local_copies(tables.values()) as (sources, digests):
         if len(set(digests)) < len(digests):
             raise UserError(
-                f"{params.test} has the same content as {params.train}: name it in the same way, "
-                "and a share of it is set aside."
+                f"{params.train} and {params.test} have the same content. To use a share of one "
+                f"file as the test set, set fetch.table.test to {params.train}."
             )
-        yield sources, dict(zip(addresses, digests, strict=True))
+        yield sources, dict(zip(tables, digests, strict=True))
 
 
 @contextmanager
-def added(place: str) -> Iterator[tuple[list[Source], str]]:
-    """The tables of `fetch.add`, see `local`, and one SHA-256 of all."""
-    with _all_local(files.tables(place)) as (sources, digests):
+def local_added_tables(path_or_url: str) -> Iterator[tuple[list[Source], str]]:
+    """Yield the tables of `fetch.add`, and one SHA-256 of all of them.
+
+    Raises:
+        UserError: a file cannot be read, see `local_copy`.
+    """
+    with _local_copies(files.list_tables(path_or_url)) as (sources, digests):
         yield sources, hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 @contextmanager
-def _all_local(addresses: Iterable[str]) -> Iterator[tuple[list[Source], list[str]]]:
+def _local_copies(paths_or_urls: Iterable[str]) -> Iterator[tuple[list[Source], list[str]]]:
     with ExitStack() as stack:
-        sources = [stack.enter_context(local(address)) for address in addresses]
+        sources = [stack.enter_context(local_copy(name)) for name in paths_or_urls]
         yield sources, [files.sha256(source.path) for source in sources]
 
 
 @contextmanager
-def local(address: str) -> Iterator[Source]:
-    """The file on this machine; what is at an address is copied for the length of the block.
+def local_copy(path_or_url: str) -> Iterator[Source]:
+    """Yield a file on this machine. A file at a URL is copied, and removed after the block.
 
-    A UserError is raised where there is no such file, or the address cannot be read.
+    Raises:
+        UserError: the file does not exist, or the URL cannot be read.
     """
-    if "://" not in address:
-        if not Path(address).is_file():
-            raise UserError(f"There is no file {address}.")
-        yield Source(Path(address), address)
+    if "://" not in path_or_url:
+        if not Path(path_or_url).is_file():
+            raise UserError(f"There is no file {path_or_url}.")
+        yield Source(Path(path_or_url), path_or_url)
         return
     with tempfile.TemporaryDirectory() as folder:
-        shown = redacted(re.split("[?#]", address)[0])  # the rest may be a signature
-        source = Source(Path(folder, file_name(address)), shown)
-        assert source.extension  # or UserError, before anything is copied
-        _download(address, source)
+        name_for_messages = redacted(re.split("[?#]", path_or_url)[0])  # a query may be a signature
+        source = Source(Path(folder, file_name(path_or_url)), name_for_messages)
+        assert source.extension  # raises UserError before anything is copied
+        _download(path_or_url, source)
         yield source
 
 
-def _download(address: str, source: Source) -> None:
+def _download(url: str, source: Source) -> None:
+    """Copy what is at a URL to the path of the source."""
     import aiohttp
     import fsspec
 
-    # `~/.netrc` and the proxies of the environment count, and large files take their time
-    timeout = aiohttp.ClientTimeout(sock_connect=QUIET_SECONDS, sock_read=QUIET_SECONDS)
-    http = {"client_kwargs": {"trust_env": True, "timeout": timeout}}
+    options = {}
+    if url.startswith(("http://", "https://")):
+        # A large file may take as long as it needs. `trust_env`: use `~/.netrc` and the proxies.
+        timeout = aiohttp.ClientTimeout(sock_connect=MAX_SILENCE, sock_read=MAX_SILENCE)
+        options = {"client_kwargs": {"trust_env": True, "timeout": timeout}}
     try:
-        options = http if address.startswith(("http://", "https://")) else {}
-        system, name = fsspec.url_to_fs(address, **options)
-        system.get_file(name, str(source.path))
+        file_system, name = fsspec.url_to_fs(url, **options)
+        file_system.get_file(name, str(source.path))
     except FileNotFoundError:
         raise UserError(f"There is no file {source.name}.") from None
-    except Exception as error:  # each kind of address has errors of its own
+    except Exception as error:  # each file system has exceptions of its own
         reason = first_line(error) or type(error).__name__
         raise UserError(f"{source.name} cannot be read: {reason}") from None

@@ -1,6 +1,7 @@
-"""Params by their dotted names, and changes of `params.yaml` that keep its comments."""
+"""Look up params by their dotted names, and change `params.yaml` without losing its comments."""
 
 import re
+import shutil
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
@@ -9,59 +10,89 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 
-from workflow import cli
-from workflow.params import PARAMS_FILE, Params, check_params
+from workflow import files
+from workflow.params import PARAMS_FILE, Params, load_params, validate_params
 
-SEARCHED = ("pad", "train")  # sections whose parameters a sweep may search, and a preset set
-SETTING = re.compile(r"(?P<setting>(?P<indent> *)(?P<key>\w+):.*?)(?:\s+# *(?P<comment>.*))?")
-WIDTH = 10_000  # of a line: a comment is one line, however long
+TUNABLE_SECTIONS = ("pad", "train")  # presets set these params, and sweeps search them
+PARAM_LINE = re.compile(r"(?P<param>(?P<indent> *)(?P<key>\w+):.*?)(?:\s+# *(?P<comment>.*))?")
+MAX_LINE_WIDTH = 10_000  # a longer line would be wrapped, and its comment moved
 
 
-def parameter(name: str) -> FieldInfo | None:
-    """What is known of the parameter of this dotted name; None if there is none."""
+def find_field(name: str) -> FieldInfo | None:
+    """Return the field of a param, given by its dotted name, or None if there is none."""
     model: Any = Params
-    info: FieldInfo | None = None
+    field: FieldInfo | None = None
     for part in name.split("."):
-        info = getattr(model, "model_fields", {}).get(part)
-        if info is None:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
             return None
-        model = info.annotation
-    return None if hasattr(model, "model_fields") else info
+        model = field.annotation
+    is_section = hasattr(model, "model_fields")
+    return None if is_section else field
 
 
-def changed(params: Params, changes: Mapping[str, Any]) -> Params:
-    """The params with other values, by their dotted names; UserError if these are not allowed."""
+def is_tunable(name: str) -> bool:
+    """Return whether presets and sweeps may set the param of this dotted name."""
+    return name.split(".")[0] in TUNABLE_SECTIONS and find_field(name) is not None
+
+
+def with_changes(params: Params, changes: Mapping[str, Any]) -> Params:
+    """Return the params with other values, given by their dotted names.
+
+    Raises:
+        UserError: a name or a value is not allowed.
+    """
     document = params.model_dump()
     for name, value in changes.items():
-        _replace(document, name, value)
-    return check_params(document, f"{PARAMS_FILE} with {dict(changes)}")
+        _set_value(document, name, value)
+    return validate_params(document, f"{PARAMS_FILE} with {dict(changes)}")
 
 
-def edit(path: Path, values: Mapping[str, Any]) -> list[str]:
-    """Write values, by their dotted names, into a params file; return a line for each that changed.
+def update_params_file(path: Path, values: Mapping[str, Any]) -> list[str]:
+    """Write values, given by their dotted names, into a params file.
 
-    Where the result is not allowed, a UserError is raised, and the file is as it was.
+    Comments, line ends, the file's mode and a link to it stay as they are. The file does not change
+    if the result is not allowed, or if it has these values already.
+
+    Returns:
+        One line for each param that changed, with its previous and its new value.
+
+    Raises:
+        UserError: the file is not valid, or would not be valid with these values.
     """
+    load_params(path)
+    text = path.read_text(encoding="utf-8")  # with "\n" for each line end
     yaml = YAML()
-    yaml.width, yaml.preserve_quotes = WIDTH, True
-    document = yaml.load(path)
-    former = {name: _replace(document, name, value) for name, value in values.items()}
-    changes = [
-        f"{name}: {former[name]} -> {new}" for name, new in values.items() if former[name] != new
-    ]
-    text = StringIO()
-    yaml.dump(document, text)
-    check_params(YAML(typ="safe", pure=True).load(text.getvalue()), str(path))
+    yaml.width = MAX_LINE_WIDTH
+    yaml.preserve_quotes = True
+    document = yaml.load(text)
+    changes = []
+    for name, value in values.items():
+        previous = _set_value(document, name, value)
+        if previous != value:
+            changes.append(f"{name}: {previous} -> {value}")
+    updated = StringIO()
+    yaml.dump(document, updated)
+    # as the pipeline will read it: ruamel's own mappings hide, for example, a duplicate key
+    validate_params(YAML(typ="safe", pure=True).load(updated.getvalue()), str(path))
     if changes:
-        cli.replace_text(path, text.getvalue())
+        _replace_text(path, updated.getvalue())
     return changes
 
 
-def _replace(document: Any, name: str, value: Any) -> Any:
-    """Set a value by its dotted name; return the former one."""
+def _replace_text(path: Path, text: str) -> None:
+    """Replace the text of a file as a whole, with its line ends and its mode."""
+    line_end = "\r\n" if b"\r\n" in path.read_bytes() else "\n"
+    with files.atomic_file(path.resolve()) as partial:
+        partial.write_text(text, encoding="utf-8", newline=line_end)
+        shutil.copymode(path, partial)
+
+
+def _set_value(document: Any, name: str, value: Any) -> Any:
+    """Set a value by its dotted name and return the previous one."""
     *sections, key = name.split(".")
     for section in sections:
         document = document.setdefault(section, {})
-    former = document.get(key)
+    previous = document.get(key)
     document[key] = value
-    return former
+    return previous

@@ -23,28 +23,31 @@ def root(in_tmp_path: Path) -> Path:
     return in_tmp_path
 
 
-def values(params: Params) -> dict[str, Any]:
+def tunable_values(params: Params) -> dict[str, Any]:
     return flatten(params.pad, "pad") | flatten(params.train, "train")
 
 
 @pytest.mark.usefixtures("root")
-def test_the_notebook_s_are_the_params_that_are_shipped(default_params: Params) -> None:
-    assert preset.read(preset.NOTEBOOK) == values(default_params)
+def test_notebook_has_the_shipped_params(default_params: Params) -> None:
+    assert preset.read_preset(preset.NOTEBOOK) == tunable_values(default_params)
 
 
 @pytest.mark.usefixtures("root")
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != preset.NOTEBOOK])
-def test_another_has_only_what_differs_and_is_written_and_undone(name: str, call: Caller) -> None:
-    own, notebook = preset.read(name), preset.read(preset.NOTEBOOK)
+def test_other_presets_have_only_what_differs_and_are_written_and_undone(
+    name: str, call: Caller
+) -> None:
+    own = preset.read_preset(name)
+    notebook = preset.read_preset(preset.NOTEBOOK)
     assert all(value != notebook[key] for key, value in own.items())
-    said = call(preset.main, "--name", name)
-    assert values(load_params()) == notebook | own
-    assert len(said.splitlines()) == len(own)
+    output = call(preset.main, "--name", name)
+    assert tunable_values(load_params()) == notebook | own
+    assert len(output.splitlines()) == len(own)
     call(preset.main, "--name", preset.NOTEBOOK)
     assert load_params() == load_params(DEFAULT_PARAMS)
 
 
-def test_a_value_of_one_s_own_gives_way(root: Path, call: Caller) -> None:
+def test_preset_replaces_a_value_of_your_own(root: Path, call: Caller) -> None:
     (root / "presets" / "small.yaml").write_text("train: {units: 8}", encoding="utf-8")
     text = DEFAULT_PARAMS.read_text(encoding="utf-8").replace("epochs: 5  ", "epochs: 9  ")
     (root / "params.yaml").write_text(text, encoding="utf-8")
@@ -52,17 +55,30 @@ def test_a_value_of_one_s_own_gives_way(root: Path, call: Caller) -> None:
     assert "already" in call(preset.main, NAME="small")
 
 
-def test_what_cannot_be_used_is_one_message_and_changes_nothing(root: Path, call: Caller) -> None:
-    assert "presets/mine.yaml: No such file" in call.fail(preset.main, "--name", "mine")
-    for text, message in (
-        ("train: {unit: 8}", "presets/mine.yaml: train.unit is no parameter of pad or train"),
-        ("evaluate: {threshold: 0.4}", "evaluate.threshold is no parameter of pad or train"),
-        ("- units", "presets/mine.yaml: it is no parameter"),
-        ("1: 2", "presets/mine.yaml: 1 is no parameter"),
+@pytest.mark.usefixtures("root")
+def test_unknown_preset_is_one_message_with_the_names_that_exist(call: Caller) -> None:
+    message = call.fail(preset.main, "--name", "mine")
+    assert message == (
+        f"presets/mine.yaml does not exist. Use one of these names: {', '.join(PRESETS)}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: {unit: 8}", "presets/mine.yaml: train.unit is not a param of pad or train"),
+        ("evaluate: {threshold: 0.4}", "evaluate.threshold is not a param of pad or train"),
+        ("- units", "presets/mine.yaml is not a mapping of params to values"),
+        ("", "presets/mine.yaml is not a mapping of params to values"),
+        ("1: 2", "presets/mine.yaml: 1 is not a param"),
         ("train: {units: 9}\ntrain.units: 8", "presets/mine.yaml is not valid YAML: duplicated"),
         ("train: [", "presets/mine.yaml is not valid YAML"),
         ("train: {units: 0}", "train.units: 0 is not allowed"),
-    ):
-        (root / "presets" / "mine.yaml").write_text(text, encoding="utf-8")
-        assert message in call.fail(preset.main, "--name", "mine")
+    ],
+)
+def test_preset_that_is_not_valid_is_one_message_and_changes_nothing(
+    root: Path, call: Caller, text: str, message: str
+) -> None:
+    (root / "presets" / "mine.yaml").write_text(text, encoding="utf-8")
+    assert message in call.fail(preset.main, "--name", "mine")
     assert (root / "params.yaml").read_bytes() == DEFAULT_PARAMS.read_bytes()

@@ -52,6 +52,8 @@ def ui(moved: Project) -> Iterator[Ui]:
         process.communicate(timeout=300)
 
 
+pytestmark = pytest.mark.slow  # each test needs a server, and a browser or a trained project
+
 NAMES = ("lstm-4 · len 40 · seed 42 · synthetic", "lstm-6 · len 40 · seed 42 · synthetic · six")
 
 

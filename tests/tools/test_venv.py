@@ -1,5 +1,6 @@
-"""How `.venv` is built: from wheels made here, by the uv of the environment that runs the tests."""
+"""Build `.venv` from wheels made here, by the uv of the environment that runs the tests."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -61,6 +62,68 @@ def wheels(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def exit_message() -> str:
+    """Return the line with which the program exits, with a status that is not zero."""
+    with pytest.raises(SystemExit) as raised:
+        venv.main([])
+    assert isinstance(raised.value.code, str)  # Python prints it and exits with 1
+    assert "\n" not in raised.value.code
+    return raised.value.code
+
+
+def test_folder_that_is_not_writable_is_one_line(in_tmp_path: Path) -> None:
+    """Root may write everywhere, so a folder is in the place of the lock."""
+    venv.LOCK.touch()
+    (in_tmp_path / ".venv.lock").mkdir()
+    message = exit_message()
+    assert message.startswith("make: .venv has to be built, but this folder is not writable (")
+    assert "Is a directory: '.venv.lock'" in message
+
+
+def test_complete_environment_needs_no_writable_folder(in_tmp_path: Path) -> None:
+    venv.LOCK.touch()
+    venv.VENV.symlink_to(fake(venv.name_in(in_tmp_path)))
+    (in_tmp_path / ".venv.lock").mkdir()
+    venv.main([])
+
+
+def test_lock_without_uv_is_one_line_before_anything_is_built(in_tmp_path: Path) -> None:
+    venv.LOCK.write_text("uvicorn==1\n", encoding="utf-8")
+    assert exit_message().startswith("make: requirements.txt does not list uv")
+    assert list(in_tmp_path.glob(".venv-*")) == []
+
+
+BUILDER = """
+import fcntl
+from tools import venv
+with venv.open_build_lock() as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    venv.succeeds(["sh", "-c", "echo installing >&2; read _"])
+"""
+
+
+@pytest.mark.usefixtures("in_tmp_path")
+def test_installation_keeps_the_lock_if_only_the_builder_is_killed() -> None:
+    builder = subprocess.Popen(
+        [sys.executable, "-c", BUILDER],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert builder.stdin
+    assert builder.stderr
+    assert builder.stderr.readline() == "installing\n"
+    builder.kill()
+    builder.wait()
+    with venv.BUILD_LOCK.open("w", encoding="utf-8") as lock:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        builder.stdin.close()  # the installation ends
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    builder.stderr.close()
+
+
 def lock_with(wheels: Path, uv: str) -> None:
     """Lock a package, and uv as the script `uv`."""
     entries = [
@@ -70,13 +133,18 @@ def lock_with(wheels: Path, uv: str) -> None:
     venv.LOCK.write_text("".join(entries), encoding="utf-8")
 
 
+@pytest.mark.slow  # installs packages
 def test_pip_builds_the_environment_where_uv_fails(
     wheels: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     lock_with(wheels, FAILING_UV)
     venv.main([])
     err = capfd.readouterr().err
-    for part in ("no room", "pip does, in several minutes", "Successfully installed example-1"):
+    for part in (
+        "no room",
+        "pip installs instead, in several minutes",
+        "Successfully installed example-1",
+    ):
         assert part in err
     assert not (venv.VENV / "half-installed").exists()
     assert venv.is_complete()
@@ -100,6 +168,7 @@ def earlier(wheels: Path) -> Path:
     return venv.VENV.resolve()
 
 
+@pytest.mark.slow  # installs packages
 def test_of_two_makes_at_once_one_builds_by_uv_while_a_command_goes_on_in_the_one_before(
     wheels: Path, earlier: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +240,6 @@ def test_changed_lock_or_moved_folder_builds_anew_and_a_folder_that_was_there_st
     assert not venv.is_complete()
     venv.VENV.unlink()
     venv.VENV.mkdir()
-    venv.use(fake(venv.name_in(Path().resolve())))
+    venv.link_environment(fake(venv.name_in(Path().resolve())))
     assert venv.is_complete()
-    assert Path(venv.FORMER).is_dir()  # a command of the earlier version may run in it
+    assert Path(venv.REPLACED).is_dir()  # a command may still run in it

@@ -1,4 +1,4 @@
-"""Files are brought from elsewhere whole, checked, or not at all."""
+"""Files from elsewhere are complete and verified, or not there at all."""
 
 import hashlib
 import time
@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 
 from sentiment.data import imdb, rows
-from sentiment.data.params import FetchParams
+from sentiment.data.params import FetchParams, TableParams
 from sentiment.errors import UserError
 from tests.project import free_port
 from tests.sentiment.data.test_imdb import INDEX, archive
 from tests.sentiment.data.test_rows import COLUMNS, GOOD, made, write
 from tests.services import PASSWORD, web
 from workflow import downloads
-from workflow.downloads import Unreachable
+from workflow.downloads import ImdbUnavailableError
 from workflow.params import Params
 
-NOWHERE = "http://127.0.0.1:9/"
+UNREACHABLE_URL = "http://127.0.0.1:9/"
 
 
 @pytest.fixture
 def mirror(in_tmp_path: Path) -> Iterator[str]:
-    """The address of a web server that has both files, in the folder `web`."""
+    """The URL of a web server that has both files, in the folder `web`."""
     (in_tmp_path / "web").mkdir()
     (in_tmp_path / "web" / imdb.ARCHIVE).write_bytes(archive())
     (in_tmp_path / "web" / imdb.WORD_INDEX).write_bytes(INDEX)
@@ -33,17 +33,17 @@ def mirror(in_tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def cache(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keras' dataset cache, in a folder that is not there yet."""
+    """Keras' dataset cache, in a folder that does not exist yet."""
     monkeypatch.setenv("KERAS_HOME", str(in_tmp_path / "keras"))
     return in_tmp_path / "keras" / "datasets"
 
 
 @pytest.fixture
 def params(default_params: Params) -> FetchParams:
-    """Settings for the small files."""
+    """Params with the digests of the small files, and a URL without a server."""
     return default_params.fetch.model_copy(
         update={
-            "url": NOWHERE,
+            "url": UNREACHABLE_URL,
             "retries": 0,
             "archive_sha256": hashlib.sha256(archive()).hexdigest(),
             "word_index_sha256": hashlib.sha256(INDEX).hexdigest(),
@@ -51,14 +51,15 @@ def params(default_params: Params) -> FetchParams:
     )
 
 
-@pytest.mark.parametrize("damaged", [False, True])
-def test_what_the_cache_lacks_or_has_damaged_is_downloaded_into_it(
-    cache: Path, params: FetchParams, mirror: str, damaged: bool
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_missing_or_damaged_file_is_downloaded_into_the_cache(
+    cache: Path, params: FetchParams, mirror: str, is_damaged: bool
 ) -> None:
-    if damaged:
+    if is_damaged:
         cache.mkdir(parents=True)
         (cache / imdb.ARCHIVE).write_bytes(archive()[:100])
-    downloads.imdb(params.model_copy(update={"url": mirror}))
+    content = downloads.fetch_imdb(params.model_copy(update={"url": mirror}))
+    assert content == (archive(), INDEX)
     assert (cache / imdb.ARCHIVE).read_bytes() == archive()
     assert sorted(path.name for path in cache.iterdir()) == [imdb.ARCHIVE, imdb.WORD_INDEX]
 
@@ -67,83 +68,115 @@ def test_tampered_download_is_refused_and_not_kept(
     cache: Path, params: FetchParams, mirror: str
 ) -> None:
     Path("web", imdb.ARCHIVE).write_bytes(archive() + b"tampered")
-    with pytest.raises(UserError, match=r"does not have what params\.yaml pins") as raised:
-        downloads.imdb(params.model_copy(update={"url": mirror}))
-    assert not isinstance(raised.value, Unreachable)
+    message = r"does not have the files with the digests in params\.yaml"
+    with pytest.raises(UserError, match=message) as raised:
+        downloads.fetch_imdb(params.model_copy(update={"url": mirror}))
+    assert not isinstance(raised.value, ImdbUnavailableError)
     assert list(cache.iterdir()) == []
 
 
-def test_out_of_reach_fails_within_seconds_and_names_cause_and_ways_on(
+def test_unreachable_url_fails_within_seconds_and_says_what_to_do(
     cache: Path, params: FetchParams
 ) -> None:
-    """A damaged copy stays where no better one can be had."""
+    """A damaged copy stays, because no better one can be downloaded."""
     cache.mkdir(parents=True)
     (cache / imdb.ARCHIVE).write_bytes(b"mine")
-    begun = time.monotonic()
-    with pytest.raises(Unreachable) as raised:
-        downloads.imdb(params)
-    assert time.monotonic() - begun < 10
+    start = time.monotonic()
+    with pytest.raises(ImdbUnavailableError) as raised:
+        downloads.fetch_imdb(params)
+    assert time.monotonic() - start < 10
     message = str(raised.value)
-    for part in ("Connection refused", str(cache), "fetch.url", "fetch.dataset: synthetic"):
+    for part in ("Connection refused", str(cache), "fetch.url", "fetch.dataset to synthetic"):
         assert part in message
     assert (cache / imdb.ARCHIVE).read_bytes() == b"mine"
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """Of a web server that has the files of a folder."""
-    with web(tmp_path) as server:
-        yield server
+def server(tmp_path: Path) -> Iterator[str]:
+    """The URL of a web server that has the files of a folder."""
+    with web(tmp_path) as url:
+        yield url
 
 
-def refused(address: str) -> str:
-    """Why no file at an address can be used."""
-    with pytest.raises(UserError) as raised, downloads.local(address):
+def refusal(path_or_url: str) -> str:
+    """Return why a file cannot be used."""
+    with pytest.raises(UserError) as raised, downloads.local_copy(path_or_url):
         pass
     return str(raised.value)
 
 
-def test_a_file_at_an_address_is_read_by_the_password_in_netrc(
-    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+def test_file_at_a_url_is_read_with_the_password_in_netrc(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "private").mkdir()
     made(tmp_path / "private", "csv")
-    where = f"{address}/private/reviews.csv"
+    url = f"{server}/private/reviews.csv"
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    assert "401" in refused(where)
+    assert "401" in refusal(url)
     write(tmp_path / "netrc", f"machine 127.0.0.1 login ann password {PASSWORD}\n").chmod(0o600)
-    with downloads.local(f"{where}?signature=secret") as source:
-        labelled = list(rows.read_labelled_rows(source, COLUMNS, 1000))
-    assert [(row.text, row.label) for row in labelled] == GOOD
-    assert source.name == where  # without the query
+    with downloads.local_copy(f"{url}?signature=secret") as source:
+        labeled = list(rows.read_labelled_rows(source, COLUMNS, 1000))
+    assert [(row.text, row.label) for row in labeled] == GOOD
+    assert source.name == url  # without the query
     assert not source.path.exists()
 
 
-def test_a_folder_is_all_its_files_but_hidden_ones_and_an_address_one_file(
-    tmp_path: Path, address: str
+def table_params(default_params: Params, train: Path, test: Path) -> TableParams:
+    return default_params.fetch.table.model_copy(update={"train": str(train), "test": str(test)})
+
+
+def test_tables_have_a_digest_each(tmp_path: Path, default_params: Params) -> None:
+    train = write(tmp_path / "train.csv", "train")
+    test = write(tmp_path / "test.csv", "test")
+    with downloads.local_tables(table_params(default_params, train, test)) as (sources, digests):
+        assert [source.path for source in sources] == [train, test]
+        assert digests == {
+            "train": hashlib.sha256(b"train").hexdigest(),
+            "test": hashlib.sha256(b"test").hexdigest(),
+        }
+    with downloads.local_tables(table_params(default_params, train, train)) as (sources, digests):
+        assert [source.path for source in sources] == [train]
+        assert list(digests) == ["train"]
+
+
+def test_two_tables_with_the_same_content_are_refused(
+    tmp_path: Path, default_params: Params
+) -> None:
+    train = write(tmp_path / "train.csv", "same")
+    test = write(tmp_path / "test.csv", "same")
+    tables = downloads.local_tables(table_params(default_params, train, test))
+    with (
+        pytest.raises(UserError, match=r"train\.csv and .*test\.csv have the same content"),
+        tables,
+    ):
+        pass
+
+
+def test_added_tables_are_the_visible_files_of_a_folder_or_one_file(
+    tmp_path: Path, server: str
 ) -> None:
     (tmp_path / "added").mkdir()
     for name in ("b.csv", "a.csv", ".gitignore"):
         write(tmp_path / "added" / name, name)
-    with downloads.added(f"{tmp_path}/added/") as (sources, both):
+    with downloads.local_added_tables(f"{tmp_path}/added/") as (sources, digest_of_both):
         assert [source.path.name for source in sources] == ["a.csv", "b.csv"]
-    with downloads.added(f"{address}/added/a.csv") as (sources, one):
+    with downloads.local_added_tables(f"{server}/added/a.csv") as (sources, digest_of_one):
         assert [source.path.read_text(encoding="utf-8") for source in sources] == ["a.csv"]
     write(tmp_path / "added" / "b.csv", "changed")
-    with downloads.added(f"{tmp_path}/added") as (_, changed):
-        assert len({both, one, changed}) == 3
+    with downloads.local_added_tables(f"{tmp_path}/added") as (_, digest_of_changed):
+        assert len({digest_of_both, digest_of_one, digest_of_changed}) == 3
 
 
-def test_what_cannot_be_used_is_named_without_the_query_of_its_address(
-    tmp_path: Path, address: str
+def test_file_that_cannot_be_used_is_named_without_the_query_of_its_url(
+    tmp_path: Path, server: str
 ) -> None:
-    away = f"http://127.0.0.1:{free_port()}"
-    for wrong, message in (
+    closed = f"http://127.0.0.1:{free_port()}"
+    for name, message in (
         (f"{tmp_path}/there.csv", f"There is no file {tmp_path}/there.csv"),
-        (f"{address}/a.csv", f"There is no file {address}/a.csv"),
-        (f"{address}/signed/a.csv?signature=secret", "a.csv cannot be read: 401"),
-        (f"{away}/a.csv", "/a.csv cannot be read: Cannot connect to host"),
+        (f"{server}/a.csv", f"There is no file {server}/a.csv"),
+        (f"{server}/signed/a.csv?signature=secret", "a.csv cannot be read: 401"),
+        (f"{closed}/a.csv", "/a.csv cannot be read: Cannot connect to host"),
     ):
-        said = refused(wrong)
-        assert message in said
-        assert "secret" not in said
+        refused = refusal(name)
+        assert message in refused
+        assert "secret" not in refused
