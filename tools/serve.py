@@ -1,42 +1,36 @@
-"""`make serve`: `mlflow models serve` of the champion, on the loopback."""
+"""`make serve`: serve the champion, or another model version, over HTTP on the loopback."""
 
-import os
-import sys
+from pathlib import Path
 
 from sentiment.errors import UserError
-from workflow import children, cli
-from workflow.registry import champion, versions
-from workflow.runs import store
+from workflow.commands import command, model_option, option, port_option, run_command
+from workflow.processes import LOOPBACK, check_port_is_free
+from workflow.registry.champion import load_model, model_uri_of, resolve_version
 
 PORT = "SERVE_PORT"
 
 
-@cli.command(__doc__)
-@children.port_option(PORT, default=5001)
-@cli.model_option
-@cli.option("--log", variable="LOG", help="Log what is answered, in a file a day in this folder.")
-@cli.option("--log-texts", variable="LOG_TEXTS", is_flag=True, help="Log the texts, too.")
-def main(port: int, model: str | None, log: str | None, log_texts: bool) -> int:
+@command(__doc__)
+@port_option(PORT, default=5001)
+@model_option
+@option("--log", envvar="LOG", help="Log predictions in this folder, in one file a day.")
+@option("--log-texts", envvar="LOG_TEXTS", is_flag=True, help="Also log the texts.")
+def main(port: int, model_uri: str | None, log: str | None, log_texts: bool) -> None:
     if log_texts and not log:
-        raise UserError("LOG_TEXTS=1 needs the log's folder: add LOG=log.")
-    children.require_free(port, PORT)
-    model_uri = champion.uri(model)
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": store.tracking_uri()}
-    if log:
-        from workflow.registry.scoring_server import FOLDER, TEXTS, VERSION  # imports MLflow
+        raise UserError("LOG_TEXTS=1 needs the folder of the log. Add LOG=log.")
+    check_port_is_free(port, PORT)
+    version_uri = model_uri_of(resolve_version(model_uri))
+    model = load_model(version_uri)
 
-        version = champion.version(model)
-        model_uri = f"models:/{version.name}/{version.version}"
-        if versions.LOGS not in version.tags:
-            raise UserError(
-                f"{model_uri} cannot log: register it anew by `make repro`, then promote that one."
-            )
-        environment |= {FOLDER: log, VERSION: model_uri, TEXTS: str(int(log_texts))}
-    print(f"Serving {model_uri} on http://{children.HOST}:{port}/invocations", flush=True)
-    options = ["--model-uri", model_uri, "--host", children.HOST, "--port", str(port)]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
-    return children.run([*command, *options], environment)
+    # FastAPI takes a while to import, which `--help` and a wrong option need not wait for.
+    from workflow.serving.app import create_app, serve
+    from workflow.serving.prediction_log import PredictionLog
+
+    prediction_log = PredictionLog(Path(log), version_uri, log_texts) if log else None
+    app = create_app(model, version_uri, prediction_log)
+    print(f"Serving {version_uri} on http://{LOOPBACK}:{port}/invocations", flush=True)
+    serve(app, LOOPBACK, port)
 
 
 if __name__ == "__main__":
-    cli.run("make serve", main)
+    run_command("make serve", main)

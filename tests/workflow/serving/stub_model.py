@@ -1,0 +1,54 @@
+"""A model for tests of the server: it counts words, and needs no network."""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class StubPrediction(NamedTuple):
+    """Has the fields of `sentiment.serving.pyfunc_model.Prediction`."""
+
+    label: str
+    probability: np.float32
+    words: int
+    unknown: int
+    truncated: bool
+
+
+class StubModel:
+    """Predicts a probability of 1 / (1 + characters), so that each text has its own.
+
+    Words that begin with `zzz` are unknown. Texts of more than five words are truncated.
+    """
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds  # for which each call keeps the model busy
+        self.error: Exception | None = None  # to raise
+        self.batches: list[list[str]] = []
+        self._is_busy = threading.Lock()
+
+    def predict_texts(self, texts: Sequence[str]) -> list[Any]:
+        if not self._is_busy.acquire(blocking=False):
+            raise AssertionError("two threads call the model at once")
+        try:
+            self.batches.append([*texts])
+            time.sleep(self.seconds)
+            if self.error is not None:
+                raise self.error
+            return [self.predict_text(text) for text in texts]
+        finally:
+            self._is_busy.release()
+
+    @staticmethod
+    def predict_text(text: str) -> StubPrediction:
+        words = text.split()
+        return StubPrediction(
+            label="negative" if "dull" in words else "positive",
+            probability=np.float32(1 / (1 + len(text))),
+            words=len(words),
+            unknown=sum(word.startswith("zzz") for word in words),
+            truncated=len(words) > 5,
+        )

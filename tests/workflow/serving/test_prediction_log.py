@@ -1,0 +1,123 @@
+"""Tests of `workflow.serving.prediction_log`."""
+
+import errno
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.workflow.serving.stub_model import StubModel
+from workflow.serving.prediction_log import PredictionLog
+
+VERSION = "models:/stub/3"
+
+
+def append(log: PredictionLog, *texts: str, request_id: str = "id") -> None:
+    log.append(request_id, texts, StubModel().predict_texts(texts))
+
+
+def read_lines(log: PredictionLog) -> list[dict[str, Any]]:
+    (path,) = log.folder.iterdir()
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> PredictionLog:
+    return PredictionLog(tmp_path / "log", VERSION)
+
+
+def fail_to_write(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_line_has_the_prediction_and_the_version_but_not_the_text(log: PredictionLog) -> None:
+    append(log, "a zzzunheard fine film")
+    (line,) = read_lines(log)
+    time = datetime.fromisoformat(line.pop("time"))
+    assert abs((datetime.now(UTC) - time).total_seconds()) < 60
+    assert line == {
+        "version": VERSION,
+        "words": 4,
+        "unknown": 0.25,
+        "truncated": False,
+        "probability": float(StubModel.predict_text("a zzzunheard fine film").probability),
+        "request_id": "id",
+    }
+
+
+def test_line_has_the_text_if_wanted(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path / "log", VERSION, with_texts=True)
+    append(log, "naïve ☃\n")
+    assert [line["text"] for line in read_lines(log)] == ["naïve ☃\n"]
+
+
+def test_lines_of_a_request_with_several_texts_are_numbered(log: PredictionLog) -> None:
+    append(log, "a", "b b b b b b")
+    lines = read_lines(log)
+    assert [line["request_id"] for line in lines] == ["id-0", "id-1"]
+    assert [line["truncated"] for line in lines] == [False, True]
+
+
+def test_text_without_words_has_no_unknown_words(log: PredictionLog) -> None:
+    append(log, "")
+    (line,) = read_lines(log)
+    assert (line["words"], line["unknown"]) == (0, 0)
+
+
+def test_file_is_named_after_the_day_in_utc(log: PredictionLog) -> None:
+    before = datetime.now(UTC)
+    append(log, "a")
+    (path,) = log.folder.iterdir()
+    assert path.name in {f"{time:%Y-%m-%d}.jsonl" for time in (before, datetime.now(UTC))}
+
+
+def test_only_the_owner_can_read_the_log(log: PredictionLog) -> None:
+    before = os.umask(0)
+    try:
+        append(log, "a")
+    finally:
+        os.umask(before)
+    (path,) = log.folder.iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert log.folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_full_disk_is_reported_once_and_not_raised(
+    log: PredictionLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "write", fail_to_write)
+    append(log, "a")
+    append(log, "b")
+    assert capsys.readouterr().err.splitlines() == [
+        "Predictions are not logged: [Errno 28] No space left on device"
+    ]
+
+
+def test_full_disk_is_reported_again_after_writing_worked(
+    log: PredictionLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text in ("a", "b"):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", fail_to_write)
+            append(log, text)
+        append(log, text)
+    assert len(read_lines(log)) == 2
+    assert capsys.readouterr().err.count("Predictions are not logged") == 2
+
+
+def test_line_that_a_full_disk_cut_does_not_spoil_the_next_one(
+    log: PredictionLog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:20]))
+        append(log, "a", request_id="cut")
+    append(log, "b", request_id="whole")
+    (path,) = log.folder.iterdir()
+    cut, whole = path.read_text(encoding="utf-8").splitlines()
+    assert len(cut) == 20
+    assert json.loads(whole)["request_id"] == "whole"
+    assert "no space is left" in capsys.readouterr().err

@@ -1,0 +1,74 @@
+"""The log of predictions: a line of JSON for each text, in one file a day (UTC)."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sentiment.serving.pyfunc_model import Prediction
+
+
+class PredictionLog:
+    """Appends predictions to files that only their owner can read. Processes may share a folder.
+
+    If lines cannot be written, they are lost. This is reported once, until writing works again.
+    """
+
+    def __init__(self, folder: Path, version: str, with_texts: bool = False) -> None:
+        self.folder = folder
+        self.version = version
+        self.with_texts = with_texts
+        self._is_failing = False
+        self._ends_in_cut_line = False
+
+    def append(
+        self, request_id: str, texts: Sequence[str], predictions: "Sequence[Prediction]"
+    ) -> None:
+        """Append a line for each text of a request.
+
+        With several texts, each line's id has the number of the text: `-0`, `-1` and so on.
+        """
+        now = datetime.now(UTC)
+        lines = ""
+        for number, (text, prediction) in enumerate(zip(texts, predictions, strict=True)):
+            line: dict[str, Any] = {
+                "time": now.isoformat(timespec="milliseconds"),
+                "version": self.version,
+                "words": prediction.words,
+                "unknown": prediction.unknown / max(prediction.words, 1),
+                "truncated": prediction.truncated,
+                "probability": float(prediction.probability),
+                "request_id": f"{request_id}-{number}" if len(texts) > 1 else request_id,
+            }
+            if self.with_texts:
+                line["text"] = text
+            lines += json.dumps(line) + "\n"
+        try:
+            self._write(self.folder / f"{now:%Y-%m-%d}.jsonl", lines.encode())
+            self._is_failing = False
+        except OSError as error:
+            if not self._is_failing:
+                print(f"Predictions are not logged: {error}", file=sys.stderr, flush=True)
+            self._is_failing = True
+
+    def _write(self, path: Path, lines: bytes) -> None:
+        """Append lines by one call, because processes that share the file must not mix theirs.
+
+        Raises:
+            OSError: not all could be written.
+        """
+        if self._ends_in_cut_line:
+            lines = b"\n" + lines  # readers then skip the cut line alone
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            written = os.write(descriptor, lines)
+        finally:
+            os.close(descriptor)
+        self._ends_in_cut_line = written < len(lines)
+        if self._ends_in_cut_line:
+            raise OSError(f"no space is left for {path}")
