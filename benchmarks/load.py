@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from workflow.children import HOST
 
 from tests.project import free_port, wait_for
 from workflow import cli, evaluation, files
-from workflow.children import HOST
 from workflow.files import read_reviews
 from workflow.runs import identity
 

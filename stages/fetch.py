@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sentiment.data.summary import summarize_dataset
+
 from sentiment.data import imdb, synthetic, table
 from sentiment.data.params import NO_ADDED_TEXTS, Dataset, FetchParams, describe_dataset
 from sentiment.data.rows import BinaryLabels
-from sentiment.data.summary import summarize_dataset
 from sentiment.data.table import EncodedDataset
 from sentiment.tokenizer import review_hashes
 from workflow import downloads, files

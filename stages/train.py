@@ -54,9 +54,7 @@ def describe_run(
     digests = files.read_digests(PAD)
     return RunRecord(
         training_id=start.training_id,
-        name=provenance.run_name(
-            about.train, about.pad, about.dataset, tags.get("dvc.experiment")
-        ),
+        name=provenance.run_name(about.train, about.pad, about.dataset, tags.get("dvc.experiment")),
         started=start.time,
         tags={
             "dataset": dataset,

@@ -20,6 +20,8 @@ from filelock import FileLock
 from mlflow.entities import Run
 from ruamel.yaml import YAML
 from selenium import webdriver
+from workflow.ending import explain
+from workflow.signals import ENDING
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
@@ -28,10 +30,8 @@ from tests.browser import chromium
 from tests.own_texts import NAME, use_table, write_texts
 from tests.project import DEFAULT_PARAMS, EPOCHS, ROOT, SMALL, Project, change_params, merged
 from workflow import signals
-from workflow.ending import explain
 from workflow.params import Params, check_params
 from workflow.runs import store
-from workflow.signals import ENDING
 
 SMALL_IMDB: dict[str, Any] = {
     "fetch": {"dataset": "imdb"},

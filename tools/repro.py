@@ -45,7 +45,10 @@ def run_pipeline() -> int:
         return dvc_commands.run_dvc("repro")
     problem = dvc_commands.remote_problem(remote)
     if problem:
-        print(f"The DVC remote {remote} cannot be used, so every stage runs here: {problem}", flush=True)
+        print(
+            f"The DVC remote {remote} cannot be used, so every stage runs here: {problem}",
+            flush=True,
+        )
         return dvc_commands.run_dvc("repro")
     print(f"What the DVC remote {remote} has is pulled instead of being run.", flush=True)
     return dvc_commands.run_dvc("repro", "--pull")

@@ -30,7 +30,9 @@ def user_message(error: BaseException, retry_command: str = "`dvc repro`") -> st
     elif not isinstance(error, OSError):
         return None
     elif NUMPY_DISK_FULL.search(str(error)):
-        message = f"No space left on device ({error}). Free some space and run {retry_command} again."
+        message = (
+            f"No space left on device ({error}). Free some space and run {retry_command} again."
+        )
     else:
         path = "" if error.filename is None else f"{error.filename}: "
         reason = error.strerror or error

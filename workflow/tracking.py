@@ -385,9 +385,7 @@ def gradient_points(
     return _points(table, [moment] * len(table), model_id)
 
 
-def _points(
-    table: pd.DataFrame, times: Sequence[int], model_id: str | None
-) -> "list[Metric]":
+def _points(table: pd.DataFrame, times: Sequence[int], model_id: str | None) -> "list[Metric]":
     from mlflow.entities import Metric
 
     return [

@@ -21,12 +21,12 @@ from typing import NamedTuple
 import click
 import numpy as np
 import psutil
+from workflow.evaluation import read_words
+from workflow.runs.identity import describe
 
 from extras.score.parts import PARTS
 from workflow import cli
-from workflow.evaluation import read_words
 from workflow.files import FETCH, read_reviews
-from workflow.runs.identity import describe
 
 RESULTS = Path(__file__).with_name("scoring.md")
 WORDS = 250  # of a review

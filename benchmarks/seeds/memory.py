@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+from workflow.runs.identity import fingerprint
 
 from benchmarks.seeds import memory_page
 from extras.common import run_groups
@@ -26,7 +27,6 @@ from workflow.files import EVALUATE, TRAIN
 from workflow.params import Params, load_params
 from workflow.params_file import changed
 from workflow.runs import store
-from workflow.runs.identity import fingerprint
 
 COMMAND = "python -m benchmarks.seeds.memory"
 STUDY = "memory.key"  # tag of the parent run: what its trainings have in common

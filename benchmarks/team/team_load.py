@@ -59,9 +59,9 @@ def log_trainings(folder: Path, until: float) -> dict[str, Any]:
     """Log trainings until a time; return the runs and how long each call took."""
     import mlflow
     from mlflow.entities import Param
+    from workflow.runs.logger import Run, RunLogger, upload
 
     from workflow.runs import store
-    from workflow.runs.logger import Run, RunLogger, upload
 
     experiment_id, client = store.connect(), mlflow.MlflowClient()
     taken: list[float] = []

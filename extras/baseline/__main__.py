@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from workflow.runs.logger import LINEAR_PACKAGES, RunLogger
+from workflow.runs.training_run import clear, training_run
 
 from extras.baseline import fit as fits
 from extras.baseline.fit import OPTIONS, LinearOptions
@@ -26,8 +28,6 @@ from workflow.files import FETCH, TEST_DATA, arrays
 from workflow.params import Params, dataset_name, load, load_params, tokenizer_of
 from workflow.registry.packaging import Model, Parts
 from workflow.runs import identity, lifecycle
-from workflow.runs.logger import LINEAR_PACKAGES, RunLogger
-from workflow.runs.training_run import clear, training_run
 
 DECLARED, STAGE = Path("extras", "baseline", "dvc.yaml"), "linear"
 FOLDER = files.DATA / "linear"

@@ -14,9 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workflow.runs.identity import COMPUTING, git
+
 from sentiment.backend import usable_cores
 from sentiment.errors import UserError, first_line
-from workflow.runs.identity import COMPUTING, git
 
 if TYPE_CHECKING:
     import distributed

@@ -11,7 +11,6 @@ import markupsafe
 import matplotlib
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
-
 from workflow.ending import escape
 
 TEMPLATES = Path(__file__).with_name("templates")

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
+from workflow.runs.logger import RunLogger
 
 from sentiment.errors import UserError
 from workflow import files
 from workflow.registry import champion
 from workflow.runs import identity, lifecycle, store
-from workflow.runs.logger import RunLogger
 
 if TYPE_CHECKING:
     import mlflow

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from workflow.registry.rule import discordant
 
 from sentiment.evaluation.metrics import Metric, Predictions
-from workflow.registry.rule import discordant
 
 CONFIDENCE = 0.95  # level of the intervals of a single model
 

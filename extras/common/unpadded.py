@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn import metrics
+from workflow.evaluation import HISTORY, TestIdentity, publish, read_words, write
+from workflow.runs.logger import RunLogger, now
 
 from sentiment.evaluation.evaluate import (
     EvalDataset,
@@ -21,12 +23,10 @@ from sentiment.network.batches import train_validation_split
 from sentiment.padding import seen_in_training, shuffle_orders
 from sentiment.tokenizer import Reviews
 from workflow import files
-from workflow.evaluation import HISTORY, TestIdentity, publish, read_words, write
 from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
 from workflow.params import Promote, dataset_name
 from workflow.registry.packaging import Parts
 from workflow.registry.versions import Served
-from workflow.runs.logger import RunLogger, now
 
 REVIEWS_AT_ONCE = 2000  # more would take more memory, fewer would leave cores idle
 Ranks = NDArray[np.int64]  # of a review's words, shape (words,)

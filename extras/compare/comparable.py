@@ -5,13 +5,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from workflow.evaluation import read_words
 
 from extras.common.evaluated_runs import RunGroup, Training
 from sentiment.errors import UserError
 from sentiment.evaluation.metrics import POSITIVE
 from sentiment.tokenizer import Reviews
 from workflow import files
-from workflow.evaluation import read_words
 from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from workflow.ending import escape
+
 from extras.compare.comparison import Comparison, Spread
 from sentiment.evaluation.metrics import metrics_for
-from workflow.ending import escape
 
 Row = Sequence[str]
 COSTS = {  # how they are called and written

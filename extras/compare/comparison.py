@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from workflow.registry.rule import Discordant
 
 from extras.common.evaluated_runs import RunGroup
 from extras.common.significance import Interval, interval
@@ -14,7 +15,6 @@ from extras.compare.disagreement import Example, Subset, examples, groups
 from extras.compare.verdict import CompareOptions, Difference
 from sentiment.evaluation.metrics import Metric, Predictions, metrics_for, reliability
 from workflow.registry import rule
-from workflow.registry.rule import Discordant
 
 ABSENT = "–"  # in place of the value of a param that one group does not have
 DIGESTS = ("model.", "data.")  # how the names of those begin that stand among the params

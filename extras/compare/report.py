@@ -6,12 +6,13 @@ training's MLflow run. It is made from the stages' files alone: the model is not
 
 from pathlib import Path
 
+from workflow.runs.links import link
+from workflow.runs.logger import Run
+
 from sentiment.errors import UserError
 from workflow import cli
 from workflow.params import load_params
 from workflow.runs import lifecycle, logger, store
-from workflow.runs.links import link
-from workflow.runs.logger import Run
 
 PAGE = Path("reports/report.html")
 PLACE = "report"  # folder of the run's artifacts
@@ -20,8 +21,9 @@ UNLOGGED = "The report is not logged"
 
 @cli.command(__doc__)
 def main() -> None:
-    from extras.compare import run_page  # imports SciPy and Matplotlib: seconds before --help
     from workflow.evaluation import read_training
+
+    from extras.compare import run_page  # imports SciPy and Matplotlib: seconds before --help
 
     options, training, results = load_params().evaluate, read_training(), run_page.read_results()
     run = find_run(training.run["run_id"])

@@ -4,8 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-from workflow import children, cli, files
 from workflow.children import HOST
+
+from workflow import children, cli, files
 from workflow.registry import champion
 from workflow.runs import store
 

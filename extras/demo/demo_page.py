@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 from mlflow.entities.model_registry import ModelVersion
+from workflow.ending import escape
 
 from extras.demo import reading
 from extras.demo.gates import Gates, watched
@@ -18,7 +19,6 @@ from sentiment.evaluation.metrics import metrics_for
 from sentiment.explanation import WordAttribution, explain, prefix_predictions
 from sentiment.serving.pyfunc_model import SentimentModel
 from sentiment.tokenizer import Word
-from workflow.ending import escape
 from workflow.registry import champion
 from workflow.registry import versions as registry
 from workflow.runs import store

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from workflow.registry.scoring_server import COLUMN, ID
 
 from extras.common.significance import CONFIDENCE, Interval, interval, proportions_difference
 from sentiment.data.rows import MAX_NAMES_SHOWN, Row
@@ -19,7 +20,6 @@ from sentiment.evaluation.evaluate import EvalDataset, predictions_table
 from sentiment.evaluation.metrics import METRICS, Predictions, class_names, metrics_for
 from sentiment.serving.pyfunc_model import SentimentModel
 from sentiment.tokenizer import Reviews, encode, review_hashes
-from workflow.registry.scoring_server import COLUMN, ID
 
 AT_ONCE = 2000  # texts in memory
 

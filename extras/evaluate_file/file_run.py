@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from numpy.typing import NDArray
+from workflow.ending import escape
+from workflow.evaluation import TestIdentity, publish, write
+from workflow.registry.scoring_server import ID
 
 from extras.common import run_groups
 from extras.evaluate_file import file_answers
@@ -21,13 +24,10 @@ from sentiment.evaluation.metrics import POSITIVE, Predictions
 from sentiment.section import flatten
 from sentiment.tokenizer import review_hashes
 from workflow import downloads, files
-from workflow.ending import escape
-from workflow.evaluation import TestIdentity, publish, write
 from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
 from workflow.params import Params, load_params
 from workflow.registry import champion
 from workflow.registry import versions as registry
-from workflow.registry.scoring_server import ID
 from workflow.runs import store
 
 REPORTS = Path("reports")

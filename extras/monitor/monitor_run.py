@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from workflow.ending import escape
+from workflow.evaluation import FORMULA
+from workflow.runs.logger import RunLogger, guarded, now
 
 from extras.common import page, run_groups
 from extras.common.significance import CONFIDENCE, wilson
@@ -20,13 +23,10 @@ from sentiment.evaluation.metrics import POSITIVE
 from sentiment.section import flatten
 from sentiment.tokenizer import encode
 from workflow import files
-from workflow.ending import escape
-from workflow.evaluation import FORMULA
 from workflow.params import load, load_params
 from workflow.registry import champion
 from workflow.registry import versions as registry
 from workflow.runs import store
-from workflow.runs.logger import RunLogger, guarded, now
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

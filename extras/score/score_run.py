@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
+from workflow.ending import escape
 
 from extras.common import cluster, texts
 from extras.common.texts import Columns
@@ -17,7 +18,6 @@ from extras.score.parts import Counts, Job
 from sentiment.data.params import file_name
 from sentiment.errors import UserError
 from workflow import cli, downloads, files
-from workflow.ending import escape
 from workflow.params import load_params
 from workflow.registry import champion
 from workflow.registry.versions import SERVED_DIGEST
@@ -25,7 +25,6 @@ from workflow.runs import identity, lifecycle, store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
-
     from workflow.runs.logger import RunLogger
 
 KEY = "score.key"  # tag of the run: what is scored by what into which folder

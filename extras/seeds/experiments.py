@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import mlflow
 from dvc.api import DVCFileSystem
+from workflow.runs.identity import SEPARATOR, fingerprint, run_name
 
 from extras.seeds.seed_group import SEED, Group, Member
 from sentiment.data.params import FetchParams
@@ -20,7 +21,6 @@ from workflow import children, dvc, files
 from workflow.files import EVALUATE, FETCH, STAGES, TRAIN
 from workflow.params import PARAMS_FILE, Params, load_params
 from workflow.runs import identity, logger, store
-from workflow.runs.identity import SEPARATOR, fingerprint, run_name
 
 NEEDED = [
     *(f"{TRAIN}/{name}" for name in ("about.json", "run.json", "gradients.csv")),

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import mlflow
 import numpy as np
 from mlflow.entities import Metric, Param, RunTag
+from workflow.runs.logger import now
 
 from extras.common import run_groups
 from extras.common.run_groups import MEMBERS, PARENT, SEEDS
 from sentiment.evaluation.metrics import metrics_for
 from workflow.runs import store
-from workflow.runs.logger import now
 
 SEED = "train.seed"
 ACCURACY = "test_accuracy"

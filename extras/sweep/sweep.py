@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
+from workflow.runs.identity import fingerprint, provenance
 
 from extras.common import run_groups
 from extras.sweep import study
@@ -18,7 +19,6 @@ from workflow import downloads, files
 from workflow.files import FETCH
 from workflow.params import Params, dataset_name
 from workflow.runs import identity, store
-from workflow.runs.identity import fingerprint, provenance
 
 KEY = "sweep.key"  # tag of a sweep's run: what its trials have in common
 SEED = "train.seed"

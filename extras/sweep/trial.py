@@ -11,6 +11,10 @@ from functools import partial
 from typing import Any
 
 import optuna
+from workflow.ending import explain
+from workflow.runs.identity import fingerprint, run_name
+from workflow.runs.logger import Run, RunLogger
+from workflow.runs.training_run import FORMAT, resume, training_run
 
 from extras.common.run_groups import PARENT
 from extras.sweep import space, study
@@ -24,12 +28,8 @@ from sentiment.network.progress import Progress, TrainingResult
 from sentiment.network.training import Training, training_metrics
 from sentiment.padding import layout, shuffle_orders
 from sentiment.tokenizer import Reviews, pad
-from workflow.ending import explain
 from workflow.params_file import changed
 from workflow.runs import identity, lifecycle, store
-from workflow.runs.identity import fingerprint, run_name
-from workflow.runs.logger import Run, RunLogger
-from workflow.runs.training_run import FORMAT, resume, training_run
 
 RUN, KEY = "run", "key"  # attributes of a trial: its MLflow run, and the key of its checkpoints
 # tags of a run: why its trial ended early, or failed

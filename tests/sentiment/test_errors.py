@@ -1,9 +1,9 @@
 """What is said of an error has no password in it."""
 
 import pytest
+from workflow.ending import explain
 
 from sentiment.errors import UserError, first_line, redacted
-from workflow.ending import explain
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from mlflow.entities import Run
 from mlflow.tracking import fluent
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from workflow.runs.logger import RunLogger
 
 from stages import pad, train
 from tests.conftest import Caller, Starter, epochs, runs
@@ -28,7 +29,6 @@ from tests.project import EPOCHS, MODEL, Project, free_port, until
 from tests.services import mlflow_server
 from tools import sync, verify
 from workflow.runs import training_run
-from workflow.runs.logger import RunLogger
 
 # what h5py may print, and Python ignores, when the interpreter ends during a save
 H5PY_AT_EXIT = re.compile(

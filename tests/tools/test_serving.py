@@ -17,12 +17,12 @@ import pandas as pd
 import pytest
 import requests
 from mlflow.models.cli import generate_dockerfile
+from workflow.registry.scoring_server import FOLDER, VERSION
 
 from tests.conftest import Caller, stand_in
 from tests.project import MODEL, Project, free_port, wait_for
 from tests.services import kill
 from tools import demote, predict, promote, serve
-from workflow.registry.scoring_server import FOLDER, VERSION
 
 REVIEWS = 1000
 JSON = "application/json"

@@ -44,7 +44,9 @@ for module in sys.argv[1:]:
 """
 
 
-def run_command(body: str, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def run_command(
+    body: str, *arguments: str, **environment: str
+) -> "subprocess.CompletedProcess[str]":
     """Run a command `make seeds` with options `--count` and `--json` and this body."""
     indented = "".join(f"    {line}\n" for line in body.splitlines())
     code = f"""
@@ -88,7 +90,13 @@ def test_documentation_lists_the_options_of_the_core_commands() -> None:
 @pytest.mark.parametrize(
     ("body", "arguments", "variable", "status", "printed"),
     [
-        ("print('ran')", ["--counts=3"], "", 2, r"make seeds: No such option '--counts'.* --help\.\n"),
+        (
+            "print('ran')",
+            ["--counts=3"],
+            "",
+            2,
+            r"make seeds: No such option '--counts'.* --help\.\n",
+        ),
         ("print(count)", ["--count=3"], "4", 0, "3\n"),  # an option overrides its variable
         ("return 3", [], "", 3, ""),
         ("raise UserError('data/ is empty')", [], "", 1, "make seeds: data/ is empty\n"),

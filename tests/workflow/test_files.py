@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from workflow.signals import Interrupted, raising
 
 from sentiment.errors import UserError
 from workflow import cli, files
-from workflow.signals import Interrupted, raising
 
 
 @pytest.fixture

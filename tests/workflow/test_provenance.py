@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from workflow.runs.identity import run_name
 
 from tests.project import TRANSFORMER
 from workflow.params import Params
 from workflow.params_file import changed
 from workflow.runs import identity
-from workflow.runs.identity import run_name
 
 SHAPING = {"pad.max_length": 200, "fetch.dataset": "imdb"}
 CPUINFO = """\

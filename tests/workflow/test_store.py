@@ -122,7 +122,9 @@ def test_error_of_the_database_is_one_of_the_store(root: Path) -> None:
             database.execute("SELECT * FROM nothing")
 
 
-def test_pages_of_runs_are_on_the_server_or_in_the_local_ui(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_of_runs_are_on_the_server_or_in_the_local_ui(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert store.run_url("1", "abc") == "http://127.0.0.1:5000/#/experiments/1/runs/abc"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:secret@mlflow.example.org/")

@@ -95,8 +95,9 @@ def test_run_of_a_training_that_did_not_end_well_says_how(
     assert info().status == status
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_signal_while_mlflow_writes_ends_the_run_as_killed(
-    default_signals: None, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The transaction is completed: a transaction that is cut short would leave SQLite locked."""
     log_batch = mlflow.MlflowClient.log_batch
@@ -224,7 +225,9 @@ def test_points_that_were_logged_before_the_model_are_linked_without_doubles() -
         points = tracking.epoch_points(history(2.0, 1.0), STARTED, model_id=model_id)
         tracking.log_points(run, points)
     assert curve(run.run_id) == [(1, 1.0), (2, 0.5)]
-    linked = [metric.step for metric in mlflow.get_logged_model(model_id).metrics if metric.key == "loss"]
+    linked = [
+        metric.step for metric in mlflow.get_logged_model(model_id).metrics if metric.key == "loss"
+    ]
     assert sorted(linked) == [1, 2]
 
 

@@ -320,4 +320,3 @@ def version_tags(metrics: Mapping[str, Any], digests: Mapping[str, str]) -> dict
     """Return the tags of a version: its test metrics, and the digests of model and test set."""
     plain = {name: str(value) for name, value in metrics.items() if not isinstance(value, dict)}
     return {**plain, **digests}
-

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from workflow.registry.rule import Discordant
 
 from extras.common import significance
 from sentiment.evaluation.metrics import METRICS, Predictions, class_names
 from workflow.registry import rule
-from workflow.registry.rule import Discordant
 
 
 def answers(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:

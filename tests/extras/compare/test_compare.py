@@ -5,6 +5,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from workflow.runs.store import RESTORED
 
 from extras.compare import __main__ as compare
 from stages import fetch
@@ -12,7 +13,6 @@ from tests.conftest import Caller, own_copy, runs
 from tests.project import Project
 from tools import promote, sync
 from workflow import files
-from workflow.runs.store import RESTORED
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import mlflow
 import pytest
+from workflow.runs.store import RESTORED
 
 from extras.compare import report, run_page
 from tests.conftest import Caller, runs, stand_in
@@ -17,7 +18,6 @@ from tools import sync
 from workflow import evaluation
 from workflow.params import Params
 from workflow.runs import logger
-from workflow.runs.store import RESTORED
 
 LINK = "http://127.0.0.1:5000/#/experiments/1/runs/0123abcd"
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+from workflow.registry.scoring_server import FOLDER, REQUEST, TEXTS, VERSION, Log
+from workflow.runs.logger import RunLogger, guarded
 
 from extras.common.significance import proportions_difference, wilson
 from extras.evaluate_file import __main__ as evaluate_file
@@ -15,8 +17,6 @@ from tests.own_texts import MODEL, NAME, write_texts
 from tests.project import Project
 from workflow import files
 from workflow.registry import champion
-from workflow.registry.scoring_server import FOLDER, REQUEST, TEXTS, VERSION, Log
-from workflow.runs.logger import RunLogger, guarded
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from optuna.exceptions import StorageInternalError
+from workflow.runs.logger import RunLogger, guarded
 
 from extras.sweep import study, trial, workers
 from extras.sweep.sweep import Sweep
@@ -28,7 +29,6 @@ from tests.stages.test_pipeline import BlownUp
 from workflow.params import Params
 from workflow.params_file import changed
 from workflow.runs import store, training_run
-from workflow.runs.logger import RunLogger, guarded
 
 pytestmark = pytest.mark.usefixtures("root_with_store", "backend")
 

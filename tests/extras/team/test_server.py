@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from workflow.ending import explain
 
 from extras.team import checks, server
 from extras.team.server_options import FILE, Server, load_options
@@ -17,7 +18,6 @@ from sentiment.errors import UserError
 from tests.extras.team.servers import MARK, Parts
 from tests.project import ROOT, free_port
 from workflow import params
-from workflow.ending import explain
 
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
 PASSWORDS = [MARK, "ses@me", "a:sesame", "ses/ame", "se same", "se#same", "se?same"]

@@ -11,6 +11,7 @@ from typing import Any
 import mlflow
 import pytest
 from mlflow.entities import Metric
+from workflow.runs.store import EXPERIMENT
 
 from tests.conftest import Caller
 from tests.extras.team.servers import DATABASE_PASSWORD, MARK, Team, password, run_documented
@@ -18,7 +19,6 @@ from tests.extras.test_listening import look
 from tests.object_store import BINARIES
 from tests.project import MODEL, Project
 from tools import demote, promote
-from workflow.runs.store import EXPERIMENT
 
 REPRO = ("dvc", "repro")
 SYNC = ("python", "-m", "tools.sync")

@@ -5,6 +5,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from tests.workflow.registry.submitting import Submitter
 from workflow import store, tracking
 from workflow.params import Params, PromoteParams
 from workflow.registry import packaging
@@ -33,3 +34,8 @@ def client(root_with_store: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.Mlf
     monkeypatch.setattr(packaging, "log_package", log_empty_model)
     store.connect()
     return mlflow.MlflowClient()
+
+
+@pytest.fixture
+def submit(default_params: Params) -> Submitter:
+    return Submitter(default_params)

@@ -1,96 +1,114 @@
-"""A champion that was evaluated on a smaller test part is asked about the grown one itself."""
+"""A champion that was evaluated on a smaller test set predicts the larger one itself."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from sentiment.data.params import Dataset
 from sentiment.serving.pyfunc_model import SentimentModel
 from sentiment.tokenizer import Reviews
-from tests.workflow.registry import test_versions
-from tests.workflow.registry.test_versions import champion_of, submitted, tags, write_evaluation
+from tests.workflow.registry.submitting import Submitter, champion_run, tags_of
 from workflow import files
-from workflow.files import FETCH, TEST_DATA
-from workflow.params import Promote
+from workflow.about import AboutFetch, write_about
+from workflow.files import FETCH
 from workflow.registry import packaging
 
-RANKS = {"good": 1, "bad": 2}
-DATA = {"fetch.add": "answers", "fetch.table.split_seed": 0, "fetch.own_sha256": "abc"}
-UNKNOWN = "it may have been trained on some of them"
-OTHER = "evaluated on other reviews than the champion, which is not asked about them: "
+WORD_INDEX = {"good": 1, "bad": 2}
+WITH_ADDED_TEXTS = Dataset(dataset="imdb", add="answers", own_sha256="abc")
+MAY_HAVE_SEEN_THEM = "it may have been trained on some of them"
+OTHER_REVIEWS = "evaluated on other reviews than the champion, which does not predict them: "
 
 
-class Model(SentimentModel):
-    """Right about the first ten reviews, which are all positive."""
+class ChampionModel(SentimentModel):
+    """Is right about the first ten reviews; all are positive."""
 
-    threshold, word_index = 0.5, RANKS
+    threshold = 0.5
+    word_index = WORD_INDEX
 
     def __init__(self) -> None:
         self.classifier: Any = self
 
-    def predict_probability(
-        self, texts: Sequence[Sequence[int]]
-    ) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def predict_probability(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         assert texts[0] == [1, 2]
         return np.where(np.arange(len(texts)) < 10, 0.95, 0.05).astype(np.float32)
 
 
+Grow = Callable[..., None]
+
+
 @pytest.fixture
-def grow(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Let evaluations be on a test part of so many reviews, which these params shaped."""
+def grow(submit: Submitter, monkeypatch: pytest.MonkeyPatch) -> Grow:
+    """Change the number of test reviews, and what the dataset depends on."""
 
-    def grow_to(reviews: int, params: Any = DATA, index: Any = RANKS) -> None:
+    def grow_to(
+        reviews: int, dataset: Dataset = WITH_ADDED_TEXTS, word_index: Any = WORD_INDEX
+    ) -> None:
         test = Reviews.from_lists([[1, 2]] * reviews, np.ones(reviews, np.uint8))
-        with files.replaced(FETCH) as folder:
+        with files.atomic_folder(FETCH) as folder:
             files.write_reviews(folder, "test", test)
-            files.write_json(folder / "word_index.json", index)
-            files.write_about(folder, {})
-        used = {**params, "fetch.add_sha256": str(reviews), TEST_DATA: str(reviews)}
-        write = partial(write_evaluation, of=reviews, **used)
-        monkeypatch.setattr(test_versions, "write_evaluation", write)
+            files.write_json(folder / "word_index.json", word_index)
+            write_about(folder, AboutFetch(dataset=dataset))
+        submit.evaluation = {
+            "reviews": reviews,
+            "test_digest": str(reviews),
+            "dataset": dataset.model_copy(update={"add_sha256": str(reviews)}),
+        }
 
-    monkeypatch.setattr(packaging, "load", {"models:/imdb-sentiment/1": Model()}.__getitem__)
+    models = {"models:/imdb-sentiment/1": ChampionModel()}
+    monkeypatch.setattr(packaging, "load_model", models.__getitem__)
     grow_to(20)
     return grow_to
 
 
-def test_the_champion_is_asked_about_the_new_test_part_and_the_version_says_so(
-    client: mlflow.MlflowClient, rule: Promote, grow: Any
+@pytest.mark.usefixtures("client")
+def test_equal_candidate_is_not_promoted_and_the_version_says_how_it_was_compared(
+    submit: Submitter, grow: Grow
 ) -> None:
-    submitted(client, 10, rule)
+    submit(10)
     grow(40)
-    equal, better = submitted(client, 10, rule), submitted(client, 30, rule)
-    assert tags(client, equal)["promote.reason"] == (
+    assert tags_of(submit(10))["promote.reason"] == (
         "not shown to be better than the champion: McNemar's exact p = 1, +0 of 40 reviews, as "
-        "candidate 1 against it tested at 0.025; the champion was asked again, about these test "
-        "reviews (the champion: version 1)"
+        "candidate 1 against it tested at 0.025; the champion predicted these test reviews again "
+        "(the champion: version 1)"
     )
-    reason = tags(client, better)["promote.reason"]
+
+
+def test_better_candidate_is_promoted(
+    client: mlflow.MlflowClient, submit: Submitter, grow: Grow
+) -> None:
+    submit(10)
+    grow(40)
+    better = submit(30)
+    reason = tags_of(better)["promote.reason"]
     assert reason.startswith("better than the champion: McNemar's exact p = 1.9e-06, +20 of 40")
-    assert "as candidate 2 against it tested at 0.0083; the champion was asked again" in reason
-    assert champion_of(client) == better.run_id
+    assert champion_run(client) == better.run_id
 
 
 @pytest.mark.parametrize(
     ("before", "after", "why"),
     [
-        ([DATA], [{**DATA, "fetch.own_sha256": "another"}], UNKNOWN),
-        ([DATA], [{**DATA, "fetch.table.split_seed": 1}], UNKNOWN),
-        ([{}], [DATA], UNKNOWN),
-        ([{}], [{}], UNKNOWN),
-        ([DATA], [DATA, {"good": 2, "bad": 1}], "it numbers words in another way"),
+        ([], [WITH_ADDED_TEXTS.model_copy(update={"own_sha256": "b"})], MAY_HAVE_SEEN_THEM),
+        ([Dataset(dataset="imdb")], [WITH_ADDED_TEXTS], MAY_HAVE_SEEN_THEM),
+        ([Dataset(dataset="imdb")], [Dataset(dataset="imdb")], MAY_HAVE_SEEN_THEM),
+        ([], [WITH_ADDED_TEXTS, {"good": 2, "bad": 1}], "it has another word index"),
     ],
 )
-def test_it_keeps_its_place_where_its_answers_would_say_less_than_the_candidate_s(
-    client: mlflow.MlflowClient, rule: Promote, grow: Any, before: Any, after: Any, why: str
+def test_champion_stays_if_its_predictions_would_be_unfair(
+    client: mlflow.MlflowClient,
+    submit: Submitter,
+    grow: Grow,
+    before: list[Any],
+    after: list[Any],
+    why: str,
 ) -> None:
     grow(20, *before)
-    first = submitted(client, 10, rule)
+    first = submit(10)
     grow(40, *after)
-    second = tags(client, submitted(client, 30, rule))
-    assert champion_of(client) == first.run_id
-    assert second["promote.reason"] == f"{OTHER}{why} (the champion: version 1)"
-    assert "promote.candidate" not in second
+    tags = tags_of(submit(30))
+    assert champion_run(client) == first.run_id
+    assert tags["promote.reason"] == f"{OTHER_REVIEWS}{why} (the champion: version 1)"
+    assert "promote.candidate" not in tags

@@ -1,46 +1,103 @@
-"""What makes a served model another one: what it answers by, and nothing else."""
+"""A registered model is another one if its predictions may differ, and brings its own code."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from sentiment.errors import UserError
 from workflow.registry import packaging
-from workflow.registry.packaging import Model, Parts
+from workflow.registry.packaging import ModelPackage, PackagedModel
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Parts:
+def package(tmp_path: Path) -> ModelPackage:
     file = tmp_path / "file"
     file.write_text("content", encoding="utf-8")
-    return Parts([Model(file, {"batch_size": 4})], file, threshold=0.5)
+    return ModelPackage([PackagedModel(file, {"batch_size": 4})], file, threshold=0.5)
 
 
-def test_changed_code_is_another_model(
-    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = packaging.digest(parts)
-    copy = tmp_path / "sentiment"
-    shutil.copytree(packaging.ROOT, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    code = [copy / path.relative_to(packaging.ROOT) for path in packaging.CODE]
-    monkeypatch.setattr(packaging, "ROOT", copy)
-    monkeypatch.setattr(packaging, "CODE", code)
-    assert packaging.digest(parts) == before
-    with (copy / "tokenizer.py").open("a", encoding="utf-8") as file:
-        file.write("# changed")
-    assert packaging.digest(parts) != before
-
-
-def test_other_settings_and_files_are_another_model(parts: Parts, tmp_path: Path) -> None:
+def test_other_params_and_files_are_another_package(package: ModelPackage, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_text("other", encoding="utf-8")
-    (model,) = parts.models
+    (model,) = package.models
     variants = [
-        parts,
-        parts._replace(threshold=0.4),
-        parts._replace(models=[model._replace(path=other)]),
-        parts._replace(models=[model._replace(settings={"batch_size": 8})]),
-        parts._replace(models=[model._replace(weight=0.5)]),
-        parts._replace(models=[model, model]),
+        package,
+        package._replace(threshold=0.4),
+        package._replace(tokenizer="unicode"),
+        package._replace(word_index=other),
+        package._replace(models=[model._replace(path=other)]),
+        package._replace(models=[model._replace(config={"batch_size": 8})]),
+        package._replace(models=[model._replace(weight=0.5)]),
+        package._replace(models=[model, model]),
     ]
-    assert len(set(map(packaging.digest, variants))) == len(variants)
+    assert len(set(map(packaging.package_digest, variants))) == len(variants)
+
+
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of sentiment/ that models are packaged from."""
+    copy = tmp_path / "sentiment"
+    shutil.copytree(packaging.SENTIMENT, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(packaging, "SENTIMENT", copy)
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("module", "travels"),
+    [
+        ("tokenizer.py", True),
+        ("serving/linear_classifier.py", True),
+        ("padding.py", False),
+        ("network/model.py", False),
+    ],
+)
+def test_changed_code_is_another_package_if_it_travels(
+    package: ModelPackage, code: Path, module: str, travels: bool
+) -> None:
+    before = packaging.package_digest(package)
+    with (code / module).open("a", encoding="utf-8") as file:
+        file.write("# changed\n")
+    assert (packaging.package_digest(package) != before) == travels
+
+
+@pytest.mark.slow
+def test_traveling_code_needs_nothing_of_the_project(tmp_path: Path) -> None:
+    entry, _ = packaging.write_code(tmp_path, "served_abc")
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+exec(open({str(entry)!r}).read())
+ours = [name for name in sys.modules if name.split(".")[0] in ("sentiment", "workflow", "extras")]
+print(ours)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_two_packages_of_different_code_are_loaded_side_by_side(
+    tmp_path: Path, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("served_a", "served_b"):
+        with (code / "tokenizer.py").open("a", encoding="utf-8") as file:
+            file.write(f"ORIGIN = {name!r}\n")
+        packaging.write_code(tmp_path, name)
+    import served_a.tokenizer  # type: ignore[import-not-found]
+    import served_b.tokenizer  # type: ignore[import-not-found]
+
+    import sentiment.tokenizer
+
+    assert served_a.tokenizer.ORIGIN == "served_a"
+    assert served_b.tokenizer.ORIGIN == "served_b"
+    assert not hasattr(sentiment.tokenizer, "ORIGIN")
+
+
+@pytest.mark.usefixtures("root_with_store")
+@pytest.mark.parametrize("uri", ["models:/nothing/1", "s3://bucket/model", "nothing"])
+def test_model_that_cannot_be_loaded_is_one_message(uri: str) -> None:
+    with pytest.raises(UserError, match=f"{uri} cannot be loaded: "):
+        packaging.load_model(uri)

@@ -1,4 +1,4 @@
-"""The rule compares a candidate with the champion, review by review, and says what it found."""
+"""The rule compares a candidate with the champion, review by review, and says why it decides."""
 
 from pathlib import Path
 from typing import Any
@@ -7,31 +7,33 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workflow import files
-from workflow.files import TEST_DATA
-from workflow.params import Promote
-from workflow.registry import rule as rules
-from workflow.registry.rule import Decision, Evaluated, decide, level
+from tests.workflow.registry.submitting import IMDB, write_evaluation
+from workflow.params import Params, PromoteParams
+from workflow.registry.promotion import (
+    Decision,
+    Evaluated,
+    decide_promotion,
+    read_evaluated,
+    significance_level,
+)
 
-DIGEST = "abc"
 
-
-def evaluated(right: list[bool], error: float = 0.05, **changes: Any) -> Evaluated:
-    """So many right answers to positive reviews, with this calibration error."""
-    answers = {
+def evaluated(is_correct: list[bool], error: float = 0.05, **changes: Any) -> Evaluated:
+    """Return predictions for positive reviews, with this calibration error."""
+    columns = {
         "actual": "positive",
-        "predicted": np.where(right, "positive", "negative"),
+        "predicted": np.where(is_correct, "positive", "negative"),
         "probability": np.float32(1 - error),
     }
-    predictions = pd.DataFrame(answers, pd.Index(range(len(right)), name="review"))
-    return Evaluated(DIGEST, 10, predictions)._replace(**changes)
+    predictions = pd.DataFrame(columns, pd.Index(range(len(is_correct)), name="review"))
+    return Evaluated("abc", 10, predictions, IMDB)._replace(**changes)
 
 
 CHAMPION = evaluated([True] * 10 + [False] * 10)
 
 
-def test_better_beyond_chance_is_promoted(rule: Promote) -> None:
-    decision = decide(evaluated([True] * 17 + [False] * 3), CHAMPION, rule)
+def test_version_that_is_better_beyond_chance_is_promoted(promote_params: PromoteParams) -> None:
+    decision = decide_promotion(evaluated([True] * 17 + [False] * 3), CHAMPION, promote_params)
     assert decision.promoted
     assert decision.reason == (
         "better than the champion: McNemar's exact p = 0.016, +7 of 20 reviews, "
@@ -40,58 +42,69 @@ def test_better_beyond_chance_is_promoted(rule: Promote) -> None:
 
 
 @pytest.mark.parametrize(
-    "right",
+    "is_correct",
     [
         [True] * 15 + [False] * 5,  # five more: p = 0.0625
         [True] * 10 + [False] * 10,
-        [False] * 10 + [True] * 10,  # as many right, but others
+        [False] * 10 + [True] * 10,  # as many, but others
         [False] * 20,  # far worse
     ],
 )
-def test_not_shown_to_be_better_is_not(right: list[bool], rule: Promote) -> None:
-    decision = decide(evaluated(right), CHAMPION, rule)
+def test_version_that_is_not_shown_to_be_better_is_not_promoted(
+    is_correct: list[bool], promote_params: PromoteParams
+) -> None:
+    decision = decide_promotion(evaluated(is_correct), CHAMPION, promote_params)
     assert not decision.promoted
     assert decision.reason.startswith("not shown to be better than the champion")
 
 
-def test_the_level_is_the_rule_s(rule: Promote) -> None:
-    lenient = rule.model_copy(update={"alpha": 0.2})
-    assert decide(evaluated([True] * 15 + [False] * 5), CHAMPION, lenient).promoted
+def test_significance_level_is_that_of_the_params(promote_params: PromoteParams) -> None:
+    lenient = promote_params.model_copy(update={"alpha": 0.2})
+    candidate = evaluated([True] * 15 + [False] * 5)
+    assert decide_promotion(candidate, CHAMPION, lenient).promoted
 
 
-def test_each_further_candidate_is_tested_at_a_lower_level(rule: Promote) -> None:
+def test_each_further_candidate_is_tested_at_a_lower_level(promote_params: PromoteParams) -> None:
     candidate = evaluated([True] * 17 + [False] * 3)  # p = 0.016
-    second = decide(candidate, CHAMPION, rule, number=2)
+    second = decide_promotion(candidate, CHAMPION, promote_params, number=2)
     assert not second.promoted
     assert second.reason.endswith("as candidate 2 against it tested at 0.0083")
-    assert decide(evaluated([True] * 18 + [False] * 2), CHAMPION, rule, number=2).promoted
+    stronger = evaluated([True] * 18 + [False] * 2)
+    assert decide_promotion(stronger, CHAMPION, promote_params, number=2).promoted
 
 
 def test_all_levels_together_are_alpha() -> None:
-    assert sum(level(0.05, number) for number in range(1, 100_000)) == pytest.approx(0.05, 1e-4)
+    total = sum(significance_level(0.05, number) for number in range(1, 100_000))
+    assert total == pytest.approx(0.05, 1e-4)
 
 
-def test_worse_calibrated_beyond_the_margin_is_not(rule: Promote) -> None:
-    decision = decide(evaluated([True] * 20, error=0.0601), CHAMPION, rule)
+def test_version_with_a_worse_calibration_than_the_margin_is_not_promoted(
+    promote_params: PromoteParams,
+) -> None:
+    decision = decide_promotion(evaluated([True] * 20, error=0.0601), CHAMPION, promote_params)
     assert decision == Decision(False, "calibration error greater by 0.0101, more than 0.01")
-    assert decide(evaluated([True] * 20, error=0.0599), CHAMPION, rule).promoted
+    within = evaluated([True] * 20, error=0.0599)
+    assert decide_promotion(within, CHAMPION, promote_params).promoted
 
 
-def test_calibration_is_compared_by_the_same_groups_of_probability(rule: Promote) -> None:
-    """Two models, equally sure of everything: only the number of groups tells them apart."""
+def test_calibration_is_compared_with_the_same_bins(promote_params: PromoteParams) -> None:
+    """Two models, equally sure of everything: only the number of bins tells them apart."""
     probability = np.tile(np.array([0.85, 0.95], np.float32), 10)
     actual = np.where(probability > 0.9, "positive", "negative")
     table = CHAMPION.predictions.assign(probability=probability, actual=actual)
     champion = CHAMPION._replace(bins=1, predictions=table.assign(predicted="negative"))
     better = table.assign(predicted=table["actual"])
     candidate = champion._replace(bins=20, predictions=better)
-    assert decide(candidate, champion, rule).promoted
+    assert decide_promotion(candidate, champion, promote_params).promoted
 
 
-def test_an_evaluation_is_read_in_the_order_of_the_reviews(tmp_path: Path, rule: Promote) -> None:
-    table = evaluated([True] * 15 + [False] * 5).predictions
-    table.sample(frac=1, random_state=0).to_csv(tmp_path / "predictions.csv")
-    files.write_about(tmp_path, {TEST_DATA: DIGEST, "evaluate.calibration_bins": 10})
-    read = rules.read_evaluated(tmp_path)
-    assert decide(read, CHAMPION, rule).reason.count("+5 of 20 reviews") == 1
-    pd.testing.assert_frame_equal(read.predictions, table)
+def test_evaluation_is_read_in_the_order_of_the_reviews(
+    tmp_path: Path, default_params: Params
+) -> None:
+    folder = write_evaluation(tmp_path / "evaluate", default_params, correct=15)
+    read = read_evaluated(folder)
+    assert read.test_digest == "abc"
+    assert read.bins == default_params.evaluate.calibration_bins
+    assert read.dataset == IMDB
+    assert read.predictions.index.tolist() == list(range(20))
+    assert read.predictions["probability"].dtype == np.float32

@@ -5,109 +5,19 @@ import tempfile
 from pathlib import Path
 
 import mlflow
-import numpy as np
-import pandas as pd
 import pytest
 
-from sentiment.data.params import Dataset
 from sentiment.errors import UserError
-from workflow import files, store, tracking
-from workflow.about import AboutEvaluate, write_about
-from workflow.outputs import TEST_DIGEST
-from workflow.params import Params, PromoteParams
-from workflow.registry import champion, promotion, versions
-from workflow.registry.packaging import ModelPackage, PackagedModel
+from tests.workflow.registry.submitting import (
+    NAME,
+    Submitter,
+    champion_run,
+    tags_of,
+    write_evaluation,
+)
+from workflow import tracking
+from workflow.registry import promotion, versions
 from workflow.registry.promotion import Decision, Evaluated
-from workflow.registry.versions import Registration
-from workflow.tracking import Run
-
-NAME = "imdb-sentiment"
-IMDB = Dataset(dataset="imdb", archive_sha256="abc")
-
-
-def write_evaluation(
-    folder: Path,
-    params: Params,
-    correct: int,
-    reviews: int = 20,
-    test_digest: str = "abc",
-    dataset: Dataset = IMDB,
-) -> Path:
-    """Write the folder of an evaluation with this number of correct predictions."""
-    folder.mkdir(parents=True)
-    predicted = np.repeat(["positive", "negative"], [correct, reviews - correct])
-    columns = {"actual": "positive", "predicted": predicted, "probability": 0.95}
-    pd.DataFrame({"review": range(reviews), **columns}).to_csv(
-        folder / "predictions.csv", index=False
-    )
-    files.write_json(folder / "metrics.json", {"dataset": dataset.name})
-    about = AboutEvaluate(
-        dataset=dataset, evaluate=params.evaluate, digests={TEST_DIGEST: test_digest}
-    )
-    write_about(folder, about)
-    return folder
-
-
-class Submitter:
-    """Registers models that differ in their number of correct predictions."""
-
-    def __init__(self, params: Params) -> None:
-        self.params = params
-        self.evaluation: dict[str, object] = {}  # more arguments of `write_evaluation`
-        self.submitted = 0
-
-    def new_run(self) -> Run:
-        client = mlflow.MlflowClient()
-        experiment_id = store.connect()
-        run_id = client.create_run(experiment_id).info.run_id
-        return Run(run_id, "lstm", experiment_id)
-
-    def register(
-        self,
-        run: Run,
-        correct: int,
-        promote: PromoteParams | None = None,
-        threshold: float = 0.5,
-    ) -> Path:
-        """Register a run's model; return the folder of its evaluation."""
-        self.submitted += 1
-        folder = write_evaluation(
-            Path(f"submitted-{self.submitted}", "evaluate"),
-            self.params,
-            correct,
-            **self.evaluation,  # type: ignore[arg-type]
-        )
-        model = folder.parent / "model"
-        model.write_text(run.run_id, encoding="utf-8")
-        registration = Registration(
-            dataset="imdb",
-            package=ModelPackage([PackagedModel(model, {})], model, threshold),
-            tags={"test_accuracy": str(correct / 20)},
-            profile={"words": correct},
-            promote=promote or self.params.promote,
-        )
-        versions.register_model(run, registration, folder)
-        return folder
-
-    def __call__(self, correct: int, promote: PromoteParams | None = None) -> Run:
-        """Register the model of a new run."""
-        run = self.new_run()
-        self.register(run, correct, promote)
-        return run
-
-
-@pytest.fixture
-def submit(default_params: Params) -> Submitter:
-    return Submitter(default_params)
-
-
-def champion_run(client: mlflow.MlflowClient) -> str | None:
-    version = versions.find_champion(client, NAME)
-    return version.run_id if version else None
-
-
-def tags_of(run: Run) -> dict[str, str]:
-    return dict(versions.versions_of_run(run.run_id)[0].tags)
 
 
 @pytest.mark.parametrize(
@@ -215,9 +125,8 @@ def test_same_package_of_a_run_is_the_same_version(
     assert champion_run(client) == run.run_id
 
 
-@pytest.mark.usefixtures("client")
 def test_another_package_of_a_run_is_another_version_that_is_tested_against_the_first(
-    submit: Submitter,
+    client: mlflow.MlflowClient, submit: Submitter
 ) -> None:
     run = submit(10)
     submit.register(run, 20, threshold=0.4)
@@ -226,7 +135,9 @@ def test_another_package_of_a_run_is_another_version_that_is_tested_against_the_
     assert versions.load_profile(newest) == {"words": 20}
     assert versions.load_profile(oldest) == {"words": 10}
     assert "+10 of 20 reviews" in newest.tags["promote.reason"]
-    assert champion.champion_version().version == newest.version
+    champion = versions.find_champion(client, NAME)
+    assert champion is not None
+    assert champion.version == newest.version
 
 
 def test_rule_decides_again_if_the_champion_was_replaced_in_the_meantime(
