@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import mlflow
 from ruamel.yaml import YAML
 
 from tests import forking

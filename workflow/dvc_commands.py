@@ -14,7 +14,6 @@ from workflow.commands import Interrupted
 
 DVC = (sys.executable, "-m", "dvc")
 WORKSPACE = Path()
-NO_DEFAULT_REMOTE = 1  # exit status of `dvc remote default`
 
 
 def run_dvc(
@@ -42,11 +41,11 @@ def default_remote() -> str | None:
         UserError: DVC's configuration cannot be read.
     """
     done = _dvc_output("remote", "default")
-    if done.returncode == NO_DEFAULT_REMOTE:
-        return None
-    if done.returncode:
+    if not done.returncode:
+        return done.stdout.strip()
+    if "ERROR: " in done.stderr:
         raise UserError(f"DVC's configuration cannot be read: {_error_line(done.stderr)}")
-    return done.stdout.strip()
+    return None
 
 
 def remote_problem() -> str:
