@@ -50,7 +50,7 @@ def main() -> None:
     )
     dataset = dataset_name(used)
     evaluation = evaluate_network(
-        test, read_words(), training, probabilities, gradients, dataset, params
+        test, read_words(), training.record, probabilities, gradients, dataset, params
     )
     with files.replaced(EVALUATE) as folder:
         write(folder, evaluation)

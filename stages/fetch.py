@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from sentiment.data import imdb, synthetic, table
-from sentiment.data.params import NO_ADDED_TEXTS, FetchParams, dataset_params, summarize_dataset
+from sentiment.data.params import NO_ADDED_TEXTS, FetchParams, describe_dataset
 from sentiment.data.rows import BinaryLabels
+from sentiment.data.summary import summarize_dataset
 from sentiment.data.table import EncodedDataset
+from sentiment.section import flatten
 from sentiment.tokenizer import review_hashes
 from workflow import downloads, ending, files
-from workflow.params import load_params, tokenizer_of
+from workflow.params import load_params
 
 
 def load(params: FetchParams, scratch: Path) -> tuple[EncodedDataset, dict[str, str]]:
@@ -30,13 +32,13 @@ def load(params: FetchParams, scratch: Path) -> tuple[EncodedDataset, dict[str, 
     else:
         with downloads.tables(params.table) as (sources, of_parts):
             loaded = table.load_table(params.table, sources, scratch, labels)
-        digests = {f"fetch.table.{part}_sha256": digest for part, digest in of_parts.items()}
+        digests = {f"{part}_sha256": digest for part, digest in of_parts.items()}
     if params.add != NO_ADDED_TEXTS:
         own = b"".join(review_hashes(part).tobytes() for part in (loaded.train, loaded.test))
         # as long as it is the same, a text that joins stays in training or in the test part
-        digests["fetch.own_sha256"] = hashlib.sha256(own).hexdigest()
-        tokenizer = tokenizer_of(dataset_params(params))
-        with downloads.added(params.add) as (sources, digests["fetch.add_sha256"]):
+        digests["own_sha256"] = hashlib.sha256(own).hexdigest()
+        tokenizer = describe_dataset(params).tokenizer
+        with downloads.added(params.add) as (sources, digests["add_sha256"]):
             loaded = table.add_texts(loaded, params.table, tokenizer, sources, labels)
     return loaded, digests
 
@@ -66,7 +68,7 @@ def main() -> None:
             summary = summarize_dataset(source.train, source.test, source.rows_skipped)
         files.write_json(folder / "word_index.json", source.word_index)
         files.write_json(folder / "summary.json", summary)
-        files.write_about(folder, dataset_params(params) | digests)
+        files.write_about(folder, flatten(describe_dataset(params, **digests), "fetch"))
     print(describe(params.name, summary))
 
 

@@ -57,7 +57,8 @@ def write(
 
 
 def main() -> None:
-    params = load_params().train
+    everything = load_params()
+    params = everything.train
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
     learning, validation = train_validation_split(x, y, params.validation_split)
     settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
@@ -66,7 +67,7 @@ def main() -> None:
     with training_run(name, settings_used, tags) as run:
         log = run.log
         log_data(log, tags["dataset"], learning, validation)
-        inputs = model_inputs(settings_used, len(learning.y))
+        inputs = model_inputs(everything.pad, params, len(learning.y))
         training = Training(params, inputs, learning, validation)
         print(f"Training by {training.path}", flush=True)
         tags["train.path"] = training.path

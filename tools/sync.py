@@ -11,11 +11,16 @@ from pathlib import Path
 from filelock import FileLock
 
 from sentiment.errors import UserError
-from sentiment.evaluation.evaluate import TrainingRecord
 from sentiment.network.batches import train_validation_split
 from sentiment.serving.keras_classifier import load_keras_model
 from workflow import cli, files
-from workflow.evaluation import evaluated_digests, publish_outputs, read_test, read_training
+from workflow.evaluation import (
+    RecordedTraining,
+    evaluated_digests,
+    publish_outputs,
+    read_test,
+    read_training,
+)
 from workflow.files import EVALUATE, PAD, TRAIN
 from workflow.params import dataset_name, load_params
 from workflow.runs import lifecycle, store
@@ -58,7 +63,7 @@ def lock() -> Path:
     return files.root() / f"{store.DATABASE}.sync.lock"
 
 
-def complete_training(training: TrainingRecord) -> Run:
+def complete_training(training: RecordedTraining) -> Run:
     """Log what the store lacks of `data/train`; return the run."""
     import mlflow
 

@@ -31,6 +31,20 @@ GRADIENTS, HISTORY = "gradients.csv", "history.csv"
 GRADIENT = "gradient_norm"  # metric, whose steps are words before the last one
 
 
+class RecordedTraining(NamedTuple):
+    """What `data/train` has of a training, but for the model: flat params, tables and its run."""
+
+    params: dict[str, Any]
+    history: pd.DataFrame
+    gradients: pd.DataFrame
+    run: dict[str, Any]
+
+    @property
+    def record(self) -> TrainingRecord:
+        """The part that an evaluation needs."""
+        return TrainingRecord(self.run["name"], self.history, self.gradients)
+
+
 class TestIdentity(NamedTuple):
     """The reviews that a model was asked about, as MLflow names a data set."""
 
@@ -143,12 +157,12 @@ def read_words() -> list[str]:
     return ["", *sorted(index, key=index.__getitem__)]
 
 
-def read_training() -> TrainingRecord:
+def read_training() -> RecordedTraining:
     """Read what is known of the training from `data/train`."""
     history = pd.read_csv(files.checked(TRAIN / "history.csv"))
     gradients = pd.read_csv(files.checked(TRAIN / "gradients.csv"))
     run = files.read_json(files.checked(TRAIN / "run.json"))
-    return TrainingRecord(files.read_about(TRAIN)["params"], history, gradients, run)
+    return RecordedTraining(files.read_about(TRAIN)["params"], history, gradients, run)
 
 
 def evaluated_digests() -> dict[str, str]:
