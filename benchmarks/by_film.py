@@ -51,7 +51,7 @@ def main(linear: bool) -> None:
         raise UserError("There is no linear model: set train.wide.buckets above 0.")
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
     learning, validation = by_film(x, y, settings_used["pad.shuffle_seed"])
-    inputs = model_inputs(settings_used, len(learning.y))
+    inputs = model_inputs(params.pad, params.train, len(learning.y))
     training = Training(params.train, inputs, learning, validation)
     outputs = {}
     if params.train.wide.buckets:

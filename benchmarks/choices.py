@@ -25,7 +25,6 @@ from sentiment.network import training
 from sentiment.network.batches import batched_dataset, train_validation_split
 from sentiment.network.model import build_model, model_inputs
 from sentiment.network.params import TrainParams
-from sentiment.section import flatten
 from workflow import cli, files
 from workflow.files import PAD
 from workflow.params import load_params
@@ -94,12 +93,11 @@ def epochs_of(variant: Variant) -> Callable[[], float]:
     from sentiment.network.fast_lstm import accelerate  # which imports TensorFlow
 
     params = params_of(variant)
-    settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = (array[:REVIEWS] for array in files.read_arrays(PAD, ["x_train", "y_train"]))
     learning, validation = train_validation_split(x, y, params.validation_split)
     size, held_out = params.batch_size, params.validation_batch_size
     with variant.patched():
-        model = build_model(params, model_inputs(settings_used, len(learning.y)))
+        model = build_model(params, model_inputs(load_params().pad, params, len(learning.y)))
         accelerate(model, params)
         model.jit_compile = variant.jit
         if variant.arrays:

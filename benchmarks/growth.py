@@ -14,7 +14,7 @@ from sentiment.network import training
 from sentiment.network.batches import batched_dataset, train_validation_split
 from sentiment.network.model import build_model, model_inputs
 from sentiment.network.params import TrainParams
-from sentiment.section import flatten
+from sentiment.padding import PadParams
 from workflow import files
 from workflow.files import PAD
 from workflow.params import load_params
@@ -22,21 +22,19 @@ from workflow.params import load_params
 REVIEWS = 8000  # of which a fifth validates
 
 
-def epochs_of(
-    x: Any, y: Any, params: TrainParams, settings_used: dict[str, Any]
-) -> Callable[[], float]:
+def epochs_of(x: Any, y: Any, params: TrainParams, pad: PadParams) -> Callable[[], float]:
     """Return a function that trains one epoch and returns its seconds; the first is done."""
-    return timed(epoch_of(x, y, params, settings_used))
+    return timed(epoch_of(x, y, params, pad))
 
 
-def epoch_of(
-    x: Any, y: Any, params: TrainParams, settings_used: dict[str, Any]
-) -> Callable[[], Any]:
+def epoch_of(x: Any, y: Any, params: TrainParams, pad: PadParams) -> Callable[[], Any]:
     """Return a function that trains a new model for one epoch more each time."""
     from sentiment.network.fast_lstm import accelerate  # which imports TensorFlow
 
     learning, validation = train_validation_split(x, y, params.validation_split)
-    inputs = model_inputs({**settings_used, "pad.max_length": x.shape[1]}, len(learning.y))
+    inputs = model_inputs(
+        pad.model_copy(update={"max_length": x.shape[1]}), params, len(learning.y)
+    )
     model = build_model(params, inputs)
     accelerate(model, params)
     shuffled = batched_dataset(*learning, batch_size=params.batch_size, shuffle=True)
@@ -57,17 +55,18 @@ def timed(work: Callable[[], Any]) -> Callable[[], float]:
 
 
 def main() -> None:
-    params = load_params().train
+    everything = load_params()
+    params = everything.train
+    pad = everything.pad
     training.set_seeds(params)
-    settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
     one_x, one_y = x[:REVIEWS], y[:REVIEWS]
     wide = params.model_copy(update={"units": 2 * params.units})
     variants = {
-        "nothing": epochs_of(one_x, one_y, params, settings_used),
-        "reviews": epochs_of(x[: 2 * REVIEWS], y[: 2 * REVIEWS], params, settings_used),
-        "length": epochs_of(np.hstack([one_x, one_x]), one_y, params, settings_used),
-        "units": epochs_of(one_x, one_y, wide, settings_used),
+        "nothing": epochs_of(one_x, one_y, params, pad),
+        "reviews": epochs_of(x[: 2 * REVIEWS], y[: 2 * REVIEWS], params, pad),
+        "length": epochs_of(np.hstack([one_x, one_x]), one_y, params, pad),
+        "units": epochs_of(one_x, one_y, wide, pad),
     }
     for _ in range(int(sys.argv[1])):
         for name, epoch in variants.items():

@@ -18,7 +18,6 @@ from benchmarks.limit import epoch_flops, sgemm_rate
 from sentiment.backend import load_keras
 from sentiment.network import training
 from sentiment.network.params import TrainParams
-from sentiment.section import flatten
 from workflow import cli, files
 from workflow.files import PAD
 from workflow.params import load_params
@@ -36,9 +35,8 @@ NETWORKS: dict[str, Mapping[str, Any]] = {
 
 def epoch_of(params: TrainParams) -> Callable[[], float]:
     """A function that trains one epoch of a new model and returns its seconds."""
-    settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
     x, y = (array[:REVIEWS] for array in files.read_arrays(PAD, ["x_train", "y_train"]))
-    train = growth.epoch_of(x, y, params, settings_used)
+    train = growth.epoch_of(x, y, params, load_params().pad)
 
     def epoch() -> float:
         begun = time.perf_counter()

@@ -8,7 +8,6 @@ from sentiment.network.batches import train_validation_split
 from sentiment.network.model import model_inputs
 from sentiment.network.progress import NO_PROGRESS, Progress
 from sentiment.network.training import Training
-from sentiment.section import flatten
 from stages import train
 from workflow import files
 from workflow.files import PAD
@@ -17,17 +16,18 @@ from workflow.runs import training_run
 
 
 def main() -> None:
-    params = load_params().train
-    settings_used = files.read_about(PAD)["params"] | flatten(params, "train")
+    everything = load_params()
+    params = everything.train
+    pad = everything.pad
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
     parts = learning, validation = train_validation_split(x, y, params.validation_split)
-    training = Training(params, model_inputs(settings_used, len(learning.y)), *parts)
+    training = Training(params, model_inputs(pad, params, len(learning.y)), *parts)
     with tempfile.TemporaryDirectory() as kept, tempfile.TemporaryDirectory() as folder:
 
         def on_epoch(progress: Progress) -> None:
             training_run.write(Path(kept), len(progress.epochs), training.capture(progress))
 
-        padding_token, reviews = settings_used["pad.padding_token"], params.gradient_reviews
+        padding_token, reviews = pad.padding_token, params.gradient_reviews
         gradients = measure_gradients(training.model, validation.x, padding_token, reviews)
         trained = training.fit(NO_PROGRESS, on_epoch)
         train.write(Path(folder), training, trained, gradients)

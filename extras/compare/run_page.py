@@ -6,18 +6,18 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from markupsafe import Markup
-from workflow.evaluation import TEXT, evaluated_digests, read_table
-from workflow.runs.links import ADDRESS
 
 from extras.common import page
 from extras.common.significance import CONFIDENCE, interval
 from sentiment.errors import UserError
-from sentiment.evaluation.evaluate import TrainingRecord, plot_predictions, plot_training
+from sentiment.evaluation.evaluate import plot_predictions, plot_training
 from sentiment.evaluation.metrics import Predictions, metrics_for
 from sentiment.evaluation.params import EvaluateParams
 from workflow import files
+from workflow.evaluation import TEXT, RecordedTraining, evaluated_digests, read_table
 from workflow.files import EVALUATE
 from workflow.params import Params
+from workflow.runs.links import ADDRESS
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.html"
 TABLES = ("predictions", "confusion", "roc", "reliability", "lengths", "mistakes", "gradients")
@@ -78,16 +78,18 @@ def moment(milliseconds: int) -> str:
     return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M}"
 
 
-def plots(training: TrainingRecord, results: Results, options: EvaluateParams) -> dict[str, Markup]:
+def plots(
+    training: RecordedTraining, results: Results, options: EvaluateParams
+) -> dict[str, Markup]:
     """The plots of `evaluate` by their captions, which take the place of titles."""
     drawn = plot_predictions(results.metrics, results.tables, training.run["name"], options)
-    drawn |= plot_training(training, results.tables["gradients"], options)
+    drawn |= plot_training(training.record, results.tables["gradients"], options)
     for figure in drawn.values():
         figure.axes[0].set_title("")
     return {caption: page.svg(drawn[name], caption) for name, caption in PLOTS.items()}
 
 
-def report(training: TrainingRecord, results: Results, link: str, options: EvaluateParams) -> str:
+def report(training: RecordedTraining, results: Results, link: str, options: EvaluateParams) -> str:
     """The complete page, which leads to the run at the address `link`."""
     mistakes = results.tables["mistakes"]
     if not options.log_texts:  # they may have been logged when the table was made

@@ -12,7 +12,7 @@ from workflow.runs.identity import fingerprint, provenance
 from extras.common import run_groups
 from extras.sweep import study
 from extras.sweep.sweep_options import SweepOptions
-from sentiment.data.params import NO_ADDED_TEXTS, dataset_params
+from sentiment.data.params import NO_ADDED_TEXTS, describe_dataset
 from sentiment.errors import UserError
 from sentiment.section import flatten
 from workflow import downloads, files
@@ -91,7 +91,7 @@ def settings_of(data: Mapping[str, Any], params: Params) -> dict[str, Any]:
 def data_of(params: Params) -> dict[str, Any]:
     """What shaped `data/fetch`; raises UserError where that is not of these params."""
     data: dict[str, Any] = files.read_about(FETCH)["params"]
-    wanted = dataset_params(params.fetch)
+    wanted = flatten(describe_dataset(params.fetch), "fetch")
     if params.fetch.dataset == "table" and Path(params.fetch.table.train).is_file():
         wanted["fetch.table.train_sha256"] = files.sha256(Path(params.fetch.table.train))
     if params.fetch.add != NO_ADDED_TEXTS and Path(params.fetch.add).exists():

@@ -53,7 +53,7 @@ def prepare(
     order, _ = shuffle_orders(len(reviews), 0, params.pad.shuffle_seed)
     x, y = pad(reviews, order, layout(params.pad)), reviews.labels[order]
     learning, validation = train_validation_split(x, y, params.train.validation_split)
-    inputs = model_inputs(settings_used, len(learning.y))
+    inputs = model_inputs(params.pad, params.train, len(learning.y))
     with own_seeds(params.train.seed):
         return settings_used, Training(params.train, inputs, learning, validation)
 
