@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from markupsafe import Markup
+from workflow.evaluation import TEXT, RecordedTraining, evaluated_digests, read_table
+from workflow.runs.links import ADDRESS
 
 from extras.common import page
 from extras.common.significance import CONFIDENCE, interval
@@ -14,10 +16,8 @@ from sentiment.evaluation.evaluate import plot_predictions, plot_training
 from sentiment.evaluation.metrics import Predictions, metrics_for
 from sentiment.evaluation.params import EvaluateParams
 from workflow import files
-from workflow.evaluation import TEXT, RecordedTraining, evaluated_digests, read_table
 from workflow.files import EVALUATE
 from workflow.params import Params
-from workflow.runs.links import ADDRESS
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.html"
 TABLES = ("predictions", "confusion", "roc", "reliability", "lengths", "mistakes", "gradients")

@@ -36,14 +36,17 @@ def state_time(project: Project) -> int:
     return max((path.stat().st_mtime_ns for path in states), default=0)
 
 
-def train_two_epochs(
-    project: Project, start: Starter, *command: str
-) -> "subprocess.Popen[str]":
+def wait_for_epoch(project: Project, process: "subprocess.Popen[str]") -> None:
+    """Wait until the process has written another checkpoint, or has ended."""
+    before = state_time(project)
+    until(lambda: process.poll() is not None or state_time(project) > before)
+
+
+def train_two_epochs(project: Project, start: Starter, *command: str) -> "subprocess.Popen[str]":
     """Start a command that trains, in a process group of its own, and wait for two more epochs."""
     process = start(project, *(command or ("dvc", "repro")))
     for _ in range(2):
-        before = state_time(project)
-        until(lambda: process.poll() is not None or state_time(project) > before)
+        wait_for_epoch(project, process)
     assert process.poll() is None, process.communicate()
     return process
 

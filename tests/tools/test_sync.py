@@ -56,7 +56,8 @@ def logged(run: Run) -> dict[str, Any]:
     }
 
 
-def test_complete_run_is_left_as_it_is(project: Project, call: Caller) -> None:
+@pytest.mark.usefixtures("project")
+def test_complete_run_is_left_as_it_is(call: Caller) -> None:
     (before,) = runs()
     call(sync.main)
     (after,) = runs()
@@ -109,7 +110,8 @@ def test_run_that_lacks_parts_is_completed_without_doubles(project: Project, cal
     assert logged(completed) == before
 
 
-def test_run_that_was_deleted_is_made_again(project: Project, call: Caller) -> None:
+@pytest.mark.usefixtures("project")
+def test_run_that_was_deleted_is_made_again(call: Caller) -> None:
     (run,) = runs()
     before = logged(run)
     mlflow.delete_run(run.info.run_id)
@@ -128,7 +130,8 @@ def test_evaluation_of_another_model_is_not_logged(project: Project, call: Calle
     assert "test_accuracy" not in newest.data.metrics
 
 
-def test_changed_or_missing_outputs_are_one_message(project: Project, call: Caller) -> None:
+@pytest.mark.usefixtures("project")
+def test_changed_or_missing_outputs_are_one_message(call: Caller) -> None:
     mlflow.delete_run(runs()[0].info.run_id)
     with Path("data/train/model.keras").open("ab") as file:
         file.write(b"more")
