@@ -238,8 +238,9 @@ def plain_run(
 def _create_plain_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Run:
     from mlflow.entities import Param
 
+    experiment_id = store.connect()
     client = _client()
-    run = client.create_run(store.connect(), tags=dict(tags), run_name=name)
+    run = client.create_run(experiment_id, tags=dict(tags), run_name=name)
     logged = [Param(key, str(value)) for key, value in params.items()]
     client.log_batch(run.info.run_id, params=logged)
     return _run(run)

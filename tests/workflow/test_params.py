@@ -1,3 +1,5 @@
+"""params.yaml is validated as a whole; each problem names key, value and what is allowed."""
+
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +8,7 @@ import pytest
 from sentiment.errors import UserError
 from tests.conftest import defaults
 from tests.project import ROOT, TRANSFORMER, merged
-from workflow.params import Params, check_params, load_params
+from workflow.params import Params, load_params, validate_params
 
 BAD = [
     ({"train": {"epochs": 0}}, "train.epochs", "0", "greater than or equal to 1"),
@@ -23,10 +25,10 @@ BAD = [
     ({"fetch": {"add": "https://u:p@h/answers.csv"}}, "fetch.add", "", "~/.netrc"),
     ({"fetch": {"url": "https://data.example/?t=1/"}}, "fetch.url", "", "a signature"),
     ({"fetch": {"table": {"positive": [1]}}}, "fetch.table.positive", "[1]", "valid string"),
-    ({"evaluate": {"length_buckets": [2, 1]}}, "evaluate.length_buckets", "[2, 1]", "rise"),
+    ({"evaluate": {"length_buckets": [2, 1]}}, "evaluate.length_buckets", "[2, 1]", "greater than the one before"),
     ({"train": 5}, "train", "5", "mapping of keys"),
     ({"train": {"unitz": 3}}, "train.unitz", "unknown key", "Did you mean units? Allowed: "),
-    ({"sweep": {"trials": 3}}, "sweep: unknown key. ", "Remove it: ", "extras/sweep/sweep.yaml"),
+    ({"sweep": {"trials": 3}}, "sweep: unknown key. ", "Allowed: ", "fetch, pad, train"),
 ]
 
 
@@ -35,7 +37,7 @@ def test_bad_value_is_one_message_with_key_value_and_what_is_allowed(
     changes: dict[str, Any], key: str, value: str, allowed: str
 ) -> None:
     with pytest.raises(UserError) as raised:
-        check_params(merged(defaults(), changes), "params.yaml")
+        validate_params(merged(defaults(), changes), "params.yaml")
     message = str(raised.value)
     assert key in message
     assert value in message
@@ -59,37 +61,35 @@ def test_bad_value_is_one_message_with_key_value_and_what_is_allowed(
     ],
     ids=str,
 )
-def test_what_does_not_go_with_the_architecture_is_refused(
-    changes: dict[str, Any], problem: str
-) -> None:
+def test_param_of_another_architecture_is_refused(changes: dict[str, Any], problem: str) -> None:
     document = merged(defaults(), {"train": merged(TRANSFORMER, changes)})
     with pytest.raises(UserError, match=rf"train: architecture \w+: .*{problem}"):
-        check_params(document, "params.yaml")
+        validate_params(document, "params.yaml")
 
 
 @pytest.mark.parametrize(
     ("value", "label"),
     [(1, "1"), (True, "true"), (0.5, "0.5"), (5.0, "5"), ("1.0", "1"), ("a", "a")],
 )
-def test_a_label_that_is_no_text_is_one_as_json_has_it(value: Any, label: str) -> None:
+def test_label_that_is_not_a_text_is_written_as_in_json(value: Any, label: str) -> None:
     document = merged(defaults(), {"fetch": {"table": {"positive": value}}})
-    assert check_params(document, "params.yaml").fetch.table.positive == label
+    assert validate_params(document, "params.yaml").fetch.table.positive == label
 
 
-@pytest.mark.parametrize("text", ["train: [", "a: 1\na: 2\n", ""])
-def test_what_is_no_mapping_in_yaml_is_one_message(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["train: [", "a: 1\na: 2\n", "", "[" * 5000])
+def test_file_that_is_not_a_mapping_in_yaml_is_one_message(tmp_path: Path, text: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"params\.yaml"):
         load_params(path)
 
 
-def test_missing_keys_and_wrong_values_are_told_at_once() -> None:
+def test_all_missing_keys_and_wrong_values_are_named() -> None:
     document = merged(defaults(), {"train": {"epochs": 0}})
     del document["pad"]["max_length"], document["train"]["wide"]
     with pytest.raises(UserError, match=r"(?s)pad.max_length: missing.*train.epochs: 0") as raised:
-        check_params(document, "params.yaml")
-    assert "train.wide: missing. copy it from presets/notebook.yaml" in str(raised.value)
+        validate_params(document, "params.yaml")
+    assert "train.wide: missing" in str(raised.value)
 
 
 def test_missing_file_says_where_to_run(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_missing_file_says_where_to_run(tmp_path: Path) -> None:
         load_params(tmp_path / "params.yaml")
 
 
-def test_defaults_are_the_missions(default_params: Params) -> None:
+def test_defaults_are_those_of_the_notebook(default_params: Params) -> None:
     pad, train = default_params.pad, default_params.train
     assert (pad.num_words, pad.max_length) == (10_000, 200)
     assert (train.embedding_units, train.cell, train.units) == (64, "lstm", 64)

@@ -1,7 +1,8 @@
-"""A server is gone soon after the command that started it was told to end, however that is."""
+"""A server ends with the command that started it."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,8 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sentiment.errors import UserError
 from tests.project import ROOT, default_signals, until
+from workflow.processes import LOOPBACK, check_port_is_free, command_output
 
+pytestmark = pytest.mark.slow
 SECONDS = 10  # from a signal to a server's end, at most: COMMAND allows it 2
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 NOTED = "open(f'{sys.argv[1]}/{os.getpid()}', 'w').close(); "
@@ -32,10 +36,10 @@ time.sleep(60)
 """
 COMMAND = """
 import os, sys
-from workflow import children, signals
-children.END_SECONDS, signals.AT_ONCE_SECONDS = 1.0, 60.0
-with signals.raising():
-    sys.exit(children.run([sys.executable, sys.argv[1], sys.argv[2]], os.environ))
+from workflow import commands, processes
+processes.TERMINATION_SECONDS = 1.0
+with commands.exit_with_message("make ui", "`make ui`"):
+    sys.exit(processes.run_server([sys.executable, sys.argv[1], sys.argv[2]], os.environ))
 """
 
 
@@ -66,7 +70,9 @@ def start(noted: Path, server: str = SERVER) -> "subprocess.Popen[bytes]":
 @pytest.mark.parametrize(
     "numbers", [[signal.SIGINT], [signal.SIGHUP, signal.SIGTERM, signal.SIGINT]]
 )
-def test_signals_end_a_server_that_ignores_them(noted: Path, numbers: list[signal.Signals]) -> None:
+def test_signal_to_the_command_ends_a_server_that_ignores_signals(
+    noted: Path, numbers: list[signal.Signals]
+) -> None:
     with start(noted) as command:
         until(lambda: len(running(noted)) == 2)
         for number in numbers:
@@ -76,8 +82,26 @@ def test_signals_end_a_server_that_ignores_them(noted: Path, numbers: list[signa
         assert command.wait(SECONDS) == 128 + numbers[0]
 
 
-def test_a_server_that_fails_leaves_no_worker_and_its_status(noted: Path) -> None:
+def test_server_that_fails_leaves_no_worker_and_its_status(noted: Path) -> None:
     with start(noted, SERVER.replace("time.sleep(60)", FAIL)) as command:
         assert command.wait(60) == 3
     assert len(list(noted.iterdir())) == 2
     assert running(noted) == []
+
+
+def test_port_that_is_taken_is_one_message() -> None:
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            UserError, match=f"Port {port} is taken .* Choose another one with PORT"
+        ):
+            check_port_is_free(port, "PORT")
+    check_port_is_free(port, "PORT")
+
+
+def test_failed_command_is_one_message() -> None:
+    assert command_output("echo", "done") == "done\n"
+    with pytest.raises(UserError, match="ls /nowhere failed: .*No such file"):
+        command_output("ls", "/nowhere")

@@ -1,66 +1,85 @@
-"""A run says what it is and where it was trained."""
+"""A run says where it comes from."""
 
-import os
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
-from workflow.runs.identity import run_name
 
+from sentiment.data.params import describe_dataset
 from tests.project import TRANSFORMER
+from workflow import provenance
 from workflow.params import Params
-from workflow.params_file import changed
-from workflow.runs import identity
+from workflow.params_file import with_changes
+from workflow.provenance import run_name, short_digest_of
 
-SHAPING = {"pad.max_length": 200, "fetch.dataset": "imdb"}
-CPUINFO = """\
-processor\t: 0
-model name\t: Example CPU
-flags\t\t: fpu sse4_2 avx avx2 avx512f fma lahf_lm
-"""
+CPU_INFO = "processor\t: 0\nmodel name\t: Example CPU\nflags\t\t: fpu avx2\n"
 
 
-def test_versions_machine_and_settings_that_change_bits_are_named(
+def test_machine_tags_have_versions_processor_and_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "cpuinfo").write_text(CPUINFO, encoding="utf-8")
-    (tmp_path / "gpu").mkdir()
-    (tmp_path / "gpu" / "information").write_text("Model: \t\t Example\n", encoding="utf-8")
-    monkeypatch.setattr(identity, "CPUINFO", tmp_path / "cpuinfo")
-    monkeypatch.setattr(identity, "GPUS", tmp_path)
-    for name in [name for name in os.environ if name.startswith(identity.VARIABLES)]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
-    described = identity.describe()
-    assert int(described["processor.cores"]) > 0
-    for package in ("tensorflow", "scipy", "scikit-learn"):  # what computes
-        assert described[f"{package}.version"] == version(package)
-    assert described["processor.name"] == "Example CPU"
-    assert described["processor.features"] == "avx avx2 avx512f fma sse4_2"
-    assert described["processor.gpus"] == "Example"
-    assert described["environment.settings"] == "ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_NUM_THREADS=1"
+    (tmp_path / "cpuinfo").write_text(CPU_INFO, encoding="utf-8")
+    monkeypatch.setattr(provenance, "CPU_INFO", tmp_path / "cpuinfo")
+    tags = provenance.machine_tags()
+    assert int(tags["processor.cores"]) > 0
+    assert tags["processor.name"] == "Example CPU"
+    for package in ("tensorflow", "keras", "numpy", "scipy", "scikit-learn"):
+        assert tags[f"{package}.version"] == version(package)
 
 
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({}, "lstm-64"),
-        (
-            {**TRANSFORMER, "units": 128, "layers": 2, "pooling": "mean"},
-            "transformer-128 · 2 heads · 2 layers · masked · mean",
-        ),
-        (
-            {"bidirectional": True, "wide.buckets": 9, "dropout.word": 0.3, "clip_norm": 1.0},
-            "bi-lstm-64 · wide · word dropout 0.3 · clip 1",
-        ),
-    ],
-)
-def test_a_run_is_named_after_its_model_and_what_is_unusual(
-    default_params: Params, changes: dict[str, Any], expected: str
+def test_processor_without_a_name_is_called_after_its_architecture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params = changed(default_params, {f"train.{name}": x for name, x in changes.items()}).train
-    assert run_name(params, SHAPING, None) == f"{expected} · len 200 · seed 42"
-    synthetic = SHAPING | {"fetch.dataset": "synthetic"}
-    assert run_name(params, synthetic, "bold").endswith(" · len 200 · seed 42 · synthetic · bold")
+    monkeypatch.setattr(provenance, "CPU_INFO", tmp_path / "absent")
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    assert provenance.machine_tags()["processor.name"] == "arm64"
+
+
+def test_dvc_experiment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "bold-move")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc")
+    tags = provenance.provenance_tags()
+    assert tags["dvc.experiment"] == "bold-move"
+    assert tags["dvc.baseline"] == "abc"
+
+
+def test_short_digest_changes_with_each_value_but_not_with_their_order() -> None:
+    document = {"params": {"units": 4}, "data": "a", "code": "b", "machine": "c"}
+    changed = [{**document, name: "other"} for name in document]
+    assert len({short_digest_of(other) for other in [document, *changed]}) == 5
+    assert short_digest_of(dict(reversed(document.items()))) == short_digest_of(document)
+
+
+def test_run_is_named_after_model_length_and_seed(default_params: Params) -> None:
+    dataset = describe_dataset(default_params.fetch)
+    name = run_name(default_params.train, default_params.pad, dataset)
+    assert name == "lstm-64 · len 200 · seed 42"
+
+
+def test_name_of_a_run_has_the_architecture_the_dataset_and_the_experiment(
+    default_params: Params,
+) -> None:
+    changes = {f"train.{name}": value for name, value in TRANSFORMER.items()}
+    changes["fetch.dataset"] = "synthetic"
+    params = with_changes(default_params, changes)
+    dataset = describe_dataset(params.fetch)
+    name = run_name(params.train, params.pad, dataset, "bold-move")
+    assert name == "transformer-64 · len 200 · seed 42 · synthetic · bold-move"
+
+
+def test_name_of_a_run_says_whether_it_reads_both_ways(default_params: Params) -> None:
+    params = with_changes(default_params, {"train.bidirectional": True})
+    dataset = describe_dataset(params.fetch)
+    assert run_name(params.train, params.pad, dataset).startswith("bi-lstm-64 · ")
+
+
+def test_long_diff_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "git", lambda *_: "-before\n+after")
+    assert provenance.uncommitted_diff() == "-before\n+after"
+    monkeypatch.setattr(provenance, "MAX_DIFF_BYTES", 7)
+    assert provenance.uncommitted_diff() == "-before\n[cut after 7 bytes]\n"
+
+
+def test_diff_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "git", lambda *_: "+url: https://ann:secret@h/a.csv")
+    assert provenance.uncommitted_diff() == "+url: https://h/a.csv"

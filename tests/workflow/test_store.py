@@ -122,7 +122,7 @@ def test_error_of_the_database_is_one_of_the_store(root: Path) -> None:
         store.store_errors(),
         closing(sqlite3.connect(root / "other.db")) as database,
     ):
-        database.execute("SELECT * FROM nothing")
+        database.execute("SELECT * FROM lost")
 
 
 def test_pages_of_runs_are_on_the_server_or_in_the_local_ui(
