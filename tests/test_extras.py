@@ -1,0 +1,81 @@
+"""Each extra is one folder in `extras/`, and the project works without it."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project import ROOT, Project
+from tests.stages.test_dvc_yaml import imported
+from tests.test_docs import dead_links, make_targets
+
+COMMON = "common"  # what several extras import
+EXTRAS = sorted(
+    path.parent.name for path in ROOT.glob("extras/*/__init__.py") if path.parent.name != COMMON
+)
+OWN_FOLDERS = ("extras", "tests/extras", "benchmarks")
+
+
+def remove_extra(name: str, root: Path) -> None:
+    """Remove an extra from a copy of the project, as CONTRIBUTING.md says."""
+    readme = root / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\|.*`extras/{name}/`.*\n", text, re.MULTILINE)
+    readme.write_text(text.replace(row, ""), encoding="utf-8")
+    for page in re.findall(r"\]\((docs/[\w-]+\.md)\)", row):
+        (root / page).unlink()
+    for folder in OWN_FOLDERS:
+        shutil.rmtree(root / folder / name, ignore_errors=True)
+
+
+def own_targets(name: str) -> set[str]:
+    """Return the `make` targets of an extra."""
+    path = ROOT / "extras" / name / "targets.mk"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return set(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
+
+
+def belongs_to(name: str, path: Path) -> bool:
+    """Return whether a module belongs to an extra, its tests and benchmarks included."""
+    return any(path.is_relative_to(ROOT / folder / name) for folder in OWN_FOLDERS)
+
+
+def test_nothing_else_imports_an_extra() -> None:
+    joint_tests = ROOT / "tests" / "extras"  # its modules test several extras
+    importing = {
+        (str(path.relative_to(ROOT)), name)
+        for folder in ("stages", "sentiment", "workflow", "tools", "extras", "benchmarks", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+        for module in imported(path)
+        for name in EXTRAS
+        if belongs_to(name, module) and not belongs_to(name, path) and path.parent != joint_tests
+    }
+    assert importing == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXTRAS)
+def test_contracts_targets_and_links_hold_without_an_extra(
+    clone: Project, name: str, tmp_path: Path
+) -> None:
+    root = clone.copy(tmp_path / "project").path
+    remove_extra(name, root)
+    assert make_targets(root) == make_targets(ROOT) - own_targets(name)
+    lint = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
+    done = subprocess.run(lint, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    pages = [root / "README.md", root / "CONTRIBUTING.md", *root.glob("docs/*.md")]
+    assert {page.name: dead_links(page) for page in pages if dead_links(page)} == {}
+
+
+@pytest.mark.slow
+def test_tests_of_the_core_import_without_any_extra(clone: Project, tmp_path: Path) -> None:
+    project = clone.copy(tmp_path / "project")
+    for name in EXTRAS:
+        remove_extra(name, project.path)
+    shutil.rmtree(project.path / "tests" / "extras")
+    (project.path / "tests" / Path(__file__).name).unlink()
+    project.run("python", "-m", "pytest", "--collect-only", "--quiet")
