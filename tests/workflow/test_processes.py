@@ -103,5 +103,5 @@ def test_port_that_is_taken_is_one_message() -> None:
 
 def test_failed_command_is_one_message() -> None:
     assert command_output("echo", "done") == "done\n"
-    with pytest.raises(UserError, match="ls /nowhere failed: .*No such file"):
+    with pytest.raises(UserError, match=r"ls /nowhere failed: .*No such file"):
         command_output("ls", "/nowhere")

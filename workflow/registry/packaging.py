@@ -173,8 +173,8 @@ def load_model(model_uri: str) -> "SentimentModel":
 
     try:
         loaded = mlflow.pyfunc.load_model(model_uri)
-    except (MlflowException, OSError, ValueError, ImportError) as error:
-        raise UserError(f"{model_uri} cannot be loaded: {first_line(error)}") from None
+    except Exception as error:  # each kind of artifact store has exceptions of its own
+        raise UserError(f"{model_uri} cannot be loaded: {first_line(error)}") from error
     try:
         model: SentimentModel = loaded.unwrap_python_model()
     except MlflowException:

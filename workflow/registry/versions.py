@@ -218,7 +218,7 @@ def _decide_against(
     problem = "the champion's evaluation cannot be read"
     note = ""
     try:
-        former = load_evaluation(champion)
+        former = _download_evaluation(champion)
         if former.test_digest != candidate.test_digest:
             problem = "evaluated on other reviews than the champion, which does not predict them"
             note = "; the champion predicted these test reviews again"
@@ -270,6 +270,10 @@ def load_evaluation(version: "ModelVersion") -> Evaluated:
         DamagedError: a file was changed.
         StoreError: the files cannot be downloaded.
     """
+    return _download_evaluation(version)
+
+
+def _download_evaluation(version: "ModelVersion") -> Evaluated:
     import mlflow
 
     with tempfile.TemporaryDirectory() as scratch:
