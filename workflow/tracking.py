@@ -47,6 +47,7 @@ INITIAL_GRADIENT_NORM = "initial_gradient_norm"  # metrics by distance, in words
 GRADIENT_NORM = "gradient_norm"
 LINEAR_PACKAGES = ("numpy", "pandas", "mlflow")  # needed to serve a linear model
 SERVING_PACKAGES = ("tensorflow", "keras", *LINEAR_PACKAGES)  # needed to serve a network
+SYNC_REMEDY = "`make sync` does it later"
 STORE_THREAD = "tracking-store"  # begins the name of the thread that calls MLflow
 
 P = ParamSpec("P")
@@ -116,6 +117,17 @@ def _find(experiment_id: str, training_id: str) -> "mlflow.entities.Run | None":
     return next(iter(_client().search_runs([experiment_id], same, max_results=1)), None)
 
 
+@calls_store
+def get_run(run_id: str) -> Run:
+    """Return the run with this id.
+
+    Raises:
+        StoreError: the tracking store has no such run, or cannot be used.
+    """
+    store.connect()
+    return _run(_client().get_run(run_id))
+
+
 def _run(run: "mlflow.entities.Run") -> Run:
     return Run(str(run.info.run_id), str(run.info.run_name), str(run.info.experiment_id))
 
@@ -157,12 +169,13 @@ def _end_training_run(training_id: str, status: str) -> None:
 class LiveRun:
     """The run of a training that goes on.
 
-    If the tracking store fails, that is printed once, nothing more is logged, and the training goes
-    on: `make sync` completes the run from `data/`.
+    If the tracking store fails, that is printed once with `remedy`, nothing more is logged, and the
+    training goes on.
     """
 
-    def __init__(self, record: RunRecord, params: Mapping[str, Any]) -> None:
+    def __init__(self, record: RunRecord, params: Mapping[str, Any], remedy: str) -> None:
         self.record = record
+        self.remedy = remedy
         self.has_store_failed = False
         self._epochs_logged = 0
         self.run = self.attempt(_start_training_run, record, params)
@@ -176,7 +189,7 @@ class LiveRun:
         except (StoreError, OSError) as error:
             self.has_store_failed = True
             print(
-                f"Nothing more is logged to MLflow, `make sync` does it later: {first_line(error)}",
+                f"Nothing more is logged to MLflow, {self.remedy}: {first_line(error)}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -196,15 +209,20 @@ class LiveRun:
 
 
 @contextmanager
-def live_run(record: RunRecord, params: Mapping[str, Any]) -> Iterator[LiveRun]:
+def live_run(
+    record: RunRecord, params: Mapping[str, Any], remedy: str = SYNC_REMEDY
+) -> Iterator[LiveRun]:
     """Start the run of a training, or resume it.
 
     If the block fails, the run ends as FAILED. If a signal interrupts the block, it ends as KILLED.
-    If the block succeeds, `workflow.publish` ends the run.
+    If the block succeeds, the caller or `workflow.publish` ends the run.
+
+    Args:
+        remedy: how the run gets what a store that fails has not logged, for the message.
     """
     run: LiveRun | None = None
     try:
-        run = LiveRun(record, params)
+        run = LiveRun(record, params, remedy)
         yield run
     except BaseException as error:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
@@ -236,19 +254,42 @@ def plain_run(
 
 @calls_store
 def _create_plain_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Run:
-    from mlflow.entities import Param
-
-    client = _client()
-    run = client.create_run(store.connect(), tags=dict(tags), run_name=name)
-    logged = [Param(key, str(value)) for key, value in params.items()]
-    client.log_batch(run.info.run_id, params=logged)
-    return _run(run)
+    run = _run(_client().create_run(store.connect(), tags=dict(tags), run_name=name))
+    log_params(run, params)
+    return run
 
 
 @calls_store
 def end_run(run: Run, status: str, end_time: int | None = None) -> None:
     """End a run with a status of MLflow; `end_time` is in milliseconds since 1970."""
     _client().set_terminated(run.run_id, status, end_time)
+
+
+@calls_store
+def parent_run(tag: str, value: str, name: str) -> Run:
+    """Return the parent run that has a tag with this value, and call it by this name.
+
+    A parent run trains nothing. It is created, finished from its start, if there is none. Nothing
+    prevents two processes from creating one each at the same time: hold a lock.
+    """
+    experiment_id = store.connect()
+    client = _client()
+    found = client.search_runs([experiment_id], f"tags.`{tag}` = '{value}'", max_results=1)
+    run = found[0] if found else client.create_run(experiment_id, tags={tag: value})
+    if run.info.status != "FINISHED":
+        client.set_terminated(run.info.run_id)
+    if run.info.run_name != name:
+        client.update_run(run.info.run_id, name=name)
+    return Run(str(run.info.run_id), name, experiment_id)
+
+
+@calls_store
+def delete_other_runs(run: Run, tag: str, value: str) -> None:
+    """Delete all runs that have a tag with this value, but for the given run."""
+    client = _client()
+    for other in client.search_runs([run.experiment_id], f"tags.`{tag}` = '{value}'"):
+        if other.info.run_id != run.run_id:
+            client.delete_run(other.info.run_id)
 
 
 # Completing runs from files
@@ -429,6 +470,15 @@ def log_metrics(
 
 
 @calls_store
+def log_params(run: Run, params: Mapping[str, Any]) -> None:
+    """Log params by dotted name. Logged again, a param must have the same value."""
+    from mlflow.entities import Param
+
+    logged = [Param(name, str(value)) for name, value in params.items()]
+    _client().log_batch(run.run_id, params=logged)
+
+
+@calls_store
 def log_tags(run: Run, tags: Mapping[str, str]) -> None:
     """Set tags of a run."""
     from mlflow.entities import RunTag
@@ -507,6 +557,12 @@ def log_files(run: Run, folder: Path, names: Sequence[str], artifact_path: str) 
         if name != files.ABOUT_FILE:
             files.verified(folder / name)
         client.log_artifact(run.run_id, str(folder / name), artifact_path)
+
+
+@calls_store
+def log_folder(run: Run, folder: Path) -> None:
+    """Log all files of a folder that is no stage's as artifacts of a run."""
+    _client().log_artifacts(run.run_id, str(folder))
 
 
 @calls_store
