@@ -112,6 +112,27 @@ def find_run(training_id: str) -> Run | None:
     return _run(found) if found else None
 
 
+@calls_store
+def find_run_by_id(run_id: str) -> Run | None:
+    """Return the run with this id, or None if the tracking store has none or it was deleted."""
+    from mlflow.exceptions import MlflowException
+
+    store.connect()
+    try:
+        run = _client().get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in store.NOT_FOUND_CODES:
+            raise
+        return None
+    return _run(run) if run.info.lifecycle_stage == "active" else None
+
+
+@calls_store
+def read_tags(run: Run) -> dict[str, str]:
+    """Return all tags of a run."""
+    return dict(_client().get_run(run.run_id).data.tags)
+
+
 def _find(experiment_id: str, training_id: str) -> "mlflow.entities.Run | None":
     same = f"tags.`{TRAINING_ID}` = '{training_id}'"
     return next(iter(_client().search_runs([experiment_id], same, max_results=1)), None)
