@@ -197,9 +197,13 @@ class LiveRun:
     def __init__(self, record: RunRecord, params: Mapping[str, Any], remedy: str) -> None:
         self.record = record
         self.remedy = remedy
-        self.has_store_failed = False
+        self.store_error: StoreError | OSError | None = None
         self._epochs_logged = 0
         self.run = self.attempt(_start_training_run, record, params)
+
+    @property
+    def has_store_failed(self) -> bool:
+        return self.store_error is not None
 
     def attempt(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Call a function that writes to the store, unless the store has failed before."""
@@ -208,7 +212,7 @@ class LiveRun:
         try:
             return write(*args, **kwargs)
         except (StoreError, OSError) as error:
-            self.has_store_failed = True
+            self.store_error = error
             print(
                 f"Nothing more is logged to MLflow, {self.remedy}: {first_line(error)}",
                 file=sys.stderr,

@@ -55,14 +55,14 @@ def test_values_are_as_people_write_them() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("train.unit", {"choices": [1]}, "train.unit: no parameter of pad or train"),
+        ("train.unit", {"choices": [1]}, "train.unit: not a tunable param of pad or train"),
         ("train.units", {"choices": [16, 0]}, "train.units: 0 is not allowed"),
         ("", None, "at least 1 item"),
         ("train.units", {"low": 8, "high": 16.5}, "16.5 is not allowed"),
         ("train.units", {"low": 8}, "give either choices, or low and high"),
         ("train.units", {"low": 8, "hihg": 64}, "Did you mean high?"),
         ("train.pooling", {"low": 1, "high": 2}, "not a number: give choices"),
-        ("train.seed", {"low": 1, "high": 9}, "that may be searched"),
+        ("train.seed", {"low": 1, "high": 9}, "train.seed: not a tunable param"),
     ],
 )
 def test_a_space_that_is_not_allowed_is_one_message(name: str, values: Any, message: str) -> None:
