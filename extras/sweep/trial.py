@@ -189,7 +189,7 @@ def describe_run(
 def take_run(run: Run, keys: set[str], trial: optuna.Trial) -> None:
     """Note the run of a trial, and delete former runs of its keys, which nobody will complete.
 
-    A trial starts again, with a run of its own, if it has no checkpoint: on another machine, or with
+    A trial without a checkpoint starts again, with a run of its own: on another machine, or with
     another number of threads. The former run may have been killed before it was noted.
     """
     for key in keys:
