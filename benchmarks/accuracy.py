@@ -19,7 +19,7 @@ from extras.common.evaluated_runs import RunGroup
 from extras.common.significance import CONFIDENCE, Interval, interval, mean_interval
 from sentiment.errors import UserError
 from sentiment.evaluation.metrics import METRICS, Predictions
-from workflow import cli
+from workflow import commands, files
 from workflow.files import TEST_DATA
 from workflow.params import load_params
 
@@ -110,7 +110,7 @@ def require_the_same_reviews(groups: Sequence[RunGroup]) -> None:
         raise UserError("They were evaluated on other test reviews, so they are not comparable.")
 
 
-@cli.command(__doc__)
+@commands.command(__doc__)
 @click.argument("names", metavar="RUN...", nargs=-1, required=True)
 def main(names: tuple[str, ...]) -> None:
     params = load_params()
@@ -121,9 +121,9 @@ def main(names: tuple[str, ...]) -> None:
     require_the_same_reviews(groups)
     bins, confidence = params.evaluate.calibration_bins, CONFIDENCE
     rows = [row(group, bins, confidence) for group in groups]
-    cli.replace_text(RESULTS, page(rows, confidence))
+    files.write_text_atomically(RESULTS, page(rows, confidence))
     print(f"Written: {RESULTS}")
 
 
 if __name__ == "__main__":
-    cli.run("python -m benchmarks.accuracy", main)
+    commands.run_command("python -m benchmarks.accuracy", main)
