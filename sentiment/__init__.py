@@ -1,8 +1,13 @@
-"""What computes, and imports nothing of the project but itself: docs/architecture.md.
+"""What computes: data, networks, evaluation and the served model. See docs/architecture.md.
 
-`errors`, `section`, `text`, `backend`, `gradients`: what several of the others need.
-`data`: reviews from their source. `padding`: both parts as padded arrays.
-`network`: the model, its fast path, its training and the state of that.
-`scoring`: answers, metrics, tables and plots.
-`serving`: the model that takes raw text; it travels with `text` and `backend`.
+Nothing here imports `workflow`, `stages` or `extras`.
+
+- `errors`, `section`, `tokenizer`, `backend`, `gradients`: shared by the packages below.
+- `data`: reads reviews from their source.
+- `padding`: turns reviews into padded arrays.
+- `network`: builds and trains the model.
+- `evaluation`: computes metrics, tables and plots of predictions.
+- `serving`: predicts raw texts. It travels with each registered model, together with this module,
+  `tokenizer` and `backend`. These files import each other relatively, so that the folder may have
+  any name.
 """

@@ -1,4 +1,4 @@
-"""Keras, without what TensorFlow prints at start-up, and the cores that it may use."""
+"""Import Keras without TensorFlow's start-up messages, and count the usable CPU cores."""
 
 import gc
 import importlib
@@ -9,30 +9,31 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
-STDERR = 2  # the descriptor, which TensorFlow's C++ code writes to
-# By default XLA uses half of an AVX-512 unit's width; other processors ignore it
+STDERR = 2  # the file descriptor, which TensorFlow's C++ code writes to
+# By default, XLA uses half of the width of an AVX-512 unit. Other processors ignore this flag.
 XLA_FLAGS = "--xla_cpu_prefer_vector_width=512"
-# what Keras imports where it is installed, for wrappers and pictures: a fourth of its own import
-OPTIONAL = ("matplotlib", "matplotlib.pyplot", "sklearn")
+# Keras imports these if they are installed, for wrappers and plots that are not used here. Hiding
+# them saves a quarter of its import time.
+OPTIONAL_MODULES = ("matplotlib", "matplotlib.pyplot", "sklearn")
 
 
 def load_keras() -> ModuleType:
-    """Import Keras with TensorFlow; what that prints is shown only if it fails."""
+    """Import Keras with TensorFlow, and return it. Show their messages only if the import fails."""
     if "keras" in sys.modules:
         return sys.modules["keras"]
     os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
-    with tempfile.TemporaryFile() as chatter:
+    with tempfile.TemporaryFile() as messages:
         stderr = os.dup(STDERR)
-        os.dup2(chatter.fileno(), STDERR)
-        # Python would look for garbage in all modules again and again, while importing these and
-        # later ones: 1.5 of 5.3 s until TensorFlow and MLflow are imported
+        os.dup2(messages.fileno(), STDERR)
+        # Otherwise Python searches all modules for garbage again and again during this import and
+        # later ones: 1.5 of the 5.3 seconds that importing TensorFlow and MLflow takes.
         gc.disable()
         try:
-            with hide_modules(OPTIONAL):
+            with hide_modules(OPTIONAL_MODULES):
                 return importlib.import_module("keras")
         except BaseException:
-            chatter.seek(0)
-            os.write(stderr, chatter.read())
+            messages.seek(0)
+            os.write(stderr, messages.read())
             raise
         finally:
             gc.freeze()
@@ -43,9 +44,9 @@ def load_keras() -> ModuleType:
 
 @contextmanager
 def hide_modules(modules: Sequence[str]) -> Iterator[None]:
-    """In the block, let these seem not to be installed, but for those that are imported already."""
+    """Make modules look uninstalled while the block runs, unless they are imported already."""
     names = [name for name in modules if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # None: not to be imported
+    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # None blocks the import
     try:
         yield
     finally:
@@ -54,5 +55,5 @@ def hide_modules(modules: Sequence[str]) -> Iterator[None]:
 
 
 def usable_cores() -> int | None:
-    """The cores that this process may use, where the system says, else all."""
+    """Return the number of cores that this process may use, or of all if the system cannot tell."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

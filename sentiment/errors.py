@@ -2,35 +2,35 @@
 
 import re
 
-# a name with a password; over HTTP a name alone may be a token
+# a user name with a password; over HTTP, a user name alone may be a token
 CREDENTIALS = re.compile(
     r"(?<=://)[^\s/:]*:[^\s/]*@|(?<=http://)[^\s/]*@|(?<=https://)[^\s/]*@", re.IGNORECASE
 )
-# of an address, or of its path as urllib3 names it; it may hold a signature or a token
+# the query of a URL, or of a path as urllib3 reports it; it may hold a signature or a token
 QUERY = re.compile(r"((?:://|url: )[\w.:/%@,~+-]*)\?[^\s'\"<>)\]]+")
 
 
 class UserError(Exception):
-    """Something that the user can fix; its text says what is wrong and what to do."""
+    """A problem that the user can fix. The message says what is wrong and what to do."""
 
 
 class StoreError(UserError):
-    """A store of runs or trials cannot be used; it may be again later."""
+    """A store of runs or trials cannot be used now. It may work again later."""
 
 
 class NotAllowedError(StoreError):
-    """A store is there, and this user may not do there what is wanted."""
+    """A store works, but the user lacks the permission."""
 
 
 class AlreadyRunningError(UserError):
-    """Another process does what is wanted; it will have ended later."""
+    """Another process is doing the same. The command works once that process has stopped."""
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line and without secrets, see `redacted`."""
+    """Return the first line of an error's message, without secrets (see `redacted`)."""
     return redacted(str(error).partition("\n")[0])
 
 
 def redacted(text: str) -> str:
-    """A text whose addresses have no name with a password and no query, fit to be shown."""
+    """Remove user names, passwords and queries from all URLs in a text."""
     return QUERY.sub(r"\1", CREDENTIALS.sub("", text))

@@ -1,15 +1,18 @@
-"""What each word of a text did to a served model's answer, and the answer after each word."""
+"""Explain a served model's prediction by the attribution of each word and by prefixes."""
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from sentiment.serving.pyfunc_model import SentimentModel, log_odds
 
 
 class WordAttribution(NamedTuple):
-    """What the word at `text[start:end]` did to the answer.
+    """The effect of the word at `text[start:end]` on the prediction.
 
-    `log_odds` are those of positive with the word less those without it: above zero, it speaks for
-    positive.
+    Attributes:
+        start: position of the word's first character.
+        end: position after the word's last character.
+        log_odds: log-odds of positive with the word, minus those without it. Above zero, the word
+            speaks for positive.
     """
 
     start: int
@@ -18,7 +21,7 @@ class WordAttribution(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """An answer, and what each word that the model knows and read did to it, in their order."""
+    """A prediction, and the attributions of the known words that the model reads, in order."""
 
     label: str
     probability: float
@@ -26,38 +29,34 @@ class Explanation(NamedTuple):
 
 
 class PrefixPrediction(NamedTuple):
-    """The probability of positive for the text cut after the word at `text[start:end]`."""
+    """The probability of positive for the text up to the end of the word at `text[start:end]`."""
 
     start: int
     end: int
     probability: float
 
 
-def explain(model: SentimentModel, content: str) -> Explanation:
-    """Say what each word did, by occlusion: the answer with it and without it.
+def explain(model: SentimentModel, text: str) -> Explanation:
+    """Attribute a prediction to words by occlusion: compare it with predictions without each word.
 
-    Source: Zeiler and Fergus 2014, Visualizing and Understanding Convolutional Networks.
+    Source: Zeiler and Fergus 2014, *Visualizing and Understanding Convolutional Networks*.
     """
-    if hasattr(model, "explain"):  # code that earlier versions brought
-        return cast(Explanation, model.explain(content))
-    words = model.tokenize(content)
-    answers = model.classifier.predict_without_each(words)
-    effects = log_odds(answers[0]) - log_odds(answers[1:])
-    contributions = [
-        WordAttribution(words[place].start, words[place].end, float(effect))
-        for place, effect in zip(model.classifier.positions_read(words), effects, strict=True)
+    words = model.tokenize(text)
+    probabilities = model.classifier.predict_without_each(words)
+    effects = log_odds(probabilities[0]) - log_odds(probabilities[1:])
+    attributions = [
+        WordAttribution(words[position].start, words[position].end, float(effect))
+        for position, effect in zip(model.classifier.positions_read(words), effects, strict=True)
     ]
-    return Explanation(model.label_of(answers[0]), float(answers[0]), contributions)
+    return Explanation(model.label_of(probabilities[0]), float(probabilities[0]), attributions)
 
 
-def prefix_predictions(model: SentimentModel, content: str) -> list[PrefixPrediction]:
-    """The model's answer after each word that it reads."""
-    if hasattr(model, "trace"):  # code that earlier versions brought
-        return cast(list[PrefixPrediction], model.trace(content))
-    words = model.tokenize(content)
-    places = model.classifier.positions_read(words)
-    answers = model.classifier.predict_prefixes(words, places).tolist()
+def prefix_predictions(model: SentimentModel, text: str) -> list[PrefixPrediction]:
+    """Return the prediction after each word that the model reads."""
+    words = model.tokenize(text)
+    positions = model.classifier.positions_read(words)
+    probabilities = model.classifier.predict_prefixes(words, positions).tolist()
     return [
-        PrefixPrediction(words[place].start, words[place].end, answer)
-        for place, answer in zip(places, answers, strict=True)
+        PrefixPrediction(words[position].start, words[position].end, probability)
+        for position, probability in zip(positions, probabilities, strict=True)
     ]

@@ -1,13 +1,14 @@
-"""How far back a network can learn: its gradient at each distance from the last word.
+"""Measure how far back a network can learn: its gradient at each distance from the last word.
 
-What a word does to the answer is traced back through all steps after it. Where that trace is
-lost, training cannot find out that the word mattered, as Hochreiter found (1991, *Untersuchungen
-zu dynamischen neuronalen Netzen*; Bengio et al. 1994, doi:10.1109/72.279181; Pascanu et al. 2013,
+The gradient of a word passes through all steps after the word. If it vanishes on the way, training
+cannot find out that the word mattered, as Hochreiter found (1991, *Untersuchungen zu dynamischen
+neuronalen Netzen*; Bengio et al. 1994, doi:10.1109/72.279181; Pascanu et al. 2013,
 proceedings.mlr.press/v28/pascanu13).
 
-Measured is the norm of the gradient of the loss by the word's vector, with that of its bigram where
-the model reads one: how strongly a small change of it moves the network's answer to these
-reviews, not whether the network uses the word, nor what another training would have learned.
+The measure is the norm of the gradient of the loss with respect to the word's vector, including the
+vector of its bigram if the model reads bigrams. It says how strongly a small change of the vector
+changes the network's predictions for these reviews. It says neither whether the network uses the
+word, nor what another training would have learned.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -19,76 +20,94 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import keras
 
-BATCH = 64  # reviews a step
+BATCH = 64  # reviews in a batch
 REACH_THRESHOLD = 0.01  # share of the greatest mean norm at which a gradient still counts
-LOWER_QUANTILE, UPPER_QUANTILE = 0.1, 0.9  # quantiles over the reviews: the spread
+LOWER_QUANTILE, UPPER_QUANTILE = 0.1, 0.9  # over the reviews
 
 
 def measure_gradients(
     model: "keras.Model", x: NDArray[Any], padding_token: int, reviews: int
 ) -> pd.DataFrame:
-    """The `table` of a model's gradients on a `sample` of its reviews.
+    """Return the gradient of a model at each distance, see `distance_table`.
 
-    `x` are token ids, shape (all reviews, length); at most `reviews` of them are taken.
+    Args:
+        model: see `gradient_norms`.
+        x: token ids, shape (all reviews, length).
+        padding_token: token id that pads short reviews.
+        reviews: measure on at most this number of reviews, see `select_reviews`.
     """
-    chosen = select_reviews(x, padding_token, reviews)
-    return distance_table(norms_by_distance(gradient_norms(model, chosen), chosen, padding_token))
+    selected = select_reviews(x, padding_token, reviews)
+    norms = gradient_norms(model, selected)
+    return distance_table(norms_by_distance(norms, selected, padding_token))
 
 
 def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
-    """The norm of the gradient of the logit by each word's vector, shape (reviews, length).
+    """Return the norm of the gradient of the logit with respect to each word's vector.
 
-    A review's gradient of the loss (binary cross-entropy) is that of the logit times p - y, the
-    same factor at each of its words: relative to each other, both have the same norms. The logit's
-    is there also where p is 0 or 1 in float32.
+    The gradient of the loss (binary cross-entropy) of a review is the gradient of its logit times
+    p - y, the same factor for all its words. Relative to each other, both therefore have the same
+    norms. The gradient of the logit also exists if p is 0 or 1 in float32.
 
     Args:
-        model: as `sentiment.network.model.build_model` makes it, trained or not, accelerated or
-            not; it is left as it is.
+        model: see `sentiment.network.model.build_model`; trained or not, accelerated or not. It is
+            not changed.
         x: token ids, shape (reviews, length).
+
+    Returns:
+        Shape (reviews, length).
     """
     import tensorflow as tf
 
     head = model.get_layer("probability")
     read, network = split_at_vectors(model, head.input)
 
-    def norms_of(tokens: Any) -> Any:
-        vectors = tf.identity(read(tokens))  # without Keras' mask: the network makes it
+    def batch_norms(tokens: Any) -> Any:
+        vectors = tf.identity(read(tokens))  # without Keras' mask: the network computes it
         with tf.GradientTape() as tape:
             tape.watch(vectors)
             summary = network([tokens, vectors], training=False)
             logits = summary @ head.kernel + head.bias
         return tf.norm(tape.gradient(logits, vectors), axis=2)
 
-    step = tf.function(norms_of, reduce_retracing=True)
-    steps = [x[start : start + BATCH] for start in range(0, len(x), BATCH)]
-    return np.concatenate([step(tokens.astype(np.int32)).numpy() for tokens in steps])
+    compiled = tf.function(batch_norms, reduce_retracing=True)
+    batches = [x[start : start + BATCH] for start in range(0, len(x), BATCH)]
+    return np.concatenate([compiled(tokens.astype(np.int32)).numpy() for tokens in batches])
 
 
 def vectors(model: "keras.Model") -> Any:
-    """The output that has each word's vector, shape (batch, length, features), before dropout."""
+    """Return the output that holds each word's vector, shape (batch, length, features).
+
+    Dropout is applied after it.
+    """
     names = {layer.name for layer in model.layers}
     return model.get_layer("vectors" if "vectors" in names else "embedding").output
 
 
 def split_at_vectors(model: "keras.Model", output: Any) -> "tuple[keras.Model, keras.Model]":
-    """Two models: from tokens to the words' vectors; from tokens and vectors to `output`.
+    """Split a model in two: from tokens to word vectors, and from tokens and vectors to `output`.
 
-    The second one needs the tokens for its masks.
+    The second model needs the tokens for its masks.
     """
     import keras
 
-    between, tokens = vectors(model), model.input
+    between = vectors(model)
+    tokens = model.input
     history = tokens._keras_history
     rest = keras.Model([tokens, between], output)
-    tokens._keras_history = history  # Keras writes another one there, and could not save the model
+    tokens._keras_history = history  # Keras replaced it, and could then not save the model
     return keras.Model(tokens, between), rest
 
 
 def select_reviews(x: NDArray[Any], padding_token: int, reviews: int) -> NDArray[Any]:
-    """The first reviews that fill their row of `x`, shape (all reviews, length), else the longest.
+    """Return the first reviews without padding or, if all have padding, the longest ones.
 
-    There are `reviews` of them at most; `padding_token` fills short ones.
+    Args:
+        x: token ids, shape (all reviews, length).
+        padding_token: token id that pads short reviews.
+        reviews: the maximal number of reviews.
+
+    Returns:
+        Shape (selected reviews, length).
     """
     words = np.count_nonzero(x != padding_token, axis=1)
     longest = np.argsort(-words, kind="stable")[:reviews]
@@ -99,45 +118,55 @@ def select_reviews(x: NDArray[Any], padding_token: int, reviews: int) -> NDArray
 def norms_by_distance(
     norms: NDArray[np.float32], x: NDArray[Any], padding_token: int
 ) -> NDArray[np.float64]:
-    """Norms by the distance from a review's last word, each review's divided by their mean.
+    """Return norms by the distance from a review's last word, divided by the review's mean.
 
-    Reviews differ in the size of all of their gradients, and each is to count the same. `norms` and
-    `x`, the token ids, have the shape (reviews, length); padding may be at either side.
+    The reviews' gradients differ in size. Divided by their mean, all reviews count the same.
+
+    Args:
+        norms: see `gradient_norms`.
+        x: token ids, shape (reviews, length), padded on either side.
+        padding_token: token id that pads short reviews.
 
     Returns:
-        Shape (reviews, words of the shortest review), the last word first; zeros for a review
+        Shape (reviews, words of the shortest review), the last word first. Zeros for a review
         without any gradient.
     """
-    words = x != padding_token
-    last = words.shape[1] - 1 - np.argmax(words[:, ::-1], axis=1)
-    distances = np.arange(np.count_nonzero(words, axis=1).min())
+    is_word = x != padding_token
+    last = is_word.shape[1] - 1 - np.argmax(is_word[:, ::-1], axis=1)
+    distances = np.arange(np.count_nonzero(is_word, axis=1).min())
     taken = np.take_along_axis(norms.astype(np.float64), last[:, None] - distances, axis=1)
     means = taken.mean(axis=1, keepdims=True)
     return np.asarray(taken / np.where(means > 0, means, 1))
 
 
-def distance_table(shares: NDArray[np.float64]) -> pd.DataFrame:
-    """The gradient at each distance, from `by_distance`, relative to the mean at the last word.
+def distance_table(relative_norms: NDArray[np.float64]) -> pd.DataFrame:
+    """Return the gradient at each distance, relative to the mean at the last word.
+
+    Args:
+        relative_norms: see `norms_by_distance`.
 
     Returns:
-        Columns `distance`, in words from the last one; `mean`; `low` and `high`, the quantiles
-        `LOW` and `HIGH` over the reviews. Without a gradient at any last word, as maximum pooling
-        may leave it, all is relative to the greatest mean.
+        Columns `distance`, in words before the last one; `mean` over the reviews; `low` and `high`,
+        the quantiles `LOWER_QUANTILE` and `UPPER_QUANTILE`. If no last word has a gradient, which
+        maximum pooling can cause, the values are relative to the greatest mean.
     """
-    mean = shares.mean(axis=0)
+    mean = relative_norms.mean(axis=0)
     scale = mean[0] or mean.max() or 1.0
-    low, high = np.quantile(shares, [LOWER_QUANTILE, UPPER_QUANTILE], axis=0)
+    low, high = np.quantile(relative_norms, [LOWER_QUANTILE, UPPER_QUANTILE], axis=0)
     columns = {"mean": mean / scale, "low": low / scale, "high": high / scale}
     return pd.DataFrame({"distance": np.arange(len(mean)), **columns})
 
 
 def gradient_reach(table: pd.DataFrame) -> int:
-    """The greatest distance, in words, whose mean is at least `REACHED` of the greatest; or 0."""
+    """Return the greatest distance, in words, with a mean of at least `REACH_THRESHOLD`.
+
+    The threshold is a share of the greatest mean. Without any gradient, the distance is 0.
+    """
     means = table["mean"]
     reached = (means > 0) & (means >= REACH_THRESHOLD * means.max())
     return int(table["distance"][reached].max()) if reached.any() else 0
 
 
 def as_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The mean at each distance as the values of a metric, whose steps are the distances."""
+    """Return the mean at each distance as values of a metric, with distances as steps."""
     return table.set_index("distance")[["mean"]].rename(columns={"mean": metric})

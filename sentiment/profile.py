@@ -1,6 +1,6 @@
-"""What a model's texts looked like, as numbers that later texts are compared with.
+"""Build the reference profile of a model's texts, which later texts are compared with.
 
-No text is among these, and of a word only its rank, if `LEAST` texts have it.
+The profile holds no text. It holds a word only as its rank, and only if enough texts have the word.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,75 +12,114 @@ from numpy.typing import NDArray
 
 from sentiment.tokenizer import ReadLimits, Reviews
 
-MIN_DOCUMENT_FREQUENCY, MAX_WORDS = (
-    10,
-    2000,
-)  # texts that have a word; words, the most frequent ones
-MAX_TEXTS = 25_000  # whose words are counted, at most, drawn at random
-RESAMPLES, RESAMPLE_SIZE = 200, 100  # samples, of so many texts
+MIN_DOCUMENT_FREQUENCY = 10  # texts that must have a word
+MAX_WORDS = 2000  # most frequent words that are counted
+MAX_TEXTS = 25_000  # randomly drawn texts in which words are counted
+RESAMPLES = 200  # random samples that are compared with the other texts
+RESAMPLE_SIZE = 100  # texts in each of these samples
 
 
 def build_profile(
-    reviews: Mapping[str, Reviews], dropped: NDArray[Any], table: pd.DataFrame, limits: ReadLimits
+    reviews: Mapping[str, Reviews],
+    words_dropped: NDArray[Any],
+    predictions: pd.DataFrame,
+    limits: ReadLimits,
 ) -> dict[str, Any]:
-    """The profile of the parts `train` and `test`: mean and deviation of each number, and more.
+    """Build the reference profile of a dataset and of the predictions for its test set.
 
-    Of each test review so many words are `dropped`, see
-    `sentiment.data.table.EncodedDataset`; the table is
-    that of `sentiment.evaluation.metrics`, in the order of the test part.
+    Args:
+        reviews: the sets `train` and `test`.
+        words_dropped: of the test set, see `sentiment.data.table.EncodedDataset`.
+        predictions: see `sentiment.evaluation.metrics`, in the order of the test set.
+        limits: which words the model reads.
+
+    Returns:
+        `texts`: number of texts of each set. `accuracy`: on the test set. `document_frequencies`:
+        see `sample_document_frequencies`. `train` and `test`: mean and standard deviation of each
+        statistic.
     """
-    train, test = reviews["train"], reviews["test"]
-    positive = table["predicted"] == "positive"
-    confidence = np.where(positive, table["probability"], 1 - table["probability"])
-    numbers = {
+    train = reviews["train"]
+    test = reviews["test"]
+    is_positive = predictions["predicted"] == "positive"
+    probability = predictions["probability"]
+    confidence = np.where(is_positive, probability, 1 - probability)
+    statistics = {
         "train": text_statistics(train, np.zeros(1), limits) | {"positive": train.labels},
-        "test": text_statistics(test, dropped, limits)
-        | {"positive": positive, "confidence": confidence},
+        "test": text_statistics(test, words_dropped, limits)
+        | {"positive": is_positive, "confidence": confidence},
     }
     return {
-        "texts": {part: len(reviews[part]) for part in numbers},
-        "accuracy": float((table["predicted"] == table["actual"]).mean()),
-        "word_use": sample_document_frequencies(test),
+        "texts": {name: len(reviews[name]) for name in statistics},
+        "accuracy": float((predictions["predicted"] == predictions["actual"]).mean()),
+        "document_frequencies": sample_document_frequencies(test),
         **{
-            part: {name: [float(np.mean(of)), float(np.std(of))] for name, of in measures.items()}
-            for part, measures in numbers.items()
+            split: {name: [float(np.mean(x)), float(np.std(x))] for name, x in values.items()}
+            for split, values in statistics.items()
         },
     }
 
 
-def text_statistics(reviews: Reviews, dropped: NDArray[Any], limits: ReadLimits) -> dict[str, Any]:
-    """The words of each review, which share of them is unknown, and whether it is truncated."""
-    beyond = np.array([np.count_nonzero(review > limits.max_rank) for review in reviews])
-    words = reviews.lengths + dropped
-    unknown = (beyond + dropped) / np.maximum(words, 1)
+def text_statistics(
+    reviews: Reviews, words_dropped: NDArray[Any], limits: ReadLimits
+) -> dict[str, Any]:
+    """Return statistics of each review, shape (reviews,).
+
+    Args:
+        reviews: the reviews.
+        words_dropped: number of words of each review that have no rank.
+        limits: which words the model reads.
+
+    Returns:
+        `words`: number of words. `unknown`: share of words that are unknown to the model.
+        `truncated`: whether the model ignores some words because of their number.
+    """
+    rare = np.array([np.count_nonzero(review > limits.max_rank) for review in reviews])
+    words = reviews.lengths + words_dropped
+    unknown = (rare + words_dropped) / np.maximum(words, 1)
     return {"words": words, "unknown": unknown, "truncated": reviews.lengths > limits.max_words}
 
 
 def document_frequencies(texts: Sequence[NDArray[np.integer]]) -> NDArray[np.int64]:
-    """How many texts, each of ranks, have each word, by its rank from 1, shape (`WORDS`,)."""
+    """Return the number of texts that have each word, by rank from 1, shape (`MAX_WORDS`,).
+
+    Args:
+        texts: word ranks, each of shape (words,).
+    """
     ranks = np.concatenate([np.zeros(0, np.int64), *map(np.unique, texts)])
-    return np.bincount(ranks[ranks <= MAX_WORDS].astype(np.int64), minlength=MAX_WORDS + 1)[1:]
+    counted = ranks[ranks <= MAX_WORDS].astype(np.int64)
+    return np.bincount(counted, minlength=MAX_WORDS + 1)[1:]
 
 
 def total_variation_distance(a: NDArray[np.integer], b: NDArray[np.integer]) -> float:
-    """The total variation distance, 0 to 1, of two uses of words."""
+    """Return the total variation distance, from 0 to 1, of two counts of the same words."""
     return float(np.abs(a / max(a.sum(), 1) - b / max(b.sum(), 1)).sum() / 2)
 
 
 def sample_document_frequencies(reviews: Reviews) -> dict[str, Any]:
-    """The use of words in so many `texts`, and how far samples of them are `apart` from the others.
+    """Count the texts that have each word, and measure how far random samples are from the rest.
 
-    The distance of samples of n and m texts falls with sqrt(1 / n + 1 / m): kept are its mean and
-    deviation divided by that, of small samples, whose deviation is the largest.
+    The distance between samples of n and m texts is proportional to sqrt(1 / n + 1 / m). Small
+    samples have the largest standard deviation, so they are drawn.
+
+    Returns:
+        `texts`: number of texts that were counted. `counts`: see `document_frequencies`; 0 for
+        words of fewer than `MIN_DOCUMENT_FREQUENCY` texts. `distance`: mean and standard deviation
+        of the distances, divided by sqrt(1 / n + 1 / m).
     """
     rng = np.random.default_rng(0)
     texts = [reviews[at] for at in rng.permutation(len(reviews))[:MAX_TEXTS]]
-    total, size, apart = document_frequencies(texts), min(RESAMPLE_SIZE, len(texts) // 2), []
-    kept, scale = total >= MIN_DOCUMENT_FREQUENCY, np.sqrt(1 / size + 1 / (len(texts) - size))
+    frequencies = document_frequencies(texts)
+    is_frequent = frequencies >= MIN_DOCUMENT_FREQUENCY
+    size = min(RESAMPLE_SIZE, len(texts) // 2)
+    scale = np.sqrt(1 / size + 1 / (len(texts) - size))
+    distances = []
     for _ in range(RESAMPLES):
-        found = document_frequencies(
-            [texts[at] for at in rng.choice(len(texts), size, replace=False)]
-        )
-        apart.append(total_variation_distance(found[kept], (total - found)[kept]) / scale)
-    spread = [float(np.mean(apart)), float(np.std(apart))]
-    return {"texts": len(texts), "use": np.where(kept, total, 0).tolist(), "apart": spread}
+        drawn = rng.choice(len(texts), size, replace=False)
+        sample = document_frequencies([texts[at] for at in drawn])
+        rest = frequencies - sample
+        distances.append(total_variation_distance(sample[is_frequent], rest[is_frequent]) / scale)
+    return {
+        "texts": len(texts),
+        "counts": np.where(is_frequent, frequencies, 0).tolist(),
+        "distance": [float(np.mean(distances)), float(np.std(distances))],
+    }

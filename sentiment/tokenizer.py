@@ -1,18 +1,19 @@
-"""From a text to token ids: split into words by one of two tokenizers, numbered, padded.
+"""Turn texts into token ids: tokenize them, look up the words' ranks, and pad the rows.
 
-This module travels with the served model, so that a text is encoded there by the very code that
-encoded the training data.
+This module travels with each served model. Served texts are therefore encoded by the same code as
+the training data.
 
-`keras` has the rules by which Keras' IMDB files were made: those by which the raw reviews of Maas
-et al. 2011 give just those files. ASCII letters are lower-cased and no others; each of `SEPARATORS`
-separates words, the apostrophe does not, so that `<br />` leaves the word `br`. Spaces of other
-kinds, and the carriage return of Windows' line ends, separate nothing.
+The tokenizer `keras` follows the rules by which Keras' IMDB files were made: applied to the raw
+reviews of Maas et al. 2011, it gives exactly these files. It lower-cases ASCII letters and no
+others. Each of `SEPARATORS` separates words, so that `<br />` leaves the word `br`. The apostrophe,
+other kinds of spaces and the carriage return of Windows' line ends do not separate words.
 
-`unicode` splits at the word boundaries of Unicode's annex 29 and lower-cases as `str.lower` does. A
-word begins with a letter, a digit or `_`; all else, emoji among it, is dropped. Scripts without
-spaces, such as Chinese and Thai, it splits into characters, since their words need a dictionary.
+The tokenizer `unicode` splits at the word boundaries of Unicode's annex 29 and lower-cases like
+`str.lower`. A word starts with a letter, a digit or `_`. Everything else, such as emoji, is
+dropped. Scripts without spaces, such as Chinese and Thai, are split into characters, because their
+words need a dictionary.
 
-By both, words that are not in the index are dropped.
+Both drop words that are not in the word index.
 """
 
 import hashlib
@@ -36,7 +37,7 @@ KERAS, UNICODE = "keras", "unicode"
 
 
 class Word(NamedTuple):
-    """A word of a text that is in the index: its place, and its frequency rank."""
+    """The word at `text[start:end]`, which is in the word index, and its frequency rank."""
 
     start: int
     end: int
@@ -44,78 +45,101 @@ class Word(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """A text: the frequency ranks of those of its words that are in the index, in order."""
+    """An encoded text.
+
+    Attributes:
+        ranks: the frequency ranks of its words that are in the word index, in order.
+        word_count: number of all its words.
+    """
 
     ranks: list[int]
-    word_count: int  # in all
+    word_count: int
 
 
 @cache
 def tokenizer_functions(
     tokenizer: str,
 ) -> tuple[Callable[[str], Iterator[re.Match[str]]], Callable[[str], str]]:
-    """What finds the words of a text, and how each is written, by the tokenizer of this name."""
+    """Return two functions of a tokenizer: one finds a text's words, one normalizes a word."""
     if tokenizer == KERAS:
         return WORD.finditer, lambda word: word.translate(LOWER)
-    import regex  # what is served with the other one does without it
+    import regex  # not installed where a model with the other tokenizer is served
 
     boundaries = regex.compile(r"(?w)\b\w.*?\b", regex.DOTALL)
     return boundaries.finditer, str.lower
 
 
 def tokenize(text: str, tokenizer: str = KERAS) -> list[str]:
-    """The words of a text, whether or not an index has them."""
-    if tokenizer == KERAS:  # as `rules` says, seven times as fast
+    """Return all words of a text."""
+    if tokenizer == KERAS:  # the same as below, but seven times as fast
         return list(filter(None, text.translate(SPACED).split(" ")))
-    find, lower = tokenizer_functions(tokenizer)
-    return [lower(match[0]) for match in find(text)]
+    find, normalize = tokenizer_functions(tokenizer)
+    return [normalize(match[0]) for match in find(text)]
 
 
-def tokenize_with_spans(text: str, ranks: Mapping[str, int], tokenizer: str = KERAS) -> list[Word]:
-    """The words of a text that are in the index `ranks` (word to frequency rank), in order."""
-    find, lower = tokenizer_functions(tokenizer)
-    ranked = ((match, ranks.get(lower(match[0]))) for match in find(text))
+def tokenize_with_spans(
+    text: str, word_index: Mapping[str, int], tokenizer: str = KERAS
+) -> list[Word]:
+    """Return the words of a text that are in the word index, with their positions, in order.
+
+    Args:
+        text: the text.
+        word_index: the frequency rank of each word, from 1.
+        tokenizer: `KERAS` or `UNICODE`.
+    """
+    find, normalize = tokenizer_functions(tokenizer)
+    ranked = ((match, word_index.get(normalize(match[0]))) for match in find(text))
     return [Word(match.start(), match.end(), rank) for match, rank in ranked if rank is not None]
 
 
-def encode(text: str, ranks: Mapping[str, int], tokenizer: str = KERAS) -> Encoded:
-    """The words of a text by the index `ranks`, as `known_words`, but without their places."""
-    found = tokenize(text, tokenizer)
-    return Encoded([*filter(None, map(ranks.get, found))], len(found))  # ranks begin at 1
+def encode(text: str, word_index: Mapping[str, int], tokenizer: str = KERAS) -> Encoded:
+    """Encode a text. It has the same words as by `tokenize_with_spans`, but is faster."""
+    words = tokenize(text, tokenizer)
+    return Encoded([*filter(None, map(word_index.get, words))], len(words))  # ranks start at 1
 
 
 class ReadLimits(NamedTuple):
-    """What a model reads of a text: ranks up to `rank`, of `words` words of the index at most."""
+    """The limits of what a model reads of a text.
+
+    Attributes:
+        max_rank: greatest rank of a word with a token id of its own.
+        max_words: greatest number of words of the word index that are read.
+    """
 
     max_rank: int
     max_words: float
 
     @classmethod
-    def from_layouts(cls, layouts: Sequence[Mapping[str, Any] | None], index: int) -> Self:
-        """Those of a model, whose index has so many words, by the layouts of its members.
+    def from_layouts(cls, layouts: Sequence[Mapping[str, Any] | None], words: int) -> Self:
+        """Return the limits of a model.
 
-        It reads what one of them does; a linear model has no layout, and reads everything.
+        Args:
+            layouts: the layout of the model, or those of an ensemble's members. A linear model has
+                none, and reads everything.
+            words: number of words in the word index.
         """
         networks = [layout for layout in layouts if layout]
         if len(networks) < len(layouts):
-            return cls(index, math.inf)
-        ranks = [layout["num_words"] - layout["index_from"] - 1 for layout in networks]
-        return cls(max(ranks), max(layout["max_length"] - 1 for layout in networks))
+            return cls(words, math.inf)
+        return cls(
+            max(layout["num_words"] - layout["index_from"] - 1 for layout in networks),
+            max(layout["max_length"] - 1 for layout in networks),  # the start token takes one
+        )
 
     def count_unknown(self, text: Encoded) -> int:
-        """How many words of a text the model does not tell from any other unknown word."""
-        most = self.max_rank  # to look it up for each word would take longer than all else
-        rare = [rank for rank in text.ranks if rank > most]
+        """Return the number of words that the model cannot tell from any other unknown word."""
+        max_rank = self.max_rank  # a lookup for each word would take longer than everything else
+        rare = [rank for rank in text.ranks if rank > max_rank]
         return text.word_count - len(text.ranks) + len(rare)
 
     def truncates(self, text: Encoded) -> bool:
-        """Whether the model leaves out some of a text's words."""
+        """Return whether the model ignores some words of a text because of their number."""
         return len(text.ranks) > self.max_words
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a review becomes a row of token ids: the `pad` section but for the order of the rows."""
+    """How a review becomes a row of token ids: the section `pad` without the order of the rows."""
 
     num_words: int
     max_length: int
@@ -129,12 +153,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class Reviews:
-    """Reviews and their labels; `reviews[i]` is the i-th as ranks, shape (words of it,).
+    """Reviews and their labels. `reviews[i]` has the word ranks of review i, shape (its words,).
 
     Attributes:
-        tokens: shape (words,), uint32: the frequency ranks of all words, 1 = most frequent.
-        offsets: shape (reviews + 1,), int64: review i is `tokens[offsets[i]:offsets[i + 1]]`.
-        labels: shape (reviews,), uint8: 1 = positive, 0 = negative.
+        tokens: the frequency ranks of all words, 1 = most frequent, shape (words,).
+        offsets: review i is `tokens[offsets[i]:offsets[i + 1]]`, shape (reviews + 1,).
+        labels: 1 = positive, 0 = negative, shape (reviews,).
     """
 
     tokens: NDArray[np.uint32]
@@ -160,40 +184,51 @@ class Reviews:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Words of each review, shape (reviews,)."""
+        """Number of words of each review, shape (reviews,)."""
         return np.diff(self.offsets)
 
 
 def token_dtype(num_words: int) -> DTypeLike:
-    """The smallest unsigned type for every token id below `num_words`."""
+    """Return the smallest unsigned type that holds all token ids below `num_words`."""
     return np.min_scalar_type(num_words - 1)
 
 
 def pad(reviews: Reviews, order: NDArray[np.int64], layout: Layout) -> NDArray[Any]:
-    """Start mark, token ids and padding of each review in `order`.
+    """Return a row for each review in `order`: start token, token ids and padding.
 
-    A token id is the word's rank and `index_from`; rare words are unknown.
+    A token id is the word's rank plus `index_from`. Rare words get the unknown token.
+
+    Args:
+        reviews: the reviews.
+        order: positions of the reviews, shape (rows,).
+        layout: how a review becomes a row.
 
     Returns:
-        Shape (reviews, max_length), of `token_dtype`.
+        Shape (rows, max_length), of `token_dtype`.
     """
     position, inside = positions(reviews.lengths[order] + 1, layout)
     words = reviews.offsets[order][:, None] + position - 1
-    inside_words = inside & (position > 0)
+    is_word = inside & (position > 0)
     padded = np.full(position.shape, layout.padding_token, token_dtype(layout.num_words))
     padded[inside & (position == 0)] = layout.start_token
-    ids = reviews.tokens[words[inside_words]] + np.uint32(layout.index_from)
+    ids = reviews.tokens[words[is_word]] + np.uint32(layout.index_from)
     ids[ids >= layout.num_words] = layout.unknown_token
-    padded[inside_words] = ids
+    padded[is_word] = ids
     return padded
 
 
 def positions(
     lengths: NDArray[np.int64], layout: Layout
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """For each cell of the padded array, which position of its sequence is there.
+    """Return which position of its sequence each cell of the padded rows holds.
 
-    Position 0 is the start mark. Cells outside the sequence are False in the second array.
+    Args:
+        lengths: number of tokens of each sequence, including the start token, shape (rows,).
+        layout: how a sequence becomes a row.
+
+    Returns:
+        The positions, where 0 is the start token, and whether each cell is inside its sequence.
+        Both have the shape (rows, max_length). Positions outside are meaningless.
     """
     kept = np.minimum(lengths, layout.max_length)
     first = lengths - kept if layout.truncating == "pre" else np.zeros_like(lengths)
@@ -203,16 +238,23 @@ def positions(
 
 
 def pad_ranks(texts: Sequence[Sequence[int]], layout: Layout) -> NDArray[Any]:
-    """Rows of token ids, as `pad` makes them, of the ranks of texts; of none, a start mark."""
-    unlabelled = np.zeros(len(texts), np.uint8)
-    return pad(Reviews.from_lists(texts, unlabelled), np.arange(len(texts)), layout)
+    """Return padded rows of token ids for texts given as word ranks.
+
+    An empty text has only the start token.
+
+    Returns:
+        Shape (texts, max_length), see `pad`.
+    """
+    no_labels = np.zeros(len(texts), np.uint8)
+    return pad(Reviews.from_lists(texts, no_labels), np.arange(len(texts)), layout)
 
 
 def review_hashes(reviews: Reviews) -> NDArray[np.uint64]:
-    """A 64-bit hash of each review's words, shape (reviews,).
+    """Return a 64-bit hash of each review's words, shape (reviews,).
 
-    Among a million different reviews, two share one with a chance of 3 in 10^8.
+    Among a million different reviews, two have the same hash with a probability of 3 in 10^8.
     """
-    tokens, bounds = memoryview(reviews.tokens.data), pairwise(reviews.offsets.tolist())
+    tokens = memoryview(reviews.tokens.data)
+    bounds = pairwise(reviews.offsets.tolist())
     digests = (hashlib.blake2b(tokens[low:high], digest_size=8).digest() for low, high in bounds)
     return np.frombuffer(b"".join(digests), np.uint64)

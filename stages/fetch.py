@@ -1,8 +1,8 @@
 """Stage 1: read IMDB, a synthetic dataset or your own texts into plain typed arrays.
 
-Writes `data/fetch/`: `{train,test}_{tokens,offsets,labels}.npy` (see `sentiment.tokenizer.Reviews`),
-`test_dropped.npy` (see `sentiment.data.table.EncodedDataset`), `word_index.json` (each word's
-frequency rank) and `summary.json` (how many reviews there are).
+Writes `data/fetch/`: `{train,test}_{tokens,offsets,labels}.npy` (see
+`sentiment.tokenizer.Reviews`), `test_dropped.npy` (see `sentiment.data.table.EncodedDataset`),
+`word_index.json` (each word's frequency rank) and `summary.json` (how many reviews there are).
 """
 
 import hashlib
@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sentiment.data.summary import summarize_dataset
-
 from sentiment.data import imdb, synthetic, table
 from sentiment.data.params import NO_ADDED_TEXTS, Dataset, FetchParams, describe_dataset
 from sentiment.data.rows import BinaryLabels
+from sentiment.data.summary import summarize_dataset
 from sentiment.data.table import EncodedDataset
 from sentiment.tokenizer import review_hashes
 from workflow import downloads, files

@@ -20,8 +20,6 @@ from filelock import FileLock
 from mlflow.entities import Run
 from ruamel.yaml import YAML
 from selenium import webdriver
-from workflow.ending import explain
-from workflow.signals import ENDING
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
@@ -29,9 +27,10 @@ from sentiment.network.model import Inputs
 from tests.browser import chromium
 from tests.own_texts import NAME, use_table, write_texts
 from tests.project import DEFAULT_PARAMS, EPOCHS, ROOT, SMALL, Project, change_params, merged
-from workflow import signals
-from workflow.params import Params, check_params
-from workflow.runs import store
+from workflow import store
+from workflow.commands import TERMINATION_SIGNALS
+from workflow.params import Params, validate_params
+from workflow.terminal import user_message
 
 SMALL_IMDB: dict[str, Any] = {
     "fetch": {"dataset": "imdb"},
@@ -115,13 +114,13 @@ def inputs(num_words: int, length: int) -> Inputs:
 @pytest.fixture
 def default_params() -> Params:
     """The parameters that the project ships."""
-    return check_params(defaults(), "params.yaml")
+    return validate_params(defaults(), "params.yaml")
 
 
 @pytest.fixture
 def small_params() -> Params:
     """Parameters that make every stage take seconds."""
-    return check_params(merged(defaults(), SMALL), "params.yaml")
+    return validate_params(merged(defaults(), SMALL), "params.yaml")
 
 
 @pytest.fixture
@@ -371,24 +370,14 @@ class Caller:
             self(main, *arguments, **environment)
         if isinstance(raised.value, click.UsageError):
             return raised.value.format_message()
-        message = explain(raised.value, "`the command`")
+        message = user_message(raised.value, "`the command`")
         assert message is not None
         return message
 
 
 @pytest.fixture
-def same_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Stages and commands set signal handlers; the tests' own process keeps those it had."""
-    before = {number: signal.getsignal(number) for number in (*ENDING, signal.SIGALRM)}
-    monkeypatch.setattr(signals, "_state", signals._State())
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Caller]:
-    handlers = {number: signal.getsignal(number) for number in ENDING}
+    handlers = {number: signal.getsignal(number) for number in TERMINATION_SIGNALS}
     yield Caller(monkeypatch, capsys)
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -115,7 +115,7 @@ def serve(requests: "Connection[Any, Any]") -> None:
 def preload() -> None:
     """Import the libraries, Keras as the stages do, and forget the project's own modules."""
     sys.path[0] = str(ROOT)
-    importlib.import_module("workflow.ending").quiet_libraries()
+    importlib.import_module("workflow.commands").quiet_libraries()
     importlib.import_module("sentiment.backend").load_keras()
     for name in LIBRARIES:
         importlib.import_module(name)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import mlflow
 from ruamel.yaml import YAML
 
 from tests import forking
@@ -143,8 +144,12 @@ class Project:
 
     @property
     def run_id(self) -> str:
-        """Of the run that made `data/`."""
-        return str(json.loads((self.path / "data/train/run.json").read_bytes())["run_id"])
+        """The id of the run that made `data/`."""
+        record = json.loads((self.path / "data/train/run.json").read_bytes())
+        which = f"tags.`training.id` = '{record['training_id']}'"
+        store = mlflow.MlflowClient(f"sqlite:///{self.path}/mlflow.db")
+        (run,) = store.search_runs(["1"], which)
+        return str(run.info.run_id)
 
     def copy(self, path: Path) -> "Project":
         """A project of the same content in another place, with the user's environment."""

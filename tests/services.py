@@ -20,8 +20,7 @@ import psutil
 import pytest
 
 from tests.project import QUIET, Project, default_signals, free_port, process_of, wait_for
-from workflow import files
-from workflow.runs import training_run
+from workflow import checkpoints, files
 
 PASSWORD = "password-of-ann"  # at the web server
 
@@ -125,7 +124,7 @@ def dask(
 
     def start(name: str, *arguments: str) -> "subprocess.Popen[bytes]":
         if not (folder / name / "data").exists():  # else it is started again
-            ignored = shutil.ignore_patterns(training_run.FOLDER)
+            ignored = shutil.ignore_patterns(checkpoints.FOLDER)
             shutil.copytree(
                 project, folder / name, symlinks=True, ignore=ignored, dirs_exist_ok=True
             )

@@ -43,7 +43,7 @@ def run_pipeline() -> int:
     remote = dvc_commands.default_remote()
     if not remote:
         return dvc_commands.run_dvc("repro")
-    problem = dvc_commands.remote_problem(remote)
+    problem = dvc_commands.remote_problem()
     if problem:
         print(
             f"The DVC remote {remote} cannot be used, so every stage runs here: {problem}",

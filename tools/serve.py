@@ -1,5 +1,6 @@
 """`make serve`: serve the champion, or another model version, over HTTP on the loopback."""
 
+import signal
 from pathlib import Path
 
 from sentiment.errors import UserError
@@ -29,6 +30,9 @@ def main(port: int, model_uri: str | None, log: str | None, log_texts: bool) -> 
     prediction_log = PredictionLog(Path(log), version_uri, log_texts) if log else None
     app = create_app(model, version_uri, prediction_log)
     print(f"Serving {version_uri} on http://{LOOPBACK}:{port}/invocations", flush=True)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        # uvicorn handles SIGTERM. It would swallow what another handler raises during a request.
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     serve(app, LOOPBACK, port)
 
 

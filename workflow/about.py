@@ -6,7 +6,7 @@ Each stage's `about.json` has the params of the stages before it, so that a fold
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from sentiment.data.params import Dataset
 from sentiment.evaluation.params import EvaluateParams
@@ -21,7 +21,7 @@ AboutT = TypeVar("AboutT", bound="About")
 class About(Section):
     """The digests of a folder's files, and nothing else."""
 
-    files: dict[str, str] = {}  # SHA-256 by file name, filled in by `write_about`
+    files: dict[str, str] = Field(default_factory=dict)  # SHA-256 by name, see `write_about`
 
     def flat_params(self) -> dict[str, Any]:
         """Return the params by dotted name, as MLflow and pages show them."""
@@ -66,7 +66,7 @@ class AboutEvaluate(AboutFetch):
     digests: dict[str, str]
     pad: PadParams | None = None
     train: TrainParams | None = None
-    other: dict[str, str | int | float | bool] = {}
+    other: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
     def flat_params(self) -> dict[str, Any]:
         return {

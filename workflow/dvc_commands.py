@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sentiment.data.params import NO_ADDED_TEXTS, FetchParams
-from sentiment.errors import UserError, first_line
+from sentiment.errors import UserError, redacted
 from workflow import files, processes
 from workflow.commands import Interrupted
 
@@ -40,26 +40,31 @@ def default_remote() -> str | None:
     Raises:
         UserError: DVC's configuration cannot be read.
     """
-    from dvc.config import Config, ConfigError
+    done = _dvc_output("remote", "default")
+    if not done.returncode:
+        return done.stdout.strip()
+    if "ERROR: " in done.stderr:
+        raise UserError(f"DVC's configuration cannot be read: {_error_line(done.stderr)}")
+    return None
 
-    try:
-        name: str | None = Config.from_cwd()["core"].get("remote")
-    except ConfigError as error:
-        raise UserError(f"DVC's configuration cannot be read: {first_line(error)}") from None
-    return name
+
+def remote_problem() -> str:
+    """Return why the default remote cannot be used, or "" if it can.
+
+    `dvc repro --pull` fails if the remote cannot be used.
+    """
+    done = _dvc_output("status", "--cloud")
+    return _error_line(done.stderr) if done.returncode else ""
 
 
-def remote_problem(remote: str) -> str:
-    """Return why a remote cannot be used, or "" if it can: `dvc repro --pull` would fail over it."""
-    from dvc.repo import Repo
+def _dvc_output(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([*DVC, *arguments], capture_output=True, text=True, check=False)
 
-    try:
-        with Repo() as repo:
-            data = repo.cloud.get_remote_odb(name=remote)
-            data.fs.exists(data.path)
-    except Exception as error:  # each kind of remote has exceptions of its own
-        return first_line(error) or type(error).__name__
-    return ""
+
+def _error_line(stderr: str) -> str:
+    """Return what DVC says of an error, in one line and without secrets."""
+    lines = [line for line in stderr.splitlines() if line.startswith("ERROR: ")]
+    return redacted(lines[0].removeprefix("ERROR: ")) if lines else "DVC does not say why"
 
 
 def table_files(params: FetchParams) -> set[str]:

@@ -1,4 +1,4 @@
-"""YAML files of params and configs, each read and validated as a whole; `params.yaml` among them."""
+"""YAML files of params and configs, `params.yaml` among them, read and validated as a whole."""
 
 import difflib
 from pathlib import Path

@@ -1,6 +1,7 @@
-"""Bring MLflow up to date with `data/`. This is all of `make sync`, and how stages log what they wrote.
+"""Bring MLflow up to date with `data/`.
 
-Called twice, it changes nothing.
+Stages call this after they have written their folders, and `make sync` is this call alone. Called
+twice, it changes nothing.
 """
 
 from dataclasses import asdict

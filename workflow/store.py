@@ -201,7 +201,7 @@ def _local_experiment() -> str:
 
 
 def _link_artifacts() -> None:
-    """Let a temporary copy of the project use the root's artifacts, whose locations are relative."""
+    """Let a temporary copy of the project use the root's artifacts, given by relative paths."""
     if Path.cwd() != files.root() and not Path(ARTIFACTS).exists():
         (files.root() / ARTIFACTS).mkdir(exist_ok=True)
         Path(ARTIFACTS).symlink_to(files.root() / ARTIFACTS)

@@ -47,12 +47,12 @@ def effects(
     positive = seen["probability"] > described["threshold"]
     answers = {"positive": positive, "confidence": confidence(positive, seen["probability"])}
     numbers = seen.drop(columns="probability").assign(**answers)
-    test, use = described["test"], described["word_use"]
+    test, use = described["test"], described["document_frequencies"]
     z = norm.ppf(1 - options.false_alarms / 2 / (numbers.shape[1] + bool(words)))
     scale = z * math.sqrt(1 / len(seen) + 1 / described["texts"]["test"])
     rows = {name: (test[name][0], numbers[name].mean(), scale * test[name][1]) for name in numbers}
     if words:
-        mean, deviation = use["apart"]
+        mean, deviation = use["distance"]
         chance = (mean + z * deviation) * math.sqrt(1 / len(words) + 1 / use["texts"])
         rows["word_use"] = (0.0, profile.total_variation_distance(*uses(words, described)), chance)
     table = pd.DataFrame.from_dict(rows, "index", columns=["expected", "found", "chance"])
@@ -65,7 +65,7 @@ def effects(
 
 def uses(words: Texts, described: Mapping[str, Any]) -> list[NDArray[np.int64]]:
     """How many texts have each word, found and expected, of those that the profile has."""
-    expected = np.array(described["word_use"]["use"])
+    expected = np.array(described["document_frequencies"]["counts"])
     return [profile.document_frequencies(words) * (expected > 0), expected]
 
 
@@ -75,7 +75,10 @@ def moved(
     """The words that moved most, and the share of texts, `expected` and `found`; names by rank."""
     found, expected = uses(words, described)
     apart = found / max(found.sum(), 1) - expected / max(expected.sum(), 1)
-    shares = {"expected": expected / described["word_use"]["texts"], "found": found / len(words)}
+    shares = {
+        "expected": expected / described["document_frequencies"]["texts"],
+        "found": found / len(words),
+    }
     order = np.argsort(-np.abs(apart), kind="stable")[: min(most, len(names))]
     table = pd.DataFrame(shares).iloc[order]
     return table.assign(word=[names[at] for at in table.index])

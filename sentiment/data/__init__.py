@@ -1,1 +1,1 @@
-"""Reviews, from their source to flat arrays of word ranks."""
+"""Read reviews from their source into flat arrays of word ranks."""

@@ -1,4 +1,4 @@
-"""The files of IMDB that Keras publishes, parsed."""
+"""Parse the files of IMDB that Keras publishes."""
 
 import io
 import json
@@ -15,28 +15,28 @@ from sentiment.tokenizer import Reviews
 ARCHIVE = "imdb.npz"
 WORD_INDEX = "imdb_word_index.json"
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-ADMITTED = {("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
+ALLOWED = {("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Admits what a pickled NumPy array needs and nothing else.
+    """Load pickled NumPy arrays, and refuse everything else.
 
-    The method is that of the Python documentation of `pickle`, "Restricting Globals".
+    Source: "Restricting Globals" in the Python documentation of `pickle`.
     """
 
     def find_class(self, module: str, name: str) -> Any:
-        if module == "numpy.core.multiarray":  # as the file, made with NumPy 1, calls it
+        if module == "numpy.core.multiarray":  # the name in NumPy 1, which wrote the file
             module = "numpy._core.multiarray"
-        if (module, name) not in ADMITTED:
-            raise pickle.UnpicklingError(f"{module}.{name} is not admitted")
+        if (module, name) not in ALLOWED:
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
         return super().find_class(module, name)
 
 
 def parse(archive: bytes, word_index: bytes) -> tuple[Reviews, Reviews, dict[str, int]]:
-    """The training reviews, the test reviews and the word index, from the content of both files.
+    """Return the training reviews, the test reviews and the word index, given both files' content.
 
     Raises:
-        UserError: the archive is not Keras' own, or contains a pickle that needs more than arrays.
+        UserError: the archive is not the one of Keras, or its pickles hold more than arrays.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as file:

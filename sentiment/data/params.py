@@ -1,4 +1,4 @@
-"""The settings of the data sets, and how many reviews they have."""
+"""The params of the dataset, and what the dataset depends on."""
 
 import json
 import math
@@ -7,20 +7,18 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sentiment.errors import CREDENTIALS
-from sentiment.section import HIDDEN, SEED_LIMIT, Section, flatten
-from sentiment.tokenizer import Reviews, review_hashes
+from sentiment.section import HIDDEN, SEED_LIMIT, Section
+from sentiment.tokenizer import KERAS
 
-INTEGER_AS_FLOAT = re.compile(r"^(-?\d+)\.0+$")  # a number as pandas writes it
-NO_ADDED_TEXTS = "data/none.csv"  # to add, where there is nothing: DVC takes no empty dependency
-ADDED_TEXT_PARAMS = re.compile(
-    r"fetch\.(add|table\.(test_share|split_seed|text|label|positive|longest))"
-)
-CLAUSE_LENGTH = 5  # words of the longest opinion of the generated set: "the plot was not good"
+DatasetKind = Literal["imdb", "synthetic", "table"]
+INTEGER_AS_FLOAT = re.compile(r"^(-?\d+)\.0+$")  # as pandas writes integers of a column with gaps
+NO_ADDED_TEXTS = "data/none.csv"  # an empty file: DVC does not accept an empty dependency
+ADDED_TEXT_PARAMS = {"test_share", "split_seed", "text", "label", "positive", "longest"}  # of table
+CLAUSE_LENGTH = 5  # words of the longest synthetic opinion: "the plot was not good"
 
 
 class SyntheticParams(Section):
@@ -37,26 +35,28 @@ class SyntheticParams(Section):
     label_noise: float = Field(ge=0, lt=0.5)
 
     @model_validator(mode="after")
-    def _lengths_fit(self) -> Self:
+    def _check_lengths(self) -> Self:
         words = CLAUSE_LENGTH * self.opinions
         if not words <= self.cue_distance < self.min_length <= self.max_length:
             raise ValueError(
-                f"max_length {self.max_length} must be at least min_length {self.min_length}, that "
-                f"greater than cue_distance {self.cue_distance}, and that at least {CLAUSE_LENGTH} "
-                f"times opinions {self.opinions}"
+                f"max_length {self.max_length} must be at least min_length {self.min_length}, "
+                f"which must be greater than cue_distance {self.cue_distance}, which must be at "
+                f"least {CLAUSE_LENGTH} times opinions {self.opinions}"
             )
         return self
 
 
-def file_name(address: str) -> str:
-    """The name of a file, by its path or its address, whose query is left out."""
-    return PurePosixPath(urlsplit(address).path if "://" in address else address).name
+def file_name(path_or_url: str) -> str:
+    """Return the name of a file, given by its path or its URL, without the URL's query."""
+    is_url = "://" in path_or_url
+    return PurePosixPath(urlsplit(path_or_url).path if is_url else path_or_url).name
 
 
 def normalize_label(value: Any) -> Any:
-    """A finite number or a truth value as JSON has it, also where a CSV has it as text.
+    """Return a finite number or a boolean as its JSON text, and any other value as it is.
 
-    So 1, 1.0, `1` and `1.0` are one label, and so are true, `true` and `True`.
+    The texts of a CSV file are normalized likewise: 1, 1.0, `1` and `1.0` are the same label, and
+    so are true, `true` and `True`.
     """
     if isinstance(value, str):
         return value.lower() if value in ("True", "False") else INTEGER_AS_FLOAT.sub(r"\1", value)
@@ -66,18 +66,24 @@ def normalize_label(value: Any) -> Any:
     return json.dumps(value) if is_number else value
 
 
-def reject_credentials(address: Any) -> Any:
-    """An address, unless it may hold a secret: params.yaml and dvc.lock keep it as it is."""
-    if isinstance(address, str) and CREDENTIALS.search(address):
+def reject_credentials(path_or_url: Any) -> Any:
+    """Return a path or URL as it is, unless it may hold a secret.
+
+    params.yaml and dvc.lock store paths and URLs as they are.
+
+    Raises:
+        PydanticCustomError: the URL has a password, a query or a fragment.
+    """
+    if isinstance(path_or_url, str) and CREDENTIALS.search(path_or_url):
         problem = "A password does not belong here, but in ~/.netrc or AWS's variables"
         raise PydanticCustomError(HIDDEN, problem)
-    if isinstance(address, str) and re.search("://.*[?#]", address):
+    if isinstance(path_or_url, str) and re.search("://.*[?#]", path_or_url):
         problem = (
-            "An address with ? or # may hold a signature or a token, which dvc.lock would keep. "
+            "A URL with ? or # may hold a signature or a token, which dvc.lock would store. "
             "Leave that part out, or download the file and name it"
         )
         raise PydanticCustomError(HIDDEN, problem)
-    return address
+    return path_or_url
 
 
 PathOrUrl = Annotated[str, BeforeValidator(reject_credentials)]
@@ -97,7 +103,7 @@ class TableParams(Section):
 
 
 class FetchParams(Section):
-    dataset: Literal["imdb", "synthetic", "table"]
+    dataset: DatasetKind
     url: PathOrUrl = Field(pattern=r"^https?://[^\s@]+/$")
     archive_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     word_index_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -109,44 +115,98 @@ class FetchParams(Section):
 
     @property
     def name(self) -> str:
-        """What the data set is called in MLflow; tables by their files, or the folder of them."""
-        own = file_name(self.table.train) if self.dataset == "table" else self.dataset
-        return f"{own}+{file_name(self.add)}" if self.add != NO_ADDED_TEXTS else own
+        """The dataset's name in MLflow, see `Dataset.name`."""
+        return describe_dataset(self).name
 
 
-def summarize_dataset(train: Reviews, test: Reviews, left_out: int) -> dict[str, Any]:
-    """What `summary.json` says of the reviews.
+class DatasetTable(Section):
+    """What a dataset of one's own texts, or added texts, depend on. None: it does not matter.
 
-    Returns:
-        `train` and `test`: of each the `reviews`, the `positive` ones, and those that are
-        `repeated`, word for word another of the part; `test_in_training`: test reviews that occur
-        in training; `left_out`: rows without a word, which are no reviews.
+    Attributes:
+        train: name of the file, without its folder. `test` likewise.
+        train_sha256: SHA-256 of the file. `test_sha256` likewise, if there is a file for the test.
     """
-    parts = {"train": train, "test": test}
-    keys = {name: review_hashes(part) for name, part in parts.items()}
-    counts = {
-        name: {
-            "reviews": len(part),
-            "positive": int(part.labels.sum()),
-            "repeated": len(part) - len(np.unique(keys[name])),
-        }
-        for name, part in parts.items()
-    }
-    in_training = int(np.isin(keys["test"], keys["train"]).sum())
-    return {**counts, "test_in_training": in_training, "left_out": left_out}
+
+    train: str | None = None
+    test: str | None = None
+    test_share: float | None = None
+    split_seed: int | None = None
+    text: str | None = None
+    label: str | None = None
+    positive: str | None = None
+    group: str | None = None
+    tokenizer: str | None = None
+    longest: int | None = None
+    train_sha256: str | None = None
+    test_sha256: str | None = None
 
 
-def dataset_params(params: FetchParams) -> dict[str, Any]:
-    """The parameters that the data depends on, by their dotted names.
+class Dataset(Section):
+    """What a dataset depends on: params and digests, but not where its files are.
 
-    Where it was read from is not among them: the digest says what it is.
+    Attributes:
+        archive_sha256: SHA-256 of IMDB's archive. `word_index_sha256` likewise.
+        add: name of the file or folder of added texts.
+        add_sha256: SHA-256 of the added texts.
+        own_sha256: SHA-256 of the reviews that texts were added to.
     """
-    pinned = ("fetch.archive_", "fetch.word_")
-    used = pinned if params.dataset == "imdb" else f"fetch.{params.dataset}."
-    addresses = ("fetch.add", "fetch.table.train", "fetch.table.test")
-    return {"fetch.dataset": params.dataset} | {
-        name: file_name(value) if name in addresses else value
-        for name, value in flatten(params, "fetch").items()
-        if name.startswith(used)
-        or (params.add != NO_ADDED_TEXTS and ADDED_TEXT_PARAMS.fullmatch(name))
-    }
+
+    dataset: DatasetKind
+    archive_sha256: str | None = None
+    word_index_sha256: str | None = None
+    synthetic: SyntheticParams | None = None
+    table: DatasetTable | None = None
+    add: str | None = None
+    add_sha256: str | None = None
+    own_sha256: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The dataset's name in MLflow. Tables and added texts have the names of their files."""
+        is_table = self.dataset == "table" and self.table is not None
+        name = str(self.table.train) if is_table and self.table else self.dataset
+        return f"{name}+{self.add}" if self.add is not None else name
+
+    @property
+    def tokenizer(self) -> str:
+        """The name of the tokenizer, see `sentiment.tokenizer`."""
+        return (self.table and self.table.tokenizer) or KERAS
+
+
+def describe_dataset(
+    params: FetchParams,
+    *,
+    train_sha256: str | None = None,
+    test_sha256: str | None = None,
+    add_sha256: str | None = None,
+    own_sha256: str | None = None,
+) -> Dataset:
+    """Return what the dataset of these params depends on.
+
+    Args:
+        params: the section `fetch`.
+        train_sha256: SHA-256 of the file `table.train`. `test_sha256` likewise.
+        add_sha256: SHA-256 of the added texts.
+        own_sha256: SHA-256 of the reviews that texts were added to.
+    """
+    is_imdb = params.dataset == "imdb"
+    is_table = params.dataset == "table"
+    adds_texts = params.add != NO_ADDED_TEXTS
+    table = None
+    if is_table:
+        values = params.table.model_dump()
+        names = {"train": file_name(params.table.train), "test": file_name(params.table.test)}
+        digests = {"train_sha256": train_sha256, "test_sha256": test_sha256}
+        table = DatasetTable(**values | names | digests)
+    elif adds_texts:
+        table = DatasetTable(**params.table.model_dump(include=ADDED_TEXT_PARAMS))
+    return Dataset(
+        dataset=params.dataset,
+        archive_sha256=params.archive_sha256 if is_imdb else None,
+        word_index_sha256=params.word_index_sha256 if is_imdb else None,
+        synthetic=params.synthetic if params.dataset == "synthetic" else None,
+        table=table,
+        add=file_name(params.add) if adds_texts else None,
+        add_sha256=add_sha256,
+        own_sha256=own_sha256,
+    )

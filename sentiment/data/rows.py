@@ -1,6 +1,6 @@
-"""Labelled texts from a file: CSV, TSV, JSON lines or Parquet, read row by row.
+"""Read labeled texts row by row from a CSV, TSV, JSON lines or Parquet file.
 
-CSV, TSV and JSON lines may be compressed by gzip (.gz).
+CSV, TSV and JSON lines files may be compressed by gzip (.gz).
 """
 
 import csv
@@ -18,47 +18,61 @@ from sentiment.data.params import normalize_label
 from sentiment.errors import UserError, first_line
 
 EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-BATCH_ROWS = 1000  # of a Parquet file, in memory at once
-MAX_NAMES_SHOWN = 20  # columns that a message names, each by as many characters at most
-UNREADABLE = (EOFError, OSError, ValueError, csv.Error, zlib.error)
-OPEN_QUOTE = ("unexpected end of data", "field larger than field limit")  # of Python's csv
+BATCH_ROWS = 1000  # rows of a Parquet file that are in memory at once
+MAX_NAMES_SHOWN = 20  # column names in a message
+MAX_CHARACTERS_SHOWN = 20  # characters of a column name or a value in a message
+READ_ERRORS = (EOFError, OSError, ValueError, csv.Error, zlib.error)
+# how the messages of Python's csv start if a quote may be unclosed
+OPEN_QUOTE = ("unexpected end of data", "field larger than field limit")
 
 
 class Columns(NamedTuple):
+    """The names of the columns to read."""
+
     text: str
     label: str
     group: str | None = None
 
 
 class Source(NamedTuple):
-    """A file on this machine, and what messages call it."""
+    """A file on this machine, and its name in messages."""
 
     path: Path
     name: str
 
     @property
     def extension(self) -> str:
-        """The one of `KINDS` that its name ends in; UserError if that is none."""
+        """The file's extension in lower case, one of `EXTENSIONS`.
+
+        Raises:
+            UserError: the extension is not supported.
+        """
         plain = self.path.with_suffix("") if self.is_compressed else self.path
-        if plain.suffix.lower() not in EXTENSIONS:
+        extension = plain.suffix.lower()
+        if extension not in EXTENSIONS:
             raise UserError(
-                f"{self.name} ends in none of {', '.join(EXTENSIONS)}, nor these with .gz."
+                f"{self.name} has an unsupported extension. Use {', '.join(EXTENSIONS)}, all but "
+                ".parquet optionally followed by .gz."
             )
-        return plain.suffix.lower()
+        return extension
 
     @property
     def is_compressed(self) -> bool:
         return self.path.suffix.lower() == ".gz"
 
 
-# the line of each row, and its values by column or, of a malformed one, what is wrong with it
+# the line of each row, and its values by column or, for a malformed row, the problem
 Records = Iterator[tuple[str, dict[str, Any] | Exception]]
 
 
 class Row(NamedTuple):
-    """A row: its place for messages, its text, its label as `label_text` writes it, its group.
+    """A labeled text.
 
-    The group is empty where none is read.
+    Attributes:
+        location: file and row, for messages.
+        text: the text.
+        label: the label, see `normalize_label`.
+        group: the group, empty if no groups are read.
     """
 
     location: str
@@ -68,61 +82,94 @@ class Row(NamedTuple):
 
 
 class BinaryLabels:
-    """The two labels of a file, in a column; one is positive."""
+    """The two labels in a column: a positive one, and one other that the rows define.
+
+    Args:
+        positive: the positive label.
+        column: name of the column, for messages.
+    """
 
     def __init__(self, positive: str, column: str) -> None:
         self.positive = positive
         self.column = column
-        self._other: str | None = None
+        self._negative: str | None = None
 
     def is_positive(self, row: Row) -> bool:
-        """Whether a row's label is the positive one; UserError if it is a third one."""
+        """Return whether a row has the positive label.
+
+        Raises:
+            UserError: the row has a third label.
+        """
         if row.label == self.positive:
             return True
-        self._other = self._other or row.label
-        if row.label != self._other:
+        self._negative = self._negative or row.label
+        if row.label != self._negative:
             raise UserError(
-                f"{row.location}, column {self.column!r} is {row.label!r}, a third label beside "
-                f"{self.positive!r}, which is positive, and {self._other!r}."
+                f"{row.location}: column {self.column!r} has a third label, {row.label!r}. Only "
+                f"{self.positive!r} (positive) and {self._negative!r} were expected."
             )
         return False
 
-    def check_both_present(self, labels: NDArray[np.uint8], where: str) -> None:
-        """Raise UserError unless there are rows, 1 = positive, of both labels."""
+    def check_both_present(self, labels: NDArray[np.uint8], name: str) -> None:
+        """Check that rows have both labels.
+
+        Args:
+            labels: 1 = positive, 0 = negative, shape (rows,).
+            name: what the rows are called in messages.
+
+        Raises:
+            UserError: there are no rows, or all have the same label.
+        """
         if not len(labels):
-            raise UserError(f"{where} has no row with a word in its text.")
+            raise UserError(f"{name} has no row with a word in its text.")
         if len(np.unique(labels)) < 2:
             which = "all" if labels[0] else "none"
             raise UserError(
-                f"{where}: {which} of the {len(labels):,} rows have the label {self.positive!r} in "
-                f"column {self.column!r}, and both labels are needed."
+                f"{name}: {which} of the {len(labels):,} rows have the label {self.positive!r} in "
+                f"column {self.column!r}, but both labels are needed."
             )
 
 
 def read_labelled_rows(source: Source, columns: Columns, max_characters: int) -> Iterator[Row]:
-    """Read the rows of a file, whose texts have at most `max_characters` characters.
+    """Read the rows of a file.
 
-    A UserError says what is wrong with the file, or with which row and column.
+    Args:
+        source: the file.
+        columns: the columns to read.
+        max_characters: the longest text that is allowed.
+
+    Raises:
+        UserError: the file, or the value in a row and column, cannot be used.
     """
-    names = {f"fetch.table.{kind}": name for kind, name in columns._asdict().items() if name}
+    names = {f"fetch.table.{key}": name for key, name in columns._asdict().items() if name}
     for row, values in read_rows(source, names, max_characters + 1):
         if isinstance(values, Exception):
             raise _unreadable(source, f"at {row}", values)
-        place = f"{source.name}, {row}, column"
-        text = _text(values[columns.text], f"{place} {columns.text!r}", max_characters)
-        label = _label(values[columns.label], f"{place} {columns.label!r}")
-        by = columns.group
-        group = "" if by is None else _label(values[by], f"{place} {by!r}")
-        yield Row(f"{source.name}, {row}", text, label, group)
+        location = f"{source.name}, {row}"
+        prefix = f"{location}, column"
+        text = _text(values[columns.text], f"{prefix} {columns.text!r}", max_characters)
+        label = _label(values[columns.label], f"{prefix} {columns.label!r}")
+        group = ""
+        if columns.group is not None:
+            group = _label(values[columns.group], f"{prefix} {columns.group!r}")
+        yield Row(location, text, label, group)
 
 
-def read_rows(source: Source, columns: Mapping[str, str], limit: int) -> Records:
-    """Read the rows of a file, malformed ones included; the place of each, and its values.
+def read_rows(source: Source, columns: Mapping[str, str], max_field_size: int) -> Records:
+    """Read the rows of a file, including malformed ones.
 
-    `columns` are needed, by what sets them. A field of more characters than `limit` is taken for a
-    quote that is not closed. Where what is left of the file cannot be read, a UserError is raised.
+    Args:
+        source: the file.
+        columns: the required columns, by the param or option that names each.
+        max_field_size: characters of a field above which a quote is assumed to be unclosed.
+
+    Returns:
+        The line of each row, and its values by column or, for a malformed row, the problem.
+
+    Raises:
+        UserError: the rest of the file cannot be read.
     """
-    csv.field_size_limit(max(limit, csv.field_size_limit()))
+    csv.field_size_limit(max(max_field_size, csv.field_size_limit()))
     readers = {".csv": _read_csv, ".tsv": _read_csv, ".parquet": _read_parquet}
     where = "from its beginning"
     try:
@@ -133,7 +180,7 @@ def read_rows(source: Source, columns: Mapping[str, str], limit: int) -> Records
                 values = ValueError("it is not UTF-8")
             yield row, values
             where = f"after {row}"
-    except UNREADABLE as error:
+    except READ_ERRORS as error:
         raise _unreadable(source, where, error) from None
 
 
@@ -150,45 +197,46 @@ def _is_unicode(values: Mapping[str, Any]) -> bool:
     return True
 
 
-def _text(value: Any, place: str, max_characters: int) -> str:
+def _text(value: Any, location: str, max_characters: int) -> str:
     if not isinstance(value, str):
-        raise UserError(f"{place} is {value!r:.{MAX_NAMES_SHOWN}}: a text is needed.")
+        raise UserError(f"{location} is {value!r:.{MAX_CHARACTERS_SHOWN}}: a text is needed.")
     if len(value) > max_characters:
         raise UserError(
-            f"{place} has {len(value):,} characters, more than fetch.table.longest "
+            f"{location} has {len(value):,} characters, more than fetch.table.longest "
             f"({max_characters:,}). Is a quote before it not closed?"
         )
     return value
 
 
-def _label(value: Any, place: str) -> str:
+def _label(value: Any, location: str) -> str:
     label = normalize_label(value)
     if not isinstance(label, str) or not label:
-        raise UserError(f"{place} is {value!r:.{MAX_NAMES_SHOWN}}: a text or a number is needed.")
+        shown = f"{value!r:.{MAX_CHARACTERS_SHOWN}}"
+        raise UserError(f"{location} is {shown}: a text or a number is needed.")
     return label
 
 
 def _read_csv(source: Source, columns: Mapping[str, str]) -> Records:
-    """A header, then rows of as many fields.
+    """Read a header and rows that have as many fields as the header.
 
-    Python's csv can be strict, and it counts lines. pandas and pyarrow accept stray quotes inside
-    a text and report no line; pandas also pads rows that are too short.
+    Python's csv can be strict, and it counts lines. pandas and pyarrow accept stray quotes inside a
+    text and report no line. pandas also pads rows that are too short.
     """
     dialect = csv.excel_tab if source.extension == ".tsv" else csv.excel
     reader = csv.reader(_lines(source), dialect, strict=True)
     header = next(filter(None, reader), [])
-    _require_columns("the header", header, columns)
+    _check_columns("the header", header, columns)
     while True:
         row: dict[str, Any] | Exception = {}
-        before = reader.line_num
+        lines_before = reader.line_num
         try:
             if fields := next(reader):
                 row = dict(zip(header, fields, strict=True))
         except StopIteration:
             return
         except csv.Error as error:
-            # a quote that opens in one row and closes in another would hide those between
-            if str(error).startswith(OPEN_QUOTE) or reader.line_num > before + 1:
+            # A quote that opens in one row and closes in another would hide the rows between them.
+            if str(error).startswith(OPEN_QUOTE) or reader.line_num > lines_before + 1:
                 raise
             row = error
         except ValueError:
@@ -199,18 +247,18 @@ def _read_csv(source: Source, columns: Mapping[str, str]) -> Records:
 
 
 def _read_json(source: Source, columns: Mapping[str, str]) -> Records:
-    """An object a line."""
+    """Read one JSON object a line."""
     for number, line in enumerate(_lines(source), 1):
         if line.strip():
-            yield f" (line {number})", _object(line, columns)
+            yield f" (line {number})", _parse_object(line, columns)
 
 
-def _object(line: str, columns: Mapping[str, str]) -> dict[str, Any] | ValueError:
+def _parse_object(line: str, columns: Mapping[str, str]) -> dict[str, Any] | ValueError:
     try:
         values = json.loads(line)
         if not isinstance(values, dict):
             return ValueError(f"it is {type(values).__name__}, not an object")
-        _require_columns("it", list(values), columns)
+        _check_columns("it", list(values), columns)
     except json.JSONDecodeError as error:
         return ValueError(f"it is not JSON: {error.msg}")
     except (ValueError, RecursionError) as error:
@@ -223,7 +271,7 @@ def _read_parquet(source: Source, columns: Mapping[str, str]) -> Records:
 
     try:
         with parquet.ParquetFile(source.path) as file:
-            _require_columns("its schema", file.schema_arrow.names, columns)
+            _check_columns("its schema", file.schema_arrow.names, columns)
             for batch in file.iter_batches(BATCH_ROWS, columns=[*columns.values()]):
                 yield from (("", row) for row in batch.to_pylist())
     except ArrowException as error:
@@ -231,9 +279,9 @@ def _read_parquet(source: Source, columns: Mapping[str, str]) -> Records:
 
 
 def _lines(source: Source) -> Iterator[str]:
-    """The lines of a file in UTF-8, which may be compressed, with their ends.
+    """Yield the lines of a file, which may be compressed, with their line ends.
 
-    Bytes that are none become what `_is_unicode` recognizes.
+    Bytes that are not UTF-8 become characters that `_is_unicode` recognizes.
     """
     with source.path.open("rb") as raw:
         file = gzip.GzipFile(fileobj=raw) if source.is_compressed else raw
@@ -242,12 +290,11 @@ def _lines(source: Source) -> Iterator[str]:
             yield text.removeprefix("\ufeff") if number == 1 else text
 
 
-def _require_columns(place: str, names: list[str], columns: Mapping[str, str]) -> None:
-    """Raise ValueError unless each column that is needed is there."""
-    for setting, name in columns.items():
+def _check_columns(owner: str, names: list[str], columns: Mapping[str, str]) -> None:
+    """Raise ValueError unless each required column is there."""
+    for param, name in columns.items():
         if name not in names:
-            shown = (
-                ", ".join(repr(column[:MAX_NAMES_SHOWN]) for column in names[:MAX_NAMES_SHOWN])
-                or "none"
+            shown = [repr(column[:MAX_CHARACTERS_SHOWN]) for column in names[:MAX_NAMES_SHOWN]]
+            raise ValueError(
+                f"{owner} has no column {name!r} ({param}): {', '.join(shown) or 'none'}"
             )
-            raise ValueError(f"{place} has no column {name!r} ({setting}): {shown}")

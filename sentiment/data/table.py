@@ -1,7 +1,7 @@
-"""Labelled texts of one's own as reviews: split into words, set aside for the test, and ranked.
+"""Turn labeled texts of one's own into reviews: tokenize, choose the test set and rank the words.
 
-The texts themselves are never in memory together: their words are written into a file as they are
-read, each by a number, and once it is known how often each occurs in training, by its rank.
+The texts are never in memory together. Their words are written to a file as numbers while the texts
+are read. Once the frequency of each word in the training set is known, ranks replace the numbers.
 """
 
 import hmac
@@ -20,14 +20,20 @@ from sentiment.data.rows import BinaryLabels, Columns, Row, Source
 from sentiment.errors import UserError
 from sentiment.tokenizer import Reviews, review_hashes, tokenize
 
-CHUNK_WORDS = 4_000_000  # words in memory
+CHUNK_WORDS = 4_000_000  # words in memory at once
 NUMBER = np.dtype(np.uint32)
 
 
 class EncodedDataset(NamedTuple):
-    """A data set: both parts, each training word's frequency rank, and the rows without a word.
+    """A dataset as word ranks.
 
-    `dropped` are the words of each test review that have no rank, shape (reviews,), or (1,) of all.
+    Attributes:
+        train: the training set.
+        test: the test set.
+        word_index: the frequency rank of each word of the training set.
+        rows_skipped: number of rows without a word.
+        words_dropped: number of each test review's words that have no rank, shape (reviews,). Shape
+            (1,) if all reviews have the same number.
     """
 
     train: Reviews
@@ -38,35 +44,41 @@ class EncodedDataset(NamedTuple):
 
 
 class RowEncoder:
-    """Turns rows into `numbers` of words, from 0, in the order in which they occur.
+    """Turn the words of rows into numbers, counted from 0 in the order of their first occurrence.
 
-    Of each row that has a word it keeps how many these are, whether it is `positive` and the number
-    of its group; of the others, how many are `left_out`.
+    Attributes:
+        numbers: the number of each word.
+        rows_skipped: number of rows without a word. The lists below leave them out.
+        lengths: number of words of each row.
+        positive: whether each row has the positive label.
+        groups: the number of each row's group.
     """
 
     def __init__(self, params: TableParams, labels: BinaryLabels) -> None:
         self.params = params
+        self.labels = labels
         self.numbers: dict[str, int] = {}
         self.rows_skipped = 0
-        self.labels = labels
-        self.lengths, self.positive, self.groups = array("q"), array("B"), array("q")
+        self.lengths = array("q")
+        self.positive = array("B")
+        self.groups = array("q")
         self._group_numbers: dict[str, int] = {}
 
     def append(self, source: Source, path: Path) -> None:
-        """Append the words of a file's rows by their numbers to those in `path`.
+        """Append the numbers of the words of all rows of a file to the file `path`.
 
-        A UserError is raised as by `rows.read`.
+        Raises:
+            UserError: see `rows.read_labelled_rows`.
         """
         columns = Columns(self.params.text, self.params.label, self.params.group)
+        table = rows.read_labelled_rows(source, columns, self.params.longest)
         with path.open("ab") as file:
-            for block in self._blocks(
-                rows.read_labelled_rows(source, columns, self.params.longest)
-            ):
+            for block in self._blocks(table):
                 block.tofile(file)
 
-    def _blocks(self, source: Iterable[Row]) -> Iterator[NDArray[np.uint32]]:
+    def _blocks(self, table: Iterable[Row]) -> Iterator[NDArray[np.uint32]]:
         waiting: list[int] = []
-        for row in source:
+        for row in table:
             is_positive = self.labels.is_positive(row)
             words = tokenize(row.text, self.params.tokenizer)
             if not words:
@@ -84,97 +96,127 @@ class RowEncoder:
 
 
 class WordFile(NamedTuple):
-    """The numbers of all words of many rows in a file, read some at a time.
+    """The numbers of the words of many rows, in a file that is read block by block.
 
-    `ends` are how many words there are up to the end of each row, shape (rows,).
+    Attributes:
+        path: the file.
+        row_ends: number of words up to the end of each row, shape (rows,).
     """
 
     path: Path
     row_ends: NDArray[np.int64]
 
     def iter_blocks(self, chosen: NDArray[np.bool_]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        """The words of the chosen rows, and the row of each, in their order."""
+        """Yield the words of the chosen rows, in order, and the row of each word.
+
+        Args:
+            chosen: whether to read each row, shape (rows,).
+        """
         for start in range(0, int(self.row_ends[-1]), CHUNK_WORDS):
             words = np.fromfile(self.path, NUMBER, CHUNK_WORDS, offset=start * NUMBER.itemsize)
             row = np.searchsorted(self.row_ends, np.arange(start, start + len(words)), "right")
-            wanted = chosen[row]
-            yield words[wanted], row[wanted]
+            is_chosen = chosen[row]
+            yield words[is_chosen], row[is_chosen]
 
 
 def load_table(
     params: TableParams, sources: Sequence[Source], scratch: Path, labels: BinaryLabels
 ) -> EncodedDataset:
-    """Read the files, and set a share aside for the test if there is no file of its own.
+    """Read a dataset from its files. Without a file for the test set, choose its rows.
 
-    The sources are the file of the training part and, if it has one of its own, that of the test
-    part. The words of the result stay in `scratch`, an empty folder. A UserError says what is wrong
-    with a file.
+    Args:
+        params: the section `fetch.table`.
+        sources: the file of the training set and, if there is one, that of the test set.
+        scratch: an empty folder. The words of the result stay in it, as memory-mapped files.
+        labels: the two labels.
+
+    Raises:
+        UserError: a file cannot be used.
     """
-    reader, path = RowEncoder(params, labels), scratch / "numbers"
-    is_test = _read(reader, sources, path)
-    positive, words = np.array(reader.positive), WordFile(path, np.cumsum(reader.lengths))
-    ranks = frequency_ranks(words.iter_blocks(~is_test), len(reader.numbers))
-    train_part = _part(words, ranks, positive, ~is_test, scratch / "train")
-    test_part = _part(words, ranks, positive, is_test, scratch / "test")
+    encoder = RowEncoder(params, labels)
+    path = scratch / "numbers"
+    is_test = _read(encoder, sources, path)
+    positive = np.array(encoder.positive)
+    words = WordFile(path, np.cumsum(encoder.lengths))
+    ranks = frequency_ranks(words.iter_blocks(~is_test), len(encoder.numbers))
+    train = _split(words, ranks, positive, ~is_test, scratch / "train")
+    test = _split(words, ranks, positive, is_test, scratch / "test")
     path.unlink()
-    vocabulary = list(reader.numbers)
-    reader.numbers.clear()  # with many distinct words it is most of the memory
-    order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]  # the first word first
-    index = {vocabulary[number]: rank for rank, number in enumerate(order, 1)}
-    dropped = np.array(reader.lengths)[is_test] - test_part.lengths
-    return EncodedDataset(train_part, test_part, index, reader.rows_skipped, dropped)
+    vocabulary = list(encoder.numbers)
+    encoder.numbers.clear()  # with many distinct words, it takes most of the memory
+    order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]  # numbers of the words, by rank
+    word_index = {vocabulary[number]: rank for rank, number in enumerate(order, 1)}
+    words_dropped = np.array(encoder.lengths)[is_test] - test.lengths
+    return EncodedDataset(train, test, word_index, encoder.rows_skipped, words_dropped)
 
 
-def _read(reader: RowEncoder, sources: Sequence[Source], path: Path) -> NDArray[np.bool_]:
-    """Read all rows, whose words are then in `path`; which are the test part, shape (rows,)."""
-    params, (train, *test) = reader.params, sources
-    reader.append(train, path)
-    learned = np.array(reader.positive)
-    reader.labels.check_both_present(learned, params.train)
+def _read(encoder: RowEncoder, sources: Sequence[Source], path: Path) -> NDArray[np.bool_]:
+    """Read all rows and write their words to `path`.
+
+    Returns:
+        Whether each row belongs to the test set, shape (rows,).
+    """
+    params = encoder.params
+    train, *test = sources
+    encoder.append(train, path)
+    training_labels = np.array(encoder.positive)
+    encoder.labels.check_both_present(training_labels, params.train)
     for source in test:
-        reader.append(source, path)
-    labels, groups = np.array(reader.positive), np.array(reader.groups)
+        encoder.append(source, path)
+    labels = np.array(encoder.positive)
+    groups = np.array(encoder.groups)
     if test:
-        is_test = np.arange(len(labels)) >= len(learned)
+        is_test = np.arange(len(labels)) >= len(training_labels)
     else:
         is_test = choose_test_rows(labels, groups, params)
     shared = np.intersect1d(groups[is_test], groups[~is_test])
     if params.group is not None and len(shared):
         raise UserError(
-            f"{len(shared):,} of the groups in column {params.group!r} of {params.test} are "
-            f"also in {params.train}: take their rows from one of both."
+            f"{params.train} and {params.test} share {len(shared):,} groups (column "
+            f"{params.group!r}). Remove each shared group from one of the two files."
         )
-    for chosen, part in ((is_test, "test"), (~is_test, "training")):
-        reader.labels.check_both_present(labels[chosen], f"{params.test}, {part} part")
+    encoder.labels.check_both_present(labels[is_test], f"{params.test}, test set")
+    encoder.labels.check_both_present(labels[~is_test], f"{params.test}, training set")
     return is_test
 
 
 def number_of_folds(share: float) -> int:
-    """In how many parts, two at least, one part comes nearest to a share of at most a half."""
+    """Return the number of folds, at least two, of which one comes nearest to a share."""
     fewer = max(2, int(1 / share))
-    return min((fewer, fewer + 1), key=lambda parts: abs(1 / parts - share))
+    return min((fewer, fewer + 1), key=lambda folds: abs(1 / folds - share))
 
 
 def choose_test_rows(
     labels: NDArray[np.uint8], groups: NDArray[np.int64], params: TableParams
 ) -> NDArray[np.bool_]:
-    """Which rows are the test part: a share of each label, and whole groups; shape (rows,).
+    """Choose the rows of the test set: the same share of each label, and whole groups.
 
-    Where there are groups, scikit-learn deals them into as many parts as come nearest to the share.
-    A UserError is raised where there are too few rows or groups.
+    With groups, scikit-learn divides them into folds, one of which comes nearest to the share.
+
+    Args:
+        labels: 1 = positive, 0 = negative, shape (rows,).
+        groups: the number of each row's group, shape (rows,).
+        params: the section `fetch.table`.
+
+    Returns:
+        Shape (rows,).
+
+    Raises:
+        UserError: there are too few rows or groups.
     """
     from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-    order, seed = np.arange(len(labels)), params.split_seed
+    order = np.arange(len(labels))
+    seed = params.split_seed
     try:
         if params.group is None:
             _, test = train_test_split(
                 order, test_size=params.test_share, stratify=labels, random_state=seed
             )
         else:
-            parts = number_of_folds(params.test_share)
-            dealer = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-            _, test = next(dealer.split(order, labels, groups))
+            folds = number_of_folds(params.test_share)
+            splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+            _, test = next(splitter.split(order, labels, groups))
     except ValueError as error:
         raise UserError(f"{params.train}: fetch.table.test_share: {error}") from None
     chosen = np.zeros(len(order), bool)
@@ -185,35 +227,44 @@ def choose_test_rows(
 def frequency_ranks(
     blocks: Iterable[tuple[NDArray[Any], NDArray[Any]]], count: int
 ) -> NDArray[np.uint32]:
-    """The frequency rank of each word, as Keras' `Tokenizer` ranks them.
+    """Return the frequency rank of each word, as Keras' `Tokenizer` ranks words.
 
-    The most frequent word has rank 1; of two that are equally frequent, the one that occurs first.
-    `blocks` are the words of the training part, by their numbers below `count`.
+    The most frequent word has rank 1. Of two equally frequent words, the one that occurs first has
+    the smaller rank.
+
+    Args:
+        blocks: the words of the training set as numbers below `count`, see `WordFile.iter_blocks`.
+        count: number of words.
 
     Returns:
-        Shape (count,); 0 for a word that does not occur there.
+        Shape (count,). Words that do not occur have rank 0.
     """
-    counts, first, begun = np.zeros(count, np.int64), np.zeros(count, np.int64), 0
+    counts = np.zeros(count, np.int64)
+    first = np.zeros(count, np.int64)  # position of the first occurrence
+    words_before = 0
     for words, _ in blocks:
-        distinct, places, times = np.unique(words, return_index=True, return_counts=True)
-        new = counts[distinct] == 0
-        first[distinct[new]] = begun + places[new]
-        counts[distinct] += times
-        begun += len(words)
+        distinct, positions, occurrences = np.unique(words, return_index=True, return_counts=True)
+        is_new = counts[distinct] == 0
+        first[distinct[is_new]] = words_before + positions[is_new]
+        counts[distinct] += occurrences
+        words_before += len(words)
     order = np.lexsort((first, -counts))[: np.count_nonzero(counts)]
     ranks = np.zeros(count, np.uint32)
     ranks[order] = np.arange(1, len(order) + 1)
     return ranks
 
 
-def _part(
+def _split(
     words: WordFile,
     ranks: NDArray[np.uint32],
     labels: NDArray[np.uint8],
     chosen: NDArray[np.bool_],
     path: Path,
 ) -> Reviews:
-    """The chosen rows as reviews, whose words are in a file; words without a rank are dropped."""
+    """Return the chosen rows as reviews, with their words in the file `path`.
+
+    Words without a rank are dropped.
+    """
     lengths = np.zeros(len(labels), np.int64)
     with path.open("wb") as file:
         for numbers, row in words.iter_blocks(chosen):
@@ -222,53 +273,77 @@ def _part(
             lengths += np.bincount(row[has_rank], minlength=len(labels))
             tokens[has_rank].tofile(file)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[chosen])])
-    empty = np.zeros(0, NUMBER)
-    return Reviews(np.memmap(path, NUMBER, "r") if offsets[-1] else empty, offsets, labels[chosen])
+    # An empty file cannot be memory-mapped.
+    tokens = np.memmap(path, NUMBER, "r") if offsets[-1] else np.zeros(0, NUMBER)
+    return Reviews(tokens, offsets, labels[chosen])
 
 
 def add_texts(
-    loaded: EncodedDataset,
+    dataset: EncodedDataset,
     params: TableParams,
     tokenizer: str,
     sources: Sequence[Source],
     labels: BinaryLabels,
 ) -> EncodedDataset:
-    """A data set with the rows of further files, encoded by its word index; UserError as `load`.
+    """Add the rows of further files to a dataset, encoded by its word index.
 
-    A hash of its known words, by HMAC (RFC 2104), puts each row for good into training or test. A
-    review that the data set has already goes where that is, into training if in both parts. Of
-    rows that read the same, the first one counts.
+    A hash of its known words decides whether a row joins the training set or the test set, so that
+    it always joins the same one. A review that the dataset has already joins the set that has it,
+    or the training set if both have it. Of rows that read the same, only the first one is added.
+
+    Source: the hash is HMAC (RFC 2104), with `params.split_seed` as its key.
+
+    Raises:
+        UserError: a file cannot be used, or `params.group` is set.
     """
     if params.group is not None:
-        raise UserError("fetch.add needs an empty fetch.table.group: it puts texts one by one.")
-    columns, key = Columns(params.text, params.label), str(params.split_seed).encode()
-    reviews, positive, aside, left_out = list["array[int]"](), array("B"), array("B"), 0
-    dropped = array("q")
+        raise UserError("fetch.add needs an empty fetch.table.group: it adds texts one by one.")
+    columns = Columns(params.text, params.label)
+    key = str(params.split_seed).encode()
+    word_index = dataset.word_index
+    reviews: list[array[int]] = []  # ranks of each row's known words
+    positive = array("B")
+    hashed_to_test = array("B")
+    dropped = array("q")  # number of each row's unknown words
+    rows_skipped = 0
     for row in chain.from_iterable(
-        rows.read_labelled_rows(file, columns, params.longest) for file in sources
+        rows.read_labelled_rows(source, columns, params.longest) for source in sources
     ):
-        is_positive, words = labels.is_positive(row), tokenize(row.text, tokenizer)
+        is_positive = labels.is_positive(row)
+        words = tokenize(row.text, tokenizer)
         if not words:
-            left_out += 1
+            rows_skipped += 1
             continue
-        known = [word for word in words if word in loaded.word_index]
+        known = [word for word in words if word in word_index]
         digest = hmac.digest(key, " ".join(known).encode(), "sha256")
-        aside.append(int.from_bytes(digest[:8]) < params.test_share * 2**64)
-        reviews.append(array("I", [loaded.word_index[word] for word in known]))
+        hashed_to_test.append(int.from_bytes(digest[:8]) < params.test_share * 2**64)
+        reviews.append(array("I", [word_index[word] for word in known]))
         positive.append(is_positive)
         dropped.append(len(words) - len(known))
     added = Reviews.from_lists(reviews, np.array(positive))
     labels.check_both_present(added.labels, "fetch.add")
-    keys, parts = review_hashes(added), (loaded.train, loaded.test)
-    in_train, in_test = (np.isin(keys, review_hashes(part)) for part in parts)
-    is_test = (np.array(aside, bool) | in_test) & ~in_train
-    is_new = np.isin(np.arange(len(keys)), np.unique(keys, return_index=True)[1])
-    train, test = (
-        Reviews.from_lists(
-            [*part, *compress(reviews, chosen)], np.append(part.labels, added.labels[chosen])
-        )
-        for part, chosen in zip(parts, (is_new & ~is_test, is_new & is_test), strict=True)
+    hashes = review_hashes(added)
+    in_train = np.isin(hashes, review_hashes(dataset.train))
+    in_test = np.isin(hashes, review_hashes(dataset.test))
+    is_test = (np.array(hashed_to_test, bool) | in_test) & ~in_train
+    is_first = np.isin(np.arange(len(hashes)), np.unique(hashes, return_index=True)[1])
+    test_dropped = np.broadcast_to(dataset.words_dropped, len(dataset.test))
+    return EncodedDataset(
+        train=_extend(dataset.train, reviews, added.labels, is_first & ~is_test),
+        test=_extend(dataset.test, reviews, added.labels, is_first & is_test),
+        word_index=word_index,
+        rows_skipped=dataset.rows_skipped + rows_skipped,
+        words_dropped=np.append(test_dropped, np.array(dropped)[is_first & is_test]),
     )
-    own = np.broadcast_to(loaded.words_dropped, len(loaded.test))
-    both = np.append(own, np.array(dropped)[is_new & is_test])
-    return EncodedDataset(train, test, loaded.word_index, loaded.rows_skipped + left_out, both)
+
+
+def _extend(
+    split: Reviews,
+    reviews: Sequence["array[int]"],
+    labels: NDArray[np.uint8],
+    chosen: NDArray[np.bool_],
+) -> Reviews:
+    """Return a set with the chosen reviews added."""
+    return Reviews.from_lists(
+        [*split, *compress(reviews, chosen)], np.append(split.labels, labels[chosen])
+    )

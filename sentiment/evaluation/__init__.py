@@ -1,1 +1,1 @@
-"""A model's answers to the test set, and the metrics, tables and plots of them."""
+"""Evaluate predictions: metrics, tables and plots."""

@@ -1,4 +1,4 @@
-"""The evaluation of a model: its answers to the test set, and all that follows from them."""
+"""Evaluate a model: its predictions for the test set, and their metrics, tables and plots."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,31 +19,51 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
-TextLookup = Callable[[Iterable[int]], list[str]]
+TextLookup = Callable[[Iterable[int]], list[str]]  # from positions of reviews to their texts
 
 
 class EvalDataset(NamedTuple):
-    """The test part, all but `reviews` in the order of the padded arrays, shape (reviews, …)."""
+    """The test set. All arrays but `reviews` are in the order of the padded rows.
 
-    x: NDArray[Any]  # token ids, shape (reviews, max_length)
-    y: NDArray[np.uint8]  # labels, 1 = positive
-    order: NDArray[np.int64]  # each review's position in `reviews`
-    seen: NDArray[np.bool_]  # whether each also occurs in training
-    reviews: Reviews  # without any cut, as `fetch` wrote them
-    digest: str  # of x and y, short
+    Attributes:
+        x: token ids, shape (reviews, max_length).
+        y: labels, 1 = positive, shape (reviews,).
+        order: each row's position in `reviews`, shape (reviews,).
+        seen: whether each row's review also occurs in training, shape (reviews,).
+        reviews: the complete reviews, as the stage `fetch` wrote them.
+        digest: short digest of x and y.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[np.uint8]
+    order: NDArray[np.int64]
+    seen: NDArray[np.bool_]
+    reviews: Reviews
+    digest: str
 
 
 class TrainingRecord(NamedTuple):
-    """What `train` wrote, but for the model."""
+    """The record of a training.
 
-    params: dict[str, Any]  # everything that shaped it, by dotted names
-    history: pd.DataFrame  # see `sentiment.network.progress.TrainingResult`
-    gradients: pd.DataFrame  # before the first epoch, see `sentiment.gradients.distance_table`
-    run: dict[str, Any]  # the MLflow run: identity, begin and end, tags, changes without a commit
+    Attributes:
+        name: of the run.
+        history: see `sentiment.network.progress.TrainingResult`.
+        gradients: before the first epoch, see `sentiment.gradients.distance_table`.
+    """
+
+    name: str
+    history: pd.DataFrame
+    gradients: pd.DataFrame
 
 
 class Evaluation(NamedTuple):
-    """All that follows from the predictions; tables and plots by the names of their files."""
+    """The result of an evaluation.
+
+    Attributes:
+        probabilities: of being positive, shape (reviews,).
+        metrics: the content of `metrics.json`.
+        tables: by the names of their files. `plots` likewise.
+    """
 
     probabilities: NDArray[np.float32]
     metrics: dict[str, Any]
@@ -54,75 +74,105 @@ class Evaluation(NamedTuple):
 def predict_and_time(
     model: "keras.Model", x: NDArray[Any], batch_size: int
 ) -> tuple[NDArray[np.float32], dict[str, float]]:
-    """Ask the model for each review's probability of being positive, and time that.
+    """Predict the probability that each review is positive, and measure what that costs.
 
-    `x` are token ids, shape (reviews, max_length); a step has `batch_size` of them.
+    Args:
+        model: see `sentiment.serving.keras_classifier.BatchPredictor`.
+        x: token ids, shape (reviews, max_length).
+        batch_size: number of reviews in a batch.
 
     Returns:
-        Probabilities, shape (reviews,), and what they took: `parameters` of the model and
+        The probabilities, shape (reviews,), and the cost: `parameters`, their number, and
         `milliseconds_per_review`.
     """
-    ask = BatchPredictor(model, batch_size)
-    ask(x[:LARGE_INPUT])  # which compiles all that is used
-    begun = time.perf_counter()
-    probabilities = ask(x)
-    seconds = time.perf_counter() - begun
+    predictor = BatchPredictor(model, batch_size)
+    predictor(x[:LARGE_INPUT])  # compiles the model, which is not measured
+    start = time.perf_counter()
+    probabilities = predictor(x)
+    seconds = time.perf_counter() - start
     cost = {"parameters": model.count_params(), "milliseconds_per_review": 1000 * seconds / len(x)}
     return probabilities, cost
 
 
 def predictions_table(
-    test: EvalDataset, probabilities: NDArray[np.float32], threshold: float
+    dataset: EvalDataset, probabilities: NDArray[np.float32], threshold: float
 ) -> pd.DataFrame:
-    """The table that `sentiment.evaluation.metrics` describes, in the order of `test.x`."""
+    """Return the table that `sentiment.evaluation.metrics` describes, in the order of `dataset.x`.
+
+    Args:
+        dataset: the test set.
+        probabilities: shape (reviews,).
+        threshold: a review with a probability above it is predicted as positive.
+    """
     return pd.DataFrame(
         {
-            "review": test.order,
-            "actual": metrics.class_names(test.y),
+            "review": dataset.order,
+            "actual": metrics.class_names(dataset.y),
             "predicted": metrics.class_names(probabilities > threshold),
             "probability": probabilities,
-            "words": test.reviews.lengths[test.order],
-            "seen_in_training": test.seen,
+            "words": dataset.reviews.lengths[dataset.order],
+            "seen_in_training": dataset.seen,
         }
     )
 
 
-def text_lookup(test: EvalDataset, words: Sequence[str]) -> TextLookup:
-    """What gives the complete texts of reviews by their positions in the part; `words` by rank."""
-    return lambda rows: [" ".join(words[rank] for rank in test.reviews[row]) for row in rows]
+def text_lookup(dataset: EvalDataset, words: Sequence[str]) -> TextLookup:
+    """Return a function from positions in `dataset.reviews` to the complete texts.
+
+    Args:
+        dataset: the test set.
+        words: the words by rank.
+    """
+    reviews = dataset.reviews
+    return lambda rows: [" ".join(words[rank] for rank in reviews[row]) for row in rows]
 
 
 def evaluate_network(
-    test: EvalDataset,
-    words: list[str],
+    dataset: EvalDataset,
+    words: Sequence[str],
     training: TrainingRecord,
     probabilities: NDArray[np.float32],
     gradients: pd.DataFrame,
-    dataset: str,
+    dataset_name: str,
     params: EvaluateParams,
 ) -> Evaluation:
     """Compute every metric, table and plot of a trained network.
 
-    Its probabilities are those of `predict`, its gradients those of
-    `sentiment.gradients.distance_table`.
+    Args:
+        dataset: the test set.
+        words: the words by rank.
+        training: the record of the training.
+        probabilities: see `predict_and_time`.
+        gradients: of the trained network, see `sentiment.gradients.distance_table`.
+        dataset_name: the dataset's name in MLflow.
+        params: the section `evaluate`.
     """
-    name = training.run["name"]
-    predictions = predictions_table(test, probabilities, params.threshold)
-    answered = evaluate_predictions(predictions, text_lookup(test, words), dataset, name, params)
+    predictions = predictions_table(dataset, probabilities, params.threshold)
+    texts = text_lookup(dataset, words)
+    evaluation = evaluate_predictions(predictions, texts, dataset_name, training.name, params)
     return Evaluation(
         probabilities,
-        answered.metrics | {"gradient_reach": gradient_reach(gradients)},
-        answered.tables | {"gradients": gradients},
-        answered.plots | plot_training(training, gradients, params),
+        evaluation.metrics | {"gradient_reach": gradient_reach(gradients)},
+        evaluation.tables | {"gradients": gradients},
+        evaluation.plots | plot_training(training, gradients, params),
     )
 
 
 def evaluate_predictions(
-    predictions: pd.DataFrame, texts: TextLookup, dataset: str, name: str, params: EvaluateParams
+    predictions: pd.DataFrame,
+    texts: TextLookup,
+    dataset_name: str,
+    name: str,
+    params: EvaluateParams,
 ) -> Evaluation:
-    """Compute what follows from the answers alone, whatever model gave them.
+    """Compute the metrics, tables and plots that predictions alone define, for any model.
 
-    The columns are those of `predictions_table`; `name` is the run's, in the title of each plot.
+    Args:
+        predictions: see `predictions_table`.
+        texts: see `text_lookup`.
+        dataset_name: the dataset's name in MLflow.
+        name: of the run, for the titles of plots.
+        params: the section `evaluate`.
     """
     mistakes = metrics.mistakes(predictions, params.mistakes)
     if params.log_texts:
@@ -135,44 +185,62 @@ def evaluate_predictions(
         "lengths": metrics.accuracy_by_length(predictions, params.length_buckets),
         "mistakes": mistakes,
     }
-    measured = {"dataset": dataset} | metrics.test_metrics(
+    values = {"dataset": dataset_name} | metrics.test_metrics(
         Predictions(predictions, params.calibration_bins), tables["confusion"], tables["lengths"]
     )
-    probabilities = predictions["probability"].to_numpy(np.float32)
     return Evaluation(
-        probabilities, measured, tables, plot_predictions(measured, tables, name, params)
+        probabilities=predictions["probability"].to_numpy(np.float32),
+        metrics=values,
+        tables=tables,
+        plots=plot_predictions(values, tables, name, params),
     )
 
 
 def plot_predictions(
-    measured: dict[str, Any], tables: dict[str, pd.DataFrame], name: str, params: EvaluateParams
+    values: Mapping[str, Any],
+    tables: Mapping[str, pd.DataFrame],
+    name: str,
+    params: EvaluateParams,
 ) -> dict[str, "Figure"]:
-    """Draw what follows from the answers, each plot titled with the run's name."""
+    """Draw the plots that predictions alone define.
+
+    Args:
+        values: the metrics, see `Evaluation`. `tables` likewise.
+        tables: see `Evaluation`.
+        name: of the run, for the titles.
+        params: the section `evaluate`.
+    """
     return {
-        "roc": plots.roc_curve(tables["roc"], measured["test_roc_auc"], name, params),
-        "reliability": plots.reliability(tables["reliability"], measured["test_ece"], name, params),
+        "roc": plots.roc_curve(tables["roc"], values["test_roc_auc"], name, params),
+        "reliability": plots.reliability(tables["reliability"], values["test_ece"], name, params),
         "confusion": plots.confusion_matrix(tables["confusion"], name, params),
-        "lengths": plots.length_bars(tables["lengths"], measured["test_accuracy"], name, params),
+        "lengths": plots.length_bars(tables["lengths"], values["test_accuracy"], name, params),
     }
 
 
 def plot_training(
     training: TrainingRecord, gradients: pd.DataFrame, params: EvaluateParams
 ) -> dict[str, "Figure"]:
-    """Draw the curves of a training, and how far its gradients reach."""
-    name, history = training.run["name"], training.history
-    measured = {"before the first epoch": training.gradients, "trained": gradients}
+    """Draw the curves of a training, and its gradients before and after.
+
+    Args:
+        training: the record of the training.
+        gradients: of the trained network, see `sentiment.gradients.distance_table`.
+        params: the section `evaluate`.
+    """
+    name = training.name
+    by_label = {"before the first epoch": training.gradients, "trained": gradients}
     return {
-        "accuracy": plots.curve(history, "accuracy", name, params),
-        "loss": plots.curve(history, "loss", name, params),
-        "gradients": plots.gradients(measured, name, params),
+        "accuracy": plots.curve(training.history, "accuracy", name, params),
+        "loss": plots.curve(training.history, "loss", name, params),
+        "gradients": plots.gradients(by_label, name, params),
     }
 
 
-def flatten_metrics(measured: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers among the metrics; a nested one is named `group_name`."""
+def flatten_metrics(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return all numbers among metrics. A nested number is named `group_name`."""
     flat: dict[str, float] = {}
-    for key, value in measured.items():
+    for key, value in values.items():
         if isinstance(value, dict):
             flat |= {f"{key}_{name}": number for name, number in value.items()}
         elif not isinstance(value, str):

@@ -1,9 +1,9 @@
-"""How good the predictions are: pure functions from a table of predictions to metrics and curves.
+"""Compute metrics and curves from a table of predictions.
 
-A table of predictions has a row for each test review: `review` (its position in the test part of
-`data/fetch`), `actual` and `predicted` (`negative` or `positive`), `probability` (of being
-positive), `words` (its length) and `seen_in_training` (whether the same review occurs there).
-Formulas without another source are scikit-learn's.
+A table of predictions has a row for each test review, and these columns: `review` (its position in
+the test set of `data/fetch`), `actual` and `predicted` (`negative` or `positive`), `probability`
+(of being positive), `words` (number of words) and `seen_in_training` (whether the same review
+occurs in training). Formulas without another source are scikit-learn's.
 """
 
 import math
@@ -23,21 +23,28 @@ ALL_REPORTS: Set[Report] = {"test", "headline", "groups", "demo", "file"}
 
 
 class Predictions(NamedTuple):
+    """Predictions that metrics are computed from.
+
+    Attributes:
+        table: see the module's docstring.
+        bins: number of groups by probability in the calibration error.
+    """
+
     table: pd.DataFrame
-    bins: int  # groups of probability in the calibration error
+    bins: int
 
 
 class Metric(NamedTuple):
-    """A metric, wherever it is computed or shown.
+    """A metric of predictions.
 
     Attributes:
-        label: what readers call it.
-        of: computes it from predictions; NaN where it is not defined.
-        shown: where it is: `test` is `metrics.json`, and so DVC, MLflow's run and the version's
-            tags, from which `groups` (of seeds), `demo` and the headline of the report have it;
-            `headline` is that of a comparison, too; `file` is `make evaluate`.
-        share: of a metric that is a share, how many of how many.
-        note: what the report says of it, where that is not its interval.
+        label: its name in reports.
+        compute: computes it. NaN if it is not defined.
+        reports: where it is reported. `test`: in `metrics.json`, and therefore in DVC, MLflow's run
+            and the version's tags. From these tags, `groups` (of seeds), `demo` and the headline of
+            the report take it. `headline`: also in comparisons. `file`: by `make evaluate`.
+        proportion: if the metric is a proportion, its numbers of successes and trials.
+        note: the report's note, if it is not the confidence interval.
     """
 
     label: str
@@ -48,10 +55,12 @@ class Metric(NamedTuple):
 
 
 def sklearn_metric(
-    column: str, score: Callable[..., float], **options: Any
+    column: str, function: Callable[..., float], **options: Any
 ) -> Callable[[Predictions], float]:
-    """A function of scikit-learn, applied to the actual classes and a column of the table."""
-    return lambda p: float(score(p.table["actual"], p.table[column], **options))
+    """Return a function that applies scikit-learn's to the actual classes and a column."""
+    return lambda predictions: float(
+        function(predictions.table["actual"], predictions.table[column], **options)
+    )
 
 
 def accuracy_among(
@@ -60,17 +69,17 @@ def accuracy_among(
     reports: Set[Report],
     if_empty: float = 0.0,
 ) -> Metric:
-    """The share of right answers to the reviews that are chosen; `if_empty` if there are none."""
+    """Return a metric: the accuracy among chosen predictions, or `if_empty` without any."""
 
-    def share(predictions: Predictions) -> tuple[int, int]:
+    def proportion(predictions: Predictions) -> tuple[int, int]:
         table = choose(predictions.table)
         return int((table["actual"] == table["predicted"]).sum()), len(table)
 
-    def of(predictions: Predictions) -> float:
-        right, reviews = share(predictions)
-        return right / reviews if reviews else if_empty
+    def compute(predictions: Predictions) -> float:
+        correct, reviews = proportion(predictions)
+        return correct / reviews if reviews else if_empty
 
-    return Metric(label, of, reports, share)
+    return Metric(label, compute, reports, proportion)
 
 
 METRICS: dict[str, Metric] = {
@@ -106,7 +115,7 @@ METRICS: dict[str, Metric] = {
         ALL_REPORTS,
         note="0.5 is guessing",
     ),
-    "average_precision": Metric(  # area under the curve of precision by recall
+    "average_precision": Metric(  # area under the precision-recall curve
         "average precision",
         sklearn_metric("probability", metrics.average_precision_score, pos_label=POSITIVE),
         {"test", "file"},
@@ -121,7 +130,7 @@ METRICS: dict[str, Metric] = {
         "accuracy on unseen reviews",
         lambda table: table[~table["seen_in_training"]],
         {"test"},
-        if_empty=math.nan,  # left out of `metrics.json`
+        if_empty=math.nan,  # which `metrics.json` leaves out
     ),
     "ece": Metric(
         "calibration error",
@@ -132,18 +141,18 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def metrics_for(place: Report) -> dict[str, Metric]:
-    """The metrics that are shown there, by name and in the order of `METRICS`."""
-    return {name: metric for name, metric in METRICS.items() if place in metric.reports}
+def metrics_for(report: Report) -> dict[str, Metric]:
+    """Return the metrics of a report by name, in the order of `METRICS`."""
+    return {name: metric for name, metric in METRICS.items() if report in metric.reports}
 
 
 def class_names(positive: NDArray[Any]) -> NDArray[np.str_]:
-    """The class of each true (positive) or false (negative) value."""
+    """Return "positive" for each true value and "negative" for each false one, of any shape."""
     return np.where(positive.astype(bool), POSITIVE, NEGATIVE)
 
 
 def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Counts of reviews: columns `actual`, `predicted` and `reviews`, a row for each cell."""
+    """Return the number of `reviews` for each combination of `actual` and `predicted`."""
     matrix = metrics.confusion_matrix(
         predictions["actual"], predictions["predicted"], labels=CLASSES
     )
@@ -151,11 +160,11 @@ def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"reviews": matrix.ravel()}, cells).reset_index()
 
 
-def roc_curve(predictions: pd.DataFrame, points: int) -> pd.DataFrame:
-    """The ROC curve: columns `false_positive_rate` and `true_positive_rate`.
+def roc_curve(predictions: pd.DataFrame, max_points: int) -> pd.DataFrame:
+    """Return the ROC curve: columns `false_positive_rate` and `true_positive_rate`.
 
-    Of its corners, which may be thousands, at most as many as `points` are kept, evenly spaced
-    along the curve, both ends among them.
+    The curve may have thousands of corners. At most `max_points` of them are kept, evenly spaced
+    along the curve, including both ends.
     """
     false_positive, true_positive, _ = metrics.roc_curve(
         predictions["actual"], predictions["probability"], pos_label=POSITIVE
@@ -163,54 +172,69 @@ def roc_curve(predictions: pd.DataFrame, points: int) -> pd.DataFrame:
     curve = pd.DataFrame(
         {"false_positive_rate": false_positive, "true_positive_rate": true_positive}
     )
-    if len(curve) <= points:
+    if len(curve) <= max_points:
         return curve
     along = curve.sum(axis="columns")  # rises from 0 to 2: each corner is further right or up
-    kept = np.unique(np.searchsorted(along, np.linspace(0, 2, points)))
+    kept = np.unique(np.searchsorted(along, np.linspace(0, 2, max_points)))
     return curve.iloc[kept].reset_index(drop=True)
 
 
 def accuracy_by_length(predictions: pd.DataFrame, bounds: list[int]) -> pd.DataFrame:
-    """Columns `words` (such as `101-200`), `reviews` and `accuracy` of groups with reviews."""
+    """Return the accuracy of groups of reviews by length.
+
+    Args:
+        predictions: see the module's docstring.
+        bounds: the greatest number of words of each group, ascending.
+
+    Returns:
+        Columns `words` (such as `101-200`), `reviews` (their number) and `accuracy`, with a row for
+        each group that has reviews.
+    """
     groups = length_groups(predictions["words"], bounds)
-    right = predictions["actual"] == predictions["predicted"]
-    table = right.groupby(groups, observed=True).agg(reviews="count", accuracy="mean")
+    is_correct = predictions["actual"] == predictions["predicted"]
+    table = is_correct.groupby(groups, observed=True).agg(reviews="count", accuracy="mean")
     return table.reset_index()
 
 
 def length_groups(words: pd.Series, bounds: list[int]) -> pd.Series:
-    """The group of each length, by rising upper bounds: a categorical series of names."""
+    """Return the name of each review's group by length, see `accuracy_by_length`."""
     names = [f"{low + 1}-{high}" for low, high in pairwise([0, *bounds])] + [f"over {bounds[-1]}"]
-    groups: pd.Series = pd.cut(words, [-1, *bounds, np.inf], labels=names)  # 0: no known word
+    # Reviews without a known word have 0 words, and belong to the first group.
+    groups: pd.Series = pd.cut(words, [-1, *bounds, np.inf], labels=names)
     return groups
 
 
 def reliability(predictions: pd.DataFrame, bins: int) -> pd.DataFrame:
-    """How often reviews are positive that are given about the same probability of being so.
+    """Compare predicted probabilities with the share of reviews that are positive.
 
-    Columns are `predicted` (mean probability), `observed` (share of positive reviews) and
-    `reviews`; there is a row for each of the `bins` of equal width, from 0 to 1, that has any.
+    Args:
+        predictions: see the module's docstring.
+        bins: number of groups of equal width by probability, from 0 to 1.
+
+    Returns:
+        Columns `predicted` (mean probability), `observed` (share of positive reviews) and
+        `reviews` (their number), with a row for each group that has reviews.
     """
     edges = np.linspace(0, 1, bins + 1)
     groups = np.clip(np.digitize(predictions["probability"], edges[1:-1], right=True), 0, bins - 1)
-    positive = (predictions["actual"] == POSITIVE).to_numpy()
-    table = pd.DataFrame({"predicted": predictions["probability"], "observed": positive})
+    is_positive = (predictions["actual"] == POSITIVE).to_numpy()
+    table = pd.DataFrame({"predicted": predictions["probability"], "observed": is_positive})
     grouped = table.groupby(groups)
     return grouped.mean().assign(reviews=grouped.size()).reset_index(drop=True)
 
 
 def calibration_error(predictions: pd.DataFrame, bins: int) -> float:
-    """Expected calibration error: the mean distance, by review, of what `reliability` compares.
+    """Return the expected calibration error: the mean difference, by review, in `reliability`.
 
-    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, for a binary classifier.
+    Source: Guo et al. 2017, *On Calibration of Modern Neural Networks*, for a binary classifier.
     """
     groups = reliability(predictions, bins)
-    distance = (groups["predicted"] - groups["observed"]).abs()
-    return float(np.average(distance, weights=groups["reviews"]))
+    difference = (groups["predicted"] - groups["observed"]).abs()
+    return float(np.average(difference, weights=groups["reviews"]))
 
 
 def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The `count` wrong predictions whose probability is the furthest from the truth."""
+    """Return the `count` wrong predictions with the greatest error of the probability."""
     wrong = predictions[predictions["actual"] != predictions["predicted"]]
     error = (wrong["probability"] - (wrong["actual"] == POSITIVE)).abs()
     return wrong.loc[error.sort_values(ascending=False, kind="stable").index[:count]]
@@ -219,11 +243,17 @@ def mistakes(predictions: pd.DataFrame, count: int) -> pd.DataFrame:
 def test_metrics(
     predictions: Predictions, confusion: pd.DataFrame, lengths: pd.DataFrame
 ) -> dict[str, Any]:
-    """All that is in `metrics.json` of the answers, by their tables of the same names."""
+    """Return all metrics of predictions that `metrics.json` has.
+
+    Args:
+        predictions: the predictions.
+        confusion: see `confusion_matrix`.
+        lengths: see `accuracy_by_length`.
+    """
     true_negatives, false_positives, false_negatives, true_positives = confusion["reviews"].tolist()
-    measured = {name: metric.compute(predictions) for name, metric in metrics_for("test").items()}
+    values = {name: metric.compute(predictions) for name, metric in metrics_for("test").items()}
     return {
-        **{f"test_{name}": value for name, value in measured.items() if not math.isnan(value)},
+        **{f"test_{name}": value for name, value in values.items() if not math.isnan(value)},
         "test_reviews": len(predictions.table),
         "test_reviews_seen": int(predictions.table["seen_in_training"].sum()),
         "test_true_positives": true_positives,

@@ -1,4 +1,4 @@
-"""The settings of the evaluation: the section `evaluate`."""
+"""The params of the evaluation: the section `evaluate`."""
 
 from itertools import pairwise
 
@@ -21,7 +21,9 @@ class EvaluateParams(Section):
 
     @field_validator("length_buckets")
     @classmethod
-    def _buckets_rise(cls, bounds: list[int]) -> list[int]:
+    def _check_buckets(cls, bounds: list[int]) -> list[int]:
         if any(low >= high for low, high in pairwise([0, *bounds])):
-            raise ValueError("Bounds must be positive and rise from each to the next")
+            raise ValueError(
+                "Bounds must be positive, and each must be greater than the one before"
+            )
         return bounds

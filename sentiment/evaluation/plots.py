@@ -1,4 +1,4 @@
-"""The plots, drawn with matplotlib's object interface: no global state, no display."""
+"""Draw plots with Matplotlib's object interface, which needs neither global state nor a display."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -17,18 +17,25 @@ TRAINING, VALIDATION, NEUTRAL = "tab:blue", "tab:orange", "0.6"
 
 
 def new_axes(params: EvaluateParams, title: str, x: str, y: str) -> tuple[Figure, "Axes"]:
-    """An empty figure of the params' size, with a title and labels."""
+    """Return an empty figure of the size that params give, with a title and labels."""
     size = params.figure_width, params.figure_height
     figure = Figure(figsize=size, dpi=params.figure_dpi, layout="constrained")
     axes = figure.add_subplot(xlabel=x, ylabel=y)
-    axes.set_title(title, parse_math=False)  # a data set's name may have dollars in it
+    axes.set_title(title, parse_math=False)  # a dataset's name may contain dollar signs
     axes.grid(alpha=0.3)
     return figure, axes
 
 
 def curve(history: pd.DataFrame, metric: str, run: str, params: EvaluateParams) -> Figure:
-    """Draw `accuracy` or `loss` of each epoch, in training and in validation."""
-    drawn, axes = new_axes(params, f"{metric.capitalize()} · {run}", "Epoch", metric.capitalize())
+    """Draw `accuracy` or `loss` of each epoch, on the training and the validation set.
+
+    Args:
+        history: see `sentiment.network.progress.TrainingResult`.
+        metric: "accuracy" or "loss".
+        run: name of the run.
+        params: the section `evaluate`.
+    """
+    figure, axes = new_axes(params, f"{metric.capitalize()} · {run}", "Epoch", metric.capitalize())
     epochs = history["epoch"]
     axes.plot(epochs, history[metric], "o-", color=TRAINING, label="training")
     axes.plot(epochs, history[f"val_{metric}"], "s-", color=VALIDATION, label="validation")
@@ -38,12 +45,12 @@ def curve(history: pd.DataFrame, metric: str, run: str, params: EvaluateParams) 
     if metric == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.legend()
-    return drawn
+    return figure
 
 
 def roc_curve(corners: pd.DataFrame, area: float, run: str, params: EvaluateParams) -> Figure:
-    """Draw the ROC curve, against the diagonal of a classifier that guesses."""
-    drawn, axes = new_axes(
+    """Draw the ROC curve, and the diagonal of a classifier that guesses."""
+    figure, axes = new_axes(
         params, f"ROC curve · {run}", "False positive rate", "True positive rate"
     )
     x, y = corners["false_positive_rate"], corners["true_positive_rate"]
@@ -51,12 +58,12 @@ def roc_curve(corners: pd.DataFrame, area: float, run: str, params: EvaluatePara
     axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="guessing, area 0.5")
     axes.set_aspect("equal")
     axes.legend(loc="lower right")
-    return drawn
+    return figure
 
 
 def confusion_matrix(counts: pd.DataFrame, run: str, params: EvaluateParams) -> Figure:
-    """Draw the confusion matrix with the count and the share of its row in each cell."""
-    drawn, axes = new_axes(params, f"Confusion matrix · {run}", "Predicted", "Actual")
+    """Draw the confusion matrix. Each cell has its count and its share of the row."""
+    figure, axes = new_axes(params, f"Confusion matrix · {run}", "Predicted", "Actual")
     axes.grid(visible=False)
     table = counts.pivot(index="actual", columns="predicted", values="reviews")
     cells = table.to_numpy()
@@ -68,12 +75,12 @@ def confusion_matrix(counts: pd.DataFrame, run: str, params: EvaluateParams) -> 
         text = f"{cells[row, column]:,}\n{share:.1%}"
         color = "white" if share > 0.5 else "black"
         axes.text(column, row, text, ha="center", va="center", color=color)
-    return drawn
+    return figure
 
 
 def reliability(groups: pd.DataFrame, error: float, run: str, params: EvaluateParams) -> Figure:
-    """Draw how often reviews are positive against how likely the model said it was."""
-    drawn, axes = new_axes(
+    """Draw the share of positive reviews by predicted probability."""
+    figure, axes = new_axes(
         params, f"Reliability · {run}", "Predicted probability", "Share positive"
     )
     label = f"model, expected calibration error {error:.4f}"
@@ -81,17 +88,20 @@ def reliability(groups: pd.DataFrame, error: float, run: str, params: EvaluatePa
     axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="perfectly calibrated")
     axes.set_aspect("equal")
     axes.legend(loc="upper left")
-    return drawn
+    return figure
 
 
 def gradients(tables: Mapping[str, pd.DataFrame], run: str, params: EvaluateParams) -> Figure:
     """Draw the gradient's norm by the distance from the last word, on a logarithmic axis.
 
-    The tables, by their labels, are of `sentiment.gradients.distance_table`. The last one is drawn
-    with its spread over the reviews.
+    Args:
+        tables: two tables by their labels, see `sentiment.gradients.distance_table`. The second one
+            is drawn with its quantiles over the reviews.
+        run: name of the run.
+        params: the section `evaluate`.
     """
     title = f"How far back the gradient reaches · {run}"
-    drawn, axes = new_axes(params, title, "Words before the last", "Norm of the gradient")
+    figure, axes = new_axes(params, title, "Words before the last", "Norm of the gradient")
     for color, (label, table) in zip((NEUTRAL, TRAINING), tables.items(), strict=True):
         axes.plot(table["distance"], table["mean"], color=color, label=label)
     axes.fill_between(
@@ -99,12 +109,14 @@ def gradients(tables: Mapping[str, pd.DataFrame], run: str, params: EvaluatePara
     )
     axes.set_yscale("log")
     axes.legend()
-    return drawn
+    return figure
 
 
 def length_bars(table: pd.DataFrame, accuracy: float, run: str, params: EvaluateParams) -> Figure:
-    """Draw accuracy by review length, with accuracy and number of reviews in each bar."""
-    drawn, axes = new_axes(params, f"Accuracy by length · {run}", "Words in the review", "Accuracy")
+    """Draw the accuracy by length. Each bar has its accuracy and its number of reviews."""
+    figure, axes = new_axes(
+        params, f"Accuracy by length · {run}", "Words in the review", "Accuracy"
+    )
     bars = axes.bar(table["words"].astype(str), table["accuracy"], color=TRAINING, zorder=2)
     values = zip(table["accuracy"], table["reviews"], strict=True)
     labels = [f"{accuracy:.1%}\n{count:,} reviews" for accuracy, count in values]
@@ -112,4 +124,4 @@ def length_bars(table: pd.DataFrame, accuracy: float, run: str, params: Evaluate
     axes.axhline(accuracy, linestyle="--", color=VALIDATION, label=f"all, {accuracy:.1%}", zorder=3)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.legend(loc="lower right")
-    return drawn
+    return figure

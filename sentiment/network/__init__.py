@@ -1,1 +1,1 @@
-"""The model, how it is trained, and how a training is resumed."""
+"""Build the model, train it, and resume trainings."""

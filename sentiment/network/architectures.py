@@ -1,9 +1,9 @@
-"""How a network reads a review's vectors; `sentiment.network.model` builds all around it.
+"""The architectures that read a review's vectors. `sentiment.network.model` builds the rest.
 
 An architecture is a function of the section `train`, of the vectors of a review's words, shape
-(batch, length, features), float32, and of their mask, shape (batch, length), bool, or None where
-padding is not masked. It returns a state for each word, shape (batch, length, n), float32; with
-pooling `last` it may return a last state of its own, shape (batch, n).
+(batch, length, features), float32, and of their mask, shape (batch, length), bool, or None if
+padding is not masked. It returns a state for each word, shape (batch, length, n), float32. With
+pooling `last`, it may return only the last state, shape (batch, n).
 """
 
 import math
@@ -22,18 +22,18 @@ LONGEST_WAVE = 10_000  # positions in the longest period of the sinusoids, divid
 
 
 def recurrent(params: TrainParams, vectors: Any, mask: Any) -> Any:
-    """The states of the uppermost of the recurrent layers."""
+    """Return the states of the top recurrent layer."""
     states = vectors
     for number in range(1, params.layers + 1):
         layer = _recurrent_layer(params, number)
         states = layer(states, mask=mask)
         if params.cell == "lstm":
-            _start_forget_gates(layer, params.forget_bias)
+            _set_forget_biases(layer, params.forget_bias)
     return states
 
 
 def _recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":
-    """The recurrent layer of this number, from below."""
+    """Return the recurrent layer of this number, counted from the bottom."""
     import keras
 
     cells = {
@@ -42,7 +42,7 @@ def _recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":
         "simple_rnn": keras.layers.SimpleRNN,
     }
     suffix = _suffix(number)
-    # cuDNN takes no padding in front of a review, nor a segment of nothing else
+    # cuDNN supports neither padding before a review nor segments of padding alone.
     kernels = {"use_cudnn": False} if params.mask_padding and params.cell in WITH_CUDNN else {}
     layer = cells[params.cell](
         params.units,
@@ -59,23 +59,23 @@ def _recurrent_layer(params: TrainParams, number: int) -> "keras.layers.Layer":
 
 
 def recurrent_layers(model: "keras.Model") -> "list[keras.layers.RNN]":
-    """The recurrent layers of a model, those of a bidirectional one forward first."""
+    """Return the recurrent layers of a model. Forward layers come before backward ones."""
     import keras
 
-    single = [layer for outer in model.layers for layer in directions(outer)]
-    return [layer for layer in single if isinstance(layer, keras.layers.RNN)]
+    layers = [layer for outer in model.layers for layer in directions(outer)]
+    return [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
 
 
 def directions(layer: "keras.layers.Layer") -> "list[keras.layers.RNN]":
-    """The layer itself, or of a bidirectional one that which reads forward and the other."""
+    """Return the forward and the backward layer of a bidirectional layer, or the layer itself."""
     import keras
 
-    both = isinstance(layer, keras.layers.Bidirectional)
-    return [layer.forward_layer, layer.backward_layer] if both else [layer]
+    is_bidirectional = isinstance(layer, keras.layers.Bidirectional)
+    return [layer.forward_layer, layer.backward_layer] if is_bidirectional else [layer]
 
 
-def _start_forget_gates(layer: "keras.layers.Layer", bias: float) -> None:
-    """Set the second of the four parts of the bias, in Keras' order i, f, c, o."""
+def _set_forget_biases(layer: "keras.layers.Layer", bias: float) -> None:
+    """Set the second of the four parts of the bias, which Keras orders i, f, c, o."""
     for lstm in directions(layer):
         values = lstm.cell.bias.numpy().copy()
         values[lstm.units : 2 * lstm.units] = bias
@@ -83,10 +83,10 @@ def _start_forget_gates(layer: "keras.layers.Layer", bias: float) -> None:
 
 
 def transformer(params: TrainParams, vectors: Any, mask: Any) -> Any:
-    """The states of the uppermost encoder block.
+    """Return the states of the top encoder block.
 
-    Positions count words, so that padding moves none. Dropout is where the paper has it: on what
-    each part of a block adds to its input.
+    Positions count words, so that they do not depend on padding. Dropout is applied where the paper
+    applies it: to what each part of a block adds to its input.
 
     Source: Vaswani et al. 2017, *Attention Is All You Need*.
     """
@@ -104,16 +104,17 @@ def transformer(params: TrainParams, vectors: Any, mask: Any) -> Any:
 
 
 def _sinusoids(positions: int, width: int) -> NDArray[np.float32]:
-    """Vectors of positions, shape (positions, width)."""
+    """Return the vectors of positions, shape (positions, width)."""
     angles = np.arange(positions)[:, None] / LONGEST_WAVE ** (np.arange(0, width, 2) / width)
     return np.hstack([np.sin(angles), np.cos(angles)])[:, :width].astype(np.float32)
 
 
 def _encoder_block(params: TrainParams, number: int, states: Any, mask: Any) -> Any:
-    """Self-attention and a feed-forward part, each added to its input and then normalized."""
+    """Apply self-attention and a feed-forward part. Each is added to its input and normalized."""
     import keras
 
-    width, suffix = states.shape[2], _suffix(number)
+    width = states.shape[2]
+    suffix = _suffix(number)
 
     def add(states: Any, part: Any) -> Any:
         dropped = keras.layers.Dropout(params.dropout.input)(part)
@@ -129,7 +130,7 @@ def _encoder_block(params: TrainParams, number: int, states: Any, mask: Any) -> 
 
 
 def _suffix(number: int) -> str:
-    """What distinguishes the names of further layers."""
+    """Return what distinguishes the names of all layers but the first."""
     return f"_{number}" if number > 1 else ""
 
 

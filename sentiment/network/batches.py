@@ -1,4 +1,4 @@
-"""What is trained on and what validates, and batches in the order in which Keras draws them."""
+"""Split the training data, and batch it in the order in which Keras draws batches."""
 
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,46 +11,61 @@ from sentiment.errors import UserError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-AHEAD = 2  # batches made while the model works on one; more gains nothing
+PREFETCHED_BATCHES = 2  # prepared while the model works on one; more are no faster
 
 
 class Split(NamedTuple):
-    """Token ids, shape (reviews, max_length), and labels, shape (reviews,), 1 = positive."""
+    """A part of the data.
+
+    Attributes:
+        x: token ids, shape (reviews, max_length).
+        y: labels, 1 = positive, shape (reviews,).
+    """
 
     x: NDArray[Any]
     y: NDArray[np.uint8]
 
 
 def train_validation_split(
-    x: NDArray[Any], y: NDArray[np.uint8], validation_split: float
+    x: NDArray[Any], y: NDArray[np.uint8], share: float
 ) -> tuple[Split, Split]:
-    """Set the last share aside for validation, cut where Keras' `validation_split` cuts.
+    """Split off the last share of the reviews, where Keras' `validation_split` does.
+
+    Args:
+        x: token ids, shape (reviews, max_length).
+        y: labels, shape (reviews,).
+        share: of the reviews that validate.
+
+    Returns:
+        The training set and the validation set, without copies of the arrays.
 
     Raises:
-        UserError: one of the two parts would be empty.
+        UserError: one of the two sets would be empty.
     """
-    at = math.floor(len(x) * (1 - validation_split))
+    at = math.floor(len(x) * (1 - share))
     if not 0 < at < len(x):
         raise UserError(
-            f"train.validation_split: {validation_split} of {len(x)} reviews leaves "
+            f"train.validation_split: {share} of {len(x)} reviews leaves "
             "nothing to train on or nothing to validate with."
         )
     return Split(x[:at], y[:at]), Split(x[at:], y[at:])
 
 
 def batched_dataset(*arrays: NDArray[Any], batch_size: int, shuffle: bool) -> "tf.data.Dataset":
-    """Cut arrays of the same length into batches.
+    """Return a dataset of batches of arrays of the same length.
 
     Keras makes such a dataset itself when `fit` and `predict` get arrays, but with tf.data's
-    autotuning on, which here has nothing to tune and whose thread, once it sleeps, keeps every
-    epoch and every call from ending for up to several seconds (docs/speed.md).
+    autotuning. It has nothing to tune here, and when its thread sleeps, it delays the end of every
+    epoch and every call by up to several seconds (docs/speed.md).
 
-    The arrays, each of shape (reviews, …), may be mapped from files. With `shuffle` the order is
-    drawn by TensorFlow's global seed; where that was set, every epoch gets the same one, as with
-    Keras' own dataset.
+    Args:
+        arrays: shapes (reviews, …), may be memory-mapped.
+        batch_size: number of reviews in a batch. The last batch has the rest.
+        shuffle: draw the order by TensorFlow's global seed. If that seed is set, every epoch has
+            the same order, as with Keras' own dataset.
 
     Returns:
-        A dataset of one tensor, or a tuple of tensors, a batch; the last one has what is left.
+        Each batch is a tensor or, given several arrays, a tuple of tensors.
     """
     import tensorflow as tf
 
@@ -65,7 +80,7 @@ def batched_dataset(*arrays: NDArray[Any], batch_size: int, shuffle: bool) -> "t
         return [array[positions] for array in arrays]
 
     def take(positions: Any) -> Any:
-        # not of tensors: what is mapped from a file stays there
+        # Index NumPy arrays, not tensors: memory-mapped files are then not read as a whole.
         taken = tuple(tf.numpy_function(read, [positions], types, stateful=False))
         for tensor, array in zip(taken, arrays, strict=True):
             tensor.set_shape([None, *array.shape[1:]])
@@ -74,4 +89,5 @@ def batched_dataset(*arrays: NDArray[Any], batch_size: int, shuffle: bool) -> "t
     positions = tf.data.Dataset.range(1).map(order).unbatch()
     options = tf.data.Options()
     options.autotune.enabled = False
-    return positions.batch(batch_size).map(take).prefetch(AHEAD).with_options(options)
+    batches = positions.batch(batch_size).map(take)
+    return batches.prefetch(PREFETCHED_BATCHES).with_options(options)

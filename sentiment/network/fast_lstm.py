@@ -1,12 +1,12 @@
-"""Train Keras' LSTM faster on a CPU: the same layers and mathematics by other means.
+"""Train Keras' LSTM faster on a CPU: the same layers and mathematics, computed in another way.
 
-Most of its multiplications need no recurrence and become large matrix products before and after
-the loop over time. What is left of the loop, forward and backward, is compiled by XLA, and the two
-halves of a batch run side by side, each on one core. docs/speed.md has the measurements, and
-optimisations that did not help.
+Most multiplications of an LSTM need no recurrence. They become large matrix products before and
+after the loop over time. XLA compiles the rest of the loop, forward and backward. The two halves of
+a batch run in parallel, each on one core. docs/speed.md has the measurements, and optimizations
+that did not help.
 
-`accelerate` changes how the instances of one model compute, never their classes or weights: what
-is saved afterwards is plain Keras.
+`accelerate` changes how the instances of one model compute, but neither their classes nor their
+weights: what is saved afterwards is plain Keras.
 
 Source: Hochreiter and Schmidhuber 1997; the forget gate: Gers et al. 2000. The gates are in Keras'
 order: input, forget, cell, output.
@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 
 class Weights(NamedTuple):
-    """Columns by gate: shapes (features, 4 · units), (units, 4 · units) and (4 · units,)."""
+    """The weights of an LSTM, with columns ordered by gate.
+
+    Attributes:
+        kernel: shape (features, 4 · units).
+        recurrent: shape (units, 4 · units).
+        bias: shape (4 · units,).
+    """
 
     kernel: tf.Tensor
     recurrent: tf.Tensor
@@ -40,13 +46,13 @@ class State(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """What one half's backward pass needs of the forward one, time first, float32.
+    """The results of the forward pass of half a batch that the backward pass needs, float32.
 
     Attributes:
         inputs: shape (steps · batch, features).
         gates: after σ, shape (steps, batch, 4 · units).
         states: before the first step and after each, both of shape (steps + 1, batch, units).
-        words: 1 for a step, 0 for one that is skipped, shape (steps, batch, 1); or None.
+        words: 1 for each word, 0 for masked padding, shape (steps, batch, 1). None without a mask.
     """
 
     inputs: tf.Tensor
@@ -56,9 +62,14 @@ class Forward(NamedTuple):
 
 
 def accelerate(model: "keras.Model", params: TrainParams) -> str:
-    """Let a compiled model compute by this module, if params allow it.
+    """Let a compiled model compute with this module, if params and hardware allow it.
 
-    Returns the path by which it trains; where that is stock Keras, also why.
+    Args:
+        model: see `sentiment.network.model.build_model`. Its layers are changed.
+        params: the section `train`.
+
+    Returns:
+        How the model is trained: "fast LSTM", or "stock Keras" and the reason.
     """
     kind = params.cell if params.architecture == "recurrent" else params.architecture
     obstacles = {
@@ -77,8 +88,9 @@ def accelerate(model: "keras.Model", params: TrainParams) -> str:
 
 
 def _compile_updates(model: "keras.Model") -> None:
-    """Let XLA make one pass over each variable, where Keras makes one for each operation."""
-    apply, variables = model.optimizer.apply, model.trainable_variables
+    """Let XLA update each variable in one pass. Keras makes a pass for each operation."""
+    apply = model.optimizer.apply
+    variables = model.trainable_variables
     model.optimizer.build(variables)
     compiled = tf.function(lambda gradients: apply(gradients, variables), jit_compile=True)
     model.optimizer.apply = lambda gradients, _: compiled(list(gradients))
@@ -91,7 +103,7 @@ def _inner_loop(
     mask: tf.Tensor | None,
     training: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-    """Replace the layer's method of this name."""
+    """Replace Keras' method `inner_loop` of a layer."""
     if training and layer.dropout:
         sequences *= layer.cell.get_dropout_mask(sequences[:, 0, :])[:, None, :]
     if layer.go_backwards:
@@ -108,22 +120,26 @@ def _inner_loop(
 def _run(sequences: bool, words: tf.Tensor | None, *variables: tf.Tensor) -> tuple[Any, Any]:
     """Run an LSTM over a batch.
 
-    The variables, all float32, are the input, shape (batch, steps, features), `State` before the
-    first step and `Weights`; `words` is as in `Forward`.
+    Args:
+        sequences: return the output after each step, not only after the last one.
+        words: see `Forward`.
+        variables: the input, shape (batch, steps, features), `State` before the first step and
+            `Weights`, all float32.
 
     Returns:
-        The output after every step, shape (batch, steps, units), or with `sequences` false after
-        the last one alone, and `State` after the last step; and what makes the gradients of the
-        variables of the gradients of these three.
+        A tuple, and a function from the gradients of its values to those of `variables`. The tuple
+        has the output after each step, shape (batch, steps, units), or only after the last one,
+        shape (batch, units); and `State` after the last step.
     """
-    # or an eager tape records the steps as well, for which XLA has no gradient
+    # Otherwise an eager tape also records the steps, for which XLA has no gradient.
     x, h, c, *kernels = map(tf.stop_gradient, variables)
-    weights, middle = Weights(*kernels), tf.shape(x)[0] // 2
-    halves = slice(None, middle), slice(middle, None)  # these run side by side
-    read = [None if words is None else words[:, half] for half in halves]
+    weights = Weights(*kernels)
+    middle = tf.shape(x)[0] // 2
+    halves = slice(None, middle), slice(middle, None)  # run in parallel
+    half_words = [None if words is None else words[:, half] for half in halves]
     passes = [
-        _forward(weights, x[half], State(h[half], c[half]), own)
-        for half, own in zip(halves, read, strict=True)
+        _forward(weights, x[half], State(h[half], c[half]), own_words)
+        for half, own_words in zip(halves, half_words, strict=True)
     ]
 
     def gradient(d_outputs: tf.Tensor, d_h: tf.Tensor, d_c: tf.Tensor) -> list[tf.Tensor]:
@@ -144,12 +160,12 @@ def _run(sequences: bool, words: tf.Tensor | None, *variables: tf.Tensor) -> tup
 
 
 def _swap(values: tf.Tensor) -> tf.Tensor:
-    """Batch first to time first, or back."""
+    """Swap the axes of batch and time."""
     return tf.transpose(values, (1, 0, 2))
 
 
 def _forward(weights: Weights, x: tf.Tensor, start: State, words: tf.Tensor | None) -> Forward:
-    """Run half a batch: what needs no recurrence as one product, then the loop.
+    """Run half a batch: one product of everything that needs no recurrence, then the loop.
 
     tanh(v) = 2 σ(2v) - 1: with the cell gate's columns doubled, one σ serves all four gates.
     """
@@ -165,9 +181,18 @@ def _forward(weights: Weights, x: tf.Tensor, start: State, words: tf.Tensor | No
 def _backward(
     weights: Weights, forward: Forward, d_steps: tf.Tensor | None, d_last: State
 ) -> list[tf.Tensor]:
-    """The gradients of a half's `variables`, see `_run`, from those of its outputs and end."""
+    """Return the gradients of the variables (see `_run`) of half a batch.
+
+    Args:
+        weights: the weights.
+        forward: the results of the forward pass.
+        d_steps: gradients of the output after each step, shape (steps, batch, units), if all of
+            them were returned.
+        d_last: gradients of the state after the last step.
+    """
     d_gates, d_start = _loop_backward(forward, weights.recurrent, d_steps, d_last)
-    steps, units = forward.states.h.shape[0] - 1, forward.states.h.shape[2]
+    steps = forward.states.h.shape[0] - 1
+    units = forward.states.h.shape[2]
     d_gates = tf.reshape(d_gates, (-1, 4 * units))
     d_x = tf.matmul(d_gates, weights.kernel, transpose_b=True)
     before = tf.reshape(forward.states.h[:-1], (-1, units))
@@ -181,7 +206,7 @@ def _backward(
 
 
 def _sum(rows: tf.Tensor) -> tf.Tensor:
-    """A product with ones: TensorFlow's sum over rows takes several times as long."""
+    """Sum over rows by a product with ones. TensorFlow's sum takes several times as long."""
     return tf.matmul(tf.ones((1, tf.shape(rows)[0])), rows)[0]
 
 
@@ -189,10 +214,15 @@ def _sum(rows: tf.Tensor) -> tf.Tensor:
 def _loop_forward(
     values: tf.Tensor, start: State, recurrent: tf.Tensor, words: tf.Tensor | None
 ) -> tuple[tf.Tensor, State]:
-    """All steps of half a batch: `gates` and `states` of `Forward`.
+    """Run all steps of half a batch, and return `gates` and `states` of `Forward`.
 
-    The values are what each gate gets from the input, shape (steps, batch, 4 · units); there and in
-    the recurrent weights the cell gate's columns are doubled.
+    The cell gate's columns of `values` and `recurrent` are doubled.
+
+    Args:
+        values: what each gate gets from the input, shape (steps, batch, 4 · units).
+        start: the state before the first step.
+        recurrent: the recurrent weights, shape (units, 4 · units).
+        words: see `Forward`.
     """
     steps = values.shape[0]
 
@@ -202,9 +232,9 @@ def _loop_forward(
         c = f * before.c + i * (2 * g - 1)
         after = State(o * tf.tanh(c), c)
         if words is not None:
-            share = words[t]  # 0 keeps the state before
+            is_word = words[t]  # 0 keeps the state
             pairs = zip(after, before, strict=True)
-            after = State(*(share * new + (1 - share) * old for new, old in pairs))
+            after = State(*(is_word * new + (1 - is_word) * old for new, old in pairs))
         return t + 1, after, gates.write(t, activated), _write(states, t + 1, after)
 
     empty = State(*(_array(steps + 1, value.shape) for value in start))
@@ -217,21 +247,29 @@ def _loop_forward(
 def _loop_backward(
     forward: Forward, recurrent: tf.Tensor, d_steps: tf.Tensor | None, d_last: State
 ) -> tuple[tf.Tensor, State]:
-    """All steps of half a batch, from the last one back.
+    """Run all steps of half a batch backward.
 
-    A step back is linear in the gradient of the state: the derivatives that this is multiplied by
-    are computed for all steps at once, before the loop.
+    A backward step is linear in the gradient of the state. The derivatives that this gradient is
+    multiplied by are computed for all steps at once, before the loop.
+
+    Args:
+        forward: the results of the forward pass.
+        recurrent: the recurrent weights, shape (units, 4 · units).
+        d_steps: see `_backward`. `d_last` likewise.
 
     Returns:
-        The gradient of the gates before their activation, shape (steps, batch, 4 · units), and that
-        of the state before the first step.
+        The gradients of the gates before their activation, shape (steps, batch, 4 · units), and the
+        gradient of the state before the first step.
     """
-    cells, words = forward.states.c, forward.words
+    cells = forward.states.c
+    words = forward.words
     steps = cells.shape[0] - 1
     i, f, g, o = tf.split(forward.gates, 4, 2)
-    g, c = 2 * g - 1, tf.tanh(cells[1:])
-    own = [g * i * (1 - i), cells[:-1] * f * (1 - f), i * (1 - g * g), c * o * (1 - o)]
-    derivatives, h_to_c = tf.concat(own, 2), o * (1 - c * c)
+    g = 2 * g - 1
+    c = tf.tanh(cells[1:])
+    by_gate = [g * i * (1 - i), cells[:-1] * f * (1 - f), i * (1 - g * g), c * o * (1 - o)]
+    derivatives = tf.concat(by_gate, 2)
+    h_to_c = o * (1 - c * c)
     transposed = tf.transpose(recurrent)
 
     def step(t: Any, after: State, d_gates: Any) -> Any:
@@ -241,19 +279,19 @@ def _loop_backward(
         d_c += d_h * h_to_c[t]
         d_gate = tf.concat([d_c, d_c, d_c, d_h], 1) * d_gates.read(t)
         before = State(d_gate @ transposed, d_c * f[t])
-        if words is not None:  # what was skipped leaves the gradient as it is
+        if words is not None:  # masked padding does not change the gradient
             pairs = zip(before, after, strict=True)
             before = State(*(through + (1 - words[t]) * past for through, past in pairs))
         return t - 1, before, d_gates.write(t, d_gate)
 
-    # the gradients take the place of the derivatives that they need: there is no second large array
+    # Each step's gradients replace its derivatives, so that no second large array is needed.
     begin = (steps - 1, d_last, _array(steps, derivatives.shape[1:]).unstack(derivatives))
     _, d_start, d_gates = tf.while_loop(lambda t, *_: t >= 0, step, begin, parallel_iterations=1)
     return d_gates.stack(), d_start
 
 
 def _write(arrays: State, step: Any, values: State) -> State:
-    """The arrays of states with these values at a step."""
+    """Write the values of a step into the arrays of states."""
     return State(arrays.h.write(step, values.h), arrays.c.write(step, values.c))
 
 

@@ -1,4 +1,4 @@
-"""The settings of the network and its training: the section `train`."""
+"""The params of the network and its training: the section `train`."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, Self
@@ -7,9 +7,9 @@ from pydantic import Field, model_validator
 
 from sentiment.section import SEED_LIMIT, Section, flatten
 
-KERAS_FORGET_BIAS = 1.0  # what an LSTM's forget gate starts with in Keras
+KERAS_FORGET_BIAS = 1.0  # initial bias of an LSTM's forget gate in Keras
+# Params that only one architecture reads, with the value that each must have for the others.
 ARCHITECTURE_PARAMS: Mapping[str, Mapping[str, Any]] = {
-    # what one architecture alone reads, with the values that it has to have with another one
     "recurrent": {
         "cell": "lstm",
         "forget_bias": KERAS_FORGET_BIAS,
@@ -122,11 +122,12 @@ class TrainParams(Section):
 
     @model_validator(mode="after")
     def _check_architecture_params(self) -> Self:
-        values, width = flatten(self, "train"), self.embedding_units + self.bigrams.units
+        values = flatten(self, "train")
+        width = self.embedding_units + self.bigrams.units
         problems = [
-            f"{name} is the {owner} network's alone: set it to {str(unset).lower()}"
-            for owner, options in ARCHITECTURE_PARAMS.items()
-            for name, unset in options.items()
+            f"{name} applies only to the {owner} architecture: set it to {str(unset).lower()}"
+            for owner, params in ARCHITECTURE_PARAMS.items()
+            for name, unset in params.items()
             if owner != self.architecture and values[f"train.{name}"] != unset
         ]
         if self.architecture == "transformer" and (not self.heads or width % self.heads):

@@ -1,4 +1,4 @@
-"""How far a training is, and how it went."""
+"""The progress of a training, and its result."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,16 +7,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 METRICS = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")  # of an epoch
-COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch")  # what Keras' EarlyStopping counts
+COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch")  # state of Keras' EarlyStopping
 
 
 class Progress(NamedTuple):
-    """How far a training is, beside the weights of the model and the state of its optimizer.
+    """The progress of a training, without the model's weights and the optimizer's state.
 
     Attributes:
-        rows: `METRICS` of each epoch so far.
-        counters: `COUNTERS` of early stopping; empty without it.
-        best: weights of the best epoch so far as early stopping keeps them; empty without it.
+        epochs: `METRICS` of each epoch so far.
+        counters: `COUNTERS` of early stopping. Empty without early stopping.
+        best: weights of the best epoch so far, as early stopping keeps them. Empty without early
+            stopping.
     """
 
     epochs: list[dict[str, float]]
@@ -25,24 +26,24 @@ class Progress(NamedTuple):
 
 
 NO_PROGRESS = Progress([], {}, [])
-OnEpoch = Callable[[Progress], None]
+OnEpoch = Callable[[Progress], None]  # called after each epoch
 
 
 class TrainingResult(NamedTuple):
-    """How a training went.
+    """The result of a training.
 
     Attributes:
-        history: columns `epoch`, from 1, and `METRICS`; a row an epoch.
+        history: columns `epoch`, counted from 1, and `METRICS`. One row an epoch.
         kept_epoch: the epoch whose weights the model has: the best one with early stopping or
-            `keep_best`, else the last.
+            `keep_best`, otherwise the last.
     """
 
     history: pd.DataFrame
     kept_epoch: int
 
 
-def history_frame(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
-    """The table of `Trained.history` from the metrics of each epoch."""
-    history = pd.DataFrame(rows, columns=list(METRICS))
-    history.insert(0, "epoch", range(1, len(rows) + 1))
+def history_frame(epochs: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    """Return the metrics of each epoch as a table, see `TrainingResult.history`."""
+    history = pd.DataFrame(epochs, columns=list(METRICS))
+    history.insert(0, "epoch", range(1, len(epochs) + 1))
     return history

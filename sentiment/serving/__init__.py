@@ -1,5 +1,6 @@
-"""All that travels with a registered model, as a folder, and nothing else.
+"""Predict raw texts with a registered model.
 
-Nothing here imports more of the project than `sentiment.tokenizer` and `sentiment.backend`: a model
-brings its own copy of all three, under another name, see `workflow.registry.packaging`.
+This package travels with each model, together with `tokenizer` and `backend`. Its modules import
+nothing else of the project, and they import each other relatively, because each model's copy has a
+name of its own. See `workflow.registry.packaging`.
 """

@@ -1,4 +1,4 @@
-"""Several models that answer as one."""
+"""Predict with several models together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,15 @@ from .pyfunc_model import TextClassifier, load_classifier, log_odds
 
 @dataclass(frozen=True)
 class EnsembleClassifier:
-    """A `TextClassifier`: its log-odds are the mean of its members', by weights that add up to one.
+    """A `TextClassifier` whose log-odds are the weighted mean of its members' log-odds.
 
-    Source: Hinton 2002, Training Products of Experts by Minimizing Contrastive Divergence, of which
-    this is the normalized product for two classes.
+    Source: Hinton 2002, *Training Products of Experts by Minimizing Contrastive Divergence*. This
+        is
+    the normalized product of experts for two classes.
+
+    Attributes:
+        members: the models.
+        weights: the weight of each member. Their sum is 1.
     """
 
     members: Sequence[TextClassifier]
@@ -27,34 +32,40 @@ class EnsembleClassifier:
         return self._mean_log_odds([member.predict_probability(texts) for member in self.members])
 
     def positions_read(self, words: Sequence[Word]) -> NDArray[np.int64]:
-        """A word is read if a member reads it."""
+        """Return the positions of words that at least one member reads."""
         return np.unique(np.concatenate([member.positions_read(words) for member in self.members]))
 
     def predict_without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
-        """A member that does not read a word answers as it does to the entire text."""
-        places = self.positions_read(words)
+        """Use a member's prediction for the whole text if the member does not read the word."""
+        positions = self.positions_read(words)
         rows = []
         for member in self.members:
-            entire, *without = member.predict_without_each(words)
-            row = np.full(1 + len(places), entire)
-            row[1 + np.searchsorted(places, member.positions_read(words))] = without
+            whole, *without = member.predict_without_each(words)
+            row = np.full(1 + len(positions), whole)
+            row[1 + np.searchsorted(positions, member.positions_read(words))] = without
             rows.append(row)
         return self._mean_log_odds(rows)
 
     def predict_prefixes(
-        self, words: Sequence[Word], places: NDArray[np.int64]
+        self, words: Sequence[Word], positions: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         return self._mean_log_odds(
-            [member.predict_prefixes(words, places) for member in self.members]
+            [member.predict_prefixes(words, positions) for member in self.members]
         )
 
-    def _mean_log_odds(self, answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        odds = np.average(log_odds(np.stack(answers)), axis=0, weights=self.weights)
+    def _mean_log_odds(self, probabilities: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the probabilities that the weighted mean of the members' log-odds stands for."""
+        odds = np.average(log_odds(np.stack(probabilities)), axis=0, weights=self.weights)
         return (1 / (1 + np.exp(-odds))).astype(np.float32)
 
 
 def load(model: Mapping[str, Any], paths: Mapping[str, Path]) -> EnsembleClassifier:
-    """Load all members, see `sentiment.serving.pyfunc_model`."""
+    """Load all members.
+
+    Args:
+        model: the ensemble's config: `members`, each with `classifier` and `weight`.
+        paths: the files that travel with the model, by their names.
+    """
     members = model["members"]
-    readers = [load_classifier(member, paths) for member in members]
-    return EnsembleClassifier(readers, [member["weight"] for member in members])
+    classifiers = [load_classifier(member, paths) for member in members]
+    return EnsembleClassifier(classifiers, [member["weight"] for member in members])

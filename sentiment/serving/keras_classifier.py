@@ -1,9 +1,10 @@
-"""A network that Keras saved, as it reads texts and answers.
+"""Predict with a network that Keras saved.
 
-It is asked in steps of one fixed shape: the same review gets the same bits in any company, since
-matrix products of another shape may be summed in another order. The evaluation and the served
-model both ask so, which makes their answers equal and not just close. A larger shape is used only
-where it is seen to sum in the same order, which depends on the shape and never on the values.
+All batches have the same shape. Matrix products of another shape may be summed in another order, so
+a review's probability could otherwise depend, in its last bits, on the batch that it is in. The
+evaluation and the served model both predict like this, so that their probabilities are equal, not
+just close. Larger batches are used only after a test that they are summed in the same order, which
+depends on the shape and never on the values.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,43 +22,51 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-DIRECTIONS = ("forward_layer", "backward_layer")  # of a bidirectional layer
-LARGE_BATCH_SIZE = 128  # reviews a step, which takes half the time for each
-LARGE_INPUT = 5000  # reviews that are worth another compilation
-PROBE_SIZE = 1024  # reviews that show whether the bits are the same
+DIRECTIONS = ("forward_layer", "backward_layer")  # attributes of a bidirectional layer
+LARGE_BATCH_SIZE = 128  # takes half the time of smaller batches for each review
+LARGE_INPUT = 5000  # number of reviews from which on compiling for larger batches pays
+PROBE_SIZE = 1024  # reviews that show whether larger batches give the same bits
 
 
 class CompiledModel(NamedTuple):
-    """A model compiled for steps of so many reviews."""
+    """A model compiled for batches of `size` reviews.
+
+    Attributes:
+        size: number of reviews in a batch.
+        call: from token ids, shape (size, length), to probabilities, shape (size, 1).
+    """
 
     size: int
     call: Callable[[NDArray[np.int32]], "tf.Tensor"]
 
     def predict(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
-        """What `Predictor` returns; the last step is filled up, and takes as long."""
-        steps = [tokens[start : start + self.size] for start in range(0, len(tokens), self.size)]
-        if len(steps) < 2:
-            return self.predict_batch(tokens) if steps else np.zeros(0, np.float32)
-        # a step keeps one core busy: several at once leave the bits of each as they are
+        """Return each review's probability, see `BatchPredictor`. The last batch is padded."""
+        batches = [tokens[start : start + self.size] for start in range(0, len(tokens), self.size)]
+        if not batches:
+            return np.zeros(0, np.float32)
+        if len(batches) == 1:
+            return self.predict_batch(tokens)
+        # A batch keeps one core busy. Batches that run in parallel give the same bits.
         with ThreadPoolExecutor(usable_cores()) as pool:
-            return np.concatenate(list(pool.map(self.predict_batch, steps)))
+            return np.concatenate(list(pool.map(self.predict_batch, batches)))
 
     def predict_batch(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
-        full = np.zeros((self.size, tokens.shape[1]), np.int32)
-        full[: len(tokens)] = tokens
-        answers: NDArray[np.float32] = self.call(full).numpy()
-        return answers[: len(tokens), 0]
+        """Return the probability of each of at most `size` reviews, shape (reviews,)."""
+        padded = np.zeros((self.size, tokens.shape[1]), np.int32)
+        padded[: len(tokens)] = tokens
+        probabilities: NDArray[np.float32] = self.call(padded).numpy()
+        return probabilities[: len(tokens), 0]
 
 
 class BatchPredictor:
-    """A model compiled by XLA for steps of `batch_size` reviews.
+    """A model compiled by XLA for batches of `batch_size` reviews.
 
-    Asked about many reviews, it takes larger steps if they give some of these the same bits.
+    Many reviews are predicted in larger batches, if a test shows that this gives the same bits.
 
     Args:
-        model: from token ids, shape (batch, length), to probabilities, shape (batch, 1). From now
-            on it does not use cuDNN, whose kernels XLA cannot compile.
-        batch_size: reviews a step.
+        model: from token ids, shape (batch, length), to probabilities, shape (batch, 1). It does
+            not use cuDNN from now on: XLA cannot compile cuDNN's kernels.
+        batch_size: number of reviews in a batch.
     """
 
     def __init__(self, model: "keras.Model", batch_size: int) -> None:
@@ -67,23 +76,25 @@ class BatchPredictor:
                     layer.use_cudnn = False
         self.model = model
         self.length = model.input_shape[1]
-        self._program = self._compiled(batch_size)
-        self._large: CompiledModel | None = None
+        self._compiled = self._compile(batch_size)
+        self._compiled_large: CompiledModel | None = None
 
     def __call__(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
-        """Each review's probability of being positive, shape (reviews,).
+        """Return the probability that each review is positive, shape (reviews,).
 
-        Token ids have the shape (reviews, length) and any integer type.
+        Args:
+            tokens: token ids of any integer type, shape (reviews, length).
         """
         if len(tokens) < LARGE_INPUT:
-            return self._program.predict(tokens)
-        if self._large is None:
-            large, some = self._compiled(LARGE_BATCH_SIZE), tokens[:PROBE_SIZE]
-            is_same = np.array_equal(large.predict(some), self._program.predict(some))
-            self._large = large if is_same else self._program
-        return self._large.predict(tokens)
+            return self._compiled.predict(tokens)
+        if self._compiled_large is None:
+            large = self._compile(LARGE_BATCH_SIZE)
+            probe = tokens[:PROBE_SIZE]
+            is_same = np.array_equal(large.predict(probe), self._compiled.predict(probe))
+            self._compiled_large = large if is_same else self._compiled
+        return self._compiled_large.predict(tokens)
 
-    def _compiled(self, size: int) -> CompiledModel:
+    def _compile(self, size: int) -> CompiledModel:
         import tensorflow as tf
 
         call = tf.function(
@@ -91,12 +102,17 @@ class BatchPredictor:
             input_signature=[tf.TensorSpec((size, self.length), "int32")],
             jit_compile=True,
         )
-        # called without a look at what it is called with: 0.15 ms less
+        # The concrete function does not check its arguments, which saves 0.15 ms a call.
         return CompiledModel(size, call.get_concrete_function())
 
 
 class KerasClassifier:
-    """A `Reader`, whose layout says how a text becomes a row of token ids."""
+    """The `TextClassifier` of a Keras model.
+
+    Args:
+        predictor: the compiled model.
+        layout: how a text becomes a row of token ids.
+    """
 
     def __init__(self, predictor: BatchPredictor, layout: Layout) -> None:
         self.predictor = predictor
@@ -109,7 +125,7 @@ class KerasClassifier:
         return self.columns(len(words))[1]
 
     def predict_without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
-        """Put an unknown word in the place of each word that is read."""
+        """Replace each word by an unknown word, so that the others keep their positions."""
         tokens = pad_ranks([[word.rank for word in words]], self.layout)
         columns, _ = self.columns(len(words))
         without = np.repeat(tokens, len(columns), axis=0)
@@ -117,28 +133,42 @@ class KerasClassifier:
         return self.predictor(np.concatenate([tokens, without]))
 
     def predict_prefixes(
-        self, words: Sequence[Word], places: NDArray[np.int64]
+        self, words: Sequence[Word], positions: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        most, ends = self.layout.max_length, places + 1
+        max_length = self.layout.max_length
+        ends = positions + 1
         if self.layout.truncating == "post":
-            ends = np.minimum(ends, most)  # no more is read
+            ends = np.minimum(ends, max_length)  # later words are not read
         ranks = [word.rank for word in words]
-        return self.predict_probability([ranks[max(end - most, 0) : end] for end in ends])
+        # Earlier words are cut off here, so that the cost does not grow with their number.
+        return self.predict_probability([ranks[max(end - max_length, 0) : end] for end in ends])
 
     def columns(self, words: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The columns of the row of a text of so many words that have a word, and which word."""
+        """Return the columns of a row that hold a word, and the position of each column's word.
+
+        Args:
+            words: number of words of the text.
+
+        Returns:
+            Two arrays of shape (read,).
+        """
         position, inside = positions(np.array([words + 1]), self.layout)
-        columns = np.flatnonzero(inside[0] & (position[0] > 0))  # position 0 is the start mark
+        columns = np.flatnonzero(inside[0] & (position[0] > 0))  # position 0 is the start token
         return columns, position[0, columns] - 1
 
 
 def load_keras_model(path: Path) -> "keras.Model":
-    """Load a model that Keras saved, to be asked."""
+    """Load a model that Keras saved, for predictions only."""
     return load_keras().saving.load_model(path, compile=False)
 
 
 def load(model: Mapping[str, Any], paths: Mapping[str, Path]) -> KerasClassifier:
-    """Load and compile a network by its settings, so that the first request need not wait."""
-    ask = BatchPredictor(load_keras_model(paths[model["file"]]), model["batch_size"])
-    ask(np.zeros((1, ask.length), np.int32))
-    return KerasClassifier(ask, Layout(**model["layout"]))
+    """Load and compile a network, so that the first request does not have to wait.
+
+    Args:
+        model: its config: `file`, `batch_size` and `layout`.
+        paths: the files that travel with the model, by their names.
+    """
+    predictor = BatchPredictor(load_keras_model(paths[model["file"]]), model["batch_size"])
+    predictor(np.zeros((1, predictor.length), np.int32))
+    return KerasClassifier(predictor, Layout(**model["layout"]))

@@ -1,10 +1,9 @@
 """The registered model: predict the label and the probability of raw texts.
 
-MLflow keeps the model as code and files, without pickle: this package and the modules that it
-imports, the
-file of the model or of each member of an ensemble, the word index and the config. Texts
-are encoded by the code that encoded the training data and predicted as the evaluation predicts
-them. Served probabilities therefore equal those of the evaluation to the last bit.
+MLflow stores the model as code and files, without pickle: this package and the modules that it
+imports, the file of the model or of each member of an ensemble, the word index and the config.
+Texts are encoded by the code that encoded the training data, and predicted as the evaluation
+predicts them. Served probabilities therefore equal those of the evaluation to the last bit.
 """
 
 import hashlib

@@ -5,8 +5,8 @@ from tests.project import run_code
 CODE = """
 import sys
 import stages.train
-from sentiment.backend import OPTIONAL, load_keras
-print(load_keras().__name__, {"tensorflow", *OPTIONAL} & set(sys.modules))
+from sentiment.backend import OPTIONAL_MODULES, load_keras
+print(load_keras().__name__, {"tensorflow", *OPTIONAL_MODULES} & set(sys.modules))
 import matplotlib.pyplot, sklearn
 print(sklearn.__name__)
 """

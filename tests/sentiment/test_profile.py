@@ -54,19 +54,19 @@ def test_no_word_is_counted_that_fewer_than_ten_texts_have() -> None:
     described = profile.sample_document_frequencies(
         reviews([[1, 1, 2]] * 9 + [[1]] + [[5000]] * 20)
     )
-    assert described["use"][:3] == [10, 0, 0]
-    assert sum(described["use"]) == 10
+    assert described["counts"][:3] == [10, 0, 0]
+    assert sum(described["counts"]) == 10
 
 
 @pytest.mark.parametrize("count", [100, 2000])
 def test_samples_of_the_same_texts_are_as_far_apart_as_said(count: int) -> None:
     described = profile.sample_document_frequencies(random_reviews(5000, seed=0))
-    mean, deviation = described["apart"]
-    kept = np.array(described["use"]) > 0
+    mean, deviation = described["distance"]
+    kept = np.array(described["counts"]) > 0
     expected = mean * np.sqrt(1 / count + 1 / 5000)
     for seed in range(1, 6):
         found = profile.document_frequencies([*random_reviews(count, seed)])[kept]
-        distance = profile.total_variation_distance(found, np.array(described["use"])[kept])
+        distance = profile.total_variation_distance(found, np.array(described["counts"])[kept])
         assert abs(distance / expected - 1) < max(5 * deviation / mean, 0.1)
 
 

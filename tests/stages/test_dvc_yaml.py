@@ -40,10 +40,15 @@ def uncached(stage: str) -> set[str]:
 
 
 def imported(path: Path) -> set[Path]:
-    """The project's modules that a module imports, directly."""
+    """The project's modules that a module imports, directly and not only for its types."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = [*ast.walk(tree)]
+    for node in nodes:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for_types = {*ast.walk(node)}
+            nodes = [node for node in nodes if node not in for_types]
     named: set[Path] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom):
             start = path.parents[node.level - 1] if node.level else ROOT
             base = start.joinpath(*(node.module or "").split("."))

@@ -97,7 +97,7 @@ def test_a_signature_is_refused_before_dvc_records_it(
     with web(tmp_path) as address:
         use_table(fresh, f"{address}/reviews.csv?signature={SECRET}")
         for output in (fresh.fail("dvc", "repro"), call.fail(repro.main)):
-            assert "fetch.table.train: An address with ? or # may hold a signature" in output
+            assert "fetch.table.train: A URL with ? or # may hold a signature" in output
             assert SECRET not in output
     contents = fresh.contents(".").items()
     assert {path for path, content in contents if SECRET.encode() in content} == {"params.yaml"}

@@ -1,4 +1,4 @@
-"""What a run keeps of changes that are not committed."""
+"""What a run keeps of uncommitted changes."""
 
 import json
 import sys
@@ -15,7 +15,8 @@ SECRET = "AKIAPLANTED"
 HOLDING_SECRETS = (".env", ".dvc/config.local", "review.txt", "reviews.json", "reviews.csv~")
 
 
-def test_changes_of_params_and_modules_are_kept_and_of_other_files_few_names_and_no_content(
+@pytest.mark.slow
+def test_diff_has_changes_of_params_and_code_and_nothing_of_other_files(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in (*HOLDING_SECRETS, "staged.txt"):
@@ -30,8 +31,8 @@ def test_changes_of_params_and_modules_are_kept_and_of_other_files_few_names_and
 
     diff = record["uncommitted"]
     assert "-  units: 4" in diff
-    place = f"runs:/{record['run_id']}/train/uncommitted.diff"
-    logged = Path(mlflow.artifacts.download_artifacts(place)).read_text(encoding="utf-8")
+    uri = f"runs:/{project.run_id}/train/uncommitted.diff"
+    logged = Path(mlflow.artifacts.download_artifacts(uri)).read_text(encoding="utf-8")
     assert logged == f"{diff}\n"
     kept = [
         path

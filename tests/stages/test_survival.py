@@ -1,9 +1,9 @@
-"""Nothing is lost: a killed training is resumed to the same bits, in the same run.
+"""Nothing is lost: an interrupted training is resumed to the same bits, in the same run.
 
-Real processes, on the small synthetic set, by the real commands.
+Real processes and commands, on the small synthetic dataset.
 """
 
-import re
+import os
 import shutil
 import signal
 import sqlite3
@@ -11,143 +11,108 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import mlflow
-import mlflow.store.db.utils
-import psutil
 import pytest
 from mlflow.entities import Run
-from mlflow.tracking import fluent
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-from workflow.runs.logger import RunLogger
 
-from stages import pad, train
+from stages import evaluate, pad, train
 from tests.conftest import Caller, Starter, epochs, runs
 from tests.project import EPOCHS, MODEL, Project, free_port, until
 from tests.services import mlflow_server
 from tools import sync, verify
-from workflow.runs import training_run
+from workflow import checkpoints
+from workflow.checkpoints import FOLDER, STATE_FILE
+from workflow.files import DATA
+from workflow.tracking import LiveRun
 
-# what h5py may print, and Python ignores, when the interpreter ends during a save
-H5PY_AT_EXIT = re.compile(
-    r"(Exception ignored in: 'h5py[^\n]*\n)?"
-    r"Traceback \(most recent call last\):\n"
-    r"  File \"h5py/_objects\.pyx\", line \d+, in h5py[^\n]*\n"
-    r"KeyError: 0\n"
-)
+pytestmark = pytest.mark.slow
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
 
-def checkpoints(project: Project) -> list[Path]:
-    """The folders of all checkpoints, the newest last."""
-    return sorted(project.path.glob(f"{training_run.FOLDER}/*/epoch-*"))
+def state_time(project: Project) -> int:
+    """Return when the newest checkpoint was written, in nanoseconds; 0 if there is none."""
+    states = project.path.glob(f"{FOLDER}/*/{STATE_FILE}")
+    return max((path.stat().st_mtime_ns for path in states), default=0)
 
 
-def epochs_done(project: Project) -> int:
-    """The last epoch of which there is a checkpoint."""
-    return max((int(path.name[-4:]) for path in checkpoints(project)), default=0)
+def wait_for_epoch(project: Project, process: "subprocess.Popen[str]") -> None:
+    """Wait until the process has written another checkpoint, or has ended."""
+    before = state_time(project)
+    until(lambda: process.poll() is not None or state_time(project) > before)
 
 
-def trainer(project: Project) -> psutil.Process:
-    """The process that trains."""
-    (holder,) = project.path.glob(f"{training_run.FOLDER}/*/process")
-    return psutil.Process(int(holder.read_text(encoding="utf-8")))
-
-
-def begin(project: Project, start: Starter, *command: str) -> "subprocess.Popen[str]":
-    """Start a training, by `dvc repro` if nothing else is said, and let it do two more epochs."""
-    process, done = start(project, *(command or ("dvc", "repro"))), epochs_done(project)
-    until(lambda: process.poll() is not None or epochs_done(project) >= done + 2)
+def train_two_epochs(project: Project, start: Starter, *command: str) -> "subprocess.Popen[str]":
+    """Start a command that trains, in a process group of its own, and wait for two more epochs."""
+    process = start(project, *(command or ("dvc", "repro")))
+    for _ in range(2):
+        wait_for_epoch(project, process)
     assert process.poll() is None, process.communicate()
     return process
 
 
-def assert_trained(run: Run, last: int = EPOCHS) -> None:
-    """The run is finished, has its model, and every curve has one point an epoch."""
-    assert run.info.status == "FINISHED"
-    for name in ("loss", "accuracy", "val_loss", "val_accuracy", "seconds"):
-        assert epochs(run.info.run_id, name) == list(range(1, last + 1)), name
-    model = mlflow.get_logged_model(run.data.tags["model.id"])
-    assert model.status == "READY"
-
-
-def assert_complete(run: Run) -> None:
-    """The run has all of its training, and its evaluation."""
-    assert_trained(run)
-    assert "test_accuracy" in run.data.metrics
-
-
-def assert_killed(run: Run) -> None:
-    """The run is killed, and its curves have one point for each epoch up to then."""
-    assert run.info.status == "KILLED"
-    logged = epochs(run.info.run_id)
-    assert logged
-    assert logged == list(range(1, len(logged) + 1))
-
-
-def test_killed_training_is_resumed_in_the_same_run_to_the_same_bits(
-    project: Project, start: Starter, call: Caller, undisturbed: Path
-) -> None:
-    """By SIGKILL, and by SIGTERM, which it sends itself when the DVC that runs it is killed.
-
-    In the end, `make repro` mends the lock file that DVC was killed over, and passes over a
-    checkpoint that was cut short.
-    """
-    project.change(train={"epochs": EPOCHS})
-    process = begin(project, start, "python", "-m", "stages.train")
-    process.kill()
-    process.communicate(timeout=300)
-    assert runs()[0].info.status == "RUNNING"
-    call(sync.main)
-    assert_killed(runs()[0])
-
-    process = begin(project, start)
-    orphan = trainer(project)
-    process.kill()
-    orphan.wait(timeout=150)
+def kill_group(process: "subprocess.Popen[str]", number: signal.Signals) -> str:
+    """Send a signal to a process and everything that it started; return what they printed."""
+    os.killpg(process.pid, number)
     output, _ = process.communicate(timeout=300)
-    assert "Resuming after epoch" in output
-    assert "Traceback" not in H5PY_AT_EXIT.sub("", output)
-    assert_killed(runs()[0])
+    return output
 
-    (project.path / ".dvc" / "tmp" / "rwlock").write_text("", encoding="utf-8")
-    done = epochs_done(project)
-    weights = checkpoints(project)[-1] / "state.npz"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    output = project.run("python", "-m", "tools.repro")
-    assert "A damaged checkpoint is skipped" in output
-    assert f"Resuming after epoch {done - 1}" in output
-    assert verify.differences(project.path / "data", undisturbed) == set()
+
+def assert_each_epoch_once(run: Run, last: int = EPOCHS) -> None:
+    for name in CURVES:
+        assert epochs(run.info.run_id, name) == list(range(1, last + 1)), name
+
+
+def assert_complete(run: Run, last: int = EPOCHS) -> None:
+    """Check that a run has all of its training and of its evaluation."""
+    assert run.info.status == "FINISHED"
+    assert_each_epoch_once(run, last)
+    assert "test_accuracy" in run.data.metrics
+    models = mlflow.MlflowClient().search_logged_models([run.info.experiment_id])
+    own = [model for model in models if model.source_run_id == run.info.run_id]
+    assert sorted(model.name for model in own) == ["model", "sentiment"]
+    assert {str(model.status) for model in own} == {"READY"}
+
+
+def test_interrupted_training_is_resumed_in_the_same_run_to_the_same_bits(
+    project: Project, start: Starter, undisturbed: Path
+) -> None:
+    """By SIGKILL, SIGTERM and Ctrl-C to everything that was started, one after the other."""
+    project.change(train={"epochs": EPOCHS})
+    before = project.contents("data")
+    process = train_two_epochs(project, start)
+    assert "This training is running already" in project.fail("python", "-m", "stages.train")
+    kill_group(process, signal.SIGKILL)
+    assert runs()[0].info.status == "RUNNING"  # as is usual in MLflow
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = train_two_epochs(project, start)
+        output = kill_group(process, number)
+        assert "Resuming after epoch" in output
+        assert f"train: interrupted by {number.name}" in output
+        assert "Traceback" not in output
+        assert process.returncode != 0
+        assert runs()[0].info.status == "KILLED"
+    assert project.contents("data") == before  # the last good outputs
+    output = project.run("dvc", "repro")
+    assert "Resuming after epoch" in output
+    assert verify.differing_files(project.path / "data", undisturbed) == set()
     new, _ = runs()
     assert_complete(new)
-    assert checkpoints(project) == []
+    assert list(project.path.glob(f"{FOLDER}/*/{STATE_FILE}")) == []
 
 
-def test_a_second_training_is_refused_and_ctrl_c_at_make_repro_kills_the_first_but_no_files(
+def test_signal_to_make_repro_alone_interrupts_dvc_and_its_stage(
     project: Project, start: Starter
 ) -> None:
     project.change(train={"epochs": 1000})
-    before = project.contents("data")
-    process = begin(project, start, "python", "-m", "tools.repro")
-    training = trainer(project)
-    training.suspend()
-    repeated = project.fail("dvc", "repro")
-    again = project.fail("python", "-m", "stages.train")
-    done = epochs_done(project)
-    training.resume()
-    until(lambda: epochs_done(project) > done)
-    assert str(training.ppid()) in repeated
-    assert "Training by" not in repeated
-    assert f"running already, in process {training.pid}" in again
-    assert "Traceback" not in again
-    process.send_signal(signal.SIGINT)
+    process = train_two_epochs(project, start, "python", "-m", "tools.repro")
+    process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=300)
-    assert process.returncode not in (0, None)
-    assert "Traceback" not in H5PY_AT_EXIT.sub("", output)
-    assert project.contents("data") == before
-    assert len(runs()) == 2
-    assert_killed(runs()[0])
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "make repro: interrupted by SIGTERM" in output
+    assert runs()[0].info.status == "KILLED"
+    with checkpoints.exclusive_checkpoint(runs()[0].data.tags["train.key"]):
+        pass  # no process trains any more
 
 
 def test_server_that_dies_costs_no_epoch_and_is_completed_later(
@@ -157,85 +122,69 @@ def test_server_that_dies_costs_no_epoch_and_is_completed_later(
     undisturbed: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It has the runs by its address alone."""
-    address = f"http://127.0.0.1:{(port := free_port())}"
-    own = {run.info.run_id for run in runs()}
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    local = {run.info.run_id for run in runs()}
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     mlflow.set_tracking_uri(address)
     project.environment["MLFLOW_TRACKING_URI"] = address
     project.change(train={"epochs": EPOCHS})
     with mlflow_server(project.path.parent, port):
-        training = begin(project, start)
-        (begun,) = mlflow.MlflowClient().search_runs(["1"])
+        training = train_two_epochs(project, start)
+        (started,) = mlflow.MlflowClient().search_runs(["1"])
     output, _ = training.communicate(timeout=600)
     assert training.returncode == 0, output
-    assert begun.data.params["train.epochs"] == str(EPOCHS)
-    assert "make sync" in output
+    assert started.data.params["train.epochs"] == str(EPOCHS)
+    assert "`make sync` does it later" in output
     assert "Traceback" not in output
-    assert verify.differences(project.path / "data", undisturbed) == set()
+    assert verify.differing_files(project.path / "data", undisturbed) == set()
     with mlflow_server(project.path.parent, port):
-        call(sync.main)
-        (run,) = runs()
-        assert run.info.run_id == begun.info.run_id
-        assert_complete(run)
-        assert "restored_from" not in run.data.tags
+        for _ in range(2):  # the second one changes nothing
+            call(sync.main)
+            (run,) = runs()
+            assert run.info.run_id == started.info.run_id
+            assert_complete(run)
         (version,) = mlflow.MlflowClient().search_model_versions()
         assert (version.name, version.run_id) == (MODEL, run.info.run_id)
     mlflow.set_tracking_uri(f"sqlite:///{project.path}/mlflow.db")
-    assert {run.info.run_id for run in runs()} == own
+    assert {run.info.run_id for run in runs()} == local
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """MLflow waits for a locked database less long."""
-
-    def shorter(_: Any, __: Any, statement: str, values: Any, *___: Any) -> tuple[str, Any]:
-        return re.sub(r"busy_timeout = \d+", "busy_timeout = 200", statement), values
-
-    event.listen(Engine, "before_cursor_execute", shorter, retval=True)
-    monkeypatch.setattr(mlflow.store.db.utils, "MAX_RETRY_COUNT", 1)
-    yield
-    event.remove(Engine, "before_cursor_execute", shorter)
-
-
-@pytest.fixture
-def database(project: Project) -> Iterator[sqlite3.Connection]:
-    """The store's database."""
-    with closing(sqlite3.connect(project.path / "mlflow.db")) as connection:
-        yield connection
-
-
-@pytest.mark.usefixtures("impatient")
-def test_store_that_is_locked_or_does_not_answer_is_one_message_and_loses_nothing(
-    project: Project, call: Caller, database: sqlite3.Connection
+def test_store_that_is_away_at_the_start_costs_no_training(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.change(train={"epochs": 3})
-    before = project.contents("data")
-    database.execute("BEGIN EXCLUSIVE")
-    assert re.search("cannot be used.*locked", call.fail(train.main))
-    assert "does not answer" in call.fail(train.main, MLFLOW_TRACKING_URI="http://127.0.0.1:9/")
-    assert project.contents("data") == before
-
-
-@pytest.mark.usefixtures("impatient", "project")
-def test_store_that_is_locked_meanwhile_costs_no_epoch(
-    call: Caller, database: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log_epoch = RunLogger.epoch
-
-    def lock(log: RunLogger, number: int, row: dict[str, float]) -> None:
-        if number == 2:
-            database.execute("BEGIN EXCLUSIVE")
-        log_epoch(log, number, row)
-
-    monkeypatch.setattr(RunLogger, "epoch", lock)
-    output = call(train.main)
-    assert output.count("cannot be used") == 1
-    # as when the training's process ends
-    fluent._active_run_stack.get().clear()  # type: ignore[no-untyped-call]
-    database.rollback()
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9/")
+        for stage in (train, evaluate):
+            assert call(stage.main).count("does not answer") == 1
+    assert len(runs()) == 1  # that of before
     call(sync.main)
-    assert_trained(runs()[0], 2)
+    new, _ = runs()
+    assert_complete(new, 3)
+
+
+def test_store_that_is_locked_costs_no_epoch(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program holds the database from the second epoch on."""
+    project.change(train={"epochs": 3})
+    log_epochs = LiveRun.log_epochs
+    with closing(sqlite3.connect(project.path / "mlflow.db")) as database:
+
+        def lock_first(live: LiveRun, history: object) -> None:
+            if len(history) == 2:  # type: ignore[arg-type]
+                database.execute("BEGIN EXCLUSIVE")
+            log_epochs(live, history)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(LiveRun, "log_epochs", lock_first)
+        output = call(train.main)
+        database.rollback()
+    assert output.count("Nothing more is logged to MLflow") == 1
+    assert "locked" in output
+    call(evaluate.main)
+    new, _ = runs()
+    assert_complete(new, 3)
 
 
 @pytest.fixture
@@ -248,25 +197,24 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if done.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
     yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # arrays may be mapped yet
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # arrays may still be mapped
 
 
-def test_full_disk_is_one_message_and_what_was_there_stays(
-    project: Project, call: Caller, small_disk: Path
+@pytest.mark.parametrize(("filled", "stage"), [(FOLDER, train), (str(DATA), pad)])
+def test_full_disk_is_one_message_and_the_last_good_outputs_stay(
+    project: Project, call: Caller, small_disk: Path, filled: str, stage: object
 ) -> None:
-    """A training fills it by its checkpoints, `pad` by its outputs."""
+    """A training fills the disk with its checkpoint, `pad` with its outputs."""
     before = project.contents("data")
     project.change(train={"units": 128, "epochs": 1})
-    for place, stage in ((training_run.FOLDER, train), ("data", pad)):
-        kept = small_disk / place
-        (project.path / place).mkdir(exist_ok=True)
-        shutil.copytree(project.path / place, kept, symlinks=True)
-        shutil.rmtree(project.path / place)
-        (project.path / place).symlink_to(kept)
-        filler = small_disk / "filler"
-        filler.write_bytes(b"\0" * max(0, shutil.disk_usage(small_disk).free - 10_000))
-        output = call.fail(stage.main)
-        assert "No space left on device" in output
-        assert "Free some space" in output
-        assert project.contents("data") == before
-        filler.unlink()
+    folder = project.path / filled
+    folder.mkdir(exist_ok=True)
+    shutil.copytree(folder, small_disk / filled, symlinks=True)
+    shutil.rmtree(folder)
+    folder.symlink_to(small_disk / filled)
+    filler = small_disk / "filler"
+    filler.write_bytes(b"\0" * max(0, shutil.disk_usage(small_disk).free - 10_000))
+    message = call.fail(stage.main)  # type: ignore[attr-defined]
+    assert "No space left on device" in message
+    assert "Free some space" in message
+    assert project.contents("data") == before

@@ -62,9 +62,10 @@ def test_interrupted_write_leaves_the_state_before_it(monkeypatch: pytest.Monkey
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(np, "savez", interrupt)
-        write_epoch(2)
+        with pytest.raises(KeyboardInterrupt):
+            write_epoch(2)
     with exclusive_checkpoint("abc") as checkpoint:
         assert checkpoint.state is not None
         assert checkpoint.state["epoch"] == 1

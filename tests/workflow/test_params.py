@@ -45,11 +45,17 @@ def test_bad_value_is_one_message_with_key_value_and_what_is_allowed(
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"architecture": "recurrent"}, "heads is the transformer network's alone: set it to 0"),
+        (
+            {"architecture": "recurrent"},
+            "heads applies only to the transformer architecture: set it to 0",
+        ),
         ({"heads": 5}, "heads 5 must divide the size of the vectors, embedding_units and"),
         ({"bigrams": {"units": 3}}, "heads 2 must divide the size of the vectors"),
         ({"mask_padding": False}, "mask_padding must be true"),
-        ({"dropout": {"recurrent": 0.2}}, "dropout.recurrent is the recurrent network's alone"),
+        (
+            {"dropout": {"recurrent": 0.2}},
+            "dropout.recurrent applies only to the recurrent architecture",
+        ),
     ],
     ids=str,
 )

@@ -117,9 +117,12 @@ def test_error_of_a_server_says_what_to_do(
 
 
 def test_error_of_the_database_is_one_of_the_store(root: Path) -> None:
-    with pytest.raises(StoreError, match="no such table"), store.store_errors():
-        with closing(sqlite3.connect(root / "other.db")) as database:
-            database.execute("SELECT * FROM nothing")
+    with (
+        pytest.raises(StoreError, match="no such table"),
+        store.store_errors(),
+        closing(sqlite3.connect(root / "other.db")) as database,
+    ):
+        database.execute("SELECT * FROM nothing")
 
 
 def test_pages_of_runs_are_on_the_server_or_in_the_local_ui(

@@ -1,4 +1,4 @@
-"""A run is a projection of files: what is logged twice is there once, and statuses tell the truth."""
+"""A run is a projection of files: what is logged twice is there once, and its status is right."""
 
 import os
 import signal
@@ -50,6 +50,18 @@ def points(metric: str) -> list[tuple[int, int]]:
     return sorted((point.step, point.timestamp - STARTED) for point in logged)
 
 
+def fail(error: type[BaseException], trained: pd.DataFrame) -> None:
+    """Fail a training after it has logged some epochs."""
+
+    def train() -> None:
+        with live_run(RECORD, PARAMS) as run:
+            run.log_epochs(trained)
+            raise error
+
+    with pytest.raises(error):
+        train()
+
+
 def test_live_run_has_params_tags_datasets_and_each_epoch_as_it_ends() -> None:
     with live_run(RECORD, PARAMS) as run:
         for seconds in ([2.0], [2.0, 1.5]):
@@ -66,9 +78,7 @@ def test_live_run_has_params_tags_datasets_and_each_epoch_as_it_ends() -> None:
 
 
 def test_resumed_training_continues_its_run_and_each_epoch_is_there_once() -> None:
-    with pytest.raises(KeyboardInterrupt), live_run(RECORD, PARAMS) as run:
-        run.log_epochs(history(2.0))
-        raise KeyboardInterrupt
+    fail(KeyboardInterrupt, history(2.0))
     assert info().status == "KILLED"
     with live_run(RECORD, PARAMS) as run:
         assert info().status == "RUNNING"
@@ -90,8 +100,7 @@ def test_another_training_has_another_run() -> None:
 def test_run_of_a_training_that_did_not_end_well_says_how(
     error: type[BaseException], status: str
 ) -> None:
-    with pytest.raises(error), live_run(RECORD, PARAMS):
-        raise error
+    fail(error, history(2.0))
     assert info().status == status
 
 
@@ -108,9 +117,12 @@ def test_signal_while_mlflow_writes_ends_the_run_as_killed(
         log_batch(*args, **kwargs)
 
     monkeypatch.setattr(mlflow.MlflowClient, "log_batch", interrupted)
-    with pytest.raises(Interrupted), exit_with_message("train", "`dvc repro`"):
-        with live_run(RECORD, PARAMS) as run:
-            run.log_epochs(history(2.0))
+    with (
+        pytest.raises(Interrupted),
+        exit_with_message("train", "`dvc repro`"),
+        live_run(RECORD, PARAMS) as run,
+    ):
+        run.log_epochs(history(2.0))
     assert info().status == "KILLED"
     assert points("loss") == [(1, 2000)]
 
@@ -155,9 +167,13 @@ def test_store_that_is_away_at_the_start_costs_no_training(
 
 
 def test_error_of_the_training_is_raised_even_if_the_store_fails_with_it(root: Path) -> None:
-    with pytest.raises(ZeroDivisionError), live_run(RECORD, PARAMS):
-        break_store(root)
-        raise ZeroDivisionError
+    def train() -> None:
+        with live_run(RECORD, PARAMS):
+            break_store(root)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train()
 
 
 def new_run() -> Run:

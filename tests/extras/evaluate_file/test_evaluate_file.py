@@ -159,7 +159,13 @@ def test_what_cannot_be_evaluated_is_one_message(call: Caller, project: Project)
         ("There is no file none.csv.", "--file", "none.csv"),
         ("empty.csv has no row", "--file", "empty.csv"),
         ("has no column 'body' (fetch.table.text): 'text'", "--file", "data/example.csv"),
-        ("'stars' is '0', a third label beside '2'", "--file", NAME, "--positive", "2"),
+        (
+            "column 'stars' has a third label, '0'. Only '2' (positive)",
+            "--file",
+            NAME,
+            "--positive",
+            "2",
+        ),
         (f"There is no model models:/{MODEL}/7", "--file", NAME, "--model", f"models:/{MODEL}/7"),
         ("Missing option '--file' (env var: 'FILE')",),
     ):

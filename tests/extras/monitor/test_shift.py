@@ -108,7 +108,9 @@ def test_the_words_that_moved_most_are_named_with_both_shares(described: dict[st
     assert {*table.index} == {"w2", "w40"}
     assert table["found"]["w40"] == 1
     assert table["found"]["w2"] == 0
-    assert table["expected"]["w2"] == pytest.approx(described["word_use"]["use"][1] / 4000)
+    assert table["expected"]["w2"] == pytest.approx(
+        described["document_frequencies"]["counts"][1] / 4000
+    )
 
 
 def test_the_estimate_falls_with_the_confidence(described: dict[str, Any]) -> None:

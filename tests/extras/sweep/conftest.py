@@ -10,7 +10,8 @@ from extras.sweep import study
 from extras.sweep.sweep import Sweep
 from extras.sweep.sweep_options import FILE, SweepOptions
 from sentiment.data import synthetic
-from sentiment.data.params import dataset_params
+from sentiment.data.params import describe_dataset
+from sentiment.section import flatten
 from sentiment.tokenizer import Reviews
 from tests.project import ROOT
 from workflow import files
@@ -62,5 +63,5 @@ def small_sweep(small_params: Params, sweep_options: SweepOptions) -> Sweep:
     """A sweep of short trainings that prunes none and confirms the best two with two seeds."""
     confirm = sweep_options.confirm.model_copy(update={"top": 2, "seeds": 2})
     options = sweep_options.model_copy(update={"pruner": "none", "confirm": confirm})
-    data = dataset_params(small_params.fetch)
+    data = flatten(describe_dataset(small_params.fetch), "fetch")
     return Sweep("sweep-x", "parent", "", small_params, options, data, {}, {})

@@ -9,8 +9,9 @@ from optuna.trial import create_trial
 from extras.sweep import study
 from extras.sweep import sweep as sweeps
 from extras.sweep.sweep import Sweep
-from sentiment.data.params import dataset_params
+from sentiment.data.params import describe_dataset
 from sentiment.errors import UserError
+from sentiment.section import flatten
 from workflow import downloads, files
 from workflow.files import FETCH
 from workflow.params import Params
@@ -81,8 +82,8 @@ def test_texts_that_changed_or_joined_since_they_were_fetched_are_refused(
     alone = changed(small_params, {"fetch.dataset": "table", "fetch.table.train": str(own)})
     joined = changed(alone, {"fetch.add": str(added)})
     with downloads.added(str(added)) as (_, digest), files.replaced(FETCH) as folder:
-        digests = {"fetch.table.train_sha256": files.sha256(own), "fetch.add_sha256": digest}
-        files.write_about(folder, dataset_params(joined.fetch) | digests)
+        dataset = describe_dataset(joined.fetch, train_sha256=files.sha256(own), add_sha256=digest)
+        files.write_about(folder, flatten(dataset, "fetch"))
     assert sweeps.data_of(joined)["fetch.add"] == "added.csv"
     refusal = "data/fetch has other reviews .*`dvc repro fetch`"
     with pytest.raises(UserError, match=refusal):

@@ -48,7 +48,7 @@ def test_pickle_that_names_anything_else_is_refused(capsys: pytest.CaptureFixtur
         header, {"descr": "|O", "fortran_order": False, "shape": (2,)}
     )
     content = header.getvalue() + pickle.dumps(Evil())
-    with pytest.raises(UserError, match=r"print is not admitted"):
+    with pytest.raises(UserError, match=r"print is not allowed"):
         imdb.parse(archive(x_train=content), INDEX)
     assert "owned" not in capsys.readouterr().out
 

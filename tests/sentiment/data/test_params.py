@@ -1,25 +1,48 @@
-"""Which settings shape a data set."""
+"""The params and digests that a dataset depends on."""
 
-from sentiment.data.params import dataset_params
-from workflow.params import Params, dataset_name, tokenizer_of
+from sentiment.data.params import describe_dataset
+from sentiment.section import flatten
+from workflow.params import Params
 
 
-def test_a_data_set_that_texts_join_has_a_name_and_settings_of_its_own(
-    default_params: Params,
-) -> None:
+def test_dataset_with_added_texts_has_their_name_and_params(default_params: Params) -> None:
     table = default_params.fetch.table.model_copy(update={"tokenizer": "unicode"})
     update = {"add": "s3://bucket/answers.csv", "table": table}
-    joined = default_params.fetch.model_copy(update=update)
-    assert joined.name == "imdb+answers.csv"
-    used = dataset_params(joined)
-    assert used["fetch.add"] == "answers.csv"
-    assert used["fetch.table.split_seed"] == 0
-    assert tokenizer_of(used) == "keras"  # IMDB's, whatever that of a table
-    assert dataset_name(used) == joined.name
-    of_table = joined.model_copy(update={"dataset": "table", "add": "labelled/answers/"})
-    assert of_table.name == dataset_name(dataset_params(of_table)) == "example.csv+answers"
+    params = default_params.fetch.model_copy(update=update)
+    dataset = describe_dataset(params, add_sha256="added", own_sha256="own")
+    assert dataset.name == params.name == "imdb+answers.csv"
+    assert dataset.tokenizer == "keras"  # the one of IMDB, whatever tables are tokenized by
+    values = flatten(dataset, "fetch")
+    digests = {"fetch.add": "answers.csv", "fetch.add_sha256": "added", "fetch.own_sha256": "own"}
+    assert digests.items() <= values.items()
+    names = ("test_share", "split_seed", "text", "label", "positive", "longest")
+    assert {name for name in values if name.startswith("fetch.table.")} == {
+        f"fetch.table.{name}" for name in names
+    }
 
 
-def test_where_it_came_from_does_not_shape_the_data(default_params: Params) -> None:
-    used = dataset_params(default_params.fetch)
-    assert set(used) == {"fetch.dataset", "fetch.archive_sha256", "fetch.word_index_sha256"}
+def test_table_depends_on_its_files_by_name_and_digest(default_params: Params) -> None:
+    table = default_params.fetch.table.model_copy(update={"train": "https://x.org/a/train.csv"})
+    update = {"dataset": "table", "add": "labeled/answers/", "table": table}
+    params = default_params.fetch.model_copy(update=update)
+    dataset = describe_dataset(params, train_sha256="a", test_sha256="b")
+    assert dataset.name == "train.csv+answers"
+    assert dataset.tokenizer == table.tokenizer
+    values = flatten(dataset, "fetch")
+    assert values["fetch.table.train"] == "train.csv"
+    assert values["fetch.table.train_sha256"] == "a"
+    assert values["fetch.table.test_sha256"] == "b"
+    assert "fetch.table.group" not in values  # None does not matter
+
+
+def test_location_of_the_source_does_not_matter(default_params: Params) -> None:
+    values = flatten(describe_dataset(default_params.fetch), "fetch")
+    assert set(values) == {"fetch.dataset", "fetch.archive_sha256", "fetch.word_index_sha256"}
+
+
+def test_synthetic_dataset_depends_on_all_params_of_its_generator(default_params: Params) -> None:
+    params = default_params.fetch.model_copy(update={"dataset": "synthetic"})
+    dataset = describe_dataset(params)
+    assert dataset.name == "synthetic"
+    expected = {"fetch.dataset": "synthetic", **flatten(params.synthetic, "fetch.synthetic")}
+    assert flatten(dataset, "fetch") == expected

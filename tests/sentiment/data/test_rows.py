@@ -94,7 +94,7 @@ BAD_JSON = [
             "a.csv.gz cannot be read ",
         ),
         ("a.parquet", b"PAR1 and no more", "a.parquet cannot be read from its beginning: "),
-        ("a.xlsx", b"", "ends in none of .csv, .tsv, .jsonl, .ndjson, .parquet"),
+        ("a.xlsx", b"", "has an unsupported extension. Use .csv, .tsv, .jsonl, .ndjson, .parquet"),
     ],
     ids=lambda value: str(value)[:30],
 )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sentiment.data import table
-from sentiment.data.params import summarize_dataset
 from sentiment.data.rows import BinaryLabels
+from sentiment.data.summary import summarize_dataset
 from sentiment.data.table import EncodedDataset
 from sentiment.errors import UserError
 from sentiment.tokenizer import Reviews

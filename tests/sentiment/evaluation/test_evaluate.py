@@ -37,7 +37,7 @@ def test_predictions_follow_the_padded_order(test_set: evaluate.EvalDataset) -> 
 def test_metrics_name_the_data_set_and_mistakes_have_their_whole_text(
     test_set: evaluate.EvalDataset, default_params: Params
 ) -> None:
-    training = TrainingRecord({}, pd.DataFrame(HISTORY), GRADIENTS, {"name": "lstm-4"})
+    training = TrainingRecord("lstm-4", pd.DataFrame(HISTORY), GRADIENTS)
     options = default_params.evaluate.model_copy(update={"figure_dpi": 20})
     evaluated = evaluate.evaluate_network(
         test_set, WORDS, training, PROBABILITIES, GRADIENTS, "imdb", options

@@ -90,7 +90,7 @@ def test_larger_steps_with_other_bits_are_not_used(
     ask = BatchPredictor(network(cell="lstm"), 8)
     few = np.concatenate([ask(many[:20]), ask(many[20:])])
     other = CompiledModel(16, lambda tokens: load_keras().ops.full((len(tokens), 1), 0.5))
-    monkeypatch.setattr(ask, "_compiled", lambda _: other)
+    monkeypatch.setattr(ask, "_compile", lambda _: other)
     np.testing.assert_array_equal(ask(many), few)
 
 

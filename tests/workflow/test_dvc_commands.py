@@ -1,0 +1,65 @@
+"""What `make repro` asks DVC, and how it ends DVC."""
+
+from pathlib import Path
+
+import pytest
+
+from sentiment.errors import UserError
+from tests.project import Project
+from workflow import dvc_commands
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """An empty repository of git and DVC, which is the working directory."""
+    project = Project(tmp_path)
+    project.run("git", "init", "--quiet")
+    project.run("dvc", "init", "--quiet")
+    monkeypatch.chdir(tmp_path)
+    return project
+
+
+def test_repository_without_a_remote_has_no_default_remote(repository: Project) -> None:
+    assert dvc_commands.default_remote() is None
+    assert repository.path == Path.cwd()
+
+
+def test_remote_that_works_has_no_problem(repository: Project) -> None:
+    repository.run("dvc", "remote", "add", "--default", "shared", "/tmp/shared")
+    assert dvc_commands.default_remote() == "shared"
+    assert dvc_commands.remote_problem() == ""
+
+
+def test_remote_that_cannot_be_reached_has_a_problem_in_one_line(repository: Project) -> None:
+    repository.run("dvc", "remote", "add", "--default", "shared", "ssh://127.0.0.1:1/data")
+    repository.path.joinpath("file").write_text("content", encoding="utf-8")
+    repository.run("dvc", "add", "file")
+    problem = dvc_commands.remote_problem()
+    assert "Connect call failed" in problem
+    assert "\n" not in problem
+
+
+def test_configuration_that_cannot_be_read_is_one_message(repository: Project) -> None:
+    with (repository.path / ".dvc" / "config").open("a", encoding="utf-8") as config:
+        config.write("[core")
+    with pytest.raises(UserError, match="DVC's configuration cannot be read: configuration error"):
+        dvc_commands.default_remote()
+
+
+def test_exit_status_is_that_of_dvc(repository: Project) -> None:
+    stages = "stages:\n  fail:\n    cmd: exit 3\n"
+    (repository.path / "dvc.yaml").write_text(stages, encoding="utf-8")
+    assert dvc_commands.run_dvc("repro", "--quiet") == 255
+    assert dvc_commands.run_dvc("--version") == 0
+
+
+def test_lock_file_with_a_merge_conflict_is_left_to_the_user(repository: Project) -> None:
+    stages = "stages:\n  count:\n    cmd: echo 1 > result\n    outs: [result]\n"
+    (repository.path / "dvc.yaml").write_text(stages, encoding="utf-8")
+    conflict = b"<<<<<<< ours\nschema: '2.0'\n=======\nschema: '2.1'\n>>>>>>> theirs\n"
+    (repository.path / "dvc.lock").write_bytes(conflict)
+    assert dvc_commands.run_dvc("repro") != 0
+    assert (repository.path / "dvc.lock").read_bytes() == conflict
+    assert not (repository.path / "result").exists()
