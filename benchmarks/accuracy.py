@@ -20,7 +20,7 @@ from extras.common.significance import CONFIDENCE, Interval, interval, mean_inte
 from sentiment.errors import UserError
 from sentiment.evaluation.metrics import METRICS, Predictions
 from workflow import commands, files
-from workflow.files import TEST_DATA
+from workflow.outputs import TEST_DIGEST
 from workflow.params import load_params
 
 RESULTS = Path(__file__).with_name("accuracy.md")
@@ -106,7 +106,7 @@ Minutes of training and milliseconds a review are those of the machine that trai
 def require_the_same_reviews(groups: Sequence[RunGroup]) -> None:
     """Raise UserError where the groups were evaluated on other reviews."""
     trainings = [training for group in groups for training in group.trainings]
-    if len({training.params[TEST_DATA] for training in trainings}) > 1:
+    if len({training.params[TEST_DIGEST] for training in trainings}) > 1:
         raise UserError("They were evaluated on other test reviews, so they are not comparable.")
 
 

@@ -21,7 +21,7 @@ import psutil
 
 from benchmarks.breaking import Fault, Group, Try, client_of, kill_tree, runs, small_disk, started
 from sentiment.network.progress import METRICS
-from sentiment.network.training import ROWS
+from sentiment.network.training import EPOCHS as SAVED_EPOCHS
 from tests.project import EPOCHS, QUIET, Project, free_port, until, wait_for
 from tools import verify
 from workflow import checkpoints, tracking
@@ -45,7 +45,7 @@ def epochs_trained(project: Project) -> int:
     """Return how many epochs the state of the training has; 0 if no training goes on."""
     for state in states(project):
         with suppress(FileNotFoundError), np.load(state) as arrays:
-            return len(arrays[ROWS])
+            return len(arrays[SAVED_EPOCHS])
     return 0
 
 
