@@ -19,8 +19,8 @@ from extras.common.evaluated_runs import RunGroup
 from extras.common.significance import CONFIDENCE, Interval, interval, mean_interval
 from sentiment.errors import UserError
 from sentiment.evaluation.metrics import METRICS, Predictions
-from workflow import cli
-from workflow.files import TEST_DATA
+from workflow import commands, files
+from workflow.outputs import TEST_DIGEST
 from workflow.params import load_params
 
 RESULTS = Path(__file__).with_name("accuracy.md")
@@ -106,11 +106,11 @@ Minutes of training and milliseconds a review are those of the machine that trai
 def require_the_same_reviews(groups: Sequence[RunGroup]) -> None:
     """Raise UserError where the groups were evaluated on other reviews."""
     trainings = [training for group in groups for training in group.trainings]
-    if len({training.params[TEST_DATA] for training in trainings}) > 1:
+    if len({training.params[TEST_DIGEST] for training in trainings}) > 1:
         raise UserError("They were evaluated on other test reviews, so they are not comparable.")
 
 
-@cli.command(__doc__)
+@commands.command(__doc__)
 @click.argument("names", metavar="RUN...", nargs=-1, required=True)
 def main(names: tuple[str, ...]) -> None:
     params = load_params()
@@ -121,9 +121,9 @@ def main(names: tuple[str, ...]) -> None:
     require_the_same_reviews(groups)
     bins, confidence = params.evaluate.calibration_bins, CONFIDENCE
     rows = [row(group, bins, confidence) for group in groups]
-    cli.replace_text(RESULTS, page(rows, confidence))
+    files.write_text_atomically(RESULTS, page(rows, confidence))
     print(f"Written: {RESULTS}")
 
 
 if __name__ == "__main__":
-    cli.run("python -m benchmarks.accuracy", main)
+    commands.run_command("python -m benchmarks.accuracy", main)

@@ -21,10 +21,10 @@ from sentiment.network.model import model_inputs
 from sentiment.network.progress import NO_PROGRESS
 from sentiment.network.training import Training
 from sentiment.padding import shuffle_orders
-from sentiment.section import flatten
-from workflow import cli, files
+from workflow import commands, files
+from workflow.about import AboutPad, read_about
 from workflow.files import PAD
-from workflow.params import dataset_name, load_params
+from workflow.params import load_params
 
 LEARNED = 0.8  # of each label's reviews
 
@@ -37,21 +37,21 @@ def by_film(x: NDArray[Any], y: NDArray[np.uint8], seed: int) -> tuple[Split, Sp
     return Split(x[learned], y[learned]), Split(x[~learned], y[~learned])
 
 
-@cli.command(__doc__)
+@commands.command(__doc__)
 @click.option("--linear", is_flag=True, help="Only the linear model, without training a network.")
 def main(linear: bool) -> None:
     from scipy.special import expit
     from sklearn.metrics import accuracy_score, log_loss
 
     keras, params = load_keras(), load_params()
-    settings_used = files.read_about(PAD)["params"] | flatten(params.train, "train")
-    if dataset_name(settings_used) != "imdb":
+    about = read_about(PAD, AboutPad)
+    if about.dataset.name != "imdb":
         raise UserError("Only IMDB has its films in order: set fetch.dataset to imdb, add nothing.")
     if linear and not params.train.wide.buckets:
         raise UserError("There is no linear model: set train.wide.buckets above 0.")
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
-    learning, validation = by_film(x, y, settings_used["pad.shuffle_seed"])
-    inputs = model_inputs(params.pad, params.train, len(learning.y))
+    learning, validation = by_film(x, y, about.pad.shuffle_seed)
+    inputs = model_inputs(about.pad, params.train, len(learning.y))
     training = Training(params.train, inputs, learning, validation)
     outputs = {}
     if params.train.wide.buckets:
@@ -69,4 +69,4 @@ def main(linear: bool) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("python -m benchmarks.by_film", main)
+    commands.run_command("python -m benchmarks.by_film", main)

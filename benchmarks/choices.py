@@ -25,7 +25,8 @@ from sentiment.network import training
 from sentiment.network.batches import batched_dataset, train_validation_split
 from sentiment.network.model import build_model, model_inputs
 from sentiment.network.params import TrainParams
-from workflow import cli, files
+from workflow import commands, files
+from workflow.about import AboutPad, read_about
 from workflow.files import PAD
 from workflow.params import load_params
 
@@ -93,11 +94,12 @@ def epochs_of(variant: Variant) -> Callable[[], float]:
     from sentiment.network.fast_lstm import accelerate  # which imports TensorFlow
 
     params = params_of(variant)
+    pad_params = read_about(PAD, AboutPad).pad
     x, y = (array[:REVIEWS] for array in files.read_arrays(PAD, ["x_train", "y_train"]))
     learning, validation = train_validation_split(x, y, params.validation_split)
     size, held_out = params.batch_size, params.validation_batch_size
     with variant.patched():
-        model = build_model(params, model_inputs(load_params().pad, params, len(learning.y)))
+        model = build_model(params, model_inputs(pad_params, params, len(learning.y)))
         accelerate(model, params)
         model.jit_compile = variant.jit
         if variant.arrays:
@@ -145,7 +147,7 @@ def table(title: str, seconds: dict[str, list[float]]) -> str:
     return "\n".join(rows)
 
 
-@cli.command(__doc__)
+@commands.command(__doc__)
 @click.argument("names", nargs=-1, type=click.Choice(list(VARIANTS)))
 def main(names: tuple[str, ...]) -> None:
     """`names`: measure just these variants, in this process; print seconds by name."""
@@ -164,4 +166,4 @@ def main(names: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("python -m benchmarks.choices", main)
+    commands.run_command("python -m benchmarks.choices", main)

@@ -23,7 +23,7 @@ import psutil
 from benchmarks.breaking import Fault, Group, Try
 from benchmarks.training_faults import REPRO
 from tests.project import DEFAULT_PARAMS, EPOCHS, SMALL, Project, change_params
-from workflow import cli
+from workflow import commands
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("faults.md")
@@ -123,16 +123,16 @@ def row(what: str, lost: list[list[str]]) -> str:
     return f"| {what} | {len(lost)} | {unharmed} | {said} | {datetime.now():%Y-%m-%d} |"
 
 
-@cli.command(__doc__)
-@cli.option(
+@commands.command(__doc__)
+@commands.option(
     "--tries",
-    variable="TRIES",
+    envvar="TRIES",
     type=click.IntRange(min=1),
     default=20,
     help="Try each fault so often at most.",
 )
-@cli.option(
-    "--only", variable="ONLY", default="", help="Try just the faults whose name has this in it."
+@commands.option(
+    "--only", envvar="ONLY", default="", help="Try just the faults whose name has this in it."
 )
 def main(tries: int, only: str) -> int:
     rows, any_lost = rows_before() if only else {}, False
@@ -157,4 +157,4 @@ def write(rows: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("make faults", main)
+    commands.run_command("make faults", main)

@@ -16,25 +16,25 @@ from sentiment.network.model import build_model, model_inputs
 from sentiment.network.params import TrainParams
 from sentiment.padding import PadParams
 from workflow import files
+from workflow.about import AboutPad, read_about
 from workflow.files import PAD
 from workflow.params import load_params
 
 REVIEWS = 8000  # of which a fifth validates
 
 
-def epochs_of(x: Any, y: Any, params: TrainParams, pad: PadParams) -> Callable[[], float]:
+def epochs_of(x: Any, y: Any, params: TrainParams, pad_params: PadParams) -> Callable[[], float]:
     """Return a function that trains one epoch and returns its seconds; the first is done."""
-    return timed(epoch_of(x, y, params, pad))
+    return timed(epoch_of(x, y, params, pad_params))
 
 
-def epoch_of(x: Any, y: Any, params: TrainParams, pad: PadParams) -> Callable[[], Any]:
+def epoch_of(x: Any, y: Any, params: TrainParams, pad_params: PadParams) -> Callable[[], Any]:
     """Return a function that trains a new model for one epoch more each time."""
     from sentiment.network.fast_lstm import accelerate  # which imports TensorFlow
 
     learning, validation = train_validation_split(x, y, params.validation_split)
-    inputs = model_inputs(
-        pad.model_copy(update={"max_length": x.shape[1]}), params, len(learning.y)
-    )
+    as_long = pad_params.model_copy(update={"max_length": x.shape[1]})
+    inputs = model_inputs(as_long, params, len(learning.y))
     model = build_model(params, inputs)
     accelerate(model, params)
     shuffled = batched_dataset(*learning, batch_size=params.batch_size, shuffle=True)
@@ -55,18 +55,17 @@ def timed(work: Callable[[], Any]) -> Callable[[], float]:
 
 
 def main() -> None:
-    everything = load_params()
-    params = everything.train
-    pad = everything.pad
+    params = load_params().train
     training.set_seeds(params)
+    pad_params = read_about(PAD, AboutPad).pad
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
     one_x, one_y = x[:REVIEWS], y[:REVIEWS]
     wide = params.model_copy(update={"units": 2 * params.units})
     variants = {
-        "nothing": epochs_of(one_x, one_y, params, pad),
-        "reviews": epochs_of(x[: 2 * REVIEWS], y[: 2 * REVIEWS], params, pad),
-        "length": epochs_of(np.hstack([one_x, one_x]), one_y, params, pad),
-        "units": epochs_of(one_x, one_y, wide, pad),
+        "nothing": epochs_of(one_x, one_y, params, pad_params),
+        "reviews": epochs_of(x[: 2 * REVIEWS], y[: 2 * REVIEWS], params, pad_params),
+        "length": epochs_of(np.hstack([one_x, one_x]), one_y, params, pad_params),
+        "units": epochs_of(one_x, one_y, wide, pad_params),
     }
     for _ in range(int(sys.argv[1])):
         for name, epoch in variants.items():

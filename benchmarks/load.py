@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from workflow.children import HOST
 
 from tests.project import free_port, wait_for
-from workflow import cli, evaluation, files
+from workflow import commands, files, outputs, provenance
 from workflow.files import read_reviews
-from workflow.runs import identity
+from workflow.processes import LOOPBACK
 
 RESULTS = Path(__file__).with_name("load.md")
 CLIENTS = (1, 10, 50)
@@ -45,7 +44,7 @@ class Load(NamedTuple):
 
 def read_texts() -> list[bytes]:
     """Bodies of requests, a real test review each."""
-    words, reviews = evaluation.read_words(), read_reviews(files.FETCH, "test")
+    words, reviews = outputs.read_vocabulary(), read_reviews(files.FETCH, "test")
     order = files.read_arrays(files.PAD, ["test_order"])[0][:TEXTS]
     texts = [" ".join(words[rank] for rank in reviews[review]) for review in order]
     return [json.dumps({"dataframe_records": [{"text": text}]}).encode() for text in texts]
@@ -53,7 +52,7 @@ def read_texts() -> list[bytes]:
 
 def client(port: int, bodies: list[bytes], seconds: float) -> list[float]:
     """Ask one after the other over one connection; return the seconds that each took."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=60)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
     taken: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -99,7 +98,7 @@ def server(bodies: list[bytes], **settings: str) -> Iterator[int]:
     environment = {**os.environ, **settings, "SERVE_PORT": str(port)}
     process = subprocess.Popen([sys.executable, "-m", "tools.serve"], env=environment)
     try:
-        wait_for(f"http://{HOST}:{port}/health")
+        wait_for(f"http://{LOOPBACK}:{port}/health")
         client(port, bodies[:WARM_UP], 2.0)
         yield port
     finally:
@@ -109,7 +108,9 @@ def server(bodies: list[bytes], **settings: str) -> Iterator[int]:
 
 def cost_of_log(bodies: list[bytes], port: int, with_log: int) -> str:
     """Ask two servers in turn; say how long the median answers take, and how many times that is."""
-    connections = [http.client.HTTPConnection(HOST, port, timeout=60) for port in (port, with_log)]
+    connections = [
+        http.client.HTTPConnection(LOOPBACK, port, timeout=60) for port in (port, with_log)
+    ]
     taken: list[list[float]] = [[], []]
     for number in range(PAIRS):
         for which in (number % 2, 1 - number % 2):
@@ -121,7 +122,7 @@ def cost_of_log(bodies: list[bytes], port: int, with_log: int) -> str:
     )
 
 
-@cli.command(__doc__)
+@commands.command(__doc__)
 def main() -> None:
     bodies = read_texts()
     with server(bodies) as port:
@@ -129,7 +130,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as log, server(bodies, LOG=log) as with_log:
             cost = cost_of_log(bodies, port, with_log)
     print(f"{table(loads)}\n{cost}")
-    here = identity.describe()
+    here = provenance.machine_tags()
     head = (
         "# Load\n\nWritten by `python -m benchmarks.load`: one real review a request; server and "
         f"clients share {here['processor.cores']} cores of an {here['processor.name']}.\n\n"
@@ -138,4 +139,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run("python -m benchmarks.load", main)
+    commands.run_command("python -m benchmarks.load", main)

@@ -18,10 +18,11 @@ from benchmarks.limit import epoch_flops, sgemm_rate
 from sentiment.backend import load_keras
 from sentiment.network import training
 from sentiment.network.params import TrainParams
-from workflow import cli, files
+from workflow import commands, files
+from workflow.about import AboutPad, read_about
 from workflow.files import PAD
 from workflow.params import load_params
-from workflow.params_file import changed
+from workflow.params_file import with_changes
 
 SEGMENTS = {"segment_length": 25, "bidirectional": True, "pooling": "max+mean"}
 NETWORKS: dict[str, Mapping[str, Any]] = {
@@ -35,8 +36,9 @@ NETWORKS: dict[str, Mapping[str, Any]] = {
 
 def epoch_of(params: TrainParams) -> Callable[[], float]:
     """A function that trains one epoch of a new model and returns its seconds."""
+    pad_params = read_about(PAD, AboutPad).pad
     x, y = (array[:REVIEWS] for array in files.read_arrays(PAD, ["x_train", "y_train"]))
-    train = growth.epoch_of(x, y, params, load_params().pad)
+    train = growth.epoch_of(x, y, params, pad_params)
 
     def epoch() -> float:
         begun = time.perf_counter()
@@ -67,22 +69,22 @@ def line(*parts: str | float) -> str:
     return "\t".join(f"{part:.4f}" if isinstance(part, float) else part for part in parts)
 
 
-@cli.command(__doc__)
+@commands.command(__doc__)
 @click.option("--rounds", type=click.IntRange(min=1), default=5, help="Epochs after the first.")
 @click.option("--only", default="", help="Just networks with this in their name.")
 def main(rounds: int, only: str) -> None:
     load_keras()
     params = load_params()
     training.set_seeds(params.train)
-    length = files.read_about(PAD)["params"]["pad.max_length"]
+    length = read_about(PAD, AboutPad).pad.max_length
     for name in [network for network in NETWORKS if only in network]:
         changes = {f"train.{key}": value for key, value in NETWORKS[name].items()}
-        ours = changed(params, changes).train
-        stock = changed(params, {**changes, "train.accelerate": False}).train
+        ours = with_changes(params, changes).train
+        stock = with_changes(params, {**changes, "train.accelerate": False}).train
         for kind, seconds in in_turns({"ours": ours, "stock": stock}, rounds).items():
             print(line(name, kind, *seconds), flush=True)
         print(line(name, "limit", limit(ours, length, sgemm_rate())), flush=True)
 
 
 if __name__ == "__main__":
-    cli.run("python -m benchmarks.networks", main)
+    commands.run_command("python -m benchmarks.networks", main)

@@ -11,7 +11,7 @@ import numpy as np
 from sentiment import tokenizer
 from sentiment.padding import layout
 from sentiment.serving.keras_classifier import BatchPredictor, load_keras_model
-from workflow import evaluation, files
+from workflow import files, outputs
 from workflow.files import read_reviews
 from workflow.params import load_params
 
@@ -19,12 +19,12 @@ WARM_UP = 20
 
 
 def main() -> None:
-    params, words = load_params(), evaluation.read_words()
+    params, words = load_params(), outputs.read_vocabulary()
     ranks = {word: rank for rank, word in enumerate(words) if word}
     x, order = files.read_arrays(files.PAD, ["x_test", "test_order"])
     reviews = read_reviews(files.FETCH, "test")
     ask = BatchPredictor(
-        load_keras_model(files.checked(files.TRAIN / "model.keras")), params.evaluate.batch_size
+        load_keras_model(files.verified(files.TRAIN / "model.keras")), params.evaluate.batch_size
     )
     for row in range(int(sys.argv[1]) + WARM_UP):
         review = " ".join(words[rank] for rank in reviews[order[row]])

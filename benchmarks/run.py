@@ -28,7 +28,7 @@ from benchmarks.measure import Failed, Sample
 from benchmarks.networks import NETWORKS
 from benchmarks.report import Goal
 from sentiment.errors import UserError
-from workflow import cli
+from workflow import commands
 from workflow.params import load_params
 
 ROOT = Path(__file__).parents[1]
@@ -236,9 +236,11 @@ def write(bench: Bench) -> None:
     print(f"\n{goals}")
 
 
-@cli.command(__doc__)
-@cli.option("--rounds", variable="ROUNDS", type=TURNS, default=3, help="Turns of the slow parts.")
-@cli.option("--pairs", variable="PAIRS", type=TURNS, default=5, help="Turns of all else.")
+@commands.command(__doc__)
+@commands.option(
+    "--rounds", envvar="ROUNDS", type=TURNS, default=3, help="Turns of the slow parts."
+)
+@commands.option("--pairs", envvar="PAIRS", type=TURNS, default=5, help="Turns of all else.")
 def main(rounds: int, pairs: int) -> None:
     others = psutil.cpu_percent(interval=3) / 100 * (psutil.cpu_count() or 1)
     if others > QUIET:
@@ -259,4 +261,4 @@ def main(rounds: int, pairs: int) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("make bench", main)
+    commands.run_command("make bench", main)

@@ -21,10 +21,9 @@ import numpy as np
 from sentiment.data import synthetic
 from sentiment.data.params import SyntheticParams
 from tests.project import ROOT, change_params
-from workflow import cli
+from workflow import commands, files, provenance
 from workflow.files import STAGES
 from workflow.params import load_params
-from workflow.runs import identity
 
 RESULTS = Path(__file__).with_name("scale.md")
 SIZES = (25_000, 1_000_000)  # reviews in all, of which a fifth is set aside
@@ -84,7 +83,7 @@ def measure(reviews: int, folder: Path) -> Size:
 
 def page(sizes: Sequence[Size]) -> str:
     """The page, as Markdown."""
-    here = identity.describe()
+    here = provenance.machine_tags()
     names = [f"{size.reviews:,} reviews, {size.size / 1e9:.2f} GB" for size in sizes]
     head = ["stage", *(f"{name}: {what}" for name in names for what in ("time", "memory"))]
     lines = [f"| {' | '.join(head)} | time grows by |", "| --- " * (len(head) + 1) + "|"]
@@ -103,16 +102,16 @@ def page(sizes: Sequence[Size]) -> str:
     return "\n".join([text + lines[0], *lines[1:], ""])
 
 
-@cli.command(__doc__)
+@commands.command(__doc__)
 @click.option("--largest", type=click.IntRange(min=SIZES[0]), default=SIZES[1], show_default=True)
 def main(largest: int) -> None:
     sizes = []
     for reviews in (SIZES[0], largest):
         with tempfile.TemporaryDirectory() as folder:
             sizes.append(measure(reviews, Path(folder)))
-    cli.replace_text(RESULTS, page(sizes))
+    files.write_text_atomically(RESULTS, page(sizes))
     print(page(sizes))
 
 
 if __name__ == "__main__":
-    cli.run("python -m benchmarks.scale", main)
+    commands.run_command("python -m benchmarks.scale", main)

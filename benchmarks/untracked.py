@@ -8,29 +8,36 @@ from sentiment.network.batches import train_validation_split
 from sentiment.network.model import model_inputs
 from sentiment.network.progress import NO_PROGRESS, Progress
 from sentiment.network.training import Training
-from stages import train
+from stages.train import write_training
 from workflow import files
+from workflow.about import AboutPad, read_about
+from workflow.checkpoints import Checkpoint
 from workflow.files import PAD
 from workflow.params import load_params
-from workflow.runs import training_run
 
 
 def main() -> None:
-    everything = load_params()
-    params = everything.train
-    pad = everything.pad
+    params = load_params().train
+    pad_params = read_about(PAD, AboutPad).pad
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
-    parts = learning, validation = train_validation_split(x, y, params.validation_split)
-    training = Training(params, model_inputs(pad, params, len(learning.y)), *parts)
-    with tempfile.TemporaryDirectory() as kept, tempfile.TemporaryDirectory() as folder:
+    train_split, val_split = train_validation_split(x, y, params.validation_split)
+    inputs = model_inputs(pad_params, params, len(train_split.y))
+    training = Training(params, inputs, train_split, val_split)
+    with tempfile.TemporaryDirectory() as scratch:
+        checkpoint_folder = Path(scratch) / "checkpoint"
+        checkpoint_folder.mkdir()
+        checkpoint = Checkpoint(checkpoint_folder)
 
         def on_epoch(progress: Progress) -> None:
-            training_run.write(Path(kept), len(progress.epochs), training.capture(progress))
+            checkpoint.write(training.capture(progress))
 
-        padding_token, reviews = pad.padding_token, params.gradient_reviews
-        gradients = measure_gradients(training.model, validation.x, padding_token, reviews)
-        trained = training.fit(NO_PROGRESS, on_epoch)
-        train.write(Path(folder), training, trained, gradients)
+        gradients = measure_gradients(
+            training.model, val_split.x, pad_params.padding_token, params.gradient_reviews
+        )
+        result = training.fit(NO_PROGRESS, on_epoch)
+        outputs = Path(scratch) / "train"
+        outputs.mkdir()
+        write_training(outputs, training, result, gradients)
 
 
 if __name__ == "__main__":

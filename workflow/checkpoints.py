@@ -9,12 +9,12 @@ restores the last epoch and has nothing left to train.
 import os
 import shutil
 import time
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
+from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -66,7 +66,7 @@ class Checkpoint:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        except (ValueError, OSError, EOFError, KeyError, RuntimeError, BadZipFile) as error:
             print(f"{path} is damaged ({error}). The training starts again.", flush=True)
             # The training gets a new id: its epochs are not those that were logged before.
             path.unlink()

@@ -49,13 +49,13 @@ def write_run_record(folder: Path, record: RunRecord) -> None:
     files.write_json(folder / "run.json", record.model_dump(exclude_none=True))
 
 
-def read_run_record() -> RunRecord:
-    """Read `data/train/run.json`.
+def read_run_record(folder: Path = TRAIN) -> RunRecord:
+    """Read `run.json` from the folder of a training.
 
     Raises:
         DamagedError: the file is missing or was changed.
     """
-    return RunRecord.model_validate(files.read_json(files.verified(TRAIN / "run.json")))
+    return RunRecord.model_validate(files.read_json(files.verified(folder / "run.json")))
 
 
 def read_training_record() -> TrainingRecord:

@@ -47,6 +47,7 @@ INITIAL_GRADIENT_NORM = "initial_gradient_norm"  # metrics by distance, in words
 GRADIENT_NORM = "gradient_norm"
 LINEAR_PACKAGES = ("numpy", "pandas", "mlflow")  # needed to serve a linear model
 SERVING_PACKAGES = ("tensorflow", "keras", *LINEAR_PACKAGES)  # needed to serve a network
+SYNC_REMEDY = "`make sync` does it later"
 STORE_THREAD = "tracking-store"  # begins the name of the thread that calls MLflow
 
 P = ParamSpec("P")
@@ -111,9 +112,41 @@ def find_run(training_id: str) -> Run | None:
     return _run(found) if found else None
 
 
+@calls_store
+def find_run_by_id(run_id: str) -> Run | None:
+    """Return the run with this id, or None if the tracking store has none or it was deleted."""
+    from mlflow.exceptions import MlflowException
+
+    store.connect()
+    try:
+        run = _client().get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in store.NOT_FOUND_CODES:
+            raise
+        return None
+    return _run(run) if run.info.lifecycle_stage == "active" else None
+
+
+@calls_store
+def read_tags(run: Run) -> dict[str, str]:
+    """Return all tags of a run."""
+    return dict(_client().get_run(run.run_id).data.tags)
+
+
 def _find(experiment_id: str, training_id: str) -> "mlflow.entities.Run | None":
     same = f"tags.`{TRAINING_ID}` = '{training_id}'"
     return next(iter(_client().search_runs([experiment_id], same, max_results=1)), None)
+
+
+@calls_store
+def get_run(run_id: str) -> Run:
+    """Return the run with this id.
+
+    Raises:
+        StoreError: the tracking store has no such run, or cannot be used.
+    """
+    store.connect()
+    return _run(_client().get_run(run_id))
 
 
 def _run(run: "mlflow.entities.Run") -> Run:
@@ -157,15 +190,20 @@ def _end_training_run(training_id: str, status: str) -> None:
 class LiveRun:
     """The run of a training that goes on.
 
-    If the tracking store fails, that is printed once, nothing more is logged, and the training goes
-    on: `make sync` completes the run from `data/`.
+    If the tracking store fails, that is printed once with `remedy`, nothing more is logged, and the
+    training goes on.
     """
 
-    def __init__(self, record: RunRecord, params: Mapping[str, Any]) -> None:
+    def __init__(self, record: RunRecord, params: Mapping[str, Any], remedy: str) -> None:
         self.record = record
-        self.has_store_failed = False
+        self.remedy = remedy
+        self.store_error: StoreError | OSError | None = None
         self._epochs_logged = 0
         self.run = self.attempt(_start_training_run, record, params)
+
+    @property
+    def has_store_failed(self) -> bool:
+        return self.store_error is not None
 
     def attempt(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Call a function that writes to the store, unless the store has failed before."""
@@ -174,9 +212,9 @@ class LiveRun:
         try:
             return write(*args, **kwargs)
         except (StoreError, OSError) as error:
-            self.has_store_failed = True
+            self.store_error = error
             print(
-                f"Nothing more is logged to MLflow, `make sync` does it later: {first_line(error)}",
+                f"Nothing more is logged to MLflow, {self.remedy}: {first_line(error)}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -196,15 +234,20 @@ class LiveRun:
 
 
 @contextmanager
-def live_run(record: RunRecord, params: Mapping[str, Any]) -> Iterator[LiveRun]:
+def live_run(
+    record: RunRecord, params: Mapping[str, Any], remedy: str = SYNC_REMEDY
+) -> Iterator[LiveRun]:
     """Start the run of a training, or resume it.
 
     If the block fails, the run ends as FAILED. If a signal interrupts the block, it ends as KILLED.
-    If the block succeeds, `workflow.publish` ends the run.
+    If the block succeeds, the caller or `workflow.publish` ends the run.
+
+    Args:
+        remedy: how the run gets what a store that fails has not logged, for the message.
     """
     run: LiveRun | None = None
     try:
-        run = LiveRun(record, params)
+        run = LiveRun(record, params, remedy)
         yield run
     except BaseException as error:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
@@ -236,20 +279,43 @@ def plain_run(
 
 @calls_store
 def _create_plain_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Run:
-    from mlflow.entities import Param
-
-    experiment_id = store.connect()
-    client = _client()
-    run = client.create_run(experiment_id, tags=dict(tags), run_name=name)
-    logged = [Param(key, str(value)) for key, value in params.items()]
-    client.log_batch(run.info.run_id, params=logged)
-    return _run(run)
+    experiment_id = store.connect()  # before a client is made, which keeps the URI
+    run = _run(_client().create_run(experiment_id, tags=dict(tags), run_name=name))
+    log_params(run, params)
+    return run
 
 
 @calls_store
 def end_run(run: Run, status: str, end_time: int | None = None) -> None:
     """End a run with a status of MLflow; `end_time` is in milliseconds since 1970."""
     _client().set_terminated(run.run_id, status, end_time)
+
+
+@calls_store
+def parent_run(tag: str, value: str, name: str) -> Run:
+    """Return the parent run that has a tag with this value, and call it by this name.
+
+    A parent run trains nothing. It is created, finished from its start, if there is none. Nothing
+    prevents two processes from creating one each at the same time: hold a lock.
+    """
+    experiment_id = store.connect()
+    client = _client()
+    found = client.search_runs([experiment_id], f"tags.`{tag}` = '{value}'", max_results=1)
+    run = found[0] if found else client.create_run(experiment_id, tags={tag: value})
+    if run.info.status != "FINISHED":
+        client.set_terminated(run.info.run_id)
+    if run.info.run_name != name:
+        client.update_run(run.info.run_id, name=name)
+    return Run(str(run.info.run_id), name, experiment_id)
+
+
+@calls_store
+def delete_other_runs(run: Run, tag: str, value: str) -> None:
+    """Delete all runs that have a tag with this value, but for the given run."""
+    client = _client()
+    for other in client.search_runs([run.experiment_id], f"tags.`{tag}` = '{value}'"):
+        if other.info.run_id != run.run_id:
+            client.delete_run(other.info.run_id)
 
 
 # Completing runs from files
@@ -430,6 +496,15 @@ def log_metrics(
 
 
 @calls_store
+def log_params(run: Run, params: Mapping[str, Any]) -> None:
+    """Log params by dotted name. Logged again, a param must have the same value."""
+    from mlflow.entities import Param
+
+    logged = [Param(name, str(value)) for name, value in params.items()]
+    _client().log_batch(run.run_id, params=logged)
+
+
+@calls_store
 def log_tags(run: Run, tags: Mapping[str, str]) -> None:
     """Set tags of a run."""
     from mlflow.entities import RunTag
@@ -508,6 +583,12 @@ def log_files(run: Run, folder: Path, names: Sequence[str], artifact_path: str) 
         if name != files.ABOUT_FILE:
             files.verified(folder / name)
         client.log_artifact(run.run_id, str(folder / name), artifact_path)
+
+
+@calls_store
+def log_folder(run: Run, folder: Path) -> None:
+    """Log all files of a folder that is no stage's as artifacts of a run."""
+    _client().log_artifacts(run.run_id, str(folder))
 
 
 @calls_store

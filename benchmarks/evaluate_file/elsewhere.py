@@ -26,8 +26,7 @@ from typing import Any, NamedTuple
 import click
 
 from tests.project import ROOT, change_params
-from workflow import cli, files
-from workflow.runs import identity
+from workflow import commands, files, provenance
 
 RESULTS = Path(__file__).with_name("elsewhere.md")
 ROTTEN, AMAZON, TWEETS, CHINESE = "rotten-tomatoes", "amazon", "tweets", "chinese-books"
@@ -115,7 +114,7 @@ def share(metric: dict[str, Any], side: str = "interval") -> str:
 
 def page(asked: Sequence[tuple[str, str, dict[str, Any]]], own: dict[str, dict[str, Any]]) -> str:
     """The page, as Markdown."""
-    here = identity.describe()
+    here = provenance.machine_tags()
     rows = [
         f"| {name} | {where} | {result['reviews']:,} "
         f"| {result['positive'] / result['reviews']:.0%} "
@@ -152,7 +151,7 @@ def page(asked: Sequence[tuple[str, str, dict[str, Any]]], own: dict[str, dict[s
     )
 
 
-@cli.command(__doc__)
+@commands.command(__doc__)
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--model",
@@ -180,9 +179,9 @@ def main(folder: Path, models: tuple[str, ...]) -> None:
             CHINESE: trained(tables[CHINESE], place, tokenizer="unicode"),
         }
         text = page(asked, own)
-    cli.replace_text(RESULTS, text)
+    files.write_text_atomically(RESULTS, text)
     print(text)
 
 
 if __name__ == "__main__":
-    cli.run("python -m benchmarks.evaluate_file.elsewhere", main)
+    commands.run_command("python -m benchmarks.evaluate_file.elsewhere", main)

@@ -30,12 +30,11 @@ from extras.monitor.shift import MonitorOptions
 from sentiment import profile
 from sentiment.serving.pyfunc_model import SentimentModel
 from sentiment.tokenizer import ReadLimits, Reviews, encode
-from workflow import cli
+from workflow import commands, files, provenance
 from workflow.files import FETCH, read_reviews
-from workflow.params import load
+from workflow.params import load_yaml
 from workflow.registry import champion
 from workflow.registry import versions as registry
-from workflow.runs import identity
 
 RESULTS = Path(__file__).with_name("monitor.md")
 RATED = ("movieReviewSnippets", "amazonReviewSnippets", "tweets", "nytEditorialSnippets")
@@ -95,11 +94,11 @@ class Asker:
     def __init__(self, uri: str, reviews: Reviews) -> None:
         import mlflow
 
-        self.model: SentimentModel = champion.load(uri)
+        self.model: SentimentModel = champion.load_model(uri)
         settings = mlflow.artifacts.load_dict(f"{uri}/artifacts/config.json")["model"]
         layouts = [member.get("layout") for member in settings.get("members", [settings])]
         self.reads = ReadLimits.from_layouts(layouts, len(self.model.word_index))
-        self.answers = registry.evaluated_of(champion.version(uri)).predictions
+        self.answers = registry.load_evaluation(champion.resolve_version(uri)).predictions
         right = self.answers["predicted"] == self.answers["actual"]
         self.imdb = self.asked(reviews, np.zeros(1), self.answers["probability"], right)
 
@@ -207,7 +206,7 @@ def markdown(rows: Sequence[Mapping[Any, Any]]) -> str:
 
 def page(same: Sequence[Any], others: Sequence[Any]) -> str:
     """The page, as Markdown."""
-    here, table = identity.describe(), pd.DataFrame(others)
+    here, table = provenance.machine_tags(), pd.DataFrame(others)
     errors = table[["mean confidence", "ATC", "CBPE", "DoC"]].abs().agg(["mean", "max"]).T
     return "\n\n".join(
         [
@@ -228,12 +227,12 @@ def page(same: Sequence[Any], others: Sequence[Any]) -> str:
     )
 
 
-@cli.command(__doc__)
+@commands.command(__doc__)
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
 @click.option("--model", "models", multiple=True, required=True, help="NAME=models:/…/NUMBER")
 @click.option("--file", "named", multiple=True, help="NAME=CSV: columns text and label, 0 or 1.")
 def main(folder: Path, models: Sequence[str], named: Sequence[str]) -> None:
-    options, reviews = load(MonitorOptions, OPTIONS), read_reviews(FETCH, "test")
+    options, reviews = load_yaml(MonitorOptions, OPTIONS), read_reviews(FETCH, "test")
     sets, same, others = read_sets(folder, named), [], []
     for each in models:
         name, _, uri = each.rpartition("=")
@@ -246,8 +245,8 @@ def main(folder: Path, models: Sequence[str], named: Sequence[str]) -> None:
         ]
         judged(rows, options)
         others += rows
-    cli.replace_text(RESULTS, f"{page(same, others)}\n")
+    files.write_text_atomically(RESULTS, f"{page(same, others)}\n")
 
 
 if __name__ == "__main__":
-    cli.run("python -m benchmarks.monitor.monitor", main)
+    commands.run_command("python -m benchmarks.monitor.monitor", main)

@@ -21,11 +21,9 @@ from typing import NamedTuple
 import click
 import numpy as np
 import psutil
-from workflow.evaluation import read_words
-from workflow.runs.identity import describe
 
 from extras.score.parts import PARTS
-from workflow import cli
+from workflow import commands, outputs, provenance
 from workflow.files import FETCH, read_reviews
 
 RESULTS = Path(__file__).with_name("scoring.md")
@@ -43,7 +41,8 @@ class Sample(NamedTuple):
 
 def write(path: Path, count: int) -> None:
     """Write a CSV file of so many reviews, which are the same ones over and over."""
-    words, reviews = np.array(read_words(), object), read_reviews(FETCH, "test")
+    words = np.array(outputs.read_vocabulary(), object)
+    reviews = read_reviews(FETCH, "test")
     texts = words[reviews.tokens[: len(reviews.tokens) // WORDS * WORDS]].reshape(-1, WORDS)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -80,9 +79,9 @@ def rows(samples: dict[str, list[Sample]], count: int) -> Iterator[str]:
         yield f"| {way} | {len(taken)} | {seconds:.0f} | {count / seconds:,.0f} | {memory:.2f} |"
 
 
-@cli.command(__doc__)
-@cli.option("--texts", variable="TEXTS", type=click.IntRange(min=1), default=1_000_000)
-@cli.option("--turns", variable="TURNS", type=click.IntRange(min=1), default=1)
+@commands.command(__doc__)
+@commands.option("--texts", envvar="TEXTS", type=click.IntRange(min=1), default=1_000_000)
+@commands.option("--turns", envvar="TURNS", type=click.IntRange(min=1), default=1)
 def main(texts: int, turns: int) -> None:
     samples: dict[str, list[Sample]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as scratch:
@@ -99,7 +98,7 @@ def main(texts: int, turns: int) -> None:
     digests = {sample.digest for taken in samples.values() for sample in taken}
     lines = [
         f"# Scoring\n\n{texts:,} texts of {WORDS} words by the champion, by the whole command, on "
-        f"{describe()['processor.name']}, {datetime.now():%Y-%m-%d}.\n",
+        f"{provenance.machine_tags()['processor.name']}, {datetime.now():%Y-%m-%d}.\n",
         "| | turns | seconds, median | texts a second | GB of the largest process |",
         "| --- | --- | --- | --- | --- |",
         *rows(samples, texts),
@@ -110,4 +109,4 @@ def main(texts: int, turns: int) -> None:
 
 
 if __name__ == "__main__":
-    cli.run("python -m benchmarks.score.scoring", main)
+    commands.run_command("python -m benchmarks.score.scoring", main)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from workflow.runs.identity import fingerprint
 
 from benchmarks.seeds import memory_page
 from extras.common import run_groups
@@ -22,11 +21,11 @@ from extras.seeds.experiments import Experiment
 from extras.seeds.seed_group import ACCURACY, Member
 from sentiment import gradients
 from sentiment.network.params import KERAS_FORGET_BIAS
-from workflow import cli, files
+from workflow import commands, files, provenance, tracking
 from workflow.files import EVALUATE, TRAIN
 from workflow.params import Params, load_params
-from workflow.params_file import changed
-from workflow.runs import store
+from workflow.params_file import with_changes
+from workflow.tracking import Run
 
 COMMAND = "python -m benchmarks.seeds.memory"
 STUDY = "memory.key"  # tag of the parent run: what its trainings have in common
@@ -110,21 +109,21 @@ def changed_networks() -> dict[tuple[str, str], Any]:
     return {(network, name): change for network, x in wanted.items() for name, change in x.items()}
 
 
-@cli.command(__doc__)
+@commands.command(__doc__)
 def main() -> None:
     params = load_params()
     memory_page.require_place(PAGE)
-    parent_id, trainings, curves = train(params)
+    parent, trainings, curves = train(params)
     memory_page.write(memory_page.Study(params, trainings, curves), FOLDER, PAGE)
-    log(parent_id, FOLDER)
-    print(f"\nThe tables and plots are in {PAGE} and in run {parent_id}.")
+    tracking.log_folder(parent, FOLDER)
+    print(f"\nThe tables and plots are in {PAGE} and in run {parent.run_id}.")
 
 
-def train(params: Params) -> tuple[str, pd.DataFrame, pd.DataFrame]:
+def train(params: Params) -> tuple[Run, pd.DataFrame, pd.DataFrame]:
     """Train all that is not trained yet.
 
     Returns:
-        Id of the parent run; a row for each training, see `row`; the gradients of networks without
+        The parent run; a row for each training, see `row`; the gradients of networks without
         a change, see `curve`.
 
     Raises:
@@ -132,13 +131,13 @@ def train(params: Params) -> tuple[str, pd.DataFrame, pd.DataFrame]:
     """
     planned = plan(params)
     experiments.require_copies(params.fetch)
-    parent_id = find_or_make_parent(experiment.name for _, experiment in planned)
+    parent = find_or_create_parent(experiment.name for _, experiment in planned)
     rows, curves = [], []
     with tempfile.TemporaryDirectory() as scratch:
         wanted = [experiment for _, experiment in planned]
         done = experiments.trained(wanted, Path(scratch), COMMAND)
         for (case, experiment), member in zip(planned, done, strict=True):
-            adopt(parent_id, member.run_id)
+            adopt(parent, member.run_id)
             data = Path(scratch) / experiment.name / files.DATA
             tables = [
                 pd.read_csv(data / stage.name / "gradients.csv") for stage in (TRAIN, EVALUATE)
@@ -146,7 +145,7 @@ def train(params: Params) -> tuple[str, pd.DataFrame, pd.DataFrame]:
             rows.append(row(case, member, *tables))
             if not case.change:
                 curves.append(curve(case, *tables))
-    return parent_id, pd.DataFrame(rows), pd.concat(curves)
+    return parent, pd.DataFrame(rows), pd.concat(curves)
 
 
 def plan(params: Params) -> list[tuple[Case, Experiment]]:
@@ -161,7 +160,7 @@ def plan(params: Params) -> list[tuple[Case, Experiment]]:
             ),
         )
         for case in cases(params)
-        for experiment in experiments.under_seeds(changed(params, case.changes), SEEDS)
+        for experiment in experiments.under_seeds(with_changes(params, case.changes), SEEDS)
     ]
 
 
@@ -193,35 +192,21 @@ def curve(case: Case, initial: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFr
     return pd.DataFrame({**named, **columns}).reset_index()
 
 
-def find_or_make_parent(trainings: Iterable[str]) -> str:
-    """Id of the run whose children are these trainings, by the names of their experiments."""
+def find_or_create_parent(trainings: Iterable[str]) -> Run:
+    """Return the parent run of these trainings, given the names of their experiments."""
+    key = provenance.short_digest_of({"trainings": list(trainings)})
+    with run_groups.exclusive():
+        return tracking.parent_run(STUDY, key, f"memory · {SEEDS} seeds")
+
+
+def adopt(parent: Run, run_id: str) -> None:
+    """Make a run a child of the study's run, unless it is one of a group of `make seeds`."""
     import mlflow
 
-    key = fingerprint({"trainings": list(trainings)})
-    experiment_id, client = store.connect(), mlflow.MlflowClient()
-    with store.as_user_error(), run_groups.exclusive():
-        run_id = str(run_groups.find_or_make(client, experiment_id, STUDY, key).info.run_id)
-        client.set_tag(run_id, "mlflow.runName", f"memory · {SEEDS} seeds")
-    return run_id
-
-
-def adopt(parent_id: str, run_id: str) -> None:
-    """Let a run be a child of the study's, unless it is one of a group of `make seeds`."""
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    with store.as_user_error():
-        if PARENT not in client.get_run(run_id).data.tags:
-            client.set_tag(run_id, PARENT, parent_id)
-
-
-def log(parent_id: str, folder: Path) -> None:
-    """Log the study's table and plots to its run."""
-    import mlflow
-
-    with store.as_user_error():
-        mlflow.MlflowClient().log_artifacts(parent_id, str(folder))
+    child = tracking.get_run(run_id)
+    if PARENT not in mlflow.get_run(run_id).data.tags:
+        tracking.log_tags(child, {PARENT: parent.run_id})
 
 
 if __name__ == "__main__":
-    cli.run(COMMAND, main)
+    commands.run_command(COMMAND, main)

@@ -16,7 +16,7 @@ from extras.common.significance import CONFIDENCE
 from sentiment.data.params import SyntheticParams
 from sentiment.errors import UserError
 from sentiment.evaluation.plots import NEUTRAL, new_axes
-from workflow import cli, files
+from workflow import files
 from workflow.params import Params
 
 BEGIN = "<!-- written by `python -m benchmarks.seeds.memory` from here -->"
@@ -58,13 +58,13 @@ def require_place(page: Path) -> None:
 
 def write(study: Study, folder: Path, page: Path) -> None:
     """Write the table of trainings and the plots to a folder, and the study's part of the page."""
-    with files.replaced(folder) as partial:
+    with files.atomic_folder(folder) as partial:
         study.trainings.to_csv(partial / "trainings.csv", index=False)
         for name, plot in draw(study).items():
             plot.savefig(partial / f"{name}.png")
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     part = "\n\n".join([BEGIN, *parts(study, folder.relative_to(page.parent)), END])
-    cli.replace_text(page, before + part + rest.partition(END)[2])
+    files.write_text_atomically(page, before + part + rest.partition(END)[2])
 
 
 def parts(study: Study, folder: Path) -> Iterator[str]:

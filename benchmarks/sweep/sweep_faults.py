@@ -30,7 +30,7 @@ from extras.common.run_groups import PARENT
 from extras.sweep import study
 from tests.project import EPOCHS, Project, until
 from tests.services import Cluster, dask, mlflow_server, postgres
-from workflow.runs import training_run
+from workflow import checkpoints
 
 if TYPE_CHECKING:
     import subprocess
@@ -58,7 +58,7 @@ def end(process: "subprocess.Popen[Any]", number: signal.Signals) -> None:
 
 def wait_for_checkpoint(folder: Path) -> None:
     """Wait until a trial below a folder has a checkpoint."""
-    until(lambda: list(folder.glob(f"**/{training_run.FOLDER}/*/epoch-*")))
+    until(lambda: list(folder.glob(f"**/{checkpoints.FOLDER}/*/{checkpoints.STATE_FILE}")))
 
 
 def kill_some(attempt: Try) -> None:
@@ -120,7 +120,7 @@ def kill_part_of_cluster(attempt: Try) -> None:
 
 def fill_disk_of_worker(attempt: Try) -> None:
     """Let the disk of one of two workers be full during a whole sweep."""
-    folder = attempt.project.path.parent / "cluster" / "worker-0" / training_run.FOLDER
+    folder = attempt.project.path.parent / "cluster" / "worker-0" / checkpoints.FOLDER
     folder.parent.mkdir(parents=True)
     with small_disk(folder):
         (folder / "filler").write_bytes(b"\0" * shutil.disk_usage(folder).free)

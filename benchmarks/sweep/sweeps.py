@@ -28,13 +28,13 @@ from extras.sweep.sweep import Sweep
 from extras.sweep.sweep_options import FILE, SweepOptions
 from extras.sweep.trial import RUN, prepare
 from sentiment.backend import load_keras
+from sentiment.data.params import describe_dataset
 from sentiment.network.progress import NO_PROGRESS
 from sentiment.tokenizer import Reviews
 from tests.services import postgres
-from workflow import cli
+from workflow import commands, provenance, store
 from workflow.files import FETCH, read_reviews
-from workflow.params import Params, load, load_params
-from workflow.runs import identity, store
+from workflow.params import Params, load_params, load_yaml
 
 if TYPE_CHECKING:
     import optuna
@@ -74,7 +74,7 @@ def wanted(trials: int, epochs: int) -> list[dict[str, Any]]:
 
 def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
     """Train with these values in this process, without Optuna, Dask, MLflow and checkpoints."""
-    this_sweep, beside = sweep.open_sweep(load_params(), load(SweepOptions, FILE)), []
+    this_sweep, beside = sweep.open_sweep(load_params(), load_yaml(SweepOptions, FILE)), []
     reviews = read_reviews(FETCH, "train")
     begun = time.monotonic()
     load_keras()
@@ -88,7 +88,7 @@ def one_after_the_other(values: Sequence[dict[str, Any]]) -> Trained:
 
 def by_workers(values: Sequence[dict[str, Any]], count: int, name: str) -> Trained:
     """Train with these values as the trials of a sweep, by so many workers."""
-    this_sweep = sweep.open_sweep(load_params(), load(SweepOptions, FILE))
+    this_sweep = sweep.open_sweep(load_params(), load_yaml(SweepOptions, FILE))
     searched = study.open_study(name + study.CONFIRMED, this_sweep.options)
     study.fill_with(searched, values)
     with cluster.local(count) as client:
@@ -127,8 +127,8 @@ def let_sleep() -> None:
 
 def sleepers(params: Params, trials: int, count: int, url: str) -> Slept:
     """Let so many workers sleep for so many trials."""
-    options = load(SweepOptions, FILE)
-    this_sweep = Sweep("sleep", "none", "", params, options, {}, {}, {})
+    options = load_yaml(SweepOptions, FILE)
+    this_sweep = Sweep("sleep", "none", "", params, options, describe_dataset(params.fetch), {}, {})
     # a process that took the place of a used one would train
     with (
         patch.dict(os.environ, {study.STORAGE: url}),
@@ -221,7 +221,7 @@ def sleepers_table(measured: dict[str, Slept], trials: int, count: int) -> str:
     return "\n".join(rows)
 
 
-@cli.command(__doc__)
+@commands.command(__doc__)
 @click.option("--trials", type=click.IntRange(min=3), default=6, help="Trainings of each kind.")
 @click.option("--epochs", type=click.IntRange(min=1), default=2, help="Epochs of each.")
 @click.option("--rounds", type=click.IntRange(min=1), default=2, help="Rounds of all kinds.")
@@ -254,7 +254,7 @@ def main(
 
 def write(trainings: str, sleeping: str, count: int) -> None:
     """Write all tables."""
-    told = identity.describe()
+    told = provenance.machine_tags()
     RESULTS.write_text(
         f"""\
 # Sweeps
@@ -275,4 +275,4 @@ Written by `python -m benchmarks.sweep.sweeps` on {datetime.now():%Y-%m-%d}, on 
 
 
 if __name__ == "__main__":
-    cli.run("python -m benchmarks.sweep.sweeps", main)
+    commands.run_command("python -m benchmarks.sweep.sweeps", main)

@@ -11,29 +11,37 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+from uuid import uuid4
 
 import click
 import numpy as np
 
 from extras.team.server_options import FILE, Server
+from sentiment.network.progress import METRICS, history_frame
 from tests.extras.team.servers import team
 from tests.project import ROOT
-from workflow import cli, files, params
-from workflow.runs import identity
+from workflow import commands, files, provenance, store, tracking
+from workflow.about import About, write_about
+from workflow.outputs import RunRecord
+from workflow.params import load_yaml
+from workflow.tracking import LiveRun
 
 if TYPE_CHECKING:
     import mlflow
 
+P = ParamSpec("P")
+T = TypeVar("T")
 RESULTS = Path(__file__).with_name("team_load.md")
 SERVER_CLIENTS, EMBEDDED_CLIENTS = 20, 8
 EPOCHS = 5
 AT_ONCE = 8  # runs that are looked at at once afterwards
 FILES = {"history.csv": 400, "predictions.csv": 200_000, "model.keras": 1_000_000}  # bytes
+PARAMS = {f"param {number}": number for number in range(60)}
 TAGS = {"mlflow.user": "client", "dataset": "none"}
 
 
@@ -57,34 +65,34 @@ class Load(NamedTuple):
 
 def log_trainings(folder: Path, until: float) -> dict[str, Any]:
     """Log trainings until a time; return the runs and how long each call took."""
-    import mlflow
-    from mlflow.entities import Param
-    from workflow.runs.logger import Run, RunLogger, upload
-
-    from workflow.runs import store
-
-    experiment_id, client = store.connect(), mlflow.MlflowClient()
     taken: list[float] = []
 
-    def timed(write: Any, *given: Any) -> Any:
-        begun = time.perf_counter()
-        result = write(*given)
-        taken.append(time.perf_counter() - begun)
+    def timed(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        started = time.perf_counter()
+        result = write(*args, **kwargs)
+        taken.append(time.perf_counter() - started)
         return result
 
     run_ids = []
     while time.time() < until:
-        begun = timed(client.create_run, experiment_id, None, TAGS)
-        run = Run(begun.info.run_id, "", experiment_id, "")
-        log = RunLogger(run, begun.info.start_time)
-        params = [Param(f"param {number}", str(number)) for number in range(60)]
-        timed(client.log_batch, run.run_id, [], params)
+        record = RunRecord(
+            training_id=uuid4().hex,
+            name="load",
+            started=tracking.now_ms(),
+            tags=TAGS,
+            datasets=[],
+            uncommitted="",
+        )
+        live_run = timed(LiveRun, record, PARAMS, tracking.SYNC_REMEDY)
+        epochs: list[dict[str, float]] = []
         for epoch in range(1, EPOCHS + 1):
-            metrics = {"loss": 1 / epoch, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
-            timed(log.epoch, epoch, metrics)
-        timed(upload, run, folder, FILES, "train")
-        timed(client.set_terminated, run.run_id)
-        run_ids.append(run.run_id)
+            epochs.append({**dict.fromkeys(METRICS, 0.5), "loss": 1 / epoch})
+            timed(live_run.log_epochs, history_frame(epochs))
+        if live_run.run is None or live_run.store_error:
+            raise SystemExit(str(live_run.store_error))
+        timed(tracking.log_files, live_run.run, folder, list(FILES), "train")
+        timed(tracking.end_run, live_run.run, "FINISHED")
+        run_ids.append(live_run.run.run_id)
     return {"runs": run_ids, "calls": taken}
 
 
@@ -97,8 +105,6 @@ def lost(run_ids: list[str]) -> Iterator[str]:
     """What the store lacks of the runs."""
     import mlflow
 
-    from workflow.runs import store
-
     store.connect()
     client = mlflow.MlflowClient()
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -109,9 +115,9 @@ def lost(run_ids: list[str]) -> Iterator[str]:
 def lost_of(client: "mlflow.MlflowClient", run_id: str) -> Iterator[str]:
     """What the store lacks of a run."""
     run = client.get_run(run_id)
-    if run.info.status != "FINISHED" or len(run.data.params) != 60:
+    if run.info.status != "FINISHED" or len(run.data.params) != len(PARAMS):
         yield f"{run_id}: status or params"
-    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+    for name in METRICS:
         points = client.get_metric_history(run_id, name)
         if sorted(point.step for point in points) != list(range(1, EPOCHS + 1)):
             yield f"{run_id}: {name}"
@@ -126,6 +132,7 @@ def measure(
     """Let so many clients log for so many seconds, in processes of their own."""
     for name, size in FILES.items():
         (folder / name).write_bytes(os.urandom(size))
+    write_about(folder, About())
     until = time.time() + 10 + seconds  # they need a while to start
     code = (
         "import sys; from pathlib import Path; from benchmarks.team import team_load; "
@@ -174,7 +181,7 @@ def row(load: Load) -> str:
 
 def page(loads: list[Load], seconds: float) -> str:
     """The page, as Markdown."""
-    here = identity.describe()
+    here = provenance.machine_tags()
     head = "| store | clients | trainings | calls | p50 | p99 | lost |\n" + "| --- " * 7 + "|"
     return (
         "# Logging at once\n\nWritten by `python -m benchmarks.team.team_load`: clients that log "
@@ -186,14 +193,14 @@ def page(loads: list[Load], seconds: float) -> str:
     )
 
 
-@cli.command(__doc__)
+@commands.command(__doc__)
 @click.option("--seconds", type=click.FloatRange(min=1), default=300, help="How long they log.")
 def main(seconds: float) -> int:
     loads = []
     with tempfile.TemporaryDirectory() as scratch:
         for name in ("server", "team", "embedded"):
             Path(scratch, name).mkdir()
-        shipped = params.load(Server, ROOT / FILE)
+        shipped = load_yaml(Server, ROOT / FILE)
         with team(Path(scratch, "server"), workers=shipped.workers) as server:
             name = f"PostgreSQL and S3, `make server` with {shipped.workers} workers"
             load = (name, SERVER_CLIENTS, seconds)
@@ -201,7 +208,7 @@ def main(seconds: float) -> int:
         load = ("SQLite and a folder, embedded", EMBEDDED_CLIENTS, seconds)
         own = {"MLFLOW_TRACKING_URI": ""}
         loads.append(measure(*load, Path(scratch, "embedded"), own))
-    cli.replace_text(RESULTS, page(loads, seconds))
+    files.write_text_atomically(RESULTS, page(loads, seconds))
     print(page(loads, seconds))
     for problem in (problem for load in loads for problem in load.lost):
         print(problem, file=sys.stderr)
@@ -209,4 +216,4 @@ def main(seconds: float) -> int:
 
 
 if __name__ == "__main__":
-    cli.run("python -m benchmarks.team.team_load", main)
+    commands.run_command("python -m benchmarks.team.team_load", main)

@@ -7,130 +7,139 @@ the stage `evaluate` does, metrics, probabilities, tables and plots of the answe
 
 import sys
 import time
-from collections.abc import Mapping
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from workflow.runs.logger import LINEAR_PACKAGES, RunLogger
-from workflow.runs.training_run import clear, training_run
 
 from extras.baseline import fit as fits
 from extras.baseline.fit import OPTIONS, LinearOptions
 from extras.common import unpadded
+from sentiment.data.params import Dataset
 from sentiment.section import flatten
 from sentiment.serving import linear_classifier
 from sentiment.serving.linear_classifier import LinearClassifier
-from workflow import ending, files
-from workflow.files import FETCH, TEST_DATA, arrays
-from workflow.params import Params, dataset_name, load, load_params, tokenizer_of
-from workflow.registry.packaging import Model, Parts
-from workflow.runs import identity, lifecycle
+from workflow import files, outputs, provenance, tracking
+from workflow.about import AboutEvaluate, AboutFetch, read_about
+from workflow.commands import run_stage
+from workflow.files import FETCH, array_names
+from workflow.params import Params, load_params, load_yaml
+from workflow.registry.packaging import ModelPackage, PackagedModel
 
 DECLARED, STAGE = Path("extras", "baseline", "dvc.yaml"), "linear"
 FOLDER = files.DATA / "linear"
 FITS = {"tfidf": fits.fit_tfidf, "naive_bayes": fits.fit_naive_bayes}
-PACKAGES = ("scikit-learn", "scipy")  # compute beside those that every run names
-AGAIN = f"dvc repro --single-item --force {DECLARED}:{STAGE}@"
 
 
 class Job(NamedTuple):
-    """A model to be fitted, what shapes it and its evaluation, and the reviews."""
+    """A model to be fitted, the params of the model and its evaluation, and the reviews."""
 
     kind: str
     params: Params
     options: LinearOptions
-    settings_used: dict[str, Any]
+    dataset: Dataset
     data: unpadded.Data
 
 
 def read_job(kind: str) -> Job:
     """Read params and reviews, split as those of the networks are."""
-    params, options = load_params(), load(LinearOptions, OPTIONS)
-    data = unpadded.read_data(params.pad.shuffle_seed, [params.train.validation_split])
-    settings_used = files.read_about(FETCH)["params"] | settings_of(params, options, kind)
-    return Job(kind, params, options, settings_used, data)
-
-
-def settings_of(params: Params, options: LinearOptions, kind: str) -> dict[str, Any]:
-    """The params that shape a model and its evaluation, by dotted names."""
-    return {
-        "linear.kind": kind,
-        "pad.shuffle_seed": params.pad.shuffle_seed,
-        "train.validation_split": params.train.validation_split,
-        **flatten(options, "linear"),
-        **flatten(params.evaluate, "evaluate"),
-    }
+    params = load_params()
+    return Job(
+        kind=kind,
+        params=params,
+        options=load_yaml(LinearOptions, OPTIONS),
+        dataset=read_about(FETCH, AboutFetch).dataset,
+        data=unpadded.read_data(params.pad.shuffle_seed, [params.train.validation_split]),
+    )
 
 
 def fit(job: Job) -> tuple[LinearClassifier, float]:
-    """Fit the model, in so many seconds."""
+    """Fit the model. Return it and the fitting time in seconds."""
     learning = fits.choose(job.data.train, job.data.learned)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     counts = fits.count(learning, job.options.min_reviews)
     model = FITS[job.kind](counts, learning.labels, job.options)
-    return model, time.perf_counter() - begun
+    return model, time.perf_counter() - started
+
+
+def describe(folder: Path, job: Job) -> AboutEvaluate:
+    """Describe the evaluation of the model in a folder."""
+    return AboutEvaluate(
+        dataset=job.dataset,
+        evaluate=job.params.evaluate,
+        digests={
+            outputs.MODEL_DIGEST: files.sha256(folder / linear_classifier.FILE),
+            outputs.TEST_DIGEST: files.joint_digest(FETCH, array_names("test")),
+        },
+        other={
+            "linear.kind": job.kind,
+            "pad.shuffle_seed": job.params.pad.shuffle_seed,
+            "train.validation_split": job.params.train.validation_split,
+            **flatten(job.options, "linear"),
+        },
+    )
 
 
 def save(folder: Path, job: Job, model: LinearClassifier, seconds: float, name: str) -> None:
     """Write model and evaluation into an empty folder, see `unpadded.evaluate`."""
     np.savez(folder / linear_classifier.FILE, **vars(model))
-    params = job.settings_used | {
-        "model.sha256": files.sha256(folder / linear_classifier.FILE),
-        TEST_DATA: files.joint_digest(FETCH, arrays("test")),
-    }
-    answering = unpadded.Model(model.probabilities, len(model.weights) + 1, seconds)
-    unpadded.evaluate(folder, answering, job.data, params, name, job.params.evaluate)
+    about = describe(folder, job)
+    fitted = unpadded.Model(model.probabilities, len(model.weights) + 1, seconds)
+    unpadded.evaluate(folder, fitted, job.data, about, name)
 
 
-def fit_and_log(job: Job, log: RunLogger, tags: Mapping[str, str]) -> None:
-    """Fit, write the folder and log it; register the model and let the rule decide about it."""
-    diff, folder = identity.uncommitted_diff(), FOLDER / job.kind
-    log.tags(tags)
-    model, seconds = fit(job)
-    with files.replaced(folder) as partial_folder:
-        save(partial_folder, job, model, seconds, log.run.name)
-    log.diff(diff)
-    saved = Model(
-        files.checked(folder / linear_classifier.FILE), {}, classifier="linear_classifier"
+def package_model(folder: Path, job: Job) -> ModelPackage:
+    """Return the package of the model in a folder."""
+    path = files.verified(folder / linear_classifier.FILE)
+    return ModelPackage(
+        models=[PackagedModel(path, {}, classifier="linear_classifier")],
+        word_index=files.verified(FETCH / "word_index.json"),
+        threshold=job.params.evaluate.threshold,
+        packages=tracking.LINEAR_PACKAGES,
+        tokenizer=job.dataset.tokenizer,
     )
-    index, threshold = files.checked(FETCH / "word_index.json"), job.params.evaluate.threshold
-    parts = Parts([saved], index, threshold, LINEAR_PACKAGES, tokenizer_of(job.settings_used))
-    metrics = unpadded.publish_evaluation(log, folder, job.data.test, parts, job.params.promote)
-    print(f"MLflow run {log.run.run_id}: {log.run.name}")
-    print(f"Test Accuracy: {metrics['test_accuracy']:.4f}")
 
 
-def read_tags(job: Job) -> dict[str, str]:
-    """Tags that lead back from the run: to code, data, packages and machine."""
-    machine = identity.describe() | {f"{name}.version": version(name) for name in PACKAGES}
-    parts = ("train", "test")
-    data = {f"data.{part}.sha256": files.joint_digest(FETCH, arrays(part)) for part in parts}
-    code = identity.code_digests([STAGE], DECLARED)
-    shaped = {"params": job.settings_used, "data": data, "machine": machine, "code": code}
-    own = {lifecycle.KEY: identity.fingerprint(shaped), "dataset": dataset_name(job.settings_used)}
-    return {**own, **identity.provenance(), **data, **machine}
+def read_tags() -> dict[str, str]:
+    """Return tags that lead back from the run: to code, data, packages and machine."""
+    data = {
+        f"data.{split}.sha256": files.joint_digest(FETCH, array_names(split))
+        for split in ("train", "test")
+    }
+    return {**provenance.provenance_tags(), **data, **provenance.machine_tags()}
 
 
-def run_name(job: Job, tags: Mapping[str, str]) -> str:
-    """A run's name: the model, and the data set and DVC experiment where out of the ordinary."""
-    dataset = dataset_name(job.settings_used)
-    parts = [f"linear {job.kind.replace('_', ' ')}", dataset if dataset != "imdb" else ""]
-    return identity.SEPARATOR.join(filter(None, [*parts, tags.get("dvc.experiment", "")]))
+def run_name(job: Job, experiment: str | None) -> str:
+    """Return a run's name: the model, the dataset unless it is IMDB, and the DVC experiment."""
+    parts = [f"linear {job.kind.replace('_', ' ')}"]
+    if job.dataset.name != "imdb":
+        parts.append(job.dataset.name)
+    if experiment:
+        parts.append(experiment)
+    return provenance.SEPARATOR.join(parts)
 
 
 def main(kind: str) -> None:
+    """Fit a model, write its folder, log it to a run of its own and register the model."""
     job = read_job(kind)
-    tags = read_tags(job)
-    with training_run(run_name(job, tags), job.settings_used, tags, with_model=False) as run:
-        run.log.consequence = f"Logging to MLflow stops here, `{AGAIN}{kind}` does all of it again"
-        fit_and_log(job, run.log, tags)
-    if not run.log.lost:  # else the next call resumes its run
-        clear(tags[lifecycle.KEY])
+    tags = {"dataset": job.dataset.name, **read_tags()}
+    name = run_name(job, tags.get("dvc.experiment"))
+    diff = provenance.uncommitted_diff()
+    folder = FOLDER / kind
+    model, seconds = fit(job)
+    with files.atomic_folder(folder) as partial_folder:
+        save(partial_folder, job, model, seconds, name)
+    about = read_about(folder, AboutEvaluate)
+    with tracking.plain_run(name, about.flat_params(), tags) as run:
+        if diff:
+            tracking.log_text(run, f"{diff}\n", tracking.DIFF_FILE)
+        package = package_model(folder, job)
+        metrics = unpadded.publish_evaluation(run, folder, job.data.test, package)
+    print(f"MLflow run {run.run_id}: {run.name}")
+    print(f"Test Accuracy: {metrics['test_accuracy']:.4f}")
 
 
 if __name__ == "__main__":
     wanted = "".join(sys.argv[1:])
-    ending.run_stage(f"{STAGE}@{wanted}", partial(main, wanted))
+    run_stage(f"{STAGE}@{wanted}", partial(main, wanted))

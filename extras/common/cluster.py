@@ -14,10 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflow.runs.identity import COMPUTING, git
-
 from sentiment.backend import usable_cores
 from sentiment.errors import UserError, first_line
+from workflow.provenance import NUMERICAL_PACKAGES, git
 
 if TYPE_CHECKING:
     import distributed
@@ -137,7 +136,7 @@ def result(future: "distributed.Future") -> Any:
 
 def versions(*packages: str) -> Environment:
     """The commit, and the versions by which results can differ or a task fail."""
-    names = (*COMPUTING, "mlflow", "distributed", *packages)
+    names = (*NUMERICAL_PACKAGES, "mlflow", "distributed", *packages)
     python = ("Python", platform.python_version())
     return (("commit", commit()), python, *((name, version(name)) for name in names))
 

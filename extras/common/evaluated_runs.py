@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from extras.common.run_groups import CHAMPION, MEMBERS, SEEDS, WORKSPACE
 from sentiment.errors import UserError
 from sentiment.network.progress import METRICS
-from workflow import evaluation, files
-from workflow.files import EVALUATE, TRAIN, DamagedError
+from workflow import files, outputs, tracking
+from workflow.about import AboutEvaluate, read_about
+from workflow.files import EVALUATE, DamagedError
 from workflow.registry import champion
-from workflow.runs import lifecycle, logger, store
+from workflow.tracking import Run, calls_store
 
 LOG_AGAIN = (
     "`make sync`, where its files are, logs them again; linear models and ensembles are made anew."
@@ -32,7 +32,7 @@ class Training(NamedTuple):
     """A training with its evaluation.
 
     Attributes:
-        params: everything that shaped it and its evaluation, and digests of model and data.
+        params: flat params of the training and its evaluation, and digests of model and data.
         predictions: see `sentiment.evaluation.metrics`; `probability` is float32.
         history: see `sentiment.network.progress.TrainingResult`.
         cost: `parameters` and `milliseconds_per_review`.
@@ -86,7 +86,7 @@ def read(name: str, scratch: Path) -> RunGroup:
     if name == WORKSPACE:
         return workspace()
     if name == CHAMPION:
-        return from_store(str(champion.current().run_id), name, scratch)
+        return from_store(str(champion.champion_version().run_id), name, scratch)
     if champion.RUN_ID.fullmatch(name):
         return from_store(name, name[:8], scratch)
     raise UserError(
@@ -96,9 +96,11 @@ def read(name: str, scratch: Path) -> RunGroup:
 
 @contextmanager
 def belonging_to(owner: str, advice: str) -> Iterator[None]:
-    """Reword a DamagedError of the block, whose folder means nothing to a user, as a UserError.
+    """Turn a DamagedError of the block into a UserError, because its folder means nothing to users.
 
-    It says whose the file is, such as `Run 0123`, and gives other advice, a sentence.
+    Args:
+        owner: whose file it is, such as `Run 0123`.
+        advice: a sentence that replaces the advice of the DamagedError.
     """
     try:
         yield
@@ -110,73 +112,82 @@ def belonging_to(owner: str, advice: str) -> Iterator[None]:
 def workspace() -> RunGroup:
     """Read the training and the evaluation in `data/`.
 
-    If its run was lost and logged again, `run_id` is that of the new one.
+    Raises:
+        UserError: the evaluation is of another model or test set, or the store lacks the run.
     """
-    record = evaluation.read_training()
-    recorded = lifecycle.recorded(record.run["run_id"])
-    run_id = recorded.run.run_id if recorded else record.run["run_id"]
-    training = evaluated(run_id, record.run["name"], EVALUATE, record.history)
-    if training.params["model.sha256"] != files.read_about(TRAIN)["files"]["model.keras"]:
-        raise UserError("The workspace has the evaluation of another model: run `dvc repro`.")
-    return RunGroup(WORKSPACE, run_id, training.name, [training])
+    if not outputs.is_evaluation_current():
+        raise UserError(f"{EVALUATE} is of another model or test set. Run `dvc repro`.")
+    run = tracking.find_run(outputs.read_run_record().training_id)
+    if run is None:
+        raise UserError("The tracking store does not have the run of data/train. Run `make sync`.")
+    training = evaluated(run, EVALUATE, outputs.read_training_record().history)
+    return RunGroup(WORKSPACE, run.run_id, run.name, [training])
 
 
-def evaluated(run_id: str, name: str, folder: Path, history: pd.DataFrame) -> Training:
-    """Put a training together from the folder that `evaluate` wrote."""
-    described = files.read_about(folder)
-    table = files.checked(folder / "predictions.csv")
-    predictions = pd.read_csv(table, dtype={"probability": np.float32})
-    cost = files.read_json(files.checked(folder / "cost.json"))
-    return Training(run_id, name, described["params"], predictions, history, cost)
+def evaluated(run: Run, folder: Path, history: pd.DataFrame) -> Training:
+    """Read a training from the folder of its evaluation."""
+    about = read_about(folder, AboutEvaluate)
+    table = files.verified(folder / "predictions.csv")
+    return Training(
+        run_id=run.run_id,
+        name=run.name,
+        params=about.flat_params() | about.digests,
+        predictions=pd.read_csv(table, dtype={"probability": np.float32}),
+        history=history,
+        cost=files.read_json(files.verified(folder / "cost.json")),
+    )
 
 
 def from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
     """Read a run of the store, or the trainings of a group by its parent run."""
-    experiment_id, client = store.connect(), MlflowClient()
-    with store.as_user_error():
-        run = store.find_run(client, experiment_id, run_id)
-        if run is None:
-            raise UserError(f"The tracking store has no run {run_id}.")
-        runs = members(client, run)
-        trainings = [from_run(client, member, scratch / member.info.run_id) for member in runs]
-    # a run that was lost and made again has another id than was asked for
-    return RunGroup(label, str(run.info.run_id), str(run.info.run_name), trainings)
+    run = tracking.find_run_by_id(run_id)
+    if run is None:
+        raise UserError(f"The tracking store has no run {run_id}.")
+    trainings = [from_run(member, scratch / member.run_id) for member in members(run)]
+    return RunGroup(label, run.run_id, run.name, trainings)
 
 
-def members(client: MlflowClient, run: Run) -> list[Run]:
-    """The run itself, or the trainings of the group whose parent it is, by seed.
+def members(run: Run) -> list[Run]:
+    """Return the run itself, or the trainings of the group whose parent it is, by seed.
 
     Raises:
-        UserError: one was deleted: the mean of the others would be another one.
+        UserError: a training was deleted. The mean of the others would be another one.
     """
-    if SEEDS not in run.data.tags:
+    tags = tracking.read_tags(run)
+    if SEEDS not in tags:
         return [run]
-    named = json.loads(run.data.tags.get(MEMBERS, "{}")).values()
-    runs = [store.find_run(client, run.info.experiment_id, run_id) for run_id in named]
-    stored = [member for member in runs if member]
-    if not stored or len(stored) < len(runs):
+    run_ids = json.loads(tags.get(MEMBERS, "{}")).values()
+    runs = [tracking.find_run_by_id(run_id) for run_id in run_ids]
+    found = [member for member in runs if member]
+    if not found or len(found) < len(runs):
         raise UserError(
-            f"The tracking store lacks trainings of the group {run.info.run_id}: `make seeds` "
+            f"The tracking store lacks trainings of the group {run.run_id}: `make seeds` "
             "completes it."
         )
-    return stored
+    return found
 
 
-def from_run(client: MlflowClient, run: Run, scratch: Path) -> Training:
+@calls_store
+def from_run(run: Run, scratch: Path) -> Training:
     """Download a training with its evaluation from the store."""
-    run_id, tags, place = run.info.run_id, run.data.tags, EVALUATE.name
-    with belonging_to(f"Run {run_id}", LOG_AGAIN):
-        if not client.list_artifacts(run_id, place):
-            raise files.missing(Path(place) / files.ABOUT)
+    client = MlflowClient()
+    artifact_path = EVALUATE.name
+    with belonging_to(f"Run {run.run_id}", LOG_AGAIN):
+        if not client.list_artifacts(run.run_id, artifact_path):
+            raise files.missing_error(Path(artifact_path) / files.ABOUT_FILE)
         scratch.mkdir(parents=True)
-        folder = Path(client.download_artifacts(run_id, place, str(scratch)))
-        if not (logger.has_all(tags, folder) and logger.COMPLETE.format(TRAIN.name) in tags):
-            raise UserError(f"Run {run_id} is incomplete. {LOG_AGAIN}")
-        return evaluated(run_id, str(run.info.run_name), folder, read_history(client, run_id))
+        folder = Path(client.download_artifacts(run.run_id, artifact_path, str(scratch)))
+        if not tracking.has_all_outputs(run, folder):
+            raise UserError(f"Run {run.run_id} is incomplete. {LOG_AGAIN}")
+        return evaluated(run, folder, read_history(client, run.run_id))
 
 
 def read_history(client: MlflowClient, run_id: str) -> pd.DataFrame:
-    """A training's history, see `sentiment.network.training.Trained`, from the run's metrics."""
+    """Return a training's history from the run's metrics.
+
+    Returns:
+        See `sentiment.network.progress.TrainingResult`.
+    """
     columns = {
         name: {point.step: point.value for point in client.get_metric_history(run_id, name)}
         for name in METRICS

@@ -11,7 +11,8 @@ import markupsafe
 import matplotlib
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
-from workflow.ending import escape
+
+from workflow.terminal import replace_control_characters
 
 TEMPLATES = Path(__file__).with_name("templates")
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -38,13 +39,13 @@ def svg(figure: Figure, alt: str) -> markupsafe.Markup:
 def render(template: Path, **context: Any) -> str:
     """Fill a template; a missing value is an error.
 
-    Texts are escaped, and control characters in them are shown, see `workflow.ending.escape`.
+    Texts are escaped, and control characters in them are replaced, see `workflow.terminal`.
     """
     environment = Environment(
         loader=FileSystemLoader([template.parent, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: escape(value) if type(value) is str else value,
+        finalize=lambda value: replace_control_characters(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

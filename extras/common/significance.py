@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from workflow.registry.rule import discordant
 
 from sentiment.evaluation.metrics import Metric, Predictions
+from workflow.registry.promotion import count_discordant_pairs
 
 CONFIDENCE = 0.95  # level of the intervals of a single model
 
@@ -55,7 +55,7 @@ def bootstrap(
 
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap.
     """
-    counts = np.array([*discordant(a, b), 0])
+    counts = np.array([*count_discordant_pairs(a, b), 0])
     counts[2] = len(a) - counts.sum()
     drawn = np.random.default_rng(seed).multinomial(len(a), counts / len(a), samples)
     differences = (drawn[:, 1] - drawn[:, 0]) / len(a)

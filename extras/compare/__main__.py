@@ -8,23 +8,23 @@ Writes `reports/compare-<a>-<b>/` and logs it to both runs.
 from dataclasses import asdict
 
 from extras.common.run_groups import CHAMPION, WORKSPACE
-from workflow import cli
+from workflow import commands
 
 
-@cli.command(__doc__)
-@cli.option("--a", variable="A", default=CHAMPION, help="What to compare with.")
-@cli.option("--b", variable="B", default=WORKSPACE, help="What is compared.")
-@cli.json_option
+@commands.command(__doc__)
+@commands.option("--a", envvar="A", default=CHAMPION, help="What to compare with.")
+@commands.option("--b", envvar="B", default=WORKSPACE, help="What is compared.")
+@commands.json_option
 def main(a: str, b: str, as_json: bool) -> None:
     # they import SciPy and Matplotlib: seconds before --help
     from extras.compare import compare_page, compare_text
 
-    with cli.output_kept(as_json):
+    with commands.stdout_to_stderr(as_json):
         result, folder = compare_page.compare(a, b)
     page = str(folder / "report.html")
     printed = f"{compare_text.summary(result)}\n\nThe full report: {page}"
-    cli.report({**asdict(result), "report": page}, printed, as_json)
+    commands.print_result({**asdict(result), "report": page}, printed, as_json)
 
 
 if __name__ == "__main__":
-    cli.run("make compare", main)
+    commands.run_command("make compare", main)

@@ -5,14 +5,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from workflow.evaluation import read_words
 
 from extras.common.evaluated_runs import RunGroup, Training
 from sentiment.errors import UserError
 from sentiment.evaluation.metrics import POSITIVE
 from sentiment.tokenizer import Reviews
-from workflow import files
-from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
+from workflow import files, outputs
+from workflow.files import FETCH, array_names
+from workflow.outputs import TEST_DIGEST
 
 
 class Corpus(NamedTuple):
@@ -44,12 +44,12 @@ def read_corpus(a: RunGroup, b: RunGroup) -> Corpus:
     """
     check_comparable(a, b)
     params = a.trainings[0].params
-    if params[TEST_DATA] != files.joint_digest(FETCH, arrays("test")):
+    if params[TEST_DIGEST] != files.joint_digest(FETCH, array_names("test")):
         raise UserError(
             f"{FETCH} has other reviews than {a.label} was evaluated on, and so not their text: "
             "set the params of fetch as they were then, and run `dvc repro fetch`."
         )
-    return Corpus(read_reviews(FETCH, "test"), read_words())
+    return Corpus(files.read_reviews(FETCH, "test"), outputs.read_vocabulary())
 
 
 def check_comparable(a: RunGroup, b: RunGroup) -> None:
@@ -60,7 +60,7 @@ def check_comparable(a: RunGroup, b: RunGroup) -> None:
             f"{a.label} and {b.label} share trainings ({', '.join(sorted(shared))}). Name another "
             "with A=… or B=…, or change a parameter and run `make repro`."
         )
-    if len({training.params[TEST_DATA] for training in [*a.trainings, *b.trainings]}) > 1:
+    if len({training.params[TEST_DIGEST] for training in [*a.trainings, *b.trainings]}) > 1:
         raise UserError(
             f"{a.label} and {b.label} were evaluated on other test reviews. Evaluate both on the "
             "same data set."

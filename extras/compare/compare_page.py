@@ -1,10 +1,10 @@
 """The report of a comparison: computed, written to `reports/`, and logged to both runs."""
 
+import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-import mlflow
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -12,11 +12,12 @@ from extras.common import evaluated_runs, page
 from extras.compare import comparable, compare_text, comparison, verdict
 from extras.compare.comparison import Comparison
 from extras.compare.verdict import CompareOptions
+from sentiment.errors import StoreError, first_line
 from sentiment.evaluation.params import EvaluateParams
 from sentiment.evaluation.plots import NEUTRAL, new_axes
-from workflow import files
-from workflow.params import load, load_params
-from workflow.runs import store
+from workflow import files, tracking
+from workflow.params import load_params, load_yaml
+from workflow.tracking import Run
 
 OPTIONS = Path("extras", "compare", "compare.yaml")
 REPORTS = Path("reports")
@@ -31,7 +32,8 @@ def compare(a: str, b: str) -> tuple[Comparison, Path]:
         UserError: a run is missing or damaged, the two cannot be compared, or the store cannot be
             used.
     """
-    params, settings = load_params().evaluate, load(CompareOptions, OPTIONS)
+    params = load_params().evaluate
+    settings = load_yaml(CompareOptions, OPTIONS)
     with tempfile.TemporaryDirectory() as scratch:
         first = evaluated_runs.read(a, Path(scratch) / "a")
         second = evaluated_runs.read(b, Path(scratch) / "b")
@@ -49,7 +51,7 @@ def write(folder: Path, result: Comparison, params: EvaluateParams) -> None:
     """Write page and JSON in the place of an earlier report."""
     plot = page.svg(reliability(result, params), "Reliability of A and B")
     context = {"comparison": result, "text": compare_text, "verdict": verdict, "plot": plot}
-    with files.replaced(folder) as partial:
+    with files.atomic_folder(folder) as partial:
         (partial / "report.html").write_text(page.render(TEMPLATE, **context), encoding="utf-8")
         files.write_json(partial / "comparison.json", asdict(result))
 
@@ -74,13 +76,19 @@ def reliability(comparison: Comparison, params: EvaluateParams) -> Figure:
 def log(folder: Path, result: Comparison) -> None:
     """Log the report to the run of each, with the sentence as a tag.
 
-    A run that the store does not have, or a store that fails, does not fail the comparison.
+    A store that fails does not fail the comparison.
     """
-    client = mlflow.MlflowClient()
-    a, b = result.a.run_id, result.b.run_id
     said = f"{result.sentence} {'; '.join(compare_text.compared(result))}"
-    for run_id, other in ((a, b), (b, a)):
-        with store.tolerating_errors(f"The report is not logged to run {run_id}"):
-            store.connect()
-            client.log_artifacts(run_id, str(folder), f"{PLACE}/{other}")
-            client.set_tag(run_id, f"{PLACE}.{other[:8]}", said)
+    for own, other in ((result.a, result.b), (result.b, result.a)):
+        run = Run(own.run_id, own.name, experiment_id="")
+        try:
+            for path in sorted(folder.iterdir()):
+                text = path.read_text(encoding="utf-8")
+                tracking.log_text(run, text, f"{PLACE}/{other.run_id}/{path.name}")
+            tracking.log_tags(run, {f"{PLACE}.{other.run_id[:8]}": said})
+        except (StoreError, OSError) as error:
+            print(
+                f"The report is not logged to run {run.run_id}: {first_line(error)}",
+                file=sys.stderr,
+                flush=True,
+            )

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from workflow.ending import escape
-
 from extras.compare.comparison import Comparison, Spread
 from sentiment.evaluation.metrics import metrics_for
+from workflow.terminal import replace_control_characters
 
 Row = Sequence[str]
 COSTS = {  # how they are called and written
@@ -75,4 +74,4 @@ def table(titles: Row, rows: Iterable[Row]) -> str:
 
 def line(text: str) -> str:
     """A text in one line, without control characters."""
-    return " ".join(escape(text).split())
+    return " ".join(replace_control_characters(text).split())

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from workflow.registry.rule import Discordant
 
 from extras.common.evaluated_runs import RunGroup
 from extras.common.significance import Interval, interval
@@ -14,7 +13,7 @@ from extras.compare.comparable import Corpus, answers, by_review
 from extras.compare.disagreement import Example, Subset, examples, groups
 from extras.compare.verdict import CompareOptions, Difference
 from sentiment.evaluation.metrics import Metric, Predictions, metrics_for, reliability
-from workflow.registry import rule
+from workflow.registry.promotion import DiscordantPairs, count_discordant_pairs
 
 ABSENT = "–"  # in place of the value of a param that one group does not have
 DIGESTS = ("model.", "data.")  # how the names of those begin that stand among the params
@@ -60,7 +59,7 @@ class Comparison:
     reviews: int  # in the test set
     changes: list[dict[str, str]]  # `param`, `a` and `b` of each that differs
     result: Difference
-    discordant: Discordant | None  # reviews that only one of two single trainings gets right
+    discordant: DiscordantPairs | None  # reviews that only one of two single trainings gets right
     groups: list[Subset]
     only_a: list[Example]
     only_b: list[Example]
@@ -75,7 +74,9 @@ def compare(a: RunGroup, b: RunGroup, corpus: Corpus, settings: CompareOptions) 
     rows = by_review(b.trainings[0])
     result = verdict.difference(of_a.right, of_b.right, settings)
     test = verdict.test_name(len(a.trainings), len(b.trainings))
-    counts = rule.discordant(of_a.right[0], of_b.right[0]) if a.single and b.single else None
+    counts = None
+    if a.single and b.single:
+        counts = count_discordant_pairs(of_a.right[0], of_b.right[0])
     only_a, only_b = (
         examples(mask, of_a, of_b, rows, corpus, settings.examples)
         for mask in (of_a.agreed & ~of_b.agreed, of_b.agreed & ~of_a.agreed)

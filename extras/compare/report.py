@@ -4,46 +4,53 @@ Writes `reports/report.html`, which needs no other file and no network, and logs
 training's MLflow run. It is made from the stages' files alone: the model is not loaded.
 """
 
+import sys
 from pathlib import Path
 
-from workflow.runs.links import link
-from workflow.runs.logger import Run
-
-from sentiment.errors import UserError
-from workflow import cli
+from sentiment.errors import StoreError, first_line
+from workflow import commands, files, outputs, tracking
 from workflow.params import load_params
-from workflow.runs import lifecycle, logger, store
+from workflow.tracking import Run
 
 PAGE = Path("reports/report.html")
 PLACE = "report"  # folder of the run's artifacts
 UNLOGGED = "The report is not logged"
 
 
-@cli.command(__doc__)
+@commands.command(__doc__)
 def main() -> None:
-    from workflow.evaluation import read_training
-
     from extras.compare import run_page  # imports SciPy and Matplotlib: seconds before --help
 
-    options, training, results = load_params().evaluate, read_training(), run_page.read_results()
-    run = find_run(training.run["run_id"])
-    named = run._asdict() if run else training.run
-    address = link(named["experiment_id"], named["run_id"])
-    cli.replace_text(PAGE, run_page.report(training, results, address, options))
+    params = load_params().evaluate
+    record = outputs.read_run_record()
+    results = run_page.read_results()
+    run = find_run(record.training_id)
+    link = run.url if run else ""
+    page = run_page.report(record, outputs.read_training_record(), results, link, params)
+    files.write_text_atomically(PAGE, page)
     if run:
-        with store.tolerating_errors(UNLOGGED):
-            logger.upload(run, PAGE.parent, [PAGE.name], PLACE)
+        try:
+            tracking.log_text(run, page, f"{PLACE}/{PAGE.name}")
+        except (StoreError, OSError) as error:
+            _print_unlogged(first_line(error))
     print(PAGE)
 
 
-def find_run(run_id: str) -> Run | None:
-    """The run, or the one made again of it; None, with a message, if the store has neither."""
-    with store.tolerating_errors(UNLOGGED):
-        if recorded := lifecycle.recorded(run_id):
-            return recorded.run
-        raise UserError(f"the tracking store has no run {run_id}, `make sync` makes it.")
-    return None
+def find_run(training_id: str) -> Run | None:
+    """Return the run of a training. If the store has none, return None and print a message."""
+    try:
+        run = tracking.find_run(training_id)
+    except (StoreError, OSError) as error:
+        _print_unlogged(first_line(error))
+        return None
+    if run is None:
+        _print_unlogged("the tracking store does not have the run, `make sync` makes it.")
+    return run
+
+
+def _print_unlogged(reason: str) -> None:
+    print(f"{UNLOGGED}: {reason}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    cli.run("make report", main)
+    commands.run_command("make report", main)

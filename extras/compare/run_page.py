@@ -6,17 +6,17 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from markupsafe import Markup
-from workflow.evaluation import TEXT, RecordedTraining, evaluated_digests, read_table
-from workflow.runs.links import ADDRESS
 
 from extras.common import page
 from extras.common.significance import CONFIDENCE, interval
 from sentiment.errors import UserError
-from sentiment.evaluation.evaluate import plot_predictions, plot_training
+from sentiment.evaluation.evaluate import TrainingRecord, plot_predictions, plot_training
 from sentiment.evaluation.metrics import Predictions, metrics_for
 from sentiment.evaluation.params import EvaluateParams
-from workflow import files
+from workflow import files, outputs, store
+from workflow.about import AboutEvaluate, read_about
 from workflow.files import EVALUATE
+from workflow.outputs import RunRecord
 from workflow.params import Params
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.html"
@@ -35,7 +35,7 @@ PLOTS = {  # their captions
 class Results(NamedTuple):
     """What `evaluate` wrote, see `sentiment.evaluation.evaluate`.
 
-    The params are by dotted `params.yaml` names, with digests; the tables are `TABLES`.
+    The params are by dotted `params.yaml` names; the tables are `TABLES`.
     """
 
     params: dict[str, Any]
@@ -45,15 +45,22 @@ class Results(NamedTuple):
 
 
 def read_results() -> Results:
-    """Read `data/evaluate`; raises UserError if it is damaged or of another model or test set."""
-    params = files.read_about(EVALUATE)["params"]
-    if not evaluated_digests().items() <= params.items():
+    """Read `data/evaluate`.
+
+    Raises:
+        UserError: it is damaged, or of another model or test set.
+    """
+    about = read_about(EVALUATE, AboutEvaluate)
+    if not outputs.is_evaluation_current():
         raise UserError(f"{EVALUATE} is of another model or test set: run `dvc repro` first.")
-    metrics, cost = (
-        files.read_json(files.checked(EVALUATE / f"{name}.json")) for name in ("metrics", "cost")
+    return Results(
+        params=about.flat_params(),
+        metrics=files.read_json(files.verified(EVALUATE / "metrics.json")),
+        cost=files.read_json(files.verified(EVALUATE / "cost.json")),
+        tables={
+            name: outputs.read_table(files.verified(EVALUATE / f"{name}.csv")) for name in TABLES
+        },
     )
-    tables = {name: read_table(files.checked(EVALUATE / f"{name}.csv")) for name in TABLES}
-    return Results(params, metrics, cost, tables)
 
 
 def headline(results: Results) -> list[tuple[str, str, str]]:
@@ -78,27 +85,35 @@ def moment(milliseconds: int) -> str:
     return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M}"
 
 
-def plots(
-    training: RecordedTraining, results: Results, options: EvaluateParams
-) -> dict[str, Markup]:
+def plots(training: TrainingRecord, results: Results, options: EvaluateParams) -> dict[str, Markup]:
     """The plots of `evaluate` by their captions, which take the place of titles."""
-    drawn = plot_predictions(results.metrics, results.tables, training.run["name"], options)
-    drawn |= plot_training(training.record, results.tables["gradients"], options)
+    drawn = plot_predictions(results.metrics, results.tables, training.name, options)
+    drawn |= plot_training(training, results.tables["gradients"], options)
     for figure in drawn.values():
         figure.axes[0].set_title("")
     return {caption: page.svg(drawn[name], caption) for name, caption in PLOTS.items()}
 
 
-def report(training: RecordedTraining, results: Results, link: str, options: EvaluateParams) -> str:
-    """The complete page, which leads to the run at the address `link`."""
+def report(
+    record: RunRecord,
+    training: TrainingRecord,
+    results: Results,
+    link: str,
+    options: EvaluateParams,
+) -> str:
+    """Return the complete page.
+
+    Args:
+        link: the URL of the run; empty if the tracking store does not have it.
+    """
     mistakes = results.tables["mistakes"]
     if not options.log_texts:  # they may have been logged when the table was made
-        mistakes = mistakes.drop(columns=TEXT, errors="ignore")
+        mistakes = mistakes.drop(columns=outputs.TEXT_COLUMN, errors="ignore")
     return page.render(
         TEMPLATE,
-        run=training.run,
+        run=record,
         link=link,
-        local=link.startswith(ADDRESS),
+        local=link.startswith(store.DEFAULT_UI),
         moment=moment,
         headline=headline(results),
         metrics=results.metrics,

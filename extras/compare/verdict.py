@@ -16,7 +16,7 @@ from extras.common import significance
 from extras.common.evaluated_runs import RunGroup
 from extras.common.significance import Interval
 from sentiment.section import SEED_LIMIT, Section
-from workflow.registry import rule
+from workflow.registry.promotion import count_discordant_pairs, mcnemar_p_value
 
 UNDECIDED = "The interval and the test disagree about a difference of zero: take it as undecided."
 TWO_MODELS = (
@@ -56,7 +56,7 @@ def difference(a: NDArray[np.bool_], b: NDArray[np.bool_], settings: CompareOpti
         interval = significance.bootstrap(
             a[0], b[0], settings.confidence, settings.bootstrap_samples, settings.bootstrap_seed
         )
-        p = rule.mcnemar(rule.discordant(a[0], b[0]))
+        p = mcnemar_p_value(count_discordant_pairs(a[0], b[0]))
     else:
         with warnings.catch_warnings():  # among few reviews one group may have no spread
             warnings.simplefilter("ignore", RuntimeWarning)

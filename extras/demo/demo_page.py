@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 from mlflow.entities.model_registry import ModelVersion
-from workflow.ending import escape
 
 from extras.demo import reading
 from extras.demo.gates import Gates, watched
@@ -19,9 +18,8 @@ from sentiment.evaluation.metrics import metrics_for
 from sentiment.explanation import WordAttribution, explain, prefix_predictions
 from sentiment.serving.pyfunc_model import SentimentModel
 from sentiment.tokenizer import Word
-from workflow.registry import champion
-from workflow.registry import versions as registry
-from workflow.runs import store
+from workflow.registry import champion, versions
+from workflow.terminal import replace_control_characters
 
 EXAMPLE = (
     "I expected a dull sequel, but the acting is brilliant and the story moved me. "
@@ -44,7 +42,7 @@ def coloured(text: str, words: list[WordAttribution]) -> str:
 
     The colour is the stronger the greater a word's share of the strongest effect.
     """
-    text = escape(text)  # as long as before
+    text = replace_control_characters(text)  # as long as before
     strongest = max((abs(word.log_odds) for word in words), default=0.0) or 1.0
     parts, end = [], 0
     for word in words:
@@ -63,7 +61,7 @@ def coloured(text: str, words: list[WordAttribution]) -> str:
 @st.cache_resource(show_spinner="Loading the model …", max_entries=2)
 def load(name: str, version: str) -> Champion:
     """Load a version; another champion is another version."""
-    model = champion.load(f"models:/{name}/{version}")
+    model = champion.load_model(f"models:/{name}/{version}")
     return Champion(model, watched(model.classifier))
 
 
@@ -93,7 +91,7 @@ def show_answer(asked: Champion) -> None:
 def show_champion(version: ModelVersion) -> None:
     """Name the version, and show its metrics on the test set."""
     st.subheader("The champion")
-    st.text(registry.described(version))
+    st.text(versions.version_title(version))
     metrics = metrics_for("demo")
     columns: Any = st.columns(len(metrics))
     for column, (name, metric) in zip(columns, metrics.items(), strict=True):
@@ -104,9 +102,8 @@ def show_champion(version: ModelVersion) -> None:
 def main() -> None:
     st.set_page_config("Reviews: positive or negative?", layout="wide")
     try:
-        version = champion.current()
-        with store.as_user_error():
-            asked = load(version.name, str(version.version))
+        version = champion.champion_version()
+        asked = load(version.name, str(version.version))
     except (UserError, OSError) as error:
         st.error(str(error))
         return

@@ -28,10 +28,7 @@ class Gates(NamedTuple):
 
 
 def watched(reader: TextClassifier) -> Callable[[Sequence[Word]], list[Gates]] | None:
-    """What tells the gates at each word of a text that is read; None for a model without an LSTM.
-
-    None also for a reader without `columns`, which models of earlier versions brought.
-    """
+    """Return what tells the gates at each word of a text that is read, or None without an LSTM."""
     if not hasattr(reader, "columns"):
         return None
     network = cast(KerasClassifier, reader)  # its class is that of the code that the model brought

@@ -5,19 +5,19 @@ say. Each has the same weight, and the models of a group share theirs. The ensem
 own in MLflow, evaluated as a training is, and a version of the registered model.
 """
 
-from workflow import cli
+from workflow import commands
 
 
-@cli.command(__doc__)
-@cli.option("--runs", variable="RUNS", required=True, help="Which models, separated by spaces.")
-@cli.json_option
+@commands.command(__doc__)
+@commands.option("--runs", envvar="RUNS", required=True, help="Which models, separated by spaces.")
+@commands.json_option
 def main(runs: str, as_json: bool) -> None:
     from extras.ensemble import ensemble_run  # imports SciPy and Matplotlib: seconds before --help
 
-    with cli.output_kept(as_json):
+    with commands.stdout_to_stderr(as_json):
         ensemble = ensemble_run.make(runs.split())
-    cli.report(ensemble, ensemble_run.summary(ensemble), as_json)
+    commands.print_result(ensemble, ensemble_run.summary(ensemble), as_json)
 
 
 if __name__ == "__main__":
-    cli.run("make ensemble", main)
+    commands.run_command("make ensemble", main)

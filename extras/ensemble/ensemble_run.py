@@ -14,13 +14,15 @@ from extras.common import evaluated_runs, run_groups, unpadded
 from extras.common.unpadded import Data, Ranks
 from extras.ensemble.members import RUNS, SHUFFLE, Member, choose, data_of, download
 from sentiment.errors import UserError
-from sentiment.section import flatten
+from sentiment.evaluation.params import EvaluateParams
 from sentiment.serving.pyfunc_model import SentimentModel
-from workflow import files
-from workflow.files import EVALUATE, FETCH, TEST_DATA, arrays
-from workflow.params import Params, load_params
+from workflow import files, provenance, tracking
+from workflow.about import AboutEvaluate, AboutFetch, read_about
+from workflow.files import EVALUATE, FETCH, array_names
+from workflow.outputs import TEST_DIGEST
+from workflow.params import load_params
 from workflow.registry import champion, packaging
-from workflow.runs import identity, store
+from workflow.tracking import calls_store
 
 
 class EnsembleRequest(NamedTuple):
@@ -29,7 +31,7 @@ class EnsembleRequest(NamedTuple):
     name: str
     members: list[Member]
     versions: list[ModelVersion]
-    params: Params
+    params: EvaluateParams
 
 
 def make(names: Sequence[str]) -> dict[str, Any]:
@@ -41,19 +43,22 @@ def make(names: Sequence[str]) -> dict[str, Any]:
     Raises:
         UserError: one is not there, they do not go together, or the store cannot be used.
     """
-    params = load_params()
-    store.connect()
-    client = mlflow.MlflowClient()
-    with tempfile.TemporaryDirectory() as scratch, store.as_user_error():
+    params = load_params().evaluate
+    with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         groups = [evaluated_runs.read(name, folder / str(at)) for at, name in enumerate(names)]
         members = choose(groups)
         weights = {member.training.run_id: member.weight for member in members}
-        versions = [champion.evaluated_version(client, run_id) for run_id in weights]
+        versions = [champion.evaluated_version(run_id) for run_id in weights]
         name = f"ensemble: {' + '.join(group.name for group in groups)}"
         run_id = evaluate_and_log(EnsembleRequest(name, members, versions, params), folder)
-        metrics = dict(client.get_run(run_id).data.metrics)
-    return {"run_id": run_id, "name": name, "weights": weights, "metrics": metrics}
+    return {"run_id": run_id, "name": name, "weights": weights, "metrics": read_metrics(run_id)}
+
+
+@calls_store
+def read_metrics(run_id: str) -> dict[str, float]:
+    """Return the latest value of each metric of a run."""
+    return dict(mlflow.MlflowClient().get_run(run_id).data.metrics)
 
 
 def evaluate_and_log(request: EnsembleRequest, scratch: Path) -> str:
@@ -63,19 +68,23 @@ def evaluate_and_log(request: EnsembleRequest, scratch: Path) -> str:
         The run's id.
 
     Raises:
-        UserError: the store failed meanwhile.
+        StoreError: the tracking store cannot be used.
     """
-    folder, models = scratch / EVALUATE.name, scratch / "models"
+    folder = scratch / EVALUATE.name
     folder.mkdir()
+    models = scratch / "models"
     models.mkdir()
     data = read_data(request.members)
-    parts = download(request.members, request.versions, request.params.evaluate.threshold, models)
-    evaluate(request, data, packaging.write_artifacts(models, parts), folder)
-    params = files.read_about(folder)["params"]
-    with run_groups.using(request.versions, request.name, params, {}) as log:
-        log.diff(identity.uncommitted_diff())
-        unpadded.publish_evaluation(log, folder, data.test, parts, request.params.promote)
-    return log.run.run_id
+    about = describe(request)
+    package = download(request.members, request.versions, about, models)
+    evaluate(request, data, packaging.write_artifacts(models, package), about, folder)
+    with run_groups.run_with_versions(
+        request.versions, request.name, about.flat_params(), {"dataset": about.dataset.name}
+    ) as run:
+        if diff := provenance.uncommitted_diff():
+            tracking.log_text(run, f"{diff}\n", tracking.DIFF_FILE)
+        unpadded.publish_evaluation(run, folder, data.test, package)
+    return run.run_id
 
 
 def read_data(members: Sequence[Member]) -> Data:
@@ -85,9 +94,10 @@ def read_data(members: Sequence[Member]) -> Data:
         UserError: it has others.
     """
     wanted = data_of(members[0].training)
-    digest = files.joint_digest(FETCH, arrays("test"))
-    present = wanted | files.read_about(FETCH)["params"] | {TEST_DATA: digest}
-    if any(present[name] != value for name, value in wanted.items()):
+    fetched = read_about(FETCH, AboutFetch).flat_params()
+    digest = files.joint_digest(FETCH, array_names("test"))
+    present = {**fetched, SHUFFLE: wanted[SHUFFLE], TEST_DIGEST: digest}
+    if present != wanted:
         raise UserError(
             f"{FETCH} has other reviews than the models were evaluated on: set fetch.dataset to "
             f"{wanted['fetch.dataset']}, with the values it had then, and run `dvc repro fetch`."
@@ -96,26 +106,42 @@ def read_data(members: Sequence[Member]) -> Data:
     return unpadded.read_data(wanted[SHUFFLE], shares)
 
 
+def describe(request: EnsembleRequest) -> AboutEvaluate:
+    """Describe the evaluation of an ensemble of models of the reviews in `data/fetch`."""
+    runs = (f"{member.training.run_id} × {member.weight:.4g}" for member in request.members)
+    data = data_of(request.members[0].training)
+    return AboutEvaluate(
+        dataset=read_about(FETCH, AboutFetch).dataset,
+        evaluate=request.params,
+        digests={TEST_DIGEST: data[TEST_DIGEST]},
+        other={SHUFFLE: data[SHUFFLE], RUNS: ", ".join(runs)},
+    )
+
+
 def evaluate(
-    request: EnsembleRequest, data: Data, artifacts: Mapping[str, str], folder: Path
+    request: EnsembleRequest,
+    data: Data,
+    artifacts: Mapping[str, str],
+    about: AboutEvaluate,
+    folder: Path,
 ) -> None:
-    """Ask the model that these files are as where it is served, see `unpadded.evaluate`."""
+    """Evaluate the model that these files are as where it is served, see `unpadded.evaluate`."""
     served = SentimentModel()
     served.load({name: Path(path) for name, path in artifacts.items()})
 
-    def ask(reviews: list[Ranks]) -> NDArray[np.float32]:
+    def predict(reviews: list[Ranks]) -> NDArray[np.float32]:
         return served.classifier.predict_probability([ranks.tolist() for ranks in reviews])
 
-    members, options = request.members, request.params.evaluate
-    parameters = sum(member.training.cost["parameters"] for member in members)
-    seconds = sum(float(member.training.history["seconds"].sum()) for member in members)
-    runs = ", ".join(f"{member.training.run_id} × {member.weight:.4g}" for member in members)
-    used = {**data_of(members[0].training), RUNS: runs, **flatten(options, "evaluate")}
-    model = unpadded.Model(ask, parameters, seconds)
-    unpadded.evaluate(folder, model, data, used, request.name, options)
+    trainings = [member.training for member in request.members]
+    model = unpadded.Model(
+        predict,
+        parameters=sum(training.cost["parameters"] for training in trainings),
+        seconds=sum(float(training.history["seconds"].sum()) for training in trainings),
+    )
+    unpadded.evaluate(folder, model, data, about, request.name)
 
 
 def summary(ensemble: Mapping[str, Any]) -> str:
-    """What `make` returns, for a reader."""
+    """Return the result of `make` as a text for a reader."""
     accuracy = ensemble["metrics"]["test_accuracy"]
     return f"{ensemble['name']}: run {ensemble['run_id']}\nTest Accuracy: {accuracy:.4f}"

@@ -10,12 +10,13 @@ from mlflow.entities.model_registry import ModelVersion
 from extras.common.evaluated_runs import RunGroup, Training, belonging_to
 from sentiment.errors import UserError
 from sentiment.serving.pyfunc_model import CLASSIFIERS, CONFIG_FILE, WORD_INDEX_FILE
-from workflow import files
-from workflow.files import TEST_DATA
-from workflow.params import tokenizer_of
-from workflow.registry.packaging import Model, Parts
-from workflow.registry.versions import described
-from workflow.runs import logger
+from workflow import files, tracking
+from workflow.about import AboutEvaluate
+from workflow.outputs import TEST_DIGEST
+from workflow.registry import champion
+from workflow.registry.packaging import KERAS_CLASSIFIER, ModelPackage, PackagedModel
+from workflow.registry.versions import version_title
+from workflow.tracking import calls_store
 
 RUNS = "ensemble.runs"  # param of an ensemble: its members' runs and their weights
 SHUFFLE = "pad.shuffle_seed"
@@ -57,58 +58,71 @@ def choose(groups: Sequence[RunGroup]) -> list[Member]:
 
 
 def data_of(training: Training) -> dict[str, Any]:
-    """The params that say which reviews a training had, and the digest of the test set."""
+    """Return the params that say which reviews a training had, and the digest of the test set."""
     return {
         name: value
         for name, value in training.params.items()
-        if name.startswith("fetch.") or name in (SHUFFLE, TEST_DATA)
+        if name.startswith("fetch.") or name in (SHUFFLE, TEST_DIGEST)
     }
 
 
+@calls_store
 def download(
-    members: Sequence[Member], versions: Sequence[ModelVersion], threshold: float, folder: Path
-) -> Parts:
-    """Download the members' versions, whose files remain in a folder, as one model to be served.
+    members: Sequence[Member],
+    versions: Sequence[ModelVersion],
+    about: AboutEvaluate,
+    folder: Path,
+) -> ModelPackage:
+    """Download the members' versions as one model package, whose files remain in a folder.
+
+    Args:
+        about: the evaluation of the ensemble.
 
     Raises:
-        UserError: a file is missing or was changed, or the members number words in other ways.
+        UserError: a file is missing or was changed, or the members have different word indices.
     """
     models = []
     for number, (member, version) in enumerate(zip(members, versions, strict=True), 1):
-        uri, place = f"models:/{version.name}/{version.version}", folder / str(number)
-        place.mkdir()
-        downloaded = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(place)))
-        with belonging_to(described(version), "Evaluate its run again."):
+        own_folder = folder / str(number)
+        own_folder.mkdir()
+        uri = champion.model_uri_of(version)
+        downloaded = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(own_folder)))
+        with belonging_to(version_title(version), "Evaluate its run again."):
             model = read_model(downloaded / "artifacts")
-        # each file has a name of its own in the served model
+        # Each file has a name of its own in the package.
         path = model.path.rename(model.path.with_name(f"{number}{model.path.suffix}"))
         models.append(model._replace(path=path, weight=member.weight))
     indices = [model.path.with_name(WORD_INDEX_FILE) for model in models]
     if len({files.sha256(index) for index in indices}) > 1:
         raise UserError("The models number words in other ways: an ensemble needs the same.")
-    has_network = any(model.classifier == "keras_classifier" for model in models)
-    packages = logger.SERVING_PACKAGES if has_network else logger.LINEAR_PACKAGES
-    tokenizer = tokenizer_of(members[0].training.params)
-    return Parts(models, indices[0], threshold, packages, tokenizer, "ensemble_classifier")
+    has_network = any(model.classifier == KERAS_CLASSIFIER for model in models)
+    return ModelPackage(
+        models=models,
+        word_index=indices[0],
+        threshold=about.evaluate.threshold,
+        packages=tracking.SERVING_PACKAGES if has_network else tracking.LINEAR_PACKAGES,
+        tokenizer=about.dataset.tokenizer,
+        classifier="ensemble_classifier",
+    )
 
 
-def read_model(folder: Path) -> Model:
-    """The model of a version, from the folder that MLflow keeps its files in.
+def read_model(folder: Path) -> PackagedModel:
+    """Read the model of a version from the folder that MLflow keeps its files in.
 
     Raises:
         DamagedError: a file is missing, changed, not listed with a digest, or elsewhere; or the
             model's classifier is unknown.
     """
     path = folder / CONFIG_FILE
-    settings = files.read_json(path)
-    model = settings["model"]
+    config = files.read_json(path)
+    model = config["model"]
     name = model["file"]
     classifier = model["classifier"]
-    if classifier not in CLASSIFIERS:  # it is imported where the ensemble is loaded
-        raise files.damaged(path, f"{classifier!r} is not one of {', '.join(CLASSIFIERS)}")
+    if classifier not in CLASSIFIERS:  # its module is imported to load the ensemble
+        raise files.damaged_error(path, f"{classifier!r} is not one of {', '.join(CLASSIFIERS)}")
     for file in (WORD_INDEX_FILE, name):
-        if file not in settings["files"] or (folder / file).resolve().parent != folder.resolve():
-            raise files.damaged(path, f"{file} is not one of its files")
-        files.checked(folder / file, settings["files"])
+        if file not in config["files"] or (folder / file).resolve().parent != folder.resolve():
+            raise files.damaged_error(path, f"{file} is not one of its files")
+        files.verified(folder / file, config["files"])
     network = {key: model[key] for key in ("layout", "batch_size") if key in model}
-    return Model(folder / name, network, classifier=classifier)
+    return PackagedModel(folder / name, network, classifier=classifier)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from workflow.registry.scoring_server import COLUMN, ID
 
 from extras.common.significance import CONFIDENCE, Interval, interval, proportions_difference
 from sentiment.data.rows import MAX_NAMES_SHOWN, Row
@@ -21,6 +20,7 @@ from sentiment.evaluation.metrics import METRICS, Predictions, class_names, metr
 from sentiment.serving.pyfunc_model import SentimentModel
 from sentiment.tokenizer import Reviews, encode, review_hashes
 
+REQUEST_ID = "request_id"  # key of a log's lines, see `workflow.serving.prediction_log`
 AT_ONCE = 2000  # texts in memory
 
 
@@ -43,34 +43,51 @@ def ask(
     is_positive: Callable[[Row], bool],
     known: NDArray[np.uint64],
 ) -> pd.DataFrame:
-    """Ask a model about texts.
+    """Predict labelled texts.
 
-    `known` are the fingerprints of the reviews that it was trained on, shape (reviews,); empty if
-    there are none.
+    Args:
+        known: hashes of the reviews that the model was trained on, shape (reviews,); empty if they
+            are not known.
 
     Returns:
         The table that `sentiment.evaluation.metrics` describes, `review` being the number of the
-        row from 1, with the texts of wrong answers in the column `text`.
+        row from 1, with the texts of wrong predictions in the column `text`.
     """
-    waiting, parts = iter(rows), list[pd.DataFrame]()
-    while (some := list(islice(waiting, AT_ONCE))) or not parts:
+    remaining = iter(rows)
+    parts = list[pd.DataFrame]()
+    while (some := list(islice(remaining, AT_ONCE))) or not parts:
         labels = np.array([is_positive(row) for row in some], np.uint8)
         texts = pd.Series([row.text for row in some], dtype="str")
         words = [encode(text, model.word_index, model.tokenizer).ranks for text in texts]
         reviews = Reviews.from_lists(words, labels)
-        seen, no_rows = np.isin(review_hashes(reviews), known), np.zeros((len(some), 0), np.uint8)
-        test = EvalDataset(no_rows, labels, np.arange(len(some)), seen, reviews, "")
-        answers = model.predict(None, texts.to_frame(COLUMN))["probability"].to_numpy(np.float32)
-        part = predictions_table(test, answers, model.threshold)
+        test = EvalDataset(
+            x=np.zeros((len(some), 0), np.uint8),  # the model reads texts, not rows of token ids
+            y=labels,
+            order=np.arange(len(some)),
+            seen=np.isin(review_hashes(reviews), known),
+            reviews=reviews,
+            digest="",
+        )
+        predictions = model.predict_texts(texts.tolist())
+        probabilities = np.array([one.probability for one in predictions], np.float32)
+        part = predictions_table(test, probabilities, model.threshold)
         parts.append(part.assign(text=texts.where(part["actual"] != part["predicted"], "")))
     table = pd.concat(parts, ignore_index=True)
     return table.assign(review=np.arange(1, len(table) + 1))
 
 
 def logged(log: Path, version: str, labels: Mapping[str, bool], threshold: float) -> pd.DataFrame:
-    """What `ask` returns, of a version's answers in a log, by the labels of requests' ids.
+    """Return what `ask` returns, for a version's predictions in a log.
 
-    What was seen in training is not known. Ids without one answer are named; UserError if all are.
+    Whether a text was seen in training is not known. Ids without exactly one prediction
+    are printed.
+
+    Args:
+        log: the folder of the log.
+        labels: whether the text of a request is positive, by the request's id.
+
+    Raises:
+        UserError: no id has exactly one prediction.
     """
     answers = defaultdict[str, dict[float, dict[str, Any]]](dict)
     for path in sorted(log.glob("*.jsonl")):
@@ -78,11 +95,12 @@ def logged(log: Path, version: str, labels: Mapping[str, bool], threshold: float
             for line in file:
                 with suppress(ValueError, KeyError, TypeError):  # a full disk cuts a line short
                     values = json.loads(line)
-                    if values[ID] in labels and values["version"] == version:
-                        answers[values[ID]][values["probability"]] = values
-    found = {number: [*lines.values()] for number, lines in answers.items()}
-    lines = {number: same[0] for number, same in found.items() if len(same) == 1}
-    if missing := [number for number in labels if number not in lines]:
+                    request_id = values[REQUEST_ID]
+                    if request_id in labels and values["version"] == version:
+                        answers[request_id][values["probability"]] = values
+    found = {request_id: [*lines.values()] for request_id, lines in answers.items()}
+    lines = {request_id: same[0] for request_id, same in found.items() if len(same) == 1}
+    if missing := [request_id for request_id in labels if request_id not in lines]:
         named = ", ".join(missing[:MAX_NAMES_SHOWN]) + ", …" * (len(missing) > MAX_NAMES_SHOWN)
         count = f"{len(missing):,} of {len(labels):,} ids"
         message = f"{count} do not have one answer of {version} in {log}: {named}"
@@ -93,7 +111,7 @@ def logged(log: Path, version: str, labels: Mapping[str, bool], threshold: float
     probability = table["probability"].to_numpy(np.float32)
     return table.assign(
         review=np.arange(1, len(table) + 1),
-        actual=class_names(np.array([labels[number] for number in lines])),
+        actual=class_names(np.array([labels[request_id] for request_id in lines])),
         predicted=class_names(probability > threshold),
         probability=probability,
         seen_in_training=False,

@@ -9,60 +9,73 @@ import numpy as np
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from numpy.typing import NDArray
-from workflow.ending import escape
-from workflow.evaluation import TestIdentity, publish, write
-from workflow.registry.scoring_server import ID
 
 from extras.common import run_groups
 from extras.evaluate_file import file_answers
+from extras.evaluate_file.file_answers import REQUEST_ID
 from sentiment.data import rows
 from sentiment.data.params import TableParams, file_name
 from sentiment.data.rows import BinaryLabels, Columns, Source
 from sentiment.errors import UserError
-from sentiment.evaluation.evaluate import evaluate_predictions
+from sentiment.evaluation.evaluate import evaluate_predictions, flatten_metrics
 from sentiment.evaluation.metrics import POSITIVE, Predictions
+from sentiment.evaluation.params import EvaluateParams
 from sentiment.section import flatten
 from sentiment.tokenizer import review_hashes
-from workflow import downloads, files
-from workflow.files import FETCH, TEST_DATA, arrays, read_reviews
-from workflow.params import Params, load_params
-from workflow.registry import champion
-from workflow.registry import versions as registry
-from workflow.runs import store
+from workflow import downloads, files, outputs, tracking
+from workflow.about import About, write_about
+from workflow.files import FETCH, array_names
+from workflow.outputs import TEST_DIGEST
+from workflow.params import load_params
+from workflow.registry import champion, versions
+from workflow.terminal import replace_control_characters
 
 REPORTS = Path("reports")
 OF = "evaluation.of"  # tag of the run: that of the model's training
 
 
+class AboutFile(About):
+    """What an evaluation on a file depends on.
+
+    Attributes:
+        evaluation: the model, the file, its SHA-256, and how it is read.
+    """
+
+    evaluation: dict[str, str]
+    evaluate: EvaluateParams
+
+    def flat_params(self) -> dict[str, Any]:
+        evaluation = {f"evaluation.{name}": value for name, value in self.evaluation.items()}
+        return {**evaluation, **flatten(self.evaluate, "evaluate")}
+
+
 class FileRequest(NamedTuple):
-    """What is evaluated: a version, on a file with this SHA-256, which is read by the settings."""
+    """What is evaluated: a version, on a file with this SHA-256 and these columns and labels."""
 
     version: ModelVersion
     file: str
     digest: str
-    settings: TableParams
-    params: Params
+    table: TableParams
+    params: EvaluateParams
 
     @property
     def model(self) -> str:
-        return f"models:/{self.version.name}/{self.version.version}"
+        return champion.model_uri_of(self.version)
 
     @property
     def name(self) -> str:
-        """Of the run, and the title of each plot."""
+        """The name of the run, and the title of each plot."""
         return f"version {self.version.version} of {self.version.name} on {self.file}"
 
     @property
-    def settings_used(self) -> dict[str, Any]:
-        """What shaped the evaluation, by dotted names."""
-        columns = self.settings.model_dump(include={"text", "label", "positive"})
-        return {
-            "evaluation.model": self.model,
-            "evaluation.file": self.file,
-            "evaluation.file_sha256": self.digest,
-            **{f"evaluation.{name}": value for name, value in columns.items()},
-            **flatten(self.params.evaluate, "evaluate"),
+    def about(self) -> AboutFile:
+        evaluation = {
+            "model": self.model,
+            "file": self.file,
+            "file_sha256": self.digest,
+            **self.table.model_dump(include={"text", "label", "positive"}),
         }
+        return AboutFile(evaluation=evaluation, evaluate=self.params)
 
 
 def make(file: str, changes: Mapping[str, str], model: str | None, log: str) -> dict[str, Any]:
@@ -82,13 +95,13 @@ def make(file: str, changes: Mapping[str, str], model: str | None, log: str) -> 
     """
     params = load_params()
     table = params.fetch.table
-    settings = table.model_copy(update={"text": ID if log else table.text, **changes})
-    with downloads.local(file) as source:
-        digest, version = files.sha256(source.path), champion.version(model)
-        request = FileRequest(version, file_name(file), digest, settings, params)
+    table = table.model_copy(update={"text": REQUEST_ID if log else table.text, **changes})
+    with downloads.local_copy(file) as source:
+        digest = files.sha256(source.path)
+        version = champion.resolve_version(model)
+        request = FileRequest(version, file_name(file), digest, table, params.evaluate)
         answers = ask(request, source, log)
-    with store.as_user_error():
-        own = registry.evaluated_of(version).predictions
+    own = versions.load_evaluation(version).predictions
     bins = params.evaluate.calibration_bins
     metrics = file_answers.compared(Predictions(answers, bins), Predictions(own, bins))
     run_id, folder = write_and_log(request, answers)
@@ -106,32 +119,32 @@ def make(file: str, changes: Mapping[str, str], model: str | None, log: str) -> 
 
 
 def ask(request: FileRequest, source: Source, log: str) -> pd.DataFrame:
-    """The model's answers to the texts of a file, or those in a log, see `file_answers`."""
-    settings = request.settings
-    labels = BinaryLabels(settings.positive, settings.label)
-    texts = rows.read_labelled_rows(
-        source, Columns(settings.text, settings.label), settings.longest
-    )
-    model, known = champion.load(request.model), trained_on(request.version)
+    """Return the predictions for the texts of a file, or those in a log, see `file_answers`."""
+    table = request.table
+    labels = BinaryLabels(table.positive, table.label)
+    texts = rows.read_labelled_rows(source, Columns(table.text, table.label), table.longest)
+    model = champion.load_model(request.model)
     if log:
-        numbers = dict[str, bool]()
+        labels_by_id = dict[str, bool]()
         for row in texts:
-            if numbers.setdefault(row.text, labels.is_positive(row)) != labels.is_positive(row):
+            is_positive = labels.is_positive(row)
+            if labels_by_id.setdefault(row.text, is_positive) != is_positive:
                 raise UserError(f"{row.location}: {row.text} has both labels.")
-        table = file_answers.logged(Path(log), request.model, numbers, model.threshold)
+        answers = file_answers.logged(Path(log), request.model, labels_by_id, model.threshold)
     else:
-        table = file_answers.ask(model, texts, labels.is_positive, known)
+        known = trained_on(request.version)
+        answers = file_answers.ask(model, texts, labels.is_positive, known)
     labels.check_both_present(
-        (table["actual"] == POSITIVE).to_numpy().astype(np.uint8), source.name
+        (answers["actual"] == POSITIVE).to_numpy().astype(np.uint8), source.name
     )
-    return table
+    return answers
 
 
 def trained_on(version: ModelVersion) -> NDArray[np.uint64]:
-    """Fingerprints of the reviews that a version was trained on, if `data/fetch` has them."""
-    is_there = (FETCH / files.ABOUT).exists()
-    if is_there and version.tags.get(TEST_DATA) == files.joint_digest(FETCH, arrays("test")):
-        return review_hashes(read_reviews(FETCH, "train"))
+    """Return hashes of the reviews that a version was trained on, if `data/fetch` has them."""
+    is_there = (FETCH / files.ABOUT_FILE).exists()
+    if is_there and version.tags.get(TEST_DIGEST) == files.joint_digest(FETCH, array_names("test")):
+        return review_hashes(files.read_reviews(FETCH, "train"))
     return np.zeros(0, np.uint64)
 
 
@@ -139,7 +152,7 @@ def write_and_log(request: FileRequest, answers: pd.DataFrame) -> tuple[str, Pat
     """Evaluate the answers into a folder, and log that; return the run's id and the folder.
 
     Raises:
-        UserError: the store cannot be used, or failed meanwhile.
+        StoreError: the tracking store cannot be used.
     """
     texts = answers.set_index("review")["text"]
     evaluation = evaluate_predictions(
@@ -147,25 +160,30 @@ def write_and_log(request: FileRequest, answers: pd.DataFrame) -> tuple[str, Pat
         lambda reviews: [texts[review] for review in reviews],
         request.file,
         request.name,
-        request.params.evaluate,
+        request.params,
     )
+    about = request.about
     tags = {OF: str(request.version.run_id), "dataset": request.file}
-    with run_groups.using([request.version], request.name, request.settings_used, tags) as log:
-        log.run = log.run._replace(model_id=champion.model_id(request.version))
-        name = f"evaluate-{request.name}-{log.run.run_id[:8]}"
+    with run_groups.run_with_versions(
+        [request.version], request.name, about.flat_params(), tags
+    ) as run:
+        name = f"evaluate-{request.name}-{run.run_id[:8]}"
         folder = REPORTS / re.sub(r"[^\w.-]+", "-", name)
-        with files.replaced(folder) as partial:
-            write(partial, evaluation)
-            files.write_about(partial, request.settings_used)
-        test = TestIdentity(request.file, request.digest[:8])
-        log.dataset(test.dataset, "evaluation", None, request.file, test.digest)
-        publish(log, folder, evaluation.metrics, test)
-    return log.run.run_id, folder
+        with files.atomic_folder(folder) as partial:
+            outputs.write_evaluation(partial, evaluation)
+            write_about(partial, about)
+        dataset = tracking.describe_file(
+            request.file, "evaluation", request.file, request.digest[:8]
+        )
+        metrics = flatten_metrics(evaluation.metrics)
+        model_id = tracking.model_id_of(request.version)
+        tracking.log_evaluation(run, folder, metrics, dataset, model_id)
+    return run.run_id, folder
 
 
 def summary(result: Mapping[str, Any]) -> str:
-    """What `make` returns, for a reader."""
-    return escape(
+    """Return the result of `make` as a text for a reader."""
+    return replace_control_characters(
         f"{result['model']} on {result['file']}\n{result['reviews']:,} texts, "
         f"{result['also_in_training']:,} of them known from training\n{result['table']}\n"
         f"Run {result['run_id']}; tables and plots in {result['folder']}"

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from workflow.ending import escape
-from workflow.evaluation import FORMULA
-from workflow.runs.logger import RunLogger, guarded, now
 
 from extras.common import page, run_groups
 from extras.common.significance import CONFIDENCE, wilson
@@ -22,11 +19,13 @@ from sentiment.errors import UserError
 from sentiment.evaluation.metrics import POSITIVE
 from sentiment.section import flatten
 from sentiment.tokenizer import encode
-from workflow import files
-from workflow.params import load, load_params
-from workflow.registry import champion
-from workflow.registry import versions as registry
-from workflow.runs import store
+from workflow import files, store, tracking
+from workflow.about import About, write_about
+from workflow.outputs import FORMULA_START
+from workflow.params import load_params, load_yaml
+from workflow.registry import champion, versions
+from workflow.terminal import replace_control_characters
+from workflow.tracking import Run, calls_store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -40,6 +39,21 @@ STATUS = "monitor.status"  # tag of the version, and of the report's run
 DAY = 24 * 3600 * 1000  # milliseconds
 
 
+class AboutMonitor(About):
+    """What a report depends on: a model version, a file, and the options."""
+
+    model: str
+    file: str
+    options: MonitorOptions
+
+    def flat_params(self) -> dict[str, Any]:
+        return {
+            "monitor.model": self.model,
+            "monitor.file": self.file,
+            **flatten(self.options, "monitor"),
+        }
+
+
 def make(file: str, chosen: str | None, column: str | None, labels: int) -> dict[str, Any]:
     """Compare a log or texts with the profile of the champion, or of a chosen model; log that.
 
@@ -51,16 +65,19 @@ def make(file: str, chosen: str | None, column: str | None, labels: int) -> dict
     Raises:
         UserError: the file or the model is not as it has to be, or the store cannot be used.
     """
-    options, settings, moment = load(MonitorOptions, OPTIONS), load_params().fetch.table, now()
-    version = champion.version(chosen)
-    described, model = registry.profile_of(version), f"models:/{version.name}/{version.version}"
+    options = load_yaml(MonitorOptions, OPTIONS)
+    table = load_params().fetch.table
+    moment = tracking.now_ms()
+    version = champion.resolve_version(chosen)
+    model = champion.model_uri_of(version)
+    described = versions.load_profile(version)
     if logs := window.logs(Path(file)):
         seen = window.read_log(logs, model)
         with suppress(ValueError):
             moment = pd.Timestamp(logs[-1].stem).value // 10**6
     else:
-        column = column or settings.text
-        seen = window.read_file(file, column, settings.longest, champion.load(model))
+        column = column or table.text
+        seen = window.read_file(file, column, table.longest, champion.load_model(model))
     numbers, sample = window.collect(seen, max(options.sample, labels))
     if numbers.empty:
         raise UserError(f"{file} has no text, or none that {model} answered: name it (MODEL=…).")
@@ -69,9 +86,10 @@ def make(file: str, chosen: str | None, column: str | None, labels: int) -> dict
     report = {"file": file_name(file.rstrip("/")), "model": model, "moment": moment}
     report |= compare(numbers, sample, model, described, options)
     # a space keeps a text from being a formula in a spreadsheet, and is in no word
-    rows = pd.DataFrame({settings.text: [FORMULA.sub(" ", text) for text in sample[:labels]]})
-    rows[settings.label] = ""
-    return write_and_log(report, version, flatten(options, "monitor"), rows)
+    rows = pd.DataFrame({table.text: [FORMULA_START.sub(" ", text) for text in sample[:labels]]})
+    rows[table.label] = ""
+    about = AboutMonitor(model=model, file=str(report["file"]), options=options)
+    return write_and_log(report, version, about, rows)
 
 
 def compare(
@@ -106,17 +124,24 @@ def compare(
     }
 
 
+@calls_store
 def known_errors(model: str, described: Mapping[str, Any], least: int) -> dict[str, float]:
-    """How far the estimate is off, by file, where `make evaluate` was asked about so many texts."""
+    """Return how far the estimate is off, by file that `make evaluate` evaluated this model on.
+
+    Args:
+        least: files with fewer texts do not count.
+    """
     import mlflow
 
-    client, experiment_id, errors = mlflow.MlflowClient(), store.connect(), dict[str, float]()
+    client = mlflow.MlflowClient()
+    errors = dict[str, float]()
     which = f"params.`evaluation.model` = '{model}' AND attributes.status = 'FINISHED'"
-    with store.as_user_error(), tempfile.TemporaryDirectory() as scratch:
-        for run in client.search_runs([experiment_id], which):
-            place = client.download_artifacts(run.info.run_id, "evaluate/predictions.csv", scratch)
-            table = pd.read_csv(place)
-            right, positive = table["predicted"] == table["actual"], table["predicted"] == POSITIVE
+    with tempfile.TemporaryDirectory() as scratch:
+        for run in client.search_runs([store.connect()], which):
+            path = client.download_artifacts(run.info.run_id, "evaluate/predictions.csv", scratch)
+            table = pd.read_csv(path)
+            right = table["predicted"] == table["actual"]
+            positive = table["predicted"] == POSITIVE
             confidence = shift.confidence(positive, table["probability"]).mean()
             if len(table) >= least:
                 error = float(right.mean()) - shift.estimate(described, confidence)
@@ -125,35 +150,41 @@ def known_errors(model: str, described: Mapping[str, Any], least: int) -> dict[s
 
 
 def write_and_log(
-    report: dict[str, Any], version: "ModelVersion", settings: Mapping[str, Any], rows: pd.DataFrame
+    report: dict[str, Any], version: "ModelVersion", about: AboutMonitor, rows: pd.DataFrame
 ) -> dict[str, Any]:
-    """Write the report, with texts to be labelled, and log it; return it with their places."""
-    title, status = f"monitor {report['file']}", {STATUS: report["status"]}
-    settings = {"monitor.model": report["model"], "monitor.file": report["file"], **settings}
-    with run_groups.using([version], title, settings, status) as log:
-        short = log.run.run_id[:8]
+    """Write the report, with texts to be labelled, and log it; return it with their paths.
+
+    Raises:
+        StoreError: the tracking store cannot be used.
+    """
+    title = f"monitor {report['file']}"
+    tags = {STATUS: report["status"]}
+    with run_groups.run_with_versions([version], title, about.flat_params(), tags) as run:
+        short = run.run_id[:8]
         folder = REPORTS / re.sub(r"[^\w.-]+", "-", f"{title}-{short}")
-        report |= {"run_id": log.run.run_id, "page": str(folder / PAGE)}
+        report |= {"run_id": run.run_id, "page": str(folder / PAGE)}
         report["labels"] = str(folder / f"label-{short}.csv") if len(rows) else ""
-        with files.replaced(folder) as partial:
+        with files.atomic_folder(folder) as partial:
             if report["labels"]:
-                place = partial / Path(report["labels"]).name
-                rows.to_csv(place, index=False, lineterminator="\r\n")
+                path = partial / Path(report["labels"]).name
+                rows.to_csv(path, index=False, lineterminator="\r\n")
             html = page.render(TEMPLATE, report=report, accuracy=accuracy(report))
             (partial / PAGE).write_text(html, encoding="utf-8")
-            files.write_about(partial, settings)
-        log.folder(folder, "monitor", [PAGE, files.ABOUT])
-        chart(log, version, report)
+            write_about(partial, about)
+        tracking.log_files(run, folder, [PAGE, files.ABOUT_FILE], "monitor")
+        chart(run, version, report)
     return report
 
 
-@guarded
-def chart(log: RunLogger, version: "ModelVersion", report: Mapping[str, Any]) -> None:
+@calls_store
+def chart(run: Run, version: "ModelVersion", report: Mapping[str, Any]) -> None:
     """Log the numbers, also at the day's step of the run that lasts, unless it is there; tag."""
     import mlflow
     from mlflow.entities import Metric
 
-    client, moment, model_id = mlflow.MlflowClient(), report["moment"], champion.model_id(version)
+    client = mlflow.MlflowClient()
+    moment = report["moment"]
+    model_id = tracking.model_id_of(version)
     values = {row["quantity"]: row["found"] for row in report["effects"]}
     values |= {"texts": report["texts"], "alarm": float(report["status"] == ALARM)}
     values |= zip(("accuracy_low", "accuracy_high"), report["accuracy"] or (), strict=False)
@@ -161,14 +192,13 @@ def chart(log: RunLogger, version: "ModelVersion", report: Mapping[str, Any]) ->
     points = [
         Metric(f"monitor/{name}", value, moment, step, model_id) for name, value in values.items()
     ]
-    client.log_batch(log.run.run_id, points)
+    tracking.log_points(run, points)
     with run_groups.exclusive():
-        lasting = run_groups.find_or_make(client, log.run.experiment_id, OF, version.name).info
-        client.update_run(lasting.run_id, name=f"monitor of {version.name}")
+        lasting = tracking.parent_run(OF, version.name, f"monitor of {version.name}")
         logged = client.get_metric_history(lasting.run_id, "monitor/texts")
         if step not in {point.step for point in logged}:
-            client.log_batch(lasting.run_id, points)
-    registry.tag(client, version, {STATUS: report["status"]})
+            tracking.log_points(lasting, points)
+    versions.set_version_tags(client, version, {STATUS: report["status"]})
 
 
 def accuracy(report: Mapping[str, Any]) -> str:
@@ -200,4 +230,4 @@ def summary(report: Mapping[str, Any]) -> str:
     if file := report["labels"]:
         command = f"make evaluate FILE={file} MODEL={report['model']}"
         lines.append(f"Fill in the labels there, then: {command}")
-    return escape("\n".join(lines))
+    return replace_control_characters("\n".join(lines))

@@ -65,7 +65,7 @@ def read_log(files: list[Path], version: str) -> Iterator[Seen]:
 
 def read_file(file: str, column: str, longest: int, model: "SentimentModel") -> Iterator[Seen]:
     """What a model says of the texts of a file; UserError if that cannot be read."""
-    with downloads.local(file) as source:
+    with downloads.local_copy(file) as source:
         records = texts.read(source, texts.Columns(column), longest)
         good = (record.text for record in records if not record.error)
         while len(some := pd.Series(islice(good, AT_ONCE), dtype="str")):

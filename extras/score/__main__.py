@@ -11,33 +11,35 @@ from typing import Any
 
 import click
 
-from workflow import cli
+from workflow import commands
 
 
-@cli.command(__doc__)
-@cli.option("--file", variable="FILE", required=True, help="The texts.")
-@cli.option(
-    "--out", variable="OUT", required=True, type=click.Path(path_type=Path), help="A folder."
+@commands.command(__doc__)
+@commands.option("--file", envvar="FILE", required=True, help="The texts.")
+@commands.option(
+    "--out", envvar="OUT", required=True, type=click.Path(path_type=Path), help="A folder."
 )
-@cli.option("--text", variable="TEXT", default="text", help="The column of the texts.")
-@cli.option("--id", "identity", variable="ID", help="A column to copy beside the answers.")
-@cli.model_option
-@cli.option("--workers", variable="WORKERS", type=click.IntRange(min=1), help="Processes here.")
-@cli.option("--scheduler", variable="SCHEDULER", help="Address of a Dask scheduler to use instead.")
-@cli.option(
+@commands.option("--text", envvar="TEXT", default="text", help="The column of the texts.")
+@commands.option("--id", "identity", envvar="ID", help="A column to copy beside the answers.")
+@commands.model_option
+@commands.option("--workers", envvar="WORKERS", type=click.IntRange(min=1), help="Processes here.")
+@commands.option(
+    "--scheduler", envvar="SCHEDULER", help="Address of a Dask scheduler to use instead."
+)
+@commands.option(
     "--most-errors",
-    variable="MOST_ERRORS",
+    envvar="MOST_ERRORS",
     type=click.FloatRange(0, 1),
     default=0.01,
     help="The share of rows without an answer above which the exit status is 1.",
 )
-@cli.json_option
+@commands.json_option
 def main(most_errors: float, as_json: bool, **request: Any) -> int:
     from extras.score import score_run  # imports pandas and pyarrow: seconds before --help
 
-    with cli.output_kept(as_json):
+    with commands.stdout_to_stderr(as_json):
         manifest = score_run.run(score_run.Request(**request))
-    cli.report(manifest, score_run.summary(manifest, request["out"]), as_json)
+    commands.print_result(manifest, score_run.summary(manifest, request["out"]), as_json)
     if manifest["errors"] <= most_errors * manifest["rows"]:
         return 0
     print(
@@ -48,4 +50,4 @@ def main(most_errors: float, as_json: bool, **request: Any) -> int:
 
 
 if __name__ == "__main__":
-    cli.run("make score", main)
+    commands.run_command("make score", main)

@@ -22,7 +22,7 @@ from pyarrow import parquet
 from extras.common import texts
 from extras.common.texts import Record
 from sentiment.errors import UserError
-from workflow import files
+from workflow import files, store
 from workflow.registry import champion
 
 if TYPE_CHECKING:
@@ -134,8 +134,10 @@ def score(job: Job, part: int) -> Counts:
 
 @cache
 def load(model: str, tracking_uri: str) -> "SentimentModel":
+    """Load a version from the tracking store of the command."""
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
-    return champion.load(model)
+    store.connect()
+    return champion.load_model(model)
 
 
 def write(job: Job, part: int, answers: pd.DataFrame, counts: Counts) -> None:
@@ -146,9 +148,9 @@ def write(job: Job, part: int, answers: pd.DataFrame, counts: Counts) -> None:
     beside = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         parquet.write_table(table, beside)
-        files.flush(beside)
+        files.fsync(beside)
         beside.replace(path)
-        files.flush(path.parent)
+        files.fsync(path.parent)
     finally:
         beside.unlink(missing_ok=True)
 

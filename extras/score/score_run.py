@@ -3,31 +3,29 @@
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
-from workflow.ending import escape
 
-from extras.common import cluster, texts
+from extras.common import cluster, run_groups, texts
 from extras.common.texts import Columns
 from extras.score import parts
 from extras.score.parts import Counts, Job
 from sentiment.data.params import file_name
 from sentiment.errors import UserError
-from workflow import cli, downloads, files
+from workflow import downloads, files, store, tracking
 from workflow.params import load_params
 from workflow.registry import champion
-from workflow.registry.versions import SERVED_DIGEST
-from workflow.runs import identity, lifecycle, store
+from workflow.registry.versions import PACKAGE_TAG
+from workflow.terminal import replace_control_characters
+from workflow.tracking import Run
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
-    from workflow.runs.logger import RunLogger
 
-KEY = "score.key"  # tag of the run: what is scored by what into which folder
 MANIFEST = "manifest.json"
 ADVICE = "Bring its clone to this commit, run `make .venv/score` there, and start it again."
 
@@ -39,7 +37,7 @@ class Request(NamedTuple):
     out: Path
     text: str
     identity: str | None
-    model: str | None
+    model_uri: str | None
     workers: int | None
     scheduler: str | None
 
@@ -47,11 +45,14 @@ class Request(NamedTuple):
 def run(request: Request) -> dict[str, Any]:
     """Score all parts that are not there yet; return the manifest.
 
+    Each call is a run of its own in MLflow.
+
     Raises:
         UserError: the file cannot be read, the folder has answers to something else, or the store
             or the scheduler cannot be used.
     """
-    version, folder = champion.version(request.model), request.out
+    version = champion.resolve_version(request.model_uri)
+    folder = request.out
     if request.scheduler and not store.is_server(store.tracking_uri()):
         raise UserError(
             "Workers on other machines do not reach mlflow.db in this folder: name a server in "
@@ -59,32 +60,38 @@ def run(request: Request) -> dict[str, Any]:
         )
     (folder / parts.PARTS).mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        lock = stack.enter_context(alone(folder))
+        stack.enter_context(alone(folder))
         stack.callback((folder / parts.COPY).unlink, missing_ok=True)
         job = prepare(request, version)
-        places = [parts.place(job, part) for part in range(len(parts.sizes(job)))]
-        found = (job.folder / parts.PARTS).glob("part-*")  # also parts that this file has not
-        done = {path: parts.finished(job, path) for path in found}
-        there = [done.get(path) for path in places]
-        log = stack.enter_context(started(request, job, version, lock))
-        begun = time.monotonic()
+        paths = [parts.place(job, part) for part in range(len(parts.sizes(job)))]
+        found = (job.folder / parts.PARTS).glob("part-*")  # also parts that this file lacks
+        finished = {path: parts.finished(job, path) for path in found}
+        there = [finished.get(path) for path in paths]
+        file = file_name(request.file)
+        name = f"score {file} by version {version.version} of {version.name}"
+        params = {f"score.{name}": value for name, value in job.origin.items()}
+        mlflow_run = stack.enter_context(run_groups.run_with_versions([version], name, params, {}))
+        started = time.monotonic()
         counts = score(job, there, request)
-        log_counts(log, job, version, file_name(request.file), counts, time.monotonic() - begun)
-    names = [path.name for path in places]
-    ran = {"file": file_name(request.file), "run_id": log.run.run_id, "parts": names}
-    manifest = {**ran, **job.origin, **counts._asdict()}
-    cli.replace_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
-    if log.lost:
-        raise UserError(f"{folder} is complete, its run in MLflow is not: run the command again.")
+        manifest = {
+            "file": file,
+            "run_id": mlflow_run.run_id,
+            "parts": [path.name for path in paths],
+            **job.origin,
+            **counts._asdict(),
+        }
+        text = json.dumps(manifest, indent=2) + "\n"
+        files.write_text_atomically(folder / MANIFEST, text)
+        log_counts(mlflow_run, job, version, file, counts, time.monotonic() - started)
     return manifest
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[Path]:
-    """Let no other command write to the folder; yield the file that is locked meanwhile."""
+def alone(folder: Path) -> Iterator[None]:
+    """Let no other command write to the folder during the block."""
     try:
-        with FileLock(folder / ".lock", timeout=0) as lock:
-            yield Path(lock.lock_file)
+        with FileLock(folder / ".lock", timeout=0):
+            yield
     except Timeout:
         raise UserError(f"Another command scores into {folder}: wait for it.") from None
 
@@ -95,38 +102,28 @@ def prepare(request: Request, version: "ModelVersion") -> Job:
     Raises:
         UserError: the file cannot be read, or was changed meanwhile.
     """
-    longest, columns = load_params().fetch.table.longest, Columns(request.text, request.identity)
+    longest = load_params().fetch.table.longest
+    columns = Columns(request.text, request.identity)
     for left in (request.out / parts.PARTS).glob(".part-*"):  # by a worker that was killed
         left.unlink()
-    with downloads.local(request.file) as source:
+    with downloads.local_copy(request.file) as source:
         before = source.path.stat()
         parts.copy(texts.read(source, columns, longest), request.out / parts.COPY)
-        digest, after = files.sha256(source.path), source.path.stat()
+        digest = files.sha256(source.path)
+        after = source.path.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise UserError(f"{source.name} changed while it was read: run the command again.")
-    model = f"models:/{version.name}/{version.version}"
+    model = champion.model_uri_of(version)
     origin = {
         "file_sha256": digest,
         "model": model,
-        "served_sha256": version.tags[SERVED_DIGEST],
+        "served_sha256": version.tags[PACKAGE_TAG],
         **columns._asdict(),
         "longest": longest,
         "part_rows": parts.ROWS,
     }
     is_pinned = bool(request.workers) and not request.scheduler
     return Job(request.out.resolve(), model, store.tracking_uri(), origin, is_pinned)
-
-
-def started(
-    request: Request, job: Job, version: "ModelVersion", lock: Path
-) -> AbstractContextManager["RunLogger"]:
-    """The scoring's run in MLflow: the same one when the command is called again."""
-    name = f"score {file_name(request.file)} by version {version.version} of {version.name}"
-    key = identity.fingerprint({**job.origin, "folder": str(job.folder)})
-    tags = {KEY: key, **identity.provenance(), **identity.describe()}
-    params = {f"score.{name}": value for name, value in job.origin.items()}
-    which = f"tags.`{KEY}` = '{key}'"
-    return lifecycle.start_run(name, params, tags, lock, which, with_model=False)
 
 
 def score(job: Job, there: Sequence[Counts | None], request: Request) -> Counts:
@@ -167,20 +164,19 @@ def outcomes(job: Job, todo: Sequence[int], request: Request) -> Iterator[Counts
 
 
 def log_counts(
-    log: "RunLogger", job: Job, version: "ModelVersion", file: str, counts: Counts, seconds: float
+    run: Run, job: Job, version: "ModelVersion", file: str, counts: Counts, seconds: float
 ) -> None:
     """Log what was scored, by which version, and how long it took."""
-    digest = job.origin["file_sha256"][:8]
-    log.run = log.run._replace(model_id=champion.model_id(version))
-    champion.log_use(log, [version])
-    log.dataset(file, "scoring", None, file, digest)
+    dataset = tracking.describe_file(file, "scoring", file, job.origin["file_sha256"][:8])
+    tracking.log_dataset(run, dataset)
     metrics = {f"score_{name}": float(count) for name, count in counts._asdict().items()}
-    log.metrics(metrics | {"score_seconds": seconds}, file, digest)
+    metrics["score_seconds"] = seconds
+    tracking.log_metrics(run, metrics, dataset, tracking.model_id_of(version))
 
 
 def summary(manifest: Mapping[str, Any], folder: Path) -> str:
-    """What `make` returns, for a reader."""
-    return escape(
+    """Return the manifest as a text for a reader."""
+    return replace_control_characters(
         f"{manifest['rows']:,} rows of {manifest['file']} by {manifest['model']}: "
         f"{manifest['positive']:,} positive, {manifest['errors']:,} without an answer\n"
         f"Run {manifest['run_id']}; answers and {MANIFEST} in {folder}"

@@ -6,27 +6,36 @@ training is resumed. The parent run in MLflow has mean and spread; `make compare
 
 import click
 
-from workflow import cli
+from workflow.commands import (
+    command,
+    json_option,
+    option,
+    print_result,
+    run_command,
+    stdout_to_stderr,
+)
 
 
-@cli.command(__doc__)
-@cli.option(
+@command(__doc__)
+@option(
     "--count",
-    variable="N",
+    envvar="N",
     type=click.IntRange(min=2),
     default=5,
     help="Train under this many seeds, from train.seed in params.yaml on.",
 )
-@cli.json_option
+@json_option
 def main(count: int, as_json: bool) -> None:
     # they import MLflow and DVC: seconds before --help
     from extras.seeds import experiments, seed_group
 
-    with cli.output_kept(as_json):
+    with stdout_to_stderr(as_json):
         group = experiments.train_group(count)
         run_id = seed_group.log(group)
-    cli.report(seed_group.document(group, run_id), f"\n{seed_group.table(group, run_id)}", as_json)
+    print_result(
+        seed_group.document(group, run_id), f"\n{seed_group.table(group, run_id)}", as_json
+    )
 
 
 if __name__ == "__main__":
-    cli.run("make seeds", main)
+    run_command("make seeds", main)

@@ -9,18 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mlflow
 from dvc.api import DVCFileSystem
-from workflow.runs.identity import SEPARATOR, fingerprint, run_name
 
 from extras.seeds.seed_group import SEED, Group, Member
-from sentiment.data.params import FetchParams
+from sentiment.data.params import FetchParams, describe_dataset
 from sentiment.errors import UserError, first_line
 from sentiment.section import flatten
-from workflow import children, dvc, files
+from workflow import dvc_commands, files, outputs, processes, provenance, store, tracking
+from workflow.about import AboutFetch, AboutTrain, read_about
 from workflow.files import EVALUATE, FETCH, STAGES, TRAIN
 from workflow.params import PARAMS_FILE, Params, load_params
-from workflow.runs import identity, logger, store
+from workflow.tracking import Run
 
 NEEDED = [
     *(f"{TRAIN}/{name}" for name in ("about.json", "run.json", "gradients.csv")),
@@ -46,21 +45,27 @@ def train_group(count: int) -> Group:
     store.connect()
     with tempfile.TemporaryDirectory() as scratch:
         members = list(trained(wanted, Path(scratch), "make seeds"))
-    name = run_name(params.train, members[0].settings_used, None)
-    seedless = name.replace(f"{SEPARATOR}seed {params.train.seed}", "")
-    return Group(f"{count} seeds{SEPARATOR}{seedless}", short_key(params), members)
+    name = provenance.run_name(params.train, params.pad, describe_dataset(params.fetch))
+    separator = provenance.SEPARATOR
+    seedless = name.replace(f"{separator}seed {params.train.seed}", "")
+    return Group(f"{count} seeds{separator}{seedless}", short_key(params), members)
 
 
 def short_key(params: Params) -> str:
-    """Eight letters that change with whatever shapes a training and its evaluation but the seed.
+    """Return eight characters that change with the params, texts and code, but not with the seed.
 
     Machine and packages are left out: DVC takes outputs from its cache whatever made them.
     """
-    settings_used = {name: content_of(name) for name in dvc.table_files(params.fetch)}
+    flat_params: dict[str, Any] = {}
     for stage in STAGES:
-        settings_used |= flatten(getattr(params, stage), stage)
-    del settings_used[SEED]
-    return fingerprint({"params": settings_used, "code": identity.code_digests(STAGES)})[:8]
+        flat_params |= flatten(getattr(params, stage), stage)
+    del flat_params[SEED]
+    document = {
+        "params": flat_params,
+        "texts": {name: content_of(name) for name in dvc_commands.table_files(params.fetch)},
+        "code": provenance.code_digests(STAGES),
+    }
+    return provenance.short_digest_of(document)[:8]
 
 
 def content_of(address: str) -> str | None:
@@ -71,7 +76,7 @@ def content_of(address: str) -> str | None:
     """
     if "://" not in address:
         return files.sha256(Path(address)) if Path(address).is_file() else None
-    fetched = files.read_about(FETCH)["params"]
+    fetched = read_about(FETCH, AboutFetch).flat_params()
     parts = ("table.train", "table.test", "add")
     return str([fetched.get(f"fetch.{part}_sha256") for part in parts])
 
@@ -87,10 +92,10 @@ def under_seeds(params: Params, count: int) -> list[Experiment]:
 
 def require_copies(params: FetchParams) -> None:
     """Raise UserError where the copies of the project that DVC trains in would lack texts."""
-    for name in dvc.relative_files(params):
+    for name in dvc_commands.project_table_files(params):
         places = (Path(name), *Path(name).parents)  # DVC may know the folder that a file is in
         by_dvc = any(Path(f"{place}.dvc").exists() for place in places)
-        if not by_dvc and not identity.git("ls-files", "--", name):
+        if not by_dvc and not provenance.git("ls-files", "--", name):
             raise UserError(
                 f"{name} is known neither to git nor to DVC, and each training runs in a copy of "
                 f"the project, which has only what these know: dvc add '{name}'"
@@ -106,13 +111,15 @@ def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterat
     Raises:
         UserError: a training failed, or an experiment's files cannot be read; what is done stays.
     """
-    listed = children.output(*dvc.DVC, "exp", "list", "--all-commits", "--name-only").split()
+    listed = processes.command_output(
+        *dvc_commands.DVC, "exp", "list", "--all-commits", "--name-only"
+    ).split()
     for number, (name, label, changes) in enumerate(wanted, 1):
         if name not in listed:
             print(f"Training {number} of {len(wanted)}: {label}", flush=True)
             options = [f"--set-param={param}={value}" for param, value in changes.items()]
             # in a folder of its own, so that `data/` and `params.yaml` stay as they are
-            if dvc.run("exp", "run", "--temp", "--name", name, *options):
+            if dvc_commands.run_dvc("exp", "run", "--temp", "--name", name, *options):
                 raise UserError(
                     f"The training of {label} failed, see above. `{command}` resumes from here "
                     "once that is fixed."
@@ -144,26 +151,27 @@ def copy_files(experiment: str, names: Iterable[str], target: Path) -> None:
 
 
 def read_member(name: str, data: Path) -> Member:
-    """Read an experiment's copy of `data/`; its run is made where the store does not have it."""
-    if recorded(data) is None:
+    """Read an experiment's copy of `data/`. Make its run if the tracking store lacks it.
+
+    Raises:
+        UserError: the run cannot be made.
+    """
+    if find_complete_run(data) is None:
         restore(name)
-    run_id = recorded(data)
-    if run_id is None:
+    run = find_complete_run(data)
+    if run is None:
         raise UserError(f"The run of {name} is incomplete in the tracking store, see above.")
-    settings_used = files.read_about(data / TRAIN.name)["params"]
-    metrics = files.read_json(files.checked(data / EVALUATE.name / "metrics.json"))
-    return Member(settings_used[SEED], name, run_id, settings_used, metrics)
+    flat_params = read_about(data / TRAIN.name, AboutTrain).flat_params()
+    metrics = files.read_json(files.verified(data / EVALUATE.name / "metrics.json"))
+    return Member(flat_params[SEED], name, run.run_id, flat_params, metrics)
 
 
-def recorded(data: Path) -> str | None:
-    """Id of the run that has all of a training and its evaluation, if the store has it."""
-    named = files.read_json(data / TRAIN.name / "run.json")["run_id"]
-    experiment_id = store.connect()
-    with store.as_user_error():
-        run = store.find_run(mlflow.MlflowClient(), experiment_id, named)
+def find_complete_run(data: Path) -> Run | None:
+    """Return the run that has all of a training and its evaluation, or None if there is none."""
+    run = tracking.find_run(outputs.read_run_record(data / TRAIN.name).training_id)
     folders = [data / stage.name for stage in (TRAIN, EVALUATE)]
-    if run and all(logger.has_all(run.data.tags, folder) for folder in folders):
-        return str(run.info.run_id)
+    if run and all(tracking.has_all_outputs(run, folder) for folder in folders):
+        return run
     return None
 
 

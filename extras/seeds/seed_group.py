@@ -4,27 +4,24 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import mlflow
 import numpy as np
-from mlflow.entities import Metric, Param, RunTag
-from workflow.runs.logger import now
 
 from extras.common import run_groups
 from extras.common.run_groups import MEMBERS, PARENT, SEEDS
 from sentiment.evaluation.metrics import metrics_for
-from workflow.runs import store
+from workflow import tracking
 
 SEED = "train.seed"
 ACCURACY = "test_accuracy"
 
 
 class Member(NamedTuple):
-    """A training of the group, with all that shaped it and the test's metrics."""
+    """A training of the group, with its flat params and its metrics on the test set."""
 
     seed: int
     experiment: str
     run_id: str
-    settings_used: dict[str, Any]
+    flat_params: dict[str, Any]
     metrics: dict[str, Any]
 
 
@@ -50,30 +47,23 @@ def metrics(members: Sequence[Member]) -> dict[str, float]:
 
 def log(group: Group) -> str:
     """Log the group to its parent run, and return that run's id."""
-    experiment_id, client, moment = store.connect(), mlflow.MlflowClient(), now()
-    settings_used = group.members[0].settings_used
-    tags = {
-        "mlflow.runName": group.name,
-        MEMBERS: json.dumps({member.seed: member.run_id for member in group.members}),
-    }
-    with store.as_user_error(), run_groups.exclusive():
-        parent = run_groups.find_or_make(client, experiment_id, SEEDS, group.key)
-        run_id = str(parent.info.run_id)
-        for member in group.members:
-            client.set_tag(member.run_id, PARENT, run_id)
-        client.log_batch(
-            run_id,
-            [Metric(name, value, moment, 0) for name, value in metrics(group.members).items()],
-            [Param(name, str(x)) for name, x in settings_used.items() if name != SEED],
-            [RunTag(*pair) for pair in tags.items()],
-        )
-    return run_id
+    flat_params = dict(group.members[0].flat_params)
+    del flat_params[SEED]
+    run_ids = {member.seed: member.run_id for member in group.members}
+    with run_groups.exclusive():
+        parent = tracking.parent_run(SEEDS, group.key, group.name)
+        for run_id in run_ids.values():
+            tracking.log_tags(tracking.get_run(run_id), {PARENT: parent.run_id})
+        tracking.log_tags(parent, {MEMBERS: json.dumps(run_ids)})
+        tracking.log_params(parent, flat_params)
+        tracking.log_metrics(parent, metrics(group.members))
+    return parent.run_id
 
 
 def document(group: Group, run_id: str) -> dict[str, Any]:
     """A group and its parent run as JSON takes them."""
     trainings = [
-        {name: value for name, value in member._asdict().items() if name != "settings_used"}
+        {name: value for name, value in member._asdict().items() if name != "flat_params"}
         for member in group.members
     ]
     spreads = metrics(group.members)

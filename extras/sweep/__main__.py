@@ -10,7 +10,14 @@ import click
 import psutil
 
 from sentiment.backend import usable_cores
-from workflow import cli
+from workflow.commands import (
+    command,
+    json_option,
+    option,
+    print_result,
+    run_command,
+    stdout_to_stderr,
+)
 
 WORKER_GB = 2.7  # memory of one that has trained as many trials as a process does
 
@@ -21,33 +28,33 @@ def fitting() -> int:
     return max(1, min(usable_cores() or 1, by_memory))
 
 
-@cli.command(__doc__)
-@cli.option(
+@command(__doc__)
+@option(
     "--trials",
-    variable="TRIALS",
+    envvar="TRIALS",
     type=click.IntRange(min=1),
     default=20,
     help="How many trials the sweep is to have, those of earlier calls included.",
 )
-@cli.option(
+@option(
     "--workers",
-    variable="WORKERS",
+    envvar="WORKERS",
     type=click.IntRange(min=1),
     default=fitting,
     show_default="the number of cores, or as many as fit into the memory",
     help="Processes on this machine.",
 )
-@cli.option("--scheduler", variable="SCHEDULER", help="Address of a Dask scheduler to use instead.")
-@cli.option("--apply", variable="APPLY", is_flag=True, help="Write the winner into params.yaml.")
-@cli.json_option
+@option("--scheduler", envvar="SCHEDULER", help="Address of a Dask scheduler to use instead.")
+@option("--apply", envvar="APPLY", is_flag=True, help="Write the winner into params.yaml.")
+@json_option
 def main(trials: int, workers: int, scheduler: str | None, apply: bool, as_json: bool) -> int:
     from extras.sweep import sweep_run  # imports Optuna, Dask and Matplotlib: seconds before --help
 
-    with cli.output_kept(as_json):
+    with stdout_to_stderr(as_json):
         document, text = sweep_run.make(trials, workers, scheduler, apply)
-    cli.report(document, text, as_json)
+    print_result(document, text, as_json)
     return 0 if document["candidates"] else 1
 
 
 if __name__ == "__main__":
-    cli.run("make sweep", main)
+    run_command("make sweep", main)

@@ -6,9 +6,8 @@ from extras.common import cluster
 from extras.common.cluster import Environment
 from extras.sweep import study
 from sentiment.errors import UserError
-from workflow import files
+from workflow import files, store
 from workflow.files import FETCH
-from workflow.runs import store
 
 ADVICE = (
     "Bring its clone to the sweep's commit, run `make .venv/sweep` and `dvc pull fetch` or `dvc "
@@ -29,7 +28,7 @@ def require_shared() -> None:
 def reviews() -> Environment:
     """Which training part `data/fetch` has."""
     try:
-        return ((str(FETCH), files.short_digest(FETCH, files.arrays("train"))),)
+        return ((str(FETCH), files.short_digest(FETCH, files.array_names("train"))),)
     except UserError:
         return ((str(FETCH), "missing"),)
 

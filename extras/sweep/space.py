@@ -6,7 +6,7 @@ from typing import Any
 import optuna
 
 from extras.sweep.sweep_options import Values
-from workflow.params_file import parameter
+from workflow.params_file import find_field
 
 DIGITS = 6  # significant ones of a number
 
@@ -27,8 +27,9 @@ def tidy(drawn: Mapping[str, Any]) -> dict[str, Any]:
 def _value(trial: optuna.Trial, name: str, values: Values) -> Any:
     if values.choices is not None:
         return trial.suggest_categorical(name, values.choices)
-    info, ends = parameter(name), (values.low, values.high)
-    if info and info.annotation is int:
+    field = find_field(name)
+    ends = (values.low, values.high)
+    if field and field.annotation is int:
         return trial.suggest_int(name, *ends, step=int(values.step or 1), log=values.log)
     return trial.suggest_float(name, *ends, step=values.step, log=values.log)
 

@@ -1,24 +1,22 @@
 """A sweep: its study, its run in MLflow, and the trials that are worth training again."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
-from workflow.runs.identity import fingerprint, provenance
 
 from extras.common import run_groups
 from extras.sweep import study
 from extras.sweep.sweep_options import SweepOptions
-from sentiment.data.params import NO_ADDED_TEXTS, describe_dataset
+from sentiment.data.params import NO_ADDED_TEXTS, Dataset, FetchParams, describe_dataset
 from sentiment.errors import UserError
 from sentiment.section import flatten
-from workflow import downloads, files
+from workflow import downloads, files, provenance, store, tracking
+from workflow.about import AboutFetch, AboutTrain, read_about
 from workflow.files import FETCH
-from workflow.params import Params, dataset_name
-from workflow.runs import identity, store
+from workflow.params import Params
 
 KEY = "sweep.key"  # tag of a sweep's run: what its trials have in common
 SEED = "train.seed"
@@ -33,7 +31,7 @@ class Sweep(NamedTuple):
     tracking_uri: str  # of the store that has it, for workers elsewhere
     params: Params  # that it starts from
     options: SweepOptions
-    data: dict[str, Any]  # the params that the reviews depend on, by dotted names
+    dataset: Dataset  # what the reviews depend on
     code: dict[str, str]  # digests of the modules that shape a training, by path
     tags: dict[str, str]  # what leads back from a run to code and data
 
@@ -65,41 +63,51 @@ def open_sweep(params: Params, options: SweepOptions) -> Sweep:
     Raises:
         UserError: a store cannot be used, or `data/fetch` is not of these params.
     """
-    import mlflow
-    from mlflow.entities import Param
-
-    data, code = data_of(params), identity.code_digests(CODE)
+    dataset = fetched_dataset(params.fetch)
+    code = provenance.code_digests(CODE)
     settings = options.model_dump(exclude={"confirm"}, exclude_none=True)
-    used = {name: x for name, x in settings_of(data, params).items() if name not in options.space}
-    key = fingerprint({"params": {**used, "sweep": settings}, "code": code})
-    experiment_id, client = store.connect(), mlflow.MlflowClient()
-    with store.as_user_error(), run_groups.exclusive():
-        run_id = run_groups.find_or_make(client, experiment_id, KEY, key).info.run_id
-        client.set_tag(run_id, "mlflow.runName", f"sweep {key[:8]}")
-        searched = [Param(f"sweep.{name}", str(x)) for name, x in settings.items()]
-        client.log_batch(run_id, params=searched)
-    tags = {**provenance(), "dataset": params.fetch.name}
-    name, uri = f"sweep-{key}", store.tracking_uri()
-    return Sweep(name, run_id, uri, params, options, data, code, tags)
+    flat_params = about_training(dataset, params).flat_params()
+    fixed = {name: value for name, value in flat_params.items() if name not in options.space}
+    key = provenance.short_digest_of({"params": fixed, "sweep": settings, "code": code})
+    with run_groups.exclusive():
+        run = tracking.parent_run(KEY, key, f"sweep {key[:8]}")
+        tracking.log_params(run, {f"sweep.{name}": value for name, value in settings.items()})
+    return Sweep(
+        name=f"sweep-{key}",
+        run_id=run.run_id,
+        tracking_uri=store.tracking_uri(),
+        params=params,
+        options=options,
+        dataset=dataset,
+        code=code,
+        tags={**provenance.provenance_tags(), "dataset": dataset.name},
+    )
 
 
-def settings_of(data: Mapping[str, Any], params: Params) -> dict[str, Any]:
-    """Everything that shapes a training, by dotted names; `data` is what shaped the reviews."""
-    return {**data, **flatten(params.pad, "pad"), **flatten(params.train, "train")}
+def about_training(dataset: Dataset, params: Params) -> AboutTrain:
+    """Return what a training with these params depends on, beside the code."""
+    return AboutTrain(dataset=dataset, pad=params.pad, train=params.train)
 
 
-def data_of(params: Params) -> dict[str, Any]:
-    """What shaped `data/fetch`; raises UserError where that is not of these params."""
-    data: dict[str, Any] = files.read_about(FETCH)["params"]
-    wanted = flatten(describe_dataset(params.fetch), "fetch")
-    if params.fetch.dataset == "table" and Path(params.fetch.table.train).is_file():
-        wanted["fetch.table.train_sha256"] = files.sha256(Path(params.fetch.table.train))
-    if params.fetch.add != NO_ADDED_TEXTS and Path(params.fetch.add).exists():
-        with downloads.added(params.fetch.add) as (_, digest):
-            wanted["fetch.add_sha256"] = digest
-    if dataset_name(data) != params.fetch.name or not wanted.items() <= data.items():
+def fetched_dataset(params: FetchParams) -> Dataset:
+    """Return what `data/fetch` depends on.
+
+    Raises:
+        UserError: it is not of these params, or a file with texts was changed since.
+    """
+    dataset = read_about(FETCH, AboutFetch).dataset
+    digests = {}
+    if params.dataset == "table" and Path(params.table.train).is_file():
+        digests["train_sha256"] = files.sha256(Path(params.table.train))
+    if params.add != NO_ADDED_TEXTS and Path(params.add).exists():
+        with downloads.local_added_tables(params.add) as (_, digest):
+            digests["add_sha256"] = digest
+    expected = flatten(describe_dataset(params, **digests), "fetch")
+    # `data/fetch` has further digests, such as of texts at URLs.
+    is_same = expected.items() <= flatten(dataset, "fetch").items()
+    if dataset.name != params.name or not is_same:
         raise UserError(f"{FETCH} has other reviews than params.yaml: run `dvc repro fetch`.")
-    return data
+    return dataset
 
 
 def studies(sweep: Sweep) -> tuple[optuna.Study, optuna.Study]:

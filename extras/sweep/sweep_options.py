@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from sentiment.section import SEED_LIMIT, Section
-from workflow.params_file import SEARCHED, parameter
+from workflow.params_file import TUNABLE_SECTIONS, find_field, is_tunable
 
 FILE = Path("extras", "sweep", "sweep.yaml")
 NOT_SEARCHED = ("pad.shuffle_seed", "train.validation_split", "train.seed")
@@ -66,16 +66,16 @@ class SweepOptions(Section):
 
 
 def _space_problems(name: str, values: Values) -> Iterator[str]:
-    info = parameter(name)
-    if info is None or name.split(".")[0] not in SEARCHED or name in NOT_SEARCHED:
-        yield f"no parameter of {' or '.join(SEARCHED)} that may be searched, see docs/sweeps.md"
+    field = find_field(name)
+    if field is None or not is_tunable(name) or name in NOT_SEARCHED:
+        yield f"not a tunable param of {' or '.join(TUNABLE_SECTIONS)} (see docs/sweeps.md)"
         return
-    if values.choices is None and info.annotation not in (int, float):
+    if values.choices is None and field.annotation not in (int, float):
         yield "not a number: give choices"
         return
-    if info.annotation is int and values.step is not None and values.step != int(values.step):
-        yield f"step {values.step!r} is no integer"
-    kind: Any = Annotated[info.annotation, info]
+    if field.annotation is int and values.step is not None and values.step != int(values.step):
+        yield f"step {values.step!r} is not an integer"
+    kind: Any = Annotated[field.annotation, field]
     allowed: Any = TypeAdapter(kind, config={"strict": True})
     searched: list[Any] = [values.low, values.high]
     for value in values.choices or searched:

@@ -35,7 +35,7 @@ def write(this_sweep: Sweep, folder: Path) -> None:
         as_text=space.as_text,
         interval=lambda winner: mean_interval(np.array(winner.confirmed), CONFIDENCE),
     )
-    with files.replaced(folder) as partial_folder:
+    with files.atomic_folder(folder) as partial_folder:
         (partial_folder / "report.html").write_text(content, encoding="utf-8")
 
 

@@ -1,9 +1,9 @@
 """A sweep from its start to its report, or to the params that it found."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import optuna
 from optuna.trial import FrozenTrial
 
@@ -12,10 +12,9 @@ from extras.sweep import environment, space, study, sweep, sweep_page
 from extras.sweep.sweep import Candidate, Sweep
 from extras.sweep.sweep_options import FILE, SweepOptions
 from extras.sweep.workers import search
-from sentiment.errors import UserError
-from workflow import params_file
-from workflow.params import PARAMS_FILE, load, load_params
-from workflow.runs import store
+from sentiment.errors import StoreError, UserError, first_line
+from workflow import params_file, tracking
+from workflow.params import PARAMS_FILE, load_params, load_yaml
 
 REPORTS = Path("reports")
 FIRST = 5  # trials of a call that may not all fail
@@ -34,7 +33,8 @@ def make(
             no finished sweep to apply.
     """
     with study.as_user_error():
-        params, options = load_params(), load(SweepOptions, FILE)
+        params = load_params()
+        options = load_yaml(SweepOptions, FILE)
         if scheduler:
             environment.require_shared()
         this_sweep = sweep.open_sweep(params, options)
@@ -52,8 +52,10 @@ def report(this_sweep: Sweep) -> None:
     """Write the report, and log it to the sweep's run."""
     folder = REPORTS / this_sweep.name
     sweep_page.write(this_sweep, folder)
-    with store.tolerating_errors("The report is not logged to MLflow"):
-        mlflow.MlflowClient().log_artifacts(this_sweep.run_id, str(folder))
+    try:
+        tracking.log_folder(tracking.get_run(this_sweep.run_id), folder)
+    except (StoreError, OSError) as error:
+        print(f"The report is not logged to MLflow: {first_line(error)}", file=sys.stderr)
 
 
 def run(this_sweep: Sweep, trials: int, workers: int, scheduler: str | None) -> None:
@@ -117,7 +119,7 @@ def apply_best(this_sweep: Sweep, winners: list[Candidate]) -> list[str]:
         raise UserError(
             "There is no finished sweep of these params, data and code: `make sweep` finishes it."
         )
-    return params_file.edit(PARAMS_FILE, winners[0].values)
+    return params_file.update_params_file(PARAMS_FILE, winners[0].values)
 
 
 def text(this_sweep: Sweep, winners: list[Candidate]) -> str:

@@ -4,58 +4,67 @@ It trains as the stage `train` does: the same model, path, seeds and batches, wi
 after each epoch. It never sees the test set.
 """
 
+import os
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import optuna
-from workflow.ending import explain
-from workflow.runs.identity import fingerprint, run_name
-from workflow.runs.logger import Run, RunLogger
-from workflow.runs.training_run import FORMAT, resume, training_run
 
+from extras.common.cluster import THREADS
 from extras.common.run_groups import PARENT
 from extras.sweep import space, study
 from extras.sweep.study import ERROR, PASSING, VALUES
-from extras.sweep.sweep import Sweep, settings_of
+from extras.sweep.sweep import Sweep, about_training
 from sentiment.backend import load_keras
-from sentiment.errors import AlreadyRunningError, StoreError
+from sentiment.errors import AlreadyRunningError, StoreError, first_line
 from sentiment.network.batches import train_validation_split
 from sentiment.network.model import model_inputs
-from sentiment.network.progress import Progress, TrainingResult
+from sentiment.network.progress import NO_PROGRESS, Progress, TrainingResult, history_frame
 from sentiment.network.training import Training, training_metrics
 from sentiment.padding import layout, shuffle_orders
 from sentiment.tokenizer import Reviews, pad
-from workflow.params_file import changed
-from workflow.runs import identity, lifecycle, store
+from workflow import checkpoints, provenance, tracking
+from workflow.about import AboutTrain
+from workflow.checkpoints import Checkpoint, TrainingStart
+from workflow.outputs import TRAINING_KEY, RunRecord
+from workflow.params_file import with_changes
+from workflow.terminal import user_message
+from workflow.tracking import LiveRun, Run
 
-RUN, KEY = "run", "key"  # attributes of a trial: its MLflow run, and the key of its checkpoints
-# tags of a run: why its trial ended early, or failed
-PRUNED, FAILED = "sweep.pruned", "sweep.error"
+# Attributes of a trial: the id of its MLflow run, and the key of its checkpoint.
+RUN = "run"
+KEY = "key"
+# Tags of a run: why its trial was stopped early, or failed.
+PRUNED = "sweep.pruned"
+FAILED = "sweep.error"
+REMEDY = "the trial is tried again"
 
 
 class Stopped(BaseException):
-    """Ends a trial before its time; it is no failure, so that its run ends as KILLED."""
+    """A trial is pruned. This is not an `Exception`, so that its run ends as KILLED."""
 
 
 def prepare(
     sweep: Sweep, reviews: Reviews, values: Mapping[str, Any]
-) -> tuple[dict[str, Any], Training]:
-    """All that shapes a training with these values, by dotted names, and the training itself.
+) -> tuple[AboutTrain, Training]:
+    """Return what a training with these values depends on, and the training.
 
     Raises:
         UserError: the values do not go together.
     """
-    params = changed(sweep.params, values)
-    settings_used = settings_of(sweep.data, params)
+    params = with_changes(sweep.params, values)
     order, _ = shuffle_orders(len(reviews), 0, params.pad.shuffle_seed)
-    x, y = pad(reviews, order, layout(params.pad)), reviews.labels[order]
-    learning, validation = train_validation_split(x, y, params.train.validation_split)
-    inputs = model_inputs(params.pad, params.train, len(learning.y))
+    x = pad(reviews, order, layout(params.pad))
+    y = reviews.labels[order]
+    train_split, val_split = train_validation_split(x, y, params.train.validation_split)
+    inputs = model_inputs(params.pad, params.train, len(train_split.y))
     with own_seeds(params.train.seed):
-        return settings_used, Training(params.train, inputs, learning, validation)
+        training = Training(params.train, inputs, train_split, val_split)
+    return about_training(sweep.dataset, params), training
 
 
 @contextmanager
@@ -102,75 +111,131 @@ def objective(
 
 
 def note_failure(error: Exception, trial: optuna.Trial) -> None:
-    """Note why a trial failed, for Optuna and, where it has a run, for MLflow."""
-    import mlflow
-
-    why = explain(error, "`make sweep`") or repr(error)
+    """Note why a trial failed: for Optuna and, if the trial has a run, for MLflow."""
+    why = user_message(error, "`make sweep`") or repr(error)
     trial.set_user_attr(PASSING, isinstance(error, StoreError | OSError | AlreadyRunningError))
     trial.set_user_attr(ERROR, why)
     if run_id := trial.user_attrs.get(RUN):
-        with store.tolerating_errors("Why the trial failed is not logged to MLflow"):
-            store.connect()
-            mlflow.MlflowClient().set_tag(run_id, FAILED, why)
+        try:
+            tracking.log_tags(tracking.get_run(run_id), {FAILED: why})
+        except (StoreError, OSError) as store_error:
+            message = f"Why the trial failed is not logged to MLflow: {first_line(store_error)}"
+            print(message, file=sys.stderr, flush=True)
 
 
 def train(
-    sweep: Sweep, settings_used: Mapping[str, Any], training: Training, trial: optuna.Trial
+    sweep: Sweep, about: AboutTrain, training: Training, trial: optuna.Trial
 ) -> TrainingResult:
-    """Train, or resume, in the trial's own run, and tell Optuna how it goes.
+    """Train or resume a trial in its own run. Report each epoch to Optuna.
 
     Raises:
         Stopped: others were better after as many epochs.
         UserError: the training diverged, or a store failed.
     """
-    computed_by, metric = identity.describe(), sweep.options.metric
-    shaped = {"params": settings_used, "code": sweep.code, "machine": computed_by}
-    # trials that drew the same values have checkpoints of their own
-    own = {"sweep": sweep.run_id, "trial": study.first_number(trial), "checkpoints": FORMAT}
-    key = fingerprint({**shaped, **own})
-    tags = {**sweep.tags, **computed_by, lifecycle.KEY: key, PARENT: sweep.run_id}
+    machine_tags = provenance.machine_tags()
+    key = checkpoint_key(sweep, about, machine_tags, trial)
     keys = {key, trial.user_attrs.get(KEY, key)}
     trial.set_user_attr(KEY, key)
-
-    def after_epoch(progress: Progress) -> None:
-        number = len(progress.epochs)
-        trial.report(progress.epochs[-1][metric], number)
-        if number < training.params.epochs and trial.should_prune():
-            why = f"others were better after epoch {number}"
-            run.log.tags({PRUNED: why})
-            require_store(run.log)
-            raise Stopped(why)
-
-    name = run_name(training.params, settings_used, f"trial {trial.number}")
-    with training_run(name, settings_used, tags, with_model=False) as run:
-        run.log.consequence = "Logging to MLflow stops here, the trial is tried again"
-        if not run.log.lost:  # else no store has the run
-            take_run(run.log.run, keys, trial)
-        run.log.tags({"train.path": training.path})
-        trained = resume(run, training, after_epoch, show=False)
-        require_store(run.log)
-    return trained
+    with checkpoints.exclusive_checkpoint(key) as checkpoint:
+        tags = {
+            **sweep.tags,
+            **machine_tags,
+            "train.path": training.path,
+            TRAINING_KEY: key,
+            PARENT: sweep.run_id,
+        }
+        record = describe_run(about, trial, checkpoint.start, tags)
+        with tracking.live_run(record, about.flat_params(), REMEDY) as live_run:
+            take_run(require_run(live_run), keys, trial)
+            result = resume(training, checkpoint, live_run, sweep.options.metric, trial)
+            tracking.end_run(require_run(live_run), "FINISHED")
+    return result
 
 
-def take_run(run: Run, keys: Iterable[str], trial: optuna.Trial) -> None:
-    """Note a trial's run; delete others of its keys, of which nothing comes.
+def checkpoint_key(
+    sweep: Sweep, about: AboutTrain, machine_tags: dict[str, str], trial: optuna.Trial
+) -> str:
+    """Return a digest of everything that the bits of a trial depend on.
 
-    A trial begins anew, with a run of its own, where its checkpoints are not: on another machine,
-    or with another number of threads. The run before may have been killed before it was noted.
+    Trials that drew the same values have different keys.
     """
-    import mlflow
+    return provenance.short_digest_of(
+        {
+            "params": about.model_dump(exclude={"files"}),
+            "code": sweep.code,
+            "machine": machine_tags,
+            "threads": os.environ.get(THREADS),
+            "sweep": sweep.run_id,
+            "trial": study.first_number(trial),
+            "format": checkpoints.FORMAT,
+        }
+    )
 
-    client = mlflow.MlflowClient()
-    with store.as_user_error():
-        for key in keys:
-            same = f"tags.`{lifecycle.KEY}` = '{key}'"
-            for other in client.search_runs([run.experiment_id], same):
-                if other.info.run_id != run.run_id:
-                    client.delete_run(other.info.run_id)
+
+def describe_run(
+    about: AboutTrain, trial: optuna.Trial, start: TrainingStart, tags: dict[str, str]
+) -> RunRecord:
+    """Describe a trial for MLflow."""
+    return RunRecord(
+        training_id=start.training_id,
+        name=provenance.run_name(about.train, about.pad, about.dataset, f"trial {trial.number}"),
+        started=start.time,
+        tags=tags,
+        datasets=[],
+        uncommitted="",
+    )
+
+
+def take_run(run: Run, keys: set[str], trial: optuna.Trial) -> None:
+    """Note the run of a trial, and delete former runs of its keys, which nobody will complete.
+
+    A trial without a checkpoint starts again, with a run of its own: on another machine, or with
+    another number of threads. The former run may have been killed before it was noted.
+    """
+    for key in keys:
+        tracking.delete_other_runs(run, TRAINING_KEY, key)
     trial.set_user_attr(RUN, run.run_id)
 
 
-def require_store(log: RunLogger) -> None:
-    """Raise StoreError where the store has failed: tried again, the trial logs what it lacks."""
-    if log.lost:
-        raise StoreError("MLflow failed meanwhile. What the run lacks is logged when tried again.")
+def resume(
+    training: Training,
+    checkpoint: Checkpoint,
+    live_run: LiveRun,
+    metric: str,
+    trial: optuna.Trial,
+) -> TrainingResult:
+    """Train from the checkpoint on.
+
+    Raises:
+        Stopped: others were better after as many epochs.
+        UserError: the training diverged, or a store failed.
+    """
+    progress = NO_PROGRESS
+    if checkpoint.state:
+        progress = training.restore(checkpoint.state)
+        print(f"Resuming after epoch {len(progress.epochs)} of trial {trial.number}", flush=True)
+        live_run.log_epochs(history_frame(progress.epochs))  # the last may not be logged yet
+
+    def after_epoch(progress: Progress) -> None:
+        checkpoint.write(training.capture(progress))
+        live_run.log_epochs(history_frame(progress.epochs))
+        epoch = len(progress.epochs)
+        trial.report(progress.epochs[-1][metric], epoch)
+        if epoch < training.params.epochs and trial.should_prune():
+            why = f"others were better after epoch {epoch}"
+            tracking.log_tags(require_run(live_run), {PRUNED: why})
+            raise Stopped(why)
+
+    return training.fit(progress, after_epoch, verbose=False)
+
+
+def require_run(live_run: LiveRun) -> Run:
+    """Return the run of a trial. Tried again, the trial logs what its run lacks.
+
+    Raises:
+        StoreError, OSError: the tracking store failed.
+    """
+    if live_run.store_error:
+        raise live_run.store_error
+    assert live_run.run is not None  # as no error has prevented it
+    return live_run.run

@@ -18,9 +18,8 @@ from extras.sweep.sweep import Sweep
 from extras.sweep.trial import KEY, objective
 from sentiment.errors import StoreError, first_line
 from sentiment.tokenizer import Reviews
-from workflow import ending
+from workflow import checkpoints, commands
 from workflow.files import FETCH, read_reviews
-from workflow.runs import training_run
 
 TRIALS_A_PROCESS = 20  # TensorFlow keeps 30 to 150 MB of each training until its process ends
 TRAINED = "trained"  # attribute of a worker: how many trials its process has trained
@@ -65,7 +64,7 @@ def load(
     this_sweep: Sweep = pickle.loads(content)
     reviews = read_reviews(FETCH, "train")
     os.environ["MLFLOW_TRACKING_URI"] = this_sweep.tracking_uri
-    ending.quiet_libraries()
+    commands.quiet_libraries()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     searched = study.patiently(partial(study.open_study, name, this_sweep.options))
     return searched, this_sweep, reviews
@@ -107,9 +106,9 @@ def run_next(
 
 
 def clear(_: optuna.Study, trial: FrozenTrial) -> None:
-    """Remove a trial's checkpoints, once Optuna knows what came of it."""
+    """Remove a trial's checkpoint once Optuna knows how the trial ended."""
     if KEY in trial.user_attrs and not study.may_pass(trial):
-        training_run.clear(trial.user_attrs[KEY])
+        checkpoints.remove_checkpoint(trial.user_attrs[KEY])
 
 
 def search(

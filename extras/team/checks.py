@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from extras.team.server_options import FILE, Server
 from sentiment.errors import UserError, first_line
-from workflow import children
+from workflow import processes
 
 ANSWER_SECONDS = 20
 PASSWORD, SECRET_KEY = "MLFLOW_AUTH_ADMIN_PASSWORD", "MLFLOW_FLASK_SERVER_SECRET_KEY"
@@ -20,7 +20,7 @@ def check(settings: Server) -> None:
         UserError: the port is taken, a database is not MLflow's, a secret is missing, or artifacts
             have no place.
     """
-    children.require_free(settings.port, f"host or port in {FILE}", settings.host)
+    processes.check_port_is_free(settings.port, f"host or port in {FILE}", settings.host)
     require_mlflow(settings, "runs", "alembic_version")
     has_users = require_mlflow(settings, "users", "alembic_version_auth")
     require_secrets(is_first_start=not has_users)

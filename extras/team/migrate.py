@@ -6,20 +6,27 @@ again, brings nothing twice, and deletes nothing here.
 """
 
 from extras.team.server_options import load_options
-from workflow import cli
+from workflow.commands import (
+    command,
+    json_option,
+    option,
+    print_result,
+    run_command,
+    stdout_to_stderr,
+)
 
 
-@cli.command(__doc__)
-@cli.option("--to", variable="TO", required=True, help="The server's address.")
-@cli.json_option
+@command(__doc__)
+@option("--to", envvar="TO", required=True, help="The server's address.")
+@json_option
 def main(to: str, as_json: bool) -> int:
     from extras.team import migration
 
-    with cli.output_kept(as_json):
+    with stdout_to_stderr(as_json):
         result = migration.migrate(load_options(), to)
-    cli.report(result, migration.summary(result, to), as_json)
+    print_result(result, migration.summary(result, to), as_json)
     return int(not result["equal"])
 
 
 if __name__ == "__main__":
-    cli.run("make migrate", main)
+    run_command("make migrate", main)

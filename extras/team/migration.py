@@ -12,8 +12,7 @@ from extras.team import artifacts, checks
 from extras.team.server_options import FILE, Server
 from extras.team.store_history import Database, Row, renamed
 from sentiment.errors import UserError, redacted
-from workflow import files
-from workflow.runs import lifecycle, store
+from workflow import files, store
 
 
 class History(NamedTuple):
@@ -38,7 +37,7 @@ def migrate(settings: Server, to: str) -> dict[str, Any]:
     """
     if not store.is_server(to):
         raise UserError(
-            f"{redacted(to)} is no address of a server, such as https://mlflow.example.org"
+            f"{redacted(to)} is not a server's URL. Use one such as https://mlflow.example.org."
         )
     if not checks.require_mlflow(settings, "runs", "alembic_version"):
         raise UserError(f"{settings.runs} is empty: start the server once, `make server`.")
@@ -46,7 +45,7 @@ def migrate(settings: Server, to: str) -> dict[str, Any]:
     os.environ["MLFLOW_TRACKING_URI"] = to
     experiment_id = store.connect()
     engine = create_engine(settings.runs, poolclass=NullPool)
-    with store.as_user_error(), engine.connect() as connection:
+    with store.store_errors(), engine.connect() as connection:
         server = Database(connection)
         return move(ours, server, counterpart(server, experiment_id))
 
@@ -57,17 +56,20 @@ def read_history() -> History:
     if not path.is_file():
         raise UserError(f"{path} is missing: this folder has no history to move.")
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # what is moved is the store in this folder
-    lifecycle.end_abandoned_runs()
+    store.connect()
     engine = create_engine(f"{store.SQLITE}{path}", poolclass=NullPool)
-    with store.as_user_error(), engine.connect() as connection:
+    with store.store_errors(), engine.connect() as connection:
         database = Database(connection)
         experiment = database.experiment()
-        assert experiment  # `end_abandoned_runs` made it if there was none
+        assert experiment  # as `connect` creates it
         rows = database.read(experiment)
     active = (run for run in rows["runs"] if run["lifecycle_stage"] == "active")
     running = [run["run_uuid"] for run in active if run["status"] == "RUNNING"]
     if running:
-        raise UserError(f"Still running: {', '.join(running)}. Let it end first.")
+        raise UserError(
+            f"Still running: {', '.join(running)}. Wait until it ends. If it was killed, run its "
+            "command again."
+        )
     place = files.root() / experiment["artifact_location"]
     paths = (path for path in place.glob("*/**/*") if path.is_file())
     return History(experiment, rows, {str(path.relative_to(place)): path for path in paths})

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from extras.team.server_options import Server, load_options
 from sentiment.errors import UserError, redacted
-from workflow import children, cli
+from workflow.commands import command, run_command
+from workflow.processes import run_server
 
 MLFLOW = [sys.executable, "-m", "mlflow"]
 MLFLOW_AUTH = [sys.executable, "-m", "mlflow.server.auth"]
@@ -23,7 +24,7 @@ CONNECTIONS = 5  # that each of a worker's three pools (runs, registered models,
 THREADS = 40  # calls that a worker answers at once: AnyIO's default, which MLflow leaves alone
 
 
-@cli.command(__doc__)
+@command(__doc__)
 def main() -> int:
     from extras.team import checks
 
@@ -36,7 +37,7 @@ def main() -> int:
         upgrade([*MLFLOW, "db", "upgrade", settings.runs])
         upgrade([*MLFLOW_AUTH, "db", "upgrade", "--url", settings.users])
         print(f"Serving on http://{settings.host}:{settings.port}", flush=True)
-        return children.run(command(settings), os.environ)
+        return run_server(server_command(settings), os.environ)
 
 
 def upgrade(command: list[str]) -> None:
@@ -50,7 +51,7 @@ def upgrade(command: list[str]) -> None:
         )
 
 
-def command(settings: Server) -> list[str]:
+def server_command(settings: Server) -> list[str]:
     return [
         *MLFLOW,
         "server",
@@ -95,4 +96,4 @@ authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 
 
 if __name__ == "__main__":
-    cli.run("make server", main)
+    run_command("make server", main)

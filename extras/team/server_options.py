@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from sentiment.errors import UserError
 from sentiment.section import HIDDEN, Section
-from workflow.params import load
+from workflow.params import load_yaml
 
 FILE = Path("extras", "team", "server.yaml")
 
@@ -53,7 +52,9 @@ class Server(Section):
 
 
 def load_options() -> Server:
-    """Read and check the file; raises UserError as `workflow.params.load`, or where it is moved."""
-    if Path(FILE.name).exists():
-        raise UserError(f"{FILE.name} is now {FILE}: move your settings there, and remove it.")
-    return load(Server, FILE)
+    """Read and validate the file.
+
+    Raises:
+        UserError: see `workflow.params.load_yaml`.
+    """
+    return load_yaml(Server, FILE)

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Select, Table, insert, or_, select, tuple_
-from workflow.runs.store import EXPERIMENT
 
 from sentiment.errors import UserError
+from workflow.store import EXPERIMENT
 
 Row = dict[str, Any]
 Rows = Mapping[str, Sequence[Row]]  # by table

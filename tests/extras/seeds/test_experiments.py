@@ -10,17 +10,17 @@ from sentiment.errors import UserError
 from tests.conftest import Caller, defaults
 from tests.own_texts import NAME, use_table, write_texts
 from tests.project import SMALL, Project, merged
-from workflow.params import check_params, load_params
-from workflow.runs import identity
+from workflow import provenance
+from workflow.params import load_params, validate_params
 
 
 def test_a_name_changes_with_whatever_shapes_the_training_or_its_evaluation_but_the_seed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(identity, "code_digests", lambda _: {"train.py": "digest"})
+    monkeypatch.setattr(provenance, "code_digests", lambda _: {"train.py": "digest"})
 
     def named(**changes: Any) -> str:
-        params = check_params(merged(merged(defaults(), SMALL), changes), "params.yaml")
+        params = validate_params(merged(merged(defaults(), SMALL), changes), "params.yaml")
         return experiments.under_seeds(params, 2)[1].name
 
     before = named()
@@ -29,7 +29,7 @@ def test_a_name_changes_with_whatever_shapes_the_training_or_its_evaluation_but_
     assert before != named(evaluate={"threshold": 0.4})
     assert before == named(promote={"alpha": 0.01})
     assert before.removesuffix("-43") == named(train={"seed": 7}).removesuffix("-8")
-    monkeypatch.setattr(identity, "code_digests", lambda _: {"train.py": "another"})
+    monkeypatch.setattr(provenance, "code_digests", lambda _: {"train.py": "another"})
     assert before != named()
 
 

@@ -11,12 +11,12 @@ from extras.sweep.sweep import Sweep
 from extras.sweep.sweep_options import FILE, SweepOptions
 from sentiment.data import synthetic
 from sentiment.data.params import describe_dataset
-from sentiment.section import flatten
 from sentiment.tokenizer import Reviews
 from tests.project import ROOT
 from workflow import files
+from workflow.about import About, write_about
 from workflow.files import FETCH, write_reviews
-from workflow.params import Params, load
+from workflow.params import Params, load_yaml
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def sweep_options() -> SweepOptions:
     """What the project ships to be searched."""
-    return load(SweepOptions, ROOT / FILE)
+    return load_yaml(SweepOptions, ROOT / FILE)
 
 
 @pytest.fixture
@@ -52,9 +52,9 @@ def reviews(small_params: Params) -> Reviews:
 @pytest.fixture
 def fetched(root: Path, reviews: Reviews) -> Path:
     """A folder with these reviews."""
-    with files.replaced(FETCH) as folder:
+    with files.atomic_folder(FETCH) as folder:
         write_reviews(folder, "train", reviews)
-        files.write_about(folder, {})
+        write_about(folder, About())
     return root
 
 
@@ -63,5 +63,5 @@ def small_sweep(small_params: Params, sweep_options: SweepOptions) -> Sweep:
     """A sweep of short trainings that prunes none and confirms the best two with two seeds."""
     confirm = sweep_options.confirm.model_copy(update={"top": 2, "seeds": 2})
     options = sweep_options.model_copy(update={"pruner": "none", "confirm": confirm})
-    data = flatten(describe_dataset(small_params.fetch), "fetch")
-    return Sweep("sweep-x", "parent", "", small_params, options, data, {}, {})
+    dataset = describe_dataset(small_params.fetch)
+    return Sweep("sweep-x", "parent", "", small_params, options, dataset, {}, {})

@@ -109,8 +109,7 @@ def test_no_workers_one_without_the_code_and_one_that_differs_are_one_message(
         assert re.search("cannot import this project: .*No module named.* in clones of it", message)
         worker = repository.copy(folder / "worker")
         worker.run("git", "commit", "--quiet", "--allow-empty", "--message", "another")
-        reviews = files.read_about(FETCH)["files"]
-        others = {"params": {}, "files": dict.fromkeys(reviews, "other")}
+        others = {"files": dict.fromkeys(files.read_digests(FETCH), "other")}
         files.write_json(worker.path / FETCH / "about.json", others)
         message = refusal("worker")
         commit = worker.read("git", "rev-parse", "HEAD").strip()

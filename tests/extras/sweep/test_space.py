@@ -12,7 +12,7 @@ from extras.sweep import space
 from extras.sweep.sweep_options import FILE, SweepOptions, Values
 from sentiment.errors import UserError
 from tests.project import ROOT
-from workflow.params import check
+from workflow.params import validate
 
 SPACE = {
     "train.units": Values(low=8, high=64, step=8),
@@ -55,26 +55,26 @@ def test_values_are_as_people_write_them() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("train.unit", {"choices": [1]}, "train.unit: no parameter of pad or train"),
+        ("train.unit", {"choices": [1]}, "train.unit: not a tunable param of pad or train"),
         ("train.units", {"choices": [16, 0]}, "train.units: 0 is not allowed"),
         ("", None, "at least 1 item"),
         ("train.units", {"low": 8, "high": 16.5}, "16.5 is not allowed"),
         ("train.units", {"low": 8}, "give either choices, or low and high"),
         ("train.units", {"low": 8, "hihg": 64}, "Did you mean high?"),
         ("train.pooling", {"low": 1, "high": 2}, "not a number: give choices"),
-        ("train.seed", {"low": 1, "high": 9}, "that may be searched"),
+        ("train.seed", {"low": 1, "high": 9}, "train.seed: not a tunable param"),
     ],
 )
 def test_a_space_that_is_not_allowed_is_one_message(name: str, values: Any, message: str) -> None:
     document = YAML(typ="safe", pure=True).load(ROOT / FILE)
     document["space"] = {name: values} if name else {}
     with pytest.raises(UserError, match=re.escape(message)):
-        check(SweepOptions, document, "sweep.yaml")
+        validate(SweepOptions, document, "sweep.yaml")
 
 
 def test_smoothed_labels_are_not_searched_by_the_loss_that_they_change() -> None:
     document = YAML(typ="safe", pure=True).load(ROOT / FILE)
     document["space"] = {"train.label_smoothing": {"choices": [0.0, 0.1]}}
-    assert check(SweepOptions, {**document, "metric": "val_accuracy"}, "sweep.yaml")
+    assert validate(SweepOptions, {**document, "metric": "val_accuracy"}, "sweep.yaml")
     with pytest.raises(UserError, match="it changes val_loss"):
-        check(SweepOptions, {**document, "metric": "val_loss"}, "sweep.yaml")
+        validate(SweepOptions, {**document, "metric": "val_loss"}, "sweep.yaml")

@@ -11,11 +11,11 @@ from extras.sweep import sweep as sweeps
 from extras.sweep.sweep import Sweep
 from sentiment.data.params import describe_dataset
 from sentiment.errors import UserError
-from sentiment.section import flatten
 from workflow import downloads, files
+from workflow.about import AboutFetch, write_about
 from workflow.files import FETCH
 from workflow.params import Params
-from workflow.params_file import changed
+from workflow.params_file import with_changes
 
 UNITS = optuna.distributions.IntDistribution(1, 100)
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("url")
 def sweep(request: pytest.FixtureRequest, small_sweep: Sweep) -> Sweep:
     """One whose seeds begin at 7."""
     options = small_sweep.options.model_copy(update={"metric": request.param})
-    params = changed(small_sweep.params, {"train.seed": 7})
+    params = with_changes(small_sweep.params, {"train.seed": 7})
     return small_sweep._replace(params=params, options=options)
 
 
@@ -79,18 +79,21 @@ def test_texts_that_changed_or_joined_since_they_were_fetched_are_refused(
     own, added = Path("own.csv"), Path("added.csv")
     for table in (own, added):
         table.write_text("text,label\n", encoding="utf-8")
-    alone = changed(small_params, {"fetch.dataset": "table", "fetch.table.train": str(own)})
-    joined = changed(alone, {"fetch.add": str(added)})
-    with downloads.added(str(added)) as (_, digest), files.replaced(FETCH) as folder:
+    alone = with_changes(small_params, {"fetch.dataset": "table", "fetch.table.train": str(own)})
+    joined = with_changes(alone, {"fetch.add": str(added)})
+    with (
+        downloads.local_added_tables(str(added)) as (_, digest),
+        files.atomic_folder(FETCH) as folder,
+    ):
         dataset = describe_dataset(joined.fetch, train_sha256=files.sha256(own), add_sha256=digest)
-        files.write_about(folder, flatten(dataset, "fetch"))
-    assert sweeps.data_of(joined)["fetch.add"] == "added.csv"
+        write_about(folder, AboutFetch(dataset=dataset))
+    assert sweeps.fetched_dataset(joined.fetch) == dataset
     refusal = "data/fetch has other reviews .*`dvc repro fetch`"
     with pytest.raises(UserError, match=refusal):
-        sweeps.data_of(alone)
+        sweeps.fetched_dataset(alone.fetch)
     for table in (own, added):
         before = table.read_bytes()
         table.write_text("text,label\nanother,1\n", encoding="utf-8")
         with pytest.raises(UserError, match=refusal):
-            sweeps.data_of(joined)
+            sweeps.fetched_dataset(joined.fetch)
         table.write_bytes(before)

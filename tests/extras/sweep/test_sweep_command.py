@@ -31,7 +31,7 @@ SWEEP = (
     "-c",
     "from extras.sweep import __main__, study\n"
     "study.GRACE_SECONDS = 12\n"
-    "__main__.cli.run('make sweep', __main__.main)",
+    "__main__.run_command('make sweep', __main__.main)",
 )
 
 
@@ -88,7 +88,7 @@ def test_each_trial_is_a_run_of_its_params_and_curve_without_model_and_test_set(
     assert [file.path for file in logged] == ["report.html"]
     assert project.contents("data") == finished.contents("data")
     assert project.read("git", "status", "--porcelain") == ""  # neither params.yaml nor a lock
-    assert not list((project.path / ".checkpoints").glob("*/epoch-*"))
+    assert not list((project.path / ".checkpoints").glob("*/state.npz"))
 
 
 def test_the_confirmed_winner_in_params_yaml_gives_its_curve_again_to_the_same_bits(
@@ -115,7 +115,7 @@ def workers(driver: psutil.Process) -> set[psutil.Process]:
     training = set()
     for process in driver.children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if any(Path(file.path).name.startswith("lock-") for file in process.open_files()):
+            if any(Path(file.path).parent.name == "locks" for file in process.open_files()):
                 training.add(process)
     return training
 
@@ -129,7 +129,7 @@ def test_a_killed_worker_and_ctrl_c_cost_no_epoch_and_more_trials_join_the_same_
     victims: list[psutil.Process] = []
 
     def find_victim() -> bool:
-        victims.extend(workers(driver) if [*project.path.glob(".checkpoints/*/epoch-*")] else ())
+        victims.extend(workers(driver) if [*project.path.glob(".checkpoints/*/state.npz")] else ())
         return bool(victims)
 
     until(find_victim, pause=0.1)

@@ -11,7 +11,7 @@ from mlflow.entities import Metric, Param, RunTag
 from tests.conftest import stand_in
 from tests.extras.team.servers import Parts, Team, parts, serving
 from tests.project import MODEL, Project
-from workflow.runs import store
+from workflow import store
 
 RUNS = 20
 STATUSES = ("FINISHED", "FINISHED", "FINISHED", "FAILED", "KILLED")

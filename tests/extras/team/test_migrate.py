@@ -17,17 +17,17 @@ from tests.extras.team.conftest import RUNS
 from tests.extras.team.servers import Team
 from tests.object_store import client as object_client
 from tests.project import MODEL, Project, free_port
-from workflow.runs import store
+from workflow import store
 
 KILLED = """
 import os
 from extras.team import migrate, store_history
-from workflow import cli
+from workflow.commands import run_command
 
 insert, left = store_history.insert, [1, 2, 3]
 die = lambda _: os.kill(os.getpid(), 9)
 store_history.insert = lambda table: (insert if left and left.pop() else die)(table)
-cli.run("make migrate", migrate.main)
+run_command("make migrate", migrate.main)
 """
 
 
@@ -59,10 +59,10 @@ def test_what_stands_in_the_way_is_one_message_and_nothing_is_moved(
     def said(address: str = server.address, **environment: str) -> str:
         return call.fail(migrate.main, "--to", address, **environment)
 
-    assert "mlflow.example.org is no address of a server" in said("mlflow.example.org")
+    assert "mlflow.example.org is not a server's URL" in said("mlflow.example.org")
     assert "does not answer" in said(f"http://127.0.0.1:{free_port()}")
     password = server.user("admin")["MLFLOW_TRACKING_PASSWORD"]
-    assert "does not know admin by this" in said(MLFLOW_TRACKING_PASSWORD="another one")
+    assert "rejected the user name or password" in said(MLFLOW_TRACKING_PASSWORD="another one")
     call.monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
     runs = server.parts.settings["runs"]
     server.parts.write(own, runs=f"{runs}_s")

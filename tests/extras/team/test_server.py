@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
-from workflow.ending import explain
 
 from extras.team import checks, server
-from extras.team.server_options import FILE, Server, load_options
+from extras.team.server_options import FILE, Server
 from sentiment.errors import UserError
 from tests.extras.team.servers import MARK, Parts
 from tests.project import ROOT, free_port
 from workflow import params
+from workflow.terminal import user_message
 
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
 PASSWORDS = [MARK, "ses@me", "a:sesame", "ses/ame", "se same", "se#same", "se?same"]
@@ -27,7 +27,7 @@ ELSEWHERE = "A password or key does not belong here"
 def options(**changes: Any) -> Server:
     """The settings that are shipped, with other values."""
     document: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / FILE)
-    return params.check(Server, {**document, **changes}, "server.yaml")
+    return params.validate(Server, {**document, **changes}, "server.yaml")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_setting_that_is_not_allowed_is_one_message_without_secrets(
 ) -> None:
     with pytest.raises(UserError) as raised:
         options(**changes)
-    message = str(explain(raised.value))
+    message = str(user_message(raised.value))
     assert said in message
     assert not [secret for secret in PASSWORDS if secret in message]
 
@@ -72,7 +72,7 @@ def standing(empty: Parts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
 
 
 def check(standing: Parts, **changes: Any) -> None:
-    checks.check(params.check(Server, {**standing.settings, **changes}, "server.yaml"))
+    checks.check(params.validate(Server, {**standing.settings, **changes}, "server.yaml"))
 
 
 def problem(standing: Parts, **changes: Any) -> str:
@@ -137,9 +137,3 @@ def test_a_secret_that_is_missing_or_wrong(
 ) -> None:
     monkeypatch.setenv(variable, value)
     assert message in problem(standing)
-
-
-def test_settings_where_they_were_before_are_named_with_their_new_place(in_tmp_path: Path) -> None:
-    (in_tmp_path / "server.yaml").touch()
-    with pytest.raises(UserError, match=r"server\.yaml is now extras/team/server\.yaml: move"):
-        load_options()

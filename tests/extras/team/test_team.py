@@ -1,5 +1,6 @@
 """A team: training, logging and champions on the server that `make server` starts, by user."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +12,6 @@ from typing import Any
 import mlflow
 import pytest
 from mlflow.entities import Metric
-from workflow.runs.store import EXPERIMENT
 
 from tests.conftest import Caller
 from tests.extras.team.servers import DATABASE_PASSWORD, MARK, Team, password, run_documented
@@ -19,6 +19,7 @@ from tests.extras.test_listening import look
 from tests.object_store import BINARIES
 from tests.project import MODEL, Project
 from tools import demote, promote
+from workflow.store import EXPERIMENT
 
 REPRO = ("dvc", "repro")
 SYNC = ("python", "-m", "tools.sync")
@@ -158,7 +159,8 @@ def test_who_may_only_read_trains_all_the_same_and_sync_logs_it_later(
     assert len(client.search_runs([experiment_id])) == before
     project.environment |= server.user("bob")
     project.run(*SYNC)
-    (run,) = client.search_runs([experiment_id], f"tags.restored_from = '{project.run_id}'")
+    training_id = json.loads((project.path / "data/train/run.json").read_bytes())["training_id"]
+    (run,) = client.search_runs([experiment_id], f"tags.`training.id` = '{training_id}'")
     assert {"accuracy", "test_accuracy"} <= run.data.metrics.keys()
 
 
