@@ -97,6 +97,7 @@ def test_a_text_without_known_words_is_answered(served: Sentiment) -> None:
     assert not trace(served, "")
 
 
+@pytest.mark.slow
 def test_it_is_served_without_tensorflow(tmp_path: Path) -> None:
     np.savez(tmp_path / linear_reader.FILE, **asdict(model()))
     code = """

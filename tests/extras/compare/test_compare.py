@@ -14,6 +14,8 @@ from tools import promote, sync
 from workflow import files
 from workflow.runs.store import RESTORED
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def both(two_runs: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:

@@ -11,7 +11,7 @@ from sentiment.network.model import build_model
 from tests.conftest import inputs
 from tests.sentiment.network.test_training import small
 
-pytestmark = pytest.mark.usefixtures("backend")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 ROW = np.array([0, 0, 3, 7, 1, 4, 1, 1])
 
 

@@ -18,6 +18,8 @@ from workflow.registry import champion
 from workflow.registry.scoring_server import FOLDER, REQUEST, TEXTS, VERSION, Log
 from workflow.runs.logger import RunLogger, guarded
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(own_texts: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:

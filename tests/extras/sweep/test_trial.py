@@ -30,7 +30,10 @@ from workflow.params_file import changed
 from workflow.runs import store, training_run
 from workflow.runs.logger import RunLogger, guarded
 
-pytestmark = pytest.mark.usefixtures("root_with_store", "backend")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("root_with_store", "backend"),
+]
 
 
 def weights(params: Params) -> list["np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]:
