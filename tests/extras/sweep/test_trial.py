@@ -24,7 +24,6 @@ from sentiment.network.batches import Part
 from sentiment.network.training import Training
 from sentiment.text import Reviews
 from tests.conftest import epochs, inputs, runs
-from tests.stages.test_pipeline import BlownUp
 from workflow.params import Params
 from workflow.params_file import changed
 from workflow.runs import store, training_run
@@ -110,10 +109,18 @@ def test_a_trial_whose_store_or_database_failed_or_that_runs_elsewhere_goes_on_i
     assert (run.info.status, epochs(run.info.run_id)) == ("FINISHED", [1, 2, 3])
 
 
+class Diverging(Training):
+    """A training whose loss is not a number from the first epoch on."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.model.get_layer("probability").bias.assign([float("nan")])
+
+
 def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extras.sweep.trial.Training", BlownUp)
+    monkeypatch.setattr("extras.sweep.trial.Training", Diverging)
     (trial,) = search().trials
     assert (trial.state.name, study.may_pass(trial)) == ("FAIL", False)
     (run,) = runs()
