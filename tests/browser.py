@@ -73,5 +73,5 @@ def curves(browser: webdriver.Chrome) -> dict[str, int]:
 
 
 def traces(card: WebElement) -> int:
-    """Two for each curve: the line, and what is coloured under the pointer."""
+    """Two for each curve: the line, and what is colored under the pointer."""
     return len(card.find_elements(By.CSS_SELECTOR, ".scatterlayer .trace"))

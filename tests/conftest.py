@@ -1,14 +1,14 @@
 """Fixtures that several test modules use, and the rule that CI skips nothing."""
 
-import gc
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Generator, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from selenium import webdriver
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
 from sentiment.network.model import Inputs
+from stages import evaluate, fetch, pad, train
 from tests.browser import chromium
 from tests.own_texts import NAME, use_table, write_texts
 from tests.project import DEFAULT_PARAMS, EPOCHS, ROOT, SMALL, Project, change_params, merged
@@ -40,12 +41,6 @@ SMALL_IMDB: dict[str, Any] = {
 }
 
 
-Project.forks = True
-if "TF_XLA_FLAGS" not in os.environ:  # what XLA has compiled, processes of these tests share
-    compiled = tempfile.TemporaryDirectory(prefix="xla-")  # removed with this, the first process
-    os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={compiled.name}"
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -56,42 +51,6 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {item.nodeid}: {call.excinfo}"
     return report
-
-
-# fixtures and functions that start commands, read the real IMDB, or need TensorFlow
-SLOW = {"clone", "start", "browser", "imdb_cache", "backend", "ran", "wheels", "processes"}
-SLOW |= {"subprocess", "run_code", "git", "make", "connect_in", "local", "elsewhere", "dask"}
-SLOW |= {"upgraded", "mlflow_server"}
-# in `make test` begun first, each by a process of its own: none waits for another one in the end,
-# and what these tests share, such as a server, is made once
-LONGEST = (
-    ("tests/extras/sweep/test_sweep_command.py",),
-    ("tests/stages/test_survival.py",),
-    tuple(f"tests/extras/team/test_{name}.py" for name in ("migrate", "server", "team")),
-    ("tests/extras/test_answers_loop.py",),
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark a test as slow that uses one of these, or a fixture that does; place the longest."""
-    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
-    share = len(items) // processes  # pytest-xdist's `worksteal` gives so many to each, in order
-    groups = [[item for item in items if item.nodeid.startswith(names)] for names in LONGEST]
-    longest = tuple(name for names in LONGEST for name in names)
-    items[:] = [item for item in items if not item.nodeid.startswith(longest)]
-    for number, group in enumerate(groups):
-        start = number % processes * share + processes  # a share may begin that much later
-        items[start:start] = group
-    for item in items:
-        assert isinstance(item, pytest.Function)
-        if SLOW & {*item.fixturenames, *item.function.__code__.co_names}:
-            item.add_marker("slow")
-
-
-def pytest_collection_finish() -> None:
-    """Let Python not look for garbage among the modules that all tests have imported."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -108,7 +67,7 @@ def defaults() -> dict[str, Any]:
 
 def inputs(num_words: int, length: int) -> Inputs:
     """What a small model reads, in five batches an epoch."""
-    return Inputs(num_words, length, padding_token=0, unknown_token=2, steps_per_epoch=5)
+    return Inputs(num_words, length, padding_token=0, unknown_token=2, steps=5)
 
 
 @pytest.fixture
@@ -206,6 +165,20 @@ def imdb_cache() -> Path:
     return home / "datasets"
 
 
+def run_stages(project: Project, **environment: str) -> str:
+    """Run the pipeline in this process, and let DVC take note of it; return what it printed.
+
+    `dvc repro` gives the same files, but each of its stages imports TensorFlow and MLflow.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project.path)
+        patch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it; the patch sets it back
+        call = Caller(patch)
+        printed = [call(stage.main, **environment) for stage in (fetch, pad, train, evaluate)]
+    project.run("dvc", "commit", "--force", "dvc.yaml")
+    return "".join(printed)
+
+
 Sharer = Callable[..., Project]
 
 
@@ -297,7 +270,7 @@ def imdb_project(clone: Project, imdb_cache: Path, shared: Sharer) -> Project:
 
     def train_on_imdb(project: Project) -> None:
         project.change(**SMALL_IMDB)
-        output = project.run("dvc", "repro", KERAS_HOME=str(imdb_cache.parent))
+        output = run_stages(project, KERAS_HOME=str(imdb_cache.parent))
         assert "Version 1 of imdb-sentiment: champion, there was no champion" in output
 
     return shared("imdb", train_on_imdb, clone.path)
@@ -311,7 +284,7 @@ def own_texts(clone: Project, shared: Sharer) -> Project:
         write_texts(project.path / NAME, seed=0)
         use_table(project, NAME)
         project.change(evaluate={"log_texts": False})
-        project.run("dvc", "repro")
+        run_stages(project)
         project.commit()
 
     return shared("own-texts", train_on_table, clone.path)
@@ -341,24 +314,28 @@ Main = Callable[[], int | None] | click.Command
 class Caller:
     """Calls the `main` of commands and stages in this process, where the test stands.
 
-    This process has imported TensorFlow and MLflow, which takes most of a short command's time.
+    A process of its own would import TensorFlow and MLflow first, which takes seconds.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch, self.capsys = monkeypatch, capsys
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
 
     def __call__(self, main: Main, *arguments: str, **environment: str) -> str:
         """Call a `main` that must succeed and return what it printed, on either stream."""
         self.monkeypatch.setattr(sys, "argv", ["command", *arguments])
         for name, value in environment.items():
             self.monkeypatch.setenv(name, value)
-        self.capsys.readouterr()
-        if isinstance(main, click.Command):
-            assert not main.main(standalone_mode=False)
-        else:
-            assert not main()
-        printed = self.capsys.readouterr()
-        return f"{printed.err}{printed.out}"
+        handlers = {number: signal.getsignal(number) for number in TERMINATION_SIGNALS}
+        try:
+            with redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as errors:
+                if isinstance(main, click.Command):
+                    assert not main.main(standalone_mode=False)
+                else:
+                    assert not main()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return f"{errors.getvalue()}{output.getvalue()}"
 
     def json(self, main: Main, *arguments: str, **environment: str) -> Any:
         """Call a `main` that must succeed and return the JSON that it printed last."""
@@ -376,11 +353,9 @@ class Caller:
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Caller]:
-    handlers = {number: signal.getsignal(number) for number in TERMINATION_SIGNALS}
-    yield Caller(monkeypatch, capsys)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+def call(monkeypatch: pytest.MonkeyPatch) -> Caller:
+    """Call commands in this process."""
+    return Caller(monkeypatch)
 
 
 Starter = Callable[..., "subprocess.Popen[str]"]

@@ -16,8 +16,6 @@ from typing import Any
 import mlflow
 from ruamel.yaml import YAML
 
-from tests import forking
-
 ROOT = Path(__file__).parents[1]
 DEFAULT_PARAMS = Path(__file__).with_name("default_params.yaml")  # users change params.yaml
 EPOCHS = 15  # of a small training that is long enough to be broken in the middle
@@ -111,21 +109,13 @@ def run_code(code: str, *arguments: str, **environment: str) -> "subprocess.Comp
     )
 
 
-def process_of(command: Sequence[str]) -> "type[subprocess.Popen[Any]]":
-    """The class of a command's process."""
-    return forking.Started if Project.forks and forking.module(command) else subprocess.Popen
-
-
 class Project:
     """A copy of the project with its own repository, where commands are run as a user does.
 
     Attributes:
         path: of its root.
         environment: of its commands.
-        forks: whether commands start as `tests.forking` says.
     """
-
-    forks = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -163,7 +153,7 @@ class Project:
         self, command: Sequence[str], environment: Mapping[str, str], stderr: int
     ) -> "subprocess.Popen[str]":
         """Start a command whose standard output is read."""
-        return process_of(command)(
+        return subprocess.Popen(
             command,
             cwd=self.path,
             env={**self.environment, **environment},
@@ -171,7 +161,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
-            preexec_fn=default_signals,  # a process that is forked has them anyway
+            preexec_fn=default_signals,
         )
 
     def finish(

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 
-from tests.project import QUIET, Project, default_signals, free_port, process_of, wait_for
+from tests.project import QUIET, Project, default_signals, free_port, wait_for
 from workflow import checkpoints, files
 
 PASSWORD = "password-of-ann"  # at the web server
@@ -75,7 +75,7 @@ def started(
 ) -> "subprocess.Popen[bytes]":
     """Start a server; its output goes to a file, since a full pipe would stop it."""
     with Path(output).open("ab") as printed:
-        return process_of(command)(
+        return subprocess.Popen(
             command,
             cwd=folder,
             env=Project(folder).environment | environment,

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import STDOUT
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -11,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.serving.pyfunc_model import SentimentModel
-from tests.conftest import Sharer, own_copy, stand_in
-from tests.extras.planted import run_everything
-from tests.project import EPOCHS, TRANSFORMER, Project
-from workflow import dvc, files
+from sentiment.serving.classifier import Sentiment
+from tests.conftest import Caller, Sharer, own_copy, run_stages, stand_in
+from tests.project import TRANSFORMER, Project
+from tools import promote
+from workflow import files
 from workflow.files import FETCH, read_reviews
 from workflow.registry import champion
 
@@ -32,19 +31,6 @@ SWEEP_SETTINGS: dict[str, Any] = {
 }
 
 
-def fork_dvc(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Let DVC that trains for this process start as `tests.forking` says; what it prints."""
-    printed: list[str] = []
-
-    def run(*arguments: str) -> int:
-        done = project.finish(("dvc", *arguments), {}, STDOUT)
-        printed.append(done.stdout)
-        return done.returncode
-
-    monkeypatch.setattr(dvc, "run", run)
-    return printed
-
-
 def predictions(run_id: str) -> pd.DataFrame:
     """A run's answers to the test set, by review."""
     path = mlflow.artifacts.download_artifacts(f"runs:/{run_id}/evaluate/predictions.csv")
@@ -52,7 +38,7 @@ def predictions(run_id: str) -> pd.DataFrame:
     return table.set_index("review").sort_index()
 
 
-def answering_as_evaluated(run_id: str) -> SentimentModel:
+def answering_as_evaluated(run_id: str) -> Sentiment:
     """A run's registered model, once it answered texts with the bits of its evaluation."""
     (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'")
     model = champion.load(f"models:/{version.name}/{version.version}")
@@ -79,34 +65,19 @@ def in_this_process(_: int) -> "Iterator[distributed.Client]":
 
 @pytest.fixture(scope="session")
 def swept(finished: Project, shared: Sharer) -> Project:
-    """A finished project after a sweep of three trials."""
+    """A finished project after a sweep of two trials."""
 
     def search(project: Project) -> None:
-        from extras.sweep import __main__ as sweep
+        from extras.sweep import __main__ as sweep  # who deletes it has no sweep
 
         project.change(sweep=SWEEP_SETTINGS)
         project.run("git", "commit", "--all", "--quiet", "--message", "space")
         with pytest.MonkeyPatch.context() as patch:
             stand_in(project.path, patch)
             patch.setattr("extras.common.cluster.local", in_this_process)
-            sweep.main(["--trials", "3"], standalone_mode=False)
+            Caller(patch)(sweep.main, "--trials", "2")
 
     return shared("swept", search, finished.path)
-
-
-@pytest.fixture(scope="session")
-def fitted(finished: Project, shared: Sharer) -> Project:
-    """A finished project after its linear models were fitted, too.
-
-    What the command printed is in the file `output` beside it.
-    """
-
-    def fit(project: Project) -> None:
-        output = project.run("dvc", "repro", "extras/baseline/dvc.yaml")
-        project.path.with_name("output").write_text(output, encoding="utf-8")
-        project.commit()
-
-    return shared("fitted", fit, finished.path)
 
 
 @pytest.fixture(scope="session")
@@ -114,10 +85,11 @@ def transformed(finished: Project, shared: Sharer) -> Project:
     """A finished project after its second training, of a transformer, which is champion."""
 
     def train_transformer(project: Project) -> None:
-        project.change(train={**TRANSFORMER, "pooling": "mean", "epochs": EPOCHS})
-        project.run("dvc", "repro")
-        project.run("python", "-m", "tools.promote", "--run", project.run_id)
-        project.commit()
+        project.change(train={**TRANSFORMER, "pooling": "mean"})
+        run_stages(project)
+        with pytest.MonkeyPatch.context() as patch:
+            stand_in(project.path, patch)
+            Caller(patch)(promote.main, "--run", project.run_id)
 
     return shared("transformed", train_transformer, finished.path)
 
@@ -127,12 +99,7 @@ def grouped(two_runs: Project, shared: Sharer) -> Project:
     """A project with a group of two seeds, the first of them that of `data/`."""
 
     def group_seeds(project: Project) -> None:
-        from extras.seeds import __main__ as seeds  # who deletes it has no group
-
-        with pytest.MonkeyPatch.context() as patch:
-            stand_in(project.path, patch)
-            fork_dvc(project, patch)
-            seeds.main(["--count", "2"], standalone_mode=False)
+        project.run("python", "-m", "extras.seeds", "--count", "2")
 
     return shared("grouped", group_seeds, two_runs.path)
 
@@ -146,4 +113,6 @@ def group(grouped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture(scope="session")
 def private(own_texts: Project, shared: Sharer) -> Project:
     """A project with secrets and texts of one's own after all commands that could let them out."""
+    from tests.extras.planted import run_everything  # needs every extra
+
     return shared("private", run_everything, own_texts.path)

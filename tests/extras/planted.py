@@ -3,6 +3,13 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
+from extras.compare import __main__ as compare
+from extras.compare import report
+from extras.evaluate_file import __main__ as evaluate_file
+from stages import evaluate
+from tests.conftest import Caller
 from tests.own_texts import NAME, write_texts
 from tests.project import Project
 from tests.services import PASSWORD, web
@@ -57,31 +64,33 @@ def run_everything(project: Project) -> None:
     project.run("git", "init", "--quiet")
     project.run("dvc", "add", NAME)
     project.run("dvc", "remote", "add", "--default", "folder", str(project.path / "remote"))
-    space = {"train.units": {"choices": [3, 4]}}
-    project.change(sweep={"confirm": {"top": 1, "seeds": 2}, "space": space})
     project.commit()
     plant(project)
     (home / PRIVATE).parent.mkdir(parents=True)
     write_texts(home / PRIVATE, seed=9)
-    repro, compare = ("dvc", "repro"), ("python", "-m", "extras.compare", "--a", "champion")
-    report = ("python", "-m", "extras.compare.report")
-    sweep = ("python", "-m", "extras.sweep", "--trials", "1", "--workers", "1")
     columns = ("--text", "body", "--label", "stars", "--positive", "1")
-    evaluate = ("python", "-m", "extras.evaluate_file", *columns, "--file")
 
     project.change(train={"units": 5, "epochs": 1})
-    linear = (*repro, "extras/baseline/dvc.yaml:linear@tfidf")
-    printed = [project.run(*command) for command in (repro, linear, report, compare, sweep)]
-    with web(home / "web") as address:
-        private = f"{address}/private/"
-        printed.append(project.run(*evaluate, f"{private}elsewhere.csv{SIGNATURE}"))
-        printed.append(project.fail(*evaluate, f"{private}gone.csv{SIGNATURE}"))
-        (home / ".netrc").unlink()
-        refused = project.fail(*evaluate, f"{private}elsewhere.csv{SIGNATURE}")
-        assert "401" in refused  # without the password
-    printed += [refused, project.run("dvc", "push")]
-    shutil.copytree(project.path, home / "unlogged", symlinks=True)
-    project.change(evaluate={"log_texts": True})
-    printed += [project.run(*command) for command in (repro, report, compare, ("dvc", "push"))]
+    printed = [project.run("dvc", "repro")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project.path)
+        for name, value in {**IN_ENVIRONMENT, "HOME": str(home), "MLFLOW_TRACKING_URI": ""}.items():
+            patch.setenv(name, value)
+        call = Caller(patch)
+        printed += [call(report.main), call(compare.main, "--a", "champion")]
+        with web(home / "web") as address:
+            private = f"{address}/private/elsewhere.csv{SIGNATURE}"
+            gone = f"{address}/private/gone.csv{SIGNATURE}"
+            printed.append(call(evaluate_file.main, *columns, "--file", private))
+            printed.append(call.fail(evaluate_file.main, *columns, "--file", gone))
+            (home / ".netrc").unlink()
+            refused = call.fail(evaluate_file.main, *columns, "--file", private)
+            assert "401" in refused  # without the password
+        printed += [refused, project.run("dvc", "push")]
+        shutil.copytree(project.path, home / "unlogged", symlinks=True)
+        project.change(evaluate={"log_texts": True})
+        printed += [call(evaluate.main), project.run("dvc", "commit", "--force", "dvc.yaml")]
+        printed += [call(report.main), call(compare.main, "--a", "champion")]
+        printed.append(project.run("dvc", "push"))
     project.run("git", "commit", "--quiet", "--message", "all", "--", "data", "dvc.lock")
     (home / "printed").write_text("\n".join(printed), encoding="utf-8")

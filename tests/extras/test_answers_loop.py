@@ -1,22 +1,22 @@
 """The way from answers to a better champion, by the commands of docs/answers.md."""
 
 import csv
-import json
 import random
 import shlex
 import subprocess
 from pathlib import Path
 
+import mlflow
+import pytest
 import requests
-from selenium import webdriver
-from selenium.webdriver.common.by import By
 
-from tests.browser import keep_screenshot, open_page
-from tests.conftest import Starter
+from extras.evaluate_file import __main__ as evaluate_file
+from tests.conftest import Caller, Starter, run_stages, stand_in
 from tests.extras.documented import documented
-from tests.project import QUIET, ROOT, Project, free_port, wait_for
+from tests.project import ROOT, Project, free_port, wait_for
 
-MODULES = {"evaluate": "extras.evaluate_file", "monitor": "extras.monitor"}  # others are in tools
+pytestmark = pytest.mark.slow
+TARGETS = {1: "serve", 2: "monitor", 4: "evaluate", 5: "repro"}  # by the steps of the page
 EASY = {"ironic_share": 0.0, "negated_share": 0.0, "label_noise": 0.0}
 MODEL = "synthetic-answers-sentiment"
 # in texts from elsewhere: words of both labels, and such as the index lacks
@@ -39,16 +39,16 @@ def write(path: Path, texts: dict[str, str]) -> None:
         csv.writer(file).writerows([("text", "label"), *texts.items()])
 
 
-def step(number: int) -> tuple[list[str], dict[str, str]]:
-    """The command of a step of the page, without make, and its variables."""
+def step(number: int) -> dict[str, str]:
+    """The variables of a step of the page, which are given to `make`."""
     (line,) = documented(f"\n{number}. ", ROOT / "docs" / "answers.md")
     _, target, *variables = shlex.split(line)
-    module = MODULES.get(target, f"tools.{target}")
-    return ["python", "-m", module], dict(pair.split("=") for pair in variables)
+    assert target == TARGETS[number]
+    return dict(pair.split("=") for pair in variables)
 
 
 def test_a_champion_is_replaced_by_one_that_learned_from_what_it_answered(
-    fresh: Project, start: Starter, browser: webdriver.Chrome
+    fresh: Project, start: Starter, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (fresh.path / "answers").mkdir()
     write(fresh.path / "answers" / "july.csv", {"a good plot": "positive", "so dull": "negative"})
@@ -56,23 +56,16 @@ def test_a_champion_is_replaced_by_one_that_learned_from_what_it_answered(
         fetch={"add": "answers", "synthetic": EASY, "table": {"test_share": 0.5}},
         train={"epochs": 4, "learning_rate": 0.02},
     )
-
-    def run(number: int, status: int = 0, **more: str) -> str:
-        command, variables = step(number)
-        return fresh.run(*command, status=status, **variables | more)
-
-    assert f"Version 1 of {MODEL}: champion, there was no champion" in run(5)
+    run_stages(fresh)
     texts, port = elsewhere(500), free_port()
-    command, variables = step(1)
-    server = start(fresh, *command, SERVE_PORT=str(port), **variables)
+    server = start(fresh, "python", "-m", "tools.serve", SERVE_PORT=str(port), **step(1))
     wait_for(f"http://127.0.0.1:{port}/health")
     records = {"dataframe_records": [{"text": text} for text in texts]}
     requests.post(f"http://127.0.0.1:{port}/invocations", json=records, timeout=120)
     server.terminate()
 
-    report = run(2, status=3)
+    report = fresh.fail("python", "-m", "extras.monitor", **step(2))
     assert f"log, 500 texts for models:/{MODEL}/1: alarm" in report
-    assert "no estimate until `make evaluate` judged a labelled file" in report
     (copy,) = documented("\n3. ", ROOT / "docs" / "answers.md")
     subprocess.run(["bash", "-c", copy], cwd=fresh.path, check=True)
     august = fresh.path / "answers" / "august.csv"
@@ -81,24 +74,11 @@ def test_a_champion_is_replaced_by_one_that_learned_from_what_it_answered(
     assert len(drawn) == 200
     write(august, {text: texts[text] for text in drawn})
 
-    evaluated = json.loads(run(4, JSON="1").splitlines()[-1])
+    stand_in(fresh.path, monkeypatch)
+    evaluated = call.json(evaluate_file.main, **step(4))
     assert evaluated["metrics"]["accuracy"]["here"] < 0.75
-    again = json.loads(run(2, status=3, LABEL="0", JSON="1").splitlines()[-1])
-    assert [*again["errors"]] == ["august.csv"]
-    retrained = run(5)
+    assert not step(5)
+    retrained = run_stages(fresh)
     assert f"Version 2 of {MODEL}: champion, better than the champion: McNemar" in retrained
-
-    port = free_port()
-    start(fresh, "python", "-m", "tools.ui", MLFLOW_UI_PORT=str(port), BROWSER="true", **QUIET)
-    ui = f"http://127.0.0.1:{port}"
-    wait_for(f"{ui}/health")
-    runs = f"{ui}/#/experiments/1/runs?workflowType=machine_learning"
-    evaluation = f"version 1 of {MODEL} on august.csv"
-    open_page(browser, runs, "monitor log", f"monitor of {MODEL}", evaluation)
-    keep_screenshot(browser, "answers-runs")
-    versions = f"{ui}/#/models/{MODEL}/versions"
-    open_page(browser, f"{versions}/1", "monitor.status\nalarm")
-    open_page(browser, f"{versions}/2", "@ champion", "the champion was asked again")
-    reason = browser.find_element(By.XPATH, "//*[text()='promote.reason']")
-    browser.execute_script("arguments[0].scrollIntoView()", reason)
-    keep_screenshot(browser, "answers-champion")
+    version = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion")
+    assert "the champion was asked again" in version.tags["promote.reason"]

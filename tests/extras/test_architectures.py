@@ -1,6 +1,7 @@
 """A network that is not recurrent goes wherever a recurrent one goes, by the real commands.
 
 That a resumed one has the same bits, and another encoder is one entry: `tests/sentiment/network/`.
+An ensemble of both is in `tests/extras/ensemble/`.
 """
 
 from pathlib import Path
@@ -13,13 +14,13 @@ from streamlit.testing.v1 import AppTest
 from extras.compare import __main__ as compare
 from extras.demo import __main__ as demo
 from extras.demo import gates
-from extras.ensemble import __main__ as ensemble
-from sentiment.explanation import prefix_predictions
+from sentiment.explanation import trace
 from tests.conftest import Caller, own_copy, runs, stand_in
 from tests.project import MODEL, Project
 from tools import predict
 from workflow.registry import champion
 
+pytestmark = pytest.mark.slow
 TEXT = "the plot was not good"
 
 
@@ -37,21 +38,18 @@ def test_it_is_served_with_the_evaluation_s_bits_explained_traced_and_shown(call
     answer = call.json(predict.main, "--text", TEXT)
     assert {word["word"] for word in answer["words"]} <= set(TEXT.split())
     assert any(word["log_odds"] for word in answer["words"])
-    steps = prefix_predictions(champion.load(champion.uri(None)), TEXT)
+    steps = trace(champion.load(champion.uri(None)), TEXT)
     assert steps[-1].probability == answer["probability"]
     page = AppTest.from_file(demo.PAGE, default_timeout=100).run()
     assert not page.exception
     assert page.subheader[0].value in ("Positive", "Negative")
-    assert gates.watched(served.classifier) is None
+    assert gates.watched(served.reader) is None
 
 
-def test_it_joins_an_lstm_in_an_ensemble_and_both_are_compared(
+def test_it_is_compared_with_an_lstm(
     transformed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Caller
 ) -> None:
     own_copy(transformed, tmp_path, monkeypatch)
     transformer, lstm = (run.info.run_id for run in runs())
     output = call(compare.main, "--a", lstm, "--b", transformer)
     assert "| train.architecture | recurrent | transformer |" in output
-    result = call.json(ensemble.main, "--runs", f"{lstm} {transformer}")
-    assert list(result["weights"].values()) == [0.5, 0.5]
-    assert 0 < result["metrics"]["test_accuracy"] < 1

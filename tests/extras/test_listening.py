@@ -5,12 +5,13 @@ import subprocess
 from typing import Any, NamedTuple
 
 import psutil
+import pytest
 
 from tests.conftest import Starter
-from tests.extras.conftest import SWEEP_SETTINGS
 from tests.project import Project, free_port, until
 from tests.services import is_open, postgres
 
+pytestmark = pytest.mark.slow
 MARK = "sesame"  # the password of the database
 
 
@@ -31,27 +32,20 @@ def look(process: "subprocess.Popen[Any]") -> Seen:
     )
 
 
-def test_every_socket_is_on_the_loopback_and_no_argument_is_a_password(
+def test_ui_listens_on_the_loopback_and_no_argument_is_a_password(
     project: Project, start: Starter
 ) -> None:
-    """Of `make ui` and of a sweep whose trial trains, with a password in a database's address."""
-    project.change(sweep=SWEEP_SETTINGS)
-    port, checkpoints = free_port(), project.path / ".checkpoints"
+    """With a password in a database's address."""
+    port = free_port()
     with postgres(MARK) as database:
         address = database.address.replace("test@", f"test:{MARK}@")
-        command = ("python", "-m", "extras.sweep", "--workers", "1")
-        sweep = start(project, *command, SWEEP_STORAGE=address)
-        store = address.replace("/postgres", "/template1")  # another database, which is there
-        settings = {"MLFLOW_UI_PORT": str(port), "MLFLOW_TRACKING_URI": store, "BROWSER": "true"}
-        processes = [sweep, start(project, "python", "-m", "tools.ui", **settings)]
-        until(lambda: is_open(port) or processes[1].poll() is not None)
-        until(lambda: [*checkpoints.glob("*/epoch-*")] or sweep.poll() is not None)
-        for process in processes:
-            assert process.poll() is None, process.communicate()
-            seen = look(process)
-            assert seen.addresses
-            assert all(ipaddress.ip_address(address).is_loopback for address in seen.addresses)
-            assert not [argument for argument in seen.arguments if MARK in argument]
-            process.terminate()
-        for process in processes:
-            process.communicate(timeout=300)
+        settings = {"MLFLOW_UI_PORT": str(port), "MLFLOW_TRACKING_URI": address, "BROWSER": "true"}
+        process = start(project, "python", "-m", "tools.ui", **settings)
+        until(lambda: is_open(port) or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
+        seen = look(process)
+        process.terminate()
+        process.communicate(timeout=300)
+    assert seen.addresses
+    assert all(ipaddress.ip_address(address).is_loopback for address in seen.addresses)
+    assert not [argument for argument in seen.arguments if MARK in argument]

@@ -24,6 +24,8 @@ from workflow import files
 from workflow.files import EVALUATE
 from workflow.registry import versions
 
+pytestmark = pytest.mark.slow
+
 
 def errors(predictions: Predictions) -> tuple[int, int]:
     """How many answers of how many are wrong."""

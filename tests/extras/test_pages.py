@@ -9,6 +9,7 @@ from tests.browser import keep_screenshot, open_page
 from tests.own_texts import CONTROLS, NAME
 from tests.project import Project
 
+pytestmark = pytest.mark.slow
 WIDTH = 375  # of a phone's window, in pixels
 
 

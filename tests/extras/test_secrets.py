@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import own_copy
+from extras.compare import report
+from tests.conftest import Caller, own_copy
 from tests.extras.planted import PRIVATE, SECRETS
 from tests.own_texts import NAME
 from tests.project import Project
 
+pytestmark = pytest.mark.slow
 MLFLOW = ("mlruns", "mlflow.db*", "reports")
-WRITTEN = (*MLFLOW, "data", "sweeps.db*", "remote", ".dvc/cache", ".dvc/tmp", ".checkpoints")
+WRITTEN = (*MLFLOW, "data", "remote", ".dvc/cache", ".dvc/tmp", ".checkpoints")
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +92,13 @@ def test_no_secret_is_in_what_commands_wrote_and_neither_secret_nor_text_is_prin
 
 
 def test_a_report_has_no_texts_when_they_are_no_longer_allowed(
-    private: Project, texts: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    private: Project,
+    texts: list[bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: Caller,
 ) -> None:
     project = own_copy(private, tmp_path, monkeypatch)
     project.change(evaluate={"log_texts": False})
-    project.run("python", "-m", "extras.compare.report")
+    call(report.main)
     assert holding(project, ["reports/report.html"], texts) == set()

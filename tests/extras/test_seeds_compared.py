@@ -8,6 +8,7 @@ from tests.conftest import Caller, runs
 from tests.extras.seeds.test_seeds import children, the_parent
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("group")
 def test_a_training_and_a_group_are_compared_by_its_spread(call: Caller) -> None:
     parent, single = the_parent().info.run_id, runs()[-1].info.run_id

@@ -14,6 +14,8 @@ from tests.project import Project
 from tools import promote, sync
 from workflow import files
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def both(two_runs: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:

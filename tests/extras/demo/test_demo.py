@@ -60,6 +60,7 @@ def points(browser: webdriver.Chrome, name: str) -> int:
     return len(browser.find_elements(By.CSS_SELECTOR, f".mark-symbol [aria-label*='{name}']"))
 
 
+@pytest.mark.slow
 def test_a_review_gets_its_answer_its_words_and_the_gates_beside_the_champion(
     browser: webdriver.Chrome,
     finished: Project,
@@ -95,6 +96,7 @@ def test_a_review_gets_its_answer_its_words_and_the_gates_beside_the_champion(
     assert demo.SETTINGS["browser.gatherUsageStats"] == "false"  # which needs a network to be seen
 
 
+@pytest.mark.slow
 def test_without_a_champion_the_ways_on_are_named(project: Project, call: Caller) -> None:
     project.change(fetch={"dataset": "imdb"})
     output = call.fail(demo.main, DEMO_PORT=str(free_port()))

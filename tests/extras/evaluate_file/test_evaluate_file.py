@@ -18,6 +18,8 @@ from tests.project import Project
 from workflow import files
 from workflow.registry import champion
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(own_texts: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:

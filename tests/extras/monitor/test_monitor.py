@@ -14,6 +14,7 @@ from tests.conftest import own_copy, runs
 from tests.own_texts import MODEL, write_texts
 from tests.project import Project
 
+pytestmark = pytest.mark.slow
 FOREIGN = "=Arrived\rlate, the box was open and the charger does not work with my phone, item"
 
 

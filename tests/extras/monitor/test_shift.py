@@ -11,7 +11,7 @@ from extras.monitor import shift
 from extras.monitor.monitor_run import OPTIONS
 from extras.monitor.shift import MonitorOptions
 from sentiment import profile
-from sentiment.tokenizer import ReadLimits, Reviews
+from sentiment.text import Limits, Reviews
 from workflow.params import load
 
 NAMES = [f"w{rank}" for rank in range(1, 3001)]
@@ -43,10 +43,7 @@ def described() -> dict[str, Any]:
     table = pd.DataFrame({"probability": seen["probability"], "predicted": answers})
     table["actual"] = np.where(right, answers, "other")
     parts = {"train": reviews, "test": reviews}
-    return {
-        "threshold": 0.5,
-        **profile.build_profile(parts, np.zeros(1), table, ReadLimits(2900, 100)),
-    }
+    return {"threshold": 0.5, **profile.describe(parts, np.zeros(1), table, Limits(2900, 100))}
 
 
 def alarms(table: pd.DataFrame) -> list[str]:
@@ -108,27 +105,4 @@ def test_the_words_that_moved_most_are_named_with_both_shares(described: dict[st
     assert {*table.index} == {"w2", "w40"}
     assert table["found"]["w40"] == 1
     assert table["found"]["w2"] == 0
-    assert table["expected"]["w2"] == pytest.approx(
-        described["document_frequencies"]["counts"][1] / 4000
-    )
-
-
-def test_the_estimate_falls_with_the_confidence(described: dict[str, Any]) -> None:
-    same = described["test"]["confidence"][0]
-    assert shift.estimate(described, same - 0.1) == pytest.approx(described["accuracy"] - 0.1)
-
-
-def test_a_range_has_chance_and_the_greatest_error_known(options: MonitorOptions) -> None:
-    def ends(middle: float, texts: int, *errors: float, least: float = 0.1) -> Any:
-        changed = options.model_copy(update={"least_error": least})
-        found = shift.plausible(middle, texts, errors, changed)
-        return found and pytest.approx(found, abs=0.001)
-
-    assert ends(0.7, 10**6, 0.02) == (0.6, 0.8)
-    assert ends(0.7, 10**6, 0.02, 0.14) == (0.56, 0.84)
-    assert ends(0.95, 10**6, 0.02) == (0.85, 1)
-    assert ends(0.7, 400, 0.02) == (0.7 - 0.1096, 0.7 + 0.1096)
-    # too wide to say anything, or nobody knows how wide
-    assert ends(0.7, 100, 0.02, least=0.145) is None
-    assert ends(0.7, 10**6, 0.16) is None
-    assert ends(0.7, 10**6) is None
+    assert table["expected"]["w2"] == pytest.approx(described["word_use"]["use"][1] / 4000)

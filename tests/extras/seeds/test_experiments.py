@@ -33,6 +33,7 @@ def test_a_name_changes_with_whatever_shapes_the_training_or_its_evaluation_but_
     assert before != named()
 
 
+@pytest.mark.slow
 def test_texts_are_in_each_copy_and_others_make_another_training(
     fresh: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:

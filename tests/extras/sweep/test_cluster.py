@@ -1,7 +1,6 @@
 """Workers share a machine; those elsewhere run clones, and are asked what they have."""
 
 import os
-import re
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -13,12 +12,9 @@ from distributed.client import FutureCancelledError
 from extras.common import cluster
 from extras.common.cluster import THREADS
 from extras.sweep import __main__ as sweep
-from extras.sweep import environment, study
+from extras.sweep import environment
 from sentiment.errors import UserError
-from tests.project import ROOT, Project, until
-from tests.services import dask, kill
-from workflow import files
-from workflow.files import FETCH
+from tests.project import Project
 
 OWN = ("sweep", environment.environment, environment.ADVICE)  # what a sweep asks of workers
 
@@ -32,6 +28,7 @@ def test_as_many_workers_as_have_a_core_and_memory_are_started(
     assert sweep.fitting() == count
 
 
+@pytest.mark.slow
 def test_workers_here_share_the_cores_and_who_reaches_their_port_is_not_let_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -71,6 +68,7 @@ def repository(fetched: Path) -> Project:
     return project
 
 
+@pytest.mark.slow
 def test_code_that_is_not_committed_is_refused_for_workers_elsewhere(repository: Project) -> None:
     (repository.path / "extras" / "sweep").mkdir(parents=True)
     for name in ("params.yaml", "extras/sweep/sweep.yaml"):  # which are sent with each task
@@ -80,40 +78,3 @@ def test_code_that_is_not_committed_is_refused_for_workers_elsewhere(repository:
     (repository.path / "stages" / "new.py").touch()
     with pytest.raises(UserError, match=r"uncommitted changes:\n.*stages/new\.py\n.*Commit its"):
         cluster.commit()
-
-
-def test_no_workers_one_without_the_code_and_one_that_differs_are_one_message(
-    repository: Project, url: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder, required = tmp_path_factory.mktemp("cluster"), environment.environment()
-    variables = {"PYTHONPATH": str(ROOT), study.STORAGE: "postgresql://ann:sesame@head/sweeps"}
-    with dask(folder, repository.path, workers=0, **variables) as started:
-
-        def refusal(name: str) -> str:
-            """The message of a search by this worker alone; without a name, by none."""
-            for worker in started.workers:
-                kill(worker)
-            with distributed.Client(started.address, timeout=300) as client:
-                until(lambda: not client.scheduler_info()["workers"])
-                if name:
-                    started.start_worker(name)
-                    client.wait_for_workers(1)
-            with pytest.raises(UserError) as raised, cluster.connected(started.address, *OWN):
-                pass
-            return str(raised.value)
-
-        assert f"start some with `python -m dask worker {started.address}" in refusal("")
-        (folder / "other" / "extras").mkdir(parents=True)
-        (folder / "other" / "extras" / "__init__.py").touch()
-        message = refusal("other")
-        assert re.search("cannot import this project: .*No module named.* in clones of it", message)
-        worker = repository.copy(folder / "worker")
-        worker.run("git", "commit", "--quiet", "--allow-empty", "--message", "another")
-        others = {"files": dict.fromkeys(files.read_digests(FETCH), "other")}
-        files.write_json(worker.path / FETCH / "about.json", others)
-        message = refusal("worker")
-        commit = worker.read("git", "rev-parse", "HEAD").strip()
-    assert f"differs: commit {commit}, not {dict(required)['commit']}" in message
-    assert "; data/fetch " in message
-    assert f"; database postgresql://head/sweeps, not {url}. Bring its clone to" in message
-    assert "sesame" not in message + started.output.read_text()

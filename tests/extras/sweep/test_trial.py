@@ -3,6 +3,8 @@
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -10,27 +12,31 @@ import numpy as np
 import optuna
 import pytest
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 from optuna.exceptions import StorageInternalError
 
 from extras.sweep import study, trial, workers
 from extras.sweep.sweep import Sweep
 from extras.sweep.trial import own_seeds
 from sentiment.backend import load_keras
-from sentiment.errors import AlreadyRunningError, StoreError
-from sentiment.network.batches import Split
+from sentiment.errors import RunningError
+from sentiment.network.batches import Part
 from sentiment.network.training import Training
-from sentiment.tokenizer import Reviews
+from sentiment.text import Reviews
 from tests.conftest import epochs, inputs, runs
-from tests.stages.test_pipeline import DivergingTraining
-from workflow import checkpoints, store, tracking
 from workflow.params import Params
-from workflow.params_file import with_changes
+from workflow.params_file import changed
+from workflow.runs import store, training_run
+from workflow.runs.logger import RunLogger, guarded
 
-pytestmark = pytest.mark.usefixtures("root_with_store", "backend")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("root_with_store", "backend"),
+]
 
 
 def weights(params: Params) -> list["np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]:
-    part = Split(np.zeros((1, 10)), np.zeros(1, np.uint8))
+    part = Part(np.zeros((1, 10)), np.zeros(1, np.uint8))
     return list(Training(params.train, inputs(50, 10), part, part).model.get_weights())
 
 
@@ -60,7 +66,7 @@ Search = Callable[[], optuna.Study]
 def search(small_sweep: Sweep, reviews: Reviews, monkeypatch: pytest.MonkeyPatch) -> Search:
     """Train one trial of three epochs."""
     monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
-    params = with_changes(small_sweep.params, {"train.epochs": 3})
+    params = changed(small_sweep.params, {"train.epochs": 3})
     sweep = small_sweep._replace(params=params, tracking_uri=store.tracking_uri())
 
     def search() -> optuna.Study:
@@ -71,51 +77,50 @@ def search(small_sweep: Sweep, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
     return search
 
 
-def always(*_: Any) -> bool:
-    return True
-
-
-def is_second_epoch(_: Any, points: Any) -> bool:
-    """Return whether what `tracking.log_points` gets is of the second epoch."""
-    return bool(points[0].step == 2)
-
-
 def fail_once(
-    monkeypatch: pytest.MonkeyPatch,
-    owner: Any,
-    name: str,
-    error: Exception,
-    is_time: Callable[..., bool] = always,
+    monkeypatch: pytest.MonkeyPatch, kind: Any, name: str, epoch: int | None, error: Exception
 ) -> None:
-    """Let a function fail the first time that its arguments meet a condition."""
-    function = getattr(owner, name)
-    failures = [error]
+    """Let a function fail the first time, or the first time that it has this epoch."""
+    write, failures = getattr(kind, name), [error]
 
-    def failing(*arguments: Any) -> Any:
-        if failures and is_time(*arguments):
+    def writer(first: Any, *rest: Any) -> None:
+        if failures and epoch in (None, *rest):
             raise failures.pop()
-        return function(*arguments)
+        write(first, *rest)
 
-    monkeypatch.setattr(owner, name, failing)
+    monkeypatch.setattr(kind, name, guarded(writer) if kind is RunLogger else writer)
 
 
 def test_a_trial_whose_store_or_database_failed_or_that_runs_elsewhere_goes_on_in_its_run(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    restarts = StorageInternalError("it restarts")
-    fail_once(monkeypatch, optuna.Trial, "report", restarts, lambda *report: report[-1] == 1)
-    down = StoreError("the server is down")
-    fail_once(monkeypatch, tracking, "log_points", down, is_second_epoch)
-    fail_once(monkeypatch, checkpoints, "exclusive_checkpoint", AlreadyRunningError("in 1"))
+    fail_once(monkeypatch, optuna.Trial, "report", 1, StorageInternalError("it restarts"))
+    fail_once(monkeypatch, RunLogger, "epoch", 2, MlflowException("the server is down"))
+    locked, others = training_run.locked, [RunningError("in process 1")]
+
+    def locked_by_another(key: str) -> AbstractContextManager[Path]:
+        if others:
+            raise others.pop()
+        return locked(key)
+
+    monkeypatch.setattr(training_run, "locked", locked_by_another)
     assert [trial.state.name for trial in search().trials] == ["COMPLETE"]
     (run,) = runs()
     assert (run.info.status, epochs(run.info.run_id)) == ("FINISHED", [1, 2, 3])
 
 
+class Diverging(Training):
+    """A training whose loss is not a number from the first epoch on."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.model.get_layer("probability").bias.assign([float("nan")])
+
+
 def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extras.sweep.trial.Training", DivergingTraining)
+    monkeypatch.setattr("extras.sweep.trial.Training", Diverging)
     (trial,) = search().trials
     assert (trial.state.name, study.may_pass(trial)) == ("FAIL", False)
     (run,) = runs()
@@ -124,24 +129,20 @@ def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "is_time"),
-    [(tracking, "log_points", is_second_epoch), (trial, "take_run", always)],
+    ("owner", "name", "epoch"),
+    [(RunLogger, "epoch", 2), (trial, "take_run", None)],
     ids=["in an epoch", "as its run begins"],
 )
 def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
-    search: Search,
-    monkeypatch: pytest.MonkeyPatch,
-    owner: Any,
-    name: str,
-    is_time: Callable[..., bool],
+    search: Search, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, epoch: int | None
 ) -> None:
     """Its checkpoints are on the machine that died."""
     begun: list[Run] = []
-    fail_once(monkeypatch, owner, name, OSError("this machine dies"), is_time)
+    fail_once(monkeypatch, owner, name, epoch, OSError("this machine dies"))
 
     def lose_checkpoints(_: float) -> None:
         begun.extend(runs())
-        shutil.rmtree(checkpoints.FOLDER)
+        shutil.rmtree(training_run.FOLDER)
 
     monkeypatch.setattr("extras.sweep.study.time.sleep", lose_checkpoints)
     search()

@@ -19,6 +19,7 @@ from tests.object_store import client as object_client
 from tests.project import MODEL, Project, free_port
 from workflow import store
 
+pytestmark = pytest.mark.slow
 KILLED = """
 import os
 from extras.team import migrate, store_history

@@ -12,6 +12,7 @@ from tests.project import Project
 from tools import repro
 from workflow.params import load_params
 
+pytestmark = pytest.mark.slow
 RAN = "Running stage"
 REPRO = ("python", "-m", "tools.repro")
 

@@ -1,26 +1,21 @@
 """A team: training, logging and champions on the server that `make server` starts, by user."""
 
-import json
-import os
 import shutil
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
-from mlflow.entities import Metric
 
 from tests.conftest import Caller
-from tests.extras.team.servers import DATABASE_PASSWORD, MARK, Team, password, run_documented
+from tests.extras.team.servers import DATABASE_PASSWORD, MARK, Team, password
 from tests.extras.test_listening import look
-from tests.object_store import BINARIES
 from tests.project import MODEL, Project
 from tools import demote, promote
-from workflow.store import EXPERIMENT
+from workflow.runs.store import EXPERIMENT
 
+pytestmark = pytest.mark.slow
 REPRO = ("dvc", "repro")
 SYNC = ("python", "-m", "tools.sync")
 
@@ -75,31 +70,6 @@ def client(server: Team, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient
     return mlflow.MlflowClient(server.address)
 
 
-def test_a_backup_is_restored_as_the_docs_say(
-    experiment_id: str, laptop: Project, server: Team, tmp_path: Path
-) -> None:
-    assert experiment_id
-    project, standing = member(laptop, server, "bob", tmp_path), server.parts
-    predict = ("python", "-m", "tools.predict", "--text", "a fine film, and a dull one", "--json")
-    before, address = project.read(*predict), standing.settings["runs"].rpartition("/")[0]
-    instead = {"postgresql://mlflow@127.0.0.1:5432": address, "/backup": str(tmp_path)}
-    environment = {**standing.environment, "HOME": str(tmp_path)}
-    with chdir(tmp_path):
-        run_documented("**Backup.**", environment, instead)
-        server.stop()
-        for name in ("mlflow", "mlflow_auth"):
-            standing.sql(f"DROP DATABASE {name}")
-            standing.sql(f"CREATE DATABASE {name} OWNER mlflow")
-        remove = [str(BINARIES / "aws"), "s3", "rm", "s3://mlflow", "--recursive"]
-        subprocess.run(remove, env={**os.environ, **environment}, check=True, capture_output=True)
-        assert standing.objects() == {}
-        run_documented("**Restore.**", environment, instead)
-        server.start()
-    assert project.read(*predict) == before
-    for path, content in standing.objects().items():
-        assert content == (tmp_path / "mlflow" / path).read_bytes()
-
-
 def test_a_training_is_logged_beside_the_moved_history_and_tested_against_its_champion(
     bob: Project, experiment_id: str, client: mlflow.MlflowClient
 ) -> None:
@@ -128,40 +98,6 @@ def test_the_champion_is_changed_by_hand_and_given_back_but_not_deleted_without_
     assert "does not let bob do this" in call.fail(demote.main)
     champion = client.get_model_version_by_alias(MODEL, "champion")
     assert champion.tags["promote.decision"] == "champion"  # nothing that is not so
-
-
-def test_twenty_trainings_that_log_at_once_do_not_wait_for_each_other_for_ever(
-    client: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    experiment = client.create_experiment("rush")
-    run_ids = [client.create_run(experiment).info.run_id for _ in range(20)]
-
-    def log(run_id: str) -> None:
-        for step in range(10):
-            client.log_batch(run_id, [Metric("loss", 1.0, 0, step)])
-
-    with ThreadPoolExecutor(len(run_ids)) as pool:
-        list(pool.map(log, run_ids))  # what waited for 30 seconds would raise
-    assert all(len(client.get_metric_history(run_id, "loss")) == 10 for run_id in run_ids)
-
-
-def test_who_may_only_read_trains_all_the_same_and_sync_logs_it_later(
-    experiment_id: str, laptop: Project, server: Team, tmp_path: Path, client: mlflow.MlflowClient
-) -> None:
-    project = member(laptop, server, "reader", tmp_path)
-    before = len(client.search_runs([experiment_id]))
-    project.change(train={"seed": 8})
-    output = project.run(*REPRO)
-    assert output.count("does not let reader do this") == 1
-    assert "`make sync`" in output
-    assert "Traceback" not in output
-    assert len(client.search_runs([experiment_id])) == before
-    project.environment |= server.user("bob")
-    project.run(*SYNC)
-    training_id = json.loads((project.path / "data/train/run.json").read_bytes())["training_id"]
-    (run,) = client.search_runs([experiment_id], f"tags.`training.id` = '{training_id}'")
-    assert {"accuracy", "test_accuracy"} <= run.data.metrics.keys()
 
 
 def test_the_server_is_on_the_loopback_and_no_secret_in_arguments_or_in_what_a_run_wrote(

@@ -97,6 +97,7 @@ def test_a_text_without_known_words_is_answered(served: SentimentModel) -> None:
     assert not prefix_predictions(served, "")
 
 
+@pytest.mark.slow
 def test_it_is_served_without_tensorflow(tmp_path: Path) -> None:
     np.savez(tmp_path / linear_classifier.FILE, **asdict(model()))
     code = """
