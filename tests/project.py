@@ -162,6 +162,7 @@ class Project:
             stderr=stderr,
             text=True,
             preexec_fn=default_signals,
+            process_group=0,  # so that a signal can be sent to everything that it starts
         )
 
     def finish(
