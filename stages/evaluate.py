@@ -58,7 +58,8 @@ def main() -> None:
         publish()
     except (StoreError, OSError) as error:
         print(
-            f"{EVALUATE} is complete, `make sync` logs it to MLflow later: {first_line(error)}",
+            f"{EVALUATE} is complete but not logged to MLflow. Run `make sync` later to log it. "
+            f"({first_line(error)})",
             file=sys.stderr,
             flush=True,
         )

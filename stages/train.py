@@ -2,7 +2,7 @@
 
 Writes `data/train/`: `model.keras`, `history.csv` (one row an epoch), `gradients.csv` (how far back
 the gradient reaches before the first epoch), `metrics.json` (of the epoch whose weights are kept)
-and `run.json` (what MLflow is told beside params and files).
+and `run.json` (what is logged in addition to params and files).
 
 A training that was interrupted is resumed after its last finished epoch, see
 `workflow.checkpoints`.
@@ -99,7 +99,7 @@ def main() -> None:
     with checkpoints.exclusive_checkpoint(key) as checkpoint:
         inputs = model_inputs(padded.pad, params, len(train_split.y))
         training = Training(params, inputs, train_split, val_split)
-        print(f"Training by {training.path}", flush=True)
+        print(f"Training with {training.path}", flush=True)
         tags = {**provenance.provenance_tags(), **machine_tags, "train.path": training.path}
         record = describe_run(about, key, checkpoint.start, tags, [train_split, val_split])
         with tracking.live_run(record, about.flat_params()) as run:

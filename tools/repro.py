@@ -79,7 +79,8 @@ def publish_or_explain() -> None:
         print(format_run(publish()))
     except (StoreError, OSError) as error:
         print(
-            f"{files.DATA} is complete, `make sync` logs it to MLflow later: {first_line(error)}",
+            f"{files.DATA} is complete but not logged to MLflow. Run `make sync` later to log it. "
+            f"({first_line(error)})",
             file=sys.stderr,
         )
 

@@ -58,7 +58,7 @@ def format_differences(result: dict[str, Any]) -> str:
     return (
         f"These files differ: {', '.join(result['differing'])}\n"
         f"Test accuracy: {recorded_accuracy} → {new_accuracy}\n"
-        f"Changed since: {', '.join(changes) or 'no package, and not the machine'}"
+        f"Changed since: {', '.join(changes) or 'neither packages nor machine'}"
     )
 
 

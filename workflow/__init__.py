@@ -1,1 +1,1 @@
-"""What runs, keeps and logs the pipeline; what computes is in `sentiment`."""
+"""Run, store and log the pipeline. The code that computes is in `sentiment`."""

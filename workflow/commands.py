@@ -1,4 +1,4 @@
-"""What all stages and commands share: options, signals, and how a process ends."""
+"""Options, signals and exit statuses of all stages and commands."""
 
 import json
 import os

@@ -21,8 +21,8 @@ def run_dvc(
 ) -> int:
     """Run a DVC command and return its exit status.
 
-    A signal that ends this process is passed on to DVC and its stage, whose end is awaited: DVC
-    itself would leave the stage behind.
+    A signal that ends this process is passed on to DVC and its stage, and this waits for both. DVC
+    alone would leave the stage running.
     """
     dvc = subprocess.Popen([*DVC, *arguments], cwd=folder, env=environment, process_group=0)
     try:

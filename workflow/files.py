@@ -103,7 +103,7 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 
 def hidden_sibling(path: Path, suffix: str) -> Path:
-    """Return the hidden path beside a file or folder for what replaces it, or was replaced."""
+    """Return a hidden path in the same folder, for a replacement or for what was replaced."""
     return path.with_name(f".{path.name}.{suffix}")
 
 
@@ -137,7 +137,7 @@ def write_json(path: Path, document: Any) -> None:
     """Write a document as readable JSON.
 
     Raises:
-        ValueError: a number is NaN or infinite, which JSON has no words for.
+        ValueError: a number is NaN or infinite, which JSON cannot represent.
     """
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
@@ -252,5 +252,5 @@ def missing_error(path: Path) -> DamagedError:
 
 def damaged_error(path: Path, reason: str) -> DamagedError:
     """Return the error for a stage's file that was changed."""
-    problem = f"is not as the stage wrote it ({reason})"
+    problem = f"differs from what the stage wrote ({reason})"
     return DamagedError(path, problem, f"Delete {path.parent} and run `dvc repro`.")

@@ -1,4 +1,4 @@
-"""What stages and commands read and write of `data/`, beside the arrays."""
+"""Read and write the files in `data/` other than arrays."""
 
 import csv
 import re
@@ -33,7 +33,7 @@ class DatasetRecord(Section):
 
 
 class RunRecord(Section):
-    """What MLflow is told of a training beside its params and files: `data/train/run.json`."""
+    """What is logged of a training in addition to its params and files: `data/train/run.json`."""
 
     training_id: str
     name: str

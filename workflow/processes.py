@@ -1,4 +1,4 @@
-"""Child processes of commands, servers among them. They end with the command."""
+"""Child processes of commands, including servers. They stop when the command stops."""
 
 import os
 import signal

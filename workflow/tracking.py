@@ -47,7 +47,7 @@ INITIAL_GRADIENT_NORM = "initial_gradient_norm"  # metrics by distance, in words
 GRADIENT_NORM = "gradient_norm"
 LINEAR_PACKAGES = ("numpy", "pandas", "mlflow")  # needed to serve a linear model
 SERVING_PACKAGES = ("tensorflow", "keras", *LINEAR_PACKAGES)  # needed to serve a network
-SYNC_REMEDY = "`make sync` does it later"
+SYNC_REMEDY = "Run `make sync` later to log the rest."
 STORE_THREAD = "tracking-store"  # begins the name of the thread that calls MLflow
 
 P = ParamSpec("P")
@@ -75,7 +75,7 @@ def calls_store(function: Callable[P, T]) -> Callable[P, T]:
     """Let a function that uses MLflow run in MLflow's thread and raise `StoreError`.
 
     Raises:
-        StoreError: what MLflow or its database raised, in words.
+        StoreError: MLflow or its database failed.
     """
 
     def translated(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -214,7 +214,7 @@ class LiveRun:
         except (StoreError, OSError) as error:
             self.store_error = error
             print(
-                f"Nothing more is logged to MLflow, {self.remedy}: {first_line(error)}",
+                f"Nothing more is logged to MLflow. {self.remedy} ({first_line(error)})",
                 file=sys.stderr,
                 flush=True,
             )
@@ -255,7 +255,9 @@ def live_run(
             try:
                 _end_training_run(record.training_id, status)
             except (StoreError, OSError) as store_error:
-                print(f"The run is not ended: {first_line(store_error)}", file=sys.stderr)
+                print(
+                    f"The run stays RUNNING in MLflow: {first_line(store_error)}", file=sys.stderr
+                )
         raise
 
 

@@ -135,7 +135,7 @@ def test_server_that_dies_costs_no_epoch_and_is_completed_later(
     output, _ = training.communicate(timeout=600)
     assert training.returncode == 0, output
     assert started.data.params["train.epochs"] == str(EPOCHS)
-    assert "`make sync` does it later" in output
+    assert "Run `make sync` later to log the rest" in output
     assert "Traceback" not in output
     assert verify.differing_files(project.path / "data", undisturbed) == set()
     with mlflow_server(project.path.parent, port):

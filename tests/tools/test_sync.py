@@ -135,6 +135,6 @@ def test_changed_or_missing_outputs_are_one_message(call: Caller) -> None:
     mlflow.delete_run(runs()[0].info.run_id)
     with Path("data/train/model.keras").open("ab") as file:
         file.write(b"more")
-    assert "data/train/model.keras is not as the stage wrote it" in call.fail(sync.main)
+    assert "data/train/model.keras differs from what the stage wrote" in call.fail(sync.main)
     shutil.rmtree("data/train")
     assert "data/train/about.json is missing. `dvc repro` makes it" in call.fail(sync.main)

@@ -58,7 +58,7 @@ def test_evaluation_of_another_model_names_its_own_params(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("{", "is not as the stage wrote it"),
+        ("{", "differs from what the stage wrote"),
         ('{"files": {}}', "dataset: Field required"),
         (None, "is missing. `dvc repro` makes it"),
     ],

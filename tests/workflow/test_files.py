@@ -37,10 +37,10 @@ def test_array_is_read_as_it_was_written(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("x.npy", b"cut", "is not as the stage wrote it .*SHA-256.*run `dvc repro`"),
+        ("x.npy", b"cut", "differs from what the stage wrote .*SHA-256.*run `dvc repro`"),
         ("x.npy", None, "is missing. `dvc repro` makes it"),
-        ("about.json", b"{", "is not as the stage wrote it"),
-        ("about.json", b"[]", "is not as the stage wrote it .it lists no files"),
+        ("about.json", b"{", "differs from what the stage wrote"),
+        ("about.json", b"[]", "differs from what the stage wrote .it lists no files"),
     ],
 )
 def test_truncated_tampered_or_missing_file_is_refused(
@@ -63,7 +63,7 @@ def test_error_about_a_damaged_file_can_be_sent_to_another_process(tmp_path: Pat
 def test_pickled_array_is_refused_even_with_the_right_digest(folder: Path) -> None:
     np.save(folder / "x.npy", np.array([[1], [2, 3]], dtype=object), allow_pickle=True)
     write_about(folder, About())
-    with pytest.raises(UserError, match=r"x\.npy is not as the stage wrote it"):
+    with pytest.raises(UserError, match=r"x\.npy differs from what the stage wrote"):
         files.read_arrays(folder, ["x"])
 
 

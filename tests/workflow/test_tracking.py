@@ -150,7 +150,7 @@ def test_store_that_fails_midway_is_reported_once_and_costs_no_epoch(
         assert run.has_store_failed
         repair()
     printed = capsys.readouterr().err
-    assert printed.count("Nothing more is logged to MLflow, `make sync` does it later") == 1
+    assert printed.count("Nothing more is logged to MLflow. Run `make sync` later") == 1
     assert "Traceback" not in printed
     assert curve(info().run_id) == [(1, 1.0)]
 

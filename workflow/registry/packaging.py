@@ -2,7 +2,7 @@
 
 The code that travels with a model imports its own modules relatively. It is copied into a folder
 whose name has the package's digest, so that models of different code can be loaded in one process,
-beside the project's own modules.
+next to the project's own modules.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ class PackagedModel(NamedTuple):
 
 
 class ModelPackage(NamedTuple):
-    """Everything that a registered model's predictions depend on, beside the code."""
+    """Everything that a registered model's predictions depend on, apart from the code."""
 
     models: Sequence[PackagedModel]  # one, or the members of an ensemble
     word_index: Path

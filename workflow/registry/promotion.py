@@ -42,7 +42,7 @@ class DiscordantPairs(NamedTuple):
 
 
 def significance_level(alpha: float, number: int) -> float:
-    """Return the significance level for the candidate of this number, from 1, against a champion.
+    """Return the significance level of the test of this number, from 1, against a champion.
 
     Whoever tries many candidates finds a better one by luck. Over all numbers, these levels add up
     to alpha. The chance of any false promotion therefore stays below alpha, however many are tried.
@@ -59,7 +59,7 @@ def decide_promotion(
     """Compare a candidate with the champion. Both are evaluated on the same reviews.
 
     Args:
-        number: which candidate this is that is tested against this champion, from 1.
+        number: of the test against this champion, from 1.
     """
     from sentiment.evaluation import metrics  # imports scikit-learn, which takes a second
 
@@ -79,7 +79,7 @@ def decide_promotion(
     lead = pairs.only_b - pairs.only_a
     test = (
         f"McNemar's exact p = {p_value:.2g}, {lead:+,} of {len(candidate.predictions):,} reviews, "
-        f"as candidate {number} against it tested at {level:.2g}"
+        f"test {number} against this champion, significance level {level:.2g}"
     )
     if lead > 0 and p_value < level:
         return Decision(True, f"better than the champion: {test}", tested=True)

@@ -220,8 +220,10 @@ def _decide_against(
     try:
         former = _download_evaluation(champion)
         if former.test_digest != candidate.test_digest:
-            problem = "evaluated on other reviews than the champion, which does not predict them"
-            note = "; the champion predicted these test reviews again"
+            problem = (
+                "evaluated on another test set than the champion, which cannot be evaluated on it"
+            )
+            note = "; the champion was evaluated on this test set now"
             former = predict_on_new_test_set(champion, former, candidate)
     except files.DamagedError as error:  # its path may be one that was removed
         return Decision(False, f"{problem}: {error.path.name} {error.problem}")

@@ -101,7 +101,7 @@ def test_what_does_not_go_together_is_one_message(
         file.write_bytes(file.read_bytes()[:-1])
     message = call.fail(ensemble.main, *both)
     assert message.startswith("Version 1 of synthetic-sentiment: ")
-    assert "artifacts/model.keras is not as the stage wrote it" in message
+    assert "artifacts/model.keras differs from what the stage wrote" in message
     project.change(fetch={"synthetic": {"seed": 1}})
     call(fetch.main)
     message = call.fail(ensemble.main, *both)

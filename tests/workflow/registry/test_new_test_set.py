@@ -20,7 +20,7 @@ from workflow.registry import packaging
 WORD_INDEX = {"good": 1, "bad": 2}
 WITH_ADDED_TEXTS = Dataset(dataset="imdb", add="answers", own_sha256="abc")
 MAY_HAVE_SEEN_THEM = "it may have been trained on some of them"
-OTHER_REVIEWS = "evaluated on other reviews than the champion, which does not predict them: "
+OTHER_REVIEWS = "evaluated on another test set than the champion, which cannot be evaluated on it: "
 
 
 class ChampionModel(SentimentModel):
@@ -71,9 +71,9 @@ def test_equal_candidate_is_not_promoted_and_the_version_says_how_it_was_compare
     submit(10)
     grow(40)
     assert tags_of(submit(10))["promote.reason"] == (
-        "not shown to be better than the champion: McNemar's exact p = 1, +0 of 40 reviews, as "
-        "candidate 1 against it tested at 0.025; the champion predicted these test reviews again "
-        "(the champion: version 1)"
+        "not shown to be better than the champion: McNemar's exact p = 1, +0 of 40 reviews, "
+        "test 1 against this champion, significance level 0.025; the champion was evaluated on "
+        "this test set now (the champion: version 1)"
     )
 
 

@@ -37,7 +37,7 @@ def test_version_that_is_better_beyond_chance_is_promoted(promote_params: Promot
     assert decision.promoted
     assert decision.reason == (
         "better than the champion: McNemar's exact p = 0.016, +7 of 20 reviews, "
-        "as candidate 1 against it tested at 0.025"
+        "test 1 against this champion, significance level 0.025"
     )
 
 
@@ -68,7 +68,7 @@ def test_each_further_candidate_is_tested_at_a_lower_level(promote_params: Promo
     candidate = evaluated([True] * 17 + [False] * 3)  # p = 0.016
     second = decide_promotion(candidate, CHAMPION, promote_params, number=2)
     assert not second.promoted
-    assert second.reason.endswith("as candidate 2 against it tested at 0.0083")
+    assert second.reason.endswith("test 2 against this champion, significance level 0.0083")
     stronger = evaluated([True] * 18 + [False] * 2)
     assert decide_promotion(stronger, CHAMPION, promote_params, number=2).promoted
 

@@ -75,7 +75,7 @@ def test_candidates_are_numbered_as_they_are_tested_against_a_champion(submit: S
     second = submit(12)
     assert tags_of(first)["promote.candidate"] == "1"
     assert tags_of(first)["promote.against"] == "1"
-    assert "as candidate 2 against it" in tags_of(second)["promote.reason"]
+    assert "test 2 against this champion" in tags_of(second)["promote.reason"]
 
 
 def test_number_of_a_deleted_candidate_is_not_given_again(
@@ -94,7 +94,7 @@ def test_candidate_that_is_evaluated_again_on_the_same_test_set_keeps_its_number
     submit(10)
     candidate = submit(11)
     submit.register(candidate, 12)
-    assert "as candidate 1 against it" in tags_of(candidate)["promote.reason"]
+    assert "test 1 against this champion" in tags_of(candidate)["promote.reason"]
 
 
 @pytest.mark.usefixtures("client")
@@ -111,7 +111,10 @@ def test_candidate_that_is_evaluated_on_another_test_set_is_tested_at_a_lower_le
     monkeypatch.setattr(versions, "predict_on_new_test_set", predict_again)
     submit.evaluation = {"test_digest": "larger"}
     submit.register(candidate, 11)
-    assert "as candidate 2 against it tested at 0.0083" in tags_of(candidate)["promote.reason"]
+    assert (
+        "test 2 against this champion, significance level 0.0083"
+        in tags_of(candidate)["promote.reason"]
+    )
 
 
 def test_same_package_of_a_run_is_the_same_version(
