@@ -19,6 +19,7 @@ from tests.services import web
 from tools import predict, repro
 from workflow.params import load_params
 
+pytestmark = pytest.mark.slow
 SECRET = uuid4().hex
 
 
@@ -46,7 +47,7 @@ def test_the_run_names_the_file_and_its_digest_and_has_a_registered_model_of_its
     assert run.inputs
     names = {used.dataset.name for used in run.inputs.dataset_inputs}
     assert names == {f"{NAME}-{part}" for part in ("training", "validation", "test")}
-    assert run.info.run_name == f"lstm-4 · balanced · len 40 · seed 42 · {NAME}"
+    assert run.info.run_name == f"lstm-4 · len 40 · seed 42 · {NAME}"
     champion = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion")
     assert champion.tags["promote.reason"] == "there was no champion"
     assert champion.tags["dataset"] == NAME
