@@ -32,6 +32,7 @@ def logged(run: Run) -> dict[str, Any]:
         for model in client.search_logged_models([run.info.experiment_id])
         if model.source_run_id == run.info.run_id
     ]
+    assert run.inputs
     return {
         "name": run.info.run_name,
         "status": run.info.status,

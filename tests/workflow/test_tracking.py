@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pandas as pd
@@ -73,6 +74,7 @@ def test_live_run_has_params_tags_datasets_and_each_epoch_as_it_ends() -> None:
     assert logged.data.params == {"train.units": "4"}
     assert logged.data.tags["dataset"] == "imdb"
     assert logged.data.tags["training.id"] == "abc"
+    assert logged.inputs
     assert [used.dataset.name for used in logged.inputs.dataset_inputs] == ["imdb-training"]
     assert points("val_accuracy") == [(1, 2000), (2, 3500)]
 
@@ -111,7 +113,7 @@ def test_signal_while_mlflow_writes_ends_the_run_as_killed(
     """The transaction is completed: a transaction that is cut short would leave SQLite locked."""
     log_batch = mlflow.MlflowClient.log_batch
 
-    def interrupted(*args: object, **kwargs: object) -> None:
+    def interrupted(*args: Any, **kwargs: Any) -> None:
         if kwargs.get("metrics") or len(args) > 2:
             os.kill(os.getpid(), signal.SIGTERM)
         log_batch(*args, **kwargs)
@@ -228,9 +230,10 @@ def test_model_is_logged_once_and_linked_to_its_run_and_its_metrics() -> None:
     logged = mlflow.get_logged_model(model_id)
     assert logged.source_run_id == run.run_id
     assert logged.params == {"train.units": "4"}
-    assert {(metric.key, metric.step) for metric in logged.metrics} >= {("val_accuracy", 1)}
-    outputs = mlflow.get_run(run.run_id).outputs.model_outputs
-    assert [output.model_id for output in outputs] == [model_id]
+    assert {(metric.key, metric.step) for metric in logged.metrics or []} >= {("val_accuracy", 1)}
+    outputs = mlflow.get_run(run.run_id).outputs
+    assert outputs
+    assert [output.model_id for output in outputs.model_outputs] == [model_id]
 
 
 def test_points_that_were_logged_before_the_model_are_linked_without_doubles() -> None:
@@ -242,7 +245,9 @@ def test_points_that_were_logged_before_the_model_are_linked_without_doubles() -
         tracking.log_points(run, points)
     assert curve(run.run_id) == [(1, 1.0), (2, 0.5)]
     linked = [
-        metric.step for metric in mlflow.get_logged_model(model_id).metrics if metric.key == "loss"
+        metric.step
+        for metric in (mlflow.get_logged_model(model_id).metrics or [])
+        if metric.key == "loss"
     ]
     assert sorted(linked) == [1, 2]
 

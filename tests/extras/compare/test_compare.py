@@ -76,7 +76,10 @@ def test_what_is_missing_or_was_changed_is_one_message(both: Project, call: Call
 
     folder = both.path / "mlruns" / "1" / first / "artifacts" / "evaluate"
     for name, message in (
-        ("predictions.csv", f"Run {first}: evaluate/predictions.csv differs from what the stage wrote"),
+        (
+            "predictions.csv",
+            f"Run {first}: evaluate/predictions.csv differs from what the stage wrote",
+        ),
         ("about.json", incomplete),
     ):
         content = (folder / name).read_text(encoding="utf-8")

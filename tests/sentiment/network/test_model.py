@@ -12,7 +12,7 @@ from sentiment.network.model import build_model, save_model
 from sentiment.network.params import TrainParams
 from tests.conftest import defaults, inputs
 from tests.project import TRANSFORMER, merged
-from workflow.params import Params, check_params
+from workflow.params import Params, validate_params
 
 pytestmark = pytest.mark.usefixtures("backend")
 BEFORE, BEHIND, SHORT = [0, 0, 0, 7, 8, 9], [7, 8, 9, 0, 0, 0], [7, 8, 9]
@@ -20,7 +20,7 @@ BIGRAMS = {"units": 3, "buckets": 1000}
 
 
 def settings(**changes: Any) -> TrainParams:
-    return check_params(merged(defaults(), {"train": changes}), "params.yaml").train
+    return validate_params(merged(defaults(), {"train": changes}), "params.yaml").train
 
 
 def answers(train: TrainParams, *reviews: list[int]) -> list[float]:
@@ -154,7 +154,7 @@ def test_options_that_make_no_sense_together_are_refused(
     train: dict[str, Any], pad: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(UserError, match=reason):
-        check_params(merged(defaults(), {"train": train, "pad": pad}), "params.yaml")
+        validate_params(merged(defaults(), {"train": train, "pad": pad}), "params.yaml")
 
 
 def test_dropouts_stand_where_they_are_named() -> None:

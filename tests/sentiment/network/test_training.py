@@ -15,7 +15,7 @@ from sentiment.network.progress import METRICS, NO_PROGRESS, OnEpoch, Progress, 
 from sentiment.network.training import Training
 from tests.conftest import defaults, inputs
 from tests.project import SMALL, TRANSFORMER, merged
-from workflow.params import Params, check_params
+from workflow.params import Params, validate_params
 
 if TYPE_CHECKING:
     import keras
@@ -27,7 +27,7 @@ CURVES = ("accuracy", "loss", "val_accuracy", "val_loss")
 
 def small(**changes: Any) -> TrainParams:
     document = merged(merged(defaults(), SMALL), {"train": changes})
-    return check_params(document, "params.yaml").train
+    return validate_params(document, "params.yaml").train
 
 
 def prepared(
