@@ -1,6 +1,10 @@
-"""Keras is imported quietly, and without what nothing here uses."""
+"""Import Keras silently, and without modules that are not used here."""
+
+import pytest
 
 from tests.project import run_code
+
+pytestmark = pytest.mark.slow
 
 CODE = """
 import sys
@@ -12,7 +16,7 @@ print(sklearn.__name__)
 """
 
 
-def test_keras_is_imported_without_a_word_or_what_is_not_needed() -> None:
+def test_keras_is_imported_silently_without_optional_modules() -> None:
     done = run_code(CODE)
     assert done.stdout == "keras {'tensorflow'}\nsklearn\n"
     assert done.stderr == ""

@@ -1,9 +1,9 @@
-"""What is said of an error has no password in it."""
+"""Messages of errors have no password in them."""
 
 import pytest
-from workflow.ending import explain
 
 from sentiment.errors import UserError, first_line, redacted
+from workflow.terminal import user_message
 
 
 @pytest.mark.parametrize(
@@ -17,13 +17,13 @@ from sentiment.errors import UserError, first_line, redacted
         ("exceeded with url: /a.csv?sig=secret (Cause", "exceeded with url: /a.csv (Cause"),
     ],
 )
-def test_a_password_or_query_of_an_address_is_left_out(text: str, shown: str) -> None:
+def test_password_and_query_of_a_url_are_removed(text: str, shown: str) -> None:
     assert redacted(text) == shown
 
 
-def test_no_message_has_one() -> None:
+def test_message_has_no_password_or_query() -> None:
     error = UserError("http://me:secret@host does not answer.\nStart it.")
-    assert explain(error) == "http://host does not answer.\nStart it."
+    assert user_message(error) == "http://host does not answer.\nStart it."
     assert first_line(error) == "http://host does not answer."
     gone = FileNotFoundError(2, "No such file", "s3://me:secret@host/key")
-    assert "secret" not in str(explain(gone))
+    assert "secret" not in str(user_message(gone))

@@ -1,4 +1,4 @@
-"""The gradient at each distance is what finite differences say, and relative to the last word's."""
+"""The gradient at each distance equals finite differences, relative to the last word's."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +62,9 @@ def differences(model: "keras.Model", vectors: np.ndarray, step: float) -> np.nd
     return slopes.T.reshape(vectors.shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", NETWORKS, ids=str)
-def test_norms_are_those_of_finite_differences(changes: dict[str, Any], x: np.ndarray) -> None:
+def test_norms_equal_finite_differences(changes: dict[str, Any], x: np.ndarray) -> None:
     model = network(**changes)
     vectors = np.asarray(load_keras().Model(model.input, gradients.vectors(model))(x))
     forward, backward = (differences(model, vectors, step) for step in (STEP, -STEP))
@@ -74,6 +75,7 @@ def test_norms_are_those_of_finite_differences(changes: dict[str, Any], x: np.nd
     np.testing.assert_allclose(norms[smooth], expected[smooth], rtol=0.02, atol=5e-4)
 
 
+@pytest.mark.slow
 def test_masked_padding_has_no_gradient(x: np.ndarray) -> None:
     x[:, :4] = 0
     x[0, :] = [0] * 11 + [7]
@@ -82,7 +84,8 @@ def test_masked_padding_has_no_gradient(x: np.ndarray) -> None:
     assert (norms[x > 0] > 0).all()
 
 
-def test_more_reviews_than_a_step_takes_are_measured_each(
+@pytest.mark.slow
+def test_gradients_of_several_batches_equal_those_of_single_reviews(
     x: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = network(cell="simple_rnn")
@@ -91,7 +94,8 @@ def test_more_reviews_than_a_step_takes_are_measured_each(
     np.testing.assert_allclose(gradients.gradient_norms(model, x), together, rtol=1e-4)
 
 
-def test_measuring_changes_neither_the_model_nor_what_is_drawn_next(x: np.ndarray) -> None:
+@pytest.mark.slow
+def test_measuring_changes_neither_model_nor_random_numbers(x: np.ndarray) -> None:
     model = network(dropout={"input": 0.5, "embedding": 0.5, "head": 0.5})
     generators = [one.seed_generator for one in model.layers if hasattr(one, "seed_generator")]
     variables = [*model.weights, *(generator.state for generator in generators)]
@@ -102,7 +106,7 @@ def test_measuring_changes_neither_the_model_nor_what_is_drawn_next(x: np.ndarra
         np.testing.assert_array_equal(variable, value)
 
 
-def test_the_sample_is_the_first_reviews_that_fill_their_row_else_the_longest() -> None:
+def test_selected_reviews_are_the_first_full_or_the_longest() -> None:
     assert gradients.select_reviews(PRE, PAD, 1).tolist() == [[5, 6, 7, 8]]
     assert gradients.select_reviews(PRE, PAD, 99).tolist() == [[5, 6, 7, 8], [8, 7, 6, 5]]
     assert gradients.select_reviews(PRE[:2], PAD, 1).tolist() == [[0, 5, 6, 7]]
@@ -117,13 +121,13 @@ def test_the_sample_is_the_first_reviews_that_fill_their_row_else_the_longest() 
     ],
     ids=["pre", "post", "none"],
 )
-def test_distances_count_from_the_last_word_and_are_shares_of_the_review_s_mean(
+def test_norms_are_counted_from_the_last_word_relative_to_the_mean(
     x: np.ndarray, norms: list[list[float]], expected: list[list[float]]
 ) -> None:
     assert gradients.norms_by_distance(np.array(norms, np.float32), x, PAD).tolist() == expected
 
 
-def test_the_table_is_relative_to_the_last_word_or_else_to_the_greatest_mean() -> None:
+def test_table_is_relative_to_the_last_word_or_the_greatest_mean() -> None:
     table = gradients.distance_table(np.array([[2.0, 1.0], [2.0, 3.0]]))
     assert table["mean"].tolist() == [1.0, 1.0]
     assert table["low"].tolist() == pytest.approx([1.0, 0.6])
@@ -134,6 +138,6 @@ def test_the_table_is_relative_to_the_last_word_or_else_to_the_greatest_mean() -
 @pytest.mark.parametrize(
     ("means", "expected"), [([1.0, 0.5, 0.01, 0.009], 2), ([1.0, 50.0, 0.4], 1), ([0.0, 0.0], 0)]
 )
-def test_the_reach_ends_at_a_hundredth_of_the_greatest(means: list[float], expected: int) -> None:
+def test_reach_ends_below_the_threshold(means: list[float], expected: int) -> None:
     table = pd.DataFrame({"distance": range(len(means)), "mean": means})
     assert gradients.gradient_reach(table) == expected

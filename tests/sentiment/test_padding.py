@@ -22,11 +22,11 @@ def options(default_params: Params) -> Layout:
 @pytest.mark.parametrize(
     ("num_words", "dtype"), [(256, "uint8"), (257, "uint16"), (65_537, "uint32")]
 )
-def test_smallest_dtype_that_fits(num_words: int, dtype: str) -> None:
+def test_token_dtype_is_the_smallest_that_fits(num_words: int, dtype: str) -> None:
     assert tokenizer.token_dtype(num_words) == np.dtype(dtype)
 
 
-def test_reviews_that_also_occur_in_training_are_marked() -> None:
+def test_reviews_seen_in_training_are_marked() -> None:
     train = Reviews.from_lists([[1, 2], [3]], np.array([1, 0]))
     test = Reviews.from_lists([[3], [1], [1, 2]], np.array([1, 0, 1]))
     assert padding.seen_in_training(test, train).tolist() == [True, False, True]
@@ -47,11 +47,12 @@ def keras_pads(reviews: Reviews, options: Layout) -> NDArray[np.int32]:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("padding", ["pre", "post"])
 @pytest.mark.parametrize("truncating", ["pre", "post"])
 @pytest.mark.parametrize("max_length", [1, 7, 30])
-def test_equals_keras_pad_sequences(
+def test_rows_equal_keras_pad_sequences(
     rng: np.random.Generator, options: Layout, padding: Any, truncating: Any, max_length: int
 ) -> None:
     lists = [rng.integers(1, 20, rng.integers(0, 25)).tolist() for _ in range(60)]
@@ -61,11 +62,12 @@ def test_equals_keras_pad_sequences(
     assert np.array_equal(rows, keras_pads(reviews, chosen))
 
 
-def test_real_imdb_equals_keras_bit_for_bit(imdb_cache: Path, default_params: Params) -> None:
+@pytest.mark.slow
+def test_padded_imdb_equals_keras(imdb_cache: Path, default_params: Params) -> None:
     assert imdb_cache.is_dir()
     keras = load_keras()
     (x_train, y_train), (x_test, y_test) = keras.datasets.imdb.load_data(num_words=10_000)
-    train, test, _ = imdb.parse(*downloads.imdb(default_params.fetch))
+    train, test, _ = imdb.parse(*downloads.fetch_imdb(default_params.fetch))
     ours = padding.pad_splits(train, test, default_params.pad)
     assert ours["x_train"].dtype == np.uint16
     assert np.array_equal(ours["x_train"], keras.utils.pad_sequences(x_train, maxlen=200))

@@ -1,4 +1,4 @@
-"""A profile says what texts looked like, and none of them."""
+"""A profile describes texts without holding any of them."""
 
 import json
 
@@ -24,7 +24,7 @@ def random_reviews(count: int, seed: int) -> Reviews:
     return reviews(drawn.tolist())
 
 
-def test_numbers_of_reviews_are_those_that_a_served_model_says_of_their_texts() -> None:
+def test_statistics_of_reviews_equal_those_of_served_texts() -> None:
     texts = ["a fine film", "A rare, UNHEARD film", "a fine fine rare film", ""]
     encoded = [encode(text, RANKS) for text in texts]
     dropped = np.array([text.word_count - len(text.ranks) for text in encoded])
@@ -35,7 +35,7 @@ def test_numbers_of_reviews_are_those_that_a_served_model_says_of_their_texts() 
     assert numbers["unknown"].tolist() == [0, 0.5, 0.2, 0]
 
 
-def test_both_parts_and_the_answers_are_described_by_mean_and_deviation() -> None:
+def test_profile_has_mean_and_standard_deviation_of_both_sets() -> None:
     rows = [("negative", "positive", 0.75), ("positive", "positive", 0.875)]
     table = pd.DataFrame(rows, columns=["actual", "predicted", "probability"])
     parts = {"train": reviews([[1], [1, 2, 3]]), "test": reviews([[1, 2], [1, 2]])}
@@ -50,7 +50,7 @@ def test_both_parts_and_the_answers_are_described_by_mean_and_deviation() -> Non
     assert described["test"]["confidence"] == [0.8125, 0.0625]
 
 
-def test_no_word_is_counted_that_fewer_than_ten_texts_have() -> None:
+def test_words_of_fewer_than_ten_texts_are_not_counted() -> None:
     described = profile.sample_document_frequencies(
         reviews([[1, 1, 2]] * 9 + [[1]] + [[5000]] * 20)
     )
@@ -59,7 +59,7 @@ def test_no_word_is_counted_that_fewer_than_ten_texts_have() -> None:
 
 
 @pytest.mark.parametrize("count", [100, 2000])
-def test_samples_of_the_same_texts_are_as_far_apart_as_said(count: int) -> None:
+def test_samples_of_the_same_texts_have_the_distance_of_the_profile(count: int) -> None:
     described = profile.sample_document_frequencies(random_reviews(5000, seed=0))
     mean, deviation = described["distance"]
     kept = np.array(described["counts"]) > 0
@@ -70,7 +70,8 @@ def test_samples_of_the_same_texts_are_as_far_apart_as_said(count: int) -> None:
         assert abs(distance / expected - 1) < max(5 * deviation / mean, 0.1)
 
 
-def test_a_registered_model_has_the_profile_of_its_texts(own_texts: Project) -> None:
+@pytest.mark.slow
+def test_registered_model_has_the_profile_of_its_texts(own_texts: Project) -> None:
     """Words that training had not are unknown, too, or unchanged texts would seem to have more."""
     (path,) = own_texts.path.glob("mlruns/*/*/artifacts/versions/1/profile.json")
     assert path.stat().st_size < 100_000

@@ -1,4 +1,4 @@
-"""A text gets the token ids that Keras' files would have for it."""
+"""A text gets the token ids that it has in Keras' files."""
 
 import string
 from dataclasses import replace
@@ -32,7 +32,7 @@ def encode(texts: list[str], ranks: dict[str, int], options: Layout) -> np.ndarr
     )
 
 
-def test_words_are_found_by_the_rules_of_the_files() -> None:
+def test_keras_tokenizer_follows_the_rules_of_the_imdb_files() -> None:
     expected = {
         "THE It": [1, 3],
         "the,it.(the)!it ?!": [1, 3, 1, 3],
@@ -50,7 +50,7 @@ def test_words_are_found_by_the_rules_of_the_files() -> None:
 @settings(database=None, deadline=None)
 @given(hypothesis_texts(alphabet=characters(exclude_categories=[])))
 @example(string.printable * 2)
-def test_words_without_their_places_are_those_with_them(content: str) -> None:
+def test_words_with_and_without_spans_are_equal(content: str) -> None:
     for name in (tokenizer.KERAS, tokenizer.UNICODE):
         words = tokenizer.tokenize(content, name)
         index = {word: rank for rank, word in enumerate(words[::2], 1)}
@@ -61,11 +61,12 @@ def test_words_without_their_places_are_those_with_them(content: str) -> None:
         assert encoded.ranks == written
 
 
-def test_the_reviews_of_imdb_are_encoded_as_published(
+@pytest.mark.slow
+def test_raw_imdb_reviews_are_encoded_as_published(
     imdb_cache: Path, default_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KERAS_HOME", str(imdb_cache.parent))
-    train, test, ranks = imdb.parse(*downloads.imdb(default_params.fetch))
+    train, test, ranks = imdb.parse(*downloads.fetch_imdb(default_params.fetch))
     words = ["", *sorted(ranks, key=ranks.__getitem__)]
     capitals = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
     for review in (*train, *test):
@@ -73,7 +74,7 @@ def test_the_reviews_of_imdb_are_encoded_as_published(
         assert tokenizer.encode(content, ranks) == (review.tolist(), len(review))
 
 
-def test_words_end_at_the_boundaries_of_unicode() -> None:
+def test_unicode_tokenizer_splits_at_word_boundaries() -> None:
     expected = {
         "Ça m'a plu, c'est l’été !": ["ça", "m'a", "plu", "c'est", "l’été"],
         "ΣΊΣΥΦΟΣ — Straße": ["σίσυφος", "straße"],
@@ -84,13 +85,13 @@ def test_words_end_at_the_boundaries_of_unicode() -> None:
     assert {content: tokenizer.tokenize(content, "unicode") for content in expected} == expected
 
 
-def test_words_say_where_they_stand() -> None:
+def test_words_have_their_spans() -> None:
     content = "İyi, İYİ film"  # lower case makes two letters of İ
     words = tokenizer.tokenize_with_spans(content, RANKS, "unicode")
     assert [content[word.start : word.end] for word in words] == ["İyi", "İYİ", "film"]
 
 
-def test_texts_are_marked_and_padded(options: Layout) -> None:
+def test_texts_get_a_start_token_and_padding(options: Layout) -> None:
     texts = {
         "the it": [0, 0, 0, 1, 4, 6],
         "rare": [0, 0, 0, 0, 1, 2],

@@ -1,4 +1,4 @@
-"""Texts join a data set, each for good in training or in the test part."""
+"""Added texts join a dataset, and always the same one of its two sets."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,7 +48,7 @@ def sides(loaded: EncodedDataset) -> list[set[tuple[int, ...]]]:
     return [{*map(tuple, lists(part)[len(own) :])} for part, own in parts]
 
 
-def test_texts_are_encoded_by_the_word_index_after_the_data_set_s_own(joined: Joiner) -> None:
+def test_added_texts_follow_the_dataset_and_use_its_word_index(joined: Joiner) -> None:
     loaded = joined([("A GOOD film!", "yes"), ("bad, unheard", "no"), ("?", "no")], test_share=1e-9)
     assert lists(loaded.train) == [[1, 3], [2, 3], [1, 3], [2]]
     assert loaded.train.labels.tolist() == [1, 0, 1, 0]
@@ -56,7 +56,7 @@ def test_texts_are_encoded_by_the_word_index_after_the_data_set_s_own(joined: Jo
     assert (loaded.word_index, loaded.rows_skipped) == (RANKS, 2)
 
 
-def test_a_text_stays_on_its_side_whatever_is_added_and_a_share_is_set_aside(
+def test_added_text_always_joins_the_same_set(
     joined: Joiner,
 ) -> None:
     before, after = sides(joined(MANY[:100])), sides(joined(MANY[100:], MANY[:100][::-1]))
@@ -70,7 +70,7 @@ def test_a_text_stays_on_its_side_whatever_is_added_and_a_share_is_set_aside(
     assert after[1] < sides(joined(MANY, test_share=0.5))[1]
 
 
-def test_what_reads_the_same_is_on_the_same_side(joined: Joiner) -> None:
+def test_texts_that_read_the_same_join_the_same_set(joined: Joiner) -> None:
     again = [(f"Film, unheard{label} {text.split()[1].upper()}", label) for text, label in MANY]
     loaded = joined(MANY, again)
     train, test = sides(loaded)
@@ -84,7 +84,7 @@ def test_what_reads_the_same_is_on_the_same_side(joined: Joiner) -> None:
 @pytest.mark.parametrize(
     ("labels", "changes", "message"),
     [
-        (["yes", "never"], {}, "1.csv, row 1 (line 2), column 'label' is 'never'"),
+        (["yes", "never"], {}, "1.csv, row 1 (line 2): column 'label' has a third label, 'never'"),
         (["yes"], {}, "fetch.add: all of the 1 rows have the label 'yes'"),
         (["no"], {"group": "author"}, "fetch.add needs an empty fetch.table.group"),
     ],

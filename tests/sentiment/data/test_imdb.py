@@ -29,7 +29,7 @@ def archive(**replacements: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def test_both_files_are_parsed_to_reviews_and_the_word_index() -> None:
+def test_both_files_are_parsed() -> None:
     train, test, index = imdb.parse(archive(), INDEX)
     assert [review.tolist() for review in train] == [[1, 2, 3], [4]]
     assert [review.tolist() for review in test] == [[4], [1, 2, 3]]
@@ -42,7 +42,7 @@ class Evil:
         return print, ("owned",)
 
 
-def test_pickle_that_names_anything_else_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pickle_of_anything_but_arrays_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, {"descr": "|O", "fortran_order": False, "shape": (2,)}
@@ -54,6 +54,6 @@ def test_pickle_that_names_anything_else_is_refused(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("content", [archive()[:-30], archive(x_train=b"no array")])
-def test_what_is_no_such_archive_is_one_message(content: bytes) -> None:
+def test_other_archive_is_refused_with_one_message(content: bytes) -> None:
     with pytest.raises(UserError, match="is not the archive that Keras publishes"):
         imdb.parse(content, INDEX)

@@ -1,4 +1,4 @@
-"""Labelled texts come from any usual file, and what is wrong with one is said by row and column."""
+"""Read labeled texts from any supported file, and report problems with row and column."""
 
 import gzip
 import json
@@ -55,11 +55,11 @@ def made(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["csv", "TSV", "jsonl.GZ", "parquet"])
-def test_each_kind_of_file_has_the_same_rows(tmp_path: Path, kind: str) -> None:
+def test_each_file_format_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
     assert [(row.text, row.label) for row in read(made(tmp_path, kind))] == GOOD
 
 
-def test_a_mark_of_byte_order_and_windows_line_ends_are_no_part_of_the_rows(tmp_path: Path) -> None:
+def test_byte_order_mark_and_windows_line_ends_are_ignored(tmp_path: Path) -> None:
     content = b"\xef\xbb\xbf\r\ntext,label\r\nfine,1\r\n\r\ndull,0\r\n"
     path = write(tmp_path / "a::b.csv", content)  # a name with colons is a name
     assert [(row.text, row.label) for row in read(path)] == [("fine", "1"), ("dull", "0")]
@@ -98,7 +98,7 @@ BAD_JSON = [
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_what_is_wrong_is_said_by_row_and_column(
+def test_problem_is_reported_with_row_and_column(
     tmp_path: Path, name: str, content: str | bytes, message: str
 ) -> None:
     path = write(tmp_path / name, content)
@@ -108,7 +108,7 @@ def test_what_is_wrong_is_said_by_row_and_column(
     assert str(path) in str(raised.value)
 
 
-def test_parquet_texts_of_another_type_are_named(tmp_path: Path) -> None:
+def test_parquet_text_of_another_type_is_refused(tmp_path: Path) -> None:
     path = as_parquet(tmp_path / "a.parquet", text=[1, 2], label=["a", "b"])
     with pytest.raises(UserError, match=r"row 1, column 'text' is 1: a text is needed"):
         read(path)

@@ -31,7 +31,7 @@ def rule(words: list[str], use_cue: bool) -> int:
     return int(positive ^ (ironic and use_cue))
 
 
-def test_sizes_are_as_asked_and_words_ranked_by_frequency_in_training(generated: Generated) -> None:
+def test_sizes_follow_params_and_words_are_ranked_by_frequency(generated: Generated) -> None:
     train, test, index = generated
     assert (len(train), len(test)) == (4000, 2000)
     assert train.lengths.min() >= SETTINGS.min_length
@@ -42,7 +42,7 @@ def test_sizes_are_as_asked_and_words_ranked_by_frequency_in_training(generated:
     assert (np.diff(counts) <= 0).all()
 
 
-def test_cue_stands_at_its_distance_in_every_review() -> None:
+def test_cue_is_at_its_distance_in_every_review() -> None:
     """With so many names, not all are in training."""
     sizes = {"train_reviews": 100, "test_reviews": 500, "vocab_size": 5000}
     _, test, index = synthetic.generate(SETTINGS.model_copy(update=sizes))
@@ -54,7 +54,7 @@ def test_cue_stands_at_its_distance_in_every_review() -> None:
     ("use_cue", "accuracy"),
     [(True, pytest.approx(0.9, abs=0.02)), (False, pytest.approx(0.74, abs=0.03))],
 )
-def test_the_rule_is_right_but_for_the_noise_and_without_the_cue_in_sincere_reviews_alone(
+def test_rule_is_right_except_for_noise_and_needs_the_cue(
     generated: Generated, use_cue: bool, accuracy: float
 ) -> None:
     _, test, index = generated

@@ -1,4 +1,4 @@
-"""Texts of one's own become reviews: words ranked by the training part, a share set aside."""
+"""Turn texts of one's own into reviews: rank their words and choose the test set."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ def load(tmp_path: Path, default_params: Params) -> Loader:
         update = {"positive": "yes", "train": path, "test": test_path, **changes}
         settings = default_params.fetch.table.model_copy(update=update)
         (folder / "scratch").mkdir()
-        with downloads.tables(settings) as (sources, _):
+        with downloads.local_tables(settings) as (sources, _):
             labels = BinaryLabels(settings.positive, settings.label)
             return table.load_table(settings, sources, folder / "scratch", labels)
 
@@ -53,7 +53,7 @@ def lists(reviews: Reviews) -> list[list[int]]:
     return [review.tolist() for review in reviews]
 
 
-def test_words_are_ranked_as_keras_ranks_them_and_others_dropped(load: Loader) -> None:
+def test_words_are_ranked_as_keras_ranks_them(load: Loader) -> None:
     loaded = load(TRAIN, TEST)
     assert loaded.word_index == {"a": 1, "b": 2, "d": 3, "c": 4}  # b and d: the first one first
     assert lists(loaded.train) == [[2, 1, 2], [4, 1], [3, 3], [3, 1], [1, 1, 2]]
@@ -63,7 +63,7 @@ def test_words_are_ranked_as_keras_ranks_them_and_others_dropped(load: Loader) -
     assert loaded.words_dropped.tolist() == [1, 1]
 
 
-def test_large_files_are_read_in_blocks_with_the_same_result(
+def test_large_files_are_read_in_chunks_with_the_same_result(
     load: Loader, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     words = np.array([f"w{number}" for number in range(100)])
@@ -80,7 +80,7 @@ def test_large_files_are_read_in_blocks_with_the_same_result(
             assert np.array_equal(getattr(one, name), getattr(other, name))
 
 
-def test_a_share_of_each_label_is_set_aside_by_the_seed(load: Loader) -> None:
+def test_test_set_has_the_same_share_of_each_label(load: Loader) -> None:
     rows = [(f"text {number}", "yes" if number < 50 else "no") for number in range(200)]
     first, again, other = (load(rows, split_seed=seed, test_share=0.2) for seed in (0, 0, 1))
     for loaded in (first, again, other):
@@ -90,7 +90,7 @@ def test_a_share_of_each_label_is_set_aside_by_the_seed(load: Loader) -> None:
     assert set(first.word_index) != set(other.word_index)
 
 
-def test_the_rows_of_a_group_never_lie_on_both_sides(load: Loader) -> None:
+def test_groups_are_not_split(load: Loader) -> None:
     rows = [
         (f"g{number % 23} x", "yes" if number % 3 else "no", f"p{number % 23}")
         for number in range(230)
@@ -103,13 +103,13 @@ def test_the_rows_of_a_group_never_lie_on_both_sides(load: Loader) -> None:
     assert len(known) == 23 - len(loaded.test) // 10
 
 
-def test_a_test_file_with_a_group_of_the_training_is_refused(load: Loader) -> None:
+def test_group_in_both_files_is_refused(load: Loader) -> None:
     train = [("a", "yes", "Ann"), ("b", "no", "Bob")]
-    with pytest.raises(UserError, match=r"1 of the groups in column 'group'.*also in"):
+    with pytest.raises(UserError, match=r"share 1 groups \(column 'group'\)"):
         load(train, [("c", "yes", "Bob"), ("d", "no", "Eve")], group="group")
 
 
-def test_texts_without_a_word_are_left_out_and_repeated_reviews_counted(load: Loader) -> None:
+def test_texts_without_a_word_are_skipped_and_repeated_reviews_counted(load: Loader) -> None:
     train = [*TRAIN, ("B, a? B!", "yes"), ("", "no"), (" ?! ", "yes")]
     loaded = load(train, [*TEST, ("c a", "no"), ("c a", "yes")])
     summary = summarize_dataset(loaded.train, loaded.test, loaded.rows_skipped)
@@ -125,12 +125,16 @@ YES, NO = ("a", "yes"), ("b", "no")
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        ([YES, NO, ("c", "maybe")], None, "row 3 (line 4), column 'label' is 'maybe', a third"),
-        (TRAIN, [("a", "maybe")], "test.csv, row 1 (line 2), column 'label'"),
-        ([("a", "1"), ("b", "0")], None, "beside 'yes', which is positive, and '1'"),
+        (
+            [YES, NO, ("c", "maybe")],
+            None,
+            "row 3 (line 4): column 'label' has a third label, 'maybe'",
+        ),
+        (TRAIN, [("a", "maybe")], "test.csv, row 1 (line 2): column 'label'"),
+        ([("a", "1"), ("b", "0")], None, "Only 'yes' (positive) and '1' were expected"),
         ([("", "yes"), ("?", "no")], None, "train.csv has no row with a word"),
         ([YES] * 3, None, "all of the 3 rows have the label 'yes'"),
-        (TRAIN, [NO] * 2, "test.csv, test part: none of the 2 rows"),
+        (TRAIN, [NO] * 2, "test.csv, test set: none of the 2 rows"),
         ([YES, NO], None, "fetch.table.test_share: "),
     ],
 )

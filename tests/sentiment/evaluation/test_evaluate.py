@@ -24,7 +24,7 @@ def test_set() -> evaluate.EvalDataset:
     return evaluate.EvalDataset(x, reviews.labels[order], order, seen, reviews, "abcd1234")
 
 
-def test_predictions_follow_the_padded_order(test_set: evaluate.EvalDataset) -> None:
+def test_predictions_are_in_the_order_of_padded_rows(test_set: evaluate.EvalDataset) -> None:
     table = evaluate.predictions_table(test_set, PROBABILITIES, 0.5)
     assert table["actual"].tolist() == ["negative", "negative", "positive", "positive"]
     assert table["predicted"].tolist() == ["positive", "negative", "positive", "negative"]
@@ -34,7 +34,7 @@ def test_predictions_follow_the_padded_order(test_set: evaluate.EvalDataset) -> 
     assert set(strict["predicted"]) == {metrics.NEGATIVE}
 
 
-def test_metrics_name_the_data_set_and_mistakes_have_their_whole_text(
+def test_metrics_name_the_dataset_and_mistakes_have_the_complete_text(
     test_set: evaluate.EvalDataset, default_params: Params
 ) -> None:
     training = TrainingRecord("lstm-4", pd.DataFrame(HISTORY), GRADIENTS)
@@ -49,6 +49,6 @@ def test_metrics_name_the_data_set_and_mistakes_have_their_whole_text(
     assert mistakes["text"].tolist() == ["the film fails", "the film"]
 
 
-def test_numbers_of_nested_metrics_get_one_name() -> None:
+def test_nested_metrics_get_flat_names() -> None:
     measured = {"dataset": "imdb", "a": 1.0, "by_length": {"1-100": 0.5}}
     assert evaluate.flatten_metrics(measured) == {"a": 1.0, "by_length_1-100": 0.5}

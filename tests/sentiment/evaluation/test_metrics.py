@@ -20,13 +20,13 @@ PREDICTIONS = pd.DataFrame(  # six of eight are right
 
 
 def summary(predictions: pd.DataFrame) -> dict[str, Any]:
-    """What `metrics.json` has of these answers."""
+    """Return the metrics that `metrics.json` has."""
     confusion = metrics.confusion_matrix(predictions)
     lengths = metrics.accuracy_by_length(predictions, [100])
     return metrics.test_metrics(Predictions(predictions, 4), confusion, lengths)
 
 
-def test_metrics_are_the_textbook_ones_by_the_names_that_runs_have() -> None:
+def test_metrics_equal_the_textbook_formulas() -> None:
     truth, p = np.array([1, 1, 1, 1, 0, 0, 0, 0]), PREDICTIONS["probability"].to_numpy()
     expected = {
         "test_accuracy": 6 / 8,
@@ -53,13 +53,13 @@ def test_metrics_are_the_textbook_ones_by_the_names_that_runs_have() -> None:
     assert list(result) == list(expected)
 
 
-def test_some_answers_leave_no_metric_or_zero() -> None:
+def test_metrics_without_predictions_are_missing_or_zero() -> None:
     assert "test_accuracy_unseen" not in summary(PREDICTIONS.assign(seen_in_training=True))
     never = summary(PREDICTIONS.assign(predicted="negative"))
     assert never["test_precision"] == never["test_f1"] == 0
 
 
-def test_confusion_matrix_counts_each_pair_of_actual_and_predicted() -> None:
+def test_confusion_matrix_counts_each_combination() -> None:
     changed = PREDICTIONS.copy()
     changed.loc[0, "predicted"] = "negative"
     assert metrics.confusion_matrix(changed).to_numpy().tolist() == [
@@ -72,7 +72,7 @@ def test_confusion_matrix_counts_each_pair_of_actual_and_predicted() -> None:
     assert (result["test_false_positives"], result["test_false_negatives"]) == (1, 2)
 
 
-def test_thinned_roc_curve_is_where_the_complete_one_is(rng: np.random.Generator) -> None:
+def test_thinned_roc_curve_lies_on_the_complete_one(rng: np.random.Generator) -> None:
     truth = rng.integers(0, 2, 5000)
     probability = 1 / (1 + np.exp(-rng.normal(3 * (truth - 0.5))))
     table = pd.DataFrame({"actual": metrics.class_names(truth), "probability": probability})
@@ -85,7 +85,7 @@ def test_thinned_roc_curve_is_where_the_complete_one_is(rng: np.random.Generator
     assert np.abs(drawn - curve["true_positive_rate"]).max() < 0.003
 
 
-def test_length_groups_include_their_upper_bound_and_are_left_out_without_reviews() -> None:
+def test_length_groups_include_their_upper_bound() -> None:
     table = metrics.accuracy_by_length(PREDICTIONS, [100, 200, 400])
     assert table["words"].tolist() == ["1-100", "101-200", "201-400", "over 400"]
     assert table["reviews"].tolist() == [2, 2, 2, 2]
@@ -93,22 +93,24 @@ def test_length_groups_include_their_upper_bound_and_are_left_out_without_review
     assert metrics.accuracy_by_length(PREDICTIONS, [5, 5000])["words"].tolist() == ["1-5", "6-5000"]
 
 
-def test_mistakes_are_the_most_confident_first() -> None:
+def test_mistakes_start_with_the_most_confident() -> None:
     assert metrics.mistakes(PREDICTIONS, 25).index.tolist() == [7, 3]
     assert metrics.mistakes(PREDICTIONS, 1).index.tolist() == [7]
 
 
-def test_shares_are_what_they_are_the_shares_of() -> None:
-    answers = Predictions(PREDICTIONS, 4)
+def test_proportions_have_successes_and_trials() -> None:
+    predictions = Predictions(PREDICTIONS, 4)
     shares = {
-        name: one.proportion(answers) for name, one in metrics.METRICS.items() if one.proportion
+        name: one.proportion(predictions) for name, one in metrics.METRICS.items() if one.proportion
     }
     rates = dict.fromkeys(("precision", "recall", "specificity"), (3, 4))
     assert shares == {"accuracy": (6, 8), **rates, "accuracy_unseen": (5, 7)}
-    assert all(metrics.METRICS[name].compute(answers) == a / b for name, (a, b) in shares.items())
+    assert all(
+        metrics.METRICS[name].compute(predictions) == a / b for name, (a, b) in shares.items()
+    )
 
 
-def test_reliability_compares_what_is_said_with_what_is() -> None:
+def test_reliability_compares_predicted_with_observed_shares() -> None:
     labels = ["negative", "positive", "positive", "positive", "negative"]
     table = pd.DataFrame({"actual": labels, "probability": [0.0, 0.2, 0.5, 0.9, 1.0]})
     groups = metrics.reliability(table, 2)

@@ -14,11 +14,13 @@ def options(default_params: Params) -> EvaluateParams:
     return default_params.evaluate
 
 
-def test_curve_has_title_labels_legend_and_both_lines_in_the_size_asked(
+def test_curve_has_title_labels_legend_lines_and_size(
     options: EvaluateParams,
 ) -> None:
-    asked = options.model_copy(update={"figure_width": 4.0, "figure_height": 3.0, "figure_dpi": 50})
-    figure = plots.curve(HISTORY, "loss", "lstm-64", asked)
+    params = options.model_copy(
+        update={"figure_width": 4.0, "figure_height": 3.0, "figure_dpi": 50}
+    )
+    figure = plots.curve(HISTORY, "loss", "lstm-64", params)
     (axes,) = figure.axes
     shown = [axes.get_title(), axes.get_xlabel(), axes.get_ylabel()]
     assert shown == ["Loss · lstm-64", "Epoch", "Loss"]

@@ -1,4 +1,4 @@
-"""A step learns from the reviews as they are and as they mislead most."""
+"""A training step learns from reviews and from their adversarial variants."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from tests.sentiment.network.test_training import parts, small
 if TYPE_CHECKING:
     import keras
 
-pytestmark = pytest.mark.usefixtures("backend")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 RATE = 0.5
 
 
@@ -63,7 +63,7 @@ def by_hand(start: "keras.Model", shift: float) -> tuple[float, float, list[np.n
     return float(clean + misled) / 2, accuracy, [weight.numpy() for weight in stepped]
 
 
-def test_a_step_is_that_of_the_mean_of_both_losses_and_one_that_is_sure_is_not_shifted() -> None:
+def test_step_uses_mean_of_both_losses() -> None:
     loss, accuracy, expected = by_hand(model(0.0), 5.0)
     taken = model(5.0)
     assert step(taken) == pytest.approx({"loss": loss, "accuracy": accuracy}, rel=1e-5)
@@ -77,7 +77,7 @@ def test_a_step_is_that_of_the_mean_of_both_losses_and_one_that_is_sure_is_not_s
 @pytest.mark.parametrize(
     ("shift", "changes"), [(0.0, {"mask_padding": True}), (1.0, TRANSFORMER)], ids=str
 )
-def test_a_masked_model_that_was_measured_and_misled_can_be_saved(
+def test_masked_adversarial_model_can_be_saved_after_measuring_gradients(
     shift: float, changes: dict[str, Any], tmp_path: Path
 ) -> None:
     trained = model(shift, **changes)

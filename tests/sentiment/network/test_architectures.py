@@ -1,4 +1,4 @@
-"""A transformer is the paper's, positions included; another encoder is one entry."""
+"""The transformer computes as in the paper. Another architecture needs one entry."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -22,7 +22,7 @@ from tests.sentiment.network.test_training import parts
 from tests.sentiment.serving.test_pyfunc_model import load, packed
 from workflow.params import Params
 
-pytestmark = pytest.mark.usefixtures("backend")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 
 
 def convolution(params: TrainParams, vectors: Any, _: Any) -> Any:
@@ -33,12 +33,12 @@ def convolution(params: TrainParams, vectors: Any, _: Any) -> Any:
     return layer(vectors)
 
 
-def test_params_yaml_may_name_what_has_an_entry() -> None:
+def test_params_allow_exactly_the_registered_architectures() -> None:
     allowed = get_args(TrainParams.model_fields["architecture"].annotation)
     assert set(allowed) == ARCHITECTURES.keys()
 
 
-def test_an_entry_is_enough_to_train_an_encoder_ask_and_explain_it(
+def test_registered_architecture_can_be_trained_served_and_explained(
     monkeypatch: pytest.MonkeyPatch, small_params: Params, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(ARCHITECTURES, "convolution", convolution)
@@ -58,7 +58,7 @@ def test_an_entry_is_enough_to_train_an_encoder_ask_and_explain_it(
     assert steps[-1].probability == explanation.probability
 
 
-def test_blocks_compute_as_the_paper_has_it() -> None:
+def test_encoder_blocks_compute_as_in_the_paper() -> None:
     """Sinusoids by position; softmax(QK'/√d)V, then ReLU, each added and normalized."""
     load_keras().utils.set_random_seed(1)
     model = build_model(settings(**TRANSFORMER, units=32, layers=2, pooling="mean"), inputs(50, 5))

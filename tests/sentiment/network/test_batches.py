@@ -1,4 +1,4 @@
-"""Batches come as Keras would make them from the same arrays."""
+"""Batches equal those that Keras makes of the same arrays."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,10 @@ import pytest
 from sentiment.errors import UserError
 from sentiment.network.batches import batched_dataset, train_validation_split
 
-pytestmark = pytest.mark.usefixtures("backend")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 
 
-def test_arrays_stay_together_keep_their_types_and_the_last_batch_has_what_is_left() -> None:
+def test_batches_keep_rows_together_and_keep_types() -> None:
     x, y = np.arange(40, dtype=np.uint16).reshape(20, 2), np.arange(20, dtype=np.uint8)
     sizes = []
     for some_x, some_y in batched_dataset(x, y, batch_size=6, shuffle=True):
@@ -20,7 +20,7 @@ def test_arrays_stay_together_keep_their_types_and_the_last_batch_has_what_is_le
 
 
 @pytest.mark.parametrize(("reviews", "share"), [(25_000, 0.2), (7, 0.3)])
-def test_split_cuts_where_keras_cuts_and_copies_nothing(reviews: int, share: float) -> None:
+def test_split_is_where_keras_splits_without_copies(reviews: int, share: float) -> None:
     from keras.src.trainers.data_adapters import array_slicing
 
     x, y = np.arange(reviews)[:, None], np.zeros(reviews, np.uint8)
@@ -32,6 +32,6 @@ def test_split_cuts_where_keras_cuts_and_copies_nothing(reviews: int, share: flo
     assert np.shares_memory(validation.x, x)
 
 
-def test_split_that_leaves_nothing_is_refused() -> None:
+def test_empty_split_is_refused() -> None:
     with pytest.raises(UserError, match=r"train\.validation_split"):
         train_validation_split(np.zeros((10, 2)), np.zeros(10, np.uint8), 0.9999)

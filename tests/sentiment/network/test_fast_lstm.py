@@ -1,4 +1,4 @@
-"""The fast path computes what Keras' LSTM does: outputs, gradients, updates, learning curves."""
+"""The fast LSTM equals Keras' LSTM in outputs, gradients, updates and learning curves."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from tests.sentiment.network.test_training import CURVES, Changes, learn, prepar
 if TYPE_CHECKING:
     import keras
 
-pytestmark = pytest.mark.usefixtures("backend")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 TOLERANCE = 1e-5  # float32
 
 
@@ -52,7 +52,7 @@ def accelerate(model: "keras.Model", params: TrainParams | None = None) -> str:
     ],
     ids=str,
 )
-def test_outputs_and_gradients_are_those_of_keras(changes: Changes) -> None:
+def test_outputs_and_gradients_equal_keras(changes: Changes) -> None:
     params = small(**changes)
     model = build_model(params, inputs(20, 30))
     tokens = np.random.default_rng(0).integers(1, 20, (13, 30))
@@ -85,7 +85,7 @@ def test_same_seed_gives_the_same_learning_curve(changes: Changes) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "nadam", "rmsprop", "sgd"])
-def test_updates_are_those_of_keras_with_every_optimizer(optimizer: str) -> None:
+def test_updates_equal_keras_with_every_optimizer(optimizer: str) -> None:
     schedule = {"kind": "cosine", "warmup_epochs": 0.4}
     options = {"clip_norm": 0.5, "weight_decay": 0.01, "average": 0.5}
     params = small(optimizer=optimizer, schedule=schedule, **options)
@@ -100,7 +100,7 @@ def test_updates_are_those_of_keras_with_every_optimizer(optimizer: str) -> None
     assert_same(*([v.numpy() for v in model.optimizer.variables] for model in models))
 
 
-def test_what_is_saved_is_plain_keras(tmp_path: Path) -> None:
+def test_saved_model_is_plain_keras(tmp_path: Path) -> None:
     keras = load_keras()
     params = small(bidirectional=True)
     model, x = build_model(params, inputs(20, 6)), np.arange(48).reshape(8, 6) % 20
@@ -126,12 +126,12 @@ def test_what_is_saved_is_plain_keras(tmp_path: Path) -> None:
         ({"dropout": {"recurrent": 0.1}}, "stock Keras: train.dropout.recurrent is not 0"),
     ],
 )
-def test_the_path_is_named_with_what_rules_out_the_fast_one(changes: Changes, path: str) -> None:
+def test_path_names_the_reason_for_stock_keras(changes: Changes, path: str) -> None:
     params = small(**changes)
     assert accelerate(build_model(params, inputs(20, 6)), params) == path
 
 
-def test_a_gpu_is_left_to_its_own_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_uses_stock_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build_model(small(), inputs(20, 6))
     monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda *_: ["GPU:0"])
     assert "GPU" in accelerate(model)

@@ -1,4 +1,4 @@
-"""Embeddings begin with what can be counted: neighbours of words, and bigrams in each class."""
+"""Embeddings are initialized from counts: neighbors of words, and bigrams of each class."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
     return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
 
 
-def test_words_with_the_same_neighbours_are_near_each_other_and_others_are_not() -> None:
+def test_words_with_the_same_neighbors_have_similar_vectors() -> None:
     vectors = word_vectors(sentences(), NUM_WORDS, 4, (PADDING, UNKNOWN))
     assert cosine(*vectors[list(COLOURS)]) > 0.99
     assert cosine(*vectors[list(BEASTS)]) > 0.99
@@ -33,13 +33,13 @@ def test_words_with_the_same_neighbours_are_near_each_other_and_others_are_not()
 
 
 @pytest.mark.parametrize(("distance", "near"), [(WINDOW, True), (WINDOW + 1, False)])
-def test_words_are_near_each_other_within_the_window(distance: int, near: bool) -> None:
+def test_words_co_occur_within_the_window(distance: int, near: bool) -> None:
     review = np.zeros((1, WINDOW + 2), np.uint16)
     review[0, [0, distance]] = COLOURS
     assert word_vectors(review, NUM_WORDS, 3, (PADDING,)).any() == near
 
 
-def test_the_first_value_of_a_bigram_is_the_log_ratio_of_naive_bayes() -> None:
+def test_first_value_of_a_bigram_is_the_naive_bayes_log_ratio() -> None:
     buckets = np.array([[1, 1, 2], [1, 3, 0], [2, 2, 0], [3, 3, 3]])  # 4 never occurs
     labels = np.array([1, 1, 0, 0])
     vectors = bigram_vectors(np.full((5, 2), 7, np.float32), buckets, labels)

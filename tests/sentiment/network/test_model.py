@@ -14,7 +14,7 @@ from tests.conftest import defaults, inputs
 from tests.project import TRANSFORMER, merged
 from workflow.params import Params, validate_params
 
-pytestmark = pytest.mark.usefixtures("backend")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 BEFORE, BEHIND, SHORT = [0, 0, 0, 7, 8, 9], [7, 8, 9, 0, 0, 0], [7, 8, 9]
 BIGRAMS = {"units": 3, "buckets": 1000}
 
@@ -23,7 +23,7 @@ def settings(**changes: Any) -> TrainParams:
     return validate_params(merged(defaults(), {"train": changes}), "params.yaml").train
 
 
-def answers(train: TrainParams, *reviews: list[int]) -> list[float]:
+def probabilities(train: TrainParams, *reviews: list[int]) -> list[float]:
     """The probability of each review, by a model with the weights of a seed."""
     load_keras().utils.set_random_seed(1)
     model = build_model(train, inputs(50, len(reviews[0])))
@@ -31,7 +31,7 @@ def answers(train: TrainParams, *reviews: list[int]) -> list[float]:
     return probabilities
 
 
-def test_default_is_the_missions_model(default_params: Params) -> None:
+def test_default_params_build_the_reference_model(default_params: Params) -> None:
     model = build_model(default_params.train, inputs(10_000, 200))
     parameters = [(type(layer).__name__, layer.count_params()) for layer in model.layers[1:]]
     assert parameters == [("Embedding", 640_000), ("LSTM", 33_024), ("Dense", 65)]
@@ -40,8 +40,8 @@ def test_default_is_the_missions_model(default_params: Params) -> None:
     assert model.loss.name == "binary_crossentropy"
 
 
-def test_masked_answers_are_those_of_stock_keras() -> None:
-    ours, keras = answers(settings(mask_padding=True), BEFORE, BEHIND), load_keras()
+def test_masked_predictions_equal_stock_keras() -> None:
+    ours, keras = probabilities(settings(mask_padding=True), BEFORE, BEHIND), load_keras()
     keras.utils.set_random_seed(1)
     read = [keras.layers.Embedding(50, 64, mask_zero=True), keras.layers.LSTM(64)]
     head = keras.layers.Dense(1, activation="sigmoid")
@@ -59,26 +59,28 @@ RECURRENT: list[dict[str, Any]] = [
 @pytest.mark.parametrize(
     "changes", [*RECURRENT, TRANSFORMER, {**TRANSFORMER, "pooling": "max+mean"}], ids=str
 )
-def test_masked_padding_changes_no_answer(changes: dict[str, Any]) -> None:
+def test_masked_padding_does_not_change_predictions(changes: dict[str, Any]) -> None:
     train = settings(**{"units": 8, "layers": 2, "mask_padding": True, **changes})
-    before, behind = answers(train, BEFORE, BEHIND)
+    before, behind = probabilities(train, BEFORE, BEHIND)
     assert 0 < before < 1
     assert before == pytest.approx(behind, abs=1e-6)
-    assert [before] == pytest.approx(answers(train, SHORT), abs=1e-6)
+    assert [before] == pytest.approx(probabilities(train, SHORT), abs=1e-6)
 
 
 @pytest.mark.parametrize("changes", RECURRENT, ids=str)
-def test_padding_that_is_not_masked_is_read(changes: dict[str, Any]) -> None:
-    before, behind = answers(settings(**changes, units=8, layers=2), BEFORE, BEHIND)
+def test_unmasked_padding_changes_predictions(changes: dict[str, Any]) -> None:
+    before, behind = probabilities(settings(**changes, units=8, layers=2), BEFORE, BEHIND)
     assert abs(before - behind) > 1e-6
 
 
-def test_padding_is_masked_in_segments_too() -> None:
+def test_padding_is_masked_in_segments() -> None:
     train = settings(segment_length=2, pooling="max+mean", mask_padding=True)
-    assert answers(train, BEFORE) == pytest.approx(answers(train, [0, *SHORT]), abs=1e-6)
+    assert probabilities(train, BEFORE) == pytest.approx(
+        probabilities(train, [0, *SHORT]), abs=1e-6
+    )
 
 
-def test_layers_read_those_below_and_their_weights_start_as_named() -> None:
+def test_layers_are_stacked_and_initialized_as_params_say() -> None:
     start = {"forget_bias": 2.5, "recurrent_initializer": "identity"}
     model = build_model(settings(layers=3, units=3, bidirectional=True, **start), inputs(50, 9))
     shapes = [model.get_layer(f"bidirectional{n}").output.shape for n in ("", "_2", "_3")]
@@ -89,7 +91,7 @@ def test_layers_read_those_below_and_their_weights_start_as_named() -> None:
         np.testing.assert_array_equal(layer.cell.recurrent_kernel, np.eye(3, 12))
 
 
-def test_each_segment_is_read_from_a_new_state_and_all_are_pooled() -> None:
+def test_each_segment_starts_with_a_new_state_and_all_are_pooled() -> None:
     model = build_model(settings(segment_length=4, pooling="max+mean", units=4), inputs(50, 12))
     review = np.arange(5, 17)[None]
     vectors = model.get_layer("embedding")(review)
@@ -100,7 +102,7 @@ def test_each_segment_is_read_from_a_new_state_and_all_are_pooled() -> None:
     np.testing.assert_allclose(model(review), expected, atol=1e-6)
 
 
-def test_dropped_words_become_unknown_and_padding_stays() -> None:
+def test_word_dropout_makes_words_unknown_but_keeps_padding() -> None:
     model = build_model(settings(dropout={"word": 0.3}), inputs(50, 100))
     words = load_keras().Model(model.input, model.get_layer("embedding").input)
     tokens = np.tile([*[0] * 20, *[7] * 80], (100, 1))
@@ -121,7 +123,7 @@ def bigram_vectors(*reviews: list[int], **changes: Any) -> np.ndarray:
     return np.array(read(np.array(reviews), training=True))
 
 
-def test_the_same_two_words_are_the_same_bigram_and_marks_are_in_none() -> None:
+def test_equal_bigrams_share_a_bucket_and_special_tokens_have_none() -> None:
     first, second, turned, unknown = bigram_vectors(
         [0, 8, 9, 5, 0], [5, 8, 9, 6, 6], [0, 9, 8, 5, 6], [9, 2, 8, 2, 2]
     )
@@ -150,14 +152,14 @@ NO_DIMENSIONS = {"embedding_initializer": "cooccurrence", "embedding_units": 60}
         ({"optimizer": "adamw"}, {}, "adamw needs a weight_decay above 0"),
     ],
 )
-def test_options_that_make_no_sense_together_are_refused(
+def test_contradicting_params_are_refused(
     train: dict[str, Any], pad: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(UserError, match=reason):
         validate_params(merged(defaults(), {"train": train, "pad": pad}), "params.yaml")
 
 
-def test_dropouts_stand_where_they_are_named() -> None:
+def test_dropouts_are_where_params_name_them() -> None:
     rates = {"embedding": 0.1, "input": 0.2, "recurrent": 0.3, "head": 0.4}
     model = build_model(settings(dropout=rates), inputs(50, 9))
     cell = model.get_layer("lstm")
@@ -167,7 +169,7 @@ def test_dropouts_stand_where_they_are_named() -> None:
     assert (cell.dropout, cell.recurrent_dropout) == (0.2, 0.3)
 
 
-def test_the_optimizer_and_the_loss_are_those_named() -> None:
+def test_optimizer_and_loss_are_those_of_params() -> None:
     options = {"learning_rate": 0.05, "weight_decay": 0.03, "clip_norm": 0.5}
     train = settings(optimizer="adamw", **options, label_smoothing=0.2)
     model = build_model(train, inputs(50, 9))
@@ -188,7 +190,7 @@ RISING = 0.5 * np.arange(6) / 6
         ("cosine", 1.2, [*RISING], 14),
     ],
 )
-def test_a_rate_rises_evenly_and_falls_by_a_cosine(
+def test_learning_rate_rises_linearly_and_falls_by_a_cosine(
     kind: str, warmup_epochs: float, start: list[float], falling: int
 ) -> None:
     """The rate of each step of four epochs of five steps."""
@@ -199,7 +201,7 @@ def test_a_rate_rises_evenly_and_falls_by_a_cosine(
     np.testing.assert_allclose([float(rate(step)) for step in range(20)], expected, atol=1e-6)
 
 
-def test_a_model_with_all_options_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
+def test_model_with_all_params_is_loaded_as_saved(tmp_path: Path) -> None:
     changes = {"layers": 2, "bidirectional": True, "pooling": "max+mean", "segment_length": 4}
     changes |= {"mask_padding": True, "label_smoothing": 0.1, "average": 0.9, "weight_decay": 0.1}
     changes |= {"bigrams": BIGRAMS, "dropout": {"word": 0.3, "head": 0.3}, "units": 4}
@@ -214,7 +216,7 @@ def test_a_model_with_all_options_is_loaded_as_it_was_saved(tmp_path: Path) -> N
     assert {module.split(".")[0] for module in modules} == {"keras"}
 
 
-def test_the_same_model_is_saved_as_the_same_bytes(small_params: Params, tmp_path: Path) -> None:
+def test_equal_models_are_saved_as_equal_bytes(small_params: Params, tmp_path: Path) -> None:
     keras = load_keras()
     keras.utils.clear_session()
     model = build_model(small_params.train, inputs(20, 6))

@@ -20,7 +20,7 @@ from workflow.params import Params, validate_params
 if TYPE_CHECKING:
     import keras
 
-pytestmark = pytest.mark.usefixtures("backend")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 Changes = dict[str, Any]
 CURVES = ("accuracy", "loss", "val_accuracy", "val_loss")
 
@@ -62,7 +62,7 @@ def validated(model: "keras.Model") -> dict[str, float]:
     return {f"val_{name}": value for name, value in metrics.items()}
 
 
-def test_curve_is_the_one_of_stock_keras_with_the_seed_and_each_epoch_is_told() -> None:
+def test_history_equals_stock_keras_and_each_epoch_is_reported() -> None:
     reported: list[Progress] = []
     trained = learn(small(seed=5), on_epoch=reported.append)
     keras = load_keras()
@@ -81,7 +81,7 @@ def test_curve_is_the_one_of_stock_keras_with_the_seed_and_each_epoch_is_told() 
     assert reported[-1].epochs == trained.history[[*METRICS]].to_dict("records")
 
 
-def test_balanced_labels_count_as_by_keras_class_weights() -> None:
+def test_balanced_class_weights_equal_keras() -> None:
     """In adversarial training, too."""
     learning, _ = parts()
     rare = Split(learning.x[:30], (np.arange(30) % 5 == 0).astype(np.uint8))
@@ -95,7 +95,7 @@ def test_balanced_labels_count_as_by_keras_class_weights() -> None:
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_the_best_epoch_can_be_kept_without_stopping() -> None:
+def test_best_epoch_can_be_kept_without_early_stopping() -> None:
     best = prepared(small(epochs=8, learning_rate=0.5, average=0.5, keep_best=True))
     trained = best.fit(NO_PROGRESS, lambda _: None)
     losses = trained.history["val_loss"].tolist()
@@ -104,13 +104,13 @@ def test_the_best_epoch_can_be_kept_without_stopping() -> None:
     assert validated(best.model)["val_loss"] == pytest.approx(min(losses), rel=1e-5)
 
 
-def test_metrics_are_those_of_the_kept_epoch() -> None:
+def test_training_metrics_are_those_of_the_kept_epoch() -> None:
     history = pd.DataFrame({"epoch": [1, 2], **{name: [0.25, 0.5] for name in METRICS}})
     expected = {**dict.fromkeys(CURVES, 0.25), "kept_epoch": 1, "epochs": 2}
     assert training.training_metrics(TrainingResult(history, 1)) == expected
 
 
-def test_deterministic_operations_are_asked_for(small_params: Params) -> None:
+def test_deterministic_operations_are_enabled(small_params: Params) -> None:
     from tensorflow.python.framework import config
 
     training.set_seeds(small_params.train)
@@ -154,7 +154,7 @@ def assert_same(one: dict[str, NDArray[Any]], other: dict[str, NDArray[Any]]) ->
         np.testing.assert_array_equal(array, other[name])
 
 
-def test_vectors_begin_with_what_is_counted_in_what_is_learned_from() -> None:
+def test_vectors_are_initialized_from_the_training_set() -> None:
     model, (x, y) = prepared(small(**RESUMED[2])).model, parts()[0]
     words, pairs = (model.get_layer(name).get_weights()[0] for name in ("embedding", "bigrams"))
     np.testing.assert_allclose(words, word_vectors(x, 20, 4, (0, 2)), atol=1e-6)
@@ -164,7 +164,7 @@ def test_vectors_begin_with_what_is_counted_in_what_is_learned_from() -> None:
 
 
 @pytest.mark.parametrize("changes", RESUMED, ids=str)
-def test_a_resumed_training_has_the_bits_of_a_whole_one(changes: Changes) -> None:
+def test_resumed_training_gives_the_same_bits(changes: Changes) -> None:
     """A training that went on is set back, which has to undo all that it did since."""
     trained = prepared(small(epochs=3, **changes), accelerate=True)
     states: list[dict[str, NDArray[Any]]] = []

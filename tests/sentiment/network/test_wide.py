@@ -1,4 +1,4 @@
-"""The answer is a weighted mean of a network and a linear model, which were trained apart."""
+"""The prediction is a weighted mean of a network and of a linear model, trained separately."""
 
 from operator import mul
 from pathlib import Path
@@ -21,7 +21,7 @@ from workflow.params import Params
 if TYPE_CHECKING:
     import keras
 
-pytestmark = pytest.mark.usefixtures("backend")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 WIDE = {"wide": {"buckets": 1000, "min_reviews": 1}}
 # features of five reviews: 1 says positive, 2 negative, 3 nothing; 4 is in one review, 0 is none
 FEATURES = np.array([[0, 1, 1, 3], [0, 1, 4, 0], [2, 2, 2, 0], [0, 3, 2, 3], [0, 1, 1, 3]])
@@ -35,7 +35,7 @@ def log_odds(model: "keras.Model", x: np.ndarray, layer: str = "") -> np.ndarray
     return np.log(p / (1 - p))[:, 0]
 
 
-def test_the_answer_is_a_weighted_mean_of_both_in_log_odds() -> None:
+def test_probability_is_the_weighted_mean_in_log_odds() -> None:
     params, (learning, (x, _)) = small(wide={**WIDE["wide"], "share": 0.75}), parts()
     model = prepared(params).model
     weights, bias = wide_weights(layer_inputs("wide", model, learning.x), learning.y, 1021, params)
@@ -47,7 +47,7 @@ def test_the_answer_is_a_weighted_mean_of_both_in_log_odds() -> None:
 
 
 @pytest.mark.parametrize("ngrams", [2, 3])
-def test_features_are_all_words_and_the_n_grams_of_known_ones(ngrams: int) -> None:
+def test_features_are_words_and_ngrams_of_known_words(ngrams: int) -> None:
     model = build_model(small(wide={**WIDE["wide"], "ngrams": ngrams}), Inputs(30_000, 6, 0, 2, 1))
     for text in ([29_000, 28_000, 27_000], [5, 29_000, 2, 6, 7, 8], [9], []):
         spans = [(at, at + size) for size in range(2, ngrams + 1) for at in range(7 - size)]
@@ -60,7 +60,7 @@ def test_features_are_all_words_and_the_n_grams_of_known_ones(ngrams: int) -> No
 
 
 @pytest.mark.parametrize("weighed", ["none", "balanced"])
-def test_weights_are_those_of_a_regression_on_ratios_of_naive_bayes(weighed: str) -> None:
+def test_weights_equal_a_regression_on_naive_bayes_ratios(weighed: str) -> None:
     from sklearn.linear_model import LogisticRegression
 
     before, wide = FEATURES.copy(), {"min_reviews": 2, "smoothing": 0.5, "c": 0.5}
@@ -77,10 +77,10 @@ def test_weights_are_those_of_a_regression_on_ratios_of_naive_bayes(weighed: str
     np.testing.assert_array_equal(FEATURES, before)
 
 
-def test_a_linear_model_of_nothing_is_refused() -> None:
+def test_linear_component_without_features_or_labels_is_refused() -> None:
     with pytest.raises(UserError, match="No word is in 9 reviews"):
         wide_weights(FEATURES, LABELS, 6, small(wide={"min_reviews": 9}))
-    with pytest.raises(UserError, match="one label"):
+    with pytest.raises(UserError, match="the same label"):
         wide_weights(FEATURES, LABELS * 0, 6, small(**WIDE))
 
 
@@ -90,7 +90,7 @@ MISLED = {"adversarial": 5.0, "dropout": {"word": 0.3}, "average": 0.9}
 @pytest.mark.parametrize(
     "changes", [{}, {"cell": "simple_rnn"}, {**TRANSFORMER, "pooling": "mean"}, MISLED], ids=str
 )
-def test_the_network_learns_as_if_it_were_alone_and_the_whole_is_validated(
+def test_network_is_trained_alone_and_validated_with_the_linear_component(
     changes: dict[str, Any],
 ) -> None:
     alone, beside = (prepared(small(**changes, **more), accelerate=True) for more in ({}, WIDE))
@@ -104,7 +104,9 @@ def test_the_network_learns_as_if_it_were_alone_and_the_whole_is_validated(
     assert abs(loss - expected["val_loss"].iloc[-1]) > 1e-3
 
 
-def test_it_is_saved_served_explained_and_traced(small_params: Params, tmp_path: Path) -> None:
+def test_linear_component_is_saved_served_and_explained(
+    small_params: Params, tmp_path: Path
+) -> None:
     trained = prepared(small(**WIDE))
     trained.fit(NO_PROGRESS, lambda _: None, verbose=False)
     model, x = trained.model, parts()[1].x

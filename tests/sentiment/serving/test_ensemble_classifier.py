@@ -1,4 +1,4 @@
-"""Several models answer as one: the mean of their log-odds, word by word."""
+"""An ensemble predicts by the mean of its members' log-odds."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,7 +27,7 @@ def model(good: float, dull: float) -> LinearClassifier:
 
 
 class Last:
-    """A reader that reads the last word alone, as a network of one token does."""
+    """A classifier that reads only the last word, like a network of one token."""
 
     def __init__(self, whole: LinearClassifier) -> None:
         self.whole = whole
@@ -47,12 +47,12 @@ class Last:
         return self.predict_probability([[words[place].rank] for place in places])
 
 
-def test_log_odds_are_the_weighted_mean_and_a_word_is_left_out_where_a_member_reads_it() -> None:
+def test_log_odds_are_the_weighted_mean_of_the_members() -> None:
     both = EnsembleClassifier([model(2, -1), Last(model(4, -3))], [0.75, 0.25])
     ranks, end = [1, 2, 1], 0.25 * 4
     words = [Word(0, 0, rank) for rank in ranks]
-    answers = pyfunc_model.log_odds(both.predict_probability([ranks, ranks[:2], []]))
-    np.testing.assert_allclose(answers, [0.75 * 3 + end, 0.75 - 0.25 * 3, 0], atol=1e-5)
+    odds = pyfunc_model.log_odds(both.predict_probability([ranks, ranks[:2], []]))
+    np.testing.assert_allclose(odds, [0.75 * 3 + end, 0.75 - 0.25 * 3, 0], atol=1e-5)
     np.testing.assert_array_equal(both.positions_read(words), [0, 1, 2])
     np.testing.assert_array_equal(
         both.predict_prefixes(words, np.array([1, 2])), both.predict_probability([ranks[:2], ranks])
@@ -66,15 +66,15 @@ def test_log_odds_are_the_weighted_mean_and_a_word_is_left_out_where_a_member_re
     assert 0.99 < certain < 1  # and not infinitely so
 
 
-def test_text_is_served_by_all_members(tmp_path: Path) -> None:
+def test_text_is_predicted_by_all_members(tmp_path: Path) -> None:
     models = []
     for number, fitted in enumerate([model(2, -1), model(4, -3)], 1):
         path = tmp_path / f"{number}.npz"
-        models.append(packaging.Model(path, {}, number / 3, "linear_classifier"))
+        models.append(packaging.PackagedModel(path, {}, number / 3, "linear_classifier"))
         np.savez(path, **asdict(fitted))
     index = tmp_path / "word_index.json"
     files.write_json(index, RANKS)
-    parts = packaging.Parts(models, index, 0.5, classifier="ensemble_classifier")
+    parts = packaging.ModelPackage(models, index, 0.5, classifier="ensemble_classifier")
     served = SentimentModel()
     artifacts = packaging.write_artifacts(tmp_path, parts)
     served.load({name: Path(path) for name, path in artifacts.items()})

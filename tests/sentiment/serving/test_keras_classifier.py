@@ -1,4 +1,4 @@
-"""A review gets the same bits in any company."""
+"""The bits of a prediction do not depend on the other reviews."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from tests.sentiment.network.test_model import settings
 if TYPE_CHECKING:
     import keras
 
-pytestmark = pytest.mark.usefixtures("backend")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 REVIEWS, LENGTH, WORDS = 37, 20, 60
 SEGMENTS = {"mask_padding": True, "segment_length": 5, "pooling": "max+mean"}
 NETWORKS: list[dict[str, Any]] = [
@@ -43,18 +43,18 @@ def tokens(rng: np.random.Generator) -> np.ndarray:
 
 
 @pytest.mark.parametrize("changes", NETWORKS, ids=", ".join)
-def test_answers_are_the_model_s_and_their_bits_do_not_depend_on_the_other_reviews(
+def test_bits_of_a_prediction_do_not_depend_on_other_reviews(
     changes: dict[str, Any], tokens: np.ndarray
 ) -> None:
-    ask = BatchPredictor(network(**changes), 8)
-    together = ask(tokens)
-    assert together.dtype == np.float32
-    np.testing.assert_allclose(together, ask.model(tokens)[:, 0], atol=1e-6)
-    assert np.ptp(together) > 0
-    alone = np.concatenate([ask(tokens[row : row + 1]) for row in range(REVIEWS)])
-    shifted = np.concatenate([ask(tokens[:3]), ask(tokens[3:3]), ask(tokens[3:])])
-    np.testing.assert_array_equal(alone, together)
-    np.testing.assert_array_equal(shifted, together)
+    predictor = BatchPredictor(network(**changes), 8)
+    probabilities = predictor(tokens)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities, predictor.model(tokens)[:, 0], atol=1e-6)
+    assert np.ptp(probabilities) > 0
+    alone = np.concatenate([predictor(tokens[row : row + 1]) for row in range(REVIEWS)])
+    shifted = np.concatenate([predictor(tokens[:3]), predictor(tokens[3:3]), predictor(tokens[3:])])
+    np.testing.assert_array_equal(alone, probabilities)
+    np.testing.assert_array_equal(shifted, probabilities)
 
 
 @pytest.fixture
@@ -68,11 +68,11 @@ def many(monkeypatch: pytest.MonkeyPatch, tokens: np.ndarray) -> np.ndarray:
     return tokens
 
 
-def test_many_reviews_are_asked_about_in_larger_steps_with_the_same_bits(
+def test_many_reviews_are_predicted_in_larger_batches_with_the_same_bits(
     many: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask, sizes = BatchPredictor(network(cell="lstm"), 8), list[int]()
-    few = np.concatenate([ask(many[:20]), ask(many[20:])])
+    predictor, sizes = BatchPredictor(network(cell="lstm"), 8), list[int]()
+    few = np.concatenate([predictor(many[:20]), predictor(many[20:])])
     step = CompiledModel.predict_batch
 
     def counted(program: CompiledModel, tokens: np.ndarray) -> np.ndarray:
@@ -80,21 +80,21 @@ def test_many_reviews_are_asked_about_in_larger_steps_with_the_same_bits(
         return step(program, tokens)
 
     monkeypatch.setattr(CompiledModel, "predict_batch", counted)
-    np.testing.assert_array_equal(ask(many), few)
+    np.testing.assert_array_equal(predictor(many), few)
     assert sizes[-3:] == [16, 16, 16]
 
 
-def test_larger_steps_with_other_bits_are_not_used(
+def test_larger_batches_with_other_bits_are_not_used(
     many: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = BatchPredictor(network(cell="lstm"), 8)
-    few = np.concatenate([ask(many[:20]), ask(many[20:])])
+    predictor = BatchPredictor(network(cell="lstm"), 8)
+    few = np.concatenate([predictor(many[:20]), predictor(many[20:])])
     other = CompiledModel(16, lambda tokens: load_keras().ops.full((len(tokens), 1), 0.5))
-    monkeypatch.setattr(ask, "_compile", lambda _: other)
-    np.testing.assert_array_equal(ask(many), few)
+    monkeypatch.setattr(predictor, "_compile", lambda _: other)
+    np.testing.assert_array_equal(predictor(many), few)
 
 
-def test_where_keras_would_use_cudnn_xla_compiles_the_model_all_the_same(
+def test_model_with_cudnn_is_compiled_by_xla(
     tokens: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = {"cell": "gru", "bidirectional": True}

@@ -14,7 +14,7 @@ from sentiment.serving.pyfunc_model import SentimentModel
 from tests.project import run_code
 from workflow import files
 from workflow.registry import packaging
-from workflow.registry.packaging import Model, Parts
+from workflow.registry.packaging import ModelPackage, PackagedModel
 
 RANKS = {"not": 1, "good": 2, "film": 3, "unheard": 9}
 NOT_GOOD, GOOD_GOOD = (rank << linear_classifier.BIGRAM_BITS for rank in (1, 2))
@@ -37,7 +37,7 @@ def log_odds(fitted: LinearClassifier, *ranks: int) -> float:
     return float(np.log(probability / (1 - probability)))
 
 
-def test_log_odds_are_the_sum_of_words_and_bigrams_that_it_knows() -> None:
+def test_log_odds_are_the_sum_of_known_words_and_bigrams() -> None:
     assert log_odds(model(), 1, 2) == pytest.approx(0.25 - 0.5 + 2 + 2 * -3, abs=1e-5)
     assert log_odds(model(), 2, 3, 2) == pytest.approx(0.25 + 2 * 2, abs=1e-5)
     assert log_odds(model(counted=False), 2, 3, 2) == pytest.approx(0.25 + 2, abs=1e-5)
@@ -47,12 +47,12 @@ def test_log_odds_are_the_sum_of_words_and_bigrams_that_it_knows() -> None:
         assert log_odds(model(), *unknown) == pytest.approx(0.25, abs=1e-5)
 
 
-def parts(folder: Path, fitted: LinearClassifier) -> Parts:
+def parts(folder: Path, fitted: LinearClassifier) -> ModelPackage:
     """What a served model is made from, in a folder."""
-    saved = Model(folder / linear_classifier.FILE, {}, classifier="linear_classifier")
+    saved = PackagedModel(folder / linear_classifier.FILE, {}, classifier="linear_classifier")
     np.savez(saved.path, **asdict(fitted))
     files.write_json(folder / "word_index.json", RANKS)
-    return Parts([saved], folder / "word_index.json", threshold=0.5)
+    return ModelPackage([saved], folder / "word_index.json", threshold=0.5)
 
 
 @pytest.fixture(params=[(True, True), (False, False)])
@@ -63,17 +63,17 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> SentimentModel:
     return sentiment
 
 
-def answers(served: SentimentModel, *texts: str) -> list[float]:
+def probabilities_of(served: SentimentModel, *texts: str) -> list[float]:
     return list(served.predict(None, pd.DataFrame({"text": texts}))["probability"])
 
 
-def test_a_word_s_part_in_the_answer_is_what_is_lost_without_it_and_its_bigrams(
+def test_attribution_removes_a_word_with_its_bigrams(
     served: SentimentModel,
 ) -> None:
     texts = ["not good film not good good good", "unheard good film not good good good"]
     texts += ["not good film not unheard good good", "not good film not good unheard good"]
     words = explain(served, texts[0]).words
-    probabilities = np.array(answers(served, *texts))
+    probabilities = np.array(probabilities_of(served, *texts))
     whole, *without = np.log(probabilities / (1 - probabilities))
     for place, odds in zip((0, 4, 5), without, strict=True):
         assert words[place].log_odds == pytest.approx(whole - odds, abs=1e-5)
@@ -81,24 +81,26 @@ def test_a_word_s_part_in_the_answer_is_what_is_lost_without_it_and_its_bigrams(
     assert [word.start for word in words] == [0, 4, 9, 14, 18, 23, 28]
 
 
-def test_each_step_of_a_trace_is_the_answer_to_the_text_cut_there(
+def test_prefix_prediction_is_the_prediction_for_the_prefix(
     served: SentimentModel, rng: np.random.Generator
 ) -> None:
     content = "not good, a film not good " + " ".join(rng.choice([*RANKS, "unknown"], 100))
     steps = prefix_predictions(served, content)
-    assert [step.probability for step in steps] == answers(
+    assert [step.probability for step in steps] == probabilities_of(
         served, *(content[: step.end] for step in steps)
     )
 
 
-def test_a_text_without_known_words_is_answered(served: SentimentModel) -> None:
-    assert answers(served, "", "quite unknown") == pytest.approx([1 / (1 + math.exp(-0.25))] * 2)
+def test_text_without_known_words_is_predicted(served: SentimentModel) -> None:
+    assert probabilities_of(served, "", "quite unknown") == pytest.approx(
+        [1 / (1 + math.exp(-0.25))] * 2
+    )
     assert not explain(served, "").words
     assert not prefix_predictions(served, "")
 
 
 @pytest.mark.slow
-def test_it_is_served_without_tensorflow(tmp_path: Path) -> None:
+def test_linear_model_is_served_without_tensorflow(tmp_path: Path) -> None:
     np.savez(tmp_path / linear_classifier.FILE, **asdict(model()))
     code = """
 import sys

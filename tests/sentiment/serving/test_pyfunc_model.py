@@ -1,4 +1,4 @@
-"""Raw text in, label and probability out."""
+"""The registered model predicts label and probability of raw texts."""
 
 import json
 import math
@@ -29,15 +29,15 @@ from workflow.registry import packaging
 if TYPE_CHECKING:
     import keras
 
-pytestmark = pytest.mark.usefixtures("backend")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
 
 
 def packed(model: "keras.Model", params: Params, folder: Path) -> dict[str, str]:
     """The files of a model of reviews of six words, as a registered version has them."""
     shape = asdict(layout(params.pad)) | {"num_words": 20, "max_length": 6}
-    kept = packaging.Model(folder / "model.keras", {"layout": shape, "batch_size": 4})
-    parts = packaging.Parts([kept], folder / "word_index.json", threshold=0.5)
+    kept = packaging.PackagedModel(folder / "model.keras", {"layout": shape, "batch_size": 4})
+    parts = packaging.ModelPackage([kept], folder / "word_index.json", threshold=0.5)
     save_model(model, kept.path)
     files.write_json(parts.words, RANKS)
     return packaging.write_artifacts(folder, parts)
@@ -55,13 +55,15 @@ def artifacts(tmp_path: Path, small_params: Params) -> dict[str, str]:
     return packed(build_model(small_params.train, inputs(20, 6)), small_params, tmp_path)
 
 
-def test_answers_are_those_of_the_model_to_the_encoded_text(artifacts: dict[str, str]) -> None:
+def test_predictions_are_those_of_the_model_for_the_encoded_texts(
+    artifacts: dict[str, str],
+) -> None:
     served, texts = load(artifacts), ["A fine film", "dull", "", "unheard of"]
     table = served.predict(None, pd.DataFrame({"text": texts}))
-    reader = served.classifier
-    assert isinstance(reader, KerasClassifier)
+    classifier = served.classifier
+    assert isinstance(classifier, KerasClassifier)
     ranks = [tokenizer.encode(content, RANKS).ranks for content in texts]
-    expected = reader.predictor(tokenizer.pad_ranks(ranks, reader.layout))
+    expected = classifier.predictor(tokenizer.pad_ranks(ranks, classifier.layout))
     np.testing.assert_array_equal(table["probability"].to_numpy(), expected)
     assert table["probability"].dtype == np.float32
     assert table["label"].tolist() == [served.label_of(probability) for probability in expected]
@@ -72,7 +74,7 @@ def test_answers_are_those_of_the_model_to_the_encoded_text(artifacts: dict[str,
     assert labels == ["negative", "negative", "positive"]
 
 
-def test_what_a_model_does_not_read_is_known_by_its_settings() -> None:
+def test_read_limits_follow_from_the_layouts() -> None:
     layout = {"num_words": 20, "index_from": 3, "max_length": 6}
     read = ReadLimits.from_layouts([layout], 88)
     assert read == (16, 5)  # the start mark takes one token
@@ -83,14 +85,14 @@ def test_what_a_model_does_not_read_is_known_by_its_settings() -> None:
 
 
 @pytest.mark.parametrize(("value", "problem"), [(float("nan"), "missing"), (5, "int, not")])
-def test_what_is_no_text_is_refused_by_its_row(value: object, problem: str) -> None:
+def test_value_that_is_not_a_text_is_refused_by_its_row(value: object, problem: str) -> None:
     column = pd.Series(["a", value], dtype=object)
     with pytest.raises(MlflowException, match=f"Row 1 of column 'text' is {problem}"):
         SentimentModel().predict(None, pd.DataFrame({"text": column}))
 
 
 @pytest.mark.parametrize("name", ["model.keras", pyfunc_model.WORD_INDEX_FILE])
-def test_a_file_that_was_changed_is_refused(artifacts: dict[str, str], name: str) -> None:
+def test_changed_file_is_refused(artifacts: dict[str, str], name: str) -> None:
     settings = json.loads(Path(artifacts[pyfunc_model.CONFIG_FILE]).read_bytes())
     assert settings["files"][name] == files.sha256(Path(artifacts[name]))
     with Path(artifacts[name]).open("ab") as file:
@@ -99,7 +101,7 @@ def test_a_file_that_was_changed_is_refused(artifacts: dict[str, str], name: str
         load(artifacts)
 
 
-def test_what_travels_is_loaded_under_its_own_name_without_the_project(
+def test_model_package_is_loaded_under_any_name_without_the_project(
     tmp_path: Path, artifacts: dict[str, str]
 ) -> None:
     packaging.write_code(tmp_path, "served_abc")
