@@ -37,10 +37,10 @@ def packed(model: "keras.Model", params: Params, folder: Path) -> dict[str, str]
     """The files of a model of reviews of six words, as a registered version has them."""
     shape = asdict(layout(params.pad)) | {"num_words": 20, "max_length": 6}
     kept = packaging.PackagedModel(folder / "model.keras", {"layout": shape, "batch_size": 4})
-    parts = packaging.ModelPackage([kept], folder / "word_index.json", threshold=0.5)
+    package = packaging.ModelPackage([kept], folder / "word_index.json", threshold=0.5)
     save_model(model, kept.path)
-    files.write_json(parts.words, RANKS)
-    return packaging.write_artifacts(folder, parts)
+    files.write_json(package.word_index, RANKS)
+    return packaging.write_artifacts(folder, package)
 
 
 def load(artifacts: dict[str, str]) -> SentimentModel:
