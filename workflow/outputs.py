@@ -3,14 +3,17 @@
 import csv
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sentiment.evaluation.evaluate import EvalDataset, Evaluation, TrainingRecord
 from sentiment.section import Section
 from workflow import files
 from workflow.about import AboutEvaluate, AboutTrain, read_about
 from workflow.files import EVALUATE, FETCH, PAD, TRAIN, array_names
+
+if TYPE_CHECKING:
+    from sentiment.evaluation.evaluate import EvalDataset, Evaluation, TrainingRecord
 
 TEXT_COLUMN = "text"  # of the table of mistakes
 FORMULA_START = re.compile(r"^(?=[\W_])")  # a spreadsheet may take such a text for a formula
@@ -58,12 +61,14 @@ def read_run_record(folder: Path = TRAIN) -> RunRecord:
     return RunRecord.model_validate(files.read_json(files.verified(folder / "run.json")))
 
 
-def read_training_record() -> TrainingRecord:
+def read_training_record() -> "TrainingRecord":
     """Read what an evaluation shows of the training in `data/train`.
 
     Raises:
         DamagedError: a file is missing or was changed.
     """
+    from sentiment.evaluation.evaluate import TrainingRecord  # imports Matplotlib
+
     return TrainingRecord(
         name=read_run_record().name,
         history=pd.read_csv(files.verified(TRAIN / "history.csv")),
@@ -71,12 +76,14 @@ def read_training_record() -> TrainingRecord:
     )
 
 
-def read_eval_dataset() -> EvalDataset:
+def read_eval_dataset() -> "EvalDataset":
     """Read the test set from `data/pad` and `data/fetch`.
 
     Raises:
         DamagedError: a file is missing or was changed.
     """
+    from sentiment.evaluation.evaluate import EvalDataset  # imports Matplotlib
+
     x, y, order, seen = files.read_arrays(PAD, ["x_test", "y_test", "test_order", "test_seen"])
     return EvalDataset(
         x=x,
@@ -98,7 +105,7 @@ def read_vocabulary() -> list[str]:
     return ["", *sorted(index, key=index.__getitem__)]
 
 
-def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
+def write_evaluation(folder: Path, evaluation: "Evaluation") -> None:
     """Write metrics, probabilities, tables and plots into a folder."""
     files.write_json(folder / "metrics.json", evaluation.metrics)
     files.write_arrays(folder, {"probabilities": evaluation.probabilities})

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
-from sentiment.evaluation.evaluate import flatten_metrics
 from sentiment.padding import layout
 from sentiment.profile import build_profile
 from sentiment.tokenizer import ReadLimits
@@ -87,6 +86,8 @@ def publish_evaluation(
     Returns:
         The metrics.
     """
+    from sentiment.evaluation.evaluate import flatten_metrics  # imports Matplotlib
+
     metrics: dict[str, Any] = files.read_json(files.verified(folder / "metrics.json"))
     tracking.log_evaluation(run, folder, flatten_metrics(metrics), dataset, model_id)
     registration = Registration(
