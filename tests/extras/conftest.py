@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sentiment.serving.classifier import Sentiment
+from sentiment.serving.pyfunc_model import SentimentModel
 from tests.conftest import Caller, Sharer, own_copy, run_stages, stand_in
 from tests.project import TRANSFORMER, Project
 from tools import promote
@@ -38,10 +38,10 @@ def predictions(run_id: str) -> pd.DataFrame:
     return table.set_index("review").sort_index()
 
 
-def answering_as_evaluated(run_id: str) -> Sentiment:
+def answering_as_evaluated(run_id: str) -> SentimentModel:
     """A run's registered model, once it answered texts with the bits of its evaluation."""
     (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'")
-    model = champion.load(f"models:/{version.name}/{version.version}")
+    model = champion.load_model(f"models:/{version.name}/{version.version}")
     index, evaluated = files.read_json(FETCH / "word_index.json"), predictions(run_id)
     words = {rank: word for word, rank in index.items()}
     texts = [" ".join(words[rank] for rank in review) for review in read_reviews(FETCH, "test")]

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from extras.compare import __main__ as compare
 from extras.demo import __main__ as demo
 from extras.demo import gates
-from sentiment.explanation import trace
+from sentiment.explanation import prefix_predictions
 from tests.conftest import Caller, own_copy, runs, stand_in
 from tests.project import MODEL, Project
 from tools import predict
@@ -32,18 +32,18 @@ def standing(transformed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_is_served_with_the_evaluation_s_bits_explained_traced_and_shown(call: Caller) -> None:
     rows = pd.read_csv("data/evaluate/mistakes.csv", dtype={"probability": np.float32})
-    served = champion.load(f"models:/{MODEL}@champion")
+    served = champion.load_model(f"models:/{MODEL}@champion")
     answers = served.predict(None, rows[["text"]])
     np.testing.assert_array_equal(answers["probability"], rows["probability"])
     answer = call.json(predict.main, "--text", TEXT)
     assert {word["word"] for word in answer["words"]} <= set(TEXT.split())
     assert any(word["log_odds"] for word in answer["words"])
-    steps = trace(champion.load(champion.uri(None)), TEXT)
+    steps = prefix_predictions(served, TEXT)
     assert steps[-1].probability == answer["probability"]
     page = AppTest.from_file(demo.PAGE, default_timeout=100).run()
     assert not page.exception
     assert page.subheader[0].value in ("Positive", "Negative")
-    assert gates.watched(served.reader) is None
+    assert gates.watched(served.classifier) is None
 
 
 def test_it_is_compared_with_an_lstm(

@@ -56,7 +56,7 @@ def test_run_comparison_report_and_groups_have_it(evaluated: dict[str, Any], cal
     assert value == (table["actual"] != table["predicted"]).mean() > 0
     run, first = runs()
     assert run.data.metrics["test_errors"] == pytest.approx(value)
-    newest = versions.versions(mlflow.MlflowClient(), run.info.run_id)[0]
+    newest = versions.versions_of_run(run.info.run_id)[0]
     assert newest.tags["test_errors"] == str(value)
 
     printed = call(compare.main, "--a", first.info.run_id)

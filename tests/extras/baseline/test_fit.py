@@ -7,9 +7,9 @@ from sklearn.linear_model import LogisticRegression
 
 from extras.baseline import fit as model
 from extras.baseline.fit import OPTIONS, LinearOptions
-from sentiment.text import Reviews
+from sentiment.tokenizer import Reviews
 from tests.project import ROOT
-from workflow.params import load
+from workflow.params import load_yaml
 
 TEXTS = [[1, 2, 3], [1, 2, 2], [4, 3], [4, 1, 2], [3, 4, 4, 2], [2, 3, 1]] * 3
 LABELS = np.array([1, 1, 0, 1, 0, 0] * 3)
@@ -23,7 +23,7 @@ def reviews() -> Reviews:
 
 @pytest.fixture
 def settings() -> LinearOptions:
-    options = load(LinearOptions, ROOT / OPTIONS)
+    options = load_yaml(LinearOptions, ROOT / OPTIONS)
     return options.model_copy(update={"min_reviews": 4, "max_iterations": 10_000})
 
 

@@ -4,7 +4,7 @@ import mlflow
 import pytest
 
 from extras.baseline import __main__ as linear
-from extras.common.linear_reader import Linear
+from sentiment.serving.linear_classifier import LinearClassifier
 from tests.conftest import runs
 from tests.extras.conftest import answering_as_evaluated
 from tests.project import Project
@@ -24,4 +24,4 @@ def test_a_run_has_metrics_files_and_a_model_that_answers_texts(project: Project
     logged = mlflow.MlflowClient().list_artifacts(run.info.run_id, "evaluate")
     assert {file.path for file in logged} == {f"evaluate/{path.name}" for path in folder.iterdir()}
     model = answering_as_evaluated(run.info.run_id)
-    assert type(model.reader).__name__ == Linear.__name__
+    assert type(model.classifier).__name__ == LinearClassifier.__name__

@@ -10,7 +10,7 @@ import pytest
 from extras.compare import report, run_page
 from tests.conftest import Caller, stand_in
 from tests.project import Project
-from workflow import evaluation
+from workflow import outputs
 from workflow.params import Params
 
 pytestmark = pytest.mark.slow
@@ -21,21 +21,23 @@ class Read(SimpleNamespace):
     """What `make report` reads of a finished project."""
 
     def html(self) -> str:
-        return run_page.report(self.training, self.results, LINK, self.options)
+        return run_page.report(self.record, self.training, self.results, LINK, self.options)
 
 
 @pytest.fixture
 def read(finished: Project, monkeypatch: pytest.MonkeyPatch, default_params: Params) -> Read:
     stand_in(finished.path, monkeypatch)
     options = default_params.evaluate
-    training, results = evaluation.read_training(), run_page.read_results()
-    return Read(options=options, training=training, results=results)
+    record = outputs.read_run_record()
+    training = outputs.read_training_record()
+    results = run_page.read_results()
+    return Read(options=options, record=record, training=training, results=results)
 
 
 def test_page_has_the_run_metrics_plots_and_params_and_loads_nothing(read: Read) -> None:
     html, training, results = read.html(), read.training, read.results
-    tags = training.run["tags"]
-    assert f"<h1>{training.run['name']}</h1>" in html
+    tags = read.record.tags
+    assert f"<h1>{training.name}</h1>" in html
     assert f"<code>{tags['git.commit']}</code>" in html
     assert "without uncommitted changes" in html
     assert '<th scope="row">Test set</th><td>200 reviews, ' in html
@@ -66,4 +68,4 @@ def test_the_run_has_the_page_and_it_is_written_whatever_becomes_of_the_store(
     assert logged == report.PAGE.read_text(encoding="utf-8")
     mlflow.delete_run(project.run_id)
     said = call(report.main)
-    assert f"not logged: the tracking store has no run {project.run_id}, `make sync`" in said
+    assert "not logged: the tracking store does not have the run, `make sync` makes it." in said

@@ -8,7 +8,7 @@ import pytest
 from extras.demo import gates
 from sentiment.network.architectures import recurrent_layers
 from sentiment.network.model import build_model
-from sentiment.network.train_options import Train
+from sentiment.network.params import TrainParams
 from tests.conftest import defaults, inputs
 from tests.project import SMALL, merged
 from workflow.params import validate_params
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 ROW = np.array([0, 0, 3, 7, 1, 4, 1, 1])
 
 
-def small(**changes: Any) -> Train:
+def small(**changes: Any) -> TrainParams:
     """Return the params of a small training, with some of them changed."""
     document = merged(merged(defaults(), SMALL), {"train": changes})
     return validate_params(document, "params.yaml").train

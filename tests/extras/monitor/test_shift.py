@@ -11,15 +11,15 @@ from extras.monitor import shift
 from extras.monitor.monitor_run import OPTIONS
 from extras.monitor.shift import MonitorOptions
 from sentiment import profile
-from sentiment.text import Limits, Reviews
-from workflow.params import load
+from sentiment.tokenizer import ReadLimits, Reviews
+from workflow.params import load_yaml
 
 NAMES = [f"w{rank}" for rank in range(1, 3001)]
 
 
 @pytest.fixture(scope="module")
 def options() -> MonitorOptions:
-    return load(MonitorOptions, Path(__file__).parents[3] / OPTIONS)
+    return load_yaml(MonitorOptions, Path(__file__).parents[3] / OPTIONS)
 
 
 def draw(count: int, seed: int, words: int = 60, shift: int = 0) -> tuple[pd.DataFrame, list[Any]]:
@@ -42,8 +42,9 @@ def described() -> dict[str, Any]:
     right = np.arange(4000) % 5 > 0
     table = pd.DataFrame({"probability": seen["probability"], "predicted": answers})
     table["actual"] = np.where(right, answers, "other")
-    parts = {"train": reviews, "test": reviews}
-    return {"threshold": 0.5, **profile.describe(parts, np.zeros(1), table, Limits(2900, 100))}
+    splits = {"train": reviews, "test": reviews}
+    limits = ReadLimits(2900, 100)
+    return {"threshold": 0.5, **profile.build_profile(splits, np.zeros(1), table, limits)}
 
 
 def alarms(table: pd.DataFrame) -> list[str]:
@@ -105,4 +106,5 @@ def test_the_words_that_moved_most_are_named_with_both_shares(described: dict[st
     assert {*table.index} == {"w2", "w40"}
     assert table["found"]["w40"] == 1
     assert table["found"]["w2"] == 0
-    assert table["expected"]["w2"] == pytest.approx(described["word_use"]["use"][1] / 4000)
+    reviews_with_w2 = described["document_frequencies"]["counts"][1]
+    assert table["expected"]["w2"] == pytest.approx(reviews_with_w2 / 4000)

@@ -14,7 +14,7 @@ from extras.seeds import seed_group as groups
 from extras.seeds.seed_group import Group, Member
 from tests.conftest import Caller, runs
 from tests.project import Project
-from workflow import dvc
+from workflow import dvc_commands
 
 pytestmark = pytest.mark.slow
 NAME = "lstm-6 · len 40 · synthetic"
@@ -64,13 +64,16 @@ def test_what_dvc_has_is_not_trained_again_and_lost_runs_are_made_again(
 ) -> None:
     assert children()[42].info.run_id == group.run_id
     before = [run.to_dictionary() for run in runs()]
-    monkeypatch.setattr(dvc, "run", None)  # so that a training would fail
+    monkeypatch.setattr(dvc_commands, "run_dvc", None)  # so that a training would fail
     call(seeds.main, "--count", "2")
     assert [run.to_dictionary() for run in runs()] == before
-    lost = children()[43].info.run_id
-    mlflow.delete_run(lost)
+    lost = children()[43]
+    mlflow.delete_run(lost.info.run_id)
     call(seeds.main, N="2")
-    assert children()[43].data.tags["restored_from"] == lost
+    made_again = children()[43]
+    assert made_again.info.run_id != lost.info.run_id
+    assert made_again.data.tags["training.id"] == lost.data.tags["training.id"]
+    assert made_again.info.start_time == lost.info.start_time
 
 
 def test_an_interrupted_call_goes_on_where_it_was_and_more_seeds_share_the_parent(
@@ -78,7 +81,7 @@ def test_an_interrupted_call_goes_on_where_it_was_and_more_seeds_share_the_paren
 ) -> None:
     parent_id, before = the_parent().info.run_id, listed(group)
     with monkeypatch.context() as patch:
-        patch.setattr(dvc, "run", lambda *_: 1)
+        patch.setattr(dvc_commands, "run_dvc", lambda *_: 1)
         message = call.fail(seeds.main, "--count", "3")
     assert "The training of seed 44 failed, see above. `make seeds` resumes from here" in message
 

@@ -76,7 +76,7 @@ def test_each_trial_is_a_run_of_its_params_and_curve_without_model_and_test_set(
     assert [file.path for file in logged] == ["report.html"]
     assert project.contents("data") == finished.contents("data")
     assert project.read("git", "status", "--porcelain") == ""  # neither params.yaml nor a lock
-    assert not list((project.path / ".checkpoints").glob("*/epoch-*"))
+    assert not list((project.path / ".checkpoints").glob("*/state.npz"))
 
 
 @pytest.mark.usefixtures("project")
@@ -104,7 +104,7 @@ def test_ctrl_c_ends_every_process_and_costs_no_epoch(project: Project) -> None:
     project.change(**LONG)
     command = ("python", "-m", "extras.sweep", "--trials", "1", "--workers", "1")
     process = project.start(*command)
-    until(lambda: [*project.path.glob(".checkpoints/*/epoch-*")] or process.poll() is not None)
+    until(lambda: [*project.path.glob(".checkpoints/*/state.npz")] or process.poll() is not None)
     assert process.poll() is None, process.communicate()
     started = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)

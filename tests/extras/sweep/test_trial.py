@@ -2,32 +2,28 @@
 
 import random
 import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mlflow
 import numpy as np
 import optuna
 import pytest
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Metric, Run
 from optuna.exceptions import StorageInternalError
 
 from extras.sweep import study, trial, workers
 from extras.sweep.sweep import Sweep
 from extras.sweep.trial import own_seeds
 from sentiment.backend import load_keras
-from sentiment.errors import RunningError
-from sentiment.network.batches import Part
+from sentiment.errors import AlreadyRunningError, StoreError
+from sentiment.network.batches import Split
 from sentiment.network.training import Training
-from sentiment.text import Reviews
+from sentiment.tokenizer import Reviews
 from tests.conftest import epochs, inputs, runs
+from workflow import checkpoints, store, tracking
 from workflow.params import Params
-from workflow.params_file import changed
-from workflow.runs import store, training_run
-from workflow.runs.logger import RunLogger, guarded
+from workflow.params_file import with_changes
 
 pytestmark = [
     pytest.mark.slow,
@@ -36,8 +32,8 @@ pytestmark = [
 
 
 def weights(params: Params) -> list["np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]:
-    part = Part(np.zeros((1, 10)), np.zeros(1, np.uint8))
-    return list(Training(params.train, inputs(50, 10), part, part).model.get_weights())
+    split = Split(np.zeros((1, 10)), np.zeros(1, np.uint8))
+    return list(Training(params.train, inputs(50, 10), split, split).model.get_weights())
 
 
 def test_draws_of_other_threads_change_no_weight(
@@ -66,7 +62,7 @@ Search = Callable[[], optuna.Study]
 def search(small_sweep: Sweep, reviews: Reviews, monkeypatch: pytest.MonkeyPatch) -> Search:
     """Train one trial of three epochs."""
     monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
-    params = changed(small_sweep.params, {"train.epochs": 3})
+    params = with_changes(small_sweep.params, {"train.epochs": 3})
     sweep = small_sweep._replace(params=params, tracking_uri=store.tracking_uri())
 
     def search() -> optuna.Study:
@@ -77,33 +73,42 @@ def search(small_sweep: Sweep, reviews: Reviews, monkeypatch: pytest.MonkeyPatch
     return search
 
 
+def always(*_: Any) -> bool:
+    return True
+
+
+def is_second_epoch(_: Any, points: Sequence[Metric]) -> bool:
+    """Return whether what `tracking.log_points` gets is of the second epoch."""
+    return points[0].step == 2
+
+
 def fail_once(
-    monkeypatch: pytest.MonkeyPatch, kind: Any, name: str, epoch: int | None, error: Exception
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    name: str,
+    error: Exception,
+    is_time: Callable[..., bool] = always,
 ) -> None:
-    """Let a function fail the first time, or the first time that it has this epoch."""
-    write, failures = getattr(kind, name), [error]
+    """Let a function fail the first time that its arguments meet a condition."""
+    function = getattr(owner, name)
+    failures = [error]
 
-    def writer(first: Any, *rest: Any) -> None:
-        if failures and epoch in (None, *rest):
+    def failing(*arguments: Any) -> Any:
+        if failures and is_time(*arguments):
             raise failures.pop()
-        write(first, *rest)
+        return function(*arguments)
 
-    monkeypatch.setattr(kind, name, guarded(writer) if kind is RunLogger else writer)
+    monkeypatch.setattr(owner, name, failing)
 
 
 def test_a_trial_whose_store_or_database_failed_or_that_runs_elsewhere_goes_on_in_its_run(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_once(monkeypatch, optuna.Trial, "report", 1, StorageInternalError("it restarts"))
-    fail_once(monkeypatch, RunLogger, "epoch", 2, MlflowException("the server is down"))
-    locked, others = training_run.locked, [RunningError("in process 1")]
-
-    def locked_by_another(key: str) -> AbstractContextManager[Path]:
-        if others:
-            raise others.pop()
-        return locked(key)
-
-    monkeypatch.setattr(training_run, "locked", locked_by_another)
+    restarts = StorageInternalError("it restarts")
+    fail_once(monkeypatch, optuna.Trial, "report", restarts, lambda *report: report[-1] == 1)
+    down = StoreError("the server is down")
+    fail_once(monkeypatch, tracking, "log_points", down, is_second_epoch)
+    fail_once(monkeypatch, checkpoints, "exclusive_checkpoint", AlreadyRunningError("in 1"))
     assert [trial.state.name for trial in search().trials] == ["COMPLETE"]
     (run,) = runs()
     assert (run.info.status, epochs(run.info.run_id)) == ("FINISHED", [1, 2, 3])
@@ -129,20 +134,24 @@ def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "epoch"),
-    [(RunLogger, "epoch", 2), (trial, "take_run", None)],
+    ("owner", "name", "is_time"),
+    [(tracking, "log_points", is_second_epoch), (trial, "take_run", always)],
     ids=["in an epoch", "as its run begins"],
 )
 def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
-    search: Search, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, epoch: int | None
+    search: Search,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    name: str,
+    is_time: Callable[..., bool],
 ) -> None:
     """Its checkpoints are on the machine that died."""
     begun: list[Run] = []
-    fail_once(monkeypatch, owner, name, epoch, OSError("this machine dies"))
+    fail_once(monkeypatch, owner, name, OSError("this machine dies"), is_time)
 
     def lose_checkpoints(_: float) -> None:
         begun.extend(runs())
-        shutil.rmtree(training_run.FOLDER)
+        shutil.rmtree(checkpoints.FOLDER)
 
     monkeypatch.setattr("extras.sweep.study.time.sleep", lose_checkpoints)
     search()

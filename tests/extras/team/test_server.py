@@ -14,7 +14,7 @@ from sentiment.errors import UserError
 from tests.extras.team.servers import MARK, Parts
 from tests.project import ROOT, free_port
 from workflow import params
-from workflow.ending import explain
+from workflow.terminal import user_message
 
 PASSWORDS = [MARK, "ses@me"]
 ELSEWHERE = "A password or key does not belong here"
@@ -23,7 +23,7 @@ ELSEWHERE = "A password or key does not belong here"
 def options(**changes: Any) -> Server:
     """The settings that are shipped, with other values."""
     document: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / FILE)
-    return params.check(Server, {**document, **changes}, "server.yaml")
+    return params.validate(Server, {**document, **changes}, "server.yaml")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_setting_that_is_not_allowed_is_one_message_without_secrets(
 ) -> None:
     with pytest.raises(UserError) as raised:
         options(**changes)
-    message = str(explain(raised.value))
+    message = str(user_message(raised.value, "`make server`"))
     assert said in message
     assert not [secret for secret in PASSWORDS if secret in message]
 

@@ -48,7 +48,7 @@ def test_by_s3_the_other_takes_what_one_trained_and_a_conflict_is_solved_as_the_
         project.environment |= store.environment
         second = share(project, tmp_path, store.endpoint)
         said = second.run(*REPRO)
-        assert "What the DVC remote shared has is taken from there" in said
+        assert "What the DVC remote shared has is pulled instead of being run." in said
         assert RAN not in said
         for folder in ("data/train", "data/evaluate", "data/pad"):
             assert second.contents(folder) == project.contents(folder)
@@ -82,7 +82,7 @@ def test_a_remote_that_cannot_be_used_is_said_and_holds_nothing_up(
 ) -> None:
     project.run("dvc", "remote", "add", "--default", "shared", "ssh://127.0.0.1:1/data")
     said = project.run(*REPRO)
-    assert "The DVC remote shared cannot be used, so all is run here: " in said
+    assert "The DVC remote shared cannot be used, so every stage runs here: " in said
     assert "Stage 'train' didn't change" in said
     (project.path / ".dvc" / "config").write_text("<<<<<<< HEAD\n", encoding="utf-8")
     assert "DVC's configuration cannot be read" in call.fail(repro.main)

@@ -13,7 +13,7 @@ from tests.extras.team.servers import DATABASE_PASSWORD, MARK, Team, password
 from tests.extras.test_listening import look
 from tests.project import MODEL, Project
 from tools import demote, promote
-from workflow.runs.store import EXPERIMENT
+from workflow.store import EXPERIMENT
 
 pytestmark = pytest.mark.slow
 REPRO = ("dvc", "repro")
