@@ -15,7 +15,7 @@ from sentiment.serving.pyfunc_model import SentimentModel
 from tests.conftest import Sharer, own_copy, stand_in
 from tests.extras.planted import run_everything
 from tests.project import EPOCHS, TRANSFORMER, Project
-from workflow import dvc, files
+from workflow import dvc_commands, files
 from workflow.files import FETCH, read_reviews
 from workflow.registry import champion
 
@@ -41,7 +41,7 @@ def fork_dvc(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         printed.append(done.stdout)
         return done.returncode
 
-    monkeypatch.setattr(dvc, "run", run)
+    monkeypatch.setattr(dvc_commands, "run_dvc", run)
     return printed
 
 
@@ -55,7 +55,7 @@ def predictions(run_id: str) -> pd.DataFrame:
 def answering_as_evaluated(run_id: str) -> SentimentModel:
     """A run's registered model, once it answered texts with the bits of its evaluation."""
     (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'")
-    model = champion.load(f"models:/{version.name}/{version.version}")
+    model = champion.load_model(f"models:/{version.name}/{version.version}")
     index, evaluated = files.read_json(FETCH / "word_index.json"), predictions(run_id)
     words = {rank: word for word, rank in index.items()}
     texts = [" ".join(words[rank] for rank in review) for review in read_reviews(FETCH, "test")]

@@ -11,7 +11,7 @@ from extras.baseline.fit import OPTIONS, LinearOptions
 from sentiment.serving.linear_classifier import BIGRAM_BITS, LinearClassifier
 from sentiment.tokenizer import Reviews
 from tests.project import ROOT
-from workflow.params import load
+from workflow.params import load_yaml
 
 TEXTS = [[1, 2, 3], [1, 2, 2], [4, 3], [4, 1, 2], [3, 4, 4, 2], [2, 3, 1]] * 3
 LABELS = np.array([1, 1, 0, 1, 0, 0] * 3)
@@ -25,7 +25,7 @@ def reviews() -> Reviews:
 
 @pytest.fixture
 def settings() -> LinearOptions:
-    options = load(LinearOptions, ROOT / OPTIONS)
+    options = load_yaml(LinearOptions, ROOT / OPTIONS)
     return options.model_copy(update={"min_reviews": 4, "max_iterations": 10_000})
 
 

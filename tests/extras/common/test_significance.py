@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from workflow.registry.rule import Discordant
 
 from extras.common import significance
 from sentiment.evaluation.metrics import METRICS, Predictions, class_names
-from workflow.registry import rule
+from workflow.registry import promotion
+from workflow.registry.promotion import DiscordantPairs
 
 
 def answers(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +39,9 @@ def test_a_share_has_wilson_s_interval_unless_it_is_one_of_nothing() -> None:
 def test_mcnemar_is_the_two_sided_binomial() -> None:
     counts = ((0, 0), (0, 1), (0, 6), (6, 0), (1, 5))
     expected = [1, 1, 2 / 2**6, 2 / 2**6, 14 / 2**6]
-    assert [rule.mcnemar(Discordant(*pair)) for pair in counts] == pytest.approx(expected)
+    assert [promotion.mcnemar_p_value(DiscordantPairs(*pair)) for pair in counts] == pytest.approx(
+        expected
+    )
 
 
 def test_bootstrap_agrees_with_drawing_the_reviews(rng: np.random.Generator) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from workflow.runs.store import RESTORED
 
 from extras.compare import __main__ as compare
 from stages import fetch
@@ -66,11 +65,11 @@ def test_the_champion_is_compared_with_the_workspace_and_both_runs_have_the_repo
 def test_what_is_missing_or_was_changed_is_one_message(both: Project, call: Caller) -> None:
     first, six = ids()
     client = mlflow.MlflowClient()
-    tag = client.get_run(first).data.tags["outputs.train"]
-    client.delete_tag(first, "outputs.train")
+    tag = client.get_run(first).data.tags["outputs.evaluate"]
+    client.delete_tag(first, "outputs.evaluate")
     incomplete = f"Run {first} is incomplete. `make sync`"
     assert incomplete in call.fail(compare.main, "--a", first)
-    client.set_tag(first, "outputs.train", tag)
+    client.set_tag(first, "outputs.evaluate", tag)
 
     folder = both.path / "mlruns" / "1" / first / "artifacts" / "evaluate"
     for name, message in (
@@ -100,16 +99,15 @@ def test_what_is_missing_or_was_changed_is_one_message(both: Project, call: Call
 
 
 @pytest.mark.usefixtures("both")
-def test_a_run_that_was_lost_is_reported_and_made_again_compared_under_its_new_id(
+def test_a_run_that_was_lost_is_one_message_and_compared_once_it_was_made_again(
     call: Caller,
 ) -> None:
     first, six = ids()
     mlflow.delete_run(six)
-    output = call(compare.main, "--a", first)
-    assert f"The report is not logged to run {six}: " in output
-    assert f"compare.{six[:8]}" in mlflow.get_run(first).data.tags
+    assert "does not have the run of data/train" in call.fail(compare.main, "--a", first)
+    assert f"The tracking store has no run {six}" in call.fail(compare.main, "--a", six)
     call(sync.main)
-    (again,) = (run.info.run_id for run in runs() if run.data.tags.get(RESTORED) == six)
-    output = call(compare.main, "--a", six, "--b", first)
-    assert f"A = {six[:8]}: " in output
+    (again,) = {run.info.run_id for run in runs()} - {first}
+    output = call(compare.main, "--a", first)
     assert f"run {again}" in output
+    assert f"compare.{again[:8]}" in mlflow.get_run(first).data.tags

@@ -9,15 +9,13 @@ from types import SimpleNamespace
 
 import mlflow
 import pytest
-from workflow.runs.store import RESTORED
 
 from extras.compare import report, run_page
 from tests.conftest import Caller, runs, stand_in
 from tests.project import Project, free_port
 from tools import sync
-from workflow import evaluation
+from workflow import outputs, tracking
 from workflow.params import Params
-from workflow.runs import logger
 
 LINK = "http://127.0.0.1:5000/#/experiments/1/runs/0123abcd"
 
@@ -26,21 +24,22 @@ class Read(SimpleNamespace):
     """What `make report` reads of a finished project."""
 
     def html(self) -> str:
-        return run_page.report(self.training, self.results, LINK, self.options)
+        return run_page.report(self.record, self.training, self.results, LINK, self.options)
 
 
 @pytest.fixture
 def read(finished: Project, monkeypatch: pytest.MonkeyPatch, default_params: Params) -> Read:
     stand_in(finished.path, monkeypatch)
     options = default_params.evaluate
-    training, results = evaluation.read_training(), run_page.read_results()
-    return Read(options=options, training=training, results=results)
+    record, training = outputs.read_run_record(), outputs.read_training_record()
+    results = run_page.read_results()
+    return Read(options=options, record=record, training=training, results=results)
 
 
 def test_page_has_the_run_metrics_plots_and_params_and_loads_nothing(read: Read) -> None:
     html, training, results = read.html(), read.training, read.results
-    tags = training.run["tags"]
-    assert f"<h1>{training.run['name']}</h1>" in html
+    tags = read.record.tags
+    assert f"<h1>{training.name}</h1>" in html
     assert f"<code>{tags['git.commit']}</code>" in html
     assert "without uncommitted changes" in html
     assert '<th scope="row">Test set</th><td>200 reviews, ' in html
@@ -67,7 +66,7 @@ def test_page_says_that_data_are_synthetic_and_what_was_not_committed(read: Read
     note = "the metrics are NOT IMDB's"
     assert note in unescape(read.html())
     read.results.metrics["dataset"] = "imdb"
-    read.training.run["tags"]["git.uncommitted_changes"] = " M stages/<model>.py"
+    read.record.tags["git.uncommitted_changes"] = " M stages/<model>.py"
     html = read.html()
     assert note not in unescape(html)
     assert "<pre> M stages/&lt;model&gt;.py</pre>" in html
@@ -95,16 +94,16 @@ def test_the_run_has_the_page_and_it_is_written_whatever_becomes_of_the_store(
     logged = mlflow.artifacts.load_text(f"runs:/{project.run_id}/report/report.html")
     assert logged == report.PAGE.read_text(encoding="utf-8")
     with monkeypatch.context() as patch:
-        patch.setattr(logger, "upload", full)
+        patch.setattr(tracking, "log_text", full)
         said = call(report.main)
     assert "The report is not logged: [Errno 28] No space left on device" in said
     lost = project.run_id
     mlflow.delete_run(lost)
     said = call(report.main)
-    assert f"not logged: the tracking store has no run {lost}, `make sync` makes it." in said
+    assert "not logged: the tracking store does not have the run, `make sync` makes it." in said
     call(sync.main)
     call(report.main)  # leads to the run that was made again
-    (again,) = (run.info.run_id for run in runs() if run.data.tags.get(RESTORED) == lost)
+    (again,) = (run.info.run_id for run in runs() if run.info.run_id != lost)
     assert f'/runs/{again}"' in report.PAGE.read_text(encoding="utf-8")
     server = f"http://127.0.0.1:{free_port()}"
     said = call(report.main, MLFLOW_TRACKING_URI=server)

@@ -7,16 +7,15 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
-from workflow.registry.scoring_server import FOLDER, REQUEST, TEXTS, VERSION, Log
-from workflow.runs.logger import RunLogger, guarded
 
 from extras.common.significance import proportions_difference, wilson
 from extras.evaluate_file import __main__ as evaluate_file
 from tests.conftest import Caller, own_copy, runs
 from tests.own_texts import MODEL, NAME, write_texts
 from tests.project import Project
-from workflow import files
+from workflow import files, tracking
 from workflow.registry import champion
+from workflow.serving.prediction_log import PredictionLog
 
 
 @pytest.fixture
@@ -55,11 +54,11 @@ def test_a_file_from_elsewhere_is_evaluated_as_a_run_linked_to_the_model(
     assert run.data.tags["evaluation.of"] == version.run_id
     assert run.data.metrics["test_accuracy"] == accuracy["here"]
     assert run.inputs
-    assert [used.model_id for used in run.inputs.model_inputs] == [champion.model_id(version)]
+    assert [used.model_id for used in run.inputs.model_inputs] == [tracking.model_id_of(version)]
     assert [used.dataset.name for used in run.inputs.dataset_inputs] == ["elsewhere.jsonl"]
     folder = project.path / result["folder"]
     logged = Path(mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/evaluate"))
-    for name, digest in files.read_about(folder)["files"].items():
+    for name, digest in files.read_digests(folder).items():
         assert files.sha256(logged / name) == digest
     assert (logged / "mistakes.csv").exists()
 
@@ -71,13 +70,12 @@ def test_texts_that_the_model_was_trained_on_are_counted_and_a_store_that_fails_
     assert f"models:/{MODEL}/1 on {NAME}" in printed
     assert "240 texts, 192 of them known from training" in printed
 
-    @guarded
     def fail(*_: object) -> None:
         raise mlflow.MlflowException("the disk is full")
 
-    monkeypatch.setattr(RunLogger, "metrics", fail)
+    monkeypatch.setattr(tracking, "log_metrics", fail)
     message = call.fail(evaluate_file.main, "--file", NAME)
-    assert "is incomplete: run the command again" in message
+    assert "cannot be used: the disk is full" in message
     assert [run.info.status for run in runs()] == ["FAILED", "FINISHED", "FINISHED"]
     folders = [*(project.path / "reports").iterdir()]
     assert len(folders) == 2
@@ -86,7 +84,7 @@ def test_texts_that_the_model_was_trained_on_are_counted_and_a_store_that_fails_
 
 
 @pytest.fixture
-def logged(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], pd.DataFrame]:
+def logged(project: Project) -> Callable[[bool], pd.DataFrame]:
     """Logs 240 texts, with or without them, and writes their labels into `labels.csv`.
 
     Returns the texts, their labels and what the model answered.
@@ -96,13 +94,10 @@ def logged(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool]
         rows = pd.DataFrame(write_texts(project.path / "other.csv", seed=5), columns=["text", "y"])
         ids = [f"a-{row}" for row in rows.index]
         rows[["y"]].assign(request_id=ids).rename(columns={"y": "stars"}).to_csv("labels.csv")
-        settings = {FOLDER: "log", VERSION: f"models:/{MODEL}/1", TEXTS: str(int(with_texts))}
-        for name, value in settings.items():
-            monkeypatch.setenv(name, value)
-        model = champion.load(settings[VERSION])
-        monkeypatch.setattr(model, "observe", Log(model))
-        REQUEST.set("a")
-        return rows.assign(answer=model.predict(None, rows[["text"]])["label"])
+        version = f"models:/{MODEL}/1"
+        predictions = champion.load_model(version).predict_texts(rows["text"])
+        PredictionLog(Path("log"), version, with_texts).append("a", rows["text"], predictions)
+        return rows.assign(answer=[prediction.label for prediction in predictions])
 
     return log
 
@@ -166,7 +161,13 @@ def test_what_cannot_be_evaluated_is_one_message(call: Caller, project: Project)
             "--positive",
             "2",
         ),
-        (f"There is no model models:/{MODEL}/7", "--file", NAME, "--model", f"models:/{MODEL}/7"),
+        (
+            f"There is no model version models:/{MODEL}/7",
+            "--file",
+            NAME,
+            "--model",
+            f"models:/{MODEL}/7",
+        ),
         ("Missing option '--file' (env var: 'FILE')",),
     ):
         assert message in call.fail(evaluate_file.main, *arguments)

@@ -33,7 +33,7 @@ def report(*arguments: str) -> tuple[int, dict[str, Any]]:
     """The status of the command, and what it reports as JSON."""
     found: list[dict[str, Any]] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("workflow.cli.report", lambda document, *_: found.append(document))
+        patch.setattr("workflow.commands.print_result", lambda document, *_: found.append(document))
         status = monitor.main.main([*arguments, "--json"], standalone_mode=False)
     return status, json.loads(json.dumps(found[0]))
 

@@ -12,14 +12,14 @@ from extras.monitor.monitor_run import OPTIONS
 from extras.monitor.shift import MonitorOptions
 from sentiment import profile
 from sentiment.tokenizer import ReadLimits, Reviews
-from workflow.params import load
+from workflow.params import load_yaml
 
 NAMES = [f"w{rank}" for rank in range(1, 3001)]
 
 
 @pytest.fixture(scope="module")
 def options() -> MonitorOptions:
-    return load(MonitorOptions, Path(__file__).parents[3] / OPTIONS)
+    return load_yaml(MonitorOptions, Path(__file__).parents[3] / OPTIONS)
 
 
 def draw(count: int, seed: int, words: int = 60, shift: int = 0) -> tuple[pd.DataFrame, list[Any]]:
