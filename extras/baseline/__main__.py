@@ -9,7 +9,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -63,6 +63,16 @@ def fit(job: Job) -> tuple[LinearClassifier, float]:
     return model, time.perf_counter() - started
 
 
+def settings_of(params: Params, options: LinearOptions, kind: str) -> dict[str, Any]:
+    """Return the params of a model by dotted name, without those of the data and the evaluation."""
+    return {
+        "linear.kind": kind,
+        "pad.shuffle_seed": params.pad.shuffle_seed,
+        "train.validation_split": params.train.validation_split,
+        **flatten(options, "linear"),
+    }
+
+
 def describe(folder: Path, job: Job) -> AboutEvaluate:
     """Describe the evaluation of the model in a folder."""
     return AboutEvaluate(
@@ -72,12 +82,7 @@ def describe(folder: Path, job: Job) -> AboutEvaluate:
             outputs.MODEL_DIGEST: files.sha256(folder / linear_classifier.FILE),
             outputs.TEST_DIGEST: files.joint_digest(FETCH, array_names("test")),
         },
-        other={
-            "linear.kind": job.kind,
-            "pad.shuffle_seed": job.params.pad.shuffle_seed,
-            "train.validation_split": job.params.train.validation_split,
-            **flatten(job.options, "linear"),
-        },
+        other=settings_of(job.params, job.options, job.kind),
     )
 
 

@@ -115,12 +115,12 @@ def workspace() -> RunGroup:
     Raises:
         UserError: the evaluation is of another model or test set, or the store lacks the run.
     """
-    if not outputs.is_evaluation_current():
-        raise UserError(f"{EVALUATE} is of another model or test set. Run `dvc repro`.")
     run = tracking.find_run(outputs.read_run_record().training_id)
     if run is None:
         raise UserError("The tracking store does not have the run of data/train. Run `make sync`.")
     training = evaluated(run, EVALUATE, outputs.read_training_record().history)
+    if not outputs.is_evaluation_current():
+        raise UserError(f"{EVALUATE} is of another model or test set. Run `dvc repro`.")
     return RunGroup(WORKSPACE, run.run_id, run.name, [training])
 
 
