@@ -95,8 +95,9 @@ def logged(project: Project) -> Callable[[bool], pd.DataFrame]:
         ids = [f"a-{row}" for row in rows.index]
         rows[["y"]].assign(request_id=ids).rename(columns={"y": "stars"}).to_csv("labels.csv")
         version = f"models:/{MODEL}/1"
-        predictions = champion.load_model(version).predict_texts(rows["text"])
-        PredictionLog(Path("log"), version, with_texts).append("a", rows["text"], predictions)
+        texts = rows["text"].tolist()
+        predictions = champion.load_model(version).predict_texts(texts)
+        PredictionLog(Path("log"), version, with_texts).append("a", texts, predictions)
         return rows.assign(answer=[prediction.label for prediction in predictions])
 
     return log
