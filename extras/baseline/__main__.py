@@ -9,14 +9,13 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from extras.baseline import fit as fits
 from extras.baseline.fit import OPTIONS, LinearOptions
 from extras.common import unpadded
-from sentiment.data.params import Dataset
 from sentiment.section import flatten
 from sentiment.serving import linear_classifier
 from sentiment.serving.linear_classifier import LinearClassifier
@@ -26,6 +25,9 @@ from workflow.commands import run_stage
 from workflow.files import FETCH, array_names
 from workflow.params import Params, load_params, load_yaml
 from workflow.registry.packaging import ModelPackage, PackagedModel
+
+if TYPE_CHECKING:
+    from sentiment.data.params import Dataset
 
 DECLARED, STAGE = Path("extras", "baseline", "dvc.yaml"), "linear"
 FOLDER = files.DATA / "linear"
@@ -38,7 +40,7 @@ class Job(NamedTuple):
     kind: str
     params: Params
     options: LinearOptions
-    dataset: Dataset
+    dataset: "Dataset"
     data: unpadded.Data
 
 
