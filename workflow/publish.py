@@ -98,7 +98,7 @@ def publish_evaluation(
         promote=load_params().promote,
     )
     versions.register_model(run, registration, folder)
-    tracking.mark_complete(run, folder)
+    tracking.mark_complete(run, EVALUATE.name, folder)
     return metrics
 
 

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cache, wraps
 from importlib.metadata import version
 from io import StringIO
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 TRAINING_ID = "training.id"  # tag by which a training's run is found, in whatever store
-COMPLETE = "outputs.{}"  # tag: digest of the about.json of a folder that the run has all of
+COMPLETE = "outputs.{}"  # tag, with a stage: digest of the about.json that the run has all of
 KERAS_MODEL = "model"  # the name of the logged Keras model
 TRAINING_FILES = ("gradients.csv", "history.csv", "metrics.json")
 DIFF_FILE = "train/uncommitted.diff"
@@ -145,8 +145,10 @@ def get_run(run_id: str) -> Run:
     Raises:
         StoreError: the tracking store has no such run, or cannot be used.
     """
-    store.connect()
-    return _run(_client().get_run(run_id))
+    run = find_run_by_id(run_id)
+    if run is None:
+        raise StoreError(f"The tracking store has no run {run_id}.")
+    return run
 
 
 def _run(run: "mlflow.entities.Run") -> Run:
@@ -274,7 +276,8 @@ def plain_run(
     try:
         yield run
     except BaseException as error:
-        end_run(run, "FAILED" if isinstance(error, Exception) else "KILLED")
+        with suppress(StoreError):  # the first error says more
+            end_run(run, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     end_run(run, "FINISHED")
 
@@ -360,7 +363,7 @@ def complete_training(record: RunRecord, about: AboutTrain) -> tuple[Run, str]:
         _client().log_text(run.run_id, f"{record.uncommitted}\n", DIFF_FILE)
     log_tags(run, {MODEL_DIGEST: digest})
     end_run(run, "FINISHED", record.ended)
-    mark_complete(run, TRAIN)
+    mark_complete(run, TRAIN.name, TRAIN)
     return run, model_id
 
 
@@ -414,9 +417,13 @@ def has_all_outputs(run: Run, folder: Path) -> bool:
 
 
 @calls_store
-def mark_complete(run: Run, folder: Path) -> None:
-    """Tag a run that has everything of a folder as it is now."""
-    log_tags(run, {COMPLETE.format(folder.name): files.sha256(folder / files.ABOUT_FILE)})
+def mark_complete(run: Run, stage: str, folder: Path) -> None:
+    """Tag a run that has everything of a folder as it is now.
+
+    Args:
+        stage: the stage that wrote the folder, or would have.
+    """
+    log_tags(run, {COMPLETE.format(stage): files.sha256(folder / files.ABOUT_FILE)})
 
 
 # Points, tags, datasets, files and models

@@ -21,7 +21,7 @@ from sentiment.padding import seen_in_training, shuffle_orders
 from sentiment.tokenizer import Reviews
 from workflow import files, outputs, publish, tracking
 from workflow.about import AboutEvaluate, read_about, write_about
-from workflow.files import EVALUATE, FETCH, TRAIN, array_names
+from workflow.files import FETCH, TRAIN, array_names
 from workflow.registry.packaging import ModelPackage
 from workflow.tracking import Run
 
@@ -119,11 +119,7 @@ def publish_evaluation(
         FETCH,
         test.digest,
     )
-    logged = publish.publish_evaluation(run, folder, about, dataset, package)
-    # Whatever the folder is called, its files are in the run where those of `data/evaluate` are.
-    digest = files.sha256(folder / files.ABOUT_FILE)
-    tracking.log_tags(run, {tracking.COMPLETE.format(EVALUATE.name): digest})
-    return logged
+    return publish.publish_evaluation(run, folder, about, dataset, package)
 
 
 def predict_in_chunks(
