@@ -6,7 +6,7 @@ Writes `data/evaluate/`: `metrics.json`; `cost.json` (what a prediction costs); 
 the plots `accuracy.png`, `loss.png`, `roc.png`, `reliability.png`, `confusion.png`, `lengths.png`
 and `gradients.png`. Then logs them to the training's run and registers the model.
 
-The training's curves are drawn here, so that another style of the plots trains nothing again.
+The training's curves are drawn here, so that restyling a plot does not retrain.
 """
 
 import sys
@@ -15,7 +15,7 @@ from sentiment.errors import StoreError, first_line
 from sentiment.evaluation.evaluate import evaluate_network, predict_and_time
 from sentiment.gradients import measure_gradients
 from sentiment.serving.keras_classifier import load_keras_model
-from workflow import checkpoints, files, outputs
+from workflow import files, outputs
 from workflow.about import AboutEvaluate, AboutTrain, read_about, write_about
 from workflow.commands import run_stage
 from workflow.files import EVALUATE, TRAIN
@@ -27,8 +27,6 @@ def main() -> None:
     params = load_params().evaluate
     test = outputs.read_eval_dataset()
     trained = read_about(TRAIN, AboutTrain)
-    # DVC has recorded the training's outputs by now.
-    checkpoints.remove_checkpoint(outputs.read_run_record().tags[outputs.TRAINING_KEY])
     model = load_keras_model(files.verified(TRAIN / "model.keras"))
     probabilities, cost = predict_and_time(model, test.x, params.batch_size)
     gradients = measure_gradients(

@@ -96,6 +96,7 @@ def main() -> None:
     about = AboutTrain(dataset=padded.dataset, pad=padded.pad, train=params)
     machine_tags = provenance.machine_tags()
     key = checkpoint_key(about, machine_tags)
+    checkpoints.remove_stale_checkpoints()
     with checkpoints.exclusive_checkpoint(key) as checkpoint:
         inputs = model_inputs(padded.pad, params, len(train_split.y))
         training = Training(params, inputs, train_split, val_split)
@@ -110,7 +111,7 @@ def main() -> None:
             progress = NO_PROGRESS
             if checkpoint.state:
                 progress = training.restore(checkpoint.state)
-                print(f"Resuming after epoch {len(progress.epochs)}", flush=True)
+                print(f"Resuming after epoch {len(progress.epochs)} of {params.epochs}", flush=True)
                 run.log_epochs(history_frame(progress.epochs))  # the last may not be logged yet
 
             def after_epoch(progress: Progress) -> None:

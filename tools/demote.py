@@ -1,6 +1,5 @@
 """`make demote`: take the alias from the champion and return it to the previous champion."""
 
-from workflow import store
 from workflow.commands import command, json_option, print_result, run_command, stdout_to_stderr
 from workflow.registry.champion import demote, registered_model_name
 
@@ -9,7 +8,6 @@ from workflow.registry.champion import demote, registered_model_name
 @json_option
 def main(as_json: bool) -> None:
     with stdout_to_stderr(as_json):
-        store.connect()
         change = demote(registered_model_name())
     print_result(change._asdict(), change.message, as_json)
 

@@ -8,7 +8,6 @@ restores the notebook's params. `dvc repro` then trains with them.
 from pathlib import Path
 from typing import Any
 
-from dvc.utils.flatten import flatten
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -32,6 +31,15 @@ def main(name: str, as_json: bool) -> None:
     print_result({"applied": changes}, text, as_json)
 
 
+def flatten_mapping(mapping: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of nested mappings by their dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in mapping.items():
+        name = f"{prefix}{key}"
+        flat |= flatten_mapping(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat
+
+
 def read_preset(name: str) -> dict[str, Any]:
     """Return the values of a preset by their dotted names.
 
@@ -41,7 +49,7 @@ def read_preset(name: str) -> dict[str, Any]:
     path = FOLDER / f"{name}.yaml"
     try:
         document = YAML(typ="safe", pure=True).load(path)
-        values: dict[str, Any] | None = flatten(document) if isinstance(document, dict) else None
+        values = flatten_mapping(document) if isinstance(document, dict) else None
     except FileNotFoundError:
         presets = ", ".join(sorted(preset.stem for preset in FOLDER.glob("*.yaml")))
         raise UserError(f"{path} does not exist. Use one of these names: {presets}.") from None

@@ -1,6 +1,5 @@
 """`make promote RUN=…`: make a run's model the champion, whatever the promotion rule decided."""
 
-from workflow import store
 from workflow.commands import (
     command,
     json_option,
@@ -23,7 +22,6 @@ from workflow.registry.champion import promote
 @json_option
 def main(run_id: str, as_json: bool) -> None:
     with stdout_to_stderr(as_json):
-        store.connect()
         change = promote(run_id)
     print_result(change._asdict(), change.message, as_json)
 

@@ -1,7 +1,7 @@
 """`make repro`: run the pipeline with `dvc repro`, on the synthetic dataset if IMDB is unavailable.
 
-If DVC has a default remote, what the remote has is pulled instead of being run. What DVC restored
-from its cache, or a store that failed lacks, is logged to MLflow afterwards.
+If DVC has a default remote, outputs that the remote has are pulled instead of being made. What
+MLflow lacks is logged afterwards.
 """
 
 import sys

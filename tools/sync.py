@@ -1,7 +1,7 @@
 """`make sync`: log to MLflow what it lacks of `data/`, and print the run.
 
-A stage that DVC restores from its cache makes no run, a fresh clone has no tracking store, and a
-store that failed during a training has only part of a run. The run is found, or made from
+Files that `dvc pull` or `dvc checkout` brought have no run, a fresh clone has no tracking store,
+and a store that failed during a training has only part of a run. The run is found, or made from
 `data/`.
 Called again, this changes nothing.
 """

@@ -16,6 +16,7 @@ from sentiment.section import Section, flatten
 from workflow import files
 
 AboutT = TypeVar("AboutT", bound="About")
+SectionT = TypeVar("SectionT", bound=Section)
 
 
 class About(Section):
@@ -90,7 +91,15 @@ def read_about(folder: Path, kind: type[AboutT]) -> AboutT:
     Raises:
         DamagedError: the file is missing or is not of this kind.
     """
-    path = folder / files.ABOUT_FILE
+    return read_section(folder / files.ABOUT_FILE, kind)
+
+
+def read_section(path: Path, kind: type[SectionT]) -> SectionT:
+    """Read a JSON file of a stage as typed values.
+
+    Raises:
+        DamagedError: the file is missing or is not of this kind.
+    """
     try:
         return kind.model_validate(files.read_json(path))
     except ValidationError as error:

@@ -1,9 +1,10 @@
 """The state of a training that goes on, in `.checkpoints/<key>/` in the project's root.
 
 The key depends on everything that the training depends on, so that a checkpoint of another training
-is never restored. The checkpoint stays until the evaluation starts, because only then has DVC
-recorded the training's outputs. If DVC is killed before that, it runs the stage again, which
-restores the last epoch and has nothing left to train.
+is never restored. The checkpoint of a finished training stays for some days: if DVC was killed
+before it recorded the outputs, or if the params are set back to earlier ones, the stage restores
+the last epoch and has nothing left to train. (DVC's run cache does not serve outputs with
+`persist`.)
 """
 
 import os
@@ -29,7 +30,7 @@ FORMAT = 2  # part of every key: a checkpoint of another format is never restore
 STATE_FILE = "state.npz"
 START_FILE = "start.json"
 PROCESS_FILE = "process"  # the id of the process that trains
-STALE_AFTER_DAYS = 14  # after this, a checkpoint that nobody resumed is removed
+STALE_AFTER_DAYS = 14  # after this, an unused checkpoint is removed
 WAIT_SECONDS = 5.0  # a training that was just interrupted needs a moment to end
 
 
@@ -66,11 +67,11 @@ class Checkpoint:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
-        except (ValueError, OSError, EOFError, KeyError, RuntimeError, BadZipFile) as error:
+        except (ValueError, EOFError, KeyError, RuntimeError, BadZipFile) as error:
             print(f"{path} is damaged ({error}). The training starts again.", flush=True)
-            # The training gets a new id: its epochs are not those that were logged before.
-            path.unlink()
+            # The training gets a new id, because its epochs are not those that were logged before.
             (self.folder / START_FILE).unlink(missing_ok=True)
+            path.unlink()
             return None
 
     def _read_or_make_start(self) -> TrainingStart:
@@ -109,13 +110,18 @@ def exclusive_checkpoint(key: str) -> Iterator[Checkpoint]:
 
 
 def remove_checkpoint(key: str) -> None:
-    """Remove a training's checkpoint, and those that nobody resumed, unless they are in use."""
+    """Remove the checkpoint of a training, unless a process uses it."""
+    with suppress(Timeout), _lock(key).acquire(timeout=0):
+        shutil.rmtree(files.root() / FOLDER / key, ignore_errors=True)
+
+
+def remove_stale_checkpoints() -> None:
+    """Remove all checkpoints that were not used for `STALE_AFTER_DAYS`."""
     oldest = time.time() - STALE_AFTER_DAYS * 24 * 3600
-    for folder in (files.root() / FOLDER).glob("*"):
-        is_stale = folder.stat().st_mtime < oldest
-        if folder.name != LOCKS and (folder.name == key or is_stale):
-            with suppress(Timeout), _lock(folder.name).acquire(timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
+    for process in (files.root() / FOLDER).glob(f"*/{PROCESS_FILE}"):
+        with suppress(FileNotFoundError):  # another process removes it, too
+            if process.stat().st_mtime < oldest:
+                remove_checkpoint(process.parent.name)
 
 
 def _lock(key: str) -> FileLock:

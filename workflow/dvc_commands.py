@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from sentiment.data.params import NO_ADDED_TEXTS, FetchParams
@@ -24,13 +23,11 @@ def run_dvc(
     A signal that ends this process is passed on to DVC and its stage, and this waits for both. DVC
     alone would leave the stage running.
     """
-    dvc = subprocess.Popen([*DVC, *arguments], cwd=folder, env=environment, process_group=0)
+    dvc = subprocess.Popen([*DVC, *arguments], cwd=folder, env=environment)
     try:
         return dvc.wait()
     except Interrupted as interrupted:
-        with suppress(ProcessLookupError):
-            os.killpg(dvc.pid, interrupted.number)
-        processes.wait_for_group(dvc.pid)
+        processes.interrupt(dvc.pid, interrupted.number)
         raise
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sentiment.section import Section
 from workflow import files
-from workflow.about import AboutEvaluate, AboutTrain, read_about
+from workflow.about import AboutEvaluate, AboutTrain, read_about, read_section
 from workflow.files import EVALUATE, FETCH, PAD, TRAIN, array_names
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def read_run_record(folder: Path = TRAIN) -> RunRecord:
     Raises:
         DamagedError: the file is missing or was changed.
     """
-    return RunRecord.model_validate(files.read_json(files.verified(folder / "run.json")))
+    return read_section(files.verified(folder / "run.json"), RunRecord)
 
 
 def read_training_record() -> "TrainingRecord":

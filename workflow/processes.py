@@ -49,6 +49,17 @@ def terminate_group(group: int) -> None:
             return
 
 
+def interrupt(pid: int, number: int) -> None:
+    """Send a signal to a process and all its descendants, and wait until they have ended."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        group = [process, *process.children(recursive=True)]
+        for member in group:
+            with suppress(psutil.NoSuchProcess):
+                member.send_signal(number)
+        psutil.wait_procs(group)
+
+
 def check_port_is_free(port: int, option: str, host: str = LOOPBACK) -> None:
     """Check that a server can listen on a port.
 

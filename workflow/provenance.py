@@ -77,11 +77,9 @@ def _processor_name() -> str:
 
 def user_name() -> str:
     """Return the name of the user at the tracking server or, without one, on this machine."""
-    from mlflow.utils.credentials import read_mlflow_creds
-
-    at_server = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    in_uri = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", "")).username
     try:
-        return at_server.username or read_mlflow_creds().username or getpass.getuser()
+        return in_uri or os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
     except (KeyError, OSError):  # in a container, a user may have no name
         return f"uid {os.getuid()}"
 
@@ -108,7 +106,9 @@ def uncommitted_diff() -> str:
 
     Files that git does not track are not included. A long diff is cut, and says so.
     """
-    diff = redacted(git("diff", "--relative", "HEAD", "--", *DIFFED_PATHS)).encode()
+    diff = redacted(
+        git("diff", "--no-color", "--no-ext-diff", "--relative", "HEAD", "--", *DIFFED_PATHS)
+    ).encode()
     if len(diff) <= MAX_DIFF_BYTES:
         return diff.decode(errors="ignore")
     kept = diff[:MAX_DIFF_BYTES].decode(errors="ignore")

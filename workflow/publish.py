@@ -26,6 +26,7 @@ from workflow.registry.versions import Registration
 from workflow.tracking import Run, calls_store
 
 
+@calls_store
 def publish() -> Run:
     """Log to MLflow what it lacks of `data/`, and register the evaluated model.
 
@@ -38,16 +39,12 @@ def publish() -> Run:
         StoreError: the tracking store cannot be used.
         DamagedError: a file is missing or was changed.
     """
+    # Locked in the thread that works: a signal interrupts the main thread, and this goes on.
     with FileLock(files.root() / f"{store.DATABASE}.publish.lock"):
-        return _publish()
-
-
-@calls_store
-def _publish() -> Run:
-    record = outputs.read_run_record()
-    run, model_id = tracking.complete_training(record, read_about(TRAIN, AboutTrain))
-    if outputs.is_evaluation_current() and not tracking.has_all_outputs(run, EVALUATE):
-        _publish_network_evaluation(run, record, model_id)
+        record = outputs.read_run_record()
+        run, model_id = tracking.complete_training(record, read_about(TRAIN, AboutTrain))
+        if outputs.is_evaluation_current() and not tracking.has_all_outputs(run, EVALUATE):
+            _publish_network_evaluation(run, record, model_id)
     return run
 
 

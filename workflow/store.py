@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from sentiment.errors import NotAllowedError, StoreError, first_line, redacted
+from sentiment.errors import NotAllowedError, StoreError, UserError, first_line, redacted
 from workflow import files, processes
 
 EXPERIMENT = "imdb-lstm"
@@ -80,18 +80,22 @@ def _experiments_url(ui: str) -> str:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turn what MLflow and its database raise in the block into a `StoreError`.
+    """Turn what MLflow, its database and its artifact store raise into a `StoreError`.
 
     Raises:
         StoreError: the store cannot be used.
         NotAllowedError: the user lacks a right on the server.
     """
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, ModuleNotFoundError) as error:
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        # Each kind of database and artifact store has exceptions of its own. Python's own ones are
+        # mistakes in a program, but for a package that a store needs and that is not installed.
+        is_builtin = type(error).__module__ == "builtins"
+        if is_builtin and not isinstance(error, ModuleNotFoundError):
+            raise
         raise _store_error(error) from error
 
 
@@ -171,15 +175,21 @@ def _check_server(uri: str) -> None:
 def _experiment(uri: str) -> str:
     """Return the id of the experiment in a store, which is created if needed."""
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     client = mlflow.MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is not None:
-        return str(experiment.experiment_id)
-    # A server knows where its artifacts are. For a database, MLflow would take `mlruns` in the
-    # working directory, which may be a temporary copy of the project.
-    location = None if is_server(uri) else str(files.root() / ARTIFACTS / EXPERIMENT)
-    return str(client.create_experiment(EXPERIMENT, location))
+    if experiment is None:
+        # A server knows where its artifacts are. For a database, MLflow would take `mlruns` in the
+        # working directory, which may be a temporary copy of the project.
+        location = None if is_server(uri) else str(files.root() / ARTIFACTS / EXPERIMENT)
+        try:
+            return str(client.create_experiment(EXPERIMENT, location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return _experiment(uri)  # another process created it
+    return str(experiment.experiment_id)
 
 
 def _local_experiment() -> str:
@@ -211,12 +221,17 @@ def _make_movable(database: Path, experiment_id: str) -> None:
     """Make the experiment's artifact location relative, so that the project can be moved.
 
     MLflow makes a local artifact location absolute when it creates an experiment. It resolves a
-    relative one against the working directory, and runs and models inherit it.
+    relative one against the working directory, and runs and models inherit it. A location outside
+    the project was chosen by the user, and stays.
     """
-    location = f"{ARTIFACTS}/{experiment_id}"
+    import mlflow
+
+    experiment = mlflow.MlflowClient(f"{SQLITE}{database}").get_experiment(experiment_id)
+    location = Path(experiment.artifact_location.removeprefix("file://"))
+    if not location.is_absolute() or not location.is_relative_to(files.root() / ARTIFACTS):
+        return
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         connection.execute(
-            "UPDATE experiments SET artifact_location = ?1"
-            " WHERE experiment_id = ?2 AND artifact_location <> ?1",
-            (location, experiment_id),
+            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+            (f"{ARTIFACTS}/{experiment_id}", experiment_id),
         )

@@ -185,7 +185,8 @@ def _start_training_run(record: RunRecord, params: Mapping[str, Any]) -> Run:
 
 @calls_store
 def _end_training_run(training_id: str, status: str) -> None:
-    if run := _find(store.connect(), training_id):
+    run = _find(store.connect(), training_id)
+    if run and run.info.status == "RUNNING":  # else `publish` has completed it
         _client().set_terminated(run.info.run_id, status)
 
 
@@ -339,13 +340,14 @@ def complete_training(record: RunRecord, about: AboutTrain) -> tuple[Run, str]:
     """
     from sentiment.serving.keras_classifier import load_keras_model
 
-    found = _find_or_create(record, about.flat_params())
-    run = _run(found)
     digest = about.files["model.keras"]
+    found = _find(store.connect(), record.training_id)
+    if found and found.info.status == "FINISHED" and has_all_outputs(_run(found), TRAIN):
+        model_id = ready_model(_run(found), KERAS_MODEL, digest)
+        if model_id:
+            return _run(found), model_id
+    run = _run(_find_or_create(record, about.flat_params()))
     history = pd.read_csv(files.verified(TRAIN / "history.csv"))
-    model_id = ready_model(run, KERAS_MODEL, digest)
-    if model_id and found.info.status == "FINISHED" and has_all_outputs(run, TRAIN):
-        return run, model_id
     model_path = files.verified(TRAIN / "model.keras")
     # The model comes first: the points that are logged after it are linked to it.
     model_id = log_model(

@@ -98,7 +98,21 @@ def test_interrupted_training_is_resumed_in_the_same_run_to_the_same_bits(
     assert verify.differing_files(project.path / "data", undisturbed) == set()
     new, _ = runs()
     assert_complete(new)
-    assert list(project.path.glob(f"{FOLDER}/*/{STATE_FILE}")) == []
+
+
+def test_earlier_params_restore_the_result_in_the_same_run(project: Project) -> None:
+    model = project.path / "data/train/model.keras"
+    before = model.read_bytes()
+    for units in (5, 4):  # and back
+        project.change(train={"units": units})
+        output = project.run("dvc", "repro")
+    assert "Resuming after epoch 2 of 2" in output
+    assert (
+        project.contents("data/train")["data/train/model.keras"] == before["data/train/model.keras"]
+    )
+    assert len(runs()) == 2
+    for run in runs():
+        assert_complete(run, 2)
 
 
 def test_signal_to_make_repro_alone_interrupts_dvc_and_its_stage(

@@ -12,7 +12,14 @@ import pytest
 from sentiment.errors import AlreadyRunningError
 from tests.project import ROOT
 from workflow import checkpoints
-from workflow.checkpoints import FOLDER, STATE_FILE, exclusive_checkpoint, remove_checkpoint
+from workflow.checkpoints import (
+    FOLDER,
+    PROCESS_FILE,
+    STATE_FILE,
+    exclusive_checkpoint,
+    remove_checkpoint,
+    remove_stale_checkpoints,
+)
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -96,13 +103,39 @@ with exclusive_checkpoint("abc"):
             pass
 
 
-def test_finished_and_stale_checkpoints_are_removed_unless_they_are_in_use() -> None:
-    for key in ("finished", "stale", "recent", "running"):
-        write_epoch(1, key)
+def test_checkpoint_that_cannot_be_read_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_epoch(1)
+
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", fail)
+        with pytest.raises(PermissionError):
+            write_epoch(2)
+    with exclusive_checkpoint("abc") as checkpoint:
+        assert checkpoint.state is not None
+
+
+def keys() -> list[str]:
+    return sorted(path.parent.name for path in Path(FOLDER).glob(f"*/{STATE_FILE}"))
+
+
+def test_removed_checkpoint_is_gone_unless_it_is_in_use() -> None:
+    write_epoch(1, "one")
+    write_epoch(1, "two")
+    with exclusive_checkpoint("two"):
+        remove_checkpoint("one")
+        remove_checkpoint("two")
+    assert keys() == ["two"]
+
+
+def test_stale_checkpoints_are_removed_unless_they_are_in_use() -> None:
     long_ago = time.time() - (checkpoints.STALE_AFTER_DAYS + 1) * 24 * 3600
-    for key in ("stale", "running"):
-        os.utime(Path(FOLDER, key), (long_ago, long_ago))
+    for key in ("stale", "recent", "running"):
+        write_epoch(1, key)
     with exclusive_checkpoint("running"):
-        os.utime(Path(FOLDER, "running"), (long_ago, long_ago))
-        remove_checkpoint("finished")
-    assert sorted(path.name for path in Path(FOLDER).iterdir()) == ["locks", "recent", "running"]
+        for key in ("stale", "running"):
+            os.utime(Path(FOLDER, key, PROCESS_FILE), (long_ago, long_ago))
+        remove_stale_checkpoints()
+    assert keys() == ["recent", "running"]

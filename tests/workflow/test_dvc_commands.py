@@ -1,4 +1,4 @@
-"""What `make repro` asks DVC, and how it ends DVC."""
+"""`make repro` asks DVC about its remote, and returns its exit status."""
 
 from pathlib import Path
 

@@ -1,6 +1,7 @@
 """There is one tracking store, wherever a stage runs; one that cannot be used is one message."""
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -62,12 +63,21 @@ store.connect()
 """
 
 
+def test_location_that_a_user_chose_is_left_alone(root: Path, tmp_path: Path) -> None:
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{root}/mlflow.db")
+    chosen = str(tmp_path.parent / "elsewhere")
+    created = client.create_experiment(store.EXPERIMENT, chosen)
+    assert store.connect() == created
+    assert mlflow.get_experiment(created).artifact_location == chosen
+
+
 @pytest.mark.slow
 def test_store_is_usable_after_a_kill_while_it_was_created(root: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for seconds in ("0", "0.2", "0.6"):
         command = [sys.executable, "-c", CREATE, seconds]
-        subprocess.run(command, env=environment, check=False)
+        done = subprocess.run(command, env=environment, check=False)
+        assert done.returncode == -signal.SIGKILL
     assert store.connect() == "1"
     assert [path.name for path in root.glob(".mlflow.db*")] == []
 
@@ -123,6 +133,19 @@ def test_error_of_the_database_is_one_of_the_store(root: Path) -> None:
         closing(sqlite3.connect(root / "other.db")) as database,
     ):
         database.execute("SELECT * FROM lost")
+
+
+def test_error_of_an_artifact_store_is_one_of_the_store() -> None:
+    class NoCredentialsError(Exception):
+        """As botocore raises it."""
+
+    with pytest.raises(StoreError, match="Unable to locate credentials"), store.store_errors():
+        raise NoCredentialsError("Unable to locate credentials")
+
+
+def test_mistake_in_the_program_is_not_taken_for_one_of_the_store() -> None:
+    with pytest.raises(ZeroDivisionError), store.store_errors():
+        raise ZeroDivisionError
 
 
 def test_pages_of_runs_are_on_the_server_or_in_the_local_ui(

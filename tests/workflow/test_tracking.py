@@ -129,6 +129,18 @@ def test_signal_while_mlflow_writes_ends_the_run_as_killed(
     assert points("loss") == [(1, 2000)]
 
 
+def test_signal_after_the_run_was_completed_leaves_it_finished() -> None:
+    def train() -> None:
+        with live_run(RECORD, PARAMS) as live:
+            assert live.run
+            tracking.end_run(live.run, "FINISHED")  # as `publish` does
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    assert info().status == "FINISHED"
+
+
 def break_store(root: Path) -> Callable[[], None]:
     """Damage the database; return what repairs it."""
     database = root / "mlflow.db"

@@ -147,18 +147,18 @@ def demote(name: str) -> ChampionChange:
     client = mlflow.MlflowClient()
     demoted = _require_champion(client, name)
     before = _champion_before(client, demoted)
+    # Tag last: moving the alias needs its own permission, and without it no wrong tag remains.
     if before:
         reason = f"version {demoted.version} was demoted"
         tags = _decision_by_hand(versions.CHAMPION, reason)
-        versions.set_version_tags(client, before, tags)
         client.set_registered_model_alias(name, versions.CHAMPION, before.version)
+        versions.set_version_tags(client, before, tags)
         number = str(before.version)
         outcome = f"version {number} is champion again"
     else:
         client.delete_registered_model_alias(name, versions.CHAMPION)
         number = None
         outcome = "there is no champion now"
-    # Tag last: moving the alias needs its own permission, and without it no wrong tag remains.
     tags = _decision_by_hand(DEMOTED, "demoted by hand")
     versions.set_version_tags(client, demoted, tags)
     return ChampionChange(number, f"{versions.version_title(demoted)} is demoted; {outcome}.")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sentiment.data.params import Dataset
-from sentiment.errors import UserError, first_line
+from sentiment.errors import StoreError, UserError, first_line
 from workflow import files, store, tracking
 from workflow.params import PromoteParams
 from workflow.registry import packaging
@@ -210,9 +210,7 @@ def promote_by_rule(
 def _decide_against(
     champion: "ModelVersion | None", candidate: Evaluated, params: PromoteParams, number: int
 ) -> Decision:
-    """Decide about a candidate. A champion whose evaluation cannot be read stays champion."""
-    from mlflow.exceptions import MlflowException
-
+    """Decide about a candidate. A champion whose evaluation was lost or changed stays champion."""
     if champion is None:
         return Decision(True, "there was no champion")
     problem = "the champion's evaluation cannot be read"
@@ -227,7 +225,9 @@ def _decide_against(
             former = predict_on_new_test_set(champion, former, candidate)
     except files.DamagedError as error:  # its path may be one that was removed
         return Decision(False, f"{problem}: {error.path.name} {error.problem}")
-    except (UserError, MlflowException, OSError) as error:
+    except StoreError:
+        raise  # the store may work again later
+    except UserError as error:
         return Decision(False, f"{problem}: {first_line(error)}")
     decision = decide_promotion(candidate, former, params, number)
     return decision._replace(reason=decision.reason + note)
@@ -278,8 +278,11 @@ def load_evaluation(version: "ModelVersion") -> Evaluated:
 def _download_evaluation(version: "ModelVersion") -> Evaluated:
     import mlflow
 
+    artifact_path = _artifact_path(version)
+    if not mlflow.MlflowClient().list_artifacts(str(version.run_id), artifact_path):
+        raise files.missing_error(Path(artifact_path) / files.ABOUT_FILE)
     with tempfile.TemporaryDirectory() as scratch:
-        uri = f"runs:/{version.run_id}/{_artifact_path(version)}"
+        uri = f"runs:/{version.run_id}/{artifact_path}"
         folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
         expected = {files.ABOUT_FILE: version.tags.get(EVALUATION_TAG, "")}
         files.verified(folder / files.ABOUT_FILE, expected)

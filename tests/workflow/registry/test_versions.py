@@ -6,8 +6,9 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
 
-from sentiment.errors import UserError
+from sentiment.errors import StoreError, UserError
 from tests.workflow.registry.submitting import (
     NAME,
     Submitter,
@@ -177,6 +178,24 @@ def test_champion_whose_evaluation_is_lost_stays_champion(
     assert reason.startswith("the champion's evaluation cannot be read: ")
     assert tempfile.gettempdir() not in reason
     assert champion_run(client) == first.run_id
+
+
+def test_store_that_fails_during_the_decision_leaves_it_open(
+    client: mlflow.MlflowClient, submit: Submitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(10)
+
+    def fail(*_: object) -> None:
+        raise MlflowException("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(versions, "_download_evaluation", fail)
+        run = submit.new_run()
+        with pytest.raises(StoreError, match="no answer"):
+            submit.register(run, 20)
+    assert "promote.decision" not in tags_of(run)
+    submit.register(run, 20)
+    assert champion_run(client) == run.run_id
 
 
 @pytest.mark.usefixtures("client")
