@@ -218,8 +218,8 @@ def delete_store(attempt: Try) -> None:
     attempt.project.run(*SYNC)
 
 
-def restore_from_cache(attempt: Try) -> None:
-    """Come back to earlier params: DVC restores from its cache, and the run is the same one."""
+def restore_earlier_params(attempt: Try) -> None:
+    """Come back to earlier params: the result is restored, and the run is the same one."""
     attempt.project.run(*REPRO)
     attempt.project.change(train={"epochs": 2})
     attempt.project.run(*REPRO)
@@ -275,6 +275,6 @@ GROUP = Group(
         Fault("second `dvc repro` beside the first", 3, two_at_once),
         Fault("folder moved", 3, move),
         Fault("store deleted", 3, delete_store),
-        Fault("restored from DVC's run cache", 3, restore_from_cache),
+        Fault("earlier params restored", 3, restore_earlier_params),
     ],
 )
