@@ -23,7 +23,12 @@ BAD = [
     ({"fetch": {"add": "https://u:p@h/answers.csv"}}, "fetch.add", "", "~/.netrc"),
     ({"fetch": {"url": "https://data.example/?t=1/"}}, "fetch.url", "", "a signature"),
     ({"fetch": {"table": {"positive": [1]}}}, "fetch.table.positive", "[1]", "valid string"),
-    ({"evaluate": {"length_buckets": [2, 1]}}, "evaluate.length_buckets", "[2, 1]", "rise"),
+    (
+        {"evaluate": {"length_buckets": [2, 1]}},
+        "evaluate.length_buckets",
+        "[2, 1]",
+        "greater than the one before",
+    ),
     ({"train": 5}, "train", "5", "mapping of keys"),
     ({"train": {"unitz": 3}}, "train.unitz", "unknown key", "Did you mean units? Allowed: "),
     ({"sweep": {"trials": 3}}, "sweep: unknown key. ", "Remove it: ", "extras/sweep/sweep.yaml"),

@@ -71,8 +71,8 @@ class Log:
             line = {
                 "time": time,
                 "version": self.version,
-                "words": words.words,
-                "unknown": limits.unknown(words) / max(words.words, 1),
+                "words": words.word_count,
+                "unknown": limits.count_unknown(words) / max(words.word_count, 1),
                 "truncated": limits.truncates(words),
                 "probability": float(probabilities[row]),
                 ID: REQUEST.get() + (f"-{row}" if len(texts) > 1 else ""),

@@ -10,6 +10,7 @@ import pytest
 
 from extras.common.significance import proportions_difference, wilson
 from extras.evaluate_file import __main__ as evaluate_file
+from sentiment.tokenizer import encode
 from tests.conftest import Caller, own_copy, runs
 from tests.own_texts import MODEL, NAME, write_texts
 from tests.project import Project
@@ -100,9 +101,12 @@ def logged(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool]
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         model = champion.load(settings[VERSION])
-        monkeypatch.setattr(model, "observe", Log(model))
         REQUEST.set("a")
-        return rows.assign(answer=model.predict(None, rows[["text"]])["label"])
+        texts = rows["text"].tolist()
+        predictions = model.predict_texts(texts)
+        encoded = [encode(text, model.word_index, model.tokenizer) for text in texts]
+        Log(model)(texts, encoded, [prediction.probability for prediction in predictions])
+        return rows.assign(answer=[prediction.label for prediction in predictions])
 
     return log
 

@@ -137,8 +137,3 @@ def test_a_writer_waits_for_one_that_may_have_to_take_its_lines_back(tmp_path: P
                 writing.result(timeout=0.1)
         writing.result(timeout=60)
     assert path.read_bytes() == b"{}\n"
-
-
-def test_a_server_logs_only_if_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(FOLDER, raising=False)
-    assert scoring_server.prepare(SentimentModel()).observe is None
