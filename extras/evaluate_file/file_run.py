@@ -109,9 +109,7 @@ def ask(request: FileRequest, source: Source, log: str) -> pd.DataFrame:
     """The model's answers to the texts of a file, or those in a log, see `file_answers`."""
     settings = request.settings
     labels = BinaryLabels(settings.positive, settings.label)
-    texts = rows.read_labelled_rows(
-        source, Columns(settings.text, settings.label), settings.longest
-    )
+    texts = rows.read_labeled_rows(source, Columns(settings.text, settings.label), settings.longest)
     model, known = champion.load(request.model), trained_on(request.version)
     if log:
         numbers = dict[str, bool]()

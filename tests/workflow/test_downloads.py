@@ -113,7 +113,7 @@ def test_a_file_at_an_address_is_read_by_the_password_in_netrc(
     assert "401" in refused(where)
     write(tmp_path / "netrc", f"machine 127.0.0.1 login ann password {PASSWORD}\n").chmod(0o600)
     with downloads.local(f"{where}?signature=secret") as source:
-        labelled = list(rows.read_labelled_rows(source, COLUMNS, 1000))
+        labelled = list(rows.read_labeled_rows(source, COLUMNS, 1000))
     assert [(row.text, row.label) for row in labelled] == GOOD
     assert source.name == where  # without the query
     assert not source.path.exists()
