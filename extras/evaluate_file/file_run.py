@@ -122,7 +122,7 @@ def ask(request: FileRequest, source: Source, log: str) -> pd.DataFrame:
     """Return the predictions for the texts of a file, or those in a log, see `file_answers`."""
     table = request.table
     labels = BinaryLabels(table.positive, table.label)
-    texts = rows.read_labelled_rows(source, Columns(table.text, table.label), table.longest)
+    texts = rows.read_labeled_rows(source, Columns(table.text, table.label), table.longest)
     model = champion.load_model(request.model)
     if log:
         labels_by_id = dict[str, bool]()

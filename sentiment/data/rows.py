@@ -130,7 +130,7 @@ class BinaryLabels:
             )
 
 
-def read_labelled_rows(source: Source, columns: Columns, max_characters: int) -> Iterator[Row]:
+def read_labeled_rows(source: Source, columns: Columns, max_characters: int) -> Iterator[Row]:
     """Read the rows of a file.
 
     Args:

@@ -68,10 +68,10 @@ class RowEncoder:
         """Append the numbers of the words of all rows of a file to the file `path`.
 
         Raises:
-            UserError: see `rows.read_labelled_rows`.
+            UserError: see `rows.read_labeled_rows`.
         """
         columns = Columns(self.params.text, self.params.label, self.params.group)
-        table = rows.read_labelled_rows(source, columns, self.params.longest)
+        table = rows.read_labeled_rows(source, columns, self.params.longest)
         with path.open("ab") as file:
             for block in self._blocks(table):
                 block.tofile(file)
@@ -307,7 +307,7 @@ def add_texts(
     dropped = array("q")  # number of each row's unknown words
     rows_skipped = 0
     for row in chain.from_iterable(
-        rows.read_labelled_rows(source, columns, params.longest) for source in sources
+        rows.read_labeled_rows(source, columns, params.longest) for source in sources
     ):
         is_positive = labels.is_positive(row)
         words = tokenize(row.text, tokenizer)

@@ -115,7 +115,7 @@ def test_file_at_a_url_is_read_with_the_password_in_netrc(
     assert "401" in refusal(url)
     write(tmp_path / "netrc", f"machine 127.0.0.1 login ann password {PASSWORD}\n").chmod(0o600)
     with downloads.local_copy(f"{url}?signature=secret") as source:
-        labeled = list(rows.read_labelled_rows(source, COLUMNS, 1000))
+        labeled = list(rows.read_labeled_rows(source, COLUMNS, 1000))
     assert [(row.text, row.label) for row in labeled] == GOOD
     assert source.name == url  # without the query
     assert not source.path.exists()

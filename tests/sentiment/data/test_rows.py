@@ -29,7 +29,7 @@ def write(path: Path, content: str | bytes) -> Path:
 
 
 def read(path: Path) -> list[Row]:
-    return list(rows.read_labelled_rows(Source(path, str(path)), COLUMNS, max_characters=1000))
+    return list(rows.read_labeled_rows(Source(path, str(path)), COLUMNS, max_characters=1000))
 
 
 def as_parquet(path: Path, **columns: Any) -> Path:
