@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 DEFAULT_PARAMS = Path(__file__).with_name("default_params.yaml")  # users change params.yaml
-EPOCHS = 15  # of a small training that is long enough to be broken in the middle
+EPOCHS = 30  # of a small training that is long enough to be broken in the middle
 SMALL: dict[str, Any] = {
     "fetch": {
         "dataset": "synthetic",
@@ -135,6 +134,8 @@ class Project:
     @property
     def run_id(self) -> str:
         """The id of the run that made `data/`."""
+        import mlflow  # takes seconds, which benchmarks' `--help` need not wait for
+
         record = json.loads((self.path / "data/train/run.json").read_bytes())
         which = f"tags.`training.id` = '{record['training_id']}'"
         store = mlflow.MlflowClient(f"sqlite:///{self.path}/mlflow.db")

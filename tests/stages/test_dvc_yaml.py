@@ -46,8 +46,11 @@ def uncached(stage: str) -> set[str]:
 
 
 def imported(path: Path) -> set[Path]:
-    """Return the project's modules that a module imports directly."""
+    """Return the project's modules that a module imports directly, but for types alone."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
     named: set[Path] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):

@@ -109,7 +109,7 @@ def test_a_file_that_is_not_there_or_damaged_leaves_what_was_fetched(
 ) -> None:
     before = own.contents("data/fetch")
     (own.path / NAME).write_text("body,stars\nfine,1\nbad,0\nso,?\n", encoding="utf-8")
-    assert "row 3 (line 4), column 'stars' is '?'" in call.fail(fetch.main)
+    assert "row 3 (line 4): column 'stars' has a third label, '?'" in call.fail(fetch.main)
     (own.path / NAME).unlink()
     assert f"There is no file {NAME}." in call.fail(fetch.main)
     assert own.contents("data/fetch") == before

@@ -1,7 +1,9 @@
 """The whole pipeline by the real commands, on a small synthetic set, in a repository of its own."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import mlflow
@@ -161,30 +163,40 @@ def test_bad_params_fail_with_one_message_and_touch_nothing(
     assert len(runs()) == 1
 
 
-def test_damaged_files_are_refused_by_their_readers_and_healed_by_dvc_repro(
-    project: Project, call: Caller
+@pytest.mark.parametrize(
+    ("path", "reader", "damage"),
+    [
+        ("data/fetch/train_tokens.npy", pad, lambda content: content[:-9]),
+        ("data/pad/x_train.npy", train, lambda content: content[:-9] + b"tampered!"),
+        ("data/train/model.keras", evaluate, lambda content: content[:-9]),
+        ("data/fetch/word_index.json", evaluate, lambda content: content + b" "),
+    ],
+)
+def test_damaged_file_is_refused_by_its_reader(
+    project: Project,
+    call: Caller,
+    path: str,
+    reader: ModuleType,
+    damage: Callable[[bytes], bytes],
 ) -> None:
     before = project.contents("data")
-    damaged = {
-        "data/fetch/train_tokens.npy": (pad, before["data/fetch/train_tokens.npy"][:-9]),
-        "data/pad/x_train.npy": (train, before["data/pad/x_train.npy"][:-9] + b"tampered!"),
-        "data/train/model.keras": (evaluate, before["data/train/model.keras"][:-9]),
-        "data/train/run.json": (evaluate, None),
-        "data/fetch/word_index.json": (evaluate, before["data/fetch/word_index.json"] + b" "),
-    }
-    for path, (reader, content) in damaged.items():
-        if content is None:
-            (project.path / path).unlink()
-        else:
-            (project.path / path).write_bytes(content)
-        assert path in call.fail(reader.main)
-        (project.path / path).write_bytes(before[path])
+    (project.path / path).write_bytes(damage(before[path]))
+    assert path in call.fail(reader.main)
+    (project.path / path).write_bytes(before[path])
     assert project.contents("data") == before
-    for path, (_, content) in damaged.items():
-        (project.path / path).write_bytes(content or b"")
+
+
+def test_damaged_and_missing_files_are_made_again_by_dvc_repro(project: Project) -> None:
+    before = project.contents("data")
+    (project.path / "data/pad/x_train.npy").write_bytes(b"damaged")
     (project.path / "data/train/run.json").unlink()
     project.run("dvc", "repro")
-    assert project.contents("data").items() >= {path: before[path] for path in damaged}.items()
+    after = project.contents("data")
+    for path in ("data/pad/x_train.npy", "data/train/model.keras"):
+        assert after[path] == before[path]
+    identify = [json.loads(data["data/train/run.json"])["training_id"] for data in (before, after)]
+    assert identify[0] == identify[1]  # restored from the checkpoint, in the same run
+    assert len(runs()) == 1
 
 
 def test_make_repro_goes_on_with_the_synthetic_set_and_says_so(project: Project) -> None:
@@ -194,7 +206,7 @@ def test_make_repro_goes_on_with_the_synthetic_set_and_says_so(project: Project)
     assert load_params(project.path / "params.yaml").fetch.dataset == "synthetic"
     assert executed(output) == ["fetch", "fetch", "evaluate"]
     assert "Connection refused" in output
-    assert "fetch.dataset: synthetic" in output[: output.index("so this continues")]
+    assert "set fetch.dataset to synthetic" in output[: output.index("so this continues")]
     assert "Traceback" not in output
     start, end = output.index("NOT IMDB's"), output.rindex("NOT IMDB's")
     assert start < output.index("Test Accuracy: 0.") < end
@@ -227,11 +239,19 @@ def test_training_that_fails_leaves_a_failed_run_and_the_last_good_outputs(
     message = call.fail(train.main)
     assert "Epoch 1 diverged, loss nan: lower train.learning_rate" in message
     assert runs()[0].info.status == "FAILED"
+    assert [run.info.status for run in runs()] == ["FAILED", "FINISHED"]
+    assert project.contents("data") == before
+
+
+def test_mistake_in_the_program_is_a_traceback(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = project.contents("data")
+    monkeypatch.setattr(train, "training_metrics", lambda _: 1 / 0)
     project.change(train={"seed": 1})
-    monkeypatch.setattr(train, "Training", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         call(train.main)
-    assert [run.info.status for run in runs()] == ["FAILED", "FAILED", "FINISHED"]
+    assert [run.info.status for run in runs()] == ["FAILED", "FINISHED"]
     assert project.contents("data") == before
 
 

@@ -1,7 +1,6 @@
 """What a run keeps of uncommitted changes."""
 
 import json
-import sys
 from pathlib import Path
 
 import mlflow
@@ -17,7 +16,7 @@ HOLDING_SECRETS = (".env", ".dvc/config.local", "review.txt", "reviews.json", "r
 
 @pytest.mark.slow
 def test_diff_has_changes_of_params_and_code_and_nothing_of_other_files(
-    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+    project: Project, call: Caller
 ) -> None:
     for name in (*HOLDING_SECRETS, "staged.txt"):
         (project.path / name).write_text(f"# {SECRET}\n", encoding="utf-8")
@@ -25,8 +24,7 @@ def test_diff_has_changes_of_params_and_code_and_nothing_of_other_files(
     with (project.path / ".dvc/config").open("a", encoding="utf-8") as config:
         config.write(f"['remote \"own\"']\n    url = s3://nowhere\n    access_key_id = {SECRET}\n")
     project.change(train={"units": 5, "epochs": 1})
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert "━" in call(train.main)  # the progress bar of a terminal
+    call(train.main)
     record = json.loads((project.path / "data/train/run.json").read_bytes())
 
     diff = record["uncommitted"]

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import mlflow
+import psutil
 import pytest
 from mlflow.entities import Run
 
@@ -22,7 +23,7 @@ from tests.project import EPOCHS, MODEL, Project, free_port, until
 from tests.services import mlflow_server
 from tools import sync, verify
 from workflow import checkpoints
-from workflow.checkpoints import FOLDER, STATE_FILE
+from workflow.checkpoints import FOLDER, PROCESS_FILE, STATE_FILE
 from workflow.files import DATA
 from workflow.tracking import LiveRun
 
@@ -34,6 +35,13 @@ def state_time(project: Project) -> int:
     """Return when the newest checkpoint was written, in nanoseconds; 0 if there is none."""
     states = project.path.glob(f"{FOLDER}/*/{STATE_FILE}")
     return max((path.stat().st_mtime_ns for path in states), default=0)
+
+
+def training_pid(project: Project) -> int:
+    """Return the id of the process that trains, or trained last."""
+    paths = project.path.glob(f"{FOLDER}/*/{PROCESS_FILE}")
+    newest = max(paths, key=lambda path: path.stat().st_mtime_ns)
+    return int(newest.read_text(encoding="utf-8"))
 
 
 def wait_for_epoch(project: Project, process: "subprocess.Popen[str]") -> None:
@@ -81,7 +89,10 @@ def test_interrupted_training_is_resumed_in_the_same_run_to_the_same_bits(
     project.change(train={"epochs": EPOCHS})
     before = project.contents("data")
     process = train_two_epochs(project, start)
-    assert "This training is running already" in project.fail("python", "-m", "stages.train")
+    suspended = psutil.Process(training_pid(project))
+    suspended.suspend()  # a second one is refused, however fast the first one trains
+    refused = project.fail("python", "-m", "stages.train")
+    assert f"This training is running already, in process {suspended.pid}" in refused
     kill_group(process, signal.SIGKILL)
     assert runs()[0].info.status == "RUNNING"  # as is usual in MLflow
     for number in (signal.SIGTERM, signal.SIGINT):
