@@ -7,13 +7,16 @@ from typing import Any
 
 import mlflow
 import pytest
+from mlflow.entities import Run
 
 from tests.conftest import Caller
 from tests.extras.team.servers import DATABASE_PASSWORD, MARK, Team, password
 from tests.extras.test_listening import look
 from tests.project import MODEL, Project
 from tools import demote, promote
+from workflow import outputs
 from workflow.store import EXPERIMENT
+from workflow.tracking import TRAINING_ID
 
 pytestmark = pytest.mark.slow
 REPRO = ("dvc", "repro")
@@ -70,29 +73,37 @@ def client(server: Team, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient
     return mlflow.MlflowClient(server.address)
 
 
+@pytest.fixture
+def bobs_run(bob: Project, experiment_id: str, client: mlflow.MlflowClient) -> Run:
+    """The run of Bob's training, on the server."""
+    training_id = outputs.read_run_record(bob.path / "data" / "train").training_id
+    (run,) = client.search_runs([experiment_id], f"tags.`{TRAINING_ID}` = '{training_id}'")
+    return run
+
+
 def test_a_training_is_logged_beside_the_moved_history_and_tested_against_its_champion(
-    bob: Project, experiment_id: str, client: mlflow.MlflowClient
+    bob: Project, bobs_run: Run, client: mlflow.MlflowClient
 ) -> None:
-    run = client.get_run(bob.run_id)
-    assert (run.info.experiment_id, run.info.status) == (experiment_id, "FINISHED")
-    assert run.data.tags["mlflow.user"] == "bob"
-    assert {"accuracy", "test_accuracy"} <= run.data.metrics.keys()
-    assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
-    names = {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert bobs_run.info.status == "FINISHED"
+    assert bobs_run.data.tags["mlflow.user"] == "bob"
+    assert {"accuracy", "test_accuracy"} <= bobs_run.data.metrics.keys()
+    assert bobs_run.info.artifact_uri.startswith("mlflow-artifacts:/")
+    names = {item.path for item in client.list_artifacts(bobs_run.info.run_id)}
     assert {"train", "evaluate", "versions"} <= names
     output = bob.path.with_name("output").read_text(encoding="utf-8")
     assert f"of {MODEL}: not promoted, not shown to be better than the champion" in output
-    (version,) = client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    (version,) = client.search_model_versions(f"run_id = '{bobs_run.info.run_id}'")
     assert version.tags["promote.reason"].endswith("(the champion: version 1)")
 
 
 def test_the_champion_is_changed_by_hand_and_given_back_but_not_deleted_without_the_right(
-    bob: Project, server: Team, client: mlflow.MlflowClient, call: Caller
+    bob: Project, bobs_run: Run, server: Team, client: mlflow.MlflowClient, call: Caller
 ) -> None:
     """MLflow counts it as deleting to take the alias away for good."""
-    (version,) = client.search_model_versions(f"run_id = '{bob.run_id}'")
+    run_id = bobs_run.info.run_id
+    (version,) = client.search_model_versions(f"run_id = '{run_id}'")
     call.monkeypatch.chdir(bob.path)
-    promoted = call.json(promote.main, "--run", bob.run_id, **server.user("bob"))
+    promoted = call.json(promote.main, "--run", run_id, **server.user("bob"))
     assert promoted["champion"] == str(version.version)
     assert call.json(demote.main)["champion"] == "1"
     assert "does not let bob do this" in call.fail(demote.main)
@@ -101,7 +112,7 @@ def test_the_champion_is_changed_by_hand_and_given_back_but_not_deleted_without_
 
 
 def test_the_server_is_on_the_loopback_and_no_secret_in_arguments_or_in_what_a_run_wrote(
-    bob: Project, server: Team, client: mlflow.MlflowClient
+    bob: Project, bobs_run: Run, server: Team
 ) -> None:
     """Not on the laptop, in the server's databases or its bucket, also from addresses."""
     seen = look(server.processes[-1])
@@ -111,8 +122,7 @@ def test_the_server_is_on_the_loopback_and_no_secret_in_arguments_or_in_what_a_r
     output += bob.run(*SYNC) + bob.run("python", "-m", "extras.compare.report")
     output += bob.fail(*SYNC, MLFLOW_TRACKING_URI=f"http://b:{MARK}@127.0.0.1:1")
     assert MARK not in output
-    run = client.get_run(bob.run_id)
-    assert "git.uncommitted_changes" in run.data.tags
+    assert "git.uncommitted_changes" in bobs_run.data.tags
     shutil.rmtree(bob.path / "tests")  # which name it, too
     written = bob.contents(".")
     assert [name for name, content in written.items() if MARK.encode() in content] == []
@@ -123,7 +133,7 @@ def test_the_server_is_on_the_loopback_and_no_secret_in_arguments_or_in_what_a_r
         subprocess.run(command, env=environment, capture_output=True, check=True).stdout
         for command in commands
     )
-    assert run.info.run_id.encode() in dump
+    assert bobs_run.info.run_id.encode() in dump
     assert MARK.encode() not in dump
     objects = server.parts.objects()
     assert [key for key, content in objects.items() if MARK.encode() in content] == []
