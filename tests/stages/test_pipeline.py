@@ -235,6 +235,7 @@ def test_training_that_fails_leaves_a_failed_run_and_the_last_good_outputs(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = project.contents("data")
+    project.change(train={"seed": 1})  # the checkpoint of the finished training is another one
     monkeypatch.setattr(train, "Training", DivergingTraining)
     message = call.fail(train.main)
     assert "Epoch 1 diverged, loss nan: lower train.learning_rate" in message
