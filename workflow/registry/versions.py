@@ -190,6 +190,7 @@ def promote_by_rule(
         if (now and now.version) == (champion and champion.version):
             break
     verdict = CHAMPION if decision.promoted else NOT_PROMOTED
+    outcome = "is champion now" if decision.promoted else "is not promoted"
     against = f" (the champion: version {champion.version})" if champion else ""
     tags = {
         DECISION_TAG: verdict,
@@ -204,7 +205,7 @@ def promote_by_rule(
         set_champion(client, version, champion, tags)
     else:
         set_version_tags(client, version, tags)
-    print(f"{version_title(version)}: {verdict}, {decision.reason}")
+    print(f"{version_title(version)} {outcome}: {decision.reason}")
 
 
 def _decide_against(

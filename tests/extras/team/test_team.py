@@ -91,7 +91,7 @@ def test_a_training_is_logged_beside_the_moved_history_and_tested_against_its_ch
     names = {item.path for item in client.list_artifacts(bobs_run.info.run_id)}
     assert {"train", "evaluate", "versions"} <= names
     output = bob.path.with_name("output").read_text(encoding="utf-8")
-    assert f"of {MODEL}: not promoted, not shown to be better than the champion" in output
+    assert f"of {MODEL} is not promoted: not shown to be better than the champion" in output
     (version,) = client.search_model_versions(f"run_id = '{bobs_run.info.run_id}'")
     assert version.tags["promote.reason"].endswith("(the champion: version 1)")
 
