@@ -48,7 +48,7 @@ def test_another_threshold_is_another_version_of_the_same_run(
 ) -> None:
     project.change(evaluate={"threshold": 0.9999})
     output = call(evaluate.main)
-    assert f"Version 2 of {NAME}: " in output
+    assert f"Version 2 of {NAME} is " in output
     assert "than the champion: McNemar's exact p = " in output
     (run,) = runs()
     assert run.info.status == "FINISHED"
