@@ -174,6 +174,7 @@ def run_stages(project: Project, **environment: str) -> str:
         patch.chdir(project.path)
         patch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it; the patch sets it back
         call = Caller(patch)
+        load_keras().utils.clear_session()  # else the model's name has a number in this process
         printed = [call(stage.main, **environment) for stage in (fetch, pad, train, evaluate)]
     project.run("dvc", "commit", "--force", "dvc.yaml")
     return "".join(printed)

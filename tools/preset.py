@@ -32,11 +32,19 @@ def main(name: str, as_json: bool) -> None:
 
 
 def flatten_mapping(mapping: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values of nested mappings by their dotted names."""
+    """Return the values of nested mappings by their dotted names.
+
+    Raises:
+        ValueError: two values have the same dotted name.
+    """
     flat: dict[str, Any] = {}
     for key, value in mapping.items():
         name = f"{prefix}{key}"
-        flat |= flatten_mapping(value, f"{name}.") if isinstance(value, dict) else {name: value}
+        values = flatten_mapping(value, f"{name}.") if isinstance(value, dict) else {name: value}
+        duplicates = flat.keys() & values.keys()
+        if duplicates:
+            raise ValueError(f"duplicated {', '.join(sorted(duplicates))}")
+        flat |= values
     return flat
 
 

@@ -29,6 +29,11 @@ def project(swept: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return own_copy(swept, tmp_path, monkeypatch)
 
 
+def states(project: Project) -> set[str]:
+    """Return the keys of all checkpoints."""
+    return {path.parent.name for path in project.path.glob(".checkpoints/*/state.npz")}
+
+
 def parent() -> Run:
     """The sweep's own run."""
     (run,) = (run for run in runs() if "sweep.key" in run.data.tags)
@@ -76,7 +81,7 @@ def test_each_trial_is_a_run_of_its_params_and_curve_without_model_and_test_set(
     assert [file.path for file in logged] == ["report.html"]
     assert project.contents("data") == finished.contents("data")
     assert project.read("git", "status", "--porcelain") == ""  # neither params.yaml nor a lock
-    assert not list((project.path / ".checkpoints").glob("*/state.npz"))
+    assert states(project) == states(finished)  # those of trials are removed
 
 
 @pytest.mark.usefixtures("project")
@@ -103,8 +108,9 @@ def test_the_confirmed_winner_in_params_yaml_gives_its_curve_again_to_the_same_b
 def test_ctrl_c_ends_every_process_and_costs_no_epoch(project: Project) -> None:
     project.change(**LONG)
     command = ("python", "-m", "extras.sweep", "--trials", "1", "--workers", "1")
+    before = states(project)
     process = project.start(*command)
-    until(lambda: [*project.path.glob(".checkpoints/*/state.npz")] or process.poll() is not None)
+    until(lambda: states(project) != before or process.poll() is not None)
     assert process.poll() is None, process.communicate()
     started = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
