@@ -20,7 +20,8 @@ from tests.extras.conftest import in_this_process
 from tests.project import Project, until
 
 pytestmark = pytest.mark.slow
-LONG = {"train": {"epochs": 8}, "sweep": {"pruner": "none"}}  # enough to be broken in the middle
+LONG_EPOCHS = 60  # enough to be interrupted in the middle
+LONG = {"train": {"epochs": LONG_EPOCHS}, "sweep": {"pruner": "none"}}
 
 
 @pytest.fixture
@@ -125,11 +126,11 @@ def test_ctrl_c_ends_every_process_and_costs_no_epoch(project: Project) -> None:
     assert "1 of 1" in output
     assert "oneDNN" not in output  # nor anything else that TensorFlow prints as it starts
     assert len([run for run in runs() if "sweep.key" in run.data.tags]) == 2
-    mine = [run for run in runs() if run.data.params.get("train.epochs") == "8"]
+    mine = [run for run in runs() if run.data.params.get("train.epochs") == str(LONG_EPOCHS)]
     assert len(mine) == 1 + 2
     for run in mine:
         assert run.info.status == "FINISHED"
-        assert epochs(run.info.run_id) == [*range(1, 9)]
+        assert epochs(run.info.run_id) == [*range(1, LONG_EPOCHS + 1)]
 
 
 def test_no_servers_other_reviews_and_an_unfinished_sweep_are_one_message(
