@@ -47,7 +47,8 @@ def effects(
     positive = seen["probability"] > described["threshold"]
     answers = {"positive": positive, "confidence": confidence(positive, seen["probability"])}
     numbers = seen.drop(columns="probability").assign(**answers)
-    test, use = described["test"], described["document_frequencies"]
+    test = described["test"]
+    use = described["document_frequencies"]
     z = norm.ppf(1 - options.false_alarms / 2 / (numbers.shape[1] + bool(words)))
     scale = z * math.sqrt(1 / len(seen) + 1 / described["texts"]["test"])
     rows = {name: (test[name][0], numbers[name].mean(), scale * test[name][1]) for name in numbers}

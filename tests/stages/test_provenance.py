@@ -1,4 +1,4 @@
-"""What a run keeps of uncommitted changes."""
+"""A run keeps the uncommitted changes of params and code."""
 
 import json
 from pathlib import Path

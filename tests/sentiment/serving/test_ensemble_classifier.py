@@ -49,7 +49,8 @@ class Last:
 
 def test_log_odds_are_the_weighted_mean_of_the_members() -> None:
     both = EnsembleClassifier([model(2, -1), Last(model(4, -3))], [0.75, 0.25])
-    ranks, end = [1, 2, 1], 0.25 * 4
+    ranks = [1, 2, 1]
+    end = 0.25 * 4
     words = [Word(0, 0, rank) for rank in ranks]
     odds = pyfunc_model.log_odds(both.predict_probability([ranks, ranks[:2], []]))
     np.testing.assert_allclose(odds, [0.75 * 3 + end, 0.75 - 0.25 * 3, 0], atol=1e-5)

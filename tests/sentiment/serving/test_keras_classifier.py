@@ -71,7 +71,8 @@ def many(monkeypatch: pytest.MonkeyPatch, tokens: np.ndarray) -> np.ndarray:
 def test_many_reviews_are_predicted_in_larger_batches_with_the_same_bits(
     many: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictor, sizes = BatchPredictor(network(cell="lstm"), 8), list[int]()
+    predictor = BatchPredictor(network(cell="lstm"), 8)
+    sizes: list[int] = []
     few = np.concatenate([predictor(many[:20]), predictor(many[20:])])
     step = CompiledModel.predict_batch
 
