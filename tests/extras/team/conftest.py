@@ -1,4 +1,4 @@
-"""One server for all tests of a process, and a laptop's history that is moved to it."""
+"""A server for the tests of each module, and a laptop's history that is moved to it."""
 
 import json
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ RUNS = 20
 STATUSES = ("FINISHED", "FINISHED", "FINISHED", "FAILED", "KILLED")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def processes() -> Iterator[Parts]:
     """PostgreSQL and Swift."""
     with parts() as standing:
         yield standing
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(processes: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     with serving(processes, tmp_path_factory.mktemp("team")) as started:
         yield started
@@ -53,7 +53,7 @@ def add_runs() -> None:
     client.delete_model_version(MODEL, "2")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def laptop(finished: Project, server: Team, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with `RUNS` runs, one of them its training, and the administrator's environment."""
     project = finished.copy(tmp_path_factory.mktemp("laptop") / "project")
@@ -66,7 +66,7 @@ def laptop(finished: Project, server: Team, tmp_path_factory: pytest.TempPathFac
     return project
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def moved(laptop: Project, server: Team) -> Any:
     """What `make migrate` prints as JSON where everything was moved before."""
     command = ("python", "-m", "extras.team.migrate", "--to", server.address)
