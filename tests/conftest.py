@@ -208,7 +208,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Sharer:
 
 def copy_files(project: Project) -> None:
     """Copy the project's files into a fresh repository, with small parameters."""
-    others = ["--", ".", ":(exclude)*dvc.lock", ":(exclude)data/*/*"]
+    others = ["--", ".", ":(exclude)dvc.lock", ":(exclude)data/*/*"]
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", *others]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):

@@ -30,7 +30,6 @@ SMALL: dict[str, Any] = {
 }
 EXTRAS = {  # settings beside params.yaml, by what tests call them
     "compare": "compare/compare.yaml",
-    "linear": "baseline/params.yaml",
     "sweep": "sweep/sweep.yaml",
 }
 TRANSFORMER: dict[str, Any] = {  # what makes one of the network of these params

@@ -29,7 +29,7 @@ SEPARATOR = " · "  # between the parts of a run's name
 MAX_DIFF_BYTES = 2**20
 MAX_TAG_LENGTH = 8000  # characters that MLflow's database takes
 # Changes of outputs and of dvc.lock say nothing about what a run depends on.
-CHANGED_PATHS = (".", ":(exclude,glob)**/dvc.lock", ":(exclude)data")
+CHANGED_PATHS = (".", ":(exclude)dvc.lock", ":(exclude)data")
 # Only these are in a run's diff. Other files may hold texts, or keys as `.dvc/config` does.
 DIFFED_PATHS = (
     *(
@@ -49,9 +49,9 @@ def short_digest_of(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def code_digests(stages: Sequence[str], dvc_file: Path = DVC_FILE) -> dict[str, str]:
-    """Return the SHA-256, by path, of the modules that a `dvc.yaml` lists for these stages."""
-    declared = YAML(typ="safe", pure=True).load(dvc_file)["stages"]
+def code_digests(stages: Sequence[str]) -> dict[str, str]:
+    """Return the SHA-256, by path, of the modules that `dvc.yaml` lists for these stages."""
+    declared = YAML(typ="safe", pure=True).load(DVC_FILE)["stages"]
     listed = {Path(dep) for stage in stages for dep in declared[stage]["deps"]}
     modules = {module for path in listed for module in (path, *path.rglob("*.py"))}
     return {str(path): files.sha256(path) for path in sorted(modules) if path.suffix == ".py"}
