@@ -18,7 +18,7 @@ from sentiment.serving.keras_classifier import load_keras_model
 from workflow import files, outputs
 from workflow.about import AboutEvaluate, AboutTrain, read_about, write_about
 from workflow.commands import run_stage
-from workflow.files import EVALUATE, TRAIN
+from workflow.files import EVALUATE, PAD, TRAIN
 from workflow.params import load_params
 from workflow.publish import publish
 
@@ -26,11 +26,12 @@ from workflow.publish import publish
 def main() -> None:
     params = load_params().evaluate
     test = outputs.read_eval_dataset()
+    (x,) = files.read_arrays(PAD, ["x_test"])
     trained = read_about(TRAIN, AboutTrain)
     model = load_keras_model(files.verified(TRAIN / "model.keras"))
-    probabilities, cost = predict_and_time(model, test.x, params.batch_size)
+    probabilities, cost = predict_and_time(model, x, params.batch_size)
     gradients = measure_gradients(
-        model, test.x, trained.pad.padding_token, trained.train.gradient_reviews
+        model, x, trained.pad.padding_token, trained.train.gradient_reviews
     )
     evaluation = evaluate_network(
         test,

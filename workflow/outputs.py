@@ -77,22 +77,15 @@ def read_training_record() -> "TrainingRecord":
 
 
 def read_eval_dataset() -> "EvalDataset":
-    """Read the test set from `data/pad` and `data/fetch`.
+    """Read the test set from `data/pad` and `data/fetch`, without its padded rows.
 
     Raises:
         DamagedError: a file is missing or was changed.
     """
     from sentiment.evaluation.evaluate import EvalDataset  # imports Matplotlib
 
-    x, y, order, seen = files.read_arrays(PAD, ["x_test", "y_test", "test_order", "test_seen"])
-    return EvalDataset(
-        x=x,
-        y=y,
-        order=order,
-        seen=seen,
-        reviews=files.read_reviews(FETCH, "test"),
-        digest=files.short_digest(PAD, ["x_test", "y_test"]),
-    )
+    y, order, seen = files.read_arrays(PAD, ["y_test", "test_order", "test_seen"])
+    return EvalDataset(y, order, seen, files.read_reviews(FETCH, "test"))
 
 
 def read_vocabulary() -> list[str]:

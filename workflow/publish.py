@@ -55,10 +55,9 @@ def _publish_network_evaluation(run: Run, record: RunRecord, model_id: str) -> N
     moment = record.ended or record.started
     points = tracking.gradient_points(gradients, tracking.GRADIENT_NORM, moment, model_id)
     tracking.log_points(run, points)
-    test = outputs.read_eval_dataset()
-    dataset = tracking.describe_arrays(
-        f"{about.dataset.name}-test", "test", test.x, test.y, PAD, test.digest
-    )
+    x, y = files.read_arrays(PAD, ["x_test", "y_test"])
+    digest = files.short_digest(PAD, ["x_test", "y_test"])
+    dataset = tracking.describe_arrays(f"{about.dataset.name}-test", "test", x, y, PAD, digest)
     publish_evaluation(run, EVALUATE, about, dataset, network_package(about), model_id)
 
 

@@ -60,17 +60,15 @@ def ask(
         texts = pd.Series([row.text for row in some], dtype="str")
         words = [encode(text, model.word_index, model.tokenizer).ranks for text in texts]
         reviews = Reviews.from_lists(words, labels)
-        test = EvalDataset(
-            x=np.zeros((len(some), 0), np.uint8),  # the model reads texts, not rows of token ids
+        dataset = EvalDataset(
             y=labels,
             order=np.arange(len(some)),
             seen=np.isin(review_hashes(reviews), known),
             reviews=reviews,
-            digest="",
         )
         predictions = model.predict_texts(texts.tolist())
         probabilities = np.array([one.probability for one in predictions], np.float32)
-        part = predictions_table(test, probabilities, model.threshold)
+        part = predictions_table(dataset, probabilities, model.threshold)
         parts.append(part.assign(text=texts.where(part["actual"] != part["predicted"], "")))
     table = pd.concat(parts, ignore_index=True)
     return table.assign(review=np.arange(1, len(table) + 1))

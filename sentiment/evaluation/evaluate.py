@@ -23,23 +23,19 @@ TextLookup = Callable[[Iterable[int]], list[str]]  # from positions of reviews t
 
 
 class EvalDataset(NamedTuple):
-    """The test set. All arrays but `reviews` are in the order of the padded rows.
+    """The labeled reviews that a model is evaluated on, in the order of its predictions.
 
     Attributes:
-        x: token ids, shape (reviews, max_length).
         y: labels, 1 = positive, shape (reviews,).
-        order: each row's position in `reviews`, shape (reviews,).
-        seen: whether each row's review also occurs in training, shape (reviews,).
-        reviews: the complete reviews, as the stage `fetch` wrote them.
-        digest: short digest of x and y.
+        order: the position in `reviews` of each predicted review, shape (reviews,).
+        seen: whether each predicted review also occurs in training, shape (reviews,).
+        reviews: the complete reviews, as the stage `fetch` writes them.
     """
 
-    x: NDArray[Any]
     y: NDArray[np.uint8]
     order: NDArray[np.int64]
     seen: NDArray[np.bool_]
     reviews: Reviews
-    digest: str
 
 
 class TrainingRecord(NamedTuple):
@@ -97,11 +93,11 @@ def predict_and_time(
 def predictions_table(
     dataset: EvalDataset, probabilities: NDArray[np.float32], threshold: float
 ) -> pd.DataFrame:
-    """Return the table that `sentiment.evaluation.metrics` describes, in the order of `dataset.x`.
+    """Return the table that `sentiment.evaluation.metrics` describes.
 
     Args:
-        dataset: the test set.
-        probabilities: shape (reviews,).
+        dataset: the evaluated reviews.
+        probabilities: in the order of the dataset, shape (reviews,).
         threshold: a review with a probability above it is predicted as positive.
     """
     return pd.DataFrame(
@@ -165,7 +161,7 @@ def evaluate_predictions(
     name: str,
     params: EvaluateParams,
 ) -> Evaluation:
-    """Compute the metrics, tables and plots that predictions alone define, for any model.
+    """Compute the metrics, tables and plots that predictions alone define.
 
     Args:
         predictions: see `predictions_table`.

@@ -20,8 +20,7 @@ def test_set() -> evaluate.EvalDataset:
     """Four reviews; the padded ones stand in another order than the uncut ones."""
     reviews = Reviews.from_lists([[1], [1, 2], [1, 2, 3], [2, 2, 2, 2]], np.array([0, 1, 0, 1]))
     order, seen = np.array([2, 0, 3, 1]), np.array([False, False, False, True])
-    x = np.zeros((4, 2), np.uint16)
-    return evaluate.EvalDataset(x, reviews.labels[order], order, seen, reviews, "abcd1234")
+    return evaluate.EvalDataset(reviews.labels[order], order, seen, reviews)
 
 
 def test_predictions_are_in_the_order_of_padded_rows(test_set: evaluate.EvalDataset) -> None:
