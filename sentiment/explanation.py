@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from sentiment.serving.pyfunc_model import SentimentModel, log_odds
+from sentiment.serving.pyfunc_model import SentimentModel
+from sentiment.serving.text_classifier import log_odds
 
 
 class WordAttribution(NamedTuple):

@@ -17,7 +17,6 @@ Both drop words that are not in the word index.
 """
 
 import hashlib
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -107,23 +106,15 @@ class ReadLimits(NamedTuple):
     """
 
     max_rank: int
-    max_words: float
+    max_words: int
 
     @classmethod
-    def from_layouts(cls, layouts: Sequence[Mapping[str, Any] | None], words: int) -> Self:
-        """Return the limits of a model.
-
-        Args:
-            layouts: the layout of the model, or those of an ensemble's members. A linear model has
-                none, and reads everything.
-            words: number of words in the word index.
-        """
-        networks = [layout for layout in layouts if layout]
-        if len(networks) < len(layouts):
-            return cls(words, math.inf)
+    def from_layouts(cls, layouts: Sequence[Mapping[str, Any]]) -> Self:
+        """Return the limits of a network, or of an ensemble by the layouts of its members."""
         return cls(
-            max(layout["num_words"] - layout["index_from"] - 1 for layout in networks),
-            max(layout["max_length"] - 1 for layout in networks),  # the start token takes one
+            max_rank=max(layout["num_words"] - layout["index_from"] - 1 for layout in layouts),
+            # The start token takes one column.
+            max_words=max(layout["max_length"] - 1 for layout in layouts),
         )
 
     def count_unknown(self, text: Encoded) -> int:

@@ -59,8 +59,9 @@ class AboutTrain(AboutPad):
 class AboutEvaluate(AboutFetch):
     """What an evaluation on a test set depends on.
 
-    An evaluation of a network has `pad` and `train`. Other models describe themselves in `other`,
-    by dotted name. `digests` are those of the evaluated model (`model.sha256`) and of the test set.
+    An evaluation of a network has `pad` and `train`. An evaluation of an ensemble has `other`
+    instead: its members' runs and what they have in common, by dotted name. `digests` are those of
+    the evaluated network (`model.sha256`) and of the test set.
     """
 
     evaluate: EvaluateParams

@@ -70,14 +70,14 @@ def publish_evaluation(
     package: ModelPackage,
     model_id: str | None = None,
 ) -> dict[str, Any]:
-    """Log the evaluation of any model to a run, and register the model.
+    """Log the evaluation of a network or an ensemble to a run, and register the model.
 
     Args:
         folder: of the evaluation.
         about: the folder's `about.json`.
         dataset: the test set.
         package: the evaluated model, to be registered.
-        model_id: the logged Keras model, if there is one.
+        model_id: the logged Keras model. An ensemble has none.
 
     Returns:
         The metrics.
@@ -116,8 +116,7 @@ def package_profile(package: ModelPackage, folder: Path) -> dict[str, Any]:
     Args:
         folder: of the evaluation.
     """
-    layouts = [model.config.get("layout") for model in package.models]
-    limits = ReadLimits.from_layouts(layouts, len(outputs.read_vocabulary()) - 1)
+    limits = ReadLimits.from_layouts([model.config["layout"] for model in package.models])
     reviews = {split: files.read_reviews(FETCH, split) for split in ("train", "test")}
     (dropped,) = files.read_arrays(FETCH, ["test_dropped"])
     profile = build_profile(reviews, dropped, read_evaluated(folder).predictions, limits)

@@ -45,8 +45,7 @@ TRAINING_FILES = ("gradients.csv", "history.csv", "metrics.json")
 DIFF_FILE = "train/uncommitted.diff"
 INITIAL_GRADIENT_NORM = "initial_gradient_norm"  # metrics by distance, in words, from the last one
 GRADIENT_NORM = "gradient_norm"
-LINEAR_PACKAGES = ("numpy", "pandas", "mlflow")  # needed to serve a linear model
-SERVING_PACKAGES = ("tensorflow", "keras", *LINEAR_PACKAGES)  # needed to serve a network
+SERVING_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "mlflow")  # needed to serve a model
 SYNC_REMEDY = "Run `make sync` later to log the rest."
 STORE_THREAD = "tracking-store"  # begins the name of the thread that calls MLflow
 

@@ -95,9 +95,8 @@ class Asker:
         import mlflow
 
         self.model: SentimentModel = champion.load_model(uri)
-        settings = mlflow.artifacts.load_dict(f"{uri}/artifacts/config.json")["model"]
-        layouts = [member.get("layout") for member in settings.get("members", [settings])]
-        self.reads = ReadLimits.from_layouts(layouts, len(self.model.word_index))
+        config = mlflow.artifacts.load_dict(f"{uri}/artifacts/config.json")
+        self.reads = ReadLimits.from_layouts([model["layout"] for model in config["models"]])
         self.answers = registry.load_evaluation(champion.resolve_version(uri)).predictions
         right = self.answers["predicted"] == self.answers["actual"]
         self.imdb = self.asked(reviews, np.zeros(1), self.answers["probability"], right)

@@ -24,7 +24,8 @@ from workflow.registry import champion
 from workflow.tracking import Run, calls_store
 
 LOG_AGAIN = (
-    "`make sync`, where its files are, logs them again; linear models and ensembles are made anew."
+    "Run `make sync` in the workspace that has its files. If the run is an ensemble, run "
+    "`make ensemble` again."
 )
 
 

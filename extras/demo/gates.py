@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sentiment.network.architectures import directions
 from sentiment.serving.keras_classifier import KerasClassifier
-from sentiment.serving.pyfunc_model import TextClassifier
+from sentiment.serving.text_classifier import TextClassifier
 from sentiment.tokenizer import Word, pad_ranks
 
 if TYPE_CHECKING:

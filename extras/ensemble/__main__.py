@@ -1,8 +1,9 @@
-"""`make ensemble RUNS="…"`: several evaluated models as one, by the mean of their log-odds.
+"""`make ensemble RUNS="…"`: combine evaluated models into one, by the mean of their log-odds.
 
-RUNS names them as `make compare` does, separated by spaces: the ids of runs or of groups of seeds,
-say. Each has the same weight, and the models of a group share theirs. The ensemble is a run of its
-own in MLflow, evaluated as a training is, and a version of the registered model.
+The models may have different architectures and params of `pad`, but need the same reviews. RUNS
+names them as `make compare` does, separated by spaces, such as the ids of runs or of seed groups.
+Each name has the same weight, and the models of a seed group share theirs. The ensemble is a run
+of its own in MLflow, evaluated as a training is, and a version of the registered model.
 """
 
 from workflow import commands
@@ -15,8 +16,8 @@ def main(runs: str, as_json: bool) -> None:
     from extras.ensemble import ensemble_run  # imports SciPy and Matplotlib: seconds before --help
 
     with commands.stdout_to_stderr(as_json):
-        ensemble = ensemble_run.make(runs.split())
-    commands.print_result(ensemble, ensemble_run.summary(ensemble), as_json)
+        ensemble = ensemble_run.create_ensemble(runs.split())
+    commands.print_result(ensemble, ensemble_run.format_result(ensemble), as_json)
 
 
 if __name__ == "__main__":

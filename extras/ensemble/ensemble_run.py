@@ -1,4 +1,4 @@
-"""An ensemble's run in MLflow."""
+"""Read the members of an ensemble, evaluate the ensemble, and log it as a run in MLflow."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -6,27 +6,37 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import mlflow
-import numpy as np
 from mlflow.entities.model_registry import ModelVersion
-from numpy.typing import NDArray
 
-from extras.common import evaluated_runs, run_groups, unpadded
-from extras.common.unpadded import Data, Ranks
-from extras.ensemble.members import RUNS, SHUFFLE, Member, choose, data_of, download
+from extras.common import evaluated_runs, run_groups
+from extras.ensemble import evaluation
+from extras.ensemble.evaluation import EnsembleDataset, EnsembleEvaluation
+from extras.ensemble.member_models import download_package
+from extras.ensemble.members import RUNS, SHUFFLE_SEED, Member, choose_members, review_params
 from sentiment.errors import UserError
 from sentiment.evaluation.params import EvaluateParams
 from sentiment.serving.pyfunc_model import SentimentModel
-from workflow import files, provenance, tracking
-from workflow.about import AboutEvaluate, AboutFetch, read_about
-from workflow.files import EVALUATE, FETCH, array_names
+from workflow import files, outputs, provenance, publish, tracking
+from workflow.about import AboutEvaluate, AboutFetch, read_about, write_about
+from workflow.files import EVALUATE, FETCH, TRAIN, array_names
 from workflow.outputs import TEST_DIGEST
 from workflow.params import load_params
 from workflow.registry import champion, packaging
-from workflow.tracking import calls_store
+from workflow.registry.packaging import ModelPackage
+from workflow.tracking import Run, calls_store
+
+HISTORY_FILE = "history.csv"
 
 
 class EnsembleRequest(NamedTuple):
-    """What is evaluated: the run's name, the members, and a registered version of each."""
+    """What to evaluate.
+
+    Attributes:
+        name: of the run.
+        members: the members.
+        versions: the registered version of each member.
+        params: the section `evaluate`.
+    """
 
     name: str
     members: list[Member]
@@ -34,20 +44,23 @@ class EnsembleRequest(NamedTuple):
     params: EvaluateParams
 
 
-def make(names: Sequence[str]) -> dict[str, Any]:
-    """Make the ensemble of runs and groups, see `evaluated_runs.read`.
+def create_ensemble(names: Sequence[str]) -> dict[str, Any]:
+    """Evaluate and register the ensemble of runs and groups, see `evaluated_runs.read`.
 
     Returns:
         The run's id, name and metrics, and the weights of the members by their runs.
 
     Raises:
-        UserError: one is not there, they do not go together, or the store cannot be used.
+        UserError: a run is missing, the members have different reviews, or the store cannot be
+            used.
     """
     params = load_params().evaluate
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        groups = [evaluated_runs.read(name, folder / str(at)) for at, name in enumerate(names)]
-        members = choose(groups)
+        groups = [
+            evaluated_runs.read(name, folder / str(number)) for number, name in enumerate(names)
+        ]
+        members = choose_members(groups)
         weights = {member.training.run_id: member.weight for member in members}
         versions = [champion.evaluated_version(run_id) for run_id in weights]
         name = f"ensemble: {' + '.join(group.name for group in groups)}"
@@ -62,7 +75,11 @@ def read_metrics(run_id: str) -> dict[str, float]:
 
 
 def evaluate_and_log(request: EnsembleRequest, scratch: Path) -> str:
-    """Evaluate an ensemble, as a run of its own and a version of the registered model.
+    """Evaluate an ensemble, log it as a run, and register it as a version.
+
+    Args:
+        request: what to evaluate.
+        scratch: a folder for files that are needed until the end.
 
     Returns:
         The run's id.
@@ -74,74 +91,105 @@ def evaluate_and_log(request: EnsembleRequest, scratch: Path) -> str:
     folder.mkdir()
     models = scratch / "models"
     models.mkdir()
-    data = read_data(request.members)
-    about = describe(request)
-    package = download(request.members, request.versions, about, models)
-    evaluate(request, data, packaging.write_artifacts(models, package), about, folder)
+    dataset = read_dataset(request.members)
+    about = describe_evaluation(request)
+    package = download_package(request.members, request.versions, about, models)
+    model = load_package(package, models)
+    result = evaluation.evaluate_ensemble(
+        model.classifier.predict_probability,
+        request.members,
+        dataset,
+        outputs.read_vocabulary(),
+        about.dataset.name,
+        request.name,
+        request.params,
+    )
+    write_result(folder, result, about)
     with run_groups.run_with_versions(
         request.versions, request.name, about.flat_params(), {"dataset": about.dataset.name}
     ) as run:
-        if diff := provenance.uncommitted_diff():
-            tracking.log_text(run, f"{diff}\n", tracking.DIFF_FILE)
-        unpadded.publish_evaluation(run, folder, data.test, package)
+        log_result(run, folder, result, dataset, package)
     return run.run_id
 
 
-def read_data(members: Sequence[Member]) -> Data:
+def read_dataset(members: Sequence[Member]) -> EnsembleDataset:
     """Read the reviews that the members were trained and evaluated on from `data/fetch`.
 
     Raises:
-        UserError: it has others.
+        UserError: `data/fetch` has other reviews.
     """
-    wanted = data_of(members[0].training)
-    fetched = read_about(FETCH, AboutFetch).flat_params()
-    digest = files.joint_digest(FETCH, array_names("test"))
-    present = {**fetched, SHUFFLE: wanted[SHUFFLE], TEST_DIGEST: digest}
-    if present != wanted:
+    expected = review_params(members[0].training)
+    present = {
+        **read_about(FETCH, AboutFetch).flat_params(),
+        SHUFFLE_SEED: expected[SHUFFLE_SEED],
+        TEST_DIGEST: files.joint_digest(FETCH, array_names("test")),
+    }
+    if present != expected:
         raise UserError(
-            f"{FETCH} has other reviews than the models were evaluated on: set fetch.dataset to "
-            f"{wanted['fetch.dataset']}, with the values it had then, and run `dvc repro fetch`."
+            f"{FETCH} has other reviews than the models were evaluated on. Set fetch.dataset to "
+            f"{expected['fetch.dataset']} and its params to the values of then, and run "
+            "`dvc repro fetch`."
         )
-    shares = [member.training.params["train.validation_split"] for member in members]
-    return unpadded.read_data(wanted[SHUFFLE], shares)
+    train = files.read_reviews(FETCH, "train")
+    test = files.read_reviews(FETCH, "test")
+    return evaluation.split_reviews(train, test, expected[SHUFFLE_SEED], members)
 
 
-def describe(request: EnsembleRequest) -> AboutEvaluate:
-    """Describe the evaluation of an ensemble of models of the reviews in `data/fetch`."""
+def describe_evaluation(request: EnsembleRequest) -> AboutEvaluate:
+    """Describe the evaluation of an ensemble on the reviews in `data/fetch`."""
     runs = (f"{member.training.run_id} × {member.weight:.4g}" for member in request.members)
-    data = data_of(request.members[0].training)
+    expected = review_params(request.members[0].training)
     return AboutEvaluate(
         dataset=read_about(FETCH, AboutFetch).dataset,
         evaluate=request.params,
-        digests={TEST_DIGEST: data[TEST_DIGEST]},
-        other={SHUFFLE: data[SHUFFLE], RUNS: ", ".join(runs)},
+        digests={TEST_DIGEST: expected[TEST_DIGEST]},
+        other={SHUFFLE_SEED: expected[SHUFFLE_SEED], RUNS: ", ".join(runs)},
     )
 
 
-def evaluate(
-    request: EnsembleRequest,
-    data: Data,
-    artifacts: Mapping[str, str],
-    about: AboutEvaluate,
+def load_package(package: ModelPackage, folder: Path) -> SentimentModel:
+    """Load a model package as it is loaded where it is served.
+
+    Args:
+        package: the model package.
+        folder: gets the package's config.
+    """
+    model = SentimentModel()
+    artifacts = packaging.write_artifacts(folder, package)
+    model.load({name: Path(path) for name, path in artifacts.items()})
+    return model
+
+
+def write_result(folder: Path, result: EnsembleEvaluation, about: AboutEvaluate) -> None:
+    """Write what the stage `evaluate` writes, and the history, into an empty folder."""
+    outputs.write_evaluation(folder, result.evaluation)
+    result.history.to_csv(folder / HISTORY_FILE, index=False)
+    files.write_json(folder / "cost.json", result.cost)
+    write_about(folder, about)
+
+
+def log_result(
+    run: Run,
     folder: Path,
+    result: EnsembleEvaluation,
+    dataset: EnsembleDataset,
+    package: ModelPackage,
 ) -> None:
-    """Evaluate the model that these files are as where it is served, see `unpadded.evaluate`."""
-    served = SentimentModel()
-    served.load({name: Path(path) for name, path in artifacts.items()})
-
-    def predict(reviews: list[Ranks]) -> NDArray[np.float32]:
-        return served.classifier.predict_probability([ranks.tolist() for ranks in reviews])
-
-    trainings = [member.training for member in request.members]
-    model = unpadded.Model(
-        predict,
-        parameters=sum(training.cost["parameters"] for training in trainings),
-        seconds=sum(float(training.history["seconds"].sum()) for training in trainings),
+    """Log what `write_result` wrote, and register the ensemble."""
+    if diff := provenance.uncommitted_diff():
+        tracking.log_text(run, f"{diff}\n", tracking.DIFF_FILE)
+    tracking.log_points(run, tracking.epoch_points(result.history, tracking.now_ms()))
+    tracking.log_files(run, folder, [HISTORY_FILE], TRAIN.name)
+    about = read_about(folder, AboutEvaluate)
+    reviews = dataset.test.reviews
+    digest = files.short_digest(FETCH, array_names("test"))
+    record = tracking.describe_arrays(
+        f"{about.dataset.name}-test", "test", reviews.tokens, reviews.labels, FETCH, digest
     )
-    unpadded.evaluate(folder, model, data, about, request.name)
+    publish.publish_evaluation(run, folder, about, record, package)
 
 
-def summary(ensemble: Mapping[str, Any]) -> str:
-    """Return the result of `make` as a text for a reader."""
+def format_result(ensemble: Mapping[str, Any]) -> str:
+    """Return the result of `create_ensemble` as a text for a reader."""
     accuracy = ensemble["metrics"]["test_accuracy"]
     return f"{ensemble['name']}: run {ensemble['run_id']}\nTest Accuracy: {accuracy:.4f}"

@@ -1,24 +1,22 @@
 """Predict with several models together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..tokenizer import Word
-from .pyfunc_model import TextClassifier, load_classifier, log_odds
+from .text_classifier import TextClassifier, log_odds
 
 
 @dataclass(frozen=True)
 class EnsembleClassifier:
     """A `TextClassifier` whose log-odds are the weighted mean of its members' log-odds.
 
-    Source: Hinton 2002, *Training Products of Experts by Minimizing Contrastive Divergence*. This
-        is
-    the normalized product of experts for two classes.
+    This is the normalized product of experts for two classes.
+
+    Source: Hinton 2002, *Training Products of Experts by Minimizing Contrastive Divergence*.
 
     Attributes:
         members: the models.
@@ -57,15 +55,3 @@ class EnsembleClassifier:
         """Return the probabilities that the weighted mean of the members' log-odds stands for."""
         odds = np.average(log_odds(np.stack(probabilities)), axis=0, weights=self.weights)
         return (1 / (1 + np.exp(-odds))).astype(np.float32)
-
-
-def load(model: Mapping[str, Any], paths: Mapping[str, Path]) -> EnsembleClassifier:
-    """Load all members.
-
-    Args:
-        model: the ensemble's config: `members`, each with `classifier` and `weight`.
-        paths: the files that travel with the model, by their names.
-    """
-    members = model["members"]
-    classifiers = [load_classifier(member, paths) for member in members]
-    return EnsembleClassifier(classifiers, [member["weight"] for member in members])

@@ -7,52 +7,26 @@ predicts them. Served probabilities therefore equal those of the evaluation to t
 """
 
 import hashlib
-import importlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
-from numpy.typing import NDArray
 
 from ..tokenizer import ReadLimits, Word, encode, tokenize_with_spans
+from . import keras_classifier
+from .ensemble_classifier import EnsembleClassifier
+from .text_classifier import TextClassifier
 
 WORD_INDEX_FILE = "word_index.json"
 CONFIG_FILE = "config.json"
 TEXT_COLUMN = "text"
-# Modules of this package that load a classifier. The config names one of them.
-CLASSIFIERS = ("keras_classifier", "linear_classifier", "ensemble_classifier")
-EPSILON = 1e-7  # closer to 0 or 1, float32 cannot tell probabilities apart
-
-
-class TextClassifier(Protocol):
-    """A model that predicts the probability that a text, given as its known words, is positive."""
-
-    def predict_probability(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Return the probability of each text, given as word ranks; shape (texts,)."""
-
-    def positions_read(self, words: Sequence[Word]) -> NDArray[np.int64]:
-        """Return the ascending positions of the words that the model reads; shape (read,)."""
-
-    def predict_without_each(self, words: Sequence[Word]) -> NDArray[np.float32]:
-        """Return the probability of the text, then without each read word; shape (1 + read,)."""
-
-    def predict_prefixes(
-        self, words: Sequence[Word], positions: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        """Return the probability of the text up to and including the word at each position.
-
-        The cost is linear in the number of words and in the number of positions.
-
-        Returns:
-            Shape (positions,).
-        """
 
 
 class Prediction(NamedTuple):
@@ -98,7 +72,7 @@ class SentimentModel(PythonModel):
         """Load the model from its files, given by their names.
 
         Raises:
-            ValueError: a file was changed, or the config names an unknown classifier.
+            ValueError: a file was changed.
         """
         config = json.loads(paths[CONFIG_FILE].read_bytes())
         for name, digest in config["files"].items():
@@ -110,10 +84,8 @@ class SentimentModel(PythonModel):
         self.threshold = config["threshold"]
         self.tokenizer = config["tokenizer"]
         self.word_index = json.loads(paths[WORD_INDEX_FILE].read_bytes())
-        members = config["model"].get("members", [config["model"]])
-        layouts = [member.get("layout") for member in members]
-        self.limits = ReadLimits.from_layouts(layouts, len(self.word_index))
-        self.classifier = load_classifier(config["model"], paths)
+        self.limits = ReadLimits.from_layouts([model["layout"] for model in config["models"]])
+        self.classifier = load_classifier(config["models"], paths)
 
     def predict_texts(self, texts: Sequence[str]) -> list[Prediction]:
         """Return the prediction for each text."""
@@ -157,27 +129,19 @@ class SentimentModel(PythonModel):
         return "positive" if probability > self.threshold else "negative"
 
 
-def load_classifier(model: Mapping[str, Any], paths: Mapping[str, Path]) -> TextClassifier:
-    """Load a classifier by the module that its config names.
+def load_classifier(
+    models: Sequence[Mapping[str, Any]], paths: Mapping[str, Path]
+) -> TextClassifier:
+    """Load a network, or several networks as an ensemble.
 
     Args:
-        model: the config of a model, or of a member of an ensemble.
+        models: the config of each network, see `keras_classifier.load`, with its `weight`.
         paths: the files that travel with the model, by their names.
-
-    Raises:
-        ValueError: the config does not name one of `CLASSIFIERS`.
     """
-    name = model["classifier"]
-    if name not in CLASSIFIERS:  # the name is imported
-        raise ValueError(f"{name!r} is not a classifier. Known are {', '.join(CLASSIFIERS)}.")
-    classifier: TextClassifier = importlib.import_module(f".{name}", __package__).load(model, paths)
-    return classifier
-
-
-def log_odds(probability: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the log-odds (natural logarithm) of probabilities of any shape."""
-    clipped = np.clip(probability.astype(np.float64), EPSILON, 1 - EPSILON)
-    return np.log(clipped / (1 - clipped))
+    networks = [keras_classifier.load(model, paths) for model in models]
+    if len(networks) == 1:
+        return networks[0]
+    return EnsembleClassifier(networks, [model["weight"] for model in models])
 
 
 def _check_texts(values: Sequence[Any]) -> None:

@@ -40,7 +40,7 @@ def classifier(predictor: BatchPredictor, small_params: Params) -> KerasClassifi
 def served(classifier: KerasClassifier) -> SentimentModel:
     model = SentimentModel()
     model.word_index, model.tokenizer, model.threshold = RANKS, tokenizer.KERAS, 0.5
-    model.limits = tokenizer.ReadLimits.from_layouts([asdict(classifier.layout)], len(RANKS))
+    model.limits = tokenizer.ReadLimits.from_layouts([asdict(classifier.layout)])
     model.classifier = classifier
     return model
 

@@ -39,18 +39,18 @@ def test_flat_params_have_dotted_names(about: AboutTrain) -> None:
     assert "fetch.table" not in flat
 
 
-def test_evaluation_of_another_model_names_its_own_params(
+def test_evaluation_of_an_ensemble_names_its_members(
     tmp_path: Path, default_params: Params
 ) -> None:
     about = AboutEvaluate(
         dataset=describe_dataset(default_params.fetch),
         evaluate=default_params.evaluate,
-        digests={"model.sha256": "abc"},
-        other={"linear.kind": "tfidf"},
+        digests={"data.test.sha256": "abc"},
+        other={"ensemble.runs": "a × 0.5, b × 0.5"},
     )
     write_about(tmp_path, about)
     flat = read_about(tmp_path, AboutEvaluate).flat_params()
-    assert flat["linear.kind"] == "tfidf"
+    assert flat["ensemble.runs"] == "a × 0.5, b × 0.5"
     assert flat["evaluate.threshold"] == 0.5
     assert "train.units" not in flat
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 SENTIMENT = Path(sentiment.__file__).parent
 TRAVELING_CODE = ("__init__.py", "backend.py", "tokenizer.py", "serving/*.py")
 MODEL_NAME = "sentiment"  # of the logged model in a run
-KERAS_CLASSIFIER = "keras_classifier"
 EXAMPLES = ["A fine film.", "Dull, and far too long."]
 ENTRY = """\
 import mlflow
@@ -40,12 +39,11 @@ mlflow.models.set_model(SentimentModel())
 
 
 class PackagedModel(NamedTuple):
-    """A model, by itself or in an ensemble."""
+    """A network, by itself or in an ensemble."""
 
     path: Path  # of its file
-    config: dict[str, Any]  # a network's `layout` and `batch_size`; a linear model has none
+    config: dict[str, Any]  # its `layout` and `batch_size`
     weight: float = 1.0  # in the ensemble, where all weights add up to one
-    classifier: str = KERAS_CLASSIFIER  # the module of `sentiment.serving` that reads the file
 
 
 class ModelPackage(NamedTuple):
@@ -54,9 +52,7 @@ class ModelPackage(NamedTuple):
     models: Sequence[PackagedModel]  # one, or the members of an ensemble
     word_index: Path
     threshold: float  # the probability above which a review is positive
-    packages: Sequence[str] = tracking.SERVING_PACKAGES  # what it needs to be served
     tokenizer: str = tokenizer.KERAS
-    classifier: str = ""  # the module of `sentiment.serving` that combines several models
 
 
 def code_files() -> list[Path]:
@@ -71,7 +67,6 @@ def package_digest(package: ModelPackage) -> str:
         "word_index": files.sha256(package.word_index),
         "threshold": package.threshold,
         "tokenizer": package.tokenizer,
-        "classifier": package.classifier,
         "code": [(str(path.relative_to(SENTIMENT)), files.sha256(path)) for path in code_files()],
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
@@ -99,7 +94,7 @@ def _log_package(package: ModelPackage, digest: str, model_id: str, scratch: Pat
         inputs=Schema([ColSpec("string", TEXT_COLUMN)]),
         outputs=Schema([ColSpec("string", "label"), ColSpec("float", "probability")]),
     )
-    requirements = [*package.packages]
+    requirements = [*tracking.SERVING_PACKAGES]
     if package.tokenizer == tokenizer.UNICODE:
         requirements.append("regex")
     entry, code = write_code(scratch, f"served_{digest[:12]}")
@@ -140,21 +135,13 @@ def write_artifacts(folder: Path, package: ModelPackage) -> dict[str, str]:
 
     paths = {model.path.name: model.path for model in package.models}
     paths[WORD_INDEX_FILE] = package.word_index
-    members = [
-        {
-            "classifier": model.classifier,
-            "file": model.path.name,
-            "weight": model.weight,
-            **model.config,
-        }
-        for model in package.models
-    ]
     config = {
         "threshold": package.threshold,
         "tokenizer": package.tokenizer,
-        "model": {"classifier": package.classifier, "members": members}
-        if package.classifier
-        else members[0],
+        "models": [
+            {"file": model.path.name, "weight": model.weight, **model.config}
+            for model in package.models
+        ],
         "files": {name: files.sha256(path) for name, path in paths.items()},
     }
     paths[CONFIG_FILE] = folder / CONFIG_FILE

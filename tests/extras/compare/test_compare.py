@@ -69,7 +69,7 @@ def test_what_is_missing_or_was_changed_is_one_message(both: Project, call: Call
     client = mlflow.MlflowClient()
     tag = client.get_run(first).data.tags["outputs.evaluate"]
     client.delete_tag(first, "outputs.evaluate")
-    incomplete = f"Run {first} is incomplete. `make sync`"
+    incomplete = f"Run {first} is incomplete. Run `make sync`"
     assert incomplete in call.fail(compare.main, "--a", first)
     client.set_tag(first, "outputs.evaluate", tag)
 

@@ -1,6 +1,5 @@
 """Answers to labelled texts come in one table, whatever their number."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +28,7 @@ def asked(count: int, *trained_on: list[int]) -> pd.DataFrame:
     """The answers to so many texts; all but `bad` are labelled positive."""
     model: Any = SentimentModel()
     model.word_index, model.tokenizer, model.threshold = RANKS, KERAS, 0.4
-    model.limits = ReadLimits(len(RANKS), math.inf)
+    model.limits = ReadLimits(max_rank=len(RANKS), max_words=100)
     model.classifier = ByCount()
     texts = ["Good film.", "bad film", "bad", "?"]
     rows = [Row(f"row {number}", texts[number % 4], "1", "") for number in range(count)]

@@ -1,7 +1,6 @@
 """The registered model predicts label and probability of raw texts."""
 
 import json
-import math
 import subprocess
 import sys
 from dataclasses import asdict
@@ -76,10 +75,10 @@ def test_predictions_are_those_of_the_model_for_the_encoded_texts(
 
 def test_read_limits_follow_from_the_layouts() -> None:
     layout = {"num_words": 20, "index_from": 3, "max_length": 6}
-    read = ReadLimits.from_layouts([layout], 88)
+    read = ReadLimits.from_layouts([layout])
     assert read == (16, 5)  # the start mark takes one token
-    assert ReadLimits.from_layouts([layout, {**layout, "max_length": 9}], 88) == (16, 8)
-    assert ReadLimits.from_layouts([layout, None], 88) == (88, math.inf)
+    assert ReadLimits.from_layouts([layout, {**layout, "max_length": 9}]) == (16, 8)
+    assert ReadLimits.from_layouts([layout, {**layout, "num_words": 30}]) == (26, 5)
     assert read.count_unknown(Encoded([16, 17, 1], word_count=5)) == 3
     assert [read.truncates(Encoded([1] * words, words)) for words in (5, 6)] == [False, True]
 

@@ -49,7 +49,7 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("module", "travels"),
     [
         ("tokenizer.py", True),
-        ("serving/linear_classifier.py", True),
+        ("serving/ensemble_classifier.py", True),
         ("padding.py", False),
         ("network/model.py", False),
     ],
