@@ -23,7 +23,8 @@ from benchmarks.report import spread
 from sentiment.backend import load_keras
 from sentiment.network import training
 from sentiment.network.batches import batched_dataset, train_validation_split
-from sentiment.network.model import build_model, model_inputs
+from sentiment.network.inputs import model_inputs
+from sentiment.network.model import build_model
 from sentiment.network.params import TrainParams
 from workflow import commands, files
 from workflow.about import AboutPad, read_about

@@ -12,7 +12,8 @@ import numpy as np
 
 from sentiment.network import training
 from sentiment.network.batches import batched_dataset, train_validation_split
-from sentiment.network.model import build_model, model_inputs
+from sentiment.network.inputs import model_inputs
+from sentiment.network.model import build_model
 from sentiment.network.params import TrainParams
 from sentiment.padding import PadParams
 from workflow import files

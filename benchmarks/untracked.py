@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sentiment.gradients import measure_gradients
 from sentiment.network.batches import train_validation_split
-from sentiment.network.model import model_inputs
+from sentiment.network.inputs import model_inputs
 from sentiment.network.progress import NO_PROGRESS, Progress
 from sentiment.network.training import Training
 from stages.train import write_training

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 BATCH = 64  # reviews in a batch
+VECTOR_LAYERS = ("embedding", "ngram_weights")  # a network has the first, a linear model the second
 REACH_THRESHOLD = 0.01  # share of the greatest mean norm at which a gradient still counts
 LOWER_QUANTILE, UPPER_QUANTILE = 0.1, 0.9  # over the reviews
 
@@ -77,10 +78,10 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
 def vectors(model: "keras.Model") -> Any:
     """Return the output that holds each word's vector, shape (batch, length, features).
 
-    Dropout is applied after it.
+    Dropout is applied after it. A linear model has the weights of the n-grams that end with a word.
     """
     names = {layer.name for layer in model.layers}
-    return model.get_layer("vectors" if "vectors" in names else "embedding").output
+    return model.get_layer(next(name for name in VECTOR_LAYERS if name in names)).output
 
 
 def split_at_vectors(model: "keras.Model", output: Any) -> "tuple[keras.Model, keras.Model]":

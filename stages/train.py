@@ -14,7 +14,8 @@ import pandas as pd
 
 from sentiment.gradients import gradient_reach, measure_gradients
 from sentiment.network.batches import Split, train_validation_split
-from sentiment.network.model import model_inputs, save_model
+from sentiment.network.inputs import model_inputs
+from sentiment.network.model import save_model
 from sentiment.network.progress import NO_PROGRESS, Progress, TrainingResult, history_frame
 from sentiment.network.training import Training, training_metrics
 from workflow import checkpoints, files, outputs, provenance, tracking

@@ -23,7 +23,7 @@ from selenium import webdriver
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
-from sentiment.network.model import Inputs
+from sentiment.network.inputs import Inputs
 from stages import evaluate, fetch, pad, train
 from tests.browser import chromium
 from tests.own_texts import NAME, use_table, write_texts

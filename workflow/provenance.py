@@ -124,6 +124,16 @@ def git(*arguments: str) -> str:
     return done.stdout.decode(errors="replace").rstrip("\n")
 
 
+def model_name(train: TrainParams) -> str:
+    """Return a name for the model, such as `lstm-64`, `bi-gru-32 + linear` or `linear`."""
+    if train.architecture == "linear":
+        return "linear"
+    network = train.cell if train.architecture == "recurrent" else train.architecture
+    direction = "bi-" if train.bidirectional else ""
+    component = " + linear" if train.linear.share else ""
+    return f"{direction}{network}-{train.units}{component}"
+
+
 def run_name(
     train: TrainParams, pad: PadParams, dataset: Dataset, experiment: str | None = None
 ) -> str:
@@ -132,9 +142,7 @@ def run_name(
     The dataset is named unless it is IMDB, and the DVC experiment if there is one. All other params
     are columns of MLflow's table.
     """
-    network = train.cell if train.architecture == "recurrent" else train.architecture
-    direction = "bi-" if train.bidirectional else ""
-    parts = [f"{direction}{network}-{train.units}", f"len {pad.max_length}", f"seed {train.seed}"]
+    parts = [model_name(train), f"len {pad.max_length}", f"seed {train.seed}"]
     if dataset.name != "imdb":
         parts.append(dataset.name)
     if experiment:

@@ -22,7 +22,7 @@ from extras.sweep.sweep import Sweep, about_training
 from sentiment.backend import load_keras
 from sentiment.errors import AlreadyRunningError, StoreError, first_line
 from sentiment.network.batches import train_validation_split
-from sentiment.network.model import model_inputs
+from sentiment.network.inputs import model_inputs
 from sentiment.network.progress import NO_PROGRESS, Progress, TrainingResult, history_frame
 from sentiment.network.training import Training, training_metrics
 from sentiment.padding import layout, shuffle_orders

@@ -1,18 +1,26 @@
-"""The architectures that read a review's vectors. `sentiment.network.model` builds the rest.
+"""The architectures. `sentiment.network.model` adds a logistic unit to each.
 
-An architecture is a function of the section `train`, of the vectors of a review's words, shape
-(batch, length, features), float32, and of their mask, shape (batch, length), bool, or None if
-padding is not masked. It returns a state for each word, shape (batch, length, n), float32. With
-pooling `last`, it may return only the last state, shape (batch, n).
+An architecture is a function of the section `train`, of the inputs of the model and of token ids,
+shape (batch, length), int32. It returns features of each review, shape (batch, n), float32.
+
+Recurrent networks and transformers read the vectors of a review's words, shape (batch, length,
+features), float32, with their mask, shape (batch, length), bool, or None if padding is not masked.
+They return a state for each word, shape (batch, length, n), float32. With pooling `last`, they may
+return only the last state, shape (batch, n).
 """
 
 import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sentiment.network.inputs import Inputs
+from sentiment.network.linear import linear_features
 from sentiment.network.params import TrainParams
+from sentiment.network.sequence import sequence_features
 
 if TYPE_CHECKING:
     import keras
@@ -135,4 +143,8 @@ def _suffix(number: int) -> str:
 
 
 # by the values of `train.architecture`
-ARCHITECTURES = {"recurrent": recurrent, "transformer": transformer}
+ARCHITECTURES: Mapping[str, Callable[[TrainParams, Inputs, Any], Any]] = {
+    "recurrent": partial(sequence_features, recurrent),
+    "transformer": partial(sequence_features, transformer),
+    "linear": linear_features,
+}

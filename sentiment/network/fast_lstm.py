@@ -71,7 +71,8 @@ def accelerate(model: "keras.Model", params: TrainParams) -> str:
     Returns:
         How the model is trained: "fast LSTM", or "stock Keras" and the reason.
     """
-    kind = params.cell if params.architecture == "recurrent" else params.architecture
+    kinds = {"recurrent": params.cell, "linear": "linear model"}
+    kind = kinds.get(params.architecture, params.architecture)
     obstacles = {
         f"a {kind} has no other path": kind != "lstm",
         "train.accelerate is false": not params.accelerate,

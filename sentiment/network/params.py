@@ -8,31 +8,36 @@ from pydantic import Field, model_validator
 from sentiment.section import SEED_LIMIT, Section, flatten
 
 KERAS_FORGET_BIAS = 1.0  # initial bias of an LSTM's forget gate in Keras
-# Params that only one architecture reads, with the value that each must have for the others.
-ARCHITECTURE_PARAMS: Mapping[str, Mapping[str, Any]] = {
-    "recurrent": {
+# Params that only some architectures read, with the value that each must have for the others.
+ARCHITECTURE_PARAMS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
+    ("recurrent",): {
         "cell": "lstm",
         "forget_bias": KERAS_FORGET_BIAS,
         "recurrent_initializer": "orthogonal",
         "bidirectional": False,
         "dropout.recurrent": 0.0,
     },
-    "transformer": {"heads": 0},
+    ("transformer",): {"heads": 0},
+    ("recurrent", "transformer"): {
+        "embedding_initializer": "uniform",
+        "linear.share": 0.0,
+        "mask_padding": False,
+        "segment_length": 0,
+        "pooling": "last",
+        "dropout.word": 0.0,
+        "dropout.embedding": 0.0,
+        "dropout.input": 0.0,
+        "dropout.head": 0.0,
+    },
 }
 
 
-class BigramParams(Section):
-    units: int = Field(ge=0, le=4096)
+class LinearParams(Section):
+    ngrams: int = Field(ge=1, le=3)
     buckets: int = Field(ge=1, le=2**24)
-
-
-class WideParams(Section):
-    buckets: int = Field(ge=0, le=2**24)
-    ngrams: int = Field(ge=2, le=3)
+    ending: float = Field(ge=0, le=1)
     min_reviews: int = Field(ge=1, le=1_000_000)
-    smoothing: float = Field(ge=0.001, le=1000)
-    c: float = Field(gt=0, le=1_000_000)
-    share: float = Field(gt=0, lt=1)
+    share: float = Field(ge=0, lt=1)
 
 
 class DropoutParams(Section):
@@ -57,9 +62,8 @@ class ScheduleParams(Section):
 class TrainParams(Section):
     embedding_units: int = Field(ge=1, le=4096)
     embedding_initializer: Literal["uniform", "cooccurrence"]
-    bigrams: BigramParams
-    wide: WideParams
-    architecture: Literal["recurrent", "transformer"]
+    architecture: Literal["recurrent", "transformer", "linear"]
+    linear: LinearParams
     cell: Literal["lstm", "gru", "simple_rnn"]
     units: int = Field(ge=1, le=4096)
     layers: int = Field(ge=1, le=16)
@@ -73,13 +77,11 @@ class TrainParams(Section):
     dropout: DropoutParams
     label_smoothing: float = Field(ge=0, lt=1)
     class_weight: Literal["none", "balanced"]
-    adversarial: float = Field(ge=0, le=1000)
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"]
     learning_rate: float = Field(gt=0, le=10)
     schedule: ScheduleParams
     weight_decay: float = Field(ge=0, lt=1)
     clip_norm: float = Field(ge=0, le=1_000_000)
-    average: float = Field(ge=0, lt=1)
     epochs: int = Field(ge=1, le=1000)
     batch_size: int = Field(ge=1, le=1_000_000)
     validation_batch_size: int = Field(ge=1, le=1_000_000)
@@ -90,6 +92,17 @@ class TrainParams(Section):
     seed: int = Field(ge=0, lt=SEED_LIMIT)
     deterministic: bool
     accelerate: bool
+
+    def linear_component(self) -> Self:
+        """Return the params by which the linear component is trained, as a model of its own."""
+        linear = self.linear.model_copy(update={"share": 0.0})
+        return self.model_copy(
+            update={
+                "architecture": "linear",
+                "embedding_initializer": "uniform",
+                "linear": linear,
+            }
+        )
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
@@ -123,19 +136,19 @@ class TrainParams(Section):
     @model_validator(mode="after")
     def _check_architecture_params(self) -> Self:
         values = flatten(self, "train")
-        width = self.embedding_units + self.bigrams.units
         problems = [
-            f"{name} applies only to the {owner} architecture: set it to {str(unset).lower()}"
-            for owner, params in ARCHITECTURE_PARAMS.items()
+            f"{name} applies only to the {' or '.join(owners)} architecture: "
+            f"set it to {str(unset).lower()}"
+            for owners, params in ARCHITECTURE_PARAMS.items()
             for name, unset in params.items()
-            if owner != self.architecture and values[f"train.{name}"] != unset
+            if self.architecture not in owners and values[f"train.{name}"] != unset
         ]
-        if self.architecture == "transformer" and (not self.heads or width % self.heads):
+        is_transformer = self.architecture == "transformer"
+        if is_transformer and (not self.heads or self.embedding_units % self.heads):
             problems.append(
-                f"heads {self.heads} must divide the size of the vectors, embedding_units and "
-                f"bigrams.units together, {width}"
+                f"heads {self.heads} must divide embedding_units {self.embedding_units}"
             )
-        if self.architecture == "transformer" and not self.mask_padding:
+        if is_transformer and not self.mask_padding:
             problems.append("mask_padding must be true, so that no word attends to padding")
         if problems:
             raise ValueError(f"architecture {self.architecture}: {'; '.join(problems)}")

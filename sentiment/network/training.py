@@ -11,18 +11,21 @@ from numpy.typing import NDArray
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
+from sentiment.network import linear
 from sentiment.network.batches import Split, batched_dataset
-from sentiment.network.initial_weights import bigram_vectors, wide_weights, word_vectors
-from sentiment.network.model import Inputs, build_model, layer_inputs
+from sentiment.network.inputs import Inputs
+from sentiment.network.model import build_model, compile_model
 from sentiment.network.params import TrainParams
 from sentiment.network.progress import (
     COUNTERS,
     METRICS,
+    NO_PROGRESS,
     OnEpoch,
     Progress,
     TrainingResult,
     history_frame,
 )
+from sentiment.network.word_vectors import word_vectors
 
 if TYPE_CHECKING:
     import keras
@@ -35,6 +38,7 @@ class Training:
 
     Attributes:
         model: the model.
+        trained: what is trained: the model or, beside a linear component, its network.
         path: how the model is trained: "fast LSTM", or "stock Keras" and the reason.
     """
 
@@ -44,17 +48,30 @@ class Training:
         self.params = params
         self.train_split = train_split
         self.val_split = val_split
+        component = None
+        if params.linear.share:
+            print("Training the linear component", flush=True)
+            component = Training(params.linear_component(), inputs, train_split, val_split)
+            component.fit(NO_PROGRESS, lambda _: None)
         self.model = build_initialized_model(params, inputs, train_split)
+        self.trained = self.model
+        if component:
+            from sentiment.network.linear_component import NetworkBesideLinear, combine
+
+            network = self.model
+            self.model = combine(network, component.model, params, inputs)
+            self.trained = NetworkBesideLinear(network, self.model)
+            compile_model(self.trained, params, inputs)
         from sentiment.network.fast_lstm import accelerate  # imports TensorFlow, so after Keras
 
-        self.path = accelerate(self.model, params)
+        self.path = accelerate(self.trained, params)
 
     def capture(self, progress: Progress) -> dict[str, NDArray[Any]]:
         """Return the complete state as named arrays. A resumed training gives the same bits.
 
         The order of batches is not part of it. With a seed set, every epoch draws the same one.
         """
-        variables = [variable.numpy() for variable in _variables(self.model)]
+        variables = [variable.numpy() for variable in _variables(self.trained)]
         epochs = [[epoch[name] for name in METRICS] for epoch in progress.epochs]
         return {
             **{f"{VARIABLE}-{at}": np.asarray(value) for at, value in enumerate(variables)},
@@ -66,7 +83,7 @@ class Training:
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Progress:
         """Restore the state that `capture` returned, and return its progress."""
         saved = _numbered(arrays, VARIABLE)
-        for variable, value in zip(_variables(self.model), saved, strict=True):
+        for variable, value in zip(_variables(self.trained), saved, strict=True):
             variable.assign(value)
         epochs = [dict(zip(METRICS, epoch, strict=True)) for epoch in arrays[EPOCHS].tolist()]
         names = [name for name in COUNTERS if f"{COUNTER}-{name}" in arrays]
@@ -94,7 +111,7 @@ class Training:
             from sklearn.utils.class_weight import compute_sample_weight
 
             sample_weights = [compute_sample_weight(params.class_weight, self.train_split.y)]
-        self.model.fit(
+        self.trained.fit(
             batched_dataset(
                 *self.train_split, *sample_weights, batch_size=params.batch_size, shuffle=True
             ),
@@ -104,12 +121,10 @@ class Training:
             initial_epoch=len(epochs),
             epochs=len(epochs) if has_stopped else params.epochs,
             shuffle=False,  # the batches are shuffled already
-            # The order matters: averaged weights are validated, the best of them are kept, and the
-            # progress then includes them. Early stopping resets its counters before they are
-            # restored.
+            # The order matters: the best weights are kept before the progress includes them, and
+            # early stopping resets its counters before they are restored.
             callbacks=[
                 *([stopping] if stopping else []),
-                *([_ema_callback(self.model)] if params.average else []),
                 _progress_callback(epochs, stopping, progress, on_epoch),
             ],
             verbose=(1 if sys.stdout.isatty() else 2) if verbose else 0,
@@ -145,51 +160,15 @@ def build_initialized_model(
     """Return the compiled model before its first step, with stock Keras' layers."""
     set_seeds(params)
     model = build_model(params, inputs)
-    _initialize_weights(model, params, inputs, train_split)
-    if params.adversarial:
-        from sentiment.network.adversarial import make_adversarial
-
-        make_adversarial(model, params.adversarial)
-    return model
-
-
-def _initialize_weights(
-    model: "keras.Model", params: TrainParams, inputs: Inputs, train_split: Split
-) -> None:
-    """Initialize embeddings from counts, and fit the linear component."""
+    if params.architecture == "linear":
+        linear.initialize(model, params, train_split)
     if params.embedding_initializer == "cooccurrence":
         special_tokens = (inputs.padding_token, inputs.unknown_token)
         vectors = word_vectors(
             train_split.x, inputs.num_words, params.embedding_units, special_tokens
         )
         model.get_layer("embedding").set_weights([vectors])
-    if params.bigrams.units:
-        embedding = model.get_layer("bigrams")
-        buckets = layer_inputs("bigrams", model, train_split.x)
-        initial = embedding.get_weights()[0]
-        embedding.set_weights([bigram_vectors(initial, buckets, train_split.y)])
-    if params.wide.buckets:
-        _fit_linear_component(model, params, train_split)
-
-
-def _fit_linear_component(model: "keras.Model", params: TrainParams, train_split: Split) -> None:
-    """Fit the linear component, and leave it out of training steps.
-
-    If the mean of both were trained, the network would learn only what the linear model gets wrong,
-    which gave no better validation accuracy (docs/accuracy.md).
-    """
-    import keras
-
-    embedding = model.get_layer("wide")
-    features = layer_inputs("wide", model, train_split.x)
-    weights, bias = wide_weights(features, train_split.y, embedding.input_dim, params)
-    embedding.set_weights([weights])
-    model.get_layer("wide_log_odds").set_weights([np.ones((1, 1)), bias])
-    network = keras.Model(model.input, model.get_layer("probability").output)
-    whole = model.call  # replaced in the instance, not its class: what is saved stays plain Keras
-    model.call = lambda tokens, training=None, **others: (network if training else whole)(
-        tokens, training=training, **others
-    )
+    return model
 
 
 def _progress_callback(
@@ -223,24 +202,6 @@ def _progress_callback(
     return keras.callbacks.LambdaCallback(
         on_train_begin=resume, on_epoch_begin=begin, on_epoch_end=end
     )
-
-
-def _ema_callback(model: "keras.Model") -> "keras.callbacks.Callback":
-    """Return a callback that validates with the averages of the weights.
-
-    At the end, Keras keeps the averages. Keras' own callback, `SwapEMAWeights`, adds and subtracts
-    them, which changes the last bits, and swaps them back before `EarlyStopping` copies the best.
-    """
-    import keras
-
-    def swap(*_: Any) -> None:
-        averages = model.optimizer._model_variables_moving_average
-        for weight, average in zip(model.trainable_variables, averages, strict=True):
-            value = weight.numpy().copy()
-            weight.assign(average)
-            average.assign(value)
-
-    return keras.callbacks.LambdaCallback(on_test_begin=swap, on_epoch_end=swap)
 
 
 def _early_stopping(params: TrainParams) -> "keras.callbacks.EarlyStopping | None":

@@ -23,7 +23,6 @@ NETWORKS: list[dict[str, Any]] = [
     {"dropout": {"word": 0.3, "embedding": 0.3, "input": 0.3, "head": 0.3}},
     {"bidirectional": True, "pooling": "max+mean", "cell": "gru"},
     {"layers": 2, "pooling": "mean", "segment_length": 4, "mask_padding": True},
-    {"bigrams": {"units": 2, "buckets": 50}, "wide": {"buckets": 50}},
     {**TRANSFORMER, "layers": 2, "pooling": "mean"},
 ]
 PAD = 0

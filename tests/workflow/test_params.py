@@ -51,12 +51,16 @@ def test_bad_value_is_one_message_with_key_value_and_what_is_allowed(
             {"architecture": "recurrent"},
             "heads applies only to the transformer architecture: set it to 0",
         ),
-        ({"heads": 5}, "heads 5 must divide the size of the vectors, embedding_units and"),
-        ({"bigrams": {"units": 3}}, "heads 2 must divide the size of the vectors"),
+        ({"heads": 5}, "heads 5 must divide embedding_units 64"),
+        ({"embedding_units": 3}, "heads 2 must divide embedding_units 3"),
         ({"mask_padding": False}, "mask_padding must be true"),
         (
             {"dropout": {"recurrent": 0.2}},
             "dropout.recurrent applies only to the recurrent architecture",
+        ),
+        (
+            {"architecture": "linear", "heads": 0},
+            "mask_padding applies only to the recurrent or transformer architecture: set it to fal",
         ),
     ],
     ids=str,
@@ -86,10 +90,10 @@ def test_file_that_is_not_a_mapping_in_yaml_is_one_message(tmp_path: Path, text:
 
 def test_all_missing_keys_and_wrong_values_are_named() -> None:
     document = merged(defaults(), {"train": {"epochs": 0}})
-    del document["pad"]["max_length"], document["train"]["wide"]
+    del document["pad"]["max_length"], document["train"]["linear"]
     with pytest.raises(UserError, match=r"(?s)pad.max_length: missing.*train.epochs: 0") as raised:
         validate_params(document, "params.yaml")
-    assert "train.wide: missing" in str(raised.value)
+    assert "train.linear: missing" in str(raised.value)
 
 
 def test_missing_file_says_where_to_run(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,21 @@ def test_name_of_a_run_says_whether_it_reads_both_ways(default_params: Params) -
     params = with_changes(default_params, {"train.bidirectional": True})
     dataset = describe_dataset(params.fetch)
     assert run_name(params.train, params.pad, dataset).startswith("bi-lstm-64 · ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"train.architecture": "linear"}, "linear · len 200 · seed 42"),
+        ({"train.linear.share": 0.5}, "lstm-64 + linear · len 200 · seed 42"),
+    ],
+)
+def test_name_of_a_run_says_what_is_linear(
+    changes: dict[str, Any], expected: str, default_params: Params
+) -> None:
+    params = with_changes(default_params, changes)
+    dataset = describe_dataset(params.fetch)
+    assert run_name(params.train, params.pad, dataset) == expected
 
 
 def test_long_diff_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

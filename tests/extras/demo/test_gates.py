@@ -31,11 +31,11 @@ def small(**changes: Any) -> TrainParams:
             [None, None, *(slice(2, n + 1) for n in range(2, 6))],
         ),
         (
-            {"segment_length": 4, "pooling": "max", "bigrams": {"units": 3, "buckets": 50}},
+            {"segment_length": 4, "pooling": "max"},
             [*(slice(n + 1) for n in range(4)), slice(4, 5), slice(4, 6)],
         ),
     ],
-    ids=["the first of two, padding is skipped", "segments, bigrams beside the words"],
+    ids=["the first of two, padding is skipped", "segments"],
 )
 def test_the_cell_is_the_one_that_keras_computes(
     changes: dict[str, Any], seen: list[slice | None]
@@ -44,9 +44,6 @@ def test_the_cell_is_the_one_that_keras_computes(
 
     model = build_model(small(**changes), inputs(20, len(ROW)))
     vectors = model.get_layer("embedding").get_weights()[0][ROW]
-    if "bigrams" in changes:
-        bigrams = keras.Model(model.input, model.get_layer("bigrams").output)(ROW[None])
-        vectors = np.concatenate([vectors, np.asarray(bigrams)[0]], axis=1)
     state = keras.layers.LSTM(4, return_state=True)
     state(vectors[None])
     state.set_weights(recurrent_layers(model)[0].get_weights())

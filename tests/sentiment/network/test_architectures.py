@@ -1,5 +1,6 @@
 """The transformer computes as in the paper. Another architecture needs one entry."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +14,7 @@ from sentiment.network.architectures import ARCHITECTURES
 from sentiment.network.model import build_model
 from sentiment.network.params import TrainParams
 from sentiment.network.progress import NO_PROGRESS
+from sentiment.network.sequence import sequence_features
 from sentiment.network.training import Training
 from sentiment.serving.keras_classifier import BatchPredictor
 from tests.conftest import inputs
@@ -41,7 +43,7 @@ def test_params_allow_exactly_the_registered_architectures() -> None:
 def test_registered_architecture_can_be_trained_served_and_explained(
     monkeypatch: pytest.MonkeyPatch, small_params: Params, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(ARCHITECTURES, "convolution", convolution)
+    monkeypatch.setitem(ARCHITECTURES, "convolution", partial(sequence_features, convolution))
     changes = {"architecture": "convolution", "epochs": 1}
     params = small_params.train.model_copy(update=changes)
     training = Training(params, inputs(20, 6), *parts())

@@ -16,7 +16,6 @@ from workflow.params import Params, validate_params
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 BEFORE, BEHIND, SHORT = [0, 0, 0, 7, 8, 9], [7, 8, 9, 0, 0, 0], [7, 8, 9]
-BIGRAMS = {"units": 3, "buckets": 1000}
 
 
 def settings(**changes: Any) -> TrainParams:
@@ -114,30 +113,6 @@ def test_word_dropout_makes_words_unknown_but_keeps_padding() -> None:
     assert (words(tokens, training=True) != seen).numpy().any()
 
 
-def bigram_vectors(*reviews: list[int], **changes: Any) -> np.ndarray:
-    """What is read beside each word's vector, shape (reviews, length, 3)."""
-    keras = load_keras()
-    keras.utils.set_random_seed(0)
-    model = build_model(settings(bigrams=BIGRAMS, **changes), inputs(50, len(reviews[0])))
-    read = keras.Model(model.input, model.get_layer("bigrams").output)
-    return np.array(read(np.array(reviews), training=True))
-
-
-def test_equal_bigrams_share_a_bucket_and_special_tokens_have_none() -> None:
-    first, second, turned, unknown = bigram_vectors(
-        [0, 8, 9, 5, 0], [5, 8, 9, 6, 6], [0, 9, 8, 5, 6], [9, 2, 8, 2, 2]
-    )
-    np.testing.assert_array_equal(first[2], second[2])
-    assert not np.array_equal(first[2], turned[2])
-    assert not np.array_equal(first[3], second[3])
-    for vector in (first[0], first[1], first[4], *unknown):
-        np.testing.assert_array_equal(vector, first[0])
-    assert not np.array_equal(first[2], first[0])
-    dropped, nothings = bigram_vectors([8, 9] * 50, [0] * 100, dropout={"word": 0.5})
-    kept = (dropped != nothings).any(axis=1)
-    assert 0.1 < kept.mean() < 0.4  # a quarter: both words have to be there
-
-
 NO_DIMENSIONS = {"embedding_initializer": "cooccurrence", "embedding_units": 60}
 
 
@@ -203,8 +178,8 @@ def test_learning_rate_rises_linearly_and_falls_by_a_cosine(
 
 def test_model_with_all_params_is_loaded_as_saved(tmp_path: Path) -> None:
     changes = {"layers": 2, "bidirectional": True, "pooling": "max+mean", "segment_length": 4}
-    changes |= {"mask_padding": True, "label_smoothing": 0.1, "average": 0.9, "weight_decay": 0.1}
-    changes |= {"bigrams": BIGRAMS, "dropout": {"word": 0.3, "head": 0.3}, "units": 4}
+    changes |= {"mask_padding": True, "label_smoothing": 0.1, "weight_decay": 0.1}
+    changes |= {"dropout": {"word": 0.3, "head": 0.3}, "units": 4}
     schedule = {"kind": "cosine", "warmup_epochs": 1.0}
     model = build_model(settings(**changes, schedule=schedule), inputs(50, 8))
     save_model(model, tmp_path / "model.keras")

@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 from sentiment.backend import load_keras
 from sentiment.network import training
 from sentiment.network.batches import Split, train_validation_split
-from sentiment.network.initial_weights import bigram_vectors, word_vectors
-from sentiment.network.model import layer_inputs
 from sentiment.network.params import TrainParams
 from sentiment.network.progress import METRICS, NO_PROGRESS, OnEpoch, Progress, TrainingResult
 from sentiment.network.training import Training
+from sentiment.network.word_vectors import word_vectors
 from tests.conftest import defaults, inputs
 from tests.project import SMALL, TRANSFORMER, merged
 from workflow.params import Params, validate_params
@@ -82,10 +81,9 @@ def test_history_equals_stock_keras_and_each_epoch_is_reported() -> None:
 
 
 def test_balanced_class_weights_equal_keras() -> None:
-    """In adversarial training, too."""
     learning, _ = parts()
     rare = Split(learning.x[:30], (np.arange(30) % 5 == 0).astype(np.uint8))
-    params = small(class_weight="balanced", epochs=1, optimizer="sgd", adversarial=1e-9)
+    params = small(class_weight="balanced", epochs=1, optimizer="sgd")
     ours, stock = prepared(params, learning=rare), prepared(small(optimizer="sgd")).model
     trained = ours.fit(NO_PROGRESS, lambda _: None, verbose=False)
     weights = {0: 30 / (2 * 24), 1: 30 / (2 * 6)}
@@ -96,7 +94,7 @@ def test_balanced_class_weights_equal_keras() -> None:
 
 
 def test_best_epoch_can_be_kept_without_early_stopping() -> None:
-    best = prepared(small(epochs=8, learning_rate=0.5, average=0.5, keep_best=True))
+    best = prepared(small(epochs=8, learning_rate=0.5, keep_best=True))
     trained = best.fit(NO_PROGRESS, lambda _: None)
     losses = trained.history["val_loss"].tolist()
     assert len(losses) == 8
@@ -129,20 +127,18 @@ RESUMED: list[Changes] = [
         "label_smoothing": 0.1,
     },
     {
-        "adversarial": 5.0,
         "optimizer": "rmsprop",
         "embedding_initializer": "cooccurrence",
-        "bigrams": {"units": 2, "buckets": 50},
-        "wide": {"buckets": 50, "min_reviews": 1},
+        "linear": {"buckets": 64, "min_reviews": 1, "share": 0.5},
         "dropout": {"embedding": 0.3},
     },
     {
-        "average": 0.9,
         "learning_rate": 0.1,
         "weight_decay": 0.01,
         "schedule": {"kind": "cosine", "warmup_epochs": 1.5},
     },
     {**TRANSFORMER, "pooling": "max+mean", "dropout": {"input": 0.3, "head": 0.3}},
+    {"architecture": "linear", "linear": {"buckets": 64, "min_reviews": 1}},
     STOPPED,  # which ends after two epochs
 ]
 
@@ -155,12 +151,9 @@ def assert_same(one: dict[str, NDArray[Any]], other: dict[str, NDArray[Any]]) ->
 
 
 def test_vectors_are_initialized_from_the_training_set() -> None:
-    model, (x, y) = prepared(small(**RESUMED[2])).model, parts()[0]
-    words, pairs = (model.get_layer(name).get_weights()[0] for name in ("embedding", "bigrams"))
-    np.testing.assert_allclose(words, word_vectors(x, 20, 4, (0, 2)), atol=1e-6)
-    np.testing.assert_array_equal(
-        pairs, bigram_vectors(pairs, layer_inputs("bigrams", model, x), y)
-    )
+    model = prepared(small(embedding_initializer="cooccurrence")).model
+    vectors = model.get_layer("embedding").get_weights()[0]
+    np.testing.assert_allclose(vectors, word_vectors(parts()[0].x, 20, 4, (0, 2)), atol=1e-6)
 
 
 @pytest.mark.parametrize("changes", RESUMED, ids=str)
@@ -169,12 +162,7 @@ def test_resumed_training_gives_the_same_bits(changes: Changes) -> None:
     trained = prepared(small(epochs=3, **changes), accelerate=True)
     states: list[dict[str, NDArray[Any]]] = []
     whole = trained.fit(NO_PROGRESS, lambda progress: states.append(trained.capture(progress)))
-    end, model = trained.capture(NO_PROGRESS), trained.model
-    if "average" in changes:
-        averages = model.optimizer._model_variables_moving_average
-        assert all(map(np.array_equal, model.trainable_variables, averages))
-        loss = whole.history["val_loss"].iloc[-1]
-        assert validated(model)["val_loss"] == pytest.approx(loss, rel=1e-5)
+    end = trained.capture(NO_PROGRESS)
     assert (len(states), whole.kept_epoch) == (2, 1) if changes == STOPPED else len(states) == 3
     for after in range(1, len(states) + 1):
         progress = trained.restore(states[after - 1])

@@ -21,8 +21,12 @@ REVIEWS, LENGTH, WORDS = 37, 20, 60
 SEGMENTS = {"mask_padding": True, "segment_length": 5, "pooling": "max+mean"}
 NETWORKS: list[dict[str, Any]] = [
     {"cell": "lstm"},
-    {"bidirectional": True, "layers": 2, "bigrams": {"units": 3, "buckets": 50}, **SEGMENTS},
-    {"cell": "gru", "mask_padding": True, "wide": {"buckets": 50}},
+    {"bidirectional": True, "layers": 2, **SEGMENTS},
+    {
+        "cell": "gru",
+        "mask_padding": True,
+        "linear": {"buckets": 64, "min_reviews": 1, "share": 0.5},
+    },
     {**TRANSFORMER, "layers": 2, "pooling": "max+mean"},
 ]
 

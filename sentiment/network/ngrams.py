@@ -1,0 +1,36 @@
+"""Number the n-grams of a review by a hash."""
+
+from typing import Any
+
+from sentiment.network.inputs import Inputs
+
+HASH_PRIMES = (7_919, 1_000_003, 104_729)  # of an n-gram's words, starting with the last one
+NO_NGRAM = -1
+
+
+def ngram_hashes(tokens: Any, size: int, inputs: Inputs) -> Any:
+    """Return the hash of the n-gram that ends with each word.
+
+    The hash is a sum over the n-gram's words, below 10^11 for a vocabulary of 88,000 words. So few
+    n-grams of a dataset have the same hash that it may stand for the n-gram.
+
+    Args:
+        tokens: token ids, shape (batch, length), any integer type.
+        size: number of words of an n-gram, at most 3.
+        inputs: the inputs of the model.
+
+    Returns:
+        Shape (batch, length), int64. `NO_NGRAM` if a word of the n-gram is padding or unknown.
+    """
+    from keras import ops
+
+    tokens = ops.cast(tokens, "int64")  # products would overflow 32 bits
+    hashes = ops.zeros_like(tokens)
+    has_special = ops.zeros_like(tokens, "bool")
+    for distance, prime in enumerate(HASH_PRIMES[:size]):
+        earlier = ops.pad(tokens, [[0, 0], [distance, 0]], constant_values=inputs.padding_token)
+        earlier = earlier[:, : tokens.shape[1]]
+        hashes += prime * earlier
+        for special_token in (inputs.padding_token, inputs.unknown_token):
+            has_special = ops.logical_or(has_special, ops.equal(earlier, special_token))
+    return ops.where(has_special, NO_NGRAM, hashes)

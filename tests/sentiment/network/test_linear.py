@@ -1,0 +1,135 @@
+"""The linear architecture: n-grams, each present or not, times a log-ratio, times a weight."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sentiment import gradients
+from sentiment.backend import load_keras
+from sentiment.errors import UserError
+from sentiment.network import linear
+from sentiment.network.batches import Split
+from sentiment.network.model import build_model
+from sentiment.network.ngrams import HASH_PRIMES, NO_NGRAM, ngram_hashes
+from sentiment.network.progress import NO_PROGRESS
+from sentiment.network.training import Training
+from tests.conftest import inputs
+from tests.project import merged
+from tests.sentiment.network.test_training import prepared, small
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
+OPTIONS = {"buckets": 1024, "min_reviews": 1, "ending": 0.0}
+LINEAR: dict[str, Any] = {"architecture": "linear", "linear": OPTIONS}
+PAD, UNKNOWN = 0, 2
+
+
+def hash_of(*words: int) -> int:
+    """The hash of an n-gram, from its words in their order."""
+    return sum(prime * word for prime, word in zip(HASH_PRIMES, reversed(words), strict=False))
+
+
+def trained_on(x: list[list[int]], y: list[int], **changes: Any) -> Training:
+    """A training with these reviews, before its first epoch."""
+    split = Split(np.array(x, np.uint16), np.array(y, np.uint8))
+    return prepared(small(**{**LINEAR, **changes}), learning=split)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_hash_of_an_ngram_is_a_sum_over_its_words(size: int) -> None:
+    tokens = [[1, 5, 6, 7], [PAD, 5, UNKNOWN, 7]]
+    hashes = np.asarray(ngram_hashes(np.array(tokens), size, inputs(20, 4)))
+    for row, tokens_of_row in zip(hashes, tokens, strict=True):
+        for end in range(1, 5):
+            ngram = tokens_of_row[max(end - size, 0) : end]
+            special = len(ngram) < size or {PAD, UNKNOWN} & {*ngram}
+            assert row[end - 1] == (NO_NGRAM if special else hash_of(*ngram))
+
+
+def test_most_frequent_ngram_of_a_bucket_is_chosen_if_enough_reviews_have_it() -> None:
+    hashes = np.array([3, 13, 23, 4, 5, 15])  # of 10 buckets, three share one, and two another
+    reviews = np.array([2, 7, 2, 1, 9, 8])
+    chosen = linear.choose_ngrams(hashes, reviews, buckets=10, min_reviews=2)
+    assert sorted(hashes[chosen]) == [5, 13]
+
+
+def test_log_ratios_are_those_of_naive_bayes() -> None:
+    counts = np.array([[3, 0, 5], [1, 4, 5]])
+    negative = np.array([4, 1, 6]) / 11
+    positive = np.array([2, 5, 6]) / 13
+    np.testing.assert_allclose(linear.log_ratios(counts), np.log(positive / negative))
+
+
+def test_known_ngrams_have_the_log_ratio_of_the_reviews_that_have_them() -> None:
+    """A review counts once, however often it has an n-gram."""
+    x = [[0, 1, 5, 5, 6, 5], [0, 0, 0, 1, 6, 5], [0, 0, 0, 0, 1, 6]]
+    training = trained_on(x, [1, 0, 0], linear={**OPTIONS, "min_reviews": 2, "ngrams": 2})
+    table = training.model.get_layer(linear.LOG_RATIO).get_weights()[0][:, 0]
+    ngrams = {(1,): (2, 1), (5,): (1, 1), (6,): (2, 1), (1, 6): (2, 0), (6, 5): (1, 1)}
+    counts = np.array(list(ngrams.values())).T
+    rows = [1 + hash_of(*ngram) % 1024 for ngram in ngrams]
+    np.testing.assert_allclose(table[rows], linear.log_ratios(counts), rtol=1e-6)
+    assert np.count_nonzero(table) <= len(ngrams)
+
+
+@pytest.mark.parametrize("padding", ["pre", "post"])
+def test_logit_adds_each_known_ngram_of_a_review_once(padding: str) -> None:
+    training = trained_on([[1, 5, 6, 7, 5, 6], [0, 0, 1, 9, 8, 7]], [1, 0])
+    model = training.model
+    rng = np.random.default_rng(0)
+    ratio, weight = model.get_layer(linear.LOG_RATIO), model.get_layer(linear.WEIGHT)
+    weight.set_weights([rng.normal(size=(1025, 1))])
+    values = ratio.get_weights()[0][:, 0] * weight.get_weights()[0][:, 0]
+    words = [1, 5, 6, 5, 6]
+    known = {(1,), (5,), (6,), (1, 5), (5, 6), (1, 5, 6)}  # but not 6 5, which no review has
+    expected = linear.SCALE * sum(values[1 + hash_of(*ngram) % 1024] for ngram in known)
+    row = [0, *words] if padding == "pre" else [*words, 0]
+    probability = float(model(np.array([row]))[0, 0])
+    assert np.log(probability / (1 - probability)) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("row", [[0, 0, 5, 6, 5, 7], [5, 6, 5, 7, 0, 0]], ids=["pre", "post"])
+def test_words_and_bigrams_of_the_ending_are_features_of_their_own(row: list[int]) -> None:
+    """The last half of four words ends the words 5 and 7 and the bigrams 6 5 and 5 7."""
+    model = build_model(small(**merged(LINEAR, {"linear": {"ending": 0.5}})), inputs(20, 6))
+    hashes = load_keras().Model(model.input, model.get_layer(linear.HASHES).output)
+    found = np.asarray(hashes(np.array([row]))).ravel()
+    ngrams = [(5,), (6,), (7,), (5, 6), (6, 5), (5, 7), (5, 6, 5), (6, 5, 7)]
+    ending = [hash_of(*ngram) + linear.ENDING_OFFSET for ngram in [(5,), (7,), (6, 5), (5, 7)]]
+    expected = {*(hash_of(*ngram) for ngram in ngrams), *ending}
+    assert {*found.tolist()} - {NO_NGRAM} == expected
+
+
+def test_unknown_ngram_in_the_row_of_a_known_one_is_ignored() -> None:
+    x = [[0, 0, 0, 0, 0, 5], [0, 0, 0, 0, 0, 6]]
+    model = trained_on(x, [1, 0], linear={**OPTIONS, "buckets": 1}).model
+    for name in (linear.LOG_RATIO, linear.WEIGHT):
+        model.get_layer(name).set_weights([np.ones((2, 1))])
+    probabilities = model(np.array([[0, 0, 0, 0, 0, word] for word in (5, 6, 7)]))
+    assert np.count_nonzero(np.asarray(probabilities) != 0.5) == 1
+
+
+def test_training_without_a_frequent_ngram_or_with_one_label_is_refused() -> None:
+    with pytest.raises(UserError, match="No word is in 900 reviews: lower"):
+        prepared(small(architecture="linear", linear={"min_reviews": 900}))
+    with pytest.raises(UserError, match="the same label"):
+        trained_on([[0, 0, 0, 0, 5, 6]], [1])
+
+
+def test_linear_model_starts_undecided_and_learns_which_words_matter() -> None:
+    x = np.random.default_rng(0).integers(3, 20, (200, 6))
+    y = (x == 5).any(axis=1)
+    training = trained_on(x.tolist(), y.tolist(), learning_rate=0.1, epochs=4)
+    assert np.asarray(training.model(x)) == pytest.approx(0.5)
+    history = training.fit(NO_PROGRESS, lambda _: None).history
+    assert history["accuracy"].iloc[-1] > 0.95
+
+
+def test_gradient_of_a_word_is_that_of_the_ngrams_that_first_end_with_it() -> None:
+    model = build_model(small(**LINEAR), inputs(20, 6))
+    check, ratio = model.get_layer(linear.CHECK), model.get_layer(linear.LOG_RATIO)
+    check.set_weights([np.full((1025, 1), hash_of(5) // 1024)])
+    ratio.set_weights([np.arange(1025)[:, None]])
+    model.get_layer("probability").set_weights([np.ones((1, 1)), np.zeros(1)])
+    norms = gradients.gradient_norms(model, np.array([[0, 0, 5, 0, 5, 0]]))
+    assert norms.tolist() == [[0, 0, 1 + hash_of(5) % 1024, 0, 0, 0]]

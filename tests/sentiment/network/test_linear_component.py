@@ -1,0 +1,80 @@
+"""The prediction is a weighted mean of a network and of a linear model, trained separately."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sentiment.backend import load_keras
+from sentiment.explanation import explain, prefix_predictions
+from sentiment.network import linear
+from sentiment.network.model import save_model
+from sentiment.network.progress import NO_PROGRESS
+from tests.project import TRANSFORMER
+from tests.sentiment.network.test_training import CURVES, parts, prepared, small, validated
+from tests.sentiment.serving.test_pyfunc_model import load, packed
+from workflow.params import Params
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
+BESIDE = {"linear": {"buckets": 1024, "min_reviews": 1, "ending": 0.0, "share": 0.75}}
+
+
+def log_odds(probabilities: Any) -> np.ndarray:
+    p = np.asarray(probabilities, np.float64)[:, 0]
+    return np.log(p / (1 - p))
+
+
+def test_probability_is_the_weighted_mean_in_log_odds() -> None:
+    training = prepared(small(**BESIDE))
+    x, _ = parts()[1]
+    component = prepared(small(**BESIDE).linear_component())
+    component.fit(NO_PROGRESS, lambda _: None, verbose=False)
+    read = load_keras().Model(training.model.input, training.model.get_layer("probability").output)
+    expected = log_odds(read(x)) / 4 + 3 * log_odds(component.model(x)) / 4
+    np.testing.assert_allclose(log_odds(training.model(x)), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"cell": "simple_rnn", "dropout": {"word": 0.3}},
+        {**TRANSFORMER, "pooling": "mean"},
+    ],
+    ids=str,
+)
+def test_network_is_trained_alone_and_validated_with_the_linear_component(
+    changes: dict[str, Any],
+) -> None:
+    alone = prepared(small(**changes), accelerate=True)
+    beside = prepared(small(**changes, **BESIDE), accelerate=True)
+    expected = alone.fit(NO_PROGRESS, lambda _: None).history
+    weights = beside.model.get_layer(linear.WEIGHT).get_weights()[0]
+    trained = beside.fit(NO_PROGRESS, lambda _: None).history
+    x = parts()[1].x
+    network = load_keras().Model(beside.model.input, beside.model.get_layer("probability").output)
+    np.testing.assert_allclose(log_odds(network(x)), log_odds(alone.model(x)), atol=1e-5)
+    for name in CURVES[:2]:
+        assert trained[name].tolist() == pytest.approx(expected[name].tolist(), rel=1e-5)
+    loss = validated(beside.trained)["val_loss"]
+    assert trained["val_loss"].iloc[-1] == pytest.approx(loss, rel=1e-5)
+    assert abs(loss - expected["val_loss"].iloc[-1]) > 1e-4
+    np.testing.assert_array_equal(beside.model.get_layer(linear.WEIGHT).get_weights()[0], weights)
+
+
+def test_linear_component_is_saved_served_and_explained(
+    small_params: Params, tmp_path: Path
+) -> None:
+    trained = prepared(small(**BESIDE))
+    trained.fit(NO_PROGRESS, lambda _: None, verbose=False)
+    model = trained.model
+    x = parts()[1].x
+    model.get_layer("probability").set_weights([np.zeros((4, 1)), np.zeros(1)])  # says nothing
+    save_model(model, tmp_path / "saved.keras")
+    loaded = load_keras().saving.load_model(tmp_path / "saved.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded(x), model(x))
+    served = load(packed(model, small_params, tmp_path))
+    explanation = explain(served, "a fine film")
+    assert any(word.log_odds for word in explanation.words)
+    assert prefix_predictions(served, "a fine film")[-1].probability == explanation.probability
