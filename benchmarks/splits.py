@@ -3,8 +3,8 @@
 Trains nine linear models of IMDB on four fifths of the training reviews, five times, so that each
 review is validated once. A fifth is drawn at random or has films of its own: in Keras' archive,
 before the shuffle, the reviews of a film with the same label stand together. The models also learn
-from all training reviews, and are evaluated on the test set. Prints the accuracies, and how far the
-orders agree (Spearman's rank correlation). Run `dvc repro fetch` before. Takes half an hour.
+from all training reviews, and are evaluated on the test set. Prints the accuracies, and how well
+the orders agree (Spearman's rank correlation). Run `dvc repro fetch` before. Takes half an hour.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,8 @@ RANK_BITS = 18  # of a word in the key of an n-gram
 # Logistic regressions: words in the longest n-grams, least reviews of an n-gram, smoothing.
 REGRESSIONS = [(2, 1, 1), (2, 3, 1), (3, 1, 1), (3, 1, 2), (3, 2, 1), (3, 3, 1)]
 C = 0.1  # inverse strength of their regularization
-# The linear architecture: its sum is trained by Adam without a penalty, here by NumPy.
+# Adam without a penalty, as the architecture `linear` is trained, but in NumPy and without features
+# of the ending, buckets, a bias and a schedule.
 EPOCHS = 3
 BATCH_SIZE = 32
 LEARNING_RATE = 0.001
@@ -99,7 +100,7 @@ def regression(features: Features, labels: NDArray[np.uint8]) -> NDArray[np.floa
 
 
 def adam_epochs(features: Features, labels: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
-    """Yield the log-odds of the held-out reviews after each epoch of the linear architecture."""
+    """Yield the log-odds of the held-out reviews after each epoch of Adam."""
     rng = np.random.default_rng(0)
     scale = scipy.sparse.diags_array(features.log_ratio)
     x = features.train @ scale
@@ -144,7 +145,7 @@ def accuracies(
         log_odds[name] = regression(features, train_labels)
     features = make_features(train, train_labels, held_out, MIN_REVIEWS, 1)
     for epoch, predicted in enumerate(adam_epochs(features, train_labels), 1):
-        log_odds[f"linear architecture, epoch {epoch}"] = predicted
+        log_odds[f"Adam without a penalty, epoch {epoch}"] = predicted
     return {name: float(np.mean((odds > 0) == labels)) for name, odds in log_odds.items()}
 
 

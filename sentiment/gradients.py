@@ -5,10 +5,10 @@ cannot find out that the word mattered, as Hochreiter found (1991, *Untersuchung
 neuronalen Netzen*; Bengio et al. 1994, doi:10.1109/72.279181; Pascanu et al. 2013,
 proceedings.mlr.press/v28/pascanu13).
 
-The measure is the norm of the gradient of the loss with respect to the word's vector, including the
-vector of its bigram if the model reads bigrams. It says how strongly a small change of the vector
-changes the network's predictions for these reviews. It says neither whether the network uses the
-word, nor what another training would have learned.
+The measure is the norm of the gradient of the loss with respect to the word's vector. In a linear
+model, these are the weights of the n-grams that end with the word. It says how strongly a small
+change of the vector changes the predictions for these reviews. It says neither whether the model
+uses the word, nor what another training would have learned.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 BATCH = 64  # reviews in a batch
-VECTOR_LAYERS = ("embedding", "ngram_weights")  # a network has the first, a linear model the second
+VECTOR_LAYERS = ("embedding", "ngram_weights")  # of a network, and of a linear model
 REACH_THRESHOLD = 0.01  # share of the greatest mean norm at which a gradient still counts
 LOWER_QUANTILE, UPPER_QUANTILE = 0.1, 0.9  # over the reviews
 

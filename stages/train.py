@@ -100,7 +100,8 @@ def main() -> None:
     checkpoints.remove_stale_checkpoints()
     with checkpoints.exclusive_checkpoint(key) as checkpoint:
         inputs = model_inputs(padded.pad, params, len(train_split.y))
-        training = Training(params, inputs, train_split, val_split)
+        is_resumed = checkpoint.state is not None
+        training = Training(params, inputs, train_split, val_split, is_resumed)
         print(f"Training with {training.path}", flush=True)
         tags = {**provenance.provenance_tags(), **machine_tags, "train.path": training.path}
         record = describe_run(about, key, checkpoint.start, tags, [train_split, val_split])

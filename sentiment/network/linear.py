@@ -1,11 +1,13 @@
 """The linear architecture: the words and n-grams of a review, each present or not.
 
-The logit of a review is the sum over its distinct words and n-grams of a fixed log-ratio, by which
-naive Bayes weighs them, times a learned weight that starts at 0. The words and bigrams of the end
-of a review, where the verdict tends to be, also are features of their own.
+The logit of a review is a scaled sum plus a bias. The sum runs over the distinct words and n-grams
+of the review: a fixed log-ratio of naive Bayes times a weight that is learned from 0. Words and
+bigrams near the end of what is read, where the verdict tends to be, are counted a second time, as
+features of their own.
 
-Each n-gram has a row of the model's tables, by its hash. The most frequent n-gram of a row keeps
-it, and the others are ignored: rows that n-grams shared cost a point of accuracy.
+Features have rows in the model's tables, by their hashes. If several features have the same row,
+only the most frequent one is read. Sharing the row lowered the accuracy by a point
+(docs/accuracy.md).
 
 Sources: Wang and Manning 2012, *Baselines and Bigrams: Simple, Good Sentiment and Topic
 Classification*; Maiya's keras-nbsvm, which trains the weights by Adam without a penalty.
@@ -27,19 +29,20 @@ if TYPE_CHECKING:
 
 # Names of layers.
 HASHES = "hashes"
-CHECK = "check"  # tells the n-gram that has a row from others: its hash, divided by the buckets
+QUOTIENT = "quotient"  # hash // buckets of the feature that has the row
 LOG_RATIO = "log_ratio"
 WEIGHT = "weight"
-VECTORS = "ngram_weights"  # of the features that end with each word, shape (batch, length, n)
-SCALE = 2.0  # of the sum before training: so scaled, it is learned well at a learning rate of 0.001
-ENDING_NGRAMS = 2  # words in the longest n-grams that are features of the ending
-ENDING_OFFSET = 2**40 + 524_309  # added to their hashes; odd, so that they have other buckets
+NGRAM_WEIGHTS = "ngram_weights"  # weights of the features that end with each word
+INITIAL_SCALE = 2.0  # with it, a learning rate of 0.001 is about the best
+MAX_ENDING_NGRAM = 2  # words
+ENDING_OFFSET = 2**41 + 524_309  # above all hashes of n-grams; not a multiple of `buckets`
+EXACT_LIMIT = 2**24  # float32 is exact for integers below it
 SMOOTHING = 1  # added to the number of reviews of each class, as in the paper
-REVIEWS_AT_ONCE = 1024  # whose n-grams are hashed at once
+HASH_BATCH_SIZE = 1024  # reviews
 
 
 def linear_features(params: TrainParams, inputs: Inputs, tokens: Any) -> Any:
-    """Return the sum over the distinct features of each review.
+    """Return each review's sum of log-ratio times weight over its distinct features.
 
     Args:
         params: the section `train`.
@@ -62,17 +65,19 @@ def linear_features(params: TrainParams, inputs: Inputs, tokens: Any) -> Any:
                 hashes + ENDING_OFFSET,
                 NO_NGRAM,
             )
-            for hashes in features[:ENDING_NGRAMS]
+            for hashes in features[:MAX_ENDING_NGRAM]
         ]
     hashes = keras.layers.Identity(name=HASHES)(ops.stack(features, axis=2))
+    # Row 0 stands for no feature.
     rows = ops.where(ops.equal(hashes, NO_NGRAM), 0, 1 + ops.mod(hashes, linear.buckets))
-    check = keras.layers.Embedding(linear.buckets + 1, 1, "zeros", trainable=False, name=CHECK)
+    quotient = keras.layers.Embedding(
+        linear.buckets + 1, 1, "zeros", trainable=False, name=QUOTIENT
+    )
     quotients = ops.cast(ops.floor_divide(hashes, linear.buckets), "float32")
-    is_known = ops.equal(ops.squeeze(check(rows), 3), quotients)
-    rows = ops.where(is_known, rows, 0)
+    rows = ops.where(ops.equal(ops.squeeze(quotient(rows), 3), quotients), rows, 0)
     ratio = keras.layers.Embedding(linear.buckets + 1, 1, "zeros", trainable=False, name=LOG_RATIO)
     weight = keras.layers.Embedding(linear.buckets + 1, 1, "zeros", name=WEIGHT)
-    weights = keras.layers.Identity(name=VECTORS)(ops.squeeze(weight(rows), 3))
+    weights = keras.layers.Identity(name=NGRAM_WEIGHTS)(ops.squeeze(weight(rows), 3))
     return _sum_distinct(rows, ops.squeeze(ratio(rows), 3) * weights)
 
 
@@ -107,8 +112,8 @@ def _sum_distinct(rows: Any, values: Any) -> Any:
     return ops.sum(is_first * ordered_values, axis=1, keepdims=True)
 
 
-def initialize(model: "keras.Model", params: TrainParams, train_split: Split) -> None:
-    """Choose the n-grams that a model knows, and compute their log-ratios.
+def initialize_linear_model(model: "keras.Model", params: TrainParams, train_split: Split) -> None:
+    """Choose the features that a model reads, and compute their log-ratios.
 
     Args:
         model: a model with the architecture `linear`.
@@ -116,27 +121,33 @@ def initialize(model: "keras.Model", params: TrainParams, train_split: Split) ->
         train_split: the training set.
 
     Raises:
-        UserError: all labels are the same, or no n-gram is in enough reviews.
+        UserError: all labels are the same, no feature is in enough reviews, or there are too few
+            buckets.
     """
     linear = params.linear
+    if len(np.unique(train_split.y)) < 2:
+        raise UserError("All training reviews have the same label. Use a dataset with both labels.")
     hashes, counts = _count_reviews(model, train_split)
     known = choose_ngrams(hashes, counts.sum(axis=0), linear.buckets, linear.min_reviews)
     if not len(known):
         raise UserError(
-            f"No word is in {linear.min_reviews} reviews: lower train.linear.min_reviews."
+            f"No word is in {linear.min_reviews} training reviews. Lower train.linear.min_reviews."
         )
-    if len(np.unique(train_split.y)) < 2:
-        raise UserError("All training reviews have the same label: there is nothing to learn.")
+    if hashes[-1] // linear.buckets >= EXACT_LIMIT:
+        raise UserError(
+            f"train.linear.buckets {linear.buckets} are too few to tell n-grams apart. "
+            f"Use at least {hashes[-1] // EXACT_LIMIT + 1}."
+        )
     rows = 1 + hashes[known] % linear.buckets
-    check = np.full((linear.buckets + 1, 1), NO_NGRAM, np.float32)
-    check[rows, 0] = hashes[known] // linear.buckets
+    quotients = np.full((linear.buckets + 1, 1), NO_NGRAM, np.float32)
+    quotients[rows, 0] = hashes[known] // linear.buckets
     ratios = np.zeros((linear.buckets + 1, 1), np.float32)
     ratios[rows, 0] = log_ratios(counts[:, known])
-    model.get_layer(CHECK).set_weights([check])
+    model.get_layer(QUOTIENT).set_weights([quotients])
     model.get_layer(LOG_RATIO).set_weights([ratios])
     head = model.get_layer("probability")
     kernel, bias = head.get_weights()
-    head.set_weights([np.full_like(kernel, SCALE), bias])
+    head.set_weights([np.full_like(kernel, INITIAL_SCALE), bias])
 
 
 def _count_reviews(
@@ -153,8 +164,8 @@ def _count_reviews(
     read = keras.Model(model.input, model.get_layer(HASHES).output)
     distinct = []
     labels = []
-    for start in range(0, len(split.y), REVIEWS_AT_ONCE):
-        batch = split.x[start : start + REVIEWS_AT_ONCE].astype(np.int32)
+    for start in range(0, len(split.y), HASH_BATCH_SIZE):
+        batch = split.x[start : start + HASH_BATCH_SIZE].astype(np.int32)
         for hashes, label in zip(read.predict_on_batch(batch), split.y[start:], strict=False):
             distinct.append(np.unique(hashes[hashes != NO_NGRAM]))
             labels.append(np.full(len(distinct[-1]), label, bool))

@@ -1,22 +1,25 @@
-"""A linear component beside a network: the architecture `linear`, trained before the network.
+"""Combine a network with a linear model that is trained before it.
 
-Source: Cheng et al. 2016, *Wide & Deep Learning for Recommender Systems*, except that the two are
-trained separately: what is trained apart errs more differently than what is trained together.
+Source: Cheng et al. 2016, *Wide & Deep Learning for Recommender Systems*. There, both are trained
+together. Trained separately, their errors are less alike, and their mean is more accurate.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
+from numpy.typing import NDArray
 
 from sentiment.network.inputs import Inputs
-from sentiment.network.linear import CHECK, LOG_RATIO, WEIGHT, linear_features
+from sentiment.network.linear import LOG_RATIO, QUOTIENT, WEIGHT, linear_features
 from sentiment.network.params import TrainParams
 
 LOGIT = "linear_logit"
+TABLES = (QUOTIENT, LOG_RATIO, WEIGHT)
 
 
-class NetworkBesideLinear(keras.Model):  # type: ignore[misc]  # Keras has no types
+class NetworkWithLinear(keras.Model):  # type: ignore[misc]  # Keras has no types
     """Train a network alone. Validate and predict with the linear component.
 
     Args:
@@ -34,14 +37,11 @@ class NetworkBesideLinear(keras.Model):  # type: ignore[misc]  # Keras has no ty
         return super().call(inputs, training=training, mask=mask)
 
 
-def combine(
-    network: keras.Model, linear: keras.Model, params: TrainParams, inputs: Inputs
-) -> keras.Model:
-    """Return the weighted mean, in log-odds, of a network and a trained linear model.
+def add_linear_component(network: keras.Model, params: TrainParams, inputs: Inputs) -> keras.Model:
+    """Return the weighted mean, in log-odds, of a network and a linear model without weights yet.
 
     Args:
         network: from token ids to probabilities.
-        linear: a model with the architecture `linear`.
         params: the section `train`. `linear.share` is the weight of the linear model.
         inputs: the inputs of both.
     """
@@ -52,9 +52,20 @@ def combine(
     share = params.linear.share
     output = ops.sigmoid((1 - share) * log_odds + share * logit)
     combined = keras.Model(network.input, output, name=network.name)
-    for name in (CHECK, LOG_RATIO, WEIGHT):
-        layer = combined.get_layer(name)
-        layer.set_weights(linear.get_layer(name).get_weights())
-        layer.trainable = False
-    combined.get_layer(LOGIT).set_weights(linear.get_layer("probability").get_weights())
+    for name in TABLES:
+        combined.get_layer(name).trainable = False
     return combined
+
+
+def set_linear_weights(
+    combined: keras.Model, weights: Mapping[str, Sequence[NDArray[Any]]]
+) -> None:
+    """Set the weights of the linear component.
+
+    Args:
+        combined: see `add_linear_component`.
+        weights: of the layers of the trained linear model, by their names.
+    """
+    for name in TABLES:
+        combined.get_layer(name).set_weights(weights[name])
+    combined.get_layer(LOGIT).set_weights(weights["probability"])

@@ -4,15 +4,15 @@ from typing import Any
 
 from sentiment.network.inputs import Inputs
 
-HASH_PRIMES = (7_919, 1_000_003, 104_729)  # of an n-gram's words, starting with the last one
+HASH_PRIMES = (7_919, 1_000_003, 104_729)  # factors of the last word, the one before it, and so on
 NO_NGRAM = -1
 
 
 def ngram_hashes(tokens: Any, size: int, inputs: Inputs) -> Any:
     """Return the hash of the n-gram that ends with each word.
 
-    The hash is a sum over the n-gram's words, below 10^11 for a vocabulary of 88,000 words. So few
-    n-grams of a dataset have the same hash that it may stand for the n-gram.
+    The hash is a sum over the n-gram's words, below 2^41 for up to a million words. Few n-grams of
+    a dataset share a hash, so the hash identifies the n-gram.
 
     Args:
         tokens: token ids, shape (batch, length), any integer type.

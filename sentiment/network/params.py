@@ -93,16 +93,13 @@ class TrainParams(Section):
     deterministic: bool
     accelerate: bool
 
-    def linear_component(self) -> Self:
-        """Return the params by which the linear component is trained, as a model of its own."""
+    def linear_component_params(self) -> Self:
+        """Return the params of a linear component, which is trained as a model of its own.
+
+        Params that only networks read keep their values, and are not read.
+        """
         linear = self.linear.model_copy(update={"share": 0.0})
-        return self.model_copy(
-            update={
-                "architecture": "linear",
-                "embedding_initializer": "uniform",
-                "linear": linear,
-            }
-        )
+        return self.model_copy(update={"architecture": "linear", "linear": linear})
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from sentiment.backend import load_keras
 from sentiment.errors import UserError
-from sentiment.network import linear
 from sentiment.network.batches import Split, batched_dataset
 from sentiment.network.inputs import Inputs
+from sentiment.network.linear import initialize_linear_model
 from sentiment.network.model import build_model, compile_model
 from sentiment.network.params import TrainParams
 from sentiment.network.progress import (
@@ -36,31 +36,44 @@ VARIABLE, BEST, COUNTER, EPOCHS = "variable", "best", "counter", "epochs"  # nam
 class Training:
     """A model with its data, before its first step or as restored from a checkpoint.
 
+    Args:
+        params: the section `train`.
+        inputs: the inputs of the model.
+        train_split: the training set.
+        val_split: the validation set.
+        is_resumed: `restore` is called next, so a linear component need not be trained.
+
     Attributes:
         model: the model.
-        trained: what is trained: the model or, beside a linear component, its network.
+        trained: the model that `fit` trains. With a linear component, it trains the network alone.
         path: how the model is trained: "fast LSTM", or "stock Keras" and the reason.
     """
 
     def __init__(
-        self, params: TrainParams, inputs: Inputs, train_split: Split, val_split: Split
+        self,
+        params: TrainParams,
+        inputs: Inputs,
+        train_split: Split,
+        val_split: Split,
+        is_resumed: bool = False,
     ) -> None:
         self.params = params
         self.train_split = train_split
         self.val_split = val_split
-        component = None
-        if params.linear.share:
-            print("Training the linear component", flush=True)
-            component = Training(params.linear_component(), inputs, train_split, val_split)
-            component.fit(NO_PROGRESS, lambda _: None)
+        linear_weights = None
+        if params.linear.share and not is_resumed:
+            # The seeds are set again below, so this does not change the network.
+            linear_weights = train_linear_component(params, inputs, train_split, val_split)
         self.model = build_initialized_model(params, inputs, train_split)
         self.trained = self.model
-        if component:
-            from sentiment.network.linear_component import NetworkBesideLinear, combine
+        if params.linear.share:
+            from sentiment.network import linear_component  # imports Keras
 
             network = self.model
-            self.model = combine(network, component.model, params, inputs)
-            self.trained = NetworkBesideLinear(network, self.model)
+            self.model = linear_component.add_linear_component(network, params, inputs)
+            if linear_weights:
+                linear_component.set_linear_weights(self.model, linear_weights)
+            self.trained = linear_component.NetworkWithLinear(network, self.model)
             compile_model(self.trained, params, inputs)
         from sentiment.network.fast_lstm import accelerate  # imports TensorFlow, so after Keras
 
@@ -161,14 +174,29 @@ def build_initialized_model(
     set_seeds(params)
     model = build_model(params, inputs)
     if params.architecture == "linear":
-        linear.initialize(model, params, train_split)
-    if params.embedding_initializer == "cooccurrence":
+        initialize_linear_model(model, params, train_split)
+    elif params.embedding_initializer == "cooccurrence":
         special_tokens = (inputs.padding_token, inputs.unknown_token)
         vectors = word_vectors(
             train_split.x, inputs.num_words, params.embedding_units, special_tokens
         )
         model.get_layer("embedding").set_weights([vectors])
     return model
+
+
+def train_linear_component(
+    params: TrainParams, inputs: Inputs, train_split: Split, val_split: Split
+) -> dict[str, list[NDArray[Any]]]:
+    """Train the linear component, and return the weights of its layers, by their names."""
+    started = time.perf_counter()
+    component = Training(params.linear_component_params(), inputs, train_split, val_split)
+    result = component.fit(NO_PROGRESS, lambda _: None, verbose=False)
+    print(
+        f"Trained the linear component in {time.perf_counter() - started:.0f} s: "
+        f"val_accuracy {training_metrics(result)['val_accuracy']:.4f}",
+        flush=True,
+    )
+    return {layer.name: layer.get_weights() for layer in component.model.layers}
 
 
 def _progress_callback(

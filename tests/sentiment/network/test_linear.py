@@ -19,18 +19,18 @@ from tests.project import merged
 from tests.sentiment.network.test_training import prepared, small
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
-OPTIONS = {"buckets": 1024, "min_reviews": 1, "ending": 0.0}
-LINEAR: dict[str, Any] = {"architecture": "linear", "linear": OPTIONS}
+LINEAR_PARAMS = {"buckets": 1024, "min_reviews": 1, "ending": 0.0}
+LINEAR: dict[str, Any] = {"architecture": "linear", "linear": LINEAR_PARAMS}
 PAD, UNKNOWN = 0, 2
 
 
 def hash_of(*words: int) -> int:
-    """The hash of an n-gram, from its words in their order."""
+    """Return the hash of an n-gram, from its words in their order."""
     return sum(prime * word for prime, word in zip(HASH_PRIMES, reversed(words), strict=False))
 
 
-def trained_on(x: list[list[int]], y: list[int], **changes: Any) -> Training:
-    """A training with these reviews, before its first epoch."""
+def new_training(x: list[list[int]], y: list[int], **changes: Any) -> Training:
+    """Return a training on these reviews, before its first epoch."""
     split = Split(np.array(x, np.uint16), np.array(y, np.uint8))
     return prepared(small(**{**LINEAR, **changes}), learning=split)
 
@@ -63,7 +63,7 @@ def test_log_ratios_are_those_of_naive_bayes() -> None:
 def test_known_ngrams_have_the_log_ratio_of_the_reviews_that_have_them() -> None:
     """A review counts once, however often it has an n-gram."""
     x = [[0, 1, 5, 5, 6, 5], [0, 0, 0, 1, 6, 5], [0, 0, 0, 0, 1, 6]]
-    training = trained_on(x, [1, 0, 0], linear={**OPTIONS, "min_reviews": 2, "ngrams": 2})
+    training = new_training(x, [1, 0, 0], linear={**LINEAR_PARAMS, "min_reviews": 2, "ngrams": 2})
     table = training.model.get_layer(linear.LOG_RATIO).get_weights()[0][:, 0]
     ngrams = {(1,): (2, 1), (5,): (1, 1), (6,): (2, 1), (1, 6): (2, 0), (6, 5): (1, 1)}
     counts = np.array(list(ngrams.values())).T
@@ -74,15 +74,16 @@ def test_known_ngrams_have_the_log_ratio_of_the_reviews_that_have_them() -> None
 
 @pytest.mark.parametrize("padding", ["pre", "post"])
 def test_logit_adds_each_known_ngram_of_a_review_once(padding: str) -> None:
-    training = trained_on([[1, 5, 6, 7, 5, 6], [0, 0, 1, 9, 8, 7]], [1, 0])
+    training = new_training([[1, 5, 6, 7, 5, 6], [0, 0, 1, 9, 8, 7]], [1, 0])
     model = training.model
     rng = np.random.default_rng(0)
-    ratio, weight = model.get_layer(linear.LOG_RATIO), model.get_layer(linear.WEIGHT)
-    weight.set_weights([rng.normal(size=(1025, 1))])
-    values = ratio.get_weights()[0][:, 0] * weight.get_weights()[0][:, 0]
+    log_ratio = model.get_layer(linear.LOG_RATIO).get_weights()[0][:, 0]
+    weight = rng.normal(size=(1025, 1)).astype(np.float32)
+    model.get_layer(linear.WEIGHT).set_weights([weight])
+    values = log_ratio * weight[:, 0]
     words = [1, 5, 6, 5, 6]
     known = {(1,), (5,), (6,), (1, 5), (5, 6), (1, 5, 6)}  # but not 6 5, which no review has
-    expected = linear.SCALE * sum(values[1 + hash_of(*ngram) % 1024] for ngram in known)
+    expected = linear.INITIAL_SCALE * sum(values[1 + hash_of(*ngram) % 1024] for ngram in known)
     row = [0, *words] if padding == "pre" else [*words, 0]
     probability = float(model(np.array([row]))[0, 0])
     assert np.log(probability / (1 - probability)) == pytest.approx(expected, abs=1e-5)
@@ -102,7 +103,7 @@ def test_words_and_bigrams_of_the_ending_are_features_of_their_own(row: list[int
 
 def test_unknown_ngram_in_the_row_of_a_known_one_is_ignored() -> None:
     x = [[0, 0, 0, 0, 0, 5], [0, 0, 0, 0, 0, 6]]
-    model = trained_on(x, [1, 0], linear={**OPTIONS, "buckets": 1}).model
+    model = new_training(x, [1, 0], linear={**LINEAR_PARAMS, "buckets": 1}).model
     for name in (linear.LOG_RATIO, linear.WEIGHT):
         model.get_layer(name).set_weights([np.ones((2, 1))])
     probabilities = model(np.array([[0, 0, 0, 0, 0, word] for word in (5, 6, 7)]))
@@ -110,16 +111,31 @@ def test_unknown_ngram_in_the_row_of_a_known_one_is_ignored() -> None:
 
 
 def test_training_without_a_frequent_ngram_or_with_one_label_is_refused() -> None:
-    with pytest.raises(UserError, match="No word is in 900 reviews: lower"):
+    with pytest.raises(UserError, match="No word is in 900 training reviews"):
         prepared(small(architecture="linear", linear={"min_reviews": 900}))
     with pytest.raises(UserError, match="the same label"):
-        trained_on([[0, 0, 0, 0, 5, 6]], [1])
+        new_training([[0, 0, 0, 0, 5, 6]], [1])
+
+
+def test_too_few_buckets_for_features_of_the_ending_are_refused() -> None:
+    with pytest.raises(UserError, match=r"buckets 1024 are too few .* Use at least 131073\."):
+        new_training([[0, 0, 1, 5, 6, 7], [0, 0, 1, 7, 6, 5]], [1, 0], linear={"buckets": 1024})
+
+
+@pytest.mark.parametrize("changes", [{"ngrams": 1}, {"buckets": 150_001}], ids=str)
+def test_review_without_words_has_the_probability_of_the_bias(changes: dict[str, Any]) -> None:
+    x = [[0, 0, 0, 0, 5, 6], [0, 0, 0, 0, 6, 7]]
+    params = {"buckets": 2**18, "min_reviews": 1, "ending": 0.25, **changes}
+    model = new_training(x, [1, 0], linear=params).model
+    model.get_layer(linear.WEIGHT).set_weights([np.ones((params["buckets"] + 1, 1))])
+    assert np.asarray(model(np.zeros((1, 6), int))) == pytest.approx(0.5)
+    assert float(model(np.array(x))[0, 0]) > 0.5
 
 
 def test_linear_model_starts_undecided_and_learns_which_words_matter() -> None:
     x = np.random.default_rng(0).integers(3, 20, (200, 6))
     y = (x == 5).any(axis=1)
-    training = trained_on(x.tolist(), y.tolist(), learning_rate=0.1, epochs=4)
+    training = new_training(x.tolist(), y.tolist(), learning_rate=0.1, epochs=4)
     assert np.asarray(training.model(x)) == pytest.approx(0.5)
     history = training.fit(NO_PROGRESS, lambda _: None).history
     assert history["accuracy"].iloc[-1] > 0.95
@@ -127,9 +143,8 @@ def test_linear_model_starts_undecided_and_learns_which_words_matter() -> None:
 
 def test_gradient_of_a_word_is_that_of_the_ngrams_that_first_end_with_it() -> None:
     model = build_model(small(**LINEAR), inputs(20, 6))
-    check, ratio = model.get_layer(linear.CHECK), model.get_layer(linear.LOG_RATIO)
-    check.set_weights([np.full((1025, 1), hash_of(5) // 1024)])
-    ratio.set_weights([np.arange(1025)[:, None]])
+    model.get_layer(linear.QUOTIENT).set_weights([np.full((1025, 1), hash_of(5) // 1024)])
+    model.get_layer(linear.LOG_RATIO).set_weights([np.arange(1025)[:, None]])
     model.get_layer("probability").set_weights([np.ones((1, 1)), np.zeros(1)])
     norms = gradients.gradient_norms(model, np.array([[0, 0, 5, 0, 5, 0]]))
     assert norms.tolist() == [[0, 0, 1 + hash_of(5) % 1024, 0, 0, 0]]

@@ -11,13 +11,15 @@ from sentiment.explanation import explain, prefix_predictions
 from sentiment.network import linear
 from sentiment.network.model import save_model
 from sentiment.network.progress import NO_PROGRESS
+from sentiment.network.training import Training
+from tests.conftest import inputs
 from tests.project import TRANSFORMER
 from tests.sentiment.network.test_training import CURVES, parts, prepared, small, validated
 from tests.sentiment.serving.test_pyfunc_model import load, packed
 from workflow.params import Params
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
-BESIDE = {"linear": {"buckets": 1024, "min_reviews": 1, "ending": 0.0, "share": 0.75}}
+COMBINED = {"linear": {"buckets": 1024, "min_reviews": 1, "ending": 0.0, "share": 0.75}}
 
 
 def log_odds(probabilities: Any) -> np.ndarray:
@@ -26,9 +28,9 @@ def log_odds(probabilities: Any) -> np.ndarray:
 
 
 def test_probability_is_the_weighted_mean_in_log_odds() -> None:
-    training = prepared(small(**BESIDE))
+    training = prepared(small(**COMBINED))
     x, _ = parts()[1]
-    component = prepared(small(**BESIDE).linear_component())
+    component = prepared(small(**COMBINED).linear_component_params())
     component.fit(NO_PROGRESS, lambda _: None, verbose=False)
     read = load_keras().Model(training.model.input, training.model.get_layer("probability").output)
     expected = log_odds(read(x)) / 4 + 3 * log_odds(component.model(x)) / 4
@@ -48,25 +50,51 @@ def test_network_is_trained_alone_and_validated_with_the_linear_component(
     changes: dict[str, Any],
 ) -> None:
     alone = prepared(small(**changes), accelerate=True)
-    beside = prepared(small(**changes, **BESIDE), accelerate=True)
+    combined = prepared(small(**changes, **COMBINED), accelerate=True)
     expected = alone.fit(NO_PROGRESS, lambda _: None).history
-    weights = beside.model.get_layer(linear.WEIGHT).get_weights()[0]
-    trained = beside.fit(NO_PROGRESS, lambda _: None).history
+    weights = combined.model.get_layer(linear.WEIGHT).get_weights()[0]
+    trained = combined.fit(NO_PROGRESS, lambda _: None).history
     x = parts()[1].x
-    network = load_keras().Model(beside.model.input, beside.model.get_layer("probability").output)
+    network = load_keras().Model(
+        combined.model.input, combined.model.get_layer("probability").output
+    )
     np.testing.assert_allclose(log_odds(network(x)), log_odds(alone.model(x)), atol=1e-5)
     for name in CURVES[:2]:
         assert trained[name].tolist() == pytest.approx(expected[name].tolist(), rel=1e-5)
-    loss = validated(beside.trained)["val_loss"]
+    loss = validated(combined.trained)["val_loss"]
     assert trained["val_loss"].iloc[-1] == pytest.approx(loss, rel=1e-5)
     assert abs(loss - expected["val_loss"].iloc[-1]) > 1e-4
-    np.testing.assert_array_equal(beside.model.get_layer(linear.WEIGHT).get_weights()[0], weights)
+    np.testing.assert_array_equal(combined.model.get_layer(linear.WEIGHT).get_weights()[0], weights)
+
+
+def test_resumed_training_restores_the_linear_component_and_does_not_train_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    params = small(**COMBINED, epochs=2)
+    states: list[dict[str, np.ndarray]] = []
+    whole = Training(params, inputs(20, 6), *parts())
+    whole.fit(NO_PROGRESS, lambda progress: states.append(whole.capture(progress)), verbose=False)
+    capsys.readouterr()
+    resumed = Training(params, inputs(20, 6), *parts(), is_resumed=True)
+    resumed.fit(resumed.restore(states[0]), lambda _: None, verbose=False)
+    assert "linear component" not in capsys.readouterr().out
+    for one, other in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_kept_epoch_is_the_best_of_the_combined_model() -> None:
+    params = small(**COMBINED, epochs=6, learning_rate=0.5, keep_best=True, class_weight="balanced")
+    training = Training(params, inputs(20, 6), *parts())
+    result = training.fit(NO_PROGRESS, lambda _: None, verbose=False)
+    losses = result.history["val_loss"].tolist()
+    assert result.kept_epoch == losses.index(min(losses)) + 1
+    assert validated(training.trained)["val_loss"] == pytest.approx(min(losses), rel=1e-5)
 
 
 def test_linear_component_is_saved_served_and_explained(
     small_params: Params, tmp_path: Path
 ) -> None:
-    trained = prepared(small(**BESIDE))
+    trained = prepared(small(**COMBINED))
     trained.fit(NO_PROGRESS, lambda _: None, verbose=False)
     model = trained.model
     x = parts()[1].x

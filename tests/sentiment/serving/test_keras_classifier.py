@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from sentiment.backend import load_keras
+from sentiment.network.batches import Split
+from sentiment.network.linear import WEIGHT, initialize_linear_model
 from sentiment.network.model import build_model
 from sentiment.serving import keras_classifier
 from sentiment.serving.keras_classifier import BatchPredictor, CompiledModel
@@ -22,13 +24,11 @@ SEGMENTS = {"mask_padding": True, "segment_length": 5, "pooling": "max+mean"}
 NETWORKS: list[dict[str, Any]] = [
     {"cell": "lstm"},
     {"bidirectional": True, "layers": 2, **SEGMENTS},
-    {
-        "cell": "gru",
-        "mask_padding": True,
-        "linear": {"buckets": 64, "min_reviews": 1, "share": 0.5},
-    },
+    {"cell": "gru", "mask_padding": True},
     {**TRANSFORMER, "layers": 2, "pooling": "max+mean"},
 ]
+
+LINEAR = {"architecture": "linear"}
 
 
 def network(**changes: Any) -> "keras.Model":
@@ -46,11 +46,23 @@ def tokens(rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, WORDS, (REVIEWS, LENGTH)).astype(np.uint16)
 
 
-@pytest.mark.parametrize("changes", NETWORKS, ids=", ".join)
+def linear_model(tokens: np.ndarray) -> "keras.Model":
+    """Return a linear model with random weights that knows every n-gram of these reviews."""
+    params = settings(architecture="linear", linear={"min_reviews": 1})
+    model = build_model(params, inputs(WORDS, LENGTH))
+    labels = (np.arange(len(tokens)) % 2).astype(np.uint8)
+    initialize_linear_model(model, params, Split(tokens, labels))
+    rows = params.linear.buckets + 1
+    model.get_layer(WEIGHT).set_weights([np.random.default_rng(0).normal(size=(rows, 1))])
+    return model
+
+
+@pytest.mark.parametrize("changes", [*NETWORKS, LINEAR], ids=", ".join)
 def test_bits_of_a_prediction_do_not_depend_on_other_reviews(
     changes: dict[str, Any], tokens: np.ndarray
 ) -> None:
-    predictor = BatchPredictor(network(**changes), 8)
+    model = linear_model(tokens) if changes == LINEAR else network(**changes)
+    predictor = BatchPredictor(model, 8)
     probabilities = predictor(tokens)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, predictor.model(tokens)[:, 0], atol=1e-6)
