@@ -18,13 +18,13 @@ from tests.project import Project
 from workflow import files
 
 pytestmark = pytest.mark.slow
-GRU: dict[str, Any] = {
+LINEAR: dict[str, Any] = {
     "pad": {"max_length": 30, "num_words": 250},
     "train": {
-        "architecture": "recurrent",
-        "cell": "gru",
+        "architecture": "linear",
         "heads": 0,
-        "pooling": "max",
+        "mask_padding": False,
+        "pooling": "last",
         "validation_split": 0.25,
     },
 }
@@ -32,13 +32,13 @@ GRU: dict[str, Any] = {
 
 @pytest.fixture(scope="session")
 def ensembles(transformed: Project, shared: Sharer) -> Project:
-    """A project with an ensemble of an LSTM, a transformer, and a GRU of another length.
+    """A project with an ensemble of an LSTM, a transformer, and a linear model of another length.
 
     What the command printed is in the file `result.json` next to it.
     """
 
     def join(project: Project) -> None:
-        project.change(**GRU)
+        project.change(**LINEAR)
         run_stages(project)
         with pytest.MonkeyPatch.context() as patch:
             stand_in(project.path, patch)
