@@ -1,7 +1,7 @@
 """`python -m benchmarks.accuracy`: what models reach on the test set, and what they take.
 
-Each RUN is named as in `make compare`: the id of a run or of a group of seeds, say. A group gets a
-row for its mean. Writes `accuracy.md` beside this file.
+Each RUN is named as in `make compare`: the id of a training's run or of a group of seeds, say. A
+group gets a row for its mean. Writes `accuracy.md` beside this file.
 """
 
 import tempfile
@@ -35,8 +35,8 @@ class Row(NamedTuple):
         interval: of that mean, or Wilson's of a single model.
         deviation: standard deviation between trainings; None of a single model.
         ece: expected calibration error, the mean.
-        reach: how far back the gradient reaches, words, the mean; None without gradients.
-        minutes: of training, all that it takes.
+        reach: how far back the gradient reaches, words, the mean.
+        minutes: from the start of the run to the end of its training, the mean.
         parameters: numbers that were learned.
         milliseconds: of an answer.
     """
@@ -46,7 +46,7 @@ class Row(NamedTuple):
     interval: Interval
     deviation: float | None
     ece: float
-    reach: float | None
+    reach: float
     minutes: float
     parameters: float
     milliseconds: float
@@ -57,8 +57,9 @@ def row(group: RunGroup, bins: int, confidence: float) -> Row:
     accuracy, error = METRICS["accuracy"], METRICS["ece"]
     tables = [Predictions(training.predictions, bins) for training in group.trainings]
     right = np.array([accuracy.compute(table) for table in tables])
-    logged = [mlflow.get_run(training.run_id).data.metrics for training in group.trainings]
-    reached = [metrics["gradient_reach"] for metrics in logged if "gradient_reach" in metrics]
+    runs = [mlflow.get_run(training.run_id) for training in group.trainings]
+    reached = [run.data.metrics["gradient_reach"] for run in runs]
+    milliseconds = [run.info.end_time - run.info.start_time for run in runs]
     taken = group.cost
     own = interval(accuracy, tables[0], confidence) if group.single else None
     return Row(
@@ -67,8 +68,8 @@ def row(group: RunGroup, bins: int, confidence: float) -> Row:
         own or mean_interval(right, confidence),
         None if group.single else float(right.std(ddof=1)),
         float(np.mean([error.compute(table) for table in tables])),
-        float(np.mean(reached)) if reached else None,
-        taken["training_seconds"] / 60,
+        float(np.mean(reached)),
+        float(np.mean(milliseconds)) / 60_000,
         taken["parameters"],
         taken["milliseconds_per_review"],
     )
@@ -81,10 +82,9 @@ def table(rows: Sequence[Row]) -> str:
     for line in rows:
         low, high = line.interval
         deviation = "" if line.deviation is None else f"{line.deviation:.4f}"
-        reached = "" if line.reach is None else f"{line.reach:.0f}"
         lines.append(
             f"| {line.name} | {line.accuracy:.4f} | {low:.4f} to {high:.4f} | {deviation} "
-            f"| {line.ece:.3f} | {reached} | {line.minutes:.1f} | {line.parameters:,.0f} "
+            f"| {line.ece:.3f} | {line.reach:.0f} | {line.minutes:.1f} | {line.parameters:,.0f} "
             f"| {line.milliseconds:.2f} |"
         )
     return "\n".join(lines)

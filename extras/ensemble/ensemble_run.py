@@ -29,7 +29,7 @@ HISTORY_FILE = "history.csv"
 
 
 class EnsembleRequest(NamedTuple):
-    """What to evaluate.
+    """An ensemble to evaluate.
 
     Attributes:
         name: of the run.
@@ -126,9 +126,9 @@ def read_dataset(members: Sequence[Member]) -> EnsembleDataset:
     }
     if present != expected:
         raise UserError(
-            f"{FETCH} has other reviews than the models were evaluated on. Set fetch.dataset to "
-            f"{expected['fetch.dataset']} and its params to the values of then, and run "
-            "`dvc repro fetch`."
+            f"{FETCH} has other reviews than the models were evaluated on. Set the "
+            f"params of fetch as in their runs (fetch.dataset: {expected['fetch.dataset']}), then "
+            "run `dvc repro fetch`."
         )
     train = files.read_reviews(FETCH, "train")
     test = files.read_reviews(FETCH, "test")

@@ -23,7 +23,7 @@ from sentiment.network.progress import history_frame
 from sentiment.padding import seen_in_training, shuffle_orders
 from sentiment.tokenizer import Reviews
 
-CHUNK_REVIEWS = 2000  # reviews whose padded rows are in memory at once
+REVIEWS_PER_CHUNK = 10_000  # their padded rows are in memory at once
 # From texts, given as word ranks, to their probabilities, shape (texts,).
 Predict = Callable[[Sequence[Sequence[int]]], NDArray[np.float32]]
 
@@ -34,14 +34,14 @@ class EnsembleDataset(NamedTuple):
     Attributes:
         test: the test set.
         train: the reviews that the members split into training and validation set.
-        training: positions in `train` of the reviews that all members were trained on.
-        validation: positions in `train` of the reviews that no member was trained on.
+        train_order: positions in `train` of the reviews that all members were trained on.
+        val_order: positions in `train` of the reviews that no member was trained on.
     """
 
     test: EvalDataset
     train: Reviews
-    training: NDArray[np.int64]
-    validation: NDArray[np.int64]
+    train_order: NDArray[np.int64]
+    val_order: NDArray[np.int64]
 
 
 class EnsembleEvaluation(NamedTuple):
@@ -110,8 +110,8 @@ def evaluate_ensemble(
     texts = text_lookup(test, words)
     trainings = [member.training for member in members]
     row = {
-        **_accuracy_and_loss(predict, dataset.train, dataset.training, ""),
-        **_accuracy_and_loss(predict, dataset.train, dataset.validation, "val_"),
+        **_accuracy_and_loss(predict, dataset.train, dataset.train_order, ""),
+        **_accuracy_and_loss(predict, dataset.train, dataset.val_order, "val_"),
         "seconds": sum(float(training.history["seconds"].sum()) for training in trainings),
     }
     return EnsembleEvaluation(
@@ -128,8 +128,8 @@ def predict_in_chunks(
     predict: Predict, reviews: Reviews, order: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Return the probabilities of the reviews at these positions, shape (positions,)."""
-    starts = range(0, len(order), CHUNK_REVIEWS)
-    chunks = [order[start : start + CHUNK_REVIEWS] for start in starts]
+    starts = range(0, len(order), REVIEWS_PER_CHUNK)
+    chunks = [order[start : start + REVIEWS_PER_CHUNK] for start in starts]
     return np.concatenate(
         [predict([reviews[position].tolist() for position in chunk]) for chunk in chunks]
     )

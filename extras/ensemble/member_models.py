@@ -49,7 +49,9 @@ def download_package(
         models.append(model._replace(path=path, weight=member.weight))
     word_indices = [model.path.with_name(WORD_INDEX_FILE) for model in models]
     if len({files.sha256(path) for path in word_indices}) > 1:
-        raise UserError("The models have different word indices. An ensemble needs the same.")
+        raise UserError(
+            "The models have different word indices. An ensemble needs models with the same one."
+        )
     return ModelPackage(
         models=models,
         word_index=word_indices[0],

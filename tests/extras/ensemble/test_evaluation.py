@@ -48,8 +48,8 @@ def test_no_member_was_trained_on_the_validation_set() -> None:
     members = [member("lstm", 0.2), member("gru", 0.4)]
     dataset = split_reviews(train, test, SEED, members)
     order, test_order = shuffle_orders(20, 10, SEED)
-    np.testing.assert_array_equal(dataset.training, order[:12])
-    np.testing.assert_array_equal(dataset.validation, order[16:])
+    np.testing.assert_array_equal(dataset.train_order, order[:12])
+    np.testing.assert_array_equal(dataset.val_order, order[16:])
     np.testing.assert_array_equal(dataset.test.order, test_order)
     np.testing.assert_array_equal(dataset.test.y, test.labels[test_order])
 
@@ -59,7 +59,7 @@ def test_no_member_was_trained_on_the_validation_set() -> None:
 def test_metrics_are_those_of_the_mean_of_an_lstm_and_a_gru_of_other_lengths(
     default_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "CHUNK_REVIEWS", 7)
+    monkeypatch.setattr(evaluation, "REVIEWS_PER_CHUNK", 7)
     lstm = network_classifier(untrained_network(max_length=6, seed=1, cell="lstm"))
     gru = network_classifier(untrained_network(max_length=3, seed=2, cell="gru"))
     members = [member("lstm", 0.25, seconds=[1, 2]), member("gru", 0.25, seconds=[4])]
@@ -92,7 +92,7 @@ def test_metrics_are_those_of_the_mean_of_an_lstm_and_a_gru_of_other_lengths(
     assert result.cost["parameters"] == 200
     (row,) = result.history.to_dict("records")
     assert (row["epoch"], row["seconds"]) == (1, 7)
-    for prefix, order in (("", dataset.training), ("val_", dataset.validation)):
+    for prefix, order in (("", dataset.train_order), ("val_", dataset.val_order)):
         odds = expected(train, order)
         labels = train.labels[order]
         assert row[f"{prefix}accuracy"] == pytest.approx(((odds > 0) == labels).mean())
