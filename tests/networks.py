@@ -25,7 +25,7 @@ def untrained_network(max_length: int, seed: int, **train: Any) -> "keras.Model"
     Args:
         max_length: `pad.max_length`.
         seed: of the weights.
-        train: params of the section `train` that differ from those of `SMALL`.
+        train: params of the section `train` that differ from `SMALL`.
     """
     params = validate_params(merged(merged(defaults(), SMALL), {"train": train}), "params.yaml")
     load_keras().utils.set_random_seed(seed)

@@ -60,7 +60,7 @@ class AboutEvaluate(AboutFetch):
     """What an evaluation on a test set depends on.
 
     An evaluation of a network has `pad` and `train`. An evaluation of an ensemble has `other`
-    instead: its members' runs and what they have in common, by dotted name. `digests` are those of
+    instead: its members' runs and their common params, by dotted name. `digests` has the digests of
     the evaluated network (`model.sha256`) and of the test set.
     """
 

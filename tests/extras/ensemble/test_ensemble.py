@@ -51,7 +51,7 @@ def ensembles(transformed: Project, shared: Sharer) -> Project:
 
 @pytest.fixture
 def standing(ensembles: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """That project as the working directory. Tests leave it as it is."""
+    """Stand in that project. Tests do not change it."""
     stand_in(ensembles.path, monkeypatch)
     return ensembles
 
