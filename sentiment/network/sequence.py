@@ -1,4 +1,4 @@
-"""What recurrent networks and transformers share: word vectors, dropout, segments and pooling."""
+"""Build the parts that recurrent networks and transformers share, from word vectors to pooling."""
 
 from collections.abc import Callable
 from typing import Any
