@@ -21,7 +21,7 @@ def test_linear_model_is_trained_evaluated_registered_served_and_explained(
     run = runs()[0]
     assert run.info.run_name.startswith("linear · len ")
     assert [epoch for epoch, _ in curve(run.info.run_id, "val_accuracy")] == [1, 2]
-    assert {"test_accuracy", "initial_gradient_reach"} <= run.data.metrics.keys()
+    assert {"test_accuracy", "gradient_reach"} <= run.data.metrics.keys()
     version = champion.evaluated_version(run.info.run_id)
     served = champion.load_model(champion.model_uri_of(version))
     rows = pd.read_csv("data/evaluate/mistakes.csv", dtype={"probability": np.float32})
