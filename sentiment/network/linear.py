@@ -5,9 +5,10 @@ of the review: a fixed log-ratio of naive Bayes times a weight that is learned f
 bigrams near the end of what is read, where the verdict tends to be, are counted a second time, as
 features of their own.
 
-Features have rows in the model's tables, by their hashes. If several features have the same row,
-only the most frequent one is read. Sharing the row lowered the accuracy by a point
-(docs/accuracy.md).
+Only features that are in enough training reviews are read. Each has a row of its own in the tables
+of log-ratios and weights. An index gives the row for the hash of a feature. It has more slots than
+there are features, so that few of them have the same slot. Of those, only the most frequent one is
+read. XLA can compile this, but not the tables of `keras.layers.IntegerLookup`.
 
 Sources: Wang and Manning 2012, *Baselines and Bigrams: Simple, Good Sentiment and Topic
 Classification*; Maiya's keras-nbsvm, which trains the weights by Adam without a penalty.
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 
 # Names of layers.
 HASHES = "hashes"
-QUOTIENT = "quotient"  # hash // buckets of the feature that has the row
+INDEX = "index"  # for each slot, the rest of the hash of the feature that has it, and its row
 LOG_RATIO = "log_ratio"
 WEIGHT = "weight"
 NGRAM_WEIGHTS = "ngram_weights"  # weights of the features that end with each word
 INITIAL_SCALE = 2.0  # with it, a learning rate of 0.001 is about the best
 MAX_ENDING_NGRAM = 2  # words
-ENDING_OFFSET = 2**41 + 524_309  # above all hashes of n-grams; not a multiple of `buckets`
-EXACT_LIMIT = 2**24  # float32 is exact for integers below it
+SLOTS = 2**22
+ENDING_OFFSET = 2**41 + 524_309  # above all hashes of n-grams; not a multiple of `SLOTS`
 SMOOTHING = 1  # added to the number of reviews of each class, as in the paper
 HASH_BATCH_SIZE = 1024  # reviews
 
@@ -68,15 +69,14 @@ def linear_features(params: TrainParams, inputs: Inputs, tokens: Any) -> Any:
             for hashes in features[:MAX_ENDING_NGRAM]
         ]
     hashes = keras.layers.Identity(name=HASHES)(ops.stack(features, axis=2))
-    # Row 0 stands for no feature.
-    rows = ops.where(ops.equal(hashes, NO_NGRAM), 0, 1 + ops.mod(hashes, linear.buckets))
-    quotient = keras.layers.Embedding(
-        linear.buckets + 1, 1, "zeros", trainable=False, name=QUOTIENT
-    )
-    quotients = ops.cast(ops.floor_divide(hashes, linear.buckets), "float32")
-    rows = ops.where(ops.equal(ops.squeeze(quotient(rows), 3), quotients), rows, 0)
-    ratio = keras.layers.Embedding(linear.buckets + 1, 1, "zeros", trainable=False, name=LOG_RATIO)
-    weight = keras.layers.Embedding(linear.buckets + 1, 1, "zeros", name=WEIGHT)
+    # Row 0 stands for all other features.
+    index = keras.layers.Embedding(SLOTS, 2, "zeros", trainable=False, name=INDEX)
+    rest, rows = ops.unstack(index(ops.mod(hashes, SLOTS)), 2, axis=3)
+    is_known = ops.equal(rest, ops.cast(ops.floor_divide(hashes, SLOTS), "float32"))
+    rows = ops.cast(ops.where(is_known, rows, 0), "int32")
+    size = linear.max_features + 1
+    ratio = keras.layers.Embedding(size, 1, "zeros", trainable=False, name=LOG_RATIO)
+    weight = keras.layers.Embedding(size, 1, "zeros", name=WEIGHT)
     weights = keras.layers.Identity(name=NGRAM_WEIGHTS)(ops.squeeze(weight(rows), 3))
     return _sum_distinct(rows, ops.squeeze(ratio(rows), 3) * weights)
 
@@ -121,29 +121,23 @@ def initialize_linear_model(model: "keras.Model", params: TrainParams, train_spl
         train_split: the training set.
 
     Raises:
-        UserError: all labels are the same, no feature is in enough reviews, or there are too few
-            buckets.
+        UserError: all labels are the same, or no feature is in enough reviews.
     """
     linear = params.linear
     if len(np.unique(train_split.y)) < 2:
         raise UserError("All training reviews have the same label. Use a dataset with both labels.")
     hashes, counts = _count_reviews(model, train_split)
-    known = choose_ngrams(hashes, counts.sum(axis=0), linear.buckets, linear.min_reviews)
-    if not len(known):
+    chosen = choose_features(hashes, counts.sum(axis=0), linear.max_features, linear.min_reviews)
+    if not len(chosen):
         raise UserError(
             f"No word is in {linear.min_reviews} training reviews. Lower train.linear.min_reviews."
         )
-    if hashes[-1] // linear.buckets >= EXACT_LIMIT:
-        raise UserError(
-            f"train.linear.buckets {linear.buckets} are too few to tell n-grams apart. "
-            f"Use at least {hashes[-1] // EXACT_LIMIT + 1}."
-        )
-    rows = 1 + hashes[known] % linear.buckets
-    quotients = np.full((linear.buckets + 1, 1), NO_NGRAM, np.float32)
-    quotients[rows, 0] = hashes[known] // linear.buckets
-    ratios = np.zeros((linear.buckets + 1, 1), np.float32)
-    ratios[rows, 0] = log_ratios(counts[:, known])
-    model.get_layer(QUOTIENT).set_weights([quotients])
+    index = np.full((SLOTS, 2), [NO_NGRAM, 0], np.float32)
+    index[hashes[chosen] % SLOTS, 0] = hashes[chosen] // SLOTS
+    index[hashes[chosen] % SLOTS, 1] = np.arange(1, len(chosen) + 1)
+    ratios = np.zeros((linear.max_features + 1, 1), np.float32)
+    ratios[1 : len(chosen) + 1, 0] = log_ratios(counts[:, chosen])
+    model.get_layer(INDEX).set_weights([index])
     model.get_layer(LOG_RATIO).set_weights([ratios])
     head = model.get_layer("probability")
     kernel, bias = head.get_weights()
@@ -153,10 +147,10 @@ def initialize_linear_model(model: "keras.Model", params: TrainParams, train_spl
 def _count_reviews(
     model: "keras.Model", split: Split
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Count the reviews of each class that have each n-gram.
+    """Count the reviews of each class that have each feature.
 
     Returns:
-        The ascending hashes of all n-grams, shape (n,), and the number of negative and of positive
+        The ascending hashes of all features, shape (n,), and the number of negative and of positive
         reviews that have each, shape (2, n).
     """
     import keras
@@ -178,23 +172,23 @@ def _count_reviews(
     return all_hashes, np.stack(counts)
 
 
-def choose_ngrams(
-    hashes: NDArray[np.int64], reviews: NDArray[np.int64], buckets: int, min_reviews: int
+def choose_features(
+    hashes: NDArray[np.int64], reviews: NDArray[np.int64], max_features: int, min_reviews: int
 ) -> NDArray[np.int64]:
-    """Choose the most frequent n-gram of each bucket, if enough reviews have it.
+    """Choose the features that are in most reviews, one for each slot of the index.
 
     Args:
-        hashes: of all n-grams, shape (n,).
-        reviews: number of reviews that have each n-gram, shape (n,).
-        buckets: number of buckets.
-        min_reviews: an n-gram that is in fewer reviews is not chosen.
+        hashes: of all features, shape (n,).
+        reviews: number of reviews that have each feature, shape (n,).
+        max_features: number of features to choose.
+        min_reviews: a feature that is in fewer reviews is not chosen.
 
     Returns:
-        The positions of the chosen n-grams, shape (chosen,).
+        The positions of the chosen features, shape (chosen,), the most frequent first.
     """
-    order = np.lexsort((-reviews, hashes % buckets))
-    _, first = np.unique(hashes[order] % buckets, return_index=True)
-    chosen = order[first]
+    order = np.argsort(-reviews, kind="stable")
+    _, first = np.unique(hashes[order] % SLOTS, return_index=True)
+    chosen = order[np.sort(first)][:max_features]
     return chosen[reviews[chosen] >= min_reviews]
 
 

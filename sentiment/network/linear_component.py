@@ -4,19 +4,12 @@ Source: Cheng et al. 2016, *Wide & Deep Learning for Recommender Systems*. There
 together. Trained separately, their errors are less alike, and their mean is more accurate.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
-from numpy.typing import NDArray
 
-from sentiment.network.inputs import Inputs
-from sentiment.network.linear import LOG_RATIO, QUOTIENT, WEIGHT, linear_features
-from sentiment.network.params import TrainParams
-
-LOGIT = "linear_logit"
-TABLES = (QUOTIENT, LOG_RATIO, WEIGHT)
+NAME = "linear_component"  # of the layer that is the linear model
 
 
 class NetworkWithLinear(keras.Model):  # type: ignore[misc]  # Keras has no types
@@ -37,35 +30,23 @@ class NetworkWithLinear(keras.Model):  # type: ignore[misc]  # Keras has no type
         return super().call(inputs, training=training, mask=mask)
 
 
-def add_linear_component(network: keras.Model, params: TrainParams, inputs: Inputs) -> keras.Model:
-    """Return the weighted mean, in log-odds, of a network and a linear model without weights yet.
+def add_linear_component(
+    network: keras.Model, linear_model: keras.Model, share: float
+) -> keras.Model:
+    """Return the weighted mean, in log-odds, of a network and a linear model.
 
     Args:
         network: from token ids to probabilities.
-        params: the section `train`. `linear.share` is the weight of the linear model.
-        inputs: the inputs of both.
+        linear_model: from token ids to probabilities. Its weights become fixed.
+        share: the weight of the linear model.
     """
-    features = linear_features(params, inputs, network.input)
-    logit = keras.layers.Dense(1, trainable=False, name=LOGIT)(features)
-    probability = ops.clip(network.output, keras.config.epsilon(), 1 - keras.config.epsilon())
-    log_odds = ops.log(probability / (1 - probability))
-    share = params.linear.share
-    output = ops.sigmoid((1 - share) * log_odds + share * logit)
-    combined = keras.Model(network.input, output, name=network.name)
-    for name in TABLES:
-        combined.get_layer(name).trainable = False
-    return combined
+    component = keras.Model(linear_model.input, linear_model.output, trainable=False, name=NAME)
+    linear_log_odds = _log_odds(component(network.input))
+    output = ops.sigmoid((1 - share) * _log_odds(network.output) + share * linear_log_odds)
+    return keras.Model(network.input, output, name=network.name)
 
 
-def set_linear_weights(
-    combined: keras.Model, weights: Mapping[str, Sequence[NDArray[Any]]]
-) -> None:
-    """Set the weights of the linear component.
-
-    Args:
-        combined: see `add_linear_component`.
-        weights: of the layers of the trained linear model, by their names.
-    """
-    for name in TABLES:
-        combined.get_layer(name).set_weights(weights[name])
-    combined.get_layer(LOGIT).set_weights(weights["probability"])
+def _log_odds(probability: Any) -> Any:
+    epsilon = keras.config.epsilon()
+    clipped = ops.clip(probability, epsilon, 1 - epsilon)
+    return ops.log(clipped / (1 - clipped))

@@ -34,7 +34,7 @@ ARCHITECTURE_PARAMS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
 
 class LinearParams(Section):
     ngrams: int = Field(ge=1, le=3)
-    buckets: int = Field(ge=1, le=2**24)
+    max_features: int = Field(ge=1, le=2**24)
     ending: float = Field(ge=0, le=1)
     min_reviews: int = Field(ge=1, le=1_000_000)
     share: float = Field(ge=0, lt=1)

@@ -60,19 +60,20 @@ class Training:
         self.params = params
         self.train_split = train_split
         self.val_split = val_split
-        linear_weights = None
-        if params.linear.share and not is_resumed:
+        if params.linear.share:
             # The seeds are set again below, so this does not change the network.
-            linear_weights = train_linear_component(params, inputs, train_split, val_split)
+            linear_model = linear_component_model(
+                params, inputs, train_split, val_split, is_resumed
+            )
         self.model = build_initialized_model(params, inputs, train_split)
         self.trained = self.model
         if params.linear.share:
             from sentiment.network import linear_component  # imports Keras
 
             network = self.model
-            self.model = linear_component.add_linear_component(network, params, inputs)
-            if linear_weights:
-                linear_component.set_linear_weights(self.model, linear_weights)
+            self.model = linear_component.add_linear_component(
+                network, linear_model, params.linear.share
+            )
             self.trained = linear_component.NetworkWithLinear(network, self.model)
             compile_model(self.trained, params, inputs)
         from sentiment.network.fast_lstm import accelerate  # imports TensorFlow, so after Keras
@@ -184,19 +185,20 @@ def build_initialized_model(
     return model
 
 
-def train_linear_component(
-    params: TrainParams, inputs: Inputs, train_split: Split, val_split: Split
-) -> dict[str, list[NDArray[Any]]]:
-    """Train the linear component, and return the weights of its layers, by their names."""
+def linear_component_model(
+    params: TrainParams, inputs: Inputs, train_split: Split, val_split: Split, is_resumed: bool
+) -> "keras.Model":
+    """Return the linear component, trained unless its weights are restored next."""
     started = time.perf_counter()
     component = Training(params.linear_component_params(), inputs, train_split, val_split)
-    result = component.fit(NO_PROGRESS, lambda _: None, verbose=False)
-    print(
-        f"Trained the linear component in {time.perf_counter() - started:.0f} s: "
-        f"val_accuracy {training_metrics(result)['val_accuracy']:.4f}",
-        flush=True,
-    )
-    return {layer.name: layer.get_weights() for layer in component.model.layers}
+    if not is_resumed:
+        result = component.fit(NO_PROGRESS, lambda _: None, verbose=False)
+        print(
+            f"Trained the linear component in {time.perf_counter() - started:.0f} s: "
+            f"val_accuracy {training_metrics(result)['val_accuracy']:.4f}",
+            flush=True,
+        )
+    return component.model
 
 
 def _progress_callback(

@@ -1,6 +1,7 @@
 """The linear architecture: n-grams, each present or not, times a log-ratio, times a weight."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,11 @@ from tests.conftest import inputs
 from tests.project import merged
 from tests.sentiment.network.test_training import prepared, small
 
+if TYPE_CHECKING:
+    import keras
+
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
-LINEAR_PARAMS = {"buckets": 1024, "min_reviews": 1, "ending": 0.0}
+LINEAR_PARAMS = {"max_features": 1000, "min_reviews": 1, "ending": 0.0}
 LINEAR: dict[str, Any] = {"architecture": "linear", "linear": LINEAR_PARAMS}
 PAD, UNKNOWN = 0, 2
 
@@ -27,6 +31,13 @@ PAD, UNKNOWN = 0, 2
 def hash_of(*words: int) -> int:
     """Return the hash of an n-gram, from its words in their order."""
     return sum(prime * word for prime, word in zip(HASH_PRIMES, reversed(words), strict=False))
+
+
+def feature_rows(model: "keras.Model", ngrams: Iterable[tuple[int, ...]]) -> np.ndarray:
+    """Return the rows of these n-grams in the tables of a model."""
+    hashes = np.array([hash_of(*ngram) for ngram in ngrams])
+    index = model.get_layer(linear.INDEX).get_weights()[0]
+    return np.asarray(index[hashes % linear.SLOTS, 1], int)
 
 
 def new_training(x: list[list[int]], y: list[int], **changes: Any) -> Training:
@@ -46,11 +57,16 @@ def test_hash_of_an_ngram_is_a_sum_over_its_words(size: int) -> None:
             assert row[end - 1] == (NO_NGRAM if special else hash_of(*ngram))
 
 
-def test_most_frequent_ngram_of_a_bucket_is_chosen_if_enough_reviews_have_it() -> None:
-    hashes = np.array([3, 13, 23, 4, 5, 15])  # of 10 buckets, three share one, and two another
-    reviews = np.array([2, 7, 2, 1, 9, 8])
-    chosen = linear.choose_ngrams(hashes, reviews, buckets=10, min_reviews=2)
-    assert sorted(hashes[chosen]) == [5, 13]
+def test_most_frequent_features_are_chosen_if_enough_reviews_have_them() -> None:
+    reviews = np.array([2, 7, 3, 1, 9, 3])
+    hashes = np.arange(6)
+    assert linear.choose_features(hashes, reviews, 3, 2).tolist() == [4, 1, 2]
+    assert linear.choose_features(hashes, reviews, 6, 3).tolist() == [4, 1, 2, 5]
+
+
+def test_most_frequent_feature_of_a_slot_is_chosen() -> None:
+    hashes = np.array([3, 3 + linear.SLOTS, 4, 3 + 5 * linear.SLOTS])
+    assert linear.choose_features(hashes, np.array([2, 7, 3, 5]), 4, 1).tolist() == [1, 2]
 
 
 def test_log_ratios_are_those_of_naive_bayes() -> None:
@@ -67,9 +83,11 @@ def test_known_ngrams_have_the_log_ratio_of_the_reviews_that_have_them() -> None
     table = training.model.get_layer(linear.LOG_RATIO).get_weights()[0][:, 0]
     ngrams = {(1,): (2, 1), (5,): (1, 1), (6,): (2, 1), (1, 6): (2, 0), (6, 5): (1, 1)}
     counts = np.array(list(ngrams.values())).T
-    rows = [1 + hash_of(*ngram) % 1024 for ngram in ngrams]
+    rows = feature_rows(training.model, ngrams)
+    assert sorted(rows) == [1, 2, 3, 4, 5]
     np.testing.assert_allclose(table[rows], linear.log_ratios(counts), rtol=1e-6)
-    assert np.count_nonzero(table) <= len(ngrams)
+    assert not table[0]
+    assert not table[6:].any()
 
 
 @pytest.mark.parametrize("padding", ["pre", "post"])
@@ -78,12 +96,12 @@ def test_logit_adds_each_known_ngram_of_a_review_once(padding: str) -> None:
     model = training.model
     rng = np.random.default_rng(0)
     log_ratio = model.get_layer(linear.LOG_RATIO).get_weights()[0][:, 0]
-    weight = rng.normal(size=(1025, 1)).astype(np.float32)
+    weight = rng.normal(size=(1001, 1)).astype(np.float32)
     model.get_layer(linear.WEIGHT).set_weights([weight])
     values = log_ratio * weight[:, 0]
     words = [1, 5, 6, 5, 6]
     known = {(1,), (5,), (6,), (1, 5), (5, 6), (1, 5, 6)}  # but not 6 5, which no review has
-    expected = linear.INITIAL_SCALE * sum(values[1 + hash_of(*ngram) % 1024] for ngram in known)
+    expected = linear.INITIAL_SCALE * sum(values[feature_rows(model, known)])
     row = [0, *words] if padding == "pre" else [*words, 0]
     probability = float(model(np.array([row]))[0, 0])
     assert np.log(probability / (1 - probability)) == pytest.approx(expected, abs=1e-5)
@@ -101,13 +119,24 @@ def test_words_and_bigrams_of_the_ending_are_features_of_their_own(row: list[int
     assert {*found.tolist()} - {NO_NGRAM} == expected
 
 
-def test_unknown_ngram_in_the_row_of_a_known_one_is_ignored() -> None:
+def test_features_that_were_not_chosen_are_ignored() -> None:
     x = [[0, 0, 0, 0, 0, 5], [0, 0, 0, 0, 0, 6]]
-    model = new_training(x, [1, 0], linear={**LINEAR_PARAMS, "buckets": 1}).model
+    model = new_training(x, [1, 0], linear={**LINEAR_PARAMS, "max_features": 1}).model
     for name in (linear.LOG_RATIO, linear.WEIGHT):
-        model.get_layer(name).set_weights([np.ones((2, 1))])
+        model.get_layer(name).set_weights([np.array([[0], [1]])])
     probabilities = model(np.array([[0, 0, 0, 0, 0, word] for word in (5, 6, 7)]))
     assert np.count_nonzero(np.asarray(probabilities) != 0.5) == 1
+
+
+def test_unknown_feature_in_the_slot_of_a_known_one_is_ignored() -> None:
+    model = build_model(small(**LINEAR), inputs(20, 6))
+    index = np.zeros((linear.SLOTS, 2))
+    index[hash_of(5)] = [1, 2]  # of the feature with the hash SLOTS + hash_of(5)
+    model.get_layer(linear.INDEX).set_weights([index])
+    for name in (linear.LOG_RATIO, linear.WEIGHT):
+        model.get_layer(name).set_weights([np.ones((1001, 1))])
+    padding = [[0, 0, 0, 0, 0, 0]]
+    np.testing.assert_array_equal(model(np.array([[0, 0, 5, 0, 0, 0]])), model(np.array(padding)))
 
 
 def test_training_without_a_frequent_ngram_or_with_one_label_is_refused() -> None:
@@ -117,17 +146,12 @@ def test_training_without_a_frequent_ngram_or_with_one_label_is_refused() -> Non
         new_training([[0, 0, 0, 0, 5, 6]], [1])
 
 
-def test_too_few_buckets_for_features_of_the_ending_are_refused() -> None:
-    with pytest.raises(UserError, match=r"buckets 1024 are too few .* Use at least 131073\."):
-        new_training([[0, 0, 1, 5, 6, 7], [0, 0, 1, 7, 6, 5]], [1, 0], linear={"buckets": 1024})
-
-
-@pytest.mark.parametrize("changes", [{"ngrams": 1}, {"buckets": 150_001}], ids=str)
+@pytest.mark.parametrize("changes", [{"ngrams": 1}, {}], ids=str)
 def test_review_without_words_has_the_probability_of_the_bias(changes: dict[str, Any]) -> None:
     x = [[0, 0, 0, 0, 5, 6], [0, 0, 0, 0, 6, 7]]
-    params = {"buckets": 2**18, "min_reviews": 1, "ending": 0.25, **changes}
+    params = {**LINEAR_PARAMS, "ending": 0.25, **changes}
     model = new_training(x, [1, 0], linear=params).model
-    model.get_layer(linear.WEIGHT).set_weights([np.ones((params["buckets"] + 1, 1))])
+    model.get_layer(linear.WEIGHT).set_weights([np.ones((1001, 1))])
     assert np.asarray(model(np.zeros((1, 6), int))) == pytest.approx(0.5)
     assert float(model(np.array(x))[0, 0]) > 0.5
 
@@ -143,8 +167,10 @@ def test_linear_model_starts_undecided_and_learns_which_words_matter() -> None:
 
 def test_gradient_of_a_word_is_that_of_the_ngrams_that_first_end_with_it() -> None:
     model = build_model(small(**LINEAR), inputs(20, 6))
-    model.get_layer(linear.QUOTIENT).set_weights([np.full((1025, 1), hash_of(5) // 1024)])
-    model.get_layer(linear.LOG_RATIO).set_weights([np.arange(1025)[:, None]])
+    index = np.zeros((linear.SLOTS, 2))
+    index[hash_of(5)] = [0, 2]
+    model.get_layer(linear.INDEX).set_weights([index])
+    model.get_layer(linear.LOG_RATIO).set_weights([np.arange(1001)[:, None]])
     model.get_layer("probability").set_weights([np.ones((1, 1)), np.zeros(1)])
     norms = gradients.gradient_norms(model, np.array([[0, 0, 5, 0, 5, 0]]))
-    assert norms.tolist() == [[0, 0, 1 + hash_of(5) % 1024, 0, 0, 0]]
+    assert norms.tolist() == [[0, 0, 2, 0, 0, 0]]

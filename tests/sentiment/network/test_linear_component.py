@@ -8,7 +8,7 @@ import pytest
 
 from sentiment.backend import load_keras
 from sentiment.explanation import explain, prefix_predictions
-from sentiment.network import linear
+from sentiment.network import linear_component
 from sentiment.network.model import save_model
 from sentiment.network.progress import NO_PROGRESS
 from sentiment.network.training import Training
@@ -19,7 +19,7 @@ from tests.sentiment.serving.test_pyfunc_model import load, packed
 from workflow.params import Params
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
-COMBINED = {"linear": {"buckets": 1024, "min_reviews": 1, "ending": 0.0, "share": 0.75}}
+COMBINED = {"linear": {"max_features": 1000, "min_reviews": 1, "ending": 0.0, "share": 0.75}}
 
 
 def log_odds(probabilities: Any) -> np.ndarray:
@@ -52,7 +52,8 @@ def test_network_is_trained_alone_and_validated_with_the_linear_component(
     alone = prepared(small(**changes), accelerate=True)
     combined = prepared(small(**changes, **COMBINED), accelerate=True)
     expected = alone.fit(NO_PROGRESS, lambda _: None).history
-    weights = combined.model.get_layer(linear.WEIGHT).get_weights()[0]
+    component = combined.model.get_layer(linear_component.NAME)
+    weights = component.get_weights()
     trained = combined.fit(NO_PROGRESS, lambda _: None).history
     x = parts()[1].x
     network = load_keras().Model(
@@ -64,7 +65,8 @@ def test_network_is_trained_alone_and_validated_with_the_linear_component(
     loss = validated(combined.trained)["val_loss"]
     assert trained["val_loss"].iloc[-1] == pytest.approx(loss, rel=1e-5)
     assert abs(loss - expected["val_loss"].iloc[-1]) > 1e-4
-    np.testing.assert_array_equal(combined.model.get_layer(linear.WEIGHT).get_weights()[0], weights)
+    for weight, before in zip(component.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(weight, before)
 
 
 def test_resumed_training_restores_the_linear_component_and_does_not_train_it(

@@ -129,7 +129,7 @@ RESUMED: list[Changes] = [
     {
         "optimizer": "rmsprop",
         "embedding_initializer": "cooccurrence",
-        "linear": {"buckets": 64, "min_reviews": 1, "ending": 0.0, "share": 0.5},
+        "linear": {"max_features": 64, "min_reviews": 1, "ending": 0.0, "share": 0.5},
         "dropout": {"embedding": 0.3},
     },
     {
@@ -138,7 +138,7 @@ RESUMED: list[Changes] = [
         "schedule": {"kind": "cosine", "warmup_epochs": 1.5},
     },
     {**TRANSFORMER, "pooling": "max+mean", "dropout": {"input": 0.3, "head": 0.3}},
-    {"architecture": "linear", "linear": {"buckets": 64, "min_reviews": 1, "ending": 0.0}},
+    {"architecture": "linear", "linear": {"max_features": 64, "min_reviews": 1, "ending": 0.0}},
     STOPPED,  # which ends after two epochs
 ]
 

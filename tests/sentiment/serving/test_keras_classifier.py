@@ -52,7 +52,7 @@ def linear_model(tokens: np.ndarray) -> "keras.Model":
     model = build_model(params, inputs(WORDS, LENGTH))
     labels = (np.arange(len(tokens)) % 2).astype(np.uint8)
     initialize_linear_model(model, params, Split(tokens, labels))
-    rows = params.linear.buckets + 1
+    rows = params.linear.max_features + 1
     model.get_layer(WEIGHT).set_weights([np.random.default_rng(0).normal(size=(rows, 1))])
     return model
 
