@@ -32,10 +32,6 @@ ARCHITECTURE_PARAMS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
 }
 
 
-# As the preset `linear`: with the epochs and the rate that networks need, it would be overtrained.
-COMPONENT_TRAINING = {"learning_rate": 0.001, "epochs": 3}
-
-
 class LinearParams(Section):
     ngrams: int = Field(ge=1, le=3)
     max_features: int = Field(ge=1, le=2**24)
@@ -104,7 +100,14 @@ class TrainParams(Section):
         """
         linear = self.linear.model_copy(update={"share": 0.0})
         return self.model_copy(
-            update={"architecture": "linear", "linear": linear, **COMPONENT_TRAINING}
+            update={
+                "architecture": "linear",
+                "linear": linear,
+                # As the preset `linear`. The epochs and the rate of a network would overtrain it.
+                "learning_rate": 0.001,
+                "schedule": ScheduleParams(kind="cosine", warmup_epochs=0),
+                "epochs": 3,
+            }
         )
 
     @model_validator(mode="after")
