@@ -99,16 +99,7 @@ class TrainParams(Section):
         Params that only networks read keep their values, and are not read.
         """
         linear = self.linear.model_copy(update={"share": 0.0})
-        return self.model_copy(
-            update={
-                "architecture": "linear",
-                "linear": linear,
-                # As the preset `linear`. The epochs and the rate of a network would overtrain it.
-                "learning_rate": 0.001,
-                "schedule": ScheduleParams(kind="cosine", warmup_epochs=0),
-                "epochs": 3,
-            }
-        )
+        return self.model_copy(update={"architecture": "linear", "linear": linear})
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ruamel.yaml import YAML
 
 from sentiment.backend import load_keras
 from sentiment.explanation import explain, prefix_predictions
@@ -14,7 +13,7 @@ from sentiment.network.model import save_model
 from sentiment.network.progress import NO_PROGRESS
 from sentiment.network.training import Training
 from tests.conftest import inputs
-from tests.project import ROOT, TRANSFORMER
+from tests.project import TRANSFORMER
 from tests.sentiment.network.test_training import CURVES, parts, prepared, small, validated
 from tests.sentiment.serving.test_pyfunc_model import load, packed
 from workflow.params import Params
@@ -36,17 +35,6 @@ def test_probability_is_the_weighted_mean_in_log_odds() -> None:
     read = load_keras().Model(training.model.input, training.model.get_layer("probability").output)
     expected = log_odds(read(x)) / 4 + 3 * log_odds(component.model(x)) / 4
     np.testing.assert_allclose(log_odds(training.model(x)), expected, atol=1e-4)
-
-
-def test_linear_component_is_trained_as_the_preset_linear() -> None:
-    changes = {"learning_rate": 0.5, "schedule": {"warmup_epochs": 4}, "epochs": 5}
-    component = small(**COMBINED, **changes).linear_component_params()
-    preset = YAML(typ="safe").load(ROOT / "presets" / "linear.yaml")["train"]
-    assert component.architecture == preset["architecture"]
-    assert component.epochs == preset["epochs"]
-    assert component.schedule.kind == preset["schedule"]["kind"]
-    assert component.schedule.warmup_epochs == 0
-    assert component.learning_rate == small().learning_rate
 
 
 def test_optimizer_updates_only_the_network() -> None:
