@@ -20,7 +20,7 @@ class Try(NamedTuple):
     """One try of a fault.
 
     Attributes:
-        project: a finished project whose next `dvc repro`, or sweep, is to be broken.
+        project: a finished project whose next command is to be broken.
         seconds: how long that takes undisturbed.
         rng: draws the moment.
         servers: what the try started; they end when it was seen what was lost.

@@ -1,4 +1,4 @@
-"""`make faults`: break trainings and sweeps, do what a user would do next, see what was lost.
+"""`make faults`: break trainings, do what a user would do next, see what was lost.
 
 Each try is a copy of a small project with one run in its store. A command is begun and broken;
 then comes the same command, or what the fault names. What "nothing lost" means is at the top of
