@@ -140,6 +140,7 @@ def objective(
         Exception: a store or the disk failed. The trial waits again.
     """
     require_place(study, trial, trials)
+    # Optuna draws at the first `suggest`, since release 5, and so by this sampler.
     study.sampler = seeded_sampler(sweep.config, trial.number)
     try:
         values = trial.user_attrs.get(VALUES) or space.draw(trial, sweep.config.space)
