@@ -5,6 +5,7 @@ time, and commands on several machines share the work.
 """
 
 import multiprocessing
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -85,9 +86,18 @@ def train_all(
                 process = multiprocessing.get_context("spawn").Process(
                     target=work, args=(sweep, study.study_name, trials, threads), daemon=True
                 )
-                process.start()
+                start_without_sigint(process)
                 processes.append(process)
             time.sleep(POLL_SECONDS)
+
+
+def start_without_sigint(process: BaseProcess) -> None:
+    """Start a process that Ctrl-C does not interrupt: this one terminates it, with one message."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which a new process inherits
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 @contextmanager

@@ -143,7 +143,7 @@ def counted(study: optuna.Study) -> list[FrozenTrial]:
         for trial in trials
         if trial.number not in replaced
         and SURPLUS not in trial.user_attrs
-        and not (trial.state == TrialState.FAIL and len(replaced_by(trial)) >= MAX_DEATHS)
+        and not (trial.state == TrialState.FAIL and len(replaced_by(trial)) + 1 >= MAX_DEATHS)
     ]
 
 

@@ -4,6 +4,7 @@ It trains as the stage `train` does: the same model, path, seeds and batches, wi
 after each epoch. It never sees the test set.
 """
 
+import logging
 import multiprocessing
 import os
 import sys
@@ -38,10 +39,10 @@ from sentiment.network.progress import Progress
 from sentiment.network.training import Training, training_metrics
 from sentiment.padding import layout, pad_in_chunks, shuffle_orders
 from sentiment.tokenizer import Reviews
-from workflow import checkpoints, commands, provenance, tracking
+from workflow import checkpoints, provenance, tracking
 from workflow.about import AboutTrain
 from workflow.checkpoints import TrainingStart
-from workflow.commands import Interrupted
+from workflow.commands import Interrupted, exit_with_message
 from workflow.files import FETCH, read_reviews
 from workflow.outputs import TRAINING_KEY, RunRecord
 from workflow.params import Params
@@ -95,8 +96,8 @@ def work(sweep: Sweep, name: str, trials: int, threads: int) -> None:
         threads: number of threads that TensorFlow uses for an operation.
     """
     os.environ.setdefault(THREADS, str(threads))
-    commands.quiet_libraries()
-    with commands.exit_with_message("make sweep", "`make sweep`"):
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # else it warns of every new model
+    with exit_with_message("make sweep", "`make sweep`"):
         try:
             with storage_errors():
                 study = open_study(name, sweep.config)

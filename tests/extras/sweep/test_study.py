@@ -115,9 +115,9 @@ def test_trial_whose_process_dies_again_and_again_is_given_up_and_another_one_ta
     searched: optuna.Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study, "MAX_DEATHS", 2)
-    for _ in range(3):
+    for _ in range(study.MAX_DEATHS):
         run(searched, 1, die)
-        study.requeue_dead(searched, {0, 1, 2})
+        study.requeue_dead(searched, {0, 1})
     assert states(searched) == []
     assert study.places(searched, 1) == 1
     run(searched, 1)

@@ -17,7 +17,7 @@ from sentiment.errors import AlreadyRunningError, StoreError
 from sentiment.network.training import Training
 from sentiment.tokenizer import Reviews
 from tests.conftest import epochs, runs
-from workflow import checkpoints, tracking
+from workflow import checkpoints, store, tracking
 from workflow.commands import Interrupted
 from workflow.params_file import with_changes
 
@@ -144,6 +144,7 @@ def test_values_that_do_not_go_together_are_noted_and_make_no_run(
     config = small_sweep.config.model_copy(update={"space": {"train.units": values}})
     (only,) = study.ended(search(config=config))
     assert "train.units: 0 is not allowed" in only.user_attrs[study.ERROR]
+    store.connect()
     assert runs() == []
 
 
