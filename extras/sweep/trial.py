@@ -208,10 +208,10 @@ def train(sweep: Sweep, reviews: Reviews, values: Mapping[str, Any], trial: optu
 
 
 class EpochReport:
-    """Reports the epochs of a trial to Optuna, and stops the trial if it is to be pruned.
+    """A callback that reports the epochs of a trial to Optuna, and stops what is to be pruned.
 
     The epochs of a checkpoint are reported again. A trial that was to be pruned when its process
-    died is therefore pruned then.
+    died is therefore pruned as soon as it is resumed.
     """
 
     def __init__(self, trial: optuna.Trial, live_run: LiveRun, metric: str, epochs: int) -> None:
