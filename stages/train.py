@@ -16,7 +16,7 @@ from sentiment.gradients import gradient_reach, measure_gradients
 from sentiment.network.batches import Split, train_validation_split
 from sentiment.network.inputs import model_inputs
 from sentiment.network.model import save_model
-from sentiment.network.progress import NO_PROGRESS, Progress, TrainingResult, history_frame
+from sentiment.network.progress import TrainingResult
 from sentiment.network.training import Training, training_metrics
 from workflow import checkpoints, files, outputs, provenance, tracking
 from workflow.about import AboutPad, AboutTrain, read_about, write_about
@@ -26,6 +26,7 @@ from workflow.files import PAD, TRAIN
 from workflow.outputs import RunRecord
 from workflow.params import load_params
 from workflow.publish import publish
+from workflow.resume import train_or_resume
 
 
 def checkpoint_key(about: AboutTrain, machine_tags: dict[str, str]) -> str:
@@ -110,17 +111,7 @@ def main() -> None:
             gradients = measure_gradients(
                 training.model, val_split.x, padded.pad.padding_token, params.gradient_reviews
             )
-            progress = NO_PROGRESS
-            if checkpoint.state:
-                progress = training.restore(checkpoint.state)
-                print(f"Resuming after epoch {len(progress.epochs)} of {params.epochs}", flush=True)
-                run.log_epochs(history_frame(progress.epochs))  # the last may not be logged yet
-
-            def after_epoch(progress: Progress) -> None:
-                checkpoint.write(training.capture(progress))
-                run.log_epochs(history_frame(progress.epochs))
-
-            result = training.fit(progress, after_epoch)
+            result = train_or_resume(training, checkpoint, run)
             record = record.model_copy(update={"ended": tracking.now_ms()})
             with files.atomic_folder(TRAIN) as folder:
                 write_training(folder, training, result, gradients)

@@ -35,6 +35,7 @@ from workflow.outputs import MODEL_DIGEST, DatasetRecord, RunRecord
 
 if TYPE_CHECKING:
     import mlflow
+    from matplotlib.figure import Figure
     from mlflow.entities import Metric
     from mlflow.entities.model_registry import ModelVersion
 
@@ -315,12 +316,16 @@ def parent_run(tag: str, value: str, name: str) -> Run:
 
 
 @calls_store
-def delete_other_runs(run: Run, tag: str, value: str) -> None:
-    """Delete all runs that have a tag with this value, but for the given run."""
+def end_runs_left_running(parent: Run, tag: str) -> None:
+    """End the child runs of a parent that are RUNNING as KILLED. Nothing may train them any more.
+
+    Args:
+        tag: of a child run, with the id of its parent.
+    """
     client = _client()
-    for other in client.search_runs([run.experiment_id], f"tags.`{tag}` = '{value}'"):
-        if other.info.run_id != run.run_id:
-            client.delete_run(other.info.run_id)
+    which = f"tags.`{tag}` = '{parent.run_id}' AND attributes.status = 'RUNNING'"
+    for run in client.search_runs([parent.experiment_id], which):
+        client.set_terminated(run.info.run_id, "KILLED")
 
 
 # Completing runs from files
@@ -605,6 +610,12 @@ def log_folder(run: Run, folder: Path) -> None:
 def log_text(run: Run, text: str, artifact_path: str) -> None:
     """Log a text as an artifact of a run."""
     _client().log_text(run.run_id, text, artifact_path)
+
+
+@calls_store
+def log_figure(run: Run, figure: "Figure", artifact_path: str) -> None:
+    """Log a figure of Matplotlib as an artifact of a run."""
+    _client().log_figure(run.run_id, figure, artifact_path, save_kwargs={"bbox_inches": "tight"})
 
 
 @calls_store

@@ -20,7 +20,7 @@ LOCK = f"{store.DATABASE}.seeds.lock"
 
 
 def exclusive() -> FileLock:
-    """Return the lock under which one process of a project changes parents, or requeues trials."""
+    """Return the lock under which one process of a project creates or changes parent runs."""
     return FileLock(files.root() / LOCK)
 
 

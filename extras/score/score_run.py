@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from extras.common import cluster, run_groups, texts
+from extras.common import run_groups, texts
 from extras.common.texts import Columns
-from extras.score import parts
+from extras.score import cluster, parts
 from extras.score.parts import Counts, Job
 from sentiment.data.params import file_name
 from sentiment.errors import UserError

@@ -1,9 +1,9 @@
 """`make sweep`: search the space of extras/sweep/sweep.yaml for the params that validate best.
 
-Optuna proposes trials and keeps their state, Dask places them: on this machine, or on the workers
-of a scheduler. Each trial is a child of the sweep's run in MLflow. Called again, the same sweep is
-resumed, up to TRIALS. The best trials are then trained again with further seeds; the best mean
-wins. APPLY=1 writes the winner's values into params.yaml, for `dvc repro`.
+Optuna proposes trials and keeps their state. Processes on this machine train them, and commands on
+other machines may help. Each trial is a child run in MLflow. Called again, the command continues
+the same sweep, up to TRIALS. The best trials are then trained again with further seeds, and the
+best mean wins. APPLY=1 writes the winner's values into params.yaml, for `dvc repro`.
 """
 
 import click
@@ -19,11 +19,11 @@ from workflow.commands import (
     stdout_to_stderr,
 )
 
-WORKER_GB = 2.7  # memory of one that has trained as many trials as a process does
+WORKER_GB = 2.7  # memory of a process that has trained as many trials as it may
 
 
-def fitting() -> int:
-    """How many workers this machine has cores and free memory for, at least one."""
+def default_workers() -> int:
+    """Return how many processes this machine has cores and free memory for, at least one."""
     by_memory = int(psutil.virtual_memory().available / (1e9 * WORKER_GB))
     return max(1, min(usable_cores() or 1, by_memory))
 
@@ -33,25 +33,24 @@ def fitting() -> int:
     "--trials",
     envvar="TRIALS",
     type=click.IntRange(min=1),
-    default=20,
-    help="How many trials the sweep is to have, those of earlier calls included.",
+    show_default="as many as were asked for last, or 20",
+    help="How many trials the sweep should have, including those of earlier calls.",
 )
 @option(
     "--workers",
     envvar="WORKERS",
     type=click.IntRange(min=1),
-    default=fitting,
+    default=default_workers,
     show_default="the number of cores, or as many as fit into the memory",
     help="Processes on this machine.",
 )
-@option("--scheduler", envvar="SCHEDULER", help="Address of a Dask scheduler to use instead.")
 @option("--apply", envvar="APPLY", is_flag=True, help="Write the winner into params.yaml.")
 @json_option
-def main(trials: int, workers: int, scheduler: str | None, apply: bool, as_json: bool) -> int:
-    from extras.sweep import sweep_run  # imports Optuna, Dask and Matplotlib: seconds before --help
+def main(trials: int | None, workers: int, apply: bool, as_json: bool) -> int:
+    from extras.sweep.sweep import run_sweep  # imports Optuna and Matplotlib: seconds
 
     with stdout_to_stderr(as_json):
-        document, text = sweep_run.make(trials, workers, scheduler, apply)
+        document, text = run_sweep(trials, workers, apply)
     print_result(document, text, as_json)
     return 0 if document["candidates"] else 1
 

@@ -1,38 +1,39 @@
-"""Values of parameters, drawn by Optuna from the space of a sweep."""
+"""Values of params, drawn by Optuna from the space of a sweep."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import optuna
 
-from extras.sweep.sweep_options import Values
+from extras.sweep.config import Values
 from workflow.params_file import find_field
 
-DIGITS = 6  # significant ones of a number
+SIGNIFICANT_DIGITS = 6
 
 
 def draw(trial: optuna.Trial, space: Mapping[str, Values]) -> dict[str, Any]:
-    """A value for each parameter of the space, by its dotted name."""
-    return tidy({name: _value(trial, name, values) for name, values in space.items()})
+    """Return a value for each param of the space, by its dotted name."""
+    return rounded({name: _draw_value(trial, name, values) for name, values in space.items()})
 
 
-def tidy(drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """Values that Optuna drew, numbers rounded: three steps of 0.1 are 0.3, as people write it."""
+def rounded(drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """Round drawn numbers as people write them: three steps of 0.1 are 0.3."""
     return {
-        name: float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+        name: float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
         for name, value in drawn.items()
     }
 
 
-def _value(trial: optuna.Trial, name: str, values: Values) -> Any:
+def _draw_value(trial: optuna.Trial, name: str, values: Values) -> Any:
     if values.choices is not None:
         return trial.suggest_categorical(name, values.choices)
     field = find_field(name)
-    ends = (values.low, values.high)
     if field and field.annotation is int:
-        return trial.suggest_int(name, *ends, step=int(values.step or 1), log=values.log)
-    return trial.suggest_float(name, *ends, step=values.step, log=values.log)
+        step = int(values.step or 1)
+        return trial.suggest_int(name, values.low, values.high, step=step, log=values.log)
+    return trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log)
 
 
 def as_text(values: Mapping[str, Any]) -> str:
+    """Return values as one line for a reader."""
     return ", ".join(f"{name}={value}" for name, value in values.items())

@@ -1,224 +1,225 @@
-"""A sweep's Optuna study: what its trials are, which are done, and which goes next.
+"""The trials of a sweep, in Optuna's storage: which of them count, and how many are still missing.
 
-All truth is in Optuna's storage. There a study says how many trials it is to have, and whoever
-takes one sets it running. One whose process dies waits for the next taker as a new trial with the
-same values.
+Any number of processes, on any number of machines, share a study. None of them leads, and no lock
+is held. A process may die at any time, so a trial counts until another trial takes its place. Three
+kinds of trials do not count:
+
+- a trial whose process died, and that waits again as a new trial with the same values,
+- a trial that was surplus when it started, and trained nothing,
+- a trial whose process died `MAX_DEATHS` times.
+
+Each of these is permanent. A trial looks at the trials with lower numbers before it trains: if
+enough of them count, it is surplus. The trial with the highest number that counts in the end has
+found too few, so there are never too many. As long as there are too few, processes are started.
 """
 
-import copy
 import os
-import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from extras.common import run_groups
-from extras.sweep.space import tidy
-from extras.sweep.sweep_options import SweepOptions
-from sentiment.errors import AlreadyRunningError, StoreError, first_line
+from extras.sweep.config import SweepConfig
+from extras.sweep.space import rounded
+from sentiment.errors import StoreError, first_line
 from workflow import files
 
-T = TypeVar("T")
+STORAGE = "SWEEP_STORAGE"  # environment variable: the URL of a database for all machines
+DATABASE = "sweeps.db"  # in the project's root, without that variable
+CONFIRMED = "-confirmed"  # ends the name of the study that confirms
+HEARTBEAT_SECONDS = 5
+GRACE_SECONDS = 30  # without a heartbeat, after which a process counts as dead
+LOCK_SECONDS = 20  # to wait for another process's transaction: less than GRACE_SECONDS
+MAX_DEATHS = 10
+# Attributes of a trial
+REPLACES = "replaces"  # numbers of the trials whose place it takes, the first one first
+SURPLUS = "surplus"  # it trained nothing, because there were enough trials
+VALUES = "values"  # values that it is given instead of drawing them
+ERROR = "error"  # why its values do not work
 
-STORAGE = "SWEEP_STORAGE"  # variable: the address of another database than the one in the root
-DATABASE = "sweeps.db"
-CONFIRMED = "-confirmed"  # ending of a study's name
-HEARTBEAT_SECONDS, GRACE_SECONDS = 5, 30
-BUSY_SECONDS = 20  # to wait for another's transaction; a live trial's heartbeat is back in time
-PAUSE_SECONDS = 10
-ATTEMPTS = 15  # to use a store that fails, with such a pause after each: two minutes
-DEATHS = 20  # of the process that trains it, after which a trial is not taken over any more
-WANTED = "wanted"  # attribute of a study: how many trials it is to have
-VALUES = "values"  # attribute of a trial that draws none: the values that it is given
-ERROR, PASSING = "error", "passing"  # attributes of a trial that failed: why, and if that may pass
+
+class SurplusError(Exception):
+    """A trial is not needed."""
 
 
-def address() -> str:
+def storage_url() -> str:
+    """Return the URL of the database, as SQLAlchemy takes it."""
     return os.environ.get(STORAGE) or f"sqlite:///{files.root() / DATABASE}"
 
 
 @contextmanager
-def as_user_error(*others: type[Exception]) -> Iterator[None]:
-    """Turn what SQLAlchemy and Optuna raise over the database, and others, into a StoreError."""
+def storage_errors(*others: type[Exception]) -> Iterator[None]:
+    """Turn errors of Optuna's storage, and `others`, into a `StoreError`."""
     try:
         yield
     except (SQLAlchemyError, StorageInternalError, *others) as error:
         raise StoreError(
             f"The database of the sweeps cannot be used: {first_line(error)}\n"
-            f"Fix it, or name another in {STORAGE}."
+            f"Fix it, or name another one in {STORAGE}."
         ) from error
 
 
-def patiently(call: Callable[[], T]) -> T:
-    """Call something until a store, the disk or what another process has can be used, for a while.
+@cache
+def connect(url: str) -> optuna.storages.RDBStorage:
+    """Connect to a database, once in each process.
 
     Raises:
-        UserError, OSError: it cannot be used after a few minutes either.
+        StoreError: the database or its driver cannot be used.
     """
-    for _ in range(ATTEMPTS - 1):
-        try:
-            with as_user_error():
-                return call()
-        except (StoreError, AlreadyRunningError, OSError) as error:
-            print(f"{first_line(error)} This is tried again.", flush=True)
-        time.sleep(PAUSE_SECONDS)
-    with as_user_error():
-        return call()
-
-
-@cache
-def storage(url: str) -> optuna.storages.RDBStorage:
-    """Connect to a database, once for each process; raises StoreError."""
-
-    class Storage(optuna.storages.RDBStorage):  # type: ignore[misc]
-        def record_heartbeat(self, trial_id: int) -> None:
-            with suppress(StorageInternalError):  # which would end all later ones
-                super().record_heartbeat(trial_id)
-
-    busy = {"connect_args": {"timeout": BUSY_SECONDS}} if url.startswith("sqlite") else {}
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats, since 2.9
-    with as_user_error(ImportError):  # of the database's driver
-        return Storage(
+    # Heartbeats are experimental since Optuna 2.9.
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    engine_kwargs: dict[str, Any] = {"pool_pre_ping": True}  # a server may have been restarted
+    if url.startswith("sqlite"):
+        engine_kwargs["connect_args"] = {"timeout": LOCK_SECONDS}
+    with storage_errors(ImportError):
+        return optuna.storages.RDBStorage(
             url,
-            # a server that was restarted has closed its connections: they are tried before use
-            engine_kwargs={"pool_pre_ping": True, **busy},
+            engine_kwargs,
             heartbeat_interval=HEARTBEAT_SECONDS,
             grace_period=GRACE_SECONDS,
         )
 
 
-def open_study(name: str, options: SweepOptions) -> optuna.Study:
-    """The study of this name, which is made if there is none; no confirmation is pruned."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+def open_study(name: str, config: SweepConfig) -> optuna.Study:
+    """Return the study of this name, which is created if there is none.
+
+    Raises:
+        StoreError: the database cannot be used.
+    """
     pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
-    if options.pruner == "halving" and not name.endswith(CONFIRMED):
+    if config.pruner == "halving" and not name.endswith(CONFIRMED):
         pruner = optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=options.min_epochs, reduction_factor=options.reduction
+            min_resource=config.min_epochs, reduction_factor=config.reduction
         )
-    return optuna.create_study(
-        study_name=name,
-        storage=storage(address()),
-        pruner=pruner,
-        direction="minimize" if options.metric == "val_loss" else "maximize",
-        load_if_exists=True,
-    )
+    with storage_errors():
+        return optuna.create_study(
+            study_name=name,
+            storage=connect(storage_url()),
+            pruner=pruner,
+            direction="minimize" if config.metric == "val_loss" else "maximize",
+            load_if_exists=True,
+        )
+
+
+def seeded_sampler(config: SweepConfig, number: int) -> optuna.samplers.BaseSampler:
+    """Return the sampler for the trial with this number.
+
+    With one seed for all of them, processes would draw the same values.
+    """
+    seed = (config.seed + number) % 2**32
+    if config.sampler == "random":
+        return optuna.samplers.RandomSampler(seed)
+    return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+
+
+def replaced_by(trial: FrozenTrial | optuna.Trial) -> list[int]:
+    """Return the numbers of the trials whose place a trial takes, the first one first."""
+    return list(trial.user_attrs.get(REPLACES, []))
+
+
+def first_number(trial: FrozenTrial | optuna.Trial) -> int:
+    """Return the number that a trial had before its process died for the first time."""
+    return int([*replaced_by(trial), trial.number][0])
 
 
 def values_of(trial: FrozenTrial) -> dict[str, Any]:
-    """The values of a trial, whether it drew them or was given them."""
-    return dict(trial.user_attrs.get(VALUES) or tidy(trial.params))
+    """Return the values that a trial was given or has drawn, by dotted name."""
+    return dict(trial.user_attrs.get(VALUES) or rounded(trial.params))
 
 
-def slots(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials of a study, by number, without those that others have taken the place of."""
+def counted(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that count, by number."""
     trials = study.get_trials(deepcopy=False)
-    replaced = {number for trial in trials for number in _history(trial)}
-    return [trial for trial in trials if trial.number not in replaced]
-
-
-def _history(trial: FrozenTrial) -> list[int]:
-    return list(trial.system_attrs.get("retry_history", []))
-
-
-def first_number(trial: optuna.Trial) -> int:
-    """The number of a trial, or of the first one that it takes the place of."""
-    attributes = trial.storage.get_trial_system_attrs(trial._trial_id)
-    return int(attributes.get("failed_trial", trial.number))
-
-
-def want(study: optuna.Study, trials: int) -> None:
-    """Let the study have so many trials in the end, or as many as are there."""
-    study.set_user_attr(WANTED, trials)
-
-
-def wanted(study: optuna.Study) -> int:
-    """How many trials it is to have: those that were asked for, or that are there."""
-    return max(int(study.user_attrs.get(WANTED, 0)), len(slots(study)))
-
-
-def fill_with(study: optuna.Study, wanted: Sequence[dict[str, Any]]) -> None:
-    """Let there be one trial with each of these values, the new ones waiting."""
-    for values in wanted:
-        if missing(study, [values]):
-            study.enqueue_trial({}, user_attrs={VALUES: values})
-
-
-def missing(study: optuna.Study, wanted: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those of the values with which there is no trial yet."""
-    there = [trial.user_attrs.get(VALUES) for trial in slots(study)]
-    return [values for values in wanted if values not in there]
+    replaced = {number for trial in trials for number in replaced_by(trial)}
+    return [
+        trial
+        for trial in trials
+        if trial.number not in replaced
+        and SURPLUS not in trial.user_attrs
+        and not (trial.state == TrialState.FAIL and len(replaced_by(trial)) + 1 >= MAX_DEATHS)
+    ]
 
 
 def ended(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that have ended, in whatever way, and wait for no other turn."""
-    trials = slots(study)
-    return [trial for trial in trials if trial.state.is_finished() and not is_dead(trial)]
-
-
-def is_over(study: optuna.Study) -> bool:
-    """Whether every trial that is wanted has ended."""
-    return len(ended(study)) >= wanted(study)
-
-
-def has_work(study: optuna.Study) -> bool:
-    """Whether a trial waits, or is wanted and not there yet."""
-    return bool(_waiting(study)) or len(slots(study)) < wanted(study)
-
-
-def _waiting(study: optuna.Study) -> list[FrozenTrial]:
-    trials = study.get_trials(deepcopy=False)
-    return [trial for trial in trials if trial.state.name == "WAITING"]
-
-
-def prepare_next(study: optuna.Study, options: SweepOptions) -> None:
-    """Let a trial wait, a new one if there is none, and seed the sampler that draws its values.
-
-    It is seeded by how many trials were taken: seeded as before, it would repeat itself.
-    """
-    if not _waiting(study):
-        study.enqueue_trial({})
-    # Optuna misses only heartbeats of which there was one, should the process die as it takes it
-    for trial in _waiting(study)[:1]:  # unless another command has just taken it
-        study._storage.record_heartbeat(trial._trial_id)
-    samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
-    taken = len(study.get_trials(deepcopy=False)) - len(_waiting(study))
-    study.sampler = samplers[options.sampler](seed=(options.seed + taken) % 2**32)
+    """Return the trials that were trained to their end or pruned, by number."""
+    ended_states = (TrialState.COMPLETE, TrialState.PRUNED)
+    return [trial for trial in counted(study) if trial.state in ended_states]
 
 
 def completed(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that were trained to their end, the best first."""
-    trials = [trial for trial in slots(study) if trial.state.name == "COMPLETE"]
-    return sorted(trials, key=lambda trial: trial.value, reverse=study.direction.name == "MAXIMIZE")
+    """Return the trials that were trained to their end, the best one first."""
+    trials = [trial for trial in counted(study) if trial.state == TrialState.COMPLETE]
+    is_maximized = study.direction == optuna.study.StudyDirection.MAXIMIZE
+    return sorted(trials, key=lambda trial: trial.value, reverse=is_maximized)
 
 
-def may_pass(trial: FrozenTrial) -> bool:
-    """Whether a trial failed for a reason that may pass, or its process died."""
-    return trial.state.name == "FAIL" and bool(trial.user_attrs.get(PASSING, True))
+def places(study: optuna.Study, trials: int) -> int:
+    """Return how many trials may start, if the study is to have this many."""
+    there = counted(study)
+    waiting = [trial for trial in there if trial.state == TrialState.WAITING]
+    return len(waiting) + max(0, trials - len(there))
 
 
-def is_dead(trial: FrozenTrial) -> bool:
-    """Whether a trial failed without a reason, and is to be taken over.
+def require_place(study: optuna.Study, trial: optuna.Trial, trials: int) -> None:
+    """Check that a trial is needed, if the study is to have this many. Call this before training.
 
-    Its process died, or the database failed as the reason was to be noted.
+    Raises:
+        SurplusError: enough trials with lower numbers count, or one of them has the same values or
+            replaces the same trial.
     """
-    failed = trial.state.name == "FAIL" and ERROR not in trial.user_attrs
-    return failed and len(_history(trial)) < DEATHS
+    before = [other for other in counted(study) if other.number < trial.number]
+    values = trial.user_attrs.get(VALUES)
+    has_twin = any(
+        first_number(other) == first_number(trial)
+        or (values is not None and other.user_attrs.get(VALUES) == values)
+        for other in before
+    )
+    is_given = values is not None  # such trials are wanted one by one
+    if has_twin or (len(before) >= trials and not is_given):
+        trial.set_user_attr(SURPLUS, True)
+        raise SurplusError
 
 
-def retry(study: optuna.Study, afresh: bool = False) -> None:
-    """Let the trials wait again whose process died, and with `afresh` all that may pass now."""
-    with run_groups.exclusive():  # another command of this folder may do so, too
-        optuna.storages.fail_stale_trials(study)
-        for trial in slots(study):
-            if is_dead(trial) or (afresh and may_pass(trial)):
-                # Optuna changes what it is given, and lets the new trial have all attributes
-                again = copy.deepcopy(trial)
-                again.user_attrs.pop(ERROR, None)
-                optuna.storages.RetryHeartbeatStaleTrialCallback()(study, again)
+def fill(study: optuna.Study, wanted: Sequence[Mapping[str, Any]]) -> None:
+    """Let a trial wait for each of the given values that no trial has."""
+    given = [trial.user_attrs.get(VALUES) for trial in counted(study)]
+    for values in wanted:
+        if values not in given:
+            study.enqueue_trial({}, user_attrs={VALUES: dict(values)})
+            given.append(values)
+
+
+def requeue_dead(study: optuna.Study, seen: set[int]) -> None:
+    """Let the trials whose processes died wait again with their values.
+
+    Args:
+        seen: the numbers of running trials that earlier calls of this process have seen.
+    """
+    optuna.storages.fail_stale_trials(study)
+    for trial in counted(study):
+        if trial.state == TrialState.FAIL:
+            study.add_trial(
+                optuna.create_trial(
+                    state=TrialState.WAITING,
+                    params=trial.params,
+                    distributions=trial.distributions,
+                    user_attrs={
+                        **trial.user_attrs,
+                        REPLACES: [*replaced_by(trial), trial.number],
+                    },
+                )
+            )
+        elif trial.state == TrialState.RUNNING and trial.number not in seen:
+            # Optuna never finds a process that died before its first heartbeat.
+            storage = connect(storage_url())
+            study_id = storage.get_study_id_from_name(study.study_name)
+            trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+            storage.record_heartbeat(trial_id)
+            seen.add(trial.number)

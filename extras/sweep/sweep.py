@@ -1,95 +1,113 @@
-"""A sweep: its study, its run in MLflow, and the trials that are worth training again."""
+"""A sweep from its start to its report, and to the params that it found."""
 
+import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import optuna
-from optuna.trial import FrozenTrial
 
 from extras.common import run_groups
-from extras.sweep import study
-from extras.sweep.sweep_options import SweepOptions
+from extras.common.run_groups import PARENT
+from extras.sweep import report
+from extras.sweep.candidates import ranked_candidates, values_to_confirm
+from extras.sweep.config import CONFIG_FILE, SweepConfig
+from extras.sweep.search import train_all
+from extras.sweep.study import CONFIRMED, ended, open_study, storage_errors
+from extras.sweep.trial import Sweep
 from sentiment.data.params import NO_ADDED_TEXTS, Dataset, FetchParams, describe_dataset
-from sentiment.errors import UserError
+from sentiment.errors import StoreError, UserError, first_line
 from sentiment.section import flatten
-from workflow import downloads, files, provenance, store, tracking
+from workflow import downloads, files, params_file, provenance, tracking
 from workflow.about import AboutFetch, AboutTrain, read_about
 from workflow.files import FETCH
-from workflow.params import Params
+from workflow.params import PARAMS_FILE, Params, load_params, load_yaml
 
-KEY = "sweep.key"  # tag of a sweep's run: what its trials have in common
-SEED = "train.seed"
-CODE = ("pad", "train")  # stages whose code shapes a trial
-
-
-class Sweep(NamedTuple):
-    """A sweep: small and without secrets, since it is sent to workers."""
-
-    name: str  # of its study
-    run_id: str  # its run in MLflow
-    tracking_uri: str  # of the store that has it, for workers elsewhere
-    params: Params  # that it starts from
-    options: SweepOptions
-    dataset: Dataset  # what the reviews depend on
-    code: dict[str, str]  # digests of the modules that shape a training, by path
-    tags: dict[str, str]  # what leads back from a run to code and data
+KEY = "sweep.key"  # tag of a parent run: what all trials of the sweep have in common
+CODE = ("pad", "train")  # the stages with the code that a trial depends on
+TRIALS = "trials"  # attribute of a study: how many trials were asked for last
+DEFAULT_TRIALS = 20
+TABLE_FILE = "table.txt"
 
 
-class Candidate(NamedTuple):
-    """A trial that was trained again with further seeds."""
+def run_sweep(trials: int | None, workers: int, apply: bool) -> tuple[dict[str, Any], str]:
+    """Search until the sweep has this many trials, confirm the best ones, and log the result.
 
-    trial: int  # its number
-    values: dict[str, Any]  # by dotted names
-    found: float  # the metric in the search
-    confirmed: list[float]  # the metric under each further seed
+    Args:
+        trials: by default, as many as were asked for last.
+        workers: number of processes on this machine.
+        apply: write the values of the winner into `params.yaml`.
 
-    @property
-    def mean(self) -> float:
-        return float(np.mean(self.confirmed))
+    Returns:
+        What `make sweep JSON=1` prints, and the same for a reader.
 
-    @property
-    def spread(self) -> float:
-        """The standard deviation."""
-        return float(np.std(self.confirmed, ddof=1))
+    Raises:
+        UserError: a store cannot be used, `data/fetch` is not of these params, or process after
+            process failed.
+    """
+    params = load_params()
+    config = load_yaml(SweepConfig, CONFIG_FILE)
+    with storage_errors():
+        sweep, searched, confirmed = open_sweep(params, config)
+        if trials is None:
+            trials = int(searched.user_attrs.get(TRIALS, DEFAULT_TRIALS))
+        searched.set_user_attr(TRIALS, trials)
+        print(f"{sweep.name}: {len(ended(searched))} of {trials} trials have ended", flush=True)
+        train_all(sweep, searched, workers, trials=trials)
+        wanted = values_to_confirm(searched, config, params.train.seed)
+        if wanted:
+            print(f"The best ones with {config.confirm.seeds} further seeds each:", flush=True)
+        train_all(sweep, confirmed, workers, wanted=wanted)
+        candidates = ranked_candidates(searched, confirmed, config, params.train.seed)
+        text = report.no_candidate_text(searched)
+        if candidates:
+            text = report.candidates_table(candidates, config.metric)
+        log_report(sweep, searched, text)
+    changes = []
+    if apply and candidates:
+        changes = params_file.update_params_file(PARAMS_FILE, candidates[0].values)
+    document = {
+        "run_id": sweep.run_id,
+        "candidates": [candidate._asdict() for candidate in candidates],
+        "applied": changes,
+    }
+    advice = "" if apply else "Write the first one into params.yaml: make sweep APPLY=1. "
+    return document, "\n".join([text, *changes, f"{advice}MLflow run {sweep.run_id}."])
 
 
-def open_sweep(params: Params, options: SweepOptions) -> Sweep:
-    """The sweep of these params, options, data and code, with its MLflow run.
+def open_sweep(params: Params, config: SweepConfig) -> tuple[Sweep, optuna.Study, optuna.Study]:
+    """Return the sweep of these params, config, reviews and code, and its two studies.
 
-    The values of the searched params do not tell sweeps apart: written into params.yaml, the best
-    ones are still those of the same sweep.
+    The values of the searched params do not tell sweeps apart. With the best ones written into
+    `params.yaml`, it is still the same sweep.
+
+    Returns:
+        The sweep, the study that searches, and the study that confirms.
 
     Raises:
         UserError: a store cannot be used, or `data/fetch` is not of these params.
     """
-    dataset = fetched_dataset(params.fetch)
+    dataset = read_fetched_dataset(params.fetch)
+    files.read_reviews(FETCH, "train")  # damaged ones are found before any process starts
     code = provenance.code_digests(CODE)
-    settings = options.model_dump(exclude={"confirm"}, exclude_none=True)
-    flat_params = about_training(dataset, params).flat_params()
-    fixed = {name: value for name, value in flat_params.items() if name not in options.space}
-    key = provenance.short_digest_of({"params": fixed, "sweep": settings, "code": code})
-    with run_groups.exclusive():
-        run = tracking.parent_run(KEY, key, f"sweep {key[:8]}")
-        tracking.log_params(run, {f"sweep.{name}": value for name, value in settings.items()})
-    return Sweep(
-        name=f"sweep-{key}",
-        run_id=run.run_id,
-        tracking_uri=store.tracking_uri(),
-        params=params,
-        options=options,
-        dataset=dataset,
-        code=code,
-        tags={**provenance.provenance_tags(), "dataset": dataset.name},
+    settings = config.model_dump(exclude={"confirm"}, exclude_none=True)
+    about = AboutTrain(dataset=dataset, pad=params.pad, train=params.train)
+    fixed = {name: value for name, value in about.flat_params().items() if name not in config.space}
+    reviews = files.joint_digest(FETCH, files.array_names("train"))
+    key = provenance.short_digest_of(
+        {"params": fixed, "sweep": settings, "code": code, "reviews": reviews}
     )
+    name = f"sweep-{key}"
+    with run_groups.exclusive():  # the tables of a database are created by one process at a time
+        run = tracking.parent_run(KEY, key, f"sweep {key[:8]}")
+        searched = open_study(name, config)
+        confirmed = open_study(f"{name}{CONFIRMED}", config)
+    tracking.log_params(run, {f"sweep.{name}": value for name, value in settings.items()})
+    tags = {**provenance.provenance_tags(), "dataset": dataset.name}
+    sweep = Sweep(name, run.run_id, params, config, dataset, code, tags)
+    return sweep, searched, confirmed
 
 
-def about_training(dataset: Dataset, params: Params) -> AboutTrain:
-    """Return what a training with these params depends on, beside the code."""
-    return AboutTrain(dataset=dataset, pad=params.pad, train=params.train)
-
-
-def fetched_dataset(params: FetchParams) -> Dataset:
+def read_fetched_dataset(params: FetchParams) -> Dataset:
     """Return what `data/fetch` depends on.
 
     Raises:
@@ -110,40 +128,13 @@ def fetched_dataset(params: FetchParams) -> Dataset:
     return dataset
 
 
-def studies(sweep: Sweep) -> tuple[optuna.Study, optuna.Study]:
-    """The study that searches, and the one that confirms."""
-    search = study.open_study(sweep.name, sweep.options)
-    return search, study.open_study(sweep.name + study.CONFIRMED, sweep.options)
-
-
-def to_confirm(sweep: Sweep, search: optuna.Study) -> list[dict[str, Any]]:
-    """The values of the best trials, under each further seed."""
-    best = study.completed(search)[: sweep.options.confirm.top]
-    return [values for trial in best for values in under_seeds(sweep, trial)]
-
-
-def under_seeds(sweep: Sweep, trial: FrozenTrial) -> list[dict[str, Any]]:
-    first = sweep.params.train.seed + 1
-    return [{**study.values_of(trial), SEED: first + n} for n in range(sweep.options.confirm.seeds)]
-
-
-def is_finished(sweep: Sweep) -> bool:
-    """Whether all trials have ended, and the best were trained again under each further seed."""
-    search, confirm = studies(sweep)
-    missing = study.missing(confirm, to_confirm(sweep, search))
-    return study.is_over(search) and study.is_over(confirm) and not missing
-
-
-def candidates(sweep: Sweep) -> list[Candidate]:
-    """The confirmed trials, the one with the best mean first."""
-    search, confirm = studies(sweep)
-    again = {repr(study.values_of(trial)): trial.value for trial in study.completed(confirm)}
-    confirmed = []
-    for trial in study.completed(search)[: sweep.options.confirm.top]:
-        wanted = [repr(values) for values in under_seeds(sweep, trial)]
-        if again.keys() >= {*wanted}:
-            metrics = [again[values] for values in wanted]
-            values = study.values_of(trial)
-            confirmed.append(Candidate(trial.number, values, trial.value, metrics))
-    sign = 1 if sweep.options.metric == "val_loss" else -1
-    return sorted(confirmed, key=lambda candidate: sign * candidate.mean)
+def log_report(sweep: Sweep, searched: optuna.Study, text: str) -> None:
+    """Log table and plots to the parent run, and end child runs that were left running."""
+    try:
+        run = tracking.get_run(sweep.run_id)
+        tracking.end_runs_left_running(run, PARENT)
+        tracking.log_text(run, f"{text}\n", TABLE_FILE)
+        for name, figure in report.draw_plots(searched, sweep.config.metric).items():
+            tracking.log_figure(run, figure, f"{name}.png")
+    except (StoreError, OSError) as error:
+        print(f"The report is not logged to MLflow: {first_line(error)}", file=sys.stderr)

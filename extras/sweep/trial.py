@@ -1,142 +1,191 @@
-"""A trial: a training that neither reads nor writes `data/`, as a child of its sweep's run.
+"""A trial: a training that neither reads nor writes `data/`, as a child run of its sweep.
 
 It trains as the stage `train` does: the same model, path, seeds and batches, with a checkpoint
 after each epoch. It never sees the test set.
 """
 
+import logging
+import multiprocessing
 import os
-import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
+from optuna.exceptions import OptunaError, UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
-from extras.common.cluster import THREADS
 from extras.common.run_groups import PARENT
-from extras.sweep import space, study
-from extras.sweep.study import ERROR, PASSING, VALUES
-from extras.sweep.sweep import Sweep, about_training
-from sentiment.backend import load_keras
-from sentiment.errors import AlreadyRunningError, StoreError, first_line
+from extras.sweep import space
+from extras.sweep.config import SweepConfig
+from extras.sweep.study import (
+    ERROR,
+    VALUES,
+    SurplusError,
+    first_number,
+    open_study,
+    places,
+    require_place,
+    seeded_sampler,
+    storage_errors,
+)
+from sentiment.data.params import Dataset
+from sentiment.errors import AlreadyRunningError, StoreError
 from sentiment.network.batches import train_validation_split
 from sentiment.network.inputs import model_inputs
-from sentiment.network.progress import NO_PROGRESS, Progress, TrainingResult, history_frame
+from sentiment.network.progress import Progress
 from sentiment.network.training import Training, training_metrics
-from sentiment.padding import layout, shuffle_orders
-from sentiment.tokenizer import Reviews, pad
+from sentiment.padding import layout, pad_in_chunks, shuffle_orders
+from sentiment.tokenizer import Reviews
 from workflow import checkpoints, provenance, tracking
 from workflow.about import AboutTrain
-from workflow.checkpoints import Checkpoint, TrainingStart
+from workflow.checkpoints import TrainingStart
+from workflow.commands import Interrupted, exit_with_message
+from workflow.files import FETCH, read_reviews
 from workflow.outputs import TRAINING_KEY, RunRecord
+from workflow.params import Params
 from workflow.params_file import with_changes
+from workflow.resume import train_or_resume
 from workflow.terminal import user_message
 from workflow.tracking import LiveRun, Run
 
-# Attributes of a trial: the id of its MLflow run, and the key of its checkpoint.
-RUN = "run"
-KEY = "key"
-# Tags of a run: why its trial was stopped early, or failed.
+THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's variable: threads of an operation
+TRIALS_A_PROCESS = 20  # TensorFlow keeps 30 to 150 MB of each training until its process ends
+KEY = "key"  # attribute of a trial: the key of its checkpoint
+# Tags of a run: why its trial ended early.
 PRUNED = "sweep.pruned"
 FAILED = "sweep.error"
-REMEDY = "the trial is tried again"
+REMEDY = "The trial is repeated from its last checkpoint."
+# After these errors the same values may work: a store, the disk or the database failed.
+PASSING_ERRORS = (StoreError, OSError, AlreadyRunningError, OptunaError, SQLAlchemyError)
+
+
+class Sweep(NamedTuple):
+    """A sweep, without secrets.
+
+    Attributes:
+        name: of the study that searches.
+        run_id: of the parent run.
+        params: that the sweep starts from.
+        dataset: what the reviews depend on.
+        code: SHA-256 of the modules that a training depends on, by path.
+        tags: of every child run.
+    """
+
+    name: str
+    run_id: str
+    params: Params
+    config: SweepConfig
+    dataset: Dataset
+    code: dict[str, str]
+    tags: dict[str, str]
 
 
 class Stopped(BaseException):
-    """A trial is pruned. This is not an `Exception`, so that its run ends as KILLED."""
+    """A trial is pruned. This is not an `Exception`, so its run ends as KILLED, not as FAILED."""
 
 
-def prepare(
-    sweep: Sweep, reviews: Reviews, values: Mapping[str, Any]
-) -> tuple[AboutTrain, Training]:
-    """Return what a training with these values depends on, and the training.
+def work(sweep: Sweep, name: str, trials: int, threads: int) -> None:
+    """Train trials of a study as long as there are places. This is the main function of a process.
+
+    Args:
+        name: of the study.
+        trials: how many trials the study is to have.
+        threads: number of threads that TensorFlow uses for an operation.
+    """
+    os.environ.setdefault(THREADS, str(threads))
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # else it warns of every new model
+    with exit_with_message("make sweep", "`make sweep`"):
+        try:
+            with storage_errors():
+                study = open_study(name, sweep.config)
+                train_trials(study, sweep, read_reviews(FETCH, "train"), trials)
+        except (Interrupted, KeyboardInterrupt):
+            sys.exit(1)  # quietly: the command prints the message
+
+
+def train_trials(study: optuna.Study, sweep: Sweep, reviews: Reviews, trials: int) -> None:
+    """Train trials of a study in this process as long as there are places.
 
     Raises:
-        UserError: the values do not go together.
+        StoreError, OSError: a store or the disk failed. The trial waits again.
     """
-    params = with_changes(sweep.params, values)
-    order, _ = shuffle_orders(len(reviews), 0, params.pad.shuffle_seed)
-    x = pad(reviews, order, layout(params.pad))
-    y = reviews.labels[order]
-    train_split, val_split = train_validation_split(x, y, params.train.validation_split)
-    inputs = model_inputs(params.pad, params.train, len(train_split.y))
-    with own_seeds(params.train.seed):
-        training = Training(params.train, inputs, train_split, val_split)
-    return about_training(sweep.dataset, params), training
 
+    def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
+        if trial.state != TrialState.FAIL and KEY in trial.user_attrs:
+            checkpoints.remove_checkpoint(trial.user_attrs[KEY])
+        if not places(study, trials):
+            study.stop()
 
-@contextmanager
-def own_seeds(seed: int) -> Iterator[None]:
-    """In the block, let Keras draw the seeds of its layers where no other thread draws.
-
-    It draws them from Python's global generator, and so do other threads of a Dask worker: what
-    `keras.utils.set_random_seed` set would be lost now and then.
-    """
-    load_keras()  # which quiets TensorFlow's start, as a plain import does not
-    from keras.src.random import seed_generator
-
-    before = seed_generator.python_random
-    seed_generator.python_random = random.Random(seed)
-    try:
-        yield
-    finally:
-        seed_generator.python_random = before
+    if places(study, trials):  # else others have taken them while this process started
+        study.optimize(
+            partial(objective, study, sweep, reviews, trials),
+            n_trials=TRIALS_A_PROCESS,
+            catch=(SurplusError,),
+            callbacks=[after_trial],
+        )
 
 
 def objective(
-    sweep: Sweep, reviews: Reviews, begun: Callable[[], object], trial: optuna.Trial
+    study: optuna.Study, sweep: Sweep, reviews: Reviews, trials: int, trial: optuna.Trial
 ) -> float:
-    """Train a trial; return the metric of its kept epoch. Why it failed is noted in the study.
-
-    `begun` is called once the trial has its values: it waits no longer, and others may propose.
-    One that was taken for dead waits here for the process that trains it still.
+    """Train a trial, and return the metric of its kept epoch.
 
     Raises:
-        optuna.TrialPruned: others were better after as many epochs.
-        Exception: the values do not go together, the training diverged, or a store failed.
+        SurplusError: the trial is not needed.
+        TrialPruned: others were better after as many epochs, or the values do not work.
+        KeyboardInterrupt: a signal ended the process. Optuna notes that the trial failed, so it can
+            be resumed at once.
+        Exception: a store or the disk failed. The trial waits again.
     """
+    require_place(study, trial, trials)
+    # Optuna draws at the first `suggest`, since release 5, and so by this sampler.
+    study.sampler = seeded_sampler(sweep.config, trial.number)
     try:
-        drawn = partial(space.draw, trial, sweep.options.space)
-        values = trial.user_attrs.get(VALUES) or study.patiently(drawn)
-        begun()
-        trained = study.patiently(lambda: train(sweep, *prepare(sweep, reviews, values), trial))
-        return training_metrics(trained)[sweep.options.metric]
+        values = trial.user_attrs.get(VALUES) or space.draw(trial, sweep.config.space)
+        return train(sweep, reviews, values, trial)
     except Stopped as stopped:
         raise optuna.TrialPruned(str(stopped)) from None
-    except Exception as error:
-        note_failure(error, trial)
+    except Interrupted as interrupted:
+        raise KeyboardInterrupt from interrupted
+    except UpdateFinishedTrialError:
+        sys.exit(f"make sweep: trial {first_number(trial)} is resumed by another process.")
+    except PASSING_ERRORS:
         raise
+    except Exception as error:
+        trial.set_user_attr(ERROR, describe_error(error))
+        raise optuna.TrialPruned from error
 
 
-def note_failure(error: Exception, trial: optuna.Trial) -> None:
-    """Note why a trial failed: for Optuna and, if the trial has a run, for MLflow."""
-    why = user_message(error, "`make sweep`") or repr(error)
-    trial.set_user_attr(PASSING, isinstance(error, StoreError | OSError | AlreadyRunningError))
-    trial.set_user_attr(ERROR, why)
-    if run_id := trial.user_attrs.get(RUN):
-        try:
-            tracking.log_tags(tracking.get_run(run_id), {FAILED: why})
-        except (StoreError, OSError) as store_error:
-            message = f"Why the trial failed is not logged to MLflow: {first_line(store_error)}"
-            print(message, file=sys.stderr, flush=True)
+def describe_error(error: Exception) -> str:
+    """Return why values do not work."""
+    return user_message(error, "`make sweep`") or repr(error)
 
 
-def train(
-    sweep: Sweep, about: AboutTrain, training: Training, trial: optuna.Trial
-) -> TrainingResult:
-    """Train or resume a trial in its own run. Report each epoch to Optuna.
+def train(sweep: Sweep, reviews: Reviews, values: Mapping[str, Any], trial: optuna.Trial) -> float:
+    """Train or resume a trial in a run of its own, and return the metric of its kept epoch.
 
     Raises:
         Stopped: others were better after as many epochs.
-        UserError: the training diverged, or a store failed.
+        UserError: the values do not go together, or the training diverged.
+        StoreError, OSError: a store or the disk failed.
     """
+    params = with_changes(sweep.params, values)
+    about = AboutTrain(dataset=sweep.dataset, pad=params.pad, train=params.train)
+    order, _ = shuffle_orders(len(reviews), 0, params.pad.shuffle_seed)
+    x = pad_in_chunks(reviews, order, layout(params.pad))
+    train_split, val_split = train_validation_split(
+        x, reviews.labels[order], params.train.validation_split
+    )
+    inputs = model_inputs(params.pad, params.train, len(train_split.y))
     machine_tags = provenance.machine_tags()
     key = checkpoint_key(sweep, about, machine_tags, trial)
-    keys = {key, trial.user_attrs.get(KEY, key)}
     trial.set_user_attr(KEY, key)
     with checkpoints.exclusive_checkpoint(key) as checkpoint:
+        is_resumed = checkpoint.state is not None
+        training = Training(params.train, inputs, train_split, val_split, is_resumed)
         tags = {
             **sweep.tags,
             **machine_tags,
@@ -146,10 +195,49 @@ def train(
         }
         record = describe_run(about, trial, checkpoint.start, tags)
         with tracking.live_run(record, about.flat_params(), REMEDY) as live_run:
-            take_run(require_run(live_run), keys, trial)
-            result = resume(training, checkpoint, live_run, sweep.options.metric, trial)
+            report = EpochReport(trial, live_run, sweep.config.metric, params.train.epochs)
+            try:
+                result = train_or_resume(training, checkpoint, live_run, report, verbose=False)
+            except PASSING_ERRORS:
+                raise
+            except Exception as error:
+                tracking.log_tags(require_run(live_run), {FAILED: describe_error(error)})
+                raise
             tracking.end_run(require_run(live_run), "FINISHED")
-    return result
+    return training_metrics(result)[sweep.config.metric]
+
+
+class EpochReport:
+    """A callback that reports the epochs of a trial to Optuna, and stops what is to be pruned.
+
+    The epochs of a checkpoint are reported again. A trial that was to be pruned when its process
+    died is therefore pruned as soon as it is resumed.
+    """
+
+    def __init__(self, trial: optuna.Trial, live_run: LiveRun, metric: str, epochs: int) -> None:
+        self.trial = trial
+        self.live_run = live_run
+        self.metric = metric
+        self.epochs = epochs
+        self.reported = 0
+
+    def __call__(self, progress: Progress) -> None:
+        """Report what is new.
+
+        Raises:
+            Stopped: others were better after as many epochs.
+            KeyboardInterrupt: the command that started this process has ended.
+        """
+        for metrics in progress.epochs[self.reported :]:
+            self.reported += 1
+            self.trial.report(metrics[self.metric], self.reported)
+            if self.reported < self.epochs and self.trial.should_prune():
+                why = f"others were better after epoch {self.reported}"
+                tracking.log_tags(require_run(self.live_run), {PRUNED: why})
+                raise Stopped(why)
+        command = multiprocessing.parent_process()
+        if command and not command.is_alive():
+            raise KeyboardInterrupt
 
 
 def checkpoint_key(
@@ -165,8 +253,8 @@ def checkpoint_key(
             "code": sweep.code,
             "machine": machine_tags,
             "threads": os.environ.get(THREADS),
-            "sweep": sweep.run_id,
-            "trial": study.first_number(trial),
+            "study": trial.study.study_name,
+            "trial": first_number(trial),
             "format": checkpoints.FORMAT,
         }
     )
@@ -176,9 +264,10 @@ def describe_run(
     about: AboutTrain, trial: optuna.Trial, start: TrainingStart, tags: dict[str, str]
 ) -> RunRecord:
     """Describe a trial for MLflow."""
+    label = f"trial {first_number(trial)}"
     return RunRecord(
         training_id=start.training_id,
-        name=provenance.run_name(about.train, about.pad, about.dataset, f"trial {trial.number}"),
+        name=provenance.run_name(about.train, about.pad, about.dataset, label),
         started=start.time,
         tags=tags,
         datasets=[],
@@ -186,51 +275,8 @@ def describe_run(
     )
 
 
-def take_run(run: Run, keys: set[str], trial: optuna.Trial) -> None:
-    """Note the run of a trial, and delete former runs of its keys, which nobody will complete.
-
-    A trial without a checkpoint starts again, with a run of its own: on another machine, or with
-    another number of threads. The former run may have been killed before it was noted.
-    """
-    for key in keys:
-        tracking.delete_other_runs(run, TRAINING_KEY, key)
-    trial.set_user_attr(RUN, run.run_id)
-
-
-def resume(
-    training: Training,
-    checkpoint: Checkpoint,
-    live_run: LiveRun,
-    metric: str,
-    trial: optuna.Trial,
-) -> TrainingResult:
-    """Train from the checkpoint on.
-
-    Raises:
-        Stopped: others were better after as many epochs.
-        UserError: the training diverged, or a store failed.
-    """
-    progress = NO_PROGRESS
-    if checkpoint.state:
-        progress = training.restore(checkpoint.state)
-        print(f"Resuming after epoch {len(progress.epochs)} of trial {trial.number}", flush=True)
-        live_run.log_epochs(history_frame(progress.epochs))  # the last may not be logged yet
-
-    def after_epoch(progress: Progress) -> None:
-        checkpoint.write(training.capture(progress))
-        live_run.log_epochs(history_frame(progress.epochs))
-        epoch = len(progress.epochs)
-        trial.report(progress.epochs[-1][metric], epoch)
-        if epoch < training.params.epochs and trial.should_prune():
-            why = f"others were better after epoch {epoch}"
-            tracking.log_tags(require_run(live_run), {PRUNED: why})
-            raise Stopped(why)
-
-    return training.fit(progress, after_epoch, verbose=False)
-
-
 def require_run(live_run: LiveRun) -> Run:
-    """Return the run of a trial. Tried again, the trial logs what its run lacks.
+    """Return the run of a trial. A trial that is repeated logs what its run lacks.
 
     Raises:
         StoreError, OSError: the tracking store failed.

@@ -1,9 +1,6 @@
 """Projects that tests of several capabilities read."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
@@ -17,18 +14,6 @@ from tools import promote
 from workflow import files
 from workflow.files import FETCH, read_reviews
 from workflow.registry import champion
-
-if TYPE_CHECKING:
-    import distributed
-
-SWEEP_SETTINGS: dict[str, Any] = {
-    "confirm": {"top": 1, "seeds": 2},
-    "space": {
-        "train.units": {"choices": [3, 4]},
-        "train.learning_rate": {"low": 0.001, "high": 0.1, "log": True},
-        "pad.max_length": {"low": 30, "high": 40, "step": 10},
-    },
-}
 
 
 def predictions(run_id: str) -> pd.DataFrame:
@@ -49,35 +34,6 @@ def answering_as_evaluated(run_id: str) -> SentimentModel:
     np.testing.assert_array_equal(answers["probability"], evaluated["probability"])
     assert answers["label"].tolist() == evaluated["predicted"].tolist()
     return model
-
-
-@contextmanager
-def in_this_process(_: int) -> "Iterator[distributed.Client]":
-    """One of Dask's workers, in this process, which has TensorFlow."""
-    import distributed  # who deletes the sweep may have no Dask
-
-    with (
-        distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as started,
-        distributed.Client(started) as client,
-    ):
-        yield client
-
-
-@pytest.fixture(scope="session")
-def swept(finished: Project, shared: Sharer) -> Project:
-    """A finished project after a sweep of two trials."""
-
-    def search(project: Project) -> None:
-        from extras.sweep import __main__ as sweep  # who deletes it has no sweep
-
-        project.change(sweep=SWEEP_SETTINGS)
-        project.run("git", "commit", "--all", "--quiet", "--message", "space")
-        with pytest.MonkeyPatch.context() as patch:
-            stand_in(project.path, patch)
-            patch.setattr("extras.common.cluster.local", in_this_process)
-            Caller(patch)(sweep.main, "--trials", "2")
-
-    return shared("swept", search, finished.path)
 
 
 @pytest.fixture(scope="session")

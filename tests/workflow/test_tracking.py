@@ -216,6 +216,19 @@ def test_plain_run_needs_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+def test_child_runs_of_a_parent_that_are_left_running_end_as_killed() -> None:
+    parent = tracking.parent_run("key", "a", "parent")
+    client = mlflow.MlflowClient()
+    tags = {"mlflow.parentRunId": parent.run_id}
+    running = client.create_run(parent.experiment_id, tags=tags).info.run_id
+    finished = client.create_run(parent.experiment_id, tags=tags).info.run_id
+    client.set_terminated(finished)
+    other = client.create_run(parent.experiment_id).info.run_id
+    tracking.end_runs_left_running(parent, "mlflow.parentRunId")
+    statuses = [client.get_run(run_id).info.status for run_id in (running, finished, other)]
+    assert statuses == ["KILLED", "FINISHED", "RUNNING"]
+
+
 def test_metric_that_is_logged_again_stays_one_point_unless_it_changed() -> None:
     run = new_run()
     for value in (0.8, 0.8, 0.9, 0.8, 0.8):

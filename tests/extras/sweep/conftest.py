@@ -1,67 +1,78 @@
-"""A small sweep, its reviews and its database, and workers elsewhere."""
+"""A small sweep, its reviews and its database."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from extras.common import cluster
-from extras.common.cluster import THREADS
+from extras.sweep import __main__ as command
 from extras.sweep import study
-from extras.sweep.sweep import Sweep
-from extras.sweep.sweep_options import FILE, SweepOptions
+from extras.sweep.config import CONFIG_FILE, SweepConfig
+from extras.sweep.trial import Sweep
 from sentiment.data import synthetic
 from sentiment.data.params import describe_dataset
 from sentiment.tokenizer import Reviews
-from tests.project import ROOT
-from workflow import files
-from workflow.about import About, write_about
-from workflow.files import FETCH, write_reviews
+from tests.conftest import Caller, Sharer, own_copy, stand_in
+from tests.project import ROOT, Project
 from workflow.params import Params, load_yaml
 
-
-@pytest.fixture(autouse=True)
-def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that has looked at no commit yet, and has no variables that a cluster here has set."""
-    cluster.commit.cache_clear()
-    for name in (THREADS, "DASK_LOGGING__DISTRIBUTED"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def sweep_options() -> SweepOptions:
-    """What the project ships to be searched."""
-    return load_yaml(SweepOptions, ROOT / FILE)
+CONFIG: dict[str, Any] = {
+    "confirm": {"top": 1, "seeds": 2},
+    "space": {
+        "train.units": {"choices": [3, 4]},
+        "train.learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+        "pad.max_length": {"low": 30, "high": 40, "step": 10},
+    },
+}
 
 
 @pytest.fixture
-def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A database of sweeps, which workers find in their environment."""
-    address = f"sqlite:///{tmp_path}/sweeps.db"
-    monkeypatch.setenv(study.STORAGE, address)
-    return address
+def config() -> SweepConfig:
+    """The config that the project ships."""
+    return load_yaml(SweepConfig, ROOT / CONFIG_FILE)
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an empty database, which the processes of a sweep find in their environment."""
+    url = f"sqlite:///{tmp_path}/sweeps.db"
+    monkeypatch.setenv(study.STORAGE, url)
+    yield url
+    study.connect.cache_clear()
 
 
 @pytest.fixture
 def reviews(small_params: Params) -> Reviews:
-    """The training part of the generated set."""
+    """The training set of the synthetic dataset."""
     train, _, _ = synthetic.generate(small_params.fetch.synthetic)
     return train
 
 
 @pytest.fixture
-def fetched(root: Path, reviews: Reviews) -> Path:
-    """A folder with these reviews."""
-    with files.atomic_folder(FETCH) as folder:
-        write_reviews(folder, "train", reviews)
-        write_about(folder, About())
-    return root
+def small_sweep(small_params: Params, config: SweepConfig) -> Sweep:
+    """A sweep of short trainings that prunes none and confirms the best two with two seeds."""
+    confirm = config.confirm.model_copy(update={"top": 2, "seeds": 2})
+    config = config.model_copy(update={"pruner": "none", "confirm": confirm})
+    dataset = describe_dataset(small_params.fetch)
+    return Sweep("sweep-x", "parent", small_params, config, dataset, {}, {})
+
+
+@pytest.fixture(scope="session")
+def swept(finished: Project, shared: Sharer) -> Project:
+    """A finished project after a sweep of two trials by one process."""
+
+    def search(project: Project) -> None:
+        project.change(sweep=CONFIG)
+        project.run("git", "commit", "--all", "--quiet", "--message", "space")
+        with pytest.MonkeyPatch.context() as patch:
+            stand_in(project.path, patch)
+            Caller(patch)(command.main, "--trials", "2", "--workers", "1")
+
+    return shared("swept", search, finished.path)
 
 
 @pytest.fixture
-def small_sweep(small_params: Params, sweep_options: SweepOptions) -> Sweep:
-    """A sweep of short trainings that prunes none and confirms the best two with two seeds."""
-    confirm = sweep_options.confirm.model_copy(update={"top": 2, "seeds": 2})
-    options = sweep_options.model_copy(update={"pruner": "none", "confirm": confirm})
-    dataset = describe_dataset(small_params.fetch)
-    return Sweep("sweep-x", "parent", "", small_params, options, dataset, {}, {})
+def project(swept: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of `swept` of one's own, which is the working directory."""
+    return own_copy(swept, tmp_path, monkeypatch)

@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from extras.sweep import space
-from extras.sweep.sweep_options import FILE, SweepOptions, Values
+from extras.sweep.config import CONFIG_FILE, SweepConfig, Values
 from sentiment.errors import UserError
 from tests.project import ROOT
 from workflow.params import validate
@@ -46,7 +46,7 @@ def test_values_are_as_people_write_them() -> None:
     tenths = {"train.dropout.head": Values(low=0.1, high=0.4, step=0.1)}
     texts = {str(values["train.dropout.head"]) for values in drawn(30, tenths)}
     assert texts == {"0.1", "0.2", "0.3", "0.4"}
-    assert space.tidy({"train.learning_rate": 0.001793807724144196, "train.units": 7}) == {
+    assert space.rounded({"train.learning_rate": 0.001793807724144196, "train.units": 7}) == {
         "train.learning_rate": 0.00179381,
         "train.units": 7,
     }
@@ -66,15 +66,15 @@ def test_values_are_as_people_write_them() -> None:
     ],
 )
 def test_a_space_that_is_not_allowed_is_one_message(name: str, values: Any, message: str) -> None:
-    document = YAML(typ="safe", pure=True).load(ROOT / FILE)
+    document = YAML(typ="safe", pure=True).load(ROOT / CONFIG_FILE)
     document["space"] = {name: values} if name else {}
     with pytest.raises(UserError, match=re.escape(message)):
-        validate(SweepOptions, document, "sweep.yaml")
+        validate(SweepConfig, document, "sweep.yaml")
 
 
 def test_smoothed_labels_are_not_searched_by_the_loss_that_they_change() -> None:
-    document = YAML(typ="safe", pure=True).load(ROOT / FILE)
+    document = YAML(typ="safe", pure=True).load(ROOT / CONFIG_FILE)
     document["space"] = {"train.label_smoothing": {"choices": [0.0, 0.1]}}
-    assert validate(SweepOptions, {**document, "metric": "val_accuracy"}, "sweep.yaml")
+    assert validate(SweepConfig, {**document, "metric": "val_accuracy"}, "sweep.yaml")
     with pytest.raises(UserError, match="it changes val_loss"):
-        validate(SweepOptions, {**document, "metric": "val_loss"}, "sweep.yaml")
+        validate(SweepConfig, {**document, "metric": "val_loss"}, "sweep.yaml")

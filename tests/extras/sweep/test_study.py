@@ -1,172 +1,184 @@
-"""What a study's trials are, which are done, and which goes next."""
+"""Which trials of a study count, which wait again, and how many may start."""
 
 from collections.abc import Callable
 from functools import partial
-from unittest.mock import Mock
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 from extras.sweep import study
-from extras.sweep.sweep_options import SweepOptions
+from extras.sweep.config import SweepConfig
+from extras.sweep.study import SurplusError
 from sentiment.errors import StoreError
 
-Objective = Callable[[optuna.Trial], float]
-Runner = Callable[..., None]
-
-pytestmark = pytest.mark.usefixtures("in_tmp_path", "url")
+pytestmark = pytest.mark.usefixtures("in_tmp_path", "database")
 
 
 @pytest.fixture
-def searched(sweep_options: SweepOptions) -> optuna.Study:
-    return study.open_study("some", sweep_options)
+def searched(config: SweepConfig) -> optuna.Study:
+    return study.open_study("some", config)
 
 
-def succeed(trial: optuna.Trial) -> float:
+def train(of: optuna.Study, trials: int, trial: optuna.Trial) -> float:
+    """Draw a value in place of a training."""
+    study.require_place(of, trial, trials)
     return float(trial.suggest_float("x", 0, 1))
 
 
-def fail(trial: optuna.Trial, passing: bool = True) -> float:
-    trial.set_user_attr(study.PASSING, passing)
-    trial.set_user_attr(study.ERROR, "disk full")
-    raise OSError("disk full")
+def die(of: optuna.Study, trials: int, trial: optuna.Trial) -> float:
+    """Draw a value, then end as a killed process does: Optuna is told nothing."""
+    train(of, trials, trial)
+    raise SystemExit
 
 
-def die(_: optuna.Trial) -> float:
-    """Leave no reason, as a process that dies."""
-    raise RuntimeError
+def run(of: optuna.Study, trials: int, objective: Callable[..., float] = train) -> None:
+    """Run the next trial of a study that is to have this many."""
+    try:
+        of.optimize(partial(objective, of, trials), n_trials=1, catch=(SurplusError,))
+    except SystemExit:
+        silence()
 
 
-@pytest.fixture
-def run(searched: optuna.Study, sweep_options: SweepOptions) -> Runner:
-    """Train the next trial by a function."""
-
-    def run_next(objective: Objective, of: optuna.Study = searched) -> None:
-        study.prepare_next(of, sweep_options)
-        of.optimize(objective, n_trials=1, catch=(Exception,))
-
-    return run_next
-
-
-def retried(searched: optuna.Study, afresh: bool = False) -> list[str]:
-    study.retry(searched, afresh)
-    return [trial.state.name for trial in study.slots(searched)]
-
-
-def test_a_database_that_fails_is_tried_again_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    use = Mock(side_effect=optuna.exceptions.StorageInternalError("it is gone"))
-    monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
-    with pytest.raises(StoreError, match=r"it is gone\n.*SWEEP_STORAGE"):
-        study.patiently(use)
-    assert use.call_count == study.ATTEMPTS
-
-
-def test_a_heartbeat_that_is_missed_ends_no_later_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    failing = Mock(side_effect=optuna.exceptions.StorageInternalError("it restarts"))
-    monkeypatch.setattr(optuna.storages.RDBStorage, "record_heartbeat", failing)
-    study.storage(study.address()).record_heartbeat(1)
-    assert failing.called
-
-
-def test_as_many_trials_are_taken_as_were_last_asked_for_or_are_there(
-    searched: optuna.Study, run: Runner
-) -> None:
-    study.want(searched, 3)
-    for ended in (succeed, partial(fail, passing=False)):
-        assert study.has_work(searched)
-        run(ended)
-    assert not study.is_over(searched)
-    study.want(searched, 1)
-    assert (study.is_over(searched), study.has_work(searched)) == (True, False)
-    assert study.wanted(searched) == 2
-    searched.enqueue_trial({})
-    assert study.has_work(searched)
-    searched.ask()  # it runs
-    assert (study.is_over(searched), study.has_work(searched)) == (False, False)
-
-
-@pytest.mark.parametrize(
-    ("objective", "now", "later"),
-    [
-        (die, "WAITING", "WAITING"),
-        (fail, "FAIL", "WAITING"),
-        (partial(fail, passing=False), "FAIL", "FAIL"),
-    ],
-)
-def test_what_died_is_tried_again_what_may_pass_in_the_next_call_and_nothing_else(
-    searched: optuna.Study, run: Runner, objective: Objective, now: str, later: str
-) -> None:
-    run(objective)
-    assert retried(searched) == [now]
-    assert study.is_over(searched) == (now == "FAIL")
-    assert retried(searched, afresh=True) == [later]
-    assert study.is_over(searched) == (later == "FAIL")
-
-
-def test_a_trial_whose_process_dies_again_and_again_is_known_by_its_first_and_given_up(
-    searched: optuna.Study, run: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(study, "DEATHS", 2)
-    numbers: list[int] = []
-
-    def note(trial: optuna.Trial) -> float:
-        numbers.append(study.first_number(trial))
-        return die(trial)
-
-    run(succeed)
-    for _ in range(study.DEATHS):
-        run(note)
-        assert retried(searched) == ["COMPLETE", "WAITING"]
-    run(note)
-    assert retried(searched) == ["COMPLETE", "FAIL"]
-    assert study.is_over(searched)
-    assert numbers == [1, 1, 1]
-
-
-def test_a_trial_whose_process_died_as_it_took_it_is_missed(
-    searched: optuna.Study, sweep_options: SweepOptions
-) -> None:
-    study.prepare_next(searched, sweep_options)
-    searched.ask()  # which starts no heartbeat
-    assert retried(searched) == ["RUNNING"]
+def silence() -> None:
+    """Let the last heartbeats of all running trials be long ago."""
     heartbeat = "UPDATE trial_heartbeats SET heartbeat = '2026-01-01 00:00:00'"
-    with searched._storage._backend.engine.begin() as connection:
-        assert connection.exec_driver_sql(heartbeat).rowcount == 1
-    assert retried(searched) == ["WAITING"]
+    with study.connect(study.storage_url()).engine.begin() as connection:
+        connection.exec_driver_sql(heartbeat)
 
 
-def test_the_same_seed_proposes_the_same_and_no_two_proposals_are_equal(
-    sweep_options: SweepOptions, run: Runner
+def states(of: optuna.Study) -> list[str]:
+    """Return the states of the trials that count, by number."""
+    return [trial.state.name for trial in study.counted(of)]
+
+
+def test_trial_beyond_those_asked_for_is_surplus_and_does_not_count(searched: optuna.Study) -> None:
+    for _ in range(3):
+        run(searched, 2)
+    assert [trial.state.name for trial in searched.trials] == ["COMPLETE", "COMPLETE", "FAIL"]
+    assert states(searched) == ["COMPLETE", "COMPLETE"]
+    assert study.places(searched, 2) == 0
+
+
+def test_more_trials_can_be_asked_for_later_and_fewer_remove_none(searched: optuna.Study) -> None:
+    for _ in range(3):
+        run(searched, 2)
+    assert study.places(searched, 3) == 1
+    run(searched, 3)
+    assert states(searched) == ["COMPLETE"] * 3
+    assert study.places(searched, 1) == 0
+
+
+def test_dead_trial_counts_and_waits_again_with_its_values(searched: optuna.Study) -> None:
+    run(searched, 2, die)
+    assert states(searched) == ["RUNNING"]
+    assert study.places(searched, 2) == 1
+    study.requeue_dead(searched, {0})
+    assert states(searched) == ["WAITING"]
+    assert study.places(searched, 1) == 1
+    run(searched, 1)
+    (trial,) = study.ended(searched)
+    assert (trial.number, study.first_number(trial)) == (1, 0)
+    assert trial.params == searched.trials[0].params
+
+
+def test_trial_that_failed_by_an_error_waits_again(searched: optuna.Study) -> None:
+    def fail(_: optuna.Trial) -> float:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        searched.optimize(fail, n_trials=1)
+    study.requeue_dead(searched, set())
+    assert states(searched) == ["WAITING"]
+
+
+def test_dead_trial_that_two_commands_requeued_runs_once(searched: optuna.Study) -> None:
+    run(searched, 2, die)
+    optuna.storages.fail_stale_trials(searched)
+    (dead,) = searched.trials
+    for _ in range(2):
+        searched.add_trial(
+            optuna.create_trial(
+                state=TrialState.WAITING,
+                params=dead.params,
+                distributions=dead.distributions,
+                user_attrs={study.REPLACES: [dead.number]},
+            )
+        )
+    for _ in range(2):
+        run(searched, 2)
+    assert states(searched) == ["COMPLETE"]
+    assert study.places(searched, 2) == 1
+
+
+def test_trial_whose_process_dies_again_and_again_is_given_up_and_another_one_takes_its_place(
+    searched: optuna.Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each time the study is opened, as by another process."""
-    proposed: list[list[float]] = []
+    monkeypatch.setattr(study, "MAX_DEATHS", 2)
+    for _ in range(study.MAX_DEATHS):
+        run(searched, 1, die)
+        study.requeue_dead(searched, {0, 1})
+    assert states(searched) == []
+    assert study.places(searched, 1) == 1
+    run(searched, 1)
+    assert states(searched) == ["COMPLETE"]
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed")
+def test_trial_whose_process_died_before_its_first_heartbeat_is_found(
+    searched: optuna.Study,
+) -> None:
+    searched.ask()  # which sends no heartbeat
+    seen: set[int] = set()
+    study.requeue_dead(searched, seen)
+    silence()
+    study.requeue_dead(searched, seen)
+    assert states(searched) == ["WAITING"]
+
+
+def test_same_seed_draws_the_same_values_and_no_two_trials_draw_equal_ones(
+    config: SweepConfig,
+) -> None:
+    drawn: list[list[float]] = []
     for name in ("one", "two"):
-        for _ in range(3):
-            opened = study.open_study(name, sweep_options)
-            run(succeed, opened)
-        proposed.append([trial.params["x"] for trial in opened.trials])
-    assert proposed[0] == proposed[1]
-    assert len({*proposed[0]}) == 3
+        for number in range(3):
+            opened = study.open_study(name, config)  # as another process does
+            opened.sampler = study.seeded_sampler(config, number)
+            run(opened, 3)
+        drawn.append([trial.params["x"] for trial in opened.trials])
+    assert drawn[0] == drawn[1]
+    assert len({*drawn[0]}) == 3
 
 
-def test_given_values_are_tried_once_each(searched: optuna.Study) -> None:
-    study.fill_with(searched, [{"x": 1}, {"x": 2}, {"x": 1}])
-    study.fill_with(searched, [{"x": 2}, {"x": 3}])
-    values = [trial.user_attrs[study.VALUES] for trial in study.slots(searched)]
-    assert values == [{"x": 1}, {"x": 2}, {"x": 3}]
-    assert study.missing(searched, [{"x": 3}, {"x": 4}]) == [{"x": 4}]
-
-
-def test_trials_are_pruned_as_the_options_say_and_no_confirmation(
-    searched: optuna.Study, sweep_options: SweepOptions
+def test_each_given_value_is_trained_once_also_if_two_commands_ask_for_it(
+    searched: optuna.Study,
 ) -> None:
-    unpruned = sweep_options.model_copy(update={"pruner": "none"})
+    study.fill(searched, [{"x": 1}, {"x": 2}, {"x": 1}])
+    study.fill(searched, [{"x": 2}, {"x": 3}])
+    searched.enqueue_trial({}, user_attrs={study.VALUES: {"x": 3}})  # by another command
+    assert study.places(searched, 0) == 4
+    for _ in range(4):
+        run(searched, 0)
+    assert [study.values_of(trial) for trial in study.ended(searched)] == [
+        {"x": 1},
+        {"x": 2},
+        {"x": 3},
+    ]
+    run(searched, 0)  # by a process that came too late
+    assert len(study.counted(searched)) == 3
+
+
+def test_pruner_is_that_of_the_config_and_no_confirmation_is_pruned(
+    searched: optuna.Study, config: SweepConfig
+) -> None:
+    unpruned = config.model_copy(update={"pruner": "none"})
     assert isinstance(searched.pruner, optuna.pruners.SuccessiveHalvingPruner)
-    for name, options in (("some" + study.CONFIRMED, sweep_options), ("some", unpruned)):
-        assert isinstance(study.open_study(name, options).pruner, optuna.pruners.NopPruner)
+    confirmed = study.open_study("some" + study.CONFIRMED, config)
+    assert isinstance(confirmed.pruner, optuna.pruners.NopPruner)
+    assert isinstance(study.open_study("some", unpruned).pruner, optuna.pruners.NopPruner)
 
 
 @pytest.mark.parametrize("url", ["sqlite:////nowhere/at/all.db", "what://x"])
-def test_a_database_that_cannot_be_used_is_one_message(url: str) -> None:
+def test_database_that_cannot_be_used_is_one_message(url: str) -> None:
     with pytest.raises(StoreError, match="SWEEP_STORAGE"):
-        study.storage(url)
+        study.connect(url)

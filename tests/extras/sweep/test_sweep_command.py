@@ -1,7 +1,11 @@
-"""`make sweep`: trials as runs, nothing lost, the best written back and reproduced."""
+"""`make sweep`: trials as runs, exactly as many as asked for, the best one written back."""
 
 import json
+import os
 import signal
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +14,20 @@ import optuna
 import psutil
 import pytest
 from mlflow.entities import Run
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from extras.sweep import __main__ as sweep
-from extras.sweep import space, study
+from extras.sweep import study
+from extras.sweep.candidates import SEED
 from stages import pad, train
-from tests.conftest import Caller, curve, epochs, own_copy, runs
-from tests.extras.conftest import in_this_process
+from tests.conftest import Caller, Starter, curve, epochs, own_copy, runs
 from tests.project import Project, until
+from tests.services import kill, mlflow_server, postgres
 
 pytestmark = pytest.mark.slow
-LONG_EPOCHS = 60  # enough to be interrupted in the middle
-LONG = {"train": {"epochs": LONG_EPOCHS}, "sweep": {"pruner": "none"}}
-
-
-@pytest.fixture
-def project(swept: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of `swept` of one's own, which is the working directory."""
-    return own_copy(swept, tmp_path, monkeypatch)
+METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
+LONG_EPOCHS = 30  # of trials that are to be interrupted in the middle
+COMMAND = ("python", "-m", "extras.sweep")
 
 
 def states(project: Project) -> set[str]:
@@ -35,29 +35,30 @@ def states(project: Project) -> set[str]:
     return {path.parent.name for path in project.path.glob(".checkpoints/*/state.npz")}
 
 
-def parent() -> Run:
-    """The sweep's own run."""
-    (run,) = (run for run in runs() if "sweep.key" in run.data.tags)
+def parent(store: str | None = None) -> Run:
+    """Return the parent run of the only sweep in a store, by default in that of the test."""
+    client = mlflow.MlflowClient(store)
+    (run,) = client.search_runs(["1"], "tags.`sweep.key` LIKE '%'")
     return run
 
 
-def children() -> list[Run]:
-    """The runs of its trials, the first one first."""
-    of_sweep = parent().info.run_id
-    return [run for run in runs() if run.data.tags.get("mlflow.parentRunId") == of_sweep][::-1]
+def children(store: str | None = None) -> list[Run]:
+    """Return the child runs of this sweep, the oldest first."""
+    which = f"tags.`mlflow.parentRunId` = '{parent(store).info.run_id}'"
+    return list(mlflow.MlflowClient(store).search_runs(["1"], which))[::-1]
 
 
-def trials(name: str = "") -> list[optuna.trial.FrozenTrial]:
-    """The trials of the one sweep here, or those of its confirmation."""
-    key = parent().data.tags["sweep.key"]
-    searched = optuna.load_study(study_name=f"sweep-{key}{name}", storage="sqlite:///sweeps.db")
-    return study.slots(searched)
+def trials(ending: str = "", key: str | None = None, url: str = "") -> list[FrozenTrial]:
+    """Return the trials that count of a sweep, or those of its confirmation."""
+    name = f"sweep-{key or parent().data.tags['sweep.key']}{ending}"
+    url = url or "sqlite:///sweeps.db"
+    return study.counted(optuna.load_study(study_name=name, storage=url))
 
 
-def winner_of(printed: str) -> dict[str, Any]:
-    """The only candidate of the JSON that a command printed last."""
-    (winner,) = json.loads(printed.splitlines()[-1])["candidates"]
-    return dict(winner)
+def workers_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Return the processes that train the trials of a command."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 def test_each_trial_is_a_run_of_its_params_and_curve_without_model_and_test_set(
@@ -65,8 +66,7 @@ def test_each_trial_is_a_run_of_its_params_and_curve_without_model_and_test_set(
 ) -> None:
     assert len(children()) == 2 + 2
     for run, trial in zip(children()[:2], trials(), strict=True):
-        assert run.info.run_id == trial.user_attrs["run"]
-        for name, value in space.tidy(trial.params).items():
+        for name, value in study.values_of(trial).items():
             assert run.data.params[name] == str(value)
         pruned = trial.state == TrialState.PRUNED
         assert run.info.status == ("KILLED" if pruned else "FINISHED")
@@ -78,54 +78,117 @@ def test_each_trial_is_a_run_of_its_params_and_curve_without_model_and_test_set(
         assert not [name for name in run.data.metrics if name.startswith("test")]
         assert not mlflow.MlflowClient().list_artifacts(run.info.run_id)
         assert not (run.outputs and run.outputs.model_outputs)
-    logged = mlflow.MlflowClient().list_artifacts(parent().info.run_id)
-    assert [file.path for file in logged] == ["report.html"]
     assert project.contents("data") == finished.contents("data")
     assert project.read("git", "status", "--porcelain") == ""  # neither params.yaml nor a lock
     assert states(project) == states(finished)  # those of trials are removed
 
 
 @pytest.mark.usefixtures("project")
-def test_the_confirmed_winner_in_params_yaml_gives_its_curve_again_to_the_same_bits(
+def test_table_is_in_the_parent_run() -> None:
+    table = mlflow.artifacts.load_text(f"{parent().info.artifact_uri}/table.txt")
+    assert table.startswith("The best by val_accuracy, and means with further seeds")
+
+
+@pytest.mark.usefixtures("project")
+def test_applied_winner_gives_its_curve_again_to_the_same_bits_and_is_still_the_same_sweep(
     call: Caller,
 ) -> None:
-    winner = winner_of(call(sweep.main, "--apply", "--json"))
+    document = json.loads(call(sweep.main, "--apply", "--json").splitlines()[-1])
+    (winner,) = document["candidates"]
     again = trials("-confirmed")
-    assert [trial.user_attrs["values"]["train.seed"] for trial in again] == [43, 44]
+    assert [trial.user_attrs["values"][SEED] for trial in again] == [43, 44]
     assert winner["confirmed"] == [trial.value for trial in again]
     complete = [trial.value for trial in trials() if trial.state == TrialState.COMPLETE]
     assert winner["found"] == max(complete)
-    trial = children()[winner["trial"]].info.run_id
-    for stage in (pad, train):
-        call(stage.main)
-    newest = runs()[0].info.run_id
-    for metric in ("loss", "val_loss", "val_accuracy"):
-        assert curve(trial, metric) == curve(newest, metric)
+    require_curve_of_stage(call, children()[winner["trial"]])
     before = len(runs())
-    call(sweep.main, "--trials", "2")  # with the winner's values it is still the same sweep
+    call(sweep.main, "--trials", "2")
     assert len(runs()) == before
 
 
+def require_curve_of_stage(call: Caller, trial: Run) -> None:
+    """Check that the stages with the params in `params.yaml` have the curve of a trial."""
+    for stage in (pad, train):
+        call(stage.main)
+    newest = runs()[0].info.run_id
+    for metric in METRICS:
+        assert curve(trial.info.run_id, metric) == curve(newest, metric)
+
+
+def wait_for_checkpoint(
+    project: Project, process: "subprocess.Popen[str]", condition: Callable[[set[str]], bool]
+) -> None:
+    """Wait until checkpoints meet a condition."""
+    until(lambda: condition(states(project)) or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+
+
+def test_killed_workers_and_commands_leave_exactly_the_trials_that_were_asked_for(
+    finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Caller
+) -> None:
+    """With a linear component, which a resumed trial restores and does not train."""
+    project = own_copy(finished, tmp_path, monkeypatch)
+    space = {"train.learning_rate": {"choices": [0.001, 0.002, 0.003, 0.004]}}
+    config = {"pruner": "none", "sampler": "random", "space": space}
+    config["confirm"] = {"top": 1, "seeds": 2}
+    project.change(train={"epochs": 20, "linear": {"share": 0.5}}, sweep=config)
+    command = (*COMMAND, "--trials", "4", "--workers", "2")
+    before = states(project)
+
+    process = project.start(*command)
+    wait_for_checkpoint(project, process, lambda keys: keys > before)
+    workers_of(process)[0].kill()
+    wait_for_checkpoint(project, process, lambda keys: len(keys - before) > 1)
+    orphans = workers_of(process)
+    process.kill()
+    process.communicate()
+    _, alive = psutil.wait_procs(orphans, timeout=60)
+    assert alive == []
+
+    known = states(project)
+    process = project.start(*command)
+    wait_for_checkpoint(project, process, lambda keys: not keys <= known)
+    kill(process)
+
+    output = project.run(*command)
+    assert "4 of 4" in output
+    assert "Resuming after epoch" in output
+    assert "Traceback" not in output
+    assert [trial.state for trial in trials()] == [TrialState.COMPLETE] * 4
+    assert [trial.state for trial in trials("-confirmed")] == [TrialState.COMPLETE] * 2
+    assert len({study.first_number(trial) for trial in trials()}) == 4
+    assert [run.info.status for run in children()] == ["FINISHED"] * 6
+    for run in children():
+        assert epochs(run.info.run_id) == [*range(1, 21)]
+    logged = mlflow.MlflowClient().list_artifacts(parent().info.run_id)
+    names = ["history.png", "importances.png", "table.txt", "values.png"]
+    assert sorted(file.path for file in logged) == names
+    assert states(project) <= before
+
+    document = json.loads(call(sweep.main, "--apply", "--json").splitlines()[-1])
+    (winner,) = document["candidates"]
+    found = [run for run in children() if run.info.run_name.endswith(f"trial {winner['trial']}")]
+    require_curve_of_stage(call, found[0])
+
+
 def test_ctrl_c_ends_every_process_and_costs_no_epoch(project: Project) -> None:
-    project.change(**LONG)
-    command = ("python", "-m", "extras.sweep", "--trials", "1", "--workers", "1")
+    project.change(train={"epochs": LONG_EPOCHS}, sweep={"pruner": "none"})
+    command = (*COMMAND, "--trials", "1", "--workers", "1")
     before = states(project)
     process = project.start(*command)
-    until(lambda: states(project) != before or process.poll() is not None)
-    assert process.poll() is None, process.communicate()
+    wait_for_checkpoint(project, process, lambda keys: keys != before)
     started = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 128 + signal.SIGINT
-    assert "interrupted" in output
+    assert output.count("interrupted") == 1
     assert "Traceback" not in output
     _, alive = psutil.wait_procs(started, timeout=60)
     assert alive == []
-    output = project.run(*command)
+    output = project.run(*COMMAND, "--workers", "1")  # as many trials as before
     assert "Resuming after epoch" in output
     assert "1 of 1" in output
     assert "oneDNN" not in output  # nor anything else that TensorFlow prints as it starts
-    assert len([run for run in runs() if "sweep.key" in run.data.tags]) == 2
     mine = [run for run in runs() if run.data.params.get("train.epochs") == str(LONG_EPOCHS)]
     assert len(mine) == 1 + 2
     for run in mine:
@@ -133,24 +196,54 @@ def test_ctrl_c_ends_every_process_and_costs_no_epoch(project: Project) -> None:
         assert epochs(run.info.run_id) == [*range(1, LONG_EPOCHS + 1)]
 
 
-def test_no_servers_other_reviews_and_an_unfinished_sweep_are_one_message(
+def test_commands_in_two_clones_share_one_sweep_and_one_of_them_may_be_killed(
+    swept: Project, tmp_path: Path, start: Starter
+) -> None:
+    with ExitStack() as servers:
+        (tmp_path / "server").mkdir()
+        environment = {
+            "MLFLOW_TRACKING_URI": servers.enter_context(mlflow_server(tmp_path / "server")),
+            "SWEEP_STORAGE": servers.enter_context(postgres()).address,
+        }
+        clones = [swept.copy(tmp_path / name) for name in ("one", "two")]
+        for clone in clones:
+            clone.change(train={"epochs": 15}, sweep={"pruner": "none", "sampler": "random"})
+        command = (*COMMAND, "--trials", "6", "--workers", "1")
+        before = states(clones[0])
+        first = start(clones[0], *command, **environment)
+        wait_for_checkpoint(clones[0], first, lambda keys: keys > before)
+        second = start(clones[1], *command, **environment)
+        wait_for_checkpoint(clones[1], second, lambda keys: keys > before)
+        kill(first)
+        output, _ = second.communicate(timeout=600)
+        assert second.returncode == 0, output
+        assert "Traceback" not in output
+        store = environment["MLFLOW_TRACKING_URI"]
+        key = parent(store).data.tags["sweep.key"]
+        for ending, count in (("", 6), ("-confirmed", 2)):
+            there = trials(ending, key, environment["SWEEP_STORAGE"])
+            assert [trial.state for trial in there] == [TrialState.COMPLETE] * count
+        ended = [run for run in children(store) if run.info.status == "FINISHED"]
+        assert len(ended) == 6 + 2
+        assert all(epochs(run.info.run_id, store=store) == [*range(1, 16)] for run in ended)
+        # A trial that moved to the other clone started again in a run of its own.
+        assert {run.info.status for run in children(store)} <= {"FINISHED", "KILLED"}
+
+
+def test_reviews_of_other_params_and_damaged_ones_are_one_message(
     project: Project, call: Caller
 ) -> None:
-    """Of two trials, one that was confirmed may be the worse one."""
-    message = call.fail(sweep.main, "--scheduler", "tcp://127.0.0.1:1")
-    assert "reach neither mlflow.db nor sweeps.db in this folder" in message
-    project.change(sweep={"seed": 1})
-    assert "no finished sweep" in call.fail(sweep.main, "--apply")
+    reviews = project.path / "data/fetch/train_tokens.npy"
+    reviews.write_bytes(reviews.read_bytes()[:-1])
+    assert "differs from what the stage wrote" in call.fail(sweep.main)
     project.change(fetch={"synthetic": {"seed": 5}})
     assert "data/fetch has other reviews" in call.fail(sweep.main)
 
 
-def test_a_sweep_whose_first_five_trials_fail_is_stopped_with_the_first_error(
-    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("extras.common.cluster.local", in_this_process)
-    space = {"train.forget_bias": {"choices": [2.0, 3.0]}}
+def test_sweep_with_values_that_never_work_says_why(project: Project) -> None:
+    space: dict[str, Any] = {"train.forget_bias": {"choices": [2.0, 3.0]}}
     project.change(train={"cell": "gru"}, sweep={"space": space})
-    message = call.fail(sweep.main, "--trials", "30", "--workers", "1")
-    assert message.startswith("The first 5 trials all failed. The first one: ")
-    assert "train.forget_bias" in message
+    output = project.run(*COMMAND, "--trials", "3", "--workers", "1", status=1)
+    assert "The first trial that failed: " in output
+    assert "train.forget_bias" in output
+    assert "Traceback" not in output

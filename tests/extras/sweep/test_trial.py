@@ -1,74 +1,45 @@
-"""A trial trains to the bits of the stage `train`, whatever else its process does."""
+"""A trial is one run with all its epochs, whatever fails while it trains."""
 
-import random
-import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
 import optuna
 import pytest
-from mlflow.entities import Metric, Run
-from optuna.exceptions import StorageInternalError
+from mlflow.entities import Metric
+from optuna.trial import TrialState
 
-from extras.sweep import study, trial, workers
-from extras.sweep.sweep import Sweep
-from extras.sweep.trial import own_seeds
-from sentiment.backend import load_keras
+from extras.common.run_groups import PARENT
+from extras.sweep import study, trial
+from extras.sweep.trial import Sweep
 from sentiment.errors import AlreadyRunningError, StoreError
-from sentiment.network.batches import Split
 from sentiment.network.training import Training
 from sentiment.tokenizer import Reviews
-from tests.conftest import epochs, inputs, runs
+from tests.conftest import epochs, runs
 from workflow import checkpoints, store, tracking
-from workflow.params import Params
+from workflow.commands import Interrupted
 from workflow.params_file import with_changes
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.usefixtures("root_with_store", "backend"),
+    pytest.mark.usefixtures("root_with_store", "backend", "database"),
 ]
 
-
-def weights(params: Params) -> list["np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]:
-    split = Split(np.zeros((1, 10)), np.zeros(1, np.uint8))
-    return list(Training(params.train, inputs(50, 10), split, split).model.get_weights())
-
-
-def test_draws_of_other_threads_change_no_weight(
-    small_params: Params, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    undisturbed = weights(small_params)
-    set_seed = load_keras().utils.set_random_seed
-
-    def disturb(seed: int) -> None:
-        """Draw from Python's global generator, as other threads may do meanwhile."""
-        set_seed(seed)
-        random.random()
-
-    monkeypatch.setattr("keras.utils.set_random_seed", disturb)
-    assert any((a != b).any() for a, b in zip(weights(small_params), undisturbed, strict=True))
-    with own_seeds(small_params.train.seed):
-        again = weights(small_params)
-    for mine, its in zip(again, undisturbed, strict=True):
-        np.testing.assert_array_equal(mine, its)
-
-
-Search = Callable[[], optuna.Study]
+Search = Callable[..., optuna.Study]
 
 
 @pytest.fixture
-def search(small_sweep: Sweep, reviews: Reviews, monkeypatch: pytest.MonkeyPatch) -> Search:
-    """Train one trial of three epochs."""
-    monkeypatch.setattr(study, "PAUSE_SECONDS", 0)
-    params = with_changes(small_sweep.params, {"train.epochs": 3})
-    sweep = small_sweep._replace(params=params, tracking_uri=store.tracking_uri())
+def search(small_sweep: Sweep, reviews: Reviews) -> Search:
+    """Train trials of three epochs in this process, until one has ended or a process would end."""
 
-    def search() -> optuna.Study:
-        searched = study.open_study(sweep.name, sweep.options)
-        workers.run_next(searched, sweep, reviews, lambda: None)
-        return searched
+    def search(trials: int = 1, **changes: Any) -> optuna.Study:
+        params = with_changes(small_sweep.params, {"train.epochs": 3})
+        sweep = small_sweep._replace(params=params, **changes)
+        of = study.open_study(sweep.name, sweep.config)
+        study.requeue_dead(of, set())
+        trial.train_trials(of, sweep, reviews, trials)
+        return of
 
     return search
 
@@ -78,7 +49,7 @@ def always(*_: Any) -> bool:
 
 
 def is_second_epoch(_: Any, points: Sequence[Metric]) -> bool:
-    """Return whether what `tracking.log_points` gets is of the second epoch."""
+    """Return whether the arguments of `tracking.log_points` are of the second epoch."""
     return points[0].step == 2
 
 
@@ -86,76 +57,131 @@ def fail_once(
     monkeypatch: pytest.MonkeyPatch,
     owner: Any,
     name: str,
-    error: Exception,
+    error: BaseException,
     is_time: Callable[..., bool] = always,
 ) -> None:
     """Let a function fail the first time that its arguments meet a condition."""
     function = getattr(owner, name)
     failures = [error]
 
-    def failing(*arguments: Any) -> Any:
+    def failing(*arguments: Any, **options: Any) -> Any:
         if failures and is_time(*arguments):
             raise failures.pop()
-        return function(*arguments)
+        return function(*arguments, **options)
 
     monkeypatch.setattr(owner, name, failing)
 
 
-def test_a_trial_whose_store_or_database_failed_or_that_runs_elsewhere_goes_on_in_its_run(
-    search: Search, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    restarts = StorageInternalError("it restarts")
-    fail_once(monkeypatch, optuna.Trial, "report", restarts, lambda *report: report[-1] == 1)
-    down = StoreError("the server is down")
-    fail_once(monkeypatch, tracking, "log_points", down, is_second_epoch)
-    fail_once(monkeypatch, checkpoints, "exclusive_checkpoint", AlreadyRunningError("in 1"))
-    assert [trial.state.name for trial in search().trials] == ["COMPLETE"]
+def require_one_complete_run(of: optuna.Study) -> None:
+    """Check that the only trial was trained to its end, in one run with three epochs."""
+    assert [trial.state for trial in study.counted(of)] == [TrialState.COMPLETE]
     (run,) = runs()
     assert (run.info.status, epochs(run.info.run_id)) == ("FINISHED", [1, 2, 3])
+    assert not [*Path(checkpoints.FOLDER).glob(f"*/{checkpoints.STATE_FILE}")]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "error", "is_time"),
+    [
+        (tracking, "log_points", StoreError("the server is down"), is_second_epoch),
+        (checkpoints.Checkpoint, "write", OSError("the disk is full"), always),
+        (checkpoints, "exclusive_checkpoint", AlreadyRunningError("in process 1"), always),
+        (optuna.Trial, "report", optuna.exceptions.StorageInternalError("it restarts"), always),
+    ],
+    ids=["tracking store", "disk", "other process", "database"],
+)
+def test_trial_that_something_failed_for_is_resumed_in_its_run(
+    search: Search,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    name: str,
+    error: Exception,
+    is_time: Callable[..., bool],
+) -> None:
+    fail_once(monkeypatch, owner, name, error, is_time)
+    with pytest.raises(type(error)):
+        search()
+    require_one_complete_run(search())
+
+
+def test_interrupted_trial_is_resumed_at_once(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_once(monkeypatch, tracking, "log_points", Interrupted(15), is_second_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        search()
+    assert runs()[0].info.status == "KILLED"
+    require_one_complete_run(search())
 
 
 class Diverging(Training):
-    """A training whose loss is not a number from the first epoch on."""
+    """A training with a loss that is not a number from the first epoch on."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.model.get_layer("probability").bias.assign([float("nan")])
 
 
-def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(
+def test_trial_that_diverges_is_a_failed_run_with_the_reason_and_is_not_repeated(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extras.sweep.trial.Training", Diverging)
-    (trial,) = search().trials
-    assert (trial.state.name, study.may_pass(trial)) == ("FAIL", False)
+    monkeypatch.setattr(trial, "Training", Diverging)
+    of = search()
+    (only,) = study.ended(of)
+    assert only.state == TrialState.PRUNED
+    assert "diverged" in only.user_attrs[study.ERROR]
     (run,) = runs()
     assert run.info.status == "FAILED"
     assert "diverged" in run.data.tags["sweep.error"]
 
 
-@pytest.mark.parametrize(
-    ("owner", "name", "is_time"),
-    [(tracking, "log_points", is_second_epoch), (trial, "take_run", always)],
-    ids=["in an epoch", "as its run begins"],
-)
-def test_a_trial_that_begins_anew_elsewhere_has_a_run_of_its_own(
-    search: Search,
-    monkeypatch: pytest.MonkeyPatch,
-    owner: Any,
-    name: str,
-    is_time: Callable[..., bool],
+def test_values_that_do_not_go_together_are_noted_and_make_no_run(
+    search: Search, small_sweep: Sweep
 ) -> None:
-    """Its checkpoints are on the machine that died."""
-    begun: list[Run] = []
-    fail_once(monkeypatch, owner, name, OSError("this machine dies"), is_time)
+    values = small_sweep.config.space["train.units"].model_copy(
+        update={"choices": [0], "low": None, "high": None, "step": None}
+    )
+    config = small_sweep.config.model_copy(update={"space": {"train.units": values}})
+    (only,) = study.ended(search(config=config))
+    assert "train.units: 0 is not allowed" in only.user_attrs[study.ERROR]
+    store.connect()
+    assert runs() == []
 
-    def lose_checkpoints(_: float) -> None:
-        begun.extend(runs())
-        shutil.rmtree(checkpoints.FOLDER)
 
-    monkeypatch.setattr("extras.sweep.study.time.sleep", lose_checkpoints)
-    search()
+def prune_after_second_epoch(_: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+    return bool(trial.last_step == 2)
+
+
+def test_pruned_trial_is_a_killed_run_with_the_reason(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optuna.pruners.NopPruner, "prune", staticmethod(prune_after_second_epoch))
+    assert [trial.state for trial in study.ended(search())] == [TrialState.PRUNED]
     (run,) = runs()
-    assert run.info.run_id != begun[0].info.run_id
-    assert (run.info.status, epochs(run.info.run_id)) == ("FINISHED", [1, 2, 3])
-    assert mlflow.get_run(begun[0].info.run_id).info.lifecycle_stage == "deleted"
+    assert (run.info.status, epochs(run.info.run_id)) == ("KILLED", [1, 2])
+    assert run.data.tags["sweep.pruned"] == "others were better after epoch 2"
+
+
+def test_trial_that_was_to_be_pruned_when_its_process_died_trains_no_further(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optuna.pruners.NopPruner, "prune", staticmethod(prune_after_second_epoch))
+    fail_once(monkeypatch, tracking, "log_tags", OSError("killed"))
+    with pytest.raises(OSError, match="killed"):
+        search()
+    assert [trial.state for trial in study.ended(search())] == [TrialState.PRUNED]
+    (run,) = runs()
+    assert (run.info.status, epochs(run.info.run_id)) == ("KILLED", [1, 2])
+
+
+def test_run_and_params_of_a_trial_say_what_it_is(search: Search) -> None:
+    of = search()
+    (only,) = study.ended(of)
+    (run,) = runs()
+    params = run.data.params
+    for name, value in study.values_of(only).items():
+        assert params[name] == str(value)
+    assert run.data.metrics["val_accuracy"] == only.value
+    assert run.data.tags[PARENT] == "parent"
+    assert run.info.run_name.endswith("trial 0")
+    assert not mlflow.MlflowClient().list_artifacts(run.info.run_id)

@@ -1,4 +1,4 @@
-"""The settings of `make sweep`, in extras/sweep/sweep.yaml: what is searched, and how."""
+"""The config of `make sweep`, extras/sweep/sweep.yaml."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from sentiment.section import SEED_LIMIT, Section
 from workflow.params_file import TUNABLE_SECTIONS, find_field, is_tunable
 
-FILE = Path("extras", "sweep", "sweep.yaml")
+CONFIG_FILE = Path("extras", "sweep", "sweep.yaml")
 NOT_SEARCHED = ("pad.shuffle_seed", "train.validation_split", "train.seed")
 
 
@@ -41,7 +41,7 @@ class Confirm(Section):
     seeds: int = Field(ge=2, le=100)
 
 
-class SweepOptions(Section):
+class SweepConfig(Section):
     metric: Literal["val_loss", "val_accuracy"]
     sampler: Literal["tpe", "random"]
     pruner: Literal["halving", "none"]

@@ -1,31 +1,27 @@
-"""Workers share a machine; those elsewhere run clones, and are asked what they have."""
+"""Workers share a machine; those elsewhere run clones at the same commit."""
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import Mock
 
 import distributed
 import pytest
 from distributed.client import FutureCancelledError
 
-from extras.common import cluster
-from extras.common.cluster import THREADS
-from extras.sweep import __main__ as sweep
-from extras.sweep import environment
+from extras.score import cluster
+from extras.score.cluster import THREADS
+from extras.score.score_run import ADVICE
 from sentiment.errors import UserError
 from tests.project import Project
 
-OWN = ("sweep", environment.environment, environment.ADVICE)  # what a sweep asks of workers
 
-
-@pytest.mark.parametrize(("memory", "count"), [(64e9, 8), (8e9, 2), (1e9, 1)])
-def test_as_many_workers_as_have_a_core_and_memory_are_started(
-    monkeypatch: pytest.MonkeyPatch, memory: float, count: int
-) -> None:
-    monkeypatch.setattr(sweep, "usable_cores", lambda: 8)
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=memory))
-    assert sweep.fitting() == count
+@pytest.fixture(autouse=True)
+def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has looked at no commit yet, and has no variables that a cluster here has set."""
+    cluster.commit.cache_clear()
+    for name in (THREADS, "DASK_LOGGING__DISTRIBUTED"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 @pytest.mark.slow
@@ -45,7 +41,7 @@ def test_a_scheduler_that_does_not_answer_is_one_message(monkeypatch: pytest.Mon
     address = "tcp://127.0.0.1:1"
     with (
         pytest.raises(UserError, match=f"Dask scheduler at {address} does not answer"),
-        cluster.connected(address, *OWN),
+        cluster.connected(address, "score", cluster.versions, ADVICE),
     ):
         pass
 
@@ -57,12 +53,11 @@ def test_a_scheduler_that_goes_while_it_sends_a_result_is_one_message() -> None:
 
 
 @pytest.fixture
-def repository(fetched: Path) -> Project:
-    """A folder whose code is committed, with reviews that are not."""
-    project = Project(fetched)
-    (fetched / "stages").mkdir()
-    (fetched / "stages" / "train.py").write_text("units = 32\n", encoding="utf-8")
-    (fetched / ".gitignore").write_text("data\n", encoding="utf-8")
+def repository(root: Path) -> Project:
+    """A folder whose code is committed."""
+    project = Project(root)
+    (root / "stages").mkdir()
+    (root / "stages" / "train.py").write_text("units = 32\n", encoding="utf-8")
     project.run("git", "init", "--quiet")
     project.commit()
     return project
@@ -70,9 +65,7 @@ def repository(fetched: Path) -> Project:
 
 @pytest.mark.slow
 def test_code_that_is_not_committed_is_refused_for_workers_elsewhere(repository: Project) -> None:
-    (repository.path / "extras" / "sweep").mkdir(parents=True)
-    for name in ("params.yaml", "extras/sweep/sweep.yaml"):  # which are sent with each task
-        (repository.path / name).touch()
+    (repository.path / "params.yaml").touch()  # which is not code
     assert cluster.commit() == repository.read("git", "rev-parse", "HEAD").strip()
     cluster.commit.cache_clear()
     (repository.path / "stages" / "new.py").touch()

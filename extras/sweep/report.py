@@ -1,0 +1,66 @@
+"""Show the outcome of a sweep: a table for readers, and Optuna's plots for the parent run."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+from optuna.visualization import matplotlib as plots
+
+from extras.sweep.candidates import Candidate
+from extras.sweep.space import as_text
+from extras.sweep.study import ERROR, completed, ended
+
+MIN_TRIALS = 4  # completed ones, before the importance of params says anything
+PLOTS = {
+    "history": plots.plot_optimization_history,
+    "importances": plots.plot_param_importances,
+    "values": plots.plot_slice,
+}
+
+
+def candidates_table(candidates: Sequence[Candidate], metric: str) -> str:
+    """Return the candidates as a table."""
+    rows = [
+        f"{candidate.trial:>6}  {candidate.found:>8.4f}  {candidate.mean:>8.4f} "
+        f"± {candidate.standard_deviation:.4f}  {as_text(candidate.values)}"
+        for candidate in candidates
+    ]
+    return "\n".join(
+        [
+            f"The best by {metric}, and means with further seeds (± standard deviation):",
+            f"{'trial':>6}  {'found':>8}  {'mean':>8}",
+            *rows,
+        ]
+    )
+
+
+def no_candidate_text(searched: optuna.Study) -> str:
+    """Return why there is no candidate."""
+    errors = [trial.user_attrs[ERROR] for trial in ended(searched) if ERROR in trial.user_attrs]
+    reason = f" The first trial that failed: {errors[0]}" if errors else ""
+    return f"No trial was trained to its end and confirmed.{reason}"
+
+
+def draw_plots(searched: optuna.Study, metric: str) -> dict[str, Figure]:
+    """Return Optuna's plots of a study by name, if it has enough trials for them."""
+    if len(completed(searched)) < MIN_TRIALS:
+        return {}
+    # Optuna draws by pyplot, and its plots are experimental, which they say each time.
+    with warnings.catch_warnings(), pyplot.rc_context({"backend": "agg"}):
+        warnings.simplefilter("ignore")
+        return {name: _figure(plot(searched, target_name=metric)) for name, plot in PLOTS.items()}
+
+
+def _figure(drawn: Any) -> Figure:
+    """Return the figure of one plot, or of one for each param. Let pyplot forget it."""
+    axes = np.ravel(np.asarray(drawn))
+    if len(axes) > 1:  # then the plots are narrow
+        for axis in axes:
+            axis.tick_params(axis="x", which="both", labelrotation=45)
+    figure: Figure = axes[0].get_figure()
+    pyplot.close(figure)
+    return figure

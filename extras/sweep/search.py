@@ -1,0 +1,126 @@
+"""Let processes of this machine train the trials of a study, until all of them have ended.
+
+Optuna's storage has all that is known of the trials. The command may therefore be killed at any
+time, and commands on several machines share the work.
+"""
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from extras.sweep.space import as_text
+from extras.sweep.study import (
+    ERROR,
+    counted,
+    ended,
+    fill,
+    first_number,
+    places,
+    requeue_dead,
+    values_of,
+)
+from extras.sweep.trial import Sweep, work
+from sentiment.backend import usable_cores
+from sentiment.errors import UserError
+
+POLL_SECONDS = 1.0
+MAX_FAILURES = 7  # of processes in a row, without a trial that ended
+
+
+def train_all(
+    sweep: Sweep,
+    study: optuna.Study,
+    workers: int,
+    trials: int = 0,
+    wanted: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Train until a study has this many trials, and one with each of the wanted values.
+
+    Print a line for each trial that ends meanwhile, wherever it was trained.
+
+    Args:
+        workers: number of processes on this machine, which share its cores.
+        trials: that draw their values.
+        wanted: values by dotted name, of trials that draw none.
+
+    Raises:
+        UserError: process after process failed.
+    """
+    threads = max(1, (usable_cores() or 1) // workers)
+    shown = {trial.number for trial in ended(study)}
+    seen: set[int] = set()
+    failures = 0
+    with worker_processes() as processes:
+        while True:
+            requeue_dead(study, seen)
+            fill(study, wanted)
+            all_ended = ended(study)
+            total = max(trials, len(counted(study)))
+            for trial in all_ended:
+                if trial.number not in shown:
+                    shown.add(trial.number)
+                    failures = 0
+                    line = describe_trial(trial, sweep.config.metric)
+                    print(f"{line}; {len(all_ended)} of {total}", flush=True)
+            if len(all_ended) >= total:
+                return
+            for process in [process for process in processes if not process.is_alive()]:
+                processes.remove(process)
+                failures += bool(process.exitcode)
+            if failures >= MAX_FAILURES:
+                raise UserError(
+                    f"{failures} processes in a row failed. Fix what is said above, and run "
+                    "`make sweep` again. It continues from here."
+                )
+            running = sum(trial.state == TrialState.RUNNING for trial in counted(study))
+            starting = max(0, len(processes) - running)
+            for _ in range(min(places(study, trials) - starting, workers - len(processes))):
+                # TensorFlow cannot be used after a fork. A daemon ends with this process.
+                process = multiprocessing.get_context("spawn").Process(
+                    target=work, args=(sweep, study.study_name, trials, threads), daemon=True
+                )
+                start_without_sigint(process)
+                processes.append(process)
+            time.sleep(POLL_SECONDS)
+
+
+def start_without_sigint(process: BaseProcess) -> None:
+    """Start a process that Ctrl-C does not interrupt: this one terminates it, with one message."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which a new process inherits
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def worker_processes() -> Iterator[list[BaseProcess]]:
+    """Yield a list for processes, and wait until they have ended. Terminate them after an error."""
+    processes: list[BaseProcess] = []
+    try:
+        yield processes
+    except BaseException:
+        for process in processes:
+            process.terminate()
+        raise
+    finally:
+        for process in processes:
+            process.join()
+
+
+def describe_trial(trial: FrozenTrial, metric: str) -> str:
+    """Return the number of a trial that ended, how it ended, and its values."""
+    if trial.state == TrialState.COMPLETE:
+        outcome = f"{metric} {trial.value:.4f}"
+    elif ERROR in trial.user_attrs:
+        outcome = f"failed: {trial.user_attrs[ERROR]}"
+    else:
+        outcome = "pruned"
+    return f"Trial {first_number(trial)}: {outcome}, {as_text(values_of(trial))}"
