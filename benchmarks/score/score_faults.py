@@ -1,7 +1,7 @@
-"""Ways to break a scoring, and what of it can be lost.
+"""Ways to break a batch prediction, and what can be lost.
 
-Nothing is lost if afterwards every row is there once, in its order, with the answer that it has
-where nothing happened, and if the folder has no other files. A part may be scored twice for each
+Nothing is lost if afterwards every row is there once, in order, with the prediction that it has in
+an undisturbed folder, and if the folder has no other files. A part may be predicted twice for each
 worker that was killed.
 """
 
@@ -22,14 +22,16 @@ from tests.own_texts import write_texts
 from tests.project import Project, until
 from tests.services import Cluster, dask, kill, mlflow_server
 
-FILE, OUT, ROWS = "long.csv", "answers", 60_000
+FILE = "long.csv"
+OUT = "predictions"
+ROWS = 60_000
 COMMAND = ("python", "-m", "extras.score", "--file", FILE, "--text", "body", "--out", OUT)
 HERE = (*COMMAND, "--workers", "2")
 WRITE = f"from tests.own_texts import *; write_texts(Path('{FILE}'), 3, {ROWS})"
 
 
 def begin(attempt: Try, *command: str) -> "subprocess.Popen[str]":
-    """Write the texts, and start to score them."""
+    """Write the texts, and start to predict them."""
     write_texts(attempt.project.path / FILE, 3, ROWS)
     return started(attempt.project, *command)
 
@@ -45,7 +47,7 @@ def kill_worker(attempt: Try) -> None:
 
 
 def kill_command(attempt: Try) -> None:
-    """Its workers may live a moment longer."""
+    """Kill the command. Its workers may live a moment longer."""
     process = begin(attempt, *HERE)
     time.sleep(attempt.rng.uniform(1, attempt.seconds))
     process.kill()
@@ -65,7 +67,7 @@ def are_ready(cluster: Cluster) -> bool:
 
 
 def kill_scheduler(attempt: Try) -> None:
-    """Kill the scheduler of two workers in clones; then start all of it anew."""
+    """Kill the scheduler and its two workers in clones. Then start all of them again."""
     beside = attempt.project.path.parent
     (beside / "server").mkdir()
     shutil.copy2(attempt.project.path / "mlflow.db", beside / "server" / "served.db")
@@ -100,7 +102,7 @@ def fill_disk(attempt: Try) -> None:
 
 
 def change_file(attempt: Try) -> None:
-    """Append a row while the file is scored: the answers are those to the file as it was."""
+    """Append a row during the command. The predictions are those of the file as it was."""
     process = begin(attempt, *HERE)
     time.sleep(attempt.rng.uniform(1, attempt.seconds))
     with (attempt.project.path / FILE).open("a", encoding="utf-8") as file:
@@ -112,18 +114,20 @@ def change_file(attempt: Try) -> None:
 
 
 def losses(project: Project, undisturbed: Project) -> list[str]:
-    """What is not as it would be if nothing had happened."""
-    lost, folder = [], project.path / OUT
-    answers, expected = (pd.read_parquet(one.path / OUT / PARTS) for one in (project, undisturbed))
-    if not answers.equals(expected):
-        lost.append(f"{len(answers)} answers, or others")
+    """Return how the folder differs from an undisturbed one."""
+    lost = []
+    folder = project.path / OUT
+    predictions = pd.read_parquet(folder / PARTS)
+    expected = pd.read_parquet(undisturbed.path / OUT / PARTS)
+    if not predictions.equals(expected):
+        lost.append(f"{len(predictions)} predictions, or different ones")
     if sorted(path.name for path in folder.iterdir()) != [".lock", MANIFEST, PARTS]:
         lost.append("files are left over")
     return lost
 
 
 def kill_at_random(what: str, happen: Callable[[Try], None]) -> Fault:
-    return Fault(f"scoring: {what} killed at a random moment, then again", 20, happen)
+    return Fault(f"batch prediction: {what} killed at a random moment, then again", 20, happen)
 
 
 GROUP = Group(
@@ -135,7 +139,7 @@ GROUP = Group(
         kill_at_random("the command", kill_command),
         kill_at_random("the command and its workers", kill_all),
         kill_at_random("a cluster's scheduler and workers", kill_scheduler),
-        Fault("scoring: disk full, then not", 3, fill_disk),
-        Fault("scoring: the file changes meanwhile", 3, change_file),
+        Fault("batch prediction: disk full, then not", 3, fill_disk),
+        Fault("batch prediction: the file changes meanwhile", 3, change_file),
     ],
 )

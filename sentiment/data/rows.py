@@ -240,7 +240,7 @@ def _validate(
     if isinstance(record, str):
         return InvalidRow(location, record, None)
     try:
-        return Row(location, **dict(model.model_validate(record)))
+        return Row(location, **model.model_validate(record).model_dump())
     except ValidationError as error:
         errors = error.errors(include_url=False)
         failed = {problem["loc"][0] for problem in errors}
