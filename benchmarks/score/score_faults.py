@@ -127,7 +127,7 @@ def losses(project: Project, undisturbed: Project) -> list[str]:
 
 
 def kill_at_random(what: str, happen: Callable[[Try], None]) -> Fault:
-    return Fault(f"batch prediction: {what} killed at a random moment, then again", 20, happen)
+    return Fault(f"scoring: {what} killed at a random moment, then again", 20, happen)
 
 
 GROUP = Group(
@@ -139,7 +139,7 @@ GROUP = Group(
         kill_at_random("the command", kill_command),
         kill_at_random("the command and its workers", kill_all),
         kill_at_random("a cluster's scheduler and workers", kill_scheduler),
-        Fault("batch prediction: disk full, then not", 3, fill_disk),
-        Fault("batch prediction: the file changes meanwhile", 3, change_file),
+        Fault("scoring: disk full, then not", 3, fill_disk),
+        Fault("scoring: the file changes meanwhile", 3, change_file),
     ],
 )
