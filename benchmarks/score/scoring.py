@@ -105,7 +105,7 @@ def main(texts: int, turns: int) -> None:
     )
     digests = {sample.digest for taken in samples.values() for sample in taken}
     lines = [
-        f"# Batch prediction\n\n{texts:,} texts of {WORDS} words by the champion, by the command, on "
+        f"# Batch prediction\n\n{texts:,} texts of {WORDS} words by the champion, on "
         f"{provenance.machine_tags()['processor.name']}, {datetime.now():%Y-%m-%d}.\n",
         "| | turns | seconds, median | texts a second | GB of the largest process |",
         "| --- | --- | --- | --- | --- |",
