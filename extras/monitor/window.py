@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from extras.common import texts
 from sentiment.data.rows import Columns, Row, read_rows
 from workflow import downloads
 
@@ -69,7 +68,8 @@ def read_file(file: str, column: str, longest: int, model: "SentimentModel") -> 
     with downloads.local_copy(file) as source:
         rows = read_rows(source, Columns(column), longest)
         good = (row.text for row in rows if isinstance(row, Row))
-        while len(some := pd.Series(islice(good, AT_ONCE), dtype="str")):
-            table = texts.answers(model, some)
-            table["unknown"] /= table["words"].clip(lower=1)
-            yield from zip(table[LOGGED].astype(float).to_numpy().tolist(), some, strict=True)
+        while batch := list(islice(good, AT_ONCE)):
+            for text, prediction in zip(batch, model.predict_texts(batch), strict=True):
+                unknown = prediction.unknown / max(prediction.words, 1)
+                probability = float(prediction.probability)
+                yield [prediction.words, unknown, prediction.truncated, probability], text

@@ -10,22 +10,20 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from uuid import uuid4
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 from pydantic import BaseModel
 
-from extras.common import texts
 from sentiment.data.rows import InvalidRow, Row
 from sentiment.errors import UserError
+from sentiment.serving.pyfunc_model import Prediction, SentimentModel
 from workflow import files, store
 from workflow.registry import champion
-
-if TYPE_CHECKING:
-    from sentiment.serving.pyfunc_model import SentimentModel
 
 PARTS = "parts"  # a folder of its own, so that whoever reads it finds predictions only
 PART_ROWS = 10_000  # at most
@@ -173,10 +171,11 @@ def predict_part(job: Job, part: int) -> Counts:
         parquet.ParquetFile(opened) as file,
     ):
         records = file.read_row_group(part).to_pandas()
-    valid_texts = records.loc[records["error"].isna(), "text"]
+    texts = records.loc[records["error"].isna(), "text"]
     with MODEL_LOCK:
-        predictions = texts.answers(load_model(job.model_uri, job.tracking_uri), valid_texts)
-    table = records[["row", "id", "error"]].join(predictions)
+        predictions = load_model(job.model_uri, job.tracking_uri).predict_texts(texts.tolist())
+    columns = pd.DataFrame(predictions, texts.index, Prediction._fields)
+    table = records[["row", "id", "error"]].join(columns.astype({"probability": np.float32}))
     counts = Counts(
         rows=len(table),
         errors=int(table["error"].notna().sum()),
@@ -187,7 +186,7 @@ def predict_part(job: Job, part: int) -> Counts:
 
 
 @cache
-def load_model(model_uri: str, tracking_uri: str) -> "SentimentModel":
+def load_model(model_uri: str, tracking_uri: str) -> SentimentModel:
     """Load a version from the tracking store of the command."""
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
     store.connect()

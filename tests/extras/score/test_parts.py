@@ -2,9 +2,13 @@
 
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -17,7 +21,7 @@ from extras.score import parts
 from extras.score.parts import Counts, Job
 from sentiment.data.rows import InvalidRow, Row
 from sentiment.errors import UserError
-from sentiment.serving.pyfunc_model import SentimentModel
+from sentiment.serving.pyfunc_model import Prediction, SentimentModel
 from sentiment.tokenizer import KERAS, ReadLimits
 
 INPUTS = {"file_sha256": "0123", "id": "nr"}
@@ -31,21 +35,23 @@ class ShareOfGood:
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    """A job in an empty folder, with a model that knows two words."""
+def model() -> SentimentModel:
+    """A model that knows two words."""
     model: Any = SentimentModel()
     model.word_index = {"good": 1, "bad": 2}
     model.tokenizer = KERAS
     model.threshold = 0.5
     model.limits = ReadLimits(max_rank=2, max_words=100)
     model.classifier = ShareOfGood()
+    return cast(SentimentModel, model)
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: SentimentModel) -> Job:
+    """A job in an empty folder."""
     monkeypatch.setattr(parts, "load_model", lambda *_: model)
-    return make_job(tmp_path)
-
-
-def make_job(folder: Path) -> Job:
-    (folder / parts.PARTS).mkdir(parents=True)
-    return Job(folder, "models:/x/1", "sqlite:///x.db", INPUTS, is_pinned=False)
+    (tmp_path / parts.PARTS).mkdir()
+    return Job(tmp_path, "models:/x/1", "sqlite:///x.db", INPUTS, is_pinned=False)
 
 
 def rows_of(*texts: str) -> list[Row]:
@@ -181,3 +187,23 @@ def test_failed_write_leaves_no_file(job: Job, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(OSError, match="no space left"):
         parts.predict_part(job, 0)
     assert list((job.folder / parts.PARTS).iterdir()) == []
+
+
+def test_threads_take_turns_at_the_model(
+    job: Job, model: SentimentModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict_texts = model.predict_texts
+    inside = Lock()
+
+    def predict_alone(texts: Sequence[str]) -> list[Prediction]:
+        assert inside.acquire(blocking=False)
+        time.sleep(0.01)  # long enough for another thread to come
+        inside.release()
+        return predict_texts(texts)
+
+    monkeypatch.setattr(model, "predict_texts", predict_alone)
+    monkeypatch.setattr(parts, "PART_ROWS", 1)
+    copy(job, rows_of(*"abcdefgh"))
+    with ThreadPoolExecutor(4) as pool:
+        counts = list(pool.map(partial(parts.predict_part, job), range(8)))
+    assert counts == [Counts(1, 0, 0)] * 8

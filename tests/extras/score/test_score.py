@@ -5,11 +5,7 @@ import errno
 import gzip
 import json
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Any, BinaryIO
 
 import mlflow
@@ -19,10 +15,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from extras.common import texts
 from extras.score import __main__ as score
 from extras.score import parts, score_run
-from extras.score.parts import Counts, Job
 from sentiment.tokenizer import UNICODE, encode
 from tests.conftest import Caller, own_copy, runs, stand_in
 from tests.own_texts import MODEL, write_texts
@@ -202,26 +196,6 @@ def test_foreign_part_is_refused_and_left(project: Project, call: Caller) -> Non
     message = call.fail(score.main, FILE="texts.csv", OUT="out", TEXT="body")
     assert "part-000009.parquet is not a part of these predictions. Remove it." in message
     assert foreign.read_bytes() == b"something else"
-
-
-@pytest.mark.usefixtures("project")
-def test_threads_take_turns_at_the_model(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    predict_texts = texts.answers
-    inside = Lock()
-    pool = ThreadPoolExecutor()
-
-    def predict_alone(*arguments: Any) -> pd.DataFrame:
-        assert inside.acquire(blocking=False)
-        table = predict_texts(*arguments)
-        inside.release()
-        return table
-
-    def predict_by_threads(job: Job, missing: Sequence[int], _: object) -> Iterator[Counts]:
-        return pool.map(partial(parts.predict_part, job), missing)
-
-    monkeypatch.setattr(texts, "answers", predict_alone)
-    monkeypatch.setattr(score_run, "predict_parts", predict_by_threads)
-    assert predict(call)["rows"] == COUNT
 
 
 @pytest.mark.parametrize(
