@@ -307,7 +307,7 @@ def _read_parquet(source: Source, names: Sequence[str]) -> Iterator[tuple[int, R
     try:
         with source.path.open("rb") as opened, parquet.ParquetFile(opened) as file:
             _check_columns("the schema", file.schema_arrow.names, names)
-            for batch in file.iter_batches(BATCH_ROWS, columns=list(set(names))):
+            for batch in file.iter_batches(BATCH_ROWS, columns=names):
                 yield from ((0, row) for row in batch.to_pylist())
     except ArrowException as error:
         raise ValueError(first_line(error)) from None

@@ -100,7 +100,7 @@ CSV_FILES: dict[str, Case] = {
     "quote never closed in a large file": (
         "a.csv",
         'text,label\na,1\n"b,1\n' + "c,0\n" * 50_000,
-        ["after row 1 (line 2)", "Is a quote not closed?"],
+        ["after row 1 (line 2)", "field larger than", "Is a quote not closed?"],
     ),
     "quote closed rows later": (
         "a.csv",
@@ -205,7 +205,7 @@ JSON_FILES: dict[str, Case] = {
     "cut line": ("a.jsonl", BOTH + '{"text"', ["row 3 (line 3)", "not JSON"]),
     "line with a list": ("a.jsonl", f"\n{FIRST}[1]\n", ["row 2 (line 3)", "not a JSON object"]),
     "nested too deep": ("a.jsonl", FIRST + DEEP, ["row 2 (line 2)"]),
-    "label missing": ("a.jsonl", BOTH + '{"text": "a"}', ["row 3 (line 3): column 'label'"]),
+    "label missing": ("a.jsonl", BOTH + '{"text": "a"}', ["row 3 (line 3): column 'label': "]),
     "label null": (
         "a.jsonl",
         BOTH + '{"text": "a", "label": null}',
@@ -302,6 +302,7 @@ def check(path: Path, expected: list[Any]) -> None:
 
 PARQUET_FILES: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "text a number": ({"text": [1, 2], "label": ["a", "b"]}, ["row 1: column 'text'"]),
+    "text of bytes": ({"text": [b"a", b"b"], "label": ["a", "b"]}, ["row 1: column 'text'"]),
     "text null": ({"text": ["a", None], "label": ["a", "b"]}, ["row 2: column 'text'"]),
     "text empty": ({"text": ["a", ""], "label": ["a", "b"]}, ["row 2: column 'text': There is"]),
     "label null": ({"text": ["a", "b"], "label": ["a", None]}, ["row 2: column 'label' is None"]),
