@@ -15,6 +15,7 @@ from tests.conftest import Caller, own_copy, runs
 from tests.own_texts import MODEL, NAME, write_texts
 from tests.project import Project
 from workflow import files, tracking
+from workflow.files import FETCH, array_names
 from workflow.registry import champion
 from workflow.serving.prediction_log import PredictionLog
 
@@ -76,13 +77,14 @@ def test_texts_that_the_model_was_trained_on_are_counted(project: Project, call:
 def test_texts_that_were_added_after_the_training_are_not_counted(
     project: Project, call: Caller
 ) -> None:
-    write_texts(project.path / "added.csv", seed=9, count=30)
-    project.change(fetch={"add": "added.csv", "table": {"test_share": 1e-9}})
-    before = files.read_reviews(files.FETCH, "test").labels.tolist()
-    call(fetch.main)
-    assert files.read_reviews(files.FETCH, "test").labels.tolist() == before
-    result = call.json(evaluate_file.main, FILE="added.csv")
-    assert (result["reviews"], result["also_in_training"]) == (30, 0)
+    test_digest = files.joint_digest(FETCH, array_names("test"))
+    lines = ["body,stars", "parfait parfait génial,1", "nul nul cassé,0"]  # join the training set
+    (project.path / "added.csv").write_text("\n".join(lines), encoding="utf-8")
+    project.change(fetch={"add": "added.csv"})
+    assert "194 training" in call(fetch.main)
+    assert files.joint_digest(FETCH, array_names("test")) == test_digest
+    result = call.json(evaluate_file.main, FILE="added.csv", MODEL=f"models:/{MODEL}/1")
+    assert (result["reviews"], result["also_in_training"]) == (2, 0)
 
 
 def test_store_that_fails_ends_the_run_and_keeps_the_evaluation(
