@@ -31,7 +31,10 @@ from numpy.typing import DTypeLike, NDArray
 SEPARATORS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n '
 WORD = re.compile(f"[^{re.escape(SEPARATORS)}]+")
 LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
-SPACED = LOWER | str.maketrans(SEPARATORS, " " * len(SEPARATORS))
+# Only ASCII characters are translated. UTF-8 encodes all others without ASCII bytes.
+SPACED = bytes.maketrans(
+    (SEPARATORS + ascii_uppercase).encode(), (" " * len(SEPARATORS) + ascii_lowercase).encode()
+)
 KERAS, UNICODE = "keras", "unicode"
 
 
@@ -70,8 +73,9 @@ def tokenizer_functions(
 
 def tokenize(text: str, tokenizer: str = KERAS) -> list[str]:
     """Return all words of a text."""
-    if tokenizer == KERAS:  # the same as below, but seven times as fast
-        return list(filter(None, text.translate(SPACED).split(" ")))
+    if tokenizer == KERAS:  # the same as below, but faster
+        spaced = text.encode("utf-8", "surrogatepass").translate(SPACED)
+        return list(filter(None, spaced.decode("utf-8", "surrogatepass").split(" ")))
     find, normalize = tokenizer_functions(tokenizer)
     return [normalize(match[0]) for match in find(text)]
 

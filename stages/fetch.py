@@ -55,7 +55,7 @@ def format_summary(name: str, summary: Mapping[str, Any]) -> str:
         "training reviews repeat another": train["repeated"],
         "test reviews repeat another": test["repeated"],
         "test reviews are also in the training set": summary["test_in_training"],
-        "rows without a word are skipped": summary["left_out"],
+        "rows without a known word, or already in the dataset, are skipped": summary["left_out"],
     }
     lines = [f"{name}: {train['reviews']:,} training and {test['reviews']:,} test reviews"]
     notes = [f"{count:,} {what}" for what, count in counts.items() if count]

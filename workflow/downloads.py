@@ -110,8 +110,12 @@ def local_copy(path_or_url: str) -> Iterator[Source]:
     """Yield a file on this machine. A file at a URL is copied, and removed after the block.
 
     Raises:
-        UserError: the file does not exist, or the URL cannot be read.
+        UserError: the file does not exist or its name cannot be used, or the URL cannot be read.
     """
+    try:
+        path_or_url.encode()
+    except UnicodeEncodeError:  # MLflow could not store the name
+        raise UserError(f"The name {path_or_url!r} is not UTF-8. Rename the file.") from None
     if "://" not in path_or_url:
         if not Path(path_or_url).is_file():
             raise UserError(f"There is no file {path_or_url}.")

@@ -20,6 +20,7 @@ FORMULA_START = re.compile(r"^(?=[\W_])")  # a spreadsheet may take such a text 
 MODEL_DIGEST = "model.sha256"
 TEST_ROWS_DIGEST = "data.x_test.sha256"
 TEST_DIGEST = "data.test.sha256"  # of the test reviews, however they are truncated and padded
+TRAINING_DIGEST = "data.training.sha256"  # tag of a version: likewise of the training reviews
 TRAINING_KEY = "train.key"  # tag: the key of the checkpoint, see `workflow.checkpoints`
 
 

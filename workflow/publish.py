@@ -15,9 +15,9 @@ from sentiment.padding import layout
 from sentiment.profile import build_profile
 from sentiment.tokenizer import ReadLimits
 from workflow import files, outputs, store, tracking
-from workflow.about import AboutEvaluate, AboutTrain, read_about
-from workflow.files import EVALUATE, FETCH, PAD, TRAIN
-from workflow.outputs import DatasetRecord, RunRecord
+from workflow.about import AboutEvaluate, AboutFetch, AboutTrain, read_about
+from workflow.files import EVALUATE, FETCH, PAD, TRAIN, array_names
+from workflow.outputs import TRAINING_DIGEST, DatasetRecord, RunRecord
 from workflow.params import load_params
 from workflow.registry import versions
 from workflow.registry.packaging import ModelPackage, PackagedModel
@@ -86,10 +86,14 @@ def publish_evaluation(
 
     metrics: dict[str, Any] = files.read_json(files.verified(folder / "metrics.json"))
     tracking.log_evaluation(run, folder, flatten_metrics(metrics), dataset, model_id)
+    digests = dict(about.digests)
+    # `fetch` may have changed the training set alone since the model was trained.
+    if read_about(FETCH, AboutFetch).dataset == about.dataset:
+        digests[TRAINING_DIGEST] = files.joint_digest(FETCH, array_names("train"))
     registration = Registration(
         dataset=about.dataset.name,
         package=package,
-        tags=versions.version_tags(metrics, about.digests),
+        tags=versions.version_tags(metrics, digests),
         profile=package_profile(package, folder),
         promote=load_params().promote,
     )

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.score.scoring`: how fast a large file is scored, and in how much memory.
+"""`python -m benchmarks.score.scoring`: measure the time and the memory of a batch prediction.
 
-The champion answers reviews that are cut from IMDB's test part, all of 250 words, by one process,
-by one worker and by two, in turns. Needs `data/fetch` of IMDB and a champion. Writes `scoring.md`
-beside this file.
+The champion predicts texts of 250 words that are cut from IMDB's test set, in one process, by one
+worker and by two, in turns. Needs `data/fetch` of IMDB and a champion. Writes `scoring.md` next to
+this file.
 """
 
 import csv
@@ -27,20 +27,27 @@ from workflow import commands, outputs, provenance
 from workflow.files import FETCH, read_reviews
 
 RESULTS = Path(__file__).with_name("scoring.md")
-WORDS = 250  # of a review
+WORDS = 250  # in a text
+SAMPLE_SECONDS = 0.5  # between two looks at the memory
 WAYS = {"one process": (), "one worker": ("--workers", "1"), "two workers": ("--workers", "2")}
 
 
 class Sample(NamedTuple):
-    """What scoring the file took once: its digest is that of all answers, in their order."""
+    """One batch prediction of the file.
+
+    Attributes:
+        seconds: duration of the command.
+        gigabytes: resident memory of its largest process, at most.
+        digest: SHA-256 of all part files, in order.
+    """
 
     seconds: float
-    gigabytes: float  # the largest process
+    gigabytes: float
     digest: str
 
 
-def write(path: Path, count: int) -> None:
-    """Write a CSV file of so many reviews, which are the same ones over and over."""
+def write_texts(path: Path, count: int) -> None:
+    """Write a CSV file with `count` texts. The same texts are repeated over and over."""
     words = np.array(outputs.read_vocabulary(), object)
     reviews = read_reviews(FETCH, "test")
     texts = words[reviews.tokens[: len(reviews.tokens) // WORDS * WORDS]].reshape(-1, WORDS)
@@ -51,28 +58,29 @@ def write(path: Path, count: int) -> None:
             writer.writerow([" ".join(texts[number % len(texts)])])
 
 
-def score(path: Path, out: Path, options: tuple[str, ...]) -> Sample:
-    """Score the file by the command, as a user does."""
+def measure(path: Path, out: Path, options: tuple[str, ...]) -> Sample:
+    """Predict the file by the command, as a user does."""
     command = [sys.executable, "-m", "extras.score", "--file", str(path), "--out", str(out)]
-    begun, most = time.monotonic(), 0.0
+    started = time.monotonic()
+    gigabytes = 0.0
     process = psutil.Popen([*command, *options], stdout=subprocess.DEVNULL)
     while process.poll() is None:
         for one in (process, *process.children(recursive=True)):
             try:
-                most = max(most, one.memory_info().rss / 1e9)
+                gigabytes = max(gigabytes, one.memory_info().rss / 1e9)
             except psutil.Error:
                 continue
-        time.sleep(0.5)
-    seconds = time.monotonic() - begun
+        time.sleep(SAMPLE_SECONDS)
+    seconds = time.monotonic() - started
     assert process.returncode == 0
     digest = hashlib.sha256()
     for part in sorted((out / PARTS).iterdir()):
         digest.update(part.read_bytes())
     shutil.rmtree(out)
-    return Sample(seconds, most, digest.hexdigest())
+    return Sample(seconds, gigabytes, digest.hexdigest())
 
 
-def rows(samples: dict[str, list[Sample]], count: int) -> Iterator[str]:
+def format_rows(samples: dict[str, list[Sample]], count: int) -> Iterator[str]:
     for way, taken in samples.items():
         seconds = statistics.median(sample.seconds for sample in taken)
         memory = max(sample.gigabytes for sample in taken)
@@ -85,10 +93,10 @@ def rows(samples: dict[str, list[Sample]], count: int) -> Iterator[str]:
 def main(texts: int, turns: int) -> None:
     samples: dict[str, list[Sample]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as scratch:
-        write(Path(scratch, "texts.csv"), texts)
+        write_texts(Path(scratch, "texts.csv"), texts)
         for _ in range(turns):
             for way, options in WAYS.items():
-                sample = score(Path(scratch, "texts.csv"), Path(scratch, "out"), options)
+                sample = measure(Path(scratch, "texts.csv"), Path(scratch, "out"), options)
                 samples[way].append(sample)
                 print(way, sample, flush=True)
     one, two = (
@@ -97,11 +105,11 @@ def main(texts: int, turns: int) -> None:
     )
     digests = {sample.digest for taken in samples.values() for sample in taken}
     lines = [
-        f"# Scoring\n\n{texts:,} texts of {WORDS} words by the champion, by the whole command, on "
+        f"# Batch prediction\n\n{texts:,} texts of {WORDS} words by the champion, on "
         f"{provenance.machine_tags()['processor.name']}, {datetime.now():%Y-%m-%d}.\n",
         "| | turns | seconds, median | texts a second | GB of the largest process |",
         "| --- | --- | --- | --- | --- |",
-        *rows(samples, texts),
+        *format_rows(samples, texts),
         f"\nTwo workers are {one / two:.2f} times as fast as one. "
         f"The files are {'the same' if len(digests) == 1 else 'NOT the same'} to the byte.\n",
     ]

@@ -1,4 +1,4 @@
-"""An evaluation on labelled texts as a run in MLflow, linked to the model that was asked."""
+"""Evaluate a model version on a file of labeled texts, as a run in MLflow."""
 
 import re
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from mlflow.entities.model_registry import ModelVersion
 from numpy.typing import NDArray
 
 from extras.common import run_groups
-from extras.evaluate_file import file_answers
-from extras.evaluate_file.file_answers import REQUEST_ID
+from extras.evaluate_file import file_predictions
+from extras.evaluate_file.file_predictions import REQUEST_ID
 from sentiment.data import rows
 from sentiment.data.params import TableParams, file_name
 from sentiment.data.rows import BinaryLabels, Columns, Source
@@ -25,13 +25,14 @@ from sentiment.tokenizer import review_hashes
 from workflow import downloads, files, outputs, tracking
 from workflow.about import About, write_about
 from workflow.files import FETCH, array_names
-from workflow.outputs import TEST_DIGEST
+from workflow.outputs import TEST_DIGEST, TRAINING_DIGEST
 from workflow.params import load_params
 from workflow.registry import champion, versions
 from workflow.terminal import replace_control_characters
 
 REPORTS = Path("reports")
-OF = "evaluation.of"  # tag of the run: that of the model's training
+MAX_NAME_BYTES = 150  # of a folder; file systems allow 255, which its hidden copy also needs
+OF_TAG = "evaluation.of"  # the run that trained the evaluated model
 
 
 class AboutFile(About):
@@ -50,7 +51,15 @@ class AboutFile(About):
 
 
 class FileRequest(NamedTuple):
-    """What is evaluated: a version, on a file with this SHA-256 and these columns and labels."""
+    """What is evaluated.
+
+    Attributes:
+        version: the model version.
+        file: name of the file.
+        digest: SHA-256 of the file.
+        table: the columns and the labels of the file.
+        params: the params of the evaluation.
+    """
 
     version: ModelVersion
     file: str
@@ -59,7 +68,7 @@ class FileRequest(NamedTuple):
     params: EvaluateParams
 
     @property
-    def model(self) -> str:
+    def model_uri(self) -> str:
         return champion.model_uri_of(self.version)
 
     @property
@@ -70,7 +79,7 @@ class FileRequest(NamedTuple):
     @property
     def about(self) -> AboutFile:
         evaluation = {
-            "model": self.model,
+            "model": self.model_uri,
             "file": self.file,
             "file_sha256": self.digest,
             **self.table.model_dump(include={"text", "label", "positive"}),
@@ -78,97 +87,120 @@ class FileRequest(NamedTuple):
         return AboutFile(evaluation=evaluation, evaluate=self.params)
 
 
-def make(file: str, changes: Mapping[str, str], model: str | None, log: str) -> dict[str, Any]:
-    """Evaluate the champion or another model on a file, and log that.
+def evaluate_file(
+    file: str, changes: Mapping[str, str], model_uri: str | None, log: str
+) -> dict[str, Any]:
+    """Evaluate a model version on a file, and log the evaluation.
 
     Args:
-        file: a path or an address.
-        changes: `text`, `label` and `positive` where they are not those of `fetch.table`.
-        model: as MLflow names it; None: the champion.
-        log: the folder of its answers to requests, whose ids are the file's texts; else empty.
+        file: a path or a URL.
+        changes: `text`, `label` and `positive`, if they differ from `fetch.table`.
+        model_uri: the version as MLflow names it. None: the champion.
+        log: the log of the version's predictions, a folder or a file. The texts of `file` are then
+            ids of requests. Empty: the texts are predicted.
 
     Returns:
         What `make evaluate JSON=1` prints.
 
     Raises:
-        UserError: the file or the model is not as it has to be, or the store cannot be used.
+        UserError: the file, the log or the version cannot be used.
+        StoreError: the tracking store cannot be used.
     """
     params = load_params()
-    table = params.fetch.table
-    table = table.model_copy(update={"text": REQUEST_ID if log else table.text, **changes})
+    columns = {"text": REQUEST_ID} if log else {}
+    table = TableParams.model_validate(params.fetch.table.model_dump() | columns | dict(changes))
     with downloads.local_copy(file) as source:
         digest = files.sha256(source.path)
-        version = champion.resolve_version(model)
+        version = champion.resolve_version(model_uri)
         request = FileRequest(version, file_name(file), digest, table, params.evaluate)
-        answers = ask(request, source, log)
+        predictions = predict_file(request, source, log)
     own = versions.load_evaluation(version).predictions
     bins = params.evaluate.calibration_bins
-    metrics = file_answers.compared(Predictions(answers, bins), Predictions(own, bins))
-    run_id, folder = write_and_log(request, answers)
+    metrics = file_predictions.compare_metrics(
+        Predictions(predictions, bins), Predictions(own, bins)
+    )
+    run_id, folder = write_and_log(request, predictions)
     return {
         "run_id": run_id,
-        "model": request.model,
+        "model": request.model_uri,
         "file": request.file,
         "folder": str(folder),
-        "reviews": len(answers),
-        "positive": int((answers["actual"] == POSITIVE).sum()),
-        "also_in_training": int(answers["seen_in_training"].sum()),
+        "reviews": len(predictions),
+        "positive": int((predictions["actual"] == POSITIVE).sum()),
+        "also_in_training": int(predictions["seen_in_training"].sum()),
         "metrics": {name: metric._asdict() for name, metric in metrics.items()},
-        "table": file_answers.table(metrics),
+        "table": file_predictions.format_metrics(metrics),
     }
 
 
-def ask(request: FileRequest, source: Source, log: str) -> pd.DataFrame:
-    """Return the predictions for the texts of a file, or those in a log, see `file_answers`."""
+def predict_file(request: FileRequest, source: Source, log: str) -> pd.DataFrame:
+    """Return the predictions for the texts of a file, or those in a log.
+
+    Returns:
+        See `file_predictions`.
+    """
     table = request.table
     labels = BinaryLabels(table.positive, table.label)
-    texts = rows.read_labeled_rows(source, Columns(table.text, table.label), table.longest)
-    model = champion.load_model(request.model)
+    texts = rows.read_valid_rows(source, Columns(table.text, table.label), table.longest)
+    model = champion.load_model(request.model_uri)
     if log:
-        labels_by_id = dict[str, bool]()
+        labels_by_id: dict[str, bool] = {}
         for row in texts:
             is_positive = labels.is_positive(row)
             if labels_by_id.setdefault(row.text, is_positive) != is_positive:
                 raise UserError(f"{row.location}: {row.text} has both labels.")
-        answers = file_answers.logged(Path(log), request.model, labels_by_id, model.threshold)
+        predictions = file_predictions.read_logged(
+            Path(log), request.model_uri, labels_by_id, model.threshold
+        )
     else:
-        known = trained_on(request.version)
-        answers = file_answers.ask(model, texts, labels.is_positive, known)
+        known = training_hashes(request.version)
+        predictions = file_predictions.predict_rows(model, texts, labels.is_positive, known)
     labels.check_both_present(
-        (answers["actual"] == POSITIVE).to_numpy().astype(np.uint8), source.name
+        (predictions["actual"] == POSITIVE).to_numpy().astype(np.uint8), source.name
     )
-    return answers
+    return predictions
 
 
-def trained_on(version: ModelVersion) -> NDArray[np.uint64]:
-    """Return hashes of the reviews that a version was trained on, if `data/fetch` has them."""
-    is_there = (FETCH / files.ABOUT_FILE).exists()
-    if is_there and version.tags.get(TEST_DIGEST) == files.joint_digest(FETCH, array_names("test")):
-        return review_hashes(files.read_reviews(FETCH, "train"))
+def training_hashes(version: ModelVersion) -> NDArray[np.uint64]:
+    """Return the hashes of the reviews that a version was trained on, shape (reviews,).
+
+    The array is empty if `data/fetch` has another dataset than the version's.
+    """
+    if (FETCH / files.ABOUT_FILE).exists():
+        digests = {
+            TRAINING_DIGEST: files.joint_digest(FETCH, array_names("train")),
+            TEST_DIGEST: files.joint_digest(FETCH, array_names("test")),
+        }
+        if digests.items() <= version.tags.items():
+            return review_hashes(files.read_reviews(FETCH, "train"))
     return np.zeros(0, np.uint64)
 
 
-def write_and_log(request: FileRequest, answers: pd.DataFrame) -> tuple[str, Path]:
-    """Evaluate the answers into a folder, and log that; return the run's id and the folder.
+def write_and_log(request: FileRequest, predictions: pd.DataFrame) -> tuple[str, Path]:
+    """Write the evaluation into a folder, and log it.
+
+    Returns:
+        The run's id, and the folder.
 
     Raises:
         StoreError: the tracking store cannot be used.
     """
-    texts = answers.set_index("review")["text"]
+    texts = predictions.set_index("review")["text"]
     evaluation = evaluate_predictions(
-        answers.drop(columns="text"),
+        predictions.drop(columns="text"),
         lambda reviews: [texts[review] for review in reviews],
         request.file,
         request.name,
         request.params,
     )
     about = request.about
-    tags = {OF: str(request.version.run_id), "dataset": request.file}
+    tags = {OF_TAG: str(request.version.run_id), "dataset": request.file}
     with run_groups.run_with_versions(
         [request.version], request.name, about.flat_params(), tags
     ) as run:
-        name = f"evaluate-{request.name}-{run.run_id[:8]}"
-        folder = REPORTS / re.sub(r"[^\w.-]+", "-", name)
+        name = re.sub(r"[^\w.-]+", "-", f"evaluate-{request.name}")
+        short_name = name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
+        folder = REPORTS / f"{short_name}-{run.run_id[:8]}"
         with files.atomic_folder(folder) as partial:
             outputs.write_evaluation(partial, evaluation)
             write_about(partial, about)
@@ -181,10 +213,10 @@ def write_and_log(request: FileRequest, answers: pd.DataFrame) -> tuple[str, Pat
     return run.run_id, folder
 
 
-def summary(result: Mapping[str, Any]) -> str:
-    """Return the result of `make` as a text for a reader."""
+def format_result(result: Mapping[str, Any]) -> str:
+    """Return the result of `evaluate_file` as a text for a reader."""
     return replace_control_characters(
         f"{result['model']} on {result['file']}\n{result['reviews']:,} texts, "
-        f"{result['also_in_training']:,} of them known from training\n{result['table']}\n"
+        f"{result['also_in_training']:,} of them also in the training set\n{result['table']}\n"
         f"Run {result['run_id']}; tables and plots in {result['folder']}"
     )

@@ -1,4 +1,4 @@
 .PHONY: evaluate
 
-evaluate: venv  ## decide: ask the champion about labelled texts: FILE=reviews.csv, and MODEL=models:/… for another
+evaluate: venv  ## decide: evaluate the champion on labeled texts: FILE=reviews.csv, and MODEL=models:/… for another
 	@$(ACTIVATED) python -m extras.evaluate_file

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from extras.common import texts
+from sentiment.data.rows import Columns, Row, read_rows
 from workflow import downloads
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def parsed(line: bytes) -> dict[str, Any]:
     """A line of a log; empty if it is none, as a full disk may leave it."""
     try:
         values = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) and values.keys() >= {*LOGGED, "version"} else {}
 
@@ -66,9 +66,10 @@ def read_log(files: list[Path], version: str) -> Iterator[Seen]:
 def read_file(file: str, column: str, longest: int, model: "SentimentModel") -> Iterator[Seen]:
     """What a model says of the texts of a file; UserError if that cannot be read."""
     with downloads.local_copy(file) as source:
-        records = texts.read(source, texts.Columns(column), longest)
-        good = (record.text for record in records if not record.error)
-        while len(some := pd.Series(islice(good, AT_ONCE), dtype="str")):
-            table = texts.answers(model, some)
-            table["unknown"] /= table["words"].clip(lower=1)
-            yield from zip(table[LOGGED].astype(float).to_numpy().tolist(), some, strict=True)
+        rows = read_rows(source, Columns(column), longest)
+        good = (row.text for row in rows if isinstance(row, Row))
+        while batch := list(islice(good, AT_ONCE)):
+            for text, prediction in zip(batch, model.predict_texts(batch), strict=True):
+                unknown = prediction.unknown / max(prediction.words, 1)
+                probability = float(prediction.probability)
+                yield [prediction.words, unknown, prediction.truncated, probability], text

@@ -1,10 +1,11 @@
-"""`make score FILE=texts.csv OUT=folder`: the champion's answers to a file of texts of any size.
+"""`make score FILE=texts.csv OUT=folder`: predict a file of texts of any size with the champion.
 
-FILE is CSV, TSV, JSON lines or Parquet: a path, or an address that fsspec reads. OUT gets Parquet
-files with a row for each text, without the text, and in the end manifest.json. Called again, the
-command goes on where it ended.
+FILE is CSV, TSV, JSON lines or Parquet: a path, or a URL that fsspec reads. OUT gets Parquet files
+with a row for each text, without the text, and finally manifest.json. If the command is called
+again, it continues where it stopped.
 """
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,30 +21,32 @@ from workflow import commands
     "--out", envvar="OUT", required=True, type=click.Path(path_type=Path), help="A folder."
 )
 @commands.option("--text", envvar="TEXT", default="text", help="The column of the texts.")
-@commands.option("--id", "identity", envvar="ID", help="A column to copy beside the answers.")
+@commands.option("--id", "id_column", envvar="ID", help="A column to copy to the predictions.")
 @commands.model_option
 @commands.option("--workers", envvar="WORKERS", type=click.IntRange(min=1), help="Processes here.")
+@commands.option("--scheduler", envvar="SCHEDULER", help="URL of a Dask scheduler to use instead.")
 @commands.option(
-    "--scheduler", envvar="SCHEDULER", help="Address of a Dask scheduler to use instead."
-)
-@commands.option(
-    "--most-errors",
-    envvar="MOST_ERRORS",
+    "--max-error-rate",
+    envvar="MAX_ERROR_RATE",
     type=click.FloatRange(0, 1),
     default=0.01,
-    help="The share of rows without an answer above which the exit status is 1.",
+    help="The share of rows without a prediction above which the exit status is 1.",
 )
 @commands.json_option
-def main(most_errors: float, as_json: bool, **request: Any) -> int:
+def main(max_error_rate: float, as_json: bool, **request: Any) -> int:
     from extras.score import score_run  # imports pandas and pyarrow: seconds before --help
 
+    if math.isnan(max_error_rate):  # click compares, and every comparison with NaN is false
+        raise click.UsageError("nan is not a share. Set --max-error-rate from 0 to 1.")
     with commands.stdout_to_stderr(as_json):
-        manifest = score_run.run(score_run.Request(**request))
-    commands.print_result(manifest, score_run.summary(manifest, request["out"]), as_json)
-    if manifest["errors"] <= most_errors * manifest["rows"]:
+        manifest = score_run.predict_file(score_run.Request(**request))
+    message = score_run.format_manifest(manifest, request["out"])
+    commands.print_result(manifest, message, as_json)
+    if manifest["errors"] <= max_error_rate * manifest["rows"]:
         return 0
     print(
-        f"More than {most_errors:.2%} of the rows have no answer; `error` says why.",
+        f"More than {max_error_rate:.2%} of the rows have no prediction. The column `error` says "
+        "why.",
         file=sys.stderr,
     )
     return 1

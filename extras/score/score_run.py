@@ -1,20 +1,21 @@
-"""A file scored: copied, its parts placed on workers, and the whole logged as a run in MLflow."""
+"""Predict a file in parts, in this process or by workers, and log that as a run in MLflow."""
 
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from extras.common import run_groups, texts
-from extras.common.texts import Columns
+from extras.common import run_groups
 from extras.score import cluster, parts
 from extras.score.parts import Counts, Job
 from sentiment.data.params import file_name
+from sentiment.data.rows import Columns, Source, read_rows
 from sentiment.errors import UserError
 from workflow import downloads, files, store, tracking
 from workflow.params import load_params
@@ -27,138 +28,184 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 MANIFEST = "manifest.json"
+LOCK = ".lock"
 ADVICE = "Bring its clone to this commit, run `make .venv/score` there, and start it again."
 
 
 class Request(NamedTuple):
-    """What is scored by which model and into which folder; and by which workers, if by any."""
+    """What is predicted by which model, into which folder, and by which workers, if any.
+
+    Attributes:
+        file: a path or a URL.
+        out: the folder of the predictions.
+        text: the column of the texts.
+        id_column: a column that is copied to the predictions.
+        model_uri: the model version. None: the champion.
+        workers: number of processes on this machine. None: this process.
+        scheduler: URL of a Dask scheduler. None: no workers elsewhere.
+    """
 
     file: str
     out: Path
     text: str
-    identity: str | None
+    id_column: str | None
     model_uri: str | None
     workers: int | None
     scheduler: str | None
 
 
-def run(request: Request) -> dict[str, Any]:
-    """Score all parts that are not there yet; return the manifest.
+def predict_file(request: Request) -> dict[str, Any]:
+    """Predict all parts that are not finished yet. Each call is a run of its own in MLflow.
 
-    Each call is a run of its own in MLflow.
+    Returns:
+        The manifest.
 
     Raises:
-        UserError: the file cannot be read, the folder has answers to something else, or the store
-            or the scheduler cannot be used.
+        UserError: the file cannot be read, the folder has predictions of something else, or the
+            scheduler cannot be used.
+        StoreError: the tracking store cannot be used.
     """
-    version = champion.resolve_version(request.model_uri)
-    folder = request.out
+    if (request.workers or request.scheduler) and find_spec("distributed") is None:
+        raise UserError(
+            "Workers need Dask, which is not installed here. Run `make .venv/score`, and then "
+            "`make score`."
+        )
     if request.scheduler and not store.is_server(store.tracking_uri()):
         raise UserError(
-            "Workers on other machines do not reach mlflow.db in this folder: name a server in "
+            "Workers on other machines cannot reach mlflow.db in this folder. Name a server in "
             "MLFLOW_TRACKING_URI."
         )
-    (folder / parts.PARTS).mkdir(parents=True, exist_ok=True)
+    version = champion.resolve_version(request.model_uri)
+    folder = request.out
     with ExitStack() as stack:
-        stack.enter_context(alone(folder))
-        stack.callback((folder / parts.COPY).unlink, missing_ok=True)
-        job = prepare(request, version)
-        paths = [parts.place(job, part) for part in range(len(parts.sizes(job)))]
-        found = (job.folder / parts.PARTS).glob("part-*")  # also parts that this file lacks
-        finished = {path: parts.finished(job, path) for path in found}
-        there = [finished.get(path) for path in paths]
+        with downloads.local_copy(request.file) as source:
+            stack.enter_context(lock_folder(folder))
+            stack.callback((folder / parts.TEXT_COPY).unlink, missing_ok=True)
+            job = prepare_job(request, source, version)
+        finished = read_finished_parts(job)
         file = file_name(request.file)
         name = f"score {file} by version {version.version} of {version.name}"
-        params = {f"score.{name}": value for name, value in job.origin.items()}
-        mlflow_run = stack.enter_context(run_groups.run_with_versions([version], name, params, {}))
+        params = {f"score.{key}": value for key, value in job.inputs.items()}
+        run = stack.enter_context(run_groups.run_with_versions([version], name, params, {}))
         started = time.monotonic()
-        counts = score(job, there, request)
+        counts = predict_missing_parts(job, finished, request)
         manifest = {
             "file": file,
-            "run_id": mlflow_run.run_id,
-            "parts": [path.name for path in paths],
-            **job.origin,
+            "run_id": run.run_id,
+            "parts": [parts.part_path(job, part).name for part in range(len(finished))],
+            **job.inputs,
             **counts._asdict(),
         }
         text = json.dumps(manifest, indent=2) + "\n"
         files.write_text_atomically(folder / MANIFEST, text)
-        log_counts(mlflow_run, job, version, file, counts, time.monotonic() - started)
+        log_counts(run, job, version, file, counts, time.monotonic() - started)
     return manifest
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Let no other command write to the folder during the block."""
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Let no other command write to the folder during the block.
+
+    A new folder in which the block leaves nothing is removed again.
+    """
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ".lock", timeout=0):
-            yield
+        with FileLock(folder / LOCK, timeout=0):
+            try:
+                yield
+            finally:
+                if is_new and [path.name for path in folder.iterdir()] == [LOCK]:
+                    (folder / LOCK).unlink()
+                    folder.rmdir()
     except Timeout:
-        raise UserError(f"Another command scores into {folder}: wait for it.") from None
+        raise UserError(f"Another command writes predictions to {folder}. Wait for it.") from None
 
 
-def prepare(request: Request, version: "ModelVersion") -> Job:
-    """Copy the texts into the folder, and say what they and the model are.
+def prepare_job(request: Request, source: Source, version: "ModelVersion") -> Job:
+    """Copy the texts into the folder, and describe them and the model.
 
     Raises:
         UserError: the file cannot be read, or was changed meanwhile.
     """
-    longest = load_params().fetch.table.longest
-    columns = Columns(request.text, request.identity)
-    for left in (request.out / parts.PARTS).glob(".part-*"):  # by a worker that was killed
-        left.unlink()
-    with downloads.local_copy(request.file) as source:
-        before = source.path.stat()
-        parts.copy(texts.read(source, columns, longest), request.out / parts.COPY)
-        digest = files.sha256(source.path)
-        after = source.path.stat()
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise UserError(f"{source.name} changed while it was read: run the command again.")
-    model = champion.model_uri_of(version)
-    origin = {
+    max_characters = load_params().fetch.table.longest
+    columns = Columns(request.text, id=request.id_column)
+    before = source.path.stat()
+    rows = read_rows(source, columns, max_characters)
+    parts.copy_texts(rows, request.out / parts.TEXT_COPY)
+    digest = files.sha256(source.path)
+    after = source.path.stat()
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise UserError(f"{source.name} changed while it was read. Run the command again.")
+    model_uri = champion.model_uri_of(version)
+    inputs = {
         "file_sha256": digest,
-        "model": model,
+        "model": model_uri,
         "served_sha256": version.tags[PACKAGE_TAG],
-        **columns._asdict(),
-        "longest": longest,
-        "part_rows": parts.ROWS,
+        "text": request.text,
+        "id": request.id_column,
+        "longest": max_characters,
+        "part_rows": parts.PART_ROWS,
+        "part_characters": parts.PART_CHARACTERS,
     }
     is_pinned = bool(request.workers) and not request.scheduler
-    return Job(request.out.resolve(), model, store.tracking_uri(), origin, is_pinned)
+    return Job(request.out.resolve(), model_uri, store.tracking_uri(), inputs, is_pinned)
 
 
-def score(job: Job, there: Sequence[Counts | None], request: Request) -> Counts:
-    """Score the parts that are not there, with a progress bar by texts; count all rows.
+def read_finished_parts(job: Job) -> list[Counts | None]:
+    """Return the counts of each part, or None for a part that has to be predicted.
 
     Raises:
-        UserError: the scheduler cannot be used, or a part cannot be scored.
+        UserError: the folder has predictions of something else, or a file that is not a part.
     """
-    counts = [Counts(0, 0, 0), *filter(None, there)]
-    todo = [part for part, done in enumerate(there) if done is None]
-    total, before = sum(parts.sizes(job)), sum(done.rows for done in counts)
-    with tqdm(total=total, initial=before, unit=" texts", smoothing=0, disable=None) as bar:
-        for done in outcomes(job, todo, request):
+    folder = job.folder / parts.PARTS
+    folder.mkdir(exist_ok=True)
+    for partial in folder.glob(".part-*"):  # of a worker that was killed
+        partial.unlink()
+    counts = {path: parts.read_part_counts(job, path) for path in folder.glob("part-*")}
+    paths = [parts.part_path(job, part) for part in range(len(parts.part_sizes(job)))]
+    if foreign := sorted(counts.keys() - set(paths)):
+        raise UserError(f"{foreign[0]} is not a part of these predictions. Remove it.")
+    return [counts.get(path) for path in paths]
+
+
+def predict_missing_parts(job: Job, finished: Sequence[Counts | None], request: Request) -> Counts:
+    """Predict the parts that are not finished, with a progress bar.
+
+    Returns:
+        The counts of all parts together.
+
+    Raises:
+        UserError: the scheduler cannot be used, or a part cannot be predicted.
+    """
+    counts = [Counts(0, 0, 0), *filter(None, finished)]
+    missing = [part for part, done in enumerate(finished) if done is None]
+    total = sum(parts.part_sizes(job))
+    initial = sum(done.rows for done in counts)
+    with tqdm(total=total, initial=initial, unit=" texts", smoothing=0, disable=None) as bar:
+        for done in predict_parts(job, missing, request):
             counts.append(done)
             bar.update(done.rows)
     return Counts(*map(sum, zip(*counts, strict=True)))
 
 
-def outcomes(job: Job, todo: Sequence[int], request: Request) -> Iterator[Counts]:
-    """Score parts in this process or by workers; yield the counts of each as it is done."""
-    if not (todo and (request.workers or request.scheduler)):
-        yield from (parts.score(job, part) for part in todo)
+def predict_parts(job: Job, missing: Sequence[int], request: Request) -> Iterator[Counts]:
+    """Predict parts, in this process or by workers. Yield the counts of each finished part."""
+    if not (missing and (request.workers or request.scheduler)):
+        yield from (parts.predict_part(job, part) for part in missing)
         return
     workers = cluster.local(request.workers or 1)
     if request.scheduler:
         workers = cluster.connected(request.scheduler, "score", cluster.versions, ADVICE)
     with workers as client:
-        futures = {client.submit(parts.score, job, part, pure=False) for part in todo}
+        futures = {client.submit(parts.predict_part, job, part, pure=False) for part in missing}
         while futures:
             ended = cluster.ended(futures)
             futures -= ended
             for future in ended:
                 if (counts := cluster.result(future)) is None:
                     raise UserError(
-                        "A part ended every worker that took it: give them more memory."
+                        "A part killed every worker that tried it. Give the workers more memory."
                     )
                 yield counts
 
@@ -166,18 +213,18 @@ def outcomes(job: Job, todo: Sequence[int], request: Request) -> Iterator[Counts
 def log_counts(
     run: Run, job: Job, version: "ModelVersion", file: str, counts: Counts, seconds: float
 ) -> None:
-    """Log what was scored, by which version, and how long it took."""
-    dataset = tracking.describe_file(file, "scoring", file, job.origin["file_sha256"][:8])
+    """Log the file, the version, the counts and the duration."""
+    dataset = tracking.describe_file(file, "scoring", file, job.inputs["file_sha256"][:8])
     tracking.log_dataset(run, dataset)
     metrics = {f"score_{name}": float(count) for name, count in counts._asdict().items()}
     metrics["score_seconds"] = seconds
     tracking.log_metrics(run, metrics, dataset, tracking.model_id_of(version))
 
 
-def summary(manifest: Mapping[str, Any], folder: Path) -> str:
+def format_manifest(manifest: Mapping[str, Any], folder: Path) -> str:
     """Return the manifest as a text for a reader."""
     return replace_control_characters(
         f"{manifest['rows']:,} rows of {manifest['file']} by {manifest['model']}: "
-        f"{manifest['positive']:,} positive, {manifest['errors']:,} without an answer\n"
-        f"Run {manifest['run_id']}; answers and {MANIFEST} in {folder}"
+        f"{manifest['positive']:,} positive, {manifest['errors']:,} without a prediction\n"
+        f"Run {manifest['run_id']}; predictions and {MANIFEST} in {folder}"
     )

@@ -97,7 +97,7 @@ class TableParams(Section):
     text: str = Field(min_length=1)
     label: str = Field(min_length=1)
     positive: Annotated[str, BeforeValidator(normalize_label)] = Field(min_length=1)
-    group: str | None
+    group: Annotated[str, Field(min_length=1)] | None
     tokenizer: Literal["keras", "unicode"]
     longest: int = Field(ge=1, le=1_000_000_000)
 

@@ -1,18 +1,31 @@
-"""Read labeled texts row by row from a CSV, TSV, JSON lines or Parquet file.
+"""Read the rows of a CSV, TSV, JSON lines or Parquet file, and validate each of them.
 
-CSV, TSV and JSON lines files may be compressed by gzip (.gz).
+CSV, TSV and JSON lines files may be compressed by gzip (.gz). A file is either read exactly or
+refused: pandas, Arrow, DuckDB and polars each merge, cut or pad some rows of damaged files.
 """
 
 import csv
 import gzip
 import json
+import reprlib
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    create_model,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from sentiment.data.params import normalize_label
 from sentiment.errors import UserError, first_line
@@ -20,18 +33,24 @@ from sentiment.errors import UserError, first_line
 EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 BATCH_ROWS = 1000  # rows of a Parquet file that are in memory at once
 MAX_NAMES_SHOWN = 20  # column names in a message
-MAX_CHARACTERS_SHOWN = 20  # characters of a column name or a value in a message
+MAX_CHARACTERS_SHOWN = 20  # characters of a column name in a message
+# A field this many times as long as the longest text shows that a quote is not closed.
+UNCLOSED_QUOTE_FACTOR = 10
+MIN_FIELD_SIZE_LIMIT = 131_072  # Python's default; other code in the process may rely on it
 READ_ERRORS = (EOFError, OSError, ValueError, csv.Error, zlib.error)
-# how the messages of Python's csv start if a quote may be unclosed
-OPEN_QUOTE = ("unexpected end of data", "field larger than field limit")
+# Pydantic finds surrogates, see `_open`, only in a string with a constraint.
+Utf8 = Annotated[str, StringConstraints(min_length=0)]
+# the values of a row by column or, for a malformed row, the problem
+Record = dict[str, Any] | str
 
 
 class Columns(NamedTuple):
-    """The names of the columns to read."""
+    """The names of the columns to read. A column without a name is not read."""
 
     text: str
-    label: str
+    label: str | None = None
     group: str | None = None
+    id: str | None = None
 
 
 class Source(NamedTuple):
@@ -61,24 +80,36 @@ class Source(NamedTuple):
         return self.path.suffix.lower() == ".gz"
 
 
-# the line of each row, and its values by column or, for a malformed row, the problem
-Records = Iterator[tuple[str, dict[str, Any] | Exception]]
-
-
 class Row(NamedTuple):
-    """A labeled text.
+    """A valid row.
 
     Attributes:
         location: file and row, for messages.
-        text: the text.
-        label: the label, see `normalize_label`.
-        group: the group, empty if no groups are read.
+        text: the text, which is not blank.
+        label: the label, see `normalize_label`. Empty if no labels are read.
+        group: the group, normalized like a label. Empty if no groups are read.
+        id: the id. None if the row has none, or no ids are read.
     """
 
     location: str
     text: str
-    label: str
-    group: str
+    label: str = ""
+    group: str = ""
+    id: str | None = None
+
+
+class InvalidRow(NamedTuple):
+    """A row that cannot be used.
+
+    Attributes:
+        location: file and row, for messages.
+        problem: why the row is invalid. It has no part of the text, which may be private.
+        id: the id, if it could be read.
+    """
+
+    location: str
+    problem: str
+    id: str | None
 
 
 class BinaryLabels:
@@ -121,7 +152,7 @@ class BinaryLabels:
             UserError: there are no rows, or all have the same label.
         """
         if not len(labels):
-            raise UserError(f"{name} has no row with a word in its text.")
+            raise UserError(f"{name} has no row with a known word in its text.")
         if len(np.unique(labels)) < 2:
             which = "all" if labels[0] else "none"
             raise UserError(
@@ -130,171 +161,189 @@ class BinaryLabels:
             )
 
 
-def read_labeled_rows(source: Source, columns: Columns, max_characters: int) -> Iterator[Row]:
-    """Read the rows of a file.
-
-    Args:
-        source: the file.
-        columns: the columns to read.
-        max_characters: the longest text that is allowed.
+def read_valid_rows(source: Source, columns: Columns, max_characters: int) -> Iterator[Row]:
+    """Read the rows of a file, all of which must be valid. See `read_rows`.
 
     Raises:
-        UserError: the file, or the value in a row and column, cannot be used.
+        UserError: a row is invalid, or the file cannot be read.
     """
-    names = {f"fetch.table.{key}": name for key, name in columns._asdict().items() if name}
-    for row, values in read_rows(source, names, max_characters + 1):
-        if isinstance(values, Exception):
-            raise _unreadable(source, f"at {row}", values)
-        location = f"{source.name}, {row}"
-        prefix = f"{location}, column"
-        text = _text(values[columns.text], f"{prefix} {columns.text!r}", max_characters)
-        label = _label(values[columns.label], f"{prefix} {columns.label!r}")
-        group = ""
-        if columns.group is not None:
-            group = _label(values[columns.group], f"{prefix} {columns.group!r}")
-        yield Row(location, text, label, group)
+    for row in read_rows(source, columns, max_characters):
+        if isinstance(row, InvalidRow):
+            raise UserError(f"{row.location}: {row.problem}. Correct this row, or remove it.")
+        yield row
 
 
-def read_rows(source: Source, columns: Mapping[str, str], max_field_size: int) -> Records:
-    """Read the rows of a file, including malformed ones.
+def read_rows(source: Source, columns: Columns, max_characters: int) -> Iterator[Row | InvalidRow]:
+    """Read the rows of a file, including invalid ones.
 
     Args:
         source: the file.
-        columns: the required columns, by the param or option that names each.
-        max_field_size: characters of a field above which a quote is assumed to be unclosed.
-
-    Returns:
-        The line of each row, and its values by column or, for a malformed row, the problem.
+        columns: the columns to read. The file must have each of them once.
+        max_characters: the longest text that is allowed.
 
     Raises:
         UserError: the rest of the file cannot be read.
     """
-    csv.field_size_limit(max(max_field_size, csv.field_size_limit()))
-    readers = {".csv": _read_csv, ".tsv": _read_csv, ".parquet": _read_parquet}
+    max_field_size = UNCLOSED_QUOTE_FACTOR * max_characters
+    csv.field_size_limit(max(MIN_FIELD_SIZE_LIMIT, max_field_size))
+    model = _row_model(columns, max_characters)
+    names = [name for name in columns if name is not None]
     where = "from its beginning"
     try:
-        rows = readers.get(source.extension, _read_json)(source, columns)
-        for number, (line, values) in enumerate(rows, 1):
-            row = f"row {number}{line}"
-            if isinstance(values, dict) and not _is_unicode(values):
-                values = ValueError("it is not UTF-8")
-            yield row, values
+        for number, (line, record) in enumerate(READERS[source.extension](source, names), 1):
+            row = f"row {number} (line {line})" if line else f"row {number}"
             where = f"after {row}"
+            yield _validate(f"{source.name}, {row}", record, columns, model)
     except READ_ERRORS as error:
-        raise _unreadable(source, where, error) from None
+        hint = ". Is a quote not closed?" if isinstance(error, csv.Error) else ""
+        message = f"{source.name} cannot be read {where}: {first_line(error)}{hint}"
+        raise UserError(message) from None
 
 
-def _unreadable(source: Source, where: str, error: Exception) -> UserError:
-    hint = ". Is a quote not closed?" if isinstance(error, csv.Error) else ""
-    return UserError(f"{source.name} cannot be read {where}: {first_line(error)}{hint}")
+def _row_model(columns: Columns, max_characters: int) -> type[BaseModel]:
+    """Return a model of the columns that are read. An alias is the name of a column in the file."""
+    limit = StringConstraints(max_length=max_characters)
+    types: dict[str, Any] = {
+        "text": Annotated[str, limit, AfterValidator(_check_text)],
+        "label": Annotated[Utf8, BeforeValidator(_check_label)],
+        "group": Annotated[Utf8, BeforeValidator(_check_label)],
+        "id": Annotated[Utf8 | None, BeforeValidator(_id_text)],
+    }
+    fields: dict[str, Any] = {
+        key: (types[key], Field(alias=name))
+        for key, name in columns._asdict().items()
+        if name is not None
+    }
+    return create_model("FileRow", __config__=ConfigDict(strict=True), **fields)
 
 
-def _is_unicode(values: Mapping[str, Any]) -> bool:
-    try:
-        "".join(value for value in values.values() if isinstance(value, str)).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _check_text(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("blank", "There is no text")
+    return text
 
 
-def _text(value: Any, location: str, max_characters: int) -> str:
-    if not isinstance(value, str):
-        raise UserError(f"{location} is {value!r:.{MAX_CHARACTERS_SHOWN}}: a text is needed.")
-    if len(value) > max_characters:
-        raise UserError(
-            f"{location} has {len(value):,} characters, more than fetch.table.longest "
-            f"({max_characters:,}). Is a quote before it not closed?"
-        )
-    return value
-
-
-def _label(value: Any, location: str) -> str:
+def _check_label(value: Any) -> str:
     label = normalize_label(value)
     if not isinstance(label, str) or not label:
-        shown = f"{value!r:.{MAX_CHARACTERS_SHOWN}}"
-        raise UserError(f"{location} is {shown}: a text or a number is needed.")
+        raise PydanticCustomError("label", "A text or a number is needed")
     return label
 
 
-def _read_csv(source: Source, columns: Mapping[str, str]) -> Records:
-    """Read a header and rows that have as many fields as the header.
-
-    Python's csv can be strict, and it counts lines. pandas and pyarrow accept stray quotes inside a
-    text and report no line. pandas also pads rows that are too short.
-    """
-    dialect = csv.excel_tab if source.extension == ".tsv" else csv.excel
-    reader = csv.reader(_lines(source), dialect, strict=True)
-    header = next(filter(None, reader), [])
-    _check_columns("the header", header, columns)
-    while True:
-        row: dict[str, Any] | Exception = {}
-        lines_before = reader.line_num
-        try:
-            if fields := next(reader):
-                row = dict(zip(header, fields, strict=True))
-        except StopIteration:
-            return
-        except csv.Error as error:
-            # A quote that opens in one row and closes in another would hide the rows between them.
-            if str(error).startswith(OPEN_QUOTE) or reader.line_num > lines_before + 1:
-                raise
-            row = error
-        except ValueError:
-            counts = f"it has {len(fields)} fields, the header {len(header)}"
-            row = ValueError(f"{counts}: put texts that hold separators in double quotes")
-        if row:
-            yield f" (line {reader.line_num})", row
+def _id_text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
-def _read_json(source: Source, columns: Mapping[str, str]) -> Records:
-    """Read one JSON object a line."""
-    for number, line in enumerate(_lines(source), 1):
-        if line.strip():
-            yield f" (line {number})", _parse_object(line, columns)
-
-
-def _parse_object(line: str, columns: Mapping[str, str]) -> dict[str, Any] | ValueError:
+def _validate(
+    location: str, record: Record, columns: Columns, model: type[BaseModel]
+) -> Row | InvalidRow:
+    if isinstance(record, str):
+        return InvalidRow(location, record, None)
     try:
-        values = json.loads(line)
-        if not isinstance(values, dict):
-            return ValueError(f"it is {type(values).__name__}, not an object")
-        _check_columns("it", list(values), columns)
+        return Row(location, **model.model_validate(record).model_dump())
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        failed = {problem["loc"][0] for problem in errors}
+        row_id = None
+        if columns.id is not None and columns.id not in failed:
+            row_id = _id_text(record[columns.id])
+        return InvalidRow(location, _describe(errors[0], columns), row_id)
+
+
+def _describe(error: ErrorDetails, columns: Columns) -> str:
+    name = error["loc"][0]
+    value = error["input"]
+    message = "It is not UTF-8" if error["type"] == "string_unicode" else error["msg"]
+    is_shown = not isinstance(value, str) and name != columns.text and error["type"] != "missing"
+    shown = f" is {reprlib.repr(value)}" if is_shown else ""
+    return f"column {name!r}{shown}: {message}"
+
+
+def _read_csv(source: Source, names: Sequence[str]) -> Iterator[tuple[int, Record]]:
+    """Yield the last line of each row, and the row, which has as many fields as the header."""
+    dialect = csv.excel_tab if source.extension == ".tsv" else csv.excel
+    with _open(source) as file:
+        reader = csv.reader(file, dialect, strict=True)
+        rows = filter(None, reader)  # without empty lines
+        header = next(rows, [])
+        _check_columns("the header", header, names)
+        for fields in rows:
+            if len(fields) == len(header):
+                yield reader.line_num, dict(zip(header, fields, strict=True))
+            else:
+                counts = f"the number of fields is {len(fields)}, but {len(header)} in the header"
+                yield reader.line_num, counts
+
+
+def _read_json(source: Source, _: Sequence[str]) -> Iterator[tuple[int, Record]]:
+    """Yield the number of each line that is not blank, and its object."""
+    with _open(source) as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield number, _parse_object(line)
+
+
+def _parse_object(line: str) -> Record:
+    try:
+        values = json.loads(line, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
-        return ValueError(f"it is not JSON: {error.msg}")
+        return f"the line is not JSON: {error.msg}"
     except (ValueError, RecursionError) as error:
-        return ValueError(first_line(error))
+        return f"the line cannot be read: {first_line(error)}"
+    return values if isinstance(values, dict) else "the line is not a JSON object"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("an object has the same key twice")
     return values
 
 
-def _read_parquet(source: Source, columns: Mapping[str, str]) -> Records:
+def _read_parquet(source: Source, names: Sequence[str]) -> Iterator[tuple[int, Record]]:
+    """Yield the rows, which have no lines, with 0."""
     from pyarrow import ArrowException, parquet
 
     try:
-        with parquet.ParquetFile(source.path) as file:
-            _check_columns("its schema", file.schema_arrow.names, columns)
-            for batch in file.iter_batches(BATCH_ROWS, columns=[*columns.values()]):
-                yield from (("", row) for row in batch.to_pylist())
+        with source.path.open("rb") as opened, parquet.ParquetFile(opened) as file:
+            _check_columns("the schema", file.schema_arrow.names, names)
+            for batch in file.iter_batches(BATCH_ROWS, columns=names):
+                yield from ((0, row) for row in batch.to_pylist())
     except ArrowException as error:
         raise ValueError(first_line(error)) from None
 
 
-def _lines(source: Source) -> Iterator[str]:
-    """Yield the lines of a file, which may be compressed, with their line ends.
+READERS: dict[str, Callable[[Source, Sequence[str]], Iterator[tuple[int, Record]]]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
+    ".parquet": _read_parquet,
+}
 
-    Bytes that are not UTF-8 become characters that `_is_unicode` recognizes.
+
+def _open(source: Source) -> TextIO:
+    """Open a text file, which may be compressed, and skip a byte order mark.
+
+    Bytes that are not UTF-8 become surrogates. Validation then finds the row that has them.
     """
-    with source.path.open("rb") as raw:
-        file = gzip.GzipFile(fileobj=raw) if source.is_compressed else raw
-        for number, line in enumerate(file, 1):
-            text = line.decode("utf-8", "surrogateescape")
-            yield text.removeprefix("\ufeff") if number == 1 else text
+    encoding = "utf-8-sig"
+    errors = "surrogateescape"
+    if source.is_compressed:
+        return gzip.open(source.path, "rt", encoding=encoding, errors=errors, newline="")
+    return source.path.open(encoding=encoding, errors=errors, newline="")
 
 
-def _check_columns(owner: str, names: list[str], columns: Mapping[str, str]) -> None:
-    """Raise ValueError unless each required column is there."""
-    for param, name in columns.items():
-        if name not in names:
+def _check_columns(owner: str, names: Sequence[str], wanted: Sequence[str]) -> None:
+    """Check that each wanted column is there once.
+
+    Raises:
+        ValueError: a column is missing, or is there several times.
+    """
+    for name in wanted:
+        count = list(names).count(name)
+        if count != 1:
+            found = f"{count} columns" if count else "no column"
             shown = [repr(column[:MAX_CHARACTERS_SHOWN]) for column in names[:MAX_NAMES_SHOWN]]
-            raise ValueError(
-                f"{owner} has no column {name!r} ({param}): {', '.join(shown) or 'none'}"
-            )
+            all_names = ", ".join(shown) or "none"
+            raise ValueError(f"{owner} has {found} {name!r}. Its columns: {all_names}")

@@ -14,7 +14,7 @@ def summarize_dataset(train: Reviews, test: Reviews, rows_skipped: int) -> dict[
         `train` and `test`: for each set, the number of `reviews`, of `positive` ones and of
         `repeated` ones, which equal another review of the set word for word.
         `test_in_training`: number of test reviews that also occur in training.
-        `left_out`: number of rows without a word, which are skipped.
+        `left_out`: number of skipped rows, see `sentiment.data.table.EncodedDataset`.
     """
     splits = {"train": train, "test": test}
     hashes = {name: review_hashes(reviews) for name, reviews in splits.items()}

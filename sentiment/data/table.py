@@ -31,7 +31,7 @@ class EncodedDataset(NamedTuple):
         train: the training set.
         test: the test set.
         word_index: the frequency rank of each word of the training set.
-        rows_skipped: number of rows without a word.
+        rows_skipped: number of rows without a word, and of those that `add_texts` skips.
         words_dropped: number of each test review's words that have no rank, shape (reviews,). Shape
             (1,) if all reviews have the same number.
     """
@@ -68,10 +68,10 @@ class RowEncoder:
         """Append the numbers of the words of all rows of a file to the file `path`.
 
         Raises:
-            UserError: see `rows.read_labeled_rows`.
+            UserError: see `rows.read_valid_rows`.
         """
         columns = Columns(self.params.text, self.params.label, self.params.group)
-        table = rows.read_labeled_rows(source, columns, self.params.longest)
+        table = rows.read_valid_rows(source, columns, self.params.longest)
         with path.open("ab") as file:
             for block in self._blocks(table):
                 block.tofile(file)
@@ -287,9 +287,9 @@ def add_texts(
 ) -> EncodedDataset:
     """Add the rows of further files to a dataset, encoded by its word index.
 
-    A hash of its known words decides whether a row joins the training set or the test set, so that
-    it always joins the same one. A review that the dataset has already joins the set that has it,
-    or the training set if both have it. Of rows that read the same, only the first one is added.
+    A row is skipped if none of its words is known, if the dataset has its review already, or if an
+    earlier row has the same known words. A hash of the known words decides whether a row joins the
+    training set or the test set, so that it always joins the same one.
 
     Source: the hash is HMAC (RFC 2104), with `params.split_seed` as its key.
 
@@ -307,14 +307,14 @@ def add_texts(
     dropped = array("q")  # number of each row's unknown words
     rows_skipped = 0
     for row in chain.from_iterable(
-        rows.read_labeled_rows(source, columns, params.longest) for source in sources
+        rows.read_valid_rows(source, columns, params.longest) for source in sources
     ):
         is_positive = labels.is_positive(row)
         words = tokenize(row.text, tokenizer)
-        if not words:
+        known = [word for word in words if word in word_index]
+        if not known:
             rows_skipped += 1
             continue
-        known = [word for word in words if word in word_index]
         digest = hmac.digest(key, " ".join(known).encode(), "sha256")
         hashed_to_test.append(int.from_bytes(digest[:8]) < params.test_share * 2**64)
         reviews.append(array("I", [word_index[word] for word in known]))
@@ -323,17 +323,17 @@ def add_texts(
     added = Reviews.from_lists(reviews, np.array(positive))
     labels.check_both_present(added.labels, "fetch.add")
     hashes = review_hashes(added)
-    in_train = np.isin(hashes, review_hashes(dataset.train))
-    in_test = np.isin(hashes, review_hashes(dataset.test))
-    is_test = (np.array(hashed_to_test, bool) | in_test) & ~in_train
-    is_first = np.isin(np.arange(len(hashes)), np.unique(hashes, return_index=True)[1])
+    dataset_hashes = np.concatenate([review_hashes(dataset.train), review_hashes(dataset.test)])
+    is_new = np.isin(np.arange(len(hashes)), np.unique(hashes, return_index=True)[1])
+    is_new &= ~np.isin(hashes, dataset_hashes)
+    is_test = np.array(hashed_to_test, bool)
     test_dropped = np.broadcast_to(dataset.words_dropped, len(dataset.test))
     return EncodedDataset(
-        train=_extend(dataset.train, reviews, added.labels, is_first & ~is_test),
-        test=_extend(dataset.test, reviews, added.labels, is_first & is_test),
+        train=_extend(dataset.train, reviews, added.labels, is_new & ~is_test),
+        test=_extend(dataset.test, reviews, added.labels, is_new & is_test),
         word_index=word_index,
-        rows_skipped=dataset.rows_skipped + rows_skipped,
-        words_dropped=np.append(test_dropped, np.array(dropped)[is_first & is_test]),
+        rows_skipped=dataset.rows_skipped + rows_skipped + int(np.count_nonzero(~is_new)),
+        words_dropped=np.append(test_dropped, np.array(dropped)[is_new & is_test]),
     )
 
 

@@ -1,6 +1,7 @@
 """Files from elsewhere are complete and verified, or not there at all."""
 
 import hashlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_file_at_a_url_is_read_with_the_password_in_netrc(
     assert "401" in refusal(url)
     write(tmp_path / "netrc", f"machine 127.0.0.1 login ann password {PASSWORD}\n").chmod(0o600)
     with downloads.local_copy(f"{url}?signature=secret") as source:
-        labeled = list(rows.read_labeled_rows(source, COLUMNS, 1000))
+        labeled = list(rows.read_valid_rows(source, COLUMNS, 1000))
     assert [(row.text, row.label) for row in labeled] == GOOD
     assert source.name == url  # without the query
     assert not source.path.exists()
@@ -180,3 +181,9 @@ def test_file_that_cannot_be_used_is_named_without_the_query_of_its_url(
         refused = refusal(name)
         assert message in refused
         assert "secret" not in refused
+
+
+def test_file_with_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(bytes(tmp_path) + b"/\xff.csv"))
+    write(path, "text,label\n")
+    assert "is not UTF-8. Rename the file." in refusal(str(path))

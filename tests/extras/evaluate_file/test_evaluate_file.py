@@ -1,4 +1,4 @@
-"""`make evaluate FILE=…`: a model's answers to a file of labelled texts are a run of their own."""
+"""`make evaluate FILE=…`: an evaluation on a file of labeled texts is a run of its own."""
 
 import json
 from collections.abc import Callable
@@ -10,10 +10,12 @@ import pytest
 
 from extras.common.significance import proportions_difference, wilson
 from extras.evaluate_file import __main__ as evaluate_file
+from stages import fetch
 from tests.conftest import Caller, own_copy, runs
 from tests.own_texts import MODEL, NAME, write_texts
 from tests.project import Project
 from workflow import files, tracking
+from workflow.files import FETCH, array_names
 from workflow.registry import champion
 from workflow.serving.prediction_log import PredictionLog
 
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def project(own_texts: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of one's own of a project that was trained on a table; it is the working directory."""
+    """A copy of a project that was trained on a table, as the working directory."""
     return own_copy(own_texts, tmp_path, monkeypatch)
 
 
@@ -65,31 +67,69 @@ def test_a_file_from_elsewhere_is_evaluated_as_a_run_linked_to_the_model(
     assert (logged / "mistakes.csv").exists()
 
 
-def test_texts_that_the_model_was_trained_on_are_counted_and_a_store_that_fails_is_told(
-    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_texts_that_the_model_was_trained_on_are_counted(project: Project, call: Caller) -> None:
     printed = call(evaluate_file.main, "--file", NAME)
     assert f"models:/{MODEL}/1 on {NAME}" in printed
-    assert "240 texts, 192 of them known from training" in printed
+    assert "240 texts, 192 of them also in the training set" in printed
+    assert len([*(project.path / "reports").iterdir()]) == 1
 
+
+def test_texts_that_were_added_after_the_training_are_not_counted(
+    project: Project, call: Caller
+) -> None:
+    test_digest = files.joint_digest(FETCH, array_names("test"))
+    lines = ["body,stars", "parfait parfait génial,1", "nul nul cassé,0"]  # join the training set
+    (project.path / "added.csv").write_text("\n".join(lines), encoding="utf-8")
+    project.change(fetch={"add": "added.csv"})
+    assert "194 training" in call(fetch.main)
+    assert files.joint_digest(FETCH, array_names("test")) == test_digest
+    result = call.json(evaluate_file.main, FILE="added.csv", MODEL=f"models:/{MODEL}/1")
+    assert (result["reviews"], result["also_in_training"]) == (2, 0)
+
+
+def test_store_that_fails_ends_the_run_and_keeps_the_evaluation(
+    project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise mlflow.MlflowException("the disk is full")
 
     monkeypatch.setattr(tracking, "log_metrics", fail)
     message = call.fail(evaluate_file.main, "--file", NAME)
     assert "cannot be used: the disk is full" in message
-    assert [run.info.status for run in runs()] == ["FAILED", "FINISHED", "FINISHED"]
-    folders = [*(project.path / "reports").iterdir()]
-    assert len(folders) == 2
-    for folder in folders:
-        assert files.read_json(folder / "metrics.json")["test_reviews"] == 240
+    assert [run.info.status for run in runs()] == ["FAILED", "FINISHED"]
+    (folder,) = (project.path / "reports").iterdir()
+    assert files.read_json(folder / "metrics.json")["test_reviews"] == 240
+
+
+@pytest.mark.parametrize("positive", ["1.0", "1"])
+def test_positive_label_is_normalized_as_those_of_the_file(
+    project: Project, call: Caller, positive: str
+) -> None:
+    write_texts(project.path / "other.csv", seed=5)
+    result = call.json(evaluate_file.main, FILE="other.csv", POSITIVE=positive)
+    assert result["positive"] == 60
+
+
+def test_positive_label_may_be_a_truth_value(project: Project, call: Caller) -> None:
+    lines = ["body,stars", "très bon,True", "nul,False"]
+    (project.path / "other.csv").write_text("\n".join(lines), encoding="utf-8")
+    result = call.json(evaluate_file.main, FILE="other.csv", POSITIVE="True")
+    assert result["positive"] == 1
+
+
+def test_file_may_have_a_long_name(project: Project, call: Caller) -> None:
+    name = f"{'é' * 120}.csv"  # 244 bytes
+    write_texts(project.path / name, seed=5)
+    result = call.json(evaluate_file.main, FILE=name)
+    assert result["file"] == name
+    assert (project.path / result["folder"] / "metrics.json").exists()
 
 
 @pytest.fixture
 def logged(project: Project) -> Callable[[bool], pd.DataFrame]:
-    """Logs 240 texts, with or without them, and writes their labels into `labels.csv`.
+    """Log 240 predictions, with or without texts, and write the labels to `labels.csv`.
 
-    Returns the texts, their labels and what the model answered.
+    Returns the texts, their labels and the predicted labels.
     """
 
     def log(with_texts: bool) -> pd.DataFrame:
@@ -100,13 +140,13 @@ def logged(project: Project) -> Callable[[bool], pd.DataFrame]:
         texts = rows["text"].tolist()
         predictions = champion.load_model(version).predict_texts(texts)
         PredictionLog(Path("log"), version, with_texts).append("a", texts, predictions)
-        return rows.assign(answer=[prediction.label for prediction in predictions])
+        return rows.assign(predicted=[prediction.label for prediction in predictions])
 
     return log
 
 
 @pytest.mark.parametrize("with_texts", [False, True])
-def test_labels_join_the_answers_in_a_log_by_the_ids_of_requests(
+def test_labels_join_logged_predictions_by_the_ids_of_requests(
     logged: Callable[[bool], pd.DataFrame], project: Project, call: Caller, with_texts: bool
 ) -> None:
     project.change(evaluate={"log_texts": True})
@@ -119,30 +159,34 @@ def test_labels_join_the_answers_in_a_log_by_the_ids_of_requests(
     with path.open("a") as file:
         file.write("\n".join(["", *twice, json.dumps(line)[:-9]]))
     printed = call(evaluate_file.main, FILE="labels.csv", LOG="log", JSON="1")
-    message = f"do not have one answer of models:/{MODEL}/1 in log: elsewhere, a-, twice\n"
+    message = (
+        f"do not have exactly one prediction by models:/{MODEL}/1 in log: elsewhere, a-, twice\n"
+    )
     assert f"3 of 243 ids {message}" in printed
     result = json.loads(printed.splitlines()[-1])
     assert (result["reviews"], result["positive"]) == (240, 60)
-    right = (rows["answer"] == "positive") == (rows["y"] == "1")
+    right = (rows["predicted"] == "positive") == (rows["y"] == "1")
     assert result["metrics"]["accuracy"]["here"] == pytest.approx(right.mean())
     run = mlflow.MlflowClient().get_run(result["run_id"])
     assert run.data.params["evaluation.text"] == "request_id"
-    answers = pd.read_csv(Path(result["folder"]) / "predictions.csv")
-    assert answers["predicted"].tolist() == rows["answer"].tolist()
-    assert answers["words"].min() > 10
+    predictions = pd.read_csv(Path(result["folder"]) / "predictions.csv")
+    assert predictions["predicted"].tolist() == rows["predicted"].tolist()
+    assert predictions["words"].min() > 10
     texts = pd.read_csv(Path(result["folder"]) / "mistakes.csv", keep_default_na=False)["text"]
     assert len(texts) == 20
     assert set(texts) <= (set(rows["text"][~right]) if with_texts else {""})
 
 
-def test_labels_that_no_answer_in_the_log_is_of_are_one_message(
+def test_labels_without_a_prediction_in_the_log_are_refused(
     logged: Callable[[bool], pd.DataFrame], call: Caller
 ) -> None:
     logged(False)
     (path,) = Path("log").iterdir()
     content = path.read_text()
     path.write_text(content.replace(f"{MODEL}/1", f"{MODEL}/2"), encoding="utf-8")
-    message = f"240 of 240 ids do not have one answer of models:/{MODEL}/1 in log: a-0, a-1, "
+    message = (
+        f"240 of 240 ids do not have exactly one prediction by models:/{MODEL}/1 in log: a-0, "
+    )
     assert message in call.fail(evaluate_file.main, FILE="labels.csv", LOG="log")
     Path("both.csv").write_text("request_id,stars\na-1,1\na-1,2\n", encoding="utf-8")
     message = "both.csv, row 2 (line 3): a-1 has both labels"
@@ -151,13 +195,13 @@ def test_labels_that_no_answer_in_the_log_is_of_are_one_message(
     assert len(runs()) == 1
 
 
-def test_what_cannot_be_evaluated_is_one_message(call: Caller, project: Project) -> None:
+def test_unfit_file_is_refused(call: Caller, project: Project) -> None:
     (project.path / "empty.csv").write_text("body,stars\n", encoding="utf-8")
     missing = f"models:/{MODEL}/7"
     for message, *arguments in (
         ("There is no file none.csv.", "--file", "none.csv"),
         ("empty.csv has no row", "--file", "empty.csv"),
-        ("has no column 'body' (fetch.table.text): 'text'", "--file", "data/example.csv"),
+        ("has no column 'body'. Its columns: 'text', 'label'", "--file", "data/example.csv"),
         (
             "column 'stars' has a third label, '0'. Only '2' (positive)",
             "--file",

@@ -49,8 +49,9 @@ def sides(loaded: EncodedDataset) -> list[set[tuple[int, ...]]]:
 
 
 def test_added_texts_follow_the_dataset_and_use_its_word_index(joined: Joiner) -> None:
-    loaded = joined([("A GOOD film!", "yes"), ("bad, unheard", "no"), ("?", "no")], test_share=1e-9)
-    assert lists(loaded.train) == [[1, 3], [2, 3], [1, 3], [2]]
+    rows = [("A GOOD, good film!", "yes"), ("bad, unheard", "no"), ("?", "no")]
+    loaded = joined(rows, test_share=1e-9)
+    assert lists(loaded.train) == [[1, 3], [2, 3], [1, 1, 3], [2]]
     assert loaded.train.labels.tolist() == [1, 0, 1, 0]
     assert lists(loaded.test) == lists(OWN.test)
     assert (loaded.word_index, loaded.rows_skipped) == (RANKS, 2)
@@ -70,15 +71,29 @@ def test_added_text_always_joins_the_same_set(
     assert after[1] < sides(joined(MANY, test_share=0.5))[1]
 
 
-def test_texts_that_read_the_same_join_the_same_set(joined: Joiner) -> None:
+def test_only_the_first_of_texts_that_read_the_same_is_added(joined: Joiner) -> None:
     again = [(f"Film, unheard{label} {text.split()[1].upper()}", label) for text, label in MANY]
     loaded = joined(MANY, again)
     train, test = sides(loaded)
     assert not train & test
-    assert len(loaded.train) + len(loaded.test) == 5 + len(MANY)  # the first of two counts
-    own = [("good film", "yes"), ("bad film", "no"), ("good good good", "yes")]
-    for share in (1e-9, 1 - 1e-9):  # `bad film` is in both parts
-        assert sides(joined(own, test_share=share)) == [{(1, 3), (2, 3)}, {(1, 1, 1)}]
+    assert len(loaded.train) + len(loaded.test) == 5 + len(MANY)
+    assert loaded.rows_skipped == OWN.rows_skipped + len(MANY)
+
+
+def test_reviews_of_the_dataset_are_not_added_again(joined: Joiner) -> None:
+    own = [("good film", "yes"), ("bad film", "no"), ("good good good", "yes")]  # of both sets
+    for share in (1e-9, 1 - 1e-9):
+        loaded = joined(own, test_share=share)
+        assert sides(loaded) == [set(), set()]
+        assert loaded.rows_skipped == OWN.rows_skipped + 3
+        assert len(loaded.words_dropped) == len(OWN.test)
+
+
+def test_texts_without_a_known_word_are_skipped(joined: Joiner) -> None:
+    unknown = [(f"unheard{number}", "yes" if number % 2 else "no") for number in range(40)]
+    loaded = joined([*unknown, ("bad", "no"), ("good", "yes")], test_share=1e-9)
+    assert sides(loaded) == [{(1,), (2,)}, set()]
+    assert loaded.rows_skipped == OWN.rows_skipped + 40
 
 
 @pytest.mark.parametrize(
@@ -93,5 +108,5 @@ def test_unfit_tables_are_refused(
     joined: Joiner, labels: list[str], changes: dict[str, str], message: str
 ) -> None:
     with pytest.raises(UserError) as raised:
-        joined(*([("a", label)] for label in labels), **changes)
+        joined(*([("good", label)] for label in labels), **changes)
     assert message in str(raised.value)

@@ -1,6 +1,9 @@
 """The params and digests that a dataset depends on."""
 
-from sentiment.data.params import describe_dataset
+import pytest
+from pydantic import ValidationError
+
+from sentiment.data.params import TableParams, describe_dataset
 from sentiment.section import flatten
 from workflow.params import Params
 
@@ -46,3 +49,10 @@ def test_synthetic_dataset_depends_on_all_params_of_its_generator(default_params
     assert dataset.name == "synthetic"
     expected = {"fetch.dataset": "synthetic", **flatten(params.synthetic, "fetch.synthetic")}
     assert flatten(dataset, "fetch") == expected
+
+
+def test_column_of_groups_has_a_name_or_is_none(default_params: Params) -> None:
+    values = default_params.fetch.table.model_dump()
+    assert TableParams.model_validate(values | {"group": None}).group is None
+    with pytest.raises(ValidationError, match="group"):
+        TableParams.model_validate(values | {"group": ""})

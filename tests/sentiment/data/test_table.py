@@ -110,7 +110,7 @@ def test_group_in_both_files_is_refused(load: Loader) -> None:
 
 
 def test_texts_without_a_word_are_skipped_and_repeated_reviews_counted(load: Loader) -> None:
-    train = [*TRAIN, ("B, a? B!", "yes"), ("", "no"), (" ?! ", "yes")]
+    train = [*TRAIN, ("B, a? B!", "yes"), ("!", "no"), (" ?! ", "yes")]
     loaded = load(train, [*TEST, ("c a", "no"), ("c a", "yes")])
     summary = summarize_dataset(loaded.train, loaded.test, loaded.rows_skipped)
     assert summary["left_out"] == 2
@@ -132,7 +132,8 @@ YES, NO = ("a", "yes"), ("b", "no")
         ),
         (TRAIN, [("a", "maybe")], "test.csv, row 1 (line 2): column 'label'"),
         ([("a", "1"), ("b", "0")], None, "Only 'yes' (positive) and '1' were expected"),
-        ([("", "yes"), ("?", "no")], None, "train.csv has no row with a word"),
+        ([("!", "yes"), ("?", "no")], None, "train.csv has no row with a known word"),
+        ([YES, NO, ("", "no")], None, "row 3 (line 4): column 'text': There is no text"),
         ([YES] * 3, None, "all of the 3 rows have the label 'yes'"),
         (TRAIN, [NO] * 2, "test.csv, test set: none of the 2 rows"),
         ([YES, NO], None, "fetch.table.test_share: "),

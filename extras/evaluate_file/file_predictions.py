@@ -1,0 +1,166 @@
+"""A model's predictions for labeled texts, and its metrics on them next to those on its test set.
+
+Tables of predictions are as `sentiment.evaluation.metrics` describes them. `review` is the number
+of the row, from 1. The column `text` has the texts of wrong predictions, if they are known.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from extras.common.significance import CONFIDENCE, Interval, interval, proportions_difference
+from sentiment.data.rows import Row
+from sentiment.errors import UserError
+from sentiment.evaluation.evaluate import EvalDataset, predictions_table
+from sentiment.evaluation.metrics import METRICS, Predictions, class_names, metrics_for
+from sentiment.serving.pyfunc_model import SentimentModel
+from sentiment.tokenizer import Reviews, encode, review_hashes
+
+REQUEST_ID = "request_id"  # key of a log's lines, see `workflow.serving.prediction_log`
+BATCH_ROWS = 2000  # texts in memory
+MAX_IDS_SHOWN = 20  # in a message
+
+
+class MetricComparison(NamedTuple):
+    """A metric on the texts and on the model's own test set.
+
+    Attributes:
+        here: the value on the texts.
+        interval: its confidence interval, if the metric is a proportion.
+        there: the value on the test set.
+        difference: the confidence interval of `here - there`, if the metric is a proportion.
+    """
+
+    here: float
+    interval: Interval | None
+    there: float
+    difference: Interval | None
+
+
+def predict_rows(
+    model: SentimentModel,
+    rows: Iterable[Row],
+    is_positive: Callable[[Row], bool],
+    known: NDArray[np.uint64],
+) -> pd.DataFrame:
+    """Predict labeled texts.
+
+    Args:
+        model: the model.
+        rows: the texts.
+        is_positive: says whether a row has the positive label.
+        known: hashes of the reviews that the model was trained on, shape (reviews,). Empty if they
+            are not known.
+
+    Returns:
+        A table of predictions.
+    """
+    remaining = iter(rows)
+    parts: list[pd.DataFrame] = []
+    while (batch := list(islice(remaining, BATCH_ROWS))) or not parts:
+        labels = np.array([is_positive(row) for row in batch], np.uint8)
+        texts = pd.Series([row.text for row in batch], dtype="str")
+        ranks = [encode(text, model.word_index, model.tokenizer).ranks for text in texts]
+        reviews = Reviews.from_lists(ranks, labels)
+        dataset = EvalDataset(
+            y=labels,
+            order=np.arange(len(batch)),
+            seen=np.isin(review_hashes(reviews), known),
+            reviews=reviews,
+        )
+        predictions = model.predict_texts(texts.tolist())
+        probabilities = np.array([one.probability for one in predictions], np.float32)
+        part = predictions_table(dataset, probabilities, model.threshold)
+        parts.append(part.assign(text=texts.where(part["actual"] != part["predicted"], "")))
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(review=np.arange(1, len(table) + 1))
+
+
+def read_logged(
+    log: Path, version: str, labels: Mapping[str, bool], threshold: float
+) -> pd.DataFrame:
+    """Read a version's predictions from a log.
+
+    It is not known whether the model was trained on these texts. Ids that do not have exactly one
+    prediction are printed.
+
+    Args:
+        log: the folder of the log, or one of its files.
+        version: the URI of the version.
+        labels: whether the text of a request is positive, by the request's id.
+        threshold: a text with a probability above it is positive.
+
+    Returns:
+        A table of predictions.
+
+    Raises:
+        UserError: there is no log, or no id has exactly one prediction.
+    """
+    paths = [log] if log.is_file() else sorted(log.glob("*.jsonl"))
+    if not paths:
+        raise UserError(f"There is no log {log}. Name the folder of `make serve LOG=…` in LOG.")
+    logged: defaultdict[str, dict[float, dict[str, Any]]] = defaultdict(dict)
+    for path in paths:
+        with path.open("rb") as file:
+            for line in file:
+                # A full disk cuts a line short.
+                with suppress(ValueError, KeyError, TypeError, RecursionError):
+                    values = json.loads(line)
+                    request_id = values[REQUEST_ID]
+                    if request_id in labels and values["version"] == version:
+                        logged[request_id][values["probability"]] = values
+    found = {request_id: list(lines.values()) for request_id, lines in logged.items()}
+    lines = {request_id: same[0] for request_id, same in found.items() if len(same) == 1}
+    missing = [request_id for request_id in labels if request_id not in lines]
+    if missing:
+        more = ", …" if len(missing) > MAX_IDS_SHOWN else ""
+        message = (
+            f"{len(missing):,} of {len(labels):,} ids do not have exactly one prediction by "
+            f"{version} in {log}: {', '.join(missing[:MAX_IDS_SHOWN])}{more}"
+        )
+        if not lines:
+            raise UserError(message)
+        print(message)
+    table = pd.DataFrame(list(lines.values()), columns=["words", "probability"])
+    probability = table["probability"].to_numpy(np.float32)
+    return table.assign(
+        review=np.arange(1, len(table) + 1),
+        actual=class_names(np.array([labels[request_id] for request_id in lines])),
+        predicted=class_names(probability > threshold),
+        probability=probability,
+        seen_in_training=False,
+        text=[line.get("text", "") for line in lines.values()],
+    )
+
+
+def compare_metrics(here: Predictions, there: Predictions) -> dict[str, MetricComparison]:
+    """Compare each metric on the texts with its value on the model's own test set, by name."""
+    metrics = {}
+    for name, metric in metrics_for("file").items():
+        own = interval(metric, here, CONFIDENCE)
+        difference = None
+        if metric.proportion and own and interval(metric, there, CONFIDENCE):
+            difference = proportions_difference(
+                metric.proportion(there), metric.proportion(here), CONFIDENCE
+            )
+        value = metric.compute(here)
+        metrics[name] = MetricComparison(value, own, metric.compute(there), difference)
+    return metrics
+
+
+def format_metrics(metrics: Mapping[str, MetricComparison]) -> str:
+    """Format the metrics as a table, one metric a line."""
+    level = f"{100 * CONFIDENCE:g}%"
+    lines = [f"{'':18}{'here':>8}  {level:17}{'test set':>9}"]
+    for name, (here, own, there, _) in metrics.items():
+        shown = f"{own.low:.4f} to {own.high:.4f}" if own else ""
+        lines.append(f"{METRICS[name].label:18}{here:8.4f}  {shown:17}{there:9.4f}")
+    return "\n".join(lines)
