@@ -9,12 +9,12 @@ import pytest
 from extras.common.evaluated_runs import RunGroup, Training
 from extras.common.significance import Interval
 from extras.compare import compare_text, comparison, verdict
-from extras.compare.comparable import Corpus, check_comparable
-from extras.compare.verdict import CompareOptions, Difference
+from extras.compare.comparable import ReviewTexts, check_comparable
+from extras.compare.verdict import CompareConfig, Difference
 from sentiment.errors import UserError
 from sentiment.tokenizer import Reviews
 
-SETTINGS = CompareOptions(confidence=0.95, bootstrap_samples=500, bootstrap_seed=0, examples=3)
+CONFIG = CompareConfig(confidence=0.95, examples=3)
 WORDS = ["", "good", "bad", "not"]
 PARAMS = {
     "fetch.dataset": "imdb",
@@ -60,14 +60,14 @@ def right(count: int, *wrong: int) -> list[float]:
     return [1 - p if at in wrong else p for at, p in enumerate(sure.tolist())]
 
 
-def corpus(count: int) -> Corpus:
+def review_texts(count: int) -> ReviewTexts:
     """Reviews of one to three words."""
     texts = [[1, 3, 2][: 1 + at % 3] for at in range(count)]
-    return Corpus(Reviews.from_lists(texts, np.zeros(count, np.uint8)), WORDS)
+    return ReviewTexts(Reviews.from_lists(texts, np.zeros(count, np.uint8)), WORDS)
 
 
 def compared(a: RunGroup, b: RunGroup) -> comparison.Comparison:
-    return comparison.compare(a, b, corpus(len(a.trainings[0].predictions)), SETTINGS)
+    return comparison.compare(a, b, review_texts(len(a.trainings[0].predictions)), CONFIG)
 
 
 A, B = side("a", training("a", right(40, *range(12)))), side("b", training("b", right(40, 39)))
@@ -81,21 +81,21 @@ def test_the_better_side_is_named_with_interval_and_p() -> None:
     assert result.result.p == pytest.approx(28 / 2**13)
     low, high = result.result.interval
     assert result.sentence == (
-        f"B is better by 27.50 points (95 % interval {100 * low:.2f} to {100 * high:.2f}, "
+        f"B is better by 27.50 points (95% interval {100 * low:.2f} to {100 * high:.2f}, "
         "McNemar's exact p = 0.0034)."
     )
     assert "says nothing about other seeds" in " ".join(result.caveats)
     exchanged = compared(B, A)
     low, high = exchanged.result.interval
     assert exchanged.sentence.startswith(
-        f"A is better by 27.50 points (95 % interval {-100 * high:.2f} to {-100 * low:.2f}, "
+        f"A is better by 27.50 points (95% interval {-100 * high:.2f} to {-100 * low:.2f}, "
     )
     assert exchanged.result.p == result.result.p
 
 
 def test_a_difference_that_may_be_chance_is_not_called_one() -> None:
     result = compared(side("a", training("a", right(40, 1, 2))), B)
-    assert result.sentence.startswith("No difference shown: B − A is 2.50 points (95 % interval −")
+    assert result.sentence.startswith("No difference shown: B − A is 2.50 points (95% interval −")
     assert "p = 1)" in result.sentence
 
 
@@ -112,7 +112,7 @@ def test_neither_a_training_and_its_group_are_compared_nor_answers_to_other_revi
     with pytest.raises(UserError, match=r"a and group share trainings \(a\)\. Name another"):
         check_comparable(A, group)
     other = side("other", training("d", right(40), data__test__sha256="others"))
-    with pytest.raises(UserError, match="a and other were evaluated on other test reviews"):
+    with pytest.raises(UserError, match="a and other were evaluated on different test sets"):
         check_comparable(A, other)
 
 
@@ -129,7 +129,7 @@ def test_examples_are_what_one_side_gets_right_the_furthest_apart_first() -> Non
     unsure[5], unsure[6] = 0.99, 0.45
     result = compared(side("a", training("a", unsure)), B)
     assert [example.review for example in result.only_a] == [39]
-    assert len(result.only_b) == SETTINGS.examples
+    assert len(result.only_b) == CONFIG.examples
     assert 6 not in [example.review for example in result.only_b]
     assert result.only_b[0].review == 5
     assert result.only_b[0].text == "good not bad"
@@ -177,12 +177,12 @@ def test_a_single_training_is_held_against_a_group_by_its_spread() -> None:
 
 def test_metrics_of_single_trainings_and_groups_are_in_words() -> None:
     result = compared(A, GROUP)
-    rows = {name: values for name, *values in compare_text.metrics(result)}
+    rows = {name: values for name, *values in compare_text.metric_rows(result)}
     single, group = rows["accuracy"]
-    assert single.startswith("0.7000 (95 % interval 0.5")
+    assert single.startswith("0.7000 (95% interval 0.5")
     assert group == "mean 0.9250 (standard deviation 0.0250, range 0.9000 to 0.9500)"
     single, group = rows["Brier score"]
     assert single == "0.2500"
     assert group.startswith("mean 0.0700 (standard deviation 0.0200, range 0.05")
     assert rows["seconds of training"][0] == "4.0"
-    assert compare_text.line("a <b> & c\n\x1b[31m") == "a <b> & c �[31m"
+    assert compare_text.one_line("a <b> & c\n\x1b[31m") == "a <b> & c �[31m"

@@ -174,7 +174,7 @@ def test_server_listens_on_the_loopback_and_no_secret_leaves_the_environment(
 
 
 @pytest.fixture(scope="module")
-def shared(alice: Project, server: Team, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def bob(alice: Project, server: Team, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Bob's clone of Alice's project, after both shared data as docs/team.md says."""
     folder = tmp_path_factory.mktemp("bob")
     hub = folder / "hub.git"
@@ -194,41 +194,41 @@ def shared(alice: Project, server: Team, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_second_user_gets_data_from_the_store_and_the_run_from_the_server(
-    alice: Project, shared: Project, experiment_id: str, client: mlflow.MlflowClient
+    alice: Project, bob: Project, experiment_id: str, client: mlflow.MlflowClient
 ) -> None:
     runs = client.search_runs([experiment_id], run_view_type=ViewType.ALL)
-    output = shared.run(*REPRO)
+    output = bob.run(*REPRO)
     assert "What the DVC remote shared has is pulled instead of being run." in output
     assert RAN not in output
     for folder in ("data/train", "data/evaluate", "data/pad"):
-        assert shared.contents(folder) == alice.contents(folder)
+        assert bob.contents(folder) == alice.contents(folder)
     assert len(client.search_runs([experiment_id], run_view_type=ViewType.ALL)) == len(runs)
-    assert not (shared.path / "mlflow.db").exists()
+    assert not (bob.path / "mlflow.db").exists()
 
 
 def test_conflict_in_dvc_lock_is_resolved_as_documented(
-    alice: Project, shared: Project, experiment_id: str, client: mlflow.MlflowClient
+    alice: Project, bob: Project, experiment_id: str, client: mlflow.MlflowClient
 ) -> None:
-    shared.run(*REPRO)
+    bob.run(*REPRO)
     alice.change(evaluate={"threshold": 0.4})
-    shared.change(evaluate={"mistakes": 3})
-    for person in (alice, shared):
+    bob.change(evaluate={"mistakes": 3})
+    for person in (alice, bob):
         assert f"{RAN} 'evaluate'" in person.run(*REPRO)
         person.commit()
     alice.run("git", "push")  # without `dvc push`: what the remote lacks is run
-    assert "CONFLICT" in shared.fail("git", "pull", "--no-rebase")
+    assert "CONFLICT" in bob.fail("git", "pull", "--no-rebase")
     checkout, repro, *commit = documented("### A conflict in dvc.lock")
     assert repro == "make repro"
-    shared.run("bash", "-ec", checkout)
-    output = shared.run(*REPRO)
+    bob.run("bash", "-ec", checkout)
+    output = bob.run(*REPRO)
     assert f"{RAN} 'evaluate'" in output
     assert f"{RAN} 'train'" not in output
-    shared.run("bash", "-ec", "\n".join(commit))
-    run_documented("After a training, commit, and share it:", shared.path, shared.environment)
+    bob.run("bash", "-ec", "\n".join(commit))
+    run_documented("After a training, commit, and share it:", bob.path, bob.environment)
 
     alice.run("git", "pull", "--quiet")
     assert RAN not in alice.run(*REPRO)
-    assert alice.contents("data/evaluate") == shared.contents("data/evaluate")
+    assert alice.contents("data/evaluate") == bob.contents("data/evaluate")
     params = load_params(alice.path / "params.yaml").evaluate
     assert (params.threshold, params.mistakes) == (0.4, 3)
     run = find_run(alice, experiment_id, client)
