@@ -213,8 +213,7 @@ class Team(NamedTuple):
 
 @contextmanager
 def serving(standing: Backends) -> Iterator[Team]:
-    """Start a server on these backends."""
-    run_documented("**Schema.**", standing.folder, standing.environment)
+    """Start a server on these backends, whose databases have MLflow's schema."""
     server = Team(standing, [])
     server.start()
     try:
@@ -226,9 +225,11 @@ def serving(standing: Backends) -> Iterator[Team]:
 @contextmanager
 def team(folder: Path) -> Iterator[Team]:
     """Start a server with users, and everything that it stands on."""
-    with backends(folder) as standing, serving(standing) as server:
-        for name in USERS:
-            server.request(
-                "POST", "2.0/mlflow/users/create", username=name, password=password(name)
-            )
-        yield server
+    with backends(folder) as standing:
+        run_documented("**Schema.**", standing.folder, standing.environment)
+        with serving(standing) as server:
+            for name in USERS:
+                server.request(
+                    "POST", "2.0/mlflow/users/create", username=name, password=password(name)
+                )
+            yield server
