@@ -22,7 +22,7 @@ ACTIVATED = exec env PATH="$(BUILT)/bin:$$PATH" VIRTUAL_ENV="$(BUILT)"
 
 .DEFAULT_GOAL := help
 .PHONY: help repro sync verify predict serve promote demote preset test test-fast check ui docs \
-	bench faults lock venv
+	bench lock venv
 
 # The text of a target begins with its group. `make` lists the groups in this order.
 GROUPS := pipeline look use decide search team contribute
@@ -87,9 +87,6 @@ docs: venv  ## contribute: write docs/params.md from tests/default_params.yaml a
 
 bench: venv .bench/complete  ## contribute: measure the speed against the goals; takes an hour
 	@$(ACTIVATED) python -m benchmarks.run
-
-faults: venv $(EXTRAS)  ## contribute: break trainings in many ways and report what is lost; takes half an hour
-	@$(ACTIVATED) python -m benchmarks.faults
 
 .bench/complete: benchmarks/requirements.txt
 	@"$$PYTHON" -m venv --clear .bench

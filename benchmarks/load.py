@@ -1,141 +1,196 @@
-"""`python -m benchmarks.load`: how many texts a second the champion's server answers, how soon.
+"""`python -m benchmarks.load`: throughput and latency of `make serve` and of MLflow's server.
 
-Starts `make serve`'s server and asks it from 1, 10 and 50 clients, each of which sends its next
-request when it has its answer. The texts are real test reviews. Then asks two servers in turn, one
-of which logs its answers. Writes `load.md` beside this file.
+The servers serve the champion and take turns, for several rounds. Each client sends its next
+request when it has its response. A request has one real test review. Writes `load.md` beside this
+file.
 """
 
-import http.client
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from tests.project import free_port, wait_for
 from workflow import commands, files, outputs, provenance
 from workflow.files import read_reviews
 from workflow.processes import LOOPBACK
+from workflow.registry.champion import champion_version, model_uri_of
+from workflow.store import tracking_uri
 
 RESULTS = Path(__file__).with_name("load.md")
-CLIENTS = (1, 10, 50)
-SECONDS = 10.0
-WARM_UP = 50  # requests
+OURS = "`make serve`"
+OURS_WITH_LOG = "`make serve LOG=log`"
+MLFLOW = "`mlflow models serve`"
+CLIENTS = (1, 8, 32)
+ROUNDS = 5
+SECONDS = 5.0  # for which the clients of a round send requests
 TEXTS = 500
-PAIRS = 2000  # of requests, to a server that logs and to one that does not
 
 
 class Load(NamedTuple):
-    """What so many clients at once got: requests a second, and milliseconds of a request."""
+    """What one server did for some clients in one round.
 
+    Attributes:
+        server: its name in the table.
+        clients: number of clients that sent requests at once.
+        per_second: requests a second.
+        p50: median latency, milliseconds.
+        p99: 99th percentile of the latency, milliseconds.
+    """
+
+    server: str
     clients: int
     per_second: float
-    median: float
+    p50: float
     p99: float
 
 
-def read_texts() -> list[bytes]:
-    """Bodies of requests, a real test review each."""
-    words, reviews = outputs.read_vocabulary(), read_reviews(files.FETCH, "test")
-    order = files.read_arrays(files.PAD, ["test_order"])[0][:TEXTS]
-    texts = [" ".join(words[rank] for rank in reviews[review]) for review in order]
-    return [json.dumps({"dataframe_records": [{"text": text}]}).encode() for text in texts]
+def read_requests() -> list[bytes]:
+    """Return HTTP requests with a real test review each."""
+    words = outputs.read_vocabulary()
+    reviews = read_reviews(files.FETCH, "test")
+    (order,) = files.read_arrays(files.PAD, ["test_order"])
+    requests = []
+    for review in order[:TEXTS]:
+        text = " ".join(words[rank] for rank in reviews[review])
+        body = json.dumps({"dataframe_records": [{"text": text}]}).encode()
+        head = (
+            f"POST /invocations HTTP/1.1\r\nHost: {LOOPBACK}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        requests.append(head.encode() + body)
+    return requests
 
 
-def client(port: int, bodies: list[bytes], seconds: float) -> list[float]:
-    """Ask one after the other over one connection; return the seconds that each took."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
-    taken: list[float] = []
+async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> float:
+    """Send a request, and return the seconds until its response was there."""
+    start = time.perf_counter()
+    writer.write(request)
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    if not head.startswith("http/1.1 200"):
+        raise RuntimeError(f"The server responded: {head}")
+    length = int(head.partition("content-length:")[2].partition("\r\n")[0])
+    await reader.readexactly(length)
+    return time.perf_counter() - start
+
+
+async def run_client(port: int, requests: list[bytes], first: int, seconds: float) -> list[float]:
+    """Send one request after the other over one connection, and return the seconds of each."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    latencies: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
-        taken.append(ask(connection, bodies[len(taken) % len(bodies)]))
-    return taken
+        request = requests[(first + len(latencies)) % len(requests)]
+        latencies.append(await send(reader, writer, request))
+    writer.close()
+    return latencies
 
 
-def ask(connection: http.client.HTTPConnection, body: bytes) -> float:
-    """Ask once; return the seconds until the answer was there."""
-    begun = time.perf_counter()
-    connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
-    response = connection.getresponse()
-    response.read()
-    if response.status != 200:
-        raise RuntimeError(f"the server answered {response.status}")
-    return time.perf_counter() - begun
-
-
-def measure(port: int, bodies: list[bytes], clients: int, seconds: float) -> Load:
-    """Ask from so many clients at once."""
-    with ThreadPoolExecutor(clients) as pool:
-        starts = [bodies[number:] + bodies[:number] for number in range(clients)]
-        seconds_of_clients = list(pool.map(lambda start: client(port, start, seconds), starts))
-    taken = np.concatenate(seconds_of_clients)
-    median, p99 = np.percentile(taken, [50, 99])
-    return Load(clients, len(taken) / seconds, 1000 * median, 1000 * p99)
-
-
-def table(loads: list[Load]) -> str:
-    """The results as Markdown."""
-    rows = [
-        f"| {load.clients} | {load.per_second:.0f} | {load.median:.1f} ms | {load.p99:.1f} ms |"
-        for load in loads
+async def measure(
+    server: str, port: int, requests: list[bytes], clients: int, seconds: float
+) -> Load:
+    """Let clients send requests at once."""
+    jobs = [
+        run_client(port, requests, client * len(requests) // clients, seconds)
+        for client in range(clients)
     ]
-    head = ["| clients at once | requests a second | p50 | p99 |", "| --- | --- | --- | --- |"]
-    return "\n".join([*head, *rows])
+    latencies = np.concatenate(await asyncio.gather(*jobs))
+    p50, p99 = 1000 * np.percentile(latencies, [50, 99])
+    return Load(server, clients, len(latencies) / seconds, float(p50), float(p99))
 
 
 @contextmanager
-def server(bodies: list[bytes], **settings: str) -> Iterator[int]:
-    """The port of a server of the champion that is warm, by variables of `make serve`."""
-    port = free_port()
-    environment = {**os.environ, **settings, "SERVE_PORT": str(port)}
-    process = subprocess.Popen([sys.executable, "-m", "tools.serve"], env=environment)
+def running(command: list[str], port: int, **environment: str) -> Iterator[int]:
+    """Run a server until the context ends, and return its port once it responds."""
+    variables = {**os.environ, **environment}
+    process = subprocess.Popen(command, env=variables, stderr=subprocess.DEVNULL)
     try:
-        wait_for(f"http://{LOOPBACK}:{port}/health")
-        client(port, bodies[:WARM_UP], 2.0)
+        wait_for(f"http://{LOOPBACK}:{port}/ping")
         yield port
     finally:
         process.terminate()
         process.wait()
 
 
-def cost_of_log(bodies: list[bytes], port: int, with_log: int) -> str:
-    """Ask two servers in turn; say how long the median answers take, and how many times that is."""
-    connections = [
-        http.client.HTTPConnection(LOOPBACK, port, timeout=60) for port in (port, with_log)
-    ]
-    taken: list[list[float]] = [[], []]
-    for number in range(PAIRS):
-        for which in (number % 2, 1 - number % 2):
-            taken[which].append(ask(connections[which], bodies[number % len(bodies)]))
-    plain, logged = np.median(taken, axis=1)
-    return (
-        f"With `LOG`, the median of {PAIRS:,} answers to one client takes {1000 * logged:.2f} ms, "
-        f"{logged / plain:.3f} times that without it, asked in turn ({1000 * plain:.2f} ms)."
+def our_server(**variables: str) -> AbstractContextManager[int]:
+    port = free_port()
+    return running([sys.executable, "-m", "tools.serve"], port, SERVE_PORT=str(port), **variables)
+
+
+def mlflow_server() -> AbstractContextManager[int]:
+    port = free_port()
+    version = model_uri_of(champion_version())
+    mlflow = str(Path(sys.executable).with_name("mlflow"))
+    options = ["--env-manager", "local", "--host", LOOPBACK, "--port", str(port)]
+    return running(
+        [mlflow, "models", "serve", "--model-uri", version, *options],
+        port,
+        MLFLOW_TRACKING_URI=tracking_uri(),
     )
+
+
+def measure_all(ports: Mapping[str, int], requests: list[bytes]) -> pd.DataFrame:
+    """Let the servers take turns, with each number of clients, and return all rounds."""
+    for server, port in ports.items():  # the first requests compile the model
+        asyncio.run(measure(server, port, requests, max(CLIENTS), SECONDS))
+    return pd.DataFrame(
+        [
+            asyncio.run(measure(server, port, requests, clients, SECONDS))
+            for _ in range(ROUNDS)
+            for clients in CLIENTS
+            for server, port in ports.items()
+        ]
+    )
+
+
+def to_markdown(loads: pd.DataFrame) -> str:
+    """Return a table of the medians of all rounds, and of the ratios to MLflow's server."""
+    loads = loads.copy()
+    servers = len(loads["server"].unique())
+    baseline = loads.loc[loads["server"] == MLFLOW, "per_second"].repeat(servers).to_numpy()
+    loads["ratio"] = loads["per_second"] / baseline
+    medians = loads.groupby(["clients", "server"], sort=False).median()
+    lines = [
+        "| clients | server | requests a second | times MLflow's | p50 | p99 |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in medians.reset_index().itertuples():
+        lines.append(
+            f"| {row.clients} | {row.server} | {row.per_second:.0f} | {row.ratio:.1f} | "
+            f"{row.p50:.1f} ms | {row.p99:.1f} ms |"
+        )
+    return "\n".join(lines)
 
 
 @commands.command(__doc__)
 def main() -> None:
-    bodies = read_texts()
-    with server(bodies) as port:
-        loads = [measure(port, bodies, clients, SECONDS) for clients in CLIENTS]
-        with tempfile.TemporaryDirectory() as log, server(bodies, LOG=log) as with_log:
-            cost = cost_of_log(bodies, port, with_log)
-    print(f"{table(loads)}\n{cost}")
+    requests = read_requests()
+    with (
+        tempfile.TemporaryDirectory() as log,
+        our_server() as ours,
+        our_server(LOG=log) as ours_with_log,
+        mlflow_server() as mlflow,
+    ):
+        ports = {OURS: ours, OURS_WITH_LOG: ours_with_log, MLFLOW: mlflow}
+        table = to_markdown(measure_all(ports, requests))
     here = provenance.machine_tags()
     head = (
-        "# Load\n\nWritten by `python -m benchmarks.load`: one real review a request; server and "
-        f"clients share {here['processor.cores']} cores of an {here['processor.name']}.\n\n"
+        "# Load\n\nWritten by `python -m benchmarks.load`: one real review a request. Servers and "
+        f"clients share {here['processor.cores']} cores of an {here['processor.name']}. Medians "
+        f"of {ROUNDS} rounds of {SECONDS:.0f} s, in which the servers took turns."
     )
-    RESULTS.write_text(f"{head}{table(loads)}\n\n{cost}\n", encoding="utf-8")
+    print(table)
+    RESULTS.write_text(f"{head}\n\n{table}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

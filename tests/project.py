@@ -1,4 +1,4 @@
-"""A copy of the project in which real commands are run, for tests and for `benchmarks.faults`."""
+"""A copy of the project in which real commands are run."""
 
 import json
 import os

@@ -1,14 +1,63 @@
-"""`make serve`: serve the champion, or another model version, over HTTP on the loopback."""
+"""`make serve`: serve the champion, or another model version, over HTTP on the loopback.
+
+When another version becomes champion, it is served within a minute. MODEL= keeps one version.
+"""
 
 import signal
+import sys
 from pathlib import Path
 
 from sentiment.errors import UserError
 from workflow.commands import command, model_option, option, port_option, run_command
 from workflow.processes import LOOPBACK, check_port_is_free
-from workflow.registry.champion import load_model, model_uri_of, resolve_version
+from workflow.registry.champion import champion_version, load_model, model_uri_of, resolve_version
+from workflow.serving.current_model import ServedModel
+from workflow.serving.prediction_log import PredictionLog
 
 PORT = "SERVE_PORT"
+
+
+class VersionLoader:
+    """Loads the versions that are served, and reports once why one cannot be.
+
+    Args:
+        log_folder: where to log predictions, if at all.
+        log_texts: log the texts as well.
+    """
+
+    def __init__(self, log_folder: str | None, log_texts: bool) -> None:
+        self.log_folder = log_folder
+        self.log_texts = log_texts
+        self._reported = ""
+
+    def load(self, version_uri: str) -> ServedModel:
+        """Load a version.
+
+        Raises:
+            UserError: the version cannot be loaded.
+        """
+        model = load_model(version_uri)
+        log = None
+        if self.log_folder:
+            log = PredictionLog(Path(self.log_folder), version_uri, self.log_texts)
+        return ServedModel(model, version_uri, log)
+
+    def load_new_champion(self, served_uri: str) -> ServedModel | None:
+        """Load the champion of the registered model that is served, unless it is served already."""
+        name = served_uri.removeprefix("models:/").partition("/")[0]
+        try:
+            champion_uri = model_uri_of(champion_version(name))
+            if champion_uri == served_uri:
+                self._reported = ""
+                return None
+            served = self.load(champion_uri)
+            served.model.predict_texts([""])  # compiles, which no request should wait for
+        except UserError as error:
+            if str(error) != self._reported:
+                print(f"{served_uri} is still served. {error}", file=sys.stderr, flush=True)
+            self._reported = str(error)
+            return None
+        return served
 
 
 @command(__doc__)
@@ -20,16 +69,14 @@ def main(port: int, model_uri: str | None, log: str | None, log_texts: bool) -> 
     if log_texts and not log:
         raise UserError("LOG_TEXTS=1 needs the folder of the log. Add LOG=log.")
     check_port_is_free(port, PORT)
-    version_uri = model_uri_of(resolve_version(model_uri))
-    model = load_model(version_uri)
+    loader = VersionLoader(log, log_texts)
+    served = loader.load(model_uri_of(resolve_version(model_uri)))
 
     # FastAPI takes a while to import, which `--help` and a wrong option need not wait for.
     from workflow.serving.app import create_app, serve
-    from workflow.serving.prediction_log import PredictionLog
 
-    prediction_log = PredictionLog(Path(log), version_uri, log_texts) if log else None
-    app = create_app(model, version_uri, prediction_log)
-    print(f"Serving {version_uri} on http://{LOOPBACK}:{port}/invocations", flush=True)
+    app = create_app(served, None if model_uri else loader.load_new_champion)
+    print(f"Serving {served.version} on http://{LOOPBACK}:{port}/invocations", flush=True)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
         # uvicorn handles SIGTERM. It would swallow what another handler raises during a request.
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))

@@ -3,7 +3,7 @@
 Trains them on the data set of the params, and on generated sets whose cue is ever further from the
 end, and compares them by accuracy and by gradient. Each training is a DVC experiment, so that
 nothing is trained twice and an interrupted study is resumed, and a child of one run in MLflow.
-Writes docs/memory/ and its part of docs/rnn-and-lstm.md.
+Writes tables and plots to docs/memory/, and prints the tables.
 """
 
 import tempfile
@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from benchmarks.seeds import memory_page
+from benchmarks.seeds import memory_results
 from extras.common import run_groups
 from extras.common.run_groups import PARENT
 from extras.seeds import experiments
 from extras.seeds.experiments import Experiment
 from extras.seeds.seed_group import ACCURACY, Member
 from sentiment import gradients
+from sentiment.data.params import SyntheticParams
 from sentiment.network.params import KERAS_FORGET_BIAS
 from workflow import commands, files, provenance, tracking
 from workflow.files import EVALUATE, TRAIN
@@ -29,7 +30,6 @@ from workflow.tracking import Run
 
 COMMAND = "python -m benchmarks.seeds.memory"
 STUDY = "memory.key"  # tag of the parent run: what its trainings have in common
-PAGE = Path("docs", "rnn-and-lstm.md")
 FOLDER = Path("docs", "memory")
 SEEDS = 3  # trainings of each network on each data set, from train.seed on
 CUE_DISTANCES = (10, 25, 40, 60, 100)  # words from the cue to the end: one generated set for each
@@ -71,7 +71,7 @@ class Case(NamedTuple):
 
 
 def cases(params: Params) -> list[Case]:
-    """All networks on all data sets, those with a change last."""
+    """Return all networks on all data sets, those with a change last."""
     own = {} if params.fetch.dataset == "synthetic" else {0: dict[str, Any]()}
     sets = {distance: generated(distance) for distance in CUE_DISTANCES} | own
     whole = [
@@ -87,7 +87,7 @@ def cases(params: Params) -> list[Case]:
 
 
 def generated(distance: int) -> dict[str, Any]:
-    """The params of a generated set whose reviews differ from another's in the distance alone."""
+    """Return the params of a generated set. Sets differ in the distance of the cue alone."""
     least, most = WORDS_BEFORE
     return {
         "fetch.dataset": "synthetic",
@@ -100,7 +100,7 @@ def generated(distance: int) -> dict[str, Any]:
 
 
 def changed_networks() -> dict[tuple[str, str], Any]:
-    """The one change of each network that has one, by network and change."""
+    """Return the changes of each network that has any, by network and name of the change."""
     bias = {f"forget bias {FORGET_BIAS:g}": {"train.forget_bias": FORGET_BIAS}}
     clipped = {f"clipped at {CLIP_NORM:g}": {"train.clip_norm": CLIP_NORM}}
     glorot = {"Glorot weights": {"train.recurrent_initializer": "glorot_uniform"}}
@@ -112,19 +112,43 @@ def changed_networks() -> dict[tuple[str, str], Any]:
 @commands.command(__doc__)
 def main() -> None:
     params = load_params()
-    memory_page.require_place(PAGE)
     parent, trainings, curves = train(params)
-    memory_page.write(memory_page.Study(params, trainings, curves), FOLDER, PAGE)
+    own_dataset = trainings["cue_distance"].min()  # 0, unless the params' data set is generated
+    synthetic = params.fetch.synthetic
+    references = best_accuracy(synthetic), accuracy_without_memory(synthetic)
+    plots = {
+        "accuracy": memory_results.draw_accuracy(trainings, *references),
+        "changes": memory_results.draw_changes(trainings, *references),
+        "gradients": memory_results.draw_gradients(curves[curves["cue_distance"] == own_dataset]),
+    }
+    with files.atomic_folder(FOLDER) as folder:
+        trainings.to_csv(folder / "trainings.csv", index=False)
+        curves.to_csv(folder / "gradients.csv", index=False)
+        for name, plot in plots.items():
+            plot.savefig(folder / f"{name}.png")
     tracking.log_folder(parent, FOLDER)
-    print(f"\nThe tables and plots are in {PAGE} and in run {parent.run_id}.")
+    print(memory_results.accuracy_table(trainings).to_string())
+    print(memory_results.reach_table(trainings).to_string())
+    print(f"\nThe tables and plots are in {FOLDER} and in run {parent.run_id}.")
+
+
+def best_accuracy(params: SyntheticParams) -> float:
+    """Return the accuracy of the rule that made the labels."""
+    return 1 - params.label_noise
+
+
+def accuracy_without_memory(params: SyntheticParams) -> float:
+    """Return the best accuracy of a model that knows all words of the opinions, but not the cue."""
+    literal = 1 - params.ironic_share
+    return literal * (1 - params.label_noise) + params.ironic_share * params.label_noise
 
 
 def train(params: Params) -> tuple[Run, pd.DataFrame, pd.DataFrame]:
-    """Train all that is not trained yet.
+    """Train what is not trained yet.
 
     Returns:
-        The parent run; a row for each training, see `row`; the gradients of networks without
-        a change, see `curve`.
+        The parent run; a row for each training, see `training_row`; the gradients of networks
+        without a change, see `gradient_curve`.
 
     Raises:
         UserError: there is no git commit, the store cannot be used, or a training failed.
@@ -142,14 +166,14 @@ def train(params: Params) -> tuple[Run, pd.DataFrame, pd.DataFrame]:
             tables = [
                 pd.read_csv(data / stage.name / "gradients.csv") for stage in (TRAIN, EVALUATE)
             ]
-            rows.append(row(case, member, *tables))
+            rows.append(training_row(case, member, *tables))
             if not case.change:
-                curves.append(curve(case, *tables))
+                curves.append(gradient_curve(case, *tables))
     return parent, pd.DataFrame(rows), pd.concat(curves)
 
 
 def plan(params: Params) -> list[tuple[Case, Experiment]]:
-    """Each case with each seed."""
+    """Return each case with each seed."""
     name = params.fetch.name
     return [
         (
@@ -165,13 +189,22 @@ def plan(params: Params) -> list[tuple[Case, Experiment]]:
 
 
 def label(case: Case, dataset: str) -> str:
-    """What messages call a case, on the params' data set of that name or on a generated one."""
+    """Return the name of a case in messages."""
     data = f"cue {case.distance} words before the end" if case.distance else dataset
     return ", ".join(filter(None, [case.network, case.change, data]))
 
 
-def row(case: Case, member: Member, initial: pd.DataFrame, trained: pd.DataFrame) -> dict[str, Any]:
-    """A training as a row of the study's table; the gradients are as `gradients.table` has them."""
+def training_row(
+    case: Case, member: Member, initial: pd.DataFrame, trained: pd.DataFrame
+) -> dict[str, Any]:
+    """Return a training as a row of the study's table.
+
+    Args:
+        case: what was trained.
+        member: the training.
+        initial: the gradients before training, see `gradients.distance_table`.
+        trained: the gradients after training.
+    """
     return {
         "network": case.network,
         "change": case.change,
@@ -184,8 +217,8 @@ def row(case: Case, member: Member, initial: pd.DataFrame, trained: pd.DataFrame
     }
 
 
-def curve(case: Case, initial: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
-    """The mean gradients of a training by `distance`: `initial` and `trained`, and the network."""
+def gradient_curve(case: Case, initial: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean gradients of a training by distance, see `memory_results.draw_gradients`."""
     means = {"initial": initial, "trained": trained}
     columns = {name: table.set_index("distance")["mean"] for name, table in means.items()}
     named = {"network": case.network, "cue_distance": case.distance}

@@ -40,7 +40,8 @@ def add_linear_component(
         linear_model: from token ids to probabilities. Its weights become fixed.
         share: the weight of the linear model.
     """
-    component = keras.Model(linear_model.input, linear_model.output, trainable=False, name=NAME)
+    component = keras.Model(linear_model.input, linear_model.output, name=NAME)
+    component.trainable = False
     linear_log_odds = _log_odds(component(network.input))
     output = ops.sigmoid((1 - share) * _log_odds(network.output) + share * linear_log_odds)
     return keras.Model(network.input, output, name=network.name)

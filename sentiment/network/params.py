@@ -32,6 +32,10 @@ ARCHITECTURE_PARAMS: Mapping[tuple[str, ...], Mapping[str, Any]] = {
 }
 
 
+# As the preset `linear`: with the epochs and the rate that networks need, it would be overtrained.
+COMPONENT_TRAINING = {"learning_rate": 0.001, "epochs": 3}
+
+
 class LinearParams(Section):
     ngrams: int = Field(ge=1, le=3)
     max_features: int = Field(ge=1, le=2**24)
@@ -99,7 +103,9 @@ class TrainParams(Section):
         Params that only networks read keep their values, and are not read.
         """
         linear = self.linear.model_copy(update={"share": 0.0})
-        return self.model_copy(update={"architecture": "linear", "linear": linear})
+        return self.model_copy(
+            update={"architecture": "linear", "linear": linear, **COMPONENT_TRAINING}
+        )
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:

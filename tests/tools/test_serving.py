@@ -2,20 +2,24 @@
 
 import json
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 import requests
 from numpy.typing import NDArray
 
-from tests.conftest import Caller, stand_in
-from tests.project import MODEL, Project, free_port, wait_for
+from tests.conftest import Caller, own_copy, stand_in
+from tests.project import MODEL, Project, free_port, until, wait_for
 from tools import demote, predict, promote, serve
+from workflow.registry.champion import champion_version, model_uri_of
 
 pytestmark = pytest.mark.slow
 REVIEWS = 1000
@@ -34,30 +38,45 @@ class Server(NamedTuple):
         predictions: list[dict[str, Any]] = response.json()["predictions"]
         return predictions
 
+    def version(self) -> str:
+        return str(requests.get(f"{self.url}/version", timeout=120).json()["model"])
 
-@pytest.fixture(scope="module")
-def server(imdb_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The champion that was trained on IMDB, served by `make serve`."""
+
+def read_log(folder: Path) -> list[str]:
+    (path,) = folder.iterdir()
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+@contextmanager
+def running_server(project: Project, log: Path, **environment: str) -> Iterator[Server]:
+    """Run `make serve` in a project until the context ends."""
     port = free_port()
-    log = tmp_path_factory.mktemp("log")
-    process = imdb_project.start(
+    process = project.start(
         "python",
         "-m",
         "tools.serve",
         SERVE_PORT=str(port),
         LOG=str(log),
         MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false",
+        **environment,
     )
     url = f"http://127.0.0.1:{port}"
     try:
         wait_for(f"{url}/health")
-        yield Server(imdb_project, url, log)
+        yield Server(project, url, log)
     finally:
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=300)
     assert process.returncode == 128 + signal.SIGTERM
-    assert "Serving models:/imdb-sentiment/1 on" in output
+    assert "Serving models:/" in output
     assert "Traceback" not in output
+
+
+@pytest.fixture(scope="module")
+def server(imdb_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The champion that was trained on IMDB, served by `make serve`."""
+    with running_server(imdb_project, tmp_path_factory.mktemp("log")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +162,39 @@ def test_predict_prints_the_prediction_and_the_words_that_matter_most(
     effects = [abs(word["log_odds"]) for word in result["words"]]
     assert effects == sorted(effects, reverse=True)
     assert {word["word"] for word in result["words"]} <= {"An", "excellent", "film", "not", "dull"}
+
+
+def test_new_champion_is_served_without_losing_a_request(
+    two_runs: Project, call: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = own_copy(two_runs, tmp_path, monkeypatch)
+    champion = champion_version()
+    versions = sorted(mlflow.MlflowClient().search_model_versions(), key=lambda one: one.version)
+    (other,) = [version for version in versions if version.version != champion.version]
+    with (
+        running_server(project, tmp_path / "log") as server,
+        running_server(
+            project, tmp_path / "log of the pinned", MODEL=model_uri_of(champion)
+        ) as pinned,
+        ThreadPoolExecutor() as pool,
+    ):
+        is_over = threading.Event()
+
+        def predict_until_over() -> int:
+            count = 0
+            while not is_over.is_set():
+                server.predict(["a fine film"])
+                count += 1
+            return count
+
+        count = pool.submit(predict_until_over)
+        call(promote.main, "--run", str(other.run_id))
+        until(lambda: server.version() == model_uri_of(other), seconds=60)
+        is_over.set()
+        logged = [json.loads(line)["version"] for line in read_log(server.log)]
+        assert len(logged) == count.result()
+        assert set(logged) == {model_uri_of(champion), model_uri_of(other)}
+        assert pinned.version() == model_uri_of(champion)
 
 
 def test_person_demotes_and_promotes(project: Project, call: Caller) -> None:

@@ -18,7 +18,6 @@ pytestmark = pytest.mark.slow
 CORE = [
     *(f"tools.{path.stem}" for path in sorted((ROOT / "tools").glob("[!_]*.py"))),
     "benchmarks.run",
-    "benchmarks.faults",
 ]
 CORE.remove("tools.venv")  # runs before click is installed
 EXTRAS = [

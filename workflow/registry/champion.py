@@ -32,8 +32,11 @@ def registered_model_name() -> str:
 
 
 @calls_store
-def champion_version() -> "ModelVersion":
+def champion_version(name: str | None = None) -> "ModelVersion":
     """Return the champion.
+
+    Args:
+        name: of the registered model. None means the model of the dataset in params.yaml.
 
     Raises:
         UserError: there is none.
@@ -41,7 +44,7 @@ def champion_version() -> "ModelVersion":
     import mlflow
 
     store.connect()
-    return _require_champion(mlflow.MlflowClient(), registered_model_name())
+    return _require_champion(mlflow.MlflowClient(), name or registered_model_name())
 
 
 def _require_champion(client: "mlflow.MlflowClient", name: str) -> "ModelVersion":
@@ -55,7 +58,7 @@ def _require_champion(client: "mlflow.MlflowClient", name: str) -> "ModelVersion
 
 @calls_store
 def resolve_version(model_uri: str | None) -> "ModelVersion":
-    """Return the version that a URI names, or the champion.
+    """Return the version that a URI names, or the champion of the dataset in params.yaml.
 
     Raises:
         UserError: there is no such version.

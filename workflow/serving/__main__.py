@@ -9,6 +9,7 @@ import click
 import mlflow
 
 from workflow.serving.app import create_app, serve
+from workflow.serving.current_model import ServedModel
 from workflow.serving.prediction_log import PredictionLog
 
 
@@ -31,7 +32,7 @@ def main(
     model = mlflow.pyfunc.load_model(model_folder).unwrap_python_model()
     prediction_log = None if log is None else PredictionLog(log, version, log_texts)
     print(f"Serving {version} on http://{host}:{port}/invocations", flush=True)
-    serve(create_app(model, version, prediction_log), host, port)
+    serve(create_app(ServedModel(model, version, prediction_log)), host, port)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """The application that predicts texts over HTTP, and how a process serves it."""
 
+import asyncio
 import time
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.metadata import version as installed_version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -13,9 +16,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from workflow.serving.batching import Batcher, PredictionError
+from workflow.serving.batching import PredictionError
+from workflow.serving.current_model import CurrentModel, FindReplacement, ServedModel
 from workflow.serving.metrics import ServerMetrics
-from workflow.serving.prediction_log import PredictionLog
 from workflow.serving.schemas import (
     ADVICE,
     ErrorResponse,
@@ -26,13 +29,11 @@ from workflow.serving.schemas import (
     VersionResponse,
 )
 
-if TYPE_CHECKING:
-    from sentiment.serving.pyfunc_model import SentimentModel
-
 INVOCATIONS = "/invocations"
 MAX_BODY_BYTES = 16 * 2**20
 REQUEST_ID_HEADER = "X-Request-Id"
 MAX_REQUEST_ID_LENGTH = 500
+REPLACEMENT_SECONDS = 20.0  # between two looks for another version
 SHUTDOWN_SECONDS = 4  # in which requests may finish after a signal
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorResponse, "description": "The body cannot be read"},
@@ -73,19 +74,38 @@ class RequestMiddleware:
                 self.metrics.count_request(status, time.perf_counter() - start)
 
 
-def create_app(model: "SentimentModel", version: str, log: PredictionLog | None = None) -> FastAPI:
+def create_app(
+    served: ServedModel,
+    find_replacement: FindReplacement | None = None,
+    replacement_seconds: float = REPLACEMENT_SECONDS,
+) -> FastAPI:
     """Create the application.
 
     Args:
-        model: predicts the texts, in one thread at a time.
-        version: the URI of the model version, for `/version` and the metrics.
-        log: where to log predictions, if at all.
+        served: the model version that predicts at first.
+        find_replacement: looks for a version that takes its place. None keeps the first version.
+        replacement_seconds: between two looks.
     """
-    metrics = ServerMetrics(version)
-    batcher = Batcher(model.predict_texts)
+    current = CurrentModel(served)
+    metrics = ServerMetrics(served.version)
+
+    def announce(version: str) -> None:
+        metrics.set_version(version)
+        print(f"Serving {version} from now on", flush=True)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if find_replacement is None:
+            yield
+            return
+        task = asyncio.create_task(current.follow(find_replacement, replacement_seconds, announce))
+        yield
+        task.cancel()
+
     app = FastAPI(
         title="Sentiment of texts",
-        description=f"Predicts whether texts are positive or negative, by {version}.",
+        description="Predicts whether texts are positive or negative.",
+        lifespan=lifespan,
         max_body_size=MAX_BODY_BYTES,
         exception_handlers={RequestValidationError: respond_to_invalid_request},
     )
@@ -94,8 +114,9 @@ def create_app(model: "SentimentModel", version: str, log: PredictionLog | None 
     @app.post(INVOCATIONS, responses=ERRORS)
     async def predict(body: PredictionRequest, request: Request) -> PredictionResponse:
         texts = body.texts
+        log = current.served.log  # of the version that predicts, which may be replaced meanwhile
         try:
-            predictions = await batcher.predict(texts)
+            predictions = await current.batcher.predict(texts)
         except PredictionError:
             detail = "The model failed. The log of the server has the traceback."
             raise HTTPException(500, detail) from None
@@ -116,7 +137,7 @@ def create_app(model: "SentimentModel", version: str, log: PredictionLog | None 
 
     @app.get("/version")
     async def get_version() -> VersionResponse:
-        return VersionResponse(model=version, mlflow=installed_version("mlflow"))
+        return VersionResponse(model=current.served.version, mlflow=installed_version("mlflow"))
 
     @app.get("/metrics", response_class=Response)
     async def get_metrics() -> Response:

@@ -22,8 +22,10 @@ class ServerMetrics:
     def __init__(self, version: str) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        model = Info("sentiment_model", "Model version that predicts.", registry=self._registry)
-        model.info({"version": version})
+        self._model = Info(
+            "sentiment_model", "Model version that predicts.", registry=self._registry
+        )
+        self.set_version(version)
         self._requests = self._counter("requests", "Requests to /invocations.", "status")
         self._request_seconds = Histogram(
             "sentiment_request_seconds",
@@ -37,6 +39,9 @@ class ServerMetrics:
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"sentiment_{name}", meaning, labels, registry=self._registry)
+
+    def set_version(self, version: str) -> None:
+        self._model.info({"version": version})
 
     def count_request(self, status: int, seconds: float) -> None:
         self._requests.labels(str(status)).inc()

@@ -37,6 +37,13 @@ def test_probability_is_the_weighted_mean_in_log_odds() -> None:
     np.testing.assert_allclose(log_odds(training.model(x)), expected, atol=1e-4)
 
 
+def test_optimizer_updates_only_the_network() -> None:
+    alone = prepared(small())
+    combined = prepared(small(**COMBINED))
+    trained = [variable.path for variable in combined.trained.trainable_variables]
+    assert trained == [variable.path for variable in alone.trained.trainable_variables]
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -2,7 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +17,7 @@ from starlette.testclient import TestClient
 
 from tests.workflow.serving.stub_model import StubModel
 from workflow.serving.app import MAX_BODY_BYTES, create_app
+from workflow.serving.current_model import ServedModel
 from workflow.serving.prediction_log import PredictionLog
 from workflow.serving.schemas import ADVICE, MAX_TEXTS, PredictionRequest
 
@@ -42,8 +45,12 @@ def log(tmp_path: Path) -> PredictionLog:
 @pytest.fixture
 def client(model: StubModel, log: PredictionLog) -> Iterator[TestClient]:
     # The context keeps one event loop for all requests, as a server does.
-    with TestClient(create_app(cast(Any, model), VERSION, log)) as client:
+    with TestClient(create_app(served(model, VERSION, log))) as client:
         yield client
+
+
+def served(model: StubModel, version: str, log: PredictionLog | None = None) -> ServedModel:
+    return ServedModel(cast(Any, model), version, log)
 
 
 def post(client: TestClient, body: str | bytes) -> httpx2.Response:
@@ -53,6 +60,13 @@ def post(client: TestClient, body: str | bytes) -> httpx2.Response:
 def expected_rows(texts: list[str]) -> list[dict[str, Any]]:
     predictions = [StubModel.predict_text(text) for text in texts]
     return [{"label": row.label, "probability": float(row.probability)} for row in predictions]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def read_metrics(client: TestClient) -> dict[str, float]:
@@ -309,7 +323,7 @@ def test_texts_are_predicted_if_they_cannot_be_logged(
 
 
 def test_server_without_a_log_predicts(model: StubModel, tmp_path: Path) -> None:
-    with TestClient(create_app(cast(Any, model), VERSION)) as client:
+    with TestClient(create_app(served(model, VERSION))) as client:
         assert client.post("/invocations", json={"inputs": ["a"]}).status_code == 200
     assert [*tmp_path.iterdir()] == []
 
@@ -348,8 +362,69 @@ def test_applications_of_one_process_have_their_own_metrics(
     client: TestClient, model: StubModel
 ) -> None:
     client.post("/invocations", json={"inputs": ["a"]})
-    with TestClient(create_app(cast(Any, model), VERSION)) as other:
+    with TestClient(create_app(served(model, VERSION))) as other:
         assert read_metrics(other)["sentiment_words_total"] == 0
+
+
+def test_new_version_predicts_once_it_is_found_and_logs_under_its_own_name(
+    model: StubModel, tmp_path: Path
+) -> None:
+    old_log = PredictionLog(tmp_path, VERSION)
+    new_log = PredictionLog(tmp_path, "models:/stub/4")
+    new = served(StubModel(), "models:/stub/4", new_log)
+    asked: list[str] = []
+    is_found = threading.Event()
+
+    def find_replacement(version: str) -> ServedModel | None:
+        asked.append(version)
+        return new if is_found.is_set() and version == VERSION else None
+
+    app = create_app(served(model, VERSION, old_log), find_replacement, 0.01)
+    with TestClient(app) as client:
+        client.post("/invocations", json={"inputs": ["a"]})
+        is_found.set()
+        wait_until(lambda: "models:/stub/4" in asked)
+        assert client.get("/version").json()["model"] == "models:/stub/4"
+        client.post("/invocations", json={"inputs": ["b"]})
+        assert read_metrics(client)['sentiment_model_info{version="models:/stub/4"}'] == 1
+    assert model.batches == [["a"]]
+    assert [line["version"] for line in read_log(new_log)] == [VERSION, "models:/stub/4"]
+
+
+def test_request_is_answered_by_the_version_that_it_came_to(model: StubModel) -> None:
+    new = served(StubModel(), "models:/stub/4")
+    is_busy = threading.Event()
+    is_replaced = threading.Event()
+
+    def predict_slowly(texts: Sequence[str]) -> list[Any]:
+        is_busy.set()
+        assert is_replaced.wait(10)
+        return [StubModel.predict_text(text) for text in texts]
+
+    def find_replacement(version: str) -> ServedModel | None:
+        assert is_busy.wait(10)
+        return new if version == VERSION else None
+
+    model.predict_texts = predict_slowly  # type: ignore[method-assign]
+    with (
+        TestClient(create_app(served(model, VERSION), find_replacement, 0.01)) as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        response = pool.submit(client.post, "/invocations", json={"inputs": ["a"]})
+        wait_until(lambda: client.get("/version").json()["model"] == "models:/stub/4")
+        is_replaced.set()
+        assert response.result().json()["predictions"] == expected_rows(["a"])
+
+
+def test_server_goes_on_if_no_other_version_can_be_looked_for(
+    model: StubModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    def find_replacement(_: str) -> ServedModel | None:
+        raise RuntimeError("broken")
+
+    with TestClient(create_app(served(model, VERSION), find_replacement, 0.01)) as client:
+        wait_until(lambda: caplog.text.count("RuntimeError: broken") > 1)
+        assert client.post("/invocations", json={"inputs": ["a"]}).status_code == 200
 
 
 def test_schema_describes_requests_and_errors(client: TestClient) -> None:
