@@ -19,7 +19,9 @@ def history(client: mlflow.MlflowClient) -> str:
     for run in documents:
         del run["info"]["artifact_uri"]
         del run["info"]["experiment_id"]
+        # a database may return these in any order
         run["inputs"]["dataset_inputs"].sort(key=str)
+        run.get("outputs", {}).get("model_outputs", []).sort(key=str)
     curves = [
         sorted((point.step, point.timestamp, point.value) for point in points)
         for run in runs[::4]
