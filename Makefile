@@ -88,11 +88,6 @@ docs: venv  ## contribute: write docs/params.md from tests/default_params.yaml a
 bench: venv .bench/complete  ## contribute: measure the speed against the goals; takes an hour
 	@$(ACTIVATED) python -m benchmarks.run
 
-.swift/complete: tests/swift/requirements.txt
-	@"$$PYTHON" -m venv --clear .swift
-	@.swift/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $<
-	@touch $@
-
 .bench/complete: benchmarks/requirements.txt
 	@"$$PYTHON" -m venv --clear .bench
 	@.bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
@@ -101,8 +96,7 @@ bench: venv .bench/complete  ## contribute: measure the speed against the goals;
 lock: venv  ## contribute: lock the newest releases of every requirements.in
 	@test -x "$(BUILT)/bin/uv" || \
 		{ echo "make: .venv has no uv. Remove .venv and run make lock again." >&2; exit 1; }
-	@set -e; for source in $(patsubst %.txt,%.in,requirements.txt $(wildcard extras/*/requirements.txt)) \
-		tests/swift/requirements.in; do \
+	@set -e; for source in requirements.in $(wildcard extras/*/requirements.in tests/extras/*/requirements.in); do \
 		env PATH="$(BUILT)/bin:$$PATH" uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 			--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 			$$source -o $${source%.in}.txt; done

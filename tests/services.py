@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -26,10 +25,9 @@ PASSWORD = "password-of-ann"  # at the web server
 
 
 class Database(NamedTuple):
-    """A database server: its address, as SQLAlchemy takes it, and what lets it be away a while."""
+    """A database server: its URL, as SQLAlchemy takes it."""
 
     address: str
-    restart: Callable[[float], None]
 
 
 @contextmanager
@@ -54,17 +52,9 @@ def postgres(password: str = "") -> Iterator[Database]:
         f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300"
     )
 
-    def start() -> None:
-        run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
-
-    def restart(seconds: float) -> None:
-        run("pg_ctl", "-m", "immediate", "stop")
-        time.sleep(seconds)
-        start()
-
-    start()
+    run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
     try:
-        yield Database(f"postgresql://test@127.0.0.1:{port}/postgres", restart)
+        yield Database(f"postgresql://test@127.0.0.1:{port}/postgres")
     finally:
         run("pg_ctl", "-m", "immediate", "stop")
         shutil.rmtree(folder)

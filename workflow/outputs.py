@@ -113,7 +113,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV.
 
     A text that does not start with a letter or a digit gets an apostrophe before it, so that no
-    spreadsheet takes it for a formula. `read_table` removes the apostrophe.
+    spreadsheet takes it for a formula.
     """
     if TEXT_COLUMN not in table:
         table.to_csv(path, index=False)
@@ -121,14 +121,6 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     texts = [FORMULA_START.sub("'", text) for text in table[TEXT_COLUMN]]
     # Quote all texts: pandas writes a carriage return unquoted, and reads it as the end of a line.
     table.assign(text=texts).to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read what `write_table` wrote. A text stays a text, even `null` or `7`."""
-    table = pd.read_csv(path, dtype={TEXT_COLUMN: str}, keep_default_na=False)
-    if TEXT_COLUMN in table:
-        table[TEXT_COLUMN] = [text.removeprefix("'") for text in table[TEXT_COLUMN]]
-    return table
 
 
 def current_digests() -> dict[str, str]:

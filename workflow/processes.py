@@ -60,8 +60,8 @@ def interrupt(pid: int, number: int) -> None:
         psutil.wait_procs(group)
 
 
-def check_port_is_free(port: int, option: str, host: str = LOOPBACK) -> None:
-    """Check that a server can listen on a port.
+def check_port_is_free(port: int, option: str) -> None:
+    """Check that a server can listen on a port of the loopback address.
 
     Args:
         option: how the user chooses the port, for the message.
@@ -69,12 +69,11 @@ def check_port_is_free(port: int, option: str, host: str = LOOPBACK) -> None:
     Raises:
         UserError: the port is taken or not allowed.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server((host, port), family=family).close()
+        socket.create_server((LOOPBACK, port)).close()
     except OSError as error:
         raise UserError(
-            f"Port {port} is taken or not allowed on {host}: {error.strerror}. Choose another "
+            f"Port {port} is taken or not allowed on {LOOPBACK}: {error.strerror}. Choose another "
             f"one with {option}."
         ) from None
 

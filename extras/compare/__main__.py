@@ -1,8 +1,8 @@
-"""`make compare`: what changed between two trainings, or groups of them, and what it did.
+"""`make compare`: compare two runs or seed groups: what changed, and whether one is better.
 
-A is the champion and B this workspace, unless they are named: `workspace`, `champion`, an MLflow
-run's id, or the id of a group's parent run (`make seeds`).
-Writes `reports/compare-<a>-<b>/` and logs it to both runs.
+A is the champion and B this workspace, unless you name them: `workspace`, `champion`, an MLflow
+run's id, or the id of a seed group's parent run (`make seeds`).
+Writes `reports/compare-<a>-<b>/`, and logs it to both runs.
 """
 
 from dataclasses import asdict
@@ -12,8 +12,8 @@ from workflow import commands
 
 
 @commands.command(__doc__)
-@commands.option("--a", envvar="A", default=CHAMPION, help="What to compare with.")
-@commands.option("--b", envvar="B", default=WORKSPACE, help="What is compared.")
+@commands.option("--a", envvar="A", default=CHAMPION, help="The run to compare with.")
+@commands.option("--b", envvar="B", default=WORKSPACE, help="The run that is compared.")
 @commands.json_option
 def main(a: str, b: str, as_json: bool) -> None:
     # they import SciPy and Matplotlib: seconds before --help
@@ -21,7 +21,7 @@ def main(a: str, b: str, as_json: bool) -> None:
 
     with commands.stdout_to_stderr(as_json):
         result, folder = compare_page.compare(a, b)
-    page = str(folder / "report.html")
+    page = str(folder / compare_page.PAGE)
     printed = f"{compare_text.summary(result)}\n\nThe full report: {page}"
     commands.print_result({**asdict(result), "report": page}, printed, as_json)
 

@@ -1,4 +1,4 @@
-"""The report of a comparison: computed, written to `reports/`, and logged to both runs."""
+"""Compare two groups by name, write the page to `reports/`, and log it to both runs."""
 
 import sys
 import tempfile
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from extras.common import evaluated_runs, page
 from extras.compare import comparable, compare_text, comparison, verdict
 from extras.compare.comparison import Comparison
-from extras.compare.verdict import CompareOptions
+from extras.compare.verdict import CompareConfig
 from sentiment.errors import StoreError, first_line
 from sentiment.evaluation.params import EvaluateParams
 from sentiment.evaluation.plots import NEUTRAL, new_axes
@@ -19,47 +19,49 @@ from workflow import files, tracking
 from workflow.params import load_params, load_yaml
 from workflow.tracking import Run
 
-OPTIONS = Path("extras", "compare", "compare.yaml")
+CONFIG = Path("extras", "compare", "compare.yaml")
 REPORTS = Path("reports")
 TEMPLATE = Path(__file__).with_name("templates") / "compare.html"
-PLACE = "compare"  # where reports are in a run, and how tags with the sentence begin
+PAGE = "report.html"
+ARTIFACTS = "compare"  # artifact path of reports, and start of the tags that have the sentence
 
 
 def compare(a: str, b: str) -> tuple[Comparison, Path]:
-    """Compare two runs or groups by their names; return the result and the folder of the report.
+    """Compare two runs or groups by name; return the result and the folder of the report.
 
     Raises:
         UserError: a run is missing or damaged, the two cannot be compared, or the store cannot be
             used.
     """
     params = load_params().evaluate
-    settings = load_yaml(CompareOptions, OPTIONS)
+    config = load_yaml(CompareConfig, CONFIG)
     with tempfile.TemporaryDirectory() as scratch:
-        first = evaluated_runs.read(a, Path(scratch) / "a")
-        second = evaluated_runs.read(b, Path(scratch) / "b")
-    corpus = comparable.read_corpus(first, second)
+        group_a = evaluated_runs.read(a, Path(scratch) / "a")
+        group_b = evaluated_runs.read(b, Path(scratch) / "b")
+    comparable.check_comparable(group_a, group_b)
+    texts = comparable.read_texts(group_a)
     if not params.log_texts:  # examples are texts
-        settings = settings.model_copy(update={"examples": 0})
-    result = comparison.compare(first, second, corpus, settings)
-    folder = REPORTS / f"compare-{first.label}-{second.label}"
+        config = config.model_copy(update={"examples": 0})
+    result = comparison.compare(group_a, group_b, texts, config)
+    folder = REPORTS / f"compare-{group_a.label}-{group_b.label}"
     write(folder, result, params)
     log(folder, result)
     return result, folder
 
 
 def write(folder: Path, result: Comparison, params: EvaluateParams) -> None:
-    """Write page and JSON in the place of an earlier report."""
-    plot = page.svg(reliability(result, params), "Reliability of A and B")
+    """Write page and JSON. They replace an earlier report."""
+    plot = page.svg(plot_reliability(result, params), "Reliability of A and B")
     context = {"comparison": result, "text": compare_text, "verdict": verdict, "plot": plot}
     with files.atomic_folder(folder) as partial:
-        (partial / "report.html").write_text(page.render(TEMPLATE, **context), encoding="utf-8")
+        (partial / PAGE).write_text(page.render(TEMPLATE, **context), encoding="utf-8")
         files.write_json(partial / "comparison.json", asdict(result))
 
 
-def reliability(comparison: Comparison, params: EvaluateParams) -> Figure:
-    """Draw how often reviews are positive against how likely each model says they are.
+def plot_reliability(comparison: Comparison, params: EvaluateParams) -> Figure:
+    """Plot the proportion of positive reviews against the predicted probability.
 
-    A's lines are wider, so that they are seen where B's lie on them.
+    A's lines are wider, so that they are visible where B's are on top of them.
     """
     figure, axes = new_axes(params, "Reliability", "Predicted probability", "Share positive")
     for letter, color, width in (("a", "tab:blue", 2.5), ("b", "tab:orange", 1.2)):
@@ -74,18 +76,18 @@ def reliability(comparison: Comparison, params: EvaluateParams) -> Figure:
 
 
 def log(folder: Path, result: Comparison) -> None:
-    """Log the report to the run of each, with the sentence as a tag.
+    """Log the report to both runs, with the sentence as a tag.
 
-    A store that fails does not fail the comparison.
+    If that fails, print a message: the comparison is done and written.
     """
-    said = f"{result.sentence} {'; '.join(compare_text.compared(result))}"
+    text = f"{result.sentence} {'; '.join(compare_text.group_lines(result))}"
     for own, other in ((result.a, result.b), (result.b, result.a)):
         run = Run(own.run_id, own.name, experiment_id="")
         try:
             for path in sorted(folder.iterdir()):
-                text = path.read_text(encoding="utf-8")
-                tracking.log_text(run, text, f"{PLACE}/{other.run_id}/{path.name}")
-            tracking.log_tags(run, {f"{PLACE}.{other.run_id[:8]}": said})
+                content = path.read_text(encoding="utf-8")
+                tracking.log_text(run, content, f"{ARTIFACTS}/{other.run_id}/{path.name}")
+            tracking.log_tags(run, {f"{ARTIFACTS}.{other.run_id[:8]}": text})
         except (StoreError, OSError) as error:
             print(
                 f"The report is not logged to run {run.run_id}: {first_line(error)}",

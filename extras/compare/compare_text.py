@@ -1,4 +1,4 @@
-"""A comparison as text."""
+"""Write a comparison as text."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,15 +7,15 @@ from sentiment.evaluation.metrics import metrics_for
 from workflow.terminal import replace_control_characters
 
 Row = Sequence[str]
-COSTS = {  # how they are called and written
+COSTS = {  # label and format
     "training_seconds": ("seconds of training", ".1f"),
     "parameters": ("parameters", ",.0f"),
     "milliseconds_per_review": ("ms per review", ".3f"),
 }
 
 
-def compared(comparison: Comparison) -> list[str]:
-    """What A and B are."""
+def group_lines(comparison: Comparison) -> list[str]:
+    """Return a line about A and a line about B."""
     return [
         f"{letter} = {group.label}: {group.name}, run {group.run_id}"
         + (f", {len(group.runs)} trainings" if len(group.runs) > 1 else "")
@@ -23,55 +23,57 @@ def compared(comparison: Comparison) -> list[str]:
     ]
 
 
-def changed(comparison: Comparison) -> list[Row]:
-    """A row for each param that differs."""
+def change_rows(comparison: Comparison) -> list[Row]:
+    """Return a row for each param that differs."""
     return [[*change.values()] for change in comparison.changes]
 
 
-def metrics(comparison: Comparison) -> list[Row]:
-    """The metrics of the headline of both groups, and what they cost."""
-    a, b, level = comparison.a, comparison.b, comparison.confidence
-    measured = [
-        (metric.label, spread(a.metrics[name], level), spread(b.metrics[name], level))
-        for name, metric in metrics_for("headline").items()
+def metric_rows(comparison: Comparison) -> list[Row]:
+    """Return a row for each metric, and for each cost."""
+    a = comparison.a
+    b = comparison.b
+    level = comparison.confidence
+    metrics = [
+        (metric.label, spread_text(a.metrics[name], level), spread_text(b.metrics[name], level))
+        for name, metric in metrics_for("comparison").items()
     ]
     costs = [
         (label, f"{a.cost[name]:{form}}", f"{b.cost[name]:{form}}")
         for name, (label, form) in COSTS.items()
     ]
-    return [*measured, *costs]
+    return [*metrics, *costs]
 
 
-def spread(values: Spread, confidence: float) -> str:
-    """A metric of a group, with its interval if it has one, or with its spread over seeds."""
-    if values.deviation is not None:
-        deviation = f"standard deviation {values.deviation:.4f}"
-        return f"mean {values.mean:.4f} ({deviation}, range {values.low:.4f} to {values.high:.4f})"
-    if values.interval is None:
-        return f"{values.mean:.4f}"
-    low, high = values.interval
-    return f"{values.mean:.4f} ({100 * confidence:g} % interval {low:.4f} to {high:.4f})"
+def spread_text(spread: Spread, confidence: float) -> str:
+    """Write a metric of a group, with its interval or its standard deviation."""
+    if spread.deviation is not None:
+        deviation = f"standard deviation {spread.deviation:.4f}"
+        return f"mean {spread.mean:.4f} ({deviation}, range {spread.low:.4f} to {spread.high:.4f})"
+    if spread.interval is None:
+        return f"{spread.mean:.4f}"
+    low, high = spread.interval
+    return f"{spread.mean:.4f} ({100 * confidence:g}% interval {low:.4f} to {high:.4f})"
 
 
 def summary(comparison: Comparison) -> str:
-    """What is printed: the outcome, what changed, the main metrics."""
-    rows = changed(comparison)
+    """Write what the command prints: the outcome, the params that differ, the metrics."""
+    changes = change_rows(comparison)
     parts = [
-        "\n".join(f"- {line(text)}" for text in compared(comparison)),
+        "\n".join(f"- {one_line(text)}" for text in group_lines(comparison)),
         f"**{comparison.sentence}**",
         "\n".join(comparison.caveats),
-        table(["param", "A", "B"], rows) if rows else "No param differs.",
-        table(["", "A", "B"], metrics(comparison)),
+        table(["param", "A", "B"], changes) if changes else "No param differs.",
+        table(["", "A", "B"], metric_rows(comparison)),
     ]
     return "\n\n".join(parts)
 
 
 def table(titles: Row, rows: Iterable[Row]) -> str:
-    """A table with its columns between bars."""
-    texts = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(line(text) for text in row)} |" for row in texts)
+    """Write a table in Markdown."""
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(one_line(text) for text in line)} |" for line in lines)
 
 
-def line(text: str) -> str:
-    """A text in one line, without control characters."""
+def one_line(text: str) -> str:
+    """Return a text as one line, without control characters."""
     return " ".join(replace_control_characters(text).split())

@@ -1,4 +1,4 @@
-"""Two groups of runs that answered the same reviews, compared: pure functions."""
+"""Compare two groups of runs that were evaluated on the same test set, by pure functions."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ import numpy as np
 from extras.common.evaluated_runs import RunGroup
 from extras.common.significance import Interval, interval
 from extras.compare import verdict
-from extras.compare.comparable import Corpus, answers, by_review
-from extras.compare.disagreement import Example, Subset, examples, groups
-from extras.compare.verdict import CompareOptions, Difference
+from extras.compare.comparable import ReviewTexts, by_review, group_predictions
+from extras.compare.disagreement import Example, Subset, examples, subsets_by_length
+from extras.compare.verdict import CompareConfig, Difference
 from sentiment.evaluation.metrics import Metric, Predictions, metrics_for, reliability
 from workflow.registry.promotion import DiscordantPairs, count_discordant_pairs
 
 ABSENT = "–"  # in place of the value of a param that one group does not have
-DIGESTS = ("model.", "data.")  # how the names of those begin that stand among the params
+DIGESTS = ("model.", "data.")  # starts of names that are digests, not params
 Rows = list[dict[Hashable, Any]]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A metric over the trainings of a group, from the lowest to the highest.
+    """A metric over the trainings of a group.
 
-    A single training has an interval, where the metric is a share, and no standard deviation.
+    A single training has no standard deviation, and an interval if the metric is a proportion.
     """
 
     mean: float
@@ -36,7 +36,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Summary:
-    """A group with its trainings' runs, the metrics of the headline by name, and its cost."""
+    """A group with its trainings' runs, its metrics by name, and its cost."""
 
     label: str
     run_id: str
@@ -48,39 +48,49 @@ class Summary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of comparing two groups."""
+    """The result of comparing two groups.
+
+    Attributes:
+        caveats: what the sentence does not say.
+        confidence: level of all intervals.
+        test: name of the test behind each p-value.
+        reviews: number of reviews in the test set.
+        changes: `param`, `a` and `b` of each param that differs.
+        discordant: of two single trainings; otherwise None.
+        reliability: for `a` and `b`, a table for each training, see `sentiment.evaluation.metrics`.
+    """
 
     a: Summary
     b: Summary
     sentence: str
-    caveats: list[str]  # what the sentence does not say
-    confidence: float  # of all intervals
-    test: str  # the name of what is behind every p
-    reviews: int  # in the test set
-    changes: list[dict[str, str]]  # `param`, `a` and `b` of each that differs
+    caveats: list[str]
+    confidence: float
+    test: str
+    reviews: int
+    changes: list[dict[str, str]]
     result: Difference
-    discordant: DiscordantPairs | None  # reviews that only one of two single trainings gets right
+    discordant: DiscordantPairs | None
     groups: list[Subset]
     only_a: list[Example]
     only_b: list[Example]
-    reliability: dict[str, list[Rows]]  # by `a` and `b`, see `sentiment.evaluation.metrics`
+    reliability: dict[str, list[Rows]]
 
 
-def compare(a: RunGroup, b: RunGroup, corpus: Corpus, settings: CompareOptions) -> Comparison:
-    """Compare two groups that `check_comparable` admits; groups of length and bins are B's."""
+def compare(a: RunGroup, b: RunGroup, texts: ReviewTexts, config: CompareConfig) -> Comparison:
+    """Compare two groups that `check_comparable` accepts. Groups of length and bins are B's."""
     params = b.trainings[0].params
-    bins, confidence = params["evaluate.calibration_bins"], settings.confidence
-    of_a, of_b = answers(a), answers(b)
+    bins = params["evaluate.calibration_bins"]
+    confidence = config.confidence
     rows = by_review(b.trainings[0])
-    result = verdict.difference(of_a.right, of_b.right, settings)
+    of_a = group_predictions(a)
+    of_b = group_predictions(b)
+    result = verdict.difference(of_a.correct, of_b.correct, confidence)
     test = verdict.test_name(len(a.trainings), len(b.trainings))
-    counts = None
+    pairs = None
     if a.single and b.single:
-        counts = count_discordant_pairs(of_a.right[0], of_b.right[0])
-    only_a, only_b = (
-        examples(mask, of_a, of_b, rows, corpus, settings.examples)
-        for mask in (of_a.agreed & ~of_b.agreed, of_b.agreed & ~of_a.agreed)
-    )
+        pairs = count_discordant_pairs(of_a.correct[0], of_b.correct[0])
+    only_a = of_a.mean_correct & ~of_b.mean_correct
+    only_b = of_b.mean_correct & ~of_a.mean_correct
     return Comparison(
         a=summarize(a, bins, confidence),
         b=summarize(b, bins, confidence),
@@ -91,40 +101,54 @@ def compare(a: RunGroup, b: RunGroup, corpus: Corpus, settings: CompareOptions) 
         reviews=len(rows),
         changes=changes(a, b),
         result=result,
-        discordant=counts,
-        groups=groups(of_a, of_b, rows, params["evaluate.length_buckets"], settings),
-        only_a=only_a,
-        only_b=only_b,
-        reliability={
-            letter: [
-                reliability(training.predictions, bins).to_dict("records")
-                for training in group.trainings
-            ]
-            for letter, group in (("a", a), ("b", b))
-        },
+        discordant=pairs,
+        groups=subsets_by_length(of_a, of_b, rows, params["evaluate.length_buckets"], confidence),
+        only_a=examples(only_a, of_a, of_b, rows, texts, config.examples),
+        only_b=examples(only_b, of_a, of_b, rows, texts, config.examples),
+        reliability={"a": reliability_tables(a, bins), "b": reliability_tables(b, bins)},
     )
 
 
+def reliability_tables(group: RunGroup, bins: int) -> list[Rows]:
+    """Return the table behind the reliability plot, for each training."""
+    return [
+        reliability(training.predictions, bins).to_dict("records") for training in group.trainings
+    ]
+
+
 def summarize(group: RunGroup, bins: int, confidence: float) -> Summary:
+    """Compute a group's metrics."""
     tables = [Predictions(training.predictions, bins) for training in group.trainings]
-    runs = [training.run_id for training in group.trainings]
-    shown = metrics_for("headline").items()
-    metrics = {name: spread(metric, tables, confidence) for name, metric in shown}
-    return Summary(group.label, group.run_id, group.name, runs, metrics, group.cost)
+    return Summary(
+        label=group.label,
+        run_id=group.run_id,
+        name=group.name,
+        runs=[training.run_id for training in group.trainings],
+        metrics={
+            name: spread(metric, tables, confidence)
+            for name, metric in metrics_for("comparison").items()
+        },
+        cost=group.cost,
+    )
 
 
 def spread(metric: Metric, tables: Sequence[Predictions], confidence: float) -> Spread:
-    """A metric of a group, from the predictions of each training."""
+    """Compute a metric of a group from the predictions of each training."""
     values = np.array([metric.compute(table) for table in tables])
-    mean, low, high = float(values.mean()), float(values.min()), float(values.max())
-    if len(tables) > 1:
-        return Spread(mean, None, float(values.std(ddof=1)), low, high)
-    return Spread(mean, interval(metric, tables[0], confidence), None, low, high)
+    several = len(tables) > 1
+    return Spread(
+        mean=float(values.mean()),
+        interval=None if several else interval(metric, tables[0], confidence),
+        deviation=float(values.std(ddof=1)) if several else None,
+        low=float(values.min()),
+        high=float(values.max()),
+    )
 
 
 def changes(a: RunGroup, b: RunGroup) -> list[dict[str, str]]:
-    """The params that differ, in the order of `params.yaml`."""
-    values_a, values_b = values(a), values(b)
+    """Return the params that differ, in the order of `params.yaml`."""
+    values_a = param_values(a)
+    values_b = param_values(b)
     return [
         {"param": name, "a": values_a.get(name, ABSENT), "b": values_b.get(name, ABSENT)}
         for name in values_a | values_b
@@ -132,11 +156,11 @@ def changes(a: RunGroup, b: RunGroup) -> list[dict[str, str]]:
     ]
 
 
-def values(group: RunGroup) -> dict[str, str]:
-    """A group's params as texts; several seeds stand side by side."""
-    settings = [training.params for training in group.trainings]
+def param_values(group: RunGroup) -> dict[str, str]:
+    """Return a group's params as texts. Different values, such as of seeds, are listed."""
+    flat_params = [training.params for training in group.trainings]
     return {
-        name: ", ".join(dict.fromkeys(str(used.get(name)) for used in settings))
-        for name in settings[0]
+        name: ", ".join(dict.fromkeys(str(params.get(name)) for params in flat_params))
+        for name in flat_params[0]
         if not name.startswith(DIGESTS)
     }

@@ -1,4 +1,4 @@
-"""Where two groups of runs differ: on which kinds of reviews, and on which reviews."""
+"""Find where two groups differ: for which lengths of reviews, and on which reviews."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from extras.compare.comparable import Answers, Corpus
-from extras.compare.verdict import CompareOptions, Difference, difference
+from extras.compare.comparable import GroupPredictions, ReviewTexts
+from extras.compare.verdict import Difference, difference
 from sentiment.evaluation.metrics import length_groups
 
 
 @dataclass(frozen=True)
 class Subset:
-    """Some of the reviews, by their number of words, and how the groups differ on them."""
+    """The reviews with some numbers of words, and the difference on them."""
 
     name: str
     reviews: int
@@ -22,7 +22,7 @@ class Subset:
 
 @dataclass(frozen=True)
 class Example:
-    """A review that only one group gets right."""
+    """A review that only one group predicts correctly."""
 
     review: int
     actual: str
@@ -31,32 +31,48 @@ class Example:
     text: str
 
 
-def groups(
-    a: Answers, b: Answers, rows: pd.DataFrame, buckets: list[int], settings: CompareOptions
+def subsets_by_length(
+    a: GroupPredictions, b: GroupPredictions, rows: pd.DataFrame, buckets: list[int], level: float
 ) -> list[Subset]:
-    """How the groups differ by length of the review."""
+    """Compare two groups by length of the review.
+
+    Args:
+        rows: a row for each review, with the column `words`.
+        buckets: see `evaluate.length_buckets`.
+        level: of the confidence intervals.
+    """
     lengths = length_groups(rows["words"], buckets)
     masks = {name: (lengths == name).to_numpy(bool) for name in lengths.cat.categories}
     return [
-        Subset(name, int(mask.sum()), difference(a.right[:, mask], b.right[:, mask], settings))
+        Subset(name, int(mask.sum()), difference(a.correct[:, mask], b.correct[:, mask], level))
         for name, mask in masks.items()
         if mask.any()
     ]
 
 
 def examples(
-    mask: NDArray[np.bool_], a: Answers, b: Answers, rows: pd.DataFrame, corpus: Corpus, count: int
+    mask: NDArray[np.bool_],
+    a: GroupPredictions,
+    b: GroupPredictions,
+    rows: pd.DataFrame,
+    texts: ReviewTexts,
+    count: int,
 ) -> list[Example]:
-    """Up to `count` reviews of the mask, those first that the groups see most differently."""
+    """Return up to `count` reviews of a mask, those first whose probabilities differ most.
+
+    Args:
+        mask: which reviews to choose from, shape (reviews,).
+        rows: a row for each review, with the column `actual`.
+    """
     apart = np.where(mask, np.abs(a.probability - b.probability), -1)
     chosen = np.argsort(-apart, kind="stable")[: min(count, int(mask.sum()))]
     return [
         Example(
-            review := int(rows.index[at]),
-            str(rows["actual"].iloc[at]),
-            float(a.probability[at]),
-            float(b.probability[at]),
-            " ".join(corpus.words[rank] for rank in corpus.reviews[review]),
+            review=int(rows.index[at]),
+            actual=str(rows["actual"].iloc[at]),
+            probability_a=float(a.probability[at]),
+            probability_b=float(b.probability[at]),
+            text=texts.text(int(rows.index[at])),
         )
         for at in chosen
     ]

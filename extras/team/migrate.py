@@ -1,11 +1,10 @@
-"""`make migrate TO=https://…`: this laptop's whole history in MLflow into the team's server.
+"""`make migrate TO=https://… DATABASE=postgresql://…`: copy this folder's runs to a team's server.
 
-Every run, model, version and artifact, with the ids, numbers and dates that it has here. This is
-the administrator's work: it needs the server's database, which server.yaml names. It can be called
-again, brings nothing twice, and deletes nothing here.
+Every run, model, version and artifact, with the ids, numbers and dates that it has here. The
+command writes to the server's database, so only the administrator can use it. It can be called
+again, copies nothing twice, and deletes nothing.
 """
 
-from extras.team.server_options import load_options
 from workflow.commands import (
     command,
     json_option,
@@ -17,13 +16,20 @@ from workflow.commands import (
 
 
 @command(__doc__)
-@option("--to", envvar="TO", required=True, help="The server's address.")
+@option("--to", envvar="TO", required=True, help="The server's URL.")
+@option(
+    "--database",
+    envvar="DATABASE",
+    required=True,
+    help="The URL of the database that the server keeps runs in, such as postgresql:///mlflow. "
+    "PGHOST, PGUSER and PGPASSWORD supply what it leaves out.",
+)
 @json_option
-def main(to: str, as_json: bool) -> int:
+def main(to: str, database: str, as_json: bool) -> int:
     from extras.team import migration
 
     with stdout_to_stderr(as_json):
-        result = migration.migrate(load_options(), to)
+        result = migration.migrate(database, to)
     print_result(result, migration.summary(result, to), as_json)
     return int(not result["equal"])
 

@@ -1,109 +1,174 @@
-"""A laptop's history moved to a server: read, compared, brought, and compared again."""
+"""Copy a laptop's runs to a server: read both, compare, copy what is missing, compare again."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import mlflow
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from extras.team import artifacts, checks
-from extras.team.server_options import FILE, Server
-from extras.team.store_history import Database, Row, renamed
-from sentiment.errors import UserError, redacted
+from extras.team import artifacts
+from extras.team.store_history import Database, Row, relocate, schema_version
+from sentiment.errors import UserError, first_line, redacted
 from workflow import files, store
 
 
 class History(NamedTuple):
-    """What is to be moved: the experiment's row, all rows by table, and files by their paths."""
+    """What is to be copied.
 
+    Attributes:
+        schema: version of the database's schema.
+        experiment: row of the project's experiment.
+        rows: all rows of the project, by table.
+        files: path of each artifact here, by its path below the experiment's artifact location.
+    """
+
+    schema: str | None
     experiment: Row
     rows: dict[str, list[Row]]
     files: dict[str, Path]
 
 
-def migrate(settings: Server, to: str) -> dict[str, Any]:
-    """Move everything that the server does not have yet.
+def migrate(database_url: str, to: str) -> dict[str, Any]:
+    """Copy everything that the server does not have yet.
+
+    Args:
+        database_url: of the database in which the server keeps runs.
+        to: the server's URL.
 
     Returns:
         The numbers of rows `here` and `there` of each of the `tables`; the number of `files` here;
-        the numbers of rows and files that were `brought`; the paths of files that are `differing`
+        the numbers of rows and files that were `copied`; the paths of files that are `differing`
         in the end; and whether all is `equal`.
 
     Raises:
         UserError: something cannot be reached, a training is running, or the server has other
-            content under the same name; nothing was moved then.
+            content under the same name; nothing was copied then.
     """
     if not store.is_server(to):
         raise UserError(
             f"{redacted(to)} is not a server's URL. Use one such as https://mlflow.example.org."
         )
-    if not checks.require_mlflow(settings, "runs", "alembic_version"):
-        raise UserError(f"{settings.runs} is empty: start the server once, `make server`.")
     ours = read_history()
     os.environ["MLFLOW_TRACKING_URI"] = to
     experiment_id = store.connect()
-    engine = create_engine(settings.runs, poolclass=NullPool)
-    with store.store_errors(), engine.connect() as connection:
+    with connect_database(database_url, ours.schema) as connection, store.store_errors():
         server = Database(connection)
-        return move(ours, server, counterpart(server, experiment_id))
+        return copy_missing(ours, server, find_experiment(server, experiment_id, database_url))
 
 
 def read_history() -> History:
-    """Read this folder's store; UserError if there is none, or a run in it is still running."""
+    """Read this folder's store.
+
+    Raises:
+        UserError: there is none, or a run in it is still running.
+    """
     path = files.root() / store.DATABASE
     if not path.is_file():
-        raise UserError(f"{path} is missing: this folder has no history to move.")
-    os.environ.pop("MLFLOW_TRACKING_URI", None)  # what is moved is the store in this folder
+        raise UserError(f"{path} is missing: this folder has no runs to copy.")
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # the store in this folder is copied
     store.connect()
     engine = create_engine(f"{store.SQLITE}{path}", poolclass=NullPool)
     with store.store_errors(), engine.connect() as connection:
         database = Database(connection)
-        experiment = database.experiment()
+        experiment = database.find_experiment()
         assert experiment  # as `connect` creates it
         rows = database.read(experiment)
-    active = (run for run in rows["runs"] if run["lifecycle_stage"] == "active")
-    running = [run["run_uuid"] for run in active if run["status"] == "RUNNING"]
+        schema = schema_version(connection)
+    running = [
+        run["run_uuid"]
+        for run in rows["runs"]
+        if run["lifecycle_stage"] == "active" and run["status"] == "RUNNING"
+    ]
     if running:
         raise UserError(
             f"Still running: {', '.join(running)}. Wait until it ends. If it was killed, run its "
             "command again."
         )
-    place = files.root() / experiment["artifact_location"]
-    paths = (path for path in place.glob("*/**/*") if path.is_file())
-    return History(experiment, rows, {str(path.relative_to(place)): path for path in paths})
+    location = files.root() / experiment["artifact_location"]
+    paths = [path for path in location.glob("*/**/*") if path.is_file()]
+    by_artifact_path = {str(path.relative_to(location)): path for path in paths}
+    return History(schema, experiment, rows, by_artifact_path)
 
 
-def counterpart(server: Database, experiment_id: str) -> Row:
-    """The database's row of the server's experiment; UserError if it is another server's."""
-    row = server.experiment()
+@contextmanager
+def connect_database(url: str, schema: str | None) -> Iterator[Connection]:
+    """Connect to the server's database.
+
+    Raises:
+        UserError: the URL is not one, or the database cannot be used or has another schema.
+    """
+    try:
+        engine = create_engine(url, poolclass=NullPool)
+    except ArgumentError:  # the message leaves the value out, because it may hold a password
+        raise UserError(
+            "DATABASE is not the URL of a database. Use one such as postgresql:///mlflow."
+        ) from None
+    shown = redacted(url)
+    try:
+        connection = engine.connect()
+        there = schema_version(connection)
+    except SQLAlchemyError as error:
+        raise UserError(f"The database {shown} cannot be used: {first_line(error)}") from None
+    with connection:
+        if there is None:
+            raise UserError(f"The database {shown} has no tables of MLflow. Name the server's.")
+        if there != schema:
+            raise UserError(
+                f"The database {shown} has version {there} of MLflow's schema, and this folder "
+                f"has {schema}. Use the same version of MLflow on both, and run `mlflow db "
+                "upgrade` on the older one."
+            )
+        yield connection
+
+
+def find_experiment(server: Database, experiment_id: str, database_url: str) -> Row:
+    """Return the row of the server's experiment.
+
+    Raises:
+        UserError: the database is another server's.
+    """
+    row = server.find_experiment()
     if not row or row["creation_time"] != mlflow.get_experiment(experiment_id).creation_time:
         raise UserError(
-            f"The server at {redacted(store.tracking_uri())} uses another database than the one in "
-            f"{FILE}: nothing was moved."
+            f"The server at {redacted(store.tracking_uri())} uses another database than "
+            f"{redacted(database_url)}. Nothing was copied."
         )
     return row
 
 
-def move(ours: History, server: Database, there: Row) -> dict[str, Any]:
-    """Bring what is missing: files first, then all rows in one transaction; compare both."""
-    rows = renamed(ours.rows, ours.experiment, there)
+def copy_missing(ours: History, server: Database, experiment: Row) -> dict[str, Any]:
+    """Copy what is missing: files first, then all rows in one transaction; compare both.
+
+    Args:
+        experiment: row of the server's experiment.
+
+    Returns:
+        See `migrate`.
+
+    Raises:
+        UserError: the server has other content under the same name; nothing was copied.
+    """
+    rows = relocate(ours.rows, ours.experiment, experiment)
     new_rows = server.missing(rows)
-    repository = get_artifact_repository(there["artifact_location"])
+    repository = get_artifact_repository(experiment["artifact_location"])
     absent, differing = artifacts.compare(ours.files, repository)
-    # an upload that was killed may have left the half of a file, of a run without a row
+    # An upload that was killed may have left part of a file, of a run that has no row yet.
     runs = {row["run_uuid"] for row in new_rows["runs"]}
     models = {row["model_id"] for row in new_rows["logged_models"]}
     partial = {path for path in differing if {*Path(path).parts} & (runs | models)}
     if others := differing - partial:
         raise UserError(
-            "The server has other files under the same path, so that nothing was moved:"
+            "The server has other files under the same path, so nothing was copied:"
             + "".join(f"\n  {path}" for path in sorted(others))
         )
-    server.connection.commit()  # no transaction stays open while files are brought
+    server.connection.commit()  # no transaction stays open while files are uploaded
     new_files = {path: ours.files[path] for path in absent | partial}
-    artifacts.put(new_files, repository)
+    artifacts.upload(new_files, repository)
     server.write(new_rows)
     lacking = server.missing(rows)
     server.connection.commit()
@@ -114,15 +179,19 @@ def move(ours: History, server: Database, there: Row) -> dict[str, Any]:
             for name, of_table in rows.items()
         ],
         "files": len(ours.files),
-        "brought": {"rows": sum(map(len, new_rows.values())), "files": len(new_files)},
+        "copied": {"rows": sum(map(len, new_rows.values())), "files": len(new_files)},
         "differing": sorted(absent | differing),
         "equal": not absent | differing and not any(lacking.values()),
     }
 
 
 def summary(result: dict[str, Any], to: str) -> str:
-    """What `migrate` returned, for a reader."""
-    numbers = "{rows:,} rows and {files:,} files".format_map(result["brought"])
+    """Put what `migrate` returned into words."""
+    copied = result["copied"]
     lines = [f"DIFFERENT: {path}" for path in result["differing"]]
     state = "equal" if result["equal"] else "DIFFERENT"
-    return "\n".join([*lines, f"{numbers} were brought to {redacted(to)}: both are {state} now."])
+    lines.append(
+        f"{copied['rows']:,} rows and {copied['files']:,} files were copied to {redacted(to)}: "
+        f"both are {state} now."
+    )
+    return "\n".join(lines)

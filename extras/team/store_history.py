@@ -1,23 +1,35 @@
-"""A laptop's history in MLflow's database: its rows, what they are called on a server, and the way.
+"""The project's rows in a database of MLflow: read them, and write them to another database.
 
-Both databases have the same tables, since both are at this MLflow's schema. What a row is known by
-stays: the ids, numbers and dates of runs, models and versions. The experiment's number and date are
-the server's, and so is where artifacts are.
+Both databases have the same tables, because both have the same version of MLflow's schema. Ids,
+numbers and dates of runs, models and versions stay. The experiment's number and date are the
+server's, and so is the artifact location.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, Select, Table, insert, or_, select, tuple_
+from sqlalchemy import (
+    Connection,
+    MetaData,
+    Select,
+    Table,
+    insert,
+    inspect,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 
 from sentiment.errors import UserError
 from workflow.store import EXPERIMENT
 
 Row = dict[str, Any]
 Rows = Mapping[str, Sequence[Row]]  # by table
-MOST_NAMED = 20  # of what the server has otherwise
-AT_ONCE = 500  # rows that one statement looks for, or inserts
-# in an order in which each row's parents come first
+MAX_SHOWN = 20  # keys in a message
+BATCH_ROWS = 500  # rows that one statement looks for, or inserts
+SCHEMA_TABLE = "alembic_version"  # has the version of the schema
+# Each table comes after those that it refers to.
 TABLES = """
     runs params metrics latest_metrics tags
     logged_models logged_model_params logged_model_tags logged_model_metrics
@@ -28,31 +40,39 @@ TABLES = """
 LOCATIONS = ("artifact_uri", "artifact_location", "storage_location")
 
 
+def schema_version(connection: Connection) -> str | None:
+    """Return the version of MLflow's schema that a database has. Without any it is not MLflow's."""
+    if not inspect(connection).has_table(SCHEMA_TABLE):
+        return None
+    return str(connection.execute(text(f"SELECT version_num FROM {SCHEMA_TABLE}")).scalar())
+
+
 class Database:
-    """A database of MLflow, by a connection to it; the other side's rows are brought into it."""
+    """A database of MLflow."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        known = MetaData()
-        known.reflect(connection, only=[*TABLES, "experiments"], resolve_fks=True)
-        self.tables: dict[str, Table] = dict(known.tables)
+        metadata = MetaData()
+        metadata.reflect(connection, only=[*TABLES, "experiments"], resolve_fks=True)
+        self.tables: dict[str, Table] = dict(metadata.tables)
 
-    def experiment(self) -> Row | None:
-        """The row of the project's experiment, or None."""
+    def find_experiment(self) -> Row | None:
+        """Return the row of the project's experiment, or None."""
         table = self.tables["experiments"]
         return next(iter(self._rows(select(table).where(table.c.name == EXPERIMENT))), None)
 
     def read(self, experiment: Row) -> dict[str, list[Row]]:
-        """All rows of the project."""
+        """Return all rows of the project, by table."""
         return {name: self._owned(name, experiment) for name in TABLES}
 
     def missing(self, rows: Rows) -> dict[str, list[Row]]:
-        """Those of the rows that this side does not have.
+        """Return the rows that this database does not have.
 
         Raises:
-            UserError: it has other content under a primary key; the first such keys are named.
+            UserError: it has other content under a primary key. The message lists the first keys.
         """
-        new, clashes = dict[str, list[Row]](), list[str]()
+        new: dict[str, list[Row]] = {}
+        clashes: list[str] = []
         for name, of_table in rows.items():
             present = self._existing(name, of_table)
             pairs = [(self._key(name, row), row) for row in of_table]
@@ -61,29 +81,32 @@ class Database:
             clashes += [f"{name}: {', '.join(map(str, key))}" for key in others]
         if clashes:
             raise UserError(
-                f"The server has other content under {len(clashes):,} of the same names, so that "
-                "nothing was moved:" + "".join(f"\n  {clash}" for clash in clashes[:MOST_NAMED])
+                f"The server has other content under {len(clashes):,} of the same names, so "
+                "nothing was copied:" + "".join(f"\n  {clash}" for clash in clashes[:MAX_SHOWN])
             )
         return new
 
     def write(self, rows: Rows) -> None:
         """Insert rows, within the caller's transaction."""
         for name, new in rows.items():
-            for start in range(0, len(new), AT_ONCE):
-                self.connection.execute(insert(self.tables[name]), new[start : start + AT_ONCE])
+            for start in range(0, len(new), BATCH_ROWS):
+                self.connection.execute(insert(self.tables[name]), new[start : start + BATCH_ROWS])
 
     def _rows(self, query: Select[Any]) -> list[Row]:
         return [dict(row) for row in self.connection.execute(query).mappings()]
 
     def _owned(self, name: str, experiment: Row) -> list[Row]:
-        """A table's rows that are the project's."""
-        table, number = self.tables[name], experiment["experiment_id"]
-        columns, runs = table.c, self.tables["runs"].c
-        inputs, versions = self.tables["inputs"].c, self.tables["model_versions"].c
-        ids = select(runs.run_uuid).where(runs.experiment_id == number)
+        """Return the rows of a table that belong to the project."""
+        table = self.tables[name]
+        columns = table.c
+        runs = self.tables["runs"].c
+        inputs = self.tables["inputs"].c
+        versions = self.tables["model_versions"].c
+        experiment_id = experiment["experiment_id"]
+        ids = select(runs.run_uuid).where(runs.experiment_id == experiment_id)
         linked = or_(inputs.source_id.in_(ids), inputs.destination_id.in_(ids))
         if "experiment_id" in columns:
-            own = columns.experiment_id == number
+            own = columns.experiment_id == experiment_id
         elif "run_uuid" in columns:
             own = columns.run_uuid.in_(ids)
         elif name in ("inputs", "input_tags"):
@@ -93,10 +116,11 @@ class Database:
         return self._rows(select(table).where(own))
 
     def _existing(self, name: str, rows: Sequence[Row]) -> dict[tuple[Any, ...], Row]:
-        """This side's rows under the same primary keys, by these."""
-        table, result = self.tables[name], dict[tuple[Any, ...], Row]()
-        for start in range(0, len(rows), AT_ONCE):
-            keys = [self._key(name, row) for row in rows[start : start + AT_ONCE]]
+        """Return this database's rows that have the same primary keys, by key."""
+        table = self.tables[name]
+        result: dict[tuple[Any, ...], Row] = {}
+        for start in range(0, len(rows), BATCH_ROWS):
+            keys = [self._key(name, row) for row in rows[start : start + BATCH_ROWS]]
             query = select(table).where(tuple_(*table.primary_key).in_(keys))
             result |= {self._key(name, row): row for row in self._rows(query)}
         return result
@@ -105,27 +129,32 @@ class Database:
         return tuple(row[column.name] for column in self.tables[name].primary_key)
 
 
-def renamed(rows: Rows, here: Row, there: Row) -> dict[str, list[Row]]:
-    """The rows of one side's experiment, as they are below the other side's.
+def relocate(rows: Rows, here: Row, there: Row) -> dict[str, list[Row]]:
+    """Return rows with the number and the artifact location of another experiment.
+
+    Args:
+        here: row of the experiment that the rows belong to.
+        there: row of the other experiment.
 
     Raises:
-        UserError: artifacts lie elsewhere than their experiment's.
+        UserError: artifacts are outside the experiment's artifact location.
     """
-    own, other = (side["artifact_location"].rstrip("/") for side in (here, there))
+    location = here["artifact_location"].rstrip("/")
+    new_location = there["artifact_location"].rstrip("/")
 
-    def new(name: str, value: Any) -> Any:
+    def new_value(name: str, value: Any) -> Any:
         if name == "experiment_id":
             return there["experiment_id"]
         if name not in LOCATIONS or not value:
             return value
-        inside = value.removeprefix(f"{own}/")
+        inside = value.removeprefix(f"{location}/")
         if inside == value:
             raise UserError(
-                f"The artifacts in {value} are not below {own}, so they cannot be moved."
+                f"The artifacts in {value} are not below {location}, so they cannot be copied."
             )
-        return f"{other}/{inside}"
+        return f"{new_location}/{inside}"
 
     return {
-        table: [{name: new(name, value) for name, value in row.items()} for row in of_table]
+        table: [{name: new_value(name, value) for name, value in row.items()} for row in of_table]
         for table, of_table in rows.items()
     }

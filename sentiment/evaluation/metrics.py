@@ -18,8 +18,8 @@ from sklearn import metrics
 
 NEGATIVE, POSITIVE = CLASSES = ["negative", "positive"]
 
-Report = Literal["test", "headline", "groups", "demo", "file"]
-ALL_REPORTS: Set[Report] = {"test", "headline", "groups", "demo", "file"}
+Report = Literal["test", "comparison", "groups", "demo", "file"]
+ALL_REPORTS: Set[Report] = {"test", "comparison", "groups", "demo", "file"}
 
 
 class Predictions(NamedTuple):
@@ -41,17 +41,15 @@ class Metric(NamedTuple):
         label: its name in reports.
         compute: computes it. NaN if it is not defined.
         reports: where it is reported. `test`: in `metrics.json`, and therefore in DVC, MLflow's run
-            and the version's tags. From these tags, `groups` (of seeds), `demo` and the headline of
-            the report take it. `headline`: also in comparisons. `file`: by `make evaluate`.
+            and the version's tags, from which `groups` (of seeds) and `demo` take it.
+            `comparison`: by `make compare`. `file`: by `make evaluate`.
         proportion: if the metric is a proportion, its numbers of successes and trials.
-        note: the report's note, if it is not the confidence interval.
     """
 
     label: str
     compute: Callable[[Predictions], float]
     reports: Set[Report]
     proportion: Callable[[Predictions], tuple[int, int]] | None = None
-    note: str = ""
 
 
 def sklearn_metric(
@@ -93,7 +91,6 @@ METRICS: dict[str, Metric] = {
         "loss",
         sklearn_metric("probability", metrics.log_loss, labels=CLASSES),
         ALL_REPORTS - {"demo"},
-        note="cross-entropy, in nats",
     ),
     "precision": accuracy_among(
         "precision", lambda table: table[table["predicted"] == POSITIVE], {"test", "file"}
@@ -113,7 +110,6 @@ METRICS: dict[str, Metric] = {
         "ROC AUC",
         sklearn_metric("probability", metrics.roc_auc_score),
         ALL_REPORTS,
-        note="0.5 is guessing",
     ),
     "average_precision": Metric(  # area under the precision-recall curve
         "average precision",
@@ -124,7 +120,6 @@ METRICS: dict[str, Metric] = {
         "Brier score",
         sklearn_metric("probability", metrics.brier_score_loss, pos_label=POSITIVE),
         ALL_REPORTS - {"demo"},
-        note="squared error of the probability",
     ),
     "accuracy_unseen": accuracy_among(
         "accuracy on unseen reviews",
@@ -136,7 +131,6 @@ METRICS: dict[str, Metric] = {
         "calibration error",
         lambda predictions: calibration_error(*predictions),
         ALL_REPORTS,
-        note="expected (ECE), {bins} groups",
     ),
 }
 

@@ -1,5 +1,6 @@
 """Commands as a page has them."""
 
+import textwrap
 from itertools import dropwhile, takewhile
 from pathlib import Path
 
@@ -7,11 +8,12 @@ from tests.project import ROOT
 
 
 def documented(heading: str, page: Path = ROOT / "docs" / "team.md") -> list[str]:
-    """The commands of the first block of code after a text in docs/team.md."""
-    after = page.read_text(encoding="utf-8").partition(heading)[2]
+    """Return the lines of the first block of code after a text on a page, without its indent."""
+    _, found, after = page.read_text(encoding="utf-8").partition(heading)
+    assert found, heading
     lines = iter(after.splitlines())
     block = takewhile(
         lambda line: line.startswith("    ") or not line,
         dropwhile(lambda line: not line.startswith("    "), lines),
     )
-    return [line.strip() for line in block if line]
+    return textwrap.dedent("\n".join(line for line in block if line)).splitlines()

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from extras.compare import __main__ as compare
-from extras.compare import report
 from extras.evaluate_file import __main__ as evaluate_file
 from stages import evaluate
 from tests.conftest import Caller
@@ -77,7 +76,7 @@ def run_everything(project: Project) -> None:
         for name, value in {**IN_ENVIRONMENT, "HOME": str(home), "MLFLOW_TRACKING_URI": ""}.items():
             patch.setenv(name, value)
         call = Caller(patch)
-        printed += [call(report.main), call(compare.main, "--a", "champion")]
+        printed.append(call(compare.main, "--a", "champion"))
         with web(home / "web") as address:
             private = f"{address}/private/elsewhere.csv{SIGNATURE}"
             gone = f"{address}/private/gone.csv{SIGNATURE}"
@@ -90,7 +89,6 @@ def run_everything(project: Project) -> None:
         shutil.copytree(project.path, home / "unlogged", symlinks=True)
         project.change(evaluate={"log_texts": True})
         printed += [call(evaluate.main), project.run("dvc", "commit", "--force", "dvc.yaml")]
-        printed += [call(report.main), call(compare.main, "--a", "champion")]
-        printed.append(project.run("dvc", "push"))
+        printed += [call(compare.main, "--a", "champion"), project.run("dvc", "push")]
     project.run("git", "commit", "--quiet", "--message", "all", "--", "data", "dvc.lock")
     (home / "printed").write_text("\n".join(printed), encoding="utf-8")

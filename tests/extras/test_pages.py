@@ -34,14 +34,13 @@ def phone(browser: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_report_and_comparison_load_nothing_and_fit_a_phone(
+def test_comparison_loads_nothing_and_fits_a_phone(
     private: Project, phone: webdriver.Chrome
 ) -> None:
-    for name, content in (("compare-champion-workspace/report", ""), ("report", "produit")):
-        page = (private.path / "reports" / f"{name}.html").as_uri()
-        assert_harmless(phone, page, NAME, content)  # of a text, where that is allowed
-        keep_screenshot(phone, f"own-texts-{name.replace('/', '-')}")
-        assert phone.execute_script("return document.documentElement.scrollWidth") <= WIDTH
-        loaded = "return performance.getEntriesByType('resource').map(entry => entry.name)"
-        addresses = phone.execute_script(loaded)
-        assert [address for address in addresses if not address.startswith("data:")] == []
+    page = private.path / "reports" / "compare-champion-workspace" / "report.html"
+    assert_harmless(phone, page.as_uri(), NAME)
+    keep_screenshot(phone, "own-texts-compare")
+    assert phone.execute_script("return document.documentElement.scrollWidth") <= WIDTH
+    loaded = "return performance.getEntriesByType('resource').map(entry => entry.name)"
+    addresses = phone.execute_script(loaded)
+    assert [address for address in addresses if not address.startswith("data:")] == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from extras.compare import report
+from extras.compare import __main__ as compare
 from tests.conftest import Caller, own_copy
 from tests.extras.planted import PRIVATE, SECRETS
 from tests.own_texts import NAME
@@ -69,7 +69,7 @@ def test_texts_that_are_logged_are_the_mistakes_and_those_of_reports(
         "mistakes.csv",
         "report.html",
     }
-    assert all(holding(private, [place], texts) for place in ("mlruns", "reports/report.html"))
+    assert all(holding(private, [place], texts) for place in ("mlruns", "reports/*/report.html"))
     before = holding(unlogged, ["remote"], texts)
     (mistakes,) = holding(private, ["remote"], texts) - before
     own = (private.path / "data/evaluate/mistakes.csv").read_bytes()
@@ -91,7 +91,7 @@ def test_no_secret_is_in_what_commands_wrote_and_neither_secret_nor_text_is_prin
     assert [part for part in (*SECRETS, *texts) if part in printed] == []
 
 
-def test_a_report_has_no_texts_when_they_are_no_longer_allowed(
+def test_comparison_has_no_texts_when_they_are_no_longer_allowed(
     private: Project,
     texts: list[bytes],
     tmp_path: Path,
@@ -100,5 +100,5 @@ def test_a_report_has_no_texts_when_they_are_no_longer_allowed(
 ) -> None:
     project = own_copy(private, tmp_path, monkeypatch)
     project.change(evaluate={"log_texts": False})
-    call(report.main)
-    assert holding(project, ["reports/report.html"], texts) == set()
+    call(compare.main, "--a", "champion")
+    assert holding(project, ["reports/compare-*"], texts) == set()

@@ -1,4 +1,4 @@
-"""`make compare` on real runs: every kind of side, the report in both runs, and refusals."""
+"""`make compare` on real runs: every kind of run, the report in both runs, and refusals."""
 
 import shutil
 from pathlib import Path
@@ -27,7 +27,7 @@ def ids() -> list[str]:
     return [run.info.run_id for run in reversed(runs())]
 
 
-def test_the_champion_is_compared_with_the_workspace_and_both_runs_have_the_report(
+def test_champion_is_compared_with_the_workspace_and_both_runs_have_the_report(
     both: Project, call: Caller
 ) -> None:
     first, six = ids()
@@ -54,7 +54,7 @@ def test_the_champion_is_compared_with_the_workspace_and_both_runs_have_the_repo
         logged = client.list_artifacts(run_id, f"compare/{other}")
         assert {Path(file.path).name for file in logged} == {"comparison.json", "report.html"}
 
-    # a side is the same wherever it is read from
+    # the result is the same wherever a run is read from
     output = call(compare.main, "--a", first, "--b", six)
     assert f"**{printed['sentence']}**" in output
     assert "| train.units | 4 | 6 |" in output
@@ -64,7 +64,7 @@ def test_the_champion_is_compared_with_the_workspace_and_both_runs_have_the_repo
     assert again == printed
 
 
-def test_what_is_missing_or_was_changed_is_one_message(both: Project, call: Caller) -> None:
+def test_file_that_is_missing_or_was_changed_is_one_message(both: Project, call: Caller) -> None:
     first, six = ids()
     client = mlflow.MlflowClient()
     tag = client.get_run(first).data.tags["outputs.evaluate"]
@@ -97,14 +97,13 @@ def test_what_is_missing_or_was_changed_is_one_message(both: Project, call: Call
     output = call.fail(compare.main, "--a", six)
     assert "data/evaluate/predictions.csv is missing. `dvc repro` makes it." in output
 
-    # and so is a name of no run
     assert f"The tracking store has no run {'0' * 32}" in call.fail(compare.main, "--a", "0" * 32)
     output = call.fail(compare.main, "--a", "HEAD~1")
     assert output.startswith("HEAD~1 is not `workspace`, `champion` or a run's id")
 
 
 @pytest.mark.usefixtures("both")
-def test_a_run_that_was_lost_is_one_message_and_compared_once_it_was_made_again(
+def test_lost_run_is_one_message_and_compared_after_make_sync(
     call: Caller,
 ) -> None:
     first, six = ids()

@@ -1,4 +1,4 @@
-"""What is said of two groups of runs is what their answers carry, and no more."""
+"""A comparison of two groups says what their predictions support, and no more."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ import pytest
 from extras.common.evaluated_runs import RunGroup, Training
 from extras.common.significance import Interval
 from extras.compare import compare_text, comparison, verdict
-from extras.compare.comparable import Corpus, check_comparable
-from extras.compare.verdict import CompareOptions, Difference
+from extras.compare.comparable import ReviewTexts, check_comparable
+from extras.compare.verdict import CompareConfig, Difference
 from sentiment.errors import UserError
 from sentiment.tokenizer import Reviews
 
-SETTINGS = CompareOptions(confidence=0.95, bootstrap_samples=500, bootstrap_seed=0, examples=3)
+CONFIG = CompareConfig(confidence=0.95, examples=3)
 WORDS = ["", "good", "bad", "not"]
 PARAMS = {
     "fetch.dataset": "imdb",
@@ -29,7 +29,12 @@ PARAMS = {
 
 
 def training(run_id: str, probability: list[float], **changed: Any) -> Training:
-    """Answers to as many reviews, of which the even ones are positive; `x__y` stands for `x.y`."""
+    """Return a training that predicted reviews, every second one positive.
+
+    Args:
+        probability: of *positive*, for each review.
+        changed: params, with `__` for the dot of their names.
+    """
     count = len(probability)
     positive = np.arange(count) % 2 == 0
     classes = np.array(["negative", "positive"])
@@ -55,25 +60,26 @@ def side(run_id: str, *trainings: Training) -> RunGroup:
 
 
 def right(count: int, *wrong: int) -> list[float]:
-    """Probabilities that are right but for some reviews."""
+    """Return probabilities that are right, except for some reviews."""
     sure = np.where(np.arange(count) % 2 == 0, 0.9, 0.1)
     return [1 - p if at in wrong else p for at, p in enumerate(sure.tolist())]
 
 
-def corpus(count: int) -> Corpus:
-    """Reviews of one to three words."""
+def review_texts(count: int) -> ReviewTexts:
+    """Return reviews of one to three words."""
     texts = [[1, 3, 2][: 1 + at % 3] for at in range(count)]
-    return Corpus(Reviews.from_lists(texts, np.zeros(count, np.uint8)), WORDS)
+    return ReviewTexts(Reviews.from_lists(texts, np.zeros(count, np.uint8)), WORDS)
 
 
 def compared(a: RunGroup, b: RunGroup) -> comparison.Comparison:
-    return comparison.compare(a, b, corpus(len(a.trainings[0].predictions)), SETTINGS)
+    return comparison.compare(a, b, review_texts(len(a.trainings[0].predictions)), CONFIG)
 
 
-A, B = side("a", training("a", right(40, *range(12)))), side("b", training("b", right(40, 39)))
+A = side("a", training("a", right(40, *range(12))))
+B = side("b", training("b", right(40, 39)))
 
 
-def test_the_better_side_is_named_with_interval_and_p() -> None:
+def test_better_side_is_named_with_interval_and_p_value() -> None:
     result = compared(A, B)
     assert result.discordant == (1, 12)
     assert result.result.difference == pytest.approx(11 / 40)
@@ -81,25 +87,25 @@ def test_the_better_side_is_named_with_interval_and_p() -> None:
     assert result.result.p == pytest.approx(28 / 2**13)
     low, high = result.result.interval
     assert result.sentence == (
-        f"B is better by 27.50 points (95 % interval {100 * low:.2f} to {100 * high:.2f}, "
+        f"B is better by 27.50 points (95% interval {100 * low:.2f} to {100 * high:.2f}, "
         "McNemar's exact p = 0.0034)."
     )
     assert "says nothing about other seeds" in " ".join(result.caveats)
     exchanged = compared(B, A)
     low, high = exchanged.result.interval
     assert exchanged.sentence.startswith(
-        f"A is better by 27.50 points (95 % interval {-100 * high:.2f} to {-100 * low:.2f}, "
+        f"A is better by 27.50 points (95% interval {-100 * high:.2f} to {-100 * low:.2f}, "
     )
     assert exchanged.result.p == result.result.p
 
 
-def test_a_difference_that_may_be_chance_is_not_called_one() -> None:
+def test_difference_that_may_be_chance_is_not_called_one() -> None:
     result = compared(side("a", training("a", right(40, 1, 2))), B)
-    assert result.sentence.startswith("No difference shown: B − A is 2.50 points (95 % interval −")
+    assert result.sentence.startswith("No difference shown: B − A is 2.50 points (95% interval −")
     assert "p = 1)" in result.sentence
 
 
-def test_the_level_is_one_less_the_confidence_and_an_interval_that_disagrees_is_told() -> None:
+def test_level_is_one_minus_the_confidence_and_an_interval_that_disagrees_is_reported() -> None:
     result = Difference(0.8, 0.81, 0.01, Interval(0.001, 0.019), 0.03)
     assert verdict.sentence(result, 0.95, "test").startswith("B is better by 1.00")
     assert verdict.sentence(result, 0.99, "test").startswith("No difference shown")
@@ -107,12 +113,12 @@ def test_the_level_is_one_less_the_confidence_and_an_interval_that_disagrees_is_
     assert "undecided" not in " ".join(verdict.caveats(A, B, result, 0.95))
 
 
-def test_neither_a_training_and_its_group_are_compared_nor_answers_to_other_reviews() -> None:
+def test_training_and_its_group_or_different_test_sets_are_not_compared() -> None:
     group = side("group", *A.trainings, training("c", right(40)))
     with pytest.raises(UserError, match=r"a and group share trainings \(a\)\. Name another"):
         check_comparable(A, group)
     other = side("other", training("d", right(40), data__test__sha256="others"))
-    with pytest.raises(UserError, match="a and other were evaluated on other test reviews"):
+    with pytest.raises(UserError, match="a and other were evaluated on different test sets"):
         check_comparable(A, other)
 
 
@@ -124,19 +130,20 @@ def test_reviews_in_another_order_are_aligned() -> None:
     assert result.only_b == compared(A, B).only_b
 
 
-def test_examples_are_what_one_side_gets_right_the_furthest_apart_first() -> None:
+def test_examples_are_what_only_one_side_predicts_correctly_the_furthest_apart_first() -> None:
     unsure = right(40, *range(12))
-    unsure[5], unsure[6] = 0.99, 0.45
+    unsure[5] = 0.99
+    unsure[6] = 0.45
     result = compared(side("a", training("a", unsure)), B)
     assert [example.review for example in result.only_a] == [39]
-    assert len(result.only_b) == SETTINGS.examples
+    assert len(result.only_b) == CONFIG.examples
     assert 6 not in [example.review for example in result.only_b]
     assert result.only_b[0].review == 5
     assert result.only_b[0].text == "good not bad"
     assert result.only_b[0].probability_a == pytest.approx(0.99)
 
 
-def test_groups_of_reviews_partition_them_and_have_the_metrics_of_their_reviews() -> None:
+def test_subsets_by_length_partition_the_reviews_and_have_the_metrics_of_theirs() -> None:
     groups = {group.name: group for group in compared(A, B).groups}
     assert list(groups) == ["1-1", "2-2", "over 2"]
     assert sum(group.reviews for group in groups.values()) == 40
@@ -152,7 +159,7 @@ C = [training(f"c{seed}", right(40, *range(2 + seed)), train__seed=seed) for see
 GROUP = side("group", *C)
 
 
-def test_of_a_group_the_unit_is_a_training() -> None:
+def test_trainings_are_the_sample_if_a_side_is_a_group() -> None:
     others = side("d", training("d", right(40, 5)), training("e", right(40, 5, 7)))
     result = compared(GROUP, others)
     reviews = [[example.review for example in part] for part in (result.only_a, result.only_b)]
@@ -166,7 +173,7 @@ def test_of_a_group_the_unit_is_a_training() -> None:
     assert result.discordant is None
 
 
-def test_a_single_training_is_held_against_a_group_by_its_spread() -> None:
+def test_single_training_is_compared_with_a_group_by_the_standard_deviation_of_the_group() -> None:
     result = compared(side("d", training("d", right(40, *range(12)))), GROUP)
     assert result.test == "Student's t-test"
     # by hand: 9 of 40, spread 1 of 40: t = 9 / √(1 + 1/3), two degrees of freedom
@@ -177,12 +184,12 @@ def test_a_single_training_is_held_against_a_group_by_its_spread() -> None:
 
 def test_metrics_of_single_trainings_and_groups_are_in_words() -> None:
     result = compared(A, GROUP)
-    rows = {name: values for name, *values in compare_text.metrics(result)}
+    rows = {name: values for name, *values in compare_text.metric_rows(result)}
     single, group = rows["accuracy"]
-    assert single.startswith("0.7000 (95 % interval 0.5")
+    assert single.startswith("0.7000 (95% interval 0.5")
     assert group == "mean 0.9250 (standard deviation 0.0250, range 0.9000 to 0.9500)"
     single, group = rows["Brier score"]
     assert single == "0.2500"
     assert group.startswith("mean 0.0700 (standard deviation 0.0200, range 0.05")
     assert rows["seconds of training"][0] == "4.0"
-    assert compare_text.line("a <b> & c\n\x1b[31m") == "a <b> & c �[31m"
+    assert compare_text.one_line("a <b> & c\n\x1b[31m") == "a <b> & c �[31m"

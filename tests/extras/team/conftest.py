@@ -1,4 +1,4 @@
-"""A server for the tests of each module, and a laptop's history that is moved to it."""
+"""A team's server for the tests of each module, and a laptop whose runs are copied to it."""
 
 import json
 from collections.abc import Iterator
@@ -9,36 +9,33 @@ import pytest
 from mlflow.entities import Metric, Param, RunTag
 
 from tests.conftest import stand_in
-from tests.extras.team.servers import Parts, Team, parts, serving
+from tests.extras.team.servers import Team, documented_variables, team
 from tests.project import MODEL, Project
 from workflow import store
 
 RUNS = 20
 STATUSES = ("FINISHED", "FINISHED", "FINISHED", "FAILED", "KILLED")
+MIGRATE = ("python", "-m", "extras.team.migrate", "--database", "postgresql:///mlflow", "--to")
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[Parts]:
-    """PostgreSQL and Swift."""
-    with parts() as standing:
-        yield standing
-
-
-@pytest.fixture(scope="module")
-def server(processes: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    with serving(processes, tmp_path_factory.mktemp("team")) as started:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    with team(tmp_path_factory.mktemp("team")) as started:
         yield started
 
 
 def add_runs() -> None:
-    """Runs as sweeps and seeds make them: children of others, some failed, some deleted."""
-    experiment_id, client, parent = store.connect(), mlflow.MlflowClient(), ""
+    """Add runs as sweeps and seeds make them: children of others, some failed, some deleted."""
+    experiment_id = store.connect()
+    client = mlflow.MlflowClient()
+    parent = ""
     for number in range(RUNS - 1):
-        begun, first = 1_700_000_000_000 + 60_000 * number, number % 10 == 0
-        link = "sweep.key" if first else "mlflow.parentRunId"
+        begun = 1_700_000_000_000 + 60_000 * number
+        is_parent = number % 10 == 0
+        link = "sweep.key" if is_parent else "mlflow.parentRunId"
         tags = {"mlflow.runName": f"trial {number}", link: parent}
         run_id = client.create_run(experiment_id, begun, tags).info.run_id
-        parent = run_id if first else parent
+        parent = run_id if is_parent else parent
         points = [Metric("loss", 1 / step, begun + step, step) for step in range(1, 31)]
         metrics = [*points, Metric("accuracy", float("nan"), begun, 1)]
         params = [Param("train.units", str(number)), Param("note", "ä, 'quoted'\n")]
@@ -60,15 +57,15 @@ def laptop(finished: Project, server: Team, tmp_path_factory: pytest.TempPathFac
     with pytest.MonkeyPatch.context() as patch:
         stand_in(project.path, patch)
         add_runs()
-    server.parts.write(project.path)
-    project.environment |= server.parts.environment | server.user("admin")
-    del project.environment["MLFLOW_TRACKING_URI"]
+    environment = server.backends.environment
+    names = documented_variables("## A laptop's history") - {"TO", "DATABASE"}
+    variables = {**environment, **server.user("admin")}
+    project.environment |= {name: variables[name] for name in (*names, "PGPORT")}
     return project
 
 
 @pytest.fixture(scope="module")
-def moved(laptop: Project, server: Team) -> Any:
-    """What `make migrate` prints as JSON where everything was moved before."""
-    command = ("python", "-m", "extras.team.migrate", "--to", server.address)
-    laptop.run(*command)
-    return json.loads(laptop.read(*command, "--json"))
+def migrated(laptop: Project, server: Team) -> Any:
+    """The JSON that `make migrate` prints if everything was copied before."""
+    laptop.run(*MIGRATE, server.url)
+    return json.loads(laptop.read(*MIGRATE, server.url, "--json"))

@@ -1,6 +1,7 @@
-"""The team's server as `make server` starts it: PostgreSQL with passwords, S3, and users."""
+"""A team's server, started by the commands of docs/team.md, on PostgreSQL and an S3 store."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,164 +12,224 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from ruamel.yaml import YAML
 
-from extras.team.checks import PASSWORD, SECRET_KEY
-from extras.team.server_options import FILE
 from tests.extras.documented import documented
-from tests.object_store import BINARIES, ObjectStore, client, swift
-from tests.project import ROOT, free_port, wait_for
-from tests.services import Database, postgres, started
+from tests.project import QUIET, ROOT, Project, free_port, wait_for
+from tests.services import kill, postgres, started
 
-# every secret has this in it, so that a test can look for it
+S3_BINARIES = ROOT / ".s3" / "bin"
+# Every secret contains this, so that a test can search for it.
 MARK = "sesame"
-DATABASE_PASSWORD, ADMIN_PASSWORD = f"{MARK}-of-the-database", f"{MARK}-of-the-admin"
+DATABASE_PASSWORD = f"{MARK}-of-the-database"
+ADMIN_PASSWORD = f"{MARK}-of-the-admin"
 USERS = ("alice", "bob", "reader")
 
 
 def password(user: str) -> str:
+    """Return the password of a user of the server."""
     return ADMIN_PASSWORD if user == "admin" else f"{MARK}-of-{user}"
 
 
-class Parts(NamedTuple):
-    """What a server stands on: a database server, an object store, its settings and secrets."""
+def run_documented(
+    heading: str, folder: Path, environment: Mapping[str, str], typed: str = ""
+) -> None:
+    """Run the commands that docs/team.md has after a text, as they stand.
 
-    database: Database
-    store: ObjectStore
-    settings: dict[str, Any]
+    Args:
+        typed: what the user types.
+    """
+    done = subprocess.run(
+        ["bash", "-ec", "\n".join(documented(heading))],
+        cwd=folder,
+        env=environment,
+        input=typed,
+        text=True,
+        capture_output=True,
+        check=False,
+        start_new_session=True,  # without a terminal, passwords are read from the input
+    )
+    assert done.returncode == 0, f"{heading} {done.stderr}"
+
+
+def documented_variables(heading: str) -> set[str]:
+    """Return the names of the variables that docs/team.md sets after a text."""
+    return set(re.findall(r"\b([A-Z][A-Z0-9_]+)=", "\n".join(documented(heading))))
+
+
+@contextmanager
+def s3_store() -> Iterator[str]:
+    """Start a server that stands in for an empty S3 store; yield its URL."""
+    if not S3_BINARIES.is_dir():
+        pytest.skip("the stand-in for an S3 store is not installed: `make .s3/complete`")
+    port = free_port()
+    command = (str(S3_BINARIES / "moto_server"), "--host", "127.0.0.1", "--port", str(port))
+    process = started(ROOT, *command)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(f"{url}/moto-api/")
+        yield url
+    finally:
+        kill(process)
+
+
+class Backends(NamedTuple):
+    """A database server and an S3 store, with the databases and buckets of a team's server.
+
+    Attributes:
+        folder: where the commands of docs/team.md are run.
+        environment: of these commands; it has the variables of the page.
+        port: where the team's server listens.
+    """
+
+    folder: Path
     environment: dict[str, str]
+    port: int
 
-    def write(self, folder: Path, **changes: Any) -> None:
-        """Write the settings where a command in this folder reads them, with other values."""
-        (folder / FILE).parent.mkdir(parents=True, exist_ok=True)
-        YAML().dump({**self.settings, **changes}, folder / FILE)
-
-    def sql(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
-        """The rows of a statement in one of the databases."""
+    def sql(self, statement: str, database: str = "mlflow") -> list[tuple[Any, ...]]:
+        """Execute a statement as the database's administrator, and return its rows."""
         import psycopg
 
-        base = self.database.address.rpartition("/")[0]
-        address, secret = f"{base}/{database}", DATABASE_PASSWORD
-        with psycopg.connect(address, password=secret, autocommit=True) as connection:
+        with psycopg.connect(
+            host=self.environment["PGHOST"],
+            port=self.environment["PGPORT"],
+            user="test",
+            password=DATABASE_PASSWORD,
+            dbname=database,
+            autocommit=True,
+        ) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def objects(self) -> dict[str, bytes]:
-        """The files in the bucket, by their keys."""
-        s3, bucket = client(self.store.environment), urlsplit(self.settings["artifacts"]).netloc
+    def s3_client(self) -> Any:
+        """Return boto's client of the S3 store."""
+        import boto3
+
+        session = boto3.Session(
+            self.environment["AWS_ACCESS_KEY_ID"],
+            self.environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=self.environment["AWS_DEFAULT_REGION"],
+        )
+        return session.client("s3", endpoint_url=self.environment["AWS_ENDPOINT_URL"])
+
+    def objects(self, bucket: str = "mlflow") -> dict[str, bytes]:
+        """Return the content of each object in a bucket, by key."""
+        s3 = self.s3_client()
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
         return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
 
 
-def run_documented(
-    heading: str, environment: Mapping[str, str], instead: Mapping[str, str], typed: str = ""
-) -> None:
-    """Run the commands that docs/team.md has after a heading, but `make`, as they are written.
-
-    `instead` says what stands here in place of what is there, `typed` is what the user types.
-    """
-    path = f"{BINARIES}:{os.environ['PATH']}"
-    for line in documented(heading):
-        for there, here in instead.items():
-            line = line.replace(there, here)
-        if not line.startswith("make "):
-            subprocess.run(
-                ["bash", "-c", line],
-                env={**os.environ, **environment, "PATH": path},
-                input=typed,
-                text=True,
-                check=True,
-                capture_output=True,
-                start_new_session=True,  # without a terminal, passwords are read from the input
-            )
-
-
 @contextmanager
-def parts() -> Iterator[Parts]:
-    """Two empty databases and an empty bucket, made as docs/team.md says, and their settings."""
+def backends(folder: Path) -> Iterator[Backends]:
+    """Start PostgreSQL and an S3 store; create databases and bucket as docs/team.md says."""
     pytest.importorskip("boto3", reason="`make .venv/team` installs it")
-    with postgres(DATABASE_PASSWORD) as database, swift() as store:
-        port = str(urlsplit(database.address).port)
-        base = f"postgresql://mlflow@127.0.0.1:{port}"
-        where = {"PGHOST": "127.0.0.1", "PGPORT": port, "PGUSER": "test"}
-        administrator = {**where, "PGPASSWORD": DATABASE_PASSWORD, **store.environment}
-        run_documented("## The server", administrator, {}, f"{DATABASE_PASSWORD}\n" * 2)
-        settings = {
-            **YAML(typ="safe", pure=True).load(ROOT / FILE),
-            "runs": f"{base}/mlflow",
-            "users": f"{base}/mlflow_auth",
-            "artifacts": "s3://mlflow",
-            "s3_endpoint": store.endpoint,
-            "port": free_port(),
-            "allowed_hosts": ["127.0.0.1:*"],
-            "default_permission": "READ",
-            "workers": 1,
-        }
-        secrets = {
+    with postgres(DATABASE_PASSWORD) as database, s3_store() as s3_url:
+        port = free_port()
+        variables = {
+            "PGHOST": "127.0.0.1",
+            "PGUSER": "mlflow",
             "PGPASSWORD": DATABASE_PASSWORD,
-            SECRET_KEY: f"{MARK}-of-the-pages",
-            PASSWORD: ADMIN_PASSWORD,
+            "AWS_ENDPOINT_URL": s3_url,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": f"{MARK}-of-the-store",
+            "MLFLOW_SERVER_ALLOWED_HOSTS": f"127.0.0.1:{port}",
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": f"{MARK}-of-the-pages",
+            "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN_PASSWORD,
+            "MLFLOW_AUTH_CONFIG_PATH": "auth.ini",
         }
-        yield Parts(database, store, settings, {**store.environment, **secrets})
+        assert variables.keys() == documented_variables("**Variables.**")
+        ports = {"PGPORT": str(urlsplit(database.address).port), "MLFLOW_PORT": str(port)}
+        binaries = f"{Path(sys.executable).parent}{os.pathsep}{S3_BINARIES}"
+        path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
+        environment = {**Project(folder).environment, **QUIET, **variables, **ports, "PATH": path}
+        administrator = {**environment, "PGUSER": "test"}
+        run_documented("**Databases.**", folder, administrator, f"{DATABASE_PASSWORD}\n" * 2)
+        run_documented("**Bucket and users.**", folder, environment)
+        yield Backends(folder, environment, port)
 
 
 class Team(NamedTuple):
-    """A team's server; its settings are in the folder, and the last of the processes serves."""
+    """A team's server; the last of the processes serves."""
 
-    parts: Parts
-    folder: Path
+    backends: Backends
     processes: "list[subprocess.Popen[bytes]]"
 
     @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.parts.settings['port']}"
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.backends.port}"
 
     def user(self, name: str) -> dict[str, str]:
-        """The variables by which a user's machine reaches the server."""
-        return {
-            "MLFLOW_TRACKING_URI": self.address,
+        """Return the variables by which a user's machine reaches the server."""
+        variables = {
+            "MLFLOW_TRACKING_URI": self.url,
             "MLFLOW_TRACKING_USERNAME": name,
             "MLFLOW_TRACKING_PASSWORD": password(name),
         }
+        assert variables.keys() == documented_variables("## Each machine")
+        return variables
 
-    def ask(self, method: str, path: str, **body: str) -> Any:
-        """Ask MLflow's interface for users, as the administrator."""
-        secret = ("admin", ADMIN_PASSWORD)
-        url = f"{self.address}/api/{path}"
-        answer = requests.request(method, url, json=body, auth=secret, timeout=300)
-        answer.raise_for_status()
-        return answer.json()
+    def request(self, method: str, path: str, **body: str) -> Any:
+        """Send a request to MLflow's API as the administrator, and return the response."""
+        response = requests.request(
+            method,
+            f"{self.url}/api/{path}",
+            json=body,
+            auth=("admin", ADMIN_PASSWORD),
+            timeout=300,
+        )
+        response.raise_for_status()
+        return response.json()
 
-    def stop(self) -> None:
-        self.processes[-1].terminate()
-        self.processes[-1].wait(timeout=300)
+    def grant(self, user: str, permission: str, **resources: str) -> None:
+        """Give a user a permission on resources, which are named by their type."""
+        for kind, name in resources.items():
+            self.request(
+                "POST",
+                "3.0/mlflow/users/permissions/grant",
+                username=user,
+                resource_type=kind,
+                resource_id=name,
+                permission=permission,
+            )
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
-        command = (sys.executable, "-m", "extras.team.server")
-        environment = {**self.parts.environment, "PYTHONPATH": str(ROOT)}
-        self.processes.append(started(self.folder, *command, **environment))
-        wait_for(f"{self.address}/health")
+        """Start the server as docs/team.md says, and wait until it responds."""
+        command = "\n".join(documented("**Start.**"))
+        process = started(
+            self.backends.folder,
+            "bash",
+            "-ec",
+            command,
+            output=str(self.backends.folder / "server.log"),
+            **self.backends.environment,
+        )
+        self.processes.append(process)
+        wait_for(f"{self.url}/health")
+
+    def stop(self) -> None:
+        kill(self.processes[-1])
 
 
 @contextmanager
-def serving(standing: Parts, folder: Path, **changes: Any) -> Iterator[Team]:
-    """A server on these parts, whose users may read all and change what is theirs."""
-    standing.write(folder, **changes)
-    server = Team(standing, folder, [])
+def serving(standing: Backends) -> Iterator[Team]:
+    """Start a server on these backends, whose databases have MLflow's schema."""
+    server = Team(standing, [])
     server.start()
     try:
-        for name in USERS:
-            secret = password(name)
-            server.ask("POST", "2.0/mlflow/users/create", username=name, password=secret)
         yield server
     finally:
         server.stop()
 
 
 @contextmanager
-def team(folder: Path, **changes: Any) -> Iterator[Team]:
-    """A server and all that it stands on."""
-    with parts() as standing, serving(standing, folder, **changes) as server:
-        yield server
+def team(folder: Path) -> Iterator[Team]:
+    """Start a server with users, and everything that it stands on."""
+    with backends(folder) as standing:
+        run_documented("**Schema.**", standing.folder, standing.environment)
+        with serving(standing) as server:
+            for name in USERS:
+                server.request(
+                    "POST", "2.0/mlflow/users/create", username=name, password=password(name)
+                )
+            yield server

@@ -1,6 +1,5 @@
-"""`make migrate`: a laptop's history on the team's server, whole, once and unchanged."""
+"""`make migrate`: a laptop's runs on the team's server, complete, once and unchanged."""
 
-import json
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -9,17 +8,17 @@ from typing import Any
 
 import mlflow
 import pytest
-from mlflow.entities import ViewType
 
 from extras.team import migrate
 from tests.conftest import Caller, stand_in
 from tests.extras.team.conftest import RUNS
+from tests.extras.team.history import history
 from tests.extras.team.servers import Team
-from tests.object_store import client as object_client
-from tests.project import MODEL, Project, free_port
+from tests.project import Project, free_port
 from workflow import store
 
 pytestmark = pytest.mark.slow
+DATABASE = "postgresql:///mlflow"
 KILLED = """
 import os
 from extras.team import migrate, store_history
@@ -34,10 +33,11 @@ run_command("make migrate", migrate.main)
 
 @pytest.fixture
 def own(laptop: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The laptop's project, in which the test stands, as the administrator."""
+    """The laptop's project as the working directory, with the administrator's variables."""
     monkeypatch.chdir(laptop.path)
     for name, value in laptop.environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DATABASE", DATABASE)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # the command sets it; monkeypatch sets it back
     return laptop.path
 
@@ -48,92 +48,87 @@ def execute(project: Path, statement: str) -> None:
         database.execute(statement)
 
 
-def rows(server: Team, table: str) -> int:
-    """The rows of a table on the server."""
-    ((count,),) = server.parts.sql(f"SELECT count(*) FROM {table}", "mlflow")
+def count_rows(server: Team, table: str) -> int:
+    """Return the number of rows of a table on the server."""
+    ((count,),) = server.backends.sql(f"SELECT count(*) FROM {table}")
     return int(count)
 
 
-def test_what_stands_in_the_way_is_one_message_and_nothing_is_moved(
-    own: Path, server: Team, call: Caller
-) -> None:
-    def said(address: str = server.address, **environment: str) -> str:
-        return call.fail(migrate.main, "--to", address, **environment)
+def assert_nothing_was_copied(server: Team) -> None:
+    assert count_rows(server, "runs") == 0
+    assert server.backends.objects() == {}
 
-    assert "mlflow.example.org is not a server's URL" in said("mlflow.example.org")
-    assert "does not answer" in said(f"http://127.0.0.1:{free_port()}")
-    password = server.user("admin")["MLFLOW_TRACKING_PASSWORD"]
-    assert "rejected the user name or password" in said(MLFLOW_TRACKING_PASSWORD="another one")
-    call.monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
-    runs = server.parts.settings["runs"]
-    server.parts.write(own, runs=f"{runs}_s")
-    assert 'database "mlflow_s" does not exist' in said()
-    server.parts.sql("CREATE DATABASE mlflow_s OWNER mlflow")
-    subprocess.run(f"pg_dump {runs} | psql {runs}_s", shell=True, check=True, capture_output=True)
-    server.parts.sql("UPDATE experiments SET creation_time = 0", "mlflow_s")
-    assert "uses another database than the one in" in said()
-    server.parts.write(own)
+
+@pytest.mark.usefixtures("own")
+def test_server_that_cannot_be_used_is_one_message(server: Team, call: Caller) -> None:
+    def message(url: str) -> str:
+        return call.fail(migrate.main, "--to", url)
+
+    assert "mlflow.example.org is not a server's URL" in message("mlflow.example.org")
+    assert "does not answer" in message(f"http://127.0.0.1:{free_port()}")
+    call.monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another one")
+    assert "rejected the user name or password" in message(server.url)
+    assert_nothing_was_copied(server)
+
+
+@pytest.mark.usefixtures("own")
+def test_database_that_is_not_the_servers_is_one_message(server: Team, call: Caller) -> None:
+    def message(database: str) -> str:
+        return call.fail(migrate.main, "--to", server.url, "--database", database)
+
+    assert 'database "mlflow_s" does not exist' in message("postgresql:///mlflow_s")
+    assert message("mlflow:sesame@host/mlflow").startswith("DATABASE is not the URL of a database.")
+    assert "has no tables of MLflow" in message("postgresql:///mlflow_auth")
+    server.backends.sql("CREATE DATABASE mlflow_s OWNER mlflow")
+    copy = "pg_dump mlflow | psql mlflow_s"
+    subprocess.run(copy, shell=True, check=True, capture_output=True)
+    server.backends.sql("UPDATE experiments SET creation_time = 0", "mlflow_s")
+    assert "uses another database than postgresql:///mlflow_s" in message("postgresql:///mlflow_s")
+    server.backends.sql("UPDATE alembic_version SET version_num = '1'", "mlflow_s")
+    assert "has version 1 of MLflow's schema" in message("postgresql:///mlflow_s")
+    assert_nothing_was_copied(server)
+
+
+def test_run_that_is_still_running_is_one_message(own: Path, server: Team, call: Caller) -> None:
     execute(own, "UPDATE runs SET status = 'RUNNING' WHERE name = 'trial 1'")
-    assert "Still running: " in said()
+    message = call.fail(migrate.main, "--to", server.url)
     execute(own, "UPDATE runs SET status = 'FINISHED' WHERE name = 'trial 1'")
-    assert rows(server, "runs") == len(server.parts.objects()) == 0
+    assert "Still running: " in message
+    assert_nothing_was_copied(server)
 
 
-def test_a_migration_that_is_killed_leaves_no_row_and_is_gone_on_with(
+def test_killed_migration_leaves_no_row_and_the_next_one_completes_it(
     own: Path, laptop: Project, server: Team, call: Caller
 ) -> None:
-    process = laptop.start("python", "-c", KILLED, "--to", server.address)
+    process = laptop.start("python", "-c", KILLED, "--to", server.url, DATABASE=DATABASE)
     process.communicate(timeout=300)
     assert process.returncode == -9
-    assert rows(server, "runs") == rows(server, "metrics") == 0
-    uploaded = server.parts.objects()
+    assert count_rows(server, "runs") == count_rows(server, "metrics") == 0
+    uploaded = server.backends.objects()
     (cut,) = (key for key in uploaded if key.endswith("a b.txt"))
-    object_client(server.parts.store.environment).put_object(Bucket="mlflow", Key=cut, Body=b"no")
-    result = call.json(migrate.main, "--to", server.address)
+    server.backends.s3_client().put_object(Bucket="mlflow", Key=cut, Body=b"no")
+    result = call.json(migrate.main, "--to", server.url)
     assert result["equal"]
-    assert result["brought"]["files"] == 1
-    assert server.parts.objects() == uploaded
+    assert result["copied"]["files"] == 1
+    assert server.backends.objects() == uploaded
     logged = [path for path in own.glob("mlruns/**/*") if path.is_file()]
     assert result["files"] == len(uploaded) == len(logged)
-    assert rows(server, "runs") == RUNS
+    assert count_rows(server, "runs") == RUNS
 
 
-def history(client: mlflow.MlflowClient) -> str:
-    """All runs, some of their curves, and all versions, as a client sees them."""
-    experiment = client.get_experiment_by_name(store.EXPERIMENT)
-    assert experiment
-    ids = [experiment.experiment_id]
-    runs = client.search_runs(ids, run_view_type=ViewType.ALL)
-    documents = [run.to_dictionary() for run in runs]
-    for run in documents:  # but where its artifacts are
-        del run["info"]["artifact_uri"], run["info"]["experiment_id"]
-        run["inputs"]["dataset_inputs"].sort(key=str)
-    curves = [
-        sorted((point.step, point.timestamp, point.value) for point in points)
-        for run in runs[::4]
-        for points in (client.get_metric_history(run.info.run_id, it) for it in run.data.metrics)
-    ]
-    versions = sorted(
-        [str(it.version), it.run_id, it.source, it.creation_timestamp, sorted(it.tags.items())]
-        for it in client.search_model_versions(f"name = '{MODEL}'")
-    )
-    champion = client.get_model_version_by_alias(MODEL, "champion")
-    return json.dumps([documents, curves, versions, str(champion.version)], sort_keys=True)
-
-
-def test_called_again_nothing_is_brought_twice_and_a_client_sees_the_same_as_here(
-    moved: Any, own: Path, server: Team
+def test_second_migration_copies_nothing_and_clients_see_the_same_on_both(
+    migrated: Any, own: Path, server: Team
 ) -> None:
-    assert moved["equal"]
-    assert moved["brought"] == {"rows": 0, "files": 0}
-    assert {"name": "runs", "here": RUNS, "there": RUNS} in moved["tables"]
+    assert migrated["equal"]
+    assert migrated["copied"] == {"rows": 0, "files": 0}
+    assert {"name": "runs", "here": RUNS, "there": RUNS} in migrated["tables"]
     here = history(mlflow.MlflowClient(f"sqlite:///{own}/mlflow.db"))
     assert here.count('"run_name"') == RUNS
-    assert here == history(mlflow.MlflowClient(server.address))
+    assert here == history(mlflow.MlflowClient(server.url))
 
 
-@pytest.mark.usefixtures("moved")
-def test_what_is_new_is_brought_and_other_content_under_the_same_name_refused(
+@pytest.mark.usefixtures("migrated")
+def test_new_run_is_copied_and_other_content_under_the_same_name_is_refused(
     own: Path, server: Team, call: Caller
 ) -> None:
     stand_in(own, call.monkeypatch)
@@ -141,22 +136,26 @@ def test_what_is_new_is_brought_and_other_content_under_the_same_name_refused(
     run_id = client.create_run(store.connect(), 1_600_000_000_000).info.run_id
     client.log_text(run_id, "new", "note.txt")
     client.set_terminated(run_id)
-    result = call.json(migrate.main, "--to", server.address)
+    result = call.json(migrate.main, "--to", server.url)
     assert result["equal"]
-    assert result["brought"]["files"] == 1
+    assert result["copied"]["files"] == 1
     status = f"SELECT status FROM runs WHERE run_uuid = '{run_id}'"
-    assert server.parts.sql(status, "mlflow") == [("FINISHED",)]
-    before = rows(server, "params"), server.parts.objects()
+    assert server.backends.sql(status) == [("FINISHED",)]
+
+    params = count_rows(server, "params")
+    objects = server.backends.objects()
     note = next(own.glob(f"mlruns/*/{run_id}/artifacts/note.txt"))
     note.write_text("NEW", encoding="utf-8")
     note.with_name("more.txt").touch()
-    said = call.fail(migrate.main, "--to", server.address)
-    assert "other files under the same path" in said
-    assert said.endswith(f"{run_id}/artifacts/note.txt")
+    message = call.fail(migrate.main, "--to", server.url)
+    assert "other files under the same path, so nothing was copied" in message
+    assert message.endswith(f"{run_id}/artifacts/note.txt")
+
     execute(own, "UPDATE params SET value = 'new' WHERE key = 'train.units' AND value = '5'")
     execute(own, "UPDATE model_versions SET run_id = 'another' WHERE version = 3")
-    said = call.fail(migrate.main, "--to", server.address)
-    assert "nothing was moved" in said
-    assert "\n  params: train.units, " in said
-    assert "synthetic-sentiment, 3" in said
-    assert (rows(server, "params"), server.parts.objects()) == before
+    message = call.fail(migrate.main, "--to", server.url)
+    assert "so nothing was copied:" in message
+    assert "\n  params: train.units, " in message
+    assert "synthetic-sentiment, 3" in message
+    assert count_rows(server, "params") == params
+    assert server.backends.objects() == objects
