@@ -170,20 +170,24 @@ def count_words(
     """Count how often each text has each word.
 
     Args:
-        texts: the ranks of the words of each text.
+        texts: the ranks of the words of each text, at least one text.
         words_dropped: number of words of each text that have no rank, shape (texts,).
 
     Returns:
         Shape (texts, `MAX_WORDS` + 1). The column is the word's rank; column 0 has all words
         without a rank of at most `MAX_WORDS`.
     """
-    arrays = [np.asarray(text, np.int64) for text in texts]
-    lengths = [len(array) for array in arrays]
-    ranks = np.concatenate([np.zeros(0, np.int64), *arrays])
-    rows = np.concatenate([np.repeat(np.arange(len(arrays)), lengths), np.arange(len(arrays))])
-    columns = np.concatenate([np.where(ranks > MAX_WORDS, 0, ranks), np.zeros_like(lengths)])
-    counts = np.concatenate([np.ones(len(ranks), np.int64), words_dropped])
-    return scipy.sparse.coo_array((counts, (rows, columns)), (len(arrays), MAX_WORDS + 1)).tocsr()
+    zero = np.zeros(1, np.int32)  # the column of the words that are dropped
+    columns = [np.concatenate([zero, text], dtype=np.int32, casting="unsafe") for text in texts]
+    offsets = np.concatenate([[0], np.cumsum([len(text) for text in columns])])
+    indices = np.concatenate(columns)
+    indices[indices > MAX_WORDS] = 0
+    counts = np.ones(len(indices), np.int32)
+    counts[offsets[:-1]] = words_dropped
+    shape = (len(columns), MAX_WORDS + 1)
+    matrix = scipy.sparse.csr_array((counts, indices, offsets), shape)
+    matrix.sum_duplicates()
+    return matrix
 
 
 def total_variation_distance(a: NDArray[np.integer], b: NDArray[np.integer]) -> float:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ def project(own_texts: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture(autouse=True)
-def client(project: Project) -> Iterator[mlflow.MlflowClient]:  # noqa: ARG001
+def client(project: Project) -> mlflow.MlflowClient:  # noqa: ARG001
     return mlflow.MlflowClient()
 
 
