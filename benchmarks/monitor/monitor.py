@@ -45,7 +45,7 @@ class PredictedTexts:
 
     Attributes:
         reviews: the texts.
-        table: see `extras.monitor.window.Window`.
+        table: see `extras.monitor.window.Window.to_table`.
         word_counts: see `sentiment.profile.count_words`.
     """
 

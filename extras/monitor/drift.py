@@ -94,7 +94,7 @@ def measure_effects(
     normally, by the standard deviation of the test texts.
 
     Args:
-        texts: see `extras.monitor.window.Window`, at least one text.
+        texts: see `extras.monitor.window.Window.to_table`, at least one text.
         word_counts: see `sentiment.profile.count_words`, of some of the texts. None if the texts
             themselves are not known.
         profile: the reference profile.

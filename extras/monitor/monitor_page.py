@@ -34,7 +34,7 @@ def plot_words(
     """Draw the distribution of the number of words, for the current texts and the test set.
 
     Args:
-        texts: see `extras.monitor.window.Window`.
+        texts: see `extras.monitor.window.Window.to_table`.
         profile: the reference profile.
         title: the title of the plot.
         params: the section `evaluate`.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from pydantic import ValidationError
 
 from extras.common import run_groups
@@ -98,8 +99,8 @@ def create_report(
         served = champion.load_model(model)
         window.read_file(file, column or table.text, table.longest, served, current)
     check_window(current, file, model, labels)
-    texts = current.texts
-    effects, changed_words = compare_texts(current, model, profile, config)
+    texts = current.to_table()
+    effects, changed_words = compare_texts(texts, current.sample, model, profile, config)
     left_out = count_left_out(current, config)
     report = {
         # A name may hold bytes that are not UTF-8, which neither MLflow nor a page can hold.
@@ -159,14 +160,14 @@ def check_window(current: Window, file: str, model: str, labels: int) -> None:
     Raises:
         UserError: there are not.
     """
-    if not len(current.texts):
+    if not len(current):
         raise UserError(
             f"{file} has no text to compare: of {current.rows:,} rows or lines, "
             f"{current.unreadable:,} cannot be read and {current.other_versions:,} are predictions "
             f"of other versions than {model}. To monitor another version, set MODEL=…."
         )
     if len(current.sample) < labels:
-        is_without_texts = len(current.sample) < len(current.texts)
+        is_without_texts = len(current.sample) < len(current)
         advice = "Log texts by `make serve LOG_TEXTS=1`." if is_without_texts else "Lower LABEL."
         raise UserError(
             f"{file} has {len(current.sample):,} texts to label, fewer than {labels:,}. {advice}"
@@ -174,20 +175,32 @@ def check_window(current: Window, file: str, model: str, labels: int) -> None:
 
 
 def compare_texts(
-    current: Window, model: str, profile: ReferenceProfile, config: MonitorConfig
+    texts: pd.DataFrame,
+    sample: Sequence[str],
+    model: str,
+    profile: ReferenceProfile,
+    config: MonitorConfig,
 ) -> tuple[list[Effect], list[ChangedWord]]:
-    """Compare texts with a profile; return the effects and, if word use changed, which words."""
+    """Compare texts with a profile; return the effects and, if word use changed, which words.
+
+    Args:
+        texts: see `Window.to_table`.
+        sample: texts whose words are counted. May be empty.
+        model: URI of the model version.
+        profile: its reference profile.
+        config: the content of `monitor.yaml`.
+    """
     import mlflow
 
-    if not current.sample:
-        return drift.measure_effects(current.texts, None, profile, config), []
+    if not sample:
+        return drift.measure_effects(texts, None, profile, config), []
     word_index = mlflow.artifacts.load_dict(f"{model}/artifacts/word_index.json")
-    encoded = [encode(text, word_index, profile.tokenizer) for text in current.sample]
+    encoded = [encode(text, word_index, profile.tokenizer) for text in sample]
     word_counts = count_words(
         [text.ranks for text in encoded],
         np.array([text.word_count - len(text.ranks) for text in encoded]),
     )
-    effects = drift.measure_effects(current.texts, word_counts, profile, config)
+    effects = drift.measure_effects(texts, word_counts, profile, config)
     if not any(effect.alarm for effect in effects if effect.quantity == WORD_USE):
         return effects, []
     words = sorted(word_index, key=word_index.__getitem__)
@@ -222,7 +235,7 @@ def choose_status(
     """Return the status of a report. Too few texts or rows raise no alarm."""
     if current.rows >= MIN_TEXTS and any(row["alarm"] for row in left_out):
         return ALARM
-    if len(current.texts) < MIN_TEXTS:
+    if len(current) < MIN_TEXTS:
         return TOO_FEW_TEXTS
     return ALARM if any(effect.alarm for effect in effects) else WITHIN_LIMITS
 

@@ -1,11 +1,13 @@
 """Read the texts that are compared, from the log of a server or from a file."""
 
 import random
+from array import array
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -51,12 +53,12 @@ class Window:
         self.sample: list[str] = []
         self.unreadable = 0
         self.other_versions = 0
-        self._rows: list[Sequence[float]] = []
+        self._values = array("d")
         self._known_texts = 0
 
     def add(self, row: Sequence[float], text: str | None) -> None:
         """Add a text with its values of `COLUMNS`."""
-        self._rows.append(row)
+        self._values.extend(row)
         if text is None:
             return
         # Vitter 1985, Random Sampling with a Reservoir (algorithm R)
@@ -66,17 +68,23 @@ class Window:
         elif (place := random.randrange(self._known_texts)) < self.max_sample:
             self.sample[place] = text
 
-    @property
-    def texts(self) -> pd.DataFrame:
-        """The texts, with the columns `words` (number), `unknown` (share of the words), `truncated`
-        (0 or 1) and `probability`.
-        """
-        return pd.DataFrame(self._rows, columns=COLUMNS, dtype=float)
+    def __len__(self) -> int:
+        """Return the number of texts."""
+        return len(self._values) // len(COLUMNS)
 
     @property
     def rows(self) -> int:
         """Number of rows or lines, including those that are left out."""
-        return len(self._rows) + self.unreadable + self.other_versions
+        return len(self) + self.unreadable + self.other_versions
+
+    def to_table(self) -> pd.DataFrame:
+        """Return the texts, one row each.
+
+        Returns:
+            Columns `words` (number), `unknown` (share of the words), `truncated` (0 or 1) and
+            `probability`.
+        """
+        return pd.DataFrame(np.array(self._values).reshape(-1, len(COLUMNS)), columns=COLUMNS)
 
 
 def find_logs(path: Path) -> list[Path]:

@@ -25,7 +25,7 @@ class Texts(NamedTuple):
     """Texts with the predictions of a model.
 
     Attributes:
-        table: see `extras.monitor.window.Window`.
+        table: see `extras.monitor.window.Window.to_table`.
         ranks: the ranks of the words of each text.
     """
 

@@ -46,7 +46,7 @@ def test_all_files_of_a_log_are_read(tmp_path: Path) -> None:
     write(tmp_path / "log/2026-01-03.jsonl", line(words=5, truncated=False, text="né"))
     write(tmp_path / "log/2026-01-02.jsonl", line(), "", line(words=4))
     texts = read(tmp_path / "log")
-    assert texts.texts.to_numpy().tolist() == [ROW, [4, 0.5, 1, 0.25], [5, 0.5, 0, 0.25]]
+    assert texts.to_table().to_numpy().tolist() == [ROW, [4, 0.5, 1, 0.25], [5, 0.5, 0, 0.25]]
     assert texts.sample == ["né"]
     assert texts.rows == 3
 
@@ -54,7 +54,7 @@ def test_all_files_of_a_log_are_read(tmp_path: Path) -> None:
 def test_lines_of_other_versions_are_counted(tmp_path: Path) -> None:
     other = line(version="models:/imdb-sentiment/1")
     texts = read(write(tmp_path / "log.jsonl", line(), other, other))
-    assert (len(texts.texts), texts.other_versions, texts.unreadable) == (1, 2, 0)
+    assert (len(texts), texts.other_versions, texts.unreadable) == (1, 2, 0)
     assert texts.rows == 3
 
 
@@ -78,7 +78,7 @@ def test_lines_of_other_versions_are_counted(tmp_path: Path) -> None:
 )
 def test_damaged_line_is_counted(tmp_path: Path, damaged: str) -> None:
     texts = read(write(tmp_path / "log.jsonl", damaged, line()))
-    assert texts.texts.to_numpy().tolist() == [ROW]
+    assert texts.to_table().to_numpy().tolist() == [ROW]
     assert texts.unreadable == 1
     assert texts.rows == 2
 
@@ -96,7 +96,7 @@ def test_rows_of_a_file_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
     path.write_bytes(b"text\na fine film\n" + "caf\xe9\n".encode("latin-1") * 3 + b"good\n")
     texts = Window()
     window.read_file(str(path), "text", 100, cast(SentimentModel, WordCounter()), texts)
-    assert texts.texts.to_numpy().tolist() == [[3, 0, 0, 0.75], [1, 0, 0, 0.75]]
+    assert texts.to_table().to_numpy().tolist() == [[3, 0, 0, 0.75], [1, 0, 0, 0.75]]
     assert texts.sample == ["a fine film", "good"]
     assert texts.unreadable == 3
 
@@ -108,7 +108,7 @@ def test_sample_is_drawn_at_random_from_all_texts() -> None:
         for number in range(50):
             texts.add(ROW, str(number))
         texts.add(ROW, None)
-        assert len(texts.texts) == 51
+        assert len(texts) == 51
         assert len(set(texts.sample)) == 10
         drawn |= set(texts.sample)
     assert len(drawn) > 40
