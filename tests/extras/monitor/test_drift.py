@@ -146,6 +146,26 @@ def test_length_alone_is_no_change_of_word_use(
             assert not effect.alarm
 
 
+def test_longer_texts_do_not_count_as_more_texts(config: MonitorConfig) -> None:
+    """A text about one subject repeats its words, so that more of them say little more."""
+
+    def draw_repetitive_texts(count: int, words: int, seed: int) -> Texts:
+        rng = np.random.default_rng(seed)
+        subjects = rng.zipf(1.3, (count, 4)) % 3000 + 1
+        ranks = [rng.choice(subject, words) for subject in subjects]
+        return Texts(draw_texts(count, seed).table, ranks)
+
+    reference = profile_of(draw_repetitive_texts(2000, words=8, seed=0))
+    for seed in range(1, 6):
+        longer = draw_repetitive_texts(100, words=200, seed=seed)
+        assert not measure(longer, reference, config)["word_use"].alarm
+
+
+def test_floor_of_length_is_relative(profile: ReferenceProfile, config: MonitorConfig) -> None:
+    effect = measure(draw_texts(100, seed=1), profile, config)["words"]
+    assert effect.floor == pytest.approx(config.floors.words * effect.reference)
+
+
 @pytest.mark.parametrize(("count", "more", "limit"), [(3000, 0.045, "chance"), (100, 0.1, "floor")])
 def test_effect_beyond_only_one_limit_is_no_alarm(
     profile: ReferenceProfile, config: MonitorConfig, count: int, more: float, limit: str
