@@ -213,12 +213,13 @@ def describe_word_use(train: Reviews, test: Reviews, words_dropped: NDArray[np.i
 
     Source: Kilgarriff 2001, Comparing Corpora.
     """
+    rng = np.random.default_rng(0)
     frequencies = np.zeros(MAX_WORDS + 1, np.int64)
-    for review in train:
-        words = np.unique(review)
+    for at in rng.permutation(len(train))[:MAX_TEXTS]:
+        words = np.unique(train[at])
         frequencies[words[words <= MAX_WORDS]] += 1
     ranks = np.flatnonzero(frequencies >= MIN_DOCUMENT_FREQUENCY)
-    drawn = np.random.default_rng(0).permutation(len(test))[:MAX_TEXTS]
+    drawn = rng.permutation(len(test))[:MAX_TEXTS]
     counts = count_words((test[review] for review in drawn), words_dropped[drawn])
     *own_counts, other_words = merge_other_words(counts.sum(axis=0), ranks).tolist()
     return WordUse(

@@ -93,10 +93,10 @@ def test_words_are_counted_by_rank_and_all_others_together() -> None:
 
 
 def test_words_of_fewer_than_ten_training_texts_are_not_counted_on_their_own() -> None:
-    train = reviews([[1, 1, 2]] * 9 + [[1, 5000]] * 10)
-    test = reviews([[1, 1, 2, 5000], [3]])
+    train = reviews([[1, 1, 2]] * 9 + [[1, profile.MAX_WORDS, profile.MAX_WORDS + 1]] * 10)
+    test = reviews([[1, 1, 2, profile.MAX_WORDS + 1], [3]])
     use = profile.describe_word_use(train, test, np.array([4, 0]))
-    assert (use.ranks, use.counts) == ([1], [2])
+    assert (use.ranks, use.counts) == ([1, profile.MAX_WORDS], [2, 0])
     assert use.other_words == 2 + 1 + 4
 
 
