@@ -135,23 +135,30 @@ def count_false_alarms(
 
 
 def measure_length_alone(
-    texts: PredictedTexts, profile: ReferenceProfile, config: MonitorConfig
+    texts: PredictedTexts,
+    held_out: NDArray[np.int64],
+    profile: ReferenceProfile,
+    config: MonitorConfig,
 ) -> dict[str, Any]:
-    """Compare windows of shorter texts with the profile of whole reviews, by word use alone."""
+    """Compare windows of shorter texts with the profile of whole reviews, by word use alone.
+
+    Returns:
+        A row of the table: the mean distance of the windows of each size, and the number of all
+        windows with an alarm.
+    """
     rng = np.random.default_rng(2)
     row: dict[str, Any] = {}
+    alarms = 0
     for size in (100, 1000, 10_000):
         distances = []
-        alarms = 0
         for _ in range(WINDOWS // SPLITS):
-            rows = rng.choice(len(texts.reviews), size, replace=False)
-            effects = texts.measure_effects(rows, profile, config)
-            (word_use,) = [effect for effect in effects if effect.quantity == WORD_USE]
+            rows = rng.choice(held_out, size, replace=False)
+            word_use = texts.measure_effects(rows, profile, config)[-1]
+            assert word_use.quantity == WORD_USE
             distances.append(word_use.effect)
             alarms += word_use.alarm
-        row[f"{size:,} texts: distance"] = f"{np.mean(distances):.3f}"
-        row["alarms"] = row.get("alarms", 0) + alarms
-    return row
+        row[f"{size:,} texts"] = f"{np.mean(distances):.3f}"
+    return {**row, "with an alarm": alarms}
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -175,9 +182,9 @@ def write_page(
         "two halves. The texts are the first words of reviews, or whole reviews.",
         markdown_table(unchanged),
         "## Word use of shorter texts",
-        "Passages from random places of reviews are compared with the profile of whole reviews: "
-        f"the mean distance of {WINDOWS // SPLITS} windows of each size, and how many of all these "
-        "windows raise an alarm of word use.",
+        "Passages from random places of reviews are compared with the profile of other, whole "
+        f"reviews: the mean distance of {WINDOWS // SPLITS} windows of each size, and how many of "
+        "all these windows raise an alarm of word use.",
         markdown_table(shorter),
     ]
     files.write_text_atomically(RESULTS, "\n\n".join(parts) + "\n")
@@ -198,12 +205,13 @@ def main() -> None:
         unchanged.append({"words of a text": words or "whole review"} | row)
         print(unchanged[-1], flush=True)
     whole = predict(model, test, limits)
-    profile = profile_of(whole, np.arange(len(test)), train, limits)
+    known, held_out = np.split(np.random.default_rng(0).permutation(len(test)), 2)
+    profile = profile_of(whole, known, train, limits)
     shorter = []
     for words in CUTS:
         if words is not None:
             texts = predict(model, draw_passages(test, words), limits)
-            row = measure_length_alone(texts, profile, config)
+            row = measure_length_alone(texts, held_out, profile, config)
             shorter.append({"words of a passage": words} | row)
             print(shorter[-1], flush=True)
     write_page(unchanged, shorter)
