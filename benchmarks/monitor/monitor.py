@@ -128,7 +128,7 @@ def count_false_alarms(
     return {
         "windows": WINDOWS,
         "with an alarm": alarms,
-        "upper end of its interval": f"{wilson(alarms, WINDOWS, CONFIDENCE).high:.2%}",
+        "upper end of its 95% interval": f"{wilson(alarms, WINDOWS, CONFIDENCE).high:.2%}",
         "by": ", ".join(f"{name} {count}" for name, count in quantities.items()) or "–",
         "word use beyond chance": word_use_beyond_chance,
     }
