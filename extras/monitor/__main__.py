@@ -1,7 +1,7 @@
-"""`make monitor FILE=…`: whether what arrives is like what the model was tested on.
+"""`make monitor FILE=…`: compare current texts with the test set of a model.
 
-FILE is a log of `make serve`, a folder of logs, or a file of texts. Ends with status 3 for an
-alarm, and with 0 within limits or for too few texts.
+FILE is a log of `make serve`, a folder of logs, or a file of texts. The exit status is 3 for an
+alarm, and 0 within limits or for too few texts.
 """
 
 import click
@@ -13,22 +13,25 @@ ALARM_STATUS = 3
 
 @commands.command(__doc__)
 @commands.option("--file", envvar="FILE", required=True, help="A log, a folder of logs, or texts.")
-@commands.option("--text", envvar="TEXT", help="The column of the texts, as fetch.table.text.")
+@commands.option(
+    "--text", envvar="TEXT", show_default="fetch.table.text", help="The column of the texts."
+)
 @commands.option(
     "--label",
     envvar="LABEL",
     type=click.IntRange(min=0),
     default=0,
-    help="How many random texts to write to a file, to be labelled.",
+    help="Write this number of random texts to a file, to be labeled.",
 )
 @commands.model_option
 @commands.json_option
 def main(file: str, text: str | None, label: int, model_uri: str | None, as_json: bool) -> int:
-    from extras.monitor import monitor_run  # imports Matplotlib and SciPy: seconds before --help
+    # These import Matplotlib and SciPy, which would delay --help by seconds.
+    from extras.monitor import monitor_page, monitor_run
 
     with commands.stdout_to_stderr(as_json):
-        report = monitor_run.make(file, model_uri, text, label)
-    commands.print_result(report, monitor_run.summary(report), as_json)
+        report = monitor_run.create_report(file, model_uri, text, label)
+    commands.print_result(report, monitor_page.render_text(report), as_json)
     return ALARM_STATUS if report["status"] == monitor_run.ALARM else 0
 
 

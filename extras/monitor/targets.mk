@@ -1,4 +1,4 @@
 .PHONY: monitor
 
-monitor: venv  ## use: whether what arrives is like what the model was tested on: FILE=log folder; LABEL=200
+monitor: venv  ## use: compare current texts with the test set of a model: FILE=log folder; LABEL=200
 	@$(ACTIVATED) python -m extras.monitor

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from sentiment import profile
+from sentiment.profile import ReferenceProfile
 from sentiment.tokenizer import ReadLimits, Reviews, encode
 from tests.project import Project
 
@@ -18,10 +20,23 @@ def reviews(lists: list[list[int]]) -> Reviews:
     return Reviews.from_lists(lists, np.arange(len(lists)) % 2)
 
 
-def random_reviews(count: int, seed: int) -> Reviews:
-    """Reviews of 50 words, as unequally frequent as a language's."""
-    drawn = np.random.default_rng(seed).zipf(1.3, (count, 50)) % 3000 + 1
+def random_reviews(count: int, words: int, seed: int) -> Reviews:
+    """Return reviews whose words are as unequally frequent as a language's."""
+    drawn = np.random.default_rng(seed).zipf(1.3, (count, words)) % 3000 + 1
     return reviews(drawn.tolist())
+
+
+def no_words_dropped(texts: Reviews) -> NDArray[np.int64]:
+    return np.zeros(len(texts), np.int64)
+
+
+@pytest.fixture(scope="module")
+def small_profile() -> ReferenceProfile:
+    """The profile of two reviews."""
+    rows = [("negative", "positive", 0.75), ("positive", "negative", 0.125)]
+    predictions = pd.DataFrame(rows, columns=["actual", "predicted", "probability"])
+    test = reviews([[1, 2], [1, 2]])
+    return profile.build_profile(test, test, np.array([0, 2]), predictions, READS, "keras", 0.5)
 
 
 def test_statistics_of_reviews_equal_those_of_served_texts() -> None:
@@ -35,39 +50,74 @@ def test_statistics_of_reviews_equal_those_of_served_texts() -> None:
     assert numbers["unknown"].tolist() == [0, 0.5, 0.2, 0]
 
 
-def test_profile_has_mean_and_standard_deviation_of_both_sets() -> None:
-    rows = [("negative", "positive", 0.75), ("positive", "positive", 0.875)]
-    table = pd.DataFrame(rows, columns=["actual", "predicted", "probability"])
-    parts = {"train": reviews([[1], [1, 2, 3]]), "test": reviews([[1, 2], [1, 2]])}
-    described = profile.build_profile(parts, np.array([0, 2]), table, READS)
-    assert described["texts"] == {"train": 2, "test": 2}
-    assert described["accuracy"] == 0.5
-    assert described["train"]["words"] == [2, 1]
-    assert described["train"]["positive"] == [0.5, 0.5]
-    assert described["test"]["words"] == [3, 1]
-    assert described["test"]["unknown"] == [0.25, 0.25]
-    assert described["test"]["positive"] == [1, 0]
-    assert described["test"]["confidence"] == [0.8125, 0.0625]
+def test_profile_has_mean_and_standard_deviation(small_profile: ReferenceProfile) -> None:
+    spreads = {
+        name: (spread.mean, spread.deviation) for name, spread in small_profile.statistics.items()
+    }
+    assert spreads == {
+        "words": (3, 1),
+        "unknown": (0.25, 0.25),
+        "truncated": (0, 0),
+        "positive": (0.5, 0.5),
+        "confidence": (0.8125, 0.0625),
+    }
 
 
-def test_words_of_fewer_than_ten_texts_are_not_counted() -> None:
-    described = profile.sample_document_frequencies(
-        reviews([[1, 1, 2]] * 9 + [[1]] + [[5000]] * 20)
+def test_profile_has_histograms_of_length_and_probability(small_profile: ReferenceProfile) -> None:
+    words = small_profile.histograms["words"]
+    assert {
+        edge: count for edge, count in zip(words.edges, words.counts, strict=False) if count
+    } == {2: 1, 4: 1}
+    probability = small_profile.histograms["probability"]
+    assert probability.counts[2] == 1  # 0.10 to 0.15
+    assert probability.counts[15] == 1  # 0.75 to 0.80
+    assert sum(probability.counts) == 2
+
+
+def test_values_beyond_the_edges_are_in_the_first_or_last_bin() -> None:
+    histogram = profile.count_in_bins([-1, 0, 1, 2, 9], [0, 1, 2])
+    assert histogram.counts == [2, 3]
+
+
+def test_profile_survives_json(small_profile: ReferenceProfile) -> None:
+    document = json.loads(json.dumps(small_profile.model_dump()))
+    assert ReferenceProfile.model_validate(document) == small_profile
+
+
+def test_words_are_counted_by_rank_and_all_others_together() -> None:
+    counts = profile.count_words([[1, 1, 3], [], [5000]], np.array([2, 0, 0])).toarray()
+    assert counts.shape == (3, profile.MAX_WORDS + 1)
+    assert counts[0, :4].tolist() == [2, 2, 0, 1]
+    assert counts[1].sum() == 0
+    assert counts[2, 0] == counts[2].sum() == 1
+
+
+def test_words_of_fewer_than_ten_training_texts_are_not_counted_on_their_own() -> None:
+    train = reviews([[1, 1, 2]] * 9 + [[1, profile.MAX_WORDS, profile.MAX_WORDS + 1]] * 10)
+    test = reviews([[1, 1, 2, profile.MAX_WORDS + 1], [3]])
+    use = profile.describe_word_use(train, test, np.array([4, 0]))
+    assert (use.ranks, use.counts) == ([1, profile.MAX_WORDS], [2, 0])
+    assert use.other_words == 2 + 1 + 4
+
+
+@pytest.mark.parametrize("words", [8, 50])
+@pytest.mark.parametrize("count", [100, 500, 5000])
+def test_unchanged_texts_are_no_farther_than_random_samples(words: int, count: int) -> None:
+    """Rare words of short texts made the distance of larger windows exceed what was expected."""
+    test = random_reviews(10_000, words, seed=0)
+    use = profile.describe_word_use(
+        random_reviews(10_000, words, seed=99), test, no_words_dropped(test)
     )
-    assert described["counts"][:3] == [10, 0, 0]
-    assert sum(described["counts"]) == 10
-
-
-@pytest.mark.parametrize("count", [100, 2000])
-def test_samples_of_the_same_texts_have_the_distance_of_the_profile(count: int) -> None:
-    described = profile.sample_document_frequencies(random_reviews(5000, seed=0))
-    mean, deviation = described["distance"]
-    kept = np.array(described["counts"]) > 0
-    expected = mean * np.sqrt(1 / count + 1 / 5000)
-    for seed in range(1, 6):
-        found = profile.document_frequencies([*random_reviews(count, seed)])[kept]
-        distance = profile.total_variation_distance(found, np.array(described["counts"])[kept])
-        assert abs(distance / expected - 1) < max(5 * deviation / mean, 0.1)
+    scale = np.sqrt(1 / count + 1 / use.texts)
+    distances = []
+    for seed in range(1, 11):
+        window = random_reviews(count, words, seed)
+        totals = profile.count_words(window, no_words_dropped(window)).sum(axis=0)
+        current = profile.merge_other_words(totals, np.array(use.ranks))
+        reference = np.array([*use.counts, use.other_words])
+        distances.append(profile.total_variation_distance(current, reference))
+    assert np.mean(distances) < (use.distance.mean + use.distance.deviation) * scale
+    assert np.max(distances) > 0.8 * use.distance.mean * scale  # the limit is not a loose one
 
 
 @pytest.mark.slow
@@ -78,8 +128,8 @@ def test_registered_model_has_the_profile_of_its_texts(own_texts: Project) -> No
     data = own_texts.path / "data" / "fetch"
     dropped = np.load(data / "test_dropped.npy")
     words = np.diff(np.load(data / "test_offsets.npy")) + dropped
-    described = json.loads(path.read_bytes())
-    assert (described["tokenizer"], described["threshold"]) == ("unicode", 0.5)
-    assert described["texts"]["test"] == len(words)
-    assert described["test"]["words"][0] == pytest.approx(words.mean())
-    assert described["test"]["unknown"][0] >= (dropped / words).mean()
+    reference = ReferenceProfile.model_validate(json.loads(path.read_bytes()))
+    assert (reference.tokenizer, reference.threshold) == ("unicode", 0.5)
+    assert reference.texts == len(words)
+    assert reference.statistics["words"].mean == pytest.approx(words.mean())
+    assert reference.statistics["unknown"].mean >= (dropped / words).mean()
