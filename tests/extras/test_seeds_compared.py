@@ -13,7 +13,7 @@ from tests.extras.seeds.test_seeds import children, the_parent
 def test_a_training_and_a_group_are_compared_by_its_spread(call: Caller) -> None:
     parent, single = the_parent().info.run_id, runs()[-1].info.run_id
     output = call(compare.main, "--a", single, "--b", parent)
-    assert "The unit is a training, 1 against 2" in output
+    assert "The sample is the trainings, 1 and 2 of them, on this test set." in output
     assert "Student's t-test" in output
     assert "| train.seed | 42 | 42, 43 |" in output
     logged = mlflow.MlflowClient().list_artifacts(parent, f"compare/{single}")

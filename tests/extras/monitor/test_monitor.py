@@ -158,9 +158,8 @@ def test_file_with_too_few_texts_to_label_is_one_message() -> None:
         report("--file", write_foreign(10), "--label", "20")
 
 
-@pytest.mark.parametrize("name", ["é" * 100 + ".csv", "caf\udce9.csv"], ids=["long", "not UTF-8"])
-def test_name_of_a_file_may_be_long_or_not_utf_8(name: str) -> None:
-    _, found = report("--file", write_foreign(100, name))
+def test_name_of_a_file_may_be_long() -> None:
+    _, found = report("--file", write_foreign(100, "é" * 100 + ".csv"))
     assert Path(found["page"]).is_file()
     assert [run.info.status for run in runs() if "monitor.status" in run.data.tags] == ["FINISHED"]
 
