@@ -38,7 +38,7 @@ TEXTS = 500
 
 
 class Load(NamedTuple):
-    """What one server did for some clients in one round.
+    """Throughput and latency of one server in one round.
 
     Attributes:
         server: its name in the table.

@@ -27,7 +27,7 @@ class ReviewTexts(NamedTuple):
 
 
 class GroupPredictions(NamedTuple):
-    """What a group predicted for the test reviews, in the order of their numbers.
+    """A group's predictions for the test reviews, in the order of their numbers.
 
     Attributes:
         correct: whether each training is right, shape (trainings, reviews), bool.

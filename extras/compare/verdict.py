@@ -96,10 +96,14 @@ def sentence(result: Difference, confidence: float, test: str) -> str:
             f"({interval}, {test_result})."
         )
     if result.difference > 0:
-        better, by, interval = "B", result.difference, interval_text((low, high), confidence)
+        better = "B"
+        lead = result.difference
+        interval = interval_text((low, high), confidence)
     else:
-        better, by, interval = "A", -result.difference, interval_text((-high, -low), confidence)
-    return f"{better} is better by {points(by)} points ({interval}, {test_result})."
+        better = "A"
+        lead = -result.difference
+        interval = interval_text((-high, -low), confidence)
+    return f"{better} is better by {points(lead)} points ({interval}, {test_result})."
 
 
 def caveats(a: RunGroup, b: RunGroup, result: Difference, confidence: float) -> list[str]:

@@ -36,7 +36,7 @@ OF_TAG = "evaluation.of"  # the run that trained the evaluated model
 
 
 class AboutFile(About):
-    """What an evaluation on a file depends on.
+    """The inputs of an evaluation on a file.
 
     Attributes:
         evaluation: the model, the file, its SHA-256, and how it is read.
@@ -51,7 +51,7 @@ class AboutFile(About):
 
 
 class FileRequest(NamedTuple):
-    """What is evaluated.
+    """The file and the model of an evaluation.
 
     Attributes:
         version: the model version.

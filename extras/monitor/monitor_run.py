@@ -49,7 +49,7 @@ DAY = 24 * 3600 * 1000  # milliseconds
 
 
 class AboutMonitor(About):
-    """What a report depends on: a model version, a file, and the config."""
+    """The inputs of a report: a model version, a file, and the config."""
 
     model: str
     file: str

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COLUMNS = ["words", "unknown", "truncated", "probability"]
 MAX_SAMPLE = 20_000  # texts whose words are counted
 BATCH_SIZE = 5000  # texts that are predicted at once
-LINES_TRIED = 100  # lines by which a log is told from a file of texts
+LINES_TRIED = 100  # first lines of a file, one of which shows that the file is a log
 
 
 class LogLine(BaseModel):

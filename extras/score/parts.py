@@ -25,7 +25,7 @@ from sentiment.serving.pyfunc_model import Prediction, SentimentModel
 from workflow import files, store
 from workflow.registry import champion
 
-PARTS = "parts"  # a folder of its own, so that whoever reads it finds predictions only
+PARTS = "parts"  # a separate folder, so that a reader finds only predictions in it
 PART_ROWS = 10_000  # at most
 PART_CHARACTERS = 20_000_000  # of texts and ids, at most; a longer text is a part of its own
 TEXT_COPY = ".texts.parquet"
@@ -48,7 +48,7 @@ SCHEMA = pa.schema(
 
 
 class Job(NamedTuple):
-    """What all parts have in common.
+    """The properties that all parts share.
 
     Attributes:
         folder: where the predictions go. Every worker can reach it.

@@ -33,7 +33,7 @@ ADVICE = "Bring its clone to this commit, run `make .venv/score` there, and star
 
 
 class Request(NamedTuple):
-    """What is predicted by which model, into which folder, and by which workers, if any.
+    """The file, model, folder and workers of a batch prediction.
 
     Attributes:
         file: a path or a URL.

@@ -18,7 +18,7 @@ from workflow import files, store
 
 
 class History(NamedTuple):
-    """What is to be copied.
+    """Runs and models to be copied.
 
     Attributes:
         schema: version of the database's schema.

@@ -206,7 +206,7 @@ def test_words_that_changed_most_are_named_with_their_shares(profile: ReferenceP
 
 
 def test_words_of_shorter_texts_have_the_same_shares(profile: ReferenceProfile) -> None:
-    """By shares of texts, frequent words would seem to have changed most."""
+    """Compare shares of all words: shares of texts would rank frequent words first."""
     short = draw_texts(2000, seed=1, mean_words=6)
     changed = drift.find_changed_words(short.word_counts, WORDS, profile, max_words=10)
     for word in changed:
