@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from extras.batch_predict import cluster, parts
+from extras.batch_predict.parts import BatchJob, Counts
 from extras.common import run_groups
-from extras.score import cluster, parts
-from extras.score.parts import Counts, Job
 from sentiment.data.params import file_name
 from sentiment.data.rows import Columns, Source, read_rows
 from sentiment.errors import UserError
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 LOCK = ".lock"
-ADVICE = "Bring its clone to this commit, run `make .venv/score` there, and start it again."
+ADVICE = "Bring its clone to this commit, run `make .venv/batch_predict` there, and start it again."
 
 
-class Request(NamedTuple):
+class BatchRequest(NamedTuple):
     """The file, model, folder and workers of a batch prediction.
 
     Attributes:
         file: a path or a URL.
         out: the folder of the predictions.
-        text: the column of the texts.
+        text_column: the column of the texts.
         id_column: a column that is copied to the predictions.
         model_uri: the model version. None: the champion.
         workers: number of processes on this machine. None: this process.
@@ -47,14 +47,14 @@ class Request(NamedTuple):
 
     file: str
     out: Path
-    text: str
+    text_column: str
     id_column: str | None
     model_uri: str | None
     workers: int | None
     scheduler: str | None
 
 
-def predict_file(request: Request) -> dict[str, Any]:
+def predict_file(request: BatchRequest) -> dict[str, Any]:
     """Predict all parts that are not finished yet. Each call is a run of its own in MLflow.
 
     Returns:
@@ -67,8 +67,8 @@ def predict_file(request: Request) -> dict[str, Any]:
     """
     if (request.workers or request.scheduler) and find_spec("distributed") is None:
         raise UserError(
-            "Workers need Dask, which is not installed here. Run `make .venv/score`, and then "
-            "`make score`."
+            "Workers need Dask, which is not installed here. Run `make .venv/batch_predict`, and "
+            "then `make batch-predict`."
         )
     if request.scheduler and not store.is_server(store.tracking_uri()):
         raise UserError(
@@ -84,8 +84,8 @@ def predict_file(request: Request) -> dict[str, Any]:
             job = prepare_job(request, source, version)
         finished = read_finished_parts(job)
         file = file_name(request.file)
-        name = f"score {file} by version {version.version} of {version.name}"
-        params = {f"score.{key}": value for key, value in job.inputs.items()}
+        name = f"batch prediction of {file} by version {version.version} of {version.name}"
+        params = {f"batch_predict.{key}": value for key, value in job.inputs.items()}
         run = stack.enter_context(run_groups.run_with_versions([version], name, params, {}))
         started = time.monotonic()
         counts = predict_missing_parts(job, finished, request)
@@ -122,14 +122,14 @@ def lock_folder(folder: Path) -> Iterator[None]:
         raise UserError(f"Another command writes predictions to {folder}. Wait for it.") from None
 
 
-def prepare_job(request: Request, source: Source, version: "ModelVersion") -> Job:
+def prepare_job(request: BatchRequest, source: Source, version: "ModelVersion") -> BatchJob:
     """Copy the texts into the folder, and describe them and the model.
 
     Raises:
         UserError: the file cannot be read, or was changed meanwhile.
     """
     max_characters = load_params().fetch.table.longest
-    columns = Columns(request.text, id=request.id_column)
+    columns = Columns(request.text_column, id=request.id_column)
     before = source.path.stat()
     rows = read_rows(source, columns, max_characters)
     parts.copy_texts(rows, request.out / parts.TEXT_COPY)
@@ -141,18 +141,18 @@ def prepare_job(request: Request, source: Source, version: "ModelVersion") -> Jo
     inputs = {
         "file_sha256": digest,
         "model": model_uri,
-        "served_sha256": version.tags[PACKAGE_TAG],
-        "text": request.text,
-        "id": request.id_column,
-        "longest": max_characters,
+        "package_sha256": version.tags[PACKAGE_TAG],
+        "text_column": request.text_column,
+        "id_column": request.id_column,
+        "max_characters": max_characters,
         "part_rows": parts.PART_ROWS,
         "part_characters": parts.PART_CHARACTERS,
     }
     is_pinned = bool(request.workers) and not request.scheduler
-    return Job(request.out.resolve(), model_uri, store.tracking_uri(), inputs, is_pinned)
+    return BatchJob(request.out.resolve(), model_uri, store.tracking_uri(), inputs, is_pinned)
 
 
-def read_finished_parts(job: Job) -> list[Counts | None]:
+def read_finished_parts(job: BatchJob) -> list[Counts | None]:
     """Return the counts of each part, or None for a part that has to be predicted.
 
     Raises:
@@ -169,7 +169,9 @@ def read_finished_parts(job: Job) -> list[Counts | None]:
     return [counts.get(path) for path in paths]
 
 
-def predict_missing_parts(job: Job, finished: Sequence[Counts | None], request: Request) -> Counts:
+def predict_missing_parts(
+    job: BatchJob, finished: Sequence[Counts | None], request: BatchRequest
+) -> Counts:
     """Predict the parts that are not finished, with a progress bar.
 
     Returns:
@@ -189,21 +191,23 @@ def predict_missing_parts(job: Job, finished: Sequence[Counts | None], request: 
     return Counts(*map(sum, zip(*counts, strict=True)))
 
 
-def predict_parts(job: Job, missing: Sequence[int], request: Request) -> Iterator[Counts]:
+def predict_parts(job: BatchJob, missing: Sequence[int], request: BatchRequest) -> Iterator[Counts]:
     """Predict parts, in this process or by workers. Yield the counts of each finished part."""
     if not (missing and (request.workers or request.scheduler)):
         yield from (parts.predict_part(job, part) for part in missing)
         return
-    workers = cluster.local(request.workers or 1)
+    workers = cluster.local_cluster(request.workers or 1)
     if request.scheduler:
-        workers = cluster.connected(request.scheduler, "score", cluster.versions, ADVICE)
+        workers = cluster.remote_cluster(
+            request.scheduler, "batch_predict", cluster.package_versions, ADVICE
+        )
     with workers as client:
         futures = {client.submit(parts.predict_part, job, part, pure=False) for part in missing}
         while futures:
-            ended = cluster.ended(futures)
+            ended = cluster.wait_for_any(futures)
             futures -= ended
             for future in ended:
-                if (counts := cluster.result(future)) is None:
+                if (counts := cluster.task_result(future)) is None:
                     raise UserError(
                         "A part killed every worker that tried it. Give the workers more memory."
                     )
@@ -211,13 +215,13 @@ def predict_parts(job: Job, missing: Sequence[int], request: Request) -> Iterato
 
 
 def log_counts(
-    run: Run, job: Job, version: "ModelVersion", file: str, counts: Counts, seconds: float
+    run: Run, job: BatchJob, version: "ModelVersion", file: str, counts: Counts, seconds: float
 ) -> None:
     """Log the file, the version, the counts and the duration."""
-    dataset = tracking.describe_file(file, "scoring", file, job.inputs["file_sha256"][:8])
+    dataset = tracking.describe_file(file, "batch prediction", file, job.inputs["file_sha256"][:8])
     tracking.log_dataset(run, dataset)
-    metrics = {f"score_{name}": float(count) for name, count in counts._asdict().items()}
-    metrics["score_seconds"] = seconds
+    metrics = {f"batch_predict.{name}": float(count) for name, count in counts._asdict().items()}
+    metrics["batch_predict.seconds"] = seconds
     tracking.log_metrics(run, metrics, dataset, tracking.model_id_of(version))
 
 

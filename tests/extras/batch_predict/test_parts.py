@@ -17,14 +17,14 @@ import pytest
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from extras.score import parts
-from extras.score.parts import Counts, Job
+from extras.batch_predict import parts
+from extras.batch_predict.parts import BatchJob, Counts
 from sentiment.data.rows import InvalidRow, Row
 from sentiment.errors import UserError
 from sentiment.serving.pyfunc_model import Prediction, SentimentModel
 from sentiment.tokenizer import KERAS, ReadLimits
 
-INPUTS = {"file_sha256": "0123", "id": "nr"}
+INPUTS = {"file_sha256": "0123", "id_column": "nr"}
 
 
 class ShareOfGood:
@@ -47,34 +47,36 @@ def model() -> SentimentModel:
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: SentimentModel) -> Job:
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: SentimentModel) -> BatchJob:
     """A job in an empty folder."""
     monkeypatch.setattr(parts, "load_model", lambda *_: model)
     (tmp_path / parts.PARTS).mkdir()
-    return Job(tmp_path, "models:/x/1", "sqlite:///x.db", INPUTS, is_pinned=False)
+    return BatchJob(tmp_path, "models:/x/1", "sqlite:///x.db", INPUTS, is_pinned=False)
 
 
 def rows_of(*texts: str) -> list[Row]:
     return [Row(f"row {number}", text, id=str(number)) for number, text in enumerate(texts, 1)]
 
 
-def copy(job: Job, rows: Sequence[Row | InvalidRow]) -> None:
+def copy(job: BatchJob, rows: Sequence[Row | InvalidRow]) -> None:
     parts.copy_texts(rows, job.folder / parts.TEXT_COPY)
 
 
-def test_part_ends_at_its_number_of_rows(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_part_ends_at_its_number_of_rows(job: BatchJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART_ROWS", 3)
     copy(job, rows_of(*"abcdefg"))
     assert parts.part_sizes(job) == [3, 3, 1]
 
 
-def test_part_ends_at_its_number_of_characters(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_part_ends_at_its_number_of_characters(
+    job: BatchJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(parts, "PART_CHARACTERS", 10)
     copy(job, rows_of("four", "four", "four", "longer than that", "a", "b", "c"))
     assert parts.part_sizes(job) == [2, 1, 1, 3]  # each id has a character, too
 
 
-def test_rows_are_numbered_across_parts(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_numbered_across_parts(job: BatchJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART_CHARACTERS", 10)
     copy(job, rows_of("good", "bad", "good good", "bad"))
     for part in range(len(parts.part_sizes(job))):
@@ -85,12 +87,12 @@ def test_rows_are_numbered_across_parts(job: Job, monkeypatch: pytest.MonkeyPatc
     assert table["label"].tolist() == ["positive", "negative", "positive", "negative"]
 
 
-def test_file_without_rows_has_no_part(job: Job) -> None:
+def test_file_without_rows_has_no_part(job: BatchJob) -> None:
     copy(job, [])
     assert parts.part_sizes(job) == []
 
 
-def test_copy_of_the_texts_is_never_readable_by_others(job: Job) -> None:
+def test_copy_of_the_texts_is_never_readable_by_others(job: BatchJob) -> None:
     path = job.folder / parts.TEXT_COPY
     modes = []
 
@@ -106,7 +108,7 @@ def test_copy_of_the_texts_is_never_readable_by_others(job: Job) -> None:
     assert [*modes, stat.S_IMODE(path.stat().st_mode)] == [0o600, 0o600]
 
 
-def test_copy_is_not_written_into_a_file_that_others_opened(job: Job) -> None:
+def test_copy_is_not_written_into_a_file_that_others_opened(job: BatchJob) -> None:
     path = job.folder / parts.TEXT_COPY
     path.touch(mode=0o644)
     with path.open("rb") as opened_before:
@@ -115,7 +117,7 @@ def test_copy_is_not_written_into_a_file_that_others_opened(job: Job) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_invalid_row_has_an_error_and_no_prediction(job: Job) -> None:
+def test_invalid_row_has_an_error_and_no_prediction(job: BatchJob) -> None:
     copy(job, [*rows_of("good"), InvalidRow("row 2", "There is no text", "7")])
     assert parts.predict_part(job, 0) == Counts(rows=2, errors=1, positive=1)
     table = parquet.read_table(parts.part_path(job, 0)).to_pylist()
@@ -124,23 +126,23 @@ def test_invalid_row_has_an_error_and_no_prediction(job: Job) -> None:
     assert table[0]["error"] is None
 
 
-def test_part_may_have_invalid_rows_only(job: Job) -> None:
+def test_part_may_have_invalid_rows_only(job: BatchJob) -> None:
     copy(job, [InvalidRow(f"row {number}", "no text", None) for number in (1, 2)])
     assert parts.predict_part(job, 0) == Counts(rows=2, errors=2, positive=0)
     assert parts.read_part_counts(job, parts.part_path(job, 0)) == Counts(2, 2, 0)
 
 
-def test_part_has_no_text(job: Job) -> None:
+def test_part_has_no_text(job: BatchJob) -> None:
     copy(job, rows_of("good private"))
     parts.predict_part(job, 0)
     assert b"private" not in parts.part_path(job, 0).read_bytes()
 
 
 @pytest.mark.parametrize(
-    "name", ["scored:v1", "file:out", "~/x", "s3:", b"\xff".decode("utf-8", "surrogateescape")]
+    "name", ["predictions:v1", "file:out", "~/x", "s3:", b"\xff".decode("utf-8", "surrogateescape")]
 )
 def test_any_folder_name_is_a_path(
-    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    job: BatchJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     here = job._replace(folder=Path(name))
@@ -155,7 +157,7 @@ def test_any_folder_name_is_a_path(
 
 
 @pytest.mark.parametrize("metadata", ["[]", "7", "{", '{"inputs": {}}', '{"counts": [1, 2, 3]}'])
-def test_part_with_damaged_metadata_is_not_finished(job: Job, metadata: str) -> None:
+def test_part_with_damaged_metadata_is_not_finished(job: BatchJob, metadata: str) -> None:
     path = parts.part_path(job, 0)
     table = pyarrow.table({"row": [1]}).replace_schema_metadata({parts.METADATA_KEY: metadata})
     parquet.write_table(table, path)
@@ -163,21 +165,21 @@ def test_part_with_damaged_metadata_is_not_finished(job: Job, metadata: str) -> 
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1PAR1"])
-def test_cut_part_is_not_finished(job: Job, content: bytes) -> None:
+def test_cut_part_is_not_finished(job: BatchJob, content: bytes) -> None:
     path = parts.part_path(job, 0)
     path.write_bytes(content)
     assert parts.read_part_counts(job, path) is None
 
 
-def test_part_of_other_inputs_is_refused(job: Job) -> None:
+def test_part_of_other_inputs_is_refused(job: BatchJob) -> None:
     copy(job, rows_of("good"))
     parts.predict_part(job, 0)
-    other = job._replace(inputs={**INPUTS, "id": None})
-    with pytest.raises(UserError, match="predictions with another id"):
+    other = job._replace(inputs={**INPUTS, "id_column": None})
+    with pytest.raises(UserError, match="predictions with another id_column"):
         parts.read_part_counts(other, parts.part_path(job, 0))
 
 
-def test_failed_write_leaves_no_file(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_leaves_no_file(job: BatchJob, monkeypatch: pytest.MonkeyPatch) -> None:
     copy(job, rows_of("good"))
 
     def fail(*_: object) -> None:
@@ -190,7 +192,7 @@ def test_failed_write_leaves_no_file(job: Job, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_threads_take_turns_at_the_model(
-    job: Job, model: SentimentModel, monkeypatch: pytest.MonkeyPatch
+    job: BatchJob, model: SentimentModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predict_texts = model.predict_texts
     inside = Lock()

@@ -1,4 +1,4 @@
-"""`make score FILE=… OUT=…`: every row gets the prediction of `make predict` once, or an error."""
+"""`make batch-predict`: every row gets the prediction of `make predict` once, or an error."""
 
 import csv
 import errno
@@ -15,8 +15,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from extras.score import __main__ as score
-from extras.score import parts, score_run
+from extras.batch_predict import __main__ as batch_predict
+from extras.batch_predict import parts, run
 from sentiment.tokenizer import UNICODE, encode
 from tests.conftest import Caller, own_copy, runs, stand_in
 from tests.own_texts import MODEL, write_texts
@@ -56,14 +56,14 @@ def names_in(folder: Path) -> list[str]:
 
 def predict(call: Caller, *arguments: str, file: str = "texts.csv", out: str = "out") -> Any:
     """The manifest that the command prints."""
-    command = ("--file", file, "--out", out, "--text", "body", "--json", *arguments)
-    return json.loads(call(score.main, *command).splitlines()[-1])
+    command = ("--file", file, "--out", out, "--text-column", "body", "--json", *arguments)
+    return json.loads(call(batch_predict.main, *command).splitlines()[-1])
 
 
 def test_each_text_has_its_prediction_in_the_order_of_the_file(
     project: Project, call: Caller
 ) -> None:
-    predict(call, "--id", "stars")
+    predict(call, "--id-column", "stars")
     contents = texts_of(project)
     table = predictions(project.path / "out")
     model = champion.load_model(f"models:/{MODEL}@champion")
@@ -94,13 +94,13 @@ def test_each_call_is_a_run_that_is_linked_to_the_version(project: Project, call
     version = champion.champion_version()
     run = mlflow.get_run(manifest["run_id"])
     assert run.info.status == "FINISHED"
-    assert run.data.params["score.file_sha256"] == files.sha256(project.path / "texts.csv")
-    assert run.data.params["score.model"] == f"models:/{MODEL}/{version.version}"
-    assert run.data.metrics.pop("score_seconds") > 0
+    assert run.data.params["batch_predict.file_sha256"] == files.sha256(project.path / "texts.csv")
+    assert run.data.params["batch_predict.model"] == f"models:/{MODEL}/{version.version}"
+    assert run.data.metrics.pop("batch_predict.seconds") > 0
     assert run.data.metrics == {
-        "score_rows": COUNT,
-        "score_errors": 0,
-        "score_positive": manifest["positive"],
+        "batch_predict.rows": COUNT,
+        "batch_predict.errors": 0,
+        "batch_predict.positive": manifest["positive"],
     }
     assert run.inputs
     assert [used.model_id for used in run.inputs.model_inputs] == [tracking.model_id_of(version)]
@@ -137,7 +137,7 @@ def write_with_invalid_row(project: Project) -> None:
 
 def test_row_without_a_text_has_its_id_and_the_reason(project: Project, call: Caller) -> None:
     write_with_invalid_row(project)
-    manifest = predict(call, "--id", "nr", file="bad.csv")
+    manifest = predict(call, "--id-column", "nr", file="bad.csv")
     assert (manifest["rows"], manifest["errors"]) == (100, 1)
     table = predictions(project.path / "out")
     assert table["error"].dropna().to_dict() == {98: "column 'body': There is no text"}
@@ -149,14 +149,14 @@ def test_too_many_rows_without_a_prediction_end_with_status_1(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_with_invalid_row(project)
-    command = ["--file", "bad.csv", "--out", "out", "--text", "body", "--max-error-rate"]
-    assert score.main.main([*command, "0.01"], standalone_mode=False) == 0
-    assert score.main.main([*command, "0.009"], standalone_mode=False) == 1
+    command = ["--file", "bad.csv", "--out", "out", "--text-column", "body", "--max-error-rate"]
+    assert batch_predict.main.main([*command, "0.01"], standalone_mode=False) == 0
+    assert batch_predict.main.main([*command, "0.009"], standalone_mode=False) == 1
     assert "More than 0.90% of the rows have no prediction" in capsys.readouterr().err
 
 
 def test_error_rate_is_a_number(call: Caller) -> None:
-    message = call.fail(score.main, FILE="a.csv", OUT="out", MAX_ERROR_RATE="nan")
+    message = call.fail(batch_predict.main, FILE="a.csv", OUT="out", MAX_ERROR_RATE="nan")
     assert "nan is not a share" in message
 
 
@@ -178,14 +178,14 @@ def test_folder_with_predictions_of_something_else_is_refused(
 ) -> None:
     predict(call)
     table = predictions(project.path / "out")
-    command = ("--out", "out", "--text", "body")
+    command = ("--out", "out", "--text-column", "body")
     write_texts(project.path / "other.csv", seed=8)
     (project.path / "empty.csv").write_text("body,stars\n", encoding="utf-8")
     for file in ("other.csv", "empty.csv"):
-        message = call.fail(score.main, "--file", file, *command)
+        message = call.fail(batch_predict.main, "--file", file, *command)
         assert "has predictions with another file_sha256" in message
-    message = call.fail(score.main, "--file", "texts.csv", "--id", "body", *command)
-    assert "out has predictions with another id. Name another folder in OUT" in message
+    message = call.fail(batch_predict.main, "--file", "texts.csv", "--id-column", "body", *command)
+    assert "out has predictions with another id_column. Name another folder in OUT" in message
     pd.testing.assert_frame_equal(predictions(project.path / "out"), table)
 
 
@@ -193,7 +193,7 @@ def test_foreign_part_is_refused_and_left(project: Project, call: Caller) -> Non
     predict(call)
     foreign = project.path / "out" / parts.PARTS / "part-000009.parquet"
     foreign.write_bytes(b"something else")
-    message = call.fail(score.main, FILE="texts.csv", OUT="out", TEXT="body")
+    message = call.fail(batch_predict.main, FILE="texts.csv", OUT="out", TEXT_COLUMN="body")
     assert "part-000009.parquet is not a part of these predictions. Remove it." in message
     assert foreign.read_bytes() == b"something else"
 
@@ -218,7 +218,9 @@ def test_failed_command_has_one_message_and_leaves_no_folder(
 ) -> None:
     (project.path / "open.csv").write_text('body\nfine\n"open\n', encoding="utf-8")
     (project.path / "twice.csv").write_text("body,body\na,b\n", encoding="utf-8")
-    assert message in call.fail(score.main, "--out", "out", "--text", "body", "--file", *arguments)
+    assert message in call.fail(
+        batch_predict.main, "--out", "out", "--text-column", "body", "--file", *arguments
+    )
     assert not (project.path / "out").exists()
     assert len(runs()) == 1
 
@@ -226,9 +228,11 @@ def test_failed_command_has_one_message_and_leaves_no_folder(
 def test_workers_without_dask_are_refused_with_the_command_that_installs_it(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(score_run, "find_spec", lambda _: None)
-    message = call.fail(score.main, FILE="texts.csv", OUT="out", TEXT="body", WORKERS="2")
-    assert "Run `make .venv/score`" in message
+    monkeypatch.setattr(run, "find_spec", lambda _: None)
+    message = call.fail(
+        batch_predict.main, FILE="texts.csv", OUT="out", TEXT_COLUMN="body", WORKERS="2"
+    )
+    assert "Run `make .venv/batch_predict`" in message
     assert not (project.path / "out").exists()
 
 
@@ -243,7 +247,7 @@ def test_file_that_changes_while_it_is_read_is_refused(
             file.write("another\n")
 
     monkeypatch.setattr(parts, "copy_texts", copy_and_append)
-    message = call.fail(score.main, FILE="texts.csv", OUT="out", TEXT="body")
+    message = call.fail(batch_predict.main, FILE="texts.csv", OUT="out", TEXT_COLUMN="body")
     assert "texts.csv changed while it was read" in message
 
 
@@ -260,7 +264,9 @@ def test_a_full_disk_is_one_message_and_the_finished_parts_stay(
 
     with monkeypatch.context() as patch:
         patch.setattr(parquet, "write_table", fill)
-        message = call.fail(score.main, "--file", "texts.csv", "--out", "out", "--text", "body")
+        message = call.fail(
+            batch_predict.main, "--file", "texts.csv", "--out", "out", "--text-column", "body"
+        )
     assert "No space left on device" in message
     assert names_in(project.path / "out" / parts.PARTS) == ["part-000001.parquet"]
     assert predict(call)["rows"] == COUNT
@@ -279,8 +285,8 @@ def test_a_worker_and_the_command_may_be_killed(
     stand_in(project.path, monkeypatch)
     predict(call, file="long.csv", out="whole")
     out = project.path / "out"
-    command = ("--file", "long.csv", "--out", "out", "--text", "body", "--workers", "1")
-    process = project.start("python", "-m", "extras.score", *command)
+    command = ("--file", "long.csv", "--out", "out", "--text-column", "body", "--workers", "1")
+    process = project.start("python", "-m", "extras.batch_predict", *command)
     until(lambda: count_parts(out))
     children = psutil.Process(process.pid).children(recursive=True)
     next(child for child in children if "spawn_main" in " ".join(child.cmdline())).kill()

@@ -8,9 +8,9 @@ import distributed
 import pytest
 from distributed.client import FutureCancelledError
 
-from extras.score import cluster
-from extras.score.cluster import THREADS
-from extras.score.score_run import ADVICE
+from extras.batch_predict import cluster
+from extras.batch_predict.cluster import THREADS
+from extras.batch_predict.run import ADVICE
 from sentiment.errors import UserError
 from tests.project import Project
 
@@ -29,7 +29,7 @@ def test_workers_here_share_the_cores_and_who_reaches_their_port_is_not_let_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cluster, "usable_cores", lambda: 5)
-    with cluster.local(2) as client:
+    with cluster.local_cluster(2) as client:
         assert [*client.run(os.environ.get, THREADS).values()] == ["2", "2"]
         address = client.scheduler.addr.partition("://")[2]
         with pytest.raises(OSError, match="closed"):
@@ -41,7 +41,7 @@ def test_a_scheduler_that_does_not_answer_is_one_message(monkeypatch: pytest.Mon
     address = "tcp://127.0.0.1:1"
     with (
         pytest.raises(UserError, match=f"Dask scheduler at {address} does not answer"),
-        cluster.connected(address, "score", cluster.versions, ADVICE),
+        cluster.remote_cluster(address, "batch_predict", cluster.package_versions, ADVICE),
     ):
         pass
 
@@ -49,7 +49,7 @@ def test_a_scheduler_that_does_not_answer_is_one_message(monkeypatch: pytest.Mon
 def test_a_scheduler_that_goes_while_it_sends_a_result_is_one_message() -> None:
     future = Mock(**{"result.side_effect": FutureCancelledError("part", "connection-lost")})
     with pytest.raises(UserError, match="scheduler does not answer any more"):
-        cluster.result(future)
+        cluster.task_result(future)
 
 
 @pytest.fixture

@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10
 WATCH_SECONDS = 2.0  # between looks at how far the workers are
 THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's own variable: how many it computes with
-GONE = "The Dask scheduler does not answer any more. Start what is gone, and this command again."
+SCHEDULER_LOST = (
+    "The Dask scheduler does not answer any more. Start what is gone, and this command again."
+)
 # what computes, and what says which of it shapes a training; settings are sent with each task
 CODE = ("dvc.yaml", ":(glob)extras/**/*.py", "sentiment", "stages", "workflow")
 Environment = tuple[tuple[str, str], ...]  # names and values
 
 
 @contextmanager
-def local(workers: int) -> Iterator["distributed.Client"]:
+def local_cluster(workers: int) -> Iterator["distributed.Client"]:
     """So many processes on this machine, which share its cores.
 
     They listen on the loopback and take calls by a key of their own: otherwise any user of this
@@ -55,7 +57,7 @@ def local(workers: int) -> Iterator["distributed.Client"]:
 
 
 @contextmanager
-def connected(
+def remote_cluster(
     address: str, extra: str, own: Callable[[], Environment], advice: str
 ) -> Iterator["distributed.Client"]:
     """The workers of the scheduler at this address.
@@ -79,14 +81,14 @@ def connected(
             "Start it with `python -m dask scheduler`, or leave SCHEDULER out."
         ) from None
     with client:
-        if not addresses(client):
+        if not worker_addresses(client):
             raise UserError(
                 f"The Dask scheduler at {address} has no workers: start some with "
                 f"`python -m dask worker {address} --nthreads 1`, in clones of this repository."
             )
         try:
             client.run_on_scheduler(commit)  # it imports the code that it passes on
-            client.run(require_same, own, own(), advice)
+            client.run(check_environment, own, own(), advice)
         except (UserError, OSError):
             raise
         except Exception as error:  # Dask wraps what an import raises in a worker
@@ -97,15 +99,15 @@ def connected(
         yield client
 
 
-def addresses(client: "distributed.Client") -> list[str]:
+def worker_addresses(client: "distributed.Client") -> list[str]:
     """The workers at the moment; raises UserError where the scheduler is gone."""
     workers = client.scheduler_info().get("workers", {})
     if client.status != "running":
-        raise UserError(GONE)
+        raise UserError(SCHEDULER_LOST)
     return list(workers)
 
 
-def ended(futures: "set[distributed.Future]") -> "set[distributed.Future]":
+def wait_for_any(futures: "set[distributed.Future]") -> "set[distributed.Future]":
     """Wait a moment for the first ones that are done, or lost with the scheduler."""
     from distributed import wait
 
@@ -117,7 +119,7 @@ def ended(futures: "set[distributed.Future]") -> "set[distributed.Future]":
     return {future for future in futures if future.done()}
 
 
-def result(future: "distributed.Future") -> Any:
+def task_result(future: "distributed.Future") -> Any:
     """What a task returned; nothing where Dask gave up, since it killed several workers.
 
     Raises:
@@ -131,17 +133,17 @@ def result(future: "distributed.Future") -> Any:
     except KilledWorker:  # a task that kills each of them is given up in the end
         return None
     except (CommClosedError, CancelledError) as error:
-        raise UserError(GONE) from error
+        raise UserError(SCHEDULER_LOST) from error
 
 
-def versions(*packages: str) -> Environment:
+def package_versions(*packages: str) -> Environment:
     """The commit, and the versions by which results can differ or a task fail."""
     names = (*NUMERICAL_PACKAGES, "mlflow", "distributed", *packages)
     python = ("Python", platform.python_version())
     return (("commit", commit()), python, *((name, version(name)) for name in names))
 
 
-def require_same(own: Callable[[], Environment], required: Environment, advice: str) -> None:
+def check_environment(own: Callable[[], Environment], required: Environment, advice: str) -> None:
     """In a worker: raise UserError, with this advice, where its own environment is another one."""
     there = dict(own())
     differing = "; ".join(

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.score.scoring`: measure the time and the memory of a batch prediction.
+"""`python -m benchmarks.batch_predict.batch_predict`: time and memory of a batch prediction.
 
 The champion predicts texts of 250 words that are cut from IMDB's test set, in one process, by one
-worker and by two, in turns. Needs `data/fetch` of IMDB and a champion. Writes `scoring.md` next to
-this file.
+worker and by two, in turns. Needs `data/fetch` of IMDB and a champion. Writes `batch_predict.md`
+next to this file.
 """
 
 import csv
@@ -22,11 +22,11 @@ import click
 import numpy as np
 import psutil
 
-from extras.score.parts import PARTS
+from extras.batch_predict.parts import PARTS
 from workflow import commands, outputs, provenance
 from workflow.files import FETCH, read_reviews
 
-RESULTS = Path(__file__).with_name("scoring.md")
+RESULTS = Path(__file__).with_name("batch_predict.md")
 WORDS = 250  # in a text
 SAMPLE_SECONDS = 0.5  # between two looks at the memory
 WAYS = {"one process": (), "one worker": ("--workers", "1"), "two workers": ("--workers", "2")}
@@ -60,7 +60,7 @@ def write_texts(path: Path, count: int) -> None:
 
 def measure(path: Path, out: Path, options: tuple[str, ...]) -> Sample:
     """Predict the file by the command, as a user does."""
-    command = [sys.executable, "-m", "extras.score", "--file", str(path), "--out", str(out)]
+    command = [sys.executable, "-m", "extras.batch_predict", "--file", str(path), "--out", str(out)]
     started = time.monotonic()
     gigabytes = 0.0
     process = psutil.Popen([*command, *options], stdout=subprocess.DEVNULL)
@@ -117,4 +117,4 @@ def main(texts: int, turns: int) -> None:
 
 
 if __name__ == "__main__":
-    commands.run_command("python -m benchmarks.score.scoring", main)
+    commands.run_command("python -m benchmarks.batch_predict.batch_predict", main)

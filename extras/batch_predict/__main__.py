@@ -1,4 +1,4 @@
-"""`make score FILE=texts.csv OUT=folder`: predict a file of texts of any size with the champion.
+"""`make batch-predict FILE=texts.csv OUT=folder`: predict a file of any size with the champion.
 
 FILE is CSV, TSV, JSON lines or Parquet: a path, or a URL that fsspec reads. OUT gets Parquet files
 with a row for each text, without the text, and finally manifest.json. If the command is called
@@ -20,8 +20,10 @@ from workflow import commands
 @commands.option(
     "--out", envvar="OUT", required=True, type=click.Path(path_type=Path), help="A folder."
 )
-@commands.option("--text", envvar="TEXT", default="text", help="The column of the texts.")
-@commands.option("--id", "id_column", envvar="ID", help="A column to copy to the predictions.")
+@commands.option(
+    "--text-column", envvar="TEXT_COLUMN", default="text", help="The column of the texts."
+)
+@commands.option("--id-column", envvar="ID_COLUMN", help="A column to copy to the predictions.")
 @commands.model_option
 @commands.option("--workers", envvar="WORKERS", type=click.IntRange(min=1), help="Processes here.")
 @commands.option("--scheduler", envvar="SCHEDULER", help="URL of a Dask scheduler to use instead.")
@@ -34,13 +36,13 @@ from workflow import commands
 )
 @commands.json_option
 def main(max_error_rate: float, as_json: bool, **request: Any) -> int:
-    from extras.score import score_run  # imports pandas and pyarrow: seconds before --help
+    from extras.batch_predict import run  # imports pandas and pyarrow: seconds before --help
 
     if math.isnan(max_error_rate):  # click compares, and every comparison with NaN is false
         raise click.UsageError("nan is not a share. Set --max-error-rate from 0 to 1.")
     with commands.stdout_to_stderr(as_json):
-        manifest = score_run.predict_file(score_run.Request(**request))
-    message = score_run.format_manifest(manifest, request["out"])
+        manifest = run.predict_file(run.BatchRequest(**request))
+    message = run.format_manifest(manifest, request["out"])
     commands.print_result(manifest, message, as_json)
     if manifest["errors"] <= max_error_rate * manifest["rows"]:
         return 0
@@ -53,4 +55,4 @@ def main(max_error_rate: float, as_json: bool, **request: Any) -> int:
 
 
 if __name__ == "__main__":
-    commands.run_command("make score", main)
+    commands.run_command("make batch-predict", main)

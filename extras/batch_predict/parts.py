@@ -33,7 +33,7 @@ TEXT_SCHEMA = pa.schema(
     {"row": pa.int64(), "text": pa.large_string(), "id": pa.string(), "error": pa.string()}
 )
 MODEL_LOCK = Lock()  # a worker may have several threads, which share one model
-METADATA_KEY = b"score"
+METADATA_KEY = b"batch_predict"
 SCHEMA = pa.schema(
     {
         "row": pa.int64(),  # from 1
@@ -47,7 +47,7 @@ SCHEMA = pa.schema(
 )
 
 
-class Job(NamedTuple):
+class BatchJob(NamedTuple):
     """The properties that all parts share.
 
     Attributes:
@@ -128,7 +128,7 @@ def _divide(rows: Iterable[Row | InvalidRow]) -> Iterator[list[CopiedRow]]:
         yield part
 
 
-def part_sizes(job: Job) -> list[int]:
+def part_sizes(job: BatchJob) -> list[int]:
     """Return the number of rows of each part."""
     # PyArrow takes some paths for URIs, and others for paths below the home folder.
     with (job.folder / TEXT_COPY).open("rb") as file:
@@ -136,12 +136,12 @@ def part_sizes(job: Job) -> list[int]:
     return [metadata.row_group(part).num_rows for part in range(metadata.num_row_groups)]
 
 
-def part_path(job: Job, part: int) -> Path:
+def part_path(job: BatchJob, part: int) -> Path:
     """Return the file of a part, by its number from 0. Names are in the order of the rows."""
     return job.folder / PARTS / f"part-{part + 1:06}.parquet"
 
 
-def read_part_counts(job: Job, path: Path) -> Counts | None:
+def read_part_counts(job: BatchJob, path: Path) -> Counts | None:
     """Return the counts of a part file, or None if the file is unreadable.
 
     Raises:
@@ -162,7 +162,7 @@ def read_part_counts(job: Job, path: Path) -> Counts | None:
     return record.counts
 
 
-def predict_part(job: Job, part: int) -> Counts:
+def predict_part(job: BatchJob, part: int) -> Counts:
     """Predict the texts of a part, and write its file."""
     if job.is_pinned:
         pin_to_core()
@@ -193,9 +193,9 @@ def load_model(model_uri: str, tracking_uri: str) -> SentimentModel:
     return champion.load_model(model_uri)
 
 
-def write_part(job: Job, part: int, predictions: pd.DataFrame, counts: Counts) -> None:
+def write_part(job: BatchJob, part: int, predictions: pd.DataFrame, counts: Counts) -> None:
     """Write the file of a part, whole or not at all."""
-    schema = SCHEMA if job.inputs["id"] else SCHEMA.remove(SCHEMA.get_field_index("id"))
+    schema = SCHEMA if job.inputs["id_column"] else SCHEMA.remove(SCHEMA.get_field_index("id"))
     record = PartRecord(inputs=job.inputs, counts=counts)
     described = schema.with_metadata({METADATA_KEY: record.model_dump_json()})
     table = pa.Table.from_pandas(predictions, described, preserve_index=False)
