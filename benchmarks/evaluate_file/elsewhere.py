@@ -86,8 +86,8 @@ def write(path: Path, texts: Iterable[Text]) -> Path:
 
 
 def evaluated(table: Path, model: str) -> dict[str, Any]:
-    """What `make evaluate` finds of a model on a table."""
-    command = [sys.executable, "-m", "extras.evaluate_file", "--json", "--positive", "1"]
+    """What `make evaluate-file` finds of a model on a table."""
+    command = [sys.executable, "-m", "extras.evaluate_file", "--json", "--positive-label", "1"]
     where = ["--file", str(table), "--model", model]
     done = subprocess.run([*command, *where], check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(done.stdout)

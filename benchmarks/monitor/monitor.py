@@ -19,10 +19,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer
 
-from extras.common.significance import CONFIDENCE, wilson
+from extras.common.significance import CONFIDENCE, wilson_interval
 from extras.monitor import drift
 from extras.monitor.drift import WORD_USE, Effect, MonitorConfig
-from extras.monitor.monitor_run import CONFIG_FILE
+from extras.monitor.run import CONFIG_FILE
 from sentiment.padding import layout
 from sentiment.profile import ReferenceProfile, build_profile, count_words, text_statistics
 from sentiment.tokenizer import ReadLimits, Reviews
@@ -108,7 +108,7 @@ def count_false_alarms(
     Returns:
         A row of the table: the number of windows with an alarm, the upper end of the confidence
         interval of their share, the quantities that raised one, and the number of windows in which
-        word use is beyond chance, whatever the floor.
+        word use is beyond chance, of any size.
     """
     rng = np.random.default_rng(1)
     alarms = 0
@@ -124,11 +124,11 @@ def count_false_alarms(
             raised = [effect.quantity for effect in effects if effect.alarm]
             quantities.update(raised)
             alarms += bool(raised)
-            word_use_beyond_chance += effects[-1].effect > effects[-1].chance
+            word_use_beyond_chance += effects[-1].effect > effects[-1].chance_limit
     return {
         "windows": WINDOWS,
         "with an alarm": alarms,
-        "upper end of its 95% interval": f"{wilson(alarms, WINDOWS, CONFIDENCE).high:.2%}",
+        "upper end of its 95% interval": f"{wilson_interval(alarms, WINDOWS, CONFIDENCE).high:.2%}",
         "by": ", ".join(f"{name} {count}" for name, count in quantities.items()) or "–",
         "word use beyond chance": word_use_beyond_chance,
     }

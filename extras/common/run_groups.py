@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 WORKSPACE, CHAMPION = "workspace", "champion"  # names of runs, beside their ids
 PARENT = "mlflow.parentRunId"  # tag: the run that this one is listed below
-SEEDS = "seeds.key"  # tag of the parent of a group of seeds: what its trainings have in common
-MEMBERS = "seeds.runs"  # tag of it: its trainings' runs, as JSON by seed
+SEED_KEY = "seeds.key"  # tag of the parent of a group of seeds: what its trainings have in common
+SEED_RUNS = "seeds.runs"  # tag of it: its trainings' runs, as JSON by seed
 LOCK = f"{store.DATABASE}.seeds.lock"
 
 
-def exclusive() -> FileLock:
+def parent_run_lock() -> FileLock:
     """Return the lock under which one process of a project creates or changes parent runs."""
     return FileLock(files.root() / LOCK)
 

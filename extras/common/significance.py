@@ -18,26 +18,27 @@ class Interval(NamedTuple):
     high: float
 
 
-def interval(metric: Metric, predictions: Predictions, confidence: float) -> Interval | None:
+def metric_interval(metric: Metric, predictions: Predictions, confidence: float) -> Interval | None:
     """Wilson's interval; None where the metric is no share, or one of nothing."""
-    right, reviews = metric.proportion(predictions) if metric.proportion else (0, 0)
-    return wilson(right, reviews, confidence) if reviews else None
+    correct, reviews = metric.proportion(predictions) if metric.proportion else (0, 0)
+    return wilson_interval(correct, reviews, confidence) if reviews else None
 
 
-def wilson(right: int, reviews: int, confidence: float) -> Interval:
+def wilson_interval(correct: int, reviews: int, confidence: float) -> Interval:
     """The interval of an accuracy. Source: Wilson 1927, Probable Inference."""
-    ends = stats.binomtest(right, reviews).proportion_ci(confidence, method="wilson")
+    ends = stats.binomtest(correct, reviews).proportion_ci(confidence, method="wilson")
     return Interval(float(ends.low), float(ends.high))
 
 
-def proportions_difference(a: tuple[int, int], b: tuple[int, int], confidence: float) -> Interval:
+def newcombe_interval(a: tuple[int, int], b: tuple[int, int], confidence: float) -> Interval:
     """The interval of share b less share a, of two samples that have nothing in common.
 
     Source: Newcombe 1998, Interval estimation for the difference between independent proportions
     (method 10), from Wilson's intervals; `a` and `b` are how many of how many.
     """
     (p_a, low_a, high_a), (p_b, low_b, high_b) = (
-        (right / reviews, *wilson(right, reviews, confidence)) for right, reviews in (a, b)
+        (correct / reviews, *wilson_interval(correct, reviews, confidence))
+        for correct, reviews in (a, b)
     )
     return Interval(
         p_b - p_a - math.hypot(p_b - low_b, high_a - p_a),
@@ -45,13 +46,13 @@ def proportions_difference(a: tuple[int, int], b: tuple[int, int], confidence: f
     )
 
 
-def bootstrap(
+def paired_bootstrap_interval(
     a: NDArray[np.bool_], b: NDArray[np.bool_], confidence: float, samples: int, seed: int
 ) -> Interval:
     """The percentile interval of accuracy b less accuracy a, drawing reviews with both answers.
 
-    A resample's difference follows from how many reviews of each kind it has: only a right, only
-    b right, the rest. Those counts are multinomial, so that they are drawn and not the reviews.
+    A resample's difference follows from how many reviews of each kind it has: only a correct, only
+    b correct, the rest. Those counts are multinomial, so that they are drawn and not the reviews.
 
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap.
     """
@@ -64,7 +65,7 @@ def bootstrap(
     return Interval(float(low), float(high))
 
 
-def mean_interval(values: NDArray[np.float64], confidence: float) -> Interval:
+def t_interval(values: NDArray[np.float64], confidence: float) -> Interval:
     """The interval of a mean, by Student's t; two values at least.
 
     Source: Student 1908, The probable error of a mean.
@@ -73,7 +74,7 @@ def mean_interval(values: NDArray[np.float64], confidence: float) -> Interval:
     return Interval(float(values.mean() - half), float(values.mean() + half))
 
 
-def mean_difference(
+def welch_test(
     a: NDArray[np.float64], b: NDArray[np.float64], confidence: float
 ) -> tuple[Interval, float]:
     """The interval of mean b less mean a, and the p of there being no difference.

@@ -8,10 +8,10 @@ from workflow import commands, files, processes, store
 from workflow.processes import LOOPBACK
 from workflow.registry import champion
 
-PAGE = Path(__file__).with_name("demo_page.py")
+PAGE = Path(__file__).with_name("app.py")
 PORT = "DEMO_PORT"
 # nothing leaves the machine, and no button leads to a cloud
-SETTINGS = {
+STREAMLIT_CONFIG = {
     "server.address": LOOPBACK,
     "server.headless": "true",
     "server.fileWatcherType": "none",
@@ -27,8 +27,10 @@ def main(port: int) -> int:
     version = champion.champion_version()
     print(f"Version {version.version} of {version.name} at http://{LOOPBACK}:{port}", flush=True)
     place = {"PYTHONPATH": str(files.root()), "MLFLOW_TRACKING_URI": store.tracking_uri()}
-    settings = [f"--{key}={value}" for key, value in (SETTINGS | {"server.port": port}).items()]
-    command = [sys.executable, "-m", "streamlit", "run", str(PAGE), *settings]
+    options = [
+        f"--{key}={value}" for key, value in (STREAMLIT_CONFIG | {"server.port": port}).items()
+    ]
+    command = [sys.executable, "-m", "streamlit", "run", str(PAGE), *options]
     return processes.run_server(command, {**os.environ, **place})
 
 

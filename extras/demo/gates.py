@@ -27,12 +27,12 @@ class Gates(NamedTuple):
     cell: float
 
 
-def watched(reader: TextClassifier) -> Callable[[Sequence[Word]], list[Gates]] | None:
+def gates_by_word(reader: TextClassifier) -> Callable[[Sequence[Word]], list[Gates]] | None:
     """Return what tells the gates at each word of a text that is read, or None without an LSTM."""
     if not hasattr(reader, "columns"):
         return None
     network = cast(KerasClassifier, reader)  # its class is that of the code that the model brought
-    at_tokens = watch(network.predictor.model)
+    at_tokens = gates_by_token(network.predictor.model)
     if at_tokens is None:
         return None
 
@@ -43,7 +43,7 @@ def watched(reader: TextClassifier) -> Callable[[Sequence[Word]], list[Gates]] |
     return gates
 
 
-def watch(model: "keras.Model") -> Callable[[NDArray[np.integer]], list[Gates]] | None:
+def gates_by_token(model: "keras.Model") -> Callable[[NDArray[np.integer]], list[Gates]] | None:
     """What tells the gates of a model's first LSTM; of two directions, those of the forward one.
 
     Source: Hochreiter and Schmidhuber 1997; the forget gate: Gers et al. 2000.
@@ -60,7 +60,7 @@ def watch(model: "keras.Model") -> Callable[[NDArray[np.integer]], list[Gates]] 
     if first is None or not isinstance(lstm, keras.layers.LSTM):
         return None
     vectors, *masks = keras.tree.flatten(first.input)
-    read = keras.layers.RNN(_watched(lstm.cell), return_sequences=True)
+    read = keras.layers.RNN(_recording_cell(lstm.cell), return_sequences=True)
     steps = keras.Model(model.input, read(vectors, mask=masks[0] if masks else None))
 
     def gates(row: NDArray[np.integer]) -> list[Gates]:
@@ -70,7 +70,7 @@ def watch(model: "keras.Model") -> Callable[[NDArray[np.integer]], list[Gates]] 
     return gates
 
 
-def _watched(cell: "keras.layers.LSTMCell") -> "keras.layers.Layer":
+def _recording_cell(cell: "keras.layers.LSTMCell") -> "keras.layers.Layer":
     """A cell that takes the same steps, and whose output is what `Gates` has of each."""
     import keras
     from keras import ops

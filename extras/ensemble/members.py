@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from extras.common.evaluated_runs import RunGroup, Training
+from extras.common.evaluated_runs import EvaluatedRun, RunGroup
 from sentiment.errors import UserError
 from workflow.outputs import TEST_DIGEST
 
@@ -15,7 +15,7 @@ VALIDATION_SPLIT = "train.validation_split"
 class Member(NamedTuple):
     """An evaluated training in an ensemble, and the weight of its log-odds."""
 
-    training: Training
+    training: EvaluatedRun
     weight: float
 
 
@@ -47,7 +47,7 @@ def choose_members(groups: Sequence[RunGroup]) -> list[Member]:
     return members
 
 
-def review_params(training: Training) -> dict[str, Any]:
+def review_params(training: EvaluatedRun) -> dict[str, Any]:
     """Return the flat params that decide which reviews a training had, and the test set's digest.
 
     All members of an ensemble have them in common. Their other params of `pad` may differ, because

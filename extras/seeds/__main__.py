@@ -27,14 +27,13 @@ from workflow.commands import (
 @json_option
 def main(count: int, as_json: bool) -> None:
     # they import MLflow and DVC: seconds before --help
-    from extras.seeds import experiments, seed_group
+    from extras.seeds import experiments
+    from extras.seeds.group import format_group, log_group, to_json
 
     with stdout_to_stderr(as_json):
         group = experiments.train_group(count)
-        run_id = seed_group.log(group)
-    print_result(
-        seed_group.document(group, run_id), f"\n{seed_group.table(group, run_id)}", as_json
-    )
+        run_id = log_group(group)
+    print_result(to_json(group, run_id), f"\n{format_group(group, run_id)}", as_json)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from dvc.api import DVCFileSystem
 
-from extras.seeds.seed_group import SEED, Group, Member
+from extras.seeds.group import SEED, SeedGroup, SeedRun
 from sentiment.data.params import FetchParams, describe_dataset
 from sentiment.errors import UserError, first_line
 from sentiment.section import flatten
@@ -21,7 +21,7 @@ from workflow.files import EVALUATE, FETCH, STAGES, TRAIN
 from workflow.params import PARAMS_FILE, Params, load_params
 from workflow.tracking import Run
 
-NEEDED = [
+NEEDED_FILES = [
     *(f"{TRAIN}/{name}" for name in ("about.json", "run.json", "gradients.csv")),
     *(f"{EVALUATE}/{name}" for name in ("about.json", "metrics.json", "gradients.csv")),
 ]
@@ -33,25 +33,25 @@ class Experiment(NamedTuple):
     changes: Mapping[str, Any]  # of values in `params.yaml`, by dotted names
 
 
-def train_group(count: int) -> Group:
+def train_group(count: int) -> SeedGroup:
     """Train the current params under `count` seeds, as far as they are not trained yet.
 
     Raises:
         UserError: there is no git commit, the store cannot be used, or a training failed.
     """
     params = load_params()
-    wanted = under_seeds(params, count)
-    require_copies(params.fetch)
+    experiments = seed_experiments(params, count)
+    check_texts_are_tracked(params.fetch)
     store.connect()
     with tempfile.TemporaryDirectory() as scratch:
-        members = list(trained(wanted, Path(scratch), "make seeds"))
+        runs = list(train_experiments(experiments, Path(scratch), "make seeds"))
     name = provenance.run_name(params.train, params.pad, describe_dataset(params.fetch))
     separator = provenance.SEPARATOR
     seedless = name.replace(f"{separator}seed {params.train.seed}", "")
-    return Group(f"{count} seeds{separator}{seedless}", short_key(params), members)
+    return SeedGroup(f"{count} seeds{separator}{seedless}", group_key(params), runs)
 
 
-def short_key(params: Params) -> str:
+def group_key(params: Params) -> str:
     """Return eight characters that change with the params, texts and code, but not with the seed.
 
     Machine and packages are left out: DVC takes outputs from its cache whatever made them.
@@ -62,13 +62,13 @@ def short_key(params: Params) -> str:
     del flat_params[SEED]
     document = {
         "params": flat_params,
-        "texts": {name: content_of(name) for name in dvc_commands.table_files(params.fetch)},
+        "texts": {name: text_digest(name) for name in dvc_commands.table_files(params.fetch)},
         "code": provenance.code_digests(STAGES),
     }
     return provenance.short_digest_of(document)[:8]
 
 
-def content_of(address: str) -> str | None:
+def text_digest(address: str) -> str | None:
     """SHA-256 of a file with texts, of one at an address as it was fetched last.
 
     Raises:
@@ -81,16 +81,16 @@ def content_of(address: str) -> str | None:
     return str([fetched.get(f"fetch.{part}_sha256") for part in parts])
 
 
-def under_seeds(params: Params, count: int) -> list[Experiment]:
+def seed_experiments(params: Params, count: int) -> list[Experiment]:
     """The experiments of the params under `count` seeds, from theirs on."""
-    first, key = params.train.seed, short_key(params)
+    first, key = params.train.seed, group_key(params)
     return [
         Experiment(f"seeds-{key}-{seed}", f"seed {seed}", {SEED: seed})
         for seed in range(first, first + count)
     ]
 
 
-def require_copies(params: FetchParams) -> None:
+def check_texts_are_tracked(params: FetchParams) -> None:
     """Raise UserError where the copies of the project that DVC trains in would lack texts."""
     for name in dvc_commands.project_table_files(params):
         places = (Path(name), *Path(name).parents)  # DVC may know the folder that a file is in
@@ -102,10 +102,12 @@ def require_copies(params: FetchParams) -> None:
             )
 
 
-def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterator[Member]:
+def train_experiments(
+    experiments: Sequence[Experiment], scratch: Path, command: str
+) -> Iterator[SeedRun]:
     """Yield each training, which is done first where DVC does not have it.
 
-    `scratch` gets, in a folder named after each experiment, the files that are `NEEDED`. The
+    `scratch` gets, in a folder named after each experiment, the files that are `NEEDED_FILES`. The
     message of a failure says to run `command` again.
 
     Raises:
@@ -114,9 +116,9 @@ def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterat
     listed = processes.command_output(
         *dvc_commands.DVC, "exp", "list", "--all-commits", "--name-only"
     ).split()
-    for number, (name, label, changes) in enumerate(wanted, 1):
+    for number, (name, label, changes) in enumerate(experiments, 1):
         if name not in listed:
-            print(f"Training {number} of {len(wanted)}: {label}", flush=True)
+            print(f"Training {number} of {len(experiments)}: {label}", flush=True)
             options = [f"--set-param={param}={value}" for param, value in changes.items()]
             # in a folder of its own, so that `data/` and `params.yaml` stay as they are
             if dvc_commands.run_dvc("exp", "run", "--temp", "--name", name, *options):
@@ -124,8 +126,8 @@ def trained(wanted: Sequence[Experiment], scratch: Path, command: str) -> Iterat
                     f"The training of {label} failed, see above. `{command}` resumes from here "
                     "once that is fixed."
                 )
-        copy_files(name, NEEDED, scratch / name)
-        yield read_member(name, scratch / name / files.DATA)
+        copy_files(name, NEEDED_FILES, scratch / name)
+        yield read_seed_run(name, scratch / name / files.DATA)
 
 
 def copy_files(experiment: str, names: Iterable[str], target: Path) -> None:
@@ -150,20 +152,20 @@ def copy_files(experiment: str, names: Iterable[str], target: Path) -> None:
         ) from None
 
 
-def read_member(name: str, data: Path) -> Member:
+def read_seed_run(name: str, data: Path) -> SeedRun:
     """Read an experiment's copy of `data/`. Make its run if the tracking store lacks it.
 
     Raises:
         UserError: the run cannot be made.
     """
     if find_complete_run(data) is None:
-        restore(name)
+        log_experiment(name)
     run = find_complete_run(data)
     if run is None:
         raise UserError(f"The run of {name} is incomplete in the tracking store, see above.")
     flat_params = read_about(data / TRAIN.name, AboutTrain).flat_params()
     metrics = files.read_json(files.verified(data / EVALUATE.name / "metrics.json"))
-    return Member(flat_params[SEED], name, run.run_id, flat_params, metrics)
+    return SeedRun(flat_params[SEED], name, run.run_id, flat_params, metrics)
 
 
 def find_complete_run(data: Path) -> Run | None:
@@ -175,7 +177,7 @@ def find_complete_run(data: Path) -> Run | None:
     return None
 
 
-def restore(name: str) -> None:
+def log_experiment(name: str) -> None:
     """Log an experiment that DVC has to the store: `make sync` in a copy of its files."""
     root = files.root()
     with tempfile.TemporaryDirectory() as scratch:

@@ -52,7 +52,7 @@ def main(trials: int | None, workers: int, apply: bool, as_json: bool) -> int:
     with stdout_to_stderr(as_json):
         document, text = run_sweep(trials, workers, apply)
     print_result(document, text, as_json)
-    return 0 if document["candidates"] else 1
+    return 0 if document["confirmed"] else 1
 
 
 if __name__ == "__main__":

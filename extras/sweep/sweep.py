@@ -9,10 +9,10 @@ import optuna
 from extras.common import run_groups
 from extras.common.run_groups import PARENT
 from extras.sweep import report
-from extras.sweep.candidates import ranked_candidates, values_to_confirm
 from extras.sweep.config import CONFIG_FILE, SweepConfig
+from extras.sweep.confirmed_trials import rank_confirmed_trials, values_to_confirm
 from extras.sweep.search import train_all
-from extras.sweep.study import CONFIRMED, ended, open_study, storage_errors
+from extras.sweep.study import CONFIRMED, finished_trials, open_study, storage_errors
 from extras.sweep.trial import Sweep
 from sentiment.data.params import NO_ADDED_TEXTS, Dataset, FetchParams, describe_dataset
 from sentiment.errors import StoreError, UserError, first_line
@@ -22,7 +22,7 @@ from workflow.about import AboutFetch, AboutTrain, read_about
 from workflow.files import FETCH
 from workflow.params import PARAMS_FILE, Params, load_params, load_yaml
 
-KEY = "sweep.key"  # tag of a parent run: what all trials of the sweep have in common
+SWEEP_KEY = "sweep.key"  # tag of a parent run: what all trials of the sweep have in common
 CODE = ("pad", "train")  # the stages with the code that a trial depends on
 TRIALS = "trials"  # attribute of a study: how many trials were asked for last
 DEFAULT_TRIALS = 20
@@ -51,23 +51,26 @@ def run_sweep(trials: int | None, workers: int, apply: bool) -> tuple[dict[str, 
         if trials is None:
             trials = int(searched.user_attrs.get(TRIALS, DEFAULT_TRIALS))
         searched.set_user_attr(TRIALS, trials)
-        print(f"{sweep.name}: {len(ended(searched))} of {trials} trials have ended", flush=True)
+        print(
+            f"{sweep.name}: {len(finished_trials(searched))} of {trials} trials have ended",
+            flush=True,
+        )
         train_all(sweep, searched, workers, trials=trials)
         wanted = values_to_confirm(searched, config, params.train.seed)
         if wanted:
             print(f"The best ones with {config.confirm.seeds} further seeds each:", flush=True)
         train_all(sweep, confirmed, workers, wanted=wanted)
-        candidates = ranked_candidates(searched, confirmed, config, params.train.seed)
-        text = report.no_candidate_text(searched)
+        candidates = rank_confirmed_trials(searched, confirmed, config, params.train.seed)
+        text = report.explain_no_result(searched)
         if candidates:
-            text = report.candidates_table(candidates, config.metric)
+            text = report.format_confirmed_trials(candidates, config.metric)
         log_report(sweep, searched, text)
     changes = []
     if apply and candidates:
         changes = params_file.update_params_file(PARAMS_FILE, candidates[0].values)
     document = {
         "run_id": sweep.run_id,
-        "candidates": [candidate._asdict() for candidate in candidates],
+        "confirmed": [candidate._asdict() for candidate in candidates],
         "applied": changes,
     }
     advice = "" if apply else "Write the first one into params.yaml: make sweep APPLY=1. "
@@ -97,8 +100,10 @@ def open_sweep(params: Params, config: SweepConfig) -> tuple[Sweep, optuna.Study
         {"params": fixed, "sweep": settings, "code": code, "reviews": reviews}
     )
     name = f"sweep-{key}"
-    with run_groups.exclusive():  # the tables of a database are created by one process at a time
-        run = tracking.parent_run(KEY, key, f"sweep {key[:8]}")
+    with (
+        run_groups.parent_run_lock()
+    ):  # the tables of a database are created by one process at a time
+        run = tracking.parent_run(SWEEP_KEY, key, f"sweep {key[:8]}")
         searched = open_study(name, config)
         confirmed = open_study(f"{name}{CONFIRMED}", config)
     tracking.log_params(run, {f"sweep.{name}": value for name, value in settings.items()})

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from extras.team import artifacts
-from extras.team.store_history import Database, Row, relocate, schema_version
+from extras.team.database import Database, Row, relocate, schema_version
 from sentiment.errors import UserError, first_line, redacted
 from workflow import files, store
 
@@ -156,7 +156,7 @@ def copy_missing(ours: History, server: Database, experiment: Row) -> dict[str, 
     rows = relocate(ours.rows, ours.experiment, experiment)
     new_rows = server.missing(rows)
     repository = get_artifact_repository(experiment["artifact_location"])
-    absent, differing = artifacts.compare(ours.files, repository)
+    absent, differing = artifacts.compare_files(ours.files, repository)
     # An upload that was killed may have left part of a file, of a run that has no row yet.
     runs = {row["run_uuid"] for row in new_rows["runs"]}
     models = {row["model_id"] for row in new_rows["logged_models"]}
@@ -168,11 +168,11 @@ def copy_missing(ours: History, server: Database, experiment: Row) -> dict[str, 
         )
     server.connection.commit()  # no transaction stays open while files are uploaded
     new_files = {path: ours.files[path] for path in absent | partial}
-    artifacts.upload(new_files, repository)
+    artifacts.upload_files(new_files, repository)
     server.write(new_rows)
     lacking = server.missing(rows)
     server.connection.commit()
-    absent, differing = artifacts.compare(ours.files, repository)
+    absent, differing = artifacts.compare_files(ours.files, repository)
     return {
         "tables": [
             {"name": name, "here": len(of_table), "there": len(of_table) - len(lacking[name])}
@@ -185,7 +185,7 @@ def copy_missing(ours: History, server: Database, experiment: Row) -> dict[str, 
     }
 
 
-def summary(result: dict[str, Any], to: str) -> str:
+def format_result(result: dict[str, Any], to: str) -> str:
     """Put what `migrate` returned into words."""
     copied = result["copied"]
     lines = [f"DIFFERENT: {path}" for path in result["differing"]]

@@ -67,7 +67,7 @@ def run_everything(project: Project) -> None:
     plant(project)
     (home / PRIVATE).parent.mkdir(parents=True)
     write_texts(home / PRIVATE, seed=9)
-    columns = ("--text", "body", "--label", "stars", "--positive", "1")
+    columns = ("--text-column", "body", "--label-column", "stars", "--positive-label", "1")
 
     project.change(train={"units": 5, "epochs": 1})
     printed = [project.run("dvc", "repro")]

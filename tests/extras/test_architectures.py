@@ -43,7 +43,7 @@ def test_it_is_served_with_the_evaluation_s_bits_explained_traced_and_shown(call
     page = AppTest.from_file(demo.PAGE, default_timeout=100).run()
     assert not page.exception
     assert page.subheader[0].value in ("Positive", "Negative")
-    assert gates.watched(served.classifier) is None
+    assert gates.gates_by_word(served.classifier) is None
 
 
 def test_it_is_compared_with_an_lstm(

@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 from extras.compare import __main__ as compare
 from extras.demo import __main__ as demo
 from extras.evaluate_file import __main__ as evaluate_file
-from extras.seeds import seed_group as group
-from extras.seeds.seed_group import Group, Member
+from extras.seeds import group as group
+from extras.seeds.group import SeedGroup, SeedRun
 from sentiment.evaluation.metrics import ALL_REPORTS, METRICS, Metric, Predictions
 from stages import evaluate
 from tests.conftest import Caller, own_copy, runs
@@ -63,9 +63,11 @@ def test_run_comparison_and_groups_have_it(evaluated: dict[str, Any], call: Call
     assert row.count("95% interval") == 2
     assert f"{value:.4f} (" in row.split(" | ")[2]
 
-    members = [Member(seed, "", run.info.run_id, {}, evaluated) for seed in range(2)]
-    assert f"error rate {value:.4f} ± 0.0000" in group.table(Group("", "key", members), "parent")
-    assert group.metrics(members)["test_errors_mean"] == pytest.approx(value)
+    members = [SeedRun(seed, "", run.info.run_id, {}, evaluated) for seed in range(2)]
+    assert f"error rate {value:.4f} ± 0.0000" in group.format_group(
+        SeedGroup("", "key", members), "parent"
+    )
+    assert group.group_metrics(members)["test_errors_mean"] == pytest.approx(value)
 
 
 def test_demo_and_evaluation_of_a_file_have_it(evaluated: dict[str, Any], call: Caller) -> None:
@@ -76,8 +78,8 @@ def test_demo_and_evaluation_of_a_file_have_it(evaluated: dict[str, Any], call: 
 
     result = call.json(evaluate_file.main, "--file", "data/example.csv")
     metric = result["metrics"]["errors"]
-    assert metric["there"] == evaluated["test_errors"]
-    assert metric["interval"][0] < metric["here"] < metric["interval"][1]
+    assert metric["test_value"] == evaluated["test_errors"]
+    assert metric["interval"][0] < metric["value"] < metric["interval"][1]
     assert "error rate " in result["table"]
     logged = mlflow.get_run(result["run_id"]).data.metrics
-    assert logged["test_errors"] == metric["here"]
+    assert logged["test_errors"] == metric["value"]

@@ -7,7 +7,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from extras.demo import __main__ as demo
-from extras.demo import demo_page, reading
+from extras.demo import app, charts
 from extras.demo.gates import Gates
 from sentiment.explanation import PrefixPrediction, WordAttribution
 from tests.browser import SECONDS, keep_screenshot, open_page, text
@@ -24,17 +24,19 @@ def test_words_are_coloured_by_what_they_speak_for_and_no_text_brings_html() -> 
         WordAttribution(10, 14, -1.0),
         WordAttribution(18, 21, 0.01),
     ]
-    shown = demo_page.coloured(content, words)
-    assert f'<mark title="+2.00" style="background: rgba({demo_page.POSITIVE}, 0.75)' in shown
-    assert f'<mark title="-1.00" style="background: rgba({demo_page.NEGATIVE}, 0.45)' in shown
+    shown = app.highlight_words(content, words)
+    assert f'<mark title="+2.00" style="background: rgba({app.POSITIVE}, 0.75)' in shown
+    assert f'<mark title="-1.00" style="background: rgba({app.NEGATIVE}, 0.45)' in shown
     assert shown.endswith("dull</mark>&gt; &amp; the")
     assert "but<br>&lt;" in shown
-    assert demo_page.coloured("<b>", [WordAttribution(1, 2, 0.0)]) == "&lt;b&gt;"
+    assert app.highlight_words("<b>", [WordAttribution(1, 2, 0.0)]) == "&lt;b&gt;"
 
 
 def test_a_reading_has_each_word_s_answer_and_gates_and_the_cell_by_its_greatest_norm() -> None:
     steps = [PrefixPrediction(0, 3, 0.5), PrefixPrediction(4, 8, 0.25)]
-    table = reading.table("not good", steps, [Gates(0.8, 0.4, 0.6, 1.0), Gates(0.7, 0.3, 0.5, 4.0)])
+    table = charts.prefix_table(
+        "not good", steps, [Gates(0.8, 0.4, 0.6, 1.0), Gates(0.7, 0.3, 0.5, 4.0)]
+    )
     assert table.to_numpy().tolist() == [
         ["001 not", 0.5, 0.8, 0.4, 0.6, 0.25],
         ["002 good", 0.25, 0.7, 0.3, 0.5, 1.0],
@@ -49,7 +51,7 @@ def write_review(browser: webdriver.Chrome, review: str) -> None:
 
 
 def marks(browser: webdriver.Chrome) -> list[str]:
-    """The coloured words, read in one go: Streamlit replaces them as it answers."""
+    """The colored words, read in one go: Streamlit replaces them as it answers."""
     script = "return [...document.querySelectorAll('mark')].map(mark => mark.textContent)"
     words: list[str] = browser.execute_script(script)
     return words
@@ -82,7 +84,7 @@ def test_a_review_gets_its_answer_its_words_and_the_gates_beside_the_champion(
     stand_in(finished.path, monkeypatch)
     answer = call.json(predict.main, "--text", review)
     assert f"probability of being positive: {answer['probability']:.1%}" in text(browser)
-    lines = ["positive", *reading.GATES]
+    lines = ["positive", *charts.GATES]
     WebDriverWait(browser, SECONDS).until(lambda b: [points(b, name) for name in lines] == [6] * 5)
     keep_screenshot(browser, "demo")
     write_review(browser, "?!")
@@ -93,7 +95,9 @@ def test_a_review_gets_its_answer_its_words_and_the_gates_beside_the_champion(
     )
     assert loaded
     assert [name for name in loaded if not name.startswith((page, "data:", "blob:"))] == []
-    assert demo.SETTINGS["browser.gatherUsageStats"] == "false"  # which needs a network to be seen
+    assert (
+        demo.STREAMLIT_CONFIG["browser.gatherUsageStats"] == "false"
+    )  # which needs a network to be seen
 
 
 @pytest.mark.slow

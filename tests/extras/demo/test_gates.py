@@ -47,7 +47,7 @@ def test_the_cell_is_the_one_that_keras_computes(
     state = keras.layers.LSTM(4, return_state=True)
     state(vectors[None])
     state.set_weights(recurrent_layers(model)[0].get_weights())
-    at_tokens = gates.watch(model)
+    at_tokens = gates.gates_by_token(model)
     assert at_tokens
     for step, part in zip(at_tokens(ROW), seen, strict=False):
         cell = state(vectors[None, part])[2] if part else 0
@@ -61,11 +61,11 @@ def test_gates_are_the_means_over_the_units() -> None:
     units = len(recurrent)
     bias[:units], bias[units : 2 * units], bias[3 * units :] = 1.0, [0, 1, 2, 3], -50.0
     layer.set_weights([kernel, recurrent, bias])
-    at_tokens = gates.watch(model)
+    at_tokens = gates.gates_by_token(model)
     assert at_tokens
     forget, opened = np.mean(1 / (1 + np.exp(-np.arange(4.0)))), 1 / (1 + np.exp(-1))
     assert at_tokens(ROW)[0] == pytest.approx((forget, opened, 0, 0), abs=1e-6)
 
 
 def test_another_cell_has_no_such_gates() -> None:
-    assert gates.watch(build_model(small(cell="gru"), inputs(20, len(ROW)))) is None
+    assert gates.gates_by_token(build_model(small(cell="gru"), inputs(20, len(ROW)))) is None

@@ -21,7 +21,7 @@ def test_a_name_changes_with_whatever_shapes_the_training_or_its_evaluation_but_
 
     def named(**changes: Any) -> str:
         params = validate_params(merged(merged(defaults(), SMALL), changes), "params.yaml")
-        return experiments.under_seeds(params, 2)[1].name
+        return experiments.seed_experiments(params, 2)[1].name
 
     before = named()
     assert before.endswith("-43")
@@ -44,18 +44,18 @@ def test_texts_are_in_each_copy_and_others_make_another_training(
     assert f"{NAME} is known neither to git nor to DVC" in message
     assert f"dvc add '{NAME}'" in message
     params = load_params()
-    before = experiments.short_key(params)
+    before = experiments.group_key(params)
     fresh.run("git", "add", NAME)
-    experiments.require_copies(params.fetch)
+    experiments.check_texts_are_tracked(params.fetch)
     write_texts(fresh.path / NAME, seed=1)
-    changed = experiments.short_key(params)
+    changed = experiments.group_key(params)
     assert changed != before
     (fresh.path / "added").mkdir()
     write_texts(fresh.path / "added" / "answers.csv", seed=2)
     fresh.change(fetch={"add": "added"})
     params = load_params()
     with pytest.raises(UserError, match=r"added/answers\.csv is known neither to git nor to DVC"):
-        experiments.require_copies(params.fetch)
+        experiments.check_texts_are_tracked(params.fetch)
     (fresh.path / "added.dvc").touch()  # of the folder
-    experiments.require_copies(params.fetch)
-    assert experiments.short_key(params) != changed
+    experiments.check_texts_are_tracked(params.fetch)
+    assert experiments.group_key(params) != changed

@@ -10,8 +10,7 @@ import pytest
 from mlflow.entities import Run
 
 from extras.seeds import __main__ as seeds
-from extras.seeds import seed_group as groups
-from extras.seeds.seed_group import Group, Member
+from extras.seeds.group import SeedGroup, SeedRun, format_group
 from tests.conftest import Caller, runs
 from tests.project import Project
 from workflow import dvc_commands
@@ -111,11 +110,11 @@ def test_an_interrupted_call_goes_on_where_it_was_and_more_seeds_share_the_paren
 
 
 def test_the_table_names_each_run_and_the_spread_of_what_is_defined() -> None:
-    members = [
-        Member(1, "seeds-1", "run-1", {}, {"test_accuracy": 0.8, "test_f1": 0.5}),
-        Member(2, "seeds-2", "run-2", {}, {"test_accuracy": 0.9}),  # without F1 where it is NaN
+    runs = [
+        SeedRun(1, "seeds-1", "run-1", {}, {"test_accuracy": 0.8, "test_f1": 0.5}),
+        SeedRun(2, "seeds-2", "run-2", {}, {"test_accuracy": 0.9}),  # without F1 where it is NaN
     ]
-    printed = groups.table(Group("2 seeds", "key", members), "parent")
+    printed = format_group(SeedGroup("2 seeds", "key", runs), "parent")
     assert re.search(r"^ +2 +0\.9000  run-2  seeds-2$", printed, re.MULTILINE)
     assert "accuracy 0.8500 ± 0.0707" in printed
     assert "F1" not in printed

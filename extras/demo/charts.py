@@ -10,19 +10,25 @@ from extras.demo.gates import Gates
 from sentiment.explanation import PrefixPrediction
 
 GATES = ["forget gate", "input gate", "output gate", "cell state"]  # columns, as `Gates` has them
-PLACE = 4  # characters before the word in a label
+NUMBER_WIDTH = 4  # characters before the word in a label
 # a label is unique, and its word is all that is shown of it
-LABELS = {"labelExpr": f"slice(datum.value, {PLACE})", "labelAngle": -90, "labelOverlap": True}
+LABELS = {
+    "labelExpr": f"slice(datum.value, {NUMBER_WIDTH})",
+    "labelAngle": -90,
+    "labelOverlap": True,
+}
 
 
-def table(text: str, steps: list[PrefixPrediction], gates: Sequence[Gates] = ()) -> pd.DataFrame:
+def prefix_table(
+    text: str, steps: list[PrefixPrediction], gates: Sequence[Gates] = ()
+) -> pd.DataFrame:
     """A row for each word: its label, and numbers from 0 to 1.
 
     A cell state is its norm relative to the greatest. Without gates there are no columns for them
     and the cell.
     """
     words = [text[step.start : step.end] for step in steps]
-    labels = [f"{number:0{PLACE - 1}} {word}" for number, word in enumerate(words, 1)]
+    labels = [f"{number:0{NUMBER_WIDTH - 1}} {word}" for number, word in enumerate(words, 1)]
     rows = pd.DataFrame({"label": labels, "positive": [step.probability for step in steps]})
     if gates:
         rows[GATES] = np.array(gates)
@@ -30,7 +36,7 @@ def table(text: str, steps: list[PrefixPrediction], gates: Sequence[Gates] = ())
     return rows
 
 
-def chart(table: pd.DataFrame) -> dict[str, Any]:
+def prefix_chart(table: pd.DataFrame) -> dict[str, Any]:
     """The numbers at each word as a Vega-Lite chart of `table`, a line for each column."""
     shown = [name for name in ("positive", *GATES) if name in table]
     return {

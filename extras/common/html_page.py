@@ -18,7 +18,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
-def svg(figure: Figure, alt: str) -> markupsafe.Markup:
+def draw_svg(figure: Figure, alt: str) -> markupsafe.Markup:
     """Draw a figure as an SVG element as wide as its box.
 
     `alt` describes the plot for those who do not see it, and must be unique on a page. The same
@@ -36,7 +36,7 @@ def svg(figure: Figure, alt: str) -> markupsafe.Markup:
     )
 
 
-def render(template: Path, **context: Any) -> str:
+def render_page(template: Path, **context: Any) -> str:
     """Fill a template; a missing value is an error.
 
     Texts are escaped, and control characters in them are replaced, see `workflow.terminal`.

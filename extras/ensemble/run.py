@@ -58,7 +58,8 @@ def create_ensemble(names: Sequence[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         groups = [
-            evaluated_runs.read(name, folder / str(number)) for number, name in enumerate(names)
+            evaluated_runs.read_run_group(name, folder / str(number))
+            for number, name in enumerate(names)
         ]
         members = choose_members(groups)
         weights = {member.training.run_id: member.weight for member in members}

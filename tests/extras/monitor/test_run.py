@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from extras.monitor import monitor_run
+from extras.monitor import run
 from extras.monitor.drift import MonitorConfig
 from extras.monitor.window import Window
 from sentiment.data.params import TableParams
@@ -18,7 +18,7 @@ ROW = [3, 0.5, 1, 0.25]
 
 @pytest.fixture(scope="module")
 def config() -> MonitorConfig:
-    return load_yaml(MonitorConfig, ROOT / monitor_run.CONFIG_FILE)
+    return load_yaml(MonitorConfig, ROOT / run.CONFIG_FILE)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def window(texts: int, unreadable: int = 0, other_versions: int = 0) -> Window:
 
 
 def status(current: Window, config: MonitorConfig) -> str:
-    return monitor_run.choose_status(current, [], monitor_run.count_left_out(current, config))
+    return run.choose_status(current, [], run.count_left_out(current, config))
 
 
 def test_share_of_unreadable_rows_above_the_limit_is_an_alarm(config: MonitorConfig) -> None:
@@ -58,7 +58,7 @@ def test_label_file_is_readable_by_its_owner_only(tmp_path: Path, table: TablePa
     path = tmp_path / "label.csv"
     before = os.umask(0)
     try:
-        monitor_run.write_label_file(path, ["fine"], table)
+        run.write_label_file(path, ["fine"], table)
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o600
@@ -69,7 +69,7 @@ def test_label_file_has_no_formula_whatever_the_separator(
 ) -> None:
     """Spreadsheets of most of Europe separate fields by semicolons."""
     path = tmp_path / "label.csv"
-    monitor_run.write_label_file(path, ["=1+1", "x;=cmd|'/C calc'!A0", 'a "b"'], table)
+    run.write_label_file(path, ["=1+1", "x;=cmd|'/C calc'!A0", 'a "b"'], table)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     assert rows == [["text", "label"], [" =1+1", ""], ["x;=cmd|'/C calc'!A0", ""], ['a "b"', ""]]

@@ -9,7 +9,7 @@ from jinja2 import UndefinedError
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from extras.common import page
+from extras.common import html_page
 
 
 def drawn(label: str) -> Figure:
@@ -24,14 +24,14 @@ def drawn(label: str) -> Figure:
 
 
 def test_a_plot_has_what_it_refers_to_and_neither_date_nor_address_nor_style_sheet() -> None:
-    svg = page.svg(drawn("<script>"), 'accuracy of "a" & b')
+    svg = html_page.draw_svg(drawn("<script>"), 'accuracy of "a" & b')
     opening = svg.partition(">")[0]
     assert 'viewBox="0 0 288 216"' in opening
     assert 'aria-label="accuracy of &#34;a&#34; &amp; b"' in opening
     assert not re.search(r"metadata|https?:|<style|<\?xml|<!DOCTYPE|<script", svg)
     assert "&lt;script&gt;" in svg
-    assert svg == page.svg(drawn("<script>"), 'accuracy of "a" & b')
-    other = page.svg(drawn("other"), "another plot")
+    assert svg == html_page.draw_svg(drawn("<script>"), 'accuracy of "a" & b')
+    other = html_page.draw_svg(drawn("other"), "another plot")
     ids, others = (set(re.findall(r' id="([^"]+)"', text)) for text in (svg, other))
     referred = set(re.findall(r'(?:url\(|href=")#([^)"]+)', svg))
     assert referred
@@ -41,6 +41,6 @@ def test_a_plot_has_what_it_refers_to_and_neither_date_nor_address_nor_style_she
 def test_text_in_a_template_is_escaped_once_and_a_missing_one_is_an_error(tmp_path: Path) -> None:
     template = tmp_path / "text.html"
     template.write_text("<p>{{ text }}</p>", encoding="utf-8")
-    assert page.render(template, text="<b>\x1b") == "<p>&lt;b&gt;\ufffd</p>"
+    assert html_page.render_page(template, text="<b>\x1b") == "<p>&lt;b&gt;\ufffd</p>"
     with pytest.raises(UndefinedError, match="'text' is undefined"):
-        page.render(template)
+        html_page.render_page(template)

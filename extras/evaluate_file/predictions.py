@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from extras.common.significance import CONFIDENCE, Interval, interval, proportions_difference
+from extras.common.significance import CONFIDENCE, Interval, metric_interval, newcombe_interval
 from sentiment.data.rows import Row
 from sentiment.errors import UserError
 from sentiment.evaluation.evaluate import EvalDataset, predictions_table
@@ -145,10 +145,10 @@ def compare_metrics(here: Predictions, there: Predictions) -> dict[str, MetricCo
     """Compare each metric on the texts with its value on the model's own test set, by name."""
     metrics = {}
     for name, metric in metrics_for("file").items():
-        own = interval(metric, here, CONFIDENCE)
+        own = metric_interval(metric, here, CONFIDENCE)
         difference = None
-        if metric.proportion and own and interval(metric, there, CONFIDENCE):
-            difference = proportions_difference(
+        if metric.proportion and own and metric_interval(metric, there, CONFIDENCE):
+            difference = newcombe_interval(
                 metric.proportion(there), metric.proportion(here), CONFIDENCE
             )
         value = metric.compute(here)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, ScalarFormatter
 
-from extras.common import page
+from extras.common import html_page
 from sentiment.evaluation.params import EvaluateParams
 from sentiment.evaluation.plots import NEUTRAL, TRAINING, new_axes
 from sentiment.profile import Histogram, ReferenceProfile, count_in_bins
@@ -84,15 +84,15 @@ def render_page(
     profile: ReferenceProfile,
     params: EvaluateParams,
 ) -> str:
-    """Render the HTML page of a report, see `extras.monitor.monitor_run.create_report`.
+    """Render the HTML page of a report, see `extras.monitor.run.create_report`.
 
     The other arguments are those of `plot_words`.
     """
     plots = [
-        page.svg(plot(texts, profile, title, params), title)
+        html_page.draw_svg(plot(texts, profile, title, params), title)
         for plot, title in ((plot_words, "Length"), (plot_probability, "Probability"))
     ]
-    return page.render(TEMPLATE, report=report, names=NAMES, plots=plots)
+    return html_page.render_page(TEMPLATE, report=report, names=NAMES, plots=plots)
 
 
 def render_text(report: Mapping[str, Any]) -> str:
@@ -115,6 +115,6 @@ def render_text(report: Mapping[str, Any]) -> str:
         lines.append(f"Share of all words that changed most: {words}")
     lines.append(f"Run {report['run_id']}; page: {report['page']}")
     if report["labels"]:
-        command = f"make evaluate FILE={report['labels']} MODEL={report['model']}"
+        command = f"make evaluate-file FILE={report['labels']} MODEL={report['model']}"
         lines.append(f"Fill in the labels there, then: {command}")
     return replace_control_characters("\n".join(lines))

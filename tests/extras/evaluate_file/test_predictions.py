@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from extras.evaluate_file import file_predictions
+from extras.evaluate_file import predictions
 from sentiment.data.rows import Row
 from sentiment.errors import UserError
 from sentiment.serving.pyfunc_model import SentimentModel
@@ -39,11 +39,11 @@ def predict(count: int, *trained_on: list[int]) -> pd.DataFrame:
     rows = [Row(f"row {number}", texts[number % 4], "1") for number in range(count)]
     reviews = Reviews.from_lists([*trained_on], np.zeros(len(trained_on), np.uint8))
     known = review_hashes(reviews)
-    return file_predictions.predict_rows(model, rows, lambda row: row.text != "bad", known)
+    return predictions.predict_rows(model, rows, lambda row: row.text != "bad", known)
 
 
 def test_any_number_of_texts_gives_a_row_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_predictions, "BATCH_ROWS", 4)
+    monkeypatch.setattr(predictions, "BATCH_ROWS", 4)
     for count in (0, 4, 9):
         table = predict(count)
         assert table["review"].tolist() == list(range(1, count + 1))
@@ -70,18 +70,18 @@ def test_predictions_are_read_from_a_folder_or_one_file(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(log_line("a", 0.9))
     (tmp_path / "b.jsonl").write_text(log_line("b", 0.1))
     for log, ids in ((tmp_path, "ab"), (tmp_path / "b.jsonl", "b")):
-        table = file_predictions.read_logged(log, VERSION, dict.fromkeys(ids, True), 0.5)
+        table = predictions.read_logged(log, VERSION, dict.fromkeys(ids, True), 0.5)
         assert len(table) == len(ids)
 
 
 def test_lines_that_cannot_be_read_are_skipped(tmp_path: Path) -> None:
     damaged = ["[" * 100_000, "[1]", "{", "7", '{"request_id": ["a"]}']
     (tmp_path / "a.jsonl").write_text("\n".join([*damaged, log_line("a", 0.9)]))
-    table = file_predictions.read_logged(tmp_path, VERSION, {"a": True}, 0.5)
+    table = predictions.read_logged(tmp_path, VERSION, {"a": True}, 0.5)
     assert table["predicted"].tolist() == ["positive"]
 
 
 def test_log_that_is_not_there_is_refused(tmp_path: Path) -> None:
     for log in (tmp_path, tmp_path / "gone", tmp_path / "gone.jsonl"):
         with pytest.raises(UserError, match="There is no log"):
-            file_predictions.read_logged(log, VERSION, {"a": True}, 0.5)
+            predictions.read_logged(log, VERSION, {"a": True}, 0.5)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from extras.common import run_groups
-from extras.common.run_groups import MEMBERS, PARENT, SEEDS
+from extras.common.run_groups import PARENT, SEED_KEY, SEED_RUNS
 from sentiment.evaluation.metrics import metrics_for
 from workflow import tracking
 
@@ -15,7 +15,7 @@ SEED = "train.seed"
 ACCURACY = "test_accuracy"
 
 
-class Member(NamedTuple):
+class SeedRun(NamedTuple):
     """A training of the group, with its flat params and its metrics on the test set."""
 
     seed: int
@@ -25,58 +25,58 @@ class Member(NamedTuple):
     metrics: dict[str, Any]
 
 
-class Group(NamedTuple):
+class SeedGroup(NamedTuple):
     """Trainings by seed, with the name in MLflow's table and the key of their params and code."""
 
     name: str
     key: str
-    members: list[Member]
+    runs: list[SeedRun]
 
 
-def metrics(members: Sequence[Member]) -> dict[str, float]:
+def group_metrics(runs: Sequence[SeedRun]) -> dict[str, float]:
     """Mean and spread of the test's metrics that every training has: one may not be defined."""
     spreads: dict[str, float] = {}
     for name in (f"test_{name}" for name in metrics_for("groups")):
-        values = [member.metrics[name] for member in members if name in member.metrics]
-        if len(values) == len(members):
+        values = [run.metrics[name] for run in runs if name in run.metrics]
+        if len(values) == len(runs):
             spreads |= {f"{name}_mean": float(np.mean(values))}
             spreads |= {f"{name}_sd": float(np.std(values, ddof=1))}
-    accuracies = [member.metrics[ACCURACY] for member in members]
+    accuracies = [run.metrics[ACCURACY] for run in runs]
     return spreads | {f"{ACCURACY}_min": min(accuracies), f"{ACCURACY}_max": max(accuracies)}
 
 
-def log(group: Group) -> str:
+def log_group(group: SeedGroup) -> str:
     """Log the group to its parent run, and return that run's id."""
-    flat_params = dict(group.members[0].flat_params)
+    flat_params = dict(group.runs[0].flat_params)
     del flat_params[SEED]
-    run_ids = {member.seed: member.run_id for member in group.members}
-    with run_groups.exclusive():
-        parent = tracking.parent_run(SEEDS, group.key, group.name)
+    run_ids = {run.seed: run.run_id for run in group.runs}
+    with run_groups.parent_run_lock():
+        parent = tracking.parent_run(SEED_KEY, group.key, group.name)
         for run_id in run_ids.values():
             tracking.log_tags(tracking.get_run(run_id), {PARENT: parent.run_id})
-        tracking.log_tags(parent, {MEMBERS: json.dumps(run_ids)})
+        tracking.log_tags(parent, {SEED_RUNS: json.dumps(run_ids)})
         tracking.log_params(parent, flat_params)
-        tracking.log_metrics(parent, metrics(group.members))
+        tracking.log_metrics(parent, group_metrics(group.runs))
     return parent.run_id
 
 
-def document(group: Group, run_id: str) -> dict[str, Any]:
+def to_json(group: SeedGroup, run_id: str) -> dict[str, Any]:
     """A group and its parent run as JSON takes them."""
     trainings = [
-        {name: value for name, value in member._asdict().items() if name != "flat_params"}
-        for member in group.members
+        {name: value for name, value in run._asdict().items() if name != "flat_params"}
+        for run in group.runs
     ]
-    spreads = metrics(group.members)
+    spreads = group_metrics(group.runs)
     return {"run_id": run_id, "name": group.name, "metrics": spreads, "trainings": trainings}
 
 
-def table(group: Group, run_id: str) -> str:
+def format_group(group: SeedGroup, run_id: str) -> str:
     """A group and its parent run as a reader sees them."""
-    spreads = metrics(group.members)
+    spreads = group_metrics(group.runs)
     low, high = spreads[f"{ACCURACY}_min"], spreads[f"{ACCURACY}_max"]
     rows = [
-        f"{member.seed:>10}  {member.metrics[ACCURACY]:>8.4f}  {member.run_id}  {member.experiment}"
-        for member in group.members
+        f"{run.seed:>10}  {run.metrics[ACCURACY]:>8.4f}  {run.run_id}  {run.experiment}"
+        for run in group.runs
     ]
     means = [
         f"{metric.label} {spreads[f'test_{name}_mean']:.4f} ± {spreads[f'test_{name}_sd']:.4f}"

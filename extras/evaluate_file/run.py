@@ -11,8 +11,13 @@ from mlflow.entities.model_registry import ModelVersion
 from numpy.typing import NDArray
 
 from extras.common import run_groups
-from extras.evaluate_file import file_predictions
-from extras.evaluate_file.file_predictions import REQUEST_ID
+from extras.evaluate_file.predictions import (
+    REQUEST_ID,
+    compare_metrics,
+    format_metrics,
+    predict_rows,
+    read_logged,
+)
 from sentiment.data import rows
 from sentiment.data.params import TableParams, file_name
 from sentiment.data.rows import BinaryLabels, Columns, Source
@@ -100,7 +105,7 @@ def evaluate_file(
             ids of requests. Empty: the texts are predicted.
 
     Returns:
-        What `make evaluate JSON=1` prints.
+        What `make evaluate-file JSON=1` prints.
 
     Raises:
         UserError: the file, the log or the version cannot be used.
@@ -116,9 +121,7 @@ def evaluate_file(
         predictions = predict_file(request, source, log)
     own = versions.load_evaluation(version).predictions
     bins = params.evaluate.calibration_bins
-    metrics = file_predictions.compare_metrics(
-        Predictions(predictions, bins), Predictions(own, bins)
-    )
+    metrics = compare_metrics(Predictions(predictions, bins), Predictions(own, bins))
     run_id, folder = write_and_log(request, predictions)
     return {
         "run_id": run_id,
@@ -129,7 +132,7 @@ def evaluate_file(
         "positive": int((predictions["actual"] == POSITIVE).sum()),
         "also_in_training": int(predictions["seen_in_training"].sum()),
         "metrics": {name: metric._asdict() for name, metric in metrics.items()},
-        "table": file_predictions.format_metrics(metrics),
+        "table": format_metrics(metrics),
     }
 
 
@@ -137,7 +140,7 @@ def predict_file(request: FileRequest, source: Source, log: str) -> pd.DataFrame
     """Return the predictions for the texts of a file, or those in a log.
 
     Returns:
-        See `file_predictions`.
+        See `extras.evaluate_file.predictions`.
     """
     table = request.table
     labels = BinaryLabels(table.positive, table.label)
@@ -149,12 +152,10 @@ def predict_file(request: FileRequest, source: Source, log: str) -> pd.DataFrame
             is_positive = labels.is_positive(row)
             if labels_by_id.setdefault(row.text, is_positive) != is_positive:
                 raise UserError(f"{row.location}: {row.text} has both labels.")
-        predictions = file_predictions.read_logged(
-            Path(log), request.model_uri, labels_by_id, model.threshold
-        )
+        predictions = read_logged(Path(log), request.model_uri, labels_by_id, model.threshold)
     else:
         known = training_hashes(request.version)
-        predictions = file_predictions.predict_rows(model, texts, labels.is_positive, known)
+        predictions = predict_rows(model, texts, labels.is_positive, known)
     labels.check_both_present(
         (predictions["actual"] == POSITIVE).to_numpy().astype(np.uint8), source.name
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from extras.common import evaluated_runs, page
-from extras.compare import comparable, compare_text, comparison, verdict
+from extras.common import evaluated_runs, html_page
+from extras.compare import comparable, comparison, text, verdict
 from extras.compare.comparison import Comparison
 from extras.compare.verdict import CompareConfig
 from sentiment.errors import StoreError, first_line
@@ -19,14 +19,14 @@ from workflow import files, tracking
 from workflow.params import load_params, load_yaml
 from workflow.tracking import Run
 
-CONFIG = Path("extras", "compare", "compare.yaml")
+CONFIG_FILE = Path("extras", "compare", "compare.yaml")
 REPORTS = Path("reports")
 TEMPLATE = Path(__file__).with_name("templates") / "compare.html"
 PAGE = "report.html"
 ARTIFACTS = "compare"  # artifact path of reports, and start of the tags that have the sentence
 
 
-def compare(a: str, b: str) -> tuple[Comparison, Path]:
+def compare_and_log(a: str, b: str) -> tuple[Comparison, Path]:
     """Compare two runs or groups by name; return the result and the folder of the report.
 
     Raises:
@@ -34,27 +34,27 @@ def compare(a: str, b: str) -> tuple[Comparison, Path]:
             used.
     """
     params = load_params().evaluate
-    config = load_yaml(CompareConfig, CONFIG)
+    config = load_yaml(CompareConfig, CONFIG_FILE)
     with tempfile.TemporaryDirectory() as scratch:
-        group_a = evaluated_runs.read(a, Path(scratch) / "a")
-        group_b = evaluated_runs.read(b, Path(scratch) / "b")
+        group_a = evaluated_runs.read_run_group(a, Path(scratch) / "a")
+        group_b = evaluated_runs.read_run_group(b, Path(scratch) / "b")
     comparable.check_comparable(group_a, group_b)
     texts = comparable.read_texts(group_a)
     if not params.log_texts:  # examples are texts
         config = config.model_copy(update={"examples": 0})
-    result = comparison.compare(group_a, group_b, texts, config)
+    result = comparison.compare_groups(group_a, group_b, texts, config)
     folder = REPORTS / f"compare-{group_a.label}-{group_b.label}"
-    write(folder, result, params)
-    log(folder, result)
+    write_report(folder, result, params)
+    log_report(folder, result)
     return result, folder
 
 
-def write(folder: Path, result: Comparison, params: EvaluateParams) -> None:
+def write_report(folder: Path, result: Comparison, params: EvaluateParams) -> None:
     """Write page and JSON. They replace an earlier report."""
-    plot = page.svg(plot_reliability(result, params), "Reliability of A and B")
-    context = {"comparison": result, "text": compare_text, "verdict": verdict, "plot": plot}
+    plot = html_page.draw_svg(plot_reliability(result, params), "Reliability of A and B")
+    context = {"comparison": result, "text": text, "verdict": verdict, "plot": plot}
     with files.atomic_folder(folder) as partial:
-        (partial / PAGE).write_text(page.render(TEMPLATE, **context), encoding="utf-8")
+        (partial / PAGE).write_text(html_page.render_page(TEMPLATE, **context), encoding="utf-8")
         files.write_json(partial / "comparison.json", asdict(result))
 
 
@@ -75,19 +75,19 @@ def plot_reliability(comparison: Comparison, params: EvaluateParams) -> Figure:
     return figure
 
 
-def log(folder: Path, result: Comparison) -> None:
+def log_report(folder: Path, result: Comparison) -> None:
     """Log the report to both runs, with the sentence as a tag.
 
     If that fails, print a message: the comparison is done and written.
     """
-    text = f"{result.sentence} {'; '.join(compare_text.group_lines(result))}"
+    tag = f"{result.sentence} {'; '.join(text.format_groups(result))}"
     for own, other in ((result.a, result.b), (result.b, result.a)):
         run = Run(own.run_id, own.name, experiment_id="")
         try:
             for path in sorted(folder.iterdir()):
                 content = path.read_text(encoding="utf-8")
                 tracking.log_text(run, content, f"{ARTIFACTS}/{other.run_id}/{path.name}")
-            tracking.log_tags(run, {f"{ARTIFACTS}.{other.run_id[:8]}": text})
+            tracking.log_tags(run, {f"{ARTIFACTS}.{other.run_id[:8]}": tag})
         except (StoreError, OSError) as error:
             print(
                 f"The report is not logged to run {run.run_id}: {first_line(error)}",

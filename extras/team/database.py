@@ -26,7 +26,7 @@ from workflow.store import EXPERIMENT
 
 Row = dict[str, Any]
 Rows = Mapping[str, Sequence[Row]]  # by table
-MAX_SHOWN = 20  # keys in a message
+MAX_KEYS_SHOWN = 20  # keys in a message
 BATCH_ROWS = 500  # rows that one statement looks for, or inserts
 SCHEMA_TABLE = "alembic_version"  # has the version of the schema
 # Each table comes after those that it refers to.
@@ -63,7 +63,7 @@ class Database:
 
     def read(self, experiment: Row) -> dict[str, list[Row]]:
         """Return all rows of the project, by table."""
-        return {name: self._owned(name, experiment) for name in TABLES}
+        return {name: self._project_rows(name, experiment) for name in TABLES}
 
     def missing(self, rows: Rows) -> dict[str, list[Row]]:
         """Return the rows that this database does not have.
@@ -82,7 +82,8 @@ class Database:
         if clashes:
             raise UserError(
                 f"The server has other content under {len(clashes):,} of the same names, so "
-                "nothing was copied:" + "".join(f"\n  {clash}" for clash in clashes[:MAX_SHOWN])
+                "nothing was copied:"
+                + "".join(f"\n  {clash}" for clash in clashes[:MAX_KEYS_SHOWN])
             )
         return new
 
@@ -95,7 +96,7 @@ class Database:
     def _rows(self, query: Select[Any]) -> list[Row]:
         return [dict(row) for row in self.connection.execute(query).mappings()]
 
-    def _owned(self, name: str, experiment: Row) -> list[Row]:
+    def _project_rows(self, name: str, experiment: Row) -> list[Row]:
         """Return the rows of a table that belong to the project."""
         table = self.tables[name]
         columns = table.c

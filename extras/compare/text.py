@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from extras.compare.comparison import Comparison, Spread
+from extras.compare.comparison import Comparison, MetricSummary
 from sentiment.evaluation.metrics import metrics_for
 from workflow.terminal import replace_control_characters
 
@@ -14,7 +14,7 @@ COSTS = {  # label and format
 }
 
 
-def group_lines(comparison: Comparison) -> list[str]:
+def format_groups(comparison: Comparison) -> list[str]:
     """Return a line about A and a line about B."""
     return [
         f"{letter} = {group.label}: {group.name}, run {group.run_id}"
@@ -23,7 +23,7 @@ def group_lines(comparison: Comparison) -> list[str]:
     ]
 
 
-def change_rows(comparison: Comparison) -> list[Row]:
+def param_rows(comparison: Comparison) -> list[Row]:
     """Return a row for each param that differs."""
     return [[*change.values()] for change in comparison.changes]
 
@@ -34,7 +34,7 @@ def metric_rows(comparison: Comparison) -> list[Row]:
     b = comparison.b
     level = comparison.confidence
     metrics = [
-        (metric.label, spread_text(a.metrics[name], level), spread_text(b.metrics[name], level))
+        (metric.label, format_metric(a.metrics[name], level), format_metric(b.metrics[name], level))
         for name, metric in metrics_for("comparison").items()
     ]
     costs = [
@@ -44,10 +44,10 @@ def metric_rows(comparison: Comparison) -> list[Row]:
     return [*metrics, *costs]
 
 
-def spread_text(spread: Spread, confidence: float) -> str:
+def format_metric(spread: MetricSummary, confidence: float) -> str:
     """Write a metric of a group, with its interval or its standard deviation."""
-    if spread.deviation is not None:
-        deviation = f"standard deviation {spread.deviation:.4f}"
+    if spread.standard_deviation is not None:
+        deviation = f"standard deviation {spread.standard_deviation:.4f}"
         return f"mean {spread.mean:.4f} ({deviation}, range {spread.low:.4f} to {spread.high:.4f})"
     if spread.interval is None:
         return f"{spread.mean:.4f}"
@@ -55,25 +55,25 @@ def spread_text(spread: Spread, confidence: float) -> str:
     return f"{spread.mean:.4f} ({100 * confidence:g}% interval {low:.4f} to {high:.4f})"
 
 
-def summary(comparison: Comparison) -> str:
+def format_comparison(comparison: Comparison) -> str:
     """Write what the command prints: the outcome, the params that differ, the metrics."""
-    changes = change_rows(comparison)
+    changes = param_rows(comparison)
     parts = [
-        "\n".join(f"- {one_line(text)}" for text in group_lines(comparison)),
+        "\n".join(f"- {as_one_line(text)}" for text in format_groups(comparison)),
         f"**{comparison.sentence}**",
         "\n".join(comparison.caveats),
-        table(["param", "A", "B"], changes) if changes else "No param differs.",
-        table(["", "A", "B"], metric_rows(comparison)),
+        format_table(["param", "A", "B"], changes) if changes else "No param differs.",
+        format_table(["", "A", "B"], metric_rows(comparison)),
     ]
     return "\n\n".join(parts)
 
 
-def table(titles: Row, rows: Iterable[Row]) -> str:
+def format_table(titles: Row, rows: Iterable[Row]) -> str:
     """Write a table in Markdown."""
     lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(one_line(text) for text in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(as_one_line(text) for text in line)} |" for line in lines)
 
 
-def one_line(text: str) -> str:
+def as_one_line(text: str) -> str:
     """Return a text as one line, without control characters."""
     return " ".join(replace_control_characters(text).split())

@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from extras.common import run_groups
-from extras.monitor import drift, monitor_page, window
+from extras.monitor import drift, page, window
 from extras.monitor.drift import WORD_USE, ChangedWord, Effect, MonitorConfig
 from extras.monitor.window import Window
 from sentiment.data.params import TableParams, file_name
@@ -106,7 +106,7 @@ def create_report(
         # A name may hold bytes that are not UTF-8, which neither MLflow nor a page can hold.
         "file": file_name(file.rstrip("/")).encode("utf-8", "replace").decode(),
         "model": model,
-        "moment": time,
+        "time": time,
         "status": choose_status(current, effects, left_out),
         "texts": len(texts),
         "rows": current.rows,
@@ -131,7 +131,7 @@ def create_report(
             if labels:
                 sample = random.sample(current.sample, labels)
                 write_label_file(partial / label_file, sample, params.fetch.table)
-            html = monitor_page.render_page(report, texts, profile, params.evaluate)
+            html = page.render_page(report, texts, profile, params.evaluate)
             (partial / PAGE).write_text(html, encoding="utf-8")
             write_about(partial, about)
         tracking.log_files(run, folder, [PAGE, files.ABOUT_FILE], "monitor")
@@ -168,7 +168,9 @@ def check_window(current: Window, file: str, model: str, labels: int) -> None:
         )
     if len(current.sample) < labels:
         is_without_texts = len(current.sample) < len(current)
-        advice = "Log texts by `make serve LOG_TEXTS=1`." if is_without_texts else "Lower LABEL."
+        advice = (
+            "Log texts by `make serve LOG_TEXTS=1`." if is_without_texts else "Lower LABEL_SAMPLE."
+        )
         raise UserError(
             f"{file} has {len(current.sample):,} texts to label, fewer than {labels:,}. {advice}"
         )
@@ -266,7 +268,7 @@ def log_report(run: Run, version: "ModelVersion", report: Mapping[str, Any]) -> 
     from mlflow.entities import Metric
 
     client = mlflow.MlflowClient()
-    time = report["moment"]
+    time = report["time"]
     step = time // DAY
     model_id = tracking.model_id_of(version)
     values = {effect["quantity"]: effect["current"] for effect in report["effects"]}
@@ -276,7 +278,7 @@ def log_report(run: Run, version: "ModelVersion", report: Mapping[str, Any]) -> 
         Metric(f"monitor/{name}", value, time, step, model_id) for name, value in values.items()
     ]
     tracking.log_points(run, points)
-    with run_groups.exclusive():
+    with run_groups.parent_run_lock():
         parent = tracking.parent_run(MODEL_TAG, version.name, f"monitor of {version.name}")
         logged = client.get_metric_history(parent.run_id, "monitor/texts")
         if step not in {point.step for point in logged}:

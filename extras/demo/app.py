@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import streamlit as st
 from mlflow.entities.model_registry import ModelVersion
 
-from extras.demo import reading
-from extras.demo.gates import Gates, watched
+from extras.demo import charts
+from extras.demo.gates import Gates, gates_by_word
 from sentiment.errors import UserError
 from sentiment.evaluation.metrics import metrics_for
 from sentiment.explanation import WordAttribution, explain, prefix_predictions
@@ -25,19 +25,19 @@ EXAMPLE = (
     "I expected a dull sequel, but the acting is brilliant and the story moved me. "
     "Not perfect, yet one of the best films of the year."
 )
-MOST_CHARACTERS = 20_000  # of a review; the model reads `pad.max_length` tokens of it
+MAX_CHARACTERS = 20_000  # of a review; the model reads `pad.max_length` tokens of it
 POSITIVE, NEGATIVE = "31, 119, 180", "255, 127, 14"  # tab:blue and tab:orange, as RGB
-FAINTEST = 0.05  # a word below this share of the strongest effect stays without colour
+MIN_SHOWN_SHARE = 0.05  # a word below this share of the strongest effect stays without colour
 
 
-class Champion(NamedTuple):
+class LoadedModel(NamedTuple):
     """The model that is asked, and what tells its gates if it has some."""
 
     model: SentimentModel
     gates: Callable[[Sequence[Word]], list[Gates]] | None
 
 
-def coloured(text: str, words: list[WordAttribution]) -> str:
+def highlight_words(text: str, words: list[WordAttribution]) -> str:
     """The text as HTML: words that speak for positive on blue, for negative on orange.
 
     The colour is the stronger the greater a word's share of the strongest effect.
@@ -48,7 +48,7 @@ def coloured(text: str, words: list[WordAttribution]) -> str:
     for word in words:
         shown = html.escape(text[word.start : word.end])
         share = abs(word.log_odds) / strongest
-        if share > FAINTEST:
+        if share > MIN_SHOWN_SHARE:
             colour = POSITIVE if word.log_odds > 0 else NEGATIVE
             style = f"background: rgba({colour}, {0.15 + 0.6 * share:.2f}); border-radius: 3px"
             title = f"{word.log_odds:+.2f}"
@@ -59,20 +59,20 @@ def coloured(text: str, words: list[WordAttribution]) -> str:
 
 
 @st.cache_resource(show_spinner="Loading the model …", max_entries=2)
-def load(name: str, version: str) -> Champion:
+def load(name: str, version: str) -> LoadedModel:
     """Load a version; another champion is another version."""
     model = champion.load_model(f"models:/{name}/{version}")
-    return Champion(model, watched(model.classifier))
+    return LoadedModel(model, gates_by_word(model.classifier))
 
 
-def show_answer(asked: Champion) -> None:
+def show_prediction(asked: LoadedModel) -> None:
     """A text, the answer to it, and how the model reads it."""
-    text = st.text_area("A review", EXAMPLE, height=160, max_chars=MOST_CHARACTERS)
+    text = st.text_area("A review", EXAMPLE, height=160, max_chars=MAX_CHARACTERS)
     explanation = explain(asked.model, text)
     st.subheader(explanation.label.capitalize())
     share = explanation.probability
     st.progress(share, text=f"probability of being positive: {share:.1%}")
-    st.markdown(f"<p>{coloured(text, explanation.words)}</p>", unsafe_allow_html=True)
+    st.markdown(f"<p>{highlight_words(text, explanation.words)}</p>", unsafe_allow_html=True)
     st.caption(
         "Blue words speak for positive, orange ones for negative, the stronger the more: by how "
         "much the log-odds change without the word (occlusion). Words without a colour "
@@ -80,8 +80,8 @@ def show_answer(asked: Champion) -> None:
     )
     if steps := prefix_predictions(asked.model, text):
         gates = asked.gates(asked.model.tokenize(text)) if asked.gates else ()
-        table = reading.table(text, steps, gates)
-        st.vega_lite_chart(table, reading.chart(table))
+        table = charts.prefix_table(text, steps, gates)
+        st.vega_lite_chart(table, charts.prefix_chart(table))
         st.caption(
             "The answer after each word. An LSTM also shows the means of its forget, input and "
             "output gates, and the norm of its cell state as a share of the greatest norm."
@@ -110,7 +110,7 @@ def main() -> None:
     st.title("Reviews: positive or negative?")
     left, right = st.columns([3, 2], gap="large")
     with left:
-        show_answer(asked)
+        show_prediction(asked)
     with right:
         show_champion(version)
 

@@ -11,12 +11,12 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from extras.sweep.config import SweepConfig
-from extras.sweep.study import completed, first_number, values_of
+from extras.sweep.study import completed_trials, first_number, values_of
 
 SEED = "train.seed"
 
 
-class Candidate(NamedTuple):
+class ConfirmedTrial(NamedTuple):
     """A trial that was trained again with every further seed.
 
     Attributes:
@@ -28,21 +28,21 @@ class Candidate(NamedTuple):
 
     trial: int
     values: dict[str, Any]
-    found: float
-    confirmed: list[float]
+    search_value: float
+    seed_values: list[float]
 
     @property
     def mean(self) -> float:
-        return float(np.mean(self.confirmed))
+        return float(np.mean(self.seed_values))
 
     @property
     def standard_deviation(self) -> float:
-        return float(np.std(self.confirmed, ddof=1))
+        return float(np.std(self.seed_values, ddof=1))
 
 
 def best_trials(searched: optuna.Study, config: SweepConfig) -> list[FrozenTrial]:
     """Return the trials to confirm, the best one first."""
-    return completed(searched)[: config.confirm.top]
+    return completed_trials(searched)[: config.confirm.top]
 
 
 def with_seeds(trial: FrozenTrial, config: SweepConfig, seed: int) -> list[dict[str, Any]]:
@@ -64,9 +64,9 @@ def values_to_confirm(
     return [values for trial in best for values in with_seeds(trial, config, seed)]
 
 
-def ranked_candidates(
+def rank_confirmed_trials(
     searched: optuna.Study, confirmed: optuna.Study, config: SweepConfig, seed: int
-) -> list[Candidate]:
+) -> list[ConfirmedTrial]:
     """Return the best trials that were trained again with every further seed, the best mean first.
 
     Args:
@@ -74,13 +74,13 @@ def ranked_candidates(
         confirmed: the study that confirmed.
         seed: that all trials of the search have.
     """
-    trials = completed(confirmed)
+    trials = completed_trials(confirmed)
     candidates = []
     for trial in best_trials(searched, config):
         metrics = _metrics_of(with_seeds(trial, config, seed), trials)
         if len(metrics) == config.confirm.seeds:
             number = first_number(trial)
-            candidates.append(Candidate(number, values_of(trial), trial.value, metrics))
+            candidates.append(ConfirmedTrial(number, values_of(trial), trial.value, metrics))
     sign = 1 if config.metric == "val_loss" else -1
     return sorted(candidates, key=lambda candidate: sign * candidate.mean)
 
