@@ -68,7 +68,7 @@ class SweepConfig(Section):
 def _space_problems(name: str, values: ParamSpace) -> Iterator[str]:
     field = find_field(name)
     if field is None or not is_tunable(name) or name in NOT_SEARCHED:
-        yield f"not a tunable param of {' or '.join(TUNABLE_SECTIONS)} (see docs/sweeps.md)"
+        yield f"not a tunable param of {' or '.join(TUNABLE_SECTIONS)} (see extras/sweep/README.md)"
         return
     if values.choices is None and field.annotation not in (int, float):
         yield "not a number: give choices"

@@ -1,4 +1,4 @@
-"""Secrets and private texts stay where the user put them: docs/own-texts.md says what has which."""
+"""Secrets and private texts stay where the user put them: docs/datasets.md says what has which."""
 
 import re
 from collections.abc import Collection, Iterable

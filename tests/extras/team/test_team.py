@@ -1,4 +1,4 @@
-"""A team on the server of docs/team.md: training, logging, sharing data and promoting, by user."""
+"""A team on a server: training, logging, sharing data and promoting, by user."""
 
 import shutil
 import subprocess
@@ -15,6 +15,7 @@ from tests.extras.documented import documented
 from tests.extras.team.history import history
 from tests.extras.team.servers import (
     MARK,
+    PAGE,
     Team,
     backends,
     documented_variables,
@@ -175,7 +176,7 @@ def test_server_listens_on_the_loopback_and_no_secret_leaves_the_environment(
 
 @pytest.fixture(scope="module")
 def bob(alice: Project, server: Team, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Bob's clone of Alice's project after `make repro`; they share data as docs/team.md says.
+    """Bob's clone of Alice's project after `make repro`. They share data as `PAGE` says.
 
     What the command printed is in the file `output` beside the project.
     """
@@ -219,7 +220,7 @@ def test_conflict_in_dvc_lock_is_resolved_as_documented(
         person.commit()
     alice.run("git", "push")  # without `dvc push`: what the remote lacks is run
     assert "CONFLICT" in bob.fail("git", "pull", "--no-rebase")
-    checkout, repro, *commit = documented("### A conflict in dvc.lock")
+    checkout, repro, *commit = documented(PAGE, "### A conflict in dvc.lock")
     assert repro == "make repro"
     bob.run("bash", "-ec", checkout)
     output = bob.run(*REPRO)
@@ -267,7 +268,7 @@ def test_gc_removes_deleted_runs(restored: Team, experiment_id: str) -> None:
 
     active = count(ViewType.ACTIVE_ONLY)
     assert count(ViewType.DELETED_ONLY) > 0
-    *exports, gc = documented("**Deleted runs**")
+    *exports, gc = documented(PAGE, "**Deleted runs**")
     assert len(exports) == 2
     environment = {**restored.backends.environment, **restored.user("admin")}
     subprocess.run(["bash", "-ec", gc], env=environment, check=True, cwd=restored.backends.folder)

@@ -1,4 +1,4 @@
-"""The way from answers to a better champion, by the commands of docs/answers.md."""
+"""From predictions to a better champion, by the commands of the page of `make monitor`."""
 
 import csv
 import random
@@ -16,20 +16,23 @@ from tests.extras.documented import documented
 from tests.project import ROOT, Project, free_port, wait_for
 
 pytestmark = pytest.mark.slow
+PAGE = ROOT / "extras" / "monitor" / "README.md"
 TARGETS = {1: "serve", 2: "monitor", 4: "evaluate-file", 5: "repro"}  # by the steps of the page
 EASY = {"ironic_share": 0.0, "negated_share": 0.0, "label_noise": 0.0}
 MODEL = "synthetic-answers-sentiment"
-# in texts from elsewhere: words of both labels, and such as the index lacks
-GOOD, BAD = "train letter scene rainy evening".split(), "war book paper leaves friend".split()
-UNHEARD = "kettle spout lid handle socket".split()
+# Words of texts from elsewhere. The word index lacks the last ones.
+GOOD = "train letter scene rainy evening".split()
+BAD = "war book paper leaves friend".split()
+UNKNOWN = "kettle spout lid handle socket".split()
 
 
 def elsewhere(count: int) -> dict[str, str]:
-    """So many texts from elsewhere, with their labels."""
-    rng, texts = random.Random(0), dict[str, str]()
+    """Return this many texts from elsewhere, with their labels."""
+    rng = random.Random(0)
+    texts: dict[str, str] = {}
     while len(texts) < count:
         label, own = rng.choice([("positive", GOOD), ("negative", BAD)])
-        words = rng.choices(own, k=8) + rng.choices(UNHEARD, k=4)
+        words = rng.choices(own, k=8) + rng.choices(UNKNOWN, k=4)
         texts[" ".join(rng.sample(words, len(words)))] = label
     return texts
 
@@ -40,14 +43,14 @@ def write(path: Path, texts: dict[str, str]) -> None:
 
 
 def step(number: int) -> dict[str, str]:
-    """The variables of a step of the page, which are given to `make`."""
-    (line,) = documented(f"\n{number}. ", ROOT / "docs" / "answers.md")
+    """Return the variables that a step of the page gives to `make`."""
+    (line,) = documented(PAGE, f"\n{number}. ")
     _, target, *variables = shlex.split(line)
     assert target == TARGETS[number]
     return dict(pair.split("=") for pair in variables)
 
 
-def test_a_champion_is_replaced_by_one_that_learned_from_what_it_answered(
+def test_champion_is_replaced_by_a_model_that_was_trained_on_texts_it_had_predicted(
     fresh: Project, start: Starter, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (fresh.path / "answers").mkdir()
@@ -57,7 +60,8 @@ def test_a_champion_is_replaced_by_one_that_learned_from_what_it_answered(
         train={"epochs": 4, "learning_rate": 0.02},
     )
     run_stages(fresh)
-    texts, port = elsewhere(500), free_port()
+    texts = elsewhere(500)
+    port = free_port()
     server = start(fresh, "python", "-m", "tools.serve", SERVE_PORT=str(port), **step(1))
     wait_for(f"http://127.0.0.1:{port}/health")
     records = {"dataframe_records": [{"text": text} for text in texts]}
@@ -66,7 +70,7 @@ def test_a_champion_is_replaced_by_one_that_learned_from_what_it_answered(
 
     report = fresh.fail("python", "-m", "extras.monitor", **step(2))
     assert f"log, 500 texts for models:/{MODEL}/1: alarm" in report
-    (copy,) = documented("\n3. ", ROOT / "docs" / "answers.md")
+    (copy,) = documented(PAGE, "\n3. ")
     subprocess.run(["bash", "-c", copy], cwd=fresh.path, check=True)
     august = fresh.path / "answers" / "august.csv"
     with august.open(encoding="utf-8", newline="") as file:
