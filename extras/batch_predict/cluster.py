@@ -1,12 +1,12 @@
-"""Workers that Dask places: processes on this machine, or those of a scheduler elsewhere.
+"""Dask workers: processes on this machine, or those of a scheduler elsewhere.
 
-Those on this machine run in this folder, those elsewhere in clones of it at the same commit.
+Workers on this machine run in this folder, those on other machines in clones at the same commit.
 """
 
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -22,25 +22,30 @@ if TYPE_CHECKING:
     import distributed
 
 CONNECT_SECONDS = 10
-WATCH_SECONDS = 2.0  # between looks at how far the workers are
-THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's own variable: how many it computes with
+POLL_SECONDS = 2.0
+THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's variable: threads of an operation
 SCHEDULER_LOST = (
-    "The Dask scheduler does not answer any more. Start what is gone, and this command again."
+    "The connection to the Dask scheduler is lost. Restart the scheduler and its workers, then run "
+    "this command again."
 )
-# what computes, and what says which of it shapes a training; settings are sent with each task
+# What a prediction depends on. A task brings everything else.
 CODE = ("dvc.yaml", ":(glob)extras/**/*.py", "sentiment", "stages", "workflow")
+PACKAGES = (*NUMERICAL_PACKAGES, "mlflow", "distributed")
 Environment = tuple[tuple[str, str], ...]  # names and values
 
 
 @contextmanager
 def local_cluster(workers: int) -> Iterator["distributed.Client"]:
-    """So many processes on this machine, which share its cores.
+    """Start processes on this machine that share its cores; yield their client.
 
-    They listen on the loopback and take calls by a key of their own: otherwise any user of this
-    machine could run code as this one.
+    They listen on the loopback address and accept only calls with a certificate of their own.
+    Otherwise any user of this machine could run code in them.
+
+    Args:
+        workers: number of processes.
     """
     os.environ.setdefault(THREADS, str(max(1, (usable_cores() or 1) // workers)))
-    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # of workers that come and go
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # not each worker that stops
     import distributed
 
     with (
@@ -57,50 +62,50 @@ def local_cluster(workers: int) -> Iterator["distributed.Client"]:
 
 
 @contextmanager
-def remote_cluster(
-    address: str, extra: str, own: Callable[[], Environment], advice: str
-) -> Iterator["distributed.Client"]:
-    """The workers of the scheduler at this address.
+def remote_cluster(url: str) -> Iterator["distributed.Client"]:
+    """Connect to a scheduler, check its workers, and yield its client.
 
     Args:
-        extra: the requirements that they need, such as `sweep`.
-        own: what a process has that must be the same in this one and in theirs.
-        advice: what to do where it is not.
+        url: of the scheduler.
 
     Raises:
-        UserError: the scheduler does not answer or has no workers, or it or one of them lacks the
-            code, or differs.
+        UserError: the scheduler cannot be reached or has no workers, or the code or the packages
+            of a worker are not the ones here.
     """
     import distributed
 
     try:
-        client = distributed.Client(address, timeout=CONNECT_SECONDS)
+        client = distributed.Client(url, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two: no certificates
         raise UserError(
-            f"The Dask scheduler at {address} does not answer: {first_line(error)}\n"
+            f"The Dask scheduler at {url} does not answer: {first_line(error)}\n"
             "Start it with `python -m dask scheduler`, or leave SCHEDULER out."
         ) from None
     with client:
-        if not worker_addresses(client):
+        if not worker_urls(client):
             raise UserError(
-                f"The Dask scheduler at {address} has no workers: start some with "
-                f"`python -m dask worker {address} --nthreads 1`, in clones of this repository."
+                f"The Dask scheduler at {url} has no workers. Start some with "
+                f"`python -m dask worker {url} --nthreads 1`, in clones of this repository."
             )
         try:
-            client.run_on_scheduler(commit)  # it imports the code that it passes on
-            client.run(check_environment, own, own(), advice)
+            client.run_on_scheduler(commit)  # it also imports the code that it passes on
+            client.run(check_environment, environment())
         except (UserError, OSError):
             raise
-        except Exception as error:  # Dask wraps what an import raises in a worker
+        except Exception as error:  # Dask wraps the errors of an import in a worker
             raise UserError(
                 f"The Dask scheduler or a worker cannot import this project: {first_line(error)}. "
-                f"Start both in clones of it at this commit, after `make .venv/{extra}`."
+                "Start both in clones of it at this commit, after `make .venv/batch_predict`."
             ) from error
         yield client
 
 
-def worker_addresses(client: "distributed.Client") -> list[str]:
-    """The workers at the moment; raises UserError where the scheduler is gone."""
+def worker_urls(client: "distributed.Client") -> list[str]:
+    """Return the URLs of the current workers.
+
+    Raises:
+        UserError: the scheduler is lost.
+    """
     workers = client.scheduler_info().get("workers", {})
     if client.status != "running":
         raise UserError(SCHEDULER_LOST)
@@ -108,56 +113,66 @@ def worker_addresses(client: "distributed.Client") -> list[str]:
 
 
 def wait_for_any(futures: "set[distributed.Future]") -> "set[distributed.Future]":
-    """Wait a moment for the first ones that are done, or lost with the scheduler."""
+    """Wait until a task has finished or failed, but not longer than `POLL_SECONDS`.
+
+    Returns:
+        The tasks that have.
+    """
     from distributed import wait
 
     if not futures:
-        time.sleep(WATCH_SECONDS)
-    # a scheduler that is gone cancels all, as their status says
+        time.sleep(POLL_SECONDS)
+    # A lost scheduler cancels all tasks, which their status shows.
     with suppress(TimeoutError, CancelledError, ValueError):
-        wait(futures, WATCH_SECONDS, return_when="FIRST_COMPLETED")
+        wait(futures, POLL_SECONDS, return_when="FIRST_COMPLETED")
     return {future for future in futures if future.done()}
 
 
 def task_result(future: "distributed.Future") -> Any:
-    """What a task returned; nothing where Dask gave up, since it killed several workers.
+    """Return the result of a task, or None if Dask gave it up because it killed several workers.
 
     Raises:
-        UserError: the scheduler is gone, or the task raised it.
+        UserError: the scheduler is lost, or the task raised it.
     """
     from distributed import KilledWorker
     from distributed.comm import CommClosedError
 
     try:
         return future.result()
-    except KilledWorker:  # a task that kills each of them is given up in the end
+    except KilledWorker:
         return None
     except (CommClosedError, CancelledError) as error:
         raise UserError(SCHEDULER_LOST) from error
 
 
-def package_versions(*packages: str) -> Environment:
-    """The commit, and the versions by which results can differ or a task fail."""
-    names = (*NUMERICAL_PACKAGES, "mlflow", "distributed", *packages)
+def environment() -> Environment:
+    """Return the commit and the versions of packages on which a prediction depends."""
     python = ("Python", platform.python_version())
-    return (("commit", commit()), python, *((name, version(name)) for name in names))
+    return (("commit", commit()), python, *((name, version(name)) for name in PACKAGES))
 
 
-def check_environment(own: Callable[[], Environment], required: Environment, advice: str) -> None:
-    """In a worker: raise UserError, with this advice, where its own environment is another one."""
-    there = dict(own())
+def check_environment(required: Environment) -> None:
+    """Check, in a worker, that its environment is the one of the command.
+
+    Raises:
+        UserError: it is not.
+    """
+    own = dict(environment())
     differing = "; ".join(
-        f"{name} {there.get(name, 'unknown')}, not {wanted}"
-        for name, wanted in required
-        if there.get(name) != wanted
+        f"{name} {own.get(name, 'unknown')}, not {value}"
+        for name, value in required
+        if own.get(name) != value
     )
     if differing:
-        raise UserError(f"A worker on {platform.node()} differs: {differing}. {advice}")
+        raise UserError(
+            f"A worker on {platform.node()} differs: {differing}. Bring its clone to this commit, "
+            "run `make .venv/batch_predict` there, and start it again."
+        )
 
 
 @cache
 def commit() -> str:
-    """The commit that this process runs: that of its folder when it first looked.
+    """Return the commit that this process runs, which was current when it was first asked.
 
     Raises:
         UserError: its code is not committed.
@@ -165,6 +180,7 @@ def commit() -> str:
     if changed := git("status", "--porcelain", "--untracked-files=all", "--", *CODE):
         raise UserError(
             f"{Path.cwd()} on {platform.node()} has uncommitted changes:\n{changed}\nWorkers on "
-            "other machines run clones at the same commit. Commit its code, and bring them to that."
+            "other machines run clones at the same commit. Commit the code, and bring them to that "
+            "commit."
         )
     return git("rev-parse", "HEAD")

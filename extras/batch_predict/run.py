@@ -1,4 +1,4 @@
-"""Predict a file in parts, in this process or by workers, and log that as a run in MLflow."""
+"""Predict a file in parts, in this process or by workers, and log a run in MLflow."""
 
 import json
 import time
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 LOCK = ".lock"
-ADVICE = "Bring its clone to this commit, run `make .venv/batch_predict` there, and start it again."
 
 
 class BatchRequest(NamedTuple):
@@ -119,7 +118,9 @@ def lock_folder(folder: Path) -> Iterator[None]:
                     (folder / LOCK).unlink()
                     folder.rmdir()
     except Timeout:
-        raise UserError(f"Another command writes predictions to {folder}. Wait for it.") from None
+        raise UserError(
+            f"Another command writes predictions to {folder}. Wait until it has finished."
+        ) from None
 
 
 def prepare_job(request: BatchRequest, source: Source, version: "ModelVersion") -> BatchJob:
@@ -160,7 +161,7 @@ def read_finished_parts(job: BatchJob) -> list[Counts | None]:
     """
     folder = job.folder / parts.PARTS
     folder.mkdir(exist_ok=True)
-    for partial in folder.glob(".part-*"):  # of a worker that was killed
+    for partial in folder.glob(".part-*"):  # left by a worker that was killed
         partial.unlink()
     counts = {path: parts.read_part_counts(job, path) for path in folder.glob("part-*")}
     paths = [parts.part_path(job, part) for part in range(len(parts.part_sizes(job)))]
@@ -198,18 +199,16 @@ def predict_parts(job: BatchJob, missing: Sequence[int], request: BatchRequest) 
         return
     workers = cluster.local_cluster(request.workers or 1)
     if request.scheduler:
-        workers = cluster.remote_cluster(
-            request.scheduler, "batch_predict", cluster.package_versions, ADVICE
-        )
+        workers = cluster.remote_cluster(request.scheduler)
     with workers as client:
         futures = {client.submit(parts.predict_part, job, part, pure=False) for part in missing}
         while futures:
-            ended = cluster.wait_for_any(futures)
-            futures -= ended
-            for future in ended:
+            finished = cluster.wait_for_any(futures)
+            futures -= finished
+            for future in finished:
                 if (counts := cluster.task_result(future)) is None:
                     raise UserError(
-                        "A part killed every worker that tried it. Give the workers more memory."
+                        "A part killed each worker that tried it. Give the workers more memory."
                     )
                 yield counts
 

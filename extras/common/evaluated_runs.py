@@ -1,7 +1,7 @@
-"""Evaluated runs and groups of seeds, read from this workspace or from the tracking store.
+"""Read evaluated runs and seed groups from this workspace or from the tracking store.
 
-Every file is checked against the digests of its `about.json`; that file, where the store has it,
-against the digest in the run's tags.
+Every file is compared with the digest in its `about.json`. If the store has that file, it is
+compared with the digest in the run's tags.
 """
 
 import json
@@ -30,7 +30,7 @@ LOG_AGAIN = (
 
 
 class EvaluatedRun(NamedTuple):
-    """A training with its evaluation.
+    """A run with its evaluation.
 
     Attributes:
         params: flat params of the training and its evaluation, and digests of model and data.
@@ -48,11 +48,13 @@ class EvaluatedRun(NamedTuple):
 
 
 class RunGroup(NamedTuple):
-    """A training, or a group of trainings that differ in their seeds.
+    """A run, or a seed group.
 
     Attributes:
-        label: how it was asked for, such as `champion`.
-        run_id: of the training's run, or of the group's parent run, whose name is `name`.
+        label: the name that the user gave, such as `champion`.
+        run_id: id of the run, or of the parent run.
+        name: name of that run.
+        trainings: the run, or the runs of the seed group.
     """
 
     label: str
@@ -66,7 +68,7 @@ class RunGroup(NamedTuple):
 
     @property
     def cost(self) -> dict[str, float]:
-        """What a training and an answer take, means over the trainings."""
+        """Means over the runs: `training_seconds`, and the keys of `EvaluatedRun.cost`."""
         costs = [
             {"training_seconds": training.history["seconds"].sum(), **training.cost}
             for training in self.trainings
@@ -75,11 +77,11 @@ class RunGroup(NamedTuple):
 
 
 def read_run_group(name: str, scratch: Path) -> RunGroup:
-    """Read a run or a group of seeds.
+    """Read a run or a seed group.
 
     Args:
         name: `workspace`, `champion`, or the id of an MLflow run or of a group's parent run.
-        scratch: an empty folder for what is downloaded.
+        scratch: an empty folder for downloaded files.
 
     Raises:
         UserError: there is no such run, or its files are missing or were changed.
@@ -91,7 +93,8 @@ def read_run_group(name: str, scratch: Path) -> RunGroup:
     if champion.RUN_ID.fullmatch(name):
         return read_from_store(name, name[:8], scratch)
     raise UserError(
-        f"{name} is not `{WORKSPACE}`, `{CHAMPION}` or a run's id, as `make ui` shows it."
+        f"{name} is not the id of a run. Use an id that `make ui` shows, `{WORKSPACE}` or "
+        f"`{CHAMPION}`."
     )
 
 
@@ -126,7 +129,13 @@ def read_workspace() -> RunGroup:
 
 
 def read_evaluation(run: Run, folder: Path, history: pd.DataFrame) -> EvaluatedRun:
-    """Read a training from the folder of its evaluation."""
+    """Read a run from the folder of its evaluation.
+
+    Args:
+        run: the run.
+        folder: has the files of the evaluation.
+        history: see `EvaluatedRun`.
+    """
     about = read_about(folder, AboutEvaluate)
     table = files.verified(folder / "predictions.csv")
     return EvaluatedRun(
@@ -140,7 +149,7 @@ def read_evaluation(run: Run, folder: Path, history: pd.DataFrame) -> EvaluatedR
 
 
 def read_from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
-    """Read a run of the store, or the trainings of a group by its parent run."""
+    """Read a run from the tracking store, or a seed group by its parent run."""
     run = tracking.find_run_by_id(run_id)
     if run is None:
         raise UserError(f"The tracking store has no run {run_id}.")
@@ -149,10 +158,10 @@ def read_from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
 
 
 def child_runs(run: Run) -> list[Run]:
-    """Return the run itself, or the trainings of the group whose parent it is, by seed.
+    """Return the runs of the seed group of a parent run, by seed, or any other run itself.
 
     Raises:
-        UserError: a training was deleted. The mean of the others would be another one.
+        UserError: a run was deleted. The mean of the others would be another one.
     """
     tags = tracking.read_tags(run)
     if SEED_KEY not in tags:
@@ -162,15 +171,19 @@ def child_runs(run: Run) -> list[Run]:
     found = [member for member in runs if member]
     if not found or len(found) < len(runs):
         raise UserError(
-            f"The tracking store lacks trainings of the group {run.run_id}: `make seeds` "
-            "completes it."
+            f"The tracking store lacks runs of the seed group {run.run_id}. Run `make seeds` to "
+            "restore them."
         )
     return found
 
 
 @calls_store
 def download_run(run: Run, scratch: Path) -> EvaluatedRun:
-    """Download a training with its evaluation from the store."""
+    """Download the evaluation of a run from the tracking store.
+
+    Raises:
+        UserError: files are missing or were changed.
+    """
     client = MlflowClient()
     artifact_path = EVALUATE.name
     with damaged_as_user_error(f"Run {run.run_id}", LOG_AGAIN):
@@ -184,7 +197,7 @@ def download_run(run: Run, scratch: Path) -> EvaluatedRun:
 
 
 def read_history(client: MlflowClient, run_id: str) -> pd.DataFrame:
-    """Return a training's history from the run's metrics.
+    """Return the history of a training from the metrics of its run.
 
     Returns:
         See `sentiment.network.progress.TrainingResult`.

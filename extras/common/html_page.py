@@ -1,6 +1,6 @@
-"""Self-contained HTML pages: one file that shows the same in mail, on a phone and from an archive.
+"""Render HTML pages that need no other file: plots are part of a page, as SVG.
 
-Templates extend `base.html` here, which has the style. Plots are part of the page, as SVG.
+Templates extend `templates/base.html`, which has the style.
 """
 
 from io import StringIO
@@ -19,27 +19,34 @@ NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def draw_svg(figure: Figure, alt: str) -> markupsafe.Markup:
-    """Draw a figure as an SVG element as wide as its box.
+    """Draw a figure as an SVG element that is as wide as its box. Equal figures give equal texts.
 
-    `alt` describes the plot for those who do not see it, and must be unique on a page. The same
-    figure gives the same text.
+    Args:
+        figure: the plot.
+        alt: describes the plot to people who do not see it. It must be unique on a page.
     """
     text = StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": alt}):
         figure.savefig(text, format="svg", metadata=NO_METADATA)
-    # without the root element and the style sheet, which would be for all of the page
+    # Leave out the root element and the style sheet, which would apply to the whole page.
     body = text.getvalue().partition("</defs>")[2].rpartition("</svg>")[0].strip()
     width, height = 72 * figure.get_size_inches()
-    box, label = f"0 0 {width:g} {height:g}", markupsafe.escape(alt)
+    box = f"0 0 {width:g} {height:g}"
+    label = markupsafe.escape(alt)
     return markupsafe.Markup(
         f'<svg class="plot" viewBox="{box}" role="img" aria-label="{label}">{body}</svg>'
     )
 
 
 def render_page(template: Path, **context: Any) -> str:
-    """Fill a template; a missing value is an error.
+    """Fill a template. Texts are escaped, and control characters in them are replaced.
 
-    Texts are escaped, and control characters in them are replaced, see `workflow.terminal`.
+    Args:
+        template: the file of the template.
+        context: the values that the template uses.
+
+    Raises:
+        jinja2.UndefinedError: a value is missing.
     """
     environment = Environment(
         loader=FileSystemLoader([template.parent, TEMPLATES]),

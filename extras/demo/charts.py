@@ -1,4 +1,4 @@
-"""How the demo's page shows the model reading: its answer after each word, and an LSTM's gates."""
+"""Show how a model reads a text: its prediction after each word, and an LSTM's gates."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +9,10 @@ import pandas as pd
 from extras.demo.gates import Gates
 from sentiment.explanation import PrefixPrediction
 
-GATES = ["forget gate", "input gate", "output gate", "cell state"]  # columns, as `Gates` has them
-NUMBER_WIDTH = 4  # characters before the word in a label
-# a label is unique, and its word is all that is shown of it
+# Columns, in the order of `Gates`
+GATES = ["forget gate", "input gate", "output gate", "cell state"]
+NUMBER_WIDTH = 4  # characters before the word in a label, which make labels unique
+# The chart shows only the word of a label.
 LABELS = {
     "labelExpr": f"slice(datum.value, {NUMBER_WIDTH})",
     "labelAngle": -90,
@@ -22,10 +23,10 @@ LABELS = {
 def prefix_table(
     text: str, steps: list[PrefixPrediction], gates: Sequence[Gates] = ()
 ) -> pd.DataFrame:
-    """A row for each word: its label, and numbers from 0 to 1.
+    """Return a row for each word: its label, and numbers from 0 to 1.
 
-    A cell state is its norm relative to the greatest. Without gates there are no columns for them
-    and the cell.
+    A cell state is its norm relative to the greatest norm. Without gates, their columns are left
+    out.
     """
     words = [text[step.start : step.end] for step in steps]
     labels = [f"{number:0{NUMBER_WIDTH - 1}} {word}" for number, word in enumerate(words, 1)]
@@ -37,7 +38,7 @@ def prefix_table(
 
 
 def prefix_chart(table: pd.DataFrame) -> dict[str, Any]:
-    """The numbers at each word as a Vega-Lite chart of `table`, a line for each column."""
+    """Return the numbers at each word as a Vega-Lite chart of `table`, one line for each column."""
     shown = [name for name in ("positive", *GATES) if name in table]
     return {
         "height": 300,

@@ -1,4 +1,4 @@
-"""A group of trainings that differ in nothing but their seeds, and its parent run in MLflow."""
+"""A seed group, and its parent run in MLflow."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ ACCURACY = "test_accuracy"
 
 
 class SeedRun(NamedTuple):
-    """A training of the group, with its flat params and its metrics on the test set."""
+    """A run of a seed group, with its flat params and its test metrics."""
 
     seed: int
     experiment: str
@@ -26,7 +26,13 @@ class SeedRun(NamedTuple):
 
 
 class SeedGroup(NamedTuple):
-    """Trainings by seed, with the name in MLflow's table and the key of their params and code."""
+    """Runs that differ only in `train.seed`.
+
+    Attributes:
+        name: of the parent run.
+        key: digest of what the runs have in common.
+        runs: by seed.
+    """
 
     name: str
     key: str
@@ -34,19 +40,22 @@ class SeedGroup(NamedTuple):
 
 
 def group_metrics(runs: Sequence[SeedRun]) -> dict[str, float]:
-    """Mean and spread of the test's metrics that every training has: one may not be defined."""
-    spreads: dict[str, float] = {}
+    """Return the metrics of a seed group: means, standard deviations, and range of the accuracy.
+
+    A metric is left out if it is not defined for every run.
+    """
+    metrics: dict[str, float] = {}
     for name in (f"test_{name}" for name in metrics_for("groups")):
         values = [run.metrics[name] for run in runs if name in run.metrics]
         if len(values) == len(runs):
-            spreads |= {f"{name}_mean": float(np.mean(values))}
-            spreads |= {f"{name}_sd": float(np.std(values, ddof=1))}
+            metrics[f"{name}_mean"] = float(np.mean(values))
+            metrics[f"{name}_sd"] = float(np.std(values, ddof=1))
     accuracies = [run.metrics[ACCURACY] for run in runs]
-    return spreads | {f"{ACCURACY}_min": min(accuracies), f"{ACCURACY}_max": max(accuracies)}
+    return metrics | {f"{ACCURACY}_min": min(accuracies), f"{ACCURACY}_max": max(accuracies)}
 
 
 def log_group(group: SeedGroup) -> str:
-    """Log the group to its parent run, and return that run's id."""
+    """Log a seed group to its parent run, and return the parent run's id."""
     flat_params = dict(group.runs[0].flat_params)
     del flat_params[SEED]
     run_ids = {run.seed: run.run_id for run in group.runs}
@@ -61,27 +70,33 @@ def log_group(group: SeedGroup) -> str:
 
 
 def to_json(group: SeedGroup, run_id: str) -> dict[str, Any]:
-    """A group and its parent run as JSON takes them."""
+    """Return what `make seeds JSON=1` prints.
+
+    Args:
+        group: the seed group.
+        run_id: id of its parent run.
+    """
     trainings = [
         {name: value for name, value in run._asdict().items() if name != "flat_params"}
         for run in group.runs
     ]
-    spreads = group_metrics(group.runs)
-    return {"run_id": run_id, "name": group.name, "metrics": spreads, "trainings": trainings}
+    metrics = group_metrics(group.runs)
+    return {"run_id": run_id, "name": group.name, "metrics": metrics, "trainings": trainings}
 
 
 def format_group(group: SeedGroup, run_id: str) -> str:
-    """A group and its parent run as a reader sees them."""
-    spreads = group_metrics(group.runs)
-    low, high = spreads[f"{ACCURACY}_min"], spreads[f"{ACCURACY}_max"]
+    """Return a seed group and its parent run as a text for a reader."""
+    metrics = group_metrics(group.runs)
+    low = metrics[f"{ACCURACY}_min"]
+    high = metrics[f"{ACCURACY}_max"]
     rows = [
         f"{run.seed:>10}  {run.metrics[ACCURACY]:>8.4f}  {run.run_id}  {run.experiment}"
         for run in group.runs
     ]
     means = [
-        f"{metric.label} {spreads[f'test_{name}_mean']:.4f} ± {spreads[f'test_{name}_sd']:.4f}"
+        f"{metric.label} {metrics[f'test_{name}_mean']:.4f} ± {metrics[f'test_{name}_sd']:.4f}"
         for name, metric in metrics_for("groups").items()
-        if f"test_{name}_mean" in spreads
+        if f"test_{name}_mean" in metrics
     ]
     return "\n".join(
         [

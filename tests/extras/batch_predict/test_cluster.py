@@ -1,4 +1,4 @@
-"""Workers share a machine; those elsewhere run clones at the same commit."""
+"""Workers here share the cores, and workers on other machines run the same commit."""
 
 import os
 from pathlib import Path
@@ -10,14 +10,13 @@ from distributed.client import FutureCancelledError
 
 from extras.batch_predict import cluster
 from extras.batch_predict.cluster import THREADS
-from extras.batch_predict.run import ADVICE
 from sentiment.errors import UserError
 from tests.project import Project
 
 
 @pytest.fixture(autouse=True)
 def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that has looked at no commit yet, and has no variables that a cluster here has set."""
+    """Look like a new process: without a known commit, and without variables of a cluster."""
     cluster.commit.cache_clear()
     for name in (THREADS, "DASK_LOGGING__DISTRIBUTED"):
         monkeypatch.setenv(name, "")
@@ -25,7 +24,7 @@ def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_workers_here_share_the_cores_and_who_reaches_their_port_is_not_let_in(
+def test_local_workers_share_the_cores_and_refuse_foreign_clients(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cluster, "usable_cores", lambda: 5)
@@ -36,25 +35,25 @@ def test_workers_here_share_the_cores_and_who_reaches_their_port_is_not_let_in(
             distributed.Client(f"tcp://{address}", timeout=30)
 
 
-def test_a_scheduler_that_does_not_answer_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scheduler_that_does_not_answer_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
-    address = "tcp://127.0.0.1:1"
+    url = "tcp://127.0.0.1:1"
     with (
-        pytest.raises(UserError, match=f"Dask scheduler at {address} does not answer"),
-        cluster.remote_cluster(address, "batch_predict", cluster.package_versions, ADVICE),
+        pytest.raises(UserError, match=f"Dask scheduler at {url} does not answer"),
+        cluster.remote_cluster(url),
     ):
         pass
 
 
-def test_a_scheduler_that_goes_while_it_sends_a_result_is_one_message() -> None:
+def test_scheduler_that_is_lost_while_it_sends_a_result_is_reported() -> None:
     future = Mock(**{"result.side_effect": FutureCancelledError("part", "connection-lost")})
-    with pytest.raises(UserError, match="scheduler does not answer any more"):
+    with pytest.raises(UserError, match="The connection to the Dask scheduler is lost"):
         cluster.task_result(future)
 
 
 @pytest.fixture
 def repository(root: Path) -> Project:
-    """A folder whose code is committed."""
+    """A folder with committed code."""
     project = Project(root)
     (root / "stages").mkdir()
     (root / "stages" / "train.py").write_text("units = 32\n", encoding="utf-8")
@@ -64,8 +63,8 @@ def repository(root: Path) -> Project:
 
 
 @pytest.mark.slow
-def test_code_that_is_not_committed_is_refused_for_workers_elsewhere(repository: Project) -> None:
-    (repository.path / "params.yaml").touch()  # which is not code
+def test_uncommitted_code_is_refused_for_workers_elsewhere(repository: Project) -> None:
+    (repository.path / "params.yaml").touch()  # not code
     assert cluster.commit() == repository.read("git", "rev-parse", "HEAD").strip()
     cluster.commit.cache_clear()
     (repository.path / "stages" / "new.py").touch()

@@ -1,4 +1,4 @@
-"""A page stands by itself: nothing loaded, nothing unescaped."""
+"""A page loads nothing, and its texts are escaped."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from extras.common import html_page
 
 
 def drawn(label: str) -> Figure:
-    """A figure with a legend, markers, a picture and something clipped."""
+    """Return a figure with a legend, markers, an image and something clipped."""
     axes = Figure(figsize=(4, 3)).add_subplot()
     axes.plot([1, 2], [3, 4], "o-", label=label)
     axes.imshow(np.eye(2))
@@ -23,7 +23,7 @@ def drawn(label: str) -> Figure:
     return axes.figure
 
 
-def test_a_plot_has_what_it_refers_to_and_neither_date_nor_address_nor_style_sheet() -> None:
+def test_plot_is_reproducible_and_needs_nothing_else() -> None:
     svg = html_page.draw_svg(drawn("<script>"), 'accuracy of "a" & b')
     opening = svg.partition(">")[0]
     assert 'viewBox="0 0 288 216"' in opening
@@ -38,7 +38,7 @@ def test_a_plot_has_what_it_refers_to_and_neither_date_nor_address_nor_style_she
     assert referred <= ids - others
 
 
-def test_text_in_a_template_is_escaped_once_and_a_missing_one_is_an_error(tmp_path: Path) -> None:
+def test_text_is_escaped_and_missing_value_is_an_error(tmp_path: Path) -> None:
     template = tmp_path / "text.html"
     template.write_text("<p>{{ text }}</p>", encoding="utf-8")
     assert html_page.render_page(template, text="<b>\x1b") == "<p>&lt;b&gt;\ufffd</p>"

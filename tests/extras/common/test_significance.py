@@ -1,4 +1,4 @@
-"""Intervals and tests give what textbooks and other ways of computing them give."""
+"""Intervals and p-values equal those of textbooks and of other computations."""
 
 import numpy as np
 import pandas as pd
@@ -10,13 +10,15 @@ from sentiment.evaluation.metrics import METRICS, Predictions, class_names
 from workflow.registry.promotion import DiscordantPairs, mcnemar_p_value
 
 
-def answers(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+def correct_predictions(
+    both: int, only_a: int, only_b: int, neither: int
+) -> tuple[np.ndarray, np.ndarray]:
     a = np.repeat([True, True, False, False], [both, only_a, only_b, neither])
     b = np.repeat([True, False, True, False], [both, only_a, only_b, neither])
     return a, b
 
 
-def test_intervals_of_shares_and_their_difference_are_the_literature_s() -> None:
+def test_intervals_of_proportions_equal_published_ones() -> None:
     # Newcombe 1998, Statistics in Medicine 17, 873, table II, method 10: 56/70 and 48/80
     result = significance.newcombe_interval((48, 80), (56, 70), 0.95)
     assert result == pytest.approx((0.0524, 0.3339), abs=5e-5)
@@ -25,16 +27,17 @@ def test_intervals_of_shares_and_their_difference_are_the_literature_s() -> None
     assert significance.wilson_interval(1, 29, 0.95) == pytest.approx((0.0061, 0.1718), abs=5e-5)
 
 
-def test_a_share_has_wilson_s_interval_unless_it_is_one_of_nothing() -> None:
-    precision, actual = METRICS["precision"], class_names(np.array([1, 1, 1, 0, 0]))
+def test_only_proportions_of_some_reviews_have_an_interval() -> None:
+    precision = METRICS["precision"]
+    actual = class_names(np.array([1, 1, 1, 0, 0]))
     table = pd.DataFrame({"actual": actual, "predicted": class_names(np.array([1, 1, 1, 1, 0]))})
-    answered = Predictions(table, 4)
-    assert significance.metric_interval(precision, answered, 0.95) == significance.wilson_interval(
-        3, 4, 0.95
-    )
+    predictions = Predictions(table, 4)
+    assert significance.metric_interval(
+        precision, predictions, 0.95
+    ) == significance.wilson_interval(3, 4, 0.95)
     never = Predictions(table.assign(predicted="negative"), 4)
     assert significance.metric_interval(precision, never, 0.95) is None
-    assert significance.metric_interval(METRICS["f1"], answered, 0.95) is None
+    assert significance.metric_interval(METRICS["f1"], predictions, 0.95) is None
 
 
 def test_mcnemar_is_the_two_sided_binomial() -> None:
@@ -45,7 +48,7 @@ def test_mcnemar_is_the_two_sided_binomial() -> None:
 
 
 def test_bootstrap_agrees_with_drawing_the_reviews(rng: np.random.Generator) -> None:
-    a, b = answers(60, 10, 25, 5)
+    a, b = correct_predictions(60, 10, 25, 5)
     drawn = rng.integers(0, 100, (20_000, 100))
     differences = b[drawn].mean(axis=1) - a[drawn].mean(axis=1)
     expected = np.quantile(differences, [0.025, 0.975])
@@ -53,8 +56,8 @@ def test_bootstrap_agrees_with_drawing_the_reviews(rng: np.random.Generator) -> 
     assert result == pytest.approx(expected.tolist(), abs=0.011)
 
 
-def test_bootstrap_repeats_with_its_seed_and_of_equal_models_is_nothing() -> None:
-    a, b = answers(600, 100, 250, 51)
+def test_bootstrap_depends_on_its_seed_and_is_zero_for_equal_models() -> None:
+    a, b = correct_predictions(600, 100, 250, 51)
     first, again, other = (
         significance.paired_bootstrap_interval(a, b, 0.9, 100, seed) for seed in (1, 1, 2)
     )
@@ -72,12 +75,12 @@ def test_groups_are_compared_by_welch() -> None:
     assert ends == pytest.approx((3 - half, 3 + half))
 
 
-def test_without_any_spread_nothing_is_shown() -> None:
+def test_groups_that_do_not_vary_show_no_difference() -> None:
     same = np.array([0.8, 0.8])
     assert significance.welch_test(same, same + 0.1, 0.95) == ((-1, 1), 1)
 
 
-def test_the_interval_of_a_mean_is_student_s() -> None:
+def test_interval_of_a_mean_is_that_of_student() -> None:
     # two degrees of freedom: 4.303 · 0.005 / √3
     low, high = significance.t_interval(np.array([0.97, 0.98, 0.975]), 0.95)
     assert (low, high) == pytest.approx((0.975 - 0.01242, 0.975 + 0.01242), abs=1e-5)

@@ -99,7 +99,7 @@ def test_file_that_is_missing_or_was_changed_is_one_message(both: Project, call:
 
     assert f"The tracking store has no run {'0' * 32}" in call.fail(compare.main, "--a", "0" * 32)
     output = call.fail(compare.main, "--a", "HEAD~1")
-    assert output.startswith("HEAD~1 is not `workspace`, `champion` or a run's id")
+    assert output.startswith("HEAD~1 is not the id of a run. Use an id that `make ui` shows")
 
 
 @pytest.mark.usefixtures("both")

@@ -176,7 +176,7 @@ def test_trainings_are_the_sample_if_a_side_is_a_group() -> None:
 def test_single_training_is_compared_with_a_group_by_the_standard_deviation_of_the_group() -> None:
     result = compared(side("d", training("d", right(40, *range(12)))), GROUP)
     assert result.test == "Student's t-test"
-    # by hand: 9 of 40, spread 1 of 40: t = 9 / √(1 + 1/3), two degrees of freedom
+    # by hand: 9 of 40, standard deviation 1 of 40: t = 9 / √(1 + 1/3), two degrees of freedom
     assert result.result.p == pytest.approx(0.0161, abs=1e-4)
     assert result.b.runs == ["c0", "c1", "c2"]
     assert result.changes[0]["b"] == "0, 1, 2"
