@@ -1,7 +1,7 @@
 """`python -m benchmarks.monitor.monitor`: measure how often unchanged texts raise an alarm.
 
 The texts are IMDB's test reviews in `data/fetch` (`dvc repro fetch`), whole and cut to a number of
-words. A logistic regression on IMDB's training reviews predicts them. Writes `monitor.md` beside
+words. A logistic regression on IMDB's training reviews predicts them. Writes `monitor.md` next to
 this file.
 """
 

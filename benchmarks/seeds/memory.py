@@ -40,7 +40,9 @@ OPINIONS = 2  # in a generated review; the nearest cue leaves room for two
 WORDS_BEFORE = (5, 80)  # words of a generated review before its cue, from and to
 MARKS = 2  # tokens of a review that are no such words: the cue itself and the start token
 
-LSTM, GRU, PLAIN_RNN = "LSTM", "GRU", "plain RNN"
+LSTM = "LSTM"
+GRU = "GRU"
+PLAIN_RNN = "plain RNN"
 AS_IN_KERAS: dict[str, Any] = {
     "train.forget_bias": KERAS_FORGET_BIAS,
     "train.clip_norm": 0.0,
@@ -156,7 +158,8 @@ def train(params: Params) -> tuple[Run, pd.DataFrame, pd.DataFrame]:
     planned = plan(params)
     experiments.check_texts_are_tracked(params.fetch)
     parent = find_or_create_parent(experiment.name for _, experiment in planned)
-    rows, curves = [], []
+    rows = []
+    curves = []
     with tempfile.TemporaryDirectory() as scratch:
         wanted = [experiment for _, experiment in planned]
         done = experiments.train_experiments(wanted, Path(scratch), COMMAND)

@@ -44,15 +44,16 @@ def metric_rows(comparison: Comparison) -> list[Row]:
     return [*metrics, *costs]
 
 
-def format_metric(spread: MetricSummary, confidence: float) -> str:
+def format_metric(summary: MetricSummary, confidence: float) -> str:
     """Write a metric of a group, with its interval or its standard deviation."""
-    if spread.standard_deviation is not None:
-        deviation = f"standard deviation {spread.standard_deviation:.4f}"
-        return f"mean {spread.mean:.4f} ({deviation}, range {spread.low:.4f} to {spread.high:.4f})"
-    if spread.interval is None:
-        return f"{spread.mean:.4f}"
-    low, high = spread.interval
-    return f"{spread.mean:.4f} ({100 * confidence:g}% interval {low:.4f} to {high:.4f})"
+    if summary.standard_deviation is not None:
+        deviation = f"standard deviation {summary.standard_deviation:.4f}"
+        bounds = f"range {summary.low:.4f} to {summary.high:.4f}"
+        return f"mean {summary.mean:.4f} ({deviation}, {bounds})"
+    if summary.interval is None:
+        return f"{summary.mean:.4f}"
+    low, high = summary.interval
+    return f"{summary.mean:.4f} ({100 * confidence:g}% interval {low:.4f} to {high:.4f})"
 
 
 def format_comparison(comparison: Comparison) -> str:

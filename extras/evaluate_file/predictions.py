@@ -33,15 +33,16 @@ class MetricComparison(NamedTuple):
     """A metric on the texts and on the model's own test set.
 
     Attributes:
-        here: the value on the texts.
+        value: on the texts.
         interval: its confidence interval, if the metric is a proportion.
-        there: the value on the test set.
-        difference: the confidence interval of `here - there`, if the metric is a proportion.
+        test_value: on the test set.
+        difference: the confidence interval of `value - test_value`, if the metric is a
+            proportion.
     """
 
-    here: float
+    value: float
     interval: Interval | None
-    there: float
+    test_value: float
     difference: Interval | None
 
 
@@ -141,18 +142,30 @@ def read_logged(
     )
 
 
-def compare_metrics(here: Predictions, there: Predictions) -> dict[str, MetricComparison]:
-    """Compare each metric on the texts with its value on the model's own test set, by name."""
+def compare_metrics(own: Predictions, test: Predictions) -> dict[str, MetricComparison]:
+    """Compare the metrics on the texts with those on the model's own test set.
+
+    Args:
+        own: predictions for the texts.
+        test: predictions for the test set.
+
+    Returns:
+        The comparison of each metric, by its name.
+    """
     metrics = {}
     for name, metric in metrics_for("file").items():
-        own = metric_interval(metric, here, CONFIDENCE)
+        interval = metric_interval(metric, own, CONFIDENCE)
         difference = None
-        if metric.proportion and own and metric_interval(metric, there, CONFIDENCE):
+        if metric.proportion and interval and metric_interval(metric, test, CONFIDENCE):
             difference = newcombe_interval(
-                metric.proportion(there), metric.proportion(here), CONFIDENCE
+                metric.proportion(test), metric.proportion(own), CONFIDENCE
             )
-        value = metric.compute(here)
-        metrics[name] = MetricComparison(value, own, metric.compute(there), difference)
+        metrics[name] = MetricComparison(
+            value=metric.compute(own),
+            interval=interval,
+            test_value=metric.compute(test),
+            difference=difference,
+        )
     return metrics
 
 
@@ -160,7 +173,7 @@ def format_metrics(metrics: Mapping[str, MetricComparison]) -> str:
     """Format the metrics as a table, one metric a line."""
     level = f"{100 * CONFIDENCE:g}%"
     lines = [f"{'':18}{'here':>8}  {level:17}{'test set':>9}"]
-    for name, (here, own, there, _) in metrics.items():
-        shown = f"{own.low:.4f} to {own.high:.4f}" if own else ""
-        lines.append(f"{METRICS[name].label:18}{here:8.4f}  {shown:17}{there:9.4f}")
+    for name, (value, interval, test_value, _) in metrics.items():
+        shown = f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
+        lines.append(f"{METRICS[name].label:18}{value:8.4f}  {shown:17}{test_value:9.4f}")
     return "\n".join(lines)

@@ -146,9 +146,9 @@ def _chance_limit_of_distance(
 ) -> float:
     """Return the largest distance to expect of unchanged texts.
 
-    Shorter texts have fewer words, so that the distance varies more. They count as fewer texts: as
-    many as have so many words in the test set. Longer texts do not count as more, because words of
-    a text vary together, see `sentiment.profile.resample_distances`.
+    Shorter texts have fewer words, so the distance varies more. They therefore count as fewer
+    texts: as the number of test texts with as many words. Longer texts do not count as more,
+    because the words of a text vary together, see `sentiment.profile.resample_distances`.
     """
     use = profile.word_use
     words_per_text = (sum(use.counts) + use.other_words) / use.texts

@@ -188,8 +188,8 @@ def read_seed_run(name: str, data: Path) -> SeedRun:
     run = find_complete_run(data)
     if run is None:
         raise UserError(
-            f"The run of {name} is incomplete in the tracking store, see above. Fix that, and run the "
-            "command again."
+            f"The run of {name} is incomplete in the tracking store, see above. Fix that, and "
+            "run the command again."
         )
     flat_params = read_about(data / TRAIN.name, AboutTrain).flat_params()
     metrics = files.read_json(files.verified(data / EVALUATE.name / "metrics.json"))

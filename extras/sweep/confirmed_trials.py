@@ -22,8 +22,8 @@ class ConfirmedTrial(NamedTuple):
     Attributes:
         trial: its number.
         values: by dotted name.
-        found: the metric in the search.
-        confirmed: the metric with each further seed.
+        search_value: the metric in the search.
+        seed_values: the metric with each further seed.
     """
 
     trial: int
@@ -75,16 +75,16 @@ def rank_confirmed_trials(
         seed: that all trials of the search have.
     """
     trials = completed_trials(confirmed)
-    candidates = []
+    ranked = []
     for trial in best_trials(searched, config):
         metrics = _metrics_of(with_seeds(trial, config, seed), trials)
         if len(metrics) == config.confirm.seeds:
             number = first_number(trial)
-            candidates.append(ConfirmedTrial(number, values_of(trial), trial.value, metrics))
+            ranked.append(ConfirmedTrial(number, values_of(trial), trial.value, metrics))
     sign = 1 if config.metric == "val_loss" else -1
-    return sorted(candidates, key=lambda candidate: sign * candidate.mean)
+    return sorted(ranked, key=lambda trial: sign * trial.mean)
 
 
-def _metrics_of(wanted: Sequence[dict[str, Any]], trials: Sequence[FrozenTrial]) -> list[float]:
+def _metrics_of(given: Sequence[dict[str, Any]], trials: Sequence[FrozenTrial]) -> list[float]:
     """Return the metrics of the trials with these values, in the order of the values."""
-    return [trial.value for values in wanted for trial in trials if values_of(trial) == values]
+    return [trial.value for values in given for trial in trials if values_of(trial) == values]

@@ -22,24 +22,24 @@ PLOTS = {
 }
 
 
-def format_confirmed_trials(candidates: Sequence[ConfirmedTrial], metric: str) -> str:
-    """Return the candidates as a table."""
+def format_confirmed_trials(trials: Sequence[ConfirmedTrial], metric: str) -> str:
+    """Return the confirmed trials as a table."""
     rows = [
-        f"{candidate.trial:>6}  {candidate.search_value:>8.4f}  {candidate.mean:>8.4f} "
-        f"± {candidate.standard_deviation:.4f}  {format_values(candidate.values)}"
-        for candidate in candidates
+        f"{trial.trial:>6}  {trial.search_value:>8.4f}  {trial.mean:>8.4f} "
+        f"± {trial.standard_deviation:.4f}  {format_values(trial.values)}"
+        for trial in trials
     ]
     return "\n".join(
         [
             f"The best by {metric}, and means with further seeds (± standard deviation):",
-            f"{'trial':>6}  {'found':>8}  {'mean':>8}",
+            f"{'trial':>6}  {'search':>8}  {'mean':>8}",
             *rows,
         ]
     )
 
 
 def explain_no_result(searched: optuna.Study) -> str:
-    """Return why there is no candidate."""
+    """Return why no trial was confirmed."""
     errors = [
         trial.user_attrs[ERROR] for trial in finished_trials(searched) if ERROR in trial.user_attrs
     ]

@@ -43,7 +43,7 @@ def train_all(
 ) -> None:
     """Train until a study has this many trials, and one with each of the wanted values.
 
-    Print a line for each trial that ends meanwhile, wherever it was trained.
+    Print a line for each trial that finishes, wherever it was trained.
 
     Args:
         workers: number of processes on this machine, which share its cores.

@@ -60,17 +60,17 @@ def run_sweep(trials: int | None, workers: int, apply: bool) -> tuple[dict[str, 
         if wanted:
             print(f"The best ones with {config.confirm.seeds} further seeds each:", flush=True)
         train_all(sweep, confirmed, workers, wanted=wanted)
-        candidates = rank_confirmed_trials(searched, confirmed, config, params.train.seed)
+        ranked = rank_confirmed_trials(searched, confirmed, config, params.train.seed)
         text = report.explain_no_result(searched)
-        if candidates:
-            text = report.format_confirmed_trials(candidates, config.metric)
+        if ranked:
+            text = report.format_confirmed_trials(ranked, config.metric)
         log_report(sweep, searched, text)
     changes = []
-    if apply and candidates:
-        changes = params_file.update_params_file(PARAMS_FILE, candidates[0].values)
+    if apply and ranked:
+        changes = params_file.update_params_file(PARAMS_FILE, ranked[0].values)
     document = {
         "run_id": sweep.run_id,
-        "confirmed": [candidate._asdict() for candidate in candidates],
+        "confirmed": [trial._asdict() for trial in ranked],
         "applied": changes,
     }
     advice = "" if apply else "Write the first one into params.yaml: make sweep APPLY=1. "
@@ -92,12 +92,12 @@ def open_sweep(params: Params, config: SweepConfig) -> tuple[Sweep, optuna.Study
     dataset = read_fetched_dataset(params.fetch)
     files.read_reviews(FETCH, "train")  # damaged ones are found before any process starts
     code = provenance.code_digests(CODE)
-    settings = config.model_dump(exclude={"confirm"}, exclude_none=True)
+    search_config = config.model_dump(exclude={"confirm"}, exclude_none=True)
     about = AboutTrain(dataset=dataset, pad=params.pad, train=params.train)
     fixed = {name: value for name, value in about.flat_params().items() if name not in config.space}
     reviews = files.joint_digest(FETCH, files.array_names("train"))
     key = provenance.short_digest_of(
-        {"params": fixed, "sweep": settings, "code": code, "reviews": reviews}
+        {"params": fixed, "sweep": search_config, "code": code, "reviews": reviews}
     )
     name = f"sweep-{key}"
     with (
@@ -106,7 +106,7 @@ def open_sweep(params: Params, config: SweepConfig) -> tuple[Sweep, optuna.Study
         run = tracking.parent_run(SWEEP_KEY, key, f"sweep {key[:8]}")
         searched = open_study(name, config)
         confirmed = open_study(f"{name}{CONFIRMED}", config)
-    tracking.log_params(run, {f"sweep.{name}": value for name, value in settings.items()})
+    tracking.log_params(run, {f"sweep.{name}": value for name, value in search_config.items()})
     tags = {**provenance.provenance_tags(), "dataset": dataset.name}
     sweep = Sweep(name, run.run_id, params, config, dataset, code, tags)
     return sweep, searched, confirmed

@@ -88,7 +88,7 @@ class Stopped(BaseException):
 
 
 def run_worker(sweep: Sweep, name: str, trials: int, threads: int) -> None:
-    """Train trials of a study as long as there are places. This is the main function of a process.
+    """Train trials of a study until enough have started. This is the main function of a process.
 
     Args:
         name: of the study.
@@ -107,7 +107,7 @@ def run_worker(sweep: Sweep, name: str, trials: int, threads: int) -> None:
 
 
 def train_trials(study: optuna.Study, sweep: Sweep, reviews: Reviews, trials: int) -> None:
-    """Train trials of a study in this process as long as there are places.
+    """Train trials of a study in this process until enough have started.
 
     Raises:
         StoreError, OSError: a store or the disk failed. The trial waits again.

@@ -1,4 +1,4 @@
-"""Put secrets and private texts where users have them, and run all commands that could leak them."""
+"""Plant secrets and private texts where users have them, and run commands that could leak them."""
 
 import shutil
 from pathlib import Path

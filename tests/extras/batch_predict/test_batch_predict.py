@@ -55,7 +55,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def predict(call: Caller, *arguments: str, file: str = "texts.csv", out: str = "out") -> Any:
-    """The manifest that the command prints."""
+    """Return the manifest that the command prints."""
     command = ("--file", file, "--out", out, "--text-column", "body", "--json", *arguments)
     return json.loads(call(batch_predict.main, *command).splitlines()[-1])
 
@@ -120,8 +120,8 @@ def test_each_kind_of_file_has_the_same_predictions_also_compressed_and_at_a_url
         csv.writer(file, csv.excel_tab).writerows([("body",), *((text,) for text in content)])
     predict(call)
     expected = predictions(project.path / "out")
-    with web(folder) as address:
-        signed = f"{address}/texts.jsonl.gz?X-Amz-Signature=planted"
+    with web(folder) as url:
+        signed = f"{url}/texts.jsonl.gz?X-Amz-Signature=planted"
         for out, name in (("gz", signed), ("pq", "web/texts.parquet"), ("tsv", "web/texts.tsv")):
             manifest = predict(call, file=name, out=out)
             pd.testing.assert_frame_equal(predictions(Path(out)), expected)

@@ -73,7 +73,7 @@ def test_part_ends_at_its_number_of_characters(
 ) -> None:
     monkeypatch.setattr(parts, "PART_CHARACTERS", 10)
     copy(job, rows_of("four", "four", "four", "longer than that", "a", "b", "c"))
-    assert parts.part_sizes(job) == [2, 1, 1, 3]  # each id has a character, too
+    assert parts.part_sizes(job) == [2, 1, 1, 3]  # an id counts one character
 
 
 def test_rows_are_numbered_across_parts(job: BatchJob, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`make evaluate-file FILE=…`: an evaluation on a file of labeled texts is a run of its own."""
+"""`make evaluate-file`: an evaluation on a file of labeled texts is a run of its own."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def project(own_texts: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return own_copy(own_texts, tmp_path, monkeypatch)
 
 
-def test_a_file_from_elsewhere_is_evaluated_as_a_run_linked_to_the_model(
+def test_evaluation_of_a_file_is_a_run_that_is_linked_to_the_model(
     project: Project, call: Caller
 ) -> None:
     rows = write_texts(project.path / "other.csv", seed=5)
@@ -41,15 +41,16 @@ def test_a_file_from_elsewhere_is_evaluated_as_a_run_linked_to_the_model(
     own = files.read_json(project.path / "data/evaluate/metrics.json")
     for name in ("accuracy", "roc_auc"):
         assert result["metrics"][name]["test_value"] == pytest.approx(own[f"test_{name}"])
-    answers = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion").predict(
+    predicted = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion").predict(
         pd.DataFrame({"text": [content for content, _ in rows]})
     )
-    right = (answers["label"] == "positive") == [label == "1" for _, label in rows]
+    right = (predicted["label"] == "positive") == [label == "1" for _, label in rows]
     assert accuracy["value"] == pytest.approx(right.mean())
-    here, reviews = (int(right.sum()), 240), own["test_reviews"]
-    there = (round(own["test_accuracy"] * reviews), reviews)
-    assert accuracy["interval"] == pytest.approx(wilson_interval(*here, 0.95))
-    assert accuracy["difference"] == pytest.approx(newcombe_interval(there, here, 0.95))
+    correct = (int(right.sum()), 240)
+    reviews = own["test_reviews"]
+    test_correct = (round(own["test_accuracy"] * reviews), reviews)
+    assert accuracy["interval"] == pytest.approx(wilson_interval(*correct, 0.95))
+    assert accuracy["difference"] == pytest.approx(newcombe_interval(test_correct, correct, 0.95))
 
     client = mlflow.MlflowClient()
     run = client.get_run(result["run_id"])

@@ -1,4 +1,4 @@
-"""Which trials are trained again, which one wins, and what is shown of it."""
+"""The best trials are trained again, and the best mean wins."""
 
 from pathlib import Path
 
@@ -75,16 +75,16 @@ def test_best_mean_wins(config: SweepConfig) -> None:
     assert winner.standard_deviation == pytest.approx(0.0441942)
 
 
-def test_trial_without_every_further_seed_is_not_a_candidate(config: SweepConfig) -> None:
+def test_trial_without_every_further_seed_is_not_ranked(config: SweepConfig) -> None:
     searched = search(config, {2: 0.75, 3: 0.625})
     confirmed = confirm(config, {(2, 8): 0.5, (3, 8): 0.625, (3, 9): 0.5625})
     (only,) = rank_confirmed_trials(searched, confirmed, config, SEED)
     assert only.values == {"train.units": 3}
 
 
-def test_table_has_the_mean_and_the_standard_deviation_of_each_candidate() -> None:
-    candidate = ConfirmedTrial(4, {"train.units": 32, "pad.max_length": 30}, 0.9, [0.8, 0.78])
-    table = report.format_confirmed_trials([candidate], "val_accuracy")
+def test_table_has_the_mean_and_the_standard_deviation_of_each_confirmed_trial() -> None:
+    confirmed = ConfirmedTrial(4, {"train.units": 32, "pad.max_length": 30}, 0.9, [0.8, 0.78])
+    table = report.format_confirmed_trials([confirmed], "val_accuracy")
     row = "     4    0.9000    0.7900 ± 0.0141  train.units=32, pad.max_length=30"
     assert table.splitlines()[-1] == row
 

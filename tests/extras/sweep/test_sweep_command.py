@@ -223,9 +223,9 @@ def test_commands_in_two_clones_share_one_sweep_and_one_of_them_may_be_killed(
         for ending, count in (("", 6), ("-confirmed", 2)):
             there = trials(ending, key, environment["SWEEP_STORAGE"])
             assert [trial.state for trial in there] == [TrialState.COMPLETE] * count
-        ended = [run for run in children(store) if run.info.status == "FINISHED"]
-        assert len(ended) == 6 + 2
-        assert all(epochs(run.info.run_id, store=store) == [*range(1, 16)] for run in ended)
+        finished = [run for run in children(store) if run.info.status == "FINISHED"]
+        assert len(finished) == 6 + 2
+        assert all(epochs(run.info.run_id, store=store) == [*range(1, 16)] for run in finished)
         # A trial that moved to the other clone started again in a run of its own.
         assert {run.info.status for run in children(store)} <= {"FINISHED", "KILLED"}
 

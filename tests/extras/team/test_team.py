@@ -54,8 +54,8 @@ def alice(
 ) -> Project:
     """The project on Alice's machine after a training of hers, which is committed.
 
-    Her password is in the server's URL, and another secret was in her DVC configuration meanwhile.
-    What the command printed is in the file `output` beside the project.
+    Her password is in the server's URL. During the training, another secret was in her DVC
+    configuration. The file `output` next to the project has what the command printed.
     """
     assert experiment_id
     project = Project(tmp_path_factory.mktemp("alice") / "project")
@@ -155,7 +155,7 @@ def test_server_listens_on_the_loopback_and_no_secret_leaves_the_environment(
     output += project.fail(*SYNC, MLFLOW_TRACKING_URI=f"http://b:{MARK}@127.0.0.1:1")
     assert MARK not in output
     assert "git.uncommitted_changes" in alices_run.data.tags
-    shutil.rmtree(project.path / "tests")  # these name it, too
+    shutil.rmtree(project.path / "tests")  # these contain it
     shutil.rmtree(project.path / ".git")
     written = project.contents(".")
     assert [name for name, content in written.items() if MARK.encode() in content] == []
@@ -178,7 +178,7 @@ def test_server_listens_on_the_loopback_and_no_secret_leaves_the_environment(
 def bob(alice: Project, server: Team, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Bob's clone of Alice's project after `make repro`. They share data as `PAGE` says.
 
-    What the command printed is in the file `output` beside the project.
+    The file `output` next to the project has what the command printed.
     """
     folder = tmp_path_factory.mktemp("bob")
     hub = folder / "hub.git"
