@@ -128,7 +128,8 @@ def render_page(
     rows = [
         f"| {name} | {dataset} | {result['reviews']:,} "
         f"| {result['positive'] / result['reviews']:.0%} "
-        f"| {result['metrics']['accuracy']['value']:.3f} {format_interval(result['metrics']['accuracy'])} "
+        f"| {result['metrics']['accuracy']['value']:.3f} "
+        f"{format_interval(result['metrics']['accuracy'])} "
         f"| {result['metrics']['balanced_accuracy']['value']:.3f} "
         f"| {result['metrics']['roc_auc']['value']:.3f} "
         f"| {result['metrics']['ece']['value']:.3f} "

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.batch_predict.batch_predict`: time and memory of a batch prediction.
+"""`python -m benchmarks.batch_predict.speed`: time and memory of a batch prediction.
 
 The champion predicts texts of 250 words that are cut from IMDB's test set, in one process, by one
-worker and by two, in turns. Needs `data/fetch` of IMDB and a champion. Writes `batch_predict.md`
+worker and by two, in turns. Needs `data/fetch` of IMDB and a champion. Writes `speed.md`
 next to this file.
 """
 
@@ -26,7 +26,7 @@ from extras.batch_predict.parts import PARTS
 from workflow import commands, outputs, provenance
 from workflow.files import FETCH, read_reviews
 
-RESULTS = Path(__file__).with_name("batch_predict.md")
+RESULTS = Path(__file__).with_name("speed.md")
 WORDS = 250  # in a text
 SAMPLE_SECONDS = 0.5  # between two looks at the memory
 WAYS = {"one process": (), "one worker": ("--workers", "1"), "two workers": ("--workers", "2")}
@@ -117,4 +117,4 @@ def main(texts: int, turns: int) -> None:
 
 
 if __name__ == "__main__":
-    commands.run_command("python -m benchmarks.batch_predict.batch_predict", main)
+    commands.run_command("python -m benchmarks.batch_predict.speed", main)

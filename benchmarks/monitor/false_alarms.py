@@ -1,8 +1,8 @@
-"""`python -m benchmarks.monitor.monitor`: measure how often unchanged texts raise an alarm.
+"""`python -m benchmarks.monitor.false_alarms`: measure how often unchanged texts raise an alarm.
 
 The texts are IMDB's test reviews in `data/fetch` (`dvc repro fetch`), whole and cut to a number of
-words. A logistic regression on IMDB's training reviews predicts them. Writes `monitor.md` next to
-this file.
+words. A logistic regression on IMDB's training reviews predicts them. Writes `false_alarms.md` next
+to this file.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ from workflow import commands, files
 from workflow.files import FETCH
 from workflow.params import load_params, load_yaml
 
-RESULTS = Path(__file__).with_name("monitor.md")
+RESULTS = Path(__file__).with_name("false_alarms.md")
 CUTS = (8, 12, 20, 40, None)  # words of a text; None: the whole review
 SPLITS = 10  # of the test reviews into two halves: of the profile, and of the windows
 WINDOWS = 1000  # for each length of texts
@@ -174,8 +174,8 @@ def write_page(
     """Write the results as a page."""
     parts = [
         "# Monitoring",
-        "Written by `python -m benchmarks.monitor.monitor`. The texts are IMDB's test reviews. A "
-        "logistic regression on words predicts them.",
+        "Written by `python -m benchmarks.monitor.false_alarms`. The texts are IMDB's test "
+        "reviews. A logistic regression on words predicts them.",
         "## False alarms",
         f"{WINDOWS:,} windows of {MIN_SIZE:,} to {MAX_SIZE:,} texts, of log-uniform sizes, are "
         f"compared with the profile of other texts, in {SPLITS} random splits of the reviews into "
@@ -218,4 +218,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    commands.run_command("python -m benchmarks.monitor.monitor", main)
+    commands.run_command("python -m benchmarks.monitor.false_alarms", main)
