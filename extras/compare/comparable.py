@@ -68,7 +68,7 @@ def read_texts(group: RunGroup) -> ReviewTexts:
     """
     if group.trainings[0].params[TEST_DIGEST] != files.joint_digest(FETCH, array_names("test")):
         raise UserError(
-            f"{FETCH} has other reviews than {group.label} was evaluated on: set the params of "
+            f"{FETCH} has other reviews than {group.label} was evaluated on. Set the params of "
             "fetch as they were then, and run `dvc repro fetch`."
         )
     return ReviewTexts(files.read_reviews(FETCH, "test"), outputs.read_vocabulary())

@@ -50,7 +50,7 @@ def download_package(
     word_indices = [model.path.with_name(WORD_INDEX_FILE) for model in models]
     if len({files.sha256(path) for path in word_indices}) > 1:
         raise UserError(
-            "The models have different word indices. An ensemble needs models with the same one."
+            "The models have different word indices. Name models that were trained on one dataset."
         )
     return ModelPackage(
         models=models,

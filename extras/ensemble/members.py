@@ -33,7 +33,9 @@ def choose_members(groups: Sequence[RunGroup]) -> list[Member]:
     if len(members) < 2:
         raise UserError("An ensemble needs at least two models. Name two runs, or a seed group.")
     if len({member.training.run_id for member in members}) < len(members):
-        raise UserError("A training is named twice, or is also in a group that is named.")
+        raise UserError(
+            "A run is named twice, or is also in a seed group that is named. Name it once."
+        )
     first = members[0].training
     for other, _ in members:
         if RUNS in other.params:

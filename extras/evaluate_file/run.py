@@ -151,7 +151,7 @@ def predict_file(request: FileRequest, source: Source, log: str) -> pd.DataFrame
         for row in texts:
             is_positive = labels.is_positive(row)
             if labels_by_id.setdefault(row.text, is_positive) != is_positive:
-                raise UserError(f"{row.location}: {row.text} has both labels.")
+                raise UserError(f"{row.location}: {row.text} has both labels. Keep one of them.")
         predictions = read_logged(Path(log), request.model_uri, labels_by_id, model.threshold)
     else:
         known = training_hashes(request.version)

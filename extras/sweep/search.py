@@ -76,7 +76,7 @@ def train_all(
                 failures += bool(process.exitcode)
             if failures >= MAX_FAILURES:
                 raise UserError(
-                    f"{failures} processes in a row failed. Fix what is said above, and run "
+                    f"{failures} processes in a row failed. Fix what the lines above say, and run "
                     "`make sweep` again. It continues from here."
                 )
             running = sum(trial.state == TrialState.RUNNING for trial in counted_trials(study))

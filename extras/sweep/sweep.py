@@ -129,7 +129,7 @@ def read_fetched_dataset(params: FetchParams) -> Dataset:
     # `data/fetch` has further digests, such as of texts at URLs.
     is_same = expected.items() <= flatten(dataset, "fetch").items()
     if dataset.name != params.name or not is_same:
-        raise UserError(f"{FETCH} has other reviews than params.yaml: run `dvc repro fetch`.")
+        raise UserError(f"{FETCH} has other reviews than params.yaml. Run `dvc repro fetch`.")
     return dataset
 
 

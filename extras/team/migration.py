@@ -69,7 +69,10 @@ def read_history() -> History:
     """
     path = files.root() / store.DATABASE
     if not path.is_file():
-        raise UserError(f"{path} is missing: this folder has no runs to copy.")
+        raise UserError(
+            f"{path} is missing, so this folder has no runs to copy. Run the command in the "
+            "project that has them."
+        )
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # the store in this folder is copied
     store.connect()
     engine = create_engine(f"{store.SQLITE}{path}", poolclass=NullPool)
@@ -86,8 +89,8 @@ def read_history() -> History:
     ]
     if running:
         raise UserError(
-            f"Still running: {', '.join(running)}. Wait until it ends. If it was killed, run its "
-            "command again."
+            f"Still running: {', '.join(running)}. Wait until it has finished. If it was killed, "
+            "run its command again."
         )
     location = files.root() / experiment["artifact_location"]
     paths = [path for path in location.glob("*/**/*") if path.is_file()]
@@ -136,7 +139,7 @@ def find_experiment(server: Database, experiment_id: str, database_url: str) -> 
     if not row or row["creation_time"] != mlflow.get_experiment(experiment_id).creation_time:
         raise UserError(
             f"The server at {redacted(store.tracking_uri())} uses another database than "
-            f"{redacted(database_url)}. Nothing was copied."
+            f"{redacted(database_url)}. Nothing was copied. Name the server's database in DATABASE."
         )
     return row
 

@@ -81,11 +81,11 @@ def test_exactly_as_many_trials_count_as_were_asked_for_though_processes_of_two_
 def test_processes_that_all_fail_end_the_command(
     small_sweep: Sweep, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(search, "work", fail)
+    monkeypatch.setattr(search, "run_worker", fail)
     monkeypatch.setattr(search, "POLL_SECONDS", 0.2)
     monkeypatch.setattr(search, "MAX_FAILURES", 3)
     of = study.open_study("some", small_sweep.config)
-    with pytest.raises(UserError, match=r"3 processes in a row failed. Fix what is said above"):
+    with pytest.raises(UserError, match=r"3 processes in a row failed\. Fix what the lines"):
         search.train_all(small_sweep, of, workers=1, trials=2)
     assert "The store cannot be used." in capfd.readouterr().err
 
