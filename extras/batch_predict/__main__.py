@@ -36,7 +36,8 @@ from workflow import commands
 )
 @commands.json_option
 def main(max_error_rate: float, as_json: bool, **request: Any) -> int:
-    from extras.batch_predict import run  # imports pandas and pyarrow: seconds before --help
+    # This imports pandas and pyarrow, which would delay --help by seconds.
+    from extras.batch_predict import run
 
     if math.isnan(max_error_rate):  # click compares, and every comparison with NaN is false
         raise click.UsageError("nan is not a share. Set --max-error-rate from 0 to 1.")

@@ -16,7 +16,7 @@ from workflow import commands
 @commands.option("--b", envvar="B", default=WORKSPACE, help="The run that is compared.")
 @commands.json_option
 def main(a: str, b: str, as_json: bool) -> None:
-    # they import SciPy and Matplotlib: seconds before --help
+    # These import SciPy and Matplotlib, which would delay --help by seconds.
     from extras.compare import page, text
 
     with commands.stdout_to_stderr(as_json):

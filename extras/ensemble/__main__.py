@@ -13,7 +13,8 @@ from workflow import commands
 @commands.option("--runs", envvar="RUNS", required=True, help="Which models, separated by spaces.")
 @commands.json_option
 def main(runs: str, as_json: bool) -> None:
-    from extras.ensemble import run  # imports SciPy and Matplotlib: seconds before --help
+    # This imports SciPy and Matplotlib, which would delay --help by seconds.
+    from extras.ensemble import run
 
     with commands.stdout_to_stderr(as_json):
         ensemble = run.create_ensemble(runs.split())

@@ -33,7 +33,8 @@ def table_option(name: str, param: str, description: str) -> Callable[[Any], Any
 @commands.model_option
 @commands.json_option
 def main(file: str, model_uri: str | None, as_json: bool, **options: str | None) -> None:
-    from extras.evaluate_file import run  # imports SciPy and Matplotlib: seconds before --help
+    # This imports SciPy and Matplotlib, which would delay --help by seconds.
+    from extras.evaluate_file import run
 
     log = options.pop("log") or ""
     changes = {name: value for name, value in options.items() if value}
