@@ -114,7 +114,7 @@ def render_text(report: Mapping[str, Any]) -> str:
         )
         lines.append(f"Share of all words that changed most: {words}")
     lines.append(f"Run {report['run_id']}; page: {report['page']}")
-    if report["labels"]:
-        command = f"make evaluate-file FILE={report['labels']} MODEL={report['model']}"
+    if report["label_file"]:
+        command = f"make evaluate-file FILE={report['label_file']} MODEL={report['model']}"
         lines.append(f"Fill in the labels there, then: {command}")
     return replace_control_characters("\n".join(lines))

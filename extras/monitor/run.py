@@ -64,15 +64,15 @@ class AboutMonitor(About):
 
 
 def create_report(
-    file: str, model_uri: str | None, column: str | None, labels: int
+    file: str, model_uri: str | None, text_column: str | None, label_sample: int
 ) -> dict[str, Any]:
     """Compare a log or a file of texts with the profile of a model version, and log the report.
 
     Args:
         file: a log, a folder of logs, or the path or URL of a file of texts.
         model_uri: the model version; the champion by default.
-        column: the column of the texts, `fetch.table.text` by default.
-        labels: number of random texts to write to a file, to be labeled.
+        text_column: the column of the texts, `fetch.table.text` by default.
+        label_sample: number of random texts to write to a file, to be labeled.
 
     Returns:
         What `make monitor JSON=1` prints.
@@ -87,7 +87,7 @@ def create_report(
     model = champion.model_uri_of(version)
     profile = load_reference_profile(version)
     time = tracking.now_ms()
-    current = Window(max(window.MAX_SAMPLE, labels))
+    current = Window(max(window.MAX_SAMPLE, label_sample))
     logs = window.find_logs(Path(file))
     if logs:
         window.read_log(logs, model, current)
@@ -97,8 +97,8 @@ def create_report(
     else:
         table = params.fetch.table
         served = champion.load_model(model)
-        window.read_file(file, column or table.text, table.longest, served, current)
-    check_window(current, file, model, labels)
+        window.read_file(file, text_column or table.text, table.longest, served, current)
+    check_window(current, file, model, label_sample)
     texts = current.to_table()
     effects, changed_words = compare_texts(texts, current.sample, model, profile, config)
     left_out = count_left_out(current, config)
@@ -121,15 +121,15 @@ def create_report(
         short_id = run.run_id[:8]
         short_title = title.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
         folder = REPORTS / re.sub(r"[^\w.-]+", "-", f"{short_title}-{short_id}")
-        label_file = f"label-{short_id}.csv" if labels else ""
+        label_file = f"label-{short_id}.csv" if label_sample else ""
         report |= {
             "run_id": run.run_id,
             "page": str(folder / PAGE),
-            "labels": str(folder / label_file) if labels else "",
+            "label_file": str(folder / label_file) if label_file else "",
         }
         with files.atomic_folder(folder) as partial:
-            if labels:
-                sample = random.sample(current.sample, labels)
+            if label_file:
+                sample = random.sample(current.sample, label_sample)
                 write_label_file(partial / label_file, sample, params.fetch.table)
             html = page.render_page(report, texts, profile, params.evaluate)
             (partial / PAGE).write_text(html, encoding="utf-8")
@@ -154,7 +154,7 @@ def load_reference_profile(version: "ModelVersion") -> ReferenceProfile:
         ) from None
 
 
-def check_window(current: Window, file: str, model: str, labels: int) -> None:
+def check_window(current: Window, file: str, model: str, label_sample: int) -> None:
     """Check that there are texts to compare, and enough to be labeled.
 
     Raises:
@@ -166,13 +166,14 @@ def check_window(current: Window, file: str, model: str, labels: int) -> None:
             f"{current.unreadable:,} cannot be read and {current.other_versions:,} are predictions "
             f"of other versions than {model}. To monitor another version, set MODEL=…."
         )
-    if len(current.sample) < labels:
+    if len(current.sample) < label_sample:
         is_without_texts = len(current.sample) < len(current)
         advice = (
             "Log texts by `make serve LOG_TEXTS=1`." if is_without_texts else "Lower LABEL_SAMPLE."
         )
         raise UserError(
-            f"{file} has {len(current.sample):,} texts to label, fewer than {labels:,}. {advice}"
+            f"{file} has {len(current.sample):,} texts to label, fewer than {label_sample:,}. "
+            f"{advice}"
         )
 
 
