@@ -48,7 +48,7 @@ def default_workers() -> int:
 @json_option
 def main(trials: int | None, workers: int, apply: bool, as_json: bool) -> int:
     # This imports Optuna and Matplotlib, which would delay --help by seconds.
-    from extras.sweep.sweep import run_sweep
+    from extras.sweep.run import run_sweep
 
     with stdout_to_stderr(as_json):
         document, text = run_sweep(trials, workers, apply)

@@ -10,7 +10,7 @@ from extras.sweep import __main__ as command
 from extras.sweep import report, study
 from extras.sweep.config import SweepConfig
 from extras.sweep.confirmed_trials import ConfirmedTrial, rank_confirmed_trials, values_to_confirm
-from extras.sweep.sweep import read_fetched_dataset
+from extras.sweep.run import read_fetched_dataset
 from sentiment.data.params import describe_dataset
 from sentiment.errors import UserError
 from workflow import downloads, files
