@@ -129,6 +129,20 @@ def test_run_has_metrics_files_datasets_and_tags(finished: Project) -> None:
     assert tags["git.uncommitted_changes"] == "none"
 
 
+def test_version_has_a_model_card(finished: Project) -> None:
+    metrics = json.loads((finished.path / "data/evaluate/metrics.json").read_bytes())
+    (version,) = mlflow.MlflowClient().search_model_versions()
+    for part in (
+        "**champion**, by the promotion rule. Reason: there was no champion.",
+        "**lstm-4 · len 40 · seed 42 · synthetic**: LSTM (1 layer, 4 units) on word vectors of 4",
+        "| training | 256 |  |\n| validation | 64 |  |\n| test | 200 |",
+        f"| accuracy | {metrics['test_accuracy']:.4f} | 0.",
+        f"| calibration error | {metrics['test_ece']:.4f} |",
+        "- Only the last 40 tokens of a text are read.",
+    ):
+        assert part in version.description
+
+
 def test_logged_model_has_its_metrics_and_predicts_as_it_was_evaluated(finished: Project) -> None:
     (run,) = runs()
     models = mlflow.MlflowClient().search_logged_models([run.info.experiment_id])

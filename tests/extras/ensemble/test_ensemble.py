@@ -101,6 +101,15 @@ def test_registered_model_predicts_texts_as_it_was_evaluated(result: dict[str, A
     assert prefix_predictions(model, text)[-1].probability == probability
 
 
+def test_version_has_a_model_card(result: dict[str, Any]) -> None:
+    (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{result['run_id']}'")
+    assert f"**{result['name']}**: ensemble of 3 models" in version.description
+    # One member validates on a quarter of the 320 reviews, the others on a fifth.
+    assert "| training | 240 | of every member |" in version.description
+    assert "| validation | 64 | not in any member's training |" in version.description
+    assert f"| accuracy | {result['metrics']['test_accuracy']:.4f} | 0." in version.description
+
+
 def test_two_seeds_of_a_group_count_as_much_as_one_run(group: Project, call: Caller) -> None:
     seeds = [run for run in runs() if run.data.params.get("train.units") == "6"]
     (parent,) = [run.info.run_id for run in seeds if "seeds.key" in run.data.tags]
