@@ -64,12 +64,11 @@ def describe_version(decision: str, decided_by: str, reason: str, card: str) -> 
         reason: of the decision.
         card: see `describe_model`. Its end is cut if MLflow's database cannot take it.
     """
-    chosen = (
-        "### Choice\n\n"
-        f"Decision after the evaluation: **{decision}**, by {decided_by}. Reason: {reason}. Later "
-        "decisions are in the tags `promote.*`."
+    section = (
+        f"### Decision\n\nAfter the evaluation: **{decision}**, by {decided_by}. Reason: {reason}. "
+        "Later decisions are in the tags `promote.*`."
     )
-    return f"{chosen}\n\n{card}"[:MAX_CHARACTERS]
+    return f"{section}\n\n{card}"[:MAX_CHARACTERS]
 
 
 def describe_model(model: EvaluatedModel) -> str:
@@ -139,7 +138,8 @@ def _data_table(model: EvaluatedModel) -> str:
         if name in model.digests
     ]
     return (
-        f"Dataset `{model.about.dataset.name}`. Digests (start): {', '.join(digests)}.\n\n{table}"
+        f"Dataset `{model.about.dataset.name}`. SHA-256 of its reviews, first 12 characters: "
+        f"{', '.join(digests)}.\n\n{table}"
     )
 
 

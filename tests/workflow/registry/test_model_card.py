@@ -121,14 +121,14 @@ def test_card_has_the_dataset_with_digests_and_the_size_of_each_split(
     model: EvaluatedModel,
 ) -> None:
     assert section(describe_model(model), "Data") == (
-        "Dataset `imdb`. Digests (start): test `aaaaaaaaaaaa`, training and validation "
-        "`bbbbbbbbbbbb`.\n\n"
+        "Dataset `imdb`. SHA-256 of its reviews, first 12 characters: test `aaaaaaaaaaaa`, "
+        "training and validation `bbbbbbbbbbbb`.\n\n"
         "| split | reviews | note |\n| --- | --- | --- |\n"
         "| training | 20,000 |  |\n| validation | 5,000 |  |\n"
         "| test | 20 | 2 of them also occur in training |"
     )
     unknown = model._replace(digests={TEST_DIGEST: "a" * 64})
-    assert "Digests (start): test `aaaaaaaaaaaa`.\n" in describe_model(unknown)
+    assert "first 12 characters: test `aaaaaaaaaaaa`.\n" in describe_model(unknown)
 
 
 def test_card_has_metrics_and_intervals_of_proportions(model: EvaluatedModel) -> None:
@@ -199,8 +199,8 @@ def description_of(run: Run) -> str:
 @pytest.mark.usefixtures("client")
 def test_description_of_a_version_is_the_decision_and_its_card(submit: Submitter) -> None:
     assert description_of(submit(10)) == (
-        "### Choice\n\nDecision after the evaluation: **champion**, by the promotion rule. Reason: "
-        "there was no champion. Later decisions are in the tags `promote.*`.\n\n"
+        "### Decision\n\nAfter the evaluation: **champion**, by the promotion rule. Reason: there "
+        "was no champion. Later decisions are in the tags `promote.*`.\n\n"
         "### Model\n\n10 of 20 are right"
     )
     equal = description_of(submit(10))
