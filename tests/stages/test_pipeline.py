@@ -132,6 +132,7 @@ def test_run_has_metrics_files_datasets_and_tags(finished: Project) -> None:
 def test_version_has_a_model_card(finished: Project) -> None:
     metrics = json.loads((finished.path / "data/evaluate/metrics.json").read_bytes())
     (version,) = mlflow.MlflowClient().search_model_versions()
+    assert version.description is not None
     for part in (
         "**champion**, by the promotion rule. Reason: there was no champion.",
         "**lstm-4 · len 40 · seed 42 · synthetic**: LSTM (1 layer, 4 units) on word vectors of 4",

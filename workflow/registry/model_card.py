@@ -185,8 +185,8 @@ def _limits(model: EvaluatedModel) -> str:
     limits = [
         _scope(model.about.dataset),
         "Every text gets a label, also one that is not a review.",
-        f"{positive:.1%} of the test reviews are positive. Where this share differs, accuracy and "
-        "precision differ.",
+        f"{positive:.1%} of the test reviews are positive. With another share, accuracy and "
+        "precision may differ.",
         f"Only {end}{max_length:,} tokens of a text are read. "
         f"{statistics['truncated']['mean']:.1%} of the test reviews are longer. On average, "
         f"{statistics['unknown']['mean']:.1%} of a test review's words are unknown.",

@@ -103,6 +103,7 @@ def test_registered_model_predicts_texts_as_it_was_evaluated(result: dict[str, A
 
 def test_version_has_a_model_card(result: dict[str, Any]) -> None:
     (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{result['run_id']}'")
+    assert version.description is not None
     assert f"**{result['name']}**: ensemble of 3 models" in version.description
     # One member validates on a quarter of the 320 reviews, the others on a fifth.
     assert "| training | 240 | of every member |" in version.description
