@@ -10,6 +10,7 @@ from sentiment.network.params import TrainParams
 from workflow.about import AboutEvaluate
 from workflow.outputs import TEST_DIGEST, TRAINING_DIGEST
 
+SPACED_COLUMNS = " &emsp;| "  # between two cells of a table, as MLflow leaves no space
 MAX_CHARACTERS = 5000  # of a description in MLflow's database
 CELLS = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "simple RNN"}
 ENDS = {"pre": "the last ", "post": "the first "}  # which tokens `pad.truncating` leaves
@@ -138,8 +139,8 @@ def _data_table(model: EvaluatedModel) -> str:
         if name in model.digests
     ]
     return (
-        f"Dataset `{model.about.dataset.name}`. SHA-256 of its reviews, first 12 characters: "
-        f"{', '.join(digests)}.\n\n{table}"
+        f"{table}\n\nDataset `{model.about.dataset.name}`. SHA-256 of its reviews, first 12 "
+        f"characters: {', '.join(digests)}."
     )
 
 
@@ -226,5 +227,6 @@ def _count(number: int, noun: str) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    lines = [f"| {SPACED_COLUMNS.join(line)} |" for line in (header, *rows)]
+    lines.insert(1, f"| {' | '.join(['---'] * len(header))} |")
+    return "\n".join(lines)

@@ -16,7 +16,7 @@ from workflow.about import AboutEvaluate
 from workflow.outputs import TEST_DIGEST, TRAINING_DIGEST
 from workflow.params import Params, validate_params
 from workflow.registry import model_card, versions
-from workflow.registry.model_card import EvaluatedModel, SplitSizes, describe_model
+from workflow.registry.model_card import SPACED_COLUMNS, EvaluatedModel, SplitSizes, describe_model
 from workflow.tracking import Run
 
 LENGTHS = [100, 200]
@@ -76,8 +76,9 @@ def model_text(model: EvaluatedModel, default_params: Params, **train: object) -
 
 
 def section(card: str, title: str) -> str:
+    """Return a section of a card, its tables without the space between columns."""
     _, _, after = card.partition(f"### {title}\n\n")
-    return after.partition("\n\n### ")[0]
+    return after.partition("\n\n### ")[0].replace(SPACED_COLUMNS, " | ")
 
 
 def test_card_says_what_the_model_is_and_how_it_was_trained(model: EvaluatedModel) -> None:
@@ -113,7 +114,7 @@ def test_card_of_an_ensemble_has_the_number_of_its_members(model: EvaluatedModel
     card = describe_model(model._replace(about=about, layouts=layouts))
     assert ": ensemble of 2 models (weighted mean of their log-odds), 1,234,567" in card
     assert "Trained with" not in card
-    assert "| validation | 5,000 | not in any member's training |" in card
+    assert "| validation | 5,000 | not in any member's training |" in section(card, "Data")
     assert "- Only 500 tokens of a text are read." in card
 
 
@@ -121,14 +122,14 @@ def test_card_has_the_dataset_with_digests_and_the_size_of_each_split(
     model: EvaluatedModel,
 ) -> None:
     assert section(describe_model(model), "Data") == (
-        "Dataset `imdb`. SHA-256 of its reviews, first 12 characters: test `aaaaaaaaaaaa`, "
-        "training and validation `bbbbbbbbbbbb`.\n\n"
         "| split | reviews | note |\n| --- | --- | --- |\n"
         "| training | 20,000 |  |\n| validation | 5,000 |  |\n"
-        "| test | 20 | 2 of them also occur in training |"
+        "| test | 20 | 2 of them also occur in training |\n\n"
+        "Dataset `imdb`. SHA-256 of its reviews, first 12 characters: test `aaaaaaaaaaaa`, "
+        "training and validation `bbbbbbbbbbbb`."
     )
     unknown = model._replace(digests={TEST_DIGEST: "a" * 64})
-    assert "first 12 characters: test `aaaaaaaaaaaa`.\n" in describe_model(unknown)
+    assert "first 12 characters: test `aaaaaaaaaaaa`.\n\n###" in describe_model(unknown)
 
 
 def test_card_has_metrics_and_intervals_of_proportions(model: EvaluatedModel) -> None:
