@@ -22,6 +22,7 @@ from workflow.files import EVALUATE, FETCH, TRAIN, array_names
 from workflow.outputs import TEST_DIGEST
 from workflow.params import load_params
 from workflow.registry import champion, packaging
+from workflow.registry.model_card import SplitSizes
 from workflow.registry.packaging import ModelPackage
 from workflow.tracking import Run, calls_store
 
@@ -186,7 +187,8 @@ def log_result(
     record = tracking.describe_arrays(
         f"{about.dataset.name}-test", "test", reviews.tokens, reviews.labels, FETCH, digest
     )
-    publish.publish_evaluation(run, folder, about, record, package)
+    sizes = SplitSizes(len(dataset.train_order), len(dataset.val_order))
+    publish.publish_evaluation(run, folder, about, record, package, sizes)
 
 
 def format_result(ensemble: Mapping[str, Any]) -> str:
