@@ -4,6 +4,7 @@ Stages call this after they have written their folders, and `make sync` is this 
 twice, it changes nothing.
 """
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from workflow.about import AboutEvaluate, AboutFetch, AboutTrain, read_about
 from workflow.files import EVALUATE, FETCH, PAD, TRAIN, array_names
 from workflow.outputs import TRAINING_DIGEST, DatasetRecord, RunRecord
 from workflow.params import load_params
-from workflow.registry import versions
+from workflow.registry import model_card, versions
+from workflow.registry.model_card import EvaluatedModel, SplitSizes
 from workflow.registry.packaging import ModelPackage, PackagedModel
 from workflow.registry.promotion import read_evaluated
 from workflow.registry.versions import Registration
@@ -58,7 +60,17 @@ def _publish_network_evaluation(run: Run, record: RunRecord, model_id: str) -> N
     x, y = files.read_arrays(PAD, ["x_test", "y_test"])
     digest = files.short_digest(PAD, ["x_test", "y_test"])
     dataset = tracking.describe_arrays(f"{about.dataset.name}-test", "test", x, y, PAD, digest)
-    publish_evaluation(run, EVALUATE, about, dataset, network_package(about), model_id)
+    sizes = training_split_sizes(record)
+    publish_evaluation(run, EVALUATE, about, dataset, network_package(about), sizes, model_id)
+
+
+def training_split_sizes(record: RunRecord) -> SplitSizes:
+    """Return the sizes of the splits that a network was trained and validated on."""
+    reviews = {}
+    for dataset in record.datasets:
+        assert dataset.profile is not None  # as `describe_arrays` always sets it
+        reviews[dataset.context] = json.loads(dataset.profile)["features_shape"][0]
+    return SplitSizes(reviews["training"], reviews["validation"])
 
 
 @calls_store
@@ -68,6 +80,7 @@ def publish_evaluation(
     about: AboutEvaluate,
     dataset: DatasetRecord,
     package: ModelPackage,
+    sizes: SplitSizes,
     model_id: str | None = None,
 ) -> dict[str, Any]:
     """Log the evaluation of a network or an ensemble to a run, and register the model.
@@ -77,6 +90,7 @@ def publish_evaluation(
         about: the folder's `about.json`.
         dataset: the test set.
         package: the evaluated model, to be registered.
+        sizes: of the splits that it was trained and validated on.
         model_id: the logged Keras model. An ensemble has none.
 
     Returns:
@@ -90,11 +104,25 @@ def publish_evaluation(
     # `fetch` may have changed the training set alone since the model was trained.
     if read_about(FETCH, AboutFetch).dataset == about.dataset:
         digests[TRAINING_DIGEST] = files.joint_digest(FETCH, array_names("train"))
+    profile = package_profile(package, folder)
+    evaluated = EvaluatedModel(
+        name=run.name,
+        about=about,
+        digests=digests,
+        layouts=[model.config["layout"] for model in package.models],
+        parameters=files.read_json(files.verified(folder / "cost.json"))["parameters"],
+        sizes=sizes,
+        metrics=metrics,
+        predictions=read_evaluated(folder).predictions,
+        lengths=pd.read_csv(files.verified(folder / "lengths.csv")),
+        profile=profile,
+    )
     registration = Registration(
         dataset=about.dataset.name,
         package=package,
         tags=versions.version_tags(metrics, digests),
-        profile=package_profile(package, folder),
+        profile=profile,
+        card=model_card.describe_model(evaluated),
         promote=load_params().promote,
     )
     versions.register_model(run, registration, folder)

@@ -4,7 +4,7 @@ A run is a projection of files: everything that is logged follows from what a st
 be logged again. A point's time comes from the files, and MLflow keeps one of equal points. Equal
 params may be logged again, tags and artifacts are replaced, a dataset is recorded once, and a model
 is looked up by its digest before it is logged. `LiveRun` logs epochs while a training goes on, with
-the same function that completes a run later.
+the same function that completes a run later. Only MLflow's system metrics follow from no file.
 
 MLflow is called in a thread of its own. Signals interrupt the main thread only, so that none cuts a
 database transaction short, which would stay locked.
@@ -236,6 +236,30 @@ class LiveRun:
         self._epochs_logged = len(history)
 
 
+@calls_store
+def _start_system_metrics(run: Run) -> Any:
+    """Let MLflow log system metrics to a run from a thread of its own, if its variable is set.
+
+    `mlflow.start_run` does so as well, but it also ends the run, at another time than the training.
+
+    Returns:
+        MLflow's `SystemMetricsMonitor`, or None if the variable is not set.
+    """
+    from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    if not MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():  # type: ignore[no-untyped-call]
+        return None
+    monitor: Any = SystemMetricsMonitor(run.run_id, resume_logging=True)  # type: ignore[no-untyped-call]
+    monitor.start()
+    return monitor
+
+
+@calls_store
+def _stop_system_metrics(monitor: Any) -> None:
+    monitor.finish()
+
+
 @contextmanager
 def live_run(
     record: RunRecord, params: Mapping[str, Any], remedy: str = SYNC_REMEDY
@@ -249,8 +273,11 @@ def live_run(
         remedy: how the run gets what a store that fails has not logged, for the message.
     """
     run: LiveRun | None = None
+    monitor: Any = None
     try:
         run = LiveRun(record, params, remedy)
+        if run.run:
+            monitor = run.attempt(_start_system_metrics, run.run)
         yield run
     except BaseException as error:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
@@ -262,6 +289,9 @@ def live_run(
                     f"The run stays RUNNING in MLflow: {first_line(store_error)}", file=sys.stderr
                 )
         raise
+    finally:
+        if monitor:
+            _stop_system_metrics(monitor)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from workflow.files import EVALUATE, FETCH, TRAIN, array_names
 from workflow.outputs import TEST_DIGEST
 from workflow.params import load_params
 from workflow.registry import champion, packaging
+from workflow.registry.model_card import SplitSizes
 from workflow.registry.packaging import ModelPackage
 from workflow.tracking import Run, calls_store
 
@@ -45,7 +46,7 @@ class EnsembleRequest(NamedTuple):
 
 
 def create_ensemble(names: Sequence[str]) -> dict[str, Any]:
-    """Evaluate and register the ensemble of runs and groups, see `evaluated_runs.read`.
+    """Evaluate and register the ensemble of runs and groups, see `read_run_group`.
 
     Returns:
         The run's id, name and metrics, and the weights of the members by their runs.
@@ -187,7 +188,8 @@ def log_result(
     record = tracking.describe_arrays(
         f"{about.dataset.name}-test", "test", reviews.tokens, reviews.labels, FETCH, digest
     )
-    publish.publish_evaluation(run, folder, about, record, package)
+    sizes = SplitSizes(len(dataset.train_order), len(dataset.val_order))
+    publish.publish_evaluation(run, folder, about, record, package, sizes)
 
 
 def format_result(ensemble: Mapping[str, Any]) -> str:

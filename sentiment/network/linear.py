@@ -35,7 +35,11 @@ INDEX = "index"  # for each slot, the rest of the hash of the feature that has i
 LOG_RATIO = "log_ratio"
 WEIGHT = "weight"
 NGRAM_WEIGHTS = "ngram_weights"  # weights of the features that end with each word
-INITIAL_SCALE = 2.0  # with it, a learning rate of 0.001 is about the best
+INITIAL_SCALE = 2.0
+# Adam divides each step by the root mean square of the gradients. With Keras' epsilon of 1e-7, the
+# weight of a rare feature moves as far for a review that is predicted well as for one that is not.
+# This one is about as large as that root, and damps the steps of rare features (docs/accuracy.md).
+EPSILON = 2e-4
 MAX_ENDING_NGRAM = 2  # words
 SLOTS = 2**20
 ENDING_OFFSET = 2**41 + 524_309  # above all hashes of n-grams; not a multiple of `SLOTS`

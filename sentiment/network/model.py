@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sentiment.network.architectures import ARCHITECTURES
 from sentiment.network.inputs import Inputs
+from sentiment.network.linear import EPSILON
 from sentiment.network.params import TrainParams
 
 if TYPE_CHECKING:
@@ -52,11 +53,15 @@ def compile_model(model: "keras.Model", params: TrainParams, inputs: Inputs) -> 
 def _optimizer(params: TrainParams, steps_per_epoch: int) -> "keras.optimizers.Optimizer":
     import keras
 
+    options: dict[str, float] = {}
+    if params.architecture == "linear" and params.optimizer != "sgd":  # which has no epsilon
+        options["epsilon"] = EPSILON
     optimizer = keras.optimizers.get(params.optimizer)
     return type(optimizer)(
         _learning_rate(params, steps_per_epoch),
         weight_decay=params.weight_decay or None,
         global_clipnorm=params.clip_norm or None,
+        **options,
     )
 
 

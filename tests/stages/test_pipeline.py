@@ -20,6 +20,7 @@ from tests.stages.test_dvc_yaml import uncached
 from tools import repro
 from workflow import dvc_commands
 from workflow.params import load_params
+from workflow.registry.model_card import SPACED_COLUMNS
 
 pytestmark = pytest.mark.slow
 NOWHERE = "http://127.0.0.1:9/"
@@ -127,6 +128,22 @@ def test_run_has_metrics_files_datasets_and_tags(finished: Project) -> None:
     assert tags["dataset"] == "synthetic"
     assert tags["git.commit"] == finished.run("git", "rev-parse", "HEAD~1").strip()
     assert tags["git.uncommitted_changes"] == "none"
+
+
+def test_version_has_a_model_card(finished: Project) -> None:
+    metrics = json.loads((finished.path / "data/evaluate/metrics.json").read_bytes())
+    (version,) = mlflow.MlflowClient().search_model_versions()
+    assert version.description is not None
+    card = version.description.replace(SPACED_COLUMNS, " | ")
+    for part in (
+        "**champion**, by the promotion rule. Reason: there was no champion.",
+        "**lstm-4 · len 40 · seed 42 · synthetic**: LSTM (1 layer, 4 units) on word vectors of 4",
+        "| training | 256 |  |\n| validation | 64 |  |\n| test | 200 |",
+        f"| accuracy | {metrics['test_accuracy']:.4f} | 0.",
+        f"| calibration error | {metrics['test_ece']:.4f} |",
+        "- Only the last 40 tokens of a text are read.",
+    ):
+        assert part in card
 
 
 def test_logged_model_has_its_metrics_and_predicts_as_it_was_evaluated(finished: Project) -> None:

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from mlflow.entities import RunInfo
 from sentiment.errors import StoreError
 from sentiment.network.progress import METRICS
 from tests.conftest import curve, runs
+from tests.project import until
 from workflow import store, tracking
 from workflow.commands import Interrupted, exit_with_message
 from workflow.outputs import RunRecord
@@ -87,6 +90,26 @@ def test_resumed_training_continues_its_run_and_each_epoch_is_there_once() -> No
         run.log_epochs(history(2.0))  # as the checkpoint has it
         run.log_epochs(history(2.0, 1.0))
     assert points("loss") == [(1, 2000), (2, 3000)]
+
+
+def test_system_metrics_are_logged_from_the_start_to_the_end_of_a_training_and_when_it_is_resumed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metric = "system/cpu_utilization_percentage"
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+
+    def has_points(number: int) -> bool:
+        return len(curve(info().run_id, metric)) >= number
+
+    with live_run(RECORD, PARAMS):
+        until(partial(has_points, 1))
+    with live_run(RECORD, PARAMS):
+        until(partial(has_points, 10))
+    threads = [thread.name for thread in threading.enumerate()]
+    assert "SystemMetricsMonitor" not in threads
+    steps = [step for step, _ in curve(info().run_id, metric)]
+    assert steps == list(range(len(steps)))
 
 
 def test_another_training_has_another_run() -> None:

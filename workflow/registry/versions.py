@@ -16,7 +16,7 @@ from sentiment.data.params import Dataset
 from sentiment.errors import StoreError, UserError, first_line
 from workflow import files, store, tracking
 from workflow.params import PromoteParams
-from workflow.registry import packaging
+from workflow.registry import model_card, packaging
 from workflow.registry.packaging import ModelPackage
 from workflow.registry.promotion import (
     NEEDED_FILES,
@@ -68,6 +68,7 @@ class Registration(NamedTuple):
         package: the model package.
         tags: of the version.
         profile: numbers that later texts are compared with, see `sentiment.profile`.
+        card: the model card without the decision, see `workflow.registry.model_card`.
         promote: the params of the promotion rule.
     """
 
@@ -75,6 +76,7 @@ class Registration(NamedTuple):
     package: ModelPackage
     tags: Mapping[str, str]
     profile: Mapping[str, Any]
+    card: str
     promote: PromoteParams
 
 
@@ -110,6 +112,20 @@ def register_model(run: Run, registration: Registration, folder: Path) -> None:
     profile = json.dumps(dict(registration.profile), indent=2, ensure_ascii=False)
     tracking.log_text(run, profile, f"{_artifact_path(version)}/{PROFILE_FILE}")
     promote_by_rule(client, version, folder, registration.promote)
+    _write_description(client, version, registration.card)
+
+
+def _write_description(client: "mlflow.MlflowClient", version: "ModelVersion", card: str) -> None:
+    tags = client.get_model_version(version.name, version.version).tags
+    # A version without a decision is champion because a person moved the alias in MLflow.
+    decided_by = tags.get(DECIDED_BY_TAG, "a person").removeprefix("person: ")
+    description = model_card.describe_version(
+        decision=tags.get(DECISION_TAG, CHAMPION),
+        decided_by="the promotion rule" if decided_by == RULE else decided_by,
+        reason=tags.get(REASON_TAG, "the alias was moved in MLflow"),
+        card=card,
+    )
+    client.update_model_version(version.name, version.version, description)
 
 
 def _find_version(run: Run, name: str, digest: str) -> "ModelVersion | None":

@@ -16,6 +16,7 @@ from tests.conftest import Caller, Sharer, own_copy, run_stages, runs, stand_in
 from tests.extras.conftest import load_as_evaluated, predictions
 from tests.project import Project
 from workflow import files
+from workflow.registry.model_card import SPACED_COLUMNS
 
 pytestmark = pytest.mark.slow
 LINEAR: dict[str, Any] = {
@@ -99,6 +100,17 @@ def test_registered_model_predicts_texts_as_it_was_evaluated(result: dict[str, A
     (probability,) = model.predict(None, pd.DataFrame({"text": [text]}))["probability"]
     assert len(explain(model, text).words) == len(model.tokenize(text)) > 1
     assert prefix_predictions(model, text)[-1].probability == probability
+
+
+def test_version_has_a_model_card(result: dict[str, Any]) -> None:
+    (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{result['run_id']}'")
+    assert version.description is not None
+    card = version.description.replace(SPACED_COLUMNS, " | ")
+    assert f"**{result['name']}**: ensemble of 3 models" in card
+    # One member validates on a quarter of the 320 reviews, the others on a fifth.
+    assert "| training | 240 | of every member |" in card
+    assert "| validation | 64 | not in any member's training |" in card
+    assert f"| accuracy | {result['metrics']['test_accuracy']:.4f} | 0." in card
 
 
 def test_two_seeds_of_a_group_count_as_much_as_one_run(group: Project, call: Caller) -> None:

@@ -107,6 +107,20 @@ def test_logit_adds_each_known_ngram_of_a_review_once(padding: str) -> None:
     assert np.log(probability / (1 - probability)) == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "nadam", "rmsprop"])
+def test_optimizer_damps_the_steps_of_rare_features(optimizer: str) -> None:
+    linear_model = build_model(small(**LINEAR, optimizer=optimizer), inputs(20, 6))
+    assert linear_model.optimizer.epsilon == linear.EPSILON
+    network = build_model(small(optimizer=optimizer), inputs(20, 6))
+    assert network.optimizer.epsilon == 1e-7
+
+
+def test_optimizer_without_epsilon_is_possible() -> None:
+    training = new_training([[0, 0, 0, 0, 0, 5], [0, 0, 0, 0, 0, 6]], [1, 0], optimizer="sgd")
+    result = training.fit(NO_PROGRESS, lambda _: None)
+    assert np.isfinite(result.history["loss"]).all()
+
+
 @pytest.mark.parametrize("row", [[0, 0, 5, 6, 5, 7], [5, 6, 5, 7, 0, 0]], ids=["pre", "post"])
 def test_words_and_bigrams_of_the_ending_are_features_of_their_own(row: list[int]) -> None:
     """The last half of four words ends the words 5 and 7 and the bigrams 6 5 and 5 7."""

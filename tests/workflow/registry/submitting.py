@@ -79,6 +79,7 @@ class Submitter:
             package=ModelPackage([PackagedModel(model, {})], model, threshold),
             tags={"test_accuracy": str(correct / 20)},
             profile={"words": correct},
+            card=f"### Model\n\n{correct} of 20 are right",
             promote=promote or self.params.promote,
         )
         versions.register_model(run, registration, folder)
