@@ -88,7 +88,7 @@ def connect(url: str) -> optuna.storages.RDBStorage:
 
 
 def open_study(name: str, config: SweepConfig) -> optuna.Study:
-    """Return the study of this name, which is created if there is none.
+    """Return the study of this name. Create it if it does not exist.
 
     Raises:
         StoreError: the database cannot be used.

@@ -65,7 +65,7 @@ def read_history() -> History:
     """Read this folder's store.
 
     Raises:
-        UserError: there is none, or a run in it is still running.
+        UserError: the store is missing, or a run in it is still running.
     """
     path = files.root() / store.DATABASE
     if not path.is_file():
