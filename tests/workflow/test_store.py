@@ -123,9 +123,7 @@ def test_database_that_cannot_be_opened_fails_within_seconds_and_no_password_is_
     assert list(root.iterdir()) == []
 
 
-def test_folder_of_a_database_is_not_created(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folder_of_a_database_is_not_created(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is more likely a mistake in the path."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mistaken/mlflow.db")
     with pytest.raises(StoreError, match="unable to open database file"):
