@@ -85,7 +85,7 @@ preset: venv  ## pipeline: write a preset's params into params.yaml: NAME=best, 
 docs: venv  ## contribute: write docs/params.md from tests/default_params.yaml and the limits of the code
 	@$(ACTIVATED) python -m tools.params_page
 
-bench: venv .bench/complete  ## contribute: measure the speed against the goals; takes an hour
+bench: venv .bench/complete  ## contribute: measure the speeds that docs/speed.md shows
 	@$(ACTIVATED) python -m benchmarks.run
 
 .bench/complete: benchmarks/requirements.txt

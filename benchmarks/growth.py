@@ -1,6 +1,6 @@
-"""Seconds an epoch at twice the reviews, twice the length and twice the units.
+"""Measure an epoch with twice the reviews, twice the length and twice the units.
 
-Prints a line a measurement: what was doubled, a tab, seconds. The variants take turns.
+The variants take turns. Prints a line for each measurement: what was doubled, a tab, seconds.
 """
 
 import sys
