@@ -44,11 +44,6 @@ class Params(Section):
                 f"pad.max_length {self.pad.max_length} must be a multiple of "
                 f"train.segment_length {segment}, so that all segments are equally long"
             )
-        if self.train.mask_padding and self.pad.padding_token:
-            raise ValueError(
-                f"train.mask_padding needs pad.padding_token 0, which Keras masks, not "
-                f"{self.pad.padding_token}"
-            )
         units = self.train.embedding_units
         is_cooccurrence = self.train.embedding_initializer == "cooccurrence"
         if is_cooccurrence and units >= self.pad.num_words:

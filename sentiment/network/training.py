@@ -26,6 +26,7 @@ from sentiment.network.progress import (
     history_frame,
 )
 from sentiment.network.word_vectors import word_vectors
+from sentiment.special_tokens import PADDING_TOKEN, UNKNOWN_TOKEN
 
 if TYPE_CHECKING:
     import keras
@@ -177,7 +178,7 @@ def build_initialized_model(
     if params.architecture == "linear":
         initialize_linear_model(model, params, train_split)
     elif params.embedding_initializer == "cooccurrence":
-        special_tokens = (inputs.padding_token, inputs.unknown_token)
+        special_tokens = (PADDING_TOKEN, UNKNOWN_TOKEN)
         vectors = word_vectors(
             train_split.x, inputs.num_words, params.embedding_units, special_tokens
         )

@@ -18,7 +18,7 @@ BAD = [
     ({"train": {"dropout": {"head": 1.0}}}, "train.dropout.head", "1.0", "less than 1"),
     ({"fetch": {"url": "ftp://here"}}, "fetch.url", "'ftp://here'", "https?"),
     ({"fetch": {"url": "https://me@data.example/"}}, "fetch.url", "", "~/.netrc"),
-    ({"pad": {"index_from": 1}}, "pad: ", "index_from 1", "at least 2"),
+    ({"pad": {"num_words": 4}}, "pad.num_words", "4", "greater than or equal to 5"),
     ({"fetch": {"synthetic": {"cue_distance": 10}}}, "synthetic", "distance 10", "times opinions"),
     ({"fetch": {"table": {"train": "https://u:p@h/a.csv"}}}, "fetch.table.train", "", "~/.netrc"),
     ({"fetch": {"table": {"test": "s3://b/a.csv?sig=1"}}}, "fetch.table.test", "", "a signature"),

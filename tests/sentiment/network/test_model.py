@@ -122,7 +122,6 @@ NO_DIMENSIONS = {"embedding_initializer": "cooccurrence", "embedding_units": 60}
         (NO_DIMENSIONS, {"num_words": 60}, "there are no more dimensions than words"),
         ({"segment_length": 20}, {}, "segment_length 20 needs another pooling than last: the last"),
         ({"segment_length": 30, "pooling": "max"}, {}, "max_length 200 must be a multiple of"),
-        ({"mask_padding": True}, {"padding_token": 3}, "padding_token 0, which Keras masks, not 3"),
         ({"schedule": {"warmup_epochs": 5.0}}, {}, r"warmup_epochs 5 must be below epochs 5"),
         ({"optimizer": "adamw"}, {}, "adamw needs a weight_decay above 0"),
     ],
