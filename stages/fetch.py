@@ -30,7 +30,7 @@ def load_dataset(params: FetchParams, scratch: Path) -> tuple[EncodedDataset, Da
     labels = BinaryLabels(params.table.positive, params.table.label)
     digests: dict[str, str] = {}
     if params.dataset == "imdb":
-        encoded = EncodedDataset(*imdb.parse(*downloads.fetch_imdb(params)), 0)
+        encoded = EncodedDataset(*imdb.parse(*downloads.fetch_imdb()), 0)
     elif params.dataset == "synthetic":
         encoded = EncodedDataset(*synthetic.generate(params.synthetic), 0)
     else:

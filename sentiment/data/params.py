@@ -104,11 +104,6 @@ class TableParams(Section):
 
 class FetchParams(Section):
     dataset: DatasetKind
-    url: PathOrUrl = Field(pattern=r"^https?://[^\s@]+/$")
-    archive_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    word_index_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    timeout: float = Field(gt=0, le=3600)
-    retries: int = Field(ge=0, le=100)
     add: PathOrUrl = Field(min_length=1)
     synthetic: SyntheticParams
     table: TableParams
@@ -145,15 +140,12 @@ class Dataset(Section):
     """What a dataset depends on: params and digests, but not where its files are.
 
     Attributes:
-        archive_sha256: SHA-256 of IMDB's archive. `word_index_sha256` likewise.
         add: name of the file or folder of added texts.
         add_sha256: SHA-256 of the added texts.
         own_sha256: SHA-256 of the reviews that texts were added to.
     """
 
     dataset: DatasetKind
-    archive_sha256: str | None = None
-    word_index_sha256: str | None = None
     synthetic: SyntheticParams | None = None
     table: DatasetTable | None = None
     add: str | None = None
@@ -189,7 +181,6 @@ def describe_dataset(
         add_sha256: SHA-256 of the added texts.
         own_sha256: SHA-256 of the reviews that texts were added to.
     """
-    is_imdb = params.dataset == "imdb"
     is_table = params.dataset == "table"
     adds_texts = params.add != NO_ADDED_TEXTS
     table = None
@@ -202,8 +193,6 @@ def describe_dataset(
         table = DatasetTable(**params.table.model_dump(include=ADDED_TEXT_PARAMS))
     return Dataset(
         dataset=params.dataset,
-        archive_sha256=params.archive_sha256 if is_imdb else None,
-        word_index_sha256=params.word_index_sha256 if is_imdb else None,
         synthetic=params.synthetic if params.dataset == "synthetic" else None,
         table=table,
         add=file_name(params.add) if adds_texts else None,

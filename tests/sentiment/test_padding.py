@@ -67,7 +67,7 @@ def test_padded_imdb_equals_keras(imdb_cache: Path, default_params: Params) -> N
     assert imdb_cache.is_dir()
     keras = load_keras()
     (x_train, y_train), (x_test, y_test) = keras.datasets.imdb.load_data(num_words=10_000)
-    train, test, _ = imdb.parse(*downloads.fetch_imdb(default_params.fetch))
+    train, test, _ = imdb.parse(*downloads.fetch_imdb())
     ours = padding.pad_splits(train, test, default_params.pad)
     assert ours["x_train"].dtype == np.uint16
     assert np.array_equal(ours["x_train"], keras.utils.pad_sequences(x_train, maxlen=200))

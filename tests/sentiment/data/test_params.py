@@ -38,9 +38,9 @@ def test_table_depends_on_its_files_by_name_and_digest(default_params: Params) -
     assert "fetch.table.group" not in values  # None does not matter
 
 
-def test_location_of_the_source_does_not_matter(default_params: Params) -> None:
+def test_imdb_depends_on_no_other_param(default_params: Params) -> None:
     values = flatten(describe_dataset(default_params.fetch), "fetch")
-    assert set(values) == {"fetch.dataset", "fetch.archive_sha256", "fetch.word_index_sha256"}
+    assert values == {"fetch.dataset": "imdb"}
 
 
 def test_synthetic_dataset_depends_on_all_params_of_its_generator(default_params: Params) -> None:
