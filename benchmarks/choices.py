@@ -26,6 +26,7 @@ from sentiment.network.batches import batched_dataset, train_validation_split
 from sentiment.network.inputs import model_inputs
 from sentiment.network.model import build_model
 from sentiment.network.params import TrainParams
+from sentiment.network.training import VALIDATION_BATCH_SIZE
 from workflow import commands, files
 from workflow.about import AboutPad, read_about
 from workflow.files import PAD
@@ -67,8 +68,6 @@ TOGETHER = {
     "arrays, which Keras batches": Variant(arrays=True),
     "`steps_per_execution` 1": steps(1),
     "`steps_per_execution` 16": steps(16),
-    "validation batches of 64": Variant({"validation_batch_size": 64}),
-    "validation batches of 1,024": Variant({"validation_batch_size": 1024}),
 }
 APART = {
     "the pipeline, in a process of its own": Variant(),
@@ -98,21 +97,23 @@ def epochs_of(variant: Variant) -> Callable[[], float]:
     pad_params = read_about(PAD, AboutPad).pad
     x, y = (array[:REVIEWS] for array in files.read_arrays(PAD, ["x_train", "y_train"]))
     learning, validation = train_validation_split(x, y, params.validation_split)
-    size, held_out = params.batch_size, params.validation_batch_size
+    size = params.batch_size
     with variant.patched():
         model = build_model(params, model_inputs(pad_params, params, len(learning.y)))
         accelerate(model, params)
         model.jit_compile = variant.jit
         if variant.arrays:
             given = {"x": learning.x, "y": learning.y, "batch_size": size}
-            tested = {"validation_data": validation, "validation_batch_size": held_out}
+            tested = {"validation_data": validation, "validation_batch_size": VALIDATION_BATCH_SIZE}
         else:
             given = {
                 "x": batched_dataset(*learning, batch_size=size, shuffle=True),
                 "shuffle": False,
             }
             tested = {
-                "validation_data": batched_dataset(*validation, batch_size=held_out, shuffle=False)
+                "validation_data": batched_dataset(
+                    *validation, batch_size=VALIDATION_BATCH_SIZE, shuffle=False
+                )
             }
         return timed(lambda: model.fit(**given, **tested, verbose=0))
 

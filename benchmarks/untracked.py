@@ -31,7 +31,7 @@ def main() -> None:
         def on_epoch(progress: Progress) -> None:
             checkpoint.write(training.capture(progress))
 
-        gradients = measure_gradients(training.model, val_split.x, params.gradient_reviews)
+        gradients = measure_gradients(training.model, val_split.x)
         result = training.fit(NO_PROGRESS, on_epoch)
         outputs = Path(scratch) / "train"
         outputs.mkdir()

@@ -22,21 +22,21 @@ from sentiment.special_tokens import PADDING_TOKEN
 if TYPE_CHECKING:
     import keras
 
+MAX_REVIEWS = 256  # with more, the means have smaller errors, and take longer
 BATCH = 64  # reviews in a batch
 VECTOR_LAYERS = ("embedding", "ngram_weights")  # of a network, and of a linear model
 REACH_THRESHOLD = 0.01  # share of the greatest mean norm at which a gradient still counts
 LOWER_QUANTILE, UPPER_QUANTILE = 0.1, 0.9  # over the reviews
 
 
-def measure_gradients(model: "keras.Model", x: NDArray[Any], reviews: int) -> pd.DataFrame:
+def measure_gradients(model: "keras.Model", x: NDArray[Any]) -> pd.DataFrame:
     """Return the gradient of a model at each distance, see `distance_table`.
 
     Args:
         model: see `gradient_norms`.
         x: token ids, shape (all reviews, length).
-        reviews: measure on at most this number of reviews, see `select_reviews`.
     """
-    selected = select_reviews(x, reviews)
+    selected = select_reviews(x, MAX_REVIEWS)
     norms = gradient_norms(model, selected)
     return distance_table(norms_by_distance(norms, selected))
 

@@ -55,8 +55,8 @@ def fetch_imdb() -> tuple[bytes, bytes]:
         raise _unavailable_error(first_line(error)) from None
     except ValueError as error:  # pooch raises it if a digest does not match
         raise UserError(
-            f"{IMDB_URL} does not have the files that Keras published ({first_line(error)}). Put good "
-            f"copies of {ARCHIVE} and {WORD_INDEX} into {folder}."
+            f"{IMDB_URL} does not have the files that Keras published ({first_line(error)}). "
+            f"Put good copies of {ARCHIVE} and {WORD_INDEX} into {folder}."
         ) from None
     return (folder / ARCHIVE).read_bytes(), (folder / WORD_INDEX).read_bytes()
 

@@ -131,7 +131,7 @@ def create_report(
             if labels:
                 sample = random.sample(current.sample, labels)
                 write_label_file(partial / label_file, sample, params.fetch.table)
-            html = monitor_page.render_page(report, texts, profile, params.evaluate)
+            html = monitor_page.render_page(report, texts, profile)
             (partial / PAGE).write_text(html, encoding="utf-8")
             write_about(partial, about)
         tracking.log_files(run, folder, [PAGE, files.ABOUT_FILE], "monitor")

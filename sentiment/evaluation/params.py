@@ -14,10 +14,6 @@ class EvaluateParams(Section):
     calibration_bins: int = Field(ge=2, le=1000)
     mistakes: int = Field(ge=0, le=10_000)
     log_texts: bool
-    roc_points: int = Field(ge=2, le=1_000_000)
-    figure_dpi: int = Field(ge=20, le=1200)
-    figure_width: float = Field(ge=1, le=100)
-    figure_height: float = Field(ge=1, le=100)
 
     @field_validator("length_buckets")
     @classmethod

@@ -84,11 +84,9 @@ class TrainParams(Section):
     clip_norm: float = Field(ge=0, le=1_000_000)
     epochs: int = Field(ge=1, le=1000)
     batch_size: int = Field(ge=1, le=1_000_000)
-    validation_batch_size: int = Field(ge=1, le=1_000_000)
     validation_split: float = Field(gt=0, lt=1)
     early_stopping: EarlyStoppingParams
     keep_best: bool
-    gradient_reviews: int = Field(ge=1, le=100_000)
     seed: int = Field(ge=0, lt=SEED_LIMIT)
     deterministic: bool
     accelerate: bool

@@ -79,7 +79,7 @@ def test_a_change_reruns_what_depends_on_it_and_nothing_else(project: Project) -
     assert len(runs()) == 1
     project.change(fetch={"table": {"split_seed": 1}})  # not read for the synthetic dataset
     assert executed(project.run("dvc", "repro")) == ["fetch"]
-    project.change(evaluate={"figure_dpi": 60, "threshold": 0.6})
+    project.change(evaluate={"threshold": 0.6})
     assert executed(project.run("dvc", "repro", "--dry")) == ["evaluate"]
     project.change(pad={"max_length": 30})
     assert executed(project.run("dvc", "repro", "pad")) == ["pad"]
@@ -200,7 +200,7 @@ def test_damaged_and_missing_files_are_made_again_by_dvc_repro(project: Project)
 
 
 def test_make_repro_goes_on_with_the_synthetic_set_and_says_so(project: Project) -> None:
-    project.change(fetch={"dataset": "imdb"}, evaluate={"figure_dpi": 60})
+    project.change(fetch={"dataset": "imdb"}, evaluate={"mistakes": 4})
     nothing = str(project.path / "nothing")
     output = project.run("python", "-m", "tools.repro", KERAS_HOME=nothing, HTTPS_PROXY=NOWHERE)
     assert load_params(project.path / "params.yaml").fetch.dataset == "synthetic"

@@ -72,7 +72,7 @@ def test_metrics_are_those_of_the_mean_of_an_lstm_and_a_gru_of_other_lengths(
         WORDS,
         "imdb",
         "ensemble",
-        default_params.evaluate.model_copy(update={"figure_dpi": 20}),
+        default_params.evaluate,
     )
 
     def expected(reviews: Reviews, order: NDArray[np.int64]) -> NDArray[np.float64]:
