@@ -93,7 +93,7 @@ def local_tables(params: TableParams) -> Iterator[tuple[list[Source], dict[str, 
 
 @contextmanager
 def local_added_tables(path_or_url: str) -> Iterator[tuple[list[Source], str]]:
-    """Yield the tables of `fetch.add`, and one SHA-256 of all of them.
+    """Yield the tables of `fetch.added_texts`, and one SHA-256 of all of them.
 
     Raises:
         UserError: a file cannot be read, see `local_copy`.

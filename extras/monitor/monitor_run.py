@@ -97,7 +97,7 @@ def create_report(
     else:
         table = params.fetch.table
         served = champion.load_model(model)
-        window.read_file(file, column or table.text, table.longest, served, current)
+        window.read_file(file, column or table.text, table.max_characters, served, current)
     check_window(current, file, model, labels)
     texts = current.to_table()
     effects, changed_words = compare_texts(texts, current.sample, model, profile, config)

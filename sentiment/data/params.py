@@ -17,7 +17,14 @@ from sentiment.tokenizer import KERAS
 DatasetKind = Literal["imdb", "synthetic", "table"]
 INTEGER_AS_FLOAT = re.compile(r"^(-?\d+)\.0+$")  # as pandas writes integers of a column with gaps
 NO_ADDED_TEXTS = "data/none.csv"  # an empty file: DVC does not accept an empty dependency
-ADDED_TEXT_PARAMS = {"test_share", "split_seed", "text", "label", "positive", "longest"}  # of table
+ADDED_TEXT_PARAMS = {
+    "test_share",
+    "split_seed",
+    "text",
+    "label",
+    "positive",
+    "max_characters",
+}  # of table
 CLAUSE_LENGTH = 5  # words of the longest synthetic opinion: "the plot was not good"
 
 
@@ -99,12 +106,12 @@ class TableParams(Section):
     positive: Annotated[str, BeforeValidator(normalize_label)] = Field(min_length=1)
     group: Annotated[str, Field(min_length=1)] | None
     tokenizer: Literal["keras", "unicode"]
-    longest: int = Field(ge=1, le=1_000_000_000)
+    max_characters: int = Field(ge=1, le=1_000_000_000)
 
 
 class FetchParams(Section):
     dataset: DatasetKind
-    add: PathOrUrl = Field(min_length=1)
+    added_texts: PathOrUrl = Field(min_length=1)
     synthetic: SyntheticParams
     table: TableParams
 
@@ -131,7 +138,7 @@ class DatasetTable(Section):
     positive: str | None = None
     group: str | None = None
     tokenizer: str | None = None
-    longest: int | None = None
+    max_characters: int | None = None
     train_sha256: str | None = None
     test_sha256: str | None = None
 
@@ -140,16 +147,16 @@ class Dataset(Section):
     """What a dataset depends on: params and digests, but not where its files are.
 
     Attributes:
-        add: name of the file or folder of added texts.
-        add_sha256: SHA-256 of the added texts.
+        added_texts: name of the file or folder of added texts.
+        added_texts_sha256: SHA-256 of the added texts.
         own_sha256: SHA-256 of the reviews that texts were added to.
     """
 
     dataset: DatasetKind
     synthetic: SyntheticParams | None = None
     table: DatasetTable | None = None
-    add: str | None = None
-    add_sha256: str | None = None
+    added_texts: str | None = None
+    added_texts_sha256: str | None = None
     own_sha256: str | None = None
 
     @property
@@ -157,7 +164,7 @@ class Dataset(Section):
         """The dataset's name in MLflow. Tables and added texts have the names of their files."""
         is_table = self.dataset == "table" and self.table is not None
         name = str(self.table.train) if is_table and self.table else self.dataset
-        return f"{name}+{self.add}" if self.add is not None else name
+        return f"{name}+{self.added_texts}" if self.added_texts is not None else name
 
     @property
     def tokenizer(self) -> str:
@@ -170,7 +177,7 @@ def describe_dataset(
     *,
     train_sha256: str | None = None,
     test_sha256: str | None = None,
-    add_sha256: str | None = None,
+    added_texts_sha256: str | None = None,
     own_sha256: str | None = None,
 ) -> Dataset:
     """Return what the dataset of these params depends on.
@@ -178,11 +185,11 @@ def describe_dataset(
     Args:
         params: the section `fetch`.
         train_sha256: SHA-256 of the file `table.train`. `test_sha256` likewise.
-        add_sha256: SHA-256 of the added texts.
+        added_texts_sha256: SHA-256 of the added texts.
         own_sha256: SHA-256 of the reviews that texts were added to.
     """
     is_table = params.dataset == "table"
-    adds_texts = params.add != NO_ADDED_TEXTS
+    adds_texts = params.added_texts != NO_ADDED_TEXTS
     table = None
     if is_table:
         values = params.table.model_dump()
@@ -195,7 +202,7 @@ def describe_dataset(
         dataset=params.dataset,
         synthetic=params.synthetic if params.dataset == "synthetic" else None,
         table=table,
-        add=file_name(params.add) if adds_texts else None,
-        add_sha256=add_sha256,
+        added_texts=file_name(params.added_texts) if adds_texts else None,
+        added_texts_sha256=added_texts_sha256,
         own_sha256=own_sha256,
     )

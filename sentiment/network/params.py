@@ -81,7 +81,7 @@ class TrainParams(Section):
     learning_rate: float = Field(gt=0, le=10)
     schedule: ScheduleParams
     weight_decay: float = Field(ge=0, lt=1)
-    clip_norm: float = Field(ge=0, le=1_000_000)
+    global_clipnorm: float = Field(ge=0, le=1_000_000)
     epochs: int = Field(ge=1, le=1000)
     batch_size: int = Field(ge=1, le=1_000_000)
     validation_split: float = Field(gt=0, lt=1)

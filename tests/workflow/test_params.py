@@ -20,7 +20,7 @@ BAD = [
     ({"fetch": {"synthetic": {"cue_distance": 10}}}, "synthetic", "distance 10", "times opinions"),
     ({"fetch": {"table": {"train": "https://u:p@h/a.csv"}}}, "fetch.table.train", "", "~/.netrc"),
     ({"fetch": {"table": {"test": "s3://b/a.csv?sig=1"}}}, "fetch.table.test", "", "a signature"),
-    ({"fetch": {"add": "https://u:p@h/answers.csv"}}, "fetch.add", "", "~/.netrc"),
+    ({"fetch": {"added_texts": "https://u:p@h/a.csv"}}, "fetch.added_texts", "", "~/.netrc"),
     ({"fetch": {"table": {"positive": [1]}}}, "fetch.table.positive", "[1]", "valid string"),
     ({"evaluate": {"length_buckets": [2, 1]}}, "evaluate.length_buckets", "[2, 1]", "greater than"),
     ({"train": 5}, "train", "5", "mapping of keys"),

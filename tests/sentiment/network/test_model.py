@@ -144,7 +144,7 @@ def test_dropouts_are_where_params_name_them() -> None:
 
 
 def test_optimizer_and_loss_are_those_of_params() -> None:
-    options = {"learning_rate": 0.05, "weight_decay": 0.03, "clip_norm": 0.5}
+    options = {"learning_rate": 0.05, "weight_decay": 0.03, "global_clipnorm": 0.5}
     train = settings(optimizer="adamw", **options, label_smoothing=0.2)
     model = build_model(train, inputs(50, 9))
     assert type(model.optimizer).__name__ == "AdamW"

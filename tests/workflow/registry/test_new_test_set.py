@@ -55,7 +55,7 @@ def grow(submit: Submitter, monkeypatch: pytest.MonkeyPatch) -> Grow:
         submit.evaluation = {
             "reviews": reviews,
             "test_digest": str(reviews),
-            "dataset": dataset.model_copy(update={"add_sha256": str(reviews)}),
+            "dataset": dataset.model_copy(update={"added_texts_sha256": str(reviews)}),
         }
 
     models = {"models:/imdb-sentiment/1": ChampionModel()}
