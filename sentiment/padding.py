@@ -19,10 +19,28 @@ CHUNK_TOKENS = 2_000_000  # tokens whose positions are in memory at once
 
 
 class PadParams(Section):
-    num_words: int = Field(ge=INDEX_FROM + 2, le=1_000_000)
-    max_length: int = Field(ge=1, le=10_000)
-    padding: Literal["pre", "post"]
-    truncating: Literal["pre", "post"]
+    """The section `pad`."""
+
+    num_words: int = Field(
+        ge=INDEX_FROM + 2,
+        le=1_000_000,
+        description="Size of the vocabulary: all token ids are below it, including those of the "
+        "special tokens. Rarer words become the unknown token.",
+    )
+    max_length: int = Field(
+        ge=1,
+        le=10_000,
+        description="Number of tokens to which each review is padded or truncated. With 200, 57% "
+        "of IMDB's training reviews are not truncated.",
+    )
+    padding: Literal["pre", "post"] = Field(
+        description="Where short reviews are padded. `pre`: at the start, so that the last state "
+        "of a recurrent network is at the last word. `post`: at the end."
+    )
+    truncating: Literal["pre", "post"] = Field(
+        description="Where long reviews are truncated. `pre`: at the start, because a verdict "
+        "tends to come at the end. `post`: at the end."
+    )
 
 
 def pad_splits(train: Reviews, test: Reviews, params: PadParams) -> dict[str, NDArray[Any]]:

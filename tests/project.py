@@ -16,7 +16,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
-DEFAULT_PARAMS = Path(__file__).with_name("default_params.yaml")  # users change params.yaml
+DEFAULT_PARAMS = ROOT / "presets" / "default.yaml"  # users change params.yaml
 EPOCHS = 30  # of a small training that is long enough to be broken in the middle
 SMALL: dict[str, Any] = {
     "fetch": {
