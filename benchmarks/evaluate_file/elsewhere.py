@@ -98,8 +98,8 @@ def trained(table: Path, folder: Path, **changes: Any) -> dict[str, Any]:
     """The metrics of the params of params.yaml, trained on a table in a clone."""
     project = folder / f"trained-{table.stem}"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project)], check=True)
-    settings = {"train": str(table), "test": str(table), "positive": "1", **changes}
-    change_params(project / "params.yaml", {"fetch": {"dataset": "table", "table": settings}})
+    table_params = {"train": str(table), "test": str(table), "positive": "1", **changes}
+    change_params(project / "params.yaml", {"fetch": {"dataset": "table", "table": table_params}})
     for stage in ("fetch", "pad", "train", "evaluate"):
         subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=project, check=True)
     result: dict[str, Any] = files.read_json(project / "data/evaluate/metrics.json")
