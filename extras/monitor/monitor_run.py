@@ -97,7 +97,7 @@ def create_report(
     else:
         table = params.fetch.table
         served = champion.load_model(model)
-        window.read_file(file, column or table.text, table.longest, served, current)
+        window.read_file(file, column or table.text, table.max_characters, served, current)
     check_window(current, file, model, labels)
     texts = current.to_table()
     effects, changed_words = compare_texts(texts, current.sample, model, profile, config)
@@ -131,7 +131,7 @@ def create_report(
             if labels:
                 sample = random.sample(current.sample, labels)
                 write_label_file(partial / label_file, sample, params.fetch.table)
-            html = monitor_page.render_page(report, texts, profile, params.evaluate)
+            html = monitor_page.render_page(report, texts, profile)
             (partial / PAGE).write_text(html, encoding="utf-8")
             write_about(partial, about)
         tracking.log_files(run, folder, [PAGE, files.ABOUT_FILE], "monitor")

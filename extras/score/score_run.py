@@ -128,7 +128,7 @@ def prepare_job(request: Request, source: Source, version: "ModelVersion") -> Jo
     Raises:
         UserError: the file cannot be read, or was changed meanwhile.
     """
-    max_characters = load_params().fetch.table.longest
+    max_characters = load_params().fetch.table.max_characters
     columns = Columns(request.text, id=request.id_column)
     before = source.path.stat()
     rows = read_rows(source, columns, max_characters)
@@ -144,7 +144,7 @@ def prepare_job(request: Request, source: Source, version: "ModelVersion") -> Jo
         "served_sha256": version.tags[PACKAGE_TAG],
         "text": request.text,
         "id": request.id_column,
-        "longest": max_characters,
+        "max_characters": max_characters,
         "part_rows": parts.PART_ROWS,
         "part_characters": parts.PART_CHARACTERS,
     }

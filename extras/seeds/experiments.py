@@ -77,7 +77,7 @@ def content_of(address: str) -> str | None:
     if "://" not in address:
         return files.sha256(Path(address)) if Path(address).is_file() else None
     fetched = read_about(FETCH, AboutFetch).flat_params()
-    parts = ("table.train", "table.test", "add")
+    parts = ("table.train", "table.test", "added_texts")
     return str([fetched.get(f"fetch.{part}_sha256") for part in parts])
 
 

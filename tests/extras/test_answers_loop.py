@@ -53,7 +53,7 @@ def test_a_champion_is_replaced_by_one_that_learned_from_what_it_answered(
     (fresh.path / "answers").mkdir()
     write(fresh.path / "answers" / "july.csv", {"a good plot": "positive", "so dull": "negative"})
     fresh.change(
-        fetch={"add": "answers", "synthetic": EASY, "table": {"test_share": 0.5}},
+        fetch={"added_texts": "answers", "synthetic": EASY, "table": {"test_share": 0.5}},
         train={"epochs": 4, "learning_rate": 0.02},
     )
     run_stages(fresh)

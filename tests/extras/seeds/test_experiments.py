@@ -52,7 +52,7 @@ def test_texts_are_in_each_copy_and_others_make_another_training(
     assert changed != before
     (fresh.path / "added").mkdir()
     write_texts(fresh.path / "added" / "answers.csv", seed=2)
-    fresh.change(fetch={"add": "added"})
+    fresh.change(fetch={"added_texts": "added"})
     params = load_params()
     with pytest.raises(UserError, match=r"added/answers\.csv is known neither to git nor to DVC"):
         experiments.require_copies(params.fetch)
