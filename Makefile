@@ -79,13 +79,13 @@ promote: venv  ## decide: make a run's model the champion: RUN=<run id>
 demote: venv  ## decide: take the alias from the champion, and return it to the previous one
 	@$(ACTIVATED) python -m tools.demote
 
-preset: venv  ## pipeline: write a preset's params into params.yaml: NAME=best, or NAME=notebook to go back
+preset: venv  ## pipeline: write a preset's params into params.yaml: NAME=best, or NAME=default to go back
 	@$(ACTIVATED) python -m tools.preset
 
-docs: venv  ## contribute: write docs/params.md from tests/default_params.yaml and the limits of the code
+docs: venv  ## contribute: write docs/params.md from the params' classes and presets/default.yaml
 	@$(ACTIVATED) python -m tools.params_page
 
-bench: venv .bench/complete  ## contribute: measure the speed against the goals; takes an hour
+bench: venv .bench/complete  ## contribute: measure the speeds that docs/speed.md shows
 	@$(ACTIVATED) python -m benchmarks.run
 
 .bench/complete: benchmarks/requirements.txt

@@ -1,6 +1,6 @@
-"""Seconds an epoch at twice the reviews, twice the length and twice the units.
+"""Measure an epoch with twice the reviews, twice the length and twice the units.
 
-Prints a line a measurement: what was doubled, a tab, seconds. The variants take turns.
+The variants take turns. Prints a line for each measurement: what was doubled, a tab, seconds.
 """
 
 import sys
@@ -15,6 +15,7 @@ from sentiment.network.batches import batched_dataset, train_validation_split
 from sentiment.network.inputs import model_inputs
 from sentiment.network.model import build_model
 from sentiment.network.params import TrainParams
+from sentiment.network.training import VALIDATION_BATCH_SIZE
 from sentiment.padding import PadParams
 from workflow import files
 from workflow.about import AboutPad, read_about
@@ -39,7 +40,7 @@ def epoch_of(x: Any, y: Any, params: TrainParams, pad_params: PadParams) -> Call
     model = build_model(params, inputs)
     accelerate(model, params)
     shuffled = batched_dataset(*learning, batch_size=params.batch_size, shuffle=True)
-    held_out = batched_dataset(*validation, batch_size=params.validation_batch_size, shuffle=False)
+    held_out = batched_dataset(*validation, batch_size=VALIDATION_BATCH_SIZE, shuffle=False)
     return lambda: model.fit(shuffled, validation_data=held_out, shuffle=False, verbose=0)
 
 

@@ -1,9 +1,8 @@
-"""Run a command and say what it took, and what else the machine did meanwhile."""
+"""Run a command, and measure its time and what else the machine did meanwhile."""
 
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -13,7 +12,6 @@ from typing import NamedTuple
 import psutil
 
 EPOCH_LINE = re.compile(r"Epoch \d+/\d+")
-MIB = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss counts bytes there, KiB elsewhere
 
 
 class Sample(NamedTuple):
@@ -21,16 +19,13 @@ class Sample(NamedTuple):
 
     Attributes:
         seconds: wall time of the process.
-        peak_mib: largest resident size of the process, or of one it started and waited for; on
-            Linux at least that of the process that measures.
-        epochs: seconds of each epoch, measured from when the lines "Epoch 1/5" and so on came; the
-            last one's end is not to be seen and it is left out.
+        epochs: seconds of each epoch but the last one, whose end is not printed. An epoch begins
+            with a line such as "Epoch 1/5".
         foreign: cores that other processes, or the host of a virtual machine, used meanwhile.
-        output: what it printed.
+        output: standard output and standard error.
     """
 
     seconds: float
-    peak_mib: float
     epochs: list[float]
     foreign: float
     output: str
@@ -46,7 +41,8 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) ->
     Raises:
         Failed: its exit status is not zero.
     """
-    busy, begun = _busy_seconds(), time.perf_counter()
+    busy = _busy_seconds()
+    begun = time.perf_counter()
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -65,7 +61,7 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) ->
         raise Failed(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
     own = usage.ru_utime + usage.ru_stime
     foreign = max(0.0, (_busy_seconds() - busy - own) / seconds)
-    return Sample(seconds, usage.ru_maxrss / MIB, epoch_seconds(lines), foreign, output)
+    return Sample(seconds, epoch_seconds(lines), foreign, output)
 
 
 def _timed_lines(process: "subprocess.Popen[str]") -> Iterator[tuple[float, str]]:
@@ -75,13 +71,13 @@ def _timed_lines(process: "subprocess.Popen[str]") -> Iterator[tuple[float, str]
 
 
 def epoch_seconds(lines: Sequence[tuple[float, str]]) -> list[float]:
-    """Each epoch's seconds, from when it and the next one were announced."""
+    """Return the seconds of each epoch, see `Sample`."""
     begun = [moment for moment, line in lines if EPOCH_LINE.match(line)]
     return [after - before for before, after in pairwise(begun)]
 
 
 def _busy_seconds() -> float:
-    """Seconds that all cores were not idle, since the machine started."""
+    """Return the seconds since the machine started for which its cores were not idle."""
     times = psutil.cpu_times()
     waiting = getattr(times, "iowait", 0.0) + getattr(times, "guest", 0.0)
     idle = times.idle + waiting + getattr(times, "guest_nice", 0.0)

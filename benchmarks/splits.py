@@ -18,7 +18,6 @@ from sentiment.padding import shuffle_orders
 from sentiment.tokenizer import Reviews
 from workflow import commands, files
 from workflow.files import FETCH
-from workflow.params import load_params
 
 FOLDS = 5
 RANK_BITS = 18  # of a word in the key of an n-gram
@@ -164,7 +163,7 @@ def main() -> None:
 
     reviews = files.read_reviews(FETCH, "train")
     test = files.read_reviews(FETCH, "test")
-    order, _ = shuffle_orders(len(reviews), len(test), load_params().pad.shuffle_seed)
+    order, _ = shuffle_orders(len(reviews), len(test))
     keys = review_keys(reviews, 3)
     table = {}
     for kind in ("at random", "by film"):

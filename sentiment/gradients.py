@@ -17,29 +17,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sentiment.special_tokens import PADDING_TOKEN
+
 if TYPE_CHECKING:
     import keras
 
+MAX_REVIEWS = 256  # with more, the means have smaller errors, and take longer
 BATCH = 64  # reviews in a batch
 VECTOR_LAYERS = ("embedding", "ngram_weights")  # of a network, and of a linear model
 REACH_THRESHOLD = 0.01  # share of the greatest mean norm at which a gradient still counts
 LOWER_QUANTILE, UPPER_QUANTILE = 0.1, 0.9  # over the reviews
 
 
-def measure_gradients(
-    model: "keras.Model", x: NDArray[Any], padding_token: int, reviews: int
-) -> pd.DataFrame:
+def measure_gradients(model: "keras.Model", x: NDArray[Any]) -> pd.DataFrame:
     """Return the gradient of a model at each distance, see `distance_table`.
 
     Args:
         model: see `gradient_norms`.
         x: token ids, shape (all reviews, length).
-        padding_token: token id that pads short reviews.
-        reviews: measure on at most this number of reviews, see `select_reviews`.
     """
-    selected = select_reviews(x, padding_token, reviews)
+    selected = select_reviews(x, MAX_REVIEWS)
     norms = gradient_norms(model, selected)
-    return distance_table(norms_by_distance(norms, selected, padding_token))
+    return distance_table(norms_by_distance(norms, selected))
 
 
 def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]:
@@ -99,26 +98,23 @@ def split_at_vectors(model: "keras.Model", output: Any) -> "tuple[keras.Model, k
     return keras.Model(tokens, between), rest
 
 
-def select_reviews(x: NDArray[Any], padding_token: int, reviews: int) -> NDArray[Any]:
+def select_reviews(x: NDArray[Any], reviews: int) -> NDArray[Any]:
     """Return the first reviews without padding or, if all have padding, the longest ones.
 
     Args:
         x: token ids, shape (all reviews, length).
-        padding_token: token id that pads short reviews.
         reviews: the maximal number of reviews.
 
     Returns:
         Shape (selected reviews, length).
     """
-    words = np.count_nonzero(x != padding_token, axis=1)
+    words = np.count_nonzero(x != PADDING_TOKEN, axis=1)
     longest = np.argsort(-words, kind="stable")[:reviews]
     full = longest[words[longest] == x.shape[1]]
     return x[full if len(full) else longest]
 
 
-def norms_by_distance(
-    norms: NDArray[np.float32], x: NDArray[Any], padding_token: int
-) -> NDArray[np.float64]:
+def norms_by_distance(norms: NDArray[np.float32], x: NDArray[Any]) -> NDArray[np.float64]:
     """Return norms by the distance from a review's last word, divided by the review's mean.
 
     The reviews' gradients differ in size. Divided by their mean, all reviews count the same.
@@ -126,13 +122,12 @@ def norms_by_distance(
     Args:
         norms: see `gradient_norms`.
         x: token ids, shape (reviews, length), padded on either side.
-        padding_token: token id that pads short reviews.
 
     Returns:
         Shape (reviews, words of the shortest review), the last word first. Zeros for a review
         without any gradient.
     """
-    is_word = x != padding_token
+    is_word = x != PADDING_TOKEN
     last = is_word.shape[1] - 1 - np.argmax(is_word[:, ::-1], axis=1)
     distances = np.arange(np.count_nonzero(is_word, axis=1).min())
     taken = np.take_along_axis(norms.astype(np.float64), last[:, None] - distances, axis=1)

@@ -4,45 +4,43 @@ The result equals `keras.datasets.imdb.load_data(num_words=...)` followed by
 `keras.utils.pad_sequences(maxlen=...)`, computed without Keras.
 """
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from sentiment.section import SEED_LIMIT, Section
+from sentiment.section import Section
+from sentiment.special_tokens import INDEX_FROM
 from sentiment.tokenizer import Layout, Reviews, pad, review_hashes
 
+SHUFFLE_SEED = 113  # of `keras.datasets.imdb`; the file has all positive reviews first
 CHUNK_TOKENS = 2_000_000  # tokens whose positions are in memory at once
 
 
 class PadParams(Section):
-    num_words: int = Field(ge=5, le=1_000_000)
-    max_length: int = Field(ge=1, le=10_000)
-    padding: Literal["pre", "post"]
-    truncating: Literal["pre", "post"]
-    padding_token: int = Field(ge=0)
-    start_token: int = Field(ge=0)
-    unknown_token: int = Field(ge=0)
-    index_from: int = Field(ge=0)
-    shuffle_seed: int = Field(ge=0, lt=SEED_LIMIT)
+    """The section `pad`."""
 
-    @model_validator(mode="after")
-    def _check_special_tokens(self) -> Self:
-        tokens = [self.padding_token, self.start_token, self.unknown_token]
-        if len(set(tokens)) < len(tokens):
-            raise ValueError(f"padding_token, start_token and unknown_token {tokens} must differ")
-        if max(tokens) > self.index_from:
-            raise ValueError(
-                f"index_from {self.index_from} must be at least {max(tokens)}, the largest special "
-                "token, or words would share it"
-            )
-        min_words = self.index_from + 2
-        if self.num_words < min_words:
-            raise ValueError(
-                f"num_words {self.num_words} must be at least index_from + 2, {min_words}"
-            )
-        return self
+    num_words: int = Field(
+        ge=INDEX_FROM + 2,
+        le=1_000_000,
+        description="Size of the vocabulary: all token ids are below it, including those of the "
+        "special tokens. Rarer words become the unknown token.",
+    )
+    max_length: int = Field(
+        ge=1,
+        le=10_000,
+        description="Number of tokens to which each review is padded or truncated. With 200, 57% "
+        "of IMDB's training reviews are not truncated.",
+    )
+    padding: Literal["pre", "post"] = Field(
+        description="Where short reviews are padded. `pre`: at the start, so that the last state "
+        "of a recurrent network is at the last word. `post`: at the end."
+    )
+    truncating: Literal["pre", "post"] = Field(
+        description="Where long reviews are truncated. `pre`: at the start, because a verdict "
+        "tends to come at the end. `post`: at the end."
+    )
 
 
 def pad_splits(train: Reviews, test: Reviews, params: PadParams) -> dict[str, NDArray[Any]]:
@@ -54,7 +52,7 @@ def pad_splits(train: Reviews, test: Reviews, params: PadParams) -> dict[str, ND
         `test_order`: the position in `test` of each row of `x_test`, shape (reviews,), int64.
         `test_seen`: whether each row's review also occurs in training, shape (reviews,), bool.
     """
-    train_order, test_order = shuffle_orders(len(train), len(test), params.shuffle_seed)
+    train_order, test_order = shuffle_orders(len(train), len(test))
     row_layout = layout(params)
     return {
         "x_train": pad_in_chunks(train, train_order, row_layout),
@@ -76,22 +74,21 @@ def pad_in_chunks(reviews: Reviews, order: NDArray[np.int64], row_layout: Layout
 
 
 def layout(params: PadParams) -> Layout:
-    """Return the params that a served model also needs: all but the seed of the order."""
-    return Layout(**params.model_dump(exclude={"shuffle_seed"}))
+    """Return the layout that params describe."""
+    return Layout(**params.model_dump())
 
 
-def shuffle_orders(train: int, test: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def shuffle_orders(train: int, test: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draw the orders of both sets one after the other, as `keras.datasets.imdb` draws them.
 
     Args:
         train: number of training reviews.
         test: number of test reviews.
-        seed: of NumPy's legacy generator.
 
     Returns:
         Shapes (train,) and (test,).
     """
-    rng = np.random.RandomState(seed)
+    rng = np.random.RandomState(SHUFFLE_SEED)
     train_order = np.arange(train)
     test_order = np.arange(test)
     rng.shuffle(train_order)

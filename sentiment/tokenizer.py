@@ -28,6 +28,8 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .special_tokens import INDEX_FROM, PADDING_TOKEN, START_TOKEN, UNKNOWN_TOKEN
+
 SEPARATORS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n '
 WORD = re.compile(f"[^{re.escape(SEPARATORS)}]+")
 LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
@@ -116,7 +118,7 @@ class ReadLimits(NamedTuple):
     def from_layouts(cls, layouts: Sequence[Mapping[str, Any]]) -> Self:
         """Return the limits of a network, or of an ensemble by the layouts of its members."""
         return cls(
-            max_rank=max(layout["num_words"] - layout["index_from"] - 1 for layout in layouts),
+            max_rank=max(layout["num_words"] - INDEX_FROM - 1 for layout in layouts),
             # The start token takes one column.
             max_words=max(layout["max_length"] - 1 for layout in layouts),
         )
@@ -134,16 +136,12 @@ class ReadLimits(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """How a review becomes a row of token ids: the section `pad` without the order of the rows."""
+    """How a review becomes a row of token ids: the section `pad`, for a served model."""
 
     num_words: int
     max_length: int
     padding: Literal["pre", "post"]
     truncating: Literal["pre", "post"]
-    padding_token: int
-    start_token: int
-    unknown_token: int
-    index_from: int
 
 
 @dataclass(frozen=True)
@@ -191,7 +189,7 @@ def token_dtype(num_words: int) -> DTypeLike:
 def pad(reviews: Reviews, order: NDArray[np.int64], layout: Layout) -> NDArray[Any]:
     """Return a row for each review in `order`: start token, token ids and padding.
 
-    A token id is the word's rank plus `index_from`. Rare words get the unknown token.
+    A token id is the word's rank plus `INDEX_FROM`. Rare words get the unknown token.
 
     Args:
         reviews: the reviews.
@@ -204,10 +202,10 @@ def pad(reviews: Reviews, order: NDArray[np.int64], layout: Layout) -> NDArray[A
     position, inside = positions(reviews.lengths[order] + 1, layout)
     words = reviews.offsets[order][:, None] + position - 1
     is_word = inside & (position > 0)
-    padded = np.full(position.shape, layout.padding_token, token_dtype(layout.num_words))
-    padded[inside & (position == 0)] = layout.start_token
-    ids = reviews.tokens[words[is_word]] + np.uint32(layout.index_from)
-    ids[ids >= layout.num_words] = layout.unknown_token
+    padded = np.full(position.shape, PADDING_TOKEN, token_dtype(layout.num_words))
+    padded[inside & (position == 0)] = START_TOKEN
+    ids = reviews.tokens[words[is_word]] + np.uint32(INDEX_FROM)
+    ids[ids >= layout.num_words] = UNKNOWN_TOKEN
     padded[is_word] = ids
     return padded
 

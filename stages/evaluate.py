@@ -30,9 +30,7 @@ def main() -> None:
     trained = read_about(TRAIN, AboutTrain)
     model = load_keras_model(files.verified(TRAIN / "model.keras"))
     probabilities, cost = predict_and_time(model, x, params.batch_size)
-    gradients = measure_gradients(
-        model, x, trained.pad.padding_token, trained.train.gradient_reviews
-    )
+    gradients = measure_gradients(model, x)
     evaluation = evaluate_network(
         test,
         outputs.read_vocabulary(),

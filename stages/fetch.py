@@ -30,19 +30,22 @@ def load_dataset(params: FetchParams, scratch: Path) -> tuple[EncodedDataset, Da
     labels = BinaryLabels(params.table.positive, params.table.label)
     digests: dict[str, str] = {}
     if params.dataset == "imdb":
-        encoded = EncodedDataset(*imdb.parse(*downloads.fetch_imdb(params)), 0)
+        encoded = EncodedDataset(*imdb.parse(*downloads.fetch_imdb()), 0)
     elif params.dataset == "synthetic":
         encoded = EncodedDataset(*synthetic.generate(params.synthetic), 0)
     else:
         with downloads.local_tables(params.table) as (sources, table_digests):
             encoded = table.load_table(params.table, sources, scratch, labels)
         digests = {f"{split}_sha256": digest for split, digest in table_digests.items()}
-    if params.add != NO_ADDED_TEXTS:
+    if params.added_texts != NO_ADDED_TEXTS:
         # As long as this digest is the same, an added text stays in the training or the test set.
         hashes = (review_hashes(split).tobytes() for split in (encoded.train, encoded.test))
         digests["own_sha256"] = hashlib.sha256(b"".join(hashes)).hexdigest()
         tokenizer = describe_dataset(params).tokenizer
-        with downloads.local_added_tables(params.add) as (sources, digests["add_sha256"]):
+        with downloads.local_added_tables(params.added_texts) as (
+            sources,
+            digests["added_texts_sha256"],
+        ):
             encoded = table.add_texts(encoded, params.table, tokenizer, sources, labels)
     return encoded, describe_dataset(params, **digests)
 

@@ -108,9 +108,7 @@ def main() -> None:
         record = describe_run(about, key, checkpoint.start, tags, [train_split, val_split])
         with tracking.live_run(record, about.flat_params()) as run:
             # Before the first epoch, on reviews that are never trained on.
-            gradients = measure_gradients(
-                training.model, val_split.x, padded.pad.padding_token, params.gradient_reviews
-            )
+            gradients = measure_gradients(training.model, val_split.x)
             result = train_or_resume(training, checkpoint, run)
             record = record.model_copy(update={"ended": tracking.now_ms()})
             with files.atomic_folder(TRAIN) as folder:

@@ -67,7 +67,7 @@ def defaults() -> dict[str, Any]:
 
 def inputs(num_words: int, length: int) -> Inputs:
     """What a small model reads, in five batches an epoch."""
-    return Inputs(num_words, length, padding_token=0, unknown_token=2, steps_per_epoch=5)
+    return Inputs(num_words, length, steps_per_epoch=5)
 
 
 @pytest.fixture

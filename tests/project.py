@@ -16,7 +16,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
-DEFAULT_PARAMS = Path(__file__).with_name("default_params.yaml")  # users change params.yaml
+DEFAULT_PARAMS = ROOT / "presets" / "default.yaml"  # users change params.yaml
 EPOCHS = 30  # of a small training that is long enough to be broken in the middle
 SMALL: dict[str, Any] = {
     "fetch": {
@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
     "train": {"embedding_units": 4, "units": 4, "epochs": 2, "batch_size": 32},
     "evaluate": {"length_buckets": [40, 60], "mistakes": 5},
 }
-EXTRAS = {  # settings beside params.yaml, by what tests call them
+EXTRAS = {  # configs of extras, by what tests call them
     "compare": "compare/compare.yaml",
     "sweep": "sweep/sweep.yaml",
 }
@@ -197,7 +197,7 @@ class Project:
         return done.stdout
 
     def change(self, **sections: Any) -> None:
-        """Change params, by their sections, and settings of `EXTRAS`."""
+        """Change params, by their sections, and configs of `EXTRAS`."""
         for name in EXTRAS.keys() & sections.keys():
             change_params(self.path / "extras" / EXTRAS[name], sections.pop(name))
         if sections:

@@ -1,8 +1,8 @@
 """`make preset`: write the params of a preset, for example NAME=best, into params.yaml.
 
-A preset is a file in `presets/`. It lists only what differs from `presets/notebook.yaml`. All other
-params of `pad` and `train` get the notebook's values, so two presets never mix. NAME=notebook
-restores the notebook's params. `dvc repro` then trains with them.
+A preset is a file in `presets/`. It lists only what differs from `presets/default.yaml`. All other
+params of `pad` and `train` get their defaults, so two presets never mix. NAME=default restores all
+defaults of `pad` and `train`. Other sections do not change. `dvc repro` then trains with them.
 """
 
 from pathlib import Path
@@ -12,12 +12,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sentiment.errors import UserError
+from sentiment.section import flatten
 from workflow.commands import command, json_option, option, print_result, run_command
-from workflow.params import PARAMS_FILE
+from workflow.params import DEFAULTS_FILE, PARAMS_FILE, load_params
 from workflow.params_file import TUNABLE_SECTIONS, is_tunable, update_params_file
 
 FOLDER = Path("presets")
-NOTEBOOK = "notebook"
+DEFAULT = "default"
 
 
 @command(__doc__)
@@ -26,9 +27,22 @@ NOTEBOOK = "notebook"
 )
 @json_option
 def main(name: str, as_json: bool) -> None:
-    changes = update_params_file(PARAMS_FILE, read_preset(NOTEBOOK) | read_preset(name))
+    values = read_defaults()
+    if name != DEFAULT:
+        values |= read_preset(name)
+    changes = update_params_file(PARAMS_FILE, values)
     text = "\n".join(changes) or f"{PARAMS_FILE} has these values already."
     print_result({"applied": changes}, text, as_json)
+
+
+def read_defaults() -> dict[str, Any]:
+    """Return the defaults of all params that presets set, by their dotted names.
+
+    Raises:
+        UserError: the file with the defaults is not valid.
+    """
+    params = load_params(DEFAULTS_FILE)
+    return flatten(params.pad, "pad") | flatten(params.train, "train")
 
 
 def flatten_mapping(mapping: dict[Any, Any], prefix: str = "") -> dict[str, Any]:

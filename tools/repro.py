@@ -29,7 +29,7 @@ def main() -> int:
     params = load_params().fetch
     status = run_pipeline()
     if status and is_imdb_missing(params):
-        use_synthetic_if_unavailable(params)
+        use_synthetic_if_unavailable()
         status = run_pipeline()
     if not status:
         publish_or_explain()
@@ -64,10 +64,10 @@ def is_imdb_missing(params: FetchParams) -> bool:
         return True
 
 
-def use_synthetic_if_unavailable(params: FetchParams) -> None:
+def use_synthetic_if_unavailable() -> None:
     """Try once more to download IMDB, and write `fetch.dataset: synthetic` if that fails."""
     try:
-        downloads.fetch_imdb(params)
+        downloads.fetch_imdb()
     except downloads.ImdbUnavailableError:
         params_file.update_params_file(PARAMS_FILE, {"fetch.dataset": "synthetic"})
         print(FALLBACK_NOTE, flush=True)

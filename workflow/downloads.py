@@ -9,17 +9,21 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from sentiment.data import imdb
 from sentiment.data.imdb import ARCHIVE, WORD_INDEX
-from sentiment.data.params import FetchParams, TableParams, file_name
+from sentiment.data.params import TableParams, file_name
 from sentiment.data.rows import Source
 from sentiment.errors import UserError, first_line, redacted
 from workflow import files
 
+IMDB_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+IMDB_TIMEOUT = 5  # seconds without an answer, after which an attempt to download IMDB fails
+IMDB_RETRIES = 1  # bridges a brief failure; with more, the error message would come late
 MAX_SILENCE = 60  # seconds without a byte from a server, after which a download fails
 
 
 class ImdbUnavailableError(UserError):
-    """IMDB is not in Keras' cache and cannot be downloaded from `fetch.url`."""
+    """IMDB is not in Keras' cache and cannot be downloaded."""
 
 
 def cache_folder() -> Path:
@@ -28,7 +32,7 @@ def cache_folder() -> Path:
     return Path(keras_home, "datasets")
 
 
-def fetch_imdb(params: FetchParams) -> tuple[bytes, bytes]:
+def fetch_imdb() -> tuple[bytes, bytes]:
     """Return the content of IMDB's archive and of its word index.
 
     A file that Keras' cache lacks is downloaded into it. A download is moved to its place only once
@@ -36,34 +40,34 @@ def fetch_imdb(params: FetchParams) -> tuple[bytes, bytes]:
 
     Raises:
         ImdbUnavailableError: a file cannot be downloaded.
-        UserError: a file differs from the digest in `params.yaml`.
+        UserError: a downloaded file differs from the one that Keras published.
     """
     import pooch
     import requests
 
-    digests = {ARCHIVE: params.archive_sha256, WORD_INDEX: params.word_index_sha256}
     folder = cache_folder()
-    cache = pooch.create(folder, params.url, registry=digests, retry_if_failed=params.retries)
-    download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=params.timeout)
+    cache = pooch.create(folder, IMDB_URL, registry=imdb.SHA256, retry_if_failed=IMDB_RETRIES)
+    download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=IMDB_TIMEOUT)
     try:
-        for name in digests:
+        for name in imdb.SHA256:
             cache.fetch(name, downloader=download)
     except requests.RequestException as error:
-        raise _unavailable_error(params, first_line(error)) from None
+        raise _unavailable_error(first_line(error)) from None
     except ValueError as error:  # pooch raises it if a digest does not match
         raise UserError(
-            f"{params.url} does not have the files with the digests in params.yaml: {error}"
+            f"{IMDB_URL} does not have the files that Keras published ({first_line(error)}). "
+            f"Put good copies of {ARCHIVE} and {WORD_INDEX} into {folder}."
         ) from None
     return (folder / ARCHIVE).read_bytes(), (folder / WORD_INDEX).read_bytes()
 
 
-def _unavailable_error(params: FetchParams, cause: str) -> ImdbUnavailableError:
+def _unavailable_error(cause: str) -> ImdbUnavailableError:
     folder = cache_folder()
     return ImdbUnavailableError(
-        f"{folder} does not have IMDB, and the download from {params.url} failed ({cause}). "
+        f"{folder} does not have IMDB, and the download from {IMDB_URL} failed ({cause}). "
         f"You can:\n"
-        f"  - put {ARCHIVE} and {WORD_INDEX} (digests in params.yaml) into {folder}\n"
-        f"  - set fetch.url in params.yaml to a mirror that has both files\n"
+        f"  - set HTTPS_PROXY, if this machine is behind a proxy\n"
+        f"  - put {ARCHIVE} and {WORD_INDEX} into {folder} yourself\n"
         f"  - use the generated dataset instead: set fetch.dataset to synthetic"
     )
 
@@ -89,7 +93,7 @@ def local_tables(params: TableParams) -> Iterator[tuple[list[Source], dict[str, 
 
 @contextmanager
 def local_added_tables(path_or_url: str) -> Iterator[tuple[list[Source], str]]:
-    """Yield the tables of `fetch.add`, and one SHA-256 of all of them.
+    """Yield the tables of `fetch.added_texts`, and one SHA-256 of all of them.
 
     Raises:
         UserError: a file cannot be read, see `local_copy`.

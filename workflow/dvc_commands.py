@@ -69,8 +69,8 @@ def table_files(params: FetchParams) -> set[str]:
     tables = set[str]()
     if params.dataset == "table":
         tables |= {params.table.train, params.table.test}
-    if params.add != NO_ADDED_TEXTS:
-        tables |= set(files.list_tables(params.add))
+    if params.added_texts != NO_ADDED_TEXTS:
+        tables |= set(files.list_tables(params.added_texts))
     return tables
 
 

@@ -17,24 +17,42 @@ from sentiment.padding import PadParams
 from sentiment.section import HIDDEN, Section
 
 PARAMS_FILE = Path("params.yaml")
+DEFAULTS_FILE = Path("presets", "default.yaml")
 SectionT = TypeVar("SectionT", bound=Section)
 
 
 class PromoteParams(Section):
     """The promotion rule, see `workflow.registry.promotion`."""
 
-    alpha: float = Field(gt=0, lt=1)
-    calibration_margin: float = Field(ge=0, le=1)
+    alpha: float = Field(
+        gt=0,
+        lt=1,
+        description="Significance level of all tests against one champion together. The k-th "
+        "candidate needs a p-value of McNemar's exact test below `alpha` / k(k+1).",
+    )
+    calibration_margin: float = Field(
+        ge=0,
+        le=1,
+        description="Maximum by which the candidate's expected calibration error may exceed the "
+        "champion's.",
+    )
 
 
 class Params(Section):
     """All of `params.yaml`."""
 
-    fetch: FetchParams
-    pad: PadParams
-    train: TrainParams
-    evaluate: EvaluateParams
-    promote: PromoteParams
+    fetch: FetchParams = Field(description="Dataset of the pipeline.")
+    pad: PadParams = Field(
+        description="Arrays of token ids, in which all reviews have the same length."
+    )
+    train: TrainParams = Field(description="Model and training.")
+    evaluate: EvaluateParams = Field(
+        description="Metrics, tables and plots of the test set, and the registered model."
+    )
+    promote: PromoteParams = Field(
+        description="Rule by which an evaluated model becomes the champion, see [Versions and the "
+        "champion](serving.md#versions-and-the-champion). A change runs `evaluate` again."
+    )
 
     @model_validator(mode="after")
     def _check_sections_together(self) -> Self:
@@ -43,11 +61,6 @@ class Params(Section):
             raise ValueError(
                 f"pad.max_length {self.pad.max_length} must be a multiple of "
                 f"train.segment_length {segment}, so that all segments are equally long"
-            )
-        if self.train.mask_padding and self.pad.padding_token:
-            raise ValueError(
-                f"train.mask_padding needs pad.padding_token 0, which Keras masks, not "
-                f"{self.pad.padding_token}"
             )
         units = self.train.embedding_units
         is_cooccurrence = self.train.embedding_initializer == "cooccurrence"

@@ -1,6 +1,5 @@
 """Look up params by their dotted names, and change `params.yaml` without losing its comments."""
 
-import re
 import shutil
 from collections.abc import Mapping
 from io import StringIO
@@ -14,7 +13,6 @@ from workflow import files
 from workflow.params import PARAMS_FILE, Params, load_params, validate_params
 
 TUNABLE_SECTIONS = ("pad", "train")  # presets set these params, and sweeps search them
-PARAM_LINE = re.compile(r"(?P<param>(?P<indent> *)(?P<key>\w+):.*?)(?:\s+# *(?P<comment>.*))?")
 MAX_LINE_WIDTH = 10_000  # a longer line would be wrapped, and its comment moved
 
 

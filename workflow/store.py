@@ -140,6 +140,8 @@ def connect() -> str:
         if is_server(tracking_uri()):
             _move_credentials_to_environment()
             _check_server(tracking_uri())
+        elif not is_local() or (files.root() / DATABASE).exists():
+            _check_database(tracking_uri())
         mlflow.set_tracking_uri(tracking_uri())
         experiment_id = _local_experiment() if is_local() else _experiment(tracking_uri())
         mlflow.set_experiment(experiment_id=experiment_id)  # logged models are created in it
@@ -170,6 +172,20 @@ def _check_server(uri: str) -> None:
             f"The MLflow server at {redacted(uri)} does not answer ({type(error).__name__}). "
             "Start it, or unset MLFLOW_TRACKING_URI to use the store in this folder."
         ) from None
+
+
+def _check_database(uri: str) -> None:
+    """Fail at once if the database cannot be opened. MLflow retries silently for two minutes."""
+    import sqlalchemy
+    from mlflow.store.db.db_types import DATABASE_ENGINES
+
+    dialect, _, _ = urlsplit(uri).scheme.partition("+")
+    if dialect in DATABASE_ENGINES:
+        engine = sqlalchemy.create_engine(uri)
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
 
 
 def _experiment(uri: str) -> str:

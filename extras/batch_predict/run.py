@@ -129,7 +129,7 @@ def prepare_job(request: BatchRequest, source: Source, version: "ModelVersion") 
     Raises:
         UserError: the file cannot be read, or was changed meanwhile.
     """
-    max_characters = load_params().fetch.table.longest
+    max_characters = load_params().fetch.table.max_characters
     columns = Columns(request.text_column, id=request.id_column)
     before = source.path.stat()
     rows = read_rows(source, columns, max_characters)

@@ -13,7 +13,6 @@ from extras.compare import comparable, comparison, text, verdict
 from extras.compare.comparison import Comparison
 from extras.compare.verdict import CompareConfig
 from sentiment.errors import StoreError, first_line
-from sentiment.evaluation.params import EvaluateParams
 from sentiment.evaluation.plots import NEUTRAL, new_axes
 from workflow import files, tracking
 from workflow.params import load_params, load_yaml
@@ -44,26 +43,26 @@ def compare_and_log(a: str, b: str) -> tuple[Comparison, Path]:
         config = config.model_copy(update={"examples": 0})
     result = comparison.compare_groups(group_a, group_b, texts, config)
     folder = REPORTS / f"compare-{group_a.label}-{group_b.label}"
-    write_report(folder, result, params)
+    write_report(folder, result)
     log_report(folder, result)
     return result, folder
 
 
-def write_report(folder: Path, result: Comparison, params: EvaluateParams) -> None:
+def write_report(folder: Path, result: Comparison) -> None:
     """Write page and JSON. They replace an earlier report."""
-    plot = html_page.draw_svg(plot_reliability(result, params), "Reliability of A and B")
+    plot = html_page.draw_svg(plot_reliability(result), "Reliability of A and B")
     context = {"comparison": result, "text": text, "verdict": verdict, "plot": plot}
     with files.atomic_folder(folder) as partial:
         (partial / PAGE).write_text(html_page.render_page(TEMPLATE, **context), encoding="utf-8")
         files.write_json(partial / "comparison.json", asdict(result))
 
 
-def plot_reliability(comparison: Comparison, params: EvaluateParams) -> Figure:
+def plot_reliability(comparison: Comparison) -> Figure:
     """Plot the proportion of positive reviews against the predicted probability.
 
     A's lines are wider, so that they are visible where B's are on top of them.
     """
-    figure, axes = new_axes(params, "Reliability", "Predicted probability", "Share positive")
+    figure, axes = new_axes("Reliability", "Predicted probability", "Share positive")
     for letter, color, width in (("a", "tab:blue", 2.5), ("b", "tab:orange", 1.2)):
         for number, table in enumerate(map(pd.DataFrame, comparison.reliability[letter])):
             label = letter.upper() if number == 0 else None

@@ -58,18 +58,15 @@ class EnsembleEvaluation(NamedTuple):
     cost: dict[str, float]
 
 
-def split_reviews(
-    train: Reviews, test: Reviews, shuffle_seed: int, members: Sequence[Member]
-) -> EnsembleDataset:
+def split_reviews(train: Reviews, test: Reviews, members: Sequence[Member]) -> EnsembleDataset:
     """Shuffle and split the reviews as the members did.
 
     Args:
         train: the reviews of the training and the validation set.
         test: the reviews of the test set.
-        shuffle_seed: `pad.shuffle_seed` of all members.
         members: the members, whose `train.validation_split` may differ.
     """
-    order, test_order = shuffle_orders(len(train), len(test), shuffle_seed)
+    order, test_order = shuffle_orders(len(train), len(test))
     shares = [member.training.params[VALIDATION_SPLIT] for member in members]
     training, _ = train_validation_split(order, train.labels[order], max(shares))
     _, validation = train_validation_split(order, train.labels[order], min(shares))

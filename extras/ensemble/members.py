@@ -8,7 +8,6 @@ from sentiment.errors import UserError
 from workflow.outputs import TEST_DIGEST
 
 RUNS = "ensemble.runs"  # param of an ensemble: its members' runs and their weights
-SHUFFLE_SEED = "pad.shuffle_seed"  # decides which reviews are trained on and which validate
 VALIDATION_SPLIT = "train.validation_split"
 
 
@@ -52,11 +51,11 @@ def choose_members(groups: Sequence[RunGroup]) -> list[Member]:
 def review_params(training: EvaluatedRun) -> dict[str, Any]:
     """Return the flat params that decide which reviews a training had, and the test set's digest.
 
-    All members of an ensemble have them in common. Their other params of `pad` may differ, because
-    each member truncates and pads the reviews itself.
+    All members of an ensemble have them in common. Their params of `pad` may differ, because each
+    member truncates and pads the reviews itself.
     """
     return {
         name: value
         for name, value in training.params.items()
-        if name.startswith("fetch.") or name in (SHUFFLE_SEED, TEST_DIGEST)
+        if name.startswith("fetch.") or name == TEST_DIGEST
     }

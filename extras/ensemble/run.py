@@ -12,7 +12,7 @@ from extras.common import evaluated_runs, run_groups
 from extras.ensemble import evaluation
 from extras.ensemble.evaluation import EnsembleDataset, EnsembleEvaluation
 from extras.ensemble.member_models import download_package
-from extras.ensemble.members import RUNS, SHUFFLE_SEED, Member, choose_members, review_params
+from extras.ensemble.members import RUNS, Member, choose_members, review_params
 from sentiment.errors import UserError
 from sentiment.evaluation.params import EvaluateParams
 from sentiment.serving.pyfunc_model import SentimentModel
@@ -123,7 +123,6 @@ def read_dataset(members: Sequence[Member]) -> EnsembleDataset:
     expected = review_params(members[0].training)
     present = {
         **read_about(FETCH, AboutFetch).flat_params(),
-        SHUFFLE_SEED: expected[SHUFFLE_SEED],
         TEST_DIGEST: files.joint_digest(FETCH, array_names("test")),
     }
     if present != expected:
@@ -134,7 +133,7 @@ def read_dataset(members: Sequence[Member]) -> EnsembleDataset:
         )
     train = files.read_reviews(FETCH, "train")
     test = files.read_reviews(FETCH, "test")
-    return evaluation.split_reviews(train, test, expected[SHUFFLE_SEED], members)
+    return evaluation.split_reviews(train, test, members)
 
 
 def describe_evaluation(request: EnsembleRequest) -> AboutEvaluate:
@@ -145,7 +144,7 @@ def describe_evaluation(request: EnsembleRequest) -> AboutEvaluate:
         dataset=read_about(FETCH, AboutFetch).dataset,
         evaluate=request.params,
         digests={TEST_DIGEST: expected[TEST_DIGEST]},
-        other={SHUFFLE_SEED: expected[SHUFFLE_SEED], RUNS: ", ".join(runs)},
+        other={RUNS: ", ".join(runs)},
     )
 
 

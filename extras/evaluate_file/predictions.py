@@ -4,13 +4,11 @@ Tables of predictions are as `sentiment.evaluation.metrics` describes them. `rev
 of the row, from 1. The column `text` has the texts of wrong predictions, if they are known.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,8 +21,9 @@ from sentiment.evaluation.evaluate import EvalDataset, predictions_table
 from sentiment.evaluation.metrics import METRICS, Predictions, class_names, metrics_for
 from sentiment.serving.pyfunc_model import SentimentModel
 from sentiment.tokenizer import Reviews, encode, review_hashes
+from workflow.serving.prediction_log import LogLine, parse_line
 
-REQUEST_ID = "request_id"  # key of a log's lines, see `workflow.serving.prediction_log`
+REQUEST_ID = "request_id"  # column of a file of labels
 BATCH_ROWS = 2000  # texts in memory
 MAX_IDS_SHOWN = 20  # in a message
 
@@ -108,16 +107,12 @@ def read_logged(
     paths = [log] if log.is_file() else sorted(log.glob("*.jsonl"))
     if not paths:
         raise UserError(f"There is no log {log}. Name the folder of `make serve LOG=…` in LOG.")
-    logged: defaultdict[str, dict[float, dict[str, Any]]] = defaultdict(dict)
+    logged: defaultdict[str, dict[float, LogLine]] = defaultdict(dict)
     for path in paths:
         with path.open("rb") as file:
-            for line in file:
-                # A full disk cuts a line short.
-                with suppress(ValueError, KeyError, TypeError, RecursionError):
-                    values = json.loads(line)
-                    request_id = values[REQUEST_ID]
-                    if request_id in labels and values["version"] == version:
-                        logged[request_id][values["probability"]] = values
+            for line in map(parse_line, file):
+                if line and line.request_id in labels and line.version == version:
+                    logged[line.request_id][line.probability] = line
     found = {request_id: list(lines.values()) for request_id, lines in logged.items()}
     lines = {request_id: same[0] for request_id, same in found.items() if len(same) == 1}
     missing = [request_id for request_id in labels if request_id not in lines]
@@ -130,15 +125,15 @@ def read_logged(
         if not lines:
             raise UserError(message)
         print(message)
-    table = pd.DataFrame(list(lines.values()), columns=["words", "probability"])
-    probability = table["probability"].to_numpy(np.float32)
+    probability = np.array([line.probability for line in lines.values()], np.float32)
+    table = pd.DataFrame({"words": [line.words for line in lines.values()]})
     return table.assign(
         review=np.arange(1, len(table) + 1),
         actual=class_names(np.array([labels[request_id] for request_id in lines])),
         predicted=class_names(probability > threshold),
         probability=probability,
         seen_in_training=False,
-        text=[line.get("text", "") for line in lines.values()],
+        text=[line.text or "" for line in lines.values()],
     )
 
 

@@ -144,7 +144,7 @@ def predict_file(request: FileRequest, source: Source, log: str) -> pd.DataFrame
     """
     table = request.table
     labels = BinaryLabels(table.positive, table.label)
-    texts = rows.read_valid_rows(source, Columns(table.text, table.label), table.longest)
+    texts = rows.read_valid_rows(source, Columns(table.text, table.label), table.max_characters)
     model = champion.load_model(request.model_uri)
     if log:
         labels_by_id: dict[str, bool] = {}

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, ScalarFormatter
 
 from extras.common import html_page
-from sentiment.evaluation.params import EvaluateParams
 from sentiment.evaluation.plots import NEUTRAL, TRAINING, new_axes
 from sentiment.profile import Histogram, ReferenceProfile, count_in_bins
 from workflow.terminal import replace_control_characters
@@ -28,41 +27,32 @@ NAMES = {
 }
 
 
-def plot_words(
-    texts: pd.DataFrame, profile: ReferenceProfile, title: str, params: EvaluateParams
-) -> Figure:
+def plot_words(texts: pd.DataFrame, profile: ReferenceProfile, title: str) -> Figure:
     """Draw the distribution of the number of words, for the current texts and the test set.
 
     Args:
         texts: see `extras.monitor.window.Window.to_table`.
         profile: the reference profile.
         title: the title of the plot.
-        params: the section `evaluate`.
     """
-    figure = _plot_histograms(
-        texts["words"], profile.histograms["words"], title, "Words in a text", params
-    )
+    figure = _plot_histograms(texts["words"], profile.histograms["words"], title, "Words in a text")
     (axes,) = figure.axes
     axes.set_xscale("symlog", linthresh=1)  # linear from 0 to 1, since texts may have no words
     axes.xaxis.set_major_formatter(ScalarFormatter())
     return figure
 
 
-def plot_probability(
-    texts: pd.DataFrame, profile: ReferenceProfile, title: str, params: EvaluateParams
-) -> Figure:
+def plot_probability(texts: pd.DataFrame, profile: ReferenceProfile, title: str) -> Figure:
     """Draw the distribution of the probability, for the current texts and the test set.
 
     The arguments are those of `plot_words`.
     """
     reference = profile.histograms["probability"]
-    return _plot_histograms(texts["probability"], reference, title, "Probability", params)
+    return _plot_histograms(texts["probability"], reference, title, "Probability")
 
 
-def _plot_histograms(
-    values: pd.Series, reference: Histogram, title: str, x: str, params: EvaluateParams
-) -> Figure:
-    figure, axes = new_axes(params, title, x, "Share of texts")
+def _plot_histograms(values: pd.Series, reference: Histogram, title: str, x: str) -> Figure:
+    figure, axes = new_axes(title, x, "Share of texts")
     current = count_in_bins(values, reference.edges)
     used = np.flatnonzero(np.add(reference.counts, current.counts))
     bins = slice(used[0], used[-1] + 1)
@@ -82,14 +72,13 @@ def render_page(
     report: Mapping[str, Any],
     texts: pd.DataFrame,
     profile: ReferenceProfile,
-    params: EvaluateParams,
 ) -> str:
     """Render the HTML page of a report, see `extras.monitor.run.create_report`.
 
     The other arguments are those of `plot_words`.
     """
     plots = [
-        html_page.draw_svg(plot(texts, profile, title, params), title)
+        html_page.draw_svg(plot(texts, profile, title), title)
         for plot, title in ((plot_words, "Length"), (plot_probability, "Probability"))
     ]
     return html_page.render_page(TEMPLATE, report=report, names=NAMES, plots=plots)

@@ -97,7 +97,7 @@ def create_report(
     else:
         table = params.fetch.table
         served = champion.load_model(model)
-        window.read_file(file, text_column or table.text, table.longest, served, current)
+        window.read_file(file, text_column or table.text, table.max_characters, served, current)
     check_window(current, file, model, label_sample)
     texts = current.to_table()
     effects, changed_words = compare_texts(texts, current.sample, model, profile, config)
@@ -131,7 +131,7 @@ def create_report(
             if label_file:
                 sample = random.sample(current.sample, label_sample)
                 write_label_file(partial / label_file, sample, params.fetch.table)
-            html = page.render_page(report, texts, profile, params.evaluate)
+            html = page.render_page(report, texts, profile)
             (partial / PAGE).write_text(html, encoding="utf-8")
             write_about(partial, about)
         tracking.log_files(run, folder, [PAGE, files.ABOUT_FILE], "monitor")

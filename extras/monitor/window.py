@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sentiment.data.rows import Columns, Row, read_rows
 from workflow import downloads
+from workflow.serving.prediction_log import parse_line
 
 if TYPE_CHECKING:
     from sentiment.serving.pyfunc_model import SentimentModel
@@ -21,19 +21,6 @@ COLUMNS = ["words", "unknown", "truncated", "probability"]
 MAX_SAMPLE = 20_000  # texts whose words are counted
 BATCH_SIZE = 5000  # texts that are predicted at once
 LINES_TRIED = 100  # first lines of a file, one of which shows that the file is a log
-
-
-class LogLine(BaseModel):
-    """A line of the log of `make serve`, see `workflow.serving.prediction_log`."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-    version: str
-    words: int = Field(ge=0, lt=2**53)  # floats represent such numbers exactly
-    unknown: float = Field(ge=0, le=1)
-    truncated: bool
-    probability: float = Field(ge=0, le=1)
-    text: str | None = None
 
 
 class Window:
@@ -99,17 +86,6 @@ def find_logs(path: Path) -> list[Path]:
     with path.open("rb") as file:
         is_log = any(parse_line(line) for line in islice(file, LINES_TRIED))
     return [path] if is_log else []
-
-
-def parse_line(line: bytes) -> LogLine | None:
-    """Parse a line of a log, or return None if it cannot be read.
-
-    A full disk may have cut the line, and anybody may have edited it.
-    """
-    try:
-        return LogLine.model_validate_json(line)
-    except ValidationError:
-        return None
 
 
 def read_log(paths: Iterable[Path], version: str, window: Window) -> None:

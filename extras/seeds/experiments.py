@@ -85,7 +85,7 @@ def text_digest(path_or_url: str) -> str | None:
     if "://" not in path_or_url:
         return files.sha256(Path(path_or_url)) if Path(path_or_url).is_file() else None
     fetched = read_about(FETCH, AboutFetch).flat_params()
-    parts = ("table.train", "table.test", "add")
+    parts = ("table.train", "table.test", "added_texts")
     return str([fetched.get(f"fetch.{part}_sha256") for part in parts])
 
 

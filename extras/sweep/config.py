@@ -10,7 +10,7 @@ from sentiment.section import SEED_LIMIT, Section
 from workflow.params_file import TUNABLE_SECTIONS, find_field, is_tunable
 
 CONFIG_FILE = Path("extras", "sweep", "sweep.yaml")
-NOT_SEARCHED = ("pad.shuffle_seed", "train.validation_split", "train.seed")
+NOT_SEARCHED = ("train.validation_split", "train.seed")
 
 
 class ParamSpace(Section):

@@ -122,9 +122,9 @@ def read_fetched_dataset(params: FetchParams) -> Dataset:
     digests = {}
     if params.dataset == "table" and Path(params.table.train).is_file():
         digests["train_sha256"] = files.sha256(Path(params.table.train))
-    if params.add != NO_ADDED_TEXTS and Path(params.add).exists():
-        with downloads.local_added_tables(params.add) as (_, digest):
-            digests["add_sha256"] = digest
+    if params.added_texts != NO_ADDED_TEXTS and Path(params.added_texts).exists():
+        with downloads.local_added_tables(params.added_texts) as (_, digest):
+            digests["added_texts_sha256"] = digest
     expected = flatten(describe_dataset(params, **digests), "fetch")
     # `data/fetch` has further digests, such as of texts at URLs.
     is_same = expected.items() <= flatten(dataset, "fetch").items()

@@ -14,16 +14,18 @@ found too few, so there are never too many. As long as there are too few, proces
 """
 
 import os
+import random
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from extras.sweep.config import SweepConfig
 from extras.sweep.space import round_values
@@ -36,6 +38,8 @@ CONFIRMED = "-confirmed"  # ends the name of the study that confirms
 HEARTBEAT_SECONDS = 5
 GRACE_SECONDS = 30  # without a heartbeat, after which a process counts as dead
 LOCK_SECONDS = 20  # to wait for another process's transaction: less than GRACE_SECONDS
+CREATION_RETRIES = 5
+CREATION_SECONDS = 1.0  # at most, before another try
 MAX_DEATHS = 10
 # Attributes of a trial
 REPLACES = "replaces"  # numbers of the trials whose place it takes, the first one first
@@ -75,16 +79,34 @@ def connect(url: str) -> optuna.storages.RDBStorage:
     # Heartbeats are experimental since Optuna 2.9.
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with storage_errors(ImportError):
+        return _open_storage(url)
+
+
+def _open_storage(url: str) -> optuna.storages.RDBStorage:
+    """Open a database, whose tables are created if there are none.
+
+    Optuna fails if another process creates the tables in the same moment, so this tries again.
+
+    Raises:
+        SQLAlchemyError: the database cannot be used.
+    """
     engine_kwargs: dict[str, Any] = {"pool_pre_ping": True}  # a server may have been restarted
     if url.startswith("sqlite"):
         engine_kwargs["connect_args"] = {"timeout": LOCK_SECONDS}
-    with storage_errors(ImportError):
-        return optuna.storages.RDBStorage(
-            url,
-            engine_kwargs,
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            grace_period=GRACE_SECONDS,
-        )
+    open_once = partial(
+        optuna.storages.RDBStorage,
+        url,
+        engine_kwargs,
+        heartbeat_interval=HEARTBEAT_SECONDS,
+        grace_period=GRACE_SECONDS,
+    )
+    for _ in range(CREATION_RETRIES):
+        try:
+            return open_once()
+        except DBAPIError:
+            time.sleep(random.uniform(0, CREATION_SECONDS))
+    return open_once()
 
 
 def open_study(name: str, config: SweepConfig) -> optuna.Study:

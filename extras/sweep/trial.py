@@ -176,7 +176,7 @@ def train_trial(
     """
     params = with_changes(sweep.params, values)
     about = AboutTrain(dataset=sweep.dataset, pad=params.pad, train=params.train)
-    order, _ = shuffle_orders(len(reviews), 0, params.pad.shuffle_seed)
+    order, _ = shuffle_orders(len(reviews), 0)
     x = pad_in_chunks(reviews, order, layout(params.pad))
     train_split, val_split = train_validation_split(
         x, reviews.labels[order], params.train.validation_split

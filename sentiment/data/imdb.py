@@ -1,4 +1,7 @@
-"""Parse the files of IMDB that Keras publishes."""
+"""Parse the files of IMDB that Keras publishes.
+
+Source: Maas et al. 2011, *Learning Word Vectors for Sentiment Analysis*.
+"""
 
 import io
 import json
@@ -14,6 +17,10 @@ from sentiment.tokenizer import Reviews
 
 ARCHIVE = "imdb.npz"
 WORD_INDEX = "imdb_word_index.json"
+SHA256 = {
+    ARCHIVE: "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f",
+    WORD_INDEX: "027313fe9a320280f3bf0fac5baf58c4a683cf39a7ed9c3d3d3912bde4284cf6",
+}
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 ALLOWED = {("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
 

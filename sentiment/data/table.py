@@ -71,7 +71,7 @@ class RowEncoder:
             UserError: see `rows.read_valid_rows`.
         """
         columns = Columns(self.params.text, self.params.label, self.params.group)
-        table = rows.read_valid_rows(source, columns, self.params.longest)
+        table = rows.read_valid_rows(source, columns, self.params.max_characters)
         with path.open("ab") as file:
             for block in self._blocks(table):
                 block.tofile(file)
@@ -297,7 +297,9 @@ def add_texts(
         UserError: a file cannot be used, or `params.group` is set.
     """
     if params.group is not None:
-        raise UserError("fetch.add needs an empty fetch.table.group: it adds texts one by one.")
+        raise UserError(
+            "fetch.added_texts needs an empty fetch.table.group: it adds texts one by one."
+        )
     columns = Columns(params.text, params.label)
     key = str(params.split_seed).encode()
     word_index = dataset.word_index
@@ -307,7 +309,7 @@ def add_texts(
     dropped = array("q")  # number of each row's unknown words
     rows_skipped = 0
     for row in chain.from_iterable(
-        rows.read_valid_rows(source, columns, params.longest) for source in sources
+        rows.read_valid_rows(source, columns, params.max_characters) for source in sources
     ):
         is_positive = labels.is_positive(row)
         words = tokenize(row.text, tokenizer)
@@ -321,7 +323,7 @@ def add_texts(
         positive.append(is_positive)
         dropped.append(len(words) - len(known))
     added = Reviews.from_lists(reviews, np.array(positive))
-    labels.check_both_present(added.labels, "fetch.add")
+    labels.check_both_present(added.labels, "fetch.added_texts")
     hashes = review_hashes(added)
     dataset_hashes = np.concatenate([review_hashes(dataset.train), review_hashes(dataset.test)])
     is_new = np.isin(np.arange(len(hashes)), np.unique(hashes, return_index=True)[1])

@@ -150,7 +150,7 @@ def evaluate_network(
         probabilities,
         evaluation.metrics | {"gradient_reach": gradient_reach(gradients)},
         evaluation.tables | {"gradients": gradients},
-        evaluation.plots | plot_training(training, gradients, params),
+        evaluation.plots | plot_training(training, gradients),
     )
 
 
@@ -176,7 +176,7 @@ def evaluate_predictions(
     tables = {
         "predictions": predictions,
         "confusion": metrics.confusion_matrix(predictions),
-        "roc": metrics.roc_curve(predictions, params.roc_points),
+        "roc": metrics.roc_curve(predictions),
         "reliability": metrics.reliability(predictions, params.calibration_bins),
         "lengths": metrics.accuracy_by_length(predictions, params.length_buckets),
         "mistakes": mistakes,
@@ -188,7 +188,7 @@ def evaluate_predictions(
         probabilities=predictions["probability"].to_numpy(np.float32),
         metrics=values,
         tables=tables,
-        plots=plot_predictions(values, tables, name, params),
+        plots=plot_predictions(values, tables, name),
     )
 
 
@@ -196,7 +196,6 @@ def plot_predictions(
     values: Mapping[str, Any],
     tables: Mapping[str, pd.DataFrame],
     name: str,
-    params: EvaluateParams,
 ) -> dict[str, "Figure"]:
     """Draw the plots that predictions alone define.
 
@@ -204,32 +203,28 @@ def plot_predictions(
         values: the metrics, see `Evaluation`. `tables` likewise.
         tables: see `Evaluation`.
         name: of the run, for the titles.
-        params: the section `evaluate`.
     """
     return {
-        "roc": plots.roc_curve(tables["roc"], values["test_roc_auc"], name, params),
-        "reliability": plots.reliability(tables["reliability"], values["test_ece"], name, params),
-        "confusion": plots.confusion_matrix(tables["confusion"], name, params),
-        "lengths": plots.length_bars(tables["lengths"], values["test_accuracy"], name, params),
+        "roc": plots.roc_curve(tables["roc"], values["test_roc_auc"], name),
+        "reliability": plots.reliability(tables["reliability"], values["test_ece"], name),
+        "confusion": plots.confusion_matrix(tables["confusion"], name),
+        "lengths": plots.length_bars(tables["lengths"], values["test_accuracy"], name),
     }
 
 
-def plot_training(
-    training: TrainingRecord, gradients: pd.DataFrame, params: EvaluateParams
-) -> dict[str, "Figure"]:
+def plot_training(training: TrainingRecord, gradients: pd.DataFrame) -> dict[str, "Figure"]:
     """Draw the curves of a training, and its gradients before and after.
 
     Args:
         training: the record of the training.
         gradients: of the trained network, see `sentiment.gradients.distance_table`.
-        params: the section `evaluate`.
     """
     name = training.name
     by_label = {"before the first epoch": training.gradients, "trained": gradients}
     return {
-        "accuracy": plots.curve(training.history, "accuracy", name, params),
-        "loss": plots.curve(training.history, "loss", name, params),
-        "gradients": plots.gradients(by_label, name, params),
+        "accuracy": plots.curve(training.history, "accuracy", name),
+        "loss": plots.curve(training.history, "loss", name),
+        "gradients": plots.gradients(by_label, name),
     }
 
 

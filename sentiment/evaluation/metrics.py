@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 NEGATIVE, POSITIVE = CLASSES = ["negative", "positive"]
+MAX_ROC_POINTS = 200  # git keeps the table of the curve; with more points, it looks the same
 
 Report = Literal["test", "comparison", "groups", "demo", "file"]
 ALL_REPORTS: Set[Report] = {"test", "comparison", "groups", "demo", "file"}
@@ -154,7 +155,7 @@ def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"reviews": matrix.ravel()}, cells).reset_index()
 
 
-def roc_curve(predictions: pd.DataFrame, max_points: int) -> pd.DataFrame:
+def roc_curve(predictions: pd.DataFrame, max_points: int = MAX_ROC_POINTS) -> pd.DataFrame:
     """Return the ROC curve: columns `false_positive_rate` and `true_positive_rate`.
 
     The curve may have thousands of corners. At most `max_points` of them are kept, evenly spaced

@@ -8,34 +8,32 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from sentiment.evaluation.params import EvaluateParams
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+SIZE = (7.0, 4.5)  # inches
+DPI = 120  # dots per inch
 TRAINING, VALIDATION, NEUTRAL = "tab:blue", "tab:orange", "0.6"
 
 
-def new_axes(params: EvaluateParams, title: str, x: str, y: str) -> tuple[Figure, "Axes"]:
-    """Return an empty figure of the size that params give, with a title and labels."""
-    size = params.figure_width, params.figure_height
-    figure = Figure(figsize=size, dpi=params.figure_dpi, layout="constrained")
+def new_axes(title: str, x: str, y: str) -> tuple[Figure, "Axes"]:
+    """Return an empty figure with a title and labels."""
+    figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     axes = figure.add_subplot(xlabel=x, ylabel=y)
     axes.set_title(title, parse_math=False)  # a dataset's name may contain dollar signs
     axes.grid(alpha=0.3)
     return figure, axes
 
 
-def curve(history: pd.DataFrame, metric: str, run: str, params: EvaluateParams) -> Figure:
+def curve(history: pd.DataFrame, metric: str, run: str) -> Figure:
     """Draw `accuracy` or `loss` of each epoch, on the training and the validation set.
 
     Args:
         history: see `sentiment.network.progress.TrainingResult`.
         metric: "accuracy" or "loss".
         run: name of the run.
-        params: the section `evaluate`.
     """
-    figure, axes = new_axes(params, f"{metric.capitalize()} · {run}", "Epoch", metric.capitalize())
+    figure, axes = new_axes(f"{metric.capitalize()} · {run}", "Epoch", metric.capitalize())
     epochs = history["epoch"]
     axes.plot(epochs, history[metric], "o-", color=TRAINING, label="training")
     axes.plot(epochs, history[f"val_{metric}"], "s-", color=VALIDATION, label="validation")
@@ -48,11 +46,9 @@ def curve(history: pd.DataFrame, metric: str, run: str, params: EvaluateParams) 
     return figure
 
 
-def roc_curve(corners: pd.DataFrame, area: float, run: str, params: EvaluateParams) -> Figure:
+def roc_curve(corners: pd.DataFrame, area: float, run: str) -> Figure:
     """Draw the ROC curve, and the diagonal of a classifier that guesses."""
-    figure, axes = new_axes(
-        params, f"ROC curve · {run}", "False positive rate", "True positive rate"
-    )
+    figure, axes = new_axes(f"ROC curve · {run}", "False positive rate", "True positive rate")
     x, y = corners["false_positive_rate"], corners["true_positive_rate"]
     axes.plot(x, y, color=TRAINING, label=f"model, area {area:.4f}")
     axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="guessing, area 0.5")
@@ -61,9 +57,9 @@ def roc_curve(corners: pd.DataFrame, area: float, run: str, params: EvaluatePara
     return figure
 
 
-def confusion_matrix(counts: pd.DataFrame, run: str, params: EvaluateParams) -> Figure:
+def confusion_matrix(counts: pd.DataFrame, run: str) -> Figure:
     """Draw the confusion matrix. Each cell has its count and its share of the row."""
-    figure, axes = new_axes(params, f"Confusion matrix · {run}", "Predicted", "Actual")
+    figure, axes = new_axes(f"Confusion matrix · {run}", "Predicted", "Actual")
     axes.grid(visible=False)
     table = counts.pivot(index="actual", columns="predicted", values="reviews")
     cells = table.to_numpy()
@@ -78,11 +74,9 @@ def confusion_matrix(counts: pd.DataFrame, run: str, params: EvaluateParams) -> 
     return figure
 
 
-def reliability(groups: pd.DataFrame, error: float, run: str, params: EvaluateParams) -> Figure:
+def reliability(groups: pd.DataFrame, error: float, run: str) -> Figure:
     """Draw the share of positive reviews by predicted probability."""
-    figure, axes = new_axes(
-        params, f"Reliability · {run}", "Predicted probability", "Share positive"
-    )
+    figure, axes = new_axes(f"Reliability · {run}", "Predicted probability", "Share positive")
     label = f"model, expected calibration error {error:.4f}"
     axes.plot(groups["predicted"], groups["observed"], "o-", color=TRAINING, label=label)
     axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="perfectly calibrated")
@@ -91,17 +85,16 @@ def reliability(groups: pd.DataFrame, error: float, run: str, params: EvaluatePa
     return figure
 
 
-def gradients(tables: Mapping[str, pd.DataFrame], run: str, params: EvaluateParams) -> Figure:
+def gradients(tables: Mapping[str, pd.DataFrame], run: str) -> Figure:
     """Draw the gradient's norm by the distance from the last word, on a logarithmic axis.
 
     Args:
         tables: two tables by their labels, see `sentiment.gradients.distance_table`. The second one
             is drawn with its quantiles over the reviews.
         run: name of the run.
-        params: the section `evaluate`.
     """
     title = f"How far back the gradient reaches · {run}"
-    figure, axes = new_axes(params, title, "Words before the last", "Norm of the gradient")
+    figure, axes = new_axes(title, "Words before the last", "Norm of the gradient")
     for color, (label, table) in zip((NEUTRAL, TRAINING), tables.items(), strict=True):
         axes.plot(table["distance"], table["mean"], color=color, label=label)
     axes.fill_between(
@@ -112,11 +105,9 @@ def gradients(tables: Mapping[str, pd.DataFrame], run: str, params: EvaluatePara
     return figure
 
 
-def length_bars(table: pd.DataFrame, accuracy: float, run: str, params: EvaluateParams) -> Figure:
+def length_bars(table: pd.DataFrame, accuracy: float, run: str) -> Figure:
     """Draw the accuracy by length. Each bar has its accuracy and its number of reviews."""
-    figure, axes = new_axes(
-        params, f"Accuracy by length · {run}", "Words in the review", "Accuracy"
-    )
+    figure, axes = new_axes(f"Accuracy by length · {run}", "Words in the review", "Accuracy")
     bars = axes.bar(table["words"].astype(str), table["accuracy"], color=TRAINING, zorder=2)
     values = zip(table["accuracy"], table["reviews"], strict=True)
     labels = [f"{accuracy:.1%}\n{count:,} reviews" for accuracy, count in values]

@@ -15,15 +15,11 @@ class Inputs(NamedTuple):
     Attributes:
         num_words: token ids run from 0 to num_words - 1.
         length: number of tokens of a review.
-        padding_token: token id that pads short reviews.
-        unknown_token: token id of unknown words.
         steps_per_epoch: number of batches in an epoch, for the schedule of the learning rate.
     """
 
     num_words: int
     length: int
-    padding_token: int
-    unknown_token: int
     steps_per_epoch: int
 
 
@@ -32,7 +28,5 @@ def model_inputs(pad: "PadParams", train: TrainParams, reviews: int) -> Inputs:
     return Inputs(
         num_words=pad.num_words,
         length=pad.max_length,
-        padding_token=pad.padding_token,
-        unknown_token=pad.unknown_token,
         steps_per_epoch=math.ceil(reviews / train.batch_size),
     )

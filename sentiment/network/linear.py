@@ -25,6 +25,7 @@ from sentiment.network.batches import Split
 from sentiment.network.inputs import Inputs
 from sentiment.network.ngrams import NO_NGRAM, ngram_hashes
 from sentiment.network.params import TrainParams
+from sentiment.special_tokens import PADDING_TOKEN
 
 if TYPE_CHECKING:
     import keras
@@ -47,12 +48,16 @@ SMOOTHING = 1  # added to the number of reviews of each class, as in the paper
 HASH_BATCH_SIZE = 1024  # reviews
 
 
-def linear_features(params: TrainParams, inputs: Inputs, tokens: Any) -> Any:
+def linear_features(
+    params: TrainParams,
+    inputs: Inputs,  # noqa: ARG001, as other architectures have it
+    tokens: Any,
+) -> Any:
     """Return each review's sum of log-ratio times weight over its distinct features.
 
     Args:
         params: the section `train`.
-        inputs: the inputs of the model.
+        inputs: not read.
         tokens: token ids, shape (batch, length).
 
     Returns:
@@ -62,9 +67,9 @@ def linear_features(params: TrainParams, inputs: Inputs, tokens: Any) -> Any:
     from keras import ops
 
     linear = params.linear
-    features = [ngram_hashes(tokens, size, inputs) for size in range(1, linear.ngrams + 1)]
+    features = [ngram_hashes(tokens, size) for size in range(1, linear.ngrams + 1)]
     if linear.ending:
-        is_inside = _is_in_ending(tokens, linear.ending, inputs)
+        is_inside = _is_in_ending(tokens, linear.ending)
         features += [
             ops.where(
                 ops.logical_and(is_inside, ops.not_equal(hashes, NO_NGRAM)),
@@ -86,11 +91,11 @@ def linear_features(params: TrainParams, inputs: Inputs, tokens: Any) -> Any:
     return _sum_distinct(rows, ops.squeeze(ratio(rows), 3) * weights)
 
 
-def _is_in_ending(tokens: Any, share: float, inputs: Inputs) -> Any:
+def _is_in_ending(tokens: Any, share: float) -> Any:
     """Return whether each token is in the last `share` of its review, shape (batch, length)."""
     from keras import ops
 
-    is_token = ops.cast(ops.not_equal(tokens, inputs.padding_token), "float32")
+    is_token = ops.cast(ops.not_equal(tokens, PADDING_TOKEN), "float32")
     position = ops.cumsum(is_token, axis=1)
     return ops.greater(position, (1 - share) * position[:, -1:])
 

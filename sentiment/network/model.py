@@ -60,7 +60,7 @@ def _optimizer(params: TrainParams, steps_per_epoch: int) -> "keras.optimizers.O
     return type(optimizer)(
         _learning_rate(params, steps_per_epoch),
         weight_decay=params.weight_decay or None,
-        global_clipnorm=params.clip_norm or None,
+        global_clipnorm=params.global_clipnorm or None,
         **options,
     )
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from sentiment.network.inputs import Inputs
+from sentiment.special_tokens import PADDING_TOKEN, UNKNOWN_TOKEN
 
 HASH_PRIMES = (7_919, 1_000_003, 104_729)  # factors of the last word, the one before it, and so on
 NO_NGRAM = -1
 
 
-def ngram_hashes(tokens: Any, size: int, inputs: Inputs) -> Any:
+def ngram_hashes(tokens: Any, size: int) -> Any:
     """Return the hash of the n-gram that ends with each word.
 
     The hash is a sum over the n-gram's words, below 2^41 for up to a million words. Few n-grams of
@@ -17,7 +17,6 @@ def ngram_hashes(tokens: Any, size: int, inputs: Inputs) -> Any:
     Args:
         tokens: token ids, shape (batch, length), any integer type.
         size: number of words of an n-gram, at most 3.
-        inputs: the inputs of the model.
 
     Returns:
         Shape (batch, length), int64. `NO_NGRAM` if a word of the n-gram is padding or unknown.
@@ -28,9 +27,9 @@ def ngram_hashes(tokens: Any, size: int, inputs: Inputs) -> Any:
     hashes = ops.zeros_like(tokens)
     has_special = ops.zeros_like(tokens, "bool")
     for distance, prime in enumerate(HASH_PRIMES[:size]):
-        earlier = ops.pad(tokens, [[0, 0], [distance, 0]], constant_values=inputs.padding_token)
+        earlier = ops.pad(tokens, [[0, 0], [distance, 0]], constant_values=PADDING_TOKEN)
         earlier = earlier[:, : tokens.shape[1]]
         hashes += prime * earlier
-        for special_token in (inputs.padding_token, inputs.unknown_token):
+        for special_token in (PADDING_TOKEN, UNKNOWN_TOKEN):
             has_special = ops.logical_or(has_special, ops.equal(earlier, special_token))
     return ops.where(has_special, NO_NGRAM, hashes)

@@ -7,6 +7,7 @@ import numpy as np
 
 from sentiment.network.inputs import Inputs
 from sentiment.network.params import TrainParams
+from sentiment.special_tokens import PADDING_TOKEN, UNKNOWN_TOKEN
 
 FLOAT32_MIN = float(np.finfo(np.float32).min)
 # From params, vectors, shape (batch, length, features), and their mask to states, see
@@ -31,7 +32,7 @@ def sequence_features(read: ReadVectors, params: TrainParams, inputs: Inputs, to
     embedding = keras.layers.Embedding(
         inputs.num_words, params.embedding_units, mask_zero=params.mask_padding, name="embedding"
     )
-    words = _drop_words(tokens, params.dropout.word, inputs)
+    words = _drop_words(tokens, params.dropout.word)
     mask = embedding.compute_mask(words)
     vectors = embedding(words)
     if params.dropout.embedding:
@@ -42,7 +43,7 @@ def sequence_features(read: ReadVectors, params: TrainParams, inputs: Inputs, to
     return features
 
 
-def _drop_words(tokens: Any, rate: float, inputs: Inputs) -> Any:
+def _drop_words(tokens: Any, rate: float) -> Any:
     """Make random words unknown during training.
 
     Source: Iyyer et al. 2015, *Deep Unordered Composition Rivals Syntactic Methods for Text
@@ -54,9 +55,9 @@ def _drop_words(tokens: Any, rate: float, inputs: Inputs) -> Any:
         return tokens
     ones = keras.ops.ones_like(tokens, dtype="float32")
     kept = keras.layers.Dropout(rate, name="word_dropout")(ones)
-    is_padding = keras.ops.equal(tokens, inputs.padding_token)
+    is_padding = keras.ops.equal(tokens, PADDING_TOKEN)
     stays = keras.ops.logical_or(keras.ops.greater(kept, 0), is_padding)
-    return keras.ops.where(stays, tokens, inputs.unknown_token)
+    return keras.ops.where(stays, tokens, UNKNOWN_TOKEN)
 
 
 def _states(read: ReadVectors, params: TrainParams, vectors: Any, mask: Any) -> Any:

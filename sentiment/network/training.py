@@ -26,10 +26,12 @@ from sentiment.network.progress import (
     history_frame,
 )
 from sentiment.network.word_vectors import word_vectors
+from sentiment.special_tokens import PADDING_TOKEN, UNKNOWN_TOKEN
 
 if TYPE_CHECKING:
     import keras
 
+VALIDATION_BATCH_SIZE = 256  # faster than the batches of a training, with the same metrics
 VARIABLE, BEST, COUNTER, EPOCHS = "variable", "best", "counter", "epochs"  # names of saved arrays
 
 
@@ -130,7 +132,7 @@ class Training:
                 *self.train_split, *sample_weights, batch_size=params.batch_size, shuffle=True
             ),
             validation_data=batched_dataset(
-                *self.val_split, batch_size=params.validation_batch_size, shuffle=False
+                *self.val_split, batch_size=VALIDATION_BATCH_SIZE, shuffle=False
             ),
             initial_epoch=len(epochs),
             epochs=len(epochs) if has_stopped else params.epochs,
@@ -177,7 +179,7 @@ def build_initialized_model(
     if params.architecture == "linear":
         initialize_linear_model(model, params, train_split)
     elif params.embedding_initializer == "cooccurrence":
-        special_tokens = (inputs.padding_token, inputs.unknown_token)
+        special_tokens = (PADDING_TOKEN, UNKNOWN_TOKEN)
         vectors = word_vectors(
             train_split.x, inputs.num_words, params.embedding_units, special_tokens
         )

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backend import load_keras, usable_cores
+from ..special_tokens import UNKNOWN_TOKEN
 from ..tokenizer import Layout, Word, pad_ranks, positions
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class KerasClassifier:
         tokens = pad_ranks([[word.rank for word in words]], self.layout)
         columns, _ = self.columns(len(words))
         without = np.repeat(tokens, len(columns), axis=0)
-        without[np.arange(len(columns)), columns] = self.layout.unknown_token
+        without[np.arange(len(columns)), columns] = UNKNOWN_TOKEN
         return self.predictor(np.concatenate([tokens, without]))
 
     def predict_prefixes(

@@ -56,7 +56,7 @@ def test_champion_is_replaced_by_a_model_that_was_trained_on_texts_it_had_predic
     (fresh.path / "answers").mkdir()
     write(fresh.path / "answers" / "july.csv", {"a good plot": "positive", "so dull": "negative"})
     fresh.change(
-        fetch={"add": "answers", "synthetic": EASY, "table": {"test_share": 0.5}},
+        fetch={"added_texts": "answers", "synthetic": EASY, "table": {"test_share": 0.5}},
         train={"epochs": 4, "learning_rate": 0.02},
     )
     run_stages(fresh)

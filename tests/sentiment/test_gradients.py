@@ -25,7 +25,6 @@ NETWORKS: list[dict[str, Any]] = [
     {"layers": 2, "pooling": "mean", "segment_length": 4, "mask_padding": True},
     {**TRANSFORMER, "layers": 2, "pooling": "mean"},
 ]
-PAD = 0
 PRE = np.array([[0, 0, 5, 6], [0, 5, 6, 7], [5, 6, 7, 8], [0, 0, 0, 5], [8, 7, 6, 5]])
 POST = np.array([[5, 6, 0, 0], [5, 6, 7, 0]])
 
@@ -100,15 +99,15 @@ def test_measuring_changes_neither_model_nor_random_numbers(x: np.ndarray) -> No
     variables = [*model.weights, *(generator.state for generator in generators)]
     assert len(generators) == 2
     before = [variable.numpy() for variable in variables]
-    gradients.measure_gradients(model, x, 0, 3)
+    gradients.measure_gradients(model, x)
     for variable, value in zip(variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
 
 
 def test_selected_reviews_are_the_first_full_or_the_longest() -> None:
-    assert gradients.select_reviews(PRE, PAD, 1).tolist() == [[5, 6, 7, 8]]
-    assert gradients.select_reviews(PRE, PAD, 99).tolist() == [[5, 6, 7, 8], [8, 7, 6, 5]]
-    assert gradients.select_reviews(PRE[:2], PAD, 1).tolist() == [[0, 5, 6, 7]]
+    assert gradients.select_reviews(PRE, 1).tolist() == [[5, 6, 7, 8]]
+    assert gradients.select_reviews(PRE, 99).tolist() == [[5, 6, 7, 8], [8, 7, 6, 5]]
+    assert gradients.select_reviews(PRE[:2], 1).tolist() == [[0, 5, 6, 7]]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +122,7 @@ def test_selected_reviews_are_the_first_full_or_the_longest() -> None:
 def test_norms_are_counted_from_the_last_word_relative_to_the_mean(
     x: np.ndarray, norms: list[list[float]], expected: list[list[float]]
 ) -> None:
-    assert gradients.norms_by_distance(np.array(norms, np.float32), x, PAD).tolist() == expected
+    assert gradients.norms_by_distance(np.array(norms, np.float32), x).tolist() == expected
 
 
 def test_table_is_relative_to_the_last_word_or_the_greatest_mean() -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sentiment import padding, tokenizer
 from sentiment.backend import load_keras
 from sentiment.data import imdb
+from sentiment.special_tokens import INDEX_FROM, START_TOKEN, UNKNOWN_TOKEN
 from sentiment.tokenizer import Layout, Reviews
 from workflow import downloads
 from workflow.params import Params
@@ -33,13 +34,12 @@ def test_reviews_seen_in_training_are_marked() -> None:
 
 
 def keras_pads(reviews: Reviews, options: Layout) -> NDArray[np.int32]:
-    ids = [[int(rank) + options.index_from for rank in review] for review in reviews]
+    ids = [[int(rank) + INDEX_FROM for rank in review] for review in reviews]
     known = [
-        [word if word < options.num_words else options.unknown_token for word in words]
-        for words in ids
+        [word if word < options.num_words else UNKNOWN_TOKEN for word in words] for words in ids
     ]
     result: NDArray[np.int32] = load_keras().utils.pad_sequences(
-        [[options.start_token, *words] for words in known],
+        [[START_TOKEN, *words] for words in known],
         options.max_length,
         padding=options.padding,
         truncating=options.truncating,
@@ -67,7 +67,7 @@ def test_padded_imdb_equals_keras(imdb_cache: Path, default_params: Params) -> N
     assert imdb_cache.is_dir()
     keras = load_keras()
     (x_train, y_train), (x_test, y_test) = keras.datasets.imdb.load_data(num_words=10_000)
-    train, test, _ = imdb.parse(*downloads.fetch_imdb(default_params.fetch))
+    train, test, _ = imdb.parse(*downloads.fetch_imdb())
     ours = padding.pad_splits(train, test, default_params.pad)
     assert ours["x_train"].dtype == np.uint16
     assert np.array_equal(ours["x_train"], keras.utils.pad_sequences(x_train, maxlen=200))

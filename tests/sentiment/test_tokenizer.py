@@ -63,10 +63,10 @@ def test_words_with_and_without_spans_are_equal(content: str) -> None:
 
 @pytest.mark.slow
 def test_raw_imdb_reviews_are_encoded_as_published(
-    imdb_cache: Path, default_params: Params, monkeypatch: pytest.MonkeyPatch
+    imdb_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KERAS_HOME", str(imdb_cache.parent))
-    train, test, ranks = imdb.parse(*downloads.fetch_imdb(default_params.fetch))
+    train, test, ranks = imdb.parse(*downloads.fetch_imdb())
     words = ["", *sorted(ranks, key=ranks.__getitem__)]
     capitals = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
     for review in (*train, *test):

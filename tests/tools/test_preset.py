@@ -8,7 +8,7 @@ import pytest
 
 from sentiment.section import flatten
 from tests.conftest import Caller
-from tests.project import DEFAULT_PARAMS, ROOT
+from tests.project import DEFAULT_PARAMS, ROOT, change_params
 from tools import preset
 from workflow.params import Params, load_params
 
@@ -28,29 +28,31 @@ def tunable_values(params: Params) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("root")
-def test_notebook_has_the_shipped_params(default_params: Params) -> None:
-    assert preset.read_preset(preset.NOTEBOOK) == tunable_values(default_params)
-
-
-@pytest.mark.usefixtures("root")
-@pytest.mark.parametrize("name", [name for name in PRESETS if name != preset.NOTEBOOK])
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != preset.DEFAULT])
 def test_other_presets_have_only_what_differs_and_are_written_and_undone(
-    name: str, call: Caller
+    name: str, call: Caller, default_params: Params
 ) -> None:
     own = preset.read_preset(name)
-    notebook = preset.read_preset(preset.NOTEBOOK)
-    assert all(value != notebook[key] for key, value in own.items())
+    values = tunable_values(default_params)
+    assert all(value != values[key] for key, value in own.items())
     output = call(preset.main, "--name", name)
-    assert tunable_values(load_params()) == notebook | own
+    assert tunable_values(load_params()) == values | own
     assert len(output.splitlines()) == len(own)
-    call(preset.main, "--name", preset.NOTEBOOK)
-    assert load_params() == load_params(DEFAULT_PARAMS)
+    call(preset.main, "--name", preset.DEFAULT)
+    assert load_params() == default_params
+
+
+def test_default_keeps_the_dataset_and_the_evaluation(root: Path, call: Caller) -> None:
+    own = {"fetch": {"dataset": "table"}, "evaluate": {"threshold": 0.4}}
+    change_params(root / "params.yaml", {**own, "train": {"epochs": 9}})
+    assert call(preset.main, NAME="default") == "train.epochs: 9 -> 5\n"
+    params = load_params()
+    assert (params.fetch.dataset, params.evaluate.threshold) == ("table", 0.4)
 
 
 def test_preset_replaces_a_value_of_your_own(root: Path, call: Caller) -> None:
     (root / "presets" / "small.yaml").write_text("train: {units: 8}", encoding="utf-8")
-    text = DEFAULT_PARAMS.read_text(encoding="utf-8").replace("epochs: 5  ", "epochs: 9  ")
-    (root / "params.yaml").write_text(text, encoding="utf-8")
+    change_params(root / "params.yaml", {"train": {"epochs": 9}})
     assert call(preset.main, NAME="small") == "train.units: 64 -> 8\ntrain.epochs: 9 -> 5\n"
     assert "already" in call(preset.main, NAME="small")
 

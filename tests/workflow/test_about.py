@@ -35,7 +35,6 @@ def test_flat_params_have_dotted_names(about: AboutTrain) -> None:
     assert flat["fetch.dataset"] == "imdb"
     assert flat["pad.max_length"] == 200
     assert flat["train.dropout.head"] == 0.0
-    assert "fetch.url" not in flat  # where the data is read from does not matter
     assert "fetch.table" not in flat
 
 

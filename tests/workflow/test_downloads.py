@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sentiment.data import imdb, rows
-from sentiment.data.params import FetchParams, TableParams
+from sentiment.data.params import TableParams
 from sentiment.errors import UserError
 from tests.project import free_port
 from tests.sentiment.data.test_imdb import INDEX, archive
@@ -23,13 +23,18 @@ UNREACHABLE_URL = "http://127.0.0.1:9/"
 
 
 @pytest.fixture
-def mirror(in_tmp_path: Path) -> Iterator[str]:
-    """The URL of a web server that has both files, in the folder `web`."""
+def mirror(
+    in_tmp_path: Path,
+    small_imdb: None,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[None]:
+    """A web server that has both files, in the folder `web`."""
     (in_tmp_path / "web").mkdir()
     (in_tmp_path / "web" / imdb.ARCHIVE).write_bytes(archive())
     (in_tmp_path / "web" / imdb.WORD_INDEX).write_bytes(INDEX)
     with web(in_tmp_path / "web") as server:
-        yield f"{server}/"
+        monkeypatch.setattr(downloads, "IMDB_URL", f"{server}/")
+        yield
 
 
 @pytest.fixture
@@ -39,55 +44,50 @@ def cache(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return in_tmp_path / "keras" / "datasets"
 
 
-@pytest.fixture
-def params(default_params: Params) -> FetchParams:
-    """Params with the digests of the small files, and a URL without a server."""
-    return default_params.fetch.model_copy(
-        update={
-            "url": UNREACHABLE_URL,
-            "retries": 0,
-            "archive_sha256": hashlib.sha256(archive()).hexdigest(),
-            "word_index_sha256": hashlib.sha256(INDEX).hexdigest(),
-        }
-    )
+@pytest.fixture(autouse=True)
+def small_imdb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expect the small files, at a URL without a server."""
+    contents = {imdb.ARCHIVE: archive(), imdb.WORD_INDEX: INDEX}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    monkeypatch.setattr(imdb, "SHA256", digests)
+    monkeypatch.setattr(downloads, "IMDB_URL", UNREACHABLE_URL)
+    monkeypatch.setattr(downloads, "IMDB_RETRIES", 0)
 
 
+@pytest.mark.usefixtures("mirror")
 @pytest.mark.parametrize("is_damaged", [False, True])
 def test_missing_or_damaged_file_is_downloaded_into_the_cache(
-    cache: Path, params: FetchParams, mirror: str, is_damaged: bool
+    cache: Path, is_damaged: bool
 ) -> None:
     if is_damaged:
         cache.mkdir(parents=True)
         (cache / imdb.ARCHIVE).write_bytes(archive()[:100])
-    content = downloads.fetch_imdb(params.model_copy(update={"url": mirror}))
+    content = downloads.fetch_imdb()
     assert content == (archive(), INDEX)
     assert (cache / imdb.ARCHIVE).read_bytes() == archive()
     assert sorted(path.name for path in cache.iterdir()) == [imdb.ARCHIVE, imdb.WORD_INDEX]
 
 
-def test_tampered_download_is_refused_and_not_kept(
-    cache: Path, params: FetchParams, mirror: str
-) -> None:
+@pytest.mark.usefixtures("mirror")
+def test_tampered_download_is_refused_and_not_kept(cache: Path) -> None:
     Path("web", imdb.ARCHIVE).write_bytes(archive() + b"tampered")
-    message = r"does not have the files with the digests in params\.yaml"
+    message = "does not have the files that Keras published"
     with pytest.raises(UserError, match=message) as raised:
-        downloads.fetch_imdb(params.model_copy(update={"url": mirror}))
+        downloads.fetch_imdb()
     assert not isinstance(raised.value, ImdbUnavailableError)
     assert list(cache.iterdir()) == []
 
 
-def test_unreachable_url_fails_within_seconds_and_says_what_to_do(
-    cache: Path, params: FetchParams
-) -> None:
+def test_unreachable_url_fails_within_seconds_and_says_what_to_do(cache: Path) -> None:
     """A damaged copy stays, because no better one can be downloaded."""
     cache.mkdir(parents=True)
     (cache / imdb.ARCHIVE).write_bytes(b"mine")
     start = time.monotonic()
     with pytest.raises(ImdbUnavailableError) as raised:
-        downloads.fetch_imdb(params)
+        downloads.fetch_imdb()
     assert time.monotonic() - start < 10
     message = str(raised.value)
-    for part in ("Connection refused", str(cache), "fetch.url", "fetch.dataset to synthetic"):
+    for part in ("Connection refused", str(cache), "HTTPS_PROXY", "fetch.dataset to synthetic"):
         assert part in message
     assert (cache / imdb.ARCHIVE).read_bytes() == b"mine"
 

@@ -49,13 +49,14 @@ def test_with_changes_checks_values(default_params: Params) -> None:
 
 
 def test_only_the_values_change(file: Path) -> None:
-    changes = params_file.update_params_file(file, {"train.units": 32, "train.dropout.head": 0.5})
-    assert changes == ["train.units: 64 -> 32", "train.dropout.head: 0.0 -> 0.5"]
-    units, head = new_lines(file)
+    values = {"train.units": 32, "train.dropout.recurrent": 0.5}
+    changes = params_file.update_params_file(file, values)
+    assert changes == ["train.units: 64 -> 32", "train.dropout.recurrent: 0.0 -> 0.5"]
+    units, recurrent = new_lines(file)
     assert units.startswith("  units: 32 ")
-    assert head.startswith("    head: 0.5 ")
+    assert recurrent.startswith("    recurrent: 0.5 ")
     before = DEFAULT_PARAMS.read_text(encoding="utf-8")
-    for line in (units, head):  # the comments are where they were
+    for line in (units, recurrent):  # the comments are where they were
         assert line[line.index("#") :] in before
 
 

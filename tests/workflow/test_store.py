@@ -100,10 +100,35 @@ def test_server_that_does_not_answer_fails_within_seconds_and_no_password_is_sho
     assert list(root.iterdir()) == []
 
 
-def test_damaged_database_is_one_message(root: Path) -> None:
+def test_damaged_database_is_one_message_within_seconds(root: Path) -> None:
     (root / "mlflow.db").write_bytes(b"no database" * 100)
+    started = time.monotonic()
     with pytest.raises(StoreError, match=r"store at sqlite:.*mlflow\.db cannot be used"):
         store.connect()
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    "uri", ["sqlite:////proc/mlflow.db", "postgresql+psycopg://me:s%40cret@127.0.0.1:{port}/runs"]
+)
+def test_database_that_cannot_be_opened_fails_within_seconds_and_no_password_is_shown(
+    root: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(port=free_port()))
+    started = time.monotonic()
+    with pytest.raises(StoreError, match=r"cannot be used.*\n.*MLFLOW_TRACKING_URI") as raised:
+        store.connect()
+    assert time.monotonic() - started < 10
+    assert "cret" not in str(raised.value)
+    assert list(root.iterdir()) == []
+
+
+def test_folder_of_a_database_is_not_created(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is more likely a mistake in the path."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mistaken/mlflow.db")
+    with pytest.raises(StoreError, match="unable to open database file"):
+        store.connect()
+    assert list(root.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def _scope(dataset: Dataset) -> str:
     if dataset.dataset == "table":
         scope = f"Evaluated on texts of `{dataset.name}`. Other texts were not tried."
     else:
-        added = f" and on `{dataset.add}`" if dataset.add else ""
+        added = f" and on `{dataset.added_texts}`" if dataset.added_texts else ""
         scope = (
             f"Evaluated on IMDB's movie reviews in English, from 2011 and earlier{added}. They are "
             "clearly positive or clearly negative. Neutral reviews, other kinds of text, other "

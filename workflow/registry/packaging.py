@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sentiment.serving.pyfunc_model import SentimentModel
 
 SENTIMENT = Path(sentiment.__file__).parent
-TRAVELING_CODE = ("__init__.py", "backend.py", "tokenizer.py", "serving/*.py")
+TRAVELING_CODE = ("__init__.py", "backend.py", "special_tokens.py", "tokenizer.py", "serving/*.py")
 MODEL_NAME = "sentiment"  # of the logged model in a run
 EXAMPLES = ["A fine film.", "Dull, and far too long."]
 ENTRY = """\

@@ -275,9 +275,9 @@ def predict_on_new_test_set(
 
 
 def _differ_only_in_added_texts(a: Dataset, b: Dataset) -> bool:
-    if a.add is None:
+    if a.added_texts is None:
         return False
-    ignored = {"add_sha256": None}
+    ignored = {"added_texts_sha256": None}
     return a.model_copy(update=ignored) == b.model_copy(update=ignored)
 
 

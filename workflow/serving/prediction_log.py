@@ -8,8 +8,35 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 if TYPE_CHECKING:
     from sentiment.serving.pyfunc_model import Prediction
+
+
+class LogLine(BaseModel):
+    """A line of a log, as its readers need it."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    version: str
+    request_id: str
+    words: int = Field(ge=0, lt=2**53)  # floats represent such numbers exactly
+    unknown: float = Field(ge=0, le=1)
+    truncated: bool
+    probability: float = Field(ge=0, le=1)
+    text: str | None = None
+
+
+def parse_line(line: bytes) -> LogLine | None:
+    """Parse a line of a log, or return None if it cannot be read.
+
+    A full disk may have cut the line, and anybody may have edited it.
+    """
+    try:
+        return LogLine.model_validate_json(line)
+    except ValidationError:
+        return None
 
 
 class PredictionLog:

@@ -18,7 +18,6 @@ from sentiment.tokenizer import Reviews
 from tests.networks import network_classifier, untrained_network
 from workflow.params import Params
 
-SEED = 113
 WORDS = ["", "good", "dull", "film", "plot"]
 
 
@@ -46,8 +45,8 @@ def test_no_member_was_trained_on_the_validation_set() -> None:
     train = random_reviews(20, seed=0)
     test = random_reviews(10, seed=1)
     members = [member("lstm", 0.2), member("gru", 0.4)]
-    dataset = split_reviews(train, test, SEED, members)
-    order, test_order = shuffle_orders(20, 10, SEED)
+    dataset = split_reviews(train, test, members)
+    order, test_order = shuffle_orders(20, 10)
     np.testing.assert_array_equal(dataset.train_order, order[:12])
     np.testing.assert_array_equal(dataset.val_order, order[16:])
     np.testing.assert_array_equal(dataset.test.order, test_order)
@@ -65,7 +64,7 @@ def test_metrics_are_those_of_the_mean_of_an_lstm_and_a_gru_of_other_lengths(
     members = [member("lstm", 0.25, seconds=[1, 2]), member("gru", 0.25, seconds=[4])]
     train = random_reviews(40, seed=0)
     test = random_reviews(20, seed=1)
-    dataset = split_reviews(train, test, SEED, members)
+    dataset = split_reviews(train, test, members)
     result = evaluate_ensemble(
         EnsembleClassifier([lstm, gru], [0.5, 0.5]).predict_probability,
         members,
@@ -73,7 +72,7 @@ def test_metrics_are_those_of_the_mean_of_an_lstm_and_a_gru_of_other_lengths(
         WORDS,
         "imdb",
         "ensemble",
-        default_params.evaluate.model_copy(update={"figure_dpi": 20}),
+        default_params.evaluate,
     )
 
     def expected(reviews: Reviews, order: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -81,7 +81,7 @@ def test_texts_that_were_added_after_the_training_are_not_counted(
     test_digest = files.joint_digest(FETCH, array_names("test"))
     lines = ["body,stars", "parfait parfait génial,1", "nul nul cassé,0"]  # join the training set
     (project.path / "added.csv").write_text("\n".join(lines), encoding="utf-8")
-    project.change(fetch={"add": "added.csv"})
+    project.change(fetch={"added_texts": "added.csv"})
     assert "194 training" in call(fetch.main)
     assert files.joint_digest(FETCH, array_names("test")) == test_digest
     result = call.json(evaluate_file.main, FILE="added.csv", MODEL=f"models:/{MODEL}/1")

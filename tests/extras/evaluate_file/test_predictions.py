@@ -61,9 +61,9 @@ def test_wrong_predictions_have_their_texts_and_training_texts_are_marked() -> N
 VERSION = "models:/imdb-sentiment/2"
 
 
-def log_line(request_id: str, probability: float) -> str:
-    line = {"request_id": request_id, "version": VERSION, "words": 3, "probability": probability}
-    return json.dumps(line) + "\n"
+def log_line(request_id: str, probability: Any) -> str:
+    line = {"words": 3, "unknown": 0.5, "truncated": False, "probability": probability}
+    return json.dumps({"request_id": request_id, "version": VERSION, **line}) + "\n"
 
 
 def test_predictions_are_read_from_a_folder_or_one_file(tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ def test_predictions_are_read_from_a_folder_or_one_file(tmp_path: Path) -> None:
 
 
 def test_lines_that_cannot_be_read_are_skipped(tmp_path: Path) -> None:
-    damaged = ["[" * 100_000, "[1]", "{", "7", '{"request_id": ["a"]}']
-    (tmp_path / "a.jsonl").write_text("\n".join([*damaged, log_line("a", 0.9)]))
+    damaged = log_line("a", 0.9)[:40] + "\n" + log_line("a", "high")
+    (tmp_path / "a.jsonl").write_text(damaged + log_line("a", 0.9))
     table = predictions.read_logged(tmp_path, VERSION, {"a": True}, 0.5)
     assert table["predicted"].tolist() == ["positive"]
 

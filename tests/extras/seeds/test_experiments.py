@@ -52,7 +52,7 @@ def test_texts_must_be_tracked_and_change_the_name(
     assert changed != before
     (fresh.path / "added").mkdir()
     write_texts(fresh.path / "added" / "answers.csv", seed=2)
-    fresh.change(fetch={"add": "added"})
+    fresh.change(fetch={"added_texts": "added"})
     params = load_params()
     with pytest.raises(UserError, match=r"Neither git nor DVC tracks added/answers\.csv"):
         experiments.check_texts_are_tracked(params.fetch)

@@ -1,7 +1,10 @@
 """Which trials of a study count, which wait again, and how many may start."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
+from threading import Barrier
 
 import optuna
 import pytest
@@ -182,3 +185,17 @@ def test_pruner_is_that_of_the_config_and_no_confirmation_is_pruned(
 def test_database_that_cannot_be_used_is_one_message(url: str) -> None:
     with pytest.raises(StoreError, match="SWEEP_STORAGE"):
         study.connect(url)
+
+
+def test_many_processes_may_create_the_database_at_once(tmp_path: Path) -> None:
+    """Jobs of a cluster start in the same second. Here, threads stand for them."""
+    url = f"sqlite:///{tmp_path}/new.db"
+    start = Barrier(6)
+
+    def connect(_: int) -> optuna.storages.RDBStorage:
+        start.wait()
+        return study.connect(url)  # `cache` does not wait for a call that runs
+
+    with ThreadPoolExecutor(6) as threads:
+        storages = list(threads.map(connect, range(6)))
+    assert [storage.get_all_studies() for storage in storages] == [[]] * 6

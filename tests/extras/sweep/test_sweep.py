@@ -128,12 +128,14 @@ def test_texts_that_changed_or_were_added_since_they_were_fetched_are_refused(
     for table in (own, added):
         table.write_text("text,label\n", encoding="utf-8")
     alone = with_changes(small_params, {"fetch.dataset": "table", "fetch.table.train": str(own)})
-    joined = with_changes(alone, {"fetch.add": str(added)})
+    joined = with_changes(alone, {"fetch.added_texts": str(added)})
     with (
         downloads.local_added_tables(str(added)) as (_, digest),
         files.atomic_folder(FETCH) as folder,
     ):
-        dataset = describe_dataset(joined.fetch, train_sha256=files.sha256(own), add_sha256=digest)
+        dataset = describe_dataset(
+            joined.fetch, train_sha256=files.sha256(own), added_texts_sha256=digest
+        )
         write_about(folder, AboutFetch(dataset=dataset))
     assert read_fetched_dataset(joined.fetch) == dataset
     refusal = "data/fetch has other reviews .*`dvc repro fetch`"

@@ -100,8 +100,8 @@ def test_texts_without_a_known_word_are_skipped(joined: Joiner) -> None:
     ("labels", "changes", "message"),
     [
         (["yes", "never"], {}, "1.csv, row 1 (line 2): column 'label' has a third label, 'never'"),
-        (["yes"], {}, "fetch.add: all of the 1 rows have the label 'yes'"),
-        (["no"], {"group": "author"}, "fetch.add needs an empty fetch.table.group"),
+        (["yes"], {}, "fetch.added_texts: all of the 1 rows have the label 'yes'"),
+        (["no"], {"group": "author"}, "fetch.added_texts needs an empty fetch.table.group"),
     ],
 )
 def test_unfit_tables_are_refused(

@@ -10,15 +10,19 @@ from workflow.params import Params
 
 def test_dataset_with_added_texts_has_their_name_and_params(default_params: Params) -> None:
     table = default_params.fetch.table.model_copy(update={"tokenizer": "unicode"})
-    update = {"add": "s3://bucket/answers.csv", "table": table}
+    update = {"added_texts": "s3://bucket/answers.csv", "table": table}
     params = default_params.fetch.model_copy(update=update)
-    dataset = describe_dataset(params, add_sha256="added", own_sha256="own")
+    dataset = describe_dataset(params, added_texts_sha256="added", own_sha256="own")
     assert dataset.name == params.name == "imdb+answers.csv"
     assert dataset.tokenizer == "keras"  # the one of IMDB, whatever tables are tokenized by
     values = flatten(dataset, "fetch")
-    digests = {"fetch.add": "answers.csv", "fetch.add_sha256": "added", "fetch.own_sha256": "own"}
+    digests = {
+        "fetch.added_texts": "answers.csv",
+        "fetch.added_texts_sha256": "added",
+        "fetch.own_sha256": "own",
+    }
     assert digests.items() <= values.items()
-    names = ("test_share", "split_seed", "text", "label", "positive", "longest")
+    names = ("test_share", "split_seed", "text", "label", "positive", "max_characters")
     assert {name for name in values if name.startswith("fetch.table.")} == {
         f"fetch.table.{name}" for name in names
     }
@@ -26,7 +30,7 @@ def test_dataset_with_added_texts_has_their_name_and_params(default_params: Para
 
 def test_table_depends_on_its_files_by_name_and_digest(default_params: Params) -> None:
     table = default_params.fetch.table.model_copy(update={"train": "https://x.org/a/train.csv"})
-    update = {"dataset": "table", "add": "labeled/answers/", "table": table}
+    update = {"dataset": "table", "added_texts": "labeled/answers/", "table": table}
     params = default_params.fetch.model_copy(update=update)
     dataset = describe_dataset(params, train_sha256="a", test_sha256="b")
     assert dataset.name == "train.csv+answers"
@@ -38,9 +42,9 @@ def test_table_depends_on_its_files_by_name_and_digest(default_params: Params) -
     assert "fetch.table.group" not in values  # None does not matter
 
 
-def test_location_of_the_source_does_not_matter(default_params: Params) -> None:
+def test_imdb_depends_on_no_other_param(default_params: Params) -> None:
     values = flatten(describe_dataset(default_params.fetch), "fetch")
-    assert set(values) == {"fetch.dataset", "fetch.archive_sha256", "fetch.word_index_sha256"}
+    assert values == {"fetch.dataset": "imdb"}
 
 
 def test_synthetic_dataset_depends_on_all_params_of_its_generator(default_params: Params) -> None:

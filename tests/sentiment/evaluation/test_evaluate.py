@@ -37,9 +37,8 @@ def test_metrics_name_the_dataset_and_mistakes_have_the_complete_text(
     test_set: evaluate.EvalDataset, default_params: Params
 ) -> None:
     training = TrainingRecord("lstm-4", pd.DataFrame(HISTORY), GRADIENTS)
-    options = default_params.evaluate.model_copy(update={"figure_dpi": 20})
     evaluated = evaluate.evaluate_network(
-        test_set, WORDS, training, PROBABILITIES, GRADIENTS, "imdb", options
+        test_set, WORDS, training, PROBABILITIES, GRADIENTS, "imdb", default_params.evaluate
     )
     shown = {"dataset": "imdb", "test_accuracy": 0.5, "gradient_reach": 1}
     assert shown.items() <= evaluated.metrics.items()

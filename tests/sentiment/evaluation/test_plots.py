@@ -1,26 +1,13 @@
 import numpy as np
 import pandas as pd
-import pytest
 
 from sentiment.evaluation import metrics, plots
-from sentiment.evaluation.params import EvaluateParams
-from workflow.params import Params
 
 HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "loss": [0.6, 0.5, 0.4], "val_loss": [0.6, 0.55, 0.6]})
 
 
-@pytest.fixture
-def options(default_params: Params) -> EvaluateParams:
-    return default_params.evaluate
-
-
-def test_curve_has_title_labels_legend_lines_and_size(
-    options: EvaluateParams,
-) -> None:
-    params = options.model_copy(
-        update={"figure_width": 4.0, "figure_height": 3.0, "figure_dpi": 50}
-    )
-    figure = plots.curve(HISTORY, "loss", "lstm-64", params)
+def test_curve_has_title_labels_legend_lines_and_size() -> None:
+    figure = plots.curve(HISTORY, "loss", "lstm-64")
     (axes,) = figure.axes
     shown = [axes.get_title(), axes.get_xlabel(), axes.get_ylabel()]
     assert shown == ["Loss · lstm-64", "Epoch", "Loss"]
@@ -29,12 +16,12 @@ def test_curve_has_title_labels_legend_lines_and_size(
     assert [text.get_text() for text in legend.get_texts()] == ["training", "validation"]
     drawn = [np.asarray(line.get_ydata()).tolist() for line in axes.get_lines()]
     assert drawn == [HISTORY["loss"].tolist(), HISTORY["val_loss"].tolist()]
-    assert figure.canvas.get_width_height() == (200, 150)
+    assert figure.canvas.get_width_height() == (840, 540)
 
 
-def test_confusion_matrix_shows_counts_and_shares(options: EvaluateParams) -> None:
+def test_confusion_matrix_shows_counts_and_shares() -> None:
     cells = [(actual, predicted) for actual in metrics.CLASSES for predicted in metrics.CLASSES]
     counts = pd.DataFrame(cells, columns=["actual", "predicted"]).assign(reviews=[3, 1, 0, 0])
-    (axes,) = plots.confusion_matrix(counts, "run", options).axes
+    (axes,) = plots.confusion_matrix(counts, "run").axes
     shown = [text.get_text() for text in axes.texts]
     assert shown == ["3\n75.0%", "1\n25.0%", "0\n0.0%", "0\n0.0%"]

@@ -86,7 +86,7 @@ def test_same_seed_gives_the_same_learning_curve(changes: Changes) -> None:
 @pytest.mark.parametrize("optimizer", ["adamw", "nadam", "rmsprop", "sgd"])
 def test_updates_equal_keras_with_every_optimizer(optimizer: str) -> None:
     schedule = {"kind": "cosine", "warmup_epochs": 0.4}
-    options = {"clip_norm": 0.5, "weight_decay": 0.01}
+    options = {"global_clipnorm": 0.5, "weight_decay": 0.01}
     params = small(optimizer=optimizer, schedule=schedule, **options)
     stock, ours = models = [prepared(params).model for _ in range(2)]
     accelerate(ours)

@@ -49,7 +49,7 @@ def new_training(x: list[list[int]], y: list[int], **changes: Any) -> Training:
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_hash_of_an_ngram_is_a_sum_over_its_words(size: int) -> None:
     tokens = [[1, 5, 6, 7], [PAD, 5, UNKNOWN, 7]]
-    hashes = np.asarray(ngram_hashes(np.array(tokens), size, inputs(20, 4)))
+    hashes = np.asarray(ngram_hashes(np.array(tokens), size))
     for row, tokens_of_row in zip(hashes, tokens, strict=True):
         for end in range(1, 5):
             ngram = tokens_of_row[max(end - size, 0) : end]

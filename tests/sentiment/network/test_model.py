@@ -122,7 +122,6 @@ NO_DIMENSIONS = {"embedding_initializer": "cooccurrence", "embedding_units": 60}
         (NO_DIMENSIONS, {"num_words": 60}, "there are no more dimensions than words"),
         ({"segment_length": 20}, {}, "segment_length 20 needs another pooling than last: the last"),
         ({"segment_length": 30, "pooling": "max"}, {}, "max_length 200 must be a multiple of"),
-        ({"mask_padding": True}, {"padding_token": 3}, "padding_token 0, which Keras masks, not 3"),
         ({"schedule": {"warmup_epochs": 5.0}}, {}, r"warmup_epochs 5 must be below epochs 5"),
         ({"optimizer": "adamw"}, {}, "adamw needs a weight_decay above 0"),
     ],
@@ -145,7 +144,7 @@ def test_dropouts_are_where_params_name_them() -> None:
 
 
 def test_optimizer_and_loss_are_those_of_params() -> None:
-    options = {"learning_rate": 0.05, "weight_decay": 0.03, "clip_norm": 0.5}
+    options = {"learning_rate": 0.05, "weight_decay": 0.03, "global_clipnorm": 0.5}
     train = settings(optimizer="adamw", **options, label_smoothing=0.2)
     model = build_model(train, inputs(50, 9))
     assert type(model.optimizer).__name__ == "AdamW"

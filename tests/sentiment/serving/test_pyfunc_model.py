@@ -74,7 +74,7 @@ def test_predictions_are_those_of_the_model_for_the_encoded_texts(
 
 
 def test_read_limits_follow_from_the_layouts() -> None:
-    layout = {"num_words": 20, "index_from": 3, "max_length": 6}
+    layout = {"num_words": 20, "max_length": 6}
     read = ReadLimits.from_layouts([layout])
     assert read == (16, 5)  # the start mark takes one token
     assert ReadLimits.from_layouts([layout, {**layout, "max_length": 9}]) == (16, 8)

@@ -17,7 +17,7 @@ from workflow.registry.versions import Registration
 from workflow.tracking import Run
 
 NAME = "imdb-sentiment"
-IMDB = Dataset(dataset="imdb", archive_sha256="abc")
+IMDB = Dataset(dataset="imdb")
 
 
 def write_evaluation(

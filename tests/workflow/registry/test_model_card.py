@@ -170,7 +170,10 @@ def test_card_has_the_limits_of_text_share_and_length(model: EvaluatedModel) -> 
 @pytest.mark.parametrize(
     ("dataset", "scope"),
     [
-        (Dataset(dataset="imdb", add="answers"), "from 2011 and earlier and on `answers`. "),
+        (
+            Dataset(dataset="imdb", added_texts="answers"),
+            "from 2011 and earlier and on `answers`. ",
+        ),
         (Dataset(dataset="synthetic"), "All reviews are synthetic. "),
         (
             Dataset(dataset="table", table=DatasetTable(train="shop.csv")),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.workflow.serving.stub_model import StubModel
-from workflow.serving.prediction_log import PredictionLog
+from workflow.serving.prediction_log import LogLine, PredictionLog, parse_line
 
 VERSION = "models:/stub/3"
 
@@ -121,3 +121,47 @@ def test_line_that_a_full_disk_cut_does_not_spoil_the_next_one(
     assert len(cut) == 20
     assert json.loads(whole)["request_id"] == "whole"
     assert "no space is left" in capsys.readouterr().err
+
+
+def line(**changes: Any) -> bytes:
+    logged = {"words": 3, "unknown": 0.5, "truncated": True, "probability": 0.25}
+    return json.dumps({"version": VERSION, "request_id": "id", **logged, **changes}).encode()
+
+
+def test_line_that_was_written_can_be_read(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path / "log", VERSION, with_texts=True)
+    append(log, "naïve ☃\n")
+    (path,) = log.folder.iterdir()
+    read = parse_line(path.read_bytes())
+    assert read is not None
+    assert (read.version, read.request_id, read.text) == (VERSION, "id", "naïve ☃\n")
+
+
+def test_line_may_have_no_text() -> None:
+    assert parse_line(line()) == LogLine(
+        version=VERSION, request_id="id", words=3, unknown=0.5, truncated=True, probability=0.25
+    )
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        line()[:40],
+        b"[]",
+        b"[" * 100_000,
+        b'{"version": "caf\xe9"}',
+        line(request_id=["id"]),
+        line(probability="high"),
+        line(probability=float("nan")),
+        line(words=[1]),
+        line(words=10**400),
+        line(words=-1),
+        line(unknown=2),
+        line(text=5),
+        line(text=["a"]),
+        line(text="\ud800"),
+    ],
+    ids=lambda damaged: str(damaged[-40:]),
+)
+def test_damaged_line_cannot_be_read(damaged: bytes) -> None:
+    assert parse_line(damaged) is None
