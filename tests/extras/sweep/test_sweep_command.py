@@ -4,8 +4,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,15 @@ COMMAND = ("python", "-m", "extras.sweep")
 def states(project: Project) -> set[str]:
     """Return the keys of all checkpoints."""
     return {path.parent.name for path in project.path.glob(".checkpoints/*/state.npz")}
+
+
+def written(project: Project) -> set[tuple[str, int]]:
+    """Return the key of each checkpoint and when it was written, in nanoseconds."""
+    found = set()
+    for path in project.path.glob(".checkpoints/*/state.npz"):
+        with suppress(FileNotFoundError):  # the trial has ended meanwhile
+            found.add((path.parent.name, path.stat().st_mtime_ns))
+    return found
 
 
 def parent(store: str | None = None) -> Run:
@@ -115,11 +123,10 @@ def require_curve_of_stage(call: Caller, trial: Run) -> None:
         assert curve(trial.info.run_id, metric) == curve(newest, metric)
 
 
-def wait_for_checkpoint(
-    project: Project, process: "subprocess.Popen[str]", condition: Callable[[set[str]], bool]
-) -> None:
-    """Wait until checkpoints meet a condition."""
-    until(lambda: condition(states(project)) or process.poll() is not None)
+def wait_for_epoch(project: Project, process: "subprocess.Popen[str]") -> None:
+    """Wait until a trial has written a checkpoint, be it a new trial or a resumed one."""
+    before = written(project)
+    until(lambda: written(project) - before or process.poll() is not None)
     assert process.poll() is None, process.communicate()
 
 
@@ -136,18 +143,17 @@ def test_killed_workers_and_commands_leave_exactly_the_trials_that_were_asked_fo
     before = states(project)
 
     process = project.start(*command)
-    wait_for_checkpoint(project, process, lambda keys: keys > before)
+    wait_for_epoch(project, process)
     workers_of(process)[0].kill()
-    wait_for_checkpoint(project, process, lambda keys: len(keys - before) > 1)
+    wait_for_epoch(project, process)
     orphans = workers_of(process)
     process.kill()
     process.communicate()
     _, alive = psutil.wait_procs(orphans, timeout=60)
     assert alive == []
 
-    known = states(project)
     process = project.start(*command)
-    wait_for_checkpoint(project, process, lambda keys: not keys <= known)
+    wait_for_epoch(project, process)
     kill(process)
 
     output = project.run(*command)
@@ -174,9 +180,8 @@ def test_killed_workers_and_commands_leave_exactly_the_trials_that_were_asked_fo
 def test_ctrl_c_ends_every_process_and_costs_no_epoch(project: Project) -> None:
     project.change(train={"epochs": LONG_EPOCHS}, sweep={"pruner": "none"})
     command = (*COMMAND, "--trials", "1", "--workers", "1")
-    before = states(project)
     process = project.start(*command)
-    wait_for_checkpoint(project, process, lambda keys: keys != before)
+    wait_for_epoch(project, process)
     started = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=300)
@@ -209,11 +214,10 @@ def test_commands_in_two_clones_share_one_sweep_and_one_of_them_may_be_killed(
         for clone in clones:
             clone.change(train={"epochs": 15}, sweep={"pruner": "none", "sampler": "random"})
         command = (*COMMAND, "--trials", "6", "--workers", "1")
-        before = states(clones[0])
         first = start(clones[0], *command, **environment)
-        wait_for_checkpoint(clones[0], first, lambda keys: keys > before)
+        wait_for_epoch(clones[0], first)
         second = start(clones[1], *command, **environment)
-        wait_for_checkpoint(clones[1], second, lambda keys: keys > before)
+        wait_for_epoch(clones[1], second)
         kill(first)
         output, _ = second.communicate(timeout=600)
         assert second.returncode == 0, output
