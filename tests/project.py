@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 DEFAULT_PARAMS = Path(__file__).with_name("default_params.yaml")  # users change params.yaml
-EPOCHS = 20  # of a small training that is long enough to be interrupted three times
+EPOCHS = 30  # of a small training that is long enough to be interrupted three times
 SMALL: dict[str, Any] = {
     "fetch": {
         "dataset": "synthetic",
