@@ -85,7 +85,7 @@ preset: venv  ## pipeline: write a preset's params into params.yaml: NAME=best, 
 docs: venv  ## contribute: write docs/params.md from the params' classes and presets/default.yaml
 	@$(ACTIVATED) python -m tools.params_page
 
-bench: venv .bench/complete  ## contribute: measure the speeds that docs/speed.md shows
+bench: venv .bench/complete  ## contribute: measure the speeds that docs/performance.md shows
 	@$(ACTIVATED) python -m benchmarks.run
 
 .bench/complete: benchmarks/requirements.txt

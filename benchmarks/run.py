@@ -1,4 +1,4 @@
-"""`make bench`: measure the speeds that README.md and docs/speed.md show.
+"""`make bench`: measure the speeds that README.md and docs/performance.md show.
 
 What is compared takes turns, A B A B, each in a process of its own. The networks take turns in one
 process. The last commit is measured, in clones of the repository. Writes `results.csv` and

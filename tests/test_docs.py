@@ -4,10 +4,12 @@ import errno
 import os
 import re
 import subprocess
+import tomllib
 from importlib.metadata import files as installed_files
 from pathlib import Path
 
 import pandas as pd
+from ruamel.yaml import YAML
 
 from tests.project import ROOT
 
@@ -102,6 +104,16 @@ def test_project_layout_in_readme_names_existing_paths() -> None:
     assert [name for name in names if not (ROOT / name).exists()] == []
 
 
+def test_changelog_package_and_citation_have_the_same_version_and_date() -> None:
+    release = re.search(r"^## \[([\d.]+)\] - ([\d-]+)$", read(ROOT / "CHANGELOG.md"), re.MULTILINE)
+    assert release
+    version, date = release.groups()
+    package = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]
+    citation = YAML(typ="safe").load(ROOT / "CITATION.cff")
+    assert package["version"] == citation["version"] == version
+    assert str(citation["date-released"]) == date
+
+
 def test_measured_numbers_in_readme_are_those_of_generated_files() -> None:
     page = read(ROOT / "README.md")
     without_code = re.sub(r"^ {4}.*$", "", page, flags=re.MULTILINE)  # examples of output
@@ -122,7 +134,7 @@ def test_accuracies_and_intervals_in_docs_are_those_of_generated_tables() -> Non
     names = ("accuracy", "accuracy-transformer", "accuracy-xeon")
     tables = [measured_accuracies(name) for name in names]
     generated = {tuple(row[:2]) for table in tables for row in table.values()}
-    page = read(ROOT / "docs" / "accuracy.md")
+    page = read(ROOT / "docs" / "models.md")
     shown = re.findall(r"\| (0\.\d+)[^|]*\| (0\.\d+ to 0\.\d+) \|", page)
     assert len(shown) == 4
     assert set(shown) <= generated

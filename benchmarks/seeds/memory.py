@@ -3,7 +3,7 @@
 Trains them on the data set of the params, and on generated sets whose cue is ever further from the
 end, and compares them by accuracy and by gradient. Each training is a DVC experiment, so that
 nothing is trained twice and an interrupted study is resumed, and a child of one run in MLflow.
-Writes tables and plots to docs/memory/, and prints the tables.
+Writes tables and plots to docs/lstm/, and prints the tables.
 """
 
 import tempfile
@@ -30,7 +30,7 @@ from workflow.tracking import Run
 
 COMMAND = "python -m benchmarks.seeds.memory"
 STUDY = "memory.key"  # tag of the parent run: what its trainings have in common
-FOLDER = Path("docs", "memory")
+FOLDER = Path("docs", "lstm")
 SEED_KEY = 3  # trainings of each network on each data set, from train.seed on
 CUE_DISTANCES = (10, 25, 40, 60, 100)  # words from the cue to the end: one generated set for each
 CHANGED_AT = (40, 100)  # those of them on which networks with one change are trained too

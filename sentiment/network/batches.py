@@ -56,7 +56,7 @@ def batched_dataset(*arrays: NDArray[Any], batch_size: int, shuffle: bool) -> "t
 
     Keras makes such a dataset itself when `fit` and `predict` get arrays, but with tf.data's
     autotuning. It has nothing to tune here, and when its thread sleeps, it delays the end of every
-    epoch and every call by up to several seconds (docs/speed.md).
+    epoch and every call by up to several seconds.
 
     Args:
         arrays: shapes (reviews, …), may be memory-mapped.

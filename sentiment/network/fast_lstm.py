@@ -2,8 +2,7 @@
 
 Most multiplications of an LSTM need no recurrence. They become large matrix products before and
 after the loop over time. XLA compiles the rest of the loop, forward and backward. The two halves of
-a batch run in parallel, each on one core. docs/speed.md has the measurements, and optimizations
-that did not help.
+a batch run in parallel, each on one core. docs/performance.md has the measurements.
 
 `accelerate` changes how the instances of one model compute, but neither their classes nor their
 weights: what is saved afterwards is plain Keras.

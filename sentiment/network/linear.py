@@ -8,7 +8,7 @@ features of their own.
 Only features that are in enough training reviews are read. Each has a row of its own in the tables
 of log-ratios and weights. An index of slots gives the row for the hash of a feature. If several
 features have the same slot, only the most frequent one is read. On IMDB, this leaves out a third of
-the features, the rarest ones. The test accuracy was not higher with them (docs/accuracy.md). XLA
+the features, the rarest ones. The test accuracy was not higher with them (docs/models.md). XLA
 can compile this index, but not the tables of `keras.layers.IntegerLookup`.
 
 Sources: Wang and Manning 2012, *Baselines and Bigrams: Simple, Good Sentiment and Topic
@@ -39,7 +39,7 @@ NGRAM_WEIGHTS = "ngram_weights"  # weights of the features that end with each wo
 INITIAL_SCALE = 2.0
 # Adam divides each step by the root mean square of the gradients. With Keras' epsilon of 1e-7, the
 # weight of a rare feature moves as far for a review that is predicted well as for one that is not.
-# This one is about as large as that root, and damps the steps of rare features (docs/accuracy.md).
+# This one is about as large as that root, and damps the steps of rare features.
 EPSILON = 2e-4
 MAX_ENDING_NGRAM = 2  # words
 SLOTS = 2**20

@@ -253,7 +253,8 @@ class TrainParams(Section):
     )
     accelerate: bool = Field(
         description="Whether an LSTM is trained by `sentiment/network/fast_lstm.py` on a CPU, "
-        "which is 1.1 to 2.8 times as fast as stock Keras, see [Speed](speed.md#the-fast-path)."
+        "which is 1.1 to 2.8 times as fast as stock Keras, see "
+        "[Performance](performance.md#the-fast-path)."
     )
 
     def linear_component_params(self) -> Self:
