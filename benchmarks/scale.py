@@ -53,7 +53,7 @@ def write_table(path: Path, reviews: int, params: SyntheticParams) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "label"])
-        for words, label in synthetic.reviews(reviews, params, rng):
+        for words, label in synthetic.generate_reviews(reviews, params, rng):
             writer.writerow([" ".join(words), label])
 
 

@@ -25,7 +25,7 @@ WORD_EDGES = np.unique([0, *np.geomspace(1, 100_000, 51).round()])
 PROBABILITY_EDGES = np.linspace(0, 1, 21).round(2)
 
 
-class Spread(Section):
+class MeanAndDeviation(Section):
     """The mean and the standard deviation of a quantity."""
 
     mean: float
@@ -59,7 +59,7 @@ class WordUse(Section):
     ranks: list[int]
     counts: list[int]
     other_words: int
-    distance: Spread
+    distance: MeanAndDeviation
 
 
 class ReferenceProfile(Section):
@@ -77,7 +77,7 @@ class ReferenceProfile(Section):
     tokenizer: str
     threshold: float
     texts: int
-    statistics: dict[str, Spread]
+    statistics: dict[str, MeanAndDeviation]
     histograms: dict[str, Histogram]
     word_use: WordUse
 
@@ -113,7 +113,7 @@ def build_profile(
         threshold=threshold,
         texts=len(test),
         statistics={
-            name: Spread(mean=float(np.mean(values)), deviation=float(np.std(values)))
+            name: MeanAndDeviation(mean=float(np.mean(values)), deviation=float(np.std(values)))
             for name, values in statistics.items()
         },
         histograms={
@@ -245,7 +245,9 @@ def merge_other_words(totals: NDArray[np.integer], ranks: NDArray[np.integer]) -
     return np.append(own_counts, totals.sum() - own_counts.sum())
 
 
-def resample_distances(counts: scipy.sparse.csr_array, ranks: NDArray[np.integer]) -> Spread:
+def resample_distances(
+    counts: scipy.sparse.csr_array, ranks: NDArray[np.integer]
+) -> MeanAndDeviation:
     """Measure how far the words of random samples are from those of the other texts.
 
     Texts are drawn, not words: a word that occurs in a text is likely to occur there again, so the
@@ -279,4 +281,4 @@ def resample_distances(counts: scipy.sparse.csr_array, ranks: NDArray[np.integer
             distances.append(distance / scale)
         means.append(float(np.mean(distances)))
         deviations.append(float(np.std(distances)))
-    return Spread(mean=max(means), deviation=max(deviations))
+    return MeanAndDeviation(mean=max(means), deviation=max(deviations))

@@ -54,11 +54,11 @@ class Metric(NamedTuple):
 
 
 def sklearn_metric(
-    column: str, function: Callable[..., float], **options: Any
+    column: str, function: Callable[..., float], **arguments: Any
 ) -> Callable[[Predictions], float]:
     """Return a function that applies scikit-learn's to the actual classes and a column."""
     return lambda predictions: float(
-        function(predictions.table["actual"], predictions.table[column], **options)
+        function(predictions.table["actual"], predictions.table[column], **arguments)
     )
 
 

@@ -44,7 +44,7 @@ def network(**changes: Any) -> "keras.Model":
 def logits(model: "keras.Model", vectors: np.ndarray) -> np.ndarray:
     """The logit of each review without padding, float64, from the vectors of its words."""
     head = model.get_layer("probability")
-    rest = load_keras().Model([model.input, gradients.vectors(model)], head.input)
+    rest = load_keras().Model([model.input, gradients.vector_output(model)], head.input)
     kernel, bias = (np.asarray(weight, np.float64) for weight in head.get_weights())
     summary = rest([np.ones(vectors.shape[:2], np.int32), vectors])
     return (np.asarray(summary, np.float64) @ kernel + bias)[:, 0]
@@ -64,7 +64,7 @@ def differences(model: "keras.Model", vectors: np.ndarray, step: float) -> np.nd
 @pytest.mark.parametrize("changes", NETWORKS, ids=str)
 def test_norms_equal_finite_differences(changes: dict[str, Any], x: np.ndarray) -> None:
     model = network(**changes)
-    vectors = np.asarray(load_keras().Model(model.input, gradients.vectors(model))(x))
+    vectors = np.asarray(load_keras().Model(model.input, gradients.vector_output(model))(x))
     forward, backward = (differences(model, vectors, step) for step in (STEP, -STEP))
     expected = np.linalg.norm((forward + backward) / 2, axis=2)
     smooth = np.abs(forward - backward).max(axis=2) < KINK  # else another state is the greatest

@@ -52,7 +52,8 @@ def test_statistics_of_reviews_equal_those_of_served_texts() -> None:
 
 def test_profile_has_mean_and_standard_deviation(small_profile: ReferenceProfile) -> None:
     spreads = {
-        name: (spread.mean, spread.deviation) for name, spread in small_profile.statistics.items()
+        name: (statistic.mean, statistic.deviation)
+        for name, statistic in small_profile.statistics.items()
     }
     assert spreads == {
         "words": (3, 1),
