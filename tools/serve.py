@@ -30,7 +30,7 @@ class VersionLoader:
         self.log_texts = log_texts
         self._reported = ""
 
-    def load(self, version_uri: str) -> ServedModel:
+    def load_version(self, version_uri: str) -> ServedModel:
         """Load a version.
 
         Raises:
@@ -50,7 +50,7 @@ class VersionLoader:
             if champion_uri == served_uri:
                 self._reported = ""
                 return None
-            served = self.load(champion_uri)
+            served = self.load_version(champion_uri)
             served.model.predict_texts([""])  # compiles, which no request should wait for
         except UserError as error:
             if str(error) != self._reported:
@@ -70,7 +70,7 @@ def main(port: int, model_uri: str | None, log: str | None, log_texts: bool) -> 
         raise UserError("LOG_TEXTS=1 needs the folder of the log. Add LOG=log.")
     check_port_is_free(port, PORT)
     loader = VersionLoader(log, log_texts)
-    served = loader.load(model_uri_of(resolve_version(model_uri)))
+    served = loader.load_version(model_uri_of(resolve_version(model_uri)))
 
     # FastAPI takes a while to import, which `--help` and a wrong option need not wait for.
     from workflow.serving.app import create_app, serve

@@ -51,7 +51,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.state = self._read_state()
+        self.arrays = self._read_arrays()
         self.start = self._read_or_make_start()
 
     def write(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -60,7 +60,7 @@ class Checkpoint:
             np.savez(file, **arrays)  # type: ignore[arg-type]
             file.flush()
 
-    def _read_state(self) -> dict[str, NDArray[Any]] | None:
+    def _read_arrays(self) -> dict[str, NDArray[Any]] | None:
         path = self.folder / STATE_FILE
         if not path.exists():
             return None

@@ -107,10 +107,10 @@ def command(documentation: str | None) -> Callable[[Callable[..., Any]], click.C
     return click.command(help=documentation, context_settings=CONTEXT_SETTINGS)
 
 
-def option(*names: str, envvar: str, **settings: Any) -> Callable[[Any], Any]:
+def option(*names: str, envvar: str, **arguments: Any) -> Callable[[Any], Any]:
     """Declare an option that an environment variable, and so `make … VARIABLE=…`, also sets."""
     shown = {"show_envvar": True, "show_default": True}
-    return click.option(*names, envvar=envvar, **{**shown, **settings})
+    return click.option(*names, envvar=envvar, **{**shown, **arguments})
 
 
 json_option = option(

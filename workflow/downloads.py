@@ -138,13 +138,13 @@ def _download(url: str, source: Source) -> None:
     import aiohttp
     import fsspec
 
-    options = {}
+    arguments = {}
     if url.startswith(("http://", "https://")):
         # A large file may take as long as it needs. `trust_env`: use `~/.netrc` and the proxies.
         timeout = aiohttp.ClientTimeout(sock_connect=MAX_SILENCE, sock_read=MAX_SILENCE)
-        options = {"client_kwargs": {"trust_env": True, "timeout": timeout}}
+        arguments = {"client_kwargs": {"trust_env": True, "timeout": timeout}}
     try:
-        file_system, name = fsspec.url_to_fs(url, **options)
+        file_system, name = fsspec.url_to_fs(url, **arguments)
         file_system.get_file(name, str(source.path))
     except FileNotFoundError:
         raise UserError(f"There is no file {source.name}.") from None

@@ -23,7 +23,7 @@ from workflow.params import load_params
 from workflow.registry import model_card, versions
 from workflow.registry.model_card import EvaluatedModel, SplitSizes
 from workflow.registry.packaging import ModelPackage, PackagedModel
-from workflow.registry.promotion import read_evaluated
+from workflow.registry.promotion import read_evaluation
 from workflow.registry.versions import Registration
 from workflow.tracking import Run, calls_store
 
@@ -113,7 +113,7 @@ def publish_evaluation(
         parameters=files.read_json(files.verified(folder / "cost.json"))["parameters"],
         sizes=sizes,
         metrics=metrics,
-        predictions=read_evaluated(folder).predictions,
+        predictions=read_evaluation(folder).predictions,
         lengths=pd.read_csv(files.verified(folder / "lengths.csv")),
         profile=profile,
     )
@@ -156,7 +156,7 @@ def package_profile(package: ModelPackage, folder: Path) -> dict[str, Any]:
         train,
         test,
         dropped,
-        read_evaluated(folder).predictions,
+        read_evaluation(folder).predictions,
         limits,
         package.tokenizer,
         package.threshold,

@@ -41,8 +41,8 @@ def train_or_resume(
         report(progress)
 
     progress = NO_PROGRESS
-    if checkpoint.state:
-        progress = training.restore(checkpoint.state)
+    if checkpoint.arrays:
+        progress = training.restore(checkpoint.arrays)
         epochs = training.params.epochs
         print(f"Resuming after epoch {len(progress.epochs)} of {epochs}", flush=True)
         report(progress)  # the last epoch may not be logged yet

@@ -134,8 +134,8 @@ def read_tags(run: Run) -> dict[str, str]:
 
 
 def _find(experiment_id: str, training_id: str) -> "mlflow.entities.Run | None":
-    same = f"tags.`{TRAINING_ID}` = '{training_id}'"
-    return next(iter(_client().search_runs([experiment_id], same, max_results=1)), None)
+    filter_string = f"tags.`{TRAINING_ID}` = '{training_id}'"
+    return next(iter(_client().search_runs([experiment_id], filter_string, max_results=1)), None)
 
 
 @calls_store
@@ -353,8 +353,8 @@ def end_runs_left_running(parent: Run, tag: str) -> None:
         tag: of a child run, with the id of its parent.
     """
     client = _client()
-    which = f"tags.`{tag}` = '{parent.run_id}' AND attributes.status = 'RUNNING'"
-    for run in client.search_runs([parent.experiment_id], which):
+    filter_string = f"tags.`{tag}` = '{parent.run_id}' AND attributes.status = 'RUNNING'"
+    for run in client.search_runs([parent.experiment_id], filter_string):
         client.set_terminated(run.info.run_id, "KILLED")
 
 
@@ -699,5 +699,5 @@ def log_model(
 
 
 def _models(run: Run, name: str) -> "list[mlflow.entities.LoggedModel]":
-    which = f"source_run_id = '{run.run_id}' AND name = '{name}'"
-    return list(_client().search_logged_models([run.experiment_id], which))
+    filter_string = f"source_run_id = '{run.run_id}' AND name = '{name}'"
+    return list(_client().search_logged_models([run.experiment_id], filter_string))

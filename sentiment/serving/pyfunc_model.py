@@ -135,7 +135,7 @@ def load_classifier(
     """Load a network, or several networks as an ensemble.
 
     Args:
-        models: the config of each network, see `keras_classifier.load_keras_classifier`, with its `weight`.
+        models: the config of each network, see `keras_classifier`, with its `weight`.
         paths: the files that travel with the model, by their names.
     """
     networks = [keras_classifier.load_keras_classifier(model, paths) for model in models]

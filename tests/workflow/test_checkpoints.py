@@ -31,12 +31,12 @@ def write_epoch(epoch: int, key: str = "abc") -> None:
 
 def test_state_of_the_last_epoch_is_read_back() -> None:
     with exclusive_checkpoint("abc") as checkpoint:
-        assert checkpoint.state is None
+        assert checkpoint.arrays is None
     write_epoch(9)
     write_epoch(10)
     with exclusive_checkpoint("abc") as checkpoint:
-        assert checkpoint.state is not None
-        assert checkpoint.state["epoch"] == 10
+        assert checkpoint.arrays is not None
+        assert checkpoint.arrays["epoch"] == 10
 
 
 def test_training_keeps_its_id_and_time_however_often_it_is_resumed() -> None:
@@ -58,7 +58,7 @@ def test_damaged_state_starts_a_new_training(
         pass
     path.write_bytes(path.read_bytes()[:-30] if content is None else content)
     with exclusive_checkpoint("abc") as checkpoint:
-        assert checkpoint.state is None
+        assert checkpoint.arrays is None
         assert checkpoint.start.training_id != before.start.training_id
     assert f"{STATE_FILE} is damaged" in capsys.readouterr().out
 
@@ -74,8 +74,8 @@ def test_interrupted_write_leaves_the_state_before_it(monkeypatch: pytest.Monkey
         with pytest.raises(KeyboardInterrupt):
             write_epoch(2)
     with exclusive_checkpoint("abc") as checkpoint:
-        assert checkpoint.state is not None
-        assert checkpoint.state["epoch"] == 1
+        assert checkpoint.arrays is not None
+        assert checkpoint.arrays["epoch"] == 1
 
 
 @pytest.mark.slow
@@ -114,7 +114,7 @@ def test_checkpoint_that_cannot_be_read_is_kept(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(PermissionError):
             write_epoch(2)
     with exclusive_checkpoint("abc") as checkpoint:
-        assert checkpoint.state is not None
+        assert checkpoint.arrays is not None
 
 
 def keys() -> list[str]:

@@ -17,7 +17,7 @@ from workflow.params import PromoteParams
 NEEDED_FILES = [files.ABOUT_FILE, "metrics.json", "predictions.csv"]
 
 
-class Evaluated(NamedTuple):
+class StoredEvaluation(NamedTuple):
     """A model's predictions for a test set, as the rule compares them."""
 
     test_digest: str  # of the test reviews
@@ -54,7 +54,7 @@ def significance_level(alpha: float, number: int) -> float:
 
 
 def decide_promotion(
-    candidate: Evaluated, champion: Evaluated, params: PromoteParams, number: int = 1
+    candidate: StoredEvaluation, champion: StoredEvaluation, params: PromoteParams, number: int = 1
 ) -> Decision:
     """Compare a candidate with the champion. Both are evaluated on the same reviews.
 
@@ -103,12 +103,12 @@ def mcnemar_p_value(pairs: DiscordantPairs) -> float:
     return float(binomtest(pairs.only_b, discordant).pvalue) if discordant else 1.0
 
 
-def _is_correct(evaluated: Evaluated) -> NDArray[np.bool_]:
+def _is_correct(evaluated: StoredEvaluation) -> NDArray[np.bool_]:
     table = evaluated.predictions
     return (table["actual"] == table["predicted"]).to_numpy(bool)
 
 
-def read_evaluated(folder: Path) -> Evaluated:
+def read_evaluation(folder: Path) -> StoredEvaluation:
     """Read what the rule needs from the folder of an evaluation, or a copy of it.
 
     Raises:
@@ -117,7 +117,7 @@ def read_evaluated(folder: Path) -> Evaluated:
     about = read_about(folder, AboutEvaluate)
     table = files.verified(folder / "predictions.csv", about.files)
     predictions = pd.read_csv(table, dtype={"probability": np.float32})
-    return Evaluated(
+    return StoredEvaluation(
         test_digest=about.digests[TEST_DIGEST],
         bins=about.evaluate.calibration_bins,
         predictions=predictions.set_index("review").sort_index(),

@@ -21,9 +21,9 @@ from workflow.registry.packaging import ModelPackage
 from workflow.registry.promotion import (
     NEEDED_FILES,
     Decision,
-    Evaluated,
+    StoredEvaluation,
     decide_promotion,
-    read_evaluated,
+    read_evaluation,
 )
 from workflow.tracking import Run, calls_store
 
@@ -192,7 +192,7 @@ def promote_by_rule(
     version = client.get_model_version(version.name, version.version)
     if version.tags.get(DECIDED_BY_TAG, RULE) != RULE:
         return
-    candidate = read_evaluated(folder)
+    candidate = read_evaluation(folder)
     while True:
         champion = find_champion(client, version.name)
         if champion and champion.version == version.version:
@@ -225,7 +225,7 @@ def promote_by_rule(
 
 
 def _decide_against(
-    champion: "ModelVersion | None", candidate: Evaluated, params: PromoteParams, number: int
+    champion: "ModelVersion | None", candidate: StoredEvaluation, params: PromoteParams, number: int
 ) -> Decision:
     """Decide about a candidate. A champion whose evaluation was lost or changed stays champion."""
     if champion is None:
@@ -233,26 +233,26 @@ def _decide_against(
     problem = "the champion's evaluation cannot be read"
     note = ""
     try:
-        former = _download_evaluation(champion)
-        if former.test_digest != candidate.test_digest:
+        champion_evaluation = _download_evaluation(champion)
+        if champion_evaluation.test_digest != candidate.test_digest:
             problem = (
                 "evaluated on another test set than the champion, which cannot be evaluated on it"
             )
             note = "; the champion was evaluated on this test set now"
-            former = predict_on_new_test_set(champion, former, candidate)
+            champion_evaluation = predict_on_new_test_set(champion, champion_evaluation, candidate)
     except files.DamagedError as error:  # its path may be one that was removed
         return Decision(False, f"{problem}: {error.path.name} {error.problem}")
     except StoreError:
         raise  # the store may work again later
     except UserError as error:
         return Decision(False, f"{problem}: {first_line(error)}")
-    decision = decide_promotion(candidate, former, params, number)
+    decision = decide_promotion(candidate, champion_evaluation, params, number)
     return decision._replace(reason=decision.reason + note)
 
 
 def predict_on_new_test_set(
-    version: "ModelVersion", former: Evaluated, candidate: Evaluated
-) -> Evaluated:
+    version: "ModelVersion", evaluation: StoredEvaluation, candidate: StoredEvaluation
+) -> StoredEvaluation:
     """Evaluate a version on the test reviews of a candidate, which `data/fetch` has.
 
     This is fair only if nothing but the added texts changed: each text is in the training set or in
@@ -262,7 +262,7 @@ def predict_on_new_test_set(
         UserError: the version may have been trained on some of the reviews, or has another word
             index.
     """
-    if not _differ_only_in_added_texts(former.dataset, candidate.dataset):
+    if not _differ_only_in_added_texts(evaluation.dataset, candidate.dataset):
         raise UserError("it may have been trained on some of them")
     model = packaging.load_model(f"models:/{version.name}/{version.version}")
     if model.word_index != files.read_json(files.verified(files.FETCH / "word_index.json")):
@@ -282,7 +282,7 @@ def _differ_only_in_added_texts(a: Dataset, b: Dataset) -> bool:
 
 
 @calls_store
-def load_evaluation(version: "ModelVersion") -> Evaluated:
+def load_evaluation(version: "ModelVersion") -> StoredEvaluation:
     """Load what the rule needs of a version, from its run.
 
     Raises:
@@ -292,7 +292,7 @@ def load_evaluation(version: "ModelVersion") -> Evaluated:
     return _download_evaluation(version)
 
 
-def _download_evaluation(version: "ModelVersion") -> Evaluated:
+def _download_evaluation(version: "ModelVersion") -> StoredEvaluation:
     import mlflow
 
     artifact_path = _artifact_path(version)
@@ -303,7 +303,7 @@ def _download_evaluation(version: "ModelVersion") -> Evaluated:
         folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
         expected = {files.ABOUT_FILE: version.tags.get(EVALUATION_TAG, "")}
         files.verified(folder / files.ABOUT_FILE, expected)
-        return read_evaluated(folder)
+        return read_evaluation(folder)
 
 
 def load_profile(version: "ModelVersion") -> dict[str, Any]:
@@ -328,12 +328,12 @@ def load_profile(version: "ModelVersion") -> dict[str, Any]:
 def set_champion(
     client: "mlflow.MlflowClient",
     version: "ModelVersion",
-    former: "ModelVersion | None",
+    replaced: "ModelVersion | None",
     tags: Mapping[str, str],
 ) -> None:
     """Move the alias to a version, after its tags say why: no champion is without a reason."""
-    replaced = str(former.version) if former else NO_VERSION
-    set_version_tags(client, version, {**tags, REPLACED_TAG: replaced})
+    number = str(replaced.version) if replaced else NO_VERSION
+    set_version_tags(client, version, {**tags, REPLACED_TAG: number})
     client.set_registered_model_alias(version.name, CHAMPION, version.version)
 
 

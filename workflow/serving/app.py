@@ -33,7 +33,7 @@ INVOCATIONS = "/invocations"
 MAX_BODY_BYTES = 16 * 2**20
 REQUEST_ID_HEADER = "X-Request-Id"
 MAX_REQUEST_ID_LENGTH = 500
-REPLACEMENT_SECONDS = 20.0  # between two looks for another version
+REPLACEMENT_CHECK_SECONDS = 20.0  # between two looks for another version
 SHUTDOWN_SECONDS = 4  # in which requests may finish after a signal
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorResponse, "description": "The body cannot be read"},
@@ -77,7 +77,7 @@ class RequestMiddleware:
 def create_app(
     served: ServedModel,
     find_replacement: FindReplacement | None = None,
-    replacement_seconds: float = REPLACEMENT_SECONDS,
+    replacement_seconds: float = REPLACEMENT_CHECK_SECONDS,
 ) -> FastAPI:
     """Create the application.
 

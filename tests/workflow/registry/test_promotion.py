@@ -11,14 +11,14 @@ from tests.workflow.registry.submitting import IMDB, write_evaluation
 from workflow.params import Params, PromoteParams
 from workflow.registry.promotion import (
     Decision,
-    Evaluated,
+    StoredEvaluation,
     decide_promotion,
-    read_evaluated,
+    read_evaluation,
     significance_level,
 )
 
 
-def evaluated(is_correct: list[bool], error: float = 0.05, **changes: Any) -> Evaluated:
+def evaluated(is_correct: list[bool], error: float = 0.05, **changes: Any) -> StoredEvaluation:
     """Return predictions for positive reviews, with this calibration error."""
     columns = {
         "actual": "positive",
@@ -26,7 +26,7 @@ def evaluated(is_correct: list[bool], error: float = 0.05, **changes: Any) -> Ev
         "probability": np.float32(1 - error),
     }
     predictions = pd.DataFrame(columns, pd.Index(range(len(is_correct)), name="review"))
-    return Evaluated("abc", 10, predictions, IMDB)._replace(**changes)
+    return StoredEvaluation("abc", 10, predictions, IMDB)._replace(**changes)
 
 
 CHAMPION = evaluated([True] * 10 + [False] * 10)
@@ -102,7 +102,7 @@ def test_evaluation_is_read_in_the_order_of_the_reviews(
     tmp_path: Path, default_params: Params
 ) -> None:
     folder = write_evaluation(tmp_path / "evaluate", default_params, correct=15)
-    read = read_evaluated(folder)
+    read = read_evaluation(folder)
     assert read.test_digest == "abc"
     assert read.bins == default_params.evaluate.calibration_bins
     assert read.dataset == IMDB

@@ -18,7 +18,7 @@ from tests.workflow.registry.submitting import (
 )
 from workflow import tracking
 from workflow.registry import promotion, versions
-from workflow.registry.promotion import Decision, Evaluated
+from workflow.registry.promotion import Decision, StoredEvaluation
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,10 @@ def test_candidate_that_is_evaluated_on_another_test_set_is_tested_at_a_lower_le
     submit(10)
     candidate = submit(11)
 
-    def predict_again(_: object, former: Evaluated, candidate: Evaluated) -> Evaluated:
-        return former._replace(test_digest=candidate.test_digest)
+    def predict_again(
+        _: object, champion: StoredEvaluation, candidate: StoredEvaluation
+    ) -> StoredEvaluation:
+        return champion._replace(test_digest=candidate.test_digest)
 
     monkeypatch.setattr(versions, "predict_on_new_test_set", predict_again)
     submit.evaluation = {"test_digest": "larger"}
@@ -152,10 +154,12 @@ def test_rule_decides_again_if_the_champion_was_replaced_in_the_meantime(
     decide = promotion.decide_promotion
     champions = []
 
-    def replace_champion(candidate: Evaluated, former: Evaluated, *rest: object) -> Decision:
-        champions.append(int((former.predictions["predicted"] == "positive").sum()))
+    def replace_champion(
+        candidate: StoredEvaluation, champion: StoredEvaluation, *rest: object
+    ) -> Decision:
+        champions.append(int((champion.predictions["predicted"] == "positive").sum()))
         client.set_registered_model_alias(NAME, "champion", "2")
-        return decide(candidate, former, *rest)  # type: ignore[arg-type]
+        return decide(candidate, champion, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(versions, "decide_promotion", replace_champion)
     candidate = submit(18)  # better than 10, not shown to be better than 13
