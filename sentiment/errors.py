@@ -2,11 +2,11 @@
 
 import re
 
-# a user name with a password; over HTTP, a user name alone may be a token
+# A user name with a password. Over HTTP, a user name alone may be a token.
 CREDENTIALS = re.compile(
     r"(?<=://)[^\s/:]*:[^\s/]*@|(?<=http://)[^\s/]*@|(?<=https://)[^\s/]*@", re.IGNORECASE
 )
-# the query of a URL, or of a path as urllib3 reports it; it may hold a signature or a token
+# The query of a URL, or of a path as urllib3 reports it. It may hold a signature or a token.
 QUERY = re.compile(r"((?:://|url: )[\w.:/%@,~+-]*)\?[^\s'\"<>)\]]+")
 
 

@@ -22,9 +22,9 @@ from sentiment.special_tokens import PADDING_TOKEN
 if TYPE_CHECKING:
     import keras
 
-MAX_REVIEWS = 256  # with more, the means have smaller errors, and take longer
+MAX_REVIEWS = 256  # more reviews reduce the error of the means, and take longer
 BATCH_SIZE = 64  # reviews in a batch
-VECTOR_LAYERS = ("embedding", "ngram_weights")  # of a network, and of a linear model
+VECTOR_LAYERS = ("embedding", "ngram_weights")  # a network has the first, a linear model the second
 REACH_THRESHOLD = 0.01  # share of the greatest mean norm at which a gradient still counts
 LOWER_QUANTILE, UPPER_QUANTILE = 0.1, 0.9  # over the reviews
 
@@ -62,7 +62,7 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
     read, network = split_at_vectors(model, head.input)
 
     def batch_norms(tokens: Any) -> Any:
-        vectors = tf.identity(read(tokens))  # without Keras' mask: the network computes it
+        vectors = tf.identity(read(tokens))  # drops Keras' mask, which the network computes
         with tf.GradientTape() as tape:
             tape.watch(vectors)
             summary = network([tokens, vectors], training=False)

@@ -17,7 +17,7 @@ from sentiment.errors import UserError, first_line, redacted
 from workflow import files
 
 IMDB_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-IMDB_TIMEOUT = 5  # seconds without an answer, after which an attempt to download IMDB fails
+IMDB_TIMEOUT = 5  # seconds without a response, after which an attempt to download IMDB fails
 IMDB_RETRIES = 1  # bridges a brief failure; with more, the error message would come late
 MAX_SILENCE = 60  # seconds without a byte from a server, after which a download fails
 
@@ -35,8 +35,8 @@ def cache_folder() -> Path:
 def fetch_imdb() -> tuple[bytes, bytes]:
     """Return the content of IMDB's archive and of its word index.
 
-    A file that Keras' cache lacks is downloaded into it. A download is moved to its place only once
-    its digest is right.
+    A file that Keras' cache lacks is downloaded into it. A download gets its final name only after
+    its digest was verified.
 
     Raises:
         ImdbUnavailableError: a file cannot be downloaded.
@@ -134,7 +134,7 @@ def local_copy(path_or_url: str) -> Iterator[Source]:
 
 
 def _download(url: str, source: Source) -> None:
-    """Copy what is at a URL to the path of the source."""
+    """Copy the file at a URL to the path of the source."""
     import aiohttp
     import fsspec
 

@@ -30,7 +30,7 @@ from workflow.tracking import Run, calls_store
 
 @calls_store
 def publish() -> Run:
-    """Log to MLflow what it lacks of `data/`, and register the evaluated model.
+    """Log everything in `data/` that MLflow lacks, and register the evaluated model.
 
     The evaluation is left out if it is of another model or test set than those in `data/`.
 
@@ -41,7 +41,7 @@ def publish() -> Run:
         StoreError: the tracking store cannot be used.
         DamagedError: a file is missing or was changed.
     """
-    # Locked in the thread that works: a signal interrupts the main thread, and this goes on.
+    # The lock belongs to this thread: a signal interrupts the main thread, and this one continues.
     with FileLock(files.root() / f"{store.DATABASE}.publish.lock"):
         record = outputs.read_run_record()
         run, model_id = tracking.complete_training(record, read_about(TRAIN, AboutTrain))
@@ -68,7 +68,7 @@ def training_split_sizes(record: RunRecord) -> SplitSizes:
     """Return the sizes of the splits that a network was trained and validated on."""
     reviews = {}
     for dataset in record.datasets:
-        assert dataset.profile is not None  # as `describe_arrays` always sets it
+        assert dataset.profile is not None  # `describe_arrays` always sets it
         reviews[dataset.context] = json.loads(dataset.profile)["features_shape"][0]
     return SplitSizes(reviews["training"], reviews["validation"])
 
@@ -132,7 +132,7 @@ def publish_evaluation(
 
 def network_package(about: AboutEvaluate) -> ModelPackage:
     """Return the package of the network in `data/train`, which an evaluation describes."""
-    assert about.pad is not None  # as every evaluation of a network has it
+    assert about.pad is not None  # every evaluation of a network has it
     config = {"layout": asdict(layout(about.pad)), "batch_size": about.evaluate.batch_size}
     return ModelPackage(
         models=[PackagedModel(files.verified(TRAIN / "model.keras"), config)],

@@ -1,4 +1,4 @@
-"""Where MLflow keeps runs: in the project's root, or on a server.
+"""The tracking store of MLflow: in the project's root, or on a server.
 
 Without `MLFLOW_TRACKING_URI`, the tracking store is the one that `mlflow ui` shows in the root:
 `mlflow.db`, with artifacts in `mlruns/`.
@@ -22,7 +22,7 @@ EXPERIMENT = "imdb-lstm"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
 SQLITE = "sqlite:///"
-DEFAULT_UI_PORT = 5000  # of `mlflow ui`
+DEFAULT_UI_PORT = 5000  # as `mlflow ui`
 DEFAULT_UI = f"http://{processes.LOOPBACK}:{DEFAULT_UI_PORT}"
 RESPONSE_TIMEOUT = 20.0  # seconds
 # MLflow's own limits let a server that does not answer hold a training up for minutes.
@@ -30,10 +30,10 @@ MLFLOW_HTTP_LIMITS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
-# What MLflow says of what does not exist. A server with users does not tell that from what the user
-# may not see.
+# MLflow's codes for what does not exist. A server with users returns the second one also for what
+# the user must not see.
 NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED")
-INVALID_HOST = "Invalid Host header"  # MLflow's answer to a host name that it does not serve
+INVALID_HOST = "Invalid Host header"  # MLflow's response to a host name that it does not serve
 
 
 def tracking_uri() -> str:
@@ -80,11 +80,11 @@ def _experiments_url(ui: str) -> str:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turn what MLflow, its database and its artifact store raise into a `StoreError`.
+    """Turn errors of MLflow, its database and its artifact store into a `StoreError`.
 
     Raises:
         StoreError: the store cannot be used.
-        NotAllowedError: the user lacks a right on the server.
+        NotAllowedError: the user lacks a permission on the server.
     """
     try:
         yield
@@ -92,7 +92,7 @@ def store_errors() -> Iterator[None]:
         raise
     except Exception as error:
         # Each kind of database and artifact store has exceptions of its own. Python's own ones are
-        # mistakes in a program, but for a package that a store needs and that is not installed.
+        # mistakes in a program, except for a package that a store needs and that is not installed.
         is_builtin = type(error).__module__ == "builtins"
         if is_builtin and not isinstance(error, ModuleNotFoundError):
             raise
@@ -131,7 +131,7 @@ def connect() -> str:
     """
     for name, value in MLFLOW_HTTP_LIMITS.items():
         os.environ.setdefault(name, value)
-    # MLflow prints tracebacks of errors that `store_errors` puts into words.
+    # MLflow prints tracebacks of errors that `store_errors` turns into messages.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     with store_errors():

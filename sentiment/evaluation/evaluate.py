@@ -82,7 +82,7 @@ def predict_and_time(
         `milliseconds_per_review`.
     """
     predictor = BatchPredictor(model, batch_size)
-    predictor(x[:LARGE_INPUT])  # compiles the model, which is not measured
+    predictor(x[:LARGE_INPUT])  # compile the model before the measurement
     start = time.perf_counter()
     probabilities = predictor(x)
     seconds = time.perf_counter() - start

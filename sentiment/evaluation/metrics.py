@@ -126,7 +126,7 @@ METRICS: dict[str, Metric] = {
         "accuracy on unseen reviews",
         lambda table: table[~table["seen_in_training"]],
         {"test"},
-        if_empty=math.nan,  # which `metrics.json` leaves out
+        if_empty=math.nan,  # `metrics.json` leaves it out
     ),
     "ece": Metric(
         "calibration error",

@@ -54,7 +54,7 @@ def _optimizer(params: TrainParams, steps_per_epoch: int) -> "keras.optimizers.O
     import keras
 
     arguments: dict[str, float] = {}
-    if params.architecture == "linear" and params.optimizer != "sgd":  # which has no epsilon
+    if params.architecture == "linear" and params.optimizer != "sgd":  # SGD has no epsilon
         arguments["epsilon"] = EPSILON
     optimizer = keras.optimizers.get(params.optimizer)
     return type(optimizer)(

@@ -212,18 +212,18 @@ def _progress_callback(
     """Return a callback that appends each epoch's metrics to `epochs` and calls `on_epoch`."""
     import keras
 
-    start = 0.0  # of the epoch
+    epoch_start = 0.0
 
     def resume(_: Any) -> None:
         if progress.counters:  # Keras has just reset them
             vars(stopping).update(progress.counters, best_weights=progress.best)
 
     def begin(*_: Any) -> None:
-        nonlocal start
-        start = time.perf_counter()
+        nonlocal epoch_start
+        epoch_start = time.perf_counter()
 
     def end(epoch: int, logs: dict[str, float]) -> None:
-        metrics = {**logs, "seconds": time.perf_counter() - start}
+        metrics = {**logs, "seconds": time.perf_counter() - epoch_start}
         epochs.append({name: float(metrics[name]) for name in METRICS})
         if not all(map(math.isfinite, epochs[-1].values())):
             loss = epochs[-1]["loss"]

@@ -48,7 +48,7 @@ class Prediction(NamedTuple):
 
 
 class SentimentModel(PythonModel):
-    """Predict columns `label` and `probability` (of being positive) from a column `text`.
+    """The MLflow model, from a column `text` to `label` and `probability` (of being positive).
 
     Attributes:
         threshold: a text with a probability above it is positive.

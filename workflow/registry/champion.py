@@ -1,4 +1,4 @@
-"""The champion as commands use it: found, loaded, and promoted or demoted by hand."""
+"""The champion for commands: find it, load it, and promote or demote a version by hand."""
 
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d+)")
-DEMOTED = "demoted"  # a decision about a version
+DEMOTED = "demoted"  # value of `DECISION_TAG`
 load_model = packaging.load_model
 
 
 class ChampionChange(NamedTuple):
-    """The number of the version that is champion now, if one is, and what was done, in words."""
+    """The number of the version that is champion now, if there is one, and a message."""
 
     champion: str | None
     message: str

@@ -1,4 +1,4 @@
-"""The rule by which an evaluated model becomes champion: the section `promote` of params.yaml."""
+"""The promotion rule, with the params of the section `promote`."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -18,16 +18,29 @@ NEEDED_FILES = [files.ABOUT_FILE, "metrics.json", "predictions.csv"]
 
 
 class StoredEvaluation(NamedTuple):
-    """A model's predictions for a test set, as the rule compares them."""
+    """A stored evaluation of a model, as the promotion rule compares it.
 
-    test_digest: str  # of the test reviews
-    bins: int  # groups of probability in the calibration error
-    predictions: pd.DataFrame  # see `sentiment.evaluation.metrics`, in the order of the reviews
+    Attributes:
+        test_digest: digest of the test reviews.
+        bins: number of groups by probability in the calibration error.
+        predictions: see `sentiment.evaluation.metrics`, in the order of the reviews.
+        dataset: the dataset of the test reviews.
+    """
+
+    test_digest: str
+    bins: int
+    predictions: pd.DataFrame
     dataset: Dataset
 
 
 class Decision(NamedTuple):
-    """Whether a version becomes champion, and why; whether a significance test was used up."""
+    """A decision about a candidate.
+
+    Attributes:
+        promoted: whether the candidate becomes champion.
+        reason: the reason, as a clause.
+        tested: whether a significance test was used.
+    """
 
     promoted: bool
     reason: str

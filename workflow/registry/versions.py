@@ -36,8 +36,8 @@ CHAMPION = "champion"  # the alias, and a decision
 NOT_PROMOTED = "not promoted"
 RULE = "rule"
 NO_VERSION = "none"
-PROFILE_FILE = "profile.json"  # in the artifacts of a version's evaluation
-# Tags of a version
+PROFILE_FILE = "profile.json"  # among the artifacts of a version's evaluation
+# Tags of a version.
 DATASET_TAG = "dataset"
 PACKAGE_TAG = "served.sha256"  # digest of everything that its predictions depend on
 EVALUATION_TAG = "evaluate.sha256"  # digest of the about.json of its evaluation
@@ -46,7 +46,7 @@ DECIDED_BY_TAG = "promote.by"  # the rule, or a person
 REASON_TAG = "promote.reason"
 REPLACED_TAG = "promote.replaced"  # the version that was champion before, or NO_VERSION
 AGAINST_TAG = "promote.against"  # the champion that it was tested against
-NUMBER_TAG = "promote.candidate"  # as which candidate, from 1
+NUMBER_TAG = "promote.candidate"  # number of the test against that champion, from 1
 # Tag of a champion: the number of each test against it, as JSON, by version and test set. Deleted
 # versions stay in it.
 TESTS_TAG = "promote.candidates"
@@ -61,7 +61,7 @@ def model_name(dataset: str) -> str:
 
 
 class Registration(NamedTuple):
-    """What is registered.
+    """The data of one registration.
 
     Attributes:
         dataset: the dataset that the model was trained on.
@@ -136,7 +136,7 @@ def _find_version(run: Run, name: str, digest: str) -> "ModelVersion | None":
 
 
 def _artifact_path(version: "ModelVersion") -> str:
-    """Return where a version's evaluation is among the artifacts of its run."""
+    """Return the artifact path of a version's evaluation in its run."""
     return f"versions/{version.version}"
 
 
@@ -198,7 +198,7 @@ def promote_by_rule(
         if champion and champion.version == version.version:
             return
         tests: dict[str, int] = json.loads(champion.tags.get(TESTS_TAG, "{}")) if champion else {}
-        # A larger test set is another look at the same candidate, and so another test.
+        # With a larger test set, the same candidate is tested again.
         test = f"{version.version}@{candidate.test_digest[:8]}"
         number = tests.setdefault(test, max(tests.values(), default=0) + 1)
         decision = _decide_against(champion, candidate, params, number)
@@ -240,7 +240,7 @@ def _decide_against(
             )
             note = "; the champion was evaluated on this test set now"
             champion_evaluation = predict_on_new_test_set(champion, champion_evaluation, candidate)
-    except files.DamagedError as error:  # its path may be one that was removed
+    except files.DamagedError as error:  # name the file only: its temporary folder is removed
         return Decision(False, f"{problem}: {error.path.name} {error.problem}")
     except StoreError:
         raise  # the store may work again later
@@ -283,7 +283,7 @@ def _differ_only_in_added_texts(a: Dataset, b: Dataset) -> bool:
 
 @calls_store
 def load_evaluation(version: "ModelVersion") -> StoredEvaluation:
-    """Load what the rule needs of a version, from its run.
+    """Load a version's evaluation from its run.
 
     Raises:
         DamagedError: a file was changed.
@@ -338,7 +338,7 @@ def set_champion(
 
 
 def version_title(version: "ModelVersion") -> str:
-    """Return how messages call a version."""
+    """Return the name of a version in messages."""
     return f"Version {version.version} of {version.name}"
 
 

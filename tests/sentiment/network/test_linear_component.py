@@ -59,7 +59,7 @@ def test_network_is_trained_alone_and_validated_with_the_linear_component(
     alone = prepared(small(**changes), accelerate=True)
     combined = prepared(small(**changes, **COMBINED), accelerate=True)
     expected = alone.fit(NO_PROGRESS, lambda _: None).history
-    component = combined.model.get_layer(linear_component.NAME)
+    component = combined.model.get_layer(linear_component.LAYER_NAME)
     weights = component.get_weights()
     trained = combined.fit(NO_PROGRESS, lambda _: None).history
     x = parts()[1].x
