@@ -245,7 +245,7 @@ def undisturbed(finished: Project, shared: Sharer) -> Path:
 
     def train_longer(project: Project) -> None:
         project.change(train={"epochs": EPOCHS})
-        project.run("dvc", "repro")
+        run_stages(project)
 
     return shared("undisturbed", train_longer, finished.path).path / "data"
 

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 DEFAULT_PARAMS = ROOT / "presets" / "default.yaml"  # users change params.yaml
-EPOCHS = 30  # of a small training that is long enough to be broken in the middle
+EPOCHS = 30  # of a small training that is long enough to be interrupted three times
 SMALL: dict[str, Any] = {
     "fetch": {
         "dataset": "synthetic",
@@ -27,10 +27,6 @@ SMALL: dict[str, Any] = {
     "pad": {"num_words": 350, "max_length": 40},
     "train": {"embedding_units": 4, "units": 4, "epochs": 2, "batch_size": 32},
     "evaluate": {"length_buckets": [40, 60], "mistakes": 5},
-}
-EXTRAS = {  # configs of extras, by what tests call them
-    "compare": "compare/compare.yaml",
-    "sweep": "sweep/sweep.yaml",
 }
 TRANSFORMER: dict[str, Any] = {  # what makes one of the network of these params
     "architecture": "transformer",
@@ -43,12 +39,11 @@ QUIET = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def merged(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`document` with nested changes; a sweep's space is not extended but replaced."""
+    """Return `document` with changes, which may be nested."""
     result = dict(document)
     for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), dict)
-        nested = both and key != "space"
-        result[key] = merged(result[key], value) if nested else value
+        is_nested = isinstance(value, Mapping) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if is_nested else value
     return result
 
 
@@ -177,11 +172,10 @@ class Project:
                 raise
         return subprocess.CompletedProcess(command, process.returncode, *printed)
 
-    def run(self, *command: str, status: int | None = 0, **environment: str) -> str:
-        """Run a command and return what it printed; `status` None admits any exit status."""
+    def run(self, *command: str, **environment: str) -> str:
+        """Run a command that must succeed and return what it printed."""
         done = self.finish(command, environment, subprocess.STDOUT)
-        if status is not None:
-            assert done.returncode == status, done.stdout
+        assert done.returncode == 0, done.stdout
         return done.stdout
 
     def fail(self, *command: str, **environment: str) -> str:
@@ -197,11 +191,8 @@ class Project:
         return done.stdout
 
     def change(self, **sections: Any) -> None:
-        """Change params, by their sections, and configs of `EXTRAS`."""
-        for name in EXTRAS.keys() & sections.keys():
-            change_params(self.path / "extras" / EXTRAS[name], sections.pop(name))
-        if sections:
-            change_params(self.path / "params.yaml", sections)
+        """Change params, by their sections."""
+        change_params(self.path / "params.yaml", sections)
 
     def contents(self, folder: str) -> dict[str, bytes]:
         """The content of every file below a folder."""

@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from extras.evaluate_file import __main__ as evaluate_file
+from extras.monitor import __main__ as monitor
 from tests.conftest import Caller, Starter, run_stages, stand_in
 from tests.extras.documented import documented
 from tests.project import ROOT, Project, free_port, wait_for
@@ -48,7 +49,11 @@ def step(number: int) -> dict[str, str]:
 
 
 def test_a_champion_is_replaced_by_one_that_learned_from_what_it_answered(
-    fresh: Project, start: Starter, call: Caller, monkeypatch: pytest.MonkeyPatch
+    fresh: Project,
+    start: Starter,
+    call: Caller,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (fresh.path / "answers").mkdir()
     write(fresh.path / "answers" / "july.csv", {"a good plot": "positive", "so dull": "negative"})
@@ -64,8 +69,12 @@ def test_a_champion_is_replaced_by_one_that_learned_from_what_it_answered(
     requests.post(f"http://127.0.0.1:{port}/invocations", json=records, timeout=120)
     server.terminate()
 
-    report = fresh.fail("python", "-m", "extras.monitor", **step(2))
-    assert f"log, 500 texts for models:/{MODEL}/1: alarm" in report
+    stand_in(fresh.path, monkeypatch)
+    with monkeypatch.context() as patch:
+        for name, value in step(2).items():
+            patch.setenv(name, value)
+        assert monitor.main.main([], standalone_mode=False) == monitor.ALARM_STATUS
+    assert f"log, 500 texts for models:/{MODEL}/1: alarm" in capsys.readouterr().out
     (copy,) = documented("\n3. ", ROOT / "docs" / "answers.md")
     subprocess.run(["bash", "-c", copy], cwd=fresh.path, check=True)
     august = fresh.path / "answers" / "august.csv"
@@ -74,7 +83,6 @@ def test_a_champion_is_replaced_by_one_that_learned_from_what_it_answered(
     assert len(drawn) == 200
     write(august, {text: texts[text] for text in drawn})
 
-    stand_in(fresh.path, monkeypatch)
     evaluated = call.json(evaluate_file.main, **step(4))
     assert evaluated["metrics"]["accuracy"]["here"] < 0.75
     assert not step(5)

@@ -23,7 +23,7 @@ from workflow import files
 from workflow.files import EVALUATE
 from workflow.registry import versions
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("metric")]
 
 
 def errors(predictions: Predictions) -> tuple[int, int]:

@@ -18,11 +18,10 @@ import pytest
 from mlflow.entities import Run
 
 from stages import evaluate, pad, train
-from tests.conftest import Caller, Starter, epochs, runs
+from tests.conftest import Caller, Starter, epochs, run_stages, runs
 from tests.project import EPOCHS, MODEL, Project, free_port, until
 from tests.services import mlflow_server
 from tools import sync, verify
-from workflow import checkpoints
 from workflow.checkpoints import FOLDER, PROCESS_FILE, STATE_FILE
 from workflow.files import DATA
 from workflow.tracking import LiveRun
@@ -52,7 +51,7 @@ def wait_for_epoch(project: Project, process: "subprocess.Popen[str]") -> None:
 
 def train_two_epochs(project: Project, start: Starter, *command: str) -> "subprocess.Popen[str]":
     """Start a command that trains, in a process group of its own, and wait for two more epochs."""
-    process = start(project, *(command or ("dvc", "repro")))
+    process = start(project, *command)
     for _ in range(2):
         wait_for_epoch(project, process)
     assert process.poll() is None, process.communicate()
@@ -83,27 +82,37 @@ def assert_complete(run: Run, last: int = EPOCHS) -> None:
 
 
 def test_interrupted_training_is_resumed_in_the_same_run_to_the_same_bits(
-    project: Project, start: Starter, undisturbed: Path
+    project: Project, start: Starter, call: Caller, undisturbed: Path
 ) -> None:
-    """By SIGKILL, SIGTERM and Ctrl-C to everything that was started, one after the other."""
+    """By SIGKILL and Ctrl-C to all that was started, and by SIGTERM to `make repro` alone."""
     project.change(train={"epochs": EPOCHS})
     before = project.contents("data")
-    process = train_two_epochs(project, start)
+
+    process = train_two_epochs(project, start, "dvc", "repro")
     suspended = psutil.Process(training_pid(project))
     suspended.suspend()  # a second one is refused, however fast the first one trains
-    refused = project.fail("python", "-m", "stages.train")
+    refused = call.fail(train.main)
     assert f"This training is running already, in process {suspended.pid}" in refused
     kill_group(process, signal.SIGKILL)
     assert runs()[0].info.status == "RUNNING"  # as is usual in MLflow
-    for number in (signal.SIGTERM, signal.SIGINT):
-        process = train_two_epochs(project, start)
-        output = kill_group(process, number)
-        assert "Resuming after epoch" in output
-        assert f"train: interrupted by {number.name}" in output
-        assert "Traceback" not in output
-        assert process.returncode != 0
-        assert runs()[0].info.status == "KILLED"
+
+    process = train_two_epochs(project, start, "python", "-m", "tools.repro")
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Resuming after epoch" in output
+    assert "make repro: interrupted by SIGTERM" in output
+    assert runs()[0].info.status == "KILLED"
+
+    process = train_two_epochs(project, start, "dvc", "repro")
+    output = kill_group(process, signal.SIGINT)
+    assert process.returncode != 0
+    assert "Resuming after epoch" in output
+    assert "train: interrupted by SIGINT" in output
+    assert "Traceback" not in output
+    assert runs()[0].info.status == "KILLED"
     assert project.contents("data") == before  # the last good outputs
+
     output = project.run("dvc", "repro")
     assert "Resuming after epoch" in output
     assert verify.differing_files(project.path / "data", undisturbed) == set()
@@ -116,26 +125,12 @@ def test_earlier_params_restore_the_result_in_the_same_run(project: Project) -> 
     before = model.read_bytes()
     for units in (5, 4):  # and back
         project.change(train={"units": units})
-        output = project.run("dvc", "repro")
+        output = run_stages(project)
     assert "Resuming after epoch 2 of 2" in output
     assert model.read_bytes() == before
     assert len(runs()) == 2
     for run in runs():
         assert_complete(run, 2)
-
-
-def test_signal_to_make_repro_alone_interrupts_dvc_and_its_stage(
-    project: Project, start: Starter
-) -> None:
-    project.change(train={"epochs": 1000})
-    process = train_two_epochs(project, start, "python", "-m", "tools.repro")
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert "make repro: interrupted by SIGTERM" in output
-    assert runs()[0].info.status == "KILLED"
-    with checkpoints.exclusive_checkpoint(runs()[0].data.tags["train.key"]):
-        pass  # no process trains any more
 
 
 def test_server_that_dies_costs_no_epoch_and_is_completed_later(
@@ -153,10 +148,11 @@ def test_server_that_dies_costs_no_epoch_and_is_completed_later(
     project.environment["MLFLOW_TRACKING_URI"] = address
     project.change(train={"epochs": EPOCHS})
     with mlflow_server(project.path.parent, port):
-        training = train_two_epochs(project, start)
+        training = train_two_epochs(project, start, "python", "-m", "stages.train")
         (started,) = mlflow.MlflowClient().search_runs(["1"])
     output, _ = training.communicate(timeout=600)
     assert training.returncode == 0, output
+    call(evaluate.main)
     assert started.data.params["train.epochs"] == str(EPOCHS)
     assert "Run `make sync` later to log the rest" in output
     assert "Traceback" not in output

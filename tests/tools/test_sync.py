@@ -65,14 +65,13 @@ def test_complete_run_is_left_as_it_is(call: Caller) -> None:
     assert after.to_dictionary() == before.to_dictionary()
 
 
-def test_run_is_printed_with_its_page_for_a_reader_and_a_script(
-    project: Project, call: Caller
-) -> None:
+@pytest.mark.usefixtures("project")
+def test_run_is_printed_with_its_page_for_a_reader_and_a_script(call: Caller) -> None:
     (run,) = runs()
     page = f"http://127.0.0.1:5000/#/experiments/1/runs/{run.info.run_id}"
     assert f"Run {run.info.run_id}: {run.info.run_name}\n{page}\n" in call(sync.main)
     document = {"run_id": run.info.run_id, "name": run.info.run_name, "url": page}
-    assert json.loads(project.read(*SYNC, "--json")) == document
+    assert call.json(sync.main) == document
 
 
 def test_two_at_once_in_another_clone_make_the_run_and_its_version_once_and_in_full(

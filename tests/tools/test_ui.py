@@ -52,7 +52,7 @@ def ui(moved: Project) -> Iterator[Ui]:
         process.communicate(timeout=300)
 
 
-pytestmark = pytest.mark.slow  # each test needs a server, and a browser or a trained project
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ui")]
 
 NAMES = ("lstm-4 · len 40 · seed 42 · synthetic", "lstm-6 · len 40 · seed 42 · synthetic · six")
 

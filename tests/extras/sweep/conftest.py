@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from extras.sweep import __main__ as command
 from extras.sweep import study
@@ -25,6 +26,13 @@ CONFIG: dict[str, Any] = {
         "pad.max_length": {"low": 30, "high": 40, "step": 10},
     },
 }
+
+
+def change_config(project: Project, **changes: Any) -> None:
+    """Replace values of a project's config of sweeps."""
+    yaml = YAML(typ="safe", pure=True)
+    path = project.path / CONFIG_FILE
+    yaml.dump({**yaml.load(path), **changes}, path)
 
 
 @pytest.fixture
@@ -63,7 +71,7 @@ def swept(finished: Project, shared: Sharer) -> Project:
     """A finished project after a sweep of two trials by one process."""
 
     def search(project: Project) -> None:
-        project.change(sweep=CONFIG)
+        change_config(project, **CONFIG)
         project.run("git", "commit", "--all", "--quiet", "--message", "space")
         with pytest.MonkeyPatch.context() as patch:
             stand_in(project.path, patch)

@@ -4,10 +4,8 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import optuna
@@ -21,18 +19,28 @@ from extras.sweep import study
 from extras.sweep.candidates import SEED
 from stages import pad, train
 from tests.conftest import Caller, Starter, curve, epochs, own_copy, runs
+from tests.extras.sweep.conftest import change_config
 from tests.project import Project, until
 from tests.services import kill, mlflow_server, postgres
 
 pytestmark = pytest.mark.slow
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
-LONG_EPOCHS = 30  # of trials that are to be interrupted in the middle
+EPOCHS = 20  # of trials that are to be interrupted in the middle
 COMMAND = ("python", "-m", "extras.sweep")
 
 
 def states(project: Project) -> set[str]:
     """Return the keys of all checkpoints."""
     return {path.parent.name for path in project.path.glob(".checkpoints/*/state.npz")}
+
+
+def written(project: Project) -> set[tuple[str, int]]:
+    """Return the key of each checkpoint and when it was written, in nanoseconds."""
+    found = set()
+    for path in project.path.glob(".checkpoints/*/state.npz"):
+        with suppress(FileNotFoundError):  # the trial has ended meanwhile
+            found.add((path.parent.name, path.stat().st_mtime_ns))
+    return found
 
 
 def parent(store: str | None = None) -> Run:
@@ -57,8 +65,12 @@ def trials(ending: str = "", key: str | None = None, url: str = "") -> list[Froz
 
 def workers_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     """Return the processes that train the trials of a command."""
-    children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    workers = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it was killed
+            if "spawn_main" in " ".join(child.cmdline()):
+                workers.append(child)
+    return workers
 
 
 def test_each_trial_is_a_run_of_its_params_and_curve_without_model_and_test_set(
@@ -115,51 +127,68 @@ def require_curve_of_stage(call: Caller, trial: Run) -> None:
         assert curve(trial.info.run_id, metric) == curve(newest, metric)
 
 
-def wait_for_checkpoint(
-    project: Project, process: "subprocess.Popen[str]", condition: Callable[[set[str]], bool]
-) -> None:
-    """Wait until checkpoints meet a condition."""
-    until(lambda: condition(states(project)) or process.poll() is not None)
+def wait_for_epoch(project: Project, process: "subprocess.Popen[str]") -> None:
+    """Wait until a trial has written a checkpoint, be it a new trial or a resumed one."""
+    before = written(project)
+    until(lambda: written(project) - before or process.poll() is not None)
     assert process.poll() is None, process.communicate()
 
 
-def test_killed_workers_and_commands_leave_exactly_the_trials_that_were_asked_for(
-    finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Caller
+def test_interrupted_sweep_has_exactly_the_trials_that_were_asked_for_with_each_epoch_once(
+    finished: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    start: Starter,
+    call: Caller,
 ) -> None:
-    """With a linear component, which a resumed trial restores and does not train."""
+    """By SIGKILL to a worker and then to the command, and by Ctrl-C to everything.
+
+    The trials have a linear component, which a resumed trial restores and does not train.
+    """
     project = own_copy(finished, tmp_path, monkeypatch)
-    space = {"train.learning_rate": {"choices": [0.001, 0.002, 0.003, 0.004]}}
-    config = {"pruner": "none", "sampler": "random", "space": space}
-    config["confirm"] = {"top": 1, "seeds": 2}
-    project.change(train={"epochs": 20, "linear": {"share": 0.5}}, sweep=config)
+    project.change(train={"epochs": EPOCHS, "linear": {"share": 0.5}})
+    change_config(
+        project,
+        pruner="none",
+        sampler="random",
+        space={"train.learning_rate": {"choices": [0.001, 0.002, 0.003, 0.004]}},
+        confirm={"top": 1, "seeds": 2},
+    )
     command = (*COMMAND, "--trials", "4", "--workers", "2")
     before = states(project)
 
-    process = project.start(*command)
-    wait_for_checkpoint(project, process, lambda keys: keys > before)
+    process = start(project, *command)
+    wait_for_epoch(project, process)
     workers_of(process)[0].kill()
-    wait_for_checkpoint(project, process, lambda keys: len(keys - before) > 1)
+    wait_for_epoch(project, process)
     orphans = workers_of(process)
     process.kill()
     process.communicate()
-    _, alive = psutil.wait_procs(orphans, timeout=60)
+    _, alive = psutil.wait_procs(orphans, timeout=300)
     assert alive == []
 
-    known = states(project)
-    process = project.start(*command)
-    wait_for_checkpoint(project, process, lambda keys: not keys <= known)
-    kill(process)
+    process = start(project, *command)
+    wait_for_epoch(project, process)
+    started = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 128 + signal.SIGINT
+    assert output.count("interrupted") == 1
+    assert "Traceback" not in output
+    _, alive = psutil.wait_procs(started, timeout=300)
+    assert alive == []
 
-    output = project.run(*command)
+    output = project.run(*COMMAND, "--workers", "2")  # as many trials as before
     assert "4 of 4" in output
     assert "Resuming after epoch" in output
     assert "Traceback" not in output
+    assert "oneDNN" not in output  # nor anything else that TensorFlow prints as it starts
     assert [trial.state for trial in trials()] == [TrialState.COMPLETE] * 4
     assert [trial.state for trial in trials("-confirmed")] == [TrialState.COMPLETE] * 2
     assert len({study.first_number(trial) for trial in trials()}) == 4
     assert [run.info.status for run in children()] == ["FINISHED"] * 6
     for run in children():
-        assert epochs(run.info.run_id) == [*range(1, 21)]
+        assert epochs(run.info.run_id) == [*range(1, EPOCHS + 1)]
     logged = mlflow.MlflowClient().list_artifacts(parent().info.run_id)
     names = ["history.png", "importances.png", "table.txt", "values.png"]
     assert sorted(file.path for file in logged) == names
@@ -169,31 +198,6 @@ def test_killed_workers_and_commands_leave_exactly_the_trials_that_were_asked_fo
     (winner,) = document["candidates"]
     found = [run for run in children() if run.info.run_name.endswith(f"trial {winner['trial']}")]
     require_curve_of_stage(call, found[0])
-
-
-def test_ctrl_c_ends_every_process_and_costs_no_epoch(project: Project) -> None:
-    project.change(train={"epochs": LONG_EPOCHS}, sweep={"pruner": "none"})
-    command = (*COMMAND, "--trials", "1", "--workers", "1")
-    before = states(project)
-    process = project.start(*command)
-    wait_for_checkpoint(project, process, lambda keys: keys != before)
-    started = psutil.Process(process.pid).children(recursive=True)
-    os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 128 + signal.SIGINT
-    assert output.count("interrupted") == 1
-    assert "Traceback" not in output
-    _, alive = psutil.wait_procs(started, timeout=60)
-    assert alive == []
-    output = project.run(*COMMAND, "--workers", "1")  # as many trials as before
-    assert "Resuming after epoch" in output
-    assert "1 of 1" in output
-    assert "oneDNN" not in output  # nor anything else that TensorFlow prints as it starts
-    mine = [run for run in runs() if run.data.params.get("train.epochs") == str(LONG_EPOCHS)]
-    assert len(mine) == 1 + 2
-    for run in mine:
-        assert run.info.status == "FINISHED"
-        assert epochs(run.info.run_id) == [*range(1, LONG_EPOCHS + 1)]
 
 
 def test_commands_in_two_clones_share_one_sweep_and_one_of_them_may_be_killed(
@@ -207,13 +211,13 @@ def test_commands_in_two_clones_share_one_sweep_and_one_of_them_may_be_killed(
         }
         clones = [swept.copy(tmp_path / name) for name in ("one", "two")]
         for clone in clones:
-            clone.change(train={"epochs": 15}, sweep={"pruner": "none", "sampler": "random"})
+            clone.change(train={"epochs": EPOCHS})
+            change_config(clone, pruner="none", sampler="random")
         command = (*COMMAND, "--trials", "6", "--workers", "1")
-        before = states(clones[0])
         first = start(clones[0], *command, **environment)
-        wait_for_checkpoint(clones[0], first, lambda keys: keys > before)
+        wait_for_epoch(clones[0], first)
         second = start(clones[1], *command, **environment)
-        wait_for_checkpoint(clones[1], second, lambda keys: keys > before)
+        wait_for_epoch(clones[1], second)
         kill(first)
         output, _ = second.communicate(timeout=600)
         assert second.returncode == 0, output
@@ -225,7 +229,7 @@ def test_commands_in_two_clones_share_one_sweep_and_one_of_them_may_be_killed(
             assert [trial.state for trial in there] == [TrialState.COMPLETE] * count
         ended = [run for run in children(store) if run.info.status == "FINISHED"]
         assert len(ended) == 6 + 2
-        assert all(epochs(run.info.run_id, store=store) == [*range(1, 16)] for run in ended)
+        assert all(epochs(run.info.run_id, store=store) == [*range(1, EPOCHS + 1)] for run in ended)
         # A trial that moved to the other clone started again in a run of its own.
         assert {run.info.status for run in children(store)} <= {"FINISHED", "KILLED"}
 
@@ -240,10 +244,14 @@ def test_reviews_of_other_params_and_damaged_ones_are_one_message(
     assert "data/fetch has other reviews" in call.fail(sweep.main)
 
 
-def test_sweep_with_values_that_never_work_says_why(project: Project) -> None:
-    space: dict[str, Any] = {"train.forget_bias": {"choices": [2.0, 3.0]}}
-    project.change(train={"cell": "gru"}, sweep={"space": space})
-    output = project.run(*COMMAND, "--trials", "3", "--workers", "1", status=1)
-    assert "The first trial that failed: " in output
-    assert "train.forget_bias" in output
-    assert "Traceback" not in output
+def test_sweep_with_values_that_never_work_says_why(
+    project: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project.change(train={"cell": "gru"})
+    change_config(project, space={"train.forget_bias": {"choices": [2.0, 3.0]}})
+    arguments = ["--trials", "3", "--workers", "1"]
+    assert sweep.main.main(arguments, standalone_mode=False) == 1
+    printed, errors = capfd.readouterr()
+    assert "The first trial that failed: " in printed
+    assert "train.forget_bias" in printed
+    assert "Traceback" not in errors

@@ -1,6 +1,8 @@
-"""A team's server for the tests of each module, and a laptop whose runs are copied to it."""
+"""A team's server, and a laptop whose runs are copied to it.
 
-import json
+Tests of `make migrate` come first, because some need a server without a run.
+"""
+
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,17 +10,18 @@ import mlflow
 import pytest
 from mlflow.entities import Metric, Param, RunTag
 
-from tests.conftest import stand_in
+from extras.team import migrate
+from tests.conftest import Caller, stand_in
 from tests.extras.team.servers import Team, documented_variables, team
 from tests.project import MODEL, Project
 from workflow import store
 
 RUNS = 20
 STATUSES = ("FINISHED", "FINISHED", "FINISHED", "FAILED", "KILLED")
-MIGRATE = ("python", "-m", "extras.team.migrate", "--database", "postgresql:///mlflow", "--to")
+DATABASE = "postgresql:///mlflow"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     with team(tmp_path_factory.mktemp("team")) as started:
         yield started
@@ -50,7 +53,7 @@ def add_runs() -> None:
     client.delete_model_version(MODEL, "2")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def laptop(finished: Project, server: Team, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with `RUNS` runs, one of them its training, and the administrator's environment."""
     project = finished.copy(tmp_path_factory.mktemp("laptop") / "project")
@@ -64,8 +67,20 @@ def laptop(finished: Project, server: Team, tmp_path_factory: pytest.TempPathFac
     return project
 
 
-@pytest.fixture(scope="module")
+def stand_as_administrator(laptop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in the laptop's project with the administrator's variables."""
+    monkeypatch.chdir(laptop.path)
+    for name, value in laptop.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DATABASE", DATABASE)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # the command sets it; monkeypatch sets it back
+
+
+@pytest.fixture(scope="session")
 def migrated(laptop: Project, server: Team) -> Any:
     """The JSON that `make migrate` prints if everything was copied before."""
-    laptop.run(*MIGRATE, server.url)
-    return json.loads(laptop.read(*MIGRATE, server.url, "--json"))
+    with pytest.MonkeyPatch.context() as patch:
+        stand_as_administrator(laptop, patch)
+        call = Caller(patch)
+        call(migrate.main, "--to", server.url)
+        return call.json(migrate.main, "--to", server.url)

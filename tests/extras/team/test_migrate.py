@@ -11,14 +11,13 @@ import pytest
 
 from extras.team import migrate
 from tests.conftest import Caller, stand_in
-from tests.extras.team.conftest import RUNS
+from tests.extras.team.conftest import DATABASE, RUNS, stand_as_administrator
 from tests.extras.team.history import history
 from tests.extras.team.servers import Team
 from tests.project import Project, free_port
 from workflow import store
 
-pytestmark = pytest.mark.slow
-DATABASE = "postgresql:///mlflow"
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("team")]
 KILLED = """
 import os
 from extras.team import migrate, store_history
@@ -34,11 +33,7 @@ run_command("make migrate", migrate.main)
 @pytest.fixture
 def own(laptop: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The laptop's project as the working directory, with the administrator's variables."""
-    monkeypatch.chdir(laptop.path)
-    for name, value in laptop.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("DATABASE", DATABASE)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # the command sets it; monkeypatch sets it back
+    stand_as_administrator(laptop, monkeypatch)
     return laptop.path
 
 

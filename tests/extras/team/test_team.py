@@ -30,7 +30,7 @@ from workflow.params import load_params
 from workflow.store import EXPERIMENT
 from workflow.tracking import TRAINING_ID
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("team")]
 RAN = "Running stage"
 REPRO = ("python", "-m", "tools.repro")
 SYNC = ("python", "-m", "tools.sync")
@@ -142,7 +142,7 @@ def test_wrong_password_is_one_message(alice: Project, server: Team, call: Calle
 
 
 def test_server_listens_on_the_loopback_and_no_secret_leaves_the_environment(
-    alice: Project, alices_run: Run, server: Team, tmp_path: Path
+    alice: Project, alices_run: Run, server: Team, tmp_path: Path, call: Caller
 ) -> None:
     """No secret is in arguments, on the laptop, in the server's databases or in its bucket."""
     seen = look(server.processes[-1])
@@ -151,7 +151,8 @@ def test_server_listens_on_the_loopback_and_no_secret_leaves_the_environment(
     project = alice.copy(tmp_path / "project")
     project.environment = alice.environment
     output = alice.path.with_name("output").read_text(encoding="utf-8") + project.run(*SYNC)
-    output += project.fail(*SYNC, MLFLOW_TRACKING_URI=f"http://b:{MARK}@127.0.0.1:1")
+    call.monkeypatch.chdir(project.path)
+    output += call.fail(sync.main, MLFLOW_TRACKING_URI=f"http://b:{MARK}@127.0.0.1:1")
     assert MARK not in output
     assert "git.uncommitted_changes" in alices_run.data.tags
     shutil.rmtree(project.path / "tests")  # these name it, too
@@ -215,7 +216,7 @@ def test_conflict_in_dvc_lock_is_resolved_as_documented(
     alice.change(evaluate={"threshold": 0.4})
     bob.change(evaluate={"mistakes": 3})
     for person in (alice, bob):
-        assert f"{RAN} 'evaluate'" in person.run(*REPRO)
+        assert f"{RAN} 'evaluate'" in person.run("dvc", "repro")
         person.commit()
     alice.run("git", "push")  # without `dvc push`: what the remote lacks is run
     assert "CONFLICT" in bob.fail("git", "pull", "--no-rebase")

@@ -108,16 +108,12 @@ TOO_LONG = f"List should have at most {MAX_TEXTS} items after validation"
     ("body", "problem"),
     [
         ({"dataframe_records": [{"text": 5}]}, f"dataframe_records.0.text: {STRING}"),
-        ({"dataframe_records": [{"text": None}]}, f"dataframe_records.0.text: {STRING}"),
         ({"dataframe_records": [{"review": "a"}]}, "dataframe_records.0.text: Field required"),
-        ({"dataframe_records": {"text": "a"}}, "dataframe_records: Input should be a valid list"),
         ({"inputs": ["a", 5]}, f"inputs.1: {STRING}"),
         ({"inputs": "a"}, "inputs: Input should be a valid list"),
-        ({"inputs": None}, "inputs: Input should be a valid list"),
         ({"inputs": ["a", "\ud800"]}, "body: text 1 is not valid Unicode"),
         ({"instances": [["a"]]}, f"instances.0: {STRING}"),
         ({"inputs": ["a"], "instances": ["a"]}, ONE_FORM),
-        ({"text": "a"}, ONE_FORM),
         ({}, ONE_FORM),
         (
             {"dataframe_split": {"columns": ["text"], "data": [["a"], ["a", "b"]]}},
@@ -169,11 +165,8 @@ def test_validation_stops_at_the_first_wrong_item_of_a_list(body: dict[str, Any]
     assert raised.value.error_count() == 1
 
 
-@pytest.mark.parametrize("items", ["5", "[]", '{"a": 1}'])
-def test_millions_of_wrong_items_are_refused_by_one_short_message(
-    client: TestClient, items: str
-) -> None:
-    response = post(client, f'{{"inputs": [{",".join([items] * 1_000_000)}]}}')
+def test_millions_of_wrong_items_are_refused_by_one_short_message(client: TestClient) -> None:
+    response = post(client, f'{{"inputs": [{",".join(["5"] * 1_000_000)}]}}')
     assert response.status_code == 422
     assert len(response.content) < 500
 
