@@ -1,4 +1,4 @@
-"""Small networks of which no one needs to wait for the training."""
+"""Small networks that need no training."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NUM_WORDS = 20
 BATCH_SIZE = 4
-SCALE = 4  # of the matrices; with the usual ones, untrained networks hardly tell words apart
+SCALE = 4  # factor for matrices; otherwise untrained networks hardly tell words apart
 
 
 def untrained_network(max_length: int, seed: int, **train: Any) -> "keras.Model":
@@ -36,7 +36,7 @@ def untrained_network(max_length: int, seed: int, **train: Any) -> "keras.Model"
 
 
 def network_classifier(model: "keras.Model") -> KerasClassifier:
-    """Return the classifier of such a network."""
+    """Return the classifier of an untrained network."""
     params = validate_params(merged(defaults(), SMALL), "params.yaml")
     max_length = model.input_shape[1]
     row_layout = replace(layout(params.pad), num_words=NUM_WORDS, max_length=max_length)
