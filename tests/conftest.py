@@ -124,7 +124,7 @@ def root_with_store(root: Path, empty_store: Path) -> Iterator[Path]:
 
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a project's root the working directory, because artifact locations are relative to it."""
+    """Make a project's root the working directory: artifact locations are relative to it."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")

@@ -63,12 +63,8 @@ def test_attribution_compares_a_word_with_an_unknown_one(
 
 def test_prefix_prediction_is_the_prediction_for_the_prefix(served: SentimentModel) -> None:
     prefixes = prefix_predictions(served, CONTENT)
-    assert [CONTENT[prefix.start : prefix.end] for prefix in prefixes] == [
-        "a",
-        "FINE",
-        "film",
-        "rare",
-    ]
+    words = [CONTENT[prefix.start : prefix.end] for prefix in prefixes]
+    assert words == ["a", "FINE", "film", "rare"]
     cut = pd.DataFrame({"text": [CONTENT[: prefix.end] for prefix in prefixes]})
     probabilities = served.predict(None, cut)["probability"].tolist()
     assert [prefix.probability for prefix in prefixes] == probabilities

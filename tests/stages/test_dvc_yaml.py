@@ -30,23 +30,23 @@ def declared() -> dict[str, Any]:
 
 
 def outputs_of(stage: str) -> dict[str, dict[str, Any]]:
-    """Return the options of each output of a stage, by path."""
+    """Return DVC's options of each output of a stage, by path."""
     kinds = (declared()[stage].get(kind, []) for kind in ("outs", "metrics", "plots"))
     return {path: options for kind in kinds for output in kind for path, options in output.items()}
 
 
 def cached(stage: str) -> set[str]:
-    """Return the outputs that DVC keeps."""
+    """Return the outputs of a stage that DVC keeps."""
     return {path for path, options in outputs_of(stage).items() if options.get("cache", True)}
 
 
 def uncached(stage: str) -> set[str]:
-    """Return the outputs that git keeps."""
+    """Return the outputs of a stage that git keeps."""
     return set(outputs_of(stage)) - cached(stage)
 
 
 def imported(path: Path) -> set[Path]:
-    """Return the project's modules that a module imports directly, but for types alone."""
+    """Return the project's modules that a module imports directly, except for types."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -66,18 +66,18 @@ def reachable(module: Path) -> set[Path]:
 
     Imports of `workflow` are not followed: no result depends on what runs and logs a stage.
     """
-    seen = set[Path]()
+    found = set[Path]()
     waiting = {module}
     while waiting:
         path = waiting.pop()
-        seen.add(path)
+        found.add(path)
         computing = {other for other in imported(path) if other.is_relative_to(ROOT / "sentiment")}
-        waiting |= computing - seen
-    return seen
+        waiting |= computing - found
+    return found
 
 
 def needed_code(stage: str) -> set[str]:
-    """Return the code that a stage depends on, and for `evaluate` all that a model brings."""
+    """Return the code that a stage depends on. For `evaluate`, it includes a model's own code."""
     paths = reachable(ROOT / "stages" / f"{stage}.py")
     if stage == "evaluate":
         paths |= set(packaging.code_files())
@@ -85,7 +85,7 @@ def needed_code(stage: str) -> set[str]:
 
 
 def listed_code(stage: Mapping[str, Any]) -> set[str]:
-    """Return the modules that a stage of a `dvc.yaml` lists, those of its folders included."""
+    """Return the modules that a stage of a `dvc.yaml` lists, including modules in its folders."""
     paths = [ROOT / dep for dep in stage["deps"] if not dep.startswith(("data/", "${"))]
     modules = [
         module for path in paths for module in (path.rglob("*.py") if path.is_dir() else [path])
@@ -127,14 +127,14 @@ def test_stage_writes_its_own_folder_and_keeps_it_if_it_fails(stage: str) -> Non
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_file_in_git_is_a_metric_or_a_plot(stage: str) -> None:
-    """So that `dvc metrics` and `dvc plots` show it in a fresh clone."""
+    """Let `dvc metrics` and `dvc plots` show it in a fresh clone."""
     outs = {path for output in declared()[stage].get("outs", []) for path in output}
     assert outs == cached(stage)
 
 
 @pytest.fixture
 def read_paths(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
-    """The files of `data/` that are read, all but `about.json`, which has their digests."""
+    """Record the files of `data/` that are read, except `about.json`, which has their digests."""
     paths: set[Path] = set()
     verified = files.verified
     read_json = files.read_json

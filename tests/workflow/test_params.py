@@ -95,10 +95,11 @@ def test_missing_file_says_where_to_run(tmp_path: Path) -> None:
         load_params(tmp_path / "params.yaml")
 
 
-def test_defaults_are_those_of_the_notebook(default_params: Params) -> None:
-    pad, train = default_params.pad, default_params.train
+def test_default_params_are_those_of_the_notebook(default_params: Params) -> None:
+    pad = default_params.pad
+    train = default_params.train
     assert (pad.num_words, pad.max_length) == (10_000, 200)
     assert (train.embedding_units, train.cell, train.units) == (64, "lstm", 64)
     assert (train.optimizer, train.epochs, train.batch_size) == ("adam", 5, 64)
     assert train.validation_split == 0.2
-    load_params(ROOT / "params.yaml")  # which a user may have changed
+    load_params(ROOT / "params.yaml")  # a user may have changed it

@@ -1,4 +1,4 @@
-"""A server ends with the command that started it."""
+"""A server stops with the command that started it."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from tests.project import ROOT, default_signals, until
 from workflow.processes import LOOPBACK, check_port_is_free, command_output
 
 pytestmark = pytest.mark.slow
-SECONDS = 10  # from a signal to a server's end, at most: COMMAND allows it 2
+SECONDS = 10  # maximum from a signal to a server's exit; COMMAND allows it 2
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 NOTED = "open(f'{sys.argv[1]}/{os.getpid()}', 'w').close(); "
 FAIL = """
@@ -25,7 +25,7 @@ while len(os.listdir(sys.argv[1])) < 2:
     time.sleep(0.05)
 sys.exit(3) if len(sys.argv) == 2 else time.sleep(60)
 """
-# a server and its worker, which both ignore SIGTERM
+# The server and its worker both ignore SIGTERM.
 SERVER = f"""
 import os, subprocess, sys
 {STUBBORN}
@@ -45,7 +45,7 @@ with commands.exit_with_message("make ui", "`make ui`"):
 
 @pytest.fixture
 def noted(tmp_path: Path) -> Iterator[Path]:
-    """A folder in which each process of a server leaves its number; none outlives the test."""
+    """Return a folder to which a server's processes write their ids. Kill them after the test."""
     (tmp_path / "noted").mkdir()
     yield tmp_path / "noted"
     for number in running(tmp_path / "noted"):
@@ -53,14 +53,14 @@ def noted(tmp_path: Path) -> Iterator[Path]:
 
 
 def running(noted: Path) -> list[int]:
-    """The processes that left their number and still run."""
+    """Return the ids of the processes that wrote their id and still run."""
     numbers = [int(path.name) for path in noted.iterdir()]
     alive = [p for p in psutil.process_iter(["status"]) if p.info["status"] != "zombie"]
     return [process.pid for process in alive if process.pid in numbers]
 
 
 def start(noted: Path, server: str = SERVER) -> "subprocess.Popen[bytes]":
-    """Start a command that starts such a server, in a session of its own."""
+    """Start a command that starts a server, in a session of its own."""
     script = noted.with_name("server.py")
     script.write_text(server, encoding="utf-8")
     command = [sys.executable, "-c", COMMAND, str(script), str(noted)]
@@ -70,7 +70,7 @@ def start(noted: Path, server: str = SERVER) -> "subprocess.Popen[bytes]":
 @pytest.mark.parametrize(
     "numbers", [[signal.SIGINT], [signal.SIGHUP, signal.SIGTERM, signal.SIGINT]]
 )
-def test_signal_to_the_command_ends_a_server_that_ignores_signals(
+def test_signal_to_the_command_stops_a_server_that_ignores_signals(
     noted: Path, numbers: list[signal.Signals]
 ) -> None:
     with start(noted) as command:

@@ -124,7 +124,7 @@ def test_optimizer_without_epsilon_is_possible() -> None:
 
 @pytest.mark.parametrize("row", [[0, 0, 5, 6, 5, 7], [5, 6, 5, 7, 0, 0]], ids=["pre", "post"])
 def test_words_and_bigrams_of_the_ending_are_features_of_their_own(row: list[int]) -> None:
-    """Expect the ends of the last half of four words: the words 5 and 7 and the bigrams 6 5 and 5 7."""
+    """Expect the words 5 and 7, and the bigrams 6 5 and 5 7, as the ending of 5 6 5 7."""
     model = build_model(
         small_train_params(**merged(LINEAR, {"linear": {"ending": 0.5}})), inputs(20, 6)
     )

@@ -1,4 +1,4 @@
-"""The card of a version says what its model is, how good it is, where it fails and who chose it."""
+"""A model card has the model, its metrics and limits, and the decision about it."""
 
 import re
 
@@ -24,7 +24,7 @@ LENGTHS = [100, 200]
 
 @pytest.fixture
 def model(default_params: Params) -> EvaluatedModel:
-    """A network that is right about 8 of 10 short reviews and about 5 of 10 long ones.
+    """Return a network that is right about 8 of 10 short reviews and about 5 of 10 long ones.
 
     Half of the reviews of each length are positive.
     """

@@ -99,10 +99,10 @@ def test_candidate_that_is_evaluated_again_on_the_same_test_set_keeps_its_number
 
 
 @pytest.mark.usefixtures("client")
-def test_candidate_that_is_evaluated_on_another_test_set_is_tested_at_a_lower_level(
+def test_candidate_on_another_test_set_is_tested_at_a_lower_level(
     submit: Submitter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each test set is another look at the same pair of models."""
+    """Test the same pair of models again for each test set."""
     submit(10)
     candidate = submit(11)
 
@@ -131,7 +131,7 @@ def test_same_package_of_a_run_is_the_same_version(
     assert champion_run(client) == run.run_id
 
 
-def test_another_package_of_a_run_is_another_version_that_is_tested_against_the_first(
+def test_another_package_of_a_run_is_another_version_and_tested_against_the_first(
     client: mlflow.MlflowClient, submit: Submitter
 ) -> None:
     run = submit(10)
