@@ -129,7 +129,7 @@ class ReadLimits(NamedTuple):
         rare = [rank for rank in text.ranks if rank > max_rank]
         return text.word_count - len(text.ranks) + len(rare)
 
-    def truncates(self, text: Encoded) -> bool:
+    def is_truncated(self, text: Encoded) -> bool:
         """Return whether the model ignores some words of a text because of their number."""
         return len(text.ranks) > self.max_words
 

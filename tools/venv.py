@@ -104,7 +104,7 @@ def pinned_uv() -> str:
     return entry.group()
 
 
-def uv_installs(built: Path) -> bool:
+def install_with_uv(built: Path) -> bool:
     """Install the lock with the release of uv that it pins; return whether that succeeded."""
     pinned = built / "uv.txt"
     pinned.write_text(pinned_uv(), encoding="utf-8")
@@ -125,7 +125,7 @@ def install_lock(built: Path) -> bool:
     create_empty = [sys.executable, "-m", "venv", "--clear", str(built)]
     if not succeeds(create_empty):
         return False
-    if uv_installs(built):
+    if install_with_uv(built):
         return True
     print("make: uv failed, see above. pip installs instead, in several minutes.", file=sys.stderr)
     install = [*pip(built), "install", "--require-hashes", "--requirement", str(LOCK)]

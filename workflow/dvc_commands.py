@@ -32,7 +32,7 @@ def run_dvc(
 
 
 def default_remote() -> str | None:
-    """Return the name of DVC's default remote, or None if there is none.
+    """Return the name of DVC's default remote, or None if the project has no default remote.
 
     Raises:
         UserError: DVC's configuration cannot be read.

@@ -17,7 +17,7 @@ MAX_LINE_WIDTH = 10_000  # a longer line would be wrapped, and its comment moved
 
 
 def find_field(name: str) -> FieldInfo | None:
-    """Return the field of a param, given by its dotted name, or None if there is none."""
+    """Return the field of a param, given by its dotted name, or None without such a param."""
     model: Any = Params
     field: FieldInfo | None = None
     for part in name.split("."):

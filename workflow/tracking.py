@@ -331,8 +331,8 @@ def end_run(run: Run, status: str, end_time: int | None = None) -> None:
 def parent_run(tag: str, value: str, name: str) -> Run:
     """Return the parent run that has a tag with this value, and call it by this name.
 
-    A parent run trains nothing. It is created, finished from its start, if there is none. Nothing
-    prevents two processes from creating one each at the same time: hold a lock.
+    A parent run trains nothing. If it does not exist, it is created with the status FINISHED. Hold
+    a lock: nothing else prevents two processes from creating one each.
     """
     experiment_id = store.connect()
     client = _client()
@@ -655,7 +655,7 @@ def log_figure(run: Run, figure: "Figure", artifact_path: str) -> None:
 
 @calls_store
 def ready_model(run: Run, name: str, digest: str) -> str | None:
-    """Return the id of a run's logged model that is complete, or None if there is none."""
+    """Return the id of a run's complete logged model, or None if the run has no such model."""
     from mlflow.entities import LoggedModelStatus
 
     for model in _models(run, name):

@@ -97,7 +97,7 @@ class SentimentModel(PythonModel):
                 probability=probability,
                 words=text.word_count,
                 unknown=self.limits.count_unknown(text),
-                truncated=self.limits.truncates(text),
+                truncated=self.limits.is_truncated(text),
             )
             for text, probability in zip(encoded, probabilities, strict=True)
         ]

@@ -46,7 +46,7 @@ def test_statistics_of_reviews_equal_those_of_served_texts() -> None:
     numbers = profile.text_statistics(reviews([text.ranks for text in encoded]), dropped, READS)
     assert numbers["words"].tolist() == [text.word_count for text in encoded] == [3, 4, 5, 0]
     assert (numbers["unknown"] * numbers["words"]).tolist() == [*map(READS.count_unknown, encoded)]
-    assert numbers["truncated"].tolist() == [*map(READS.truncates, encoded)]
+    assert numbers["truncated"].tolist() == [*map(READS.is_truncated, encoded)]
     assert numbers["unknown"].tolist() == [0, 0.5, 0.2, 0]
 
 

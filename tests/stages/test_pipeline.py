@@ -16,7 +16,7 @@ from sentiment.section import flatten
 from stages import evaluate, pad, train
 from tests.conftest import Caller, curve, epochs, runs, stand_in
 from tests.project import Project
-from tests.stages.test_dvc_yaml import uncached
+from tests.stages.test_dvc_yaml import uncached_outputs
 from tools import repro
 from workflow import dvc_commands
 from workflow.params import load_params
@@ -34,7 +34,7 @@ def here(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Non
             stand_in(request.getfixturevalue(name).path, monkeypatch)
 
 
-def executed(output: str) -> list[str]:
+def executed_stages(output: str) -> list[str]:
     """Return the stages that a `dvc repro` ran."""
     lines = [line for line in output.splitlines() if line.startswith("Running stage")]
     return [line.split("'")[1] for line in lines]
@@ -42,7 +42,7 @@ def executed(output: str) -> list[str]:
 
 def test_git_keeps_metrics_and_plots(project: Project) -> None:
     kept = project.run("git", "ls-files", "data/*/*").split()
-    assert set(kept) == uncached("train") | uncached("evaluate")
+    assert set(kept) == uncached_outputs("train") | uncached_outputs("evaluate")
     assert project.run("git", "status", "--porcelain") == ""
 
 
@@ -50,7 +50,7 @@ def test_dvc_experiment_reruns_the_changed_stages_and_has_a_run_with_its_name(
     two_runs: Project,
 ) -> None:
     printed = two_runs.path.with_name("output").read_text(encoding="utf-8")
-    assert executed(printed) == ["train", "evaluate"]
+    assert executed_stages(printed) == ["train", "evaluate"]
     assert "\r" not in printed  # one line an epoch, without a progress bar
     assert printed.count("val_accuracy:") == 3
     new, old = runs()
@@ -79,11 +79,11 @@ def test_change_reruns_only_the_stages_that_depend_on_it(project: Project) -> No
     assert project.contents("data") == before
     assert len(runs()) == 1
     project.change(fetch={"table": {"split_seed": 1}})  # not read for the synthetic dataset
-    assert executed(project.run("dvc", "repro")) == ["fetch"]
+    assert executed_stages(project.run("dvc", "repro")) == ["fetch"]
     project.change(evaluate={"threshold": 0.6})
-    assert executed(project.run("dvc", "repro", "--dry")) == ["evaluate"]
+    assert executed_stages(project.run("dvc", "repro", "--dry")) == ["evaluate"]
     project.change(pad={"max_length": 30})
-    assert executed(project.run("dvc", "repro", "pad")) == ["pad"]
+    assert executed_stages(project.run("dvc", "repro", "pad")) == ["pad"]
     changed = json.loads(project.run("dvc", "status", "--json", "dvc.yaml"))
     assert set(changed) == {"train", "evaluate"}
 
@@ -225,7 +225,10 @@ def test_make_repro_continues_with_the_synthetic_dataset_and_says_so(project: Pr
         "python", "-m", "tools.repro", KERAS_HOME=missing, HTTPS_PROXY=UNREACHABLE_URL
     )
     assert load_params(project.path / "params.yaml").fetch.dataset == "synthetic"
-    assert executed(output) == ["fetch", "evaluate"]  # the synthetic dataset is there already
+    assert executed_stages(output) == [
+        "fetch",
+        "evaluate",
+    ]  # the synthetic dataset is there already
     assert "Connection refused" in output
     assert "set fetch.dataset to synthetic" in output[: output.index("so this continues")]
     assert "Traceback" not in output

@@ -31,7 +31,7 @@ CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
 
 def checkpoint_time(project: Project) -> int:
-    """Return when the newest checkpoint was written, in nanoseconds; 0 if there is none."""
+    """Return when the newest checkpoint was written, in nanoseconds, or 0 without any."""
     checkpoints = project.path.glob(f"{FOLDER}/*/{STATE_FILE}")
     return max((path.stat().st_mtime_ns for path in checkpoints), default=0)
 

@@ -161,7 +161,7 @@ def fake_environment(name: str) -> Path:
 
 
 @pytest.fixture
-def earlier(wheels: Path) -> Path:
+def previous(wheels: Path) -> Path:
     """Return the environment of another lock, which `.venv` links to."""
     lock_with(wheels, REAL_UV)
     venv.VENV.symlink_to(fake_environment(".venv-0123456789ab"))
@@ -170,7 +170,7 @@ def earlier(wheels: Path) -> Path:
 
 @pytest.mark.slow  # installs packages
 def test_one_of_two_makes_at_once_builds_while_the_previous_environment_is_used(
-    wheels: Path, earlier: Path, monkeypatch: pytest.MonkeyPatch
+    wheels: Path, previous: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy2(ROOT / "Makefile", "Makefile")
     Path("tools").mkdir()
@@ -180,10 +180,10 @@ def test_one_of_two_makes_at_once_builds_while_the_previous_environment_is_used(
     lock.write_text(write_wheel(wheels, "further", "further.py", ""), encoding="utf-8")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # does not affect the installation
     monkeypatch.setenv("PIP_LOG", "pip.log")
-    (earlier / "module.py").touch()
+    (previous / "module.py").touch()
     pipe = subprocess.PIPE
-    environment = {**os.environ, "PYTHONPATH": str(earlier)}
-    training = [str(earlier / "bin" / "python"), "-c", "input(); import module"]
+    environment = {**os.environ, "PYTHONPATH": str(previous)}
+    training = [str(previous / "bin" / "python"), "-c", "input(); import module"]
     make = ["make", "--no-print-directory", f"PYTHON={sys.executable}", ".venv/sweep"]
     with subprocess.Popen(training, stdin=pipe, text=True, env=environment) as running:
         calls = [subprocess.Popen(make, text=True, stdout=pipe, stderr=pipe) for _ in range(2)]
@@ -194,7 +194,7 @@ def test_one_of_two_makes_at_once_builds_while_the_previous_environment_is_used(
     waiting, building = sorted(errors)
     assert (waiting, building[:14]) == ("", "Building .venv")
     assert Path("pip.log").read_text(encoding="utf-8").count("Successfully installed further") == 1
-    assert venv.VENV.resolve() != earlier
+    assert venv.VENV.resolve() != previous
     assert venv.is_complete()
     (folder,) = venv.VENV.glob("lib/python*/site-packages")
     assert (folder / "example-1.dist-info" / "INSTALLER").read_text(encoding="utf-8") == "uv"
@@ -203,17 +203,17 @@ def test_one_of_two_makes_at_once_builds_while_the_previous_environment_is_used(
 
 
 def test_failed_build_is_one_line_and_leaves_the_previous_environment(
-    earlier: Path, monkeypatch: pytest.MonkeyPatch
+    previous: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(venv, "succeeds", lambda *_, **__: False)
     with pytest.raises(SystemExit, match=r"\.venv could not be built"):
         venv.main([])
-    assert venv.VENV.resolve() == earlier
-    assert (earlier / "complete").is_file()
+    assert venv.VENV.resolve() == previous
+    assert (previous / "complete").is_file()
 
 
 def test_complete_environment_is_used_and_unused_ones_are_removed(
-    in_tmp_path: Path, earlier: Path, capfd: pytest.CaptureFixture[str]
+    in_tmp_path: Path, previous: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     built, leftover, by_hand = map(
         fake_environment, (venv.name_in(in_tmp_path), ".venv-" + "a" * 12, ".venv-x")
@@ -222,7 +222,7 @@ def test_complete_environment_is_used_and_unused_ones_are_removed(
     assert capfd.readouterr() == ("", "")
     assert venv.VENV.resolve() == built.resolve()
     assert not leftover.exists()
-    kept = {built.name, by_hand.name, earlier.name}  # a command may run in that one
+    kept = {built.name, by_hand.name, previous.name}  # a command may run in that one
     assert {path.name for path in in_tmp_path.glob(".venv-*")} == kept
 
 

@@ -39,7 +39,7 @@ def champion_version(name: str | None = None) -> "ModelVersion":
         name: of the registered model. None means the model of the dataset in params.yaml.
 
     Raises:
-        UserError: there is none.
+        UserError: the registered model has no champion.
     """
     import mlflow
 

@@ -170,7 +170,7 @@ def set_version_tags(
 
 
 def find_champion(client: "mlflow.MlflowClient", name: str) -> "ModelVersion | None":
-    """Return the champion of a registered model, or None if there is none."""
+    """Return the champion of a registered model, or None if it has no champion."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -32,7 +32,7 @@ def probabilities(train: TrainParams, *reviews: list[int]) -> list[float]:
     return probabilities
 
 
-def test_default_params_build_the_reference_model(default_params: Params) -> None:
+def test_default_model_is_embedding_lstm_dense(default_params: Params) -> None:
     model = build_model(default_params.train, inputs(10_000, 200))
     parameters = [(type(layer).__name__, layer.count_params()) for layer in model.layers[1:]]
     assert parameters == [("Embedding", 640_000), ("LSTM", 33_024), ("Dense", 65)]

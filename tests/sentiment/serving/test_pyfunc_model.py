@@ -81,7 +81,7 @@ def test_read_limits_follow_from_the_layouts() -> None:
     assert ReadLimits.from_layouts([layout, {**layout, "max_length": 9}]) == (16, 8)
     assert ReadLimits.from_layouts([layout, {**layout, "num_words": 30}]) == (26, 5)
     assert read.count_unknown(Encoded([16, 17, 1], word_count=5)) == 3
-    assert [read.truncates(Encoded([1] * words, words)) for words in (5, 6)] == [False, True]
+    assert [read.is_truncated(Encoded([1] * words, words)) for words in (5, 6)] == [False, True]
 
 
 @pytest.mark.parametrize(("value", "problem"), [(float("nan"), "missing"), (5, "int, not")])
