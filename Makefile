@@ -30,7 +30,7 @@ GROUPS := pipeline look use decide search team contribute
 help:
 	@for group in $(GROUPS); do echo "$$group"; \
 		sed -nE "s/^([a-z-]+):.*## $$group: (.*)/\1 \2/p" $(MAKEFILE_LIST) | \
-		while read -r name text; do printf '  make %-10s%s\n' "$$name" "$$text"; done; done
+		while read -r name text; do printf '  make %-15s%s\n' "$$name" "$$text"; done; done
 
 # Environments of extras that need more than requirements.txt.
 EXTRAS := $(patsubst extras/%/requirements.txt,.venv/%,$(wildcard extras/*/requirements.txt))

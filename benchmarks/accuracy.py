@@ -16,7 +16,7 @@ import numpy as np
 
 from extras.common import evaluated_runs
 from extras.common.evaluated_runs import RunGroup
-from extras.common.significance import CONFIDENCE, Interval, interval, mean_interval
+from extras.common.significance import CONFIDENCE, Interval, metric_interval, t_interval
 from sentiment.errors import UserError
 from sentiment.evaluation.metrics import METRICS, Predictions
 from workflow import commands, files
@@ -61,11 +61,11 @@ def row(group: RunGroup, bins: int, confidence: float) -> Row:
     reached = [run.data.metrics["gradient_reach"] for run in runs]
     milliseconds = [run.info.end_time - run.info.start_time for run in runs]
     taken = group.cost
-    own = interval(accuracy, tables[0], confidence) if group.single else None
+    own = metric_interval(accuracy, tables[0], confidence) if group.single else None
     return Row(
         group.name,
         float(right.mean()),
-        own or mean_interval(right, confidence),
+        own or t_interval(right, confidence),
         None if group.single else float(right.std(ddof=1)),
         float(np.mean([error.compute(table) for table in tables])),
         float(np.mean(reached)),
@@ -116,7 +116,8 @@ def main(names: tuple[str, ...]) -> None:
     params = load_params()
     with tempfile.TemporaryDirectory() as scratch:
         groups = [
-            evaluated_runs.read(name, Path(scratch, str(at))) for at, name in enumerate(names)
+            evaluated_runs.read_run_group(name, Path(scratch, str(at)))
+            for at, name in enumerate(names)
         ]
     require_the_same_reviews(groups)
     bins, confidence = params.evaluate.calibration_bins, CONFIDENCE

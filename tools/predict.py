@@ -1,6 +1,6 @@
 """`make predict`: predict the sentiment of a text, and show which words matter most.
 
-To predict a file of texts, use `make score`.
+To predict a file of texts, use `make batch-predict`.
 """
 
 from typing import TYPE_CHECKING, Any

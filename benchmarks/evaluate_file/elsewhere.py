@@ -72,8 +72,8 @@ def write_table(path: Path, texts: Iterable[Text]) -> Path:
 
 
 def evaluate_model(table: Path, model: str) -> dict[str, Any]:
-    """Return the metrics that `make evaluate` computes of a model on a table."""
-    command = [sys.executable, "-m", "extras.evaluate_file", "--json", "--positive", "1"]
+    """Return the metrics that `make evaluate-file` computes of a model on a table."""
+    command = [sys.executable, "-m", "extras.evaluate_file", "--json", "--positive-label", "1"]
     inputs = ["--file", str(table), "--model", model]
     done = subprocess.run([*command, *inputs], check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(done.stdout)
@@ -96,12 +96,12 @@ def render_page(evaluations: Sequence[tuple[str, str, dict[str, Any]]]) -> str:
     rows = [
         f"| {name} | {dataset} | {result['reviews']:,} "
         f"| {result['positive'] / result['reviews']:.0%} "
-        f"| {result['metrics']['accuracy']['here']:.3f} "
+        f"| {result['metrics']['accuracy']['value']:.3f} "
         f"{format_interval(result['metrics']['accuracy'])} "
-        f"| {result['metrics']['balanced_accuracy']['here']:.3f} "
-        f"| {result['metrics']['roc_auc']['here']:.3f} "
-        f"| {result['metrics']['ece']['here']:.3f} "
-        f"| {result['metrics']['accuracy']['there']:.3f} |"
+        f"| {result['metrics']['balanced_accuracy']['value']:.3f} "
+        f"| {result['metrics']['roc_auc']['value']:.3f} "
+        f"| {result['metrics']['ece']['value']:.3f} "
+        f"| {result['metrics']['accuracy']['test_value']:.3f} |"
         for name, dataset, result in evaluations
     ]
     head = (

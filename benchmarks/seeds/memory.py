@@ -18,7 +18,7 @@ from extras.common import run_groups
 from extras.common.run_groups import PARENT
 from extras.seeds import experiments
 from extras.seeds.experiments import Experiment
-from extras.seeds.seed_group import ACCURACY, Member
+from extras.seeds.group import ACCURACY, SeedRun
 from sentiment import gradients
 from sentiment.data.params import SyntheticParams
 from sentiment.network.params import KERAS_FORGET_BIAS
@@ -31,7 +31,7 @@ from workflow.tracking import Run
 COMMAND = "python -m benchmarks.seeds.memory"
 STUDY = "memory.key"  # tag of the parent run: what its trainings have in common
 FOLDER = Path("docs", "memory")
-SEEDS = 3  # trainings of each network on each data set, from train.seed on
+SEED_KEY = 3  # trainings of each network on each data set, from train.seed on
 CUE_DISTANCES = (10, 25, 40, 60, 100)  # words from the cue to the end: one generated set for each
 CHANGED_AT = (40, 100)  # those of them on which networks with one change are trained too
 FORGET_BIAS = 3.0  # the change of the LSTM's train.forget_bias
@@ -40,7 +40,9 @@ OPINIONS = 2  # in a generated review; the nearest cue leaves room for two
 WORDS_BEFORE = (5, 80)  # words of a generated review before its cue, from and to
 MARKS = 2  # tokens of a review that are no such words: the cue itself and the start token
 
-LSTM, GRU, PLAIN_RNN = "LSTM", "GRU", "plain RNN"
+LSTM = "LSTM"
+GRU = "GRU"
+PLAIN_RNN = "plain RNN"
 AS_IN_KERAS: dict[str, Any] = {
     "train.forget_bias": KERAS_FORGET_BIAS,
     "train.global_clipnorm": 0.0,
@@ -154,12 +156,13 @@ def train(params: Params) -> tuple[Run, pd.DataFrame, pd.DataFrame]:
         UserError: there is no git commit, the store cannot be used, or a training failed.
     """
     planned = plan(params)
-    experiments.require_copies(params.fetch)
+    experiments.check_texts_are_tracked(params.fetch)
     parent = find_or_create_parent(experiment.name for _, experiment in planned)
-    rows, curves = [], []
+    rows = []
+    curves = []
     with tempfile.TemporaryDirectory() as scratch:
         wanted = [experiment for _, experiment in planned]
-        done = experiments.trained(wanted, Path(scratch), COMMAND)
+        done = experiments.train_experiments(wanted, Path(scratch), COMMAND)
         for (case, experiment), member in zip(planned, done, strict=True):
             adopt(parent, member.run_id)
             data = Path(scratch) / experiment.name / files.DATA
@@ -184,7 +187,7 @@ def plan(params: Params) -> list[tuple[Case, Experiment]]:
             ),
         )
         for case in cases(params)
-        for experiment in experiments.under_seeds(with_changes(params, case.changes), SEEDS)
+        for experiment in experiments.seed_experiments(with_changes(params, case.changes), SEED_KEY)
     ]
 
 
@@ -195,7 +198,7 @@ def label(case: Case, dataset: str) -> str:
 
 
 def training_row(
-    case: Case, member: Member, initial: pd.DataFrame, trained: pd.DataFrame
+    case: Case, member: SeedRun, initial: pd.DataFrame, trained: pd.DataFrame
 ) -> dict[str, Any]:
     """Return a training as a row of the study's table.
 
@@ -228,8 +231,8 @@ def gradient_curve(case: Case, initial: pd.DataFrame, trained: pd.DataFrame) -> 
 def find_or_create_parent(trainings: Iterable[str]) -> Run:
     """Return the parent run of these trainings, given the names of their experiments."""
     key = provenance.short_digest_of({"trainings": list(trainings)})
-    with run_groups.exclusive():
-        return tracking.parent_run(STUDY, key, f"memory · {SEEDS} seeds")
+    with run_groups.parent_run_lock():
+        return tracking.parent_run(STUDY, key, f"memory · {SEED_KEY} seeds")
 
 
 def adopt(parent: Run, run_id: str) -> None:

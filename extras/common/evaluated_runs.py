@@ -1,7 +1,7 @@
-"""Evaluated runs and groups of seeds, read from this workspace or from the tracking store.
+"""Read evaluated runs and seed groups from this workspace or from the tracking store.
 
-Every file is checked against the digests of its `about.json`; that file, where the store has it,
-against the digest in the run's tags.
+Every file is compared with the digest in its `about.json`. If the store has that file, it is
+compared with the digest in the run's tags.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 
-from extras.common.run_groups import CHAMPION, MEMBERS, SEEDS, WORKSPACE
+from extras.common.run_groups import CHAMPION, SEED_KEY, SEED_RUNS, WORKSPACE
 from sentiment.errors import UserError
 from sentiment.network.progress import METRICS
 from workflow import files, outputs, tracking
@@ -29,8 +29,8 @@ LOG_AGAIN = (
 )
 
 
-class Training(NamedTuple):
-    """A training with its evaluation.
+class EvaluatedRun(NamedTuple):
+    """A run with its evaluation.
 
     Attributes:
         params: flat params of the training and its evaluation, and digests of model and data.
@@ -48,17 +48,19 @@ class Training(NamedTuple):
 
 
 class RunGroup(NamedTuple):
-    """A training, or a group of trainings that differ in their seeds.
+    """A run, or a seed group.
 
     Attributes:
-        label: how it was asked for, such as `champion`.
-        run_id: of the training's run, or of the group's parent run, whose name is `name`.
+        label: the name that the user gave, such as `champion`.
+        run_id: id of the run, or of the parent run.
+        name: name of that run.
+        trainings: the run, or the runs of the seed group.
     """
 
     label: str
     run_id: str
     name: str
-    trainings: list[Training]
+    trainings: list[EvaluatedRun]
 
     @property
     def single(self) -> bool:
@@ -66,7 +68,7 @@ class RunGroup(NamedTuple):
 
     @property
     def cost(self) -> dict[str, float]:
-        """What a training and an answer take, means over the trainings."""
+        """Means over the runs: `training_seconds`, and the keys of `EvaluatedRun.cost`."""
         costs = [
             {"training_seconds": training.history["seconds"].sum(), **training.cost}
             for training in self.trainings
@@ -74,29 +76,30 @@ class RunGroup(NamedTuple):
         return {name: float(np.mean([cost[name] for cost in costs])) for name in costs[0]}
 
 
-def read(name: str, scratch: Path) -> RunGroup:
-    """Read a run or a group of seeds.
+def read_run_group(name: str, scratch: Path) -> RunGroup:
+    """Read a run or a seed group.
 
     Args:
         name: `workspace`, `champion`, or the id of an MLflow run or of a group's parent run.
-        scratch: an empty folder for what is downloaded.
+        scratch: an empty folder for downloaded files.
 
     Raises:
         UserError: there is no such run, or its files are missing or were changed.
     """
     if name == WORKSPACE:
-        return workspace()
+        return read_workspace()
     if name == CHAMPION:
-        return from_store(str(champion.champion_version().run_id), name, scratch)
+        return read_from_store(str(champion.champion_version().run_id), name, scratch)
     if champion.RUN_ID.fullmatch(name):
-        return from_store(name, name[:8], scratch)
+        return read_from_store(name, name[:8], scratch)
     raise UserError(
-        f"{name} is not `{WORKSPACE}`, `{CHAMPION}` or a run's id, as `make ui` shows it."
+        f"{name} is not the id of a run. Use an id that `make ui` shows, `{WORKSPACE}` or "
+        f"`{CHAMPION}`."
     )
 
 
 @contextmanager
-def belonging_to(owner: str, advice: str) -> Iterator[None]:
+def damaged_as_user_error(owner: str, advice: str) -> Iterator[None]:
     """Turn a DamagedError of the block into a UserError, because its folder means nothing to users.
 
     Args:
@@ -110,7 +113,7 @@ def belonging_to(owner: str, advice: str) -> Iterator[None]:
         raise UserError(f"{owner}: {file} {error.problem}. {advice}") from None
 
 
-def workspace() -> RunGroup:
+def read_workspace() -> RunGroup:
     """Read the training and the evaluation in `data/`.
 
     Raises:
@@ -119,17 +122,23 @@ def workspace() -> RunGroup:
     run = tracking.find_run(outputs.read_run_record().training_id)
     if run is None:
         raise UserError("The tracking store does not have the run of data/train. Run `make sync`.")
-    training = evaluated(run, EVALUATE, outputs.read_training_record().history)
+    training = read_evaluation(run, EVALUATE, outputs.read_training_record().history)
     if not outputs.is_evaluation_current():
         raise UserError(f"{EVALUATE} is of another model or test set. Run `dvc repro`.")
     return RunGroup(WORKSPACE, run.run_id, run.name, [training])
 
 
-def evaluated(run: Run, folder: Path, history: pd.DataFrame) -> Training:
-    """Read a training from the folder of its evaluation."""
+def read_evaluation(run: Run, folder: Path, history: pd.DataFrame) -> EvaluatedRun:
+    """Read a run from the folder of its evaluation.
+
+    Args:
+        run: the run.
+        folder: has the files of the evaluation.
+        history: see `EvaluatedRun`.
+    """
     about = read_about(folder, AboutEvaluate)
     table = files.verified(folder / "predictions.csv")
-    return Training(
+    return EvaluatedRun(
         run_id=run.run_id,
         name=run.name,
         params=about.flat_params() | about.digests,
@@ -139,52 +148,56 @@ def evaluated(run: Run, folder: Path, history: pd.DataFrame) -> Training:
     )
 
 
-def from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
-    """Read a run of the store, or the trainings of a group by its parent run."""
+def read_from_store(run_id: str, label: str, scratch: Path) -> RunGroup:
+    """Read a run from the tracking store, or a seed group by its parent run."""
     run = tracking.find_run_by_id(run_id)
     if run is None:
         raise UserError(f"The tracking store has no run {run_id}.")
-    trainings = [from_run(member, scratch / member.run_id) for member in members(run)]
+    trainings = [download_run(member, scratch / member.run_id) for member in child_runs(run)]
     return RunGroup(label, run.run_id, run.name, trainings)
 
 
-def members(run: Run) -> list[Run]:
-    """Return the run itself, or the trainings of the group whose parent it is, by seed.
+def child_runs(run: Run) -> list[Run]:
+    """Return the runs of the seed group of a parent run, by seed, or any other run itself.
 
     Raises:
-        UserError: a training was deleted. The mean of the others would be another one.
+        UserError: a run was deleted. The mean of the others would be another one.
     """
     tags = tracking.read_tags(run)
-    if SEEDS not in tags:
+    if SEED_KEY not in tags:
         return [run]
-    run_ids = json.loads(tags.get(MEMBERS, "{}")).values()
+    run_ids = json.loads(tags.get(SEED_RUNS, "{}")).values()
     runs = [tracking.find_run_by_id(run_id) for run_id in run_ids]
     found = [member for member in runs if member]
     if not found or len(found) < len(runs):
         raise UserError(
-            f"The tracking store lacks trainings of the group {run.run_id}: `make seeds` "
-            "completes it."
+            f"The tracking store lacks runs of the seed group {run.run_id}. Run `make seeds` to "
+            "restore them."
         )
     return found
 
 
 @calls_store
-def from_run(run: Run, scratch: Path) -> Training:
-    """Download a training with its evaluation from the store."""
+def download_run(run: Run, scratch: Path) -> EvaluatedRun:
+    """Download the evaluation of a run from the tracking store.
+
+    Raises:
+        UserError: files are missing or were changed.
+    """
     client = MlflowClient()
     artifact_path = EVALUATE.name
-    with belonging_to(f"Run {run.run_id}", LOG_AGAIN):
+    with damaged_as_user_error(f"Run {run.run_id}", LOG_AGAIN):
         if not client.list_artifacts(run.run_id, artifact_path):
             raise files.missing_error(Path(artifact_path) / files.ABOUT_FILE)
         scratch.mkdir(parents=True)
         folder = Path(client.download_artifacts(run.run_id, artifact_path, str(scratch)))
         if not tracking.has_all_outputs(run, folder):
             raise UserError(f"Run {run.run_id} is incomplete. {LOG_AGAIN}")
-        return evaluated(run, folder, read_history(client, run.run_id))
+        return read_evaluation(run, folder, read_history(client, run.run_id))
 
 
 def read_history(client: MlflowClient, run_id: str) -> pd.DataFrame:
-    """Return a training's history from the run's metrics.
+    """Return the history of a training from the metrics of its run.
 
     Returns:
         See `sentiment.network.progress.TrainingResult`.

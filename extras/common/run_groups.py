@@ -1,4 +1,4 @@
-"""Runs that train nothing: parents, such as of a group of seeds, and users of registered models."""
+"""Runs that train nothing: parent runs, and runs that use model versions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,15 +12,18 @@ from workflow.tracking import Run
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-WORKSPACE, CHAMPION = "workspace", "champion"  # names of runs, beside their ids
-PARENT = "mlflow.parentRunId"  # tag: the run that this one is listed below
-SEEDS = "seeds.key"  # tag of the parent of a group of seeds: what its trainings have in common
-MEMBERS = "seeds.runs"  # tag of it: its trainings' runs, as JSON by seed
+# Names of runs that commands accept in addition to ids
+WORKSPACE = "workspace"
+CHAMPION = "champion"
+PARENT = "mlflow.parentRunId"  # tag of a child run
+# Tags of the parent run of a seed group
+SEED_KEY = "seeds.key"  # digest of what its runs have in common
+SEED_RUNS = "seeds.runs"  # ids of its runs, as JSON by seed
 LOCK = f"{store.DATABASE}.seeds.lock"
 
 
-def exclusive() -> FileLock:
-    """Return the lock under which one process of a project creates or changes parent runs."""
+def parent_run_lock() -> FileLock:
+    """Return the lock that lets one process of a project at a time create or change parent runs."""
     return FileLock(files.root() / LOCK)
 
 
@@ -31,7 +34,7 @@ def run_with_versions(
     params: Mapping[str, Any],
     tags: Mapping[str, str],
 ) -> Iterator[Run]:
-    """Create a run that uses these model versions, and end it with the block.
+    """Create a run that uses model versions, and end it with the block.
 
     Raises:
         StoreError: the tracking store cannot be used.

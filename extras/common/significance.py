@@ -1,4 +1,4 @@
-"""Whether a difference is more than chance: intervals and tests, from SciPy."""
+"""Compute confidence intervals and p-values, with SciPy."""
 
 import math
 from typing import NamedTuple
@@ -14,30 +14,41 @@ CONFIDENCE = 0.95  # level of the intervals of a single model
 
 
 class Interval(NamedTuple):
+    """A confidence interval."""
+
     low: float
     high: float
 
 
-def interval(metric: Metric, predictions: Predictions, confidence: float) -> Interval | None:
-    """Wilson's interval; None where the metric is no share, or one of nothing."""
-    right, reviews = metric.proportion(predictions) if metric.proportion else (0, 0)
-    return wilson(right, reviews, confidence) if reviews else None
+def metric_interval(metric: Metric, predictions: Predictions, confidence: float) -> Interval | None:
+    """Return Wilson's interval of a metric, or None if it is not a proportion or has no reviews."""
+    correct, reviews = metric.proportion(predictions) if metric.proportion else (0, 0)
+    return wilson_interval(correct, reviews, confidence) if reviews else None
 
 
-def wilson(right: int, reviews: int, confidence: float) -> Interval:
-    """The interval of an accuracy. Source: Wilson 1927, Probable Inference."""
-    ends = stats.binomtest(right, reviews).proportion_ci(confidence, method="wilson")
+def wilson_interval(correct: int, reviews: int, confidence: float) -> Interval:
+    """Return the confidence interval of an accuracy.
+
+    Source: Wilson 1927, Probable Inference, the Law of Succession, and Statistical Inference.
+    """
+    ends = stats.binomtest(correct, reviews).proportion_ci(confidence, method="wilson")
     return Interval(float(ends.low), float(ends.high))
 
 
-def proportions_difference(a: tuple[int, int], b: tuple[int, int], confidence: float) -> Interval:
-    """The interval of share b less share a, of two samples that have nothing in common.
+def newcombe_interval(a: tuple[int, int], b: tuple[int, int], confidence: float) -> Interval:
+    """Return the confidence interval of proportion b minus proportion a of independent samples.
 
-    Source: Newcombe 1998, Interval estimation for the difference between independent proportions
-    (method 10), from Wilson's intervals; `a` and `b` are how many of how many.
+    Source: Newcombe 1998, Interval Estimation for the Difference Between Independent Proportions
+    (method 10).
+
+    Args:
+        a: successes and trials.
+        b: the same of the other sample.
+        confidence: level of the interval.
     """
     (p_a, low_a, high_a), (p_b, low_b, high_b) = (
-        (right / reviews, *wilson(right, reviews, confidence)) for right, reviews in (a, b)
+        (correct / reviews, *wilson_interval(correct, reviews, confidence))
+        for correct, reviews in (a, b)
     )
     return Interval(
         p_b - p_a - math.hypot(p_b - low_b, high_a - p_a),
@@ -45,15 +56,22 @@ def proportions_difference(a: tuple[int, int], b: tuple[int, int], confidence: f
     )
 
 
-def bootstrap(
+def paired_bootstrap_interval(
     a: NDArray[np.bool_], b: NDArray[np.bool_], confidence: float, samples: int, seed: int
 ) -> Interval:
-    """The percentile interval of accuracy b less accuracy a, drawing reviews with both answers.
+    """Return the percentile interval of accuracy b minus accuracy a on the same reviews.
 
-    A resample's difference follows from how many reviews of each kind it has: only a right, only
-    b right, the rest. Those counts are multinomial, so that they are drawn and not the reviews.
+    The difference on a resample depends only on its numbers of discordant pairs of both kinds.
+    These numbers have a multinomial distribution, so they are drawn instead of reviews.
 
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap.
+
+    Args:
+        a: whether model a is right, shape (reviews,).
+        b: whether model b is right, shape (reviews,).
+        confidence: level of the interval.
+        samples: number of resamples.
+        seed: of the random numbers.
     """
     counts = np.array([*count_discordant_pairs(a, b), 0])
     counts[2] = len(a) - counts.sum()
@@ -64,25 +82,25 @@ def bootstrap(
     return Interval(float(low), float(high))
 
 
-def mean_interval(values: NDArray[np.float64], confidence: float) -> Interval:
-    """The interval of a mean, by Student's t; two values at least.
+def t_interval(values: NDArray[np.float64], confidence: float) -> Interval:
+    """Return the confidence interval of the mean of at least two values.
 
-    Source: Student 1908, The probable error of a mean.
+    Source: Student 1908, The Probable Error of a Mean.
     """
     half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values)
     return Interval(float(values.mean() - half), float(values.mean() + half))
 
 
-def mean_difference(
+def welch_test(
     a: NDArray[np.float64], b: NDArray[np.float64], confidence: float
 ) -> tuple[Interval, float]:
-    """The interval of mean b less mean a, and the p of there being no difference.
+    """Return the confidence interval of mean b minus mean a, and the p-value of Welch's t-test.
 
-    Of two groups of trainings, of which one has two at least, by Welch's t-test; where one group
-    is a single training, its spread is taken to be the other's, as Student's does. Where neither
-    group has a spread p is 1, and the interval all there is.
+    If one group has a single value, assume that both groups have the same variance (Student's
+    t-test). If neither group varies, return the interval from -1 to 1 and a p-value of 1. At least
+    one group needs two values.
 
-    Source: Welch 1947, The generalization of Student's problem.
+    Source: Welch 1947, The Generalization of 'Student's' Problem.
     """
     if np.ptp(a) == np.ptp(b) == 0:  # the t statistic is not defined
         return Interval(-1.0, 1.0), 1.0

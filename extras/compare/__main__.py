@@ -16,14 +16,14 @@ from workflow import commands
 @commands.option("--b", envvar="B", default=WORKSPACE, help="The run that is compared.")
 @commands.json_option
 def main(a: str, b: str, as_json: bool) -> None:
-    # they import SciPy and Matplotlib: seconds before --help
-    from extras.compare import compare_page, compare_text
+    # These import SciPy and Matplotlib, which would delay --help by seconds.
+    from extras.compare import page, text
 
     with commands.stdout_to_stderr(as_json):
-        result, folder = compare_page.compare(a, b)
-    page = str(folder / compare_page.PAGE)
-    printed = f"{compare_text.summary(result)}\n\nThe full report: {page}"
-    commands.print_result({**asdict(result), "report": page}, printed, as_json)
+        result, folder = page.compare_and_log(a, b)
+    report = str(folder / page.PAGE)
+    printed = f"{text.format_comparison(result)}\n\nThe full report: {report}"
+    commands.print_result({**asdict(result), "report": report}, printed, as_json)
 
 
 if __name__ == "__main__":

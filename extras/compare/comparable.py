@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from extras.common.evaluated_runs import RunGroup, Training
+from extras.common.evaluated_runs import EvaluatedRun, RunGroup
 from sentiment.errors import UserError
 from sentiment.evaluation.metrics import POSITIVE
 from sentiment.tokenizer import Reviews
@@ -68,20 +68,20 @@ def read_texts(group: RunGroup) -> ReviewTexts:
     """
     if group.trainings[0].params[TEST_DIGEST] != files.joint_digest(FETCH, array_names("test")):
         raise UserError(
-            f"{FETCH} has other reviews than {group.label} was evaluated on: set the params of "
+            f"{FETCH} has other reviews than {group.label} was evaluated on. Set the params of "
             "fetch as they were then, and run `dvc repro fetch`."
         )
     return ReviewTexts(files.read_reviews(FETCH, "test"), outputs.read_vocabulary())
 
 
-def by_review(training: Training) -> pd.DataFrame:
+def predictions_by_review(training: EvaluatedRun) -> pd.DataFrame:
     """Return the predictions in the order of the reviews' numbers, which `pad` shuffles."""
     return training.predictions.set_index("review").sort_index()
 
 
 def group_predictions(group: RunGroup) -> GroupPredictions:
     """Collect the predictions of a group's trainings."""
-    tables = [by_review(training) for training in group.trainings]
+    tables = [predictions_by_review(training) for training in group.trainings]
     correct = [(table["actual"] == table["predicted"]).to_numpy(bool) for table in tables]
     probabilities = [table["probability"].to_numpy(np.float32) for table in tables]
     mean = np.stack(probabilities).mean(axis=0)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from extras.common.evaluated_runs import RunGroup
-from extras.common.significance import Interval, interval
+from extras.common.significance import Interval, metric_interval
 from extras.compare import verdict
-from extras.compare.comparable import ReviewTexts, by_review, group_predictions
-from extras.compare.disagreement import Example, Subset, examples, subsets_by_length
+from extras.compare.comparable import ReviewTexts, group_predictions, predictions_by_review
+from extras.compare.disagreement import Example, LengthGroup, differences_by_length, examples
 from extras.compare.verdict import CompareConfig, Difference
 from sentiment.evaluation.metrics import Metric, Predictions, metrics_for, reliability
 from workflow.registry.promotion import DiscordantPairs, count_discordant_pairs
@@ -21,7 +21,7 @@ Rows = list[dict[Hashable, Any]]
 
 
 @dataclass(frozen=True)
-class Spread:
+class MetricSummary:
     """A metric over the trainings of a group.
 
     A single training has no standard deviation, and an interval if the metric is a proportion.
@@ -29,20 +29,20 @@ class Spread:
 
     mean: float
     interval: Interval | None
-    deviation: float | None
+    standard_deviation: float | None
     low: float
     high: float
 
 
 @dataclass(frozen=True)
-class Summary:
+class GroupSummary:
     """A group with its trainings' runs, its metrics by name, and its cost."""
 
     label: str
     run_id: str
     name: str
     runs: list[str]
-    metrics: dict[str, Spread]
+    metrics: dict[str, MetricSummary]
     cost: dict[str, float]
 
 
@@ -60,8 +60,8 @@ class Comparison:
         reliability: for `a` and `b`, a table for each training, see `sentiment.evaluation.metrics`.
     """
 
-    a: Summary
-    b: Summary
+    a: GroupSummary
+    b: GroupSummary
     sentence: str
     caveats: list[str]
     confidence: float
@@ -70,39 +70,43 @@ class Comparison:
     changes: list[dict[str, str]]
     result: Difference
     discordant: DiscordantPairs | None
-    groups: list[Subset]
+    groups: list[LengthGroup]
     only_a: list[Example]
     only_b: list[Example]
     reliability: dict[str, list[Rows]]
 
 
-def compare(a: RunGroup, b: RunGroup, texts: ReviewTexts, config: CompareConfig) -> Comparison:
+def compare_groups(
+    a: RunGroup, b: RunGroup, texts: ReviewTexts, config: CompareConfig
+) -> Comparison:
     """Compare two groups that `check_comparable` accepts. Groups of length and bins are B's."""
     params = b.trainings[0].params
     bins = params["evaluate.calibration_bins"]
     confidence = config.confidence
-    rows = by_review(b.trainings[0])
+    rows = predictions_by_review(b.trainings[0])
     of_a = group_predictions(a)
     of_b = group_predictions(b)
     result = verdict.difference(of_a.correct, of_b.correct, confidence)
-    test = verdict.test_name(len(a.trainings), len(b.trainings))
+    test = verdict.significance_test(len(a.trainings), len(b.trainings))
     pairs = None
     if a.single and b.single:
         pairs = count_discordant_pairs(of_a.correct[0], of_b.correct[0])
     only_a = of_a.mean_correct & ~of_b.mean_correct
     only_b = of_b.mean_correct & ~of_a.mean_correct
     return Comparison(
-        a=summarize(a, bins, confidence),
-        b=summarize(b, bins, confidence),
-        sentence=verdict.sentence(result, confidence, test),
+        a=summarize_group(a, bins, confidence),
+        b=summarize_group(b, bins, confidence),
+        sentence=verdict.conclusion(result, confidence, test),
         caveats=verdict.caveats(a, b, result, confidence),
         confidence=confidence,
         test=test,
         reviews=len(rows),
-        changes=changes(a, b),
+        changes=changed_params(a, b),
         result=result,
         discordant=pairs,
-        groups=subsets_by_length(of_a, of_b, rows, params["evaluate.length_buckets"], confidence),
+        groups=differences_by_length(
+            of_a, of_b, rows, params["evaluate.length_buckets"], confidence
+        ),
         only_a=examples(only_a, of_a, of_b, rows, texts, config.examples),
         only_b=examples(only_b, of_a, of_b, rows, texts, config.examples),
         reliability={"a": reliability_tables(a, bins), "b": reliability_tables(b, bins)},
@@ -116,39 +120,41 @@ def reliability_tables(group: RunGroup, bins: int) -> list[Rows]:
     ]
 
 
-def summarize(group: RunGroup, bins: int, confidence: float) -> Summary:
+def summarize_group(group: RunGroup, bins: int, confidence: float) -> GroupSummary:
     """Compute a group's metrics."""
     tables = [Predictions(training.predictions, bins) for training in group.trainings]
-    return Summary(
+    return GroupSummary(
         label=group.label,
         run_id=group.run_id,
         name=group.name,
         runs=[training.run_id for training in group.trainings],
         metrics={
-            name: spread(metric, tables, confidence)
+            name: summarize_metric(metric, tables, confidence)
             for name, metric in metrics_for("comparison").items()
         },
         cost=group.cost,
     )
 
 
-def spread(metric: Metric, tables: Sequence[Predictions], confidence: float) -> Spread:
+def summarize_metric(
+    metric: Metric, tables: Sequence[Predictions], confidence: float
+) -> MetricSummary:
     """Compute a metric of a group from the predictions of each training."""
     values = np.array([metric.compute(table) for table in tables])
     several = len(tables) > 1
-    return Spread(
+    return MetricSummary(
         mean=float(values.mean()),
-        interval=None if several else interval(metric, tables[0], confidence),
-        deviation=float(values.std(ddof=1)) if several else None,
+        interval=None if several else metric_interval(metric, tables[0], confidence),
+        standard_deviation=float(values.std(ddof=1)) if several else None,
         low=float(values.min()),
         high=float(values.max()),
     )
 
 
-def changes(a: RunGroup, b: RunGroup) -> list[dict[str, str]]:
+def changed_params(a: RunGroup, b: RunGroup) -> list[dict[str, str]]:
     """Return the params that differ, in the order of `params.yaml`."""
-    values_a = param_values(a)
-    values_b = param_values(b)
+    values_a = param_texts(a)
+    values_b = param_texts(b)
     return [
         {"param": name, "a": values_a.get(name, ABSENT), "b": values_b.get(name, ABSENT)}
         for name in values_a | values_b
@@ -156,7 +162,7 @@ def changes(a: RunGroup, b: RunGroup) -> list[dict[str, str]]:
     ]
 
 
-def param_values(group: RunGroup) -> dict[str, str]:
+def param_texts(group: RunGroup) -> dict[str, str]:
     """Return a group's params as texts. Different values, such as of seeds, are listed."""
     flat_params = [training.params for training in group.trainings]
     return {

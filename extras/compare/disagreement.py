@@ -12,7 +12,7 @@ from sentiment.evaluation.metrics import length_groups
 
 
 @dataclass(frozen=True)
-class Subset:
+class LengthGroup:
     """The reviews with some numbers of words, and the difference on them."""
 
     name: str
@@ -31,9 +31,9 @@ class Example:
     text: str
 
 
-def subsets_by_length(
+def differences_by_length(
     a: GroupPredictions, b: GroupPredictions, rows: pd.DataFrame, buckets: list[int], level: float
-) -> list[Subset]:
+) -> list[LengthGroup]:
     """Compare two groups by length of the review.
 
     Args:
@@ -44,7 +44,9 @@ def subsets_by_length(
     lengths = length_groups(rows["words"], buckets)
     masks = {name: (lengths == name).to_numpy(bool) for name in lengths.cat.categories}
     return [
-        Subset(name, int(mask.sum()), difference(a.correct[:, mask], b.correct[:, mask], level))
+        LengthGroup(
+            name, int(mask.sum()), difference(a.correct[:, mask], b.correct[:, mask], level)
+        )
         for name, mask in masks.items()
         if mask.any()
     ]

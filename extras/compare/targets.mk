@@ -1,4 +1,4 @@
 .PHONY: compare
 
-compare: venv  ## decide: what changed between two runs, and its effect: A=champion B=workspace
+compare: venv  ## decide: compare two runs, params and metrics: A=champion B=workspace
 	@$(ACTIVATED) python -m extras.compare

@@ -67,43 +67,45 @@ def difference(a: NDArray[np.bool_], b: NDArray[np.bool_], confidence: float) ->
     accuracies_a = a.mean(axis=1)
     accuracies_b = b.mean(axis=1)
     if len(a) == len(b) == 1:
-        interval = significance.bootstrap(a[0], b[0], confidence, BOOTSTRAP_SAMPLES, BOOTSTRAP_SEED)
+        interval = significance.paired_bootstrap_interval(
+            a[0], b[0], confidence, BOOTSTRAP_SAMPLES, BOOTSTRAP_SEED
+        )
         p = mcnemar_p_value(count_discordant_pairs(a[0], b[0]))
     else:
         with warnings.catch_warnings():  # on few reviews, all accuracies of a group may be equal
             warnings.simplefilter("ignore", RuntimeWarning)
-            interval, p = significance.mean_difference(accuracies_a, accuracies_b, confidence)
+            interval, p = significance.welch_test(accuracies_a, accuracies_b, confidence)
     mean_a = float(accuracies_a.mean())
     mean_b = float(accuracies_b.mean())
     return Difference(mean_a, mean_b, mean_b - mean_a, interval, p)
 
 
-def test_name(trainings_a: int, trainings_b: int) -> str:
+def significance_test(trainings_a: int, trainings_b: int) -> str:
     """Return the name of the test for these numbers of trainings."""
     if trainings_a == trainings_b == 1:
         return "McNemar's exact"
     return "Student's t-test" if 1 in (trainings_a, trainings_b) else "Welch's t-test"
 
 
-def sentence(result: Difference, confidence: float, test: str) -> str:
+def conclusion(result: Difference, confidence: float, test: str) -> str:
     """Put the outcome into a sentence that claims no more than the p-value allows."""
     low, high = result.interval
-    test_result = f"{test} {p_text(result.p)}"
+    test_result = f"{test} {format_p_value(result.p)}"
     if result.p >= 1 - confidence:
-        interval = interval_text((low, high), confidence)
+        interval = format_interval((low, high), confidence)
         return (
-            f"No difference shown: B − A is {points(result.difference)} points "
+            f"No difference shown: B − A is {format_points(result.difference)} points "
             f"({interval}, {test_result})."
         )
     if result.difference > 0:
         better = "B"
         lead = result.difference
-        interval = interval_text((low, high), confidence)
+        interval = format_interval((low, high), confidence)
     else:
         better = "A"
         lead = -result.difference
-        interval = interval_text((-high, -low), confidence)
-    return f"{better} is better by {points(lead)} points ({interval}, {test_result})."
+        interval = format_interval((-high, -low), confidence)
+    return f"{better} is better by {format_points(lead)} points ({interval}, {test_result})."
 
 
 def caveats(a: RunGroup, b: RunGroup, result: Difference, confidence: float) -> list[str]:
@@ -116,16 +118,16 @@ def caveats(a: RunGroup, b: RunGroup, result: Difference, confidence: float) -> 
     return [*notes, f"The sample is the trainings, {counted} of them, on this test set."]
 
 
-def interval_text(ends: Sequence[float], confidence: float) -> str:
+def format_interval(ends: Sequence[float], confidence: float) -> str:
     """Write an interval of a difference in percentage points."""
-    return f"{100 * confidence:g}% interval {points(ends[0])} to {points(ends[1])}"
+    return f"{100 * confidence:g}% interval {format_points(ends[0])} to {format_points(ends[1])}"
 
 
-def points(proportion: float) -> str:
+def format_points(proportion: float) -> str:
     """Write a difference of accuracies in percentage points."""
     return f"{100 * proportion:.2f}".replace("-", "−")
 
 
-def p_text(p: float) -> str:
+def format_p_value(p: float) -> str:
     """Write a p-value, such as `p = 0.03`."""
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"

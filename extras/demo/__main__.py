@@ -1,4 +1,4 @@
-"""`make demo`: a page to try the champion, on the loopback."""
+"""`make demo`: try the champion on a page, on the loopback address."""
 
 import os
 import sys
@@ -8,10 +8,10 @@ from workflow import commands, files, processes, store
 from workflow.processes import LOOPBACK
 from workflow.registry import champion
 
-PAGE = Path(__file__).with_name("demo_page.py")
+PAGE = Path(__file__).with_name("app.py")
 PORT = "DEMO_PORT"
-# nothing leaves the machine, and no button leads to a cloud
-SETTINGS = {
+# Nothing leaves the machine, and no button leads to a cloud.
+STREAMLIT_CONFIG = {
     "server.address": LOOPBACK,
     "server.headless": "true",
     "server.fileWatcherType": "none",
@@ -26,10 +26,12 @@ def main(port: int) -> int:
     processes.check_port_is_free(port, PORT)
     version = champion.champion_version()
     print(f"Version {version.version} of {version.name} at http://{LOOPBACK}:{port}", flush=True)
-    place = {"PYTHONPATH": str(files.root()), "MLFLOW_TRACKING_URI": store.tracking_uri()}
-    settings = [f"--{key}={value}" for key, value in (SETTINGS | {"server.port": port}).items()]
-    command = [sys.executable, "-m", "streamlit", "run", str(PAGE), *settings]
-    return processes.run_server(command, {**os.environ, **place})
+    variables = {"PYTHONPATH": str(files.root()), "MLFLOW_TRACKING_URI": store.tracking_uri()}
+    options = [
+        f"--{key}={value}" for key, value in (STREAMLIT_CONFIG | {"server.port": port}).items()
+    ]
+    command = [sys.executable, "-m", "streamlit", "run", str(PAGE), *options]
+    return processes.run_server(command, {**os.environ, **variables})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What an LSTM's gates and its cell do at each step of a row of token ids."""
+"""Compute an LSTM's gates and cell state at each step of a text."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 
 class Gates(NamedTuple):
-    """One step of an LSTM: its gates, means over the units from 0 to 1, and its cell state's norm.
+    """A step of an LSTM.
 
-    The norm is the Euclidean one.
+    Attributes:
+        forget: mean of the forget gate over the units, from 0 to 1.
+        input: mean of the input gate.
+        output: mean of the output gate.
+        cell: Euclidean norm of the cell state.
     """
 
     forget: float
@@ -27,12 +31,16 @@ class Gates(NamedTuple):
     cell: float
 
 
-def watched(reader: TextClassifier) -> Callable[[Sequence[Word]], list[Gates]] | None:
-    """Return what tells the gates at each word of a text that is read, or None without an LSTM."""
-    if not hasattr(reader, "columns"):
+def gates_by_word(classifier: TextClassifier) -> Callable[[Sequence[Word]], list[Gates]] | None:
+    """Return a function from the words of a text to the gates at each word that the model reads.
+
+    Return None if the model has no LSTM.
+    """
+    if not hasattr(classifier, "columns"):
         return None
-    network = cast(KerasClassifier, reader)  # its class is that of the code that the model brought
-    at_tokens = watch(network.predictor.model)
+    # `isinstance` fails, because the class comes from the code that the version brings.
+    network = cast(KerasClassifier, classifier)
+    at_tokens = gates_by_token(network.predictor.model)
     if at_tokens is None:
         return None
 
@@ -43,14 +51,14 @@ def watched(reader: TextClassifier) -> Callable[[Sequence[Word]], list[Gates]] |
     return gates
 
 
-def watch(model: "keras.Model") -> Callable[[NDArray[np.integer]], list[Gates]] | None:
-    """What tells the gates of a model's first LSTM; of two directions, those of the forward one.
+def gates_by_token(model: "keras.Model") -> Callable[[NDArray[np.integer]], list[Gates]] | None:
+    """Return a function that computes the gates of a model's first LSTM, in forward direction.
 
     Source: Hochreiter and Schmidhuber 1997; the forget gate: Gers et al. 2000.
 
     Returns:
-        From a row of token ids, shape (length,), to the gates at each of them; those of a skipped
-        one, where the model masks padding, say nothing. None for a model without an LSTM.
+        A function from a row of token ids, shape (length,), to the gates at each of them. Gates at
+        masked padding have no meaning. None for a model without an LSTM.
     """
     import keras
 
@@ -60,8 +68,8 @@ def watch(model: "keras.Model") -> Callable[[NDArray[np.integer]], list[Gates]] 
     if first is None or not isinstance(lstm, keras.layers.LSTM):
         return None
     vectors, *masks = keras.tree.flatten(first.input)
-    read = keras.layers.RNN(_watched(lstm.cell), return_sequences=True)
-    steps = keras.Model(model.input, read(vectors, mask=masks[0] if masks else None))
+    record = keras.layers.RNN(_recording_cell(lstm.cell), return_sequences=True)
+    steps = keras.Model(model.input, record(vectors, mask=masks[0] if masks else None))
 
     def gates(row: NDArray[np.integer]) -> list[Gates]:
         numbers = steps.predict_on_batch(row[None].astype(np.int32))
@@ -70,19 +78,20 @@ def watch(model: "keras.Model") -> Callable[[NDArray[np.integer]], list[Gates]] 
     return gates
 
 
-def _watched(cell: "keras.layers.LSTMCell") -> "keras.layers.Layer":
-    """A cell that takes the same steps, and whose output is what `Gates` has of each."""
+def _recording_cell(cell: "keras.layers.LSTMCell") -> "keras.layers.Layer":
+    """Return a cell that takes the same steps, with the values of `Gates` as its output."""
     import keras
     from keras import ops
 
-    class Watched(keras.layers.Layer):  # type: ignore[misc]
+    class RecordingCell(keras.layers.Layer):  # type: ignore[misc]
         state_size = cell.state_size
 
         def call(self, inputs: Any, states: Any) -> Any:
             values = inputs @ cell.kernel + states[0] @ cell.recurrent_kernel + cell.bias
             parts = ops.split(ops.sigmoid(values), 4, axis=1)
-            i, f, _, o = (ops.mean(part, axis=1) for part in parts)
+            input_gate, forget_gate, _, output_gate = (ops.mean(part, axis=1) for part in parts)
             _, states = cell(inputs, states)
-            return ops.stack([f, i, o, ops.norm(states[1], axis=1)], axis=1), states
+            cell_norm = ops.norm(states[1], axis=1)
+            return ops.stack([forget_gate, input_gate, output_gate, cell_norm], axis=1), states
 
-    return Watched()
+    return RecordingCell()

@@ -13,11 +13,12 @@ from workflow import commands
 @commands.option("--runs", envvar="RUNS", required=True, help="Which models, separated by spaces.")
 @commands.json_option
 def main(runs: str, as_json: bool) -> None:
-    from extras.ensemble import ensemble_run  # imports SciPy and Matplotlib: seconds before --help
+    # This imports SciPy and Matplotlib, which would delay --help by seconds.
+    from extras.ensemble import run
 
     with commands.stdout_to_stderr(as_json):
-        ensemble = ensemble_run.create_ensemble(runs.split())
-    commands.print_result(ensemble, ensemble_run.format_result(ensemble), as_json)
+        ensemble = run.create_ensemble(runs.split())
+    commands.print_result(ensemble, run.format_result(ensemble), as_json)
 
 
 if __name__ == "__main__":

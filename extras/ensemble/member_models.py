@@ -6,7 +6,7 @@ from pathlib import Path
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
 
-from extras.common.evaluated_runs import belonging_to
+from extras.common.evaluated_runs import damaged_as_user_error
 from extras.ensemble.members import Member
 from sentiment.errors import UserError
 from sentiment.serving.pyfunc_model import CONFIG_FILE, WORD_INDEX_FILE
@@ -42,7 +42,7 @@ def download_package(
         own_folder.mkdir()
         uri = champion.model_uri_of(version)
         downloaded = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(own_folder)))
-        with belonging_to(version_title(version), "Evaluate its run again."):
+        with damaged_as_user_error(version_title(version), "Evaluate its run again."):
             model = read_model(downloaded / "artifacts")
         # Each file has a name of its own in the package.
         path = model.path.rename(model.path.with_name(f"{number}{model.path.suffix}"))
@@ -50,7 +50,7 @@ def download_package(
     word_indices = [model.path.with_name(WORD_INDEX_FILE) for model in models]
     if len({files.sha256(path) for path in word_indices}) > 1:
         raise UserError(
-            "The models have different word indices. An ensemble needs models with the same one."
+            "The models have different word indices. Name models that were trained on one dataset."
         )
     return ModelPackage(
         models=models,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from extras.common.evaluated_runs import RunGroup, Training
+from extras.common.evaluated_runs import EvaluatedRun, RunGroup
 from sentiment.errors import UserError
 from workflow.outputs import TEST_DIGEST
 
@@ -14,7 +14,7 @@ VALIDATION_SPLIT = "train.validation_split"
 class Member(NamedTuple):
     """An evaluated training in an ensemble, and the weight of its log-odds."""
 
-    training: Training
+    training: EvaluatedRun
     weight: float
 
 
@@ -32,7 +32,9 @@ def choose_members(groups: Sequence[RunGroup]) -> list[Member]:
     if len(members) < 2:
         raise UserError("An ensemble needs at least two models. Name two runs, or a seed group.")
     if len({member.training.run_id for member in members}) < len(members):
-        raise UserError("A training is named twice, or is also in a group that is named.")
+        raise UserError(
+            "A run is named twice, or is also in a seed group that is named. Name it once."
+        )
     first = members[0].training
     for other, _ in members:
         if RUNS in other.params:
@@ -46,7 +48,7 @@ def choose_members(groups: Sequence[RunGroup]) -> list[Member]:
     return members
 
 
-def review_params(training: Training) -> dict[str, Any]:
+def review_params(training: EvaluatedRun) -> dict[str, Any]:
     """Return the flat params that decide which reviews a training had, and the test set's digest.
 
     All members of an ensemble have them in common. Their params of `pad` may differ, because each

@@ -1,4 +1,4 @@
 .PHONY: ensemble
 
-ensemble: venv  ## search: several evaluated models as one, evaluated and served: RUNS="<run or group> …"
+ensemble: venv  ## search: combine evaluated models into one: RUNS="<run or group> …"
 	@$(ACTIVATED) python -m extras.ensemble

@@ -1,4 +1,4 @@
-.PHONY: evaluate
+.PHONY: evaluate-file
 
-evaluate: venv  ## decide: evaluate the champion on labeled texts: FILE=reviews.csv, and MODEL=models:/… for another
+evaluate-file: venv  ## decide: evaluate the champion on labeled texts: FILE=reviews.csv; MODEL=models:/… for another version
 	@$(ACTIVATED) python -m extras.evaluate_file

@@ -23,7 +23,7 @@ from sentiment.section import Section
 WORD_USE = "word_use"
 
 
-class Floors(Section):
+class MinEffects(Section):
     """Effects up to which there is no alarm, see `monitor.yaml`."""
 
     words: float = Field(ge=0)
@@ -44,8 +44,8 @@ class MaxShares(Section):
 class MonitorConfig(Section):
     """The content of `monitor.yaml`."""
 
-    false_alarms: float = Field(gt=0, lt=1)
-    floors: Floors
+    false_alarm_rate: float = Field(gt=0, lt=1)
+    min_effects: MinEffects
     max_shares: MaxShares
 
 
@@ -58,8 +58,8 @@ class Effect:
         reference: the mean of the test texts.
         current: the mean of the current texts.
         effect: `current` less `reference`.
-        chance: the largest effect to expect from as many unchanged texts.
-        floor: the effect up to which there is no alarm.
+        chance_limit: the largest effect to expect from as many unchanged texts.
+        min_effect: the effect up to which there is no alarm.
         alarm: whether the effect is beyond both.
     """
 
@@ -67,8 +67,8 @@ class Effect:
     reference: float
     current: float
     effect: float
-    chance: float
-    floor: float
+    chance_limit: float
+    min_effect: float
     alarm: bool
 
 
@@ -89,8 +89,8 @@ def measure_effects(
 ) -> list[Effect]:
     """Compare texts with a reference profile.
 
-    All quantities together are beyond `chance` in at most `false_alarms` of the windows of
-    unchanged texts. By Bonferroni's correction, each quantity gets an equal part. A mean varies
+    All quantities together are beyond `chance_limit` in at most `false_alarm_rate` of the windows
+    of unchanged texts. By Bonferroni's correction, each quantity gets an equal part. A mean varies
     normally, by the standard deviation of the test texts.
 
     Args:
@@ -109,40 +109,46 @@ def measure_effects(
         "truncated": texts["truncated"],
         **prediction_statistics(texts["probability"].to_numpy(), profile.threshold),
     }
-    z = float(norm.ppf(1 - config.false_alarms / 2 / (len(values) + 1)))
+    z = float(norm.ppf(1 - config.false_alarm_rate / 2 / (len(values) + 1)))
     scale = z * math.sqrt(1 / len(texts) + 1 / profile.texts)
     effects = []
     for name, current in values.items():
         reference = profile.statistics[name]
-        floor = getattr(config.floors, name)
+        min_effect = getattr(config.min_effects, name)
         if name == "words":
-            floor *= reference.mean
+            min_effect *= reference.mean
         effects.append(
             _effect(
-                name, reference.mean, float(np.mean(current)), scale * reference.deviation, floor
+                name,
+                reference.mean,
+                float(np.mean(current)),
+                scale * reference.deviation,
+                min_effect,
             )
         )
     if word_counts is not None and word_counts.sum() > 0:
         distance = total_variation_distance(*_comparable_counts(word_counts, profile))
-        chance = _chance_of_distance(word_counts, profile, z)
-        effects.append(_effect(WORD_USE, 0.0, distance, chance, config.floors.word_use))
+        chance_limit = _chance_limit_of_distance(word_counts, profile, z)
+        effects.append(_effect(WORD_USE, 0.0, distance, chance_limit, config.min_effects.word_use))
     return effects
 
 
-def _effect(quantity: str, reference: float, current: float, chance: float, floor: float) -> Effect:
+def _effect(
+    quantity: str, reference: float, current: float, chance_limit: float, min_effect: float
+) -> Effect:
     effect = current - reference
-    alarm = abs(effect) > max(chance, floor)
-    return Effect(quantity, reference, current, effect, chance, floor, alarm)
+    alarm = abs(effect) > max(chance_limit, min_effect)
+    return Effect(quantity, reference, current, effect, chance_limit, min_effect, alarm)
 
 
-def _chance_of_distance(
+def _chance_limit_of_distance(
     word_counts: scipy.sparse.csr_array, profile: ReferenceProfile, z: float
 ) -> float:
     """Return the largest distance to expect of unchanged texts.
 
-    Shorter texts have fewer words, so that the distance varies more. They count as fewer texts: as
-    many as have so many words in the test set. Longer texts do not count as more, because words of
-    a text vary together, see `sentiment.profile.resample_distances`.
+    Shorter texts have fewer words, so the distance varies more. They therefore count as fewer
+    texts: as the number of test texts with as many words. Longer texts do not count as more,
+    because the words of a text vary together, see `sentiment.profile.resample_distances`.
     """
     use = profile.word_use
     words_per_text = (sum(use.counts) + use.other_words) / use.texts

@@ -52,8 +52,8 @@ class Window:
         self._known_texts += 1
         if len(self.sample) < self.max_sample:
             self.sample.append(text)
-        elif (place := random.randrange(self._known_texts)) < self.max_sample:
-            self.sample[place] = text
+        elif (position := random.randrange(self._known_texts)) < self.max_sample:
+            self.sample[position] = text
 
     def __len__(self) -> int:
         """Return the number of texts."""

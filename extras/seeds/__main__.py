@@ -1,7 +1,8 @@
 """`make seeds N=5`: train the current params under N seeds, as one group.
 
 Each seed is a DVC experiment of its own, so that nothing is trained twice and an interrupted
-training is resumed. The parent run in MLflow has mean and spread; `make compare` takes its id.
+training is resumed. The parent run in MLflow has means and standard deviations. Its id names the
+group in `make compare`.
 """
 
 import click
@@ -26,15 +27,14 @@ from workflow.commands import (
 )
 @json_option
 def main(count: int, as_json: bool) -> None:
-    # they import MLflow and DVC: seconds before --help
-    from extras.seeds import experiments, seed_group
+    # These import MLflow and DVC, which would delay --help by seconds.
+    from extras.seeds import experiments
+    from extras.seeds.group import format_group, log_group, to_json
 
     with stdout_to_stderr(as_json):
         group = experiments.train_group(count)
-        run_id = seed_group.log(group)
-    print_result(
-        seed_group.document(group, run_id), f"\n{seed_group.table(group, run_id)}", as_json
-    )
+        run_id = log_group(group)
+    print_result(to_json(group, run_id), f"\n{format_group(group, run_id)}", as_json)
 
 
 if __name__ == "__main__":

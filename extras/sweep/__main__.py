@@ -47,12 +47,13 @@ def default_workers() -> int:
 @option("--apply", envvar="APPLY", is_flag=True, help="Write the winner into params.yaml.")
 @json_option
 def main(trials: int | None, workers: int, apply: bool, as_json: bool) -> int:
-    from extras.sweep.sweep import run_sweep  # imports Optuna and Matplotlib: seconds
+    # This imports Optuna and Matplotlib, which would delay --help by seconds.
+    from extras.sweep.run import run_sweep
 
     with stdout_to_stderr(as_json):
         document, text = run_sweep(trials, workers, apply)
     print_result(document, text, as_json)
-    return 0 if document["candidates"] else 1
+    return 0 if document["confirmed"] else 1
 
 
 if __name__ == "__main__":

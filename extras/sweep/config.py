@@ -13,8 +13,8 @@ CONFIG_FILE = Path("extras", "sweep", "sweep.yaml")
 NOT_SEARCHED = ("train.validation_split", "train.seed")
 
 
-class Values(Section):
-    """Values of a parameter to search: `choices`, or the numbers from `low` to `high`."""
+class ParamSpace(Section):
+    """ParamSpace of a parameter to search: `choices`, or the numbers from `low` to `high`."""
 
     choices: list[bool | int | float | str] | None = Field(default=None, min_length=1)
     low: int | float | None = None
@@ -23,7 +23,7 @@ class Values(Section):
     log: bool = False
 
     @model_validator(mode="after")
-    def _is_one_of_both(self) -> Self:
+    def _check_choices_or_range(self) -> Self:
         is_range = self.choices is None
         if is_range == (self.low is None) or is_range == (self.high is None):
             raise ValueError("give either choices, or low and high")
@@ -46,13 +46,13 @@ class SweepConfig(Section):
     sampler: Literal["tpe", "random"]
     pruner: Literal["halving", "none"]
     min_epochs: int = Field(ge=1, le=1000)
-    reduction: int = Field(ge=2, le=100)
+    reduction_factor: int = Field(ge=2, le=100)
     seed: int = Field(ge=0, lt=SEED_LIMIT)
     confirm: Confirm
-    space: dict[str, Values] = Field(min_length=1)
+    space: dict[str, ParamSpace] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _space_is_allowed(self) -> Self:
+    def _check_space(self) -> Self:
         problems = [
             f"{name}: {problem}"
             for name, values in self.space.items()
@@ -65,10 +65,10 @@ class SweepConfig(Section):
         return self
 
 
-def _space_problems(name: str, values: Values) -> Iterator[str]:
+def _space_problems(name: str, values: ParamSpace) -> Iterator[str]:
     field = find_field(name)
     if field is None or not is_tunable(name) or name in NOT_SEARCHED:
-        yield f"not a tunable param of {' or '.join(TUNABLE_SECTIONS)} (see docs/sweeps.md)"
+        yield f"not a tunable param of {' or '.join(TUNABLE_SECTIONS)} (see extras/sweep/README.md)"
         return
     if values.choices is None and field.annotation not in (int, float):
         yield "not a number: give choices"

@@ -10,9 +10,9 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 from optuna.visualization import matplotlib as plots
 
-from extras.sweep.candidates import Candidate
-from extras.sweep.space import as_text
-from extras.sweep.study import ERROR, completed, ended
+from extras.sweep.confirmed_trials import ConfirmedTrial
+from extras.sweep.space import format_values
+from extras.sweep.study import ERROR, completed_trials, finished_trials
 
 MIN_TRIALS = 4  # completed ones, before the importance of params says anything
 PLOTS = {
@@ -22,32 +22,34 @@ PLOTS = {
 }
 
 
-def candidates_table(candidates: Sequence[Candidate], metric: str) -> str:
-    """Return the candidates as a table."""
+def format_confirmed_trials(trials: Sequence[ConfirmedTrial], metric: str) -> str:
+    """Return the confirmed trials as a table."""
     rows = [
-        f"{candidate.trial:>6}  {candidate.found:>8.4f}  {candidate.mean:>8.4f} "
-        f"± {candidate.standard_deviation:.4f}  {as_text(candidate.values)}"
-        for candidate in candidates
+        f"{trial.trial:>6}  {trial.search_value:>8.4f}  {trial.mean:>8.4f} "
+        f"± {trial.standard_deviation:.4f}  {format_values(trial.values)}"
+        for trial in trials
     ]
     return "\n".join(
         [
             f"The best by {metric}, and means with further seeds (± standard deviation):",
-            f"{'trial':>6}  {'found':>8}  {'mean':>8}",
+            f"{'trial':>6}  {'search':>8}  {'mean':>8}",
             *rows,
         ]
     )
 
 
-def no_candidate_text(searched: optuna.Study) -> str:
-    """Return why there is no candidate."""
-    errors = [trial.user_attrs[ERROR] for trial in ended(searched) if ERROR in trial.user_attrs]
+def explain_no_result(searched: optuna.Study) -> str:
+    """Return why no trial was confirmed."""
+    errors = [
+        trial.user_attrs[ERROR] for trial in finished_trials(searched) if ERROR in trial.user_attrs
+    ]
     reason = f" The first trial that failed: {errors[0]}" if errors else ""
     return f"No trial was trained to its end and confirmed.{reason}"
 
 
 def draw_plots(searched: optuna.Study, metric: str) -> dict[str, Figure]:
     """Return Optuna's plots of a study by name, if it has enough trials for them."""
-    if len(completed(searched)) < MIN_TRIALS:
+    if len(completed_trials(searched)) < MIN_TRIALS:
         return {}
     # Optuna draws by pyplot, and its plots are experimental, which they say each time.
     with warnings.catch_warnings(), pyplot.rc_context({"backend": "agg"}):

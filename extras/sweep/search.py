@@ -15,18 +15,18 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from extras.sweep.space import as_text
+from extras.sweep.space import format_values
 from extras.sweep.study import (
     ERROR,
-    counted,
-    ended,
-    fill,
+    counted_trials,
+    enqueue_missing,
+    finished_trials,
     first_number,
-    places,
-    requeue_dead,
+    requeue_dead_trials,
+    startable_trials,
     values_of,
 )
-from extras.sweep.trial import Sweep, work
+from extras.sweep.trial import Sweep, run_worker
 from sentiment.backend import usable_cores
 from sentiment.errors import UserError
 
@@ -43,7 +43,7 @@ def train_all(
 ) -> None:
     """Train until a study has this many trials, and one with each of the wanted values.
 
-    Print a line for each trial that ends meanwhile, wherever it was trained.
+    Print a line for each trial that finishes, wherever it was trained.
 
     Args:
         workers: number of processes on this machine, which share its cores.
@@ -54,15 +54,15 @@ def train_all(
         UserError: process after process failed.
     """
     threads = max(1, (usable_cores() or 1) // workers)
-    shown = {trial.number for trial in ended(study)}
+    shown = {trial.number for trial in finished_trials(study)}
     seen: set[int] = set()
     failures = 0
     with worker_processes() as processes:
         while True:
-            requeue_dead(study, seen)
-            fill(study, wanted)
-            all_ended = ended(study)
-            total = max(trials, len(counted(study)))
+            requeue_dead_trials(study, seen)
+            enqueue_missing(study, wanted)
+            all_ended = finished_trials(study)
+            total = max(trials, len(counted_trials(study)))
             for trial in all_ended:
                 if trial.number not in shown:
                     shown.add(trial.number)
@@ -76,15 +76,17 @@ def train_all(
                 failures += bool(process.exitcode)
             if failures >= MAX_FAILURES:
                 raise UserError(
-                    f"{failures} processes in a row failed. Fix what is said above, and run "
+                    f"{failures} processes in a row failed. Fix what the lines above say, and run "
                     "`make sweep` again. It continues from here."
                 )
-            running = sum(trial.state == TrialState.RUNNING for trial in counted(study))
+            running = sum(trial.state == TrialState.RUNNING for trial in counted_trials(study))
             starting = max(0, len(processes) - running)
-            for _ in range(min(places(study, trials) - starting, workers - len(processes))):
+            for _ in range(
+                min(startable_trials(study, trials) - starting, workers - len(processes))
+            ):
                 # TensorFlow cannot be used after a fork. A daemon ends with this process.
                 process = multiprocessing.get_context("spawn").Process(
-                    target=work, args=(sweep, study.study_name, trials, threads), daemon=True
+                    target=run_worker, args=(sweep, study.study_name, trials, threads), daemon=True
                 )
                 start_without_sigint(process)
                 processes.append(process)
@@ -123,4 +125,4 @@ def describe_trial(trial: FrozenTrial, metric: str) -> str:
         outcome = f"failed: {trial.user_attrs[ERROR]}"
     else:
         outcome = "pruned"
-    return f"Trial {first_number(trial)}: {outcome}, {as_text(values_of(trial))}"
+    return f"Trial {first_number(trial)}: {outcome}, {format_values(values_of(trial))}"

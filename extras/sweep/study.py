@@ -28,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from extras.sweep.config import SweepConfig
-from extras.sweep.space import rounded
+from extras.sweep.space import round_values
 from sentiment.errors import StoreError, first_line
 from workflow import files
 
@@ -110,7 +110,7 @@ def _open_storage(url: str) -> optuna.storages.RDBStorage:
 
 
 def open_study(name: str, config: SweepConfig) -> optuna.Study:
-    """Return the study of this name, which is created if there is none.
+    """Return the study of this name. Create it if it does not exist.
 
     Raises:
         StoreError: the database cannot be used.
@@ -118,7 +118,7 @@ def open_study(name: str, config: SweepConfig) -> optuna.Study:
     pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if config.pruner == "halving" and not name.endswith(CONFIRMED):
         pruner = optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=config.min_epochs, reduction_factor=config.reduction
+            min_resource=config.min_epochs, reduction_factor=config.reduction_factor
         )
     with storage_errors():
         return optuna.create_study(
@@ -141,62 +141,62 @@ def seeded_sampler(config: SweepConfig, number: int) -> optuna.samplers.BaseSamp
     return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
 
 
-def replaced_by(trial: FrozenTrial | optuna.Trial) -> list[int]:
+def replaced_numbers(trial: FrozenTrial | optuna.Trial) -> list[int]:
     """Return the numbers of the trials whose place a trial takes, the first one first."""
     return list(trial.user_attrs.get(REPLACES, []))
 
 
 def first_number(trial: FrozenTrial | optuna.Trial) -> int:
     """Return the number that a trial had before its process died for the first time."""
-    return int([*replaced_by(trial), trial.number][0])
+    return int([*replaced_numbers(trial), trial.number][0])
 
 
 def values_of(trial: FrozenTrial) -> dict[str, Any]:
     """Return the values that a trial was given or has drawn, by dotted name."""
-    return dict(trial.user_attrs.get(VALUES) or rounded(trial.params))
+    return dict(trial.user_attrs.get(VALUES) or round_values(trial.params))
 
 
-def counted(study: optuna.Study) -> list[FrozenTrial]:
+def counted_trials(study: optuna.Study) -> list[FrozenTrial]:
     """Return the trials that count, by number."""
     trials = study.get_trials(deepcopy=False)
-    replaced = {number for trial in trials for number in replaced_by(trial)}
+    replaced = {number for trial in trials for number in replaced_numbers(trial)}
     return [
         trial
         for trial in trials
         if trial.number not in replaced
         and SURPLUS not in trial.user_attrs
-        and not (trial.state == TrialState.FAIL and len(replaced_by(trial)) + 1 >= MAX_DEATHS)
+        and not (trial.state == TrialState.FAIL and len(replaced_numbers(trial)) + 1 >= MAX_DEATHS)
     ]
 
 
-def ended(study: optuna.Study) -> list[FrozenTrial]:
+def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     """Return the trials that were trained to their end or pruned, by number."""
     ended_states = (TrialState.COMPLETE, TrialState.PRUNED)
-    return [trial for trial in counted(study) if trial.state in ended_states]
+    return [trial for trial in counted_trials(study) if trial.state in ended_states]
 
 
-def completed(study: optuna.Study) -> list[FrozenTrial]:
+def completed_trials(study: optuna.Study) -> list[FrozenTrial]:
     """Return the trials that were trained to their end, the best one first."""
-    trials = [trial for trial in counted(study) if trial.state == TrialState.COMPLETE]
+    trials = [trial for trial in counted_trials(study) if trial.state == TrialState.COMPLETE]
     is_maximized = study.direction == optuna.study.StudyDirection.MAXIMIZE
     return sorted(trials, key=lambda trial: trial.value, reverse=is_maximized)
 
 
-def places(study: optuna.Study, trials: int) -> int:
+def startable_trials(study: optuna.Study, trials: int) -> int:
     """Return how many trials may start, if the study is to have this many."""
-    there = counted(study)
+    there = counted_trials(study)
     waiting = [trial for trial in there if trial.state == TrialState.WAITING]
     return len(waiting) + max(0, trials - len(there))
 
 
-def require_place(study: optuna.Study, trial: optuna.Trial, trials: int) -> None:
+def check_trial_is_needed(study: optuna.Study, trial: optuna.Trial, trials: int) -> None:
     """Check that a trial is needed, if the study is to have this many. Call this before training.
 
     Raises:
         SurplusError: enough trials with lower numbers count, or one of them has the same values or
             replaces the same trial.
     """
-    before = [other for other in counted(study) if other.number < trial.number]
+    before = [other for other in counted_trials(study) if other.number < trial.number]
     values = trial.user_attrs.get(VALUES)
     has_twin = any(
         first_number(other) == first_number(trial)
@@ -209,23 +209,23 @@ def require_place(study: optuna.Study, trial: optuna.Trial, trials: int) -> None
         raise SurplusError
 
 
-def fill(study: optuna.Study, wanted: Sequence[Mapping[str, Any]]) -> None:
+def enqueue_missing(study: optuna.Study, wanted: Sequence[Mapping[str, Any]]) -> None:
     """Let a trial wait for each of the given values that no trial has."""
-    given = [trial.user_attrs.get(VALUES) for trial in counted(study)]
+    given = [trial.user_attrs.get(VALUES) for trial in counted_trials(study)]
     for values in wanted:
         if values not in given:
             study.enqueue_trial({}, user_attrs={VALUES: dict(values)})
             given.append(values)
 
 
-def requeue_dead(study: optuna.Study, seen: set[int]) -> None:
+def requeue_dead_trials(study: optuna.Study, seen: set[int]) -> None:
     """Let the trials whose processes died wait again with their values.
 
     Args:
         seen: the numbers of running trials that earlier calls of this process have seen.
     """
     optuna.storages.fail_stale_trials(study)
-    for trial in counted(study):
+    for trial in counted_trials(study):
         if trial.state == TrialState.FAIL:
             study.add_trial(
                 optuna.create_trial(
@@ -234,7 +234,7 @@ def requeue_dead(study: optuna.Study, seen: set[int]) -> None:
                     distributions=trial.distributions,
                     user_attrs={
                         **trial.user_attrs,
-                        REPLACES: [*replaced_by(trial), trial.number],
+                        REPLACES: [*replaced_numbers(trial), trial.number],
                     },
                 )
             )

@@ -24,11 +24,11 @@ from extras.sweep.study import (
     ERROR,
     VALUES,
     SurplusError,
+    check_trial_is_needed,
     first_number,
     open_study,
-    places,
-    require_place,
     seeded_sampler,
+    startable_trials,
     storage_errors,
 )
 from sentiment.data.params import Dataset
@@ -53,13 +53,13 @@ from workflow.tracking import LiveRun, Run
 
 THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's variable: threads of an operation
 TRIALS_A_PROCESS = 20  # TensorFlow keeps 30 to 150 MB of each training until its process ends
-KEY = "key"  # attribute of a trial: the key of its checkpoint
+CHECKPOINT_KEY = "key"  # attribute of a trial: the key of its checkpoint
 # Tags of a run: why its trial ended early.
 PRUNED = "sweep.pruned"
 FAILED = "sweep.error"
 REMEDY = "The trial is repeated from its last checkpoint."
 # After these errors the same values may work: a store, the disk or the database failed.
-PASSING_ERRORS = (StoreError, OSError, AlreadyRunningError, OptunaError, SQLAlchemyError)
+RETRYABLE_ERRORS = (StoreError, OSError, AlreadyRunningError, OptunaError, SQLAlchemyError)
 
 
 class Sweep(NamedTuple):
@@ -87,8 +87,8 @@ class Stopped(BaseException):
     """A trial is pruned. This is not an `Exception`, so its run ends as KILLED, not as FAILED."""
 
 
-def work(sweep: Sweep, name: str, trials: int, threads: int) -> None:
-    """Train trials of a study as long as there are places. This is the main function of a process.
+def run_worker(sweep: Sweep, name: str, trials: int, threads: int) -> None:
+    """Train trials of a study until enough have started. This is the main function of a process.
 
     Args:
         name: of the study.
@@ -107,19 +107,19 @@ def work(sweep: Sweep, name: str, trials: int, threads: int) -> None:
 
 
 def train_trials(study: optuna.Study, sweep: Sweep, reviews: Reviews, trials: int) -> None:
-    """Train trials of a study in this process as long as there are places.
+    """Train trials of a study in this process until enough have started.
 
     Raises:
         StoreError, OSError: a store or the disk failed. The trial waits again.
     """
 
     def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
-        if trial.state != TrialState.FAIL and KEY in trial.user_attrs:
-            checkpoints.remove_checkpoint(trial.user_attrs[KEY])
-        if not places(study, trials):
+        if trial.state != TrialState.FAIL and CHECKPOINT_KEY in trial.user_attrs:
+            checkpoints.remove_checkpoint(trial.user_attrs[CHECKPOINT_KEY])
+        if not startable_trials(study, trials):
             study.stop()
 
-    if places(study, trials):  # else others have taken them while this process started
+    if startable_trials(study, trials):  # else others have taken them while this process started
         study.optimize(
             partial(objective, study, sweep, reviews, trials),
             n_trials=TRIALS_A_PROCESS,
@@ -140,19 +140,19 @@ def objective(
             be resumed at once.
         Exception: a store or the disk failed. The trial waits again.
     """
-    require_place(study, trial, trials)
+    check_trial_is_needed(study, trial, trials)
     # Optuna draws at the first `suggest`, since release 5, and so by this sampler.
     study.sampler = seeded_sampler(sweep.config, trial.number)
     try:
-        values = trial.user_attrs.get(VALUES) or space.draw(trial, sweep.config.space)
-        return train(sweep, reviews, values, trial)
+        values = trial.user_attrs.get(VALUES) or space.draw_values(trial, sweep.config.space)
+        return train_trial(sweep, reviews, values, trial)
     except Stopped as stopped:
         raise optuna.TrialPruned(str(stopped)) from None
     except Interrupted as interrupted:
         raise KeyboardInterrupt from interrupted
     except UpdateFinishedTrialError:
         sys.exit(f"make sweep: trial {first_number(trial)} is resumed by another process.")
-    except PASSING_ERRORS:
+    except RETRYABLE_ERRORS:
         raise
     except Exception as error:
         trial.set_user_attr(ERROR, describe_error(error))
@@ -164,7 +164,9 @@ def describe_error(error: Exception) -> str:
     return user_message(error, "`make sweep`") or repr(error)
 
 
-def train(sweep: Sweep, reviews: Reviews, values: Mapping[str, Any], trial: optuna.Trial) -> float:
+def train_trial(
+    sweep: Sweep, reviews: Reviews, values: Mapping[str, Any], trial: optuna.Trial
+) -> float:
     """Train or resume a trial in a run of its own, and return the metric of its kept epoch.
 
     Raises:
@@ -182,7 +184,7 @@ def train(sweep: Sweep, reviews: Reviews, values: Mapping[str, Any], trial: optu
     inputs = model_inputs(params.pad, params.train, len(train_split.y))
     machine_tags = provenance.machine_tags()
     key = checkpoint_key(sweep, about, machine_tags, trial)
-    trial.set_user_attr(KEY, key)
+    trial.set_user_attr(CHECKPOINT_KEY, key)
     with checkpoints.exclusive_checkpoint(key) as checkpoint:
         is_resumed = checkpoint.arrays is not None
         training = Training(params.train, inputs, train_split, val_split, is_resumed)
@@ -198,7 +200,7 @@ def train(sweep: Sweep, reviews: Reviews, values: Mapping[str, Any], trial: optu
             report = EpochReport(trial, live_run, sweep.config.metric, params.train.epochs)
             try:
                 result = train_or_resume(training, checkpoint, live_run, report, verbose=False)
-            except PASSING_ERRORS:
+            except RETRYABLE_ERRORS:
                 raise
             except Exception as error:
                 tracking.log_tags(require_run(live_run), {FAILED: describe_error(error)})

@@ -14,7 +14,7 @@ from typing import Any
 THREADS = 8  # files that are uploaded or read at the same time
 
 
-def compare(sources: Mapping[str, Path], repository: Any) -> tuple[set[str], set[str]]:
+def compare_files(sources: Mapping[str, Path], repository: Any) -> tuple[set[str], set[str]]:
     """Return the paths of files that the server lacks, and of those that differ there."""
 
     def differs(path: str) -> bool:
@@ -30,7 +30,7 @@ def compare(sources: Mapping[str, Path], repository: Any) -> tuple[set[str], set
     return sources.keys() - present, {path for path in present if different[path]}
 
 
-def upload(sources: Mapping[str, Path], repository: Any) -> None:
+def upload_files(sources: Mapping[str, Path], repository: Any) -> None:
     """Upload files."""
     with ThreadPoolExecutor(THREADS) as pool:
         folders = [str(Path(path).parent) for path in sources]

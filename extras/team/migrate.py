@@ -30,7 +30,7 @@ def main(to: str, database: str, as_json: bool) -> int:
 
     with stdout_to_stderr(as_json):
         result = migration.migrate(database, to)
-    print_result(result, migration.summary(result, to), as_json)
+    print_result(result, migration.format_result(result, to), as_json)
     return int(not result["equal"])
 
 

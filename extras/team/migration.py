@@ -12,7 +12,7 @@ from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from extras.team import artifacts
-from extras.team.store_history import Database, Row, relocate, schema_version
+from extras.team.database import Database, Row, relocate, schema_version
 from sentiment.errors import UserError, first_line, redacted
 from workflow import files, store
 
@@ -65,11 +65,14 @@ def read_history() -> History:
     """Read this folder's store.
 
     Raises:
-        UserError: there is none, or a run in it is still running.
+        UserError: the store is missing, or a run in it is still running.
     """
     path = files.root() / store.DATABASE
     if not path.is_file():
-        raise UserError(f"{path} is missing: this folder has no runs to copy.")
+        raise UserError(
+            f"{path} is missing, so this folder has no runs to copy. Run the command in the "
+            "project that has them."
+        )
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # the store in this folder is copied
     store.connect()
     engine = create_engine(f"{store.SQLITE}{path}", poolclass=NullPool)
@@ -86,8 +89,8 @@ def read_history() -> History:
     ]
     if running:
         raise UserError(
-            f"Still running: {', '.join(running)}. Wait until it ends. If it was killed, run its "
-            "command again."
+            f"Still running: {', '.join(running)}. Wait until it has finished. If it was killed, "
+            "run its command again."
         )
     location = files.root() / experiment["artifact_location"]
     paths = [path for path in location.glob("*/**/*") if path.is_file()]
@@ -136,7 +139,7 @@ def find_experiment(server: Database, experiment_id: str, database_url: str) -> 
     if not row or row["creation_time"] != mlflow.get_experiment(experiment_id).creation_time:
         raise UserError(
             f"The server at {redacted(store.tracking_uri())} uses another database than "
-            f"{redacted(database_url)}. Nothing was copied."
+            f"{redacted(database_url)}. Nothing was copied. Name the server's database in DATABASE."
         )
     return row
 
@@ -156,7 +159,7 @@ def copy_missing(ours: History, server: Database, experiment: Row) -> dict[str, 
     rows = relocate(ours.rows, ours.experiment, experiment)
     new_rows = server.missing(rows)
     repository = get_artifact_repository(experiment["artifact_location"])
-    absent, differing = artifacts.compare(ours.files, repository)
+    absent, differing = artifacts.compare_files(ours.files, repository)
     # An upload that was killed may have left part of a file, of a run that has no row yet.
     runs = {row["run_uuid"] for row in new_rows["runs"]}
     models = {row["model_id"] for row in new_rows["logged_models"]}
@@ -168,11 +171,11 @@ def copy_missing(ours: History, server: Database, experiment: Row) -> dict[str, 
         )
     server.connection.commit()  # no transaction stays open while files are uploaded
     new_files = {path: ours.files[path] for path in absent | partial}
-    artifacts.upload(new_files, repository)
+    artifacts.upload_files(new_files, repository)
     server.write(new_rows)
     lacking = server.missing(rows)
     server.connection.commit()
-    absent, differing = artifacts.compare(ours.files, repository)
+    absent, differing = artifacts.compare_files(ours.files, repository)
     return {
         "tables": [
             {"name": name, "here": len(of_table), "there": len(of_table) - len(lacking[name])}
@@ -185,7 +188,7 @@ def copy_missing(ours: History, server: Database, experiment: Row) -> dict[str, 
     }
 
 
-def summary(result: dict[str, Any], to: str) -> str:
+def format_result(result: dict[str, Any], to: str) -> str:
     """Put what `migrate` returned into words."""
     copied = result["copied"]
     lines = [f"DIFFERENT: {path}" for path in result["differing"]]

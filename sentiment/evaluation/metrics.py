@@ -43,7 +43,7 @@ class Metric(NamedTuple):
         compute: computes it. NaN if it is not defined.
         reports: where it is reported. `test`: in `metrics.json`, and therefore in DVC, MLflow's run
             and the version's tags, from which `groups` (of seeds) and `demo` take it.
-            `comparison`: by `make compare`. `file`: by `make evaluate`.
+            `comparison`: by `make compare`. `file`: by `make evaluate-file`.
         proportion: if the metric is a proportion, its numbers of successes and trials.
     """
 

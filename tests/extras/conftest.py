@@ -1,4 +1,4 @@
-"""Projects that tests of several capabilities read."""
+"""Projects that tests of several extras read."""
 
 from pathlib import Path
 
@@ -17,28 +17,29 @@ from workflow.registry import champion
 
 
 def predictions(run_id: str) -> pd.DataFrame:
-    """A run's answers to the test set, by review."""
+    """Return a run's predictions on the test set, by review."""
     path = mlflow.artifacts.download_artifacts(f"runs:/{run_id}/evaluate/predictions.csv")
     table = pd.read_csv(path, dtype={"probability": np.float32})
     return table.set_index("review").sort_index()
 
 
-def answering_as_evaluated(run_id: str) -> SentimentModel:
-    """A run's registered model, once it answered texts with the bits of its evaluation."""
+def load_as_evaluated(run_id: str) -> SentimentModel:
+    """Load a run's registered model, and check that it predicts the bits of the evaluation."""
     (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'")
     model = champion.load_model(f"models:/{version.name}/{version.version}")
-    index, evaluated = files.read_json(FETCH / "word_index.json"), predictions(run_id)
-    words = {rank: word for word, rank in index.items()}
+    evaluated = predictions(run_id)
+    word_index = files.read_json(FETCH / "word_index.json")
+    words = {rank: word for word, rank in word_index.items()}
     texts = [" ".join(words[rank] for rank in review) for review in read_reviews(FETCH, "test")]
-    answers = model.predict(None, pd.DataFrame({"text": texts}))
-    np.testing.assert_array_equal(answers["probability"], evaluated["probability"])
-    assert answers["label"].tolist() == evaluated["predicted"].tolist()
+    predicted = model.predict(None, pd.DataFrame({"text": texts}))
+    np.testing.assert_array_equal(predicted["probability"], evaluated["probability"])
+    assert predicted["label"].tolist() == evaluated["predicted"].tolist()
     return model
 
 
 @pytest.fixture(scope="session")
 def transformed(finished: Project, shared: Sharer) -> Project:
-    """A finished project after its second training, of a transformer, which is champion."""
+    """A project with a second training, of a transformer, which is the champion."""
 
     def train_transformer(project: Project) -> None:
         project.change(train={**TRANSFORMER, "pooling": "mean"})
@@ -52,7 +53,7 @@ def transformed(finished: Project, shared: Sharer) -> Project:
 
 @pytest.fixture(scope="session")
 def grouped(two_runs: Project, shared: Sharer) -> Project:
-    """A project with a group of two seeds, the first of them that of `data/`."""
+    """A project with a seed group of two runs. The first one is the run of `data/`."""
 
     def group_seeds(project: Project) -> None:
         project.run("python", "-m", "extras.seeds", "--count", "2")
@@ -62,13 +63,13 @@ def grouped(two_runs: Project, shared: Sharer) -> Project:
 
 @pytest.fixture
 def group(grouped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of `grouped` of one's own, which is the working directory."""
+    """A copy of `grouped`, which is the working directory."""
     return own_copy(grouped, tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def private(own_texts: Project, shared: Sharer) -> Project:
-    """A project with secrets and texts of one's own after all commands that could let them out."""
-    from tests.extras.planted import run_everything  # needs every extra
+    """A project with secrets and private texts, after all commands that could leak them."""
+    from tests.extras.planted import run_everything  # it needs several extras
 
     return shared("private", run_everything, own_texts.path)

@@ -1,13 +1,11 @@
-"""Commands as a page has them."""
+"""Commands of the pages of extras."""
 
 import textwrap
 from itertools import dropwhile, takewhile
 from pathlib import Path
 
-from tests.project import ROOT
 
-
-def documented(heading: str, page: Path = ROOT / "docs" / "team.md") -> list[str]:
+def documented(page: Path, heading: str) -> list[str]:
     """Return the lines of the first block of code after a text on a page, without its indent."""
     _, found, after = page.read_text(encoding="utf-8").partition(heading)
     assert found, heading

@@ -1,4 +1,4 @@
-"""Secrets and private texts where users have them, and all commands that could let them out."""
+"""Plant secrets and private texts where users have them, and run commands that could leak them."""
 
 import shutil
 from pathlib import Path
@@ -34,18 +34,18 @@ IN_ENVIRONMENT = {
     "HTTPS_PROXY": "http://ann:planted-proxy@127.0.0.1:9",
 }
 SECRETS = [PASSWORD.encode(), b"planted-"]
-PRIVATE = Path("web", "private", "elsewhere.csv")  # in the home, and on a web server
+PRIVATE = Path("web", "private", "elsewhere.csv")  # in the home, which a web server serves
 
 
 def plant(project: Project) -> None:
-    """Put secrets and private texts into files; the home is the folder above the project."""
+    """Put secrets and private texts into files. The home is the folder above the project."""
     for name, content in IN_FILES.items():
         (project.path / name).parent.mkdir(exist_ok=True)
         with (project.path / name).open("a", encoding="utf-8") as file:
             file.write(f"{content}\n")
     project.run("git", "add", "staged.md")
-    address = "https://ann:planted-token@127.0.0.1/project.git"
-    project.run("git", "remote", "add", "origin", address)
+    url = "https://ann:planted-token@127.0.0.1/project.git"
+    project.run("git", "remote", "add", "origin", url)
     netrc = project.path.with_name(".netrc")
     netrc.write_text(f"machine 127.0.0.1 login ann password {PASSWORD}\n", encoding="utf-8")
     netrc.chmod(0o600)
@@ -54,8 +54,8 @@ def plant(project: Project) -> None:
 def run_everything(project: Project) -> None:
     """Run the commands, first with `evaluate.log_texts: false`, as the project was trained before.
 
-    Beside the project are then `unlogged`, a copy of it before texts were logged, and what the
-    commands printed, in the file `printed`; the texts that were evaluated are in `PRIVATE`.
+    Afterwards, `unlogged` next to the project is a copy from before texts were logged, and the file
+    `printed` there contains the output of the commands. The evaluated texts are in `PRIVATE`.
     """
     home = project.path.parent
     project.environment |= {**IN_ENVIRONMENT, "HOME": str(home)}
@@ -67,7 +67,7 @@ def run_everything(project: Project) -> None:
     plant(project)
     (home / PRIVATE).parent.mkdir(parents=True)
     write_texts(home / PRIVATE, seed=9)
-    columns = ("--text", "body", "--label", "stars", "--positive", "1")
+    columns = ("--text-column", "body", "--label-column", "stars", "--positive-label", "1")
 
     project.change(train={"units": 5, "epochs": 1})
     printed = [project.run("dvc", "repro")]
@@ -77,9 +77,9 @@ def run_everything(project: Project) -> None:
             patch.setenv(name, value)
         call = Caller(patch)
         printed.append(call(compare.main, "--a", "champion"))
-        with web(home / "web") as address:
-            private = f"{address}/private/elsewhere.csv{SIGNATURE}"
-            gone = f"{address}/private/gone.csv{SIGNATURE}"
+        with web(home / "web") as url:
+            private = f"{url}/private/elsewhere.csv{SIGNATURE}"
+            gone = f"{url}/private/gone.csv{SIGNATURE}"
             printed.append(call(evaluate_file.main, *columns, "--file", private))
             printed.append(call.fail(evaluate_file.main, *columns, "--file", gone))
             (home / ".netrc").unlink()

@@ -1,8 +1,4 @@
-"""A network that is not recurrent goes wherever a recurrent one goes, by the real commands.
-
-That a resumed one has the same bits, and another encoder is one entry: `tests/sentiment/network/`.
-An ensemble of both is in `tests/extras/ensemble/`.
-"""
+"""A transformer can be used wherever an LSTM can."""
 
 from pathlib import Path
 
@@ -26,27 +22,27 @@ TEXT = "the plot was not good"
 
 @pytest.fixture(autouse=True)
 def standing(transformed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That project as the working directory; tests leave it as it is."""
+    """Stand in that project. Tests do not change it."""
     stand_in(transformed.path, monkeypatch)
 
 
-def test_it_is_served_with_the_evaluation_s_bits_explained_traced_and_shown(call: Caller) -> None:
+def test_transformer_is_loaded_explained_and_shown(call: Caller) -> None:
     rows = pd.read_csv("data/evaluate/mistakes.csv", dtype={"probability": np.float32})
     served = champion.load_model(f"models:/{MODEL}@champion")
-    answers = served.predict(None, rows[["text"]])
-    np.testing.assert_array_equal(answers["probability"], rows["probability"])
-    answer = call.json(predict.main, "--text", TEXT)
-    assert {word["word"] for word in answer["words"]} <= set(TEXT.split())
-    assert any(word["log_odds"] for word in answer["words"])
+    predicted = served.predict(None, rows[["text"]])
+    np.testing.assert_array_equal(predicted["probability"], rows["probability"])
+    prediction = call.json(predict.main, "--text", TEXT)
+    assert {word["word"] for word in prediction["words"]} <= set(TEXT.split())
+    assert any(word["log_odds"] for word in prediction["words"])
     steps = prefix_predictions(served, TEXT)
-    assert steps[-1].probability == answer["probability"]
+    assert steps[-1].probability == prediction["probability"]
     page = AppTest.from_file(demo.PAGE, default_timeout=100).run()
     assert not page.exception
     assert page.subheader[0].value in ("Positive", "Negative")
-    assert gates.watched(served.classifier) is None
+    assert gates.gates_by_word(served.classifier) is None
 
 
-def test_it_is_compared_with_an_lstm(
+def test_transformer_is_compared_with_an_lstm(
     transformed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Caller
 ) -> None:
     own_copy(transformed, tmp_path, monkeypatch)

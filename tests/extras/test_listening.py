@@ -1,4 +1,4 @@
-"""Commands that listen do so on the loopback alone, and no argument of theirs is a password."""
+"""Commands listen only on the loopback address, and no argument is a password."""
 
 import ipaddress
 import subprocess
@@ -16,7 +16,7 @@ MARK = "sesame"  # the password of the database
 
 
 class Seen(NamedTuple):
-    """The addresses on which a command and all that it started listen, and their arguments."""
+    """Arguments of a command and its child processes, and the addresses on which they listen."""
 
     addresses: list[str]
     arguments: list[str]
@@ -25,22 +25,22 @@ class Seen(NamedTuple):
 def look(process: "subprocess.Popen[Any]") -> Seen:
     pids = {process.pid, *(one.pid for one in psutil.Process(process.pid).children(recursive=True))}
     sockets = [socket for socket in psutil.net_connections("inet") if socket.pid in pids]
-    there = [one for one in psutil.process_iter(["cmdline"]) if one.pid in pids]
+    processes = [one for one in psutil.process_iter(["cmdline"]) if one.pid in pids]
     return Seen(
         [socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN],
-        [argument for one in there for argument in one.info["cmdline"] or ()],
+        [argument for one in processes for argument in one.info["cmdline"] or ()],
     )
 
 
 def test_ui_listens_on_the_loopback_and_no_argument_is_a_password(
     project: Project, start: Starter
 ) -> None:
-    """With a password in a database's address."""
+    """The password is in the URL of a database."""
     port = free_port()
     with postgres(MARK) as database:
-        address = database.address.replace("test@", f"test:{MARK}@")
-        settings = {"MLFLOW_UI_PORT": str(port), "MLFLOW_TRACKING_URI": address, "BROWSER": "true"}
-        process = start(project, "python", "-m", "tools.ui", **settings)
+        url = database.address.replace("test@", f"test:{MARK}@")
+        variables = {"MLFLOW_UI_PORT": str(port), "MLFLOW_TRACKING_URI": url, "BROWSER": "true"}
+        process = start(project, "python", "-m", "tools.ui", **variables)
         until(lambda: is_open(port) or process.poll() is not None)
         assert process.poll() is None, process.communicate()
         seen = look(process)

@@ -1,4 +1,4 @@
-"""A metric that is added to `METRICS` is wherever its entry says, without another change."""
+"""A metric that is added to `METRICS` appears in all reports that its entry names."""
 
 from collections.abc import Iterator
 from operator import truediv
@@ -12,8 +12,7 @@ from streamlit.testing.v1 import AppTest
 from extras.compare import __main__ as compare
 from extras.demo import __main__ as demo
 from extras.evaluate_file import __main__ as evaluate_file
-from extras.seeds import seed_group as group
-from extras.seeds.seed_group import Group, Member
+from extras.seeds.group import SeedGroup, SeedRun, format_group, group_metrics
 from sentiment.evaluation.metrics import ALL_REPORTS, METRICS, Metric, Predictions
 from stages import evaluate
 from tests.conftest import Caller, own_copy, runs
@@ -27,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("metric")]
 
 
 def errors(predictions: Predictions) -> tuple[int, int]:
-    """How many answers of how many are wrong."""
+    """Return the number of wrong predictions, and of all."""
     table = predictions.table
     return int((table["actual"] != table["predicted"]).sum()), len(table)
 
@@ -36,9 +35,9 @@ def errors(predictions: Predictions) -> tuple[int, int]:
 def evaluated(
     two_runs: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Any]]:
-    """`metrics.json` of a project that is evaluated again with one metric more; one stands there.
+    """Evaluate a project again with one more metric, and yield its `metrics.json`.
 
-    Its first run was evaluated without it.
+    The project is the working directory. Its first run was evaluated without the metric.
     """
     with pytest.MonkeyPatch.context() as monkeypatch:
         metric = Metric("error rate", lambda table: truediv(*errors(table)), ALL_REPORTS, errors)
@@ -49,7 +48,9 @@ def evaluated(
         yield files.read_json(EVALUATE / "metrics.json")
 
 
-def test_run_comparison_and_groups_have_it(evaluated: dict[str, Any], call: Caller) -> None:
+def test_run_comparison_and_seed_group_have_the_metric(
+    evaluated: dict[str, Any], call: Caller
+) -> None:
     value = evaluated["test_errors"]
     table = pd.read_csv(EVALUATE / "predictions.csv")
     assert value == (table["actual"] != table["predicted"]).mean() > 0
@@ -63,12 +64,15 @@ def test_run_comparison_and_groups_have_it(evaluated: dict[str, Any], call: Call
     assert row.count("95% interval") == 2
     assert f"{value:.4f} (" in row.split(" | ")[2]
 
-    members = [Member(seed, "", run.info.run_id, {}, evaluated) for seed in range(2)]
-    assert f"error rate {value:.4f} ± 0.0000" in group.table(Group("", "key", members), "parent")
-    assert group.metrics(members)["test_errors_mean"] == pytest.approx(value)
+    seed_runs = [SeedRun(seed, "", run.info.run_id, {}, evaluated) for seed in range(2)]
+    printed = format_group(SeedGroup("", "key", seed_runs), "parent")
+    assert f"error rate {value:.4f} ± 0.0000" in printed
+    assert group_metrics(seed_runs)["test_errors_mean"] == pytest.approx(value)
 
 
-def test_demo_and_evaluation_of_a_file_have_it(evaluated: dict[str, Any], call: Caller) -> None:
+def test_demo_and_evaluation_of_a_file_have_the_metric(
+    evaluated: dict[str, Any], call: Caller
+) -> None:
     page = AppTest.from_file(demo.PAGE, default_timeout=100).run()
     assert not page.exception
     values = {metric.label: metric.value for metric in page.metric}
@@ -76,8 +80,8 @@ def test_demo_and_evaluation_of_a_file_have_it(evaluated: dict[str, Any], call: 
 
     result = call.json(evaluate_file.main, "--file", "data/example.csv")
     metric = result["metrics"]["errors"]
-    assert metric["there"] == evaluated["test_errors"]
-    assert metric["interval"][0] < metric["here"] < metric["interval"][1]
+    assert metric["test_value"] == evaluated["test_errors"]
+    assert metric["interval"][0] < metric["value"] < metric["interval"][1]
     assert "error rate " in result["table"]
     logged = mlflow.get_run(result["run_id"]).data.metrics
-    assert logged["test_errors"] == metric["here"]
+    assert logged["test_errors"] == metric["value"]

@@ -1,4 +1,4 @@
-"""Texts and names of others do nothing on the pages of a capability that show them."""
+"""Texts and names of others are only text on the pages of extras."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ WIDTH = 375  # of a phone's window, in pixels
 
 
 def assert_harmless(browser: webdriver.Chrome, page: str, *expected: str) -> None:
-    """Open a page: nothing of a text or a name is an element, a script or a template on it."""
+    """Open a page, and check that no text or name became an element, a script or a template."""
     open_page(browser, page, *expected)
     assert browser.find_elements("css selector", "img[src='x']") == []
     scripts = browser.find_elements("tag name", "script")
@@ -42,5 +42,5 @@ def test_comparison_loads_nothing_and_fits_a_phone(
     keep_screenshot(phone, "own-texts-compare")
     assert phone.execute_script("return document.documentElement.scrollWidth") <= WIDTH
     loaded = "return performance.getEntriesByType('resource').map(entry => entry.name)"
-    addresses = phone.execute_script(loaded)
-    assert [address for address in addresses if not address.startswith("data:")] == []
+    urls = phone.execute_script(loaded)
+    assert [url for url in urls if not url.startswith("data:")] == []

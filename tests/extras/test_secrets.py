@@ -1,4 +1,4 @@
-"""Secrets and private texts stay where the user put them: docs/own-texts.md says what has which."""
+"""Secrets and private texts stay where the user put them, as docs/datasets.md says."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -25,9 +25,9 @@ def unlogged(private: Project) -> Project:
 
 @pytest.fixture(scope="module")
 def texts(private: Project) -> list[bytes]:
-    """Any three words that follow each other in a row of a table: nothing else has them.
+    """All sequences of three words in some rows of the tables. Nothing else contains them.
 
-    Every eleventh row says the opposite of its label, and so is among the mistakes.
+    Every eleventh row says the opposite of its label, so it is predicted wrong.
     """
     parts = set()
     for path in (private.path / NAME, private.path.parent / PRIVATE):
@@ -37,10 +37,16 @@ def texts(private: Project) -> list[bytes]:
     return sorted(parts)
 
 
-def holding(project: Project, places: Iterable[str], wanted: Collection[bytes]) -> set[str]:
-    """The files that have one of these in their name or content, in any case of letters."""
+def holding(project: Project, patterns: Iterable[str], wanted: Collection[bytes]) -> set[str]:
+    """Return the files that contain one of these in their name or content, ignoring case.
+
+    Args:
+        project: the project.
+        patterns: glob patterns of the files and folders to search.
+        wanted: what to search for.
+    """
     pattern = re.compile(b"|".join(re.escape(part.lower()) for part in wanted))
-    paths = [path for place in places for path in project.path.glob(place)]
+    paths = [path for glob in patterns for path in project.path.glob(glob)]
     searched = [path for folder in paths for path in (folder, *folder.rglob("*")) if path.is_file()]
     return {
         name
@@ -50,7 +56,7 @@ def holding(project: Project, places: Iterable[str], wanted: Collection[bytes]) 
     }
 
 
-def test_texts_that_are_not_logged_are_in_the_remote_and_the_cache_alone(
+def test_texts_that_are_not_logged_are_only_in_the_remote_and_the_cache(
     unlogged: Project, texts: list[bytes]
 ) -> None:
     assert holding(unlogged, MLFLOW, texts) == set()
@@ -60,7 +66,7 @@ def test_texts_that_are_not_logged_are_in_the_remote_and_the_cache_alone(
     assert any(path.read_bytes() == words for path in unlogged.path.glob("remote/files/md5/*/*"))
 
 
-def test_texts_that_are_logged_are_the_mistakes_and_those_of_reports(
+def test_texts_that_are_logged_are_only_in_mistakes_and_reports(
     private: Project, unlogged: Project, texts: list[bytes]
 ) -> None:
     logged = holding(private, MLFLOW, texts)
@@ -78,12 +84,12 @@ def test_texts_that_are_logged_are_the_mistakes_and_those_of_reports(
 
 def test_git_has_no_texts(private: Project, texts: list[bytes]) -> None:
     assert NAME not in private.run("git", "ls-files").splitlines()
-    own_files = ("--", ".", ":(exclude)tests")  # the tests have these words, too
+    own_files = ("--", ".", ":(exclude)tests")  # the tests contain these words
     in_git = private.run("git", "log", "--patch", "--all", *own_files).lower().encode()
     assert not any(text in in_git for text in texts)
 
 
-def test_no_secret_is_in_what_commands_wrote_and_neither_secret_nor_text_is_printed(
+def test_no_secret_is_written_and_neither_secret_nor_text_is_printed(
     private: Project, texts: list[bytes]
 ) -> None:
     assert holding(private, WRITTEN, SECRETS) == set()
@@ -91,7 +97,7 @@ def test_no_secret_is_in_what_commands_wrote_and_neither_secret_nor_text_is_prin
     assert [part for part in (*SECRETS, *texts) if part in printed] == []
 
 
-def test_comparison_has_no_texts_when_they_are_no_longer_allowed(
+def test_comparison_has_no_texts_if_they_are_not_logged(
     private: Project,
     texts: list[bytes],
     tmp_path: Path,

@@ -1,17 +1,20 @@
-"""A run is compared with a group of seeds."""
+"""A run is compared with a seed group."""
 
 import mlflow
 import pytest
 
 from extras.compare import __main__ as compare
 from tests.conftest import Caller, runs
-from tests.extras.seeds.test_seeds import children, the_parent
+from tests.extras.seeds.test_seeds import children, find_parent
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("group")
-def test_a_training_and_a_group_are_compared_by_its_spread(call: Caller) -> None:
-    parent, single = the_parent().info.run_id, runs()[-1].info.run_id
+def test_run_and_seed_group_are_compared_by_the_standard_deviation_of_the_group(
+    call: Caller,
+) -> None:
+    parent = find_parent().info.run_id
+    single = runs()[-1].info.run_id
     output = call(compare.main, "--a", single, "--b", parent)
     assert "The sample is the trainings, 1 and 2 of them, on this test set." in output
     assert "Student's t-test" in output
@@ -20,4 +23,4 @@ def test_a_training_and_a_group_are_compared_by_its_spread(call: Caller) -> None
     assert f"compare/{single}/report.html" in {file.path for file in logged}
     mlflow.delete_run(children()[43].info.run_id)
     message = call.fail(compare.main, "--a", single, "--b", parent)
-    assert f"lacks trainings of the group {parent}: `make seeds`" in message
+    assert f"lacks runs of the seed group {parent}. Run `make seeds`" in message

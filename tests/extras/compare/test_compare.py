@@ -1,4 +1,4 @@
-"""`make compare` on real runs: every kind of run, the report in both runs, and refusals."""
+"""`make compare` compares runs, logs the report to both of them, and refuses damaged files."""
 
 import shutil
 from pathlib import Path
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def both(two_runs: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of `two_runs` of one's own, which is the working directory."""
+    """A copy of `two_runs`, which is the working directory."""
     return own_copy(two_runs, tmp_path, monkeypatch)
 
 
 def ids() -> list[str]:
-    """Ids of the first run, and of that of `data/`."""
+    """Return the ids of the first run, and of the run of `data/`."""
     return [run.info.run_id for run in reversed(runs())]
 
 
@@ -54,7 +54,7 @@ def test_champion_is_compared_with_the_workspace_and_both_runs_have_the_report(
         logged = client.list_artifacts(run_id, f"compare/{other}")
         assert {Path(file.path).name for file in logged} == {"comparison.json", "report.html"}
 
-    # the result is the same wherever a run is read from
+    # The result does not depend on where a run is read from.
     output = call(compare.main, "--a", first, "--b", six)
     assert f"**{printed['sentence']}**" in output
     assert "| train.units | 4 | 6 |" in output
@@ -64,7 +64,7 @@ def test_champion_is_compared_with_the_workspace_and_both_runs_have_the_report(
     assert again == printed
 
 
-def test_file_that_is_missing_or_was_changed_is_one_message(both: Project, call: Caller) -> None:
+def test_missing_or_changed_file_is_reported(both: Project, call: Caller) -> None:
     first, six = ids()
     client = mlflow.MlflowClient()
     tag = client.get_run(first).data.tags["outputs.evaluate"]
@@ -99,11 +99,11 @@ def test_file_that_is_missing_or_was_changed_is_one_message(both: Project, call:
 
     assert f"The tracking store has no run {'0' * 32}" in call.fail(compare.main, "--a", "0" * 32)
     output = call.fail(compare.main, "--a", "HEAD~1")
-    assert output.startswith("HEAD~1 is not `workspace`, `champion` or a run's id")
+    assert output.startswith("HEAD~1 is not the id of a run. Use an id that `make ui` shows")
 
 
 @pytest.mark.usefixtures("both")
-def test_lost_run_is_one_message_and_compared_after_make_sync(
+def test_lost_run_is_reported_and_compared_after_make_sync(
     call: Caller,
 ) -> None:
     first, six = ids()

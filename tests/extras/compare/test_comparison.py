@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from extras.common.evaluated_runs import RunGroup, Training
+from extras.common.evaluated_runs import EvaluatedRun, RunGroup
 from extras.common.significance import Interval
-from extras.compare import compare_text, comparison, verdict
+from extras.compare import comparison, text, verdict
 from extras.compare.comparable import ReviewTexts, check_comparable
 from extras.compare.verdict import CompareConfig, Difference
 from sentiment.errors import UserError
@@ -28,7 +28,7 @@ PARAMS = {
 }
 
 
-def training(run_id: str, probability: list[float], **changed: Any) -> Training:
+def training(run_id: str, probability: list[float], **changed: Any) -> EvaluatedRun:
     """Return a training that predicted reviews, every second one positive.
 
     Args:
@@ -52,10 +52,10 @@ def training(run_id: str, probability: list[float], **changed: Any) -> Training:
     )
     params = PARAMS | {name.replace("__", "."): value for name, value in changed.items()}
     cost = {"parameters": 10, "milliseconds_per_review": 0.5}
-    return Training(run_id, f"name {run_id}", params, predictions, history, cost)
+    return EvaluatedRun(run_id, f"name {run_id}", params, predictions, history, cost)
 
 
-def side(run_id: str, *trainings: Training) -> RunGroup:
+def side(run_id: str, *trainings: EvaluatedRun) -> RunGroup:
     return RunGroup(run_id, run_id, f"name {run_id}", list(trainings))
 
 
@@ -72,7 +72,7 @@ def review_texts(count: int) -> ReviewTexts:
 
 
 def compared(a: RunGroup, b: RunGroup) -> comparison.Comparison:
-    return comparison.compare(a, b, review_texts(len(a.trainings[0].predictions)), CONFIG)
+    return comparison.compare_groups(a, b, review_texts(len(a.trainings[0].predictions)), CONFIG)
 
 
 A = side("a", training("a", right(40, *range(12))))
@@ -107,8 +107,8 @@ def test_difference_that_may_be_chance_is_not_called_one() -> None:
 
 def test_level_is_one_minus_the_confidence_and_an_interval_that_disagrees_is_reported() -> None:
     result = Difference(0.8, 0.81, 0.01, Interval(0.001, 0.019), 0.03)
-    assert verdict.sentence(result, 0.95, "test").startswith("B is better by 1.00")
-    assert verdict.sentence(result, 0.99, "test").startswith("No difference shown")
+    assert verdict.conclusion(result, 0.95, "test").startswith("B is better by 1.00")
+    assert verdict.conclusion(result, 0.99, "test").startswith("No difference shown")
     assert "undecided" in verdict.caveats(A, B, result, 0.99)[0]
     assert "undecided" not in " ".join(verdict.caveats(A, B, result, 0.95))
 
@@ -166,7 +166,7 @@ def test_trainings_are_the_sample_if_a_side_is_a_group() -> None:
     assert reviews == [[5], [0, 1, 2]]  # by the mean probability
     accuracy = result.a.metrics["accuracy"]
     assert accuracy.mean == pytest.approx(37 / 40)
-    assert accuracy.deviation == pytest.approx(1 / 40)
+    assert accuracy.standard_deviation == pytest.approx(1 / 40)
     assert (accuracy.low, accuracy.high) == (36 / 40, 38 / 40)
     assert accuracy.interval is None
     assert result.test == "Welch's t-test"
@@ -176,7 +176,7 @@ def test_trainings_are_the_sample_if_a_side_is_a_group() -> None:
 def test_single_training_is_compared_with_a_group_by_the_standard_deviation_of_the_group() -> None:
     result = compared(side("d", training("d", right(40, *range(12)))), GROUP)
     assert result.test == "Student's t-test"
-    # by hand: 9 of 40, spread 1 of 40: t = 9 / √(1 + 1/3), two degrees of freedom
+    # by hand: 9 of 40, standard deviation 1 of 40: t = 9 / √(1 + 1/3), two degrees of freedom
     assert result.result.p == pytest.approx(0.0161, abs=1e-4)
     assert result.b.runs == ["c0", "c1", "c2"]
     assert result.changes[0]["b"] == "0, 1, 2"
@@ -184,7 +184,7 @@ def test_single_training_is_compared_with_a_group_by_the_standard_deviation_of_t
 
 def test_metrics_of_single_trainings_and_groups_are_in_words() -> None:
     result = compared(A, GROUP)
-    rows = {name: values for name, *values in compare_text.metric_rows(result)}
+    rows = {name: values for name, *values in text.metric_rows(result)}
     single, group = rows["accuracy"]
     assert single.startswith("0.7000 (95% interval 0.5")
     assert group == "mean 0.9250 (standard deviation 0.0250, range 0.9000 to 0.9500)"
@@ -192,4 +192,4 @@ def test_metrics_of_single_trainings_and_groups_are_in_words() -> None:
     assert single == "0.2500"
     assert group.startswith("mean 0.0700 (standard deviation 0.0200, range 0.05")
     assert rows["seconds of training"][0] == "4.0"
-    assert compare_text.one_line("a <b> & c\n\x1b[31m") == "a <b> & c �[31m"
+    assert text.as_one_line("a <b> & c\n\x1b[31m") == "a <b> & c �[31m"

@@ -1,4 +1,4 @@
-"""`make demo` in a real browser: what it says of a text, and that nothing comes from elsewhere."""
+"""`make demo` in a real browser shows a prediction and loads nothing from elsewhere."""
 
 import pytest
 from selenium import webdriver
@@ -7,7 +7,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from extras.demo import __main__ as demo
-from extras.demo import demo_page, reading
+from extras.demo import app, charts
 from extras.demo.gates import Gates
 from sentiment.explanation import PrefixPrediction, WordAttribution
 from tests.browser import SECONDS, keep_screenshot, open_page, text
@@ -17,24 +17,26 @@ from tools import predict
 from workflow import files
 
 
-def test_words_are_coloured_by_what_they_speak_for_and_no_text_brings_html() -> None:
+def test_words_are_colored_by_attribution_and_text_is_escaped() -> None:
     content = "fine but\n<dull> & the"
     words = [
         WordAttribution(0, 4, 2.0),
         WordAttribution(10, 14, -1.0),
         WordAttribution(18, 21, 0.01),
     ]
-    shown = demo_page.coloured(content, words)
-    assert f'<mark title="+2.00" style="background: rgba({demo_page.POSITIVE}, 0.75)' in shown
-    assert f'<mark title="-1.00" style="background: rgba({demo_page.NEGATIVE}, 0.45)' in shown
+    shown = app.highlight_words(content, words)
+    assert f'<mark title="+2.00" style="background: rgba({app.POSITIVE}, 0.75)' in shown
+    assert f'<mark title="-1.00" style="background: rgba({app.NEGATIVE}, 0.45)' in shown
     assert shown.endswith("dull</mark>&gt; &amp; the")
     assert "but<br>&lt;" in shown
-    assert demo_page.coloured("<b>", [WordAttribution(1, 2, 0.0)]) == "&lt;b&gt;"
+    assert app.highlight_words("<b>", [WordAttribution(1, 2, 0.0)]) == "&lt;b&gt;"
 
 
-def test_a_reading_has_each_word_s_answer_and_gates_and_the_cell_by_its_greatest_norm() -> None:
+def test_table_has_prediction_gates_and_relative_cell_state_of_each_word() -> None:
     steps = [PrefixPrediction(0, 3, 0.5), PrefixPrediction(4, 8, 0.25)]
-    table = reading.table("not good", steps, [Gates(0.8, 0.4, 0.6, 1.0), Gates(0.7, 0.3, 0.5, 4.0)])
+    table = charts.prefix_table(
+        "not good", steps, [Gates(0.8, 0.4, 0.6, 1.0), Gates(0.7, 0.3, 0.5, 4.0)]
+    )
     assert table.to_numpy().tolist() == [
         ["001 not", 0.5, 0.8, 0.4, 0.6, 0.25],
         ["002 good", 0.25, 0.7, 0.3, 0.5, 1.0],
@@ -49,26 +51,27 @@ def write_review(browser: webdriver.Chrome, review: str) -> None:
 
 
 def marks(browser: webdriver.Chrome) -> list[str]:
-    """The coloured words, read in one go: Streamlit replaces them as it answers."""
+    """Return the colored words, read by one script, because Streamlit replaces them."""
     script = "return [...document.querySelectorAll('mark')].map(mark => mark.textContent)"
     words: list[str] = browser.execute_script(script)
     return words
 
 
 def points(browser: webdriver.Chrome, name: str) -> int:
-    """How many points a line of the chart has."""
+    """Return how many points a line of the chart has."""
     return len(browser.find_elements(By.CSS_SELECTOR, f".mark-symbol [aria-label*='{name}']"))
 
 
 @pytest.mark.slow
-def test_a_review_gets_its_answer_its_words_and_the_gates_beside_the_champion(
+def test_page_shows_prediction_words_and_gates_of_a_review(
     browser: webdriver.Chrome,
     finished: Project,
     start: Starter,
     call: Caller,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    port, review = free_port(), "The plot was not good <b>film</b>!"
+    port = free_port()
+    review = "The plot was not good <b>film</b>!"
     page = f"http://127.0.0.1:{port}"
     start(finished, "python", "-m", "extras.demo", DEMO_PORT=str(port))
     wait_for(f"{page}/_stcore/health")
@@ -80,9 +83,9 @@ def test_a_review_gets_its_answer_its_words_and_the_gates_beside_the_champion(
         lambda b: "<b>film</b>!" in text(b) and "plot" in marks(b)
     )
     stand_in(finished.path, monkeypatch)
-    answer = call.json(predict.main, "--text", review)
-    assert f"probability of being positive: {answer['probability']:.1%}" in text(browser)
-    lines = ["positive", *reading.GATES]
+    prediction = call.json(predict.main, "--text", review)
+    assert f"probability of being positive: {prediction['probability']:.1%}" in text(browser)
+    lines = ["positive", *charts.GATES]
     WebDriverWait(browser, SECONDS).until(lambda b: [points(b, name) for name in lines] == [6] * 5)
     keep_screenshot(browser, "demo")
     write_review(browser, "?!")
@@ -93,11 +96,12 @@ def test_a_review_gets_its_answer_its_words_and_the_gates_beside_the_champion(
     )
     assert loaded
     assert [name for name in loaded if not name.startswith((page, "data:", "blob:"))] == []
-    assert demo.SETTINGS["browser.gatherUsageStats"] == "false"  # which needs a network to be seen
+    # Usage statistics could be seen only with a network.
+    assert demo.STREAMLIT_CONFIG["browser.gatherUsageStats"] == "false"
 
 
 @pytest.mark.slow
-def test_without_a_champion_the_ways_on_are_named(project: Project, call: Caller) -> None:
+def test_missing_champion_is_reported(project: Project, call: Caller) -> None:
     project.change(fetch={"dataset": "imdb"})
     output = call.fail(demo.main, DEMO_PORT=str(free_port()))
     assert "There is no champion of imdb-sentiment yet" in output

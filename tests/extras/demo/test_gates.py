@@ -1,4 +1,4 @@
-"""The gates are those that Keras computes with."""
+"""The gates of the page are the ones that Keras computes with."""
 
 from typing import Any
 
@@ -37,9 +37,7 @@ def small(**changes: Any) -> TrainParams:
     ],
     ids=["the first of two, padding is skipped", "segments"],
 )
-def test_the_cell_is_the_one_that_keras_computes(
-    changes: dict[str, Any], seen: list[slice | None]
-) -> None:
+def test_cell_state_equals_that_of_keras(changes: dict[str, Any], seen: list[slice | None]) -> None:
     import keras
 
     model = build_model(small(**changes), inputs(20, len(ROW)))
@@ -47,7 +45,7 @@ def test_the_cell_is_the_one_that_keras_computes(
     state = keras.layers.LSTM(4, return_state=True)
     state(vectors[None])
     state.set_weights(recurrent_layers(model)[0].get_weights())
-    at_tokens = gates.watch(model)
+    at_tokens = gates.gates_by_token(model)
     assert at_tokens
     for step, part in zip(at_tokens(ROW), seen, strict=False):
         cell = state(vectors[None, part])[2] if part else 0
@@ -59,13 +57,16 @@ def test_gates_are_the_means_over_the_units() -> None:
     (layer,) = recurrent_layers(model)
     kernel, recurrent, bias = (np.zeros_like(weight) for weight in layer.get_weights())
     units = len(recurrent)
-    bias[:units], bias[units : 2 * units], bias[3 * units :] = 1.0, [0, 1, 2, 3], -50.0
+    bias[:units] = 1.0  # input gate
+    bias[units : 2 * units] = [0, 1, 2, 3]  # forget gate
+    bias[3 * units :] = -50.0  # output gate
     layer.set_weights([kernel, recurrent, bias])
-    at_tokens = gates.watch(model)
+    at_tokens = gates.gates_by_token(model)
     assert at_tokens
-    forget, opened = np.mean(1 / (1 + np.exp(-np.arange(4.0)))), 1 / (1 + np.exp(-1))
-    assert at_tokens(ROW)[0] == pytest.approx((forget, opened, 0, 0), abs=1e-6)
+    forget_gate = np.mean(1 / (1 + np.exp(-np.arange(4.0))))
+    input_gate = 1 / (1 + np.exp(-1))
+    assert at_tokens(ROW)[0] == pytest.approx((forget_gate, input_gate, 0, 0), abs=1e-6)
 
 
-def test_another_cell_has_no_such_gates() -> None:
-    assert gates.watch(build_model(small(cell="gru"), inputs(20, len(ROW)))) is None
+def test_model_without_an_lstm_has_no_gates() -> None:
+    assert gates.gates_by_token(build_model(small(cell="gru"), inputs(20, len(ROW)))) is None

@@ -1,4 +1,4 @@
-"""`make ensemble` on real runs: evaluated, registered and served as any other model."""
+"""`make ensemble` evaluates, registers and serves an ensemble like any other model."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from sentiment.explanation import explain, prefix_predictions
 from sentiment.serving.text_classifier import log_odds
 from stages import fetch
 from tests.conftest import Caller, Sharer, own_copy, run_stages, runs, stand_in
-from tests.extras.conftest import answering_as_evaluated, predictions
+from tests.extras.conftest import load_as_evaluated, predictions
 from tests.project import Project
 from workflow import files
 from workflow.registry.model_card import SPACED_COLUMNS
@@ -95,7 +95,7 @@ def test_it_is_a_run_like_that_of_a_training(result: dict[str, Any]) -> None:
 def test_registered_model_predicts_texts_as_it_was_evaluated(result: dict[str, Any]) -> None:
     (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{result['run_id']}'")
     assert version.tags["promote.decision"] in ("champion", "not promoted")
-    model = answering_as_evaluated(result["run_id"])
+    model = load_as_evaluated(result["run_id"])
     text = "dull but good"
     (probability,) = model.predict(None, pd.DataFrame({"text": [text]}))["probability"]
     assert len(explain(model, text).words) == len(model.tokenize(text)) > 1
@@ -123,14 +123,14 @@ def test_two_seeds_of_a_group_count_as_much_as_one_run(group: Project, call: Cal
     assert_predicts_mean_log_odds(result)
 
 
-def test_what_does_not_go_together_is_one_message(
+def test_members_that_do_not_go_together_are_refused(
     standing: Project,
     result: dict[str, Any],
     call: Caller,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A run that does not exist, an ensemble, a changed file, other reviews; nothing is logged."""
+    """Refuse a missing run, an ensemble, a changed file and other reviews. Nothing is logged."""
     project = own_copy(standing, tmp_path, monkeypatch)
     before = len(runs())
     lstm, transformer, _ = result["weights"]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from extras.common.evaluated_runs import Training
+from extras.common.evaluated_runs import EvaluatedRun
 from extras.ensemble import evaluation
 from extras.ensemble.evaluation import evaluate_ensemble, split_reviews
 from extras.ensemble.members import Member
@@ -23,7 +23,7 @@ WORDS = ["", "good", "dull", "film", "plot"]
 
 def member(run_id: str, validation_split: float, seconds: Sequence[float] = (1,)) -> Member:
     """Return a member of half of the weight that was trained for these seconds an epoch."""
-    training = Training(
+    training = EvaluatedRun(
         run_id=run_id,
         name=run_id,
         params={"train.validation_split": validation_split},

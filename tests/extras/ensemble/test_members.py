@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from extras.common.evaluated_runs import RunGroup, Training
+from extras.common.evaluated_runs import EvaluatedRun, RunGroup
 from extras.ensemble.members import choose_members
 from sentiment.errors import UserError
 
@@ -24,7 +24,7 @@ def group(*run_ids: str, **changes: str | int) -> RunGroup:
     params |= {name.replace("__", "."): value for name, value in changes.items()}
     table = pd.DataFrame()
     trainings = [
-        Training(
+        EvaluatedRun(
             run_id=run_id,
             name=f"name {run_id}",
             params={**params, "train.seed": seed},

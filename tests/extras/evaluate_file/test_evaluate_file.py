@@ -1,4 +1,4 @@
-"""`make evaluate FILE=…`: an evaluation on a file of labeled texts is a run of its own."""
+"""`make evaluate-file`: an evaluation on a file of labeled texts is a run of its own."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from extras.common.significance import proportions_difference, wilson
+from extras.common.significance import newcombe_interval, wilson_interval
 from extras.evaluate_file import __main__ as evaluate_file
 from stages import fetch
 from tests.conftest import Caller, own_copy, runs
@@ -28,35 +28,36 @@ def project(own_texts: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return own_copy(own_texts, tmp_path, monkeypatch)
 
 
-def test_a_file_from_elsewhere_is_evaluated_as_a_run_linked_to_the_model(
+def test_evaluation_of_a_file_is_a_run_that_is_linked_to_the_model(
     project: Project, call: Caller
 ) -> None:
     rows = write_texts(project.path / "other.csv", seed=5)
     lines = [json.dumps({"text": content, "label": int(label)}) for content, label in rows]
     (project.path / "elsewhere.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    names = ("--text", "text", "--label", "label", "--file", "elsewhere.jsonl")
+    names = ("--text-column", "text", "--label-column", "label", "--file", "elsewhere.jsonl")
     result = json.loads(call(evaluate_file.main, *names, "--json").splitlines()[-1])
     assert (result["reviews"], result["positive"], result["also_in_training"]) == (240, 60, 0)
     accuracy = result["metrics"]["accuracy"]
     own = files.read_json(project.path / "data/evaluate/metrics.json")
     for name in ("accuracy", "roc_auc"):
-        assert result["metrics"][name]["there"] == pytest.approx(own[f"test_{name}"])
-    answers = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion").predict(
+        assert result["metrics"][name]["test_value"] == pytest.approx(own[f"test_{name}"])
+    predicted = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion").predict(
         pd.DataFrame({"text": [content for content, _ in rows]})
     )
-    right = (answers["label"] == "positive") == [label == "1" for _, label in rows]
-    assert accuracy["here"] == pytest.approx(right.mean())
-    here, reviews = (int(right.sum()), 240), own["test_reviews"]
-    there = (round(own["test_accuracy"] * reviews), reviews)
-    assert accuracy["interval"] == pytest.approx(wilson(*here, 0.95))
-    assert accuracy["difference"] == pytest.approx(proportions_difference(there, here, 0.95))
+    right = (predicted["label"] == "positive") == [label == "1" for _, label in rows]
+    assert accuracy["value"] == pytest.approx(right.mean())
+    correct = (int(right.sum()), 240)
+    reviews = own["test_reviews"]
+    test_correct = (round(own["test_accuracy"] * reviews), reviews)
+    assert accuracy["interval"] == pytest.approx(wilson_interval(*correct, 0.95))
+    assert accuracy["difference"] == pytest.approx(newcombe_interval(test_correct, correct, 0.95))
 
     client = mlflow.MlflowClient()
     run = client.get_run(result["run_id"])
     version = client.get_model_version_by_alias(MODEL, "champion")
     assert run.info.status == "FINISHED"
     assert run.data.tags["evaluation.of"] == version.run_id
-    assert run.data.metrics["test_accuracy"] == accuracy["here"]
+    assert run.data.metrics["test_accuracy"] == accuracy["value"]
     assert run.inputs
     assert [used.model_id for used in run.inputs.model_inputs] == [tracking.model_id_of(version)]
     assert [used.dataset.name for used in run.inputs.dataset_inputs] == ["elsewhere.jsonl"]
@@ -106,14 +107,14 @@ def test_positive_label_is_normalized_as_those_of_the_file(
     project: Project, call: Caller, positive: str
 ) -> None:
     write_texts(project.path / "other.csv", seed=5)
-    result = call.json(evaluate_file.main, FILE="other.csv", POSITIVE=positive)
+    result = call.json(evaluate_file.main, FILE="other.csv", POSITIVE_LABEL=positive)
     assert result["positive"] == 60
 
 
 def test_positive_label_may_be_a_truth_value(project: Project, call: Caller) -> None:
     lines = ["body,stars", "très bon,True", "nul,False"]
     (project.path / "other.csv").write_text("\n".join(lines), encoding="utf-8")
-    result = call.json(evaluate_file.main, FILE="other.csv", POSITIVE="True")
+    result = call.json(evaluate_file.main, FILE="other.csv", POSITIVE_LABEL="True")
     assert result["positive"] == 1
 
 
@@ -166,7 +167,7 @@ def test_labels_join_logged_predictions_by_the_ids_of_requests(
     result = json.loads(printed.splitlines()[-1])
     assert (result["reviews"], result["positive"]) == (240, 60)
     right = (rows["predicted"] == "positive") == (rows["y"] == "1")
-    assert result["metrics"]["accuracy"]["here"] == pytest.approx(right.mean())
+    assert result["metrics"]["accuracy"]["value"] == pytest.approx(right.mean())
     run = mlflow.MlflowClient().get_run(result["run_id"])
     assert run.data.params["evaluation.text"] == "request_id"
     predictions = pd.read_csv(Path(result["folder"]) / "predictions.csv")
@@ -206,7 +207,7 @@ def test_unfit_file_is_refused(call: Caller, project: Project) -> None:
             "column 'stars' has a third label, '0'. Only '2' (positive)",
             "--file",
             NAME,
-            "--positive",
+            "--positive-label",
             "2",
         ),
         (f"There is no model version {missing}", "--file", NAME, "--model", missing),

@@ -1,4 +1,4 @@
-"""An alarm is an effect beyond chance and beyond the floor."""
+"""An alarm is an effect beyond chance and beyond the smallest one that matters."""
 
 from typing import Any, NamedTuple
 
@@ -9,8 +9,8 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from extras.monitor import drift
-from extras.monitor.drift import Effect, Floors, MonitorConfig
-from extras.monitor.monitor_run import CONFIG_FILE
+from extras.monitor.drift import Effect, MinEffects, MonitorConfig
+from extras.monitor.run import CONFIG_FILE
 from sentiment.errors import UserError
 from sentiment.profile import ReferenceProfile, build_profile, count_words
 from sentiment.tokenizer import ReadLimits, Reviews
@@ -97,8 +97,8 @@ def test_unchanged_texts_raise_no_alarm(mean_words: int, config: MonitorConfig) 
 def test_chance_is_exceeded_as_often_as_the_config_allows(
     profile: ReferenceProfile, config: MonitorConfig
 ) -> None:
-    no_floors = Floors(**dict.fromkeys(Floors.model_fields, 0.0))
-    often = config.model_copy(update={"false_alarms": 0.2, "floors": no_floors})
+    no_min_effects = MinEffects(**dict.fromkeys(MinEffects.model_fields, 0.0))
+    often = config.model_copy(update={"false_alarm_rate": 0.2, "min_effects": no_min_effects})
     windows = (draw_texts(200, seed) for seed in range(1, 101))
     count = sum(bool(alarms(window, profile, often)) for window in windows)
     assert 5 <= count <= 30
@@ -161,12 +161,14 @@ def test_longer_texts_do_not_count_as_more_texts(config: MonitorConfig) -> None:
         assert not measure(longer, reference, config)["word_use"].alarm
 
 
-def test_floor_of_length_is_relative(profile: ReferenceProfile, config: MonitorConfig) -> None:
+def test_min_effect_of_length_is_relative(profile: ReferenceProfile, config: MonitorConfig) -> None:
     effect = measure(draw_texts(100, seed=1), profile, config)["words"]
-    assert effect.floor == pytest.approx(config.floors.words * effect.reference)
+    assert effect.min_effect == pytest.approx(config.min_effects.words * effect.reference)
 
 
-@pytest.mark.parametrize(("count", "more", "limit"), [(3000, 0.045, "chance"), (100, 0.1, "floor")])
+@pytest.mark.parametrize(
+    ("count", "more", "limit"), [(3000, 0.045, "chance_limit"), (100, 0.1, "min_effect")]
+)
 def test_effect_beyond_only_one_limit_is_no_alarm(
     profile: ReferenceProfile, config: MonitorConfig, count: int, more: float, limit: str
 ) -> None:
@@ -213,19 +215,19 @@ def test_words_of_shorter_texts_have_the_same_shares(profile: ReferenceProfile) 
         assert word.current == pytest.approx(word.reference, abs=0.01)
 
 
-def test_config_needs_every_floor(config: MonitorConfig) -> None:
+def test_config_needs_every_min_effect(config: MonitorConfig) -> None:
     document = config.model_dump()
-    del document["floors"]["truncated"]
-    with pytest.raises(UserError, match=r"floors\.truncated: missing"):
+    del document["min_effects"]["truncated"]
+    with pytest.raises(UserError, match=r"min_effects\.truncated: missing"):
         validate(MonitorConfig, document, "monitor.yaml")
 
 
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [
-        ("floors", "word_usage", 0.1),
-        ("floors", "words", float("nan")),
-        ("floors", "unknown", -0.1),
+        ("min_effects", "word_usage", 0.1),
+        ("min_effects", "words", float("nan")),
+        ("min_effects", "unknown", -0.1),
         ("max_shares", "unreadable", 1.5),
     ],
 )

@@ -134,11 +134,11 @@ def test_log_without_a_prediction_of_the_version_is_one_message() -> None:
 
 
 def test_reader_is_told_of_the_page_and_how_to_label(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--file", write_foreign(120), "--label", "100"]
+    arguments = ["--file", write_foreign(120), "--label-sample", "100"]
     assert monitor.main.main(arguments, standalone_mode=False) == 3
     printed = capsys.readouterr().out
     assert "foreign.csv, 120 texts for models:/" in printed
-    _, _, after = printed.partition("then: make evaluate FILE=")
+    _, _, after = printed.partition("then: make evaluate-file FILE=")
     path = Path(after.split()[0])
     assert path.stat().st_mode & 0o777 == 0o600
     with path.open(encoding="utf-8", newline="") as file:
@@ -150,12 +150,14 @@ def test_reader_is_told_of_the_page_and_how_to_label(capsys: pytest.CaptureFixtu
 
 def test_log_without_texts_has_none_to_label() -> None:
     with pytest.raises(UserError, match="LOG_TEXTS=1"):
-        report("--file", write_log(*[log_line()] * 100), "--label", "5")
+        report("--file", write_log(*[log_line()] * 100), "--label-sample", "5")
 
 
 def test_file_with_too_few_texts_to_label_is_one_message() -> None:
-    with pytest.raises(UserError, match=r"has 10 texts to label, fewer than 20\. Lower LABEL"):
-        report("--file", write_foreign(10), "--label", "20")
+    with pytest.raises(
+        UserError, match=r"has 10 texts to label, fewer than 20\. Lower LABEL_SAMPLE"
+    ):
+        report("--file", write_foreign(10), "--label-sample", "20")
 
 
 def test_name_of_a_file_may_be_long() -> None:

@@ -1,4 +1,4 @@
-"""Trainings as DVC experiments: their names, and the texts that they need."""
+"""The names of the experiments of seeds, and the texts that they need."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ from workflow import provenance
 from workflow.params import load_params, validate_params
 
 
-def test_a_name_changes_with_whatever_shapes_the_training_or_its_evaluation_but_the_seed(
+def test_name_depends_on_params_and_code_but_not_on_the_first_seed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(provenance, "code_digests", lambda _: {"train.py": "digest"})
 
     def named(**changes: Any) -> str:
         params = validate_params(merged(merged(defaults(), SMALL), changes), "params.yaml")
-        return experiments.under_seeds(params, 2)[1].name
+        return experiments.seed_experiments(params, 2)[1].name
 
     before = named()
     assert before.endswith("-43")
@@ -34,28 +34,28 @@ def test_a_name_changes_with_whatever_shapes_the_training_or_its_evaluation_but_
 
 
 @pytest.mark.slow
-def test_texts_are_in_each_copy_and_others_make_another_training(
+def test_texts_must_be_tracked_and_change_the_name(
     fresh: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(fresh.path)
     write_texts(fresh.path / NAME, seed=0)
     use_table(fresh, NAME)
     message = call.fail(seeds.main, "--count", "2")
-    assert f"{NAME} is known neither to git nor to DVC" in message
+    assert f"Neither git nor DVC tracks {NAME}" in message
     assert f"dvc add '{NAME}'" in message
     params = load_params()
-    before = experiments.short_key(params)
+    before = experiments.group_key(params)
     fresh.run("git", "add", NAME)
-    experiments.require_copies(params.fetch)
+    experiments.check_texts_are_tracked(params.fetch)
     write_texts(fresh.path / NAME, seed=1)
-    changed = experiments.short_key(params)
+    changed = experiments.group_key(params)
     assert changed != before
     (fresh.path / "added").mkdir()
     write_texts(fresh.path / "added" / "answers.csv", seed=2)
     fresh.change(fetch={"added_texts": "added"})
     params = load_params()
-    with pytest.raises(UserError, match=r"added/answers\.csv is known neither to git nor to DVC"):
-        experiments.require_copies(params.fetch)
-    (fresh.path / "added.dvc").touch()  # of the folder
-    experiments.require_copies(params.fetch)
-    assert experiments.short_key(params) != changed
+    with pytest.raises(UserError, match=r"Neither git nor DVC tracks added/answers\.csv"):
+        experiments.check_texts_are_tracked(params.fetch)
+    (fresh.path / "added.dvc").touch()  # DVC tracks the folder
+    experiments.check_texts_are_tracked(params.fetch)
+    assert experiments.group_key(params) != changed

@@ -1,4 +1,4 @@
-"""`make seeds`: each seed once, by DVC; one parent run with mean and spread."""
+"""`make seeds` trains each seed once and logs means and standard deviations to a parent run."""
 
 import json
 import re
@@ -10,8 +10,7 @@ import pytest
 from mlflow.entities import Run
 
 from extras.seeds import __main__ as seeds
-from extras.seeds import seed_group as groups
-from extras.seeds.seed_group import Group, Member
+from extras.seeds.group import SeedGroup, SeedRun, format_group
 from tests.conftest import Caller, runs
 from tests.project import Project
 from workflow import dvc_commands
@@ -20,26 +19,27 @@ pytestmark = pytest.mark.slow
 NAME = "lstm-6 · len 40 · synthetic"
 
 
-def the_parent() -> Run:
+def find_parent() -> Run:
     (parent,) = [run for run in runs() if "seeds.key" in run.data.tags]
     return parent
 
 
 def children() -> dict[int, Run]:
-    """The runs under the parent, by seed."""
-    query = f"tags.`mlflow.parentRunId` = '{the_parent().info.run_id}'"
+    """Return the child runs, by seed."""
+    query = f"tags.`mlflow.parentRunId` = '{find_parent().info.run_id}'"
     trained = mlflow.MlflowClient().search_runs(["1"], query)
     return {int(run.data.params["train.seed"]): run for run in trained}
 
 
 def listed(project: Project) -> set[str]:
-    """The names of all DVC experiments."""
+    """Return the names of all DVC experiments."""
     return {*project.read("dvc", "exp", "list", "--all-commits", "--name-only").split()}
 
 
 @pytest.mark.usefixtures("group")
-def test_the_parent_has_mean_and_spread_of_its_children() -> None:
-    parent, by_seed = the_parent(), children()
+def test_parent_run_has_metrics_of_its_child_runs() -> None:
+    parent = find_parent()
+    by_seed = children()
     assert sorted(by_seed) == [42, 43]
     accuracies = [by_seed[seed].data.metrics["test_accuracy"] for seed in (42, 43)]
     expected = {
@@ -59,7 +59,7 @@ def test_the_parent_has_mean_and_spread_of_its_children() -> None:
     }
 
 
-def test_what_dvc_has_is_not_trained_again_and_lost_runs_are_made_again(
+def test_finished_experiments_are_reused_and_lost_runs_are_logged_again(
     group: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert children()[42].info.run_id == group.run_id
@@ -70,27 +70,31 @@ def test_what_dvc_has_is_not_trained_again_and_lost_runs_are_made_again(
     lost = children()[43]
     mlflow.delete_run(lost.info.run_id)
     call(seeds.main, N="2")
-    made_again = children()[43]
-    assert made_again.info.run_id != lost.info.run_id
-    assert made_again.data.tags["training.id"] == lost.data.tags["training.id"]
-    assert made_again.info.start_time == lost.info.start_time
+    logged_again = children()[43]
+    assert logged_again.info.run_id != lost.info.run_id
+    assert logged_again.data.tags["training.id"] == lost.data.tags["training.id"]
+    assert logged_again.info.start_time == lost.info.start_time
 
 
-def test_an_interrupted_call_goes_on_where_it_was_and_more_seeds_share_the_parent(
+def test_failed_call_continues_and_more_seeds_share_the_parent_run(
     group: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parent_id, before = the_parent().info.run_id, listed(group)
+    parent_id = find_parent().info.run_id
+    before = listed(group)
     with monkeypatch.context() as patch:
         patch.setattr(dvc_commands, "run_dvc", lambda *_: 1)
         message = call.fail(seeds.main, "--count", "3")
-    assert "The training of seed 44 failed, see above. `make seeds` resumes from here" in message
+    assert (
+        "The training of seed 44 failed, see above. Fix that, and run `make seeds` again" in message
+    )
 
     output = group.run("python", "-m", "extras.seeds", "--count", "3", "--json")
     assert output.count("Running stage 'train'") == 1
     printed = json.loads(output.splitlines()[-1])
     (added,) = listed(group) - before
     assert added.endswith("-44")
-    parent, by_seed = the_parent(), children()
+    parent = find_parent()
+    by_seed = children()
     assert printed["run_id"] == parent.info.run_id == parent_id
     assert printed["name"] == parent.info.run_name == f"3 seeds · {NAME}"
     mean = parent.data.metrics["test_accuracy_mean"]
@@ -102,7 +106,7 @@ def test_an_interrupted_call_goes_on_where_it_was_and_more_seeds_share_the_paren
         assert training["experiment"].endswith(f"-{training['seed']}")
         assert training["metrics"]["test_accuracy"] == run.data.metrics["test_accuracy"]
 
-    # files that neither the cache nor a remote in reach has cost no experiment
+    # Files that neither the cache nor the remote has do not remove an experiment.
     shutil.rmtree(group.path / ".dvc" / "cache")
     group.run("dvc", "remote", "add", "--default", "shared", "http://127.0.0.1:1/data")
     message = call.fail(seeds.main, "--count", "3")
@@ -110,12 +114,12 @@ def test_an_interrupted_call_goes_on_where_it_was_and_more_seeds_share_the_paren
     assert listed(group) == before | {added}
 
 
-def test_the_table_names_each_run_and_the_spread_of_what_is_defined() -> None:
-    members = [
-        Member(1, "seeds-1", "run-1", {}, {"test_accuracy": 0.8, "test_f1": 0.5}),
-        Member(2, "seeds-2", "run-2", {}, {"test_accuracy": 0.9}),  # without F1 where it is NaN
+def test_table_lists_the_runs_and_the_metrics_that_all_of_them_have() -> None:
+    runs = [
+        SeedRun(1, "seeds-1", "run-1", {}, {"test_accuracy": 0.8, "test_f1": 0.5}),
+        SeedRun(2, "seeds-2", "run-2", {}, {"test_accuracy": 0.9}),  # F1 is not defined
     ]
-    printed = groups.table(Group("2 seeds", "key", members), "parent")
+    printed = format_group(SeedGroup("2 seeds", "key", runs), "parent")
     assert re.search(r"^ +2 +0\.9000  run-2  seeds-2$", printed, re.MULTILINE)
     assert "accuracy 0.8500 ± 0.0707" in printed
     assert "F1" not in printed

@@ -82,5 +82,5 @@ def swept(finished: Project, shared: Sharer) -> Project:
 
 @pytest.fixture
 def project(swept: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of `swept` of one's own, which is the working directory."""
+    """A copy of `swept`, which is the working directory."""
     return own_copy(swept, tmp_path, monkeypatch)

@@ -26,22 +26,22 @@ UNITS = {"train.units": optuna.distributions.IntDistribution(1, 100)}
 
 def draw_slowly(of: optuna.Study, trials: int, trial: optuna.Trial) -> float:
     """Draw a value in place of a training."""
-    study.require_place(of, trial, trials)
+    study.check_trial_is_needed(of, trial, trials)
     value = trial.suggest_float("x", 0, 1)
     time.sleep(0.2)
     return float(value)
 
 
-def work(sweep: Sweep, name: str, trials: int, _: int) -> None:
+def run_worker(sweep: Sweep, name: str, trials: int, _: int) -> None:
     """Work as a process of a sweep does, without training anything."""
     study.HEARTBEAT_SECONDS = 1
     study.GRACE_SECONDS = 2
     of = study.open_study(name, sweep.config)
     of.optimize(
         partial(draw_slowly, of, trials),
-        n_trials=study.places(of, trials),
+        n_trials=study.startable_trials(of, trials),
         catch=(SurplusError,),
-        callbacks=[lambda of, _: None if study.places(of, trials) else of.stop()],
+        callbacks=[lambda of, _: None if study.startable_trials(of, trials) else of.stop()],
     )
 
 
@@ -54,7 +54,7 @@ def fail(*_: object) -> None:
 def test_exactly_as_many_trials_count_as_were_asked_for_though_processes_of_two_commands_are_killed(
     small_sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "work", work)
+    monkeypatch.setattr(search, "run_worker", run_worker)
     monkeypatch.setattr(study, "GRACE_SECONDS", 2)
     monkeypatch.setattr(search, "POLL_SECONDS", 0.2)
     monkeypatch.setattr(search, "MAX_FAILURES", 100)
@@ -71,7 +71,7 @@ def test_exactly_as_many_trials_count_as_were_asked_for_though_processes_of_two_
         if processes and kills < 15:
             os.kill(rng.choice(processes).pid or 0, signal.SIGKILL)
             kills += 1
-    there = study.counted(opened[0])
+    there = study.counted_trials(opened[0])
     assert Counter(trial.state.name for trial in there) == {"COMPLETE": trials}
     assert len({study.first_number(trial) for trial in there}) == trials
     assert kills == 15
@@ -81,11 +81,11 @@ def test_exactly_as_many_trials_count_as_were_asked_for_though_processes_of_two_
 def test_processes_that_all_fail_end_the_command(
     small_sweep: Sweep, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(search, "work", fail)
+    monkeypatch.setattr(search, "run_worker", fail)
     monkeypatch.setattr(search, "POLL_SECONDS", 0.2)
     monkeypatch.setattr(search, "MAX_FAILURES", 3)
     of = study.open_study("some", small_sweep.config)
-    with pytest.raises(UserError, match=r"3 processes in a row failed. Fix what is said above"):
+    with pytest.raises(UserError, match=r"3 processes in a row failed\. Fix what the lines"):
         search.train_all(small_sweep, of, workers=1, trials=2)
     assert "The store cannot be used." in capfd.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Values are drawn from the space of a sweep."""
+"""ParamSpace are drawn from the space of a sweep."""
 
 import re
 from collections.abc import Mapping
@@ -9,23 +9,23 @@ import pytest
 from ruamel.yaml import YAML
 
 from extras.sweep import space
-from extras.sweep.config import CONFIG_FILE, SweepConfig, Values
+from extras.sweep.config import CONFIG_FILE, ParamSpace, SweepConfig
 from sentiment.errors import UserError
 from tests.project import ROOT
 from workflow.params import validate
 
 SPACE = {
-    "train.units": Values(low=8, high=64, step=8),
-    "train.learning_rate": Values(low=0.0001, high=0.01, log=True),
-    "train.dropout.head": Values(low=0, high=0.5),
-    "train.pooling": Values(choices=["last", "max"]),
-    "train.bidirectional": Values(choices=[False, True]),
+    "train.units": ParamSpace(low=8, high=64, step=8),
+    "train.learning_rate": ParamSpace(low=0.0001, high=0.01, log=True),
+    "train.dropout.head": ParamSpace(low=0, high=0.5),
+    "train.pooling": ParamSpace(choices=["last", "max"]),
+    "train.bidirectional": ParamSpace(choices=[False, True]),
 }
 
 
-def drawn(count: int, values: Mapping[str, Values]) -> list[dict[str, Any]]:
+def drawn(count: int, values: Mapping[str, ParamSpace]) -> list[dict[str, Any]]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    return [space.draw(study.ask(), values) for _ in range(count)]
+    return [space.draw_values(study.ask(), values) for _ in range(count)]
 
 
 def test_values_are_of_the_parameter_s_type_and_within_its_range() -> None:
@@ -43,10 +43,10 @@ def test_values_are_of_the_parameter_s_type_and_within_its_range() -> None:
 
 def test_values_are_as_people_write_them() -> None:
     """Three steps of 0.1 are 0.30000000000000004 by themselves."""
-    tenths = {"train.dropout.head": Values(low=0.1, high=0.4, step=0.1)}
+    tenths = {"train.dropout.head": ParamSpace(low=0.1, high=0.4, step=0.1)}
     texts = {str(values["train.dropout.head"]) for values in drawn(30, tenths)}
     assert texts == {"0.1", "0.2", "0.3", "0.4"}
-    assert space.rounded({"train.learning_rate": 0.001793807724144196, "train.units": 7}) == {
+    assert space.round_values({"train.learning_rate": 0.001793807724144196, "train.units": 7}) == {
         "train.learning_rate": 0.00179381,
         "train.units": 7,
     }

@@ -25,7 +25,7 @@ def searched(config: SweepConfig) -> optuna.Study:
 
 def train(of: optuna.Study, trials: int, trial: optuna.Trial) -> float:
     """Draw a value in place of a training."""
-    study.require_place(of, trial, trials)
+    study.check_trial_is_needed(of, trial, trials)
     return float(trial.suggest_float("x", 0, 1))
 
 
@@ -52,7 +52,7 @@ def silence() -> None:
 
 def states(of: optuna.Study) -> list[str]:
     """Return the states of the trials that count, by number."""
-    return [trial.state.name for trial in study.counted(of)]
+    return [trial.state.name for trial in study.counted_trials(of)]
 
 
 def test_trial_beyond_those_asked_for_is_surplus_and_does_not_count(searched: optuna.Study) -> None:
@@ -60,27 +60,27 @@ def test_trial_beyond_those_asked_for_is_surplus_and_does_not_count(searched: op
         run(searched, 2)
     assert [trial.state.name for trial in searched.trials] == ["COMPLETE", "COMPLETE", "FAIL"]
     assert states(searched) == ["COMPLETE", "COMPLETE"]
-    assert study.places(searched, 2) == 0
+    assert study.startable_trials(searched, 2) == 0
 
 
 def test_more_trials_can_be_asked_for_later_and_fewer_remove_none(searched: optuna.Study) -> None:
     for _ in range(3):
         run(searched, 2)
-    assert study.places(searched, 3) == 1
+    assert study.startable_trials(searched, 3) == 1
     run(searched, 3)
     assert states(searched) == ["COMPLETE"] * 3
-    assert study.places(searched, 1) == 0
+    assert study.startable_trials(searched, 1) == 0
 
 
 def test_dead_trial_counts_and_waits_again_with_its_values(searched: optuna.Study) -> None:
     run(searched, 2, die)
     assert states(searched) == ["RUNNING"]
-    assert study.places(searched, 2) == 1
-    study.requeue_dead(searched, {0})
+    assert study.startable_trials(searched, 2) == 1
+    study.requeue_dead_trials(searched, {0})
     assert states(searched) == ["WAITING"]
-    assert study.places(searched, 1) == 1
+    assert study.startable_trials(searched, 1) == 1
     run(searched, 1)
-    (trial,) = study.ended(searched)
+    (trial,) = study.finished_trials(searched)
     assert (trial.number, study.first_number(trial)) == (1, 0)
     assert trial.params == searched.trials[0].params
 
@@ -91,7 +91,7 @@ def test_trial_that_failed_by_an_error_waits_again(searched: optuna.Study) -> No
 
     with pytest.raises(OSError, match="disk full"):
         searched.optimize(fail, n_trials=1)
-    study.requeue_dead(searched, set())
+    study.requeue_dead_trials(searched, set())
     assert states(searched) == ["WAITING"]
 
 
@@ -111,7 +111,7 @@ def test_dead_trial_that_two_commands_requeued_runs_once(searched: optuna.Study)
     for _ in range(2):
         run(searched, 2)
     assert states(searched) == ["COMPLETE"]
-    assert study.places(searched, 2) == 1
+    assert study.startable_trials(searched, 2) == 1
 
 
 def test_trial_whose_process_dies_again_and_again_is_given_up_and_another_one_takes_its_place(
@@ -120,9 +120,9 @@ def test_trial_whose_process_dies_again_and_again_is_given_up_and_another_one_ta
     monkeypatch.setattr(study, "MAX_DEATHS", 2)
     for _ in range(study.MAX_DEATHS):
         run(searched, 1, die)
-        study.requeue_dead(searched, {0, 1})
+        study.requeue_dead_trials(searched, {0, 1})
     assert states(searched) == []
-    assert study.places(searched, 1) == 1
+    assert study.startable_trials(searched, 1) == 1
     run(searched, 1)
     assert states(searched) == ["COMPLETE"]
 
@@ -133,9 +133,9 @@ def test_trial_whose_process_died_before_its_first_heartbeat_is_found(
 ) -> None:
     searched.ask()  # which sends no heartbeat
     seen: set[int] = set()
-    study.requeue_dead(searched, seen)
+    study.requeue_dead_trials(searched, seen)
     silence()
-    study.requeue_dead(searched, seen)
+    study.requeue_dead_trials(searched, seen)
     assert states(searched) == ["WAITING"]
 
 
@@ -156,19 +156,19 @@ def test_same_seed_draws_the_same_values_and_no_two_trials_draw_equal_ones(
 def test_each_given_value_is_trained_once_also_if_two_commands_ask_for_it(
     searched: optuna.Study,
 ) -> None:
-    study.fill(searched, [{"x": 1}, {"x": 2}, {"x": 1}])
-    study.fill(searched, [{"x": 2}, {"x": 3}])
+    study.enqueue_missing(searched, [{"x": 1}, {"x": 2}, {"x": 1}])
+    study.enqueue_missing(searched, [{"x": 2}, {"x": 3}])
     searched.enqueue_trial({}, user_attrs={study.VALUES: {"x": 3}})  # by another command
-    assert study.places(searched, 0) == 4
+    assert study.startable_trials(searched, 0) == 4
     for _ in range(4):
         run(searched, 0)
-    assert [study.values_of(trial) for trial in study.ended(searched)] == [
+    assert [study.values_of(trial) for trial in study.finished_trials(searched)] == [
         {"x": 1},
         {"x": 2},
         {"x": 3},
     ]
     run(searched, 0)  # by a process that came too late
-    assert len(study.counted(searched)) == 3
+    assert len(study.counted_trials(searched)) == 3
 
 
 def test_pruner_is_that_of_the_config_and_no_confirmation_is_pruned(

@@ -1,4 +1,4 @@
-"""Which trials are trained again, which one wins, and what is shown of it."""
+"""The best trials are trained again, and the best mean wins."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from optuna.trial import TrialState, create_trial
 
 from extras.sweep import __main__ as command
 from extras.sweep import report, study
-from extras.sweep.candidates import Candidate, ranked_candidates, values_to_confirm
 from extras.sweep.config import SweepConfig
-from extras.sweep.sweep import read_fetched_dataset
+from extras.sweep.confirmed_trials import ConfirmedTrial, rank_confirmed_trials, values_to_confirm
+from extras.sweep.run import read_fetched_dataset
 from sentiment.data.params import describe_dataset
 from sentiment.errors import UserError
 from workflow import downloads, files
@@ -68,23 +68,23 @@ def test_best_trials_are_trained_again_with_the_next_seeds(config: SweepConfig) 
 def test_best_mean_wins(config: SweepConfig) -> None:
     searched = search(config, {1: 0.5, 2: 0.75, 3: 0.625})
     confirmed = confirm(config, {(2, 8): 0.5, (2, 9): 0.5625, (3, 8): 0.625, (3, 9): 0.5625})
-    winner, other = ranked_candidates(searched, confirmed, config, SEED)
+    winner, other = rank_confirmed_trials(searched, confirmed, config, SEED)
     assert (winner.values, other.values) == ({"train.units": 3}, {"train.units": 2})
-    assert (winner.trial, winner.found) == (2, metric(config, 0.625))
+    assert (winner.trial, winner.search_value) == (2, metric(config, 0.625))
     assert winner.mean == metric(config, 0.59375)
     assert winner.standard_deviation == pytest.approx(0.0441942)
 
 
-def test_trial_without_every_further_seed_is_not_a_candidate(config: SweepConfig) -> None:
+def test_trial_without_every_further_seed_is_not_ranked(config: SweepConfig) -> None:
     searched = search(config, {2: 0.75, 3: 0.625})
     confirmed = confirm(config, {(2, 8): 0.5, (3, 8): 0.625, (3, 9): 0.5625})
-    (only,) = ranked_candidates(searched, confirmed, config, SEED)
+    (only,) = rank_confirmed_trials(searched, confirmed, config, SEED)
     assert only.values == {"train.units": 3}
 
 
-def test_table_has_the_mean_and_the_standard_deviation_of_each_candidate() -> None:
-    candidate = Candidate(4, {"train.units": 32, "pad.max_length": 30}, 0.9, [0.8, 0.78])
-    table = report.candidates_table([candidate], "val_accuracy")
+def test_table_has_the_mean_and_the_standard_deviation_of_each_confirmed_trial() -> None:
+    confirmed = ConfirmedTrial(4, {"train.units": 32, "pad.max_length": 30}, 0.9, [0.8, 0.78])
+    table = report.format_confirmed_trials([confirmed], "val_accuracy")
     row = "     4    0.9000    0.7900 ± 0.0141  train.units=32, pad.max_length=30"
     assert table.splitlines()[-1] == row
 

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from extras.sweep import __main__ as sweep
 from extras.sweep import study
-from extras.sweep.candidates import SEED
+from extras.sweep.confirmed_trials import SEED
 from stages import pad, train
 from tests.conftest import Caller, Starter, curve, epochs, own_copy, runs
 from tests.extras.sweep.conftest import change_config
@@ -60,7 +60,7 @@ def trials(ending: str = "", key: str | None = None, url: str = "") -> list[Froz
     """Return the trials that count of a sweep, or those of its confirmation."""
     name = f"sweep-{key or parent().data.tags['sweep.key']}{ending}"
     url = url or "sqlite:///sweeps.db"
-    return study.counted(optuna.load_study(study_name=name, storage=url))
+    return study.counted_trials(optuna.load_study(study_name=name, storage=url))
 
 
 def workers_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
@@ -106,12 +106,12 @@ def test_applied_winner_gives_its_curve_again_to_the_same_bits_and_is_still_the_
     call: Caller,
 ) -> None:
     document = json.loads(call(sweep.main, "--apply", "--json").splitlines()[-1])
-    (winner,) = document["candidates"]
+    (winner,) = document["confirmed"]
     again = trials("-confirmed")
     assert [trial.user_attrs["values"][SEED] for trial in again] == [43, 44]
-    assert winner["confirmed"] == [trial.value for trial in again]
+    assert winner["seed_values"] == [trial.value for trial in again]
     complete = [trial.value for trial in trials() if trial.state == TrialState.COMPLETE]
-    assert winner["found"] == max(complete)
+    assert winner["search_value"] == max(complete)
     require_curve_of_stage(call, children()[winner["trial"]])
     before = len(runs())
     call(sweep.main, "--trials", "2")
@@ -195,7 +195,7 @@ def test_interrupted_sweep_has_exactly_the_trials_that_were_asked_for_with_each_
     assert states(project) <= before
 
     document = json.loads(call(sweep.main, "--apply", "--json").splitlines()[-1])
-    (winner,) = document["candidates"]
+    (winner,) = document["confirmed"]
     found = [run for run in children() if run.info.run_name.endswith(f"trial {winner['trial']}")]
     require_curve_of_stage(call, found[0])
 
@@ -227,9 +227,11 @@ def test_commands_in_two_clones_share_one_sweep_and_one_of_them_may_be_killed(
         for ending, count in (("", 6), ("-confirmed", 2)):
             there = trials(ending, key, environment["SWEEP_STORAGE"])
             assert [trial.state for trial in there] == [TrialState.COMPLETE] * count
-        ended = [run for run in children(store) if run.info.status == "FINISHED"]
-        assert len(ended) == 6 + 2
-        assert all(epochs(run.info.run_id, store=store) == [*range(1, EPOCHS + 1)] for run in ended)
+        finished = [run for run in children(store) if run.info.status == "FINISHED"]
+        assert len(finished) == 6 + 2
+        assert all(
+            epochs(run.info.run_id, store=store) == [*range(1, EPOCHS + 1)] for run in finished
+        )
         # A trial that moved to the other clone started again in a run of its own.
         assert {run.info.status for run in children(store)} <= {"FINISHED", "KILLED"}
 

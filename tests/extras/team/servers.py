@@ -1,4 +1,4 @@
-"""A team's server, started by the commands of docs/team.md, on PostgreSQL and an S3 store."""
+"""A team's server on PostgreSQL and an S3 store, started by the commands of `PAGE`."""
 
 import os
 import re
@@ -17,6 +17,7 @@ from tests.extras.documented import documented
 from tests.project import QUIET, ROOT, Project, free_port, wait_for
 from tests.services import kill, postgres, started
 
+PAGE = ROOT / "extras" / "team" / "README.md"
 S3_BINARIES = ROOT / ".s3" / "bin"
 # Every secret contains this, so that a test can search for it.
 MARK = "sesame"
@@ -33,13 +34,13 @@ def password(user: str) -> str:
 def run_documented(
     heading: str, folder: Path, environment: Mapping[str, str], typed: str = ""
 ) -> None:
-    """Run the commands that docs/team.md has after a text, as they stand.
+    """Run the commands that `PAGE` has after a text, as they stand.
 
     Args:
         typed: what the user types.
     """
     done = subprocess.run(
-        ["bash", "-ec", "\n".join(documented(heading))],
+        ["bash", "-ec", "\n".join(documented(PAGE, heading))],
         cwd=folder,
         env=environment,
         input=typed,
@@ -52,8 +53,8 @@ def run_documented(
 
 
 def documented_variables(heading: str) -> set[str]:
-    """Return the names of the variables that docs/team.md sets after a text."""
-    return set(re.findall(r"\b([A-Z][A-Z0-9_]+)=", "\n".join(documented(heading))))
+    """Return the names of the variables that `PAGE` sets after a text."""
+    return set(re.findall(r"\b([A-Z][A-Z0-9_]+)=", "\n".join(documented(PAGE, heading))))
 
 
 @contextmanager
@@ -76,7 +77,7 @@ class Backends(NamedTuple):
     """A database server and an S3 store, with the databases and buckets of a team's server.
 
     Attributes:
-        folder: where the commands of docs/team.md are run.
+        folder: where the commands of `PAGE` are run.
         environment: of these commands; it has the variables of the page.
         port: where the team's server listens.
     """
@@ -121,7 +122,7 @@ class Backends(NamedTuple):
 
 @contextmanager
 def backends(folder: Path) -> Iterator[Backends]:
-    """Start PostgreSQL and an S3 store; create databases and bucket as docs/team.md says."""
+    """Start PostgreSQL and an S3 store; create databases and bucket as `PAGE` says."""
     pytest.importorskip("boto3", reason="`make .venv/team` installs it")
     with postgres(DATABASE_PASSWORD) as database, s3_store() as s3_url:
         port = free_port()
@@ -194,8 +195,8 @@ class Team(NamedTuple):
             )
 
     def start(self) -> None:
-        """Start the server as docs/team.md says, and wait until it responds."""
-        command = "\n".join(documented("**Start.**"))
+        """Start the server as `PAGE` says, and wait until it responds."""
+        command = "\n".join(documented(PAGE, "**Start.**"))
         process = started(
             self.backends.folder,
             "bash",

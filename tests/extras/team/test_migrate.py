@@ -20,12 +20,13 @@ from workflow import store
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("team")]
 KILLED = """
 import os
-from extras.team import migrate, store_history
+from extras.team import database, migrate
 from workflow.commands import run_command
 
-insert, left = store_history.insert, [1, 2, 3]
+insert = database.insert
+left = [1, 2, 3]
 die = lambda _: os.kill(os.getpid(), 9)
-store_history.insert = lambda table: (insert if left and left.pop() else die)(table)
+database.insert = lambda table: (insert if left and left.pop() else die)(table)
 run_command("make migrate", migrate.main)
 """
 

@@ -1,4 +1,4 @@
-"""A team on the server of docs/team.md: training, logging, sharing data and promoting, by user."""
+"""A team on a server: training, logging, sharing data and promoting, by user."""
 
 import shutil
 import subprocess
@@ -15,6 +15,7 @@ from tests.extras.documented import documented
 from tests.extras.team.history import history
 from tests.extras.team.servers import (
     MARK,
+    PAGE,
     Team,
     backends,
     documented_variables,
@@ -53,8 +54,8 @@ def alice(
 ) -> Project:
     """The project on Alice's machine after a training of hers, which is committed.
 
-    Her password is in the server's URL, and another secret was in her DVC configuration meanwhile.
-    What the command printed is in the file `output` beside the project.
+    Her password is in the server's URL. During the training, another secret was in her DVC
+    configuration. The file `output` next to the project has what the command printed.
     """
     assert experiment_id
     project = Project(tmp_path_factory.mktemp("alice") / "project")
@@ -155,7 +156,7 @@ def test_server_listens_on_the_loopback_and_no_secret_leaves_the_environment(
     output += call.fail(sync.main, MLFLOW_TRACKING_URI=f"http://b:{MARK}@127.0.0.1:1")
     assert MARK not in output
     assert "git.uncommitted_changes" in alices_run.data.tags
-    shutil.rmtree(project.path / "tests")  # these name it, too
+    shutil.rmtree(project.path / "tests")  # these contain it
     shutil.rmtree(project.path / ".git")
     written = project.contents(".")
     assert [name for name, content in written.items() if MARK.encode() in content] == []
@@ -176,9 +177,9 @@ def test_server_listens_on_the_loopback_and_no_secret_leaves_the_environment(
 
 @pytest.fixture(scope="module")
 def bob(alice: Project, server: Team, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Bob's clone of Alice's project after `make repro`; they share data as docs/team.md says.
+    """Bob's clone of Alice's project after `make repro`. They share data as `PAGE` says.
 
-    What the command printed is in the file `output` beside the project.
+    The file `output` next to the project has what the command printed.
     """
     folder = tmp_path_factory.mktemp("bob")
     hub = folder / "hub.git"
@@ -220,7 +221,7 @@ def test_conflict_in_dvc_lock_is_resolved_as_documented(
         person.commit()
     alice.run("git", "push")  # without `dvc push`: what the remote lacks is run
     assert "CONFLICT" in bob.fail("git", "pull", "--no-rebase")
-    checkout, repro, *commit = documented("### A conflict in dvc.lock")
+    checkout, repro, *commit = documented(PAGE, "### A conflict in dvc.lock")
     assert repro == "make repro"
     bob.run("bash", "-ec", checkout)
     output = bob.run(*REPRO)
@@ -268,7 +269,7 @@ def test_gc_removes_deleted_runs(restored: Team, experiment_id: str) -> None:
 
     active = count(ViewType.ACTIVE_ONLY)
     assert count(ViewType.DELETED_ONLY) > 0
-    *exports, gc = documented("**Deleted runs**")
+    *exports, gc = documented(PAGE, "**Deleted runs**")
     assert len(exports) == 2
     environment = {**restored.backends.environment, **restored.user("admin")}
     subprocess.run(["bash", "-ec", gc], env=environment, check=True, cwd=restored.backends.folder)

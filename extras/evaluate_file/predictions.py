@@ -1,0 +1,174 @@
+"""A model's predictions for labeled texts, and its metrics on them next to those on its test set.
+
+Tables of predictions are as `sentiment.evaluation.metrics` describes them. `review` is the number
+of the row, from 1. The column `text` has the texts of wrong predictions, if they are known.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from extras.common.significance import CONFIDENCE, Interval, metric_interval, newcombe_interval
+from sentiment.data.rows import Row
+from sentiment.errors import UserError
+from sentiment.evaluation.evaluate import EvalDataset, predictions_table
+from sentiment.evaluation.metrics import METRICS, Predictions, class_names, metrics_for
+from sentiment.serving.pyfunc_model import SentimentModel
+from sentiment.tokenizer import Reviews, encode, review_hashes
+from workflow.serving.prediction_log import LogLine, parse_line
+
+REQUEST_ID = "request_id"  # column of a file of labels
+BATCH_ROWS = 2000  # texts in memory
+MAX_IDS_SHOWN = 20  # in a message
+
+
+class MetricComparison(NamedTuple):
+    """A metric on the texts and on the model's own test set.
+
+    Attributes:
+        value: on the texts.
+        interval: its confidence interval, if the metric is a proportion.
+        test_value: on the test set.
+        difference: the confidence interval of `value - test_value`, if the metric is a
+            proportion.
+    """
+
+    value: float
+    interval: Interval | None
+    test_value: float
+    difference: Interval | None
+
+
+def predict_rows(
+    model: SentimentModel,
+    rows: Iterable[Row],
+    is_positive: Callable[[Row], bool],
+    known: NDArray[np.uint64],
+) -> pd.DataFrame:
+    """Predict labeled texts.
+
+    Args:
+        model: the model.
+        rows: the texts.
+        is_positive: says whether a row has the positive label.
+        known: hashes of the reviews that the model was trained on, shape (reviews,). Empty if they
+            are not known.
+
+    Returns:
+        A table of predictions.
+    """
+    remaining = iter(rows)
+    parts: list[pd.DataFrame] = []
+    while (batch := list(islice(remaining, BATCH_ROWS))) or not parts:
+        labels = np.array([is_positive(row) for row in batch], np.uint8)
+        texts = pd.Series([row.text for row in batch], dtype="str")
+        ranks = [encode(text, model.word_index, model.tokenizer).ranks for text in texts]
+        reviews = Reviews.from_lists(ranks, labels)
+        dataset = EvalDataset(
+            y=labels,
+            order=np.arange(len(batch)),
+            seen=np.isin(review_hashes(reviews), known),
+            reviews=reviews,
+        )
+        predictions = model.predict_texts(texts.tolist())
+        probabilities = np.array([one.probability for one in predictions], np.float32)
+        part = predictions_table(dataset, probabilities, model.threshold)
+        parts.append(part.assign(text=texts.where(part["actual"] != part["predicted"], "")))
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(review=np.arange(1, len(table) + 1))
+
+
+def read_logged(
+    log: Path, version: str, labels: Mapping[str, bool], threshold: float
+) -> pd.DataFrame:
+    """Read a version's predictions from a log.
+
+    It is not known whether the model was trained on these texts. Ids that do not have exactly one
+    prediction are printed.
+
+    Args:
+        log: the folder of the log, or one of its files.
+        version: the URI of the version.
+        labels: whether the text of a request is positive, by the request's id.
+        threshold: a text with a probability above it is positive.
+
+    Returns:
+        A table of predictions.
+
+    Raises:
+        UserError: there is no log, or no id has exactly one prediction.
+    """
+    paths = [log] if log.is_file() else sorted(log.glob("*.jsonl"))
+    if not paths:
+        raise UserError(f"There is no log {log}. Name the folder of `make serve LOG=…` in LOG.")
+    logged: defaultdict[str, dict[float, LogLine]] = defaultdict(dict)
+    for path in paths:
+        with path.open("rb") as file:
+            for line in map(parse_line, file):
+                if line and line.request_id in labels and line.version == version:
+                    logged[line.request_id][line.probability] = line
+    found = {request_id: list(lines.values()) for request_id, lines in logged.items()}
+    lines = {request_id: same[0] for request_id, same in found.items() if len(same) == 1}
+    missing = [request_id for request_id in labels if request_id not in lines]
+    if missing:
+        more = ", …" if len(missing) > MAX_IDS_SHOWN else ""
+        message = (
+            f"{len(missing):,} of {len(labels):,} ids do not have exactly one prediction by "
+            f"{version} in {log}: {', '.join(missing[:MAX_IDS_SHOWN])}{more}"
+        )
+        if not lines:
+            raise UserError(message)
+        print(message)
+    probability = np.array([line.probability for line in lines.values()], np.float32)
+    table = pd.DataFrame({"words": [line.words for line in lines.values()]})
+    return table.assign(
+        review=np.arange(1, len(table) + 1),
+        actual=class_names(np.array([labels[request_id] for request_id in lines])),
+        predicted=class_names(probability > threshold),
+        probability=probability,
+        seen_in_training=False,
+        text=[line.text or "" for line in lines.values()],
+    )
+
+
+def compare_metrics(own: Predictions, test: Predictions) -> dict[str, MetricComparison]:
+    """Compare the metrics on the texts with those on the model's own test set.
+
+    Args:
+        own: predictions for the texts.
+        test: predictions for the test set.
+
+    Returns:
+        The comparison of each metric, by its name.
+    """
+    metrics = {}
+    for name, metric in metrics_for("file").items():
+        interval = metric_interval(metric, own, CONFIDENCE)
+        difference = None
+        if metric.proportion and interval and metric_interval(metric, test, CONFIDENCE):
+            difference = newcombe_interval(
+                metric.proportion(test), metric.proportion(own), CONFIDENCE
+            )
+        metrics[name] = MetricComparison(
+            value=metric.compute(own),
+            interval=interval,
+            test_value=metric.compute(test),
+            difference=difference,
+        )
+    return metrics
+
+
+def format_metrics(metrics: Mapping[str, MetricComparison]) -> str:
+    """Format the metrics as a table, one metric a line."""
+    level = f"{100 * CONFIDENCE:g}%"
+    lines = [f"{'':18}{'here':>8}  {level:17}{'test set':>9}"]
+    for name, (value, interval, test_value, _) in metrics.items():
+        shown = f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
+        lines.append(f"{METRICS[name].label:18}{value:8.4f}  {shown:17}{test_value:9.4f}")
+    return "\n".join(lines)
