@@ -27,7 +27,7 @@ from sentiment.network.inputs import Inputs
 from stages import evaluate, fetch, pad, train
 from tests.browser import chromium
 from tests.own_texts import NAME, use_table, write_texts
-from tests.project import DEFAULT_PARAMS, EPOCHS, ROOT, SMALL, Project, change_params, merged
+from tests.project import DEFAULT_PARAMS, EPOCHS, ROOT, SMALL, Project, change_params, merge_changes
 from workflow import store
 from workflow.commands import TERMINATION_SIGNALS
 from workflow.params import Params, validate_params
@@ -79,7 +79,7 @@ def default_params() -> Params:
 @pytest.fixture
 def small_params() -> Params:
     """Return params with which every stage takes seconds."""
-    return validate_params(merged(defaults(), SMALL), "params.yaml")
+    return validate_params(merge_changes(defaults(), SMALL), "params.yaml")
 
 
 @pytest.fixture

@@ -38,12 +38,12 @@ MODEL = "synthetic-sentiment"  # registered model of the synthetic set
 QUIET = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
-def merged(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merge_changes(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return `document` with changes, which may be nested."""
     result = dict(document)
     for key, value in changes.items():
         is_nested = isinstance(value, Mapping) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if is_nested else value
+        result[key] = merge_changes(result[key], value) if is_nested else value
     return result
 
 
@@ -51,7 +51,7 @@ def change_params(path: Path, changes: Mapping[str, Any]) -> None:
     """Change values of a params file as a user would, by editing it."""
     yaml = YAML()
     document = yaml.load(path)
-    yaml.dump(merged(document, changes), path)
+    yaml.dump(merge_changes(document, changes), path)
 
 
 def free_port() -> int:
@@ -74,7 +74,7 @@ def wait_for(url: str, seconds: float = 300) -> None:
             return
 
 
-def until(holds: Callable[[], object], seconds: float = 300, pause: float = 0.02) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = 300, pause: float = 0.02) -> None:
     """Wait until a condition holds, and check it after each pause.
 
     Raises:

@@ -61,7 +61,7 @@ def postgres(password: str = "") -> Iterator[Database]:
         shutil.rmtree(folder)
 
 
-def started(
+def start_process(
     folder: Path, *command: str, output: str = os.devnull, **environment: str
 ) -> "subprocess.Popen[bytes]":
     """Start a server. Its output goes to a file, because a full pipe would block it."""
@@ -85,7 +85,7 @@ def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
     stores = ("--backend-store-uri", f"sqlite:///{folder}/served.db")
     artifacts = ("--artifacts-destination", f"{folder}/files")
     command = ("mlflow", "server", "--port", str(port), *stores, *artifacts)
-    process = started(folder, *command, **QUIET)
+    process = start_process(folder, *command, **QUIET)
     try:
         wait_for(f"{address}/health")
         yield address
@@ -121,7 +121,7 @@ def dask(
                 project, folder / name, symlinks=True, ignore=ignored, dirs_exist_ok=True
             )
         command = ["python", "-m", "dask", *arguments, "--no-dashboard"]
-        return started(folder / name, *command, output=str(output), **environment)
+        return start_process(folder / name, *command, output=str(output), **environment)
 
     all_workers = []
 

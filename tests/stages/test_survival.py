@@ -19,7 +19,7 @@ from mlflow.entities import Run
 
 from stages import evaluate, pad, train
 from tests.conftest import Caller, Starter, epochs, run_stages, runs
-from tests.project import EPOCHS, MODEL, Project, free_port, until
+from tests.project import EPOCHS, MODEL, Project, free_port, wait_until
 from tests.services import mlflow_server
 from tools import sync, verify
 from workflow.checkpoints import FOLDER, PROCESS_FILE, STATE_FILE
@@ -46,7 +46,7 @@ def training_pid(project: Project) -> int:
 def wait_for_epoch(project: Project, process: "subprocess.Popen[str]") -> None:
     """Wait until the process has written another checkpoint or has stopped."""
     before = checkpoint_time(project)
-    until(lambda: process.poll() is not None or checkpoint_time(project) > before)
+    wait_until(lambda: process.poll() is not None or checkpoint_time(project) > before)
 
 
 def train_two_epochs(project: Project, start: Starter, *command: str) -> "subprocess.Popen[str]":

@@ -17,7 +17,7 @@ import requests
 from numpy.typing import NDArray
 
 from tests.conftest import Caller, own_copy, stand_in
-from tests.project import MODEL, Project, free_port, until, wait_for
+from tests.project import MODEL, Project, free_port, wait_for, wait_until
 from tools import demote, predict, promote, serve
 from workflow.registry.champion import champion_version, model_uri_of
 
@@ -189,7 +189,7 @@ def test_new_champion_is_served_without_losing_a_request(
 
         count = pool.submit(predict_until_over)
         call(promote.main, "--run", str(other.run_id))
-        until(lambda: server.version() == model_uri_of(other), seconds=60)
+        wait_until(lambda: server.version() == model_uri_of(other), seconds=60)
         is_over.set()
         responses = count.result()
         server.predict(["a fine film"])  # at least one by the new champion

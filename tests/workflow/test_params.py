@@ -7,7 +7,7 @@ import pytest
 
 from sentiment.errors import UserError
 from tests.conftest import defaults
-from tests.project import ROOT, TRANSFORMER, merged
+from tests.project import ROOT, TRANSFORMER, merge_changes
 from workflow.params import Params, load_params, validate_params
 
 BAD = [
@@ -31,7 +31,7 @@ def test_bad_value_is_one_message_with_key_value_and_what_is_allowed(
     changes: dict[str, Any], key: str, value: str, allowed: str
 ) -> None:
     with pytest.raises(UserError) as raised:
-        validate_params(merged(defaults(), changes), "params.yaml")
+        validate_params(merge_changes(defaults(), changes), "params.yaml")
     message = str(raised.value)
     assert key in message
     assert value in message
@@ -60,7 +60,7 @@ def test_bad_value_is_one_message_with_key_value_and_what_is_allowed(
     ids=str,
 )
 def test_param_of_another_architecture_is_refused(changes: dict[str, Any], problem: str) -> None:
-    document = merged(defaults(), {"train": merged(TRANSFORMER, changes)})
+    document = merge_changes(defaults(), {"train": merge_changes(TRANSFORMER, changes)})
     with pytest.raises(UserError, match=rf"train: architecture \w+: .*{problem}"):
         validate_params(document, "params.yaml")
 
@@ -70,7 +70,7 @@ def test_param_of_another_architecture_is_refused(changes: dict[str, Any], probl
     [(1, "1"), (True, "true"), (0.5, "0.5"), (5.0, "5"), ("1.0", "1"), ("a", "a")],
 )
 def test_label_that_is_not_a_text_is_written_as_in_json(value: Any, label: str) -> None:
-    document = merged(defaults(), {"fetch": {"table": {"positive": value}}})
+    document = merge_changes(defaults(), {"fetch": {"table": {"positive": value}}})
     assert validate_params(document, "params.yaml").fetch.table.positive == label
 
 
@@ -83,7 +83,7 @@ def test_file_that_is_not_a_mapping_in_yaml_is_one_message(tmp_path: Path, text:
 
 
 def test_all_missing_keys_and_wrong_values_are_named() -> None:
-    document = merged(defaults(), {"train": {"epochs": 0}})
+    document = merge_changes(defaults(), {"train": {"epochs": 0}})
     del document["pad"]["max_length"], document["train"]["linear"]
     with pytest.raises(UserError, match=r"(?s)pad.max_length: missing.*train.epochs: 0") as raised:
         validate_params(document, "params.yaml")

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from sentiment.errors import UserError
-from tests.project import ROOT, default_signals, until
+from tests.project import ROOT, default_signals, wait_until
 from workflow.processes import LOOPBACK, check_port_is_free, command_output
 
 pytestmark = pytest.mark.slow
@@ -74,11 +74,11 @@ def test_signal_to_the_command_stops_a_server_that_ignores_signals(
     id_folder: Path, numbers: list[signal.Signals]
 ) -> None:
     with start_command(id_folder) as command:
-        until(lambda: len(running_processes(id_folder)) == 2)
+        wait_until(lambda: len(running_processes(id_folder)) == 2)
         for number in numbers:
             command.send_signal(number)
             time.sleep(0.3)
-        until(lambda: not running_processes(id_folder), SECONDS)
+        wait_until(lambda: not running_processes(id_folder), SECONDS)
         assert command.wait(SECONDS) == 128 + numbers[0]
 
 

@@ -16,7 +16,7 @@ from mlflow.entities import RunInfo
 from sentiment.errors import StoreError
 from sentiment.network.progress import METRICS
 from tests.conftest import curve, runs
-from tests.project import until
+from tests.project import wait_until
 from workflow import store, tracking
 from workflow.commands import Interrupted, exit_with_message
 from workflow.outputs import RunRecord
@@ -103,9 +103,9 @@ def test_system_metrics_are_logged_during_a_training_and_after_its_resumption(
         return len(curve(info().run_id, metric)) >= number
 
     with live_run(RECORD, PARAMS):
-        until(partial(has_points, 1))
+        wait_until(partial(has_points, 1))
     with live_run(RECORD, PARAMS):
-        until(partial(has_points, 10))
+        wait_until(partial(has_points, 10))
     threads = [thread.name for thread in threading.enumerate()]
     assert "SystemMetricsMonitor" not in threads
     steps = [step for step, _ in curve(info().run_id, metric)]

@@ -16,7 +16,7 @@ from sentiment.network.ngrams import HASH_PRIMES, NO_NGRAM, ngram_hashes
 from sentiment.network.progress import NO_PROGRESS
 from sentiment.network.training import Training
 from tests.conftest import inputs
-from tests.project import merged
+from tests.project import merge_changes
 from tests.sentiment.network.test_training import new_training, small_train_params
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def test_optimizer_without_epsilon_is_possible() -> None:
 def test_words_and_bigrams_of_the_ending_are_features_of_their_own(row: list[int]) -> None:
     """Expect the words 5 and 7, and the bigrams 6 5 and 5 7, as the ending of 5 6 5 7."""
     model = build_model(
-        small_train_params(**merged(LINEAR, {"linear": {"ending": 0.5}})), inputs(20, 6)
+        small_train_params(**merge_changes(LINEAR, {"linear": {"ending": 0.5}})), inputs(20, 6)
     )
     hashes = load_keras().Model(model.input, model.get_layer(linear.HASHES).output)
     found = np.asarray(hashes(np.array([row]))).ravel()

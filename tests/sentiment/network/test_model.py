@@ -11,7 +11,7 @@ from sentiment.network.architectures import recurrent_layers
 from sentiment.network.model import build_model, save_model
 from sentiment.network.params import TrainParams
 from tests.conftest import defaults, inputs
-from tests.project import TRANSFORMER, merged
+from tests.project import TRANSFORMER, merge_changes
 from workflow.params import Params, validate_params
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
@@ -21,7 +21,7 @@ SHORT = [7, 8, 9]
 
 
 def train_params(**changes: Any) -> TrainParams:
-    return validate_params(merged(defaults(), {"train": changes}), "params.yaml").train
+    return validate_params(merge_changes(defaults(), {"train": changes}), "params.yaml").train
 
 
 def probabilities(train: TrainParams, *reviews: list[int]) -> list[float]:
@@ -133,7 +133,7 @@ def test_contradicting_params_are_refused(
     train: dict[str, Any], pad: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(UserError, match=reason):
-        validate_params(merged(defaults(), {"train": train, "pad": pad}), "params.yaml")
+        validate_params(merge_changes(defaults(), {"train": train, "pad": pad}), "params.yaml")
 
 
 def test_dropouts_are_where_params_name_them() -> None:

@@ -13,7 +13,7 @@ from sentiment.network.progress import METRICS, NO_PROGRESS, OnEpoch, Progress, 
 from sentiment.network.training import Training
 from sentiment.network.word_vectors import word_vectors
 from tests.conftest import defaults, inputs
-from tests.project import SMALL, TRANSFORMER, merged
+from tests.project import SMALL, TRANSFORMER, merge_changes
 from workflow.params import Params, validate_params
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ CURVES = ("accuracy", "loss", "val_accuracy", "val_loss")
 
 
 def small_train_params(**changes: Any) -> TrainParams:
-    document = merged(merged(defaults(), SMALL), {"train": changes})
+    document = merge_changes(merge_changes(defaults(), SMALL), {"train": changes})
     return validate_params(document, "params.yaml").train
 
 

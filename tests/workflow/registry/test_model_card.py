@@ -10,7 +10,7 @@ import pytest
 from sentiment.data.params import Dataset, DatasetTable
 from sentiment.evaluation import metrics
 from sentiment.evaluation.metrics import Predictions
-from tests.project import TRANSFORMER, merged
+from tests.project import TRANSFORMER, merge_changes
 from tests.workflow.registry.submitting import NAME, Submitter
 from workflow.about import AboutEvaluate
 from workflow.outputs import TEST_DIGEST, TRAINING_DIGEST
@@ -69,7 +69,7 @@ def model(default_params: Params) -> EvaluatedModel:
 
 def model_text(model: EvaluatedModel, default_params: Params, **train: object) -> str:
     """Return the section about the model, if `train` has these params."""
-    document = merged(default_params.model_dump(), {"train": train})
+    document = merge_changes(default_params.model_dump(), {"train": train})
     params = validate_params(document, "params.yaml")
     about = model.about.model_copy(update={"train": params.train})
     return section(describe_model(model._replace(about=about)), "Model")
