@@ -27,10 +27,10 @@ class AlreadyRunningError(UserError):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, without secrets (see `redacted`)."""
-    return redacted(str(error).partition("\n")[0])
+    """Return the first line of an error's message, without secrets (see `redact`)."""
+    return redact(str(error).partition("\n")[0])
 
 
-def redacted(text: str) -> str:
+def redact(text: str) -> str:
     """Remove user names, passwords and queries from all URLs in a text."""
     return QUERY.sub(r"\1", CREDENTIALS.sub("", text))

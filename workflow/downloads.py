@@ -13,7 +13,7 @@ from sentiment.data import imdb
 from sentiment.data.imdb import ARCHIVE, WORD_INDEX
 from sentiment.data.params import TableParams, file_name
 from sentiment.data.rows import Source
-from sentiment.errors import UserError, first_line, redacted
+from sentiment.errors import UserError, first_line, redact
 from workflow import files
 
 IMDB_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
@@ -126,7 +126,7 @@ def local_copy(path_or_url: str) -> Iterator[Source]:
         yield Source(Path(path_or_url), path_or_url)
         return
     with tempfile.TemporaryDirectory() as folder:
-        name_for_messages = redacted(re.split("[?#]", path_or_url)[0])  # a query may be a signature
+        name_for_messages = redact(re.split("[?#]", path_or_url)[0])  # a query may be a signature
         source = Source(Path(folder, file_name(path_or_url)), name_for_messages)
         assert source.extension  # raises UserError before anything is copied
         _download(path_or_url, source)

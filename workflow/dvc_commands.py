@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sentiment.data.params import NO_ADDED_TEXTS, FetchParams
-from sentiment.errors import UserError, redacted
+from sentiment.errors import UserError, redact
 from workflow import files, processes
 from workflow.commands import Interrupted
 
@@ -61,7 +61,7 @@ def _dvc_output(*arguments: str) -> "subprocess.CompletedProcess[str]":
 def _error_line(stderr: str) -> str:
     """Return DVC's message about an error, in one line and without secrets."""
     lines = [line for line in stderr.splitlines() if line.startswith("ERROR: ")]
-    return redacted(lines[0].removeprefix("ERROR: ")) if lines else "DVC does not say why"
+    return redact(lines[0].removeprefix("ERROR: ")) if lines else "DVC does not say why"
 
 
 def table_files(params: FetchParams) -> set[str]:

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from sentiment.backend import usable_cores
 from sentiment.data.params import Dataset
-from sentiment.errors import redacted
+from sentiment.errors import redact
 from sentiment.network.params import TrainParams
 from sentiment.padding import PadParams
 from workflow import files
@@ -106,7 +106,7 @@ def uncommitted_diff() -> str:
 
     Files that git does not track are not included. A long diff is cut, and says so.
     """
-    diff = redacted(
+    diff = redact(
         git("diff", "--no-color", "--no-ext-diff", "--relative", "HEAD", "--", *DIFFED_PATHS)
     ).encode()
     if len(diff) <= MAX_DIFF_BYTES:

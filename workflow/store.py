@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from sentiment.errors import NotAllowedError, StoreError, UserError, first_line, redacted
+from sentiment.errors import NotAllowedError, StoreError, UserError, first_line, redact
 from workflow import files, processes
 
 EXPERIMENT = "imdb-lstm"
@@ -74,7 +74,7 @@ def run_url(experiment_id: str, run_id: str, ui: str = DEFAULT_UI) -> str:
 
 def _experiments_url(ui: str) -> str:
     uri = tracking_uri()
-    base = redacted(uri).rstrip("/") if is_server(uri) else ui
+    base = redact(uri).rstrip("/") if is_server(uri) else ui
     return f"{base}/#/experiments"
 
 
@@ -105,7 +105,7 @@ def _store_error(error: Exception) -> StoreError:
     status = 0
     if isinstance(error, MlflowException):
         status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
-    store = redacted(tracking_uri())
+    store = redact(tracking_uri())
     user = os.environ.get("MLFLOW_TRACKING_USERNAME") or "you"
     if status == HTTPStatus.UNAUTHORIZED:
         return StoreError(
@@ -155,7 +155,7 @@ def _move_credentials_to_environment() -> None:
         os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
     if parts.password:
         os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
-    os.environ["MLFLOW_TRACKING_URI"] = redacted(tracking_uri())
+    os.environ["MLFLOW_TRACKING_URI"] = redact(tracking_uri())
 
 
 def _check_server(uri: str) -> None:
@@ -169,7 +169,7 @@ def _check_server(uri: str) -> None:
         requests.get(f"{uri.rstrip('/')}/health", timeout=RESPONSE_TIMEOUT, verify=verify)
     except (OSError, ValueError) as error:  # `requests` raises these, as does a bad certificate
         raise StoreError(
-            f"The MLflow server at {redacted(uri)} does not answer ({type(error).__name__}). "
+            f"The MLflow server at {redact(uri)} does not answer ({type(error).__name__}). "
             "Start it, or unset MLFLOW_TRACKING_URI to use the store in this folder."
         ) from None
 

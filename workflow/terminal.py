@@ -3,7 +3,7 @@
 import errno
 import re
 
-from sentiment.errors import UserError, redacted
+from sentiment.errors import UserError, redact
 
 # Control characters, except tab and line feed, can clear a terminal. Directional marks can reorder
 # the text after them (Boucher and Anderson 2021, Trojan Source).
@@ -38,4 +38,4 @@ def user_message(error: BaseException, retry_command: str = "`dvc repro`") -> st
         reason = error.strerror or error
         advice = "Free some space" if error.errno == errno.ENOSPC else "Fix that"
         message = f"{path}{reason}. {advice} and run {retry_command} again."
-    return replace_control_characters(redacted(message))
+    return replace_control_characters(redact(message))

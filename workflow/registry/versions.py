@@ -262,7 +262,7 @@ def predict_on_new_test_set(
         UserError: the version may have been trained on some of the reviews, or has another word
             index.
     """
-    if not _differ_only_in_added_texts(evaluation.dataset, candidate.dataset):
+    if not _have_only_added_texts_changed(evaluation.dataset, candidate.dataset):
         raise UserError("it may have been trained on some of them")
     model = packaging.load_model(f"models:/{version.name}/{version.version}")
     if model.word_index != files.read_json(files.verified(files.FETCH / "word_index.json")):
@@ -274,7 +274,7 @@ def predict_on_new_test_set(
     return candidate._replace(predictions=table)
 
 
-def _differ_only_in_added_texts(a: Dataset, b: Dataset) -> bool:
+def _have_only_added_texts_changed(a: Dataset, b: Dataset) -> bool:
     if a.added_texts is None:
         return False
     ignored = {"added_texts_sha256": None}
