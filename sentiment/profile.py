@@ -52,7 +52,7 @@ class WordUse(Section):
         ranks: the ranks of the words that are counted on their own.
         counts: how often each of these words occurs.
         other_words: how often all other words occur.
-        distance: of random samples from the other texts, see `resample_distances`.
+        distance: distance of random samples from the other texts, see `resample_distances`.
     """
 
     texts: int
@@ -69,8 +69,8 @@ class ReferenceProfile(Section):
         tokenizer: the tokenizer of the dataset.
         threshold: the probability above which the model predicts `positive`.
         texts: number of texts.
-        statistics: of each text, see `text_statistics` and `prediction_statistics`.
-        histograms: of `words` and `probability`.
+        statistics: see `text_statistics` and `prediction_statistics`.
+        histograms: histograms of `words` and `probability`.
         word_use: the words of the texts.
     """
 
@@ -96,7 +96,7 @@ def build_profile(
     Args:
         train: the training set.
         test: the test set, at least two reviews.
-        words_dropped: of the test set, see `sentiment.data.table.EncodedDataset`.
+        words_dropped: words without a rank, see `sentiment.data.table.EncodedDataset`.
         predictions: see `sentiment.evaluation.metrics`, in the order of the test set.
         limits: which words the model reads.
         tokenizer: the tokenizer of the dataset.
@@ -236,7 +236,7 @@ def merge_other_words(totals: NDArray[np.integer], ranks: NDArray[np.integer]) -
 
     Args:
         totals: how often each word occurs, in the columns of `count_words`.
-        ranks: of the words that are counted on their own, shape (words,).
+        ranks: ranks of the words that are counted on their own, shape (words,).
 
     Returns:
         Shape (words + 1,).

@@ -24,7 +24,7 @@ def untrained_network(max_length: int, seed: int, **train: Any) -> "keras.Model"
 
     Args:
         max_length: `pad.max_length`.
-        seed: of the weights.
+        seed: seed of the weights.
         train: params of the section `train` that differ from `SMALL`.
     """
     params = validate_params(

@@ -58,7 +58,7 @@ def code_digests(stages: Sequence[str]) -> dict[str, str]:
 
 
 def machine_tags() -> dict[str, str]:
-    """Return tags that may explain different bits of a result: versions, processor and cores."""
+    """Return tags of what may change the bits of a result: versions, processor and cores."""
     return {
         "python.version": platform.python_version(),
         **{f"{package}.version": version(package) for package in NUMERICAL_PACKAGES},

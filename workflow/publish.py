@@ -86,11 +86,11 @@ def publish_evaluation(
     """Log the evaluation of a network or an ensemble to a run, and register the model.
 
     Args:
-        folder: of the evaluation.
+        folder: the folder of the evaluation.
         about: the folder's `about.json`.
         dataset: the test set.
         package: the evaluated model, to be registered.
-        sizes: of the splits that it was trained and validated on.
+        sizes: sizes of the splits that the model was trained and validated on.
         model_id: the logged Keras model. An ensemble has none.
 
     Returns:
@@ -146,7 +146,7 @@ def package_profile(package: ModelPackage, folder: Path) -> dict[str, Any]:
     """Return the profile of an evaluated model, from the texts in `data/fetch`.
 
     Args:
-        folder: of the evaluation.
+        folder: the folder of the evaluation.
     """
     limits = ReadLimits.from_layouts([model.config["layout"] for model in package.models])
     train = files.read_reviews(FETCH, "train")

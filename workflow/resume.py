@@ -23,7 +23,7 @@ def train_or_resume(
 
     Args:
         training: as it is before its first epoch.
-        checkpoint: of this training, with or without arrays to restore.
+        checkpoint: checkpoint of this training, with or without arrays to restore.
         run: gets the metrics of each epoch.
         on_epoch: gets the progress after each epoch, and the progress that was restored.
         verbose: print Keras' progress.

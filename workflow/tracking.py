@@ -437,7 +437,7 @@ def log_evaluation(
 
     Args:
         folder: what `workflow.outputs.write_evaluation` wrote, with its `about.json`.
-        metrics: by name, without a step.
+        metrics: values by name, without a step.
         dataset: the evaluated dataset.
         model_id: the logged model that was evaluated, if there is one.
     """
@@ -675,8 +675,10 @@ def log_model(
     """Log a model of a run, unless the run has it.
 
     Args:
-        digest: of everything that the model's predictions depend on.
-        params: by dotted name.
+        run: the run.
+        name: name of the logged model.
+        digest: digest of everything that the model's predictions depend on.
+        params: params by dotted name.
         log: calls MLflow's `log_model` of a flavor, given the id of the logged model.
 
     Returns:

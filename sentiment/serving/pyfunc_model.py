@@ -34,7 +34,7 @@ class Prediction(NamedTuple):
 
     Attributes:
         label: "positive" or "negative".
-        probability: of being positive.
+        probability: probability that the text is positive.
         words: number of words in the text.
         unknown: number of words that the model cannot tell from any other unknown word.
         truncated: whether the model ignores some of the known words because of their number.

@@ -36,7 +36,7 @@ def champion_version(name: str | None = None) -> "ModelVersion":
     """Return the champion.
 
     Args:
-        name: of the registered model. None means the model of the dataset in params.yaml.
+        name: name of the registered model. None: the model of the dataset in params.yaml.
 
     Raises:
         UserError: the registered model has no champion.

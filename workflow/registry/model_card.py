@@ -32,12 +32,12 @@ class EvaluatedModel(NamedTuple):
     """Facts about a network or an ensemble and its evaluation.
 
     Attributes:
-        name: of the run.
-        about: of the evaluation.
+        name: name of the run.
+        about: the `about.json` of the evaluation.
         digests: digests of the test set and, if known, of the training reviews.
-        layouts: of the network or, for an ensemble, of each member; see `sentiment.tokenizer`.
-        parameters: their number.
-        sizes: of the training set and the validation set.
+        layouts: layout of the network or, for an ensemble, of each member; see `sentiment.tokenizer`.
+        parameters: number of parameters.
+        sizes: sizes of the training set and the validation set.
         metrics: content of `metrics.json`.
         predictions: see `sentiment.evaluation.metrics`.
         lengths: see `sentiment.evaluation.metrics.accuracy_by_length`.
@@ -62,7 +62,7 @@ def describe_version(decision: str, decided_by: str, reason: str, card: str) -> 
     Args:
         decision: whether the version was promoted.
         decided_by: the promotion rule, or a person.
-        reason: of the decision.
+        reason: reason of the decision.
         card: see `describe_model`. Its end is cut if MLflow's database cannot take it.
     """
     section = (

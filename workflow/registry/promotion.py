@@ -72,7 +72,7 @@ def decide_promotion(
     """Compare a candidate with the champion. Both are evaluated on the same reviews.
 
     Args:
-        number: of the test against this champion, from 1.
+        number: number of the test against this champion, from 1.
     """
     from sentiment.evaluation import metrics  # imports scikit-learn, which takes a second
 

@@ -66,7 +66,7 @@ class Registration(NamedTuple):
     Attributes:
         dataset: the dataset that the model was trained on.
         package: the model package.
-        tags: of the version.
+        tags: tags of the version.
         profile: numbers that later texts are compared with, see `sentiment.profile`.
         card: the model card without the decision, see `workflow.registry.model_card`.
         promote: the params of the promotion rule.
@@ -86,7 +86,7 @@ def register_model(run: Run, registration: Registration, folder: Path) -> None:
 
     Args:
         run: the run that evaluated the model.
-        folder: of the evaluation. The version keeps a copy of it, since the run's may be replaced.
+        folder: folder of the evaluation. The version keeps a copy, because the run's may be replaced.
     """
     import mlflow
 
