@@ -21,7 +21,7 @@ import pytest
 from tests.project import QUIET, Project, default_signals, free_port, wait_for
 from workflow import checkpoints, files
 
-PASSWORD = "password-of-ann"  # of the user ann at the web server
+PASSWORD = "password-of-ann"  # the user ann has it at the web server
 
 
 class Database(NamedTuple):

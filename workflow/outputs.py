@@ -15,7 +15,7 @@ from workflow.files import EVALUATE, FETCH, PAD, TRAIN, array_names
 if TYPE_CHECKING:
     from sentiment.evaluation.evaluate import EvalDataset, Evaluation, TrainingRecord
 
-TEXT_COLUMN = "text"  # in the table of mistakes
+TEXT_COLUMN = "text"  # column of the table of mistakes
 FORMULA_START = re.compile(r"^(?=[\W_])")  # a spreadsheet may take such a text for a formula
 MODEL_DIGEST = "model.sha256"
 TEST_ROWS_DIGEST = "data.x_test.sha256"

@@ -94,7 +94,7 @@ def test_interrupted_training_is_resumed_in_the_same_run_to_the_same_bits(
     refused = call.fail(train.main)
     assert f"This training is running already, in process {suspended.pid}" in refused
     kill_group(process, signal.SIGKILL)
-    assert runs()[0].info.status == "RUNNING"  # as is usual in MLflow
+    assert runs()[0].info.status == "RUNNING"  # nothing can end a run after SIGKILL
 
     process = train_two_epochs(project, start, "python", "-m", "tools.repro")
     process.send_signal(signal.SIGTERM)
@@ -123,7 +123,7 @@ def test_interrupted_training_is_resumed_in_the_same_run_to_the_same_bits(
 def test_earlier_params_restore_the_result_in_the_same_run(project: Project) -> None:
     model = project.path / "data/train/model.keras"
     before = model.read_bytes()
-    for units in (5, 4):  # and back
+    for units in (5, 4):  # 4 is the earlier value
         project.change(train={"units": units})
         output = run_stages(project)
     assert "Resuming after epoch 2 of 2" in output

@@ -35,7 +35,7 @@ class EvaluatedModel(NamedTuple):
         name: name of the run.
         about: the `about.json` of the evaluation.
         digests: digests of the test set and, if known, of the training reviews.
-        layouts: layout of the network or, for an ensemble, of each member; see `sentiment.tokenizer`.
+        layouts: layouts of the network or of the members, see `sentiment.tokenizer.Layout`.
         parameters: number of parameters.
         sizes: sizes of the training set and the validation set.
         metrics: content of `metrics.json`.

@@ -86,7 +86,8 @@ def register_model(run: Run, registration: Registration, folder: Path) -> None:
 
     Args:
         run: the run that evaluated the model.
-        folder: folder of the evaluation. The version keeps a copy, because the run's may be replaced.
+        folder: folder of the evaluation. The version keeps a copy, because the files of the run may
+            be replaced.
     """
     import mlflow
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, StrictStr, model_va
 from pydantic.config import JsonDict
 
 TEXT_COLUMN = "text"
-MAX_TEXTS = 10_000  # in a request
+MAX_TEXTS = 10_000  # maximum of a request
 MAX_COLUMNS = 1_000
 EXAMPLE: JsonDict = {"dataframe_records": [{TEXT_COLUMN: "A fine film."}]}
 ADVICE = f"Send JSON such as {json.dumps(EXAMPLE)}, with the header Content-Type: application/json."

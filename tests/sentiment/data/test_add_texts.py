@@ -82,7 +82,7 @@ def test_only_the_first_of_texts_that_read_the_same_is_added(join: Joiner) -> No
 
 
 def test_reviews_of_the_dataset_are_not_added_again(join: Joiner) -> None:
-    own = [("good film", "yes"), ("bad film", "no"), ("good good good", "yes")]  # of both sets
+    own = [("good film", "yes"), ("bad film", "no"), ("good good good", "yes")]  # from both sets
     for share in (1e-9, 1 - 1e-9):
         loaded = join(own, test_share=share)
         assert added_reviews(loaded) == [set(), set()]

@@ -199,7 +199,7 @@ def test_equal_models_are_saved_as_equal_bytes(small_params: Params, tmp_path: P
     model = build_model(small_params.train, inputs(20, 6))
     save_model(model, tmp_path / "first.keras")
     time.sleep(2.1)  # an archive's time has steps of two seconds
-    keras.utils.clear_session()  # or its layers get other names
+    keras.utils.clear_session()  # otherwise its layers get other names
     again = build_model(small_params.train, inputs(20, 6))
     again.set_weights(model.get_weights())
     save_model(again, tmp_path / "second.keras")

@@ -46,7 +46,7 @@ def test_version_that_is_better_beyond_chance_is_promoted(promote_params: Promot
     [
         [True] * 15 + [False] * 5,  # five more: p = 0.0625
         [True] * 10 + [False] * 10,
-        [False] * 10 + [True] * 10,  # as many, but others
+        [False] * 10 + [True] * 10,  # the same number, but other reviews
         [False] * 20,  # far worse
     ],
 )

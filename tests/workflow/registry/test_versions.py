@@ -150,7 +150,7 @@ def test_rule_decides_again_if_the_champion_was_replaced_in_the_meantime(
     client: mlflow.MlflowClient, submit: Submitter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(10)
-    strong = submit(13)  # not promoted: too few more
+    strong = submit(13)  # the lead is too small for a promotion
     decide = promotion.decide_promotion
     champions = []
 
