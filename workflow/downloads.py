@@ -122,7 +122,7 @@ def local_copy(path_or_url: str) -> Iterator[Source]:
         raise UserError(f"The name {path_or_url!r} is not UTF-8. Rename the file.") from None
     if "://" not in path_or_url:
         if not Path(path_or_url).is_file():
-            raise UserError(f"There is no file {path_or_url}.")
+            raise UserError(f"There is no file {path_or_url}. Correct its path.")
         yield Source(Path(path_or_url), path_or_url)
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -147,7 +147,7 @@ def _download(url: str, source: Source) -> None:
         file_system, name = fsspec.url_to_fs(url, **arguments)
         file_system.get_file(name, str(source.path))
     except FileNotFoundError:
-        raise UserError(f"There is no file {source.name}.") from None
+        raise UserError(f"There is no file {source.name}. Correct its URL.") from None
     except Exception as error:  # each file system has exceptions of its own
         reason = first_line(error) or type(error).__name__
         raise UserError(f"{source.name} cannot be read: {reason}") from None

@@ -137,7 +137,8 @@ class BinaryLabels:
         if row.label != self._negative:
             raise UserError(
                 f"{row.location}: column {self.column!r} has a third label, {row.label!r}. Only "
-                f"{self.positive!r} (positive) and {self._negative!r} were expected."
+                f"{self.positive!r} (positive) and {self._negative!r} were expected. Correct this "
+                "row, or remove it."
             )
         return False
 
@@ -159,7 +160,8 @@ class BinaryLabels:
             which = "all" if labels[0] else "none"
             raise UserError(
                 f"{name}: {which} of the {len(labels):,} rows have the label {self.positive!r} in "
-                f"column {self.column!r}, but both labels are needed."
+                f"column {self.column!r}, but both labels are needed. Add rows with the other "
+                "label."
             )
 
 

@@ -218,7 +218,9 @@ def choose_test_rows(
             splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
             _, test = next(splitter.split(order, labels, groups))
     except ValueError as error:
-        raise UserError(f"{params.train}: fetch.table.test_share: {error}") from None
+        raise UserError(
+            f"{params.train}: fetch.table.test_share: {error} Use another share, or more rows."
+        ) from None
     chosen = np.zeros(len(order), bool)
     chosen[test] = True
     return chosen

@@ -322,7 +322,7 @@ def load_profile(version: "ModelVersion") -> dict[str, Any]:
     except (MlflowException, OSError) as error:
         raise UserError(
             f"{version_title(version)} has no profile to compare texts with: {first_line(error)}. "
-            "Run `make sync` where its data/ is, or train it again."
+            "Run `make sync` in the project that has its data/, or train it again."
         ) from None
 
 
