@@ -1,6 +1,6 @@
 # A variable on make's command line (`make predict TEXT=…`) is in the environment of the command,
 # which reads it as an option: `python -m tools.predict --help`. Make would expand its value first,
-# and so run what a text such as `$(shell …)` says. Each of these variables is therefore set again,
+# and so run what a text such as `$(shell …)` contains. Each of these variables is therefore set again,
 # to its own unexpanded value, before anything else is expanded. `override` and `export` are two
 # statements for GNU make 3.81, which macOS has: modifiers can be combined only since 3.82. The
 # tests ran with 4.4, none with 3.81.
@@ -24,7 +24,7 @@ ACTIVATED = exec env PATH="$(BUILT)/bin:$$PATH" VIRTUAL_ENV="$(BUILT)"
 .PHONY: help repro sync verify predict serve promote demote preset test test-fast check ui docs \
 	bench lock venv
 
-# The text of a target begins with its group. `make` lists the groups in this order.
+# The text of a target starts with its group. `make` lists the groups in this order.
 GROUPS := pipeline look use decide search team contribute
 
 help:
@@ -32,7 +32,7 @@ help:
 		sed -nE "s/^([a-z-]+):.*## $$group: (.*)/\1 \2/p" $(MAKEFILE_LIST) | \
 		while read -r name text; do printf '  make %-15s%s\n' "$$name" "$$text"; done; done
 
-# the environments of extras that need more than requirements.txt
+# Environments of extras that need more than requirements.txt.
 EXTRAS := $(patsubst extras/%/requirements.txt,.venv/%,$(wildcard extras/*/requirements.txt))
 .PHONY: $(EXTRAS)
 $(EXTRAS): .venv/%: venv
@@ -41,7 +41,7 @@ $(EXTRAS): .venv/%: venv
 repro: venv  ## pipeline: run the pipeline: fetch, pad, train, evaluate
 	@$(ACTIVATED) python -m tools.repro
 
-sync: venv  ## pipeline: log to MLflow what it lacks of data/, and print the run
+sync: venv  ## pipeline: log everything in data/ that MLflow lacks, and print the run
 	@$(ACTIVATED) python -m tools.sync
 
 verify: venv  ## pipeline: run this commit's pipeline again in a clone, and compare every file

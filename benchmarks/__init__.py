@@ -1,1 +1,1 @@
-"""How fast the pipeline is, against what its users would otherwise run: `make bench`."""
+"""Measurements of the pipeline, and of the notebook and PyTorch for comparison: `make bench`."""

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.accuracy`: what models reach on the test set, and what they take.
+"""`python -m benchmarks.accuracy`: tabulate test metrics and costs of models.
 
-Each RUN is named as in `make compare`: the id of a training's run or of a group of seeds, say. A
-group gets a row for its mean. Writes `accuracy.md` beside this file.
+Each RUN is named as in `make compare`, for example by the id of a run or of a seed group's parent
+run. A group gets a row with its means. Writes `accuracy.md` next to this file.
 """
 
 import tempfile
@@ -30,15 +30,15 @@ class Row(NamedTuple):
     """A row of the table.
 
     Attributes:
-        name: of the model.
-        accuracy: of the test set, the mean of several trainings.
-        interval: of that mean, or Wilson's of a single model.
-        deviation: standard deviation between trainings; None of a single model.
-        ece: expected calibration error, the mean.
-        reach: how far back the gradient reaches, words, the mean.
-        minutes: from the start of the run to the end of its training, the mean.
-        parameters: numbers that were learned.
-        milliseconds: of an answer.
+        name: name of the model.
+        accuracy: test accuracy; in a group, the mean.
+        interval: confidence interval of the mean or, for a single model, Wilson's.
+        deviation: standard deviation between seeds; None for a single model.
+        ece: mean expected calibration error.
+        reach: mean reach of the gradient, in words.
+        minutes: mean duration of a training.
+        parameters: number of parameters.
+        milliseconds: duration of a prediction.
     """
 
     name: str
@@ -52,31 +52,31 @@ class Row(NamedTuple):
     milliseconds: float
 
 
-def row(group: RunGroup, bins: int, confidence: float) -> Row:
-    """The row of a group as it is: a single training, or the mean of several."""
-    accuracy, error = METRICS["accuracy"], METRICS["ece"]
+def make_row(group: RunGroup, bins: int, confidence: float) -> Row:
+    """Return the row of a single run, or of the means of several."""
+    accuracy = METRICS["accuracy"]
+    calibration_error = METRICS["ece"]
     tables = [Predictions(training.predictions, bins) for training in group.trainings]
-    right = np.array([accuracy.compute(table) for table in tables])
+    accuracies = np.array([accuracy.compute(table) for table in tables])
     runs = [mlflow.get_run(training.run_id) for training in group.trainings]
-    reached = [run.data.metrics["gradient_reach"] for run in runs]
-    milliseconds = [run.info.end_time - run.info.start_time for run in runs]
-    taken = group.cost
-    own = metric_interval(accuracy, tables[0], confidence) if group.single else None
+    reaches = [run.data.metrics["gradient_reach"] for run in runs]
+    durations = [run.info.end_time - run.info.start_time for run in runs]
+    interval = metric_interval(accuracy, tables[0], confidence) if group.single else None
     return Row(
-        group.name,
-        float(right.mean()),
-        own or t_interval(right, confidence),
-        None if group.single else float(right.std(ddof=1)),
-        float(np.mean([error.compute(table) for table in tables])),
-        float(np.mean(reached)),
-        float(np.mean(milliseconds)) / 60_000,
-        taken["parameters"],
-        taken["milliseconds_per_review"],
+        name=group.name,
+        accuracy=float(accuracies.mean()),
+        interval=interval or t_interval(accuracies, confidence),
+        deviation=None if group.single else float(accuracies.std(ddof=1)),
+        ece=float(np.mean([calibration_error.compute(table) for table in tables])),
+        reach=float(np.mean(reaches)),
+        minutes=float(np.mean(durations)) / 60_000,
+        parameters=group.cost["parameters"],
+        milliseconds=group.cost["milliseconds_per_review"],
     )
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The table, as Markdown."""
+def render_table(rows: Sequence[Row]) -> str:
+    """Render the table as Markdown."""
     columns = ("model", "test accuracy", "interval", "SD", "ECE", "gradient reach", "minutes")
     lines = [f"| {' | '.join([*columns, 'parameters', 'ms a review'])} |", "|" + " --- |" * 9]
     for line in rows:
@@ -90,24 +90,30 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def page(rows: Sequence[Row], confidence: float) -> str:
-    """The page, as Markdown."""
+def render_page(rows: Sequence[Row], confidence: float) -> str:
+    """Render the page as Markdown."""
     return f"""\
 # Accuracy
 
 Written by `python -m benchmarks.accuracy` on {datetime.now():%Y-%m-%d}, about the test set.
-Intervals are at {100 * confidence:g} %: of the mean over seeds or, of a single model, Wilson's.
+Intervals are at {100 * confidence:g}%: of the mean over seeds or, of a single model, Wilson's.
 Minutes of training and milliseconds a review are those of the machine that trained the model.
 
-{table(rows)}
+{render_table(rows)}
 """
 
 
-def require_the_same_reviews(groups: Sequence[RunGroup]) -> None:
-    """Raise UserError where the groups were evaluated on other reviews."""
+def check_same_reviews(groups: Sequence[RunGroup]) -> None:
+    """Check that all groups were evaluated on the same test reviews.
+
+    Raises:
+        UserError: they were not.
+    """
     trainings = [training for group in groups for training in group.trainings]
     if len({training.params[TEST_DIGEST] for training in trainings}) > 1:
-        raise UserError("They were evaluated on other test reviews, so they are not comparable.")
+        raise UserError(
+            "The runs were evaluated on different test reviews. Name runs with the same test set."
+        )
 
 
 @commands.command(__doc__)
@@ -119,11 +125,11 @@ def main(names: tuple[str, ...]) -> None:
             evaluated_runs.read_run_group(name, Path(scratch, str(at)))
             for at, name in enumerate(names)
         ]
-    require_the_same_reviews(groups)
-    bins, confidence = params.evaluate.calibration_bins, CONFIDENCE
-    rows = [row(group, bins, confidence) for group in groups]
-    files.write_text_atomically(RESULTS, page(rows, confidence))
-    print(f"Written: {RESULTS}")
+    check_same_reviews(groups)
+    bins = params.evaluate.calibration_bins
+    rows = [make_row(group, bins, CONFIDENCE) for group in groups]
+    files.write_text_atomically(RESULTS, render_page(rows, CONFIDENCE))
+    print(f"Wrote {RESULTS}")
 
 
 if __name__ == "__main__":

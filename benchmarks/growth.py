@@ -1,6 +1,6 @@
 """Measure an epoch with twice the reviews, twice the length and twice the units.
 
-The variants take turns. Prints a line for each measurement: what was doubled, a tab, seconds.
+The variants take turns. Prints a line for each measurement: the doubled quantity, a tab, seconds.
 """
 
 import sys
@@ -22,35 +22,35 @@ from workflow.about import AboutPad, read_about
 from workflow.files import PAD
 from workflow.params import load_params
 
-REVIEWS = 8000  # of which a fifth validates
+REVIEWS = 8000  # a fifth of them is the validation set
 
 
-def epochs_of(x: Any, y: Any, params: TrainParams, pad_params: PadParams) -> Callable[[], float]:
-    """Return a function that trains one epoch and returns its seconds; the first is done."""
-    return timed(epoch_of(x, y, params, pad_params))
+def epoch_timer(x: Any, y: Any, params: TrainParams, pad_params: PadParams) -> Callable[[], float]:
+    """Return a function that trains an epoch and returns its seconds. The first one is done."""
+    return warm_timer(epoch_trainer(x, y, params, pad_params))
 
 
-def epoch_of(x: Any, y: Any, params: TrainParams, pad_params: PadParams) -> Callable[[], Any]:
-    """Return a function that trains a new model for one epoch more each time."""
-    from sentiment.network.fast_lstm import accelerate  # which imports TensorFlow
+def epoch_trainer(x: Any, y: Any, params: TrainParams, pad_params: PadParams) -> Callable[[], Any]:
+    """Return a function that trains a new model for another epoch at each call."""
+    from sentiment.network.fast_lstm import accelerate  # imports TensorFlow
 
-    learning, validation = train_validation_split(x, y, params.validation_split)
-    as_long = pad_params.model_copy(update={"max_length": x.shape[1]})
-    inputs = model_inputs(as_long, params, len(learning.y))
+    train_split, val_split = train_validation_split(x, y, params.validation_split)
+    same_length = pad_params.model_copy(update={"max_length": x.shape[1]})
+    inputs = model_inputs(same_length, params, len(train_split.y))
     model = build_model(params, inputs)
     accelerate(model, params)
-    shuffled = batched_dataset(*learning, batch_size=params.batch_size, shuffle=True)
-    held_out = batched_dataset(*validation, batch_size=VALIDATION_BATCH_SIZE, shuffle=False)
-    return lambda: model.fit(shuffled, validation_data=held_out, shuffle=False, verbose=0)
+    shuffled = batched_dataset(*train_split, batch_size=params.batch_size, shuffle=True)
+    validation = batched_dataset(*val_split, batch_size=VALIDATION_BATCH_SIZE, shuffle=False)
+    return lambda: model.fit(shuffled, validation_data=validation, shuffle=False, verbose=0)
 
 
-def timed(work: Callable[[], Any]) -> Callable[[], float]:
-    """Do the work once, which traces and compiles it; return a function to time it again."""
+def warm_timer(work: Callable[[], Any]) -> Callable[[], float]:
+    """Do the work once, which compiles it, and return a function that repeats and times it."""
 
     def again() -> float:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         work()
-        return time.perf_counter() - begun
+        return time.perf_counter() - start
 
     again()
     return again
@@ -61,13 +61,14 @@ def main() -> None:
     training.set_seeds(params)
     pad_params = read_about(PAD, AboutPad).pad
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
-    one_x, one_y = x[:REVIEWS], y[:REVIEWS]
-    wide = params.model_copy(update={"units": 2 * params.units})
+    one_x = x[:REVIEWS]
+    one_y = y[:REVIEWS]
+    doubled_units = params.model_copy(update={"units": 2 * params.units})
     variants = {
-        "nothing": epochs_of(one_x, one_y, params, pad_params),
-        "reviews": epochs_of(x[: 2 * REVIEWS], y[: 2 * REVIEWS], params, pad_params),
-        "length": epochs_of(np.hstack([one_x, one_x]), one_y, params, pad_params),
-        "units": epochs_of(one_x, one_y, wide, pad_params),
+        "nothing": epoch_timer(one_x, one_y, params, pad_params),
+        "reviews": epoch_timer(x[: 2 * REVIEWS], y[: 2 * REVIEWS], params, pad_params),
+        "length": epoch_timer(np.hstack([one_x, one_x]), one_y, params, pad_params),
+        "units": epoch_timer(one_x, one_y, doubled_units, pad_params),
     }
     for _ in range(int(sys.argv[1])):
         for name, epoch in variants.items():

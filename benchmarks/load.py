@@ -1,7 +1,7 @@
 """`python -m benchmarks.load`: throughput and latency of `make serve` and of MLflow's server.
 
 The servers serve the champion and take turns, for several rounds. Each client sends its next
-request when it has its response. A request has one real test review. Writes `load.md` beside this
+request when it has its response. A request has one real test review. Writes `load.md` next to this
 file.
 """
 
@@ -33,8 +33,8 @@ OURS_WITH_LOG = "`make serve LOG=log`"
 MLFLOW = "`mlflow models serve`"
 CLIENTS = (1, 8, 32)
 ROUNDS = 5
-SECONDS = 5.0  # for which the clients of a round send requests
-TEXTS = 500
+SECONDS = 5.0  # duration of a round
+MAX_TEXTS = 500
 
 
 class Load(NamedTuple):
@@ -56,12 +56,12 @@ class Load(NamedTuple):
 
 
 def read_requests() -> list[bytes]:
-    """Return HTTP requests with a real test review each."""
+    """Return HTTP requests, each with a real test review."""
     words = outputs.read_vocabulary()
     reviews = read_reviews(files.FETCH, "test")
     (order,) = files.read_arrays(files.PAD, ["test_order"])
     requests = []
-    for review in order[:TEXTS]:
+    for review in order[:MAX_TEXTS]:
         text = " ".join(words[rank] for rank in reviews[review])
         body = json.dumps({"dataframe_records": [{"text": text}]}).encode()
         head = (
@@ -73,7 +73,7 @@ def read_requests() -> list[bytes]:
 
 
 async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> float:
-    """Send a request, and return the seconds until its response was there."""
+    """Send a request, and return the seconds until its response was received."""
     start = time.perf_counter()
     writer.write(request)
     head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
@@ -96,10 +96,10 @@ async def run_client(port: int, requests: list[bytes], first: int, seconds: floa
     return latencies
 
 
-async def measure(
+async def measure_load(
     server: str, port: int, requests: list[bytes], clients: int, seconds: float
 ) -> Load:
-    """Let clients send requests at once."""
+    """Let clients send requests at the same time, and return their load."""
     jobs = [
         run_client(port, requests, client * len(requests) // clients, seconds)
         for client in range(clients)
@@ -110,8 +110,8 @@ async def measure(
 
 
 @contextmanager
-def running(command: list[str], port: int, **environment: str) -> Iterator[int]:
-    """Run a server until the context ends, and return its port once it responds."""
+def running_server(command: list[str], port: int, **environment: str) -> Iterator[int]:
+    """Run a server while the block runs, and yield its port once it responds."""
     variables = {**os.environ, **environment}
     process = subprocess.Popen(command, env=variables, stderr=subprocess.DEVNULL)
     try:
@@ -122,18 +122,20 @@ def running(command: list[str], port: int, **environment: str) -> Iterator[int]:
         process.wait()
 
 
-def our_server(**variables: str) -> AbstractContextManager[int]:
+def run_our_server(**variables: str) -> AbstractContextManager[int]:
     port = free_port()
-    return running([sys.executable, "-m", "tools.serve"], port, SERVE_PORT=str(port), **variables)
+    return running_server(
+        [sys.executable, "-m", "tools.serve"], port, SERVE_PORT=str(port), **variables
+    )
 
 
-def mlflow_server() -> AbstractContextManager[int]:
+def run_mlflow_server() -> AbstractContextManager[int]:
     port = free_port()
     version = model_uri_of(champion_version())
     mlflow = str(Path(sys.executable).with_name("mlflow"))
-    options = ["--env-manager", "local", "--host", LOOPBACK, "--port", str(port)]
-    return running(
-        [mlflow, "models", "serve", "--model-uri", version, *options],
+    arguments = ["--env-manager", "local", "--host", LOOPBACK, "--port", str(port)]
+    return running_server(
+        [mlflow, "models", "serve", "--model-uri", version, *arguments],
         port,
         MLFLOW_TRACKING_URI=tracking_uri(),
     )
@@ -142,10 +144,10 @@ def mlflow_server() -> AbstractContextManager[int]:
 def measure_all(ports: Mapping[str, int], requests: list[bytes]) -> pd.DataFrame:
     """Let the servers take turns, with each number of clients, and return all rounds."""
     for server, port in ports.items():  # the first requests compile the model
-        asyncio.run(measure(server, port, requests, max(CLIENTS), SECONDS))
+        asyncio.run(measure_load(server, port, requests, max(CLIENTS), SECONDS))
     return pd.DataFrame(
         [
-            asyncio.run(measure(server, port, requests, clients, SECONDS))
+            asyncio.run(measure_load(server, port, requests, clients, SECONDS))
             for _ in range(ROUNDS)
             for clients in CLIENTS
             for server, port in ports.items()
@@ -177,17 +179,17 @@ def main() -> None:
     requests = read_requests()
     with (
         tempfile.TemporaryDirectory() as log,
-        our_server() as ours,
-        our_server(LOG=log) as ours_with_log,
-        mlflow_server() as mlflow,
+        run_our_server() as ours,
+        run_our_server(LOG=log) as ours_with_log,
+        run_mlflow_server() as mlflow,
     ):
         ports = {OURS: ours, OURS_WITH_LOG: ours_with_log, MLFLOW: mlflow}
         table = to_markdown(measure_all(ports, requests))
-    here = provenance.machine_tags()
+    machine = provenance.machine_tags()
     head = (
         "# Load\n\nWritten by `python -m benchmarks.load`: one real review a request. Servers and "
-        f"clients share {here['processor.cores']} cores of an {here['processor.name']}. Medians "
-        f"of {ROUNDS} rounds of {SECONDS:.0f} s, in which the servers took turns."
+        f"clients share {machine['processor.cores']} cores of an {machine['processor.name']}. "
+        f"Medians of {ROUNDS} rounds of {SECONDS:.0f} s, in which the servers took turns."
     )
     print(table)
     RESULTS.write_text(f"{head}\n\n{table}\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Run a command, and measure its time and what else the machine did meanwhile."""
+"""Run a command, and measure its time and the load by other processes."""
 
 import os
 import re
@@ -19,9 +19,9 @@ class Sample(NamedTuple):
 
     Attributes:
         seconds: wall time of the process.
-        epochs: seconds of each epoch but the last one, whose end is not printed. An epoch begins
-            with a line such as "Epoch 1/5".
-        foreign: cores that other processes, or the host of a virtual machine, used meanwhile.
+        epochs: seconds of each epoch except the last one, which prints no line at its end. An epoch
+            starts with a line such as "Epoch 1/5".
+        foreign: mean number of cores that other processes, or the host of a virtual machine, used.
         output: standard output and standard error.
     """
 
@@ -31,18 +31,18 @@ class Sample(NamedTuple):
     output: str
 
 
-class Failed(Exception):
-    """A command of the benchmark failed; the text has its output."""
+class CommandError(Exception):
+    """A command of the benchmark failed. The message has its output."""
 
 
-def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Sample:
+def measure_command(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Sample:
     """Run a command to its end.
 
     Raises:
-        Failed: its exit status is not zero.
+        CommandError: its exit status is not zero.
     """
     busy = _busy_seconds()
-    begun = time.perf_counter()
+    start = time.perf_counter()
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -55,10 +55,10 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) ->
     lines = list(_timed_lines(process))
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     output = "".join(line for _, line in lines)
     if process.returncode:
-        raise Failed(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
+        raise CommandError(f"{' '.join(command)} exited with {process.returncode}:\n{output}")
     own = usage.ru_utime + usage.ru_stime
     foreign = max(0.0, (_busy_seconds() - busy - own) / seconds)
     return Sample(seconds, epoch_seconds(lines), foreign, output)
@@ -72,8 +72,8 @@ def _timed_lines(process: "subprocess.Popen[str]") -> Iterator[tuple[float, str]
 
 def epoch_seconds(lines: Sequence[tuple[float, str]]) -> list[float]:
     """Return the seconds of each epoch, see `Sample`."""
-    begun = [moment for moment, line in lines if EPOCH_LINE.match(line)]
-    return [after - before for before, after in pairwise(begun)]
+    starts = [moment for moment, line in lines if EPOCH_LINE.match(line)]
+    return [after - before for before, after in pairwise(starts)]
 
 
 def _busy_seconds() -> float:

@@ -32,28 +32,28 @@ NETWORKS: dict[str, Mapping[str, Any]] = {
 }
 
 
-def epoch_of(params: TrainParams) -> Callable[[], float]:
-    """Return a function that trains one more epoch of a new model, and returns its seconds."""
+def epoch_timer(params: TrainParams) -> Callable[[], float]:
+    """Return a function that trains another epoch of a new model, and returns its seconds."""
     pad_params = read_about(PAD, AboutPad).pad
     x, y = (array[:REVIEWS] for array in files.read_arrays(PAD, ["x_train", "y_train"]))
-    train = growth.epoch_of(x, y, params, pad_params)
+    train_epoch = growth.epoch_trainer(x, y, params, pad_params)
 
     def epoch() -> float:
-        begun = time.perf_counter()
-        train()
-        return time.perf_counter() - begun
+        start = time.perf_counter()
+        train_epoch()
+        return time.perf_counter() - start
 
     return epoch
 
 
-def in_turns(both: Mapping[str, TrainParams], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of the epochs of these params, which take turns."""
-    epochs = {name: epoch_of(params) for name, params in both.items()}
-    taken: dict[str, list[float]] = defaultdict(list)
+def measure_in_turns(variants: Mapping[str, TrainParams], rounds: int) -> dict[str, list[float]]:
+    """Train epochs of all variants in turns, and return their seconds by variant."""
+    epochs = {name: epoch_timer(params) for name, params in variants.items()}
+    seconds: dict[str, list[float]] = defaultdict(list)
     for _ in range(1 + rounds):
         for name, epoch in epochs.items():
-            taken[name].append(epoch())
-    return taken
+            seconds[name].append(epoch())
+    return seconds
 
 
 @commands.command(__doc__)
@@ -67,7 +67,7 @@ def main(rounds: int, only: str) -> None:
         changes = {f"train.{key}": value for key, value in NETWORKS[name].items()}
         ours = with_changes(params, changes).train
         stock = with_changes(params, {**changes, "train.accelerate": False}).train
-        for kind, seconds in in_turns({"ours": ours, "stock": stock}, rounds).items():
+        for kind, seconds in measure_in_turns({"ours": ours, "stock": stock}, rounds).items():
             print(name, kind, *(f"{value:.4f}" for value in seconds), sep="\t", flush=True)
 
 

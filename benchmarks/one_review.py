@@ -1,6 +1,6 @@
-"""Milliseconds from the text of one review to its probability, in a process that is warm.
+"""Measure the milliseconds from the text of a review to its probability, in a warm process.
 
-Prints a line a review. The texts are those of test reviews, put together from their words.
+Prints one line a review. The texts are test reviews, joined from their words.
 """
 
 import sys
@@ -15,26 +15,27 @@ from workflow import files, outputs
 from workflow.files import read_reviews
 from workflow.params import load_params
 
-WARM_UP = 20
+WARM_UP_REVIEWS = 20
 
 
 def main() -> None:
-    params, words = load_params(), outputs.read_vocabulary()
+    params = load_params()
+    words = outputs.read_vocabulary()
     ranks = {word: rank for rank, word in enumerate(words) if word}
     x, order = files.read_arrays(files.PAD, ["x_test", "test_order"])
     reviews = read_reviews(files.FETCH, "test")
-    ask = BatchPredictor(
+    predictor = BatchPredictor(
         load_keras_model(files.verified(files.TRAIN / "model.keras")), params.evaluate.batch_size
     )
-    for row in range(int(sys.argv[1]) + WARM_UP):
+    for row in range(int(sys.argv[1]) + WARM_UP_REVIEWS):
         review = " ".join(words[rank] for rank in reviews[order[row]])
-        begun = time.perf_counter()
+        start = time.perf_counter()
         tokens = tokenizer.pad_ranks([tokenizer.encode(review, ranks).ranks], layout(params.pad))
-        ask(tokens)
-        seconds = time.perf_counter() - begun
+        predictor(tokens)
+        seconds = time.perf_counter() - start
         if not np.array_equal(tokens[0], x[row]):
-            sys.exit(f"review {row} is not encoded as the stage pad encodes it")
-        if row >= WARM_UP:
+            sys.exit(f"Review {row} is not encoded as by the stage `pad`. Run `dvc repro` first.")
+        if row >= WARM_UP_REVIEWS:
             print(f"{1000 * seconds:.3f}")
 
 

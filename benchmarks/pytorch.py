@@ -1,4 +1,4 @@
-"""The same model in plain PyTorch on the CPU. Its argument is the folder `data/pad`."""
+"""The default model in plain PyTorch on the CPU. The argument is the folder `data/pad`."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-EPOCHS, BATCH = 5, 64
+EPOCHS = 5
+BATCH_SIZE = 64
 
 
 class Sentiment(nn.Module):
@@ -28,18 +29,18 @@ y = torch.from_numpy(np.load(folder / "y_train.npy").astype(np.float32))
 cut = len(x) * 4 // 5
 model = Sentiment()
 optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
-loss_of = nn.BCEWithLogitsLoss()
+loss_function = nn.BCEWithLogitsLoss()
 
 for epoch in range(EPOCHS):
     print(f"Epoch {epoch + 1}/{EPOCHS}", flush=True)
     model.train()
-    for rows in torch.randperm(cut).split(BATCH):
+    for rows in torch.randperm(cut).split(BATCH_SIZE):
         optimizer.zero_grad()
-        loss = loss_of(model(x[rows]), y[rows])
+        loss = loss_function(model(x[rows]), y[rows])
         loss.backward()
         optimizer.step()
     model.eval()
     with torch.no_grad():
-        parts = [model(part) for part in x[cut:].split(BATCH)]
-    accuracy = ((torch.cat(parts) > 0) == (y[cut:] > 0.5)).float().mean()
+        logits = [model(batch) for batch in x[cut:].split(BATCH_SIZE)]
+    accuracy = ((torch.cat(logits) > 0) == (y[cut:] > 0.5)).float().mean()
     print(f"val_accuracy: {accuracy:.4f}", flush=True)

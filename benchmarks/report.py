@@ -1,23 +1,23 @@
-"""Write what was measured: every sample as CSV, and the medians as a table in Markdown."""
+"""Write measurements: every sample as CSV, and the medians as a table in Markdown."""
 
 import csv
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-Series = Mapping[str, Sequence[float]]  # from the name of what was measured to its samples
+Series = Mapping[str, Sequence[float]]  # samples by the name of a measurement
 
 
-def spread(samples: Sequence[float]) -> str:
-    """Return the median, the least, the greatest and the number of samples."""
+def format_samples(samples: Sequence[float]) -> str:
+    """Return the median, the minimum, the maximum and the number of samples."""
     median = statistics.median(samples)
     return f"{median:.4g} ({min(samples):.4g} to {max(samples):.4g}, n = {len(samples)})"
 
 
-def series_table(series: Series) -> str:
-    """Return a table of all series."""
-    rows = ["| series | median (least to greatest) |", "| --- | --- |"]
-    return "\n".join([*rows, *(f"| {name} | {spread(series[name])} |" for name in series)])
+def render_series(series: Series) -> str:
+    """Return a table of all series in Markdown."""
+    rows = ["| series | median (minimum to maximum) |", "| --- | --- |"]
+    return "\n".join([*rows, *(f"| {name} | {format_samples(series[name])} |" for name in series)])
 
 
 def write_csv(path: Path, series: Series) -> None:

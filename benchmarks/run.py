@@ -1,8 +1,8 @@
 """`make bench`: measure the speeds that README.md and docs/performance.md show.
 
-What is compared takes turns, A B A B, each in a process of its own. The networks take turns in one
-process. The last commit is measured, in clones of the repository. Writes `results.csv` and
-`results.md` beside this file.
+The compared programs take turns, A B A B, each in a process of its own. The networks take turns in
+one process. The last commit is measured, in clones of the repository. Writes `results.csv` and
+`results.md` next to this file.
 """
 
 import os
@@ -22,7 +22,7 @@ import click
 import psutil
 
 from benchmarks import measure, report
-from benchmarks.measure import Failed, Sample
+from benchmarks.measure import CommandError, Sample
 from benchmarks.networks import NETWORKS
 from sentiment.errors import UserError
 from workflow import commands
@@ -31,12 +31,12 @@ ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 TORCH = ROOT / ".bench" / "bin" / "python"
 TURNS = click.IntRange(min=1)
-MAX_FOREIGN = 0.15  # cores that other processes use, above which a sample is not to be trusted
+MAX_FOREIGN = 0.15  # cores that other processes use, above which a sample is unreliable
 PACKAGES = ("tensorflow", "keras", "mlflow", "dvc", "numpy")
 
 
 class Bench:
-    """Runs commands in a scratch folder, and collects what was measured."""
+    """A scratch folder in which commands are run, and their measurements."""
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
@@ -49,8 +49,8 @@ class Bench:
         } | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
     def run(self, series: str, folder: Path, *command: str) -> Sample:
-        """Run a command and add its seconds to a series; warn of other load."""
-        sample = measure.run(command, folder, self.environment)
+        """Run a command, add its seconds to a series, and print the load by other processes."""
+        sample = measure.measure_command(command, folder, self.environment)
         self.series[series].append(sample.seconds)
         self.foreign.append(sample.foreign)
         print(f"{series:24} {sample.seconds:8.2f} s", end="")
@@ -114,7 +114,7 @@ def measure_networks(bench: Bench, clone: Path, pairs: int) -> None:
 
 
 def parse_networks(sample: Sample) -> Iterator[tuple[str, list[float]]]:
-    """Yield the series in what `benchmarks.networks` printed, each with its samples."""
+    """Yield the series in the output of `benchmarks.networks`, each with its samples."""
     for line in sample.output.splitlines():
         name, *rest = line.split("\t")
         if name not in NETWORKS:
@@ -127,7 +127,7 @@ def parse_networks(sample: Sample) -> Iterator[tuple[str, list[float]]]:
 
 
 def output_of(*command: str) -> str:
-    """Return what a command prints, or nothing if there is no such command."""
+    """Return the output of a command, or "" if there is no such command."""
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -136,7 +136,7 @@ def output_of(*command: str) -> str:
 
 
 def describe_machine(bench: Bench) -> str:
-    """Describe what the results depend on: commit, processor, versions, and other load."""
+    """Describe the commit, the machine, the versions and the load by other processes."""
     model = re.search(r"Model name:\s*(.+)", output_of("lscpu"))
     versions = [f"{name} {version(name)}" for name in PACKAGES]
     torch_version = output_of(str(TORCH), "-c", "import torch; print(torch.__version__)")
@@ -153,10 +153,10 @@ def describe_machine(bench: Bench) -> str:
 
 def write_page(bench: Bench) -> None:
     """Write the page and print the table."""
-    table = report.series_table(bench.series)
+    table = report.render_series(bench.series)
     text = (
         f"# Results of `make bench`\n\n{describe_machine(bench)}\n\n"
-        f"Seconds, but for `one review`: milliseconds.\n\n{table}\n"
+        f"Seconds, except for `one review`: milliseconds.\n\n{table}\n"
     )
     (HERE / "results.md").write_text(text, encoding="utf-8")
     print(f"\n{table}")
@@ -166,7 +166,7 @@ def write_page(bench: Bench) -> None:
 @commands.option(
     "--rounds", envvar="ROUNDS", type=TURNS, default=3, help="Turns of the complete runs."
 )
-@commands.option("--pairs", envvar="PAIRS", type=TURNS, default=5, help="Turns of all else.")
+@commands.option("--pairs", envvar="PAIRS", type=TURNS, default=5, help="Turns of everything else.")
 def main(rounds: int, pairs: int) -> None:
     others = psutil.cpu_percent(interval=3) / 100 * (psutil.cpu_count() or 1)
     if others > MAX_FOREIGN:
@@ -178,7 +178,7 @@ def main(rounds: int, pairs: int) -> None:
             measure_one_review(bench, clone)
             measure_growth(bench, clone, pairs)
             measure_networks(bench, clone, pairs)
-        except Failed as failure:
+        except CommandError as failure:
             raise UserError(str(failure)) from None
         finally:
             report.write_csv(HERE / "results.csv", bench.series)

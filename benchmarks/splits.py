@@ -1,9 +1,9 @@
-"""`python -m benchmarks.splits`: which kind of validation set orders models as the test set does.
+"""`python -m benchmarks.splits`: compare how validation sets and the test set order models.
 
 Trains nine linear models of IMDB on four fifths of the training reviews, five times, so that each
 review is validated once. A fifth is drawn at random or has films of its own: in Keras' archive,
-before the shuffle, the reviews of a film with the same label stand together. The models also learn
-from all training reviews, and are evaluated on the test set. Prints the accuracies, and how well
+before the shuffle, the reviews of a film with the same label stand together. The models are also
+trained on all training reviews and evaluated on the test set. Prints the accuracies, and how well
 the orders agree (Spearman's rank correlation). Run `dvc repro fetch` before. Takes half an hour.
 """
 
@@ -20,8 +20,8 @@ from workflow import commands, files
 from workflow.files import FETCH
 
 FOLDS = 5
-RANK_BITS = 18  # of a word in the key of an n-gram
-# Logistic regressions: words in the longest n-grams, least reviews of an n-gram, smoothing.
+RANK_BITS = 18  # bits of each word's rank in the key of an n-gram
+# Logistic regressions: words in the longest n-grams, minimum reviews of an n-gram, smoothing.
 REGRESSIONS = [(2, 1, 1), (2, 3, 1), (3, 1, 1), (3, 1, 2), (3, 2, 1), (3, 3, 1)]
 C = 0.1  # inverse strength of their regularization
 # Adam without a penalty, as the architecture `linear` is trained, but in NumPy and without features
@@ -33,11 +33,11 @@ MIN_REVIEWS = 2
 
 
 class Features(NamedTuple):
-    """Which review has which n-gram, and the naive-Bayes log-ratio of each n-gram.
+    """The n-grams of each review, and the naive-Bayes log-ratio of each n-gram.
 
     Attributes:
-        train: of the training reviews, shape (reviews, n-grams), 1 or 0.
-        held_out: of the reviews to predict.
+        train: whether each training review has each n-gram, shape (reviews, n-grams), 1 or 0.
+        held_out: the same for the reviews to predict.
         log_ratio: shape (n-grams,).
     """
 
@@ -60,8 +60,10 @@ def review_keys(reviews: Reviews, ngrams: int) -> list[NDArray[np.int64]]:
     return keys
 
 
-def occurrence(keys: list[NDArray[np.int64]], known: NDArray[np.int64]) -> scipy.sparse.csr_array:
-    """Return which review has which of the known keys, shape (reviews, known keys), float32."""
+def find_occurrences(
+    keys: list[NDArray[np.int64]], known: NDArray[np.int64]
+) -> scipy.sparse.csr_array:
+    """Return whether each review has each known key, shape (reviews, known keys), float32."""
     flat = np.concatenate(keys)
     rows = np.repeat(np.arange(len(keys)), [len(one) for one in keys])
     columns = np.minimum(np.searchsorted(known, flat), len(known) - 1)
@@ -81,15 +83,15 @@ def make_features(
     """Choose the n-grams of enough training reviews, and weigh them by naive Bayes."""
     known, counts = np.unique(np.concatenate(train), return_counts=True)
     known = known[counts >= min_reviews]
-    occurs = occurrence(train, known)
+    occurs = find_occurrences(train, known)
     positive = smoothing + occurs[labels == 1].sum(axis=0)
     negative = smoothing + occurs[labels == 0].sum(axis=0)
     ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
-    return Features(occurs, occurrence(held_out, known), ratio.astype(np.float32))
+    return Features(occurs, find_occurrences(held_out, known), ratio.astype(np.float32))
 
 
-def regression(features: Features, labels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the log-odds of the held-out reviews by a logistic regression."""
+def fit_regression(features: Features, labels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Fit a logistic regression, and return its log-odds for the held-out reviews."""
     from sklearn.linear_model import LogisticRegression
 
     scale = scipy.sparse.diags_array(features.log_ratio)
@@ -141,7 +143,7 @@ def accuracies(
             smoothing,
         )
         name = f"regression, {ngrams}-grams of {min_reviews} reviews, smoothing {smoothing}"
-        log_odds[name] = regression(features, train_labels)
+        log_odds[name] = fit_regression(features, train_labels)
     features = make_features(train, train_labels, held_out, MIN_REVIEWS, 1)
     for epoch, predicted in enumerate(adam_epochs(features, train_labels), 1):
         log_odds[f"Adam without a penalty, epoch {epoch}"] = predicted
@@ -153,7 +155,7 @@ def folds(kind: str, labels: NDArray[np.uint8], order: NDArray[np.int64]) -> lis
     if kind == "at random":
         return np.array_split(order, FOLDS)
     by_label = [np.array_split(np.flatnonzero(labels == label), FOLDS) for label in (0, 1)]
-    return [np.concatenate(parts) for parts in zip(*by_label, strict=True)]
+    return [np.concatenate(pair) for pair in zip(*by_label, strict=True)]
 
 
 @commands.command(__doc__)

@@ -1,4 +1,4 @@
-"""What computes: data, networks, evaluation and the served model. See docs/architecture.md.
+"""The machine learning: data, networks, evaluation and the served model. See docs/architecture.md.
 
 Nothing here imports `workflow`, `stages` or `extras`.
 

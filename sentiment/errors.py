@@ -2,11 +2,11 @@
 
 import re
 
-# a user name with a password; over HTTP, a user name alone may be a token
+# A user name with a password. Over HTTP, a user name alone may be a token.
 CREDENTIALS = re.compile(
     r"(?<=://)[^\s/:]*:[^\s/]*@|(?<=http://)[^\s/]*@|(?<=https://)[^\s/]*@", re.IGNORECASE
 )
-# the query of a URL, or of a path as urllib3 reports it; it may hold a signature or a token
+# The query of a URL, or of a path as urllib3 reports it. It may hold a signature or a token.
 QUERY = re.compile(r"((?:://|url: )[\w.:/%@,~+-]*)\?[^\s'\"<>)\]]+")
 
 
@@ -27,10 +27,10 @@ class AlreadyRunningError(UserError):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, without secrets (see `redacted`)."""
-    return redacted(str(error).partition("\n")[0])
+    """Return the first line of an error's message, without secrets (see `redact`)."""
+    return redact(str(error).partition("\n")[0])
 
 
-def redacted(text: str) -> str:
+def redact(text: str) -> str:
     """Remove user names, passwords and queries from all URLs in a text."""
     return QUERY.sub(r"\1", CREDENTIALS.sub("", text))

@@ -22,9 +22,9 @@ from sentiment.special_tokens import PADDING_TOKEN
 if TYPE_CHECKING:
     import keras
 
-MAX_REVIEWS = 256  # with more, the means have smaller errors, and take longer
-BATCH = 64  # reviews in a batch
-VECTOR_LAYERS = ("embedding", "ngram_weights")  # of a network, and of a linear model
+MAX_REVIEWS = 256  # more reviews reduce the error of the means, and take longer
+BATCH_SIZE = 64  # reviews in a batch
+VECTOR_LAYERS = ("embedding", "ngram_weights")  # a network has the first, a linear model the second
 REACH_THRESHOLD = 0.01  # share of the greatest mean norm at which a gradient still counts
 LOWER_QUANTILE, UPPER_QUANTILE = 0.1, 0.9  # over the reviews
 
@@ -62,7 +62,7 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
     read, network = split_at_vectors(model, head.input)
 
     def batch_norms(tokens: Any) -> Any:
-        vectors = tf.identity(read(tokens))  # without Keras' mask: the network computes it
+        vectors = tf.identity(read(tokens))  # drops Keras' mask, which the network computes
         with tf.GradientTape() as tape:
             tape.watch(vectors)
             summary = network([tokens, vectors], training=False)
@@ -70,11 +70,11 @@ def gradient_norms(model: "keras.Model", x: NDArray[Any]) -> NDArray[np.float32]
         return tf.norm(tape.gradient(logits, vectors), axis=2)
 
     compiled = tf.function(batch_norms, reduce_retracing=True)
-    batches = [x[start : start + BATCH] for start in range(0, len(x), BATCH)]
+    batches = [x[start : start + BATCH_SIZE] for start in range(0, len(x), BATCH_SIZE)]
     return np.concatenate([compiled(tokens.astype(np.int32)).numpy() for tokens in batches])
 
 
-def vectors(model: "keras.Model") -> Any:
+def vector_output(model: "keras.Model") -> Any:
     """Return the output that holds each word's vector, shape (batch, length, features).
 
     Dropout is applied after it. A linear model has the weights of the n-grams that end with a word.
@@ -90,7 +90,7 @@ def split_at_vectors(model: "keras.Model", output: Any) -> "tuple[keras.Model, k
     """
     import keras
 
-    between = vectors(model)
+    between = vector_output(model)
     tokens = model.input
     history = tokens._keras_history
     rest = keras.Model([tokens, between], output)
@@ -98,18 +98,18 @@ def split_at_vectors(model: "keras.Model", output: Any) -> "tuple[keras.Model, k
     return keras.Model(tokens, between), rest
 
 
-def select_reviews(x: NDArray[Any], reviews: int) -> NDArray[Any]:
+def select_reviews(x: NDArray[Any], max_reviews: int) -> NDArray[Any]:
     """Return the first reviews without padding or, if all have padding, the longest ones.
 
     Args:
         x: token ids, shape (all reviews, length).
-        reviews: the maximal number of reviews.
+        max_reviews: the maximum number of reviews.
 
     Returns:
         Shape (selected reviews, length).
     """
     words = np.count_nonzero(x != PADDING_TOKEN, axis=1)
-    longest = np.argsort(-words, kind="stable")[:reviews]
+    longest = np.argsort(-words, kind="stable")[:max_reviews]
     full = longest[words[longest] == x.shape[1]]
     return x[full if len(full) else longest]
 

@@ -14,7 +14,7 @@ from sentiment.section import Section
 from sentiment.special_tokens import INDEX_FROM
 from sentiment.tokenizer import Layout, Reviews, pad, review_hashes
 
-SHUFFLE_SEED = 113  # of `keras.datasets.imdb`; the file has all positive reviews first
+SHUFFLE_SEED = 113  # as in `keras.datasets.imdb`; the file has all positive reviews first
 CHUNK_TOKENS = 2_000_000  # tokens whose positions are in memory at once
 
 

@@ -25,7 +25,7 @@ WORD_EDGES = np.unique([0, *np.geomspace(1, 100_000, 51).round()])
 PROBABILITY_EDGES = np.linspace(0, 1, 21).round(2)
 
 
-class Spread(Section):
+class MeanAndDeviation(Section):
     """The mean and the standard deviation of a quantity."""
 
     mean: float
@@ -52,14 +52,14 @@ class WordUse(Section):
         ranks: the ranks of the words that are counted on their own.
         counts: how often each of these words occurs.
         other_words: how often all other words occur.
-        distance: of random samples from the other texts, see `resample_distances`.
+        distance: distance of random samples from the other texts, see `resample_distances`.
     """
 
     texts: int
     ranks: list[int]
     counts: list[int]
     other_words: int
-    distance: Spread
+    distance: MeanAndDeviation
 
 
 class ReferenceProfile(Section):
@@ -69,15 +69,15 @@ class ReferenceProfile(Section):
         tokenizer: the tokenizer of the dataset.
         threshold: the probability above which the model predicts `positive`.
         texts: number of texts.
-        statistics: of each text, see `text_statistics` and `prediction_statistics`.
-        histograms: of `words` and `probability`.
+        statistics: see `text_statistics` and `prediction_statistics`.
+        histograms: histograms of `words` and `probability`.
         word_use: the words of the texts.
     """
 
     tokenizer: str
     threshold: float
     texts: int
-    statistics: dict[str, Spread]
+    statistics: dict[str, MeanAndDeviation]
     histograms: dict[str, Histogram]
     word_use: WordUse
 
@@ -96,7 +96,7 @@ def build_profile(
     Args:
         train: the training set.
         test: the test set, at least two reviews.
-        words_dropped: of the test set, see `sentiment.data.table.EncodedDataset`.
+        words_dropped: words without a rank, see `sentiment.data.table.EncodedDataset`.
         predictions: see `sentiment.evaluation.metrics`, in the order of the test set.
         limits: which words the model reads.
         tokenizer: the tokenizer of the dataset.
@@ -113,7 +113,7 @@ def build_profile(
         threshold=threshold,
         texts=len(test),
         statistics={
-            name: Spread(mean=float(np.mean(values)), deviation=float(np.std(values)))
+            name: MeanAndDeviation(mean=float(np.mean(values)), deviation=float(np.std(values)))
             for name, values in statistics.items()
         },
         histograms={
@@ -236,7 +236,7 @@ def merge_other_words(totals: NDArray[np.integer], ranks: NDArray[np.integer]) -
 
     Args:
         totals: how often each word occurs, in the columns of `count_words`.
-        ranks: of the words that are counted on their own, shape (words,).
+        ranks: ranks of the words that are counted on their own, shape (words,).
 
     Returns:
         Shape (words + 1,).
@@ -245,7 +245,9 @@ def merge_other_words(totals: NDArray[np.integer], ranks: NDArray[np.integer]) -
     return np.append(own_counts, totals.sum() - own_counts.sum())
 
 
-def resample_distances(counts: scipy.sparse.csr_array, ranks: NDArray[np.integer]) -> Spread:
+def resample_distances(
+    counts: scipy.sparse.csr_array, ranks: NDArray[np.integer]
+) -> MeanAndDeviation:
     """Measure how far the words of random samples are from those of the other texts.
 
     Texts are drawn, not words: a word that occurs in a text is likely to occur there again, so the
@@ -279,4 +281,4 @@ def resample_distances(counts: scipy.sparse.csr_array, ranks: NDArray[np.integer
             distances.append(distance / scale)
         means.append(float(np.mean(distances)))
         deviations.append(float(np.std(distances)))
-    return Spread(mean=max(means), deviation=max(deviations))
+    return MeanAndDeviation(mean=max(means), deviation=max(deviations))

@@ -67,7 +67,7 @@ def tokenizer_functions(
     """Return two functions of a tokenizer: one finds a text's words, one normalizes a word."""
     if tokenizer == KERAS:
         return WORD.finditer, lambda word: word.translate(LOWER)
-    import regex  # not installed where a model with the other tokenizer is served
+    import regex  # not a requirement of models with the other tokenizer
 
     boundaries = regex.compile(r"(?w)\b\w.*?\b", regex.DOTALL)
     return boundaries.finditer, str.lower
@@ -129,14 +129,14 @@ class ReadLimits(NamedTuple):
         rare = [rank for rank in text.ranks if rank > max_rank]
         return text.word_count - len(text.ranks) + len(rare)
 
-    def truncates(self, text: Encoded) -> bool:
+    def is_truncated(self, text: Encoded) -> bool:
         """Return whether the model ignores some words of a text because of their number."""
         return len(text.ranks) > self.max_words
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a review becomes a row of token ids: the section `pad`, for a served model."""
+    """The params by which a review becomes a row of token ids: the section `pad` in a model."""
 
     num_words: int
     max_length: int

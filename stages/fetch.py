@@ -70,7 +70,7 @@ def format_summary(name: str, summary: Mapping[str, Any]) -> str:
 def main() -> None:
     params = load_params().fetch
     with files.atomic_folder(FETCH) as folder:
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:  # on the same disk
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:  # has the space of the data's disk
             encoded, dataset = load_dataset(params, Path(scratch))
             files.write_reviews(folder, "train", encoded.train)
             files.write_reviews(folder, "test", encoded.test)

@@ -49,7 +49,7 @@ def describe_run(
     dataset = about.dataset.name
     train_split, val_split = splits
     boundary = len(train_split.y)
-    rows = {
+    split_rows = {
         "training": (train_split, slice(0, boundary)),
         "validation": (val_split, slice(boundary, boundary + len(val_split.y))),
     }
@@ -71,9 +71,9 @@ def describe_run(
                 split.x,
                 split.y,
                 PAD,
-                files.short_digest(PAD, ["x_train", "y_train"], part),
+                files.short_digest(PAD, ["x_train", "y_train"], rows),
             )
-            for context, (split, part) in rows.items()
+            for context, (split, rows) in split_rows.items()
         ],
         uncommitted=provenance.uncommitted_diff(),
     )
@@ -101,7 +101,7 @@ def main() -> None:
     checkpoints.remove_stale_checkpoints()
     with checkpoints.exclusive_checkpoint(key) as checkpoint:
         inputs = model_inputs(padded.pad, params, len(train_split.y))
-        is_resumed = checkpoint.state is not None
+        is_resumed = checkpoint.arrays is not None
         training = Training(params, inputs, train_split, val_split, is_resumed)
         print(f"Training with {training.path}", flush=True)
         tags = {**provenance.provenance_tags(), **machine_tags, "train.path": training.path}

@@ -1,4 +1,4 @@
-"""Chromium as the tests drive it; the screenshots stay in test-artifacts/."""
+"""Chromium for tests. The screenshots stay in test-artifacts/."""
 
 import shutil
 from collections.abc import Iterator
@@ -24,8 +24,9 @@ SECONDS = 300
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
-    """Debian's Chromium, headless, as a new user has it; the test is skipped if it is not there."""
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    """Start Debian's Chromium, headless, with a new profile. Without it, skip the test."""
+    binary = shutil.which("chromium")
+    driver = shutil.which("chromedriver")
     if binary is None or driver is None:
         pytest.skip(
             "chromium and chromedriver are not installed (Debian: chromium chromium-driver)"
@@ -44,7 +45,7 @@ def text(browser: webdriver.Chrome) -> str:
 
 
 def open_page(browser: webdriver.Chrome, page: str, *expected: str) -> None:
-    """Open a page afresh and wait until all expected texts are on it."""
+    """Load a page again and wait until all expected texts are on it."""
     browser.get("about:blank")
     browser.get(page)
     WebDriverWait(browser, SECONDS).until(lambda b: all(part in text(b) for part in expected))
@@ -55,23 +56,29 @@ def keep_screenshot(browser: webdriver.Chrome, name: str) -> None:
     assert browser.save_screenshot(str(SCREENSHOTS / f"{name}.png"))
 
 
-def wait_for_curves(browser: webdriver.Chrome, metrics: str, wanted: dict[str, int]) -> None:
-    """On MLflow's chart page, show some metrics alone, and wait for so many curves of each."""
+def wait_for_curves(browser: webdriver.Chrome, metrics: str, expected: dict[str, int]) -> None:
+    """Wait until MLflow's chart page shows the expected number of curves by title.
+
+    Args:
+        browser: shows the page.
+        metrics: a search for the metrics to show.
+        expected: the number of curves by title.
+    """
     search = browser.find_element(By.CSS_SELECTOR, "input[placeholder='Search metric charts']")
     search.send_keys(metrics)
     WebDriverWait(browser, SECONDS, ignored_exceptions=[StaleElementReferenceException]).until(
-        lambda chrome: curves(chrome) == wanted
+        lambda chrome: count_curves(chrome) == expected
     )
 
 
-def curves(browser: webdriver.Chrome) -> dict[str, int]:
-    """How many curves each chart of MLflow's page shows, by its title."""
+def count_curves(browser: webdriver.Chrome) -> dict[str, int]:
+    """Return the number of curves in each chart of MLflow's page, by the chart's title."""
     cards = browser.find_elements(
         By.CSS_SELECTOR, "[data-testid=experiment-view-compare-runs-card]"
     )
-    return {card.text.partition("\n")[0]: traces(card) // 2 for card in cards}
+    return {card.text.partition("\n")[0]: count_traces(card) // 2 for card in cards}
 
 
-def traces(card: WebElement) -> int:
-    """Two for each curve: the line, and what is colored under the pointer."""
+def count_traces(card: WebElement) -> int:
+    """Count the traces: two for each curve, a line and an area under the pointer."""
     return len(card.find_elements(By.CSS_SELECTOR, ".scatterlayer .trace"))

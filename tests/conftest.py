@@ -27,7 +27,7 @@ from sentiment.network.inputs import Inputs
 from stages import evaluate, fetch, pad, train
 from tests.browser import chromium
 from tests.own_texts import NAME, use_table, write_texts
-from tests.project import DEFAULT_PARAMS, EPOCHS, ROOT, SMALL, Project, change_params, merged
+from tests.project import DEFAULT_PARAMS, EPOCHS, ROOT, SMALL, Project, change_params, merge_changes
 from workflow import store
 from workflow.commands import TERMINATION_SIGNALS
 from workflow.params import Params, validate_params
@@ -45,7 +45,7 @@ SMALL_IMDB: dict[str, Any] = {
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In CI nothing may be absent, so a skipped test is a failed one."""
+    """Fail skipped tests in CI, where nothing may be missing."""
     report = yield
     if report.skipped and os.environ.get("CI"):
         report.outcome = "failed"
@@ -55,31 +55,31 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def backend() -> None:
-    """TensorFlow, loaded as the stages load it."""
+    """Load TensorFlow as the stages do."""
     load_keras()
 
 
 def defaults() -> dict[str, Any]:
-    """The parameters that the project ships."""
+    """Return the default params as a mapping."""
     document: dict[str, Any] = YAML(typ="safe", pure=True).load(DEFAULT_PARAMS)
     return document
 
 
 def inputs(num_words: int, length: int) -> Inputs:
-    """What a small model reads, in five batches an epoch."""
+    """Return the inputs of a small model, with five batches an epoch."""
     return Inputs(num_words, length, steps_per_epoch=5)
 
 
 @pytest.fixture
 def default_params() -> Params:
-    """The parameters that the project ships."""
+    """Return the default params."""
     return validate_params(defaults(), "params.yaml")
 
 
 @pytest.fixture
 def small_params() -> Params:
-    """Parameters that make every stage take seconds."""
-    return validate_params(merged(defaults(), SMALL), "params.yaml")
+    """Return params with which every stage takes seconds."""
+    return validate_params(merge_changes(defaults(), SMALL), "params.yaml")
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory."""
+    """Make an empty folder the working directory, and return it."""
     monkeypatch.chdir(tmp_path)
     for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
@@ -98,14 +98,14 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def root(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with no store yet; MLflow forgets it afterwards."""
+    """Make an empty folder without a store the working directory. MLflow forgets it afterwards."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it; monkeypatch sets it back
     return in_tmp_path
 
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database of a store without a run; to make it takes a second, to copy it does not."""
+    """Return a database without runs, to be copied: creating one takes a second."""
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -116,7 +116,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root_with_store(root: Path, empty_store: Path) -> Iterator[Path]:
-    """A folder with a store without a run; none is active afterwards."""
+    """Make a folder with a store without runs the working directory. End its runs afterwards."""
     shutil.copy2(empty_store, root)
     yield root
     while mlflow.active_run():
@@ -124,40 +124,40 @@ def root_with_store(root: Path, empty_store: Path) -> Iterator[Path]:
 
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand in a project's root, at its own store: artifact locations are relative to it."""
+    """Make a project's root the working directory: artifact locations are relative to it."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
 
 
 def own_copy(project: Project, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Stand in a copy of a project of one's own, which is put into a folder."""
+    """Copy a project into a folder, and make the copy the working directory."""
     copied = project.copy(folder / "project")
     stand_in(copied.path, monkeypatch)
     return copied
 
 
 def runs() -> list[Run]:
-    """All runs of the store in the working directory, the newest first."""
+    """Return all runs of the store in the working directory, the newest first."""
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("imdb-lstm")
     return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
 
 def curve(run_id: str, metric: str = "loss", store: str | None = None) -> list[tuple[int, float]]:
-    """The points of a metric of a run, of this store or another, in the order of the epochs."""
+    """Return a metric's points of a run in this or another store, in the order of the epochs."""
     points = mlflow.MlflowClient(store).get_metric_history(run_id, metric)
     return sorted((point.step, point.value) for point in points)
 
 
 def epochs(run_id: str, metric: str = "loss", store: str | None = None) -> list[int]:
-    """The epoch of each point of such a curve."""
+    """Return the epoch of each point of a curve."""
     return [epoch for epoch, _ in curve(run_id, metric, store)]
 
 
 @pytest.fixture(scope="session")
 def imdb_cache() -> Path:
-    """Keras' dataset cache with the real files of IMDB in it."""
+    """Return Keras' dataset cache with the real files of IMDB. Without them, skip the test."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     for name in ("imdb.npz", "imdb_word_index.json"):
         if not (home / "datasets" / name).is_file():
@@ -166,7 +166,7 @@ def imdb_cache() -> Path:
 
 
 def run_stages(project: Project, **environment: str) -> str:
-    """Run the pipeline in this process, and let DVC take note of it; return what it printed.
+    """Run the pipeline in this process, let DVC commit its outputs, and return what it printed.
 
     `dvc repro` gives the same files, but each of its stages imports TensorFlow and MLflow.
     """
@@ -174,7 +174,7 @@ def run_stages(project: Project, **environment: str) -> str:
         patch.chdir(project.path)
         patch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it; the patch sets it back
         call = Caller(patch)
-        load_keras().utils.clear_session()  # else the model's name has a number in this process
+        load_keras().utils.clear_session()  # otherwise the names of layers get numbers
         printed = [call(stage.main, **environment) for stage in (fetch, pad, train, evaluate)]
     project.run("dvc", "commit", "--force", "dvc.yaml")
     return "".join(printed)
@@ -185,7 +185,7 @@ Sharer = Callable[..., Project]
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Sharer:
-    """Make a project once for all processes that run these tests; tests leave it alone."""
+    """Create a project once for all processes that run these tests. Tests must not change it."""
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent
@@ -207,7 +207,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Sharer:
 
 
 def copy_files(project: Project) -> None:
-    """Copy the project's files into a fresh repository, with small parameters."""
+    """Copy the project's files into a fresh repository, with small params."""
     others = ["--", ".", ":(exclude)dvc.lock", ":(exclude)data/*/*"]
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", *others]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -223,13 +223,13 @@ def copy_files(project: Project) -> None:
 
 @pytest.fixture(scope="session")
 def clone(shared: Sharer) -> Project:
-    """The project's files as a fresh repository, with small parameters; nothing run yet."""
+    """Return a new repository with the project's files and small params. Nothing was run in it."""
     return shared("clone", copy_files)
 
 
 @pytest.fixture(scope="session")
 def finished(clone: Project, shared: Sharer) -> Project:
-    """A clone after its first `dvc repro`, committed."""
+    """Return a clone after its first `dvc repro`, committed."""
 
     def finish(project: Project) -> None:
         output = project.run("dvc", "repro")
@@ -241,7 +241,7 @@ def finished(clone: Project, shared: Sharer) -> Project:
 
 @pytest.fixture(scope="session")
 def undisturbed(finished: Project, shared: Sharer) -> Path:
-    """`data/` of a training of `EPOCHS` epochs that nothing disturbed."""
+    """Return `data/` of a training of `EPOCHS` epochs that was not interrupted."""
 
     def train_longer(project: Project) -> None:
         project.change(train={"epochs": EPOCHS})
@@ -252,9 +252,9 @@ def undisturbed(finished: Project, shared: Sharer) -> Path:
 
 @pytest.fixture(scope="session")
 def two_runs(finished: Project, shared: Sharer) -> Project:
-    """A finished project with a second run, the experiment `six` in its working tree.
+    """Return a finished project with a second run, the experiment `six` in its working tree.
 
-    What the command printed is in the file `output` beside it.
+    The output of the command is in the file `output` next to it.
     """
 
     def run_again(project: Project) -> None:
@@ -267,7 +267,7 @@ def two_runs(finished: Project, shared: Sharer) -> Project:
 
 @pytest.fixture(scope="session")
 def imdb_project(clone: Project, imdb_cache: Path, shared: Sharer) -> Project:
-    """A project whose small model was trained on IMDB, and is champion by the rule."""
+    """Return a project with a small model that was trained on IMDB and is champion by the rule."""
 
     def train_on_imdb(project: Project) -> None:
         project.change(**SMALL_IMDB)
@@ -279,7 +279,7 @@ def imdb_project(clone: Project, imdb_cache: Path, shared: Sharer) -> Project:
 
 @pytest.fixture(scope="session")
 def own_texts(clone: Project, shared: Sharer) -> Project:
-    """A project that was trained on a table of texts without logging them."""
+    """Return a project that was trained on a table of texts without logging them."""
 
     def train_on_table(project: Project) -> None:
         write_texts(project.path / NAME, seed=0)
@@ -293,13 +293,13 @@ def own_texts(clone: Project, shared: Sharer) -> Project:
 
 @pytest.fixture
 def fresh(clone: Project, tmp_path: Path) -> Project:
-    """A clone of one's own in which nothing was run yet."""
+    """Return a clone for one test, in which nothing was run."""
     return clone.copy(tmp_path / "project")
 
 
 @pytest.fixture
 def project(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A finished project of one's own, moved from where it was made; the test stands in it."""
+    """Copy a finished project for one test, and make the copy the working directory."""
     return own_copy(finished, tmp_path, monkeypatch)
 
 
@@ -313,7 +313,7 @@ Main = Callable[[], int | None] | click.Command
 
 
 class Caller:
-    """Calls the `main` of commands and stages in this process, where the test stands.
+    """A caller of the `main` of commands and stages, in this process and working directory.
 
     A process of its own would import TensorFlow and MLflow first, which takes seconds.
     """
@@ -364,7 +364,7 @@ Starter = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start() -> Iterator[Starter]:
-    """Start commands of a project that are ended with the test."""
+    """Start commands of a project, and terminate them after the test."""
     processes: list[subprocess.Popen[str]] = []
 
     def start_one(project: Project, *command: str, **environment: str) -> "subprocess.Popen[str]":

@@ -1,4 +1,4 @@
-"""Texts of one's own, as the tests write them, and what their data set is called."""
+"""Texts of one's own for tests, and the name of their dataset."""
 
 import csv
 import random
@@ -6,19 +6,21 @@ from pathlib import Path
 
 from tests.project import Project
 
-# an image with a script, a template, and mathematics as Matplotlib reads it
+# The name has an image with a script, a template, and mathematics that Matplotlib would render.
 NAME = "<img src=x onerror=alert(1)>{{7*7}}$5^$.csv"
 MODEL = "img-src-x-onerror-alert-1-7-7-5-sentiment"
 HARMFUL = "\u202eSCHLECHT\u2066 \x1b[2J\x07 <script>alert(1)</script> {{7*7}} ${7*7} 'été'"
 CONTROLS = {"\u202e", "\u2066", "\x1b", "\x07"}
-GOOD, BAD = "très bon génial j’aime parfait".split(), "mauvais nul déçu ennuyeux cassé".split()
+GOOD = "très bon génial j’aime parfait".split()
+BAD = "mauvais nul déçu ennuyeux cassé".split()
 FILLER = "le la un produit film c’est l’été jour vraiment voilà encore toujours".split()
 
 
 def write_texts(path: Path, seed: int, count: int = 240) -> list[tuple[str, str]]:
-    """Write so many texts with accents, a quarter of them positive, some with what could harm.
+    """Write `count` texts with accents, and return texts and labels.
 
-    Every eleventh says the opposite of its label.
+    A quarter is positive, some contain harmful characters, and every eleventh says the opposite of
+    its label.
     """
     rng = random.Random(seed)
     rows = []
@@ -35,7 +37,7 @@ def write_texts(path: Path, seed: int, count: int = 240) -> list[tuple[str, str]
 
 
 def use_table(project: Project, name: str) -> None:
-    """Let a project take its texts from a file, whose columns are those of `write_texts`."""
+    """Let a project use a file of texts that `write_texts` wrote."""
     table = {"train": name, "test": name, "text": "body", "label": "stars", "positive": "1"}
     project.change(
         fetch={"dataset": "table", "table": {**table, "tokenizer": "unicode"}},

@@ -1,4 +1,4 @@
-"""A copy of the project in which real commands are run."""
+"""A copy of the project for tests that run real commands in it."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 DEFAULT_PARAMS = ROOT / "presets" / "default.yaml"  # users change params.yaml
-EPOCHS = 30  # of a small training that is long enough to be interrupted three times
+EPOCHS = 30  # a small training that is long enough to be interrupted three times
 SMALL: dict[str, Any] = {
     "fetch": {
         "dataset": "synthetic",
@@ -34,16 +34,16 @@ TRANSFORMER: dict[str, Any] = {  # what makes one of the network of these params
     "mask_padding": True,
 }
 MODEL = "synthetic-sentiment"  # registered model of the synthetic set
-# an MLflow server of one process
+# Environment of an MLflow server with one process.
 QUIET = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
-def merged(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merge_changes(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return `document` with changes, which may be nested."""
     result = dict(document)
     for key, value in changes.items():
         is_nested = isinstance(value, Mapping) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if is_nested else value
+        result[key] = merge_changes(result[key], value) if is_nested else value
     return result
 
 
@@ -51,7 +51,7 @@ def change_params(path: Path, changes: Mapping[str, Any]) -> None:
     """Change values of a params file as a user would, by editing it."""
     yaml = YAML()
     document = yaml.load(path)
-    yaml.dump(merged(document, changes), path)
+    yaml.dump(merge_changes(document, changes), path)
 
 
 def free_port() -> int:
@@ -74,8 +74,12 @@ def wait_for(url: str, seconds: float = 300) -> None:
             return
 
 
-def until(holds: Callable[[], object], seconds: float = 300, pause: float = 0.02) -> None:
-    """Wait until something holds, which is tried after each pause; raises TimeoutError."""
+def wait_until(holds: Callable[[], object], seconds: float = 300, pause: float = 0.02) -> None:
+    """Wait until a condition holds, and check it after each pause.
+
+    Raises:
+        TimeoutError: it does not hold after `seconds`.
+    """
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
@@ -84,13 +88,13 @@ def until(holds: Callable[[], object], seconds: float = 300, pause: float = 0.02
 
 
 def default_signals() -> None:
-    """Undo what whatever runs the tests may have done: nohup, say, ignores a terminal's signals."""
+    """Restore the default signal handlers. The tests may run under nohup, which ignores SIGHUP."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
 
 def run_code(code: str, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """What a new Python process prints that runs this code with a user's signal handlers."""
+    """Run code in a new Python process with the default signal handlers."""
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         capture_output=True,
@@ -106,8 +110,8 @@ class Project:
     """A copy of the project with its own repository, where commands are run as a user does.
 
     Attributes:
-        path: of its root.
-        environment: of its commands.
+        path: its root.
+        environment: the environment of its commands.
     """
 
     def __init__(self, path: Path) -> None:
@@ -128,16 +132,16 @@ class Project:
     @property
     def run_id(self) -> str:
         """The id of the run that made `data/`."""
-        import mlflow  # takes seconds, which benchmarks' `--help` need not wait for
+        import mlflow  # takes seconds, and `--help` of benchmarks should not wait for it
 
         record = json.loads((self.path / "data/train/run.json").read_bytes())
-        which = f"tags.`training.id` = '{record['training_id']}'"
+        filter_string = f"tags.`training.id` = '{record['training_id']}'"
         store = mlflow.MlflowClient(f"sqlite:///{self.path}/mlflow.db")
-        (run,) = store.search_runs(["1"], which)
+        (run,) = store.search_runs(["1"], filter_string)
         return str(run.info.run_id)
 
     def copy(self, path: Path) -> "Project":
-        """A project of the same content in another place, with the user's environment."""
+        """Copy the project to another path. The copy has the user's environment."""
         shutil.copytree(self.path, path, symlinks=True)
         return Project(path)
 
@@ -195,7 +199,7 @@ class Project:
         change_params(self.path / "params.yaml", sections)
 
     def contents(self, folder: str) -> dict[str, bytes]:
-        """The content of every file below a folder."""
+        """Return the content of every file in a folder and its subfolders, by path."""
         files = sorted((self.path / folder).rglob("*"))
         return {
             str(file.relative_to(self.path)): file.read_bytes() for file in files if file.is_file()

@@ -1,4 +1,4 @@
-"""Real servers for tests, each on a port of its own, gone when the block ends."""
+"""Real servers for tests, each on a port of its own. They stop when the block ends."""
 
 import base64
 import os
@@ -21,7 +21,7 @@ import pytest
 from tests.project import QUIET, Project, default_signals, free_port, wait_for
 from workflow import checkpoints, files
 
-PASSWORD = "password-of-ann"  # at the web server
+PASSWORD = "password-of-ann"  # the user ann has it at the web server
 
 
 class Database(NamedTuple):
@@ -32,11 +32,12 @@ class Database(NamedTuple):
 
 @contextmanager
 def postgres(password: str = "") -> Iterator[Database]:
-    """Debian's PostgreSQL with an empty database; it trusts all where there is no password."""
+    """Start Debian's PostgreSQL with an empty database. Without a password, it trusts everyone."""
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not binaries:
         pytest.skip("PostgreSQL is not installed")
-    folder, port = Path(tempfile.mkdtemp(prefix="postgres-")), free_port()
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    port = free_port()
     user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []  # it refuses root
     if user:
         shutil.chown(folder, "postgres")
@@ -48,11 +49,11 @@ def postgres(password: str = "") -> Iterator[Database]:
     (folder / "password").write_text(password or "unused", encoding="utf-8")
     auth = f"--auth={'scram-sha-256' if password else 'trust'}"
     run("initdb", auth, "--username=test", "--no-sync", f"--pwfile={folder}/password")
-    options = (
+    arguments = (
         f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300"
     )
 
-    run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
+    run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", arguments, "start")
     try:
         yield Database(f"postgresql://test@127.0.0.1:{port}/postgres")
     finally:
@@ -60,10 +61,10 @@ def postgres(password: str = "") -> Iterator[Database]:
         shutil.rmtree(folder)
 
 
-def started(
+def start_process(
     folder: Path, *command: str, output: str = os.devnull, **environment: str
 ) -> "subprocess.Popen[bytes]":
-    """Start a server; its output goes to a file, since a full pipe would stop it."""
+    """Start a server. Its output goes to a file, because a full pipe would block it."""
     with Path(output).open("ab") as printed:
         return subprocess.Popen(
             command,
@@ -78,13 +79,13 @@ def started(
 
 @contextmanager
 def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
-    """An MLflow server with its files in a folder; its address."""
+    """Start an MLflow server with its files in a folder, and yield its URL."""
     port = port or free_port()
     address = f"http://127.0.0.1:{port}"
     stores = ("--backend-store-uri", f"sqlite:///{folder}/served.db")
     artifacts = ("--artifacts-destination", f"{folder}/files")
     command = ("mlflow", "server", "--port", str(port), *stores, *artifacts)
-    process = started(folder, *command, **QUIET)
+    process = start_process(folder, *command, **QUIET)
     try:
         wait_for(f"{address}/health")
         yield address
@@ -95,7 +96,7 @@ def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
 class Cluster(NamedTuple):
     """A Dask scheduler and its workers, each started in a copy of a project.
 
-    What they print is in the file `output`.
+    Their output is in the file `output`.
     """
 
     address: str
@@ -109,17 +110,18 @@ class Cluster(NamedTuple):
 def dask(
     folder: Path, project: Path, workers: int, protocol: str = "tcp", **environment: str
 ) -> Iterator[Cluster]:
-    """A Dask scheduler and workers, each in a copy of a project, below a folder."""
-    address, output = f"{protocol}://127.0.0.1:{free_port()}", folder / "output"
+    """Start a Dask scheduler and workers, each in a copy of a project, in a folder."""
+    address = f"{protocol}://127.0.0.1:{free_port()}"
+    output = folder / "output"
 
     def start(name: str, *arguments: str) -> "subprocess.Popen[bytes]":
-        if not (folder / name / "data").exists():  # else it is started again
+        if not (folder / name / "data").exists():  # otherwise it is started again
             ignored = shutil.ignore_patterns(checkpoints.FOLDER)
             shutil.copytree(
                 project, folder / name, symlinks=True, ignore=ignored, dirs_exist_ok=True
             )
         command = ["python", "-m", "dask", *arguments, "--no-dashboard"]
-        return started(folder / name, *command, output=str(output), **environment)
+        return start_process(folder / name, *command, output=str(output), **environment)
 
     all_workers = []
 
@@ -137,10 +139,10 @@ def dask(
 
 
 def kill(process: "subprocess.Popen[Any]") -> None:
-    """Kill a process with its children, if it has not ended."""
+    """Kill a process with its children, if it still runs."""
     if process.poll() is None:
         children = psutil.Process(process.pid).children(recursive=True)
-        process.kill()  # first, or it would replace them
+        process.kill()  # kill it first, because it would replace its children
         process.wait()
         for child in children:
             with suppress(psutil.NoSuchProcess):
@@ -148,9 +150,9 @@ def kill(process: "subprocess.Popen[Any]") -> None:
 
 
 class Pages(SimpleHTTPRequestHandler):
-    """Answers with an ETag, by which DVC sees what changed; `/private/` is for ann alone.
+    """A web server with ETags, by which DVC sees changes. Only ann may read `/private/`.
 
-    `/signed/` leads there by an address with a signature.
+    `/signed/` redirects there, with a signature in the URL.
     """
 
     def do_GET(self) -> None:
@@ -178,7 +180,7 @@ class Pages(SimpleHTTPRequestHandler):
 
 @contextmanager
 def web(folder: Path) -> Iterator[str]:
-    """The address of a web server that has the files of a folder."""
+    """Start a web server that has the files of a folder, and yield its URL."""
     handler = partial(Pages, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -187,6 +189,6 @@ def web(folder: Path) -> Iterator[str]:
 
 
 def is_open(port: int) -> bool:
-    """Whether something listens on a port of the loopback."""
+    """Return whether a server listens on a port of the loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.project import ROOT, Project
-from tests.stages.test_dvc_yaml import imported
+from tests.stages.test_dvc_yaml import imported_modules
 from tests.test_docs import dead_links, make_targets
 
 COMMON = "common"  # what several extras import
@@ -47,7 +47,7 @@ def test_nothing_else_imports_an_extra() -> None:
         (str(path.relative_to(ROOT)), name)
         for folder in ("stages", "sentiment", "workflow", "tools", "extras", "benchmarks", "tests")
         for path in (ROOT / folder).rglob("*.py")
-        for module in imported(path)
+        for module in imported_modules(path)
         for name in EXTRAS
         if belongs_to(name, module) and not belongs_to(name, path) and path.parent != joint_tests
     }

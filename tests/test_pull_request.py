@@ -1,4 +1,4 @@
-"""The workflow for pull requests shows what a branch changes, from what git has alone."""
+"""The workflow for pull requests shows the changes of a branch, from files in git alone."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ METRICS = Path("data/evaluate/metrics.json")
 
 @pytest.fixture
 def pull_request(tmp_path: Path) -> Project:
-    """A branch with other params, metrics and a shorter training than its base, `main`.
+    """Return a branch with other params, metrics and a shorter training than its base, `main`.
 
     It has neither outputs that git does not track, nor code.
     """

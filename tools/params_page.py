@@ -52,7 +52,7 @@ def render_section(name: str, description: str, section: Section) -> str:
 
     Args:
         name: the dotted name.
-        description: of the section.
+        description: description of the section.
         section: the default values.
     """
     rows = []

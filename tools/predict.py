@@ -26,7 +26,7 @@ MAX_WORDS = 5  # words with the largest attributions
 
 
 def explain_prediction(model: "SentimentModel", text: str) -> dict[str, Any]:
-    """Return what `--json` prints: the prediction for a text, and its largest attributions."""
+    """Return the prediction for a text and its largest attributions, as `--json` prints them."""
     from sentiment.explanation import explain  # imports MLflow, which takes seconds
 
     explanation = explain(model, text)
@@ -65,7 +65,7 @@ def main(text: str, model_uri: str | None, as_json: bool) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UserError("The text is not UTF-8.") from None
+        raise UserError("The text is not UTF-8. Encode it as UTF-8.") from None
     with stdout_to_stderr(as_json):
         model = load_model(model_uri_of(resolve_version(model_uri)))
         prediction = explain_prediction(model, text)

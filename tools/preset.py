@@ -78,10 +78,11 @@ def read_preset(name: str) -> dict[str, Any]:
     except (YAMLError, ValueError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if values is None:
-        raise UserError(f"{path} is not a mapping of params to values.")
+        raise UserError(f"{path} is not a mapping of params to values. Write it as `name: value`.")
     for key in values:
         if not is_tunable(str(key)):
-            raise UserError(f"{path}: {key} is not a param of {' or '.join(TUNABLE_SECTIONS)}.")
+            sections = " or ".join(TUNABLE_SECTIONS)
+            raise UserError(f"{path}: {key} is not a param of {sections}. Remove it.")
     return values
 
 

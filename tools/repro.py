@@ -1,7 +1,7 @@
 """`make repro`: run the pipeline with `dvc repro`, on the synthetic dataset if IMDB is unavailable.
 
-If DVC has a default remote, outputs that the remote has are pulled instead of being made. What
-MLflow lacks is logged afterwards.
+If DVC has a default remote, outputs are pulled from it instead of being computed. Afterwards,
+everything that MLflow lacks is logged.
 """
 
 import sys
@@ -50,12 +50,12 @@ def run_pipeline() -> int:
             flush=True,
         )
         return dvc_commands.run_dvc("repro")
-    print(f"What the DVC remote {remote} has is pulled instead of being run.", flush=True)
+    print(f"Outputs are pulled from the DVC remote {remote} if it has them.", flush=True)
     return dvc_commands.run_dvc("repro", "--pull")
 
 
 def is_imdb_missing(params: FetchParams) -> bool:
-    """Return whether the params want IMDB and `data/fetch` has another dataset or none."""
+    """Return whether the params select IMDB and `data/fetch` has another dataset or none."""
     if params.dataset != "imdb":
         return False
     try:

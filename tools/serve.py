@@ -18,7 +18,7 @@ PORT = "SERVE_PORT"
 
 
 class VersionLoader:
-    """Loads the versions that are served, and reports once why one cannot be.
+    """A loader of model versions, which reports once why a version cannot be served.
 
     Args:
         log_folder: where to log predictions, if at all.
@@ -30,7 +30,7 @@ class VersionLoader:
         self.log_texts = log_texts
         self._reported = ""
 
-    def load(self, version_uri: str) -> ServedModel:
+    def load_version(self, version_uri: str) -> ServedModel:
         """Load a version.
 
         Raises:
@@ -50,8 +50,8 @@ class VersionLoader:
             if champion_uri == served_uri:
                 self._reported = ""
                 return None
-            served = self.load(champion_uri)
-            served.model.predict_texts([""])  # compiles, which no request should wait for
+            served = self.load_version(champion_uri)
+            served.model.predict_texts([""])  # compile now, so that no request waits for it
         except UserError as error:
             if str(error) != self._reported:
                 print(f"{served_uri} is still served. {error}", file=sys.stderr, flush=True)
@@ -70,14 +70,14 @@ def main(port: int, model_uri: str | None, log: str | None, log_texts: bool) -> 
         raise UserError("LOG_TEXTS=1 needs the folder of the log. Add LOG=log.")
     check_port_is_free(port, PORT)
     loader = VersionLoader(log, log_texts)
-    served = loader.load(model_uri_of(resolve_version(model_uri)))
+    served = loader.load_version(model_uri_of(resolve_version(model_uri)))
 
-    # FastAPI takes a while to import, which `--help` and a wrong option need not wait for.
+    # Importing FastAPI takes a while. `--help` and a wrong option should not wait for it.
     from workflow.serving.app import create_app, serve
 
     app = create_app(served, None if model_uri else loader.load_new_champion)
     print(f"Serving {served.version} on http://{LOOPBACK}:{port}/invocations", flush=True)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores SIGHUP
         # uvicorn handles SIGTERM. It would swallow what another handler raises during a request.
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     serve(app, LOOPBACK, port)

@@ -1,9 +1,8 @@
-"""`make sync`: log to MLflow what it lacks of `data/`, and print the run.
+"""`make sync`: log everything in `data/` that MLflow lacks, and print the run.
 
 Files that `dvc pull` or `dvc checkout` brought have no run, a fresh clone has no tracking store,
-and a store that failed during a training has only part of a run. The run is found, or made from
-`data/`.
-Called again, this changes nothing.
+and a store that failed during a training has an incomplete run. The run is found, or created from
+`data/`. Called again, this changes nothing.
 """
 
 from workflow.commands import command, json_option, print_result, run_command, stdout_to_stderr

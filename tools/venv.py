@@ -54,7 +54,7 @@ def is_complete() -> bool:
 
 def link_environment(built: Path) -> None:
     """Let `.venv` link to an environment, and remove all others but the previous one."""
-    # a training or a server may still run in the previous environment
+    # A training or a server may still run in the previous environment.
     kept = [built.name, VENV.resolve().name]
     if VENV.exists() and not VENV.is_symlink():
         shutil.rmtree(REPLACED, ignore_errors=True)
@@ -66,7 +66,7 @@ def link_environment(built: Path) -> None:
     link.replace(VENV)
     for other in Path().glob(NAME_PATTERN):
         if other.name not in kept:
-            # without this file, an environment that is only partly removed is never used
+            # Without this file, an environment that is only partly removed is never used.
             (other / COMPLETE).unlink(missing_ok=True)
             shutil.rmtree(other, ignore_errors=True)
 
@@ -78,7 +78,7 @@ def succeeds(command: "list[str]", **environment: str) -> bool:
         subprocess.call(
             command,
             env=variables,
-            # make's standard output is that of the command that it runs next, maybe JSON
+            # Standard output belongs to the command that make runs next. It may be JSON.
             stdout=sys.stderr,
             # The command inherits the locked file. If only this process is killed, nobody else
             # builds before the command has finished.
@@ -104,16 +104,18 @@ def pinned_uv() -> str:
     return entry.group()
 
 
-def uv_installs(built: Path) -> bool:
+def install_with_uv(built: Path) -> bool:
     """Install the lock with the release of uv that it pins; return whether that succeeded."""
     pinned = built / "uv.txt"
     pinned.write_text(pinned_uv(), encoding="utf-8")
-    # where uv has no wheel, building it from source would need Rust
-    options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
-    # without bytecode TensorFlow's import takes 20 s instead of 7
+    # If uv has no wheel for this platform, building it from source would need Rust.
+    arguments = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
+    # Without bytecode, importing TensorFlow takes 20 s instead of 7 s.
     uv = [str(built / "bin" / "uv"), "pip", "install", "--require-hashes", "--compile-bytecode"]
-    # pip trusts the system's certificates, uv only if it is told
-    return succeeds([*pip(built), "install", *options, "--requirement", str(pinned)]) and succeeds(
+    # pip trusts the system's certificates. uv does so only with this variable.
+    return succeeds(
+        [*pip(built), "install", *arguments, "--requirement", str(pinned)]
+    ) and succeeds(
         [*uv, "--python", str(built), "--requirement", str(LOCK)], UV_SYSTEM_CERTS="true"
     )
 
@@ -123,7 +125,7 @@ def install_lock(built: Path) -> bool:
     create_empty = [sys.executable, "-m", "venv", "--clear", str(built)]
     if not succeeds(create_empty):
         return False
-    if uv_installs(built):
+    if install_with_uv(built):
         return True
     print("make: uv failed, see above. pip installs instead, in several minutes.", file=sys.stderr)
     install = [*pip(built), "install", "--require-hashes", "--requirement", str(LOCK)]
@@ -155,8 +157,8 @@ def is_installed(extra: str) -> bool:
 
 def install(extra: str) -> None:
     """Install an extra into the environment."""
-    options = ["install", "--quiet", "--require-hashes", "--requirement", str(lock_of(extra))]
-    if not succeeds([*pip(VENV.resolve()), *options]):
+    arguments = ["install", "--quiet", "--require-hashes", "--requirement", str(lock_of(extra))]
+    if not succeeds([*pip(VENV.resolve()), *arguments]):
         sys.exit(f"make: {lock_of(extra)} could not be installed, see above. Run make again.")
     shutil.copyfile(str(lock_of(extra)), str(VENV / extra))
 

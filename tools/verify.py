@@ -26,7 +26,7 @@ IGNORED_FILES = {
     "evaluate/about.json",
     "evaluate/cost.json",
 }
-TIMING_COLUMNS = ["seconds"]  # of history.csv
+TIMING_COLUMNS = ["seconds"]  # in history.csv
 # Prefixes of a run's tags that say what may change the bits of a result.
 ENVIRONMENT_TAGS = (
     "python.",
@@ -37,7 +37,7 @@ ENVIRONMENT_TAGS = (
     "scikit-learn.",
     "processor.",
 )
-PROJECT_VARIABLES = ("DVC_", "MLFLOW_", "GIT_")  # prefixes; the clone has its own settings
+PROJECT_VARIABLES = ("DVC_", "MLFLOW_", "GIT_")  # prefixes; the clone must not use them
 
 
 @command(__doc__)

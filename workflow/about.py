@@ -30,7 +30,7 @@ class About(Section):
 
 
 class AboutFetch(About):
-    """What `data/fetch` depends on."""
+    """The content of `about.json` in `data/fetch`."""
 
     dataset: Dataset
 
@@ -39,7 +39,7 @@ class AboutFetch(About):
 
 
 class AboutPad(AboutFetch):
-    """What `data/pad` depends on."""
+    """The content of `about.json` in `data/pad`."""
 
     pad: PadParams
 
@@ -48,7 +48,7 @@ class AboutPad(AboutFetch):
 
 
 class AboutTrain(AboutPad):
-    """What `data/train` depends on."""
+    """The content of `about.json` in `data/train`."""
 
     train: TrainParams
 
@@ -57,7 +57,7 @@ class AboutTrain(AboutPad):
 
 
 class AboutEvaluate(AboutFetch):
-    """What an evaluation on a test set depends on.
+    """The content of `about.json` in the folder of an evaluation.
 
     An evaluation of a network has `pad` and `train`. An evaluation of an ensemble has `other`
     instead: its members' runs and their common params, by dotted name. `digests` has the digests of

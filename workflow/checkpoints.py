@@ -1,4 +1,4 @@
-"""The state of a training that goes on, in `.checkpoints/<key>/` in the project's root.
+"""Checkpoints of trainings, in `.checkpoints/<key>/` in the project's root.
 
 The key depends on everything that the training depends on, so that a checkpoint of another training
 is never restored. The checkpoint of a finished training stays for some days: if DVC was killed
@@ -31,36 +31,36 @@ STATE_FILE = "state.npz"
 START_FILE = "start.json"
 PROCESS_FILE = "process"  # the id of the process that trains
 STALE_AFTER_DAYS = 14  # after this, an unused checkpoint is removed
-WAIT_SECONDS = 5.0  # a training that was just interrupted needs a moment to end
+WAIT_SECONDS = 5.0  # a training that was just interrupted needs a moment to exit
 
 
 class TrainingStart(NamedTuple):
-    """What identifies a training from its start on, however often it is resumed."""
+    """The id and the start of a training. They stay the same however often it is resumed."""
 
     training_id: str
     time: int  # milliseconds since 1970
 
 
 class Checkpoint:
-    """The state of one training, which this process alone reads and writes.
+    """The checkpoint of one training, which this process alone reads and writes.
 
     Attributes:
         start: the id and the time of the training's start.
-        state: the arrays that were written after the last epoch; None before the first.
+        arrays: the arrays that were written after the last epoch; None before the first.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.state = self._read_state()
+        self.arrays = self._read_arrays()
         self.start = self._read_or_make_start()
 
     def write(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Write the state after an epoch in place of the state before it."""
+        """Replace the arrays by those after another epoch."""
         with files.atomic_file(self.folder / STATE_FILE) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
             file.flush()
 
-    def _read_state(self) -> dict[str, NDArray[Any]] | None:
+    def _read_arrays(self) -> dict[str, NDArray[Any]] | None:
         path = self.folder / STATE_FILE
         if not path.exists():
             return None
@@ -119,13 +119,13 @@ def remove_stale_checkpoints() -> None:
     """Remove all checkpoints that were not used for `STALE_AFTER_DAYS`."""
     oldest = time.time() - STALE_AFTER_DAYS * 24 * 3600
     for process in (files.root() / FOLDER).glob(f"*/{PROCESS_FILE}"):
-        with suppress(FileNotFoundError):  # another process removes it, too
+        with suppress(FileNotFoundError):  # another process may remove it at the same time
             if process.stat().st_mtime < oldest:
                 remove_checkpoint(process.parent.name)
 
 
 def _lock(key: str) -> FileLock:
-    """Return the lock of a training. The system releases it if its process ends."""
+    """Return the lock of a training. The system releases it when its process exits."""
     locks = files.root() / FOLDER / LOCKS
     locks.mkdir(parents=True, exist_ok=True)
     return FileLock(locks / key)

@@ -17,7 +17,7 @@ TERMINATION_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(SystemExit):
-    """A signal ends the process, with the exit status that a shell gives."""
+    """A signal interrupts the process, with the exit status that a shell gives."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -37,7 +37,7 @@ def _raise_interrupted(number: int, _: object) -> None:
 
 
 def _interrupt_on_signals() -> None:
-    """Let signals that end a process raise `Interrupted` in the main thread."""
+    """Let termination signals raise `Interrupted` in the main thread."""
     for number in TERMINATION_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP on purpose
             signal.signal(number, _raise_interrupted)
@@ -45,10 +45,10 @@ def _interrupt_on_signals() -> None:
 
 @contextmanager
 def exit_with_message(name: str, retry_command: str) -> Iterator[None]:
-    """End the process with one message and a non-zero status if the block fails.
+    """Exit with one message and a non-zero status if the block fails.
 
     Args:
-        name: the stage or command, at the beginning of the message.
+        name: the stage or command, with which the message starts.
         retry_command: what to run again once the problem is fixed.
     """
     _interrupt_on_signals()
@@ -65,14 +65,14 @@ def exit_with_message(name: str, retry_command: str) -> Iterator[None]:
 
 
 def quiet_libraries() -> None:
-    """Silence what TensorFlow and MLflow print, and what MLflow sends, on their own."""
+    """Turn off the messages of TensorFlow and MLflow, and MLflow's telemetry."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 def run_stage(name: str, main: Callable[[], None]) -> None:
-    """Run a stage's `main`. A failure ends the process with one message and a non-zero status.
+    """Run a stage's `main`. If it fails, exit with one message and a non-zero status.
 
     DVC keeps the outputs of the last successful run (`persist: true` in dvc.yaml).
     """
@@ -82,10 +82,11 @@ def run_stage(name: str, main: Callable[[], None]) -> None:
 
 
 def run_command(name: str, main: click.Command) -> NoReturn:
-    """Run a command and end the process with the status that it returns.
+    """Run a command and exit with the status that it returns.
 
-    A failure is one message on standard error and a non-zero status: 2 for wrong arguments, 128 and
-    the number of a signal. A closed standard output (`| head`) ends the process without a message.
+    On failure, print one message to standard error and exit with a non-zero status: 2 for wrong
+    arguments, 128 + n for signal n. If standard output is closed (`| head`), exit without a
+    message.
     """
     quiet_libraries()
     with exit_with_message(name, f"`{name}`"):
@@ -97,7 +98,7 @@ def run_command(name: str, main: click.Command) -> NoReturn:
             print(f"{name}: {error.format_message()} See {program} --help.", file=sys.stderr)
             status = error.exit_code
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would complain at its exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would print an error at exit
             status = 128 + signal.SIGPIPE
     sys.exit(status)
 
@@ -107,10 +108,10 @@ def command(documentation: str | None) -> Callable[[Callable[..., Any]], click.C
     return click.command(help=documentation, context_settings=CONTEXT_SETTINGS)
 
 
-def option(*names: str, envvar: str, **settings: Any) -> Callable[[Any], Any]:
+def option(*names: str, envvar: str, **arguments: Any) -> Callable[[Any], Any]:
     """Declare an option that an environment variable, and so `make … VARIABLE=…`, also sets."""
     shown = {"show_envvar": True, "show_default": True}
-    return click.option(*names, envvar=envvar, **{**shown, **settings})
+    return click.option(*names, envvar=envvar, **{**shown, **arguments})
 
 
 json_option = option(
@@ -138,7 +139,7 @@ def port_option(envvar: str, default: int) -> Callable[[Any], Any]:
 
 @contextmanager
 def stdout_to_stderr(enabled: bool) -> Iterator[None]:
-    """Send standard output to standard error, that of libraries and child processes included."""
+    """Send all standard output, also of libraries and child processes, to standard error."""
     if not enabled:
         yield
         return

@@ -13,11 +13,11 @@ from sentiment.data import imdb
 from sentiment.data.imdb import ARCHIVE, WORD_INDEX
 from sentiment.data.params import TableParams, file_name
 from sentiment.data.rows import Source
-from sentiment.errors import UserError, first_line, redacted
+from sentiment.errors import UserError, first_line, redact
 from workflow import files
 
 IMDB_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-IMDB_TIMEOUT = 5  # seconds without an answer, after which an attempt to download IMDB fails
+IMDB_TIMEOUT = 5  # seconds without a response, after which an attempt to download IMDB fails
 IMDB_RETRIES = 1  # bridges a brief failure; with more, the error message would come late
 MAX_SILENCE = 60  # seconds without a byte from a server, after which a download fails
 
@@ -35,8 +35,8 @@ def cache_folder() -> Path:
 def fetch_imdb() -> tuple[bytes, bytes]:
     """Return the content of IMDB's archive and of its word index.
 
-    A file that Keras' cache lacks is downloaded into it. A download is moved to its place only once
-    its digest is right.
+    A file that Keras' cache lacks is downloaded into it. A download gets its final name only after
+    its digest was verified.
 
     Raises:
         ImdbUnavailableError: a file cannot be downloaded.
@@ -122,11 +122,11 @@ def local_copy(path_or_url: str) -> Iterator[Source]:
         raise UserError(f"The name {path_or_url!r} is not UTF-8. Rename the file.") from None
     if "://" not in path_or_url:
         if not Path(path_or_url).is_file():
-            raise UserError(f"There is no file {path_or_url}.")
+            raise UserError(f"There is no file {path_or_url}. Correct its path.")
         yield Source(Path(path_or_url), path_or_url)
         return
     with tempfile.TemporaryDirectory() as folder:
-        name_for_messages = redacted(re.split("[?#]", path_or_url)[0])  # a query may be a signature
+        name_for_messages = redact(re.split("[?#]", path_or_url)[0])  # a query may be a signature
         source = Source(Path(folder, file_name(path_or_url)), name_for_messages)
         assert source.extension  # raises UserError before anything is copied
         _download(path_or_url, source)
@@ -134,20 +134,20 @@ def local_copy(path_or_url: str) -> Iterator[Source]:
 
 
 def _download(url: str, source: Source) -> None:
-    """Copy what is at a URL to the path of the source."""
+    """Copy the file at a URL to the path of the source."""
     import aiohttp
     import fsspec
 
-    options = {}
+    arguments = {}
     if url.startswith(("http://", "https://")):
         # A large file may take as long as it needs. `trust_env`: use `~/.netrc` and the proxies.
         timeout = aiohttp.ClientTimeout(sock_connect=MAX_SILENCE, sock_read=MAX_SILENCE)
-        options = {"client_kwargs": {"trust_env": True, "timeout": timeout}}
+        arguments = {"client_kwargs": {"trust_env": True, "timeout": timeout}}
     try:
-        file_system, name = fsspec.url_to_fs(url, **options)
+        file_system, name = fsspec.url_to_fs(url, **arguments)
         file_system.get_file(name, str(source.path))
     except FileNotFoundError:
-        raise UserError(f"There is no file {source.name}.") from None
+        raise UserError(f"There is no file {source.name}. Correct its URL.") from None
     except Exception as error:  # each file system has exceptions of its own
         reason = first_line(error) or type(error).__name__
         raise UserError(f"{source.name} cannot be read: {reason}") from None

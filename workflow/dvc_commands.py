@@ -1,4 +1,4 @@
-"""DVC commands that run stages, and what DVC says of this project."""
+"""DVC commands that run stages or report on this project."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sentiment.data.params import NO_ADDED_TEXTS, FetchParams
-from sentiment.errors import UserError, redacted
+from sentiment.errors import UserError, redact
 from workflow import files, processes
 from workflow.commands import Interrupted
 
@@ -20,8 +20,8 @@ def run_dvc(
 ) -> int:
     """Run a DVC command and return its exit status.
 
-    A signal that ends this process is passed on to DVC and its stage, and this waits for both. DVC
-    alone would leave the stage running.
+    If a signal interrupts this process, it is forwarded to DVC and its stage, and both are waited
+    for. DVC alone would leave the stage running.
     """
     dvc = subprocess.Popen([*DVC, *arguments], cwd=folder, env=environment)
     try:
@@ -32,7 +32,7 @@ def run_dvc(
 
 
 def default_remote() -> str | None:
-    """Return the name of DVC's default remote, or None if there is none.
+    """Return the name of DVC's default remote, or None if the project has no default remote.
 
     Raises:
         UserError: DVC's configuration cannot be read.
@@ -59,9 +59,9 @@ def _dvc_output(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def _error_line(stderr: str) -> str:
-    """Return what DVC says of an error, in one line and without secrets."""
+    """Return DVC's message about an error, in one line and without secrets."""
     lines = [line for line in stderr.splitlines() if line.startswith("ERROR: ")]
-    return redacted(lines[0].removeprefix("ERROR: ")) if lines else "DVC does not say why"
+    return redact(lines[0].removeprefix("ERROR: ")) if lines else "DVC does not say why"
 
 
 def table_files(params: FetchParams) -> set[str]:
@@ -75,7 +75,7 @@ def table_files(params: FetchParams) -> set[str]:
 
 
 def project_table_files(params: FetchParams) -> list[str]:
-    """Return the tables that are named by a path inside the project, which a clone needs, too.
+    """Return the tables inside the project, which a clone also needs.
 
     Raises:
         UserError: a relative path leads out of the project.

@@ -33,8 +33,7 @@ REVIEW_ARRAYS = [field.name for field in fields(Reviews)]
 class DamagedError(UserError):
     """A file differs from what its stage wrote.
 
-    The message is the path, the problem and the advice. The default advice is for files in
-    `data/`. Callers that read other files replace it.
+    The message is the path, the problem and the advice.
     """
 
     path: Path
@@ -225,7 +224,7 @@ def write_reviews(folder: Path, split: str, reviews: Reviews) -> None:
 
 
 def read_reviews(folder: Path, split: str) -> Reviews:
-    """Read what `write_reviews` wrote.
+    """Read the reviews that `write_reviews` wrote.
 
     Raises:
         DamagedError: a file is missing or was changed.

@@ -15,12 +15,12 @@ from workflow.files import EVALUATE, FETCH, PAD, TRAIN, array_names
 if TYPE_CHECKING:
     from sentiment.evaluation.evaluate import EvalDataset, Evaluation, TrainingRecord
 
-TEXT_COLUMN = "text"  # of the table of mistakes
+TEXT_COLUMN = "text"  # column of the table of mistakes
 FORMULA_START = re.compile(r"^(?=[\W_])")  # a spreadsheet may take such a text for a formula
 MODEL_DIGEST = "model.sha256"
 TEST_ROWS_DIGEST = "data.x_test.sha256"
-TEST_DIGEST = "data.test.sha256"  # of the test reviews, however they are truncated and padded
-TRAINING_DIGEST = "data.training.sha256"  # tag of a version: likewise of the training reviews
+TEST_DIGEST = "data.test.sha256"  # covers whole test reviews, before truncation and padding
+TRAINING_DIGEST = "data.training.sha256"  # tag of a version; the same for training reviews
 TRAINING_KEY = "train.key"  # tag: the key of the checkpoint, see `workflow.checkpoints`
 
 
@@ -37,7 +37,7 @@ class DatasetRecord(Section):
 
 
 class RunRecord(Section):
-    """What is logged of a training in addition to its params and files: `data/train/run.json`."""
+    """The content of `data/train/run.json`: what is logged besides params and files."""
 
     training_id: str
     name: str
@@ -63,7 +63,7 @@ def read_run_record(folder: Path = TRAIN) -> RunRecord:
 
 
 def read_training_record() -> "TrainingRecord":
-    """Read what an evaluation shows of the training in `data/train`.
+    """Read the record of the training in `data/train`.
 
     Raises:
         DamagedError: a file is missing or was changed.
@@ -90,7 +90,7 @@ def read_eval_dataset() -> "EvalDataset":
 
 
 def read_vocabulary() -> list[str]:
-    """Read the words by frequency rank from `data/fetch`. Rank 0 is no word's.
+    """Read the words by frequency rank from `data/fetch`. Rank 0 is not a word's rank.
 
     Raises:
         DamagedError: the word index is missing or was changed.
@@ -140,6 +140,6 @@ def is_evaluation_current() -> bool:
     path = EVALUATE / files.ABOUT_FILE
     if not path.exists():
         return False
-    # The rest may have the form of another commit, until `evaluate` runs again.
+    # Until `evaluate` runs again, the other keys may be those of another commit.
     about = files.read_json(path)
     return isinstance(about, dict) and about.get("digests") == current_digests()

@@ -39,7 +39,7 @@ class PromoteParams(Section):
 
 
 class Params(Section):
-    """All of `params.yaml`."""
+    """The content of `params.yaml`."""
 
     fetch: FetchParams = Field(description="Dataset of the pipeline.")
     pad: PadParams = Field(

@@ -17,7 +17,7 @@ MAX_LINE_WIDTH = 10_000  # a longer line would be wrapped, and its comment moved
 
 
 def find_field(name: str) -> FieldInfo | None:
-    """Return the field of a param, given by its dotted name, or None if there is none."""
+    """Return the field of a param, given by its dotted name, or None without such a param."""
     model: Any = Params
     field: FieldInfo | None = None
     for part in name.split("."):
@@ -59,7 +59,7 @@ def update_params_file(path: Path, values: Mapping[str, Any]) -> list[str]:
         UserError: the file is not valid, or would not be valid with these values.
     """
     load_params(path)
-    text = path.read_text(encoding="utf-8")  # with "\n" for each line end
+    text = path.read_text(encoding="utf-8")  # Python turns each line end into "\n"
     yaml = YAML()
     yaml.width = MAX_LINE_WIDTH
     yaml.preserve_quotes = True
@@ -71,7 +71,7 @@ def update_params_file(path: Path, values: Mapping[str, Any]) -> list[str]:
             changes.append(f"{name}: {previous} -> {value}")
     updated = StringIO()
     yaml.dump(document, updated)
-    # as the pipeline will read it: ruamel's own mappings hide, for example, a duplicate key
+    # Parse the text as the pipeline will: ruamel's own mappings hide, for example, duplicate keys.
     validate_params(YAML(typ="safe", pure=True).load(updated.getvalue()), str(path))
     if changes:
         _replace_text(path, updated.getvalue())

@@ -16,7 +16,7 @@ from workflow import files
 
 LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.1
-TERMINATION_SECONDS = 4.0  # a server that has not ended this long after SIGTERM is killed
+TERMINATION_SECONDS = 4.0  # a server that still runs this long after SIGTERM is killed
 
 
 def processes_in_group(group: int) -> Iterator[psutil.Process]:
@@ -41,16 +41,16 @@ def wait_for_group(group: int, seconds: float = float("inf")) -> bool:
 
 
 def terminate_group(group: int) -> None:
-    """End all processes of a group by SIGTERM, and those that still run later by SIGKILL."""
+    """Terminate all processes of a group by SIGTERM, and those that still run later by SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError, PermissionError):  # none is left to get the signal
+        with suppress(ProcessLookupError, PermissionError):  # no process is left
             os.killpg(group, number)
         if wait_for_group(group, TERMINATION_SECONDS):
             return
 
 
 def interrupt(pid: int, number: int) -> None:
-    """Send a signal to a process and all its descendants, and wait until they have ended."""
+    """Send a signal to a process and all its descendants, and wait until they exit."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         group = [process, *process.children(recursive=True)]
@@ -64,7 +64,8 @@ def check_port_is_free(port: int, option: str) -> None:
     """Check that a server can listen on a port of the loopback address.
 
     Args:
-        option: how the user chooses the port, for the message.
+        port: the port.
+        option: the variable by which the user chooses the port, for the message.
 
     Raises:
         UserError: the port is taken or not allowed.
@@ -91,7 +92,7 @@ def command_output(*command: str) -> str:
 
 
 def run_server(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run a server in the project's root until it ends, or this process does.
+    """Run a server in the project's root until it exits, or until this process is interrupted.
 
     Artifact locations are relative to the root. The server prints to standard error, because some
     servers fail if standard output is closed, as by `head`, and keep their port.

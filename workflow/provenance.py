@@ -1,4 +1,4 @@
-"""Where a run comes from: code, commit, machine and person, and the name that MLflow shows."""
+"""Provenance of a run: code, commit, machine and person; and the name that MLflow shows."""
 
 import getpass
 import hashlib
@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from sentiment.backend import usable_cores
 from sentiment.data.params import Dataset
-from sentiment.errors import redacted
+from sentiment.errors import redact
 from sentiment.network.params import TrainParams
 from sentiment.padding import PadParams
 from workflow import files
@@ -25,7 +25,7 @@ from workflow import files
 DVC_FILE = Path("dvc.yaml")
 CPU_INFO = Path("/proc/cpuinfo")
 NUMERICAL_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn")
-SEPARATOR = " · "  # between the parts of a run's name
+SEPARATOR = " · "  # joins the parts of a run's name
 MAX_DIFF_BYTES = 2**20
 MAX_TAG_LENGTH = 8000  # characters that MLflow's database takes
 # Changes of outputs and of dvc.lock say nothing about what a run depends on.
@@ -58,7 +58,7 @@ def code_digests(stages: Sequence[str]) -> dict[str, str]:
 
 
 def machine_tags() -> dict[str, str]:
-    """Return tags with what may change the bits of a result: versions, processor and cores."""
+    """Return tags of what may change the bits of a result: versions, processor and cores."""
     return {
         "python.version": platform.python_version(),
         **{f"{package}.version": version(package) for package in NUMERICAL_PACKAGES},
@@ -106,7 +106,7 @@ def uncommitted_diff() -> str:
 
     Files that git does not track are not included. A long diff is cut, and says so.
     """
-    diff = redacted(
+    diff = redact(
         git("diff", "--no-color", "--no-ext-diff", "--relative", "HEAD", "--", *DIFFED_PATHS)
     ).encode()
     if len(diff) <= MAX_DIFF_BYTES:

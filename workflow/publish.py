@@ -23,14 +23,14 @@ from workflow.params import load_params
 from workflow.registry import model_card, versions
 from workflow.registry.model_card import EvaluatedModel, SplitSizes
 from workflow.registry.packaging import ModelPackage, PackagedModel
-from workflow.registry.promotion import read_evaluated
+from workflow.registry.promotion import read_evaluation
 from workflow.registry.versions import Registration
 from workflow.tracking import Run, calls_store
 
 
 @calls_store
 def publish() -> Run:
-    """Log to MLflow what it lacks of `data/`, and register the evaluated model.
+    """Log everything in `data/` that MLflow lacks, and register the evaluated model.
 
     The evaluation is left out if it is of another model or test set than those in `data/`.
 
@@ -41,7 +41,7 @@ def publish() -> Run:
         StoreError: the tracking store cannot be used.
         DamagedError: a file is missing or was changed.
     """
-    # Locked in the thread that works: a signal interrupts the main thread, and this goes on.
+    # The lock belongs to this thread: a signal interrupts the main thread, and this one continues.
     with FileLock(files.root() / f"{store.DATABASE}.publish.lock"):
         record = outputs.read_run_record()
         run, model_id = tracking.complete_training(record, read_about(TRAIN, AboutTrain))
@@ -68,7 +68,7 @@ def training_split_sizes(record: RunRecord) -> SplitSizes:
     """Return the sizes of the splits that a network was trained and validated on."""
     reviews = {}
     for dataset in record.datasets:
-        assert dataset.profile is not None  # as `describe_arrays` always sets it
+        assert dataset.profile is not None  # `describe_arrays` always sets it
         reviews[dataset.context] = json.loads(dataset.profile)["features_shape"][0]
     return SplitSizes(reviews["training"], reviews["validation"])
 
@@ -86,11 +86,11 @@ def publish_evaluation(
     """Log the evaluation of a network or an ensemble to a run, and register the model.
 
     Args:
-        folder: of the evaluation.
+        folder: the folder of the evaluation.
         about: the folder's `about.json`.
         dataset: the test set.
         package: the evaluated model, to be registered.
-        sizes: of the splits that it was trained and validated on.
+        sizes: sizes of the splits that the model was trained and validated on.
         model_id: the logged Keras model. An ensemble has none.
 
     Returns:
@@ -113,7 +113,7 @@ def publish_evaluation(
         parameters=files.read_json(files.verified(folder / "cost.json"))["parameters"],
         sizes=sizes,
         metrics=metrics,
-        predictions=read_evaluated(folder).predictions,
+        predictions=read_evaluation(folder).predictions,
         lengths=pd.read_csv(files.verified(folder / "lengths.csv")),
         profile=profile,
     )
@@ -132,7 +132,7 @@ def publish_evaluation(
 
 def network_package(about: AboutEvaluate) -> ModelPackage:
     """Return the package of the network in `data/train`, which an evaluation describes."""
-    assert about.pad is not None  # as every evaluation of a network has it
+    assert about.pad is not None  # every evaluation of a network has it
     config = {"layout": asdict(layout(about.pad)), "batch_size": about.evaluate.batch_size}
     return ModelPackage(
         models=[PackagedModel(files.verified(TRAIN / "model.keras"), config)],
@@ -146,7 +146,7 @@ def package_profile(package: ModelPackage, folder: Path) -> dict[str, Any]:
     """Return the profile of an evaluated model, from the texts in `data/fetch`.
 
     Args:
-        folder: of the evaluation.
+        folder: the folder of the evaluation.
     """
     limits = ReadLimits.from_layouts([model.config["layout"] for model in package.models])
     train = files.read_reviews(FETCH, "train")
@@ -156,7 +156,7 @@ def package_profile(package: ModelPackage, folder: Path) -> dict[str, Any]:
         train,
         test,
         dropped,
-        read_evaluated(folder).predictions,
+        read_evaluation(folder).predictions,
         limits,
         package.tokenizer,
         package.threshold,

@@ -23,7 +23,7 @@ def train_or_resume(
 
     Args:
         training: as it is before its first epoch.
-        checkpoint: of this training, with or without a state to restore.
+        checkpoint: checkpoint of this training, with or without arrays to restore.
         run: gets the metrics of each epoch.
         on_epoch: gets the progress after each epoch, and the progress that was restored.
         verbose: print Keras' progress.
@@ -41,8 +41,8 @@ def train_or_resume(
         report(progress)
 
     progress = NO_PROGRESS
-    if checkpoint.state:
-        progress = training.restore(checkpoint.state)
+    if checkpoint.arrays:
+        progress = training.restore(checkpoint.arrays)
         epochs = training.params.epochs
         print(f"Resuming after epoch {len(progress.epochs)} of {epochs}", flush=True)
         report(progress)  # the last epoch may not be logged yet

@@ -1,4 +1,4 @@
-"""Where MLflow keeps runs: in the project's root, or on a server.
+"""The tracking store of MLflow: in the project's root, or on a server.
 
 Without `MLFLOW_TRACKING_URI`, the tracking store is the one that `mlflow ui` shows in the root:
 `mlflow.db`, with artifacts in `mlruns/`.
@@ -15,14 +15,14 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from sentiment.errors import NotAllowedError, StoreError, UserError, first_line, redacted
+from sentiment.errors import NotAllowedError, StoreError, UserError, first_line, redact
 from workflow import files, processes
 
 EXPERIMENT = "imdb-lstm"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlruns"
 SQLITE = "sqlite:///"
-DEFAULT_UI_PORT = 5000  # of `mlflow ui`
+DEFAULT_UI_PORT = 5000  # as `mlflow ui`
 DEFAULT_UI = f"http://{processes.LOOPBACK}:{DEFAULT_UI_PORT}"
 RESPONSE_TIMEOUT = 20.0  # seconds
 # MLflow's own limits let a server that does not answer hold a training up for minutes.
@@ -30,10 +30,10 @@ MLFLOW_HTTP_LIMITS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
-# What MLflow says of what does not exist. A server with users does not tell that from what the user
-# may not see.
+# MLflow's codes for what does not exist. A server with users returns the second one also for what
+# the user must not see.
 NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED")
-INVALID_HOST = "Invalid Host header"  # MLflow's answer to a host name that it does not serve
+INVALID_HOST = "Invalid Host header"  # MLflow's response to a host name that it does not serve
 
 
 def tracking_uri() -> str:
@@ -74,17 +74,17 @@ def run_url(experiment_id: str, run_id: str, ui: str = DEFAULT_UI) -> str:
 
 def _experiments_url(ui: str) -> str:
     uri = tracking_uri()
-    base = redacted(uri).rstrip("/") if is_server(uri) else ui
+    base = redact(uri).rstrip("/") if is_server(uri) else ui
     return f"{base}/#/experiments"
 
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turn what MLflow, its database and its artifact store raise into a `StoreError`.
+    """Turn errors of MLflow, its database and its artifact store into a `StoreError`.
 
     Raises:
         StoreError: the store cannot be used.
-        NotAllowedError: the user lacks a right on the server.
+        NotAllowedError: the user lacks a permission on the server.
     """
     try:
         yield
@@ -92,7 +92,7 @@ def store_errors() -> Iterator[None]:
         raise
     except Exception as error:
         # Each kind of database and artifact store has exceptions of its own. Python's own ones are
-        # mistakes in a program, but for a package that a store needs and that is not installed.
+        # mistakes in a program, except for a package that a store needs and that is not installed.
         is_builtin = type(error).__module__ == "builtins"
         if is_builtin and not isinstance(error, ModuleNotFoundError):
             raise
@@ -105,7 +105,7 @@ def _store_error(error: Exception) -> StoreError:
     status = 0
     if isinstance(error, MlflowException):
         status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
-    store = redacted(tracking_uri())
+    store = redact(tracking_uri())
     user = os.environ.get("MLFLOW_TRACKING_USERNAME") or "you"
     if status == HTTPStatus.UNAUTHORIZED:
         return StoreError(
@@ -131,7 +131,7 @@ def connect() -> str:
     """
     for name, value in MLFLOW_HTTP_LIMITS.items():
         os.environ.setdefault(name, value)
-    # MLflow prints tracebacks of errors that `store_errors` puts into words.
+    # MLflow prints tracebacks of errors that `store_errors` turns into messages.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     with store_errors():
@@ -155,7 +155,7 @@ def _move_credentials_to_environment() -> None:
         os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
     if parts.password:
         os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
-    os.environ["MLFLOW_TRACKING_URI"] = redacted(tracking_uri())
+    os.environ["MLFLOW_TRACKING_URI"] = redact(tracking_uri())
 
 
 def _check_server(uri: str) -> None:
@@ -169,7 +169,7 @@ def _check_server(uri: str) -> None:
         requests.get(f"{uri.rstrip('/')}/health", timeout=RESPONSE_TIMEOUT, verify=verify)
     except (OSError, ValueError) as error:  # `requests` raises these, as does a bad certificate
         raise StoreError(
-            f"The MLflow server at {redacted(uri)} does not answer ({type(error).__name__}). "
+            f"The MLflow server at {redact(uri)} does not answer ({type(error).__name__}). "
             "Start it, or unset MLFLOW_TRACKING_URI to use the store in this folder."
         ) from None
 

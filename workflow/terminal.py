@@ -1,12 +1,12 @@
-"""What a terminal shows: messages about errors, and texts by others that must do nothing there."""
+"""Output on a terminal: messages about errors, and texts by others without control characters."""
 
 import errno
 import re
 
-from sentiment.errors import UserError, redacted
+from sentiment.errors import UserError, redact
 
-# Control characters but tab and line feed can clear a terminal. Directional marks can reorder what
-# follows them (Boucher and Anderson 2021, Trojan Source).
+# Control characters, except tab and line feed, can clear a terminal. Directional marks can reorder
+# the text after them (Boucher and Anderson 2021, Trojan Source).
 UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 NUMPY_DISK_FULL = re.compile(r"\d+ requested and \d+ written")  # NumPy's only hint at a full disk
 
@@ -17,7 +17,7 @@ def replace_control_characters(text: str) -> str:
 
 
 def user_message(error: BaseException, retry_command: str = "`dvc repro`") -> str | None:
-    """Say what an error means to a user; return None if only a traceback would help.
+    """Return the message about an error for a user, or None if only a traceback would help.
 
     Passwords and queries are removed from URLs, and control characters are replaced.
 
@@ -38,4 +38,4 @@ def user_message(error: BaseException, retry_command: str = "`dvc repro`") -> st
         reason = error.strerror or error
         advice = "Free some space" if error.errno == errno.ENOSPC else "Fix that"
         message = f"{path}{reason}. {advice} and run {retry_command} again."
-    return replace_control_characters(redacted(message))
+    return replace_control_characters(redact(message))

@@ -3,7 +3,7 @@
 A run is a projection of files: everything that is logged follows from what a stage wrote, so it may
 be logged again. A point's time comes from the files, and MLflow keeps one of equal points. Equal
 params may be logged again, tags and artifacts are replaced, a dataset is recorded once, and a model
-is looked up by its digest before it is logged. `LiveRun` logs epochs while a training goes on, with
+is looked up by its digest before it is logged. `LiveRun` logs epochs during a training, with
 the same function that completes a run later. Only MLflow's system metrics follow from no file.
 
 MLflow is called in a thread of its own. Signals interrupt the main thread only, so that none cuts a
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 TRAINING_ID = "training.id"  # tag by which a training's run is found, in whatever store
-COMPLETE = "outputs.{}"  # tag, with a stage: digest of the about.json that the run has all of
+COMPLETE = "outputs.{}"  # tag by stage: digest of about.json if the run has all files
 KERAS_MODEL = "model"  # the name of the logged Keras model
 TRAINING_FILES = ("gradients.csv", "history.csv", "metrics.json")
 DIFF_FILE = "train/uncommitted.diff"
-INITIAL_GRADIENT_NORM = "initial_gradient_norm"  # metrics by distance, in words, from the last one
+INITIAL_GRADIENT_NORM = "initial_gradient_norm"  # the step is the distance to the last word
 GRADIENT_NORM = "gradient_norm"
 SERVING_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "mlflow")  # needed to serve a model
 SYNC_REMEDY = "Run `make sync` later to log the rest."
-STORE_THREAD = "tracking-store"  # begins the name of the thread that calls MLflow
+STORE_THREAD = "tracking-store"  # start of the name of the thread that calls MLflow
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,7 +72,7 @@ def _store_thread() -> ThreadPoolExecutor:
 
 
 def calls_store(function: Callable[P, T]) -> Callable[P, T]:
-    """Let a function that uses MLflow run in MLflow's thread and raise `StoreError`.
+    """Decorate a function that uses MLflow: it runs in MLflow's thread and raises `StoreError`.
 
     Raises:
         StoreError: MLflow or its database failed.
@@ -134,8 +134,8 @@ def read_tags(run: Run) -> dict[str, str]:
 
 
 def _find(experiment_id: str, training_id: str) -> "mlflow.entities.Run | None":
-    same = f"tags.`{TRAINING_ID}` = '{training_id}'"
-    return next(iter(_client().search_runs([experiment_id], same, max_results=1)), None)
+    filter_string = f"tags.`{TRAINING_ID}` = '{training_id}'"
+    return next(iter(_client().search_runs([experiment_id], filter_string, max_results=1)), None)
 
 
 @calls_store
@@ -147,7 +147,7 @@ def get_run(run_id: str) -> Run:
     """
     run = find_run_by_id(run_id)
     if run is None:
-        raise StoreError(f"The tracking store has no run {run_id}.")
+        raise StoreError(f"The tracking store has no run {run_id}. Use an id that `make ui` shows.")
     return run
 
 
@@ -186,15 +186,15 @@ def _start_training_run(record: RunRecord, params: Mapping[str, Any]) -> Run:
 @calls_store
 def _end_training_run(training_id: str, status: str) -> None:
     run = _find(store.connect(), training_id)
-    if run and run.info.status == "RUNNING":  # else `publish` has completed it
+    if run and run.info.status == "RUNNING":  # otherwise `publish` has completed it
         _client().set_terminated(run.info.run_id, status)
 
 
 class LiveRun:
-    """The run of a training that goes on.
+    """The run of a training in progress.
 
-    If the tracking store fails, that is printed once with `remedy`, nothing more is logged, and the
-    training goes on.
+    If the tracking store fails, this is printed once with `remedy`. Nothing more is logged, and the
+    training continues.
     """
 
     def __init__(self, record: RunRecord, params: Mapping[str, Any], remedy: str) -> None:
@@ -266,11 +266,11 @@ def live_run(
 ) -> Iterator[LiveRun]:
     """Start the run of a training, or resume it.
 
-    If the block fails, the run ends as FAILED. If a signal interrupts the block, it ends as KILLED.
-    If the block succeeds, the caller or `workflow.publish` ends the run.
+    If the block fails, the run ends as FAILED. If a signal interrupts the block, the run ends as
+    KILLED. If the block succeeds, the caller or `workflow.publish` ends the run.
 
     Args:
-        remedy: how the run gets what a store that fails has not logged, for the message.
+        remedy: how to log the rest after a failure of the store, for the message.
     """
     run: LiveRun | None = None
     monitor: Any = None
@@ -307,7 +307,7 @@ def plain_run(
     try:
         yield run
     except BaseException as error:
-        with suppress(StoreError):  # the first error says more
+        with suppress(StoreError):  # the first error is more useful
             end_run(run, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     end_run(run, "FINISHED")
@@ -315,7 +315,7 @@ def plain_run(
 
 @calls_store
 def _create_plain_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Run:
-    experiment_id = store.connect()  # before a client is made, which keeps the URI
+    experiment_id = store.connect()  # must come before the client, which keeps the URI
     run = _run(_client().create_run(experiment_id, tags=dict(tags), run_name=name))
     log_params(run, params)
     return run
@@ -331,8 +331,8 @@ def end_run(run: Run, status: str, end_time: int | None = None) -> None:
 def parent_run(tag: str, value: str, name: str) -> Run:
     """Return the parent run that has a tag with this value, and call it by this name.
 
-    A parent run trains nothing. It is created, finished from its start, if there is none. Nothing
-    prevents two processes from creating one each at the same time: hold a lock.
+    A parent run trains nothing. If it does not exist, it is created with the status FINISHED. Hold
+    a lock: nothing else prevents two processes from creating one each.
     """
     experiment_id = store.connect()
     client = _client()
@@ -347,14 +347,17 @@ def parent_run(tag: str, value: str, name: str) -> Run:
 
 @calls_store
 def end_runs_left_running(parent: Run, tag: str) -> None:
-    """End the child runs of a parent that are RUNNING as KILLED. Nothing may train them any more.
+    """End the child runs of a parent that are RUNNING as KILLED.
+
+    Call this only if no process trains them any more.
 
     Args:
-        tag: of a child run, with the id of its parent.
+        parent: the parent run.
+        tag: tag of a child run, with the id of its parent.
     """
     client = _client()
-    which = f"tags.`{tag}` = '{parent.run_id}' AND attributes.status = 'RUNNING'"
-    for run in client.search_runs([parent.experiment_id], which):
+    filter_string = f"tags.`{tag}` = '{parent.run_id}' AND attributes.status = 'RUNNING'"
+    for run in client.search_runs([parent.experiment_id], filter_string):
         client.set_terminated(run.info.run_id, "KILLED")
 
 
@@ -363,7 +366,7 @@ def end_runs_left_running(parent: Run, tag: str) -> None:
 
 @calls_store
 def complete_training(record: RunRecord, about: AboutTrain) -> tuple[Run, str]:
-    """Log everything that a run lacks of `data/train`, and end the run when its training ended.
+    """Log everything in `data/train` that a run lacks, and end the run at its training's end.
 
     Returns:
         The run, and the id of its logged Keras model.
@@ -434,7 +437,7 @@ def log_evaluation(
 
     Args:
         folder: what `workflow.outputs.write_evaluation` wrote, with its `about.json`.
-        metrics: by name, without a step.
+        metrics: values by name, without a step.
         dataset: the evaluated dataset.
         model_id: the logged model that was evaluated, if there is one.
     """
@@ -446,7 +449,7 @@ def log_evaluation(
 
 @calls_store
 def has_all_outputs(run: Run, folder: Path) -> bool:
-    """Return whether a run has everything of a folder as it is now."""
+    """Return whether a run has everything in a folder as it is now."""
     about = folder / files.ABOUT_FILE
     tags = _client().get_run(run.run_id).data.tags
     return about.exists() and tags.get(COMPLETE.format(folder.name)) == files.sha256(about)
@@ -454,10 +457,12 @@ def has_all_outputs(run: Run, folder: Path) -> bool:
 
 @calls_store
 def mark_complete(run: Run, stage: str, folder: Path) -> None:
-    """Tag a run that has everything of a folder as it is now.
+    """Tag a run that has everything in a folder as it is now.
 
     Args:
-        stage: the stage that wrote the folder, or would have.
+        run: the run.
+        stage: the stage that writes such a folder.
+        folder: the folder.
     """
     log_tags(run, {COMPLETE.format(stage): files.sha256(folder / files.ABOUT_FILE)})
 
@@ -473,7 +478,7 @@ def epoch_points(
 ) -> "list[Metric]":
     """Return a point for each metric of each epoch.
 
-    The time of a point is when the training started and the seconds of all epochs so far. It
+    The time of a point is the start of the training plus the seconds of all epochs so far. It
     therefore follows from the history alone, and a point that is logged again is the same point.
 
     Args:
@@ -612,7 +617,7 @@ def log_model_inputs(run: Run, versions: "Sequence[ModelVersion]") -> None:
 
 
 def model_id_of(version: "ModelVersion") -> str:
-    """Return the id of the logged model that a version is; MLflow's search leaves it out."""
+    """Return the id of a version's logged model. MLflow's search does not return it."""
     return str(version.source).removeprefix("models:/")
 
 
@@ -632,7 +637,7 @@ def log_files(run: Run, folder: Path, names: Sequence[str], artifact_path: str) 
 
 @calls_store
 def log_folder(run: Run, folder: Path) -> None:
-    """Log all files of a folder that is no stage's as artifacts of a run."""
+    """Log all files of a folder that no stage wrote as artifacts of a run."""
     _client().log_artifacts(run.run_id, str(folder))
 
 
@@ -650,7 +655,7 @@ def log_figure(run: Run, figure: "Figure", artifact_path: str) -> None:
 
 @calls_store
 def ready_model(run: Run, name: str, digest: str) -> str | None:
-    """Return the id of a run's logged model that is complete, or None if there is none."""
+    """Return the id of a run's complete logged model, or None if the run has no such model."""
     from mlflow.entities import LoggedModelStatus
 
     for model in _models(run, name):
@@ -670,8 +675,10 @@ def log_model(
     """Log a model of a run, unless the run has it.
 
     Args:
-        digest: of everything that the model's predictions depend on.
-        params: by dotted name.
+        run: the run.
+        name: name of the logged model.
+        digest: digest of everything that the model's predictions depend on.
+        params: params by dotted name.
         log: calls MLflow's `log_model` of a flavor, given the id of the logged model.
 
     Returns:
@@ -699,5 +706,5 @@ def log_model(
 
 
 def _models(run: Run, name: str) -> "list[mlflow.entities.LoggedModel]":
-    which = f"source_run_id = '{run.run_id}' AND name = '{name}'"
-    return list(_client().search_logged_models([run.experiment_id], which))
+    filter_string = f"source_run_id = '{run.run_id}' AND name = '{name}'"
+    return list(_client().search_logged_models([run.experiment_id], filter_string))

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.batch_predict.speed`: time and memory of a batch prediction.
+"""`python -m benchmarks.batch_predict.speed`: measure time and memory of a batch prediction.
 
 The champion predicts texts of 250 words that are cut from IMDB's test set, in one process, by one
 worker and by two, in turns. Needs `data/fetch` of IMDB and a champion. Writes `speed.md`
@@ -27,8 +27,8 @@ from workflow import commands, outputs, provenance
 from workflow.files import FETCH, read_reviews
 
 RESULTS = Path(__file__).with_name("speed.md")
-WORDS = 250  # in a text
-SAMPLE_SECONDS = 0.5  # between two looks at the memory
+WORDS = 250  # words of a text
+SAMPLE_SECONDS = 0.5  # interval of measuring the memory
 WAYS = {"one process": (), "one worker": ("--workers", "1"), "two workers": ("--workers", "2")}
 
 
@@ -37,7 +37,7 @@ class Sample(NamedTuple):
 
     Attributes:
         seconds: duration of the command.
-        gigabytes: resident memory of its largest process, at most.
+        gigabytes: maximum resident memory of a process.
         digest: SHA-256 of all part files, in order.
     """
 
@@ -58,12 +58,12 @@ def write_texts(path: Path, count: int) -> None:
             writer.writerow([" ".join(texts[number % len(texts)])])
 
 
-def measure(path: Path, out: Path, options: tuple[str, ...]) -> Sample:
-    """Predict the file by the command, as a user does."""
+def measure_prediction(path: Path, out: Path, arguments: tuple[str, ...]) -> Sample:
+    """Predict the file by the command as a user does, and measure it."""
     command = [sys.executable, "-m", "extras.batch_predict", "--file", str(path), "--out", str(out)]
     started = time.monotonic()
     gigabytes = 0.0
-    process = psutil.Popen([*command, *options], stdout=subprocess.DEVNULL)
+    process = psutil.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
     while process.poll() is None:
         for one in (process, *process.children(recursive=True)):
             try:
@@ -95,8 +95,10 @@ def main(texts: int, turns: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         write_texts(Path(scratch, "texts.csv"), texts)
         for _ in range(turns):
-            for way, options in WAYS.items():
-                sample = measure(Path(scratch, "texts.csv"), Path(scratch, "out"), options)
+            for way, arguments in WAYS.items():
+                sample = measure_prediction(
+                    Path(scratch, "texts.csv"), Path(scratch, "out"), arguments
+                )
                 samples[way].append(sample)
                 print(way, sample, flush=True)
     one, two = (

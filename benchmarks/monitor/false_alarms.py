@@ -32,8 +32,8 @@ from workflow.params import load_params, load_yaml
 
 RESULTS = Path(__file__).with_name("false_alarms.md")
 CUTS = (8, 12, 20, 40, None)  # words of a text; None: the whole review
-SPLITS = 10  # of the test reviews into two halves: of the profile, and of the windows
-WINDOWS = 1000  # for each length of texts
+SPLITS = 10  # random splits of the test reviews into a half for the profile and one for the windows
+WINDOWS = 1000  # windows for each length of texts
 MIN_SIZE = 100  # texts in a window
 MAX_SIZE = 10_000
 THRESHOLD = 0.5

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.seeds.memory`: how far back LSTM, GRU and plain RNN remember; takes hours.
+"""`python -m benchmarks.seeds.memory`: compare the memory of LSTM, GRU and plain RNN, in hours.
 
-Trains them on the data set of the params, and on generated sets whose cue is ever further from the
-end, and compares them by accuracy and by gradient. Each training is a DVC experiment, so that
-nothing is trained twice and an interrupted study is resumed, and a child of one run in MLflow.
-Writes tables and plots to docs/lstm/, and prints the tables.
+Trains them on the dataset of the params, and on synthetic datasets with a cue at several distances
+from the end, and compares them by accuracy and by gradient. Each training is a DVC experiment, so
+that nothing is trained twice and an interrupted study is resumed. In MLflow, the runs are children
+of one run. Writes tables and plots to docs/lstm/, and prints the tables.
 """
 
 import tempfile
@@ -29,16 +29,17 @@ from workflow.params_file import with_changes
 from workflow.tracking import Run
 
 COMMAND = "python -m benchmarks.seeds.memory"
-STUDY = "memory.key"  # tag of the parent run: what its trainings have in common
+STUDY_TAG = "memory.key"  # tag of the parent run: digest of the names of its trainings
 FOLDER = Path("docs", "lstm")
-SEED_KEY = 3  # trainings of each network on each data set, from train.seed on
-CUE_DISTANCES = (10, 25, 40, 60, 100)  # words from the cue to the end: one generated set for each
-CHANGED_AT = (40, 100)  # those of them on which networks with one change are trained too
-FORGET_BIAS = 3.0  # the change of the LSTM's train.forget_bias
-CLIP_NORM = 1.0  # the change of train.global_clipnorm, for LSTM and plain RNN
-OPINIONS = 2  # in a generated review; the nearest cue leaves room for two
-WORDS_BEFORE = (5, 80)  # words of a generated review before its cue, from and to
-MARKS = 2  # tokens of a review that are no such words: the cue itself and the start token
+SEEDS = 3  # trainings of each network on each dataset, from train.seed on
+CUE_DISTANCES = (10, 25, 40, 60, 100)  # words from the cue to the end, one dataset for each
+CHANGED_DISTANCES = (40, 100)  # the distances for networks with one change
+FORGET_BIAS = 3.0  # changed train.forget_bias of the LSTM
+CLIP_NORM = 1.0  # changed train.global_clipnorm of the LSTM and the plain RNN
+OPINIONS = 2  # opinions in a review; the nearest cue leaves room for two
+MIN_WORDS_BEFORE = 5  # words of a review before its cue
+MAX_WORDS_BEFORE = 80
+OTHER_TOKENS = 2  # the cue itself and the start token
 
 LSTM = "LSTM"
 GRU = "GRU"
@@ -47,7 +48,7 @@ AS_IN_KERAS: dict[str, Any] = {
     "train.forget_bias": KERAS_FORGET_BIAS,
     "train.global_clipnorm": 0.0,
     "train.recurrent_initializer": "orthogonal",
-    "train.segment_length": 0,  # or nothing would be remembered beyond one
+    "train.segment_length": 0,  # a network forgets everything at the end of a segment
 }
 CELLS: dict[str, dict[str, Any]] = {
     LSTM: {**AS_IN_KERAS, "train.cell": "lstm"},
@@ -57,13 +58,13 @@ CELLS: dict[str, dict[str, Any]] = {
 
 
 class Case(NamedTuple):
-    """A network on a data set, to be trained with several seeds.
+    """A network on a dataset, to be trained with several seeds.
 
     Attributes:
-        network: which cell.
-        change: what is changed of it, or nothing.
-        distance: words from the cue to the end of a generated review; 0 for the params' data set.
-        changes: the values that make it, by dotted names of params.
+        network: name of the cell.
+        change: name of the change, or "".
+        distance: words from the cue to the end of a synthetic review; 0 for the params' dataset.
+        changes: the changed params, by dotted name.
     """
 
     network: str
@@ -72,32 +73,31 @@ class Case(NamedTuple):
     changes: dict[str, Any]
 
 
-def cases(params: Params) -> list[Case]:
-    """Return all networks on all data sets, those with a change last."""
+def list_cases(params: Params) -> list[Case]:
+    """Return all networks on all datasets. Networks with a change come last."""
     own = {} if params.fetch.dataset == "synthetic" else {0: dict[str, Any]()}
-    sets = {distance: generated(distance) for distance in CUE_DISTANCES} | own
-    whole = [
+    datasets = {distance: synthetic_params(distance) for distance in CUE_DISTANCES} | own
+    unchanged = [
         Case(network, "", distance, {**cell, **data})
         for network, cell in CELLS.items()
-        for distance, data in sets.items()
+        for distance, data in datasets.items()
     ]
-    return whole + [
-        Case(network, change, distance, {**CELLS[network], **changes, **sets[distance]})
+    return unchanged + [
+        Case(network, change, distance, {**CELLS[network], **changes, **datasets[distance]})
         for (network, change), changes in changed_networks().items()
-        for distance in CHANGED_AT
+        for distance in CHANGED_DISTANCES
     ]
 
 
-def generated(distance: int) -> dict[str, Any]:
-    """Return the params of a generated set. Sets differ in the distance of the cue alone."""
-    least, most = WORDS_BEFORE
+def synthetic_params(distance: int) -> dict[str, Any]:
+    """Return the params of a synthetic dataset with its cue at a distance from the end."""
     return {
         "fetch.dataset": "synthetic",
         "fetch.synthetic.opinions": OPINIONS,
         "fetch.synthetic.cue_distance": distance,
-        "fetch.synthetic.min_length": least + 1 + distance,
-        "fetch.synthetic.max_length": most + 1 + distance,
-        "pad.max_length": most + MARKS + distance,
+        "fetch.synthetic.min_length": MIN_WORDS_BEFORE + 1 + distance,
+        "fetch.synthetic.max_length": MAX_WORDS_BEFORE + 1 + distance,
+        "pad.max_length": MAX_WORDS_BEFORE + OTHER_TOKENS + distance,
     }
 
 
@@ -107,15 +107,19 @@ def changed_networks() -> dict[tuple[str, str], Any]:
     clipped = {f"clipped at {CLIP_NORM:g}": {"train.global_clipnorm": CLIP_NORM}}
     glorot = {"Glorot weights": {"train.recurrent_initializer": "glorot_uniform"}}
     identity = {"identity weights": {"train.recurrent_initializer": "identity"}}
-    wanted = {LSTM: bias | clipped | glorot, PLAIN_RNN: clipped | glorot | identity}
-    return {(network, name): change for network, x in wanted.items() for name, change in x.items()}
+    by_network = {LSTM: bias | clipped | glorot, PLAIN_RNN: clipped | glorot | identity}
+    return {
+        (network, name): change
+        for network, changes in by_network.items()
+        for name, change in changes.items()
+    }
 
 
 @commands.command(__doc__)
 def main() -> None:
     params = load_params()
-    parent, trainings, curves = train(params)
-    own_dataset = trainings["cue_distance"].min()  # 0, unless the params' data set is generated
+    parent, trainings, curves = train_all(params)
+    own_dataset = trainings["cue_distance"].min()  # 0, unless the params' dataset is synthetic
     synthetic = params.fetch.synthetic
     references = best_accuracy(synthetic), accuracy_without_memory(synthetic)
     plots = {
@@ -145,8 +149,8 @@ def accuracy_without_memory(params: SyntheticParams) -> float:
     return literal * (1 - params.label_noise) + params.ironic_share * params.label_noise
 
 
-def train(params: Params) -> tuple[Run, pd.DataFrame, pd.DataFrame]:
-    """Train what is not trained yet.
+def train_all(params: Params) -> tuple[Run, pd.DataFrame, pd.DataFrame]:
+    """Train all cases that were not trained yet.
 
     Returns:
         The parent run; a row for each training, see `training_row`; the gradients of networks
@@ -155,56 +159,56 @@ def train(params: Params) -> tuple[Run, pd.DataFrame, pd.DataFrame]:
     Raises:
         UserError: there is no git commit, the store cannot be used, or a training failed.
     """
-    planned = plan(params)
+    planned = plan_experiments(params)
     experiments.check_texts_are_tracked(params.fetch)
     parent = find_or_create_parent(experiment.name for _, experiment in planned)
     rows = []
     curves = []
     with tempfile.TemporaryDirectory() as scratch:
-        wanted = [experiment for _, experiment in planned]
-        done = experiments.train_experiments(wanted, Path(scratch), COMMAND)
-        for (case, experiment), member in zip(planned, done, strict=True):
-            adopt(parent, member.run_id)
+        planned_experiments = [experiment for _, experiment in planned]
+        seed_runs = experiments.train_experiments(planned_experiments, Path(scratch), COMMAND)
+        for (case, experiment), seed_run in zip(planned, seed_runs, strict=True):
+            add_to_parent(parent, seed_run.run_id)
             data = Path(scratch) / experiment.name / files.DATA
             tables = [
                 pd.read_csv(data / stage.name / "gradients.csv") for stage in (TRAIN, EVALUATE)
             ]
-            rows.append(training_row(case, member, *tables))
+            rows.append(training_row(case, seed_run, *tables))
             if not case.change:
                 curves.append(gradient_curve(case, *tables))
     return parent, pd.DataFrame(rows), pd.concat(curves)
 
 
-def plan(params: Params) -> list[tuple[Case, Experiment]]:
-    """Return each case with each seed."""
+def plan_experiments(params: Params) -> list[tuple[Case, Experiment]]:
+    """Return the experiment of each case with each seed."""
     name = params.fetch.name
     return [
         (
             case,
             experiment._replace(
-                label=f"{label(case, name)}, {experiment.label}",
+                label=f"{case_label(case, name)}, {experiment.label}",
                 changes={**case.changes, **experiment.changes},
             ),
         )
-        for case in cases(params)
-        for experiment in experiments.seed_experiments(with_changes(params, case.changes), SEED_KEY)
+        for case in list_cases(params)
+        for experiment in experiments.seed_experiments(with_changes(params, case.changes), SEEDS)
     ]
 
 
-def label(case: Case, dataset: str) -> str:
+def case_label(case: Case, dataset: str) -> str:
     """Return the name of a case in messages."""
     data = f"cue {case.distance} words before the end" if case.distance else dataset
     return ", ".join(filter(None, [case.network, case.change, data]))
 
 
 def training_row(
-    case: Case, member: SeedRun, initial: pd.DataFrame, trained: pd.DataFrame
+    case: Case, seed_run: SeedRun, initial: pd.DataFrame, trained: pd.DataFrame
 ) -> dict[str, Any]:
     """Return a training as a row of the study's table.
 
     Args:
-        case: what was trained.
-        member: the training.
+        case: the network and the dataset.
+        seed_run: the run of the training.
         initial: the gradients before training, see `gradients.distance_table`.
         trained: the gradients after training.
     """
@@ -212,11 +216,11 @@ def training_row(
         "network": case.network,
         "change": case.change,
         "cue_distance": case.distance,
-        "seed": member.seed,
-        "test_accuracy": member.metrics[ACCURACY],
+        "seed": seed_run.seed,
+        "test_accuracy": seed_run.metrics[ACCURACY],
         "initial_gradient_reach": gradients.gradient_reach(initial),
         "gradient_reach": gradients.gradient_reach(trained),
-        "run_id": member.run_id,
+        "run_id": seed_run.run_id,
     }
 
 
@@ -232,11 +236,11 @@ def find_or_create_parent(trainings: Iterable[str]) -> Run:
     """Return the parent run of these trainings, given the names of their experiments."""
     key = provenance.short_digest_of({"trainings": list(trainings)})
     with run_groups.parent_run_lock():
-        return tracking.parent_run(STUDY, key, f"memory · {SEED_KEY} seeds")
+        return tracking.parent_run(STUDY_TAG, key, f"memory · {SEEDS} seeds")
 
 
-def adopt(parent: Run, run_id: str) -> None:
-    """Make a run a child of the study's run, unless it is one of a group of `make seeds`."""
+def add_to_parent(parent: Run, run_id: str) -> None:
+    """Make a run a child of the study's run, unless it belongs to a seed group."""
     import mlflow
 
     child = tracking.get_run(run_id)

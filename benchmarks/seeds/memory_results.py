@@ -1,4 +1,4 @@
-"""The tables and plots of the study of `benchmarks.seeds.memory`."""
+"""Tables and plots of the study `benchmarks.seeds.memory`."""
 
 from typing import Any
 
@@ -14,15 +14,14 @@ DPI = 100
 
 
 def accuracy_table(trainings: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean and the range of the test accuracy for each network and data set.
+    """Return the mean and the range of the test accuracy for each network and dataset.
 
     Args:
         trainings: a row for each training, see `benchmarks.seeds.memory.training_row`.
 
     Returns:
-        A row for each network and change, a column for each distance of the cue in words, 0 for
-        the dataset of the params. Cells such as `0.947 (0.887 to 0.979)`, empty where nothing was
-        trained.
+        A row for each network and change, and a column for each distance of the cue in words; 0 is
+        the dataset of the params. Cells such as `0.947 (0.887 to 0.979)`, empty without a training.
     """
     accuracy = trainings.groupby(["network", "change", "cue_distance"], sort=False)["test_accuracy"]
     return accuracy.agg(_mean_and_range).unstack("cue_distance").fillna("").sort_index(axis=1)
@@ -93,7 +92,7 @@ def draw_gradients(curves: pd.DataFrame) -> Figure:
 
     Args:
         curves: columns `network`, `distance` in words from the last one, and the mean gradient
-            norms `initial` and `trained`, of one data set.
+            norms `initial` and `trained`, of one dataset.
     """
     figure, axes = _new_axes("Gradient by distance")
     for network, rows in curves.groupby("network", sort=False):

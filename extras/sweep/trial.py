@@ -186,7 +186,7 @@ def train_trial(
     key = checkpoint_key(sweep, about, machine_tags, trial)
     trial.set_user_attr(CHECKPOINT_KEY, key)
     with checkpoints.exclusive_checkpoint(key) as checkpoint:
-        is_resumed = checkpoint.state is not None
+        is_resumed = checkpoint.arrays is not None
         training = Training(params.train, inputs, train_split, val_split, is_resumed)
         tags = {
             **sweep.tags,

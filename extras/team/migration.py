@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from extras.team import artifacts
 from extras.team.database import Database, Row, relocate, schema_version
-from sentiment.errors import UserError, first_line, redacted
+from sentiment.errors import UserError, first_line, redact
 from workflow import files, store
 
 
@@ -51,7 +51,7 @@ def migrate(database_url: str, to: str) -> dict[str, Any]:
     """
     if not store.is_server(to):
         raise UserError(
-            f"{redacted(to)} is not a server's URL. Use one such as https://mlflow.example.org."
+            f"{redact(to)} is not a server's URL. Use one such as https://mlflow.example.org."
         )
     ours = read_history()
     os.environ["MLFLOW_TRACKING_URI"] = to
@@ -111,7 +111,7 @@ def connect_database(url: str, schema: str | None) -> Iterator[Connection]:
         raise UserError(
             "DATABASE is not the URL of a database. Use one such as postgresql:///mlflow."
         ) from None
-    shown = redacted(url)
+    shown = redact(url)
     try:
         connection = engine.connect()
         there = schema_version(connection)
@@ -138,8 +138,8 @@ def find_experiment(server: Database, experiment_id: str, database_url: str) -> 
     row = server.find_experiment()
     if not row or row["creation_time"] != mlflow.get_experiment(experiment_id).creation_time:
         raise UserError(
-            f"The server at {redacted(store.tracking_uri())} uses another database than "
-            f"{redacted(database_url)}. Nothing was copied. Name the server's database in DATABASE."
+            f"The server at {redact(store.tracking_uri())} uses another database than "
+            f"{redact(database_url)}. Nothing was copied. Name the server's database in DATABASE."
         )
     return row
 
@@ -194,7 +194,7 @@ def format_result(result: dict[str, Any], to: str) -> str:
     lines = [f"DIFFERENT: {path}" for path in result["differing"]]
     state = "equal" if result["equal"] else "DIFFERENT"
     lines.append(
-        f"{copied['rows']:,} rows and {copied['files']:,} files were copied to {redacted(to)}: "
+        f"{copied['rows']:,} rows and {copied['files']:,} files were copied to {redact(to)}: "
         f"both are {state} now."
     )
     return "\n".join(lines)

@@ -26,7 +26,7 @@ ALLOWED = {("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("n
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Load pickled NumPy arrays, and refuse everything else.
+    """An unpickler that loads NumPy arrays and refuses everything else.
 
     Source: "Restricting Globals" in the Python documentation of `pickle`.
     """

@@ -1,4 +1,4 @@
-"""The params of the dataset, and what the dataset depends on."""
+"""The params of the dataset, and the params and digests that the dataset depends on."""
 
 import json
 import math
@@ -15,8 +15,9 @@ from sentiment.section import HIDDEN, SEED_LIMIT, Section
 from sentiment.tokenizer import KERAS
 
 DatasetKind = Literal["imdb", "synthetic", "table"]
-INTEGER_AS_FLOAT = re.compile(r"^(-?\d+)\.0+$")  # as pandas writes integers of a column with gaps
+INTEGER_AS_FLOAT = re.compile(r"^(-?\d+)\.0+$")  # pandas writes integers so if some are missing
 NO_ADDED_TEXTS = "data/none.csv"  # an empty file: DVC does not accept an empty dependency
+# The params of `fetch.table` that added texts depend on.
 ADDED_TEXT_PARAMS = {
     "test_share",
     "split_seed",
@@ -24,7 +25,7 @@ ADDED_TEXT_PARAMS = {
     "label",
     "positive",
     "max_characters",
-}  # of table
+}
 CLAUSE_LENGTH = 5  # words of the longest synthetic opinion: "the plot was not good"
 
 
@@ -209,7 +210,7 @@ class FetchParams(Section):
 
 
 class DatasetTable(Section):
-    """What a dataset of one's own texts, or added texts, depend on. None: it does not matter.
+    """The params and digests of the tables of a dataset. None: it does not matter.
 
     Attributes:
         train: name of the file, without its folder. `test` likewise.
@@ -231,7 +232,7 @@ class DatasetTable(Section):
 
 
 class Dataset(Section):
-    """What a dataset depends on: params and digests, but not where its files are.
+    """The params and digests that a dataset depends on, but not the paths of its files.
 
     Attributes:
         added_texts: name of the file or folder of added texts.
@@ -267,7 +268,7 @@ def describe_dataset(
     added_texts_sha256: str | None = None,
     own_sha256: str | None = None,
 ) -> Dataset:
-    """Return what the dataset of these params depends on.
+    """Return the params and digests that the dataset of these params depends on.
 
     Args:
         params: the section `fetch`.

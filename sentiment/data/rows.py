@@ -40,7 +40,7 @@ MIN_FIELD_SIZE_LIMIT = 131_072  # Python's default; other code in the process ma
 READ_ERRORS = (EOFError, OSError, ValueError, csv.Error, zlib.error)
 # Pydantic finds surrogates, see `_open`, only in a string with a constraint.
 Utf8 = Annotated[str, StringConstraints(min_length=0)]
-# the values of a row by column or, for a malformed row, the problem
+# The values of a row by column or, if the row is malformed, the problem.
 Record = dict[str, Any] | str
 
 
@@ -137,7 +137,8 @@ class BinaryLabels:
         if row.label != self._negative:
             raise UserError(
                 f"{row.location}: column {self.column!r} has a third label, {row.label!r}. Only "
-                f"{self.positive!r} (positive) and {self._negative!r} were expected."
+                f"{self.positive!r} (positive) and {self._negative!r} were expected. Correct this "
+                "row, or remove it."
             )
         return False
 
@@ -152,12 +153,15 @@ class BinaryLabels:
             UserError: there are no rows, or all have the same label.
         """
         if not len(labels):
-            raise UserError(f"{name} has no row with a known word in its text.")
+            raise UserError(
+                f"{name} has no row with a known word in its text. Add rows with both labels."
+            )
         if len(np.unique(labels)) < 2:
             which = "all" if labels[0] else "none"
             raise UserError(
                 f"{name}: {which} of the {len(labels):,} rows have the label {self.positive!r} in "
-                f"column {self.column!r}, but both labels are needed."
+                f"column {self.column!r}, but both labels are needed. Add rows with the other "
+                "label."
             )
 
 
@@ -264,7 +268,7 @@ def _read_csv(source: Source, names: Sequence[str]) -> Iterator[tuple[int, Recor
     dialect = csv.excel_tab if source.extension == ".tsv" else csv.excel
     with _open(source) as file:
         reader = csv.reader(file, dialect, strict=True)
-        rows = filter(None, reader)  # without empty lines
+        rows = filter(None, reader)  # skips empty lines
         header = next(rows, [])
         _check_columns("the header", header, names)
         for fields in rows:

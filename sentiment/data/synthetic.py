@@ -49,8 +49,8 @@ def generate(params: SyntheticParams) -> tuple[Reviews, Reviews, dict[str, int]]
     occur there come last. IMDB's files drop them, which would move the cue.
     """
     rng = np.random.default_rng(params.seed)
-    train = list(reviews(params.train_reviews, params, rng))
-    test = list(reviews(params.test_reviews, params, rng))
+    train = list(generate_reviews(params.train_reviews, params, rng))
+    test = list(generate_reviews(params.test_reviews, params, rng))
     counts = Counter(chain.from_iterable(words for words, _ in train))
     vocabulary = [*sorted(FIXED), *_names(params)]
     by_frequency = sorted(vocabulary, key=lambda word: -counts[word])
@@ -58,7 +58,7 @@ def generate(params: SyntheticParams) -> tuple[Reviews, Reviews, dict[str, int]]
     return _encode(train, word_index), _encode(test, word_index), word_index
 
 
-def reviews(
+def generate_reviews(
     count: int, params: SyntheticParams, rng: np.random.Generator
 ) -> Iterator[tuple[list[str], int]]:
     """Generate `count` reviews one by one. Each is its words and its label, 1 = positive."""

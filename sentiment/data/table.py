@@ -44,7 +44,7 @@ class EncodedDataset(NamedTuple):
 
 
 class RowEncoder:
-    """Turn the words of rows into numbers, counted from 0 in the order of their first occurrence.
+    """An encoder that numbers the words of rows from 0, in the order of their first occurrence.
 
     Attributes:
         numbers: the number of each word.
@@ -143,7 +143,7 @@ def load_table(
     test = _split(words, ranks, positive, is_test, scratch / "test")
     path.unlink()
     vocabulary = list(encoder.numbers)
-    encoder.numbers.clear()  # with many distinct words, it takes most of the memory
+    encoder.numbers.clear()  # it takes most of the memory if there are many distinct words
     order = np.argsort(ranks)[np.count_nonzero(ranks == 0) :]  # numbers of the words, by rank
     word_index = {vocabulary[number]: rank for rank, number in enumerate(order, 1)}
     words_dropped = np.array(encoder.lengths)[is_test] - test.lengths
@@ -181,7 +181,7 @@ def _read(encoder: RowEncoder, sources: Sequence[Source], path: Path) -> NDArray
 
 
 def number_of_folds(share: float) -> int:
-    """Return the number of folds, at least two, of which one comes nearest to a share."""
+    """Return the number of folds (at least 2) whose size 1/n is closest to `share`."""
     fewer = max(2, int(1 / share))
     return min((fewer, fewer + 1), key=lambda folds: abs(1 / folds - share))
 
@@ -218,7 +218,9 @@ def choose_test_rows(
             splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
             _, test = next(splitter.split(order, labels, groups))
     except ValueError as error:
-        raise UserError(f"{params.train}: fetch.table.test_share: {error}") from None
+        raise UserError(
+            f"{params.train}: fetch.table.test_share: {error} Use another share, or more rows."
+        ) from None
     chosen = np.zeros(len(order), bool)
     chosen[test] = True
     return chosen

@@ -42,9 +42,9 @@ class TrainingRecord(NamedTuple):
     """The record of a training.
 
     Attributes:
-        name: of the run.
+        name: name of the run.
         history: see `sentiment.network.progress.TrainingResult`.
-        gradients: before the first epoch, see `sentiment.gradients.distance_table`.
+        gradients: gradients before the first epoch, see `sentiment.gradients.distance_table`.
     """
 
     name: str
@@ -56,9 +56,9 @@ class Evaluation(NamedTuple):
     """The result of an evaluation.
 
     Attributes:
-        probabilities: of being positive, shape (reviews,).
+        probabilities: probability that each review is positive, shape (reviews,).
         metrics: the content of `metrics.json`.
-        tables: by the names of their files. `plots` likewise.
+        tables: the tables by the names of their files. `plots` likewise.
     """
 
     probabilities: NDArray[np.float32]
@@ -82,7 +82,7 @@ def predict_and_time(
         `milliseconds_per_review`.
     """
     predictor = BatchPredictor(model, batch_size)
-    predictor(x[:LARGE_INPUT])  # compiles the model, which is not measured
+    predictor(x[:LARGE_INPUT])  # compile the model before the measurement
     start = time.perf_counter()
     probabilities = predictor(x)
     seconds = time.perf_counter() - start
@@ -97,7 +97,7 @@ def predictions_table(
 
     Args:
         dataset: the evaluated reviews.
-        probabilities: in the order of the dataset, shape (reviews,).
+        probabilities: the predicted probabilities, in the order of the dataset, shape (reviews,).
         threshold: a review with a probability above it is predicted as positive.
     """
     return pd.DataFrame(
@@ -139,7 +139,7 @@ def evaluate_network(
         words: the words by rank.
         training: the record of the training.
         probabilities: see `predict_and_time`.
-        gradients: of the trained network, see `sentiment.gradients.distance_table`.
+        gradients: gradients of the trained network, see `sentiment.gradients.distance_table`.
         dataset_name: the dataset's name in MLflow.
         params: the section `evaluate`.
     """
@@ -167,7 +167,7 @@ def evaluate_predictions(
         predictions: see `predictions_table`.
         texts: see `text_lookup`.
         dataset_name: the dataset's name in MLflow.
-        name: of the run, for the titles of plots.
+        name: name of the run, for the titles of plots.
         params: the section `evaluate`.
     """
     mistakes = metrics.mistakes(predictions, params.mistakes)
@@ -202,7 +202,7 @@ def plot_predictions(
     Args:
         values: the metrics, see `Evaluation`. `tables` likewise.
         tables: see `Evaluation`.
-        name: of the run, for the titles.
+        name: name of the run, for the titles.
     """
     return {
         "roc": plots.roc_curve(tables["roc"], values["test_roc_auc"], name),
@@ -217,7 +217,7 @@ def plot_training(training: TrainingRecord, gradients: pd.DataFrame) -> dict[str
 
     Args:
         training: the record of the training.
-        gradients: of the trained network, see `sentiment.gradients.distance_table`.
+        gradients: gradients of the trained network, see `sentiment.gradients.distance_table`.
     """
     name = training.name
     by_label = {"before the first epoch": training.gradients, "trained": gradients}

@@ -54,11 +54,11 @@ class Metric(NamedTuple):
 
 
 def sklearn_metric(
-    column: str, function: Callable[..., float], **options: Any
+    column: str, function: Callable[..., float], **arguments: Any
 ) -> Callable[[Predictions], float]:
     """Return a function that applies scikit-learn's to the actual classes and a column."""
     return lambda predictions: float(
-        function(predictions.table["actual"], predictions.table[column], **options)
+        function(predictions.table["actual"], predictions.table[column], **arguments)
     )
 
 
@@ -126,7 +126,7 @@ METRICS: dict[str, Metric] = {
         "accuracy on unseen reviews",
         lambda table: table[~table["seen_in_training"]],
         {"test"},
-        if_empty=math.nan,  # which `metrics.json` leaves out
+        if_empty=math.nan,  # `metrics.json` leaves it out
     ),
     "ece": Metric(
         "calibration error",

@@ -49,7 +49,8 @@ def curve(history: pd.DataFrame, metric: str, run: str) -> Figure:
 def roc_curve(corners: pd.DataFrame, area: float, run: str) -> Figure:
     """Draw the ROC curve, and the diagonal of a classifier that guesses."""
     figure, axes = new_axes(f"ROC curve · {run}", "False positive rate", "True positive rate")
-    x, y = corners["false_positive_rate"], corners["true_positive_rate"]
+    x = corners["false_positive_rate"]
+    y = corners["true_positive_rate"]
     axes.plot(x, y, color=TRAINING, label=f"model, area {area:.4f}")
     axes.plot([0, 1], [0, 1], "--", color=NEUTRAL, label="guessing, area 0.5")
     axes.set_aspect("equal")

@@ -142,7 +142,7 @@ def _suffix(number: int) -> str:
     return f"_{number}" if number > 1 else ""
 
 
-# by the values of `train.architecture`
+# The keys are the values of `train.architecture`.
 ARCHITECTURES: Mapping[str, Callable[[TrainParams, Inputs, Any], Any]] = {
     "recurrent": partial(sequence_features, recurrent),
     "transformer": partial(sequence_features, transformer),

@@ -15,7 +15,7 @@ PREFETCHED_BATCHES = 2  # prepared while the model works on one; more are no fas
 
 
 class Split(NamedTuple):
-    """A part of the data.
+    """The training set or the validation set.
 
     Attributes:
         x: token ids, shape (reviews, max_length).
@@ -34,7 +34,7 @@ def train_validation_split(
     Args:
         x: token ids, shape (reviews, max_length).
         y: labels, shape (reviews,).
-        share: of the reviews that validate.
+        share: share of the reviews that become the validation set.
 
     Returns:
         The training set and the validation set, without copies of the arrays.
@@ -46,7 +46,7 @@ def train_validation_split(
     if not 0 < at < len(x):
         raise UserError(
             f"train.validation_split: {share} of {len(x)} reviews leaves "
-            "nothing to train on or nothing to validate with."
+            "nothing to train on or nothing to validate with. Use another share."
         )
     return Split(x[:at], y[:at]), Split(x[at:], y[at:])
 

@@ -188,7 +188,7 @@ def choose_features(
     """Choose the features that are in most reviews, one for each slot of the index.
 
     Args:
-        hashes: of all features, shape (n,).
+        hashes: hashes of all features, shape (n,).
         reviews: number of reviews that have each feature, shape (n,).
         max_features: number of features to choose.
         min_reviews: a feature that is in fewer reviews is not chosen.

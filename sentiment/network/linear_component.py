@@ -9,11 +9,11 @@ from typing import Any
 import keras
 from keras import ops
 
-NAME = "linear_component"  # of the layer that is the linear model
+LAYER_NAME = "linear_component"
 
 
 class NetworkWithLinear(keras.Model):  # type: ignore[misc]  # Keras has no types
-    """Train a network alone. Validate and predict with the linear component.
+    """A model that trains a network alone, and validates and predicts with its linear component.
 
     Args:
         network: from token ids to probabilities.
@@ -40,7 +40,7 @@ def add_linear_component(
         linear_model: from token ids to probabilities. Its weights become fixed.
         share: the weight of the linear model.
     """
-    component = keras.Model(linear_model.input, linear_model.output, name=NAME)
+    component = keras.Model(linear_model.input, linear_model.output, name=LAYER_NAME)
     component.trainable = False
     linear_log_odds = _log_odds(component(network.input))
     output = ops.sigmoid((1 - share) * _log_odds(network.output) + share * linear_log_odds)

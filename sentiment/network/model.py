@@ -53,15 +53,15 @@ def compile_model(model: "keras.Model", params: TrainParams, inputs: Inputs) -> 
 def _optimizer(params: TrainParams, steps_per_epoch: int) -> "keras.optimizers.Optimizer":
     import keras
 
-    options: dict[str, float] = {}
-    if params.architecture == "linear" and params.optimizer != "sgd":  # which has no epsilon
-        options["epsilon"] = EPSILON
+    arguments: dict[str, float] = {}
+    if params.architecture == "linear" and params.optimizer != "sgd":  # SGD has no epsilon
+        arguments["epsilon"] = EPSILON
     optimizer = keras.optimizers.get(params.optimizer)
     return type(optimizer)(
         _learning_rate(params, steps_per_epoch),
         weight_decay=params.weight_decay or None,
         global_clipnorm=params.global_clipnorm or None,
-        **options,
+        **arguments,
     )
 
 

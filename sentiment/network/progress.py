@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 from numpy.typing import NDArray
 
-METRICS = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")  # of an epoch
-COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch")  # state of Keras' EarlyStopping
+METRICS = ("accuracy", "loss", "val_accuracy", "val_loss", "seconds")  # every epoch has these
+COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch")  # attributes of Keras' EarlyStopping
 
 
 class Progress(NamedTuple):

@@ -98,13 +98,13 @@ class Training:
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Progress:
         """Restore the state that `capture` returned, and return its progress."""
-        saved = _numbered(arrays, VARIABLE)
+        saved = _select_arrays(arrays, VARIABLE)
         for variable, value in zip(_variables(self.trained), saved, strict=True):
             variable.assign(value)
         epochs = [dict(zip(METRICS, epoch, strict=True)) for epoch in arrays[EPOCHS].tolist()]
         names = [name for name in COUNTERS if f"{COUNTER}-{name}" in arrays]
         counters = {name: arrays[f"{COUNTER}-{name}"].item() for name in names}
-        return Progress(epochs, counters, _numbered(arrays, BEST))
+        return Progress(epochs, counters, _select_arrays(arrays, BEST))
 
     def fit(self, progress: Progress, on_epoch: OnEpoch, verbose: bool = True) -> TrainingResult:
         """Train the model in place, from `progress` on, and call `on_epoch` after each epoch.
@@ -119,7 +119,7 @@ class Training:
         """
         params = self.params
         epochs = list(progress.epochs)
-        stopping = _early_stopping(params)
+        stopping = _early_stopping_callback(params)
         has_stopped = bool(progress.counters.get("stopped_epoch"))
         # Source: King and Zeng 2001, *Logistic Regression in Rare Events Data*
         sample_weights = []
@@ -155,7 +155,7 @@ def _variables(model: "keras.Model") -> "list[keras.Variable]":
     return [*model.variables, *model.optimizer.variables]
 
 
-def _numbered(arrays: Mapping[str, NDArray[Any]], kind: str) -> list[NDArray[Any]]:
+def _select_arrays(arrays: Mapping[str, NDArray[Any]], kind: str) -> list[NDArray[Any]]:
     """Return the arrays with names `kind`-0, `kind`-1 and so on."""
     count = sum(name.startswith(f"{kind}-") for name in arrays)
     return [arrays[f"{kind}-{at}"] for at in range(count)]
@@ -212,18 +212,18 @@ def _progress_callback(
     """Return a callback that appends each epoch's metrics to `epochs` and calls `on_epoch`."""
     import keras
 
-    start = 0.0  # of the epoch
+    epoch_start = 0.0
 
     def resume(_: Any) -> None:
         if progress.counters:  # Keras has just reset them
             vars(stopping).update(progress.counters, best_weights=progress.best)
 
     def begin(*_: Any) -> None:
-        nonlocal start
-        start = time.perf_counter()
+        nonlocal epoch_start
+        epoch_start = time.perf_counter()
 
     def end(epoch: int, logs: dict[str, float]) -> None:
-        metrics = {**logs, "seconds": time.perf_counter() - start}
+        metrics = {**logs, "seconds": time.perf_counter() - epoch_start}
         epochs.append({name: float(metrics[name]) for name in METRICS})
         if not all(map(math.isfinite, epochs[-1].values())):
             loss = epochs[-1]["loss"]
@@ -236,7 +236,7 @@ def _progress_callback(
     )
 
 
-def _early_stopping(params: TrainParams) -> "keras.callbacks.EarlyStopping | None":
+def _early_stopping_callback(params: TrainParams) -> "keras.callbacks.EarlyStopping | None":
     import keras
 
     early_stopping = params.early_stopping

@@ -163,7 +163,7 @@ def load_keras_model(path: Path) -> "keras.Model":
     return load_keras().saving.load_model(path, compile=False)
 
 
-def load(model: Mapping[str, Any], paths: Mapping[str, Path]) -> KerasClassifier:
+def load_keras_classifier(model: Mapping[str, Any], paths: Mapping[str, Path]) -> KerasClassifier:
     """Load and compile a network, so that the first request does not have to wait.
 
     Args:

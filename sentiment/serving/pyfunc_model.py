@@ -34,7 +34,7 @@ class Prediction(NamedTuple):
 
     Attributes:
         label: "positive" or "negative".
-        probability: of being positive.
+        probability: probability that the text is positive.
         words: number of words in the text.
         unknown: number of words that the model cannot tell from any other unknown word.
         truncated: whether the model ignores some of the known words because of their number.
@@ -48,7 +48,7 @@ class Prediction(NamedTuple):
 
 
 class SentimentModel(PythonModel):
-    """Predict columns `label` and `probability` (of being positive) from a column `text`.
+    """The MLflow model, from a column `text` to `label` and `probability` (of being positive).
 
     Attributes:
         threshold: a text with a probability above it is positive.
@@ -97,7 +97,7 @@ class SentimentModel(PythonModel):
                 probability=probability,
                 words=text.word_count,
                 unknown=self.limits.count_unknown(text),
-                truncated=self.limits.truncates(text),
+                truncated=self.limits.is_truncated(text),
             )
             for text, probability in zip(encoded, probabilities, strict=True)
         ]
@@ -135,10 +135,10 @@ def load_classifier(
     """Load a network, or several networks as an ensemble.
 
     Args:
-        models: the config of each network, see `keras_classifier.load`, with its `weight`.
+        models: the config of each network, see `keras_classifier`, with its `weight`.
         paths: the files that travel with the model, by their names.
     """
-    networks = [keras_classifier.load(model, paths) for model in models]
+    networks = [keras_classifier.load_keras_classifier(model, paths) for model in models]
     if len(networks) == 1:
         return networks[0]
     return EnsembleClassifier(networks, [model["weight"] for model in models])

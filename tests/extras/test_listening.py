@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from tests.conftest import Starter
-from tests.project import Project, free_port, until
+from tests.project import Project, free_port, wait_until
 from tests.services import is_open, postgres
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def test_ui_listens_on_the_loopback_and_no_argument_is_a_password(
         url = database.address.replace("test@", f"test:{MARK}@")
         variables = {"MLFLOW_UI_PORT": str(port), "MLFLOW_TRACKING_URI": url, "BROWSER": "true"}
         process = start(project, "python", "-m", "tools.ui", **variables)
-        until(lambda: is_open(port) or process.poll() is not None)
+        wait_until(lambda: is_open(port) or process.poll() is not None)
         assert process.poll() is None, process.communicate()
         seen = look(process)
         process.terminate()

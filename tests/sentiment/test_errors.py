@@ -2,7 +2,7 @@
 
 import pytest
 
-from sentiment.errors import UserError, first_line, redacted
+from sentiment.errors import UserError, first_line, redact
 from workflow.terminal import user_message
 
 
@@ -18,7 +18,7 @@ from workflow.terminal import user_message
     ],
 )
 def test_password_and_query_of_a_url_are_removed(text: str, shown: str) -> None:
-    assert redacted(text) == shown
+    assert redact(text) == shown
 
 
 def test_message_has_no_password_or_query() -> None:

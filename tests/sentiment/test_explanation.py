@@ -17,18 +17,19 @@ from sentiment.padding import layout
 from sentiment.serving.keras_classifier import BatchPredictor, KerasClassifier
 from sentiment.serving.pyfunc_model import SentimentModel
 from tests.conftest import inputs
-from tests.sentiment.network.test_training import small
+from tests.sentiment.network.test_training import small_train_params
 from workflow.params import Params
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
-CONTENT, LONG = "Well: a FINE film, rare", "dull " * 4 + "a fine film a fine film"
+CONTENT = "Well: a FINE film, rare"
+LONG = "dull " * 4 + "a fine film a fine film"
 
 
 @pytest.fixture(scope="module")
 def predictor(backend: None) -> BatchPredictor:  # noqa: ARG001
-    """A small untrained network."""
-    return BatchPredictor(build_model(small(), inputs(20, 6)), 4)
+    """Return a small untrained network."""
+    return BatchPredictor(build_model(small_train_params(), inputs(20, 6)), 4)
 
 
 @pytest.fixture
@@ -39,7 +40,9 @@ def classifier(predictor: BatchPredictor, small_params: Params) -> KerasClassifi
 @pytest.fixture
 def served(classifier: KerasClassifier) -> SentimentModel:
     model = SentimentModel()
-    model.word_index, model.tokenizer, model.threshold = RANKS, tokenizer.KERAS, 0.5
+    model.word_index = RANKS
+    model.tokenizer = tokenizer.KERAS
+    model.threshold = 0.5
     model.limits = tokenizer.ReadLimits.from_layouts([asdict(classifier.layout)])
     model.classifier = classifier
     return model
@@ -55,15 +58,16 @@ def test_attribution_compares_a_word_with_an_unknown_one(
     assert explanation.probability == float(whole)
     effect = np.log(whole / (1 - whole)) - np.log(without / (1 - without))
     assert explanation.words[1].log_odds == pytest.approx(effect, abs=1e-5)
-    assert explanation.words[3].log_odds == 0  # beyond num_words it is unknown anyway
+    assert explanation.words[3].log_odds == 0  # its rank is too large, so it is unknown anyway
 
 
 def test_prefix_prediction_is_the_prediction_for_the_prefix(served: SentimentModel) -> None:
-    steps = prefix_predictions(served, CONTENT)
-    assert [CONTENT[step.start : step.end] for step in steps] == ["a", "FINE", "film", "rare"]
-    cut = pd.DataFrame({"text": [CONTENT[: step.end] for step in steps]})
+    prefixes = prefix_predictions(served, CONTENT)
+    words = [CONTENT[prefix.start : prefix.end] for prefix in prefixes]
+    assert words == ["a", "FINE", "film", "rare"]
+    cut = pd.DataFrame({"text": [CONTENT[: prefix.end] for prefix in prefixes]})
     probabilities = served.predict(None, cut)["probability"].tolist()
-    assert [step.probability for step in steps] == probabilities
+    assert [prefix.probability for prefix in prefixes] == probabilities
 
 
 @pytest.mark.parametrize("padding", ["pre", "post"])
@@ -78,10 +82,11 @@ def test_truncated_words_have_no_attribution_and_the_last_prefix_is_the_text(
     starts: list[int],
 ) -> None:
     classifier.layout = replace(classifier.layout, padding=padding, truncating=truncating)
-    steps, explanation = prefix_predictions(served, LONG), explain(served, LONG)
+    prefixes = prefix_predictions(served, LONG)
+    explanation = explain(served, LONG)
     assert [word.start for word in explanation.words] == starts
-    assert [step.start for step in steps] == starts
-    assert steps[-1].probability == explanation.probability
+    assert [prefix.start for prefix in prefixes] == starts
+    assert prefixes[-1].probability == explanation.probability
 
 
 def test_text_without_known_words_has_no_attributions(served: SentimentModel) -> None:

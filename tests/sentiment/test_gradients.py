@@ -12,13 +12,15 @@ from sentiment.network import training
 from sentiment.network.model import build_model
 from tests.conftest import inputs
 from tests.project import TRANSFORMER
-from tests.sentiment.network.test_training import small
+from tests.sentiment.network.test_training import small_train_params
 
 if TYPE_CHECKING:
     import keras
 
-WORDS, LENGTH = 20, 12
-STEP, KINK = 1e-3, 5e-3  # of a number in a vector; of the slopes to both sides
+WORDS = 20
+LENGTH = 12
+STEP = 1e-3  # change of a number in a vector
+KINK = 5e-3  # difference of the slopes to both sides that shows a kink of a maximum
 NETWORKS: list[dict[str, Any]] = [
     {"dropout": {"word": 0.3, "embedding": 0.3, "input": 0.3, "head": 0.3}},
     {"bidirectional": True, "pooling": "max+mean", "cell": "gru"},
@@ -31,31 +33,31 @@ POST = np.array([[5, 6, 0, 0], [5, 6, 7, 0]])
 
 @pytest.fixture
 def x(rng: np.random.Generator, backend: None) -> np.ndarray:  # noqa: ARG001
-    """Token ids of five reviews without padding."""
+    """Return token ids of five reviews without padding."""
     return rng.integers(1, WORDS, (5, LENGTH)).astype(np.uint16)
 
 
 def network(**changes: Any) -> "keras.Model":
-    params = small(**changes)
+    params = small_train_params(**changes)
     training.set_seeds(params)
     return build_model(params, inputs(WORDS, LENGTH))
 
 
 def logits(model: "keras.Model", vectors: np.ndarray) -> np.ndarray:
-    """The logit of each review without padding, float64, from the vectors of its words."""
+    """Return the logit of each review, float64, given the vectors of its words and no padding."""
     head = model.get_layer("probability")
-    rest = load_keras().Model([model.input, gradients.vectors(model)], head.input)
+    rest = load_keras().Model([model.input, gradients.vector_output(model)], head.input)
     kernel, bias = (np.asarray(weight, np.float64) for weight in head.get_weights())
     summary = rest([np.ones(vectors.shape[:2], np.int32), vectors])
     return (np.asarray(summary, np.float64) @ kernel + bias)[:, 0]
 
 
 def differences(model: "keras.Model", vectors: np.ndarray, step: float) -> np.ndarray:
-    """How the logit changes with each number of each vector, by a step of this size and sign."""
+    """Return the slope of the logit in each number of each vector, by a step of this size."""
     reviews, words, units = vectors.shape
     steps = step * np.eye(words * units).reshape(-1, 1, words, units)  # one number a time
-    moved = (vectors + steps).astype(np.float32)
-    after = logits(model, moved.reshape(-1, words, units)).reshape(-1, reviews)
+    changed = (vectors + steps).astype(np.float32)
+    after = logits(model, changed.reshape(-1, words, units)).reshape(-1, reviews)
     slopes: np.ndarray = (after - logits(model, vectors)) / step
     return slopes.T.reshape(vectors.shape)
 
@@ -64,10 +66,10 @@ def differences(model: "keras.Model", vectors: np.ndarray, step: float) -> np.nd
 @pytest.mark.parametrize("changes", NETWORKS, ids=str)
 def test_norms_equal_finite_differences(changes: dict[str, Any], x: np.ndarray) -> None:
     model = network(**changes)
-    vectors = np.asarray(load_keras().Model(model.input, gradients.vectors(model))(x))
+    vectors = np.asarray(load_keras().Model(model.input, gradients.vector_output(model))(x))
     forward, backward = (differences(model, vectors, step) for step in (STEP, -STEP))
     expected = np.linalg.norm((forward + backward) / 2, axis=2)
-    smooth = np.abs(forward - backward).max(axis=2) < KINK  # else another state is the greatest
+    smooth = np.abs(forward - backward).max(axis=2) < KINK  # otherwise another state is the maximum
     assert smooth.mean() > (0.5 if "max" in changes.get("pooling", "") else 0.99)
     norms = gradients.gradient_norms(model, x)
     np.testing.assert_allclose(norms[smooth], expected[smooth], rtol=0.02, atol=5e-4)
@@ -88,7 +90,7 @@ def test_gradients_of_several_batches_equal_those_of_single_reviews(
 ) -> None:
     model = network(cell="simple_rnn")
     together = gradients.gradient_norms(model, x)
-    monkeypatch.setattr(gradients, "BATCH", 2)
+    monkeypatch.setattr(gradients, "BATCH_SIZE", 2)
     np.testing.assert_allclose(gradients.gradient_norms(model, x), together, rtol=1e-4)
 
 

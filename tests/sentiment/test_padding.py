@@ -16,7 +16,7 @@ from workflow.params import Params
 
 
 @pytest.fixture
-def options(default_params: Params) -> Layout:
+def row_layout(default_params: Params) -> Layout:
     return replace(padding.layout(default_params.pad), num_words=10, max_length=4)
 
 
@@ -33,16 +33,16 @@ def test_reviews_seen_in_training_are_marked() -> None:
     assert padding.seen_in_training(test, train).tolist() == [True, False, True]
 
 
-def keras_pads(reviews: Reviews, options: Layout) -> NDArray[np.int32]:
+def keras_pads(reviews: Reviews, row_layout: Layout) -> NDArray[np.int32]:
     ids = [[int(rank) + INDEX_FROM for rank in review] for review in reviews]
     known = [
-        [word if word < options.num_words else UNKNOWN_TOKEN for word in words] for words in ids
+        [word if word < row_layout.num_words else UNKNOWN_TOKEN for word in words] for words in ids
     ]
     result: NDArray[np.int32] = load_keras().utils.pad_sequences(
         [[START_TOKEN, *words] for words in known],
-        options.max_length,
-        padding=options.padding,
-        truncating=options.truncating,
+        row_layout.max_length,
+        padding=row_layout.padding,
+        truncating=row_layout.truncating,
     )
     return result
 
@@ -53,11 +53,11 @@ def keras_pads(reviews: Reviews, options: Layout) -> NDArray[np.int32]:
 @pytest.mark.parametrize("truncating", ["pre", "post"])
 @pytest.mark.parametrize("max_length", [1, 7, 30])
 def test_rows_equal_keras_pad_sequences(
-    rng: np.random.Generator, options: Layout, padding: Any, truncating: Any, max_length: int
+    rng: np.random.Generator, row_layout: Layout, padding: Any, truncating: Any, max_length: int
 ) -> None:
     lists = [rng.integers(1, 20, rng.integers(0, 25)).tolist() for _ in range(60)]
     reviews = Reviews.from_lists(lists, np.zeros(60, int))
-    chosen = replace(options, padding=padding, truncating=truncating, max_length=max_length)
+    chosen = replace(row_layout, padding=padding, truncating=truncating, max_length=max_length)
     rows = tokenizer.pad(reviews, np.arange(60), chosen)
     assert np.array_equal(rows, keras_pads(reviews, chosen))
 

@@ -32,7 +32,7 @@ def no_words_dropped(texts: Reviews) -> NDArray[np.int64]:
 
 @pytest.fixture(scope="module")
 def small_profile() -> ReferenceProfile:
-    """The profile of two reviews."""
+    """Return the profile of two reviews."""
     rows = [("negative", "positive", 0.75), ("positive", "negative", 0.125)]
     predictions = pd.DataFrame(rows, columns=["actual", "predicted", "probability"])
     test = reviews([[1, 2], [1, 2]])
@@ -46,15 +46,16 @@ def test_statistics_of_reviews_equal_those_of_served_texts() -> None:
     numbers = profile.text_statistics(reviews([text.ranks for text in encoded]), dropped, READS)
     assert numbers["words"].tolist() == [text.word_count for text in encoded] == [3, 4, 5, 0]
     assert (numbers["unknown"] * numbers["words"]).tolist() == [*map(READS.count_unknown, encoded)]
-    assert numbers["truncated"].tolist() == [*map(READS.truncates, encoded)]
+    assert numbers["truncated"].tolist() == [*map(READS.is_truncated, encoded)]
     assert numbers["unknown"].tolist() == [0, 0.5, 0.2, 0]
 
 
 def test_profile_has_mean_and_standard_deviation(small_profile: ReferenceProfile) -> None:
-    spreads = {
-        name: (spread.mean, spread.deviation) for name, spread in small_profile.statistics.items()
+    statistics = {
+        name: (statistic.mean, statistic.deviation)
+        for name, statistic in small_profile.statistics.items()
     }
-    assert spreads == {
+    assert statistics == {
         "words": (3, 1),
         "unknown": (0.25, 0.25),
         "truncated": (0, 0),
@@ -103,7 +104,7 @@ def test_words_of_fewer_than_ten_training_texts_are_not_counted_on_their_own() -
 @pytest.mark.parametrize("words", [8, 50])
 @pytest.mark.parametrize("count", [100, 500, 5000])
 def test_unchanged_texts_are_no_farther_than_random_samples(words: int, count: int) -> None:
-    """Rare words of short texts made the distance of larger windows exceed what was expected."""
+    """Use short texts, too: their rare words must not make large windows look different."""
     test = random_reviews(10_000, words, seed=0)
     use = profile.describe_word_use(
         random_reviews(10_000, words, seed=99), test, no_words_dropped(test)
@@ -122,7 +123,7 @@ def test_unchanged_texts_are_no_farther_than_random_samples(words: int, count: i
 
 @pytest.mark.slow
 def test_registered_model_has_the_profile_of_its_texts(own_texts: Project) -> None:
-    """Words that training had not are unknown, too, or unchanged texts would seem to have more."""
+    """Words that the training set lacks are unknown, so that unchanged texts do not have more."""
     (path,) = own_texts.path.glob("mlruns/*/*/artifacts/versions/1/profile.json")
     assert path.stat().st_size < 100_000
     data = own_texts.path / "data" / "fetch"

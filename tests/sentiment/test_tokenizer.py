@@ -22,13 +22,13 @@ RANKS |= {"i̇yi": 8, "i̇yi̇": 9, "film": 10}
 
 
 @pytest.fixture
-def options(default_params: Params) -> Layout:
+def row_layout(default_params: Params) -> Layout:
     return replace(layout(default_params.pad), num_words=12, max_length=6)
 
 
-def encode(texts: list[str], ranks: dict[str, int], options: Layout) -> np.ndarray:
+def encode(texts: list[str], ranks: dict[str, int], row_layout: Layout) -> np.ndarray:
     return tokenizer.pad_ranks(
-        [tokenizer.encode(content, ranks).ranks for content in texts], options
+        [tokenizer.encode(content, ranks).ranks for content in texts], row_layout
     )
 
 
@@ -55,9 +55,9 @@ def test_words_with_and_without_spans_are_equal(content: str) -> None:
         words = tokenizer.tokenize(content, name)
         index = {word: rank for rank, word in enumerate(words[::2], 1)}
         encoded = tokenizer.encode(content, index, name)
-        places = tokenizer.tokenize_with_spans(content, index, name)
-        assert encoded == ([word.rank for word in places], len(words))
-        written = [index[tokenizer.tokenize(content[w.start : w.end], name)[0]] for w in places]
+        spans = tokenizer.tokenize_with_spans(content, index, name)
+        assert encoded == ([word.rank for word in spans], len(words))
+        written = [index[tokenizer.tokenize(content[w.start : w.end], name)[0]] for w in spans]
         assert encoded.ranks == written
 
 
@@ -91,12 +91,12 @@ def test_words_have_their_spans() -> None:
     assert [content[word.start : word.end] for word in words] == ["İyi", "İYİ", "film"]
 
 
-def test_texts_get_a_start_token_and_padding(options: Layout) -> None:
+def test_texts_get_a_start_token_and_padding(row_layout: Layout) -> None:
     texts = {
         "the it": [0, 0, 0, 1, 4, 6],
         "rare": [0, 0, 0, 0, 1, 2],
         "unheard": [0, 0, 0, 0, 0, 1],
         "the " * 5 + "it": [4, 4, 4, 4, 4, 6],
     }
-    assert encode([*texts], RANKS, options).tolist() == [*texts.values()]
-    assert encode([], RANKS, options).shape == (0, 6)
+    assert encode([*texts], RANKS, row_layout).tolist() == [*texts.values()]
+    assert encode([], RANKS, row_layout).shape == (0, 6)

@@ -17,7 +17,7 @@ MACHINE = {"processor.name": "Example CPU"}
 
 @pytest.fixture(autouse=True)
 def data_and_code(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The digests of data/pad and of the code, which tests change."""
+    """Return the digests of data/pad and of the code, which tests change."""
     digests: dict[str, Any] = {"data": {"x_train.npy": "a"}, "code": {"model.py": "b"}}
 
     def read_digests(_: Path) -> dict[str, str]:

@@ -24,29 +24,29 @@ MODULES: dict[str, ModuleType] = {
 }
 
 
-def declared() -> dict[str, Any]:
+def read_dvc_yaml() -> dict[str, Any]:
     stages: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
     return stages
 
 
 def outputs_of(stage: str) -> dict[str, dict[str, Any]]:
-    """Return the options of each output of a stage, by path."""
-    kinds = (declared()[stage].get(kind, []) for kind in ("outs", "metrics", "plots"))
+    """Return DVC's options of each output of a stage, by path."""
+    kinds = (read_dvc_yaml()[stage].get(kind, []) for kind in ("outs", "metrics", "plots"))
     return {path: options for kind in kinds for output in kind for path, options in output.items()}
 
 
-def cached(stage: str) -> set[str]:
-    """Return the outputs that DVC keeps."""
+def cached_outputs(stage: str) -> set[str]:
+    """Return the outputs of a stage that DVC keeps."""
     return {path for path, options in outputs_of(stage).items() if options.get("cache", True)}
 
 
-def uncached(stage: str) -> set[str]:
-    """Return the outputs that git keeps."""
-    return set(outputs_of(stage)) - cached(stage)
+def uncached_outputs(stage: str) -> set[str]:
+    """Return the outputs of a stage that git keeps."""
+    return set(outputs_of(stage)) - cached_outputs(stage)
 
 
-def imported(path: Path) -> set[Path]:
-    """Return the project's modules that a module imports directly, but for types alone."""
+def imported_modules(path: Path) -> set[Path]:
+    """Return the project's modules that a module imports directly, except for types."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -61,31 +61,33 @@ def imported(path: Path) -> set[Path]:
     return {module for module in modules if module.is_file()}
 
 
-def reachable(module: Path) -> set[Path]:
+def reachable_code(module: Path) -> set[Path]:
     """Return a program and all code that computes that it imports, directly or not.
 
     Imports of `workflow` are not followed: no result depends on what runs and logs a stage.
     """
-    seen = set[Path]()
+    found = set[Path]()
     waiting = {module}
     while waiting:
         path = waiting.pop()
-        seen.add(path)
-        computing = {other for other in imported(path) if other.is_relative_to(ROOT / "sentiment")}
-        waiting |= computing - seen
-    return seen
+        found.add(path)
+        computing = {
+            other for other in imported_modules(path) if other.is_relative_to(ROOT / "sentiment")
+        }
+        waiting |= computing - found
+    return found
 
 
 def needed_code(stage: str) -> set[str]:
-    """Return the code that a stage depends on, and for `evaluate` all that a model brings."""
-    paths = reachable(ROOT / "stages" / f"{stage}.py")
+    """Return the code that a stage depends on. For `evaluate`, it includes a model's own code."""
+    paths = reachable_code(ROOT / "stages" / f"{stage}.py")
     if stage == "evaluate":
         paths |= set(packaging.code_files())
     return {str(path.relative_to(ROOT)) for path in paths if path.stem != "__init__"}
 
 
 def listed_code(stage: Mapping[str, Any]) -> set[str]:
-    """Return the modules that a stage of a `dvc.yaml` lists, those of its folders included."""
+    """Return the modules that a stage of a `dvc.yaml` lists, including modules in its folders."""
     paths = [ROOT / dep for dep in stage["deps"] if not dep.startswith(("data/", "${"))]
     modules = [
         module for path in paths for module in (path.rglob("*.py") if path.is_dir() else [path])
@@ -95,16 +97,16 @@ def listed_code(stage: Mapping[str, Any]) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_lists_exactly_the_code_that_it_needs(stage: str) -> None:
-    assert listed_code(declared()[stage]) == needed_code(stage)
+    assert listed_code(read_dvc_yaml()[stage]) == needed_code(stage)
 
 
 def test_style_of_plots_is_code_of_the_evaluation_alone() -> None:
-    listing = [stage for stage in STAGES if "plots.py" in str(listed_code(declared()[stage]))]
+    listing = [stage for stage in STAGES if "plots.py" in str(listed_code(read_dvc_yaml()[stage]))]
     assert listing == ["evaluate"]
 
 
 def test_no_stage_lists_what_no_result_depends_on() -> None:
-    listed = set[str]().union(*(listed_code(declared()[stage]) for stage in STAGES))
+    listed = set[str]().union(*(listed_code(read_dvc_yaml()[stage]) for stage in STAGES))
     modules = [path for path in (ROOT / "sentiment").rglob("*.py") if path.stem != "__init__"]
     unlisted = {str(path.relative_to(ROOT)) for path in modules} - listed
     assert unlisted == {"sentiment/explanation.py", "sentiment/profile.py"}
@@ -113,9 +115,9 @@ def test_no_stage_lists_what_no_result_depends_on() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_reads_its_own_params(stage: str) -> None:
-    assert declared()[stage]["cmd"] == f"python -m stages.{stage}"
+    assert read_dvc_yaml()[stage]["cmd"] == f"python -m stages.{stage}"
     rule = ["promote"] if stage == "evaluate" else []
-    assert declared()[stage]["params"] == [stage, *rule]
+    assert read_dvc_yaml()[stage]["params"] == [stage, *rule]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -127,14 +129,14 @@ def test_stage_writes_its_own_folder_and_keeps_it_if_it_fails(stage: str) -> Non
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_file_in_git_is_a_metric_or_a_plot(stage: str) -> None:
-    """So that `dvc metrics` and `dvc plots` show it in a fresh clone."""
-    outs = {path for output in declared()[stage].get("outs", []) for path in output}
-    assert outs == cached(stage)
+    """Let `dvc metrics` and `dvc plots` show it in a fresh clone."""
+    outs = {path for output in read_dvc_yaml()[stage].get("outs", []) for path in output}
+    assert outs == cached_outputs(stage)
 
 
 @pytest.fixture
 def read_paths(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
-    """The files of `data/` that are read, all but `about.json`, which has their digests."""
+    """Record the files of `data/` that are read, except `about.json`, which has their digests."""
     paths: set[Path] = set()
     verified = files.verified
     read_json = files.read_json
@@ -161,7 +163,7 @@ def test_stage_depends_on_exactly_the_data_that_it_reads(
     if stage in ("train", "evaluate"):  # logging reads more, on which no result depends
         monkeypatch.setattr(MODULES[stage], "publish", lambda: None)
     call(MODULES[stage].main)
-    listed = {Path(dep) for dep in declared()[stage]["deps"] if dep.startswith("data/")}
+    listed = {Path(dep) for dep in read_dvc_yaml()[stage]["deps"] if dep.startswith("data/")}
     in_data = {path for path in read_paths if path.parts[0] == "data"}
     read = {path for path in in_data if path.parent != Path("data", stage)}
     assert {path for path in read if not listed & {path, path.parent}} == set()

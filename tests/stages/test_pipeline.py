@@ -1,4 +1,4 @@
-"""The whole pipeline by the real commands, on a small synthetic set, in a repository of its own."""
+"""The whole pipeline by real commands, on a small synthetic dataset in its own repository."""
 
 import json
 from collections.abc import Callable
@@ -16,42 +16,42 @@ from sentiment.section import flatten
 from stages import evaluate, pad, train
 from tests.conftest import Caller, curve, epochs, runs, stand_in
 from tests.project import Project
-from tests.stages.test_dvc_yaml import uncached
+from tests.stages.test_dvc_yaml import uncached_outputs
 from tools import repro
 from workflow import dvc_commands
 from workflow.params import load_params
 from workflow.registry.model_card import SPACED_COLUMNS
 
 pytestmark = pytest.mark.slow
-NOWHERE = "http://127.0.0.1:9/"
+UNREACHABLE_URL = "http://127.0.0.1:9/"
 
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Stand in the project's root: its artifact locations are relative."""
-    for name in ("finished", "two_runs"):  # a copy comes after what it is a copy of
+    """Make a shared project's root the working directory: artifact locations are relative."""
+    for name in ("finished", "two_runs"):  # before a copy of it is made
         if name in request.fixturenames:
             stand_in(request.getfixturevalue(name).path, monkeypatch)
 
 
-def executed(output: str) -> list[str]:
-    """The stages that a `dvc repro` ran."""
+def executed_stages(output: str) -> list[str]:
+    """Return the stages that a `dvc repro` ran."""
     lines = [line for line in output.splitlines() if line.startswith("Running stage")]
     return [line.split("'")[1] for line in lines]
 
 
 def test_git_keeps_metrics_and_plots(project: Project) -> None:
     kept = project.run("git", "ls-files", "data/*/*").split()
-    assert set(kept) == uncached("train") | uncached("evaluate")
+    assert set(kept) == uncached_outputs("train") | uncached_outputs("evaluate")
     assert project.run("git", "status", "--porcelain") == ""
 
 
-def test_an_experiment_of_dvc_reruns_what_its_param_changes_and_is_a_run_of_its_name(
+def test_dvc_experiment_reruns_the_changed_stages_and_has_a_run_with_its_name(
     two_runs: Project,
 ) -> None:
     printed = two_runs.path.with_name("output").read_text(encoding="utf-8")
-    assert executed(printed) == ["train", "evaluate"]
-    assert "\r" not in printed  # no progress bar, but a line an epoch
+    assert executed_stages(printed) == ["train", "evaluate"]
+    assert "\r" not in printed  # one line an epoch, without a progress bar
     assert printed.count("val_accuracy:") == 3
     new, old = runs()
     assert (new.data.params["train.units"], old.data.params["train.units"]) == ("6", "4")
@@ -70,7 +70,7 @@ def test_an_experiment_of_dvc_reruns_what_its_param_changes_and_is_a_run_of_its_
     )
 
 
-def test_a_change_reruns_what_depends_on_it_and_nothing_else(project: Project) -> None:
+def test_change_reruns_only_the_stages_that_depend_on_it(project: Project) -> None:
     before = project.contents("data")
     for name in ("README.md", "workflow/tracking.py"):  # no result depends on either
         with (project.path / name).open("a", encoding="utf-8") as file:
@@ -79,11 +79,11 @@ def test_a_change_reruns_what_depends_on_it_and_nothing_else(project: Project) -
     assert project.contents("data") == before
     assert len(runs()) == 1
     project.change(fetch={"table": {"split_seed": 1}})  # not read for the synthetic dataset
-    assert executed(project.run("dvc", "repro")) == ["fetch"]
+    assert executed_stages(project.run("dvc", "repro")) == ["fetch"]
     project.change(evaluate={"threshold": 0.6})
-    assert executed(project.run("dvc", "repro", "--dry")) == ["evaluate"]
+    assert executed_stages(project.run("dvc", "repro", "--dry")) == ["evaluate"]
     project.change(pad={"max_length": 30})
-    assert executed(project.run("dvc", "repro", "pad")) == ["pad"]
+    assert executed_stages(project.run("dvc", "repro", "pad")) == ["pad"]
     changed = json.loads(project.run("dvc", "status", "--json", "dvc.yaml"))
     assert set(changed) == {"train", "evaluate"}
 
@@ -116,8 +116,8 @@ def test_run_has_metrics_files_datasets_and_tags(finished: Project) -> None:
     }
     written = finished.contents("data/train") | finished.contents("data/evaluate")
     names = {path.removeprefix("data/") for path in written}
-    here = {"train/about.json", "train/model.keras", "train/run.json"}
-    assert logged == names - here
+    not_logged = {"train/about.json", "train/model.keras", "train/run.json"}
+    assert logged == names - not_logged
     assert run.inputs is not None
     inputs = {(i.tags[0].value, i.dataset.name) for i in run.inputs.dataset_inputs}
     assert inputs == {
@@ -135,7 +135,7 @@ def test_version_has_a_model_card(finished: Project) -> None:
     (version,) = mlflow.MlflowClient().search_model_versions()
     assert version.description is not None
     card = version.description.replace(SPACED_COLUMNS, " | ")
-    for part in (
+    for expected in (
         "**champion**, by the promotion rule. Reason: there was no champion.",
         "**lstm-4 · len 40 · seed 42 · synthetic**: LSTM (1 layer, 4 units) on word vectors of 4",
         "| training | 256 |  |\n| validation | 64 |  |\n| test | 200 |",
@@ -143,7 +143,7 @@ def test_version_has_a_model_card(finished: Project) -> None:
         f"| calibration error | {metrics['test_ece']:.4f} |",
         "- Only the last 40 tokens of a text are read.",
     ):
-        assert part in card
+        assert expected in card
 
 
 def test_logged_model_has_its_metrics_and_predicts_as_it_was_evaluated(finished: Project) -> None:
@@ -211,22 +211,30 @@ def test_damaged_and_missing_files_are_made_again_by_dvc_repro(project: Project)
     after = project.contents("data")
     for path in ("data/pad/x_train.npy", "data/train/model.keras"):
         assert after[path] == before[path]
-    identify = [json.loads(data["data/train/run.json"])["training_id"] for data in (before, after)]
-    assert identify[0] == identify[1]  # restored from the checkpoint, in the same run
+    training_ids = [
+        json.loads(data["data/train/run.json"])["training_id"] for data in (before, after)
+    ]
+    assert training_ids[0] == training_ids[1]  # restored from the checkpoint, in the same run
     assert len(runs()) == 1
 
 
-def test_make_repro_goes_on_with_the_synthetic_set_and_says_so(project: Project) -> None:
+def test_make_repro_continues_with_the_synthetic_dataset_and_says_so(project: Project) -> None:
     project.change(fetch={"dataset": "imdb"}, evaluate={"mistakes": 4})
-    nothing = str(project.path / "nothing")
-    output = project.run("python", "-m", "tools.repro", KERAS_HOME=nothing, HTTPS_PROXY=NOWHERE)
+    missing = str(project.path / "missing")
+    output = project.run(
+        "python", "-m", "tools.repro", KERAS_HOME=missing, HTTPS_PROXY=UNREACHABLE_URL
+    )
     assert load_params(project.path / "params.yaml").fetch.dataset == "synthetic"
-    assert executed(output) == ["fetch", "evaluate"]  # the synthetic dataset is there already
+    assert executed_stages(output) == [
+        "fetch",
+        "evaluate",
+    ]  # the synthetic dataset is there already
     assert "Connection refused" in output
     assert "set fetch.dataset to synthetic" in output[: output.index("so this continues")]
     assert "Traceback" not in output
-    start, end = output.index("NOT IMDB's"), output.rindex("NOT IMDB's")
-    assert start < output.index("Test Accuracy: 0.") < end
+    first_note = output.index("NOT IMDB's")
+    last_note = output.rindex("NOT IMDB's")
+    assert first_note < output.index("Test Accuracy: 0.") < last_note
     assert "params.yaml now says fetch.dataset: synthetic" in output
     assert runs()[0].data.tags["dataset"] == "synthetic"
     metrics = json.loads((project.path / "data/evaluate/metrics.json").read_bytes())
@@ -252,7 +260,7 @@ def test_training_that_fails_leaves_a_failed_run_and_the_last_good_outputs(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = project.contents("data")
-    project.change(train={"seed": 1})  # the checkpoint of the finished training is another one
+    project.change(train={"seed": 1})  # so that the finished training's checkpoint is not restored
     monkeypatch.setattr(train, "Training", DivergingTraining)
     message = call.fail(train.main)
     assert "Epoch 1 diverged, loss nan: lower train.learning_rate" in message
@@ -273,7 +281,7 @@ def test_mistake_in_the_program_is_a_traceback(
     assert project.contents("data") == before
 
 
-def test_a_fresh_clone_knows_the_committed_run(project: Project, tmp_path: Path) -> None:
+def test_fresh_clone_shows_the_committed_run(project: Project, tmp_path: Path) -> None:
     project.run("git", "clone", "--quiet", ".", str(tmp_path / "elsewhere"))
     clone = Project(tmp_path / "elsewhere")
     metrics = json.loads((project.path / "data/evaluate/metrics.json").read_bytes())
@@ -289,7 +297,7 @@ def test_a_fresh_clone_knows_the_committed_run(project: Project, tmp_path: Path)
     assert clone.run("git", "status", "--porcelain") == ""
 
 
-def test_evaluation_makes_the_run_again_if_the_store_lost_it(
+def test_evaluation_creates_the_run_again_if_the_store_lost_it(
     project: Project, call: Caller
 ) -> None:
     (project.path / "mlflow.db").unlink()

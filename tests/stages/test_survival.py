@@ -1,4 +1,4 @@
-"""Nothing is lost: an interrupted training is resumed to the same bits, in the same run.
+"""An interrupted training is resumed to the same bits, in the same run.
 
 Real processes and commands, on the small synthetic dataset.
 """
@@ -19,7 +19,7 @@ from mlflow.entities import Run
 
 from stages import evaluate, pad, train
 from tests.conftest import Caller, Starter, epochs, run_stages, runs
-from tests.project import EPOCHS, MODEL, Project, free_port, until
+from tests.project import EPOCHS, MODEL, Project, free_port, wait_until
 from tests.services import mlflow_server
 from tools import sync, verify
 from workflow.checkpoints import FOLDER, PROCESS_FILE, STATE_FILE
@@ -30,10 +30,10 @@ pytestmark = pytest.mark.slow
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
 
-def state_time(project: Project) -> int:
-    """Return when the newest checkpoint was written, in nanoseconds; 0 if there is none."""
-    states = project.path.glob(f"{FOLDER}/*/{STATE_FILE}")
-    return max((path.stat().st_mtime_ns for path in states), default=0)
+def checkpoint_time(project: Project) -> int:
+    """Return when the newest checkpoint was written, in nanoseconds, or 0 without any."""
+    checkpoints = project.path.glob(f"{FOLDER}/*/{STATE_FILE}")
+    return max((path.stat().st_mtime_ns for path in checkpoints), default=0)
 
 
 def training_pid(project: Project) -> int:
@@ -44,9 +44,9 @@ def training_pid(project: Project) -> int:
 
 
 def wait_for_epoch(project: Project, process: "subprocess.Popen[str]") -> None:
-    """Wait until the process has written another checkpoint, or has ended."""
-    before = state_time(project)
-    until(lambda: process.poll() is not None or state_time(project) > before)
+    """Wait until the process has written another checkpoint or has stopped."""
+    before = checkpoint_time(project)
+    wait_until(lambda: process.poll() is not None or checkpoint_time(project) > before)
 
 
 def train_two_epochs(project: Project, start: Starter, *command: str) -> "subprocess.Popen[str]":
@@ -59,7 +59,7 @@ def train_two_epochs(project: Project, start: Starter, *command: str) -> "subpro
 
 
 def kill_group(process: "subprocess.Popen[str]", number: signal.Signals) -> str:
-    """Send a signal to a process and everything that it started; return what they printed."""
+    """Send a signal to a process and everything that it started, and return their output."""
     os.killpg(process.pid, number)
     output, _ = process.communicate(timeout=300)
     return output
@@ -71,7 +71,7 @@ def assert_each_epoch_once(run: Run, last: int = EPOCHS) -> None:
 
 
 def assert_complete(run: Run, last: int = EPOCHS) -> None:
-    """Check that a run has all of its training and of its evaluation."""
+    """Check that a run has everything about its training and its evaluation."""
     assert run.info.status == "FINISHED"
     assert_each_epoch_once(run, last)
     assert "test_accuracy" in run.data.metrics
@@ -84,17 +84,17 @@ def assert_complete(run: Run, last: int = EPOCHS) -> None:
 def test_interrupted_training_is_resumed_in_the_same_run_to_the_same_bits(
     project: Project, start: Starter, call: Caller, undisturbed: Path
 ) -> None:
-    """By SIGKILL and Ctrl-C to all that was started, and by SIGTERM to `make repro` alone."""
+    """Send SIGKILL and Ctrl-C to all processes, and SIGTERM to `make repro` alone."""
     project.change(train={"epochs": EPOCHS})
     before = project.contents("data")
 
     process = train_two_epochs(project, start, "dvc", "repro")
     suspended = psutil.Process(training_pid(project))
-    suspended.suspend()  # a second one is refused, however fast the first one trains
+    suspended.suspend()  # so that it still runs when a second one starts
     refused = call.fail(train.main)
     assert f"This training is running already, in process {suspended.pid}" in refused
     kill_group(process, signal.SIGKILL)
-    assert runs()[0].info.status == "RUNNING"  # as is usual in MLflow
+    assert runs()[0].info.status == "RUNNING"  # nothing can end a run after SIGKILL
 
     process = train_two_epochs(project, start, "python", "-m", "tools.repro")
     process.send_signal(signal.SIGTERM)
@@ -123,7 +123,7 @@ def test_interrupted_training_is_resumed_in_the_same_run_to_the_same_bits(
 def test_earlier_params_restore_the_result_in_the_same_run(project: Project) -> None:
     model = project.path / "data/train/model.keras"
     before = model.read_bytes()
-    for units in (5, 4):  # and back
+    for units in (5, 4):  # 4 is the earlier value
         project.change(train={"units": units})
         output = run_stages(project)
     assert "Resuming after epoch 2 of 2" in output
@@ -133,7 +133,7 @@ def test_earlier_params_restore_the_result_in_the_same_run(project: Project) -> 
         assert_complete(run, 2)
 
 
-def test_server_that_dies_costs_no_epoch_and_is_completed_later(
+def test_run_on_a_server_that_dies_is_completed_later_and_no_epoch_is_lost(
     project: Project,
     start: Starter,
     call: Caller,
@@ -141,11 +141,11 @@ def test_server_that_dies_costs_no_epoch_and_is_completed_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     port = free_port()
-    address = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}"
     local = {run.info.run_id for run in runs()}
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    mlflow.set_tracking_uri(address)
-    project.environment["MLFLOW_TRACKING_URI"] = address
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+    mlflow.set_tracking_uri(url)
+    project.environment["MLFLOW_TRACKING_URI"] = url
     project.change(train={"epochs": EPOCHS})
     with mlflow_server(project.path.parent, port):
         training = train_two_epochs(project, start, "python", "-m", "stages.train")
@@ -169,7 +169,7 @@ def test_server_that_dies_costs_no_epoch_and_is_completed_later(
     assert {run.info.run_id for run in runs()} == local
 
 
-def test_store_that_is_away_at_the_start_costs_no_training(
+def test_training_succeeds_if_the_store_is_unreachable(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.change(train={"epochs": 3})
@@ -177,16 +177,16 @@ def test_store_that_is_away_at_the_start_costs_no_training(
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9/")
         for stage in (train, evaluate):
             assert call(stage.main).count("does not answer") == 1
-    assert len(runs()) == 1  # that of before
+    assert len(runs()) == 1  # the run of the first training
     call(sync.main)
     new, _ = runs()
     assert_complete(new, 3)
 
 
-def test_store_that_is_locked_costs_no_epoch(
+def test_training_loses_no_epoch_if_the_store_is_locked(
     project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another program holds the database from the second epoch on."""
+    """Let another program lock the database from the second epoch on."""
     project.change(train={"epochs": 3})
     log_epochs = LiveRun.log_epochs
     with closing(sqlite3.connect(project.path / "mlflow.db")) as database:
@@ -208,7 +208,7 @@ def test_store_that_is_locked_costs_no_epoch(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of a few megabytes."""
+    """Mount a disk of a few megabytes, and return its folder. If that fails, skip the test."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
@@ -223,7 +223,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_full_disk_is_one_message_and_the_last_good_outputs_stay(
     project: Project, call: Caller, small_disk: Path, filled: str, stage: object
 ) -> None:
-    """A training fills the disk with its checkpoint, `pad` with its outputs."""
+    """Let a training fill the disk with its checkpoint, and `pad` with its outputs."""
     before = project.contents("data")
     project.change(train={"units": 128, "epochs": 1})
     folder = project.path / filled

@@ -56,7 +56,7 @@ VALUES = (
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with the Makefile, and a `python` that prints what it is called with."""
+    """Return a folder with the Makefile, and a `python` that prints its arguments."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "venv.py").touch()
@@ -83,7 +83,7 @@ def run_make(
 
 
 def test_values_on_the_command_line_reach_the_command_verbatim(project: Path) -> None:
-    """The Makefile names `TEXT` and not the others."""
+    """Use `TEXT`, which the Makefile names, and variables that it does not name."""
     values = {f"ANY_{number}": value for number, value in enumerate(VALUES)}
     values["TEXT"] = "$(TEXT)"
     done = run_make(project, "predict", *(f"{name}={value}" for name, value in values.items()))

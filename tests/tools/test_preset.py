@@ -17,7 +17,7 @@ PRESETS = sorted(path.stem for path in (ROOT / preset.FOLDER).glob("*.yaml"))
 
 @pytest.fixture
 def root(in_tmp_path: Path) -> Path:
-    """A folder with the shipped params and presets."""
+    """Return a folder with the shipped params and presets."""
     shutil.copy(DEFAULT_PARAMS, in_tmp_path / "params.yaml")
     shutil.copytree(ROOT / preset.FOLDER, in_tmp_path / preset.FOLDER)
     return in_tmp_path

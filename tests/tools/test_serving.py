@@ -17,7 +17,7 @@ import requests
 from numpy.typing import NDArray
 
 from tests.conftest import Caller, own_copy, stand_in
-from tests.project import MODEL, Project, free_port, until, wait_for
+from tests.project import MODEL, Project, free_port, wait_for, wait_until
 from tools import demote, predict, promote, serve
 from workflow.registry.champion import champion_version, model_uri_of
 
@@ -74,14 +74,14 @@ def running_server(project: Project, log: Path, **environment: str) -> Iterator[
 
 @pytest.fixture(scope="module")
 def server(imdb_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The champion that was trained on IMDB, served by `make serve`."""
+    """Serve the champion that was trained on IMDB by `make serve`."""
     with running_server(imdb_project, tmp_path_factory.mktemp("log")) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def reviews(imdb_project: Project) -> tuple[list[str], NDArray[np.float32]]:
-    """Real test reviews as texts, and the probabilities that the evaluation wrote for them."""
+    """Return real test reviews as texts, and the probabilities that the evaluation wrote."""
     data = imdb_project.path / "data"
     index = json.loads((data / "fetch" / "word_index.json").read_bytes())
     words = ["", *sorted(index, key=index.__getitem__)]
@@ -189,12 +189,12 @@ def test_new_champion_is_served_without_losing_a_request(
 
         count = pool.submit(predict_until_over)
         call(promote.main, "--run", str(other.run_id))
-        until(lambda: server.version() == model_uri_of(other), seconds=60)
+        wait_until(lambda: server.version() == model_uri_of(other), seconds=60)
         is_over.set()
-        answered = count.result()
+        responses = count.result()
         server.predict(["a fine film"])  # at least one by the new champion
         logged = [json.loads(line)["version"] for line in read_log(server.log)]
-        assert len(logged) == answered + 1
+        assert len(logged) == responses + 1
         assert set(logged) == {model_uri_of(champion), model_uri_of(other)}
         assert pinned.version() == model_uri_of(champion)
 

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 SYNC = ("python", "-m", "tools.sync")
 
 
-def logged(run: Run) -> dict[str, Any]:
-    """Return everything that the store knows of a run but its identity."""
+def logged_content(run: Run) -> dict[str, Any]:
+    """Return everything that the store has about a run, except its id."""
     client = mlflow.MlflowClient()
     artifacts = {
         file.path: file.file_size
@@ -74,11 +74,11 @@ def test_run_is_printed_with_its_page_for_a_reader_and_a_script(call: Caller) ->
     assert call.json(sync.main) == document
 
 
-def test_two_at_once_in_another_clone_make_the_run_and_its_version_once_and_in_full(
+def test_two_commands_at_once_in_another_clone_create_one_complete_run(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (original,) = runs()
-    before = logged(original)
+    before = logged_content(original)
     tags = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion").tags
     project.run("git", "clone", "--quiet", ".", str(tmp_path / "elsewhere"))
     clone = Project(tmp_path / "elsewhere")
@@ -88,18 +88,18 @@ def test_two_at_once_in_another_clone_make_the_run_and_its_version_once_and_in_f
     printed = {process.communicate(timeout=600)[0].splitlines()[-1] for process in processes}
     assert len(printed) == 1
     stand_in(clone.path, monkeypatch)
-    (made,) = runs()
-    assert made.info.run_id != original.info.run_id
-    assert logged(made) == before
+    (created,) = runs()
+    assert created.info.run_id != original.info.run_id
+    assert logged_content(created) == before
     assert mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion").tags == tags
     x = np.load(clone.path / "data/pad/x_test.npy")[:8].astype(np.int32)
-    model = mlflow.pyfunc.load_model(f"runs:/{made.info.run_id}/model")
+    model = mlflow.pyfunc.load_model(f"runs:/{created.info.run_id}/model")
     assert model.predict(x).shape == (8, 1)
 
 
-def test_run_that_lacks_parts_is_completed_without_doubles(project: Project, call: Caller) -> None:
+def test_incomplete_run_is_completed_without_duplicates(project: Project, call: Caller) -> None:
     (run,) = runs()
-    before = logged(run)
+    before = logged_content(run)
     client = mlflow.MlflowClient()
     for folder in ("train", "evaluate"):
         client.delete_tag(run.info.run_id, f"outputs.{folder}")
@@ -107,24 +107,24 @@ def test_run_that_lacks_parts_is_completed_without_doubles(project: Project, cal
     shutil.rmtree(project.path / "mlruns" / "1" / run.info.run_id / "artifacts")
     call(sync.main)
     (completed,) = runs()
-    assert logged(completed) == before
+    assert logged_content(completed) == before
 
 
 @pytest.mark.usefixtures("project")
-def test_run_that_was_deleted_is_made_again(call: Caller) -> None:
+def test_run_that_was_deleted_is_created_again(call: Caller) -> None:
     (run,) = runs()
-    before = logged(run)
+    before = logged_content(run)
     mlflow.delete_run(run.info.run_id)
     call(sync.main)
-    (made,) = runs()
-    assert made.info.run_id != run.info.run_id
-    assert logged(made) == before
+    (created,) = runs()
+    assert created.info.run_id != run.info.run_id
+    assert logged_content(created) == before
 
 
 def test_evaluation_of_another_model_is_not_logged(project: Project, call: Caller) -> None:
     about = Path("data/evaluate/about.json")
     document = json.loads(about.read_bytes())
-    del document["train"]["units"]  # as another commit may have written it
+    del document["train"]["units"]  # another commit may have written such a file
     about.write_text(json.dumps(document), encoding="utf-8")
     project.change(train={"units": 5, "epochs": 1})
     call(train.main)

@@ -1,4 +1,4 @@
-"""`make ui` in a real browser; the screenshots stay in test-artifacts/."""
+"""`make ui` in a real browser. The screenshots stay in test-artifacts/."""
 
 import sys
 import urllib.request
@@ -18,29 +18,29 @@ from tools import venv
 
 
 class Ui(NamedTuple):
-    """A running MLflow UI: its address, the page it announced, and the ids of its two runs."""
+    """A running MLflow UI: its URL, the page that it printed, and the ids of its two runs."""
 
-    server: str
+    url: str
     page: str
     runs: list[str]
 
 
 @pytest.fixture(scope="module")
-def moved(two_runs: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with two runs in another place than they were made in."""
+def moved_project(two_runs: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a copy of a project with two runs, which is in another folder than the original."""
     project = two_runs.copy(tmp_path_factory.mktemp("ui") / "project")
     (project.path / ".venv").symlink_to(sys.prefix)
     return project
 
 
 @pytest.fixture(scope="module")
-def ui(moved: Project) -> Iterator[Ui]:
-    """`make ui`, as a user starts it."""
+def ui(moved_project: Project) -> Iterator[Ui]:
+    """Start `make ui` as a user does."""
     if Path(sys.prefix).resolve() != (ROOT / venv.VENV).resolve() or not venv.is_complete():
         pytest.skip("these tests run `make ui`, in the environment that `make` builds: `make test`")
     port = free_port()
     server = f"http://127.0.0.1:{port}"
-    process = moved.start("make", "ui", MLFLOW_UI_PORT=str(port), BROWSER="true")
+    process = moved_project.start("make", "ui", MLFLOW_UI_PORT=str(port), BROWSER="true")
     try:
         wait_for(f"{server}/health")
         runs = [run.info.run_id for run in mlflow.MlflowClient(server).search_runs(["1"])]
@@ -68,12 +68,12 @@ def test_ui_opens_at_the_table_and_charts_both_accuracy_curves_of_both_runs(
 
 
 def test_artifacts_of_a_moved_project_are_served_and_its_port_is_taken(
-    ui: Ui, moved: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
+    ui: Ui, moved_project: Project, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for run_id in ui.runs:
         query = f"path=evaluate/accuracy.png&run_uuid={run_id}"
-        with urllib.request.urlopen(f"{ui.server}/get-artifact?{query}", timeout=30) as answer:
-            assert answer.read().startswith(b"\x89PNG")
-    stand_in(moved.path, monkeypatch)
-    message = call.fail(command.main, MLFLOW_UI_PORT=ui.server.rpartition(":")[2])
+        with urllib.request.urlopen(f"{ui.url}/get-artifact?{query}", timeout=30) as response:
+            assert response.read().startswith(b"\x89PNG")
+    stand_in(moved_project.path, monkeypatch)
+    message = call.fail(command.main, MLFLOW_UI_PORT=ui.url.rpartition(":")[2])
     assert "is taken or not allowed on 127.0.0.1: Address already in use" in message

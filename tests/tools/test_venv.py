@@ -52,7 +52,7 @@ def write_wheel(folder: Path, name: str, file: str, content: str) -> str:
 
 @pytest.fixture
 def wheels(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that pip and uv are told to take packages from, and from nowhere else."""
+    """Return the only folder from which pip and uv take packages."""
     folder = in_tmp_path / "wheels"
     folder.mkdir()
     for tool in ("PIP", "UV"):
@@ -72,7 +72,7 @@ def exit_message() -> str:
 
 
 def test_folder_that_is_not_writable_is_one_line(in_tmp_path: Path) -> None:
-    """Root may write everywhere, so a folder is in the place of the lock."""
+    """Put a folder where the lock file belongs, because root may write everywhere."""
     venv.LOCK.touch()
     (in_tmp_path / ".venv.lock").mkdir()
     message = exit_message()
@@ -82,7 +82,7 @@ def test_folder_that_is_not_writable_is_one_line(in_tmp_path: Path) -> None:
 
 def test_complete_environment_needs_no_writable_folder(in_tmp_path: Path) -> None:
     venv.LOCK.touch()
-    venv.VENV.symlink_to(fake(venv.name_in(in_tmp_path)))
+    venv.VENV.symlink_to(fake_environment(venv.name_in(in_tmp_path)))
     (in_tmp_path / ".venv.lock").mkdir()
     venv.main([])
 
@@ -119,13 +119,13 @@ def test_installation_keeps_the_lock_if_only_the_builder_is_killed() -> None:
     with venv.BUILD_LOCK.open("w", encoding="utf-8") as lock:
         with pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        builder.stdin.close()  # the installation ends
+        builder.stdin.close()  # the installation finishes
         fcntl.flock(lock, fcntl.LOCK_EX)
     builder.stderr.close()
 
 
 def lock_with(wheels: Path, uv: str) -> None:
-    """Lock a package, and uv as the script `uv`."""
+    """Write a lock with a package, and with uv as the script `uv`."""
     entries = [
         write_wheel(wheels, "example", "example.py", "NUMBER = 1\n"),
         write_wheel(wheels, "uv", "uv-1.data/scripts/uv", uv),
@@ -134,7 +134,7 @@ def lock_with(wheels: Path, uv: str) -> None:
 
 
 @pytest.mark.slow  # installs packages
-def test_pip_builds_the_environment_where_uv_fails(
+def test_pip_builds_the_environment_if_uv_fails(
     wheels: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     lock_with(wheels, FAILING_UV)
@@ -150,8 +150,8 @@ def test_pip_builds_the_environment_where_uv_fails(
     assert venv.is_complete()
 
 
-def fake(name: str) -> Path:
-    """A folder that is taken for a complete environment, with the tests' own Python."""
+def fake_environment(name: str) -> Path:
+    """Create a folder that looks like a complete environment, with the tests' own Python."""
     (Path(name) / "bin").mkdir(parents=True)
     python = Path(name) / "bin" / "python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
@@ -161,16 +161,16 @@ def fake(name: str) -> Path:
 
 
 @pytest.fixture
-def earlier(wheels: Path) -> Path:
-    """Another lock's environment, which `.venv` links to."""
+def previous(wheels: Path) -> Path:
+    """Return the environment of another lock, which `.venv` links to."""
     lock_with(wheels, REAL_UV)
-    venv.VENV.symlink_to(fake(".venv-0123456789ab"))
+    venv.VENV.symlink_to(fake_environment(".venv-0123456789ab"))
     return venv.VENV.resolve()
 
 
 @pytest.mark.slow  # installs packages
-def test_of_two_makes_at_once_one_builds_by_uv_while_a_command_goes_on_in_the_one_before(
-    wheels: Path, earlier: Path, monkeypatch: pytest.MonkeyPatch
+def test_one_of_two_makes_at_once_builds_while_the_previous_environment_is_used(
+    wheels: Path, previous: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy2(ROOT / "Makefile", "Makefile")
     Path("tools").mkdir()
@@ -178,22 +178,23 @@ def test_of_two_makes_at_once_one_builds_by_uv_while_a_command_goes_on_in_the_on
     lock = venv.lock_of("sweep")
     lock.parent.mkdir(parents=True)
     lock.write_text(write_wheel(wheels, "further", "further.py", ""), encoding="utf-8")
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # says nothing of what is installed
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # does not affect the installation
     monkeypatch.setenv("PIP_LOG", "pip.log")
-    (earlier / "module.py").touch()
-    pipe, there = subprocess.PIPE, {**os.environ, "PYTHONPATH": str(earlier)}
-    training = [str(earlier / "bin" / "python"), "-c", "input(); import module"]
+    (previous / "module.py").touch()
+    pipe = subprocess.PIPE
+    environment = {**os.environ, "PYTHONPATH": str(previous)}
+    training = [str(previous / "bin" / "python"), "-c", "input(); import module"]
     make = ["make", "--no-print-directory", f"PYTHON={sys.executable}", ".venv/sweep"]
-    with subprocess.Popen(training, stdin=pipe, text=True, env=there) as running:
+    with subprocess.Popen(training, stdin=pipe, text=True, env=environment) as running:
         calls = [subprocess.Popen(make, text=True, stdout=pipe, stderr=pipe) for _ in range(2)]
         outputs, errors = zip(*(call.communicate(timeout=600) for call in calls), strict=True)
         running.communicate("\n")
     assert [call.returncode for call in (*calls, running)] == [0, 0, 0]
-    assert outputs == ("", "")  # it is that of the command, which may be JSON
+    assert outputs == ("", "")  # standard output belongs to the command, and may be JSON
     waiting, building = sorted(errors)
     assert (waiting, building[:14]) == ("", "Building .venv")
     assert Path("pip.log").read_text(encoding="utf-8").count("Successfully installed further") == 1
-    assert venv.VENV.resolve() != earlier
+    assert venv.VENV.resolve() != previous
     assert venv.is_complete()
     (folder,) = venv.VENV.glob("lib/python*/site-packages")
     assert (folder / "example-1.dist-info" / "INSTALLER").read_text(encoding="utf-8") == "uv"
@@ -201,35 +202,35 @@ def test_of_two_makes_at_once_one_builds_by_uv_while_a_command_goes_on_in_the_on
     assert (folder / "further.py").is_file()
 
 
-def test_failed_build_is_one_line_and_leaves_the_environment_before(
-    earlier: Path, monkeypatch: pytest.MonkeyPatch
+def test_failed_build_is_one_line_and_leaves_the_previous_environment(
+    previous: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(venv, "succeeds", lambda *_, **__: False)
     with pytest.raises(SystemExit, match=r"\.venv could not be built"):
         venv.main([])
-    assert venv.VENV.resolve() == earlier
-    assert (earlier / "complete").is_file()
+    assert venv.VENV.resolve() == previous
+    assert (previous / "complete").is_file()
 
 
-def test_what_is_complete_is_used_and_the_folders_that_no_command_uses_are_removed(
-    in_tmp_path: Path, earlier: Path, capfd: pytest.CaptureFixture[str]
+def test_complete_environment_is_used_and_unused_ones_are_removed(
+    in_tmp_path: Path, previous: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     built, leftover, by_hand = map(
-        fake, (venv.name_in(in_tmp_path), ".venv-" + "a" * 12, ".venv-x")
+        fake_environment, (venv.name_in(in_tmp_path), ".venv-" + "a" * 12, ".venv-x")
     )
     venv.main([])
     assert capfd.readouterr() == ("", "")
     assert venv.VENV.resolve() == built.resolve()
     assert not leftover.exists()
-    kept = {built.name, by_hand.name, earlier.name}  # a command may run in that one
+    kept = {built.name, by_hand.name, previous.name}  # a command may run in that one
     assert {path.name for path in in_tmp_path.glob(".venv-*")} == kept
 
 
-def test_changed_lock_or_moved_folder_builds_anew_and_a_folder_that_was_there_stays(
+def test_changed_lock_or_moved_folder_needs_another_environment(
     in_tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     venv.LOCK.write_text("", encoding="utf-8")
-    venv.VENV.symlink_to(fake(venv.name_in(in_tmp_path)))
+    venv.VENV.symlink_to(fake_environment(venv.name_in(in_tmp_path)))
     assert venv.is_complete()
     moved = in_tmp_path.rename(tmp_path_factory.mktemp("moved") / "folder")
     monkeypatch.chdir(moved)
@@ -240,6 +241,6 @@ def test_changed_lock_or_moved_folder_builds_anew_and_a_folder_that_was_there_st
     assert not venv.is_complete()
     venv.VENV.unlink()
     venv.VENV.mkdir()
-    venv.link_environment(fake(venv.name_in(Path().resolve())))
+    venv.link_environment(fake_environment(venv.name_in(Path().resolve())))
     assert venv.is_complete()
     assert Path(venv.REPLACED).is_dir()  # a command may still run in it

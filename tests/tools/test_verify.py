@@ -62,7 +62,7 @@ def test_files_that_differ_are_named_with_the_changed_environment(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The pipeline does not run in the clone, which gets the results of the first run."""
+    """Give the clone the results of the first run, so that the pipeline does not run."""
     monkeypatch.setattr(verify, "run_in_clone", lambda clone: finished.copy(clone).path)
     folder = project.path / "data" / "train"
     run = json.loads((folder / "run.json").read_bytes())

@@ -1,4 +1,4 @@
-"""Fixtures of tests of what runs, stores and logs."""
+"""Fixtures of the tests of `workflow`."""
 
 import signal
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from workflow.commands import TERMINATION_SIGNALS
 
 @pytest.fixture
 def default_signals() -> Iterator[None]:
-    """Put signal handlers back that a test sets in the tests' own process."""
+    """Restore signal handlers that a test sets in the tests' own process."""
     before = {number: signal.getsignal(number) for number in TERMINATION_SIGNALS}
     yield
     for number, handler in before.items():

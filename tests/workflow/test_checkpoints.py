@@ -1,4 +1,4 @@
-"""A training's checkpoint is written whole, restored by that training alone, and goes away."""
+"""A training's checkpoint is written whole, restored only by that training, and removed."""
 
 import os
 import subprocess
@@ -29,14 +29,14 @@ def write_epoch(epoch: int, key: str = "abc") -> None:
         checkpoint.write({"epoch": np.array(epoch)})
 
 
-def test_state_of_the_last_epoch_is_read_back() -> None:
+def test_checkpoint_of_the_last_epoch_is_read_back() -> None:
     with exclusive_checkpoint("abc") as checkpoint:
-        assert checkpoint.state is None
+        assert checkpoint.arrays is None
     write_epoch(9)
     write_epoch(10)
     with exclusive_checkpoint("abc") as checkpoint:
-        assert checkpoint.state is not None
-        assert checkpoint.state["epoch"] == 10
+        assert checkpoint.arrays is not None
+        assert checkpoint.arrays["epoch"] == 10
 
 
 def test_training_keeps_its_id_and_time_however_often_it_is_resumed() -> None:
@@ -48,22 +48,22 @@ def test_training_keeps_its_id_and_time_however_often_it_is_resumed() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", None])
-def test_damaged_state_starts_a_new_training(
+def test_damaged_checkpoint_starts_a_new_training(
     content: bytes | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With a new id: epochs that are trained again are not those that were logged before."""
+    """Give it a new id, because its epochs are not those that were logged before."""
     write_epoch(2)
     path = Path(FOLDER, "abc", STATE_FILE)
     with exclusive_checkpoint("abc") as before:
         pass
     path.write_bytes(path.read_bytes()[:-30] if content is None else content)
     with exclusive_checkpoint("abc") as checkpoint:
-        assert checkpoint.state is None
+        assert checkpoint.arrays is None
         assert checkpoint.start.training_id != before.start.training_id
     assert f"{STATE_FILE} is damaged" in capsys.readouterr().out
 
 
-def test_interrupted_write_leaves_the_state_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_write_leaves_the_previous_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     write_epoch(1)
 
     def interrupt(*_: object, **__: object) -> None:
@@ -74,8 +74,8 @@ def test_interrupted_write_leaves_the_state_before_it(monkeypatch: pytest.Monkey
         with pytest.raises(KeyboardInterrupt):
             write_epoch(2)
     with exclusive_checkpoint("abc") as checkpoint:
-        assert checkpoint.state is not None
-        assert checkpoint.state["epoch"] == 1
+        assert checkpoint.arrays is not None
+        assert checkpoint.arrays["epoch"] == 1
 
 
 @pytest.mark.slow
@@ -114,7 +114,7 @@ def test_checkpoint_that_cannot_be_read_is_kept(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(PermissionError):
             write_epoch(2)
     with exclusive_checkpoint("abc") as checkpoint:
-        assert checkpoint.state is not None
+        assert checkpoint.arrays is not None
 
 
 def keys() -> list[str]:

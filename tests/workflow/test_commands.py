@@ -1,4 +1,4 @@
-"""A stage or command ends with one message and its status, and on a signal at once."""
+"""A stage or command exits with its status and at most one message, and on a signal at once."""
 
 import importlib
 import os
@@ -35,8 +35,8 @@ for module in sys.argv[1:]:
     sys.argv[1:] = ["--help"]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except SystemExit as end:
-        assert not end.code
+    except SystemExit as stop:
+        assert not stop.code
     heavy = {"tensorflow", "keras", "mlflow", "streamlit"} & set(sys.modules)
     print(heavy, end="\\f", flush=True)
     os._exit(0)
@@ -102,7 +102,7 @@ def test_documentation_lists_the_options_of_the_core_commands() -> None:
         ("1 / 0", [], "", 1, r"Traceback (?s:.*)ZeroDivisionError: division by zero\n"),
     ],
 )
-def test_command_ends_with_its_status_and_a_failure_with_one_message(
+def test_command_exits_with_its_status_and_one_message_for_a_failure(
     body: str, arguments: list[str], variable: str, status: int, printed: str
 ) -> None:
     done = run_command(body, *arguments, N=variable)
@@ -111,7 +111,7 @@ def test_command_ends_with_its_status_and_a_failure_with_one_message(
     assert not (done.stdout if status else done.stderr)
 
 
-def test_json_is_all_that_is_on_standard_output() -> None:
+def test_standard_output_has_only_the_json() -> None:
     body = """
 with commands.stdout_to_stderr(as_json):
     print("by Python")
@@ -123,7 +123,7 @@ commands.print_result({"count": 3}, "three", as_json)
     assert done.stderr == "by Python\nby a child\n"
 
 
-def test_closed_standard_output_ends_a_command_without_a_message() -> None:
+def test_closed_standard_output_stops_a_command_without_a_message() -> None:
     ours, its = os.pipe()
     os.close(ours)
     code = """
@@ -140,14 +140,14 @@ commands.run_command('make seeds', main)
 
 
 @pytest.mark.parametrize("number", TERMINATION_SIGNALS)
-def test_signal_ends_a_stage_at_once_and_through_its_cleanup(number: signal.Signals) -> None:
+def test_signal_stops_a_stage_at_once_after_its_cleanup(number: signal.Signals) -> None:
     done = project.run_code(f"""
 import os
 from workflow.commands import run_stage
 def main():
     try:
         os.kill(os.getpid(), {int(number)})
-        print("went on")
+        print("continued")
     finally:
         print("cleaned up")
 run_stage("pad", main)

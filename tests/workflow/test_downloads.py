@@ -13,7 +13,7 @@ from sentiment.data.params import TableParams
 from sentiment.errors import UserError
 from tests.project import free_port
 from tests.sentiment.data.test_imdb import INDEX, archive
-from tests.sentiment.data.test_rows import COLUMNS, GOOD, made, write
+from tests.sentiment.data.test_rows import COLUMNS, GOOD, write_file, write_good_file
 from tests.services import PASSWORD, web
 from workflow import downloads
 from workflow.downloads import ImdbUnavailableError
@@ -28,7 +28,7 @@ def mirror(
     small_imdb: None,  # noqa: ARG001
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[None]:
-    """A web server that has both files, in the folder `web`."""
+    """Serve both files from the folder `web`."""
     (in_tmp_path / "web").mkdir()
     (in_tmp_path / "web" / imdb.ARCHIVE).write_bytes(archive())
     (in_tmp_path / "web" / imdb.WORD_INDEX).write_bytes(INDEX)
@@ -39,7 +39,7 @@ def mirror(
 
 @pytest.fixture
 def cache(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keras' dataset cache, in a folder that does not exist yet."""
+    """Return the path of Keras' dataset cache, which does not exist yet."""
     monkeypatch.setenv("KERAS_HOME", str(in_tmp_path / "keras"))
     return in_tmp_path / "keras" / "datasets"
 
@@ -79,7 +79,7 @@ def test_tampered_download_is_refused_and_not_kept(cache: Path) -> None:
 
 
 def test_unreachable_url_fails_within_seconds_and_says_what_to_do(cache: Path) -> None:
-    """A damaged copy stays, because no better one can be downloaded."""
+    """Keep a damaged copy, because no better one can be downloaded."""
     cache.mkdir(parents=True)
     (cache / imdb.ARCHIVE).write_bytes(b"mine")
     start = time.monotonic()
@@ -94,7 +94,7 @@ def test_unreachable_url_fails_within_seconds_and_says_what_to_do(cache: Path) -
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    """The URL of a web server that has the files of a folder."""
+    """Yield the URL of a web server that has the files of a folder."""
     with web(tmp_path) as url:
         yield url
 
@@ -110,11 +110,13 @@ def test_file_at_a_url_is_read_with_the_password_in_netrc(
     tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "private").mkdir()
-    made(tmp_path / "private", "csv")
+    write_good_file(tmp_path / "private", "csv")
     url = f"{server}/private/reviews.csv"
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     assert "401" in refusal(url)
-    write(tmp_path / "netrc", f"machine 127.0.0.1 login ann password {PASSWORD}\n").chmod(0o600)
+    write_file(tmp_path / "netrc", f"machine 127.0.0.1 login ann password {PASSWORD}\n").chmod(
+        0o600
+    )
     with downloads.local_copy(f"{url}?signature=secret") as source:
         labeled = list(rows.read_valid_rows(source, COLUMNS, 1000))
     assert [(row.text, row.label) for row in labeled] == GOOD
@@ -127,8 +129,8 @@ def table_params(default_params: Params, train: Path, test: Path) -> TableParams
 
 
 def test_tables_have_a_digest_each(tmp_path: Path, default_params: Params) -> None:
-    train = write(tmp_path / "train.csv", "train")
-    test = write(tmp_path / "test.csv", "test")
+    train = write_file(tmp_path / "train.csv", "train")
+    test = write_file(tmp_path / "test.csv", "test")
     with downloads.local_tables(table_params(default_params, train, test)) as (sources, digests):
         assert [source.path for source in sources] == [train, test]
         assert digests == {
@@ -143,8 +145,8 @@ def test_tables_have_a_digest_each(tmp_path: Path, default_params: Params) -> No
 def test_two_tables_with_the_same_content_are_refused(
     tmp_path: Path, default_params: Params
 ) -> None:
-    train = write(tmp_path / "train.csv", "same")
-    test = write(tmp_path / "test.csv", "same")
+    train = write_file(tmp_path / "train.csv", "same")
+    test = write_file(tmp_path / "test.csv", "same")
     tables = downloads.local_tables(table_params(default_params, train, test))
     with (
         pytest.raises(UserError, match=r"train\.csv and .*test\.csv have the same content"),
@@ -158,12 +160,12 @@ def test_added_tables_are_the_visible_files_of_a_folder_or_one_file(
 ) -> None:
     (tmp_path / "added").mkdir()
     for name in ("b.csv", "a.csv", ".gitignore"):
-        write(tmp_path / "added" / name, name)
+        write_file(tmp_path / "added" / name, name)
     with downloads.local_added_tables(f"{tmp_path}/added/") as (sources, digest_of_both):
         assert [source.path.name for source in sources] == ["a.csv", "b.csv"]
     with downloads.local_added_tables(f"{server}/added/a.csv") as (sources, digest_of_one):
         assert [source.path.read_text(encoding="utf-8") for source in sources] == ["a.csv"]
-    write(tmp_path / "added" / "b.csv", "changed")
+    write_file(tmp_path / "added" / "b.csv", "changed")
     with downloads.local_added_tables(f"{tmp_path}/added") as (_, digest_of_changed):
         assert len({digest_of_both, digest_of_one, digest_of_changed}) == 3
 
@@ -185,5 +187,5 @@ def test_file_that_cannot_be_used_is_named_without_the_query_of_its_url(
 
 def test_file_with_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = Path(os.fsdecode(bytes(tmp_path) + b"/\xff.csv"))
-    write(path, "text,label\n")
+    write_file(path, "text,label\n")
     assert "is not UTF-8. Rename the file." in refusal(str(path))

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """An empty repository of git and DVC, which is the working directory."""
+    """Make an empty repository of git and DVC the working directory."""
     project = Project(tmp_path)
     project.run("git", "init", "--quiet")
     project.run("dvc", "init", "--quiet")

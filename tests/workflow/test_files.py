@@ -16,7 +16,7 @@ from workflow.files import DamagedError, atomic_folder
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A stage's folder with one array."""
+    """Return a stage's folder with one array."""
     target = tmp_path / "pad"
     with atomic_folder(target) as partial:
         files.write_arrays(partial, {"x": np.arange(6, dtype=np.uint8)})
@@ -132,7 +132,7 @@ def test_failed_block_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """The system calls that matter after a loss of power, in order, with names of files."""
+    """Record the system calls that matter after a loss of power, with names of files."""
     calls: list[tuple[str, ...]] = []
 
     def name_of(descriptor: int) -> str:

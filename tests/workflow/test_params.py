@@ -7,7 +7,7 @@ import pytest
 
 from sentiment.errors import UserError
 from tests.conftest import defaults
-from tests.project import ROOT, TRANSFORMER, merged
+from tests.project import ROOT, TRANSFORMER, merge_changes
 from workflow.params import Params, load_params, validate_params
 
 BAD = [
@@ -31,7 +31,7 @@ def test_bad_value_is_one_message_with_key_value_and_what_is_allowed(
     changes: dict[str, Any], key: str, value: str, allowed: str
 ) -> None:
     with pytest.raises(UserError) as raised:
-        validate_params(merged(defaults(), changes), "params.yaml")
+        validate_params(merge_changes(defaults(), changes), "params.yaml")
     message = str(raised.value)
     assert key in message
     assert value in message
@@ -60,7 +60,7 @@ def test_bad_value_is_one_message_with_key_value_and_what_is_allowed(
     ids=str,
 )
 def test_param_of_another_architecture_is_refused(changes: dict[str, Any], problem: str) -> None:
-    document = merged(defaults(), {"train": merged(TRANSFORMER, changes)})
+    document = merge_changes(defaults(), {"train": merge_changes(TRANSFORMER, changes)})
     with pytest.raises(UserError, match=rf"train: architecture \w+: .*{problem}"):
         validate_params(document, "params.yaml")
 
@@ -70,7 +70,7 @@ def test_param_of_another_architecture_is_refused(changes: dict[str, Any], probl
     [(1, "1"), (True, "true"), (0.5, "0.5"), (5.0, "5"), ("1.0", "1"), ("a", "a")],
 )
 def test_label_that_is_not_a_text_is_written_as_in_json(value: Any, label: str) -> None:
-    document = merged(defaults(), {"fetch": {"table": {"positive": value}}})
+    document = merge_changes(defaults(), {"fetch": {"table": {"positive": value}}})
     assert validate_params(document, "params.yaml").fetch.table.positive == label
 
 
@@ -83,7 +83,7 @@ def test_file_that_is_not_a_mapping_in_yaml_is_one_message(tmp_path: Path, text:
 
 
 def test_all_missing_keys_and_wrong_values_are_named() -> None:
-    document = merged(defaults(), {"train": {"epochs": 0}})
+    document = merge_changes(defaults(), {"train": {"epochs": 0}})
     del document["pad"]["max_length"], document["train"]["linear"]
     with pytest.raises(UserError, match=r"(?s)pad.max_length: missing.*train.epochs: 0") as raised:
         validate_params(document, "params.yaml")
@@ -95,10 +95,11 @@ def test_missing_file_says_where_to_run(tmp_path: Path) -> None:
         load_params(tmp_path / "params.yaml")
 
 
-def test_defaults_are_those_of_the_notebook(default_params: Params) -> None:
-    pad, train = default_params.pad, default_params.train
+def test_default_params_are_those_of_the_notebook(default_params: Params) -> None:
+    pad = default_params.pad
+    train = default_params.train
     assert (pad.num_words, pad.max_length) == (10_000, 200)
     assert (train.embedding_units, train.cell, train.units) == (64, "lstm", 64)
     assert (train.optimizer, train.epochs, train.batch_size) == ("adam", 5, 64)
     assert train.validation_split == 0.2
-    load_params(ROOT / "params.yaml")  # which a user may have changed
+    load_params(ROOT / "params.yaml")  # a user may have changed it

@@ -14,7 +14,7 @@ from workflow.params import Params
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A copy of the params file that the project ships."""
+    """Return a copy of the default params file."""
     return Path(shutil.copy(DEFAULT_PARAMS, tmp_path / "params.yaml"))
 
 

@@ -1,4 +1,4 @@
-"""A server ends with the command that started it."""
+"""A server stops with the command that started it."""
 
 import os
 import signal
@@ -13,23 +13,23 @@ import psutil
 import pytest
 
 from sentiment.errors import UserError
-from tests.project import ROOT, default_signals, until
+from tests.project import ROOT, default_signals, wait_until
 from workflow.processes import LOOPBACK, check_port_is_free, command_output
 
 pytestmark = pytest.mark.slow
-SECONDS = 10  # from a signal to a server's end, at most: COMMAND allows it 2
+SECONDS = 10  # maximum from a signal to a server's exit; COMMAND allows it 2
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-NOTED = "open(f'{sys.argv[1]}/{os.getpid()}', 'w').close(); "
+WRITE_ID = "open(f'{sys.argv[1]}/{os.getpid()}', 'w').close(); "
 FAIL = """
 while len(os.listdir(sys.argv[1])) < 2:
     time.sleep(0.05)
 sys.exit(3) if len(sys.argv) == 2 else time.sleep(60)
 """
-# a server and its worker, which both ignore SIGTERM
+# The server and its worker both ignore SIGTERM.
 SERVER = f"""
 import os, subprocess, sys
 {STUBBORN}
-{NOTED}
+{WRITE_ID}
 if len(sys.argv) == 2:
     subprocess.Popen([sys.executable, __file__, sys.argv[1], "worker"])
 time.sleep(60)
@@ -44,49 +44,49 @@ with commands.exit_with_message("make ui", "`make ui`"):
 
 
 @pytest.fixture
-def noted(tmp_path: Path) -> Iterator[Path]:
-    """A folder in which each process of a server leaves its number; none outlives the test."""
-    (tmp_path / "noted").mkdir()
-    yield tmp_path / "noted"
-    for number in running(tmp_path / "noted"):
+def id_folder(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder to which a server's processes write their ids. Kill them after the test."""
+    (tmp_path / "ids").mkdir()
+    yield tmp_path / "ids"
+    for number in running_processes(tmp_path / "ids"):
         os.kill(number, signal.SIGKILL)
 
 
-def running(noted: Path) -> list[int]:
-    """The processes that left their number and still run."""
-    numbers = [int(path.name) for path in noted.iterdir()]
+def running_processes(id_folder: Path) -> list[int]:
+    """Return the ids of the processes that wrote their id and still run."""
+    numbers = [int(path.name) for path in id_folder.iterdir()]
     alive = [p for p in psutil.process_iter(["status"]) if p.info["status"] != "zombie"]
     return [process.pid for process in alive if process.pid in numbers]
 
 
-def start(noted: Path, server: str = SERVER) -> "subprocess.Popen[bytes]":
-    """Start a command that starts such a server, in a session of its own."""
-    script = noted.with_name("server.py")
+def start_command(id_folder: Path, server: str = SERVER) -> "subprocess.Popen[bytes]":
+    """Start a command that starts a server, in a session of its own."""
+    script = id_folder.with_name("server.py")
     script.write_text(server, encoding="utf-8")
-    command = [sys.executable, "-c", COMMAND, str(script), str(noted)]
+    command = [sys.executable, "-c", COMMAND, str(script), str(id_folder)]
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True, preexec_fn=default_signals)
 
 
 @pytest.mark.parametrize(
     "numbers", [[signal.SIGINT], [signal.SIGHUP, signal.SIGTERM, signal.SIGINT]]
 )
-def test_signal_to_the_command_ends_a_server_that_ignores_signals(
-    noted: Path, numbers: list[signal.Signals]
+def test_signal_to_the_command_stops_a_server_that_ignores_signals(
+    id_folder: Path, numbers: list[signal.Signals]
 ) -> None:
-    with start(noted) as command:
-        until(lambda: len(running(noted)) == 2)
+    with start_command(id_folder) as command:
+        wait_until(lambda: len(running_processes(id_folder)) == 2)
         for number in numbers:
             command.send_signal(number)
             time.sleep(0.3)
-        until(lambda: not running(noted), SECONDS)
+        wait_until(lambda: not running_processes(id_folder), SECONDS)
         assert command.wait(SECONDS) == 128 + numbers[0]
 
 
-def test_server_that_fails_leaves_no_worker_and_its_status(noted: Path) -> None:
-    with start(noted, SERVER.replace("time.sleep(60)", FAIL)) as command:
+def test_server_that_fails_leaves_no_worker_and_its_status(id_folder: Path) -> None:
+    with start_command(id_folder, SERVER.replace("time.sleep(60)", FAIL)) as command:
         assert command.wait(60) == 3
-    assert len(list(noted.iterdir())) == 2
-    assert running(noted) == []
+    assert len(list(id_folder.iterdir())) == 2
+    assert running_processes(id_folder) == []
 
 
 def test_port_that_is_taken_is_one_message() -> None:

@@ -1,4 +1,4 @@
-"""A run says where it comes from."""
+"""A run has tags and a name about its provenance."""
 
 from importlib.metadata import version
 from pathlib import Path

@@ -60,34 +60,34 @@ def train(on_epoch: OnEpoch) -> TrainingResult:
             return train_or_resume(training, checkpoint, run, on_epoch, verbose=False)
 
 
-def test_checkpoint_and_run_have_an_epoch_before_the_caller_hears_of_it() -> None:
-    heard: list[int] = []
+def test_checkpoint_and_run_have_an_epoch_before_it_is_reported() -> None:
+    reported: list[int] = []
 
     def on_epoch(progress: Progress) -> None:
-        heard.append(len(progress.epochs))
-        with np.load(f"{checkpoints.FOLDER}/key/{checkpoints.STATE_FILE}") as state:
-            assert state["epochs"] == heard[-1]
+        reported.append(len(progress.epochs))
+        with np.load(f"{checkpoints.FOLDER}/key/{checkpoints.STATE_FILE}") as arrays:
+            assert arrays["epochs"] == reported[-1]
         (run,) = runs()
-        assert epochs(run.info.run_id) == [*range(1, heard[-1] + 1)]
+        assert epochs(run.info.run_id) == [*range(1, reported[-1] + 1)]
 
     assert len(train(on_epoch).history) == EPOCHS
-    assert heard == [1, 2, 3]
+    assert reported == [1, 2, 3]
 
 
-def test_interrupted_training_continues_after_its_last_epoch_which_the_caller_hears_of_again(
+def test_interrupted_training_continues_after_its_last_epoch_and_reports_it_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    heard: list[int] = []
+    reported: list[int] = []
 
     def interrupt_once(progress: Progress) -> None:
-        heard.append(len(progress.epochs))
-        if heard == [1, 2]:
+        reported.append(len(progress.epochs))
+        if reported == [1, 2]:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train(interrupt_once)
     train(interrupt_once)
-    assert heard == [1, 2, 2, 3]
+    assert reported == [1, 2, 2, 3]
     (run,) = runs()
     assert epochs(run.info.run_id) == [1, 2, 3]
     assert "Resuming after epoch 2 of 3" in capsys.readouterr().out

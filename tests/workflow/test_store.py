@@ -82,10 +82,10 @@ def test_store_is_usable_after_a_kill_while_it_was_created(root: Path) -> None:
     assert [path.name for path in root.glob(".mlflow.db*")] == []
 
 
-def test_server_that_does_not_answer_fails_within_seconds_and_no_password_is_shown(
+def test_server_that_does_not_answer_fails_within_seconds_without_a_password(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MLflow prints the URI, and the run's page would have name and password."""
+    """Check the URI too, which MLflow prints and which the run's URL would contain."""
     for name in ("USERNAME", "PASSWORD"):
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "before")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:s%40cret@127.0.0.1:{free_port()}/")
@@ -111,7 +111,7 @@ def test_damaged_database_is_one_message_within_seconds(root: Path) -> None:
 @pytest.mark.parametrize(
     "uri", ["sqlite:////proc/mlflow.db", "postgresql+psycopg://me:s%40cret@127.0.0.1:{port}/runs"]
 )
-def test_database_that_cannot_be_opened_fails_within_seconds_and_no_password_is_shown(
+def test_database_that_cannot_be_opened_fails_within_seconds_without_a_password(
     root: Path, monkeypatch: pytest.MonkeyPatch, uri: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(port=free_port()))
@@ -124,7 +124,7 @@ def test_database_that_cannot_be_opened_fails_within_seconds_and_no_password_is_
 
 
 def test_folder_of_a_database_is_not_created(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is more likely a mistake in the path."""
+    """Treat a missing folder as a mistake in the path."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mistaken/mlflow.db")
     with pytest.raises(StoreError, match="unable to open database file"):
         store.connect()
@@ -151,7 +151,7 @@ def test_error_of_a_server_says_what_to_do(
     assert "secret" not in str(raised.value)
 
 
-def test_error_of_the_database_is_one_of_the_store(root: Path) -> None:
+def test_error_of_the_database_becomes_a_store_error(root: Path) -> None:
     with (
         pytest.raises(StoreError, match="no such table"),
         store.store_errors(),
@@ -160,15 +160,15 @@ def test_error_of_the_database_is_one_of_the_store(root: Path) -> None:
         database.execute("SELECT * FROM lost")
 
 
-def test_error_of_an_artifact_store_is_one_of_the_store() -> None:
+def test_error_of_an_artifact_store_becomes_a_store_error() -> None:
     class NoCredentialsError(Exception):
-        """As botocore raises it."""
+        """An error as botocore raises it."""
 
     with pytest.raises(StoreError, match="Unable to locate credentials"), store.store_errors():
         raise NoCredentialsError("Unable to locate credentials")
 
 
-def test_mistake_in_the_program_is_not_taken_for_one_of_the_store() -> None:
+def test_programming_error_does_not_become_a_store_error() -> None:
     with pytest.raises(ZeroDivisionError), store.store_errors():
         raise ZeroDivisionError
 

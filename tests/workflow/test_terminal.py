@@ -1,4 +1,4 @@
-"""Errors that a user can fix become one message; texts by others do nothing in a terminal."""
+"""Errors that a user can fix become one message, and texts cannot control a terminal."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""A run is a projection of files: what is logged twice is there once, and its status is right."""
+"""A run is a projection of files: logging is idempotent, and the run's status is right."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from mlflow.entities import RunInfo
 from sentiment.errors import StoreError
 from sentiment.network.progress import METRICS
 from tests.conftest import curve, runs
-from tests.project import until
+from tests.project import wait_until
 from workflow import store, tracking
 from workflow.commands import Interrupted, exit_with_message
 from workflow.outputs import RunRecord
@@ -37,7 +37,7 @@ PARAMS = {"train.units": 4}
 
 
 def history(*seconds: float) -> pd.DataFrame:
-    """A history with an epoch for each of these durations."""
+    """Return a history with an epoch for each of these durations."""
     epochs = range(1, len(seconds) + 1)
     table = pd.DataFrame({name: [1 / epoch for epoch in epochs] for name in METRICS})
     return table.assign(epoch=epochs, seconds=seconds)
@@ -49,7 +49,7 @@ def info() -> RunInfo:
 
 
 def points(metric: str) -> list[tuple[int, int]]:
-    """The step, and the milliseconds since the training's start, of each point."""
+    """Return the step, and the milliseconds since the training's start, of each point."""
     logged = mlflow.MlflowClient().get_metric_history(info().run_id, metric)
     return sorted((point.step, point.timestamp - STARTED) for point in logged)
 
@@ -92,7 +92,7 @@ def test_resumed_training_continues_its_run_and_each_epoch_is_there_once() -> No
     assert points("loss") == [(1, 2000), (2, 3000)]
 
 
-def test_system_metrics_are_logged_from_the_start_to_the_end_of_a_training_and_when_it_is_resumed(
+def test_system_metrics_are_logged_during_a_training_and_after_its_resumption(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     metric = "system/cpu_utilization_percentage"
@@ -103,9 +103,9 @@ def test_system_metrics_are_logged_from_the_start_to_the_end_of_a_training_and_w
         return len(curve(info().run_id, metric)) >= number
 
     with live_run(RECORD, PARAMS):
-        until(partial(has_points, 1))
+        wait_until(partial(has_points, 1))
     with live_run(RECORD, PARAMS):
-        until(partial(has_points, 10))
+        wait_until(partial(has_points, 10))
     threads = [thread.name for thread in threading.enumerate()]
     assert "SystemMetricsMonitor" not in threads
     steps = [step for step, _ in curve(info().run_id, metric)]
@@ -122,7 +122,7 @@ def test_another_training_has_another_run() -> None:
 @pytest.mark.parametrize(
     ("error", "status"), [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")]
 )
-def test_run_of_a_training_that_did_not_end_well_says_how(
+def test_run_has_the_status_of_a_failed_or_interrupted_training(
     error: type[BaseException], status: str
 ) -> None:
     fail(error, history(2.0))
@@ -133,7 +133,7 @@ def test_run_of_a_training_that_did_not_end_well_says_how(
 def test_signal_while_mlflow_writes_ends_the_run_as_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The transaction is completed: a transaction that is cut short would leave SQLite locked."""
+    """Complete the transaction: cut short, it would leave SQLite locked."""
     log_batch = mlflow.MlflowClient.log_batch
 
     def interrupted(*args: Any, **kwargs: Any) -> None:
@@ -165,7 +165,7 @@ def test_signal_after_the_run_was_completed_leaves_it_finished() -> None:
 
 
 def break_store(root: Path) -> Callable[[], None]:
-    """Damage the database; return what repairs it."""
+    """Damage the database, and return a function that repairs it."""
     database = root / "mlflow.db"
     intact = database.read_bytes()
     database.write_bytes(b"no database" * 100)
@@ -176,7 +176,7 @@ def break_store(root: Path) -> Callable[[], None]:
     return repair
 
 
-def test_store_that_fails_midway_is_reported_once_and_costs_no_epoch(
+def test_store_that_fails_midway_is_reported_once_and_no_epoch_is_lost(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with live_run(RECORD, PARAMS) as run:
@@ -192,7 +192,7 @@ def test_store_that_fails_midway_is_reported_once_and_costs_no_epoch(
     assert curve(info().run_id) == [(1, 1.0)]
 
 
-def test_store_that_is_away_at_the_start_costs_no_training(
+def test_training_succeeds_if_the_store_is_unreachable(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
@@ -284,7 +284,7 @@ def test_model_is_logged_once_and_linked_to_its_run_and_its_metrics() -> None:
     assert [output.model_id for output in outputs.model_outputs] == [model_id]
 
 
-def test_points_that_were_logged_before_the_model_are_linked_without_doubles() -> None:
+def test_points_that_were_logged_before_the_model_are_linked_without_duplicates() -> None:
     run = new_run()
     tracking.log_points(run, tracking.epoch_points(history(2.0, 1.0), STARTED))
     model_id = log_dummy_model(run)
@@ -318,7 +318,7 @@ def test_another_model_of_the_same_run_is_another_logged_model() -> None:
     assert log_dummy_model(run, "abc") != log_dummy_model(run, "def")
 
 
-def test_error_of_mlflow_is_one_of_the_store() -> None:
+def test_error_of_mlflow_becomes_a_store_error() -> None:
     store.connect()
     with pytest.raises(StoreError, match="cannot be used"):
         tracking.log_tags(Run("0" * 32, "lost", "1"), {"a": "b"})

@@ -1,1 +1,1 @@
-"""The registered model: its versions, the rule that promotes one, and the champion."""
+"""The registered model: its versions, the promotion rule, and the champion."""

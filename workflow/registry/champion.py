@@ -1,4 +1,4 @@
-"""The champion as commands use it: found, loaded, and promoted or demoted by hand."""
+"""The champion for commands: find it, load it, and promote or demote a version by hand."""
 
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 VERSION_URI = re.compile(r"models:/(?P<name>[^/@]+)/(?P<number>\d+)")
-DEMOTED = "demoted"  # a decision about a version
+DEMOTED = "demoted"  # value of `DECISION_TAG`
 load_model = packaging.load_model
 
 
 class ChampionChange(NamedTuple):
-    """The number of the version that is champion now, if one is, and what was done, in words."""
+    """The number of the version that is champion now, if there is one, and a message."""
 
     champion: str | None
     message: str
@@ -36,10 +36,10 @@ def champion_version(name: str | None = None) -> "ModelVersion":
     """Return the champion.
 
     Args:
-        name: of the registered model. None means the model of the dataset in params.yaml.
+        name: name of the registered model. None: the model of the dataset in params.yaml.
 
     Raises:
-        UserError: there is none.
+        UserError: the registered model has no champion.
     """
     import mlflow
 
@@ -103,12 +103,12 @@ def promote(run_id: str) -> ChampionChange:
     store.connect()
     client = mlflow.MlflowClient()
     version = evaluated_version(run_id)
-    former = versions.find_champion(client, version.name)
+    previous = versions.find_champion(client, version.name)
     title = versions.version_title(version)
-    if former and former.version == version.version:
+    if previous and previous.version == version.version:
         return ChampionChange(str(version.version), f"{title} is champion already.")
     tags = _decision_by_hand(versions.CHAMPION, "promoted by hand")
-    versions.set_champion(client, version, former, tags)
+    versions.set_champion(client, version, previous, tags)
     return ChampionChange(str(version.version), f"{title}, run {run_id}, is champion now.")
 
 
@@ -149,14 +149,14 @@ def demote(name: str) -> ChampionChange:
     store.connect()
     client = mlflow.MlflowClient()
     demoted = _require_champion(client, name)
-    before = _champion_before(client, demoted)
+    previous = _previous_champion(client, demoted)
     # Tag last: moving the alias needs its own permission, and without it no wrong tag remains.
-    if before:
+    if previous:
         reason = f"version {demoted.version} was demoted"
         tags = _decision_by_hand(versions.CHAMPION, reason)
-        client.set_registered_model_alias(name, versions.CHAMPION, before.version)
-        versions.set_version_tags(client, before, tags)
-        number = str(before.version)
+        client.set_registered_model_alias(name, versions.CHAMPION, previous.version)
+        versions.set_version_tags(client, previous, tags)
+        number = str(previous.version)
         outcome = f"version {number} is champion again"
     else:
         client.delete_registered_model_alias(name, versions.CHAMPION)
@@ -167,18 +167,18 @@ def demote(name: str) -> ChampionChange:
     return ChampionChange(number, f"{versions.version_title(demoted)} is demoted; {outcome}.")
 
 
-def _champion_before(
+def _previous_champion(
     client: "mlflow.MlflowClient", champion: "ModelVersion"
 ) -> "ModelVersion | None":
     """Return the latest champion before this one that still exists and was not demoted."""
     found = client.search_model_versions(f"name = '{champion.name}'")
     others = {str(version.version): version for version in found}
-    former: ModelVersion | None = others.pop(str(champion.version))
-    while former:
-        replaced = former.tags.get(versions.REPLACED_TAG, versions.NO_VERSION)
-        former = others.pop(replaced, None)
-        if former and former.tags.get(versions.DECISION_TAG) != DEMOTED:
-            return former
+    previous: ModelVersion | None = others.pop(str(champion.version))
+    while previous:
+        replaced = previous.tags.get(versions.REPLACED_TAG, versions.NO_VERSION)
+        previous = others.pop(replaced, None)
+        if previous and previous.tags.get(versions.DECISION_TAG) != DEMOTED:
+            return previous
     return None
 
 

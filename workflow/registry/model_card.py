@@ -1,4 +1,4 @@
-"""The model card: a version's description in MLflow, as Markdown. Nothing is read or written."""
+"""The model card: a version's description in MLflow, as Markdown. No file is read or written."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,10 +10,10 @@ from sentiment.network.params import TrainParams
 from workflow.about import AboutEvaluate
 from workflow.outputs import TEST_DIGEST, TRAINING_DIGEST
 
-SPACED_COLUMNS = " &emsp;| "  # between two cells of a table, as MLflow leaves no space
-MAX_CHARACTERS = 5000  # of a description in MLflow's database
+SPACED_COLUMNS = " &emsp;| "  # MLflow leaves no space between the cells of a table
+MAX_CHARACTERS = 5000  # limit of MLflow's database for a description
 CELLS = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "simple RNN"}
-ENDS = {"pre": "the last ", "post": "the first "}  # which tokens `pad.truncating` leaves
+READ_ENDS = {"pre": "the last ", "post": "the first "}  # the tokens that truncating keeps
 
 
 class SplitSizes(NamedTuple):
@@ -32,12 +32,12 @@ class EvaluatedModel(NamedTuple):
     """Facts about a network or an ensemble and its evaluation.
 
     Attributes:
-        name: of the run.
-        about: of the evaluation.
+        name: name of the run.
+        about: the `about.json` of the evaluation.
         digests: digests of the test set and, if known, of the training reviews.
-        layouts: of the network or, for an ensemble, of each member; see `sentiment.tokenizer`.
-        parameters: their number.
-        sizes: of the training set and the validation set.
+        layouts: layouts of the network or of the members, see `sentiment.tokenizer.Layout`.
+        parameters: number of parameters.
+        sizes: sizes of the training set and the validation set.
         metrics: content of `metrics.json`.
         predictions: see `sentiment.evaluation.metrics`.
         lengths: see `sentiment.evaluation.metrics.accuracy_by_length`.
@@ -62,7 +62,7 @@ def describe_version(decision: str, decided_by: str, reason: str, card: str) -> 
     Args:
         decision: whether the version was promoted.
         decided_by: the promotion rule, or a person.
-        reason: of the decision.
+        reason: reason of the decision.
         card: see `describe_model`. Its end is cut if MLflow's database cannot take it.
     """
     section = (
@@ -152,7 +152,7 @@ def _metrics_table(model: EvaluatedModel) -> str:
     rows = []
     for name, metric in metrics_for("test").items():
         value = model.metrics.get(f"test_{name}")
-        if value is None:  # not defined for these reviews
+        if value is None:  # the metric is not defined for these reviews
             continue
         interval = _interval(*metric.proportion(predictions)) if metric.proportion else ""
         rows.append((metric.label, f"{value:.4f}", interval))
@@ -180,7 +180,7 @@ def _limits(model: EvaluatedModel) -> str:
         "test_reviews"
     ]
     ends = {layout["truncating"] for layout in model.layouts}
-    end = ENDS[ends.pop()] if len(ends) == 1 else ""
+    end = READ_ENDS[ends.pop()] if len(ends) == 1 else ""
     max_length = max(layout["max_length"] for layout in model.layouts)
     statistics = model.profile["statistics"]
     limits = [

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SENTIMENT = Path(sentiment.__file__).parent
 TRAVELING_CODE = ("__init__.py", "backend.py", "special_tokens.py", "tokenizer.py", "serving/*.py")
-MODEL_NAME = "sentiment"  # of the logged model in a run
+MODEL_NAME = "sentiment"  # name of the logged model
 EXAMPLES = ["A fine film.", "Dull, and far too long."]
 ENTRY = """\
 import mlflow
@@ -39,11 +39,17 @@ mlflow.models.set_model(SentimentModel())
 
 
 class PackagedModel(NamedTuple):
-    """A network, by itself or in an ensemble."""
+    """A network, by itself or in an ensemble.
 
-    path: Path  # of its file
-    config: dict[str, Any]  # its `layout` and `batch_size`
-    weight: float = 1.0  # in the ensemble, where all weights add up to one
+    Attributes:
+        path: its file.
+        config: its `layout` and `batch_size`.
+        weight: its weight in the ensemble. All weights add up to one.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    weight: float = 1.0
 
 
 class ModelPackage(NamedTuple):
@@ -150,7 +156,7 @@ def write_artifacts(folder: Path, package: ModelPackage) -> dict[str, str]:
 
 
 def load_model(model_uri: str) -> "SentimentModel":
-    """Load a registered model with the code that it brought.
+    """Load a registered model with its own code.
 
     Raises:
         UserError: the model cannot be loaded, or does not take raw texts.

@@ -1,4 +1,4 @@
-"""The rule by which an evaluated model becomes champion: the section `promote` of params.yaml."""
+"""The promotion rule, with the params of the section `promote`."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -17,17 +17,30 @@ from workflow.params import PromoteParams
 NEEDED_FILES = [files.ABOUT_FILE, "metrics.json", "predictions.csv"]
 
 
-class Evaluated(NamedTuple):
-    """A model's predictions for a test set, as the rule compares them."""
+class StoredEvaluation(NamedTuple):
+    """A stored evaluation of a model, as the promotion rule compares it.
 
-    test_digest: str  # of the test reviews
-    bins: int  # groups of probability in the calibration error
-    predictions: pd.DataFrame  # see `sentiment.evaluation.metrics`, in the order of the reviews
+    Attributes:
+        test_digest: digest of the test reviews.
+        bins: number of groups by probability in the calibration error.
+        predictions: see `sentiment.evaluation.metrics`, in the order of the reviews.
+        dataset: the dataset of the test reviews.
+    """
+
+    test_digest: str
+    bins: int
+    predictions: pd.DataFrame
     dataset: Dataset
 
 
 class Decision(NamedTuple):
-    """Whether a version becomes champion, and why; whether a significance test was used up."""
+    """A decision about a candidate.
+
+    Attributes:
+        promoted: whether the candidate becomes champion.
+        reason: the reason, as a clause.
+        tested: whether a significance test was used.
+    """
 
     promoted: bool
     reason: str
@@ -54,12 +67,12 @@ def significance_level(alpha: float, number: int) -> float:
 
 
 def decide_promotion(
-    candidate: Evaluated, champion: Evaluated, params: PromoteParams, number: int = 1
+    candidate: StoredEvaluation, champion: StoredEvaluation, params: PromoteParams, number: int = 1
 ) -> Decision:
     """Compare a candidate with the champion. Both are evaluated on the same reviews.
 
     Args:
-        number: of the test against this champion, from 1.
+        number: number of the test against this champion, from 1.
     """
     from sentiment.evaluation import metrics  # imports scikit-learn, which takes a second
 
@@ -103,12 +116,12 @@ def mcnemar_p_value(pairs: DiscordantPairs) -> float:
     return float(binomtest(pairs.only_b, discordant).pvalue) if discordant else 1.0
 
 
-def _is_correct(evaluated: Evaluated) -> NDArray[np.bool_]:
+def _is_correct(evaluated: StoredEvaluation) -> NDArray[np.bool_]:
     table = evaluated.predictions
     return (table["actual"] == table["predicted"]).to_numpy(bool)
 
 
-def read_evaluated(folder: Path) -> Evaluated:
+def read_evaluation(folder: Path) -> StoredEvaluation:
     """Read what the rule needs from the folder of an evaluation, or a copy of it.
 
     Raises:
@@ -117,7 +130,7 @@ def read_evaluated(folder: Path) -> Evaluated:
     about = read_about(folder, AboutEvaluate)
     table = files.verified(folder / "predictions.csv", about.files)
     predictions = pd.read_csv(table, dtype={"probability": np.float32})
-    return Evaluated(
+    return StoredEvaluation(
         test_digest=about.digests[TEST_DIGEST],
         bins=about.evaluate.calibration_bins,
         predictions=predictions.set_index("review").sort_index(),

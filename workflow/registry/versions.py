@@ -21,9 +21,9 @@ from workflow.registry.packaging import ModelPackage
 from workflow.registry.promotion import (
     NEEDED_FILES,
     Decision,
-    Evaluated,
+    StoredEvaluation,
     decide_promotion,
-    read_evaluated,
+    read_evaluation,
 )
 from workflow.tracking import Run, calls_store
 
@@ -36,8 +36,8 @@ CHAMPION = "champion"  # the alias, and a decision
 NOT_PROMOTED = "not promoted"
 RULE = "rule"
 NO_VERSION = "none"
-PROFILE_FILE = "profile.json"  # in the artifacts of a version's evaluation
-# Tags of a version
+PROFILE_FILE = "profile.json"  # among the artifacts of a version's evaluation
+# Tags of a version.
 DATASET_TAG = "dataset"
 PACKAGE_TAG = "served.sha256"  # digest of everything that its predictions depend on
 EVALUATION_TAG = "evaluate.sha256"  # digest of the about.json of its evaluation
@@ -46,7 +46,7 @@ DECIDED_BY_TAG = "promote.by"  # the rule, or a person
 REASON_TAG = "promote.reason"
 REPLACED_TAG = "promote.replaced"  # the version that was champion before, or NO_VERSION
 AGAINST_TAG = "promote.against"  # the champion that it was tested against
-NUMBER_TAG = "promote.candidate"  # as which candidate, from 1
+NUMBER_TAG = "promote.candidate"  # number of the test against that champion, from 1
 # Tag of a champion: the number of each test against it, as JSON, by version and test set. Deleted
 # versions stay in it.
 TESTS_TAG = "promote.candidates"
@@ -61,12 +61,12 @@ def model_name(dataset: str) -> str:
 
 
 class Registration(NamedTuple):
-    """What is registered.
+    """The data of one registration.
 
     Attributes:
         dataset: the dataset that the model was trained on.
         package: the model package.
-        tags: of the version.
+        tags: tags of the version.
         profile: numbers that later texts are compared with, see `sentiment.profile`.
         card: the model card without the decision, see `workflow.registry.model_card`.
         promote: the params of the promotion rule.
@@ -86,7 +86,8 @@ def register_model(run: Run, registration: Registration, folder: Path) -> None:
 
     Args:
         run: the run that evaluated the model.
-        folder: of the evaluation. The version keeps a copy of it, since the run's may be replaced.
+        folder: folder of the evaluation. The version keeps a copy, because the files of the run may
+            be replaced.
     """
     import mlflow
 
@@ -136,7 +137,7 @@ def _find_version(run: Run, name: str, digest: str) -> "ModelVersion | None":
 
 
 def _artifact_path(version: "ModelVersion") -> str:
-    """Return where a version's evaluation is among the artifacts of its run."""
+    """Return the artifact path of a version's evaluation in its run."""
     return f"versions/{version.version}"
 
 
@@ -170,7 +171,7 @@ def set_version_tags(
 
 
 def find_champion(client: "mlflow.MlflowClient", name: str) -> "ModelVersion | None":
-    """Return the champion of a registered model, or None if there is none."""
+    """Return the champion of a registered model, or None if it has no champion."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -192,13 +193,13 @@ def promote_by_rule(
     version = client.get_model_version(version.name, version.version)
     if version.tags.get(DECIDED_BY_TAG, RULE) != RULE:
         return
-    candidate = read_evaluated(folder)
+    candidate = read_evaluation(folder)
     while True:
         champion = find_champion(client, version.name)
         if champion and champion.version == version.version:
             return
         tests: dict[str, int] = json.loads(champion.tags.get(TESTS_TAG, "{}")) if champion else {}
-        # A larger test set is another look at the same candidate, and so another test.
+        # With a larger test set, the same candidate is tested again.
         test = f"{version.version}@{candidate.test_digest[:8]}"
         number = tests.setdefault(test, max(tests.values(), default=0) + 1)
         decision = _decide_against(champion, candidate, params, number)
@@ -225,7 +226,7 @@ def promote_by_rule(
 
 
 def _decide_against(
-    champion: "ModelVersion | None", candidate: Evaluated, params: PromoteParams, number: int
+    champion: "ModelVersion | None", candidate: StoredEvaluation, params: PromoteParams, number: int
 ) -> Decision:
     """Decide about a candidate. A champion whose evaluation was lost or changed stays champion."""
     if champion is None:
@@ -233,26 +234,26 @@ def _decide_against(
     problem = "the champion's evaluation cannot be read"
     note = ""
     try:
-        former = _download_evaluation(champion)
-        if former.test_digest != candidate.test_digest:
+        champion_evaluation = _download_evaluation(champion)
+        if champion_evaluation.test_digest != candidate.test_digest:
             problem = (
                 "evaluated on another test set than the champion, which cannot be evaluated on it"
             )
             note = "; the champion was evaluated on this test set now"
-            former = predict_on_new_test_set(champion, former, candidate)
-    except files.DamagedError as error:  # its path may be one that was removed
+            champion_evaluation = predict_on_new_test_set(champion, champion_evaluation, candidate)
+    except files.DamagedError as error:  # name the file only: its temporary folder is removed
         return Decision(False, f"{problem}: {error.path.name} {error.problem}")
     except StoreError:
         raise  # the store may work again later
     except UserError as error:
         return Decision(False, f"{problem}: {first_line(error)}")
-    decision = decide_promotion(candidate, former, params, number)
+    decision = decide_promotion(candidate, champion_evaluation, params, number)
     return decision._replace(reason=decision.reason + note)
 
 
 def predict_on_new_test_set(
-    version: "ModelVersion", former: Evaluated, candidate: Evaluated
-) -> Evaluated:
+    version: "ModelVersion", evaluation: StoredEvaluation, candidate: StoredEvaluation
+) -> StoredEvaluation:
     """Evaluate a version on the test reviews of a candidate, which `data/fetch` has.
 
     This is fair only if nothing but the added texts changed: each text is in the training set or in
@@ -262,7 +263,7 @@ def predict_on_new_test_set(
         UserError: the version may have been trained on some of the reviews, or has another word
             index.
     """
-    if not _differ_only_in_added_texts(former.dataset, candidate.dataset):
+    if not _have_only_added_texts_changed(evaluation.dataset, candidate.dataset):
         raise UserError("it may have been trained on some of them")
     model = packaging.load_model(f"models:/{version.name}/{version.version}")
     if model.word_index != files.read_json(files.verified(files.FETCH / "word_index.json")):
@@ -274,7 +275,7 @@ def predict_on_new_test_set(
     return candidate._replace(predictions=table)
 
 
-def _differ_only_in_added_texts(a: Dataset, b: Dataset) -> bool:
+def _have_only_added_texts_changed(a: Dataset, b: Dataset) -> bool:
     if a.added_texts is None:
         return False
     ignored = {"added_texts_sha256": None}
@@ -282,8 +283,8 @@ def _differ_only_in_added_texts(a: Dataset, b: Dataset) -> bool:
 
 
 @calls_store
-def load_evaluation(version: "ModelVersion") -> Evaluated:
-    """Load what the rule needs of a version, from its run.
+def load_evaluation(version: "ModelVersion") -> StoredEvaluation:
+    """Load a version's evaluation from its run.
 
     Raises:
         DamagedError: a file was changed.
@@ -292,7 +293,7 @@ def load_evaluation(version: "ModelVersion") -> Evaluated:
     return _download_evaluation(version)
 
 
-def _download_evaluation(version: "ModelVersion") -> Evaluated:
+def _download_evaluation(version: "ModelVersion") -> StoredEvaluation:
     import mlflow
 
     artifact_path = _artifact_path(version)
@@ -303,7 +304,7 @@ def _download_evaluation(version: "ModelVersion") -> Evaluated:
         folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
         expected = {files.ABOUT_FILE: version.tags.get(EVALUATION_TAG, "")}
         files.verified(folder / files.ABOUT_FILE, expected)
-        return read_evaluated(folder)
+        return read_evaluation(folder)
 
 
 def load_profile(version: "ModelVersion") -> dict[str, Any]:
@@ -321,24 +322,24 @@ def load_profile(version: "ModelVersion") -> dict[str, Any]:
     except (MlflowException, OSError) as error:
         raise UserError(
             f"{version_title(version)} has no profile to compare texts with: {first_line(error)}. "
-            "Run `make sync` where its data/ is, or train it again."
+            "Run `make sync` in the project that has its data/, or train it again."
         ) from None
 
 
 def set_champion(
     client: "mlflow.MlflowClient",
     version: "ModelVersion",
-    former: "ModelVersion | None",
+    replaced: "ModelVersion | None",
     tags: Mapping[str, str],
 ) -> None:
     """Move the alias to a version, after its tags say why: no champion is without a reason."""
-    replaced = str(former.version) if former else NO_VERSION
-    set_version_tags(client, version, {**tags, REPLACED_TAG: replaced})
+    number = str(replaced.version) if replaced else NO_VERSION
+    set_version_tags(client, version, {**tags, REPLACED_TAG: number})
     client.set_registered_model_alias(version.name, CHAMPION, version.version)
 
 
 def version_title(version: "ModelVersion") -> str:
-    """Return how messages call a version."""
+    """Return the name of a version in messages."""
     return f"Version {version.version} of {version.name}"
 
 

@@ -1,4 +1,4 @@
-"""The application that predicts texts over HTTP, and how a process serves it."""
+"""The application that predicts texts over HTTP, and a function that serves it."""
 
 import asyncio
 import time
@@ -33,8 +33,8 @@ INVOCATIONS = "/invocations"
 MAX_BODY_BYTES = 16 * 2**20
 REQUEST_ID_HEADER = "X-Request-Id"
 MAX_REQUEST_ID_LENGTH = 500
-REPLACEMENT_SECONDS = 20.0  # between two looks for another version
-SHUTDOWN_SECONDS = 4  # in which requests may finish after a signal
+REPLACEMENT_CHECK_SECONDS = 20.0  # interval of looking for another version
+SHUTDOWN_SECONDS = 4  # requests may take this long to finish after a signal
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorResponse, "description": "The body cannot be read"},
     413: {"description": "The body is larger than 16 MiB"},
@@ -44,7 +44,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 
 class RequestMiddleware:
-    """Gives each request an id, which its response has too, and counts those to `/invocations`."""
+    """Middleware that gives each request and its response an id, and counts `/invocations`."""
 
     def __init__(self, app: ASGIApp, metrics: ServerMetrics) -> None:
         self.app = app
@@ -77,14 +77,14 @@ class RequestMiddleware:
 def create_app(
     served: ServedModel,
     find_replacement: FindReplacement | None = None,
-    replacement_seconds: float = REPLACEMENT_SECONDS,
+    replacement_seconds: float = REPLACEMENT_CHECK_SECONDS,
 ) -> FastAPI:
     """Create the application.
 
     Args:
         served: the model version that predicts at first.
         find_replacement: looks for a version that takes its place. None keeps the first version.
-        replacement_seconds: between two looks.
+        replacement_seconds: interval of looking for it.
     """
     current = CurrentModel(served)
     metrics = ServerMetrics(served.version)
@@ -114,7 +114,7 @@ def create_app(
     @app.post(INVOCATIONS, responses=ERRORS)
     async def predict(body: PredictionRequest, request: Request) -> PredictionResponse:
         texts = body.texts
-        log = current.served.log  # of the version that predicts, which may be replaced meanwhile
+        log = current.served.log  # the version may be replaced while it predicts
         try:
             predictions = await current.batcher.predict(texts)
         except PredictionError:
@@ -147,7 +147,7 @@ def create_app(
 
 
 async def respond_to_invalid_request(_: Request, error: Exception) -> JSONResponse:
-    """Say in one sentence what is wrong with a request, without repeating what it has."""
+    """Return in one sentence what is wrong with a request, without repeating its content."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     location = ".".join(str(part) for part in first["loc"][1:]) or "body"

@@ -28,7 +28,7 @@ class WaitingTexts(NamedTuple):
 
 
 class Batcher:
-    """Calls the model from one thread at a time, with the texts of all requests that wait."""
+    """A queue of texts. The model predicts the texts of all waiting requests, in one thread."""
 
     def __init__(self, predict_texts: "Callable[[Sequence[str]], list[Prediction]]") -> None:
         self._predict_texts = predict_texts
@@ -50,13 +50,13 @@ class Batcher:
         waiting = WaitingTexts(texts, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         async with self._model_lock:
-            # Whoever had the lock before may have predicted these texts with its own.
+            # The previous holder of the lock may have predicted these texts with its own.
             while not waiting.predictions.done():
                 await self._predict_batch()
         return await waiting.predictions
 
     async def _predict_batch(self) -> None:
-        """Predict what waits, the oldest first, and give each request its predictions."""
+        """Predict waiting texts, the oldest first, and give each request its predictions."""
         batch = [self._waiting.pop(0)]
         texts = [*batch[0].texts]
         while self._waiting and len(texts) + len(self._waiting[0].texts) <= MAX_BATCH_TEXTS:

@@ -48,7 +48,7 @@ class CurrentModel:
 
         Args:
             find_replacement: is called in a thread of its own, and loads the model there.
-            seconds: between two calls.
+            seconds: interval of the calls.
             on_change: gets the URI of the new version.
         """
         while True:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ServerMetrics:
-    """Counts requests and predictions. Each application has a registry of its own."""
+    """Counters of requests and predictions. Each application has a registry of its own."""
 
     def __init__(self, version: str) -> None:
         self._registry = CollectorRegistry()

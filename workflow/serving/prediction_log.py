@@ -40,7 +40,7 @@ def parse_line(line: bytes) -> LogLine | None:
 
 
 class PredictionLog:
-    """Appends predictions to files that only their owner can read. Processes may share a folder.
+    """A folder of log files that only their owner can read. Processes may share it.
 
     If lines cannot be written, they are lost. This is reported once, until writing works again.
     """
@@ -89,7 +89,7 @@ class PredictionLog:
             OSError: not all could be written.
         """
         if self._ends_in_cut_line:
-            lines = b"\n" + lines  # readers then skip the cut line alone
+            lines = b"\n" + lines  # readers then skip only the cut line
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, StrictStr, model_va
 from pydantic.config import JsonDict
 
 TEXT_COLUMN = "text"
-MAX_TEXTS = 10_000  # of a request
+MAX_TEXTS = 10_000  # maximum of a request
 MAX_COLUMNS = 1_000
 EXAMPLE: JsonDict = {"dataframe_records": [{TEXT_COLUMN: "A fine film."}]}
 ADVICE = f"Send JSON such as {json.dumps(EXAMPLE)}, with the header Content-Type: application/json."
@@ -109,12 +109,12 @@ class VersionResponse(BaseModel):
 
 
 class StatusResponse(BaseModel):
-    """The server is ready."""
+    """The status of a server that is ready."""
 
     status: str
 
 
 class ErrorResponse(BaseModel):
-    """What is wrong with a request, and what to do."""
+    """The problem of a request, and what to do."""
 
     detail: str

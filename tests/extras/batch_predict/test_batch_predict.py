@@ -20,7 +20,7 @@ from extras.batch_predict import parts, run
 from sentiment.tokenizer import UNICODE, encode
 from tests.conftest import Caller, own_copy, runs, stand_in
 from tests.own_texts import MODEL, write_texts
-from tests.project import Project, until
+from tests.project import Project, wait_until
 from tests.services import web
 from workflow import files, tracking
 from workflow.registry import champion
@@ -287,10 +287,10 @@ def test_a_worker_and_the_command_may_be_killed(
     out = project.path / "out"
     command = ("--file", "long.csv", "--out", "out", "--text-column", "body", "--workers", "1")
     process = project.start("python", "-m", "extras.batch_predict", *command)
-    until(lambda: count_parts(out))
+    wait_until(lambda: count_parts(out))
     children = psutil.Process(process.pid).children(recursive=True)
     next(child for child in children if "spawn_main" in " ".join(child.cmdline())).kill()
-    until(lambda: count_parts(out) > 1)
+    wait_until(lambda: count_parts(out) > 1)
     process.kill()
     process.communicate()
     predict(call, file="long.csv")

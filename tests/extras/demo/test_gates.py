@@ -10,7 +10,7 @@ from sentiment.network.architectures import recurrent_layers
 from sentiment.network.model import build_model
 from sentiment.network.params import TrainParams
 from tests.conftest import defaults, inputs
-from tests.project import SMALL, merged
+from tests.project import SMALL, merge_changes
 from workflow.params import validate_params
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
@@ -19,7 +19,7 @@ ROW = np.array([0, 0, 3, 7, 1, 4, 1, 1])
 
 def small(**changes: Any) -> TrainParams:
     """Return the params of a small training, with some of them changed."""
-    document = merged(merged(defaults(), SMALL), {"train": changes})
+    document = merge_changes(merge_changes(defaults(), SMALL), {"train": changes})
     return validate_params(document, "params.yaml").train
 
 

@@ -9,7 +9,7 @@ from extras.seeds import experiments
 from sentiment.errors import UserError
 from tests.conftest import Caller, defaults
 from tests.own_texts import NAME, use_table, write_texts
-from tests.project import SMALL, Project, merged
+from tests.project import SMALL, Project, merge_changes
 from workflow import provenance
 from workflow.params import load_params, validate_params
 
@@ -20,7 +20,9 @@ def test_name_depends_on_params_and_code_but_not_on_the_first_seed(
     monkeypatch.setattr(provenance, "code_digests", lambda _: {"train.py": "digest"})
 
     def named(**changes: Any) -> str:
-        params = validate_params(merged(merged(defaults(), SMALL), changes), "params.yaml")
+        params = validate_params(
+            merge_changes(merge_changes(defaults(), SMALL), changes), "params.yaml"
+        )
         return experiments.seed_experiments(params, 2)[1].name
 
     before = named()

@@ -20,7 +20,7 @@ from extras.sweep.confirmed_trials import SEED
 from stages import pad, train
 from tests.conftest import Caller, Starter, curve, epochs, own_copy, runs
 from tests.extras.sweep.conftest import change_config
-from tests.project import Project, until
+from tests.project import Project, wait_until
 from tests.services import kill, mlflow_server, postgres
 
 pytestmark = pytest.mark.slow
@@ -130,7 +130,7 @@ def require_curve_of_stage(call: Caller, trial: Run) -> None:
 def wait_for_epoch(project: Project, process: "subprocess.Popen[str]") -> None:
     """Wait until a trial has written a checkpoint, be it a new trial or a resumed one."""
     before = written(project)
-    until(lambda: written(project) - before or process.poll() is not None)
+    wait_until(lambda: written(project) - before or process.poll() is not None)
     assert process.poll() is None, process.communicate()
 
 

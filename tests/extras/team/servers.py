@@ -15,7 +15,7 @@ import requests
 
 from tests.extras.documented import documented
 from tests.project import QUIET, ROOT, Project, free_port, wait_for
-from tests.services import kill, postgres, started
+from tests.services import kill, postgres, start_process
 
 PAGE = ROOT / "extras" / "team" / "README.md"
 S3_BINARIES = ROOT / ".s3" / "bin"
@@ -64,7 +64,7 @@ def s3_store() -> Iterator[str]:
         pytest.skip("the stand-in for an S3 store is not installed: `make .s3/complete`")
     port = free_port()
     command = (str(S3_BINARIES / "moto_server"), "--host", "127.0.0.1", "--port", str(port))
-    process = started(ROOT, *command)
+    process = start_process(ROOT, *command)
     url = f"http://127.0.0.1:{port}"
     try:
         wait_for(f"{url}/moto-api/")
@@ -197,7 +197,7 @@ class Team(NamedTuple):
     def start(self) -> None:
         """Start the server as `PAGE` says, and wait until it responds."""
         command = "\n".join(documented(PAGE, "**Start.**"))
-        process = started(
+        process = start_process(
             self.backends.folder,
             "bash",
             "-ec",

@@ -203,7 +203,7 @@ def test_second_user_gets_data_from_the_store_and_the_run_from_the_server(
     alice: Project, bob: Project, experiment_id: str, client: mlflow.MlflowClient
 ) -> None:
     output = bob.path.with_name("output").read_text(encoding="utf-8")
-    assert "What the DVC remote shared has is pulled instead of being run." in output
+    assert "Outputs are pulled from the DVC remote shared if it has them." in output
     assert RAN not in output
     for folder in ("data/train", "data/evaluate", "data/pad"):
         assert bob.contents(folder) == alice.contents(folder)

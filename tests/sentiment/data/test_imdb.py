@@ -13,7 +13,7 @@ INDEX = b'{"the": 1, "and": 2, "a": 3, "of": 4}'
 
 
 def archive(**replacements: bytes) -> bytes:
-    """A small imdb.npz, made as the real one was."""
+    """Return a small imdb.npz that was made as the real one."""
     reviews = np.array([[1, 2, 3], [4]], dtype=object)
     labels = np.array([1, 0])
     buffer = io.BytesIO()
@@ -23,7 +23,7 @@ def archive(**replacements: bytes) -> bytes:
         for name, array in arrays.items():
             content = io.BytesIO()
             np.lib.format.write_array(content, array, version=(1, 0), allow_pickle=True)
-            # ZipInfo: dated 1980, so that every call gives the same bytes
+            # ZipInfo has the date 1980-01-01, so that every call gives the same bytes.
             entry = zipfile.ZipInfo(f"{name}.npy")
             file.writestr(entry, replacements.get(name, content.getvalue()))
     return buffer.getvalue()

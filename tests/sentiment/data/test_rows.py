@@ -37,34 +37,34 @@ DEEP = "[" * 100_000
 Case = tuple[str, str | bytes, list[tuple[str, str]] | list[str]]
 
 
-def write(path: Path, content: str | bytes) -> Path:
+def write_file(path: Path, content: str | bytes) -> Path:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
 
 
-def as_parquet(path: Path, **columns: Any) -> Path:
+def write_parquet(path: Path, **columns: Any) -> Path:
     parquet.write_table(pyarrow.table(columns), path)
     return path
 
 
-def made(folder: Path, kind: str) -> Path:
+def write_good_file(folder: Path, kind: str) -> Path:
     """Write a file of this kind with the rows of `GOOD`."""
     path = folder / f"reviews.{kind}"
     if kind.endswith((".gz", ".GZ")):
-        return write(path, gzip.compress(made(folder, kind[:-3]).read_bytes()))
+        return write_file(path, gzip.compress(write_good_file(folder, kind[:-3]).read_bytes()))
     if kind in ("csv", "TSV"):
         separator = "," if kind == "csv" else "\t"
         quoted = [(label, text.replace('"', '""')) for text, label in GOOD]
         lines = [f'{label}{separator}"{text}"' for label, text in quoted]
-        return write(path, "\n".join([f"label{separator}text", *lines, ""]))
+        return write_file(path, "\n".join([f"label{separator}text", *lines, ""]))
     if kind == "jsonl":
         values = [json.dumps({"text": text, "label": int(label)}) for text, label in GOOD]
-        return write(path, "\n".join(values))
+        return write_file(path, "\n".join(values))
     texts, labels = zip(*GOOD, strict=True)
-    return as_parquet(path, text=list(texts), label=[float(label) for label in labels])
+    return write_parquet(path, text=list(texts), label=[float(label) for label in labels])
 
 
-def load(path: Path, max_characters: int = MAX_CHARACTERS) -> list[tuple[str, str]]:
+def read_labeled(path: Path, max_characters: int = MAX_CHARACTERS) -> list[tuple[str, str]]:
     """Return the texts and labels of a file, which must have both labels."""
     rows = list(read_valid_rows(Source(path, path.name), COLUMNS, max_characters))
     labels = BinaryLabels(rows[0].label if rows else "1", "label")
@@ -79,7 +79,7 @@ def read_all(path: Path, columns: Columns, max_characters: int = 20) -> list[Row
 
 @pytest.mark.parametrize("kind", ["csv", "TSV", "jsonl", "jsonl.GZ", "csv.gz", "parquet"])
 def test_each_file_format_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
-    assert load(made(tmp_path, kind)) == GOOD
+    assert read_labeled(write_good_file(tmp_path, kind)) == GOOD
 
 
 # By what is special about a file: its name, its content, and its rows or parts of the message.
@@ -285,17 +285,17 @@ JSON_FILES: dict[str, Case] = {
 def test_text_file_is_read_exactly_or_refused(
     tmp_path: Path, name: str, content: str | bytes, expected: list[Any]
 ) -> None:
-    check(write(tmp_path / name, content), expected)
+    check(write_file(tmp_path / name, content), expected)
 
 
 def check(path: Path, expected: list[Any]) -> None:
     """Check the rows of a file, or the parts of the message that refuses it."""
     max_characters = len(HUGE) if (HUGE, "1") in expected or (HUGE, "0") in expected else 1000
     if isinstance(expected[0], tuple):
-        assert load(path, max_characters) == expected
+        assert read_labeled(path, max_characters) == expected
         return
     with pytest.raises(UserError) as raised:
-        load(path)
+        read_labeled(path)
     for part in (path.name, *expected):
         assert part in str(raised.value)
 
@@ -326,7 +326,7 @@ PARQUET_FILES: dict[str, tuple[dict[str, Any], list[Any]]] = {
 @pytest.mark.parametrize("case", PARQUET_FILES)
 def test_parquet_file_is_read_exactly_or_refused(tmp_path: Path, case: str) -> None:
     columns, expected = PARQUET_FILES[case]
-    check(as_parquet(tmp_path / "a.parquet", **columns), expected)
+    check(write_parquet(tmp_path / "a.parquet", **columns), expected)
 
 
 def test_parquet_file_with_the_same_column_twice_is_refused(tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_parquet_file_with_the_same_column_twice_is_refused(tmp_path: Path) -> N
 
 def test_rows_after_an_invalid_one_are_read_and_ids_are_kept(tmp_path: Path) -> None:
     content = b'nr,text\n1,fine\n2\n3,\xff\n4,"two\nlines"\n\n5,' + b"x" * 21 + b"\n6, \n\xff,y\n"
-    rows = read_all(write(tmp_path / "a.csv", content), Columns("text", id="nr"))
+    rows = read_all(write_file(tmp_path / "a.csv", content), Columns("text", id="nr"))
     assert [row.location for row in rows] == [
         "a.csv, row 1 (line 2)",
         "a.csv, row 2 (line 3)",
@@ -355,7 +355,7 @@ def test_rows_after_an_invalid_one_are_read_and_ids_are_kept(tmp_path: Path) -> 
 def test_problem_of_a_text_does_not_quote_it(tmp_path: Path) -> None:
     lines = ["private " * 9, ["private"], {"private": 1}, "private \ud800"]
     content = "\n".join(json.dumps({"text": text}) for text in lines)
-    rows = read_all(write(tmp_path / "a.jsonl", content), Columns("text"))
+    rows = read_all(write_file(tmp_path / "a.jsonl", content), Columns("text"))
     problems = [row.problem for row in rows if isinstance(row, InvalidRow)]
     assert len(problems) == len(lines)
     assert "private" not in "".join(problems)
@@ -371,11 +371,13 @@ def test_ids_of_any_kind_become_texts(tmp_path: Path) -> None:
         {},
     ]
     content = "\n".join(json.dumps({"text": "fine", **line}) for line in lines)
-    rows = read_all(write(tmp_path / "a.jsonl", content), Columns("text", id="nr"))
+    rows = read_all(write_file(tmp_path / "a.jsonl", content), Columns("text", id="nr"))
     assert [row.id for row in rows] == ["1", "2.5", None, "é", "[1]", None]
     assert [isinstance(row, Row) for row in rows] == [True] * 5 + [False]
 
 
 def test_column_may_be_read_as_text_and_as_id(tmp_path: Path) -> None:
-    rows = read_all(as_parquet(tmp_path / "a.parquet", text=["fine"]), Columns("text", id="text"))
+    rows = read_all(
+        write_parquet(tmp_path / "a.parquet", text=["fine"]), Columns("text", id="text")
+    )
     assert [(row.text, row.id) for row in rows if isinstance(row, Row)] == [("fine", "fine")]

@@ -17,9 +17,10 @@ HISTORY = {"epoch": [1], "accuracy": 0.5, "val_accuracy": 0.5, "loss": 0.7, "val
 
 @pytest.fixture
 def test_set() -> evaluate.EvalDataset:
-    """Four reviews; the padded ones stand in another order than the uncut ones."""
+    """Return four reviews. Their predictions are in another order than their texts."""
     reviews = Reviews.from_lists([[1], [1, 2], [1, 2, 3], [2, 2, 2, 2]], np.array([0, 1, 0, 1]))
-    order, seen = np.array([2, 0, 3, 1]), np.array([False, False, False, True])
+    order = np.array([2, 0, 3, 1])
+    seen = np.array([False, False, False, True])
     return evaluate.EvalDataset(reviews.labels[order], order, seen, reviews)
 
 

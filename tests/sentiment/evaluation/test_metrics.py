@@ -19,7 +19,7 @@ PREDICTIONS = pd.DataFrame(  # six of eight are right
 )
 
 
-def summary(predictions: pd.DataFrame) -> dict[str, Any]:
+def computed_metrics(predictions: pd.DataFrame) -> dict[str, Any]:
     """Return the metrics that `metrics.json` has."""
     confusion = metrics.confusion_matrix(predictions)
     lengths = metrics.accuracy_by_length(predictions, [100])
@@ -27,7 +27,8 @@ def summary(predictions: pd.DataFrame) -> dict[str, Any]:
 
 
 def test_metrics_equal_the_textbook_formulas() -> None:
-    truth, p = np.array([1, 1, 1, 1, 0, 0, 0, 0]), PREDICTIONS["probability"].to_numpy()
+    truth = np.array([1, 1, 1, 1, 0, 0, 0, 0])
+    p = PREDICTIONS["probability"].to_numpy()
     expected = {
         "test_accuracy": 6 / 8,
         "test_balanced_accuracy": 6 / 8,
@@ -47,15 +48,15 @@ def test_metrics_equal_the_textbook_formulas() -> None:
         "test_true_negatives": 3,
         "test_false_negatives": 1,
     }
-    result = summary(PREDICTIONS)
+    result = computed_metrics(PREDICTIONS)
     assert result.pop("test_accuracy_by_length") == {"1-100": 1.0, "over 100": 4 / 6}
     assert result == pytest.approx(expected)
     assert list(result) == list(expected)
 
 
 def test_metrics_without_predictions_are_missing_or_zero() -> None:
-    assert "test_accuracy_unseen" not in summary(PREDICTIONS.assign(seen_in_training=True))
-    never = summary(PREDICTIONS.assign(predicted="negative"))
+    assert "test_accuracy_unseen" not in computed_metrics(PREDICTIONS.assign(seen_in_training=True))
+    never = computed_metrics(PREDICTIONS.assign(predicted="negative"))
     assert never["test_precision"] == never["test_f1"] == 0
 
 
@@ -68,7 +69,7 @@ def test_confusion_matrix_counts_each_combination() -> None:
         ["positive", "negative", 2],
         ["positive", "positive", 2],
     ]
-    result = summary(changed)
+    result = computed_metrics(changed)
     assert (result["test_false_positives"], result["test_false_negatives"]) == (1, 2)
 
 
@@ -76,11 +77,13 @@ def test_thinned_roc_curve_lies_on_the_complete_one(rng: np.random.Generator) ->
     truth = rng.integers(0, 2, 5000)
     probability = 1 / (1 + np.exp(-rng.normal(3 * (truth - 0.5))))
     table = pd.DataFrame({"actual": metrics.class_names(truth), "probability": probability})
-    curve, thin = metrics.roc_curve(table, 5001), metrics.roc_curve(table, 200)
+    curve = metrics.roc_curve(table, 5001)
+    thin = metrics.roc_curve(table, 200)
     assert len(thin) <= 200 < len(curve)
     assert thin.iloc[[0, -1]].to_numpy().tolist() == [[0, 0], [1, 1]]
     assert set(thin.itertuples(index=False)) <= set(curve.itertuples(index=False))
-    along, along_thin = curve.sum(axis="columns"), thin.sum(axis="columns")
+    along = curve.sum(axis="columns")
+    along_thin = thin.sum(axis="columns")
     drawn = np.interp(along, along_thin, thin["true_positive_rate"])
     assert np.abs(drawn - curve["true_positive_rate"]).max() < 0.003
 

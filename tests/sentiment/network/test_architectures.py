@@ -19,16 +19,16 @@ from sentiment.network.training import Training
 from sentiment.serving.keras_classifier import BatchPredictor
 from tests.conftest import inputs
 from tests.project import TRANSFORMER
-from tests.sentiment.network.test_model import settings
-from tests.sentiment.network.test_training import parts
-from tests.sentiment.serving.test_pyfunc_model import load, packed
+from tests.sentiment.network.test_model import train_params
+from tests.sentiment.network.test_training import splits
+from tests.sentiment.serving.test_pyfunc_model import load_model, write_package
 from workflow.params import Params
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 
 
 def convolution(params: TrainParams, vectors: Any, _: Any) -> Any:
-    """The states of an encoder that the project does not have."""
+    """Return the states of an encoder that the project does not have."""
     import keras
 
     layer = keras.layers.Conv1D(params.units, 3, padding="same", name="convolution")
@@ -46,34 +46,39 @@ def test_registered_architecture_can_be_trained_served_and_explained(
     monkeypatch.setitem(ARCHITECTURES, "convolution", partial(sequence_features, convolution))
     changes = {"architecture": "convolution", "epochs": 1}
     params = small_params.train.model_copy(update=changes)
-    training = Training(params, inputs(20, 6), *parts())
+    training = Training(params, inputs(20, 6), *splits())
     assert training.path == "stock Keras: a convolution has no other path"
     training.fit(NO_PROGRESS, lambda _: None, verbose=False)
-    model, x = training.model, parts()[1].x
+    model = training.model
+    x = splits()[1].x
     assert model.get_layer("convolution").output.shape == (None, 6, 4)
     assert gradients.gradient_norms(model, x).shape == x.shape
     np.testing.assert_allclose(BatchPredictor(model, 8)(x), model(x)[:, 0], atol=1e-6)
-    served = load(packed(model, small_params, tmp_path))
-    explanation, steps = explain(served, "a fine film"), prefix_predictions(served, "a fine film")
-    assert len(explanation.words) == len(steps) == 3
+    served = load_model(write_package(model, small_params, tmp_path))
+    explanation = explain(served, "a fine film")
+    prefixes = prefix_predictions(served, "a fine film")
+    assert len(explanation.words) == len(prefixes) == 3
     assert any(word.log_odds for word in explanation.words)
-    assert steps[-1].probability == explanation.probability
+    assert prefixes[-1].probability == explanation.probability
 
 
 def test_encoder_blocks_compute_as_in_the_paper() -> None:
-    """Sinusoids by position; softmax(QK'/√d)V, then ReLU, each added and normalized."""
+    """Check sinusoids by position; softmax(QK'/√d)V, then ReLU, each added and normalized."""
     load_keras().utils.set_random_seed(1)
-    model = build_model(settings(**TRANSFORMER, units=32, layers=2, pooling="mean"), inputs(50, 5))
-    rng, tokens = np.random.default_rng(0), np.array([7, 8, 9, 7, 1])
-    for weight in model.trainable_weights:  # without those of positions
+    model = build_model(
+        train_params(**TRANSFORMER, units=32, layers=2, pooling="mean"), inputs(50, 5)
+    )
+    rng = np.random.default_rng(0)
+    tokens = np.array([7, 8, 9, 7, 1])
+    for weight in model.trainable_weights:  # those of positions are not trainable
         weight.assign(rng.normal(0, 0.3, weight.shape))
     weights = {layer.name: layer.get_weights() for layer in model.layers}
     norms = [weights[name] for name in weights if name.startswith("layer_normalization")]
 
     def add(values: np.ndarray, part: np.ndarray) -> Any:
         scale, offset = norms.pop(0)
-        centred = values + part - (values + part).mean(axis=1, keepdims=True)
-        return scale * centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-3) + offset
+        centered = values + part - (values + part).mean(axis=1, keepdims=True)
+        return scale * centered / np.sqrt((centered**2).mean(1, keepdims=True) + 1e-3) + offset
 
     angles = np.arange(1, 6)[:, None] / 10_000 ** (np.arange(0, 64, 2) / 64)
     x = 8 * weights["embedding"][0][tokens] + np.hstack([np.sin(angles), np.cos(angles)])
@@ -83,8 +88,8 @@ def test_encoder_blocks_compute_as_in_the_paper() -> None:
             np.einsum("tf,fhd->htd", x, kernel) + bias[:, None]
             for kernel, bias in zip(projections[::2], projections[1::2], strict=True)
         )
-        scores = np.exp(query @ key.transpose(0, 2, 1) / np.sqrt(32))
-        heads = scores / scores.sum(axis=2, keepdims=True) @ value
+        weighted = np.exp(query @ key.transpose(0, 2, 1) / np.sqrt(32))
+        heads = weighted / weighted.sum(axis=2, keepdims=True) @ value
         x = add(x, np.einsum("htd,hdf->tf", heads, out) + out_bias)
         up, up_bias = weights[f"hidden{block}"]
         down, down_bias = weights[f"feed_forward{block}"]

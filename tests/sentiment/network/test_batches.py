@@ -10,7 +10,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 
 
 def test_batches_keep_rows_together_and_keep_types() -> None:
-    x, y = np.arange(40, dtype=np.uint16).reshape(20, 2), np.arange(20, dtype=np.uint8)
+    x = np.arange(40, dtype=np.uint16).reshape(20, 2)
+    y = np.arange(20, dtype=np.uint8)
     sizes = []
     for some_x, some_y in batched_dataset(x, y, batch_size=6, shuffle=True):
         assert (some_x.numpy()[:, 0] == 2 * some_y.numpy()).all()
@@ -23,13 +24,14 @@ def test_batches_keep_rows_together_and_keep_types() -> None:
 def test_split_is_where_keras_splits_without_copies(reviews: int, share: float) -> None:
     from keras.src.trainers.data_adapters import array_slicing
 
-    x, y = np.arange(reviews)[:, None], np.zeros(reviews, np.uint8)
+    x = np.arange(reviews)[:, None]
+    y = np.zeros(reviews, np.uint8)
     (keras_x, _), (keras_validation, _) = array_slicing.train_validation_split((x, y), share)
-    learning, validation = train_validation_split(x, y, share)
-    assert np.array_equal(learning.x, keras_x)
-    assert np.array_equal(validation.x, keras_validation)
-    assert np.shares_memory(learning.x, x)
-    assert np.shares_memory(validation.x, x)
+    train_split, val_split = train_validation_split(x, y, share)
+    assert np.array_equal(train_split.x, keras_x)
+    assert np.array_equal(val_split.x, keras_validation)
+    assert np.shares_memory(train_split.x, x)
+    assert np.shares_memory(val_split.x, x)
 
 
 def test_empty_split_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""The fast LSTM equals Keras' LSTM in outputs, gradients, updates and learning curves."""
+"""The fast LSTM equals Keras' LSTM in outputs, gradients, updates and the curves of a training."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,13 @@ from sentiment.backend import load_keras
 from sentiment.network.model import build_model
 from sentiment.network.params import TrainParams
 from tests.conftest import inputs
-from tests.sentiment.network.test_training import CURVES, Changes, learn, prepared, small
+from tests.sentiment.network.test_training import (
+    CURVES,
+    Changes,
+    new_training,
+    small_train_params,
+    train,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +26,7 @@ TOLERANCE = 1e-5  # float32
 
 
 def outputs_and_gradients(model: "keras.Model", tokens: np.ndarray) -> list[np.ndarray]:
-    """The outputs, then the gradients of every weight, for a random loss."""
+    """Return the outputs, then the gradients of every weight, for a random loss."""
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
@@ -40,7 +46,7 @@ def assert_same(first: list[np.ndarray], second: list[np.ndarray]) -> None:
 def accelerate(model: "keras.Model", params: TrainParams | None = None) -> str:
     from sentiment.network import fast_lstm
 
-    return fast_lstm.accelerate(model, params or small())
+    return fast_lstm.accelerate(model, params or small_train_params())
 
 
 @pytest.mark.parametrize(
@@ -53,7 +59,7 @@ def accelerate(model: "keras.Model", params: TrainParams | None = None) -> str:
     ids=str,
 )
 def test_outputs_and_gradients_equal_keras(changes: Changes) -> None:
-    params = small(**changes)
+    params = small_train_params(**changes)
     model = build_model(params, inputs(20, 30))
     tokens = np.random.default_rng(0).integers(1, 20, (13, 30))
     tokens[:4, :9] = tokens[4:8, 20:] = 0  # padding
@@ -77,8 +83,9 @@ def test_outputs_and_gradients_equal_keras(changes: Changes) -> None:
     ids=str,
 )
 def test_same_seed_gives_the_same_learning_curve(changes: Changes) -> None:
-    params = small(**changes)
-    stock, ours = learn(params), learn(params, accelerate=True)
+    params = small_train_params(**changes)
+    stock = train(params)
+    ours = train(params, accelerate=True)
     for name in CURVES:
         assert ours.history[name].tolist() == pytest.approx(stock.history[name], rel=1e-4)
 
@@ -86,9 +93,9 @@ def test_same_seed_gives_the_same_learning_curve(changes: Changes) -> None:
 @pytest.mark.parametrize("optimizer", ["adamw", "nadam", "rmsprop", "sgd"])
 def test_updates_equal_keras_with_every_optimizer(optimizer: str) -> None:
     schedule = {"kind": "cosine", "warmup_epochs": 0.4}
-    options = {"global_clipnorm": 0.5, "weight_decay": 0.01}
-    params = small(optimizer=optimizer, schedule=schedule, **options)
-    stock, ours = models = [prepared(params).model for _ in range(2)]
+    changes = {"global_clipnorm": 0.5, "weight_decay": 0.01}
+    params = small_train_params(optimizer=optimizer, schedule=schedule, **changes)
+    stock, ours = models = [new_training(params).model for _ in range(2)]
     accelerate(ours)
     rng = np.random.default_rng(0)
     for _ in range(3):
@@ -101,8 +108,9 @@ def test_updates_equal_keras_with_every_optimizer(optimizer: str) -> None:
 
 def test_saved_model_is_plain_keras(tmp_path: Path) -> None:
     keras = load_keras()
-    params = small(bidirectional=True)
-    model, x = build_model(params, inputs(20, 6)), np.arange(48).reshape(8, 6) % 20
+    params = small_train_params(bidirectional=True)
+    model = build_model(params, inputs(20, 6))
+    x = np.arange(48).reshape(8, 6) % 20
     accelerate(model, params)
     model.optimizer.apply([np.ones(v.shape, "f") for v in model.trainable_variables], [])
     model.save(tmp_path / "model.keras")
@@ -126,12 +134,12 @@ def test_saved_model_is_plain_keras(tmp_path: Path) -> None:
     ],
 )
 def test_path_names_the_reason_for_stock_keras(changes: Changes, path: str) -> None:
-    params = small(**changes)
+    params = small_train_params(**changes)
     assert accelerate(build_model(params, inputs(20, 6)), params) == path
 
 
 def test_gpu_uses_stock_keras(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = build_model(small(), inputs(20, 6))
+    model = build_model(small_train_params(), inputs(20, 6))
     monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda *_: ["GPU:0"])
     assert "GPU" in accelerate(model)
     assert "inner_loop" not in vars(model.get_layer("lstm"))

@@ -16,8 +16,8 @@ from sentiment.network.ngrams import HASH_PRIMES, NO_NGRAM, ngram_hashes
 from sentiment.network.progress import NO_PROGRESS
 from sentiment.network.training import Training
 from tests.conftest import inputs
-from tests.project import merged
-from tests.sentiment.network.test_training import prepared, small
+from tests.project import merge_changes
+from tests.sentiment.network.test_training import new_training, small_train_params
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 LINEAR_PARAMS = {"max_features": 1000, "min_reviews": 1, "ending": 0.0}
 LINEAR: dict[str, Any] = {"architecture": "linear", "linear": LINEAR_PARAMS}
-PAD, UNKNOWN = 0, 2
+PAD = 0
+UNKNOWN = 2
 
 
 def hash_of(*words: int) -> int:
@@ -40,10 +41,10 @@ def feature_rows(model: "keras.Model", ngrams: Iterable[tuple[int, ...]]) -> np.
     return np.asarray(index[hashes % linear.SLOTS, 1], int)
 
 
-def new_training(x: list[list[int]], y: list[int], **changes: Any) -> Training:
+def training_on(x: list[list[int]], y: list[int], **changes: Any) -> Training:
     """Return a training on these reviews, before its first epoch."""
     split = Split(np.array(x, np.uint16), np.array(y, np.uint8))
-    return prepared(small(**{**LINEAR, **changes}), learning=split)
+    return new_training(small_train_params(**{**LINEAR, **changes}), train_split=split)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -77,9 +78,9 @@ def test_log_ratios_are_those_of_naive_bayes() -> None:
 
 
 def test_known_ngrams_have_the_log_ratio_of_the_reviews_that_have_them() -> None:
-    """A review counts once, however often it has an n-gram."""
+    """Count a review once, however often it has an n-gram."""
     x = [[0, 1, 5, 5, 6, 5], [0, 0, 0, 1, 6, 5], [0, 0, 0, 0, 1, 6]]
-    training = new_training(x, [1, 0, 0], linear={**LINEAR_PARAMS, "min_reviews": 2, "ngrams": 2})
+    training = training_on(x, [1, 0, 0], linear={**LINEAR_PARAMS, "min_reviews": 2, "ngrams": 2})
     table = training.model.get_layer(linear.LOG_RATIO).get_weights()[0][:, 0]
     ngrams = {(1,): (2, 1), (5,): (1, 1), (6,): (2, 1), (1, 6): (2, 0), (6, 5): (1, 1)}
     counts = np.array(list(ngrams.values())).T
@@ -92,7 +93,7 @@ def test_known_ngrams_have_the_log_ratio_of_the_reviews_that_have_them() -> None
 
 @pytest.mark.parametrize("padding", ["pre", "post"])
 def test_logit_adds_each_known_ngram_of_a_review_once(padding: str) -> None:
-    training = new_training([[1, 5, 6, 7, 5, 6], [0, 0, 1, 9, 8, 7]], [1, 0])
+    training = training_on([[1, 5, 6, 7, 5, 6], [0, 0, 1, 9, 8, 7]], [1, 0])
     model = training.model
     rng = np.random.default_rng(0)
     log_ratio = model.get_layer(linear.LOG_RATIO).get_weights()[0][:, 0]
@@ -109,22 +110,24 @@ def test_logit_adds_each_known_ngram_of_a_review_once(padding: str) -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "nadam", "rmsprop"])
 def test_optimizer_damps_the_steps_of_rare_features(optimizer: str) -> None:
-    linear_model = build_model(small(**LINEAR, optimizer=optimizer), inputs(20, 6))
+    linear_model = build_model(small_train_params(**LINEAR, optimizer=optimizer), inputs(20, 6))
     assert linear_model.optimizer.epsilon == linear.EPSILON
-    network = build_model(small(optimizer=optimizer), inputs(20, 6))
+    network = build_model(small_train_params(optimizer=optimizer), inputs(20, 6))
     assert network.optimizer.epsilon == 1e-7
 
 
 def test_optimizer_without_epsilon_is_possible() -> None:
-    training = new_training([[0, 0, 0, 0, 0, 5], [0, 0, 0, 0, 0, 6]], [1, 0], optimizer="sgd")
+    training = training_on([[0, 0, 0, 0, 0, 5], [0, 0, 0, 0, 0, 6]], [1, 0], optimizer="sgd")
     result = training.fit(NO_PROGRESS, lambda _: None)
     assert np.isfinite(result.history["loss"]).all()
 
 
 @pytest.mark.parametrize("row", [[0, 0, 5, 6, 5, 7], [5, 6, 5, 7, 0, 0]], ids=["pre", "post"])
 def test_words_and_bigrams_of_the_ending_are_features_of_their_own(row: list[int]) -> None:
-    """The last half of four words ends the words 5 and 7 and the bigrams 6 5 and 5 7."""
-    model = build_model(small(**merged(LINEAR, {"linear": {"ending": 0.5}})), inputs(20, 6))
+    """Expect the words 5 and 7, and the bigrams 6 5 and 5 7, as the ending of 5 6 5 7."""
+    model = build_model(
+        small_train_params(**merge_changes(LINEAR, {"linear": {"ending": 0.5}})), inputs(20, 6)
+    )
     hashes = load_keras().Model(model.input, model.get_layer(linear.HASHES).output)
     found = np.asarray(hashes(np.array([row]))).ravel()
     ngrams = [(5,), (6,), (7,), (5, 6), (6, 5), (5, 7), (5, 6, 5), (6, 5, 7)]
@@ -135,7 +138,7 @@ def test_words_and_bigrams_of_the_ending_are_features_of_their_own(row: list[int
 
 def test_features_that_were_not_chosen_are_ignored() -> None:
     x = [[0, 0, 0, 0, 0, 5], [0, 0, 0, 0, 0, 6]]
-    model = new_training(x, [1, 0], linear={**LINEAR_PARAMS, "max_features": 1}).model
+    model = training_on(x, [1, 0], linear={**LINEAR_PARAMS, "max_features": 1}).model
     for name in (linear.LOG_RATIO, linear.WEIGHT):
         model.get_layer(name).set_weights([np.array([[0], [1]])])
     probabilities = model(np.array([[0, 0, 0, 0, 0, word] for word in (5, 6, 7)]))
@@ -143,9 +146,9 @@ def test_features_that_were_not_chosen_are_ignored() -> None:
 
 
 def test_unknown_feature_in_the_slot_of_a_known_one_is_ignored() -> None:
-    model = build_model(small(**LINEAR), inputs(20, 6))
+    model = build_model(small_train_params(**LINEAR), inputs(20, 6))
     index = np.zeros((linear.SLOTS, 2))
-    index[hash_of(5)] = [1, 2]  # of the feature with the hash SLOTS + hash_of(5)
+    index[hash_of(5)] = [1, 2]  # the slot belongs to the hash SLOTS + hash_of(5)
     model.get_layer(linear.INDEX).set_weights([index])
     for name in (linear.LOG_RATIO, linear.WEIGHT):
         model.get_layer(name).set_weights([np.ones((1001, 1))])
@@ -155,16 +158,16 @@ def test_unknown_feature_in_the_slot_of_a_known_one_is_ignored() -> None:
 
 def test_training_without_a_frequent_ngram_or_with_one_label_is_refused() -> None:
     with pytest.raises(UserError, match="No word is in 900 training reviews"):
-        prepared(small(architecture="linear", linear={"min_reviews": 900}))
+        new_training(small_train_params(architecture="linear", linear={"min_reviews": 900}))
     with pytest.raises(UserError, match="the same label"):
-        new_training([[0, 0, 0, 0, 5, 6]], [1])
+        training_on([[0, 0, 0, 0, 5, 6]], [1])
 
 
 @pytest.mark.parametrize("changes", [{"ngrams": 1}, {}], ids=str)
 def test_review_without_words_has_the_probability_of_the_bias(changes: dict[str, Any]) -> None:
     x = [[0, 0, 0, 0, 5, 6], [0, 0, 0, 0, 6, 7]]
     params = {**LINEAR_PARAMS, "ending": 0.25, **changes}
-    model = new_training(x, [1, 0], linear=params).model
+    model = training_on(x, [1, 0], linear=params).model
     model.get_layer(linear.WEIGHT).set_weights([np.ones((1001, 1))])
     assert np.asarray(model(np.zeros((1, 6), int))) == pytest.approx(0.5)
     assert float(model(np.array(x))[0, 0]) > 0.5
@@ -173,14 +176,14 @@ def test_review_without_words_has_the_probability_of_the_bias(changes: dict[str,
 def test_linear_model_starts_undecided_and_learns_which_words_matter() -> None:
     x = np.random.default_rng(0).integers(3, 20, (200, 6))
     y = (x == 5).any(axis=1)
-    training = new_training(x.tolist(), y.tolist(), learning_rate=0.1, epochs=4)
+    training = training_on(x.tolist(), y.tolist(), learning_rate=0.1, epochs=4)
     assert np.asarray(training.model(x)) == pytest.approx(0.5)
     history = training.fit(NO_PROGRESS, lambda _: None).history
     assert history["accuracy"].iloc[-1] > 0.95
 
 
 def test_gradient_of_a_word_is_that_of_the_ngrams_that_first_end_with_it() -> None:
-    model = build_model(small(**LINEAR), inputs(20, 6))
+    model = build_model(small_train_params(**LINEAR), inputs(20, 6))
     index = np.zeros((linear.SLOTS, 2))
     index[hash_of(5)] = [0, 2]
     model.get_layer(linear.INDEX).set_weights([index])

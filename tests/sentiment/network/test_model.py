@@ -11,26 +11,28 @@ from sentiment.network.architectures import recurrent_layers
 from sentiment.network.model import build_model, save_model
 from sentiment.network.params import TrainParams
 from tests.conftest import defaults, inputs
-from tests.project import TRANSFORMER, merged
+from tests.project import TRANSFORMER, merge_changes
 from workflow.params import Params, validate_params
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
-BEFORE, BEHIND, SHORT = [0, 0, 0, 7, 8, 9], [7, 8, 9, 0, 0, 0], [7, 8, 9]
+BEFORE = [0, 0, 0, 7, 8, 9]
+BEHIND = [7, 8, 9, 0, 0, 0]
+SHORT = [7, 8, 9]
 
 
-def settings(**changes: Any) -> TrainParams:
-    return validate_params(merged(defaults(), {"train": changes}), "params.yaml").train
+def train_params(**changes: Any) -> TrainParams:
+    return validate_params(merge_changes(defaults(), {"train": changes}), "params.yaml").train
 
 
 def probabilities(train: TrainParams, *reviews: list[int]) -> list[float]:
-    """The probability of each review, by a model with the weights of a seed."""
+    """Return the probability of each review, by a model with the weights of a seed."""
     load_keras().utils.set_random_seed(1)
     model = build_model(train, inputs(50, len(reviews[0])))
     probabilities: list[float] = model(np.array(reviews)).numpy()[:, 0].tolist()
     return probabilities
 
 
-def test_default_params_build_the_reference_model(default_params: Params) -> None:
+def test_default_model_is_embedding_lstm_dense(default_params: Params) -> None:
     model = build_model(default_params.train, inputs(10_000, 200))
     parameters = [(type(layer).__name__, layer.count_params()) for layer in model.layers[1:]]
     assert parameters == [("Embedding", 640_000), ("LSTM", 33_024), ("Dense", 65)]
@@ -40,7 +42,8 @@ def test_default_params_build_the_reference_model(default_params: Params) -> Non
 
 
 def test_masked_predictions_equal_stock_keras() -> None:
-    ours, keras = probabilities(settings(mask_padding=True), BEFORE, BEHIND), load_keras()
+    ours = probabilities(train_params(mask_padding=True), BEFORE, BEHIND)
+    keras = load_keras()
     keras.utils.set_random_seed(1)
     read = [keras.layers.Embedding(50, 64, mask_zero=True), keras.layers.LSTM(64)]
     head = keras.layers.Dense(1, activation="sigmoid")
@@ -59,7 +62,7 @@ RECURRENT: list[dict[str, Any]] = [
     "changes", [*RECURRENT, TRANSFORMER, {**TRANSFORMER, "pooling": "max+mean"}], ids=str
 )
 def test_masked_padding_does_not_change_predictions(changes: dict[str, Any]) -> None:
-    train = settings(**{"units": 8, "layers": 2, "mask_padding": True, **changes})
+    train = train_params(**{"units": 8, "layers": 2, "mask_padding": True, **changes})
     before, behind = probabilities(train, BEFORE, BEHIND)
     assert 0 < before < 1
     assert before == pytest.approx(behind, abs=1e-6)
@@ -68,12 +71,12 @@ def test_masked_padding_does_not_change_predictions(changes: dict[str, Any]) -> 
 
 @pytest.mark.parametrize("changes", RECURRENT, ids=str)
 def test_unmasked_padding_changes_predictions(changes: dict[str, Any]) -> None:
-    before, behind = probabilities(settings(**changes, units=8, layers=2), BEFORE, BEHIND)
+    before, behind = probabilities(train_params(**changes, units=8, layers=2), BEFORE, BEHIND)
     assert abs(before - behind) > 1e-6
 
 
 def test_padding_is_masked_in_segments() -> None:
-    train = settings(segment_length=2, pooling="max+mean", mask_padding=True)
+    train = train_params(segment_length=2, pooling="max+mean", mask_padding=True)
     assert probabilities(train, BEFORE) == pytest.approx(
         probabilities(train, [0, *SHORT]), abs=1e-6
     )
@@ -81,7 +84,7 @@ def test_padding_is_masked_in_segments() -> None:
 
 def test_layers_are_stacked_and_initialized_as_params_say() -> None:
     start = {"forget_bias": 2.5, "recurrent_initializer": "identity"}
-    model = build_model(settings(layers=3, units=3, bidirectional=True, **start), inputs(50, 9))
+    model = build_model(train_params(layers=3, units=3, bidirectional=True, **start), inputs(50, 9))
     shapes = [model.get_layer(f"bidirectional{n}").output.shape for n in ("", "_2", "_3")]
     assert shapes == [(None, 9, 6), (None, 9, 6), (None, 6)]
     assert len(recurrent_layers(model)) == 6
@@ -91,7 +94,7 @@ def test_layers_are_stacked_and_initialized_as_params_say() -> None:
 
 
 def test_each_segment_starts_with_a_new_state_and_all_are_pooled() -> None:
-    model = build_model(settings(segment_length=4, pooling="max+mean", units=4), inputs(50, 12))
+    model = build_model(train_params(segment_length=4, pooling="max+mean", units=4), inputs(50, 12))
     review = np.arange(5, 17)[None]
     vectors = model.get_layer("embedding")(review)
     states = [model.get_layer("lstm")(vectors[:, n : n + 4])[0].numpy() for n in (0, 4, 8)]
@@ -102,7 +105,7 @@ def test_each_segment_starts_with_a_new_state_and_all_are_pooled() -> None:
 
 
 def test_word_dropout_makes_words_unknown_but_keeps_padding() -> None:
-    model = build_model(settings(dropout={"word": 0.3}), inputs(50, 100))
+    model = build_model(train_params(dropout={"word": 0.3}), inputs(50, 100))
     words = load_keras().Model(model.input, model.get_layer("embedding").input)
     tokens = np.tile([*[0] * 20, *[7] * 80], (100, 1))
     np.testing.assert_array_equal(words(tokens, training=False), tokens)
@@ -130,12 +133,12 @@ def test_contradicting_params_are_refused(
     train: dict[str, Any], pad: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(UserError, match=reason):
-        validate_params(merged(defaults(), {"train": train, "pad": pad}), "params.yaml")
+        validate_params(merge_changes(defaults(), {"train": train, "pad": pad}), "params.yaml")
 
 
 def test_dropouts_are_where_params_name_them() -> None:
     rates = {"embedding": 0.1, "input": 0.2, "recurrent": 0.3, "head": 0.4}
-    model = build_model(settings(dropout=rates), inputs(50, 9))
+    model = build_model(train_params(dropout=rates), inputs(50, 9))
     cell = model.get_layer("lstm")
     kinds = [type(layer).__name__ for layer in model.layers]
     assert kinds == ["InputLayer", "Embedding", "SpatialDropout1D", "LSTM", "Dropout", "Dense"]
@@ -144,8 +147,8 @@ def test_dropouts_are_where_params_name_them() -> None:
 
 
 def test_optimizer_and_loss_are_those_of_params() -> None:
-    options = {"learning_rate": 0.05, "weight_decay": 0.03, "global_clipnorm": 0.5}
-    train = settings(optimizer="adamw", **options, label_smoothing=0.2)
+    changes = {"learning_rate": 0.05, "weight_decay": 0.03, "global_clipnorm": 0.5}
+    train = train_params(optimizer="adamw", **changes, label_smoothing=0.2)
     model = build_model(train, inputs(50, 9))
     assert type(model.optimizer).__name__ == "AdamW"
     assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
@@ -167,9 +170,9 @@ RISING = 0.5 * np.arange(6) / 6
 def test_learning_rate_rises_linearly_and_falls_by_a_cosine(
     kind: str, warmup_epochs: float, start: list[float], falling: int
 ) -> None:
-    """The rate of each step of four epochs of five steps."""
+    """Compare the rate of each step of four epochs of five steps."""
     schedule = {"kind": kind, "warmup_epochs": warmup_epochs}
-    train = settings(epochs=4, learning_rate=0.5, schedule=schedule)
+    train = train_params(epochs=4, learning_rate=0.5, schedule=schedule)
     rate = build_model(train, inputs(50, 9)).optimizer._learning_rate
     expected = [*start, *(0.25 * (1 + np.cos(np.pi * step / falling)) for step in range(falling))]
     np.testing.assert_allclose([float(rate(step)) for step in range(20)], expected, atol=1e-6)
@@ -180,7 +183,7 @@ def test_model_with_all_params_is_loaded_as_saved(tmp_path: Path) -> None:
     changes |= {"mask_padding": True, "label_smoothing": 0.1, "weight_decay": 0.1}
     changes |= {"dropout": {"word": 0.3, "head": 0.3}, "units": 4}
     schedule = {"kind": "cosine", "warmup_epochs": 1.0}
-    model = build_model(settings(**changes, schedule=schedule), inputs(50, 8))
+    model = build_model(train_params(**changes, schedule=schedule), inputs(50, 8))
     save_model(model, tmp_path / "model.keras")
     loaded = load_keras().saving.load_model(tmp_path / "model.keras", safe_mode=True)
     tokens = np.random.default_rng(0).integers(0, 50, (20, 8))
@@ -196,7 +199,7 @@ def test_equal_models_are_saved_as_equal_bytes(small_params: Params, tmp_path: P
     model = build_model(small_params.train, inputs(20, 6))
     save_model(model, tmp_path / "first.keras")
     time.sleep(2.1)  # an archive's time has steps of two seconds
-    keras.utils.clear_session()  # or its layers get other names
+    keras.utils.clear_session()  # otherwise its layers get other names
     again = build_model(small_params.train, inputs(20, 6))
     again.set_weights(model.get_weights())
     save_model(again, tmp_path / "second.keras")

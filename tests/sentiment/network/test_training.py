@@ -13,7 +13,7 @@ from sentiment.network.progress import METRICS, NO_PROGRESS, OnEpoch, Progress, 
 from sentiment.network.training import Training
 from sentiment.network.word_vectors import word_vectors
 from tests.conftest import defaults, inputs
-from tests.project import SMALL, TRANSFORMER, merged
+from tests.project import SMALL, TRANSFORMER, merge_changes
 from workflow.params import Params, validate_params
 
 if TYPE_CHECKING:
@@ -24,54 +24,54 @@ Changes = dict[str, Any]
 CURVES = ("accuracy", "loss", "val_accuracy", "val_loss")
 
 
-def small(**changes: Any) -> TrainParams:
-    document = merged(merged(defaults(), SMALL), {"train": changes})
+def small_train_params(**changes: Any) -> TrainParams:
+    document = merge_changes(merge_changes(defaults(), SMALL), {"train": changes})
     return validate_params(document, "params.yaml").train
 
 
-def prepared(
-    params: TrainParams, accelerate: bool = False, learning: Split | None = None
+def new_training(
+    params: TrainParams, accelerate: bool = False, train_split: Split | None = None
 ) -> Training:
-    """A training as the stage has it before the first epoch; on the fast path if that is wanted."""
+    """Return a training before its first epoch, on the fast path if `accelerate` is true."""
     changed = params.model_copy(update={"accelerate": params.accelerate and accelerate})
-    default, validation = parts()
-    return Training(changed, inputs(20, 6), learning or default, validation)
+    default, val_split = splits()
+    return Training(changed, inputs(20, 6), train_split or default, val_split)
 
 
-def learn(
+def train(
     params: TrainParams, accelerate: bool = False, on_epoch: OnEpoch = lambda _: None
 ) -> TrainingResult:
-    return prepared(params, accelerate).fit(NO_PROGRESS, on_epoch)
+    return new_training(params, accelerate).fit(NO_PROGRESS, on_epoch)
 
 
 def reviews() -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-    """Few short reviews and their labels."""
+    """Return 200 short reviews and their labels."""
     x = np.random.default_rng(0).integers(0, 20, (200, 6)).astype(np.uint16)
     return x, (x[:, 0] > 9).astype(np.uint8)
 
 
-def parts() -> tuple[Split, Split]:
-    """These, to learn from and to validate on."""
+def splits() -> tuple[Split, Split]:
+    """Return the training set and the validation set of `reviews`."""
     return train_validation_split(*reviews(), 0.2)
 
 
-def validated(model: "keras.Model") -> dict[str, float]:
-    """Loss and accuracy of a model on the validation part."""
-    metrics: dict[str, float] = model.evaluate(*parts()[1], verbose=0, return_dict=True)
+def validation_metrics(model: "keras.Model") -> dict[str, float]:
+    """Return loss and accuracy of a model on the validation set."""
+    metrics: dict[str, float] = model.evaluate(*splits()[1], verbose=0, return_dict=True)
     return {f"val_{name}": value for name, value in metrics.items()}
 
 
 def test_history_equals_stock_keras_and_each_epoch_is_reported() -> None:
     reported: list[Progress] = []
-    trained = learn(small(seed=5), on_epoch=reported.append)
+    trained = train(small_train_params(seed=5), on_epoch=reported.append)
     keras = load_keras()
     keras.utils.set_random_seed(5)
     layers = [keras.layers.Embedding(20, 4), keras.layers.LSTM(4)]
     head = keras.layers.Dense(1, activation="sigmoid")
     model = keras.Sequential([keras.Input((6,)), *layers, head])
     model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
-    options = {"batch_size": 32, "epochs": 2, "validation_split": 0.2, "verbose": 0}
-    stock = model.fit(*reviews(), **options).history
+    arguments = {"batch_size": 32, "epochs": 2, "validation_split": 0.2, "verbose": 0}
+    stock = model.fit(*reviews(), **arguments).history
     for name in CURVES:
         assert trained.history[name].tolist() == pytest.approx(stock[name], rel=1e-6)
     assert list(trained.history) == ["epoch", *METRICS]
@@ -81,10 +81,11 @@ def test_history_equals_stock_keras_and_each_epoch_is_reported() -> None:
 
 
 def test_balanced_class_weights_equal_keras() -> None:
-    learning, _ = parts()
-    rare = Split(learning.x[:30], (np.arange(30) % 5 == 0).astype(np.uint8))
-    params = small(class_weight="balanced", epochs=1, optimizer="sgd")
-    ours, stock = prepared(params, learning=rare), prepared(small(optimizer="sgd")).model
+    train_split, _ = splits()
+    rare = Split(train_split.x[:30], (np.arange(30) % 5 == 0).astype(np.uint8))
+    params = small_train_params(class_weight="balanced", epochs=1, optimizer="sgd")
+    ours = new_training(params, train_split=rare)
+    stock = new_training(small_train_params(optimizer="sgd")).model
     trained = ours.fit(NO_PROGRESS, lambda _: None, verbose=False)
     weights = {0: 30 / (2 * 24), 1: 30 / (2 * 6)}
     history = stock.fit(*rare, batch_size=32, class_weight=weights, verbose=0).history
@@ -94,12 +95,12 @@ def test_balanced_class_weights_equal_keras() -> None:
 
 
 def test_best_epoch_can_be_kept_without_early_stopping() -> None:
-    best = prepared(small(epochs=8, learning_rate=0.5, keep_best=True))
+    best = new_training(small_train_params(epochs=8, learning_rate=0.5, keep_best=True))
     trained = best.fit(NO_PROGRESS, lambda _: None)
     losses = trained.history["val_loss"].tolist()
     assert len(losses) == 8
     assert trained.kept_epoch == losses.index(min(losses)) + 1 < 8
-    assert validated(best.model)["val_loss"] == pytest.approx(min(losses), rel=1e-5)
+    assert validation_metrics(best.model)["val_loss"] == pytest.approx(min(losses), rel=1e-5)
 
 
 def test_training_metrics_are_those_of_the_kept_epoch() -> None:
@@ -139,27 +140,27 @@ RESUMED: list[Changes] = [
     },
     {**TRANSFORMER, "pooling": "max+mean", "dropout": {"input": 0.3, "head": 0.3}},
     {"architecture": "linear", "linear": {"max_features": 64, "min_reviews": 1, "ending": 0.0}},
-    STOPPED,  # which ends after two epochs
+    STOPPED,  # stops after two epochs
 ]
 
 
 def assert_same(one: dict[str, NDArray[Any]], other: dict[str, NDArray[Any]]) -> None:
-    """The state is the same to the bit."""
+    """Check that two captured states are the same to the bit."""
     assert one.keys() == other.keys()
     for name, array in one.items():
         np.testing.assert_array_equal(array, other[name])
 
 
 def test_vectors_are_initialized_from_the_training_set() -> None:
-    model = prepared(small(embedding_initializer="cooccurrence")).model
+    model = new_training(small_train_params(embedding_initializer="cooccurrence")).model
     vectors = model.get_layer("embedding").get_weights()[0]
-    np.testing.assert_allclose(vectors, word_vectors(parts()[0].x, 20, 4, (0, 2)), atol=1e-6)
+    np.testing.assert_allclose(vectors, word_vectors(splits()[0].x, 20, 4, (0, 2)), atol=1e-6)
 
 
 @pytest.mark.parametrize("changes", RESUMED, ids=str)
 def test_resumed_training_gives_the_same_bits(changes: Changes) -> None:
-    """A training that went on is set back, which has to undo all that it did since."""
-    trained = prepared(small(epochs=3, **changes), accelerate=True)
+    """Restore each state into the same training, which must undo all later epochs."""
+    trained = new_training(small_train_params(epochs=3, **changes), accelerate=True)
     states: list[dict[str, NDArray[Any]]] = []
     whole = trained.fit(NO_PROGRESS, lambda progress: states.append(trained.capture(progress)))
     end = trained.capture(NO_PROGRESS)

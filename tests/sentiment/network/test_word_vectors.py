@@ -15,7 +15,7 @@ NUM_WORDS = 10  # 8 and 9 never occur
 
 
 def sentences() -> np.ndarray:
-    """Colors stand before paint, beasts before roar; between two reviews there is padding."""
+    """Return reviews with colors before paint and beasts before roar, all between padding."""
     pairs = [(word, PAINT) for word in COLORS] + [(word, ROAR) for word in BEASTS]
     return np.array([[PADDING, UNKNOWN, *pair, PADDING] for pair in pairs] * 5, np.uint16)
 

@@ -26,7 +26,7 @@ TEXT = [1, 3, 2, 4, 1]  # five words, of which the GRU reads the last three
 
 @pytest.fixture(scope="module")
 def members(backend: None) -> list[KerasClassifier]:  # noqa: ARG001
-    """A GRU that reads three tokens, and an LSTM that reads six."""
+    """Return a GRU that reads three tokens, and an LSTM that reads six."""
     gru = untrained_network(max_length=3, seed=1, cell="gru")
     lstm = untrained_network(max_length=6, seed=2, cell="lstm")
     return [network_classifier(gru), network_classifier(lstm)]
@@ -88,7 +88,7 @@ def test_text_is_predicted_by_all_members(members: list[KerasClassifier], tmp_pa
     served = SentimentModel()
     artifacts = packaging.write_artifacts(tmp_path, package)
     served.load({name: Path(path) for name, path in artifacts.items()})
-    assert served.limits == (16, 5)  # of the member that reads more
+    assert served.limits == (16, 5)  # those of the member that reads more
     table = served.predict(None, pd.DataFrame({"text": ["A good film", "dull"]}))
     gru, lstm = (member.predict_probability([[1, 3], [2]]) for member in members)
     expected = mean_log_odds(gru, lstm)

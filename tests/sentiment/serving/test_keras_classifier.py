@@ -13,13 +13,15 @@ from sentiment.serving import keras_classifier
 from sentiment.serving.keras_classifier import BatchPredictor, CompiledModel
 from tests.conftest import inputs
 from tests.project import TRANSFORMER
-from tests.sentiment.network.test_model import settings
+from tests.sentiment.network.test_model import train_params
 
 if TYPE_CHECKING:
     import keras
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
-REVIEWS, LENGTH, WORDS = 37, 20, 60
+REVIEWS = 37
+LENGTH = 20
+WORDS = 60
 SEGMENTS = {"mask_padding": True, "segment_length": 5, "pooling": "max+mean"}
 NETWORKS: list[dict[str, Any]] = [
     {"cell": "lstm"},
@@ -33,10 +35,10 @@ LINEAR = {"architecture": "linear"}
 
 def network(**changes: Any) -> "keras.Model":
     dropout = {"embedding": 0.5, "input": 0.5, "head": 0.5, "word": 0.5}
-    params = settings(**changes, units=8, dropout=dropout)
+    params = train_params(**changes, units=8, dropout=dropout)
     load_keras().utils.set_random_seed(0)
     model = build_model(params, inputs(WORDS, LENGTH))
-    rng = np.random.default_rng(0)  # as a bias has zeros before it is trained
+    rng = np.random.default_rng(0)  # biases are zero before the training
     model.set_weights([rng.normal(0, 0.5, weight.shape) for weight in model.get_weights()])
     return model
 
@@ -48,7 +50,7 @@ def tokens(rng: np.random.Generator) -> np.ndarray:
 
 def linear_model(tokens: np.ndarray) -> "keras.Model":
     """Return a linear model with random weights that knows every n-gram of these reviews."""
-    params = settings(architecture="linear", linear={"min_reviews": 1})
+    params = train_params(architecture="linear", linear={"min_reviews": 1})
     model = build_model(params, inputs(WORDS, LENGTH))
     labels = (np.arange(len(tokens)) % 2).astype(np.uint8)
     initialize_linear_model(model, params, Split(tokens, labels))

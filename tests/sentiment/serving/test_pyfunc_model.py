@@ -32,17 +32,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("backend")]
 RANKS = {"a": 1, "fine": 2, "dull": 3, "film": 4, "rare": 90}
 
 
-def packed(model: "keras.Model", params: Params, folder: Path) -> dict[str, str]:
-    """The files of a model of reviews of six words, as a registered version has them."""
+def write_package(model: "keras.Model", params: Params, folder: Path) -> dict[str, str]:
+    """Write the files of a registered model of reviews of six tokens, and return their paths."""
     shape = asdict(layout(params.pad)) | {"num_words": 20, "max_length": 6}
-    kept = packaging.PackagedModel(folder / "model.keras", {"layout": shape, "batch_size": 4})
-    package = packaging.ModelPackage([kept], folder / "word_index.json", threshold=0.5)
-    save_model(model, kept.path)
+    packaged = packaging.PackagedModel(folder / "model.keras", {"layout": shape, "batch_size": 4})
+    package = packaging.ModelPackage([packaged], folder / "word_index.json", threshold=0.5)
+    save_model(model, packaged.path)
     files.write_json(package.word_index, RANKS)
     return packaging.write_artifacts(folder, package)
 
 
-def load(artifacts: dict[str, str]) -> SentimentModel:
+def load_model(artifacts: dict[str, str]) -> SentimentModel:
     model = SentimentModel()
     model.load_context(SimpleNamespace(artifacts=artifacts))  # type: ignore[arg-type]
     return model
@@ -50,14 +50,15 @@ def load(artifacts: dict[str, str]) -> SentimentModel:
 
 @pytest.fixture
 def artifacts(tmp_path: Path, small_params: Params) -> dict[str, str]:
-    """The files of a small untrained model."""
-    return packed(build_model(small_params.train, inputs(20, 6)), small_params, tmp_path)
+    """Return the paths of the files of a small untrained model."""
+    return write_package(build_model(small_params.train, inputs(20, 6)), small_params, tmp_path)
 
 
 def test_predictions_are_those_of_the_model_for_the_encoded_texts(
     artifacts: dict[str, str],
 ) -> None:
-    served, texts = load(artifacts), ["A fine film", "dull", "", "unheard of"]
+    served = load_model(artifacts)
+    texts = ["A fine film", "dull", "", "unheard of"]
     table = served.predict(None, pd.DataFrame({"text": texts}))
     classifier = served.classifier
     assert isinstance(classifier, KerasClassifier)
@@ -76,11 +77,11 @@ def test_predictions_are_those_of_the_model_for_the_encoded_texts(
 def test_read_limits_follow_from_the_layouts() -> None:
     layout = {"num_words": 20, "max_length": 6}
     read = ReadLimits.from_layouts([layout])
-    assert read == (16, 5)  # the start mark takes one token
+    assert read == (16, 5)  # the start token takes one column
     assert ReadLimits.from_layouts([layout, {**layout, "max_length": 9}]) == (16, 8)
     assert ReadLimits.from_layouts([layout, {**layout, "num_words": 30}]) == (26, 5)
     assert read.count_unknown(Encoded([16, 17, 1], word_count=5)) == 3
-    assert [read.truncates(Encoded([1] * words, words)) for words in (5, 6)] == [False, True]
+    assert [read.is_truncated(Encoded([1] * words, words)) for words in (5, 6)] == [False, True]
 
 
 @pytest.mark.parametrize(("value", "problem"), [(float("nan"), "missing"), (5, "int, not")])
@@ -92,12 +93,12 @@ def test_value_that_is_not_a_text_is_refused_by_its_row(value: object, problem: 
 
 @pytest.mark.parametrize("name", ["model.keras", pyfunc_model.WORD_INDEX_FILE])
 def test_changed_file_is_refused(artifacts: dict[str, str], name: str) -> None:
-    settings = json.loads(Path(artifacts[pyfunc_model.CONFIG_FILE]).read_bytes())
-    assert settings["files"][name] == files.sha256(Path(artifacts[name]))
+    config = json.loads(Path(artifacts[pyfunc_model.CONFIG_FILE]).read_bytes())
+    assert config["files"][name] == files.sha256(Path(artifacts[name]))
     with Path(artifacts[name]).open("ab") as file:
         file.write(b" ")
     with pytest.raises(ValueError, match=f"{name} was changed"):
-        load(artifacts)
+        load_model(artifacts)
 
 
 def test_model_package_is_loaded_under_any_name_without_the_project(

@@ -29,7 +29,7 @@ def log_empty_model(run: Run, package: packaging.ModelPackage) -> str:
 
 @pytest.fixture
 def client(root_with_store: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
-    """A client of this folder's store, where models are registered without their files."""
+    """Return a client of this folder's store, where models are registered without their files."""
     assert root_with_store.is_dir()
     monkeypatch.setattr(packaging, "log_package", log_empty_model)
     store.connect()

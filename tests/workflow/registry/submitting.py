@@ -1,4 +1,4 @@
-"""Evaluations and registered versions, made quickly."""
+"""Evaluations and registered versions without real models."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def write_evaluation(
 
 
 class Submitter:
-    """Registers models that differ in their number of correct predictions."""
+    """A function that registers models, which differ in their number of correct predictions."""
 
     def __init__(self, params: Params) -> None:
         self.params = params
@@ -64,7 +64,7 @@ class Submitter:
         promote: PromoteParams | None = None,
         threshold: float = 0.5,
     ) -> Path:
-        """Register a run's model; return the folder of its evaluation."""
+        """Register a run's model, and return the folder of its evaluation."""
         self.submitted += 1
         folder = write_evaluation(
             Path(f"submitted-{self.submitted}", "evaluate"),

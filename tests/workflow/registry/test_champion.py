@@ -1,4 +1,4 @@
-"""A person makes and unmakes the champion, whatever the rule decided."""
+"""A person can promote and demote versions, whatever the rule decided."""
 
 import getpass
 
@@ -32,7 +32,7 @@ def test_promotion_by_hand_overrules_the_rule_and_is_recorded(
     assert "champion already" in champion.promote(worse.run_id).message
 
 
-def test_demotion_gives_the_alias_back_to_the_champion_before(
+def test_demotion_gives_the_alias_back_to_the_previous_champion(
     client: mlflow.MlflowClient, submit: Submitter
 ) -> None:
     first = submit(20)

@@ -1,4 +1,4 @@
-"""The card of a version says what its model is, how good it is, where it fails and who chose it."""
+"""A model card has the model, its metrics and limits, and the decision about it."""
 
 import re
 
@@ -10,7 +10,7 @@ import pytest
 from sentiment.data.params import Dataset, DatasetTable
 from sentiment.evaluation import metrics
 from sentiment.evaluation.metrics import Predictions
-from tests.project import TRANSFORMER, merged
+from tests.project import TRANSFORMER, merge_changes
 from tests.workflow.registry.submitting import NAME, Submitter
 from workflow.about import AboutEvaluate
 from workflow.outputs import TEST_DIGEST, TRAINING_DIGEST
@@ -24,7 +24,7 @@ LENGTHS = [100, 200]
 
 @pytest.fixture
 def model(default_params: Params) -> EvaluatedModel:
-    """A network that is right about 8 of 10 short reviews and about 5 of 10 long ones.
+    """Return a network that is right about 8 of 10 short reviews and about 5 of 10 long ones.
 
     Half of the reviews of each length are positive.
     """
@@ -69,7 +69,7 @@ def model(default_params: Params) -> EvaluatedModel:
 
 def model_text(model: EvaluatedModel, default_params: Params, **train: object) -> str:
     """Return the section about the model, if `train` has these params."""
-    document = merged(default_params.model_dump(), {"train": train})
+    document = merge_changes(default_params.model_dump(), {"train": train})
     params = validate_params(document, "params.yaml")
     about = model.about.model_copy(update={"train": params.train})
     return section(describe_model(model._replace(about=about)), "Model")

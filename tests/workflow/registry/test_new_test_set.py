@@ -24,7 +24,7 @@ OTHER_REVIEWS = "evaluated on another test set than the champion, which cannot b
 
 
 class ChampionModel(SentimentModel):
-    """Is right about the first ten reviews; all are positive."""
+    """A champion that is right about the first ten of the reviews, which are all positive."""
 
     threshold = 0.5
     word_index = WORD_INDEX
@@ -42,7 +42,7 @@ Grow = Callable[..., None]
 
 @pytest.fixture
 def grow(submit: Submitter, monkeypatch: pytest.MonkeyPatch) -> Grow:
-    """Change the number of test reviews, and what the dataset depends on."""
+    """Change the number of test reviews, and the params of the dataset."""
 
     def grow_to(
         reviews: int, dataset: Dataset = WITH_ADDED_TEXTS, word_index: Any = WORD_INDEX

@@ -38,7 +38,7 @@ def test_other_params_and_files_are_another_package(package: ModelPackage, tmp_p
 
 @pytest.fixture
 def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of sentiment/ that models are packaged from."""
+    """Return a copy of sentiment/ from which models are packaged."""
     copy = tmp_path / "sentiment"
     shutil.copytree(packaging.SENTIMENT, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(packaging, "SENTIMENT", copy)

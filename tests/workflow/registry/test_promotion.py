@@ -11,29 +11,29 @@ from tests.workflow.registry.submitting import IMDB, write_evaluation
 from workflow.params import Params, PromoteParams
 from workflow.registry.promotion import (
     Decision,
-    Evaluated,
+    StoredEvaluation,
     decide_promotion,
-    read_evaluated,
+    read_evaluation,
     significance_level,
 )
 
 
-def evaluated(is_correct: list[bool], error: float = 0.05, **changes: Any) -> Evaluated:
-    """Return predictions for positive reviews, with this calibration error."""
+def new_evaluation(is_correct: list[bool], error: float = 0.05, **changes: Any) -> StoredEvaluation:
+    """Return an evaluation on positive reviews, with this calibration error."""
     columns = {
         "actual": "positive",
         "predicted": np.where(is_correct, "positive", "negative"),
         "probability": np.float32(1 - error),
     }
     predictions = pd.DataFrame(columns, pd.Index(range(len(is_correct)), name="review"))
-    return Evaluated("abc", 10, predictions, IMDB)._replace(**changes)
+    return StoredEvaluation("abc", 10, predictions, IMDB)._replace(**changes)
 
 
-CHAMPION = evaluated([True] * 10 + [False] * 10)
+CHAMPION = new_evaluation([True] * 10 + [False] * 10)
 
 
 def test_version_that_is_better_beyond_chance_is_promoted(promote_params: PromoteParams) -> None:
-    decision = decide_promotion(evaluated([True] * 17 + [False] * 3), CHAMPION, promote_params)
+    decision = decide_promotion(new_evaluation([True] * 17 + [False] * 3), CHAMPION, promote_params)
     assert decision.promoted
     assert decision.reason == (
         "better than the champion: McNemar's exact p = 0.016, +7 of 20 reviews, "
@@ -46,30 +46,30 @@ def test_version_that_is_better_beyond_chance_is_promoted(promote_params: Promot
     [
         [True] * 15 + [False] * 5,  # five more: p = 0.0625
         [True] * 10 + [False] * 10,
-        [False] * 10 + [True] * 10,  # as many, but others
+        [False] * 10 + [True] * 10,  # the same number, but other reviews
         [False] * 20,  # far worse
     ],
 )
 def test_version_that_is_not_shown_to_be_better_is_not_promoted(
     is_correct: list[bool], promote_params: PromoteParams
 ) -> None:
-    decision = decide_promotion(evaluated(is_correct), CHAMPION, promote_params)
+    decision = decide_promotion(new_evaluation(is_correct), CHAMPION, promote_params)
     assert not decision.promoted
     assert decision.reason.startswith("not shown to be better than the champion")
 
 
 def test_significance_level_is_that_of_the_params(promote_params: PromoteParams) -> None:
     lenient = promote_params.model_copy(update={"alpha": 0.2})
-    candidate = evaluated([True] * 15 + [False] * 5)
+    candidate = new_evaluation([True] * 15 + [False] * 5)
     assert decide_promotion(candidate, CHAMPION, lenient).promoted
 
 
 def test_each_further_candidate_is_tested_at_a_lower_level(promote_params: PromoteParams) -> None:
-    candidate = evaluated([True] * 17 + [False] * 3)  # p = 0.016
+    candidate = new_evaluation([True] * 17 + [False] * 3)  # p = 0.016
     second = decide_promotion(candidate, CHAMPION, promote_params, number=2)
     assert not second.promoted
     assert second.reason.endswith("test 2 against this champion, significance level 0.0083")
-    stronger = evaluated([True] * 18 + [False] * 2)
+    stronger = new_evaluation([True] * 18 + [False] * 2)
     assert decide_promotion(stronger, CHAMPION, promote_params, number=2).promoted
 
 
@@ -81,14 +81,14 @@ def test_all_levels_together_are_alpha() -> None:
 def test_version_with_a_worse_calibration_than_the_margin_is_not_promoted(
     promote_params: PromoteParams,
 ) -> None:
-    decision = decide_promotion(evaluated([True] * 20, error=0.0601), CHAMPION, promote_params)
+    decision = decide_promotion(new_evaluation([True] * 20, error=0.0601), CHAMPION, promote_params)
     assert decision == Decision(False, "calibration error greater by 0.0101, more than 0.01")
-    within = evaluated([True] * 20, error=0.0599)
+    within = new_evaluation([True] * 20, error=0.0599)
     assert decide_promotion(within, CHAMPION, promote_params).promoted
 
 
 def test_calibration_is_compared_with_the_same_bins(promote_params: PromoteParams) -> None:
-    """Two models, equally sure of everything: only the number of bins tells them apart."""
+    """Compare two equally confident models. Only the number of bins distinguishes them."""
     probability = np.tile(np.array([0.85, 0.95], np.float32), 10)
     actual = np.where(probability > 0.9, "positive", "negative")
     table = CHAMPION.predictions.assign(probability=probability, actual=actual)
@@ -102,7 +102,7 @@ def test_evaluation_is_read_in_the_order_of_the_reviews(
     tmp_path: Path, default_params: Params
 ) -> None:
     folder = write_evaluation(tmp_path / "evaluate", default_params, correct=15)
-    read = read_evaluated(folder)
+    read = read_evaluation(folder)
     assert read.test_digest == "abc"
     assert read.bins == default_params.evaluate.calibration_bins
     assert read.dataset == IMDB

@@ -18,7 +18,7 @@ from tests.workflow.registry.submitting import (
 )
 from workflow import tracking
 from workflow.registry import promotion, versions
-from workflow.registry.promotion import Decision, Evaluated
+from workflow.registry.promotion import Decision, StoredEvaluation
 
 
 @pytest.mark.parametrize(
@@ -99,15 +99,17 @@ def test_candidate_that_is_evaluated_again_on_the_same_test_set_keeps_its_number
 
 
 @pytest.mark.usefixtures("client")
-def test_candidate_that_is_evaluated_on_another_test_set_is_tested_at_a_lower_level(
+def test_candidate_on_another_test_set_is_tested_at_a_lower_level(
     submit: Submitter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each test set is another look at the same pair of models."""
+    """Test the same pair of models again for each test set."""
     submit(10)
     candidate = submit(11)
 
-    def predict_again(_: object, former: Evaluated, candidate: Evaluated) -> Evaluated:
-        return former._replace(test_digest=candidate.test_digest)
+    def predict_again(
+        _: object, champion: StoredEvaluation, candidate: StoredEvaluation
+    ) -> StoredEvaluation:
+        return champion._replace(test_digest=candidate.test_digest)
 
     monkeypatch.setattr(versions, "predict_on_new_test_set", predict_again)
     submit.evaluation = {"test_digest": "larger"}
@@ -129,7 +131,7 @@ def test_same_package_of_a_run_is_the_same_version(
     assert champion_run(client) == run.run_id
 
 
-def test_another_package_of_a_run_is_another_version_that_is_tested_against_the_first(
+def test_another_package_of_a_run_is_another_version_and_tested_against_the_first(
     client: mlflow.MlflowClient, submit: Submitter
 ) -> None:
     run = submit(10)
@@ -148,14 +150,16 @@ def test_rule_decides_again_if_the_champion_was_replaced_in_the_meantime(
     client: mlflow.MlflowClient, submit: Submitter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(10)
-    strong = submit(13)  # not promoted: too few more
+    strong = submit(13)  # the lead is too small for a promotion
     decide = promotion.decide_promotion
     champions = []
 
-    def replace_champion(candidate: Evaluated, former: Evaluated, *rest: object) -> Decision:
-        champions.append(int((former.predictions["predicted"] == "positive").sum()))
+    def replace_champion(
+        candidate: StoredEvaluation, champion: StoredEvaluation, *rest: object
+    ) -> Decision:
+        champions.append(int((champion.predictions["predicted"] == "positive").sum()))
         client.set_registered_model_alias(NAME, "champion", "2")
-        return decide(candidate, former, *rest)  # type: ignore[arg-type]
+        return decide(candidate, champion, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(versions, "decide_promotion", replace_champion)
     candidate = submit(18)  # better than 10, not shown to be better than 13

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class StubPrediction(NamedTuple):
-    """Has the fields of `sentiment.serving.pyfunc_model.Prediction`."""
+    """A prediction with the fields of `sentiment.serving.pyfunc_model.Prediction`."""
 
     label: str
     probability: np.float32
@@ -19,14 +19,14 @@ class StubPrediction(NamedTuple):
 
 
 class StubModel:
-    """Predicts a probability of 1 / (1 + characters), so that each text has its own.
+    """A model that predicts 1 / (1 + characters), so that each text has its own probability.
 
     Words that begin with `zzz` are unknown. Texts of more than five words are truncated.
     """
 
     def __init__(self, seconds: float = 0.0) -> None:
-        self.seconds = seconds  # for which each call keeps the model busy
-        self.error: Exception | None = None  # to raise
+        self.seconds = seconds  # each call keeps the model busy for this time
+        self.error: Exception | None = None  # if set, each call raises it
         self.batches: list[list[str]] = []
         self._is_busy = threading.Lock()
 

@@ -181,7 +181,7 @@ def test_body_that_is_not_json_gets_a_422_and_is_not_repeated(
     assert len(response.content) < 500
 
 
-def test_place_of_a_mistake_in_json_is_named(client: TestClient) -> None:
+def test_location_of_a_mistake_in_json_is_named(client: TestClient) -> None:
     detail = post(client, '{"inputs": ["a"').json()["detail"]
     assert detail.startswith("body, character 15: JSON decode error, Expecting ',' delimiter. ")
 
@@ -365,18 +365,18 @@ def test_new_version_predicts_once_it_is_found_and_logs_under_its_own_name(
     old_log = PredictionLog(tmp_path, VERSION)
     new_log = PredictionLog(tmp_path, "models:/stub/4")
     new = served(StubModel(), "models:/stub/4", new_log)
-    asked: list[str] = []
+    requested: list[str] = []
     is_found = threading.Event()
 
     def find_replacement(version: str) -> ServedModel | None:
-        asked.append(version)
+        requested.append(version)
         return new if is_found.is_set() and version == VERSION else None
 
     app = create_app(served(model, VERSION, old_log), find_replacement, 0.01)
     with TestClient(app) as client:
         client.post("/invocations", json={"inputs": ["a"]})
         is_found.set()
-        wait_until(lambda: "models:/stub/4" in asked)
+        wait_until(lambda: "models:/stub/4" in requested)
         assert client.get("/version").json()["model"] == "models:/stub/4"
         client.post("/invocations", json={"inputs": ["b"]})
         assert read_metrics(client)['sentiment_model_info{version="models:/stub/4"}'] == 1
@@ -384,7 +384,7 @@ def test_new_version_predicts_once_it_is_found_and_logs_under_its_own_name(
     assert [line["version"] for line in read_log(new_log)] == [VERSION, "models:/stub/4"]
 
 
-def test_request_is_answered_by_the_version_that_it_came_to(model: StubModel) -> None:
+def test_request_gets_the_prediction_of_the_version_that_received_it(model: StubModel) -> None:
     new = served(StubModel(), "models:/stub/4")
     is_busy = threading.Event()
     is_replaced = threading.Event()
@@ -409,7 +409,7 @@ def test_request_is_answered_by_the_version_that_it_came_to(model: StubModel) ->
         assert response.result().json()["predictions"] == expected_rows(["a"])
 
 
-def test_server_goes_on_if_no_other_version_can_be_looked_for(
+def test_server_continues_if_looking_for_another_version_fails(
     model: StubModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     def find_replacement(_: str) -> ServedModel | None:

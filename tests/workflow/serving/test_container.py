@@ -1,4 +1,4 @@
-"""A server runs from a folder that has nothing but what the Dockerfile copies."""
+"""A server runs from a folder that has only the files that the Dockerfile copies."""
 
 import json
 import re

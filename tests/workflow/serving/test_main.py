@@ -40,13 +40,13 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[FastAPI, str, int]]:
-    """Collect what would be served: the application, the host and the port."""
+    """Collect the arguments of `serve`: the application, the host and the port."""
     calls: list[tuple[FastAPI, str, int]] = []
     monkeypatch.setattr(command, "serve", lambda *call: calls.append(call))
     return calls
 
 
-def run(*arguments: Any) -> tuple[int, str]:
+def run_main(*arguments: Any) -> tuple[int, str]:
     result = CliRunner().invoke(command.main, [str(argument) for argument in arguments])
     return result.exit_code, result.output
 
@@ -55,7 +55,7 @@ def test_folder_of_a_model_is_served_and_its_predictions_are_logged(
     model_folder: Path, served: list[tuple[FastAPI, str, int]], tmp_path: Path
 ) -> None:
     options = ["--version", VERSION, "--host", "0.0.0.0", "--log", tmp_path, "--log-texts"]
-    assert run(model_folder, *options) == (
+    assert run_main(model_folder, *options) == (
         0,
         f"Serving {VERSION} on http://0.0.0.0:8080/invocations\n",
     )
@@ -71,14 +71,14 @@ def test_folder_of_a_model_is_served_and_its_predictions_are_logged(
 def test_log_texts_needs_the_folder_of_the_log(
     model_folder: Path, served: list[tuple[FastAPI, str, int]]
 ) -> None:
-    status, output = run(model_folder, "--version", VERSION, "--log-texts")
+    status, output = run_main(model_folder, "--version", VERSION, "--log-texts")
     assert status == 2
     assert "Add --log." in output
     assert served == []
 
 
 def imported_modules(path: Path) -> set[str]:
-    """Return what a module imports when it is loaded, so not what it imports for types only."""
+    """Return the modules that a module imports when it is loaded, so not for types only."""
     statements = ast.parse(path.read_bytes()).body
     modules: set[str] = set()
     for statement in statements:
