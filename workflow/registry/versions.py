@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sentiment.data.params import Dataset
-from sentiment.errors import StoreError, UserError, first_line
+from sentiment.errors import UserError, first_line
 from workflow import files, store, tracking
 from workflow.params import PromoteParams
 from workflow.registry import model_card, packaging
@@ -242,8 +242,6 @@ def _decide_against(
             former = predict_on_new_test_set(champion, former, candidate)
     except files.DamagedError as error:  # its path may be one that was removed
         return Decision(False, f"{problem}: {error.path.name} {error.problem}")
-    except StoreError:
-        raise  # the store may work again later
     except UserError as error:
         return Decision(False, f"{problem}: {first_line(error)}")
     decision = decide_promotion(candidate, former, params, number)
