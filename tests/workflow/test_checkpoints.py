@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -61,6 +62,20 @@ def test_damaged_state_starts_a_new_training(
         assert checkpoint.state is None
         assert checkpoint.start.training_id != before.start.training_id
     assert f"{STATE_FILE} is damaged" in capsys.readouterr().out
+    with exclusive_checkpoint("abc") as again:
+        assert again.start == checkpoint.start
+
+
+def test_damage_to_any_byte_of_the_state_stops_no_training() -> None:
+    write_epoch(1)
+    path = Path(FOLDER, "abc", STATE_FILE)
+    intact = path.read_bytes()
+    for position in range(len(intact)):
+        damaged = bytearray(intact)
+        damaged[position] ^= 0xFF
+        path.write_bytes(damaged)
+        with exclusive_checkpoint("abc") as checkpoint:
+            assert checkpoint.state is None or checkpoint.state == {"epoch": 1}
 
 
 def test_interrupted_write_leaves_the_state_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,14 +108,34 @@ with exclusive_checkpoint("abc"):
     command = [sys.executable, "-c", code]
     monkeypatch.setattr(checkpoints, "WAIT_SECONDS", 0.1)
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"held\n"
-        with pytest.raises(AlreadyRunningError, match=f"already, in process {process.pid}"):
-            exclusive_checkpoint("abc").__enter__()
-        process.kill()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"held\n"
+            with pytest.raises(AlreadyRunningError, match=f"already, in process {process.pid}"):
+                exclusive_checkpoint("abc").__enter__()
+        finally:
+            process.kill()
         monkeypatch.setattr(checkpoints, "WAIT_SECONDS", 60)
         with exclusive_checkpoint("abc"):  # the system has released the lock
             pass
+
+
+def test_training_that_is_about_to_end_is_waited_for() -> None:
+    is_held = threading.Event()
+
+    def end_soon() -> None:
+        with exclusive_checkpoint("abc") as checkpoint:
+            is_held.set()
+            time.sleep(0.1)
+            checkpoint.write({"epoch": np.array(1)})
+
+    thread = threading.Thread(target=end_soon)
+    thread.start()
+    is_held.wait()
+    with exclusive_checkpoint("abc") as checkpoint:
+        assert checkpoint.state is not None
+        assert checkpoint.state["epoch"] == 1
+    thread.join()
 
 
 def test_checkpoint_that_cannot_be_read_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,12 +165,26 @@ def test_removed_checkpoint_is_gone_unless_it_is_in_use() -> None:
     assert keys() == ["two"]
 
 
+def set_last_use(key: str, days: int) -> None:
+    """Make a checkpoint look as if it was last used this number of days ago."""
+    used = time.time() - days * 24 * 3600
+    os.utime(Path(FOLDER, key, PROCESS_FILE), (used, used))
+
+
 def test_stale_checkpoints_are_removed_unless_they_are_in_use() -> None:
-    long_ago = time.time() - (checkpoints.STALE_AFTER_DAYS + 1) * 24 * 3600
     for key in ("stale", "recent", "running"):
         write_epoch(1, key)
     with exclusive_checkpoint("running"):
-        for key in ("stale", "running"):
-            os.utime(Path(FOLDER, key, PROCESS_FILE), (long_ago, long_ago))
+        set_last_use("stale", checkpoints.STALE_AFTER_DAYS + 1)
+        set_last_use("running", checkpoints.STALE_AFTER_DAYS + 1)
+        set_last_use("recent", checkpoints.STALE_AFTER_DAYS - 1)
         remove_stale_checkpoints()
     assert keys() == ["recent", "running"]
+
+
+def test_checkpoint_that_is_used_again_is_not_stale() -> None:
+    write_epoch(1)
+    set_last_use("abc", checkpoints.STALE_AFTER_DAYS + 1)
+    write_epoch(2)
+    remove_stale_checkpoints()
+    assert keys() == ["abc"]
