@@ -66,18 +66,6 @@ def test_damaged_state_starts_a_new_training(
         assert again.start == checkpoint.start
 
 
-def test_damage_to_any_byte_of_the_state_stops_no_training() -> None:
-    write_epoch(1)
-    path = Path(FOLDER, "abc", STATE_FILE)
-    intact = path.read_bytes()
-    for position in range(len(intact)):
-        damaged = bytearray(intact)
-        damaged[position] ^= 0xFF
-        path.write_bytes(damaged)
-        with exclusive_checkpoint("abc") as checkpoint:
-            assert checkpoint.state is None or checkpoint.state == {"epoch": 1}
-
-
 def test_interrupted_write_leaves_the_state_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     write_epoch(1)
 
