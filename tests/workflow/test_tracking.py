@@ -11,7 +11,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
-from mlflow.entities import RunInfo
+from mlflow.entities import LoggedModelStatus, RunInfo
 
 from sentiment.errors import StoreError
 from sentiment.network.progress import METRICS
@@ -355,7 +355,9 @@ def test_model_whose_logging_was_interrupted_is_replaced() -> None:
         tracking.log_model(run, "model", "abc", {}, interrupt)
     model_id = log_dummy_model(run)
     found = mlflow.MlflowClient().search_logged_models([run.experiment_id])
-    assert [model.model_id for model in found] == [model_id]
+    assert [(model.model_id, model.status) for model in found] == [
+        (model_id, LoggedModelStatus.READY)
+    ]
 
 
 def test_another_model_of_the_same_run_is_another_logged_model() -> None:
