@@ -67,7 +67,7 @@ class Checkpoint:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
-        except (ValueError, EOFError, KeyError, RuntimeError, BadZipFile) as error:
+        except (ValueError, EOFError, RuntimeError, BadZipFile) as error:
             print(f"{path} is damaged ({error}). The training starts again.", flush=True)
             # The training gets a new id, because its epochs are not those that were logged before.
             (self.folder / START_FILE).unlink(missing_ok=True)

@@ -33,6 +33,19 @@ def test_reviews_seen_in_training_are_marked() -> None:
     assert padding.seen_in_training(test, train).tolist() == [True, False, True]
 
 
+def test_labels_and_marks_are_in_the_order_of_the_rows(default_params: Params) -> None:
+    train = Reviews.from_lists([[rank] for rank in range(1, 21)], np.arange(20) % 2)
+    test = Reviews.from_lists([[rank] for rank in range(11, 31)], np.arange(20) % 3 % 2)
+    padded = padding.pad_splits(train, test, default_params.pad)
+    train_reviews = padded["x_train"][:, -1].astype(int) - INDEX_FROM - 1
+    test_reviews = padded["x_test"][:, -1].astype(int) - INDEX_FROM - 11
+    assert test_reviews.tolist() != list(range(20))
+    assert padded["test_order"].tolist() == test_reviews.tolist()
+    assert padded["y_train"].tolist() == train.labels[train_reviews].tolist()
+    assert padded["y_test"].tolist() == test.labels[test_reviews].tolist()
+    assert padded["test_seen"].tolist() == (test_reviews < 10).tolist()
+
+
 def keras_pads(reviews: Reviews, row_layout: Layout) -> NDArray[np.int32]:
     ids = [[int(rank) + INDEX_FROM for rank in review] for review in reviews]
     known = [

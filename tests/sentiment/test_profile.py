@@ -40,14 +40,19 @@ def small_profile() -> ReferenceProfile:
 
 
 def test_statistics_of_reviews_equal_those_of_served_texts() -> None:
-    texts = ["a fine film", "A rare, UNHEARD film", "a fine fine rare film", ""]
+    texts = ["a fine film", "A rare, UNHEARD film", "a fine fine film", "a fine fine rare film", ""]
     encoded = [encode(text, RANKS) for text in texts]
     dropped = np.array([text.word_count - len(text.ranks) for text in encoded])
     numbers = profile.text_statistics(reviews([text.ranks for text in encoded]), dropped, READS)
-    assert numbers["words"].tolist() == [text.word_count for text in encoded] == [3, 4, 5, 0]
+    assert numbers["words"].tolist() == [text.word_count for text in encoded] == [3, 4, 4, 5, 0]
     assert (numbers["unknown"] * numbers["words"]).tolist() == [*map(READS.count_unknown, encoded)]
     assert numbers["truncated"].tolist() == [*map(READS.is_truncated, encoded)]
-    assert numbers["unknown"].tolist() == [0, 0.5, 0.2, 0]
+    assert numbers["unknown"].tolist() == [0, 0.5, 0, 0.2, 0]
+
+
+def test_probability_of_the_threshold_itself_is_negative() -> None:
+    numbers = profile.prediction_statistics(np.array([0.25, 0.5, 0.75]), 0.5)
+    assert numbers["positive"].tolist() == [False, False, True]
 
 
 def test_profile_has_mean_and_standard_deviation(small_profile: ReferenceProfile) -> None:

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,20 +49,34 @@ def test_training_keeps_its_id_and_time_however_often_it_is_resumed() -> None:
         assert other.start.training_id != first.start.training_id
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", None])
+def cut_end(content: bytes) -> bytes:
+    return content[:-30]
+
+
+def set_encryption_flag(content: bytes) -> bytes:
+    """Change the flags in the ZIP archive's directory, as a damaged byte may."""
+    entry = content.index(b"PK\x01\x02")
+    return content[: entry + 8] + b"\x01" + content[entry + 9 :]
+
+
+@pytest.mark.parametrize(
+    "damage", [cut_end, set_encryption_flag, lambda _: b"", lambda _: b"no archive"]
+)
 def test_damaged_checkpoint_starts_a_new_training(
-    content: bytes | None, capsys: pytest.CaptureFixture[str]
+    damage: Callable[[bytes], bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Give it a new id, because its epochs are not those that were logged before."""
     write_epoch(2)
     path = Path(FOLDER, "abc", STATE_FILE)
     with exclusive_checkpoint("abc") as before:
         pass
-    path.write_bytes(path.read_bytes()[:-30] if content is None else content)
+    path.write_bytes(damage(path.read_bytes()))
     with exclusive_checkpoint("abc") as checkpoint:
         assert checkpoint.arrays is None
         assert checkpoint.start.training_id != before.start.training_id
     assert f"{STATE_FILE} is damaged" in capsys.readouterr().out
+    with exclusive_checkpoint("abc") as again:
+        assert again.start == checkpoint.start
 
 
 def test_interrupted_write_leaves_the_previous_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,14 +109,34 @@ with exclusive_checkpoint("abc"):
     command = [sys.executable, "-c", code]
     monkeypatch.setattr(checkpoints, "WAIT_SECONDS", 0.1)
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"held\n"
-        with pytest.raises(AlreadyRunningError, match=f"already, in process {process.pid}"):
-            exclusive_checkpoint("abc").__enter__()
-        process.kill()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"held\n"
+            with pytest.raises(AlreadyRunningError, match=f"already, in process {process.pid}"):
+                exclusive_checkpoint("abc").__enter__()
+        finally:
+            process.kill()
         monkeypatch.setattr(checkpoints, "WAIT_SECONDS", 60)
         with exclusive_checkpoint("abc"):  # the system has released the lock
             pass
+
+
+def test_training_that_is_about_to_end_is_waited_for() -> None:
+    is_held = threading.Event()
+
+    def end_soon() -> None:
+        with exclusive_checkpoint("abc") as checkpoint:
+            is_held.set()
+            time.sleep(0.1)
+            checkpoint.write({"epoch": np.array(1)})
+
+    thread = threading.Thread(target=end_soon)
+    thread.start()
+    is_held.wait()
+    with exclusive_checkpoint("abc") as checkpoint:
+        assert checkpoint.arrays is not None
+        assert checkpoint.arrays["epoch"] == 1
+    thread.join()
 
 
 def test_checkpoint_that_cannot_be_read_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,12 +166,26 @@ def test_removed_checkpoint_is_gone_unless_it_is_in_use() -> None:
     assert keys() == ["two"]
 
 
+def set_last_use(key: str, days: int) -> None:
+    """Make a checkpoint look as if it was last used this number of days ago."""
+    used = time.time() - days * 24 * 3600
+    os.utime(Path(FOLDER, key, PROCESS_FILE), (used, used))
+
+
 def test_stale_checkpoints_are_removed_unless_they_are_in_use() -> None:
-    long_ago = time.time() - (checkpoints.STALE_AFTER_DAYS + 1) * 24 * 3600
     for key in ("stale", "recent", "running"):
         write_epoch(1, key)
     with exclusive_checkpoint("running"):
-        for key in ("stale", "running"):
-            os.utime(Path(FOLDER, key, PROCESS_FILE), (long_ago, long_ago))
+        set_last_use("stale", checkpoints.STALE_AFTER_DAYS + 1)
+        set_last_use("running", checkpoints.STALE_AFTER_DAYS + 1)
+        set_last_use("recent", checkpoints.STALE_AFTER_DAYS - 1)
         remove_stale_checkpoints()
     assert keys() == ["recent", "running"]
+
+
+def test_checkpoint_that_is_used_again_is_not_stale() -> None:
+    write_epoch(1)
+    set_last_use("abc", checkpoints.STALE_AFTER_DAYS + 1)
+    write_epoch(2)
+    remove_stale_checkpoints()
+    assert keys() == ["abc"]

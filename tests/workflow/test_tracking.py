@@ -11,15 +11,18 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
-from mlflow.entities import RunInfo
+from mlflow.entities import LoggedModelStatus, RunInfo
 
 from sentiment.errors import StoreError
 from sentiment.network.progress import METRICS
 from tests.conftest import curve, runs
 from tests.project import wait_until
+from tests.workflow.registry.submitting import write_evaluation
 from workflow import store, tracking
 from workflow.commands import Interrupted, exit_with_message
+from workflow.files import DamagedError
 from workflow.outputs import RunRecord
+from workflow.params import Params
 from workflow.tracking import Run, live_run, plain_run
 
 pytestmark = pytest.mark.usefixtures("root_with_store")
@@ -239,6 +242,14 @@ def test_plain_run_needs_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+def test_parent_run_is_created_once_and_finished() -> None:
+    parent = tracking.parent_run("key", "a", "parent")
+    assert info().status == "FINISHED"
+    renamed = tracking.parent_run("key", "a", "another name")
+    assert renamed.run_id == parent.run_id
+    assert info().run_name == "another name"
+
+
 def test_child_runs_of_a_parent_that_are_left_running_end_as_killed() -> None:
     parent = tracking.parent_run("key", "a", "parent")
     client = mlflow.MlflowClient()
@@ -259,6 +270,40 @@ def test_metric_that_is_logged_again_stays_one_point_unless_it_changed() -> None
     history = mlflow.MlflowClient().get_metric_history(run.run_id, "test_accuracy")
     assert sorted(point.value for point in history) == [0.8, 0.8, 0.9]
     assert mlflow.get_run(run.run_id).data.metrics == {"test_accuracy": 0.8}
+
+
+def test_more_points_than_mlflow_takes_at_once_are_all_logged() -> None:
+    run = new_run()
+    tracking.log_points(run, tracking.epoch_points(history(*[1.0] * 201), STARTED))
+    for metric in METRICS:
+        assert [step for step, _ in curve(run.run_id, metric)] == list(range(1, 202))
+
+
+def test_file_that_was_changed_is_not_logged(tmp_path: Path, default_params: Params) -> None:
+    folder = write_evaluation(tmp_path / "evaluate", default_params, correct=1)
+    (folder / "metrics.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(DamagedError, match=r"metrics\.json"):
+        tracking.log_files(new_run(), folder, ["metrics.json"], "evaluate")
+
+
+def test_run_lacks_the_outputs_of_a_folder_that_was_written_again(
+    tmp_path: Path, default_params: Params
+) -> None:
+    run = new_run()
+    folder = write_evaluation(tmp_path / "before" / "evaluate", default_params, correct=1)
+    assert not tracking.has_all_outputs(run, folder)
+    tracking.mark_complete(run, "evaluate", folder)
+    assert tracking.has_all_outputs(run, folder)
+    again = write_evaluation(tmp_path / "after" / "evaluate", default_params, correct=2)
+    assert not tracking.has_all_outputs(run, again)
+
+
+def test_run_is_found_by_its_id_unless_it_was_deleted() -> None:
+    run = new_run()
+    assert tracking.get_run(run.run_id) == run
+    mlflow.delete_run(run.run_id)
+    with pytest.raises(StoreError, match=f"has no run {run.run_id}"):
+        tracking.get_run(run.run_id)
 
 
 def log_dummy_model(run: Run, digest: str = "abc") -> str:
@@ -310,7 +355,9 @@ def test_model_whose_logging_was_interrupted_is_replaced() -> None:
         tracking.log_model(run, "model", "abc", {}, interrupt)
     model_id = log_dummy_model(run)
     found = mlflow.MlflowClient().search_logged_models([run.experiment_id])
-    assert [model.model_id for model in found] == [model_id]
+    assert [(model.model_id, model.status) for model in found] == [
+        (model_id, LoggedModelStatus.READY)
+    ]
 
 
 def test_another_model_of_the_same_run_is_another_logged_model() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sentiment.data.params import Dataset
-from sentiment.errors import StoreError, UserError, first_line
+from sentiment.errors import UserError, first_line
 from workflow import files, store, tracking
 from workflow.params import PromoteParams
 from workflow.registry import model_card, packaging
@@ -243,8 +243,6 @@ def _decide_against(
             champion_evaluation = predict_on_new_test_set(champion, champion_evaluation, candidate)
     except files.DamagedError as error:  # name the file only: its temporary folder is removed
         return Decision(False, f"{problem}: {error.path.name} {error.problem}")
-    except StoreError:
-        raise  # the store may work again later
     except UserError as error:
         return Decision(False, f"{problem}: {first_line(error)}")
     decision = decide_promotion(candidate, champion_evaluation, params, number)

@@ -34,6 +34,19 @@ def test_predictions_are_in_the_order_of_padded_rows(test_set: evaluate.EvalData
     assert set(strict["predicted"]) == {metrics.NEGATIVE}
 
 
+def test_probability_of_the_threshold_itself_is_negative(test_set: evaluate.EvalDataset) -> None:
+    table = evaluate.predictions_table(test_set, np.array([0.5, 0.25, 0.75, 0.5], np.float32), 0.5)
+    assert table["predicted"].tolist() == ["negative", "negative", "positive", "negative"]
+
+
+def test_gradients_are_drawn_before_and_after_the_training() -> None:
+    before = GRADIENTS.assign(mean=[3.0, 2.0, 1.0])
+    training = TrainingRecord("lstm-4", pd.DataFrame(HISTORY), before)
+    (axes,) = evaluate.plot_training(training, GRADIENTS)["gradients"].axes
+    drawn = {line.get_label(): np.asarray(line.get_ydata()).tolist() for line in axes.get_lines()}
+    assert drawn == {"before the first epoch": [3.0, 2.0, 1.0], "trained": [1.0, 0.5, 0.001]}
+
+
 def test_metrics_name_the_dataset_and_mistakes_have_the_complete_text(
     test_set: evaluate.EvalDataset, default_params: Params
 ) -> None:

@@ -1,5 +1,7 @@
 """Words with the same neighbors start with similar vectors."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
@@ -42,3 +44,19 @@ def test_words_co_occur_within_the_window(distance: int, near: bool) -> None:
     review = np.zeros((1, WINDOW + 2), np.uint16)
     review[0, [0, distance]] = COLORS
     assert word_vectors(review, NUM_WORDS, 3, (PADDING,)).any() == near
+
+
+def test_vectors_decompose_the_positive_information_of_words_about_those_near_them() -> None:
+    """A pair counts 1 / distance, and the shares of contexts are smoothed by a power of 0.75."""
+    review = [2, 3, 4, 2]
+    counts = np.zeros((5, 5))
+    for one, other in combinations(range(4), 2):
+        counts[review[one], review[other]] += 1 / (other - one)
+    counts = (counts + counts.T)[2:, 2:]
+    context = counts.sum(axis=0) ** 0.75 / (counts.sum(axis=0) ** 0.75).sum()
+    information = np.log(np.maximum(counts / counts.sum(axis=1, keepdims=True) / context, 1))
+    left, values, _ = np.linalg.svd(information)
+    expected = (left * values) @ left.T  # vectors times vectors, whatever their signs
+    vectors = word_vectors(np.array([review], np.uint16), 5, 3, (PADDING, UNKNOWN))[2:]
+    products = vectors @ vectors.T
+    np.testing.assert_allclose(products / products.trace(), expected / expected.trace(), atol=1e-5)

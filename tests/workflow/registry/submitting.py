@@ -32,9 +32,9 @@ def write_evaluation(
     folder.mkdir(parents=True)
     predicted = np.repeat(["positive", "negative"], [correct, reviews - correct])
     columns = {"actual": "positive", "predicted": predicted, "probability": 0.95}
-    pd.DataFrame({"review": range(reviews), **columns}).to_csv(
-        folder / "predictions.csv", index=False
-    )
+    predictions = pd.DataFrame({"review": range(reviews), **columns})
+    # The rows of an evaluation are in another order than the reviews.
+    predictions[::-1].to_csv(folder / "predictions.csv", index=False)
     files.write_json(folder / "metrics.json", {"dataset": dataset.name})
     about = AboutEvaluate(
         dataset=dataset, evaluate=params.evaluate, digests={TEST_DIGEST: test_digest}

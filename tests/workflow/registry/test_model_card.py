@@ -156,6 +156,14 @@ def test_card_has_the_accuracy_by_length(model: EvaluatedModel) -> None:
     )
 
 
+def test_interval_of_a_group_by_length_is_that_of_its_whole_number_of_reviews(
+    model: EvaluatedModel,
+) -> None:
+    lengths = pd.DataFrame({"words": ["1-100"], "reviews": [100], "accuracy": [29 / 100]})
+    text = section(describe_model(model._replace(lengths=lengths)), "Accuracy by length")
+    assert text.endswith("| 1-100 | 100 | 0.2900 | 0.2101 to 0.3854 |")
+
+
 def test_card_has_the_limits_of_text_share_and_length(model: EvaluatedModel) -> None:
     text = section(describe_model(model), "Limits")
     assert "IMDB's movie reviews in English, from 2011 and earlier. " in text

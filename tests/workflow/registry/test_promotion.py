@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.workflow.registry.submitting import IMDB, write_evaluation
+from workflow.files import DamagedError
 from workflow.params import Params, PromoteParams
 from workflow.registry.promotion import (
     Decision,
@@ -108,3 +109,14 @@ def test_evaluation_is_read_in_the_order_of_the_reviews(
     assert read.dataset == IMDB
     assert read.predictions.index.tolist() == list(range(20))
     assert read.predictions["probability"].dtype == np.float32
+
+
+def test_evaluation_with_changed_predictions_is_refused(
+    tmp_path: Path, default_params: Params
+) -> None:
+    folder = write_evaluation(tmp_path / "evaluate", default_params, correct=15)
+    predictions = folder / "predictions.csv"
+    text = predictions.read_text(encoding="utf-8")
+    predictions.write_text(text.replace(",negative,", ",positive,"), encoding="utf-8")
+    with pytest.raises(DamagedError, match=r"predictions\.csv"):
+        read_evaluation(folder)

@@ -42,6 +42,20 @@ def test_first_version_is_champion(client: mlflow.MlflowClient, submit: Submitte
     assert tags_of(first)["promote.reason"] == "there was no champion"
 
 
+def test_version_says_why_before_it_becomes_champion(
+    submit: Submitter, client: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    run = submit.new_run()
+    monkeypatch.setattr(mlflow.MlflowClient, "set_registered_model_alias", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        submit.register(run, 10)
+    assert champion_run(client) is None
+    assert tags_of(run)["promote.reason"] == "there was no champion"
+
+
 def test_equal_version_is_not_promoted_and_says_why(
     client: mlflow.MlflowClient, submit: Submitter
 ) -> None:
@@ -127,6 +141,7 @@ def test_same_package_of_a_run_is_the_same_version(
     submit.register(run, 11)
     (version,) = versions.versions_of_run(run.run_id)
     assert version.tags["test_accuracy"] == "0.55"
+    assert version.tags["promote.reason"] == "there was no champion"
     assert versions.load_profile(version) == {"words": 11}
     assert champion_run(client) == run.run_id
 
