@@ -12,7 +12,7 @@ The training's curves are drawn here, so that restyling a plot does not retrain.
 import sys
 
 from sentiment.errors import StoreError, first_line
-from sentiment.evaluation.evaluate import evaluate_network, predict_and_time
+from sentiment.evaluation.evaluate import evaluate_model, predict_and_time
 from sentiment.gradients import measure_gradients
 from sentiment.serving.keras_classifier import load_keras_model
 from workflow import files, outputs
@@ -27,23 +27,23 @@ def main() -> None:
     params = load_params().evaluate
     test = outputs.read_eval_dataset()
     (x,) = files.read_arrays(PAD, ["x_test"])
-    trained = read_about(TRAIN, AboutTrain)
+    about_train = read_about(TRAIN, AboutTrain)
     model = load_keras_model(files.verified(TRAIN / "model.keras"))
     probabilities, cost = predict_and_time(model, x, params.batch_size)
     gradients = measure_gradients(model, x)
-    evaluation = evaluate_network(
+    evaluation = evaluate_model(
         test,
         outputs.read_vocabulary(),
         outputs.read_training_record(),
         probabilities,
         gradients,
-        trained.dataset.name,
+        about_train.dataset.name,
         params,
     )
     about = AboutEvaluate(
-        dataset=trained.dataset,
-        pad=trained.pad,
-        train=trained.train,
+        dataset=about_train.dataset,
+        pad=about_train.pad,
+        train=about_train.train,
         evaluate=params,
         digests=outputs.current_digests(),
     )

@@ -15,12 +15,12 @@ from workflow.params import load_params
 
 def main() -> None:
     params = load_params().pad
-    fetched = read_about(FETCH, AboutFetch)
+    about_fetch = read_about(FETCH, AboutFetch)
     train = files.read_reviews(FETCH, "train")
     test = files.read_reviews(FETCH, "test")
     with files.atomic_folder(PAD) as folder:
         files.write_arrays(folder, pad_splits(train, test, params))
-        write_about(folder, AboutPad(dataset=fetched.dataset, pad=params))
+        write_about(folder, AboutPad(dataset=about_fetch.dataset, pad=params))
     print(f"{len(train):,} + {len(test):,} reviews of {params.max_length} tokens")
 
 

@@ -1,8 +1,9 @@
 """Stage 3: train the model, one MLflow run for each training.
 
-Writes `data/train/`: `model.keras`, `history.csv` (one row an epoch), `gradients.csv` (how far back
-the gradient reaches before the first epoch), `metrics.json` (of the epoch whose weights are kept)
-and `run.json` (what is logged in addition to params and files).
+Writes `data/train/`: `model.keras`; `history.csv` (one row per epoch); `gradients.csv` (how far
+back the gradient reaches, measured before the first epoch); `metrics.json` (of the epoch whose
+weights are kept); and `run.json` (id, name, times, tags and datasets of the run, and the
+uncommitted diff).
 
 A training that was interrupted is resumed after its last finished epoch, see
 `workflow.checkpoints`.
@@ -92,19 +93,23 @@ def write_training(
 
 def main() -> None:
     params = load_params().train
-    padded = read_about(PAD, AboutPad)
+    about_pad = read_about(PAD, AboutPad)
     x, y = files.read_arrays(PAD, ["x_train", "y_train"])
     train_split, val_split = train_validation_split(x, y, params.validation_split)
-    about = AboutTrain(dataset=padded.dataset, pad=padded.pad, train=params)
+    about = AboutTrain(dataset=about_pad.dataset, pad=about_pad.pad, train=params)
     machine_tags = provenance.machine_tags()
     key = checkpoint_key(about, machine_tags)
     checkpoints.remove_stale_checkpoints()
     with checkpoints.exclusive_checkpoint(key) as checkpoint:
-        inputs = model_inputs(padded.pad, params, len(train_split.y))
-        is_resumed = checkpoint.arrays is not None
-        training = Training(params, inputs, train_split, val_split, is_resumed)
-        print(f"Training with {training.path}", flush=True)
-        tags = {**provenance.provenance_tags(), **machine_tags, "train.path": training.path}
+        inputs = model_inputs(about_pad.pad, params, len(train_split.y))
+        will_restore = checkpoint.arrays is not None
+        training = Training(params, inputs, train_split, val_split, will_restore)
+        print(f"Training with {training.implementation}", flush=True)
+        tags = {
+            **provenance.provenance_tags(),
+            **machine_tags,
+            "train.path": training.implementation,
+        }
         record = describe_run(about, key, checkpoint.start, tags, [train_split, val_split])
         with tracking.live_run(record, about.flat_params()) as run:
             # Before the first epoch, on reviews that are never trained on.

@@ -59,9 +59,9 @@ class AboutTrain(AboutPad):
 class AboutEvaluate(AboutFetch):
     """The content of `about.json` in the folder of an evaluation.
 
-    An evaluation of a network has `pad` and `train`. An evaluation of an ensemble has `other`
+    An evaluation of a single model has `pad` and `train`. An evaluation of an ensemble has `other`
     instead: its members' runs and their common params, by dotted name. `digests` has the digests of
-    the evaluated network (`model.sha256`) and of the test set.
+    the evaluated model (`model.sha256`) and of the test set.
     """
 
     evaluate: EvaluateParams

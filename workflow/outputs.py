@@ -30,6 +30,7 @@ class DatasetRecord(Section):
     context: str  # training, validation or test
     name: str
     digest: str
+    reviews: int
     source_type: str
     source: str
     dataset_schema: str | None = None

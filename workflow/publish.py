@@ -1,10 +1,9 @@
 """Bring MLflow up to date with `data/`.
 
-Stages call this after they have written their folders, and `make sync` is this call alone. Called
-twice, it changes nothing.
+Stages call this after they have written their folders. `make sync` does only this. A second call
+changes nothing.
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from workflow.tracking import Run, calls_store
 def publish() -> Run:
     """Log everything in `data/` that MLflow lacks, and register the evaluated model.
 
-    The evaluation is left out if it is of another model or test set than those in `data/`.
+    An evaluation of another model or test set than those in `data/` is skipped.
 
     Returns:
         The run of the training in `data/train`.
@@ -41,16 +40,17 @@ def publish() -> Run:
         StoreError: the tracking store cannot be used.
         DamagedError: a file is missing or was changed.
     """
-    # The lock belongs to this thread: a signal interrupts the main thread, and this one continues.
+    # Take the lock in the store thread: if a signal interrupts the main thread, the lock is held
+    # until this call is done.
     with FileLock(files.root() / f"{store.DATABASE}.publish.lock"):
         record = outputs.read_run_record()
         run, model_id = tracking.complete_training(record, read_about(TRAIN, AboutTrain))
         if outputs.is_evaluation_current() and not tracking.has_all_outputs(run, EVALUATE):
-            _publish_network_evaluation(run, record, model_id)
+            _publish_model_evaluation(run, record, model_id)
     return run
 
 
-def _publish_network_evaluation(run: Run, record: RunRecord, model_id: str) -> None:
+def _publish_model_evaluation(run: Run, record: RunRecord, model_id: str) -> None:
     about = read_about(EVALUATE, AboutEvaluate)
     gradients = pd.read_csv(files.verified(EVALUATE / "gradients.csv"))
     # The training's end, so that the points are the same whenever they are logged.
@@ -61,15 +61,12 @@ def _publish_network_evaluation(run: Run, record: RunRecord, model_id: str) -> N
     digest = files.short_digest(PAD, ["x_test", "y_test"])
     dataset = tracking.describe_arrays(f"{about.dataset.name}-test", "test", x, y, PAD, digest)
     sizes = training_split_sizes(record)
-    publish_evaluation(run, EVALUATE, about, dataset, network_package(about), sizes, model_id)
+    publish_evaluation(run, EVALUATE, about, dataset, model_package(about), sizes, model_id)
 
 
 def training_split_sizes(record: RunRecord) -> SplitSizes:
-    """Return the sizes of the splits that a network was trained and validated on."""
-    reviews = {}
-    for dataset in record.datasets:
-        assert dataset.profile is not None  # `describe_arrays` always sets it
-        reviews[dataset.context] = json.loads(dataset.profile)["features_shape"][0]
+    """Return the sizes of the splits that a model was trained and validated on."""
+    reviews = {dataset.context: dataset.reviews for dataset in record.datasets}
     return SplitSizes(reviews["training"], reviews["validation"])
 
 
@@ -83,7 +80,7 @@ def publish_evaluation(
     sizes: SplitSizes,
     model_id: str | None = None,
 ) -> dict[str, Any]:
-    """Log the evaluation of a network or an ensemble to a run, and register the model.
+    """Log the evaluation of a single model or an ensemble to a run, and register the model.
 
     Args:
         folder: the folder of the evaluation.
@@ -101,7 +98,7 @@ def publish_evaluation(
     metrics: dict[str, Any] = files.read_json(files.verified(folder / "metrics.json"))
     tracking.log_evaluation(run, folder, flatten_metrics(metrics), dataset, model_id)
     digests = dict(about.digests)
-    # `fetch` may have changed the training set alone since the model was trained.
+    # Record the training set only if `data/fetch` still has the one that the model was trained on.
     if read_about(FETCH, AboutFetch).dataset == about.dataset:
         digests[TRAINING_DIGEST] = files.joint_digest(FETCH, array_names("train"))
     profile = package_profile(package, folder)
@@ -130,9 +127,9 @@ def publish_evaluation(
     return metrics
 
 
-def network_package(about: AboutEvaluate) -> ModelPackage:
-    """Return the package of the network in `data/train`, which an evaluation describes."""
-    assert about.pad is not None  # every evaluation of a network has it
+def model_package(about: AboutEvaluate) -> ModelPackage:
+    """Return the package of the model in `data/train`, which an evaluation describes."""
+    assert about.pad is not None  # every evaluation of a single model has it
     config = {"layout": asdict(layout(about.pad)), "batch_size": about.evaluate.batch_size}
     return ModelPackage(
         models=[PackagedModel(files.verified(TRAIN / "model.keras"), config)],

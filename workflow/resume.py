@@ -1,4 +1,4 @@
-"""Train from a checkpoint on, as the stage `train` and the trials of a sweep do."""
+"""Train, or resume from a checkpoint, for the stage `train` and for trials of a sweep."""
 
 from sentiment.network.progress import (
     NO_PROGRESS,
@@ -22,7 +22,7 @@ def train_or_resume(
     """Train to the end. After each epoch, write the checkpoint and log the epoch.
 
     Args:
-        training: as it is before its first epoch.
+        training: a training that has not started.
         checkpoint: checkpoint of this training, with or without arrays to restore.
         run: gets the metrics of each epoch.
         on_epoch: gets the progress after each epoch, and the progress that was restored.
@@ -41,7 +41,7 @@ def train_or_resume(
         report(progress)
 
     progress = NO_PROGRESS
-    if checkpoint.arrays:
+    if checkpoint.arrays is not None:
         progress = training.restore(checkpoint.arrays)
         epochs = training.params.epochs
         print(f"Resuming after epoch {len(progress.epochs)} of {epochs}", flush=True)

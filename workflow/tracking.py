@@ -1,13 +1,14 @@
 """The only module that writes to MLflow runs.
 
-A run is a projection of files: everything that is logged follows from what a stage wrote, so it may
-be logged again. A point's time comes from the files, and MLflow keeps one of equal points. Equal
-params may be logged again, tags and artifacts are replaced, a dataset is recorded once, and a model
-is looked up by its digest before it is logged. `LiveRun` logs epochs during a training, with
-the same function that completes a run later. Only MLflow's system metrics follow from no file.
+Everything that is logged comes from files, so logging it again changes nothing. The time of an
+epoch's point is computed from the history, and MLflow keeps one of equal points. A test metric
+keeps the time at which it was first logged. Equal params may be logged again, tags and artifacts
+are replaced, a dataset is recorded once, and a model is looked up by its digest before it is
+logged. `LiveRun` logs epochs during a training, with the same function that completes a run later.
+Only MLflow's system metrics come from no file.
 
-MLflow is called in a thread of its own. Signals interrupt the main thread only, so that none cuts a
-database transaction short, which would stay locked.
+MLflow is called in a thread of its own. Signals interrupt the main thread only, so no signal can
+cut a database transaction short and leave the database locked.
 """
 
 import json
@@ -109,7 +110,7 @@ def _client() -> "mlflow.MlflowClient":
 def find_run(training_id: str) -> Run | None:
     """Return the run of a training, or None if the tracking store has none."""
     found = _find(store.connect(), training_id)
-    return _run(found) if found else None
+    return _as_run(found) if found else None
 
 
 @calls_store
@@ -124,7 +125,7 @@ def find_run_by_id(run_id: str) -> Run | None:
         if error.error_code not in store.NOT_FOUND_CODES:
             raise
         return None
-    return _run(run) if run.info.lifecycle_stage == "active" else None
+    return _as_run(run) if run.info.lifecycle_stage == "active" else None
 
 
 @calls_store
@@ -151,7 +152,7 @@ def get_run(run_id: str) -> Run:
     return run
 
 
-def _run(run: "mlflow.entities.Run") -> Run:
+def _as_run(run: "mlflow.entities.Run") -> Run:
     return Run(str(run.info.run_id), str(run.info.run_name), str(run.info.experiment_id))
 
 
@@ -171,7 +172,7 @@ def _find_or_create(record: RunRecord, params: Mapping[str, Any]) -> "mlflow.ent
         tags=[RunTag(*tag) for tag in tags.items()],
     )
     for dataset in record.datasets:
-        log_dataset(_run(run), dataset)
+        log_dataset(_as_run(run), dataset)
     return run
 
 
@@ -180,7 +181,7 @@ def _start_training_run(record: RunRecord, params: Mapping[str, Any]) -> Run:
     run = _find_or_create(record, params)
     if run.info.status != "RUNNING":
         _client().update_run(run.info.run_id, status="RUNNING")
-    return _run(run)
+    return _as_run(run)
 
 
 @calls_store
@@ -316,7 +317,7 @@ def plain_run(
 @calls_store
 def _create_plain_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Run:
     experiment_id = store.connect()  # must come before the client, which keeps the URI
-    run = _run(_client().create_run(experiment_id, tags=dict(tags), run_name=name))
+    run = _as_run(_client().create_run(experiment_id, tags=dict(tags), run_name=name))
     log_params(run, params)
     return run
 
@@ -328,8 +329,8 @@ def end_run(run: Run, status: str, end_time: int | None = None) -> None:
 
 
 @calls_store
-def parent_run(tag: str, value: str, name: str) -> Run:
-    """Return the parent run that has a tag with this value, and call it by this name.
+def find_or_create_parent_run(tag: str, value: str, name: str) -> Run:
+    """Find or create the parent run whose tag has this value, and give it this name.
 
     A parent run trains nothing. If it does not exist, it is created with the status FINISHED. Hold
     a lock: nothing else prevents two processes from creating one each.
@@ -347,7 +348,7 @@ def parent_run(tag: str, value: str, name: str) -> Run:
 
 @calls_store
 def end_runs_left_running(parent: Run, tag: str) -> None:
-    """End the child runs of a parent that are RUNNING as KILLED.
+    """Set the status of a parent's RUNNING child runs to KILLED.
 
     Call this only if no process trains them any more.
 
@@ -379,11 +380,11 @@ def complete_training(record: RunRecord, about: AboutTrain) -> tuple[Run, str]:
 
     digest = about.files["model.keras"]
     found = _find(store.connect(), record.training_id)
-    if found and found.info.status == "FINISHED" and has_all_outputs(_run(found), TRAIN):
-        model_id = ready_model(_run(found), KERAS_MODEL, digest)
+    if found and found.info.status == "FINISHED" and has_all_outputs(_as_run(found), TRAIN):
+        model_id = find_ready_model(_as_run(found), KERAS_MODEL, digest)
         if model_id:
-            return _run(found), model_id
-    run = _run(_find_or_create(record, about.flat_params()))
+            return _as_run(found), model_id
+    run = _as_run(_find_or_create(record, about.flat_params()))
     history = pd.read_csv(files.verified(TRAIN / "history.csv"))
     model_path = files.verified(TRAIN / "model.keras")
     # The model comes first: the points that are logged after it are linked to it.
@@ -528,8 +529,7 @@ def log_metrics(
 ) -> None:
     """Log metrics without a step, at the present time.
 
-    A value that is the run's latest one already keeps its time, so that it stays one point if it is
-    logged again after an interruption.
+    If the latest logged value is the same, its time is used again, so that no second point appears.
     """
     from mlflow.entities import Metric
 
@@ -575,6 +575,7 @@ def describe_arrays(
         context=context,
         name=name,
         digest=digest,
+        reviews=len(y),
         source_type=described["source_type"],
         source=described["source"],
         dataset_schema=described["schema"],
@@ -582,11 +583,16 @@ def describe_arrays(
     )
 
 
-def describe_file(name: str, context: str, source: str, digest: str) -> DatasetRecord:
+def describe_file(name: str, context: str, source: str, digest: str, reviews: int) -> DatasetRecord:
     """Describe a file of texts for MLflow."""
     origin = json.dumps({"uri": source})
     return DatasetRecord(
-        context=context, name=name, digest=digest, source_type="local", source=origin
+        context=context,
+        name=name,
+        digest=digest,
+        reviews=reviews,
+        source_type="local",
+        source=origin,
     )
 
 
@@ -637,7 +643,7 @@ def log_files(run: Run, folder: Path, names: Sequence[str], artifact_path: str) 
 
 @calls_store
 def log_folder(run: Run, folder: Path) -> None:
-    """Log all files of a folder that no stage wrote as artifacts of a run."""
+    """Log all files of a folder without an `about.json` as artifacts of a run."""
     _client().log_artifacts(run.run_id, str(folder))
 
 
@@ -654,7 +660,7 @@ def log_figure(run: Run, figure: "Figure", artifact_path: str) -> None:
 
 
 @calls_store
-def ready_model(run: Run, name: str, digest: str) -> str | None:
+def find_ready_model(run: Run, name: str, digest: str) -> str | None:
     """Return the id of a run's complete logged model, or None if the run has no such model."""
     from mlflow.entities import LoggedModelStatus
 
@@ -687,7 +693,7 @@ def log_model(
     import mlflow
     from mlflow.entities import LoggedModelOutput
 
-    if model_id := ready_model(run, name, digest):
+    if model_id := find_ready_model(run, name, digest):
         return model_id
     client = _client()
     for model in _models(run, name):

@@ -236,7 +236,7 @@ def find_or_create_parent(trainings: Iterable[str]) -> Run:
     """Return the parent run of these trainings, given the names of their experiments."""
     key = provenance.short_digest_of({"trainings": list(trainings)})
     with run_groups.parent_run_lock():
-        return tracking.parent_run(STUDY_TAG, key, f"memory · {SEEDS} seeds")
+        return tracking.find_or_create_parent_run(STUDY_TAG, key, f"memory · {SEEDS} seeds")
 
 
 def add_to_parent(parent: Run, run_id: str) -> None:

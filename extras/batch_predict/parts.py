@@ -200,7 +200,7 @@ def write_part(job: BatchJob, part: int, predictions: pd.DataFrame, counts: Coun
     described = schema.with_metadata({METADATA_KEY: record.model_dump_json()})
     table = pa.Table.from_pandas(predictions, described, preserve_index=False)
     path = part_path(job, part)
-    # Two workers may write the same part, if one of them was considered dead too early.
+    # Two workers may write the same part, if one of them was considered lost too early.
     partial = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         with partial.open("wb") as file:

@@ -217,7 +217,8 @@ def log_counts(
     run: Run, job: BatchJob, version: "ModelVersion", file: str, counts: Counts, seconds: float
 ) -> None:
     """Log the file, the version, the counts and the duration."""
-    dataset = tracking.describe_file(file, "batch prediction", file, job.inputs["file_sha256"][:8])
+    digest = job.inputs["file_sha256"][:8]
+    dataset = tracking.describe_file(file, "batch prediction", file, digest, counts.rows)
     tracking.log_dataset(run, dataset)
     metrics = {f"batch_predict.{name}": float(count) for name, count in counts._asdict().items()}
     metrics["batch_predict.seconds"] = seconds

@@ -206,7 +206,7 @@ def write_and_log(request: FileRequest, predictions: pd.DataFrame) -> tuple[str,
             outputs.write_evaluation(partial, evaluation)
             write_about(partial, about)
         dataset = tracking.describe_file(
-            request.file, "evaluation", request.file, request.digest[:8]
+            request.file, "evaluation", request.file, request.digest[:8], len(predictions)
         )
         metrics = flatten_metrics(evaluation.metrics)
         model_id = tracking.model_id_of(request.version)

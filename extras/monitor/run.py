@@ -280,7 +280,9 @@ def log_report(run: Run, version: "ModelVersion", report: Mapping[str, Any]) -> 
     ]
     tracking.log_points(run, points)
     with run_groups.parent_run_lock():
-        parent = tracking.parent_run(MODEL_TAG, version.name, f"monitor of {version.name}")
+        parent = tracking.find_or_create_parent_run(
+            MODEL_TAG, version.name, f"monitor of {version.name}"
+        )
         logged = client.get_metric_history(parent.run_id, "monitor/texts")
         if step not in {point.step for point in logged}:
             tracking.log_points(parent, points)

@@ -60,7 +60,7 @@ def log_group(group: SeedGroup) -> str:
     del flat_params[SEED]
     run_ids = {run.seed: run.run_id for run in group.runs}
     with run_groups.parent_run_lock():
-        parent = tracking.parent_run(SEED_KEY, group.key, group.name)
+        parent = tracking.find_or_create_parent_run(SEED_KEY, group.key, group.name)
         for run_id in run_ids.values():
             tracking.log_tags(tracking.get_run(run_id), {PARENT: parent.run_id})
         tracking.log_tags(parent, {SEED_RUNS: json.dumps(run_ids)})

@@ -12,7 +12,7 @@ from optuna.visualization import matplotlib as plots
 
 from extras.sweep.confirmed_trials import ConfirmedTrial
 from extras.sweep.space import format_values
-from extras.sweep.study import ERROR, completed_trials, finished_trials
+from extras.sweep.study import ERROR, completed_trials, ended_trials
 
 MIN_TRIALS = 4  # completed ones, before the importance of params says anything
 PLOTS = {
@@ -41,7 +41,7 @@ def format_confirmed_trials(trials: Sequence[ConfirmedTrial], metric: str) -> st
 def explain_no_result(searched: optuna.Study) -> str:
     """Return why no trial was confirmed."""
     errors = [
-        trial.user_attrs[ERROR] for trial in finished_trials(searched) if ERROR in trial.user_attrs
+        trial.user_attrs[ERROR] for trial in ended_trials(searched) if ERROR in trial.user_attrs
     ]
     reason = f" The first trial that failed: {errors[0]}" if errors else ""
     return f"No trial was trained to its end and confirmed.{reason}"

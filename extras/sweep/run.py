@@ -12,7 +12,7 @@ from extras.sweep import report
 from extras.sweep.config import CONFIG_FILE, SweepConfig
 from extras.sweep.confirmed_trials import rank_confirmed_trials, values_to_confirm
 from extras.sweep.search import train_all
-from extras.sweep.study import CONFIRMED, finished_trials, open_study, storage_errors
+from extras.sweep.study import CONFIRMED, ended_trials, open_study, storage_errors
 from extras.sweep.trial import Sweep
 from sentiment.data.params import NO_ADDED_TEXTS, Dataset, FetchParams, describe_dataset
 from sentiment.errors import StoreError, UserError, first_line
@@ -52,7 +52,7 @@ def run_sweep(trials: int | None, workers: int, apply: bool) -> tuple[dict[str, 
             trials = int(searched.user_attrs.get(TRIALS, DEFAULT_TRIALS))
         searched.set_user_attr(TRIALS, trials)
         print(
-            f"{sweep.name}: {len(finished_trials(searched))} of {trials} trials have ended",
+            f"{sweep.name}: {len(ended_trials(searched))} of {trials} trials have ended",
             flush=True,
         )
         train_all(sweep, searched, workers, trials=trials)
@@ -103,7 +103,7 @@ def open_sweep(params: Params, config: SweepConfig) -> tuple[Sweep, optuna.Study
     with (
         run_groups.parent_run_lock()
     ):  # the tables of a database are created by one process at a time
-        run = tracking.parent_run(SWEEP_KEY, key, f"sweep {key[:8]}")
+        run = tracking.find_or_create_parent_run(SWEEP_KEY, key, f"sweep {key[:8]}")
         searched = open_study(name, config)
         confirmed = open_study(f"{name}{CONFIRMED}", config)
     tracking.log_params(run, {f"sweep.{name}": value for name, value in search_config.items()})

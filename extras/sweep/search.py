@@ -18,12 +18,12 @@ from optuna.trial import FrozenTrial, TrialState
 from extras.sweep.space import format_values
 from extras.sweep.study import (
     ERROR,
+    count_startable_trials,
     counted_trials,
+    ended_trials,
     enqueue_missing,
-    finished_trials,
     first_number,
-    requeue_dead_trials,
-    startable_trials,
+    requeue_lost_trials,
     values_of,
 )
 from extras.sweep.trial import Sweep, run_worker
@@ -54,14 +54,14 @@ def train_all(
         UserError: process after process failed.
     """
     threads = max(1, (usable_cores() or 1) // workers)
-    shown = {trial.number for trial in finished_trials(study)}
+    shown = {trial.number for trial in ended_trials(study)}
     seen: set[int] = set()
     failures = 0
     with worker_processes() as processes:
         while True:
-            requeue_dead_trials(study, seen)
+            requeue_lost_trials(study, seen)
             enqueue_missing(study, wanted)
-            all_ended = finished_trials(study)
+            all_ended = ended_trials(study)
             total = max(trials, len(counted_trials(study)))
             for trial in all_ended:
                 if trial.number not in shown:
@@ -82,7 +82,7 @@ def train_all(
             running = sum(trial.state == TrialState.RUNNING for trial in counted_trials(study))
             starting = max(0, len(processes) - running)
             for _ in range(
-                min(startable_trials(study, trials) - starting, workers - len(processes))
+                min(count_startable_trials(study, trials) - starting, workers - len(processes))
             ):
                 # TensorFlow cannot be used after a fork. A daemon ends with this process.
                 process = multiprocessing.get_context("spawn").Process(

@@ -1,16 +1,16 @@
 """The trials of a sweep, in Optuna's storage: which of them count, and how many are still missing.
 
 Any number of processes, on any number of machines, share a study. None of them leads, and no lock
-is held. A process may die at any time, so a trial counts until another trial takes its place. Three
-kinds of trials do not count:
+is held. A process is lost if it is killed or its machine fails. This may happen at any time, so a
+trial counts until another trial takes its place. Three kinds of trials do not count:
 
-- a trial whose process died, and that waits again as a new trial with the same values,
+- a trial whose process was lost, and that waits again as a new trial with the same values,
 - a trial that was surplus when it started, and trained nothing,
-- a trial whose process died `MAX_DEATHS` times.
+- a trial that was started `MAX_STARTS` times, and failed or was lost each time.
 
-Each of these is permanent. A trial looks at the trials with lower numbers before it trains: if
-enough of them count, it is surplus. The trial with the highest number that counts in the end has
-found too few, so there are never too many. As long as there are too few, processes are started.
+A trial that does not count never counts again. Before it trains, a trial looks at those with lower
+numbers: if enough of them count, it marks itself surplus. So there are never too many, even if
+processes start at the same time. Processes are started until there are enough.
 """
 
 import os
@@ -36,11 +36,11 @@ STORAGE = "SWEEP_STORAGE"  # environment variable: the URL of a database for all
 DATABASE = "sweeps.db"  # in the project's root, without that variable
 CONFIRMED = "-confirmed"  # ends the name of the study that confirms
 HEARTBEAT_SECONDS = 5
-GRACE_SECONDS = 30  # without a heartbeat, after which a process counts as dead
+GRACE_SECONDS = 30  # a process without a heartbeat for this long counts as lost
 LOCK_SECONDS = 20  # to wait for another process's transaction: less than GRACE_SECONDS
 CREATION_RETRIES = 5
-CREATION_SECONDS = 1.0  # at most, before another try
-MAX_DEATHS = 10
+MAX_RETRY_DELAY_SECONDS = 1.0
+MAX_STARTS = 10  # of a trial
 # Attributes of a trial
 REPLACES = "replaces"  # numbers of the trials whose place it takes, the first one first
 SURPLUS = "surplus"  # it trained nothing, because there were enough trials
@@ -105,7 +105,7 @@ def _open_storage(url: str) -> optuna.storages.RDBStorage:
         try:
             return open_once()
         except DBAPIError:
-            time.sleep(random.uniform(0, CREATION_SECONDS))
+            time.sleep(random.uniform(0, MAX_RETRY_DELAY_SECONDS))
     return open_once()
 
 
@@ -147,7 +147,7 @@ def replaced_numbers(trial: FrozenTrial | optuna.Trial) -> list[int]:
 
 
 def first_number(trial: FrozenTrial | optuna.Trial) -> int:
-    """Return the number that a trial had before its process died for the first time."""
+    """Return the number that a trial had before its process was lost for the first time."""
     return int([*replaced_numbers(trial), trial.number][0])
 
 
@@ -165,14 +165,14 @@ def counted_trials(study: optuna.Study) -> list[FrozenTrial]:
         for trial in trials
         if trial.number not in replaced
         and SURPLUS not in trial.user_attrs
-        and not (trial.state == TrialState.FAIL and len(replaced_numbers(trial)) + 1 >= MAX_DEATHS)
+        and not (trial.state == TrialState.FAIL and len(replaced_numbers(trial)) + 1 >= MAX_STARTS)
     ]
 
 
-def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
+def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
     """Return the trials that were trained to their end or pruned, by number."""
-    ended_states = (TrialState.COMPLETE, TrialState.PRUNED)
-    return [trial for trial in counted_trials(study) if trial.state in ended_states]
+    states = (TrialState.COMPLETE, TrialState.PRUNED)
+    return [trial for trial in counted_trials(study) if trial.state in states]
 
 
 def completed_trials(study: optuna.Study) -> list[FrozenTrial]:
@@ -182,11 +182,11 @@ def completed_trials(study: optuna.Study) -> list[FrozenTrial]:
     return sorted(trials, key=lambda trial: trial.value, reverse=is_maximized)
 
 
-def startable_trials(study: optuna.Study, trials: int) -> int:
+def count_startable_trials(study: optuna.Study, trials: int) -> int:
     """Return how many trials may start, if the study is to have this many."""
-    there = counted_trials(study)
-    waiting = [trial for trial in there if trial.state == TrialState.WAITING]
-    return len(waiting) + max(0, trials - len(there))
+    counted = counted_trials(study)
+    waiting = [trial for trial in counted if trial.state == TrialState.WAITING]
+    return len(waiting) + max(0, trials - len(counted))
 
 
 def check_trial_is_needed(study: optuna.Study, trial: optuna.Trial, trials: int) -> None:
@@ -203,14 +203,15 @@ def check_trial_is_needed(study: optuna.Study, trial: optuna.Trial, trials: int)
         or (values is not None and other.user_attrs.get(VALUES) == values)
         for other in before
     )
-    is_given = values is not None  # such trials are wanted one by one
+    # A trial with given values is needed however many others count.
+    is_given = values is not None
     if has_twin or (len(before) >= trials and not is_given):
         trial.set_user_attr(SURPLUS, True)
         raise SurplusError
 
 
 def enqueue_missing(study: optuna.Study, wanted: Sequence[Mapping[str, Any]]) -> None:
-    """Let a trial wait for each of the given values that no trial has."""
+    """Enqueue a trial for each of the given sets of values that has none yet."""
     given = [trial.user_attrs.get(VALUES) for trial in counted_trials(study)]
     for values in wanted:
         if values not in given:
@@ -218,8 +219,8 @@ def enqueue_missing(study: optuna.Study, wanted: Sequence[Mapping[str, Any]]) ->
             given.append(values)
 
 
-def requeue_dead_trials(study: optuna.Study, seen: set[int]) -> None:
-    """Let the trials whose processes died wait again with their values.
+def requeue_lost_trials(study: optuna.Study, seen: set[int]) -> None:
+    """Enqueue again, with the same values, the trials that failed or whose process was lost.
 
     Args:
         seen: the numbers of running trials that earlier calls of this process have seen.
@@ -239,7 +240,8 @@ def requeue_dead_trials(study: optuna.Study, seen: set[int]) -> None:
                 )
             )
         elif trial.state == TrialState.RUNNING and trial.number not in seen:
-            # Optuna never finds a process that died before its first heartbeat.
+            # Optuna never finds a process that was lost before its first heartbeat. So record one
+            # for it: if the process is gone, that heartbeat expires.
             storage = connect(storage_url())
             study_id = storage.get_study_id_from_name(study.study_name)
             trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)

@@ -25,10 +25,10 @@ from extras.sweep.study import (
     VALUES,
     SurplusError,
     check_trial_is_needed,
+    count_startable_trials,
     first_number,
     open_study,
     seeded_sampler,
-    startable_trials,
     storage_errors,
 )
 from sentiment.data.params import Dataset
@@ -116,10 +116,11 @@ def train_trials(study: optuna.Study, sweep: Sweep, reviews: Reviews, trials: in
     def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
         if trial.state != TrialState.FAIL and CHECKPOINT_KEY in trial.user_attrs:
             checkpoints.remove_checkpoint(trial.user_attrs[CHECKPOINT_KEY])
-        if not startable_trials(study, trials):
+        if not count_startable_trials(study, trials):
             study.stop()
 
-    if startable_trials(study, trials):  # else others have taken them while this process started
+    # Others may have taken all of them while this process started.
+    if count_startable_trials(study, trials):
         study.optimize(
             partial(objective, study, sweep, reviews, trials),
             n_trials=TRIALS_A_PROCESS,
@@ -186,12 +187,12 @@ def train_trial(
     key = checkpoint_key(sweep, about, machine_tags, trial)
     trial.set_user_attr(CHECKPOINT_KEY, key)
     with checkpoints.exclusive_checkpoint(key) as checkpoint:
-        is_resumed = checkpoint.arrays is not None
-        training = Training(params.train, inputs, train_split, val_split, is_resumed)
+        will_restore = checkpoint.arrays is not None
+        training = Training(params.train, inputs, train_split, val_split, will_restore)
         tags = {
             **sweep.tags,
             **machine_tags,
-            "train.path": training.path,
+            "train.path": training.implementation,
             TRAINING_KEY: key,
             PARENT: sweep.run_id,
         }
@@ -213,7 +214,7 @@ class EpochReport:
     """A callback that reports the epochs of a trial to Optuna, and stops what is to be pruned.
 
     The epochs of a checkpoint are reported again. A trial that was to be pruned when its process
-    died is therefore pruned as soon as it is resumed.
+    was killed is therefore pruned as soon as it is resumed.
     """
 
     def __init__(self, trial: optuna.Trial, live_run: LiveRun, metric: str, epochs: int) -> None:

@@ -123,7 +123,7 @@ def text_lookup(dataset: EvalDataset, words: Sequence[str]) -> TextLookup:
     return lambda rows: [" ".join(words[rank] for rank in reviews[row]) for row in rows]
 
 
-def evaluate_network(
+def evaluate_model(
     dataset: EvalDataset,
     words: Sequence[str],
     training: TrainingRecord,
@@ -132,14 +132,14 @@ def evaluate_network(
     dataset_name: str,
     params: EvaluateParams,
 ) -> Evaluation:
-    """Compute every metric, table and plot of a trained network.
+    """Compute every metric, table and plot of a trained model.
 
     Args:
         dataset: the test set.
         words: the words by rank.
         training: the record of the training.
         probabilities: see `predict_and_time`.
-        gradients: gradients of the trained network, see `sentiment.gradients.distance_table`.
+        gradients: gradients of the trained model, see `sentiment.gradients.distance_table`.
         dataset_name: the dataset's name in MLflow.
         params: the section `evaluate`.
     """
@@ -217,7 +217,7 @@ def plot_training(training: TrainingRecord, gradients: pd.DataFrame) -> dict[str
 
     Args:
         training: the record of the training.
-        gradients: gradients of the trained network, see `sentiment.gradients.distance_table`.
+        gradients: gradients of the trained model, see `sentiment.gradients.distance_table`.
     """
     name = training.name
     by_label = {"before the first epoch": training.gradients, "trained": gradients}

@@ -43,12 +43,14 @@ class Training:
         inputs: the inputs of the model.
         train_split: the training set.
         val_split: the validation set.
-        is_resumed: `restore` is called next, so a linear component need not be trained.
+        will_restore: the caller restores all weights next, so the linear component is not trained
+            here.
 
     Attributes:
         model: the model.
-        trained: the model that `fit` trains. With a linear component, it trains the network alone.
-        path: how the model is trained: "fast LSTM", or "stock Keras" and the reason.
+        fitted_model: the model that `fit` trains. With a linear component, only the network's
+            weights are trained.
+        implementation: how the model is trained: "fast LSTM", or "stock Keras" and the reason.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Training:
         inputs: Inputs,
         train_split: Split,
         val_split: Split,
-        is_resumed: bool = False,
+        will_restore: bool = False,
     ) -> None:
         self.params = params
         self.train_split = train_split
@@ -65,10 +67,10 @@ class Training:
         if params.linear.share:
             # The seeds are set again below, so this does not change the network.
             linear_model = linear_component_model(
-                params, inputs, train_split, val_split, is_resumed
+                params, inputs, train_split, val_split, will_restore
             )
         self.model = build_initialized_model(params, inputs, train_split)
-        self.trained = self.model
+        self.fitted_model = self.model
         if params.linear.share:
             from sentiment.network import linear_component  # imports Keras
 
@@ -76,18 +78,19 @@ class Training:
             self.model = linear_component.add_linear_component(
                 network, linear_model, params.linear.share
             )
-            self.trained = linear_component.NetworkWithLinear(network, self.model)
-            compile_model(self.trained, params, inputs)
+            self.fitted_model = linear_component.NetworkWithLinear(network, self.model)
+            compile_model(self.fitted_model, params, inputs)
         from sentiment.network.fast_lstm import accelerate  # imports TensorFlow, so after Keras
 
-        self.path = accelerate(self.trained, params)
+        self.implementation = accelerate(self.fitted_model, params)
 
     def capture(self, progress: Progress) -> dict[str, NDArray[Any]]:
-        """Return the complete state as named arrays. A resumed training gives the same bits.
+        """Return the complete state as named arrays.
 
-        The order of batches is not part of it. With a seed set, every epoch draws the same one.
+        A training that is resumed from it gives the same bits. The state does not include the order
+        of the batches, which is the same in every epoch because the seed is set.
         """
-        variables = [variable.numpy() for variable in _variables(self.trained)]
+        variables = [variable.numpy() for variable in _variables(self.fitted_model)]
         epochs = [[epoch[name] for name in METRICS] for epoch in progress.epochs]
         return {
             **{f"{VARIABLE}-{at}": np.asarray(value) for at, value in enumerate(variables)},
@@ -99,7 +102,7 @@ class Training:
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Progress:
         """Restore the state that `capture` returned, and return its progress."""
         saved = _select_arrays(arrays, VARIABLE)
-        for variable, value in zip(_variables(self.trained), saved, strict=True):
+        for variable, value in zip(_variables(self.fitted_model), saved, strict=True):
             variable.assign(value)
         epochs = [dict(zip(METRICS, epoch, strict=True)) for epoch in arrays[EPOCHS].tolist()]
         names = [name for name in COUNTERS if f"{COUNTER}-{name}" in arrays]
@@ -127,7 +130,7 @@ class Training:
             from sklearn.utils.class_weight import compute_sample_weight
 
             sample_weights = [compute_sample_weight(params.class_weight, self.train_split.y)]
-        self.trained.fit(
+        self.fitted_model.fit(
             batched_dataset(
                 *self.train_split, *sample_weights, batch_size=params.batch_size, shuffle=True
             ),
@@ -137,8 +140,9 @@ class Training:
             initial_epoch=len(epochs),
             epochs=len(epochs) if has_stopped else params.epochs,
             shuffle=False,  # the batches are shuffled already
-            # The order matters: the best weights are kept before the progress includes them, and
-            # early stopping resets its counters before they are restored.
+            # Early stopping comes first: after an epoch, it saves the best weights before the
+            # progress callback copies them. At the start, it resets its counters before the
+            # progress callback restores them.
             callbacks=[
                 *([stopping] if stopping else []),
                 _progress_callback(epochs, stopping, progress, on_epoch),
@@ -188,12 +192,12 @@ def build_initialized_model(
 
 
 def linear_component_model(
-    params: TrainParams, inputs: Inputs, train_split: Split, val_split: Split, is_resumed: bool
+    params: TrainParams, inputs: Inputs, train_split: Split, val_split: Split, will_restore: bool
 ) -> "keras.Model":
     """Return the linear component, trained unless its weights are restored next."""
     started = time.perf_counter()
     component = Training(params.linear_component_params(), inputs, train_split, val_split)
-    if not is_resumed:
+    if not will_restore:
         result = component.fit(NO_PROGRESS, lambda _: None, verbose=False)
         print(
             f"Trained the linear component in {time.perf_counter() - started:.0f} s: "
@@ -227,7 +231,10 @@ def _progress_callback(
         epochs.append({name: float(metrics[name]) for name in METRICS})
         if not all(map(math.isfinite, epochs[-1].values())):
             loss = epochs[-1]["loss"]
-            raise UserError(f"Epoch {epoch + 1} diverged, loss {loss}: lower train.learning_rate.")
+            raise UserError(
+                f"The training diverged in epoch {epoch + 1} (loss {loss}). "
+                "Lower train.learning_rate."
+            )
         counters = {name: getattr(stopping, name) for name in COUNTERS} if stopping else {}
         on_epoch(Progress(list(epochs), counters, stopping.best_weights if stopping else []))
 
@@ -240,6 +247,7 @@ def _early_stopping_callback(params: TrainParams) -> "keras.callbacks.EarlyStopp
     import keras
 
     early_stopping = params.early_stopping
+    # `keep_best` alone: a patience that is never exhausted keeps the best weights.
     patience = early_stopping.patience or (params.epochs if params.keep_best else 0)
     if not patience:
         return None

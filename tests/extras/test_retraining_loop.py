@@ -91,7 +91,9 @@ def test_champion_is_replaced_by_a_model_that_was_trained_on_texts_it_had_predic
     assert evaluated["metrics"]["accuracy"]["value"] < 0.75
     assert not step(5)
     retrained = run_stages(fresh)
-    assert f"Version 2 of {MODEL} is champion now: better than the champion: McNemar" in retrained
+    assert (
+        f"Version 2 of {MODEL} is now the champion: better than the champion: McNemar" in retrained
+    )
     version = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion")
     reason = version.tags["promote.reason"]
-    assert "the champion was evaluated on this test set now" in reason
+    assert "the champion has now been evaluated on this test set" in reason

@@ -49,7 +49,7 @@ def test_run_names_the_file_and_its_digest_and_has_its_own_registered_model(
     assert names == {f"{NAME}-{split}" for split in ("training", "validation", "test")}
     assert run.info.run_name == f"lstm-4 · len 40 · seed 42 · {NAME}"
     champion = mlflow.MlflowClient().get_model_version_by_alias(MODEL, "champion")
-    assert champion.tags["promote.reason"] == "there was no champion"
+    assert champion.tags["promote.reason"] == "there was none before"
     assert champion.tags["dataset"] == NAME
 
 

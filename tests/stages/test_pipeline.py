@@ -136,7 +136,7 @@ def test_version_has_a_model_card(finished: Project) -> None:
     assert version.description is not None
     card = version.description.replace(SPACED_COLUMNS, " | ")
     for expected in (
-        "**champion**, by the promotion rule. Reason: there was no champion.",
+        "**champion**, by the promotion rule. Reason: there was none before.",
         "**lstm-4 · len 40 · seed 42 · synthetic**: LSTM (1 layer, 4 units) on word vectors of 4",
         "| training | 256 |  |\n| validation | 64 |  |\n| test | 200 |",
         f"| accuracy | {metrics['test_accuracy']:.4f} | 0.",
@@ -263,7 +263,7 @@ def test_training_that_fails_leaves_a_failed_run_and_the_last_good_outputs(
     project.change(train={"seed": 1})  # so that the finished training's checkpoint is not restored
     monkeypatch.setattr(train, "Training", DivergingTraining)
     message = call.fail(train.main)
-    assert "Epoch 1 diverged, loss nan: lower train.learning_rate" in message
+    assert "The training diverged in epoch 1 (loss nan). Lower train.learning_rate." in message
     assert runs()[0].info.status == "FAILED"
     assert [run.info.status for run in runs()] == ["FAILED", "FINISHED"]
     assert project.contents("data") == before

@@ -32,7 +32,7 @@ def test_version_names_its_run_its_metrics_and_its_data(project: Project) -> Non
     assert float(version.tags["test_ece"]) == metrics["test_ece"]
     assert version.tags["model.sha256"] == run.data.tags["model.sha256"]
     assert len(version.tags["data.test.sha256"]) == 64
-    assert version.tags["promote.reason"] == "there was no champion"
+    assert version.tags["promote.reason"] == "there was none before"
 
 
 def test_version_is_registered_once(project: Project, call: Caller) -> None:

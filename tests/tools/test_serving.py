@@ -203,7 +203,7 @@ def test_person_demotes_and_promotes(project: Project, call: Caller) -> None:
     assert "there is no champion now" in call(demote.main)
     promoted = call.json(promote.main, "--run", project.run_id)
     assert promoted["champion"] == "1"
-    assert f"run {project.run_id}, is champion now" in promoted["message"]
+    assert f"run {project.run_id}, is now the champion" in promoted["message"]
     assert "label" in call(predict.main, TEXT="a")
 
 

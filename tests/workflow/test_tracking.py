@@ -33,7 +33,7 @@ RECORD = RunRecord(
     name="lstm-4",
     started=STARTED,
     tags={"dataset": "imdb"},
-    datasets=[tracking.describe_file("imdb-training", "training", "data/pad", "12345678")],
+    datasets=[tracking.describe_file("imdb-training", "training", "data/pad", "12345678", 80)],
     uncommitted="",
 )
 PARAMS = {"train.units": 4}
@@ -243,15 +243,15 @@ def test_plain_run_needs_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_parent_run_is_created_once_and_finished() -> None:
-    parent = tracking.parent_run("key", "a", "parent")
+    parent = tracking.find_or_create_parent_run("key", "a", "parent")
     assert info().status == "FINISHED"
-    renamed = tracking.parent_run("key", "a", "another name")
+    renamed = tracking.find_or_create_parent_run("key", "a", "another name")
     assert renamed.run_id == parent.run_id
     assert info().run_name == "another name"
 
 
 def test_child_runs_of_a_parent_that_are_left_running_end_as_killed() -> None:
-    parent = tracking.parent_run("key", "a", "parent")
+    parent = tracking.find_or_create_parent_run("key", "a", "parent")
     client = mlflow.MlflowClient()
     tags = {"mlflow.parentRunId": parent.run_id}
     running = client.create_run(parent.experiment_id, tags=tags).info.run_id

@@ -20,7 +20,7 @@ load_model = packaging.load_model
 
 
 class ChampionChange(NamedTuple):
-    """The number of the version that is champion now, if there is one, and a message."""
+    """The number of the version that is now the champion, if there is one, and a message."""
 
     champion: str | None
     message: str
@@ -106,10 +106,10 @@ def promote(run_id: str) -> ChampionChange:
     previous = versions.find_champion(client, version.name)
     title = versions.version_title(version)
     if previous and previous.version == version.version:
-        return ChampionChange(str(version.version), f"{title} is champion already.")
-    tags = _decision_by_hand(versions.CHAMPION, "promoted by hand")
+        return ChampionChange(str(version.version), f"{title} is already the champion.")
+    tags = _decision_by_hand(versions.PROMOTED, "promoted by hand")
     versions.set_champion(client, version, previous, tags)
-    return ChampionChange(str(version.version), f"{title}, run {run_id}, is champion now.")
+    return ChampionChange(str(version.version), f"{title}, run {run_id}, is now the champion.")
 
 
 @calls_store
@@ -153,13 +153,13 @@ def demote(name: str) -> ChampionChange:
     # Tag last: moving the alias needs its own permission, and without it no wrong tag remains.
     if previous:
         reason = f"version {demoted.version} was demoted"
-        tags = _decision_by_hand(versions.CHAMPION, reason)
-        client.set_registered_model_alias(name, versions.CHAMPION, previous.version)
+        tags = _decision_by_hand(versions.PROMOTED, reason)
+        client.set_registered_model_alias(name, versions.CHAMPION_ALIAS, previous.version)
         versions.set_version_tags(client, previous, tags)
         number = str(previous.version)
-        outcome = f"version {number} is champion again"
+        outcome = f"version {number} is the champion again"
     else:
-        client.delete_registered_model_alias(name, versions.CHAMPION)
+        client.delete_registered_model_alias(name, versions.CHAMPION_ALIAS)
         number = None
         outcome = "there is no champion now"
     tags = _decision_by_hand(DEMOTED, "demoted by hand")

@@ -29,13 +29,13 @@ class SplitSizes(NamedTuple):
 
 
 class EvaluatedModel(NamedTuple):
-    """Facts about a network or an ensemble and its evaluation.
+    """Facts about a single model or an ensemble and its evaluation.
 
     Attributes:
         name: name of the run.
         about: the `about.json` of the evaluation.
         digests: digests of the test set and, if known, of the training reviews.
-        layouts: layouts of the network or of the members, see `sentiment.tokenizer.Layout`.
+        layouts: layouts of the model or of the members, see `sentiment.tokenizer.Layout`.
         parameters: number of parameters.
         sizes: sizes of the training set and the validation set.
         metrics: content of `metrics.json`.

@@ -39,7 +39,7 @@ mlflow.models.set_model(SentimentModel())
 
 
 class PackagedModel(NamedTuple):
-    """A network, by itself or in an ensemble.
+    """A Keras model, by itself or in an ensemble.
 
     Attributes:
         path: its file.

@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 TABLE_EXTENSION = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", re.IGNORECASE)
-CHAMPION = "champion"  # the alias, and a decision
+CHAMPION_ALIAS = "champion"
+# Values of `DECISION_TAG`.
+PROMOTED = "champion"
 NOT_PROMOTED = "not promoted"
-RULE = "rule"
+RULE = "rule"  # value of `DECIDED_BY_TAG`
 NO_VERSION = "none"
 PROFILE_FILE = "profile.json"  # among the artifacts of a version's evaluation
 # Tags of a version.
@@ -46,10 +48,10 @@ DECIDED_BY_TAG = "promote.by"  # the rule, or a person
 REASON_TAG = "promote.reason"
 REPLACED_TAG = "promote.replaced"  # the version that was champion before, or NO_VERSION
 AGAINST_TAG = "promote.against"  # the champion that it was tested against
-NUMBER_TAG = "promote.candidate"  # number of the test against that champion, from 1
+TEST_NUMBER_TAG = "promote.candidate"  # number of the test against that champion, from 1
 # Tag of a champion: the number of each test against it, as JSON, by version and test set. Deleted
 # versions stay in it.
-TESTS_TAG = "promote.candidates"
+TEST_NUMBERS_TAG = "promote.candidates"
 
 
 def model_name(dataset: str) -> str:
@@ -121,7 +123,7 @@ def _write_description(client: "mlflow.MlflowClient", version: "ModelVersion", c
     # A version without a decision is champion because a person moved the alias in MLflow.
     decided_by = tags.get(DECIDED_BY_TAG, "a person").removeprefix("person: ")
     description = model_card.describe_version(
-        decision=tags.get(DECISION_TAG, CHAMPION),
+        decision=tags.get(DECISION_TAG, PROMOTED),
         decided_by="the promotion rule" if decided_by == RULE else decided_by,
         reason=tags.get(REASON_TAG, "the alias was moved in MLflow"),
         card=card,
@@ -155,7 +157,9 @@ def _ensure_registered_model(client: "mlflow.MlflowClient", name: str) -> None:
 
     try:
         client.create_registered_model(
-            name, description="Raw text of a review to its label and the probability of positive."
+            name,
+            description="Predicts from the text of a review whether it is positive, and with what "
+            "probability.",
         )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
@@ -175,7 +179,7 @@ def find_champion(client: "mlflow.MlflowClient", name: str) -> "ModelVersion | N
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.get_model_version_by_alias(name, CHAMPION)
+        return client.get_model_version_by_alias(name, CHAMPION_ALIAS)
     except MlflowException as error:
         if error.error_code in (*store.NOT_FOUND_CODES, "INVALID_PARAMETER_VALUE"):
             return None
@@ -198,16 +202,18 @@ def promote_by_rule(
         champion = find_champion(client, version.name)
         if champion and champion.version == version.version:
             return
-        tests: dict[str, int] = json.loads(champion.tags.get(TESTS_TAG, "{}")) if champion else {}
+        tests: dict[str, int] = {}
+        if champion:
+            tests = json.loads(champion.tags.get(TEST_NUMBERS_TAG, "{}"))
         # With a larger test set, the same candidate is tested again.
         test = f"{version.version}@{candidate.test_digest[:8]}"
         number = tests.setdefault(test, max(tests.values(), default=0) + 1)
         decision = _decide_against(champion, candidate, params, number)
-        now = find_champion(client, version.name)
-        if (now and now.version) == (champion and champion.version):
+        current_champion = find_champion(client, version.name)
+        if (current_champion and current_champion.version) == (champion and champion.version):
             break
-    verdict = CHAMPION if decision.promoted else NOT_PROMOTED
-    outcome = "is champion now" if decision.promoted else "is not promoted"
+    verdict = PROMOTED if decision.promoted else NOT_PROMOTED
+    outcome = "is now the champion" if decision.promoted else "is not promoted"
     against = f" (the champion: version {champion.version})" if champion else ""
     tags = {
         DECISION_TAG: verdict,
@@ -215,9 +221,9 @@ def promote_by_rule(
         REASON_TAG: decision.reason + against,
     }
     if champion and decision.tested:
-        set_version_tags(client, champion, {TESTS_TAG: json.dumps(tests)})
+        set_version_tags(client, champion, {TEST_NUMBERS_TAG: json.dumps(tests)})
         tags[AGAINST_TAG] = str(champion.version)
-        tags[NUMBER_TAG] = str(number)
+        tags[TEST_NUMBER_TAG] = str(number)
     if decision.promoted:
         set_champion(client, version, champion, tags)
     else:
@@ -230,26 +236,30 @@ def _decide_against(
 ) -> Decision:
     """Decide about a candidate. A champion whose evaluation was lost or changed stays champion."""
     if champion is None:
-        return Decision(True, "there was no champion")
-    problem = "the champion's evaluation cannot be read"
-    note = ""
+        return Decision(True, "there was none before")
     try:
-        champion_evaluation = _download_evaluation(champion)
-        if champion_evaluation.test_digest != candidate.test_digest:
-            problem = (
-                "evaluated on another test set than the champion, which cannot be evaluated on it"
-            )
-            note = "; the champion was evaluated on this test set now"
-            champion_evaluation = predict_on_new_test_set(champion, champion_evaluation, candidate)
+        evaluation = _download_evaluation(champion)
     except files.DamagedError as error:  # name the file only: its temporary folder is removed
-        return Decision(False, f"{problem}: {error.path.name} {error.problem}")
+        cause = f"{error.path.name} {error.problem}"
+        return Decision(False, f"the champion's evaluation cannot be read: {cause}")
     except UserError as error:
-        return Decision(False, f"{problem}: {first_line(error)}")
-    decision = decide_promotion(candidate, champion_evaluation, params, number)
-    return decision._replace(reason=decision.reason + note)
+        return Decision(False, f"the champion's evaluation cannot be read: {first_line(error)}")
+    if evaluation.test_digest == candidate.test_digest:
+        return decide_promotion(candidate, evaluation, params, number)
+    try:
+        evaluation = evaluate_on_new_test_set(champion, evaluation, candidate)
+    except UserError as error:
+        return Decision(
+            False,
+            "the champion was evaluated on another test set, and cannot be compared on this one: "
+            f"{first_line(error)}",
+        )
+    decision = decide_promotion(candidate, evaluation, params, number)
+    reason = f"{decision.reason}; the champion has now been evaluated on this test set"
+    return decision._replace(reason=reason)
 
 
-def predict_on_new_test_set(
+def evaluate_on_new_test_set(
     version: "ModelVersion", evaluation: StoredEvaluation, candidate: StoredEvaluation
 ) -> StoredEvaluation:
     """Evaluate a version on the test reviews of a candidate, which `data/fetch` has.
@@ -262,7 +272,7 @@ def predict_on_new_test_set(
             index.
     """
     if not _have_only_added_texts_changed(evaluation.dataset, candidate.dataset):
-        raise UserError("it may have been trained on some of them")
+        raise UserError("it may have been trained on some of these reviews")
     model = packaging.load_model(f"models:/{version.name}/{version.version}")
     if model.word_index != files.read_json(files.verified(files.FETCH / "word_index.json")):
         raise UserError("it has another word index")
@@ -330,10 +340,10 @@ def set_champion(
     replaced: "ModelVersion | None",
     tags: Mapping[str, str],
 ) -> None:
-    """Move the alias to a version, after its tags say why: no champion is without a reason."""
+    """Set the tags that give the reason, then move the alias: every champion has a reason."""
     number = str(replaced.version) if replaced else NO_VERSION
     set_version_tags(client, version, {**tags, REPLACED_TAG: number})
-    client.set_registered_model_alias(version.name, CHAMPION, version.version)
+    client.set_registered_model_alias(version.name, CHAMPION_ALIAS, version.version)
 
 
 def version_title(version: "ModelVersion") -> str:

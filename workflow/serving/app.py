@@ -1,4 +1,4 @@
-"""The application that predicts texts over HTTP, and a function that serves it."""
+"""The application that predicts the sentiment of texts over HTTP, and a function that serves it."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ INVOCATIONS = "/invocations"
 MAX_BODY_BYTES = 16 * 2**20
 REQUEST_ID_HEADER = "X-Request-Id"
 MAX_REQUEST_ID_LENGTH = 500
-REPLACEMENT_CHECK_SECONDS = 20.0  # interval of looking for another version
+REPLACEMENT_CHECK_SECONDS = 20.0  # how often to look for another version
 SHUTDOWN_SECONDS = 4  # requests may take this long to finish after a signal
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorResponse, "description": "The body cannot be read"},
@@ -77,14 +77,15 @@ class RequestMiddleware:
 def create_app(
     served: ServedModel,
     find_replacement: FindReplacement | None = None,
-    replacement_seconds: float = REPLACEMENT_CHECK_SECONDS,
+    check_seconds: float = REPLACEMENT_CHECK_SECONDS,
 ) -> FastAPI:
     """Create the application.
 
     Args:
         served: the model version that predicts at first.
-        find_replacement: looks for a version that takes its place. None keeps the first version.
-        replacement_seconds: interval of looking for it.
+        find_replacement: takes the URI of the current version, and returns the version to switch
+            to, or None. Without this function, the first version is kept.
+        check_seconds: how often to look for another version.
     """
     current = CurrentModel(served)
     metrics = ServerMetrics(served.version)
@@ -98,7 +99,7 @@ def create_app(
         if find_replacement is None:
             yield
             return
-        task = asyncio.create_task(current.follow(find_replacement, replacement_seconds, announce))
+        task = asyncio.create_task(current.follow(find_replacement, check_seconds, announce))
         yield
         task.cancel()
 
@@ -118,7 +119,7 @@ def create_app(
         try:
             predictions = await current.batcher.predict(texts)
         except PredictionError:
-            detail = "The model failed. The log of the server has the traceback."
+            detail = "The model failed. The server's terminal shows the traceback."
             raise HTTPException(500, detail) from None
         metrics.count_predictions(predictions)
         if log is not None:
@@ -147,7 +148,7 @@ def create_app(
 
 
 async def respond_to_invalid_request(_: Request, error: Exception) -> JSONResponse:
-    """Return in one sentence what is wrong with a request, without repeating its content."""
+    """Say what is wrong with a request and what to send, without repeating its content."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     location = ".".join(str(part) for part in first["loc"][1:]) or "body"

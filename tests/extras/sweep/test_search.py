@@ -39,9 +39,9 @@ def run_worker(sweep: Sweep, name: str, trials: int, _: int) -> None:
     of = study.open_study(name, sweep.config)
     of.optimize(
         partial(draw_slowly, of, trials),
-        n_trials=study.startable_trials(of, trials),
+        n_trials=study.count_startable_trials(of, trials),
         catch=(SurplusError,),
-        callbacks=[lambda of, _: None if study.startable_trials(of, trials) else of.stop()],
+        callbacks=[lambda of, _: None if study.count_startable_trials(of, trials) else of.stop()],
     )
 
 

@@ -29,7 +29,7 @@ def train(of: optuna.Study, trials: int, trial: optuna.Trial) -> float:
     return float(trial.suggest_float("x", 0, 1))
 
 
-def die(of: optuna.Study, trials: int, trial: optuna.Trial) -> float:
+def end_as_killed(of: optuna.Study, trials: int, trial: optuna.Trial) -> float:
     """Draw a value, then end as a killed process does: Optuna is told nothing."""
     train(of, trials, trial)
     raise SystemExit
@@ -60,27 +60,29 @@ def test_trial_beyond_those_asked_for_is_surplus_and_does_not_count(searched: op
         run(searched, 2)
     assert [trial.state.name for trial in searched.trials] == ["COMPLETE", "COMPLETE", "FAIL"]
     assert states(searched) == ["COMPLETE", "COMPLETE"]
-    assert study.startable_trials(searched, 2) == 0
+    assert study.count_startable_trials(searched, 2) == 0
 
 
 def test_more_trials_can_be_asked_for_later_and_fewer_remove_none(searched: optuna.Study) -> None:
     for _ in range(3):
         run(searched, 2)
-    assert study.startable_trials(searched, 3) == 1
+    assert study.count_startable_trials(searched, 3) == 1
     run(searched, 3)
     assert states(searched) == ["COMPLETE"] * 3
-    assert study.startable_trials(searched, 1) == 0
+    assert study.count_startable_trials(searched, 1) == 0
 
 
-def test_dead_trial_counts_and_waits_again_with_its_values(searched: optuna.Study) -> None:
-    run(searched, 2, die)
+def test_trial_of_a_killed_process_counts_and_waits_again_with_its_values(
+    searched: optuna.Study,
+) -> None:
+    run(searched, 2, end_as_killed)
     assert states(searched) == ["RUNNING"]
-    assert study.startable_trials(searched, 2) == 1
-    study.requeue_dead_trials(searched, {0})
+    assert study.count_startable_trials(searched, 2) == 1
+    study.requeue_lost_trials(searched, {0})
     assert states(searched) == ["WAITING"]
-    assert study.startable_trials(searched, 1) == 1
+    assert study.count_startable_trials(searched, 1) == 1
     run(searched, 1)
-    (trial,) = study.finished_trials(searched)
+    (trial,) = study.ended_trials(searched)
     assert (trial.number, study.first_number(trial)) == (1, 0)
     assert trial.params == searched.trials[0].params
 
@@ -91,51 +93,51 @@ def test_trial_that_failed_by_an_error_waits_again(searched: optuna.Study) -> No
 
     with pytest.raises(OSError, match="disk full"):
         searched.optimize(fail, n_trials=1)
-    study.requeue_dead_trials(searched, set())
+    study.requeue_lost_trials(searched, set())
     assert states(searched) == ["WAITING"]
 
 
-def test_dead_trial_that_two_commands_requeued_runs_once(searched: optuna.Study) -> None:
-    run(searched, 2, die)
+def test_trial_that_two_commands_requeued_runs_once(searched: optuna.Study) -> None:
+    run(searched, 2, end_as_killed)
     optuna.storages.fail_stale_trials(searched)
-    (dead,) = searched.trials
+    (lost,) = searched.trials
     for _ in range(2):
         searched.add_trial(
             optuna.create_trial(
                 state=TrialState.WAITING,
-                params=dead.params,
-                distributions=dead.distributions,
-                user_attrs={study.REPLACES: [dead.number]},
+                params=lost.params,
+                distributions=lost.distributions,
+                user_attrs={study.REPLACES: [lost.number]},
             )
         )
     for _ in range(2):
         run(searched, 2)
     assert states(searched) == ["COMPLETE"]
-    assert study.startable_trials(searched, 2) == 1
+    assert study.count_startable_trials(searched, 2) == 1
 
 
-def test_trial_whose_process_dies_again_and_again_is_given_up_and_another_one_takes_its_place(
+def test_trial_whose_process_is_killed_too_often_is_given_up_and_another_one_takes_its_place(
     searched: optuna.Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "MAX_DEATHS", 2)
-    for _ in range(study.MAX_DEATHS):
-        run(searched, 1, die)
-        study.requeue_dead_trials(searched, {0, 1})
+    monkeypatch.setattr(study, "MAX_STARTS", 2)
+    for _ in range(study.MAX_STARTS):
+        run(searched, 1, end_as_killed)
+        study.requeue_lost_trials(searched, {0, 1})
     assert states(searched) == []
-    assert study.startable_trials(searched, 1) == 1
+    assert study.count_startable_trials(searched, 1) == 1
     run(searched, 1)
     assert states(searched) == ["COMPLETE"]
 
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed")
-def test_trial_whose_process_died_before_its_first_heartbeat_is_found(
+def test_trial_whose_process_was_killed_before_its_first_heartbeat_is_found(
     searched: optuna.Study,
 ) -> None:
     searched.ask()  # which sends no heartbeat
     seen: set[int] = set()
-    study.requeue_dead_trials(searched, seen)
+    study.requeue_lost_trials(searched, seen)
     silence()
-    study.requeue_dead_trials(searched, seen)
+    study.requeue_lost_trials(searched, seen)
     assert states(searched) == ["WAITING"]
 
 
@@ -159,10 +161,10 @@ def test_each_given_value_is_trained_once_also_if_two_commands_ask_for_it(
     study.enqueue_missing(searched, [{"x": 1}, {"x": 2}, {"x": 1}])
     study.enqueue_missing(searched, [{"x": 2}, {"x": 3}])
     searched.enqueue_trial({}, user_attrs={study.VALUES: {"x": 3}})  # by another command
-    assert study.startable_trials(searched, 0) == 4
+    assert study.count_startable_trials(searched, 0) == 4
     for _ in range(4):
         run(searched, 0)
-    assert [study.values_of(trial) for trial in study.finished_trials(searched)] == [
+    assert [study.values_of(trial) for trial in study.ended_trials(searched)] == [
         {"x": 1},
         {"x": 2},
         {"x": 3},

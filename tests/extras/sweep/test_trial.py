@@ -37,7 +37,7 @@ def search(small_sweep: Sweep, reviews: Reviews) -> Search:
         params = with_changes(small_sweep.params, {"train.epochs": 3})
         sweep = small_sweep._replace(params=params, **changes)
         of = study.open_study(sweep.name, sweep.config)
-        study.requeue_dead_trials(of, set())
+        study.requeue_lost_trials(of, set())
         trial.train_trials(of, sweep, reviews, trials)
         return of
 
@@ -127,7 +127,7 @@ def test_trial_that_diverges_is_a_failed_run_with_the_reason_and_is_not_repeated
 ) -> None:
     monkeypatch.setattr(trial, "Training", Diverging)
     of = search()
-    (only,) = study.finished_trials(of)
+    (only,) = study.ended_trials(of)
     assert only.state == TrialState.PRUNED
     assert "diverged" in only.user_attrs[study.ERROR]
     (run,) = runs()
@@ -142,7 +142,7 @@ def test_values_that_do_not_go_together_are_noted_and_make_no_run(
         update={"choices": [0], "low": None, "high": None, "step": None}
     )
     config = small_sweep.config.model_copy(update={"space": {"train.units": values}})
-    (only,) = study.finished_trials(search(config=config))
+    (only,) = study.ended_trials(search(config=config))
     assert "train.units: 0 is not allowed" in only.user_attrs[study.ERROR]
     store.connect()
     assert runs() == []
@@ -156,7 +156,7 @@ def test_pruned_trial_is_a_killed_run_with_the_reason(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(optuna.pruners.NopPruner, "prune", staticmethod(prune_after_second_epoch))
-    assert [trial.state for trial in study.finished_trials(search())] == [TrialState.PRUNED]
+    assert [trial.state for trial in study.ended_trials(search())] == [TrialState.PRUNED]
     (run,) = runs()
     assert (run.info.status, epochs(run.info.run_id)) == ("KILLED", [1, 2])
     assert run.data.tags["sweep.pruned"] == "others were better after epoch 2"
@@ -169,14 +169,14 @@ def test_trial_that_was_to_be_pruned_when_its_process_died_trains_no_further(
     fail_once(monkeypatch, tracking, "log_tags", OSError("killed"))
     with pytest.raises(OSError, match="killed"):
         search()
-    assert [trial.state for trial in study.finished_trials(search())] == [TrialState.PRUNED]
+    assert [trial.state for trial in study.ended_trials(search())] == [TrialState.PRUNED]
     (run,) = runs()
     assert (run.info.status, epochs(run.info.run_id)) == ("KILLED", [1, 2])
 
 
 def test_run_and_params_of_a_trial_say_what_it_is(search: Search) -> None:
     of = search()
-    (only,) = study.finished_trials(of)
+    (only,) = study.ended_trials(of)
     (run,) = runs()
     params = run.data.params
     for name, value in study.values_of(only).items():

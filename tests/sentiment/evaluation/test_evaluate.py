@@ -51,7 +51,7 @@ def test_metrics_name_the_dataset_and_mistakes_have_the_complete_text(
     test_set: evaluate.EvalDataset, default_params: Params
 ) -> None:
     training = TrainingRecord("lstm-4", pd.DataFrame(HISTORY), GRADIENTS)
-    evaluated = evaluate.evaluate_network(
+    evaluated = evaluate.evaluate_model(
         test_set, WORDS, training, PROBABILITIES, GRADIENTS, "imdb", default_params.evaluate
     )
     shown = {"dataset": "imdb", "test_accuracy": 0.5, "gradient_reach": 1}

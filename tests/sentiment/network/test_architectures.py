@@ -47,7 +47,7 @@ def test_registered_architecture_can_be_trained_served_and_explained(
     changes = {"architecture": "convolution", "epochs": 1}
     params = small_params.train.model_copy(update=changes)
     training = Training(params, inputs(20, 6), *splits())
-    assert training.path == "stock Keras: a convolution has no other path"
+    assert training.implementation == "stock Keras: a convolution has no other path"
     training.fit(NO_PROGRESS, lambda _: None, verbose=False)
     model = training.model
     x = splits()[1].x

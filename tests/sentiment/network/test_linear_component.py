@@ -46,8 +46,8 @@ def test_probability_is_the_weighted_mean_in_log_odds() -> None:
 def test_optimizer_updates_only_the_network() -> None:
     alone = new_training(small_train_params())
     combined = new_training(small_train_params(**COMBINED))
-    trained = [variable.path for variable in combined.trained.trainable_variables]
-    assert trained == [variable.path for variable in alone.trained.trainable_variables]
+    trained = [variable.path for variable in combined.fitted_model.trainable_variables]
+    assert trained == [variable.path for variable in alone.fitted_model.trainable_variables]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_network_is_trained_alone_and_validated_with_the_linear_component(
     np.testing.assert_allclose(log_odds(network(x)), log_odds(alone.model(x)), atol=1e-5)
     for name in CURVES[:2]:
         assert trained[name].tolist() == pytest.approx(expected[name].tolist(), rel=1e-5)
-    loss = validation_metrics(combined.trained)["val_loss"]
+    loss = validation_metrics(combined.fitted_model)["val_loss"]
     assert trained["val_loss"].iloc[-1] == pytest.approx(loss, rel=1e-5)
     assert abs(loss - expected["val_loss"].iloc[-1]) > 1e-4
     for weight, before in zip(component.get_weights(), weights, strict=True):
@@ -90,7 +90,7 @@ def test_resumed_training_restores_the_linear_component_and_does_not_train_it(
     whole = Training(params, inputs(20, 6), *splits())
     whole.fit(NO_PROGRESS, lambda progress: states.append(whole.capture(progress)), verbose=False)
     capsys.readouterr()
-    resumed = Training(params, inputs(20, 6), *splits(), is_resumed=True)
+    resumed = Training(params, inputs(20, 6), *splits(), will_restore=True)
     resumed.fit(resumed.restore(states[0]), lambda _: None, verbose=False)
     assert "linear component" not in capsys.readouterr().out
     for one, other in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
@@ -105,7 +105,9 @@ def test_kept_epoch_is_the_best_of_the_combined_model() -> None:
     result = training.fit(NO_PROGRESS, lambda _: None, verbose=False)
     losses = result.history["val_loss"].tolist()
     assert result.kept_epoch == losses.index(min(losses)) + 1
-    assert validation_metrics(training.trained)["val_loss"] == pytest.approx(min(losses), rel=1e-5)
+    assert validation_metrics(training.fitted_model)["val_loss"] == pytest.approx(
+        min(losses), rel=1e-5
+    )
 
 
 def test_linear_component_is_saved_served_and_explained(

@@ -25,11 +25,11 @@ def test_promotion_by_hand_overrules_the_rule_and_is_recorded(
     worse = submit(10)
     change = champion.promote(worse.run_id)
     assert change.champion == "2"
-    assert change.message == f"Version 2 of {NAME}, run {worse.run_id}, is champion now."
+    assert change.message == f"Version 2 of {NAME}, run {worse.run_id}, is now the champion."
     assert champion_run(client) == worse.run_id
     assert tags_of(worse)["promote.by"] == f"person: {getpass.getuser()}"
     assert tags_of(worse)["promote.reason"] == "promoted by hand"
-    assert "champion already" in champion.promote(worse.run_id).message
+    assert "already the champion" in champion.promote(worse.run_id).message
 
 
 def test_demotion_gives_the_alias_back_to_the_previous_champion(
@@ -38,7 +38,7 @@ def test_demotion_gives_the_alias_back_to_the_previous_champion(
     first = submit(20)
     second = submit(10)
     champion.promote(second.run_id)
-    assert champion.demote(NAME).message.endswith("version 1 is champion again.")
+    assert champion.demote(NAME).message.endswith("version 1 is the champion again.")
     assert champion_run(client) == first.run_id
     assert tags_of(first)["promote.decision"] == "champion"
     assert tags_of(first)["promote.reason"] == "version 2 was demoted"
@@ -73,7 +73,7 @@ def test_demoted_or_deleted_version_does_not_get_the_alias_back(
     champion.promote(second.run_id)
     champion.promote(first.run_id)
     champion.promote(second.run_id)
-    assert champion.demote(NAME).message.endswith("version 1 is champion again.")
+    assert champion.demote(NAME).message.endswith("version 1 is the champion again.")
     assert champion.demote(NAME).message.endswith("there is no champion now.")
     submit(10)
     submit(20)

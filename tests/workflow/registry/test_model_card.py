@@ -212,7 +212,7 @@ def description_of(run: Run) -> str:
 def test_description_of_a_version_is_the_decision_and_its_card(submit: Submitter) -> None:
     assert description_of(submit(10)) == (
         "### Decision\n\nAfter the evaluation: **champion**, by the promotion rule. Reason: there "
-        "was no champion. Later decisions are in the tags `promote.*`.\n\n"
+        "was none before. Later decisions are in the tags `promote.*`.\n\n"
         "### Model\n\n10 of 20 are right"
     )
     equal = description_of(submit(10))

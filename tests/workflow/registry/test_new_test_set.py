@@ -19,8 +19,10 @@ from workflow.registry import packaging
 
 WORD_INDEX = {"good": 1, "bad": 2}
 WITH_ADDED_TEXTS = Dataset(dataset="imdb", added_texts="answers", own_sha256="abc")
-MAY_HAVE_SEEN_THEM = "it may have been trained on some of them"
-OTHER_REVIEWS = "evaluated on another test set than the champion, which cannot be evaluated on it: "
+MAY_HAVE_SEEN_THEM = "it may have been trained on some of these reviews"
+NOT_COMPARED = (
+    "the champion was evaluated on another test set, and cannot be compared on this one: "
+)
 
 
 class ChampionModel(SentimentModel):
@@ -72,8 +74,8 @@ def test_equal_candidate_is_not_promoted_and_the_version_says_how_it_was_compare
     grow(40)
     assert tags_of(submit(10))["promote.reason"] == (
         "not shown to be better than the champion: McNemar's exact p = 1, +0 of 40 reviews, "
-        "test 1 against this champion, significance level 0.025; the champion was evaluated on "
-        "this test set now (the champion: version 1)"
+        "test 1 against this champion, significance level 0.025; the champion has now been "
+        "evaluated on this test set (the champion: version 1)"
     )
 
 
@@ -110,5 +112,5 @@ def test_champion_stays_if_its_predictions_would_be_unfair(
     grow(40, *after)
     tags = tags_of(submit(30))
     assert champion_run(client) == first.run_id
-    assert tags["promote.reason"] == f"{OTHER_REVIEWS}{why} (the champion: version 1)"
+    assert tags["promote.reason"] == f"{NOT_COMPARED}{why} (the champion: version 1)"
     assert "promote.candidate" not in tags

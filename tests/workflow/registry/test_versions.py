@@ -39,7 +39,7 @@ def test_first_version_is_champion(client: mlflow.MlflowClient, submit: Submitte
     assert champion_run(client) is None
     first = submit(10)
     assert champion_run(client) == first.run_id
-    assert tags_of(first)["promote.reason"] == "there was no champion"
+    assert tags_of(first)["promote.reason"] == "there was none before"
 
 
 def test_version_says_why_before_it_becomes_champion(
@@ -53,7 +53,7 @@ def test_version_says_why_before_it_becomes_champion(
     with pytest.raises(KeyboardInterrupt):
         submit.register(run, 10)
     assert champion_run(client) is None
-    assert tags_of(run)["promote.reason"] == "there was no champion"
+    assert tags_of(run)["promote.reason"] == "there was none before"
 
 
 def test_equal_version_is_not_promoted_and_says_why(
@@ -125,7 +125,7 @@ def test_candidate_on_another_test_set_is_tested_at_a_lower_level(
     ) -> StoredEvaluation:
         return champion._replace(test_digest=candidate.test_digest)
 
-    monkeypatch.setattr(versions, "predict_on_new_test_set", predict_again)
+    monkeypatch.setattr(versions, "evaluate_on_new_test_set", predict_again)
     submit.evaluation = {"test_digest": "larger"}
     submit.register(candidate, 11)
     assert (
@@ -141,7 +141,7 @@ def test_same_package_of_a_run_is_the_same_version(
     submit.register(run, 11)
     (version,) = versions.versions_of_run(run.run_id)
     assert version.tags["test_accuracy"] == "0.55"
-    assert version.tags["promote.reason"] == "there was no champion"
+    assert version.tags["promote.reason"] == "there was none before"
     assert versions.load_profile(version) == {"words": 11}
     assert champion_run(client) == run.run_id
 
@@ -152,7 +152,7 @@ def test_another_package_of_a_run_is_another_version_and_tested_against_the_firs
     run = submit(10)
     submit.register(run, 20, threshold=0.4)
     newest, oldest = versions.versions_of_run(run.run_id)
-    assert oldest.tags["promote.reason"] == "there was no champion"
+    assert oldest.tags["promote.reason"] == "there was none before"
     assert versions.load_profile(newest) == {"words": 20}
     assert versions.load_profile(oldest) == {"words": 10}
     assert "+10 of 20 reviews" in newest.tags["promote.reason"]

@@ -223,7 +223,7 @@ def test_failing_model_gets_a_500_without_a_traceback(client: TestClient, model:
     model.error = ValueError("secret")
     response = client.post("/invocations", json={"inputs": ["a"]})
     assert response.status_code == 500
-    detail = "The model failed. The log of the server has the traceback."
+    detail = "The model failed. The server's terminal shows the traceback."
     assert response.json() == {"detail": detail}
 
 
