@@ -1,4 +1,4 @@
-"""Stage 1: read IMDB, a synthetic dataset or your own texts into plain typed arrays.
+"""Stage 1: read IMDB, a synthetic dataset or your own texts into arrays of word ranks.
 
 Writes `data/fetch/`: `{train,test}_{tokens,offsets,labels}.npy` (see
 `sentiment.tokenizer.Reviews`), `test_dropped.npy` (see `sentiment.data.table.EncodedDataset`),
