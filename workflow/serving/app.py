@@ -1,4 +1,4 @@
-"""The application that predicts texts over HTTP, and a function that serves it."""
+"""The application that predicts the sentiment of texts over HTTP, and a function that serves it."""
 
 import asyncio
 import time
